@@ -31,31 +31,72 @@ LONG_RUNNERS = ("srnn", "srnn-bits", "eager", "jax", "lstm")
 
 
 def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure srnn and its peers on this CPU.")
-    p.add_argument("--what", nargs="+", choices=(*KINDS, "all"), default=["all"], help="what to measure (default: all)")
+    p = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Measure srnn and its peers on this CPU."
+    )
     p.add_argument(
-        "--nets", nargs="+", choices=tuple(NETS), default=list(NETS), help="networks for speed, memory and agreement"
+        "--what",
+        nargs="+",
+        choices=(*KINDS, "all"),
+        default=["all"],
+        help="what to measure (default: all)",
+    )
+    p.add_argument(
+        "--nets",
+        nargs="+",
+        choices=tuple(NETS),
+        default=list(NETS),
+        help="networks for speed, memory and agreement",
     )
     p.add_argument("--peers", nargs="+", choices=tuple(CATALOGUE), default=list(CATALOGUE), metavar="NAME",
-                   help=f"contestants beside {BASE}: {', '.join(CATALOGUE)} (default: all)")  # fmt: skip
+                   help=f"contestants beside {BASE}: {', '.join(CATALOGUE)} (default: "
+                        f"all)")  # fmt: skip
     p.add_argument(
-        "--sweeps", nargs="+", choices=tuple(SWEEPS), default=list(SWEEPS), help="what is varied for scaling"
+        "--sweeps",
+        nargs="+",
+        choices=tuple(SWEEPS),
+        default=list(SWEEPS),
+        help="what is varied for scaling",
     )
-    p.add_argument("--rounds", type=int, default=5, help="paired measurements per contestant and network (default: 5)")
-    p.add_argument("--threads", type=int, default=2, help="threads and cores of each contestant (default: 2)")
-    p.add_argument("--timeout", type=float, default=900.0, help="seconds that one command of a contestant may take")
     p.add_argument(
-        "--quick", action="store_true", help="small networks and one round, to try everything; the numbers mean nothing"
+        "--rounds",
+        type=int,
+        default=5,
+        help="paired measurements per contestant and network (default: 5)",
+    )
+    p.add_argument(
+        "--threads", type=int, default=2, help="threads and cores of each contestant (default: 2)"
+    )
+    p.add_argument(
+        "--timeout",
+        type=float,
+        default=900.0,
+        help="seconds that one command of a contestant may take",
+    )
+    p.add_argument(
+        "--quick",
+        action="store_true",
+        help="small networks and one round, to try everything; the numbers mean nothing",
     )
     p.add_argument("--wait-policy", choices=("passive", "active"), default="",
-                   help="OMP_WAIT_POLICY of all contestants (default: unset, as on a user's machine)")  # fmt: skip
-    p.add_argument("--env-dir", type=Path, default=None, help="folder for the peers' environments (default: the cache)")
-    p.add_argument("--out", type=Path, default=Path("results/benchmarks/benchmarks.json"),
-                   help="JSON file; benchmarks.md and plots are written beside it (default: %(default)s)")  # fmt: skip
-    p.add_argument("--add", action="store_true",
-                   help="keep the results of other networks, contestants and kinds in the JSON file")  # fmt: skip
+                   help="OMP_WAIT_POLICY of all contestants (default: unset, as on a user's "
+                        "machine)")  # fmt: skip
     p.add_argument(
-        "--render", action="store_true", help="measure nothing; write the page and the plots again from the JSON file"
+        "--env-dir",
+        type=Path,
+        default=None,
+        help="folder for the peers' environments (default: the cache)",
+    )
+    p.add_argument("--out", type=Path, default=Path("results/benchmarks/benchmarks.json"),
+                   help="JSON file; benchmarks.md and plots are written beside it (default: "
+                        "%(default)s)")  # fmt: skip
+    p.add_argument("--add", action="store_true",
+                   help="keep the results of other networks, contestants and kinds in the JSON "
+                        "file")  # fmt: skip
+    p.add_argument(
+        "--render",
+        action="store_true",
+        help="measure nothing; write the page and the plots again from the JSON file",
     )
     return p
 
@@ -76,7 +117,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 2
         publish(json.loads(options.out.read_text()), options.out)
         return 0
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     if options.threads > cores:
         say(f"--threads {options.threads}, but there are only {cores} cores.")
         return 2
@@ -85,13 +128,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def measure(options: argparse.Namespace, arguments: list[str], work: Path) -> int:
-    """Everything that was asked for; the JSON is written after every part, so that little is lost if a run is cut short."""
-    kinds = KINDS if "all" in options.what else tuple(kind for kind in KINDS if kind in options.what)
+    """Everything that was asked for; the JSON is written after every part, so that little is lost
+    if a run is cut short."""
+    kinds = (
+        KINDS if "all" in options.what else tuple(kind for kind in KINDS if kind in options.what)
+    )
     peers = [CATALOGUE[name] for name in CATALOGUE if name in options.peers and name != BASE]
     base = CATALOGUE[BASE]
     found = machine.describe()  # before anything of ours makes the machine busy
     pythons, missing = environments.prepare(
-        {entry.environment for entry in peers}, options.env_dir or environments.default_folder(), say
+        {entry.environment for entry in peers},
+        options.env_dir or environments.default_folder(),
+        say,
     )
     for name, why in missing.items():
         say(f"  {name}: {why}")
@@ -113,7 +161,10 @@ def measure(options: argparse.Namespace, arguments: list[str], work: Path) -> in
     if options.add and options.out.exists():
         results = storage.start_from(json.loads(options.out.read_text()), results)
     if (found["load_before"] or 0) > machine.IDLE:
-        say(f"The machine is not idle (load {found['load_before']:.1f}): do not publish these numbers.")
+        say(
+            f"The machine is not idle (load {found['load_before']:.1f}): do not publish these "
+            f"numbers."
+        )
     began = time.monotonic()
 
     def part(kind: str, records: list[dict[str, Any]]) -> None:
@@ -124,7 +175,10 @@ def measure(options: argparse.Namespace, arguments: list[str], work: Path) -> in
 
     for kind in kinds:
         for net in nets if kind in ("agreement", "speed", "limit", "memory") else [shd]:
-            say(f"{kind}: {net.label} {net.size}, firing rates {' / '.join(f'{rate:g}' for rate in net.rates)}")
+            say(
+                f"{kind}: {net.label} {net.size}, firing rates "
+                f"{' / '.join(f'{rate:g}' for rate in net.rates)}"
+            )
             part(kind, one(kind, base, peers, net, field, plan, options.quick, options.sweeps))
         if kind == "memory":
             say(f"memory: {long.label} {long.size}")
@@ -135,9 +189,17 @@ def measure(options: argparse.Namespace, arguments: list[str], work: Path) -> in
 
 
 def one(
-    kind: str, base: Entry, peers: list[Entry], net: Net, field: Field, plan: Plan, is_quick: bool, sweeps: list[str]
+    kind: str,
+    base: Entry,
+    peers: list[Entry],
+    net: Net,
+    field: Field,
+    plan: Plan,
+    is_quick: bool,
+    sweeps: list[str],
 ) -> list[dict[str, Any]]:
-    """One kind of measurement on one net. Where ours itself fails there is nothing to compare, and the record says why."""
+    """One kind of measurement on one net. Where ours itself fails there is nothing to compare, and
+    the record says why."""
     here = [entry for entry in peers if kind in entry.kinds]
     try:
         if kind == "agreement":
@@ -153,7 +215,15 @@ def one(
         return scaling(base, _only(SCALED, peers), net, field, plan, say, sweeps, is_quick)
     except Failed as failure:
         say(f"  {base.name}: {failure}")
-        return [{"contestant": base.name, "net": net.name, "size": net.size, "what": "train", "failed": str(failure)}]
+        return [
+            {
+                "contestant": base.name,
+                "net": net.name,
+                "size": net.size,
+                "what": "train",
+                "failed": str(failure),
+            }
+        ]
 
 
 def _only(names: Sequence[str], entries: list[Entry]) -> list[Entry]:

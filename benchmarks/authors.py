@@ -1,8 +1,10 @@
-"""The authors' own program of a published recipe, for ``benchmarks.to_accuracy``: what a user waits for who takes that.
+"""The authors' own program of a published recipe, for ``benchmarks.to_accuracy``: what a user waits
+for who takes that.
 
-BRF neurons (Higuchi, Kairat, Bohte & Otte 2024, arXiv 2402.14603): their network as TorchScript, their loss and their settings,
-from a clone of https://github.com/AdaptiveAILab/brf-neurons (MIT; written for commit 5d45b0e). The loop over batches is theirs,
-without logging, saving and the test split; the sequences are those that our recipe reads: both learn and are judged by the same.
+BRF neurons (Higuchi, Kairat, Bohte & Otte 2024, arXiv 2402.14603): their network as TorchScript,
+their loss and their settings, from a clone of https://github.com/AdaptiveAILab/brf-neurons (MIT;
+written for commit 5d45b0e). The loop over batches is theirs, without logging, saving and the test
+split; the sequences are those that our recipe reads: both learn and are judged by the same.
 """
 
 from __future__ import annotations
@@ -61,25 +63,33 @@ PROGRAMS = {
 """By our recipe of the same network and settings."""
 
 
-def train_theirs(recipe: str, checkout: Path | None, seed: int, data: Path | None, clock: Reporter) -> None:
-    """Train with their program, and tell the ``clock`` of each batch and each epoch's accuracy on validation.
+def train_theirs(
+    recipe: str, checkout: Path | None, seed: int, data: Path | None, clock: Reporter
+) -> None:
+    """Train with their program, and tell the ``clock`` of each batch and each epoch's accuracy on
+    validation.
 
     SrnnError for a recipe of which they have no program, and without their code.
     """
     program = PROGRAMS.get(recipe)
     if program is None:
         raise SrnnError(
-            f"There is a program of the authors' for {', '.join(PROGRAMS)}, not for {recipe}; leave it out."
+            f"There is a program of the authors' for {', '.join(PROGRAMS)}, not for {recipe}; "
+            f"leave it out."
         )
     with their_code(checkout, program) as (snn, tools):
         task = load_recipe(recipe).create_task()
         train, validation = (Sequences(task, split, data) for split in ("train", "validation"))
         torch.manual_seed(seed)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of TorchScript, which theirs asks for
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # of TorchScript, which theirs asks for
             network = torch.jit.script(snn.models.SimpleResRNN(**program.network))
         criterion, optimizer = torch.nn.NLLLoss(), torch.optim.Adam(network.parameters(), lr=0.1)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 1 - epoch / program.epochs)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda epoch: 1 - epoch / program.epochs
+        )
         done = 0
         for epoch in range(program.epochs):
             network.train()
@@ -100,18 +110,23 @@ def train_theirs(recipe: str, checkout: Path | None, seed: int, data: Path | Non
                 for chosen in torch.arange(len(validation)).split(program.judged):
                     x, target = _batch(validation, chosen.numpy(), task)
                     output, labels = network(x)[0], target.argmax(-1) if target.ndim > 1 else target
-                    right += int((output.argmax(-1) == labels).sum())  # the classes of a sequence from its last step
+                    right += int(
+                        (output.argmax(-1) == labels).sum()
+                    )  # the classes of a sequence from its last step
                     total += labels.numel()
             clock.epoch({"validation": {"accuracy": right / total}})
 
 
 def _batch(sequences: Sequences, chosen: np.ndarray, task: Any) -> tuple[Tensor, Tensor]:
-    """Steps (T, B, inputs), and labels (B,) or, as their ECG program reads them, (T, B, classes) with a 1 for the class."""
+    """Steps (T, B, inputs), and labels (B,) or, as their ECG program reads them, (T, B, classes)
+    with a 1 for the class."""
     batch = sequences.take(chosen)
     x = batch.x if isinstance(batch.x, Tensor) else batch.x.dense(torch.float32)
     x, y = x.transpose(0, 1).contiguous(), batch.y
     if y.ndim == 2:
-        y = torch.nn.functional.one_hot(torch.where(y < 0, task.unlabelled_class, y).T, task.outputs).float()
+        y = torch.nn.functional.one_hot(
+            torch.where(y < 0, task.unlabelled_class, y).T, task.outputs
+        ).float()
     return x, y
 
 
@@ -120,10 +135,15 @@ def their_code(checkout: Path | None, program: Program) -> Iterator[tuple[Module
     """Their package ``snn`` and the script's ``tools``. SrnnError where they are not."""
     tools = Path("experiments", program.folder, "tools.py")
     if checkout is None or not (checkout / tools).is_file() or not (checkout / "snn").is_dir():
-        raise SrnnError(f"The authors' program is not here: git clone {HOME}, and name the folder with --checkout.")
+        raise SrnnError(
+            f"The authors' program is not here: git clone {HOME}, and name the folder with "
+            f"--checkout."
+        )
     sys.path.insert(0, str(checkout))
     try:
-        spec = importlib.util.spec_from_file_location(f"brf_{program.folder}_tools", checkout / tools)
+        spec = importlib.util.spec_from_file_location(
+            f"brf_{program.folder}_tools", checkout / tools
+        )
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)

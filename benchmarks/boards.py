@@ -1,8 +1,10 @@
-"""Boards that QEMU emulates: exported C compiled for Cortex-M and RISC-V by the distribution's compilers, and run there.
+"""Boards that QEMU emulates: exported C compiled for Cortex-M and RISC-V by the distribution's
+compilers, and run there.
 
-A program talks to standard input and output by semihosting, and counts instructions: under ``-icount shift=0`` each takes a
-nanosecond of the board's time, which Cortex-M's SysTick measures (in ticks of 40) and RISC-V's ``minstret`` counts. No clock
-cycles: an emulator has no pipeline, no waits for flash, no cache.
+A program talks to standard input and output by semihosting, and counts instructions: under
+``-icount shift=0`` each takes a nanosecond of the board's time, which Cortex-M's SysTick measures
+(in ticks of 40) and RISC-V's ``minstret`` counts. No clock cycles: an emulator has no pipeline, no
+waits for flash, no cache.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ FLAGS = ("-std=c99", "-Os", "-ffreestanding", "-ffp-contract=off")
 
 @dataclass(frozen=True)
 class Processor:
-    """``machine``: the emulator's, which has such a processor; ``memory``: (flash, RAM) as (origin, bytes)."""
+    """``machine``: the emulator's, which has such a processor; ``memory``: (flash, RAM) as (origin,
+    bytes)."""
 
     prefix: str
     emulator: str
@@ -210,18 +213,32 @@ def compiled(processor: Processor, source: Path, *flags: str) -> Path:
     """The object file of a C file, beside it."""
     folder, built = source.parent, source.with_suffix(".o")
     headers = folder / "headers"
-    headers.mkdir(exist_ok=True)  # for a compiler without a C library; where there is one, its own are taken
-    (headers / "math.h").write_text("float expf(float x);\nfloat logf(float x);\nfloat tanhf(float x);\n")
-    (headers / "string.h").write_text(
-        "#include <stddef.h>\nvoid *memset(void *, int, size_t);\nvoid *memcpy(void *, const void *, size_t);\n"
+    headers.mkdir(
+        exist_ok=True
+    )  # for a compiler without a C library; where there is one, its own are taken
+    (headers / "math.h").write_text(
+        "float expf(float x);\nfloat logf(float x);\nfloat tanhf(float x);\n"
     )
-    options = (*FLAGS, *processor.flags, *processor.library, *flags, "-idirafter", str(headers), f"-I{folder}")
+    (headers / "string.h").write_text(
+        "#include <stddef.h>\nvoid *memset(void *, int, size_t);\nvoid *memcpy(void *, const void "
+        "*, size_t);\n"
+    )
+    options = (
+        *FLAGS,
+        *processor.flags,
+        *processor.library,
+        *flags,
+        "-idirafter",
+        str(headers),
+        f"-I{folder}",
+    )
     called(processor.prefix + "gcc", *options, "-c", "-o", str(built), str(source))
     return built
 
 
 def linked(processor: Processor, objects: list[Path], math: bool = False) -> Path:
-    """The image of a program: its object files, the compiler's own library, and <math.h>'s functions where they are called."""
+    """The image of a program: its object files, the compiler's own library, and <math.h>'s
+    functions where they are called."""
     script, image = objects[0].with_suffix(".ld"), objects[0].with_suffix(".elf")
     script.write_text(_MEMORY.format(*processor.memory))
     library = processor.library if math else ()
@@ -244,4 +261,7 @@ def command(processor: Processor, image: Path, *options: str) -> list[str]:
 
 def sizes(processor: Processor, built: Path) -> tuple[int, int, int]:
     """Bytes of (text, data, bss): code and constants, variables with a value, variables."""
-    return tuple(int(word) for word in called(processor.prefix + "size", str(built)).splitlines()[1].split()[:3])  # type: ignore[return-value]
+    return tuple(
+        int(word)
+        for word in called(processor.prefix + "size", str(built)).splitlines()[1].split()[:3]
+    )  # type: ignore[return-value]

@@ -169,7 +169,9 @@ def page(lines: Sequence[dict[str, Any]]) -> str:
         )
         told += ["", f"## {network}", "", *table, "", text]
     made = f"Made by `{about['command']}` (commit {about['machine']['commit']});"
-    return "\n".join([*told, "", made, "each record's errors are in [delineation.jsonl](delineation.jsonl).", ""])
+    return "\n".join(
+        [*told, "", made, "each record's errors are in [delineation.jsonl](delineation.jsonl).", ""]
+    )
 
 
 def main(words: list[str] | None = None) -> int:

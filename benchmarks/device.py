@@ -1,9 +1,12 @@
-"""The gap between what is counted and what runs: ``python -m benchmarks.device NETWORK [NETWORK ...] --out DIR``.
+"""The gap between what is counted and what runs:
+``python -m benchmarks.device NETWORK [NETWORK ...] --out DIR``.
 
-A network is a run, a model's file, a pretrained network's name, or NAME=WEIGHTS for a published one; with ":test" after it, it
-reads the test split instead of the validation split. Each is exported to C in float32 and in int8, compiled with gcc and clang,
-and run over whole sequences, step by step, as a device would. Beside it an LSTM with as many hidden units reads the same signals:
-in plain C with the same compilers and flags, and in onnxruntime, whose calls from Python cost much of its time. Told are
+A network is a run, a model's file, a pretrained network's name, or NAME=WEIGHTS for a published
+one; with ":test" after it, it reads the test split instead of the validation split. Each is
+exported to C in float32 and in int8, compiled with gcc and clang, and run over whole sequences,
+step by step, as a device would. Beside it an LSTM with as many hidden units reads the same signals:
+in plain C with the same compilers and flags, and in onnxruntime, whose calls from Python cost much
+of its time. Told are
 
     ns a step     median over passes, one core: with the exported Makefile's flags, and with all that the compiler can
     operations    additions and multiplications a step that the C program counted itself, and what the theory says for the spikes
@@ -13,7 +16,8 @@ in plain C with the same compilers and flags, and in onnxruntime, whose calls fr
                   adds in another order; int8: scores and spikes beside the integer model's, to the bit; decisions that differ.
                   ONNX's sequence form: its outputs and decisions beside the reference's
 
-An x86 core is no microcontroller; ratios carry over better than nanoseconds. Needs a C compiler and the extra onnx.
+An x86 core is no microcontroller; ratios carry over better than nanoseconds. Needs a C compiler and
+the extra onnx.
 """
 
 from __future__ import annotations
@@ -88,11 +92,21 @@ def time_c(
     """ns a step of the network in ``folder`` with both sets of flags."""
     found = {}
     for label, flags in (("plain", PLAIN), ("fast", FAST)):
-        defines = [f'-DHEADER="{name}.h"', f"-DPREFIX={name}", f"-DINPUTS={sizes[0]}", f"-DOUTPUTS={sizes[1]}", "-I."]
+        defines = [
+            f'-DHEADER="{name}.h"',
+            f"-DPREFIX={name}",
+            f"-DINPUTS={sizes[0]}",
+            f"-DOUTPUTS={sizes[1]}",
+            "-I.",
+        ]
         program = folder / f"timing-{compiler}-{label}"
         sources = [str(HERE / "device_timing.c"), f"{name}.c", "-lm"]
-        subprocess.run([compiler, *flags, *defines, "-o", program, *sources], check=True, cwd=folder)
-        done = subprocess.run([program, inputs, str(steps), str(PASSES)], check=True, capture_output=True, text=True)
+        subprocess.run(
+            [compiler, *flags, *defines, "-o", program, *sources], check=True, cwd=folder
+        )
+        done = subprocess.run(
+            [program, inputs, str(steps), str(PASSES)], check=True, capture_output=True, text=True
+        )
         found[label] = statistics.median(map(float, done.stdout.split()[:-1]))
     return found
 
@@ -104,7 +118,11 @@ def count(folder: Path, name: str, inputs: Path, steps: int) -> dict[str, float]
         done = subprocess.run([folder / f"{name}_count", "--binary", "--steps", str(steps)], stdin=file, check=True,
                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)  # fmt: skip
     counts = json.loads(done.stderr)
-    return {key: value / counts["steps"] for key, value in counts.items() if key not in ("steps", "state_bytes")}
+    return {
+        key: value / counts["steps"]
+        for key, value in counts.items()
+        if key not in ("steps", "state_bytes")
+    }
 
 
 def time_onnx(model: Any, x: np.ndarray) -> float:
@@ -112,7 +130,10 @@ def time_onnx(model: Any, x: np.ndarray) -> float:
     from srnn.deploy.export.onnx import advance, start
 
     session = start(model)
-    shapes = {value.name: [n if isinstance(n, int) else 1 for n in value.shape] for value in session.get_inputs()}
+    shapes = {
+        value.name: [n if isinstance(n, int) else 1 for n in value.shape]
+        for value in session.get_inputs()
+    }
     state = {name: np.zeros(shape, np.float32) for name, shape in shapes.items() if name != "x"}
     times = []
     for t in range(CALLS):
@@ -134,7 +155,9 @@ def time_stream(network: Any, x: np.ndarray) -> float:
     return 1e9 * statistics.median(times)
 
 
-def measure(subject: Subject, sequences: int, compared: int, data_dir: Path | None, folder: Path) -> dict[str, Any]:
+def measure(
+    subject: Subject, sequences: int, compared: int, data_dir: Path | None, folder: Path
+) -> dict[str, Any]:
     """Everything about one network."""
     from srnn.data.batches import Sequences
     from srnn.data.spikes import Spikes
@@ -145,11 +168,16 @@ def measure(subject: Subject, sequences: int, compared: int, data_dir: Path | No
     from srnn.nn.fixedpoint.integer import quantise
     from srnn.training.compression.evaluation import measure_inputs
 
-    network, task, seed = subject.trained.spiking("exported"), subject.trained.task, subject.trained.seed
+    network, task, seed = (
+        subject.trained.spiking("exported"),
+        subject.trained.task,
+        subject.trained.seed,
+    )
     device, split = device_network(network), Sequences(task, subject.split, data_dir)  # type: ignore[arg-type]
     batch = split.take(np.arange(min(max(sequences, compared), len(split))))
     every = (batch.x.dense(torch.float32) if isinstance(batch.x, Spikes) else batch.x).numpy()
-    # Programs read sequences of one length: as long as the shortest for times and counts; whole for the agreement.
+    # Programs read sequences of one length: as long as the shortest for times and counts; whole for
+    # the agreement.
     steps = every.shape[1] if batch.lengths is None else int(batch.lengths.min())
     x = np.ascontiguousarray(every[:sequences, :steps])
     sizes, hidden = (device.inputs, device.outputs), [layer.size for layer in device.layers[:-1]]
@@ -173,7 +201,9 @@ def measure(subject: Subject, sequences: int, compared: int, data_dir: Path | No
             "counted": count(there, "network", given, steps), "promised": report["worst_case_operations_per_step"],
             "flash_bytes": report["flash_bytes"], "ram_bytes": report["ram_bytes"],
         }  # fmt: skip
-        found.setdefault("lstm", {})[format] = {key: lstm_sizes[key] for key in ("flash_bytes", "ram_bytes")}
+        found.setdefault("lstm", {})[format] = {
+            key: lstm_sizes[key] for key in ("flash_bytes", "ram_bytes")
+        }
     found["theory"] = theory(network, x, seed)
     found["agreement"] = agreement(
         subject.trained, device, whole, every[:compared], None if batch.lengths is None else batch.lengths[:compared],
@@ -184,7 +214,10 @@ def measure(subject: Subject, sequences: int, compared: int, data_dir: Path | No
     for name, text in c_source(device.inputs, hidden, device.outputs).items():
         (there / name).write_text(text)
     found["lstm"] |= {
-        "ns": {name: time_c(name, there, "lstm", sizes, folder / "float32.raw", steps) for name in COMPILERS},
+        "ns": {
+            name: time_c(name, there, "lstm", sizes, folder / "float32.raw", steps)
+            for name in COMPILERS
+        },
         "onnxruntime_ns": time_onnx(onnx_model(device.inputs, hidden, device.outputs), x[0]),
         "multiply_adds": lstm_sizes["multiply_adds_per_step"],
     }
@@ -192,13 +225,17 @@ def measure(subject: Subject, sequences: int, compared: int, data_dir: Path | No
 
 
 def theory(network: Any, x: np.ndarray, seed: int) -> dict[str, float]:
-    """What ``srnn.measure.energy`` says for these sequences, and how much of it no program can count: what arrives
-    after a sequence's last step, as what a layer sends to itself in that step does, and what is delayed."""
+    """What ``srnn.measure.energy`` says for these sequences, and how much of it no program can
+    count: what arrives after a sequence's last step, as what a layer sends to itself in that step
+    does, and what is delayed."""
     from srnn.data.batches import Batch
     from srnn.measure.energy import ActivityTally, count, describe_network, total
     from srnn.training.evaluation import run_batches
 
-    seen = (Batch(part, torch.zeros(len(part), dtype=torch.int64), None) for part in torch.from_numpy(x).split(128))
+    seen = (
+        Batch(part, torch.zeros(len(part), dtype=torch.int64), None)
+        for part in torch.from_numpy(x).split(128)
+    )
     unheard, tally = 0.0, ActivityTally(network)
     for batch, result in run_batches(network, seen, seed=seed):
         tally.add(batch, result)
@@ -209,9 +246,13 @@ def theory(network: Any, x: np.ndarray, seed: int) -> dict[str, float]:
                 ("arriving", layer.weight_rec, ran.output),
             ):
                 if weights is not None:
-                    after = layer.delay_steps.get(name, torch.zeros(sent.shape[-1])) + (name == "arriving")
+                    after = layer.delay_steps.get(name, torch.zeros(sent.shape[-1])) + (
+                        name == "arriving"
+                    )
                     lost = (sent != 0) & (steps >= x.shape[1] - after)
-                    unheard += float(lost.sum((0, 1)).double() @ (weights.detach() != 0).sum(0).double())
+                    unheard += float(
+                        lost.sum((0, 1)).double() @ (weights.detach() != 0).sum(0).double()
+                    )
             below = ran.output
     counts = total(count(describe_network(network), tally.activity()))
     return {
@@ -222,7 +263,8 @@ def theory(network: Any, x: np.ndarray, seed: int) -> dict[str, float]:
 
 
 def command(given: argparse.Namespace) -> str:
-    """The whole command. Where files lay on this machine says nothing: absolute paths become runs/, weights/, data/ and DIR."""
+    """The whole command. Where files lay on this machine says nothing: absolute paths become runs/,
+    weights/, data/ and DIR."""
 
     def place(text: str, folder: str) -> str:
         return text if not text.startswith("/") else f"{folder}/{text.rpartition('/')[2]}"
@@ -241,19 +283,28 @@ def main() -> None:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument(
         "networks", nargs="+", metavar="NETWORK",
-        help="a run folder of a spiking network that reads forwards, or NAME=WEIGHTS; with ':test' after it: on the test split",
+        help="a run folder of a spiking network that reads forwards, or NAME=WEIGHTS; with ':test' "
+             "after it: on the test split",
     )  # fmt: skip
     parser.add_argument("--sequences", type=int, default=16, help="to time and count (default: 16)")
-    parser.add_argument("--compared", type=int, default=100, help="sequences to compare spikes on (default: 100)")
-    parser.add_argument("--data-dir", type=Path, help="folder with the data sets (default: SRNN_DATA)")
-    parser.add_argument("--out", type=Path, required=True, help="folder for device.json and device.md")
+    parser.add_argument(
+        "--compared", type=int, default=100, help="sequences to compare spikes on (default: 100)"
+    )
+    parser.add_argument(
+        "--data-dir", type=Path, help="folder with the data sets (default: SRNN_DATA)"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for device.json and device.md"
+    )
     given = parser.parse_args()
     torch.set_num_threads(1)
     about, subjects = machine.describe(), [open_subject(text) for text in given.networks]
     records = []
     for subject in subjects:
         with tempfile.TemporaryDirectory() as folder:
-            records.append(measure(subject, given.sequences, given.compared, given.data_dir, Path(folder)))
+            records.append(
+                measure(subject, given.sequences, given.compared, given.data_dir, Path(folder))
+            )
         print(json.dumps(records[-1]), flush=True)
     found = {"machine": about, "command": command(given), "networks": records}
     given.out.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,5 @@
-"""An LSTM of a spiking network's size, as one would write it for a device, and as ONNX: what ``device.py`` times beside it.
+"""An LSTM of a spiking network's size, as one would write it for a device, and as ONNX: what
+``device.py`` times beside it.
 
 Its weights are random: the time of a dense network does not depend on what they are.
 """
@@ -13,13 +14,16 @@ Array = np.ndarray
 
 
 def weights(inputs: int, hidden: list[int], outputs: int) -> list[tuple[Array, Array, Array]]:
-    """(from below (4H, I), recurrent (4H, H), bias (4H,)) of each layer; the readout last, its recurrent weights empty."""
+    """(from below (4H, I), recurrent (4H, H), bias (4H,)) of each layer; the readout last, its
+    recurrent weights empty."""
     rng = np.random.default_rng(0)
     found, below = [], inputs
     for size in hidden:
         scale = size**-0.5
         shapes = (4 * size, below), (4 * size, size), (4 * size,)
-        found.append(tuple(rng.uniform(-scale, scale, shape).astype(np.float32) for shape in shapes))
+        found.append(
+            tuple(rng.uniform(-scale, scale, shape).astype(np.float32) for shape in shapes)
+        )
         below = size
     scale = below**-0.5
     dense = rng.uniform(-scale, scale, (outputs, below)).astype(np.float32)
@@ -43,7 +47,11 @@ void lstm_step(lstm_state *state, const lstm_input *input, lstm_score *scores);
     arrays, functions, calls, below = [], [], [], "input"
     for i, (size, (own_in, own_rec, bias)) in enumerate(zip(hidden, layers, strict=False)):
         senders = own_in.shape[1]
-        arrays += [_array(f"in{i}", own_in.T), _array(f"rec{i}", own_rec.T), _array(f"bias{i}", bias)]
+        arrays += [
+            _array(f"in{i}", own_in.T),
+            _array(f"rec{i}", own_rec.T),
+            _array(f"bias{i}", bias),
+        ]
         functions.append(f"""\
 static void layer{i}(lstm_state *state, const float *input)
 {{
@@ -109,20 +117,26 @@ def _array(name: str, values: Array) -> str:
 
 
 def onnx_model(inputs: int, hidden: list[int], outputs: int) -> Any:
-    """One step with explicit state: x (1, inputs), h0, c0, ... (1, 1, H) -> y (1, outputs), h0.next, c0.next, ..."""
+    """One step with explicit state: x (1, inputs), h0, c0, ... (1, 1, H) -> y (1, outputs),
+    h0.next, c0.next, ..."""
     from onnx import TensorProto, checker, helper, numpy_helper
 
     def value(name: str, *shape: int) -> Any:
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
     layers = weights(inputs, hidden, outputs)
-    constants, nodes = {"axis": np.zeros(1, np.int64)}, [helper.make_node("Unsqueeze", ["x", "axis"], ["x0"])]
+    constants, nodes = (
+        {"axis": np.zeros(1, np.int64)},
+        [helper.make_node("Unsqueeze", ["x", "axis"], ["x0"])],
+    )
     given, made, below = [value("x", 1, inputs)], [value("y", 1, outputs)], "x0"
     for i, (size, (own_in, own_rec, bias)) in enumerate(zip(hidden, layers, strict=False)):
         doubled = np.concatenate([bias, np.zeros_like(bias)])
         constants |= {f"W{i}": own_in[None], f"R{i}": own_rec[None], f"B{i}": doubled[None]}
         names = [below, f"W{i}", f"R{i}", f"B{i}", "", f"h{i}", f"c{i}"]
-        nodes.append(helper.make_node("LSTM", names, ["", f"h{i}.next", f"c{i}.next"], hidden_size=size))
+        nodes.append(
+            helper.make_node("LSTM", names, ["", f"h{i}.next", f"c{i}.next"], hidden_size=size)
+        )
         given += [value(f"h{i}", 1, 1, size), value(f"c{i}", 1, 1, size)]
         made += [value(f"h{i}.next", 1, 1, size), value(f"c{i}.next", 1, 1, size)]
         below = f"h{i}.next"

@@ -1,8 +1,10 @@
-"""What a network costs on microcontrollers: ``python -m benchmarks.devices NETWORK [NETWORK ...] --out DIR``.
+"""What a network costs on microcontrollers:
+``python -m benchmarks.devices NETWORK [NETWORK ...] --out DIR``.
 
-A network is a pretrained one's name, or NAME=PATH of a run's folder or a model's file. It is exported to C in float32 and in
-int8, compiled for a Cortex-M0+, a Cortex-M4F and an RV32IMAC (``-Os``, the distribution's compilers), and run on boards that QEMU
-emulates over whole sequences of the validation split: sound as 16-bit samples, through the front end in C; else the network's
+A network is a pretrained one's name, or NAME=PATH of a run's folder or a model's file. It is
+exported to C in float32 and in int8, compiled for a Cortex-M0+, a Cortex-M4F and an RV32IMAC
+(``-Os``, the distribution's compilers), and run on boards that QEMU emulates over whole sequences
+of the validation split: sound as 16-bit samples, through the front end in C; else the network's
 input. Told are
 
     labels         steps whose class equals that of the same C on this machine; and of sequences, that of the network in Python
@@ -10,9 +12,10 @@ input. Told are
     RAM            state, front end and decision, and the deepest stack of a whole run
     instructions   executed for a step: by the front end, and by network and decision, as boards.py counts them
 
-Beside them an LSTM of as many hidden units with random weights: in such C on the same boards (float32), and the bytes of
-its ONNX model. Needs gcc, and the Debian packages gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm
-gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf qemu-system-misc.
+Beside them an LSTM of as many hidden units with random weights: in such C on the same boards
+(float32), and the bytes of its ONNX model. Needs gcc, and the Debian packages gcc-arm-none-eabi
+libnewlib-arm-none-eabi qemu-system-arm gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf
+qemu-system-misc.
 """
 
 from __future__ import annotations
@@ -28,7 +31,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from . import machine
-from .boards import LARGE_M0, PROCESSORS, SUPPORT, Processor, called, command, compiled, linked, sizes
+from .boards import (
+    LARGE_M0,
+    PROCESSORS,
+    SUPPORT,
+    Processor,
+    called,
+    command,
+    compiled,
+    linked,
+    sizes,
+)
 from .device_lstm import c_source, onnx_model
 from .device_page import table
 
@@ -36,7 +49,10 @@ if TYPE_CHECKING:
     from srnn.training.trained import Trained
 
 HERE = Path(__file__).parent
-DEVICES = {"Cortex-M0+": LARGE_M0, **{name: PROCESSORS[name] for name in ("Cortex-M4F", "RV32IMAC")}}
+DEVICES = {
+    "Cortex-M0+": LARGE_M0,
+    **{name: PROCESSORS[name] for name in ("Cortex-M4F", "RV32IMAC")},
+}
 Format = Literal["float32", "int8"]
 FORMATS: tuple[Format, ...] = ("float32", "int8")
 
@@ -71,10 +87,15 @@ def recorded(trained: Trained, count: int, data_dir: Path | None) -> Golden:
     whole = [one[:length] for one, length in zip(x, lengths, strict=True)]
     dtype = np.int8 if trained.inputs_as.bound == 128 else np.int16
     with torch.no_grad():
-        scores = [trained.loss.scores(trained.network.run(torch.from_numpy(one[None])).output) for one in whole]  # type: ignore[operator]
+        scores = [
+            trained.loss.scores(trained.network.run(torch.from_numpy(one[None])).output)
+            for one in whole
+        ]  # type: ignore[operator]
     labels = [int(one.argmax(-1).ravel()[-1]) for one in scores]
     integers = [trained.inputs_as.encode(one).astype(dtype) for one in whole]
-    return Golden({"float32": [one.astype(np.float32) for one in whole], "int8": integers}, labels, None)
+    return Golden(
+        {"float32": [one.astype(np.float32) for one in whole], "int8": integers}, labels, None
+    )
 
 
 def _sounds(trained: Trained, where: np.ndarray, data_dir: Path | None) -> Golden:
@@ -84,9 +105,14 @@ def _sounds(trained: Trained, where: np.ndarray, data_dir: Path | None) -> Golde
     assert signals is not None
     decoder, blocks, labels = Decoder.of(trained.folded()), [], []
     for index in where:
-        sound = np.clip(np.rint(np.asarray(signals[int(index)])[:, 0] * 32768), -32768, 32767).astype(np.int16)
+        sound = np.clip(
+            np.rint(np.asarray(signals[int(index)])[:, 0] * 32768), -32768, 32767
+        ).astype(np.int16)
         session = decoder.open(whole=True)  # the C ends no sequence of its own accord
-        decided = [*session.push(sound[:, None] / np.float32(32768)).winners, *session.finish().winners]
+        decided = [
+            *session.push(sound[:, None] / np.float32(32768)).winners,
+            *session.finish().winners,
+        ]
         labels.append(int(decided[-1]))
         hop = session.encoder.hop
         blocks.append(sound[: len(sound) // hop * hop].reshape(-1, hop))
@@ -96,16 +122,24 @@ def _sounds(trained: Trained, where: np.ndarray, data_dir: Path | None) -> Golde
 
 def given(blocks: list[np.ndarray]) -> bytes:
     """What devices.c reads."""
-    return b"".join(np.uint32(len(one)).tobytes() + np.ascontiguousarray(one).tobytes() for one in blocks)
+    return b"".join(
+        np.uint32(len(one)).tobytes() + np.ascontiguousarray(one).tobytes() for one in blocks
+    )
 
 
 def told(output: bytes) -> tuple[np.ndarray, list[int], int]:
     """(labels, instructions of front end and network, bytes of stack) of what devices.c writes."""
     labels, result = np.frombuffer(output[:-20], np.int8), np.frombuffer(output[-20:], np.uint32)
-    return labels, [int(result[0]) | int(result[1]) << 32, int(result[2]) | int(result[3]) << 32], int(result[4])
+    return (
+        labels,
+        [int(result[0]) | int(result[1]) << 32, int(result[2]) | int(result[3]) << 32],
+        int(result[4]),
+    )
 
 
-def run(processor: Processor, folder: Path, name: str, defines: list[str], sequences: bytes) -> dict[str, Any]:
+def run(
+    processor: Processor, folder: Path, name: str, defines: list[str], sequences: bytes
+) -> dict[str, Any]:
     """A library on a board: labels, bytes, instructions."""
     (folder / "support.h").write_text(SUPPORT)
     board = folder / "board.c"
@@ -116,7 +150,10 @@ def run(processor: Processor, folder: Path, name: str, defines: list[str], seque
     ]
     image = linked(processor, objects, math=True)
     done = subprocess.run(
-        command(processor, image, "-icount", "shift=0"), input=sequences, capture_output=True, check=True
+        command(processor, image, "-icount", "shift=0"),
+        input=sequences,
+        capture_output=True,
+        check=True,
     )
     labels, instructions, stack = told(done.stdout)
     text, data, _ = sizes(processor, image)
@@ -131,15 +168,36 @@ def on_host(folder: Path, name: str, defines: list[str], sequences: bytes) -> np
     program = folder / "host"
     (folder / "host.c").write_text((HERE / "devices.c").read_text())
     sources = [str(folder / "host.c"), str(folder / f"{name}.c")]
-    called("gcc", "-std=c99", "-O2", "-ffp-contract=off", *defines, f"-I{folder}", "-o", str(program), *sources, "-lm")
-    return told(subprocess.run([program], input=sequences, capture_output=True, check=True).stdout)[0]
+    called(
+        "gcc",
+        "-std=c99",
+        "-O2",
+        "-ffp-contract=off",
+        *defines,
+        f"-I{folder}",
+        "-o",
+        str(program),
+        *sources,
+        "-lm",
+    )
+    return told(subprocess.run([program], input=sequences, capture_output=True, check=True).stdout)[
+        0
+    ]
 
 
 def _defines(name: str, inputs: int, outputs: int, *more: str) -> list[str]:
-    return [f'-DHEADER="{name}.h"', f"-DPREFIX={name}", f"-DINPUTS={inputs}", f"-DOUTPUTS={outputs}", *more]
+    return [
+        f'-DHEADER="{name}.h"',
+        f"-DPREFIX={name}",
+        f"-DINPUTS={inputs}",
+        f"-DOUTPUTS={outputs}",
+        *more,
+    ]
 
 
-def measure(name: str, trained: Trained, count: int, data_dir: Path | None, folder: Path) -> dict[str, Any]:
+def measure(
+    name: str, trained: Trained, count: int, data_dir: Path | None, folder: Path
+) -> dict[str, Any]:
     """Everything about one network."""
     from srnn.deploy.export.model import export_c
 
@@ -152,7 +210,10 @@ def measure(name: str, trained: Trained, count: int, data_dir: Path | None, fold
     hop = [] if golden.rate is None else [f"-DENCODER={golden.blocks['float32'][0].shape[1]}"]
     for format in FORMATS:
         report = export_c(trained, folder / format, format, name="net")
-        defines, sequences = _defines("net", *sizes, "-DDECISION", *hop), given(golden.blocks[format])
+        defines, sequences = (
+            _defines("net", *sizes, "-DDECISION", *hop),
+            given(golden.blocks[format]),
+        )
         here = on_host(folder / format, "net", defines, sequences)
         ends = np.flatnonzero(here < 0)
         record = {
@@ -173,7 +234,10 @@ def measure(name: str, trained: Trained, count: int, data_dir: Path | None, fold
     )  # a dense network's cost is the same for any
     for device, processor in DEVICES.items():
         one = run(processor, folder / "lstm", "lstm", _defines("lstm", *sizes), given([x]))
-        found["lstm"][device] = {"flash_bytes": one["flash_bytes"], "instructions": one["instructions"][1]}
+        found["lstm"][device] = {
+            "flash_bytes": one["flash_bytes"],
+            "instructions": one["instructions"][1],
+        }
     found["lstm"]["onnx_bytes"] = onnx_model(layers[0], layers[1:-1], layers[-1]).ByteSize()
     return found
 
@@ -187,27 +251,34 @@ def page(found: dict[str, Any]) -> str:
             for device, on in record["devices"].items():
                 front, network = (f"{value:,.0f}" for value in on["instructions"])
                 rows.append(
-                    f"{name} | {format} | {device} | {record['steps'] - on['labels_that_differ']:,} of {record['steps']:,}; "
+                    f"{name} | {format} | {device} | "
+                    f"{record['steps'] - on['labels_that_differ']:,} of {record['steps']:,}; "
                     f"{record['as_in_python']} of {one['sequences']} | {on['flash_bytes']:,} | "
-                    f"{record['ram_bytes']:,} + {on['stack_bytes']:,} | {front if one['rate'] else '-'} | {network}"
+                    f"{record['ram_bytes']:,} + {on['stack_bytes']:,} | "
+                    f"{front if one['rate'] else '-'} | {network}"
                 )
         instructions = " | ".join(f"{lstm[device]['instructions']:,.0f}" for device in DEVICES)
         flash = " | ".join(f"{lstm[format]['flash_bytes']:,}" for format in FORMATS)
         beside.append(
-            f"{name} | {lstm['onnx_bytes']:,} | {flash} | {lstm['float32']['multiply_adds_per_step']:,} | {instructions}"
+            f"{name} | {lstm['onnx_bytes']:,} | {flash} | "
+            f"{lstm['float32']['multiply_adds_per_step']:,} | {instructions}"
         )
     head = (
-        "network | numbers | device | labels: steps; sequences as in Python | flash, bytes | RAM, bytes: structs + stack | "
+        "network | numbers | device | labels: steps; sequences as in Python | flash, bytes | RAM, "
+        "bytes: structs + stack | "
         "front end, instructions a step | network"
     )
     other = (
-        "as many LSTM units as | ONNX, bytes | constants, float32 | constants, int8 | multiply-adds a step | "
+        "as many LSTM units as | ONNX, bytes | constants, float32 | constants, int8 | "
+        "multiply-adds a step | "
         + " | ".join(f"{device}, instructions a step, float32" for device in DEVICES)
     )
     compilers = " and ".join(found["compilers"])
     return (
-        f"# On microcontrollers\n\nMade by `{found['command']}`, commit {found['machine']['commit']}; {compilers}; "
-        f"{found['emulator']}. What is measured: benchmarks/devices.py.\n\n{table(head, rows)}\n\n{table(other, beside)}\n"
+        f"# On microcontrollers\n\nMade by `{found['command']}`, commit "
+        f"{found['machine']['commit']}; {compilers}; "
+        f"{found['emulator']}. What is measured: "
+        f"benchmarks/devices.py.\n\n{table(head, rows)}\n\n{table(other, beside)}\n"
     )
 
 
@@ -220,9 +291,15 @@ def main() -> None:
         metavar="NETWORK",
         help="a pretrained network's name, or NAME=PATH of a run's folder or a model's file",
     )
-    parser.add_argument("--sequences", type=int, default=4, help="of the validation split (default: 4)")
-    parser.add_argument("--data-dir", type=Path, help="folder with the data sets (default: SRNN_DATA)")
-    parser.add_argument("--out", type=Path, required=True, help="folder for devices.json and devices.md")
+    parser.add_argument(
+        "--sequences", type=int, default=4, help="of the validation split (default: 4)"
+    )
+    parser.add_argument(
+        "--data-dir", type=Path, help="folder with the data sets (default: SRNN_DATA)"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for devices.json and devices.md"
+    )
     options = parser.parse_args()
     from srnn.training.runs import open_trained
 
@@ -231,19 +308,29 @@ def main() -> None:
         name, _, path = text.rpartition("=")
         with tempfile.TemporaryDirectory() as folder:
             trained = open_trained(Path(path))
-            records.append(measure(name or Path(path).name, trained, options.sequences, options.data_dir, Path(folder)))
+            records.append(
+                measure(
+                    name or Path(path).name,
+                    trained,
+                    options.sequences,
+                    options.data_dir,
+                    Path(folder),
+                )
+            )
         print(json.dumps(records[-1]), flush=True)
     names = " ".join(
         f"{one['network']}=runs/{one['network']}" if "=" in text else text
         for one, text in zip(records, options.networks, strict=True)
     )
     versions = [
-        called(prefix + "gcc", "--version").splitlines()[0] for prefix in sorted({p.prefix for p in DEVICES.values()})
+        called(prefix + "gcc", "--version").splitlines()[0]
+        for prefix in sorted({p.prefix for p in DEVICES.values()})
     ]
     found = {
         "machine": machine.describe(), "compilers": versions, "networks": records,
         "emulator": called("qemu-system-arm", "--version").splitlines()[0],
-        "command": f"python -m benchmarks.devices {names} --sequences {options.sequences} --out DIR",
+        "command": f"python -m benchmarks.devices {names} --sequences {options.sequences} --out "
+                   f"DIR",
     }  # fmt: skip
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "devices.json").write_text(json.dumps(found, indent=1) + "\n")

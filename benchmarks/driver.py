@@ -43,10 +43,17 @@ class Field:
 
 
 class Worker:
-    """One contestant with one net loaded, in a process of its own. A context manager: leaving it ends the process."""
+    """One contestant with one net loaded, in a process of its own. A context manager: leaving it
+    ends the process."""
 
     def __init__(
-        self, entry: Entry, net: Net, field_: Field, *, threads: int | None = None, dtype: str = "float32"
+        self,
+        entry: Entry,
+        net: Net,
+        field_: Field,
+        *,
+        threads: int | None = None,
+        dtype: str = "float32",
     ) -> None:
         self.entry, self.field = entry, field_
         threads = threads or field_.threads
@@ -54,7 +61,8 @@ class Worker:
         if python is None:
             raise Failed(field_.missing.get(entry.environment, "its environment was not made"))
         problem = file_for(net, field_.work)
-        # Each start has a log of its own; the newest attempt of a contestant on a net is the one that is kept.
+        # Each start has a log of its own; the newest attempt of a contestant on a net is the one
+        # that is kept.
         self.log = field_.work / f"{entry.name}-{net.name}.log"
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
@@ -80,7 +88,10 @@ class Worker:
         count = str(threads)
         names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
         # The checkout's own source, whatever is installed; peers do not see it.
-        paths = [str(ROOT), *([self.entry.source or str(ROOT / "src")] if self.entry.environment == OWN else [])]
+        paths = [
+            str(ROOT),
+            *([self.entry.source or str(ROOT / "src")] if self.entry.environment == OWN else []),
+        ]
         given = dict.fromkeys(names, count) | {
             "BENCHMARKS_THREADS": count,
             "PYTHONPATH": os.pathsep.join(paths),
@@ -140,6 +151,9 @@ class Worker:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()

@@ -33,11 +33,13 @@ def default_folder() -> Path:
     return cache / "srnn-benchmarks"
 
 
-def prepare(wanted: Iterable[str], folder: Path, say: Callable[[str], None]) -> tuple[dict[str, str], dict[str, str]]:
+def prepare(
+    wanted: Iterable[str], folder: Path, say: Callable[[str], None]
+) -> tuple[dict[str, str], dict[str, str]]:
     """Interpreters by environment name, and the reason for each that could not be made.
 
-    All wanted peers share one environment where pip can install them together; else each gets its own. Made once: the
-    folder's name holds a hash of the requirements and of the Python version.
+    All wanted peers share one environment where pip can install them together; else each gets its
+    own. Made once: the folder's name holds a hash of the requirements and of the Python version.
     """
     pythons, missing = {OWN: sys.executable}, {}
     names = sorted(set(wanted) - {OWN})
@@ -49,7 +51,10 @@ def prepare(wanted: Iterable[str], folder: Path, say: Callable[[str], None]) -> 
         python = make(folder, "peers", every, say)
         return pythons | dict.fromkeys(names, python), missing
     except subprocess.CalledProcessError as error:
-        say(f"  the peers do not install together ({reason(error)}); each gets an environment of its own")
+        say(
+            f"  the peers do not install together ({reason(error)}); each gets an environment of "
+            f"its own"
+        )
     for name in names:
         try:
             pythons[name] = make(folder, name, common + peers[name], say)
@@ -67,7 +72,12 @@ def make(folder: Path, name: str, lines: list[str], say: Callable[[str], None]) 
     done = home / "installed"
     if not done.exists():
         say(f"  installing into {home.name}: {', '.join(lines)}")
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(home)], check=True, capture_output=True, text=True)
+        subprocess.run(
+            [sys.executable, "-m", "venv", "--clear", str(home)],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
         install = [str(python), "-m", "pip", "install", "--quiet", *lines]
         subprocess.run(install, check=True, capture_output=True, text=True)
         done.touch()

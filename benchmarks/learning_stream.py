@@ -1,7 +1,9 @@
-"""Memory and time of a stream that learns without end: ``python -m benchmarks.learning_stream --out results/learning-stream``.
+"""Memory and time of a stream that learns without end:
+``python -m benchmarks.learning_stream --out results/learning-stream``.
 
-Two leads' level crossings go through the network of the ``ecg`` recipe, which learns all of its parameters by e-prop: a label for
-each step is told every 250 steps (a beat). The spikes are random; neither memory nor time depend on what they say.
+Two leads' level crossings go through the network of the ``ecg`` recipe, which learns all of its
+parameters by e-prop: a label for each step is told every 250 steps (a beat). The spikes are random;
+neither memory nor time depend on what they say.
 """
 
 from __future__ import annotations
@@ -66,18 +68,22 @@ def main(words: list[str] | None = None) -> int:
     arguments = parser.parse_args(words)
     rows = measure(sorted(arguments.steps), arguments.train)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    command = f"python -m benchmarks.learning_stream --train {arguments.train} --out {arguments.out}"
+    command = (
+        f"python -m benchmarks.learning_stream --train {arguments.train} --out {arguments.out}"
+    )
     about = {"command": command, "machine": describe(), "learnt_every": BEAT, "rows": rows}
     (arguments.out / "learning-stream.json").write_text(json.dumps(about, indent=2) + "\n")
     lines = markdown_table(
-        ["steps learnt", "resident memory, MiB", "microseconds per step, learning included", "saved state, bytes"],
+        ["steps learnt", "resident memory, MiB", "microseconds per step, learning "
+                                                 "included", "saved state, bytes"],
         [[f"{row['steps']:,}", f"{row['resident_mib']:.1f}", f"{row['microseconds_per_step']:.1f}", f"{row['state_bytes']:,}"]
          for row in rows],
     )  # fmt: skip
     table = "\n".join(lines)
     (arguments.out / "learning-stream.md").write_text(
         "# A stream that learns without end\n\n4 inputs, 36 SE-adLIF neurons, 6 outputs; e-prop, "
-        f"{'every trained parameter' if arguments.train == 'all' else 'the readout'}, a label for each step told every {BEAT} "
+        f"{'every trained parameter' if arguments.train == 'all' else 'the readout'}, a label for "
+        f"each step told every {BEAT} "
         f"steps.\n\n{table}\n\nMade by `{command}`.\n"
     )
     return 0

@@ -1,13 +1,15 @@
-"""Movement: seven exercises by a watch, of people whom training has not seen, beside what people would pick instead.
+"""Movement: seven exercises by a watch, of people whom training has not seen, beside what people
+would pick instead.
 
     srnn data fetch movement && srnn data prepare movement
     pip install aeon                       # MiniROCKET, here only
     python -m benchmarks.movement          # a line of results/movement/movement.jsonl for each training
     python -m benchmarks.movement --table  # the table of results/movement/README.md from these lines
 
-Each family has three trials, of its learning rate, on the first of four folds over subjects 1 to 8. The best goes on to the
-other folds, whose accuracies by subject are the result. Then one network of each is trained on subjects 1 to 6, and reads the
-test subjects, 9 and 10, once. MiniROCKET has nothing to try, and sees all 50 samples of a second where the others see 25.
+Each family has three trials, of its learning rate, on the first of four folds over subjects 1 to 8.
+The best goes on to the other folds, whose accuracies by subject are the result. Then one network of
+each is trained on subjects 1 to 6, and reads the test subjects, 9 and 10, once. MiniROCKET has
+nothing to try, and sees all 50 samples of a second where the others see 25.
 
 A network is the one of its best epoch on the subjects that are held out, whatever its family.
 """
@@ -52,13 +54,15 @@ RATES: dict[str, tuple[float, ...]] = {
 """The learning rates that each family tries."""
 FOLDS = ("1/4", "2/4", "3/4", "4/4")
 TEST = ""
-"""The place of a fold's name where the recipe's own split is read: training on 1 to 6, and the test subjects."""
+"""The place of a fold's name where the recipe's own split is read: training on 1 to 6, and the test
+subjects."""
 
 Row = dict[str, Any]
 
 
 def recipe_of(family: str, rate: float, fold: str) -> Recipe:
-    """The recipe ``movement``, or as a baseline with about as many parameters, with a learning rate."""
+    """The recipe ``movement``, or as a baseline with about as many parameters, with a learning
+    rate."""
     settings: dict[str, Any] = {"training.optimizer.lr": rate}
     if fold:
         settings["task.options.fold"] = fold
@@ -67,7 +71,9 @@ def recipe_of(family: str, rate: float, fold: str) -> Recipe:
         return ours
     width = 64
     while True:
-        recipe = load_recipe("movement", {**settings, "network.hidden": [width] * 2}, baseline=family)
+        recipe = load_recipe(
+            "movement", {**settings, "network.hidden": [width] * 2}, baseline=family
+        )
         if weights_of(recipe) <= weights_of(ours):
             return recipe
         width -= 2
@@ -90,7 +96,13 @@ def by_subject(right: Sequence[Any] | np.ndarray, groups: np.ndarray) -> dict[st
 def recurrent(family: str, rate: float, fold: str, seed: int) -> Row:
     """Ours or a baseline, by ``srnn train``."""
     with tempfile.TemporaryDirectory() as folder:
-        train(recipe_of(family, rate, fold), Path(folder) / "run", seed=seed, examples=False, reporter=Reporter())
+        train(
+            recipe_of(family, rate, fold),
+            Path(folder) / "run",
+            seed=seed,
+            examples=False,
+            reporter=Reporter(),
+        )
         trained = open_trained(Path(folder) / "run")
     splits: list[SplitName] = ["validation"] if fold else ["validation", "test"]
     row: Row = {"parameters": size(trained.network)}
@@ -103,7 +115,8 @@ def recurrent(family: str, rate: float, fold: str, seed: int) -> Row:
 
 
 def convolutional(family: str, rate: float, fold: str, seed: int) -> Row:
-    """A causal CNN with as many parameters, the same batches and epochs, and the same augmentation."""
+    """A causal CNN with as many parameters, the same batches and epochs, and the same
+    augmentation."""
     recipe = load_recipe("movement", {"task.options.fold": fold} if fold else {})
     ready = prepare(recipe, seed=seed)
     task, config = ready.trained.task, recipe.training
@@ -113,7 +126,9 @@ def convolutional(family: str, rate: float, fold: str, seed: int) -> Row:
         width += 4
     net = CausalCNN(task.inputs, width, task.outputs)
     optimizer = torch.optim.Adam(net.parameters(), rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, config.epochs * ready.steps_per_epoch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, rate, config.epochs * ready.steps_per_epoch
+    )
     order, held_out = np.random.default_rng(seed), Sequences(task, "validation")
     best, weights = -1.0, net.state_dict()
     for epoch in range(config.epochs):
@@ -128,7 +143,10 @@ def convolutional(family: str, rate: float, fold: str, seed: int) -> Row:
             schedule.step()
         accuracy = float(cnn_right(net, held_out).mean())
         if accuracy >= best:
-            best, weights = accuracy, {name: value.clone() for name, value in net.state_dict().items()}
+            best, weights = (
+                accuracy,
+                {name: value.clone() for name, value in net.state_dict().items()},
+            )
     net.load_state_dict(weights)
     row: Row = {"parameters": size(net)}
     for split in ("validation",) if fold else ("validation", "test"):
@@ -144,7 +162,9 @@ def cnn_loss(net: CausalCNN, batch: Batch, smoothing: float) -> torch.Tensor:
     if batch.mixed is None:
         return loss
     other, share = batch.mixed
-    return share * loss + (1 - share) * nn.functional.cross_entropy(logits, other, label_smoothing=smoothing)
+    return share * loss + (1 - share) * nn.functional.cross_entropy(
+        logits, other, label_smoothing=smoothing
+    )
 
 
 def cnn_right(net: CausalCNN, sequences: Sequences) -> np.ndarray:
@@ -158,8 +178,11 @@ def cnn_right(net: CausalCNN, sequences: Sequences) -> np.ndarray:
 
 
 def minirocket(family: str, rate: float, fold: str, seed: int) -> Row:
-    """aeon's classifier as it is, on windows of 100 samples; it reads whole ones, and cannot stream."""
-    task = load_recipe("movement", {"task.options.pool": 1, "task.options.fold": fold}).create_task()
+    """aeon's classifier as it is, on windows of 100 samples; it reads whole ones, and cannot
+    stream."""
+    task = load_recipe(
+        "movement", {"task.options.pool": 1, "task.options.fold": fold}
+    ).create_task()
     learnt = task.load("train")
     convolutions = import_module("aeon.classification.convolution_based")
     model = convolutions.MiniRocketClassifier(random_state=seed)
@@ -190,10 +213,17 @@ def measure(out: Path, family: str, rate: float, fold: str, seed: int = 0) -> Ro
             return row
     began, processor = time.perf_counter(), time.process_time()
     row = asked | WAYS[family](family, rate, fold, seed)
-    row |= {"seconds": round(time.perf_counter() - began, 1), "processor_s": round(time.process_time() - processor, 1)}
+    row |= {
+        "seconds": round(time.perf_counter() - began, 1),
+        "processor_s": round(time.process_time() - processor, 1),
+    }
     out.parent.mkdir(parents=True, exist_ok=True)
     append_line(out, json.dumps(row))
-    print({key: row[key] for key in ("family", "lr", "fold", "processor_s")}, mean(row["validation"]), flush=True)
+    print(
+        {key: row[key] for key in ("family", "lr", "fold", "processor_s")},
+        mean(row["validation"]),
+        flush=True,
+    )
     return row
 
 
@@ -210,8 +240,18 @@ def search(out: Path, family: str) -> None:
 
 
 def table(out: Path) -> str:
-    """A line for each family: over subjects 1 to 8, each held out once, and for each of the test subjects."""
-    columns = ("family", "parameters", "learning rate", "subjects 1 to 8", "minus srnn", "the worst", "subject 9", "10")
+    """A line for each family: over subjects 1 to 8, each held out once, and for each of the test
+    subjects."""
+    columns = (
+        "family",
+        "parameters",
+        "learning rate",
+        "subjects 1 to 8",
+        "minus srnn",
+        "the worst",
+        "subject 9",
+        "10",
+    )
     rows: dict[str, dict[str, Row]] = defaultdict(dict)
     for row in read_json_lines(out):
         rows[row["family"]][f"{row['fold']} {row['lr']}"] = row
@@ -240,13 +280,16 @@ def table(out: Path) -> str:
 
 
 def with_interval(values: np.ndarray) -> str:
-    """The mean of eight subjects in percent, with a 95 % interval: Student's t, seven degrees of freedom."""
+    """The mean of eight subjects in percent, with a 95 % interval: Student's t, seven degrees of
+    freedom."""
     half = 2.365 * values.std(ddof=1) / np.sqrt(len(values))
     return f"{100 * values.mean():.1f} ± {100 * half:.1f}"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--families", nargs="+", choices=list(RATES), default=list(RATES))
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--table", action="store_true", help="print the table of what is there")

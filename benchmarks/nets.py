@@ -1,7 +1,9 @@
-"""The networks that are timed, and one problem file for all contestants: the same inputs, targets and weights, byte for byte.
+"""The networks that are timed, and one problem file for all contestants: the same inputs, targets
+and weights, byte for byte.
 
-Sizes are those of the paper's tasks. Inputs are random with each task's density, for speed does not depend on what they mean;
-weights are scaled so that every layer fires at the stated rate, for the speed of an event-driven kernel does depend on that.
+Sizes are those of the paper's tasks. Inputs are random with each task's density, for speed does not
+depend on what they mean; weights are scaled so that every layer fires at the stated rate, for the
+speed of an event-driven kernel does depend on that.
 
 Only numpy is used here: this file is read in every environment.
 """
@@ -39,7 +41,8 @@ class Net:
     hidden: tuple[int, ...]
     outputs: int
     rates: tuple[float, ...]
-    """Firing rate of each hidden layer, spikes per neuron and step, that the weights are scaled to."""
+    """Firing rate of each hidden layer, spikes per neuron and step, that the weights are scaled
+    to."""
     density: float | None
     """Probability of an input spike; None: real-valued input."""
     tau_adp: tuple[float, float]
@@ -51,7 +54,9 @@ class Net:
     @property
     def size(self) -> str:
         """Such as "64 x 250, 700-128-128-20"."""
-        return f"{self.batch} x {self.steps}, " + "-".join(str(n) for n in (self.inputs, *self.hidden, self.outputs))
+        return f"{self.batch} x {self.steps}, " + "-".join(
+            str(n) for n in (self.inputs, *self.hidden, self.outputs)
+        )
 
     @property
     def key(self) -> str:
@@ -94,7 +99,8 @@ class Problem:
     y: Array
     """Class numbers, (B,), or (B, T) with a label at each step."""
     weights: dict[str, Array]
-    """float64, named as in SRNN: layers.0.weight_in (H, I), .weight_rec (H, H), .bias, .tau_mem, .tau_adp (H,); readout.*"""
+    """float64, named as in SRNN: layers.0.weight_in (H, I), .weight_rec (H, H), .bias, .tau_mem,
+    .tau_adp (H,); readout.*"""
 
     @property
     def binary(self) -> bool:
@@ -131,13 +137,17 @@ def file_for(net: Net, folder: Path) -> Path:
 
 
 def make(net: Net, seed: int = 3) -> Problem:
-    """Draw inputs, targets and weights, and scale the input weights until each layer fires at its rate."""
+    """Draw inputs, targets and weights, and scale the input weights until each layer fires at its
+    rate."""
     rng = np.random.default_rng(seed)
     x = draw_input(net, rng)
     y = rng.integers(0, net.outputs, (net.batch, net.steps) if net.label_each_step else net.batch)
     weights: dict[str, Array] = {}
-    # Rates are tuned on 8 sequences of their own, so that a batch of one is tuned as well as a large one.
-    below: Array = draw_input(replace(net, batch=8, steps=min(net.steps, 1301)), np.random.default_rng(seed + 1))
+    # Rates are tuned on 8 sequences of their own, so that a batch of one is tuned as well as a
+    # large one.
+    below: Array = draw_input(
+        replace(net, batch=8, steps=min(net.steps, 1301)), np.random.default_rng(seed + 1)
+    )
     below = below.astype(np.float32)
     width = net.inputs
     for number, (size, rate) in enumerate(zip(net.hidden, net.rates, strict=True)):
@@ -163,9 +173,13 @@ def draw_input(net: Net, rng: np.random.Generator) -> Array:
     """(B, T, inputs): spikes as uint8, or float32."""
     shape = (net.batch, net.steps, net.inputs)
     if net.density is not None:
-        # One sequence at a time: the uniform numbers of a long one would need more memory than the whole benchmark.
+        # One sequence at a time: the uniform numbers of a long one would need more memory than the
+        # whole benchmark.
         return np.stack(
-            [(rng.random(shape[1:], dtype=np.float32) < net.density).view(np.uint8) for _ in range(net.batch)]
+            [
+                (rng.random(shape[1:], dtype=np.float32) < net.density).view(np.uint8)
+                for _ in range(net.batch)
+            ]
         )
     if net.inputs == 1:  # pixels: mostly black
         return (rng.random(shape) * (rng.random(shape) < 0.2)).astype(np.float32)
@@ -173,7 +187,8 @@ def draw_input(net: Net, rng: np.random.Generator) -> Array:
 
 
 def scale_to_rate(layer: dict[str, Array], below: Array, rate: float) -> Array:
-    """Scale ``layer["weight_in"]`` in place so that the layer fires at ``rate``; returns its spikes on ``below``."""
+    """Scale ``layer["weight_in"]`` in place so that the layer fires at ``rate``; returns its spikes
+    on ``below``."""
     unit = layer["weight_in"]
     low, high = 0.05, 400.0
     spikes = below
@@ -187,7 +202,9 @@ def scale_to_rate(layer: dict[str, Array], below: Array, rate: float) -> Array:
 
 def alif_spikes(layer: Mapping[str, Array], x: Array) -> Array:
     """An ALIF layer's spikes (B, T, H) in plain numpy, for the tuning alone."""
-    weight_in, weight_rec, bias = (layer[name].astype(np.float32) for name in ("weight_in", "weight_rec", "bias"))
+    weight_in, weight_rec, bias = (
+        layer[name].astype(np.float32) for name in ("weight_in", "weight_rec", "bias")
+    )
     alpha, rho = (np.exp(-1.0 / layer[name]).astype(np.float32) for name in ("tau_mem", "tau_adp"))
     current_in = x @ weight_in.T + bias
     spikes = np.empty_like(current_in)

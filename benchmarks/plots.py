@@ -1,4 +1,5 @@
-"""Plots of the results: ratios and sizes on log axes, colours that colour-blind readers tell apart."""
+"""Plots of the results: ratios and sizes on log axes, colours that colour-blind readers tell
+apart."""
 
 from __future__ import annotations
 
@@ -48,13 +49,22 @@ def _ratios(plt: Any, results: Mapping[str, Any]) -> Any:
     figure, axes = plt.subplots(figsize=(7.5, 0.42 * len(names) + 1.4))
     for index, net in enumerate(nets):
         points = [r for r in records if r["net"] == net]
-        height = [names.index(r["contestant"]) + 0.13 * (index - (len(nets) - 1) / 2) for r in points]
+        height = [
+            names.index(r["contestant"]) + 0.13 * (index - (len(nets) - 1) / 2) for r in points
+        ]
         medians = [r["ratio"]["median"] for r in points]
         # Bars from the least to the largest ratio of all rounds.
         reach = [[m - min(r["ratios"]) for m, r in zip(medians, points, strict=True)],
                  [max(r["ratios"]) - m for m, r in zip(medians, points, strict=True)]]  # fmt: skip
         axes.errorbar(
-            medians, height, xerr=reach, fmt=MARKERS[index], color=COLOURS[index], ms=5, lw=1, label=net_label(net)
+            medians,
+            height,
+            xerr=reach,
+            fmt=MARKERS[index],
+            color=COLOURS[index],
+            ms=5,
+            lw=1,
+            label=net_label(net),
         )
     axes.axvline(1, color="black", lw=1)
     axes.set(xscale="log", yticks=range(len(names)), yticklabels=[label(name) for name in names],
@@ -73,7 +83,9 @@ def _memory(plt: Any, results: Mapping[str, Any]) -> Any:
     figure, axes = plt.subplots(figsize=(7.5, 0.42 * len(names) + 1.4))
     for index, net in enumerate(nets):
         points = [r for r in records if r["net"] == net]
-        height = [names.index(r["contestant"]) + 0.12 * (index - (len(nets) - 1) / 2) for r in points]
+        height = [
+            names.index(r["contestant"]) + 0.12 * (index - (len(nets) - 1) / 2) for r in points
+        ]
         axes.plot([r["saved"]["without_input"] / MIB for r in points], height, MARKERS[index], color=COLOURS[index], ms=5,
                   label=net_label(net))  # fmt: skip
     axes.set(xscale="log", yticks=range(len(names)), yticklabels=[label(name) for name in names],
@@ -93,8 +105,17 @@ def _latency(plt: Any, results: Mapping[str, Any]) -> Any:
         ours = record["contestant"].startswith(BASE)
         found = record["us_per_step"]["median"]
         axes.plot(found, height, "o" if ours else "s", color=COLOURS[0 if ours else 1])
-        axes.annotate(number(found), (found, height), (7, 0), textcoords="offset points", va="center", fontsize=8)
-    labels = [label(r["contestant"]) + (", compiled loop" if r["what"] == "loop" else "") for r in records]
+        axes.annotate(
+            number(found),
+            (found, height),
+            (7, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+        )
+    labels = [
+        label(r["contestant"]) + (", compiled loop" if r["what"] == "loop" else "") for r in records
+    ]
     axes.set(xscale="log", yticks=range(len(records)), yticklabels=labels,
              xlabel="microseconds a step at batch 1, one thread (log scale)")  # fmt: skip
     axes.margins(x=0.12)
@@ -111,7 +132,9 @@ def _scaling(plt: Any, results: Mapping[str, Any]) -> Any:
     names = in_order(r["contestant"] for r in records)
     columns = min(3, len(sweeps))  # as wide as the other plots: a page has no room for more
     rows = -(-len(sweeps) // columns)
-    figure, grid = plt.subplots(rows, columns, figsize=(7.5, 2.6 * rows + 0.4), squeeze=False, sharey=True)
+    figure, grid = plt.subplots(
+        rows, columns, figsize=(7.5, 2.6 * rows + 0.4), squeeze=False, sharey=True
+    )
     for axes in grid.flat[len(sweeps) :]:
         axes.set_visible(False)
     for axes, sweep in zip(grid.flat, sweeps, strict=False):

@@ -1,4 +1,5 @@
-"""From the JSON to a Markdown page. Nothing is measured here, and nothing is left out that was tried."""
+"""From the JSON to a Markdown page. Nothing is measured here, and nothing is left out that was
+tried."""
 
 from __future__ import annotations
 
@@ -15,7 +16,12 @@ from .nets import LONG, NETS
 MIB = 2**20
 KINDS = ("agreement", "speed", "limit", "memory", "latency", "scaling")
 Record = Mapping[str, Any]
-WHAT = {"train": "Forward and backward", "forward": "Forward only", "stream": "a call a step", "loop": "compiled loop"}
+WHAT = {
+    "train": "Forward and backward",
+    "forward": "Forward only",
+    "stream": "a call a step",
+    "loop": "compiled loop",
+}
 
 
 def render(results: Mapping[str, Any]) -> str:
@@ -71,7 +77,9 @@ def base_seconds(records: Iterable[Record]) -> tuple[float, float] | None:
     records = list(records)
     blocks = [record["ours_s"] for record in records if "ours_s" in record]
     if blocks:
-        return statistics.median(block["median"] for block in blocks), min(block["min"] for block in blocks)
+        return statistics.median(block["median"] for block in blocks), min(
+            block["min"] for block in blocks
+        )
     alone = [record["warm_s"] for record in records if "warm_s" in record]
     return (alone[0], alone[0]) if alone else None
 
@@ -80,23 +88,28 @@ def _intro(results: Mapping[str, Any]) -> str:
     machine, settings = results["machine"], results["settings"]
     memory = machine["memory_bytes"]
     lines = [
-        f"{machine['cpu']} ({', '.join(machine['simd']) or 'no known SIMD'}), {machine['cores']} cores"
+        f"{machine['cpu']} ({', '.join(machine['simd']) or 'no known SIMD'}), {machine['cores']} "
+        f"cores"
         + (f", {memory / 2**30:.0f} GiB" if memory else "")
         + f"; threads and cores per contestant: {settings['threads']}; {machine['system']}"
         + f"; commit {machine['commit'] or 'unknown'}"
         + (" with uncommitted changes" if machine["uncommitted_source"] else "")
         + f"; {results['date']}.",
-        f"float32. {settings['rounds']} rounds, alternated; ratios are medians of the paired ratios. "
+        f"float32. {settings['rounds']} rounds, alternated; ratios are medians of the paired "
+        f"ratios. "
         f"Made by `{settings['command']}`; how to read it: docs/benchmarks.md.",
     ]
-    earlier = [f"`{run['settings']['command']}` ({run['date']}, commit {run['machine']['commit'] or 'unknown'})"
+    earlier = [f"`{run['settings']['command']}` ({run['date']}, commit "
+               f"{run['machine']['commit'] or 'unknown'})"
                for run in results.get("earlier", [])]  # fmt: skip
     if earlier:
         lines.append(f"Parts of it were measured before, by {', '.join(earlier)}.")
     if settings["quick"]:
         lines.append("**A trial run on shrunk networks (`--quick`): these numbers mean nothing.**")
     if (machine["load_before"] or 0) > IDLE:
-        lines.append(f"**The machine was not idle: load {machine['load_before']:.1f} before the start.**")
+        lines.append(
+            f"**The machine was not idle: load {machine['load_before']:.1f} before the start.**"
+        )
     return "\n\n".join(lines)
 
 
@@ -132,7 +145,8 @@ def _speed(results: Mapping[str, Any], what: str) -> list[str]:
 
 
 def _rates(records: list[Record], nets: list[str]) -> str:
-    """Measured firing rates; peers with another neuron fire at rates of their own on the same weights."""
+    """Measured firing rates; peers with another neuron fire at rates of their own on the same
+    weights."""
     names = in_order(record["contestant"] for record in records if record.get("rates"))
     found = {(record["contestant"], record["net"]): record.get("rates", []) for record in records}
 
@@ -140,17 +154,26 @@ def _rates(records: list[Record], nets: list[str]) -> str:
         return " / ".join(f"{rate:.3f}" for rate in found.get((name, net), [])) or "-"
 
     rows = [[label(name), *(cell(name, net) for net in nets)] for name in names]
-    return "Firing rates, spikes per neuron and step, layer by layer:\n\n" + table(["", *map(net_label, nets)], rows)
+    return "Firing rates, spikes per neuron and step, layer by layer:\n\n" + table(
+        ["", *map(net_label, nets)], rows
+    )
 
 
 def _first_calls(records: list[Record], nets: list[str]) -> str:
-    """Seconds of the first training step in a process, for those to whom it is another than the second."""
-    found = {(record["contestant"], record["net"]): record.get("first_call_s") for record in records}
-    names = [name for name in in_order(name for name, _ in found) if name in (BASE, "eager", "jax", "spyx", "lstm")]
+    """Seconds of the first training step in a process, for those to whom it is another than the
+    second."""
+    found = {
+        (record["contestant"], record["net"]): record.get("first_call_s") for record in records
+    }
+    names = [
+        name
+        for name in in_order(name for name, _ in found)
+        if name in (BASE, "eager", "jax", "spyx", "lstm")
+    ]
     rows = [[label(name), *(_seconds(found.get((name, net))) for net in nets)] for name in names]
     return (
-        "Seconds of the first training step in a process: srnn fetches compiled loops from disk, JAX compiles.\n\n"
-        + table(["", *map(net_label, nets)], rows)
+        "Seconds of the first training step in a process: srnn fetches compiled loops from disk, "
+        "JAX compiles.\n\n" + table(["", *map(net_label, nets)], rows)
     )
 
 
@@ -162,10 +185,19 @@ def _limit(results: Mapping[str, Any]) -> list[str]:
     records = results.get("limit", [])
     if not records:
         return []
-    kinds = {"macs": "products", "adds": "additions", "neuron_steps": "neurons", "bytes": "memory traffic"}
+    kinds = {
+        "macs": "products",
+        "adds": "additions",
+        "neuron_steps": "neurons",
+        "bytes": "memory traffic",
+    }
     rows = []
     for record in records:
-        trained = (r for r in results.get("speed", []) if r["what"] == "train" and r["net"] == record["net"])
+        trained = (
+            r
+            for r in results.get("speed", [])
+            if r["what"] == "train" and r["net"] == record["net"]
+        )
         ours = base_seconds(trained)
         rows.append([
             net_label(record["net"]), *(milliseconds(record["parts_s"][kind]) for kind in kinds),
@@ -176,15 +208,18 @@ def _limit(results: Mapping[str, Any]) -> list[str]:
     for record in records:
         of = record["rates"]
         rates.append(
-            f"{net_label(record['net'])} {2e-9 * of['macs']:.0f} GFLOP/s in products, {1e-9 * of['adds']:.1f} G additions/s, "
+            f"{net_label(record['net'])} {2e-9 * of['macs']:.0f} GFLOP/s in products, "
+            f"{1e-9 * of['adds']:.1f} G additions/s, "
             f"{1e9 / of['neuron_steps']:.2f} ns a neuron-step"
         )
     return [
         "## How far from the limit",
-        "Least ms of a training step, were each kind of work done at the speed that it has alone and in cache "
+        "Least ms of a training step, were each kind of work done at the speed that it has alone "
+        "and in cache "
         "(benchmarks/measures/limit.py), beside what srnn takes.",
         table(["", *kinds.values(), "sum", "srnn", "share"], rows),
-        f"Measured on one core: {'; '.join(rates)}; a copy moves {1e-9 * records[0]['rates']['bytes']:.0f} GB/s on all.",
+        f"Measured on one core: {'; '.join(rates)}; a copy moves "
+        f"{1e-9 * records[0]['rates']['bytes']:.0f} GB/s on all.",
     ]
 
 
@@ -214,10 +249,14 @@ def _memory(results: Mapping[str, Any]) -> list[str]:
             "s a training step",
         ]
         parts += [f"### {net_label(net)}, {size}", table(header, rows)]
-    temporaries = [f"{net_label(record['net'])} {_mib(record['saved']['xla_temporaries'])}" for record in records
+    temporaries = [f"{net_label(record['net'])} "
+                   f"{_mib(record['saved']['xla_temporaries'])}" for record in records
                    if "xla_temporaries" in record.get("saved", {}) and record["contestant"] == "jax"]  # fmt: skip
     if temporaries:
-        parts.append(f"What XLA really sets aside for the JAX scan's training step, MiB: {', '.join(temporaries)}.")
+        parts.append(
+            f"What XLA really sets aside for the JAX scan's training step, MiB: "
+            f"{', '.join(temporaries)}."
+        )
     return parts
 
 
@@ -229,7 +268,14 @@ def _latency(results: Mapping[str, Any]) -> list[str]:
     records = results.get("latency", [])
     if not records:
         return []
-    base = next((r for r in records if r["contestant"] == BASE and r["what"] == "stream" and "us_per_step" in r), None)
+    base = next(
+        (
+            r
+            for r in records
+            if r["contestant"] == BASE and r["what"] == "stream" and "us_per_step" in r
+        ),
+        None,
+    )
     rows = []
     for record in records:
         what = WHAT[record["what"]]
@@ -238,7 +284,15 @@ def _latency(results: Mapping[str, Any]) -> list[str]:
             continue
         found = record["us_per_step"]
         ratio = f"{number(found['median'] / base['us_per_step']['median'])}x" if base else "-"
-        rows.append([label(record["contestant"]), what, number(found["median"]), number(found["min"]), ratio])
+        rows.append(
+            [
+                label(record["contestant"]),
+                what,
+                number(found["median"]),
+                number(found["min"]),
+                ratio,
+            ]
+        )
     return [f"## One live stream, microseconds a step, one thread ({records[0]['size']})",
             table(["", "", "median", "least", "to srnn, a call a step"], rows)]  # fmt: skip
 
@@ -254,7 +308,10 @@ def _scaling(results: Mapping[str, Any]) -> list[str]:
         names = in_order(record["contestant"] for record in of_sweep)
         if not values:
             continue
-        rows = [[label(name), *(_scaling_cell(of_sweep, name, value) for value in values)] for name in names]
+        rows = [
+            [label(name), *(_scaling_cell(of_sweep, name, value) for value in values)]
+            for name in names
+        ]
         parts.append(table([title, *(f"{value:g}" for value in values)], rows))
     return parts
 
@@ -278,11 +335,13 @@ def _agreement(results: Mapping[str, Any]) -> list[str]:
         return []
     rows = [
         [label(r["contestant"]), net_label(r["net"]), r["dtype"], r["verdict"],
-         *([f"{r['loss']:.1e}", f"{r['gradients']:.1e}", f"{r['spikes_differing']} of {r['spikes']}"]
+         *([f"{r['loss']:.1e}", f"{r['gradients']:.1e}", f"{r['spikes_differing']} of "
+                                                         f"{r['spikes']}"]
            if "loss" in r else [r.get("failed", ""), "", ""])]
         for r in records
     ]  # fmt: skip
-    return ["## The same function?", "Largest relative difference to srnn, on 8 sequences with the same weights.",
+    return ["## The same function?", "Largest relative difference to srnn, on 8 sequences with the "
+                                     "same weights.",
             table(["", "net", "dtype", "verdict", "loss", "gradients", "spikes that differ"], rows)]  # fmt: skip
 
 
@@ -290,10 +349,16 @@ def _contestants(results: Mapping[str, Any]) -> list[str]:
     measured = {r["contestant"] for kind in KINDS for r in results.get(kind, [])}
     names = in_order(measured & set(results["contestants"]))
     versions = {
-        name: ", ".join(f"{key} {value}" for key, value in results["versions"].get(name, {}).items()) for name in names
+        name: ", ".join(
+            f"{key} {value}" for key, value in results["versions"].get(name, {}).items()
+        )
+        for name in names
     }
     rows = [[label(name), CATALOGUE[name].differs, versions[name]] for name in names]
-    return ["## Who, and in what they differ from srnn's ALIF network", table(["", "differs", "versions"], rows)]
+    return [
+        "## Who, and in what they differ from srnn's ALIF network",
+        table(["", "differs", "versions"], rows),
+    ]
 
 
 def _failures(results: Mapping[str, Any]) -> list[str]:
@@ -304,8 +369,11 @@ def _failures(results: Mapping[str, Any]) -> list[str]:
             for key in ("failed", "saved_failed"):
                 if key in record:
                     nets = seen.setdefault((record["contestant"], kind, record[key]), [])
-                    nets += [net_label(record["net"])] if net_label(record["net"]) not in nets else []
+                    nets += (
+                        [net_label(record["net"])] if net_label(record["net"]) not in nets else []
+                    )
     rows = [
-        [label(name), kind, ", ".join(nets), reason.replace("|", "/")] for (name, kind, reason), nets in seen.items()
+        [label(name), kind, ", ".join(nets), reason.replace("|", "/")]
+        for (name, kind, reason), nets in seen.items()
     ]
     return ["## Not measured", table(["", "what", "net", "why"], rows)] if rows else []

@@ -1,15 +1,18 @@
-"""Memory and time a step of the learning rules, by the number of steps: ``python -m benchmarks.rules``.
+"""Memory and time a step of the learning rules, by the number of steps:
+``python -m benchmarks.rules``.
 
-One sequence of random spikes with a label at every step, a network of one recurrent layer of ALIF neurons, and each rule as
-training uses it: bptt through the whole sequence and one step of the optimiser, the others in windows with one after each. Input
-is made window by window, so that what grows is the rule's. Each point is a process of its own, which first learns a short
-sequence, so that nothing is compiled on the clock:
+One sequence of random spikes with a label at every step, a network of one recurrent layer of ALIF
+neurons, and each rule as training uses it: bptt through the whole sequence and one step of the
+optimiser, the others in windows with one after each. Input is made window by window, so that what
+grows is the rule's. Each point is a process of its own, which first learns a short sequence, so
+that nothing is compiled on the clock:
 
     seconds_per_step  of all steps, forwards, backwards and the optimiser's
     peak_bytes        growth of the process's resident memory at its peak, from after the short sequence
 
-A point that takes longer than ``--limit`` seconds stops there, with the steps it made (``done``); bptt's, which cannot stop, is
-not begun where a tenth of the steps took more than a tenth of the limit or of ``--memory``.
+A point that takes longer than ``--limit`` seconds stops there, with the steps it made (``done``);
+bptt's, which cannot stop, is not begun where a tenth of the steps took more than a tenth of the
+limit or of ``--memory``.
 """
 
 from __future__ import annotations
@@ -35,17 +38,31 @@ INPUTS, OUTPUTS, BATCH = 32, 4, 1
 
 
 def learn(rule: str, steps: int, neurons: int, window: int, limit: float) -> tuple[int, float]:
-    """Learn a sequence of so many steps, or as many as the limit in seconds lets it; how many, and seconds."""
+    """Learn a sequence of so many steps, or as many as the limit in seconds lets it; how many, and
+    seconds."""
     from srnn import ALIF, SRNN, Init, Integrator
     from srnn.training.rules import create_rule
     from srnn.training.windows import Trainee
 
     generator = torch.Generator().manual_seed(0)
     network = SRNN(
-        INPUTS, [neurons], OUTPUTS, ALIF(), Integrator(Init("constant", 20.0)), generator=generator, norm="none"
+        INPUTS,
+        [neurons],
+        OUTPUTS,
+        ALIF(),
+        Integrator(Init("constant", 20.0)),
+        generator=generator,
+        norm="none",
     )
-    optimizer, trainee = torch.optim.Adam(network.parameters(), 1e-3), Trainee(network, create_rule(rule))
-    past, done, start = trainee.begin(network.initial_state(BATCH, generator)), 0, time.perf_counter()
+    optimizer, trainee = (
+        torch.optim.Adam(network.parameters(), 1e-3),
+        Trainee(network, create_rule(rule)),
+    )
+    past, done, start = (
+        trainee.begin(network.initial_state(BATCH, generator)),
+        0,
+        time.perf_counter(),
+    )
     size = steps if rule == "bptt" else window
     while done < steps and time.perf_counter() - start < limit:
         count = min(size, steps - done)
@@ -70,7 +87,9 @@ def measure(rule: str, steps: int, neurons: int, window: int, limit: float) -> d
     return {**point, "peak_bytes": status_bytes("VmHWM") - before if reset else None}
 
 
-def in_its_own_process(rule: str, steps: int, neurons: int, window: int, limit: float) -> dict[str, Any]:
+def in_its_own_process(
+    rule: str, steps: int, neurons: int, window: int, limit: float
+) -> dict[str, Any]:
     """One point, in a new process."""
     command = [sys.executable, "-m", "benchmarks.rules", "--point", rule, str(steps)]
     command += [f"--neurons={neurons}", f"--window={window}", f"--limit={limit}"]
@@ -84,9 +103,14 @@ def draw(points: list[dict[str, Any]], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    plt.rcParams.update({"axes.grid": True, "grid.alpha": 0.3, "legend.frameon": False, "svg.hashsalt": "srnn"})
+    plt.rcParams.update(
+        {"axes.grid": True, "grid.alpha": 0.3, "legend.frameon": False, "svg.hashsalt": "srnn"}
+    )
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    quantities = {"peak_bytes": ("memory at its peak (MiB)", 2**20), "seconds_per_step": ("time a step (µs)", 1e-6)}
+    quantities = {
+        "peak_bytes": ("memory at its peak (MiB)", 2**20),
+        "seconds_per_step": ("time a step (µs)", 1e-6),
+    }
     for axis, (name, (title, unit)) in zip(axes, quantities.items(), strict=True):
         for rule, colour, marker in zip(RULES, COLOURS, MARKERS, strict=False):
             own = [(p["done"], p[name] / unit) for p in points if p["rule"] == rule and p.get(name)]
@@ -99,16 +123,30 @@ def draw(points: list[dict[str, Any]], path: Path) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    p = argparse.ArgumentParser(prog="python -m benchmarks.rules", description="Memory and time of learning rules.")
+    p = argparse.ArgumentParser(
+        prog="python -m benchmarks.rules", description="Memory and time of learning rules."
+    )
     p.add_argument("--rules", nargs="+", choices=RULES, default=RULES)
-    p.add_argument("--steps", nargs="+", type=int, default=STEPS, help="lengths of the sequences, ascending")
+    p.add_argument(
+        "--steps", nargs="+", type=int, default=STEPS, help="lengths of the sequences, ascending"
+    )
     p.add_argument("--neurons", type=int, default=64)
     p.add_argument(
-        "--window", type=int, default=100, help="steps of a window, for all rules except bptt (default: 100)"
+        "--window",
+        type=int,
+        default=100,
+        help="steps of a window, for all rules except bptt (default: 100)",
     )
-    p.add_argument("--limit", type=float, default=300.0, help="seconds that a point may take (default: 300)")
+    p.add_argument(
+        "--limit", type=float, default=300.0, help="seconds that a point may take (default: 300)"
+    )
     p.add_argument("--memory", type=float, default=4.0, help="GiB that bptt may take (default: 4)")
-    p.add_argument("--out", type=Path, default=Path("results/learning-rules"), help="folder (default: %(default)s)")
+    p.add_argument(
+        "--out",
+        type=Path,
+        default=Path("results/learning-rules"),
+        help="folder (default: %(default)s)",
+    )
     p.add_argument("--point", nargs=2, metavar=("RULE", "STEPS"), help=argparse.SUPPRESS)
     options = p.parse_args(arguments)
     settings = options.neurons, options.window, options.limit
@@ -127,16 +165,29 @@ def main(arguments: list[str] | None = None) -> int:
                 )
                 if bytes_then > options.memory * 2**30 or then > options.limit:
                     points.append(
-                        {"rule": rule, "steps": steps, "skipped": f"about {bytes_then:.3g} bytes, {then:.3g} s"}
+                        {
+                            "rule": rule,
+                            "steps": steps,
+                            "skipped": f"about {bytes_then:.3g} bytes, {then:.3g} s",
+                        }
                     )
                     continue
             before = in_its_own_process(rule, steps, *settings)
             points.append(before)
             print(json.dumps(before), file=sys.stderr, flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
-    about = {"inputs": INPUTS, "neurons": options.neurons, "outputs": OUTPUTS, "batch": BATCH, "window": options.window}
+    about = {
+        "inputs": INPUTS,
+        "neurons": options.neurons,
+        "outputs": OUTPUTS,
+        "batch": BATCH,
+        "window": options.window,
+    }
     lines = ",\n".join(json.dumps(point) for point in points)
-    about = f'{{"network": {json.dumps(about)},\n"machine": {json.dumps(machine)},\n"points": [\n{lines}\n]}}\n'
+    about = (
+        f'{{"network": {json.dumps(about)},\n"machine": {json.dumps(machine)},\n"points": '
+        f"[\n{lines}\n]}}\n"
+    )
     (options.out / "rules.json").write_text(about)
     draw(points, options.out / "rules.svg")
     return 0

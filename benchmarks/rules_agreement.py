@@ -1,7 +1,9 @@
-"""How near the gradients of learning rules come to those of BPTT: ``python -m benchmarks.rules_agreement``.
+"""How near the gradients of learning rules come to those of BPTT:
+``python -m benchmarks.rules_agreement``.
 
-Networks as they are drawn, in float64; random spikes of 200 steps, of which 120 to 160 have a label (over a whole sequence more
-rules would pass). Of the gradients of the hidden layers (those of a readout are exact by every rule):
+Networks as they are drawn, in float64; random spikes of 200 steps, of which 120 to 160 have a label
+(over a whole sequence more rules would pass). Of the gradients of the hidden layers (those of a
+readout are exact by every rule):
 
     cosine   of the angle to BPTT's
     signs    the fraction of parameters whose gradients have the same sign
@@ -26,7 +28,11 @@ INPUTS, OUTPUTS, BATCH, STEPS, LABELLED = 16, 4, 8, 200, slice(120, 160)
 NETWORKS: dict[str, dict[str, Any]] = {
     "64 ALIF, feed-forward": {"hidden": [64], "neuron": "alif", "recurrent": False},
     "64 ALIF": {"hidden": [64], "neuron": "alif"},
-    "64 SE-adLIF": {"hidden": [64], "neuron": {"name": "adlif", "coupling": 30, "threshold": 0.3}, "gain_in": 8.0},
+    "64 SE-adLIF": {
+        "hidden": [64],
+        "neuron": {"name": "adlif", "coupling": 30, "threshold": 0.3},
+        "gain_in": 8.0,
+    },
     "64 BRF": {"hidden": [64], "neuron": "brf", "gain_in": 100.0},
     "32 + 32 ALIF": {"hidden": [32, 32], "neuron": "alif"},
 }
@@ -49,7 +55,11 @@ def agreement(one: Tensor, exact: Tensor) -> tuple[float, float, float]:
     """The three measures, of gradients and BPTT's."""
     cosine = float(torch.cosine_similarity(one, exact, 0))
     moved = exact != 0
-    return cosine, float((one.sign() == exact.sign())[moved].double().mean()), float(one.norm() / exact.norm())
+    return (
+        cosine,
+        float((one.sign() == exact.sign())[moved].double().mean()),
+        float(one.norm() / exact.norm()),
+    )
 
 
 def measure(name: str, seeds: int) -> list[dict[str, Any]]:
@@ -69,7 +79,9 @@ def measure(name: str, seeds: int) -> list[dict[str, Any]]:
             **NETWORKS[name],
         )
         network = network.double()
-        if NETWORKS[name]["neuron"] == "brf":  # its current enters times 0.01: recurrent weights of 1 would do nothing
+        if (
+            NETWORKS[name]["neuron"] == "brf"
+        ):  # its current enters times 0.01: recurrent weights of 1 would do nothing
             network.layers[0].weight_rec.data *= 100  # type: ignore[operator, union-attr]
         x = (torch.rand(BATCH, STEPS, INPUTS, generator=generator) < 0.1).double()
         y = torch.randint(0, OUTPUTS, (BATCH, STEPS), generator=generator)
@@ -85,7 +97,8 @@ def main(arguments: list[str] | None = None) -> int:
     from srnn.text import markdown_table
 
     p = argparse.ArgumentParser(
-        prog="python -m benchmarks.rules_agreement", description="Gradients compared with those of BPTT."
+        prog="python -m benchmarks.rules_agreement",
+        description="Gradients compared with those of BPTT.",
     )
     p.add_argument("--seeds", type=int, default=10)
     p.add_argument(
@@ -96,7 +109,12 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="NAME",
         help="which networks (default: all)",
     )
-    p.add_argument("--out", type=Path, default=Path("results/learning-rules"), help="folder (default: %(default)s)")
+    p.add_argument(
+        "--out",
+        type=Path,
+        default=Path("results/learning-rules"),
+        help="folder (default: %(default)s)",
+    )
     options = p.parse_args(arguments)
     rows = [row for name in options.networks for row in measure(name, options.seeds)]
     table = []
@@ -106,7 +124,9 @@ def main(arguments: list[str] | None = None) -> int:
         table.append([row["network"], row["rule"], *spread])
     text = "\n".join(markdown_table(["network", "rule", *MEASURES], table))
     options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "agreement.json").write_text(json.dumps({"measures": MEASURES, "rows": rows}, indent=1) + "\n")
+    (options.out / "agreement.json").write_text(
+        json.dumps({"measures": MEASURES, "rows": rows}, indent=1) + "\n"
+    )
     (options.out / "agreement.md").write_text(f"# Gradients beside those of BPTT\n\n{text}\n")
     print(text)
     return 0

@@ -1,7 +1,8 @@
-"""How many live streams one core carries: ``python -m benchmarks.serve_load RUN --input signal --find``.
+"""How many live streams one core carries:
+``python -m benchmarks.serve_load RUN --input signal --find``.
 
-Starts ``srnn serve`` (one, or one a core) and clients that send a block each ``block / rate`` seconds, as a sensor
-would, each at its own phase. Of every number of streams it tells
+Starts ``srnn serve`` (one, or one a core) and clients that send a block each ``block / rate``
+seconds, as a sensor would, each at its own phase. Of every number of streams it tells
 
     lost        decisions that did not come (there is one a step)
     late        seconds by which the clients themselves fell behind their timetable, at most (then the clients were the limit)
@@ -11,11 +12,13 @@ would, each at its own phase. Of every number of streams it tells
     join        milliseconds until a stream is connected and has begun, the most
     cpu         of the servers, in cores
 
-A number of streams is carried where nothing is lost, the 99 % delay is below ``--allowed`` ms, and the clients kept their time.
-``--find`` steps up until a number is not carried, and then halves what lies between: the largest number that is.
+A number of streams is carried where nothing is lost, the 99 % delay is below ``--allowed`` ms, and
+the clients kept their time. ``--find`` steps up until a number is not carried, and then halves what
+lies between: the largest number that is.
 
-ECG of two leads is a record of the QT database under SRNN_DATA where it is there, else made: a beat a second with noise. Every
-client sends it from another place on. The JSON says which it was, and on which machine, load and commit.
+ECG of two leads is a record of the QT database under SRNN_DATA where it is there, else made: a beat
+a second with noise. Every client sends it from another place on. The JSON says which it was, and on
+which machine, load and commit.
 """
 
 from __future__ import annotations
@@ -42,10 +45,14 @@ from srnn.files import write_json
 from .machine import describe
 
 BEGIN = 1.0
-"""Seconds that are told apart: all streams send their first blocks within one block's time, which takes more than later ones."""
+"""Seconds that are told apart: all streams send their first blocks within one block's time, which
+takes more than later ones."""
 BLOCKS = 64
 """Different blocks that a client sends, again and again."""
-KEY = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+KEY = (
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\nUpgrade: "
+    "websocket\r\nConnection: Upgrade\r\n"
+)
 """The headers that open a WebSocket."""
 
 
@@ -125,10 +132,13 @@ class Stream(asyncio.Protocol):
 
 
 def signal(channels: int, form: str, rate: float, samples: int) -> tuple[str, np.ndarray]:
-    """What it is, and (samples, channels) float32: spikes with 6 % of the steps, an ECG, or sound."""
+    """What it is, and (samples, channels) float32: spikes with 6 % of the steps, an ECG, or
+    sound."""
     rng = np.random.default_rng(0)
     if form == "steps":
-        return "random spikes, 6 % of the steps", (rng.random((samples, channels)) < 0.06).astype(np.float32)
+        return "random spikes, 6 % of the steps", (rng.random((samples, channels)) < 0.06).astype(
+            np.float32
+        )
     t = np.arange(samples) / rate
     if (channels, rate) != (2, 250.0):
         return "a tone with noise", (
@@ -139,11 +149,13 @@ def signal(channels: int, form: str, rate: float, samples: int) -> tuple[str, np
         from srnn.deploy.streaming.sources import open_source
 
         found = np.concatenate(list(open_source(str(records[0]), ScaledPath(2, 250), 10**6).blocks))
-        return f"record {records[0].stem} of the QT database", np.resize(found, (samples, 2)).astype(np.float32)
+        return f"record {records[0].stem} of the QT database", np.resize(
+            found, (samples, 2)
+        ).astype(np.float32)
     beat = np.exp(-(((t % 1) - 0.5) ** 2) / 0.0005)
-    return "made: a beat a second with noise", (beat[:, None] + 0.05 * rng.standard_normal((samples, 2))).astype(
-        np.float32
-    )
+    return "made: a beat a second with noise", (
+        beat[:, None] + 0.05 * rng.standard_normal((samples, 2))
+    ).astype(np.float32)
 
 
 def frame(opcode: int, data: bytes) -> bytes:
@@ -167,7 +179,9 @@ async def load(
     joining = 0.0
     for _ in range(streams):
         came = time.perf_counter()
-        _, client = await loop.create_connection(lambda: Stream(name, port, token, "step"), "127.0.0.1", port)
+        _, client = await loop.create_connection(
+            lambda: Stream(name, port, token, "step"), "127.0.0.1", port
+        )
         clients.append(client)
         about = await asyncio.wait_for(client.ready, 30)
         joining = max(joining, time.perf_counter() - came)
@@ -191,7 +205,9 @@ async def load(
     await asyncio.gather(*(walk(client, number) for number, client in enumerate(clients)))
     elapsed, cpu = time.perf_counter() - started, cpu_seconds(pids) - used
     until = time.perf_counter() + 10
-    while time.perf_counter() < until and any(client.decided < count * block - waiting for client in clients):
+    while time.perf_counter() < until and any(
+        client.decided < count * block - waiting for client in clients
+    ):
         await asyncio.sleep(0.01)
     lost = sum(max(0, count * block - waiting - client.decided) for client in clients)
     sent, delays = np.array([pair for client in clients for pair in client.delays]).reshape(-1, 2).T
@@ -214,7 +230,12 @@ def start_server(run: str, options: list[str], token: str) -> tuple[subprocess.P
     """``srnn serve`` of a run, as "model", and its port."""
     words = [sys.executable, "-m", "srnn", "serve", f"model={run}", "--json", *options]
     if "signal" in options:
-        words += ["--mean", "0,0", "--std", "0.5,0.5"]  # in mV: a calibration would hold back the first seconds
+        words += [
+            "--mean",
+            "0,0",
+            "--std",
+            "0.5,0.5",
+        ]  # in mV: a calibration would hold back the first seconds
     server = subprocess.Popen(
         words, stdout=subprocess.PIPE, text=True,
         env=os.environ | {"SRNN_TOKEN": token, "OMP_NUM_THREADS": "1"},
@@ -230,7 +251,8 @@ def cpu_seconds(pids: list[int]) -> float:
 
 
 def largest(carried: Callable[[int], bool], first: int, most: int) -> int:
-    """The largest number that is carried, to 5 %: doubled until one is not (or ``most`` is reached), then halved between."""
+    """The largest number that is carried, to 5 %: doubled until one is not (or ``most`` is
+    reached), then halved between."""
     good, bad = 0, first
     while carried(bad):
         good = bad
@@ -246,29 +268,54 @@ def largest(carried: Callable[[int], bool], first: int, most: int) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serve_load", description=__doc__)
     parser.add_argument("run", help="a run folder")
-    parser.add_argument("--streams", type=int, nargs="+", default=[100, 200, 400, 800, 1600], help="how many at a time")
+    parser.add_argument(
+        "--streams",
+        type=int,
+        nargs="+",
+        default=[100, 200, 400, 800, 1600],
+        help="how many at a time",
+    )
     parser.add_argument(
         "--find",
         action="store_true",
         help="find the largest number of streams that it can serve, beginning with the first",
     )
-    parser.add_argument("--most", type=int, default=8000, help="with --find: try at most so many (default: 8000)")
+    parser.add_argument(
+        "--most", type=int, default=8000, help="with --find: try at most so many (default: 8000)"
+    )
     parser.add_argument("--seconds", type=float, default=10, help="for how long (default: 10)")
     parser.add_argument(
-        "--block", type=int, default=25, help="samples per message (default: 25, a tenth of a second of ECG)"
+        "--block",
+        type=int,
+        default=25,
+        help="samples per message (default: 25, a tenth of a second of ECG)",
     )
     parser.add_argument("--input", default="auto", help="as for srnn serve")
     parser.add_argument(
-        "--allowed", type=float, default=100, help="ms of delay that 99 %% must not exceed (default: 100)"
+        "--allowed",
+        type=float,
+        default=100,
+        help="ms of delay that 99 %% must not exceed (default: 100)",
     )
     parser.add_argument(
-        "--server-core", type=int, nargs="+", help="a server on each of these cores, all on one port (default: one)"
+        "--server-core",
+        type=int,
+        nargs="+",
+        help="a server on each of these cores, all on one port (default: one)",
     )
-    parser.add_argument("--client-core", type=int, help="pin the clients to this core (default: not pinned)")
+    parser.add_argument(
+        "--client-core", type=int, help="pin the clients to this core (default: not pinned)"
+    )
     parser.add_argument("--out", type=Path, help="JSON file to write")
     given = parser.parse_args()
     token = secrets.token_urlsafe(24)
-    words = ["--input", given.input, "--max-streams", str(max([*given.streams, given.most]) + 10), "--share-port"]
+    words = [
+        "--input",
+        given.input,
+        "--max-streams",
+        str(max([*given.streams, given.most]) + 10),
+        "--share-port",
+    ]
     servers: list[subprocess.Popen[str]] = []
     port = 0
     try:
@@ -287,7 +334,12 @@ def main() -> None:
         def carried(streams: int) -> bool:
             row = asyncio.run(load(port, token, "model", streams, given.seconds, given.block, pids))
             kept = row["late"] * 1000 < given.allowed
-            row["carried"] = not row["lost"] and not row["failures"] and row["delay_ms"]["p99"] < given.allowed and kept
+            row["carried"] = (
+                not row["lost"]
+                and not row["failures"]
+                and row["delay_ms"]["p99"] < given.allowed
+                and kept
+            )
             rows.append(row)
             print(json.dumps(row), flush=True)
             return bool(row["carried"])

@@ -14,7 +14,8 @@ ABOUT_A_RUN = ("date", "machine", "settings", "minutes")
 
 
 def write(results: dict[str, Any], out: Path) -> None:
-    """Write the file in one move, so that a run that is cut short leaves the last complete state."""
+    """Write the file in one move, so that a run that is cut short leaves the last complete
+    state."""
     out.parent.mkdir(parents=True, exist_ok=True)
     parts = []
     for key, value in results.items():
@@ -38,13 +39,18 @@ def rounded(value: Any) -> Any:
 
 
 def add(results: dict[str, Any], kind: str, records: list[dict[str, Any]]) -> None:
-    """Add records; those of the same contestant, net (and sweep's point) from an earlier run give way."""
+    """Add records; those of the same contestant, net (and sweep's point) from an earlier run give
+    way."""
 
     def place(record: dict[str, Any]) -> tuple[Any, ...]:
-        return tuple(record.get(key) for key in ("contestant", "net", "what", "dtype", "sweep", "value"))
+        return tuple(
+            record.get(key) for key in ("contestant", "net", "what", "dtype", "sweep", "value")
+        )
 
     new = {place(record) for record in records}
-    results[kind] = [record for record in results.get(kind, []) if place(record) not in new] + records
+    results[kind] = [
+        record for record in results.get(kind, []) if place(record) not in new
+    ] + records
 
 
 def start_from(earlier: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """Time to reach an accuracy: ``python -m benchmarks.to_accuracy ecg 0.83``.
 
-What a user waits for is a trained network, not a step. A recipe is trained on each backend, one seed after the other, until an
-epoch's validation accuracy reaches the goal. Data, network, settings and seed are the same, so that only the time differs.
-"eager" is this project's reference, a Python loop over time that autograd differentiates, as one writes such a network in
-PyTorch. Time counts from the call of ``srnn.train``, with reading the data, fetching compiled loops (or compiling them), and
-validation. "authors" is the program with which a recipe was published, as its authors wrote it (``benchmarks.authors``). Earlier
-measurements of the same recipe and goal are kept, except those that are repeated.
+What a user waits for is a trained network, not a step. A recipe is trained on each backend, one
+seed after the other, until an epoch's validation accuracy reaches the goal. Data, network, settings
+and seed are the same, so that only the time differs. "eager" is this project's reference, a Python
+loop over time that autograd differentiates, as one writes such a network in PyTorch. Time counts
+from the call of ``srnn.train``, with reading the data, fetching compiled loops (or compiling them),
+and validation. "authors" is the program with which a recipe was published, as its authors wrote it
+(``benchmarks.authors``). Earlier measurements of the same recipe and goal are kept, except those
+that are repeated.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ class Enough(Exception):
 
 
 class Clock(Reporter):
-    """Accuracy on validation after each epoch, with seconds of a clock and of the processor; ends at the goal or the limit."""
+    """Accuracy on validation after each epoch, with seconds of a clock and of the processor; ends
+    at the goal or the limit."""
 
     def __init__(self, goal: float, limit: float) -> None:
         self.goal, self.limit, self.epochs, self.batches, self.begin = goal, limit, [], 0, 0.0
@@ -49,11 +52,16 @@ class Clock(Reporter):
 
     def now(self) -> dict[str, float]:
         clock, processor = self.began
-        return {"seconds": time.perf_counter() - clock, "processor_s": time.process_time() - processor}
+        return {
+            "seconds": time.perf_counter() - clock,
+            "processor_s": time.process_time() - processor,
+        }
 
     def step(self, done_steps: int, numbers: dict[str, Any]) -> None:
         self.batches = done_steps
-        if done_steps == 1:  # data, compiled loops, measured first weights and a batch are behind it
+        if (
+            done_steps == 1
+        ):  # data, compiled loops, measured first weights and a batch are behind it
             self.begin = self.now()["processor_s"]
         if self.now()["processor_s"] > self.limit:
             raise Enough
@@ -69,7 +77,13 @@ class Clock(Reporter):
 
 
 def measure(
-    recipe: str, goal: float, way: str, seed: int, limit: float, data: Path | None, checkout: Path | None = None
+    recipe: str,
+    goal: float,
+    way: str,
+    seed: int,
+    limit: float,
+    data: Path | None,
+    checkout: Path | None = None,
 ) -> dict[str, Any]:
     """One training, up to the goal, the limit or the recipe's last epoch, on torch's threads."""
     clock, done, backend = Clock(goal, limit), False, WAYS[way]
@@ -79,7 +93,15 @@ def measure(
                 train_theirs(recipe, checkout, seed, data, clock)
             else:
                 overrides = {"network.backend": backend}
-                train(recipe, folder, overrides, seed=seed, data_dir=data, examples=False, reporter=clock)
+                train(
+                    recipe,
+                    folder,
+                    overrides,
+                    seed=seed,
+                    data_dir=data,
+                    examples=False,
+                    reporter=clock,
+                )
             done = True
         except Enough:
             pass
@@ -90,12 +112,14 @@ def measure(
 
 
 def each_batch(record: dict[str, Any]) -> float:
-    """Seconds of the processor that a batch takes after the first, with its part of what an epoch needs besides."""
+    """Seconds of the processor that a batch takes after the first, with its part of what an epoch
+    needs besides."""
     return (record["processor_s"] - record["first_batch_s"]) / (record["batches"] - 1)
 
 
 def compared(records: list[dict[str, Any]], way: str, who: str) -> list[str]:
-    """How much longer another way takes than ours, in sentences; none where not both were measured."""
+    """How much longer another way takes than ours, in sentences; none where not both were
+    measured."""
     found, lines = {(record["seed"], record["way"]): record for record in records}, []
     pairs = [
         (found[seed, "srnn"], record)
@@ -103,22 +127,33 @@ def compared(records: list[dict[str, Any]], way: str, who: str) -> list[str]:
         if other == way and (seed, "srnn") in found
     ]
     pairs = [(ours, theirs) for ours, theirs in pairs if ours["reached"]]
-    ratios = [theirs["processor_s"] / ours["processor_s"] for ours, theirs in pairs if theirs["reached"]]
-    least = [theirs["processor_s"] / ours["processor_s"] for ours, theirs in pairs if not theirs["reached"]]
+    ratios = [
+        theirs["processor_s"] / ours["processor_s"] for ours, theirs in pairs if theirs["reached"]
+    ]
+    least = [
+        theirs["processor_s"] / ours["processor_s"]
+        for ours, theirs in pairs
+        if not theirs["reached"]
+    ]
     slower = [
-        each_batch(theirs) / each_batch(ours) for ours, theirs in pairs if min(ours["batches"], theirs["batches"]) > 1
+        each_batch(theirs) / each_batch(ours)
+        for ours, theirs in pairs
+        if min(ours["batches"], theirs["batches"]) > 1
     ]
     if ratios:
         lines.append(
-            f"{who} takes {statistics.median(ratios):.1f} times as long (median of {counted(len(ratios), 'seed')})."
+            f"{who} takes {statistics.median(ratios):.1f} times as long (median of "
+            f"{counted(len(ratios), 'seed')})."
         )
     if least and min(least) >= 1:
         lines.append(
-            f"{who} did not always reach the goal, and was stopped after at least {min(least):.1f} times as long."
+            f"{who} did not always reach the goal, and was stopped after at least {min(least):.1f} "
+            f"times as long."
         )
     if slower:
         lines.append(
-            f"{who} takes {statistics.median(slower):.0f} times as long per batch, once the first batch is done."
+            f"{who} takes {statistics.median(slower):.0f} times as long per batch, once the first "
+            f"batch is done."
         )
     return [" ".join(lines), ""] if lines else []
 
@@ -136,13 +171,19 @@ def page(results: dict[str, Any]) -> str:
             f"{epochs[0]['processor_s']:.1f}" if epochs else "-", f"{statistics.mean(each):.2f}" if each else "-",
             "-" if best is None else f"{best:.2%}",
         ])  # fmt: skip
-    authors = f"; authors: the program with which the recipe was published ({HOME}), compiled by TorchScript"
+    authors = (
+        f"; authors: the program with which the recipe was published ({HOME}), compiled by "
+        f"TorchScript"
+    )
     lines = [
         f"# Time to reach {results['goal']:.0%} with `{results['recipe']}`", "",
-        "Validation accuracy is measured after each epoch. srnn: the CPU backend; eager: the same network and settings in "
+        "Validation accuracy is measured after each epoch. srnn: the CPU backend; eager: the same "
+        "network and settings in "
         "plain PyTorch, with a Python loop over time (this project's reference backend)"
-        f"{authors if any(record['way'] == 'authors' for record in records) else ''}. Processor time is that of all threads "
-        f"together ({results['threads']}), without other work on the machine. All times include reading the data, fetching "
+        f"{authors if any(record['way'] == 'authors' for record in records) else ''}. Processor "
+        f"time is that of all threads "
+        f"together ({results['threads']}), without other work on the machine. All times include "
+        f"reading the data, fetching "
         "compiled loops, and validation. For later epochs the mean is given.", "",
         *markdown_table(
             [
@@ -171,24 +212,50 @@ def main(words: list[str] | None = None) -> int:
         default=["srnn", "eager"],
         help="programs to compare (default: srnn eager)",
     )
-    parser.add_argument("--checkout", type=Path, metavar="FOLDER", help=f"for authors: a clone of {HOME}")
+    parser.add_argument(
+        "--checkout", type=Path, metavar="FOLDER", help=f"for authors: a clone of {HOME}"
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="default: 0 1 2")
     parser.add_argument(
-        "--limit", type=float, default=1800.0, help="seconds of processor time that a training may take (default: 1800)"
+        "--limit",
+        type=float,
+        default=1800.0,
+        help="seconds of processor time that a training may take (default: 1800)",
     )
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="default: torch's")
-    parser.add_argument("--data-dir", type=Path, metavar="FOLDER", help="the data sets (default: SRNN_DATA)")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: results/to-accuracy-RECIPE")
+    parser.add_argument(
+        "--threads", type=int, default=torch.get_num_threads(), help="default: torch's"
+    )
+    parser.add_argument(
+        "--data-dir", type=Path, metavar="FOLDER", help="the data sets (default: SRNN_DATA)"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="default: results/to-accuracy-RECIPE"
+    )
     options = parser.parse_args(words)
-    named = options.recipe.removeprefix("paper/").removeprefix("recipes/").removesuffix(".yaml").replace("/", "-")
+    named = (
+        options.recipe.removeprefix("paper/")
+        .removeprefix("recipes/")
+        .removesuffix(".yaml")
+        .replace("/", "-")
+    )
     out = options.out or ROOT / "results" / f"to-accuracy-{named}"
-    path, same = out / "to-accuracy.json", {"recipe": options.recipe, "goal": options.goal, "threads": options.threads}
+    path, same = (
+        out / "to-accuracy.json",
+        {"recipe": options.recipe, "goal": options.goal, "threads": options.threads},
+    )
     earlier = json.loads(path.read_text()) if path.is_file() else {}
     if any(earlier.get(name) != value for name, value in same.items()):
         earlier = {"commands": [], "records": []}
-    command = " ".join(["python -m benchmarks.to_accuracy", *(sys.argv[1:] if words is None else words)])
+    command = " ".join(
+        ["python -m benchmarks.to_accuracy", *(sys.argv[1:] if words is None else words)]
+    )
     records: list[dict[str, Any]] = earlier["records"]
-    results = {**same, "machine": describe(), "commands": [*earlier["commands"], command], "records": records}
+    results = {
+        **same,
+        "machine": describe(),
+        "commands": [*earlier["commands"], command],
+        "records": records,
+    }
     out.mkdir(parents=True, exist_ok=True)
     before = torch.get_num_threads()
     torch.set_num_threads(options.threads)
@@ -196,11 +263,21 @@ def main(words: list[str] | None = None) -> int:
         for seed in options.seeds:
             for way in options.ways:
                 record = measure(
-                    options.recipe, options.goal, way, seed, options.limit, options.data_dir, options.checkout
+                    options.recipe,
+                    options.goal,
+                    way,
+                    seed,
+                    options.limit,
+                    options.data_dir,
+                    options.checkout,
                 )
-                records[:] = [other for other in records if (other["way"], other["seed"]) != (way, seed)] + [record]
+                records[:] = [
+                    other for other in records if (other["way"], other["seed"]) != (way, seed)
+                ] + [record]
                 records.sort(key=lambda record: (record["seed"], [*WAYS].index(record["way"])))
-                print({name: value for name, value in record.items() if name != "epochs"}, flush=True)
+                print(
+                    {name: value for name, value in record.items() if name != "epochs"}, flush=True
+                )
                 path.write_text(json.dumps(results, indent=1) + "\n")
                 (out / "README.md").write_text(page(results))
     finally:

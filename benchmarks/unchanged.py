@@ -1,12 +1,14 @@
-"""Has a change altered what must stay? The outputs of this checkout against those of another one of the project.
+"""Has a change altered what must stay? The outputs of this checkout against those of another one of
+the project.
 
     git worktree add ../before COMMIT
     python -m benchmarks.unchanged keep ../before --out kept/before
     python -m benchmarks.unchanged keep . --out kept/after
     python -m benchmarks.unchanged compare kept/before kept/after
 
-Kept as text, so that a difference can be read: the bits of short trainings (a digest of every tensor, the log without its
-times), the files of exports, and the numbers of commands that print JSON. Speeds: ``python -m benchmarks.versions``.
+Kept as text, so that a difference can be read: the bits of short trainings (a digest of every
+tensor, the log without its times), the files of exports, and the numbers of commands that print
+JSON. Speeds: ``python -m benchmarks.versions``.
 """
 
 from __future__ import annotations
@@ -38,18 +40,37 @@ PRETRAINED = (
     "speech-commands-mini",
     "spoken-digits-spikes",
 )
-SMALL = ("--network.hidden", "[16,16]", "--network.recurrent", "[false,true]", "--training.epochs", "1")
+SMALL = (
+    "--network.hidden",
+    "[16,16]",
+    "--network.recurrent",
+    "[false,true]",
+    "--training.epochs",
+    "1",
+)
 #: Trainings of an epoch, each of which takes seconds: what is varied in the recipe of the digits.
 TRAININGS: dict[str, tuple[str, ...]] = {
     "alif": (),
     "lif": ("--network.neuron", "{name: lif}"),
     "adlif-norm": ("--network.neuron", "{name: adlif}", "--network.norm", "batch"),
     "cubalif": ("--network.neuron", "{name: cubalif}"),
-    "brf-delays": ("--network.neuron", "{name: brf}", "--network.delays", '{recurrent: "uniform(0, 20)"}'),
+    "brf-delays": (
+        "--network.neuron",
+        "{name: brf}",
+        "--network.delays",
+        '{recurrent: "uniform(0, 20)"}',
+    ),
     "liquid": ("--network.neuron", "{name: liquid}"),
     "bidirectional": ("--network.bidirectional", "true"),
     "linear": ("--network.surrogate", "linear"),
-    "mixed": ("--training.augment.mix", "0.4", "--training.augment.time_shift", "3", "--training.average", "0.9"),
+    "mixed": (
+        "--training.augment.mix",
+        "0.4",
+        "--training.augment.time_shift",
+        "3",
+        "--training.average",
+        "0.9",
+    ),
     "tbptt": ("--training.rule", "tbptt", "--training.window", "16"),
     "fptt": ("--training.rule", "tbptt", "--training.window", "16", "--training.fptt.alpha", "0.1"),
     "e-prop": ("--training.rule", "e-prop"),
@@ -117,7 +138,9 @@ def digests(arrays: dict[str, Any]) -> str:
     for name, value in sorted(arrays.items()):
         array = np.asarray(value)
         data = array.tobytes() if array.dtype != object else repr(array.tolist()).encode()
-        lines.append(f"{name} {array.dtype} {array.shape} {hashlib.sha256(data).hexdigest()[:16]}\n")
+        lines.append(
+            f"{name} {array.dtype} {array.shape} {hashlib.sha256(data).hexdigest()[:16]}\n"
+        )
     return "".join(lines)
 
 
@@ -129,7 +152,8 @@ def stable(value: Any) -> Any:
 
 
 def command(*words: str) -> str:
-    """What ``srnn WORDS`` prints on standard output, and its exit code; JSON without what is volatile."""
+    """What ``srnn WORDS`` prints on standard output, and its exit code; JSON without what is
+    volatile."""
     from srnn.cli.main import main
 
     out, errors = io.StringIO(), io.StringIO()
@@ -143,14 +167,21 @@ def command(*words: str) -> str:
     text = out.getvalue()
     if "--json" not in words:
         return text
-    objects = [stable(json.loads(line)) for line in text.splitlines() if line.startswith("{") and line.endswith("}")]
+    objects = [
+        stable(json.loads(line))
+        for line in text.splitlines()
+        if line.startswith("{") and line.endswith("}")
+    ]
     return json.dumps(objects or stable(json.loads(text)), indent=1, sort_keys=True) + "\n"
 
 
 def jobs(kept: Kept, work: Path) -> Iterator[tuple[str, Any]]:
     """(name, what to do) of all that is kept."""
     for name, settings in TRAININGS.items():
-        yield f"train/{name}", lambda n=name, s=settings: training(kept, work, n, ("digits", *SMALL, *s))
+        yield (
+            f"train/{name}",
+            lambda n=name, s=settings: training(kept, work, n, ("digits", *SMALL, *s)),
+        )
     for name, words in ON_DATA.items():
         yield f"train/{name}", lambda n=name, w=words: training(kept, work, n, w)
     for name in PRETRAINED:
@@ -167,7 +198,9 @@ def training(kept: Kept, work: Path, name: str, words: Sequence[str]) -> None:
         return
     for file in sorted(run.glob("*.safetensors")):
         kept.text(f"train/{name}/{file.name}.txt", described(file))
-    records = [stable(json.loads(line)) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    records = [
+        stable(json.loads(line)) for line in (run / "metrics.jsonl").read_text().splitlines()
+    ]
     kept.text(f"train/{name}/metrics.json", json.dumps(records, indent=1, sort_keys=True))
     kept.text(f"train/{name}/evaluate.json", command("evaluate", str(run), "--json"))
 
@@ -194,11 +227,21 @@ def exports(kept: Kept, work: Path, name: str) -> None:
 
 def commands(kept: Kept, work: Path, name: str) -> None:
     example = work / f"{name}.npy"
-    kept.text(f"commands/{name}/card.json", command("models", name, "--json", "--example", str(example)))
+    kept.text(
+        f"commands/{name}/card.json", command("models", name, "--json", "--example", str(example))
+    )
     kept.text(f"commands/{name}/predict.json", command("predict", name, str(example), "--json"))
-    kept.text(f"commands/{name}/over-time.csv", command("predict", name, str(example), "--over-time", "--csv"))
-    kept.text(f"commands/{name}/stream.json", command("stream", name, str(example), "--json", "--report", "change"))
-    kept.text(f"commands/{name}/energy.json", command("energy", name, "--json", "--baselines", "lstm"))
+    kept.text(
+        f"commands/{name}/over-time.csv",
+        command("predict", name, str(example), "--over-time", "--csv"),
+    )
+    kept.text(
+        f"commands/{name}/stream.json",
+        command("stream", name, str(example), "--json", "--report", "change"),
+    )
+    kept.text(
+        f"commands/{name}/energy.json", command("energy", name, "--json", "--baselines", "lstm")
+    )
 
 
 def learning(kept: Kept, work: Path) -> None:
@@ -226,16 +269,24 @@ def keep(folder: Path, only: str = "") -> None:
 def compare(before: Path, after: Path, lines: int) -> int:
     """Print what differs; the number of files that do."""
     names = {
-        str(path.relative_to(folder)) for folder in (before, after) for path in folder.rglob("*") if path.is_file()
+        str(path.relative_to(folder))
+        for folder in (before, after)
+        for path in folder.rglob("*")
+        if path.is_file()
     }
     different = 0
     for name in sorted(names):
-        texts = [(folder / name).read_text() if (folder / name).exists() else "" for folder in (before, after)]
+        texts = [
+            (folder / name).read_text() if (folder / name).exists() else ""
+            for folder in (before, after)
+        ]
         if texts[0] == texts[1]:
             continue
         different += 1
         changes = list(
-            difflib.unified_diff(*(text.splitlines() for text in texts), "before", "after", lineterm="", n=0)
+            difflib.unified_diff(
+                *(text.splitlines() for text in texts), "before", "after", lineterm="", n=0
+            )
         )
         print(f"--- {name}: {len(changes)} lines of differences")
         print("\n".join(line[:200] for line in changes[2 : 2 + lines]))
@@ -251,18 +302,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     keeping = actions.add_parser("keep", help="write what a checkout's package puts out")
     keeping.add_argument("checkout", type=Path)
     keeping.add_argument("--out", type=Path, required=True, metavar="FOLDER")
-    keeping.add_argument("--only", default="", metavar="TEXT", help="only what has this in its name, such as train/lif")
+    keeping.add_argument(
+        "--only",
+        default="",
+        metavar="TEXT",
+        help="only what has this in its name, such as train/lif",
+    )
     comparing = actions.add_parser("compare", help="show what differs between two such folders")
     comparing.add_argument("before", type=Path)
     comparing.add_argument("after", type=Path)
-    comparing.add_argument("--lines", type=int, default=12, help="lines of each difference (default: 12)")
+    comparing.add_argument(
+        "--lines", type=int, default=12, help="lines of each difference (default: 12)"
+    )
     options = parser.parse_args(argv)
     if options.action == "compare":
         return 1 if compare(options.before, options.after, options.lines) else 0
     source = options.checkout.resolve() / "src"
     if not (source / "srnn" / "__init__.py").is_file():
         parser.error(f"{options.checkout} is not a checkout of srnn: it has no src/srnn.")
-    program = "import sys, pathlib; from benchmarks.unchanged import keep; keep(pathlib.Path(sys.argv[1]), sys.argv[2])"
+    program = (
+        "import sys, pathlib; from benchmarks.unchanged import keep; "
+        "keep(pathlib.Path(sys.argv[1]), sys.argv[2])"
+    )
     paths = os.pathsep.join([str(source), str(ROOT)])
     environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     words = [sys.executable, "-c", program, str(options.out.resolve()), options.only]

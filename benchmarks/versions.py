@@ -1,11 +1,13 @@
-"""Has a change made anything slower? This checkout against another one of the project, alternated on this machine.
+"""Has a change made anything slower? This checkout against another one of the project, alternated
+on this machine.
 
     git worktree add ../before COMMIT
     python -m benchmarks.versions ../before --out results/speed-of-a-change
 
-Times training steps, forward passes, a step of a stream, compilation from nothing, importing, a first prediction, and
-``srnn --help``; of another surrogate or kind of input, training steps alone. Each ratio is this checkout's time divided by
-the mean of the other's two measurements beside it: above 1, the change is slower.
+Times training steps, forward passes, a step of a stream, compilation from nothing, importing, a
+first prediction, and ``srnn --help``; of another surrogate or kind of input, training steps alone.
+Each ratio is this checkout's time divided by the mean of the other's two measurements beside it:
+above 1, the change is slower.
 """
 
 from __future__ import annotations
@@ -31,7 +33,10 @@ from .nets import NETS, quick
 
 PROCESSES = {
     "import srnn, one neuron": ["-c", "import srnn; srnn.ALIF()"],
-    "load and first prediction": ["-c", "import srnn; srnn.load('ecg').predict(srnn.example('ecg'))"],
+    "load and first prediction": [
+        "-c",
+        "import srnn; srnn.load('ecg').predict(srnn.example('ecg'))",
+    ],
     "srnn --help": ["-m", "srnn", "--help"],
     "srnn train --help": ["-m", "srnn", "train", "--help"],
 }
@@ -48,18 +53,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m benchmarks.versions", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument(
-        "other", type=Path, metavar="CHECKOUT", help="another checkout, with which this one is compared"
+        "other",
+        type=Path,
+        metavar="CHECKOUT",
+        help="another checkout, with which this one is compared",
     )
     parser.add_argument("--nets", nargs="+", choices=[*NETS], default=["ecg", "shd", "ssc", "gsc"])
     parser.add_argument("--rounds", type=int, default=9, help="pairs per measurement (default: 9)")
-    parser.add_argument("--threads", type=int, default=2, help="threads and cores of each (default: 2)")
-    parser.add_argument("--surrogate", help="surrogate of both, such as linear (default: the multi-Gaussian)")
+    parser.add_argument(
+        "--threads", type=int, default=2, help="threads and cores of each (default: 2)"
+    )
+    parser.add_argument(
+        "--surrogate", help="surrogate of both, such as linear (default: the multi-Gaussian)"
+    )
     parser.add_argument(
         "--input", choices=["spikes", "dense"], default="spikes",
-        help="what binary inputs come as: packed, as a data set keeps them (default), or as tensors of 0 and 1"
+        help="what binary inputs come as: packed, as a data set keeps them (default), or as "
+             "tensors of 0 and 1"
     )  # fmt: skip
     parser.add_argument(
-        "--quick", action="store_true", help="small networks and one round, to try everything; the numbers mean nothing"
+        "--quick",
+        action="store_true",
+        help="small networks and one round, to try everything; the numbers mean nothing",
     )
     parser.add_argument("--out", type=Path, default=ROOT / "results/versions", metavar="FOLDER")
     options = parser.parse_args(argv)
@@ -70,7 +85,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     results: dict[str, Any] = {
         "machine": machine.describe(),
         "compared_with": subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"], cwd=other, capture_output=True, text=True, check=False
+            ["git", "rev-parse", "--short=12", "HEAD"],
+            cwd=other,
+            capture_output=True,
+            text=True,
+            check=False,
         ).stdout.strip(),
         "rounds": plan.rounds,
         "threads": options.threads,
@@ -91,12 +110,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not steps_alone:
             net = replace(quick(NETS["shd"]) if options.quick else NETS["shd"], batch=1)
             say(f"one stream: {net.label} {net.size}")
-            results["records"] += timed(there, here, net, ["stream", "loop"], replace(field, threads=1), plan)
+            results["records"] += timed(
+                there, here, net, ["stream", "loop"], replace(field, threads=1), plan
+            )
     if not steps_alone:
         for name, command in PROCESSES.items():
             results["records"].append(processes(name, command, other, plan.rounds, cached=True))
         rounds, command = 1 if options.quick else min(3, plan.rounds), ["-c", COMPILED]
-        results["records"].append(processes("compiling a small ALIF network", command, other, rounds, cached=False))
+        results["records"].append(
+            processes("compiling a small ALIF network", command, other, rounds, cached=False)
+        )
     options.out.mkdir(parents=True, exist_ok=True)
     storage.write(results, options.out / "versions.json")
     (options.out / "versions.md").write_text(page(results))
@@ -105,10 +128,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def entry(name: str, source: Path, **options: Any) -> Entry:
-    return replace(CATALOGUE[BASE], name=name, source=str(source), options={**CATALOGUE[BASE].options, **options})
+    return replace(
+        CATALOGUE[BASE],
+        name=name,
+        source=str(source),
+        options={**CATALOGUE[BASE].options, **options},
+    )
 
 
-def timed(base: Entry, peer: Entry, net: Any, whats: list[str], field: Field, plan: Plan) -> list[dict[str, Any]]:
+def timed(
+    base: Entry, peer: Entry, net: Any, whats: list[str], field: Field, plan: Plan
+) -> list[dict[str, Any]]:
     """Records of what both did: times of both, and this checkout's divided by the other's."""
     return [
         {**record, "what": f"{net.label} {net.size}: {record['what']}"}
@@ -117,8 +147,11 @@ def timed(base: Entry, peer: Entry, net: Any, whats: list[str], field: Field, pl
     ]
 
 
-def processes(name: str, command: list[str], other: Path, rounds: int, cached: bool) -> dict[str, Any]:
-    """A whole process, alternated: this, other, this, ... Where not ``cached``, each has an empty folder for compiled code."""
+def processes(
+    name: str, command: list[str], other: Path, rounds: int, cached: bool
+) -> dict[str, Any]:
+    """A whole process, alternated: this, other, this, ... Where not ``cached``, each has an empty
+    folder for compiled code."""
 
     def seconds(source: Path) -> float:
         with tempfile.TemporaryDirectory() as folder:
@@ -126,7 +159,9 @@ def processes(name: str, command: list[str], other: Path, rounds: int, cached: b
             if not cached:
                 given["NUMBA_CACHE_DIR"] = folder
             began = time.perf_counter()
-            subprocess.run([sys.executable, *command], env=given, check=True, capture_output=True, cwd=folder)
+            subprocess.run(
+                [sys.executable, *command], env=given, check=True, capture_output=True, cwd=folder
+            )
             return time.perf_counter() - began
 
     this = ROOT / "src"
@@ -138,7 +173,10 @@ def processes(name: str, command: list[str], other: Path, rounds: int, cached: b
         ours.append(seconds(this))
         before.append(seconds(other))
         ratios.append(2 * ours[-1] / (before[-2] + before[-1]))
-    say(f"{name}: {1000 * statistics.median(ours):.0f} ms, {statistics.median(ratios):.3f} of the other's")
+    say(
+        f"{name}: {1000 * statistics.median(ours):.0f} ms, {statistics.median(ratios):.3f} of the "
+        f"other's"
+    )
     return {
         "what": name, "ratio": summary(ratios), "ratios": ratios, "ours_s": summary(before), "peer_s": summary(ours)
     }  # fmt: skip
@@ -153,7 +191,8 @@ def page(results: dict[str, Any]) -> str:
         where += ", spikes given as tensors of 0 and 1"
     lines = [
         f"# This checkout beside `{results['compared_with']}`", "",
-        f"{where}, alternated; each ratio is this checkout's time divided by the mean of the other's two measurements beside "
+        f"{where}, alternated; each ratio is this checkout's time divided by the mean of the "
+        f"other's two measurements beside "
         "it. Above 1, this one is slower.", "",
         "| | other, ms | this, ms | ratio, median | quartiles' distance | ratios |",
         "| --- | --: | --: | --: | --: | --: |",
@@ -165,7 +204,8 @@ def page(results: dict[str, Any]) -> str:
         ratio = record["ratio"]
         times = (1000 * record[side]["median"] for side in ("ours_s", "peer_s"))
         lines.append(
-            f"| {record['what']} | {' | '.join(f'{value:.3g}' for value in times)} | {ratio['median']:.3f} "
+            f"| {record['what']} | {' | '.join(f'{value:.3g}' for value in times)} | "
+            f"{ratio['median']:.3f} "
             f"| {ratio['iqr']:.3f} | {ratio['n']} |"
         )
     return "\n".join([*lines, ""])

@@ -4,8 +4,9 @@
     {"do": "run", "what": "train" | "forward" | "stream" | "loop", "times": 3}   -> {"seconds": [...]}
     {"do": "rates"} {"do": "saved"} {"do": "peak", "times": 2} {"do": "solution", "save": PATH} {"do": "quit"}
 
-Between commands it blocks in a read, so that a contestant that is not on the clock uses no core. An exception is an answer
-too: {"error": ..., "unsupported": bool}. Started by ``driver.py`` as ``python -m benchmarks.worker``.
+Between commands it blocks in a read, so that a contestant that is not on the clock uses no core. An
+exception is an answer too: {"error": ..., "unsupported": bool}. Started by ``driver.py`` as
+``python -m benchmarks.worker``.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ class Worker:
         self.contestant: Any = None
         self.calls: dict[str, Any] = {}
 
-    def prepare(self, module: str, options: dict[str, Any], problem: str, threads: int, dtype: str) -> dict[str, Any]:
+    def prepare(
+        self, module: str, options: dict[str, Any], problem: str, threads: int, dtype: str
+    ) -> dict[str, Any]:
         """Load library, problem and model; nothing has run when this is over."""
         from .nets import load
 
@@ -65,7 +68,8 @@ class Worker:
         return {"saved": self.contestant.saved()}
 
     def peak(self, times: int) -> dict[str, Any]:
-        """Resident memory before, and at its peak during, ``times`` training steps (compilation included)."""
+        """Resident memory before, and at its peak during, ``times`` training steps (compilation
+        included)."""
         before = status_bytes("VmRSS")
         reset = reset_peak()
         for _ in range(times):
@@ -99,7 +103,8 @@ def reset_peak() -> bool:
 
 
 def bind(threads: int) -> None:
-    """Keep to the first ``threads`` of the allowed cores: some libraries take as many threads as they see cores."""
+    """Keep to the first ``threads`` of the allowed cores: some libraries take as many threads as
+    they see cores."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
 
@@ -122,7 +127,10 @@ def main() -> None:
             text = " ".join(str(error).split())[:300]
             # By name: the class must not be imported before the contestant has set up its library.
             unsupported = type(error).__name__ == "Unsupported"
-            answer = {"error": text if unsupported else f"{type(error).__name__}: {text}", "unsupported": unsupported}
+            answer = {
+                "error": text if unsupported else f"{type(error).__name__}: {text}",
+                "unsupported": unsupported,
+            }
         print(json.dumps(answer), file=answers)
 
 

@@ -1,4 +1,5 @@
-"""Coverage-guided fuzz targets: every reader of what others wrote, fed with what nobody would write.
+"""Coverage-guided fuzz targets: every reader of what others wrote, fed with what nobody would
+write.
 
 python -m fuzz --list                        the targets
 python -m fuzz matfile --seconds 60          one target (Atheris; pip install -e ".[fuzz]")

@@ -29,19 +29,37 @@ def main() -> int:
         "python -m fuzz", description=fuzz.__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("targets", nargs="*", metavar="TARGET", help="names, or: all")
-    parser.add_argument("--seconds", type=float, default=60.0, help="in all, shared by the targets (default 60)")
-    parser.add_argument("--work", type=Path, help="where corpora, logs and findings stay (default: a temporary folder)")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="in all, shared by the targets (default 60)"
+    )
+    parser.add_argument(
+        "--work",
+        type=Path,
+        help="where corpora, logs and findings stay (default: a temporary folder)",
+    )
     does = parser.add_mutually_exclusive_group()
     does.add_argument("--list", action="store_true", help="print the targets' names")
     does.add_argument(
-        "--replay", type=Path, nargs="*", metavar="FILE", help="read these, or all that are kept, once more"
+        "--replay",
+        type=Path,
+        nargs="*",
+        metavar="FILE",
+        help="read these, or all that are kept, once more",
     )
     does.add_argument(
-        "--keep", action="store_true", help="make the corpora anew, with what was found in the folder WORK, minimised"
+        "--keep",
+        action="store_true",
+        help="make the corpora anew, with what was found in the folder WORK, minimised",
     )
-    does.add_argument("--add", type=Path, nargs="+", metavar="FILE", help="keep these as findings of the target")
-    does.add_argument("--prune", action="store_true", help="drop what belongs to targets that are no longer there")
-    does.add_argument("--report", type=Path, metavar="OUT", help="write what came of WORK into this folder")
+    does.add_argument(
+        "--add", type=Path, nargs="+", metavar="FILE", help="keep these as findings of the target"
+    )
+    does.add_argument(
+        "--prune", action="store_true", help="drop what belongs to targets that are no longer there"
+    )
+    does.add_argument(
+        "--report", type=Path, metavar="OUT", help="write what came of WORK into this folder"
+    )
     arguments = parser.parse_args()
     unknown = [name for name in arguments.targets if name not in (*TARGETS, "all")]
     if unknown:
@@ -58,7 +76,11 @@ def main() -> int:
         return 0
     if not arguments.targets:
         parser.error("name a target, or all")
-    chosen = list(TARGETS.values()) if "all" in arguments.targets else [TARGETS[name] for name in arguments.targets]
+    chosen = (
+        list(TARGETS.values())
+        if "all" in arguments.targets
+        else [TARGETS[name] for name in arguments.targets]
+    )
     if arguments.add is not None:
         if len(chosen) != 1:
             parser.error("--add needs one target")
@@ -82,7 +104,8 @@ def run(targets: list[Target], seconds: float, work: Path) -> int:
     for target in targets:
         outcome = fuzz_target(target, seconds / len(targets), work)
         findings = sorted((work / target.name / "findings").glob("*.json"))
-        print(f"{target.name}: {outcome.executions:,} executions in {outcome.seconds:.0f} s, coverage {outcome.coverage:,}, "
+        print(f"{target.name}: {outcome.executions:,} executions in {outcome.seconds:.0f} s, "
+              f"coverage {outcome.coverage:,}, "
               f"corpus {outcome.corpus:,}, findings {len(findings)}", flush=True)  # fmt: skip
         for path in findings:
             print(f"  {path.read_text(encoding='utf-8')}")
@@ -106,11 +129,15 @@ def replay(targets: list[Target], files: list[Path]) -> int:
 
 
 def keep(target: Target, work: Path) -> int:
-    """The corpus is chosen anew: of inputs of all sizes, the smallest first; not the seeds, which targets make."""
+    """The corpus is chosen anew: of inputs of all sizes, the smallest first; not the seeds, which
+    targets make."""
     found, total = minimised(target, work), 0
     chosen: dict[str, bytes] = {}
     if not found:
-        print(f"{target.name}: nothing was merged, see {work / target.name / 'merge.txt'}", file=sys.stderr)
+        print(
+            f"{target.name}: nothing was merged, see {work / target.name / 'merge.txt'}",
+            file=sys.stderr,
+        )
         return 1
     seeds = set(target.seeds().values())
     for data in found[:: -(-len(found) // KEPT_FILES)]:

@@ -1,8 +1,9 @@
 """What a finding is, for every target alike.
 
-A reader may take an input, or refuse it with an SrnnError: one line of at most ``MESSAGE`` characters that a terminal shows.
-Anything else is a finding: another exception, and what ``guard.py`` forbids. How long it takes, and how much memory, is no part
-of it. (A crash in C ends the process: ``fuzzing.py`` sees that.)
+A reader may take an input, or refuse it with an SrnnError: one line of at most ``MESSAGE``
+characters that a terminal shows. Anything else is a finding: another exception, and what
+``guard.py`` forbids. How long it takes, and how much memory, is no part of it. (A crash in C ends
+the process: ``fuzzing.py`` sees that.)
 """
 
 from __future__ import annotations
@@ -44,12 +45,16 @@ class Finding:
     @property
     def signature(self) -> str:
         """Findings with the same one are taken for one."""
-        return f"{self.kind}: {self.what.partition(':')[0][:80]} in {self.where or 'no function of srnn'}"
+        return (
+            f"{self.kind}: {self.what.partition(':')[0][:80]} in "
+            f"{self.where or 'no function of srnn'}"
+        )
 
 
 @contextlib.contextmanager
 def workplace() -> Iterator[Path]:
-    """An empty folder in which inputs are read; meanwhile the current one, and where temporary files go."""
+    """An empty folder in which inputs are read; meanwhile the current one, and where temporary
+    files go."""
     before, there = tempfile.tempdir, Path.cwd()
     with tempfile.TemporaryDirectory(prefix="srnn-fuzz-") as name:
         folder = Path(name) / "input"
@@ -64,7 +69,8 @@ def workplace() -> Iterator[Path]:
 
 
 def examine(target: Target, data: bytes, folder: Path) -> Finding | None:
-    """What reading the input, or a mended variant of it, leads to; None if all is well. Leaves the folder empty."""
+    """What reading the input, or a mended variant of it, leads to; None if all is well. Leaves the
+    folder empty."""
     for variant in target.variants(data):
         found = _examine_one(target, variant, folder)
         if found is not None:
@@ -82,7 +88,9 @@ def _examine_one(target: Target, data: bytes, folder: Path) -> Finding | None:
                 check_message(refusal)
             except MessageFault as fault:
                 error = fault
-        except BaseException as raised:  # KeyboardInterrupt and SystemExit too: a reader raises SrnnError only
+        except (
+            BaseException
+        ) as raised:  # KeyboardInterrupt and SystemExit too: a reader raises SrnnError only
             error = raised
     empty(folder)
     if forbidden:
@@ -99,15 +107,20 @@ class MessageFault(Exception):
 
 
 def check_message(error: SrnnError) -> None:
-    """MessageFault for a message that is none, too long, or does something to the terminal that shows it."""
+    """MessageFault for a message that is none, too long, or does something to the terminal that
+    shows it."""
     message = str(error)
     odd = next((c for c in message if unicodedata.category(c) in _UNSEEN or c in _TURNING), "")
     if not message:
         raise MessageFault("an empty message") from error
     if len(message) > MESSAGE:
-        raise MessageFault(f"a message of more than {MESSAGE} characters: {message[:80]!r}") from error
+        raise MessageFault(
+            f"a message of more than {MESSAGE} characters: {message[:80]!r}"
+        ) from error
     if odd:
-        raise MessageFault(f"a message that is not printable: {odd!r} in {message[:200]!r}") from error
+        raise MessageFault(
+            f"a message that is not printable: {odd!r} in {message[:200]!r}"
+        ) from error
 
 
 def _line(error: BaseException) -> str:

@@ -1,4 +1,5 @@
-"""A target under libFuzzer for a while, in a process of its own, which is begun again after an input that ends it."""
+"""A target under libFuzzer for a while, in a process of its own, which is begun again after an
+input that ends it."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ class Outcome:
 
 
 def fuzz(target: Target, seconds: float, work: Path) -> Outcome:
-    """Fuzz for so many seconds. Corpus, logs and findings stay in WORK/TARGET, and a later call goes on with them."""
+    """Fuzz for so many seconds. Corpus, logs and findings stay in WORK/TARGET, and a later call
+    goes on with them."""
     place = work / target.name
     for folder in (place / "corpus", place / "findings", place / "tmp"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -62,7 +64,9 @@ def fuzz(target: Target, seconds: float, work: Path) -> Outcome:
         if not learnt and ends >= 3:  # and that will not change
             break
     spent = os.times().children_user + os.times().children_system - spent_before
-    outcome = Outcome(target.name, time.monotonic() - begun, spent, executions, coverage, features, corpus, ends)
+    outcome = Outcome(
+        target.name, time.monotonic() - begun, spent, executions, coverage, features, corpus, ends
+    )
     with (place / "outcomes.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(asdict(outcome)) + "\n")
     shutil.rmtree(place / "tmp")
@@ -70,29 +74,68 @@ def fuzz(target: Target, seconds: float, work: Path) -> Outcome:
 
 
 def minimised(target: Target, work: Path) -> list[bytes]:
-    """Of what is kept and what was found, the first first, as few inputs as reach what all of them reach; the smallest first."""
+    """Of what is kept and what was found, the first first, as few inputs as reach what all of them
+    reach; the smallest first."""
     place, merged = work / target.name, work / target.name / "merged"
     shutil.rmtree(merged, ignore_errors=True)
     for folder in (merged, place / "tmp", place / "findings"):
         folder.mkdir(parents=True, exist_ok=True)
     _run(target, place, 0, place / "merge.txt", "-merge=1", merged)
-    return sorted((path.read_bytes() for path in merged.iterdir()), key=lambda data: (len(data), data))
+    return sorted(
+        (path.read_bytes() for path in merged.iterdir()), key=lambda data: (len(data), data)
+    )
 
 
 def _run(target: Target, place: Path, seconds: float, log: Path, *first: str | Path) -> int:
     """libFuzzer's exit code: 0 when the time was up."""
     findings = place / "findings"
-    limits = [f"-timeout={INPUT_SECONDS}", f"-rss_limit_mb={RESIDENT_MB}", f"-max_len={target.largest}"]
-    said = ["-print_final_stats=1", f"-artifact_prefix={findings}/", f"-max_total_time={int(seconds)}"]
+    limits = [
+        f"-timeout={INPUT_SECONDS}",
+        f"-rss_limit_mb={RESIDENT_MB}",
+        f"-max_len={target.largest}",
+    ]
+    said = [
+        "-print_final_stats=1",
+        f"-artifact_prefix={findings}/",
+        f"-max_total_time={int(seconds)}",
+    ]
     words = [f"-dict={place / 'words.dict'}"] if target.words and not first else []
-    folders = [folder for folder in (place / "corpus", _unpacked(target, place / "kept")) if folder.is_dir()]
-    command = [sys.executable, "-m", "fuzz.instrument", target.name, findings, *limits, *said, *words, *first, *folders]
+    folders = [
+        folder
+        for folder in (place / "corpus", _unpacked(target, place / "kept"))
+        if folder.is_dir()
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "fuzz.instrument",
+        target.name,
+        findings,
+        *limits,
+        *said,
+        *words,
+        *first,
+        *folders,
+    ]
     paths = os.pathsep.join(filter(None, (str(HERE.parent), os.environ.get("PYTHONPATH", ""))))
-    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
-    environment = {**os.environ, **one_thread, "PYTHONPATH": paths, "TMPDIR": str(place / "tmp"), "PYTHONHASHSEED": "0"}
+    one_thread = dict.fromkeys(
+        ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
+    )
+    environment = {
+        **os.environ,
+        **one_thread,
+        "PYTHONPATH": paths,
+        "TMPDIR": str(place / "tmp"),
+        "PYTHONHASHSEED": "0",
+    }
     with log.open("wb") as file:
         return subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=environment, check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            env=environment,
+            check=False,
         ).returncode
 
 
@@ -116,9 +159,13 @@ def _keep_end(target: Target, findings: Path, said: str) -> bool:
             path.unlink()
             new = True
             continue
-        error = next((line for line in said.splitlines() if "ERROR: libFuzzer" in line), said[-300:])
+        error = next(
+            (line for line in said.splitlines() if "ERROR: libFuzzer" in line), said[-300:]
+        )
         found = Finding(
-            target.name, "crash", " ".join(error.partition("ERROR: ")[2].split()) or " ".join(error.split())
+            target.name,
+            "crash",
+            " ".join(error.partition("ERROR: ")[2].split()) or " ".join(error.split()),
         )
         content = {**asdict(found), "signature": f"{found.signature} ({path.name})"}
         described.write_text(json.dumps(content), encoding="utf-8")

@@ -1,7 +1,9 @@
-"""What no reader may do while it reads, seen by Python's audit events and by stand-ins for torch's ways to run an archive.
+"""What no reader may do while it reads, seen by Python's audit events and by stand-ins for torch's
+ways to run an archive.
 
-Nothing is written or removed outside the input's folder, no other file is read, no process or connection is begun, no code is
-run but what modules consist of, nothing is unpickled by name, no library is loaded. What is tried is stopped before it happens.
+Nothing is written or removed outside the input's folder, no other file is read, no process or
+connection is begun, no code is run but what modules consist of, nothing is unpickled by name, no
+library is loaded. What is tried is stopped before it happens.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from typing import Any
 
 
 class ForbiddenError(BaseException):
-    """A reader did what none may. No Exception, so that no reader takes it for damage and goes on."""
+    """A reader did what none may. No Exception, so that no reader takes it for damage and goes
+    on."""
 
 
 @dataclass
@@ -57,7 +60,13 @@ _NETWORK = (
     "webbrowser.",
 )
 _HARMLESS = frozenset(
-    ("socket.gethostname", "ctypes.get_errno", "ctypes.set_errno", "ctypes.cdata", "ctypes.addressof")
+    (
+        "socket.gethostname",
+        "ctypes.get_errno",
+        "ctypes.set_errno",
+        "ctypes.cdata",
+        "ctypes.addressof",
+    )
 )
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _TRUSTED = tuple({
@@ -65,7 +74,12 @@ _TRUSTED = tuple({
     for path in (sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), Path(__file__).parent.parent)
 })  # fmt: skip
 """Where modules and the project's own files lie."""
-_MAKERS = ("collections/__init__.py", "dataclasses.py", "typing.py", "jsonargparse/_postponed_annotations.py")
+_MAKERS = (
+    "collections/__init__.py",
+    "dataclasses.py",
+    "typing.py",
+    "jsonargparse/_postponed_annotations.py",
+)
 """What compiles named tuples, dataclasses and annotations from text of its own."""
 _TORCH = (
     "jit.load",
@@ -79,10 +93,13 @@ _TORCH = (
 
 @contextlib.contextmanager
 def watched(folder: Path, allowed: frozenset[str] = frozenset()) -> Iterator[list[str]]:
-    """Within it, what no reader may do raises ForbiddenError; the list says what was tried, even if that was caught."""
+    """Within it, what no reader may do raises ForbiddenError; the list says what was tried, even if
+    that was caught."""
     global _watch, _installed
     if not _installed:
-        sys.addaudithook(_audit)  # there is no way to take it off again; without a watch it does nothing
+        sys.addaudithook(
+            _audit
+        )  # there is no way to take it off again; without a watch it does nothing
         _installed = True
     _watch = _Watch(os.path.realpath(folder) + os.sep, allowed)
     changed = _replace_torch(_watch)
@@ -95,7 +112,8 @@ def watched(folder: Path, allowed: frozenset[str] = frozenset()) -> Iterator[lis
 
 
 def _replace_torch(watch: _Watch) -> list[tuple[Any, str, Any]]:
-    """torch's loaders of programs, which are C++ and raise no audit event, made to raise ForbiddenError."""
+    """torch's loaders of programs, which are C++ and raise no audit event, made to raise
+    ForbiddenError."""
     changed = []
     for name in _TORCH if "torch" in sys.modules else ():
         owner: Any = sys.modules["torch"]
@@ -125,7 +143,9 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
     elif event in _PROCESSES:
         if "processes" not in watch.allowed:
             watch.forbid(f"{event} {arguments!r}")
-    elif event == "pickle.find_class" or (event.startswith(("ctypes.", *_NETWORK)) and event not in _HARMLESS):
+    elif event == "pickle.find_class" or (
+        event.startswith(("ctypes.", *_NETWORK)) and event not in _HARMLESS
+    ):
         watch.forbid(f"{event} {arguments!r}")
 
 
@@ -151,7 +171,8 @@ def _check_code(watch: _Watch, code: Any) -> None:
 
 
 def _check_import(watch: _Watch, name: str) -> None:
-    """Python's own modules, parts of packages that are there already, and what packages import by a statement of their own."""
+    """Python's own modules, parts of packages that are there already, and what packages import by a
+    statement of their own."""
     root = name.partition(".")[0]
     if root in sys.stdlib_module_names or root in sys.modules:
         return

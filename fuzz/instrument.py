@@ -1,8 +1,10 @@
-"""The process that libFuzzer runs in: python -m fuzz.instrument TARGET FINDINGS [libFuzzer's options and folders].
+"""The process that libFuzzer runs in: python -m fuzz.instrument TARGET FINDINGS [libFuzzer's
+options and folders].
 
-Everything is imported and every kept input read first, so that Numba compiles what it compiles; then the readers, and those of
-Python's parsers that they use, are instrumented where they stand. An input that is a finding is put into the folder FINDINGS, the
-first of each signature, and fuzzing goes on; only what ends the process ends it.
+Everything is imported and every kept input read first, so that Numba compiles what it compiles;
+then the readers, and those of Python's parsers that they use, are instrumented where they stand. An
+input that is a finding is put into the folder FINDINGS, the first of each signature, and fuzzing
+goes on; only what ends the process ends it.
 """
 
 from __future__ import annotations
@@ -48,7 +50,10 @@ def main(name: str, findings: Path, options: list[str]) -> None:
     atheris: Any = importlib.import_module("atheris")
     target = TARGETS[name]
     warnings.simplefilter("ignore")
-    known = {json.loads(path.read_text(encoding="utf-8"))["signature"] for path in findings.glob("*.json")}
+    known = {
+        json.loads(path.read_text(encoding="utf-8"))["signature"]
+        for path in findings.glob("*.json")
+    }
     with workplace() as folder:
         prepare(target, folder)
         for function in _functions((*READERS, *target.parsers)):
@@ -60,12 +65,15 @@ def main(name: str, findings: Path, options: list[str]) -> None:
                 known.add(found.signature)
                 keep(found, data, findings)
 
-        atheris.Setup([f"{sys.executable} -m fuzz.instrument {name} {findings}", *options], one_input)
+        atheris.Setup(
+            [f"{sys.executable} -m fuzz.instrument {name} {findings}", *options], one_input
+        )
         atheris.Fuzz()
 
 
 def prepare(target: Target, folder: Path) -> None:
-    """Read the seeds unwatched: what is imported and compiled at its first use is there before inputs are examined."""
+    """Read the seeds unwatched: what is imported and compiled at its first use is there before
+    inputs are examined."""
     for data in target.seeds().values():
         target.read(data, folder)
         empty(folder)
@@ -94,7 +102,9 @@ def _of(members: Any, module: str, seen: set[int]) -> Iterator[types.FunctionTyp
             member = member.__func__
         if isinstance(member, property):
             member = member.fget
-        member = getattr(member, "__wrapped__", member)  # a context manager's generator, a cached function
+        member = getattr(
+            member, "__wrapped__", member
+        )  # a context manager's generator, a cached function
         if getattr(member, "__module__", None) != module or id(member) in seen:
             continue
         seen.add(id(member))

@@ -1,4 +1,5 @@
-"""Containers made to fit again after they were changed, so that what is in them is reached: sizes, offsets, checksums.
+"""Containers made to fit again after they were changed, so that what is in them is reached: sizes,
+offsets, checksums.
 
 Each takes any bytes, and gives back what it cannot make sense of.
 """
@@ -16,7 +17,8 @@ _LOCAL, _CENTRAL, _END = b"PK\3\4", b"PK\1\2", b"PK\5\6"
 
 
 def mend_zip(data: bytes) -> bytes:
-    """Sizes, CRCs and offsets of a zip's members; names, methods, flags and contents stay as they are."""
+    """Sizes, CRCs and offsets of a zip's members; names, methods, flags and contents stay as they
+    are."""
     pieces = [piece for piece in re.split(rb"(?=PK(?:\x01\x02|\x03\x04|\x05\x06))", data) if piece]
     members = [piece for piece in pieces if piece[:4] == _LOCAL and len(piece) >= 30]
     entries = [bytearray(piece) for piece in pieces if piece[:4] == _CENTRAL and len(piece) >= 46]
@@ -32,7 +34,12 @@ def mend_zip(data: bytes) -> bytes:
         body += member[:14] + sums + member[26:]
         directory += entry
     count = min(len(members), len(entries))
-    return body + directory + _END + struct.pack("<HHHHIIH", 0, 0, count, count, len(directory), len(body), 0)
+    return (
+        body
+        + directory
+        + _END
+        + struct.pack("<HHHHIIH", 0, 0, count, count, len(directory), len(body), 0)
+    )
 
 
 def _inflated(content: bytes) -> bytes:
@@ -89,7 +96,9 @@ def with_info(data: bytes, info: bytes) -> bytes:
 
 def mend_checkpoint(data: bytes) -> bytes:
     """A checkpoint's header and digest."""
-    data = re.sub(rb'"sha256":"[^"]{0,80}"', b'"sha256":"' + b"0" * 64 + b'"', mend_tensors(data), count=1)
+    data = re.sub(
+        rb'"sha256":"[^"]{0,80}"', b'"sha256":"' + b"0" * 64 + b'"', mend_tensors(data), count=1
+    )
     data = mend_tensors(data)
     return data.replace(b"0" * 64, hashlib.sha256(data).hexdigest().encode(), 1)
 

@@ -15,11 +15,13 @@ class Target:
 
     name: str
     read: Callable[[bytes, Path], object]
-    """Reads an input; files it needs go into the folder, which is empty. May raise SrnnError, and nothing else."""
+    """Reads an input; files it needs go into the folder, which is empty. May raise SrnnError, and
+    nothing else."""
     seeds: Callable[[], Mapping[str, bytes]]
     """Inputs that are read without complaint, by name; the same at every call."""
     mends: tuple[Mend, ...] = ()
-    """Each makes another input of one, with lengths and checksums that fit; all of them are read."""
+    """Each makes another input of one, with lengths and checksums that fit; all of them are
+    read."""
     parsers: tuple[str, ...] = ()
     """Modules outside srnn, in Python, whose coverage guides too."""
     words: tuple[str, ...] = ()

@@ -4,7 +4,10 @@ import sys
 from importlib.util import find_spec
 
 if find_spec("srnn") is None:
-    print("paper: srnn is not installed in this Python: pip install -e . in the folder of its source", file=sys.stderr)
+    print(
+        "paper: srnn is not installed in this Python: pip install -e . in the folder of its source",
+        file=sys.stderr,
+    )
     sys.exit(2)
 
 from .commands import main

@@ -1,4 +1,5 @@
-"""The commands of ``python -m paper``: each a plain typed function, from which its command line is made as those of ``srnn``."""
+"""The commands of ``python -m paper``: each a plain typed function, from which its command line is
+made as those of ``srnn``."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from .compat import Replay
 
 NETWORKS = ("ecg", "shd", "shd-90.7", "ssc", "gsc", "smnist", "psmnist", "timit")
-"""The published networks. Here as words, so that --help need not load torch; what each is: ``compat/networks.py``."""
+"""The published networks. Here as words, so that --help need not load torch; what each is:
+``compat/networks.py``."""
 
 _NETWORK = Parameter(help=f"the published network: {', '.join(NETWORKS)}")
 Weights = Annotated[Path, Parameter(help="its weights: .npz, or the authors' .pth")]
@@ -26,12 +28,14 @@ Weights = Annotated[Path, Parameter(help="its weights: .npz, or the authors' .pt
 PAPER = Program(
     "python -m paper",
     "paper",
-    "Yin, Corradi & Bohte 2021: the published networks, and the paper's tables and figures, made again.",
+    "Yin, Corradi & Bohte 2021: the published networks, and the paper's tables and figures, made "
+    "again.",
     {
         "import": ("commands:import_network", "make a run of a published network and its weights"),
         "verify": (
             "commands:verify",
-            "compare a published network, spike for spike, with a recording of the authors' own run",
+            "compare a published network, spike for spike, with a recording of the authors' own "
+            "run",
         ),
         "reproduce": (
             "commands:reproduce",
@@ -42,7 +46,8 @@ PAPER = Program(
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code: 0, 1 if a network differs from its recording, 2 for a user's mistake."""
+    """Run a command; returns the exit code: 0, 1 if a network differs from its recording, 2 for a
+    user's mistake."""
     given = sys.argv[1:] if words is None else words
     return ending(lambda: run_program(PAPER, given), "paper")
 
@@ -57,7 +62,8 @@ def import_network(
     json: Json = False,
     settings: Settings = (),
 ) -> int:
-    """Make a run folder of a published network and its weights, to evaluate, stream, serve, measure or export like any other.
+    """Make a run folder of a published network and its weights, to evaluate, stream, serve, measure
+    or export like any other.
 
       python -m paper import ecg --weights ecg.npz --out runs/published-ecg
       python -m paper import gsc --weights gsc.npz --out runs/published-gsc --task.options.source mini
@@ -102,11 +108,13 @@ def verify(
     dtype: Literal["float32", "float64"] = "float32",
     json: Json = False,
 ) -> int:
-    """Run a published network on the input of a recording of the authors' own run, and compare every spike.
+    """Run a published network on the input of a recording of the authors' own run, and compare
+    every spike.
 
       python -m paper verify --task shd --weights shd.npz --golden golden_shd.npz
 
-    The exit code is 0 if no spike differs and membranes and outputs are within the tolerances, else 1.
+    The exit code is 0 if no spike differs and membranes and outputs are within the tolerances, else
+    1.
 
     Args:
         golden: a recording of the authors' code, .npz
@@ -127,10 +135,15 @@ def _show_replay(replay: Replay) -> None:
 
     rows = []
     for name, layer in replay.layers.items():
-        spikes = (f"{layer.spikes_compared:,}", str(layer.spike_mismatches)) if layer.spikes_compared else ("-", "-")
+        spikes = (
+            (f"{layer.spikes_compared:,}", str(layer.spike_mismatches))
+            if layer.spikes_compared
+            else ("-", "-")
+        )
         rows.append((name, *spikes, f"{layer.max_membrane_error:.1e}"))
     title = (
-        f"published {replay.task}, backend {replay.backend}, {replay.dtype}: {replay.sequences} x {replay.steps} steps"
+        f"published {replay.task}, backend {replay.backend}, {replay.dtype}: "
+        f"{replay.sequences} x {replay.steps} steps"
     )
     show_table(title, ("layer", "spikes compared", "different", "maximal membrane error"), rows)
     verdict = "the same" if replay.passed else "NOT equal"
@@ -159,19 +172,21 @@ def reproduce(
     data_dir: DataDir = None,
     json: Json = False,
 ) -> int:
-    """Make the paper's tables (Markdown, CSV, JSON, and here in the terminal) and figures (SVG, PDF, PNG, JSON).
+    """Make the paper's tables (Markdown, CSV, JSON, and here in the terminal) and figures (SVG,
+    PDF, PNG, JSON).
 
       python -m paper reproduce table1
       python -m paper reproduce fig3 fig4 --results sweeps --runs runs/ecg runs/digits
       python -m paper reproduce all --out reproduced
 
     Results are folders that 'srnn report' (of several seeds) and 'srnn sweep' wrote, with the
-    evaluations and runs kept in them. If runs or data are missing, the page says so, with the command
-    that would make them. docs/reproduce.md lists the sources of each table and panel.
+    evaluations and runs kept in them. If runs or data are missing, the page says so, with the
+    command that would make them. docs/reproduce.md lists the sources of each table and panel.
 
     Args:
         results: folder of summaries and sweeps (default: paper/results)
-        runs: run folders: their checkpoints and full evaluations, for panels that need more than a summary
+        runs: run folders: their checkpoints and full evaluations, for panels that need more than a
+            summary
         out: folder to write into
         format: formats of figures: svg, pdf, png (default: all three)
     """
@@ -180,7 +195,10 @@ def reproduce(
 
     formats = format or ["svg", "pdf", "png"]
     made = make.reproduce(names, out, results, runs or [], data_dir, formats)
-    files = {name: [str(out / file) for file in make.file_names(one, formats)] for name, one in made.items()}
+    files = {
+        name: [str(out / file) for file in make.file_names(one, formats)]
+        for name, one in made.items()
+    }
 
     def show() -> None:
         for name, one in made.items():
@@ -194,4 +212,6 @@ def reproduce(
                         print(f"     {panel.command}")
             print(f"files: {', '.join(files[name])}\n")
 
-    return tell(json, {name: {**one.to_dict(), "files": files[name]} for name, one in made.items()}, show)
+    return tell(
+        json, {name: {**one.to_dict(), "files": files[name]} for name, one in made.items()}, show
+    )

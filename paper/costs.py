@@ -1,4 +1,5 @@
-"""Figures 2 and S2: the cost of a layer per time step, by the paper's rules; and accuracy against energy."""
+"""Figures 2 and S2: the cost of a layer per time step, by the paper's rules; and accuracy against
+energy."""
 
 from __future__ import annotations
 
@@ -60,11 +61,17 @@ _RATES = (0.3, 0.1, 0.03)
 
 def figure2(evidence: Evidence) -> Sheet:
     """The paper's rules and what follows from them."""
-    sheet = Sheet("fig2", "Figure 2: the cost of a time step", ["ac", "d"], 6.1, by_row=True, heights=(1, 1.5))
+    sheet = Sheet(
+        "fig2", "Figure 2: the cost of a time step", ["ac", "d"], 6.1, by_row=True, heights=(1, 1.5)
+    )
     layers = ("LIF", "ALIF", "integrator", "ReLU", "LSTM")
     sheet.panel("a", "operations of a layer, m inputs, n units", lambda axes: _rules(axes, layers))
     sheet.drawing("b", "operations within LIF, ALIF and LSTM units")
-    sheet.panel("c", "what follows, m = n (not in the paper)", lambda axes: _sizes(axes, ("LSTM", "ReLU", "ALIF")))
+    sheet.panel(
+        "c",
+        "what follows, m = n (not in the paper)",
+        lambda axes: _sizes(axes, ("LSTM", "ReLU", "ALIF")),
+    )
     sheet.panel(
         "d",
         "accuracy against energy, from Table S2 (not in the paper's figure)",
@@ -77,13 +84,20 @@ def figure_s2(evidence: Evidence) -> Sheet:
     """Figure S2: the rules for simple recurrent and gated units, and what follows from them."""
     sheet = Sheet("figS2", "Figure S2: the cost of other recurrent units", ["bc"], 2.7)
     sheet.drawing("a", "bidirectional architecture")
-    sheet.panel("b", "operations of a layer, m inputs, n units", lambda axes: _rules(axes, ("RNN", "GRU")))
-    sheet.panel("c", "what follows, m = n (not in the paper)", lambda axes: _sizes(axes, ("GRU", "RNN", "ALIF")))
+    sheet.panel(
+        "b", "operations of a layer, m inputs, n units", lambda axes: _rules(axes, ("RNN", "GRU"))
+    )
+    sheet.panel(
+        "c",
+        "what follows, m = n (not in the paper)",
+        lambda axes: _sizes(axes, ("GRU", "RNN", "ALIF")),
+    )
     return sheet
 
 
 def layer_energy(name: str, size: int, rate: float) -> float:
-    """Energy (pJ) of one step of a recurrent layer with as many inputs as units, by the paper's rules."""
+    """Energy (pJ) of one step of a recurrent layer with as many inputs as units, by the paper's
+    rules."""
     activity = Activity(True, rate, (rate,))
     return energy(count(_one_layer(name.lower(), size), activity)[0])
 
@@ -92,7 +106,9 @@ def layer_energy(name: str, size: int, rate: float) -> float:
 def _one_layer(kind: str, size: int) -> tuple[LayerShape, ...]:
     if kind in CELLS:
         return describe_network(ClassicalRNN(size, size, 1, kind))  # type: ignore[arg-type]
-    return describe_network(SRNN(size, size, 1, kind, init_rec="zero", norm="none"))  # orthogonal ones take a while
+    return describe_network(
+        SRNN(size, size, 1, kind, init_rec="zero", norm="none")
+    )  # orthogonal ones take a while
 
 
 def _rules(axes: Axes, names: tuple[str, ...]) -> Made:
@@ -115,7 +131,8 @@ def _rules(axes: Axes, names: tuple[str, ...]) -> Made:
         transform=axes.transAxes,
     )
     return Made(
-        "rules found by fitting the paper's Tables 2 and S2, whose own table is a picture; docs/energy.md says which rows fit",
+        "rules found by fitting the paper's Tables 2 and S2, whose own table is a picture; "
+        "docs/energy.md says which rows fit",
         {name: dict(zip(("mac", "ac"), _RULES[name], strict=True)) for name in names},
     )
 
@@ -130,7 +147,9 @@ def _sizes(axes: Axes, names: tuple[str, ...]) -> Made:
             numbers[key] = values
             colour = style.BLUE if name == "ALIF" else (style.ORANGE, style.GREEN)[index]
             dash = style.DASHES[shade] if name == "ALIF" else "-"
-            axes.plot(_SIZES, values, color=colour, ls=dash, marker=style.MARKERS[index], ms=3, label=key)
+            axes.plot(
+                _SIZES, values, color=colour, ls=dash, marker=style.MARKERS[index], ms=3, label=key
+            )
     style.log_scale(axes, "x", "y")
     axes.set(xlabel="units, n", ylabel="energy of a step, pJ")
     axes.set_xticks([8, 32, 128, 512], ["8", "32", "128", "512"])
@@ -140,7 +159,8 @@ def _sizes(axes: Axes, names: tuple[str, ...]) -> Made:
 
 
 def method_of(network: NetworkConfig) -> str:
-    """What the paper calls a recipe's network: "SRNN", "LIF SRNN", "LSTM", ...; for a mix, the first in ``_OF_NEURONS``."""
+    """What the paper calls a recipe's network: "SRNN", "LIF SRNN", "LSTM", ...; for a mix, the
+    first in ``_OF_NEURONS``."""
     if network.model != "srnn":
         name = network.model.upper()
         return "Bi-LSTM" if network.bidirectional and name == "LSTM" else name
@@ -168,9 +188,13 @@ def _accuracy(axes: Axes, evidence: Evidence) -> Made:
             x, y, method = number(row.energy), number(row.accuracy), _published_method(row.method)
             look = {"color": colours[index], "marker": _SHAPES[method], "ls": "none"}
             axes.plot(x, y, **look, mfc="white", ms=_size(method, 5.5), mew=1.1)
-            numbers["published"].append({"task": task, "method": row.method, "energy_pj": x, "accuracy": y})
+            numbers["published"].append(
+                {"task": task, "method": row.method, "energy_pj": x, "accuracy": y}
+            )
             shown.add(method)
-        paper = next(row for row in published_rows("tableS2") if row.task == task and row.own).load_recipe()
+        paper = next(
+            row for row in published_rows("tableS2") if row.task == task and row.own
+        ).load_recipe()
         assert paper is not None  # every task has one
         for entry in evidence.of_task(own_name):
             if not same_data(entry.recipe, paper):
@@ -185,7 +209,14 @@ def _accuracy(axes: Axes, evidence: Evidence) -> Made:
             look = {"color": colours[index], "marker": _SHAPES[method], "ls": "none"}
             axes.errorbar(x, y, yerr=error, **look, ms=_size(method, 4.5), elinewidth=0.8)
             numbers["ours"].append(
-                {"task": task, "run": entry.name, "method": method, "energy_pj": x, "accuracy": y, "on": split}
+                {
+                    "task": task,
+                    "run": entry.name,
+                    "method": method,
+                    "energy_pj": x,
+                    "accuracy": y,
+                    "on": split,
+                }
             )
             shown.add(method)
     tasks = [
@@ -205,11 +236,16 @@ def _accuracy(axes: Axes, evidence: Evidence) -> Made:
     below = style.legend_below(axes, 8, handles=tasks, handletextpad=0.0, columnspacing=1.0)
     axes.add_artist(below)  # otherwise the next legend would replace it
     below.set_clip_on(False)  # a clipped legend gets no room in the layout
-    axes.legend(handles=[*methods, *whose], loc="center left", bbox_to_anchor=(1.02, 0.5), labelspacing=0.6)
+    axes.legend(
+        handles=[*methods, *whose], loc="center left", bbox_to_anchor=(1.02, 0.5), labelspacing=0.6
+    )
     style.log_scale(axes, "x")
     axes.set(xlabel="energy of a time step by the paper's rules, pJ", ylabel="accuracy, %")
     axes.grid(alpha=0.6)
-    return Made(f"published: {source()}, Table S2, test splits; ours: results and runs, on the split named", numbers)
+    return Made(
+        f"published: {source()}, Table S2, test splits; ours: results and runs, on the split named",
+        numbers,
+    )
 
 
 def _size(method: str, points: float) -> float:

@@ -1,9 +1,10 @@
-"""Learning curves of a sweep's trainings: from its run folders, or from the small file that keeps the curves without them.
+"""Learning curves of a sweep's trainings: from its run folders, or from the small file that keeps
+the curves without them.
 
     write_curves(Path("paper/results/ecg-initialisation"), Path("runs/sweep-ecg-initialisation"))
 
-``curves.json`` is {"split": "train", "points": {POINT: [{"seed", "accuracy": [...], "loss": [...], "firing_rate": [...]}]}},
-with one value per epoch, rounded to five digits.
+``curves.json`` is {"split": "train", "points": {POINT: [{"seed", "accuracy": [...], "loss": [...],
+"firing_rate": [...]}]}}, with one value per epoch, rounded to five digits.
 """
 
 from __future__ import annotations
@@ -36,14 +37,20 @@ class Curves:
     points: dict[str, list[Epochs]]
 
     def mean(self, point: str, measure: str) -> list[float]:
-        """The mean over seeds, for the epochs that all of them have; accuracy in percent. Empty for a point without trainings."""
+        """The mean over seeds, for the epochs that all of them have; accuracy in percent. Empty for
+        a point without trainings."""
         scale = 100 if measure == "accuracy" else 1
         each = [training[measure] for training in self.points.get(point, [])]
-        return [scale * sum(values) / len(values) for values in zip(*each, strict=False)] if each else []
+        return (
+            [scale * sum(values) / len(values) for values in zip(*each, strict=False)]
+            if each
+            else []
+        )
 
 
 def read_curves(sweep: SweepResult) -> Curves:
-    """Read the sweep's run folders if all are there, else its ``curves.json``, else nothing. SrnnError for a damaged file."""
+    """Read the sweep's run folders if all are there, else its ``curves.json``, else nothing.
+    SrnnError for a damaged file."""
     points = _of_runs(sweep, sweep.folder)
     if points:
         return Curves("run folders", points)
@@ -52,19 +59,24 @@ def read_curves(sweep: SweepResult) -> Curves:
         return Curves("nothing", {})
     with reading(path, "what write_curves writes"):
         points = read_object(path)["points"]
-        return Curves(FILE, {str(name): [_checked(one) for one in each] for name, each in points.items()})
+        return Curves(
+            FILE, {str(name): [_checked(one) for one in each] for name, each in points.items()}
+        )
 
 
 def write_curves(folder: Path | str, runs: Path | None = None) -> Path:
-    """Keep the curves of a sweep in ``folder``/curves.json, so that figures no longer need its run folders.
+    """Keep the curves of a sweep in ``folder``/curves.json, so that figures no longer need its run
+    folders.
 
-    runs: the folder in which the sweep was run, if its results are in another. SrnnError if a run is missing.
+    runs: the folder in which the sweep was run, if its results are in another. SrnnError if a run
+    is missing.
     """
     folder = Path(folder)
     points = _of_runs(read_sweep(folder), runs or folder)
     if not points:
         raise SrnnError(
-            f"{runs or folder} does not hold the run folder of every training in {folder / 'results.json'}."
+            f"{runs or folder} does not hold the run folder of every training in "
+            f"{folder / 'results.json'}."
         )
     path = folder / FILE
     write_atomically(path, (json.dumps({"split": "train", "points": points}) + "\n").encode())
@@ -80,7 +92,9 @@ def _of_runs(sweep: SweepResult, folder: Path) -> dict[str, list[Epochs]]:
         path = folder / str(training.get("run", "")) / "metrics.jsonl"
         if not path.is_file():
             return {}
-        points.setdefault(str(training.get("point")), []).append({"seed": training.get("seed"), **_epochs(path)})
+        points.setdefault(str(training.get("point")), []).append(
+            {"seed": training.get("seed"), **_epochs(path)}
+        )
     return points
 
 
@@ -95,7 +109,10 @@ def _epochs(path: Path) -> dict[str, list[float]]:
             "loss": [report["loss"] for report in trained],
             "firing_rate": [] if None in rates else [rate["mean"] for rate in rates],
         }
-        return {name: [float(f"{value:.{_DIGITS}g}") for value in finite(values)] for name, values in columns.items()}
+        return {
+            name: [float(f"{value:.{_DIGITS}g}") for value in finite(values)]
+            for name, values in columns.items()
+        }
 
 
 def _checked(training: Epochs) -> Epochs:

@@ -1,4 +1,5 @@
-"""The measurements of this project: summaries, runs and sweeps, read from their folders and checked. Nothing here computes.
+"""The measurements of this project: summaries, runs and sweeps, read from their folders and
+checked. Nothing here computes.
 
     results/NAME/summary.json            several seeds of one recipe (srnn report)
     results/NAME/evaluation-SPLIT*.json  beside it, if they were kept: srnn evaluate RUN --full
@@ -7,7 +8,8 @@
     results/published.json               the authors' weights, run here (docs/reproduce.md)
     RUN                                  a run folder that the user names
 
-A file that is not as expected raises an SrnnError of one line; a folder without any of these is skipped.
+A file that is not as expected raises an SrnnError of one line; a folder without any of these is
+skipped.
 """
 
 from __future__ import annotations
@@ -45,8 +47,9 @@ class Entry:
     accuracy: Spread
     """Fractions of 1."""
     firing_rate: Spread | None
-    """Mean of the hidden neurons, spikes per step; None: it does not spike, or was not measured. What summaries and runs of
-    ReLU units call a firing rate, the fraction of outputs that are not 0, does not count as one."""
+    """Mean of the hidden neurons, spikes per step; None: it does not spike, or was not measured.
+    What summaries and runs of ReLU units call a firing rate, the fraction of outputs that are not
+    0, does not count as one."""
     seeds: list[int]
     split: str
     parameters: int | None
@@ -74,9 +77,14 @@ class Entry:
         return next((one for one in reversed(self.evaluations) if one.get(part)), None)
 
     def measured(self) -> tuple[Spread, str, int]:
-        """(accuracy, split, seeds): on the test split, as in the paper, if every seed was evaluated there; else as trained."""
-        tested = {one["seed"]: one["accuracy"] for one in self.evaluations if one["split"] == "test"}
-        if tested.keys() >= set(self.seeds):  # perhaps also another seed, of a run that the user named
+        """(accuracy, split, seeds): on the test split, as in the paper, if every seed was evaluated
+        there; else as trained."""
+        tested = {
+            one["seed"]: one["accuracy"] for one in self.evaluations if one["split"] == "test"
+        }
+        if tested.keys() >= set(
+            self.seeds
+        ):  # perhaps also another seed, of a run that the user named
             return spread([tested[seed] for seed in self.seeds]), "test", len(self.seeds)
         return self.accuracy, self.split.partition(" ")[0], len(self.seeds)
 
@@ -92,7 +100,8 @@ class SweepResult:
     task: str
     recipe: dict[str, Any]
     points: list[dict[str, Any]]
-    """point, variant, settings, seeds, spiking, and spreads of accuracy, loss and, where it spikes, firing_rate."""
+    """point, variant, settings, seeds, spiking, and spreads of accuracy, loss and, where it spikes,
+    firing_rate."""
     trainings: list[dict[str, Any]]
     """point, seed, state, run (its folder, from the sweep's)."""
 
@@ -132,13 +141,15 @@ class Evidence:
         return [entry for entry in self.entries if entry.task == task]
 
 
-def gather(results: Path | None, runs: Sequence[Path] = (), data_dir: Path | None = None) -> Evidence:
+def gather(
+    results: Path | None, runs: Sequence[Path] = (), data_dir: Path | None = None
+) -> Evidence:
     """Read the results folder and the runs.
 
     Args:
         results: a folder of folders; None: ``RESULTS``.
-        runs: run folders, which come before those in ``results``. A run adds its details to the summary of its recipe; without
-            one it counts by itself.
+        runs: run folders, which come before those in ``results``. A run adds its details to the
+            summary of its recipe; without one it counts by itself.
         data_dir: folder of the data; None: SRNN_DATA.
 
     Raises SrnnError for a folder that is missing, or a file that is damaged.
@@ -155,9 +166,13 @@ def gather(results: Path | None, runs: Sequence[Path] = (), data_dir: Path | Non
             sweeps.append(read_sweep(path))
         if (path / "run" / "recipe.yaml").is_file():
             kept = replace(_run(path / "run"), name=path.name)
-            if not any(_same(run.recipe, kept.recipe) and run.seeds == kept.seeds for run in trained):
+            if not any(
+                _same(run.recipe, kept.recipe) and run.seeds == kept.seeds for run in trained
+            ):
                 trained.append(kept)
-    return Evidence(_with_runs(entries, trained), sweeps, data_dir, _published(folder / "published.json"))
+    return Evidence(
+        _with_runs(entries, trained), sweeps, data_dir, _published(folder / "published.json")
+    )
 
 
 def _summary(folder: Path) -> Entry:
@@ -200,7 +215,8 @@ def _run(folder: Path) -> Entry:
 
 
 def _with_runs(entries: list[Entry], runs: list[Entry]) -> list[Entry]:
-    """Runs of one recipe become one entry; a summary of that recipe keeps its numbers and takes over their details."""
+    """Runs of one recipe become one entry; a summary of that recipe keeps its numbers and takes
+    over their details."""
     joined = list(entries)
     for run in runs:
         place = next((i for i, entry in enumerate(joined) if _same(entry.recipe, run.recipe)), None)
@@ -209,7 +225,9 @@ def _with_runs(entries: list[Entry], runs: list[Entry]) -> list[Entry]:
             joined.append(replace(run, name=str(run.runs[0])) if taken else run)
             continue
         entry = joined[place]
-        details = replace(entry, runs=[*entry.runs, *run.runs], evaluations=[*entry.evaluations, *run.evaluations])
+        details = replace(
+            entry, runs=[*entry.runs, *run.runs], evaluations=[*entry.evaluations, *run.evaluations]
+        )
         summarised = place < len(entries)
         joined[place] = details if summarised else _joined(details, run)
     return joined
@@ -224,7 +242,8 @@ def _joined(entry: Entry, run: Entry) -> Entry:
     """An entry that is made of runs, with another seed."""
     if run.seeds[0] in entry.seeds:
         raise SrnnError(
-            f"{run.runs[0]} and {entry.runs[0]} have the same recipe and the same seed, {run.seeds[0]}; name only one of them."
+            f"{run.runs[0]} and {entry.runs[0]} have the same recipe and the same seed, "
+            f"{run.seeds[0]}; name only one of them."
         )
     rate = None
     if entry.firing_rate is not None and run.firing_rate is not None:
@@ -239,19 +258,32 @@ def read_sweep(folder: Path) -> SweepResult:
     content = read_object(path)
     with reading(path, "what 'srnn sweep' writes"):
         recipe = dict(content["recipe"])
-        name, title, split, task = (content["name"], content["title"], content["split"], recipe["task"]["name"])
+        name, title, split, task = (
+            content["name"],
+            content["title"],
+            content["split"],
+            recipe["task"]["name"],
+        )
         if not all(isinstance(text, str) for text in (name, title, split, task)):
             raise ValueError("a sweep without name, title, split or task")
         points = []
         for point in content["points"]:
-            measured = {name: _spread(point[name]) for name in ("accuracy", "firing_rate", "loss") if point.get(name)}
+            measured = {
+                name: _spread(point[name])
+                for name in ("accuracy", "firing_rate", "loss")
+                if point.get(name)
+            }
             if "accuracy" not in measured or not isinstance(point["settings"], dict):
                 raise ValueError("a point without accuracy or settings")
             spikes = point["spiking"] is True
             kept = {name: value for name, value in point.items() if spikes or name != "firing_rate"}
             if not spikes:  # as in Entry: ReLU units have no firing rate
                 measured.pop("firing_rate", None)
-            named = {"point": str(point["point"]), "variant": point["variant"], "parameters": int(point["parameters"])}
+            named = {
+                "point": str(point["point"]),
+                "variant": point["variant"],
+                "parameters": int(point["parameters"]),
+            }
             points.append({**kept, **measured, **named, "spiking": spikes})
         trainings = [dict(training) for training in content["trainings"]]
         return SweepResult(name, title, split, folder, task, recipe, points, trainings)

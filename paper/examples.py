@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def segments(axes: Any, labels: np.ndarray, low: float, high: float, room: int | None = None) -> None:
+def segments(
+    axes: Any, labels: np.ndarray, low: float, high: float, room: int | None = None
+) -> None:
     """Coloured stretches of equal labels between two heights; -1 stays blank.
 
     room: the width of a letter in steps; names are written where they fit. None: no names.
@@ -43,7 +45,8 @@ def segments(axes: Any, labels: np.ndarray, low: float, high: float, room: int |
 
 
 def ecg_example(axes: Axes, evidence: Evidence) -> Made:
-    """A lead of a raw record with its labels, and the level-crossing spikes that the network gets."""
+    """A lead of a raw record with its labels, and the level-crossing spikes that the network
+    gets."""
     from matplotlib.patches import Patch
 
     try:
@@ -76,7 +79,10 @@ def ecg_example(axes: Axes, evidence: Evidence) -> Made:
     axes.set_xticks(seconds, [f"{t // SAMPLE_RATE}" for t in seconds])
     axes.set(xlabel="time, s", yticks=[], xlim=(0, len(lead)))
     axes.spines["left"].set_visible(False)
-    patches = [Patch(color=colour, label=name) for name, colour in zip(CLASS_NAMES, style.SEGMENTS, strict=True)]
+    patches = [
+        Patch(color=colour, label=name)
+        for name, colour in zip(CLASS_NAMES, style.SEGMENTS, strict=True)
+    ]
     style.legend_below(
         axes,
         6,
@@ -87,13 +93,20 @@ def ecg_example(axes: Axes, evidence: Evidence) -> Made:
         columnspacing=0.7,
     )
     return Made(
-        f"QTDB record {name}, lead 1 normalised; labels by the cardiologist (q1c); level crossing at 0.1 standard deviations",
-        {"record": name, "signal": lead.tolist(), "labels": labels.tolist(), "spikes": spikes.astype(int).tolist()},
+        f"QTDB record {name}, lead 1 normalised; labels by the cardiologist (q1c); level crossing "
+        f"at 0.1 standard deviations",
+        {
+            "record": name,
+            "signal": lead.tolist(),
+            "labels": labels.tolist(),
+            "spikes": spikes.astype(int).tolist(),
+        },
     )
 
 
 def spikes_example(axes: Axes, evidence: Evidence) -> Made:
-    """A spoken seven as spikes: from SHD if it is there, else a recording of the spoken digits through our cochlea."""
+    """A spoken seven as spikes: from SHD if it is there, else a recording of the spoken digits
+    through our cochlea."""
     data = "SHD"
     try:
         times, units, source = _shd_seven(evidence)
@@ -111,8 +124,14 @@ def _shd_seven(evidence: Evidence) -> tuple[np.ndarray, np.ndarray, str]:
     path = find_file("shd", "train", evidence.data_dir)
     with open_hdf5(path, "recordings in HDF5") as file:
         index = int(np.flatnonzero(file["labels"][:] == 7)[0])
-        (times,), (units,) = (lists(file[f"spikes/{name}"], index, index + 1) for name in ("times", "units"))
-        return times.astype(np.float64), units.astype(np.int64), f"SHD training file, clip {index}, label 7"
+        (times,), (units,) = (
+            lists(file[f"spikes/{name}"], index, index + 1) for name in ("times", "units")
+        )
+        return (
+            times.astype(np.float64),
+            units.astype(np.int64),
+            f"SHD training file, clip {index}, label 7",
+        )
 
 
 def _cochlea_seven(evidence: Evidence) -> tuple[np.ndarray, np.ndarray, str]:
@@ -120,7 +139,8 @@ def _cochlea_seven(evidence: Evidence) -> tuple[np.ndarray, np.ndarray, str]:
     path = folder / "7_jackson_10.wav"
     if not path.is_file():
         raise MissingError(
-            f"Neither SHD nor the Free Spoken Digit Dataset was found under {resolve_data_dir(evidence.data_dir)}",
+            f"Neither SHD nor the Free Spoken Digit Dataset was found under "
+            f"{resolve_data_dir(evidence.data_dir)}",
             "srnn data fetch shd",
         )
     try:
@@ -141,11 +161,14 @@ def gesture_example(axes: Axes, evidence: Evidence) -> Made:
         split = create_task("soli").load("train", evidence.data_dir)
     except SrnnError as error:
         raise MissingError(
-            "SoLi is not here: its range-Doppler images are read from your own copy.", "srnn data list"
+            "SoLi is not here: its range-Doppler images are read from your own copy.",
+            "srnn data list",
         ) from error
     frames = np.asarray(split.x[:1])[0].reshape(len(split.x[0]), 32, 32)
     shown = np.linspace(0, len(frames) - 1, 6).astype(int)
-    strip = np.concatenate([np.pad(frames[index], ((0, 0), (0, 2)), constant_values=np.nan) for index in shown], axis=1)
+    strip = np.concatenate(
+        [np.pad(frames[index], ((0, 0), (0, 2)), constant_values=np.nan) for index in shown], axis=1
+    )
     axes.imshow(strip, aspect="auto", cmap="cividis")
     axes.set_xticks(16 + 34 * np.arange(len(shown)), [str(index) for index in shown])
     axes.set(xlabel="frame", yticks=[])
@@ -167,4 +190,7 @@ def pixels_example(axes: Axes, evidence: Evidence) -> Made:
     axes.set_xticks(range(0, 785, 112))
     axes.imshow(image, cmap="gray_r", extent=(805, 915, -0.9, 0.6), aspect="auto")
     axes.text(860, 0.7, f"“{int(labels[0])}”", ha="center", fontsize=7)
-    return Made(f"first training image of MNIST ({path.name}); permutation of seed 0", {"pixels": pixels.tolist()})
+    return Made(
+        f"first training image of MNIST ({path.name}); permutation of seed 0",
+        {"pixels": pixels.tolist()},
+    )

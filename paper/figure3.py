@@ -1,4 +1,5 @@
-"""Figure 3: what the tasks look like; surrogates, trained time constants, sparsity, neuron types and layers."""
+"""Figure 3: what the tasks look like; surrogates, trained time constants, sparsity, neuron types
+and layers."""
 
 from __future__ import annotations
 
@@ -23,9 +24,11 @@ _ROW = 0.125
 
 
 def figure3(evidence: Evidence) -> Sheet:
-    """Panels a to i are the paper's, j is ours. The row of panels d, e and f is as high as their names need."""
+    """Panels a to i are the paper's, j is ours. The row of panels d, e and f is as high as their
+    names need."""
     variants = [
-        sum(len(sweep.points) + 2 for sweep in evidence.sweep(ending)) for ending in ("-surrogates", "-time-constants")
+        sum(len(sweep.points) + 2 for sweep in evidence.sweep(ending))
+        for ending in ("-surrogates", "-time-constants")
     ]
     names = max(2.0, 0.75 + _ROW * max(len(_rate_rows(evidence)), *variants))
     heights = (2.1, names, 2.9, 1.5)
@@ -41,12 +44,22 @@ def figure3(evidence: Evidence) -> Sheet:
     sheet.panel("b", "“seven” as spikes", lambda axes: spikes_example(axes, evidence))
     sheet.panel("c", "radar gesture (SoLi)", lambda axes: gesture_example(axes, evidence))
     sheet.panel("d", "surrogate gradients", lambda axes: _variants(axes, evidence, "-surrogates"))
-    sheet.panel("e", "trained time constants", lambda axes: _variants(axes, evidence, "-time-constants"))
+    sheet.panel(
+        "e", "trained time constants", lambda axes: _variants(axes, evidence, "-time-constants")
+    )
     sheet.panel("f", "firing rates, hidden", lambda axes: _rates(axes, evidence))
     sheet.panel("g", "spikes, hidden", lambda axes: _spikes(axes, evidence))
     sheet.panel("h", "neuron types and sizes", lambda axes: _types_and_sizes(axes, evidence))
-    sheet.panel("i", "hidden layers", lambda axes: against_rate(axes, sweeps_or_missing(evidence, ("-layers",)), []))
-    sheet.panel("j", "pixels as a sequence (not in the paper's figure)", lambda axes: pixels_example(axes, evidence))
+    sheet.panel(
+        "i",
+        "hidden layers",
+        lambda axes: against_rate(axes, sweeps_or_missing(evidence, ("-layers",)), []),
+    )
+    sheet.panel(
+        "j",
+        "pixels as a sequence (not in the paper's figure)",
+        lambda axes: pixels_example(axes, evidence),
+    )
     return sheet
 
 
@@ -107,7 +120,8 @@ def _variants(axes: Axes, evidence: Evidence, ending: str) -> Made:
 
 
 def _relu_twin(evidence: Evidence, sweep: SweepResult) -> tuple[SweepResult, dict[str, Any]] | None:
-    """The ReLU network beside trained time constants, as in the paper: from a sweep of neurons, as long on the same data."""
+    """The ReLU network beside trained time constants, as in the paper: from a sweep of neurons, as
+    long on the same data."""
     if any(not point["spiking"] for point in sweep.points):
         return None
     for other in evidence.sweep("-neurons"):
@@ -136,7 +150,11 @@ def _rate_rows(evidence: Evidence) -> list[RateRow]:
         comparable = beside(row, evidence.entries)
         rows.append((row.task, comparable[0] if comparable else None, implied))
         seen.update(entry.name for entry in comparable)
-    others = [entry for entry in evidence.entries if entry.firing_rate is not None and entry.name not in seen]
+    others = [
+        entry
+        for entry in evidence.entries
+        if entry.firing_rate is not None and entry.name not in seen
+    ]
     rows += [(entry.name, entry, None) for entry in others]
     return [row for row in rows if row[1] is not None or row[2] is not None]
 
@@ -147,25 +165,31 @@ def _rates(axes: Axes, evidence: Evidence) -> Made:
     rows = _rate_rows(evidence)
     if not any(entry for _, entry, _ in rows):
         raise MissingError(
-            "No trained spiking network is among the results.", "srnn train paper/ecg --out RUN; then --runs RUN"
+            "No trained spiking network is among the results.",
+            "srnn train paper/ecg --out RUN; then --runs RUN",
         )
     for y, (name, entry, implied) in enumerate(reversed(rows)):
         rate = None if entry is None or entry.firing_rate is None else entry.firing_rate
         if rate is not None:
             axes.barh(y, rate["mean"], color=style.BLUE, height=0.62, alpha=0.85)
-            axes.plot(rate["values"], [y] * len(rate["values"]), "|", color=style.BLACK, ms=4, mew=0.7)
+            axes.plot(
+                rate["values"], [y] * len(rate["values"]), "|", color=style.BLACK, ms=4, mew=0.7
+            )
             numbers["ours"][name] = rate
         if implied is not None:
             axes.plot(implied, y, "o", mfc="white", mec=style.ORANGE, mew=1.2, ms=4.5)
             numbers["implied by published energy"][name] = implied
     axes.plot([], [], "s", color=style.BLUE, label="ours")
-    axes.plot([], [], "o", mfc="white", mec=style.ORANGE, mew=1.2, label="implied by the paper's Table S2")
+    axes.plot(
+        [], [], "o", mfc="white", mec=style.ORANGE, mew=1.2, label="implied by the paper's Table S2"
+    )
     axes.set_yticks(range(len(rows)), [name for name, _, _ in reversed(rows)], fontsize=6.5)
     axes.tick_params(axis="y", length=0)
     axes.set(xlabel="spikes per neuron and step", ylim=(-0.7, len(rows) - 0.3))
     style.legend_below(axes, 2, centre=0.3, fontsize=6.5)
     return Made(
-        f"ours: results and runs (validation), ReLU units and torch's cells left out, which do not spike; rings: {source()},"
+        f"ours: results and runs (validation), ReLU units and torch's cells left out, which do not "
+        f"spike; rings: {source()},"
         " AC = (energy - 3.1 MAC) / 0.1 over all weights",
         numbers,
     )
@@ -182,23 +206,36 @@ def _implied_rate(row: Any) -> float | None:
 
 
 def _spikes(axes: Axes, evidence: Evidence) -> Made:
-    """Spikes of the hidden neurons per sequence and per step, which the paper calls SOPs, for each spiking training that was
-    evaluated in full."""
+    """Spikes of the hidden neurons per sequence and per step, which the paper calls SOPs, for each
+    spiking training that was evaluated in full."""
     counted = []
     for entry in evidence.entries:
         report = entry.evaluated("activity")
         if report is not None and entry.spiking:
             activity = report["activity"]
-            per_step = entry.recipe.network.substeps * sum(sum(layer["rates"]) for layer in activity["layers"])
-            counted.append((entry.name, per_step * activity["steps"] / activity["sequences"], per_step))
+            per_step = entry.recipe.network.substeps * sum(
+                sum(layer["rates"]) for layer in activity["layers"]
+            )
+            counted.append(
+                (entry.name, per_step * activity["steps"] / activity["sequences"], per_step)
+            )
     if not counted:
         raise MissingError(
-            "No training among the results was evaluated in full.", "srnn evaluate RUN --full; then --runs RUN"
+            "No training among the results was evaluated in full.",
+            "srnn evaluate RUN --full; then --runs RUN",
         )
     names, per_sequence, per_step = (list(column) for column in zip(*counted, strict=True))
     places = range(len(counted))
-    axes.barh([y + 0.19 for y in places], per_sequence, height=0.34, color=style.BLUE, label="per sequence")
-    axes.barh([y - 0.19 for y in places], per_step, height=0.34, color=style.YELLOW, label="per step")
+    axes.barh(
+        [y + 0.19 for y in places],
+        per_sequence,
+        height=0.34,
+        color=style.BLUE,
+        label="per sequence",
+    )
+    axes.barh(
+        [y - 0.19 for y in places], per_step, height=0.34, color=style.YELLOW, label="per step"
+    )
     for y, (_, a, b) in enumerate(counted):
         for value, at in ((a, y + 0.19), (b, y - 0.19)):
             axes.text(value * 1.3, at, _short(value), va="center", fontsize=6)
@@ -213,7 +250,8 @@ def _spikes(axes: Axes, evidence: Evidence) -> Made:
     )
     style.legend_below(axes, 2, centre=0.4, handlelength=1.0)
     return Made(
-        "srnn evaluate --full: rates times neurons (and substeps); its synaptic operations also count what a spike reaches",
+        "srnn evaluate --full: rates times neurons (and substeps); its synaptic operations also "
+        "count what a spike reaches",
         {name: {"per_sequence": a, "per_step": b} for name, a, b in counted},
     )
 
@@ -228,7 +266,9 @@ def _short(value: float) -> str:
 
 def _types_and_sizes(axes: Axes, evidence: Evidence) -> Made:
     sweeps_or_missing(evidence, ("-neurons", "-size"))
-    types, sizes = ([one for one in evidence.sweep(ending) if one.points] for ending in ("-neurons", "-size"))
+    types, sizes = (
+        [one for one in evidence.sweep(ending) if one.points] for ending in ("-neurons", "-size")
+    )
     made = against_rate(axes, types, sizes)
     there = [name for name, sweeps in (("neuron types", types), ("sizes", sizes)) if sweeps]
     return Made(made.source, made.numbers, " and ".join(there))

@@ -1,4 +1,5 @@
-"""Figure 4: the multi-Gaussian's shape, time constants before and after, an ECG as it is classified, accuracy over time."""
+"""Figure 4: the multi-Gaussian's shape, time constants before and after, an ECG as it is
+classified, accuracy over time."""
 
 from __future__ import annotations
 
@@ -29,25 +30,37 @@ _TASKS = {"e": "S-MNIST", "f": "PS-MNIST", "g": "SHD", "h": "SSC", "i": "SoLi"}
 _FURTHER = ascii_letters[10:]
 """Letters of the panels of further h x s sweeps, two per sweep."""
 _WARM_UP = 100
-"""The first labelled step is looked for after so many steps: the paper's files pad the start of each sequence."""
+"""The first labelled step is looked for after so many steps: the paper's files pad the start of
+each sequence."""
 _SHOWN = 600
 """Steps of the electrocardiogram."""
 
 
 def figure4(evidence: Evidence) -> Sheet:
-    """Panels a to i are the paper's; j shows accuracy over time on other tasks, k and those after it further h x s sweeps."""
+    """Panels a to i are the paper's; j shows accuracy over time on other tasks, k and those after
+    it further h x s sweeps."""
     grids: list[SweepResult | None] = [*evidence.sweep("-h-s")] or [None]
     more = [_FURTHER[2 * i : 2 * i + 2] for i in range(len(grids) - 1)]
     layout = ["abc", "ddd", "efg", "hij", *(f"{pair} " for pair in more)]
     heights = (2.3, 2.2, 1.9, 1.9, *(2.3 for _ in more))
     sheet = Sheet(
-        "fig4", "Figure 4: surrogate, time constants, decisions over time", layout, sum(heights) + 0.5, heights=heights
+        "fig4",
+        "Figure 4: surrogate, time constants, decisions over time",
+        layout,
+        sum(heights) + 0.5,
+        heights=heights,
     )
     _grids(sheet, "ab", grids[0])
     sheet.panel("c", "time constants", lambda axes: _time_constants(axes, evidence))
-    sheet.panel("d", "an ECG as it is classified, step by step", lambda axes: _stream(axes, evidence))
+    sheet.panel(
+        "d", "an ECG as it is classified, step by step", lambda axes: _stream(axes, evidence)
+    )
     for letter, task in _TASKS.items():
-        sheet.panel(letter, f"{task}: accuracy over time", lambda axes, task=task: _anytime(axes, evidence, task))
+        sheet.panel(
+            letter,
+            f"{task}: accuracy over time",
+            lambda axes, task=task: _anytime(axes, evidence, task),
+        )
     sheet.panel("j", "other tasks (not the paper's)", lambda axes: _other_anytime(axes, evidence))
     for pair, sweep in zip(more, grids[1:], strict=True):
         _grids(sheet, pair, sweep)
@@ -55,15 +68,23 @@ def figure4(evidence: Evidence) -> Sheet:
 
 
 def _grids(sheet: Sheet, letters: str, sweep: SweepResult | None) -> None:
-    for letter, metric, name in zip(letters, ("accuracy", "firing_rate"), ("accuracy", "firing rate"), strict=True):
-        sheet.panel(letter, f"h × s: {name}", lambda axes, metric=metric: _grid(axes, sweep, metric))
+    for letter, metric, name in zip(
+        letters, ("accuracy", "firing_rate"), ("accuracy", "firing rate"), strict=True
+    ):
+        sheet.panel(
+            letter, f"h × s: {name}", lambda axes, metric=metric: _grid(axes, sweep, metric)
+        )
 
 
 def _grid(axes: Axes, sweep: SweepResult | None, metric: str) -> Made:
     """One cell per pair of h and s: the mean over seeds and its standard deviation."""
     if sweep is None or not sweep.points:
         raise no_sweep("-h-s")
-    points = [p for p in sweep.points if metric in p and all(is_number(p["settings"].get(key)) for key in (_H, _S))]
+    points = [
+        p
+        for p in sweep.points
+        if metric in p and all(is_number(p["settings"].get(key)) for key in (_H, _S))
+    ]
     if not points:
         raise MissingError(
             f"{sweep.folder.name} is not a grid of {_H} and {_S}.",
@@ -94,19 +115,23 @@ def _grid(axes: Axes, sweep: SweepResult | None, metric: str) -> Made:
     axes.set(xlabel="s, width of the side lobes", ylabel="h, their height")
     name = "accuracy, %" if scale == 100 else "spikes per step"
     return Made(
-        f"{sources([sweep])}; mean and standard deviation over seeds; the frame marks the paper's choice, h 0.15, s 6",
+        f"{sources([sweep])}; mean and standard deviation over seeds; the frame marks the paper's "
+        f"choice, h 0.15, s 6",
         {"h": heights, "s": widths, metric: cells.tolist(), f"{metric}_std": spreads.tolist()},
         f"h × s: {name} ({task_name(sweep.task)})",
     )
 
 
 def _time_constants(axes: Axes, evidence: Evidence) -> Made:
-    """Histograms, tau_mem upwards and tau_adp downwards, of SHD's network if there is one, else of the largest that trains any.
+    """Histograms, tau_mem upwards and tau_adp downwards, of SHD's network if there is one, else of
+    the largest that trains any.
 
     The axis is logarithmic: membranes forget within tens of steps, adaptation within hundreds.
     """
     entries = [
-        entry for entry in evidence.entries if entry.spiking and (entry.runs or entry.evaluated("time_constants"))
+        entry
+        for entry in evidence.entries
+        if entry.spiking and (entry.runs or entry.evaluated("time_constants"))
     ]
     if not entries:
         raise MissingError(
@@ -129,7 +154,9 @@ def _trained(entry: Entry) -> list[TimeConstants]:
         constants = time_constants(trained.network, trained.untrained(), trained.task.step_ms)
     else:
         constants = [
-            TimeConstants(one["name"], one["trained"], _values(one["now"]), _values(one["initial"]), None)
+            TimeConstants(
+                one["name"], one["trained"], _values(one["now"]), _values(one["initial"]), None
+            )
             for one in report["time_constants"]
         ]
     return [one for one in constants if one.is_trained]
@@ -143,22 +170,35 @@ def _histograms(axes: Axes, entry: Entry, layers: list[TimeConstants]) -> Made:
     shown = {
         kind: mine
         for kind in ("tau_mem", "tau_adp")
-        if any(map(len, plot.positive_values(mine := [one for one in layers if one.name.endswith(kind)])))
+        if any(
+            map(
+                len,
+                plot.positive_values(mine := [one for one in layers if one.name.endswith(kind)]),
+            )
+        )
     }
     if not shown:
         raise MissingError(f"{entry.name} has no time constants that are positive numbers.")
-    legend = plot.time_constants([one for mine in shown.values() for one in mine], axes).get_legend()
+    legend = plot.time_constants(
+        [one for mine in shown.values() for one in mine], axes
+    ).get_legend()
     assert legend is not None
     legend.set_title(f"{entry.name}, {task_name(entry.task)}")
     legend.get_title().set_fontsize(6.5)
     numbers = {
         kind: {
-            "before": np.concatenate([np.zeros(0) if one.initial is None else one.initial for one in mine]).tolist(),
+            "before": np.concatenate(
+                [np.zeros(0) if one.initial is None else one.initial for one in mine]
+            ).tolist(),
             "after": np.concatenate([one.values for one in mine]).tolist(),
         }
         for kind, mine in shown.items()
     }
-    before = ", and its network before training" if any(kind["before"] for kind in numbers.values()) else ""
+    before = (
+        ", and its network before training"
+        if any(kind["before"] for kind in numbers.values())
+        else ""
+    )
     return Made(f"{entry.name} (the paper shows SHD), best checkpoint{before}", numbers)
 
 
@@ -199,13 +239,15 @@ def _stream(axes: Axes, evidence: Evidence) -> Made:
     axes.set(xlabel="time, s", ylabel="probability", ylim=(-0.02, 1.4), xlim=(0, len(labels)))
     style.legend_below(axes, 6)
     return Made(
-        f"run {entry.name}, first validation sequence from step {first}; softmax of the readout's membranes",
+        f"run {entry.name}, first validation sequence from step {first}; softmax of the readout's "
+        f"membranes",
         {"labels": labels.tolist(), "probabilities": np.round(probabilities, 4).tolist()},
     )
 
 
 def _meaning(entry: Entry, anytime: dict[str, Any]) -> tuple[str, str]:
-    """What the accuracy at a step is; and, with a label at every step, over which steps it is, in two words."""
+    """What the accuracy at a step is; and, with a label at every step, over which steps it is, in
+    two words."""
     if not anytime.get("per_step"):
         return "accuracy if the sequence ended there", ""
     if anytime.get(LABELLED) is not None:
@@ -221,7 +263,9 @@ def _anytime(axes: Axes, evidence: Evidence, task: str) -> Made:
     names = (TASKS[task], f"{TASKS[task]}_sequence")
     entries = [entry for entry in evidence.entries if entry.task in names]
     recipe = f"paper/{TASKS[task]}"
-    return _curves(axes, entries, f"srnn train {recipe} --out RUN; srnn evaluate RUN --full; then --runs RUN")
+    return _curves(
+        axes, entries, f"srnn train {recipe} --out RUN; srnn evaluate RUN --full; then --runs RUN"
+    )
 
 
 def _other_anytime(axes: Axes, evidence: Evidence) -> Made:
@@ -231,7 +275,8 @@ def _other_anytime(axes: Axes, evidence: Evidence) -> Made:
 
 
 def _curves(axes: Axes, entries: list[Entry], command: str, several: bool = False) -> Made:
-    """Curves of the last full evaluations: with a label at every step, of the labelled steps where the evaluation has these."""
+    """Curves of the last full evaluations: with a label at every step, of the labelled steps where
+    the evaluation has these."""
     curves: dict[str, Any] = {}
     numbers: dict[str, Any] = {}
     told: dict[str, list[str]] = {}

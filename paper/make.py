@@ -1,4 +1,5 @@
-"""From names to files: every table and figure that was asked for, rendered whole before the first file is written."""
+"""From names to files: every table and figure that was asked for, rendered whole before the first
+file is written."""
 
 from __future__ import annotations
 
@@ -56,13 +57,15 @@ def reproduce(
         data_dir: folder of the data; None: SRNN_DATA.
         formats: of the figures: svg, pdf, png.
 
-    A table is written as NAME.md, NAME.csv and NAME.json; a figure in each format, and as NAME.json (its panels, with the numbers
-    they show). Returns what was made, by name. Raises SrnnError for an unknown name, a damaged file, or a folder that cannot be
-    written; then nothing is written.
+    A table is written as NAME.md, NAME.csv and NAME.json; a figure in each format, and as NAME.json
+    (its panels, with the numbers they show). Returns what was made, by name. Raises SrnnError for
+    an unknown name, a damaged file, or a folder that cannot be written; then nothing is written.
     """
     wanted = _names(names)
     forms = style.check_formats(list(formats))
-    evidence = gather(None if results is None else Path(results), [Path(run) for run in runs], data_dir)
+    evidence = gather(
+        None if results is None else Path(results), [Path(run) for run in runs], data_dir
+    )
     made: dict[str, Table | Sheet] = {}
     files: dict[str, bytes] = {}
     with style.context():
@@ -78,7 +81,9 @@ def reproduce(
 def _names(names: Sequence[str]) -> list[str]:
     for name in names:
         if name != "all" and name not in MAKERS:
-            raise SrnnError(f"There is no table or figure '{name}'.{nearest(name, [*MAKERS, 'all'])}")
+            raise SrnnError(
+                f"There is no table or figure '{name}'.{nearest(name, [*MAKERS, 'all'])}"
+            )
     return list(MAKERS) if "all" in names else [name for name in MAKERS if name in names]
 
 
@@ -92,5 +97,8 @@ def _files(made: Table | Sheet, formats: Sequence[str]) -> dict[str, bytes]:
     content: dict[str, Any] = made.to_dict()
     text = {f"{made.name}.json": (json.dumps(content) + "\n").encode()}
     if isinstance(made, Table):
-        return {f"{made.name}.md": made.markdown().encode(), f"{made.name}.csv": made.csv().encode()} | text
+        return {
+            f"{made.name}.md": made.markdown().encode(),
+            f"{made.name}.csv": made.csv().encode(),
+        } | text
     return {f"{made.name}.{form}": style.rendered(made.figure, form) for form in formats} | text

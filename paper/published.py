@@ -1,4 +1,5 @@
-"""The numbers that the paper prints, from published.toml. Each is kept as printed; ``number`` reads it."""
+"""The numbers that the paper prints, from published.toml. Each is kept as printed; ``number`` reads
+it."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ TASKS = {
     "GSC": "gsc",
     "TIMIT": "timit",
 }
-"""The paper's names of the tasks, in its order, and the names of tasks here. Table 1's SoLi is ``soli_sequence``."""
+"""The paper's names of the tasks, in its order, and the names of tasks here. Table 1's SoLi is
+``soli_sequence``."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ class PublishedRow:
     baseline: str | None = None
     """With ``recipe``: that recipe as this baseline."""
     printed: str | None = None
-    """With ``recipe``: the shipped recipe of this network as Table S1 prints it, if the row's numbers belong to another one."""
+    """With ``recipe``: the shipped recipe of this network as Table S1 prints it, if the row's
+    numbers belong to another one."""
     own: bool = False
     """The paper's SRNN, to which the task's other rows are compared."""
     remark: str | None = None
@@ -57,15 +60,22 @@ class PublishedRow:
         """The command that trains this network; None: no recipe has it."""
         if self.recipe is None:
             return None
-        return f"srnn train {self.recipe}" + (f" --baseline {self.baseline}" if self.baseline else "")
+        return f"srnn train {self.recipe}" + (
+            f" --baseline {self.baseline}" if self.baseline else ""
+        )
 
     def load_recipe(self) -> Recipe | None:
         """The recipe of this network; None: there is none."""
         return None if self.recipe is None else _recipe(self.recipe, self.baseline)
 
     def recipes(self) -> dict[str, Recipe]:
-        """All shipped recipes of this network by name, first the one to which the row's numbers belong; may be empty."""
-        return {name: _recipe(name, self.baseline) for name in (self.recipe, self.printed) if name is not None}
+        """All shipped recipes of this network by name, first the one to which the row's numbers
+        belong; may be empty."""
+        return {
+            name: _recipe(name, self.baseline)
+            for name in (self.recipe, self.printed)
+            if name is not None
+        }
 
 
 @cache
@@ -90,7 +100,11 @@ def claims() -> dict[str, Any]:
 
 def published_rows(table: str) -> list[PublishedRow]:
     """The rows of table1, table2 or tableS2, in the paper's order."""
-    return [PublishedRow(task=block["task"], **row) for block in _content()[table] for row in block["rows"]]
+    return [
+        PublishedRow(task=block["task"], **row)
+        for block in _content()[table]
+        for row in block["rows"]
+    ]
 
 
 def published_settings() -> dict[str, Any]:

@@ -27,14 +27,24 @@ def settings_table() -> Table:
     for row in content["rows"]:
         theirs: list[str] = row["values"]
         ours = [_setting(recipe, row["name"]) for recipe in recipes]
-        marked = [own if _same(own, their) else f"{own} *" for own, their in zip(ours, theirs, strict=True)]
-        table.add({"setting": row["name"], "whose": "published", **dict(zip(tasks, theirs, strict=True))})
-        table.add({"setting": row["name"], "whose": "ours", **dict(zip(tasks, marked, strict=True))})
+        marked = [
+            own if _same(own, their) else f"{own} *"
+            for own, their in zip(ours, theirs, strict=True)
+        ]
+        table.add(
+            {"setting": row["name"], "whose": "published", **dict(zip(tasks, theirs, strict=True))}
+        )
+        table.add(
+            {"setting": row["name"], "whose": "ours", **dict(zip(tasks, marked, strict=True))}
+        )
     table.notes = [
-        f"Published: as {source()} prints it. Ours: the shipped recipes (srnn recipes show NAME), whose comments say why they"
+        f"Published: as {source()} prints it. Ours: the shipped recipes (srnn recipes show NAME), "
+        f"whose comments say why they"
         f" differ ('*'): {', '.join(content['recipes'])}.",
-        "Time constants in steps, as mean; standard deviation; numbered as layers, the output last. TIMIT's first two are the two"
-        " directions of its one layer, which share their distributions in our recipe. An output that integrates has no tau_adp.",
+        "Time constants in steps, as mean; standard deviation; numbered as layers, the output "
+        "last. TIMIT's first two are the two"
+        " directions of its one layer, which share their distributions in our recipe. An output "
+        "that integrates has no tau_adp.",
     ]
     return table
 
@@ -44,12 +54,16 @@ def _setting(recipe: Recipe, name: str) -> str:
     schedule = training.schedule
     if name.startswith("tau_"):
         quantity, _, layer = name.partition(" ")
-        return _time_constant(recipe, {"tau_m": "tau_mem", "tau_adp": "tau_adp"}[quantity], int(layer) - 1)
+        return _time_constant(
+            recipe, {"tau_m": "tau_mem", "tau_adp": "tau_adp"}[quantity], int(layer) - 1
+        )
     step = schedule.name == "step"
     return {
         "sequence length": lambda: _length(recipe),
         "learning rate": lambda: f"{training.optimizer.lr:g}",
-        "loss": lambda: "NLL" if recipe.loss.name == "nll" else f"CE ({recipe.loss.name.removeprefix('ce_')})",
+        "loss": lambda: (
+            "NLL" if recipe.loss.name == "nll" else f"CE ({recipe.loss.name.removeprefix('ce_')})"
+        ),
         "minibatch size": lambda: str(training.batch_size),
         "epochs": lambda: str(training.epochs),
         "learning rate decay": lambda: f"{schedule.factor:g} per {schedule.every}" if step else "-",
@@ -60,7 +74,9 @@ def _setting(recipe: Recipe, name: str) -> str:
 def _length(recipe: Recipe) -> str:
     """Steps of a sequence, if the task's options or the layout of its data determine them."""
     task = recipe.create_task()
-    fixed = {"ecg": STEPS, "smnist": PIXELS, "psmnist": PIXELS}.get(task.name, getattr(task, "steps", None))
+    fixed = {"ecg": STEPS, "smnist": PIXELS, "psmnist": PIXELS}.get(
+        task.name, getattr(task, "steps", None)
+    )
     return "as the clip" if fixed is None else str(fixed)
 
 
@@ -70,7 +86,11 @@ def _time_constant(recipe: Recipe, quantity: str, layer: int) -> str:
     hidden = [spec for spec in network.each("neuron") for _ in range(1 + network.bidirectional)]
     readout = network.readout.get("neuron", {}) if isinstance(network.readout, Mapping) else {}
     specs = [*hidden, readout]
-    value = specs[layer].get(quantity) if layer < len(specs) and isinstance(specs[layer], Mapping) else None
+    value = (
+        specs[layer].get(quantity)
+        if layer < len(specs) and isinstance(specs[layer], Mapping)
+        else None
+    )
     if value is None:
         return "-"
     start = Init.parse(value)
@@ -80,5 +100,7 @@ def _time_constant(recipe: Recipe, quantity: str, layer: int) -> str:
 def _same(ours: str, theirs: str) -> bool:
     """Equal as text or number by number: "0.5 per 50" is ".5 per 50"."""
     numbers = [re.findall(r"[\d.]+(?:e-?\d+)?", text) for text in (ours, theirs)]
-    words = [re.sub(r"[\d.]+(?:e-?\d+)?", "#", re.sub(r" \(.*\)$", "", text)) for text in (ours, theirs)]
+    words = [
+        re.sub(r"[\d.]+(?:e-?\d+)?", "#", re.sub(r" \(.*\)$", "", text)) for text in (ours, theirs)
+    ]
     return words[0] == words[1] and [float(n) for n in numbers[0]] == [float(n) for n in numbers[1]]

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 State = Literal["made", "missing", "drawing"]
-"""made: made here; missing: a run or data are missing; drawing: in the paper a drawing without numbers, not made again."""
+"""made: made here; missing: a run or data are missing; drawing: in the paper a drawing without
+numbers, not made again."""
 
 
 class MissingError(Exception):
@@ -56,8 +57,8 @@ class Sheet:
     Args:
         layout: as in matplotlib's ``subplot_mosaic``; a space leaves a place empty.
         height: in inches.
-        by_row: lay out each row by itself; a letter is repeated for a wider panel: "aab". Otherwise the room that names need in
-            one row is lost in the others, too.
+        by_row: lay out each row by itself; a letter is repeated for a wider panel: "aab". Otherwise
+            the room that names need in one row is lost in the others, too.
         heights: ratios of the rows.
     """
 
@@ -77,10 +78,14 @@ class Sheet:
         self.figure.get_layout_engine().set(w_pad=0.06, h_pad=0.07, hspace=0.04, wspace=0.03)  # type: ignore[union-attr]
         self.axes: dict[str, Axes] = {}
         if by_row:
-            rows = self.figure.subfigures(len(layout), 1, height_ratios=heights, squeeze=False)[:, 0]
+            rows = self.figure.subfigures(len(layout), 1, height_ratios=heights, squeeze=False)[
+                :, 0
+            ]
             for row, letters in zip(rows, layout, strict=True):
                 each = dict.fromkeys(letters)
-                grid = row.subplots(1, len(each), width_ratios=[letters.count(one) for one in each], squeeze=False)
+                grid = row.subplots(
+                    1, len(each), width_ratios=[letters.count(one) for one in each], squeeze=False
+                )
                 self.axes |= dict(zip(each, grid[0], strict=True))
         else:
             self.axes |= self.figure.subplot_mosaic(
@@ -102,14 +107,21 @@ class Sheet:
         else:
             told = made.title or title
             style.title(axes, told)
-            self.panels.append(Panel(letter, told, "made", made.source, numbers=plain(dict(made.numbers))))
+            self.panels.append(
+                Panel(letter, told, "made", made.source, numbers=plain(dict(made.numbers)))
+            )
 
     def drawing(self, letter: str, title: str) -> None:
         """Name a panel of the paper that is a drawing."""
-        self.panels.append(Panel(letter, title, "drawing", "in the paper a drawing without numbers; not made again"))
+        self.panels.append(
+            Panel(
+                letter, title, "drawing", "in the paper a drawing without numbers; not made again"
+            )
+        )
 
     def finish(self) -> Sheet:
-        """Write the notes of what is missing, broken into lines now that the widths of their panels are known."""
+        """Write the notes of what is missing, broken into lines now that the widths of their panels
+        are known."""
         if self._notes:
             self.figure.draw_without_rendering()
         for axes, missing in self._notes:

@@ -1,4 +1,5 @@
-"""Sweeps in figures: which ones there are, what their points are called, and accuracy against firing rate."""
+"""Sweeps in figures: which ones there are, what their points are called, and accuracy against
+firing rate."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ _FILLS = ("full", "none", "left", "bottom", "top", "right")
 
 
 def sweeps_or_missing(evidence: Evidence, endings: Sequence[str]) -> list[SweepResult]:
-    """Sweeps with results whose names have one of these endings. MissingError, with the command for ECG, if there are none."""
+    """Sweeps with results whose names have one of these endings. MissingError, with the command for
+    ECG, if there are none."""
     sweeps = [sweep for ending in endings for sweep in evidence.sweep(ending) if sweep.points]
     if not sweeps:
         raise no_sweep(endings[0])
@@ -48,14 +50,17 @@ def point_name(point: Mapping[str, Any]) -> str:
 def against_rate(axes: Axes, variants: Sequence[SweepResult], sizes: Sequence[SweepResult]) -> Made:
     """Accuracy against firing rate.
 
-    variants: one colour and shape per variant, one fill per task, larger with more parameters; a network that does not spike
+    variants: one colour and shape per variant, one fill per task, larger with more parameters; a
+    network that does not spike
         has no firing rate and is a line at its accuracy.
     sizes: sweeps of sizes, whose points are joined in order; the first and the last are named.
     """
     from matplotlib.lines import Line2D
 
     tasks = list(dict.fromkeys(sweep.task for sweep in [*variants, *sizes]))
-    names = list(dict.fromkeys(point_name(point) for sweep in variants for point in _by_size(sweep)))
+    names = list(
+        dict.fromkeys(point_name(point) for sweep in variants for point in _by_size(sweep))
+    )
     numbers: dict[str, Any] = {}
     handles: dict[str, Line2D] = {}
     for sweep in variants:
@@ -68,7 +73,10 @@ def against_rate(axes: Axes, variants: Sequence[SweepResult], sizes: Sequence[Sw
                 dash = style.DASHES[1 + tasks.index(sweep.task) % 3]
                 axes.axhline(100 * accuracy["mean"], color=colour, ls=dash, lw=1.0)
                 handles.setdefault(
-                    name, Line2D([], [], color=colour, ls=style.DASHES[1], lw=1.0, label=f"{name}, no spikes")
+                    name,
+                    Line2D(
+                        [], [], color=colour, ls=style.DASHES[1], lw=1.0, label=f"{name}, no spikes"
+                    ),
                 )
                 continue
             look: dict[str, Any] = {
@@ -78,7 +86,12 @@ def against_rate(axes: Axes, variants: Sequence[SweepResult], sizes: Sequence[Sw
                 "mfcalt": "white",
             }
             bars = _bars(axes, point, colour)
-            axes.plot(*bars, ms=max(3.5, min(8.0, point["parameters"] ** 0.5 / 14)), fillstyle=fill, **look)
+            axes.plot(
+                *bars,
+                ms=max(3.5, min(8.0, point["parameters"] ** 0.5 / 14)),
+                fillstyle=fill,
+                **look,
+            )
             handles.setdefault(name, Line2D([], [], ms=4, label=name, **look))
     for index, sweep in enumerate(sizes):
         spiking = [point for point in _by_size(sweep) if "firing_rate" in point]
@@ -86,7 +99,13 @@ def against_rate(axes: Axes, variants: Sequence[SweepResult], sizes: Sequence[Sw
             continue
         places = [_bars(axes, point, style.BLACK) for point in spiking]
         fill = _FILLS[tasks.index(sweep.task) % len(_FILLS)]
-        look = {"color": style.BLACK, "marker": ".", "lw": 0.7, "ls": style.DASHES[index % 7], "fillstyle": fill}
+        look = {
+            "color": style.BLACK,
+            "marker": ".",
+            "lw": 0.7,
+            "ls": style.DASHES[index % 7],
+            "fillstyle": fill,
+        }
         axes.plot(*zip(*places, strict=True), **look)
         for point, place in [(spiking[0], places[0]), (spiking[-1], places[-1])]:
             axes.annotate(_size(point), place, (3, 3), textcoords="offset points", fontsize=5.5)
@@ -100,7 +119,8 @@ def against_rate(axes: Axes, variants: Sequence[SweepResult], sizes: Sequence[Sw
     axes.grid()
     marks = {"full": "filled", "none": "open"}
     words = [
-        f"{marks.get(_FILLS[i % len(_FILLS)], _FILLS[i % len(_FILLS)])}: {task_name(t)}" for i, t in enumerate(tasks)
+        f"{marks.get(_FILLS[i % len(_FILLS)], _FILLS[i % len(_FILLS)])}: {task_name(t)}"
+        for i, t in enumerate(tasks)
     ]
     style.legend_below(
         axes,
@@ -133,11 +153,14 @@ def _bars(axes: Axes, point: Mapping[str, Any], colour: str) -> tuple[float, flo
 
 
 def _size(point: Mapping[str, Any]) -> str:
-    """ "36", or "24-12" for two layers; the point's name if the sweep did not vary its hidden layers."""
+    """ "36", or "24-12" for two layers; the point's name if the sweep did not vary its hidden
+    layers."""
     hidden = point["settings"].get("network.hidden")
     return "-".join(map(str, hidden)) if isinstance(hidden, list) else str(point["point"])
 
 
 def sources(sweeps: Sequence[SweepResult]) -> str:
     """Where the numbers of sweeps are from."""
-    return "; ".join(f"{sweep.folder.name}/results.json ({sweep.title}; {sweep.split})" for sweep in sweeps)
+    return "; ".join(
+        f"{sweep.folder.name}/results.json ({sweep.title}; {sweep.split})" for sweep in sweeps
+    )

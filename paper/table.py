@@ -43,7 +43,9 @@ def rounded(value: float | None, digits: int = 3) -> Number | None:
     """Rounded to so many significant digits, but keeping all digits before the point."""
     if value is None:
         return None
-    return Number(value, f"{value:,.0f}" if abs(value) >= 10 ** (digits - 1) else f"{value:.{digits}g}")
+    return Number(
+        value, f"{value:,.0f}" if abs(value) >= 10 ** (digits - 1) else f"{value:.{digits}g}"
+    )
 
 
 def share(spread: dict[str, Any]) -> Number:
@@ -75,7 +77,9 @@ class Table:
         return [[_text(row.get(key)) for key in self.titles] for row in self.rows]
 
     def markdown(self) -> str:
-        lines = markdown_table(list(self.titles.values()), [[markdown(text) for text in row] for row in self.texts()])
+        lines = markdown_table(
+            list(self.titles.values()), [[markdown(text) for text in row] for row in self.texts()]
+        )
         return "\n".join(
             [
                 f"# {self.title}",
@@ -94,17 +98,27 @@ class Table:
         writer.writerow(self.titles)
         for row in self.rows:
             writer.writerow(
-                ["" if value is None else spreadsheet(value) for value in map(_value, map(row.get, self.titles))]
+                [
+                    "" if value is None else spreadsheet(value)
+                    for value in map(_value, map(row.get, self.titles))
+                ]
             )
         return buffer.getvalue()
 
     def to_dict(self) -> dict[str, Any]:
         rows = [{key: _value(row.get(key)) for key in self.titles} for row in self.rows]
         texts = [{key: _text(row.get(key)) for key in self.titles} for row in self.rows]
-        return {"title": self.title, "columns": self.titles, "rows": rows, "texts": texts, "notes": self.notes}
+        return {
+            "title": self.title,
+            "columns": self.titles,
+            "rows": rows,
+            "texts": texts,
+            "notes": self.notes,
+        }
 
     def show(self) -> None:
-        """Print it: published rows dim, remarks as numbered lines below, rows that only say what is missing as lines, too."""
+        """Print it: published rows dim, remarks as numbered lines below, rows that only say what is
+        missing as lines, too."""
         from rich import box
         from rich.table import Table as RichTable
 
@@ -115,13 +129,21 @@ class Table:
         table = RichTable(title=self.title, title_justify="left", box=box.SIMPLE_HEAD)
         for key in shown:
             numeric = any(isinstance(row.get(key), Number) for row in self.rows)
-            table.add_column(self.titles[key], justify="right" if numeric else "left", no_wrap=numeric, overflow="fold")
+            table.add_column(
+                self.titles[key],
+                justify="right" if numeric else "left",
+                no_wrap=numeric,
+                overflow="fold",
+            )
         remarks: list[str] = []
         missing: list[str] = []
         group: str | None = None
         for row in self.rows:
             if row.get("method") == NO_RUN:
-                missing.append(f"{_text(row.get('task'))}: {_text(row.get('remark')).removeprefix('make one: ')}")
+                missing.append(
+                    f"{_text(row.get('task'))}: "
+                    f"{_text(row.get('remark')).removeprefix('make one: ')}"
+                )
                 continue
             texts = {key: _text(row.get(key)) for key in shown}
             remark = _text(row.get("remark"))
@@ -138,7 +160,11 @@ class Table:
             table.add_row(*texts.values(), style="dim" if row.get("whose") == PUBLISHED else None)
         console.print(table)
         lines = [f"[{index}] {remark}" for index, remark in enumerate(remarks, 1)]
-        lines += ["", "Not measured here; to make one:", *(f"  {line}" for line in missing)] if missing else []
+        lines += (
+            ["", "Not measured here; to make one:", *(f"  {line}" for line in missing)]
+            if missing
+            else []
+        )
         for line in [*lines, "", *self.notes]:
             console.print(line, soft_wrap=True)
 

@@ -11,7 +11,18 @@ from srnn.text import counted
 from .evidence import Entry, Evidence, PublishedRun
 from .matching import beside, cost, describe, energy, nearest, same_data
 from .published import TASKS, PublishedRow, published_rows, source
-from .table import NO_RUN, NOT_SPIKING, OURS, PUBLISHED, Cell, Number, Table, printed, rounded, share
+from .table import (
+    NO_RUN,
+    NOT_SPIKING,
+    OURS,
+    PUBLISHED,
+    Cell,
+    Number,
+    Table,
+    printed,
+    rounded,
+    share,
+)
 
 _ALL = {
     "task": "task",
@@ -32,7 +43,19 @@ _ALL = {
 }
 _COLUMNS = {
     "table1": ("task", "whose", "network", "method", "accuracy", "on", "weights", "remark"),
-    "table2": ("task", "whose", "method", "network", "accuracy", "on", "rate", "mac", "ac", "ratio", "remark"),
+    "table2": (
+        "task",
+        "whose",
+        "method",
+        "network",
+        "accuracy",
+        "on",
+        "rate",
+        "mac",
+        "ac",
+        "ratio",
+        "remark",
+    ),
     "tableS2": (
         "task",
         "whose",
@@ -71,12 +94,21 @@ def accuracy_table(name: str, evidence: Evidence) -> Table:
                 placed.add(entry.name)
                 _add(table, {"task": task, **_ours(entry, own), "remark": _remark(entry, row)})
             if not comparable and row.command is not None:
-                _add(table, {"task": task, "whose": OURS, "method": NO_RUN, "remark": f"make one: {row.command}"})
+                _add(
+                    table,
+                    {
+                        "task": task,
+                        "whose": OURS,
+                        "method": NO_RUN,
+                        "remark": f"make one: {row.command}",
+                    },
+                )
     others = [entry.name for entry in evidence.entries if entry.name not in placed]
     table.notes = _notes(name)
     if others:
         table.notes.append(
-            f"Among the results, but not of this table (another network, or other data): {', '.join(others)}."
+            f"Among the results, but not of this table (another network, or other data): "
+            f"{', '.join(others)}."
         )
     if "weights" in columns:
         table.notes += map(_weights_note, evidence.published)
@@ -84,11 +116,14 @@ def accuracy_table(name: str, evidence: Evidence) -> Table:
 
 
 def _reference(rows: list[PublishedRow], evidence: Evidence) -> Entry | None:
-    """Our training of the paper's SRNN, with which a task's others are compared: the one nearest to the shipped recipe."""
+    """Our training of the paper's SRNN, with which a task's others are compared: the one nearest to
+    the shipped recipe."""
     row = next((row for row in rows if row.own), None)
     if row is None:
         return None
-    return min(beside(row, evidence.entries), key=lambda entry: len(nearest(entry, row)[1]), default=None)
+    return min(
+        beside(row, evidence.entries), key=lambda entry: len(nearest(entry, row)[1]), default=None
+    )
 
 
 def _add(table: Table, row: dict[str, Cell]) -> None:
@@ -109,12 +144,15 @@ def _published(row: PublishedRow) -> dict[str, Cell]:
 
 
 def _weights(row: PublishedRow, published: list[PublishedRun]) -> Cell:
-    """For the paper's own network: what its weights gave here, with "*" if that was on other sequences than the paper's."""
+    """For the paper's own network: what its weights gave here, with "*" if that was on other
+    sequences than the paper's."""
     network = next((one for one in published if one.task == TASKS[row.task]), None)
     if network is None or row.method != "paper's SRNN":
         return None
     accuracy = share(spread(network.accuracy))
-    return Number(accuracy.value, f"{accuracy.text} ({network.split}){'' if network.comparable else ' *'}")
+    return Number(
+        accuracy.value, f"{accuracy.text} ({network.split}){'' if network.comparable else ' *'}"
+    )
 
 
 def _weights_note(one: PublishedRun) -> str:
@@ -125,7 +163,8 @@ def _weights_note(one: PublishedRun) -> str:
 
 
 def _ours(entry: Entry, own: Entry | None) -> dict[str, Cell]:
-    """own: our run of the paper's SRNN on this task, with which the others are compared; None: there is none."""
+    """own: our run of the paper's SRNN on this task, with which the others are compared; None:
+    there is none."""
     accuracy, split, seeds = entry.measured()
     operations = cost(entry.recipe, entry.rate)
     ratio = error_ratio = None
@@ -149,7 +188,11 @@ def _ours(entry: Entry, own: Entry | None) -> dict[str, Cell]:
         "efficiency": rounded(efficiency),
     }
     if operations is not None:
-        counts = {"mac": operations.paper_macs, "ac": operations.paper_acs, "energy": energy(operations)}
+        counts = {
+            "mac": operations.paper_macs,
+            "ac": operations.paper_acs,
+            "energy": energy(operations),
+        }
         row |= {name: rounded(value, 4) for name, value in counts.items()}
     return row
 
@@ -170,12 +213,16 @@ def _remark(entry: Entry, row: PublishedRow) -> str | None:
 
 def _notes(name: str) -> list[str]:
     notes = [
-        f"Rows marked 'published' are as {source()} prints them. Ours are mean ± sample standard deviation over seeds,"
-        " on the split named; the paper's are on test splits, on which some of its checkpoints were also chosen."
+        f"Rows marked 'published' are as {source()} prints them. Ours are mean ± sample standard "
+        f"deviation over seeds,"
+        " on the split named; the paper's are on test splits, on which some of its checkpoints "
+        "were also chosen."
     ]
     if name != "table1":
         notes.append(
-            f"Operations and energy of ours: the paper's own rules and prices ({PAPER_MAC_PJ} pJ a MAC, {PAPER_AC_PJ} pJ an AC,"
-            " one mean firing rate for all synapses). 'srnn energy' shows three other models beside it."
+            f"Operations and energy of ours: the paper's own rules and prices ({PAPER_MAC_PJ} pJ a "
+            f"MAC, {PAPER_AC_PJ} pJ an AC,"
+            " one mean firing rate for all synapses). 'srnn energy' shows three other models "
+            "beside it."
         )
     return notes

@@ -1,10 +1,11 @@
-"""The moving picture of README and site: a shipped ECG, spikes of the network that reads it, and its labels, as they come.
+"""The moving picture of README and site: a shipped ECG, spikes of the network that reads it, and
+its labels, as they come.
 
     python release/heart.py docs/images/heart.svg
 
-Trace, spikes and labels are what the pretrained network ``ecg-records`` gives for its example. Covers
-slide off them at the speed of the signal; the labels' follows as late as the network labels. It ends
-after three rounds, and stands still for those who prefer that.
+Trace, spikes and labels are what the pretrained network ``ecg-records`` gives for its example.
+Covers slide off them at the speed of the signal; the labels' follows as late as the network labels.
+It ends after three rounds, and stands still for those who prefer that.
 """
 
 from __future__ import annotations
@@ -88,7 +89,9 @@ def across(sample: float) -> float:
 
 
 def legend(colours: dict[str, str]) -> str:
-    parts = [f'<text class="faint wide" x="{WIDTH - LEFT}" y="21" text-anchor="end">in real time</text>']
+    parts = [
+        f'<text class="faint wide" x="{WIDTH - LEFT}" y="21" text-anchor="end">in real time</text>'
+    ]
     for number, (wave, colour) in enumerate(colours.items()):
         x = LEFT + 66 * number
         parts.append(f'<rect x="{x}" y="10" width="12" height="12" rx="3" fill="{colour}"/>')
@@ -109,7 +112,10 @@ def spikes(fired: np.ndarray, top: int) -> str:
     for neuron, row in enumerate(fired[FIRST:END].T):
         edges = np.flatnonzero(np.diff(row, prepend=False, append=False))
         y = round(top + 2.3 * neuron, 1)
-        rows += [f"M{across(FIRST + first)} {y}H{across(FIRST + end)}" for first, end in edges.reshape(-1, 2)]
+        rows += [
+            f"M{across(FIRST + first)} {y}H{across(FIRST + end)}"
+            for first, end in edges.reshape(-1, 2)
+        ]
     return "".join(rows)
 
 
@@ -120,7 +126,9 @@ def waves(segments: list[tuple[int, int, str, float]], colours: dict[str, str], 
         if first >= end:
             continue
         x, width = across(first), round(across(end) - across(first), 1)
-        parts.append(f'<rect x="{x}" y="{top}" width="{width}" height="22" fill="{colours[wave]}"/>')
+        parts.append(
+            f'<rect x="{x}" y="{top}" width="{width}" height="22" fill="{colours[wave]}"/>'
+        )
         if width > 9 * len(wave):
             middle = round(x + width / 2, 1)
             ink = ' class="black"' if colours[wave] in BRIGHT else ""

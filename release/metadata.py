@@ -1,4 +1,5 @@
-"""The README as package metadata (a hook of hatch): on a package index its relative links would lead nowhere."""
+"""The README as package metadata (a hook of hatch): on a package index its relative links would
+lead nowhere."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
-"""A page as an executed notebook: its Python blocks and the commands of its console blocks are run, in order.
+"""A page as an executed notebook: its Python blocks and the commands of its console blocks are run,
+in order.
 
     python release/notebooks.py docs/tutorials/own-sensor.md > own-sensor.ipynb
     python release/notebooks.py docs/tutorials/own-sensor.md FOLDER > own-sensor.ipynb
 
-The first runs the page in a folder that is gone afterwards. The page is the source; what its code prints and draws
-takes the place of the outputs that the page shows.
+The first runs the page in a folder that is gone afterwards. The page is the source; what its code
+prints and draws takes the place of the outputs that the page shows.
 """
 
 from __future__ import annotations
@@ -23,14 +24,17 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-BLOCK = re.compile(r"^```(python|console)\n(.*?)^```\n?(?:\n*^```text\n(.*?)^```\n?)?", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"^```(python|console)\n(.*?)^```\n?(?:\n*^```text\n(.*?)^```\n?)?", re.MULTILINE | re.DOTALL
+)
 WIDTH = 4.5
 """Inches of a picture, so that its text can be read on a telephone."""
 COMMAND = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 
 
 class Cell(NamedTuple):
-    """A part of a page: its kind ("markdown", "python" or "console"), its text, and what the page says it prints.
+    """A part of a page: its kind ("markdown", "python" or "console"), its text, and what the page
+    says it prints.
 
     A console block with several commands is as many cells.
     """
@@ -41,7 +45,8 @@ class Cell(NamedTuple):
 
 
 def cells(markdown: str) -> list[Cell]:
-    """A page's parts in order. What a Python block prints is shown by a block of ``text`` right below it."""
+    """A page's parts in order. What a Python block prints is shown by a block of ``text`` right
+    below it."""
     found, at = [], 0
     for block in BLOCK.finditer(markdown):
         kind, code, shown = block[1], block[2], block[3] or ""
@@ -57,13 +62,15 @@ def cells(markdown: str) -> list[Cell]:
 
 
 def agrees(shown: str, printed: str) -> bool:
-    """Whether a page shows what its code printed, of which "..." stands for any part; white space is all alike."""
+    """Whether a page shows what its code printed, of which "..." stands for any part; white space
+    is all alike."""
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     return not shown or doctest.OutputChecker().check_output(shown, printed, flags)
 
 
 def notebook(markdown: str) -> dict[str, Any]:
-    """The page as an executed notebook of format 4.5. What its code raises, or a command that fails, is raised."""
+    """The page as an executed notebook of format 4.5. What its code raises, or a command that
+    fails, is raised."""
     namespace: dict[str, Any] = {"__name__": "__main__"}
     done = []
     for number, (kind, text, _) in enumerate(cells(markdown)):
@@ -91,7 +98,10 @@ def run_python(code: str, namespace: dict[str, Any]) -> list[dict[str, Any]]:
     with contextlib.redirect_stdout(printed):
         exec(compile(tree, "tutorial", "exec", dont_inherit=True), namespace)
         value = (
-            eval(compile(ast.Expression(last.value), "tutorial", "eval", dont_inherit=True), namespace)
+            eval(
+                compile(ast.Expression(last.value), "tutorial", "eval", dont_inherit=True),
+                namespace,
+            )
             if last
             else None
         )
@@ -141,7 +151,9 @@ def to_markdown(executed: dict[str, Any]) -> str:
 
 def text_of(cell: dict[str, Any]) -> str:
     """What a notebook's cell has printed."""
-    return "".join(output["text"] for output in cell["outputs"] if output["output_type"] == "stream")
+    return "".join(
+        output["text"] for output in cell["outputs"] if output["output_type"] == "stream"
+    )
 
 
 def _stream(text: str) -> dict[str, Any]:

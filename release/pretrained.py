@@ -1,13 +1,14 @@
-"""Makes a pretrained network of finished runs, one of each seed: the model, its card, its example, and what tests compare.
+"""Makes a pretrained network of finished runs, one of each seed: the model, its card, its example,
+and what tests compare.
 
     python release/pretrained.py NAME RUN RUN RUN     the run that is the median on validation is shipped
     python release/pretrained.py                      writes the table in docs/pretrained.md again
     python release/pretrained.py --again              writes the models' files again, in the present version of the format:
                                                       the parameters stay, and only the file's size changes in the card
 
-The first needs the data (SRNN_DATA): accuracy and energy are measured on validation, the test split is read once, of the
-shipped network. The texts of the card are in release/pretrained.yaml. The runs must be of that recipe; settings that
-differ are in the card.
+The first needs the data (SRNN_DATA): accuracy and energy are measured on validation, the test split
+is read once, of the shipped network. The texts of the card are in release/pretrained.yaml. The runs
+must be of that recipe; settings that differ are in the card.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ TEXTS = ROOT / "release" / "pretrained.yaml"
 GOLDEN = ROOT / "tests" / "fixtures" / "pretrained"
 PAGE = ROOT / "docs" / "pretrained.md"
 INT8 = 1000
-"""Sequences of validation, from its first, that the integer model is measured on: it takes a hundred times as long."""
+"""Sequences of validation, from its first, that the integer model is measured on: it takes a
+hundred times as long."""
 BEGIN, END = "<!-- table: python release/pretrained.py -->", "<!-- end of table -->"
 
 
@@ -85,7 +87,12 @@ def ship(name: str, folders: list[Path]) -> None:
     sequences = Sequences(model.task, "validation")
     write_example(name, model, sequences, sample)
     evaluation, activity = evaluate_activity(model, sequences, "validation")
-    costs = energy_report(model.network, activity, load_technology(DEFAULT), analog_in_paper=model.task.analog_in_paper)
+    costs = energy_report(
+        model.network,
+        activity,
+        load_technology(DEFAULT),
+        analog_in_paper=model.task.analog_in_paper,
+    )
     period = "step" if model.task.kind == "per_step" else "sequence"
     sizes, integer = {"file": (FOLDER / f"{name}.safetensors").stat().st_size}, None
     with TemporaryDirectory() as place:
@@ -108,7 +115,8 @@ def ship(name: str, folders: list[Path]) -> None:
         attribution=f"{data.citation}. {data.homepage}",
         rate=path.rate,
         selected_by=(
-            "validation chose settings, the epoch of each seed, and the seed whose result is the median"
+            "validation chose settings, the epoch of each seed, and the seed whose result is the "
+            "median"
             if len(runs) > 1
             else "validation chose settings and epoch; there is one seed"
         ),
@@ -121,13 +129,19 @@ def ship(name: str, folders: list[Path]) -> None:
         parameters=costs["parameters"],
         bytes=sizes,
         energy_nj={
-            model: {"step": cost["energy_pj"]["step"] / 1e3, "decision": cost["energy_pj"][period] / 1e3}
+            model: {
+                "step": cost["energy_pj"]["step"] / 1e3,
+                "decision": cost["energy_pj"][period] / 1e3,
+            }
             for model, cost in costs["models"].items()
         },
         made_by=[
             *(shlex.join(["srnn", "train", *settings, "--seed", str(one.seed)]) for one in runs),
             *(
-                [f"srnn evaluate RUN --live --false-accepts {model.spotting['false_accepts']:g}, for each"]
+                [
+                    f"srnn evaluate RUN --live --false-accepts "
+                    f"{model.spotting['false_accepts']:g}, for each"
+                ]
                 if model.spotting is not None
                 else []
             ),
@@ -140,10 +154,14 @@ def ship(name: str, folders: list[Path]) -> None:
     (GOLDEN / f"{name}.json").write_text(json.dumps(golden(name)) + "\n", encoding="utf-8")
 
 
-def write_example(name: str, model: srnn.Model, sequences: Sequences, sample: dict[str, Any] | None) -> None:
+def write_example(
+    name: str, model: srnn.Model, sequences: Sequences, sample: dict[str, Any] | None
+) -> None:
     """A sequence of validation; or, where the texts name a table of the data, some rows of it."""
     if sample is not None:
-        titles, *rows = (resolve_data_dir() / sample["file"]).read_text(encoding="utf-8").splitlines()
+        titles, *rows = (
+            (resolve_data_dir() / sample["file"]).read_text(encoding="utf-8").splitlines()
+        )
         chosen = rows[sample["first"] :][: sample["rows"]]
         (FOLDER / f"{name}.csv").write_text("\n".join([titles, *chosen]) + "\n", encoding="utf-8")
         return
@@ -172,7 +190,8 @@ def write_card(name: str, card: Card) -> None:
 
 
 def spotted(model: srnn.Model) -> dict[str, dict[str, float]]:
-    """``Card.live``: words of a long signal by the model's own rule, with several levels of noise."""
+    """``Card.live``: words of a long signal by the model's own rule, with several levels of
+    noise."""
     decoder, found = Decoder.of(model), {}
     rule = SpottingRule.of(model)
     for name in ("validation", "test"):
@@ -190,12 +209,16 @@ def spotted(model: srnn.Model) -> dict[str, dict[str, float]]:
 
 
 def overrides(recipe: Recipe, base: str) -> list[str]:
-    """The words after ``srnn train`` that make the recipe: the base's name, and the settings in which it differs."""
+    """The words after ``srnn train`` that make the recipe: the base's name, and the settings in
+    which it differs."""
 
     def flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key, value in values.items():
-            inner = isinstance(value, Mapping) and before + key not in ("task.options", "training.lr_scale")
+            inner = isinstance(value, Mapping) and before + key not in (
+                "task.options",
+                "training.lr_scale",
+            )
             found |= flat(value, f"{before}{key}.") if inner else {before + key: value}
         return found
 
@@ -210,7 +233,8 @@ def overrides(recipe: Recipe, base: str) -> list[str]:
 
 
 def golden(name: str) -> dict[str, Any]:
-    """What a pretrained network does with its example, in float64 by the reference backend, where every spike is reproducible."""
+    """What a pretrained network does with its example, in float64 by the reference backend, where
+    every spike is reproducible."""
     model = srnn.load(name)
     network = model.spiking("tested").double()
     for layer in network.modules():
@@ -229,7 +253,8 @@ def golden(name: str) -> dict[str, Any]:
 
 
 def table() -> str:
-    """The table of docs/pretrained.md: a row of numbers for each network, of its card; below, what each hears."""
+    """The table of docs/pretrained.md: a row of numbers for each network, of its card; below, what
+    each hears."""
     columns = ("name", "input", "val", "int8", "test", "parameters", "C, kB", "nJ a decision")
     rows, heard = [], []
     for name in pretrained_names():
@@ -237,7 +262,8 @@ def table() -> str:
         accuracies = (card.validation, card.validation_int8, card.test)
         percents = ("-" if value is None else f"{100 * value:.1f}" for value in accuracies)
         rows.append([
-            f"`{name}`", "-" if card.rate is None else f"{card.rate:,g} Hz", *percents, f"{card.parameters:,}",
+            f"`{name}`", "-" if card.rate is None else f"{card.rate:,g} "
+                                                       f"Hz", *percents, f"{card.parameters:,}",
             " / ".join(f"{card.bytes[kind] / 1000:.0f}" for kind in ("float32", "int8") if kind in card.bytes) or "-",
             " / ".join(digits(card.energy_nj[kind]["decision"]) for kind in ("fp32", "memory")),
         ])  # fmt: skip

@@ -1,4 +1,5 @@
-"""docs/recipe.schema.json, the JSON schema of recipes for editors: ``python release/recipe_schema.py`` writes it anew."""
+"""docs/recipe.schema.json, the JSON schema of recipes for editors:
+``python release/recipe_schema.py`` writes it anew."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The table of results/README.md, made from the JSON of its folders: ``python release/results_table.py`` writes it anew.
+"""The table of results/README.md, made from the JSON of its folders:
+``python release/results_table.py`` writes it anew.
 
     results/NAME/summary.json    several seeds of a recipe (srnn report)
     results/NAME/test.json       readings of the test split, ours and others'
@@ -79,7 +80,9 @@ def metric(summary: dict[str, Any]) -> str:
     return summary["recipe"]["training"]["early_stopping"]["metric"]
 
 
-def tested(tests: list[dict[str, Any]], command: str, measure: str, card: dict[str, Any] | None = None) -> str:
+def tested(
+    tests: list[dict[str, Any]], command: str, measure: str, card: dict[str, Any] | None = None
+) -> str:
     """What a training, and the pretrained network of that card, had on test: ours, then others'."""
     trained = [one for one in tests if one.get("trained", "").rpartition(" --seed ")[0] == command]
     shipped = [one for one in tests if card and "model" in one]
@@ -109,7 +112,10 @@ def baselines(folder: Path, tests: list[dict[str, Any]]) -> str:
             cells.append(f"{path.name.upper()}, {summary['parameters']:,}: {numbers}")
         elif search is not None:
             best = max(search["points"], key=lambda point: point["accuracy"]["mean"])
-            cells.append(f"{path.name.upper()}, {best['parameters']:,}: {percent(best['accuracy']['values'])}; -")
+            cells.append(
+                f"{path.name.upper()}, {best['parameters']:,}: "
+                f"{percent(best['accuracy']['values'])}; -"
+            )
     return " / ".join(cells) or "-"
 
 

@@ -1,5 +1,5 @@
-"""What the site has beyond docs/ (a hook of mkdocs): the README as its first page, executed pages and their notebooks,
-results/, and links to other files.
+"""What the site has beyond docs/ (a hook of mkdocs): the README as its first page, executed pages
+and their notebooks, results/, and links to other files.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ executed: dict[str, tuple[str, str]] = {}
 
 
 def on_config(config: Any) -> Any:
-    """The version in every page's head and, where pyproject.toml states it, the repository beside it."""
+    """The version in every page's head and, where pyproject.toml states it, the repository beside
+    it."""
     version: dict[str, Any] = {}
     exec((ROOT / "src" / "srnn" / "_version.py").read_text(encoding="utf-8"), version)
     config.site_name += f" {version['__version__']}"
@@ -41,15 +42,30 @@ def on_config(config: Any) -> Any:
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Run these pages, each in a process of its own, add their notebooks, and results/ as pages outside of the navigation."""
+    """Run these pages, each in a process of its own, add their notebooks, and results/ as pages
+    outside of the navigation."""
     for path in sorted((ROOT / "results").rglob("*")):
         if path.suffix in SHOWN and (uri := site_uri(path.relative_to(ROOT).as_posix())):
-            files.append(File.generated(config, uri, abs_src_path=str(path), inclusion=InclusionLevel.NOT_IN_NAV))
-    pages = {file.src_uri: Path(file.abs_src_path or "") for file in files if file.src_uri.startswith(EXECUTED)}
-    stale = {uri: path for uri, path in pages.items() if executed.get(uri, ("", ""))[0] != path.read_text("utf-8")}
+            files.append(
+                File.generated(
+                    config, uri, abs_src_path=str(path), inclusion=InclusionLevel.NOT_IN_NAV
+                )
+            )
+    pages = {
+        file.src_uri: Path(file.abs_src_path or "")
+        for file in files
+        if file.src_uri.startswith(EXECUTED)
+    }
+    stale = {
+        uri: path
+        for uri, path in pages.items()
+        if executed.get(uri, ("", ""))[0] != path.read_text("utf-8")
+    }
     command = [sys.executable, str(Path(__file__).with_name("notebooks.py"))]
     started = {
-        uri: subprocess.Popen([*command, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        uri: subprocess.Popen(
+            [*command, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         for uri, path in stale.items()
     }
     ended = {uri: (*process.communicate(), process.returncode) for uri, process in started.items()}
@@ -66,7 +82,10 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     uri: str = page.file.src_uri
     if uri in executed:
         name = Path(uri).stem
-        markdown = to_markdown(json.loads(executed[uri][1])) + f"\n[This page as a notebook]({name}.ipynb)\n"
+        markdown = (
+            to_markdown(json.loads(executed[uri][1]))
+            + f"\n[This page as a notebook]({name}.ipynb)\n"
+        )
     top, _, rest = uri.partition("/")
     source = f"results/{rest}" if top == MEASURED else f"docs/{uri}"
     if uri == "index.md":
@@ -81,7 +100,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 
 
 def site_uri(place: str) -> str | None:
-    """Where the site has a file of the repository, or a folder of results by its page; None: nowhere."""
+    """Where the site has a file of the repository, or a folder of results by its page; None:
+    nowhere."""
     top, _, rest = place.partition("/")
     if top == "docs" and rest:
         return rest

@@ -1,7 +1,8 @@
-"""Where tests find real data: SRNN_DATA, a folder with the data sets; published weights and golden files lie beside it.
+"""Where tests find real data: SRNN_DATA, a folder with the data sets; published weights and golden
+files lie beside it.
 
-And the servers that the tests of ``srnn serve`` share, within a file, the places of the tests of the paper's figures, a
-browser, and a database.
+And the servers that the tests of ``srnn serve`` share, within a file, the places of the tests of
+the paper's figures, a browser, and a database.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ hypothesis.settings.load_profile("deterministic")
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None]:
-    """Let the collector of garbage pass over what stays to the end: modules, and thousands of tests.
+    """Let the collector of garbage pass over what stays to the end: modules, and thousands of
+    tests.
 
     It takes a sixth of the time of collecting, and part of that of each test, to find nothing.
     """
@@ -130,7 +132,9 @@ def guarded(models: dict[str, Decoder]) -> Iterator[Service]:
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """A headless Chromium."""
-    pytest.importorskip("websockets", reason="websockets, by which the browser is driven, is not installed")
+    pytest.importorskip(
+        "websockets", reason="websockets, by which the browser is driven, is not installed"
+    )
     from support.browser import Browser, find_browser
 
     path = find_browser()
@@ -164,15 +168,21 @@ def no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def database() -> Iterator[str]:
-    """The address of a PostgreSQL database: SRNN_TEST_POSTGRES, or else one of a server made for the tests."""
+    """The address of a PostgreSQL database: SRNN_TEST_POSTGRES, or else one of a server made for
+    the tests."""
     from support.postgres import NoServer, server
 
-    pytest.importorskip("psycopg", reason="PostgreSQL's driver is not installed (pip install 'srnn[postgres]')")
+    pytest.importorskip(
+        "psycopg", reason="PostgreSQL's driver is not installed (pip install 'srnn[postgres]')"
+    )
     with contextlib.ExitStack() as stack:
         address = os.environ.get("SRNN_TEST_POSTGRES")
         if not address:
             try:
                 address = stack.enter_context(server())
             except NoServer as reason:
-                pytest.skip(f"{reason}, or set SRNN_TEST_POSTGRES to the address of a database that may be written")
+                pytest.skip(
+                    f"{reason}, or set SRNN_TEST_POSTGRES to the address of a database that may be "
+                    f"written"
+                )
         yield address

@@ -11,11 +11,13 @@ from ..nets import Problem
 
 
 class Unsupported(Exception):
-    """This contestant does not have what is asked for; the message says why, and the report shows it."""
+    """This contestant does not have what is asked for; the message says why, and the report shows
+    it."""
 
 
 class Contestant:
-    """One implementation of one network, ready to run. Built in the worker; ``options`` are the catalogue's."""
+    """One implementation of one network, ready to run. Built in the worker; ``options`` are the
+    catalogue's."""
 
     packages: tuple[str, ...] = ()
     """Distributions whose versions belong beside its numbers."""
@@ -32,7 +34,8 @@ class Contestant:
         raise NotImplementedError
 
     def stream(self) -> Callable[[], Any]:
-        """A function that walks the batch's first sequence one step a call, as live data would come."""
+        """A function that walks the batch's first sequence one step a call, as live data would
+        come."""
         raise Unsupported("no step-by-step inference written for this contestant")
 
     def loop(self) -> Callable[[], Any]:
@@ -40,7 +43,8 @@ class Contestant:
         raise Unsupported("no compiled loop over steps")
 
     def rates(self) -> list[float]:
-        """Spikes per neuron and step of each hidden layer, over the batch; empty where nothing spikes."""
+        """Spikes per neuron and step of each hidden layer, over the batch; empty where nothing
+        spikes."""
         return []
 
     def saved(self) -> dict[str, float]:
@@ -48,11 +52,16 @@ class Contestant:
         raise Unsupported("no account of what is kept for backward")
 
     def solution(self) -> dict[str, np.ndarray]:
-        """``loss``, gradients by parameter name and ``spikes.0``, ... (B, T, H), for those that hold the common weights."""
+        """``loss``, gradients by parameter name and ``spikes.0``, ... (B, T, H), for those that
+        hold the common weights."""
         raise Unsupported("another model: it does not hold the common weights")
 
 
 def layer_weights(problem: Problem, number: int) -> dict[str, np.ndarray]:
     """The weights of one hidden layer, by their short names."""
     prefix = f"layers.{number}."
-    return {name[len(prefix) :]: value for name, value in problem.weights.items() if name.startswith(prefix)}
+    return {
+        name[len(prefix) :]: value
+        for name, value in problem.weights.items()
+        if name.startswith(prefix)
+    }

@@ -1,7 +1,8 @@
 """The same ALIF network in plain eager PyTorch, in two styles.
 
-``layers``  tidy: each layer's input projection at once over all steps, then a Python loop over time with per-step tensors.
-``authors`` as the paper's published scripts are written: one loop over time through all layers, every projection and every
+``layers`` tidy: each layer's input projection at once over all steps, then a Python loop over time
+with per-step tensors. ``authors`` as the paper's published scripts are written: one loop over time
+through all layers, every projection and every
             decay factor computed anew in every step.
 
 ``input_grad``: with the input's requires_grad, which the published scripts set and nothing needs.
@@ -38,7 +39,9 @@ class Spike(torch.autograd.Function):
         return gradients[0] * GAMMA * ((1 + LOBE) * normal(v, 0.0, SIGMA) - LOBE * lobes)
 
 
-def alif_step(current: Tensor, u: Tensor, e: Tensor, s: Tensor, alpha: Tensor, rho: Tensor) -> tuple[Tensor, ...]:
+def alif_step(
+    current: Tensor, u: Tensor, e: Tensor, s: Tensor, alpha: Tensor, rho: Tensor
+) -> tuple[Tensor, ...]:
     e = rho * e + (1 - rho) * s
     theta = THRESHOLD + BETA * e
     u = alpha * u + (1 - alpha) * current - theta * s
@@ -47,7 +50,10 @@ def alif_step(current: Tensor, u: Tensor, e: Tensor, s: Tensor, alpha: Tensor, r
 
 class Eager(TorchContestant):
     def build(self) -> None:
-        make = {name: torch.from_numpy(value).to(self.torch_dtype) for name, value in self.problem.weights.items()}
+        make = {
+            name: torch.from_numpy(value).to(self.torch_dtype)
+            for name, value in self.problem.weights.items()
+        }
         self.parameters = {name: value.requires_grad_() for name, value in make.items()}
         if self.options.get("input_grad"):
             self.x.requires_grad_()
@@ -59,13 +65,21 @@ class Eager(TorchContestant):
     def run(self, keep_hidden: bool = False) -> Tensor:
         if self.x.requires_grad:
             self.x.grad = None
-        return self.run_authors(keep_hidden) if self.options["style"] == "authors" else self.run_layers(keep_hidden)
+        return (
+            self.run_authors(keep_hidden)
+            if self.options["style"] == "authors"
+            else self.run_layers(keep_hidden)
+        )
 
     def run_layers(self, keep_hidden: bool) -> Tensor:
         spikes = self.x
         for number in range(len(self.net.hidden)):
             weight_in, weight_rec, bias, tau_mem, tau_adp = self.layer(number)
-            alpha, rho, weight_rec = torch.exp(-1 / tau_mem), torch.exp(-1 / tau_adp), weight_rec.t()
+            alpha, rho, weight_rec = (
+                torch.exp(-1 / tau_mem),
+                torch.exp(-1 / tau_adp),
+                weight_rec.t(),
+            )
             currents = F.linear(spikes, weight_in, bias)
             u = e = s = currents.new_zeros(currents.shape[0], currents.shape[2])
             emitted = []
@@ -96,7 +110,9 @@ class Eager(TorchContestant):
             for number, (weight_in, weight_rec, bias, tau_mem, tau_adp) in enumerate(layers):
                 u, e, s = states[number]
                 current = F.linear(below, weight_in, bias) + F.linear(s, weight_rec)
-                states[number] = [*alif_step(current, u, e, s, torch.exp(-1 / tau_mem), torch.exp(-1 / tau_adp))]
+                states[number] = [
+                    *alif_step(current, u, e, s, torch.exp(-1 / tau_mem), torch.exp(-1 / tau_adp))
+                ]
                 below = states[number][2]
                 if keep_hidden:
                     emitted[number].append(below)

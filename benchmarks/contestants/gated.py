@@ -20,10 +20,13 @@ class Gated(TorchContestant):
         widths = (self.net.inputs, *self.net.hidden)
         # A layer an object: nn.LSTM's own num_layers would make all layers equally wide.
         self.layers = nn.ModuleList(
-            kind(below, size, batch_first=True, dtype=self.torch_dtype) for below, size in pairwise(widths)
+            kind(below, size, batch_first=True, dtype=self.torch_dtype)
+            for below, size in pairwise(widths)
         )
         self.readout = nn.Linear(widths[-1], self.net.outputs, dtype=self.torch_dtype)
-        self.parameters = dict(nn.ModuleDict({"layers": self.layers, "readout": self.readout}).named_parameters())
+        self.parameters = dict(
+            nn.ModuleDict({"layers": self.layers, "readout": self.readout}).named_parameters()
+        )
 
     def run(self, keep_hidden: bool = False) -> Tensor:
         x = self.x

@@ -1,4 +1,5 @@
-"""The very same ALIF network as a jitted JAX ``lax.scan`` over time, with the same surrogate as a custom gradient."""
+"""The very same ALIF network as a jitted JAX ``lax.scan`` over time, with the same surrogate as a
+custom gradient."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ def alif_step(
 
 
 class JaxContestant(Contestant):
-    """What contestants on JAX share: a subclass defines ``loss(weights, x, y)`` and ``outputs(weights, x)``, time major."""
+    """What contestants on JAX share: a subclass defines ``loss(weights, x, y)`` and
+    ``outputs(weights, x)``, time major."""
 
     packages = ("jax", "jaxlib")
     weights: Any
@@ -79,14 +81,20 @@ class JaxContestant(Contestant):
         jax.block_until_ready(self.gradient(self.weights, self.x, self.y))
 
     def saved(self) -> dict[str, float]:
-        """Residuals that JAX's own vjp keeps, and the temporary memory that XLA plans for the compiled training step.
+        """Residuals that JAX's own vjp keeps, and the temporary memory that XLA plans for the
+        compiled training step.
 
-        The residuals are those of the unjitted transformation; the compiler may fuse some away, or keep more: the second
-        number is what it really sets aside, working memory included. Parameters and input do not count.
+        The residuals are those of the unjitted transformation; the compiler may fuse some away, or
+        keep more: the second number is what it really sets aside, working memory included.
+        Parameters and input do not count.
         """
         _, pullback = jax.vjp(lambda weights: self.loss(weights, self.x, self.y), self.weights)
         known = {id(leaf) for leaf in jax.tree_util.tree_leaves((self.weights, self.x, self.y))}
-        leaves = {id(leaf): leaf for leaf in jax.tree_util.tree_leaves(pullback) if hasattr(leaf, "nbytes")}
+        leaves = {
+            id(leaf): leaf
+            for leaf in jax.tree_util.tree_leaves(pullback)
+            if hasattr(leaf, "nbytes")
+        }
         held = sum(leaf.nbytes for key, leaf in leaves.items() if key not in known)
         analysis = self.gradient.lower(self.weights, self.x, self.y).compile().memory_analysis()
         return {
@@ -98,13 +106,17 @@ class JaxContestant(Contestant):
 
 class Scan(JaxContestant):
     def build(self) -> None:
-        self.weights = {name: jnp.asarray(value.astype(self.dtype)) for name, value in self.problem.weights.items()}
+        self.weights = {
+            name: jnp.asarray(value.astype(self.dtype))
+            for name, value in self.problem.weights.items()
+        }
 
     def walk(self, weights: Any, x: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
         spikes, hidden = x, []
         for number, size in enumerate(self.net.hidden):
             weight_in, weight_rec, bias, tau_mem, tau_adp = (
-                weights[f"layers.{number}.{name}"] for name in ("weight_in", "weight_rec", "bias", "tau_mem", "tau_adp")
+                weights[f"layers.{number}.{name}"]
+                for name in ("weight_in", "weight_rec", "bias", "tau_mem", "tau_adp")
             )
             alpha, rho = jnp.exp(-1 / tau_mem), jnp.exp(-1 / tau_adp)
             currents = spikes @ weight_in.T + bias
@@ -147,19 +159,32 @@ class Scan(JaxContestant):
         def step(states: Any, y: jax.Array, below: jax.Array) -> Any:
             new = []
             for number, state in enumerate(states):
-                layer = {name: weights[f"layers.{number}.{name}"] for name in ("weight_in", "weight_rec", "bias")}
-                current = below @ layer["weight_in"].T + layer["bias"] + state[2] @ layer["weight_rec"].T
-                decays = (jnp.exp(-1 / weights[f"layers.{number}.{tau}"]) for tau in ("tau_mem", "tau_adp"))
+                layer = {
+                    name: weights[f"layers.{number}.{name}"]
+                    for name in ("weight_in", "weight_rec", "bias")
+                }
+                current = (
+                    below @ layer["weight_in"].T + layer["bias"] + state[2] @ layer["weight_rec"].T
+                )
+                decays = (
+                    jnp.exp(-1 / weights[f"layers.{number}.{tau}"])
+                    for tau in ("tau_mem", "tau_adp")
+                )
                 new.append(alif_step(current, state, *decays))
                 below = new[-1][2]
             kappa = jnp.exp(-1 / weights["readout.tau_mem"])
-            return new, kappa * y + (1 - kappa) * (below @ weights["readout.weight_in"].T + weights["readout.bias"])
+            return new, kappa * y + (1 - kappa) * (
+                below @ weights["readout.weight_in"].T + weights["readout.bias"]
+            )
 
         # Numpy inputs, as live data would come; the answer of a step is waited for before the next.
         stream = [np.asarray(x_t[:1]) for x_t in self.x]
 
         def walk() -> jax.Array:
-            states = [tuple(jnp.zeros((1, size), self.x.dtype) for _ in range(3)) for size in self.net.hidden]
+            states = [
+                tuple(jnp.zeros((1, size), self.x.dtype) for _ in range(3))
+                for size in self.net.hidden
+            ]
             y = jnp.zeros((1, self.net.outputs), self.x.dtype)
             for x_t in stream:
                 states, y = step(states, y, x_t)

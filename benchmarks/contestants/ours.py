@@ -1,16 +1,17 @@
 """The project's own network: its backends and kinds of input.
 
-Options: ``backend`` ("fast": the compiled one, an error where it cannot run, never a silent fall-back; or "reference"),
-``recompute``, ``input``:
+Options: ``backend`` ("fast": the compiled one, an error where it cannot run, never a silent
+fall-back; or "reference"), ``recompute``, ``input``:
 
 ``spikes``   binary inputs come as the library's ``Spikes``, packed before the clock starts, as a data set would keep them
 ``convert``  binary inputs come dense, and packing them is part of what is timed
 ``dense``    dense inputs stay dense
 
-``neuron``: "alif", or another one's name, which reads the same weights with thresholds at which its layers fire at the problem's
-rates; ``delays``: as ``SRNN`` takes them, with such thresholds too.
+``neuron``: "alif", or another one's name, which reads the same weights with thresholds at which its
+layers fire at the problem's rates; ``delays``: as ``SRNN`` takes them, with such thresholds too.
 
-``stream``: "library" for the library's streaming step, "module" for the network itself, called with one step at a time.
+``stream``: "library" for the library's streaming step, "module" for the network itself, called with
+one step at a time.
 
 The fast backend is young: what a checkout does not have yet is reported as not supported.
 """
@@ -65,7 +66,9 @@ class Ours(TorchContestant):
         return spikes_class().from_dense(torch.from_numpy(self.problem.x))
 
     def build(self) -> None:
-        given: dict[str, Any] = {"backend": "reference" if self.options["backend"] == "reference" else fast_backend()}
+        given: dict[str, Any] = {
+            "backend": "reference" if self.options["backend"] == "reference" else fast_backend()
+        }
         if self.options.get("recompute"):
             if "recompute" not in inspect.signature(SRNN.__init__).parameters:
                 raise Unsupported("this checkout cannot recompute")
@@ -79,9 +82,13 @@ class Ours(TorchContestant):
             given["delays"] = self.options["delays"]
         self.holds_common_weights = name == "alif" and "delays" not in self.options
         neuron = ALIF(beta=BETA, threshold=THRESHOLD) if name == "alif" else NEURONS[name]()  # type: ignore[arg-type]
-        surrogate = self.options.get("surrogate") or MultiGaussian(gamma=GAMMA, h=LOBE, s=WIDTH, sigma=SIGMA)
+        surrogate = self.options.get("surrogate") or MultiGaussian(
+            gamma=GAMMA, h=LOBE, s=WIDTH, sigma=SIGMA
+        )
         net = self.net
-        self.model = SRNN(net.inputs, list(net.hidden), net.outputs, neuron, Integrator(), surrogate, **given)
+        self.model = SRNN(
+            net.inputs, list(net.hidden), net.outputs, neuron, Integrator(), surrogate, **given
+        )
         self.model.to(self.torch_dtype)
         for number, layer in enumerate([*self.model.layers, self.model.readout]):
             name = f"layers.{number}" if number < len(net.hidden) else "readout"
@@ -91,29 +98,37 @@ class Ours(TorchContestant):
                 if key.startswith(name + ".")
             }
             values = {key: weights.pop(key) for key in list(weights) if key.startswith("tau")}
-            values = {key: value for key, value in values.items() if key in layer.neuron.parameters()}
+            values = {
+                key: value for key, value in values.items() if key in layer.neuron.parameters()
+            }
             if number < len(net.hidden) and isinstance(neuron, ALIF):
                 # Again, in this dtype: a parameter drawn before .to() is rounded to float32.
                 constants = {"beta": BETA, "threshold": THRESHOLD}
                 values |= {
-                    key: torch.full((layer.size,), value, dtype=torch.float64) for key, value in constants.items()
+                    key: torch.full((layer.size,), value, dtype=torch.float64)
+                    for key, value in constants.items()
                 }
             layer.params.set_values(**values)
             with torch.no_grad():
                 for key, value in weights.items():
                     getattr(layer, key).copy_(value)
-        self.parameters = {key.replace(".params.", "."): value for key, value in self.model.named_parameters()}
+        self.parameters = {
+            key.replace(".params.", "."): value for key, value in self.model.named_parameters()
+        }
         if not self.holds_common_weights:
             self.match_rates()
 
     def match_rates(self) -> None:
-        """Set each hidden layer's threshold so that it fires at the problem's rate: speed depends on that."""
+        """Set each hidden layer's threshold so that it fires at the problem's rate: speed depends
+        on that."""
         for number, rate in enumerate(self.net.rates):
             low, high = 1e-3, 1e3
             for _ in range(16):
                 threshold = math.sqrt(low * high)
                 layer: Any = self.model.layers[number]
-                layer.params.set_values(threshold=torch.full((layer.size,), threshold, dtype=torch.float64))
+                layer.params.set_values(
+                    threshold=torch.full((layer.size,), threshold, dtype=torch.float64)
+                )
                 low, high = (threshold, high) if self.rates()[number] > rate else (low, threshold)
 
     def run(self, keep_hidden: bool = False) -> Tensor:
@@ -125,7 +140,11 @@ class Ours(TorchContestant):
         return result.output
 
     def stream(self) -> Callable[[], Any]:
-        return self.stream_library() if self.options.get("stream") == "library" else self.stream_module()
+        return (
+            self.stream_library()
+            if self.options.get("stream") == "library"
+            else self.stream_module()
+        )
 
     def stream_module(self) -> Callable[[], Any]:
         x = torch.from_numpy(self.problem.x[:1]).to(self.torch_dtype)
@@ -140,7 +159,8 @@ class Ours(TorchContestant):
         return walk
 
     def streaming(self) -> Any:
-        """The library's stream over this network, with a ``push`` and a ``run`` (srnn.deploy.streaming)."""
+        """The library's stream over this network, with a ``push`` and a ``run``
+        (srnn.deploy.streaming)."""
         try:
             return import_module("srnn.deploy.streaming").Stream(self.model)
         except (ImportError, AttributeError) as error:

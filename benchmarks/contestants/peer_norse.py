@@ -1,4 +1,5 @@
-"""Norse: LSNNRecurrent, a recurrent neuron with an adaptive threshold, and its leaky integrator as readout."""
+"""Norse: LSNNRecurrent, a recurrent neuron with an adaptive threshold, and its leaky integrator as
+readout."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ class Norse(TorchContestant):
             tau_mem_inv=torch.as_tensor(1000.0 / 20.0),
             tau_adapt_inv=torch.as_tensor(1000.0 / self.net.tau_adp[0]),
             v_th=torch.as_tensor(THRESHOLD),
-            # Norse adds beta to the threshold with each spike; the paper's trace takes (1 - rho) of it.
+            # Norse adds beta to the threshold with each spike; the paper's trace takes (1 - rho) of
+            # it.
             beta=torch.as_tensor(BETA / self.net.tau_adp[0]),
         )
         self.layers = nn.ModuleList()

@@ -1,4 +1,5 @@
-"""Sinabs: ALIFRecurrent, the nearest to the paper's neuron among the libraries, with its own multi-Gaussian surrogate."""
+"""Sinabs: ALIFRecurrent, the nearest to the paper's neuron among the libraries, with its own
+multi-Gaussian surrogate."""
 
 from __future__ import annotations
 

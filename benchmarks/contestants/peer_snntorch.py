@@ -1,4 +1,5 @@
-"""snnTorch: RLeaky, its recurrent leaky integrate-and-fire neuron, in the loop over time that its tutorials show."""
+"""snnTorch: RLeaky, its recurrent leaky integrate-and-fire neuron, in the loop over time that its
+tutorials show."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ class SnnTorch(TorchContestant):
         for number, size in enumerate(self.net.hidden):
             weights = self.layer_weights(number)
             decay = torch.exp(-1 / weights["tau_mem"])
-            # RLeaky adds the whole current where the paper's neuron adds (1 - alpha) of it: the threshold makes up for that.
+            # RLeaky adds the whole current where the paper's neuron adds (1 - alpha) of it: the
+            # threshold makes up for that.
             cell = snn.RLeaky(
                 beta=decay, linear_features=size, threshold=THRESHOLD / (1 - math.exp(-1 / 20)),
                 learn_beta=True, spike_grad=surrogate.fast_sigmoid(), all_to_all=True,

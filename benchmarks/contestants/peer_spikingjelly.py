@@ -1,4 +1,5 @@
-"""SpikingJelly: LIFNode inside LinearRecurrentContainer, its way to all-to-all recurrence, in multi-step mode."""
+"""SpikingJelly: LIFNode inside LinearRecurrentContainer, its way to all-to-all recurrence, in
+multi-step mode."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ class SpikingJelly(TorchContestant):
         width = self.net.inputs
         for number, size in enumerate(self.net.hidden):
             weights = self.layer_weights(number)
-            # With decay_input the node adds a fraction 1/tau of the current, as the paper's neuron adds (1 - alpha).
+            # With decay_input the node adds a fraction 1/tau of the current, as the paper's neuron
+            # adds (1 - alpha).
             node = neuron.LIFNode(
                 tau=20.0, decay_input=True, v_threshold=THRESHOLD, v_reset=None, detach_reset=False,
                 surrogate_function=surrogate.ATan(), step_mode="s",

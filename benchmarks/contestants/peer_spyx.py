@@ -29,12 +29,18 @@ class Spyx(JaxContestant):
         width, decay = self.net.inputs, math.exp(-1 / 20)
         for number, size in enumerate(self.net.hidden):
             weights = {
-                name: jnp.asarray(value, jnp.float32) for name, value in layer_weights(self.problem, number).items()
+                name: jnp.asarray(value, jnp.float32)
+                for name, value in layer_weights(self.problem, number).items()
             }
             linear = nnx.Linear(width, size, rngs=rngs)
             linear.kernel[...], linear.bias[...] = weights["weight_in"].T, weights["bias"]
-            # Spyx adds the whole current where the paper's neuron adds (1 - alpha) of it: the threshold makes up for that.
-            constants = {"threshold": THRESHOLD / (1 - decay), "activation": axn.superspike(), "rngs": rngs}
+            # Spyx adds the whole current where the paper's neuron adds (1 - alpha) of it: the
+            # threshold makes up for that.
+            constants = {
+                "threshold": THRESHOLD / (1 - decay),
+                "activation": axn.superspike(),
+                "rngs": rngs,
+            }
             if self.options["neuron"] == "rlif":
                 neuron = snn.RLIF((size,), **constants)
                 neuron.recurrent_w[...] = weights["weight_rec"].T
@@ -44,7 +50,10 @@ class Spyx(JaxContestant):
             neuron.beta[...] = jnp.exp(-1 / weights["tau_mem"])
             modules += [linear, neuron]
             width = size
-        modules += [nnx.Linear(width, self.net.outputs, rngs=rngs), snn.LI((self.net.outputs,), rngs=rngs)]
+        modules += [
+            nnx.Linear(width, self.net.outputs, rngs=rngs),
+            snn.LI((self.net.outputs,), rngs=rngs),
+        ]
         self.graph, self.weights = nnx.split(snn.Sequential(*modules))
 
     def outputs(self, weights: Any, x: jax.Array) -> jax.Array:

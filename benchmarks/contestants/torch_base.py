@@ -19,7 +19,8 @@ class TorchContestant(Contestant):
 
     packages = ("torch",)
     holds_common_weights = True
-    """Whether it computes the same function of the problem's weights as ours, so that losses and gradients must agree."""
+    """Whether it computes the same function of the problem's weights as ours, so that losses and
+    gradients must agree."""
     parameters: dict[str, Tensor]
     """Trained tensors, by the common names where the contestant holds the common weights."""
 
@@ -42,17 +43,22 @@ class TorchContestant(Contestant):
         raise NotImplementedError
 
     def run(self, keep_hidden: bool = False) -> Tensor:
-        """The readout over time, (B, T, classes). ``keep_hidden``: also put the hidden spikes into ``self.hidden``."""
+        """The readout over time, (B, T, classes). ``keep_hidden``: also put the hidden spikes into
+        ``self.hidden``."""
         raise NotImplementedError
 
     def layer_weights(self, number: int) -> dict[str, Tensor]:
         """The weights of one hidden layer in float32, by their short names."""
-        return {name: torch.from_numpy(value).float() for name, value in layer_weights(self.problem, number).items()}
+        return {
+            name: torch.from_numpy(value).float()
+            for name, value in layer_weights(self.problem, number).items()
+        }
 
     def loss(self) -> Tensor:
         output = self.run()
         if self.net.label_each_step:
-            # Classes before time, for all alike: torch's log-softmax over few classes is much slower where they come last.
+            # Classes before time, for all alike: torch's log-softmax over few classes is much
+            # slower where they come last.
             return F.cross_entropy(output.transpose(1, 2), self.y)
         return F.cross_entropy(output.mean(1), self.y)
 
@@ -82,7 +88,11 @@ class TorchContestant(Contestant):
         self.clear_gradients()
         loss = self.loss()
         loss.backward()
-        found = {name: p.grad.detach().numpy().copy() for name, p in self.parameters.items() if p.grad is not None}
+        found = {
+            name: p.grad.detach().numpy().copy()
+            for name, p in self.parameters.items()
+            if p.grad is not None
+        }
         found["loss"] = loss.detach().numpy()
         with torch.no_grad():
             self.hidden = []
@@ -95,9 +105,10 @@ class TorchContestant(Contestant):
     def saved(self) -> dict[str, float]:
         """Bytes alive between forward and backward because backward needs them.
 
-        Counted is the memory under every tensor that autograd saves, and under every tensor or array that a custom
-        autograd function keeps on its context outside of autograd's sight. Memory that several of them share counts once;
-        parameters do not count, the input is counted apart. Not counted: the graph's own nodes (some hundred bytes each).
+        Counted is the memory under every tensor that autograd saves, and under every tensor or
+        array that a custom autograd function keeps on its context outside of autograd's sight.
+        Memory that several of them share counts once; parameters do not count, the input is counted
+        apart. Not counted: the graph's own nodes (some hundred bytes each).
         """
         kept: list[Tensor] = []
 
@@ -149,7 +160,12 @@ def spans(thing: Any, depth: int = 0) -> list[Span]:
             return spans(thing.base)
         start = thing.__array_interface__["data"][0]
         return [(start, start + thing.nbytes)]
-    if depth > 6 or isinstance(thing, (str, bytes, int, float, type)) or thing is None or callable(thing):
+    if (
+        depth > 6
+        or isinstance(thing, (str, bytes, int, float, type))
+        or thing is None
+        or callable(thing)
+    ):
         return []
     if isinstance(thing, Mapping):
         inner: Iterable[Any] = thing.values()
@@ -157,7 +173,10 @@ def spans(thing: Any, depth: int = 0) -> list[Span]:
         inner = thing
     else:
         slots = [name for cls in type(thing).__mro__ for name in getattr(cls, "__slots__", ())]
-        inner = [*getattr(thing, "__dict__", {}).values(), *(getattr(thing, name, None) for name in slots)]
+        inner = [
+            *getattr(thing, "__dict__", {}).values(),
+            *(getattr(thing, name, None) for name in slots),
+        ]
     return [span for item in inner for span in spans(item, depth + 1)]
 
 

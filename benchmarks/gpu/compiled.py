@@ -1,6 +1,8 @@
-"""The GPU backend's loops compiled ahead of time, without a GPU: registers, stack and shared memory for each target.
+"""The GPU backend's loops compiled ahead of time, without a GPU: registers, stack and shared memory
+for each target.
 
-What is compiled is what a layer would launch: the launch is recorded, and goes its way up to where a GPU would run it.
+What is compiled is what a layer would launch: the launch is recorded, and goes its way up to where
+a GPU would run it.
 """
 
 from __future__ import annotations
@@ -39,12 +41,17 @@ TOOLS = Path(nvidia.__file__).parent / "bin"
 
 
 class Absent:
-    """Triton's driver of GPUs that are not there: enough of one to compile for, by the target that is current."""
+    """Triton's driver of GPUs that are not there: enough of one to compile for, by the target that
+    is current."""
 
     target = ""
 
     def get_current_target(self) -> GPUTarget:
-        return GPUTarget("hip", self.target, 64) if self.target == HIP else GPUTarget("cuda", int(self.target[3:]), 32)
+        return (
+            GPUTarget("hip", self.target, 64)
+            if self.target == HIP
+            else GPUTarget("cuda", int(self.target[3:]), 32)
+        )
 
     def get_current_device(self) -> int:
         return [*TARGETS, HIP].index(self.target)  # Triton keeps what it has compiled by device
@@ -73,7 +80,8 @@ class Launch:
 
 
 def launches(problem: LayerProblem, shared: int, persistent: bool = False) -> list[Launch]:
-    """What running and differentiating a layer would launch, on a device with so much shared memory."""
+    """What running and differentiating a layer would launch, on a device with so much shared
+    memory."""
     recorded = []
 
     def record(self: Any, kernel: Any, firsts: range, *arguments: Any, **constants: Any) -> None:
@@ -90,7 +98,8 @@ def launches(problem: LayerProblem, shared: int, persistent: bool = False) -> li
 
 
 def compiled(launch: Launch, target: str) -> dict[str, Any]:
-    """Registers, bytes of stack and of shared memory, and what the machine code shows, of a kernel for sm_XX."""
+    """Registers, bytes of stack and of shared memory, and what the machine code shows, of a kernel
+    for sm_XX."""
     made = launch.compile(target)
     if target == HIP:
         return {name: int(max(re.findall(rf"\.{key}: +(\d+)", made.asm["amdgcn"]), key=int))
@@ -118,20 +127,26 @@ def compiled(launch: Launch, target: str) -> dict[str, Any]:
         "local loads in the loop": loop["LDL"],
         "weights stored in the loop": _weights_stored(launch, made.asm["ttgir"]),
         "contractions": whole["FFMA"] + whole["DFMA"],
-        # Of each: what was stored is seen (MEMBAR), what is loaded is not what a cache has kept (CCTL).
+        # Of each: what was stored is seen (MEMBAR), what is loaded is not what a cache has kept
+        # (CCTL).
         "barriers of all programs in the loop": min(*ordered, loop["MEMBAR"], loop["CCTL"] // 2),
     }
 
 
 def _output(*command: Any) -> str:
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, check=True
+    ).stdout
 
 
 def _weights_stored(launch: Launch, text: str) -> int:
-    """How often a tile of weights is written to shared memory within the loop over time, of Triton's own text."""
+    """How often a tile of weights is written to shared memory within the loop over time, of
+    Triton's own text."""
     tile = f"tensor<{launch.constants['DEPTH']}x{launch.constants['COLUMNS']}x"
     loop = text[text.index("scf.while") :]
-    return sum(tile in line for line in loop.splitlines() if re.search(r"ttg\.local_(alloc|store)", line))
+    return sum(
+        tile in line for line in loop.splitlines() if re.search(r"ttg\.local_(alloc|store)", line)
+    )
 
 
 def instructions(text: str) -> tuple[Counter[str], Counter[str]]:
@@ -145,7 +160,11 @@ def instructions(text: str) -> tuple[Counter[str], Counter[str]]:
         elif code := re.match(r"\s+/\*[0-9a-f]+\*/\s+(?:@!?U?P\w+ )?(\w+)(.*);", line):
             names.append(code[1])
             back = re.search(r"\.L_x_\d+", code[2])
-            if code[1] == "BRA" and back and len(names) - labels.get(back[0], len(names)) > loop[1] - loop[0]:
+            if (
+                code[1] == "BRA"
+                and back
+                and len(names) - labels.get(back[0], len(names)) > loop[1] - loop[0]
+            ):
                 loop = labels[back[0]], len(names)
     return Counter(names), Counter(names[slice(*loop)])
 
@@ -159,7 +178,8 @@ def exceeded(launch: Launch, target: str, measured: dict[str, Any]) -> list[str]
         "weights stored anew in each step": measured["weights stored in the loop"] > 0,
         "programs that do not wait for each other": measured["barriers of all programs in the loop"]
         != launch.constants.get("launch_cooperative_grid", False),
-        "contractions in the forward step": launch.name == "forward" and measured["contractions"] > 0,
+        "contractions in the forward step": launch.name == "forward"
+        and measured["contractions"] > 0,
     }
     return [rule for rule, broken in rules.items() if broken]
 
@@ -189,9 +209,15 @@ def cases(quick: bool) -> list[tuple[str, str, LayerProblem]]:
         some = {f"{neuron}, H 128": example(neuron) for neuron in NEURONS}
         some["alif, H 256, persistent"] = example(size=256)
         return [(what, "sm_90", layer) for what, layer in some.items()]
-    kinds = {f"{neuron}, H {size}": example(neuron, size) for neuron in NEURONS for size in (64, 128, 400)}
+    kinds = {
+        f"{neuron}, H {size}": example(neuron, size)
+        for neuron in NEURONS
+        for size in (64, 128, 400)
+    }
     kinds["alif, H 256"] = example(size=256)
-    kinds |= {f"{name}, H 128": example(surrogate=name) for name in SURROGATES if name != "multi_gaussian"}
+    kinds |= {
+        f"{name}, H 128": example(surrogate=name) for name in SURROGATES if name != "multi_gaussian"
+    }
     kinds |= {
         "alif, H 128, padded": example(padded=True),
         "alif, H 128, delays": example(delays=True),
@@ -202,14 +228,17 @@ def cases(quick: bool) -> list[tuple[str, str, LayerProblem]]:
         "cubalif, H 400, persistent": example("cubalif", 400),
         "alif, H 128, feed-forward": example(recurrent=False),
         "integrator, H 20, readout": example("integrator", 20, recurrent=False, output="membrane"),
-        "alif, H 37, padded, delays, float64": example(size=37, padded=True, delays=True, dtype=torch.float64),
+        "alif, H 37, padded, delays, float64": example(
+            size=37, padded=True, delays=True, dtype=torch.float64
+        ),
     }
     with_targets = [(what, target, layer) for what, layer in kinds.items() for target in TARGETS]
     return [*with_targets, *((f"alif, H {size}", HIP, example(size=size)) for size in (64, 128))]
 
 
 def measure(quick: bool, only: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """A row for each kernel: what, target, direction, neurons a program, what ``compiled`` says, and the ceilings broken."""
+    """A row for each kernel: what, target, direction, neurons a program, what ``compiled`` says,
+    and the ceilings broken."""
     rows = []
     for what, target, problem in cases(quick):
         if only and not any(word in f"{what}, {target}" for word in only):
@@ -233,12 +262,16 @@ def ordered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     lines = [
-        "| layer | target | pass | neurons | registers | stack, B | shared, KB | loop: instructions, tensor core | ceilings |",
+        "| layer | target | pass | neurons | registers | stack, B | shared, KB | loop: "
+        "instructions, tensor core | ceilings |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
         stack = row.get("stack", f"{row.get('spilled')} registers")
-        inside = [row.get(f"{kind} in the loop", "") for kind in ("instructions", "tensor-core instructions")]
+        inside = [
+            row.get(f"{kind} in the loop", "")
+            for kind in ("instructions", "tensor-core instructions")
+        ]
         cells = (row["layer"], row["target"], row["pass"], row["neurons"], row["registers"], stack, f"{row['shared'] / 1024:.0f}",
                  ", ".join(filter(None, map(str, inside))), ", ".join(row["exceeded"]))  # fmt: skip
         lines.append(f"| {' | '.join(map(str, cells))} |")

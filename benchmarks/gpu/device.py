@@ -1,5 +1,5 @@
-"""What is to be seen and measured on a GPU, in this order; each part's outcome is kept whatever the others do, which a process
-and a time of its own are for. All of it takes 25 minutes at most.
+"""What is to be seen and measured on a GPU, in this order; each part's outcome is kept whatever the
+others do, which a process and a time of its own are for. All of it takes 25 minutes at most.
 
     (a) the tests that Triton's interpreter passes, compiled
     (b) one launch for all steps gives the bits of a launch for each, a thousand times, while other work runs: of one block of
@@ -11,7 +11,8 @@ and a time of its own are for. All of it takes 25 minutes at most.
         also with programs that wait for each other
     (g) the loss over five epochs of digits, against the CPU's
 
-``rehearse`` runs what can be run of this by Triton's interpreter, tiny: that this file works, not how fast a GPU is.
+``rehearse`` runs what can be run of this by Triton's interpreter, tiny: that this file works, not
+how fast a GPU is.
 """
 
 from __future__ import annotations
@@ -54,8 +55,21 @@ Keep = Callable[[dict[str, Any]], None]
 
 def tests(device: str, quick: bool, keep: Keep) -> dict[str, Any]:
     """(a)"""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/nn/gpu_against_reference.py"]
-    command += ["-p", "no:benchmark", "-m", "slow or not slow"]  # that plugin warns of xdist, and warnings are errors
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "tests/nn/gpu_against_reference.py",
+    ]
+    command += [
+        "-p",
+        "no:benchmark",
+        "-m",
+        "slow or not slow",
+    ]  # that plugin warns of xdist, and warnings are errors
     if device == "cuda" and find_spec("xdist"):  # what takes its time is compiling
         command += ["-n", str(min(8, os.cpu_count() or 1))]
     return _ran([*command, "-k", "surrogate"] if quick else command)
@@ -63,14 +77,20 @@ def tests(device: str, quick: bool, keep: Keep) -> dict[str, Any]:
 
 def launches(device: str, quick: bool, keep: Keep) -> dict[str, Any]:
     """(b)"""
-    shape = {"batch": 4, "steps": 5, "size": 20} if quick else {"batch": 64, "steps": 100, "size": 128}
+    shape = (
+        {"batch": 4, "steps": 5, "size": 20} if quick else {"batch": 64, "steps": 100, "size": 128}
+    )
     times, first = 2 if quick else 1000, layer.Loop.__init__
 
     def a_launch_a_step(self: layer.Loop, *arguments: Any) -> None:
         first(self, *arguments)
         self.steps_a_launch = 1
 
-    found = {"one block": differing(shape, mock.patch.object(layer.Loop, "__init__", a_launch_a_step), device, times)}
+    found = {
+        "one block": differing(
+            shape, mock.patch.object(layer.Loop, "__init__", a_launch_a_step), device, times
+        )
+    }
     keep(found)
     if device == "cuda":
         plan = plans.plan_of(moved(cast(make(batch=1, steps=1, size=400), torch.float32), device))
@@ -87,8 +107,8 @@ LONG = 80
 
 
 def differing(shape: dict[str, int], other: Any, device: str, times: int) -> dict[str, Any]:
-    """How often a layer was run in another way, and in its own in between, under load, and which values of its had other bits
-    how often."""
+    """How often a layer was run in another way, and in its own in between, under load, and which
+    values of its had other bits how often."""
     problem = moved(cast(make(**shape), torch.float32), device)
     load = torch.randn(4096, 4096, device=device) if device == "cuda" else None
     expected, different = differentiate(problem, "gpu"), Counter[str]()
@@ -101,20 +121,28 @@ def differing(shape: dict[str, int], other: Any, device: str, times: int) -> dic
                 load @ load
         with other if done % 2 == 0 else contextlib.nullcontext():
             got = differentiate(problem, "gpu")
-        different.update(name for name in expected.keys() - sums if not torch.equal(expected[name], got[name]))
+        different.update(
+            name for name in expected.keys() - sums if not torch.equal(expected[name], got[name])
+        )
         done += 1
     return {"times": done, "different": dict(different)}
 
 
 def sanitizer(device: str, quick: bool, keep: Keep) -> dict[str, Any]:
     """(c)"""
-    tool = shutil.which("compute-sanitizer") or shutil.which("compute-sanitizer", path="/usr/local/cuda/bin")
+    tool = shutil.which("compute-sanitizer") or shutil.which(
+        "compute-sanitizer", path="/usr/local/cuda/bin"
+    )
     if tool is None or device != "cuda":
-        return {"ok": None, "reason": "no compute-sanitizer in the PATH" if tool is None else "not on a GPU"}
+        return {
+            "ok": None,
+            "reason": "no compute-sanitizer in the PATH" if tool is None else "not on a GPU",
+        }
     outcomes = {}
     for what in ("memcheck", "racecheck", "synccheck"):
         command = [tool, "--tool", what, "--error-exitcode", "9", sys.executable, "-c", _SMALL]
-        # Each tensor is allocated for itself: within the large blocks that torch keeps, nothing lies beyond an array.
+        # Each tensor is allocated for itself: within the large blocks that torch keeps, nothing
+        # lies beyond an array.
         outcomes[what] = _ran(command, PYTORCH_NO_CUDA_MEMORY_CACHING="1")
         keep(outcomes)
     return {"ok": all(outcome["ok"] for outcome in outcomes.values()), **outcomes}
@@ -171,28 +199,42 @@ def agreement(device: str, quick: bool, keep: Keep) -> dict[str, Any]:
     for net in sizes(quick):
         try:
             rows[net.name] = agrees(net, device)
-        except torch.OutOfMemoryError as error:  # of the reference, which keeps all steps in float64
+        except (
+            torch.OutOfMemoryError
+        ) as error:  # of the reference, which keeps all steps in float64
             rows[net.name] = {"said": str(error)}
         keep(rows)
-    rows["products, one layer"] = precision.measure(*((2, 4, 17) if quick else (16, 100, 128)), device=device)
-    return {"ok": all(row["differ"] <= row["spikes"] / 500 for row in rows.values() if "differ" in row), **rows}
+    rows["products, one layer"] = precision.measure(
+        *((2, 4, 17) if quick else (16, 100, 128)), device=device
+    )
+    return {
+        "ok": all(row["differ"] <= row["spikes"] / 500 for row in rows.values() if "differ" in row),
+        **rows,
+    }
 
 
 def agrees(net: nets.Net, device: str) -> dict[str, Any]:
-    """Of a network in float32: spikes that differ from the reference's in float64, and errors of gradients."""
+    """Of a network in float32: spikes that differ from the reference's in float64, and errors of
+    gradients."""
     results = []
     for backend, dtype in (("reference", "float64"), ("gpu", "float32")):
         ours = network(net, device, backend, dtype)
         ours.train()
-        gradients = {name: value.grad for name, value in ours.parameters.items() if value.grad is not None}
+        gradients = {
+            name: value.grad for name, value in ours.parameters.items() if value.grad is not None
+        }
         with torch.no_grad():
             ours.run(keep_hidden=True)
         results.append((ours.hidden, gradients))
     (spikes, exact), (got_spikes, got) = results
     return {
         "spikes": int(sum(part.sum() for part in spikes)),
-        "differ": int(sum((one != other).sum() for one, other in zip(spikes, got_spikes, strict=True))),
-        "gradients": {name: float((got[name] - value).norm() / value.norm()) for name, value in exact.items()},
+        "differ": int(
+            sum((one != other).sum() for one, other in zip(spikes, got_spikes, strict=True))
+        ),
+        "gradients": {
+            name: float((got[name] - value).norm() / value.norm()) for name, value in exact.items()
+        },
     }
 
 
@@ -221,7 +263,8 @@ def faster(gpu: float | str, reference: float | str) -> bool:
 
 
 def contestants(net: nets.Net, device: str) -> dict[str, Callable[[], Any]]:
-    """A training step of the network on the GPU backend, of the reference, and of LSTMs of its hidden layers' sizes."""
+    """A training step of the network on the GPU backend, of the reference, and of LSTMs of its
+    hidden layers' sizes."""
     ours = network(net, device, "gpu")
     lstm = torch.nn.ModuleList(
         torch.nn.LSTM(inputs, size, batch_first=True)
@@ -236,11 +279,18 @@ def contestants(net: nets.Net, device: str) -> dict[str, Callable[[], Any]]:
         y.square().sum().backward()
 
     reference = network(net, device, "reference")
-    return {"gpu, ms": ours.train, "LSTM of the hidden layers' sizes, ms": train, "reference, ms": reference.train}
+    return {
+        "gpu, ms": ours.train,
+        "LSTM of the hidden layers' sizes, ms": train,
+        "reference, ms": reference.train,
+    }
 
 
-def milliseconds(calls: dict[str, Callable[[], Any]], device: str, times: int) -> dict[str, float | str]:
-    """The medians of so many calls of each in turn, after two that compile and warm up; of the reference, slow, of three."""
+def milliseconds(
+    calls: dict[str, Callable[[], Any]], device: str, times: int
+) -> dict[str, float | str]:
+    """The medians of so many calls of each in turn, after two that compile and warm up; of the
+    reference, slow, of three."""
     samples: dict[str, list[float]] = {name: [] for name in calls}
     failed: dict[str, float | str] = {}
     for turn in range(times + 2):
@@ -255,7 +305,9 @@ def milliseconds(calls: dict[str, Callable[[], Any]], device: str, times: int) -
                 samples[name].append(1e3 * (time.perf_counter() - start))
             except (torch.OutOfMemoryError, SrnnError) as error:
                 failed[name] = str(error)
-    return {name: median(taken[2:]) for name, taken in samples.items() if name not in failed} | failed
+    return {
+        name: median(taken[2:]) for name, taken in samples.items() if name not in failed
+    } | failed
 
 
 def finish(device: str) -> None:
@@ -268,8 +320,20 @@ def training(device: str, quick: bool, keep: Keep) -> dict[str, Any]:
     losses = {}
     for where in dict.fromkeys(("cpu", device)):
         with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, "-m", "srnn", "train", "digits", "--out", f"{folder}/run", "--device", where]
-            command += ["--network.backend", "gpu"] if where == "cuda" else []  # not what would run in its place
+            command = [
+                sys.executable,
+                "-m",
+                "srnn",
+                "train",
+                "digits",
+                "--out",
+                f"{folder}/run",
+                "--device",
+                where,
+            ]
+            command += (
+                ["--network.backend", "gpu"] if where == "cuda" else []
+            )  # not what would run in its place
             outcome = _ran([*command, "--epochs", "1" if quick else "5"])
             if not outcome["ok"]:
                 return outcome
@@ -318,13 +382,28 @@ def run_all(out: Path, names: list[str], quick: bool, device: str) -> int:
     found = {}
     for name in names or PARTS:
         seconds = PARTS[name][1]
-        command = [sys.executable, "-m", "benchmarks.gpu", "part", "--only", name, "--out", str(out.resolve())]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.gpu",
+            "part",
+            "--only",
+            name,
+            "--out",
+            str(out.resolve()),
+        ]
         command += ["--quick"] if quick else []
         env = {**os.environ, "PYTHONPATH": _paths()}
         # The interpreter of a rehearsal is slower than any GPU.
-        found[name] = parts.run(out, name, command, seconds if device == "cuda" else 900, cwd=ROOT, env=env)
-        verdict = {True: "as it should be", False: "NOT AS IT SHOULD BE", None: "not done"}[found[name]["ok"]]
+        found[name] = parts.run(
+            out, name, command, seconds if device == "cuda" else 900, cwd=ROOT, env=env
+        )
+        verdict = {True: "as it should be", False: "NOT AS IT SHOULD BE", None: "not done"}[
+            found[name]["ok"]
+        ]
         print(
-            f"({name}) {verdict}, {found[name]['seconds']} s: {json.dumps(found[name], default=str)[:300]}", flush=True
+            f"({name}) {verdict}, {found[name]['seconds']} s: "
+            f"{json.dumps(found[name], default=str)[:300]}",
+            flush=True,
         )
     return int(any(outcome["ok"] is False for outcome in found.values()))

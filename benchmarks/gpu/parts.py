@@ -1,4 +1,5 @@
-"""Parts of one run, each in a process of its own: what crashes or hangs there, a GPU with it, costs its own part only."""
+"""Parts of one run, each in a process of its own: what crashes or hangs there, a GPU with it, costs
+its own part only."""
 
 from __future__ import annotations
 
@@ -30,14 +31,19 @@ def keep(out: Path, name: str, outcome: Mapping[str, Any]) -> None:
 
 
 def run(out: Path, name: str, command: Sequence[str], seconds: float, **how: Any) -> dict[str, Any]:
-    """A part's outcome, which ``command`` keeps in ``out``; of one that does not end so, what it had kept and said.
+    """A part's outcome, which ``command`` keeps in ``out``; of one that does not end so, what it
+    had kept and said.
 
     It and all that it has started are killed after so many seconds.
     """
     start = time.perf_counter()
     keep(out, name, {})  # what an earlier run found is not this one's
-    with tempfile.TemporaryFile() as said:  # a pipe would be held open by what the command has started
-        process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT, start_new_session=True, **how)
+    with (
+        tempfile.TemporaryFile() as said
+    ):  # a pipe would be held open by what the command has started
+        process = subprocess.Popen(
+            command, stdout=said, stderr=subprocess.STDOUT, start_new_session=True, **how
+        )
         try:
             code = process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -48,7 +54,11 @@ def run(out: Path, name: str, command: Sequence[str], seconds: float, **how: Any
         tail = said.read()[-2000:].decode(errors="replace")
     outcome = read(out).get(name, {})
     if code not in (0, 1) or outcome.get("ok", "unknown") == "unknown":
-        why = f"did not end in {seconds:g} seconds" if code is None else f"ended with exit code {code}"
+        why = (
+            f"did not end in {seconds:g} seconds"
+            if code is None
+            else f"ended with exit code {code}"
+        )
         outcome = {**outcome, "ok": False, "why": why, "said": tail}
     outcome["seconds"] = round(time.perf_counter() - start, 1)
     keep(out, name, outcome)

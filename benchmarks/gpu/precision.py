@@ -1,4 +1,5 @@
-"""How exactly each way of multiplying trains: spikes and gradients against float64, by Triton's interpreter or on a GPU."""
+"""How exactly each way of multiplying trains: spikes and gradients against float64, by Triton's
+interpreter or on a GPU."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ _TO_TF32 = "((values.to(tl.int32, bitcast=True) + 0x1000) & -0x2000).to(tl.float
 
 
 def rounded_to_tf32() -> Any:
-    """The loops with both factors of a product rounded to tf32's ten bits, which the interpreter does not do."""
+    """The loops with both factors of a product rounded to tf32's ten bits, which the interpreter
+    does not do."""
     text = Path(loops.__file__).read_text()
     for before, after in (
         ("piece = values.to(tiles[0].dtype)", f"piece = {_TO_TF32}"),
@@ -47,7 +49,9 @@ def rounded_to_tf32() -> Any:
     return module
 
 
-def measure(batch: int = 16, steps: int = 100, size: int = 128, device: str = "cpu") -> dict[str, dict[str, Any]]:
+def measure(
+    batch: int = 16, steps: int = 100, size: int = 128, device: str = "cpu"
+) -> dict[str, dict[str, Any]]:
     """Of each row, what differs from the reference in float64."""
     double = on_device(problem(batch, steps, size), device)
     single = cast(double, torch.float32)
@@ -55,7 +59,9 @@ def measure(batch: int = 16, steps: int = 100, size: int = 128, device: str = "c
     rows = {"the reference in float32": compare(exact, differentiate(single, "reference"))}
     for label, products in ROWS.items():
         with ExitStack() as stack:
-            stack.enter_context(mock.patch.object(Products, "of", lambda dtype, products=products: products))
+            stack.enter_context(
+                mock.patch.object(Products, "of", lambda dtype, products=products: products)
+            )
             if products.precision == "tf32" and plans.interpreted():
                 stack.enter_context(mock.patch.object(layer, "loops", rounded_to_tf32()))
             rows[label] = compare(exact, differentiate(single, "gpu"))

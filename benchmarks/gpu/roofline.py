@@ -1,6 +1,8 @@
-"""What a training step should take on an H100, before one has been seen: from the instructions of the compiled loops.
+"""What a training step should take on an H100, before one has been seen: from the instructions of
+the compiled loops.
 
-Low and high of every assumption at once. A model of one processor of the GPU at a time; nothing in it was measured on a GPU.
+Low and high of every assumption at once. A model of one processor of the GPU at a time; nothing in
+it was measured on a GPU.
 """
 
 from __future__ import annotations
@@ -52,8 +54,11 @@ def estimate(net: Net, rows: list[dict[str, Any]], which: int) -> float:
         waves = -(-(-(-net.batch // plan.rows) * blocks) // PROCESSORS)
         for row in rows:
             if row["size"] == near:
-                seconds += net.steps * (waves * step(row, which) + (ASSUMED["launch"][which] if blocks > 1 else 0))
-        # Forwards the input's product; going back those of both weights' gradients, and of the input's.
+                seconds += net.steps * (
+                    waves * step(row, which) + (ASSUMED["launch"][which] if blocks > 1 else 0)
+                )
+        # Forwards the input's product; going back those of both weights' gradients, and of the
+        # input's.
         values = net.batch * net.steps * size
         seconds += 2 * values * (3 * inputs + size) / ASSUMED["products"][which]
         seconds += values * 4 * 10 / ASSUMED["memory"][which] + ASSUMED["torch"][which]
@@ -64,13 +69,19 @@ def alif_rows(folder: Path) -> list[dict[str, Any]]:
     """Of results/gpu/compiled.json the loops of ALIF layers on an H100, with their sizes."""
     rows = json.loads((folder / "compiled.json").read_text())
     sizes = {f"alif, H {size}": size for size in (64, 128, 256, 400)}
-    return [{**row, "size": sizes[row["layer"]]} for row in rows if row["target"] == "sm_90" and row["layer"] in sizes]
+    return [
+        {**row, "size": sizes[row["layer"]]}
+        for row in rows
+        if row["target"] == "sm_90" and row["layer"] in sizes
+    ]
 
 
 def milliseconds(folder: Path) -> dict[str, tuple[float, float]]:
     """Of each of the benchmark's networks: low, high."""
     rows = alif_rows(folder)
-    low_high = ((1e3 * estimate(net, rows, 0), 1e3 * estimate(net, rows, 1)) for net in NETS.values())
+    low_high = (
+        (1e3 * estimate(net, rows, 0), 1e3 * estimate(net, rows, 1)) for net in NETS.values()
+    )
     return dict(zip(NETS, low_high, strict=True))
 
 

@@ -1,1 +1,2 @@
-"""What is measured, one kind a file. Each returns plain lists of records, which go into the JSON as they are."""
+"""What is measured, one kind a file. Each returns plain lists of records, which go into the JSON as
+they are."""

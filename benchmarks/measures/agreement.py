@@ -1,8 +1,10 @@
-"""Do the contestants that hold the same weights compute the same thing? Loss, spikes and gradients against ours.
+"""Do the contestants that hold the same weights compute the same thing? Loss, spikes and gradients
+against ours.
 
-In float64 they must agree to rounding. In float32 a membrane that comes within rounding of its threshold may spike in one
-implementation and not in the other, and the two then differ by more than rounding ever after; so the float32 record counts
-the spikes that differ, and the float64 one is the verdict.
+In float64 they must agree to rounding. In float32 a membrane that comes within rounding of its
+threshold may spike in one implementation and not in the other, and the two then differ by more than
+rounding ever after; so the float32 record counts the spikes that differ, and the float64 one is the
+verdict.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from ..driver import Failed, Field, Worker
 from ..nets import Net
 
 LIMIT = {"float64": 1e-9, "float32": 1e-4}
-"""Largest relative difference of loss and gradients that counts as agreement (float32: where no spike differs)."""
+"""Largest relative difference of loss and gradients that counts as agreement (float32: where no
+spike differs)."""
 
 
 def agreement(
@@ -40,10 +43,14 @@ def agreement(
                 record |= _difference(ours, theirs)
                 agrees = max(record["loss"], record["gradients"]) <= LIMIT[dtype]
                 record["verdict"] = (
-                    "agrees" if agrees else ("spikes differ" if record["spikes_differing"] else "DIFFERS")
+                    "agrees"
+                    if agrees
+                    else ("spikes differ" if record["spikes_differing"] else "DIFFERS")
                 )
-                say(f"  {entry.name:14} {dtype} {record['verdict']}: loss {record['loss']:.1e}, gradients "
-                    f"{record['gradients']:.1e}, {record['spikes_differing']} of {record['spikes']} spikes differ")  # fmt: skip
+                say(f"  {entry.name:14} {dtype} {record['verdict']}: loss {record['loss']:.1e}, "
+                    f"gradients "
+                    f"{record['gradients']:.1e}, {record['spikes_differing']} of "
+                    f"{record['spikes']} spikes differ")  # fmt: skip
             except Failed as failure:
                 record |= {"verdict": "not compared", "failed": str(failure)}
                 say(f"  {entry.name:14} {dtype} not compared: {failure}")
@@ -63,7 +70,8 @@ def _solution(entry: Entry, net: Net, field: Field, dtype: str) -> dict[str, np.
 
 
 def _difference(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Relative difference of the loss; the largest, over parameters, of |difference| / |gradient| in the maximum norm."""
+    """Relative difference of the loss; the largest, over parameters, of |difference| / |gradient|
+    in the maximum norm."""
     spikes = [name for name in ours if name.startswith("spikes.")]
     names = [name for name in ours if name not in spikes and name != "loss"]
     if missing := sorted(set(names) - set(theirs)):

@@ -17,7 +17,10 @@ def problem(batch: int, steps: int, size: int) -> LayerProblem:
 
 def compare(exact: dict[str, Tensor], got: dict[str, Tensor]) -> dict[str, Any]:
     """Spikes that differ, and the relative error of gradients in the Euclidean norm."""
-    differs = {"spikes": exact["output"].numel(), "differ": int((exact["output"] != got["output"]).sum())}
+    differs = {
+        "spikes": exact["output"].numel(),
+        "differ": int((exact["output"] != got["output"]).sum()),
+    }
     for name in ("weight_rec", "weight_in", "alpha"):
         value = exact[f"gradient of {name}"]
         differs[name] = float((got[f"gradient of {name}"] - value).norm() / value.norm())

@@ -1,9 +1,11 @@
-"""The least time that a training step of ours could take on this machine, from what must be computed and how fast each kind of
-work goes when nothing else is in its way: its data in the nearest cache, no list to make, no thread to wait for.
+"""The least time that a training step of ours could take on this machine, from what must be
+computed and how fast each kind of work goes when nothing else is in its way: its data in the
+nearest cache, no list to make, no thread to wait for.
 
-What must be computed is counted, at the net's firing rates: products of the way back, which are dense because surrogate gradients
-are; additions of one row of weights, or of gradients, for every spike that arrives; every neuron's step, forwards and backwards;
-and the bytes of the arrays that are too large for a cache. Kinds of work are added up: work shares the ports of a core.
+What must be computed is counted, at the net's firing rates: products of the way back, which are
+dense because surrogate gradients are; additions of one row of weights, or of gradients, for every
+spike that arrives; every neuron's step, forwards and backwards; and the bytes of the arrays that
+are too large for a cache. Kinds of work are added up: work shares the ports of a core.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ Array = np.ndarray
 
 
 def operations(net: Net) -> dict[str, float]:
-    """Counts for one forward and backward pass over the batch: multiply-adds, additions, neuron-steps, bytes."""
+    """Counts for one forward and backward pass over the batch: multiply-adds, additions,
+    neuron-steps, bytes."""
     steps = net.batch * net.steps
     macs = adds = 0.0
     below, arriving = net.inputs, None if net.density is None else net.inputs * net.density
@@ -38,7 +41,8 @@ def operations(net: Net) -> dict[str, float]:
     macs += net.outputs * below
     adds += 2 * arriving * net.outputs
     neurons = sum(net.hidden) + net.outputs
-    # Written once and read once, 4 bytes each: the currents, what the readout gives, and the gradient of every layer's output.
+    # Written once and read once, 4 bytes each: the currents, what the readout gives, and the
+    # gradient of every layer's output.
     numbers = neurons + net.outputs + neurons
     return {
         "macs": steps * macs,
@@ -60,7 +64,8 @@ def least(call: Callable[[], Any]) -> float:
 
 
 def rates(net: Net, threads: int) -> dict[str, float]:
-    """Of one core: multiply-adds, additions and neuron-steps a second. Of all: bytes a second, of a copy between large arrays."""
+    """Of one core: multiply-adds, additions and neuron-steps a second. Of all: bytes a second, of a
+    copy between large arrays."""
     import numba
     import torch
 
@@ -76,7 +81,11 @@ def rates(net: Net, threads: int) -> dict[str, float]:
     rng = np.random.default_rng(0)
 
     def floats(*shape: int) -> Array:
-        return torch.from_numpy(rng.standard_normal(int(np.prod(shape)), dtype=np.float32)).clone().numpy()
+        return (
+            torch.from_numpy(rng.standard_normal(int(np.prod(shape)), dtype=np.float32))
+            .clone()
+            .numpy()
+        )
 
     compiled = numba.njit(nogil=True, **rows.OPTIONS)
     add_active_rows = rows.add_active_rows
@@ -91,7 +100,11 @@ def rates(net: Net, threads: int) -> dict[str, float]:
         for _ in range(times):
             add_active_rows(total, 0, matrix, 0, width, active, count)
 
-    step, adjoint, psi = compiler.step_of(ALIF), compiler.adjoint_of(ALIF), compiler.psi_of(MultiGaussian)
+    step, adjoint, psi = (
+        compiler.step_of(ALIF),
+        compiler.adjoint_of(ALIF),
+        compiler.psi_of(MultiGaussian),
+    )
     parameters = (GAMMA, LOBE, WIDTH, SIGMA)
 
     @compiled
@@ -121,7 +134,10 @@ def rates(net: Net, threads: int) -> dict[str, float]:
     row_sums = (floats(width), floats(64, width), width, active, len(active))
     seconds = least(lambda: additions(*row_sums, times))
     found["adds"] = times * len(active) * width / seconds
-    variables, constants = tuple(floats(width) for _ in range(4)), tuple(abs(floats(width)) % 1 for _ in range(4))
+    variables, constants = (
+        tuple(floats(width) for _ in range(4)),
+        tuple(abs(floats(width)) % 1 for _ in range(4)),
+    )
     gradients, results = (tuple(floats(width) for _ in range(count)) for count in (3, 8))
     seconds = least(lambda: forwards(variables, constants, results[:3], width, times))
     seconds += least(lambda: backwards(gradients, variables, constants, results, width, times))
@@ -133,11 +149,17 @@ def rates(net: Net, threads: int) -> dict[str, float]:
 
 
 def limit(net: Net, threads: int, say: Callable[[str], None]) -> list[dict[str, Any]]:
-    """One record: seconds of each kind of work on ``threads`` cores, and the counts and rates behind them."""
+    """One record: seconds of each kind of work on ``threads`` cores, and the counts and rates
+    behind them."""
     counts, speeds = operations(net), rates(net, threads)
-    parts = {kind: counts[kind] / speeds[kind] / (1 if kind == "bytes" else threads) for kind in counts}
+    parts = {
+        kind: counts[kind] / speeds[kind] / (1 if kind == "bytes" else threads) for kind in counts
+    }
     total = sum(parts.values())
-    say(f"  {1000 * total:.1f} ms: " + ", ".join(f"{kind} {1000 * part:.1f}" for kind, part in parts.items()))
+    say(
+        f"  {1000 * total:.1f} ms: "
+        + ", ".join(f"{kind} {1000 * part:.1f}" for kind, part in parts.items())
+    )
     return [{
         "contestant": "srnn", "net": net.name, "size": net.size, "what": "limit", "threads": threads,
         "limit_s": total, "parts_s": parts, "counts": counts, "rates": speeds,

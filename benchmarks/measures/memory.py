@@ -1,4 +1,5 @@
-"""What is held between forward and backward, and how large the process grows. A fresh process for every number."""
+"""What is held between forward and backward, and how large the process grows. A fresh process for
+every number."""
 
 from __future__ import annotations
 
@@ -11,7 +12,9 @@ from ..nets import Net
 from ..report import MIB
 
 
-def memory(entries: Iterable[Entry], net: Net, field: Field, say: Callable[[str], None]) -> list[dict[str, Any]]:
+def memory(
+    entries: Iterable[Entry], net: Net, field: Field, say: Callable[[str], None]
+) -> list[dict[str, Any]]:
     """One record for each contestant."""
     records = []
     for entry in entries:
@@ -20,7 +23,8 @@ def memory(entries: Iterable[Entry], net: Net, field: Field, say: Callable[[str]
         record: dict[str, Any] = {"contestant": entry.name, "net": net.name, "size": net.size}
         try:
             with Worker(entry, net, field) as worker:
-                # First the peak, in a process that has not trained before: freed memory is not always given back.
+                # First the peak, in a process that has not trained before: freed memory is not
+                # always given back.
                 record |= worker.ask("peak", times=2)
                 record["train_s"] = worker.run("train")[0]
                 try:

@@ -1,4 +1,5 @@
-"""How the time of a training step grows with T, B, H, firing rate and threads; each sweep changes one thing of one net."""
+"""How the time of a training step grows with T, B, H, firing rate and threads; each sweep changes
+one thing of one net."""
 
 from __future__ import annotations
 
@@ -29,7 +30,11 @@ def variants(net: Net, sweep: str, threads: int, quick: bool) -> Iterator[tuple[
     """(value, net, threads) along a sweep; with ``quick`` its first two values alone."""
     values = SWEEPS[sweep]
     if sweep == "threads":
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cores = (
+            len(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else os.cpu_count() or 1
+        )
         values = tuple(value for value in values if value <= cores)
     for value in values[: 2 if quick else None]:
         count, layers = int(value), len(net.hidden)
@@ -56,9 +61,20 @@ def scaling(
         for value, changed, threads in variants(net, sweep, field.threads, quick):
             say(f" {TITLES[sweep]} = {value:g}")
             try:
-                found = compare_all(base, entries, changed, ["train"], field, plan, say, threads=threads)
+                found = compare_all(
+                    base, entries, changed, ["train"], field, plan, say, threads=threads
+                )
             except Failed as failure:
                 say(f"  {base.name}: {failure}")
-                found = [{"contestant": base.name, "net": net.name, "what": "train", "failed": str(failure)}]
-            records += [record | {"sweep": sweep, "value": value, "threads": threads} for record in found]
+                found = [
+                    {
+                        "contestant": base.name,
+                        "net": net.name,
+                        "what": "train",
+                        "failed": str(failure),
+                    }
+                ]
+            records += [
+                record | {"sweep": sweep, "value": value, "threads": threads} for record in found
+            ]
     return records

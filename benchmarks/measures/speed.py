@@ -1,7 +1,9 @@
-"""Time per batch, ours and a peer in turn: A B A B A. Each B is divided by the mean of the two A beside it.
+"""Time per batch, ours and a peer in turn: A B A B A. Each B is divided by the mean of the two A
+beside it.
 
-A machine's speed drifts: with clock, temperature and neighbours. The two sides of one ratio are measured within seconds, and
-the median of the ratios is what is reported; absolute times are reported beside it, with their least and spread.
+A machine's speed drifts: with clock, temperature and neighbours. The two sides of one ratio are
+measured within seconds, and the median of the ratios is what is reported; absolute times are
+reported beside it, with their least and spread.
 """
 
 from __future__ import annotations
@@ -26,13 +28,15 @@ class Plan:
     rounds: int = 5
     """Ratios per pair."""
     block: float = 0.5
-    """A measurement repeats the call until about so many seconds have gone by, three times at least, and takes the median."""
+    """A measurement repeats the call until about so many seconds have gone by, three times at
+    least, and takes the median."""
     most: int = 20
     """Repetitions in one measurement, at most."""
 
 
 def repetitions(seconds: float, plan: Plan) -> int:
-    """At least three: the first call after a pause finds its memory and caches taken by others, and is not the median then."""
+    """At least three: the first call after a pause finds its memory and caches taken by others, and
+    is not the median then."""
     return max(3, min(plan.most, round(plan.block / max(seconds, 1e-6))))
 
 
@@ -42,7 +46,9 @@ def first_calls(worker: Worker, what: str) -> tuple[float, float]:
     return first, min(worker.run(what, 1 if first > 5 else 2))
 
 
-def compare(base: Worker, peer: Worker, what: str, plan: Plan, base_warm: float, peer_warm: float) -> dict[str, Any]:
+def compare(
+    base: Worker, peer: Worker, what: str, plan: Plan, base_warm: float, peer_warm: float
+) -> dict[str, Any]:
     """One pair, alternated."""
     base_times, peer_times = repetitions(base_warm, plan), repetitions(peer_warm, plan)
     ours, theirs = [base.run(what, base_times)], []
@@ -68,8 +74,13 @@ def compare_all(
         warm = {what: first_calls(base, what) for what in whats}
         rates = base.ask("rates")["rates"]
         for what, (first, seconds) in warm.items():
-            say(f"  {base_entry.name:14} {what:8} first call {first:.2f} s, then about {1000 * seconds:.1f} ms")
-            records.append(_record(base_entry, net, what, first_call_s=first, warm_s=seconds, rates=rates))
+            say(
+                f"  {base_entry.name:14} {what:8} first call {first:.2f} s, then about "
+                f"{1000 * seconds:.1f} ms"
+            )
+            records.append(
+                _record(base_entry, net, what, first_call_s=first, warm_s=seconds, rates=rates)
+            )
         for entry in peers:
             if entry.binary_only and net.density is None:
                 continue
@@ -79,8 +90,11 @@ def compare_all(
                     for what in warm:
                         first, seconds = first_calls(peer, what)
                         found = compare(base, peer, what, plan, warm[what][1], seconds)
-                        records.append(_record(entry, net, what, first_call_s=first, rates=peer_rates, **found))
-                        say(f"  {entry.name:14} {what:8} {1000 * found['peer_s']['median']:9.1f} ms   "
+                        records.append(
+                            _record(entry, net, what, first_call_s=first, rates=peer_rates, **found)
+                        )
+                        say(f"  {entry.name:14} {what:8} {1000 * found['peer_s']['median']:9.1f} "
+                            f"ms   "
                             f"{found['ratio']['median']:6.2f} x {base_entry.name}")  # fmt: skip
             except Failed as failure:
                 say(f"  {entry.name:14} not measured: {failure}")

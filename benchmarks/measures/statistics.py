@@ -12,4 +12,9 @@ def summary(values: Sequence[float]) -> dict[str, float]:
         low, _, high = statistics.quantiles(values, n=4, method="inclusive")
     else:
         low = high = values[0]
-    return {"median": statistics.median(values), "min": min(values), "iqr": high - low, "n": len(values)}
+    return {
+        "median": statistics.median(values),
+        "min": min(values),
+        "iqr": high - low,
+        "n": len(values),
+    }

@@ -3,10 +3,34 @@
 from __future__ import annotations
 
 from ..target import Target
-from . import archives, arrays, caches, records, results, runs, service, sound, streams, texts, weights
+from . import (
+    archives,
+    arrays,
+    caches,
+    records,
+    results,
+    runs,
+    service,
+    sound,
+    streams,
+    texts,
+    weights,
+)
 
 TARGETS: dict[str, Target] = {
     target.name: target
-    for family in (arrays, sound, records, archives, weights, runs, results, caches, texts, streams, service)
+    for family in (
+        arrays,
+        sound,
+        records,
+        archives,
+        weights,
+        runs,
+        results,
+        caches,
+        texts,
+        streams,
+        service,
+    )
     for target in family.TARGETS
 }

@@ -21,7 +21,9 @@ def read(folder: Path, name: str, data: bytes) -> None:
     before = {path.name for path in folder.iterdir()}
     unpack(archive, folder / "out" / "here", strip=1)
     inside = folder / "out" / "here"
-    assert {path.name for path in folder.iterdir()} <= before | {"out"} and list(inside.parent.iterdir()) == [inside]
+    assert {path.name for path in folder.iterdir()} <= before | {"out"} and list(
+        inside.parent.iterdir()
+    ) == [inside]
     assert not any(path.is_symlink() for path in inside.rglob("*")), "a link was unpacked"
 
 
@@ -47,7 +49,11 @@ def read_packed(data: bytes, folder: Path) -> None:
 
 def tar_seeds() -> dict[str, bytes]:
     found = {}
-    for name, form in (("ustar", tarfile.USTAR_FORMAT), ("gnu", tarfile.GNU_FORMAT), ("pax", tarfile.PAX_FORMAT)):
+    for name, form in (
+        ("ustar", tarfile.USTAR_FORMAT),
+        ("gnu", tarfile.GNU_FORMAT),
+        ("pax", tarfile.PAX_FORMAT),
+    ):
         file = io.BytesIO()
         with tarfile.open(fileobj=file, mode="w", format=form) as archive:
             info = tarfile.TarInfo("d/" + ("long/" * 25 if name == "gnu" else "") + "ä.txt")

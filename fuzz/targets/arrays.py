@@ -37,7 +37,9 @@ def read_npy(data: bytes, folder: Path) -> None:
     from srnn.deploy.streaming.sources import open_source
 
     path = write(folder, "a.npy", data)
-    each(lambda: read_recording(path), lambda: list(open_source(str(path), ScaledPath(2), 64).blocks))
+    each(
+        lambda: read_recording(path), lambda: list(open_source(str(path), ScaledPath(2), 64).blocks)
+    )
 
 
 def read_npz(data: bytes, folder: Path) -> None:
@@ -57,7 +59,9 @@ def read_npz(data: bytes, folder: Path) -> None:
 def npz_seeds() -> dict[str, bytes]:
     x, y = np.arange(36, dtype=np.float32).reshape(6, 3, 2), np.array([0, 1, 2, 0, 1, 2])
     return {
-        "classes": npz(x=x, y=y, class_names=np.array(["a", "b", "c"]), groups=np.array(list("pqrpqr"))),
+        "classes": npz(
+            x=x, y=y, class_names=np.array(["a", "b", "c"]), groups=np.array(list("pqrpqr"))
+        ),
         "signal": npz(signal=x[:, 0], rate=250.0),
     }
 
@@ -70,7 +74,10 @@ def read_table(data: bytes, folder: Path) -> None:
     for name in "abcdef":
         write(folder, f"{name}.npy", array)
     path = write(folder, "table.csv", table)
-    each(lambda: describe(path), lambda: load_arrays("train", path, Shares(0.15, 0.2), describe(path)))
+    each(
+        lambda: describe(path),
+        lambda: load_arrays("train", path, Shares(0.15, 0.2), describe(path)),
+    )
 
 
 def table_seeds() -> dict[str, bytes]:

@@ -1,4 +1,5 @@
-"""What this program keeps for itself, and finds again where others could have put something: caches."""
+"""What this program keeps for itself, and finds again where others could have put something:
+caches."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ FOLDER_MODE, OTHER_NAME = 4, 8
 
 
 def read_compiled(data: bytes, folder: Path) -> None:
-    """The cache of machine code: what is read is what was written whole, where no others may write."""
+    """The cache of machine code: what is read is what was written whole, where no others may
+    write."""
     from srnn.files import code_cache
 
     how, content = (data[0], data[1:]) if data else (0, b"")
@@ -44,7 +46,8 @@ def compiled_seeds() -> dict[str, bytes]:
 
 
 def read_cache(data: bytes, folder: Path) -> None:
-    """Arrays kept beside a data set: whatever lies there, what comes is what ``build`` makes, or fits as that does."""
+    """Arrays kept beside a data set: whatever lies there, what comes is what ``build`` makes, or
+    fits as that does."""
     from srnn.data.datasets import SpikeArray
     from srnn.data.datasets.cache import Arrays, cached
     from srnn.errors import SrnnError

@@ -30,15 +30,23 @@ def seeds() -> dict[str, bytes]:
     sums = [total - 65536 if total > 32767 else total for total in sums]
     a, b = samples[:, 0] & 0xFFF, samples[:, 1] & 0xFFF
     by_format = {
-        "212": np.stack([a & 0xFF, (a >> 8) | (b >> 8) << 4, b & 0xFF], axis=1).astype(np.uint8).tobytes(),
+        "212": np.stack([a & 0xFF, (a >> 8) | (b >> 8) << 4, b & 0xFF], axis=1)
+        .astype(np.uint8)
+        .tobytes(),
         "16": samples.astype("<i2").tobytes(),
     }
-    # Marks: ( p ) ( N ) t ), each some samples after the last: code << 10 | interval; a zero word ends them.
+    # Marks: ( p ) ( N ) t ), each some samples after the last: code << 10 | interval; a zero word
+    # ends them.
     marks = zip((39, 24, 40, 39, 1, 40, 27, 40), (5, 3, 3, 3, 3, 3, 5, 5), strict=True)
-    annotation = b"".join((code << 10 | interval).to_bytes(2, "little") for code, interval in marks) + b"\0\0"
+    annotation = (
+        b"".join((code << 10 | interval).to_bytes(2, "little") for code, interval in marks)
+        + b"\0\0"
+    )
     found = {}
     for form, signal in by_format.items():
-        lines = ["r 2 250 60"] + [f"r.dat {form} 200(0)/mV 12 0 {samples[0, i]} {sums[i]} 0 lead{i}" for i in range(2)]
+        lines = ["r 2 250 60"] + [
+            f"r.dat {form} 200(0)/mV 12 0 {samples[0, i]} {sums[i]} 0 lead{i}" for i in range(2)
+        ]
         found[f"format{form}"] = CUT.join(["\n".join([*lines, ""]).encode(), signal, annotation])
     return found
 

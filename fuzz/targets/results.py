@@ -39,7 +39,10 @@ def results_seeds() -> dict[str, bytes]:
              "spiking": True, "loss": spread, **measured}  # fmt: skip
     training = {"point": "a", "seed": 0, "state": "done", "run": "runs/a", "error": None}
     sweep = {**described, "name": "s", "points": [point], "trainings": [training]}
-    curves = {"split": "train", "points": {"a": [{"seed": 0, "accuracy": [0.5], "loss": [1], "firing_rate": [0.1]}]}}
+    curves = {
+        "split": "train",
+        "points": {"a": [{"seed": 0, "accuracy": [0.5], "loss": [1], "firing_rate": [0.1]}]},
+    }
     published = {"published": "ecg", "command": "c", "task": "ecg", "split": "test", "data": "d", "comparable": True,
                  "seeds": [0], "accuracy": [0.8]}  # fmt: skip
     contents = (summary, sweep, curves, [published])

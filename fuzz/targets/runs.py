@@ -23,7 +23,9 @@ def read_checkpoint(data: bytes, folder: Path) -> None:
     each(
         lambda: load_network(network(), checkpoint),
         lambda: StateFormat.from_arrays(checkpoint.tensors).into(network()),
-        lambda: load_optimizer(build_optimizer(network(), training.optimizer, training.lr_scale), checkpoint),
+        lambda: load_optimizer(
+            build_optimizer(network(), training.optimizer, training.lr_scale), checkpoint
+        ),
     )
 
 
@@ -51,7 +53,10 @@ def read_model(data: bytes, folder: Path) -> None:
     if described:
         lines = parse_json(content, path) if content.startswith(b"[") else []
         save_checkpoint(path, network_tensors(network()), {"architecture": lines, "model": None})
-        info = b'{"format": 1, "architecture": %s, "model": %s}' % (json.dumps(lines).encode(), described)
+        info = b'{"format": 1, "architecture": %s, "model": %s}' % (
+            json.dumps(lines).encode(),
+            described,
+        )
         path.write_bytes(mend_checkpoint(with_info(path.read_bytes(), info)))
     _ = Trained.read(path).network
 
@@ -80,7 +85,11 @@ def read_run(data: bytes, folder: Path) -> None:
         write(folder, name, content)
     write(folder, "recipe.yaml", TINY.encode())
     run = Run.open(folder)
-    each(lambda: ExitPolicy.load(folder / "exit-policy.json"), lambda: read_run(folder), lambda: training(run))
+    each(
+        lambda: ExitPolicy.load(folder / "exit-policy.json"),
+        lambda: read_run(folder),
+        lambda: training(run),
+    )
 
 
 def run_seeds() -> dict[str, bytes]:

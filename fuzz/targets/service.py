@@ -30,7 +30,8 @@ def read_message(data: bytes, folder: Path) -> None:
 
 
 def message_seeds() -> dict[str, bytes]:
-    """What a client says; each is a message of one kind, so that readers of the others refuse it."""
+    """What a client says; each is a message of one kind, so that readers of the others refuse
+    it."""
     start = {
         "type": "start",
         "format": "int16",
@@ -39,7 +40,11 @@ def message_seeds() -> dict[str, bytes]:
         "state_every": 5,
         "trace": True,
     }
-    said = {"start": start, "samples": {"type": "samples", "samples": [[1, 2.5], [3, 4]]}, "finish": {"type": "finish"}}
+    said = {
+        "start": start,
+        "samples": {"type": "samples", "samples": [[1, 2.5], [3, 4]]},
+        "finish": {"type": "finish"},
+    }
     return {name: json.dumps(message).encode() for name, message in said.items()}
 
 
@@ -65,6 +70,7 @@ def mend_body(data: bytes) -> bytes:
 TARGETS = (
     Target("message", read_message, message_seeds, words=("type", "samples", "state", "[[", "1e999", "NaN", '"\\ud800"', "null")),
     Target("batch", read_batch, batch_seeds, (mend_body,), ("numpy.lib._format_impl",),
-           words=('{"inputs": [', "[[]]", "[],", "'shape': (", "1099511627776, 0, 1", "'|O'", "'descr': ", "RIFF",
+           words=('{"inputs": [', "[[]]", "[],", "'shape': (", "1099511627776, 0, "
+                                                               "1", "'|O'", "'descr': ", "RIFF",
                   "data", "1e999")),
 )  # fmt: skip

@@ -1,4 +1,5 @@
-"""What targets share: inputs of several parts, readers one after the other, a small trained network."""
+"""What targets share: inputs of several parts, readers one after the other, a small trained
+network."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ def parts(data: bytes, count: int) -> list[bytes]:
 
 
 def each(*readers: Callable[[], Any]) -> None:
-    """All of them, though some refuse: each refusal's message is examined. Raises the last one if all refuse."""
+    """All of them, though some refuse: each refusal's message is examined. Raises the last one if
+    all refuse."""
     refusals = []
     for read in readers:
         try:

@@ -28,13 +28,23 @@ def read(data: bytes, folder: Path) -> None:
 def wav(code: int, bits: int, channels: int, samples: bytes, rate: int = 8000) -> bytes:
     size = bits // 8 * channels
     form = struct.pack("<HHIIHH", code, channels, rate, rate * size, size, bits)
-    content = b"WAVEfmt " + struct.pack("<I", 16) + form + b"data" + struct.pack("<I", len(samples)) + samples
+    content = (
+        b"WAVEfmt "
+        + struct.pack("<I", 16)
+        + form
+        + b"data"
+        + struct.pack("<I", len(samples))
+        + samples
+    )
     return b"RIFF" + struct.pack("<I", len(content)) + content
 
 
 def seeds() -> dict[str, bytes]:
     wave = np.sin(np.arange(24) / 3)
-    words = "NIST_1A\n   1024\nsample_count -i 24\nsample_rate -i 8000\nchannel_count -i 1\nsample_n_bytes -i 2\n"
+    words = (
+        "NIST_1A\n   1024\nsample_count -i 24\nsample_rate -i 8000\nchannel_count -i "
+        "1\nsample_n_bytes -i 2\n"
+    )
     words += "sample_byte_format -s2 01\nsample_coding -s3 pcm\nend_head\n"
     flac = io.BytesIO()
     soundfile.write(flac, np.sin(np.arange(64) / 3), 8000, format="FLAC", subtype="PCM_16")
@@ -50,5 +60,6 @@ def seeds() -> dict[str, bytes]:
 
 TARGETS = (
     Target("audio", read, seeds, words=("RIFF", "WAVE", "fmt ", "data", "NIST_1A", "end_head", "sample_count -i ", "fLaC",
-                                        "\xff\xff\xff\xff", "\xfe\xff", "sample_byte_format -s2 10")),
+                                        "\xff\xff\xff\xff", "\xfe\xff", "sample_byte_format -s2 "
+                                                                        "10")),
 )  # fmt: skip

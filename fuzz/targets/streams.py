@@ -16,9 +16,13 @@ from .shared import CUT, decoder, each, parts
 
 def read_state(data: bytes, folder: Path) -> None:
     content, info = parts(data, 2)
-    session = decoder().restore(sign(content[:32] + with_info(content[32:], info)) if info else content)
+    session = decoder().restore(
+        sign(content[:32] + with_info(content[32:], info)) if info else content
+    )
     found = session.push(np.linspace(0, 1, 9)[:, None])
-    assert np.isfinite(found.scores).all(), "scores that are not finite came of a state that was taken"
+    assert np.isfinite(found.scores).all(), (
+        "scores that are not finite came of a state that was taken"
+    )
     session.save()
 
 
@@ -64,6 +68,9 @@ TARGETS = (
         words=("F64", "F32", "I64", "data_offsets", "samples", "1e999", "-1", "network"),
     ),
     Target(
-        "rows", read_rows, lambda: {"rows": b"1,2\n3,4\n"}, words=("nan", "inf", "1e999", ",", ";", "#", "0x1p3", "1_0")
+        "rows",
+        read_rows,
+        lambda: {"rows": b"1,2\n3,4\n"},
+        words=("nan", "inf", "1e999", ",", ";", "#", "0x1p3", "1_0"),
     ),
 )

@@ -8,7 +8,14 @@ from pathlib import Path
 from ..target import Target, write
 from .shared import CUT, TINY
 
-YAML = ("yaml.composer", "yaml.constructor", "yaml.parser", "yaml.reader", "yaml.resolver", "yaml.scanner")
+YAML = (
+    "yaml.composer",
+    "yaml.constructor",
+    "yaml.parser",
+    "yaml.reader",
+    "yaml.resolver",
+    "yaml.scanner",
+)
 ELSEWHERE = frozenset(("other files",))
 """A sweep names its recipe's file, a technology its base."""
 WORDS = ("&a", "*a", "<<: *a", "!!python/name:os.system", "!!int", "!!binary", "!!set", "!!timestamp", "? ", "- ", ": ", "{a: ",
@@ -38,10 +45,14 @@ def read_sweep(data: bytes, folder: Path) -> int:
 
 
 def sweep_seeds() -> dict[str, bytes]:
-    grid = "recipe: digits\nset: {training.epochs: 2}\nvariants:\n  - a: {network.surrogate: linear}\n  - b:\n"
+    grid = (
+        "recipe: digits\nset: {training.epochs: 2}\nvariants:\n  - a: {network.surrogate: "
+        "linear}\n  - b:\n"
+    )
     grid += "parameters: {training.optimizer.lr: [1e-2, 2e-2]}\nseeds: [0, 1]\n"
     search = (
-        "recipe: digits\nparameters: {training.optimizer.lr: 'loguniform(1e-3, 1e-1)', network.surrogate: [linear]}\n"
+        "recipe: digits\nparameters: {training.optimizer.lr: 'loguniform(1e-3, 1e-1)', "
+        "network.surrogate: [linear]}\n"
     )
     search += "sampler: {name: tpe, seed: 1}\ntrials: 4\npruner: median\noptimise: loss\n"
     return {"grid": grid.encode(), "search": search.encode()}
@@ -67,7 +78,11 @@ def read_policy(data: bytes, folder: Path) -> object:
 
 
 def policy_seeds() -> dict[str, bytes]:
-    return {"sure": json.dumps({"loss": "ce_mean", "start": 1, "confidence": 0.9, "margin": 0, "patience": 2}).encode()}
+    return {
+        "sure": json.dumps(
+            {"loss": "ce_mean", "start": 1, "confidence": 0.9, "margin": 0, "patience": 2}
+        ).encode()
+    }
 
 
 TARGETS = (

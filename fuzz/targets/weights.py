@@ -1,4 +1,5 @@
-"""Networks of others: published weights (.pth in torch's two formats, .npz), NIR graphs, recordings."""
+"""Networks of others: published weights (.pth in torch's two formats, .npz), NIR graphs,
+recordings."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ def read_pth(data: bytes, folder: Path) -> object:
 def pth_seeds() -> dict[str, bytes]:
     import torch
 
-    content = OrderedDict(w=torch.arange(6.0).reshape(2, 3), b=torch.nn.Parameter(torch.ones(2, dtype=torch.float64)))
+    content = OrderedDict(
+        w=torch.arange(6.0).reshape(2, 3), b=torch.nn.Parameter(torch.ones(2, dtype=torch.float64))
+    )
     found = {}
     for name, new in (("zip", True), ("old", False)):
         file = io.BytesIO()
@@ -49,11 +52,16 @@ def read_npz(data: bytes, folder: Path) -> None:
 
 def npz_seeds() -> dict[str, bytes]:
     bits = np.packbits(np.eye(3, dtype=np.uint8)[None].repeat(2, 0), axis=-1)
-    return {"recording": npz(spike_a=bits.transpose(1, 0, 2), spike_a_n=3, x=bits, x_shape=np.array([2, 3, 3]))}
+    return {
+        "recording": npz(
+            spike_a=bits.transpose(1, 0, 2), spike_a_n=3, x=bits, x_shape=np.array([2, 3, 3])
+        )
+    }
 
 
 def read_nir(data: bytes, folder: Path) -> object:
-    """The input is JSON, {path in the file: text or numbers}; HDF5's own bytes are h5py's affair."""
+    """The input is JSON, {path in the file: text or numbers}; HDF5's own bytes are h5py's
+    affair."""
     import h5py
 
     from srnn.deploy.export.nir import load
@@ -62,7 +70,9 @@ def read_nir(data: bytes, folder: Path) -> object:
         content = dict(json.loads(data))
         with h5py.File(folder / "a.nir", "w") as file:
             for path, value in content.items():
-                file[path] = np.array(value["complex"], np.complex128) if isinstance(value, dict) else value
+                file[path] = (
+                    np.array(value["complex"], np.complex128) if isinstance(value, dict) else value
+                )
     except Exception:
         return None  # nothing that HDF5 can hold
     return load(folder / "a.nir")
@@ -79,7 +89,9 @@ def nir_seeds() -> dict[str, bytes]:
 
     def note(path: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset):
-            value = np.asarray(item.asstr()[()] if h5py.check_string_dtype(item.dtype) else item[()])
+            value = np.asarray(
+                item.asstr()[()] if h5py.check_string_dtype(item.dtype) else item[()]
+            )
             found[path] = value.tolist()
 
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,5 @@
-"""The published networks: their weights, loaded into an ordinary SRNN, and a comparison with recordings of the authors' runs."""
+"""The published networks: their weights, loaded into an ordinary SRNN, and a comparison with
+recordings of the authors' runs."""
 
 from .networks import PUBLISHED
 from .published import describe_silent_units, load_published

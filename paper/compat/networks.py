@@ -1,8 +1,9 @@
-"""The published networks as ordinary recipes: architecture, constants, how they are scored; and names of their parameters.
+"""The published networks as ordinary recipes: architecture, constants, how they are scored; and
+names of their parameters.
 
-Each comes with its constants and how they are known. The published code adds two biases in a recurrent layer (one for the
-input, one for the recurrent projection); their sum is this library's single bias. Nothing kept its time constants valid, so all
-of them are loaded as "unconstrained".
+Each comes with its constants and how they are known. The published code adds two biases in a
+recurrent layer (one for the input, one for the recurrent projection); their sum is this library's
+single bias. Nothing kept its time constants valid, so all of them are loaded as "unconstrained".
 
 To add a published network: one ``Definition`` in ``PUBLISHED``.
 """
@@ -17,7 +18,13 @@ from typing import Any
 from srnn.training.recipes import Recipe
 from srnn.training.recipes.reading import make_recipe
 
-from .recordings import Recording, log_softmax, mean_membrane, scores_themselves, with_initial_spikes
+from .recordings import (
+    Recording,
+    log_softmax,
+    mean_membrane,
+    scores_themselves,
+    with_initial_spikes,
+)
 
 Names = Mapping[str, tuple[str, ...]]
 
@@ -39,18 +46,21 @@ class Definition:
     recording: Recording
     """The format of its golden file."""
     task_options: Mapping[str, Any] = field(default_factory=dict)
-    """The networks were trained on all of their training files, so a task that usually holds some out does not do so here."""
+    """The networks were trained on all of their training files, so a task that usually holds some
+    out does not do so here."""
     silent_units: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    """Layer -> units that are NaN throughout in the published weights. The membrane of such a unit is NaN, and no NaN is
-    above a threshold: it never spikes."""
+    """Layer -> units that are NaN throughout in the published weights. The membrane of such a unit
+    is NaN, and no NaN is above a threshold: it never spikes."""
 
     def recipe(self, overrides: Sequence[str] = ()) -> Recipe:
-        """A recipe that describes the network, but not how it was trained; ``overrides`` as for ``load_recipe``."""
+        """A recipe that describes the network, but not how it was trained; ``overrides`` as for
+        ``load_recipe``."""
         sections = {
             "task": {"name": self.task, "options": self.task_options},
             "network": {"norm": "none", **self.network},
             "loss": self.loss,
-            "note": f"Published weights ({self.about}); they were not trained with the training settings given here.",
+            "note": f"Published weights ({self.about}); they were not trained with the training "
+            f"settings given here.",
         }
         return make_recipe(sections, "the published network", overrides)
 
@@ -69,7 +79,9 @@ def _alif(
 
 
 def _integrator(u: str | float = 0.0) -> dict[str, Any]:
-    return {"neuron": {"name": "integrator", "initial": {"u": u}, "time_constants": "unconstrained"}}
+    return {
+        "neuron": {"name": "integrator", "initial": {"u": u}, "time_constants": "unconstrained"}
+    }
 
 
 def _names(
@@ -78,7 +90,9 @@ def _names(
     """Where the input weights, recurrent weights, biases and time constants of one layer are."""
     names = {
         f"{own}.weight_in": (f"{dense}.weight",),
-        f"{own}.bias": (f"{dense}.bias",) if recurrent is None else (f"{dense}.bias", f"{recurrent}.bias"),
+        f"{own}.bias": (f"{dense}.bias",)
+        if recurrent is None
+        else (f"{dense}.bias", f"{recurrent}.bias"),
         f"{own}.params.tau_mem": (tau_mem,),
     }
     if recurrent is not None:
@@ -89,7 +103,8 @@ def _names(
 
 
 def _heidelberg(sizes: list[int], s: str | float, readout: dict[str, Any]) -> dict[str, Any]:
-    """SHD and SSC: threshold .01 and beta 1.8, read from the checkpoint and the code; the membrane starts at U[0, 1)."""
+    """SHD and SSC: threshold .01 and beta 1.8, read from the checkpoint and the code; the membrane
+    starts at U[0, 1)."""
     return {"hidden": sizes, "neuron": _alif(0.01, 1.8, "uniform(0, 1)", s), "readout": readout}
 
 
@@ -104,7 +119,8 @@ _HEIDELBERG_NAMES = {
 def _mnist(u: str, s_output: str | float) -> dict[str, Any]:
     """S-MNIST and PS-MNIST: threshold .01 and beta 1.8, found from accuracy and from stored states.
 
-    In the hidden layers the initial "spike" is the same draw as the initial membrane; in the readout this is so only in S-MNIST.
+    In the hidden layers the initial "spike" is the same draw as the initial membrane; in the
+    readout this is so only in S-MNIST.
     """
     hidden, output = (_alif(0.01, 1.8, u, s) for s in ("u", s_output))
     return {
@@ -138,13 +154,16 @@ PUBLISHED: Mapping[str, Definition] = MappingProxyType(
             about="4 - 36 recurrent - 6 spiking, membrane read",
             task="ecg",
             task_options={"validation_blocks": 0},
-            # The hidden layer has beta 0, so its tau_adp (all 7) does nothing. threshold .1 fits the weights (the released
-            # script's .01 gives 30 %); the initial membrane and the initial "spike" are the same draw from U[0, .1), and e
-            # starts at .01.
+            # The hidden layer has beta 0, so its tau_adp (all 7) does nothing. threshold .1 fits
+            # the weights (the released script's .01 gives 30 %); the initial membrane and the
+            # initial "spike" are the same draw from U[0, .1), and e starts at .01.
             network={
                 "hidden": [36],
                 "neuron": _alif(0.1, 0.0, "uniform(0, 0.1)", "u", e=0.01),
-                "readout": {"name": "alif", "neuron": _alif(0.1, 1.8, "uniform(0, 0.1)", "u", e=0.01)},
+                "readout": {
+                    "name": "alif",
+                    "neuron": _alif(0.1, 1.8, "uniform(0, 0.1)", "u", e=0.01),
+                },
             },
             names={
                 **_names("layers.0", "i2h", "h2h", "tau_m_h", "tau_adp_h"),
@@ -152,7 +171,11 @@ PUBLISHED: Mapping[str, Definition] = MappingProxyType(
             },
             loss={"name": "nll", "start": 10, "unlabelled": "as_class"},
             recording=Recording(
-                ("h", "o"), "dense", log_softmax, output="logp", draws=("init_uniform_h", "init_uniform_o")
+                ("h", "o"),
+                "dense",
+                log_softmax,
+                output="logp",
+                draws=("init_uniform_h", "init_uniform_o"),
             ),
         ),
         "shd": _SHD,
@@ -172,7 +195,8 @@ PUBLISHED: Mapping[str, Definition] = MappingProxyType(
         "gsc": Definition(
             about="120 - 300 feed-forward - 300 recurrent - 12 integrators",
             task="gsc",
-            # threshold 1.6 and beta .184, proved from stored states; everything starts at 0, but e at 1.6.
+            # threshold 1.6 and beta .184, proved from stored states; everything starts at 0, but e
+            # at 1.6.
             network={
                 "hidden": [300, 300],
                 "neuron": _alif(1.6, 0.184, 0.0),
@@ -181,7 +205,9 @@ PUBLISHED: Mapping[str, Definition] = MappingProxyType(
             },
             names={
                 **_names("layers.0", "dense_1.dense", None, "dense_1.tau_m", "dense_1.tau_adp"),
-                **_names("layers.1", "rnn_1.dense", "rnn_1.recurrent", "rnn_1.tau_m", "rnn_1.tau_adp"),
+                **_names(
+                    "layers.1", "rnn_1.dense", "rnn_1.recurrent", "rnn_1.tau_m", "rnn_1.tau_adp"
+                ),
                 **_names("readout", "dense_2.dense", None, "dense_2.tau_m", None),
             },
             loss={"name": "ce_mean"},
@@ -189,7 +215,8 @@ PUBLISHED: Mapping[str, Definition] = MappingProxyType(
             silent_units={"layers.0": (172,)},
         ),
         "smnist": Definition(
-            about="8 pixels - 64 recurrent - 256 recurrent - 256 feed-forward - 10 spiking, spikes counted",
+            about="8 pixels - 64 recurrent - 256 recurrent - 256 feed-forward - 10 spiking, spikes "
+            "counted",
             task="smnist",
             task_options={"window": 8, "validation_size": 0},
             network=_mnist("uniform(0, 1)", "u"),
@@ -198,7 +225,8 @@ PUBLISHED: Mapping[str, Definition] = MappingProxyType(
             recording=Recording(("r1", "r2", "d1", "o"), "pixels", with_initial_spikes),
         ),
         "psmnist": Definition(
-            about="4 pixels - 64 recurrent - 256 recurrent - 256 feed-forward - 10 spiking, spikes counted",
+            about="4 pixels - 64 recurrent - 256 recurrent - 256 feed-forward - 10 spiking, spikes "
+            "counted",
             task="psmnist",
             task_options={"window": 4, "validation_size": 0},
             network=_mnist("uniform(0, 0.01)", 0.0),
@@ -209,11 +237,12 @@ PUBLISHED: Mapping[str, Definition] = MappingProxyType(
         "timit": Definition(
             about="39 - 512 recurrent in each direction, 5 steps per frame - 61 integrators",
             task="timit",
-            # threshold 1.6 and beta .184, proved from stored states; every frame is repeated for 5 steps. The membrane starts at
-            # U[0, 1.6), e at 1.6, the readout at U[0, 1). The directions are concatenated, not averaged as in the paper.
-            # The backward one is one step late: the script takes frame ``-l // 5`` at sub-step l, which rounds down: 0, -1, -1,
-            # -1, -1, -1, -2, ... So the first sub-step sees the first frame, and every other sub-step sees what an exact
-            # reversal shows one sub-step earlier.
+            # threshold 1.6 and beta .184, proved from stored states; every frame is repeated for 5
+            # steps. The membrane starts at U[0, 1.6), e at 1.6, the readout at U[0, 1). The
+            # directions are concatenated, not averaged as in the paper. The backward one is one
+            # step late: the script takes frame ``-l // 5`` at sub-step l, which rounds down: 0, -1,
+            # -1, -1, -1, -1, -2, ... So the first sub-step sees the first frame, and every other
+            # sub-step sees what an exact reversal shows one sub-step earlier.
             network={
                 "hidden": [512],
                 "neuron": _alif(1.6, 0.184, "uniform(0, 1.6)"),
@@ -225,10 +254,18 @@ PUBLISHED: Mapping[str, Definition] = MappingProxyType(
             },
             names={
                 **_names(
-                    "layers.0.forward_layer", "rnn_fw1.dense", "rnn_fw1.recurrent", "rnn_fw1.tau_m", "rnn_fw1.tau_adp"
+                    "layers.0.forward_layer",
+                    "rnn_fw1.dense",
+                    "rnn_fw1.recurrent",
+                    "rnn_fw1.tau_m",
+                    "rnn_fw1.tau_adp",
                 ),
                 **_names(
-                    "layers.0.backward_layer", "rnn_bw1.dense", "rnn_bw1.recurrent", "rnn_bw1.tau_m", "rnn_bw1.tau_adp"
+                    "layers.0.backward_layer",
+                    "rnn_bw1.dense",
+                    "rnn_bw1.recurrent",
+                    "rnn_bw1.tau_m",
+                    "rnn_bw1.tau_adp",
                 ),
                 **_names("readout", "dense_mean.dense", None, "dense_mean.tau_m", None),
             },

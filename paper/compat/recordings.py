@@ -1,6 +1,8 @@
-"""Golden files: what a published network did on a fixed input, as recorded from the authors' own functions.
+"""Golden files: what a published network did on a fixed input, as recorded from the authors' own
+functions.
 
-An .npz with time on axis 0 and the batch on axis 1, unless said otherwise. For every layer by its published name:
+An .npz with time on axis 0 and the batch on axis 1, unless said otherwise. For every layer by its
+published name:
 
     spike_<layer>   (T, B, N) zeros and ones; or packed (``numpy.packbits`` over N), with N in spike_<layer>_n
     mem_<layer>     (K, B, N) membranes of the first K <= T steps
@@ -47,7 +49,8 @@ def log_softmax(scores: Tensor, state: Sequence[Tensor], steps: int) -> Tensor:
 
 
 def mean_membrane(scores: Tensor, state: Sequence[Tensor], steps: int) -> Tensor:
-    """SSC: summed from the second step on, but divided by all steps; ours is a true mean, which ranks the classes alike."""
+    """SSC: summed from the second step on, but divided by all steps; ours is a true mean, which
+    ranks the classes alike."""
     return (scores * (steps - 1) / steps).log_softmax(-1)
 
 
@@ -61,7 +64,8 @@ class Recording:
     """The format of a network's golden file."""
 
     layers: tuple[str, ...]
-    """Names of the layers; a bidirectional layer has two, one per direction, each recorded in the order in which it ran."""
+    """Names of the layers; a bidirectional layer has two, one per direction, each recorded in the
+    order in which it ran."""
     input: InputKind
     finish: Finish
     output: str = "output"
@@ -70,7 +74,8 @@ class Recording:
 
 
 class Golden:
-    """A golden file, whose arrays are checked when they are asked for. SrnnError, one line, for anything that does not fit."""
+    """A golden file, whose arrays are checked when they are asked for. SrnnError, one line, for
+    anything that does not fit."""
 
     def __init__(self, path: Path, double: bool) -> None:
         self.path, self._arrays = path, read_arrays(path, "golden")
@@ -80,14 +85,19 @@ class Golden:
         """Numbers of that shape (None: any length), in double precision if wanted and recorded."""
         name = self._prefix + name if self._prefix + name in self._arrays else name
         if name not in self._arrays:
-            raise SrnnError(f"{self.path} has no '{name}'; it is not a golden file of this network.")
+            raise SrnnError(
+                f"{self.path} has no '{name}'; it is not a golden file of this network."
+            )
         array = self._arrays[name]
         fits = array.ndim == len(shape) and all(
             want in (None, have) for want, have in zip(shape, array.shape, strict=False)
         )
         if not fits or array.dtype.kind not in "fiub":
             wanted = ", ".join("any" if length is None else str(length) for length in shape)
-            raise SrnnError(f"{self.path}: '{name}' is {array.dtype} {array.shape}, expected numbers ({wanted}).")
+            raise SrnnError(
+                f"{self.path}: '{name}' is {array.dtype} {array.shape}, expected numbers "
+                f"({wanted})."
+            )
         return array
 
     def finite(self, name: str, *shape: int | None) -> Array:
@@ -104,11 +114,14 @@ class Golden:
             return self.array(name, None, None, size)
         recorded = int(self.finite(f"{name}_n"))
         if recorded != size:
-            raise SrnnError(f"{self.path}: '{name}' is of {recorded} neurons, but the network has {size}.")
+            raise SrnnError(
+                f"{self.path}: '{name}' is of {recorded} neurons, but the network has {size}."
+            )
         return self._unpacked(self.array(name, None, None, -(-size // 8)), name, size)
 
     def input(self, kind: InputKind, channels: int, steps: int, dtype: np.dtype[Any]) -> Array:
-        """The network's input (B, steps, channels): the first ``steps`` of x, encoded as the published code did."""
+        """The network's input (B, steps, channels): the first ``steps`` of x, encoded as the
+        published code did."""
         if kind == "ternary":
             x = self.finite("x", None, None, None, None)  # (B, derivatives, T, mels)
             x = x.transpose(0, 2, 1, 3).reshape(len(x), x.shape[2], -1)
@@ -119,15 +132,22 @@ class Golden:
         else:
             x = self.finite("x", None, None, None)
         if x.shape[1] < steps:
-            raise SrnnError(f"{self.path}: 'x' has {x.shape[1]} steps, the recorded spikes have {steps}.")
+            raise SrnnError(
+                f"{self.path}: 'x' has {x.shape[1]} steps, the recorded spikes have {steps}."
+            )
         x = x[:, :steps].astype(dtype)
         if kind == "pixels":
             x = sliding_window(x / dtype.type(255), channels)
         if x.shape[-1] != channels or not x.size:
-            raise SrnnError(f"{self.path}: 'x' is {x.shape} once encoded; the network has {channels} input channels.")
+            raise SrnnError(
+                f"{self.path}: 'x' is {x.shape} once encoded; the network has {channels} input "
+                f"channels."
+            )
         return x
 
     def _unpacked(self, packed: Array, name: str, size: int) -> Array:
         if packed.dtype != np.uint8:
-            raise SrnnError(f"{self.path}: '{name}' is {packed.dtype}, expected packed bits (uint8).")
+            raise SrnnError(
+                f"{self.path}: '{name}' is {packed.dtype}, expected packed bits (uint8)."
+            )
         return np.unpackbits(packed, axis=-1, count=size)

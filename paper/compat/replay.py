@@ -1,4 +1,5 @@
-"""Replay a golden file: does a published network, loaded into an SRNN, compute what the authors' code computed?"""
+"""Replay a golden file: does a published network, loaded into an SRNN, compute what the authors'
+code computed?"""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ from .published import definition, load_published
 from .recordings import Array, Golden, Recording
 
 MEMBRANE_TOLERANCE, OUTPUT_TOLERANCE = 5e-4, 1e-4
-"""Maximal absolute differences that count as equal. Single precision: independent code came within 4e-4 and 3e-5."""
+"""Maximal absolute differences that count as equal. Single precision: independent code came within
+4e-4 and 3e-5."""
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -38,7 +40,8 @@ class LayerReplay:
 
 @dataclass(frozen=True)
 class Replay:
-    """How a network differs from its recording; errors are absolute, and infinite where ours is not finite."""
+    """How a network differs from its recording; errors are absolute, and infinite where ours is not
+    finite."""
 
     task: str
     backend: str
@@ -50,7 +53,8 @@ class Replay:
     """By published name. For integrators, only membranes are compared."""
     max_output_error: float
     silent_units: dict[str, tuple[int, ...]]
-    """Layer -> units that are NaN in the weights; also NaN in the recording, so only their (absent) spikes are compared."""
+    """Layer -> units that are NaN in the weights; also NaN in the recording, so only their (absent)
+    spikes are compared."""
 
     @property
     def spike_mismatches(self) -> int:
@@ -102,7 +106,10 @@ def verify(
     singles = layers_by_name(network)
     for layer in singles.values():
         layer.backend = backend
-    names = {layer: (own, theirs) for (own, layer), theirs in zip(singles.items(), recording.layers, strict=True)}
+    names = {
+        layer: (own, theirs)
+        for (own, layer), theirs in zip(singles.items(), recording.layers, strict=True)
+    }
     recorded = Golden(Path(golden), double=dtype == "float64")
     sub_steps, batch, _ = recorded.spikes(recording.layers[0], next(iter(names)).size).shape
     steps = sub_steps // network.substeps
@@ -110,26 +117,39 @@ def verify(
         raise SrnnError(f"{recorded.path} holds no steps of '{recording.layers[0]}'.")
     x = torch.from_numpy(recorded.input(recording.input, network.inputs, steps, np.dtype(dtype)))
     if len(x) != batch:
-        raise SrnnError(f"{recorded.path}: 'x' has {len(x)} sequences, the recorded spikes have {batch}.")
+        raise SrnnError(
+            f"{recorded.path}: 'x' has {len(x)} sequences, the recorded spikes have {batch}."
+        )
     state = initial_state(network, recording, recorded, batch)
     result = network.run(x, state)
 
     layers: dict[str, LayerReplay] = {}
     below = [network.hold(x), *(layer.emitted for layer in result.layers[:-1])]
     below[-1] = network.pool(below[-1])
-    for part, layer_input, own_state in zip([*network.layers, network.readout], below, state, strict=True):
-        membranes, spikes = (_observe(part, layer_input, own_state, what) for what in ("membrane", "emission"))
-        for layer, membrane, spike in zip(layers_by_name(part).values(), membranes, spikes, strict=True):
+    for part, layer_input, own_state in zip(
+        [*network.layers, network.readout], below, state, strict=True
+    ):
+        membranes, spikes = (
+            _observe(part, layer_input, own_state, what) for what in ("membrane", "emission")
+        )
+        for layer, membrane, spike in zip(
+            layers_by_name(part).values(), membranes, spikes, strict=True
+        ):
             own, theirs = names[layer]
             silent = published.silent_units.get(own, ())
             layers[theirs] = _compare(recorded, theirs, layer, membrane, spike, silent)
 
-    output = recording.finish(published.trained.loss.scores(result.output), state[-1], steps).numpy()
+    output = recording.finish(
+        published.trained.loss.scores(result.output), state[-1], steps
+    ).numpy()
     if output.ndim == 3:  # an output at every step; the recording may leave out the first ones
         output = output.swapaxes(0, 1)
         expected = recorded.finite(recording.output, None, *output.shape[1:])
         if not 0 < len(expected) <= len(output):
-            raise SrnnError(f"{recorded.path}: '{recording.output}' has {len(expected)} steps, not 1 to {len(output)}.")
+            raise SrnnError(
+                f"{recorded.path}: '{recording.output}' has {len(expected)} steps, not 1 to "
+                f"{len(output)}."
+            )
         output = output[-len(expected) :]
     else:
         expected = recorded.finite(recording.output, *output.shape)
@@ -145,9 +165,15 @@ def verify(
     )
 
 
-def initial_state(network: SRNN, recording: Recording, golden: Golden, batch: int) -> tuple[Any, ...]:
+def initial_state(
+    network: SRNN, recording: Recording, golden: Golden, batch: int
+) -> tuple[Any, ...]:
     """The network's own initial state, with its random membranes made from the recorded draws."""
-    draws = iter(recording.draws) if recording.draws else (f"rand{index}" for index in itertools.count())
+    draws = (
+        iter(recording.draws)
+        if recording.draws
+        else (f"rand{index}" for index in itertools.count())
+    )
 
     def one(layer: Layer) -> tuple[Tensor, ...]:
         initial = dict(layer.neuron.initial)
@@ -162,12 +188,14 @@ def initial_state(network: SRNN, recording: Recording, golden: Golden, batch: in
     parts = [*network.layers, network.readout]
     states = [tuple(one(layer) for layer in layers_by_name(part).values()) for part in parts]
     return tuple(
-        state if isinstance(part, BidirectionalLayer) else state[0] for part, state in zip(parts, states, strict=True)
+        state if isinstance(part, BidirectionalLayer) else state[0]
+        for part, state in zip(parts, states, strict=True)
     )
 
 
 def _observe(part: Any, x: Any, state: Any, output: Output) -> list[Array]:
-    """(T, B, N) membranes or spikes of a layer, or of both directions of a bidirectional one, each in the order in which it ran.
+    """(T, B, N) membranes or spikes of a layer, or of both directions of a bidirectional one, each
+    in the order in which it ran.
 
     A layer passes on only one of the two, on every backend, so it runs once for each.
     """
@@ -192,11 +220,15 @@ def _compare(
     if layer.neuron.emission.binary:
         recorded = golden.spikes(name, layer.size)
         if recorded.shape != spike.shape:
-            raise SrnnError(f"{golden.path}: 'spike_{name}' is {recorded.shape}, expected {spike.shape}.")
+            raise SrnnError(
+                f"{golden.path}: 'spike_{name}' is {recorded.shape}, expected {spike.shape}."
+            )
         compared, mismatches = spike.size, int(np.count_nonzero(recorded != spike))
     expected = golden.array(f"mem_{name}", None, *membrane.shape[1:])
     if not 0 < len(expected) <= len(membrane):
-        raise SrnnError(f"{golden.path}: 'mem_{name}' has {len(expected)} steps, not 1 to {len(membrane)}.")
+        raise SrnnError(
+            f"{golden.path}: 'mem_{name}' has {len(expected)} steps, not 1 to {len(membrane)}."
+        )
     sound = np.setdiff1d(np.arange(layer.size), silent)
     if not np.isfinite(expected[..., sound]).all():
         raise SrnnError(f"{golden.path}: 'mem_{name}' holds values that are not finite.")

@@ -1,8 +1,9 @@
-"""Read a published network's weights from .npz, or from the authors' pickled .pth without running what it may contain.
+"""Read a published network's weights from .npz, or from the authors' pickled .pth without running
+what it may contain.
 
-A .pth is read by ``torch.load(weights_only=True)``, which makes tensors and refuses every other name. The authors saved
-whole modules, whose classes it would refuse too: those of torch's layers and of the authors' scripts become ``_Module``, which
-has attributes and does nothing.
+A .pth is read by ``torch.load(weights_only=True)``, which makes tensors and refuses every other
+name. The authors saved whole modules, whose classes it would refuse too: those of torch's layers
+and of the authors' scripts become ``_Module``, which has attributes and does nothing.
 """
 
 from __future__ import annotations
@@ -30,16 +31,21 @@ class _Module:
 
 
 def read_arrays(path: Path, what: str) -> dict[str, np.ndarray]:
-    """Arrays of an .npz file by name; messages call it a ``what`` file. SrnnError as for ``read_weights``."""
+    """Arrays of an .npz file by name; messages call it a ``what`` file. SrnnError as for
+    ``read_weights``."""
     if not path.is_file():
         raise SrnnError(f"There is no {what} file {path}.")
     return read_npz(path, f"a {what} file (.npz)")
 
 
 def read_weights(path: Path) -> dict[str, np.ndarray]:
-    """Arrays by published parameter name. SrnnError if the file is missing or unreadable, or holds nothing, or code."""
+    """Arrays by published parameter name. SrnnError if the file is missing or unreadable, or holds
+    nothing, or code."""
     if not path.is_file():
-        raise SrnnError(f"There is no weights file {path}; name a published network's .npz or .pth with --weights.")
+        raise SrnnError(
+            f"There is no weights file {path}; name a published network's .npz or .pth with "
+            f"--weights."
+        )
     weights = read_arrays(path, "weights") if path.suffix == ".npz" else _read_pickled(path)
     if not weights:
         raise SrnnError(f"{path} holds no weights.")
@@ -52,7 +58,8 @@ def _read_pickled(path: Path) -> dict[str, np.ndarray]:
             content = _load(path)
         except pickle.UnpicklingError as error:
             raise SrnnError(
-                f"Refused to open {path}: {_refused(error)}. Only weights are read, and nothing is run."
+                f"Refused to open {path}: {_refused(error)}. Only weights are read, and nothing is "
+                f"run."
             ) from error
         except RuntimeError as error:  # torch goes on to say how to load it all the same
             raise ValueError(str(error).partition(". ")[0]) from error
@@ -67,7 +74,9 @@ def _load(path: Path) -> Any:
         named = []
     layers: list[Any] = [(_Module, name) for name in named if _LAYERS.fullmatch(name)]
     with warnings.catch_warnings(), torch.serialization.safe_globals(layers):
-        warnings.simplefilter("ignore")  # of old storages, and of protocols that torch.save does not use
+        warnings.simplefilter(
+            "ignore"
+        )  # of old storages, and of protocols that torch.save does not use
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
@@ -78,12 +87,15 @@ def _refused(error: pickle.UnpicklingError) -> str:
         return "it holds something other than weights"
     name = ascii(named[1][:100])[1:-1]
     if _LAYERS.fullmatch(name):
-        return f"it is a whole module ({name}) in the format of torch before 1.6; save its state_dict"
+        return (
+            f"it is a whole module ({name}) in the format of torch before 1.6; save its state_dict"
+        )
     return f"it names {name}, which is neither a tensor nor a layer"
 
 
 def _tensors(content: Any) -> Iterator[tuple[str, torch.Tensor]]:
-    """The tensors of a state_dict, or those of a module, named as its state_dict would name them."""
+    """The tensors of a state_dict, or those of a module, named as its state_dict would name
+    them."""
     if isinstance(content, _Module):
         yield from _of_module(content, "")
         return

@@ -1,7 +1,7 @@
 """srnn: adaptive spiking recurrent neural networks for signals in time.
 
-Names are imported when they are first used (PEP 562), so that the command line can answer ``--help`` without torch, and can set
-what must be set before torch is loaded.
+Names are imported when they are first used (PEP 562), so that the command line can answer
+``--help`` without torch, and can set what must be set before torch is loaded.
 """
 
 from __future__ import annotations
@@ -23,8 +23,28 @@ if TYPE_CHECKING:
     from .measure.energy import energy
     from .nn import losses
     from .nn.network import SRNN, Readout
-    from .nn.neurons import ALIF, BHRF, BRF, LIF, AdLIF, CubaLIF, Init, Integrator, LiquidALIF, Neuron, ReLU
-    from .nn.surrogates import ArcTan, FastSigmoid, Gaussian, Linear, MultiGaussian, SLayer, Surrogate
+    from .nn.neurons import (
+        ALIF,
+        BHRF,
+        BRF,
+        LIF,
+        AdLIF,
+        CubaLIF,
+        Init,
+        Integrator,
+        LiquidALIF,
+        Neuron,
+        ReLU,
+    )
+    from .nn.surrogates import (
+        ArcTan,
+        FastSigmoid,
+        Gaussian,
+        Linear,
+        MultiGaussian,
+        SLayer,
+        Surrogate,
+    )
     from .training.adapting import Adaptation
     from .training.pretrained import example
     from .training.recipes import load_recipe
@@ -94,13 +114,23 @@ _HOME = {
         "Neuron",
         "ReLU",
     ),
-    "nn.surrogates": ("ArcTan", "FastSigmoid", "Gaussian", "Linear", "MultiGaussian", "SLayer", "Surrogate"),
+    "nn.surrogates": (
+        "ArcTan",
+        "FastSigmoid",
+        "Gaussian",
+        "Linear",
+        "MultiGaussian",
+        "SLayer",
+        "Surrogate",
+    ),
     "training.adapting": ("Adaptation",),
     "training.pretrained": ("example",),
     "training.recipes": ("load_recipe",),
 }
 _WINGS = ("data", "nn", "training", "measure", "deploy", "studies", "paper", "cli")
-_MODULES = {"losses": "nn.losses", "plot": "measure.plot", "progress": "progress"} | {wing: wing for wing in _WINGS}
+_MODULES = {"losses": "nn.losses", "plot": "measure.plot", "progress": "progress"} | {
+    wing: wing for wing in _WINGS
+}
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
 

@@ -1,6 +1,8 @@
-"""The entry point of ``srnn`` and ``python -m srnn``: an interrupt at any time gives one line and exit code 130.
+"""The entry point of ``srnn`` and ``python -m srnn``: an interrupt at any time gives one line and
+exit code 130.
 
-It imports as little as possible, because an interrupt before ``main`` begins is handled by Python itself.
+It imports as little as possible, because an interrupt before ``main`` begins is handled by Python
+itself.
 """
 
 import os
@@ -15,8 +17,9 @@ def _stop(*_: Any) -> NoReturn:
 
 
 def _interrupt(number: int, frame: Any) -> NoReturn:
-    """Raise KeyboardInterrupt, so that the command can clean up and say how to continue; but end at once while a module is being
-    imported: there the exception may be swallowed, turned into another, or pass through torch's C++, which aborts."""
+    """Raise KeyboardInterrupt, so that the command can clean up and say how to continue; but end at
+    once while a module is being imported: there the exception may be swallowed, turned into
+    another, or pass through torch's C++, which aborts."""
     while frame is not None:
         if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
             _stop()
@@ -25,13 +28,14 @@ def _interrupt(number: int, frame: Any) -> NoReturn:
 
 
 def _again(unraisable: Any) -> None:
-    """Interrupt again, a moment later, if nothing could catch the exception: it was raised while Python cleared memory (a weak
-    reference's callback), where exceptions are only printed."""
+    """Interrupt again, a moment later, if nothing could catch the exception: it was raised while
+    Python cleared memory (a weak reference's callback), where exceptions are only printed."""
     if unraisable.exc_type is not KeyboardInterrupt:
         return sys.__unraisablehook__(unraisable)
     import threading
 
-    # A process's signal also ends a sleep of the main thread, which one of this thread's own would not.
+    # A process's signal also ends a sleep of the main thread, which one of this thread's own would
+    # not.
     send, where = (os.kill, [os.getpid()]) if os.name == "posix" else (signal.raise_signal, [])
     timer = threading.Timer(0.01, send, [*where, signal.SIGINT])
     timer.daemon = True
@@ -41,11 +45,14 @@ def _again(unraisable: Any) -> None:
 def main() -> int:
     """``cli.main``, guarded from its import to the end of the process."""
     try:
-        heeded = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # a shell's background job ignores it
+        heeded = (
+            signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        )  # a shell's background job ignores it
         if heeded:
             signal.signal(signal.SIGINT, _interrupt)
             sys.unraisablehook = _again
-        # A supervisor that ignores the ends of its children passes that on; no child's exit code would be known.
+        # A supervisor that ignores the ends of its children passes that on; no child's exit code
+        # would be known.
         if os.name == "posix" and signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         from .cli.main import main as run

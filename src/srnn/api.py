@@ -1,4 +1,5 @@
-"""The public face: ``fit``, ``train`` and ``load`` give a ``Model``, which predicts, streams, is measured and exported.
+"""The public face: ``fit``, ``train`` and ``load`` give a ``Model``, which predicts, streams, is
+measured and exported.
 
     model = srnn.fit(x, y, rate=50, epochs=30)       # arrays, DataFrames, a torch Dataset; or a folder of recordings
     model = srnn.train("digits", "runs/digits")      # a recipe's name or file
@@ -8,7 +9,8 @@
     model.energy(x)["models"]["fp32"]["energy_pj"]["step"]
     model.export("ecg_c", format="int8")
 
-Anything that does not fit raises an SrnnError of one line. Reading a model's file runs no code from it and needs no data set.
+Anything that does not fit raises an SrnnError of one line. Reading a model's file runs no code from
+it and needs no data set.
 """
 
 # Nothing inside the package imports this file; what it calls is written in the wings.
@@ -55,10 +57,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Model(Trained):
-    """A trained network with all that is needed to use it. ``load`` reads one; ``from_network`` makes one from your own network.
+    """A trained network with all that is needed to use it. ``load`` reads one; ``from_network``
+    makes one from your own network.
 
-    ``network`` is the torch module, ``classes`` holds the names of its outputs, ``task.signal()`` is the path from a sensor's
-    signal to its input, and ``recipe`` and ``about`` say how it was made.
+    ``network`` is the torch module, ``classes`` holds the names of its outputs, ``task.signal()``
+    is the path from a sensor's signal to its input, and ``recipe`` and ``about`` say how it was
+    made.
     """
 
     @classmethod
@@ -69,7 +73,10 @@ class Model(Trained):
 
     def __repr__(self) -> str:
         parameters = sum(parameter.numel() for parameter in self.network.parameters())
-        return f"Model({self.name!r}: {self.task.whole_path().what} -> {some(self.classes)}; {parameters:,} parameters)"
+        return (
+            f"Model({self.name!r}: {self.task.whole_path().what} -> {some(self.classes)}; "
+            f"{parameters:,} parameters)"
+        )
 
     def _repr_html_(self) -> str:
         rows = {
@@ -95,27 +102,32 @@ class Model(Trained):
         """What the network predicts for a recording.
 
         Args:
-            signal: a file, a ``Recording``, a DataFrame with a column for each channel, or an array (samples, channels),
-                (samples,) for one channel. A list of recordings, or an array (N, samples, channels), gives a list of
-                predictions; a list of rows of several numbers is one recording.
-            form: "signal": what a sensor gives; "steps": the network's own input (steps, inputs); "auto": "signal" if the
-                training data took the same path, otherwise "steps".
-            rate: samples per second of the recording, where it does not state them, or wrongly; None: what it states.
-            channels: which of its channels to read, in this order, by name or by number from 0; None: those that the network
-                knows by name, else all.
-            missing: what is done about missing samples (NaN, rows that the times tell of): "interpolate", "hold" the last
-                value, or "refuse".
+            signal: a file, a ``Recording``, a DataFrame with a column for each channel, or an array
+                (samples, channels), (samples,) for one channel. A list of recordings, or an array
+                (N, samples, channels), gives a list of predictions; a list of rows of several
+                numbers is one recording.
+            form: "signal": what a sensor gives; "steps": the network's own input (steps, inputs);
+                "auto": "signal" if the training data took the same path, otherwise "steps".
+            rate: samples per second of the recording, where it does not state them, or wrongly;
+                None: what it states.
+            channels: which of its channels to read, in this order, by name or by number from 0;
+                None: those that the network knows by name, else all.
+            missing: what is done about missing samples (NaN, rows that the times tell of):
+                "interpolate", "hold" the last value, or "refuse".
             longest_gap: samples that may be missing in a row.
 
-        Raises SrnnError for a recording that cannot be read, does not fit, or is too short for one step. A RuntimeWarning says
-        where one is unlike those of training (``Prediction.doubt``).
+        Raises SrnnError for a recording that cannot be read, does not fit, or is too short for one
+        step. A RuntimeWarning says where one is unlike those of training (``Prediction.doubt``).
         """
         from .deploy.predicting import predict
 
         said = Reading(rate, channels, Gaps(missing, longest_gap))
-        many = isinstance(signal, (list, tuple)) and bool(signal) and not _is_number(signal[0])
-        if many and isinstance(signal[0], (list, tuple)) and self.task.whole_path(form).channels > 1:  # type: ignore[index]
-            many = not all(map(_is_number, signal[0]))  # type: ignore[index]
+        many = False
+        if isinstance(signal, (list, tuple)) and signal:
+            first = signal[0]
+            many = not _is_number(first)
+            if isinstance(first, (list, tuple)) and self.task.whole_path(form).channels > 1:
+                many = not all(map(_is_number, first))
         if many or getattr(signal, "ndim", 0) == 3:
             return [_warned(predict(self, one, form, said)) for one in signal]  # type: ignore[arg-type, union-attr]
         return _warned(predict(self, signal, form, said))  # type: ignore[arg-type]
@@ -132,21 +144,22 @@ class Model(Trained):
         learn: Adaptation | None = None,
         data_dir: Path | None = None,
     ) -> Session:
-        """A new stream through the network: ``push(block)`` gives decisions, ``finish()`` the last ones.
+        """A new stream through the network: ``push(block)`` gives decisions, ``finish()`` the last
+        ones.
 
-        All that is pushed is one sequence, and ``finish`` gives the answer that ``predict`` gives for it.
-        ``segment`` cuts a signal that may never end into sequences.
+        All that is pushed is one sequence, and ``finish`` gives the answer that ``predict`` gives
+        for it. ``segment`` cuts a signal that may never end into sequences.
 
         Args:
             form: what is pushed, "signal": what a sensor gives; "steps": the network's own input;
                 "auto": the signal, where training data were encoded the same way, else steps.
             scale: mean and standard deviation of an ECG's leads, ([mean, ...], [std, ...]), in the
                 signal's unit; None: those of its first ``calibration`` seconds.
-            calibration: seconds, up to 60, from which scale or gain is measured where it is not given;
-                None: 5.
+            calibration: seconds, up to 60, from which scale or gain is measured where it is not
+                given; None: 5.
             gain: what sound of full scale 1 is multiplied by before a cochlea; None: measured.
-            segment: seconds (steps, where these are not in time) after which a sequence ends and the
-                next begins; 0: never; None: where the stream does.
+            segment: seconds (steps, where these are not in time) after which a sequence ends and
+                the next begins; 0: never; None: where the stream does.
             policy: ends a sequence, which has one label, once the network is sure enough.
             learn: with ``Adaptation()`` the stream learns from the targets it is given,
                 ``session.learn(target)``; it goes on, so that its sequences are as long as those in
@@ -170,24 +183,31 @@ class Model(Trained):
         )
         return decoder.open_finite() if decoder.adaptation is None else decoder.open()
 
-    def evaluate(self, split: SplitName = "validation", *, data_dir: Path | str | None = None) -> Evaluation:
-        """How accurate the network is on a split of its data: ``evaluate("test").report["accuracy"]``.
+    def evaluate(
+        self, split: SplitName = "validation", *, data_dir: Path | str | None = None
+    ) -> Evaluation:
+        """How accurate the network is on a split of its data:
+        ``evaluate("test").report["accuracy"]``.
 
         Args:
-            split: "train", "validation" or "test"; the last is for the end, when everything is chosen.
+            split: "train", "validation" or "test"; the last is for the end, when everything is
+                chosen.
             data_dir: where the task's files are.
 
-        Raises SrnnError where the data are not at hand, as those that were given to ``fit`` by another program.
+        Raises SrnnError where the data are not at hand, as those that were given to ``fit`` by
+        another program.
         """
         from .training.evaluation import evaluate
 
         return evaluate(self, split, data_dir=None if data_dir is None else Path(data_dir))
 
     def energy(self, x: Input, lengths: Lengths | None = None, **options: Any) -> dict[str, Any]:
-        """What the network costs on an input, according to four models: ``energy(x)["models"]["fp32"]["energy_pj"]["step"]``.
+        """What the network costs on an input, according to four models:
+        ``energy(x)["models"]["fp32"]["energy_pj"]["step"]``.
 
         Args:
-            x: (B, T, inputs). For a recording (samples, channels), use ``model.task.encode("name", recording)[None]``.
+            x: (B, T, inputs). For a recording (samples, channels), use
+                ``model.task.encode("name", recording)[None]``.
             lengths: (B,) valid steps of each sequence in a padded batch.
             options: those of ``srnn.energy``: technology, step_ms.
         """
@@ -196,12 +216,16 @@ class Model(Trained):
         return energy(self.network, x, lengths, **{"step_ms": self.task.step_ms, **options})
 
     def export(
-        self, path: Path | str, format: Literal["c", "int8", "onnx", "nir", "web"] = "c", **options: Any
+        self,
+        path: Path | str,
+        format: Literal["c", "int8", "onnx", "nir", "web"] = "c",
+        **options: Any,
     ) -> dict[str, Any]:
         """Write the network for a device or another library; returns what was written, as numbers.
 
         Args:
-            path: a folder for C ("c": float32; "int8": integers only), a file for ONNX, NIR and a page ("web").
+            path: a folder for C ("c": float32; "int8": integers only), a file for ONNX, NIR and a
+                page ("web").
             options: those of the format's function in ``srnn.deploy.export.model``.
         """
         from .deploy.export.model import export
@@ -228,22 +252,30 @@ def train(
     logger: LoggerName | None = None,
     examples: bool = True,
 ) -> Model:
-    """Train a recipe, write a run folder, and return the model: the one that validation chose, or with a refit the last one.
+    """Train a recipe, write a run folder, and return the model: the one that validation chose, or
+    with a refit the last one.
 
     Args:
-        recipe: the name of a shipped recipe, a YAML file or a ``Recipe``; or data of your own that the task "folder" can read.
-        out: the run's folder: new or empty; with ``resume`` a run of the same recipe and seed, with ``overwrite`` one to replace.
-        overrides: settings of the recipe by their dotted keys: {"training.epochs": 5, "network.hidden": [32, 32]}.
+        recipe: the name of a shipped recipe, a YAML file or a ``Recipe``; or data of your own that
+            the task "folder" can read.
+        out: the run's folder: new or empty; with ``resume`` a run of the same recipe and seed, with
+            ``overwrite`` one to replace.
+        overrides: settings of the recipe by their dotted keys: {"training.epochs": 5,
+            "network.hidden": [32, 32]}.
         seed: the seed of everything random; the same seed gives the same bits.
         data_dir: where the task's files are.
         task: the task itself, if it is one that a recipe cannot name.
-        reporter: what reports progress, such as ``srnn.progress.LineReporter()``; None: a line for what takes more than two
-            seconds; in a notebook or at Python's prompt, as by ``srnn train``.
-        logger: where else each epoch's metrics go: "tensorboard", "wandb" or "mlflow"; None: nowhere.
-        examples: keep in the folder a few short recordings of the validation split, which ``srnn serve`` plays.
+        reporter: what reports progress, such as ``srnn.progress.LineReporter()``; None: a line for
+            what takes more than two seconds; in a notebook or at Python's prompt, as by
+            ``srnn train``.
+        logger: where else each epoch's metrics go: "tensorboard", "wandb" or "mlflow"; None:
+            nowhere.
+        examples: keep in the folder a few short recordings of the validation split, which
+            ``srnn serve`` plays.
 
-    The result on the validation split is in ``model.about["result"]``. Raises SrnnError, before anything is written, for a
-    recipe, data or a folder that does not fit; also when training diverges for good.
+    The result on the validation split is in ``model.about["result"]``. Raises SrnnError, before
+    anything is written, for a recipe, data or a folder that does not fit; also when training
+    diverges for good.
     """
     from .data.datasets.base import data_folder
     from .progress import reporter_for
@@ -252,15 +284,20 @@ def train(
 
     if not isinstance(recipe, (Recipe, str, Path)):
         raise SrnnError(
-            f"A recipe is a name, a file or a Recipe, not a {type(recipe).__name__}. Arrays of your own are trained with "
+            f"A recipe is a name, a file or a Recipe, not a {type(recipe).__name__}. Arrays of "
+            f"your own are trained with "
             "srnn.fit(x, y)."
         )
     if task is not None and (isinstance(task, type) or not hasattr(task, "class_names")):
         raise SrnnError(
-            f"The task must be an object of a class derived from srnn.data.tasks.Task, not a {type(task).__name__}."
+            f"The task must be an object of a class derived from srnn.data.tasks.Task, not a "
+            f"{type(task).__name__}."
         )
     if isinstance(recipe, Recipe) and overrides:
-        raise SrnnError("Overrides are for recipes given by name or file; change a Recipe with dataclasses.replace.")
+        raise SrnnError(
+            "Overrides are for recipes given by name or file; change a Recipe with "
+            "dataclasses.replace."
+        )
     place = None if data_dir is None else Path(data_dir)
     shown = reporter_for(json=False) if reporter is None and hasattr(sys, "ps1") else None
     try:
@@ -311,39 +348,48 @@ def fit(
 ) -> Model:
     """Train a network on data of your own, and return it.
 
-    It does for data in memory what ``srnn train FOLDER`` does for files: the same recipe and splits, and the same bits.
+    It does for data in memory what ``srnn train FOLDER`` does for files: the same recipe and
+    splits, and the same bits.
 
     Args:
-        x: an array or tensor (sequences, time, channels), or (sequences, time) for one channel; a list of arrays (time, channels)
-            of different lengths; a list of DataFrames or ``Recording``s, which are read like files; a torch Dataset of pairs
-            (x, y); or the path of data that ``srnn train`` reads: a folder, a .csv, .npz or .h5 file.
-        y: a class for each sequence (N,), or for each step (N, T): integers from 0, -1 for none; or text, "" for none. A list of
-            (time,) arrays if x is a list and steps have classes. None if x is a Dataset or a path.
+        x: an array or tensor (sequences, time, channels), or (sequences, time) for one channel; a
+            list of arrays (time, channels) of different lengths; a list of DataFrames or
+            ``Recording``s, which are read like files; a torch Dataset of pairs (x, y); or the path
+            of data that ``srnn train`` reads: a folder, a .csv, .npz or .h5 file.
+        y: a class for each sequence (N,), or for each step (N, T): integers from 0, -1 for none; or
+            text, "" for none. A list of (time,) arrays if x is a list and steps have classes. None
+            if x is a Dataset or a path.
         lengths: (N,) valid steps of each sequence, if an array is padded.
-        groups: (N,) whom or what each sequence is of (a speaker, a patient): nobody is in two splits.
+        groups: (N,) whom or what each sequence is of (a speaker, a patient): nobody is in two
+            splits.
         rate: samples per second; tables of other rates are resampled to it.
         channels: names of the channels of arrays; of tables and files, which to read.
         units: units of the channels, such as "g" or "mV"; None for an unknown one.
         classes: names of the classes 0, 1, ...; or the order of those in y.
-        validation: the fraction held out, of the groups or of each class, on which the result is measured; or a pair (x, y) or a
-            Dataset to use instead. Where sequences are few, a second training then learns these, too; not with
+        validation: the fraction held out, of the groups or of each class, on which the result is
+            measured; or a pair (x, y) or a Dataset to use instead. Where sequences are few, a
+            second training then learns these, too; not with
             ``overrides={"training.refit": False}``, where the best epoch on them is chosen.
-        test: the fraction held out for the end, ``model.evaluate("test")``; 0 if the test data are elsewhere.
+        test: the fraction held out for the end, ``model.evaluate("test")``; 0 if the test data are
+            elsewhere.
         epochs: how often the training data are seen, at most.
         patience: training stops after so many epochs without a better one.
         hidden: neurons in the hidden layer, or in each of several.
-        neuron: the hidden layers' neuron: its name ("adlif", "alif", ...), ``srnn.ALIF(...)``, or a mapping.
+        neuron: the hidden layers' neuron: its name ("adlif", "alif", ...), ``srnn.ALIF(...)``, or a
+            mapping.
         lr: the largest learning rate.
         batch_size: sequences in a batch.
-        overrides: other settings of a recipe by their dotted keys: {"training.dropout": 0.2, "task.options.fold": "1/5"}.
+        overrides: other settings of a recipe by their dotted keys: {"training.dropout": 0.2,
+            "task.options.fold": "1/5"}.
         seed: the seed of everything random.
         reporter: receives what happens, as for ``train``.
         out: the run's folder, as for ``train``; None: nothing is kept but the model.
         resume: continue the run in ``out``, with the same data and settings.
         overwrite: replace the run in ``out``.
 
-    What is None is as ``srnn train`` has it. The result on the validation split is in ``model.about["result"]``. Raises
-    SrnnError, before anything is written, for data or settings that do not fit; also when training diverges for good.
+    What is None is as ``srnn train`` has it. The result on the validation split is in
+    ``model.about["result"]``. Raises SrnnError, before anything is written, for data or settings
+    that do not fit; also when training diverges for good.
     """
     from .training.own_data import Told, recipe_for, settings_of
 
@@ -353,7 +399,15 @@ def fit(
     settings = settings_of(test, epochs, patience, hidden, neuron, lr, batch_size)
     recipe, task = recipe_for(x, told, settings | dict(overrides))
     with _folder(out) as folder:
-        model = train(recipe, folder, seed=seed, resume=resume, overwrite=overwrite, task=task, reporter=reporter)
+        model = train(
+            recipe,
+            folder,
+            seed=seed,
+            resume=resume,
+            overwrite=overwrite,
+            task=task,
+            reporter=reporter,
+        )
     return model if out is not None else model.but(folder=None)
 
 
@@ -368,10 +422,11 @@ def _folder(out: Path | str | None) -> Iterator[Path | str]:
 
 
 def load(source: Path | str) -> Model:
-    """The pretrained network of that name ("ecg"), or the model in a file (``model.safetensors``) or in a run folder.
+    """The pretrained network of that name ("ecg"), or the model in a file (``model.safetensors``)
+    or in a run folder.
 
-    ``srnn models`` lists the networks. A file or folder that is called like one of them is loaded by "./ecg", or by a ``Path``.
-    Raises SrnnError for anything else.
+    ``srnn models`` lists the networks. A file or folder that is called like one of them is loaded
+    by "./ecg", or by a ``Path``. Raises SrnnError for anything else.
 
     Reading runs no code from the file and needs no data set.
     """
@@ -393,7 +448,8 @@ def _step_ms(rate: float | None, step_ms: float | None, signal: SignalPath | Non
         check_positive("rate", rate)
         if step_ms is not None or signal is not None:
             raise SrnnError(
-                "'rate' is of steps alone: a signal path states its own, and 'step_ms' is the same as 'rate'."
+                "'rate' is of steps alone: a signal path states its own, and 'step_ms' is the same "
+                "as 'rate'."
             )
         step_ms = 1000 / rate
     if step_ms is not None:
@@ -417,14 +473,19 @@ def from_network(
     """A model made from a network that was trained in a loop of your own.
 
     Args:
-        network: an SRNN, compiled by torch or not; the model holds a copy of it, in evaluation mode.
+        network: an SRNN, compiled by torch or not; the model holds a copy of it, in evaluation
+            mode.
         classes: names of its outputs; numbers become text.
-        loss: how its outputs become class scores: "nll" labels every step, the others whole sequences (``srnn.losses``).
+        loss: how its outputs become class scores: "nll" labels every step, the others whole
+            sequences (``srnn.losses``).
         start: first step that counts.
-        signal: the path from a sensor's signal to the network's input; None: the network reads steps that are encoded elsewhere.
-        rate: steps per second, where the network reads steps; None: steps are not units of time, unless ``step_ms`` says so.
+        signal: the path from a sensor's signal to the network's input; None: the network reads
+            steps that are encoded elsewhere.
+        rate: steps per second, where the network reads steps; None: steps are not units of time,
+            unless ``step_ms`` says so.
         step_ms: the same as milliseconds per step.
-        steps: the number of steps of a training sequence, after which a stream that may never end decides.
+        steps: the number of steps of a training sequence, after which a stream that may never end
+            decides.
         name: the name of the task, for messages and exports.
         about: provenance, as JSON values.
 
@@ -441,7 +502,12 @@ def from_network(
     network = uncompiled(network)
     freeze(network, "A model")
     require(isinstance(classes, Iterable), "classes", "a list of names", classes)
-    require(signal is None or isinstance(signal, SignalPath), "signal", "a signal path of srnn.data.signals", signal)
+    require(
+        signal is None or isinstance(signal, SignalPath),
+        "signal",
+        "a signal path of srnn.data.signals",
+        signal,
+    )
     require(about is None or isinstance(about, Mapping), "about", "a mapping of JSON values", about)
     require(isinstance(name, str), "name", "text", name)
     check_whole("start", start, 0)
@@ -451,7 +517,8 @@ def from_network(
     path, names = signal or Steps(network.inputs, step_ms), tuple(map(str, classes))
     if len(names) != network.outputs or path.inputs != network.inputs:
         raise SrnnError(
-            f"The network has {network.inputs} inputs and {network.outputs} outputs; the signal gives {path.inputs}, and "
+            f"The network has {network.inputs} inputs and {network.outputs} outputs; the signal "
+            f"gives {path.inputs}, and "
             f"classes names {len(names)}."
         )
     scored, kind = LossConfig(loss, start), "per_sequence"

@@ -1,6 +1,8 @@
-"""``srnn.SRNNClassifier``: ``srnn.fit`` as an estimator of scikit-learn, for its pipelines, grids and cross-validation.
+"""``srnn.SRNNClassifier``: ``srnn.fit`` as an estimator of scikit-learn, for its pipelines, grids
+and cross-validation.
 
-scores = cross_val_score(srnn.SRNNClassifier(rate=50, epochs=30), x, y, groups=who, cv=GroupKFold(5))
+scores = cross_val_score(srnn.SRNNClassifier(rate=50, epochs=30), x, y, groups=who,
+cv=GroupKFold(5))
 """
 
 from __future__ import annotations
@@ -40,19 +42,22 @@ def _as_value_errors() -> Iterator[None]:
 
 
 class SRNNClassifier(ClassifierMixin, BaseEstimator):
-    """A classifier of whole sequences. Settings are the keywords of ``srnn.fit`` with the same names; what is None is as there.
+    """A classifier of whole sequences. Settings are the keywords of ``srnn.fit`` with the same
+    names; what is None is as there.
 
-    Sequences are given as ``srnn.fit`` takes them. In a table (N, T) each row is a sequence of one channel, all of which have
-    one length; then ``n_features_in_`` is that length. What cannot be used raises ``InvalidData``, a ValueError.
+    Sequences are given as ``srnn.fit`` takes them. In a table (N, T) each row is a sequence of one
+    channel, all of which have one length; then ``n_features_in_`` is that length. What cannot be
+    used raises ``InvalidData``, a ValueError.
 
-    After ``fit``, ``model_`` is the trained ``Model`` and ``classes_`` has the labels as they were given, in the order of the
-    columns of ``predict_proba``.
+    After ``fit``, ``model_`` is the trained ``Model`` and ``classes_`` has the labels as they were
+    given, in the order of the columns of ``predict_proba``.
 
     Args:
         rate: samples a second.
         channels: names of the channels.
         units: units of the channels.
-        validation: the fraction of the training data that is held out at first, as for ``srnn.fit``.
+        validation: the fraction of the training data that is held out at first, as for
+            ``srnn.fit``.
         test: the fraction held out from training for the end; 0, as scikit-learn holds out its own.
         epochs: how often the training data are seen, at most.
         patience: training stops after so many epochs without a better one.
@@ -105,12 +110,17 @@ class SRNNClassifier(ClassifierMixin, BaseEstimator):
         if labels.ndim == 2 and labels.shape[1] == 1:
             labels = column_or_1d(labels, warn=True)
         if labels.ndim != 1:
-            raise InvalidData(f"SRNNClassifier takes a label for each sequence (N,), not {labels.shape}; see srnn.fit.")
+            raise InvalidData(
+                f"SRNNClassifier takes a label for each sequence (N,), not {labels.shape}; see "
+                f"srnn.fit."
+            )
         check_classification_targets(labels)
         X = self._sequences(X, reset=True)
         known, numbers = np.unique(labels, return_inverse=True)
         with _as_value_errors():
-            self.model_ = fit(X, numbers, groups=groups, classes=[str(one) for one in known], **settings)
+            self.model_ = fit(
+                X, numbers, groups=groups, classes=[str(one) for one in known], **settings
+            )
         self.classes_ = known
         return self
 

@@ -73,7 +73,10 @@ def why_no_numba() -> str:
             "anybody's; start from another folder, or set its NUMBA_... environment variables "
             "instead."
         )
-    if os.environ.get("NUMBA_DISABLE_JIT", "").strip() not in ("", "0"):  # as for measuring coverage
+    if os.environ.get("NUMBA_DISABLE_JIT", "").strip() not in (
+        "",
+        "0",
+    ):  # as for measuring coverage
         return "NUMBA_DISABLE_JIT is set"
     return "" if find_spec("numba") else "Numba is not installed"
 
@@ -113,7 +116,9 @@ def _announce() -> None:
 
         def on_start(self, event: Any) -> None:
             self.depth += 1
-            if self.depth == 1 and isinstance(getattr(event.data["dispatcher"], "_cache", None), _DiskCache):
+            if self.depth == 1 and isinstance(
+                getattr(event.data["dispatcher"], "_cache", None), _DiskCache
+            ):
                 self.work.callback(self.add, time.monotonic())
                 self.work.enter_context(saying(COMPILING, self.spent))
 

@@ -1,4 +1,5 @@
-"""The one exception for a user's mistake, the "did you mean" that its messages end with, and the checks that raise it."""
+"""The one exception for a user's mistake, the "did you mean" that its messages end with, and the
+checks that raise it."""
 
 from __future__ import annotations
 
@@ -15,10 +16,11 @@ from .text import brief, one_line
 class SrnnError(Exception):
     """A user's mistake: bad input, a missing file, an unknown name.
 
-    The message is ONE clear line that says what is wrong and what to do about it. The command line prints it to
-    standard error and ends with exit code 2; a library user catches it. Line breaks in the message (a quoted
-    third-party error, a file name with a newline in it) are folded to spaces, control characters are written out, and
-    the middle of a very long one is left out, so the promise of one line holds whatever was put in.
+    The message is ONE clear line that says what is wrong and what to do about it. The command line
+    prints it to standard error and ends with exit code 2; a library user catches it. Line breaks in
+    the message (a quoted third-party error, a file name with a newline in it) are folded to spaces,
+    control characters are written out, and the middle of a very long one is left out, so the
+    promise of one line holds whatever was put in.
     """
 
     def __init__(self, message: str) -> None:
@@ -27,7 +29,8 @@ class SrnnError(Exception):
 
 @contextmanager
 def naming(where: object) -> Iterator[None]:
-    """The block's SrnnErrors begin with ``where`` they are from: a file, a key, the number of a sequence."""
+    """The block's SrnnErrors begin with ``where`` they are from: a file, a key, the number of a
+    sequence."""
     try:
         yield
     except SrnnError as error:
@@ -59,7 +62,8 @@ def command_line() -> Iterator[None]:
 
 
 def option(name: str, flag: bool = False) -> str:
-    """What a message calls an option: ``--out`` on the command line, ``out`` in Python; a flag ``--resume``, ``resume=True``."""
+    """What a message calls an option: ``--out`` on the command line, ``out`` in Python; a flag
+    ``--resume``, ``resume=True``."""
     return either(f"--{name.replace('_', '-')}", f"{name}=True" if flag else name)
 
 
@@ -69,7 +73,8 @@ def either(at_a_command_line: str, in_python: str) -> str:
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Whether the error says that memory ran out: a MemoryError, or torch's RuntimeError, which only its text gives away."""
+    """Whether the error says that memory ran out: a MemoryError, or torch's RuntimeError, which
+    only its text gives away."""
     words = ("allocate memory", "not enough memory", "out of memory")
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(word in str(error) for word in words)
@@ -85,8 +90,9 @@ def nearest(name: object, candidates: Iterable[str], command: str = "") -> str:
         command: the command that lists them, if there are too many for one line.
 
     Returns:
-        ``" Did you mean 'x'?"`` when one of the candidates is close, otherwise ``" There are: a, b, c."``, or
-        with a command ``" See 'srnn recipes'."``, or ``" There are none."`` when there is nothing to choose from.
+        ``" Did you mean 'x'?"`` when one of the candidates is close, otherwise
+        ``" There are: a, b, c."``, or with a command ``" See 'srnn recipes'."``, or
+        ``" There are none."`` when there is nothing to choose from.
     """
     names = sorted(set(candidates))
     if not names:
@@ -101,12 +107,15 @@ def nearest(name: object, candidates: Iterable[str], command: str = "") -> str:
 
 
 def need(package: str, what: str, extra: str) -> Any:
-    """Import and return a package of an extra. SrnnError, which says ``what`` needs it, if it is missing or does not work."""
+    """Import and return a package of an extra. SrnnError, which says ``what`` needs it, if it is
+    missing or does not work."""
     try:
         return import_module(package)
     except ImportError as error:
         install = (
-            f'pip install "srnn[{extra}]"; in a copy of the source pip install ".[{extra}]", or ".[all]" for all extras'
+            f'pip install "srnn[{extra}]"; in a copy of the source pip install '
+            f'".[{extra}]", '
+            f'or ".[all]" for all extras'
         )
         raise SrnnError(f"{what} needs {package}: {install}.") from error
     except OSError as error:  # its library in C is missing
@@ -120,7 +129,8 @@ def require(condition: bool, key: str, rule: str, value: object) -> None:
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether a value is a real number that a float can hold, Python's or numpy's; truth values do not count."""
+    """Whether a value is a real number that a float can hold, Python's or numpy's; truth values do
+    not count."""
     if not isinstance(value, Real) or isinstance(value, bool):
         return False
     try:
@@ -131,14 +141,20 @@ def is_number(value: object) -> TypeGuard[float]:
 
 
 def check_positive(name: str, value: Any, maximum: int | None = None) -> None:
-    """Raise SrnnError, which names the value, unless it is a finite number above 0 and within the bound."""
-    if not is_number(value) or not 0 < value < math.inf or (maximum is not None and value > maximum):
+    """Raise SrnnError, which names the value, unless it is a finite number above 0 and within the
+    bound."""
+    if (
+        not is_number(value)
+        or not 0 < value < math.inf
+        or (maximum is not None and value > maximum)
+    ):
         bound = "" if maximum is None else f", at most {maximum:,}"
         raise SrnnError(f"{name} must be a number above 0{bound}, not {brief(value)}.")
 
 
 def check_whole(name: str, value: Any, minimum: int, maximum: int | None = None) -> int:
-    """Return the value if it is an integer within the bounds; otherwise raise SrnnError, which names it."""
+    """Return the value if it is an integer within the bounds; otherwise raise SrnnError, which
+    names it."""
     whole = issubclass(type(value), Integral) and not isinstance(value, bool)
     if not whole or value < minimum or (maximum is not None and value > maximum):
         bounds = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
@@ -152,6 +168,7 @@ def check_flag(name: str, value: Any) -> None:
 
 
 def check_choice(name: str, value: object, choices: Collection[str]) -> None:
-    """Raise SrnnError, which suggests the nearest choice, unless ``value`` is one of the choices."""
+    """Raise SrnnError, which suggests the nearest choice, unless ``value`` is one of the
+    choices."""
     if value not in choices:
         raise SrnnError(f"{name} cannot be {brief(value)}.{nearest(value, choices)}")

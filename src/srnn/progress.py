@@ -1,6 +1,8 @@
-"""What people see during training: a header, then a progress bar in a terminal, one plain line per epoch elsewhere, or nothing.
+"""What people see during training: a header, then a progress bar in a terminal, one plain line per
+epoch elsewhere, or nothing.
 
-All of it is written to standard error, because standard output belongs to results; in a notebook it is an output of the cell.
+All of it is written to standard error, because standard output belongs to results; in a notebook it
+is an output of the cell.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ PATIENCE = 2.0
 _MOST = 0.75
 """Fraction of one class above which people are told that classes can be weighed."""
 _UNEQUAL = 1.5
-"""How many times its equal share a class may have before the header says how often always choosing it would be right."""
+"""How many times its equal share a class may have before the header says how often always choosing
+it would be right."""
 _NAMED = 12
 """The most classes that a header names."""
 _NOTEBOOK = 100
@@ -44,7 +47,8 @@ _SAID: set[str] = set()
 
 
 def say(text: str) -> None:
-    """One line for people who wait, unless they know: on standard error, in a notebook among the outputs."""
+    """One line for people who wait, unless they know: on standard error, in a notebook among the
+    outputs."""
     if text in _SAID:
         return
     _SAID.add(text)
@@ -56,7 +60,8 @@ def say(text: str) -> None:
 
 @contextmanager
 def saying(text: str, waited: float = 0.0) -> Iterator[None]:
-    """Work that says what it does once people have waited for it longer than ``PATIENCE``; ``waited``: seconds until now."""
+    """Work that says what it does once people have waited for it longer than ``PATIENCE``;
+    ``waited``: seconds until now."""
     timer = threading.Timer(max(PATIENCE - waited, 0.0), say, (text,))
     timer.daemon = True
     timer.start()
@@ -73,13 +78,15 @@ class Reporter:
         """What is being done now, until the next step: reading the data, validating."""
 
     def header(self, describe: Callable[[], dict[str, Any]]) -> None:
-        """Before the first step: ``describe()`` is what will be trained (``Prepared.description``); not every reporter asks."""
+        """Before the first step: ``describe()`` is what will be trained (``Prepared.description``);
+        not every reporter asks."""
 
     def start(self, epochs: int, steps_per_epoch: int, done_steps: int) -> None:
         """Training begins, or continues after ``done_steps``; a step is one batch."""
 
     def step(self, done_steps: int, numbers: dict[str, Any]) -> None:
-        """After a batch: running loss, accuracy, firing rate (None: the network has none), samples/s of this epoch."""
+        """After a batch: running loss, accuracy, firing rate (None: the network has none),
+        samples/s of this epoch."""
 
     def epoch(self, record: dict[str, Any]) -> None:
         """After an epoch, with its line of metrics.jsonl."""
@@ -102,17 +109,31 @@ def rate_text(rate: float | None) -> str:
 def header(description: dict[str, Any], width: int | None = None) -> list[str]:
     """Lines that tell people what will be trained.
 
-    description: from ``Prepared.description``. width: the terminal's, to which lines are wrapped; None: no wrapping.
+    description: from ``Prepared.description``. width: the terminal's, to which lines are wrapped;
+    None: no wrapping.
     """
     d = description
-    classes, more = [one_line(name, 24) for name in d["classes"][:_NAMED]], len(d["classes"]) - _NAMED
-    steps = counted(d["steps"], "step") if d["shortest"] == d["steps"] else f"{d['shortest']:,} to {d['steps']:,} steps"
+    classes, more = (
+        [one_line(name, 24) for name in d["classes"][:_NAMED]],
+        len(d["classes"]) - _NAMED,
+    )
+    steps = (
+        counted(d["steps"], "step")
+        if d["shortest"] == d["steps"]
+        else f"{d['shortest']:,} to {d['steps']:,} steps"
+    )
     lasting = f" of {d['step_ms']:g} ms" if d["step_ms"] else ""
     label = "one label per sequence" if d["kind"] == "per_sequence" else "one label per step"
     largest, fraction = d["largest_class"]["name"], d["largest_class"]["fraction"]
-    unequal = f"; always choosing {one_line(largest, 24)!r} would be right for {fraction:.0%} of validation"
+    unequal = (
+        f"; always choosing {one_line(largest, 24)!r} would be right for {fraction:.0%} of "
+        f"validation"
+    )
     if fraction >= _MOST and not d["weighs_classes"]:
-        settings = {"training.class_weights": "balanced", "training.early_stopping.metric": "balanced_accuracy"}
+        settings = {
+            "training.class_weights": "balanced",
+            "training.early_stopping.metric": "balanced_accuracy",
+        }
         words = " ".join(f"--{key} {value}" for key, value in settings.items())
         advice = either(words, f"overrides={settings}")
         unequal += f" (to let rare classes count as much: {advice})"
@@ -123,12 +144,15 @@ def header(description: dict[str, Any], width: int | None = None) -> list[str]:
     )
     rows = {
         "data": f"{d['task']}: {one_line(d['origin'], 300)}",
-        "shapes": f"{d['sequences']['train']:,} training and {d['sequences']['validation']:,} validation sequences x "
+        "shapes": f"{d['sequences']['train']:,} training and {d['sequences']['validation']:,} "
+        f"validation sequences x "
         f"{steps}{lasting} x {counted(d['inputs'], 'input')}, {label}",
-        "classes": f"{len(d['classes']):,}: {', '.join(classes)}{f', and {more:,} more' if more > 0 else ''}"
+        "classes": f"{len(d['classes']):,}: "
+        f"{', '.join(classes)}{f', and {more:,} more' if more > 0 else ''}"
         f"{unequal if fraction >= max(_UNEQUAL / len(d['classes']), 0.3) else ''}{absent}",
         "network": f"{d['network']}; {d['parameters']:,} parameters",
-        "training": f"{counted(d['epochs'], 'epoch')} of {counted(d['batches_per_epoch'], 'batch', 'batches')} "
+        "training": f"{counted(d['epochs'], 'epoch')} of "
+        f"{counted(d['batches_per_epoch'], 'batch', 'batches')} "
         f"of {d['batch_size']:,}",
         "runs on": f"{d['device']} ({d['device_reason']}), {counted(d['threads'], 'thread')}; "
         f"backend {d['backend']} ({d['backend_reason']})",
@@ -146,7 +170,9 @@ def header(description: dict[str, Any], width: int | None = None) -> list[str]:
             lines.append(line)
             continue
         indent = " " * (10 if width >= 50 else 2)
-        lines += textwrap.wrap(line, max(width, 16), subsequent_indent=indent, break_on_hyphens=False)
+        lines += textwrap.wrap(
+            line, max(width, 16), subsequent_indent=indent, break_on_hyphens=False
+        )
     return lines
 
 
@@ -157,7 +183,8 @@ def compiling(description: dict[str, Any]) -> str:
 
 
 def epoch_line(record: dict[str, Any], width: int | None = None) -> str:
-    """One epoch in one line, of at most ``width`` characters if that is given (and is 20 or more)."""
+    """One epoch in one line, of at most ``width`` characters if that is given (and is 20 or
+    more)."""
     if "refit_epoch" in record:
         loss, accuracy = record["train"]["loss"], record["train"]["accuracy"]
         return f"refit {record['refit_epoch']:4d}  loss {loss:.4g}  accuracy {accuracy:.2%}"
@@ -165,12 +192,18 @@ def epoch_line(record: dict[str, Any], width: int | None = None) -> str:
     firing = validation["firing_rate"]
     accuracy, rate = f"{validation['accuracy']:.2%}", rate_text(firing["mean"] if firing else None)
     best = "  best" if record["best"] else ""
-    balanced = f"  balanced {validation['balanced_accuracy']:.2%}" if "balanced_accuracy" in validation else ""
+    balanced = (
+        f"  balanced {validation['balanced_accuracy']:.2%}"
+        if "balanced_accuracy" in validation
+        else ""
+    )
     lines = (
-        f"epoch {record['epoch']:4d}  loss {record['train']['loss']:.4g}  accuracy {record['train']['accuracy']:.2%}  "
+        f"epoch {record['epoch']:4d}  loss {record['train']['loss']:.4g}  accuracy "
+        f"{record['train']['accuracy']:.2%}  "
         f"validation loss {validation['loss']:.4g}  accuracy {accuracy}{balanced}  rate {rate}  "
         f"{record['samples_per_s']:.0f} samples/s{best}",
-        f"epoch {record['epoch']:4d}  loss {record['train']['loss']:.4g}  validation accuracy {accuracy}{balanced}  "
+        f"epoch {record['epoch']:4d}  loss {record['train']['loss']:.4g}  validation accuracy "
+        f"{accuracy}{balanced}  "
         f"rate {rate}{best}",
         f"epoch {record['epoch']:4d}  accuracy {accuracy}{balanced}{best}",
         f"{record['epoch']:4d}  {accuracy}{best}",
@@ -179,7 +212,8 @@ def epoch_line(record: dict[str, Any], width: int | None = None) -> str:
 
 
 class ScriptReporter(Reporter):
-    """A line for each kind of work that takes longer than ``PATIENCE``: what a script shows that asks for no reporter."""
+    """A line for each kind of work that takes longer than ``PATIENCE``: what a script shows that
+    asks for no reporter."""
 
     def __init__(self) -> None:
         self._work = ExitStack()
@@ -189,7 +223,10 @@ class ScriptReporter(Reporter):
         self._work.enter_context(saying(text))
 
     def start(self, epochs: int, steps_per_epoch: int, done_steps: int) -> None:
-        self.phase(f"training, {counted(epochs, 'epoch')}; reporter=srnn.progress.LineReporter() shows each")
+        self.phase(
+            f"training, {counted(epochs, 'epoch')}; reporter=srnn.progress.LineReporter() shows "
+            f"each"
+        )
 
     def stop(self) -> None:
         self._work.close()
@@ -213,8 +250,8 @@ class LineReporter(Reporter):
 
 
 class BarReporter(Reporter):
-    """A progress bar, from the first ``phase`` on: what is being done, how far it is, and how long it
-    will take. The header and the best epochs stay above it."""
+    """A progress bar, from the first ``phase`` on: what is being done, how far it is, and how long
+    it will take. The header and the best epochs stay above it."""
 
     def __init__(self) -> None:
         self._progress: Progress | None = None
@@ -243,7 +280,8 @@ class BarReporter(Reporter):
             description=f"epoch {numbers['epoch']}/{self._epochs}",
             completed=done_steps,
             learnt=f"loss {numbers['loss']:<6.4g}  accuracy {numbers['accuracy']:5.1%}",
-            speed=f"{numbers['samples_per_s']:.0f} samples/s  rate {rate_text(numbers['firing_rate'])}",
+            speed=f"{numbers['samples_per_s']:.0f} samples/s  rate "
+            f"{rate_text(numbers['firing_rate'])}",
         )
 
     def epoch(self, record: dict[str, Any]) -> None:
@@ -291,11 +329,13 @@ def _training_progress() -> Progress:
 
 
 class NotebookReporter(Reporter):
-    """In a notebook: one output, renewed as training goes on, with the header, the best epoch and what is being done now."""
+    """In a notebook: one output, renewed as training goes on, with the header, the best epoch and
+    what is being done now."""
 
     def __init__(self) -> None:
         self._shown: dict[str, str] = {}
-        """The output's parts, in their order: the header, notes and events, the best epoch, what is being done now."""
+        """The output's parts, in their order: the header, notes and events, the best epoch, what is
+        being done now."""
         self._display: Any = None
         self._epochs, self._renewed = 0, 0.0
 
@@ -314,7 +354,8 @@ class NotebookReporter(Reporter):
         if time.monotonic() - self._renewed >= _RENEWED:
             learnt = f"loss {numbers['loss']:.4g}  accuracy {numbers['accuracy']:.1%}"
             self._show(
-                now=f"epoch {numbers['epoch']}/{self._epochs}  {learnt}  {numbers['samples_per_s']:.0f} samples/s"
+                now=f"epoch {numbers['epoch']}/{self._epochs}  {learnt}  "
+                f"{numbers['samples_per_s']:.0f} samples/s"
             )
 
     def epoch(self, record: dict[str, Any]) -> None:
@@ -346,16 +387,21 @@ class NotebookReporter(Reporter):
 
 
 def in_notebook() -> bool:
-    """Whether a notebook runs this, where standard error is shown in red and a bar as many lines."""
+    """Whether a notebook runs this, where standard error is shown in red and a bar as many
+    lines."""
     asked = getattr(sys.modules.get("IPython"), "get_ipython", None)
     return asked is not None and hasattr(asked(), "kernel")
 
 
 def reporter_for(json: bool) -> Reporter:
-    """Nothing with --json; a renewed output in a notebook; a bar in a terminal; lines otherwise, and in a terminal that cannot
-    move its cursor."""
+    """Nothing with --json; a renewed output in a notebook; a bar in a terminal; lines otherwise,
+    and in a terminal that cannot move its cursor."""
     if json:
         return Reporter()
     if in_notebook():
         return NotebookReporter()
-    return BarReporter() if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else LineReporter()
+    return (
+        BarReporter()
+        if sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        else LineReporter()
+    )

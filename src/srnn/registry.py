@@ -1,4 +1,5 @@
-"""Objects from what a user writes: a name, or a mapping with a name and fields. For a wrong name, the nearest is suggested.
+"""Objects from what a user writes: a name, or a mapping with a name and fields. For a wrong name,
+the nearest is suggested.
 
 Also decided here: whether what may be a name or a path is a name (``is_name``).
 """
@@ -21,31 +22,37 @@ T = TypeVar("T")
 def define(known: dict[str, Any], cls: type, library: str, needed: tuple[str, ...]) -> None:
     """Register a class under its own ``name``, if it has one; called from ``__init_subclass__``.
 
-    Classes of the module or package ``library`` keep their names. Any other class that is defined again, as in a notebook,
-    replaces the earlier one; a class without a name is a form of another one. SrnnError for a name that C could not use, and
-    for a class that lacks one of the ``needed`` functions.
+    Classes of the module or package ``library`` keep their names. Any other class that is defined
+    again, as in a notebook, replaces the earlier one; a class without a name is a form of another
+    one. SrnnError for a name that C could not use, and for a class that lacks one of the ``needed``
+    functions.
     """
     name = vars(cls).get("name")
     if name is None:
         return
     if not (isinstance(name, str) and name.isascii() and name.isidentifier()):
         raise SrnnError(
-            f"The name of the class {cls.__name__} is {name!r}; functions are named after it, in Python and in C, so it may "
+            f"The name of the class {cls.__name__} is {name!r}; functions are named after it, in "
+            f"Python and in C, so it may "
             "have only letters, digits and _, as in 'my_neuron'."
         )
     for function in needed:
         if not hasattr(cls, function):
-            raise SrnnError(f"The class {cls.__name__}, named '{name}', needs a function '{function}'.")
+            raise SrnnError(
+                f"The class {cls.__name__}, named '{name}', needs a function '{function}'."
+            )
     if not (name in known and known[name].__module__.startswith(library)):
         known[name] = cls
 
 
 def defined(known: Mapping[str, Any], cls: type, what: str) -> str:
-    """The name by which a class can be read back. SrnnError if it belongs to another class, which would be read instead."""
+    """The name by which a class can be read back. SrnnError if it belongs to another class, which
+    would be read instead."""
     name = cls.name
     if known.get(name) is not cls:
         raise SrnnError(
-            f"The name '{name}' of the {what} {cls.__name__} belongs to another class; give it a name of its own (name = ...) "
+            f"The name '{name}' of the {what} {cls.__name__} belongs to another class; give it a "
+            f"name of its own (name = ...) "
             "or, if you have defined the class again, build the network again."
         )
     return name
@@ -54,9 +61,10 @@ def defined(known: Mapping[str, Any], cls: type, what: str) -> str:
 def is_name(given: str | Path, known: Collection[str], what: str) -> bool:
     """Whether ``given`` is one of the ``known`` names, rather than the path of a file or folder.
 
-    A bare name, ``digits``, is the known one, even where a file or folder is called the same; a RuntimeWarning then says so. With
-    a folder before it, ``./digits``, it is a path, and so is a ``Path`` where something is. what: what has the known names, for
-    the warning ("pretrained network", "recipe").
+    A bare name, ``digits``, is the known one, even where a file or folder is called the same; a
+    RuntimeWarning then says so. With a folder before it, ``./digits``, it is a path, and so is a
+    ``Path`` where something is. what: what has the known names, for the warning ("pretrained
+    network", "recipe").
     """
     if str(given) not in known:
         return False
@@ -66,7 +74,8 @@ def is_name(given: str | Path, known: Collection[str], what: str) -> bool:
         return False
     there = "folder" if os.path.isdir(given) else "file"
     warnings.warn(
-        f"{given} is taken for the {what} of that name; for the {there} that is called the same, write .{os.sep}{given}.",
+        f"{given} is taken for the {what} of that name; for the {there} that is called the same, "
+        f"write .{os.sep}{given}.",
         RuntimeWarning,
         stacklevel=1,  # always from here, so that Python shows it once, whoever asks how often
     )
@@ -74,7 +83,8 @@ def is_name(given: str | Path, known: Collection[str], what: str) -> bool:
 
 
 def as_text(path: str | Path | None, known: Collection[str]) -> str:
-    """A path as a text that ``is_name`` does not take for one of the ``known`` names; a text stays as it was given."""
+    """A path as a text that ``is_name`` does not take for one of the ``known`` names; a text stays
+    as it was given."""
     text = str(path)
     return os.path.join(os.curdir, text) if isinstance(path, Path) and text in known else text
 
@@ -89,28 +99,41 @@ def refuse_class(what: str, spec: Any) -> None:
         raise SrnnError(f"A {what} is given as an object, {spec.__name__}(), not as the class.")
 
 
-def create(what: str, registry: Mapping[str, type[T]], spec: str | Mapping[str, Any], hint: str = "") -> T:
+def create(
+    what: str, registry: Mapping[str, type[T]], spec: str | Mapping[str, Any], hint: str = ""
+) -> T:
     """An instance of one of the registry's dataclasses.
 
-    what: how to call it in messages ("neuron", "surrogate"). spec: ``"name"`` or ``{"name": ..., field: value}``.
-    hint: what else to say about an unknown name.
-    Raises SrnnError for an unknown name or field.
+    what: how to call it in messages ("neuron", "surrogate"). spec: ``"name"`` or
+    ``{"name": ..., field: value}``. hint: what else to say about an unknown name. Raises SrnnError
+    for an unknown name or field.
     """
     refuse_class(what, spec)
     if not isinstance(spec, str) and not (isinstance(spec, Mapping) and "name" in spec):
-        blank = " In YAML a space must follow each colon." if isinstance(spec, Mapping) and ":" in str([*spec]) else ""
-        raise SrnnError(f"A {what} is given by its name, or by a mapping with a 'name', not by {brief(spec)}.{blank}")
+        blank = (
+            " In YAML a space must follow each colon."
+            if isinstance(spec, Mapping) and ":" in str([*spec])
+            else ""
+        )
+        raise SrnnError(
+            f"A {what} is given by its name, or by a mapping with a 'name', not by "
+            f"{brief(spec)}.{blank}"
+        )
     options: dict[str, Any] = {"name": spec} if isinstance(spec, str) else dict(spec)
     name = options.pop("name")
     if not isinstance(name, str) or name not in registry:
-        raise SrnnError(f"Unknown {what} {brief(name)}.{nearest(str(name), registry)}{hint and ' '}{hint}")
+        raise SrnnError(
+            f"Unknown {what} {brief(name)}.{nearest(str(name), registry)}{hint and ' '}{hint}"
+        )
     cls = registry[name]
-    check_settings(f"{what.capitalize()} '{name}' has", options, [item.name for item in fields(cls)])  # type: ignore[arg-type]
+    known = [item.name for item in fields(cls)]  # type: ignore[arg-type]
+    check_settings(f"{what.capitalize()} '{name}' has", options, known)
     return cls(**options)
 
 
 def check_settings(whose: str, given: Iterable[object], known: Sequence[str]) -> None:
-    """Raise SrnnError, suggesting the nearest, for an unknown setting. ``whose`` begins the message: "The norm 'batch' has"."""
+    """Raise SrnnError, suggesting the nearest, for an unknown setting. ``whose`` begins the
+    message: "The norm 'batch' has"."""
     for key in given:
         if key not in known:
             raise SrnnError(f"{whose} no setting '{key}'.{nearest(str(key), known)}")

@@ -1,4 +1,5 @@
-"""Output for people at a terminal: untrusted text (names, titles, class names) is shown there, never obeyed."""
+"""Output for people at a terminal: untrusted text (names, titles, class names) is shown there,
+never obeyed."""
 
 from __future__ import annotations
 
@@ -33,34 +34,42 @@ class _Printable:
 
 @contextlib.contextmanager
 def printable_output() -> Iterator[None]:
-    """Within it, control characters are never printed, a character that the terminal's encoding lacks is not an error, and a
-    warning is one line, without the location and the line of code that Python adds.
+    """Within it, control characters are never printed, a character that the terminal's encoding
+    lacks is not an error, and a warning is one line, without the location and the line of code that
+    Python adds.
 
-    For a closed stream (>&-) Python has None, which nothing that writes tables accepts, and text printed to a standard error
-    that is None appears on standard output. Within it, such a stream swallows what is printed.
+    For a closed stream (>&-) Python has None, which nothing that writes tables accepts, and text
+    printed to a standard error that is None appears on standard output. Within it, such a stream
+    swallows what is printed.
     """
     kept = sys.stdout, sys.stderr, warnings.formatwarning
     with contextlib.ExitStack() as closed:
-        streams = [stream or closed.enter_context(open(os.devnull, "w", encoding="utf-8")) for stream in kept[:2]]
+        streams = [
+            stream or closed.enter_context(open(os.devnull, "w", encoding="utf-8"))
+            for stream in kept[:2]
+        ]
         for stream in streams:
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         try:
             sys.stdout, sys.stderr = map(_Printable, streams)
-            warnings.formatwarning = lambda message, *place, **more: f"srnn: note: {one_line(str(message))}\n"
+            warnings.formatwarning = lambda message, *place, **more: (
+                f"srnn: note: {one_line(str(message))}\n"
+            )
             yield
         finally:
             sys.stdout, sys.stderr, warnings.formatwarning = kept
 
 
 def has_blocks(encoding: str | None) -> bool:
-    """Whether a terminal with this encoding can show more than ASCII, such as blocks and lines; None: Python's own text."""
+    """Whether a terminal with this encoding can show more than ASCII, such as blocks and lines;
+    None: Python's own text."""
     return (encoding or "utf-8").lower().startswith("utf")
 
 
 def open_console(stderr: bool = False, **options: Any) -> Console:
-    """rich's Console on standard output or error. It does not read text as markup or colour it by its content, and
-    it writes out control characters."""
+    """rich's Console on standard output or error. It does not read text as markup or colour it by
+    its content, and it writes out control characters."""
     from rich.console import Console
     from rich.segment import Segment
 
@@ -70,13 +79,21 @@ def open_console(stderr: bool = False, **options: Any) -> Console:
 
         def render(self, renderable: Any, options: Any = None) -> Iterator[Segment]:
             for segment in super().render(renderable, options):
-                yield segment if segment.control else Segment(printable(segment.text), segment.style)
+                yield (
+                    segment if segment.control else Segment(printable(segment.text), segment.style)
+                )
 
         def on_broken_pipe(self) -> None:
             raise  # the command line ends as it does whenever nobody reads its output; rich would exit with code 1
 
     stream = sys.stderr if stderr else sys.stdout
-    return Printing(file=getattr(stream, "obedient", stream), markup=False, emoji=False, highlight=False, **options)
+    return Printing(
+        file=getattr(stream, "obedient", stream),
+        markup=False,
+        emoji=False,
+        highlight=False,
+        **options,
+    )
 
 
 def one_line_column() -> Column:
@@ -88,7 +105,8 @@ def one_line_column() -> Column:
 
 
 def open_progress(console: Console, *columns: ProgressColumn, **options: Any) -> Progress:
-    """rich's Progress: each task's description, its bar, and these columns; gone when it has stopped.
+    """rich's Progress: each task's description, its bar, and these columns; gone when it has
+    stopped.
 
     It is drawn in ASCII where the terminal has no more.
     """

@@ -1,4 +1,5 @@
-"""Text for people: untrusted (names, titles, words from a file), made safe for where it is shown; counts and numbers."""
+"""Text for people: untrusted (names, titles, words from a file), made safe for where it is shown;
+counts and numbers."""
 
 from __future__ import annotations
 
@@ -11,15 +12,19 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Characters that a terminal obeys instead of showing or that change the direction of writing, and halves of characters."""
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""Characters that a terminal obeys instead of showing or that change the direction of writing, and
+halves of characters."""
 _MARKDOWN = re.compile(r"[\\`*\[\]~|]|(?<![^\W_])_|_(?![^\W_])")
 _LINE_START = re.compile(r"(\d{0,9})([.)](?=\s|$)|[-+](?=[-\s]|$)|[#=])")
 _FORMULA = re.compile(r"[=+@\t\r-]")
 
 
 def composed(text: str) -> str:
-    """The text with each accented letter as one character, where there is one; macOS may write two, which look alike."""
+    """The text with each accented letter as one character, where there is one; macOS may write two,
+    which look alike."""
     return unicodedata.normalize("NFC", text)
 
 
@@ -29,13 +34,15 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str, most: int = 2000) -> str:
-    """The text, printable and without line breaks; if it is longer than ``most`` characters, part of its middle is left out."""
+    """The text, printable and without line breaks; if it is longer than ``most`` characters, part
+    of its middle is left out."""
     line = printable(" ".join(text.split()))
     return line if len(line) <= most else f"{line[: most * 2 // 3]} [...] {line[-(most // 3) :]}"
 
 
 def places(line: str) -> int:
-    """How many columns of a terminal a line takes: East Asian characters take two, combining accents none."""
+    """How many columns of a terminal a line takes: East Asian characters take two, combining
+    accents none."""
     from rich.cells import cell_len
 
     return cell_len(line)
@@ -47,13 +54,15 @@ def filled(line: str, width: int) -> str:
 
 
 def file_name(text: str) -> str:
-    """The text as part of a file name valid on every system: letters, digits and ``,=+-``; at most 100 bytes, perhaps none."""
+    """The text as part of a file name valid on every system: letters, digits and ``,=+-``; at most
+    100 bytes, perhaps none."""
     name = re.sub(r"-{2,}", "-", re.sub(r"[^\w.,=+-]", "-", text)).strip(".-")
     return name.encode()[:100].decode(errors="ignore")
 
 
 def brief(value: object) -> str:
-    """A value as a message quotes it: ``repr``, shortened if it is long, without building all of it first."""
+    """A value as a message quotes it: ``repr``, shortened if it is long, without building all of it
+    first."""
     return _BRIEF.repr(value)
 
 
@@ -63,7 +72,8 @@ def some(names: Sequence[str]) -> str:
 
 
 def counted(count: int, one: str, more: str = "") -> str:
-    """A number of things, in words: "1 step", "1,301 steps"; ``more``: the plural, if it is not formed with an s."""
+    """A number of things, in words: "1 step", "1,301 steps"; ``more``: the plural, if it is not
+    formed with an s."""
     return f"{count:,} {one if count == 1 else more or one + 's'}"
 
 
@@ -84,7 +94,8 @@ def plain(value: Any) -> Any:
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
-    """JSON that every reader accepts: with null in place of NaN and Infinity, which Python would write."""
+    """JSON that every reader accepts: with null in place of NaN and Infinity, which Python would
+    write."""
     try:
         return json.dumps(value, allow_nan=False, indent=indent)
     except (TypeError, ValueError):  # a number that is not finite, a key that is not text
@@ -92,7 +103,8 @@ def json_text(value: Any, indent: int | None = None) -> str:
 
 
 def markdown(text: str) -> str:
-    """One line of Markdown that shows the text: no HTML, links, emphasis or table cells begin in it."""
+    """One line of Markdown that shows the text: no HTML, links, emphasis or table cells begin in
+    it."""
     line = one_line(text, most=10_000)
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     line = _MARKDOWN.sub(lambda mark: f"\\{mark[0]}", line)
@@ -103,19 +115,23 @@ def markdown(text: str) -> str:
 def code(text: str) -> str:
     """A span of code in Markdown that shows the text, in one line."""
     line = one_line(text, most=10_000)
-    if "|" in line:  # in a table it would end the cell, and in code not every reader obeys an escape
+    if (
+        "|" in line
+    ):  # in a table it would end the cell, and in code not every reader obeys an escape
         return f"<code>{markdown(line)}</code>"
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
     return f"{fence}{line}{fence}" if len(fence) == 1 and line else f"{fence} {line} {fence}"
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """The lines of a Markdown table. Cells are Markdown: made by ``markdown``, ``code`` or ourselves."""
+    """The lines of a Markdown table. Cells are Markdown: made by ``markdown``, ``code`` or
+    ourselves."""
     return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
 
 
 def html_table(title: str, rows: Iterable[Sequence[object]]) -> str:
-    """A table in HTML, as notebooks show it: the first cell of a row names it. All cells are text, never HTML."""
+    """A table in HTML, as notebooks show it: the first cell of a row names it. All cells are text,
+    never HTML."""
     lines = [f"<table><caption>{html.escape(one_line(title))}</caption>"]
     for name, *cells in rows:
         each = "".join(f"<td>{html.escape(one_line(str(cell)))}</td>" for cell in cells)
@@ -127,14 +143,20 @@ def shapes(state: Any) -> str:
     """``repr`` of a NamedTuple of arrays: their shapes instead of their numbers."""
     fields = zip(state._fields, state, strict=True)
     each = [
-        f"{name} {tuple(value.shape)}" if hasattr(value, "shape") else f"{name}={value!r}" for name, value in fields
+        f"{name} {tuple(value.shape)}" if hasattr(value, "shape") else f"{name}={value!r}"
+        for name, value in fields
     ]
     return f"{type(state).__name__}({', '.join(each)})"
 
 
 def spreadsheet(value: Any) -> Any:
-    """A cell of a CSV file: text that a spreadsheet would take for a formula gets an apostrophe, as spreadsheets write it."""
-    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) and not _is_number(value) else value
+    """A cell of a CSV file: text that a spreadsheet would take for a formula gets an apostrophe, as
+    spreadsheets write it."""
+    return (
+        f"'{value}"
+        if isinstance(value, str) and _FORMULA.match(value) and not _is_number(value)
+        else value
+    )
 
 
 def _is_number(text: str) -> bool:

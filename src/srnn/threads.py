@@ -1,13 +1,16 @@
-"""Threads for blocks of work, claimed one by one: torch's own where we can get at them, else threads that sleep when idle.
+"""Threads for blocks of work, claimed one by one: torch's own where we can get at them, else
+threads that sleep when idle.
 
-Numba's own parallel loops would load a second OpenMP library next to torch's, and two pools of spinning workers fight for the
-same cores (ten times slower, measured on two cores). Threads of our own fare better because they sleep; but torch's workers,
-when they have nothing to do, keep spinning for some milliseconds after each of torch's operations, on the cores that we want. So
-those very workers do the blocks: compiled code without the GIL, called back from a parallel region of torch's OpenMP
-library. Where that is not GNU's (macOS, Windows, conda with Intel's), and in forked children, which do not inherit their
-parent's workers, our own threads wait on a lock for work.
+Numba's own parallel loops would load a second OpenMP library next to torch's, and two pools of
+spinning workers fight for the same cores (ten times slower, measured on two cores). Threads of our
+own fare better because they sleep; but torch's workers, when they have nothing to do, keep spinning
+for some milliseconds after each of torch's operations, on the cores that we want. So those very
+workers do the blocks: compiled code without the GIL, called back from a parallel region of torch's
+OpenMP library. Where that is not GNU's (macOS, Windows, conda with Intel's), and in forked
+children, which do not inherit their parent's workers, our own threads wait on a lock for work.
 
-As many threads take part as ``torch.get_num_threads()`` says at the time of the call, the calling one being one of them.
+As many threads take part as ``torch.get_num_threads()`` says at the time of the call, the calling
+one being one of them.
 """
 
 from __future__ import annotations
@@ -65,7 +68,8 @@ def _pool(helpers: int) -> ThreadPoolExecutor:
 
 
 def for_each(task: Callable[[int], None], count: int) -> None:
-    """Call task(0) ... task(count - 1), each once, in no fixed order. The first exception is raised again here."""
+    """Call task(0) ... task(count - 1), each once, in no fixed order. The first exception is raised
+    again here."""
     team = min(torch.get_num_threads(), count)
     if team < 2:
         for index in range(count):
@@ -91,7 +95,8 @@ def for_each(task: Callable[[int], None], count: int) -> None:
 
 
 def _in_region(parallel: Any, work: Callable[[], object], team: int) -> None:
-    """work() on each thread of a parallel region of OpenMP's. No exception may leave the region: the first is raised after it."""
+    """work() on each thread of a parallel region of OpenMP's. No exception may leave the region:
+    the first is raised after it."""
     errors: list[BaseException] = []
 
     def caught(_: Any = None) -> None:
@@ -105,8 +110,11 @@ def _in_region(parallel: Any, work: Callable[[], object], team: int) -> None:
         raise errors[0]
 
 
-def for_each_with(make: Callable[[], T], task: Callable[[int, T], None], count: int, unused: list[T]) -> None:
-    """``for_each`` with scratch: task(i, scratch), where scratch comes from ``unused`` (or ``make``) and goes back there."""
+def for_each_with(
+    make: Callable[[], T], task: Callable[[int, T], None], count: int, unused: list[T]
+) -> None:
+    """``for_each`` with scratch: task(i, scratch), where scratch comes from ``unused`` (or
+    ``make``) and goes back there."""
 
     def work(index: int) -> None:
         try:
@@ -120,7 +128,8 @@ def for_each_with(make: Callable[[], T], task: Callable[[int, T], None], count: 
 
 
 def on_each(task: Callable[[], object]) -> None:
-    """Call task() on every one of torch's threads; where we cannot get at them, on the calling one alone."""
+    """Call task() on every one of torch's threads; where we cannot get at them, on the calling one
+    alone."""
     parallel = None if _in_child else _torch_openmp()
     if parallel is None:
         task()
@@ -130,8 +139,8 @@ def on_each(task: Callable[[], object]) -> None:
 
 @contextmanager
 def only_this_one() -> Iterator[None]:
-    """Within it torch computes on the calling thread alone: for products and sums whose order, and so last bits, would otherwise
-    depend on the number of threads."""
+    """Within it torch computes on the calling thread alone: for products and sums whose order, and
+    so last bits, would otherwise depend on the number of threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

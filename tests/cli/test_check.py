@@ -1,4 +1,5 @@
-"""srnn train --dry-run: what training would do and refuse, without training; and what training says at its end."""
+"""srnn train --dry-run: what training would do and refuse, without training; and what training says
+at its end."""
 
 from __future__ import annotations
 
@@ -16,7 +17,13 @@ from srnn.cli.main import main
 from srnn.nn.kernels.cpu import compile_time, compiler, layer
 from support.commands import fails
 
-QUICK = ["digits", "--epochs=2", "--network.hidden=8", "--network.recurrent=true", "--network.backend=reference"]
+QUICK = [
+    "digits",
+    "--epochs=2",
+    "--network.hidden=8",
+    "--network.recurrent=true",
+    "--network.backend=reference",
+]
 
 pytestmark = pytest.mark.usefixtures("few_digits")
 
@@ -36,7 +43,9 @@ def test_check_tells_and_writes_nothing(
     assert "scikit-learn" in found["origin"]
     assert main(["train", "--dry-run", *QUICK]) == 0
     assert "classes   10: 0, 1, 2, 3" in capsys.readouterr().out
-    assert main(["train", "--dry-run", *QUICK, "--seed", "1", "--json"]) == 0  # of other weights, another start
+    assert (
+        main(["train", "--dry-run", *QUICK, "--seed", "1", "--json"]) == 0
+    )  # of other weights, another start
     assert json.loads(capsys.readouterr().out)["start"] != found["start"]
     assert main(["train", "--dry-run", *QUICK[:4], "--baseline", "lstm", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -45,17 +54,29 @@ def test_check_tells_and_writes_nothing(
 
 
 def test_one_class_is_nothing_to_learn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).normal(size=(20, 5, 2)), y=np.full(20, "gehen"))
-    (tmp_path / "a.yaml").write_text(f"task: {{name: folder, options: {{path: {tmp_path / 'a.npz'}}}}}\n")
-    assert "folder has only one class, gehen;" in fails(capsys, "train", "--dry-run", tmp_path / "a.yaml")
+    np.savez(
+        tmp_path / "a.npz",
+        x=np.random.default_rng(0).normal(size=(20, 5, 2)),
+        y=np.full(20, "gehen"),
+    )
+    (tmp_path / "a.yaml").write_text(
+        f"task: {{name: folder, options: {{path: {tmp_path / 'a.npz'}}}}}\n"
+    )
+    assert "folder has only one class, gehen;" in fails(
+        capsys, "train", "--dry-run", tmp_path / "a.yaml"
+    )
 
 
-def test_names_of_classes_tell_them_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_of_classes_tell_them_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """As a model's file gives them again, where a tab is a blank."""
     for first, second in (("gehen", "gehen"), ("a\tb", "a b")):
         x = np.random.default_rng(0).normal(size=(20, 5, 2))
         np.savez(tmp_path / "a.npz", x=x, y=np.arange(20) % 3, class_names=[first, second, "rest"])
-        (tmp_path / "a.yaml").write_text(f"task: {{name: folder, options: {{path: {tmp_path / 'a.npz'}}}}}\n")
+        (tmp_path / "a.yaml").write_text(
+            f"task: {{name: folder, options: {{path: {tmp_path / 'a.npz'}}}}}\n"
+        )
         assert f"folder has two classes with the same name, {second};" in fails(
             capsys, "train", "--dry-run", tmp_path / "a.yaml"
         )
@@ -74,7 +95,9 @@ def test_a_warning_is_one_line_without_its_place_in_the_code(
     assert warnings.formatwarning is kept
 
 
-def test_check_refuses_what_training_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_refuses_what_training_refuses(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "empty.yaml").write_text("note: nothing\n")
     for said, words in {
         "nowhere": ["paper/ecg", "--data-dir", tmp_path / "nowhere"],
@@ -83,9 +106,19 @@ def test_check_refuses_what_training_refuses(tmp_path: Path, capsys: pytest.Capt
         "'task.name'": [tmp_path / "empty.yaml"],
         "does not fit": [*QUICK, "--loss.name", "nll"],
         "no parameter matches": [*QUICK, "--training.lr_scale", "{layer.*: 2}"],
-        "leaves nothing unlabelled": [*QUICK, "--training.early_stopping.metric", "accuracy_labelled"],
+        "leaves nothing unlabelled": [
+            *QUICK,
+            "--training.early_stopping.metric",
+            "accuracy_labelled",
+        ],
         "training.augment.drop": [*QUICK, "--training.augment.drop", "0.5"],
-        "training.quantise": [*QUICK, "--training.quantise", "int8", "--network.bidirectional", "true"],
+        "training.quantise": [
+            *QUICK,
+            "--training.quantise",
+            "int8",
+            "--network.bidirectional",
+            "true",
+        ],
         **({} if torch.cuda.is_available() else {"this machine": [*QUICK, "--device", "cuda"]}),
         "recipe.yaml": [*QUICK, "--training.start_from", tmp_path],
     }.items():
@@ -114,7 +147,9 @@ def test_compiling_is_told_where_nothing_is_kept_and_only_there(
         kept = iter([True, False, False, False])
         monkeypatch.setattr(compile_time, "is_kept", lambda call: next(kept))
         assert main(["train", "--dry-run", *QUICK[:4], "--json"]) == 0
-        seconds -= compile_time.COMPILING[0] + compile_time.PARTS  # what all call has been compiled with it
+        seconds -= (
+            compile_time.COMPILING[0] + compile_time.PARTS
+        )  # what all call has been compiled with it
         assert json.loads(capsys.readouterr().out)["compile_seconds"] == seconds
         monkeypatch.setattr(compile_time, "is_kept", lambda call: True)
         assert main(["train", "--dry-run", *QUICK[:4]]) == 0
@@ -130,10 +165,23 @@ def test_the_next_commands_work_as_they_are_printed(
     out = tmp_path / "my run"  # a name that a shell would cut in two
     assert main(["train", *QUICK, "--out", str(out)]) == 0
     printed = capsys.readouterr()
-    lines = [shlex.split(line, comments=True) for line in printed.out.splitlines() if line.startswith("  srnn ")]
-    assert [line[1] for line in lines] == ["evaluate", "report", "predict", "stream", "export", "evaluate"]
+    lines = [
+        shlex.split(line, comments=True)
+        for line in printed.out.splitlines()
+        if line.startswith("  srnn ")
+    ]
+    assert [line[1] for line in lines] == [
+        "evaluate",
+        "report",
+        "predict",
+        "stream",
+        "export",
+        "evaluate",
+    ]
     assert all(str(out) in line for line in lines)
-    assert ["test" in line for line in lines] == [False] * 5 + [True]  # last, since nothing may be chosen by it
+    assert ["test" in line for line in lines] == [False] * 5 + [
+        True
+    ]  # last, since nothing may be chosen by it
     assert printed.err.startswith("data      digits: ") and "samples/s" in printed.err
     np.savetxt(tmp_path / "x.csv", np.zeros(64))
     for _, *words in lines:
@@ -141,5 +189,9 @@ def test_the_next_commands_work_as_they_are_printed(
     assert (out / "report.html").is_file() and (tmp_path / "my run-c").is_dir()
     capsys.readouterr()
     assert main(["train", *QUICK[:4], "--baseline", "gru", "--out", str(tmp_path / "gru")]) == 0
-    lines = [line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("  srnn ")]
+    lines = [
+        line.split()[1]
+        for line in capsys.readouterr().out.splitlines()
+        if line.startswith("  srnn ")
+    ]
     assert lines == ["evaluate", "report", "predict", "evaluate"]

@@ -1,4 +1,5 @@
-"""The command line: one JSON object or a table on standard output, one line on standard error and exit code 2 for a mistake."""
+"""The command line: one JSON object or a table on standard output, one line on standard error and
+exit code 2 for a mistake."""
 
 from __future__ import annotations
 
@@ -69,12 +70,18 @@ def test_train_prints_one_json_object(tmp_path: Path, capsys: pytest.CaptureFixt
     assert set(result["firing_rate"]) == {"layers", "mean"}
 
 
-def test_train_for_people_shows_epochs_and_the_run_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_for_people_shows_epochs_and_the_run_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / ("a-rather-long-name" * 5)
     assert main(["train", *QUICK, "--out", str(out)]) == 0
     printed = capsys.readouterr()
     assert str(out) in printed.out and "accuracy" in printed.out
-    assert printed.err.count("\nepoch ") == 2 and "samples/s" in printed.err and "16 steps x 16 inputs" in printed.err
+    assert (
+        printed.err.count("\nepoch ") == 2
+        and "samples/s" in printed.err
+        and "16 steps x 16 inputs" in printed.err
+    )
 
 
 def test_train_without_out_makes_a_folder_under_runs(
@@ -97,13 +104,21 @@ def test_evaluate_repeats_trainings_number(run: Path, capsys: pytest.CaptureFixt
     assert (found["split"], found["seed"]) == ("test", 9)
 
 
-def test_evaluate_for_people_is_short_and_says_where_the_rest_is(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_for_people_is_short_and_says_where_the_rest_is(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["evaluate", str(run)]) == 0
     short = capsys.readouterr()
     assert short.err == "" and len(short.out.splitlines()) <= 14
     *_, said, sure, rest = short.out.splitlines()
-    assert "Least often recognised: " in short.out and "taken for" in said and sure.startswith("accuracy, 95%")
-    assert rest == f"Everything else: srnn evaluate {run} --full, or a page of it: srnn report {run}"
+    assert (
+        "Least often recognised: " in short.out
+        and "taken for" in said
+        and sure.startswith("accuracy, 95%")
+    )
+    assert (
+        rest == f"Everything else: srnn evaluate {run} --full, or a page of it: srnn report {run}"
+    )
     assert main(["evaluate", str(run), "--full"]) == 0
     assert "most often taken for" in " ".join(capsys.readouterr().out.split())
 
@@ -124,7 +139,9 @@ def test_no_table_says_that_all_is_right(capsys: pytest.CaptureFixture[str]) -> 
     assert missed.text.count("0.00%") == 2 and "\x1b" not in missed.text
 
 
-def test_resume_and_its_refusals(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_resume_and_its_refusals(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     again = ["train", *QUICK, "--out", str(run), "--seed", "3", "--json"]
     assert "--resume" in fails(capsys, *again)
     assert main([*again, "--resume"]) == 0
@@ -142,11 +159,16 @@ def test_of_two_commands_that_would_write_one_file_the_second_is_told_at_once(
         assert "is being written by another process" in fails(capsys, *words, tmp_path / "file")
     (tmp_path / "file").touch()
     if words[0] != "stream":
-        assert "exists; --overwrite replaces it, or choose another --out" in fails(capsys, *words, tmp_path / "file")
+        assert "exists; --overwrite replaces it, or choose another --out" in fails(
+            capsys, *words, tmp_path / "file"
+        )
 
 
-def test_a_lack_of_memory_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """numpy has an error of its own for it; torch says it in a RuntimeError, which was a traceback."""
+def test_a_lack_of_memory_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """numpy has an error of its own for it; torch says it in a RuntimeError, which was a
+    traceback."""
     for large in (lambda *_: torch.empty(2**50), lambda *_: np.empty(2**55)):
         monkeypatch.setattr("srnn.cli.recipes.show_names", large)
         assert "not enough memory" in fails(capsys, "recipes")
@@ -165,26 +187,40 @@ def test_mistakes_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "Did you mean 'test'?" in fails(capsys, "evaluate", tmp_path, "--split", "tets")
     assert "RECIPE" in fails(capsys, "train")
     assert "Did you mean 'digits'" in fails(capsys, "train", "digit", *out)
-    assert "Did you mean '--training.batch_size'" in fails(capsys, "train", "digits", *out, "--batch_size", "3")
+    assert "Did you mean '--training.batch_size'" in fails(
+        capsys, "train", "digits", *out, "--batch_size", "3"
+    )
     assert "Did you mean '--seed'" in fails(capsys, "train", "digits", *out, "--sede", "3")
-    assert "Did you mean 'training.epochs'" in fails(capsys, "train", "digits", *out, "--training.epoch", "3")
+    assert "Did you mean 'training.epochs'" in fails(
+        capsys, "train", "digits", *out, "--training.epoch", "3"
+    )
     assert "training.epochs" in fails(capsys, "train", "digits", *out, "--training.epochs", "three")
     assert "seed" in fails(capsys, "train", "digits", *out, "--seed", "-1")
     assert "no recipe settings" in fails(capsys, "info", "--training.epochs", "3")
-    assert "Did you mean 'window'" in fails(capsys, "train", "digits", *out, "--task.options", "{windwo: 3}")
+    assert "Did you mean 'window'" in fails(
+        capsys, "train", "digits", *out, "--task.options", "{windwo: 3}"
+    )
     assert "task" in fails(capsys, "train", "digits", *out, "--task.name", "digitz")
     assert "training.device" in fails(capsys, "train", "digits", *out, "--training.device", "mps")
-    assert "no parameter matches" in fails(capsys, "train", "digits", *out, "--training.lr_scale", "{layer.*: 2}")
+    assert "no parameter matches" in fails(
+        capsys, "train", "digits", *out, "--training.lr_scale", "{layer.*: 2}"
+    )
     assert "does not fit" in fails(capsys, "train", "digits", *out, "--loss.name", "nll")
     assert "is not a run" in fails(capsys, "evaluate", tmp_path)
     assert "MODEL" in fails(capsys, "evaluate")
     assert "Say which: srnn import nir." in fails(capsys, "import")
-    assert "There is no recipe 'resonate/ecg-brf'" in fails(capsys, "train", "resonate/ecg-brf", *out)
-    assert "no recipe settings" in fails(capsys, "evaluate", tmp_path, "--task.options.rule", "difference")
+    assert "There is no recipe 'resonate/ecg-brf'" in fails(
+        capsys, "train", "resonate/ecg-brf", *out
+    )
+    assert "no recipe settings" in fails(
+        capsys, "evaluate", tmp_path, "--task.options.rule", "difference"
+    )
     assert "needs a value" in fails(capsys, "train", "paper/ecg", *out, "--task.options.rule")
     assert "'rul'" in fails(capsys, "train", "paper/ecg", *out, "--task.options.rul=3")
     assert "'digits'" in fails(capsys, "recipes", "list", "digits")
-    assert "--a.npy was not found" in fails(capsys, "predict", "digits", "--", "--a.npy")  # a name, not a setting
+    assert "--a.npy was not found" in fails(
+        capsys, "predict", "digits", "--", "--a.npy"
+    )  # a name, not a setting
     assert not (tmp_path / "run").exists()
 
 
@@ -194,7 +230,9 @@ def test_a_missing_data_folder_says_so(tmp_path: Path, capsys: pytest.CaptureFix
     assert not (tmp_path / "run").exists()
 
 
-def test_an_output_that_cannot_be_written_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_output_that_cannot_be_written_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "file").write_text("mine")
     for out in (tmp_path / "file", tmp_path / "file" / "run", "/dev/null/run"):
         fails(capsys, "train", *QUICK, "--out", out)
@@ -204,7 +242,9 @@ def test_an_output_that_cannot_be_written_is_refused(tmp_path: Path, capsys: pyt
         assert "permission" in fails(capsys, "train", *QUICK, "--out", tmp_path / "locked" / "run")
 
 
-def test_a_checkpoint_of_another_architecture_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_checkpoint_of_another_architecture_is_refused(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     best = run / "model.safetensors"
     whole = read_checkpoint(best)
     model = copy.deepcopy(whole.info["model"])
@@ -220,7 +260,10 @@ def test_a_checkpoint_of_another_architecture_is_refused(run: Path, capsys: pyte
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_data_that_are_not_finite_are_refused(
-    value: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    value: float,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def load(self: DigitsTask, split, data_dir=None) -> Split:
         x = np.zeros((20, 5, 16), dtype=np.float32)
@@ -228,7 +271,9 @@ def test_data_that_are_not_finite_are_refused(
         return Split(x, np.zeros(20, dtype=np.int64))
 
     monkeypatch.setattr(DigitsTask, "load", load)
-    assert "not finite: sequence 4, step 2, channel 6" in fails(capsys, "train", *QUICK, "--out", tmp_path / "run")
+    assert "not finite: sequence 4, step 2, channel 6" in fails(
+        capsys, "train", *QUICK, "--out", tmp_path / "run"
+    )
     assert not (tmp_path / "run").exists()
 
 
@@ -258,12 +303,17 @@ def test_recipes_and_info(capsys: pytest.CaptureFixture[str]) -> None:
     assert "usage: srnn" in capsys.readouterr().out
 
 
-def test_info_compiles_ahead(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """What it compiles, which takes minutes: the loops themselves are compiled where they are compared with the reference."""
+def test_info_compiles_ahead(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What it compiles, which takes minutes: the loops themselves are compiled where they are
+    compared with the reference."""
     loops: set[Any] = set()
     streams: set[Any] = set()
 
-    def precompile(neuron: Neuron, surrogate: Surrogate, dtype: torch.dtype, backward: bool) -> None:
+    def precompile(
+        neuron: Neuron, surrogate: Surrogate, dtype: torch.dtype, backward: bool
+    ) -> None:
         loops.add((neuron.name, surrogate.name if backward else None, dtype))
 
     monkeypatch.setattr("srnn.nn.kernels.cpu.layer.precompile", precompile)
@@ -273,15 +323,25 @@ def test_info_compiles_ahead(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     wanted = {(name, surrogate) for name in NEURONS for surrogate in (None, "multi_gaussian")}
     wanted |= {("alif", name) for name in SURROGATES}
     assert loops == {(*kind, torch.float32) for kind in wanted}
-    kinds = {(NEURONS[name],) if name == "integrator" else (NEURONS[name], NEURONS["integrator"]) for name in NEURONS}
-    assert streams == {(kind, np.dtype(np.float32), binary) for kind in kinds for binary in (False, True)}
+    kinds = {
+        (NEURONS[name],) if name == "integrator" else (NEURONS[name], NEURONS["integrator"])
+        for name in NEURONS
+    }
+    assert streams == {
+        (kind, np.dtype(np.float32), binary) for kind in kinds for binary in (False, True)
+    }
 
 
 def test_a_rate_is_not_said_twice(capsys: pytest.CaptureFixture[str]) -> None:
     """Of a single layer the mean is all there is."""
-    for layers, says in (([0.25], "0.2500 spikes per neuron and step "), ([0.2, 0.3], "(layers: 0.2000, 0.3000)")):
+    for layers, says in (
+        ([0.25], "0.2500 spikes per neuron and step "),
+        ([0.2, 0.3], "(layers: 0.2000, 0.3000)"),
+    ):
         show_result({"firing_rate": {"mean": 0.25, "layers": layers}}, "digits", True)
-        assert says in (shown := capsys.readouterr().out) and ("layers" in shown) == (len(layers) > 1)
+        assert says in (shown := capsys.readouterr().out) and ("layers" in shown) == (
+            len(layers) > 1
+        )
 
 
 def test_help_is_one_screen_and_help_all_says_everything(
@@ -295,7 +355,9 @@ def test_help_is_one_screen_and_help_all_says_everything(
         assert short.endswith(f"srnn {name} --help-all\n") or name in ("data", "recipes")
         assert main([*name.split(), "--help-all"]) == 0
         everything = capsys.readouterr().out
-        assert {*re.findall(r"^  (--[\w-]+)", short, re.M)} <= {*re.findall(r"^  (--[\w-]+)", everything, re.M)}
+        assert {*re.findall(r"^  (--[\w-]+)", short, re.M)} <= {
+            *re.findall(r"^  (--[\w-]+)", everything, re.M)
+        }
     assert main(["evaluate", "--help-all"]) == 0
     text = capsys.readouterr().out
     assert "--exit-patience" in text and "--longest-gap" in text and " ...\n" not in text
@@ -320,7 +382,9 @@ def test_help_fits_the_terminal(
         _, _, rest = text.partition("\n\n")
         long = [line for line in rest.splitlines() if len(line) > columns and len(line.split()) > 1]
         assert not long
-        examples = [line.split() for line in rest.splitlines() if line.startswith(f"  srnn {name} ")]
+        examples = [
+            line.split() for line in rest.splitlines() if line.startswith(f"  srnn {name} ")
+        ]
         assert examples  # a line each still, whatever the width
 
 
@@ -330,7 +394,10 @@ def test_what_a_command_does_stands_below_it_where_there_is_no_room_beside_it(
     """It began behind a gap, at the end of the command's line, with a word or none."""
     monkeypatch.setenv("COLUMNS", "80")
     assert main(["compress", "--help-all"]) == 0
-    assert "\n  srnn compress RUN --what dead --out DIR\n      neurons that never spike" in capsys.readouterr().out
+    assert (
+        "\n  srnn compress RUN --what dead --out DIR\n      neurons that never spike"
+        in capsys.readouterr().out
+    )
 
 
 def test_short_forms_of_settings(capsys: pytest.CaptureFixture[str]) -> None:
@@ -338,19 +405,39 @@ def test_short_forms_of_settings(capsys: pytest.CaptureFixture[str]) -> None:
         given = parse(["train", "digits", *words]).arguments
         return with_short_forms(given["settings"], given["epochs"], given["device"])
 
-    assert settings("--epochs", "3", "--device=cpu") == ["--training.epochs=3", "--training.device=cpu"]
+    assert settings("--epochs", "3", "--device=cpu") == [
+        "--training.epochs=3",
+        "--training.device=cpu",
+    ]
     # Written in full it counts, wherever it stands.
-    assert settings("--training.epochs", "5", "--epochs", "3") == ["--training.epochs=3", "--training.epochs", "5"]
+    assert settings("--training.epochs", "5", "--epochs", "3") == [
+        "--training.epochs=3",
+        "--training.epochs",
+        "5",
+    ]
     assert settings() == []
     assert "training.epochs" in fails(capsys, "train", "digits", "--epochs", "three")
     assert "training.device" in fails(capsys, "train", "digits", "--device", "tpu")
-    assert parse(["stream", "run", "mic", "--device", "2"]).arguments["device"] == "2"  # a microphone
+    assert (
+        parse(["stream", "run", "mic", "--device", "2"]).arguments["device"] == "2"
+    )  # a microphone
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_the_command_beside_results_says_how_long_was_fine_tuned() -> None:
     """Also by default: nothing else in curve.md does, and the defaults may change."""
-    words = ["compress", "a run", "--out", "DIR", "--sparsity", "0.5", "0.9", "--json", "--data-dir", "data"]
+    words = [
+        "compress",
+        "a run",
+        "--out",
+        "DIR",
+        "--sparsity",
+        "0.5",
+        "0.9",
+        "--json",
+        "--data-dir",
+        "data",
+    ]
     given = "srnn compress 'a run' --out DIR --sparsity 0.5 0.9 --epochs 20 --lr-factor 0.5"
     for one in (words, shlex.split(given)[1:]):
         assert repeated(parse(one).arguments["called"], 20, 0.5) == given
@@ -360,9 +447,16 @@ def test_the_command_beside_results_says_how_long_was_fine_tuned() -> None:
 def test_interrupted_it_says_how_to_go_on(tmp_path: Path) -> None:
     """As a process: exit code 130, one line with the command, and that command works."""
     out = tmp_path / "run"
-    words = ["train", "digits", "--network.hidden=[8,8]", "--network.backend=reference", "--training.epochs=500"]
+    words = [
+        "train",
+        "digits",
+        "--network.hidden=[8,8]",
+        "--network.backend=reference",
+        "--training.epochs=500",
+    ]
     command = [sys.executable, "-m", "srnn", *words, "--out", str(out), "--json"]
-    # A shell's background job ignores the interrupt, and so would its children: the tests themselves may be such a job.
+    # A shell's background job ignores the interrupt, and so would its children: the tests
+    # themselves may be such a job.
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
@@ -370,9 +464,12 @@ def test_interrupted_it_says_how_to_go_on(tmp_path: Path) -> None:
     with process:
         try:
             deadline = time.monotonic() + 120
-            # In the second epoch or later: in the first modules are still imported, and an interrupt there ends it at once.
+            # In the second epoch or later: in the first modules are still imported, and an
+            # interrupt there ends it at once.
             log = out / "metrics.jsonl"
-            while (not log.exists() or log.read_text().count("\n") < 2) and time.monotonic() < deadline:
+            while (
+                not log.exists() or log.read_text().count("\n") < 2
+            ) and time.monotonic() < deadline:
                 time.sleep(0.05)
             process.send_signal(signal.SIGINT)
             stdout, stderr = process.communicate(timeout=60)
@@ -389,7 +486,8 @@ def test_interrupted_it_says_how_to_go_on(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_processes_of_a_sweep_know_what_their_program_defines(tmp_path: Path) -> None:
-    """A program with a surrogate of its own, which calls the command line, is what workers run as well."""
+    """A program with a surrogate of its own, which calls the command line, is what workers run as
+    well."""
     (tmp_path / "mine.py").write_text("""
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -409,7 +507,9 @@ class Cauchy(Surrogate):
 if __name__ == "__main__":
     raise SystemExit(main())
 """)
-    np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).normal(size=(20, 5, 2)), y=np.arange(20) % 2)
+    np.savez(
+        tmp_path / "a.npz", x=np.random.default_rng(0).normal(size=(20, 5, 2)), y=np.arange(20) % 2
+    )
     (tmp_path / "a.yaml").write_text("""
 task: {name: folder, options: {path: a.npz}}
 network: {hidden: 4, neuron: alif, norm: none, surrogate: cauchy, backend: reference}

@@ -1,4 +1,5 @@
-"""Odd words for every option of every command: one line and exit code 2, before any work. The table is made from the types."""
+"""Odd words for every option of every command: one line and exit code 2, before any work. The table
+is made from the types."""
 
 from __future__ import annotations
 
@@ -15,7 +16,20 @@ from support.commands import parse
 
 pytestmark = pytest.mark.robust
 
-ODD = ("", "\x00", "\x1b[31m", "\udcff", "x" * 5000, "-1", "1e999", "nan", "9" * 5000, "[/red]", "--", "{")
+ODD = (
+    "",
+    "\x00",
+    "\x1b[31m",
+    "\udcff",
+    "x" * 5000,
+    "-1",
+    "1e999",
+    "nan",
+    "9" * 5000,
+    "[/red]",
+    "--",
+    "{",
+)
 LISTING = ("data", "models", "recipes")
 """Without an action they list what there is, whatever their other options say."""
 
@@ -37,26 +51,38 @@ def odd_lines(command: str) -> Iterator[list[str]]:
     for name, (where, _) in COMMANDS.items():
         if name.split()[0] != command or not where:
             continue
-        arguments = [one for one in app_of(name, SRNN).assemble_argument_collection() if one.parse and not one.children]
+        arguments = [
+            one
+            for one in app_of(name, SRNN).assemble_argument_collection()
+            if one.parse and not one.children
+        ]
         base = sound(arguments)
         for argument in arguments:
             for odd in ("x",) if argument.hint is bool else ODD:
                 given = [f"{argument.name}={odd}"] if argument.name.startswith("--") else [odd]
-                yield [*name.split(), *(word for group in {**base, argument.name: given}.values() for word in group)]
+                yield [
+                    *name.split(),
+                    *(word for group in {**base, argument.name: given}.values() for word in group),
+                ]
 
 
 def check(words: list[str], capsys: pytest.CaptureFixture[str], codes: tuple[int, ...]) -> None:
     code, said = main(words), capsys.readouterr()
     assert code in codes, words
     if code == 2:
-        assert said.err.startswith("srnn: ") and said.err.count("\n") == 1 and len(said.err) < 2300, words
+        assert (
+            said.err.startswith("srnn: ") and said.err.count("\n") == 1 and len(said.err) < 2300
+        ), words
         assert not any(ord(character) < 32 for character in said.err.rstrip("\n")), words
     assert "Traceback" not in said.err + said.out
 
 
 @pytest.mark.parametrize("command", [name for name in SRNN.parts() if name != "info"])
 def test_odd_words_are_one_line(
-    command: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     tried = 0
@@ -68,11 +94,26 @@ def test_odd_words_are_one_line(
 
 
 @pytest.mark.parametrize(
-    "odd", [*ODD, "1e309", "-.inf", "[[1]]", "{a: {b: 1}}", "!!python/name:os.system", "&a [*a]", "2024-13-45", "~"]
+    "odd",
+    [
+        *ODD,
+        "1e309",
+        "-.inf",
+        "[[1]]",
+        "{a: {b: 1}}",
+        "!!python/name:os.system",
+        "&a [*a]",
+        "2024-13-45",
+        "~",
+    ],
 )
-def test_odd_words_for_every_setting_of_a_recipe_are_one_line(odd: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_odd_words_for_every_setting_of_a_recipe_are_one_line(
+    odd: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     for key in recipe_keys():
-        check(["recipes", "show", "digits", f"--{key}={odd}"], capsys, (2, 0))  # 0: text is text in task.options, say
+        check(
+            ["recipes", "show", "digits", f"--{key}={odd}"], capsys, (2, 0)
+        )  # 0: text is text in task.options, say
 
 
 @pytest.mark.parametrize("name", ["-heart.csv", "--heart.csv", "--note"])

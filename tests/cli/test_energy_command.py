@@ -1,4 +1,5 @@
-"""srnn energy: runs and recipes beside baselines, as tables and as JSON; one line for every mistake."""
+"""srnn energy: runs and recipes beside baselines, as tables and as JSON; one line for every
+mistake."""
 
 from __future__ import annotations
 
@@ -36,7 +37,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     with pytest.MonkeyPatch.context() as patch:
         few_digits(patch)
         for name in ("srnn", "lstm", "lif"):
-            kind = {"srnn": [REFERENCE], "lstm": ["--baseline", "lstm"], "lif": ["--baseline", "lif", REFERENCE]}[name]
+            kind = {
+                "srnn": [REFERENCE],
+                "lstm": ["--baseline", "lstm"],
+                "lif": ["--baseline", "lif", REFERENCE],
+            }[name]
             made[name] = folder / name
             assert main(["train", "digits", *QUICK, *kind, "--out", str(made[name])]) == 0
     return made
@@ -71,17 +76,28 @@ def test_runs_beside_each_other(runs: dict[str, Path], capsys: pytest.CaptureFix
     lstm, unmeasured = found["compared_with_first"][1], found["networks"][5]
     assert all(lstm["energy"][name] > 1 for name in MODELS)
     assert lstm["efficiency"]["paper"] == pytest.approx(lstm["energy"]["paper"] * lstm["error"])
-    assert unmeasured["models"] == dict.fromkeys(MODELS) and "rates not measured" in unmeasured["note"]
-    assert found["networks"][4]["models"]["neurobench"] is None  # of ReLU units the zeros are not known
+    assert (
+        unmeasured["models"] == dict.fromkeys(MODELS) and "rates not measured" in unmeasured["note"]
+    )
+    assert (
+        found["networks"][4]["models"]["neurobench"] is None
+    )  # of ReLU units the zeros are not known
     # The LSTM costs what a spiking network of that rate would.
     for model, rate in found["break_even"]["lstm"].items():
         assert (rate > first["firing_rate"]["mean"]) == (lstm["energy"][model] > 1), model
-    assert "break_even" in found and found["break_even"]["relu"]["memory"] < found["break_even"]["lstm"]["memory"]
+    assert (
+        "break_even" in found
+        and found["break_even"]["relu"]["memory"] < found["break_even"]["lstm"]["memory"]
+    )
     assert _json(capsys, runs["lstm"])["break_even"] == {}  # it does not spike
 
 
 def test_a_wrong_name_does_not_wait_for_torch() -> None:
-    code = "import sys; from srnn.cli.main import main; print(main(['energy', 'nothing']), 'torch' in sys.modules)"
+    code = (
+        "import sys; from srnn.cli.main import main; print(main(['energy', 'nothing']), "
+        "'torch' "
+        "in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout == "2 False\n" and "There is no recipe 'nothing'" in done.stderr
 
@@ -104,7 +120,9 @@ def test_tables_for_people(runs: dict[str, Path], capsys: pytest.CaptureFixture[
     assert max(map(len, printed.out.splitlines())) <= 90
 
 
-def test_one_table_for_a_first_look(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_table_for_a_first_look(
+    runs: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     words = [str(runs["srnn"]), str(runs["lstm"]), "--baselines", "lif"]
     found = _json(capsys, *words)
     assert main(["energy", *words]) == 0
@@ -129,7 +147,9 @@ def test_seeds_of_one_recipe_are_one_row(
     found = _json(capsys, runs["srnn"], again, runs["lstm"], "--out", out)
     assert json.loads((out / "energy.json").read_text()) == found
     assert [report["group"] for report in found["networks"]] == [0, 0, 2]
-    networks, ratios, efficiencies = (_table(found, word) for word in ("Networks", "Energy ratio", "Efficiency"))
+    networks, ratios, efficiencies = (
+        _table(found, word) for word in ("Networks", "Energy ratio", "Efficiency")
+    )
     own, lstm = networks
     accuracies = [report["accuracy"] for report in found["networks"][:2]]
     assert own["seeds"] == "0, 1"
@@ -142,7 +162,9 @@ def test_seeds_of_one_recipe_are_one_row(
     assert efficiencies[1]["paper"] == pytest.approx(ratios[1]["paper"] * lstm["error ratio"])
     page = (out / "energy.md").read_text()
     row = next(line for line in page.splitlines() if line.startswith("| srnn | 0, 1 |"))
-    limits = next(line for line in page.splitlines() if line.startswith("| relu |")).split(" | ")[1:]
+    limits = next(line for line in page.splitlines() if line.startswith("| relu |")).split(" | ")[
+        1:
+    ]
     assert "Break-even" in page and [float(limit.strip(" |")) for limit in limits] == pytest.approx(
         list(found["break_even"]["relu"].values()), rel=5e-3
     )
@@ -156,24 +178,48 @@ def test_the_runs_of_a_sweep_go_by_their_points(
     """Whose folders are called by the seed alone."""
     for name in ("srnn", "lstm"):
         shutil.copytree(runs[name], tmp_path / f"of={name}" / "s0")
-    found = _json(capsys, tmp_path / "of=srnn" / "s0", tmp_path / "of=lstm" / "s0", "--out", tmp_path / "energy")
+    found = _json(
+        capsys,
+        tmp_path / "of=srnn" / "s0",
+        tmp_path / "of=lstm" / "s0",
+        "--out",
+        tmp_path / "energy",
+    )
     assert [row["network"] for row in _table(found, "Networks")] == ["of=srnn", "of=lstm"]
     page = (tmp_path / "energy" / "energy.md").read_text()
     assert "Made by `srnn energy of=srnn/s0 of=lstm/s0`" in page and str(tmp_path) not in page
 
 
-def test_the_page_names_a_recipe_in_full(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_the_page_names_a_recipe_in_full(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     _json(capsys, "paper/shd", "--rates", "0.1", "--out", tmp_path)
     assert "Made by `srnn energy paper/shd --rates 0.1`" in (tmp_path / "energy.md").read_text()
 
 
-def test_the_page_quotes_words_of_its_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_the_page_quotes_words_of_its_command(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     """``--technology my prices.toml`` named two files."""
     prices = tmp_path / "my prices.toml"
     prices.write_text('base = "horowitz-45nm"\nname = "mine"\n')
-    _json(capsys, "paper/shd", "--rates", "0.1", "--technology", prices, "--baselines", "rnn, gru", "--out", tmp_path)
+    _json(
+        capsys,
+        "paper/shd",
+        "--rates",
+        "0.1",
+        "--technology",
+        prices,
+        "--baselines",
+        "rnn, gru",
+        "--out",
+        tmp_path,
+    )
     page = (tmp_path / "energy.md").read_text()
-    assert "`srnn energy paper/shd --rates 0.1 --baselines 'rnn, gru' --technology 'my prices.toml'`" in page
+    assert (
+        "`srnn energy paper/shd --rates 0.1 --baselines 'rnn, gru' --technology 'my prices.toml'`"
+        in page
+    )
 
 
 def test_the_page_says_on_what_recordings(
@@ -182,7 +228,9 @@ def test_the_page_says_on_what_recordings(
     kept = Run.open(runs["srnn"]).trained().task.load("validation")
     names = np.array([str(number) for number in range(10)])
     y = np.arange(len(kept.y)) % 10  # each class occurs
-    np.savez(tmp_path / "mine.npz", x=kept.x, y=y, class_names=names, split=np.full(len(y), "validation"))
+    np.savez(
+        tmp_path / "mine.npz", x=kept.x, y=y, class_names=names, split=np.full(len(y), "validation")
+    )
     _json(capsys, runs["srnn"], "--data", tmp_path / "mine.npz", "--out", tmp_path / "energy")
     page = (tmp_path / "energy" / "energy.md").read_text()
     assert "Made by `srnn energy srnn --data mine.npz`" in page and str(tmp_path) not in page
@@ -192,7 +240,10 @@ def test_a_file_is_no_folder_to_write_before_anything_is_measured(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("kept")
-    monkeypatch.setattr("srnn.measure.energy.subjects.compare_energy", lambda *_, **__: pytest.fail("it was measured"))
+    monkeypatch.setattr(
+        "srnn.measure.energy.subjects.compare_energy",
+        lambda *_, **__: pytest.fail("it was measured"),
+    )
     assert "it is a file" in fails(capsys, "energy", "digits", "--out", tmp_path / "file")
 
 
@@ -204,11 +255,16 @@ def test_an_untrained_recipe(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     assert 0 <= network["firing_rate"]["mean"] <= 1
 
 
-def test_given_rates_need_no_data(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The paper's SHD network at the rate that its table implies: 788 MACs, 10,729 ACs, 3,515.7 pJ."""
+def test_given_rates_need_no_data(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The paper's SHD network at the rate that its table implies: 788 MACs, 10,729 ACs, 3,515.7
+    pJ."""
     monkeypatch.delenv("SRNN_DATA", raising=False)
     rate = str(10729 / 141312)
-    found = _json(capsys, "paper/shd", "--rates", rate, "--input-rate", rate, "--baselines", "relu,lstm")
+    found = _json(
+        capsys, "paper/shd", "--rates", rate, "--input-rate", rate, "--baselines", "relu,lstm"
+    )
     paper, counts = found["networks"][0]["models"]["paper"], found["networks"][0]["counts"]
     assert (counts["paper_macs"], round(counts["paper_acs"], 6)) == (788, 10729)
     assert round(paper["energy_pj"]["step"], 1) == 3515.7
@@ -216,17 +272,32 @@ def test_given_rates_need_no_data(capsys: pytest.CaptureFixture[str], monkeypatc
     assert paper["energy_pj"]["second"] == pytest.approx(250 * paper["energy_pj"]["step"])
     assert paper["energy_pj"]["sequence"] is None and found["split"] is None
     analog = _json(capsys, "paper/shd", "--rates", rate)["input"]
-    assert (analog["spikes"], analog["density"]) == (False, 1.0)  # of its values none is taken to be 0
+    assert (analog["spikes"], analog["density"]) == (
+        False,
+        1.0,
+    )  # of its values none is taken to be 0
 
 
 def test_the_paper_s_ecg_recipes(capsys: pytest.CaptureFixture[str]) -> None:
     rate = str(467 / 1656)
-    found = _json(capsys, "paper/ecg-code", "--rates", rate, "--input-rate", rate, "--baselines", "rnn,gru,lstm")
+    found = _json(
+        capsys,
+        "paper/ecg-code",
+        "--rates",
+        rate,
+        "--input-rate",
+        rate,
+        "--baselines",
+        "rnn,gru,lstm",
+    )
     energies = [network["models"]["paper"]["energy_pj"]["step"] for network in found["networks"]]
     assert [round(energy, 1) for energy in energies] == [325.7, 9597.6, 15400.8, 20422.8]
     rate = str(497 / 1656)
     lif = _json(capsys, "paper/ecg-lif", "--rates", rate, "--input-rate", rate)["networks"][0]
-    assert lif["counts"]["paper_macs"] == 42 and round(lif["models"]["paper"]["energy_pj"]["step"], 1) == 179.9
+    assert (
+        lif["counts"]["paper_macs"] == 42
+        and round(lif["models"]["paper"]["energy_pj"]["step"], 1) == 179.9
+    )
 
 
 def test_another_technology(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -236,13 +307,17 @@ def test_another_technology(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     mine = tmp_path / "mine.toml"
     mine.write_text('base = "horowitz-45nm"\nname = "mine"\nac = {pj = 0.0, source = "a test"}\n')
     usual, other = _json(capsys, *words), _json(capsys, *words, "--technology", mine)
-    assert other["technology"]["name"] == "mine" and other["technology"]["sources"]["ac"] == "a test"
+    assert (
+        other["technology"]["name"] == "mine" and other["technology"]["sources"]["ac"] == "a test"
+    )
     a, b = (found["networks"][0]["models"] for found in (usual, other))
     assert b["memory"]["parts_pj"]["synaptic_acs"] == 0 < a["memory"]["parts_pj"]["synaptic_acs"]
     assert a["fp32"] == b["fp32"] and a["paper"] == b["paper"]
 
 
-def test_mistakes(tmp_path: Path, runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes(
+    tmp_path: Path, runs: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert "is not a run" in fails(capsys, "energy", tmp_path)
     assert "Did you mean" in fails(capsys, "energy", "digitz")
     assert "Did you mean" in fails(capsys, "energy", "digits", "--baselines", "lstn")
@@ -251,7 +326,9 @@ def test_mistakes(tmp_path: Path, runs: dict[str, Path], capsys: pytest.CaptureF
     assert "single recipe" in fails(capsys, "energy", "digits", runs["srnn"], "--rates", "0.1")
     assert "--input-rate belongs" in fails(capsys, "energy", "digits", "--input-rate", "0.1")
     assert "between 0 and 1" in fails(capsys, "energy", "digits", "--rates", "2")
-    assert "between 0 and 1" in fails(capsys, "energy", "digits", "--rates", "0.1", "--input-rate", "x")
+    assert "between 0 and 1" in fails(
+        capsys, "energy", "digits", "--rates", "0.1", "--input-rate", "x"
+    )
     assert "hidden layer" in fails(capsys, "energy", "digits", "--rates", "0.1,0.1,0.1,0.1")
     data = ("--data", tmp_path)
     assert "is a recipe" in fails(capsys, "energy", "digits", "--rates", "0.1", *data)

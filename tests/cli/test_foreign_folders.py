@@ -1,7 +1,8 @@
-"""Folders that someone else has prepared: links that lead elsewhere, pipes, files that look like ours.
+"""Folders that someone else has prepared: links that lead elsewhere, pipes, files that look like
+ours.
 
-Under a name that the program chose, a link is replaced and not followed, and a pipe is refused in one line; nobody else's file is
-deleted. What the user named is written as named.
+Under a name that the program chose, a link is replaced and not followed, and a pipe is refused in
+one line; nobody else's file is deleted. What the user named is written as named.
 """
 
 from __future__ import annotations
@@ -51,7 +52,11 @@ def victim(tmp_path: Path) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 # ---- report ----------------------------------------------------------------------------------------------------------
@@ -68,7 +73,9 @@ def own(tiny: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny, tmp_path / "run"))
 
 
-def test_a_report_replaces_a_link(own: Path, victim: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_report_replaces_a_link(
+    own: Path, victim: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """It overwrote what the link led to."""
     (own / "report.html").symlink_to(victim)
     (own / NOTES).write_bytes(SECRET)
@@ -80,13 +87,19 @@ def test_a_report_replaces_a_link(own: Path, victim: Path, capsys: pytest.Captur
 def test_a_report_goes_where_the_user_s_own_link_leads(own: Path, victim: Path) -> None:
     link = own.parent / "mine.html"
     link.symlink_to(victim)
-    assert main(["report", str(own), "--no-exit", "--samples", "1", "--json", "--out", str(link)]) == 0
+    assert (
+        main(["report", str(own), "--no-exit", "--samples", "1", "--json", "--out", str(link)]) == 0
+    )
     assert link.is_symlink() and b"<html" in victim.read_bytes()
 
 
 @pipes
-@pytest.mark.parametrize("name", ["report.html", "environment.json", "result.json", "exit-policy.json"])
-def test_a_run_with_a_pipe_is_refused(own: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "name", ["report.html", "environment.json", "result.json", "exit-policy.json"]
+)
+def test_a_run_with_a_pipe_is_refused(
+    own: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The command waited for its other end for ever."""
     (own / name).unlink(missing_ok=True)
     os.mkfifo(own / name)
@@ -94,7 +107,9 @@ def test_a_run_with_a_pipe_is_refused(own: Path, name: str, capsys: pytest.Captu
 
 
 @pipes
-def test_a_page_beside_a_model_s_file_is_no_pipe(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_page_beside_a_model_s_file_is_no_pipe(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (own.parent / "page").mkdir()
     os.mkfifo(own.parent / "page" / "model.html")
     shutil.copy(own / "model.safetensors", own.parent / "page" / "model.safetensors")
@@ -117,7 +132,8 @@ def test_a_comparison_replaces_a_link(
 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that was stopped after its first of two epochs, so to say, and beside it what it becomes."""
+    """A run that was stopped after its first of two epochs, so to say, and beside it what it
+    becomes."""
     folder = tmp_path_factory.mktemp("begun")
     train(tiny_recipe("--training.epochs=1"), folder / "run", task=TinyTask())
     shutil.copytree(folder / "run", folder / "whole")
@@ -140,7 +156,9 @@ def without_times(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("name", ["metrics.jsonl", "result.json", "model.safetensors", "checkpoints/last.safetensors"])
+@pytest.mark.parametrize(
+    "name", ["metrics.jsonl", "result.json", "model.safetensors", "checkpoints/last.safetensors"]
+)
 def test_a_resumed_training_replaces_links(name: str, begun: Path, tmp_path: Path) -> None:
     """It truncated what a link behind metrics.jsonl led to, and appended to it."""
     run = Path(shutil.copytree(begun / "run", tmp_path / "run"))
@@ -166,11 +184,15 @@ def test_a_link_behind_metrics_may_lead_nowhere(begun: Path, tmp_path: Path) -> 
     (run / "metrics.jsonl").unlink()
     (run / "metrics.jsonl").symlink_to(tmp_path / "nowhere")
     resume(run)
-    assert not (tmp_path / "nowhere").exists() and [row["epoch"] for row in Run.open(run).epochs()] == [2]
+    assert not (tmp_path / "nowhere").exists() and [
+        row["epoch"] for row in Run.open(run).epochs()
+    ] == [2]
 
 
 @pipes
-@pytest.mark.parametrize("name", ["metrics.jsonl", "environment.json", "result.json", "checkpoints/last.safetensors"])
+@pytest.mark.parametrize(
+    "name", ["metrics.jsonl", "environment.json", "result.json", "checkpoints/last.safetensors"]
+)
 def test_a_training_with_a_pipe_is_refused(name: str, begun: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(begun / "run", tmp_path / "run"))
     (run / name).unlink()
@@ -190,7 +212,8 @@ def test_a_linked_folder_of_checkpoints_is_refused(begun: Path, tmp_path: Path) 
 
 
 def test_another_program_s_environment_is_not_taken_for_a_run(tmp_path: Path) -> None:
-    """A run that was stopped before it had a recipe begins anew; its environment.json went first."""
+    """A run that was stopped before it had a recipe begins anew; its environment.json went
+    first."""
     theirs = tmp_path / "environment.json"
     theirs.write_text('{"api": "https://example.org"}')
     with pytest.raises(SrnnError, match="holds no run to resume"):
@@ -221,7 +244,17 @@ def test_an_export_goes_into_the_user_s_own_pipe(own: Path) -> None:
     os.mkfifo(pipe)
     reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
     reader.start()
-    words = ["export", "nir", str(own), "--out", str(own.parent / "n.nir"), "--dt", "0.001", "--report", str(pipe)]
+    words = [
+        "export",
+        "nir",
+        str(own),
+        "--out",
+        str(own.parent / "n.nir"),
+        "--dt",
+        "0.001",
+        "--report",
+        str(pipe),
+    ]
     assert main([*words, "--json"]) == 0
     reader.join(20)
     assert json.loads(read[0])["out"].endswith("n.nir") and pipe.is_fifo()
@@ -235,7 +268,9 @@ def use_cache(folder: Path) -> float:
     source.touch()
     os.utime(source, (1e9, 1e9))
     arrays = lambda: {"x": np.arange(5.0)}  # noqa: E731
-    return float(cached(folder / ".cache", "a", {"v": 1}, [source], arrays, lambda found: found["x"].sum()))
+    return float(
+        cached(folder / ".cache", "a", {"v": 1}, [source], arrays, lambda found: found["x"].sum())
+    )
 
 
 def test_a_cache_replaces_a_link(tmp_path: Path, victim: Path) -> None:
@@ -327,7 +362,9 @@ def test_a_sweep_s_journal_replaces_a_link_and_refuses_a_pipe(tmp_path: Path) ->
     pytest.importorskip("optuna")
     sweep = sweep_of(
         tmp_path,
-        BASE + "sampler: {name: random, seed: 7}\ntrials: 2\nparameters: {training.batch_size: [16, 32]}\n",
+        BASE
+        + "sampler: {name: random, seed: 7}\ntrials: 2\nparameters: {training.batch_size: [16, "
+        "32]}\n",
     )
 
     with warnings.catch_warnings():

@@ -1,4 +1,5 @@
-"""Ctrl-C at any moment, also while modules are imported or the process ends: one line, exit code 130. And output that fails."""
+"""Ctrl-C at any moment, also while modules are imported or the process ends: one line, exit code
+130. And output that fails."""
 
 from __future__ import annotations
 
@@ -51,7 +52,9 @@ def interrupted(where: str, *words: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-@pytest.mark.parametrize("where", ["srnn.cli.main", "cyclopts", "srnn.errors", "difflib", "srnn.cli.info", "atexit"])
+@pytest.mark.parametrize(
+    "where", ["srnn.cli.main", "cyclopts", "srnn.errors", "difflib", "srnn.cli.info", "atexit"]
+)
 def test_interrupted_while_modules_are_imported_or_all_is_done(where: str) -> None:
     words = ["info"] if where != "atexit" else ["--help"]
     assert interrupted(where, *words) == (130, "srnn: stopped\n")
@@ -65,12 +68,17 @@ def test_who_ignores_interrupts_is_left_alone() -> None:
     """As a shell's background job does."""
     code = INTERRUPTED_AT.replace("signal.default_int_handler", "signal.SIG_IGN")
     done = subprocess.run(
-        [sys.executable, "-c", code, "srnn.errors", "--version"], capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, "srnn.errors", "--version"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("srnn ")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 130)]
+)
 def test_a_signal_while_a_command_runs_is_no_traceback(number: int, code: int) -> None:
     """143 for the shell, which counts 128 + 15. What locks are held, the system lets go."""
     program = (
@@ -79,12 +87,17 @@ def test_a_signal_while_a_command_runs_is_no_traceback(number: int, code: int) -
         f"info.info = lambda: os.kill(os.getpid(), {int(number)})\n"
         "sys.argv[1:] = ['info']; sys.exit(main())"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert done.returncode == code and done.stderr == ("srnn: stopped\n" if number == signal.SIGINT else "")
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code and done.stderr == (
+        "srnn: stopped\n" if number == signal.SIGINT else ""
+    )
 
 
 def test_children_are_waited_for_by_whom_a_supervisor_told_to_ignore_them() -> None:
-    """Otherwise all children seem to end well, and a server ends with an error: there is no process of batches to wait for."""
+    """Otherwise all children seem to end well, and a server ends with an error: there is no process
+    of batches to wait for."""
     program = (
         "import subprocess, sys, signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
         "from srnn.__main__ import main; import srnn.cli.info as info\n"
@@ -95,15 +108,20 @@ def test_children_are_waited_for_by_whom_a_supervisor_told_to_ignore_them() -> N
 
 
 def test_an_interrupt_that_nothing_can_catch_comes_again() -> None:
-    """In a weak reference's callback Python only prints it: the command went on to its end, with exit code 0."""
+    """In a weak reference's callback Python only prints it: the command went on to its end, with
+    exit code 0."""
     program = (
-        "import os, sys, signal, time, weakref; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "import os, sys, signal, time, weakref; signal.signal(signal.SIGINT, "
+        "signal.default_int_handler)\n"
         "from srnn.__main__ import main; import srnn.cli.info as info\n"
         "def work():\n"
-        "    kept = {1}; weakref.finalize(kept, os.kill, os.getpid(), signal.SIGINT); del kept; time.sleep(600)\n"
+        "    kept = {1}; weakref.finalize(kept, os.kill, os.getpid(), signal.SIGINT); del kept; "
+        "time.sleep(600)\n"
         "info.info = work; sys.argv[1:] = ['info']; sys.exit(main())"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
+    )
     assert (done.returncode, done.stderr) == (130, "srnn: stopped\n")
 
 
@@ -128,7 +146,9 @@ def test_a_stream_interrupted_within_a_block_goes_on_as_if_it_had_not_been(
         monkeypatch.setattr(Session, "encode", interrupted)
         np.savetxt("in.csv", pixels[start:])
         words = ["in.csv", "--block", "8", "--json", "--report", "step", "--state", state]
-        return main(["stream", "run", *words]), [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        return main(["stream", "run", *words]), [
+            json.loads(line) for line in capsys.readouterr().out.splitlines()
+        ]
 
     try:
         _, (*whole, _) = stream(0, "whole.state")
@@ -144,7 +164,9 @@ def test_a_stream_interrupted_within_a_block_goes_on_as_if_it_had_not_been(
         signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.parametrize("words", [["--help"], ["recipes"], ["models"], ["--version"]])  # models: by rich
+@pytest.mark.parametrize(
+    "words", [["--help"], ["recipes"], ["models"], ["--version"]]
+)  # models: by rich
 @pytest.mark.parametrize("output", ["closed pipe", "/dev/full", "closed"])
 def test_output_that_cannot_be_written(output: str, words: list[str]) -> None:
     command = [sys.executable, "-m", "srnn", *words]
@@ -159,25 +181,32 @@ def test_output_that_cannot_be_written(output: str, words: list[str]) -> None:
         reader, stdout = os.pipe()
         os.close(reader)
     try:
-        done = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False, env=environment)
+        done = subprocess.run(
+            command, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False, env=environment
+        )
     finally:
         os.close(stdout)
     if output == "/dev/full":
         assert (done.returncode, done.stderr) == (2, "srnn: [Errno 28] No space left on device\n")
     else:
-        assert done.returncode == 0 and "Error" not in done.stderr and "Traceback" not in done.stderr
+        assert (
+            done.returncode == 0 and "Error" not in done.stderr and "Traceback" not in done.stderr
+        )
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a shell")
 def test_without_standard_error_a_message_is_no_output() -> None:
     words = [sys.executable, "-m", "srnn", "recipes", "show", "nowhere"]
-    done = subprocess.run(["sh", "-c", 'exec "$@" 2>&-', "sh", *words], stdout=subprocess.PIPE, check=False)
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" 2>&-', "sh", *words], stdout=subprocess.PIPE, check=False
+    )
     assert (done.returncode, done.stdout) == (2, b"")
 
 
 @pytest.mark.slow
 def test_interrupted_at_many_moments() -> None:
-    """From the start of the interpreter, where a signal simply kills it, to the end: never a traceback."""
+    """From the start of the interpreter, where a signal simply kills it, to the end: never a
+    traceback."""
     command = [sys.executable, "-m", "srnn", "info"]
     took, outcomes = [], []
     for _ in range(3):
@@ -193,8 +222,11 @@ def test_interrupted_at_many_moments() -> None:
             time.sleep(seconds * moment / 25)
             process.send_signal(signal.SIGINT)
             _, said = process.communicate(timeout=120)
-        # Python dies of the signal itself (130 for the shell) where C code has seen the exception pass.
-        assert said in ("", "srnn: stopped\n") and process.returncode in (130, 0, -signal.SIGINT), said
+        # Python dies of the signal itself (130 for the shell) where C code has seen the exception
+        # pass.
+        assert said in ("", "srnn: stopped\n") and process.returncode in (130, 0, -signal.SIGINT), (
+            said
+        )
         assert said == "" or process.returncode
         outcomes.append(said)
     assert outcomes.count("srnn: stopped\n") > 5

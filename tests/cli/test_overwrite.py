@@ -1,4 +1,5 @@
-"""Everything can be run twice: what is there is refused in the same words, and replaced with --overwrite."""
+"""Everything can be run twice: what is there is refused in the same words, and replaced with
+--overwrite."""
 
 from __future__ import annotations
 
@@ -37,13 +38,20 @@ def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     srnn.load(tmp_path / "run").export(tmp_path / "net.nir", "nir")
     data = TinyTask().load("validation")
     groups = np.array(["someone"] * len(data.y))
-    np.savez(tmp_path / "data.npz", x=data.x, y=data.y, groups=groups, class_names=np.array(["a", "b", "c"]))
+    np.savez(
+        tmp_path / "data.npz",
+        x=data.x,
+        y=data.y,
+        groups=groups,
+        class_names=np.array(["a", "b", "c"]),
+    )
     names = {"RUN": "run", "NIR": "net.nir", "DATA": "data.npz", "OUT": "out"}
     return {word: str(tmp_path / name) for word, name in names.items()}
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in COMMANDS]
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in COMMANDS],
 )
 def test_a_command_replaces_what_it_made_before_and_nothing_else(
     name: str, words: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -82,7 +90,9 @@ def test_compressing_does_not_overwrite_what_it_starts_from(
         assert "contradict each other" in fails(capsys, *both, *more)
 
 
-def test_overwriting_needs_a_place(words: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_overwriting_needs_a_place(
+    words: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert "--out" in fails(capsys, "compress", words["RUN"], "--overwrite")
     assert "add --out RUN" in fails(capsys, "import", "nir", words["NIR"], "--overwrite")
 

@@ -1,4 +1,5 @@
-"""From words to a command's arguments: what cyclopts makes of a function's types, and a line for each mistake."""
+"""From words to a command's arguments: what cyclopts makes of a function's types, and a line for
+each mistake."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ def test_what_help_imports() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert all(any(line.startswith(f"  {name} ") for line in lines) for name in COMMANDS if " " not in name)
+    assert all(
+        any(line.startswith(f"  {name} ") for line in lines) for name in COMMANDS if " " not in name
+    )
 
 
 @pytest.mark.parametrize(
@@ -48,7 +51,9 @@ def test_what_help_imports() -> None:
         (["export", "rust", "m"], "'srnn export' has no 'rust'. There are: c, nir, onnx."),
     ],
 )
-def test_a_mistake_is_a_line(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistake_is_a_line(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert fails(capsys, *words).startswith(f"srnn: {said}")
 
 
@@ -56,14 +61,44 @@ def test_a_dash_is_standard_input_and_options_may_stand_anywhere() -> None:
     given = parse(["stream", "--json", "run", "-", "--block=3", "--exit", "--mean=-1,2"]).arguments
     assert (given["model"], given["source"], given["json"], given["block"]) == ("run", "-", True, 3)
     assert (given["decoding"].exit, given["decoding"].mean) == (True, "-1,2")
-    assert parse(["stream", "run", "-", "--exit", "policy.json"]).arguments["decoding"].exit == "policy.json"
+    assert (
+        parse(["stream", "run", "-", "--exit", "policy.json"]).arguments["decoding"].exit
+        == "policy.json"
+    )
     recordings = ["serve", "m", "--recording", "-", "--recording", "[x].npy"]
     assert parse(recordings).arguments["recording"] == [Path("-"), Path("[x].npy")]
-    assert parse(["compress", "m", "--sparsity", "0.5", "0.9", "--json"]).arguments["pruning"].sparsity == [0.5, 0.9]
-    assert parse(["predict", "m", "x.wav", "--channels", "2,az"]).arguments["recording"].channels == [1, "az"]
+    assert parse(["compress", "m", "--sparsity", "0.5", "0.9", "--json"]).arguments[
+        "pruning"
+    ].sparsity == [0.5, 0.9]
+    assert parse(["predict", "m", "x.wav", "--channels", "2,az"]).arguments[
+        "recording"
+    ].channels == [1, "az"]
 
 
 def test_a_command_is_given_again_with_what_changes() -> None:
-    words = ["train", "digits", "--out=a", "--training.epochs", "5", "--resume", "--seed", "3", "--", "--x"]
+    words = [
+        "train",
+        "digits",
+        "--out=a",
+        "--training.epochs",
+        "5",
+        "--resume",
+        "--seed",
+        "3",
+        "--",
+        "--x",
+    ]
     again = Call("srnn", words, ()).again({"--out": 1, "--resume": 0}, "--out", "b")
-    assert again == ["srnn", "train", "digits", "--training.epochs", "5", "--seed", "3", "--out", "b", "--", "--x"]
+    assert again == [
+        "srnn",
+        "train",
+        "digits",
+        "--training.epochs",
+        "5",
+        "--seed",
+        "3",
+        "--out",
+        "b",
+        "--",
+        "--x",
+    ]

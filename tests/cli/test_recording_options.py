@@ -1,4 +1,5 @@
-"""What a recording does not say, or says otherwise, is said in one way to every command that measures on recordings."""
+"""What a recording does not say, or says otherwise, is said in one way to every command that
+measures on recordings."""
 
 from __future__ import annotations
 
@@ -28,7 +29,9 @@ def model(tmp_path: Path) -> Path:
     statistics = Statistics(np.zeros(2, np.float32), np.full(2, 9.80665, np.float32))
     path = ScaledPath(2, 50, statistics, names=("ax", "ay"), units=("m/s2", "m/s2"))
     network = srnn.SRNN.paper(2, [4], 2, generator=torch.Generator().manual_seed(0))
-    return srnn.from_network(network, ("still", "moving"), signal=path, steps=20).save(tmp_path / "m.safetensors")
+    return srnn.from_network(network, ("still", "moving"), signal=path, steps=20).save(
+        tmp_path / "m.safetensors"
+    )
 
 
 def recordings(folder: Path, head: str) -> Path:
@@ -60,7 +63,10 @@ def test_names_and_rate_are_said_in_the_same_way(
     data = recordings(tmp_path / "own", "y (g),x (g)")
     said = ("--data", data, "--channels", "x,y", "--rate", "100")
     assert call(command, model, tmp_path, "--data", data) == 2
-    assert "has no ax, ay: its channels are y, x, and this network reads ax, ay." in capsys.readouterr().err
+    assert (
+        "has no ax, ay: its channels are y, x, and this network reads ax, ay."
+        in capsys.readouterr().err
+    )
     assert call(command, model, tmp_path, *said) == 0
     found = json.loads(capsys.readouterr().out)
     if command == "energy":

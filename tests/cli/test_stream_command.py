@@ -1,4 +1,5 @@
-"""srnn stream: every kind of source, what is printed, states kept in files, and one clear line for what is wrong."""
+"""srnn stream: every kind of source, what is printed, states kept in files, and one clear line for
+what is wrong."""
 
 from __future__ import annotations
 
@@ -50,24 +51,43 @@ def write_csv(path: Path, x: np.ndarray, head: str = "") -> str:
     return str(path)
 
 
-def test_json_lines_are_the_decoders_decisions(run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_lines_are_the_decoders_decisions(
+    run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = write_csv(tmp_path / "x.csv", PIXELS, "pixel\n")
     assert main(["stream", run, source, "--json", "--report", "step", "--block", "5"]) == 0
     *found, summary = lines(capsys)
     decoder = Decoder.of(run)
     session = decoder.open()
-    expected = decisions_of(decoder, session.push(PIXELS[:, None])) + decisions_of(decoder, session.finish())
+    expected = decisions_of(decoder, session.push(PIXELS[:, None])) + decisions_of(
+        decoder, session.finish()
+    )
     assert [(line["step"], line["class"], line["final"]) for line in found] == [
         (one.step, one.number, one.final) for one in expected
     ]
-    assert [line["probability"] for line in found] == [round(one.probability, 6) for one in expected]
-    assert found[0].keys() == {"type", "step", "seconds", "class", "label", "probability", "final", "delay_ms"}
+    assert [line["probability"] for line in found] == [
+        round(one.probability, 6) for one in expected
+    ]
+    assert found[0].keys() == {
+        "type",
+        "step",
+        "seconds",
+        "class",
+        "label",
+        "probability",
+        "final",
+        "delay_ms",
+    }
     assert found[-1]["final"] and summary["type"] == "summary"
     assert (summary["samples"], summary["steps"], summary["decisions"]) == (64, 64, 64)
-    assert summary["real_time_factor"] is None and summary["block_latency_ms"]["max"] > 0  # pixels are not in time
+    assert (
+        summary["real_time_factor"] is None and summary["block_latency_ms"]["max"] > 0
+    )  # pixels are not in time
 
 
-def test_a_signal_in_another_unit_is_told(run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_signal_in_another_unit_is_told(
+    run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """As by predict, but at the end: one pixel says nothing of an image's white."""
     told = "its pixels go from 0 to 255; is its white 1, as in training?"
     for white, expected in ((1, None), (255, told)):
@@ -79,23 +99,35 @@ def test_a_signal_in_another_unit_is_told(run: str, tmp_path: Path, capsys: pyte
     scale = Statistics(np.array([0.0, 9.8], np.float32), np.array([2.0, 0.5], np.float32))
     for signal, x, doubt in (
         (WindowPath(3, 255), np.linspace(0, 1, 64)[:, None], "from 0 to 1; is its white 255"),
-        (ScaledPath(2, 50.0, scale), np.full((64, 2), 9800.0), "channel 1 .* is it in the same unit"),
+        (
+            ScaledPath(2, 50.0, scale),
+            np.full((64, 2), 9800.0),
+            "channel 1 .* is it in the same unit",
+        ),
         (ScaledPath(2, 50.0, scale), np.full((64, 2), 9.0), "^$"),
     ):
         beginning = Beginning(signal)
         assert not beginning.unlike_training()  # nothing has come
         passed = [*beginning.of(iter(np.split(x, [0, 1, 30])))]
-        assert np.array_equal(np.concatenate(passed), x) and re.search(doubt, beginning.unlike_training())
+        assert np.array_equal(np.concatenate(passed), x) and re.search(
+            doubt, beginning.unlike_training()
+        )
 
 
 def test_a_file_is_one_sequence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """157 steps were a circle for predict, and ended as shake: what came after training's 153 began a new sequence."""
+    """157 steps were a circle for predict, and ended as shake: what came after training's 153 began
+    a new sequence."""
     net = SRNN.paper(2, [9], 3, generator=torch.Generator().manual_seed(1))
     model = from_network(net, ["shake", "circle", "lift"], steps=153, name="gestures")
     model.save(tmp_path / "m.safetensors")
     for length, longer in ((157, False), (700, True)):
         x = np.random.default_rng(length).normal(0, 2, (length, 2)).round(3)
-        words = ["stream", str(tmp_path / "m.safetensors"), write_csv(tmp_path / "x.csv", x), "--json"]
+        words = [
+            "stream",
+            str(tmp_path / "m.safetensors"),
+            write_csv(tmp_path / "x.csv", x),
+            "--json",
+        ]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             expected: Any = model.predict(x)
@@ -108,13 +140,22 @@ def test_a_file_is_one_sequence(tmp_path: Path, capsys: pytest.CaptureFixture[st
         assert [one["step"] for one in lines(capsys)[:-1]] == [152] + [305, 458, 611, 699] * longer
 
 
-def test_short_sound_is_padded_as_by_predict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_short_sound_is_padded_as_by_predict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     model, sound = srnn.load("speech-commands-mini"), np.load(srnn.example("speech-commands-mini"))
     write_wav(tmp_path / "x.wav", sound[2000:11000, 0], 16000)
     expected: Any = model.predict(tmp_path / "x.wav")
-    assert main(["stream", "speech-commands-mini", str(tmp_path / "x.wav"), "--json", "--report", "end"]) == 0
+    assert (
+        main(
+            ["stream", "speech-commands-mini", str(tmp_path / "x.wav"), "--json", "--report", "end"]
+        )
+        == 0
+    )
     end = lines(capsys)[0]
-    assert end["label"] == expected.label and end["probability"] == pytest.approx(expected.confidence, abs=1e-3)
+    assert end["label"] == expected.label and end["probability"] == pytest.approx(
+        expected.confidence, abs=1e-3
+    )
 
 
 def test_reports(run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,8 +174,11 @@ def test_reports(run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert [line["class"] for line in shown["end"]] == [shown["end"][0]["class"]] * 3
 
 
-def test_an_ecg_of_another_database(ecg: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A WFDB record of three leads at 360 Hz, of which the network takes two at 250 Hz; and one lead twice."""
+def test_an_ecg_of_another_database(
+    ecg: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A WFDB record of three leads at 360 Hz, of which the network takes two at 250 Hz; and one
+    lead twice."""
     pytest.importorskip("wfdb")
     t = np.arange(3600) / 360
     leads = np.stack([np.sin(7 * t), np.zeros(3600), np.cos(7 * t)], 1)
@@ -146,9 +190,16 @@ def test_an_ecg_of_another_database(ecg: str, tmp_path: Path, capsys: pytest.Cap
     np.testing.assert_allclose(leads, np.stack([np.cos(7 * at), np.sin(7 * at)], 1), atol=0.01)
     scale = ["--mean", "0,0", "--std", "1,1"]
     for channels in ("3,1", "1,1"):
-        assert main(["stream", ecg, str(tmp_path / "r.hea"), "--json", *scale, "--channels", channels]) == 0
+        assert (
+            main(["stream", ecg, str(tmp_path / "r.hea"), "--json", *scale, "--channels", channels])
+            == 0
+        )
         summary = lines(capsys)[-1]
-        assert summary["samples"] == 2500 and summary["encoder_latency"] == 0.012 and summary["signal_seconds"] == 10
+        assert (
+            summary["samples"] == 2500
+            and summary["encoder_latency"] == 0.012
+            and summary["signal_seconds"] == 10
+        )
     for more, message in (
         ([], "has 3 channels; this network reads 2"), (["--channels", "1,4"], "no channel 4"),
         (["--channels", "0,1"], "counted from 1"),
@@ -158,7 +209,9 @@ def test_an_ecg_of_another_database(ecg: str, tmp_path: Path, capsys: pytest.Cap
         assert message in capsys.readouterr().err
 
 
-def test_an_ecg_says_how_fast_it_is(ecg: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_ecg_says_how_fast_it_is(
+    ecg: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     t = np.arange(1000) / 250
     signal = np.stack([np.sin(7 * t), np.cos(7 * t)], 1)
     np.savez(tmp_path / "x.npz", signal=signal, rate=250)
@@ -170,7 +223,11 @@ def test_an_ecg_says_how_fast_it_is(ecg: str, tmp_path: Path, capsys: pytest.Cap
         assert found and all(line["seconds"] == round(line["step"] * 0.004, 6) for line in found)
     assert main(["stream", ecg, str(tmp_path / "x.npz")]) == 0
     text = capsys.readouterr().out
-    assert "1,000 samples, 1,000 steps" in text and "real-time factor" in text and "ms (median)" in text
+    assert (
+        "1,000 samples, 1,000 steps" in text
+        and "real-time factor" in text
+        and "ms (median)" in text
+    )
 
 
 def test_exits_are_taken(run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -180,19 +237,26 @@ def test_exits_are_taken(run: str, tmp_path: Path, capsys: pytest.CaptureFixture
     ExitPolicy("ce_mean", 0, 0.0, 0.0, 4).save(policy)
     assert main(["stream", run, source, "--json", "--exit", str(policy), "--report", "end"]) == 0
     *found, summary = lines(capsys)
-    assert len(found) == 1 and found[0]["final"] and found[0]["step"] < 63 and summary["steps"] == 64
+    assert (
+        len(found) == 1 and found[0]["final"] and found[0]["step"] < 63 and summary["steps"] == 64
+    )
     assert main(["stream", run, source, "--exit", str(policy), "--report", "end"]) == 0
     assert "64 samples, 64 steps, 1 decision shown\n" in capsys.readouterr().out
 
 
-def test_a_state_file_goes_on_to_the_same_end(run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_state_file_goes_on_to_the_same_end(
+    run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     whole, one, two = (tmp_path / f"{name}.csv" for name in ("whole", "one", "two"))
     long = np.tile(PIXELS, 2)
     write_csv(whole, long), write_csv(one, long[:50]), write_csv(two, long[50:])
     state = tmp_path / "s.state"
     parts = []
     for source in (one, two):
-        assert main(["stream", run, str(source), "--json", "--report", "step", "--state", str(state)]) == 0
+        assert (
+            main(["stream", run, str(source), "--json", "--report", "step", "--state", str(state)])
+            == 0
+        )
         *found, summary = lines(capsys)
         parts += found
     assert main(["stream", run, str(whole), "--json", "--report", "step"]) == 0
@@ -241,7 +305,11 @@ def test_the_live_view_fits_and_decisions_stay_when_it_ends(
         console.print(view.picture())
         view.show(decisions, [])
     text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "waiting" in text and ("█" in text or width < 40) and f"{decisions[-1].probability:.0%}" in text
+    assert (
+        "waiting" in text
+        and ("█" in text or width < 40)
+        and f"{decisions[-1].probability:.0%}" in text
+    )
     assert max(map(len, text.splitlines())) <= width
     printed = capsys.readouterr().out
     assert [line for line in printed.splitlines() if line.startswith("      step ")] == [
@@ -254,7 +322,10 @@ def test_a_network_that_overflows_is_said_in_one_line(run: str) -> None:
     decoder = Decoder.of(run)
     scores = np.zeros((3, len(decoder.classes)))
     scores[1:, 2] = np.nan, np.inf
-    with pytest.raises(SrnnError, match="output is not finite from step 8 on"), np.errstate(invalid="ignore"):
+    with (
+        pytest.raises(SrnnError, match="output is not finite from step 8 on"),
+        np.errstate(invalid="ignore"),
+    ):
         decisions_of(decoder, Decisions(np.arange(7, 10), scores, np.zeros(3, bool)))
 
 
@@ -291,7 +362,10 @@ def test_a_network_that_overflows_is_said_in_one_line(run: str) -> None:
         (["-", "--real-time"], "--real-time is for files"),
         (["x.csv", "--state", "nowhere/s"], "--state: nowhere/s cannot be written"),
         (["x.csv", "--state", "."], "--state: . is a folder"),
-        (["x.csv", "--state", "/dev/full"], "--state: /dev/full is a folder, a pipe or a device; name a file"),
+        (
+            ["x.csv", "--state", "/dev/full"],
+            "--state: /dev/full is a folder, a pipe or a device; name a file",
+        ),
         (["x.csv", "--state", "x" * 300], "name too long"),
         (["late.csv"], "line 3: 'b' is not a row of numbers"),
         (["x.csv", "--input", "sound"], "--input cannot be 'sound'"),
@@ -322,7 +396,9 @@ def test_mistakes_are_one_line(
     assert message in refused(capsys, run, *words)
 
 
-def test_raw_leads_for_a_network_of_steps_get_a_hint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_raw_leads_for_a_network_of_steps_get_a_hint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     make_run(tmp_path / "run", *ECG)
     np.save(tmp_path / "x.npy", np.ones((5, 2)))
     assert "try --input signal" in refused(capsys, str(tmp_path / "run"), str(tmp_path / "x.npy"))
@@ -337,10 +413,14 @@ def test_int16_is_scaled_for_signals_only(run: str, monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=data))
         with monkeypatch.context() as patch:
             patch.setattr(
-                Session, "push", lambda self, block, *more: (pushed.append(block), push(self, block, *more))[1]
+                Session,
+                "push",
+                lambda self, block, *more: (pushed.append(block), push(self, block, *more))[1],
             )
             assert main(["stream", run, "-", "--format", "int16", "--json", *words]) == 0
-        assert pushed[-1].size == 64 and pushed[-1].max() == np.float32(value)  # nobody waits for each by itself
+        assert pushed[-1].size == 64 and pushed[-1].max() == np.float32(
+            value
+        )  # nobody waits for each by itself
 
 
 def test_serving_without_its_extra_is_one_line(

@@ -16,9 +16,28 @@ from srnn.errors import SrnnError
 from support.sounds import sphere, tone, write_wav
 
 
-def riff(data: bytes, code: int = 1, channels: int = 1, rate: int = 16000, bits: int = 16, extra: bytes = b"") -> bytes:
-    form = struct.pack("<HHIIHH", code, channels, rate, rate * channels * bits // 8, channels * bits // 8, bits) + extra
-    chunks = b"fmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", len(data)) + data
+def riff(
+    data: bytes,
+    code: int = 1,
+    channels: int = 1,
+    rate: int = 16000,
+    bits: int = 16,
+    extra: bytes = b"",
+) -> bytes:
+    form = (
+        struct.pack(
+            "<HHIIHH", code, channels, rate, rate * channels * bits // 8, channels * bits // 8, bits
+        )
+        + extra
+    )
+    chunks = (
+        b"fmt "
+        + struct.pack("<I", len(form))
+        + form
+        + b"data"
+        + struct.pack("<I", len(data))
+        + data
+    )
     return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks
 
 
@@ -37,7 +56,9 @@ def test_wav_as_scipy_writes_it(tmp_path: Path, dtype: str, channels: int) -> No
     else:
         info = np.iinfo(dtype)
         samples = rng.integers(info.min, info.max, (101, channels), dtype, endpoint=True)
-        exact = (samples.astype(np.float64) - (128 if dtype == "u1" else 0)) / 2.0 ** (info.bits - 1)
+        exact = (samples.astype(np.float64) - (128 if dtype == "u1" else 0)) / 2.0 ** (
+            info.bits - 1
+        )
     read, rate = read_audio(write_wav(tmp_path / "a.wav", samples, 12345))
     assert rate == 12345 and read.dtype == np.float32 and read.shape == (101,)
     np.testing.assert_array_equal(read, exact.astype(np.float32).mean(1, dtype=np.float32))
@@ -100,9 +121,12 @@ def test_what_was_written_to_a_pipe_is_read_to_its_end(tmp_path: Path, size: int
     samples = tone(0.01)
     whole = riff(samples.tobytes())
     place = whole.index(b"data") + 4
-    piped = whole[:place] + struct.pack("<I", size) + whole[place + 4 :] + b"\x01"  # half a sample at the end
+    piped = (
+        whole[:place] + struct.pack("<I", size) + whole[place + 4 :] + b"\x01"
+    )  # half a sample at the end
     assert np.array_equal(
-        read_audio(write(tmp_path / "a.wav", piped))[0], read_audio(write(tmp_path / "b.wav", whole))[0]
+        read_audio(write(tmp_path / "a.wav", piped))[0],
+        read_audio(write(tmp_path / "b.wav", whole))[0],
     )
 
 
@@ -132,7 +156,9 @@ NAN = np.array([0, np.nan, 1], np.float32).tobytes()
         (sphere(tone(0.01)).replace(b"sample_count -i ", b"sample_count -i x"), "damaged"),
     ],
 )
-def test_unsound_files_are_one_line_with_their_name(tmp_path: Path, content: bytes, words: str) -> None:
+def test_unsound_files_are_one_line_with_their_name(
+    tmp_path: Path, content: bytes, words: str
+) -> None:
     with pytest.raises(SrnnError, match=words) as caught:
         read_audio(write(tmp_path / "bad.wav", content))
     assert "bad.wav" in str(caught.value) and "\n" not in str(caught.value)
@@ -143,10 +169,15 @@ def test_a_missing_file(tmp_path: Path) -> None:
         read_audio(tmp_path / "nothing.wav")
 
 
-@pytest.mark.parametrize("fields", [("sample_rate",), ("sample_count", "channel_count"), ("channel_count",)])
+@pytest.mark.parametrize(
+    "fields", [("sample_rate",), ("sample_count", "channel_count"), ("channel_count",)]
+)
 def test_numbers_too_long_for_any_file_are_damage(tmp_path: Path, fields: tuple[str, ...]) -> None:
-    """Python reads 4,300 digits, but makes no float of them, no text of their product, and numpy no shape."""
-    header = {"sample_count": "0", "channel_count": "1", "sample_rate": "16000"} | dict.fromkeys(fields, "9" * 4300)
+    """Python reads 4,300 digits, but makes no float of them, no text of their product, and numpy no
+    shape."""
+    header = {"sample_count": "0", "channel_count": "1", "sample_rate": "16000"} | dict.fromkeys(
+        fields, "9" * 4300
+    )
     lines = "".join(f"{name} -i {value}\n" for name, value in header.items()) + "end_head\n"
     path = write(tmp_path / "a.sph", f"NIST_1A\n   16384\n{lines}".ljust(16384).encode())
     with pytest.raises(SrnnError, match="damaged"):
@@ -159,7 +190,9 @@ def test_damaged_bytes_never_end_in_a_traceback(data: st.DataObject, content: by
     damaged = bytearray(content[: data.draw(st.integers(0, len(content)))])
     for _ in range(data.draw(st.integers(0, 4))):
         if damaged:
-            damaged[data.draw(st.integers(0, min(len(damaged), 60) - 1))] = data.draw(st.integers(0, 255))
+            damaged[data.draw(st.integers(0, min(len(damaged), 60) - 1))] = data.draw(
+                st.integers(0, 255)
+            )
     try:
         samples, rate = decode(bytes(damaged))
     except SrnnError:

@@ -1,4 +1,5 @@
-"""The cochlea: against lauscher (the converter behind SHD), and against plain restatements of its stages."""
+"""The cochlea: against lauscher (the converter behind SHD), and against plain restatements of its
+stages."""
 
 from __future__ import annotations
 
@@ -38,11 +39,14 @@ def golden() -> dict[str, np.ndarray]:
         return dict(file)
 
 
-# --- against lauscher ------------------------------------------------------------------------------------------------
+# --- against lauscher
+# ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("float64", 1e-12), ("float32", 1e-7)])
-def test_firing_probability_is_that_of_lauscher(golden: dict, precision: str, tolerance: float) -> None:
+def test_firing_probability_is_that_of_lauscher(
+    golden: dict, precision: str, tolerance: float
+) -> None:
     p = Cochlea(pad=False, precision=precision).firing_probability(chirp(), RATE)
     assert p.shape == tuple(golden["shape"][::-1]) and p.dtype == precision
     found = p[np.ix_(golden["steps"], golden["places"])]
@@ -68,7 +72,8 @@ def test_spike_counts_are_those_of_lauscher_within_sampling_noise(golden: dict) 
     assert clear.sum() > 200 and 0.8 < score.mean() < 1.25
 
 
-# --- the stages, restated --------------------------------------------------------------------------------------------
+# --- the stages, restated
+# --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("damping", [0.15, 0.02, 1.9])
@@ -82,7 +87,12 @@ def test_the_membrane_is_its_equations_with_the_integral_done_numerically(dampin
 
         def xi(x: float, w: float = w) -> complex:
             friction = m.damping * np.sqrt(m.stiffness * m.mass) * np.exp(-m.decay * x / 2)
-            return m.stiffness * np.exp(-m.decay * x) - m.stiffness_offset - m.mass * w**2 - 1j * w * friction
+            return (
+                m.stiffness * np.exp(-m.decay * x)
+                - m.stiffness_offset
+                - m.mass * w**2
+                - 1j * w * friction
+            )
 
         def g(x: float, w: float = w) -> complex:
             return w * np.sqrt(m.density / (m.height * xi(x, w)))
@@ -95,7 +105,11 @@ def test_the_membrane_is_its_equations_with_the_integral_done_numerically(dampin
             return np.sqrt(phase(x) / g(x)) * hankel1(0, phase(x))
 
         b = 2 * w / m.decay * np.sqrt(2 * m.density / (m.height * m.stiffness))
-        z = 1j * np.sqrt(2 * m.density * m.stiffness / m.height) * np.conj(hankel1(0, b) / hankel1(1, b))
+        z = (
+            1j
+            * np.sqrt(2 * m.density * m.stiffness / m.height)
+            * np.conj(hankel1(0, b) / hankel1(1, b))
+        )
         for x in (0.0, 0.4, 1.3, 2.2):
             restated = 2 * w / xi(x) * pressure(x) / pressure(0) * z
             found = m.transfer([frequency], [x])[0, 0]
@@ -103,7 +117,9 @@ def test_the_membrane_is_its_equations_with_the_integral_done_numerically(dampin
 
 
 def test_high_tones_move_the_base_and_low_tones_the_apex() -> None:
-    gain = np.abs(BasilarMembrane().transfer([200.0, 1000.0, 5000.0, 15000.0], np.linspace(0, 3.5, 700)))
+    gain = np.abs(
+        BasilarMembrane().transfer([200.0, 1000.0, 5000.0, 15000.0], np.linspace(0, 3.5, 700))
+    )
     best = gain.argmax(axis=1)
     assert (np.diff(best) < -50).all()
 
@@ -116,7 +132,9 @@ def test_velocity_is_the_real_part_of_a_complex_inverse_fft(samples: int, bins: 
     table = rng.normal(size=(bins, 3)) + 1j * rng.normal(size=(bins, 3))
     whole = np.zeros((samples, 3), complex)
     whole[:bins] = spectrum[:, None] * table
-    np.testing.assert_allclose(velocity(spectrum, table, samples), np.fft.ifft(whole, axis=0).real, atol=1e-12)
+    np.testing.assert_allclose(
+        velocity(spectrum, table, samples), np.fft.ifft(whole, axis=0).real, atol=1e-12
+    )
 
 
 def meddis(v: np.ndarray, dt: float) -> np.ndarray:
@@ -135,13 +153,17 @@ def meddis(v: np.ndarray, dt: float) -> np.ndarray:
 
 
 @given(
-    seed=st.integers(0, 1000), loudness=st.sampled_from([0.0, 1.0, 30.0, 1e3, 1e6]), rate=st.sampled_from([4e3, 24e3])
+    seed=st.integers(0, 1000),
+    loudness=st.sampled_from([0.0, 1.0, 30.0, 1e3, 1e6]),
+    rate=st.sampled_from([4e3, 24e3]),
 )
 @settings(max_examples=30)
 def test_the_hair_cell_is_its_equations(seed: int, loudness: float, rate: float) -> None:
     v = np.random.default_rng(seed).normal(size=(200, 3)) * loudness
     restated = np.stack([meddis(column, 1 / rate) for column in v.T], axis=1)
-    np.testing.assert_allclose(HairCell().firing_probability(v.copy(), rate), restated, rtol=1e-10, atol=1e-15)
+    np.testing.assert_allclose(
+        HairCell().firing_probability(v.copy(), rate), restated, rtol=1e-10, atol=1e-15
+    )
     assert (restated >= 0).all()
 
 
@@ -150,7 +172,9 @@ def test_in_silence_the_hair_cell_rests() -> None:
     assert np.ptp(p) < 1e-12
 
 
-def copies_one_by_one(p: np.ndarray, rate: float, cell: BushyCell, rng: np.random.Generator) -> np.ndarray:
+def copies_one_by_one(
+    p: np.ndarray, rate: float, cell: BushyCell, rng: np.random.Generator
+) -> np.ndarray:
     """Spike counts (places,): every copy drawn by itself, as the model is defined."""
     steps, places = p.shape
     wait = math.ceil(cell.refractory * rate - 1e-9)
@@ -161,7 +185,10 @@ def copies_one_by_one(p: np.ndarray, rate: float, cell: BushyCell, rng: np.rando
         fires = (rng.random((places, cell.copies)) < p[t, :, None]) & (t - last >= wait)
         last[fires] = t
         current = current * math.exp(-1 / (rate * cell.tau_syn)) + fires.sum(axis=1)
-        moved = potential * math.exp(-1 / (rate * cell.tau_mem)) + current * cell.weight / cell.copies / rate
+        moved = (
+            potential * math.exp(-1 / (rate * cell.tau_mem))
+            + current * cell.weight / cell.copies / rate
+        )
         potential = np.where(blocked > 0, 0, moved)
         blocked = np.maximum(blocked - 1, 0)
         spikes = potential >= 1
@@ -171,13 +198,19 @@ def copies_one_by_one(p: np.ndarray, rate: float, cell: BushyCell, rng: np.rando
 
 
 @pytest.mark.parametrize("probability", [0.006, 0.03, 0.5, 1.5])
-@pytest.mark.parametrize("cell", [BushyCell(), BushyCell(copies=5, refractory=0.3e-3, tau_mem=2e-3)])
-def test_binomial_draws_follow_the_law_of_single_copies(probability: float, cell: BushyCell) -> None:
+@pytest.mark.parametrize(
+    "cell", [BushyCell(), BushyCell(copies=5, refractory=0.3e-3, tau_mem=2e-3)]
+)
+def test_binomial_draws_follow_the_law_of_single_copies(
+    probability: float, cell: BushyCell
+) -> None:
     p = np.full((400, 1000), probability) * np.linspace(0.5, 1.5, 400)[:, None]
     theirs = copies_one_by_one(p, 24000.0, cell, np.random.default_rng(1))
     _, unit = cell.spikes(p, 24000.0, key=clip_key(0, "law"))
     ours = np.bincount(unit, minlength=1000)
-    assert abs(ours.mean() - theirs.mean()) <= 4 * math.sqrt((ours.var() + theirs.var()) / 1000) + 1e-9
+    assert (
+        abs(ours.mean() - theirs.mean()) <= 4 * math.sqrt((ours.var() + theirs.var()) / 1000) + 1e-9
+    )
     assert abs(ours.std() - theirs.std()) <= 0.15 * theirs.std() + 0.05
 
 
@@ -187,20 +220,25 @@ def test_no_probability_no_spike_and_certainty_beats_at_the_refractory_period() 
     assert np.diff(step).min() >= 25 and len(step) == len(unit) > 5  # 24 steps are 1 ms
 
 
-# --- the whole -------------------------------------------------------------------------------------------------------
+# --- the whole
+# -------------------------------------------------------------------------------------------------------
 
 
 def test_spikes_depend_on_seed_and_sound_alone() -> None:
     cochlea, x = Cochlea(places=250), tone(600, 0.1)
     times, units = cochlea.spikes(x, 8000, seed=3)
     Cochlea(places=250).spikes(tone(300, 0.2), 8000, seed=4)
-    again = Cochlea(places=250).spikes(x * 100, 8000, seed=3)  # loudness is adjusted; blocks of places are 100 wide
+    again = Cochlea(places=250).spikes(
+        x * 100, 8000, seed=3
+    )  # loudness is adjusted; blocks of places are 100 wide
     np.testing.assert_array_equal(times, again[0])
     np.testing.assert_array_equal(units, again[1])
     assert (cochlea.spikes(x, 8000, seed=4)[0][:50] != times[:50]).any()
     assert times.dtype == np.float64 and units.dtype == np.uint16 and units.max() < 250
     assert (np.diff(times) >= 0).all() and times[0] >= 0 and times[-1] <= 0.1 + 1e-9
-    assert clip_key(0, "a") != clip_key(0, "b") != clip_key(1, "b") and 0 <= clip_key(0, "a") < 2**64
+    assert (
+        clip_key(0, "a") != clip_key(0, "b") != clip_key(1, "b") and 0 <= clip_key(0, "a") < 2**64
+    )
 
 
 def test_a_sound_at_the_cochleas_own_rate_is_left_as_it_was() -> None:
@@ -227,7 +265,9 @@ def test_padding_changes_little() -> None:
 @pytest.mark.parametrize("scale", [1e-300, 1e300])
 def test_any_unit_of_sound(scale: float) -> None:
     p = Cochlea(places=5).firing_probability(tone(500, 0.05) * scale, 8000)
-    np.testing.assert_allclose(p, Cochlea(places=5).firing_probability(tone(500, 0.05), 8000), rtol=1e-4)
+    np.testing.assert_allclose(
+        p, Cochlea(places=5).firing_probability(tone(500, 0.05), 8000), rtol=1e-4
+    )
     whole = (tone(500, 0.05) * 3e4).astype(np.int16)
     assert np.abs(Cochlea(places=5).firing_probability(whole, 8000) - p).max() < 1e-4
 
@@ -237,7 +277,9 @@ def test_tables_are_dropped_when_they_are_too_many(monkeypatch: pytest.MonkeyPat
     tables, place = TransferTables(), np.linspace(0, 3, 5)
     for _ in range(2):
         for samples in (20, 30, 40, 50):
-            table = tables.get(BasilarMembrane(), place, samples, 24000.0, 10, np.complex64)  # 400 bytes each
+            table = tables.get(
+                BasilarMembrane(), place, samples, 24000.0, 10, np.complex64
+            )  # 400 bytes each
             assert table.shape == (10, 5)
         assert len(tables._tables) == 4
     for samples in range(60, 70):
@@ -301,13 +343,19 @@ def test_bad_seeds_are_refused(seed: object) -> None:
 
 
 def test_real_speech(data_dir: Path) -> None:
-    """A spoken digit at 8 kHz: as many spikes as lauscher gives, hardly any at the base, which 4 kHz does not reach."""
+    """A spoken digit at 8 kHz: as many spikes as lauscher gives, hardly any at the base, which 4
+    kHz does not reach."""
     path = data_dir / "fsdd" / "recordings" / "8_jackson_12.wav"
     if not path.is_file():
         pytest.skip(f"no spoken digits at {path}")
     rate, samples = wavfile.read(path)
     times, units = Cochlea().spikes(samples, rate, clip_key(0, path.name))
-    # lauscher, 16 draws on the same clip resampled to 48 kHz: 4005 spikes on average, standard deviation 53.
+    # lauscher, 16 draws on the same clip resampled to 48 kHz: 4005 spikes on average, standard
+    # deviation 53.
     assert abs(len(times) - 4005) < 4 * 53
     by_place = np.bincount(units // 100, minlength=7)
-    assert times.max() <= len(samples) / rate and by_place[:2].sum() < 0.02 * len(units) and by_place.argmax() >= 4
+    assert (
+        times.max() <= len(samples) / rate
+        and by_place[:2].sum() < 0.02 * len(units)
+        and by_place.argmax() >= 4
+    )

@@ -52,13 +52,19 @@ def test_what_is_not_finite_is_named_by_its_place_also_in_large_splits() -> None
     x = np.zeros((3, 2**20, 1), np.float32)  # which are checked in parts
     x[2, 5] = np.nan
     with pytest.raises(
-        SrnnError, match=r"^here: inputs are not finite: sequence 2, step 5, channel 0 \(all counted from 0\)"
+        SrnnError,
+        match=r"^here: inputs are not finite: sequence 2, step 5, channel 0 \(all counted from 0\)",
     ):
         Split(x, Y[:, 0]).validate("here")
 
 
 def test_take_keeps_everything_together() -> None:
-    split = Split(X + np.arange(3, dtype=np.float32)[:, None, None], Y, np.array([1, 2, 3]), np.array(["a", "b", "c"]))
+    split = Split(
+        X + np.arange(3, dtype=np.float32)[:, None, None],
+        Y,
+        np.array([1, 2, 3]),
+        np.array(["a", "b", "c"]),
+    )
     part = split.take([2, 0])
     assert part.x[:, 0, 0].tolist() == [2, 0]
     assert part.lengths is not None and part.lengths.tolist() == [3, 1]

@@ -22,9 +22,13 @@ def labels() -> np.ndarray:
 
 @pytest.mark.parametrize("splitting", ["stratified", "contiguous"])
 @pytest.mark.parametrize("fraction", [0.01, 0.15, 0.5, 0.9])
-def test_splits_are_disjoint_complete_and_stratified(labels: np.ndarray, splitting: str, fraction: float) -> None:
+def test_splits_are_disjoint_complete_and_stratified(
+    labels: np.ndarray, splitting: str, fraction: float
+) -> None:
     parts = split_indices(labels, fraction, splitting)  # type: ignore[arg-type]
-    np.testing.assert_array_equal(np.sort(np.concatenate([parts[s] for s in SPLITS])), np.arange(1797))
+    np.testing.assert_array_equal(
+        np.sort(np.concatenate([parts[s] for s in SPLITS])), np.arange(1797)
+    )
     counts = np.array([np.bincount(labels[parts[s]], minlength=10) for s in SPLITS])
     assert (counts > 0).all()
     rest = counts[0] + counts[1]
@@ -38,7 +42,9 @@ def test_the_test_split_does_not_move(labels: np.ndarray) -> None:
     assert len(index) == 355
     np.testing.assert_array_equal(index, split_indices(labels, 0.4, "stratified")["test"])
     assert hashlib.sha256(index.astype("<i8").tobytes()).hexdigest()[:12] == "f169ac7f88a6"
-    np.testing.assert_array_equal(split_indices(labels, 0.15, "contiguous")["test"], np.arange(1797 - 360, 1797))
+    np.testing.assert_array_equal(
+        split_indices(labels, 0.15, "contiguous")["test"], np.arange(1797 - 360, 1797)
+    )
 
 
 def test_values_are_the_files_sixteenths(labels: np.ndarray) -> None:
@@ -48,7 +54,9 @@ def test_values_are_the_files_sixteenths(labels: np.ndarray) -> None:
     split = DigitsTask(window=1).load("validation")
     index = split_indices(labels, 0.15, "stratified")["validation"]
     assert split.x.shape == (len(index), 64, 1) and split.x.dtype == np.float32
-    np.testing.assert_array_equal(split.x[..., 0] * 16, images[index].reshape(-1, 64))  # row after row
+    np.testing.assert_array_equal(
+        split.x[..., 0] * 16, images[index].reshape(-1, 64)
+    )  # row after row
     np.testing.assert_array_equal(split.y, labels[index])
 
 

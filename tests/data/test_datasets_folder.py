@@ -1,4 +1,5 @@
-"""Data of one's own: folders of sound, tables, and arrays; and everything that can be wrong with them."""
+"""Data of one's own: folders of sound, tables, and arrays; and everything that can be wrong with
+them."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ PEOPLE = ("ann", "bob", "cid", "dee", "eve")
 
 @pytest.fixture
 def words(tmp_path: Path) -> Path:
-    """Two classes by five people, twice each, at 8 kHz; another format of name than any data set's."""
+    """Two classes by five people, twice each, at 8 kHz; another format of name than any data
+    set's."""
     for word, hz in (("low", 200.0), ("high", 900.0)):
         for number, person in enumerate(PEOPLE):
             for take in range(2):
@@ -41,7 +43,12 @@ def load(task: Any) -> dict[str, Any]:
 @short
 def test_sound_by_class(words: Path) -> None:
     task = create_task("folder", path=str(words))
-    assert (task.kind, task.class_names, task.step_ms, task.inputs) == ("per_sequence", ("high", "low"), 10.0, 120)
+    assert (task.kind, task.class_names, task.step_ms, task.inputs) == (
+        "per_sequence",
+        ("high", "low"),
+        10.0,
+        120,
+    )
     splits = load(task)
     assert [len(splits[s]) for s in SPLITS] == [12, 4, 4]
     for split in splits.values():
@@ -50,7 +57,9 @@ def test_sound_by_class(words: Path) -> None:
 
 
 def test_sound_by_speaker_and_as_long_as_it_is(words: Path) -> None:
-    task = create_task("folder", path=str(words), speaker="{speaker}-{index}", seconds=None, features="mfcc")
+    task = create_task(
+        "folder", path=str(words), speaker="{speaker}-{index}", seconds=None, features="mfcc"
+    )
     splits = load(task)
     people = [set(splits[s].groups) for s in SPLITS]
     assert sum(map(len, people)) == 5 and set().union(*people) == set(PEOPLE)
@@ -66,7 +75,9 @@ def test_a_table_says_everything(words: Path) -> None:
     table.write_text("\n".join(rows) + "\n")
     task = create_task("folder", path=str(table))
     assert task.class_names == ("2", "10")
-    assert task.described().origin() == task.origin() == str(table)  # also of what a trained network knows of it
+    assert (
+        task.described().origin() == task.origin() == str(table)
+    )  # also of what a trained network knows of it
     splits = load(task)
     assert [len(splits[s]) for s in SPLITS] == [7, 7, 6] and splits["test"].groups[0] == "g2"
 
@@ -109,7 +120,12 @@ def numbers(**changed: Any) -> dict[str, Any]:
 def test_arrays(tmp_path: Path, name: str) -> None:
     arrays = numbers(class_names=np.array(["x", "y", "z"]))
     task = create_task("folder", path=str(write(tmp_path / name, **arrays)), scale="none")
-    assert (task.kind, task.inputs, task.class_names, task.step_ms) == ("per_sequence", 2, ("x", "y", "z"), None)
+    assert (task.kind, task.inputs, task.class_names, task.step_ms) == (
+        "per_sequence",
+        2,
+        ("x", "y", "z"),
+        None,
+    )
     splits = load(task)
     assert sum(len(s) for s in splits.values()) == 30
     seen = [set(split.groups) for split in splits.values()]
@@ -119,7 +135,11 @@ def test_arrays(tmp_path: Path, name: str) -> None:
             row = int(np.argmin(np.abs(arrays["x"][:, 0] - x[0]).sum(1)))
             np.testing.assert_allclose(x[:length], arrays["x"][row][:length], rtol=1e-6)
             assert not x[length:].any()
-            assert (y, length, group) == (arrays["y"][row], arrays["lengths"][row], arrays["groups"][row])
+            assert (y, length, group) == (
+                arrays["y"][row],
+                arrays["lengths"][row],
+                arrays["groups"][row],
+            )
     with pytest.raises(SrnnError, match="are not scaled, so there are no statistics"):
         task.statistics()  # type: ignore[attr-defined]
 
@@ -127,10 +147,14 @@ def test_arrays(tmp_path: Path, name: str) -> None:
 def test_arrays_with_a_label_at_each_step_and_a_split_of_their_own(tmp_path: Path) -> None:
     y = np.tile(np.arange(8) - 1, (30, 1))
     own = np.array([SPLITS[k % 3] for k in range(30)])
-    task = create_task("folder", path=str(write(tmp_path / "a.npz", **numbers(y=y, split=own, groups=None))))
+    task = create_task(
+        "folder", path=str(write(tmp_path / "a.npz", **numbers(y=y, split=own, groups=None)))
+    )
     assert task.kind == "per_step" and task.outputs == 7
     assert [len(split) for split in load(task).values()] == [10, 10, 10]
-    without = create_task("folder", path=str(write(tmp_path / "b.npz", **numbers(y=y, groups=None, lengths=None))))
+    without = create_task(
+        "folder", path=str(write(tmp_path / "b.npz", **numbers(y=y, groups=None, lengths=None)))
+    )
     assert sum(len(split) for split in load(without).values()) == 30
 
 
@@ -145,12 +169,18 @@ def test_arrays_with_a_label_at_each_step_and_a_split_of_their_own(tmp_path: Pat
         ({"lengths": np.ones(7, int)}, "lengths should have 30 entries"),
         ({"lengths": np.full(30, 9)}, "lengths must be 1 to 8"),
         ({"lengths": np.full(30, 7.9)}, "lengths should be integers, not float64"),
-        ({"x": np.zeros((0, 8, 2)), "y": np.zeros(0, int), "lengths": None, "groups": None}, "it holds no sequences"),
+        (
+            {"x": np.zeros((0, 8, 2)), "y": np.zeros(0, int), "lengths": None, "groups": None},
+            "it holds no sequences",
+        ),
         ({"x": None, "y": None, "lengths": None, "groups": None}, "is empty: it holds no arrays"),
         ({"groups": np.array(["a"] * 30)}, r"1 group \(speakers, subjects\), a: too few"),
         ({"split": np.array(["tain"] * 30)}, "split must be train, validation or test"),
         ({"split": np.array(["test"] * 30)}, "has no sequences for the train split"),
-        ({"groups": None, "y": np.arange(30) % 15}, "No class has enough sequences to hold out 15% .*: 0 .2., 1 .2.,"),
+        (
+            {"groups": None, "y": np.arange(30) % 15},
+            "No class has enough sequences to hold out 15% .*: 0 .2., 1 .2.,",
+        ),
         ({"x": np.full((30, 8, 2), np.nan)}, "not finite"),
         (
             {"x": np.where(np.arange(30)[:, None, None] == 29, np.inf, np.ones((1, 8, 2)))},
@@ -214,7 +244,8 @@ def test_what_is_changed_or_not_read_is_said_once(words: Path) -> None:
         load(create_task("folder", path=str(words)))
     (message,) = [str(warning.message) for warning in said]
     assert message == (
-        f"{words}: clips longer than 1 s, cut to their middle: 1 of 22 (the longest lasts 6.0 s; option 'seconds'); "
+        f"{words}: clips longer than 1 s, cut to their middle: 1 of 22 (the longest lasts 6.0 s; "
+        f"option 'seconds'); "
         "clips shorter than 1 s, filled up with silence: 20 of 22 (the shortest lasts 0.30 s); "
         "clips of nothing but silence: 1 of 22, such as high/mute-0.wav; "
         "files of kinds that are not read: 2 .mp3, 1 .txt (only .wav, .flac, .sph, .nist are); "
@@ -238,7 +269,8 @@ def test_files_in_two_splits_are_said(words: Path) -> None:
     for source in (words, table):
         with pytest.warns(
             RuntimeWarning,
-            match=r"files that are in two splits: .* of (?:31|21), such as .*, which is the same as .*\.$",
+            match=r"files that are in two splits: .* of (?:31|21), such as .*, which is the same "
+            r"as .*\.$",
         ):
             create_task("folder", path=str(source)).load("train")
 
@@ -257,7 +289,9 @@ def test_a_group_in_two_splits_is_said(words: Path) -> None:
 
 def test_a_link_to_nothing_is_one_line(words: Path) -> None:
     (words / "low" / "gone-0.wav").symlink_to(words / "nowhere.wav")
-    with pytest.raises(SrnnError, match=r"gone-0\.wav is not a file \(a pipe, or a link to nothing\); remove it"):
+    with pytest.raises(
+        SrnnError, match=r"gone-0\.wav is not a file \(a pipe, or a link to nothing\); remove it"
+    ):
         create_task("folder", path=str(words))
 
 
@@ -273,7 +307,10 @@ def test_a_folder_of_nothing_that_is_read_says_what_is_there(tmp_path: Path) -> 
 def test_a_damaged_file_never_ends_in_a_traceback(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    path = tmp_path_factory.getbasetemp() / f"damaged{data.draw(st.sampled_from(['.npz', '.h5', '.csv', '.txt']))}"
+    path = (
+        tmp_path_factory.getbasetemp()
+        / f"damaged{data.draw(st.sampled_from(['.npz', '.h5', '.csv', '.txt']))}"
+    )
     np.savez(path.with_suffix(".npz"), **numbers())
     content = bytearray(path.with_suffix(".npz").read_bytes())
     del content[data.draw(st.integers(0, len(content) - 1)) :]
@@ -286,11 +323,17 @@ def test_a_table_may_be_a_german_spreadsheets(words: Path) -> None:
     rows = [f"{name}/{speaker}-0.wav,{name},{split}" for name in ("high", "low")
             for speaker, split in (("ann", "train"), ("bob", "validation"), ("cid", "test"))]  # fmt: skip
     text = "\n".join(["file,label,split", *rows])
-    for name, content in (("a.csv", text.encode()), ("b.csv", text.replace(",", ";").encode("utf-8-sig"))):
+    for name, content in (
+        ("a.csv", text.encode()),
+        ("b.csv", text.replace(",", ";").encode("utf-8-sig")),
+    ):
         (words / name).write_bytes(content)
         assert create_task("folder", path=str(words / name)).class_names == ("high", "low")
     (words / "c.csv").write_bytes(text.replace("low,", "tür,").encode("latin-1"))
-    with pytest.raises(SrnnError, match=r"c\.csv cannot be read as a table \(it is not UTF-8 text; save it as UTF-8\)"):
+    with pytest.raises(
+        SrnnError,
+        match=r"c\.csv cannot be read as a table \(it is not UTF-8 text; save it as UTF-8\)",
+    ):
         create_task("folder", path=str(words / "c.csv"))
 
 
@@ -305,20 +348,33 @@ def test_a_table_may_be_a_german_spreadsheets(words: Path) -> None:
         ("file,label\rhigh/ann-0.wav,a\rnone.wav,a\r", r"line 3: .*none\.wav was not found"),
         (
             "file,label\nhigh/ann-0.wav,a\na.npy,b\n",
-            r"holds sound and sensor files, such as high/ann-0\.wav \(sound\) and a\.npy \(sensor\)",
+            r"holds sound and sensor files, such as high/ann-0\.wav \(sound\) and a\.npy "
+            r"\(sensor\)",
         ),
         (
             "file,label,group\nhigh/ann-0.wav,a,g\nhigh/ann-1.wav,a,\n",
             "some files have a group and some have none; give one to all or none of them",
         ),
-        ("file,label,split\nhigh/ann-0.wav,a,train\nhigh/ann-1.wav,a,\n", "split must be train, validation or test"),
-        ("file,label\nhigh/ann-0.wav,a\n", r"No class has enough sequences to hold out .*: a \(1\); record more"),
+        (
+            "file,label,split\nhigh/ann-0.wav,a,train\nhigh/ann-1.wav,a,\n",
+            "split must be train, validation or test",
+        ),
+        (
+            "file,label\nhigh/ann-0.wav,a\n",
+            r"No class has enough sequences to hold out .*: a \(1\); record more",
+        ),
         (
             "file,label\nhigh/ann-0.wav,a\nhigh/ann-1.wav,a\nlow/../high/ann-0.wav,b\n",
             "line 4: .* is already named in line 2",
         ),
-        ("file,label,split\nhigh/ann-0.wav,a,train\nhigh/ann-0.wav,a,test\n", "one label and one split"),
-        ("file,label,split\nhigh/ann-0.wav,a,test\nhigh/ann-1.wav,b,test\n", "has no clips for the train split"),
+        (
+            "file,label,split\nhigh/ann-0.wav,a,train\nhigh/ann-0.wav,a,test\n",
+            "one label and one split",
+        ),
+        (
+            "file,label,split\nhigh/ann-0.wav,a,test\nhigh/ann-1.wav,b,test\n",
+            "has no clips for the train split",
+        ),
     ],
 )
 def test_bad_tables_are_one_line(words: Path, text: str, message: str) -> None:
@@ -339,19 +395,33 @@ def test_bad_tables_are_one_line(words: Path, text: str, message: str) -> None:
         ({"path": "a" * 300}, "was not found"),
         ({"path": ".", "seconds": 0}, "seconds must be a number above 0"),
         ({"path": ".", "seconds": True}, "seconds must be"),
-        ({"path": ".", "seconds": 1e308}, "seconds must be a number above 0, at most 1,000,000, not 1e\\+308"),
-        ({"path": ".", "speaker": 5}, "speaker must be a pattern of names, such as '{speaker}_{index}', not 5"),
-        ({"path": "words", "seconds": 1e-5}, "seconds must be at least one sample, 1/16000 s, not 1e-05"),
+        (
+            {"path": ".", "seconds": 1e308},
+            "seconds must be a number above 0, at most 1,000,000, not 1e\\+308",
+        ),
+        (
+            {"path": ".", "speaker": 5},
+            "speaker must be a pattern of names, such as '{speaker}_{index}', not 5",
+        ),
+        (
+            {"path": "words", "seconds": 1e-5},
+            "seconds must be at least one sample, 1/16000 s, not 1e-05",
+        ),
         ({"path": ".", "test_fraction": 1}, "test_fraction must be"),
         ({"path": "."}, "holds no folders of sound"),
         ({"path": "a.txt"}, "is not a folder or a .csv, .npz"),
         ({"path": "a.npz", "mels": 20}, "'mels' has no effect on arrays"),
         ({"path": "words", "speaker": "{who}-{index}"}, "may contain only {label}"),
         ({"path": "words", "speaker": "^([a-z]+)-"}, "it needs {speaker}"),
-        ({"path": "words", "speaker": "{speaker}_{index}"}, "The pattern .* does not find the speaker in the name of"),
+        (
+            {"path": "words", "speaker": "{speaker}_{index}"},
+            "The pattern .* does not find the speaker in the name of",
+        ),
     ],
 )
-def test_bad_options_are_one_line(words: Path, monkeypatch: pytest.MonkeyPatch, options: dict, message: str) -> None:
+def test_bad_options_are_one_line(
+    words: Path, monkeypatch: pytest.MonkeyPatch, options: dict, message: str
+) -> None:
     here = words.parent / "here"
     here.mkdir()
     monkeypatch.chdir(here)
@@ -371,7 +441,9 @@ def test_numbers_of_numpy_are_numbers(words: Path) -> None:
         create_task("folder", path=str(words), mels=kind(20), derivatives=kind(1)).load("train")
         for kind in (int, np.int64)
     )
-    assert np.array_equal(plain.x, numpys.x) and len(list((words / ".cache").glob("features-*"))) == 1
+    assert (
+        np.array_equal(plain.x, numpys.x) and len(list((words / ".cache").glob("features-*"))) == 1
+    )
 
 
 def test_a_folder_may_have_the_name_of_a_file(tmp_path: Path) -> None:
@@ -379,14 +451,21 @@ def test_a_folder_may_have_the_name_of_a_file(tmp_path: Path) -> None:
         (tmp_path / "tap.npz" / label).mkdir(parents=True)
         for take in range(3):
             np.savetxt(
-                tmp_path / "tap.npz" / label / f"{take}.csv", np.random.default_rng(take).random((5, 2)), delimiter=","
+                tmp_path / "tap.npz" / label / f"{take}.csv",
+                np.random.default_rng(take).random((5, 2)),
+                delimiter=",",
             )
     task = create_task("folder", path=str(tmp_path / "tap.npz"), scale="none")
-    assert len(task.load("train")) == 2 and len(task.reading(tmp_path / "tap.npz").load("train")) == 6
+    assert (
+        len(task.load("train")) == 2 and len(task.reading(tmp_path / "tap.npz").load("train")) == 6
+    )
 
 
 def test_labels_of_very_many_digits_are_in_order(tmp_path: Path) -> None:
     """Of so many Python makes no integer."""
-    np.savez(tmp_path / "a.npz", **numbers(y=np.array(["9" * 5000, "1" * 4999, "20", "3"])[np.arange(30) % 4]))
+    np.savez(
+        tmp_path / "a.npz",
+        **numbers(y=np.array(["9" * 5000, "1" * 4999, "20", "3"])[np.arange(30) % 4]),
+    )
     names = create_task("folder", path=str(tmp_path / "a.npz")).class_names
     assert [name[:2] for name in names] == ["3", "20", "11", "99"]

@@ -1,4 +1,5 @@
-"""Sound, tables and signals as someone else may have made them: small files that would take memory or time, or wait for ever."""
+"""Sound, tables and signals as someone else may have made them: small files that would take memory
+or time, or wait for ever."""
 
 from __future__ import annotations
 
@@ -38,16 +39,37 @@ def little_memory() -> Iterator[None]:
         tracemalloc.stop()
 
 
-def wav(data: bytes, code: int = 1, channels: int = 1, rate: int = 16000, bits: int = 16, before: bytes = b"") -> bytes:
+def wav(
+    data: bytes,
+    code: int = 1,
+    channels: int = 1,
+    rate: int = 16000,
+    bits: int = 16,
+    before: bytes = b"",
+) -> bytes:
     form = struct.pack("<HHIIHH", code, channels, rate, 0, 0, bits)
-    chunks = b"fmt " + struct.pack("<I", len(form)) + form + before + b"data" + struct.pack("<I", len(data)) + data
+    chunks = (
+        b"fmt "
+        + struct.pack("<I", len(form))
+        + form
+        + before
+        + b"data"
+        + struct.pack("<I", len(data))
+        + data
+    )
     return b"RIFF" + struct.pack("<I", len(chunks) + 4) + b"WAVE" + chunks
 
 
 def flac(frames: int, channels: int = 1, rate: int = 16000) -> bytes:
     """A FLAC file of a header alone, whatever it promises."""
     about = (rate << 44) | (channels - 1 << 41) | (15 << 36) | frames
-    return b"fLaC\x80\0\0\x22" + struct.pack(">HH", 4096, 4096) + bytes(6) + about.to_bytes(8, "big") + bytes(16)
+    return (
+        b"fLaC\x80\0\0\x22"
+        + struct.pack(">HH", 4096, 4096)
+        + bytes(6)
+        + about.to_bytes(8, "big")
+        + bytes(16)
+    )
 
 
 @pytest.mark.parametrize(
@@ -60,7 +82,10 @@ def flac(frames: int, channels: int = 1, rate: int = 16000) -> bytes:
         (wav(b"\0\0")[:-2] + b"", "cut off"),
         (b"NIST_1A\n-0000100\nsample_count -i 5\nend_head\n", "damaged"),
         (b"NIST_1A\n   1024\nsample_rate -i " + b"9" * 5000 + b"\n", "damaged"),
-        (b"NIST_1A\n   1024\nsample_count -i 99999999999999999999\nsample_rate -i 9\nend_head\n", "damaged"),
+        (
+            b"NIST_1A\n   1024\nsample_count -i 99999999999999999999\nsample_rate -i 9\nend_head\n",
+            "damaged",
+        ),
     ],
 )
 def test_sound_that_lies_is_one_line(content: bytes, why: str, little_memory: None) -> None:
@@ -71,7 +96,10 @@ def test_sound_that_lies_is_one_line(content: bytes, why: str, little_memory: No
 def test_a_flac_file_cannot_promise_more_than_its_size_allows(little_memory: None) -> None:
     most = MOST_SAMPLES
     for frames, channels in ((2**36 - 1, 8), (most + 1, 1), (most // 8 + 1, 8)):
-        with pytest.raises(SrnnError, match=rf"would become {frames * channels} samples; at most {most} are allowed"):
+        with pytest.raises(
+            SrnnError,
+            match=rf"would become {frames * channels} samples; at most {most} are allowed",
+        ):
             decode(flac(frames, channels))
 
 
@@ -80,10 +108,14 @@ def test_absurd_rates_are_not_resampled(tmp_path: Path) -> None:
     for rate in (FASTEST + 1, 2**31 - 1):
         path.write_bytes(wav(bytes(100), rate=rate))
         assert read_audio(path)[1] == rate
-        with pytest.raises(SrnnError, match=rf"a\.wav has {rate} samples per second; at most 768000"):
+        with pytest.raises(
+            SrnnError, match=rf"a\.wav has {rate} samples per second; at most 768000"
+        ):
             read_audio(path, 16000)
     path.write_bytes(wav(bytes(2 * 20_000), rate=1))
-    with pytest.raises(SrnnError, match=r"a\.wav has 1 samples per second, which would become 320000000 samples"):
+    with pytest.raises(
+        SrnnError, match=r"a\.wav has 1 samples per second, which would become 320000000 samples"
+    ):
         read_audio(path, 16000)
     assert len(resampled(np.zeros(960, np.float32), FASTEST, 16000)) == 20
     assert len(resampled(np.zeros(960, np.float32), ODDEST - 1, 8000)) == 59
@@ -94,7 +126,9 @@ def test_absurd_rates_are_not_resampled(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
 def test_a_pipe_among_sound_files_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.wav")
-    with pytest.raises(SrnnError, match=r"a\.wav cannot be read as sound \(it is not a regular file\)"):
+    with pytest.raises(
+        SrnnError, match=r"a\.wav cannot be read as sound \(it is not a regular file\)"
+    ):
         read_audio(tmp_path / "a.wav")
 
 
@@ -149,21 +183,26 @@ def test_one_long_sequence_does_not_fill_up_all_others() -> None:
 @pytest.mark.parametrize("raw", [b"1" * 3_000_000, b" " * 3_000_000, b"\0" * 3_000_000])
 def test_a_line_without_an_end_is_not_read_into_memory(raw: bytes, little_memory: None) -> None:
     source = open_source("-", ScaledPath(1, None), 4, stdin=io.BytesIO(raw))
-    with pytest.raises(SrnnError, match="line 1: a line of 1048576 bytes or more is not a row of numbers"):
+    with pytest.raises(
+        SrnnError, match="line 1: a line of 1048576 bytes or more is not a row of numbers"
+    ):
         list(source.blocks)
 
 
 def test_a_line_at_its_limit_is_read() -> None:
     line = b"1".rjust(tables._LINE_AT_MOST - 2) + b"\n"
-    assert [block.tolist() for block in open_source("-", ScaledPath(1, None), 4, stdin=io.BytesIO(line)).blocks] == [
-        [[1.0]]
-    ]
+    assert [
+        block.tolist()
+        for block in open_source("-", ScaledPath(1, None), 4, stdin=io.BytesIO(line)).blocks
+    ] == [[[1.0]]]
 
 
 @pytest.mark.parametrize("rate", [0, -5, np.nan, np.inf, "fast", [1, 2]])
 def test_rates_of_signals_are_numbers(tmp_path: Path, rate: Any) -> None:
     np.savez(tmp_path / "a.npz", x=np.ones((5, 1)), rate=rate)
-    with pytest.raises(SrnnError, match=r"a\.npz, array 'rate', cannot be read as samples per second"):
+    with pytest.raises(
+        SrnnError, match=r"a\.npz, array 'rate', cannot be read as samples per second"
+    ):
         open_source(str(tmp_path / "a.npz"), ScaledPath(1, None), 4)
 
 

@@ -1,4 +1,5 @@
-"""Speech Commands mini: its recordings of the official test set, their split, and how they are unpacked."""
+"""Speech Commands mini: its recordings of the official test set, their split, and how they are
+unpacked."""
 
 from __future__ import annotations
 
@@ -16,14 +17,26 @@ from srnn.cli.main import main
 from srnn.data.datasets import SPLITS, listed
 from srnn.data.datasets.catalogue import CATALOGUE
 from srnn.data.datasets.listed import listed_names, unpack_listed
-from srnn.data.datasets.speech_commands import KEYWORDS, SILENCE, SpeechCommandsTask, list_clips, speaker_of
+from srnn.data.datasets.speech_commands import (
+    KEYWORDS,
+    SILENCE,
+    SpeechCommandsTask,
+    list_clips,
+    speaker_of,
+)
 from srnn.errors import SrnnError
 from support.sounds import tone, write_wav
 
 MINI = CATALOGUE["speech-commands-mini"]
 NAMES = listed_names(MINI)
 TASK = SpeechCommandsTask(source="mini")
-OTHERS = ("yes/00f0204f_nohash_0.wav", "_unknown_/bed_00f0204f_nohash_0.wav", "_silence_/0.wav", "README.md", "LICENSE")
+OTHERS = (
+    "yes/00f0204f_nohash_0.wav",
+    "_unknown_/bed_00f0204f_nohash_0.wav",
+    "_silence_/0.wav",
+    "README.md",
+    "LICENSE",
+)
 """Other files of the same archive."""
 
 
@@ -49,7 +62,10 @@ def split_of_names(root: Path, names: Sequence[str]) -> dict[str, list[str]]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     clips = {split: list_clips(split, root, TASK) for split in SPLITS}  # type: ignore[arg-type]
-    return {split: sorted(clip.name.rpartition(".")[0] for clip in part) for split, part in clips.items()}
+    return {
+        split: sorted(clip.name.rpartition(".")[0] for clip in part)
+        for split, part in clips.items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -67,62 +83,97 @@ def test_the_list(data_dir: Path) -> None:
 
 def test_its_split_by_name(split: dict[str, list[str]]) -> None:
     """For ever: networks are trained and chosen on the first two, and measured on the third."""
-    digests = {name: hashlib.sha256(" ".join(part).encode()).hexdigest()[:16] for name, part in split.items()}
-    assert digests == {"train": "a495e2d1fdcd2a86", "validation": "795eb0a9a41311e1", "test": "89bd967ecc8b3d31"}
+    digests = {
+        name: hashlib.sha256(" ".join(part).encode()).hexdigest()[:16]
+        for name, part in split.items()
+    }
+    assert digests == {
+        "train": "a495e2d1fdcd2a86",
+        "validation": "795eb0a9a41311e1",
+        "test": "89bd967ecc8b3d31",
+    }
     assert sorted(name for part in split.values() for name in part) == NAMES
-    speakers = [{speaker_of(name) for name in part if not name.startswith(SILENCE)} for part in split.values()]
+    speakers = [
+        {speaker_of(name) for name in part if not name.startswith(SILENCE)}
+        for part in split.values()
+    ]
     assert [len(part) for part in speakers] == [84, 20, 26] and len(set.union(*speakers)) == 130
-    assert [sum(name.startswith(SILENCE) for name in part) for part in split.values()] == [136, 31, 42]
+    assert [sum(name.startswith(SILENCE) for name in part) for part in split.values()] == [
+        136,
+        31,
+        42,
+    ]
 
 
 @pytest.mark.parametrize("suffix", ["flac", "WAV"])
-def test_who_is_in_which_split_depends_on_nobody_else(suffix: str, split: dict[str, list[str]], tmp_path: Path) -> None:
+def test_who_is_in_which_split_depends_on_nobody_else(
+    suffix: str, split: dict[str, list[str]], tmp_path: Path
+) -> None:
     """Nor on the kind of files: a folder with fewer or other recordings is read as it is."""
-    other = [f"{word}/{number:08x}_nohash_0.{suffix}" for word in KEYWORDS[:10] for number in range(50)]
+    other = [
+        f"{word}/{number:08x}_nohash_0.{suffix}" for word in KEYWORDS[:10] for number in range(50)
+    ]
     some = [f"{name}.{suffix}" for name in NAMES[::3]]
     found = split_of_names(tmp_path, [*some, *other])
     for name in SPLITS:
         assert {*found[name]} & {*NAMES} == {*split[name]} & {*NAMES[::3]}
-    people = [{speaker_of(name) for name in found[part] if not name.startswith(SILENCE)} for part in SPLITS]
+    people = [
+        {speaker_of(name) for name in found[part] if not name.startswith(SILENCE)}
+        for part in SPLITS
+    ]
     assert not people[0] & people[1] and not people[0] & people[2] and not people[1] & people[2]
     assert all(len(part) > 20 for part in people)
 
 
 def test_a_folder_without_a_split_says_how_to_get_it(tmp_path: Path) -> None:
-    how = "get it with 'srnn data fetch speech-commands-mini' and 'srnn data prepare speech-commands-mini'"
+    how = (
+        "get it with 'srnn data fetch speech-commands-mini' and 'srnn data prepare "
+        "speech-commands-mini'"
+    )
     with pytest.raises(SrnnError, match=f"left contains no recordings: {how}"):
         list_clips("train", tmp_path, TASK)
     few = [f"{word}/0cb74144_nohash_0.wav" for word in KEYWORDS[:10]]  # who is for training
     few += ["_silence_/1037.wav", "_unknown_/bed_0cb74144_nohash_0.wav"]
-    with pytest.raises(SrnnError, match=f"mini contains no recordings of the validation split; {how}"):
+    with pytest.raises(
+        SrnnError, match=f"mini contains no recordings of the validation split; {how}"
+    ):
         split_of_names(tmp_path, few)
 
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A part of the list, of every word, that is taken for the whole one."""
-    names = [name for word in KEYWORDS for name in [name for name in NAMES if name.startswith(f"{word}/")][::24]]
+    names = [
+        name
+        for word in KEYWORDS
+        for name in [name for name in NAMES if name.startswith(f"{word}/")][::24]
+    ]
     monkeypatch.setattr(listed, "listed_names", lambda _: names)
     return names
 
 
 def test_the_archive_gives_the_listed_recordings_alone(few: list[str], tmp_path: Path) -> None:
     folder = tmp_path / MINI.folder
-    archive = pack(folder / MINI.files[0].name, [*(f"{name}.wav" for name in few), *OTHERS], b"RIFF")
+    archive = pack(
+        folder / MINI.files[0].name, [*(f"{name}.wav" for name in few), *OTHERS], b"RIFF"
+    )
     assert unpack_listed(MINI, folder) == [archive]
     assert recordings(folder) == {f"{name}.wav" for name in few}
     assert not unpack_listed(MINI, folder)  # all are there
     assert unpack_listed(MINI, folder, overwrite=True) == [archive]
     (folder / f"{few[9]}.wav").unlink()
     assert unpack_listed(MINI, folder) == [archive] and (folder / f"{few[9]}.wav").is_file()
-    assert sorted(path.name for path in folder.iterdir()) == sorted([archive.name, *KEYWORDS])  # nothing else is left
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        [archive.name, *KEYWORDS]
+    )  # nothing else is left
 
 
 def test_an_archive_without_all_of_them_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / MINI.folder
     pack(folder / MINI.files[0].name, [f"{name}.wav" for name in NAMES[2:]], b"RIFF")
     with pytest.raises(
-        SrnnError, match=rf"tar.gz lacks 2 of the 2,754 files of speech-commands-mini, such as {NAMES[0]}"
+        SrnnError,
+        match=rf"tar.gz lacks 2 of the 2,754 files of speech-commands-mini, such as {NAMES[0]}",
     ):
         unpack_listed(MINI, folder)
     (folder / MINI.files[0].name).write_bytes(b"junk")
@@ -143,9 +194,13 @@ def test_nothing_is_unpacked_through_a_link(few: list[str], tmp_path: Path) -> N
 
 
 def test_prepare(
-    few: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    few: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """From an archive with the official names, of a part of them, to the features of every split."""
+    """From an archive with the official names, of a part of them, to the features of every
+    split."""
     sound = write_wav(tmp_path / "one.wav", tone(0.3)).read_bytes()
     folder, where = tmp_path / MINI.folder, ["--data-dir", str(tmp_path)]
 
@@ -154,8 +209,12 @@ def test_prepare(
     archive = pack(folder / MINI.files[0].name, [*(f"{name}.wav" for name in few), *OTHERS], sound)
     assert main(["data", "prepare", MINI.name, *where, "--json"]) == 0
     done = json.loads(capsys.readouterr().out)
-    assert done["unpacked"] == [str(archive)] and recordings(folder) == {f"{name}.wav" for name in few}
-    assert [(one["task"], one["split"]) for one in done["splits"]] == [("gsc", name) for name in SPLITS]
+    assert done["unpacked"] == [str(archive)] and recordings(folder) == {
+        f"{name}.wav" for name in few
+    }
+    assert [(one["task"], one["split"]) for one in done["splits"]] == [
+        ("gsc", name) for name in SPLITS
+    ]
     assert sum(one["shape"][0] for one in done["splits"]) == len(few)
 
     os.remove(archive)  # and then it is read as it is

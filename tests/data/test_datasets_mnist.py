@@ -21,7 +21,10 @@ IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 
 
 def idx(array: np.ndarray) -> bytes:
-    return struct.pack(f">I{array.ndim}I", 0x800 + array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
+    return (
+        struct.pack(f">I{array.ndim}I", 0x800 + array.ndim, *array.shape)
+        + array.astype(np.uint8).tobytes()
+    )
 
 
 @pytest.fixture
@@ -31,7 +34,10 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "mnist").mkdir()
     for part, count in (("train", 30), ("t10k", 4)):
         images, labels = rng.integers(0, 256, (count, 28, 28)), rng.integers(0, 10, count)
-        for name, array in ((f"{part}-images-idx3-ubyte", images), (f"{part}-labels-idx1-ubyte", labels)):
+        for name, array in (
+            (f"{part}-images-idx3-ubyte", images),
+            (f"{part}-labels-idx1-ubyte", labels),
+        ):
             (tmp_path / "mnist" / f"{name}.gz").write_bytes(gzip.compress(idx(array)))
     return tmp_path
 
@@ -42,7 +48,12 @@ def test_splits_are_disjoint_and_in_the_files_order(folder: Path) -> None:
         SequentialMNISTTask(1, 10).load("train", folder),
         SequentialMNISTTask(1, 10).load("validation", folder),
     )
-    assert (len(whole), len(train), len(validation), len(SequentialMNISTTask(1).load("test", folder))) == (
+    assert (
+        len(whole),
+        len(train),
+        len(validation),
+        len(SequentialMNISTTask(1).load("test", folder)),
+    ) == (
         30,
         20,
         10,
@@ -66,7 +77,9 @@ def test_files_may_be_unpacked(folder: Path) -> None:
     np.testing.assert_array_equal(SequentialMNISTTask(1).load("test", folder).x, before)
 
 
-@pytest.mark.parametrize("other", ["train-images.idx3-ubyte", "train-images-idx3-ubyte/train-images-idx3-ubyte"])
+@pytest.mark.parametrize(
+    "other", ["train-images.idx3-ubyte", "train-images-idx3-ubyte/train-images-idx3-ubyte"]
+)
 def test_other_programs_give_what_they_unpack_other_names(folder: Path, other: str) -> None:
     packed, path = folder / "mnist" / f"{IMAGES}.gz", folder / "mnist" / other
     before = np.asarray(SequentialMNISTTask(1, 10).load("train", folder).x)
@@ -78,13 +91,17 @@ def test_other_programs_give_what_they_unpack_other_names(folder: Path, other: s
 
 
 @pytest.mark.parametrize("place", ["mnist/raw", "MNIST/raw"])
-def test_what_torchvision_fetched_is_read_and_verified_where_it_is(folder: Path, place: str) -> None:
+def test_what_torchvision_fetched_is_read_and_verified_where_it_is(
+    folder: Path, place: str
+) -> None:
     (folder / "mnist").rename(folder / "files")
     (folder / place).parent.mkdir()
     (folder / "files").rename(folder / place)
     assert len(SequentialMNISTTask(1, 10).load("train", folder)) == 20
     assert state(CATALOGUE["mnist"], folder) == "there"
-    assert {report.condition for report in verify(CATALOGUE["mnist"], folder)} == {"wrong"}  # it is not the real one
+    assert {report.condition for report in verify(CATALOGUE["mnist"], folder)} == {
+        "wrong"
+    }  # it is not the real one
     assert place in SequentialMNISTTask().origin(folder)
 
 
@@ -101,8 +118,12 @@ def test_permuted_pixels_are_the_same_pixels(folder: Path) -> None:
         PermutedMNISTTask(permutation_seed=3).load("test", folder),
     )
     assert permuted.x.shape == (4, 784, 4)
-    np.testing.assert_array_equal(np.asarray(permuted.x)[:, :781, 0], np.asarray(plain.x)[:, permutation(3)[:781], 0])
-    np.testing.assert_array_equal(np.asarray(permuted.x)[:, 0, 3], np.asarray(plain.x)[:, permutation(3)[3], 0])
+    np.testing.assert_array_equal(
+        np.asarray(permuted.x)[:, :781, 0], np.asarray(plain.x)[:, permutation(3)[:781], 0]
+    )
+    np.testing.assert_array_equal(
+        np.asarray(permuted.x)[:, 0, 3], np.asarray(plain.x)[:, permutation(3)[3], 0]
+    )
 
 
 def test_windows_are_made_batch_by_batch(folder: Path) -> None:
@@ -153,7 +174,9 @@ def test_too_long_is_wrong_too(folder: Path) -> None:
 
 
 def test_a_missing_file_says_how_to_get_it(tmp_path: Path) -> None:
-    with pytest.raises(SrnnError, match=r"train-images-idx3-ubyte\.gz was not found.*srnn data fetch mnist"):
+    with pytest.raises(
+        SrnnError, match=r"train-images-idx3-ubyte\.gz was not found.*srnn data fetch mnist"
+    ):
         SequentialMNISTTask(1).load("train", tmp_path)
 
 

@@ -1,4 +1,5 @@
-"""Movement: seglearn's array becomes files of one's own, nothing in it is run, and nobody is in two splits."""
+"""Movement: seglearn's array becomes files of one's own, nothing in it is run, and nobody is in two
+splits."""
 
 from __future__ import annotations
 
@@ -12,7 +13,13 @@ import pytest
 
 from srnn.cli.main import main
 from srnn.data.datasets import SPLITS
-from srnn.data.datasets.movement import CHANNELS, EXERCISES, read_recordings, split_of, unpack_movement
+from srnn.data.datasets.movement import (
+    CHANNELS,
+    EXERCISES,
+    read_recordings,
+    split_of,
+    unpack_movement,
+)
 from srnn.data.recordings import read_recording
 from srnn.data.tasks import Task, create_task
 from srnn.errors import SrnnError
@@ -40,7 +47,9 @@ def test_every_recording_is_a_file_with_names_units_and_time(data: Path) -> None
     for index in (0, 77):
         subject, side = given["subject"][index], ("left", "right")[int(given["side"][index])]
         exercise = [*EXERCISES.values()][given["y"][index]].replace(" ", "-")
-        recording = read_recording(data / "movement" / "recordings" / f"subject-{subject:02}-{side}-{exercise}.csv")
+        recording = read_recording(
+            data / "movement" / "recordings" / f"subject-{subject:02}-{side}-{exercise}.csv"
+        )
         assert recording.rate == 50 and recording.channels == ("ax", "ay", "az", "gx", "gy", "gz")
         assert recording.units == ("g",) * 3 + ("rad/s",) * 3 and len(CHANNELS) == 6
         np.testing.assert_allclose(recording.samples, given["X"][index], atol=1e-6)
@@ -52,7 +61,9 @@ def test_windows_of_two_seconds_and_nobody_in_two_splits(task: Task) -> None:
         loaded = task.load(split)  # type: ignore[arg-type]
         assert loaded.x.shape[1:] == (50, 6) and loaded.groups is not None
         people[split] = {*map(str, loaded.groups)}
-        assert len(loaded.x) == 2 * 7 * 2 * len(people[split])  # two windows of each recording; its rest is left out
+        assert len(loaded.x) == 2 * 7 * 2 * len(
+            people[split]
+        )  # two windows of each recording; its rest is left out
     assert people["validation"] == {"subject 7", "subject 8"}
     assert people["test"] == {"subject 9", "subject 10"}
     assert people["train"] == {f"subject {number}" for number in range(1, 7)}
@@ -60,7 +71,9 @@ def test_windows_of_two_seconds_and_nobody_in_two_splits(task: Task) -> None:
     assert [split_of(number) for number in (1, 7, 10)] == [*SPLITS]
 
 
-def test_folds_are_of_the_others_and_the_test_subjects_stay(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folds_are_of_the_others_and_the_test_subjects_stay(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SRNN_DATA", str(data))
     validated: list[str] = []
     for part in range(1, 5):
@@ -87,7 +100,9 @@ def test_a_forged_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
     marker = tmp_path / "was-run"
     forged = content() | {"X_labels": [Evil(marker)]}
     archive = archive_in(tmp_path, array_of(pickled(forged)))
-    with pytest.raises(SrnnError, match=r"cannot be read as seglearn's package \(.*which is no array"):
+    with pytest.raises(
+        SrnnError, match=r"cannot be read as seglearn's package \(.*which is no array"
+    ):
         unpack_movement(archive, tmp_path / "out")
     assert not marker.exists() and not (tmp_path / "out").exists()
 
@@ -104,9 +119,21 @@ def test_a_forged_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
         b"Pnobody\n.",
         b"",
         pickle.dumps({"X": []}, 2),
-        pickled({"X": [np.ones((4, 5))], "y_labels": ["PEN"], "subject": [1], "side": [0], "y": [0]}),
-        pickled({"X": [np.ones((4, 6), "f4")], "y_labels": ["PEN"], "subject": [1], "side": [0], "y": [0]}),
-        pickled({"X": [np.ones((4, 6))], "y_labels": ["RUN"], "subject": [1], "side": [0], "y": [0]}),
+        pickled(
+            {"X": [np.ones((4, 5))], "y_labels": ["PEN"], "subject": [1], "side": [0], "y": [0]}
+        ),
+        pickled(
+            {
+                "X": [np.ones((4, 6), "f4")],
+                "y_labels": ["PEN"],
+                "subject": [1],
+                "side": [0],
+                "y": [0],
+            }
+        ),
+        pickled(
+            {"X": [np.ones((4, 6))], "y_labels": ["RUN"], "subject": [1], "side": [0], "y": [0]}
+        ),
         pickled({"X": [], "y_labels": ["PEN"], "subject": [1], "side": [0], "y": [0]}),
     ],
 )
@@ -118,7 +145,8 @@ def test_other_content_is_refused_in_one_line(pickled_bytes: bytes, tmp_path: Pa
 
 
 def test_what_numpy_writes_is_read_as_numpy_reads_it() -> None:
-    """The classes that stand for arrays and kinds give what they stand for, in either order of rows."""
+    """The classes that stand for arrays and kinds give what they stand for, in either order of
+    rows."""
     given = content()
     given["X"] = [np.asfortranarray(samples) for samples in given["X"]]
     recordings = read_recordings(array_of(pickled(given)))
@@ -139,7 +167,9 @@ def test_prepare_checks_the_package_and_says_where_data_come_from(
     assert "BSD" in about["licence"] and "sha256:" in about["files"][0]["checksum"]
 
 
-def test_without_the_data_a_line_says_how_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_data_a_line_says_how_to_get_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SRNN_DATA", str(tmp_path))
     with pytest.raises(SrnnError, match="srnn data fetch movement"):
         create_task("folder", path="movement/recordings.csv")

@@ -1,4 +1,5 @@
-"""The paper's ECG split: read as it is, validation by whole records, and no damaged file read as something else."""
+"""The paper's ECG split: read as it is, validation by whole records, and no damaged file read as
+something else."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ WINDOWS = (3, 1, 4, 2)  # of the records in the small file
 
 
 def small_arrays() -> tuple[np.ndarray, np.ndarray]:
-    """x (10, 1301, 4), one-hot y (10, 1301, 6) of the official file's layout: four records, windows 1000 apart."""
+    """x (10, 1301, 4), one-hot y (10, 1301, 6) of the official file's layout: four records, windows
+    1000 apart."""
     rng = np.random.default_rng(0)
     ys = []
     for count in WINDOWS:
@@ -76,7 +78,10 @@ def test_records_are_found_and_split_whole(good: Path) -> None:
     train = ECGTask(validation_fraction=0.3, validation_blocks=2).load("train", data_dir)
     held_out = ECGTask(validation_fraction=0.3, validation_blocks=2).load("validation", data_dir)
     assert train.groups is not None and held_out.groups is not None
-    assert set(train.groups) == {"record-00", "record-02"} and set(held_out.groups) == {"record-01", "record-03"}
+    assert set(train.groups) == {"record-00", "record-02"} and set(held_out.groups) == {
+        "record-01",
+        "record-03",
+    }
     assert len(train) + len(held_out) == sum(WINDOWS)
 
 
@@ -84,8 +89,13 @@ def test_records_are_found_and_split_whole(good: Path) -> None:
 def test_labels_come_later_and_nothing_is_lost(good: Path, lag: int) -> None:
     options, data_dir = {"validation_fraction": 0.3, "validation_blocks": 2}, good.parents[2]
     for name in ("train", "validation"):
-        as_filed, later = (ECGTask(label_lag=steps, **options).load(name, data_dir) for steps in (0, lag))
-        assert later.x.shape == (len(as_filed), 1301 + lag, 4) and later.y.shape == (len(as_filed), 1301 + lag)
+        as_filed, later = (
+            ECGTask(label_lag=steps, **options).load(name, data_dir) for steps in (0, lag)
+        )
+        assert later.x.shape == (len(as_filed), 1301 + lag, 4) and later.y.shape == (
+            len(as_filed),
+            1301 + lag,
+        )
         assert np.array_equal(later.x[:, :1301], as_filed.x) and not later.x[:, 1301:].any()
         assert np.array_equal(later.y[:, lag:], as_filed.y) and (later.y[:, :lag] == -1).all()
         assert np.array_equal(later.groups, as_filed.groups)
@@ -101,16 +111,26 @@ def test_no_validation_blocks_hold_nothing_out(good: Path) -> None:
 def test_a_file_at_the_top_of_the_data_folder_is_found_too(good: Path, tmp_path: Path) -> None:
     shutil.copy(good, tmp_path / "QTDB_train.mat")
     shutil.copy(good, tmp_path / "QTDB_test.mat")
-    assert len(ECGTask(validation_fraction=0.3, validation_blocks=1).load("train", tmp_path)) < sum(WINDOWS)
+    assert len(ECGTask(validation_fraction=0.3, validation_blocks=1).load("train", tmp_path)) < sum(
+        WINDOWS
+    )
     assert len(ECGTask().load("test", tmp_path)) == sum(WINDOWS)  # all of it
 
 
-@pytest.mark.parametrize(("split", "name"), [("train", "QTDB_train.mat"), ("test", "QTDB_test.mat")])
+@pytest.mark.parametrize(
+    ("split", "name"), [("train", "QTDB_train.mat"), ("test", "QTDB_test.mat")]
+)
 def test_a_missing_file_is_told_with_where_to_get_it(tmp_path: Path, split: str, name: str) -> None:
     for folder in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(SrnnError) as error:
             ECGTask().load(split, folder)  # type: ignore[arg-type]
-        for word in (name, "not found", "github.com/byin-cwi/Efficient-spiking-networks", "data_dir", "SRNN_DATA"):
+        for word in (
+            name,
+            "not found",
+            "github.com/byin-cwi/Efficient-spiking-networks",
+            "data_dir",
+            "SRNN_DATA",
+        ):
             assert word in str(error.value)
 
 
@@ -125,7 +145,9 @@ def test_the_training_file_alone_has_no_test_split(good: Path) -> None:
     blocks=st.integers(1, 8),
 )
 @settings(max_examples=300)
-def test_validation_blocks_never_cut_a_record(counts: list[int], fraction: float, blocks: int) -> None:
+def test_validation_blocks_never_cut_a_record(
+    counts: list[int], fraction: float, blocks: int
+) -> None:
     records = np.repeat(np.arange(len(counts)), counts)
     if len(counts) < 2 * blocks:
         with pytest.raises(SrnnError, match="lower validation_blocks"):
@@ -211,7 +233,11 @@ def test_a_truncated_file_is_refused_wherever_it_ends(good: Path, tmp_path: Path
     while at < len(raw):
         starts_of_variables.add(at)
         at += 8 + int.from_bytes(raw[at + 4 : at + 8], "little")
-    cuts = {*range(300), *range(0, len(raw), max(1, len(raw) // 200)), *range(len(raw) - 40, len(raw))}
+    cuts = {
+        *range(300),
+        *range(0, len(raw), max(1, len(raw) // 200)),
+        *range(len(raw) - 40, len(raw)),
+    }
     for cut in sorted(cuts | starts_of_variables | {start + 8 for start in starts_of_variables}):
         path.write_bytes(raw[:cut])
         try:
@@ -228,7 +254,11 @@ def test_a_truncated_file_is_refused_wherever_it_ends(good: Path, tmp_path: Path
 @pytest.mark.parametrize("dtype", ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"])
 def test_arrays_are_read_as_scipy_wrote_them(tmp_path: Path, compress: bool, dtype: str) -> None:
     rng = np.random.default_rng(3)
-    arrays = {"a": rng.integers(0, 100, (2, 3, 4)), "b": rng.integers(0, 2, (1, 1)), "long_name": np.zeros((5, 0))}
+    arrays = {
+        "a": rng.integers(0, 100, (2, 3, 4)),
+        "b": rng.integers(0, 2, (1, 1)),
+        "long_name": np.zeros((5, 0)),
+    }
     arrays = {name: array.astype(dtype) for name, array in arrays.items()}
     path = save(tmp_path / "f.mat", compress, **arrays)
     for name, array in read_mat(path, tuple(arrays)).items():
@@ -252,7 +282,8 @@ def test_small_elements_and_the_other_byte_order_are_read(tmp_path: Path) -> Non
     assert array.dtype == np.uint8 and array.tolist() == [[1, 2, 250]]
 
 
-# --- the real file --------------------------------------------------------------------------------------------------
+# --- the real file
+# --------------------------------------------------------------------------------------------------
 
 
 def test_the_real_file_is_read_as_scipy_reads_it(data_dir: Path) -> None:

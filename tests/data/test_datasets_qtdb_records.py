@@ -48,8 +48,15 @@ def test_all_records_are_split_by_name() -> None:
     assert len({*names}) == len(names) == 105
     for split in SPLITS:
         assert list(RECORDS[split]) == sorted(RECORDS[split])
-    digest = {split: hashlib.sha256(" ".join(RECORDS[split]).encode()).hexdigest()[:16] for split in SPLITS}
-    assert digest == {"train": "65f0d94e4e8a44aa", "validation": "987b2f09aecf7a9e", "test": "593f52e12836d1c7"}
+    digest = {
+        split: hashlib.sha256(" ".join(RECORDS[split]).encode()).hexdigest()[:16]
+        for split in SPLITS
+    }
+    assert digest == {
+        "train": "65f0d94e4e8a44aa",
+        "validation": "987b2f09aecf7a9e",
+        "test": "593f52e12836d1c7",
+    }
 
 
 def test_no_record_of_the_papers_test_file_chooses_anything() -> None:
@@ -84,17 +91,26 @@ def test_a_recording_in_microvolts_is_converted_and_one_in_g_is_refused() -> Non
     for options in ({}, {"source": "records"}, {"source": "records", "scale": "running"}):
         path = ECGTask(**options).signal()  # type: ignore[arg-type]
         assert path.units == ("mV", "mV") and path.names is None and path.rate == 250
-        for units, factor in ((("mV", "uV"), (1, 1000)), (("V", "mV"), (0.001, 1)), ((None, "uV"), (1, 1000))):
+        for units, factor in (
+            (("mV", "uV"), (1, 1000)),
+            (("V", "mV"), (0.001, 1)),
+            ((None, "uV"), (1, 1000)),
+        ):
             given = Recording(beats_mv * factor, 250, ("MLII", "V5"), units)
             found = match(given, path)
             np.testing.assert_allclose(found.samples, beats_mv, rtol=1e-12)
-            assert np.array_equal(path.whole(found.samples), path.whole(match(Recording(beats_mv), path).samples))
+            assert np.array_equal(
+                path.whole(found.samples), path.whole(match(Recording(beats_mv), path).samples)
+            )
         with pytest.raises(
-            SrnnError, match=r"channel V5 is in g, and this network reads it in mV \(it has MLII \(mV\), V5"
+            SrnnError,
+            match=r"channel V5 is in g, and this network reads it in mV \(it has MLII \(mV\), V5",
         ):
             match(Recording(beats_mv, 250, ("MLII", "V5"), ("mV", "g")), path)
         with pytest.raises(
-            SrnnError, match=r"has 3 channels; this network reads 2: .*channels with channels.*\(there are I, II, V1\)"
+            SrnnError,
+            match=r"has 3 channels; this network reads 2: .*channels with channels.*\(there are I, "
+            r"II, V1\)",
         ):
             match(Recording(np.ones((9, 3)), 250, ("I", "II", "V1"), ("mV",) * 3), path)
         three = Recording(np.c_[beats_mv, beats_mv[:, 0]], 250, ("I", "II", "V1"), ("mV",) * 3)
@@ -109,7 +125,8 @@ def test_a_flat_lead_has_no_spikes() -> None:
     assert not spikes[:, :2].any() and spikes[:, 2:].any()
 
 
-# --- small records on disk ------------------------------------------------------------------------------------------
+# --- small records on disk
+# ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -121,7 +138,8 @@ def wfdb() -> Iterator[object]:
 
 @pytest.fixture
 def small(wfdb: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data folder with five records of 12 s, in place of the real ones: three for training, one each for the other splits."""
+    """A data folder with five records of 12 s, in place of the real ones: three for training, one
+    each for the other splits."""
     split = {"train": ("sel1", "sel3", "sel5"), "validation": ("sel2",), "test": ("sel4",)}
     monkeypatch.setattr("srnn.data.datasets.qtdb_records.RECORDS", split)
     folder = tmp_path / "data" / "qtdb" / "records"
@@ -134,20 +152,29 @@ def small(wfdb: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 def write_record(wfdb: object, folder: Path, name: str, seed: int, **changes: object) -> None:
     rng = np.random.default_rng(seed)
     signal = np.clip(rng.normal(0, 1, (3000, 2)), -9, 9)
-    options = {"fs": 250, "units": ["mV"] * 2, "sig_name": ["a", "b"], "fmt": ["212"] * 2, "adc_gain": [200.0] * 2}
+    options = {
+        "fs": 250,
+        "units": ["mV"] * 2,
+        "sig_name": ["a", "b"],
+        "fmt": ["212"] * 2,
+        "adc_gain": [200.0] * 2,
+    }
     options |= {"baseline": [0, 0], "p_signal": signal} | changes
     wfdb.wrsamp(name, write_dir=str(folder), **options)  # type: ignore[attr-defined]
     samples, symbols = beats(*range(400 + 10 * seed, 2000, 200))
     write_marks(wfdb, folder, name, samples, symbols)
 
 
-def write_marks(wfdb: object, folder: Path, name: str, samples: list[int], symbols: list[str]) -> None:
+def write_marks(
+    wfdb: object, folder: Path, name: str, samples: list[int], symbols: list[str]
+) -> None:
     wfdb.wrann(name, "qc", np.array(samples), symbol=symbols, write_dir=str(folder))  # type: ignore[attr-defined]
     (folder / f"{name}.qc").replace(folder / f"{name}.q1c")  # wfdb writes no names with a digit
 
 
 @pytest.mark.parametrize(
-    ("scale", "rule"), [("record", "difference"), ("running", "difference"), ("running", "send_on_delta")]
+    ("scale", "rule"),
+    [("record", "difference"), ("running", "difference"), ("running", "send_on_delta")],
 )
 def test_small_records_become_windows(scale: str, rule: str, small: Path) -> None:
     """Each has what the whole record has there: of a running scale, what a stream of it gives."""
@@ -166,8 +193,8 @@ def test_small_records_become_windows(scale: str, rule: str, small: Path) -> Non
 
 
 def test_windows_with_a_running_scale_are_changed_with_what_is_around_them(small: Path) -> None:
-    """Where nothing is changed every spike is the whole record's, of whose past a window's thresholds know. With the scale of the
-    whole record no window can be encoded by itself."""
+    """Where nothing is changed every spike is the whole record's, of whose past a window's
+    thresholds know. With the scale of the whole record no window can be encoded by itself."""
 
     def changed(scale: str, **settings: float) -> tuple[Batch, Batch]:
         task = ECGTask("records", window=500, stride=400, scale=scale, label_lag=19)  # type: ignore[arg-type]
@@ -177,18 +204,26 @@ def test_windows_with_a_running_scale_are_changed_with_what_is_around_them(small
         return raw.take(everything, everything.tolist()), sequences.take(everything)
 
     ours, theirs = changed("running", gain=1e-12)
-    assert isinstance(theirs.x, torch.Tensor) and torch.equal(ours.x, theirs.x) and torch.equal(ours.y, theirs.y)  # type: ignore[arg-type]
+    assert (
+        isinstance(theirs.x, torch.Tensor)
+        and torch.equal(ours.x, theirs.x)
+        and torch.equal(ours.y, theirs.y)
+    )  # type: ignore[arg-type]
     ours, _ = changed("running", speed=0.3, channel_mix=0.5)
     assert not torch.equal(ours.x, theirs.x)  # type: ignore[arg-type]
     assert 0.7 < (ours.y >= 0).sum() / (theirs.y >= 0).sum() <= 1.3
     with pytest.raises(
-        SrnnError, match=r"augment.speed: sequences of this task do not depend on their raw signals alone"
+        SrnnError,
+        match=r"augment.speed: sequences of this task do not depend on their raw signals alone",
     ):
         changed("record", speed=0.1)
 
 
 def test_a_lag_moves_labels_only(small: Path) -> None:
-    plain, late = (ECGTask("records", window=500, stride=400, label_lag=k).load("train", small) for k in (0, 19))
+    plain, late = (
+        ECGTask("records", window=500, stride=400, label_lag=k).load("train", small)
+        for k in (0, 19)
+    )
     np.testing.assert_array_equal(plain.x, late.x)
     np.testing.assert_array_equal(plain.y[:, :-19], late.y[:, 19:])
 
@@ -201,19 +236,26 @@ def test_a_window_beyond_the_record_is_padded(small: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["qtdb", "qtdb/1.0.0", "qtdb/qt-database-1.0.0"])
-def test_records_may_lie_where_physionets_archive_and_mirror_have_them(place: str, small: Path, tmp_path: Path) -> None:
+def test_records_may_lie_where_physionets_archive_and_mirror_have_them(
+    place: str, small: Path, tmp_path: Path
+) -> None:
     expected = TASK.load("test", small)
     shutil.copytree(small / "qtdb" / "records", tmp_path / "other" / place)
     np.testing.assert_array_equal(TASK.load("test", tmp_path / "other").x, expected.x)
     assert state(CATALOGUE["qtdb"], tmp_path / "other") == "there"
 
 
-def test_records_are_prepared_for_the_task_that_reads_them(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of which 'srnn data info qtdb' said nothing, and 'prepare' that there was nothing to prepare."""
+def test_records_are_prepared_for_the_task_that_reads_them(
+    small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of which 'srnn data info qtdb' said nothing, and 'prepare' that there was nothing to
+    prepare."""
     assert main(["data", "info", "qtdb", "--data-dir", str(small)]) == 0
     assert "tasks       ecg (source: records)\n" in capsys.readouterr().out
     assert main(["data", "prepare", "qtdb", "--data-dir", str(small)]) == 0
-    assert re.findall(r"^ecg (\w+): \d+ sequences of 1301 steps", capsys.readouterr().out, re.M) == [*SPLITS]
+    assert re.findall(
+        r"^ecg (\w+): \d+ sequences of 1301 steps", capsys.readouterr().out, re.M
+    ) == [*SPLITS]
 
 
 def test_records_of_other_names_are_in_no_split(small: Path, wfdb: object) -> None:
@@ -244,7 +286,12 @@ def test_missing_folders_and_files_say_how_to_get_them(small: Path, tmp_path: Pa
     for folder in (tmp_path / "nowhere", tmp_path / "empty"):
         with pytest.raises(SrnnError, match="not found") as error:
             TASK.load("train", folder)
-        for word in ("'srnn data fetch qtdb'", "physionet.org/content/qtdb/1.0.0/", "data_dir", "SRNN_DATA"):
+        for word in (
+            "'srnn data fetch qtdb'",
+            "physionet.org/content/qtdb/1.0.0/",
+            "data_dir",
+            "SRNN_DATA",
+        ):
             assert word in str(error.value)
     for suffix in ("q1c", "dat", "hea"):
         path = small / "qtdb" / "records" / f"sel2.{suffix}"
@@ -257,14 +304,20 @@ def test_missing_folders_and_files_say_how_to_get_them(small: Path, tmp_path: Pa
     read_record(small / "qtdb" / "records", "sel2")
 
 
-def test_a_split_without_all_of_its_records_is_refused(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What is measured on a part of it would not be comparable. The other splits stay as they are."""
+def test_a_split_without_all_of_its_records_is_refused(
+    small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is measured on a part of it would not be comparable. The other splits stay as they
+    are."""
     folder = small / "qtdb" / "records"
     for name in ("sel3", "sel4"):
         (folder / f"{name}.hea").unlink()
     for split, missing in (("train", "1 of the 3"), ("test", "1 of the 1")):
         name = "sel3" if split == "train" else "sel4"
-        says = f"records lacks {missing} records of the {split} split, such as {name}; get the data with 'srnn data fetch qtdb'"
+        says = (
+            f"records lacks {missing} records of the {split} split, such as {name}; get the "
+            f"data with 'srnn data fetch qtdb'"
+        )
         with pytest.raises(SrnnError, match=says) as error:
             TASK.load(split, small)  # type: ignore[arg-type]
         assert "\n" not in str(error.value)
@@ -277,7 +330,11 @@ def test_a_split_without_all_of_its_records_is_refused(small: Path, capsys: pyte
 
 def test_a_network_of_the_former_split_is_said_to_be_one(small: Path) -> None:
     """The pretrained ones were trained on records that are for validation now."""
-    says = "split the data of task 'ecg' otherwise: training may have seen some of what is now the validation split"
+    says = (
+        "split the data of task 'ecg' otherwise: training may have seen some of what is now "
+        "the "
+        "validation split"
+    )
     for command in (["evaluate", "ecg-records"], ["evaluate", "ecg-records", "--full", "--json"]):
         with pytest.warns(RuntimeWarning, match=says):
             assert main([*command, "--data-dir", str(small)]) == 0
@@ -291,7 +348,9 @@ def test_a_network_of_this_split_is_not(small: Path) -> None:
     for version in ("0.2.0", "0.2", "0.10.1", "1.0"):
         evaluate(replace(old, about={"srnn": version}), "test", data_dir=small)
     evaluate(replace(old, about={}), data_dir=small)  # while it is trained
-    assert old.task.split_since == "0.2" and old.task.reading(small).split_since is None  # of data of one's own
+    assert (
+        old.task.split_since == "0.2" and old.task.reading(small).split_since is None
+    )  # of data of one's own
     assert srnn.load("ecg").task.split_since is None
 
 
@@ -315,14 +374,17 @@ def test_records_of_another_kind_are_refused(small: Path, wfdb: object) -> None:
 def test_an_annotation_without_waves_is_refused(small: Path, wfdb: object) -> None:
     folder = small / "qtdb" / "records"
     write_marks(wfdb, folder, "sel2", [5, 9], ["N", "N"])
-    expect_one_line(small, "sel2 is damaged: its annotation q1c has no complete wave; get the data with")
+    expect_one_line(
+        small, "sel2 is damaged: its annotation q1c has no complete wave; get the data with"
+    )
     (folder / "sel2.q1c").write_bytes(b"\0\0")
     expect_one_line(small)
 
 
 @pytest.mark.parametrize("suffix", ["hea", "dat", "q1c"])
 def test_truncated_and_flipped_files_raise_nothing_else(small: Path, suffix: str) -> None:
-    """Each either reads as before (a comment, a lead's name, a mark at the end) or is refused in one line."""
+    """Each either reads as before (a comment, a lead's name, a mark at the end) or is refused in
+    one line."""
     folder = small / "qtdb" / "records"
     path = folder / f"sel2.{suffix}"
     raw = path.read_bytes()
@@ -346,7 +408,9 @@ def test_truncated_and_flipped_files_raise_nothing_else(small: Path, suffix: str
                 np.testing.assert_array_equal(record.signal, good.signal)
             elif suffix == "hea":  # up to its gain and offset, which normalising takes away
                 np.testing.assert_array_equal(TASK.signal().whole(record.signal).shape, (3000, 4))
-            assert record.labels.shape == good.labels.shape and record.labels.max() < len(CLASS_NAMES)
+            assert record.labels.shape == good.labels.shape and record.labels.max() < len(
+                CLASS_NAMES
+            )
     if suffix != "hea":  # a header may end in comments, or in a lead's name
         assert all(content in refused for content in spoilt[:25])
 
@@ -367,7 +431,9 @@ def test_checksums_beside_the_records_are_compared(name: str, small: Path) -> No
             TASK.load("validation", small)
         raw[at] ^= 1
     path.write_bytes(raw)
-    (folder / name).write_text(f"{lines[0][:9]}  {path.name}", encoding="utf-8")  # of a damaged sum nothing follows
+    (folder / name).write_text(
+        f"{lines[0][:9]}  {path.name}", encoding="utf-8"
+    )  # of a damaged sum nothing follows
     with pytest.raises(SrnnError, match="SHA256SUMS"):
         TASK.load("validation", small)
     (folder / name).write_bytes(b"\xff\xfe\0nonsense")  # no checksums: nothing to compare
@@ -381,7 +447,8 @@ def test_where_the_data_are_from(small: Path) -> None:
     assert ECGTask().origin(small) == f"{title}, as the paper's authors encoded them ({small})"
 
 
-# --- the real records -----------------------------------------------------------------------------------------------
+# --- the real records
+# -----------------------------------------------------------------------------------------------
 
 IN_THE_PAPERS_FILE = {  # name of a record -> its number in QTDB_train.mat, found by matching labels
     "sel100": 0, "sel103": 1, "sel14046": 5, "sel16265": 9, "sel16483": 13, "sel17453": 19, "sel31": 31, "sel34": 34,
@@ -391,7 +458,8 @@ IN_THE_PAPERS_FILE = {  # name of a record -> its number in QTDB_train.mat, foun
 
 
 def test_labels_of_real_records_are_those_of_the_papers_file(data_dir: Path, wfdb: object) -> None:
-    """Step by step, with a lag of 19, from the first annotated wave to the paper's last beats (it drops one or two)."""
+    """Step by step, with a lag of 19, from the first annotated wave to the paper's last beats (it
+    drops one or two)."""
     _, y = read_paper_mat(data_dir / "qtdb" / "paper_split" / "QTDB_train.mat")
     number = record_numbers(y)
     for name, k in IN_THE_PAPERS_FILE.items():
@@ -408,13 +476,27 @@ def test_labels_of_real_records_are_those_of_the_papers_file(data_dir: Path, wfd
 def test_real_records_split_whole_and_encode_like_the_paper(data_dir: Path, wfdb: object) -> None:
     splits = {name: TASK.load(name, data_dir) for name in ("train", "validation")}  # type: ignore[arg-type]
     for name, split in splits.items():
-        assert split.groups is not None and tuple(dict.fromkeys(split.groups.tolist())) == RECORDS[name]  # type: ignore[index]
-        assert set(np.unique(split.x)) == {0, 1} and set(np.unique(split.y)) == {-1, 0, 1, 2, 3, 4, 5}
+        assert (
+            split.groups is not None
+            and tuple(dict.fromkeys(split.groups.tolist())) == RECORDS[name]
+        )  # type: ignore[index]
+        assert set(np.unique(split.x)) == {0, 1} and set(np.unique(split.y)) == {
+            -1,
+            0,
+            1,
+            2,
+            3,
+            4,
+            5,
+        }
         assert 0.05 < split.x.mean() < 0.09  # .077 in the paper's file
 
 
-def test_the_default_encoder_is_as_near_the_papers_as_its_own_windows_are(data_dir: Path, wfdb: object) -> None:
-    """F1 of the spikes on shared steps: two of the paper's windows .67, its window and our encoding .70."""
+def test_the_default_encoder_is_as_near_the_papers_as_its_own_windows_are(
+    data_dir: Path, wfdb: object
+) -> None:
+    """F1 of the spikes on shared steps: two of the paper's windows .67, its window and our encoding
+    .70."""
     x, y = read_paper_mat(data_dir / "qtdb" / "paper_split" / "QTDB_train.mat")
     number = record_numbers(y)
 
@@ -437,6 +519,8 @@ def test_the_default_encoder_is_as_near_the_papers_as_its_own_windows_are(data_d
 
 @pytest.mark.slow
 def test_send_on_delta_is_an_option(data_dir: Path, wfdb: object) -> None:
-    task = ECGTask("records", rule="send_on_delta", threshold_up=0.2, threshold_down=0.2, smoothing=0)
+    task = ECGTask(
+        "records", rule="send_on_delta", threshold_up=0.2, threshold_down=0.2, smoothing=0
+    )
     split = task.load("validation", data_dir)
     assert 0.05 < split.x.mean() < 0.2

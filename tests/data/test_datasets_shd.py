@@ -1,4 +1,5 @@
-"""SHD and SSC: small files of the official layout, binned as the published networks' inputs were."""
+"""SHD and SSC: small files of the official layout, binned as the published networks' inputs
+were."""
 
 from __future__ import annotations
 
@@ -44,19 +45,24 @@ def write_events(
             file["extra/speaker"] = np.asarray(speakers)
 
 
-def random_events(rng: np.random.Generator, dtype: type = np.float16) -> tuple[np.ndarray, np.ndarray]:
+def random_events(
+    rng: np.random.Generator, dtype: type = np.float16
+) -> tuple[np.ndarray, np.ndarray]:
     count = int(rng.integers(0, 400))
     return np.sort(rng.random(count) * 1.3).astype(dtype), rng.integers(0, 700, count)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A data folder with 40 recordings of ten speakers for training, and 9 of two others for testing."""
+    """A data folder with 40 recordings of ten speakers for training, and 9 of two others for
+    testing."""
     rng = np.random.default_rng(0)
     for name, speakers in (("train", SPEAKERS * 4), ("test", [4, 5, 4, 5, 4, 5, 0, 1, 2])):
         labels = rng.integers(0, 20, len(speakers)).astype(np.uint16)
         events = [random_events(rng) for _ in speakers]
-        write_events(tmp_path / "shd" / f"shd_{name}.h5", events, labels, np.array(speakers, np.uint16))
+        write_events(
+            tmp_path / "shd" / f"shd_{name}.h5", events, labels, np.array(speakers, np.uint16)
+        )
     return tmp_path
 
 
@@ -82,15 +88,21 @@ def binned(binning: EventBinning, times: np.ndarray, units: np.ndarray) -> np.nd
 @settings(max_examples=40)
 def test_binning_is_the_authors(seed: int, dtype: type) -> None:
     times, units = random_events(np.random.default_rng(seed), dtype)
-    np.testing.assert_array_equal(binned(EventBinning(), times, units), as_the_authors_did(times, units))
+    np.testing.assert_array_equal(
+        binned(EventBinning(), times, units), as_the_authors_did(times, units)
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_binning_is_the_authors_on_the_edges(dtype: type) -> None:
     edges = (np.arange(251) * 0.004).astype(dtype)
-    times = np.sort(np.concatenate([edges, np.nextafter(edges, dtype(9)), np.nextafter(edges[1:], dtype(0))]))
+    times = np.sort(
+        np.concatenate([edges, np.nextafter(edges, dtype(9)), np.nextafter(edges[1:], dtype(0))])
+    )
     units = np.arange(len(times)) % 700
-    np.testing.assert_array_equal(binned(EventBinning(), times, units), as_the_authors_did(times, units))
+    np.testing.assert_array_equal(
+        binned(EventBinning(), times, units), as_the_authors_did(times, units)
+    )
 
 
 def test_what_binning_drops_and_keeps() -> None:
@@ -108,7 +120,9 @@ def test_channels_can_be_pooled() -> None:
     binning = EventBinning(pool=5, mirrored=False)
     assert binning.channels == 140
     np.testing.assert_array_equal(binning(times, units)[1], units // 5)
-    assert EventBinning(pool=3).channels == 234 and EventBinning(pool=3)(times, units)[1].max() == 233
+    assert (
+        EventBinning(pool=3).channels == 234 and EventBinning(pool=3)(times, units)[1].max() == 233
+    )
 
 
 @pytest.mark.parametrize(
@@ -134,9 +148,13 @@ def test_bad_options_are_one_line(options: dict[str, Any], word: str) -> None:
 
 
 def test_the_splits(folder: Path) -> None:
-    train, validation, test = (SHDTask().load(split, folder) for split in ("train", "validation", "test"))  # type: ignore[arg-type]
+    train, validation, test = (
+        SHDTask().load(split, folder) for split in ("train", "validation", "test")
+    )  # type: ignore[arg-type]
     assert (len(train), len(validation), len(test)) == (32, 8, 9)
-    assert set(validation.groups) == {"speaker-10", "speaker-11"} and not set(train.groups) & set(validation.groups)
+    assert set(validation.groups) == {"speaker-10", "speaker-11"} and not set(train.groups) & set(
+        validation.groups
+    )
     assert train.x.shape == (32, 250, 700) and train.y.dtype == np.int64
     with h5py.File(folder / "shd" / "shd_test.h5") as file:
         for index in range(9):
@@ -154,12 +172,19 @@ def test_what_tonic_fetched_is_read_and_verified_where_it_is(folder: Path) -> No
 
 
 def test_who_is_held_out_can_be_said(folder: Path) -> None:
-    assert set(SHDTask(validation_speakers=[0, 3]).load("validation", folder).groups) == {"speaker-00", "speaker-03"}
+    assert set(SHDTask(validation_speakers=[0, 3]).load("validation", folder).groups) == {
+        "speaker-00",
+        "speaker-03",
+    }
     assert len(SHDTask(validation_speakers=[]).load("train", folder)) == 40
     task = create_task("shd", validation_speakers=[7], pool=5, bin_ms=10, steps=100)
     assert task.inputs == 140 and task.step_ms == 10 and task == create_task("shd", **vars(task))
     assert task.load("validation", folder).x.shape == (4, 100, 140)
-    for speakers, message in (([4], "no speaker 4"), ([], "no speaker is held out"), (SPEAKERS, "leaves no speaker")):
+    for speakers, message in (
+        ([4], "no speaker 4"),
+        ([], "no speaker is held out"),
+        (SPEAKERS, "leaves no speaker"),
+    ):
         with pytest.raises(SrnnError, match=message):
             SHDTask(validation_speakers=speakers).load("validation", folder)
     for bad in ("0", [1.5], 3):
@@ -171,11 +196,17 @@ def test_ssc_has_its_own_validation(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for part, count in (("train", 5), ("valid", 3), ("test", 4)):
         write_events(
-            tmp_path / "ssc" / f"ssc_{part}.h5", [random_events(rng) for _ in range(count)], np.arange(count) + 30
+            tmp_path / "ssc" / f"ssc_{part}.h5",
+            [random_events(rng) for _ in range(count)],
+            np.arange(count) + 30,
         )
     task = create_task("ssc")
     assert task.outputs == 35 and task.inputs == 700
-    assert [len(task.load(split, tmp_path)) for split in ("train", "validation", "test")] == [5, 3, 4]  # type: ignore[arg-type]
+    assert [len(task.load(split, tmp_path)) for split in ("train", "validation", "test")] == [
+        5,
+        3,
+        4,
+    ]  # type: ignore[arg-type]
     write_events(tmp_path / "ssc" / "ssc_test.h5", [([], [])], [35])
     with pytest.raises(SrnnError, match="labels from 35 to 35; they should be 0 to 34"):
         SSCTask().load("test", tmp_path)
@@ -214,7 +245,12 @@ def test_a_damaged_cache_is_made_again(folder: Path, damage: str) -> None:
     for place in (10, 100, len(good) // 2, len(good) - 30):
         changed = bytearray(good)
         changed[place] ^= 0xFF
-        content = {"cut": good[:place], "flip": bytes(changed), "empty": b"", "other": b"PK" + b"x" * 50}[damage]
+        content = {
+            "cut": good[:place],
+            "flip": bytes(changed),
+            "empty": b"",
+            "other": b"PK" + b"x" * 50,
+        }[damage]
         path.unlink()
         path.write_bytes(content)
         assert same(SHDTask().load("test", folder), expected)
@@ -240,7 +276,9 @@ def test_without_room_for_a_cache_the_split_is_in_memory(
     assert not where.exists() or not any(where.iterdir())
 
 
-@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.skipif(
+    sys.platform == "win32" or os.geteuid() == 0, reason="root may write everywhere"
+)
 def test_a_folder_that_may_not_be_written(folder: Path) -> None:
     (folder / "shd").chmod(0o555)
     try:
@@ -276,7 +314,8 @@ def test_several_processes_at_once(folder: Path) -> None:
         (
             [(range(2, 1000, 4), range(250)), ([0, 700], [7, 7])],
             [0, 1],
-            "of 252 spikes, the last at 998 s, only 1 are within 250 steps of 4 ms; times must be in seconds",
+            "of 252 spikes, the last at 998 s, only 1 are within 250 steps of 4 ms; times must be "
+            "in seconds",
         ),
     ],
 )
@@ -309,7 +348,9 @@ def test_a_cut_file_is_one_line_or_whole(folder: Path) -> None:
     content = path.read_bytes()
     for cut in (0, 7, 8, 100, 700, *(len(content) * k // 12 for k in range(1, 12))):
         path.write_bytes(content[:cut])
-        with pytest.raises(SrnnError, match=r"shd_test\.h5 cannot be read as recordings in HDF5") as error:
+        with pytest.raises(
+            SrnnError, match=r"shd_test\.h5 cannot be read as recordings in HDF5"
+        ) as error:
             SHDTask().load("test", folder)
         assert "\n" not in str(error.value)
 

@@ -35,7 +35,8 @@ def write_recording(folder: Path, name: str, frames: int, **parts: Any) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A data folder: gestures 0, 7 and 10 of subjects 2, 8 and 13, four instances each, odd ones for testing."""
+    """A data folder: gestures 0, 7 and 10 of subjects 2, 8 and 13, four instances each, odd ones
+    for testing."""
     halves: dict[str, list[str]] = {"train": [], "eval": []}
     for gesture in (10, 0, 7):
         for subject in (2, 8, 13):
@@ -64,12 +65,19 @@ def test_short_recordings_are_repeated() -> None:
 
 def test_the_splits(folder: Path) -> None:
     task = create_task("soli")
-    train, validation, test = (task.load(split, folder) for split in ("train", "validation", "test"))  # type: ignore[arg-type]
+    train, validation, test = (
+        task.load(split, folder) for split in ("train", "validation", "test")
+    )  # type: ignore[arg-type]
     # Instances 0 and 2 give 1 and 2 pieces, 1 and 3 give 1 and 3; three gestures of each subject.
     assert (len(train), len(validation), len(test)) == (2 * 3 * 3, 3 * 3, 3 * 3 * 4)
-    assert set(train.groups) == {"subject-02", "subject-08"} and set(validation.groups) == {"subject-13"}
+    assert set(train.groups) == {"subject-02", "subject-08"} and set(validation.groups) == {
+        "subject-13"
+    }
     for split in (train, validation, test):
-        assert split.x.shape[1:] == (40, 1024) == (40, task.inputs) and split.y.shape == split.x.shape[:2]
+        assert (
+            split.x.shape[1:] == (40, 1024) == (40, task.inputs)
+            and split.y.shape == split.x.shape[:2]
+        )
         assert set(np.unique(split.y)) == {0, 7, 10}
     with h5py.File(folder / "soli" / "0_2_0.h5") as file:
         np.testing.assert_array_equal(train.x[0], np.asarray(file["ch3"])[np.arange(40) % 12])
@@ -113,7 +121,11 @@ def test_bad_options_are_one_line(options: dict[str, Any], word: str) -> None:
 
 @pytest.mark.parametrize(
     ("subjects", "message"),
-    [([3], "no subject 3"), ([], "no subject is held out"), ([2, 8, 13], "leaves no subject to train on")],
+    [
+        ([3], "no subject 3"),
+        ([], "no subject is held out"),
+        ([2, 8, 13], "leaves no subject to train on"),
+    ],
 )
 def test_bad_subjects_are_one_line(folder: Path, subjects: list[int], message: str) -> None:
     with pytest.raises(SrnnError, match=message):
@@ -142,13 +154,16 @@ def test_a_wrong_file_is_one_line(folder: Path, parts: dict[str, Any], message: 
 
 def test_an_unknown_gesture(folder: Path) -> None:
     write_recording(folder / "soli", "11_2_0", 12)
-    (folder / "soli" / "file_half.json").write_text(json.dumps({"train": ["11_2_0", "0_8_0"], "eval": []}))
+    (folder / "soli" / "file_half.json").write_text(
+        json.dumps({"train": ["11_2_0", "0_8_0"], "eval": []})
+    )
     with pytest.raises(SrnnError, match="gesture 11 is out of range"):
         SoliTask().load("train", folder)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"train": 1}', '{"train": ["a_b_c"]}', '{"train": [3]}', '{"eval": []}']
+    "text",
+    ["", "{", "[]", '{"train": 1}', '{"train": ["a_b_c"]}', '{"train": [3]}', '{"eval": []}'],
 )
 def test_a_wrong_split_file_is_one_line(folder: Path, text: str) -> None:
     (folder / "soli" / "file_half.json").write_text(text)
@@ -160,7 +175,9 @@ def test_what_is_missing_is_said(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(SrnnError, match=r"Soli's recordings were not found.*ask its authors"):
         SoliTask().load("train", tmp_path / "elsewhere")
     (folder / "soli" / "10_13_2.h5").unlink()
-    with pytest.raises(SrnnError, match=r"lacks 1 recording that file_half\.json names, such as 10_13_2\.h5"):
+    with pytest.raises(
+        SrnnError, match=r"lacks 1 recording that file_half\.json names, such as 10_13_2\.h5"
+    ):
         SoliTask().load("train", folder)
     (folder / "soli" / "file_half.json").unlink()
     with pytest.raises(SrnnError, match="srnn data fetch soli"):

@@ -1,4 +1,5 @@
-"""Sparse spikes: the same bits as the dense array, whatever is taken from it; and inputs that are made lazily."""
+"""Sparse spikes: the same bits as the dense array, whatever is taken from it; and inputs that are
+made lazily."""
 
 from __future__ import annotations
 
@@ -32,13 +33,18 @@ def raster(shape: tuple[int, int, int], rate: float, seed: int = 0) -> np.ndarra
     st.integers(0, 2**32 - 1),
 )
 @settings(max_examples=150)
-def test_the_bits_are_those_of_the_dense_array(shape: tuple[int, int, int], rate: float, seed: int) -> None:
+def test_the_bits_are_those_of_the_dense_array(
+    shape: tuple[int, int, int], rate: float, seed: int
+) -> None:
     x = raster(shape, rate, seed)
     sparse = SpikeArray.from_dense(x)
     assert sparse.shape == shape and len(sparse) == shape[0] and sparse.ndim == 3
     np.testing.assert_array_equal(sparse.to_dense(), x)
     assert sparse.to_dense().dtype == np.float32
-    assert torch.equal(torch.from_numpy(sparse.packed().view(np.int64)), Spikes.from_dense(torch.from_numpy(x)).words)
+    assert torch.equal(
+        torch.from_numpy(sparse.packed().view(np.int64)),
+        Spikes.from_dense(torch.from_numpy(x)).words,
+    )
     np.testing.assert_array_equal(np.asarray(sparse), x)
 
 
@@ -107,14 +113,17 @@ def test_events_may_come_in_any_order_and_more_than_once() -> None:
     assert len(SpikeArray.from_events([], 4, 70).to_dense()) == 0
 
 
-@pytest.mark.parametrize("event", [([4], [0]), ([-1], [0]), ([0], [70]), ([0], [-1]), ([0, 1], [0])])
+@pytest.mark.parametrize(
+    "event", [([4], [0]), ([-1], [0]), ([0], [70]), ([0], [-1]), ([0, 1], [0])]
+)
 def test_events_outside_the_raster_are_refused(event: tuple[list[int], list[int]]) -> None:
     with pytest.raises(SrnnError, match="4 steps and 70 channels"):
         SpikeArray.from_events([event], steps=4, channels=70)
 
 
 @pytest.mark.parametrize(
-    "x", [np.full((1, 2, 3), 2), np.full((1, 2, 3), np.nan), np.full((1, 2, 3), -1), np.zeros((2, 3))]
+    "x",
+    [np.full((1, 2, 3), 2), np.full((1, 2, 3), np.nan), np.full((1, 2, 3), -1), np.zeros((2, 3))],
 )
 def test_what_is_no_spikes_is_refused(x: np.ndarray) -> None:
     with pytest.raises(SrnnError, match="zeros and ones"):
@@ -128,7 +137,10 @@ def test_windows_are_the_encoders(n: int, steps: int, width: int) -> None:
     signals = np.random.default_rng(0).integers(0, 256, (n, steps), dtype=np.uint8)
     lazy = WindowedArray(signals, width, 255.0)
     expected = sliding_window(signals.astype(np.float32) / np.float32(255), width)
-    assert lazy.shape == expected.shape == lazy.to_dense().shape and lazy.to_dense().dtype == np.float32
+    assert (
+        lazy.shape == expected.shape == lazy.to_dense().shape
+        and lazy.to_dense().dtype == np.float32
+    )
     np.testing.assert_array_equal(lazy.to_dense(), expected)
     np.testing.assert_array_equal(lazy[::2].to_dense(), expected[::2])
 
@@ -198,10 +210,14 @@ def test_a_split_of_lazy_inputs_is_checked() -> None:
         split.validate("here", inputs=3)
 
 
-@pytest.mark.parametrize("edges", ([], [0, 2], [1, 3], [0, 2, 1, 3], [0, 3.0], [[0, 3]], [-1, 3], [0, 4]))
+@pytest.mark.parametrize(
+    "edges", ([], [0, 2], [1, 3], [0, 2, 1, 3], [0, 3.0], [[0, 3]], [-1, 3], [0, 4])
+)
 def test_edges_that_do_not_fit_the_codes_are_refused(edges: list[Any]) -> None:
     with pytest.raises(SrnnError, match="not sparse spikes"):
-        SpikeArray.from_cache(np.ones(3, np.uint8), np.array(edges, float if 3.0 in edges else np.int64), 4, 4)
+        SpikeArray.from_cache(
+            np.ones(3, np.uint8), np.array(edges, float if 3.0 in edges else np.int64), 4, 4
+        )
 
 
 @pytest.mark.parametrize("codes", ([255, 2], [0, 2], [0] * 300, [255] * 2**15))
@@ -230,7 +246,10 @@ def test_a_cache_that_is_whole_but_not_ours_is_made_again(tmp_path: Path) -> Non
     np.testing.assert_array_equal(read(builds), wanted)
     assert builds == [1]
     (file,) = tmp_path.iterdir()
-    for forged in ({"gaps": np.zeros(2)}, {"gaps": np.array([255, 255], np.uint8), "edges": np.array([0, 2])}):
+    for forged in (
+        {"gaps": np.zeros(2)},
+        {"gaps": np.array([255, 255], np.uint8), "edges": np.array([0, 2])},
+    ):
         write_arrays(file, forged)
         builds.clear()
         np.testing.assert_array_equal(read(builds), wanted)

@@ -1,4 +1,5 @@
-"""Speech Commands: small folders of the official layout, and the real part of it (mini) with its phones."""
+"""Speech Commands: small folders of the official layout, and the real part of it (mini) with its
+phones."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ SPLITS = ("train", "validation", "test")
 
 @pytest.fixture(scope="module")
 def master(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Version 2: 35 words by 16 speakers, of whom the official rule gives some to validation and testing."""
+    """Version 2: 35 words by 16 speakers, of whom the official rule gives some to validation and
+    testing."""
     root = tmp_path_factory.mktemp("data")
     folder = root / "speech_commands_v0.02"
     sound = write_wav(root / "one.wav", tone(0.1))
@@ -90,7 +92,9 @@ def test_twelve_classes_as_the_official_recipe_has_them(master: Path) -> None:
         clips = list_clips(split, master, SpeechCommandsTask())  # type: ignore[arg-type]
         count = np.array([sum(clip.label == name for clip in clips) for name in KEYWORDS])
         words = sum(count[:10])
-        assert len(set(count[:10])) == 1 and words == 10 * len({c.group for c in clips if c.label in KEYWORDS[:10]})
+        assert len(set(count[:10])) == 1 and words == 10 * len(
+            {c.group for c in clips if c.label in KEYWORDS[:10]}
+        )
         assert count[KEYWORDS.index(SILENCE)] == count[KEYWORDS.index(UNKNOWN)] == -(-words // 10)
         assert clips == list_clips(split, master, SpeechCommandsTask())  # type: ignore[arg-type]
 
@@ -158,7 +162,9 @@ def test_clips_are_cut_or_filled_at_both_ends(size: int) -> None:
 
 
 def test_a_clip_is_not_filled_up_without_end() -> None:
-    with pytest.raises(SrnnError, match="a clip has 3 samples, which would become 16000000000 samples; at most"):
+    with pytest.raises(
+        SrnnError, match="a clip has 3 samples, which would become 16000000000 samples; at most"
+    ):
         fit_length(np.ones(3, np.float32), 16 * 10**9)
 
 
@@ -173,12 +179,20 @@ def test_what_is_wrong_is_one_line(root: Path) -> None:
     refuses("test_set_v0.02.*srnn data fetch speech-commands-test-v2", test_set="official")
     (root / "speech_commands_v0.01").symlink_to(folder)
     refuses(
-        r"speech_commands_v0.01 is not of version 1, which has no 'backward' \(validation_list.txt lists", version=1
+        r"speech_commands_v0.01 is not of version 1, which has no 'backward' \(validation_list.txt "
+        r"lists",
+        version=1,
     )
     refuses(
         "test_set_v0.01.*: it should contain", version=1, test_set="official"
     )  # 'srnn data fetch' has none of version 1
-    bad = folder / "yes" / next(c.name for c in list_clips("test", root, SpeechCommandsTask()) if "yes/" in c.name)[4:]
+    bad = (
+        folder
+        / "yes"
+        / next(c.name for c in list_clips("test", root, SpeechCommandsTask()) if "yes/" in c.name)[
+            4:
+        ]
+    )
     content = bad.read_bytes()
     bad.unlink()
     refuses(f"lacks 1 recording that testing_list.txt lists, such as yes/{bad.name}")
@@ -241,7 +255,11 @@ def test_bad_options_are_one_line(options: dict, words: str) -> None:
 
 
 def test_speakers_in_names() -> None:
-    assert speaker_of("yes/0cb74144_nohash_0.wav") == speaker_of("backward_0cb74144_nohash_2.flac") == "0cb74144"
+    assert (
+        speaker_of("yes/0cb74144_nohash_0.wav")
+        == speaker_of("backward_0cb74144_nohash_2.flac")
+        == "0cb74144"
+    )
     assert speaker_of("1024.flac") is None
 
 
@@ -257,7 +275,9 @@ def test_features_of_clips_of_many_lengths(tmp_path: Path) -> None:
     x = FeatureArray(frames, lengths, SpeechPath(encoder, statistics=statistics))
     for index in ([3], [1, 0], slice(2), np.array([True, False, False, True])):
         dense = x[index].to_dense()
-        for row, length, sound in zip(dense, lengths[index], np.array(sounds, object)[index], strict=True):
+        for row, length, sound in zip(
+            dense, lengths[index], np.array(sounds, object)[index], strict=True
+        ):
             np.testing.assert_allclose(row[:length], encoder(sound, statistics), atol=0.05)
             assert not row[length:].any()
     with pytest.raises(SrnnError, match="slice"):
@@ -284,7 +304,11 @@ def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_mini_is_split_by_speaker(mini: Path) -> None:
     folder = mini / "speech_commands_mini"
-    assert create_task("gsc", source="mini").origin(mini).endswith(f" official test set, version 0.02 ({folder})")
+    assert (
+        create_task("gsc", source="mini")
+        .origin(mini)
+        .endswith(f" official test set, version 0.02 ({folder})")
+    )
     clips = [list_clips(split, mini, SpeechCommandsTask(source="mini")) for split in SPLITS]  # type: ignore[arg-type]
     assert sum(map(len, clips)) == 2754
     people = [{c.group for c in part} for part in clips]
@@ -313,13 +337,19 @@ def test_phones(mini: Path, tmp_path: Path) -> None:
     assert 0.4 < (split.y == 0).mean() < 0.6  # silence
     energy = split.x.frames[:, :, :].astype(np.float32).sum(2)  # type: ignore[union-attr]
     spoken = split.y[:, :99] > 0
-    assert energy[:, :99][spoken].mean() > 3 * energy[:, :99][~spoken].mean()  # labels lie where the sound is
+    assert (
+        energy[:, :99][spoken].mean() > 3 * energy[:, :99][~spoken].mean()
+    )  # labels lie where the sound is
     late = PhonesTask(label_lag=3).load("validation", tmp_path)
     assert (PhonesTask().lag(), PhonesTask(label_lag=3).lag()) == (0, 3)
     np.testing.assert_array_equal(late.y, np.pad(split.y, ((0, 0), (3, 0)), constant_values=-1))
     np.testing.assert_array_equal(late.x[:2], np.pad(split.x[:2], ((0, 0), (0, 3), (0, 0))))
     task = create_task("phones")
-    assert task.kind == "per_step" and task.outputs == 34 and task.class_names[task.silence_class] == "SIL"  # type: ignore[attr-defined]
+    assert (
+        task.kind == "per_step"
+        and task.outputs == 34
+        and task.class_names[task.silence_class] == "SIL"
+    )  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

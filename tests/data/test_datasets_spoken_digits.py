@@ -24,14 +24,20 @@ def root(tmp_path: Path) -> Path:
         for speaker in SPEAKERS:
             for index in range(13):
                 name = f"{digit}_{speaker}_{index}.wav"
-                write_wav(tmp_path / "fsdd" / "recordings" / name, tone(0.15 + 0.01 * index, 8000), 8000)
+                write_wav(
+                    tmp_path / "fsdd" / "recordings" / name, tone(0.15 + 0.01 * index, 8000), 8000
+                )
     return tmp_path
 
 
 def test_the_official_split(root: Path) -> None:
     task = create_task("spoken-digits")
     splits = [task.load(name, root) for name in SPLITS]  # type: ignore[arg-type]
-    assert [len(split) for split in splits] == [36, 60, 60] and task.inputs == 120 and task.step_ms == 10
+    assert (
+        [len(split) for split in splits] == [36, 60, 60]
+        and task.inputs == 120
+        and task.step_ms == 10
+    )
     for split in splits:
         assert set(split.groups) == set(SPEAKERS) and set(split.y) == {0, 7}
         assert split.x.shape[1] == split.lengths.max()
@@ -53,7 +59,9 @@ def test_every_speaker_can_be_tested(root: Path) -> None:
         groups = {name: {clip.group for clip in clips[name]} for name in SPLITS}  # type: ignore[index]
         assert groups["test"] == {speaker} and groups["validation"] == {following}
         assert groups["train"] == set(SPEAKERS) - {speaker, following}
-    chosen = SpokenDigitsTask(splitting="speaker", test_speaker="theo", validation_speaker="lucas").clips(root)
+    chosen = SpokenDigitsTask(
+        splitting="speaker", test_speaker="theo", validation_speaker="lucas"
+    ).clips(root)
     assert {clip.group for clip in chosen["validation"]} == {"lucas"}
 
 
@@ -69,7 +77,10 @@ def test_features_can_be_chosen(root: Path) -> None:
     [
         ({"splitting": "random"}, "splitting cannot be 'random'"),
         ({"splitting": "speaker", "test_speaker": "jakson"}, "Did you mean 'jackson'"),
-        ({"splitting": "speaker", "validation_speaker": "bob"}, "validation_speaker cannot be 'bob'"),
+        (
+            {"splitting": "speaker", "validation_speaker": "bob"},
+            "validation_speaker cannot be 'bob'",
+        ),
         (
             {"splitting": "speaker", "test_speaker": "theo", "validation_speaker": "theo"},
             "for both testing and validation",
@@ -104,7 +115,11 @@ def test_the_real_recordings(tmp_path: Path) -> None:
     (tmp_path / "fsdd").mkdir()
     (tmp_path / "fsdd" / "recordings").symlink_to(Path(value) / "fsdd" / "recordings")
     clips = SpokenDigitsTask().clips(tmp_path)
-    assert {name: len(part) for name, part in clips.items()} == {"train": 2400, "validation": 300, "test": 300}
+    assert {name: len(part) for name, part in clips.items()} == {
+        "train": 2400,
+        "validation": 300,
+        "test": 300,
+    }
     assert {name: len(part) for name, part in SpokenDigitsTask(splitting="speaker").clips(tmp_path).items()} == {
         "train": 2000, "validation": 500, "test": 500,
     }  # fmt: skip
@@ -126,13 +141,19 @@ def write_spikes(root: Path, names: list[str]) -> None:
 
 
 def test_spikes_of_a_cochlea(root: Path) -> None:
-    task = create_task("spoken-digits-spikes", splitting="speaker", test_speaker="theo", mirrored=False)
+    task = create_task(
+        "spoken-digits-spikes", splitting="speaker", test_speaker="theo", mirrored=False
+    )
     with pytest.raises(SrnnError, match="srnn data encode cochlea"):
         task.load("test", root)
-    names = [path.name for path in sorted((root / "fsdd" / "recordings").iterdir())][::-1]  # in another order
+    names = [path.name for path in sorted((root / "fsdd" / "recordings").iterdir())][
+        ::-1
+    ]  # in another order
     write_spikes(root, names)
     split = task.load("test", root)
-    assert split.x.shape == (26, 250, 700) and set(split.groups) == {"theo"} and set(split.y) == {0, 7}
+    assert (
+        split.x.shape == (26, 250, 700) and set(split.groups) == {"theo"} and set(split.y) == {0, 7}
+    )
     channels = split.x.to_dense().sum(1).argmax(1)  # type: ignore[union-attr]
     expected = [k for k, name in enumerate(names) if "_theo_" in name][::-1]
     assert channels.tolist() == expected

@@ -40,7 +40,8 @@ def write_sentence(folder: Path, name: str, seconds: float = 0.5, phones: str = 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """20 speakers for training, the core test's 24, the development set's 50, and one of neither; three sentences each."""
+    """20 speakers for training, the core test's 24, the development set's 50, and one of neither;
+    three sentences each."""
     for part, speakers in (("TRAIN", TRAINING), ("TEST", [*CORE_TEST, *DEVELOPMENT, "mxyz0"])):
         for k, speaker in enumerate(sorted(speakers)):
             folder = tmp_path / "timit" / part / f"DR{k % 8 + 1}" / speaker.upper()
@@ -51,7 +52,9 @@ def root(tmp_path: Path) -> Path:
 
 def test_the_lists_and_the_folding() -> None:
     assert len(CORE_TEST) == 24 and len(DEVELOPMENT) == 50 and not CORE_TEST & DEVELOPMENT
-    assert {speaker[0] for speaker in CORE_TEST} == {"f", "m"} and sum(s[0] == "f" for s in CORE_TEST) == 8
+    assert {speaker[0] for speaker in CORE_TEST} == {"f", "m"} and sum(
+        s[0] == "f" for s in CORE_TEST
+    ) == 8
     assert [len(class_names(n)) for n in (61, 48, 39)] == [61, 48, 39]
     assert set(folding(61).values()) == set(folding(61)) and len(folding(39)) == 61
     table = folding(39)
@@ -59,7 +62,9 @@ def test_the_lists_and_the_folding() -> None:
                   "sil h# pau epi pcl tcl kcl bcl dcl gcl"):  # fmt: skip
         assert len({table.get(phone, phone) for phone in group.split()}) == 1
     assert table["q"] is folding(48)["q"] is None
-    assert folding(48)["pcl"] == "cl" and folding(48)["bcl"] == "vcl" and folding(48)["epi"] == "epi"
+    assert (
+        folding(48)["pcl"] == "cl" and folding(48)["bcl"] == "vcl" and folding(48)["epi"] == "epi"
+    )
     with pytest.raises(SrnnError, match="61 phones, or 48 or 39"):
         create_task("timit", classes=40)
 
@@ -76,11 +81,17 @@ def test_splits(root: Path) -> None:
 
 def test_frames_have_the_phone_at_their_centre(root: Path) -> None:
     split = create_task("timit").load("validation", root)
-    assert split.x.shape == (100, 49, 39) and split.y.shape == (100, 49) and set(split.lengths) == {49}
+    assert (
+        split.x.shape == (100, 49, 39) and split.y.shape == (100, 49) and set(split.lengths) == {49}
+    )
     names = class_names(61)
     for frame in range(49):
         centre = 160 * frame + 200
-        wanted = next(p for s, e, p in (line.split() for line in PHN.splitlines()) if int(s) <= centre < int(e))
+        wanted = next(
+            p
+            for s, e, p in (line.split() for line in PHN.splitlines())
+            if int(s) <= centre < int(e)
+        )
         assert names[split.y[7, frame]] == wanted
     mel = TIMITTask(features="log_mel").load("validation", root)
     assert mel.x.shape == (100, 51, 120) and names[mel.y[0, 0]] == "h#"
@@ -97,20 +108,34 @@ def test_labels_may_come_later_than_their_frames(root: Path) -> None:
 @pytest.mark.parametrize("late", [0, 4])
 @pytest.mark.parametrize("normalise", ["clip", "training"])
 def test_sound_can_be_changed_before_it_is_encoded(root: Path, late: int, normalise: Any) -> None:
-    """A gain too small for float32 changes nothing, label for label; noise changes the steps that hold sound, and no label."""
-    write_sentence(root / "timit" / "TRAIN" / "DR1" / "FAAA0", "SX2", seconds=0.3, phones="0 4800 h#")
+    """A gain too small for float32 changes nothing, label for label; noise changes the steps that
+    hold sound, and no label."""
+    write_sentence(
+        root / "timit" / "TRAIN" / "DR1" / "FAAA0", "SX2", seconds=0.3, phones="0 4800 h#"
+    )
     task = TIMITTask(label_lag=late, normalise=normalise)
     sequences = Sequences(task, "train", root)
     path = task.signal().calibrated(statistics=task.statistics(root))
     indices = np.arange(len(sequences))
     known = sequences.take(indices)
     assert len(set(known.lengths.tolist())) > 1
-    same = RawAugmentation(sequences, path, AugmentConfig(gain=1e-12), None).take(indices, range(len(indices)))
-    assert torch.equal(same.x, known.x) and torch.equal(same.y, known.y) and torch.equal(same.lengths, known.lengths)
-    noisy = RawAugmentation(sequences, path, AugmentConfig(noise=(10, 20)), None).take(indices, range(len(indices)))
+    same = RawAugmentation(sequences, path, AugmentConfig(gain=1e-12), None).take(
+        indices, range(len(indices))
+    )
+    assert (
+        torch.equal(same.x, known.x)
+        and torch.equal(same.y, known.y)
+        and torch.equal(same.lengths, known.lengths)
+    )
+    noisy = RawAugmentation(sequences, path, AugmentConfig(noise=(10, 20)), None).take(
+        indices, range(len(indices))
+    )
     assert torch.equal(noisy.y, known.y)
     for ours, theirs, length in zip(noisy.x, known.x, known.lengths.tolist(), strict=True):
-        assert not torch.equal(ours[: length - late], theirs[: length - late]) and not ours[length - late :].any()
+        assert (
+            not torch.equal(ours[: length - late], theirs[: length - late])
+            and not ours[length - late :].any()
+        )
 
 
 def test_folded_classes(root: Path) -> None:
@@ -158,7 +183,9 @@ def test_what_is_missing_is_one_line(root: Path, tmp_path: Path) -> None:
     with pytest.raises(SrnnError, match=r"SI648\.WAV has no phones next to it \(SI648\.PHN\)"):
         TIMITTask().load("test", root)
     speaker.rename(speaker.with_name("MXXX0"))
-    with pytest.raises(SrnnError, match="lacks 1 of the 24 test speakers in its test folder, such as MDAB0"):
+    with pytest.raises(
+        SrnnError, match="lacks 1 of the 24 test speakers in its test folder, such as MDAB0"
+    ):
         TIMITTask().load("test", root)
 
 

@@ -22,7 +22,9 @@ from support.loopback import CONTENT, zipped
 pytestmark = pytest.mark.robust
 
 
-def tarred(*members: tarfile.TarInfo, content: bytes = b"abc", mode: Literal["w", "w:gz"] = "w:gz") -> bytes:
+def tarred(
+    *members: tarfile.TarInfo, content: bytes = b"abc", mode: Literal["w", "w:gz"] = "w:gz"
+) -> bytes:
     target = io.BytesIO()
     with tarfile.open(fileobj=target, mode=mode) as archive:
         for member in members:
@@ -40,14 +42,20 @@ def test_unpacking(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
     files = unpack(tmp_path / "a.zip", tmp_path / "a", strip=1)
     assert [path.relative_to(tmp_path / "a").as_posix() for path in files] == ["in/y.txt", "x.txt"]
-    assert unpack(tmp_path / "b.tar.gz", tmp_path / "b") == [tmp_path / "b/no/n.wav", tmp_path / "b/yes/n.wav"]
+    assert unpack(tmp_path / "b.tar.gz", tmp_path / "b") == [
+        tmp_path / "b/no/n.wav",
+        tmp_path / "b/yes/n.wav",
+    ]
     assert unpack(tmp_path / "c.h5.gz", tmp_path / "c") == [tmp_path / "c/c.h5"]
     assert (tmp_path / "c/c.h5").read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("name", ["../out.txt", "a/../../out.txt", "/out.txt", "..\\out.txt", "C:\\out.txt"])
+@pytest.mark.parametrize(
+    "name", ["../out.txt", "a/../../out.txt", "/out.txt", "..\\out.txt", "C:\\out.txt"]
+)
 def test_nothing_is_written_outside(tmp_path: Path, name: str) -> None:
-    """tarfile refuses a name that leads out, or takes its root off, as zipfile does with all that leads out."""
+    """tarfile refuses a name that leads out, or takes its root off, as zipfile does with all that
+    leads out."""
     (tmp_path / "a.zip").write_bytes(zipped({name: b"1"}))
     (tmp_path / "a.tar.gz").write_bytes(tarred(tarfile.TarInfo(name)))
     for archive in ("a.zip", "a.tar.gz"):
@@ -56,7 +64,10 @@ def test_nothing_is_written_outside(tmp_path: Path, name: str) -> None:
             assert all(path.is_relative_to(folder) for path in unpack(tmp_path / archive, folder))
         except SrnnError as error:
             assert "outside the destination" in str(error) and not any(folder.iterdir())
-    assert sorted(os.listdir(tmp_path)) == ["a.tar.gz", "a.zip", "outer"] and not Path("/out.txt").exists()
+    assert (
+        sorted(os.listdir(tmp_path)) == ["a.tar.gz", "a.zip", "outer"]
+        and not Path("/out.txt").exists()
+    )
 
 
 def test_links_are_left_out_and_those_that_lead_out_refused(tmp_path: Path) -> None:
@@ -94,7 +105,9 @@ def test_damaged_archives_are_one_line_and_leave_nothing_half(tmp_path: Path, na
     }[name]
     for size in (0, 5, 1000, len(content) // 2, len(content) - 5):
         (tmp_path / name).write_bytes(content[:size])
-        with pytest.raises(SrnnError, match=r"cannot be read as an archive|could not be unpacked|is empty") as error:
+        with pytest.raises(
+            SrnnError, match=r"cannot be read as an archive|could not be unpacked|is empty"
+        ) as error:
             unpack(tmp_path / name, tmp_path / "in")
         assert "\n" not in str(error.value)
         assert not (tmp_path / "in").exists() or os.listdir(tmp_path / "in") == []
@@ -117,15 +130,20 @@ def test_a_full_disk_while_unpacking(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert sorted(os.listdir(tmp_path)) == ["a.zip"]
 
 
-def test_a_disk_without_room_is_not_begun_to_be_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_without_room_is_not_begun_to_be_filled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "a.zip").write_bytes(zipped({"x.h5": b"12345"}))
     for free in (5, 4):
-        monkeypatch.setattr(unpacking.shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+        monkeypatch.setattr(
+            unpacking.shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free)
+        )
         if free == 5:
             assert unpack(tmp_path / "a.zip", tmp_path / "in")
         else:
             with pytest.raises(
-                SrnnError, match=r"The disk is full: .*a\.zip needs 5 bytes unpacked, but only 4 are free"
+                SrnnError,
+                match=r"The disk is full: .*a\.zip needs 5 bytes unpacked, but only 4 are free",
             ):
                 unpack(tmp_path / "a.zip", tmp_path / "in")
 
@@ -134,13 +152,17 @@ def test_archives_are_unpacked_once(tmp_path: Path) -> None:
     archive = tmp_path / "a.zip"
     archive.write_bytes(zipped({"x.h5": b"1"}))
     assert unpack_archives(tmp_path) == [archive] and (tmp_path / "x.h5").read_bytes() == b"1"
-    assert unpack_archives(tmp_path) == [] and unpack_archives(tmp_path, overwrite=True) == [archive]
+    assert unpack_archives(tmp_path) == [] and unpack_archives(tmp_path, overwrite=True) == [
+        archive
+    ]
     archive.write_bytes(zipped({"x.h5": b"22"}))
     assert unpack_archives(tmp_path) == [archive] and (tmp_path / "x.h5").read_bytes() == b"22"
     assert unpack_archives(tmp_path / "nowhere") == []
 
 
-def test_a_full_disk_while_the_note_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_while_the_note_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -159,7 +181,9 @@ def test_what_was_lost_is_unpacked_again(tmp_path: Path) -> None:
     archive.write_bytes(zipped({"in/x.h5": b"1", "in/y.h5": b"2"}))
     unpack_archives(tmp_path)
     (tmp_path / "in" / "y.h5").unlink()
-    assert unpack_archives(tmp_path) == [archive] and (tmp_path / "in" / "y.h5").read_bytes() == b"2"
+    assert (
+        unpack_archives(tmp_path) == [archive] and (tmp_path / "in" / "y.h5").read_bytes() == b"2"
+    )
 
 
 def test_what_is_refused_is_not_unpacked(tmp_path: Path) -> None:
@@ -173,7 +197,8 @@ def test_what_is_refused_is_not_unpacked(tmp_path: Path) -> None:
 
 
 def test_archives_that_lie_are_one_line(tmp_path: Path) -> None:
-    """Cut off, encrypted, of an unknown method, with a name that is a file and a folder, or larger than any disk."""
+    """Cut off, encrypted, of an unknown method, with a name that is a file and a folder, or larger
+    than any disk."""
     for name, content in {
         "cut.tar": tarred(tarfile.TarInfo("a"), content=bytes(5000), mode="w")[:2000],
         "text.tar": b"text" * 500,

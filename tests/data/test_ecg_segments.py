@@ -1,4 +1,5 @@
-"""The wave segments of an ECG by the rules: from the marks of a record to the label of every sample."""
+"""The wave segments of an ECG by the rules: from the marks of a record to the label of every
+sample."""
 
 from __future__ import annotations
 
@@ -26,7 +27,9 @@ def test_two_beats_are_labelled_by_the_rules() -> None:
     labels = label_segments(*beats(100, 300), length=600)
     one = [(P, 0, 20), (PQ, 20, 35), (QR, 35, 45), (RS, 45, 55), (ST, 55, 120)]
     expected = (
-        [(c, 100 + a, 100 + b) for c, a, b in one] + [(TP, 220, 300)] + [(c, 300 + a, 300 + b) for c, a, b in one]
+        [(c, 100 + a, 100 + b) for c, a, b in one]
+        + [(TP, 220, 300)]
+        + [(c, 300 + a, 300 + b) for c, a, b in one]
     )
     assert runs(labels) == expected
 
@@ -51,7 +54,9 @@ def test_what_is_missing_leaves_no_label() -> None:
     }.items():
         kept = label_segments(*without(marks, *missing), length=600)[:300]
         full = label_segments(*marks, length=600)[:300]
-        np.testing.assert_array_equal(kept, np.where(np.isin(full, list(lost)), -1, full), err_msg=str(missing))
+        np.testing.assert_array_equal(
+            kept, np.where(np.isin(full, list(lost)), -1, full), err_msg=str(missing)
+        )
 
 
 def test_u_waves_belong_to_tp_and_an_onset_of_t_changes_nothing() -> None:
@@ -69,7 +74,9 @@ def test_every_beat_symbol_is_an_r_mark() -> None:
     samples, symbols = beats(100)
     for symbol in "NAVLR/Q":
         changed = [symbol if s == "N" else s for s in symbols]
-        np.testing.assert_array_equal(label_segments(samples, changed, 400), label_segments(samples, symbols, 400))
+        np.testing.assert_array_equal(
+            label_segments(samples, changed, 400), label_segments(samples, symbols, 400)
+        )
 
 
 def test_stretches() -> None:

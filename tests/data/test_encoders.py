@@ -70,7 +70,11 @@ def test_blocks_equal_the_whole_and_both_equal_the_definition(
     np.testing.assert_array_equal(whole, by_hand(rule, x, up, down))
     assert not (whole[:, 0::2] * whole[:, 1::2]).any()  # never both directions at once
 
-    edges = [0, *sorted(max(1, min(c, steps)) for c in cuts), steps]  # only the first block may not be empty
+    edges = [
+        0,
+        *sorted(max(1, min(c, steps)) for c in cuts),
+        steps,
+    ]  # only the first block may not be empty
     pieces, state = [], None
     for a, b in pairwise(edges):
         spikes, state = encode(x[a:b], state)
@@ -147,14 +151,18 @@ def test_sliding_window_orders_time_before_channel() -> None:
 
 @given(n=st.integers(0, 3), steps=st.integers(1, 12), channels=st.integers(1, 3), data=st.data())
 @settings(max_examples=40)
-def test_sliding_window_is_its_definition(n: int, steps: int, channels: int, data: st.DataObject) -> None:
+def test_sliding_window_is_its_definition(
+    n: int, steps: int, channels: int, data: st.DataObject
+) -> None:
     width = data.draw(st.integers(1, steps))
     x = np.random.default_rng(0).random((n, steps, channels)).astype(np.float32)
     out = sliding_window(x, width)
     assert out.shape == (n, steps, width * channels) and out.dtype == np.float32
     for t in range(steps):
         first = min(t, steps - width)
-        np.testing.assert_array_equal(out[:, t], x[:, first : first + width].reshape(n, width * channels))
+        np.testing.assert_array_equal(
+            out[:, t], x[:, first : first + width].reshape(n, width * channels)
+        )
 
 
 @pytest.mark.parametrize("width", [0, -1, 6, 1.5, "3", True, None])

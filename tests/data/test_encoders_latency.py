@@ -1,4 +1,5 @@
-"""Rate and latency coding: their definitions, determinism, blocks equal to the whole, and bad input in one line."""
+"""Rate and latency coding: their definitions, determinism, blocks equal to the whole, and bad input
+in one line."""
 
 from __future__ import annotations
 
@@ -14,11 +15,15 @@ from srnn.data.encoders import latency_coding, rate_coding
 from srnn.errors import SrnnError
 
 INTENSITIES = arrays.arrays(
-    np.float64, arrays.array_shapes(min_dims=1, max_dims=3, max_side=4), elements=st.floats(0, 1, width=32)
+    np.float64,
+    arrays.array_shapes(min_dims=1, max_dims=3, max_side=4),
+    elements=st.floats(0, 1, width=32),
 )
 
 
-@given(x=INTENSITIES, steps=st.integers(1, 20), seed=st.integers(0, 2**63), max_rate=st.floats(0.01, 1))
+@given(
+    x=INTENSITIES, steps=st.integers(1, 20), seed=st.integers(0, 2**63), max_rate=st.floats(0.01, 1)
+)
 @settings(max_examples=60)
 def test_rate_coding_has_the_shape_and_depends_on_the_seed_alone(
     x: np.ndarray, steps: int, seed: int, max_rate: float
@@ -27,7 +32,8 @@ def test_rate_coding_has_the_shape_and_depends_on_the_seed_alone(
     assert spikes.shape == (*x.shape[:-1], steps, x.shape[-1]) and spikes.dtype == np.float32
     assert np.isin(spikes, (0, 1)).all()
     np.testing.assert_array_equal(spikes, rate_coding(x, steps, seed, max_rate))
-    # More intensity, with the same numbers: no spike is lost. None at all at intensity 0; everywhere at intensity and rate 1.
+    # More intensity, with the same numbers: no spike is lost. None at all at intensity 0;
+    # everywhere at intensity and rate 1.
     assert (rate_coding(np.sqrt(x), steps, seed, max_rate) >= spikes).all()
     assert not rate_coding(np.zeros_like(x), steps, seed, max_rate).any()
     assert rate_coding(np.ones_like(x), steps, seed, 1.0).all()
@@ -62,7 +68,9 @@ def test_a_held_intensity_is_a_constant_signal() -> None:
     np.testing.assert_array_equal(held, rate_coding(np.repeat(x[:, None], 50, axis=1), None, 3))
 
 
-@given(x=INTENSITIES, steps=st.integers(1, 30), threshold=st.floats(0.01, 0.9), tau=st.floats(0.1, 100))
+@given(
+    x=INTENSITIES, steps=st.integers(1, 30), threshold=st.floats(0.01, 0.9), tau=st.floats(0.1, 100)
+)
 @settings(max_examples=80)
 @pytest.mark.parametrize("rule", ["linear", "logarithmic"])
 def test_latency_coding_spikes_at_most_once_and_sooner_for_more(
@@ -74,7 +82,9 @@ def test_latency_coding_spikes_at_most_once_and_sooner_for_more(
     assert np.isin(count, (0, 1)).all() and not count[x <= threshold].any()
     if rule == "linear":
         assert count[x > threshold].all()
-    flat = np.where(count.ravel() == 1, np.moveaxis(spikes, -2, 0).reshape(steps, -1).argmax(axis=0), steps)
+    flat = np.where(
+        count.ravel() == 1, np.moveaxis(spikes, -2, 0).reshape(steps, -1).argmax(axis=0), steps
+    )
     order = np.argsort(x.ravel(), kind="stable")
     assert (np.diff(flat[order]) <= 0).all()
 

@@ -1,7 +1,8 @@
-"""Log-mel, MFCC, derivatives, ternary: against numbers that other packages gave, and what must hold for any sound.
+"""Log-mel, MFCC, derivatives, ternary: against numbers that other packages gave, and what must hold
+for any sound.
 
-The golden numbers are librosa 0.10.2's (melspectrogram with pad_mode="reflect", delta) and python_speech_features 0.6's
-(fbank, lifter), computed as the published networks' code does.
+The golden numbers are librosa 0.10.2's (melspectrogram with pad_mode="reflect", delta) and
+python_speech_features 0.6's (fbank, lifter), computed as the published networks' code does.
 """
 
 from __future__ import annotations
@@ -14,7 +15,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from srnn.data.encoders import MFCC, LogMel, SpeechFeatures, difference_derivatives, smoothed_derivatives, ternary
+from srnn.data.encoders import (
+    MFCC,
+    LogMel,
+    SpeechFeatures,
+    difference_derivatives,
+    smoothed_derivatives,
+    ternary,
+)
 from srnn.data.encoders.speech import Statistics, rounded
 from srnn.errors import SrnnError
 from srnn.nn.network.encoding import LearnedTernary
@@ -40,7 +48,9 @@ def test_log_mel_and_derivatives_are_librosas() -> None:
     ]  # fmt: skip
     for frame, channel, value in golden:
         assert x[frame, channel] == pytest.approx(value, rel=2e-3, abs=1e-7)
-    assert x.sum() == pytest.approx(91.19562, rel=1e-4) and np.abs(x).sum() == pytest.approx(125.291306, rel=1e-4)
+    assert x.sum() == pytest.approx(91.19562, rel=1e-4) and np.abs(x).sum() == pytest.approx(
+        125.291306, rel=1e-4
+    )
 
 
 def test_mfcc_is_python_speech_features() -> None:
@@ -80,9 +90,13 @@ def test_the_published_timit_input() -> None:
 
 
 def test_the_published_gsc_input_but_for_the_batch() -> None:
-    """(3, 101, 40), each derivative divided by its deviation in the clip, then by that over all clips."""
+    """(3, 101, 40), each derivative divided by its deviation in the clip, then by that over all
+    clips."""
     encoder = SpeechFeatures()
-    clips = [CHIRP * loud + np.random.default_rng(k).normal(0, 0.1, 16000) for k, loud in enumerate((0.1, 1.0, 3.0))]
+    clips = [
+        CHIRP * loud + np.random.default_rng(k).normal(0, 0.1, 16000)
+        for k, loud in enumerate((0.1, 1.0, 3.0))
+    ]
     by_hand = np.stack([smoothed_derivatives(LogMel()(clip)) for clip in clips])
     by_hand /= by_hand.std(axis=1, keepdims=True)
     batch = by_hand / by_hand.std(axis=(0, 1))
@@ -96,9 +110,13 @@ def test_training_statistics_leave_mean_zero_and_deviation_one() -> None:
     for kind in ("log_mel", "mfcc"):
         encoder = SpeechFeatures(kind, normalise="training")  # type: ignore[arg-type]
         rng = np.random.default_rng(0)
-        clips = [encoder.frames(CHIRP[: 4000 * k] + rng.normal(0, 0.1, 4000 * k)) for k in (1, 2, 4)]
+        clips = [
+            encoder.frames(CHIRP[: 4000 * k] + rng.normal(0, 0.1, 4000 * k)) for k in (1, 2, 4)
+        ]
         statistics = encoder.fit(encoder.expand(clip) for clip in clips)
-        x = np.concatenate([(encoder.expand(clip) - statistics.mean) / statistics.std for clip in clips])
+        x = np.concatenate(
+            [(encoder.expand(clip) - statistics.mean) / statistics.std for clip in clips]
+        )
         np.testing.assert_allclose(x.mean(0), 0, atol=1e-3)
         np.testing.assert_allclose(x.std(0), 1, atol=1e-3)
 
@@ -121,7 +139,9 @@ def test_a_channel_that_hardly_changes_is_not_divided_by_next_to_nothing(normali
     for parts in ([constant[:300], constant], [constant[:0], constant], [tiny]):
         mean, std, _ = encoder.fit(parts)
         assert (std == 1).all()
-        np.testing.assert_allclose(mean, parts[-1][0] if normalise == "training" else 0, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(
+            mean, parts[-1][0] if normalise == "training" else 0, rtol=0, atol=1e-9
+        )
 
 
 @pytest.mark.parametrize("kind", ["log_mel", "mfcc"])
@@ -133,7 +153,15 @@ def test_nor_are_the_derivatives_of_such_a_channel(kind: str) -> None:
 
 @pytest.mark.parametrize(
     ("mean", "std"),
-    [([0, 1], [1]), ([[0]], [[1]]), ([np.nan], [1]), ([0], [np.nan]), ([0], [np.inf]), ([0], [0]), ([0], [-1])],
+    [
+        ([0, 1], [1]),
+        ([[0]], [[1]]),
+        ([np.nan], [1]),
+        ([0], [np.nan]),
+        ([0], [np.inf]),
+        ([0], [0]),
+        ([0], [-1]),
+    ],
 )
 def test_statistics_of_a_file_that_scale_nothing_are_refused(mean: list, std: list) -> None:
     with pytest.raises(ValueError, match=r"mean and std must be|inhomogeneous"):
@@ -153,7 +181,9 @@ def test_level_clip_does_not_hear_loudness(loud: float) -> None:
 
 @pytest.mark.parametrize("kind", ["log_mel", "mfcc"])
 @pytest.mark.parametrize("normalise", ["clip", "training"])
-@pytest.mark.parametrize("sound", [np.zeros(16000), np.zeros(1), np.ones(1), np.ones(500), np.eye(1, 5000, 2000)[0]])
+@pytest.mark.parametrize(
+    "sound", [np.zeros(16000), np.zeros(1), np.ones(1), np.ones(500), np.eye(1, 5000, 2000)[0]]
+)
 def test_silence_and_odd_sounds_stay_finite(kind: str, normalise: str, sound: np.ndarray) -> None:
     encoder = SpeechFeatures(kind, normalise=normalise)  # type: ignore[arg-type]
     x = encoder.expand(encoder.frames(sound))
@@ -171,7 +201,9 @@ def test_the_spectra_of_a_long_sound_are_not_held_together(monkeypatch: pytest.M
 
 def test_frames_that_are_too_large_for_float16_are_kept_finite() -> None:
     """A band that hardly changes in a clip is divided by next to nothing."""
-    np.testing.assert_array_equal(rounded(np.float32([1e9, -1e9, 60000, 0.5])), [60000, -60000, 60000, 0.5])
+    np.testing.assert_array_equal(
+        rounded(np.float32([1e9, -1e9, 60000, 0.5])), [60000, -60000, 60000, 0.5]
+    )
 
 
 def test_other_rates_have_the_same_frames() -> None:
@@ -186,7 +218,9 @@ def test_other_rates_have_the_same_frames() -> None:
 
 
 def test_a_sound_of_one_sample_is_repeated() -> None:
-    np.testing.assert_array_equal(LogMel(level="absolute")([0.5]), LogMel(level="absolute")(np.full(500, 0.5))[1:2])
+    np.testing.assert_array_equal(
+        LogMel(level="absolute")([0.5]), LogMel(level="absolute")(np.full(500, 0.5))[1:2]
+    )
 
 
 def test_derivatives_of_lines_and_parabolas_are_exact() -> None:
@@ -195,7 +229,9 @@ def test_derivatives_of_lines_and_parabolas_are_exact() -> None:
     np.testing.assert_allclose(smoothed_derivatives(x, 1)[:, 2], 3, atol=1e-4)
     np.testing.assert_allclose(smoothed_derivatives(x, 2)[:, 5], 1, atol=1e-4)
     np.testing.assert_allclose(difference_derivatives(x, 1)[1:-1, 3], t[1:-1], atol=1e-4)
-    assert smoothed_derivatives(x[:3], 0).shape == (3, 2) and difference_derivatives(x[None], 3).shape == (1, 20, 8)
+    assert smoothed_derivatives(x[:3], 0).shape == (3, 2) and difference_derivatives(
+        x[None], 3
+    ).shape == (1, 20, 8)
     assert np.isnan(smoothed_derivatives(np.where(x == 1, np.nan, x), 2)).all()
     assert difference_derivatives(x[:2], 1)[:, 2].tolist() == [3, 3]
     with pytest.raises(SrnnError, match="at least 2 frames"):
@@ -210,7 +246,10 @@ def test_derivatives_of_lines_and_parabolas_are_exact() -> None:
     [
         ({"kind": "melspec"}, "features cannot be 'melspec'"),
         ({"normalise": "batch"}, "normalise cannot be 'batch'"),
-        *[({"rate": rate}, "rate must be a multiple of 100, from 8000 to 384000") for rate in (4000, 16050, 384_100)],
+        *[
+            ({"rate": rate}, "rate must be a multiple of 100, from 8000 to 384000")
+            for rate in (4000, 16050, 384_100)
+        ],
         ({"rate": 16000.0}, "rate"),
         ({"mels": 0}, "mels must be"),
         ({"mels": 200}, "200 mels are too many"),
@@ -230,15 +269,25 @@ def test_bands_reach_up_to_high_hz() -> None:
     """A tone of 6 kHz is in no band of the published features."""
     tone = np.sin(2 * np.pi * 6000 * np.arange(8000) / 16000)
     quiet, loud, whole = (
-        SpeechFeatures(normalise="training", high_hz=hz).frames(tone)[5:-5] for hz in (4000, 8000, None)
+        SpeechFeatures(normalise="training", high_hz=hz).frames(tone)[5:-5]
+        for hz in (4000, 8000, None)
     )
     assert quiet.max() < np.log(1e-3) and loud.max() > 0 and np.array_equal(whole, loud)
-    assert SpeechFeatures("mfcc", high_hz=None).front == SpeechFeatures("mfcc").front  # of which it is true anyway
+    assert (
+        SpeechFeatures("mfcc", high_hz=None).front == SpeechFeatures("mfcc").front
+    )  # of which it is true anyway
 
 
 @pytest.mark.parametrize(
     "sound",
-    [np.zeros((2, 5)), np.zeros(0), np.array([0, np.inf]), np.array(["a"]), np.full(9, 1e39), np.ones(9, bool)],
+    [
+        np.zeros((2, 5)),
+        np.zeros(0),
+        np.array([0, np.inf]),
+        np.array(["a"]),
+        np.full(9, 1e39),
+        np.ones(9, bool),
+    ],
 )
 def test_bad_sounds_are_one_line(sound: np.ndarray) -> None:
     for encoder in (LogMel(), MFCC()):

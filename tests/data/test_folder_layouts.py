@@ -1,4 +1,5 @@
-"""Folders of one's own sensor files: which of their folders are classes, which are splits, and which are subjects."""
+"""Folders of one's own sensor files: which of their folders are classes, which are splits, and
+which are subjects."""
 
 from __future__ import annotations
 
@@ -31,20 +32,25 @@ def write_sensor(path: Path) -> None:
 
 
 def test_folders_of_splits_are_no_classes(tmp_path: Path) -> None:
-    """The layout that most data sets come in. Read as classes, a network would learn who is in the test split."""
+    """The layout that most data sets come in. Read as classes, a network would learn who is in the
+    test split."""
     for split, count in (("train", 5), ("Val", 2), ("test", 3)):
         for kind in ("run", "walk"):
             for k in range(count):
                 write_sensor(tmp_path / "d" / split / kind / f"ann-{k}.npy")
     task = create_task("folder", path=str(tmp_path / "d"))
     assert task.class_names == ("run", "walk")
-    assert [(len(s), sorted(set(s.y))) for s in map(task.load, ("train", "validation", "test"))] == [
+    assert [
+        (len(s), sorted(set(s.y))) for s in map(task.load, ("train", "validation", "test"))
+    ] == [
         (10, [0, 1]),
         (4, [0, 1]),
         (6, [0, 1]),
     ]
     write_sensor(tmp_path / "d" / "test" / "k.npy")
-    with pytest.raises(SrnnError, match=r"Val, test, train are names of splits; .* test/k\.npy is in none\."):
+    with pytest.raises(
+        SrnnError, match=r"Val, test, train are names of splits; .* test/k\.npy is in none\."
+    ):
         create_task("folder", path=str(tmp_path / "d"))
 
 
@@ -52,7 +58,8 @@ def test_folders_of_splits_are_no_classes(tmp_path: Path) -> None:
 def test_validation_is_held_out_of_training_where_only_that_and_test_are_given(
     subjects: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """Which many data sets have; it was refused. Nobody is in two splits, each class is in both, and the test stays as it is."""
+    """Which many data sets have; it was refused. Nobody is in two splits, each class is in both,
+    and the test stays as it is."""
     for kind in ("run", "walk"):
         for subject in subjects:
             for k in range(8):
@@ -60,12 +67,17 @@ def test_validation_is_held_out_of_training_where_only_that_and_test_are_given(
         write_sensor(tmp_path / "test" / kind / ("flo" if subjects[0] else "") / "9.npy")
     options = {"path": str(tmp_path), "speaker": "{speaker}/{index}" if subjects[0] else ""}
     task = create_task("folder", **options)
-    with pytest.warns(RuntimeWarning, match=r"names no validation split: 15% of the training split's .* are held out"):
+    with pytest.warns(
+        RuntimeWarning,
+        match=r"names no validation split: 15% of the training split's .* are held out",
+    ):
         train, validation, test = map(task.load, SPLITS)
     assert len(train) + len(validation) == 16 * len(subjects) and len(test) == 2
     assert all(set(split.y) == {0, 1} for split in (train, validation, test))
     if subjects[0]:
-        people = [set(split.groups) for split in (train, validation, test) if split.groups is not None]
+        people = [
+            set(split.groups) for split in (train, validation, test) if split.groups is not None
+        ]
         assert [len(one) for one in people] == [4, 1, 1] and len(set.union(*people)) == 6
     else:
         assert len(validation) == 2  # of 8, of each class
@@ -74,11 +86,16 @@ def test_validation_is_held_out_of_training_where_only_that_and_test_are_given(
 
 
 def test_validation_is_not_taken_where_only_the_network_is_tried(tmp_path: Path) -> None:
-    """Elsewhere a network has its own shares; what a file names no sequences for, it has none for."""
+    """Elsewhere a network has its own shares; what a file names no sequences for, it has none
+    for."""
     x, names = np.zeros((6, 5, 2), np.float32), np.array(["train"] * 4 + ["test"] * 2)
-    np.savez(tmp_path / "one.npz", x=x, y=np.arange(6) % 2, class_names=np.array(["a", "b"]), split=names)
+    np.savez(
+        tmp_path / "one.npz", x=x, y=np.arange(6) % 2, class_names=np.array(["a", "b"]), split=names
+    )
     with pytest.raises(SrnnError, match="has no sequences for the validation split"):
-        load_labelled("validation", tmp_path / "one.npz", ["a", "b"], Steps(2, None), lambda _, signal: signal)
+        load_labelled(
+            "validation", tmp_path / "one.npz", ["a", "b"], Steps(2, None), lambda _, signal: signal
+        )
 
 
 def test_a_class_may_be_called_as_a_split(tmp_path: Path) -> None:
@@ -94,7 +111,8 @@ def test_a_folder_of_a_class_may_hold_one_for_each_subject(tmp_path: Path) -> No
             for k in range(3):
                 write_sensor(tmp_path / "d" / kind / subject / f"{k}.npy")
     with pytest.warns(
-        RuntimeWarning, match=r"run, walk holds the folders ann, .*, eve, which nothing tells apart: .*speaker"
+        RuntimeWarning,
+        match=r"run, walk holds the folders ann, .*, eve, which nothing tells apart: .*speaker",
     ):
         create_task("folder", path=str(tmp_path / "d")).load("train")
     task = create_task("folder", path=str(tmp_path / "d"), speaker="{speaker}/{index}")
@@ -108,13 +126,16 @@ def test_loose_sensor_files_are_counted(tmp_path: Path) -> None:
     for k in range(4):
         write_sensor(tmp_path / f"run_{k}.npy")
     with pytest.raises(
-        SrnnError, match=r"one for each class; files outside the classes' folders, which are not read: 4\. A table"
+        SrnnError,
+        match=r"one for each class; files outside the classes' folders, which are not read: 4\. A "
+        r"table",
     ):
         create_task("folder", path=str(tmp_path))
 
 
 def test_runs_among_the_data_are_no_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After ``srnn train .`` they lie there, with recordings as examples; the next command read these as a further class."""
+    """After ``srnn train .`` they lie there, with recordings as examples; the next command read
+    these as a further class."""
     for kind in ("run", "walk"):
         for k in range(8):
             write_sensor(tmp_path / kind / f"{k}.npy")
@@ -125,7 +146,11 @@ def test_runs_among_the_data_are_no_class(tmp_path: Path, monkeypatch: pytest.Mo
     assert [*(tmp_path / "runs" / "first" / "examples").glob("*.npy")]
     task = create_task("folder", path=".")
     assert task.class_names == model.classes == ("run", "walk")
-    assert len(task.load("train")) == len(model.task.load("train")) == 12 - len(task.load("validation"))
+    assert (
+        len(task.load("train"))
+        == len(model.task.load("train"))
+        == 12 - len(task.load("validation"))
+    )
     (tmp_path / "runs" / "mine").mkdir()
     (tmp_path / "runs" / "mine" / "recipe.yaml").touch()  # alone, it makes no run
     write_sensor(tmp_path / "runs" / "mine" / "1.npy")
@@ -147,18 +172,35 @@ def test_a_folder_in_the_data_folder_is_found_wherever_that_is_named(
     monkeypatch.setenv("SRNN_DATA", str(tmp_path / "nothing"))
     small = {"training.epochs": 1, "network.hidden": 2, "network.backend": "reference"}
     capsys.readouterr()
-    assert main(["train", "--dry-run", "mine.yaml", "--data-dir", "D", "--json", "--network.backend=reference"]) == 0
+    assert (
+        main(
+            [
+                "train",
+                "--dry-run",
+                "mine.yaml",
+                "--data-dir",
+                "D",
+                "--json",
+                "--network.backend=reference",
+            ]
+        )
+        == 0
+    )
     assert json.loads(capsys.readouterr().out)["origin"] == str(Path("D", "steps"))
     assert srnn.train("steps", "out", small, data_dir="D").classes == ("run", "walk")
     assert len(task.load("train", Path("D"))) > len(task.load("test", Path("D"))) > 0
-    assert "There is no recipe 'mnist'" in fails(capsys, "train", "--dry-run", "mnist", "--data-dir", "D")
+    assert "There is no recipe 'mnist'" in fails(
+        capsys, "train", "--dry-run", "mnist", "--data-dir", "D"
+    )
     with pytest.raises(SrnnError, match="neither here nor under"):  # a command's folder is its own
         create_task("folder", path="steps")
 
 
 def test_a_recipe_needs_no_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SRNN_DATA", raising=False)
-    monkeypatch.setattr(Path, "home", Mock(side_effect=RuntimeError))  # as in a container with a user of its own
+    monkeypatch.setattr(
+        Path, "home", Mock(side_effect=RuntimeError)
+    )  # as in a container with a user of its own
     (tmp_path / "mine.yaml").write_text("task: {name: digits}\n")
     assert load_recipe(str(tmp_path / "mine.yaml")).task.name == "digits"
     with pytest.raises(SrnnError, match="There is no recipe 'digit'"):
@@ -175,25 +217,35 @@ def test_rates_that_only_some_files_state_are_not_silently_mixed(tmp_path: Path)
         rows = [f"{step * t:.3f},{t},{k},0" for t in range(20)]
         (tmp_path / kind / "x.csv").write_text("\n".join(["time,a,b,c", *rows]))
     options = {"path": str(tmp_path), "scale": "none"}
-    with pytest.warns(RuntimeWarning, match=r"some files state their rate and others, such as 0\.npy, do not"):
+    with pytest.warns(
+        RuntimeWarning, match=r"some files state their rate and others, such as 0\.npy, do not"
+    ):
         lengths = [len(x) for name in SPLITS for x in create_task("folder", **options).load(name).x]
     assert len(lengths) == 14 and set(lengths) == {20}
 
 
 def test_names_that_look_alike_are_the_same_name(tmp_path: Path) -> None:
     """A Mac writes é as e and an accent, other systems as one letter, and a copy may hold both."""
-    forms = {form: [unicodedata.normalize(form, name) for name in ("zoé", "éric", "bob")] for form in ("NFC", "NFD")}
+    forms = {
+        form: [unicodedata.normalize(form, name) for name in ("zoé", "éric", "bob")]
+        for form in ("NFC", "NFD")
+    }
     assert forms["NFC"] != forms["NFD"]
     for form, (zoe, eric, bob) in forms.items():
         for k, who in enumerate((zoe, eric, bob) * 4):
             write_sensor(tmp_path / form / (eric, bob)[k % 2] / f"{who}-{k}.npy")
-    ours, theirs = (create_task("folder", path=str(tmp_path / form), speaker="{speaker}-{index}") for form in forms)
+    ours, theirs = (
+        create_task("folder", path=str(tmp_path / form), speaker="{speaker}-{index}")
+        for form in forms
+    )
     assert ours.class_names == theirs.class_names == ("bob", "éric")
     for split in ("train", "validation", "test"):
         ours_of, theirs_of = sorted(ours.load(split).groups), sorted(theirs.load(split).groups)
         assert ours_of == theirs_of and len({*ours_of}) == 1
     plain = replace(ours, scale="none").described()
-    model = replace(plain, class_names=shown(("bob", forms["NFD"][1])), data=tmp_path / "NFC")  # as a Mac wrote it
+    model = replace(
+        plain, class_names=shown(("bob", forms["NFD"][1])), data=tmp_path / "NFC"
+    )  # as a Mac wrote it
     assert len(model.load("train")) == 12
     (tmp_path / "NFC" / forms["NFD"][1]).mkdir()
     write_sensor(tmp_path / "NFC" / forms["NFD"][1] / "bob-12.npy")

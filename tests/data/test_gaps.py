@@ -24,7 +24,9 @@ def filled(x: np.ndarray, gaps: Gaps, sizes: list[int]) -> np.ndarray:
 @pytest.mark.parametrize("missing", ["interpolate", "hold"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("seed", range(20))
-def test_blocks_of_any_size_give_the_bits_of_the_whole(missing: Missing, dtype: type, seed: int) -> None:
+def test_blocks_of_any_size_give_the_bits_of_the_whole(
+    missing: Missing, dtype: type, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(60, 3)).astype(dtype)
     for _ in range(12):  # some of which overlap, or are beside each other
@@ -37,11 +39,19 @@ def test_blocks_of_any_size_give_the_bits_of_the_whole(missing: Missing, dtype: 
     for sizes in ([1], [2], [7, 1, 0, 3], [60], [100]):
         found = filled(x, gaps, sizes)
         assert np.array_equal(found, whole) and found.dtype == x.dtype
-    longest = max(len(run) for column in np.isnan(x).T for run in "".join(map(str, column.astype(int))).split("0"))
+    longest = max(
+        len(run)
+        for column in np.isnan(x).T
+        for run in "".join(map(str, column.astype(int))).split("0")
+    )
     assert np.array_equal(filled(x, Gaps(missing, longest), [5]), whole)
-    with pytest.raises(SrnnError, match=rf"it: {longest} samples or more are missing in channel . .*longest_gap"):
+    with pytest.raises(
+        SrnnError, match=rf"it: {longest} samples or more are missing in channel . .*longest_gap"
+    ):
         filled(x, Gaps(missing, longest - 1), [5])
-    with pytest.raises(SrnnError, match=rf"it: {longest} samples are missing in channel . .*longest_gap"):
+    with pytest.raises(
+        SrnnError, match=rf"it: {longest} samples are missing in channel . .*longest_gap"
+    ):
         Gaps(missing, longest - 1).fill("it", x)
 
 
@@ -56,7 +66,9 @@ def test_with_hold_nothing_waits_and_with_interpolate_a_gap_does() -> None:
 @pytest.mark.parametrize("missing", ["interpolate", "hold", "refuse"])
 @pytest.mark.parametrize("place", [0, 5, 9])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_what_may_not_be_filled_is_refused_by_its_place(missing: Missing, place: int, value: float) -> None:
+def test_what_may_not_be_filled_is_refused_by_its_place(
+    missing: Missing, place: int, value: float
+) -> None:
     x = np.ones((10, 2))
     x[place, 1] = value
     if place == 5 and missing != "refuse" and np.isnan(value):

@@ -1,4 +1,5 @@
-"""Arrays of one's own that are large: how much memory they take, the same numbers in parts, and what memory cannot hold."""
+"""Arrays of one's own that are large: how much memory they take, the same numbers in parts, and
+what memory cannot hold."""
 
 from __future__ import annotations
 
@@ -21,7 +22,10 @@ def made(tmp_path: Path) -> Path:
     """24 MB of float64."""
     rng = np.random.default_rng(0)
     np.savez(
-        tmp_path / "a.npz", x=rng.normal(3, 2, (600, 1000, 5)), y=np.arange(600) % 3, lengths=900 + np.arange(600) % 90
+        tmp_path / "a.npz",
+        x=rng.normal(3, 2, (600, 1000, 5)),
+        y=np.arange(600) % 3,
+        lengths=900 + np.arange(600) % 90,
     )
     return tmp_path / "a.npz"
 
@@ -35,7 +39,9 @@ def peak_of(load: Callable[[], Split]) -> tuple[Split, int]:
         tracemalloc.stop()
 
 
-def test_a_file_is_held_once_and_its_split_once(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_held_once_and_its_split_once(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(BLOCK, 2**16)
     task = create_task("folder", path=str(made))
     task.load("validation")  # whose statistics are those of training: from here on in a cache
@@ -43,7 +49,9 @@ def test_a_file_is_held_once_and_its_split_once(made: Path, monkeypatch: pytest.
     assert peak < 24e6 + 1.7 * split.x.nbytes
 
 
-def test_what_a_trained_network_reads_is_held_twice_at_most(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_trained_network_reads_is_held_twice_at_most(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(BLOCK, 2**16)
     task = create_task("folder", path=str(made))
     path = task.signal().calibrated(statistics=task.load("train").statistics)
@@ -56,18 +64,28 @@ def test_what_a_trained_network_reads_is_held_twice_at_most(made: Path, monkeypa
 
 @pytest.mark.parametrize("scale", ["training", "none"])
 def test_parts_change_no_number(made: Path, monkeypatch: pytest.MonkeyPatch, scale: str) -> None:
-    whole = {name: create_task("folder", path=str(made), scale=scale).load(name) for name in ("train", "test")}
+    whole = {
+        name: create_task("folder", path=str(made), scale=scale).load(name)
+        for name in ("train", "test")
+    }
     monkeypatch.setattr(BLOCK, 7 * 5000 + 1)
     for name, split in whole.items():
         again = create_task("folder", path=str(made), scale=scale).load(name)
         assert np.array_equal(again.x, split.x) and np.array_equal(again.lengths, split.lengths)
 
 
-def test_the_place_of_what_is_not_finite_is_that_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_place_of_what_is_not_finite_is_that_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(BLOCK, 40)
     x = np.zeros((30, 10, 2))
     x[23, 4, 1] = np.nan
-    np.savez(tmp_path / "a.npz", x=x, y=np.arange(30) % 3, split=np.array(["train", "validation", "test"] * 10))
+    np.savez(
+        tmp_path / "a.npz",
+        x=x,
+        y=np.arange(30) % 3,
+        split=np.array(["train", "validation", "test"] * 10),
+    )
     with pytest.raises(SrnnError, match=r"x\[23, 4, 1\] is not finite"):
         create_task("folder", path=str(tmp_path / "a.npz"), scale="none").load("test")
 
@@ -76,5 +94,8 @@ def test_what_memory_cannot_hold_is_refused(made: Path, monkeypatch: pytest.Monk
     task = create_task("folder", path=str(made))
     monkeypatch.setattr("srnn.files.limits.SMALL", 0)
     monkeypatch.setattr("srnn.files.limits.memory_left", lambda: 2**20)
-    with pytest.raises(SrnnError, match=r"a.npz: its train split takes .* are free; give fewer or shorter sequences"):
+    with pytest.raises(
+        SrnnError,
+        match=r"a.npz: its train split takes .* are free; give fewer or shorter sequences",
+    ):
         task.load("train")

@@ -1,4 +1,5 @@
-"""A recording is brought to what a signal path reads: by name, in its units, at its rate; contradictions are one line."""
+"""A recording is brought to what a signal path reads: by name, in its units, at its rate;
+contradictions are one line."""
 
 from __future__ import annotations
 
@@ -20,7 +21,9 @@ X = np.arange(12.0).reshape(4, 3)
 
 def csv(folder: Path, head: str, x: np.ndarray = X) -> Path:
     path = folder / "a.csv"
-    path.write_text("\n".join([head, *(",".join(map(str, row)) for row in x.tolist())]), encoding="utf-8")
+    path.write_text(
+        "\n".join([head, *(",".join(map(str, row)) for row in x.tolist())]), encoding="utf-8"
+    )
     return path
 
 
@@ -37,15 +40,20 @@ def test_a_title_is_a_name_and_a_unit(title: str, name: str, unit: str | None) -
 
 
 def test_units_of_a_kind_are_converted() -> None:
-    assert conversion("g", "m/s2") == pytest.approx(9.80665) and conversion("uV", "mV") == pytest.approx(1e-3)
-    assert conversion("deg/s", "rad/s") == pytest.approx(np.pi / 180) and conversion("adu", "adu") == 1
+    assert conversion("g", "m/s2") == pytest.approx(9.80665) and conversion(
+        "uV", "mV"
+    ) == pytest.approx(1e-3)
+    assert (
+        conversion("deg/s", "rad/s") == pytest.approx(np.pi / 180) and conversion("adu", "adu") == 1
+    )
     assert conversion("g", "mV") is None and conversion("adu", "mV") is None
 
 
 def test_channels_are_found_by_name_and_converted(tmp_path: Path) -> None:
     """Columns az,ay,ax were read as ax,ay,az, and a file in g as one in m/s2."""
     recording = read_signal(
-        csv(tmp_path, "AZ (g),ay (m/s2),t2,ax (m/s2)", np.c_[X[:, :2], 0 * X[:, 0], X[:, 2]]), ACCELEROMETER
+        csv(tmp_path, "AZ (g),ay (m/s2),t2,ax (m/s2)", np.c_[X[:, :2], 0 * X[:, 0], X[:, 2]]),
+        ACCELEROMETER,
     )
     np.testing.assert_allclose(recording.samples, X[:, [2, 1, 0]] * [1, 1, 9.80665])
     assert (recording.channels, recording.units) == (ACCELEROMETER.names, ACCELEROMETER.units)
@@ -56,7 +64,8 @@ def test_what_is_not_stated_is_taken_as_the_networks_and_noted() -> None:
     given = match(read_recording(X), ACCELEROMETER)
     assert np.array_equal(given.samples, X)
     assert given.notes == (
-        "it does not state its names, units and rate: taken as ax, ay, az, in m/s2, 50 Hz (rate says another)",
+        "it does not state its names, units and rate: taken as ax, ay, az, in m/s2, 50 Hz (rate "
+        "says another)",
     )
     assert match(Recording(X, 50, ("ax", "ay", "az"), ("m/s2",) * 3), ACCELEROMETER).notes == ()
     assert match(read_recording(X), ScaledPath(3)).notes == ()
@@ -66,22 +75,31 @@ def test_contradictions_are_refused(tmp_path: Path) -> None:
     path = csv(tmp_path, "x,y,z")
     with pytest.raises(
         SrnnError,
-        match=r"a\.csv has no ax, ay, az: its channels are x, y, z, and .* reads ax, ay, az\. .*: channels=\['x', 'y', 'z'\]",
+        match=r"a\.csv has no ax, ay, az: its channels are x, y, z, and .* reads ax, ay, az\. .*: "
+        r"channels=\['x', 'y', 'z'\]",
     ):
         read_signal(path, ACCELEROMETER)
-    assert np.array_equal(read_signal(path, ACCELEROMETER, Reading(channels=["Z", 1, "x"])).samples, X[:, [2, 1, 0]])
+    assert np.array_equal(
+        read_signal(path, ACCELEROMETER, Reading(channels=["Z", 1, "x"])).samples, X[:, [2, 1, 0]]
+    )
     with pytest.raises(SrnnError, match=r"has no channel 'q'\. There are: x, y, z"):
         read_signal(path, ACCELEROMETER, Reading(channels=["q", "y", "z"]))
     with pytest.raises(SrnnError, match="has no channel 4: it has 3 channels"):
         read_signal(path, ACCELEROMETER, Reading(channels=[3, 0, 1]))
     with pytest.raises(
         SrnnError,
-        match=r"channel ay is in mV, and this network reads it in m/s2 \(it has ax \(g\), ay \(mV\), az \(g\)",
+        match=r"channel ay is in mV, and this network reads it in m/s2 \(it has ax \(g\), ay "
+        r"\(mV\), az \(g\)",
     ):
         read_signal(csv(tmp_path, "ax (g),ay (mV),az (g)"), ACCELEROMETER)
-    with pytest.raises(SrnnError, match=r"has 2 channels 'ax' \(ax, ax, ay, az\): choose by number, as channels=\[0\]"):
+    with pytest.raises(
+        SrnnError,
+        match=r"has 2 channels 'ax' \(ax, ax, ay, az\): choose by number, as channels=\[0\]",
+    ):
         read_signal(csv(tmp_path, "ax,ax,ay,az", np.c_[X, X[:, 0]]), ACCELEROMETER)
-    with pytest.raises(SrnnError, match="does not name its 3 channels, so there is no 'ax': choose them by number"):
+    with pytest.raises(
+        SrnnError, match="does not name its 3 channels, so there is no 'ax': choose them by number"
+    ):
         read_signal(X, ACCELEROMETER, Reading(channels=["ax"]))
 
 
@@ -98,7 +116,9 @@ def test_the_rate_that_is_said_is_the_recordings(tmp_path: Path) -> None:
 
 
 def test_arrays_in_files_state_names_units_and_rate(tmp_path: Path) -> None:
-    np.savez(tmp_path / "a.npz", signal=X, rate=100, channels=["az", "ay", "ax"], units=["g", "m/s2", ""])
+    np.savez(
+        tmp_path / "a.npz", signal=X, rate=100, channels=["az", "ay", "ax"], units=["g", "m/s2", ""]
+    )
     recording = read_recording(tmp_path / "a.npz")
     assert recording.channels == ("az", "ay", "ax") and recording.units == ("g", "m/s2", None)
     assert read_signal(tmp_path / "a.npz", ACCELEROMETER).samples.shape == (2, 3)
@@ -111,7 +131,11 @@ def test_records_state_theirs(data_dir: Path) -> None:
     pytest.importorskip("wfdb")
     path = sorted((data_dir / "qtdb" / "records").glob("*.hea"))[0]
     recording = read_recording(path)
-    assert recording.rate == 250 and recording.units == ("mV", "mV") and len(recording.channels or ()) == 2
+    assert (
+        recording.rate == 250
+        and recording.units == ("mV", "mV")
+        and len(recording.channels or ()) == 2
+    )
 
 
 def test_annotations_are_read_when_they_are_asked_for(data_dir: Path) -> None:
@@ -120,7 +144,9 @@ def test_annotations_are_read_when_they_are_asked_for(data_dir: Path) -> None:
     assert read_recording(path).annotations == ()
     recording = read_recording(path, annotator="q1c")
     assert [mark.symbol for mark in recording.annotations[:5]] == ["(", "p", ")", "(", "N"]
-    assert "225000 samples at 250 Hz, 2 channels (MLII, V5 in mV), " in repr(recording).replace(",000", "000")
+    assert "225000 samples at 250 Hz, 2 channels (MLII, V5 in mV), " in repr(recording).replace(
+        ",000", "000"
+    )
     assert "240 annotations" in repr(recording)
     faster = read_signal(path, ScaledPath(2, 500), Reading(annotator="q1c")).annotations
     assert [mark.sample for mark in faster] == [2 * mark.sample for mark in recording.annotations]
@@ -134,11 +160,15 @@ def test_annotations_are_read_when_they_are_asked_for(data_dir: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")  # wfdb's own
-def test_annotations_keep_their_words_and_are_refused_where_they_are_damaged(tmp_path: Path) -> None:
+def test_annotations_keep_their_words_and_are_refused_where_they_are_damaged(
+    tmp_path: Path,
+) -> None:
     wfdb = pytest.importorskip("wfdb")
     folder = str(tmp_path)
     x = np.cumsum(np.ones((100, 1)), 0)
-    wfdb.wrsamp("r", fs=100, units=["mV"], sig_name=["ii"], p_signal=x, fmt=["16"], write_dir=folder)
+    wfdb.wrsamp(
+        "r", fs=100, units=["mV"], sig_name=["ii"], p_signal=x, fmt=["16"], write_dir=folder
+    )
     wfdb.wrann("r", "atr", np.array([0, 99]), ["+", "N"], aux_note=["(AFIB", ""], write_dir=folder)
     recording = read_recording(tmp_path / "r.hea", annotator="atr")
     assert recording.annotations == (Annotation(0, "+", "(AFIB"), Annotation(99, "N"))
@@ -159,11 +189,15 @@ def test_annotations_keep_their_words_and_are_refused_where_they_are_damaged(tmp
 
 
 def test_a_table_in_memory_is_read_like_one_in_a_file() -> None:
-    frame = pd.DataFrame({"time_ms": [0, 10, 20, 30], "az (g)": X[:, 0], "ay": X[:, 1], "ax": X[:, 2]})
+    frame = pd.DataFrame(
+        {"time_ms": [0, 10, 20, 30], "az (g)": X[:, 0], "ay": X[:, 1], "ax": X[:, 2]}
+    )
     recording = read_recording(frame)
     assert np.array_equal(recording.samples, X) and recording.rate == pytest.approx(100)
     assert recording.channels == ("az", "ay", "ax") and recording.units == ("g", None, None)
-    frame = frame.drop(columns="time_ms").set_index(pd.date_range("2026-03-01", periods=4, freq="20ms"))
+    frame = frame.drop(columns="time_ms").set_index(
+        pd.date_range("2026-03-01", periods=4, freq="20ms")
+    )
     assert read_recording(frame).rate == pytest.approx(50)
     assert read_recording(pd.DataFrame(X)).channels is None, "0, 1, 2 are no names"
     with pytest.raises(SrnnError, match="not a table of numbers"):
@@ -175,7 +209,9 @@ def test_dates_are_times(tmp_path: Path) -> None:
         rows = [f"{first.format(20 * k)},{k},{-k}" for k in range(6)]
         (tmp_path / "a.csv").write_text("\n".join(["timestamp,ax,ay", *rows]))
         recording = read_recording(tmp_path / "a.csv")
-        assert recording.rate == pytest.approx(50) and recording.samples.tolist() == [[k, -k] for k in range(6)]
+        assert recording.rate == pytest.approx(50) and recording.samples.tolist() == [
+            [k, -k] for k in range(6)
+        ]
     (tmp_path / "a.csv").write_text("\n".join(["timestamp,ax,ay", *rows, "today,1,2"]))
     with pytest.raises(SrnnError, match="line 8: 'today,1,2' is not a row of numbers"):
         read_recording(tmp_path / "a.csv")
@@ -190,7 +226,8 @@ def test_short_gaps_are_filled_and_said(tmp_path: Path) -> None:
     held = read_recording(x, Gaps("hold"))
     assert held.samples[2:7, 0].tolist() == [2, 2, 2, 2, 6]
     with pytest.raises(
-        SrnnError, match=r"3 samples are missing in channel 0 .* after sample 2; .*longest_gap, now 2 samples"
+        SrnnError,
+        match=r"3 samples are missing in channel 0 .* after sample 2; .*longest_gap, now 2 samples",
     ):
         read_recording(x, Gaps(longest=2))
     with pytest.raises(SrnnError, match="sample 3 is not finite in channel 0"):
@@ -200,7 +237,9 @@ def test_short_gaps_are_filled_and_said(tmp_path: Path) -> None:
         read_recording(x)
     (tmp_path / "a.csv").write_text("ax,ay\n1,2\n,2\n3,\n4,4\n")
     recording = read_recording(tmp_path / "a.csv")
-    assert recording.samples.tolist() == [[1, 2], [2, 2], [3, 3], [4, 4]] and len(recording.notes) == 1
+    assert (
+        recording.samples.tolist() == [[1, 2], [2, 2], [3, 3], [4, 4]] and len(recording.notes) == 1
+    )
     (tmp_path / "a.csv").write_text("ax,ay\n1,2\n,2\n3,2\n4,\n")
     with pytest.raises(SrnnError, match=r"a\.csv: sample 3 is not finite in channel 1"):
         read_recording(tmp_path / "a.csv")
@@ -209,12 +248,16 @@ def test_short_gaps_are_filled_and_said(tmp_path: Path) -> None:
 def test_rows_that_are_missing_are_gaps_too(tmp_path: Path) -> None:
     times = np.delete(np.arange(60) / 50, slice(20, 30))
     path = csv(tmp_path, "t,x", np.c_[times, times])
-    assert read_recording(path).notes == ("10 missing values filled in on a line between their neighbours",)
+    assert read_recording(path).notes == (
+        "10 missing values filled in on a line between their neighbours",
+    )
     held = read_recording(path, Gaps("hold")).samples[:, 0]
     np.testing.assert_allclose(held[18:32], [0.36, *[0.38] * 11, 0.60, 0.62])
     for gaps in (Gaps("refuse"), Gaps(longest=9)):
         with pytest.raises(
-            SrnnError, match=r"nothing was recorded for 0\.22 s after sample 19; cut the recording there, or allow"
+            SrnnError,
+            match=r"nothing was recorded for 0\.22 s after sample 19; cut the recording there, or "
+            r"allow",
         ):
             read_recording(path, gaps)
     with pytest.raises(SrnnError, match="missing cannot be 'ignore'"):

@@ -1,4 +1,5 @@
-"""A data set of one's own is one file, that of docs/add-a-dataset.md: trained, streamed, exported to C by the commands."""
+"""A data set of one's own is one file, that of docs/add-a-dataset.md: trained, streamed, exported
+to C by the commands."""
 
 from __future__ import annotations
 
@@ -36,11 +37,14 @@ training: {epochs: 1, batch_size: 8}
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A package of the page's file with its entry point, as pip would leave it; forgotten afterwards. Its data folder."""
+    """A package of the page's file with its entry point, as pip would leave it; forgotten
+    afterwards. Its data folder."""
     text = PAGE.read_text(encoding="utf-8")
     site, about = tmp_path / "site", tmp_path / "site" / "taps-1.0.dist-info"
     about.mkdir(parents=True)
-    (site / "taps.py").write_text(re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)[0], encoding="utf-8")
+    (site / "taps.py").write_text(
+        re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)[0], encoding="utf-8"
+    )
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: taps\nVersion: 1.0\n")
     group, entry = re.findall(r'^\[project\.entry-points\."(.+)"\]\ntaps = "(\w+)"$', text, re.M)[0]
     (about / "entry_points.txt").write_text(f"[{group}]\ntaps = {entry}\n")
@@ -64,8 +68,12 @@ def test_it_is_trained_streamed_and_exported(
 ) -> None:
     (tmp_path / "taps.yaml").write_text(RECIPE)
     run, data = tmp_path / "run", ["--data-dir", str(installed)]
-    assert main(["train", str(tmp_path / "taps.yaml"), "--out", str(run), "--seed", "3", *data]) == 0
-    assert json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["epoch"] == 1  # 16 taps: two steps of 8
+    assert (
+        main(["train", str(tmp_path / "taps.yaml"), "--out", str(run), "--seed", "3", *data]) == 0
+    )
+    assert (
+        json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["epoch"] == 1
+    )  # 16 taps: two steps of 8
     task = create_task("taps", threshold=0.5)
     signal = np.random.default_rng(1).normal(size=(80, 1)).cumsum(0)
     steps = task.signal().whole(signal)
@@ -75,8 +83,24 @@ def test_it_is_trained_streamed_and_exported(
     # As it comes: the numbers of the whole, by the command and in blocks of any size.
     (tmp_path / "tap.csv").write_text("\n".join(f"{value!r}" for value in signal[:, 0].tolist()))
     capsys.readouterr()
-    assert main(["stream", str(run), str(tmp_path / "tap.csv"), "--json", "--report", "step", "--segment", "0"]) == 0
-    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()][:-2]  # the last one again, a summary
+    assert (
+        main(
+            [
+                "stream",
+                str(run),
+                str(tmp_path / "tap.csv"),
+                "--json",
+                "--report",
+                "step",
+                "--segment",
+                "0",
+            ]
+        )
+        == 0
+    )
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()][
+        :-2
+    ]  # the last one again, a summary
     decoder = Decoder.of(run, segment=0)
     session = decoder.open()
     scores = np.concatenate([session.push(signal[:7]).scores, session.push(signal[7:]).scores])
@@ -107,7 +131,10 @@ def test_it_is_trained_streamed_and_exported(
 
 
 def test_its_mistakes_are_one_line(installed: Path) -> None:
-    for options, message in (({"threshold": -1}, "threshold"), ({"treshold": 1}, "Did you mean 'threshold'")):
+    for options, message in (
+        ({"threshold": -1}, "threshold"),
+        ({"treshold": 1}, "Did you mean 'threshold'"),
+    ):
         with pytest.raises(SrnnError, match=message):
             create_task("taps", **options)
     with pytest.raises(SrnnError, match=r"test\.npz was not found: record taps first"):

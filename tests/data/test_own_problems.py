@@ -1,4 +1,5 @@
-"""What is wrong with files of one's own: all of it in one table, before anything is trained; and what is left out."""
+"""What is wrong with files of one's own: all of it in one table, before anything is trained; and
+what is left out."""
 
 from __future__ import annotations
 
@@ -17,10 +18,15 @@ from support.sounds import write_wav
 QUICK = ("--network.hidden=2", "--network.backend=reference")
 
 
-def write(path: Path, seed: int, steps: int = 40, rate: float = 50.0, titles: str = "time,ax,ay") -> list[str]:
+def write(
+    path: Path, seed: int, steps: int = 40, rate: float = 50.0, titles: str = "time,ax,ay"
+) -> list[str]:
     """A recording; its lines, the first of which names the columns."""
     x = np.random.default_rng(seed).normal(size=(steps, titles.count(",")))
-    lines = [titles, *(f"{t / rate:.3f},{','.join(f'{v:.4f}' for v in row)}" for t, row in enumerate(x))]
+    lines = [
+        titles,
+        *(f"{t / rate:.3f},{','.join(f'{v:.4f}' for v in row)}" for t, row in enumerate(x)),
+    ]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines))
     return lines
@@ -35,7 +41,10 @@ def folder(tmp_path: Path) -> Path:
 
 def spoil(folder: Path) -> dict[str, str]:
     """Everything that can be wrong, each in a file of its own; what is said of the file."""
-    kind = {name: folder / ("shake", "tilt")[int(name) % 2] / f"{name}.csv" for name in map("{:02}".format, range(20))}
+    kind = {
+        name: folder / ("shake", "tilt")[int(name) % 2] / f"{name}.csv"
+        for name in map("{:02}".format, range(20))
+    }
     lines = write(kind["02"], 2, 80)
     kind["02"].write_text("\n".join(lines[:20] + lines[50:]))
     lines = write(kind["03"], 3, 80)
@@ -68,20 +77,33 @@ def spoil(folder: Path) -> dict[str, str]:
     }
 
 
-REFUSED = ("shake/02.csv", "tilt/03.csv", "tilt/05.csv", "shake/08.csv", "tilt/09.csv", "shake/14.csv")
+REFUSED = (
+    "shake/02.csv",
+    "tilt/03.csv",
+    "tilt/05.csv",
+    "shake/08.csv",
+    "tilt/09.csv",
+    "shake/14.csv",
+)
 
 
-def test_all_that_is_wrong_is_listed_in_one_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_that_is_wrong_is_listed_in_one_run(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     expected = spoil(folder)
     assert main(["train", "--dry-run", str(folder), *QUICK, "--json"]) == 2
     printed = capsys.readouterr()
-    assert "srnn: 6 files cannot be used" in printed.err and "--task.options.skip true" in printed.err
+    assert (
+        "srnn: 6 files cannot be used" in printed.err and "--task.options.skip true" in printed.err
+    )
     found = json.loads(printed.out)["problems"]
     assert {one["file"] for one in found} == set(expected)
     for one in found:
         assert expected[one["file"]] in one["problem"] or one["file"] == "shake/14.csv"
         assert one["mend"] and one["refused"] == (one["file"] in REFUSED)
-    assert ["has the channels" in one["problem"] for one in found if one["file"] == "shake/14.csv"] == [False, True]
+    assert [
+        "has the channels" in one["problem"] for one in found if one["file"] == "shake/14.csv"
+    ] == [False, True]
     assert main(["train", "--dry-run", str(folder), *QUICK]) == 2
     table = capsys.readouterr().out
     assert all(name in table for name in expected) and "longest_gap" in table
@@ -104,18 +126,25 @@ def test_nothing_is_read_twice(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_files_that_cannot_be_used_are_left_out_by_skip(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_that_cannot_be_used_are_left_out_by_skip(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     whole = create_task("folder", path=str(folder), scale="none")
     kept = {name: whole.load(name).y.size for name in ("train", "validation", "test")}  # type: ignore[arg-type]
     spoil(folder)
     with pytest.raises(SrnnError, match=r"cannot|missing|recorded|empty|row"):
         create_task("folder", path=str(folder)).load("train")
-    with pytest.warns(RuntimeWarning, match=r"files left out that cannot be used, \d+ of \d+: .*csv \("):
+    with pytest.warns(
+        RuntimeWarning, match=r"files left out that cannot be used, \d+ of \d+: .*csv \("
+    ):
         task = create_task("folder", path=str(folder), skip=True)
         left = {name: task.load(name).y.size for name in kept}  # type: ignore[arg-type]
     assert sum(kept.values()) - sum(left.values()) == len(REFUSED)
     assert all(left[name] <= kept[name] for name in kept), "the others stay where they were"
-    assert main(["train", "--dry-run", str(folder), *QUICK, "--task.options.skip", "true", "--json"]) == 0
+    assert (
+        main(["train", "--dry-run", str(folder), *QUICK, "--task.options.skip", "true", "--json"])
+        == 0
+    )
     assert len(json.loads(capsys.readouterr().out)["problems"]) == 12
 
 
@@ -144,7 +173,10 @@ def test_sounds_that_cannot_be_read_are_listed_and_left_out(tmp_path: Path) -> N
     (tmp_path / "a" / "00.wav").write_bytes(b"RIFF")
     (tmp_path / "b" / "01.wav").write_bytes(b"")
     task = create_task("folder", path=str(tmp_path))
-    assert [(one.file, one.refused) for one in task.problems()] == [("a/00.wav", True), ("b/01.wav", True)]
+    assert [(one.file, one.refused) for one in task.problems()] == [
+        ("a/00.wav", True),
+        ("b/01.wav", True),
+    ]
     with pytest.raises(SrnnError, match=r"00\.wav"):
         task.load("train")
     with pytest.warns(RuntimeWarning, match="files left out that cannot be used, 2 of 16"):

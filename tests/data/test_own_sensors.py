@@ -1,4 +1,5 @@
-"""Sensors' data of one's own: folders and tables of recordings, text as labels, scaling, rates, and what is said of oddities."""
+"""Sensors' data of one's own: folders and tables of recordings, text as labels, scaling, rates, and
+what is said of oddities."""
 
 from __future__ import annotations
 
@@ -46,15 +47,25 @@ def gestures(tmp_path: Path) -> Path:
 
 def original(x: np.ndarray) -> int:
     """Which recording it is, by its length and first sample."""
-    return next(k for k in range(20) if len(recording(k)) == len(x) and np.allclose(recording(k)[0], x[0]))
+    return next(
+        k for k in range(20) if len(recording(k)) == len(x) and np.allclose(recording(k)[0], x[0])
+    )
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".npy", ".npz"])
 def test_a_folder_for_each_class(tmp_path: Path, suffix: str) -> None:
     for number in range(20):
-        write_recording(tmp_path / "all" / ("shake", "tilt")[number % 2] / f"{number}{suffix}", recording(number))
+        write_recording(
+            tmp_path / "all" / ("shake", "tilt")[number % 2] / f"{number}{suffix}",
+            recording(number),
+        )
     task = create_task("folder", path=str(tmp_path / "all"), scale="none", rate=50)
-    assert (task.class_names, task.inputs, task.step_ms, task.kind) == (("shake", "tilt"), 3, 20, "per_sequence")
+    assert (task.class_names, task.inputs, task.step_ms, task.kind) == (
+        ("shake", "tilt"),
+        3,
+        20,
+        "per_sequence",
+    )
     seen = []
     for name in SPLITS:
         split = task.load(name)
@@ -71,14 +82,20 @@ def test_people_are_never_in_two_splits(gestures: Path) -> None:
     assert [len(names) for names in people] == [3, 1, 1] and set().union(*people) == set("abcde")
 
 
-def test_channels_are_scaled_by_the_training_split_and_the_signal_path_keeps_it(gestures: Path) -> None:
+def test_channels_are_scaled_by_the_training_split_and_the_signal_path_keeps_it(
+    gestures: Path,
+) -> None:
     raw = create_task("folder", path=str(gestures), rate=50, scale="none")
     task = create_task("folder", path=str(gestures), rate=50)
     train = raw.load("train")
-    valid = np.concatenate([x[:length] for x, length in zip(train.x, train.lengths, strict=True)]).astype(np.float64)
+    valid = np.concatenate(
+        [x[:length] for x, length in zip(train.x, train.lengths, strict=True)]
+    ).astype(np.float64)
     known = task.statistics()
     np.testing.assert_allclose(known.mean, valid.mean(0), rtol=1e-6)
-    np.testing.assert_allclose(known.std, [*valid.std(0)[:2], 1], rtol=1e-5)  # what never changes is only shifted
+    np.testing.assert_allclose(
+        known.std, [*valid.std(0)[:2], 1], rtol=1e-5
+    )  # what never changes is only shifted
     path = task.signal().calibrated(statistics=known)
     assert path.inputs == 3 and path.rate == 50 and path.step_ms == 20 and path.latency == 0
     for name in SPLITS:
@@ -88,16 +105,22 @@ def test_channels_are_scaled_by_the_training_split_and_the_signal_path_keeps_it(
             assert not x[length:].any() and np.abs(x[:length]).max() < 6
             signal = recording(original(unscaled[:length]))
             stream = path.stream()
-            assert np.array_equal(x[:length], np.concatenate([stream.push(signal[:3]), stream.push(signal[3:])]))
+            assert np.array_equal(
+                x[:length], np.concatenate([stream.push(signal[:3]), stream.push(signal[3:])])
+            )
             assert np.array_equal(x[:length], path.whole(signal))
 
 
-def test_a_kept_scale_is_used_until_the_files_change(gestures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kept_scale_is_used_until_the_files_change(
+    gestures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     known = create_task("folder", path=str(gestures)).statistics()
     assert len(list((gestures / ".cache").glob("scale-*.npz"))) == 1
     with monkeypatch.context() as patch:
         patch.setattr("srnn.data.datasets.arrays.fit_scale", None)
-        assert np.array_equal(create_task("folder", path=str(gestures)).load("test").statistics.mean, known.mean)
+        assert np.array_equal(
+            create_task("folder", path=str(gestures)).load("test").statistics.mean, known.mean
+        )
     for number, path in enumerate(gestures.rglob("*.csv")):
         write_recording(path, recording(number) * 3)
     assert create_task("folder", path=str(gestures)).statistics().mean[0] > 2 * known.mean[0]
@@ -111,7 +134,9 @@ def test_a_scaled_path_is_kept_in_a_model() -> None:
     with pytest.raises(SrnnError, match="The statistics are for 3 channels, but the signal has 2"):
         replace(known, statistics=statistics(3))
     with pytest.raises(
-        SrnnError, match="needs the statistics of the training set, which srnn stream reads once if the data are there"
+        SrnnError,
+        match="needs the statistics of the training set, which srnn stream reads once if the data "
+        "are there",
     ):
         ScaledPath(2).stream()
 
@@ -129,14 +154,18 @@ def test_a_table_of_files_of_every_kind(gestures: Path) -> None:
             write_recording(path, recording(number))
         else:
             path.with_suffix(".csv").rename(path)
-        rows.append(f"{path.name},{'walk' if number % 2 else 'run'},p{number},{SPLITS[number // 4]}")
+        rows.append(
+            f"{path.name},{'walk' if number % 2 else 'run'},p{number},{SPLITS[number // 4]}"
+        )
     table = gestures.parent / "list.csv"
     table.write_text("\n".join(rows))
     task = create_task("folder", path=str(table), scale="none")
     assert task.class_names == ("run", "walk")
     for part, name in enumerate(SPLITS):
         split = task.load(name)
-        for number, x, length in zip(range(4 * part, 4 * part + 4), split.x, split.lengths, strict=True):
+        for number, x, length in zip(
+            range(4 * part, 4 * part + 4), split.x, split.lengths, strict=True
+        ):
             np.testing.assert_array_equal(x[:length], recording(number).astype(np.float32))
     assert list(split.groups) == ["p8", "p9", "p10", "p11"]
 
@@ -147,22 +176,40 @@ def test_text_as_labels(tmp_path: Path) -> None:
     for file in ("a.npz", "a.h5"):
         y, steps = names[np.arange(30) % 5], names[np.arange(30 * 4).reshape(30, 4) % 5]
         for labels, kind in ((y, "per_sequence"), (steps, "per_step")):
-            write_file(tmp_path / file, x=np.random.default_rng(0).normal(size=(30, 4, 2)), y=labels, split=split)
+            write_file(
+                tmp_path / file,
+                x=np.random.default_rng(0).normal(size=(30, 4, 2)),
+                y=labels,
+                split=split,
+            )
             task = create_task("folder", path=str(tmp_path / file))
             assert (task.class_names, task.kind) == (("9", "10", "shake", "tilt"), kind)
             order = np.array([*task.class_names, ""])
             assert np.array_equal(order[task.load("validation").y], labels[1::3])
-    write_file(tmp_path / "b.npz", x=np.ones((30, 4, 2)), y=names[np.arange(30) % 5], class_names=names[:2])
-    with pytest.raises(SrnnError, match=r"b\.npz: y of sequence 3 is '10', which is not among class_names"):
+    write_file(
+        tmp_path / "b.npz", x=np.ones((30, 4, 2)), y=names[np.arange(30) % 5], class_names=names[:2]
+    )
+    with pytest.raises(
+        SrnnError, match=r"b\.npz: y of sequence 3 is '10', which is not among class_names"
+    ):
         create_task("folder", path=str(tmp_path / "b.npz"))
 
 
 def test_labels_of_steps_are_as_many_as_the_longest_sequence_has(tmp_path: Path) -> None:
-    """All of them may end before their array does, in a file that is measured whole, or of which a part is chosen."""
+    """All of them may end before their array does, in a file that is measured whole, or of which a
+    part is chosen."""
     x, y = np.random.default_rng(0).normal(size=(12, 9, 2)), np.tile(np.arange(9) % 3, (12, 1))
     np.savez(tmp_path / "a.npz", x=x, y=y, lengths=4 + np.arange(12) % 3)
-    split = create_task("folder", path=str(tmp_path / "a.npz"), scale="none").reading(tmp_path / "a.npz").load("train")
-    assert split.x.shape == (12, 6, 2) and np.array_equal(split.y, y[:, :6]) and list(split.lengths) == [4, 5, 6] * 4
+    split = (
+        create_task("folder", path=str(tmp_path / "a.npz"), scale="none")
+        .reading(tmp_path / "a.npz")
+        .load("train")
+    )
+    assert (
+        split.x.shape == (12, 6, 2)
+        and np.array_equal(split.y, y[:, :6])
+        and list(split.lengths) == [4, 5, 6] * 4
+    )
 
 
 def write_file(path: Path, **arrays: Any) -> None:
@@ -186,7 +233,9 @@ def said(path: Path, **options: Any) -> list[str]:
 
 def test_labels_that_skip_a_class_are_said_once(tmp_path: Path) -> None:
     np.savez(
-        tmp_path / "a.npz", x=np.random.default_rng(0).normal(size=(30, 5, 2)), y=np.array([0, 1, 3])[np.arange(30) % 3]
+        tmp_path / "a.npz",
+        x=np.random.default_rng(0).normal(size=(30, 5, 2)),
+        y=np.array([0, 1, 3])[np.arange(30) % 3],
     )
     assert said(tmp_path / "a.npz") == [": 1 of 4 classes do not occur in y: 2."]
 
@@ -201,14 +250,19 @@ def test_arrays_of_few_steps_and_many_channels_are_said(tmp_path: Path) -> None:
     assert said(tmp_path / "b.npz", scale="none") == []
     np.savez(tmp_path / "c.npz", x=x, y=np.zeros((30, 100), int))
     with pytest.raises(
-        SrnnError, match=r"labels of 100 steps, x has 6 steps; x seems to be \(N, C, T\), give x\.transpose"
+        SrnnError,
+        match=r"labels of 100 steps, x has 6 steps; x seems to be \(N, C, T\), give x\.transpose",
     ):
         create_task("folder", path=str(tmp_path / "c.npz")).load("train")
 
 
 def test_spikes_that_would_be_scaled_are_said(tmp_path: Path) -> None:
-    np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).random((30, 5, 2)) < 0.3, y=np.arange(30) % 3)
-    assert said(tmp_path / "a.npz") == [" holds spikes (only 0 and 1); set the option 'scale' to none to keep them."]
+    np.savez(
+        tmp_path / "a.npz", x=np.random.default_rng(0).random((30, 5, 2)) < 0.3, y=np.arange(30) % 3
+    )
+    assert said(tmp_path / "a.npz") == [
+        " holds spikes (only 0 and 1); set the option 'scale' to none to keep them."
+    ]
     assert said(tmp_path / "a.npz", scale="none") == []
 
 
@@ -216,11 +270,17 @@ def test_spikes_that_would_be_scaled_are_said(tmp_path: Path) -> None:
 def test_what_is_beyond_float32_once_it_is_scaled_is_no_input(tmp_path: Path) -> None:
     """A channel that hardly moved in training: elsewhere 1e30 of its deviations."""
     split = np.array([SPLITS[k % 3] for k in range(30)])
-    x = np.random.default_rng(0).normal(size=(30, 5, 1)) * np.where(split == "test", 1e30, 1e-10)[:, None, None]
+    x = (
+        np.random.default_rng(0).normal(size=(30, 5, 1))
+        * np.where(split == "test", 1e30, 1e-10)[:, None, None]
+    )
     np.savez(tmp_path / "a.npz", x=x, y=np.arange(30) // 3 % 2, split=split)
     task = create_task("folder", path=str(tmp_path / "a.npz"))
     assert len(Sequences(task, "validation")) == 10
-    with pytest.raises(SrnnError, match=r"The test split of task 'folder': inputs are not finite: sequence 0, step 0"):
+    with pytest.raises(
+        SrnnError,
+        match=r"The test split of task 'folder': inputs are not finite: sequence 0, step 0",
+    ):
         Sequences(task, "test")
 
 
@@ -236,7 +296,9 @@ def test_files_of_another_rate_are_resampled(tmp_path: Path) -> None:
     for name in SPLITS:
         split = task.load(name)
         assert set(split.lengths) == {100}
-    assert set(create_task("folder", path=str(tmp_path / "all"), rate=20).load("train").lengths) == {20}
+    assert set(
+        create_task("folder", path=str(tmp_path / "all"), rate=20).load("train").lengths
+    ) == {20}
 
 
 def test_what_is_not_read_is_said(gestures: Path) -> None:
@@ -255,10 +317,14 @@ def test_links_to_folders_are_said_not_to_be_followed(gestures: Path, tmp_path: 
     linked.mkdir()
     for name in ("shake", "tilt"):
         (linked / name).symlink_to(gestures / name)
-    with pytest.raises(SrnnError, match=r"links to folders, which are not followed \(.*\): shake, tilt\."):
+    with pytest.raises(
+        SrnnError, match=r"links to folders, which are not followed \(.*\): shake, tilt\."
+    ):
         create_task("folder", path=str(linked))
     (gestures / "tilt" / "more").symlink_to(gestures / "shake")
-    assert said(gestures) == [": links to folders, which are not followed (link their files instead): tilt/more."]
+    assert said(gestures) == [
+        ": links to folders, which are not followed (link their files instead): tilt/more."
+    ]
 
 
 @pytest.mark.filterwarnings("ignore:.*filled in:RuntimeWarning")
@@ -274,9 +340,14 @@ def test_gaps_in_training_recordings_are_treated_as_is_said(gestures: Path) -> N
     joined = create_task("folder", path=str(gestures), scale="none").load("train")
     for x, filled in zip(np.asarray(held.x), np.asarray(joined.x), strict=True):
         assert x[2, 0] == x[3, 0] == x[4, 0] and not (x[3:5] == filled[3:5]).all()
-        np.testing.assert_allclose(filled[2:6, 0], np.linspace(filled[2, 0], filled[5, 0], 4), rtol=1e-5)
+        np.testing.assert_allclose(
+            filled[2:6, 0], np.linspace(filled[2, 0], filled[5, 0], 4), rtol=1e-5
+        )
     assert np.array_equal(np.asarray(held.x)[:, :3], np.asarray(whole.x)[:, :3])
-    scaled = [create_task("folder", path=str(gestures), missing=way).statistics() for way in ("hold", "interpolate")]
+    scaled = [
+        create_task("folder", path=str(gestures), missing=way).statistics()
+        for way in ("hold", "interpolate")
+    ]
     assert scaled[0].mean[0] != scaled[1].mean[0], "each is kept by itself"
     for options, message in (
         ({"missing": "refuse"}, "column 1 of 3 is empty"),
@@ -288,7 +359,8 @@ def test_gaps_in_training_recordings_are_treated_as_is_said(gestures: Path) -> N
             create_task("folder", path=str(gestures), **options).load("train")
     np.savez(gestures.parent / "a.npz", x=np.ones((9, 5, 2)), y=np.arange(9) % 3)
     with pytest.raises(
-        SrnnError, match=r"The option 'missing' is for sensor files, and .*a\.npz is one file of arrays"
+        SrnnError,
+        match=r"The option 'missing' is for sensor files, and .*a\.npz is one file of arrays",
     ):
         create_task("folder", path=str(gestures.parent / "a.npz"), missing="hold")
 
@@ -303,18 +375,25 @@ def test_channels_are_read_by_name(gestures: Path) -> None:
     before = loaded(scale="none")
     path = gestures / "tilt" / "b-5.csv"
     rows = [line.split(",") for line in path.read_text().splitlines()]
-    path.write_text("\n".join(",".join(("7", row[2].upper(), *row[:2])) for row in rows).replace("7,Z,x,y", "k,Z,x,y"))
+    path.write_text(
+        "\n".join(",".join(("7", row[2].upper(), *row[:2])) for row in rows).replace(
+            "7,Z,x,y", "k,Z,x,y"
+        )
+    )
     assert said(gestures) == []
     assert all(map(np.array_equal, loaded(scale="none"), before))
     path.write_text(path.read_text().replace("k,Z,x,y", "u,v,w,x", 1))
     with pytest.raises(
-        SrnnError, match=r"b-5\.csv has the channels u, v, w, x, but .*a-0\.csv has x, y, z; name them alike"
+        SrnnError,
+        match=r"b-5\.csv has the channels u, v, w, x, but .*a-0\.csv has x, y, z; name them alike",
     ):
         loaded()
     task = create_task("folder", path=str(gestures), channels="1,2")
     assert task.inputs == 2 and task.signal().names is None and task.load("train").x.shape[2] == 2
     for bad in ("0,1", [], [0], ["", 1]):
-        with pytest.raises(SrnnError, match="channels takes names of channels, or numbers counted from 1"):
+        with pytest.raises(
+            SrnnError, match="channels takes names of channels, or numbers counted from 1"
+        ):
             create_task("folder", path=str(gestures), channels=bad)
 
 
@@ -322,11 +401,18 @@ def test_names_units_and_rate_of_training_are_kept_in_the_model(gestures: Path) 
     for number, path in enumerate(sorted(gestures.rglob("*.csv"))):
         rows = path.read_text().splitlines()[1:]
         unit, factor = ("g", 1.0) if number % 2 == 0 else ("mg", 1000.0)
-        timed = [f"{20 * k},{','.join(str(factor * float(v)) for v in row.split(','))}" for k, row in enumerate(rows)]
+        timed = [
+            f"{20 * k},{','.join(str(factor * float(v)) for v in row.split(','))}"
+            for k, row in enumerate(rows)
+        ]
         path.write_text("\n".join([f"time_ms,ax ({unit}),ay ({unit}),az [{unit}]", *timed]))
     task = create_task("folder", path=str(gestures))
     path = task.described().signal()
-    assert (path.names, path.units, path.rate) == (("ax", "ay", "az"), ("g", "g", "g"), pytest.approx(50))
+    assert (path.names, path.units, path.rate) == (
+        ("ax", "ay", "az"),
+        ("g", "g", "g"),
+        pytest.approx(50),
+    )
     assert path.what == "3 channels at 50 Hz (ax, ay, az in g)"
     np.testing.assert_allclose(task.statistics().mean, UNITS, rtol=0.05)
     again = DescribedTask.restored(task.described().plain(), "a model").signal()
@@ -363,7 +449,11 @@ def bad(gestures: Path, case: str) -> None:
 @pytest.mark.parametrize(
     ("case", "message"),
     [
-        ("sound", r"holds sound and sensor files, such as shake/a-0\.csv \(sensor\) and tilt/a\.wav \(sound\)"),
+        (
+            "sound",
+            r"holds sound and sensor files, such as shake/a-0\.csv \(sensor\) and tilt/a\.wav "
+            r"\(sound\)",
+        ),
         ("row", r"a-0\.csv, line 3: the row has 2 instead of 3 numbers"),
         ("text", r"a-0\.csv, line 3: '1,two,3' is not a row of numbers"),
         ("channels", r"b-5\.csv has 2 channels, but .*a-0\.csv has 3"),
@@ -371,7 +461,9 @@ def bad(gestures: Path, case: str) -> None:
         ("empty", r"a-0\.csv is empty \(0 bytes\)"),
     ],
 )
-def test_what_is_wrong_is_one_line_with_file_and_row(gestures: Path, case: str, message: str) -> None:
+def test_what_is_wrong_is_one_line_with_file_and_row(
+    gestures: Path, case: str, message: str
+) -> None:
     bad(gestures, case)
     with pytest.raises(SrnnError, match=message):
         for name in SPLITS:
@@ -396,7 +488,9 @@ def test_bad_options_are_one_line(gestures: Path, options: dict[str, Any], messa
 def test_rates_that_do_not_fit(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=np.ones((30, 5, 2)), y=np.arange(30) % 3, rate=50)
     assert create_task("folder", path=str(tmp_path / "a.npz")).step_ms == 20
-    with pytest.raises(SrnnError, match=r"a\.npz states a rate of 50 Hz; remove the option 'rate', 20"):
+    with pytest.raises(
+        SrnnError, match=r"a\.npz states a rate of 50 Hz; remove the option 'rate', 20"
+    ):
         create_task("folder", path=str(tmp_path / "a.npz"), rate=20)
     write_wav(tmp_path / "s" / "a" / "1.wav", np.zeros(8000, np.int16), 8000)
     with pytest.raises(SrnnError, match="rate must be a multiple of 100"):
@@ -413,7 +507,8 @@ def test_sound_is_cut_by_predictions_as_in_training_and_sensors_are_not(gestures
 
 
 def test_values_too_large_to_be_encoded_are_refused() -> None:
-    """A mean and a deviation, or a band's energy, take them beyond float32: what a network says of infinity is nothing."""
+    """A mean and a deviation, or a band's energy, take them beyond float32: what a network says of
+    infinity is nothing."""
     scale, features = (
         Statistics(np.float32([0]), np.float32([1e-3])),
         SpeechFeatures(normalise="training", derivatives=0),
@@ -423,5 +518,7 @@ def test_values_too_large_to_be_encoded_are_refused() -> None:
     for path in (ScaledPath(1, statistics=scale), SpeechPath(features, statistics=known)):
         task = DescribedTask(name="t", kind="per_sequence", class_names=("a", "b"), path=path)
         assert len(task.encode("quiet.wav", loud / 1e36)) > 0
-        with pytest.raises(SrnnError, match=r"loud\.wav has values that are too large to be encoded"):
+        with pytest.raises(
+            SrnnError, match=r"loud\.wav has values that are too large to be encoded"
+        ):
             task.encode("loud.wav", loud)

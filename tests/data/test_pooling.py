@@ -1,4 +1,5 @@
-"""Pooling: means of a few samples as steps, in files, streams and the recipe that follows the data."""
+"""Pooling: means of a few samples as steps, in files, streams and the recipe that follows the
+data."""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ from srnn.errors import SrnnError
 
 @given(st.integers(1, 9), st.integers(0, 60), st.lists(st.integers(0, 60), max_size=6))
 @settings(max_examples=60)
-def test_a_stream_in_any_blocks_gives_the_same_bits(count: int, samples: int, cuts: list[int]) -> None:
+def test_a_stream_in_any_blocks_gives_the_same_bits(
+    count: int, samples: int, cuts: list[int]
+) -> None:
     x = np.random.default_rng(samples).normal(size=(samples, 2)).astype(np.float32)
     stream = PoolStream(2, count)
     steps = [stream.push(block) for block in np.split(x, sorted(min(cut, samples) for cut in cuts))]
@@ -48,7 +51,10 @@ def arrays(tmp_path: Path) -> Path:
 
 def test_a_file_of_arrays_is_pooled_as_a_stream_is(arrays: Path) -> None:
     task = create_task("folder", path=str(arrays), pool=3)
-    split, whole = task.load("train"), create_task("folder", path=str(arrays), scale="none").load("train")
+    split, whole = (
+        task.load("train"),
+        create_task("folder", path=str(arrays), scale="none").load("train"),
+    )
     path = task.signal().calibrated(statistics=split.statistics)
     assert path.step_ms == task.step_ms == 30
     for row in range(len(split)):

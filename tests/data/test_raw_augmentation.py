@@ -1,4 +1,5 @@
-"""Raw signals changed before they are encoded: how loud the noise is, what a window of the stream holds, and what is refused."""
+"""Raw signals changed before they are encoded: how loud the noise is, what a window of the stream
+holds, and what is refused."""
 
 from __future__ import annotations
 
@@ -59,7 +60,9 @@ class Beeps(Task):
         x = np.zeros((24, lengths.max(), FEATURES.channels), np.float32)
         for row, one in zip(x, steps, strict=True):
             row[: len(one)] = one
-        return Split(x, y, None if self.one_length else lengths, signals=signals, statistics=statistics)
+        return Split(
+            x, y, None if self.one_length else lengths, signals=signals, statistics=statistics
+        )
 
 
 def changes(config: AugmentConfig, task: Task | None = None) -> RawAugmentation:
@@ -72,17 +75,21 @@ def changes(config: AugmentConfig, task: Task | None = None) -> RawAugmentation:
 
 @pytest.mark.parametrize("one_length", [True, False])
 def test_what_is_not_changed_is_read_as_it_was(one_length: bool) -> None:
-    """A gain too small for float32: every bit is that of the stored features, in batches of one length and of several."""
+    """A gain too small for float32: every bit is that of the stored features, in batches of one
+    length and of several."""
     raw = changes(AugmentConfig(gain=1e-12), Beeps(one_length))
     for indices in (np.array([3, 0, 7]), np.array([1, 3, 5])):
         ours, theirs = raw.take(indices, range(3)), raw.sequences.take(indices)
         assert torch.equal(ours.x, theirs.x) and torch.equal(ours.y, theirs.y)
-        assert (ours.lengths is None) == one_length and (one_length or torch.equal(ours.lengths, theirs.lengths))
+        assert (ours.lengths is None) == one_length and (
+            one_length or torch.equal(ours.lengths, theirs.lengths)
+        )
 
 
 @pytest.mark.parametrize("recorded", [True, False])
 def test_noise_is_as_loud_as_was_asked(recorded: bool) -> None:
-    """Against the mean power of the training signals, whatever the sequence's own; recorded and drawn, under the same gain."""
+    """Against the mean power of the training signals, whatever the sequence's own; recorded and
+    drawn, under the same gain."""
     raw = changes(AugmentConfig(noise=(12, 12)))
     power = np.mean([np.var(raw.signal(index), dtype=np.float64) for index in range(24)])
     assert raw.power == pytest.approx(power)
@@ -99,14 +106,17 @@ def test_noise_is_as_loud_as_was_asked(recorded: bool) -> None:
     gains = [np.std(louder.changed(0, s)[0]) / np.std(raw.changed(0, s)[0]) for s in range(12)]
     if recorded:  # the same noise as without gain
         assert 0.1 <= min(gains) < 0.5 and 2 < max(gains) <= 10
-    levels = [changes(AugmentConfig(noise=(0, 40))).changed(0, s)[0] - raw.signal(0) for s in range(12)]
+    levels = [
+        changes(AugmentConfig(noise=(0, 40))).changed(0, s)[0] - raw.signal(0) for s in range(12)
+    ]
     decibels = [-10 * np.log10(np.square(one).mean() / power) for one in levels]
     assert 0 <= min(decibels) < 15 and 25 < max(decibels) <= 40
 
 
 @pytest.mark.parametrize("recorded", [True, False])
 def test_noise_has_power_one_in_every_channel_and_is_white_to_pink(recorded: bool) -> None:
-    """A recording of it is shorter than the signal, far from zero, and has a channel that says nothing."""
+    """A recording of it is shorter than the signal, far from zero, and has a channel that says
+    nothing."""
     raw = changes(AugmentConfig(noise=(0, 0)))
     values = np.random.default_rng(0).normal(5, (1, 9, 0), (300, 3)).astype(np.float32)
     raw._signals, raw._noises = {0: values}, np.arange(1 if recorded else 0)
@@ -134,20 +144,39 @@ def test_a_sequence_changes_alike_in_any_batch_and_after_any_other() -> None:
 
 
 def test_a_window_of_the_stream_holds_the_word_or_is_background() -> None:
-    """Each clip is a ramp over numbers of its own, so a sample of the window tells where it comes from."""
-    raw, length, seen, first = changes(AugmentConfig(stream=1.0)), 400, {True: 0, False: 0}, set[bool]()
-    raw._signals = {i: (1 + i + np.arange(length) / length).astype(np.float32)[:, None] for i in range(24)}
+    """Each clip is a ramp over numbers of its own, so a sample of the window tells where it comes
+    from."""
+    raw, length, seen, first = (
+        changes(AugmentConfig(stream=1.0)),
+        400,
+        {True: 0, False: 0},
+        set[bool](),
+    )
+    raw._signals = {
+        i: (1 + i + np.arange(length) / length).astype(np.float32)[:, None] for i in range(24)
+    }
     for seed in range(300):
         window, holds = raw.changed(seed % 24, seed)
         assert window.shape == (length, 1)
-        pieces = np.split(window[:, 0], np.flatnonzero(np.abs(np.diff(window[:, 0])) > 2 / length) + 1)
+        pieces = np.split(
+            window[:, 0], np.flatnonzero(np.abs(np.diff(window[:, 0])) > 2 / length) + 1
+        )
         heard = [(int(piece[0]) - 1, len(piece) / length) for piece in pieces if piece[0] > 0]
-        most = [part for index, part in heard if not (holds and index == seed % 24 and part >= 0.79)]
-        assert len(heard) <= 2 and len(most) == len(heard) - holds and all(part <= 0.61 for part in most)
+        most = [
+            part for index, part in heard if not (holds and index == seed % 24 and part >= 0.79)
+        ]
+        assert (
+            len(heard) <= 2
+            and len(most) == len(heard) - holds
+            and all(part <= 0.61 for part in most)
+        )
         seen[holds] += 1
         if len(heard) == 2:
             first.add(heard[0][0] == seed % 24)
-    assert min(seen.values()) > 100 and first == {True, False}  # another clip is heard before it as well as after it
+    assert min(seen.values()) > 100 and first == {
+        True,
+        False,
+    }  # another clip is heard before it as well as after it
     batch = raw.take(np.arange(24), range(24))
     kept = batch.y == torch.arange(24) % 3
     assert (~kept).any() and (batch.y[~kept] == 2).all()
@@ -159,13 +188,16 @@ def test_streams_are_as_many_as_was_asked() -> None:
     assert 0.18 < np.mean(moved) < 0.32
 
 
-def test_silent_recordings_and_digital_silence_do_not_break_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silent_recordings_and_digital_silence_do_not_break_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     load = Beeps.load
 
     def silent(self: Beeps, *_: Any) -> Split:
         split = load(self, "train")
         signals = [
-            np.zeros_like(one) if label == 2 else one for one, label in zip(split.signals or (), split.y, strict=True)
+            np.zeros_like(one) if label == 2 else one
+            for one, label in zip(split.signals or (), split.y, strict=True)
         ]
         path = SpeechPath(FEATURES, statistics=split.statistics)
         return replace(split, x=np.stack(path.wholes(signals)), signals=signals)
@@ -207,14 +239,19 @@ def test_several_channels_of_labelled_steps_get_noise_of_their_own_level() -> No
     assert (batch.x - raw.sequences.take(np.arange(60)).x).std() == pytest.approx(1, rel=0.1)
     assert torch.equal(batch.y, raw.sequences.take(np.arange(60)).y)
     for task in (Sensor(), Words()):
-        with pytest.raises(SrnnError, match="stream needs one label per sequence, and a class '_silence_'"):
+        with pytest.raises(
+            SrnnError, match="stream needs one label per sequence, and a class '_silence_'"
+        ):
             changes(AugmentConfig(stream=0.5), task)
-    quiet = changes(AugmentConfig(noise=(0, 0)), Quiet())  # steps of silence are no recordings of noise
+    quiet = changes(
+        AugmentConfig(noise=(0, 0)), Quiet()
+    )  # steps of silence are no recordings of noise
     assert not len(quiet._noises) and quiet.take(np.arange(60), range(60)).x.shape == batch.x.shape
 
 
 class Ramps(TinyStepTask):
-    """Two channels that tell the time, the second one backwards; labels ``lag`` steps late tell it in tens; one is shorter."""
+    """Two channels that tell the time, the second one backwards; labels ``lag`` steps late tell it
+    in tens; one is shorter."""
 
     lag_ = 3
     around = False
@@ -238,23 +275,31 @@ class Ramps(TinyStepTask):
         recording = np.stack([np.arange(-50.0, 150), -np.arange(-50.0, 150)], 1).astype(np.float32)
         scale = Statistics(np.zeros(2, np.float32), np.ones(2, np.float32))
         x = np.repeat(recording[None, 50:150], 3, 0)
-        y = np.repeat(np.where(times < self.lag_, -1, (times - self.lag_) // 10)[None], 3, 0).astype(np.int64)
+        y = np.repeat(
+            np.where(times < self.lag_, -1, (times - self.lag_) // 10)[None], 3, 0
+        ).astype(np.int64)
         x[1, 80:], y[1, 80:] = 0, -1
         whole = Split(x, y, np.array([100, 80, 100]), statistics=scale)
-        return replace(whole, signals=[recording] * 3, starts=np.full(3, 50)) if self.around else whole
+        return (
+            replace(whole, signals=[recording] * 3, starts=np.full(3, 50)) if self.around else whole
+        )
 
 
 @pytest.mark.parametrize("around", [False, True])
-def test_labels_keep_pace_with_a_signal_that_is_faster_or_slower(monkeypatch: pytest.MonkeyPatch, around: bool) -> None:
-    """Each label still names the sample that is ``lag`` steps back; what comes from around the sequence has none, and is what
-    was recorded there, or else stands still."""
+def test_labels_keep_pace_with_a_signal_that_is_faster_or_slower(
+    monkeypatch: pytest.MonkeyPatch, around: bool
+) -> None:
+    """Each label still names the sample that is ``lag`` steps back; what comes from around the
+    sequence has none, and is what was recorded there, or else stands still."""
     monkeypatch.setattr(Ramps, "around", around)
     raw, steepness = changes(AugmentConfig(speed=0.4), Ramps()), []
     for seed in range(30):
         batch = raw.take(np.array([1, 2]), [seed, seed])
         for row, length in enumerate((80, 100)):
             times, labels = batch.x[row, :length, 0].double().numpy(), batch.y[row, :length].numpy()
-            assert batch.x[row, :length].sum(1).abs().max() < 1e-4 and not batch.x[row, length:].any()
+            assert (
+                batch.x[row, :length].sum(1).abs().max() < 1e-4 and not batch.x[row, length:].any()
+            )
             middle = (length - 1) / 2
             slope = float((times[length // 2 + 5] - times[length // 2 - 5]) / 10)
             steepness.append(slope)
@@ -267,12 +312,15 @@ def test_labels_keep_pace_with_a_signal_that_is_faster_or_slower(monkeypatch: py
             assert (batch.y[row, length:] == -1).all()
         assert raw.take(np.array([1]), [seed]).y.shape == (1, 80)  # no longer than its inputs
     assert (
-        min(steepness) < 0.75 and max(steepness) > 1.35 and all(np.exp(-0.4) < one < np.exp(0.4) for one in steepness)
+        min(steepness) < 0.75
+        and max(steepness) > 1.35
+        and all(np.exp(-0.4) < one < np.exp(0.4) for one in steepness)
     )
 
 
 def test_channels_are_mixed_as_much_as_was_asked() -> None:
-    """Each is itself, 1 to within the range, and at most so many of its deviations of another: solved for."""
+    """Each is itself, 1 to within the range, and at most so many of its deviations of another:
+    solved for."""
     raw, drawn = changes(AugmentConfig(channel_mix=0.3), Sensor()), []
     for seed in range(40):
         own = raw.signal(seed).astype(np.float64)
@@ -286,25 +334,33 @@ def test_channels_are_mixed_as_much_as_was_asked() -> None:
         0: np.stack([np.arange(9.0), np.ones(9), np.arange(9.0)], 1).astype(np.float32)
     }  # a lead that is off
     assert np.isfinite(raw.changed(0, 0)[0]).all()
-    with pytest.raises(SrnnError, match="channel_mix needs several channels, and this signal has one"):
+    with pytest.raises(
+        SrnnError, match="channel_mix needs several channels, and this signal has one"
+    ):
         changes(AugmentConfig(channel_mix=0.3))
 
 
-def test_channels_are_mixed_in_units_of_the_sequence_not_of_what_is_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_channels_are_mixed_in_units_of_the_sequence_not_of_what_is_around_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(Ramps, "around", True)
     raw, own = changes(AugmentConfig(channel_mix=0.3), Ramps()), slice(50, 150)
     raw._signals[0] = np.random.default_rng(0).normal(size=(200, 2)).astype(np.float32)
     raw._signals[0][:50, 1] *= 100
     values, spread = raw._signals[0][own], raw._signals[0][own].std(0)
     for seed in range(10):
-        drawn = np.linalg.lstsq(values / spread, raw.changed(0, seed)[0][own] / spread, rcond=None)[0] - np.eye(2)
+        drawn = np.linalg.lstsq(values / spread, raw.changed(0, seed)[0][own] / spread, rcond=None)[
+            0
+        ] - np.eye(2)
         assert np.abs(drawn).max() <= 0.3 + 1e-4 and len(np.unique(drawn.round(5))) == 4
 
 
 def test_a_training_learns_from_the_changed_signals() -> None:
     for task, config in ((Beeps(), AugmentConfig(stream=1.0)), (Ramps(), AugmentConfig(speed=0.4))):
         raw, indices = changes(config, task), np.array([2, 0, 1])
-        batch = TrainingBatches(raw.sequences, task, raw.path, config, 5).take(indices, slice(None), 3, 0)
+        batch = TrainingBatches(raw.sequences, task, raw.path, config, 5).take(
+            indices, slice(None), 3, 0
+        )
         expected = raw.take(indices, [derive_seed(5, "augment", 3, index) for index in (2, 0, 1)])
         assert torch.equal(batch.x, expected.x) and torch.equal(batch.y, expected.y)
         assert not torch.equal(batch.x, raw.sequences.take(indices).x)
@@ -312,7 +368,8 @@ def test_a_training_learns_from_the_changed_signals() -> None:
 
 def test_who_has_no_raw_signal_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
-        SrnnError, match=r"gain, training.augment.noise: this task has no raw signals, only encoded steps"
+        SrnnError,
+        match=r"gain, training.augment.noise: this task has no raw signals, only encoded steps",
     ):
         changes(AugmentConfig(gain=3, noise=(0, 10)), TinyTask())
     load = Beeps.load
@@ -327,7 +384,9 @@ def test_who_has_no_raw_signal_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
     ):  # of one of the three that are looked at
         changed = [*signals[:12], other, *signals[13:]]
         monkeypatch.setattr(
-            Beeps, "load", lambda self, *_, changed=changed: replace(load(self, "train"), signals=changed)
+            Beeps,
+            "load",
+            lambda self, *_, changed=changed: replace(load(self, "train"), signals=changed),
         )
         with pytest.raises(SrnnError, match="do not depend on their raw signals alone"):
             changes(AugmentConfig(gain=3))
@@ -354,24 +413,49 @@ def test_settings_out_of_range(settings: dict[str, Any]) -> None:
 
 
 def test_no_noise_differs_from_noise_as_loud_as_the_signal() -> None:
-    assert not AugmentConfig().active and AugmentConfig(noise=(0, 0)).active and AugmentConfig(noise=(0, 0)).raw
+    assert (
+        not AugmentConfig().active
+        and AugmentConfig(noise=(0, 0)).active
+        and AugmentConfig(noise=(0, 0)).raw
+    )
 
 
 def test_signals_beyond_what_is_kept_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """And changed alike, also where the other clip of a stream is the sequence's own."""
     config = AugmentConfig(gain=6, stream=0.5)
     raw = changes(config)
-    expected, signals = raw.take(np.arange(24), range(24)), [raw.changed(seed % 24, seed)[0] for seed in range(300)]
+    expected, signals = (
+        raw.take(np.arange(24), range(24)),
+        [raw.changed(seed % 24, seed)[0] for seed in range(300)],
+    )
     monkeypatch.setattr(raw_augmentation, "_KEPT", 30_000)
     raw = changes(config)
     assert torch.equal(raw.take(np.arange(24), range(24)).x, expected.x) and len(raw._signals) == 2
-    assert all(np.array_equal(raw.changed(seed % 24, seed)[0], signal) for seed, signal in enumerate(signals))
+    assert all(
+        np.array_equal(raw.changed(seed % 24, seed)[0], signal)
+        for seed, signal in enumerate(signals)
+    )
 
 
-def test_a_killed_training_resumes_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = ("--training.augment.gain", "6", "--training.augment.noise", "[0, 30]", "--training.augment.stream", "0.5")
+def test_a_killed_training_resumes_to_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = (
+        "--training.augment.gain",
+        "6",
+        "--training.augment.noise",
+        "[0, 30]",
+        "--training.augment.stream",
+        "0.5",
+    )
     recipe = tiny_recipe(
-        "--training.epochs", "2", "--training.batch_size", "8", "--training.checkpoint_every", "1", *asked
+        "--training.epochs",
+        "2",
+        "--training.batch_size",
+        "8",
+        "--training.checkpoint_every",
+        "1",
+        *asked,
     )
 
     cut_and_resumed(recipe, 4, tmp_path, monkeypatch, Beeps())

@@ -1,4 +1,5 @@
-"""Recordings in files: each format gives the same samples, at the rate that is wanted; what is wrong is one line."""
+"""Recordings in files: each format gives the same samples, at the rate that is wanted; what is
+wrong is one line."""
 
 from __future__ import annotations
 
@@ -40,12 +41,15 @@ def test_every_format_gives_the_same_samples(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("head", ["Time (ms)\tacc x\tacc y", '"Time (ms)"\t"acc; x"\ty', "\tx\ty"])
 def test_tabs_hold_names_with_blanks_and_decimal_commas(tmp_path: Path, head: str) -> None:
-    """As spreadsheets write tables of a country with decimal commas. A unit after a blank is the time's, not another column."""
+    """As spreadsheets write tables of a country with decimal commas. A unit after a blank is the
+    time's, not another column."""
     rows = [f"{20 * k}\t{a}\t{b}".replace(".", ",") for k, (a, b) in enumerate(ROWS)]
     (tmp_path / "a.csv").write_text("\n".join([head, *rows]))
     recording = read_recording(tmp_path / "a.csv")
     x, rate = recording.samples, recording.rate
-    assert np.array_equal(x, ROWS) and rate == (None if head.startswith("\t") else pytest.approx(50))
+    assert np.array_equal(x, ROWS) and rate == (
+        None if head.startswith("\t") else pytest.approx(50)
+    )
 
 
 @pytest.mark.parametrize(
@@ -55,12 +59,18 @@ def test_tabs_hold_names_with_blanks_and_decimal_commas(tmp_path: Path, head: st
         ("ax,ay,az\n1,,2\n", r"line 2: column 2 of 3 is empty"),
         ("1,,2\n1,2,3\n", r"line 1: column 2 of 3 is empty"),  # numbers are no names
         ("ax\tay\taz\n1\t\t2\n", r"line 2: column 2 of 3 is empty"),
-        ("ax\n0,5\n0,7\n", r"line 2: '0,5' is not a row of numbers \(column 1 is '0,5'\); write decimal points"),
+        (
+            "ax\n0,5\n0,7\n",
+            r"line 2: '0,5' is not a row of numbers \(column 1 is '0,5'\); write decimal points",
+        ),
         ("ax,ay,az\n0,5\n0,7\n", r"line 2: 2 numbers under 3 names; write decimal points"),
         ("sep=;\na;b\n1;2\n", r"line 2: 'a;b' is not a row of numbers"),
         ("a;b\nm/s;m/s\n1;2\n", r"line 2: 'm/s;m/s' is not a row of numbers \(column 1 is 'm/s'\)"),
         ("a;b\n1,5;2.5\n", r"its numbers are not all written in one way"),
-        ("Time (ms) ax\n0 1\n20 2\n", r"line 2: 2 numbers under 3 names"),  # which would be read in seconds
+        (
+            "Time (ms) ax\n0 1\n20 2\n",
+            r"line 2: 2 numbers under 3 names",
+        ),  # which would be read in seconds
     ],
 )
 def test_values_that_would_shift_are_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -72,11 +82,14 @@ def test_values_that_would_shift_are_refused(tmp_path: Path, text: str, message:
 @pytest.mark.parametrize("end", ["\r", "\r\n"])
 @pytest.mark.parametrize("head", [[], ["x,y"]])
 def test_lines_end_as_programs_write_them(tmp_path: Path, head: list[str], end: str) -> None:
-    """On old Macs with a CR alone: read as blanks, one column of numbers was one sample of many channels."""
+    """On old Macs with a CR alone: read as blanks, one column of numbers was one sample of many
+    channels."""
     rows = [f"{a},{b}" for a, b in ROWS]
     (tmp_path / "a.csv").write_bytes(end.join([*head, *rows, ""]).encode())
     assert np.array_equal(read_recording(tmp_path / "a.csv").samples, ROWS)
-    (tmp_path / "a.csv").write_bytes(end.join(["1", *["0.125"] * 200_000]).encode())  # beyond the longest line
+    (tmp_path / "a.csv").write_bytes(
+        end.join(["1", *["0.125"] * 200_000]).encode()
+    )  # beyond the longest line
     assert read_recording(tmp_path / "a.csv").samples.shape == (200_001, 1)
     (tmp_path / "a.csv").write_bytes(end.join(["1", "", "x"]).encode())
     with pytest.raises(SrnnError, match=r"a\.csv, line 3: 'x' is not a row of numbers"):
@@ -98,7 +111,8 @@ def test_a_quoted_name_holds_any_separator(tmp_path: Path, between: str) -> None
 @pytest.mark.parametrize("head", ['"time","acc, x","y"', "time,x,y"])
 @pytest.mark.parametrize("between", [",", ";", "\t"])
 def test_numbers_may_be_in_quotes(tmp_path: Path, head: str, between: str) -> None:
-    """As some programs write all values; a decimal comma is one where columns are not between commas, too."""
+    """As some programs write all values; a decimal comma is one where columns are not between
+    commas, too."""
     rows = [between.join(f'"{value}"' for value in (k / 50, *row)) for k, row in enumerate(ROWS)]
     if between != ",":
         rows = [row.replace(".", ",") for row in rows]
@@ -112,7 +126,9 @@ def test_numbers_may_be_in_quotes(tmp_path: Path, head: str, between: str) -> No
 def test_a_decimal_comma_between_commas_is_doubtful(tmp_path: Path) -> None:
     """0.5, or thousands?"""
     (tmp_path / "a.csv").write_text('"a","b"\n"0,5","0,7"\n')
-    with pytest.raises(SrnnError, match=r"a\.csv, line 2: '.*' is not a row of numbers \(column 1 is '0,5'\)"):
+    with pytest.raises(
+        SrnnError, match=r"a\.csv, line 2: '.*' is not a row of numbers \(column 1 is '0,5'\)"
+    ):
         read_recording(tmp_path / "a.csv")
 
 
@@ -146,11 +162,15 @@ def test_one_channel_may_be_a_row_of_samples(tmp_path: Path) -> None:
     assert read_as(tmp_path / "a.npy", 1, None).tolist() == [[0], [1], [2], [3], [4]]
 
 
-def test_an_array_of_as_many_rows_as_there_are_channels_is_transposed_not_too_wide(tmp_path: Path) -> None:
+def test_an_array_of_as_many_rows_as_there_are_channels_is_transposed_not_too_wide(
+    tmp_path: Path,
+) -> None:
     """It was told to choose some of its 100 channels."""
     np.save(tmp_path / "a.npy", np.zeros((3, 100)))
     with pytest.raises(
-        SrnnError, match=r"reads 3\. It has 3 rows; if its rows are the channels, .*\(samples, channels\), x\.T"
+        SrnnError,
+        match=r"reads 3\. It has 3 rows; if its rows are the channels, .*\(samples, channels\), "
+        r"x\.T",
     ):
         read_as(tmp_path / "a.npy", 3, None)
     with pytest.raises(SrnnError, match="reads 2: choose a file's channels with"):
@@ -177,10 +197,14 @@ def test_a_sensor_is_resampled_without_jumps_at_its_ends(tmp_path: Path) -> None
         times = np.arange(len(x)) / rate
         assert len(x) == np.ceil(3 * rate)
         np.testing.assert_allclose(x, 9.8 + times + 0.1 * np.sin(2 * np.pi * 3 * times), atol=0.03)
-    assert np.array_equal(read_as(tmp_path / "a.npz", 1, 100.9)[:, 0], wave), "clocks of sensors are not exact"
+    assert np.array_equal(read_as(tmp_path / "a.npz", 1, 100.9)[:, 0], wave), (
+        "clocks of sensors are not exact"
+    )
     for rate in (1e-9, 5e-324):
         np.savez(tmp_path / "b.npz", signal=wave, rate=rate)
-        with pytest.raises(SrnnError, match=r"b\.npz has .* samples per second; the ratio to 100 is too large"):
+        with pytest.raises(
+            SrnnError, match=r"b\.npz has .* samples per second; the ratio to 100 is too large"
+        ):
             read_as(tmp_path / "b.npz", 1, 100)
 
 
@@ -191,27 +215,45 @@ def test_a_sensor_is_resampled_without_jumps_at_its_ends(tmp_path: Path) -> None
         ("a.csv", "1\n3\n", "a.csv has 1 channel; this network reads 2"),
         ("a.csv", "1,2\n" * 4096 + "3\n", "a.csv, line 4097: the row has 1 instead of 2 numbers"),
         ("a.csv", "x,y\n1,2\n\n3,a\n", "a.csv, line 4: '3,a' is not a row of numbers"),
-        ("a.csv", "x,kind\n1,walk\n3,run\n", "a.csv, line 2: '1,walk' is not .*, and remove columns of words"),
+        (
+            "a.csv",
+            "x,kind\n1,walk\n3,run\n",
+            "a.csv, line 2: '1,walk' is not .*, and remove columns of words",
+        ),
         ("a.csv", "1,2\n3,\n", "a.csv, line 2: column 2 of 2 is empty"),
-        ("a.csv", "1,2\n3,nan\n", r"a.csv, line 2: sample 1 is not finite in channel 1 \(counted from 0\): nan"),
+        (
+            "a.csv",
+            "1,2\n3,nan\n",
+            r"a.csv, line 2: sample 1 is not finite in channel 1 \(counted from 0\): nan",
+        ),
         (
             "a.csv",
             "t,x,y\n# mine\n0,1,2\n1,3,inf\n",
             r"a.csv, line 4: sample 1 is not finite in channel 1 \(counted from 0\): inf",
         ),
-        ("a.csv", "1,2\n" * 5000 + "3,nan\n", r"a.csv, line 5001: sample 5000 is not finite in channel 1"),
+        (
+            "a.csv",
+            "1,2\n" * 5000 + "3,nan\n",
+            r"a.csv, line 5001: sample 5000 is not finite in channel 1",
+        ),
         ("a.csv", "t,x,y\n0,1,2\nnan,1,2\n", r"a.csv, line 3: the time is not finite \(nan\)"),
         (
             "a.csv",
             "timestamp,x,y\n5,1,2\n",
-            r"a.csv, line 1: the first column is called 'timestamp', a time whose unit is not understood: call it time",
+            r"a.csv, line 1: the first column is called 'timestamp', a time whose unit is not "
+            r"understood: call it time",
         ),
         (
             "a.csv",
             "Zeit (ms),x,y\n5,1,2\n",  # it does say a unit
-            r"a.csv, line 1: the first column is called 'Zeit \(ms\)', a time whose unit is not understood: call it time",
+            r"a.csv, line 1: the first column is called 'Zeit \(ms\)', a time whose unit is not "
+            r"understood: call it time",
         ),
-        ("a.csv", '"Date Time",x,y\n5,1,2\n', r"a.csv, line 1: the first column is called 'Date Time'"),
+        (
+            "a.csv",
+            '"Date Time",x,y\n5,1,2\n',
+            r"a.csv, line 1: the first column is called 'Date Time'",
+        ),
         (
             "a.csv",
             "time,x,y\n1.7e18,1,2\n",
@@ -222,12 +264,20 @@ def test_a_sensor_is_resampled_without_jumps_at_its_ends(tmp_path: Path) -> None
             "time_ms,x,y\n0,1,2\n9e15,1,2\n",
             r"a.csv: the time 9e\+15 of sample 1 would be 9e\+12 s; .* or repair it",
         ),
-        ("a.csv", "1\x00,\x002\x00\n", r"a.csv cannot be read as a table of numbers \(it is not text; save it as CSV"),
+        (
+            "a.csv",
+            "1\x00,\x002\x00\n",
+            r"a.csv cannot be read as a table of numbers \(it is not text; save it as CSV",
+        ),
         ("a.csv", "1,2\n,2\n3,x\n", "a.csv, line 3: '3,x' is not a row of numbers"),
         ("a.csv", "1;2\n1,5;2;\n", "a.csv, line 2: the row has 3 instead of 2 numbers"),
         ("a.csv", "x,y\n", "a.csv holds no samples"),
         ("a.csv", "t,x\n0,1\n1,1\n1,1\n", "a.csv: time does not advance at sample 2, from 1 to 1"),
-        ("a.csv", "time,x,y\n0,1,2\nnan,1,2\n2,nan,2\n", r"a.csv, line 3: the time is not finite \(nan\)"),
+        (
+            "a.csv",
+            "time,x,y\n0,1,2\nnan,1,2\n2,nan,2\n",
+            r"a.csv, line 3: the time is not finite \(nan\)",
+        ),
         ("a.csv", "1_1,1_2\n3,4_0\n", "a.csv, line 2: '3,4_0' is not a row of numbers"),
         ("a.csv", "", "a.csv is empty"),
         ("a.mp3", "x", "files ending in .mp3 are not read"),
@@ -248,8 +298,12 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, name: str, text: str, message
         ("Time [ms]", 20.0), ("millis", 20.0), ("time_us", 2e4), ("Time (µs)", 2e4), ("time_ns", 2e7),
     ],
 )  # fmt: skip
-def test_time_is_a_rate_and_no_channel_in_every_unit(tmp_path: Path, title: str, rate: float) -> None:
-    (tmp_path / "a.csv").write_text(f"{title};x;y\n0;0,5;1\n50;1,5;2\n100;2,5;3\n", encoding="utf-8")
+def test_time_is_a_rate_and_no_channel_in_every_unit(
+    tmp_path: Path, title: str, rate: float
+) -> None:
+    (tmp_path / "a.csv").write_text(
+        f"{title};x;y\n0;0,5;1\n50;1,5;2\n100;2,5;3\n", encoding="utf-8"
+    )
     recording = read_recording(tmp_path / "a.csv")
     x, own = recording.samples, recording.rate
     np.testing.assert_array_equal(x, [[0.5, 1], [1.5, 2], [2.5, 3]])
@@ -274,7 +328,11 @@ def test_rows_that_are_missing_are_filled_in(tmp_path: Path) -> None:
     np.testing.assert_allclose(x[:, 0], 3 * np.arange(60) / 50 - 1, atol=1e-5)
     jitter = np.arange(60) / 50 + np.random.default_rng(0).uniform(-0.004, 0.004, 60)
     np.savetxt(
-        tmp_path / "b.csv", np.stack([jitter, rows[:1, 1].repeat(60)], 1), delimiter=",", header="t,x", comments=""
+        tmp_path / "b.csv",
+        np.stack([jitter, rows[:1, 1].repeat(60)], 1),
+        delimiter=",",
+        header="t,x",
+        comments="",
     )
     assert len(read_recording(tmp_path / "b.csv").samples) == 60, "a clock is not exact"
     (tmp_path / "c.csv").write_text("t,x\n0,1\n5e-324,2\n1e-323,3\n1,4\n")
@@ -282,7 +340,8 @@ def test_rows_that_are_missing_are_filled_in(tmp_path: Path) -> None:
         read_recording(tmp_path / "c.csv")
     (tmp_path / "c.csv").write_text("t,x\n0,1\n1,2\n2,3\n1000,4\n")
     with pytest.raises(
-        SrnnError, match=r"c\.csv: nothing was recorded for 998 s after sample 2; cut the recording there"
+        SrnnError,
+        match=r"c\.csv: nothing was recorded for 998 s after sample 2; cut the recording there",
     ):
         read_recording(tmp_path / "c.csv")
 
@@ -291,7 +350,9 @@ def test_a_decimal_comma_is_read_between_semicolons(tmp_path: Path) -> None:
     for text in ("1,5;-2,25\n3;4,0e1\n", "1.5;-2.25\n3;40\n", "1.5,-2.25\n3,40\n", "\ufeff1,5; -2,25\r\n3; 40\r\n",
                  "1.5,-2.25 # begin\n\n# more\n3,40\n"):  # fmt: skip
         (tmp_path / "a.csv").write_text(text, encoding="utf-8", newline="")
-        np.testing.assert_array_equal(read_recording(tmp_path / "a.csv").samples, [[1.5, -2.25], [3, 40]])
+        np.testing.assert_array_equal(
+            read_recording(tmp_path / "a.csv").samples, [[1.5, -2.25], [3, 40]]
+        )
 
 
 def test_a_folder_is_no_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,7 +363,8 @@ def test_a_folder_is_no_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_numbers_of_any_kind_are_resampled(tmp_path: Path) -> None:
-    """Long floats, which scipy's filter refuses; half floats, as which it would be coarse; and what float32 cannot hold."""
+    """Long floats, which scipy's filter refuses; half floats, as which it would be coarse; and what
+    float32 cannot hold."""
     wave = np.rint(100 * np.sin(np.arange(40) / 3))
     np.savez(tmp_path / "a.npz", signal=wave, rate=100)
     expected = read_as(tmp_path / "a.npz", 1, 50)
@@ -310,7 +372,9 @@ def test_numbers_of_any_kind_are_resampled(tmp_path: Path) -> None:
         np.savez(tmp_path / "b.npz", signal=wave.astype(dtype), rate=100)
         np.testing.assert_allclose(read_as(tmp_path / "b.npz", 1, 50), expected, atol=1e-3)
     np.savez(tmp_path / "c.npz", signal=1e300 * wave, rate=100)
-    with pytest.raises(SrnnError, match=r"c\.npz: sample 1 is not finite in channel 0 \(counted from 0\): inf"):
+    with pytest.raises(
+        SrnnError, match=r"c\.npz: sample 1 is not finite in channel 0 \(counted from 0\): inf"
+    ):
         read_as(tmp_path / "c.npz", 1, 50)
 
 
@@ -320,12 +384,21 @@ def test_one_sample_stays_what_it_is_at_another_rate(tmp_path: Path) -> None:
 
 
 def test_arrays_that_are_no_signal_are_refused(tmp_path: Path) -> None:
-    for array in (np.zeros((2, 3, 4)), np.array(["a"]), np.zeros((0, 2)), np.zeros((3, 2), complex)):
+    for array in (
+        np.zeros((2, 3, 4)),
+        np.array(["a"]),
+        np.zeros((0, 2)),
+        np.zeros((3, 2), complex),
+    ):
         np.save(tmp_path / "a.npy", array)
-        with pytest.raises(SrnnError, match=r"a\.npy(: a signal is an array of numbers| holds no samples)"):
+        with pytest.raises(
+            SrnnError, match=r"a\.npy(: a signal is an array of numbers| holds no samples)"
+        ):
             read_as(tmp_path / "a.npy", 2, None)
     np.savez(tmp_path / "a.npz", left=ROWS, right=ROWS)
-    with pytest.raises(SrnnError, match="holds the arrays left, right; call the one to read 'signal'"):
+    with pytest.raises(
+        SrnnError, match="holds the arrays left, right; call the one to read 'signal'"
+    ):
         read_as(tmp_path / "a.npz", 2, None)
     with pytest.raises(SrnnError, match=r"none\.csv was not found"):
         read_as(tmp_path / "none.csv", 2, None)
@@ -334,5 +407,7 @@ def test_arrays_that_are_no_signal_are_refused(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
 def test_a_named_pipe_is_said_to_be_one(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "sensor.csv")
-    with pytest.raises(SrnnError, match=r"sensor\.csv is a pipe or a device, which srnn stream reads as -"):
+    with pytest.raises(
+        SrnnError, match=r"sensor\.csv is a pipe or a device, which srnn stream reads as -"
+    ):
         read_as(tmp_path / "sensor.csv", 2, None)

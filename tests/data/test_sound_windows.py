@@ -24,7 +24,9 @@ def machines(tmp_path: Path) -> Path:
     for number in range(8):
         for word, hz in (("good", 300.0), ("worn", 900.0)):
             seconds = 0.2 if number == 7 else 1.3
-            write_wav(tmp_path / "m" / word / f"{number}.wav", tone(seconds, 8000, hz, number), 8000)
+            write_wav(
+                tmp_path / "m" / word / f"{number}.wav", tone(seconds, 8000, hz, number), 8000
+            )
     return tmp_path / "m"
 
 
@@ -36,7 +38,9 @@ def test_windows_are_pieces_of_their_files(machines: Path) -> None:
     groups = [set(np.asarray(split.groups).tolist()) for split in splits]
     assert sum(map(len, groups)) == len(set.union(*groups)) == 16  # all of a file are in one split
     steps = {split.x.shape[1] for split in splits}
-    assert steps == {create_task("folder", path=str(machines), seconds=0.5).load("train").x.shape[1]}
+    assert steps == {
+        create_task("folder", path=str(machines), seconds=0.5).load("train").x.shape[1]
+    }
     split = splits[0]
     assert split.signals is not None
     for index in (0, 1, 2, 3):
@@ -57,7 +61,9 @@ def test_windows_lie_side_by_side_and_a_short_file_is_filled_up(machines: Path) 
     assert len(filled) == RATE // 2 and filled[0] == filled[-1] == 0 and filled.any()
 
 
-def test_a_file_is_read_once_for_all_its_windows(machines: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_read_once_for_all_its_windows(
+    machines: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A recording of an hour has thousands of windows."""
     task = create_task("folder", path=str(machines), window=0.5, stride=0.1)
     read = list[Path]()

@@ -1,4 +1,5 @@
-"""Sound files to a file of spikes: its layout, whatever the order and the workers, and bad input in one line."""
+"""Sound files to a file of spikes: its layout, whatever the order and the workers, and bad input in
+one line."""
 
 from __future__ import annotations
 
@@ -38,7 +39,9 @@ SMALL = Cochlea(places=50)
 
 def of(files: list[Path], labels: list[int], speakers: list[int]) -> list[Item]:
     """Clips with these labels and speakers, named as the files are."""
-    return [Item(f, f.name, str(n), str(s)) for f, n, s in zip(files, labels, speakers, strict=True)]
+    return [
+        Item(f, f.name, str(n), str(s)) for f, n, s in zip(files, labels, speakers, strict=True)
+    ]
 
 
 def test_a_folder_becomes_a_file_of_the_layout_of_shd(recordings: Path, tmp_path: Path) -> None:
@@ -46,10 +49,16 @@ def test_a_folder_becomes_a_file_of_the_layout_of_shd(recordings: Path, tmp_path
     seen: list[tuple[int, int]] = []
     out = tmp_path / "new" / "spikes.h5"
     done = convert(clips, out, cochlea=SMALL, workers=2, progress=lambda *n: seen.append(n))
-    assert done.clips == 3 and done.seconds == pytest.approx(0.21) and seen == [(1, 3), (2, 3), (3, 3)]
+    assert (
+        done.clips == 3 and done.seconds == pytest.approx(0.21) and seen == [(1, 3), (2, 3), (3, 3)]
+    )
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["spikes.h5"]
     with h5py.File(tmp_path / "new" / "spikes.h5") as file:
-        assert file["labels"][:].tolist() == [1, 0, 0] and file["extra/speaker"][:].tolist() == [0, 0, 1]
+        assert file["labels"][:].tolist() == [1, 0, 0] and file["extra/speaker"][:].tolist() == [
+            0,
+            0,
+            1,
+        ]
         assert file["extra/keys"].asstr()[:].tolist() == ["2", "10"]
         assert file["extra/meta_info/speaker"].asstr()[:].tolist() == ["ann", "bob"]
         assert file["extra/meta_info/file"].asstr()[:].tolist() == [c.name for c in clips]
@@ -60,11 +69,23 @@ def test_a_folder_becomes_a_file_of_the_layout_of_shd(recordings: Path, tmp_path
         np.testing.assert_array_equal(times[2], when.astype(np.float32))
         np.testing.assert_array_equal(units[2], unit)
         assert units[2].dtype == np.uint16
-        assert json.loads(file.attrs["cochlea"])["hair_cell"]["capacity"] == 1.0 and file.attrs["seed"] == 0
+        assert (
+            json.loads(file.attrs["cochlea"])["hair_cell"]["capacity"] == 1.0
+            and file.attrs["seed"] == 0
+        )
 
 
 def test_clips_as_a_stream_hears_them(recordings: Path, tmp_path: Path) -> None:
-    words = ["data", "encode", "cochlea", str(recordings), "--pattern", "{label}_{speaker}_{index}", "--places", "50"]
+    words = [
+        "data",
+        "encode",
+        "cochlea",
+        str(recordings),
+        "--pattern",
+        "{label}_{speaker}_{index}",
+        "--places",
+        "50",
+    ]
     for length in (0.04, 0.2):  # cut, and followed by silence
         out = tmp_path / f"{length}.h5"
         assert main([*words, "--as-stream", "3", "--length", str(length), "--out", str(out)]) == 0
@@ -88,7 +109,12 @@ def test_clips_as_a_stream_hears_them(recordings: Path, tmp_path: Path) -> None:
 def test_order_and_workers_do_not_matter(recordings: Path, tmp_path: Path) -> None:
     files = sorted(recordings.iterdir())
     convert(of(files, [0, 1, 2], [0, 0, 0]), tmp_path / "a.h5", cochlea=SMALL, workers=1)
-    convert(of(files[::-1], [2, 1, 0], [0, 0, 0]), tmp_path / "b.h5", cochlea=Cochlea(places=50), workers=3)
+    convert(
+        of(files[::-1], [2, 1, 0], [0, 0, 0]),
+        tmp_path / "b.h5",
+        cochlea=Cochlea(places=50),
+        workers=3,
+    )
     with h5py.File(tmp_path / "a.h5") as a, h5py.File(tmp_path / "b.h5") as b:
         for i in range(3):
             np.testing.assert_array_equal(a["spikes/times"][i], b["spikes/times"][2 - i])
@@ -99,7 +125,9 @@ def test_the_data_set_of_spikes_reads_it(recordings: Path, tmp_path: Path) -> No
     shd = pytest.importorskip("srnn.data.datasets.shd")
     from srnn.data.encoders import EventBinning
 
-    convert(of(sorted(recordings.iterdir()), [0, 1, 2], [0, 0, 1]), tmp_path / "a.h5", cochlea=SMALL)
+    convert(
+        of(sorted(recordings.iterdir()), [0, 1, 2], [0, 0, 1]), tmp_path / "a.h5", cochlea=SMALL
+    )
     _, labels, speakers = shd.read_recordings(tmp_path / "a.h5", EventBinning(), 3)
     assert labels.tolist() == [0, 1, 2] and speakers is not None and speakers.tolist() == [0, 0, 1]
 
@@ -107,8 +135,12 @@ def test_the_data_set_of_spikes_reads_it(recordings: Path, tmp_path: Path) -> No
 def test_labels_from_folders(recordings: Path, tmp_path: Path) -> None:
     for word in ("yes", "no"):
         (tmp_path / word).mkdir()
-        (tmp_path / word / "ann_nohash_0.wav").write_bytes((recordings / "2_ann_0.wav").read_bytes())
-    (tmp_path / "no" / "._ann_nohash_0.wav").write_bytes(b"\0")  # hidden, as macOS leaves beside a copied file
+        (tmp_path / word / "ann_nohash_0.wav").write_bytes(
+            (recordings / "2_ann_0.wav").read_bytes()
+        )
+    (tmp_path / "no" / "._ann_nohash_0.wav").write_bytes(
+        b"\0"
+    )  # hidden, as macOS leaves beside a copied file
     clips = find_clips([tmp_path], "{speaker}_nohash_{index}")
     assert [(c.name, c.label, c.group) for c in clips] == [
         ("no/ann_nohash_0.wav", "no", "ann"),
@@ -146,11 +178,21 @@ def test_a_bad_clip_is_named_or_left_out(recordings: Path, tmp_path: Path) -> No
         assert "\n" not in str(error.value) and out.read_bytes() == b"old"
     with pytest.raises(SrnnError, match="None of the 2 clips"):
         convert(of([broken, silent], [0, 1], [0, 0]), out, cochlea=SMALL, leave_out_bad=True)
-    done = convert(of([silent, good, cut], [0, 1, 2], [0, 1, 0]), out, cochlea=SMALL, leave_out_bad=True)
-    assert done.clips == 1 and [line.split(":")[0] for line in done.left_out] == [str(silent), str(cut)]
+    done = convert(
+        of([silent, good, cut], [0, 1, 2], [0, 1, 0]), out, cochlea=SMALL, leave_out_bad=True
+    )
+    assert done.clips == 1 and [line.split(":")[0] for line in done.left_out] == [
+        str(silent),
+        str(cut),
+    ]
     with h5py.File(out) as file:
         assert file["labels"][:].tolist() == [1] and file["spikes/times"].shape == (1,)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["broken.wav", "cut.wav", "out.h5", "silent.wav"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "broken.wav",
+        "cut.wav",
+        "out.h5",
+        "silent.wav",
+    ]
 
 
 def test_a_bad_clip_is_found_before_the_first_is_converted(
@@ -163,7 +205,9 @@ def test_a_bad_clip_is_found_before_the_first_is_converted(
         (tmp_path / name).write_bytes(b"RIFF0000not a wave")
     monkeypatch.setattr(Cochlea, "spikes", no)
     files = [recordings / "2_ann_0.wav", tmp_path / "broken.wav", tmp_path / "late.wav"]
-    with pytest.raises(SrnnError, match=r"broken\.wav: .*and 1 more of 3 files are bad.; nothing was converted"):
+    with pytest.raises(
+        SrnnError, match=r"broken\.wav: .*and 1 more of 3 files are bad.; nothing was converted"
+    ):
         convert(of(files, [0, 1, 2], [0, 0, 0]), tmp_path / "o.h5", cochlea=SMALL)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["broken.wav", "late.wav"]
 
@@ -185,8 +229,21 @@ def test_a_misnamed_clip_is_left_out_when_asked(
     for name in ("2_ann_0.wav", "odd.wav"):
         (tmp_path / name).write_bytes((recordings / "2_ann_0.wav").read_bytes())
     out = tmp_path / "o.h5"
-    words = ["data", "encode", "cochlea", str(tmp_path), "--pattern", "{label}_{speaker}_{index}", "--out", str(out)]
-    assert main(words) == 2 and "odd.wav does not match the pattern" in capsys.readouterr().err and not out.exists()
+    words = [
+        "data",
+        "encode",
+        "cochlea",
+        str(tmp_path),
+        "--pattern",
+        "{label}_{speaker}_{index}",
+        "--out",
+        str(out),
+    ]
+    assert (
+        main(words) == 2
+        and "odd.wav does not match the pattern" in capsys.readouterr().err
+        and not out.exists()
+    )
     assert main([*words, "--places", "40", "--leave-out-bad", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["clips"] == 1 and "odd.wav does not match" in report["left_out"][0]
@@ -198,7 +255,10 @@ def test_a_misnamed_clip_is_left_out_when_asked(
     ("options", "word"),
     [
         ({"clips": []}, "no clips"),
-        ({"clips": [Item(Path("a"), "a", "", ""), Item(Path("b"), "a", "", "")]}, "Each clip needs a name of its own"),
+        (
+            {"clips": [Item(Path("a"), "a", "", ""), Item(Path("b"), "a", "", "")]},
+            "Each clip needs a name of its own",
+        ),
         ({"time_type": "float64"}, "float32"),
         ({"workers": 0}, "workers"),
         ({"workers": 100000}, "from 1 to 1024"),
@@ -207,9 +267,15 @@ def test_a_misnamed_clip_is_left_out_when_asked(
         ({"out": "/dev/null/x.h5"}, "Cannot write"),
     ],
 )
-def test_bad_arguments_are_one_line(recordings: Path, tmp_path: Path, options: dict, word: str) -> None:
+def test_bad_arguments_are_one_line(
+    recordings: Path, tmp_path: Path, options: dict, word: str
+) -> None:
     files = [recordings / "2_ann_0.wav", recordings / "2_bob_0.wav"]
-    given = {"clips": of(files, [0, 1], [0, 0]), "out": tmp_path / "o.h5", "cochlea": SMALL} | options
+    given = {
+        "clips": of(files, [0, 1], [0, 0]),
+        "out": tmp_path / "o.h5",
+        "cochlea": SMALL,
+    } | options
     given["out"] = Path(given["out"])
     with pytest.raises(SrnnError, match=word):
         convert(**given)
@@ -231,10 +297,14 @@ def test_an_error_of_hdf5_leaves_nothing_behind(
 @pytest.mark.skipif(os.name != "posix", reason="limits of a process")
 @pytest.mark.parametrize("most", [0, 1000, 3000, 6000])
 def test_a_full_disk_is_one_line(recordings: Path, tmp_path: Path, most: int) -> None:
-    """HDF5, told of it, failed again while it closed the file: pages of tracebacks, and now and then a crash."""
+    """HDF5, told of it, failed again while it closed the file: pages of tracebacks, and now and
+    then a crash."""
     import resource
 
-    clips, before = find_clips([recordings], "{label}_{speaker}_{index}"), resource.getrlimit(resource.RLIMIT_FSIZE)
+    clips, before = (
+        find_clips([recordings], "{label}_{speaker}_{index}"),
+        resource.getrlimit(resource.RLIMIT_FSIZE),
+    )
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
     try:
         with pytest.raises(SrnnError, match=r"^Cannot write .*o\.h5: File too large\.$"):

@@ -1,4 +1,5 @@
-"""Splits for data that name none: whole groups or the same parts of each class, and cross-validation, which tests each once."""
+"""Splits for data that name none: whole groups or the same parts of each class, and
+cross-validation, which tests each once."""
 
 from __future__ import annotations
 
@@ -15,9 +16,15 @@ from srnn.data.tasks import create_task
 from srnn.errors import SrnnError
 
 
-@given(st.lists(st.text(max_size=4), min_size=3, max_size=60, unique=True), st.floats(0.05, 0.3), st.floats(0.05, 0.3))
+@given(
+    st.lists(st.text(max_size=4), min_size=3, max_size=60, unique=True),
+    st.floats(0.05, 0.3),
+    st.floats(0.05, 0.3),
+)
 @settings(max_examples=60)
-def test_groups_are_whole_and_the_order_does_not_matter(groups: list[str], validation: float, test: float) -> None:
+def test_groups_are_whole_and_the_order_does_not_matter(
+    groups: list[str], validation: float, test: float
+) -> None:
     split = split_by_group(groups, Shares(validation, test))
     assert set(split) == set(groups) and set(split.values()) == set(SPLITS)
     assert split == split_by_group(groups[::-1] + groups, Shares(validation, test))
@@ -44,7 +51,9 @@ def test_every_group_is_tested_in_one_fold(count: int, parts: int, validation: f
     for part in range(1, parts + 1):
         try:
             split = split_by_group(groups, Shares(validation, fold=(part, parts)))
-        except SrnnError:  # with as few folds as two, a large validation split may leave nothing to train on
+        except (
+            SrnnError
+        ):  # with as few folds as two, a large validation split may leave nothing to train on
             assert max(1, round(validation * count)) + -(-count // parts) >= count
             return
         assert set(split) == set(groups) and set(split.values()) == set(SPLITS)
@@ -56,7 +65,8 @@ def test_every_group_is_tested_in_one_fold(count: int, parts: int, validation: f
 
 
 def test_folds_of_classes_and_of_a_task(tmp_path: Path) -> None:
-    """Every sequence is tested once, the same part of each class; a fold's numbers are its own, its scale too."""
+    """Every sequence is tested once, the same part of each class; a fold's numbers are its own, its
+    scale too."""
     rng = np.random.default_rng(0)
     path, x = tmp_path / "own.npz", rng.normal(size=(24, 6, 2))
     np.savez(path, x=x, y=np.arange(24) % 2)
@@ -67,7 +77,8 @@ def test_folds_of_classes_and_of_a_task(tmp_path: Path) -> None:
         assert [np.bincount(split.y).tolist() for split in (test, train)] == [[4, 4], [6, 6]]
         assert np.allclose(np.asarray(train.x).reshape(-1, 2).mean(0), 0, atol=1e-6)
         tested += [
-            tuple(np.round(row, 4)) for row in (np.asarray(test.x) * train.statistics.std + train.statistics.mean)[:, 0]
+            tuple(np.round(row, 4))
+            for row in (np.asarray(test.x) * train.statistics.std + train.statistics.mean)[:, 0]
         ]
     assert sorted(tested) == sorted(tuple(np.round(row, 4)) for row in x[:, 0].astype(np.float32))
 
@@ -79,10 +90,14 @@ def test_other_folds_are_refused(fold: object, tmp_path: Path) -> None:
         create_task("folder", path=str(tmp_path / "own.npz"), fold=fold)
 
 
-def test_a_fold_is_refused_where_nothing_says_or_two_things_say_what_is_tested(tmp_path: Path) -> None:
+def test_a_fold_is_refused_where_nothing_says_or_two_things_say_what_is_tested(
+    tmp_path: Path,
+) -> None:
     own, split = tmp_path / "own.npz", np.repeat(["train", "validation", "validation"], 3)
     np.savez(own, x=np.ones((9, 4, 2)), y=np.arange(9) % 3, split=split)
-    with pytest.raises(SrnnError, match="names its splits, but none for testing beside which a fold"):
+    with pytest.raises(
+        SrnnError, match="names its splits, but none for testing beside which a fold"
+    ):
         create_task("folder", path=str(own), fold="1/3").load("train")
     with pytest.raises(SrnnError, match="remove test_fraction"):
         create_task("folder", path=str(own), fold="1/3", test_fraction=0.3)
@@ -106,7 +121,8 @@ def test_beside_a_test_split_a_fold_is_for_validation(others: list[str], tmp_pat
 
 
 def test_a_rare_class_is_for_training_and_a_warning_says_so() -> None:
-    """Two sequences cannot be split in three: they are learnt, and the other classes are held out as ever."""
+    """Two sequences cannot be split in three: they are learnt, and the other classes are held out
+    as ever."""
     names, labels = [str(number) for number in range(22)], ["often"] * 20 + ["rare"] * 2
     with pytest.warns(RuntimeWarning, match=r"1 class, rare \(2\): all of them are for training"):
         split = split_by_class(names, labels, Shares())
@@ -118,5 +134,7 @@ def test_a_rare_class_is_for_training_and_a_warning_says_so() -> None:
 def test_a_class_with_fewer_sequences_than_folds_is_in_none() -> None:
     names, labels = [str(number) for number in range(13)], ["often"] * 10 + ["rare"] * 3
     with pytest.warns(RuntimeWarning, match=r"rare \(3\)"):
-        splits = [split_by_class(names, labels, Shares.of({"fold": f"{fold}/5"})) for fold in range(1, 6)]
+        splits = [
+            split_by_class(names, labels, Shares.of({"fold": f"{fold}/5"})) for fold in range(1, 6)
+        ]
     assert [split[10:] for split in splits] == [["train"] * 3] * 5

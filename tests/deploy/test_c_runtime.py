@@ -1,5 +1,5 @@
-"""The C files of which an export is made: each compiles alone with its sample configurations, and is resolved as a compiler
-would."""
+"""The C files of which an export is made: each compiles alone with its sample configurations, and
+is resolved as a compiler would."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ RUNTIME = Path(resolving.__file__).parent / "runtime"
 FLAGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wundef", "-Werror")
 ALONE = ("-Wno-unused", f"-I{RUNTIME}", "-DPLATFORMIO=1")
 """Alone, most parts call nothing and are called by nobody."""
-TIDY = shutil.which("clang-tidy", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+TIDY = shutil.which(
+    "clang-tidy", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+)
 """That of the tests' packages, else that of the machine."""
 ALWAYS = (
     "delays",
@@ -71,7 +73,14 @@ CONFIGURATIONS = {
     "decision-values": ("DECISION", "VALUES"),
     "decision-values-integers": ("DECISION", "VALUES", "INTEGER"),
 }
-SOME = ("float", "sparse-integers", "e-prop", "crossing-running-integers", "sound", "decision-integers")
+SOME = (
+    "float",
+    "sparse-integers",
+    "e-prop",
+    "crossing-running-integers",
+    "sound",
+    "decision-integers",
+)
 """Between them they take every file."""
 
 
@@ -100,7 +109,11 @@ def checked(command: list[str]) -> None:
 
 @pytest.mark.parametrize("compiler", compilers())
 @pytest.mark.parametrize(
-    "configuration", [name if name in SOME else pytest.param(name, marks=pytest.mark.slow) for name in CONFIGURATIONS]
+    "configuration",
+    [
+        name if name in SOME else pytest.param(name, marks=pytest.mark.slow)
+        for name in CONFIGURATIONS
+    ],
 )
 def test_every_file_compiles_alone(configuration: str, compiler: str) -> None:
     files = [str(RUNTIME / f"{part}.c") for part in parts(configuration)]
@@ -110,9 +123,11 @@ def test_every_file_compiles_alone(configuration: str, compiler: str) -> None:
 def test_every_file_is_among_them() -> None:
     """But for a layer, which calls the other parts of model.c."""
     known = {part for configuration in CONFIGURATIONS for part in parts(configuration)}
-    assert {str(path.relative_to(RUNTIME))[:-2] for path in RUNTIME.rglob("*.c") if "model/" not in str(path)} == (
-        known | {"layer"}
-    )
+    assert {
+        str(path.relative_to(RUNTIME))[:-2]
+        for path in RUNTIME.rglob("*.c")
+        if "model/" not in str(path)
+    } == (known | {"layer"})
 
 
 @pytest.mark.slow
@@ -147,7 +162,9 @@ def test_for_a_processor(processor: str, tmp_path: Path) -> None:
 def test_clang_tidy_has_nothing_to_say(configuration: str, checks: str) -> None:
     """All that runtime/.clang-tidy asks, or all but the analyser, which takes most of the time."""
     files = [str(RUNTIME / f"{part}.c") for part in parts(configuration)]
-    checked([str(TIDY), "--quiet", f"--checks={checks}", *files, "--", *ALONE, *flags(configuration)])
+    checked(
+        [str(TIDY), "--quiet", f"--checks={checks}", *files, "--", *ALONE, *flags(configuration)]
+    )
 
 
 @pytest.mark.skipif(not TIDY, reason="no clang-tidy: pip install -e .[test]")
@@ -162,7 +179,9 @@ def test_clang_tidy_has_nothing_to_say(configuration: str, checks: str) -> None:
 def test_clang_tidy_is_asked(wrong: str, check: str, tmp_path: Path) -> None:
     (tmp_path / ".clang-tidy").write_bytes((RUNTIME / ".clang-tidy").read_bytes())
     (tmp_path / "wrong.c").write_text(wrong + "\n")
-    done = subprocess.run([str(TIDY), "wrong.c", "--"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [str(TIDY), "wrong.c", "--"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert done.returncode != 0 and check in done.stdout
 
 
@@ -176,7 +195,9 @@ def test_conditions_are_decided_as_a_preprocessor_does(
 
     def condition() -> str:
         words = [drawn.choice("!ABCD").replace("!", "!A") for _ in range(drawn.randint(1, 3))]
-        return "".join(word + drawn.choice((" && ", " || ")) for word in words) + drawn.choice("ABCD")
+        return "".join(word + drawn.choice((" && ", " || ")) for word in words) + drawn.choice(
+            "ABCD"
+        )
 
     def block(depth: int) -> list[str]:
         lines = [f"line {drawn.randint(0, 999)} VALUE;"]
@@ -197,15 +218,21 @@ def test_conditions_are_decided_as_a_preprocessor_does(
         defined = [f"-D{name}={int(value)}" for name, value in told.items()]
         preprocess = [COMPILERS[0], "-E", "-P", f"-DVALUE={number}"]
         expected, found = (
-            subprocess.run([*preprocess, *more, str(tmp_path / file)], capture_output=True, check=True).stdout.split()
+            subprocess.run(
+                [*preprocess, *more, str(tmp_path / file)], capture_output=True, check=True
+            ).stdout.split()
             for file, more in (("all.c", defined), ("resolved.c", []))
         )
         assert found == expected, told
 
 
-def test_what_is_repeated_included_and_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_repeated_included_and_renamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(resolving, "_RUNTIME", tmp_path)
-    (tmp_path / "part.c").write_text('About it.\n#include "configuration.h"\n\nint model_PART = VALUE;\n')
+    (tmp_path / "part.c").write_text(
+        'About it.\n#include "configuration.h"\n\nint model_PART = VALUE;\n'
+    )
     (tmp_path / "all.c").write_text(
         "/* A comment that \\\n * continues. */\n"
         '#include "model.h"\n#include <model.h>\n'
@@ -226,7 +253,9 @@ def test_what_is_repeated_included_and_renamed(tmp_path: Path, monkeypatch: pyte
     )
 
 
-def test_a_condition_that_nobody_decided_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_condition_that_nobody_decided_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(resolving, "_RUNTIME", tmp_path)
     (tmp_path / "all.c").write_text("#if TYPO\n#endif\n")
     with pytest.raises(KeyError, match="TYPO"):

@@ -1,4 +1,5 @@
-"""Delays in what is exported: C and int8 with their rings, to the bit of their models, and those with the network's spikes."""
+"""Delays in what is exported: C and int8 with their rings, to the bit of their models, and those
+with the network's spikes."""
 
 from __future__ import annotations
 
@@ -43,7 +44,9 @@ def test_the_models_of_devices_agree_with_the_network(neuron: str, delays: Any) 
     np.testing.assert_allclose(run.output, result.output.numpy(), atol=1e-4)
     for part, expected in zip(run.state, result.state, strict=True):
         for name, value in part.items():
-            np.testing.assert_allclose(value, getattr(expected, name).numpy(), atol=1e-4, err_msg=name)
+            np.testing.assert_allclose(
+                value, getattr(expected, name).numpy(), atol=1e-4, err_msg=name
+            )
     again = run_float32(device, x[:, 20:], run_float32(device, x[:, :20]).state)
     assert (again.output == run.output[:, 20:]).all()
     if neuron == "relu":
@@ -64,7 +67,9 @@ def test_the_models_of_devices_agree_with_the_network(neuron: str, delays: Any) 
         ("relu", "float32", DELAYS[1]),
     ],
 )
-def test_c_is_its_model_to_the_bit(neuron: str, format: str, delays: Any, compiler: str, tmp_path: Path) -> None:
+def test_c_is_its_model_to_the_bit(
+    neuron: str, format: str, delays: Any, compiler: str, tmp_path: Path
+) -> None:
     x = signal("analog")
     options = {"inputs_as": InputFormat.measure(x)} if format == "int8" else {}
     plan, model = exported(late(delays, neuron), tmp_path / "c", format, **options)
@@ -84,23 +89,36 @@ def test_spikes_under_way_take_a_bit_each(tmp_path: Path) -> None:
     assert plan.state_bytes - plain.state_bytes == 2 * (16 * 2 + 4)  # the turn, to whole words
     assert plan.flash_bytes - plain.flash_bytes == 12 + 9
     for longest, ctype in ((255, "uint8_t"), (256, "uint16_t")):  # one type for all layers
-        layers = make_plan(device_network(late([{"recurrent": 3}, {"input": longest}])), "net").layers
+        layers = make_plan(
+            device_network(late([{"recurrent": 3}, {"input": longest}])), "net"
+        ).layers
         assert [ring.delays.ctype for layer in layers for ring in layer.rings] == [ctype, ctype]
 
 
 @pytest.mark.parametrize("compiler", compilers()[:1])
 def test_no_state_is_unsafe(compiler: str, tmp_path: Path) -> None:
-    """A turn beyond its ring is the first. 16 and 8 neurons fill their bytes, beyond which nothing is touched, and
-    there is room for the sums of the largest layer, the last."""
+    """A turn beyond its ring is the first. 16 and 8 neurons fill their bytes, beyond which nothing
+    is touched, and there is room for the sums of the largest layer, the last."""
     delays = [{"recurrent": 15, "input": 3}, {"recurrent": 15, "input": "uniform(0, 15)"}]
-    net = SRNN(5, [16, 8], 17, neuron="alif", delays=delays, generator=torch.Generator().manual_seed(0), norm="none")
+    net = SRNN(
+        5,
+        [16, 8],
+        17,
+        neuron="alif",
+        delays=delays,
+        generator=torch.Generator().manual_seed(0),
+        norm="none",
+    )
     plan, model = exported(net, tmp_path / "c")
     x, program = signal("spikes"), build(tmp_path / "c", plan, compiler, *SANITIZED)
     scores, states = program.run(x, trace=True)
     expected = run_float32(model, x)
     assert (scores == expected.output).all() and expected.emitted[1].any()
     check_states(states, plan, expected)
-    rings, found = [(layer.name, ring) for layer in plan.layers for ring in layer.rings], list[np.ndarray]()
+    rings, found = (
+        [(layer.name, ring) for layer in plan.layers for ring in layer.rings],
+        list[np.ndarray](),
+    )
     for beyond in (None, 0, 65_535):
         state = np.zeros((), plan.state_dtype())
         state["layer1"]["arriving"] = 255
@@ -111,5 +129,8 @@ def test_no_state_is_unsafe(compiler: str, tmp_path: Path) -> None:
 
 
 def test_neurons_of_a_network_with_delays_are_not_pruned() -> None:
-    with pytest.raises(SrnnError, match=r"Pruning of neurons cannot take this network: layers\.0 has delays; train a"):
+    with pytest.raises(
+        SrnnError,
+        match=r"Pruning of neurons cannot take this network: layers\.0 has delays; train a",
+    ):
         late({"input": 3}).freeze().require("Pruning of neurons")

@@ -1,4 +1,5 @@
-"""benchmarks.devices: a network from samples to labels on emulated boards, and what it costs there."""
+"""benchmarks.devices: a network from samples to labels on emulated boards, and what it costs
+there."""
 
 from __future__ import annotations
 
@@ -17,19 +18,29 @@ from srnn.training.runs import Run, open_trained
 from support.runs import make_run
 from support.sounds import tone
 
-MISSING = " ".join(dict.fromkeys(text for one in devices.DEVICES.values() if (text := one.missing())))
+MISSING = " ".join(
+    dict.fromkeys(text for one in devices.DEVICES.values() if (text := one.missing()))
+)
 LIBRARIES = "libnewlib-arm-none-eabi picolibc-riscv64-unknown-elf"
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(bool(MISSING) or shutil.which("gcc") is None, reason=f"apt-get install gcc {MISSING} {LIBRARIES}")
+@pytest.mark.skipif(
+    bool(MISSING) or shutil.which("gcc") is None,
+    reason=f"apt-get install gcc {MISSING} {LIBRARIES}",
+)
 def test_a_sound_network_on_every_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The front end's logarithm is each platform's own; classes are the same, and what is counted is what the C says it does."""
+    """The front end's logarithm is each platform's own; classes are the same, and what is counted
+    is what the C says it does."""
     features = SpeechFeatures(rate=8000, normalise="training")
-    known = features.fit([features.expand(features.frames(tone(0.5, 8000, hz) / 32768)) for hz in (300, 700, 1500)])
+    known = features.fit(
+        [features.expand(features.frames(tone(0.5, 8000, hz) / 32768)) for hz in (300, 700, 1500)]
+    )
     words = ("--network.hidden=[8]",)
     inputs_as = InputFormat(16.0, whole=False)
-    run = make_run(tmp_path / "run", *words, recipe="spoken-digits", statistics=known, inputs_as=inputs_as)
+    run = make_run(
+        tmp_path / "run", *words, recipe="spoken-digits", statistics=known, inputs_as=inputs_as
+    )
     blocks = [tone(0.3, 8000, hz).reshape(-1, 80) for hz in (300, 1200)]
     golden = devices.Golden({"float32": blocks, "int8": blocks}, [0, 0], 8000)
     monkeypatch.setattr(devices, "recorded", lambda *_: golden)
@@ -39,17 +50,30 @@ def test_a_sound_network_on_every_device(tmp_path: Path, monkeypatch: pytest.Mon
         for device, on in record["devices"].items():
             front, network = on["instructions"]
             assert on["labels_that_differ"] == 0, (format, device)
-            assert record["constants_bytes"] < on["flash_bytes"] < record["constants_bytes"] + 16_000
+            assert (
+                record["constants_bytes"] < on["flash_bytes"] < record["constants_bytes"] + 16_000
+            )
             assert 100 < on["stack_bytes"] < 2000
-            assert front > 5 * 8000 / 100 and network > 8 * 120  # more than one for each sample and each weight
-        hard, soft = (record["devices"][name]["instructions"][0] for name in ("Cortex-M4F", "Cortex-M0+"))
+            assert (
+                front > 5 * 8000 / 100 and network > 8 * 120
+            )  # more than one for each sample and each weight
+        hard, soft = (
+            record["devices"][name]["instructions"][0] for name in ("Cortex-M4F", "Cortex-M0+")
+        )
         assert soft > 5 * hard  # the front end is float32 in both formats
-    about = {"networks": [found], "machine": {"commit": "0"}, "compilers": ["gcc"], "emulator": "qemu", "command": "x"}
+    about = {
+        "networks": [found],
+        "machine": {"commit": "0"},
+        "compilers": ["gcc"],
+        "emulator": "qemu",
+        "command": "x",
+    }
     assert np.all([name in devices.page(about) for name in (*devices.DEVICES, "sound, 120-8-10")])
 
 
 def test_labels_are_those_of_whole_recordings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They were those of the rest that a stream's segments had left, where a recording was longer than most of training's."""
+    """They were those of the rest that a stream's segments had left, where a recording was longer
+    than most of training's."""
     model = srnn.load("spoken-digits")
     assert model.steps is not None
     word = np.load(srnn.example("spoken-digits")).ravel()

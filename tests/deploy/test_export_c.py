@@ -1,4 +1,5 @@
-"""The exported C does, to the bit, what its model in Python does; and that model what the reference does."""
+"""The exported C does, to the bit, what its model in Python does; and that model what the reference
+does."""
 
 from __future__ import annotations
 
@@ -46,12 +47,16 @@ def flags_for(kind: str) -> tuple[str, ...]:
 @pytest.mark.parametrize(
     ("neuron", "kind"),
     [
-        pytest.param(neuron, kind, marks=pytest.mark.slow if kind == "spikes" and neuron not in QUICK else ())
+        pytest.param(
+            neuron, kind, marks=pytest.mark.slow if kind == "spikes" and neuron not in QUICK else ()
+        )
         for neuron in NEURONS
         for kind in ("spikes", "analog")
     ],
 )
-def test_float32_is_its_model_to_the_bit(neuron: str, kind: str, compiler: str, tmp_path: Path) -> None:
+def test_float32_is_its_model_to_the_bit(
+    neuron: str, kind: str, compiler: str, tmp_path: Path
+) -> None:
     net = network(neuron)
     plan, model = exported(net, tmp_path / "c")
     x = signal(kind)
@@ -59,15 +64,20 @@ def test_float32_is_its_model_to_the_bit(neuron: str, kind: str, compiler: str, 
     scores, states = build(tmp_path / "c", plan, compiler, *flags_for(kind)).run(x, trace=True)
     assert (scores == expected.output).all()
     check_states(states, plan, expected)
-    assert all(np.count_nonzero(e) / e.size > 0.02 for e in expected.emitted[:-1])  # it has something to compare
+    assert all(
+        np.count_nonzero(e) / e.size > 0.02 for e in expected.emitted[:-1]
+    )  # it has something to compare
 
 
 @pytest.mark.parametrize("compiler", compilers())
 @pytest.mark.parametrize("kind", ["spikes", "analog"])
 @pytest.mark.parametrize(
-    "neuron", ["alif", "brf", "cubalif", SLOW("lif"), SLOW("adlif"), SLOW("bhrf"), SLOW("cubalif-soft")]
+    "neuron",
+    ["alif", "brf", "cubalif", SLOW("lif"), SLOW("adlif"), SLOW("bhrf"), SLOW("cubalif-soft")],
 )
-def test_int8_is_its_model_to_the_bit(neuron: str, kind: str, compiler: str, tmp_path: Path) -> None:
+def test_int8_is_its_model_to_the_bit(
+    neuron: str, kind: str, compiler: str, tmp_path: Path
+) -> None:
     x = signal(kind)
     inputs_as = InputFormat.measure(x)
     plan, model = exported(network(neuron, "alif"), tmp_path / "c", "int8", inputs_as=inputs_as)
@@ -78,11 +88,15 @@ def test_int8_is_its_model_to_the_bit(neuron: str, kind: str, compiler: str, tmp
     assert (scores == expected.output).all()
     check_states(states, plan, expected)
     assert all(np.count_nonzero(e) / e.size > 0.02 for e in expected.emitted[:-1])
-    assert "float" not in re.sub(r"/\*.*?\*/", "", (tmp_path / "c" / "net.c").read_text(), flags=re.DOTALL)
+    assert "float" not in re.sub(
+        r"/\*.*?\*/", "", (tmp_path / "c" / "net.c").read_text(), flags=re.DOTALL
+    )
 
 
 @pytest.mark.parametrize("compiler", compilers())
-def test_a_neuron_with_an_exponential_is_its_model_to_rounding(compiler: str, tmp_path: Path) -> None:
+def test_a_neuron_with_an_exponential_is_its_model_to_rounding(
+    compiler: str, tmp_path: Path
+) -> None:
     """Each C library rounds expf in its own way."""
     plan, model = exported(network("liquid"), tmp_path / "c")
     x = signal("spikes")
@@ -95,7 +109,8 @@ def test_a_neuron_with_an_exponential_is_its_model_to_rounding(compiler: str, tm
 @pytest.mark.parametrize("readout", ["integrator", "alif", "spike_count"])
 @pytest.mark.parametrize("neuron", NEURONS)
 def test_the_model_agrees_with_the_reference(neuron: str, readout: str) -> None:
-    """Sums are made in another order, so float32 may round otherwise: no spike of these short runs differs."""
+    """Sums are made in another order, so float32 may round otherwise: no spike of these short runs
+    differs."""
     net = network(neuron, readout, backend="reference")
     x = signal("analog", 1, steps=25)
     with torch.no_grad():
@@ -103,14 +118,18 @@ def test_the_model_agrees_with_the_reference(neuron: str, readout: str) -> None:
     model = run_float32(device_network(net), x)
     for emitted, layer in zip(model.emitted, reference.layers, strict=False):
         np.testing.assert_allclose(
-            emitted, layer.output.numpy() if layer is not reference.layers[-1] else emitted, atol=1e-4
+            emitted,
+            layer.output.numpy() if layer is not reference.layers[-1] else emitted,
+            atol=1e-4,
         )
     np.testing.assert_allclose(model.output, reference.output.numpy(), atol=1e-4)
 
 
 @pytest.mark.parametrize("compiler", compilers())
 @pytest.mark.parametrize("format", ["float32", "int8"])
-def test_sizes_and_counts_are_what_the_header_says(format: str, compiler: str, tmp_path: Path) -> None:
+def test_sizes_and_counts_are_what_the_header_says(
+    format: str, compiler: str, tmp_path: Path
+) -> None:
     plan, model = exported(network("alif", recurrent=[False, True]), tmp_path / "c", format)
     x = signal("spikes")
     run = run_float32(model, x) if format == "float32" else model.run(x.astype(int))  # type: ignore[union-attr]
@@ -119,7 +138,12 @@ def test_sizes_and_counts_are_what_the_header_says(format: str, compiler: str, t
     steps, sent = 2 * 60, [x, *run.emitted]
     own = run.emitted[1].astype(int)
     # What a recurrent layer hears of itself is what it emitted a step before.
-    adds = int(sent[0].sum()) * 12 + int(sent[1].sum()) * 9 + int(own[:, :-1].sum()) * 9 + int(own.sum()) * 3
+    adds = (
+        int(sent[0].sum()) * 12
+        + int(sent[1].sum()) * 9
+        + int(own[:, :-1].sum()) * 9
+        + int(own.sum()) * 3
+    )
     assert program.counts["synaptic_adds"] == adds
     assert program.counts["synaptic_multiplies"] == 0
     assert program.counts["steps"] == steps
@@ -164,7 +188,10 @@ def test_products_of_few_weights_are_counted(compiler: str, tmp_path: Path) -> N
 def test_few_weights_are_stored_sparsely(format: str, compiler: str, tmp_path: Path) -> None:
     net = thinned()
     plan, model = exported(net, tmp_path / "c", format)
-    dense = make_plan(quantise(device_network(network())) if format == "int8" else device_network(network()), "net")
+    dense = make_plan(
+        quantise(device_network(network())) if format == "int8" else device_network(network()),
+        "net",
+    )
     assert plan.flash_bytes < dense.flash_bytes
     assert any(matrix.sparse for layer in plan.layers for matrix in layer.matrices)
     x = signal("spikes")
@@ -181,7 +208,10 @@ def test_text_and_resets(compiler: str, tmp_path: Path) -> None:
     expected = run_float32(model, x).output
     lines = "\n".join(" , ".join(f"{value:.9g}" for value in row) for row in x.reshape(-1, 5))
     found = build(tmp_path / "c", plan, compiler).text("--steps", "4", given=lines)
-    assert (np.array([line.split(",") for line in found.split()], np.float32).reshape(expected.shape) == expected).all()
+    assert (
+        np.array([line.split(",") for line in found.split()], np.float32).reshape(expected.shape)
+        == expected
+    ).all()
 
 
 BAD = [
@@ -215,7 +245,12 @@ def test_bad_input_is_named_by_its_line(format: str, compiler: str, tmp_path: Pa
         )
     assert program.text(given="") == program.text(given="\n \n") == ""
     assert program.text(given="1.0 0 0 1e0 0") == program.text(given="1,0,0,1,0\n") != ""
-    for words in (["--steps", "many"], ["--steps"], ["--encode", "1"], ["--state", str(tmp_path / "none")]):
+    for words in (
+        ["--steps", "many"],
+        ["--steps"],
+        ["--encode", "1"],
+        ["--state", str(tmp_path / "none")],
+    ):
         done = program.tried(*words, given="")
         assert done.returncode == 2 and done.stderr.count("\n") == 1, words
     done = program.tried("--binary", given="abc")
@@ -253,7 +288,9 @@ def test_comments_are_whole(format: str, tmp_path: Path) -> None:
         text = (tmp_path / "c" / name).read_text()
         assert max(map(len, text.split("\n"))) <= 118
         for comment in re.findall(r"^/\* .*?\*/", text, flags=re.DOTALL | re.MULTILINE):
-            assert all(line.startswith(" *") and line != " * being" for line in comment.split("\n")[1:]), comment
+            assert all(
+                line.startswith(" *") and line != " * being" for line in comment.split("\n")[1:]
+            ), comment
         assert not re.search(r"^ \* \w+\n \* \w+\n", text, flags=re.MULTILINE)
 
 
@@ -294,8 +331,12 @@ def test_what_cannot_be_exported(tmp_path: Path) -> None:
     assert not out.exists()
     with pytest.raises(SrnnError, match="makes 4 inputs from 2 channels; this network has 5"):
         export_c(network(), out, encoder=CrossingPath(LevelCrossing(), 2))
-    with pytest.raises(SrnnError, match="is given there: device_network"):  # it was left out without a word
-        export_c(device_network(SRNN.paper(4, [3], 2)), out, encoder=CrossingPath(LevelCrossing(), 2))
+    with pytest.raises(
+        SrnnError, match="is given there: device_network"
+    ):  # it was left out without a word
+        export_c(
+            device_network(SRNN.paper(4, [3], 2)), out, encoder=CrossingPath(LevelCrossing(), 2)
+        )
     out.mkdir()
     (out / "mine.txt").write_text("kept")
     with pytest.raises(SrnnError, match="not empty"):
@@ -306,11 +347,15 @@ def test_what_cannot_be_exported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("layout", ["plain", "arduino"])
-def test_an_earlier_export_is_written_over_where_that_is_asked_for(layout: Any, tmp_path: Path) -> None:
+def test_an_earlier_export_is_written_over_where_that_is_asked_for(
+    layout: Any, tmp_path: Path
+) -> None:
     out, fresh = tmp_path / "out", tmp_path / "fresh"
     export_c(network(seed=1), out, layout=layout)
     (out / "network").write_text("built")
-    with pytest.raises(SrnnError, match=r"not empty; overwrite=True replaces it, or choose another out\."):
+    with pytest.raises(
+        SrnnError, match=r"not empty; overwrite=True replaces it, or choose another out\."
+    ):
         export_c(network(seed=2), out, layout=layout)
     export_c(network(seed=2), out, layout=layout, overwrite=True)
     export_c(network(seed=2), fresh, layout=layout, overwrite=True)
@@ -327,7 +372,9 @@ def expressions(depth: int = 3):
     return st.recursive(
         names,
         lambda inner: st.one_of(
-            st.tuples(inner, st.sampled_from("+-*"), inner).map(lambda t: f"({t[0]}) {t[1]} ({t[2]})"),
+            st.tuples(inner, st.sampled_from("+-*"), inner).map(
+                lambda t: f"({t[0]}) {t[1]} ({t[2]})"
+            ),
             inner.map(lambda text: f"-({text})"),
         ),
         max_leaves=8,
@@ -374,7 +421,8 @@ def test_all_that_equations_may_use_has_a_form_in_c() -> None:
 
     first, _ = record(step, ("u", "s")).run(FloatC(), map(Text, ("u", "s")))
     assert first.text == (
-        "expf(u) * fabsf(s) / ((u - s) > 0.0f ? (u - s) : 0.0f) + (float)(u > s) * (1.0f - (float)(s <= 2.0f))"
+        "expf(u) * fabsf(s) / ((u - s) > 0.0f ? (u - s) : 0.0f) + (float)(u > s) * (1.0f - "
+        "(float)(s <= 2.0f))"
     )
 
 
@@ -384,7 +432,10 @@ def test_steps_that_are_not_plain_arithmetic() -> None:
             record(step, ("u", "s", "current", "gain"))
     for function, why in (
         (exp, "int8 has no 'exp'"),
-        (lambda u: 0.01 * u, "The number 0.01 in a neuron's step does not fit the 8 fractional bits"),
+        (
+            lambda u: 0.01 * u,
+            "The number 0.01 in a neuron's step does not fit the 8 fractional bits",
+        ),
     ):
         with pytest.raises(SrnnError, match=why):
             recorded = record(lambda u, s, function=function: (function(u), s), ("u", "s"))
@@ -401,7 +452,14 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("ecg")
     np.savez(folder / "weights.npz", **restate("ecg")[0])  # type: ignore[arg-type]
-    words = ["import", "ecg", "--weights", str(folder / "weights.npz"), "--out", str(folder / "run")]
+    words = [
+        "import",
+        "ecg",
+        "--weights",
+        str(folder / "weights.npz"),
+        "--out",
+        str(folder / "run"),
+    ]
     assert main_of_paper(words) == 0
     return folder / "run"
 
@@ -409,20 +467,31 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     "more", [["--format", "float32"], ["--format", "int8", "--inputs", "spikes", "--name", "heart"]]
 )
-def test_command(more: list[str], published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command(
+    more: list[str], published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     arguments = ["export", "c", str(published), "--out", str(out)]
     assert main([*arguments, *more, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     name = "heart" if "--name" in more else "run"
     assert report["format"] == more[1] and report["name"] == name
-    files = {"Makefile", f"{name}_main.c", f"{name}.json", f"{name}.c", f"{name}.h", f"{name}_weights.h"}
+    files = {
+        "Makefile",
+        f"{name}_main.c",
+        f"{name}.json",
+        f"{name}.c",
+        f"{name}.h",
+        f"{name}_weights.h",
+    }
     assert {path.name for path in out.iterdir()} == files
     assert main([*arguments, *more]) == 2
     assert "not empty" in capsys.readouterr().err
 
 
-def test_command_mistakes(published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_mistakes(
+    published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = ["--out", str(tmp_path / "out")]
     words_for = ["export", "c", str(published), *out]
     cases = [

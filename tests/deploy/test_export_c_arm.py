@@ -1,4 +1,5 @@
-"""The exported C on the processors that it is for: compiled for Cortex-M and RISC-V, and run on an emulated one, bit for bit."""
+"""The exported C on the processors that it is for: compiled for Cortex-M and RISC-V, and run on an
+emulated one, bit for bit."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ ANY_FLOAT = re.compile(r"__aeabi_(c?[df]\w+|\w+2[df])|\w+[sd]f[0-9]?")
 @pytest.mark.parametrize("processor", processors())
 @pytest.mark.parametrize("format", ["float32", "int8"])
 def test_the_library_for_a_microcontroller(format: str, processor: str, tmp_path: Path) -> None:
-    """No warning, no C library but memcpy and memset, no doubles; int8: no floating point; nothing is kept outside the state."""
+    """No warning, no C library but memcpy and memset, no doubles; int8: no floating point; nothing
+    is kept outside the state."""
     plan, _ = small(tmp_path / "c", "alif", format, hidden=(36,), inputs=4, encoder=HEART)
     built = compiled_for(PROCESSORS[processor], tmp_path / "c")
     called = needed(PROCESSORS[processor], built)
@@ -40,7 +42,9 @@ def test_the_library_for_a_microcontroller(format: str, processor: str, tmp_path
         if (ANY_FLOAT if format == "int8" or processor == "Cortex-M4F" else DOUBLE).fullmatch(name)
     ]
     assert not soft
-    assert any(ANY_FLOAT.fullmatch(name) for name in called) == (format == "float32" and processor != "Cortex-M4F")
+    assert any(ANY_FLOAT.fullmatch(name) for name in called) == (
+        format == "float32" and processor != "Cortex-M4F"
+    )
     text, data, bss = sizes(PROCESSORS[processor], built)
     assert data == bss == 0
     assert plan.flash_bytes < text < plan.flash_bytes + 3000
@@ -49,7 +53,9 @@ def test_the_library_for_a_microcontroller(format: str, processor: str, tmp_path
 @pytest.mark.parametrize("processor", processors("Cortex-M0+"))
 def test_spikes_under_way_take_no_division(processor: str, tmp_path: Path) -> None:
     """Which these processors have no instruction for."""
-    net = network(delays=[{"input": 3, "recurrent": "uniform(0, 9)"}, {"recurrent": "uniform(0, 300)"}])
+    net = network(
+        delays=[{"input": 3, "recurrent": "uniform(0, 9)"}, {"recurrent": "uniform(0, 300)"}]
+    )
     exported(net, tmp_path / "c", "int8")
     called = needed(PROCESSORS[processor], compiled_for(PROCESSORS[processor], tmp_path / "c"))
     assert not [name for name in called if "div" in name]
@@ -58,20 +64,27 @@ def test_spikes_under_way_take_no_division(processor: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("processor", processors("Cortex-M0+", "Cortex-M4F", "RV32IMAC"))
 @pytest.mark.parametrize("format", ["float32", "int8"])
 def test_a_decision_for_a_microcontroller(format: str, processor: str, tmp_path: Path) -> None:
-    """No warning; float32 calls expf, of single precision, int8 no floating point; the class names are constants."""
+    """No warning; float32 calls expf, of single precision, int8 no floating point; the class names
+    are constants."""
     rule = DecisionRule(LossConfig("ce_sum_softmax", 3), ("a", "b"))
     plan, _ = small(tmp_path / "c", "alif", format, hidden=(36,), inputs=4, decision=rule)
     built = compiled_for(PROCESSORS[processor], tmp_path / "c")
     called = needed(PROCESSORS[processor], built)
-    assert all(name in ("memcpy", "memset", "expf") or name.startswith("__") for name in called), called
+    assert all(name in ("memcpy", "memset", "expf") or name.startswith("__") for name in called), (
+        called
+    )
     assert ("expf" in called) == (format == "float32")
-    assert not [name for name in called if (ANY_FLOAT if format == "int8" else DOUBLE).fullmatch(name)]
+    assert not [
+        name for name in called if (ANY_FLOAT if format == "int8" else DOUBLE).fullmatch(name)
+    ]
     text, data, bss = sizes(PROCESSORS[processor], built)
     assert data == bss == 0 and plan.flash_bytes < text < plan.flash_bytes + 4000
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("processor", processors("Cortex-M0+", "Cortex-M4", "RV32IMAC", emulator=True))
+@pytest.mark.parametrize(
+    "processor", processors("Cortex-M0+", "Cortex-M4", "RV32IMAC", emulator=True)
+)
 def test_decisions_on_an_emulated_processor(processor: str, tmp_path: Path) -> None:
     """The integer softmax, its sums and the class, to the bit."""
     rule = DecisionRule(LossConfig("ce_sum_softmax", 3), ("a", "b"))
@@ -83,9 +96,16 @@ def test_decisions_on_an_emulated_processor(processor: str, tmp_path: Path) -> N
     )
     assert kept.itemsize == plan.decision.ram_bytes
     before = np.zeros(300, kept)
-    before["scores"], before["steps"] = rng.integers(-(2**62), 2**62, (300, 2)), rng.integers(0, 8, 300)
-    output = (rng.integers(-(2**31), 2**31, (300, 2)) >> rng.integers(0, 20, (300, 1))).astype(np.int32)
-    given = b"".join(state.tobytes() + row.tobytes() for state, row in zip(before, output, strict=True))
+    before["scores"], before["steps"] = (
+        rng.integers(-(2**62), 2**62, (300, 2)),
+        rng.integers(0, 8, 300),
+    )
+    output = (rng.integers(-(2**31), 2**31, (300, 2)) >> rng.integers(0, 20, (300, 1))).astype(
+        np.int32
+    )
+    given = b"".join(
+        state.tobytes() + row.tobytes() for state, row in zip(before, output, strict=True)
+    )
     command = built_board(PROCESSORS[processor], tmp_path / "c", DECIDING)
     done = subprocess.run(command, input=given, capture_output=True, check=True, timeout=120)
     found = np.frombuffer(done.stdout, np.dtype([("label", "i4"), ("after", kept)]))
@@ -97,7 +117,9 @@ def test_decisions_on_an_emulated_processor(processor: str, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("processor", processors("Cortex-M0+", "Cortex-M4", "RV32IMAC", emulator=True))
+@pytest.mark.parametrize(
+    "processor", processors("Cortex-M0+", "Cortex-M4", "RV32IMAC", emulator=True)
+)
 @pytest.mark.parametrize("width", [32, 16, 8])
 def test_int8_on_an_emulated_processor(width: int, processor: str, tmp_path: Path) -> None:
     plan, model = small(tmp_path / "c", "alif", width=width, analog=width == 16, readout="alif")
@@ -118,11 +140,15 @@ def test_float32_on_an_emulated_processor(neuron: str, processor: str, tmp_path:
     for layer, part in zip(plan.layers, given, strict=True):
         for _, name in layer.state:
             values = states[layer.name][name]
-            values[...] = rng.integers(0, 2, values.shape) if name == "s" else rng.normal(size=values.shape)
+            values[...] = (
+                rng.integers(0, 2, values.shape) if name == "s" else rng.normal(size=values.shape)
+            )
             part[name] = values.copy()
     inputs[...] = rng.normal(size=inputs.shape) * (rng.random(inputs.shape) < 0.7)
     expected = run_float32(model, inputs[:, None], given)
-    scores, after = run_steps(built_board(PROCESSORS[processor], tmp_path / "c"), plan, states, inputs)
+    scores, after = run_steps(
+        built_board(PROCESSORS[processor], tmp_path / "c"), plan, states, inputs
+    )
     np.testing.assert_array_equal(scores, expected.output[:, 0])
     for layer, part in zip(plan.layers, expected.state, strict=True):
         for _, name in layer.state:
@@ -134,6 +160,15 @@ def test_float32_on_an_emulated_processor(neuron: str, processor: str, tmp_path:
 def test_the_library_as_cpp(format: str, tmp_path: Path) -> None:
     small(tmp_path / "c", "alif", format, inputs=4, encoder=HEART)
     warnings = [flag for flag in WARNINGS if "prototypes" not in flag]
-    command = ["g++", "-x", "c++", *warnings, "-c", "-o", str(tmp_path / "net.o"), str(tmp_path / "c" / "net.c")]
+    command = [
+        "g++",
+        "-x",
+        "c++",
+        *warnings,
+        "-c",
+        "-o",
+        str(tmp_path / "net.o"),
+        str(tmp_path / "c" / "net.c"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,5 @@
-"""The exported C decides as the loss does: for every rule and format, step by step, whatever the network's outputs are."""
+"""The exported C decides as the loss does: for every rule and format, step by step, whatever the
+network's outputs are."""
 
 from __future__ import annotations
 
@@ -29,12 +30,16 @@ from srnn.nn.fixedpoint.integer import IntegerNetwork, quantise
 from srnn.nn.loss_config import DecisionRule, LossConfig, LossName
 from support.compiled import COMPILERS, FLAGS, SANITIZED
 
-needs_compiler = pytest.mark.skipif(not COMPILERS, reason="no C compiler (gcc, clang) on this machine")
+needs_compiler = pytest.mark.skipif(
+    not COMPILERS, reason="no C compiler (gcc, clang) on this machine"
+)
 Format = Literal["float32", "int8"]
 FORMATS: tuple[Format, ...] = ("float32", "int8")
 SUMMED = ("mean", "sum_softmax", "spike_count")
 NAMES: tuple[LossName, ...] = ("nll", "ce_last", "ce_mean", "ce_sum_softmax", "ce_spike_count")
-RULES = [LossConfig(name, start) for name in NAMES for start in ((0, 3) if name[3:] in SUMMED else (0,))]
+RULES = [
+    LossConfig(name, start) for name in NAMES for start in ((0, 3) if name[3:] in SUMMED else (0,))
+]
 CLASSES = ("a", "b", "c", "d")
 NET = SRNN.paper(2, [2], 4, generator=torch.Generator().manual_seed(0))
 TYPES = {"float32": ("float", "double", "float"), "int8": ("int32_t", "int64_t", "int32_t")}
@@ -79,7 +84,8 @@ int main(void)
 
 
 class Deciders:
-    """One program with a library of each rule; what it is given are outputs, not inputs of the networks."""
+    """One program with a library of each rule; what it is given are outputs, not inputs of the
+    networks."""
 
     def __init__(self, folder: Path, format: Format) -> None:
         self.format: Format = format
@@ -105,13 +111,22 @@ class Deciders:
         if format == "float32":
             belief_type, score_type = np.float32, np.float64
         self.record = np.dtype(
-            [("label", "i4"), ("confidence", belief_type), ("stands", "i4"), ("scores", score_type, 4)]
+            [
+                ("label", "i4"),
+                ("confidence", belief_type),
+                ("stands", "i4"),
+                ("scores", score_type, 4),
+            ]
         )
 
     def __call__(self, rule: LossConfig, sequences: list[np.ndarray]) -> list[np.ndarray]:
-        """Outputs (T, 4) of each sequence, one after the other -> what the library says after each step."""
+        """Outputs (T, 4) of each sequence, one after the other -> what the library says after each
+        step."""
         kind = np.float32 if self.format == "float32" else np.int32
-        given = np.zeros(sum(map(len, sequences)), np.dtype([("rule", "i4"), ("begins", "i4"), ("output", kind, 4)]))
+        given = np.zeros(
+            sum(map(len, sequences)),
+            np.dtype([("rule", "i4"), ("begins", "i4"), ("output", kind, 4)]),
+        )
         given["rule"], given["output"] = RULES.index(rule), np.concatenate(sequences)
         ends = np.cumsum([len(sequence) for sequence in sequences])
         given["begins"][[0, *ends[:-1]]] = 1
@@ -128,7 +143,9 @@ def deciders(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def outputs(length: int, seed: int, deciders: Deciders) -> np.ndarray:
     """(length, 4) as the format has them, about 1, of which some classes are alike for long."""
     rng = np.random.default_rng(seed)
-    x = (rng.normal(size=(length, 4)) * rng.choice([0.1, 1.0, 4.0]) + rng.normal(size=4) * 0.05).astype(np.float32)
+    x = (
+        rng.normal(size=(length, 4)) * rng.choice([0.1, 1.0, 4.0]) + rng.normal(size=4) * 0.05
+    ).astype(np.float32)
     return x if deciders.format == "float32" else np.rint(x * 2.0**deciders.bits).astype(np.int32)
 
 
@@ -136,9 +153,13 @@ def outputs(length: int, seed: int, deciders: Deciders) -> np.ndarray:
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule.name}-{rule.start}")
 def test_the_label_is_that_of_the_loss(rule: LossConfig, deciders: Deciders) -> None:
     """After every step, in sequences one after the other, some of which end before ``start``."""
-    sequences = [outputs(length, seed, deciders) for seed, length in enumerate((1, 2, 3, 4, 50, 300, 2, 700))]
+    sequences = [
+        outputs(length, seed, deciders) for seed, length in enumerate((1, 2, 3, 4, 50, 300, 2, 700))
+    ]
     if rule.name == "ce_spike_count":  # and ties
-        sequences = [np.rint(abs(x) / 2.0**deciders.bits).clip(0, 1).astype(x.dtype) for x in sequences]
+        sequences = [
+            np.rint(abs(x) / 2.0**deciders.bits).clip(0, 1).astype(x.dtype) for x in sequences
+        ]
     differs = 0
     for x, told in zip(sequences, deciders(rule, sequences), strict=True):
         expected = running_scores(x[None] / 2.0**deciders.bits, rule.scoring, rule.start)[0]
@@ -149,7 +170,9 @@ def test_the_label_is_that_of_the_loss(rule: LossConfig, deciders: Deciders) -> 
             np.testing.assert_allclose(told["confidence"], confidence, rtol=1e-4)
             _, stands = Standing(UNTIL, rule.rule, 1, 4).push(expected[None], np.arange(len(x)))
             np.testing.assert_array_equal(told["stands"], stands[0])
-    assert (differs > 100) == (rule.name not in ("nll", "ce_last"))  # the largest output of a step is another rule
+    assert (differs > 100) == (
+        rule.name not in ("nll", "ce_last")
+    )  # the largest output of a step is another rule
 
 
 @needs_compiler
@@ -159,14 +182,20 @@ def test_int8_decides_as_the_model_to_the_bit(rule: LossConfig, deciders: Decide
     """Any int32 as the output."""
     rng, ends = np.random.default_rng(1), np.iinfo(np.int32)
     anything = rng.integers(ends.min, ends.max, (200, 4), endpoint=True, dtype=np.int32)
-    extreme = rng.choice(np.array([ends.min, ends.max, -1, 0, 1, 352321535, 352321536], np.int32), (200, 4))
+    extreme = rng.choice(
+        np.array([ends.min, ends.max, -1, 0, 1, 352321535, 352321536], np.int32), (200, 4)
+    )
     near = (rng.integers(-(2**26), 2**26, (1, 4)) >> rng.integers(0, 26, (300, 1))).astype(np.int32)
-    for x, told in zip((anything, extreme, near), deciders(rule, [anything, extreme, near]), strict=True):
+    for x, told in zip(
+        (anything, extreme, near), deciders(rule, [anything, extreme, near]), strict=True
+    ):
         expected = integer_scores(x, deciders.bits, rule)
         np.testing.assert_array_equal(told["scores"], expected)
         np.testing.assert_array_equal(told["label"], expected.argmax(-1))
         believed = integer_confidences(expected, deciders.bits, rule)
-        np.testing.assert_array_equal(told["confidence"], believed[np.arange(len(x)), expected.argmax(-1)])
+        np.testing.assert_array_equal(
+            told["confidence"], believed[np.arange(len(x)), expected.argmax(-1)]
+        )
         stands = integer_stands(expected, deciders.bits, rule, UNTIL)
         np.testing.assert_array_equal(told["stands"], stands)
 
@@ -179,7 +208,9 @@ def test_the_integer_confidence_is_nearly_the_real_one(rule: LossConfig, bits: i
     if rule.name == "ce_spike_count":
         outputs = abs(outputs)
     scores = integer_scores(outputs, bits, rule)
-    real = confidences(running_scores(outputs[None] / 2.0**bits, rule.scoring, rule.start)[0], rule.scoring)
+    real = confidences(
+        running_scores(outputs[None] / 2.0**bits, rule.scoring, rule.start)[0], rule.scoring
+    )
     believed = integer_confidences(scores, bits, rule) / 2.0**30
     np.testing.assert_allclose(believed, real, atol=2.0**-18)
     assert (believed.argmax(-1) == scores.argmax(-1)).all()
@@ -187,24 +218,33 @@ def test_the_integer_confidence_is_nearly_the_real_one(rule: LossConfig, bits: i
 
 @needs_compiler
 def test_sums_of_a_long_sequence_go_on(deciders: Deciders) -> None:
-    """Two classes whose means differ by a part in 10,000: a plain float32 sum of 300,000 steps has lost that."""
+    """Two classes whose means differ by a part in 10,000: a plain float32 sum of 300,000 steps has
+    lost that."""
     rng = np.random.default_rng(3)
     x = np.full((300_000, 4), [0.0, 0.50005, 0.5, 0.1]) + 1e-3 * rng.normal(size=(300_000, 1))
-    x = x.astype(np.float32) if deciders.format == "float32" else np.rint(x * 2.0**deciders.bits).astype(np.int32)
+    x = (
+        x.astype(np.float32)
+        if deciders.format == "float32"
+        else np.rint(x * 2.0**deciders.bits).astype(np.int32)
+    )
     for name in ("ce_mean", "ce_sum_softmax"):
         rule = LossConfig(name)
         (told,) = deciders(rule, [x])
         total = running_scores(x[None] / 2.0**deciders.bits, rule.scoring, rule.start)[0, -1]
         scale = 2.0**30 if name == "ce_sum_softmax" else 2.0**deciders.bits
         kept = told["scores"][-1] / (1.0 if deciders.format == "float32" else scale)
-        np.testing.assert_allclose(kept, total * (len(x) if name == "ce_mean" else 1), rtol=3e-6, atol=0.2)
+        np.testing.assert_allclose(
+            kept, total * (len(x) if name == "ce_mean" else 1), rtol=3e-6, atol=0.2
+        )
         assert (told["label"] == 1).all()
 
 
 @needs_compiler
 @pytest.mark.parametrize("deciders", ["float32"], indirect=True)
 def test_outputs_that_are_no_numbers_do_no_harm(deciders: Deciders) -> None:
-    x = np.random.default_rng(0).choice(np.array([np.nan, np.inf, -np.inf, 3e38, -3e38, 0], np.float32), (300, 4))
+    x = np.random.default_rng(0).choice(
+        np.array([np.nan, np.inf, -np.inf, 3e38, -3e38, 0], np.float32), (300, 4)
+    )
     for rule in RULES:
         (told,) = deciders(rule, [x])
         assert set(told["label"].tolist()) <= {0, 1, 2, 3}
@@ -223,14 +263,22 @@ def test_outputs_that_are_no_numbers_do_no_harm(deciders: Deciders) -> None:
 )
 def test_bytes_of_a_decision_by_hand(name: LossName, bits: int | None, ram: int) -> None:
     plan = DecisionPlan("net", DecisionRule(LossConfig(name), ("a", "né")), bits)
-    assert (plan.ram_bytes, plan.flash_bytes) == (ram, (1 + 1 + 4) + (3 + 1 + 4))  # a name, its end and a pointer to it
+    assert (plan.ram_bytes, plan.flash_bytes) == (
+        ram,
+        (1 + 1 + 4) + (3 + 1 + 4),
+    )  # a name, its end and a pointer to it
     assert plan.uses_math == (bits is None)
-    assert not DecisionPlan("net", DecisionRule(LossConfig("ce_spike_count"), ("a", "b")), bits).uses_math
+    assert not DecisionPlan(
+        "net", DecisionRule(LossConfig("ce_spike_count"), ("a", "b")), bits
+    ).uses_math
 
 
 def test_the_longest_name_and_the_last_start() -> None:
     DecisionPlan("net", DecisionRule(LossConfig("nll", start=2**31 - 1), ("é" * 500, "b")), None)
-    for start, name, said in ((2**31, "a", "C counts steps up to 2147483648"), (0, "é" * 500 + "a", "1001 bytes")):
+    for start, name, said in (
+        (2**31, "a", "C counts steps up to 2147483648"),
+        (0, "é" * 500 + "a", "1001 bytes"),
+    ):
         with pytest.raises(SrnnError, match=said):
             DecisionPlan("net", DecisionRule(LossConfig("nll", start=start), (name, "b")), None)
 
@@ -240,15 +288,18 @@ def test_the_integer_softmax(bits: int) -> None:
     rng = np.random.default_rng(0)
     x = np.rint(rng.normal(size=(500, 5)) * 4 * 2.0 ** min(bits, 26)).astype(np.int64)
     real = np.exp((x - x.max(-1, keepdims=True)) / 2.0**bits)
-    np.testing.assert_allclose(softmax(x, bits) / 2.0**30, real / real.sum(-1, keepdims=True), atol=2.0**-22)
+    np.testing.assert_allclose(
+        softmax(x, bits) / 2.0**30, real / real.sum(-1, keepdims=True), atol=2.0**-22
+    )
     assert (softmax(x, bits).sum(-1) <= 2**30).all()
     ordered = exponential(np.arange(0, 2**32 - 1, 2**20 + 1), bits)
     assert ordered[0] == 2**30 and (np.diff(ordered) <= 0).all() and (bits > 28 or ordered[-1] == 0)
 
 
 def test_no_product_of_the_integer_softmax_overflows() -> None:
-    """Each stage is a coefficient less a part of the stage before. As the coefficients fall, a stage lies between 0 and its
-    own, so that no difference is negative and no product exceeds 2**60."""
+    """Each stage is a coefficient less a part of the stage before. As the coefficients fall, a
+    stage lies between 0 and its own, so that no difference is negative and no product exceeds
+    2**60."""
     stages = (2**30, *POWER)
     assert all(more > less > 0 for more, less in pairwise(stages))
     assert 2**32 * 1549082005 < 2**64  # distance x 1 / ln 2

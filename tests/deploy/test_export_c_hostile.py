@@ -1,4 +1,5 @@
-"""What others wrote goes into C, or into the program beside it: names, descriptions, numbers, lines of text and raw states."""
+"""What others wrote goes into C, or into the program beside it: names, descriptions, numbers, lines
+of text and raw states."""
 
 from __future__ import annotations
 
@@ -29,7 +30,9 @@ from support.exporting import build_step, check_steps, exported, raw_states, run
 
 pytestmark = pytest.mark.robust
 
-needs_compiler = pytest.mark.skipif(not COMPILERS, reason="no C compiler (gcc, clang) on this machine")
+needs_compiler = pytest.mark.skipif(
+    not COMPILERS, reason="no C compiler (gcc, clang) on this machine"
+)
 NET = SRNN.paper(2, [2], 2, generator=torch.Generator().manual_seed(0))
 
 # ---- names and descriptions -------------------------------------------------------------------------------------------------
@@ -55,7 +58,8 @@ ENDS = [
 @needs_compiler
 @pytest.mark.parametrize("about", ENDS)
 def test_a_description_stays_in_its_comment(about: str, tmp_path: Path) -> None:
-    """The title of a run, say. Without its comments, the header is that of any other description."""
+    """The title of a run, say. Without its comments, the header is that of any other
+    description."""
     export_c(NET, tmp_path / "plain", "net", about="x")
     export_c(NET, tmp_path / "c", "net", about=f"x {about} y {about}")
     bare = [
@@ -97,7 +101,8 @@ def test_a_name_that_would_do_harm(name: str, tmp_path: Path) -> None:
 
 @needs_compiler
 @pytest.mark.parametrize(
-    "name", ["alif", "integrator", "step", "readout", "layer0", "add", "saturated", "state", "a", "a" * 31]
+    "name",
+    ["alif", "integrator", "step", "readout", "layer0", "add", "saturated", "state", "a", "a" * 31],
 )
 @pytest.mark.parametrize("format", ["float32", "int8"])
 def test_a_library_may_be_called_as_its_parts(format: str, name: str, tmp_path: Path) -> None:
@@ -126,14 +131,23 @@ def named_by_its_author(
 ) -> SRNN:
     """A network of such neurons."""
     text = (
-        f"def step({u}, s, current, {alpha}, {threshold}):\n    {part} = {alpha} * {u} + (1.0 - {alpha}) * current\n"
+        f"def step({u}, s, current, {alpha}, {threshold}):\n    {part} = {alpha} * {u} + (1.0 - "
+        f"{alpha}) * current\n"
         f"    {u} = {part} - {threshold} * s * {part}\n    return {u}, {u} - {threshold}\n"
     )
     place: dict[str, Any] = {}
     exec(compile(text, "<own>", "exec"), place)
-    neuron: Any = type("Own", (_Own,), {"name": "test_own_names", "step": place["step"], "__module__": __name__})
+    neuron: Any = type(
+        "Own", (_Own,), {"name": "test_own_names", "step": place["step"], "__module__": __name__}
+    )
     return SRNN(
-        2, [3], 2, neuron=neuron(), generator=torch.Generator().manual_seed(0), backend="reference", norm="none"
+        2,
+        [3],
+        2,
+        neuron=neuron(),
+        generator=torch.Generator().manual_seed(0),
+        backend="reference",
+        norm="none",
     )
 
 
@@ -153,17 +167,30 @@ def named_by_its_author(
     ],
 )
 @pytest.mark.parametrize("kind", ["float32", "int8", "e-prop"])
-def test_a_name_that_c_has_for_something_else(kind: str, names: dict[str, str], tmp_path: Path) -> None:
-    """An author may call his numbers as he likes: in C those that cannot be called so are called otherwise."""
+def test_a_name_that_c_has_for_something_else(
+    kind: str, names: dict[str, str], tmp_path: Path
+) -> None:
+    """An author may call his numbers as he likes: in C those that cannot be called so are called
+    otherwise."""
     net = named_by_its_author(**names)
     if kind == "e-prop":
-        export_c(net, tmp_path, "net", learn="e-prop", decision=DecisionRule(LossConfig("ce_mean"), ("a", "b")))
-        subprocess.run([COMPILERS[0], *FLAGS, "-fsyntax-only", "net.c", "net_main.c"], cwd=tmp_path, check=True)
+        export_c(
+            net,
+            tmp_path,
+            "net",
+            learn="e-prop",
+            decision=DecisionRule(LossConfig("ce_mean"), ("a", "b")),
+        )
+        subprocess.run(
+            [COMPILERS[0], *FLAGS, "-fsyntax-only", "net.c", "net_main.c"], cwd=tmp_path, check=True
+        )
     else:
         plan, model = exported(net, tmp_path, kind)
         x = np.random.default_rng(0).integers(0, 2, (1, 30, 2))
         expected = run_float32(model, x.astype(np.float32)) if kind == "float32" else model.run(x)
-        np.testing.assert_array_equal(build(tmp_path, plan, COMPILERS[0]).run(x)[0], expected.output)
+        np.testing.assert_array_equal(
+            build(tmp_path, plan, COMPILERS[0]).run(x)[0], expected.output
+        )
     assert all(path.read_bytes().isascii() for path in tmp_path.glob("*.[ch]"))
 
 
@@ -173,7 +200,10 @@ def test_a_folder_of_someone_else_is_left_alone(tmp_path: Path) -> None:
     theirs.parent.mkdir()
     theirs.write_text("kept")
     export_c(NET, tmp_path / "c")
-    assert theirs.read_text() == "kept" and {path.name for path in tmp_path.iterdir()} == {"c", ".c.tmp"}
+    assert theirs.read_text() == "kept" and {path.name for path in tmp_path.iterdir()} == {
+        "c",
+        ".c.tmp",
+    }
 
 
 # ---- numbers ----------------------------------------------------------------------------------------------------------------
@@ -186,14 +216,21 @@ def test_states_kept_nowhere(bits: int) -> None:
 
 
 def test_the_ends_of_where_states_are_kept(tmp_path: Path) -> None:
-    """64 is what a step computes with at most; -8 is the last that a network with 24 bits can be brought to."""
+    """64 is what a step computes with at most; -8 is the last that a network with 24 bits can be
+    brought to."""
     device = device_network(NET)
     for bits in (64, -8):
         kept = StateFormat(8, ({"u": bits, "e": bits}, {"u": bits}))
         assert quantise(device, None, kept).layers[0].bits == 24
         export_c(NET, tmp_path / str(bits), "net", "int8", state_as=kept)
     with pytest.raises(SrnnError, match="33 bits"):
-        export_c(NET, tmp_path / "c", "net", "int8", state_as=StateFormat(8, ({"u": -9, "e": -9}, {"u": -9})))
+        export_c(
+            NET,
+            tmp_path / "c",
+            "net",
+            "int8",
+            state_as=StateFormat(8, ({"u": -9, "e": -9}, {"u": -9})),
+        )
     assert not (tmp_path / "c").exists()
 
 
@@ -210,7 +247,8 @@ POWERS = (1e-30, 1e-12, 1.0, 1e6, 1e12, 1e18, 1e24, 1e36)
 
 
 def _shifts(text: str) -> list[int]:
-    """By how many bits the C text shifts: the last arguments of its functions that do, and what follows >>."""
+    """By how many bits the C text shifts: the last arguments of its functions that do, and what
+    follows >>."""
     found = [int(number) for number in re.findall(r">> (\d+)", text)]
     for call in re.finditer(r"\b(multiply|scale|rescale)\((?!int32_t)", text):
         end, depth = call.end(), 1
@@ -221,7 +259,9 @@ def _shifts(text: str) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("what", ["weight_in", "weight_rec", "bias", "beta", "threshold", "tau_mem"])
+@pytest.mark.parametrize(
+    "what", ["weight_in", "weight_rec", "bias", "beta", "threshold", "tau_mem"]
+)
 def test_no_network_shifts_by_what_c_does_not_know(what: str, tmp_path: Path) -> None:
     """Weights of 1e20 gave other numbers than their model, a beta of 1e30 shifted 64 bits by 70."""
     accepted = 0
@@ -240,9 +280,18 @@ def test_no_network_shifts_by_what_c_does_not_know(what: str, tmp_path: Path) ->
 
 @needs_compiler
 @pytest.mark.parametrize(
-    "scales", [{"weight_in": 1e9}, {"weight_rec": 1e-30}, {"beta": 1e12}, {"threshold": 1e9}, {"threshold": -1.0}]
+    "scales",
+    [
+        {"weight_in": 1e9},
+        {"weight_rec": 1e-30},
+        {"beta": 1e12},
+        {"threshold": 1e9},
+        {"threshold": -1.0},
+    ],
 )
-def test_numbers_at_the_ends_are_those_of_the_model(scales: dict[str, float], tmp_path: Path) -> None:
+def test_numbers_at_the_ends_are_those_of_the_model(
+    scales: dict[str, float], tmp_path: Path
+) -> None:
     plan, model = exported(astray(**scales), tmp_path / "c", "int8")
     program = [str(build_step(tmp_path / "c", COMPILERS[0], *SANITIZED))]
     states, inputs = raw_states(plan, 200, spikes=True)
@@ -259,7 +308,9 @@ PIECES = [
 
 def mutated(rng: random.Random) -> bytes:
     """Lines of numbers, some of them spoilt."""
-    lines = [",".join(rng.choice(("0", "1", "-1")) for _ in range(3)) for _ in range(rng.randrange(5))]
+    lines = [
+        ",".join(rng.choice(("0", "1", "-1")) for _ in range(3)) for _ in range(rng.randrange(5))
+    ]
     text = "\n".join(lines) + rng.choice(("", "\n"))
     for _ in range(rng.randrange(4)):
         at = rng.randrange(len(text) + 1)
@@ -270,16 +321,21 @@ def mutated(rng: random.Random) -> bytes:
 @needs_compiler
 @pytest.mark.parametrize("format", ["float32", "int8"])
 def test_spoilt_lines_are_refused_or_answered(format: str, tmp_path: Path) -> None:
-    """Under sanitizers: exit code 0 and a line of scores a step, or 2 and one line that says where."""
+    """Under sanitizers: exit code 0 and a line of scores a step, or 2 and one line that says
+    where."""
     plan, _ = small(tmp_path / "c", "lif", format, hidden=(2,))
     program, rng = build(tmp_path / "c", plan, COMPILERS[0], *SANITIZED), random.Random(0)
     codes = []
     for _ in range(150):
         text = mutated(rng)
-        done = subprocess.run([program.path], input=text, capture_output=True, check=False, timeout=20)
+        done = subprocess.run(
+            [program.path], input=text, capture_output=True, check=False, timeout=20
+        )
         codes.append(done.returncode)
         assert done.returncode in (0, 2), (text, done.stderr)
-        assert bool(done.stderr) == (done.returncode == 2) and done.stderr.count(b"\n") == (done.returncode == 2)
+        assert bool(done.stderr) == (done.returncode == 2) and done.stderr.count(b"\n") == (
+            done.returncode == 2
+        )
         if done.returncode == 2:
             assert re.match(rb"line \d+: ", done.stderr), (text, done.stderr)
         assert all(line.count(b",") == 1 for line in done.stdout.splitlines())
@@ -291,7 +347,11 @@ def test_spoilt_lines_are_refused_or_answered(format: str, tmp_path: Path) -> No
 def test_raw_states_and_raw_inputs(format: str, tmp_path: Path) -> None:
     """--state: any bytes of the right number, no others; --binary: whole steps, no part of one."""
     plan, _ = small(tmp_path / "c", "alif", format)
-    program, rng, image = build(tmp_path / "c", plan, COMPILERS[0], *SANITIZED), random.Random(0), tmp_path / "state"
+    program, rng, image = (
+        build(tmp_path / "c", plan, COMPILERS[0], *SANITIZED),
+        random.Random(0),
+        tmp_path / "state",
+    )
     size, step = plan.state_bytes, np.dtype(DTYPES[plan.input]).itemsize * 3
     for content in (
         b"\0" * size,
@@ -314,7 +374,10 @@ def test_raw_states_and_raw_inputs(format: str, tmp_path: Path) -> None:
         image.write_bytes(content)
         done = program.tried("--state", str(image), given="0,0,0\n")
         assert (
-            done.returncode == 2 and not done.stdout and f"{size} bytes" in done.stderr and done.stderr.count("\n") == 1
+            done.returncode == 2
+            and not done.stdout
+            and f"{size} bytes" in done.stderr
+            and done.stderr.count("\n") == 1
         )
     for path in (tmp_path, tmp_path / "none", Path("/dev/zero")):
         done = program.tried("--state", str(path), given="")
@@ -323,7 +386,8 @@ def test_raw_states_and_raw_inputs(format: str, tmp_path: Path) -> None:
 
 WINDOWS = {
     "fcntl.h": "#define _O_BINARY 32768\n",
-    "io.h": "#include <stdio.h>\n#define _fileno fileno\nint fileno(FILE *);\nint _setmode(int, int);\n",
+    "io.h": "#include <stdio.h>\n#define _fileno fileno\nint fileno(FILE *);\nint _setmode(int, "
+    "int);\n",
     "setmode.c": '#include "io.h"\nint _setmode(int file, int mode)\n{\n'
     '    return fprintf(stderr, "%d %d;", file, mode);\n}\n',
 }
@@ -336,11 +400,26 @@ def test_raw_numbers_are_no_text_on_windows(tmp_path: Path) -> None:
     for name, content in WINDOWS.items():
         (tmp_path / name).write_text(content)
     sources = ["net_main.c", "net.c", "setmode.c"]
-    command = [COMPILERS[0], "-std=c99", "-Wall", "-Werror", "-D_WIN32", "-I.", "-o", "net", *sources]
+    command = [
+        COMPILERS[0],
+        "-std=c99",
+        "-Wall",
+        "-Werror",
+        "-D_WIN32",
+        "-I.",
+        "-o",
+        "net",
+        *sources,
+    ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     for options, said in (([], b""), (["--binary"], b"0 32768;1 32768;")):
-        assert subprocess.run([tmp_path / "net", *options], input=b"", capture_output=True, check=True).stderr == said
+        assert (
+            subprocess.run(
+                [tmp_path / "net", *options], input=b"", capture_output=True, check=True
+            ).stderr
+            == said
+        )
 
 
 @needs_compiler
@@ -349,5 +428,7 @@ def test_scores_that_cannot_be_written(tmp_path: Path) -> None:
     plan, _ = small(tmp_path / "c", "lif", hidden=(2,))
     program = build(tmp_path / "c", plan, COMPILERS[0], *SANITIZED)
     with open("/dev/full", "w") as full:
-        done = subprocess.run([program.path], input=b"1,1,1\n", stdout=full, stderr=subprocess.PIPE, check=False)
+        done = subprocess.run(
+            [program.path], input=b"1,1,1\n", stdout=full, stderr=subprocess.PIPE, check=False
+        )
     assert done.returncode == 2 and done.stderr == b"the output could not be written\n"

@@ -1,4 +1,5 @@
-"""Layouts of exported C: what each tool looks for, and that its example compiles and prints the class that the network says."""
+"""Layouts of exported C: what each tool looks for, and that its example compiles and prints the
+class that the network says."""
 
 from __future__ import annotations
 
@@ -40,10 +41,13 @@ void setup();
 void loop();
 int main() { setup(); loop(); }
 """,
-    "zephyr/kernel.h": "#include <stdio.h>\n#include <stdlib.h>\n#define printk printf\n#define k_msleep(ms) exit(0)\n",
-    # A tick has 10 ms, as ESP-IDF sets it; a delay of 0 ticks would starve the idle task, which its watchdog reports.
+    "zephyr/kernel.h": "#include <stdio.h>\n#include <stdlib.h>\n#define printk printf\n#define "
+    "k_msleep(ms) exit(0)\n",
+    # A tick has 10 ms, as ESP-IDF sets it; a delay of 0 ticks would starve the idle task, which its
+    # watchdog reports.
     "freertos/FreeRTOS.h": "#include <stdlib.h>\n#define pdMS_TO_TICKS(ms) ((ms) / 10)\n",
-    "freertos/task.h": "#define vTaskDelay(ticks) exit((ticks) < 1)\nvoid app_main(void);\nint main(void) { app_main(); }\n",
+    "freertos/task.h": "#define vTaskDelay(ticks) exit((ticks) < 1)\nvoid app_main(void);\nint "
+    "main(void) { app_main(); }\n",
 }
 EXAMPLES: dict[Layout, str] = {
     "arduino": "examples/net/net.ino", "platformio": "examples/net/src/main.c", "zephyr": "samples/net/src/main.c",
@@ -53,7 +57,15 @@ EXAMPLES: dict[Layout, str] = {
 
 def exported(folder: Path, layout: Layout, decision: bool = True, **options: Any) -> Path:
     rule = DecisionRule(LossConfig("ce_mean"), CLASSES) if decision else None
-    export_c(NET, folder / layout, "net", about='of "all": 100 % # {x}', decision=rule, layout=layout, **options)
+    export_c(
+        NET,
+        folder / layout,
+        "net",
+        about='of "all": 100 % # {x}',
+        decision=rule,
+        layout=layout,
+        **options,
+    )
     return folder / layout
 
 
@@ -72,7 +84,9 @@ def printed_by(folder: Path, layout: Layout, tmp_path: Path, *more: str) -> str:
         source = ["-include", "Arduino.h", "-x", "c++", *source]
         warnings = [flag for flag in WARNINGS if "prototypes" not in flag]
     elif layout == "espidf":
-        warnings.remove("-Wmissing-prototypes")  # the platform's header has no prototype of app_main
+        warnings.remove(
+            "-Wmissing-prototypes"
+        )  # the platform's header has no prototype of app_main
     objects = [tmp_path / "net.o", tmp_path / "example.o"]
     for command in (
         ["gcc", *FLAGS, *include, "-c", str(folder / "src" / "net.c"), "-o", str(objects[0])],
@@ -92,7 +106,9 @@ def said_by(plain: Path, rows: str, *arguments: str) -> list[str]:
     program = str(plain / "reference")
     command = ["gcc", *FLAGS, str(plain / "net_main.c"), str(plain / "net.c"), "-o", program, "-lm"]
     subprocess.run(command, capture_output=True, check=True)
-    done = subprocess.run([program, *arguments], input=rows, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [program, *arguments], input=rows, capture_output=True, text=True, check=True
+    )
     return done.stdout.splitlines()
 
 
@@ -105,14 +121,22 @@ def test_example_compiles_and_prints_the_class(
 ) -> None:
     options: dict[str, Any] = {"format": format}
     if scale:  # the example's sensor is in the unit of the training data, as the program's input is
-        statistics = Statistics(np.array([0.5, -0.25, 0.1], np.float32), np.array([0.4, 0.75, 0.125], np.float32))
+        statistics = Statistics(
+            np.array([0.5, -0.25, 0.1], np.float32), np.array([0.4, 0.75, 0.125], np.float32)
+        )
         options["encoder"] = ScaledPath(3, statistics=statistics)
-        options |= {"inputs_as": InputFormat(8.0, whole=False), "counts": [2**16]} if format == "int8" else {}
+        options |= (
+            {"inputs_as": InputFormat(8.0, whole=False), "counts": [2**16]}
+            if format == "int8"
+            else {}
+        )
     plain, folder = (exported(tmp_path, one, decision, **options) for one in ("plain", layout))
     for name in ("net.c", "net.h", "net_weights.h"):
         assert (folder / "src" / name).read_bytes() == (plain / name).read_bytes()
     printed = printed_by(folder, layout, tmp_path)
-    rows = "".join(",".join(str(int((step + i) % 3 == 0)) for i in range(3)) + "\n" for step in range(100))
+    rows = "".join(
+        ",".join(str(int((step + i) % 3 == 0)) for i in range(3)) + "\n" for step in range(100)
+    )
     said = said_by(plain, rows)
     if decision:
         assert printed == said[-1].split("\t")[1] + "\n"
@@ -127,7 +151,8 @@ def test_example_compiles_and_prints_the_class(
 def test_the_example_of_a_network_that_encodes_gives_it_the_signal(
     layout: Layout, format: Any, scale: str, tmp_path: Path
 ) -> None:
-    """Samples go through the encoder, and a network that labels steps keeps its state from one printed class to the next."""
+    """Samples go through the encoder, and a network that labels steps keeps its state from one
+    printed class to the next."""
     path = CrossingPath(LevelCrossing("send_on_delta", 1.2, 1.2), channels=2, smoothing=7)
     path = replace(path, rate=250.0, horizon=5.0) if scale == "running" else path
     path = path.with_std((400.0, 300.0)) if scale == "told" else path
@@ -137,10 +162,14 @@ def test_the_example_of_a_network_that_encodes_gives_it_the_signal(
         export_c(net, tmp_path / one, "net", format, encoder=path, decision=rule, layout=one)  # type: ignore[arg-type]
     printed = printed_by(tmp_path / layout, layout, tmp_path)
     rows = "".join(f"{t % 40 * 500 - 9750},{(t + 1) % 40 * 500 - 9750}\n" for t in range(100))
-    stated = {"running": (), "told": ("400", "300"), "open": (str(500 / 1.2), str(500 / 1.2))}[scale]
+    stated = {"running": (), "told": ("400", "300"), "open": (str(500 / 1.2), str(500 / 1.2))}[
+        scale
+    ]
     said = said_by(tmp_path / "plain", rows, "--encode", *stated, "--every")
     assert printed == said[96].split("\t")[1] + "\n"  # the last three steps wait for samples
-    assert len({line.split("\t")[1] for line in said}) > 1, "a network that always says the same shows nothing"
+    assert len({line.split("\t")[1] for line in said}) > 1, (
+        "a network that always says the same shows nothing"
+    )
     text = (tmp_path / layout / EXAMPLES[layout]).read_text()
     assert "(1000)" not in text, "of a signal that does not end no second is slept through"
     assert "    if (!begun)\n        begin();\n    begun = 1;\n" in text
@@ -151,11 +180,16 @@ def test_the_example_of_a_network_that_encodes_gives_it_the_signal(
 def test_no_file_speaks_of_one_that_is_not_there(layout: Layout, tmp_path: Path) -> None:
     """The header said that NAME_main.c shows how channels are scaled, which only one layout has."""
     path = ScaledPath(3, statistics=Statistics(np.zeros(3, np.float32), np.ones(3, np.float32)))
-    folder = exported(tmp_path, layout, encoder=path, format="int8", inputs_as=InputFormat(8.0, whole=False))
+    folder = exported(
+        tmp_path, layout, encoder=path, format="int8", inputs_as=InputFormat(8.0, whole=False)
+    )
     there = {path.name for path in folder.rglob("*")}
     for path in folder.rglob("net*.[ch]"):
         assert set(re.findall(r"\bnet\w*\.[ch]\b", path.read_text())) <= there, path
-    assert " *     2, times 32768, rounded; mean 0, deviation 1 */\n" in next(folder.rglob("net.h")).read_text()
+    assert (
+        " *     2, times 32768, rounded; mean 0, deviation 1 */\n"
+        in next(folder.rglob("net.h")).read_text()
+    )
 
 
 @pytest.mark.parametrize("layout", ("platformio", "zephyr", "espidf"))
@@ -167,9 +201,21 @@ def test_an_example_fits_a_small_stack(layout: Layout, tmp_path: Path) -> None:
 
 def test_what_the_tools_look_for(tmp_path: Path) -> None:
     arduino = exported(tmp_path, "arduino")
-    properties = dict(line.split("=", 1) for line in (arduino / "library.properties").read_text().splitlines())
+    properties = dict(
+        line.split("=", 1) for line in (arduino / "library.properties").read_text().splitlines()
+    )
     # https://arduino.github.io/arduino-cli/latest/library-specification/: these are required.
-    required = {"name", "version", "author", "maintainer", "sentence", "paragraph", "category", "url", "architectures"}
+    required = {
+        "name",
+        "version",
+        "author",
+        "maintainer",
+        "sentence",
+        "paragraph",
+        "category",
+        "url",
+        "architectures",
+    }
     assert required <= set(properties) and all(properties.values())
     assert properties["name"] == "net" and re.fullmatch(r"\d+\.\d+\.\d+", properties["version"])
     assert (arduino / "src" / properties["includes"]).is_file()
@@ -185,15 +231,25 @@ def test_what_the_tools_look_for(tmp_path: Path) -> None:
 
     zephyr = exported(tmp_path, "zephyr")
     build = yaml.safe_load((zephyr / "zephyr/module.yml").read_text())["build"]
-    assert (zephyr / build["cmake"] / "CMakeLists.txt").is_file() and (zephyr / build["kconfig"]).is_file()
+    assert (zephyr / build["cmake"] / "CMakeLists.txt").is_file() and (
+        zephyr / build["kconfig"]
+    ).is_file()
     symbol = re.findall(r"^config (\w+)$", (zephyr / "Kconfig").read_text(), re.MULTILINE)
-    assert symbol == ["SRNN_NET"] and (zephyr / "samples/net/prj.conf").read_text() == "CONFIG_SRNN_NET=y\n"
+    assert (
+        symbol == ["SRNN_NET"]
+        and (zephyr / "samples/net/prj.conf").read_text() == "CONFIG_SRNN_NET=y\n"
+    )
     assert "if(CONFIG_SRNN_NET)" in (zephyr / "CMakeLists.txt").read_text()
-    assert yaml.safe_load((zephyr / "samples/net/sample.yaml").read_text())["sample"]["name"] == "net"
+    assert (
+        yaml.safe_load((zephyr / "samples/net/sample.yaml").read_text())["sample"]["name"] == "net"
+    )
 
     espidf = exported(tmp_path, "espidf")
     component = yaml.safe_load((espidf / "idf_component.yml").read_text())
-    assert component["description"] == 'net: of "all": 100 % # {x}, float32' and component["dependencies"]["idf"]
+    assert (
+        component["description"] == 'net: of "all": 100 % # {x}, float32'
+        and component["dependencies"]["idf"]
+    )
     example = espidf / "examples/net/main"
     depends = yaml.safe_load((example / "idf_component.yml").read_text())["dependencies"]["net"]
     assert (example / depends["override_path"] / "idf_component.yml").resolve() == (
@@ -215,7 +271,9 @@ def test_a_name_that_is_no_text_to_yaml_is_one(tmp_path: Path) -> None:
             "espidf/examples/no/main/idf_component.yml",
         )
     )
-    assert module["name"] == sample["sample"]["name"] == sample["tests"]["sample.no"]["tags"] == "no"
+    assert (
+        module["name"] == sample["sample"]["name"] == sample["tests"]["sample.no"]["tags"] == "no"
+    )
     assert [*example["dependencies"]] == ["no"]
 
 
@@ -223,10 +281,22 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     choices = get_args(get_type_hints(export_c_command)["layout"])
     assert choices == tuple(LAYOUTS) == get_args(Layout)
     model = Path(__file__).parents[1] / "fixtures" / "models" / "version-1.safetensors"
-    words = ["export", "c", str(model), "--out", str(tmp_path / "my out"), "--layout", "zephyr", "--name", "heart"]
+    words = [
+        "export",
+        "c",
+        str(model),
+        "--out",
+        str(tmp_path / "my out"),
+        "--layout",
+        "zephyr",
+        "--name",
+        "heart",
+    ]
     assert main(words) == 0
     assert f"west build -b BOARD '{tmp_path / 'my out'}'/samples/heart" in capsys.readouterr().out
-    assert main(["export", "c", "ecg-records", "--out", str(tmp_path / "ecg"), "--name", "heart"]) == 0
+    assert (
+        main(["export", "c", "ecg-records", "--out", str(tmp_path / "ecg"), "--name", "heart"]) == 0
+    )
     assert f"{tmp_path / 'ecg'}/heart --encode < input.csv\n" in capsys.readouterr().out
     assert (
         "task gestures, a step every 4 ms, trained on sequences of 64 steps, float32"

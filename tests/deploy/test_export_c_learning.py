@@ -1,4 +1,5 @@
-"""Exported networks learn as the stream in Python does: to rounding in double precision, and in float32 as it allows."""
+"""Exported networks learn as the stream in Python does: to rounding in double precision, and in
+float32 as it allows."""
 
 from __future__ import annotations
 
@@ -72,11 +73,17 @@ int main(int argc, char **argv)
 }
 """
 DOUBLE = ("-Dfloat=double", "-Dexpf=exp", "-Dfabsf=fabs", "-Dsqrtf=sqrt", "-DFLT_MAX=DBL_MAX")
-"""The same text in double precision: what is left of a difference from Python is then not rounding."""
+"""The same text in double precision: what is left of a difference from Python is then not
+rounding."""
 
 
 def model(
-    neuron: str, loss: Any, dtype: torch.dtype, readout: Any = LEAKY, hidden: Any = (7,), **options: Any
+    neuron: str,
+    loss: Any,
+    dtype: torch.dtype,
+    readout: Any = LEAKY,
+    hidden: Any = (7,),
+    **options: Any,
 ) -> Model:
     """A network with recurrent weights, whose time constants stay."""
     net = SRNN.paper(
@@ -89,7 +96,9 @@ def model(
     with torch.no_grad():
         layers[0].weight_in *= 2
         for layer in layers:
-            layer.bias.copy_(0.2 * torch.randn(layer.bias.shape, generator=torch.Generator().manual_seed(1)))
+            layer.bias.copy_(
+                0.2 * torch.randn(layer.bias.shape, generator=torch.Generator().manual_seed(1))
+            )
     if isinstance(loss, str):
         return from_network(net.to(dtype), CLASSES, loss=loss)  # type: ignore[arg-type]
     own = from_network(net.to(dtype), CLASSES, loss=loss.name)
@@ -102,9 +111,16 @@ def in_double(value: Any, ctype: str) -> str:
 
 
 def learnt_in_c(
-    folder: Path, own: Model, learn: str, x: np.ndarray, told: np.ndarray, config: Adaptation, *flags: str
+    folder: Path,
+    own: Model,
+    learn: str,
+    x: np.ndarray,
+    told: np.ndarray,
+    config: Adaptation,
+    *flags: str,
 ) -> tuple[Plan, np.ndarray, dict[str, np.ndarray]]:
-    """The plan, the scores of each step, and the parameters in the end; from a program without allocation."""
+    """The plan, the scores of each step, and the parameters in the end; from a program without
+    allocation."""
     double = bool(flags) and flags[0] == DOUBLE[0]
     device = freeze(own.network, "C") if double else device_network(own.network)
     with pytest.MonkeyPatch.context() as patch:
@@ -115,7 +131,9 @@ def learnt_in_c(
     (folder / "try.c").write_text(PROGRAM)
     source = (folder / "net.c").read_text()
     assert "alloc" not in source
-    warned = ("-std=c99", "-O2", "-ffp-contract=off") if double else FLAGS  # the single build is the one that warns
+    warned = (
+        ("-std=c99", "-O2", "-ffp-contract=off") if double else FLAGS
+    )  # the single build is the one that warns
     done = subprocess.run(
         [COMPILERS[0], *warned, *flags, "-I", folder, "-o", folder / "try", folder / "try.c", folder / "net.c", "-lm"],
         capture_output=True, text=True, check=False,
@@ -125,7 +143,10 @@ def learnt_in_c(
     rows = np.empty(len(x), np.dtype([("x", ctype, 4), ("told", np.int32, 3)]))
     rows["x"], rows["told"] = x, told
     done = subprocess.run(
-        [folder / "try", repr(config.lr), repr(config.bound)], input=rows.tobytes(), capture_output=True, check=True
+        [folder / "try", repr(config.lr), repr(config.bound)],
+        input=rows.tobytes(),
+        capture_output=True,
+        check=True,
     )
     assert plan.learning is not None
     size = np.dtype(ctype).itemsize
@@ -145,7 +166,8 @@ def learnt_in_c(
 def learnt_in_python(
     own: Model, x: np.ndarray, told: np.ndarray, config: Adaptation
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """The same by a stream: the scores of each step, and the parameters in the end, under the names that they have in C."""
+    """The same by a stream: the scores of each step, and the parameters in the end, under the names
+    that they have in C."""
     session, pending, scores = own.stream(learn=config), list[int](), list[np.ndarray]()
     for row, (label, update, begin) in zip(x, told.tolist(), strict=True):
         if begin:
@@ -158,13 +180,17 @@ def learnt_in_python(
             pending = []
     network: Any = session.trained().network
     values = {"readout_from_below": network.readout.weight_in, "readout_bias": network.readout.bias}
-    values |= {"layer0_from_input": network.layers[0].weight_in, "layer0_from_self": network.layers[0].weight_rec}
+    values |= {
+        "layer0_from_input": network.layers[0].weight_in,
+        "layer0_from_self": network.layers[0].weight_rec,
+    }
     values["layer0_bias"] = network.layers[0].bias
     return np.stack(scores), {name: value.detach().numpy() for name, value in values.items()}
 
 
 def stream(steps: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Spikes (T, 4), and (label, update, begin) of each step: three sequences, seven labels or updates."""
+    """Spikes (T, 4), and (label, update, begin) of each step: three sequences, seven labels or
+    updates."""
     rng = np.random.default_rng(5)
     x = (rng.random((90, 4)) < 0.4).astype(np.float64)
     told = np.full((90, 3), (-1, 0, 0), np.int32)
@@ -188,7 +214,11 @@ CASES = [
     SLOW("lif", "ce_last", "e-prop", LEAKY, (7,)),
     SLOW("relu", "nll", "e-prop", LEAKY, (7,)),
     SLOW(
-        as_neuron({"name": "brf", "dt": 0.1, "omega": "uniform(1, 6)", "threshold": 0.05}), "nll", "e-prop", LEAKY, (7,)
+        as_neuron({"name": "brf", "dt": 0.1, "omega": "uniform(1, 6)", "threshold": 0.05}),
+        "nll",
+        "e-prop",
+        LEAKY,
+        (7,),
     ),
     SLOW("alif", "nll", "readout", ALIF_READOUT, (6, 5)),
     SLOW("lif", "ce_mean", "e-prop", ALIF_READOUT, (7,)),
@@ -207,23 +237,30 @@ def test_c_learns_what_the_stream_learns(
     own = model(neuron, loss, torch.float64, readout, hidden)
     outputs, expected = learnt_in_python(own, x, told, config)
     plan, scores, learnt = learnt_in_c(tmp_path / "double", own, learn, x, told, config, *DOUBLE)
-    np.testing.assert_allclose(scores, outputs, rtol=1e-9, atol=1e-9) if name in ("nll", "ce_last") else None
+    np.testing.assert_allclose(scores, outputs, rtol=1e-9, atol=1e-9) if name in (
+        "nll",
+        "ce_last",
+    ) else None
     shipped = {constant.name: constant.values for constant in plan.constants()}
     for name, value in learnt.items():
         np.testing.assert_allclose(value, expected[name], rtol=1e-9, atol=1e-9, err_msg=name)
         first = shipped[name].T if value.ndim == 2 else shipped[name]
         assert np.abs(value - first).max() > 2e-4, f"{name} has learnt nothing"
-    # In float32: the distance that rounding makes of 90 steps and 7 updates, beside how far they went.
+    # In float32: the distance that rounding makes of 90 steps and 7 updates, beside how far they
+    # went.
     _, _, single = learnt_in_c(tmp_path / "single", own, learn, x, told, config, *SANITIZED)
     moved = max(
-        float(np.abs(value - (shipped[n].T if value.ndim == 2 else shipped[n])).max()) for n, value in learnt.items()
+        float(np.abs(value - (shipped[n].T if value.ndim == 2 else shipped[n])).max())
+        for n, value in learnt.items()
     )
     assert max(float(np.abs(single[name] - expected[name]).max()) for name in single) < 1e-3 * moved
 
 
 @pytest.mark.skipif(not COMPILERS, reason="no C compiler (gcc, clang) on this machine")
 @pytest.mark.parametrize("wrong", [np.nan, SLOW(np.inf)])
-def test_labels_that_are_none_and_gradients_that_are_not_finite_move_nothing(wrong: float, tmp_path: Path) -> None:
+def test_labels_that_are_none_and_gradients_that_are_not_finite_move_nothing(
+    wrong: float, tmp_path: Path
+) -> None:
     (x, told), own, found = stream(True), model("alif", "nll", torch.float32), []
     spoilt, odd = x.copy(), told.copy()
     spoilt[0] = wrong  # so the traces of the first sequence are not finite; its outputs are
@@ -231,7 +268,11 @@ def test_labels_that_are_none_and_gradients_that_are_not_finite_move_nothing(wro
     odd[none, 0] = np.resize([3, 1000, -7, 2**31 - 1, -(2**31)], len(none))
     told[:30, 0] = -1
     for name, signal, labels in (("spoilt", spoilt, odd), ("plain", x, told)):
-        found.append(learnt_in_c(tmp_path / name, own, "e-prop", signal, labels, Adaptation(lr=0.2), *SANITIZED)[2])
+        found.append(
+            learnt_in_c(
+                tmp_path / name, own, "e-prop", signal, labels, Adaptation(lr=0.2), *SANITIZED
+            )[2]
+        )
     assert all((found[0][name] == value).all() for name, value in found[1].items())
     assert (found[0]["layer0_from_self"] != own.network.layers[0].weight_rec.detach().numpy()).any()  # type: ignore[union-attr, operator]
 
@@ -258,7 +299,9 @@ def test_what_counts_steps_stays_at_its_end(loss: str, tmp_path: Path) -> None:
     """After 2^32 steps (half a year at 250 Hz), or however many: all are beyond the start."""
     (x, told), own = stream(loss == "nll"), model("lif", loss, torch.float32)
     early, late = (
-        learnt_in_c(tmp_path / str(len(flags)), own, "readout", x, told, Adaptation(lr=0.2), *flags)[2]
+        learnt_in_c(
+            tmp_path / str(len(flags)), own, "readout", x, told, Adaptation(lr=0.2), *flags
+        )[2]
         for flags in ((), ("-DLATE", "-DMANY=0"))
     )
     assert all((late[name] == value).all() for name, value in early.items())
@@ -271,7 +314,9 @@ def test_what_counts_what_is_learnt_stays_at_its_end(loss: str, tmp_path: Path) 
     told[:, 1] = np.arange(len(told)) == 9  # one update
     told[9, 0] = 1
     few, many = (
-        learnt_in_c(tmp_path / name, own, "readout", x, told, Adaptation(lr=0.2), "-DLATE", f"-DMANY={name}")[2]
+        learnt_in_c(
+            tmp_path / name, own, "readout", x, told, Adaptation(lr=0.2), "-DLATE", f"-DMANY={name}"
+        )[2]
         for name in ("0", "UINT32_MAX")
     )
     shipped = own.network.readout.bias.detach().numpy()  # type: ignore[union-attr, operator]
@@ -293,7 +338,9 @@ def test_the_gradient_of_a_sum_is_not_divided_by_its_labels(tmp_path: Path) -> N
     told[9, 1] = 1  # of 10 labels; none is learnt later
     for reduction, lr in (("sum", 0.001), ("mean", 0.01)):
         own = model("lif", LossConfig("nll", reduction=reduction), torch.float32)  # type: ignore[arg-type]
-        plan, _, learnt = learnt_in_c(tmp_path / reduction, own, "readout", x, told, Adaptation(lr=lr))
+        plan, _, learnt = learnt_in_c(
+            tmp_path / reduction, own, "readout", x, told, Adaptation(lr=lr)
+        )
         found.append(learnt)
     shipped = {constant.name: constant.values for constant in plan.constants()}
     assert (found[0]["readout_bias"] != shipped["readout_bias"]).all()
@@ -308,7 +355,9 @@ def test_a_second_label_of_the_same_steps_is_ignored(tmp_path: Path) -> None:
     twice, found = told.copy(), []
     twice[10, 0] = 2
     for name, labels in (("once", told), ("twice", twice)):
-        plan, _, learnt = learnt_in_c(tmp_path / name, own, "readout", x, labels, Adaptation(lr=0.2))
+        plan, _, learnt = learnt_in_c(
+            tmp_path / name, own, "readout", x, labels, Adaptation(lr=0.2)
+        )
         found.append(learnt)
     assert all((found[1][name] == value).all() for name, value in found[0].items())
     shipped = {constant.name: constant.values for constant in plan.constants()}
@@ -321,7 +370,11 @@ def test_what_learns_is_not_compressed() -> None:
     with torch.no_grad():
         for layer in (own.network.layers[0], own.network.readout):
             layer.weight_in.zero_()  # type: ignore[operator, union-attr]
-    for learn, sparse in ((None, [True, True]), ("readout", [True, False]), ("e-prop", [False, False])):
+    for learn, sparse in (
+        (None, [True, True]),
+        ("readout", [True, False]),
+        ("e-prop", [False, False]),
+    ):
         plan = make_plan(device_network(own.network), "net", own.decision, learn=learn)  # type: ignore[arg-type]
         assert [layer.matrices[0].sparse for layer in plan.layers] == sparse
 
@@ -330,8 +383,13 @@ def test_with_a_label_for_each_step_any_readout_will_do_for_e_prop() -> None:
     own = model("lif", "nll", torch.float32, "spike_count")
     learning = make_plan(device_network(own.network), "net", own.decision, learn="e-prop").learning
     assert learning is not None and not learning.readout.constant
-    own = model("lif", "ce_mean", torch.float32, ALIF_READOUT)  # with one for all, one whose membrane is the output
-    assert make_plan(device_network(own.network), "net", own.decision, learn="e-prop").learning is not None
+    own = model(
+        "lif", "ce_mean", torch.float32, ALIF_READOUT
+    )  # with one for all, one whose membrane is the output
+    assert (
+        make_plan(device_network(own.network), "net", own.decision, learn="e-prop").learning
+        is not None
+    )
 
 
 def test_a_relu_has_the_slope_at_zero_with_which_it_was_trained() -> None:
@@ -342,7 +400,8 @@ def test_a_relu_has_the_slope_at_zero_with_which_it_was_trained() -> None:
 
 
 def test_forgetting_and_running_without_learning(tmp_path: Path) -> None:
-    """Without traces, and after an update of rate 0, the scores are to the bit those of an export that does not learn."""
+    """Without traces, and after an update of rate 0, the scores are to the bit those of an export
+    that does not learn."""
     x, told = stream(True)
     own = model("alif", "nll", torch.float32)
     told[:, 0] = -1
@@ -350,29 +409,46 @@ def test_forgetting_and_running_without_learning(tmp_path: Path) -> None:
     device = device_network(own.network)
     told[:, 2] |= np.arange(90) == 0
     expected = np.concatenate(
-        [run_float32(device, part[None].astype(np.float32)).output[0] for part in np.split(x, [30, 60])]
+        [
+            run_float32(device, part[None].astype(np.float32)).output[0]
+            for part in np.split(x, [30, 60])
+        ]
     )
     assert (scores == expected).all()
     assert (values["layer0_from_self"] == device.layers[0].weight_rec).all()
     own.export(tmp_path / "plain", name="net")
     for folder in ("learns", "plain"):  # NAME_main.c
         (tmp_path / folder / "program").unlink(missing_ok=True)
-    program = build(tmp_path / "learns", make_plan(device, "net", own.decision, learn="e-prop"), COMPILERS[0])
+    program = build(
+        tmp_path / "learns", make_plan(device, "net", own.decision, learn="e-prop"), COMPILERS[0]
+    )
     assert (program.run(x[None, :30].astype(np.float32))[0][0] == expected[:30]).all()
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"learn": "e-prop", "hidden": (6, 5)}, "one hidden layer, but this network has 2; use learn='readout'"),
-        ({"learn": "all"}, "In C 'readout' can learn, or with it one hidden layer by 'e-prop', not 'all'"),
+        (
+            {"learn": "e-prop", "hidden": (6, 5)},
+            "one hidden layer, but this network has 2; use learn='readout'",
+        ),
+        (
+            {"learn": "all"},
+            "In C 'readout' can learn, or with it one hidden layer by 'e-prop', not 'all'",
+        ),
         ({"learn": "readout", "format": "int8"}, "needs float32"),
         (
             {"learn": "readout", "delays": {"recurrent": "uniform(0, 3)"}},
             "with delays cannot learn in C; .* by bptt",
         ),
-        ({"learn": "e-prop", "loss": "ce_spike_count", "readout": "spike_count"}, "whose membrane is the output"),
-        ({"learn": "e-prop", "loss": "ce_mean", "readout": {"neuron": "liquid"}}, "whose membrane is the output"),
+        (
+            {"learn": "e-prop", "loss": "ce_spike_count", "readout": "spike_count"},
+            "whose membrane is the output",
+        ),
+        (
+            {"learn": "e-prop", "loss": "ce_mean", "readout": {"neuron": "liquid"}},
+            "whose membrane is the output",
+        ),
     ],
 )
 def test_what_cannot_learn_in_c(options: dict[str, Any], said: str, tmp_path: Path) -> None:
@@ -384,24 +460,40 @@ def test_what_cannot_learn_in_c(options: dict[str, Any], said: str, tmp_path: Pa
     assert not (tmp_path / "c").exists()
 
 
-def test_the_command_says_what_learning_costs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_says_what_learning_costs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     own = model("alif", "nll", torch.float32)
     own.save(tmp_path / "m.safetensors")
     assert (
-        main(["export", "c", str(tmp_path / "m.safetensors"), "--out", str(tmp_path / "c"), "--learn", "e-prop"]) == 0
+        main(
+            [
+                "export",
+                "c",
+                str(tmp_path / "m.safetensors"),
+                "--out",
+                str(tmp_path / "c"),
+                "--learn",
+                "e-prop",
+            ]
+        )
+        == 0
     )
     said = capsys.readouterr().out
     learning = make_plan(device_network(own.network), "m", own.decision, learn="e-prop").learning
     assert learning is not None
     synapses, readout = 7 * (4 + 7 + 1), 3 * (7 + 1)
     assert learning.parameters == synapses + readout
-    # ALIF: membrane, adaptation and spike depend on one another (u on u, s and the input; a on a and s; s on all of these).
+    # ALIF: membrane, adaptation and spike depend on one another (u on u, s and the input; a on a
+    # and s; s on all of these).
     step = learning.operations["step"]
     assert (
-        f"{4 * (synapses + readout):,} bytes of RAM for {synapses + readout} parameters and {learning.trace_bytes:,}"
-        in said
+        f"{4 * (synapses + readout):,} bytes of RAM for {synapses + readout} parameters and "
+        f"{learning.trace_bytes:,}" in said
     )
     assert f"{step['adds']:,} additions and {step['multiplies']:,} multiplications per step" in said
     assert " multiplications per update" in said
     text = (tmp_path / "c" / "m.h").read_text()
-    assert f"{learning.trace_bytes} of traces" in text and f"a step {step['adds']} additions" in text
+    assert (
+        f"{learning.trace_bytes} of traces" in text and f"a step {step['adds']} additions" in text
+    )

@@ -1,6 +1,8 @@
-"""Trained networks in C, under both compilers' warnings and sanitizers: spikes of the reference, int8 of its integer model.
+"""Trained networks in C, under both compilers' warnings and sanitizers: spikes of the reference,
+int8 of its integer model.
 
-The published networks on the authors' recordings, and this project's pretrained ECG network on whole sequences.
+The published networks on the authors' recordings, and this project's pretrained ECG network on
+whole sequences.
 """
 
 from __future__ import annotations
@@ -47,19 +49,30 @@ def exported(net: SRNN, folder: Path, inputs_as: InputFormat | None = None) -> t
 def published(
     task: str, golden_dir: Path, checkpoint_dir: Path
 ) -> tuple[SRNN, Any, Golden, dict[str, np.ndarray], np.ndarray]:
-    """(network, recording, its file, recorded spikes by layer (T, B, size), input (B, T, inputs))."""
+    """(network, recording, its file, recorded spikes by layer (T, B, size), input (B, T,
+    inputs))."""
     from paper.compat import PUBLISHED, load_published
     from paper.compat.recordings import Golden
 
     weights, golden = checkpoint_dir / f"{task}.npz", golden_dir / f"golden_{task}.npz"
     if not weights.is_file() or not golden.is_file():
         pytest.skip(f"no {weights} or no {golden}")
-    net, recording, recorded = load_published(task, weights).network, PUBLISHED[task].recording, Golden(golden, False)
+    net, recording, recorded = (
+        load_published(task, weights).network,
+        PUBLISHED[task].recording,
+        Golden(golden, False),
+    )
     layers = dict(zip(recording.layers, [*net.layers, net.readout], strict=True))
     spiking = [name for name, layer in layers.items() if layer.neuron.emission.binary]
     spikes = {name: recorded.spikes(name, layers[name].size) for name in spiking}
     steps = spikes[spiking[0]].shape[0]
-    return net, recording, recorded, spikes, recorded.input(recording.input, net.inputs, steps, np.dtype(np.float32))
+    return (
+        net,
+        recording,
+        recorded,
+        spikes,
+        recorded.input(recording.input, net.inputs, steps, np.dtype(np.float32)),
+    )
 
 
 @pytest.mark.parametrize("compiler", compilers())
@@ -91,7 +104,8 @@ def test_the_authors_recordings(
 def test_int8_on_the_recordings_inputs(
     task: str, compiler: str, golden_dir: Path, checkpoint_dir: Path, tmp_path: Path
 ) -> None:
-    """The published networks in int8: every score and every state of whole recordings is the integer model's."""
+    """The published networks in int8: every score and every state of whole recordings is the
+    integer model's."""
     net, *_, x = published(task, golden_dir, checkpoint_dir)
     inputs_as = InputFormat.measure(x)
     plan, model = exported(net, tmp_path / "c", inputs_as)
@@ -119,7 +133,8 @@ def crossings(steps: int) -> np.ndarray:
 def test_our_ecg_network_on_whole_sequences(
     source: str, compiler: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    """Spikes of the reference in float32, every one; scores of both formats those of their models, to the bit."""
+    """Spikes of the reference in float32, every one; scores of both formats those of their models,
+    to the bit."""
     from srnn.data.batches import Sequences
     from srnn.training.runs import open_trained
 
@@ -144,7 +159,9 @@ def test_our_ecg_network_on_whole_sequences(
     for layer in layers:
         layer.backend = "reference"
     start = tuple(
-        layer.neuron.State._make(torch.from_numpy(part[name]) for name in layer.neuron.State._fields)
+        layer.neuron.State._make(
+            torch.from_numpy(part[name]) for name in layer.neuron.State._fields
+        )
         for layer, part in zip(layers, model.initial_state(len(x)), strict=True)
     )
     with torch.no_grad():
@@ -156,7 +173,9 @@ def test_our_ecg_network_on_whole_sequences(
     plan, model = exported(net, tmp_path / "int8", InputFormat())
     scores, states = build(tmp_path / "int8", plan, compiler, *SANITIZED).run(whole, trace=True)
     expected = model.run(whole)
-    assert (scores == expected.output).all() and (states["layer0"]["s"] == expected.emitted[0]).all()
+    assert (scores == expected.output).all() and (
+        states["layer0"]["s"] == expected.emitted[0]
+    ).all()
 
 
 # ---- the benchmark ----------------------------------------------------------------------------------------------------------
@@ -166,7 +185,8 @@ def test_our_ecg_network_on_whole_sequences(
 def test_the_page_of_the_benchmark(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It says its whole command, and that what the C counted is what the theory says has been heard; on a network of digits."""
+    """It says its whole command, and that what the C counted is what the theory says has been
+    heard; on a network of digits."""
     pytest.importorskip("onnxruntime")
     if shutil.which("make") is None:
         pytest.skip("no make")
@@ -179,18 +199,44 @@ def test_the_page_of_the_benchmark(
     monkeypatch.setattr(device, "PASSES", 1)
     run = make_run(tmp_path / "digits", recipe="digits")
     monkeypatch.setattr(
-        "sys.argv", ["device", f"{run}:test", "--sequences", "2", "--compared", "11", "--out", str(tmp_path / "out")]
+        "sys.argv",
+        [
+            "device",
+            f"{run}:test",
+            "--sequences",
+            "2",
+            "--compared",
+            "11",
+            "--out",
+            str(tmp_path / "out"),
+        ],
     )
     device.main()
     (found,) = json.loads((tmp_path / "out" / "device.json").read_text())["networks"]
     counted, theory, told = found["float32"]["counted"], found["theory"], found["agreement"]
-    heard = theory["synaptic_adds_per_step"] + theory["synaptic_multiply_adds_per_step"] - theory["unheard_per_step"]
-    assert counted["synaptic_adds"] == pytest.approx(heard, rel=1e-9) and theory["unheard_per_step"] > 0
-    assert told["sequences"] == 11 and told["spikes"] > 100 and told["onnx_greatest_difference"] < 1e-4
+    heard = (
+        theory["synaptic_adds_per_step"]
+        + theory["synaptic_multiply_adds_per_step"]
+        - theory["unheard_per_step"]
+    )
+    assert (
+        counted["synaptic_adds"] == pytest.approx(heard, rel=1e-9)
+        and theory["unheard_per_step"] > 0
+    )
+    assert (
+        told["sequences"] == 11 and told["spikes"] > 100 and told["onnx_greatest_difference"] < 1e-4
+    )
     for row in told["by_compiler"].values():
-        assert row["c_equals_its_model"] and row["int8_equals_its_model"] and row["spikes_that_differ"] == 0
+        assert (
+            row["c_equals_its_model"]
+            and row["int8_equals_its_model"]
+            and row["spikes_that_differ"] == 0
+        )
     page = (tmp_path / "out" / "device.md").read_text()
-    assert "`python -m benchmarks.device runs/digits:test --sequences 2 --compared 11 --out DIR`" in page
+    assert (
+        "`python -m benchmarks.device runs/digits:test --sequences 2 --compared 11 --out DIR`"
+        in page
+    )
     assert str(tmp_path) not in page and f"{found['lstm']['int8']['flash_bytes']:,}" in page
 
 
@@ -199,9 +245,14 @@ def test_only_what_all_neurons_have_in_common_is_one_number() -> None:
     with torch.no_grad():
         net.layers[0].params.tau_mem.copy_(torch.tensor([20.0, 30.0, 20.0]))
     leak, threshold = (
-        make_plan(device_network(net), "net").layers[0].coefficients[key] for key in ("leak", "threshold")
+        make_plan(device_network(net), "net").layers[0].coefficients[key]
+        for key in ("leak", "threshold")
     )
-    assert isinstance(threshold, str) and not isinstance(leak, str) and len(set(leak.values.tolist())) == 2
+    assert (
+        isinstance(threshold, str)
+        and not isinstance(leak, str)
+        and len(set(leak.values.tolist())) == 2
+    )
 
 
 def test_weights_that_are_zero_are_told_from_those_that_are_stored() -> None:
@@ -209,7 +260,10 @@ def test_weights_that_are_zero_are_told_from_those_that_are_stored() -> None:
     with torch.no_grad():
         net.layers[0].weight_in.zero_()  # type: ignore[operator, union-attr]
     report = make_plan(device_network(net), "net").report()
-    assert report["weights"] == 12 * 5 + 12 * 12 + 3 * 12 and report["weights_not_zero"] == 12 * 12 + 3 * 12
+    assert (
+        report["weights"] == 12 * 5 + 12 * 12 + 3 * 12
+        and report["weights_not_zero"] == 12 * 12 + 3 * 12
+    )
     assert report["sparse"] == ["layer0_from_input"]
 
 
@@ -219,7 +273,8 @@ def test_an_lstm_of_the_same_size_is_counted() -> None:
     for each in (4, 1):
         assert lstm_sizes(device, each) == {
             "flash_bytes": each * weights + 4 * biases,
-            "ram_bytes": 4 * (2 * (12 + 9) + 4 * 12),  # cells and outputs, and the gates of the larger layer
+            "ram_bytes": 4
+            * (2 * (12 + 9) + 4 * 12),  # cells and outputs, and the gates of the larger layer
             "multiply_adds_per_step": weights,
         }
 
@@ -244,7 +299,9 @@ def test_a_matrix_takes_the_fewest_bytes(ctype: str) -> None:
         *where, weights = [constant.values for constant in packed.constants]
         dense = matrix.size * DTYPES[ctype].itemsize
         compressed = 2 * 7 + max(kept, 1) * (1 + DTYPES[ctype].itemsize)
-        assert packed.kept == kept and sum(constant.bytes for constant in packed.constants) == min(dense, compressed)
+        assert packed.kept == kept and sum(constant.bytes for constant in packed.constants) == min(
+            dense, compressed
+        )
         packings.add(packed.sparse)
         if packed.sparse:
             starts, targets = where

@@ -1,4 +1,5 @@
-"""The program beside an exported library prints classes; names of classes and networks are any text; two fit into one program."""
+"""The program beside an exported library prints classes; names of classes and networks are any
+text; two fit into one program."""
 
 from __future__ import annotations
 
@@ -36,7 +37,9 @@ from srnn.training.trained import Trained
 from support.compiled import COMPILERS, FLAGS, SANITIZED, build
 from support.exporting import signal
 
-needs_compiler = pytest.mark.skipif(not COMPILERS, reason="no C compiler (gcc, clang) on this machine")
+needs_compiler = pytest.mark.skipif(
+    not COMPILERS, reason="no C compiler (gcc, clang) on this machine"
+)
 Format = Literal["float32", "int8"]
 FORMATS: tuple[Format, ...] = ("float32", "int8")
 CLASSES = ("a", "b", "c", "d")
@@ -59,7 +62,8 @@ def test_any_class_name_in_c(tmp_path: Path) -> None:
     assert report["decision"]["classes"] == list(classes)
     (tmp_path / "names.c").write_text(
         '#include "net.h"\n#include <stdio.h>\nint main(void)\n{\n    int c;\n\n'
-        "    for (c = 0; c < NET_NUM_CLASSES; c++) {\n        fputs(NET_CLASSES[c], stdout);\n        putchar(0);\n    }\n"
+        "    for (c = 0; c < NET_NUM_CLASSES; c++) {\n        fputs(NET_CLASSES[c], stdout);\n     "
+        "   putchar(0);\n    }\n"
         "    return 0;\n}\n"
     )
     command = [COMPILERS[0], *FLAGS, "-trigraphs", "-o", "names", "names.c", "net.c", "-lm"]
@@ -74,7 +78,9 @@ def test_any_class_name_in_c(tmp_path: Path) -> None:
 def test_a_string_is_one_line_of_plain_c(text: str) -> None:
     literal = c_string(text)
     assert re.fullmatch(r'"([ !#->@-\[\]-~]|\\[0-3][0-7]{2})*"', literal)
-    plain = re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), literal[1:-1].encode())
+    plain = re.sub(
+        rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), literal[1:-1].encode()
+    )
     assert plain == text.encode("utf-8", "backslashreplace")
 
 
@@ -94,7 +100,12 @@ def test_names_made_of_texts() -> None:
 
 @pytest.mark.parametrize(
     ("name", "why"),
-    [("while", "a keyword of C"), ("x" * 32, "at most 31 in all"), ("math", "or header"), (3, "at most 31 in all")],
+    [
+        ("while", "a keyword of C"),
+        ("x" * 32, "at most 31 in all"),
+        ("math", "or header"),
+        (3, "at most 31 in all"),
+    ],
 )
 def test_a_name_that_is_refused_is_told_why(name: Any, why: str) -> None:
     with pytest.raises(SrnnError, match=why):
@@ -116,7 +127,9 @@ def test_decisions_that_cannot_be_exported(tmp_path: Path) -> None:
 # ---- the program ------------------------------------------------------------------------------------------------------------
 
 
-def program(folder: Path, format: Format, loss: LossConfig, **options: Any) -> tuple[Any, Plan, Any]:
+def program(
+    folder: Path, format: Format, loss: LossConfig, **options: Any
+) -> tuple[Any, Plan, Any]:
     """(program, plan, model) of a network of 5 inputs and 3 classes."""
     net = SRNN.paper(5, [12, 9], 3, generator=torch.Generator().manual_seed(1))
     rule = DecisionRule(loss, ("up\n", "do wn", "é"))
@@ -128,7 +141,9 @@ def program(folder: Path, format: Format, loss: LossConfig, **options: Any) -> t
 
 
 def lines(x: np.ndarray) -> str:
-    return "\n".join(",".join(f"{value:.9g}" for value in row) for row in x.reshape(-1, x.shape[-1]))
+    return "\n".join(
+        ",".join(f"{value:.9g}" for value in row) for row in x.reshape(-1, x.shape[-1])
+    )
 
 
 @needs_compiler
@@ -142,35 +157,56 @@ def lines(x: np.ndarray) -> str:
     ],
 )
 def test_the_program_prints_classes(name: LossName, format: Format, tmp_path: Path) -> None:
-    """Both formats from the same numbers: an int8 library's are converted, as its integer model does."""
+    """Both formats from the same numbers: an int8 library's are converted, as its integer model
+    does."""
     x, inputs_as = signal("analog", batch=3, steps=40), InputFormat(3.0, whole=False)
     x[0, 0, 0] = 100.0  # beyond the range: held
-    x[1, :5, 0] = np.array([0.5, -0.5, 1.5, 2.5, -3.5]) / 2**inputs_as.bits  # ties go to the even neighbour
+    x[1, :5, 0] = (
+        np.array([0.5, -0.5, 1.5, 2.5, -3.5]) / 2**inputs_as.bits
+    )  # ties go to the even neighbour
     loss = LossConfig(name, start=2)
     options = {"inputs_as": inputs_as} if format == "int8" else {}
     tested, _, model = program(tmp_path / "c", format, loss, **options)
     whole = inputs_as.encode(x)
-    output = run_float32(model, x).output if format == "float32" else model.run(whole).output / 2.0**model.output_bits
+    output = (
+        run_float32(model, x).output
+        if format == "float32"
+        else model.run(whole).output / 2.0**model.output_bits
+    )
     shown = ("up?", "do wn", "é")
-    running = [[shown[c] for c in row] for row in running_scores(output, loss.scoring, loss.start).argmax(-1)]
+    running = [
+        [shown[c] for c in row]
+        for row in running_scores(output, loss.scoring, loss.start).argmax(-1)
+    ]
     every = [f"{t}\t{label}" for labels in running for t, label in enumerate(labels)]
     if name == "nll":
         expected = [
-            f"{t}\t{label}" for labels in running for t, label in enumerate(labels) if t == 0 or label != labels[t - 1]
+            f"{t}\t{label}"
+            for labels in running
+            for t, label in enumerate(labels)
+            if t == 0 or label != labels[t - 1]
         ]
     else:
         expected = [f"39\t{labels[-1]}" for labels in running]
     text = lines(x)
     assert tested.text("--steps", "40", "--every", given=text).splitlines() == every
     assert tested.text("--steps", "40", given=text).splitlines() == expected
-    scores = [line.split(",") for line in tested.text("--steps", "40", "--scores", given=text).splitlines()]
+    scores = [
+        line.split(",")
+        for line in tested.text("--steps", "40", "--scores", given=text).splitlines()
+    ]
     raw = np.array(scores, np.float32 if format == "float32" else float).reshape(3, 40, 3)
-    np.testing.assert_array_equal(raw if format == "float32" else raw / 2.0**model.output_bits, output)
+    np.testing.assert_array_equal(
+        raw if format == "float32" else raw / 2.0**model.output_bits, output
+    )
     assert tested.text(given="") == ""
     if format == "int8":
         same = tested.text("--steps", "40", "--every", "--raw", given=lines(whole.astype(float)))
         assert same.splitlines() == every
-        for text, message in (("0.5,0,0,0,0", "not an integer"), ("40000,0,0,0,0", "not an integer")):
+        for text, message in (
+            ("0.5,0,0,0,0", "not an integer"),
+            ("40000,0,0,0,0", "not an integer"),
+        ):
             assert message in tested.tried("--raw", given=text).stderr
         assert "finite number" in tested.tried(given="nan,0,0,0,0").stderr
         row = "5,4,3,2,1\n"
@@ -188,15 +224,22 @@ def test_the_program_prints_classes(name: LossName, format: Format, tmp_path: Pa
 @needs_compiler
 @pytest.mark.parametrize("format", FORMATS)
 def test_the_program_takes_the_sensors_numbers(format: Format, tmp_path: Path) -> None:
-    """Of a model whose channels were scaled in training; its library takes them scaled, and its header says how."""
+    """Of a model whose channels were scaled in training; its library takes them scaled, and its
+    header says how."""
     net = SRNN.paper(2, [8], 3, generator=torch.Generator().manual_seed(3))
     statistics = Statistics(np.array([9.81, -300.0], np.float32), np.array([0.3, 71.5], np.float32))
     known = {"names": ("ax", "temp */"), "units": ("m/s2", None)}
-    model = from_network(net, ("a", "b", "c"), signal=ScaledPath(2, 50.0, statistics, **known), name="My sensor")
+    model = from_network(
+        net, ("a", "b", "c"), signal=ScaledPath(2, 50.0, statistics, **known), name="My sensor"
+    )
     inputs_as = InputFormat(4.0, whole=False)
     options = {"inputs_as": inputs_as} if format == "int8" else {}
     model.export(tmp_path / "c", "c" if format == "float32" else "int8", **options)
-    raw = np.random.default_rng(0).normal(statistics.mean, statistics.std, (1, 40, 2)).astype(np.float32)
+    raw = (
+        np.random.default_rng(0)
+        .normal(statistics.mean, statistics.std, (1, 40, 2))
+        .astype(np.float32)
+    )
     path = ScaledPath(2, 50.0, statistics)
     x, device = path.whole(raw[0])[None], device_network(net, path)
     small = quantise(device, inputs_as)
@@ -206,9 +249,13 @@ def test_the_program_takes_the_sensors_numbers(format: Format, tmp_path: Path) -
         output = small.run(sensor.inputs(sensor.samples(raw))).output
     program = build(tmp_path / "c", plan, COMPILERS[0], *SANITIZED)
     rows = [line.split(",") for line in program.text("--scores", given=lines(raw)).splitlines()]
-    np.testing.assert_array_equal(np.array(rows, np.float32 if format == "float32" else int), output[0])
+    np.testing.assert_array_equal(
+        np.array(rows, np.float32 if format == "float32" else int), output[0]
+    )
     if format == "float32":
-        assert program.text("--scores", "--raw", given=lines(x)) == program.text("--scores", given=lines(raw))
+        assert program.text("--scores", "--raw", given=lines(x)) == program.text(
+            "--scores", given=lines(raw)
+        )
     text = (tmp_path / "c" / "My_sensor.h").read_text()
     assert "task My sensor, a step every 20 ms, of ax (m/s2), temp _, " in text
     if format == "float32":
@@ -218,25 +265,37 @@ def test_the_program_takes_the_sensors_numbers(format: Format, tmp_path: Path) -
 
 @needs_compiler
 def test_a_stream_may_have_more_steps_than_a_long_counts(tmp_path: Path) -> None:
-    """One of 32 bits (Windows, small boards) is passed after 37 hours of sound. One of 8 stands in for it here."""
-    path = CrossingPath(LevelCrossing("send_on_delta", 0.1, 0.1), channels=1, smoothing=0, horizon=2.0)
+    """One of 32 bits (Windows, small boards) is passed after 37 hours of sound. One of 8 stands in
+    for it here."""
+    path = CrossingPath(
+        LevelCrossing("send_on_delta", 0.1, 0.1), channels=1, smoothing=0, horizon=2.0
+    )
     net = SRNN.paper(2, [4], 2, generator=torch.Generator().manual_seed(0))
     from_network(net, ("a", "b"), loss="nll", signal=path).export(tmp_path, "c", name="net")
     source = tmp_path / "net_main.c"
-    narrow, count = re.subn(r"(?<!unsigned )\blong (?!long)(?=[a-z]+\W)", "signed char ", source.read_text())
+    narrow, count = re.subn(
+        r"(?<!unsigned )\blong (?!long)(?=[a-z]+\W)", "signed char ", source.read_text()
+    )
     assert count == 3
     source.write_text(narrow)
-    subprocess.run([COMPILERS[0], "-std=c99", "-o", "net", "net_main.c", "net.c", "-lm"], cwd=tmp_path, check=True)
+    subprocess.run(
+        [COMPILERS[0], "-std=c99", "-o", "net", "net_main.c", "net.c", "-lm"],
+        cwd=tmp_path,
+        check=True,
+    )
     for options, row in (("", "1,0\n"), ("--encode", "5\n")):
         command = [tmp_path / "net", "--every", *options.split()]
         done = subprocess.run(command, input=row * 300, capture_output=True, text=True, check=True)
-        assert [line.split()[0] for line in done.stdout.splitlines()] == [str(step) for step in range(300)]
+        assert [line.split()[0] for line in done.stdout.splitlines()] == [
+            str(step) for step in range(300)
+        ]
 
 
 @needs_compiler
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_macro_of_many_channels_is_one(format: Format, tmp_path: Path) -> None:
-    """Nine sensors or more: their means and deviations, or thresholds, went on in a next line that was no part of the macro."""
+    """Nine sensors or more: their means and deviations, or thresholds, went on in a next line that
+    was no part of the macro."""
     mean, std = np.full(30, -1234.567, np.float32), np.full(30, 9.876543, np.float32)
     crossing = CrossingPath(LevelCrossing("send_on_delta", 0.1, 0.1), channels=30, smoothing=0)
     signals: tuple[SignalPath, ...] = (
@@ -248,14 +307,26 @@ def test_a_macro_of_many_channels_is_one(format: Format, tmp_path: Path) -> None
         model, folder = from_network(net, ("a", "b"), signal=path), tmp_path / str(number)
         options = {"inputs_as": InputFormat(4.0, whole=False)} if format == "int8" else {}
         model.export(folder, "c" if format == "float32" else "int8", name="net", **options)
-        subprocess.run([COMPILERS[0], *FLAGS, "-o", "net", "net_main.c", "net.c", "-lm"], cwd=folder, check=True)
+        subprocess.run(
+            [COMPILERS[0], *FLAGS, "-o", "net", "net_main.c", "net.c", "-lm"],
+            cwd=folder,
+            check=True,
+        )
 
 
 @needs_compiler
 def test_the_header_says_the_rule_and_its_sizes(tmp_path: Path) -> None:
     cases = [
-        ("float32", LossConfig("ce_mean", 5), "largest mean of its output over its steps from number 5 on"),
-        ("int8", LossConfig("ce_sum_softmax"), "largest sum of softmax(output) over all of its steps"),
+        (
+            "float32",
+            LossConfig("ce_mean", 5),
+            "largest mean of its output over its steps from number 5 on",
+        ),
+        (
+            "int8",
+            LossConfig("ce_sum_softmax"),
+            "largest sum of softmax(output) over all of its steps",
+        ),
         ("float32", LossConfig("nll"), "largest output at this step"),
     ]
     for format, loss, words in cases:
@@ -268,7 +339,8 @@ def test_the_header_says_the_rule_and_its_sizes(tmp_path: Path) -> None:
         assert plan.flash_bytes == make_plan(model, "net").flash_bytes + plan.decision.flash_bytes
         assert f"and {plan.decision.ram_bytes} per decision" in text
         (folder / "size.c").write_text(
-            '#include "net.h"\n#include <stdio.h>\nint main(void)\n{\n    printf("%d", (int)sizeof(net_decision));\n'
+            '#include "net.h"\n#include <stdio.h>\nint main(void)\n{\n    printf("%d", '
+            "(int)sizeof(net_decision));\n"
             "    return 0;\n}\n"
         )
         subprocess.run([COMPILERS[0], "-o", "size", "size.c"], cwd=folder, check=True)
@@ -276,18 +348,26 @@ def test_the_header_says_the_rule_and_its_sizes(tmp_path: Path) -> None:
         assert int(told) == plan.decision.ram_bytes
     export_c(NET, tmp_path / "none")
     text = (tmp_path / "none" / "network.h").read_text()
-    assert "prediction" not in text and "decide" not in text and "was not given" in re.sub(r"\s*\n \* ", " ", text)
+    assert (
+        "prediction" not in text
+        and "decide" not in text
+        and "was not given" in re.sub(r"\s*\n \* ", " ", text)
+    )
 
 
 @pytest.mark.parametrize("name, format, words", [
-    ("digits", "int8", "its pixel and the next 15, from 0 to 1; where fewer follow, the last 16 of the image. An input x is "
+    ("digits", "int8", "its pixel and the next 15, from 0 to 1; where fewer follow, the last 16 of "
+                       "the image. An input x is "
      "given as round(x * 2^14), clamped to int16."),
     ("smnist-delays", "c", "its pixel and the next 7, divided by 255;"),
-    ("ecg", "int8", "spikes, 0 or 1: lead 1 rises, lead 1 falls, lead 2 rises, lead 2 falls. An input x is given as an "
+    ("ecg", "int8", "spikes, 0 or 1: lead 1 rises, lead 1 falls, lead 2 rises, lead 2 falls. An "
+                    "input x is given as an "
      "integer, clamped to int8."),
     ("spoken-digits-spikes", "c", "spikes of the cochlea, 0 or 1, in bins of 10 ms."),
 ])  # fmt: skip
-def test_the_header_says_what_the_inputs_of_a_step_are(name: str, format: Any, words: str, tmp_path: Path) -> None:
+def test_the_header_says_what_the_inputs_of_a_step_are(
+    name: str, format: Any, words: str, tmp_path: Path
+) -> None:
     srnn.load(name).export(tmp_path / "c", format, name="net")
     header = re.sub(r"\s*\n \* ", " ", (tmp_path / "c" / "net.h").read_text())
     assert f"Inputs of a step: {words}" in header
@@ -316,7 +396,8 @@ def test_an_export_needs_no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @needs_compiler
 def test_what_is_not_finite_is_gone_with_a_new_state(tmp_path: Path) -> None:
-    """As the header says: it silences neurons until NAME_init, and nothing reads or writes beyond an array."""
+    """As the header says: it silences neurons until NAME_init, and nothing reads or writes beyond
+    an array."""
     tested, plan, model = program(tmp_path / "c", "float32", LossConfig("ce_mean"))
     x = signal("analog", batch=4, steps=30)
     expected, worst = run_float32(model, x).output, np.array([np.nan, np.inf, -np.inf], np.float32)
@@ -327,7 +408,9 @@ def test_what_is_not_finite_is_gone_with_a_new_state(tmp_path: Path) -> None:
     found = np.frombuffer(done.stdout, np.float32).reshape(expected.shape)
     assert (found[:, :5] == expected[:, :5]).all() and (found[3] == expected[3]).all()
     assert (found[:3, 5:] != expected[:3, 5:]).any((1, 2)).all()
-    assert "a NaN or an infinity stays in the state" in (tmp_path / "c" / f"{plan.name}.h").read_text()
+    assert (
+        "a NaN or an infinity stays in the state" in (tmp_path / "c" / f"{plan.name}.h").read_text()
+    )
 
 
 TWO = """\
@@ -390,11 +473,17 @@ def test_two_networks_in_one_program(language: str, tmp_path: Path) -> None:
         if formats[name] == "int8":
             small = quantise(model)
             output = small.run(x.astype(int)).output[0] / 2.0**small.output_bits
-        expected.append(rule.classes[running_scores(output[None], rule.loss.scoring, rule.loss.start)[0, -1].argmax()])
+        expected.append(
+            rule.classes[
+                running_scores(output[None], rule.loss.scoring, rule.loss.start)[0, -1].argmax()
+            ]
+        )
     warnings = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
     (tmp_path / f"two.{language}").write_text(TWO)
     for name in nets:
-        subprocess.run([COMPILERS[0], "-std=c99", *warnings, "-c", f"{name}.c"], cwd=tmp_path, check=True)
+        subprocess.run(
+            [COMPILERS[0], "-std=c99", *warnings, "-c", f"{name}.c"], cwd=tmp_path, check=True
+        )
     command = [
         linker,
         *warnings,
@@ -419,20 +508,28 @@ def test_two_networks_in_one_program(language: str, tmp_path: Path) -> None:
 def test_the_makefile_builds_what_it_says(tmp_path: Path) -> None:
     if shutil.which("make") is None:
         pytest.skip("no make")
-    export_c(NET, tmp_path, "read", decision=DecisionRule(LossConfig(), CLASSES))  # a name that clashed with read_input
+    export_c(
+        NET, tmp_path, "read", decision=DecisionRule(LossConfig(), CLASSES)
+    )  # a name that clashed with read_input
     command = ["make", "-s", f"CC={COMPILERS[0]}", "read", "read_count"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert {"read", "read_count"} <= {path.name for path in tmp_path.iterdir()}
-    told = subprocess.run([tmp_path / "read"], input="1,0\n0,1\n", capture_output=True, text=True, check=True).stdout
+    told = subprocess.run(
+        [tmp_path / "read"], input="1,0\n0,1\n", capture_output=True, text=True, check=True
+    ).stdout
     assert told.splitlines()[0].startswith("1\t") and told.count("\n") == 1
     command = ["make", "-n", "-B", "read", "CFLAGS=-O3"]  # as an environment often has it
-    assert "-O3 -ffp-contract=off" in subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout
+    assert (
+        "-O3 -ffp-contract=off"
+        in subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout
+    )
 
 
 @pytest.fixture(scope="module")
 def learnt(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with ``data``, tables in folders of their class, and ``run``, a network that has learnt them."""
+    """A folder with ``data``, tables in folders of their class, and ``run``, a network that has
+    learnt them."""
     folder, rng = tmp_path_factory.mktemp("learnt"), np.random.default_rng(0)
     for number in range(30):
         kind = ("still", "shaken", "turned")[number % 3]
@@ -463,7 +560,8 @@ def learnt(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_program_takes_the_tables_of_training(
     format: Format, learnt: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With names, units and times, columns in another order, and without a first line: the label is that of predict."""
+    """With names, units and times, columns in another order, and without a first line: the label is
+    that of predict."""
     model = srnn.load(learnt / "run")
     model.export(tmp_path / "c", "int8" if format == "int8" else "c", name="net")
     command = [COMPILERS[0], *FLAGS, *SANITIZED, "-o", "net", "net_main.c", "net.c", "-lm"]
@@ -478,7 +576,9 @@ def test_the_program_takes_the_tables_of_training(
     assert main(["predict", str(learnt / "run"), *map(str, paths), "--json"]) == 0
     labels = [result["label"] for result in json.loads(capsys.readouterr().out)["results"]]
     assert len(set(labels)) > 1
-    assert [said(path.read_text()).stdout for path in paths] == [f"39\t{label}\n" for label in labels]
+    assert [said(path.read_text()).stdout for path in paths] == [
+        f"39\t{label}\n" for label in labels
+    ]
 
     table = paths[0].read_text()
     scores = said(table, "--scores").stdout
@@ -500,4 +600,6 @@ def test_the_program_takes_the_tables_of_training(
         done = said("\n".join([titles, *rows]))
         assert (done.returncode, done.stdout, done.stderr) == (2, "", message)
     done = said("\n".join([header, *rows[:3], "0.06,1,,2"]))
-    assert done.returncode == 2 and done.stderr.startswith("line 5: too few numbers: a column is empty")
+    assert done.returncode == 2 and done.stderr.startswith(
+        "line 5: too few numbers: a column is empty"
+    )

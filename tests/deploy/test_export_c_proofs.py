@@ -1,4 +1,5 @@
-"""The exported C can neither overflow nor leave its arrays: proven for small networks, tried under sanitizers for all."""
+"""The exported C can neither overflow nor leave its arrays: proven for small networks, tried under
+sanitizers for all."""
 
 from __future__ import annotations
 
@@ -30,7 +31,10 @@ INT8 = {
 }
 FLOAT = ("lif", "alif", "adlif", "cubalif", "relu", "integrator")
 HEART = CrossingPath(LevelCrossing("send_on_delta", 0.1, 0.1), 2, smoothing=7)
-HELD = ("return x > INT32_MAX ? INT32_MAX : x < INT32_MIN ? INT32_MIN : (int32_t)x;", "return (int32_t)x;")
+HELD = (
+    "return x > INT32_MAX ? INT32_MAX : x < INT32_MIN ? INT32_MIN : (int32_t)x;",
+    "return (int32_t)x;",
+)
 
 
 @needs_cbmc
@@ -69,9 +73,11 @@ def test_no_float32_step_leaves_its_arrays(neuron: str, sparse: bool, tmp_path: 
         ("int8", "ce_mean"),
     ],
 )
-def test_no_decision_overflows_or_leaves_the_classes(format: str, loss: str, tmp_path: Path) -> None:
-    """From any bytes as what is remembered. The products of int8's softmax are beyond CBMC: sanitizers try these, and
-    ``test_export_c_decision.py`` has the argument for their bounds."""
+def test_no_decision_overflows_or_leaves_the_classes(
+    format: str, loss: str, tmp_path: Path
+) -> None:
+    """From any bytes as what is remembered. The products of int8's softmax are beyond CBMC:
+    sanitizers try these, and ``test_export_c_decision.py`` has the argument for their bounds."""
     rule = DecisionRule(LossConfig(loss, 2), ("a", "b"))  # type: ignore[arg-type]
     small(tmp_path / "c", "lif", format, hidden=(2,), decision=rule)
     checked, failed = tried(tmp_path / "c", DECIDE)
@@ -80,15 +86,22 @@ def test_no_decision_overflows_or_leaves_the_classes(format: str, loss: str, tmp
 
 @needs_cbmc
 @pytest.mark.slow
-@pytest.mark.parametrize("encoder", [HEART, replace(HEART, horizon=2.0, rate=250.0)], ids=["told", "running"])
+@pytest.mark.parametrize(
+    "encoder", [HEART, replace(HEART, horizon=2.0, rate=250.0)], ids=["told", "running"]
+)
 @pytest.mark.parametrize("format", ["float32", "int8"])
-def test_no_order_of_calls_harms_an_encoder(format: str, encoder: CrossingPath, tmp_path: Path) -> None:
-    """Samples after the end of a signal are among them: they once made a step read beyond the smoothing's weights."""
+def test_no_order_of_calls_harms_an_encoder(
+    format: str, encoder: CrossingPath, tmp_path: Path
+) -> None:
+    """Samples after the end of a signal are among them: they once made a step read beyond the
+    smoothing's weights."""
     small(tmp_path / "c", "lif", format, hidden=(2,), inputs=4, encoder=encoder)
     sample = "int32_t" if format == "int8" else "float"
     held = f"((x) <= {HEART.limit} && (x) >= -{HEART.limit})" if format == "int8" else "1"
     defined = f"#define WINDOW {HEART.window}\n#define SAMPLE {sample}\n#define HELD(x) {held}\n"
-    defined += f"#define HORIZON 500\n#define INTEGERS {format == 'int8':d}\n" if encoder.horizon else ""
+    defined += (
+        f"#define HORIZON 500\n#define INTEGERS {format == 'int8':d}\n" if encoder.horizon else ""
+    )
     checked, failed = tried(tmp_path / "c", defined + ENCODER)
     assert checked > 100 and not failed, failed
 
@@ -103,7 +116,9 @@ def test_no_order_of_calls_harms_an_encoder(format: str, encoder: CrossingPath, 
         ("float32", ("for (h = 0; h < 2; h++) {", "for (h = 0; h < 4; h++) {"), "bound"),
     ],
 )
-def test_a_proof_finds_what_is_wrong(format: str, put_in: tuple[str, str], found: str, tmp_path: Path) -> None:
+def test_a_proof_finds_what_is_wrong(
+    format: str, put_in: tuple[str, str], found: str, tmp_path: Path
+) -> None:
     small(tmp_path / "c", "lif", format, hidden=(2,))
     library = tmp_path / "c" / "net.c"
     text = library.read_text()
@@ -116,7 +131,8 @@ def test_a_proof_finds_what_is_wrong(format: str, put_in: tuple[str, str], found
 @pytest.mark.parametrize("compiler", compilers())
 @pytest.mark.parametrize("kind", INT8)
 def test_int8_steps_from_raw_states(kind: str, compiler: str, tmp_path: Path) -> None:
-    """Random and extreme memory, under sanitizers: no fault; and where spikes are 0 or 1, the bits of the integer model."""
+    """Random and extreme memory, under sanitizers: no fault; and where spikes are 0 or 1, the bits
+    of the integer model."""
     plan, model = small(tmp_path / "c", **INT8[kind])
     program = [str(build_step(tmp_path / "c", compiler, *SANITIZED))]
     run_steps(program, plan, *raw_states(plan, 500))
@@ -185,6 +201,8 @@ def test_an_encoder_called_in_any_order(format: str, tmp_path: Path) -> None:
         pytest.skip("no C compiler")
     small(tmp_path / "c", "lif", format, hidden=(2,), inputs=4, encoder=HEART)
     sample = "int32_t" if format == "int8" else "float"
-    program = build_step(tmp_path / "c", COMPILERS[0], *SANITIZED, f"-DSAMPLE={sample}", program=CALLS)
+    program = build_step(
+        tmp_path / "c", COMPILERS[0], *SANITIZED, f"-DSAMPLE={sample}", program=CALLS
+    )
     done = subprocess.run([program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,5 @@
-"""The one struct of the exported C: a sample in, the name of a class out, as from the functions below it and as in Python."""
+"""The one struct of the exported C: a sample in, the name of a class out, as from the functions
+below it and as in Python."""
 
 from __future__ import annotations
 
@@ -113,10 +114,13 @@ int main(int argc, char **argv)
     return fflush(stdout) != 0;
 }
 """
-"""Of a network whose samples are steps: the scores and the answer after each; begins again every so many."""
+"""Of a network whose samples are steps: the scores and the answer after each; begins again every so
+many."""
 
 
-def pushed(folder: Path, plan: Plan, compiler: str, signal: np.ndarray, answer: str = "&model.label") -> np.ndarray:
+def pushed(
+    folder: Path, plan: Plan, compiler: str, signal: np.ndarray, answer: str = "&model.label"
+) -> np.ndarray:
     """(B, T) records of the scores and the answer at each step of a signal (B, T, channels)."""
     text = (
         STEPS.replace("POOL", str(plan.samples.pool))
@@ -124,7 +128,11 @@ def pushed(folder: Path, plan: Plan, compiler: str, signal: np.ndarray, answer: 
         .replace("sizeof ANSWER", f"sizeof {answer.replace('&', '')}")
     )
     (folder / "push.c").write_text(text.replace("ANSWER", answer))
-    subprocess.run([compiler, *FLAGS, *SANITIZED, "push.c", "net.c", "-o", "push", "-lm"], cwd=folder, check=True)
+    subprocess.run(
+        [compiler, *FLAGS, *SANITIZED, "push.c", "net.c", "-o", "push", "-lm"],
+        cwd=folder,
+        check=True,
+    )
     raw = np.ascontiguousarray(signal, DTYPES[plan.samples.ctype])
     command = [folder / "push", str(signal.shape[1])]
     done = subprocess.run(command, input=raw.tobytes(), capture_output=True, check=True)
@@ -133,8 +141,11 @@ def pushed(folder: Path, plan: Plan, compiler: str, signal: np.ndarray, answer: 
     return np.frombuffer(done.stdout, np.dtype(kind)).reshape(signal.shape[:2])
 
 
-def answers(folder: Path, compiler: str, sample: str, thresholds: bool, signal: np.ndarray) -> list[str]:
-    """What the library in ``folder`` calls each sample that completes a step, by one struct and by its parts."""
+def answers(
+    folder: Path, compiler: str, sample: str, thresholds: bool, signal: np.ndarray
+) -> list[str]:
+    """What the library in ``folder`` calls each sample that completes a step, by one struct and by
+    its parts."""
     more = ", up, down" if thresholds else ""
     declared = f"static const {sample} up[] = NET_UP, down[] = NET_DOWN;" if thresholds else ""
     text = PROGRAM.replace("SAMPLE", sample).replace("THRESHOLDS", declared).replace(" MORE", more)
@@ -144,7 +155,9 @@ def answers(folder: Path, compiler: str, sample: str, thresholds: bool, signal: 
     (folder / "push.c").write_text(text)
     command = [compiler, *FLAGS, *SANITIZED, "push.c", "net.c", "-o", "push", "-lm"]
     subprocess.run(command, cwd=folder, check=True)
-    done = subprocess.run([folder / "push"], input=signal.tobytes(), capture_output=True, check=True)
+    done = subprocess.run(
+        [folder / "push"], input=signal.tobytes(), capture_output=True, check=True
+    )
     return done.stdout.decode().splitlines()
 
 
@@ -162,8 +175,11 @@ def answers(folder: Path, compiler: str, sample: str, thresholds: bool, signal: 
         pytest.param(True, "ce_mean", "float32", marks=pytest.mark.slow),
     ],
 )  # every two of them together; the slow tests have all three
-def test_a_crossed_signal(running: bool, loss: Any, format: Format, compiler: str, tmp_path: Path) -> None:
-    """With a class at each step, also that of Python's scores. Of the steps of one sample, the last one counts."""
+def test_a_crossed_signal(
+    running: bool, loss: Any, format: Format, compiler: str, tmp_path: Path
+) -> None:
+    """With a class at each step, also that of Python's scores. Of the steps of one sample, the last
+    one counts."""
     crossing = LevelCrossing("send_on_delta", 0.1, 0.1)
     path = CrossingPath(crossing, 2, 250.0, horizon=3.0)
     if not running:
@@ -188,9 +204,18 @@ def test_a_crossed_signal(running: bool, loss: Any, format: Format, compiler: st
 @pytest.mark.parametrize("format", ["float32", "int8"])
 def test_sound(format: Format, compiler: str, tmp_path: Path) -> None:
     features = SpeechFeatures(rate=8000, mels=8, normalise="training")
-    known = [features.expand(features.frames(tone(0.5, 8000, hz) / 32768)) for hz in (300, 700, 1500)]
+    known = [
+        features.expand(features.frames(tone(0.5, 8000, hz) / 32768)) for hz in (300, 700, 1500)
+    ]
     path = SpeechPath(features, None, features.fit(known))
-    net = SRNN(known[0].shape[1], [16], 3, neuron="alif", generator=torch.Generator().manual_seed(1), norm="none")
+    net = SRNN(
+        known[0].shape[1],
+        [16],
+        3,
+        neuron="alif",
+        generator=torch.Generator().manual_seed(1),
+        norm="none",
+    )
     decision = DecisionRule(LossConfig("ce_mean"), CLASSES)
     inputs_as = {"inputs_as": InputFormat(8.0, whole=False)} if format == "int8" else {}
     exported(net, tmp_path, format, encoder=path, decision=decision, **inputs_as)
@@ -199,7 +224,9 @@ def test_sound(format: Format, compiler: str, tmp_path: Path) -> None:
 
 
 KNOWN: Any = {"names": ("ax", "temp */", "\u00e9\\"), "units": ("m/s2", None, "g")}
-STATISTICS = Statistics(np.array([9.81, -300.0, 0.002], np.float32), np.array([0.3, 71.5, 1e-4], np.float32))
+STATISTICS = Statistics(
+    np.array([9.81, -300.0, 0.002], np.float32), np.array([0.3, 71.5, 1e-4], np.float32)
+)
 SENSOR = ScaledPath(3, 50.0, STATISTICS, **KNOWN)
 ANALOG = InputFormat(4.0, whole=False)
 
@@ -218,7 +245,8 @@ def labels_of(scores: np.ndarray, loss: LossConfig) -> np.ndarray:
 @pytest.mark.parametrize("compiler", compilers())
 @pytest.mark.parametrize("loss", ["nll", "ce_mean"])
 def test_a_sensor_in_its_own_unit(loss: Any, compiler: str, tmp_path: Path) -> None:
-    """In float32: scores at each step and the class of each sequence are those of Python, to the bit."""
+    """In float32: scores at each step and the class of each sequence are those of Python, to the
+    bit."""
     net = SRNN(3, [16], 3, neuron="alif", generator=torch.Generator().manual_seed(0))
     rule = DecisionRule(LossConfig(loss), CLASSES)
     plan, model = exported(net, tmp_path, encoder=SENSOR, decision=rule)
@@ -236,7 +264,8 @@ def test_a_sensor_in_its_own_unit(loss: Any, compiler: str, tmp_path: Path) -> N
 @pytest.mark.parametrize("compiler", compilers())
 @pytest.mark.parametrize("counts", [None, (1000.0, 16.0, 1e6)])
 def test_a_sensor_in_integers(counts: Any, compiler: str, tmp_path: Path) -> None:
-    """In int8: those of the integer model of conversion and network; inputs are those of training, up to rounding."""
+    """In int8: those of the integer model of conversion and network; inputs are those of training,
+    up to rounding."""
     net = SRNN(3, [16], 3, neuron="alif", generator=torch.Generator().manual_seed(0))
     rule = DecisionRule(LossConfig("ce_mean"), CLASSES)
     options: Any = {"encoder": SENSOR, "decision": rule, "inputs_as": ANALOG}
@@ -250,19 +279,25 @@ def test_a_sensor_in_integers(counts: Any, compiler: str, tmp_path: Path) -> Non
     found = pushed(tmp_path, plan, compiler, samples)
     expected = model.run(inputs).output
     np.testing.assert_array_equal(found["scores"], expected)
-    np.testing.assert_array_equal(found["answer"], labels_of(expected / 2.0**model.output_bits, rule.loss))
+    np.testing.assert_array_equal(
+        found["answer"], labels_of(expected / 2.0**model.output_bits, rule.loss)
+    )
     if counts is None:
         near = ANALOG.encode(np.stack([SENSOR.whole(one) for one in x]))[1:]
         assert np.abs(inputs[1:] - near).max() <= 1
         assert (inputs[1:] == near).mean() > 0.9
     else:
-        assert " *     0  ax in m/s2, times 1000, rounded; mean 9.81, " in (tmp_path / "net.h").read_text()
+        assert (
+            " *     0  ax in m/s2, times 1000, rounded; mean 9.81, "
+            in (tmp_path / "net.h").read_text()
+        )
 
 
 @pytest.mark.parametrize("compiler", compilers())
 @pytest.mark.parametrize("format", ["float32", "int8"])
 def test_a_pooled_sensor(format: Format, compiler: str, tmp_path: Path) -> None:
-    """The mean of seven samples is a step: scores are Python's to the bit, and other samples give no answer."""
+    """The mean of seven samples is a step: scores are Python's to the bit, and other samples give
+    no answer."""
     net = SRNN(3, [16], 3, generator=torch.Generator().manual_seed(0))
     rule = DecisionRule(LossConfig("ce_mean"), CLASSES)
     path = ScaledPath(3, 50.0, STATISTICS, pool=7, **KNOWN)
@@ -288,15 +323,21 @@ def test_a_pooled_sensor(format: Format, compiler: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("compiler", compilers())
 @pytest.mark.parametrize(
-    ("format", "largest", "whole"), [("float32", 1.0, True), ("int8", 1.0, True), ("int8", 3.0, False)]
+    ("format", "largest", "whole"),
+    [("float32", 1.0, True), ("int8", 1.0, True), ("int8", 3.0, False)],
 )
 def test_steps_are_pushed_as_they_are(
     format: Format, largest: float, whole: bool, compiler: str, tmp_path: Path
 ) -> None:
     net = SRNN(3, [16], 3, neuron="alif", generator=torch.Generator().manual_seed(0))
-    rule, inputs_as = DecisionRule(LossConfig("ce_mean"), CLASSES, UNTIL), InputFormat(largest, whole=whole)
+    rule, inputs_as = (
+        DecisionRule(LossConfig("ce_mean"), CLASSES, UNTIL),
+        InputFormat(largest, whole=whole),
+    )
     options: Any = {"inputs_as": inputs_as} if format == "int8" else {}
-    plan, model = exported(net, tmp_path, format, encoder=Steps(3, **KNOWN), decision=rule, **options)
+    plan, model = exported(
+        net, tmp_path, format, encoder=Steps(3, **KNOWN), decision=rule, **options
+    )
     x = np.random.default_rng(0).integers(-1, 3, (2, 30, 3))
     x = x if format == "float32" else inputs_as.encode(x)
     found = pushed(tmp_path, plan, compiler, x)
@@ -309,7 +350,9 @@ def test_steps_are_pushed_as_they_are(
 
 @pytest.mark.parametrize("compiler", compilers())
 @pytest.mark.parametrize("answer", ["model.values", "model.scores"])
-def test_an_answer_without_a_class(answer: str, compiler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_without_a_class(
+    answer: str, compiler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A value, and outputs without a rule."""
     monkeypatch.setitem(RULES, "ce_mean", VALUES["mean"])
     rule = DecisionRule(LossConfig("ce_mean"), CLASSES) if answer == "model.values" else None
@@ -320,7 +363,9 @@ def test_an_answer_without_a_class(answer: str, compiler: str, tmp_path: Path, m
     expected = run_float32(model, np.stack([SENSOR.whole(one) for one in x])).output
     np.testing.assert_array_equal(found["scores"], expected)
     if rule is not None:
-        np.testing.assert_allclose(found["answer"], running_scores(expected, rule.loss.scoring), 1e-6)
+        np.testing.assert_allclose(
+            found["answer"], running_scores(expected, rule.loss.scoring), 1e-6
+        )
     else:
         np.testing.assert_array_equal(found["answer"], expected)
 
@@ -374,7 +419,9 @@ def test_what_is_pushed_can_be_learnt(compiler: str, tmp_path: Path) -> None:
     (tmp_path / "learns.c").write_text(LEARNS)
     command = [compiler, *FLAGS, *SANITIZED, "learns.c", "net.c", "-o", "learns", "-lm"]
     subprocess.run(command, cwd=tmp_path, check=True)
-    said = subprocess.run([tmp_path / "learns"], input=recorded(1)[0].tobytes(), capture_output=True, check=True)
+    said = subprocess.run(
+        [tmp_path / "learns"], input=recorded(1)[0].tobytes(), capture_output=True, check=True
+    )
     assert said.stdout.decode().strip() in CLASSES
 
 
@@ -387,14 +434,22 @@ def test_what_is_pushed_can_be_learnt(compiler: str, tmp_path: Path) -> None:
     st.sampled_from([ANALOG, InputFormat(), InputFormat(30000.0, whole=False)]),
     st.integers(-(2**31), 2**31 - 1),
 )
-def test_conversion_is_exact_up_to_rounding(mean: float, std: float, inputs_as: InputFormat, sample: int) -> None:
-    """What it computes fits int64, and differs by less than a thousandth from what it would be without rounding."""
+def test_conversion_is_exact_up_to_rounding(
+    mean: float, std: float, inputs_as: InputFormat, sample: int
+) -> None:
+    """What it computes fits int64, and differs by less than a thousandth from what it would be
+    without rounding."""
     try:
         sensor = SensorFormat.of(np.array([mean]), np.array([std]), inputs_as)
     except SrnnError as error:
         assert "too few" in str(error) and abs(mean) > 2**20 * std
         return
-    (factor,), (offset,), (shift,), (count,) = sensor.factors, sensor.offsets, sensor.shifts, sensor.counts
+    (factor,), (offset,), (shift,), (count,) = (
+        sensor.factors,
+        sensor.offsets,
+        sensor.shifts,
+        sensor.counts,
+    )
     assert 0 < factor < 2**31 and 0 < shift < 63
     assert abs(sample * factor - offset) < 2**63
     exact = (Fraction(sample) / count - Fraction(mean)) / Fraction(std) * 2**inputs_as.bits
@@ -414,7 +469,9 @@ def test_counts_that_do_not_fit(tmp_path: Path) -> None:
     ]
     for counts, message in cases:
         with pytest.raises(SrnnError, match=message):
-            export_c(net, tmp_path / "c", "net", "int8", encoder=SENSOR, inputs_as=ANALOG, counts=counts)
+            export_c(
+                net, tmp_path / "c", "net", "int8", encoder=SENSOR, inputs_as=ANALOG, counts=counts
+            )
     for path, format in ((SENSOR, "float32"), (Steps(3), "int8"), (None, "int8")):
         with pytest.raises(SrnnError, match="is for int8 networks whose channels were scaled"):
             export_c(net, tmp_path / "c", "net", format, encoder=path, counts=(1.0,))  # type: ignore[arg-type]

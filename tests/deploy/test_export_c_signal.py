@@ -34,7 +34,8 @@ from support.signals import two_leads
 
 torch.set_num_threads(1)
 STD = (171.3, 95.7)
-"""Of the leads; no change of integers is exactly a threshold, where float64 and exact arithmetic may part."""
+"""Of the leads; no change of integers is exactly a threshold, where float64 and exact arithmetic
+may part."""
 
 
 def stream(encoder: CrossingPath, signal: np.ndarray, std: tuple[float, ...] = STD) -> np.ndarray:
@@ -56,8 +57,8 @@ def stream(encoder: CrossingPath, signal: np.ndarray, std: tuple[float, ...] = S
 def test_c_on_a_raw_signal_is_the_stream(
     format: Format, rule: Any, smoothing: int, compiler: str, tmp_path: Path
 ) -> None:
-    """Scaled, smoothed (the integers of 9 samples' weights take 16 bits), crossed and classified: from integers of a converter
-    to the scores of every step."""
+    """Scaled, smoothed (the integers of 9 samples' weights take 16 bits), crossed and classified:
+    from integers of a converter to the scores of every step."""
     encoder = CrossingPath(LevelCrossing(rule, 0.1, 0.07), 2, smoothing=smoothing)
     plan, model = heart(encoder, format, tmp_path / "c")
     program = build(tmp_path / "c", plan, compiler, *SANITIZED)
@@ -75,19 +76,30 @@ def test_c_on_a_raw_signal_is_the_stream(
 def test_without_a_scale_a_level_crossing_has_thresholds_in_the_signals_unit(
     format: Format, compiler: str, tmp_path: Path
 ) -> None:
-    encoder = CrossingPath(LevelCrossing("send_on_delta", 20.5, 13.0), 2, scale=([0.0, 0.0], [1.0, 1.0]))
+    encoder = CrossingPath(
+        LevelCrossing("send_on_delta", 20.5, 13.0), 2, scale=([0.0, 0.0], [1.0, 1.0])
+    )
     plan, model = heart(encoder, format, tmp_path / "c")
     signal = two_leads(500)
     program = build(tmp_path / "c", plan, compiler, *SANITIZED)
-    np.testing.assert_array_equal(from_signal(program, signal, (1.0, 1.0)), scores_of(model, encoder.whole(signal)))
-    up, down = ("{21, 21}", "{13, 13}") if format == "int8" else ("{20.5f, 20.5f}", "{13.0f, 13.0f}")
+    np.testing.assert_array_equal(
+        from_signal(program, signal, (1.0, 1.0)), scores_of(model, encoder.whole(signal))
+    )
+    up, down = (
+        ("{21, 21}", "{13, 13}") if format == "int8" else ("{20.5f, 20.5f}", "{13.0f, 13.0f}")
+    )
     header = (tmp_path / "c" / "heart.h").read_text()
-    assert f"#define HEART_UP {up}\n#define HEART_DOWN {down}\n" in header and "encoder_end" not in header
+    assert (
+        f"#define HEART_UP {up}\n#define HEART_DOWN {down}\n" in header
+        and "encoder_end" not in header
+    )
 
 
 @pytest.mark.parametrize("compiler", compilers())
 @pytest.mark.parametrize("format", ["float32", "int8"])
-def test_its_sizes_and_operations_are_in_the_header(format: Format, compiler: str, tmp_path: Path) -> None:
+def test_its_sizes_and_operations_are_in_the_header(
+    format: Format, compiler: str, tmp_path: Path
+) -> None:
     encoder = CrossingPath(LevelCrossing("send_on_delta", 0.1, 0.1), 2, smoothing=7).with_std(STD)
     plan, _ = heart(encoder, format, tmp_path / "c")
     bare, _ = heart(CrossingPath(LevelCrossing(), 2), format, tmp_path / "bare")
@@ -120,14 +132,30 @@ def test_its_sizes_and_operations_are_in_the_header(format: Format, compiler: st
 @pytest.mark.parametrize("compiler", compilers())
 def test_an_encoder_has_the_bytes_that_are_said(compiler: str, tmp_path: Path) -> None:
     """Of one channel or several, padded or not."""
-    lines, kinds = ["#include <stdint.h>"], itertools.product((1, 2, 3), (0, 7), (None, 2.0), (None, 0))
+    lines, kinds = (
+        ["#include <stdint.h>"],
+        itertools.product((1, 2, 3), (0, 7), (None, 2.0), (None, 0)),
+    )
     for number, (channels, smoothing, horizon, bits) in enumerate(kinds):
-        path, name = CrossingPath(LevelCrossing(), channels, 250.0, smoothing, horizon=horizon), f"n{number}"
+        path, name = (
+            CrossingPath(LevelCrossing(), channels, 250.0, smoothing, horizon=horizon),
+            f"n{number}",
+        )
         plan = CrossingPlan(name, path, bits)
-        lines += [f"#define {name.upper()}_INPUTS {path.inputs}", f"typedef float {name}_input;", plan.declaration()]
-        lines.append(f"typedef char {name}_size[sizeof({name}_encoder) == {plan.ram_bytes} ? 1 : -1];")
+        lines += [
+            f"#define {name.upper()}_INPUTS {path.inputs}",
+            f"typedef float {name}_input;",
+            plan.declaration(),
+        ]
+        lines.append(
+            f"typedef char {name}_size[sizeof({name}_encoder) == {plan.ram_bytes} ? 1 : -1];"
+        )
     (tmp_path / "sizes.c").write_text("\n".join(lines) + "\n")
-    done = subprocess.run([compiler, "-std=c99", "-fsyntax-only", tmp_path / "sizes.c"], capture_output=True, text=True)
+    done = subprocess.run(
+        [compiler, "-std=c99", "-fsyntax-only", tmp_path / "sizes.c"],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -136,7 +164,9 @@ def test_smoothing_weights_are_scipys() -> None:
     for window in (5, 7, 9, 11, 13):
         numerators, denominator = smoothing_rows(window)
         np.testing.assert_allclose(
-            numerators / denominator, scipy.savgol_filter(np.eye(window), window, 3, axis=0), atol=1e-12
+            numerators / denominator,
+            scipy.savgol_filter(np.eye(window), window, 3, axis=0),
+            atol=1e-12,
         )
     assert [Fraction(int(n), smoothing_rows(7)[1]) for n in smoothing_rows(7)[0][3]] == [
         Fraction(n, 21) for n in (-2, 3, 6, 7, 6, 3, -2)
@@ -160,12 +190,16 @@ class Squared(ScaledPath):
 def test_a_path_derived_from_the_librarys_is_not_written_as_that_one(tmp_path: Path) -> None:
     for kind, encodes in ((CrossingPath, True), (Louder, False)):
         path = kind(LevelCrossing("send_on_delta", 0.5, 0.5), 2, scale=([0.0, 0.0], [1.0, 1.0]))
-        report = srnn.from_network(SRNN.paper(4, [3], 2), "ab", signal=path).export(tmp_path / kind.__name__)
+        report = srnn.from_network(SRNN.paper(4, [3], 2), "ab", signal=path).export(
+            tmp_path / kind.__name__
+        )
         assert ("encoder" in report) is encodes
     statistics = Statistics(np.zeros(2, np.float32), np.ones(2, np.float32))
     for kind, names in ((ScaledPath, {"input_mean", "input_std"}), (Squared, set())):
         assert (
-            input_scale(srnn.from_network(SRNN.paper(2, [3], 2), "ab", signal=kind(2, 50.0, statistics))).keys()
+            input_scale(
+                srnn.from_network(SRNN.paper(2, [3], 2), "ab", signal=kind(2, 50.0, statistics))
+            ).keys()
             == names
         )
 
@@ -175,11 +209,15 @@ def test_what_cannot_be_exported(tmp_path: Path) -> None:
     with pytest.raises(SrnnError, match="odd number"):
         CrossingPath(crossing, 2, smoothing=6)
     with pytest.raises(SrnnError, match="2 standard deviations"):
-        export_c(net, tmp_path / "c", encoder=CrossingPath(crossing, 2, smoothing=7).with_std((1.0,)))
+        export_c(
+            net, tmp_path / "c", encoder=CrossingPath(crossing, 2, smoothing=7).with_std((1.0,))
+        )
     with pytest.raises(SrnnError, match="positive"):
         CrossingPath(crossing, 2, smoothing=7).with_std((1.0, 0.0))
     with pytest.raises(SrnnError, match="export it as float32"):
-        export_c(net, tmp_path / "c", format="int8", encoder=CrossingPath(crossing, 2, smoothing=21))
+        export_c(
+            net, tmp_path / "c", format="int8", encoder=CrossingPath(crossing, 2, smoothing=21)
+        )
     export_c(net, tmp_path / "c", encoder=CrossingPath(crossing, 2, smoothing=21))
 
 
@@ -187,14 +225,21 @@ def test_what_cannot_be_exported(tmp_path: Path) -> None:
 def test_samples_and_thresholds_beyond_int32_are_held(compiler: str, tmp_path: Path) -> None:
     encoder = CrossingPath(LevelCrossing("difference", 0.1, 0.1), 2, smoothing=7)
     plan, model = heart(encoder.with_std((1e8, 1e9)), "int8", tmp_path / "c")
-    assert f"#define HEART_UP {{420000000, {2**31 - 1}}}" in (tmp_path / "c" / "heart.h").read_text()
+    assert (
+        f"#define HEART_UP {{420000000, {2**31 - 1}}}" in (tmp_path / "c" / "heart.h").read_text()
+    )
     rng = np.random.default_rng(0)
     signal = rng.integers(-(2**31), 2**31, (50, 2))
     signal[25:, 0] = rng.choice([-2, 2], 25) * encoder.limit
-    signal[:7, 1] = np.array([1, -1, -1, -1, 1, 1, -1]) * (2**31 - 1)  # the first change is larger than any int32
+    signal[:7, 1] = np.array([1, -1, -1, -1, 1, 1, -1]) * (
+        2**31 - 1
+    )  # the first change is larger than any int32
     program = build(tmp_path / "c", plan, compiler, *SANITIZED)
     lines = "\n".join(f"{a},{b}" for a, b in signal)
-    found = np.array([line.split(",") for line in program.text("--encode", "1e8", "1e9", given=lines).split()], int)
+    found = np.array(
+        [line.split(",") for line in program.text("--encode", "1e8", "1e9", given=lines).split()],
+        int,
+    )
     spikes = encoder.in_c(signal, (1e8, 1e9), True)
     assert spikes[1].tolist()[2:] == [0, 1] and not spikes[2:, 2:].any()
     np.testing.assert_array_equal(found, scores_of(model, spikes))
@@ -203,14 +248,20 @@ def test_samples_and_thresholds_beyond_int32_are_held(compiler: str, tmp_path: P
 # ---- the command, and real records ------------------------------------------------------------------------------------------
 
 
-def test_the_command_brings_training_along(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_brings_training_along(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from srnn.cli.main import main
 
     told = ("--network.neuron.threshold=0.2", "--task.options.scale=record")
     run = str(make_run(tmp_path / "ecg", *told, recipe="ecg-records"))
     assert main(["export", "c", run, "--out", str(tmp_path / "a")]) == 0
     shown = capsys.readouterr().out
-    assert "3 samples late" in shown and "--std, or in ecg_encoder_init" in shown and "/ecg --encode STD ... <" in shown
+    assert (
+        "3 samples late" in shown
+        and "--std, or in ecg_encoder_init" in shown
+        and "/ecg --encode STD ... <" in shown
+    )
     assert main(["export", "c", run, "--out", str(tmp_path / "known"), "--std", "0.2,0.1"]) == 0
     assert "/ecg --encode 0.2 0.1 < input.csv" in capsys.readouterr().out  # to be tried as it is
     more = ["--format", "int8", "--inputs", "spikes", "--json", "--std"]
@@ -220,12 +271,25 @@ def test_the_command_brings_training_along(tmp_path: Path, capsys: pytest.Captur
         assert shown_as["std"] == list(STD)
         shutil.move(tmp_path / "b", tmp_path / std[0])
     assert shown_as["rule"] == "send_on_delta" and shown_as["smoothing"] == 7
-    assert "#define ECG_UP {720, 402}" in (tmp_path / "171.3" / "ecg.h").read_text()  # 0.1 x 42 x std, rounded up
+    assert (
+        "#define ECG_UP {720, 402}" in (tmp_path / "171.3" / "ecg.h").read_text()
+    )  # 0.1 x 42 x std, rounded up
     for words, message in (
         (["export", "c", run, "--out", str(tmp_path / "c"), "--std", "1"], "2 standard deviations"),
-        (["export", "c", run, "--out", str(tmp_path / "c"), "--std", "1", "x"], "--std takes comma-separated numbers"),
         (
-            ["export", "c", str(make_run(tmp_path / "digits", *DIGITS)), "--out", str(tmp_path / "c"), "--std", "1"],
+            ["export", "c", run, "--out", str(tmp_path / "c"), "--std", "1", "x"],
+            "--std takes comma-separated numbers",
+        ),
+        (
+            [
+                "export",
+                "c",
+                str(make_run(tmp_path / "digits", *DIGITS)),
+                "--out",
+                str(tmp_path / "c"),
+                "--std",
+                "1",
+            ],
             "raw ECG",
         ),
     ):
@@ -237,10 +301,11 @@ def test_the_command_brings_training_along(tmp_path: Path, capsys: pytest.Captur
 @pytest.mark.slow
 @pytest.mark.parametrize("compiler", compilers())
 def test_a_whole_raw_record(compiler: str, data_dir: Path, tmp_path: Path) -> None:
-    """A record of the QT database as its converter gave it, some 225,000 samples: spikes and scores as training encodes it.
+    """A record of the QT database as its converter gave it, some 225,000 samples: spikes and scores
+    as training encodes it.
 
-    int8 is exact. float32 rounds where the stream has float64: at most 1 step of 100,000 may differ, and the scores are those of
-    its own spikes, to the bit.
+    int8 is exact. float32 rounds where the stream has float64: at most 1 step of 100,000 may
+    differ, and the scores are those of its own spikes, to the bit.
     """
     wfdb = pytest.importorskip("wfdb")
     from srnn.data.datasets.qtdb_records import RECORDS, records_folder
@@ -269,4 +334,6 @@ def test_a_whole_raw_record(compiler: str, data_dir: Path, tmp_path: Path) -> No
         assert differ <= (0 if format == "int8" else len(signal) / 100_000), differ
         plan, part = make_plan(model, "heart"), slice(0, 30_000)
         found = from_signal(build(tmp_path / format, plan, compiler), signal[part], std)
-        np.testing.assert_array_equal(found[:-3], scores_of(model, spikes[part])[:-3])  # but for the end that is none
+        np.testing.assert_array_equal(
+            found[:-3], scores_of(model, spikes[part])[:-3]
+        )  # but for the end that is none

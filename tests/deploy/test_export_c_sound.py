@@ -1,4 +1,5 @@
-"""The exported front end of sound: samples to features to labels, in C as in Python's streaming form."""
+"""The exported front end of sound: samples to features to labels, in C as in Python's streaming
+form."""
 
 from __future__ import annotations
 
@@ -97,7 +98,9 @@ int main(void)
 def sounding(rate: int, *, ternary: float | None = None, **options: Any) -> SpeechPath:
     """A path with statistics of some tones."""
     features = SpeechFeatures(rate=rate, normalise="training", **options)
-    known = [features.expand(features.frames(tone(0.5, rate, hz) / 32768)) for hz in (300, 700, 1500)]
+    known = [
+        features.expand(features.frames(tone(0.5, rate, hz) / 32768)) for hz in (300, 700, 1500)
+    ]
     return SpeechPath(features, ternary, features.fit(known))
 
 
@@ -107,11 +110,15 @@ def streamed(path: SpeechPath, sound: np.ndarray) -> np.ndarray:
 
 
 def inputs_in_c(program: Path, sound: np.ndarray, dtype: Any, inputs: int) -> np.ndarray:
-    done = subprocess.run([program], input=sound.astype(np.int16).tobytes(), capture_output=True, check=True)
+    done = subprocess.run(
+        [program], input=sound.astype(np.int16).tobytes(), capture_output=True, check=True
+    )
     return np.frombuffer(done.stdout, dtype).reshape(-1, inputs)
 
 
-def front(path: SpeechPath, folder: Path, format: Any = "float32", *flags: str, **options: Any) -> tuple[Path, Plan]:
+def front(
+    path: SpeechPath, folder: Path, format: Any = "float32", *flags: str, **options: Any
+) -> tuple[Path, Plan]:
     """(FEATURES, plan) of a network behind the path."""
     plan, _ = exported(SRNN.paper(path.inputs, [4], 2), folder, format, encoder=path, **options)
     return build_step(folder, COMPILERS[0], *flags, program=FEATURES), plan
@@ -119,12 +126,17 @@ def front(path: SpeechPath, folder: Path, format: Any = "float32", *flags: str, 
 
 @pytest.mark.parametrize(
     ("rate", "options"),
-    [(16000, {}), (8400, {"derivatives": 0, "mels": 20}), (16000, {"derivatives": 0, "high_hz": 8000.0})],
+    [
+        (16000, {}),
+        (8400, {"derivatives": 0, "mels": 20}),
+        (16000, {"derivatives": 0, "high_hz": 8000.0}),
+    ],
     ids=["480 = 2 x 2^4 x 3 x 5", "252 = 2 x 2 x 3^2 x 7", "up to half the rate"],
 )
 def test_features_are_the_streams(rate: int, options: dict[str, Any], tmp_path: Path) -> None:
-    """Of every length about the places where a frame, a window or the shortest sound ends. Rounding to float16 makes most log
-    energies the very same; where a sum is within rounding of the middle of two, they are one unit apart (2^-7 at most)."""
+    """Of every length about the places where a frame, a window or the shortest sound ends. Rounding
+    to float16 makes most log energies the very same; where a sum is within rounding of the middle
+    of two, they are one unit apart (2^-7 at most)."""
     path = sounding(rate, **options)
     program, _ = front(path, tmp_path / "c", "float32", *SANITIZED)
     hop, all_differ = rate // 100, []
@@ -154,16 +166,26 @@ def test_features_are_the_streams(rate: int, options: dict[str, Any], tmp_path: 
 
 
 def test_a_float16_is_rounded_half_to_even(tmp_path: Path) -> None:
-    place = np.arange(2**10, 2**10 + 64)[:, None] + np.array([0, 2**-13, 0.25, 0.5 - 2**-13, 0.5, 0.5 + 2**-13, 0.75])
-    x = np.concatenate([sign * place.ravel() * 2.0**by for sign in (-1, 1) for by in (-10, 0)]).astype(np.float32)
+    place = np.arange(2**10, 2**10 + 64)[:, None] + np.array(
+        [0, 2**-13, 0.25, 0.5 - 2**-13, 0.5, 0.5 + 2**-13, 0.75]
+    )
+    x = np.concatenate(
+        [sign * place.ravel() * 2.0**by for sign in (-1, 1) for by in (-10, 0)]
+    ).astype(np.float32)
     (tmp_path / "half.c").write_text(
-        f"#include <stdint.h>\n#include <stdio.h>\n{resolved('half.c', '', {})}\nint main(void)\n{{\n    float x;\n\n"
-        "    for (; fread(&x, sizeof x, 1, stdin) == 1; fwrite(&x, sizeof x, 1, stdout))\n        x = half(x);\n"
+        f"#include <stdint.h>\n#include <stdio.h>\n{resolved('half.c', '', {})}\nint "
+        f"main(void)\n{{\n    float x;\n\n"
+        "    for (; fread(&x, sizeof x, 1, stdin) == 1; fwrite(&x, sizeof x, 1, stdout))\n        "
+        "x = half(x);\n"
         "    return 0;\n}\n"
     )
     subprocess.run([COMPILERS[0], *FLAGS, "-o", tmp_path / "half", tmp_path / "half.c"], check=True)
-    told = subprocess.run([tmp_path / "half"], input=x.tobytes(), capture_output=True, check=True).stdout
-    np.testing.assert_array_equal(np.frombuffer(told, np.float32), x.astype(np.float16).astype(np.float32))
+    told = subprocess.run(
+        [tmp_path / "half"], input=x.tobytes(), capture_output=True, check=True
+    ).stdout
+    np.testing.assert_array_equal(
+        np.frombuffer(told, np.float32), x.astype(np.float16).astype(np.float32)
+    )
 
 
 def test_ternary_features_and_those_of_integers(tmp_path: Path) -> None:
@@ -184,13 +206,17 @@ def test_ternary_features_and_those_of_integers(tmp_path: Path) -> None:
 
 
 def test_any_order_of_calls_and_its_bytes(tmp_path: Path) -> None:
-    """Under sanitizers, with samples that nobody fetched and samples after the end; and the struct is as large as is said."""
+    """Under sanitizers, with samples that nobody fetched and samples after the end; and the struct
+    is as large as is said."""
     path = sounding(8000, derivatives=1)
     plan, _ = exported(SRNN.paper(path.inputs, [4], 2), tmp_path / "c", encoder=path)
     assert plan.encoder is not None
     check = f"typedef char size[sizeof(net_encoder) == {plan.encoder.ram_bytes} ? 1 : -1];\n"
     program = build_step(
-        tmp_path / "c", COMPILERS[0], *SANITIZED, program=CALLS.replace("\n\nint", f"\n\n{check}\nint")
+        tmp_path / "c",
+        COMPILERS[0],
+        *SANITIZED,
+        program=CALLS.replace("\n\nint", f"\n\n{check}\nint"),
     )
     done = subprocess.run([program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -201,15 +227,30 @@ def talking(folder: Path, **options: Any) -> Trained:
     known = sounding(8000).statistics
     assert isinstance(known, Statistics)
     words = ("--network.hidden=[24]", "--training.epochs=1")
-    return Run.open(make_run(folder, *words, recipe="spoken-digits", statistics=known, **options)).trained()
+    return Run.open(
+        make_run(folder, *words, recipe="spoken-digits", statistics=known, **options)
+    ).trained()
 
 
 @pytest.mark.parametrize("format", ["float32", "int8"])
-def test_a_network_takes_samples(format: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Scores are the model's of the C's own features, to the bit; labels those of the Python stream."""
+def test_a_network_takes_samples(
+    format: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Scores are the model's of the C's own features, to the bit; labels those of the Python
+    stream."""
     inputs_as = InputFormat(16.0, whole=False)
     trained = talking(tmp_path / "run", inputs_as=inputs_as)
-    words = ["export", "c", str(tmp_path / "run"), "--out", str(tmp_path / "c"), "--name", "net", "--format", format]
+    words = [
+        "export",
+        "c",
+        str(tmp_path / "run"),
+        "--out",
+        str(tmp_path / "c"),
+        "--name",
+        "net",
+        "--format",
+        format,
+    ]
     assert main(words) == 0
     assert "440 samples late" in capsys.readouterr().out  # half a frame and four frames
     path = trained.task.signal()
@@ -224,23 +265,40 @@ def test_a_network_takes_samples(format: Any, tmp_path: Path, capsys: pytest.Cap
     rows = program.text("--encode", "--scores", given=text).split()
     scores = np.array([row.split(",") for row in rows], float)
     features = build_step(tmp_path / "c", COMPILERS[0], program=FEATURES)
-    x = inputs_in_c(features, sound, np.int16 if format == "int8" else np.float32, path.inputs)[None]
+    x = inputs_in_c(features, sound, np.int16 if format == "int8" else np.float32, path.inputs)[
+        None
+    ]
     run = model.run(x.astype(int)) if isinstance(model, IntegerNetwork) else run_float32(model, x)
     np.testing.assert_array_equal(scores.astype(run.output.dtype), run.output[0])
     assert len(scores) == len(steps) and run.emitted[0].mean() > 0.01
-    labels = [line.split("\t")[1] for line in program.text("--encode", "--every", given=text).splitlines()]
+    labels = [
+        line.split("\t")[1] for line in program.text("--encode", "--every", given=text).splitlines()
+    ]
     if format == "float32":
         session = Model.of(trained).stream()
-        decided = [*session.push(sound[:, None] / np.float32(32768)).winners, *session.finish().winners]
+        decided = [
+            *session.push(sound[:, None] / np.float32(32768)).winners,
+            *session.finish().winners,
+        ]
         assert labels == [trained.classes[one] for one in decided]
 
 
-def test_what_has_no_front_end_in_c_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_has_no_front_end_in_c_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = sounding(8100)  # a quarter of its window is no whole number of samples
-    file = from_network(SRNN.paper(path.inputs, [4], 2), ["a", "b"], signal=path).save(tmp_path / "m.safetensors")
+    file = from_network(SRNN.paper(path.inputs, [4], 2), ["a", "b"], signal=path).save(
+        tmp_path / "m.safetensors"
+    )
     assert main(["export", "c", str(file), "--out", str(tmp_path / "c"), "--name", "net"]) == 0
-    said = "features of sound at 8100 Hz, which your program computes: C has a front end only for log_mel"
-    assert f"inputs     {said} with normalise: training, at a multiple of 400 Hz\n" in capsys.readouterr().out
+    said = (
+        "features of sound at 8100 Hz, which your program computes: C has a front end only for "
+        "log_mel"
+    )
+    assert (
+        f"inputs     {said} with normalise: training, at a multiple of 400 Hz\n"
+        in capsys.readouterr().out
+    )
     header = re.sub(r"\s*\n \* ", " ", (tmp_path / "c" / "net.h").read_text())
     assert f"Inputs of a step: {said}" in header and "net_encode" not in header
 
@@ -251,7 +309,15 @@ def test_the_example_of_a_tool_listens(tmp_path: Path) -> None:
     export_c(trained, tmp_path / "c", name="net", layout="platformio")
     sources = [str(tmp_path / "c" / path) for path in ("src/net.c", "examples/net/src/main.c")]
     program = tmp_path / "example"
-    command = [COMPILERS[0], *FLAGS, f"-I{tmp_path / 'c' / 'src'}", "-o", str(program), *sources, "-lm"]
+    command = [
+        COMPILERS[0],
+        *FLAGS,
+        f"-I{tmp_path / 'c' / 'src'}",
+        "-o",
+        str(program),
+        *sources,
+        "-lm",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     printed = subprocess.run([program], capture_output=True, text=True, check=True).stdout.strip()

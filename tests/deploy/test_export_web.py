@@ -1,5 +1,5 @@
-"""A network as a page: its answers are those of the same C on this machine, files are read as Python reads them, and the browser
-fetches nothing."""
+"""A network as a page: its answers are those of the same C on this machine, files are read as
+Python reads them, and the browser fetches nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from srnn.errors import SrnnError
 from support.browser import Browser
 from support.pages_in_node import NODE, read_in_page, run_in_page
 
-needs_node = pytest.mark.skipif(NODE is None, reason="Node, in which the page's scripts are run, was not found")
+needs_node = pytest.mark.skipif(
+    NODE is None, reason="Node, in which the page's scripts are run, was not found"
+)
 RATE = 250
 HOST = """#include <stdio.h>
 #include "web.c"
@@ -72,8 +74,11 @@ def heart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield out
 
 
-def _on_this_machine(model: Any, format: Any, folder: Path, samples: np.ndarray) -> list[list[float]]:
-    """Label and scores of each step by the same C, compiled for this machine, for samples as C takes them."""
+def _on_this_machine(
+    model: Any, format: Any, folder: Path, samples: np.ndarray
+) -> list[list[float]]:
+    """Label and scores of each step by the same C, compiled for this machine, for samples as C
+    takes them."""
     compiler = shutil.which("cc")
     if compiler is None:
         pytest.skip("no C compiler was found")
@@ -94,7 +99,9 @@ def _on_this_machine(model: Any, format: Any, folder: Path, samples: np.ndarray)
     ]
     subprocess.run(command, cwd=folder / "host", check=True)
     given = "\n".join(" ".join(f"{value:.9g}" for value in row) for row in samples)
-    done = subprocess.run([folder / "host" / "host"], input=given, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [folder / "host" / "host"], input=given, capture_output=True, text=True, check=True
+    )
     return [[float(word) for word in line.split()] for line in done.stdout.splitlines()]
 
 
@@ -108,8 +115,12 @@ def test_integers_answer_to_the_bit(heart: Path, tmp_path: Path) -> None:
     whole = np.trunc(x.astype(np.float64) * 1000 + np.sign(x) * 0.5)
     host = _on_this_machine(srnn.load("ecg-records"), "int8", tmp_path, whole)
     assert len(host) == len(page["labels"]) == len(x)
-    assert [[label, *scores] for label, scores in zip(page["labels"], page["scores"], strict=True)] == host
-    assert np.allclose(np.sum(page["probabilities"], 1), 1) and any(spikes[0] for spikes in page["spikes"])
+    assert [
+        [label, *scores] for label, scores in zip(page["labels"], page["scores"], strict=True)
+    ] == host
+    assert np.allclose(np.sum(page["probabilities"], 1), 1) and any(
+        spikes[0] for spikes in page["spikes"]
+    )
 
 
 @needs_node
@@ -139,7 +150,10 @@ def test_tables_are_read(tmp_path: Path) -> None:
     read = read_in_page([file], **wanted)
     assert read["samples"] == [2, 1.5, 3, 2, 4, 2.5, 5, 3]
     assert read["notes"] == ["2 missing values filled"]
-    assert "is in g; the network takes m/s2" in read_in_page([file], **wanted | {"spellings": [["m/s2"], []]})["error"]
+    assert (
+        "is in g; the network takes m/s2"
+        in read_in_page([file], **wanted | {"spellings": [["m/s2"], []]})["error"]
+    )
     assert (
         "takes az" in read_in_page([file], **wanted | {"names": ["az", "ay"]})["error"]
         or "az" in read_in_page([file], **wanted | {"names": ["az", "ay"]})["error"]
@@ -162,7 +176,12 @@ def test_sound_is_read(tmp_path: Path, width: int) -> None:
         file.setnchannels(1)
         file.setsampwidth(width)
         file.setframerate(8000)
-        raw = (values + (128 if width == 1 else 0)).astype("<i4").view(np.uint8).reshape(-1, 4)[:, :width]
+        raw = (
+            (values + (128 if width == 1 else 0))
+            .astype("<i4")
+            .view(np.uint8)
+            .reshape(-1, 4)[:, :width]
+        )
         file.writeframes(raw.tobytes())
     read = read_in_page([tmp_path / "a.wav"], rate=8000)
     assert read["samples"] == (values / 2 ** (8 * width - 1)).tolist()
@@ -187,14 +206,18 @@ def test_records_are_read_as_wfdb_reads_them(tmp_path: Path, form: str) -> None:
         write_dir=str(tmp_path),
     )
     expected = wfdb.rdrecord(str(tmp_path / "rec")).p_signal
-    read = read_in_page([tmp_path / "rec.dat", tmp_path / "rec.hea"], channels=2, rate=250, names=["V5", "MLII"])
+    read = read_in_page(
+        [tmp_path / "rec.dat", tmp_path / "rec.hea"], channels=2, rate=250, names=["V5", "MLII"]
+    )
     assert np.allclose(np.reshape(read["samples"], (-1, 2)), expected[:, ::-1], atol=1e-6)
     assert "choose both" in read_in_page([tmp_path / "rec.dat"], channels=2)["error"]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_browser_runs_the_page_and_fetches_nothing(heart: Path, tmp_path: Path, browser: Browser) -> None:
+def test_the_browser_runs_the_page_and_fetches_nothing(
+    heart: Path, tmp_path: Path, browser: Browser
+) -> None:
     x = np.load(srnn.example("ecg-records")).astype(np.float32)[:500]
     table = "\n".join(",".join(map(repr, row)) for row in x.astype(float).tolist())
     browser.open(heart.as_uri())
@@ -203,7 +226,9 @@ def test_the_browser_runs_the_page_and_fetches_nothing(heart: Path, tmp_path: Pa
     drop = """(text => { stop(); const files = new DataTransfer(); files.items.add(new File([text], "a.csv"));
         dispatchEvent(Object.assign(new DragEvent("drop", { dataTransfer: files, cancelable: true }))); })"""
     browser.value(f"{drop}({json.dumps(table)})")
-    browser.wait("document.getElementById('status').textContent.startsWith('the signal ended: 500 steps')")
+    browser.wait(
+        "document.getElementById('status').textContent.startsWith('the signal ended: 500 steps')"
+    )
     x.tofile(tmp_path / "x")
     if NODE is not None:
         label = run_in_page(heart, tmp_path / "x")["labels"][-1]
@@ -228,7 +253,10 @@ def test_objects_for_boards_are_built_by_the_same_compiler(tmp_path: Path) -> No
     export_c(srnn.load("ecg-records"), tmp_path / "c", "int8", name="heart")
     zig = " ".join(find_compiler()[:-1])
     done = subprocess.run(
-        [make, "-C", tmp_path / "c", "check-target", f"ZIG={zig}"], capture_output=True, text=True, check=False
+        [make, "-C", tmp_path / "c", "check-target", f"ZIG={zig}"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0 and "warning" not in done.stderr, done.stderr
     # ELF of 32 bits for ARM (40) and RISC-V (243).
@@ -239,7 +267,9 @@ def test_objects_for_boards_are_built_by_the_same_compiler(tmp_path: Path) -> No
     assert "check-target" not in (tmp_path / "f" / "Makefile").read_text()
 
 
-def test_without_a_compiler_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_a_compiler_one_line_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr("srnn.deploy.export.web.find_spec", lambda name: None)
     monkeypatch.setattr("srnn.deploy.export.web.shutil.which", lambda name: None)
     with pytest.raises(SrnnError, match=r'pip install "srnn\[web\]"'):

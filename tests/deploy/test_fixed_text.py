@@ -1,4 +1,5 @@
-"""Fixed-point expressions in C have the value of the same arithmetic on arrays, and what does not saturate never overflows."""
+"""Fixed-point expressions in C have the value of the same arithmetic on arrays, and what does not
+saturate never overflows."""
 
 from __future__ import annotations
 
@@ -16,7 +17,15 @@ from srnn.nn.fixedpoint.fixed import INT32, INT32_MAX, INT32_MIN, FixedArray
 from support.compiled import FLAGS, SANITIZED, compilers
 
 LIMIT = 20
-FORMATS = {"state": 20, "spike": 0, "factor": 30, "threshold": 20, "one": 30, "zero": 12, "coarse": 3}
+FORMATS = {
+    "state": 20,
+    "spike": 0,
+    "factor": 30,
+    "threshold": 20,
+    "one": 30,
+    "zero": 12,
+    "coarse": 3,
+}
 BOUNDS = {
     "state": INT32, "spike": (0, 1), "factor": (-(2**29), 2**30), "threshold": (5000, 7_000_000), "one": (2**30, 2**30),
     "zero": (0, 0), "coarse": (-128, 127),
@@ -55,7 +64,9 @@ def _clamped(value: int) -> Int32:
 
 def _scaled(a: int, b: int, shift: int) -> int:
     return (
-        int(np.floor(int(a) * int(b) / 2**shift + 0.5)) if shift < 1 else (int(a) * int(b) + 2 ** (shift - 1)) >> shift
+        int(np.floor(int(a) * int(b) / 2**shift + 0.5))
+        if shift < 1
+        else (int(a) * int(b) + 2 ** (shift - 1)) >> shift
     )
 
 
@@ -64,7 +75,9 @@ FUNCTIONS = {
     "subtract": lambda a, b: _clamped(int(a) - int(b)),
     "multiply": lambda a, b, shift: _clamped(_scaled(a, b, shift)),
     "scale": lambda a, b, shift: Int32(_scaled(a, b, shift)),
-    "rescale": lambda a, shift: _clamped(int(a) << shift if shift >= 0 else (int(a) + (1 << -shift - 1)) >> -shift),
+    "rescale": lambda a, shift: _clamped(
+        int(a) << shift if shift >= 0 else (int(a) + (1 << -shift - 1)) >> -shift
+    ),
 }
 
 
@@ -90,7 +103,8 @@ def test_a_text_has_the_value_of_the_arithmetic_on_arrays(seed: int) -> None:
     rng, plain = np.random.default_rng(seed), 0
     for _ in range(150):
         values = {
-            name: rng.choice([low, high, *(rng.integers(low, high + 1, 6))], 20) for name, (low, high) in BOUNDS.items()
+            name: rng.choice([low, high, *(rng.integers(low, high + 1, 6))], 20)
+            for name, (low, high) in BOUNDS.items()
         }
         leaves = [
             (
@@ -106,7 +120,9 @@ def test_a_text_has_the_value_of_the_arithmetic_on_arrays(seed: int) -> None:
             names = {name: Int32(int(column[i])) for name, column in values.items()}
             assert int(eval(text.text, FUNCTIONS | names)) == results[i], text.text
         assert text.bounds[0] <= results.min() and results.max() <= text.bounds[1]
-        plain += not any(name in text.text for name in ("add(", "subtract(", "multiply(", "rescale("))
+        plain += not any(
+            name in text.text for name in ("add(", "subtract(", "multiply(", "rescale(")
+        )
     assert 10 < plain < 140
 
 
@@ -128,21 +144,33 @@ def test_what_is_known_is_not_computed() -> None:
     nearly_one = FixedText("nearly_one", 30, LIMIT, Counter(), (2**30, 2**30 + 1))
     assert (state * nearly_one).text == "multiply(state, nearly_one, 30)"
     sign = FixedText("sign", 0, LIMIT, Counter(), (-1, 0))
-    assert (sign.to(30).text, sign.to(31).text) == (f"sign * {2**30}", "rescale(sign, 31)")  # 2**31 is none either
+    assert (sign.to(30).text, sign.to(31).text) == (
+        f"sign * {2**30}",
+        "rescale(sign, 31)",
+    )  # 2**31 is none either
 
 
 def test_a_product_fits_before_it_is_rounded_and_with_what_rounds_it() -> None:
     assert -65537 * 32768 < INT32_MIN == -65537 * 32768 + 2**15
     assert 65535 * 32768 <= INT32_MAX < 65535 * 32768 + 2**15
     for bounds in ((-65537, 0), (0, 65535)):
-        a, b = FixedText("a", 16, 16, Counter(), bounds), FixedText("b", 16, 16, Counter(), (32768, 32768))
+        a, b = (
+            FixedText("a", 16, 16, Counter(), bounds),
+            FixedText("b", 16, 16, Counter(), (32768, 32768)),
+        )
         assert (a * b).text == "scale(a, b, 16)"
 
 
 def test_a_number_fits_with_what_rounds_it() -> None:
-    for largest, text in ((INT32_MAX - 512, "(a + 512) >> 10"), (INT32_MAX - 511, "rescale(a, -10)")):
+    for largest, text in (
+        (INT32_MAX - 512, "(a + 512) >> 10"),
+        (INT32_MAX - 511, "rescale(a, -10)"),
+    ):
         assert FixedText("a", 30, LIMIT, Counter(), (INT32_MIN, largest)).to(20).text == text
-    assert FixedText("a", 30, LIMIT, Counter(), (-512, 1536)).to(20).bounds == (0, 2)  # -.5 and 1.5, rounded half up
+    assert FixedText("a", 30, LIMIT, Counter(), (-512, 1536)).to(20).bounds == (
+        0,
+        2,
+    )  # -.5 and 1.5, rounded half up
 
 
 CALLS = """\
@@ -186,12 +214,18 @@ def test_the_functions_of_c_round_and_saturate(compiler: str, tmp_path: Path) ->
         INT32_MAX // 2,
         INT32_MAX,
     ]
-    asked = [(a, b, shift) for a in ends for b in ends for shift in (0, 1, 2, 3, 8, 16, 31, 32, 40, 62)]
+    asked = [
+        (a, b, shift) for a in ends for b in ends for shift in (0, 1, 2, 3, 8, 16, 31, 32, 40, 62)
+    ]
     (tmp_path / "calls.c").write_text(CALLS % resolved("fixed_point.c", "", {}))
     program = str(tmp_path / "calls")
-    subprocess.run([compiler, *FLAGS, *SANITIZED, "-o", program, str(tmp_path / "calls.c")], check=True)
+    subprocess.run(
+        [compiler, *FLAGS, *SANITIZED, "-o", program, str(tmp_path / "calls.c")], check=True
+    )
     given = np.array(asked, np.int32).tobytes()
-    results = np.frombuffer(subprocess.run([program], input=given, capture_output=True, check=True).stdout, np.int32)
+    results = np.frombuffer(
+        subprocess.run([program], input=given, capture_output=True, check=True).stdout, np.int32
+    )
 
     def rounded(value: int, shift: int) -> int:
         return (2 * value + 2**shift) // 2 ** (shift + 1)  # half up
@@ -229,11 +263,19 @@ int main(void)
 def test_a_number_is_rounded_half_to_even_and_held_in_int16(compiler: str, tmp_path: Path) -> None:
     (tmp_path / "rounded.c").write_text(ROUNDED)
     program = str(tmp_path / "rounded")
-    subprocess.run([compiler, *FLAGS, *SANITIZED, "-o", program, str(tmp_path / "rounded.c")], check=True)
+    subprocess.run(
+        [compiler, *FLAGS, *SANITIZED, "-o", program, str(tmp_path / "rounded.c")], check=True
+    )
     near = np.arange(-3, 3.25, 0.25)
     x = np.concatenate([place + near for place in (-(2**31), -(2**15), -1, 0, 1, 2**15, 2**31)])
-    x = np.concatenate([x, np.nextafter(x, np.inf), np.nextafter(x.astype(np.float32), np.float32(-np.inf))])
+    x = np.concatenate(
+        [x, np.nextafter(x, np.inf), np.nextafter(x.astype(np.float32), np.float32(-np.inf))]
+    )
     x = np.append(x, [-np.inf, -1e30, 1e30, np.inf])
     told = subprocess.run([program], input=x.tobytes(), capture_output=True, check=True).stdout
-    expected = [np.clip(np.rint(x.astype(kind)), -(2**15), 2**15 - 1) for kind in (np.float32, np.float64)]
-    np.testing.assert_array_equal(np.frombuffer(told, np.int16).reshape(-1, 2), np.stack(expected, 1))
+    expected = [
+        np.clip(np.rint(x.astype(kind)), -(2**15), 2**15 - 1) for kind in (np.float32, np.float64)
+    ]
+    np.testing.assert_array_equal(
+        np.frombuffer(told, np.int16).reshape(-1, 2), np.stack(expected, 1)
+    )

@@ -1,4 +1,5 @@
-"""CubaLIF in NIR: other libraries' files, graphs made by hand, and ours, in every combination of what NIR leaves open."""
+"""CubaLIF in NIR: other libraries' files, graphs made by hand, and ours, in every combination of
+what NIR leaves open."""
 
 from __future__ import annotations
 
@@ -19,7 +20,22 @@ from support.networks import make_input, make_net
 nir = pytest.importorskip("nir")
 
 from srnn.deploy.export import nir as exchange  # noqa: E402  (needs the extra)
-from support.nir_graphs import CHAIN, FILES, LEAK, REC, RESET, TAU, THRESHOLD, B, N, R, W, graph_of, lif_node, outputs  # noqa: E402
+from support.nir_graphs import (  # noqa: E402
+    CHAIN,
+    FILES,
+    LEAK,
+    REC,
+    RESET,
+    TAU,
+    THRESHOLD,
+    B,
+    N,
+    R,
+    W,
+    graph_of,
+    lif_node,
+    outputs,
+)
 
 DT = 1e-3
 TAU_SYN, W_IN = TAU[::-1] * 0.7, R[::-1] + 0.3
@@ -46,7 +62,8 @@ def simulate(
     exact: bool = False,
     cuba: bool = True,
 ) -> np.ndarray:
-    """NIR's CubaLIF (or LIF) from its v_leak, step by step: (B, T, N) spikes. A neuron sees its own spikes one step later."""
+    """NIR's CubaLIF (or LIF) from its v_leak, step by step: (B, T, N) spikes. A neuron sees its own
+    spikes one step later."""
     leak, threshold = (LEAKS, HIGH) if cuba else (LEAK, THRESHOLD)
     mem, syn = ((1 - np.exp(-DT / tau) if exact else DT / tau) for tau in (TAU, TAU_SYN))
     v, i, s, out = np.tile(leak, (len(x), 1)), np.zeros((len(x), N)), np.zeros((len(x), N)), []
@@ -72,7 +89,12 @@ def cycle(node: Any) -> Any:
 
 def subgraph(node: Any) -> Any:
     inner = nir.NIRGraph(
-        {"input": nir.Input(np.array([N])), "lif": node, "w_rec": nir.Linear(REC), "output": nir.Output(np.array([N]))},
+        {
+            "input": nir.Input(np.array([N])),
+            "lif": node,
+            "w_rec": nir.Linear(REC),
+            "output": nir.Output(np.array([N])),
+        },
         [("input", "lif"), ("lif", "w_rec"), ("w_rec", "lif"), ("lif", "output")],
     )
     return graph_of({"a": nir.Affine(W, B), "s": inner}, [("in", "a"), ("a", "s"), ("s", "out")])
@@ -94,7 +116,10 @@ def test_recurrent_graphs_do_what_their_equations_say(make: Any, settings: dict[
 def test_without_a_word_it_resets_to_the_value_at_once() -> None:
     x = make_input(3, 80)
     found = exchange.load(cycle(cuba_node()), dt=DT).network.double()
-    assert np.array_equal(outputs(found, x.double()).numpy(), simulate(x.double().numpy(), REC, "hard", "same", "same"))
+    assert np.array_equal(
+        outputs(found, x.double()).numpy(),
+        simulate(x.double().numpy(), REC, "hard", "same", "same"),
+    )
 
 
 def test_exact_steps() -> None:
@@ -107,7 +132,8 @@ def test_exact_steps() -> None:
 @pytest.mark.parametrize("synapse", ["same", "next"])
 @pytest.mark.parametrize(("kind", "step"), [("soft", "same"), ("soft", "next"), ("hard", "next")])
 def test_a_lif_neuron_with_another_reset(kind: str, step: str, synapse: str) -> None:
-    """NIR's LIF, as a CubaLIF whose synapse remembers nothing, and is late at nothing, whatever the writer's synapses are."""
+    """NIR's LIF, as a CubaLIF whose synapse remembers nothing, and is late at nothing, whatever the
+    writer's synapses are."""
     x = make_input(3, 80)
     settings = {"reset_kind": kind, "reset_step": step, "synapse_step": synapse}
     for graph in (cycle(lif_node()), subgraph(lif_node())):
@@ -120,13 +146,17 @@ def test_an_integrator_with_a_soft_reset() -> None:
     """NIR's IF, whose membrane loses nothing but what is subtracted: in float32, too."""
     x = make_input(3, 40)
     node = nir.IF(r=np.full(N, 100.0), v_threshold=THRESHOLD)
-    found = exchange.load(graph_of({"a": nir.Affine(W, B), "l": node}, CHAIN), dt=DT, neuron={"reset_kind": "soft"})
+    found = exchange.load(
+        graph_of({"a": nir.Affine(W, B), "l": node}, CHAIN), dt=DT, neuron={"reset_kind": "soft"}
+    )
     v, expected = np.zeros((3, N)), []
     for now in x.double().numpy().swapaxes(0, 1):
         v = v + 0.1 * (now @ W.T + B)
         expected.append(v > THRESHOLD)
         v = v - THRESHOLD * expected[-1]
-    assert np.any(expected) and np.array_equal(outputs(found.network, x).numpy(), np.stack(expected, 1))
+    assert np.any(expected) and np.array_equal(
+        outputs(found.network, x).numpy(), np.stack(expected, 1)
+    )
 
 
 def test_a_time_constant_of_one_step_remembers_nothing() -> None:
@@ -139,12 +169,17 @@ def test_a_time_constant_of_one_step_remembers_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("file", "settings"),
-    [("snntorch-synaptic", {}), ("snntorch-rsynaptic", {"reset_kind": "soft", "reset_step": "next"})],
+    [
+        ("snntorch-synaptic", {}),
+        ("snntorch-rsynaptic", {"reset_kind": "soft", "reset_step": "next"}),
+    ],
 )
 def test_files_of_snntorch_do_what_it_did(file: str, settings: dict[str, str]) -> None:
     found = exchange.load(FILES / f"{file}.nir", neuron=settings)
     with np.load(FILES / f"{file}.npz") as recorded:
-        x, expected = (torch.from_numpy(recorded[name]).transpose(0, 1).contiguous() for name in ("x", "y"))
+        x, expected = (
+            torch.from_numpy(recorded[name]).transpose(0, 1).contiguous() for name in ("x", "y")
+        )
     assert expected.sum() > 20 and torch.equal(outputs(found.network, x), expected)
     assert [layer.recurrent for layer in found.network.layers] == [file == "snntorch-rsynaptic"]  # type: ignore[union-attr]
 
@@ -174,13 +209,16 @@ def spiking_net(**settings: Any) -> Any:
 @pytest.mark.parametrize("discretisation", ["euler", "exact"])
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: "-".join(settings.values()))
 def test_ours_comes_back(settings: dict[str, str], discretisation: Any, tmp_path: Path) -> None:
-    """From the extension to the bit; from NIR alone with the same spikes, if the reader is told what NIR leaves open."""
+    """From the extension to the bit; from NIR alone with the same spikes, if the reader is told
+    what NIR leaves open."""
     net, x = spiking_net(**settings), make_input(4, 80)
     expected = outputs(net, x)
     graph, report = exchange.to_graph(net, dt=DT, discretisation=discretisation)
     exchange.save(graph, tmp_path / "net.nir")
     again = exchange.load(tmp_path / "net.nir").network
-    assert all(torch.equal(value, again.state_dict()[name]) for name, value in net.state_dict().items())
+    assert all(
+        torch.equal(value, again.state_dict()[name]) for name, value in net.state_dict().items()
+    )
     assert again.layers[0].neuron == net.layers[0].neuron
     plain = exchange.load(
         tmp_path / "net.nir", dt=DT, discretisation=discretisation, extension=False, neuron=settings
@@ -206,13 +244,17 @@ def test_gains_in_the_weights(scaling: Any) -> None:
     assert np.allclose(node.w_in, 1.0 if scaling == "one" else node.tau_syn / DT)
     for extension in (True, False):
         found = exchange.load(graph, dt=DT, extension=extension).network.double()
-        assert (outputs(found, x) != outputs(net, x)).double().mean() < 0.01  # weights are rounded in another place
+        assert (
+            outputs(found, x) != outputs(net, x)
+        ).double().mean() < 0.01  # weights are rounded in another place
 
 
 def test_a_membrane_that_is_read_and_a_step_without_tau() -> None:
     net = make_net(readout=Readout(CubaLIF(gain=2.0, resistance=3.0), "membrane"))  # type: ignore[arg-type]
     graph, report = exchange.to_graph(net)
-    assert type(graph.nodes["readout.neuron"]) is nir.LI and np.allclose(graph.nodes["readout.neuron"].r, 6.0)  # type: ignore[union-attr]
+    assert type(graph.nodes["readout.neuron"]) is nir.LI and np.allclose(
+        graph.nodes["readout.neuron"].r, 6.0
+    )  # type: ignore[union-attr]
     assert report.entries[-1].verdict == "lost" and "synapse" in report.entries[-1].detail
     for neuron, dt in ((LIF(tau_mem=1.0, time_constants="unconstrained"), "exact"),):  # type: ignore[arg-type]
         with pytest.raises(SrnnError, match="no tau in NIR"):
@@ -238,12 +280,18 @@ def test_what_nir_does_not_leave_open(settings: dict[str, str], hint: str) -> No
 def test_a_setting_that_is_none_is_refused_where_no_neuron_would_use_it() -> None:
     node = nir.LI(tau=TAU, r=R, v_leak=np.zeros(N))
     with pytest.raises(SrnnError, match=r"synapse_step cannot be 'sometimes'"):
-        exchange.load(graph_of({"a": nir.Affine(W, B), "l": node}, CHAIN), dt=DT, neuron={"synapse_step": "sometimes"})
+        exchange.load(
+            graph_of({"a": nir.Affine(W, B), "l": node}, CHAIN),
+            dt=DT,
+            neuron={"synapse_step": "sometimes"},
+        )
 
 
 def test_through_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     file = str(FILES / "snntorch-rsynaptic.nir")
-    assert main(["import", "nir", file, "--reset-kind", "soft", "--reset-step", "next", "--json"]) == 0
+    assert (
+        main(["import", "nir", file, "--reset-kind", "soft", "--reset-step", "next", "--json"]) == 0
+    )
     told = json.loads(capsys.readouterr().out)
     assert [layer["neuron"] for layer in told["layers"]] == ["cubalif", "cubalif"]
     assert "reset_kind soft, reset_step next" in told["report"]["entries"][0]["detail"]

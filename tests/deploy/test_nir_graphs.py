@@ -34,12 +34,21 @@ from support.nir_graphs import (  # noqa: E402
 
 @pytest.mark.parametrize(
     ("peer", "dt", "discretisation"),
-    [("snntorch", None, None), ("norse", 1e-6, None), ("spikingjelly", 1e-3, None), ("sinabs", 1.0, "exact")],
+    [
+        ("snntorch", None, None),
+        ("norse", 1e-6, None),
+        ("spikingjelly", 1e-3, None),
+        ("sinabs", 1.0, "exact"),
+    ],
 )
-def test_files_of_other_libraries_do_what_those_did(peer: str, dt: float | None, discretisation: Any) -> None:
+def test_files_of_other_libraries_do_what_those_did(
+    peer: str, dt: float | None, discretisation: Any
+) -> None:
     found = exchange.load(FILES / f"{peer}.nir", dt=dt, discretisation=discretisation)
     with np.load(FILES / f"{peer}.npz") as recorded:
-        x, expected = (torch.from_numpy(recorded[name]).transpose(0, 1).contiguous() for name in ("x", "y"))
+        x, expected = (
+            torch.from_numpy(recorded[name]).transpose(0, 1).contiguous() for name in ("x", "y")
+        )
     ours = outputs(found.network, x)
     assert expected.any() and (ours - expected).abs().max() < 1e-6
     if found.network.readout.output == "emission":
@@ -60,7 +69,8 @@ def simulate(
     leaky: bool = True,
     leak: np.ndarray = LEAK,
 ) -> np.ndarray:
-    """Forward Euler of NIR's LIF (or IF, or LI), dt = 1 ms: (B, T, N) spikes, or membranes without threshold."""
+    """Forward Euler of NIR's LIF (or IF, or LI), dt = 1 ms: (B, T, N) spikes, or membranes without
+    threshold."""
     v, s, out = np.tile(leak if leaky else 0.0 * leak, (len(x), 1)), np.zeros((len(x), N)), []
     for t in range(x.shape[1]):
         current = x[:, t] @ w.T + b + s @ rec.T
@@ -74,7 +84,12 @@ def simulate(
 
 def subgraph() -> Any:
     return nir.NIRGraph(
-        {"i": nir.Input(np.array([N])), "lif": lif_node(), "w": nir.Linear(REC), "o": nir.Output(np.array([N]))},
+        {
+            "i": nir.Input(np.array([N])),
+            "lif": lif_node(),
+            "w": nir.Linear(REC),
+            "o": nir.Output(np.array([N])),
+        },
         [("i", "lif"), ("lif", "w"), ("w", "lif"), ("lif", "o")],
     )
 
@@ -82,7 +97,9 @@ def subgraph() -> Any:
 Z = np.zeros((N, N))
 GRAPHS: dict[str, tuple[Callable[[], Any], Callable[[np.ndarray], np.ndarray]]] = {
     "affine, lif": (
-        lambda: graph_of({"a": nir.Affine(W, B), "l": lif_node()}, [("in", "a"), ("a", "l"), ("l", "out")]),
+        lambda: graph_of(
+            {"a": nir.Affine(W, B), "l": lif_node()}, [("in", "a"), ("a", "l"), ("l", "out")]
+        ),
         lambda x: simulate(x, W, B, Z),
     ),
     "two matrices and a scale": (
@@ -93,11 +110,16 @@ GRAPHS: dict[str, tuple[Callable[[], Any], Callable[[np.ndarray], np.ndarray]]] 
         lambda x: simulate(x, R[:, None] * (REC @ W), R * (REC @ B + B), Z),
     ),
     "recurrent in a subgraph": (
-        lambda: graph_of({"a": nir.Affine(W, B), "s": subgraph()}, [("in", "a"), ("a", "s"), ("s", "out")]),
+        lambda: graph_of(
+            {"a": nir.Affine(W, B), "s": subgraph()}, [("in", "a"), ("a", "s"), ("s", "out")]
+        ),
         lambda x: simulate(x, W, B, REC),
     ),
     "itself, directly": (
-        lambda: graph_of({"a": nir.Affine(W, B), "l": lif_node()}, [("in", "a"), ("a", "l"), ("l", "l"), ("l", "out")]),
+        lambda: graph_of(
+            {"a": nir.Affine(W, B), "l": lif_node()},
+            [("in", "a"), ("a", "l"), ("l", "l"), ("l", "out")],
+        ),
         lambda x: simulate(x, W, B, np.eye(N)),
     ),
     "recurrent affine, flat input": (
@@ -153,14 +175,20 @@ def test_graphs_of_other_shapes_do_what_their_equations_say(name: str) -> None:
     assert wanted.any() and np.abs(found - wanted).max() < 2e-5 * scale
 
 
-def test_membranes_that_rest_at_several_values_start_there_or_the_report_says_that_they_do_not() -> None:
+def test_membranes_that_rest_at_several_values_start_there_or_the_report_says_that_they_do_not() -> (
+    None
+):
     leak, x = THRESHOLD - np.linspace(0.02, 0.3, N), make_input(3, 40)
     affine, edges = nir.Affine(W / 4, B), [("in", "a"), ("a", "l"), ("l", "out")]
     node = nir.LIF(tau=TAU, r=R, v_leak=leak, v_threshold=THRESHOLD, v_reset=RESET)
     found = exchange.load(graph_of({"a": affine, "l": node}, edges), dt=1e-3)
     expected = simulate(x.double().numpy(), W / 4, B, np.zeros((N, N)), leak=leak)
-    assert found.report.exact and np.array_equal(outputs(found.network.double(), x.double()).numpy(), expected)
-    read = exchange.load(graph_of({"a": affine, "l": nir.LI(tau=TAU, r=R, v_leak=leak)}, edges), dt=1e-3)
+    assert found.report.exact and np.array_equal(
+        outputs(found.network.double(), x.double()).numpy(), expected
+    )
+    read = exchange.load(
+        graph_of({"a": affine, "l": nir.LI(tau=TAU, r=R, v_leak=leak)}, edges), dt=1e-3
+    )
     assert not read.report.exact and "start at 0" in read.report.entries[-1].detail
     after_a_step = 1e-3 / TAU * (leak + R * (x[:, 0].numpy() @ W.T / 4 + B))
     assert np.allclose(outputs(read.network, x)[:, 0], after_a_step, atol=1e-6)
@@ -169,7 +197,14 @@ def test_membranes_that_rest_at_several_values_start_there_or_the_report_says_th
 @pytest.mark.parametrize("what", ["tau_syn", "tau_mem"])
 def test_what_forgets_within_a_step_has_a_gradient(what: str) -> None:
     """A time constant of one step, by Euler, is one of no steps here."""
-    values = {"tau_syn": TAU, "tau_mem": TAU, "r": R, "v_leak": LEAK, "v_threshold": THRESHOLD, "w_in": R}
+    values = {
+        "tau_syn": TAU,
+        "tau_mem": TAU,
+        "r": R,
+        "v_leak": LEAK,
+        "v_threshold": THRESHOLD,
+        "w_in": R,
+    }
     node = nir.CubaLIF(**(values | {what: np.full(N, 1e-3)}))
     network = exchange.load(graph_of({"a": nir.Affine(W, B), "l": node}, CHAIN), dt=1e-3).network
     for layer in (*network.layers, network.readout):

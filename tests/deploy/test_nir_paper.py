@@ -1,5 +1,5 @@
-"""The NIR paper's graphs: a LIF neuron with Norse's recorded voltage; the Braille networks read, run on every path, and written
-again, with the spikes of their equations throughout."""
+"""The NIR paper's graphs: a LIF neuron with Norse's recorded voltage; the Braille networks read,
+run on every path, and written again, with the spikes of their equations throughout."""
 
 from __future__ import annotations
 
@@ -50,11 +50,16 @@ def test_a_lif_neuron_has_the_voltage_that_norse_recorded(data_dir: Path) -> Non
     """Recorded after the reset; ours is before it."""
     folder = data_dir / "nir"
     if not (folder / "lif_norse.csv").is_file():
-        pytest.skip(f"no lif_norse.csv: SRNN_DATA names no folder with the NIR paper's graphs in nir/ ({folder})")
+        pytest.skip(
+            f"no lif_norse.csv: SRNN_DATA names no folder with the NIR paper's graphs in nir/ "
+            f"({folder})"
+        )
     arrived, voltage, fired = np.loadtxt(folder / "lif_norse.csv", delimiter=",").T
     net = exchange.load(folder / "lif_norse.nir", dt=1e-4).network.double()
     with torch.no_grad():
-        found = net.run(torch.from_numpy(arrived)[None, :, None], record=("u", "s")).layers[-1].traces
+        found = (
+            net.run(torch.from_numpy(arrived)[None, :, None], record=("u", "s")).layers[-1].traces
+        )
     u, s = (found[name][0, :, 0].numpy() for name in ("u", "s"))
     assert fired.sum() == 4 and np.array_equal(s, fired)
     assert np.abs(np.where(s > 0, 0.0, u) - voltage).max() < 1e-7
@@ -62,7 +67,9 @@ def test_a_lif_neuron_has_the_voltage_that_norse_recorded(data_dir: Path) -> Non
 
 @every_input
 @every_network
-def test_both_layers_have_the_spikes_of_the_equations(name: str, kind: str, graph: Any, imported: Imported) -> None:
+def test_both_layers_have_the_spikes_of_the_equations(
+    name: str, kind: str, graph: Any, imported: Imported
+) -> None:
     """In float64, and in float32 on the compiled backend too."""
     x = braille.inputs(kind)
     expected = braille.spikes(graph, x, soft=bool(braille.settings(name)))
@@ -70,12 +77,15 @@ def test_both_layers_have_the_spikes_of_the_equations(name: str, kind: str, grap
     assert imported.report.exact and imported.dt == braille.DT
     for dtype in (torch.float32, torch.float64):
         found = layers(imported.network.to(dtype), x.to(dtype))
-        assert all(torch.equal(ours.double(), theirs) for ours, theirs in zip(found, expected, strict=True))
+        assert all(
+            torch.equal(ours.double(), theirs) for ours, theirs in zip(found, expected, strict=True)
+        )
 
 
 @every_network
 def test_a_reset_that_is_not_the_writers_shows(name: str, graph: Any, imported: Imported) -> None:
-    """So the tests of this file would see a wrong one: to zero for by subtraction, in the next step for at once."""
+    """So the tests of this file would see a wrong one: to zero for by subtraction, in the next step
+    for at once."""
     x = braille.inputs("random")
     other = {"reset_kind": "hard" if braille.settings(name) else "soft"}
     for neuron in (other, braille.settings(name) | {"reset_step": "next"}):
@@ -86,7 +96,9 @@ def test_a_reset_that_is_not_the_writers_shows(name: str, graph: Any, imported: 
 @pytest.mark.parametrize("compiler", compilers())
 @every_input
 @every_network
-def test_exported_to_c(name: str, kind: str, compiler: str, imported: Imported, tmp_path: Path) -> None:
+def test_exported_to_c(
+    name: str, kind: str, compiler: str, imported: Imported, tmp_path: Path
+) -> None:
     x = braille.inputs(kind)
     expected = layers(imported.network, x)
     plan, _ = exported(imported.network, tmp_path / "c")
@@ -98,7 +110,9 @@ def test_exported_to_c(name: str, kind: str, compiler: str, imported: Imported, 
 @pytest.mark.parametrize("width", [pytest.param(32, marks=pytest.mark.slow), 8])
 @pytest.mark.parametrize("compiler", compilers())
 @every_network
-def test_exported_to_int8(name: str, compiler: str, width: int, imported: Imported, tmp_path: Path) -> None:
+def test_exported_to_int8(
+    name: str, compiler: str, width: int, imported: Imported, tmp_path: Path
+) -> None:
     """The weights are rounded; its C is the integer model to the bit."""
     x = braille.inputs("random").numpy()
     state_as = measure_states(device_network(imported.network), x, width)
@@ -141,8 +155,11 @@ def test_streamed(name: str, imported: Imported) -> None:
 
 @pytest.mark.parametrize("extension", [True, False])
 @every_network
-def test_written_and_read_again(name: str, extension: bool, graph: Any, imported: Imported, tmp_path: Path) -> None:
-    """The same network to the bit from the extension; from NIR alone the same spikes; and the same graph, node by node."""
+def test_written_and_read_again(
+    name: str, extension: bool, graph: Any, imported: Imported, tmp_path: Path
+) -> None:
+    """The same network to the bit from the extension; from NIR alone the same spikes; and the same
+    graph, node by node."""
     net, x = imported.network, braille.inputs("random")
     written, report = exchange.to_graph(net, dt=imported.dt)
     exchange.save(written, tmp_path / "again.nir")
@@ -151,9 +168,15 @@ def test_written_and_read_again(name: str, extension: bool, graph: Any, imported
     assert report.exact == (not braille.settings(name))  # NIR has no reset by subtraction
     if extension:
         ours, theirs = net.state_dict(), again.network.state_dict()
-        assert list(ours) == list(theirs) and all(torch.equal(ours[key], theirs[key]) for key in ours)
-        assert [layer.neuron for layer in again.network.layers] == [layer.neuron for layer in net.layers]
-    assert all(torch.equal(a, b) for a, b in zip(layers(net, x), layers(again.network, x), strict=True))
+        assert list(ours) == list(theirs) and all(
+            torch.equal(ours[key], theirs[key]) for key in ours
+        )
+        assert [layer.neuron for layer in again.network.layers] == [
+            layer.neuron for layer in net.layers
+        ]
+    assert all(
+        torch.equal(a, b) for a, b in zip(layers(net, x), layers(again.network, x), strict=True)
+    )
     third, _ = exchange.to_graph(again.network, dt=imported.dt)
     nodes = exchange.read(tmp_path / "again.nir").nodes
     for theirs, ours in (("lif1.lif", "layer0.neuron"), ("lif2", "readout.neuron")):
@@ -164,4 +187,6 @@ def test_written_and_read_again(name: str, extension: bool, graph: Any, imported
     for theirs, ours in (("fc1", "layer0_in"), ("lif1.w_rec", "layer0.rec"), ("fc2", "readout_in")):
         assert np.array_equal(nodes[ours].weight, graph.nodes[theirs].weight)
         # The two biases of the hidden layer are one: their sum arrives at every step.
-        assert hasattr(nodes[ours], "bias") == (hasattr(graph.nodes[theirs], "bias") and theirs != "lif1.w_rec")
+        assert hasattr(nodes[ours], "bias") == (
+            hasattr(graph.nodes[theirs], "bias") and theirs != "lif1.w_rec"
+        )

@@ -20,7 +20,20 @@ from support.networks import NEURONS, make_net
 nir = pytest.importorskip("nir")
 
 from srnn.deploy.export import nir as exchange  # noqa: E402  (needs the extra)
-from support.nir_graphs import CHAIN, FILES, LEAK, REC, TAU, THRESHOLD, B, N, R, W, graph_of, lif_node  # noqa: E402
+from support.nir_graphs import (  # noqa: E402
+    CHAIN,
+    FILES,
+    LEAK,
+    REC,
+    TAU,
+    THRESHOLD,
+    B,
+    N,
+    R,
+    W,
+    graph_of,
+    lif_node,
+)
 
 
 def _cuba(**changes: Any) -> Any:
@@ -45,20 +58,30 @@ def late(seconds: np.ndarray, edges: list[tuple[str, str]]) -> Any:
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "a synapse too fast": (lambda: _cuba(tau_syn=TAU / 99), "'l' has a tau of .* s, too short"),
     "a membrane too fast": (lambda: _cuba(tau_mem=TAU / 99), "'l' has a tau of .* s, too short"),
-    "NaN into a synapse": (lambda: _cuba(w_in=R * np.nan), "'l' has parameters that are not finite"),
+    "NaN into a synapse": (lambda: _cuba(w_in=R * np.nan), "'l' has parameters that are not "
+                                                           "finite"),
     "a delay behind weights": (
         lambda: late(np.ones(N) * 1e-3, [("in", "a"), ("a", "d"), ("d", "l"), ("l", "out")]), "'d' is fed by .'a'.; it must be",
     ),
     "a delay of weights' results": (
-        lambda: late(np.ones(N) * 1e-3, [*CHAIN[:2], ("l", "d"), ("d", "out")]), "delays what goes into its last layer",
+        lambda: late(np.ones(N) * 1e-3, [*CHAIN[:2], ("l", "d"), ("d", "out")]), "delays what goes "
+                                                                                 "into its last "
+                                                                                 "layer",
     ),
-    "delays of parts of a step": (lambda: late(np.ones(5) * 1.5e-3, INTO), "'d' delays by fractions of a step of 0.001 s"),
-    "delays that are no numbers": (lambda: late(np.ones(5) * np.nan, INTO), "'d' delays by fractions of a step"),
-    "delays into the past": (lambda: late(np.ones(5) * -2e-3, INTO), "a delay is from 0 to 4,095 steps"),
-    "delays without end": (lambda: late(np.ones(5) * 1e9, INTO), "a delay is from 0 to 4,095 steps"),
-    "delays of others": (lambda: late(np.ones(3) * 1e-3, INTO), "'d' does not have a delay for each of the 5"),
+    "delays of parts of a step": (lambda: late(np.ones(5) * 1.5e-3, INTO), "'d' delays by "
+                                                                           "fractions of a step of "
+                                                                           "0.001 s"),
+    "delays that are no numbers": (lambda: late(np.ones(5) * np.nan, INTO), "'d' delays by "
+                                                                            "fractions of a step"),
+    "delays into the past": (lambda: late(np.ones(5) * -2e-3, INTO), "a delay is from 0 to 4,095 "
+                                                                     "steps"),
+    "delays without end": (lambda: late(np.ones(5) * 1e9, INTO), "a delay is from 0 to 4,095 "
+                                                                 "steps"),
+    "delays of others": (lambda: late(np.ones(3) * 1e-3, INTO), "'d' does not have a delay for "
+                                                                "each of the 5"),
     "two delays of one neuron": (
-        lambda: late(np.ones(5) * 1e-3, [*INTO, ("in", "a")]), "'l' is fed by 'in' with several delays",
+        lambda: late(np.ones(5) * 1e-3, [*INTO, ("in", "a")]), "'l' is fed by 'in' with several "
+                                                               "delays",
     ),
     "a skip connection": (
         lambda: graph_of({"a": nir.Affine(W, B), "l": lif_node(), "k": nir.Linear(W), "m": lif_node()},
@@ -122,7 +145,8 @@ def test_files_that_are_no_nir(tmp_path: Path) -> None:
 
 
 def test_why_the_extension_is_no_node(tmp_path: Path) -> None:
-    """A node of a type that nir does not know makes a file that no reader opens; metadata is passed over by all."""
+    """A node of a type that nir does not know makes a file that no reader opens; metadata is passed
+    over by all."""
     from typing import ClassVar
 
     import nir
@@ -134,19 +158,33 @@ def test_why_the_extension_is_no_node(tmp_path: Path) -> None:
             return {**super().to_dict(), "type": "AdaptiveLIF"}
 
     ones, path = np.ones(3), tmp_path / "net.nir"
-    node = {"in": nir.Input({"input": np.array([3])}), "n": AdaptiveLIF(ones, ones, ones, ones, ones)}
-    graph = nir.NIRGraph({**node, "out": nir.Output({"output": np.array([3])})}, [("in", "n"), ("n", "out")])
+    node = {
+        "in": nir.Input({"input": np.array([3])}),
+        "n": AdaptiveLIF(ones, ones, ones, ones, ones),
+    }
+    graph = nir.NIRGraph(
+        {**node, "out": nir.Output({"output": np.array([3])})}, [("in", "n"), ("n", "out")]
+    )
     nir.write(path, graph)
     with pytest.raises(AssertionError):
         nir.read(path)
     node["n"] = nir.LIF(ones, ones, ones, ones, ones, metadata={"srnn": "{}"})
-    nir.write(path, nir.NIRGraph({**node, "out": nir.Output({"output": np.array([3])})}, [("in", "n"), ("n", "out")]))
+    nir.write(
+        path,
+        nir.NIRGraph(
+            {**node, "out": nir.Output({"output": np.array([3])})}, [("in", "n"), ("n", "out")]
+        ),
+    )
     assert nir.read(path).nodes["n"].metadata == {"srnn": "{}"}  # type: ignore[union-attr]
 
 
 def test_damaged_files_are_one_line(tmp_path: Path) -> None:
     """Whatever was overwritten: a network (of other numbers), or a SrnnError."""
-    path, whole, rng = tmp_path / "net.nir", (FILES / "norse.nir").read_bytes(), np.random.default_rng(4)
+    path, whole, rng = (
+        tmp_path / "net.nir",
+        (FILES / "norse.nir").read_bytes(),
+        np.random.default_rng(4),
+    )
     for hits in (1, 1, 5, 50) * 10:
         damaged = np.frombuffer(whole, np.uint8).copy()
         damaged[rng.integers(0, len(whole), hits)] = rng.integers(0, 256, hits)
@@ -165,10 +203,14 @@ def with_weights(values: Any, key: str = "weight") -> Any:
 
 @pytest.mark.parametrize("key", ["weight", "bias", "tau", "r", "v_leak", "v_threshold"])
 @pytest.mark.parametrize(
-    "values", [np.ones(N, complex), np.array(["a"] * N), np.array([None] * N)], ids=["complex", "text", "objects"]
+    "values",
+    [np.ones(N, complex), np.array(["a"] * N), np.array([None] * N)],
+    ids=["complex", "text", "objects"],
 )
 def test_what_is_not_real_numbers_is_refused(key: str, values: Any, tmp_path: Path) -> None:
-    graph = with_weights(W * values[:, None] if key == "weight" and values.dtype == complex else values, key)
+    graph = with_weights(
+        W * values[:, None] if key == "weight" and values.dtype == complex else values, key
+    )
     with pytest.raises(SrnnError, match=f"'{key}' of the node .* is not made of real numbers"):
         exchange.load(graph, dt=1e-3)
 
@@ -197,8 +239,14 @@ def test_graphs_whose_ways_are_without_number_end() -> None:
     nodes: dict[str, Any] = {"a": nir.Affine(W, B), "l": lif_node(), "s0": nir.Scale(np.ones(N))}
     edges = [("in", "a"), ("a", "s0"), ("s60", "l"), ("l", "out")]
     for step in range(60):
-        nodes |= {f"s{step + 1}": ones, f"b{step}": nir.Scale(np.ones(N)), f"c{step}": nir.Scale(np.ones(N))}
-        edges += [(f"s{step}", f"{way}{step}") for way in "bc"] + [(f"{way}{step}", f"s{step + 1}") for way in "bc"]
+        nodes |= {
+            f"s{step + 1}": ones,
+            f"b{step}": nir.Scale(np.ones(N)),
+            f"c{step}": nir.Scale(np.ones(N)),
+        }
+        edges += [(f"s{step}", f"{way}{step}") for way in "bc"] + [
+            (f"{way}{step}", f"s{step + 1}") for way in "bc"
+        ]
     found = exchange.load(graph_of(nodes, edges), dt=1e-3)
     assert np.allclose(found.network.readout.weight_in.detach().numpy(), W, atol=1e-6)
 
@@ -216,7 +264,9 @@ def test_small_graphs_of_large_matrices_are_refused(monkeypatch: pytest.MonkeyPa
         ({"a": row, "b": column, "l": large}, chain, (101,)),
         (many, list(pairwise(["in", *many, "out"])), (30,)),  # none too large, but all
     ):
-        with pytest.raises(SrnnError, match="need matrices that are too large: 10,000 numbers at most"):
+        with pytest.raises(
+            SrnnError, match="need matrices that are too large: 10,000 numbers at most"
+        ):
             exchange.load(graph_of(nodes, edges, shape), dt=1e-3)
 
 
@@ -273,7 +323,9 @@ def test_an_integrators_extension_on_a_node_that_spikes_is_refused() -> None:
     graph, _ = exchange.to_graph(make_net(readout="integrator"))
     li: Any = graph.nodes["readout.neuron"]
     ones = np.ones_like(li.tau)
-    graph.nodes["readout.neuron"] = nir.LIF(li.tau, li.r, li.v_leak, ones, 0 * ones, metadata=li.metadata)
+    graph.nodes["readout.neuron"] = nir.LIF(
+        li.tau, li.r, li.v_leak, ones, 0 * ones, metadata=li.metadata
+    )
     with pytest.raises(SrnnError, match="is not what its extension says"):
         exchange.load(graph)
 
@@ -281,14 +333,26 @@ def test_an_integrators_extension_on_a_node_that_spikes_is_refused() -> None:
 @pytest.mark.parametrize(
     ("net", "options", "hint"),
     [
-        (lambda: make_net(bidirectional=True), {}, r"^NIR cannot take this network: layers\.0 is bidirectional"),
-        (lambda: ClassicalRNN(3, [4], 2, "lstm"), {}, r"^NIR needs a spiking network \(SRNN\), not a ClassicalRNN"),
+        (
+            lambda: make_net(bidirectional=True),
+            {},
+            r"^NIR cannot take this network: layers\.0 is bidirectional",
+        ),
+        (
+            lambda: ClassicalRNN(3, [4], 2, "lstm"),
+            {},
+            r"^NIR needs a spiking network \(SRNN\), not a ClassicalRNN",
+        ),
         (make_net, {"dt": 0.0}, "positive"),
         (make_net, {"dt": float("nan")}, "positive"),
         (make_net, {"dt": True}, "positive"),
         # Else time constants of many steps are infinite seconds, or steps in a second are.
         (make_net, {"dt": 1e308}, "^dt is the length"),
-        (make_net, {"dt": 1e-310, "scaling": "unscaled", "discretisation": "exact"}, "^dt is the length"),
+        (
+            make_net,
+            {"dt": 1e-310, "scaling": "unscaled", "discretisation": "exact"},
+            "^dt is the length",
+        ),
         (make_net, {"discretisation": "heun"}, "'euler'"),
         (make_net, {"scaling": "two"}, "'keep'"),
         (
@@ -298,7 +362,9 @@ def test_an_integrators_extension_on_a_node_that_spikes_is_refused() -> None:
         ),  # type: ignore[arg-type]
     ],
 )
-def test_networks_and_options_that_do_not_fit(net: Callable[[], Any], options: dict[str, Any], hint: str) -> None:
+def test_networks_and_options_that_do_not_fit(
+    net: Callable[[], Any], options: dict[str, Any], hint: str
+) -> None:
     with pytest.raises(SrnnError, match=hint):
         exchange.to_graph(net(), **options)
 
@@ -318,7 +384,9 @@ def test_nothing_half_written(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["net.nir"]
 
 
-@pytest.mark.parametrize("error", (MemoryError(), ValueError("I/O operation on closed file."), OSError("no space")))
+@pytest.mark.parametrize(
+    "error", (MemoryError(), ValueError("I/O operation on closed file."), OSError("no space"))
+)
 def test_a_library_that_cannot_write_is_one_line(
     error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -329,7 +397,8 @@ def test_a_library_that_cannot_write_is_one_line(
     (tmp_path / "net.nir").write_bytes(b"old")
     monkeypatch.setattr("nir.write", fail)
     with pytest.raises(
-        SrnnError, match=r"Cannot write .*net\.nir: (MemoryError|I/O operation on closed file|no space)\.$"
+        SrnnError,
+        match=r"Cannot write .*net\.nir: (MemoryError|I/O operation on closed file|no space)\.$",
     ):
         exchange.save(graph, tmp_path / "net.nir")
     assert (tmp_path / "net.nir").read_bytes() == b"old"

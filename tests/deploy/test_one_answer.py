@@ -1,7 +1,8 @@
-"""One property: whatever reads a finite recording says the same of it, whole, in blocks or on a device.
+"""One property: whatever reads a finite recording says the same of it, whole, in blocks or on a
+device.
 
-It holds for every rule, one of one's own and values, and for random networks and recordings: answer,
-confidence, and where an answer stands before the end.
+It holds for every rule, one of one's own and values, and for random networks and recordings:
+answer, confidence, and where an answer stands before the end.
 """
 
 from __future__ import annotations
@@ -33,7 +34,11 @@ pytestmark = pytest.mark.filterwarnings("ignore:Layers run on the slow reference
 
 INPUTS, NAMES = 4, "abcd"
 LEAKY_SOFT = Rule("leaky mean of softmax(output)", counted=softmax, joined=LEAKY.joined)
-OWN = {"leaky": LEAKY, "leaky softmax": LEAKY_SOFT, **{f"value {name}": rule for name, rule in VALUES.items()}}
+OWN = {
+    "leaky": LEAKY,
+    "leaky softmax": LEAKY_SOFT,
+    **{f"value {name}": rule for name, rule in VALUES.items()},
+}
 KINDS = [*RULES, *OWN]
 
 
@@ -69,14 +74,17 @@ def fits(net: SRNN) -> bool:
         outputs = [net.run(torch.from_numpy(x)).output[0].numpy()]
     if net.substeps == 1:
         try:
-            outputs.append(quantise(device_network(net), InputFormat()).run(x.astype(int)).output[0])
+            outputs.append(
+                quantise(device_network(net), InputFormat()).run(x.astype(int)).output[0]
+            )
         except SrnnError:
             return False
     return all(len(np.unique(output.argmax(-1))) > 1 for output in outputs)
 
 
 def model_of(kind: str, seed: int, monkeypatch: pytest.MonkeyPatch, **options: Any) -> srnn.Model:
-    """A random network that decides by a rule, with an exit policy where its sequences have a class."""
+    """A random network that decides by a rule, with an exit policy where its sequences have a
+    class."""
     rng = np.random.default_rng([seed, *kind.encode()])
     name: Any = kind
     if kind in OWN:
@@ -134,7 +142,9 @@ def check_python(model: srnn.Model, x: np.ndarray, seed: int) -> Any:
     rng, decoder = np.random.default_rng(seed), Decoder.of(model)
     parts = streamed(decoder, blocks(x, rng))
     for ours, theirs in zip(parts, streamed(decoder, blocks(x, rng)), strict=True):
-        if len(ours) == len(theirs):  # else the last step was known before the end, and is told again
+        if len(ours) == len(
+            theirs
+        ):  # else the last step was known before the end, and is told again
             np.testing.assert_array_equal(ours, theirs)
     np.testing.assert_allclose(parts.scores[: len(x)], expected, atol=1e-5)
     np.testing.assert_allclose(parts.scores[-1], expected[-1], atol=1e-5)
@@ -142,7 +152,9 @@ def check_python(model: srnn.Model, x: np.ndarray, seed: int) -> Any:
     believed = decoder.probabilities(parts.scores)
     np.testing.assert_allclose(believed[: len(x)], whole.probabilities, atol=1e-5)
     if rule.value:
-        np.testing.assert_array_equal(whole.value, whole.scores if rule.per_step else whole.scores[-1])
+        np.testing.assert_array_equal(
+            whole.value, whole.scores if rule.per_step else whole.scores[-1]
+        )
     elif not rule.per_step:
         np.testing.assert_allclose(believed[-1, whole.number], whole.confidence, atol=1e-5)
         assert parts.winners[-1] == whole.number
@@ -155,7 +167,9 @@ def check_python(model: srnn.Model, x: np.ndarray, seed: int) -> Any:
     return whole
 
 
-def check_devices(model: srnn.Model, xs: list[np.ndarray], wholes: list[Any], folder: Path, compiler: str) -> None:
+def check_devices(
+    model: srnn.Model, xs: list[np.ndarray], wholes: list[Any], folder: Path, compiler: str
+) -> None:
     """float32 C against the prediction; int8 C against the integer model, to the bit."""
     net, decision = model.spiking("exported"), with_exit(model)
     loss, rule = decision.loss, decision.loss.rule
@@ -188,7 +202,9 @@ def check_devices(model: srnn.Model, xs: list[np.ndarray], wholes: list[Any], fo
             np.testing.assert_array_equal(told["small_stands"], stands)
 
 
-def check(kind: str, seed: int, monkeypatch: pytest.MonkeyPatch, folder: Path, compiler: str) -> None:
+def check(
+    kind: str, seed: int, monkeypatch: pytest.MonkeyPatch, folder: Path, compiler: str
+) -> None:
     model, xs = model_of(kind, seed, monkeypatch), recordings(seed)
     wholes = [check_python(model, x, seed) for x in xs]
     check_devices(model, xs, wholes, folder, compiler)
@@ -197,7 +213,9 @@ def check(kind: str, seed: int, monkeypatch: pytest.MonkeyPatch, folder: Path, c
 
 @pytest.mark.parametrize("compiler", compilers()[:1])
 @pytest.mark.parametrize("kind", KINDS)
-def test_all_say_the_same(kind: str, compiler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_say_the_same(
+    kind: str, compiler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     check(kind, 0, monkeypatch, tmp_path, compiler)
 
 

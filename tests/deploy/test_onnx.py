@@ -37,7 +37,9 @@ from support.commands import parse  # noqa: E402
 FORMS: tuple[exported.Form, ...] = ("step", "sequence")
 
 
-def run_both(net: SRNN, form: exported.Form, x: torch.Tensor) -> tuple[Any, Any, dict[str, Any], dict[str, Any]]:
+def run_both(
+    net: SRNN, form: exported.Form, x: torch.Tensor
+) -> tuple[Any, Any, dict[str, Any], dict[str, Any]]:
     """(our output, the model's, our final state, the model's), the state by the model's names."""
     initial = net.initial_state(len(x), torch.Generator().manual_seed(2))
     with torch.no_grad():
@@ -131,11 +133,15 @@ def test_delays(delays: str, substeps: int, form: exported.Form) -> None:
 def test_any_architecture_in_both_forms(
     data: st.DataObject, layers: int, substeps: int, batch: int, steps: int, seed: int
 ) -> None:
-    neurons = data.draw(st.lists(st.sampled_from(list(NEURONS.values())), min_size=layers, max_size=layers))
+    neurons = data.draw(
+        st.lists(st.sampled_from(list(NEURONS.values())), min_size=layers, max_size=layers)
+    )
     sizes = data.draw(st.lists(st.integers(1, 9), min_size=layers, max_size=layers))
     recurrent = data.draw(st.lists(st.booleans(), min_size=layers, max_size=layers))
     delays = data.draw(st.sampled_from([None, {"recurrent": 3, "input": "uniform(0, 4)"}]))
-    net = make_net(seed, hidden=sizes, neuron=neurons, recurrent=recurrent, substeps=substeps, delays=delays)
+    net = make_net(
+        seed, hidden=sizes, neuron=neurons, recurrent=recurrent, substeps=substeps, delays=delays
+    )
     for form in FORMS:
         check_same(net, form, make_input(batch, steps, seed))
 
@@ -177,16 +183,24 @@ RULES = [LossConfig("nll"), LossConfig("ce_last")] + [
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule.name}-{rule.start}")
 def test_scores_are_those_of_the_loss(rule: LossConfig) -> None:
-    """Of whole sequences, also such that end before ``start``; and step by step of what has been read so far."""
+    """Of whole sequences, also such that end before ``start``; and step by step of what has been
+    read so far."""
     net = make_net(readout="spike_count" if rule.name == "ce_spike_count" else "integrator")
     with torch.no_grad():
         net.readout.bias.add_(0.3 if rule.name == "ce_spike_count" else 0.0)  # type: ignore[union-attr]
     loss, decision = Loss(rule, rule.name == "nll"), DecisionRule(rule, ("a", "b", "c", "d"))
     whole, step = (exported.to_model(net, form, decision=decision) for form in ("sequence", "step"))
     sequences, steps = exported.start(whole), exported.start(step)
-    for session in (sequences, steps):  # so that what follows y and scores is the next state, in order
+    for session in (
+        sequences,
+        steps,
+    ):  # so that what follows y and scores is the next state, in order
         kept = [item.name for item in session.get_inputs()[1:]]
-        assert [item.name for item in session.get_outputs()] == ["y", "scores", *(f"{name}.next" for name in kept)]
+        assert [item.name for item in session.get_outputs()] == [
+            "y",
+            "scores",
+            *(f"{name}.next" for name in kept),
+        ]
     initial = exported.state_arrays(net, net.initial_state(3))
     for seed, length in enumerate((1, 2, 5, 30)):
         x = make_input(3, length, seed)
@@ -244,9 +258,13 @@ def test_a_new_neuron_needs_no_line_of_the_export(form: exported.Form) -> None:
 def test_a_variable_may_be_called_as_what_a_layer_has(name: str, form: exported.Form) -> None:
     place: dict[str, Any] = {}
     exec(
-        f"def step(u, {name}, s, current, keep):\n    {name} = keep * {name} + current\n    return {name}, u, u", place
+        f"def step(u, {name}, s, current, keep):\n    {name} = keep * {name} + current\n    return "
+        f"{name}, u, u",
+        place,
     )
-    neuron: Any = type("Named", (_Odd,), {"name": "test_named", "step": place["step"], "__module__": __name__})
+    neuron: Any = type(
+        "Named", (_Odd,), {"name": "test_named", "step": place["step"], "__module__": __name__}
+    )
     check_same(make_net(neuron=neuron(), delays={"input": 1}), form, make_input())
 
 
@@ -260,8 +278,11 @@ def test_what_equations_may_not_use_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("task", ["ecg", "shd", "gsc", "smnist", "timit"])
-def test_published_networks_spike_as_recorded(task: str, golden_dir: Path, checkpoint_dir: Path) -> None:
-    """The authors' recordings, step by step where the network is online: every spike of every layer."""
+def test_published_networks_spike_as_recorded(
+    task: str, golden_dir: Path, checkpoint_dir: Path
+) -> None:
+    """The authors' recordings, step by step where the network is online: every spike of every
+    layer."""
     from paper.compat import PUBLISHED, load_published
     from paper.compat.recordings import Golden
     from paper.compat.replay import initial_state
@@ -313,11 +334,22 @@ def test_names_shapes_and_metadata() -> None:
     ]  # fmt: skip
     assert [item.name for item in model.graph.output][:2] == ["y", "scores"]
     assert export_onnx.shape(model.graph.input[0]) == ["batch", 5]
-    assert export_onnx.shape(exported.to_model(net, "sequence").graph.output[0]) == ["batch", "time", 4]
+    assert export_onnx.shape(exported.to_model(net, "sequence").graph.output[0]) == [
+        "batch",
+        "time",
+        4,
+    ]
     texts = {item.key: item.value for item in model.metadata_props}
     assert texts["name"] == "digits" and texts["task"] == "digits" and texts["form"] == "step"
-    assert json.loads(texts["class_names"]) == ["a", "b", "c", "d"] and json.loads(texts["step_ms"]) == 4.0
-    assert json.loads(texts["neurons"]) == {"layers.0": "lif", "layers.1": "alif", "readout": "integrator"}
+    assert (
+        json.loads(texts["class_names"]) == ["a", "b", "c", "d"]
+        and json.loads(texts["step_ms"]) == 4.0
+    )
+    assert json.loads(texts["neurons"]) == {
+        "layers.0": "lif",
+        "layers.1": "alif",
+        "readout": "integrator",
+    }
     assert json.loads(texts["initial_state"])["layers.1.e"] == "constant(0.1)"
     assert json.loads(texts["loss"])["name"] == "nll"
     assert model.producer_name == "srnn"
@@ -351,10 +383,18 @@ def command(capsys: pytest.CaptureFixture[str], *words: object) -> str:
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, out = make_run(tmp_path / "run", recipe="digits"), tmp_path / "net.onnx"
     found = json.loads(command(capsys, run, "--out", out, "--json"))
-    assert found["form"] == "step" and found["greatest_difference"] < 1e-5 and found["inputs"]["x"][0] == "batch"
+    assert (
+        found["form"] == "step"
+        and found["greatest_difference"] < 1e-5
+        and found["inputs"]["x"][0] == "batch"
+    )
     model = onnx.load(out)
     texts = {item.key: item.value for item in model.metadata_props}
-    assert len(json.loads(texts["class_names"])) == 10 and texts["name"] == "run" and "ce_mean" in texts["loss"]
+    assert (
+        len(json.loads(texts["class_names"])) == 10
+        and texts["name"] == "run"
+        and "ce_mean" in texts["loss"]
+    )
     assert found["outputs"]["scores"] == ["batch", 10] and "decision.steps" in found["inputs"]
     shown = command(capsys, run, "--out", out, "--form", "sequence")
     assert "(batch, time, 10)" in shown and "maximal difference" in shown
@@ -363,16 +403,22 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         command(capsys, run, "--out", tmp_path / "none" / "net.onnx")
 
 
-def test_the_file_says_how_a_sensors_channels_are_scaled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_file_says_how_a_sensors_channels_are_scaled(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Read as they come, accelerations near 10 would give another class, and nothing would tell."""
     scale = Statistics(np.array([9.8, -3.0], np.float32), np.array([2.0, 50.0], np.float32))
     trained = from_network(SRNN.paper(2, [6], 3), "abc", signal=ScaledPath(2, 50.0, scale))
     trained.save(tmp_path / "m.safetensors")
-    shown = command(capsys, tmp_path / "m.safetensors", "--out", tmp_path / "m.onnx", "--form", "sequence")
+    shown = command(
+        capsys, tmp_path / "m.safetensors", "--out", tmp_path / "m.onnx", "--form", "sequence"
+    )
     assert "x is (channels - mean) / std of training" in shown
     model = onnx.load(tmp_path / "m.onnx")
     about = {item.key: item.value for item in model.metadata_props}
-    mean, std = (np.array(json.loads(about[f"input_{name}"]), np.float32) for name in ("mean", "std"))
+    mean, std = (
+        np.array(json.loads(about[f"input_{name}"]), np.float32) for name in ("mean", "std")
+    )
     raw = (np.random.default_rng(0).standard_normal((1, 40, 2)) * std + mean).astype(np.float32)
     state = exported.state_arrays(trained.network, trained.network.initial_state(1))
     (scores,) = exported.start(model).run(["scores"], {"x": (raw - mean) / std, **state})

@@ -1,4 +1,5 @@
-"""A rule of one's own is one entry: it decides the same in Python, a stream, C, int8 and ONNX, step by step."""
+"""A rule of one's own is one entry: it decides the same in Python, a stream, C, int8 and ONNX, step
+by step."""
 
 from __future__ import annotations
 
@@ -25,7 +26,11 @@ from support.deciding import LEAKY, decided
 from support.onnx_scores import check_onnx
 
 SOFT = Rule("leaky mean of softmax(output)", counted=softmax, joined=LEAKY.joined)
-SHIFTED = Rule("largest excess", counted=lambda x: (x + 0.5) * 0.5, joined=lambda total, y: total + 0.5 * (y - total))
+SHIFTED = Rule(
+    "largest excess",
+    counted=lambda x: (x + 0.5) * 0.5,
+    joined=lambda total, y: total + 0.5 * (y - total),
+)
 OWN = {"leaky": LEAKY, "soft": SOFT, "shifted": SHIFTED}
 
 
@@ -53,17 +58,26 @@ def test_a_rule_of_ones_own_is_the_same_everywhere(
     np.testing.assert_allclose(streamed.scores[:40], expected, atol=1e-5)
     check_onnx(model, x, expected, [1, 2, len(x)], 1e-5)
 
-    rule, device = DecisionRule(LossConfig("ce_last", start), ("a", "b", "c", "d")), device_network(net)
+    rule, device = (
+        DecisionRule(LossConfig("ce_last", start), ("a", "b", "c", "d")),
+        device_network(net),
+    )
     small = quantise(device, InputFormat())
-    integers = integer_scores(small.run(x[None].astype(int)).output[0], small.output_bits, rule.loss)
+    integers = integer_scores(
+        small.run(x[None].astype(int)).output[0], small.output_bits, rule.loss
+    )
     csv = "\n".join(",".join(f"{value:g}" for value in row) for row in x.tolist())
     for format, model_, scores in (("float32", device, expected), ("int8", small, integers)):
         export_c(net, tmp_path / format, "net", format, decision=rule)  # type: ignore[arg-type]
         program = build(tmp_path / format, make_plan(model_, "net", rule), compiler)
         lines = program.text("--steps", "40", "--every", given=csv).splitlines()
-        assert [line.split("\t")[1] for line in lines] == ["abcd"[number] for number in scores.argmax(-1)]
+        assert [line.split("\t")[1] for line in lines] == [
+            "abcd"[number] for number in scores.argmax(-1)
+        ]
         if format == "float32":
-            assert (np.diff(np.sort(expected, -1))[:, -1] > 1e-5).all()  # no ties, which rounding would decide
+            assert (
+                np.diff(np.sort(expected, -1))[:, -1] > 1e-5
+            ).all()  # no ties, which rounding would decide
 
 
 def test_what_c_cannot_decide_is_said() -> None:
@@ -74,8 +88,16 @@ def test_what_c_cannot_decide_is_said() -> None:
 
     twice = Rule("output", confidence=lambda scores, n: total_of(scores) / total_of(scores + 1.0))
     for own, bits, said in (
-        (Rule("share", counted=lambda x: softmax(2.0 * x)), None, "'softmax' over the classes only"),
-        (Rule("share", counted=lambda x: x / total_of(x)), None, "'total_of' over the classes only"),
+        (
+            Rule("share", counted=lambda x: softmax(2.0 * x)),
+            None,
+            "'softmax' over the classes only",
+        ),
+        (
+            Rule("share", counted=lambda x: x / total_of(x)),
+            None,
+            "'total_of' over the classes only",
+        ),
         (Rule("share", counted=lambda x: x / total_of(x)), 5, "'total_of' over the classes only"),
         (Rule("leaky", joined=lambda total, y: 0.9 * total + y), 5, "0.9"),
         (twice, None, "sum over the classes once"),
@@ -85,7 +107,11 @@ def test_what_c_cannot_decide_is_said() -> None:
 
 
 def test_a_share_of_means_is_written_in_float_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    share = Rule("mean of its spikes", mean=True, confidence=lambda scores, n: (scores + 1.0) / (total_of(scores) + n))
+    share = Rule(
+        "mean of its spikes",
+        mean=True,
+        confidence=lambda scores, n: (scores + 1.0) / (total_of(scores) + n),
+    )
     monkeypatch.setitem(RULES, "ce_last", share)
     rule = DecisionRule(LossConfig("ce_last"), ("a", "b"))
     text = DecisionPlan("net", rule, None).source()

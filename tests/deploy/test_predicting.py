@@ -50,7 +50,8 @@ def test_a_stream_and_a_prediction_agree(kind: str, tmp_path: Path) -> None:
         parts = [session.push(x[:5]), session.push(x[5:]), session.finish()]
         numbers = np.concatenate([part.winners for part in parts])[: len(x)]
         assert np.array_equal(numbers, found.numbers) and found.per_step == (kind == "per_step")
-    # A stream that may never end decides, where a sequence has one label, after as many steps as those of training have.
+    # A stream that may never end decides, where a sequence has one label, after as many steps as
+    # those of training have.
     session = Decoder.of(model).open()
     final = session.push(np.zeros((30, 3), np.float32)).final
     assert np.flatnonzero(final).tolist() == ([11, 23] if kind == "per_sequence" else [])
@@ -58,7 +59,10 @@ def test_a_stream_and_a_prediction_agree(kind: str, tmp_path: Path) -> None:
 
 def test_late_labels_stand_beside_what_they_name(tmp_path: Path) -> None:
     run = make_run(tmp_path / "ecg", *ECG, "--task.options.label_lag=6")
-    model, late = srnn.load(run), 6  # besides that of the paper's files, which the labels of their steps have
+    model, late = (
+        srnn.load(run),
+        6,
+    )  # besides that of the paper's files, which the labels of their steps have
     x = (np.random.default_rng(0).random((60, 4)) < 0.3).astype(np.float32)
     with torch.no_grad():
         longer = np.concatenate([x, np.zeros((late, 4), np.float32)])
@@ -68,8 +72,13 @@ def test_late_labels_stand_beside_what_they_name(tmp_path: Path) -> None:
     assert Decoder.of(run, form="signal").lag == 19 + 6
     decoder = Decoder.of(run, form="steps")
     session = decoder.open()
-    told = [*decisions_of(decoder, session.push(x[:10])), *decisions_of(decoder, session.push(x[10:]))]
-    assert [one.step for one in told] == list(range(late, 60))  # the steps before name what was before the stream
+    told = [
+        *decisions_of(decoder, session.push(x[:10])),
+        *decisions_of(decoder, session.push(x[10:])),
+    ]
+    assert [one.step for one in told] == list(
+        range(late, 60)
+    )  # the steps before name what was before the stream
     assert [one.seconds for one in told] == [round(step * 0.004, 6) for step in range(60 - late)]
     assert [one.number for one in told] == found.numbers[: 60 - late].tolist()
 
@@ -81,7 +90,9 @@ def test_labels_of_other_recordings_stand_beside_what_they_name(tmp_path: Path) 
     np.savez(tmp_path / "own.npz", x=x, y=y, class_names=model.classes)
     own = model.task.reading(tmp_path / "own.npz")  # what evaluate --data and the others measure on
     split = own.load("validation")
-    assert np.array_equal(split.x[:, :60], x) and not split.x[:, 60:].any() and split.lengths is None
+    assert (
+        np.array_equal(split.x[:, :60], x) and not split.x[:, 60:].any() and split.lengths is None
+    )
     assert (split.y[:, :late] == -1).all() and np.array_equal(split.y[:, late:], y)
 
 
@@ -91,12 +102,17 @@ def test_texts_beside_sound_or_records_are_no_recordings(tmp_path: Path) -> None
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     names = [
-        path.name for path in recordings([tmp_path / "a", tmp_path / "b", tmp_path / "c", tmp_path / "a" / "SA1.TXT"])
+        path.name
+        for path in recordings(
+            [tmp_path / "a", tmp_path / "b", tmp_path / "c", tmp_path / "a" / "SA1.TXT"]
+        )
     ]
     assert names == ["SA1.WAV", "sel1.hea", "1.txt", "2.csv", "SA1.TXT"]
 
 
-def test_predict_skips_what_does_not_fit(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predict_skips_what_does_not_fit(
+    small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     np.save(tmp_path / "good.npy", np.ones((20, 3), np.float32))
     np.save(tmp_path / "wide.npy", np.ones((20, 4), np.float32))
     (tmp_path / "nan.csv").write_text("1,2,3\n1,nan,3\n")
@@ -106,7 +122,10 @@ def test_predict_skips_what_does_not_fit(small: Path, tmp_path: Path, capsys: py
     np.savez(tmp_path / ".cache" / "scale.npz", mean=np.zeros(3), std=np.ones(3))
     assert main(["predict", str(small), str(tmp_path), "--csv"]) == 2
     printed = capsys.readouterr()
-    assert printed.out.splitlines()[0] == "file,label,confidence" and "good.npy" in printed.out.splitlines()[1]
+    assert (
+        printed.out.splitlines()[0] == "file,label,confidence"
+        and "good.npy" in printed.out.splitlines()[1]
+    )
     errors = printed.err.splitlines()
     assert len(errors) == 3 and all(line.startswith("srnn: ") for line in errors)
     assert "huge.npy: sample 0 is not finite in channel 0 (counted from 0): inf" in printed.err
@@ -125,9 +144,14 @@ def test_predict_skips_what_does_not_fit(small: Path, tmp_path: Path, capsys: py
     assert "0.200 s" in capsys.readouterr().out
     x = np.random.default_rng(0).random((20, 4), np.float32)
     np.save(tmp_path / "wide.npy", x)
-    assert main(["predict", str(small), str(tmp_path / "wide.npy"), "--channels", "4,1,2", "--json"]) == 0
+    assert (
+        main(["predict", str(small), str(tmp_path / "wide.npy"), "--channels", "4,1,2", "--json"])
+        == 0
+    )
     (told,) = json.loads(capsys.readouterr().out)["results"]
-    assert told["probabilities"] == pytest.approx(srnn.load(small).predict(x[:, [3, 0, 1]]).probabilities[-1], abs=1e-6)
+    assert told["probabilities"] == pytest.approx(
+        srnn.load(small).predict(x[:, [3, 0, 1]]).probabilities[-1], abs=1e-6
+    )
     assert main(["predict", str(small), str(tmp_path / "wide.npy"), "--channels", "1,2,5"]) == 2
     assert "no channel 5" in capsys.readouterr().err
     (tmp_path / "empty").mkdir()
@@ -138,10 +162,13 @@ def test_predict_skips_what_does_not_fit(small: Path, tmp_path: Path, capsys: py
 def test_no_class_is_named_where_the_output_is_not_finite(
     small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As of a network whose training diverged: the first class was, with "nan%", and JSON that is none."""
+    """As of a network whose training diverged: the first class was, with "nan%", and JSON that is
+    none."""
     checkpoint, path, x = read_checkpoint(small), tmp_path / "m.safetensors", tmp_path / "x.npy"
     bias = "network.readout.bias"
-    save_checkpoint(path, {**checkpoint.tensors, bias: checkpoint.tensors[bias] * float("nan")}, checkpoint.info)
+    save_checkpoint(
+        path, {**checkpoint.tensors, bias: checkpoint.tensors[bias] * float("nan")}, checkpoint.info
+    )
     np.save(x, np.ones((20, 3), np.float32))
     for words in ((), ("--json",), ("--csv",), ("--over-time",)):
         assert main(["predict", str(path), str(x), *words]) == 2
@@ -159,9 +186,17 @@ def test_what_predict_takes(small: Path) -> None:
     assert isinstance(many, list) and len(many) == 4 and isinstance(model.predict(list(x)), list)
     one = model.predict(torch.from_numpy(x[0]))
     assert not isinstance(one, list) and np.array_equal(one.scores, many[0].scores)
-    assert one.labels[-1] == one.label and repr(one).startswith("Prediction('") and "20 steps" in repr(one)
+    assert (
+        one.labels[-1] == one.label
+        and repr(one).startswith("Prediction('")
+        and "20 steps" in repr(one)
+    )
     segments = one.segments()
-    assert segments[0][0] == 0 and segments[-1][1] == 20 and all(a[1] == b[0] for a, b in pairwise(segments))
+    assert (
+        segments[0][0] == 0
+        and segments[-1][1] == 20
+        and all(a[1] == b[0] for a, b in pairwise(segments))
+    )
     for bad, message in ((x[0][:, :2], "steps of 3 inputs"), (x[0] * np.nan, "not finite"), (np.zeros((0, 3)), "no samples"),
                          (np.array([["a", "b", "c"]]), "array of numbers")):  # fmt: skip
         with pytest.raises(SrnnError, match=message):
@@ -175,7 +210,8 @@ def test_a_channel_in_another_unit_is_named() -> None:
     model.predict(x)
     x[:, 1] = 9800
     doubt = (
-        r"^The signal: channel 1 \(counted from 0\) lies 1\.96e\+04 standard deviations from its mean in training; "
+        r"^The signal: channel 1 \(counted from 0\) lies 1\.96e\+04 standard deviations from its "
+        r"mean in training; "
         "is it in the same"
     )
     with pytest.warns(RuntimeWarning, match=doubt):
@@ -190,14 +226,20 @@ def test_a_recording_is_read_by_name_and_what_it_does_not_state_is_noted(
     model = from_network(SRNN.paper(2, [4], 2), ("a", "b"), signal=path)
     assert repr(model).startswith("Model('model': 2 channels at 50 Hz (ax, az in m/s2) -> a, b;")
     x = np.random.default_rng(0).normal(scale[0], scale[1], (40, 2))
-    expected, frame = model.predict(x), pd.DataFrame({"az (g)": x[:, 1] / 9.80665, "ax (m/s2)": x[:, 0]})
+    expected, frame = (
+        model.predict(x),
+        pd.DataFrame({"az (g)": x[:, 1] / 9.80665, "ax (m/s2)": x[:, 0]}),
+    )
     assert isinstance(expected, Prediction) and "does not state" in expected.notes[0]
     found = model.predict(frame, rate=50)
     assert isinstance(found, Prediction) and found.notes == ()
     np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
     other = model.predict(frame.rename(columns={"az (g)": "u (g)"}), channels=["ax", "u"])
     assert isinstance(other, Prediction) and np.array_equal(other.scores, found.scores)
-    with pytest.raises(SrnnError, match="The table has no az: its channels are u, ax, and this network reads ax, az"):
+    with pytest.raises(
+        SrnnError,
+        match="The table has no az: its channels are u, ax, and this network reads ax, az",
+    ):
         model.predict(frame.rename(columns={"az (g)": "u (g)"}))
     file = str(model.save(tmp_path / "model.safetensors"))
     for name in ("1.csv", "2.csv"):
@@ -210,20 +252,29 @@ def test_a_recording_is_read_by_name_and_what_it_does_not_state_is_noted(
         "it does not state its rate: taken as 50 Hz (--rate says another)"
     ]
     told = printed.err.splitlines()
-    assert len(told) == 2 and all(line.startswith("note: ") for line in told) and "1.csv and 1 other:" in told[0]
-    assert main(["predict", file, str(tmp_path / "1.csv"), "--rate", "50", "--channels", "AX,1"]) == 0
+    assert (
+        len(told) == 2
+        and all(line.startswith("note: ") for line in told)
+        and "1.csv and 1 other:" in told[0]
+    )
+    assert (
+        main(["predict", file, str(tmp_path / "1.csv"), "--rate", "50", "--channels", "AX,1"]) == 0
+    )
     assert capsys.readouterr().err == ""
     assert main(["predict", file, str(tmp_path / "1.csv"), "--channels", "ay,az"]) == 2
     assert "1.csv has no channel 'ay'." in capsys.readouterr().err
     assert main(["stream", file, str(tmp_path / "1.csv"), "--json"]) == 0
-    assert capsys.readouterr().err.startswith(f"note: {tmp_path / '1.csv'}: it does not state its rate")
+    assert capsys.readouterr().err.startswith(
+        f"note: {tmp_path / '1.csv'}: it does not state its rate"
+    )
 
 
 def test_one_class_for_far_more_than_a_sequence_is_doubted() -> None:
     model = from_network(SRNN.paper(2, [4], 2), ("a", "b"), steps=50)
     model.predict(np.zeros((200, 2)))
     with pytest.warns(
-        RuntimeWarning, match="^The signal: 201 steps are read as one sequence, where training's had 50; cut it"
+        RuntimeWarning,
+        match="^The signal: 201 steps are read as one sequence, where training's had 50; cut it",
     ):
         model.predict(np.zeros((201, 2)))
     each = from_network(SRNN.paper(2, [4], 2), ("a", "b"), loss="nll", steps=50)
@@ -231,9 +282,12 @@ def test_one_class_for_far_more_than_a_sequence_is_doubted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("white", "brightest", "doubt"), [(1, 1, ""), (1, 16, "0 to 16"), (255, 255, ""), (255, 1, "0 to 1"), (255, 0, "")]
+    ("white", "brightest", "doubt"),
+    [(1, 1, ""), (1, 16, "0 to 16"), (255, 255, ""), (255, 1, "0 to 1"), (255, 0, "")],
 )
-def test_images_of_another_white_are_named(white: float, brightest: float, doubt: str, tmp_path: Path) -> None:
+def test_images_of_another_white_are_named(
+    white: float, brightest: float, doubt: str, tmp_path: Path
+) -> None:
     model = from_network(SRNN.paper(3, [4], 2), ("a", "b"), signal=WindowPath(3, white)).save(
         tmp_path / "model.safetensors"
     )
@@ -244,12 +298,14 @@ def test_images_of_another_white_are_named(white: float, brightest: float, doubt
 
 
 def test_an_image_of_rows_and_columns_is_told_to_be_flat(tmp_path: Path) -> None:
-    """Also where its columns are as many as the network's inputs, which makes them steps; real steps are taken."""
+    """Also where its columns are as many as the network's inputs, which makes them steps; real
+    steps are taken."""
     model, image = from_network(SRNN.paper(3, [4], 2), ("a", "b"), signal=WindowPath(3)), np.eye(28)
     np.save(tmp_path / "x.npy", image)
     for given in (image, tmp_path / "x.npy"):
         with pytest.raises(
-            SrnnError, match=r"28 channels; .* Give the pixels of an image one after the other, as x\.reshape"
+            SrnnError,
+            match=r"28 channels; .* Give the pixels of an image one after the other, as x\.reshape",
         ):
             model.predict(given)
     with pytest.warns(RuntimeWarning, match=r"not windows of pixels.* as x\.reshape\(-1\)"):
@@ -261,7 +317,9 @@ def test_an_image_of_rows_and_columns_is_told_to_be_flat(tmp_path: Path) -> None
 
 def test_a_recording_may_be_a_list_or_a_tensor_of_any_kind() -> None:
     model = srnn.load("ecg-records")
-    x = np.load(srnn.example("ecg-records"))[:300].astype(np.float16).astype(np.float32)  # bfloat16 changes it again
+    x = (
+        np.load(srnn.example("ecg-records"))[:300].astype(np.float16).astype(np.float32)
+    )  # bfloat16 changes it again
     half = torch.from_numpy(x).bfloat16()
     for given, same in ((x.tolist(), x), (tuple(map(tuple, x.tolist())), x), ([*map(tuple, x)], x), (half, half.float().numpy()),
                         (torch.from_numpy(x).requires_grad_(), x), (np.asfortranarray(x), x), (x.astype(">f4"), x),
@@ -274,10 +332,15 @@ def test_a_recording_may_be_a_list_or_a_tensor_of_any_kind() -> None:
     two = model.predict([x, x.tolist()])
     assert isinstance(two, list) and np.array_equal(two[0].scores, two[1].scores)
     model, pixels = srnn.load("digits"), np.load(srnn.example("digits")).ravel()
-    for numbers in (pixels, np.rint(pixels).astype(np.int16), torch.from_numpy(pixels)):  # each no float and no int
+    for numbers in (
+        pixels,
+        np.rint(pixels).astype(np.int16),
+        torch.from_numpy(pixels),
+    ):  # each no float and no int
         assert np.array_equal(model.predict([*numbers]).scores, model.predict(numbers).scores)  # type: ignore[union-attr]
     model = srnn.load("ecg-records")
-    for bad, message in ((x.T, r"300 channels; this network reads 2 leads .* Give it as \(samples, channels\), x\.T\."),
+    for bad, message in ((x.T, r"300 channels; this network reads 2 leads .* Give it as \(samples, "
+                               r"channels\), x\.T\."),
                          (x[:, :1], r"has 1 channel; this"), ([[1.0, 2.0], [3.0]], "not an array of numbers"),
                          (Path("."), "is a folder")):  # fmt: skip
         with pytest.raises(SrnnError, match=message):
@@ -306,15 +369,29 @@ def test_the_times_of_a_long_clip_are_those_of_its_recording(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scale = Statistics(np.zeros(120, np.float32), np.ones(120, np.float32))
-    run = make_run(tmp_path / "gsc", "--task.name=gsc", "--task.options.normalise=training", statistics=scale)
+    run = make_run(
+        tmp_path / "gsc", "--task.name=gsc", "--task.options.normalise=training", statistics=scale
+    )
     model = srnn.load(run)
     sound = 0.1 * np.random.default_rng(0).standard_normal(16000 * 3 + 1).astype(np.float32)
     path = model.task.signal()
-    for length, start in ((48001, 16000), (16001, 0), (16000, 0), (15999, 0), (15997, -1), (1, -7999)):
+    for length, start in (
+        (48001, 16000),
+        (16001, 0),
+        (16000, 0),
+        (15999, 0),
+        (15997, -1),
+        (1, -7999),
+    ):
         clip = model.task.as_clip(sound[:length, None], path)[:, 0]
         assert model.task.clip_start(length, path) == start
-        assert np.array_equal(clip[max(0, -start) :][: min(length, 16000)], sound[max(0, start) : length][:16000])
-    assert model.predict(sound).start_seconds == 1.0 and model.predict(sound[:8000]).start_seconds == -0.25
+        assert np.array_equal(
+            clip[max(0, -start) :][: min(length, 16000)], sound[max(0, start) : length][:16000]
+        )
+    assert (
+        model.predict(sound).start_seconds == 1.0
+        and model.predict(sound[:8000]).start_seconds == -0.25
+    )
     assert model.predict(np.zeros((7, 120), np.float32), form="steps").start_seconds == 0
 
     for name, part in (("long", sound), ("right", sound[:16000])):
@@ -331,7 +408,10 @@ def test_the_times_of_a_long_clip_are_those_of_its_recording(
     assert [rows[place][2] for place in (1, 101, 102)] == ["1", "2", "0"]
     with pytest.warns(RuntimeWarning, match=told):
         assert main(["predict", str(run), *both, "--over-time", "--json"]) == 0
-    assert [one["start_seconds"] for one in json.loads(capsys.readouterr().out)["results"]] == [1.0, 0.0]
+    assert [one["start_seconds"] for one in json.loads(capsys.readouterr().out)["results"]] == [
+        1.0,
+        0.0,
+    ]
     assert main(["predict", str(run), both[1]]) == 0  # without a warning
 
 
@@ -341,7 +421,9 @@ def test_ecg_takes_steps_or_leads(tmp_path: Path) -> None:
     assert len(model.predict(spikes).labels) == 50 and model.predict(spikes).step_seconds == 0.004
     with pytest.raises(SrnnError, match="steps of 4 inputs"):
         model.predict(leads)  # this network was trained on spikes encoded elsewhere
-    with pytest.warns(RuntimeWarning, match="lead 1, lead 2: a flat line, or a sensor that is saturated or off"):
+    with pytest.warns(
+        RuntimeWarning, match="lead 1, lead 2: a flat line, or a sensor that is saturated or off"
+    ):
         assert len(model.predict(leads, form="signal").labels) == 50
 
 
@@ -352,7 +434,8 @@ def test_sound_that_is_too_large_to_be_encoded_is_said_to_be_so() -> None:
 
 
 def test_sound_in_int16_is_the_same_wherever_it_is_given(tmp_path: Path) -> None:
-    """predict took full scale as 1; a stream, a file of an array and the service took 32,768 as the number that it is."""
+    """predict took full scale as 1; a stream, a file of an array and the service took 32,768 as the
+    number that it is."""
     model = srnn.load("spoken-digits")
     sound = np.random.default_rng(0).normal(0, 3000, (4000, 1)).astype(np.int16)
     known = model.predict((sound / 32768).astype(np.float32))
@@ -362,7 +445,9 @@ def test_sound_in_int16_is_the_same_wherever_it_is_given(tmp_path: Path) -> None
         assert np.array_equal(model.predict(same).scores, known.scores)
     decoder = Decoder.of(model, segment=0)
     session = decoder.open()
-    last = Decisions.joined([session.push(sound[:1000]), session.push(sound[1000:]), session.finish()])
+    last = Decisions.joined(
+        [session.push(sound[:1000]), session.push(sound[1000:]), session.finish()]
+    )
     np.testing.assert_allclose(last.scores[-1], known.scores[-1], atol=1e-4)
     whole = open_source(str(tmp_path / "a.npy"), decoder.signal, 100).whole()
     body = io.BytesIO()
@@ -370,15 +455,18 @@ def test_sound_in_int16_is_the_same_wherever_it_is_given(tmp_path: Path) -> None
     sent = read_body(body.getvalue(), "application/x-npy", decoder)[0].samples
     assert np.array_equal(whole, sent) and np.array_equal(sent, sound / np.float32(32768))
     steps = model.task.encode("a", sound)
-    assert np.array_equal(model.task.reading(tmp_path / "b.npz").load("train").x[0], steps) and len(steps) == len(
-        known.scores
-    )
+    assert np.array_equal(model.task.reading(tmp_path / "b.npz").load("train").x[0], steps) and len(
+        steps
+    ) == len(known.scores)
 
 
 def test_a_long_recording_is_held_few_times() -> None:
-    """What is computed between a recording and its prediction is of parts of it, or in the place of what was there."""
+    """What is computed between a recording and its prediction is of parts of it, or in the place of
+    what was there."""
     path = ScaledPath(64, statistics=Statistics(np.zeros(64, np.float32), np.ones(64, np.float32)))
-    net = srnn.SRNN(inputs=64, hidden=[2], outputs=16, neuron="lif", readout="integrator", norm="none")
+    net = srnn.SRNN(
+        inputs=64, hidden=[2], outputs=16, neuron="lif", readout="integrator", norm="none"
+    )
     model = srnn.from_network(net, list("abcdefghijklmnop"), loss="ce_mean", signal=path)
     recording = np.ones((2**18, 64), np.uint8)
     steps, peak = _peak(lambda: model.task.encode("long", recording))
@@ -393,19 +481,33 @@ def test_a_long_recording_is_held_few_times() -> None:
 def test_a_recording_that_memory_cannot_hold_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A few kilobytes may hold so many steps that the system would end the process without a word."""
-    net = srnn.SRNN(inputs=1, hidden=[2], outputs=3, neuron="lif", readout="integrator", norm="none")
+    """A few kilobytes may hold so many steps that the system would end the process without a
+    word."""
+    net = srnn.SRNN(
+        inputs=1, hidden=[2], outputs=3, neuron="lif", readout="integrator", norm="none"
+    )
     srnn.from_network(net, list("abc")).save(tmp_path / "model.safetensors")
     np.savez_compressed(tmp_path / "long.npz", x=np.zeros((10_000, 1), np.uint8))
     np.save(tmp_path / "short.npy", np.zeros((100, 1), np.uint8))
-    files = ["predict", str(tmp_path / "model.safetensors"), str(tmp_path / "long.npz"), str(tmp_path / "short.npy")]
+    files = [
+        "predict",
+        str(tmp_path / "model.safetensors"),
+        str(tmp_path / "long.npz"),
+        str(tmp_path / "short.npy"),
+    ]
     monkeypatch.setattr("srnn.files.limits.SMALL", 0)
-    for left, what in ((700_000, "the class at every one of 10,000 steps"), (70_000, "to encode 10,000 samples")):
+    for left, what in (
+        (700_000, "the class at every one of 10,000 steps"),
+        (70_000, "to encode 10,000 samples"),
+    ):
         monkeypatch.setattr("srnn.files.limits.memory_left", lambda left=left: left)
         assert main(files) == 2
         shown = capsys.readouterr()
         assert [Path(line.split()[0]).name for line in shown.out.splitlines()] == ["short.npy"]
-        assert f"long.npz: {what} takes about" in shown.err and "srnn stream" in shown.err.splitlines()[0]
+        assert (
+            f"long.npz: {what} takes about" in shown.err
+            and "srnn stream" in shown.err.splitlines()[0]
+        )
 
 
 def _peak(work: Callable[[], Any]) -> tuple[Any, int]:
@@ -418,7 +520,8 @@ def _peak(work: Callable[[], Any]) -> tuple[Any, int]:
 
 
 def test_a_network_in_training_mode_is_not_changed_by_a_prediction() -> None:
-    """As it is after a loop of one's own: batch norm took the recording's own statistics, and kept them."""
+    """As it is after a loop of one's own: batch norm took the recording's own statistics, and kept
+    them."""
     net = SRNN(2, [8], 2, generator=torch.Generator().manual_seed(0))
     model = from_network(net, ("a", "b"))
     before = {name: value.clone() for name, value in net.state_dict().items()}

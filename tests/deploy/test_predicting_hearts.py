@@ -1,4 +1,5 @@
-"""What is said of an ECG by ``Model.predict`` and ``srnn predict``: rate, intervals, and nothing where there is no signal."""
+"""What is said of an ECG by ``Model.predict`` and ``srnn predict``: rate, intervals, and nothing
+where there is no signal."""
 
 from __future__ import annotations
 
@@ -27,7 +28,13 @@ def said(model: srnn.Model, x: np.ndarray, rate: float = 250.0, **known: object)
 
 
 def write(path: Path, x: np.ndarray, rate: float = 250.0) -> str:
-    np.savez(path, signal=x, rate=rate, channels=[f"lead{i}" for i in range(x.shape[1])], units=["mV"] * x.shape[1])
+    np.savez(
+        path,
+        signal=x,
+        rate=rate,
+        channels=[f"lead{i}" for i in range(x.shape[1])],
+        units=["mV"] * x.shape[1],
+    )
     return str(path)
 
 
@@ -39,7 +46,9 @@ def test_the_same_heart_at_any_rate(model: srnn.Model, rate: float) -> None:
     middles = {name: one.median for name, one in found.items() if one is not None}
     expected = {"RR": 0.8, "P": 0.12, "PR": 0.175, "QRS": 0.09, "QT": 0.415}
     assert middles == pytest.approx(expected, abs=0.02)
-    assert [beat.r for beat in heart.beats] == pytest.approx(0.8 * np.arange(1, 15) + 0.41, abs=0.012)
+    assert [beat.r for beat in heart.beats] == pytest.approx(
+        0.8 * np.arange(1, 15) + 0.41, abs=0.012
+    )
     assert heart.shares()["flat"] == heart.shares()["off"] == 0 and heart.shares()["unsure"] < 0.15
 
 
@@ -70,7 +79,10 @@ def test_where_one_of_the_leads_is_off_there_is_no_label(model: srnn.Model) -> N
     x = heartbeats(20, 250)
     x[2000:3000, 1] = 5.0  # saturated
     found = said(model, x)
-    assert set(found.labels[2000:3000]) == {"off"} and "off" not in {*found.labels[:2000], *found.labels[3000:]}
+    assert set(found.labels[2000:3000]) == {"off"} and "off" not in {
+        *found.labels[:2000],
+        *found.labels[3000:],
+    }
     assert found.heart is not None and "off 20.0% (V1)" in found.heart.headline()
     assert not [beat for beat in found.heart.beats if 7.8 < beat.r < 12]
     assert found.heart.rate == pytest.approx(75, abs=1)  # of the beats on either side
@@ -93,7 +105,9 @@ def test_noise_is_unsure(model: srnn.Model) -> None:
     assert heart is not None and heart.shares()["unsure"] > 0.5 and len(heart.beats) < 5
 
 
-def test_other_networks_know_of_no_heart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_networks_know_of_no_heart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = srnn.load("digits").predict(np.zeros((64, 1), np.float32))
     assert isinstance(found, Prediction) and found.heart is None
     np.save(tmp_path / "digit.npy", np.zeros((64, 1), np.float32))
@@ -101,7 +115,9 @@ def test_other_networks_know_of_no_heart(tmp_path: Path, capsys: pytest.CaptureF
     assert "heart" not in json.loads(capsys.readouterr().out)["results"][0]
 
 
-def test_the_command_prints_intervals_and_beats(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_intervals_and_beats(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     x = heartbeats(20, 250)
     x[2000:3000] = 0.0
     file = write(tmp_path / "heart.npz", x)
@@ -115,24 +131,35 @@ def test_the_command_prints_intervals_and_beats(tmp_path: Path, capsys: pytest.C
     assert "  flat" in out and out.count("  QRS ") >= 15 and "TP" not in out
     assert main(["predict", "ecg-records", file, "--over-time", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)["results"][0]
-    assert result["heart"]["rate"] == pytest.approx(75, abs=1) and len(result["heart"]["beats"]) >= 15
+    assert (
+        result["heart"]["rate"] == pytest.approx(75, abs=1) and len(result["heart"]["beats"]) >= 15
+    )
     (flat,) = [one for one in result["segments"] if one["label"] == "flat"]
     assert 1980 < flat["first"] <= 2000 and 3000 <= flat["end"] < 3020 and flat["confidence"] == 0
     assert main(["predict", "ecg-records", file, "--over-time", "--csv"]) == 0
     assert capsys.readouterr().out.splitlines()[1 + 2500].endswith(",2500,10,flat,0.000000")
 
 
-def test_twelve_leads_are_to_be_chosen_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_twelve_leads_are_to_be_chosen_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = write(tmp_path / "twelve.npz", np.tile(heartbeats(12, 500), 6), 500.0)
     assert main(["predict", "ecg-records", file]) == 2
     error = capsys.readouterr().err
-    assert "12 channels" in error and "lead0" in error and "--channels" in error and error.count("\n") == 1
+    assert (
+        "12 channels" in error
+        and "lead0" in error
+        and "--channels" in error
+        and error.count("\n") == 1
+    )
     for chosen in ("lead2,lead7", "lead2,lead2", "3,8"):  # one lead may be given twice
         assert main(["predict", "ecg-records", file, "--channels", chosen]) == 0
         assert "75 beats/min" in capsys.readouterr().out
 
 
-def test_a_stream_says_that_a_lead_is_off(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_stream_says_that_a_lead_is_off(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     x = heartbeats(20, 250)
     x[2000:3000, 1] = 5.0
     file = write(tmp_path / "heart.npz", x)
@@ -171,5 +198,9 @@ def test_the_service_says_that_a_lead_is_off(model: srnn.Model) -> None:
     assert message["states"][message["classes"].index(None)] == "flat"
     assert status == 200
     whole, cut = answer["results"]
-    assert whole["classes"].count(None) == 500 and whole["class"] is not None and whole["heart"]["count"] > 5
+    assert (
+        whole["classes"].count(None) == 500
+        and whole["class"] is not None
+        and whole["heart"]["count"] > 5
+    )
     assert cut["class"] is None and cut["label"] == "flat" and cut["probability"] == 0

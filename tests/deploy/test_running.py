@@ -1,4 +1,5 @@
-"""What runs behind ``srnn stream``: real time, the times of blocks, and that no push has to import anything first."""
+"""What runs behind ``srnn stream``: real time, the times of blocks, and that no push has to import
+anything first."""
 
 from __future__ import annotations
 
@@ -24,12 +25,15 @@ def test_real_time_waits_as_long_as_the_signal_lasts(ecg: str) -> None:
     timing = Timing()
     for _ in run_source(decoder.open(), source, timing, real_time=True, sleep=slept.append):
         pass
-    assert timing.signal == 3 and len(slept) == 3 and slept[0] > 0.5  # the clock hardly moves while nothing sleeps
+    assert (
+        timing.signal == 3 and len(slept) == 3 and slept[0] > 0.5
+    )  # the clock hardly moves while nothing sleeps
     assert slept[0] < slept[1] < slept[2] <= 3 and timing.blocks == 4
 
 
 def test_the_signals_time_does_not_drift(ecg: str) -> None:
-    """Samples are counted: a sum of their times, each rounded, is late by milliseconds after some weeks."""
+    """Samples are counted: a sum of their times, each rounded, is late by milliseconds after some
+    weeks."""
     decoder, timing = Decoder.of(ecg, scale=([0, 0], [1, 1])), Timing()
     for _ in run_source(decoder.open(), Source("x", iter([np.zeros((1, 2))] * 50)), timing):
         pass
@@ -48,7 +52,10 @@ def test_times_are_counted_not_kept() -> None:
         true = np.percentile(seconds, percent, method="inverted_cdf")
         assert true <= timing.percentile(percent) * (1 + 1e-9) <= max(1.0101 * true, 1.1e-7)
     told = timing.summary()
-    assert told["work_seconds"] == pytest.approx(seconds.sum(), abs=1e-6) and told["block_latency_ms"]["max"] == 3500
+    assert (
+        told["work_seconds"] == pytest.approx(seconds.sum(), abs=1e-6)
+        and told["block_latency_ms"]["max"] == 3500
+    )
     timing.add(1e6)
     assert timing.percentile(100) == 1e6
 
@@ -96,7 +103,8 @@ def imported(run: str, ecg: str, tmp_path_factory: pytest.TempPathFactory) -> di
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 @pytest.mark.parametrize("kind", ["digits", "ecg", "speech", "cochlea"])
 def test_no_push_imports_anything(kind: str, imported: dict[str, str]) -> None:
-    """What is loaded at its first use would stall every other stream of a server: a decoder is made warm."""
+    """What is loaded at its first use would stall every other stream of a server: a decoder is made
+    warm."""
     assert imported[kind] == "[]"
 
 

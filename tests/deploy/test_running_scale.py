@@ -1,4 +1,5 @@
-"""Thresholds that follow the signal: a network trained with them is told nothing of it, streamed or on a device."""
+"""Thresholds that follow the signal: a network trained with them is told nothing of it, streamed or
+on a device."""
 
 from __future__ import annotations
 
@@ -26,7 +27,9 @@ from support.streams import streamed
 torch.set_num_threads(1)
 
 
-def path(rule: Any = "send_on_delta", smoothing: int = 7, horizon: float = 2.0, up: float = 1.2) -> CrossingPath:
+def path(
+    rule: Any = "send_on_delta", smoothing: int = 7, horizon: float = 2.0, up: float = 1.2
+) -> CrossingPath:
     return CrossingPath(LevelCrossing(rule, up, 0.9), 2, 250.0, smoothing, horizon=horizon)
 
 
@@ -35,7 +38,9 @@ def by_definition(x: np.ndarray, rule: str, up: float, down: float, horizon: int
     spikes, level, mean = np.zeros((len(x), 2)), x[0], 0.0
     for t in range(1, len(x)):
         change = abs(x[t] - x[t - 1])
-        mean = (mean * min(t - 1, horizon) * (1 if t < horizon else 1 - 1 / horizon) + change) / min(t, horizon)
+        mean = (
+            mean * min(t - 1, horizon) * (1 if t < horizon else 1 - 1 / horizon) + change
+        ) / min(t, horizon)
         spikes[t] = x[t] - level > up * mean, level - x[t] > down * mean
         if rule == "difference" or spikes[t].any():
             level = x[t]
@@ -62,33 +67,48 @@ def test_whole_is_the_stream_and_offset_and_gain_change_no_spike(rule: Any) -> N
 
 
 def test_a_flat_lead_has_no_spikes_and_the_first_come_with_its_first_moves() -> None:
-    """Its ends apart, where smoothing fits a polynomial, which rounds, and another processor otherwise: after a few such changes
-    of a last digit the level is one digit off, and crossed once more when so many samples have passed."""
+    """Its ends apart, where smoothing fits a polynomial, which rounds, and another processor
+    otherwise: after a few such changes of a last digit the level is one digit off, and crossed once
+    more when so many samples have passed."""
     x = two_leads(1500)
     x[:, 1] = 7.0
     x[:600, 0] = x[600, 0]
     spikes = path().whole(x)
-    assert not spikes[50:-3, 2:].any() and not spikes[50:597, :2].any() and spikes[597:610, :2].any()
-    assert not path(smoothing=0).whole(x)[:, 2:].any() and not path().in_c(x, integer=True)[:, 2:].any()
+    assert (
+        not spikes[50:-3, 2:].any() and not spikes[50:597, :2].any() and spikes[597:610, :2].any()
+    )
+    assert (
+        not path(smoothing=0).whole(x)[:, 2:].any()
+        and not path().in_c(x, integer=True)[:, 2:].any()
+    )
     x[900:] = x[900]  # the lead falls off: what was measured decays, and nothing crosses it
     assert path().whole(x)[800:900, :2].any() and not path().whole(x)[904:-3].any()
 
 
 def test_a_step_of_the_baseline_hardly_changes_the_thresholds() -> None:
-    """Of twice the height of the beats. A deviation would be most of it for as long as the horizon."""
+    """Of twice the height of the beats. A deviation would be most of it for as long as the
+    horizon."""
     x = two_leads(3000)
     stepped = x + 2000.0 * (np.arange(3000) >= 1500)[:, None]
     one = path(horizon=5.0)
     before, after = one.whole(x), one.whole(stepped)
     assert np.array_equal(before[:1497], after[:1497])
     assert (
-        after[1500:1750].mean() > 0.75 * before[1500:1750].mean() and after[2750:].mean() > 0.8 * before[2750:].mean()
+        after[1500:1750].mean() > 0.75 * before[1500:1750].mean()
+        and after[2750:].mean() > 0.8 * before[2750:].mean()
     )
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("span", -1.0), ("span", 20.5), ("span", 501.0), ("span", 0.0), ("running", -1.0), ("running", np.inf)],
+    [
+        ("span", -1.0),
+        ("span", 20.5),
+        ("span", 501.0),
+        ("span", 0.0),
+        ("running", -1.0),
+        ("running", np.inf),
+    ],
 )
 def test_states_of_no_encoder_are_refused(name: str, value: float) -> None:
     encoder = path().running()
@@ -102,13 +122,17 @@ def test_states_of_no_encoder_are_refused(name: str, value: float) -> None:
 def test_horizons_and_calibrations_are_in_seconds_or_else_in_samples() -> None:
     for rate, samples in ((250.0, 750), (None, 3)):
         assert CrossingPath(LevelCrossing(), 1, rate, horizon=3.0).running().horizon == samples
-        assert CrossingPath(LevelCrossing(), 1, rate, calibration=3.0).stream().latency == samples - 1
+        assert (
+            CrossingPath(LevelCrossing(), 1, rate, calibration=3.0).stream().latency == samples - 1
+        )
 
 
 def test_a_scale_that_integers_cannot_hold_is_refused() -> None:
-    """Of n changes, each up to 2^32, the sum times a threshold of 1, which is 4096 there: 2^63 where n is 2^19."""
+    """Of n changes, each up to 2^32, the sum times a threshold of 1, which is 4096 there: 2^63
+    where n is 2^19."""
     fits, over = (
-        CrossingPath(LevelCrossing("difference", 1.0, 0.5), 1, 2.0**19 - more, horizon=1.0) for more in (2, 1)
+        CrossingPath(LevelCrossing("difference", 1.0, 0.5), 1, 2.0**19 - more, horizon=1.0)
+        for more in (2, 1)
     )
     fits.check_c(integer=True)
     over.check_c(integer=False)
@@ -119,12 +143,21 @@ def test_a_scale_that_integers_cannot_hold_is_refused() -> None:
 @pytest.mark.parametrize(
     ("setting", "value"),
     [("calibration", value) for value in (float("nan"), 0, -1.0, 61, "5")]
-    + [("horizon", "5"), ("rate", 0), ("rate", float("nan")), ("channels", 0), ("crossing", "difference"), ("scale", 3)]
+    + [
+        ("horizon", "5"),
+        ("rate", 0),
+        ("rate", float("nan")),
+        ("channels", 0),
+        ("crossing", "difference"),
+        ("scale", 3),
+    ]
     + [("scale", ([0],))],
 )
 def test_a_path_that_could_not_be_walked_is_one_line(setting: str, value: Any) -> None:
     """Each was made, and failed otherwise or not at all once a signal came."""
-    with pytest.raises(SrnnError, match=rf"{setting}'? must|Calibration must take|more than 0 and at most 60"):
+    with pytest.raises(
+        SrnnError, match=rf"{setting}'? must|Calibration must take|more than 0 and at most 60"
+    ):
         CrossingPath(**{"crossing": LevelCrossing(), "channels": 1, "rate": 250.0, setting: value})
 
 
@@ -145,10 +178,15 @@ def test_settings_that_make_no_sense() -> None:
     path(up=2000.0).check_c(False)
 
 
-def test_a_network_trained_so_streams_without_a_scale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_network_trained_so_streams_without_a_scale(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from srnn.cli.main import main
 
-    run, x = make_run(tmp_path / "run", *RECORDS, "--task.options.scale=running"), two_leads(600) / 200
+    run, x = (
+        make_run(tmp_path / "run", *RECORDS, "--task.options.scale=running"),
+        two_leads(600) / 200,
+    )
     decoder = Decoder.of(run)
     session = decoder.open()
     first = session.push(x[:100])
@@ -166,7 +204,10 @@ def test_a_network_trained_so_streams_without_a_scale(tmp_path: Path, capsys: py
             ["stream", str(run), str(tmp_path / "x.csv"), "--mean", "0,0", "--std", "1,1"],
             "that does not measure its own",
         ),
-        (["stream", str(run), str(tmp_path / "x.csv"), "--calibrate", "3"], "This input is not calibrated"),
+        (
+            ["stream", str(run), str(tmp_path / "x.csv"), "--calibrate", "3"],
+            "This input is not calibrated",
+        ),
         (
             ["export", "c", str(run), "--out", str(tmp_path / "c"), "--std", "1", "1"],
             "is a running one, as in training",
@@ -191,8 +232,11 @@ def test_a_network_trained_so_streams_without_a_scale(tmp_path: Path, capsys: py
         pytest.param("int8", "send_on_delta", 7, marks=pytest.mark.slow),
     ],
 )
-def test_c_has_the_bits_of_its_model(format: Any, rule: Any, smoothing: int, compiler: str, tmp_path: Path) -> None:
-    """From samples to the scores of every step; and with smoothing the spikes are those of the stream in float64."""
+def test_c_has_the_bits_of_its_model(
+    format: Any, rule: Any, smoothing: int, compiler: str, tmp_path: Path
+) -> None:
+    """From samples to the scores of every step; and with smoothing the spikes are those of the
+    stream in float64."""
     one = path(rule, smoothing)
     plan, model = heart(one, format, tmp_path / "c")
     program = build(tmp_path / "c", plan, compiler, *SANITIZED)
@@ -215,17 +259,25 @@ def test_sizes_operations_and_extreme_samples(format: Any, tmp_path: Path) -> No
     top = 2**31 - 1 if format == "int8" else 3.0e38
     signal = np.random.default_rng(0).choice([-top, top, 0], (1200, 2))
     done = program.tried(
-        "--encode", given="\n".join(f"{a:.9g},{b:.9g}" if format != "int8" else f"{a},{b}" for a, b in signal)
+        "--encode",
+        given="\n".join(f"{a:.9g},{b:.9g}" if format != "int8" else f"{a},{b}" for a, b in signal),
     )
     counts = json.loads(done.stderr)
-    assert counts["encoder_adds"] == 1200 * (14 + 8) and counts["encoder_multiplies"] == 1200 * (14 + 8)
+    assert counts["encoder_adds"] == 1200 * (14 + 8) and counts["encoder_multiplies"] == 1200 * (
+        14 + 8
+    )
     if format == "int8":
         found = np.array([line.split(",") for line in done.stdout.split()], int)
         assert np.array_equal(found, scores_of(model, one.in_c(signal, integer=True)))
     report = json.loads((tmp_path / "c" / "heart.json").read_text())["encoder"]
     assert report["horizon"] == 2.0 and "std" not in report and plan.encoder is not None
-    text = '#include "heart.h"\n#include <stdio.h>\nint main(void) { printf("%d", (int)sizeof(heart_encoder)); return 0; }\n'
+    text = (
+        '#include "heart.h"\n#include <stdio.h>\nint main(void) { printf("%d", '
+        "(int)sizeof(heart_encoder)); return 0; }\n"
+    )
     (tmp_path / "c" / "heart_main.c").write_text(text)
     assert (
-        int(build(tmp_path / "c", plan, COMPILERS[0]).text(given="")) == plan.encoder.ram_bytes == report["ram_bytes"]
+        int(build(tmp_path / "c", plan, COMPILERS[0]).text(given=""))
+        == plan.encoder.ram_bytes
+        == report["ram_bytes"]
     )

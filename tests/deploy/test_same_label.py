@@ -1,4 +1,5 @@
-"""A trained network decides the same wherever it is exported to, without its data: as its loss scores it, in C, int8 and ONNX."""
+"""A trained network decides the same wherever it is exported to, without its data: as its loss
+scores it, in C, int8 and ONNX."""
 
 from __future__ import annotations
 
@@ -26,7 +27,10 @@ from support.compiled import build, compilers
 from support.runs import make_run
 
 KINDS = {
-    "every step": ("ecg", ("--network.neuron.threshold=0.2",)),  # spikes, though it was never trained
+    "every step": (
+        "ecg",
+        ("--network.neuron.threshold=0.2",),
+    ),  # spikes, though it was never trained
     "mean": ("digits", ()),
     "softmax": ("digits", ("--loss.name=ce_sum_softmax", "--loss.start=5")),
 }
@@ -35,9 +39,14 @@ KINDS = {
 @pytest.mark.parametrize("compiler", compilers()[:1])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_label_everywhere(
-    kind: str, compiler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    kind: str,
+    compiler: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """int8 had to be told --inputs where training data were missing; the C ended with outputs of single steps."""
+    """int8 had to be told --inputs where training data were missing; the C ended with outputs of
+    single steps."""
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     from srnn.deploy.export import onnx as exported
@@ -58,21 +67,46 @@ def test_the_same_label_everywhere(
     assert (running == labels).all() if per_step else (running[:, -1] == labels).all()
     assert len(set(running.ravel().tolist())) > 1
 
-    csv = "\n".join(",".join(f"{value:g}" for value in row) for row in x.reshape(-1, net.inputs).tolist())
+    csv = "\n".join(
+        ",".join(f"{value:g}" for value in row) for row in x.reshape(-1, net.inputs).tolist()
+    )
     rule, device = trained.decision, device_network(net)
     for format in ("float32", "int8"):
         out = tmp_path / format
-        assert main(["export", "c", str(run), "--out", str(out), "--name", "net", "--format", format, "--json"]) == 0
+        assert (
+            main(
+                [
+                    "export",
+                    "c",
+                    str(run),
+                    "--out",
+                    str(out),
+                    "--name",
+                    "net",
+                    "--format",
+                    format,
+                    "--json",
+                ]
+            )
+            == 0
+        )
         told = json.loads(capsys.readouterr().out)["decision"]
         assert told["classes"] == list(trained.classes) and told["loss"] == rule.loss.name
         small = quantise(device, InputFormat())
-        program = build(out, make_plan(small if format == "int8" else device, "net", rule), compiler)
-        shown = [line.split("\t")[1] for line in program.text("--steps", "30", "--every", given=csv).splitlines()]
+        program = build(
+            out, make_plan(small if format == "int8" else device, "net", rule), compiler
+        )
+        shown = [
+            line.split("\t")[1]
+            for line in program.text("--steps", "30", "--every", given=csv).splitlines()
+        ]
         expected = running
         if format == "int8":
             scores = small.run(x.numpy().astype(int)).output / 2.0**small.output_bits
             expected = running_scores(scores, loss.scoring, loss.start).argmax(-1)
-            assert (expected == running).mean() > 0.7  # untrained, so margins are small; chance is 0.1 to 0.17
+            assert (
+                expected == running
+            ).mean() > 0.7  # untrained, so margins are small; chance is 0.1 to 0.17
         assert shown == [trained.classes[label] for label in expected.ravel()]
     for form in ("step", "sequence"):
         out = tmp_path / f"{form}.onnx"
@@ -86,18 +120,32 @@ def test_the_same_label_everywhere(
         inputs |= exported.decision_arrays(model, len(x))
         for t in range(x.shape[1]):
             names = ["scores", *(f"{name}.next" for name in inputs)]
-            found, *after = session.run(names, {"x": np.ascontiguousarray(x[:, t].numpy()), **inputs})
+            found, *after = session.run(
+                names, {"x": np.ascontiguousarray(x[:, t].numpy()), **inputs}
+            )
             inputs = dict(zip(inputs, after, strict=True))
             assert (found.argmax(-1) == running[:, t]).all()
 
 
-@pytest.mark.parametrize("loss", ["ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count", "ce_steps", "nll"])
+@pytest.mark.parametrize(
+    "loss", ["ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count", "ce_steps", "nll"]
+)
 @settings(max_examples=15, deadline=None)
-@given(length=st.integers(1, 60), start=st.integers(0, 20), seed=st.integers(0, 99), cuts=st.lists(st.floats(0, 1)))
-def test_a_finite_recording_has_one_answer(loss: str, length: int, start: int, seed: int, cuts: list[float]) -> None:
-    """A stream began a new sequence after as many steps as training's had, and the few steps after that gave the answer."""
+@given(
+    length=st.integers(1, 60),
+    start=st.integers(0, 20),
+    seed=st.integers(0, 99),
+    cuts=st.lists(st.floats(0, 1)),
+)
+def test_a_finite_recording_has_one_answer(
+    loss: str, length: int, start: int, seed: int, cuts: list[float]
+) -> None:
+    """A stream began a new sequence after as many steps as training's had, and the few steps after
+    that gave the answer."""
     readout: Any = "spike_count" if loss == "ce_spike_count" else "integrator"
-    net = SRNN(3, [12], 4, "alif", readout, generator=torch.Generator().manual_seed(seed), norm="none").double()
+    net = SRNN(
+        3, [12], 4, "alif", readout, generator=torch.Generator().manual_seed(seed), norm="none"
+    ).double()
     with torch.no_grad():
         for layer in (net.layers[0], net.readout):
             layer.weight_in *= 4  # type: ignore[operator]

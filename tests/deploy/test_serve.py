@@ -36,16 +36,37 @@ from support.serving import LEADS, PIXELS, TOKEN, Service, expected, serving, to
 @pytest.mark.parametrize(
     ("form", "size"),
     [
-        pytest.param(form, size, marks=pytest.mark.slow if size == 1 or (size == 7 and form == "json") else ())
+        pytest.param(
+            form,
+            size,
+            marks=pytest.mark.slow if size == 1 or (size == 7 and form == "json") else (),
+        )
         for form in ("float32", "int16", "json")
         for size in (1, 7, 800)
     ],
 )
-def test_streams_equal_the_decoder(service: Service, models: dict[str, Decoder], size: int, form: str) -> None:
-    whole = np.clip(np.round(LEADS * 200), -32768, 32767).astype("<i2") if form == "int16" else LEADS
-    client = service.stream("ecg", format="int16" if form == "int16" else "float32", probabilities=True)
-    assert client.ready["type"] == "ready" and client.ready["classes"] == ["P", "PQ", "QR", "RS", "ST", "TP"]
-    assert (client.ready["channels"], client.ready["rate"], client.ready["latency"]) == (2, 250, 0.012)
+def test_streams_equal_the_decoder(
+    service: Service, models: dict[str, Decoder], size: int, form: str
+) -> None:
+    whole = (
+        np.clip(np.round(LEADS * 200), -32768, 32767).astype("<i2") if form == "int16" else LEADS
+    )
+    client = service.stream(
+        "ecg", format="int16" if form == "int16" else "float32", probabilities=True
+    )
+    assert client.ready["type"] == "ready" and client.ready["classes"] == [
+        "P",
+        "PQ",
+        "QR",
+        "RS",
+        "ST",
+        "TP",
+    ]
+    assert (client.ready["channels"], client.ready["rate"], client.ready["latency"]) == (
+        2,
+        250,
+        0.012,
+    )
     for first in range(0, 800, size):
         block = whole[first : first + size]
         if form == "json":
@@ -54,9 +75,14 @@ def test_streams_equal_the_decoder(service: Service, models: dict[str, Decoder],
             client.socket.send(block.tobytes())
     heard = client.finish()
     signal_ = (whole / 32768).astype(np.float32) if form == "int16" else LEADS
-    assert told(heard) == expected(models["ecg"], signal_) and told(heard, "steps") == list(range(800))
+    assert told(heard) == expected(models["ecg"], signal_) and told(heard, "steps") == list(
+        range(800)
+    )
     assert np.allclose(np.sum(told(heard, "probabilities"), axis=1), 1, atol=1e-5)
-    assert heard[-1] == {"type": "end", "samples": 800, "steps": 800} and told(heard, "final")[-1] is True
+    assert (
+        heard[-1] == {"type": "end", "samples": 800, "steps": 800}
+        and told(heard, "final")[-1] is True
+    )
 
 
 def test_reports_and_reset(service: Service, models: dict[str, Decoder]) -> None:
@@ -91,22 +117,33 @@ def test_a_trace_shows_every_step(service: Service, models: dict[str, Decoder]) 
     )  # the last three come with the end
     stream = models["ecg"].stream
     session, seen = models["ecg"].open(), []
-    session.decide(session.encode(LEADS[:200]), lambda _: seen.append(stream.state[0].s[0].nonzero()[:, 0].tolist()))
+    session.decide(
+        session.encode(LEADS[:200]),
+        lambda _: seen.append(stream.state[0].s[0].nonzero()[:, 0].tolist()),
+    )
     assert [step[0] for step in spikes] == seen and any(seen)
     assert all(len(row) == 8 for one in traces for row in one["membranes"])
 
 
-def test_a_trace_does_not_copy_the_state_at_every_step(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trace_does_not_copy_the_state_at_every_step(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It took some 20 ms for 64 steps, while all other streams waited."""
     client, copies, state = service.stream("ecg", trace=True), [], Stream.state
-    monkeypatch.setattr(Stream, "state", property(lambda stream: copies.append(1) or state.fget(stream)))
-    monkeypatch.setattr("srnn.deploy.serve.turns.SECONDS", math.inf)  # however slow this machine: turns of 64
+    monkeypatch.setattr(
+        Stream, "state", property(lambda stream: copies.append(1) or state.fget(stream))
+    )
+    monkeypatch.setattr(
+        "srnn.deploy.serve.turns.SECONDS", math.inf
+    )  # however slow this machine: turns of 64
     client.push(LEADS[:200])
     assert sum(len(one["spikes"]) for one in client.finish() if one["type"] == "trace") == 197
     assert 0 < len(copies) <= 4  # one a turn
 
 
-def test_two_models_and_many_streams_side_by_side(service: Service, models: dict[str, Decoder]) -> None:
+def test_two_models_and_many_streams_side_by_side(
+    service: Service, models: dict[str, Decoder]
+) -> None:
     # Decoders are not to be used from two threads: the test has its own.
     own = {name: _copy(decoder) for name, decoder in models.items()}
     lock = threading.Lock()
@@ -155,7 +192,11 @@ def test_an_encoder_that_takes_long_keeps_nobody_waiting(
 
 
 def test_the_cochlea_says_that_it_takes_long() -> None:
-    assert CochleaStream.heavy and Chain(Memoryless(1), _heavy()).heavy and not Chain(Memoryless(1)).heavy
+    assert (
+        CochleaStream.heavy
+        and Chain(Memoryless(1), _heavy()).heavy
+        and not Chain(Memoryless(1)).heavy
+    )
 
 
 def _heavy() -> Memoryless:
@@ -172,7 +213,9 @@ def _copy(decoder: Decoder) -> Decoder:
 # ---- states ----------------------------------------------------------------------------------------------------------
 
 
-def test_states_are_told_and_taken(guarded: Service, service: Service, models: dict[str, Decoder]) -> None:
+def test_states_are_told_and_taken(
+    guarded: Service, service: Service, models: dict[str, Decoder]
+) -> None:
     winners = expected(models["ecg"], LEADS)
     client = guarded.stream("ecg", state_every=200)
     for first in range(0, 500, 50):
@@ -198,10 +241,22 @@ def test_states_are_told_and_taken(guarded: Service, service: Service, models: d
 
 
 @pytest.mark.slow
-def test_a_client_goes_on_after_the_server_was_killed(runs: Path, models: dict[str, Decoder]) -> None:
+def test_a_client_goes_on_after_the_server_was_killed(
+    runs: Path, models: dict[str, Decoder]
+) -> None:
     def launch(port: int) -> tuple[subprocess.Popen[str], Service]:
         code = "import sys; from srnn.cli.main import main; sys.exit(main(sys.argv[1:]))"
-        words = ["serve", str(runs / "ecg"), "--port", str(port), "--json", "--mean", "0,0", "--std", "5,5"]
+        words = [
+            "serve",
+            str(runs / "ecg"),
+            "--port",
+            str(port),
+            "--json",
+            "--mean",
+            "0,0",
+            "--std",
+            "5,5",
+        ]
         process = subprocess.Popen(
             [sys.executable, "-c", code, *words],
             stdout=subprocess.PIPE,
@@ -259,8 +314,13 @@ def test_recordings_are_kept_for_the_models_that_they_fit(
 
 def test_samples_are_rows_of_a_models_channels_in_its_unit() -> None:
     x = np.array([[3, -1], [2**14, 0]], "<i2")
-    assert read_samples(x.tobytes(), 2, "int16", 2.0**14).tolist() == [[3 / 2**14, -1 / 2**14], [1, 0]]
-    assert read_samples(x.astype("<f4").tobytes(), 4, "float32", 2.0**14).tolist() == [[3, -1, 2**14, 0]]
+    assert read_samples(x.tobytes(), 2, "int16", 2.0**14).tolist() == [
+        [3 / 2**14, -1 / 2**14],
+        [1, 0],
+    ]
+    assert read_samples(x.astype("<f4").tobytes(), 4, "float32", 2.0**14).tolist() == [
+        [3, -1, 2**14, 0]
+    ]
     for rows, channels, wanted in (
         ([], 3, (0, 3)),
         ([1, 2.5], 1, (2, 1)),
@@ -270,7 +330,9 @@ def test_samples_are_rows_of_a_models_channels_in_its_unit() -> None:
     ):
         found = read_rows(rows, channels)
         assert found.shape == wanted and found.dtype == np.float32
-    assert read_rows([[1e39]], 1).tolist() == [[np.inf]]  # which is refused as not finite, and without a warning
+    assert read_rows([[1e39]], 1).tolist() == [
+        [np.inf]
+    ]  # which is refused as not finite, and without a warning
     for odd, said in (
         ([1, 2], r"2 numbers, .* shape \(2,\)"),
         (5, r"2 numbers, .* shape \(\)"),

@@ -1,4 +1,5 @@
-"""srnn serve: nobody gets in without the token, other pages are refused, and a wrong command line is one line."""
+"""srnn serve: nobody gets in without the token, other pages are refused, and a wrong command line
+is one line."""
 
 from __future__ import annotations
 
@@ -43,7 +44,8 @@ ROUTES = (
 
 
 @pytest.mark.parametrize(
-    "given", ["", "Bearer ", "Bearer wrong", f"Bearer {TOKEN}x", f"Basic {TOKEN}", TOKEN, "Bearer \xe4"]
+    "given",
+    ["", "Bearer ", "Bearer wrong", f"Bearer {TOKEN}x", f"Basic {TOKEN}", TOKEN, "Bearer \xe4"],
 )
 def test_without_the_token_nobody_gets_in(guarded: Service, given: str) -> None:
     for path in ROUTES:
@@ -87,7 +89,10 @@ def test_of_several_tokens_the_first_counts() -> None:
     async def nothing(*_: Any) -> None:
         pass
 
-    right, wrong = (b"authorization", f"bearer  {TOKEN}".encode()), (b"authorization", b"Bearer wrong")
+    right, wrong = (
+        (b"authorization", f"bearer  {TOKEN}".encode()),
+        (b"authorization", b"Bearer wrong"),
+    )
     for headers in ([right, wrong], [wrong, right]):
         scope: dict[str, Any] = {"type": "http", "headers": [(b"host", b"localhost"), *headers]}
         asyncio.run(Access(app, TOKEN)(scope, nothing, nothing))  # type: ignore[arg-type]
@@ -104,12 +109,25 @@ def test_a_proxy_on_this_machine_passes_on_the_name_that_it_has(guarded: Service
 
 def test_other_pages_and_names_are_refused(service: Service) -> None:
     host = f"127.0.0.1:{service.port}"
-    for origin in ("http://evil.example", "null", f"http://127.0.0.1:{service.port + 1}", "http://[", ""):
+    for origin in (
+        "http://evil.example",
+        "null",
+        f"http://127.0.0.1:{service.port + 1}",
+        "http://[",
+        "",
+    ):
         assert service.ask("/v1/models", Origin=origin)[0] == 403
         with pytest.raises(InvalidStatus, match="403"):
             service.open("ecg", origin=origin or "file://")
     assert service.ask("/v1/models", Origin=f"http://{host}")[0] == 200
-    for name in ("evil.example", "127.0.0.1.evil.example", "[", "", "10.0.0.1", "localhost@evil.example:80"):
+    for name in (
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "[",
+        "",
+        "10.0.0.1",
+        "localhost@evil.example:80",
+    ):
         assert service.ask("/v1/models", Host=name)[0] in (400, 403)
     assert service.ask("/v1/models", Host=f"localhost:{service.port}")[0] == 200
 
@@ -134,7 +152,9 @@ def test_refusals_say_why(guarded: Service) -> None:
     ):
         with pytest.raises(InvalidStatus) as caught:
             websockets.sync.client.connect(f"ws://127.0.0.1:{guarded.port}/v1/models/{path}")
-        assert caught.value.response.status_code == status and b"detail" in caught.value.response.body
+        assert (
+            caught.value.response.status_code == status and b"detail" in caught.value.response.body
+        )
 
 
 def test_options_go_to_the_models_that_can_have_them(
@@ -146,12 +166,16 @@ def test_options_go_to_the_models_that_can_have_them(
     both = [str(runs / "ecg"), str(runs / "digits")]
 
     def load(*words: str) -> tuple[dict[str, Decoder], list[str]]:
-        models, _, notes = serve.load_models(both, parse(["serve", *both, *words]).arguments["decoding"])
+        models, _, notes = serve.load_models(
+            both, parse(["serve", *both, *words]).arguments["decoding"]
+        )
         return models, notes
 
     models, notes = load("--exit", str(policy), "--mean", "1,1", "--std", "2,2")
     assert (
-        models["ecg"].policy is None and models["digits"].policy is not None and models["ecg"].signal.latency == 0.012
+        models["ecg"].policy is None
+        and models["digits"].policy is not None
+        and models["ecg"].signal.latency == 0.012
     )
     assert sorted(notes) == [
         "--exit does not apply to ecg",
@@ -160,7 +184,8 @@ def test_options_go_to_the_models_that_can_have_them(
     ]
     assert load()[1] == []
     assert "--gain applies to none of the models" in fails(capsys, "serve", *both, "--gain", "2")
-    for words, message in ((["--mean", "1,1", "--std", "1,1"], "This input takes no scale: only an ECG signal"),
+    for words, message in ((["--mean", "1,1", "--std", "1,1"], "This input takes no scale: only an "
+                                                               "ECG signal"),
                            (["--calibrate", "3"], "This input is not calibrated")):  # fmt: skip
         assert message in fails(capsys, "serve", both[0], "--input", "steps", *words)
 
@@ -185,7 +210,11 @@ def test_mistakes_are_one_line(
     assert "Cannot read the token" in fails(capsys, "serve", ecg, "--token-file", str(token))
     token.write_text("\n")
     assert "contains no token" in fails(capsys, "serve", ecg, "--token-file", str(token))
-    for given in (" ", "tökentökentöken1", "\udcff" * 20):  # the last, bytes that are no text, was a traceback
+    for given in (
+        " ",
+        "tökentökentöken1",
+        "\udcff" * 20,
+    ):  # the last, bytes that are no text, was a traceback
         monkeypatch.setenv("SRNN_TOKEN", given)
         assert "SRNN_TOKEN contains no token" in fails(capsys, "serve", ecg)
     monkeypatch.delenv("SRNN_TOKEN")
@@ -196,19 +225,24 @@ def test_mistakes_are_one_line(
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         # Said before models are read, which takes a while.
-        assert "Cannot listen on 127.0.0.1" in fails(capsys, "serve", "nowhere", "--port", str(taken.getsockname()[1]))
+        assert "Cannot listen on 127.0.0.1" in fails(
+            capsys, "serve", "nowhere", "--port", str(taken.getsockname()[1])
+        )
     assert "Cannot listen on" in fails(capsys, "serve", ecg, "--host", "192.0.2.1", "--new-token")
     with (
         bind("127.0.0.1", 0) as first,
         pytest.raises(SrnnError, match="Cannot listen on"),
-        bind("127.0.0.1", first.getsockname()[1]) as second,  # where the system allows it: both read their models
+        bind(
+            "127.0.0.1", first.getsockname()[1]
+        ) as second,  # where the system allows it: both read their models
     ):
         listen(first)
         listen(second)
 
 
 def test_small_messages_leave_at_once() -> None:
-    """asyncio sets TCP_NODELAY where a socket names its protocol only; what it accepts inherits the name."""
+    """asyncio sets TCP_NODELAY where a socket names its protocol only; what it accepts inherits the
+    name."""
     with bind("127.0.0.1", 0) as listening:
         assert listening.proto == socket.IPPROTO_TCP
 

@@ -33,17 +33,23 @@ def test_batches_equal_streams(service: Service, models: dict[str, Decoder]) -> 
     assert status == 200 and [one["class"] for one in found["results"]] == [
         expected(models["digits"], signal_)[-1] for signal_ in signals
     ]
-    assert all(abs(sum(one["probabilities"]) - 1) < 1e-4 and one["steps"] == 40 for one in found["results"])
+    assert all(
+        abs(sum(one["probabilities"]) - 1) < 1e-4 and one["steps"] == 40 for one in found["results"]
+    )
     for array in (signals, np.asfortranarray(signals.astype(np.float64))):
         file = io.BytesIO()
         np.save(file, array)
-        assert service.ask("/v1/models/digits/classify", file.getvalue(), Content_Type="application/x-npy") == (
+        assert service.ask(
+            "/v1/models/digits/classify", file.getvalue(), Content_Type="application/x-npy"
+        ) == (
             200,
             found,
         )
     file = io.BytesIO()
     np.save(file, LEADS[None])
-    status, found = service.ask("/v1/models/ecg/classify", file.getvalue(), Content_Type="application/x-npy")
+    status, found = service.ask(
+        "/v1/models/ecg/classify", file.getvalue(), Content_Type="application/x-npy"
+    )
     assert found["results"][0]["classes"] == expected(models["ecg"], LEADS)
 
 
@@ -62,13 +68,23 @@ def test_a_batch_of_sound(tmp_path: Path) -> None:
         return file.getvalue()
 
     with serving({"words": decoder}) as running:
-        status, found = running.ask("/v1/models/words/classify", clip(8000), Content_Type="audio/wav")
+        status, found = running.ask(
+            "/v1/models/words/classify", clip(8000), Content_Type="audio/wav"
+        )
         assert status == 200 and found["results"][0]["steps"] == 51
-        status, found = running.ask("/v1/models/words/classify", clip(16000), Content_Type="audio/wav")
-        assert status == 200 and found["results"][0]["steps"] == 26  # half as long, at twice the rate
-        status, found = running.ask("/v1/models/words/classify", clip(8000)[:-3], Content_Type="audio/wav")
+        status, found = running.ask(
+            "/v1/models/words/classify", clip(16000), Content_Type="audio/wav"
+        )
+        assert (
+            status == 200 and found["results"][0]["steps"] == 26
+        )  # half as long, at twice the rate
+        status, found = running.ask(
+            "/v1/models/words/classify", clip(8000)[:-3], Content_Type="audio/wav"
+        )
         assert status == 422 and found["detail"].startswith("The body: the sound is cut off")
-        status, found = running.ask("/v1/models/words/classify", b"ID3" + clip(8000), Content_Type="audio/wav")
+        status, found = running.ask(
+            "/v1/models/words/classify", b"ID3" + clip(8000), Content_Type="audio/wav"
+        )
         why = "The body: this is not a sound file of a known format (WAV, NIST SPHERE, FLAC)."
         assert (status, found["detail"]) == (422, why)  # nor is it cut off
 
@@ -80,11 +96,18 @@ def test_of_stereo_sound_the_mean_is_heard() -> None:
         writer.setparams((2, 2, 8000, 0, "NONE", ""))
         writer.writeframes(np.array([[2**14, 0], [0, -(2**14)]] * 200, "<i2").tobytes())
     sound = read_body(file.getvalue(), "Audio/WAV; codecs=1", words)[0].samples
-    assert sound.shape[1] == 1 and 0.2 < sound.max() < 0.35 and sound.mean() == pytest.approx(0, abs=1e-3)
+    assert (
+        sound.shape[1] == 1
+        and 0.2 < sound.max() < 0.35
+        and sound.mean() == pytest.approx(0, abs=1e-3)
+    )
 
 
-def test_a_sequence_longer_than_those_of_training_is_one_sequence(models: dict[str, Decoder]) -> None:
-    """As predict decides it: not by what a stream, which begins anew after so many steps, has at its end."""
+def test_a_sequence_longer_than_those_of_training_is_one_sequence(
+    models: dict[str, Decoder],
+) -> None:
+    """As predict decides it: not by what a stream, which begins anew after so many steps, has at
+    its end."""
     digits = Decoder.of(models["digits"].trained, segment=64)
     signal = np.random.default_rng(5).random((150, 1)).astype(np.float32)
     wanted = predict(digits.trained, signal)
@@ -102,7 +125,9 @@ def test_a_sequence_longer_than_those_of_training_is_one_sequence(models: dict[s
         got = asyncio.run(classify(Decoder.of(words), sound))
         wanted = words.predict(sound)
         assert not isinstance(wanted, list) and (got["label"], got["steps"]) == (wanted.label, 101)
-        assert got["start_seconds"] == wanted.start_seconds == (len(sound) - len(word)) / 32000, "what is cut is said"
+        assert got["start_seconds"] == wanted.start_seconds == (len(sound) - len(word)) / 32000, (
+            "what is cut is said"
+        )
 
 
 def test_late_labels_of_a_batch_stand_beside_what_they_name(tmp_path: Path) -> None:
@@ -116,7 +141,11 @@ def test_late_labels_of_a_batch_stand_beside_what_they_name(tmp_path: Path) -> N
 
 NPY = io.BytesIO()
 np.save(NPY, np.ones((1, 20, 1)))
-HUGE = NPY.getvalue().replace(b"(1, 20, 1)", b"(1 ,2**9,1)").replace(b"(1 ,2**9,1)", b"(9, 99999,1)"[:11])
+HUGE = (
+    NPY.getvalue()
+    .replace(b"(1, 20, 1)", b"(1 ,2**9,1)")
+    .replace(b"(1 ,2**9,1)", b"(9, 99999,1)"[:11])
+)
 
 
 @pytest.mark.parametrize(
@@ -153,8 +182,18 @@ HUGE = NPY.getvalue().replace(b"(1, 20, 1)", b"(1 ,2**9,1)").replace(b"(1 ,2**9,
         ("application/x-npy", b"x", 422, "The body cannot be read as a .npy array"),
         ("application/x-npy", NPY.getvalue()[:-1], 422, "The body cannot be read as a .npy array"),
         ("application/x-npy", NPY.getvalue()[:80], 422, "The body cannot be read as a .npy array"),
-        ("application/x-npy", NPY.getvalue().replace(b"20", b"99"), 422, "The body cannot be read as a .npy array"),
-        ("application/x-npy", NPY.getvalue().replace(b"<f8", b"|O8"), 422, "The body cannot be read as a .npy array"),
+        (
+            "application/x-npy",
+            NPY.getvalue().replace(b"20", b"99"),
+            422,
+            "The body cannot be read as a .npy array",
+        ),
+        (
+            "application/x-npy",
+            NPY.getvalue().replace(b"<f8", b"|O8"),
+            422,
+            "The body cannot be read as a .npy array",
+        ),
         (
             "application/x-npy",
             NPY.getvalue().replace(b"(1, 20, 1)", b"(2, 10, 1)").replace(b"2, 10", b"20, 1"),
@@ -180,7 +219,10 @@ def test_routes_that_are_not_there(service: Service) -> None:
         "00",
         "9" * 5000,
     ):  # a path that is no number was answered with pydantic's list of problems
-        assert service.ask(f"/v1/recordings/{number}") == (404, {"detail": "There is no such recording."})
+        assert service.ask(f"/v1/recordings/{number}") == (
+            404,
+            {"detail": "There is no such recording."},
+        )
     assert service.ask("/v1/models/ecg/classify")[0] == 405
     with pytest.raises(InvalidStatus, match="404"):
         service.open("nothing")

@@ -48,13 +48,17 @@ def saved(array: np.ndarray) -> bytes:
 
 @pytest.mark.parametrize(
     "shape",
-    [f"({2**40}, 0, 1)", f"(0, {2**40}, 1)", f"({2**31}, {2**31}, 0)", f"(1, {2**62}, 1)", f"({2**70}, 1, 1)", "(-1, 4, 1)",
+    [f"({2**40}, 0, 1)", f"(0, {2**40}, 1)", f"({2**31}, {2**31}, "
+                                             f"0)", f"(1, {2**62}, 1)", f"({2**70}, 1, 1)", "(-1, 4, 1)",
      "(4294967296, 4294967296, 1)", "(" * 60 + ")" * 60, "(1, 1e3, 1)", "(1, True, 1)", "[1, 4, 1]", "(1, 4, 1) * 2**40"],
 )  # fmt: skip
 def test_shapes_that_do_not_fit_the_bytes(models: dict[str, Decoder], shape: str) -> None:
-    """128 bytes of header took the service down: the first of these had 2**40 rows of nothing to loop over."""
+    """128 bytes of header took the service down: the first of these had 2**40 rows of nothing to
+    loop over."""
     for data in (b"", bytes(16)):
-        with pytest.raises(SrnnError, match=r"body cannot be read as a \.npy array|array must have the shape"):
+        with pytest.raises(
+            SrnnError, match=r"body cannot be read as a \.npy array|array must have the shape"
+        ):
             read_body(npy(shape, data), NPY, models["digits"])
 
 
@@ -64,7 +68,9 @@ def test_headers_are_bounded_and_only_numbers_are_read(models: dict[str, Decoder
         npy("(1, 4, 1)", bytes(32), descr) for descr in ("'|O'", "[('a', '<f4')]", "'<c8'")
     )
     for body in (long, objects, records, complex_numbers):
-        with pytest.raises(SrnnError, match=r"body cannot be read as a \.npy array|not a \.npy file of numbers"):
+        with pytest.raises(
+            SrnnError, match=r"body cannot be read as a \.npy array|not a \.npy file of numbers"
+        ):
             read_body(body, NPY, models["digits"])
 
 
@@ -88,7 +94,10 @@ def test_counts_are_bounded_at_the_limit(models: dict[str, Decoder]) -> None:
     limits, digits = Limits(sequences=3), models["digits"]
     for count, message in ((3, ""), (4, "at most 3 sequences, not 4")):
         array = np.ones((count, 5, 1), np.float32)
-        for kind, body in ((NPY, saved(array)), ("application/json", json.dumps({"inputs": array.tolist()}).encode())):
+        for kind, body in (
+            (NPY, saved(array)),
+            ("application/json", json.dumps({"inputs": array.tolist()}).encode()),
+        ):
             if message:
                 with pytest.raises(SrnnError, match=message):
                     read_body(body, kind, digits, limits)
@@ -106,7 +115,10 @@ GOOD = json.dumps({"inputs": [[[0.5]] * 40]}).encode()
 def test_a_body_as_large_as_the_limit_is_read(models: dict[str, Decoder]) -> None:
     with serving(models, limits=Limits(body_bytes=20_000)) as running:
         for size, status in ((20_000, 200), (20_001, 413)):
-            assert running.ask(CLASSIFY, GOOD.ljust(size), Content_Type="application/json")[0] == status
+            assert (
+                running.ask(CLASSIFY, GOOD.ljust(size), Content_Type="application/json")[0]
+                == status
+            )
 
 
 def test_large_answers_are_whole(models: dict[str, Decoder]) -> None:
@@ -140,14 +152,18 @@ def test_a_file_of_the_page_is_read_like_any_recording(models: dict[str, Decoder
             status, answer = read(**asked)
             assert status == 422 and problem in answer["detail"], answer
         status, answer = read(body=b"1,2\n3")
-        assert status == 422 and answer["detail"] == "heart.csv, line 2: the row has 1 instead of 2 numbers."
+        assert (
+            status == 422
+            and answer["detail"] == "heart.csv, line 2: the row has 1 instead of 2 numbers."
+        )
         assert read("none")[0] == 404
 
 
 def test_streams_go_on_while_a_long_body_is_computed(
     models: dict[str, Decoder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A body of 4 MiB, here of a network so slow that it never ends: a stream beside it waits for one turn at most."""
+    """A body of 4 MiB, here of a network so slow that it never ends: a stream beside it waits for
+    one turn at most."""
     decide = Session.decide
 
     def slow(session: Session, steps: np.ndarray, probe: object = None) -> object:
@@ -163,7 +179,8 @@ def test_streams_go_on_while_a_long_body_is_computed(
     with serving(models) as running, socket.create_connection(("127.0.0.1", running.port)) as raw:
         client = running.stream("ecg")
         head = (
-            f"POST {CLASSIFY} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {NPY}\r\nContent-Length: {len(long)}\r\n\r\n"
+            f"POST {CLASSIFY} HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
+            f"{NPY}\r\nContent-Length: {len(long)}\r\n\r\n"
         )
         raw.sendall(head.encode() + long)
         longest = 0.0
@@ -204,7 +221,8 @@ def test_what_a_client_abandons_is_not_computed_to_its_end(
     long = npy("(1, 1000000, 1)", np.ones(1_000_000, np.float32).tobytes())
     with serving(models) as running:
         head = (
-            f"POST {CLASSIFY} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {NPY}\r\nContent-Length: {len(long)}\r\n\r\n"
+            f"POST {CLASSIFY} HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
+            f"{NPY}\r\nContent-Length: {len(long)}\r\n\r\n"
         )
         for _ in range(BODIES):
             with socket.create_connection(("127.0.0.1", running.port)) as raw:

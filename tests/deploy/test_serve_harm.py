@@ -58,10 +58,15 @@ BAD_MESSAGES: list[tuple[Any, str]] = [
     ('{"type": "samples", "samples": [[1], [2, 3]]}', "same length"),
     # 200 kB of texts, which an array of texts would make 18 GB of, and hold everybody up meanwhile
     (
-        json.dumps({"type": "samples", "samples": [["x" * 100_000, *[""] * 45_000]]}, separators=(",", ":")),
+        json.dumps(
+            {"type": "samples", "samples": [["x" * 100_000, *[""] * 45_000]]}, separators=(",", ":")
+        ),
         "rows of numbers",
     ),
-    (json.dumps({"type": "samples", "samples": [[["x" * 100_000, *[""] * 40_000]]]}), "rows of numbers"),
+    (
+        json.dumps({"type": "samples", "samples": [[["x" * 100_000, *[""] * 40_000]]]}),
+        "rows of numbers",
+    ),
     ('{"type": "samples", "samples": [[1, 18446744073709551616]]}', "rows of numbers"),
     ("null", "needs a known type"),
 ]
@@ -106,7 +111,9 @@ def test_a_message_beyond_the_limit_ends_its_stream(service: Service) -> None:
 
 
 def test_who_sends_much_at_once_delays_nobody(service: Service, models: dict[str, Decoder]) -> None:
-    wanted = expected(models["ecg"], LEADS)  # before the server uses the decoder: it is for one thread
+    wanted = expected(
+        models["ecg"], LEADS
+    )  # before the server uses the decoder: it is for one thread
     many = Client(service.open("ecg", ping_interval=None), report="end")
     many.push(np.tile(LEADS, (5, 1)))
     many.say(type="finish")
@@ -151,7 +158,8 @@ def test_limits_of_streams(models: dict[str, Decoder]) -> None:
 def test_who_could_not_be_heard_has_not_been_silent(
     models: dict[str, Decoder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that was stopped for longer than a client may be silent ended its stream for that, with its samples unread."""
+    """A server that was stopped for longer than a client may be silent ended its stream for that,
+    with its samples unread."""
     stopped, encode = threading.Event(), Session.encode
 
     def slow(session: Session, block: Any) -> Any:  # computed in the server's loop
@@ -170,7 +178,8 @@ def test_who_could_not_be_heard_has_not_been_silent(
 
 
 def test_a_busy_server_still_ends_who_never_starts(models: dict[str, Decoder]) -> None:
-    """Streams of a network that is not compiled kept the loop late all the time: as after a stop, it waited again and again."""
+    """Streams of a network that is not compiled kept the loop late all the time: as after a stop,
+    it waited again and again."""
 
     async def silence() -> None:
         await asyncio.Event().wait()
@@ -183,7 +192,9 @@ def test_a_busy_server_still_ends_who_never_starts(models: dict[str, Decoder]) -
     async def never_starts() -> None:
         busy = asyncio.create_task(flood())
         limits = Limits(idle_seconds=0.1)
-        client = stream.StreamConnection(SimpleNamespace(receive=silence), "ecg", models["ecg"], limits, b"")  # type: ignore
+        client = stream.StreamConnection(
+            SimpleNamespace(receive=silence), "ecg", models["ecg"], limits, b""
+        )  # type: ignore
         with pytest.raises(stream.Silent, match=r"sent nothing for 0\.1 s"):
             async with asyncio.timeout(5):
                 await client._receive()
@@ -192,9 +203,11 @@ def test_a_busy_server_still_ends_who_never_starts(models: dict[str, Decoder]) -
     asyncio.run(never_starts())
 
 
-def test_turns_of_a_slow_network_are_short(models: dict[str, Decoder], monkeypatch: pytest.MonkeyPatch) -> None:
-    """512 steps of one that is not compiled took an eighth of a second, while all other streams waited. They still did after
-    some short messages, which lengthened the turns again."""
+def test_turns_of_a_slow_network_are_short(
+    models: dict[str, Decoder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """512 steps of one that is not compiled took an eighth of a second, while all other streams
+    waited. They still did after some short messages, which lengthened the turns again."""
     some = turns.Turns(models["ecg"].open())
     now, sizes = 0.0, []
 
@@ -215,4 +228,30 @@ def test_turns_of_a_slow_network_are_short(models: dict[str, Decoder], monkeypat
             await some.decide(np.full(some.size, seconds))
 
     asyncio.run(take_turns())
-    assert sizes == [64, 32, 16, 8, 8, 8, 16, 32, 64, 128, 256, 512, 512, 512, 256, 128, 64, 32, 16, 8, 4, 2, 1, 1, 1]
+    assert sizes == [
+        64,
+        32,
+        16,
+        8,
+        8,
+        8,
+        16,
+        32,
+        64,
+        128,
+        256,
+        512,
+        512,
+        512,
+        256,
+        128,
+        64,
+        32,
+        16,
+        8,
+        4,
+        2,
+        1,
+        1,
+        1,
+    ]

@@ -1,4 +1,5 @@
-"""benchmarks.serve_load: the search for the largest number of streams, and the signals that are sent."""
+"""benchmarks.serve_load: the search for the largest number of streams, and the signals that are
+sent."""
 
 from __future__ import annotations
 
@@ -44,7 +45,9 @@ def test_an_ecg_has_two_leads_and_is_named(monkeypatch: pytest.MonkeyPatch, tmp_
     assert "spikes" in what and set(np.unique(x)) == {0, 1}
 
 
-def test_a_real_record_is_sent_where_there_is_one(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_real_record_is_sent_where_there_is_one(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("wfdb")
     monkeypatch.setenv("SRNN_DATA", str(data_dir))
     what, x = signal(2, "signal", 250.0, 1600)

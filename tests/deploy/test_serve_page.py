@@ -1,4 +1,5 @@
-"""The live page in a real browser: a recording, a microphone, a lost server, light and dark, a phone, the keyboard."""
+"""The live page in a real browser: a recording, a microphone, a lost server, light and dark, a
+phone, the keyboard."""
 
 from __future__ import annotations
 
@@ -29,14 +30,23 @@ from support.serving import PIXELS, Service, serving
 pytestmark = pytest.mark.slow
 TOKEN = "a-token-that-nobody-guesses"
 BROWSER = find_browser()
-BEATS = np.stack([np.exp(-(((np.arange(5000) / 250) % 1 - 0.5) ** 2) / 0.001), np.sin(np.arange(5000) / 40)], 1)
-BEATS += np.random.default_rng(0).normal(scale=0.02, size=BEATS.shape)  # without noise a lead is flat or off
-READY = "typeof model === 'object' && model && document.querySelector('#source')?.options.length > 1"
+BEATS = np.stack(
+    [np.exp(-(((np.arange(5000) / 250) % 1 - 0.5) ** 2) / 0.001), np.sin(np.arange(5000) / 40)], 1
+)
+BEATS += np.random.default_rng(0).normal(
+    scale=0.02, size=BEATS.shape
+)  # without noise a lead is flat or off
+READY = (
+    "typeof model === 'object' && model && document.querySelector('#source')?.options.length > 1"
+)
 COUNT = "(view ? view.count : 0)"
 INK = """(id => { const c = document.getElementById(id), d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
           let n = 0; for (let i = 3; i < d.length; i += 4) n += d[i] > 0; return n; })"""
 
-RIGHT = INK.replace("getImageData(0, 0, c.width, c.height)", "getImageData(c.width / 2 + 2, 0, c.width / 2, c.height)")
+RIGHT = INK.replace(
+    "getImageData(0, 0, c.width, c.height)",
+    "getImageData(c.width / 2 + 2, 0, c.width / 2, c.height)",
+)
 
 
 @pytest.fixture(scope="module")
@@ -75,12 +85,20 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
         yield running
 
 
-def test_a_recording_is_drawn_as_it_runs(service: Service, browser: Browser, tmp_path: Path) -> None:
+def test_a_recording_is_drawn_as_it_runs(
+    service: Service, browser: Browser, tmp_path: Path
+) -> None:
     browser.size(1000, 1100)
     browser.open(f"{service.url}/?token={TOKEN}")
     browser.wait(READY)
-    assert browser.value("location.search") == "" and "beats <b>" in browser.value("document.body.innerText")
-    for canvas in ("spikes", "membranes", "classes"):  # the paper of the input is there from the start
+    assert browser.value("location.search") == "" and "beats <b>" in browser.value(
+        "document.body.innerText"
+    )
+    for canvas in (
+        "spikes",
+        "membranes",
+        "classes",
+    ):  # the paper of the input is there from the start
         assert browser.value(f"{INK}('{canvas}')") == 0
     browser.key(" ")
     browser.wait(f"{COUNT} > 400")
@@ -88,7 +106,9 @@ def test_a_recording_is_drawn_as_it_runs(service: Service, browser: Browser, tmp
         browser.wait(f"{INK}('{canvas}') > 100")
     label = browser.value("document.querySelector('#label').textContent")
     assert label in ("P", "PQ", "QR", "RS", "ST", "TP")
-    shown = browser.value("[...document.querySelectorAll('#bars b')].map(b => parseInt(b.textContent))")
+    shown = browser.value(
+        "[...document.querySelectorAll('#bars b')].map(b => parseInt(b.textContent))"
+    )
     assert len(shown) == 6 and 95 <= sum(shown) <= 105
     light = browser.value("getComputedStyle(document.body).backgroundColor")
     browser.dark(True)
@@ -97,7 +117,10 @@ def test_a_recording_is_drawn_as_it_runs(service: Service, browser: Browser, tmp
     browser.key("t")
     assert browser.value("getComputedStyle(document.body).backgroundColor") == light
     browser.size(360, 740, mobile=True)
-    browser.wait("document.documentElement.scrollWidth <= innerWidth && document.querySelector('#input').width <= 360")
+    browser.wait(
+        "document.documentElement.scrollWidth <= innerWidth && "
+        "document.querySelector('#input').width <= 360"
+    )
     browser.picture(tmp_path / "phone.png")
     assert (tmp_path / "phone.png").stat().st_size > 5000
     browser.key(" ")
@@ -105,35 +128,55 @@ def test_a_recording_is_drawn_as_it_runs(service: Service, browser: Browser, tmp
     before = browser.value(COUNT)
     browser.key("r")
     assert before > 400 and browser.value(COUNT) == 0
-    assert browser.value("performance.getEntriesByType('resource').every(e => e.name.startsWith(location.origin))")
+    assert browser.value(
+        "performance.getEntriesByType('resource').every(e => e.name.startsWith(location.origin))"
+    )
     assert browser.errors == []
 
 
 @pytest.mark.parametrize("seconds", [3, 7])
-def test_what_is_unlike_training_is_shown_as_not_sure(browser: Browser, tmp_path: Path, seconds: int) -> None:
+def test_what_is_unlike_training_is_shown_as_not_sure(
+    browser: Browser, tmp_path: Path, seconds: int
+) -> None:
     """Of a recording that the server plays, and of a file: a class with 95 % stood there."""
     like = [np.random.default_rng(number).normal([0, 9.81], 2.0, (300, 2)) for number in range(20)]
     std = np.full(2, 2, np.float32)
-    statistics = Statistics(np.array([0, 9.81], np.float32), std, seen_in(like, std, ("m/s2", "m/s2")))
+    statistics = Statistics(
+        np.array([0, 9.81], np.float32), std, seen_in(like, std, ("m/s2", "m/s2"))
+    )
     path = ScaledPath(2, 50, statistics, names=("ax", "ay"), units=("m/s2", "m/s2"))
     model = srnn.from_network(srnn.SRNN.paper(2, [8], 2), ("still", "moving"), signal=path)
     good = np.random.default_rng(99).normal([0, 9.81], 2.0, (50 * seconds, 2)).astype(np.float32)
-    np.savetxt(tmp_path / "g.csv", good / 9.81, "%.5f", ",", header="ax (m/s2),ay (m/s2)", comments="")
-    played = [Playable(name, x, ("sensor",)) for name, x in (("good", good), ("in g", good / np.float32(9.81)))]
+    np.savetxt(
+        tmp_path / "g.csv", good / 9.81, "%.5f", ",", header="ax (m/s2),ay (m/s2)", comments=""
+    )
+    played = [
+        Playable(name, x, ("sensor",))
+        for name, x in (("good", good), ("in g", good / np.float32(9.81)))
+    ]
     with serving({"sensor": Decoder.of(model)}, recordings=played) as service:
         browser.open(service.url)
         browser.wait(READY)
         for number, unsure in ((0, False), (1, True)):
-            browser.value(f"(document.querySelector('#source').value = 'recording {number}', toggle(), 0)")
-            browser.wait("!running && document.querySelector('#status').textContent.startsWith('the signal ended')")
+            browser.value(
+                f"(document.querySelector('#source').value = 'recording {number}', toggle(), 0)"
+            )
+            browser.wait(
+                "!running && document.querySelector('#status').textContent.startsWith('the signal "
+                "ended')"
+            )
             label = browser.value("document.querySelector('#label').textContent")
             status = browser.value("document.querySelector('#status').textContent")
-            assert (label in ("still", "moving")) is not unsure and label.startswith("not sure (") is unsure
+            assert (label in ("still", "moving")) is not unsure and label.startswith(
+                "not sure ("
+            ) is unsure
             assert ("as in g instead of m/s2" in status) is unsure
         browser.value("($('source').value = 'file', $('own').hidden = false, 0)")
         text = (tmp_path / "g.csv").read_text()
         chosen = f"all.items.add(new File([{text!r}], 'g.csv')); $('file').files = all.files"
-        browser.value(f"(() => {{ const all = new DataTransfer(); {chosen}; toggle(); return 0; }})()")
+        browser.value(
+            f"(() => {{ const all = new DataTransfer(); {chosen}; toggle(); return 0; }})()"
+        )
         browser.wait("document.querySelector('#label').textContent.startsWith('not sure (')")
         assert browser.value(COUNT) < 100, "at once"
         assert browser.errors == []
@@ -151,23 +194,38 @@ def test_an_example_that_the_run_keeps_plays_at_once(
         browser.open(f"{service.url}/?token={TOKEN}")
         browser.wait(READY)
         browser.wait(f"{COUNT} > 50")  # nothing was pressed
-        shown = browser.value("[...document.querySelector('#source').options].map(o => o.textContent)")
+        shown = browser.value(
+            "[...document.querySelector('#source').options].map(o => o.textContent)"
+        )
         assert shown[:2] == ["example 1", "example 2"]
-        browser.wait("document.querySelector('#status').textContent === 'the signal ended: 1301 steps'")
+        browser.wait(
+            "document.querySelector('#status').textContent === 'the signal ended: 1301 steps'"
+        )
         assert browser.value(f"{INK}('spikes')") > 100
         browser.picture(tmp_path / "example.png")
         browser.value(
             "dirty = !!(model.label_lag = 500)"
         )  # half of what is in view: classes stand beside what they name
-        browser.wait("document.querySelector('#classes-note').textContent.endsWith('named 500 steps later')")
-        assert browser.value(f"{RIGHT}('classes')") == 0 and browser.value(f"{INK}('classes')") > 100
+        browser.wait(
+            "document.querySelector('#classes-note').textContent.endsWith('named 500 steps later')"
+        )
+        assert (
+            browser.value(f"{RIGHT}('classes')") == 0 and browser.value(f"{INK}('classes')") > 100
+        )
         browser.value("model.label_lag = 0")
-        browser.value("['#label', '#bars span'].map(w => document.querySelector(w).textContent = 'a'.repeat(300))[0]")
+        browser.value(
+            "['#label', '#bars span'].map(w => document.querySelector(w).textContent = "
+            "'a'.repeat(300))[0]"
+        )
         browser.wait("document.documentElement.scrollWidth <= innerWidth")
         browser.key(" ")  # once more
         browser.wait("document.querySelector('#status').textContent === 'running'")
-        # Whoever wants no motion starts it; and so does whoever names a recording, which comes first.
-        browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-reduced-motion", "value": "reduce"}])
+        # Whoever wants no motion starts it; and so does whoever names a recording, which comes
+        # first.
+        browser.call(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-reduced-motion", "value": "reduce"}],
+        )
         browser.open(f"{service.url}/?token={TOKEN}")
         browser.wait(READY)
         assert not browser.value("running") and browser.errors == []
@@ -176,24 +234,32 @@ def test_an_example_that_the_run_keeps_plays_at_once(
 def test_the_microphone_is_heard(service: Service, browser: Browser) -> None:
     browser.open(f"{service.url}/?token={TOKEN}")
     browser.wait(READY)
-    browser.value("(() => { const m = document.querySelector('#model'); m.value = 'words'; m.onchange(); })()")
+    browser.value(
+        "(() => { const m = document.querySelector('#model'); m.value = 'words'; m.onchange(); })()"
+    )
     assert browser.value("document.querySelector('#source').value") == "mic"
     browser.key(" ")
     browser.wait(f"{COUNT} > 150")
     loud = browser.value("Math.max(...view.input.map(row => Math.abs(row[0])))")
     assert loud > 0.01  # the browser's own beep
-    assert browser.value("document.querySelector('#label').textContent") in "0123456789" and browser.errors == []
+    assert (
+        browser.value("document.querySelector('#label').textContent") in "0123456789"
+        and browser.errors == []
+    )
 
 
 def play(server: Service, browser: Browser, steps: int) -> None:
-    """Open the page and play its first recording until so many steps are drawn and the server has sent its state."""
+    """Open the page and play its first recording until so many steps are drawn and the server has
+    sent its state."""
     browser.open(server.url + "/")
     browser.wait(READY)
     browser.key(" ")
     browser.wait(f"lastState && {COUNT} > {steps}")
 
 
-def test_it_goes_on_after_the_server_came_back(models: dict[str, Decoder], browser: Browser) -> None:
+def test_it_goes_on_after_the_server_came_back(
+    models: dict[str, Decoder], browser: Browser
+) -> None:
     recording = Playable("beats", BEATS.astype(np.float32), ("ecg",))
     with serving(models, recordings=[recording]) as first:
         play(first, browser, 300)
@@ -201,7 +267,9 @@ def test_it_goes_on_after_the_server_came_back(models: dict[str, Decoder], brows
     browser.wait("document.querySelector('#status').textContent.startsWith('connection lost')")
     before = browser.value("view.at")
     with serving(models, port=port, recordings=[recording]):
-        browser.wait("document.querySelector('#status').textContent.startsWith('resumed at sample')")
+        browser.wait(
+            "document.querySelector('#status').textContent.startsWith('resumed at sample')"
+        )
         browser.wait(f"view.at > {before} + 200")
     assert browser.value("view.at") < 5000
     # What was computed again since the last state is not drawn twice.
@@ -212,7 +280,8 @@ def test_it_goes_on_after_the_server_came_back(models: dict[str, Decoder], brows
 def test_stopped_and_started_while_the_server_is_away_it_has_one_stream(
     models: dict[str, Decoder], browser: Browser
 ) -> None:
-    """The stopped one came back with the server, beside the new one; when it was ended for its silence, both were."""
+    """The stopped one came back with the server, beside the new one; when it was ended for its
+    silence, both were."""
     recording = Playable("beats", BEATS.astype(np.float32), ("ecg",))
     with serving(models, recordings=[recording]) as first:
         play(first, browser, 50)
@@ -230,11 +299,14 @@ def test_what_opens_after_it_was_stopped_is_closed(service: Service, browser: Br
     browser.open(f"{service.url}/?token={TOKEN}")
     browser.wait(READY)
     browser.value(
-        "(() => { openFeed = () => new Promise(give => { (self.asked ??= []).push(give); }); self.shut = []; })()"
+        "(() => { openFeed = () => new Promise(give => { (self.asked ??= []).push(give); }); "
+        "self.shut = []; })()"
     )
     for _ in range(3):  # Start, Stop, Start
         browser.key(" ")
-    answer = "asked[{0}]({{ place: 0, take: () => new Float32Array(0), close() {{ shut.push({0}); }} }})"
+    answer = (
+        "asked[{0}]({{ place: 0, take: () => new Float32Array(0), close() {{ shut.push({0}); }} }})"
+    )
     browser.value(f"({answer.format(0)}, {answer.format(1)})")
     browser.wait("document.querySelector('#status').textContent === 'running'")
     assert browser.value("shut") == [0] and service.ask("/v1/status")[1]["streams_total"] == 1
@@ -242,12 +314,20 @@ def test_what_opens_after_it_was_stopped_is_closed(service: Service, browser: Br
     assert browser.value("shut") == [0, 1] and browser.errors == []
 
 
-def test_the_probabilities_of_a_network_that_rests_stand_beside_its_steps(browser: Browser, tmp_path: Path) -> None:
+def test_the_probabilities_of_a_network_that_rests_stand_beside_its_steps(
+    browser: Browser, tmp_path: Path
+) -> None:
     make_run(tmp_path / "digits", *DIGITS)
-    decoder = Decoder.of(tmp_path / "digits", policy=ExitPolicy("ce_mean", 0, 0.0, 0.0, 4), segment=16)
-    with serving({"digits": decoder}, recordings=[Playable("7", PIXELS, ("digits",), kept=True)]) as service:
+    decoder = Decoder.of(
+        tmp_path / "digits", policy=ExitPolicy("ce_mean", 0, 0.0, 0.0, 4), segment=16
+    )
+    with serving(
+        {"digits": decoder}, recordings=[Playable("7", PIXELS, ("digits",), kept=True)]
+    ) as service:
         browser.open(f"{service.url}/")
-        browser.wait("document.querySelector('#status')?.textContent === 'the signal ended: 64 steps'")
+        browser.wait(
+            "document.querySelector('#status')?.textContent === 'the signal ended: 64 steps'"
+        )
         shown = browser.value("view.probabilities.map(row => row !== null)")
     session = decoder.open()
     known = [*session.push(PIXELS).steps.tolist(), *session.finish().steps.tolist()]
@@ -255,7 +335,9 @@ def test_the_probabilities_of_a_network_that_rests_stand_beside_its_steps(browse
     assert shown == [step in known for step in range(len(shown))] and browser.errors == []
 
 
-def test_after_a_reset_it_goes_on_where_the_signal_is(models: dict[str, Decoder], browser: Browser) -> None:
+def test_after_a_reset_it_goes_on_where_the_signal_is(
+    models: dict[str, Decoder], browser: Browser
+) -> None:
     """The server counts samples from the reset on, the recording from its beginning."""
     recording = Playable("beats", BEATS.astype(np.float32), ("ecg",))
     with serving(models, recordings=[recording]) as first:
@@ -265,19 +347,30 @@ def test_after_a_reset_it_goes_on_where_the_signal_is(models: dict[str, Decoder]
         browser.wait(f"lastState && {COUNT} > 100")
         port = first.port
     with serving(models, port=port, recordings=[recording]):
-        browser.wait("document.querySelector('#status').textContent.startsWith('resumed at sample')")
+        browser.wait(
+            "document.querySelector('#status').textContent.startsWith('resumed at sample')"
+        )
         assert browser.value("feed.place") >= at >= 500
 
 
-def test_a_state_of_before_a_reset_is_not_resumed_from(models: dict[str, Decoder], browser: Browser) -> None:
-    """One that was under way was kept: after a lost connection it placed the signal by samples that the reset had forgotten."""
+def test_a_state_of_before_a_reset_is_not_resumed_from(
+    models: dict[str, Decoder], browser: Browser
+) -> None:
+    """One that was under way was kept: after a lost connection it placed the signal by samples that
+    the reset had forgotten."""
     recording = Playable("beats", BEATS.astype(np.float32), ("ecg",))
     with serving(models, recordings=[recording]) as server:
         play(server, browser, 100)
-        late = 'const own = socket; $("reset").click(); own.onmessage({ data: \'{"type": "state", "state": "old"}\' });'
+        late = (
+            'const own = socket; $("reset").click(); own.onmessage({ data: \'{"type": "state", '
+            '"state": "old"}\' });'
+        )
         assert browser.value(f"(() => {{ {late} return lastState; }})()") is None
         browser.wait(f"lastState && {COUNT} > 100")
-        assert browser.value("lastState !== 'old' && view.sample < feed.place - begun + 100") and browser.errors == []
+        assert (
+            browser.value("lastState !== 'old' && view.sample < feed.place - begun + 100")
+            and browser.errors == []
+        )
 
 
 def test_a_file_and_its_mistakes(service: Service, browser: Browser) -> None:
@@ -288,7 +381,12 @@ def test_a_file_and_its_mistakes(service: Service, browser: Browser) -> None:
     assert x == [1, 2, 3, 4] and notes == [
         "it does not state its units and rate: taken as in mV, 250 Hz (rate says another)"
     ]
-    assert browser.value(read.format("1,5;-2,25\\n3;4", "a.txt"))[0] == [1.5, -2.25, 3, 4]  # decimal commas
+    assert browser.value(read.format("1,5;-2,25\\n3;4", "a.txt"))[0] == [
+        1.5,
+        -2.25,
+        3,
+        4,
+    ]  # decimal commas
     for text, problem in (
         ("1,2\\n3", "a.csv, line 2: the row has 1 instead of 2 numbers"),
         ("1,2\\nx,y", "a.csv, line 2: 'x,y' is not a row"),
@@ -296,7 +394,9 @@ def test_a_file_and_its_mistakes(service: Service, browser: Browser) -> None:
     ):
         found = browser.value(f"{read.format(text, 'a.csv')}.catch(error => error.message)")
         assert problem in found
-    browser.value("(() => { const s = document.querySelector('#source'); s.value = 'file'; s.onchange(); })()")
+    browser.value(
+        "(() => { const s = document.querySelector('#source'); s.value = 'file'; s.onchange(); })()"
+    )
     browser.key(" ")
     browser.wait("document.querySelector('#status').textContent === 'Choose a file first.'")
     assert browser.value("document.querySelector('#status').className") == "bad"
@@ -309,18 +409,27 @@ def test_without_the_token_the_page_is_not_given(service: Service, browser: Brow
 
 
 def test_the_page_is_one_file_and_says_so(service: Service) -> None:
-    """What holds without a browser too: no address of another server, a policy that forbids all, and its titles."""
-    request = urllib.request.Request(service.url + "/", headers={"Authorization": f"Bearer {TOKEN}"})
+    """What holds without a browser too: no address of another server, a policy that forbids all,
+    and its titles."""
+    request = urllib.request.Request(
+        service.url + "/", headers={"Authorization": f"Bearer {TOKEN}"}
+    )
     with urllib.request.urlopen(request) as reply:
         text, policy = reply.read().decode(), reply.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy and "connect-src 'self'" in policy
-    assert "http://" not in text and "https://" not in text and "src=" not in text and "@import" not in text
+    assert (
+        "http://" not in text
+        and "https://" not in text
+        and "src=" not in text
+        and "@import" not in text
+    )
     assert '<html lang="en">' in text and "viewport" in text and 'aria-live="polite"' in text
     assert len(text) < 60_000
 
 
 def test_many_classes_leave_room_and_each_has_its_colour(browser: Browser, tmp_path: Path) -> None:
-    """Without a server: of a class whose bar is empty the colour is beside its name, and the time in view is given."""
+    """Without a server: of a class whose bar is empty the colour is beside its name, and the time
+    in view is given."""
     browser.size(1000, 1100)
     (tmp_path / "live.html").write_text(page("socket"))
     browser.open((tmp_path / "live.html").as_uri())
@@ -329,11 +438,19 @@ def test_many_classes_leave_room_and_each_has_its_colour(browser: Browser, tmp_p
         """model = { classes: Array.from({ length: 14 }, (_, i) => "class " + i), rate: 250, step_seconds: .004, label_lag: 0 };
            clear(); view.at = 1000; draw()"""
     )
-    places = browser.value("[...document.querySelectorAll('#bars > div')].map(e => e.getBoundingClientRect().left)")
+    places = browser.value(
+        "[...document.querySelectorAll('#bars > div')].map(e => e.getBoundingClientRect().left)"
+    )
     assert len(places) == 14 and len(set(places)) > 1
     marks = browser.value(
-        "[...document.querySelectorAll('#bars > div')].map(e => getComputedStyle(e.firstChild).borderLeftColor)"
+        "[...document.querySelectorAll('#bars > div')].map(e => "
+        "getComputedStyle(e.firstChild).borderLeftColor)"
     )
-    bars = browser.value("[...document.querySelectorAll('#bars i')].map(e => getComputedStyle(e).backgroundColor)")
+    bars = browser.value(
+        "[...document.querySelectorAll('#bars i')].map(e => getComputedStyle(e).backgroundColor)"
+    )
     assert marks == bars and len(set(marks)) == 10
-    assert browser.value("document.getElementById('classes-note').textContent") == "4.0 s, 1000 steps; 4 s in view"
+    assert (
+        browser.value("document.getElementById('classes-note').textContent")
+        == "4.0 s, 1000 steps; 4 s in view"
+    )

@@ -1,4 +1,5 @@
-"""The live page of an ECG in a real browser: leads by name on paper in mV, and a lead that is off is no class."""
+"""The live page of an ECG in a real browser: leads by name on paper in mV, and a lead that is off
+is no class."""
 
 from __future__ import annotations
 
@@ -20,7 +21,9 @@ from support.signals import heartbeats
 
 pytestmark = pytest.mark.slow
 BROWSER = find_browser()
-READY = "typeof model === 'object' && model && document.querySelector('#source')?.options.length > 1"
+READY = (
+    "typeof model === 'object' && model && document.querySelector('#source')?.options.length > 1"
+)
 LABEL = "document.querySelector('#label').textContent"
 NOTE = "document.querySelector('#input-note').textContent"
 
@@ -31,7 +34,10 @@ def test_leads_are_drawn_on_paper_and_a_flat_one_is_no_class(tmp_path: Path) -> 
     x = heartbeats(8, 250).astype(np.float32)
     x[750:, 1] = 0.0
     played = [Playable("heart", x, ("heart",), channels=("MLII", "V5 <b>"))]
-    models = {"heart": Decoder.of(srnn.load("ecg-records")), "digits": Decoder.of(srnn.load("digits"))}
+    models = {
+        "heart": Decoder.of(srnn.load("ecg-records")),
+        "digits": Decoder.of(srnn.load("digits")),
+    }
     with serving(models, recordings=played) as service, Browser(BROWSER, tmp_path) as browser:
         browser.size(1000, 1100)
         browser.open(service.url)
@@ -43,14 +49,22 @@ def test_leads_are_drawn_on_paper_and_a_flat_one_is_no_class(tmp_path: Path) -> 
         assert browser.value("view.names") == ["MLII", "V5 <b>"]
         assert browser.value(NOTE).startswith("mV; 25 mm/s, 10 mm/mV")
         # As wide as 100 mm, so a mV is as high as 10 of them.
-        shape = browser.value("[HEIGHTS.input / view.tall.reduce((a, b) => a + b), $('input').clientWidth / 10]")
+        shape = browser.value(
+            "[HEIGHTS.input / view.tall.reduce((a, b) => a + b), $('input').clientWidth / 10]"
+        )
         assert shape[0] == pytest.approx(shape[1], abs=0.5)
         browser.wait(f"{LABEL} === 'flat'")
-        assert browser.value("[...document.querySelectorAll('#bars b')].every(b => b.textContent === '0 %')")
+        assert browser.value(
+            "[...document.querySelectorAll('#bars b')].every(b => b.textContent === '0 %')"
+        )
         browser.size(390, 844, mobile=True)
         browser.wait(
-            "document.documentElement.scrollWidth <= innerWidth && document.querySelector('#input').width <= 390"
+            "document.documentElement.scrollWidth <= innerWidth && "
+            "document.querySelector('#input').width <= 390"
         )
-        browser.value("(() => { const m = document.querySelector('#model'); m.value = 'digits'; m.onchange(); })()")
+        browser.value(
+            "(() => { const m = document.querySelector('#model'); m.value = 'digits'; "
+            "m.onchange(); })()"
+        )
         assert "Not a medical device." not in browser.value("document.body.innerText")
         assert browser.errors == []

@@ -1,4 +1,5 @@
-"""srnn serve behind nginx, with the configuration of docs/nginx.conf: the same answers, and what it refuses for the server."""
+"""srnn serve behind nginx, with the configuration of docs/nginx.conf: the same answers, and what it
+refuses for the server."""
 
 from __future__ import annotations
 
@@ -30,7 +31,10 @@ NAME = "hearts.example.org"
 NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
 
 if NGINX is None or shutil.which("openssl") is None:
-    pytest.skip("no nginx, or no openssl, was found: docs/nginx.conf is not tried out", allow_module_level=True)
+    pytest.skip(
+        "no nginx, or no openssl, was found: docs/nginx.conf is not tried out",
+        allow_module_level=True,
+    )
 
 MAIN = """
 daemon off;
@@ -108,7 +112,9 @@ def proxy(guarded: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         found = Proxy(port, certificate)
         until = time.monotonic() + 20
         while True:
-            assert running.poll() is None and time.monotonic() < until, (folder / "error.log").read_text()
+            assert running.poll() is None and time.monotonic() < until, (
+                folder / "error.log"
+            ).read_text()
             try:
                 found.secured().close()
                 break
@@ -138,7 +144,9 @@ def test_a_stream_is_decided_as_without_a_proxy(guarded: Service, proxy: Proxy) 
     direct = heard(guarded.stream("ecg"))
     headers = {"Authorization": f"Bearer {TOKEN}", "Origin": f"https://{NAME}"}
     address = f"wss://{NAME}/v1/models/ecg/stream"
-    with connect(address, sock=proxy.connected(), ssl=proxy.context, additional_headers=headers) as opened:
+    with connect(
+        address, sock=proxy.connected(), ssl=proxy.context, additional_headers=headers
+    ) as opened:
         assert heard(Client(opened)) == direct and len(direct) == 800
 
 
@@ -146,7 +154,9 @@ def test_a_body_beyond_the_limit_is_refused(proxy: Proxy) -> None:
     """By nginx, whose limit is the server's, before the server has any of it."""
     path, most = "/v1/models/digits/classify", Limits().body_bytes
     assert proxy.ask(path, b" " * (most + 1), Content_Type="application/json")[0] == 413
-    assert proxy.ask(path, b" " * most, Content_Type="application/json")[0] == 422  # the server's word
+    assert (
+        proxy.ask(path, b" " * most, Content_Type="application/json")[0] == 422
+    )  # the server's word
 
 
 def test_another_host_is_refused(proxy: Proxy) -> None:

@@ -1,4 +1,5 @@
-"""srnn serve: what a client says of its samples is matched to the network like a file's own words; contradictions are refused."""
+"""srnn serve: what a client says of its samples is matched to the network like a file's own words;
+contradictions are refused."""
 
 from __future__ import annotations
 
@@ -27,7 +28,10 @@ from support.serving import Service, serving, told
 
 G = 9.80665
 X = np.random.default_rng(0).normal([0, G], 2.0, (300, 2)).astype(np.float32)
-UNSTATED = "it does not state its names, units and rate: taken as ax, ay, in m/s2, 50 Hz (rate says another)"
+UNSTATED = (
+    "it does not state its names, units and rate: taken as ax, ay, in m/s2, 50 Hz (rate "
+    "says another)"
+)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +61,9 @@ def ask(service: Service, x: Any, kind: str, **said: object) -> tuple[int, Any]:
 
 
 @pytest.mark.parametrize("kind", ["application/json", "application/x-npy"])
-def test_bodies_are_matched_by_name_unit_and_rate(service: Service, model: srnn.Model, kind: str) -> None:
+def test_bodies_are_matched_by_name_unit_and_rate(
+    service: Service, model: srnn.Model, kind: str
+) -> None:
     for given, said, known in (
         (X, {}, {}),
         (X[:, ::-1], {"names": "AY, ax", "units": "m/s2,m/s2"}, {}),
@@ -82,8 +88,14 @@ def test_bodies_are_matched_by_name_unit_and_rate(service: Service, model: srnn.
 @pytest.mark.parametrize(
     ("said", "told_of_it"),
     [
-        ({"names": "u,v"}, "Sequence 0 has no ax, ay: its channels are u, v, and this network reads ax, ay."),
-        ({"names": "ax,ay", "units": "mV,g"}, "Sequence 0: channel ax is in mV, and this network reads it in m/s2"),
+        (
+            {"names": "u,v"},
+            "Sequence 0 has no ax, ay: its channels are u, v, and this network reads ax, ay.",
+        ),
+        (
+            {"names": "ax,ay", "units": "mV,g"},
+            "Sequence 0: channel ax is in mV, and this network reads it in m/s2",
+        ),
         ({"names": "ax,ay", "units": "g"}, "Sequence 0 has 2 channels and 1 units"),
         ({"names": "ax,ay,az"}, "2"),
         ({"channels": "az,ax"}, "Sequence 0 does not name its 2 channels, so there is no 'az'"),
@@ -98,7 +110,9 @@ def test_bodies_are_matched_by_name_unit_and_rate(service: Service, model: srnn.
         ({"unit": "g"}, "The address has an unknown key 'unit'. Did you mean 'units'?"),
     ],
 )
-def test_contradictions_are_one_line(service: Service, kind: str, said: dict[str, str], told_of_it: str) -> None:
+def test_contradictions_are_one_line(
+    service: Service, kind: str, said: dict[str, str], told_of_it: str
+) -> None:
     status, found = ask(service, X, kind, **said)
     assert status == 422 and told_of_it in found["detail"] and "\n" not in found["detail"], found
 
@@ -111,8 +125,13 @@ def test_gaps_of_bodies_are_those_of_files(service: Service, model: srnn.Model, 
         status, found = ask(service, x, kind, **said)
         wanted = model.predict(x, **said)  # type: ignore[arg-type]
         assert status == 200 and not isinstance(wanted, list)
-        np.testing.assert_allclose(found["results"][0]["probabilities"], wanted.probabilities[-1], atol=1e-4)
-        assert found["notes"] == list(wanted.notes) and "3 missing values filled in" in found["notes"][0]
+        np.testing.assert_allclose(
+            found["results"][0]["probabilities"], wanted.probabilities[-1], atol=1e-4
+        )
+        assert (
+            found["notes"] == list(wanted.notes)
+            and "3 missing values filled in" in found["notes"][0]
+        )
     for said in ({"missing": "refuse"}, {"longest_gap": 2}):
         status, found = ask(service, x, kind, **said)
         assert status == 422 and found["detail"].startswith("Sequence 0: "), found
@@ -144,11 +163,17 @@ def finished(service: Service, x: np.ndarray, **start: Any) -> list[dict[str, An
 
 
 @pytest.mark.parametrize("seconds", [2, 6])
-def test_a_stream_says_once_that_it_is_unlike_training(service: Service, model: srnn.Model, seconds: int) -> None:
+def test_a_stream_says_once_that_it_is_unlike_training(
+    service: Service, model: srnn.Model, seconds: int
+) -> None:
     x = X[: 50 * seconds]
     path = model.task.signal()
     assert path.doubt(x) == "" and "as in g instead of m/s2" in path.doubt(x / G)
-    for given, asked, count in ((x, True, 0), (x / np.float32(G), True, 1), (x / np.float32(G), False, 0)):
+    for given, asked, count in (
+        (x, True, 0),
+        (x / np.float32(G), True, 1),
+        (x / np.float32(G), False, 0),
+    ):
         messages = finished(service, given, doubt=asked)
         doubts = [message["doubt"] for message in messages if message["type"] == "doubt"]
         assert len(doubts) == count
@@ -164,20 +189,31 @@ def test_a_stream_says_once_that_it_is_unlike_training(service: Service, model: 
 
 def test_a_file_that_the_page_reads_says_so_at_once(service: Service) -> None:
     rows = "ay (m/s2),ax (m/s2)\n" + "\n".join(f"{ay / G:.6f},{ax / G:.6f}" for ax, ay in X)
-    query = urllib.parse.urlencode({"file": "a.csv", "rate": 50, "missing": "hold", "longest_gap": 3})
+    query = urllib.parse.urlencode(
+        {"file": "a.csv", "rate": 50, "missing": "hold", "longest_gap": 3}
+    )
     request = f"{service.url}/v1/models/sensor/recording?{query}"
     with urllib.request.urlopen(urllib.request.Request(request, rows.encode())) as reply:
         assert "as in g instead of m/s2" in json.loads(reply.headers["Srnn-Doubt"])
         assert json.loads(reply.headers["Srnn-Notes"]) == []
         assert len(reply.read()) == X.size * 4
     for key in ("units", "names"):
-        status, found = service.ask(f"/v1/models/sensor/recording?file=a.csv&{key}=g,g", rows.encode())
-        assert status == 422 and f"unknown key '{key}'" in found["detail"], "a file states these itself"
+        status, found = service.ask(
+            f"/v1/models/sensor/recording?file=a.csv&{key}=g,g", rows.encode()
+        )
+        assert status == 422 and f"unknown key '{key}'" in found["detail"], (
+            "a file states these itself"
+        )
 
 
 def test_a_recording_says_what_it_is() -> None:
-    known = {"channels": ("ax", "ay"), "units": ("g", None), "notes": ("2 missing values filled in",)}
+    known = {
+        "channels": ("ax", "ay"),
+        "units": ("g", None),
+        "notes": ("2 missing values filled in",),
+    }
     assert repr(Recording(X, 50, name="a.csv", **known)) == (
-        "Recording('a.csv': 300 samples at 50 Hz, 2 channels (ax (g), ay), 2 missing values filled in)"
+        "Recording('a.csv': 300 samples at 50 Hz, 2 channels (ax (g), ay), 2 missing values filled "
+        "in)"
     )
     assert repr(Recording(X[:1, :1])) == "Recording('The signal': 1 sample, 1 channel)"

@@ -1,4 +1,5 @@
-"""States that were made by hand are refused where a session takes them, whoever signs them; and what overflows is said."""
+"""States that were made by hand are refused where a session takes them, whoever signs them; and
+what overflows is said."""
 
 from __future__ import annotations
 
@@ -42,7 +43,9 @@ def small(neuron: str = "alif", readout: str = "integrator", **options: Any) -> 
         task.inputs, [6], task.outputs, neuron, readout, backend=backend, delays=options.pop("delays", None), norm="none"
     )  # fmt: skip
     loss = LossConfig(name="ce_spike_count" if readout == "spike_count" else "ce_mean", start=0)
-    return Decoder(Trained(net, task, Recipe(TaskConfig(task.name), loss=loss)), task.live("steps"), **options)
+    return Decoder(
+        Trained(net, task, Recipe(TaskConfig(task.name), loss=loss)), task.live("steps"), **options
+    )
 
 
 @pytest.mark.parametrize("name", NUMBERS)
@@ -91,7 +94,9 @@ def test_numbers_that_are_not_finite_are_refused_everywhere(backend: str) -> Non
 
 @pytest.mark.parametrize("backend", ["reference", "auto"])
 @pytest.mark.parametrize("delays", [None, {"recurrent": 2}])
-@pytest.mark.parametrize(("neuron", "readout"), [*((name, "integrator") for name in NEURONS), ("alif", "spike_count")])
+@pytest.mark.parametrize(
+    ("neuron", "readout"), [*((name, "integrator") for name in NEURONS), ("alif", "spike_count")]
+)
 def test_emissions_that_cannot_be_are_refused_and_real_ones_are_not(
     neuron: str, readout: str, delays: dict | None, backend: str
 ) -> None:
@@ -151,21 +156,28 @@ def test_what_overflows_is_said_to_its_client(service: Service) -> None:
 
 
 def test_a_signal_that_ends_is_one_sequence() -> None:
-    """A file on the live page ended with the class of the few steps that came after those of training's sequences."""
+    """A file on the live page ended with the class of the few steps that came after those of
+    training's sequences."""
     steps = np.random.default_rng(0).standard_normal((17, 3)).astype(np.float32) * 9
     for asked, finite, ends in ((None, True, [16]), (None, False, [7, 15]), (5, True, [4, 9, 14])):
         with serving({"tiny": small(usual=8, segment=asked)}) as service:
             client = service.stream("tiny", finite=finite)
             client.push(steps)
             heard = client.finish()
-        last = {step for step, final in zip(told(heard, "steps"), told(heard, "final"), strict=True) if final}
+        last = {
+            step
+            for step, final in zip(told(heard, "steps"), told(heard, "final"), strict=True)
+            if final
+        }
         assert sorted(last) == ends
 
 
 def test_a_trace_has_every_step_also_of_a_network_that_rests() -> None:
     """Those after an early exit were left out, so that the next segment's had their numbers."""
     steps = np.random.default_rng(0).standard_normal((30, 3)).astype(np.float32) * 9
-    shared = small(segment=8, policy=ExitPolicy("ce_mean", 0, confidence=0.0, patience=3), backend="auto")
+    shared = small(
+        segment=8, policy=ExitPolicy("ce_mean", 0, confidence=0.0, patience=3), backend="auto"
+    )
     with serving({"tiny": shared}) as service:
         client = service.stream("tiny", trace=True)
         for first in (0, 5, 14, 20):
@@ -176,5 +188,7 @@ def test_a_trace_has_every_step_also_of_a_network_that_rests() -> None:
     assert [(one["step"], len(one["spikes"]), len(one["membranes"])) for one in traces] == [
         (0, 5, 5), (5, 9, 9), (14, 6, 6), (20, 10, 10)
     ]  # fmt: skip
-    fired = {one["step"] + row for one in traces for row, layers in enumerate(one["spikes"]) if layers[0]}
+    fired = {
+        one["step"] + row for one in traces for row, layers in enumerate(one["spikes"]) if layers[0]
+    }
     assert 0 < len(decided) < 30 and fired and fired <= decided

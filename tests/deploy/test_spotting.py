@@ -1,4 +1,5 @@
-"""Keyword spotting in a long signal: where clips lie, what counts as understood, and the command."""
+"""Keyword spotting in a long signal: where clips lie, what counts as understood, and the
+command."""
 
 from __future__ import annotations
 
@@ -50,7 +51,8 @@ def test_every_clip_lies_once_in_the_signal_where_it_is_said_to() -> None:
 
 
 def heard_of(said: list[tuple[int, int, float]]) -> Heard:
-    """Windows that end at a step, say a class with a probability, and share the rest among the other two."""
+    """Windows that end at a step, say a class with a probability, and share the rest among the
+    other two."""
     rows = np.zeros((len(said), 3))
     for row, (_, label, probability) in zip(rows, said, strict=True):
         row[:] = (1 - probability) / 2
@@ -66,7 +68,13 @@ DECODER: Any = SimpleNamespace(
 
 
 def test_what_is_understood() -> None:
-    clips = [Clip(100, 200, 0), Clip(300, 400, 1), Clip(500, 600, 2), Clip(700, 800, 0), Clip(900, 1000, 0)]
+    clips = [
+        Clip(100, 200, 0),
+        Clip(300, 400, 1),
+        Clip(500, 600, 2),
+        Clip(700, 800, 0),
+        Clip(900, 1000, 0),
+    ]
     heard = heard_of([
         (150, 0, 0.9),  # the first clip: right, 0.5 s after its beginning
         (180, 1, 0.9),  # within a window of that: not a detection
@@ -75,11 +83,17 @@ def test_what_is_understood() -> None:
         (660, 2, 0.9),  # no word, as is so
         (760, 1, 0.9), (870, 0, 0.9),  # the fourth: wrong, and then beyond its end and half a window
     ])  # fmt: skip
-    unsure, sure = (judge(DECODER, heard, clips, SpottingRule(threshold)) for threshold in (0.5, 0.8))
-    assert sure.words == 4 and sure.understood == 2 and (sure.false_accepts, sure.mistaken) == (3, 1)
+    unsure, sure = (
+        judge(DECODER, heard, clips, SpottingRule(threshold)) for threshold in (0.5, 0.8)
+    )
+    assert (
+        sure.words == 4 and sure.understood == 2 and (sure.false_accepts, sure.mistaken) == (3, 1)
+    )
     assert sure.delays == pytest.approx((0.55, 1.25))
     told = sure.to_dict()
-    assert told["false_rejects"] == 2 and told["false_accepts_an_hour"] == pytest.approx(3 * 3600 / 11)
+    assert told["false_rejects"] == 2 and told["false_accepts_an_hour"] == pytest.approx(
+        3 * 3600 / 11
+    )
     assert told["without_a_word_an_hour"] == pytest.approx(2 * 3600 / 11)
     assert told["delay_seconds"] == pytest.approx({"p50": 0.9, "p95": 0.55 + 0.95 * 0.7})
     assert (
@@ -101,11 +115,24 @@ def test_the_first_detection_decides_until_half_a_window_after_the_clip() -> Non
 
 
 def test_a_mean_of_windows_outvotes_one_of_them() -> None:
-    said = [(100, 2, 0.9), (125, 0, 0.95), (150, 2, 0.9), (300, 1, 0.9), (325, 1, 0.9), (350, 1, 0.9)]
+    said = [
+        (100, 2, 0.9),
+        (125, 0, 0.95),
+        (150, 2, 0.9),
+        (300, 1, 0.9),
+        (325, 1, 0.9),
+        (350, 1, 0.9),
+    ]
     known = Detector(DECODER, SpottingRule(0.8)).push(*heard_of(said)[1:])
     assert known.steps[known.final].tolist() == [125, 300]
-    again = Detector(DECODER, SpottingRule(0.8)).push(*heard_of([(99, 0, 0.9), (198, 0, 0.9), (199, 0, 0.9)])[1:])
-    assert again.final.tolist() == [True, False, True]  # the first window; and one of which all comes after it
+    again = Detector(DECODER, SpottingRule(0.8)).push(
+        *heard_of([(99, 0, 0.9), (198, 0, 0.9), (199, 0, 0.9)])[1:]
+    )
+    assert again.final.tolist() == [
+        True,
+        False,
+        True,
+    ]  # the first window; and one of which all comes after it
     just = float(softmax(heard_of(said[:1]).scores).max())
     for threshold, sure in ((just, [True]), (float(np.nextafter(just, 1)), [False])):
         known = Detector(DECODER, SpottingRule(threshold)).push(*heard_of([(99, 0, 0.9)])[1:])
@@ -122,7 +149,8 @@ def test_a_mean_of_windows_outvotes_one_of_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "values"), [("threshold", [-0.1, 1.1, float("nan"), "high", None]), ("smooth", [0, 101, 1.5, True, "2"])]
+    ("name", "values"),
+    [("threshold", [-0.1, 1.1, float("nan"), "high", None]), ("smooth", [0, 101, 1.5, True, "2"])],
 )
 def test_rules_that_make_no_sense(name: str, values: list[Any]) -> None:
     for value in values:
@@ -131,7 +159,9 @@ def test_rules_that_make_no_sense(name: str, values: list[Any]) -> None:
     assert SpottingRule(0, 1) != SpottingRule(1, 100)
 
 
-@pytest.mark.parametrize("content", [{"threshold": 2}, {"threshold": "x"}, {"smooth": 1.5}, {"window": 1}, [1], 3])
+@pytest.mark.parametrize(
+    "content", [{"threshold": 2}, {"threshold": "x"}, {"smooth": 1.5}, {"window": 1}, [1], 3]
+)
 def test_a_rule_that_does_not_fit_is_named_by_where_it_was_read(content: Any) -> None:
     assert SpottingRule.from_dict({"threshold": 0.5}, "run") == SpottingRule(0.5)
     with pytest.raises(SrnnError, match=r"^mine(: | cannot be read as a spotting rule)"):
@@ -139,16 +169,25 @@ def test_a_rule_that_does_not_fit_is_named_by_where_it_was_read(content: Any) ->
 
 
 def test_the_rule_chosen_understands_most_of_those_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two of three words are said with 0.62 at least, and of false ones one with 0.72, so what is allowed decides."""
+    """Two of three words are said with 0.62 at least, and of false ones one with 0.72, so what is
+    allowed decides."""
     clips = [Clip(200, 300, 0), Clip(500, 600, 1), Clip(800, 900, 1), Clip(1000, 1100, 2)]
     heard = heard_of([(290, 0, 0.62), (590, 1, 0.92), (890, 0, 0.37), (1090, 0, 0.72)])
     monkeypatch.setattr(judging, "listen", lambda *_: heard)
     monkeypatch.setattr(judging, "concatenated", lambda *_: (None, clips))
     monkeypatch.setattr(judging, "GRID", (judging.GRID[0], (1,)))
     chosen = {n: choose(DECODER, sounds(3), n) for n in (0, 400, 10_000)}
-    assert 0.72 < chosen[0].threshold <= 0.92 and judge(DECODER, heard, clips, chosen[0]).understood == 1
-    assert 0.37 < chosen[400].threshold <= 0.62 and judge(DECODER, heard, clips, chosen[400]).understood == 2
-    assert choose(DECODER, sounds(3), 3600 / 11).threshold == chosen[400].threshold  # just as many as it has
+    assert (
+        0.72 < chosen[0].threshold <= 0.92
+        and judge(DECODER, heard, clips, chosen[0]).understood == 1
+    )
+    assert (
+        0.37 < chosen[400].threshold <= 0.62
+        and judge(DECODER, heard, clips, chosen[400]).understood == 2
+    )
+    assert (
+        choose(DECODER, sounds(3), 3600 / 11).threshold == chosen[400].threshold
+    )  # just as many as it has
     assert (chosen[0].chosen_on, chosen[0].false_accepts) == ("validation", 0)
     assert judge(DECODER, heard, clips, chosen[10_000]) == replace(
         judge(DECODER, heard, clips, chosen[400]), rule=chosen[10_000]
@@ -159,21 +198,30 @@ def test_the_rule_chosen_understands_most_of_those_allowed(monkeypatch: pytest.M
 def spoken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Split]:
     """An untrained network with windows of half a second, and four tones."""
     features = SpeechFeatures(rate=8000, normalise="training")
-    signals = [tone(0.5, 8000, hz)[:, None].astype(np.float32) / 32768 for hz in (300, 600, 900, 1500)]
+    signals = [
+        tone(0.5, 8000, hz)[:, None].astype(np.float32) / 32768 for hz in (300, 600, 900, 1500)
+    ]
     known = features.fit([features.expand(features.frames(one[:, 0])) for one in signals])
     split = Split(np.zeros((4, 51, 120), np.float32), np.arange(4), signals=signals)
     folder = tmp_path_factory.mktemp("spoken") / "run"
-    return make_run(folder, "--network.hidden=[8]", recipe="spoken-digits", statistics=known, steps=50), split
+    return make_run(
+        folder, "--network.hidden=[8]", recipe="spoken-digits", statistics=known, steps=50
+    ), split
 
 
-def test_a_spotter_s_windows_are_whole_sequences_however_the_signal_comes(spoken: tuple[Path, Split]) -> None:
-    """Every window's scores are what a new session says of its half second alone, of the features of the whole signal."""
+def test_a_spotter_s_windows_are_whole_sequences_however_the_signal_comes(
+    spoken: tuple[Path, Split],
+) -> None:
+    """Every window's scores are what a new session says of its half second alone, of the features
+    of the whole signal."""
     run, split = spoken
     decoder = Decoder.of(run)
     signal, _ = concatenated(split, 8000, 0, 20)
     steps = decoder.signal.whole(signal)
     at_once = Spotter(decoder, SpottingRule(0.0))
-    known = [np.concatenate(parts) for parts in zip(at_once.push(signal), at_once.finish(), strict=True)]
+    known = [
+        np.concatenate(parts) for parts in zip(at_once.push(signal), at_once.finish(), strict=True)
+    ]
     assert known[0].tolist() == [
         end for end in range(49, len(steps)) if (end + 1) % 50 % 12 == 0 and (end + 1) % 50 < 49
     ]
@@ -189,13 +237,19 @@ def test_a_spotter_s_windows_are_whole_sequences_however_the_signal_comes(spoken
         np.testing.assert_array_equal(np.concatenate(ours), theirs)
     with pytest.raises(SrnnError, match=rf"Sample {len(signal) + 2} is not finite in channel 0"):
         spotter.push(np.array([0, 1, np.nan]))
-    assert np.diff(known[0][known[2]]).min() >= 50 and (spotter.samples, spotter.steps) == (len(signal), len(steps))
+    assert np.diff(known[0][known[2]]).min() >= 50 and (spotter.samples, spotter.steps) == (
+        len(signal),
+        len(steps),
+    )
     with pytest.raises(SrnnError, match="one label per sound of a known length"):
         Spotter(Decoder.of(run, segment=0))
 
 
 def test_a_chosen_rule_stays_with_the_model(
-    spoken: tuple[Path, Split], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    spoken: tuple[Path, Split],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     run, split = spoken
     monkeypatch.setattr(SpokenDigitsTask, "load", lambda *_: split)
@@ -204,20 +258,24 @@ def test_a_chosen_rule_stays_with_the_model(
     stored = json.loads((run / "spotting.json").read_text())
     assert stored["chosen_on"] == "validation" and stored["false_accepts"] == 900
     assert (found["threshold"], found["smooth"]) == (stored["threshold"], stored["smooth"])
-    assert main(["evaluate", str(run), "--live", "--false-accepts", "0", "--seed", "7", "--json"]) == 0
+    assert (
+        main(["evaluate", str(run), "--live", "--false-accepts", "0", "--seed", "7", "--json"]) == 0
+    )
     capsys.readouterr()
     assert json.loads((run / "spotting.json").read_text()) == stored  # of the run's own seed
     file = Run.open(run).trained().save(tmp_path / "words.safetensors")
     assert asdict(SpottingRule.of(Decoder.of(file).trained)) == stored
-    wavfile = write_wav(tmp_path / "four.wav", (concatenated(split, 8000)[0][:, 0] * 32768).astype(np.int16), 8000)
+    wavfile = write_wav(
+        tmp_path / "four.wav", (concatenated(split, 8000)[0][:, 0] * 32768).astype(np.int16), 8000
+    )
     assert main(["stream", str(file), str(wavfile), "--words", "--json"]) == 0
     *decisions, summary = map(json.loads, capsys.readouterr().out.splitlines())
     expected = Spotter(Decoder.of(file))
     known = expected.push(read_as(wavfile, 1, 8000))
     assert [one["step"] for one in decisions] == known.steps[known.final].tolist()
-    assert all(one["final"] and one["delay_ms"] >= 55 - 10 for one in decisions) and summary["decisions"] == len(
-        decisions
-    )
+    assert all(one["final"] and one["delay_ms"] >= 55 - 10 for one in decisions) and summary[
+        "decisions"
+    ] == len(decisions)
     assert main(["stream", str(file), str(wavfile), "--words", "--state", str(tmp_path / "s")]) == 2
     assert "--words has several at a time" in capsys.readouterr().err
     (run / "spotting.json").write_text('{"threshold": 2}')
@@ -238,7 +296,10 @@ def test_the_command(
     assert 4 < found["thresholds"][0]["seconds"] < 10 and found["rule"] is None
     assert main(["evaluate", run, "--live"]) == 0
     assert "false accepts per hour" in capsys.readouterr().out
-    assert main(["evaluate", run, "--noise", "20"]) == 2 and "--noise needs --live" in capsys.readouterr().err
+    assert (
+        main(["evaluate", run, "--noise", "20"]) == 2
+        and "--noise needs --live" in capsys.readouterr().err
+    )
     assert (
         main(["evaluate", run, "--false-accepts", "9"]) == 2
         and "--false-accepts needs --live" in capsys.readouterr().err

@@ -1,4 +1,5 @@
-"""The cochlea as sound comes: for any blocks the same bits, and the firing probabilities and spikes of the whole clip."""
+"""The cochlea as sound comes: for any blocks the same bits, and the firing probabilities and spikes
+of the whole clip."""
 
 from __future__ import annotations
 
@@ -26,7 +27,9 @@ def frames() -> CochleaFrames:
 def sound(samples: int, seed: int = 0) -> np.ndarray:
     """(samples, 1) noise that swells, at a speech-like loudness."""
     rng = np.random.default_rng(seed)
-    return (0.3 * rng.standard_normal((samples, 1)) * np.hanning(samples)[:, None]).astype(np.float32)
+    return (0.3 * rng.standard_normal((samples, 1)) * np.hanning(samples)[:, None]).astype(
+        np.float32
+    )
 
 
 @pytest.mark.parametrize("samples", [0, 1, 79, 4000, 9001])
@@ -37,7 +40,9 @@ def test_blocks_and_restored_states_change_no_bit(frames: CochleaFrames, samples
         return CochleaStream(frames, BINNING, 7)
 
     expected = streamed(make(), x, [])
-    assert len(expected) == (math.ceil(samples / 80) + 1 if samples else 0)  # step 0 is the moment at 0
+    assert len(expected) == (
+        math.ceil(samples / 80) + 1 if samples else 0
+    )  # step 0 is the moment at 0
     assert expected.any() or samples < 1000
     for cuts in ([0.5], list(rng.random(9)), [0.0, 0.01, 0.02, 1.0]):
         assert np.array_equal(streamed(make(), x, cuts), expected)
@@ -52,13 +57,18 @@ def test_steps_are_out_when_it_says(frames: CochleaFrames) -> None:
     for sample in range(0, 8000, 40):
         came += [sample + 39] * len(encoder.push(sound(8000)[sample : sample + 40]))
     late = [at - step * encoder.hop for step, at in enumerate(came)]
-    assert encoder.hop == 80 and encoder.latency - 80 <= max(late) <= encoder.latency + 40 < 0.3 * 8000
+    assert (
+        encoder.hop == 80 and encoder.latency - 80 <= max(late) <= encoder.latency + 40 < 0.3 * 8000
+    )
     assert min(late) >= frames.samples(frames.ahead)
 
 
-@pytest.mark.parametrize(("rate", "bound"), [(8000, 1e-4), pytest.param(48000, 2e-4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("rate", "bound"), [(8000, 1e-4), pytest.param(48000, 2e-4, marks=pytest.mark.slow)]
+)
 def test_probabilities_are_those_of_the_model(rate: int, bound: float) -> None:
-    """Against the filter restated: one FFT over 11 s, with the transfer functions at every frequency."""
+    """Against the filter restated: one FFT over 11 s, with the transfer functions at every
+    frequency."""
     from scipy.signal import resample_poly
 
     x, steps = sound(rate // 4)[:, 0], 2**18
@@ -84,9 +94,11 @@ def test_probabilities_are_those_of_the_model(rate: int, bound: float) -> None:
 
 @pytest.mark.slow
 def test_spikes_are_those_of_the_whole_clip() -> None:
-    """Without level and ramps. Random numbers are shared, and probabilities differ little: most spikes are the same ones.
+    """Without level and ramps. Random numbers are shared, and probabilities differ little: most
+    spikes are the same ones.
 
-    Silence behind the clip keeps small by how much the whole clip's time runs slower (one step in all of it).
+    Silence behind the clip keeps small by how much the whole clip's time runs slower (one step in
+    all of it).
     """
     x = np.pad(4 * sound(3200), ((0, 8 * 8000), (0, 0)))
     frames, binning = CochleaFrames(BARE, 8000), EventBinning(10.0, 60, units=60)
@@ -102,8 +114,12 @@ def test_a_tasks_sound_is_calibrated_or_given_a_gain() -> None:
     task = create_task("spoken-digits-spikes", pool=50)
     x = sound(4000)[:, 0]
     given = task.live("signal").calibrated(gain=2.0)
-    assert given.rate == 8000 and "one gain per stream" in given.unlike_training and task.inputs == 14
-    level = 0.3 / np.sqrt(np.mean((2 * x[1:2001]) ** 2))  # of a quarter of a second; the sound begins with a 0
+    assert (
+        given.rate == 8000 and "one gain per stream" in given.unlike_training and task.inputs == 14
+    )
+    level = 0.3 / np.sqrt(
+        np.mean((2 * x[1:2001]) ** 2)
+    )  # of a quarter of a second; the sound begins with a 0
     same = task.live("signal").calibrated(calibration=0.25)
     louder = 2 * x[:, None]
     one = streamed(same.stream(), louder, [0.7])
@@ -126,7 +142,10 @@ def test_states_that_do_not_fit_are_refused_and_change_nothing(frames: CochleaFr
     good = encoder.state
     broken: list[dict[str, Any]] = [{}]
     for name, part in good.items():
-        broken += [{**good, name: np.zeros((3, 3, 3), part.dtype)}, {**good, name: part.astype(np.int8)}]
+        broken += [
+            {**good, name: np.zeros((3, 3, 3), part.dtype)},
+            {**good, name: part.astype(np.int8)},
+        ]
         if part.dtype.kind == "f":
             broken.append({**good, name: part * np.nan})
         if name not in ("membrane", "sound"):  # these may be any numbers

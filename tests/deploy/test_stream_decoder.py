@@ -1,4 +1,5 @@
-"""Decoders: streams equal whole-sequence evaluation, for any blocks, with states kept as bytes, for every task."""
+"""Decoders: streams equal whole-sequence evaluation, for any blocks, with states kept as bytes, for
+every task."""
 
 from __future__ import annotations
 
@@ -34,8 +35,11 @@ def joined(parts: list[Decisions]) -> Decisions:
     return Decisions(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def streamed(session: Session, x: np.ndarray, cuts: list[float], key: bytes | None = None) -> Decisions:
-    """All decisions of a signal that is cut at these places; with a key, through bytes at each of them."""
+def streamed(
+    session: Session, x: np.ndarray, cuts: list[float], key: bytes | None = None
+) -> Decisions:
+    """All decisions of a signal that is cut at these places; with a key, through bytes at each of
+    them."""
     places = [0, *sorted(round(cut * len(x)) for cut in cuts), len(x)]
     parts = []
     for a, b in itertools.pairwise(places):
@@ -59,8 +63,14 @@ LIVE: dict[str, tuple[dict[str, Any], Any]] = {
     "digits": ({"window": 4}, lambda rng: rng.random((64, 1))),
     "smnist": ({"window": 8}, lambda rng: rng.integers(0, 256, (90, 1))),
     "gsc": ({"normalise": "training"}, lambda rng: 0.1 * rng.standard_normal((5000, 1))),
-    "phones": ({"normalise": "training", "ternary": 0.2}, lambda rng: 0.1 * rng.standard_normal((4000, 1))),
-    "spoken-digits": ({"normalise": "training", "derivatives": 1}, lambda rng: 0.1 * rng.standard_normal((3000, 1))),
+    "phones": (
+        {"normalise": "training", "ternary": 0.2},
+        lambda rng: 0.1 * rng.standard_normal((4000, 1)),
+    ),
+    "spoken-digits": (
+        {"normalise": "training", "derivatives": 1},
+        lambda rng: 0.1 * rng.standard_normal((3000, 1)),
+    ),
 }
 STEPS: dict[str, dict[str, Any]] = {
     "ecg": {}, "shd": {}, "ssc": {"pool": 5}, "psmnist": {}, "soli": {}, "soli_sequence": {}, "timit": {},
@@ -100,7 +110,9 @@ def test_signals_in_blocks_change_no_bit_and_equal_the_whole(
             if 1 <= length <= len(steps):
                 whole = loss.scores(output, torch.tensor([length]))[0].numpy()
                 assert np.allclose(expected.scores[length - 1], whole, atol=1e-9)
-    assert expected.final[-1] and not expected.final[:-1].any() and len(steps) == len(expected.scores)
+    assert (
+        expected.final[-1] and not expected.final[:-1].any() and len(steps) == len(expected.scores)
+    )
 
 
 @pytest.mark.parametrize("name", STEPS)
@@ -114,12 +126,19 @@ def test_every_tasks_steps_in_blocks_change_no_bit(name: str) -> None:
     with torch.no_grad():
         output = network(task, backend="reference")(torch.from_numpy(x.astype(np.float64))[None])[0]
     whole = Loss.for_task(shared.loss, task).scores(output)[0].numpy()
-    assert np.allclose(expected.scores if task.kind == "per_step" else expected.scores[-1], whole, atol=1e-9)
+    assert np.allclose(
+        expected.scores if task.kind == "per_step" else expected.scores[-1], whole, atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("loss", SUMMED)
 @QUICK
-@given(length=st.integers(1, 40), start=st.integers(0, 12), cuts=CUTS, segment=st.none() | st.integers(1, 45))
+@given(
+    length=st.integers(1, 40),
+    start=st.integers(0, 12),
+    cuts=CUTS,
+    segment=st.none() | st.integers(1, 45),
+)
 def test_scores_are_the_losses_of_every_prefix(
     loss: str, length: int, start: int, cuts: list[float], segment: int | None
 ) -> None:
@@ -129,7 +148,9 @@ def test_scores_are_the_losses_of_every_prefix(
     found = streamed(shared.open(), x, cuts)
     assert equal(found, streamed(shared.open(), x, cuts, b""))
     config = Loss.for_task(shared.loss, task)
-    net = network(task, "spike_count" if loss == "ce_spike_count" else "integrator", backend="reference")
+    net = network(
+        task, "spike_count" if loss == "ce_spike_count" else "integrator", backend="reference"
+    )
     size = segment or length
     for begin in range(0, length, size):
         piece = torch.from_numpy(x[begin : begin + size].astype(np.float64))[None]
@@ -194,14 +215,22 @@ def test_an_exit_rests_until_the_next_segment() -> None:
     task, x = TinyTask(), np.ones((40, 3), np.float32)
     shared = decoder(task, "ce_last", policy=ExitPolicy("ce_last", 10, 0.0, 0.0, 3), segment=15)
     found = streamed(shared.open(), x, [0.4])
-    assert found.steps.tolist() == [0, 1, 2, 15, 16, 17, 30, 31, 32] and np.flatnonzero(found.final).tolist() == [
+    assert found.steps.tolist() == [0, 1, 2, 15, 16, 17, 30, 31, 32] and np.flatnonzero(
+        found.final
+    ).tolist() == [
         2,
         5,
         8,
     ]
     assert np.array_equal(found.scores[:3], found.scores[3:6])
-    late = decoder(task, "ce_last", policy=ExitPolicy("ce_last", 10, 0.0, 0.0, 2, earliest=9), segment=15)
-    assert np.flatnonzero(streamed(late.open(), x, [0.1, 0.5]).final).tolist() == [9, 19, 29]  # steps 9, 24, 39
+    late = decoder(
+        task, "ce_last", policy=ExitPolicy("ce_last", 10, 0.0, 0.0, 2, earliest=9), segment=15
+    )
+    assert np.flatnonzero(streamed(late.open(), x, [0.1, 0.5]).final).tolist() == [
+        9,
+        19,
+        29,
+    ]  # steps 9, 24, 39
     ended = decoder(task, "ce_last", policy=ExitPolicy("ce_last", 10, 0.0, 0.0, 3)).open()
     ended.push(x)
     assert len(ended.push(x).steps) == 0 and len(ended.finish().steps) == 0 and ended.steps == 80
@@ -213,9 +242,13 @@ def test_an_exit_rests_until_the_next_segment() -> None:
 def test_a_run_is_decoded_with_its_own_encoder(tmp_path: Path) -> None:
     make_run(tmp_path / "run", *DIGITS)
     found = Decoder.of(tmp_path / "run")
-    assert found.signal.form == "signal" and found.signal.channels == 1 and found.signal.latency == 7
+    assert (
+        found.signal.form == "signal" and found.signal.channels == 1 and found.signal.latency == 7
+    )
     assert found.fingerprint == Decoder.of(tmp_path / "run").fingerprint
-    make_run(tmp_path / "other", *DIGITS, "--network.norm=batch", seed=4)  # has a tensor without axes
+    make_run(
+        tmp_path / "other", *DIGITS, "--network.norm=batch", seed=4
+    )  # has a tensor without axes
     other = Decoder.of(tmp_path / "other")
     with pytest.raises(SrnnError, match="belongs to another network"):
         other.restore(found.open().save())
@@ -223,7 +256,9 @@ def test_a_run_is_decoded_with_its_own_encoder(tmp_path: Path) -> None:
         Decoder.of(tmp_path / "run", form="steps").restore(found.open().save())
     # The initial state is drawn from the run's seed, the same for all.
     x = np.linspace(0, 1, 64)[:, None]
-    assert equal(streamed(found.open(), x, []), streamed(Decoder.of(tmp_path / "run").open(), x, [0.3], b""))
+    assert equal(
+        streamed(found.open(), x, []), streamed(Decoder.of(tmp_path / "run").open(), x, [0.3], b"")
+    )
 
 
 def test_statistics_are_kept_with_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,7 +266,8 @@ def test_statistics_are_kept_with_the_run(tmp_path: Path, monkeypatch: pytest.Mo
 
     make_run(tmp_path / "run", *SPOKEN)
     with pytest.raises(
-        SrnnError, match=r"has no statistics of its training data, and computing them needs the data once"
+        SrnnError,
+        match=r"has no statistics of its training data, and computing them needs the data once",
     ):
         Decoder.of(tmp_path / "run", data_dir=tmp_path)
     calls = []
@@ -256,15 +292,26 @@ def test_runs_that_cannot_be_streamed_say_why(tmp_path: Path) -> None:
         with pytest.raises(SrnnError, match=message):
             Decoder.of(folder, **options)
 
-    refused("kind 'lstm'; only spiking networks can be streamed", *DIGITS, "--network.model", "lstm", "--network.neuron", "adlif",
+    refused("kind 'lstm'; only spiking networks can be "
+            "streamed", *DIGITS, "--network.model", "lstm", "--network.neuron", "adlif",
             "--network.readout", "integrator", "--network.backend", "auto")  # fmt: skip
     refused("needs the whole sequence", *DIGITS, "--network.bidirectional", "true")
     refused("'normalise: clip'", "--task.name", "gsc", "--loss.name", "ce_mean")
-    refused("anywhere in the image", "--task.name", "psmnist", "--loss.name", "ce_mean", form="signal")
+    refused(
+        "anywhere in the image", "--task.name", "psmnist", "--loss.name", "ce_mean", form="signal"
+    )
     refused("'auto', 'signal' or 'steps'", *DIGITS, form="sound")
     refused("This input takes no scale", *DIGITS, scale=([0], [1]))
     refused("from one step", *DIGITS, segment=-1)
-    refused("for each of 2 leads", "--task.name", "ecg", "--loss.name", "nll", form="signal", scale=([0], [1]))
+    refused(
+        "for each of 2 leads",
+        "--task.name",
+        "ecg",
+        "--loss.name",
+        "nll",
+        form="signal",
+        scale=([0], [1]),
+    )
     refused("This input takes no gain: only sound that a cochlea encodes", *DIGITS, gain=1.0)
     refused(
         "A gain must be a number above 0",
@@ -275,9 +322,26 @@ def test_runs_that_cannot_be_streamed_say_why(tmp_path: Path) -> None:
         form="signal",
         gain=-1.0,
     )
-    refused("This input is not calibrated", "--task.name", "ecg", "--loss.name", "nll", calibration=3.0)
-    refused("at most 60 seconds", "--task.name", "ecg", "--loss.name", "nll", form="signal", calibration=1e6)
-    refused("nothing to end early", "--task.name", "ecg", "--loss.name", "nll", policy=ExitPolicy("ce_mean"))
+    refused(
+        "This input is not calibrated", "--task.name", "ecg", "--loss.name", "nll", calibration=3.0
+    )
+    refused(
+        "at most 60 seconds",
+        "--task.name",
+        "ecg",
+        "--loss.name",
+        "nll",
+        form="signal",
+        calibration=1e6,
+    )
+    refused(
+        "nothing to end early",
+        "--task.name",
+        "ecg",
+        "--loss.name",
+        "nll",
+        policy=ExitPolicy("ce_mean"),
+    )
     refused("is for loss ce_last from step 0", *DIGITS, policy=ExitPolicy("ce_last"))
     run = Run.open(make_run(tmp_path / "fresh", *DIGITS))
     run.best.unlink()
@@ -311,7 +375,14 @@ def test_damaged_states_are_refused_and_change_nothing() -> None:
         damaged = good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :]
         with pytest.raises(SrnnError):
             fresh.restore(damaged, key)
-    for data in (b"", b"x", good[:-1], good[:40], good + b"0", b"srnn state 3".ljust(16, b"\0") + good[16:]):
+    for data in (
+        b"",
+        b"x",
+        good[:-1],
+        good[:40],
+        good + b"0",
+        b"srnn state 3".ljust(16, b"\0") + good[16:],
+    ):
         with pytest.raises(SrnnError):
             fresh.restore(data, key)
     for wrong in (b"", b"other"):  # made with another key
@@ -320,7 +391,11 @@ def test_damaged_states_are_refused_and_change_nothing() -> None:
     arrays, info = unpack(good, key)
     for name in arrays:  # rightly signed, but of another form
         for part in (None, np.zeros((2, 2, 2)), np.zeros(3, np.int8)):
-            others = {**arrays, name: part} if part is not None else {k: v for k, v in arrays.items() if k != name}
+            others = (
+                {**arrays, name: part}
+                if part is not None
+                else {k: v for k, v in arrays.items() if k != name}
+            )
             with pytest.raises(SrnnError, match="not fit"):
                 fresh.restore(pack(others, info, key), key)
     for name in info:
@@ -357,7 +432,9 @@ def test_a_sensor_s_sample_is_pushed_as_it_comes() -> None:
 def test_a_sample_that_its_scale_cannot_bear_is_refused_and_changes_nothing() -> None:
     """It went into the network as an infinity, with numpy's warning of an overflow."""
     scale = Statistics(np.zeros(2, np.float32), np.full(2, 1e-5, np.float32))
-    session = from_network(SRNN.paper(2, [4], 3), ("a", "b", "c"), signal=ScaledPath(2, statistics=scale)).stream()
+    session = from_network(
+        SRNN.paper(2, [4], 3), ("a", "b", "c"), signal=ScaledPath(2, statistics=scale)
+    ).stream()
     with pytest.raises(SrnnError, match="too large to be encoded"):
         session.push(np.full((4, 2), 1e38, np.float32))
     assert session.samples == 0 and np.isfinite(session.push(np.ones((4, 2))).scores).all()
@@ -370,10 +447,14 @@ def test_a_policy_s_file_is_no_policy() -> None:
 
 def test_one_long_sequence_goes_on_from_its_saved_state() -> None:
     """Beyond where the decoder's segments end, its own state was refused."""
-    model = from_network(SRNN.paper(2, [4], 2, generator=torch.Generator().manual_seed(0)), ["a", "b"], steps=5)
+    model = from_network(
+        SRNN.paper(2, [4], 2, generator=torch.Generator().manual_seed(0)), ["a", "b"], steps=5
+    )
     x, decoding = np.random.default_rng(0).standard_normal((12, 2)), Decoder.of(model)
     session, again = decoding.open(whole=True), decoding.open(whole=True)
     session.push(x[:8])
     again.restore(session.save())
     assert equal(again.push(x[8:]), session.push(x[8:])) and again.finish().final.tolist() == [True]
-    assert equal(decoding.restore(session.save()).finish(), session.finish())  # a state says what it is one of
+    assert equal(
+        decoding.restore(session.save()).finish(), session.finish()
+    )  # a state says what it is one of

@@ -1,4 +1,5 @@
-"""Streaming encoders: what the whole signal gives, for any blocks, with states kept and restored; and clear refusals."""
+"""Streaming encoders: what the whole signal gives, for any blocks, with states kept and restored;
+and clear refusals."""
 
 from __future__ import annotations
 
@@ -11,12 +12,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from srnn.data.encoders import LevelCrossing, LogMel, SpeechFeatures, Statistics, sliding_window, ternary
+from srnn.data.encoders import (
+    LevelCrossing,
+    LogMel,
+    SpeechFeatures,
+    Statistics,
+    sliding_window,
+    ternary,
+)
 from srnn.data.encoders.sliding_window import WindowStream
 from srnn.data.encoders.speech import scale
 from srnn.data.encoders.streaming import Chain, Memoryless
-from srnn.data.encoders.streaming_crossing import CrossingStream, RunningCrossingStream, SmoothingStream
-from srnn.data.encoders.streaming_scaling import CalibrateStream, GainStream, LoudnessStream, ScaleStream
+from srnn.data.encoders.streaming_crossing import (
+    CrossingStream,
+    RunningCrossingStream,
+    SmoothingStream,
+)
+from srnn.data.encoders.streaming_scaling import (
+    CalibrateStream,
+    GainStream,
+    LoudnessStream,
+    ScaleStream,
+)
 from srnn.data.encoders.streaming_speech import DerivativeStream, LogMelStream, speech_stream
 from srnn.data.signals import CrossingPath
 from srnn.errors import SrnnError
@@ -35,21 +52,28 @@ def walk(seed: int, samples: int, channels: int) -> np.ndarray:
 
 def statistics(channels: int) -> Statistics:
     rng = np.random.default_rng(5)
-    return Statistics(rng.standard_normal(channels).astype(np.float32), (rng.random(channels) + 0.5).astype(np.float32))
+    return Statistics(
+        rng.standard_normal(channels).astype(np.float32),
+        (rng.random(channels) + 0.5).astype(np.float32),
+    )
 
 
 MAKERS: dict[str, Any] = {
     "difference": lambda: CrossingStream(LevelCrossing("difference", 0.25, 0.125), 2),
     "send_on_delta": lambda: CrossingStream(LevelCrossing("send_on_delta", 0.5, 0.25), 2),
     "running": lambda: RunningCrossingStream(LevelCrossing("send_on_delta", 1.0, 0.75), 2, 20),
-    "running difference": lambda: RunningCrossingStream(LevelCrossing("difference", 1.0, 0.75), 2, 20, np.float32),
+    "running difference": lambda: RunningCrossingStream(
+        LevelCrossing("difference", 1.0, 0.75), 2, 20, np.float32
+    ),
     "smoothing": lambda: SmoothingStream(2, 7),
     "window": lambda: WindowStream(2, 5, 255),
     "calibrate": lambda: CalibrateStream(2, 40),
     "scale": lambda: ScaleStream([1, 2], [3, 4]),
     "pass": lambda: Memoryless(2),
     "ecg": lambda: Chain(
-        CalibrateStream(2, 30), SmoothingStream(2, 7), CrossingStream(LevelCrossing("difference", 0.1, 0.1), 2)
+        CalibrateStream(2, 30),
+        SmoothingStream(2, 7),
+        CrossingStream(LevelCrossing("difference", 0.1, 0.1), 2),
     ),
     "derivatives": lambda: DerivativeStream(2, 2),
 }
@@ -58,7 +82,9 @@ MAKERS: dict[str, Any] = {
 @pytest.mark.parametrize("name", MAKERS)
 @QUICK
 @given(seed=st.integers(0, 10**6), samples=st.integers(12, 120), cuts=CUTS)
-def test_blocks_and_restored_states_change_no_bit(name: str, seed: int, samples: int, cuts: list[float]) -> None:
+def test_blocks_and_restored_states_change_no_bit(
+    name: str, seed: int, samples: int, cuts: list[float]
+) -> None:
     x, make = walk(seed, samples, 2), MAKERS[name]
     expected = streamed(make(), x, [])
     assert len(expected) == samples and expected.shape[1] == make().outputs
@@ -76,14 +102,19 @@ def test_blocks_and_restored_states_change_no_bit(name: str, seed: int, samples:
 @given(seed=st.integers(0, 10**6), samples=st.integers(1, 90), cuts=CUTS)
 def test_crossing_equals_the_whole_signal(seed: int, samples: int, cuts: list[float]) -> None:
     x = walk(seed, samples, 3)
-    for encoder in (LevelCrossing("difference", 0.25, 0.125), LevelCrossing("send_on_delta", 0.375, 0.5)):
+    for encoder in (
+        LevelCrossing("difference", 0.25, 0.125),
+        LevelCrossing("send_on_delta", 0.375, 0.5),
+    ):
         whole, _ = encoder(x)
         assert np.array_equal(streamed(CrossingStream(encoder, 3), x, cuts), whole)
 
 
 @QUICK
 @given(seed=st.integers(0, 10**6), samples=st.integers(1, 60), cuts=CUTS)
-def test_smoothing_is_scipys_and_late_by_half_a_window(seed: int, samples: int, cuts: list[float]) -> None:
+def test_smoothing_is_scipys_and_late_by_half_a_window(
+    seed: int, samples: int, cuts: list[float]
+) -> None:
     x = walk(seed, samples, 2)
     whole = x  # what the records' task does to a signal that has a scale already
     if samples >= 7:
@@ -96,12 +127,16 @@ def test_smoothing_is_scipys_and_late_by_half_a_window(seed: int, samples: int, 
 
 
 def test_an_ecg_chain_gives_the_spikes_of_the_records_task() -> None:
-    """With the record's own mean and deviation, known beforehand, the very spikes that the task makes of the record."""
+    """With the record's own mean and deviation, known beforehand, the very spikes that the task
+    makes of the record."""
     t = np.arange(2000) / 250
     signal = np.stack([np.sin(7 * t) ** 9 + 0.1 * np.sin(300 * t), np.cos(5 * t) ** 5], 1)
     encoder = LevelCrossing("difference", 0.1, 0.1)
     path = CrossingPath(encoder, 2, smoothing=7)
-    whole, chain = path.whole(signal), path.calibrated(scale=(signal.mean(0), signal.std(0))).stream()
+    whole, chain = (
+        path.whole(signal),
+        path.calibrated(scale=(signal.mean(0), signal.std(0))).stream(),
+    )
     assert chain.latency == 3 and chain.hop == 1 and not chain.heavy
     got = streamed(chain, signal, [0.1, 0.11, 0.5])
     assert np.array_equal(got, whole) and whole.any()
@@ -109,15 +144,21 @@ def test_an_ecg_chain_gives_the_spikes_of_the_records_task() -> None:
 
 @QUICK
 @given(silent=st.integers(0, 30), seed=st.integers(0, 100), cuts=CUTS)
-def test_a_loudness_is_that_of_the_first_samples_after_silence(silent: int, seed: int, cuts: list[float]) -> None:
+def test_a_loudness_is_that_of_the_first_samples_after_silence(
+    silent: int, seed: int, cuts: list[float]
+) -> None:
     x = np.concatenate([np.zeros(silent), 1.0 + np.random.default_rng(seed).random(60)])[:, None]
     make = lambda: LoudnessStream(25, 0.3)  # noqa: E731
     expected = x * (0.3 / np.sqrt(np.mean(x[silent : silent + 25] ** 2)))
     got = streamed(make(), x, cuts)
-    assert np.allclose(got, expected, rtol=1e-12) and np.array_equal(streamed(make(), x, cuts, make), got)
+    assert np.allclose(got, expected, rtol=1e-12) and np.array_equal(
+        streamed(make(), x, cuts, make), got
+    )
     assert np.array_equal(streamed(make(), x, []), got)
     encoder = make()
-    assert len(encoder.push(np.zeros((9, 1)))) == 9 and len(encoder.push(x[silent : silent + 24])) == 0
+    assert (
+        len(encoder.push(np.zeros((9, 1)))) == 9 and len(encoder.push(x[silent : silent + 24])) == 0
+    )
     assert len(encoder.push(x[-1:])) == 25 and len(encoder.push(x[-1:])) == 1
     held = make()
     held.push(x[: silent + 5])
@@ -139,10 +180,19 @@ def test_real_records_give_the_spikes_of_the_records_task(data_dir: Path) -> Non
     folder = records_folder(data_dir)
     for name in RECORDS["validation"][:2]:
         signal = read_record(folder, name).signal[:20_000]
-        for encoder in (LevelCrossing("difference", 0.1, 0.1), LevelCrossing("send_on_delta", 0.2, 0.3)):
+        for encoder in (
+            LevelCrossing("difference", 0.1, 0.1),
+            LevelCrossing("send_on_delta", 0.2, 0.3),
+        ):
             path = CrossingPath(encoder, 2, smoothing=7)
-            whole, chain = path.whole(signal), path.calibrated(scale=(signal.mean(0), signal.std(0))).stream()
-            assert np.array_equal(streamed(chain, signal, [0.001, 0.4, 0.4001, 0.9]), whole) and whole.mean() > 0.01
+            whole, chain = (
+                path.whole(signal),
+                path.calibrated(scale=(signal.mean(0), signal.std(0))).stream(),
+            )
+            assert (
+                np.array_equal(streamed(chain, signal, [0.001, 0.4, 0.4001, 0.9]), whole)
+                and whole.mean() > 0.01
+            )
 
 
 def test_calibration_is_the_scale_of_the_first_samples() -> None:
@@ -153,11 +203,18 @@ def test_calibration_is_the_scale_of_the_first_samples() -> None:
     parts = [encoder.push(x[i : i + 10]) for i in range(0, 100, 10)]
     assert [len(part) for part in parts] == [0, 0, 30, *[10] * 7] and len(encoder.flush()) == 0
     got, first = np.concatenate(parts), x[:25]
-    assert np.allclose(got[:, 0], (x[:, 0] - first[:, 0].mean()) / first[:, 0].std()) and not got[:, 1].any()
-    assert len(encoder.push(x[:24])) == 0 and len(encoder.push(x[24:25])) == 25  # with the last of them
+    assert (
+        np.allclose(got[:, 0], (x[:, 0] - first[:, 0].mean()) / first[:, 0].std())
+        and not got[:, 1].any()
+    )
+    assert (
+        len(encoder.push(x[:24])) == 0 and len(encoder.push(x[24:25])) == 25
+    )  # with the last of them
     encoder.reset()
     assert len(encoder.push(x[:5])) == 0
-    assert np.allclose(encoder.flush().mean(0), 0)  # ended while it waited: the scale of what there was
+    assert np.allclose(
+        encoder.flush().mean(0), 0
+    )  # ended while it waited: the scale of what there was
 
 
 def test_a_scale_is_taken_off_channel_by_channel() -> None:
@@ -170,7 +227,9 @@ def test_a_scale_is_taken_off_channel_by_channel() -> None:
 def test_the_loudness_of_sound_whose_squares_no_number_holds(size: float) -> None:
     encoder = LoudnessStream(2, 0.3)
     assert encoder.latency == 1
-    assert encoder.push(size * np.array([[1.0], [-1.0], [2.0]])) == pytest.approx(np.array([[0.3], [-0.3], [0.6]]))
+    assert encoder.push(size * np.array([[1.0], [-1.0], [2.0]])) == pytest.approx(
+        np.array([[0.3], [-0.3], [0.6]])
+    )
 
 
 def test_pauses_count_towards_a_loudness() -> None:
@@ -194,7 +253,10 @@ NONE, ONE, TWO = (np.zeros((rows, 1)) for rows in range(3))
         (LoudnessStream(2, 0.3), {"held": ONE + 1, "gain": np.array(1.0)}),
         (LoudnessStream(2, 0.3), {"held": ONE, "gain": np.array(0.0)}),  # silence is not held
         (LoudnessStream(2, 0.3), {"held": NONE, "gain": np.array(-1.0)}),
-        (RUNNING, {"running": np.full((3, 1), -1.0), "span": np.array([3.0])}),  # a sum of changes is not below 0
+        (
+            RUNNING,
+            {"running": np.full((3, 1), -1.0), "span": np.array([3.0])},
+        ),  # a sum of changes is not below 0
         (RUNNING, {"running": np.ones((3, 1)), "span": np.array([0.0])}),
         (RUNNING, {"running": np.ones((3, 1)), "span": np.array([1.5])}),
         (RUNNING, {"running": np.ones((3, 1)), "span": np.array([9.0])}),
@@ -210,7 +272,9 @@ def test_states_in_which_no_scale_can_be_are_refused(encoder: Any, state: dict[s
 
 @QUICK
 @given(samples=st.integers(5, 40), width=st.integers(1, 5), channels=st.integers(1, 2), cuts=CUTS)
-def test_windows_equal_the_whole_signal(samples: int, width: int, channels: int, cuts: list[float]) -> None:
+def test_windows_equal_the_whole_signal(
+    samples: int, width: int, channels: int, cuts: list[float]
+) -> None:
     x = np.random.default_rng(samples).integers(0, 256, (samples, channels)).astype(np.float32)
     whole = sliding_window(x[None] / np.float32(255), width)[0]
     encoder = WindowStream(channels, width, 255)
@@ -235,9 +299,14 @@ def test_speech_blocks_change_no_bit_and_equal_the_whole(
     known, x = statistics(features.channels), sound(samples, seed)
     expected = streamed(speech_stream(features, known, half=False), x[:, None], [])
     whole = features(x, known)
-    assert expected.shape == whole.shape and np.abs(expected - whole).max() < 2e-5 * np.abs(whole).max()
+    assert (
+        expected.shape == whole.shape
+        and np.abs(expected - whole).max() < 2e-5 * np.abs(whole).max()
+    )
     for renew in (None, lambda: speech_stream(features, known, half=False)):
-        assert np.array_equal(streamed(speech_stream(features, known, half=False), x[:, None], cuts, renew), expected)
+        assert np.array_equal(
+            streamed(speech_stream(features, known, half=False), x[:, None], cuts, renew), expected
+        )
 
 
 def test_speech_is_late_by_what_it_says() -> None:
@@ -248,7 +317,9 @@ def test_speech_is_late_by_what_it_says() -> None:
     for step in range(4, came[-1]):  # the first four come with the fifth
         at = next(i for i, count in enumerate(came) if count > step)
         assert at in (step * 80 + chain.latency - 1, step * 80 + chain.latency)
-    bare = speech_stream(SpeechFeatures(rate=8000, normalise="training", derivatives=0), statistics(40))
+    bare = speech_stream(
+        SpeechFeatures(rate=8000, normalise="training", derivatives=0), statistics(40)
+    )
     assert (bare.hop, bare.latency) == (80, 120)
 
 
@@ -258,7 +329,9 @@ def test_speech_as_a_data_set_keeps_it() -> None:
     stored = FEATURES.frames(x).astype(np.float16)
     whole = scale(FEATURES.expand(stored), known)
     got = streamed(speech_stream(FEATURES, known), x[:, None], [0.3, 0.31])
-    differ = np.abs(got - whole) > 1e-5  # a frame on the border between two float16 may fall to either side
+    differ = (
+        np.abs(got - whole) > 1e-5
+    )  # a frame on the border between two float16 may fall to either side
     assert differ.mean() < 1e-3 and np.abs(got - whole).max() < 2e-2
     three = streamed(speech_stream(FEATURES, known, 0.5), x[:, None], [0.5])
     assert set(np.unique(three)) == {-1, 0, 1} and (three != ternary(whole, 0.5)).mean() < 1e-3
@@ -269,7 +342,10 @@ def test_speech_as_a_data_set_keeps_it() -> None:
     [
         (SpeechFeatures(rate=8000), "scaled over a whole clip and cannot be streamed"),
         (SpeechFeatures("mfcc", 16000), "scaled over a whole clip"),
-        (SpeechFeatures("mfcc", 16000, normalise="training"), "Only features 'log_mel' can be streamed"),
+        (
+            SpeechFeatures("mfcc", 16000, normalise="training"),
+            "Only features 'log_mel' can be streamed",
+        ),
     ],
 )
 def test_what_needs_the_whole_clip_is_refused(features: SpeechFeatures, message: str) -> None:
@@ -280,7 +356,8 @@ def test_what_needs_the_whole_clip_is_refused(features: SpeechFeatures, message:
 
 
 def test_states_in_which_no_sound_can_be_are_refused() -> None:
-    """Windows of 240 samples, 80 apart: it starts with the 121st, and then keeps from 160 samples to one less than a window."""
+    """Windows of 240 samples, 80 apart: it starts with the 121st, and then keeps from 160 samples
+    to one less than a window."""
     make: Any = lambda: LogMelStream(FEATURES.front, 1440)  # type: ignore[arg-type]  # noqa: E731
 
     def state(held: int, count: int, started: int) -> dict[str, Any]:
@@ -289,7 +366,15 @@ def test_states_in_which_no_sound_can_be_are_refused() -> None:
 
     for held, count, started in ((120, 120, 0), (0, 0, 0), (160, 1440, 1), (239, 121, 1)):
         make().restore(state(held, count, started))
-    wrong = ((121, 121, 0), (150, 100, 0), (120, 120, 1), (200, 120, 1), (159, 900, 1), (240, 900, 1), (200, 1441, 1))
+    wrong = (
+        (121, 121, 0),
+        (150, 100, 0),
+        (120, 120, 1),
+        (200, 120, 1),
+        (159, 900, 1),
+        (240, 900, 1),
+        (200, 1441, 1),
+    )
     for held, count, started in (*wrong, (200, 900, 0), (200, 900, 2)):
         with pytest.raises(SrnnError, match="state does not fit"):
             make().restore(state(held, count, started))
@@ -324,7 +409,9 @@ def test_bad_blocks_are_refused_and_change_nothing(name: str) -> None:
         with np.errstate(all="ignore"), pytest.raises(SrnnError, match=message):
             encoder.push(block)
     after = encoder.state
-    assert before.keys() == after.keys() and all(np.array_equal(before[key], after[key]) for key in before)
+    assert before.keys() == after.keys() and all(
+        np.array_equal(before[key], after[key]) for key in before
+    )
 
 
 STATEFUL = [name for name in MAKERS if name not in ("scale", "pass")]

@@ -1,4 +1,5 @@
-"""Where a live signal comes from: files of sound, rows and records, raw standard input, a microphone."""
+"""Where a live signal comes from: files of sound, rows and records, raw standard input, a
+microphone."""
 
 from __future__ import annotations
 
@@ -25,14 +26,17 @@ def whole(source: Source) -> np.ndarray:
     return source.whole()
 
 
-def test_a_table_is_given_on_in_blocks_and_what_is_wrong_in_it_is_said_at_once(tmp_path: Path) -> None:
+def test_a_table_is_given_on_in_blocks_and_what_is_wrong_in_it_is_said_at_once(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "long.csv"
     rows = ["a,b", *(f"{number},{-number}" for number in range(9))]
     path.write_text("\n".join(rows))
     blocks = open_source(str(path), ScaledPath(2, 100), 4).blocks
     assert next(blocks).tolist() == [[0, 0], [1, -1], [2, -2], [3, -3]] and len(next(blocks)) == 4
     late = "\n".join([*rows, "1,nan"])
-    for text, message in ((late, r"long.csv, line 11: sample 9 is not finite in channel 1 \(counted from 0\): nan"),
+    for text, message in ((late, r"long.csv, line 11: sample 9 is not finite in channel 1 "
+                                 r"\(counted from 0\): nan"),
                           ("a,b,c\n1,2,3\n", r"long.csv has 3 channels; this network reads 2"),
                           ("a,b\n1,2,3\n", "3 numbers under 2 names"),
                           ("a,b\n", "no samples"), ("", "is empty")):  # fmt: skip
@@ -46,10 +50,16 @@ def test_a_table_is_given_on_in_blocks_and_what_is_wrong_in_it_is_said_at_once(t
 def test_a_table_with_times_is_resampled_as_a_whole(tmp_path: Path) -> None:
     path = tmp_path / "timed.csv"
     path.write_text("\n".join(["time,x", *(f"{number / 50},{number % 7}" for number in range(40))]))
-    assert np.array_equal(open_source(str(path), ScaledPath(1, 100), 8).whole(), read_as(path, 1, 100))
+    assert np.array_equal(
+        open_source(str(path), ScaledPath(1, 100), 8).whole(), read_as(path, 1, 100)
+    )
     assert len(open_source(str(path), ScaledPath(1, 50), 8).whole()) == 40
-    path.write_text("\n".join([",x", *(f"{number},{number % 7}" for number in range(40))]))  # numbered rows
-    assert np.array_equal(open_source(str(path), ScaledPath(1, 100), 8).whole(), read_as(path, 1, 100))
+    path.write_text(
+        "\n".join([",x", *(f"{number},{number % 7}" for number in range(40))])
+    )  # numbered rows
+    assert np.array_equal(
+        open_source(str(path), ScaledPath(1, 100), 8).whole(), read_as(path, 1, 100)
+    )
 
 
 def test_a_file_comes_in_blocks_at_the_rate_that_is_wanted(tmp_path: Path) -> None:
@@ -58,7 +68,10 @@ def test_a_file_comes_in_blocks_at_the_rate_that_is_wanted(tmp_path: Path) -> No
         source = open_source(str(path), ScaledPath(1, rate), 7)
         blocks = list(source.blocks)
         assert {len(block) for block in blocks[:-1]} == {7}
-        assert np.array_equal(np.concatenate(blocks), read_as(path, 1, rate)) and sum(map(len, blocks)) == samples
+        assert (
+            np.array_equal(np.concatenate(blocks), read_as(path, 1, rate))
+            and sum(map(len, blocks)) == samples
+        )
 
 
 def test_records(data_dir: Path) -> None:
@@ -99,13 +112,17 @@ def test_raw_standard_input(size: int) -> None:
         found = whole(open_source("-", CrossingPath(LevelCrossing(), 2, 250), 4, raw, stdin))  # type: ignore[arg-type]
         assert np.array_equal(found, expected.astype(np.float32))
     stdin = io.BufferedReader(Slowly(x.tobytes()[:-1], size))  # type: ignore[arg-type]
-    with pytest.raises(SrnnError, match=r"cut off: it ends 3 bytes into a sample of 4 \(2 of int16\)"):
+    with pytest.raises(
+        SrnnError, match=r"cut off: it ends 3 bytes into a sample of 4 \(2 of int16\)"
+    ):
         whole(open_source("-", ScaledPath(2, 250), 4, "int16", stdin))
     for empty in ("int16", "csv"):
         with pytest.raises(SrnnError, match="standard input holds no samples"):
             whole(open_source("-", ScaledPath(2, 250), 4, empty, io.BytesIO(b"")))  # type: ignore[arg-type]
     bad = np.array([[1, 2], [3, np.inf]], "<f4")
-    with pytest.raises(SrnnError, match=r"sample 1 is not finite in channel 1 \(counted from 0\): inf"):
+    with pytest.raises(
+        SrnnError, match=r"sample 1 is not finite in channel 1 \(counted from 0\): inf"
+    ):
         whole(open_source("-", ScaledPath(2, 250), 4, "float32", io.BytesIO(bad.tobytes())))
 
 
@@ -117,7 +134,9 @@ def test_a_pipe_is_read_as_it_comes_or_in_full_blocks() -> None:
             stdin: Any = io.BufferedReader(Slowly(data, 4), 4)  # type: ignore[arg-type]
             source = open_source("-", ScaledPath(2, 250), 6, raw, stdin, at_once=at_once)  # type: ignore[arg-type]
             blocks = list(source.blocks)
-            assert [len(block) for block in blocks] == sizes and np.array_equal(np.concatenate(blocks), x)
+            assert [len(block) for block in blocks] == sizes and np.array_equal(
+                np.concatenate(blocks), x
+            )
 
 
 @pytest.mark.parametrize(
@@ -131,7 +150,9 @@ def test_a_pipe_is_read_as_it_comes_or_in_full_blocks() -> None:
 )
 def test_rows(text: str) -> None:
     for stdin in (io.BytesIO(text.encode()), io.BufferedReader(Slowly(text.encode(), 3))):  # type: ignore[arg-type]
-        assert np.array_equal(whole(open_source("-", ScaledPath(2, 250), 1, "csv", stdin)), [[1, 2], [3, 4]])
+        assert np.array_equal(
+            whole(open_source("-", ScaledPath(2, 250), 1, "csv", stdin)), [[1, 2], [3, 4]]
+        )
 
 
 @pytest.mark.parametrize("block", [1, 100])
@@ -142,34 +163,48 @@ def test_rows_from_a_pipe_are_read_by_name_and_unit(block: int) -> None:
         return whole(open_source("-", signal, block, "csv", io.BytesIO(text.encode()), said=said))
 
     rows = "1,2,3\n4,5,6\n"
-    np.testing.assert_allclose(piped(f"az (g),t,ax (m/s2)\n{rows}"), [[3, 9.80665], [6, 4 * 9.80665]])
-    with pytest.warns(RuntimeWarning, match="^standard input: it does not state its units: taken as in m/s2") as told:
+    np.testing.assert_allclose(
+        piped(f"az (g),t,ax (m/s2)\n{rows}"), [[3, 9.80665], [6, 4 * 9.80665]]
+    )
+    with pytest.warns(
+        RuntimeWarning, match="^standard input: it does not state its units: taken as in m/s2"
+    ) as told:
         assert piped(f"u,v,w\n{rows}", Reading(channels=["w", 0])).tolist() == [[3, 1], [6, 4]]
     assert len(told) == 1
     signal = ScaledPath(2, 250, names=("ax", "az"))
-    assert piped("timestamp,ax,az\n2026-03-01T00:00:00Z,1,2\n2026-03-01T00:00:00.004Z,3,4\n").tolist() == [
+    assert piped(
+        "timestamp,ax,az\n2026-03-01T00:00:00Z,1,2\n2026-03-01T00:00:00.004Z,3,4\n"
+    ).tolist() == [
         [1, 2],
         [3, 4],
     ]
     with pytest.raises(SrnnError, match="standard input has no ax, az: its channels are u, v, w"):
         piped(f"u,v,w\n{rows}")
     with pytest.raises(
-        SrnnError, match=r"is not resampled: the network reads 250 Hz, not 100 Hz \(rate\)\. Give a file"
+        SrnnError,
+        match=r"is not resampled: the network reads 250 Hz, not 100 Hz \(rate\)\. Give a file",
     ):
         piped(f"ax,t,az\n{rows}", Reading(rate=100))
 
 
 @pytest.mark.parametrize("block", [1, 3, 100])
 @pytest.mark.parametrize("missing", ["interpolate", "hold"])
-def test_gaps_in_a_pipe_are_filled_as_those_of_a_file(block: int, missing: Missing, tmp_path: Path) -> None:
+def test_gaps_in_a_pipe_are_filled_as_those_of_a_file(
+    block: int, missing: Missing, tmp_path: Path
+) -> None:
     text = "ay (g),t,ax (g)\n1,1,1\n2,,nan\n3,,\n4,1,4\n5,1,5\n"
     (tmp_path / "a.csv").write_text(text)
     signal = ScaledPath(2, 250, names=("ax", "ay"), units=("m/s2", "m/s2"))
     said = Reading(gaps=Gaps(missing))
     whole = open_source(str(tmp_path / "a.csv"), signal, 9, said=said).whole()
-    told = rf"^standard input: values are missing, and are filled in \({missing}\), at most 25 in a row"
+    told = (
+        rf"^standard input: values are missing, and are filled in \({missing}\), at most 25 in "
+        rf"a row"
+    )
     with pytest.warns(RuntimeWarning, match=told) as warned:
-        piped = open_source("-", signal, block, "csv", io.BytesIO(text.encode()), at_once=False, said=said).whole()
+        piped = open_source(
+            "-", signal, block, "csv", io.BytesIO(text.encode()), at_once=False, said=said
+        ).whole()
     assert np.array_equal(piped, whole) and len(warned) == 1
     x = np.array([[1, 2], [np.nan, 3], [4, np.nan], [5, 6]], "<f4")
     np.save(tmp_path / "a.npy", x)
@@ -189,26 +224,45 @@ def test_gaps_in_a_pipe_are_filled_as_those_of_a_file(block: int, missing: Missi
             Gaps(longest=1),
             "standard input: 2 samples or more are missing in channel 0 .* after sample 0",
         ),
-        ("1,2\n3,\n", Gaps(), r"standard input: sample 1 is not finite in channel 1 \(counted from 0\): nan"),
+        (
+            "1,2\n3,\n",
+            Gaps(),
+            r"standard input: sample 1 is not finite in channel 1 \(counted from 0\): nan",
+        ),
         (",2\n3,4\n", Gaps(), r"standard input: sample 0 is not finite in channel 0"),
         ("1,2\n,4\n5,6\n", Gaps("refuse"), "standard input, line 2: column 1 of 2 is empty"),
-        ("1,2\nnan,4\n5,6\n", Gaps("refuse"), "standard input, line 2: sample 1 is not finite in channel 0"),
-        ("1,2\ninf,4\n5,6\n", Gaps("hold"), "standard input, line 2: sample 1 is not finite in channel 0 .*: inf"),
+        (
+            "1,2\nnan,4\n5,6\n",
+            Gaps("refuse"),
+            "standard input, line 2: sample 1 is not finite in channel 0",
+        ),
+        (
+            "1,2\ninf,4\n5,6\n",
+            Gaps("hold"),
+            "standard input, line 2: sample 1 is not finite in channel 0 .*: inf",
+        ),
         ("time,a,b\n0,1,2\n,1,2\n", Gaps(), "standard input, line 3: the time is not finite"),
     ],
 )
-def test_gaps_in_a_pipe_that_may_not_be_filled_are_one_line(text: str, gaps: Gaps, told: str) -> None:
-    source = open_source("-", ScaledPath(2, 250), 4, "csv", io.BytesIO(text.encode()), said=Reading(gaps=gaps))
+def test_gaps_in_a_pipe_that_may_not_be_filled_are_one_line(
+    text: str, gaps: Gaps, told: str
+) -> None:
+    source = open_source(
+        "-", ScaledPath(2, 250), 4, "csv", io.BytesIO(text.encode()), said=Reading(gaps=gaps)
+    )
     with pytest.raises(SrnnError, match=told):
         source.whole()
 
 
 @pytest.mark.parametrize("block", [1, 7, 100])
 def test_times_that_tell_another_rate_are_noticed(block: int) -> None:
-    """Rows from a pipe are not resampled: at 500 Hz a network for 250 heard everything half as fast, and nobody was told."""
+    """Rows from a pipe are not resampled: at 500 Hz a network for 250 heard everything half as
+    fast, and nobody was told."""
 
     def piped(every: float, rows: int = 60, rate: float | None = 250) -> np.ndarray:
-        text = "time_ms,a,b\n" + "".join(f"{every * t + t % 2 * 0.1:.3f},{t},1\n" for t in range(rows))
+        text = "time_ms,a,b\n" + "".join(
+            f"{every * t + t % 2 * 0.1:.3f},{t},1\n" for t in range(rows)
+        )
         return whole(open_source("-", ScaledPath(2, rate), block, "csv", io.BytesIO(text.encode())))
 
     with pytest.warns(
@@ -216,7 +270,9 @@ def test_times_that_tell_another_rate_are_noticed(block: int) -> None:
     ) as told:
         assert piped(2.0)[:, 0].tolist() == [*range(60)]
     assert len(told) == 1
-    assert len(piped(4.1)) == 60 and len(piped(2.0, rate=None)) == 60  # nearly that rate; not in time
+    assert (
+        len(piped(4.1)) == 60 and len(piped(2.0, rate=None)) == 60
+    )  # nearly that rate; not in time
     assert len(piped(2.0, rows=31)) == 31  # too few to tell
 
 

@@ -1,4 +1,5 @@
-"""The streaming step: the same numbers as whole sequences, for any cut, any network, many streams, kept and restored states."""
+"""The streaming step: the same numbers as whole sequences, for any cut, any network, many streams,
+kept and restored states."""
 
 from __future__ import annotations
 
@@ -26,7 +27,12 @@ MODELS: dict[str, Any] = {name: name for name in NEURONS} | {
     "adlif euler": {"name": "adlif", "discretisation": "euler"},
     "brf": SPIKING["brf"],  # which spike; those of the default wait for larger weights
     "bhrf": SPIKING["bhrf"],
-    "cubalif hard": {"name": "cubalif", "reset_kind": "hard", "reset_step": "next", "synapse_step": "next"},
+    "cubalif hard": {
+        "name": "cubalif",
+        "reset_kind": "hard",
+        "reset_step": "next",
+        "synapse_step": "next",
+    },
 }
 QUICK = settings(max_examples=20)
 QUICK_PAIRS = [("adlif", "integrator"), ("relu", "integrator")]
@@ -37,7 +43,9 @@ QUICK_PAIRS = [("adlif", "integrator"), ("relu", "integrator")]
     ("neuron", "readout"),
     [
         pytest.param(
-            neuron, readout, marks=() if neuron == "alif" or (neuron, readout) in QUICK_PAIRS else pytest.mark.slow
+            neuron,
+            readout,
+            marks=() if neuron == "alif" or (neuron, readout) in QUICK_PAIRS else pytest.mark.slow,
         )
         for neuron in MODELS
         for readout in ("integrator", "alif", "spike_count", "relu")
@@ -45,7 +53,9 @@ QUICK_PAIRS = [("adlif", "integrator"), ("relu", "integrator")]
 )
 def test_every_neuron_and_readout_equals_whole_sequences(neuron: str, readout: str) -> None:
     spec = Readout(as_neuron("relu"), "emission") if readout == "relu" else readout
-    net = make(neuron=as_neuron(MODELS[neuron]), readout=spec, recurrent=[True, False], backend="reference")
+    net = make(
+        neuron=as_neuron(MODELS[neuron]), readout=spec, recurrent=[True, False], backend="reference"
+    )
     x = signal(1, 60, 5)
     expected, end = whole(net, x)
     for layer in [*net.layers, net.readout]:
@@ -83,13 +93,20 @@ def test_block_size_changes_no_bit(
 ) -> None:
     dtype = np.float64 if double else np.float32
     net = make(
-        seed, inputs, [size] * layers, outputs, recurrent=recurrent, dtype=torch.float64 if double else torch.float32
+        seed,
+        inputs,
+        [size] * layers,
+        outputs,
+        recurrent=recurrent,
+        dtype=torch.float64 if double else torch.float32,
     )
     x = signal(30, inputs, seed=seed, density=0.2, binary=binary, dtype=dtype)
     stream = Stream(net)
     expected, end = stream.run(x), stream.state
     stream.reset()
-    assert np.array_equal(np.stack([stream.push(x_t) for x_t in x]), expected) and same_bits(stream.state, end)
+    assert np.array_equal(np.stack([stream.push(x_t) for x_t in x]), expected) and same_bits(
+        stream.state, end
+    )
     stream.reset()
     places = [0, *sorted(cuts), 30]
     parts = [stream.push(x[a:b]) for a, b in itertools.pairwise(places)]
@@ -98,7 +115,9 @@ def test_block_size_changes_no_bit(
         stream.reset()
         assert np.array_equal(stream.run(Spikes.from_dense(torch.from_numpy(x[None]))), expected)
         stream.reset()
-        assert np.array_equal(np.stack([stream.push_events(np.flatnonzero(x_t)) for x_t in x]), expected)
+        assert np.array_equal(
+            np.stack([stream.push_events(np.flatnonzero(x_t)) for x_t in x]), expected
+        )
     if double:
         reference, _ = whole(net, x[None])
         assert np.abs(reference[0] - expected).max() <= 1e-12 * (1 + np.abs(reference).max())
@@ -106,7 +125,8 @@ def test_block_size_changes_no_bit(
 
 @pytest.mark.parametrize("hidden", [[], [9], [20, 33]])
 def test_substeps(hidden: list[int]) -> None:
-    """Hidden layers that take several steps for each of the input, as the published TIMIT network's."""
+    """Hidden layers that take several steps for each of the input, as the published TIMIT
+    network's."""
     net = make(hidden=hidden, substeps=3, recurrent=True, backend="reference")
     x = signal(2, 25, 5)
     expected, end = whole(net, x)
@@ -118,7 +138,9 @@ def test_substeps(hidden: list[int]) -> None:
     assert all(torch.equal(a.s, b.s) for a, b in zip(stream.state[:-1], end[:-1], strict=True))
 
 
-@pytest.mark.parametrize("neurons", [("alif", "adlif", "relu"), pytest.param([*NEURONS], marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "neurons", [("alif", "adlif", "relu"), pytest.param([*NEURONS], marks=pytest.mark.slow)]
+)
 @settings(max_examples=60)
 @given(
     seed=st.integers(0, 10**6), inputs=st.integers(1, 8), hidden=st.lists(st.integers(1, 20), max_size=3),
@@ -134,7 +156,8 @@ def test_few_dense_channels_give_the_bits_of_whole_sequences(
     neurons: Sequence[str], seed: int, inputs: int, hidden: list[int], which: int, readout: str, substeps: int,
     recurrent: bool, bias: bool, double: bool, binary: bool, delays: dict | None,
 ) -> None:  # fmt: skip
-    """As long as no layer reads more than eight dense channels: what spiking layers hand on is not dense, but its mean is."""
+    """As long as no layer reads more than eight dense channels: what spiking layers hand on is not
+    dense, but its mean is."""
     neuron = neurons[which % len(neurons)]
     if not as_neuron(neuron).emission.binary:
         delays = None
@@ -148,17 +171,29 @@ def test_few_dense_channels_give_the_bits_of_whole_sequences(
     )  # fmt: skip
     for layer in [*net.layers, net.readout]:
         layer.bias = layer.bias if bias else None  # type: ignore[assignment]
-    x = signal(1, 40, inputs, seed=seed, density=0.5, binary=binary, dtype=np.float64 if double else np.float32)
+    x = signal(
+        1,
+        40,
+        inputs,
+        seed=seed,
+        density=0.5,
+        binary=binary,
+        dtype=np.float64 if double else np.float32,
+    )
     with torch.no_grad():
         result = net.run(torch.from_numpy(x))
     stream = Stream(net)
-    assert np.array_equal(stream.run(x[0]), result.output[0].numpy()) and same_bits(stream.state, result.state)
+    assert np.array_equal(stream.run(x[0]), result.output[0].numpy()) and same_bits(
+        stream.state, result.state
+    )
 
 
 @pytest.mark.parametrize("inputs", [4, 70])
 def test_float32_has_the_bits_of_the_cpu_backend(inputs: int) -> None:
     """Few dense channels, or spikes: the layer's loop and the stream sum in the same order."""
-    net = make(inputs=inputs, hidden=[60, 33], dtype=torch.float32, backend="cpu", readout="spike_count")
+    net = make(
+        inputs=inputs, hidden=[60, 33], dtype=torch.float32, backend="cpu", readout="spike_count"
+    )
     x = torch.from_numpy(signal(1, 200, inputs, binary=inputs > 8, density=0.1, dtype=np.float32))
     given = Spikes.from_dense(x) if inputs > 8 else x
     with torch.no_grad():
@@ -188,8 +223,13 @@ def test_many_streams_are_as_many_single_ones(delays: dict | None) -> None:
 @pytest.mark.parametrize("neuron", ["alif", "relu"])
 @pytest.mark.parametrize("backend", ["reference", "auto"])
 def test_what_is_under_way_goes_where_the_stream_goes(neuron: str, backend: str) -> None:
-    """As flat numbers, as a state, pickled; each stream at another turn of its rings. Analog values are delayed like spikes."""
-    net = make(neuron=neuron, delays={"recurrent": "uniform(0, 9)", "input": "uniform(0, 6)"}, backend="reference")
+    """As flat numbers, as a state, pickled; each stream at another turn of its rings. Analog values
+    are delayed like spikes."""
+    net = make(
+        neuron=neuron,
+        delays={"recurrent": "uniform(0, 9)", "input": "uniform(0, 6)"},
+        backend="reference",
+    )
     x = signal(2, 40, 5)
     expected, end = whole(net, x)
     for layer in [*net.layers, net.readout]:
@@ -225,12 +265,17 @@ def test_a_state_has_nothing_under_way_beyond_a_delay() -> None:
 @pytest.mark.parametrize("neuron", ["alif", "brf", "relu"])
 @pytest.mark.parametrize("backend", ["reference", "cpu"])
 def test_a_part_of_the_state_is_read_alone(neuron: str, backend: str) -> None:
-    """For who watches every step; delays, of which each stream is at another turn, do not matter."""
+    """For who watches every step; delays, of which each stream is at another turn, do not
+    matter."""
     net = make(neuron=neuron, hidden=[5, 11], delays={"input": "uniform(0, 6)"}, backend=backend)
     stream = Stream(net, streams=2)
     stream.push(signal(2, 12, 5))
     stream.push(signal(2, 3, 5), active=np.array([False, True]))
-    parts = {(n, name): stream.state_part(n, name) for n in range(3) for name in stream.state[n]._fields[:2]}
+    parts = {
+        (n, name): stream.state_part(n, name)
+        for n in range(3)
+        for name in stream.state[n]._fields[:2]
+    }
     parts |= {(n, "s"): stream.state_part(n, "s") for n in range(3)}
     before = stream.flat_state(1)
     for (layer, name), part in parts.items():
@@ -249,7 +294,9 @@ def test_a_mask_lets_streams_wait(delays: dict | None) -> None:
         active = (rng.random(4) < 0.5) & (clock < 30)
         before = many.state
         y = many.push(x[np.arange(4), np.minimum(clock, 29)], active=active)
-        assert not y[~active].any() and same_bits([s[~active] for s in many.state[0]], [s[~active] for s in before[0]])
+        assert not y[~active].any() and same_bits(
+            [s[~active] for s in many.state[0]], [s[~active] for s in before[0]]
+        )
         assert np.array_equal(y[active], expected[active, clock[active]])
         clock += active
     many.reset(np.array([True, False, False, True]))
@@ -283,19 +330,24 @@ def test_states_are_kept_and_restored_to_the_same_bits() -> None:
     y = many.run(np.stack([x[20:]] * 3))
     assert np.array_equal(y[1], expected) and not np.array_equal(y[0], expected)
     assert same_bits(many.get_state(1), stream.state)
-    output, state = net(torch.from_numpy(x[None, 20:]), kept)  # a network and a stream continue each other
+    output, state = net(
+        torch.from_numpy(x[None, 20:]), kept
+    )  # a network and a stream continue each other
     assert np.allclose(output[0].detach().numpy(), expected, atol=1e-5)
     stream.state = state
     assert same_bits(stream.state, [[part.detach() for part in layer] for layer in state])
 
 
 def test_an_initial_state_that_is_random() -> None:
-    """As the published networks start: u uniform, and s the very same numbers, which are no spikes."""
+    """As the published networks start: u uniform, and s the very same numbers, which are no
+    spikes."""
     neuron = {"name": "alif", "initial": {"u": "uniform(0, 1)", "s": "u"}}
     net = make(neuron=neuron, backend="reference")
     x = signal(3, 20, 5)
     with torch.no_grad():
-        expected = net.run(torch.from_numpy(x), generator=torch.Generator().manual_seed(7)).output.numpy()
+        expected = net.run(
+            torch.from_numpy(x), generator=torch.Generator().manual_seed(7)
+        ).output.numpy()
     for layer in [*net.layers, net.readout]:
         layer.backend = "cpu"  # type: ignore[assignment]
     stream = Stream(net, streams=3, generator=torch.Generator().manual_seed(7))

@@ -1,4 +1,5 @@
-"""The streaming step in use: what inputs may be, mistakes, models that cannot be compiled, processes, threads."""
+"""The streaming step in use: what inputs may be, mistakes, models that cannot be compiled,
+processes, threads."""
 
 from __future__ import annotations
 
@@ -34,9 +35,12 @@ def test_what_inputs_may_be() -> None:
                  torch.from_numpy(x).double().requires_grad_(), torch.from_numpy(x).to_sparse()):  # fmt: skip
         got = Stream(net).push(same)
         assert got.dtype == np.float32 and np.array_equal(got, expected)
-    assert np.array_equal(Stream(net).push(np.asfortranarray(signal(9, 5))), Stream(net).run(signal(9, 5)))
     assert np.array_equal(
-        Stream(net).push(np.array([True, False, True, True, False])), Stream(net).push_events([0, 2, 3, 0])
+        Stream(net).push(np.asfortranarray(signal(9, 5))), Stream(net).run(signal(9, 5))
+    )
+    assert np.array_equal(
+        Stream(net).push(np.array([True, False, True, True, False])),
+        Stream(net).push_events([0, 2, 3, 0]),
     )
     results = [stream.push(x) for stream in [Stream(net)] for _ in range(2)]
     assert not np.shares_memory(*results)
@@ -51,14 +55,19 @@ def test_a_nan_reaches_the_states_that_it_reaches_in_the_network() -> None:
     x[1, 2] = np.nan
     stream = Stream(net)
     got, (expected, end) = stream.run(x), whole(net, x[None])
-    assert np.isfinite(got).all() and np.array_equal(np.isnan(expected[0]), [[False] * 3, [True] * 3, [True] * 3])
+    assert np.isfinite(got).all() and np.array_equal(
+        np.isnan(expected[0]), [[False] * 3, [True] * 3, [True] * 3]
+    )
     assert torch.isnan(stream.state[0].u).all() and torch.isnan(end[0].u).all()
 
 
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        (lambda s: s.push(np.zeros(4)), r"one step of shape \(5,\) or a block \(time, 5\), got \(4,\)"),
+        (
+            lambda s: s.push(np.zeros(4)),
+            r"one step of shape \(5,\) or a block \(time, 5\), got \(4,\)",
+        ),
         (lambda s: s.push(np.zeros((2, 3, 5))), r"got \(2, 3, 5\)"),
         (lambda s: s.push(np.zeros((3, 4))), r"got \(3, 4\)"),
         (lambda s: s.run(np.zeros(5)), r"block \(time, 5\), got \(5,\)"),
@@ -66,7 +75,10 @@ def test_a_nan_reaches_the_states_that_it_reaches_in_the_network() -> None:
         (lambda s: s.push("12345"), "real numbers"),
         (lambda s: s.push(np.zeros(5, complex)), "real numbers"),
         (lambda s: s.push([[1, 2], [3]]), "not an array of numbers"),
-        (lambda s: s.push(Spikes.from_dense(torch.zeros(2, 4, 5))), r"\(1, time, 5\), got \(2, 4, 5\)"),
+        (
+            lambda s: s.push(Spikes.from_dense(torch.zeros(2, 4, 5))),
+            r"\(1, time, 5\), got \(2, 4, 5\)",
+        ),
         (lambda s: s.push(Spikes.from_dense(torch.zeros(1, 4, 6))), r"got \(1, 4, 6\)"),
         (lambda s: s.push_events([5]), "between 0 and 4"),
         (lambda s: s.push_events([-1]), "between 0 and 4"),
@@ -115,7 +127,12 @@ def test_a_stream_keeps_the_weights_that_it_was_made_of() -> None:
 def test_what_cannot_be_compiled_is_stepped(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     dtype = torch.bfloat16 if case == "bfloat16" else torch.float64
     options: dict[str, Any] = {"backend": "reference"} if case == "reference" else {}
-    net = make(neuron=not_understood(monkeypatch) if case == "odd" else "alif", hidden=[9], dtype=dtype, **options)
+    net = make(
+        neuron=not_understood(monkeypatch) if case == "odd" else "alif",
+        hidden=[9],
+        dtype=dtype,
+        **options,
+    )
     x = signal(2, 12, 5)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -168,7 +185,9 @@ def test_streams_run_side_by_side_in_threads() -> None:
         return np.stack([stream.push(x_t) for x_t in x[number]])
 
     with ThreadPoolExecutor(4) as pool:
-        assert all(np.array_equal(a, b) for a, b in zip(pool.map(walk, range(4)), expected, strict=True))
+        assert all(
+            np.array_equal(a, b) for a, b in zip(pool.map(walk, range(4)), expected, strict=True)
+        )
 
 
 @pytest.mark.slow
@@ -178,7 +197,8 @@ def test_compiled_steps_are_found_on_disk_by_the_next_process(tmp_path) -> None:
         "import srnn, numpy as np\n"
         "stream = srnn.Stream(srnn.SRNN(4, [5, 6], 2, ['alif', 'lif'], norm='none'))\n"
         "stream.push(np.ones(4))\n"
-        "print(sum(stream._advance.stats.cache_misses.values()), sum(stream._advance.stats.cache_hits.values()))"
+        "print(sum(stream._advance.stats.cache_misses.values()), "
+        "sum(stream._advance.stats.cache_hits.values()))"
     )
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     found = []
@@ -196,7 +216,12 @@ def test_compiled_steps_are_found_on_disk_by_the_next_process(tmp_path) -> None:
 
 def test_a_fingerprint_tells_networks_of_the_same_weights_apart() -> None:
     prints = [
-        fingerprint(SRNN.paper(2, [3], 2, substeps=substeps, generator=torch.Generator().manual_seed(0)).freeze(), "")
+        fingerprint(
+            SRNN.paper(
+                2, [3], 2, substeps=substeps, generator=torch.Generator().manual_seed(0)
+            ).freeze(),
+            "",
+        )
         for substeps in (1, 1, 2)
     ]
     assert prints[0] == prints[1] != prints[2]

@@ -1,4 +1,5 @@
-"""A rule whose answer is a value: it is the same in torch, numpy, integers and C; what needs classes is refused."""
+"""A rule whose answer is a value: it is the same in torch, numpy, integers and C; what needs
+classes is refused."""
 
 from __future__ import annotations
 
@@ -64,7 +65,9 @@ def test_a_value_is_the_same_everywhere(
     lines = "\n".join(",".join(f"{value:g}" for value in row) for row in x.tolist())
     for format, model in (("float32", device), ("int8", small)):
         export_c(NET, tmp_path / format, "net", format, decision=ruled)  # type: ignore[arg-type]
-        program = build(tmp_path / format, make_plan(model, "net", ruled), compiler, "-fsanitize=undefined")
+        program = build(
+            tmp_path / format, make_plan(model, "net", ruled), compiler, "-fsanitize=undefined"
+        )
         text = program.text("--steps", "30", given=lines)
         told = np.array([[float(part) for part in line.split(",")] for line in text.splitlines()])
         if format == "int8":
@@ -75,14 +78,18 @@ def test_a_value_is_the_same_everywhere(
 
 @pytest.mark.parametrize("own", ["mean"])
 @pytest.mark.parametrize("start", [0])
-def test_what_needs_classes_is_refused(own: str, start: int, ruled: DecisionRule, tmp_path: Path) -> None:
+def test_what_needs_classes_is_refused(
+    own: str, start: int, ruled: DecisionRule, tmp_path: Path
+) -> None:
     assert OWN[own].value and not RULES["ce_mean"].value
     with pytest.raises(SrnnError, match="use layout plain"):
         export_c(NET, tmp_path / "arduino", "net", decision=ruled, layout="arduino")
     with pytest.raises(SrnnError, match="Learning in C is for classes"):
         export_c(NET, tmp_path / "learns", "net", decision=ruled, learn="readout")
     with pytest.raises(SrnnError, match="no answer can stand early"):
-        export_c(NET, tmp_path / "early", "net", decision=DecisionRule(ruled.loss, NAMES, Until(0.5)))
+        export_c(
+            NET, tmp_path / "early", "net", decision=DecisionRule(ruled.loss, NAMES, Until(0.5))
+        )
     with pytest.raises(SrnnError, match="An exit policy's loss must be one of"):
         ExitPolicy("ce_last")
 

@@ -1,4 +1,5 @@
-"""The command: ``PYTHONPATH=src:tests python -m faults``. Prints JSON, and writes it and a table with --out."""
+"""The command: ``PYTHONPATH=src:tests python -m faults``. Prints JSON, and writes it and a table
+with --out."""
 
 from __future__ import annotations
 
@@ -20,10 +21,16 @@ COMMAND = "PYTHONPATH=src:tests python -m faults"
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m faults", description=__doc__)
-    parser.add_argument("--workloads", nargs="+", choices=tuple(WORKLOADS), default=list(WORKLOADS), metavar="NAME")
+    parser.add_argument(
+        "--workloads", nargs="+", choices=tuple(WORKLOADS), default=list(WORKLOADS), metavar="NAME"
+    )
     parser.add_argument("--kinds", nargs="+", choices=ALL, default=list(ALL), metavar="KIND")
     parser.add_argument(
-        "--most", type=int, default=10**9, metavar="N", help="faults of a kind in a workload (default: all)"
+        "--most",
+        type=int,
+        default=10**9,
+        metavar="N",
+        help="faults of a kind in a workload (default: all)",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="write faults.json and faults.md")
     arguments = parser.parse_args()
@@ -40,7 +47,12 @@ def main() -> int:
                 "SRNN_FAULTS": "faults_arm",
                 "OMP_NUM_THREADS": "1",
             }
-            return os.spawnve(os.P_WAIT, sys.executable, [sys.executable, "-m", "faults", *sys.argv[1:]], environment)
+            return os.spawnve(
+                os.P_WAIT,
+                sys.executable,
+                [sys.executable, "-m", "faults", *sys.argv[1:]],
+                environment,
+            )
     began = time.monotonic()
 
     def points(_: str, count: int) -> Iterable[int]:
@@ -74,9 +86,12 @@ def page(content: dict[str, Any]) -> str:
         rows.setdefault((workload, kind), []).append(f"{count} {outcome}")
     return "\n".join([
         "# Faults in the system", "",
-        f"{content['faults']} faults, each followed by the same command again. \"The same\" is the undisturbed result:",
-        "every byte (but for times) of weights, metrics, reports and exports in C and ONNX; of the others what",
-        "`tests/faults/workloads.py` compares. \"One line\" is an error with exit code 2 before that; a sweep counts",
+        f"{content['faults']} faults, each followed by the same command again. \"The same\" is the "
+        f"undisturbed result:",
+        "every byte (but for times) of weights, metrics, reports and exports in C and ONNX; of the "
+        "others what",
+        "`tests/faults/workloads.py` compares. \"One line\" is an error with exit code 2 before "
+        "that; a sweep counts",
         "the training as failed, and ends with 1.", "",
         "| workload | fault | outcomes |", "| --- | --- | --- |",
         *(f"| {workload} | {kind} | {'; '.join(outcomes)} |" for (workload, kind), outcomes in rows.items()), "",

@@ -1,4 +1,5 @@
-"""What is on a disk after some calls: all of it (the process was killed), or what a power cut leaves of it."""
+"""What is on a disk after some calls: all of it (the process was killed), or what a power cut
+leaves of it."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ KINDS = ("killed", "torn write", "power cut: content lost", "power cut: names lo
 
 @dataclass(frozen=True)
 class Call:
-    """One call that changed a file: c create, t truncate at opening, w write, z set the size, s sync, r rename, u unlink,
-    l symlink, m make a folder."""
+    """One call that changed a file: c create, t truncate at opening, w write, z set the size, s
+    sync, r rename, u unlink, l symlink, m make a folder."""
 
     kind: str
     path: str
@@ -117,14 +118,24 @@ class Disk:
 
 
 def crash_points(calls: Sequence[Call], kind: str) -> list[int]:
-    """Numbers of calls after which (for a torn write: within which) this kind of end leaves something of its own."""
-    return [i for i, call in enumerate(calls) if (call.kind == "w" and len(call.data) > 1) or kind != "torn write"]
+    """Numbers of calls after which (for a torn write: within which) this kind of end leaves
+    something of its own."""
+    return [
+        i
+        for i, call in enumerate(calls)
+        if (call.kind == "w" and len(call.data) > 1) or kind != "torn write"
+    ]
 
 
-def leave_after(before: Path, calls: Sequence[Call], point: int, kind: str, root: Path, recorded: Path) -> None:
-    """Make in ``root`` what is left when the calls up to ``point``, recorded in ``recorded``, were made on ``before``."""
+def leave_after(
+    before: Path, calls: Sequence[Call], point: int, kind: str, root: Path, recorded: Path
+) -> None:
+    """Make in ``root`` what is left when the calls up to ``point``, recorded in ``recorded``, were
+    made on ``before``."""
     disk = Disk(before)
-    disk.names = {name.replace(str(before), str(recorded), 1): entry for name, entry in disk.names.items()}
+    disk.names = {
+        name.replace(str(before), str(recorded), 1): entry for name, entry in disk.names.items()
+    }
     disk.synced, disk.root = dict(disk.names), str(recorded)
     for call in calls[:point]:
         disk.apply(call)

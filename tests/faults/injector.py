@@ -1,4 +1,5 @@
-"""One process that has everything imported, and a fork of it for each fault; what came of each, counted."""
+"""One process that has everything imported, and a fork of it for each fault; what came of each,
+counted."""
 
 from __future__ import annotations
 
@@ -33,7 +34,16 @@ class NoCompiler(Exception):
 def build(folder: Path) -> Path:
     """shim.c, compiled."""
     library = folder / "shim.so"
-    command = ["cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(Path(__file__).with_name("shim.c")), "-ldl"]
+    command = [
+        "cc",
+        "-shared",
+        "-fPIC",
+        "-O1",
+        "-o",
+        str(library),
+        str(Path(__file__).with_name("shim.c")),
+        "-ldl",
+    ]
     if not sys.platform.startswith("linux"):
         raise NoCompiler("faults are injected by LD_PRELOAD and /proc, so on Linux only")
     try:
@@ -41,7 +51,9 @@ def build(folder: Path) -> Path:
     except FileNotFoundError as error:
         raise NoCompiler("there is no C compiler (cc)") from error
     except subprocess.CalledProcessError as error:
-        raise NoCompiler(f"shim.c cannot be compiled: {error.stderr.strip().splitlines()[-1]}") from error
+        raise NoCompiler(
+            f"shim.c cannot be compiled: {error.stderr.strip().splitlines()[-1]}"
+        ) from error
     return library
 
 
@@ -62,7 +74,8 @@ class Injector:
         self, run: Callable[[Path], int], place: Path, *, at: int = 0, error: int = 0, trace: Path | None = None, refuse: int = 0,
         large: int = 0,
     ) -> tuple[int, str, int]:  # fmt: skip
-        """(exit code, standard error, calls counted or large allocations) of a workload in a child with one fault."""
+        """(exit code, standard error, calls counted or large allocations) of a workload in a child
+        with one fault."""
         errors = self.folder / "stderr"
         reading, writing = os.pipe()
         sys.stdout.flush()
@@ -75,7 +88,9 @@ class Injector:
                     os.dup2(file.fileno(), 2)
                 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
                 handle = -1 if trace is None else os.open(trace, os.O_WRONLY | os.O_CREAT, 0o600)
-                logging.raiseExceptions = False  # loggers made while errors went nowhere would complain of that
+                logging.raiseExceptions = (
+                    False  # loggers made while errors went nowhere would complain of that
+                )
                 self.library.faults_arm(os.fsencode(place), at, error, handle, refuse, large)
                 code = run(place)
             except BaseException:
@@ -93,8 +108,11 @@ class Injector:
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         return code, errors.read_text(errors="replace"), count
 
-    def put(self, workload: Workload, points: Callable[[str, int], Iterable[int]], kinds: Iterable[str]) -> None:
-        """A workload under faults of all ``kinds``, at those of the points from 0 that ``points(kind, count)`` chooses."""
+    def put(
+        self, workload: Workload, points: Callable[[str, int], Iterable[int]], kinds: Iterable[str]
+    ) -> None:
+        """A workload under faults of all ``kinds``, at those of the points from 0 that
+        ``points(kind, count)`` chooses."""
         with tempfile.TemporaryDirectory(dir=self.folder) as name:
             base, place, trace = Path(name) / "base", Path(name) / "work", Path(name) / "trace"
             base.mkdir()
@@ -103,7 +121,11 @@ class Injector:
             base.rename(Path(name) / "before")
             before = Path(name) / "before"
             shutil.copytree(before, place, symlinks=True)
-            with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+            with (
+                open(os.devnull, "w") as nowhere,
+                redirect_stdout(nowhere),
+                redirect_stderr(nowhere),
+            ):
                 workload.run(place)  # here, so that the children find everything imported
             self._fresh(before, place)
             calls = self._must(self.fork(workload.run, place, trace=trace))
@@ -115,13 +137,22 @@ class Injector:
                     number = errno.ENOSPC if kind == "disk full" else errno.EIO
                     for at in points(kind, calls):
                         self._fresh(before, place)
-                        self._live(workload, kind, at + 1, place, wanted, {"at": at + 1, "error": number})
+                        self._live(
+                            workload, kind, at + 1, place, wanted, {"at": at + 1, "error": number}
+                        )
                 elif kind == "no memory":
                     self._fresh(before, place)
                     count = self._must(self.fork(workload.run, place, large=large))
                     for at in points(kind, count):
                         self._fresh(before, place)
-                        self._live(workload, kind, at + 1, place, wanted, {"refuse": at + 1, "large": large})
+                        self._live(
+                            workload,
+                            kind,
+                            at + 1,
+                            place,
+                            wanted,
+                            {"refuse": at + 1, "large": large},
+                        )
                 else:
                     ends = crash_points(recorded, kind)
                     for at in points(kind, len(ends)):
@@ -130,7 +161,15 @@ class Injector:
                         leave_after(before, recorded, ends[at], kind, place, place)
                         self._again(workload, kind, ends[at], place, wanted, "killed")
 
-    def _live(self, workload: Workload, kind: str, at: int, place: Path, wanted: Any, fault: dict[str, int]) -> None:
+    def _live(
+        self,
+        workload: Workload,
+        kind: str,
+        at: int,
+        place: Path,
+        wanted: Any,
+        fault: dict[str, int],
+    ) -> None:
         code, said, _ = self.fork(workload.run, place, **fault)
         # A sweep says of a training what has ended it, and goes on with the next.
         ends = re.compile("srnn: |.*  failed  .*(Cannot |there is not enough memory)")
@@ -144,7 +183,9 @@ class Injector:
         else:
             self._record(workload, kind, at, f"ended with {code}", said)
 
-    def _again(self, workload: Workload, kind: str, at: int, place: Path, wanted: Any, how: str) -> None:
+    def _again(
+        self, workload: Workload, kind: str, at: int, place: Path, wanted: Any, how: str
+    ) -> None:
         for left in place.rglob(".*.srnn-tmp"):  # it is removed a day later
             os.utime(left, (0, 0), follow_symlinks=False)
         code, said, _ = self.fork(workload.again or workload.run, place)
@@ -157,13 +198,28 @@ class Injector:
             self._record(workload, kind, at, f"{how}, then no result", repr(error))
             return
         same = found == wanted
-        self._record(workload, kind, at, f"{how}, then the same" if same else f"{how}, then another result", "", same)
+        self._record(
+            workload,
+            kind,
+            at,
+            f"{how}, then the same" if same else f"{how}, then another result",
+            "",
+            same,
+        )
 
-    def _record(self, workload: Workload, kind: str, at: int, outcome: str, said: str, good: bool = False) -> None:
+    def _record(
+        self, workload: Workload, kind: str, at: int, outcome: str, said: str, good: bool = False
+    ) -> None:
         self.counts[workload.name, kind, outcome] += 1
         if not good:
             self.bad.append(
-                {"workload": workload.name, "kind": kind, "at": at, "outcome": outcome, "said": said[-2000:]}
+                {
+                    "workload": workload.name,
+                    "kind": kind,
+                    "at": at,
+                    "outcome": outcome,
+                    "said": said[-2000:],
+                }
             )
 
     def _fresh(self, before: Path, place: Path) -> None:

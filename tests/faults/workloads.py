@@ -1,4 +1,5 @@
-"""What is put to the test. Each workload is given again after a fault, as a person would, and must come to the same."""
+"""What is put to the test. Each workload is given again after a fault, as a person would, and must
+come to the same."""
 
 from __future__ import annotations
 
@@ -21,13 +22,16 @@ task: {name: tiny}
 network: {hidden: [4], neuron: lif, norm: none, readout: integrator, backend: reference}
 training: {epochs: 2, batch_size: 30, checkpoint_every: 1, optimizer: {lr: 2e-2}}
 """
-_UNLIKE = re.compile(rb'"(seconds|samples_per_s|started|worker|git_commit)": ?("[^"]*"|[0-9.e+-]+|null)')
+_UNLIKE = re.compile(
+    rb'"(seconds|samples_per_s|started|worker|git_commit)": ?("[^"]*"|[0-9.e+-]+|null)'
+)
 """What differs between two undisturbed runs."""
 
 
 @dataclass(frozen=True)
 class Workload:
-    """``prepare`` makes in a folder what ``run`` needs; ``run`` returns the exit code; ``result`` is compared."""
+    """``prepare`` makes in a folder what ``run`` needs; ``run`` returns the exit code; ``result``
+    is compared."""
 
     name: str
     run: Callable[[Path], int]
@@ -68,7 +72,8 @@ def _as_command(run: Callable[[Path], int]) -> Callable[[Path], int]:
 
 
 def _files(*names: str) -> Callable[[Path], Any]:
-    """Digests of files and of folders' files, but for what differs between runs; nothing unfinished may lie in them."""
+    """Digests of files and of folders' files, but for what differs between runs; nothing unfinished
+    may lie in them."""
 
     def result(folder: Path) -> Any:
         found = {}
@@ -85,11 +90,18 @@ def _files(*names: str) -> Callable[[Path], Any]:
 def _trained(folder: Path, name: str = "run") -> Any:
     from srnn.training.checkpoints import read_checkpoint
 
-    found: dict[str, Any] = {"unfinished": [str(p.relative_to(folder)) for p in (folder / name).rglob(".*")]}
+    found: dict[str, Any] = {
+        "unfinished": [str(p.relative_to(folder)) for p in (folder / name).rglob(".*")]
+    }
     for which in ("checkpoints/last", "model"):
         tensors = read_checkpoint(folder / name / f"{which}.safetensors").tensors
-        found[which] = {key: hashlib.sha256(tensor.numpy().tobytes()).hexdigest() for key, tensor in tensors.items()}
-    return found | _files(f"{name}/metrics.jsonl", f"{name}/recipe.yaml", f"{name}/result.json")(folder)
+        found[which] = {
+            key: hashlib.sha256(tensor.numpy().tobytes()).hexdigest()
+            for key, tensor in tensors.items()
+        }
+    return found | _files(f"{name}/metrics.jsonl", f"{name}/recipe.yaml", f"{name}/result.json")(
+        folder
+    )
 
 
 def _train(folder: Path) -> int:
@@ -116,13 +128,18 @@ def _with_sweep(folder: Path) -> None:
 
 def _with_search(folder: Path) -> None:
     _with_recipe(folder)
-    search = "sampler: random\ntrials: 2\nparameters: {training.optimizer.lr: 'uniform(0.01, 0.1)'}\n"
+    search = (
+        "sampler: random\ntrials: 2\nparameters: {training.optimizer.lr: 'uniform(0.01, 0.1)'}\n"
+    )
     (folder / "s.yaml").write_text(f"recipe: tiny.yaml\nset: {{training.epochs: 1}}\n{search}")
 
 
 def _swept(folder: Path) -> Any:
     rows = json.loads((folder / "sweep" / "results.json").read_text())["trainings"]
-    return [{key: row.get(key) for key in ("point", "seed", "state", "accuracy", "loss")} for row in rows]
+    return [
+        {key: row.get(key) for key in ("point", "seed", "state", "accuracy", "loss")}
+        for row in rows
+    ]
 
 
 def _export(form: str, out: str, *words: str) -> Callable[[Path], int]:
@@ -147,7 +164,9 @@ def _cache(folder: Path) -> int:
 def _cached(folder: Path) -> Any:
     from srnn.data.datasets.cache import read_arrays
 
-    return [read_arrays(path) is not None for path in (folder / "cache").glob("*.npz")], _files("cache")(folder).keys()
+    return [read_arrays(path) is not None for path in (folder / "cache").glob("*.npz")], _files(
+        "cache"
+    )(folder).keys()
 
 
 def _sum(a: float, b: float) -> float:
@@ -183,12 +202,21 @@ def _unpack(folder: Path) -> int:
 
 
 def _unpacked(folder: Path) -> Any:
-    return _files("data/one.txt", "data/in", "data")(folder).keys(), (folder / "data" / "in" / "two.txt").read_text()
+    return _files("data/one.txt", "data/in", "data")(folder).keys(), (
+        folder / "data" / "in" / "two.txt"
+    ).read_text()
 
 
 def _stream(folder: Path) -> int:
     return _command(
-        "stream", folder / "run", folder / "x.csv", "--state", folder / "s.state", "--input", "steps", "--json"
+        "stream",
+        folder / "run",
+        folder / "x.csv",
+        "--state",
+        folder / "s.state",
+        "--input",
+        "steps",
+        "--json",
     )
 
 
@@ -198,7 +226,9 @@ def _with_stream(folder: Path) -> None:
 
 
 def _streamed(folder: Path) -> Any:
-    return (folder / "s.state").stat().st_size, sorted(p.name for p in folder.iterdir() if p.name.startswith("."))
+    return (folder / "s.state").stat().st_size, sorted(
+        p.name for p in folder.iterdir() if p.name.startswith(".")
+    )
 
 
 WORKLOADS = {

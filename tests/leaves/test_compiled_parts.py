@@ -1,4 +1,5 @@
-"""Functions that are compiled by themselves for others to call: found again, missed, and never called where they are not."""
+"""Functions that are compiled by themselves for others to call: found again, missed, and never
+called where they are not."""
 
 from __future__ import annotations
 
@@ -52,13 +53,17 @@ def kept_part(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_a_part_is_compiled_once_for_its_callers_and_found_by_the_next_process(kept_part: Path) -> None:
+def test_a_part_is_compiled_once_for_its_callers_and_found_by_the_next_process(
+    kept_part: Path,
+) -> None:
     written = kept_part.stat().st_mtime_ns
     assert compiles(caller()) == 0 and list(compiling._published) == [kept_part.stem]
     other = caller(2)
     assert other(40) == 42 and sum(other.stats.cache_misses.values()) == 1
     assert kept_part.stat().st_mtime_ns == written and len(list(kept_part.parent.iterdir())) == 3
-    assert caller()(1.5) == 2.5 and len(list(kept_part.parent.glob("_add-*"))) == 2  # for another type another
+    assert (
+        caller()(1.5) == 2.5 and len(list(kept_part.parent.glob("_add-*"))) == 2
+    )  # for another type another
 
 
 def test_a_part_stays_that_a_process_has(kept_part: Path) -> None:

@@ -1,4 +1,5 @@
-"""Machine code on disk: damaged files, files of others, folders that cannot be written, writers that are killed or many."""
+"""Machine code on disk: damaged files, files of others, folders that cannot be written, writers
+that are killed or many."""
 
 from __future__ import annotations
 
@@ -60,7 +61,8 @@ def test_whether_something_is_kept_is_told_without_compiling_it(folder: Path) ->
 
 
 def test_what_is_kept_is_found_by_the_next_process(kept: Path) -> None:
-    """Fails clearly if Numba's internals, on which this rests, have moved: then every start would compile again."""
+    """Fails clearly if Numba's internals, on which this rests, have moved: then every start would
+    compile again."""
     again = loop()
     assert compiles(again) == 0 and sum(again.stats.cache_hits.values()) == 1
     assert stat.S_IMODE(kept.stat().st_mode) & 0o022 == 0
@@ -92,7 +94,8 @@ def test_no_flipped_bit_and_no_cut_goes_unseen(kept: Path) -> None:
 
 
 def test_a_file_under_anothers_name_is_damaged(kept: Path) -> None:
-    """As a home of several machines might get it from a careless copy: code for another processor ends in SIGILL."""
+    """As a home of several machines might get it from a careless copy: code for another processor
+    ends in SIGILL."""
     other = kept.with_name("add-" + "0" * 40 + ".compiled")
     kept.rename(other)
     assert code_cache._read(other) is None
@@ -194,9 +197,13 @@ def test_a_group_of_ones_own_counts_as_oneself(monkeypatch: pytest.MonkeyPatch) 
     groups = {
         1000: ("me", []), 1001: ("staff", ["me"]), 1002: ("me", ["me"]), 1003: ("me", ["you"]),
     }  # fmt: skip
-    monkeypatch.setattr(grp, "getgrgid", lambda gid: SimpleNamespace(gr_name=groups[gid][0], gr_mem=groups[gid][1]))
+    monkeypatch.setattr(
+        grp, "getgrgid", lambda gid: SimpleNamespace(gr_name=groups[gid][0], gr_mem=groups[gid][1])
+    )
     for gid, expected in ((1000, True), (1001, False), (1002, True), (1003, False), (1004, False)):
-        monkeypatch.setattr(pwd, "getpwuid", lambda uid, gid=gid: SimpleNamespace(pw_gid=gid, pw_name="me"))
+        monkeypatch.setattr(
+            pwd, "getpwuid", lambda uid, gid=gid: SimpleNamespace(pw_gid=gid, pw_name="me")
+        )
         assert code_cache._alone.__wrapped__(gid) is expected
     monkeypatch.setattr(pwd, "getpwuid", lambda uid: SimpleNamespace(pw_gid=7, pw_name="me"))
     assert code_cache._alone.__wrapped__(1000) is False
@@ -242,7 +249,9 @@ def test_what_cannot_be_written_is_compiled_in_memory(
 
 
 @pytest.mark.parametrize("where", ["file", "srnn"])
-def test_a_place_that_is_no_folder_is_said_once(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_place_that_is_no_folder_is_said_once(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place = tmp_path if where == "srnn" else tmp_path / "file"
     (tmp_path / where).touch()
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(place))
@@ -258,7 +267,9 @@ def test_a_cache_that_is_removed_meanwhile_is_made_again(kept: Path) -> None:
     assert kept.is_file() and len(list(kept.parent.iterdir())) == 2
 
 
-def test_a_numba_that_saves_otherwise_is_said_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_numba_that_saves_otherwise_is_said_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from numba.core.compiler import CompileResult
 
     monkeypatch.setattr(CompileResult, "_reduce", None)
@@ -310,17 +321,29 @@ def test_what_a_killed_writer_left_is_never_read_and_removed_a_day_later(kept: P
 # ---- what is found -----------------------------------------------------------------------------------------------------
 
 
-def test_a_file_belongs_to_processor_versions_options_and_source(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_belongs_to_processor_versions_options_and_source(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     import numba
 
     def add(x):
         return x
 
-    def name(function: Any = add, depends_on: str = "", signature: str = "(int64,)", processor: str = "haswell") -> str:
+    def name(
+        function: Any = add,
+        depends_on: str = "",
+        signature: str = "(int64,)",
+        processor: str = "haswell",
+    ) -> str:
         codegen = SimpleNamespace(magic_tuple=lambda: ("x86_64-linux", processor, "+avx2"))
         return compiling._DiskCache(function, depends_on).name(signature, codegen)
 
-    names = [name(), name(depends_on="nogil"), name(signature="(float64,)"), name(processor="skylake")]
+    names = [
+        name(),
+        name(depends_on="nogil"),
+        name(signature="(float64,)"),
+        name(processor="skylake"),
+    ]
     names += [name(loop(offset).py_func) for offset in (1, 2)]
     monkeypatch.setattr(numba, "__version__", "0.99")
     names.append(name())
@@ -354,7 +377,8 @@ def test_functions_that_a_closure_holds_tell_all_that_they_are_made_of() -> None
 def test_numba_that_is_told_to_compile_nothing_is_not_used(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As programs whose coverage is measured tell it: compiled functions call instructions, which Python has not."""
+    """As programs whose coverage is measured tell it: compiled functions call instructions, which
+    Python has not."""
     monkeypatch.setattr("numba.config.DISABLE_JIT", 1)
     assert not compiling.has_numba()
     with pytest.raises(SrnnError, match="cannot run this layer: NUMBA_DISABLE_JIT is set"):
@@ -368,7 +392,8 @@ def test_numba_that_is_told_to_compile_nothing_is_not_used(
 
 
 def test_numba_may_be_under_way_in_another_thread() -> None:
-    """As in 'srnn data encode cochlea', whose threads ask for it at once: what they found had no settings yet."""
+    """As in 'srnn data encode cochlea', whose threads ask for it at once: what they found had no
+    settings yet."""
     program = """
 import sys, threading
 from srnn import compiling
@@ -381,17 +406,25 @@ assert compiling.has_numba()
 other.join()
 """
     environment = {name: value for name, value in os.environ.items() if name != "NUMBA_DISABLE_JIT"}
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_nothing_uses_numbas_own_cache() -> None:
     """It unpickles and runs what it finds."""
     root = Path(srnn.__file__).parent
-    assert not [path for path in root.rglob("*.py") if re.search(r"cache\s*=\s*True", path.read_text("utf-8"))]
+    assert not [
+        path
+        for path in root.rglob("*.py")
+        if re.search(r"cache\s*=\s*True", path.read_text("utf-8"))
+    ]
 
 
-def test_numba_is_not_configured_by_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_numba_is_not_configured_by_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delitem(sys.modules, "numba")
     assert compiling.has_numba()

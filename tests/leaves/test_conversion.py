@@ -1,4 +1,5 @@
-"""Values of files, by types that hold their own bounds: each mistake says its key, what is valid, and what was given."""
+"""Values of files, by types that hold their own bounds: each mistake says its key, what is valid,
+and what was given."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ class Inner(Section, key="inner"):
 class Outer(Section):
     size: Annotated[int, Between(1, 9)] = field(metadata={"missing": ": how large it is"})
     inner: Inner = field(default_factory=Inner)
-    sizes: Annotated[list[Annotated[int, Between(1, 9)]], Items(3)] = field(default_factory=lambda: [2])
+    sizes: Annotated[list[Annotated[int, Between(1, 9)]], Items(3)] = field(
+        default_factory=lambda: [2]
+    )
     weights: Literal["none"] | dict[str, Positive] = "none"
     limit: Positive | None = None
 
@@ -38,7 +41,9 @@ class Outer(Section):
         (Positive, (1e-9, 1e300), (0, math.inf, -math.inf)),
     ],
 )
-def test_ends_belong_to_it_or_not_as_its_type_says(hint: Any, ends: tuple[Any, ...], beyond: tuple[Any, ...]) -> None:
+def test_ends_belong_to_it_or_not_as_its_type_says(
+    hint: Any, ends: tuple[Any, ...], beyond: tuple[Any, ...]
+) -> None:
     for value in ends:
         assert convert(hint, value, "key") == value
         assert convert(hint, str(value), "key") == value
@@ -53,12 +58,18 @@ def test_ends_belong_to_it_or_not_as_its_type_says(hint: Any, ends: tuple[Any, .
         ({}, "'size' must be given: how large it is."),
         ({"size": 0}, "'size' must be an integer from 1 to 9, not 0."),
         ({"size": None}, "'size' must be given: how large it is."),
-        ({"size": 1, "inner": {"rate": 1}}, "'inner.rate' must be a number of at least 0 and below 1, not 1."),
+        (
+            {"size": 1, "inner": {"rate": 1}},
+            "'inner.rate' must be a number of at least 0 and below 1, not 1.",
+        ),
         ({"size": 1, "inner": {"kind": "c"}}, "'inner.kind' must be one of a, b, not 'c'."),
         ({"size": 1, "inner": [1]}, "'inner' must be a section with rate, kind, not [1]."),
         ({"size": 1, "inner": {"rat": 1}}, "unknown key 'inner.rat'. Did you mean 'inner.rate'?"),
         ({"size": 1, "rate": 0}, "unknown key 'rate'. Did you mean 'inner.rate'?"),
-        ({"size": 1, "sizes": [1, None]}, "1 to 3 values (each an integer from 1 to 9), not [1, None]."),
+        (
+            {"size": 1, "sizes": [1, None]},
+            "1 to 3 values (each an integer from 1 to 9), not [1, None].",
+        ),
         ({"size": 1, "sizes": [1, 2, 3, 4]}, "'sizes' must be a list of 1 to 3 values"),
         ({"size": 1, "weights": {"x": 0}}, "'weights.x' must be a number above 0, not 0."),
         ({"size": 1, "limit": -1}, "'limit' must be a number above 0, or null, not -1."),
@@ -75,7 +86,11 @@ def test_a_section_is_checked_wherever_it_is_made() -> None:
     made = read_section(Outer, {"size": "3", "sizes": 4, "weights": {"x": 2}, "limit": None})
     assert (made.size, made.sizes, made.weights, made.inner) == (3, [4], {"x": 2.0}, Inner())
     assert Outer(np.int64(3), Inner(np.float32(0.5))) == Outer(3, Inner(0.5))  # type: ignore[arg-type]
-    for make in (lambda: Inner(1.5), lambda: replace(made.inner, rate=-1), lambda: Inner(rate="0.1")):  # type: ignore[arg-type]
+    for make in (
+        lambda: Inner(1.5),
+        lambda: replace(made.inner, rate=-1),
+        lambda: Inner(rate="0.1"),
+    ):  # type: ignore[arg-type]
         with pytest.raises(SrnnError, match=r"^'inner\.rate' must be a number"):
             make()
     assert keys_of(Outer) == ["size", "inner.rate", "inner.kind", "sizes", "weights", "limit"]

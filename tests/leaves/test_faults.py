@@ -1,4 +1,5 @@
-"""Injected faults, some of each kind; ``python -m faults`` does all of them. What they are: tests/faults/."""
+"""Injected faults, some of each kind; ``python -m faults`` does all of them. What they are:
+tests/faults/."""
 
 from __future__ import annotations
 
@@ -19,9 +20,16 @@ HERE = Path(__file__).parents[1]
 
 
 def injected(*words: str) -> dict[str, Any]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parent / "src"), str(HERE)])}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(HERE.parent / "src"), str(HERE)]),
+    }
     done = subprocess.run(
-        [sys.executable, "-m", "faults", *words], capture_output=True, text=True, timeout=280, env=environment
+        [sys.executable, "-m", "faults", *words],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        env=environment,
     )
     if done.returncode == 77:
         pytest.skip(done.stderr.strip())
@@ -35,14 +43,17 @@ def test_some_faults_of_a_data_cache_and_an_archive() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workload", ["train", "sweep", "search", "summarise", "export c", "stream --state"])
+@pytest.mark.parametrize(
+    "workload", ["train", "sweep", "search", "summarise", "export c", "stream --state"]
+)
 def test_some_faults_of_each_kind(workload: str) -> None:
     found = injected("--workloads", workload, "--most", "3")
     assert found["bad"] == [] and found["faults"] >= 12
 
 
 def test_the_model_of_a_disk_loses_what_was_not_synced(tmp_path: Path) -> None:
-    """Without it the faults above would prove nothing: a writer that does not sync must be found out."""
+    """Without it the faults above would prove nothing: a writer that does not sync must be found
+    out."""
     root, before = tmp_path / "root", tmp_path / "before"
     before.mkdir()
     (before / "kept").write_bytes(b"old")
@@ -59,9 +70,13 @@ def test_the_model_of_a_disk_loses_what_was_not_synced(tmp_path: Path) -> None:
     careless = [("c", "t", "", b""), ("w", "t", "", b"new"), ("r", "t", "kept", b"")]
     careful = [*careless[:2], ("s", "t", "", b""), careless[2]]
     assert left("killed", *careless) == {"kept": b"new"}
-    assert left("power cut: content lost", *careless) == {"kept": b""}  # the old one is gone, the new one empty
+    assert left("power cut: content lost", *careless) == {
+        "kept": b""
+    }  # the old one is gone, the new one empty
     assert left("power cut: content lost", *careful) == {"kept": b"new"}
     assert left("power cut: names lost", *careful) == {"kept": b"old"}
     assert left("power cut: names lost", *careful, ("s", "", "", b"")) == {"kept": b"new"}
-    assert crash_points([Call("w", "a", "", 0, b"ab", 2), Call("s", "a", "", 0, b"", 0)], "torn write") == [0]
+    assert crash_points(
+        [Call("w", "a", "", 0, b"ab", 2), Call("s", "a", "", 0, b"", 0)], "torn write"
+    ) == [0]
     assert len(KINDS) == 4

@@ -1,4 +1,5 @@
-"""The room of files: what cannot be read is one line that names the file; what is written is there whole or not at all."""
+"""The room of files: what cannot be read is one line that names the file; what is written is there
+whole or not at all."""
 
 from __future__ import annotations
 
@@ -85,7 +86,9 @@ def test_a_bad_line_is_named(tmp_path: Path) -> None:
     assert read_json_lines(path) == [{"a": 1}, {"a": 2}]
 
 
-def test_a_last_line_that_is_not_whole_is_left_out_where_a_writer_may_be_at_work(tmp_path: Path) -> None:
+def test_a_last_line_that_is_not_whole_is_left_out_where_a_writer_may_be_at_work(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"a": 1}\n{"a": 2')
     assert read_json_lines(path) == [{"a": 1}]
@@ -111,7 +114,8 @@ def test_lines_are_bounded_together(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    "error", [KeyError("x"), RecursionError(), MemoryError(), OverflowError("inf"), ValueError("a" * 999)]
+    "error",
+    [KeyError("x"), RecursionError(), MemoryError(), OverflowError("inf"), ValueError("a" * 999)],
 )
 def test_whatever_a_parser_raises_names_the_file(error: Exception) -> None:
     with (
@@ -172,7 +176,9 @@ def test_what_is_written_is_on_disk_before_it_has_its_name_and_then_the_name_is(
     assert done == [6, "folder", 13]
 
 
-def test_a_file_has_at_most_the_permissions_it_is_given_and_a_folder_only_where_asked(tmp_path: Path) -> None:
+def test_a_file_has_at_most_the_permissions_it_is_given_and_a_folder_only_where_asked(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "file").touch(0o666)
     (tmp_path / "file").chmod(0o666)
     with whole_file(tmp_path / "file", mode=0o600) as file:
@@ -189,8 +195,11 @@ def test_a_file_has_at_most_the_permissions_it_is_given_and_a_folder_only_where_
 
 
 @pipes
-def test_what_is_no_ordinary_file_is_written_to_and_stays_if_the_user_named_it(tmp_path: Path) -> None:
-    """A pipe of the test's own: with a mistake in the code root would replace the machine's /dev/null by a file."""
+def test_what_is_no_ordinary_file_is_written_to_and_stays_if_the_user_named_it(
+    tmp_path: Path,
+) -> None:
+    """A pipe of the test's own: with a mistake in the code root would replace the machine's
+    /dev/null by a file."""
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("pipe")
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
@@ -208,7 +217,9 @@ def test_what_is_no_ordinary_file_is_written_to_and_stays_if_the_user_named_it(t
 def test_standard_output_may_be_named(redirected: bool, tmp_path: Path) -> None:
     code = "from srnn.files.writing import *; write_json(Path('/dev/stdout'), {'a': 1}, named=True)"
     with (tmp_path / "out").open("w+") as file:
-        done = subprocess.run([sys.executable, "-c", code], stdout=file if redirected else subprocess.PIPE, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=file if redirected else subprocess.PIPE, check=True
+        )
     written = (tmp_path / "out").read_text() if redirected else done.stdout.decode()
     assert json.loads(written) == {"a": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -219,7 +230,9 @@ def test_a_pipe_or_a_device_under_a_name_that_the_program_chose_is_refused(tmp_p
     """Whoever opened it waited for ever for the other end."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    with pytest.raises(SrnnError, match=f"Cannot write {pipe}: it is a pipe or a device, not a file"):
+    with pytest.raises(
+        SrnnError, match=f"Cannot write {pipe}: it is a pipe or a device, not a file"
+    ):
         write_atomically(pipe, b"content")
     with pytest.raises(SrnnError, match="it is a pipe or a device"):
         append_line(pipe, "content")
@@ -234,14 +247,19 @@ def test_a_link_under_a_name_that_the_program_chose_is_replaced(tmp_path: Path) 
     victim = tmp_path / "victim"
     for leads_to in ("victim", "nowhere"):
         victim.write_bytes(b"1\n2\n3\n")
-        for number, write in enumerate((lambda path: write_atomically(path, b"new"), lambda path: cut_lines(path, 4))):
+        for number, write in enumerate(
+            (lambda path: write_atomically(path, b"new"), lambda path: cut_lines(path, 4))
+        ):
             link = tmp_path / f"{leads_to}-{number}"
             link.symlink_to(leads_to)
             write(link)
             assert not link.is_symlink() and victim.read_bytes() == b"1\n2\n3\n"
             append_line(link, "4")
             assert victim.read_bytes() == b"1\n2\n3\n"
-    assert [(tmp_path / f"{name}-1").read_bytes() for name in ("victim", "nowhere")] == [b"1\n2\n4\n", b"4\n"]
+    assert [(tmp_path / f"{name}-1").read_bytes() for name in ("victim", "nowhere")] == [
+        b"1\n2\n4\n",
+        b"4\n",
+    ]
     assert not (tmp_path / "nowhere").exists()
     (tmp_path / "link").symlink_to("victim")
     with pytest.raises(SrnnError, match="Cannot write"):
@@ -263,7 +281,12 @@ def test_leftovers_are_told_from_files(tmp_path: Path) -> None:
     left = temporary_beside(tmp_path / "metrics.jsonl")
     assert left != temporary_beside(tmp_path / "metrics.jsonl")
     assert len(temporary_beside(tmp_path / ("x" * 255)).name) < 130  # a name that there may be
-    keep = {"metrics.jsonl", ".notes-0123456789ab.tmp", ".a-0123456789ab.srnn-tmp.zip", "a-0123456789ab.srnn-tmp"}
+    keep = {
+        "metrics.jsonl",
+        ".notes-0123456789ab.tmp",
+        ".a-0123456789ab.srnn-tmp.zip",
+        "a-0123456789ab.srnn-tmp",
+    }
     keep |= {".a-0123456789AB.srnn-tmp", ".a-abc.srnn-tmp"}
     for name in (*keep, left.name, ".lock"):
         (tmp_path / name).write_bytes(b"x")
@@ -282,9 +305,12 @@ def test_leftovers_are_told_from_files(tmp_path: Path) -> None:
 
 
 def test_lines_end_alike_on_every_system() -> None:
-    """Windows writes what is given as text with other ends: C and Makefiles that another system is to read."""
+    """Windows writes what is given as text with other ends: C and Makefiles that another system is
+    to read."""
     source = Path(srnn.__file__).parent
-    assert not [path for path in source.rglob("*.py") if ".write_text(" in path.read_text(encoding="utf-8")]
+    assert not [
+        path for path in source.rglob("*.py") if ".write_text(" in path.read_text(encoding="utf-8")
+    ]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="elsewhere names are text")
@@ -292,7 +318,11 @@ def test_a_name_that_the_locale_cannot_say_is_written(tmp_path: Path) -> None:
     """In an old C locale the temporary name was none."""
     code = "import sys, srnn.files as f; f.write_atomically(f.writing.Path(sys.argv[1]), b'1')"
     locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    subprocess.run([sys.executable, "-c", code, str(tmp_path / "größe")], check=True, env={**os.environ, **locale})
+    subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "größe")],
+        check=True,
+        env={**os.environ, **locale},
+    )
     assert (tmp_path / "größe").read_bytes() == b"1" and len(list(tmp_path.iterdir())) == 1
 
 
@@ -317,7 +347,10 @@ def test_of_two_that_are_about_to_write_a_file_one_is_told(tmp_path: Path) -> No
     os.utime(killed, (0, 0))
     lock_beside(out).touch()  # of one that was killed
     with only_writer(out):
-        with pytest.raises(SrnnError, match="out is being written by another process; wait for it"), only_writer(out):
+        with (
+            pytest.raises(SrnnError, match="out is being written by another process; wait for it"),
+            only_writer(out),
+        ):
             raise AssertionError
         with only_writer(tmp_path / "out2"), whole_file(out) as file:
             file.write(b"whole")
@@ -325,7 +358,9 @@ def test_of_two_that_are_about_to_write_a_file_one_is_told(tmp_path: Path) -> No
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_a_line_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_is_there_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, write, room = tmp_path / "log", os.write, [10**6]
 
     def narrow(handle: int, content: bytes) -> int:

@@ -78,7 +78,9 @@ def test_numbers_and_text_are_read_as_numpy_reads_them(array: np.ndarray[Any, An
     ],
 )
 def test_what_is_no_array_is_one_line(content: bytes, why: str) -> None:
-    with pytest.raises(SrnnError, match=r"^a body cannot be read as a \.npy array \(.+\)\.$") as caught:
+    with pytest.raises(
+        SrnnError, match=r"^a body cannot be read as a \.npy array \(.+\)\.$"
+    ) as caught:
         parse_npy(content, "a body")
     assert why in str(caught.value) and len(str(caught.value)) < 400
 
@@ -107,7 +109,11 @@ def test_npz_files_are_read_as_numpy_reads_them(tmp_path: Path, save: Any) -> No
     found = read_npz(tmp_path / "a.npz", "a file")
     assert list(found) == list(ARRAYS)
     for name, array in ARRAYS.items():
-        assert found[name].dtype == array.dtype and found[name].shape == array.shape and (found[name] == array).all()
+        assert (
+            found[name].dtype == array.dtype
+            and found[name].shape == array.shape
+            and (found[name] == array).all()
+        )
     with open_npz(tmp_path / "a.npz", "a file") as opened:
         assert "x" in opened and "x.npy" not in opened and len(opened) == len(ARRAYS)
 
@@ -116,12 +122,18 @@ def test_an_uncompressed_npz_is_mapped_unless_a_byte_of_it_is_damaged(tmp_path: 
     np.savez(tmp_path / "a.npz", **ARRAYS)  # type: ignore[arg-type]
     mapped = map_npz(tmp_path / "a.npz", "a file")
     for name, array in ARRAYS.items():
-        assert mapped[name].dtype == array.dtype and mapped[name].shape == array.shape and (mapped[name] == array).all()
+        assert (
+            mapped[name].dtype == array.dtype
+            and mapped[name].shape == array.shape
+            and (mapped[name] == array).all()
+        )
     assert isinstance(mapped["x"], np.memmap) and not mapped["x"].flags.writeable
     content = bytearray((tmp_path / "a.npz").read_bytes())
     content[5000] ^= 1  # a number of x
     (tmp_path / "b.npz").write_bytes(content)
-    with pytest.raises(SrnnError, match=r"b\.npz cannot be read as a file \('x\.npy' in it is damaged\)"):
+    with pytest.raises(
+        SrnnError, match=r"b\.npz cannot be read as a file \('x\.npy' in it is damaged\)"
+    ):
         map_npz(tmp_path / "b.npz", "a file")
     np.savez_compressed(tmp_path / "b.npz", **ARRAYS)  # type: ignore[arg-type]
     with pytest.raises(SrnnError, match="it is compressed"):
@@ -133,14 +145,24 @@ def test_an_npz_that_lies_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     np.savez(path, x=np.arange(100.0))
     whole = path.read_bytes()
-    for content in (b"", b"PK", npy(np.ones(3)), whole[:-40], whole[:300] + b"\xff" * 200 + whole[500:]):
+    for content in (
+        b"",
+        b"PK",
+        npy(np.ones(3)),
+        whole[:-40],
+        whole[:300] + b"\xff" * 200 + whole[500:],
+    ):
         path.write_bytes(content)
-        with pytest.raises(SrnnError, match=r"a\.npz(, array 'x',)? cannot be read as a file \(.+\)\.$"):
+        with pytest.raises(
+            SrnnError, match=r"a\.npz(, array 'x',)? cannot be read as a file \(.+\)\.$"
+        ):
             read_npz(path, "a file")
     for part in (b"text", with_header(header((2**50,))), npy(np.array([{}], object))):
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("x.npy", part)
-        with pytest.raises(SrnnError, match=r"a\.npz, array 'x', cannot be read as a file \(.+\)\.$"):
+        with pytest.raises(
+            SrnnError, match=r"a\.npz, array 'x', cannot be read as a file \(.+\)\.$"
+        ):
             read_npz(path, "a file")
 
 

@@ -1,4 +1,5 @@
-"""WFDB records: read by the package wfdb, from files next to their header, or refused in one line."""
+"""WFDB records: read by the package wfdb, from files next to their header, or refused in one
+line."""
 
 from __future__ import annotations
 
@@ -26,8 +27,20 @@ def signal(name: str = "r.dat", form: str = "16", gain: str = "200") -> str:
 
 def test_honest_headers_are_read(tmp_path: Path) -> None:
     pytest.importorskip("wfdb")
-    for line in ("r 2 250 100", "r 2 250/360 100 12:00:00 01/02/2000", "r 2 250 100 # no", "r 2 250"):
-        path = record(tmp_path, "# a comment", line.partition(" #")[0], signal(), signal(gain="200(0)/mV"), "# Age: 5")
+    for line in (
+        "r 2 250 100",
+        "r 2 250/360 100 12:00:00 01/02/2000",
+        "r 2 250 100 # no",
+        "r 2 250",
+    ):
+        path = record(
+            tmp_path,
+            "# a comment",
+            line.partition(" #")[0],
+            signal(),
+            signal(gain="200(0)/mV"),
+            "# Age: 5",
+        )
         found = read_record(path, physical=True)
         assert found.p_signal.shape == (100, 2) and found.p_signal[1].tolist() == [2 / 200, 3 / 200]
 
@@ -65,7 +78,9 @@ def test_a_name_with_a_dot_is_that_of_its_own_header(tmp_path: Path) -> None:
 def test_a_wrong_header_is_one_line(tmp_path: Path, lines: list[str], why: str) -> None:
     pytest.importorskip("wfdb")
     record(tmp_path, *lines)
-    with pytest.raises(SrnnError, match=rf"r cannot be read as a WFDB record.*{why}|r holds no samples") as caught:
+    with pytest.raises(
+        SrnnError, match=rf"r cannot be read as a WFDB record.*{why}|r holds no samples"
+    ) as caught:
         read_recording(tmp_path / "r.hea")
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
 

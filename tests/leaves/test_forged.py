@@ -1,4 +1,5 @@
-"""Files whose checksums fit and which say nonsense: checkpoints, states of streams. Each is one line."""
+"""Files whose checksums fit and which say nonsense: checkpoints, states of streams. Each is one
+line."""
 
 from __future__ import annotations
 
@@ -44,7 +45,18 @@ def one_line(error: pytest.ExceptionInfo[SrnnError], path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "null", "[]", "3", '"text"', "{", "[" * 9999, '{"a":' * 99 + "1" + "}" * 99, '{"format": {}}', "9" * 5000],
+    [
+        "",
+        "null",
+        "[]",
+        "3",
+        '"text"',
+        "{",
+        "[" * 9999,
+        '{"a":' * 99 + "1" + "}" * 99,
+        '{"format": {}}',
+        "9" * 5000,
+    ],
 )
 def test_a_signed_checkpoint_whose_info_is_no_object(text: str, tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
@@ -91,7 +103,9 @@ STATES = [
 
 
 @pytest.mark.parametrize("change", STATES)
-def test_a_signed_checkpoint_whose_state_is_nonsense_ends_resuming(change: str, trained: Path) -> None:
+def test_a_signed_checkpoint_whose_state_is_nonsense_ends_resuming(
+    change: str, trained: Path
+) -> None:
     path = Run.open(trained).last
     before = path.read_bytes()
     good = read_checkpoint(path)
@@ -101,7 +115,9 @@ def test_a_signed_checkpoint_whose_state_is_nonsense_ends_resuming(change: str, 
     assert state in text
     try:
         sign(path, text.replace(state, f"{state[:-1]}, {change[1:]}"), good.tensors)
-        with pytest.raises(SrnnError, match=r"this version's training|with other data|as JSON") as caught:
+        with pytest.raises(
+            SrnnError, match=r"this version's training|with other data|as JSON"
+        ) as caught:
             train(recipe(), trained, task=TinyTask(), resume=True)
         one_line(caught, path)
     finally:
@@ -115,9 +131,22 @@ def test_the_stopped_run_itself_goes_on(trained: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "architecture", [None, 5, {"a": 1}, [1, 2, 3], [["a"] * 3] * 2, ["x" * 10**6, "y"], [None], "text", [{"a": {}}]]
+    "architecture",
+    [
+        None,
+        5,
+        {"a": 1},
+        [1, 2, 3],
+        [["a"] * 3] * 2,
+        ["x" * 10**6, "y"],
+        [None],
+        "text",
+        [{"a": {}}],
+    ],
 )
-def test_a_signed_checkpoint_of_an_odd_architecture(architecture: Any, trained: Path, tmp_path: Path) -> None:
+def test_a_signed_checkpoint_of_an_odd_architecture(
+    architecture: Any, trained: Path, tmp_path: Path
+) -> None:
     run, path = Run.open(trained), tmp_path / "a.safetensors"
     good = read_checkpoint(run.last)
     save_checkpoint(path, good.tensors, {**good.info, "architecture": architecture})
@@ -128,10 +157,14 @@ def test_a_signed_checkpoint_of_an_odd_architecture(architecture: Any, trained: 
 
 
 @pytest.mark.parametrize("dtype", [torch.complex64, torch.int64, torch.bool])
-def test_weights_that_are_no_real_numbers(dtype: torch.dtype, trained: Path, tmp_path: Path) -> None:
+def test_weights_that_are_no_real_numbers(
+    dtype: torch.dtype, trained: Path, tmp_path: Path
+) -> None:
     run, path = Run.open(trained), tmp_path / "a.safetensors"
     good = read_checkpoint(run.last)
-    save_checkpoint(path, {name: tensor.to(dtype) for name, tensor in good.tensors.items()}, good.info)
+    save_checkpoint(
+        path, {name: tensor.to(dtype) for name, tensor in good.tensors.items()}, good.info
+    )
     network = run.recipe.build_network(TinyTask(), 0)
     with pytest.raises(SrnnError, match="does not fit") as caught:
         load_network(network, read_checkpoint(path))
@@ -156,11 +189,15 @@ def test_weights_that_are_no_real_numbers(dtype: torch.dtype, trained: Path, tmp
         ("optimizer." + "9" * 5000 + ".step", torch.zeros(1)),
     ],
 )
-def test_moments_that_are_not_the_optimisers(name: str, tensor: torch.Tensor, trained: Path, tmp_path: Path) -> None:
+def test_moments_that_are_not_the_optimisers(
+    name: str, tensor: torch.Tensor, trained: Path, tmp_path: Path
+) -> None:
     run, path = Run.open(trained), tmp_path / "a.safetensors"
     good = read_checkpoint(run.last)
     training = run.recipe.training
-    optimizer = build_optimizer(run.recipe.build_network(TinyTask(), 0), training.optimizer, training.lr_scale)
+    optimizer = build_optimizer(
+        run.recipe.build_network(TinyTask(), 0), training.optimizer, training.lr_scale
+    )
     load_optimizer(optimizer, good)
     save_checkpoint(path, {**good.tensors, name: tensor}, good.info)
     with pytest.raises(SrnnError, match="optimiser") as caught:
@@ -171,7 +208,13 @@ def test_moments_that_are_not_the_optimisers(name: str, tensor: torch.Tensor, tr
 def test_headers_that_are_cut_off_or_none() -> None:
     content = save({"t": torch.zeros(0)}, {"srnn": "{}"})
     assert read_metadata(content, "f", "a state")["srnn"] == "{}"
-    for bad in (b"", b"\0" * 8, b"\xff" * 8 + b"{}", b"\2" + b"\0" * 7 + b"{}", b"\4" + b"\0" * 7 + b"null"):
+    for bad in (
+        b"",
+        b"\0" * 8,
+        b"\xff" * 8 + b"{}",
+        b"\2" + b"\0" * 7 + b"{}",
+        b"\4" + b"\0" * 7 + b"null",
+    ):
         with pytest.raises(SrnnError, match=r"^f cannot be read"):
             read_metadata(bad, "f", "a state")
 
@@ -213,7 +256,19 @@ def test_a_signed_state_whose_info_is_no_object(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["paper/ecg", "x" * 300, "ä" * 200, "a\nb\0c", "../..", "..", "", "a/../../b", 'a<b>:"|?*\\', "/"]
+    "name",
+    [
+        "paper/ecg",
+        "x" * 300,
+        "ä" * 200,
+        "a\nb\0c",
+        "../..",
+        "..",
+        "",
+        "a/../../b",
+        'a<b>:"|?*\\',
+        "/",
+    ],
 )
 def test_a_default_folder_can_be_made_whatever_the_recipe_is_called(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -223,7 +278,9 @@ def test_a_default_folder_can_be_made_whatever_the_recipe_is_called(
     monkeypatch.chdir(tmp_path)
     folder = default_folder(name, 2**63 - 1)
     folder.mkdir(parents=True)
-    assert folder.resolve().parent == tmp_path / "runs" and not set(folder.name) & set('<>:"|?*\\\n')
+    assert folder.resolve().parent == tmp_path / "runs" and not set(folder.name) & set(
+        '<>:"|?*\\\n'
+    )
 
 
 @pytest.mark.parametrize(
@@ -237,7 +294,10 @@ def test_a_default_folder_can_be_made_whatever_the_recipe_is_called(
     ids=lambda words: " ".join(word[:10] for word in words),
 )  # fmt: skip
 def test_a_name_of_300_characters_is_one_line(
-    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(words) == 2
@@ -262,7 +322,9 @@ def test_a_run_with_an_odd_environment(environment: str, trained: Path) -> None:
         path.write_text(before)
 
 
-def test_a_torn_line_of_the_metrics_is_left_out_by_readers_and_cut_by_training(tmp_path: Path) -> None:
+def test_a_torn_line_of_the_metrics_is_left_out_by_readers_and_cut_by_training(
+    tmp_path: Path,
+) -> None:
     run = tmp_path / "run"
     one = tiny_recipe("--training.epochs=1")
     train(one, run, task=TinyTask())
@@ -270,4 +332,6 @@ def test_a_torn_line_of_the_metrics_is_left_out_by_readers_and_cut_by_training(t
         file.write(b'{"epoch": 2, "tra')
     assert [record["epoch"] for record in Run.open(run).epochs()] == [1]
     train(one, run, task=TinyTask(), resume=True)
-    assert (run / "metrics.jsonl").read_bytes().endswith(b"}\n") and len(Run.open(run).epochs()) == 1
+    assert (run / "metrics.jsonl").read_bytes().endswith(b"}\n") and len(
+        Run.open(run).epochs()
+    ) == 1

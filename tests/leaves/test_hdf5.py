@@ -29,7 +29,9 @@ def fill_kinds(file: Any) -> None:
     file["bytes"] = np.array([b"a", b"bcd"])
     file["text"] = "one"
     file["texts"] = np.array([["a", "bä"], ["", "c"]], object)
-    file.create_dataset("packed/gzip", data=np.arange(500).reshape(100, 5), compression="gzip", shuffle=True)
+    file.create_dataset(
+        "packed/gzip", data=np.arange(500).reshape(100, 5), compression="gzip", shuffle=True
+    )
     rows = file.create_dataset("lists", (600,), h5py.vlen_dtype(np.float16))
     for index in (0, 5, 255, 256, 599):
         rows[index] = np.arange(index % 7, dtype=np.float16)
@@ -42,12 +44,23 @@ def test_the_kinds_of_arrays_are_read_as_h5py_reads_them(tmp_path: Path) -> None
             found, same = file[name][()], expected[name][()]
             assert np.shape(found) == np.shape(same) and found.dtype == same.dtype, name
             assert np.array_equal(found, same), name
-        assert file["text"][()] == b"one" and file["texts"][()].tolist() == [[b"a", "bä".encode()], [b"", b"c"]]
-        assert list_type(file["lists"]) == np.float16 and list_type(file["text"]) is list_type(file["plain"]) is None
+        assert file["text"][()] == b"one" and file["texts"][()].tolist() == [
+            [b"a", "bä".encode()],
+            [b"", b"c"],
+        ]
+        assert (
+            list_type(file["lists"]) == np.float16
+            and list_type(file["text"]) is list_type(file["plain"]) is None
+        )
         for found, same in zip(lists(file["lists"]), expected["lists"][:], strict=True):
             assert found.dtype == np.float16 and np.array_equal(found, same)
         assert len(list(lists(file["lists"], 250, 260))) == 10
-        assert sorted(file) == sorted(expected) and "packed" in file and "lists/x" not in file and "none" not in file
+        assert (
+            sorted(file) == sorted(expected)
+            and "packed" in file
+            and "lists/x" not in file
+            and "none" not in file
+        )
 
 
 def test_a_group_with_all_that_is_in_it(tmp_path: Path) -> None:
@@ -61,7 +74,10 @@ def test_a_group_with_all_that_is_in_it(tmp_path: Path) -> None:
         group["itself"] = group
 
     write(path, circle)
-    with pytest.raises(SrnnError, match="it is nested too deeply"), open_hdf5(path, "arrays") as file:
+    with (
+        pytest.raises(SrnnError, match="it is nested too deeply"),
+        open_hdf5(path, "arrays") as file,
+    ):
         file.tree("")
     write(path, x=1)
     with pytest.raises(SrnnError, match="'x' is not a group"), open_hdf5(path, "arrays") as file:
@@ -109,12 +125,24 @@ OTHER: dict[str, tuple[Callable[[Any], None], str]] = {
     "an external link": (_external_link, "link to another place or file"),
     "a soft link": (_soft_link, "link to another place or file"),
     "a filter that is not there": (_filter, "filter 32015"),
-    "a reference": (lambda file: file.create_dataset("x", data=np.array([file.ref], h5py.ref_dtype)), "type"),
+    "a reference": (
+        lambda file: file.create_dataset("x", data=np.array([file.ref], h5py.ref_dtype)),
+        "type",
+    ),
     "records": (lambda file: file.create_dataset("x", data=np.zeros(3, [("a", "f4")])), "type"),
-    "complex numbers": (lambda file: file.create_dataset("x", data=np.zeros(3, complex)), "type complex128"),
+    "complex numbers": (
+        lambda file: file.create_dataset("x", data=np.zeros(3, complex)),
+        "type complex128",
+    ),
     "opaque": (lambda file: file.create_dataset("x", data=np.zeros(3, "V5")), "type"),
-    "lists of texts": (lambda file: file.create_dataset("x", (2,), h5py.vlen_dtype(h5py.string_dtype())), "type"),
-    "nothing": (lambda file: file.create_dataset("x", data=h5py.Empty("f4")), "neither a group nor an array"),
+    "lists of texts": (
+        lambda file: file.create_dataset("x", (2,), h5py.vlen_dtype(h5py.string_dtype())),
+        "type",
+    ),
+    "nothing": (
+        lambda file: file.create_dataset("x", data=h5py.Empty("f4")),
+        "neither a group nor an array",
+    ),
     "a type": (_type, "neither a group nor an array"),
 }
 
@@ -135,11 +163,20 @@ def test_what_is_not_simply_in_the_file_is_refused(tmp_path: Path, what: str) ->
 
 def test_what_lies_behind_a_link_to_another_file_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "other.h5", **{"group/x": np.arange(16)})
-    path = write(tmp_path / "a.h5", lambda file: file.update({"inner": h5py.ExternalLink("other.h5", "group")}))
-    with pytest.raises(SrnnError, match="link to another place or file"), open_hdf5(path, "arrays") as file:
+    path = write(
+        tmp_path / "a.h5",
+        lambda file: file.update({"inner": h5py.ExternalLink("other.h5", "group")}),
+    )
+    with (
+        pytest.raises(SrnnError, match="link to another place or file"),
+        open_hdf5(path, "arrays") as file,
+    ):
         file["inner/x"]
     (tmp_path / "other.h5").unlink()
-    with pytest.raises(SrnnError, match="link to another place or file"), open_hdf5(path, "arrays") as file:
+    with (
+        pytest.raises(SrnnError, match="link to another place or file"),
+        open_hdf5(path, "arrays") as file,
+    ):
         "inner/x" in file  # noqa: B015 - the link is seen before what it leads to is looked for
 
 
@@ -158,7 +195,10 @@ def test_a_shape_that_no_memory_holds_is_one_line(tmp_path: Path) -> None:
         file.create_dataset("x", (2**50, 2, 2), "f4", chunks=(2**10, 2, 2))
 
     path = write(tmp_path / "a.h5", fill)
-    with pytest.raises(SrnnError, match=r"a\.h5 cannot be read as arrays"), open_hdf5(path, "arrays") as file:
+    with (
+        pytest.raises(SrnnError, match=r"a\.h5 cannot be read as arrays"),
+        open_hdf5(path, "arrays") as file,
+    ):
         file["x"][()]
 
 
@@ -169,17 +209,29 @@ def test_no_files_and_others(tmp_path: Path) -> None:
     content = (tmp_path / "cut.h5").read_bytes()
     (tmp_path / "cut.h5").write_bytes(content[:5000])
     for name in ("text.h5", "empty.h5", "cut.h5", "missing.h5", ".", "zero\0byte"):
-        with pytest.raises(SrnnError, match="cannot be read as arrays"), open_hdf5(tmp_path / name, "arrays"):
+        with (
+            pytest.raises(SrnnError, match="cannot be read as arrays"),
+            open_hdf5(tmp_path / name, "arrays"),
+        ):
             pass
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe.h5")
-        with pytest.raises(SrnnError, match="no such file"), open_hdf5(tmp_path / "pipe.h5", "arrays"):
+        with (
+            pytest.raises(SrnnError, match="no such file"),
+            open_hdf5(tmp_path / "pipe.h5", "arrays"),
+        ):
             pass
 
 
 def test_an_array_that_is_missing_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "a.h5", x=np.arange(3))
-    with pytest.raises(SrnnError, match=r"as arrays \('a/b' is missing\)"), open_hdf5(path, "arrays") as file:
+    with (
+        pytest.raises(SrnnError, match=r"as arrays \('a/b' is missing\)"),
+        open_hdf5(path, "arrays") as file,
+    ):
         file["a/b"]
-    with pytest.raises(SrnnError, match="should be a row of lists of numbers"), open_hdf5(path, "arrays") as file:
+    with (
+        pytest.raises(SrnnError, match="should be a row of lists of numbers"),
+        open_hdf5(path, "arrays") as file,
+    ):
         next(lists(file["x"]))

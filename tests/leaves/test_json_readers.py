@@ -33,7 +33,23 @@ BROKEN = (
     '{"a":' * 5_000 + "1" + "}" * 5_000, "9" * 5_000, "1e999",
     '{"a": NaN}', '["\\ud800"]', b"\xff\xfe", b"\x00", '{"": {"": [[[]]]}}',
 )  # fmt: skip
-ODD = (None, True, -1, 10**400, 1e308, float("nan"), float("inf"), "x", "\ud800", [], [[]], {}, {"x": 1}, [None], ["x"])
+ODD = (
+    None,
+    True,
+    -1,
+    10**400,
+    1e308,
+    float("nan"),
+    float("inf"),
+    "x",
+    "\ud800",
+    [],
+    [[]],
+    {},
+    {"x": 1},
+    [None],
+    ["x"],
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +65,10 @@ HALVES = {"train": ["0_1_2", "1_2_3"], "eval": ["0_0_0"]}
 PHONES = {"labels": {"a/b.flac": [["SIL", 0, 3], ["AH", 3, 2]]}}
 PUBLISHED = [{"published": "ecg", "command": "c", "task": "ecg", "split": "test", "data": "d", "comparable": True, "seeds": [0],
               "accuracy": [0.5]}]  # fmt: skip
-CURVES = {"split": "train", "points": {"a": [{"seed": 0, "accuracy": [0.5], "loss": [1.0], "firing_rate": [0.1]}]}}
+CURVES = {
+    "split": "train",
+    "points": {"a": [{"seed": 0, "accuracy": [0.5], "loss": [1.0], "firing_rate": [0.1]}]},
+}
 
 
 def reading_curves(path: Path) -> Any:
@@ -65,7 +84,11 @@ READERS: dict[str, tuple[str, Any, Callable[[Path], Any]]] = {
     "curves": ("curves.json", CURVES, reading_curves),
     "summary": ("mine/summary.json", None, lambda path: gather(path.parent.parent)),
     "sweep": ("mine/results.json", None, lambda path: gather(path.parent.parent)),
-    "evaluation": ("mine/evaluation-test.json", json.loads(evaluation()), lambda path: gather(path.parent.parent)),
+    "evaluation": (
+        "mine/evaluation-test.json",
+        json.loads(evaluation()),
+        lambda path: gather(path.parent.parent),
+    ),
 }
 
 
@@ -136,7 +159,8 @@ def test_an_odd_value_in_a_result_is_read_or_one_line(name: str, tmp_path: Path)
             path.write_text(json.dumps(content | {key: other}))
             reads_or_says(read, path)
     for odd in odd_ones(
-        {key: value for key, value in content.items() if key not in ("recipe", "points")} | {"points": []}
+        {key: value for key, value in content.items() if key not in ("recipe", "points")}
+        | {"points": []}
     ):
         path.write_text(json.dumps(content | odd))
         reads_or_says(read, path)
@@ -150,7 +174,9 @@ def test_an_odd_result_of_a_run_is_read_or_one_line(run_folder: Path, tmp_path: 
         path, sound = folder / name, (folder / name).read_text()
         content = json.loads(sound)
         odd = [
-            json.dumps(content | {key: other}) for key in content for other in (None, 1e308, float("nan"), "x", [], {})
+            json.dumps(content | {key: other})
+            for key in content
+            for other in (None, 1e308, float("nan"), "x", [], {})
         ]
         for text in ("", "{}", "[]", "[" * 100_000, *odd):
             path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -191,7 +217,9 @@ def test_a_note_that_cannot_be_read_is_none(tmp_path: Path) -> None:
         '{"archive": "a", "files": {"x": 1}}',
         '{"files": {}}',
     ):
-        (tmp_path / ".cache" / "a.unpacked").write_bytes(text if isinstance(text, bytes) else text.encode())
+        (tmp_path / ".cache" / "a.unpacked").write_bytes(
+            text if isinstance(text, bytes) else text.encode()
+        )
         assert Note.read(tmp_path, "a") is None
 
 

@@ -1,4 +1,5 @@
-"""One writer a folder: the others are told who it is; a killed one's lock is gone, and what it left is removed a day later."""
+"""One writer a folder: the others are told who it is; a killed one's lock is gone, and what it left
+is removed a day later."""
 
 from __future__ import annotations
 
@@ -44,10 +45,17 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs flock and fork
 
 @contextmanager
 def _another(code: str, *words: object) -> Iterator[subprocess.Popen[str]]:
-    """A process that has run ``code`` (files is srnn.files, words are its arguments) and then waits; killed at the end."""
-    script = f"import sys\nfrom pathlib import Path\nfrom srnn import files\nwords = sys.argv[1:]\n{code}\n"
+    """A process that has run ``code`` (files is srnn.files, words are its arguments) and then
+    waits; killed at the end."""
+    script = (
+        f"import sys\nfrom pathlib import Path\nfrom srnn import files\nwords = "
+        f"sys.argv[1:]\n{code}\n"
+    )
     child = subprocess.Popen(
-        [sys.executable, "-c", script, *map(str, words)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", script, *map(str, words)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert child.stdin is not None and child.stdout is not None
     try:
@@ -71,11 +79,14 @@ def test_a_second_process_is_told_who_has_the_folder_until_that_is_killed(tmp_pa
     with _another(HOLD, run) as child:
         for resume in (True, False):
             with pytest.raises(
-                FolderInUse, match=rf"{run} is in use by process {child.pid} on .+ \(since 20.*another folder"
+                FolderInUse,
+                match=rf"{run} is in use by process {child.pid} on .+ \(since 20.*another folder",
             ):
                 train(recipe, run, task=TinyTask(), resume=resume)
         assert all(path.read_bytes() == content for path, content in before.items())
-        assert len(Run.open(run).epochs()) == 1 and Run.open(run).best.is_file()  # readers need no lock
+        assert (
+            len(Run.open(run).epochs()) == 1 and Run.open(run).best.is_file()
+        )  # readers need no lock
         child.kill()
         child.wait()
         assert (run / locking.NAME).is_file()  # the file stays, the lock does not
@@ -112,8 +123,15 @@ print(sorted(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in chi
 
 @pytest.mark.robust
 def test_of_nine_trainings_in_one_folder_none_harms_another(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", NINE.format(tests=str(Path(__file__).parents[1])), str(tmp_path / "run")]
-    codes = json.loads(subprocess.run(command, check=True, timeout=200, capture_output=True, text=True).stdout)
+    command = [
+        sys.executable,
+        "-c",
+        NINE.format(tests=str(Path(__file__).parents[1])),
+        str(tmp_path / "run"),
+    ]
+    codes = json.loads(
+        subprocess.run(command, check=True, timeout=200, capture_output=True, text=True).stdout
+    )
     assert set(codes) <= {0, 3} and 3 in codes and 0 in codes
     assert [record["epoch"] for record in Run.open(tmp_path / "run").epochs()] == list(range(1, 11))
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 10
@@ -235,14 +253,18 @@ def test_what_stays_empty_is_gone_again_and_bad_names_are_one_line(tmp_path: Pat
         (tmp_path / "a" / "b" / "file").touch()
     assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["file"]
     (tmp_path / "link").symlink_to("nowhere")  # a folder in it was tried to be made for ever
-    for name, why in (("x" * 300, ""), ("zero\0byte", ""), ("a/b/file", ".* it is a file; name a folder"),
-                      ("a/b/file/c", ".*/a/b/file is a file"), ("link/a", ".*/link is a link that leads nowhere"),
+    for name, why in (("x" * 300, ""), ("zero\0byte", ""), ("a/b/file", ".* it is a file; name a "
+                                                                        "folder"),
+                      ("a/b/file/c", ".*/a/b/file is a file"), ("link/a", ".*/link is a link that "
+                                                                          "leads nowhere"),
                       ("link", ".* it is a link that leads nowhere")):  # fmt: skip
         with pytest.raises(SrnnError, match=f"Cannot write{why}"), locked(tmp_path / name):
             pass
 
 
-def test_where_nothing_can_be_written_is_said_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_nothing_can_be_written_is_said_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as changed:
         changed.setattr(os, "access", lambda _, mode: not mode & os.X_OK)  # root may do anything
         with pytest.raises(SrnnError, match=f"no permission to write in {tmp_path}\\."):
@@ -251,7 +273,9 @@ def test_where_nothing_can_be_written_is_said_before_any_work(tmp_path: Path, mo
         for name in ("exists", "lexists"):
             changed.setattr(os.path, name, lambda _: False)
         check_folder(tmp_path / "new")  # which the next check refuses
-        with pytest.raises(SrnnError, match=f"Cannot write into the folder {tmp_path}/new: / does not exist"):
+        with pytest.raises(
+            SrnnError, match=f"Cannot write into the folder {tmp_path}/new: / does not exist"
+        ):
             check_writable(tmp_path / "new")
 
 
@@ -270,7 +294,9 @@ def test_without_locks_on_the_file_system_that_is_said_and_work_goes_on(
         write_atomically(tmp_path / "file", b"content")
 
 
-def test_a_disk_that_is_full_keeps_nobody_from_locking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_is_full_keeps_nobody_from_locking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -279,9 +305,12 @@ def test_a_disk_that_is_full_keeps_nobody_from_locking(tmp_path: Path, monkeypat
         assert "by another process" in refused(tmp_path)
 
 
-def test_what_a_killed_writer_left_goes_a_day_later_and_what_is_being_written_stays(tmp_path: Path) -> None:
+def test_what_a_killed_writer_left_goes_a_day_later_and_what_is_being_written_stays(
+    tmp_path: Path,
+) -> None:
     code = (
-        "with files.whole_file(Path(words[0]) / 'big') as file, files.whole_folder(Path(words[0]) / 'folder') as folder:\n"
+        "with files.whole_file(Path(words[0]) / 'big') as file, files.whole_folder(Path(words[0]) "
+        "/ 'folder') as folder:\n"
         "    file.write(b'half'); file.flush(); (folder / 'part').touch()\n"
         "    print('ready', flush=True)\n    input()"
     )
@@ -298,7 +327,12 @@ def test_what_a_killed_writer_left_goes_a_day_later_and_what_is_being_written_st
     for path in tmp_path.iterdir():
         os.utime(path, (time.time() - 86401,) * 2)
     write_atomically(tmp_path / "second", b"whole")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".someone-else.tmp", "first", "log", "second"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".someone-else.tmp",
+        "first",
+        "log",
+        "second",
+    ]
 
 
 def test_who_alone_writes_a_folder_removes_at_once_what_was_left_there(tmp_path: Path) -> None:
@@ -321,4 +355,6 @@ def test_on_windows_too_nothing_is_left(tmp_path: Path, monkeypatch: pytest.Monk
     for line in ("1", "2"):
         append_line(tmp_path / "log", line)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["log", "out"]
-    assert (tmp_path / "out" / "one").read_bytes() == b"1\n" and (tmp_path / "log").read_bytes() == b"1\n2\n"
+    assert (tmp_path / "out" / "one").read_bytes() == b"1\n" and (
+        tmp_path / "log"
+    ).read_bytes() == b"1\n2\n"

@@ -32,5 +32,8 @@ def test_what_is_not_much_is_taken_without_a_look_and_more_as_far_as_it_is_there
     check_memory(2 * SMALL + 1, "it", "cut it")
     monkeypatch.setattr(limits, "memory_left", lambda: 2 * SMALL)
     check_memory(2 * SMALL, "it", "cut it")
-    with pytest.raises(SrnnError, match=r"^it takes about 0\.5 GiB of memory, but only 0\.5 GiB are free; cut it\.$"):
+    with pytest.raises(
+        SrnnError,
+        match=r"^it takes about 0\.5 GiB of memory, but only 0\.5 GiB are free; cut it\.$",
+    ):
         check_memory(2 * SMALL + 1, "it", "cut it")

@@ -1,4 +1,5 @@
-"""Readers of others' files only read: no source uses what would run, fetch or unpickle, and the libraries are asked not to.
+"""Readers of others' files only read: no source uses what would run, fetch or unpickle, and the
+libraries are asked not to.
 
 docs/security.md lists the places; each file format's own tests try to break in.
 """
@@ -26,7 +27,10 @@ RUNS = {
 }  # fmt: skip
 ALLOWED = {
     ("data/tasks.py", "entry_points"),  # tasks of installed packages, trusted as these are
-    ("compiling.py", "pickle.loads"),  # machine code, in a folder that only this user and root may write to
+    (
+        "compiling.py",
+        "pickle.loads",
+    ),  # machine code, in a folder that only this user and root may write to
     ("data/datasets/spiking_audio.py", "h5py.File"),  # writes a file of its own
     ("files/hdf5.py", "h5py.File"),  # the one reader, which follows no link
     ("files/yaml_reading.py", "yaml.load"),  # by a loader that is derived from the safe one
@@ -43,14 +47,20 @@ def _calls() -> tuple[tuple[str, str, ast.Call], ...]:
 def _found_calls() -> Iterator[tuple[str, str, ast.Call]]:
     for root in ROOTS:
         for path in sorted(root.rglob("*.py")):
-            where = path.relative_to(SOURCE).as_posix() if root == SOURCE else f"benchmarks/{path.name}"
+            where = (
+                path.relative_to(SOURCE).as_posix() if root == SOURCE else f"benchmarks/{path.name}"
+            )
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Call):
                     yield where, ast.unparse(node.func), node
 
 
 def test_nothing_that_runs_what_it_reads_is_used() -> None:
-    found = {(where, name) for where, name, _ in _calls() if name in RUNS and (where, name) not in ALLOWED}
+    found = {
+        (where, name)
+        for where, name, _ in _calls()
+        if name in RUNS and (where, name) not in ALLOWED
+    }
     assert not found
     assert any(name == "h5py.File" for _, name, _ in _calls())  # the search finds what is there
 
@@ -65,7 +75,9 @@ def test_numpy_never_unpickles() -> None:
 def test_torch_loads_weights_only() -> None:
     loads = [call for _, name, call in _calls() if name == "torch.load"]
     for call in loads:
-        assert {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}["weights_only"] == "True"
+        assert {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}[
+            "weights_only"
+        ] == "True"
 
 
 def test_no_shell_is_started() -> None:
@@ -75,7 +87,8 @@ def test_no_shell_is_started() -> None:
 
 
 def test_optuna_keeps_no_pickles_in_the_journal() -> None:
-    """It unpickles snapshots of backends that have some (Redis); the file has none, and its lines are JSON."""
+    """It unpickles snapshots of backends that have some (Redis); the file has none, and its lines
+    are JSON."""
     journal = pytest.importorskip("optuna.storages.journal")
     assert not hasattr(journal.JournalFileBackend, "load_snapshot") and hasattr(
         journal.JournalRedisBackend, "load_snapshot"

@@ -1,4 +1,5 @@
-"""Text of others: shown in errors, terminals, Markdown, spreadsheets and pages, and obeyed in none of them."""
+"""Text of others: shown in errors, terminals, Markdown, spreadsheets and pages, and obeyed in none
+of them."""
 
 from __future__ import annotations
 
@@ -29,15 +30,36 @@ from srnn.studies import load_sweep
 from srnn.studies.results import write_results
 from srnn.studies.units import UnitStatus
 from srnn.terminal import open_console, printable_output
-from srnn.text import brief, code, filled, json_text, markdown, markdown_table, one_line, printable, spreadsheet
+from srnn.text import (
+    brief,
+    code,
+    filled,
+    json_text,
+    markdown,
+    markdown_table,
+    one_line,
+    printable,
+    spreadsheet,
+)
 
 HOSTILE = (
     "<script>alert(1)</script>", "[x](javascript:alert(1))", "![x](http://evil/x.png)", "a|b", "`</td>`", "``", "**b**",
     "<img src=x onerror=alert(1)>", "a\n# b", "\x1b]0;owned\x07\x1b[31m", "# a", "- a", "1. a", "> a", "&lt;b&gt;", "\\<b>",
     "\\|", "\\\\|", "<http://evil>", "a\u202eb", "half \ud800", "~~a~~", "_a_ tau_adp", "=== a", "```", "| a | b |", "\\",
 )  # fmt: skip
-ENDINGS = ("</script><script>alert(1)</script>", "<!--<script>", "]]>", "'\"", "<!-- data -->", "</title>")
-TEXTS = st.text(max_size=30) | st.sampled_from(HOSTILE) | st.text("<>[]()`*_|\\!&#-+.1~ a\n", max_size=20)
+ENDINGS = (
+    "</script><script>alert(1)</script>",
+    "<!--<script>",
+    "]]>",
+    "'\"",
+    "<!-- data -->",
+    "</title>",
+)
+TEXTS = (
+    st.text(max_size=30)
+    | st.sampled_from(HOSTILE)
+    | st.text("<>[]()`*_|\\!&#-+.1~ a\n", max_size=20)
+)
 
 
 def rendered(lines: str) -> list[tuple[str, str]]:
@@ -58,9 +80,13 @@ def test_in_markdown_text_of_others_is_text(first: str, second: str) -> None:
     allowed = {"text", "code_inline", "text_special", "html_inline", "inline"}
     inline = [(kind, content) for kind, content in kinds if not kind.endswith(("_open", "_close"))]
     assert {kind for kind, _ in inline} <= allowed
-    assert all(content in ("<code>", "</code>") for kind, content in inline if kind == "html_inline")
+    assert all(
+        content in ("<code>", "</code>") for kind, content in inline if kind == "html_inline"
+    )
     assert [kind for kind, _ in kinds].count("td_open") == 2
-    shown = "".join(content for kind, content in inline if kind != "html_inline").removeprefix("namecode")
+    shown = "".join(content for kind, content in inline if kind != "html_inline").removeprefix(
+        "namecode"
+    )
     assert "".join(shown.split()) == "".join(f"{one_line(first)}{one_line(second)}".split())
 
 
@@ -69,7 +95,10 @@ def test_in_markdown_text_of_others_is_text(first: str, second: str) -> None:
 def test_a_paragraph_of_others_is_a_paragraph(text: str) -> None:
     kinds = [kind for kind, _ in rendered(f"# {markdown(text)}\n\n{markdown(text)}\n")]
     blocks = [kind for kind in kinds if kind.endswith("_open")]
-    assert blocks in (["heading_open", "paragraph_open"], ["heading_open"])  # of nothing no paragraph comes
+    assert blocks in (
+        ["heading_open", "paragraph_open"],
+        ["heading_open"],
+    )  # of nothing no paragraph comes
     assert set(kinds) <= {
         "heading_open",
         "heading_close",
@@ -92,11 +121,24 @@ def test_nothing_in_a_message_is_obeyed_or_breaks_the_line(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["yes", "日本", "ｙｅｓ", "grüße", "gru\u0308ße", "한국", "\N{DOG FACE}", "much longer than that"]
+    "name",
+    [
+        "yes",
+        "日本",
+        "ｙｅｓ",
+        "grüße",
+        "gru\u0308ße",
+        "한국",
+        "\N{DOG FACE}",
+        "much longer than that",
+    ],
 )
 def test_a_column_is_as_wide_whatever_letters_are_in_it(name: str) -> None:
-    """Names of East Asia stood further to the right, and names as Macs write them further to the left."""
-    assert cell_len(filled(name, 12)) == max(12, cell_len(name)) and filled(name, 12).rstrip() == name
+    """Names of East Asia stood further to the right, and names as Macs write them further to the
+    left."""
+    assert (
+        cell_len(filled(name, 12)) == max(12, cell_len(name)) and filled(name, 12).rstrip() == name
+    )
 
 
 def test_a_message_has_an_end() -> None:
@@ -113,7 +155,9 @@ def test_a_message_has_an_end() -> None:
             check()
 
 
-@pytest.mark.parametrize("cell", ["=cmd|'/C calc'!A0", "+1+cmd", "-2+3", "@SUM(1)", "\t=1", "\r=1", "-x"])
+@pytest.mark.parametrize(
+    "cell", ["=cmd|'/C calc'!A0", "+1+cmd", "-2+3", "@SUM(1)", "\t=1", "\r=1", "-x"]
+)
 def test_no_cell_of_a_spreadsheet_is_a_formula(cell: str) -> None:
     assert spreadsheet(cell) == f"'{cell}"
 
@@ -129,7 +173,9 @@ def test_what_is_printed_has_no_control_characters(monkeypatch: pytest.MonkeyPat
     with printable_output():
         print("a\x1b[31mb\x07 ± \udcff")
         open_console(width=60).print("[red]x[/y] \x1b]0;owned\x07 :smile:")
-    assert raw.getvalue() == b"a\\x1b[31mb\\x07 \\xb1 \\udcff\n[red]x[/y] \\x1b]0;owned\\x07 :smile:\n"
+    assert (
+        raw.getvalue() == b"a\\x1b[31mb\\x07 \\xb1 \\udcff\n[red]x[/y] \\x1b]0;owned\\x07 :smile:\n"
+    )
     assert isinstance(sys.stdout, io.TextIOWrapper)
 
 
@@ -137,9 +183,15 @@ def test_names_that_are_markup_are_printed_as_they_are(capsys: pytest.CaptureFix
     from srnn.cli.show import show_result
 
     with printable_output():
-        show_result({"task": "[/bold] [link=x]a\x1b[2J", "accuracy": 0.5}, "[/red] runs/\x1b[2J", True)
+        show_result(
+            {"task": "[/bold] [link=x]a\x1b[2J", "accuracy": 0.5}, "[/red] runs/\x1b[2J", True
+        )
     shown = capsys.readouterr().out
-    assert "[/bold] [link=x]a\\x1b[2J" in shown and "[/red] runs/\\x1b[2J" in shown and "\x1b" not in shown
+    assert (
+        "[/bold] [link=x]a\\x1b[2J" in shown
+        and "[/red] runs/\\x1b[2J" in shown
+        and "\x1b" not in shown
+    )
 
 
 def test_a_terminals_colours_stay(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +238,9 @@ def sweep_of_others(tmp_path: Path) -> tuple[str, list[dict[str, str]]]:
     status = [
         UnitStatus(unit, "done", dict(unit.settings), {0: {**done, "run": "=a"}}, 0.5, "=worker")
         if unit.seeds == (0,)
-        else UnitStatus(unit, "failed", dict(unit.settings), {1: {"epochs": 0}}, None, "=worker", error)
+        else UnitStatus(
+            unit, "failed", dict(unit.settings), {1: {"epochs": 0}}, None, "=worker", error
+        )
         for unit in sweep.units()
     ]
     # the settings have no valid recipe, and are only shown here
@@ -213,7 +267,9 @@ def test_the_reports_of_a_sweep_obey_none_of_its_texts(tmp_path: Path) -> None:
 
 def test_tables_of_the_paper_and_of_energy_show_names_as_they_are() -> None:
     name = "<b>a</b>|[x](javascript:1)"
-    table = Table("t", "T", {"task": "task", "method": "method"}, [{"task": name, "method": "=1+1"}], [name])
+    table = Table(
+        "t", "T", {"task": "task", "method": "method"}, [{"task": name, "method": "=1+1"}], [name]
+    )
     kinds = rendered(table.markdown())
     assert not any(kind in ("html_inline", "html_block", "link_open") for kind, _ in kinds)
     assert [kind for kind, _ in kinds].count("td_open") == 2
@@ -229,7 +285,11 @@ def test_tables_of_the_paper_and_of_energy_show_names_as_they_are() -> None:
     }  # fmt: skip
     kinds = rendered(energy_page(found, f"srnn energy {name}"))
     assert not any(kind == "link_open" for kind, _ in kinds[:-9])
-    assert all(content in ("<code>", "</code>") for kind, content in kinds if kind in ("html_inline", "html_block"))
+    assert all(
+        content in ("<code>", "</code>")
+        for kind, content in kinds
+        if kind in ("html_inline", "html_block")
+    )
 
 
 class _Page(HTMLParser):
@@ -242,14 +302,18 @@ class _Page(HTMLParser):
         self.tags.append(tag)
 
     def handle_data(self, data: str) -> None:
-        self.data[self.tags[-1] if self.tags else ""] = self.data.get(self.tags[-1] if self.tags else "", "") + data
+        self.data[self.tags[-1] if self.tags else ""] = (
+            self.data.get(self.tags[-1] if self.tags else "", "") + data
+        )
 
 
 @pytest.mark.parametrize("text", [*HOSTILE, *ENDINGS])
 def test_a_page_holds_texts_of_others_as_data(text: str) -> None:
     harmless, hostile = _Page(), _Page()
     made = {
-        kind: page({"kind": "report", "name": name, "recipe": name, "task": {"class_names": [name]}})
+        kind: page(
+            {"kind": "report", "name": name, "recipe": name, "task": {"class_names": [name]}}
+        )
         for kind, name in (("harmless", "a"), ("hostile", text))
     }
     harmless.feed(made["harmless"])
@@ -263,7 +327,8 @@ def test_a_page_holds_texts_of_others_as_data(text: str) -> None:
 
 @given(
     st.recursive(
-        st.floats() | st.text() | st.integers() | st.none(), lambda one: st.lists(one) | st.dictionaries(st.text(), one)
+        st.floats() | st.text() | st.integers() | st.none(),
+        lambda one: st.lists(one) | st.dictionaries(st.text(), one),
     )
 )
 def test_json_has_no_numbers_that_only_python_reads(value: Any) -> None:
@@ -274,7 +339,11 @@ def test_json_has_no_numbers_that_only_python_reads(value: Any) -> None:
         if isinstance(of, dict):
             return {key: nulls(item) for key, item in of.items()}
         return (
-            [nulls(item) for item in of] if isinstance(of, list) else None if of in (nan, inf, -inf) or of != of else of
+            [nulls(item) for item in of]
+            if isinstance(of, list)
+            else None
+            if of in (nan, inf, -inf) or of != of
+            else of
         )
 
     assert json.loads(json_text(value), parse_constant=refuse) == nulls(value)

@@ -52,7 +52,9 @@ from srnn.files.yaml_reading import parse_yaml, read_yaml
     ],
 )
 def test_what_is_not_plain_data_is_one_short_line(text: str, expected: str) -> None:
-    with pytest.raises(SrnnError, match=f"^the.file (is not valid|cannot be read as) YAML.*{expected}") as caught:
+    with pytest.raises(
+        SrnnError, match=f"^the.file (is not valid|cannot be read as) YAML.*{expected}"
+    ) as caught:
         parse_yaml(text, "the.file")
     assert len(str(caught.value)) < 400 and str(caught.value).isprintable()
 
@@ -60,7 +62,8 @@ def test_what_is_not_plain_data_is_one_short_line(text: str, expected: str) -> N
 def test_what_yaml_1_1_makes_of_words_stays(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(
-        "a: [010, 0x1F, 1_000, 1:30, 1e-2, 1e-12, 1.e-2, -.5E+3, .inf, no, ~, 2024-01-01, 2024-99-99, '5', 1e, e5, 1.5]"
+        "a: [010, 0x1F, 1_000, 1:30, 1e-2, 1e-12, 1.e-2, -.5E+3, .inf, no, ~, 2024-01-01, "
+        "2024-99-99, '5', 1e, e5, 1.5]"
     )
     assert read_yaml(path) == {
         "a": [
@@ -83,7 +86,8 @@ def test_what_yaml_1_1_makes_of_words_stays(tmp_path: Path) -> None:
             1.5,
         ]
     }
-    assert parse_yaml("b: &b {x: 1, y: 2}\nc: {<<: *b, x: 3}\nd: {<<: [*b, {x: 4, z: 5}]}", "f") == {
+    assert parse_yaml("b: &b {x: 1, y: 2}\nc: {<<: *b, x: 3}\nd: {<<: [*b, {x: 4, z: "
+                      "5}]}", "f") == {
         "b": {"x": 1, "y": 2}, "c": {"x": 3, "y": 2}, "d": {"x": 1, "y": 2, "z": 5},
     }  # fmt: skip
     parse_yaml(
@@ -98,7 +102,10 @@ def test_integers_of_64_bits_are_read(number: str) -> None:
 
 def test_no_code_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for text in ("!!python/object/apply:os.system ['touch owned']", "!!python/object/new:os.system ['touch owned']"):
+    for text in (
+        "!!python/object/apply:os.system ['touch owned']",
+        "!!python/object/new:os.system ['touch owned']",
+    ):
         with pytest.raises(SrnnError, match="tag"):
             parse_yaml(text, "f")
     assert not Path("owned").exists()

@@ -1,4 +1,5 @@
-"""Analysis: equal to evaluation where they meet, to plain loops elsewhere; activity, confusion, time constants."""
+"""Analysis: equal to evaluation where they meet, to plain loops elsewhere; activity, confusion,
+time constants."""
 
 from __future__ import annotations
 
@@ -79,7 +80,8 @@ def test_each_point_is_the_loss_on_the_prefix(name: str, padded: bool) -> None:
 
 
 def test_a_resonator_is_asked_at_every_step_and_its_spikes_are_counted() -> None:
-    """BRF has three states and no reset: curve, early exit and energy against the network's own outputs and spikes."""
+    """BRF has three states and no reset: curve, early exit and energy against the network's own
+    outputs and spikes."""
     task = TinyTask(padded=True)
     brf = "{name: brf, dt: 0.2, omega: 'uniform(1, 3)', threshold: 0.1}"
     trained = made(task, *words_for("ce_mean"), f"--network.neuron={brf}", "--network.gain_in=3")
@@ -93,9 +95,16 @@ def test_a_resonator_is_asked_at_every_step_and_its_spikes_are_counted() -> None
         assert found.anytime.accuracy[t] == pytest.approx((predicted == data.y).mean())
     assert found.exit.waiting.accuracy == found.anytime.accuracy[-1]
     spikes, steps = float(result.layers[0].output.sum()), int(lengths.sum())
-    assert found.activity.layers[0].rates.mean() == pytest.approx(spikes / steps / 8) and spikes > 0.02 * steps * 8
-    counts = energy(trained.network, x, lengths)["counts"]  # a spike reaches its layer and the readout
-    assert counts["synaptic_acs"] * steps == pytest.approx(float(x.sum()) * 8 + spikes * (8 + 3), rel=1e-5)
+    assert (
+        found.activity.layers[0].rates.mean() == pytest.approx(spikes / steps / 8)
+        and spikes > 0.02 * steps * 8
+    )
+    counts = energy(trained.network, x, lengths)[
+        "counts"
+    ]  # a spike reaches its layer and the readout
+    assert counts["synaptic_acs"] * steps == pytest.approx(
+        float(x.sum()) * 8 + spikes * (8 + 3), rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("padded", [False, True])
@@ -113,7 +122,9 @@ def test_steps(padded: bool) -> None:
     assert curve.counted.sum() == sum(max(1, n - 2) for n in _lengths(task))
     assert found.classes.frame_error_rate == pytest.approx(1 - plain.report["accuracy_labelled"])
     assert "at_step" in found.to_dict()["anytime"]
-    assert found.change_times is not None and found.change_times.changes == 0  # a sequence's class never changes
+    assert (
+        found.change_times is not None and found.change_times.changes == 0
+    )  # a sequence's class never changes
 
 
 def _lengths(task: TinyTask) -> list[int]:
@@ -156,7 +167,9 @@ def test_activity_against_a_loop(words: list[str]) -> None:
     data = task.load("validation")
     both = network.bidirectional
     hidden: list[Any] = [
-        part for layer in network.layers for part in ([layer.forward_layer, layer.backward_layer] if both else [layer])
+        part
+        for layer in network.layers
+        for part in ([layer.forward_layer, layer.backward_layer] if both else [layer])
     ]
     fired = [np.zeros(layer.size) for layer in hidden]
     assert data.lengths is not None
@@ -229,7 +242,11 @@ def test_time_constants_before_and_after() -> None:
     assert found["readout.tau_mem"].rms_change == 0
     assert found["layers.0.tau_mem"].is_trained
     bins = found["layers.0.tau_mem"].histogram(5)
-    assert len(bins.edges) == 6 and bins.initial is not None and sum(bins.now) == sum(bins.initial) == 8
+    assert (
+        len(bins.edges) == 6
+        and bins.initial is not None
+        and sum(bins.now) == sum(bins.initial) == 8
+    )
     assert time_constants(network)[0].rms_change is None
     other = tiny_recipe("--network.hidden=[5]").build_network(task, 0)
     with pytest.raises(SrnnError, match="a different architecture"):
@@ -250,14 +267,20 @@ def test_bins_of_a_wide_range_grow_by_a_constant_factor() -> None:
     """On a linear axis one neuron of 18,000 steps puts all others into the first bin."""
     values = np.array([60.0, 80.0, 120.0, 250.0, 600.0, 18000.0])
     wide = TimeConstants("layers.0.tau_adp", True, values, values / 2, None).histogram(8)
-    assert wide.log and np.allclose(np.diff(np.log(wide.edges)), np.log(600) / 8) and max(wide.now) <= 3
+    assert (
+        wide.log
+        and np.allclose(np.diff(np.log(wide.edges)), np.log(600) / 8)
+        and max(wide.now) <= 3
+    )
     assert sum(wide.now) == 6 and wide.initial is not None and sum(wide.initial) == 6
     narrow = TimeConstants("readout.tau_mem", True, values[:4], None, None).histogram(8)
     assert not narrow.log and np.allclose(np.diff(narrow.edges), 190 / 8) and narrow.initial is None
 
 
 def test_confusion_by_hand() -> None:
-    report = ClassReport(("sil", "a", "b"), np.array([[8, 2, 0], [1, 3, 0], [0, 0, 0]]), per_step=True, silence=0)
+    report = ClassReport(
+        ("sil", "a", "b"), np.array([[8, 2, 0], [1, 3, 0], [0, 0, 0]]), per_step=True, silence=0
+    )
     assert report.support == [10, 4, 0] and report.recall == [0.8, 0.75, None]
     assert report.precision == [8 / 9, 0.6, None]
     assert report.accuracy == 11 / 14
@@ -265,9 +288,15 @@ def test_confusion_by_hand() -> None:
     assert report.accuracy_without_silence == 0.75
     assert report.balanced_accuracy == pytest.approx(0.775)
     empty = ClassReport(("a",), np.zeros((1, 1), np.int64), per_step=True)
-    assert (empty.balanced_accuracy, empty.frame_error_rate, empty.accuracy_without_silence) == (None, None, None)
+    assert (empty.balanced_accuracy, empty.frame_error_rate, empty.accuracy_without_silence) == (
+        None,
+        None,
+        None,
+    )
     assert empty.accuracy == 0 and empty.support == [0]
-    assert ClassReport(("a", "b"), np.eye(2, dtype=np.int64), per_step=False).frame_error_rate is None
+    assert (
+        ClassReport(("a", "b"), np.eye(2, dtype=np.int64), per_step=False).frame_error_rate is None
+    )
 
 
 @dataclass(frozen=True)
@@ -287,7 +316,9 @@ def test_accuracy_without_silence_is_reported() -> None:
     with torch.no_grad():
         predicted = network.run(torch.from_numpy(data.x)).output.argmax(-1).numpy()
     spoken = (data.y >= 0) & (data.y != 1)
-    assert found.report["accuracy_without_silence"] == pytest.approx((predicted == data.y)[spoken].mean())
+    assert found.report["accuracy_without_silence"] == pytest.approx(
+        (predicted == data.y)[spoken].mean()
+    )
     assert list(found.report)[3:5] == ["accuracy", "accuracy_without_silence"]
 
 
@@ -335,7 +366,11 @@ def shown(task: TinyTask, *words: str) -> str:
 
 def test_analog_neurons_are_not_said_to_spike() -> None:
     relu = shown(TinyTask(), "--network.neuron={name: relu, tau_mem: 3}")
-    assert "spike" not in relu and "synaptic" not in relu and "fraction of outputs that are not 0" in relu
+    assert (
+        "spike" not in relu
+        and "synaptic" not in relu
+        and "fraction of outputs that are not 0" in relu
+    )
     assert "spikes per neuron and step" in shown(TinyTask())
     mixed = made(TinyTask(), "--network.hidden=[4, 4]", "--network.neuron=[alif, relu]")
     assert not recipe_spikes(mixed.recipe)  # one layer that does not is enough
@@ -345,7 +380,10 @@ def test_labelled_steps_come_first_for_people() -> None:
     text = shown(TinyStepTask(), "--loss.name=nll")
     first = text.index("all labelled steps so far")
     assert first < text.index("those without a label count as a, by convention")
-    assert "labelled" not in shown(QuietTask(), "--loss.name=nll").split("Accuracy over time")[2].split("\n\n")[0]
+    assert (
+        "labelled"
+        not in shown(QuietTask(), "--loss.name=nll").split("Accuracy over time")[2].split("\n\n")[0]
+    )
 
 
 def test_ecg_has_delineation(data_dir: Path) -> None:
@@ -355,6 +393,7 @@ def test_ecg_has_delineation(data_dir: Path) -> None:
     task = recipe.create_task()
     found = analyse(Trained(recipe.build_network(task, 0), task, recipe), data_dir=data_dir)
     assert found.delineation is not None
-    # What is labelled does not depend on the network: every QRS of the validation windows between two labelled steps.
+    # What is labelled does not depend on the network: every QRS of the validation windows between
+    # two labelled steps.
     assert found.delineation.waves["QRS"].reference == 443
     assert found.delineation.waves["P"].reference == 426

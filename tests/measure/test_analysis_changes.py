@@ -37,13 +37,21 @@ def beliefs(rows: list[list[tuple[int, float]]], classes: int = 3) -> np.ndarray
 
 def test_by_hand() -> None:
     true = np.array([[0, 0, 1, 1, 1, 2, -1, 2]])
-    # After the change to 1: sure of 0 at once (0.9), of 1 two steps later. After that to 2: never. 2 after the gap: not seen.
-    believed = beliefs([[(0, 0.99), (0, 0.99), (0, 0.9), (1, 0.6), (1, 0.95), (1, 0.4), (2, 1.0), (2, 1.0)]])
+    # After the change to 1: sure of 0 at once (0.9), of 1 two steps later. After that to 2: never.
+    # 2 after the gap: not seen.
+    believed = beliefs(
+        [[(0, 0.99), (0, 0.99), (0, 0.9), (1, 0.6), (1, 0.95), (1, 0.4), (2, 1.0), (2, 1.0)]]
+    )
     found = ChangeTimes(10, 4.0, True, (0.5, 0.8, 0.95))
     found.add(true, believed)
     low, middle, high = found.points
     assert found.changes == 2
-    assert (low.reached, low.mean_steps, low.median_steps, low.accuracy_reached) == (0.5, 0.0, 0.0, 0.0)
+    assert (low.reached, low.mean_steps, low.median_steps, low.accuracy_reached) == (
+        0.5,
+        0.0,
+        0.0,
+        0.0,
+    )
     assert (low.right, low.right_mean_steps, low.right_median_steps) == (0.5, 1.0, 1.0)
     assert (middle.reached, middle.mean_steps, middle.accuracy_reached) == (0.5, 0.0, 0.0)
     assert (middle.right, middle.right_mean_steps) == (0.5, 2.0)
@@ -55,7 +63,10 @@ def test_without_a_change_nothing_is_known() -> None:
     found = ChangeTimes(4, None, True)
     found.add(np.array([[0, 0, 0, 0], [-1, 1, -1, 2]]), np.full((2, 4, 3), 1 / 3))
     assert found.changes == 0
-    assert all((point.reached, point.mean_steps, point.right) == (None, None, None) for point in found.points)
+    assert all(
+        (point.reached, point.mean_steps, point.right) == (None, None, None)
+        for point in found.points
+    )
 
 
 @given(st.integers(0, 1000))
@@ -73,7 +84,9 @@ def test_against_loops(seed: int) -> None:
                 if row[start] == row[start - 1] or row[start] < 0 or row[start - 1] < 0:
                     continue
                 changes += 1
-                stretch = [t for t in range(start, len(row)) if (row[start : t + 1] == row[start]).all()]
+                stretch = [
+                    t for t in range(start, len(row)) if (row[start : t + 1] == row[start]).all()
+                ]
                 for t in stretch:
                     if seen[t].max() >= point.confidence:
                         sure.append(t - start)
@@ -108,7 +121,9 @@ def test_a_decision_at_every_step_has_it(
     assert found.change_times.label_lag == 0 and "labels come after" not in text
 
 
-def test_late_labels_are_said_to_be_late(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_late_labels_are_said_to_be_late(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(ChangingTask, "lag", lambda *_: 19)
     task, recipe = ChangingTask(), tiny_recipe("--loss.name=nll")
     found = analyse(Trained(recipe.build_network(task, 0), task, recipe))

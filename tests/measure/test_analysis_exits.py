@@ -1,4 +1,5 @@
-"""Early exit: a policy step by step and at once, the grid against plain loops, the choice, the file."""
+"""Early exit: a policy step by step and at once, the grid against plain loops, the choice, the
+file."""
 
 from __future__ import annotations
 
@@ -14,7 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from srnn import SrnnError, Stream
-from srnn.measure.analysis import ExitCounts, ExitPolicy, analyse, exit_counts, prefixes, running_scores
+from srnn.measure.analysis import (
+    ExitCounts,
+    ExitPolicy,
+    analyse,
+    exit_counts,
+    prefixes,
+    running_scores,
+)
 from srnn.measure.analysis.exits import CONFIDENCES, PATIENCES, EarlyExit
 from srnn.measure.scores import RunningScores, check_confidences, confidences
 from srnn.nn.decision import RULES, in_a_row
@@ -45,12 +53,21 @@ POLICIES = st.builds(
 
 
 @settings(max_examples=80)
-@given(POLICIES, st.integers(0, 10**6), st.integers(1, 4), st.integers(1, 12), st.integers(1, 5), st.booleans())
+@given(
+    POLICIES,
+    st.integers(0, 10**6),
+    st.integers(1, 4),
+    st.integers(1, 12),
+    st.integers(1, 5),
+    st.booleans(),
+)
 def test_step_by_step_equals_at_once(
     policy: ExitPolicy, seed: int, batch: int, steps: int, classes: int, cut: bool
 ) -> None:
     x = outputs(seed, policy.loss, (batch, steps, classes))
-    lengths = np.random.default_rng(seed).integers(1, steps + 1, batch) if cut else np.full(batch, steps)
+    lengths = (
+        np.random.default_rng(seed).integers(1, steps + 1, batch) if cut else np.full(batch, steps)
+    )
     whole = policy.decide(x, lengths if cut else None)
     deciding = policy.begin(batch)
     at = np.full(batch, -1)
@@ -59,10 +76,15 @@ def test_step_by_step_equals_at_once(
         at[(at < 0) & (classes_now >= 0)] = t + 1
     assert (at >= 0).tolist() == whole.final.tolist()
     assert np.where(at < 0, lengths, at).tolist() == (whole.steps + 1).tolist()
-    assert np.where(deciding.classes < 0, deciding.guesses, deciding.classes).tolist() == whole.winners.tolist()
+    assert (
+        np.where(deciding.classes < 0, deciding.guesses, deciding.classes).tolist()
+        == whole.winners.tolist()
+    )
     for row in range(batch):  # and each by itself
         alone = policy.decide(x[row, : lengths[row]])
-        assert all(np.array_equal(part, of_all[row]) for part, of_all in zip(alone, whole, strict=True))
+        assert all(
+            np.array_equal(part, of_all[row]) for part, of_all in zip(alone, whole, strict=True)
+        )
     assert ExitPolicy.from_dict(json.loads(json.dumps(policy.to_dict()))) == policy
 
 
@@ -78,29 +100,44 @@ def test_running_scores_step_by_step_to_the_bit(loss: str, start: int, seed: int
         running.reset(everyone)
     believed = confidences(whole, loss)
     assert believed.sum(-1) == pytest.approx(1)
-    assert (np.take_along_axis(believed, whole.argmax(-1)[..., None], -1)[..., 0] == believed.max(-1)).all()
+    assert (
+        np.take_along_axis(believed, whole.argmax(-1)[..., None], -1)[..., 0] == believed.max(-1)
+    ).all()
 
 
 @pytest.mark.parametrize("start", [0, 3])
 @pytest.mark.parametrize("name", PREFIX_LOSSES)
 def test_running_scores_are_the_losss_own_of_each_prefix(name: LossName, start: int) -> None:
     x = torch.from_numpy(outputs(7, name, (3, 8, 4))).double()
-    loss, whole = Loss(LossConfig(name, start=start), per_step=False), running_scores(x.numpy(), name, start)
+    loss, whole = (
+        Loss(LossConfig(name, start=start), per_step=False),
+        running_scores(x.numpy(), name, start),
+    )
     for t in range(8):
         assert whole[:, t] == pytest.approx(loss.scores(x[:, : t + 1]).numpy())
-    assert RunningScores(name, start, 3, 4).push(x[:, :0].numpy()).shape == (3, 0, 4)  # of no step there are none
+    assert RunningScores(name, start, 3, 4).push(x[:, :0].numpy()).shape == (
+        3,
+        0,
+        4,
+    )  # of no step there are none
 
 
 def test_confidences_by_hand() -> None:
     scores = np.array([[3.0, 1.0]])
-    expected = {"ce_sum_softmax": 1 / (1 + np.exp(-2)), "ce_spike_count": 4 / 6, "ce_mean": 1 / (1 + np.exp(-2))}
+    expected = {
+        "ce_sum_softmax": 1 / (1 + np.exp(-2)),
+        "ce_spike_count": 4 / 6,
+        "ce_mean": 1 / (1 + np.exp(-2)),
+    }
     for loss, first in expected.items():
         assert confidences(scores, loss) == pytest.approx(np.array([[first, 1 - first]]))
 
 
 def test_confidences_that_are_not_finite_are_refused_by_the_number_of_their_step() -> None:
     with pytest.raises(SrnnError, match="is not finite from step 8 on"):
-        check_confidences(np.array([[0.5, 0.5], [np.nan, 0], [np.nan, np.nan]]), np.array([7, 8, 9]))
+        check_confidences(
+            np.array([[0.5, 0.5], [np.nan, 0], [np.nan, np.nan]]), np.array([7, 8, 9])
+        )
 
 
 @pytest.mark.parametrize("name", PREFIX_LOSSES)
@@ -118,7 +155,9 @@ def test_the_grid_against_the_policies_themselves(name: str) -> None:
     assert counts.earliest == (1, 4, 16, 32, 64, 128, 256, 512)
     for patience, earliest in ((p, e) for p in PATIENCES for e in (1, 4, 16, 64)):
         for confidence, point in zip(CONFIDENCES, counts.curve(patience, earliest), strict=True):
-            made = ExitPolicy(name, 3, confidence, 0.1, patience, earliest).decide(x[keep], lengths[keep])
+            made = ExitPolicy(name, 3, confidence, 0.1, patience, earliest).decide(
+                x[keep], lengths[keep]
+            )
             right = made.winners == true[keep]
             assert point.accuracy == pytest.approx(right.mean())
             assert point.exited == pytest.approx(made.final.mean())
@@ -137,7 +176,10 @@ def test_the_choice_is_the_earliest_that_is_allowed(allowed: float) -> None:
     loss = Loss(LossConfig("ce_mean"), per_step=False)
     rng = np.random.default_rng(0)
     true = rng.integers(0, 3, 60)
-    x = rng.normal(0, 1.5, (60, 20, 3)) + np.eye(3)[true][:, None] * np.linspace(0, 2, 20)[None, :, None]
+    x = (
+        rng.normal(0, 1.5, (60, 20, 3))
+        + np.eye(3)[true][:, None] * np.linspace(0, 2, 20)[None, :, None]
+    )
     counts = ExitCounts(loss, 20)
     counts.add(prefixes(loss, torch.from_numpy(x.astype(np.float32)), None), true)
     policy, waiting = counts.choose(allowed, "validation"), counts.waiting()
@@ -153,7 +195,8 @@ def test_the_choice_is_the_earliest_that_is_allowed(allowed: float) -> None:
 
 
 def test_of_policies_that_are_equally_early_the_most_accurate_is_chosen() -> None:
-    """By confidence .65 sequences exit in steps 1, 6 and 2, all rightly; by patience 2 all in step 3, one of them wrongly."""
+    """By confidence .65 sequences exit in steps 1, 6 and 2, all rightly; by patience 2 all in step
+    3, one of them wrongly."""
     of_class_1 = np.array([
         [0.85, 0.4, 0.4, 0.6, 0.6, 0.6],
         [0.4, 0.6, 0.6, 0.6, 0.6, 0.95],
@@ -174,10 +217,16 @@ def test_a_patience_that_was_not_asked_for_is_not_chosen() -> None:
     sure = torch.tensor([0.0, 50.0]).expand(10, 6, 2)
     counts.add(prefixes(counts.loss, sure, None), np.ones(10, np.int64))
     policy = counts.choose(1.0, "validation")
-    assert policy.patience == 4 and counts.point(policy).mean_steps == 4 and counts.curve(1)[0].mean_steps == 1
+    assert (
+        policy.patience == 4
+        and counts.point(policy).mean_steps == 4
+        and counts.curve(1)[0].mean_steps == 1
+    )
 
 
-@pytest.mark.parametrize("steps", [6, 600], ids=["some wait for the end", "none of those that are tried does"])
+@pytest.mark.parametrize(
+    "steps", [6, 600], ids=["some wait for the end", "none of those that are tried does"]
+)
 def test_where_nothing_is_allowed_it_waits(steps: int) -> None:
     """Wrong until the last step, and sure of it."""
     loss = Loss(LossConfig("ce_last"), per_step=False)
@@ -195,7 +244,8 @@ def test_where_nothing_is_allowed_it_waits(steps: int) -> None:
 
 
 def test_what_is_lost_may_be_as_much_as_was_allowed() -> None:
-    """29 of 100, all that are right at the end: in floating point .29 of 100 is a little less than that."""
+    """29 of 100, all that are right at the end: in floating point .29 of 100 is a little less than
+    that."""
     x = np.zeros((100, 2, 2), np.float32)
     x[:, 0, 0] = x[:29, 1, 1] = x[29:, 1, 0] = 50
     counts = ExitCounts(Loss(LossConfig("ce_last"), per_step=False), 2)
@@ -206,9 +256,14 @@ def test_what_is_lost_may_be_as_much_as_was_allowed() -> None:
 
 
 def test_a_bound_is_reached_not_exceeded() -> None:
-    believed = np.array([[0.625, 0.375], [0.624, 0.376]])  # with a margin of a quarter, and a little less
+    believed = np.array(
+        [[0.625, 0.375], [0.624, 0.376]]
+    )  # with a margin of a quarter, and a little less
     assert ExitPolicy("ce_mean", confidence=0.625).sure(believed).tolist() == [True, False]
-    assert ExitPolicy("ce_mean", confidence=0.5, margin=0.25).sure(believed).tolist() == [True, False]
+    assert ExitPolicy("ce_mean", confidence=0.5, margin=0.25).sure(believed).tolist() == [
+        True,
+        False,
+    ]
     assert ExitPolicy("ce_mean", confidence=1).sure(np.ones((1, 1))).tolist() == [True]
     told: Any = SimpleNamespace(predicted=np.zeros((2, 1), int), last=np.zeros(2, int))
     told.confidence, told.margin = believed[:, :1], np.diff(-believed)
@@ -236,8 +291,8 @@ def test_the_policy_of_another_split_comes_from_validation() -> None:
 
 
 def test_each_number_of_an_exit_is_of_its_own_split() -> None:
-    """Sure of another class in the first step, before the loss counts, from then on of the right one: but for two of the test
-    sequences: one is right at the end only, one is not."""
+    """Sure of another class in the first step, before the loss counts, from then on of the right
+    one: but for two of the test sequences: one is right at the end only, one is not."""
     loss, x = Loss(LossConfig("ce_last", start=2), per_step=False), np.zeros((10, 8, 2), np.float32)
     x[:, 0, 0] = x[:, 1:, 1] = 50
     validation, test = ExitCounts(loss, 8), ExitCounts(loss, 8)
@@ -269,7 +324,9 @@ def test_beside_a_stream() -> None:
         if whole.final[row]:
             at = int(whole.steps[row])
             assert decided[at] == whole.winners[row] and decided[:at] == [None] * at
-        assert int(deciding.guesses[0] if decided[-1] is None else decided[-1]) == whole.winners[row]
+        assert (
+            int(deciding.guesses[0] if decided[-1] is None else decided[-1]) == whole.winners[row]
+        )
 
 
 def test_streams_begin_again_one_by_one() -> None:
@@ -336,7 +393,9 @@ def test_policy_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("setting", [{"patience": np.int64(2)}, {"margin": np.float32(0.1)}])
-def test_numbers_that_json_cannot_hold_are_refused_before_a_file_is_written(setting: dict[str, Any]) -> None:
+def test_numbers_that_json_cannot_hold_are_refused_before_a_file_is_written(
+    setting: dict[str, Any],
+) -> None:
     with pytest.raises(SrnnError, match=f"An exit policy's {next(iter(setting))} must be"):
         ExitPolicy("ce_mean", confidence=0.5, **setting)
 
@@ -362,8 +421,13 @@ def test_outputs_of_a_wrong_shape_are_refused() -> None:
         policy.begin(2).push(np.zeros((2, 3)), active=[1, 0])
 
 
-@given(st.lists(st.tuples(st.integers(0, 1), st.booleans()), min_size=1, max_size=12), st.integers(0, 12))
-def test_steps_in_a_row_are_counted_alike_however_they_come(steps: list[tuple[int, bool]], cut: int) -> None:
+@given(
+    st.lists(st.tuples(st.integers(0, 1), st.booleans()), min_size=1, max_size=12),
+    st.integers(0, 12),
+)
+def test_steps_in_a_row_are_counted_alike_however_they_come(
+    steps: list[tuple[int, bool]], cut: int
+) -> None:
     expected, before, count = [], -1, 0
     for label, sure in steps:
         count = (count if label == before else 0) + 1 if sure else 0
@@ -373,6 +437,8 @@ def test_steps_in_a_row_are_counted_alike_however_they_come(steps: list[tuple[in
     found, before, count = list[int](), -1, 0
     for part in (slice(cut), slice(cut, None)):
         if len(labels[part]):
-            found += in_a_row(labels[None, part], sure[None, part], np.array([before]), np.array([count]))[0].tolist()
+            found += in_a_row(
+                labels[None, part], sure[None, part], np.array([before]), np.array([count])
+            )[0].tolist()
             before, count = int(labels[part][-1]), found[-1]
     assert found == expected

@@ -34,7 +34,10 @@ def test_bins_against_plain_loops() -> None:
             assert plain["confidence"][bin_] is None and plain["accuracy"][bin_] is None
             continue
         confidence, accuracy = (sum(column) / len(row) for column in zip(*row, strict=True))
-        assert plain["confidence"][bin_] == pytest.approx(confidence) and plain["accuracy"][bin_] == accuracy
+        assert (
+            plain["confidence"][bin_] == pytest.approx(confidence)
+            and plain["accuracy"][bin_] == accuracy
+        )
         error += len(row) / total * abs(confidence - accuracy)
         excess += len(row) / total * (confidence - accuracy)
     assert (
@@ -53,12 +56,17 @@ def test_a_network_that_is_sure_has_its_bin_and_one_that_guesses_is_calibrated()
     assert Calibration().to_dict()["error"] == 0.0
 
 
-@pytest.mark.parametrize("loss", ["nll", "ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count", "ce_steps"])
+@pytest.mark.parametrize(
+    "loss", ["nll", "ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count", "ce_steps"]
+)
 def test_confidences_are_those_of_the_decision(loss: str) -> None:
-    """As many decisions are right as evaluation says, each with the confidence that a stream shows at its end."""
+    """As many decisions are right as evaluation says, each with the confidence that a stream shows
+    at its end."""
     task = TinyStepTask(padded=True) if loss == "nll" else TinyTask(padded=True)
     readout = ["--network.readout=spike_count"] if loss == "ce_spike_count" else []
-    recipe = tiny_recipe(f"--loss.name={loss}", "--loss.start=2", "--network.neuron.initial={}", *readout)
+    recipe = tiny_recipe(
+        f"--loss.name={loss}", "--loss.start=2", "--network.neuron.initial={}", *readout
+    )
     trained = Trained(recipe.build_network(task, seed=0), task, recipe)
     found, data = analyse(trained, "test", batch_size=7), task.load("test")
     assert found.calibration.counted.sum() == found.evaluation.counts[:, 1].sum()
@@ -81,11 +89,18 @@ def test_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert section is not None
     show_section(section)
     printed = capsys.readouterr().out
-    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in printed.splitlines() if " to " in line]
+    cells = [
+        [cell.strip() for cell in line.split("│")[1:-1]]
+        for line in printed.splitlines()
+        if " to " in line
+    ]
     assert [row for row in cells if row] == [
         ["70 to 80 %", "1", "75.00%", "100.00%"],
         ["80 to 90 %", "2", "82.50%", "50.00%"],
         ["90 to 100 %", "1", "100.00%", "100.00%"],
     ]
-    assert "expected calibration error: 22.50 points; mean confidence minus accuracy: +10.00 points" in printed
+    assert (
+        "expected calibration error: 22.50 points; mean confidence minus accuracy: +10.00 points"
+        in printed
+    )
     assert Calibration().section() is None  # nothing is known of it where nothing has a label

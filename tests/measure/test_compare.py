@@ -31,7 +31,9 @@ def test_a_run_measures_the_same_beside_others(tmp_path: Path) -> None:
     content = comparison_content(folders)
     for folder, one in zip(folders, content["runs"], strict=True):
         alone, measures = report_content(folder, samples=0, baselines=[]), one["measures"]
-        assert measures["accuracy"] == alone["evaluation"]["accuracy"] and one["name"] == folder.name
+        assert (
+            measures["accuracy"] == alone["evaluation"]["accuracy"] and one["name"] == folder.name
+        )
         assert measures["firing_rate"] == alone["evaluation"]["firing_rate"]["mean"]
         assert measures["sops_per_step"] == alone["evaluation"]["activity"]["sops_per_step"]
         assert one["recall"] == alone["evaluation"]["classes"]["recall"]
@@ -48,13 +50,22 @@ def test_a_network_without_spikes_has_its_place(tmp_path: Path) -> None:
     ours = make_run(tmp_path / "srnn", *DIGITS)
     lstm = make_run(tmp_path / "lstm", *DIGITS, baseline="lstm", epochs=0)
     content = comparison_content([ours, lstm])
-    assert content["runs"][1]["measures"]["firing_rate"] is None and content["runs"][1]["epochs"] == []
-    assert content["runs"][1]["measures"]["energy_fp32"] > content["runs"][0]["measures"]["energy_fp32"]
+    assert (
+        content["runs"][1]["measures"]["firing_rate"] is None and content["runs"][1]["epochs"] == []
+    )
+    assert (
+        content["runs"][1]["measures"]["energy_fp32"]
+        > content["runs"][0]["measures"]["energy_fp32"]
+    )
     alone = report_content(lstm, samples=1)
-    assert [one["name"] for one in alone["energy"]["networks"]] == ["lstm"] and embedded(page(alone)) == alone
+    assert [one["name"] for one in alone["energy"]["networks"]] == ["lstm"] and embedded(
+        page(alone)
+    ) == alone
 
 
-def test_analog_neurons_have_rows_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_analog_neurons_have_rows_of_their_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """What they multiply is no rival of what spikes add, and they have no firing rate."""
     ours = make_run(tmp_path / "srnn", *DIGITS)
     relu = make_run(tmp_path / "relu", *DIGITS, "--network.neuron={name: relu, tau_mem: 3}")
@@ -62,13 +73,20 @@ def test_analog_neurons_have_rows_of_their_own(tmp_path: Path, capsys: pytest.Ca
     spiking, analog = (run["measures"] for run in content["runs"])
     alone = report_content(relu, samples=0, baselines=[])
     assert [run["network"]["spiking"] for run in content["runs"]] == [True, False]
-    assert spiking["activity"] is None and spiking["analog_operations_per_step"] is None and spiking["firing_rate"] > 0
+    assert (
+        spiking["activity"] is None
+        and spiking["analog_operations_per_step"] is None
+        and spiking["firing_rate"] > 0
+    )
     assert analog["firing_rate"] is None and analog["sops_per_step"] is None
     assert analog["activity"] == alone["evaluation"]["firing_rate"]["mean"]
     assert analog["analog_operations_per_step"] == alone["evaluation"]["activity"]["sops_per_step"]
     assert main(["report", str(ours), str(relu), "--out", str(tmp_path / "both.html")]) == 0
     printed = " ".join(capsys.readouterr().out.split())
-    assert "analog neurons: fraction of outputs not 0" in printed and "analog neurons: their operations" in printed
+    assert (
+        "analog neurons: fraction of outputs not 0" in printed
+        and "analog neurons: their operations" in printed
+    )
 
 
 def test_labelled_steps_are_compared(tmp_path: Path) -> None:
@@ -77,28 +95,42 @@ def test_labelled_steps_are_compared(tmp_path: Path) -> None:
     assert content["task"]["unlabelled_class"] == "P"
     for folder, one in zip(folders, content["runs"], strict=True):
         curve = report_content(folder, samples=0, baselines=[])["evaluation"]["anytime"]
-        assert one["anytime_labelled"] == curve["accuracy_labelled"] and one["anytime"] == curve["accuracy"]
+        assert (
+            one["anytime_labelled"] == curve["accuracy_labelled"]
+            and one["anytime"] == curve["accuracy"]
+        )
         assert one["measures"]["settled_steps"] == curve["settled_steps"] > curve["labelled_from"]
 
 
 def test_how_sure_a_difference_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folders = [make_run(tmp_path / name, *ECG, seed=seed) for seed, name in enumerate(("a", "b", "c"))]
+    folders = [
+        make_run(tmp_path / name, *ECG, seed=seed) for seed, name in enumerate(("a", "b", "c"))
+    ]
     content = comparison_content(folders)
     labelled = [
-        report_content(folder, samples=0, baselines=[])["evaluation"]["accuracy_labelled"] for folder in folders
+        report_content(folder, samples=0, baselines=[])["evaluation"]["accuracy_labelled"]
+        for folder in folders
     ]
     assert content["runs"][0]["above_first"] is None
     for one, accuracy in zip(content["runs"][1:], labelled[1:], strict=True):
         gain = one["above_first"]
         assert gain["accuracy"] == pytest.approx(accuracy - labelled[0])
         assert gain["interval"][0] <= gain["accuracy"] <= gain["interval"][1]
-        assert (gain["count"], gain["unit"]) == (4, "groups") and gain["better"] + gain["worse"] <= 4
+        assert (gain["count"], gain["unit"]) == (4, "groups") and gain["better"] + gain[
+            "worse"
+        ] <= 4
     assert main(["report", *map(str, folders), "--out", str(tmp_path / "all.html")]) == 0
     printed = " ".join(capsys.readouterr().out.split())
     gain = content["runs"][2]["above_first"]
     mean, (low, high) = gain["accuracy"], gain["interval"]
-    assert f"c: accuracy of labelled steps {100 * mean:+.2f} points compared with a (95% confidence" in printed
-    assert f"interval {100 * low:+.2f} to {100 * high:+.2f}; better in {gain['better']} of 4 groups" in printed
+    assert (
+        f"c: accuracy of labelled steps {100 * mean:+.2f} points compared with a (95% confidence"
+        in printed
+    )
+    assert (
+        f"interval {100 * low:+.2f} to {100 * high:+.2f}; better in {gain['better']} of 4 groups"
+        in printed
+    )
     assert len({gain["accuracy"], *gain["interval"]}) == 3
 
 
@@ -109,7 +141,11 @@ def test_notes_set_nothing(tmp_path: Path) -> None:
 
 def test_only_what_differs_is_told() -> None:
     rows = differences(
-        [{"a": 1, "b": {"c": [1], "d": {}}}, {"a": 1, "b": {"c": [2], "d": {"e": None}}}, {"b": {"c": [1]}}]
+        [
+            {"a": 1, "b": {"c": [1], "d": {}}},
+            {"a": 1, "b": {"c": [2], "d": {"e": None}}},
+            {"b": {"c": [1]}},
+        ]
     )
     assert rows == [
         {"key": "a", "values": [1, 1, None]}, {"key": "b.c", "values": [[1], [2], [1]]},
@@ -123,8 +159,12 @@ def test_names_are_as_short_as_they_can_be() -> None:
     assert short_names([Path("/x/a/s0"), Path("/x/b/s0")]) == ["a/s0", "b/s0"]
 
 
-def test_the_command_writes_what_it_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folders = [str(make_run(tmp_path / name, *ECG, seed=seed)) for seed, name in enumerate(("a", "b"))]
+def test_the_command_writes_what_it_prints(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [
+        str(make_run(tmp_path / name, *ECG, seed=seed)) for seed, name in enumerate(("a", "b"))
+    ]
     out = tmp_path / "both.html"
     assert main(["report", *folders, "--out", str(out), "--json"]) == 0
     printed = capsys.readouterr()
@@ -138,7 +178,12 @@ def test_the_command_writes_what_it_prints(tmp_path: Path, capsys: pytest.Captur
 
 
 def test_a_large_number_is_written_out() -> None:
-    given = {"energy_fp32": 3_941_234.0, "sops_per_step": 23_456.7, "firing_rate": 0.0239812, "parameters": 121_610}
+    given = {
+        "energy_fp32": 3_941_234.0,
+        "sops_per_step": 23_456.7,
+        "firing_rate": 0.0239812,
+        "parameters": 121_610,
+    }
     texts = [written(value, MEASURES[key][1]) for key, value in given.items()]
     assert texts == ["3.94 µJ", "23,457", "0.024", "121,610"]
 
@@ -146,7 +191,14 @@ def test_a_large_number_is_written_out() -> None:
 def test_the_best_is_known_only_where_runs_differ() -> None:
     best = [
         Measure.of("", NUMBER, values, better).best
-        for values, better in (([1, 2], 1), ([1, 2], -1), ([1, 2], 0), ([2, 2], 1), ([None, 2], 1), ([None, 3, 2], -1))
+        for values, better in (
+            ([1, 2], 1),
+            ([1, 2], -1),
+            ([1, 2], 0),
+            ([2, 2], 1),
+            ([None, 2], 1),
+            ([None, 3, 2], -1),
+        )
     ]
     assert best == [2, 1, None, None, None, 2]
 

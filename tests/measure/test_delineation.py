@@ -1,4 +1,5 @@
-"""Delineation on label sequences made by hand: pairs, borders that cannot be seen, gaps, tolerance, signs."""
+"""Delineation on label sequences made by hand: pairs, borders that cannot be seen, gaps, tolerance,
+signs."""
 
 from __future__ import annotations
 
@@ -37,8 +38,16 @@ def found(true: np.ndarray, predicted: np.ndarray, **options: float) -> dict[str
 def test_a_perfect_beat() -> None:
     beat = labels(*BEAT)
     report = found(beat, beat)
-    for wave, borders in {"P": ["onset", "offset"], "QRS": ["onset", "offset"], "T": ["offset"]}.items():
-        assert (report[wave]["reference"], report[wave]["sensitivity"], report[wave]["ppv"]) == (1, 1, 1)
+    for wave, borders in {
+        "P": ["onset", "offset"],
+        "QRS": ["onset", "offset"],
+        "T": ["offset"],
+    }.items():
+        assert (report[wave]["reference"], report[wave]["sensitivity"], report[wave]["ppv"]) == (
+            1,
+            1,
+            1,
+        )
         for border in borders:
             assert report[wave][border]["mean_ms"] == 0
             assert report[wave][border]["sd_ms"] is None  # of a single one
@@ -58,7 +67,9 @@ def test_errors_are_predicted_minus_reference_in_ms() -> None:
 
 def test_beyond_the_tolerance_a_border_is_missed_and_extra() -> None:
     true = labels(*BEAT)
-    wide = labels((TP, 30), (P, 30), (QR, 12), (RS, 8), (ST, 60), (TP, 60))  # P ends 10 steps, 40 ms late
+    wide = labels(
+        (TP, 30), (P, 30), (QR, 12), (RS, 8), (ST, 60), (TP, 60)
+    )  # P ends 10 steps, 40 ms late
     for tolerance, hit in ((40.0, 1), (39.0, 0)):
         report = found(true, wide, tolerance_ms=tolerance)
         assert report["P"]["onset"]["found"] == 1
@@ -72,7 +83,11 @@ def test_missed_and_extra_waves() -> None:
     true = labels(*BEAT)
     no_p = labels((TP, 60), (QR, 12), (RS, 8), (ST, 60), (TP, 60))
     report = found(true, no_p)
-    assert (report["P"]["sensitivity"], report["P"]["ppv"], report["P"]["onset"]["mean_ms"]) == (0, None, None)
+    assert (report["P"]["sensitivity"], report["P"]["ppv"], report["P"]["onset"]["mean_ms"]) == (
+        0,
+        None,
+        None,
+    )
     far = true.copy()
     far[-45:-30] = P
     report = found(true, far)
@@ -80,7 +95,9 @@ def test_missed_and_extra_waves() -> None:
     assert report["P"]["ppv"] == report["P"]["onset"]["ppv"] == 0.5
     report = found(far, true)
     assert (report["P"]["sensitivity"], report["P"]["ppv"]) == (0.5, 1)
-    report = found(np.concatenate([true, true]), np.concatenate([no_p, true]))  # the first one missed, the second right
+    report = found(
+        np.concatenate([true, true]), np.concatenate([no_p, true])
+    )  # the first one missed, the second right
     assert (report["P"]["sensitivity"], report["P"]["ppv"]) == (0.5, 1)
 
 
@@ -105,8 +122,11 @@ def test_short_gaps_are_closed_and_flickers_dropped() -> None:
 
 
 def test_what_cannot_be_seen_does_not_count() -> None:
-    """Borders at the ends of the signal or beside unlabelled steps are not known; the wave there is no error either."""
-    cut = labels((P, 20), (PQ, 10), (QR, 12), (RS, 8), (ST, 60))  # P's onset and T's offset lie outside
+    """Borders at the ends of the signal or beside unlabelled steps are not known; the wave there is
+    no error either."""
+    cut = labels(
+        (P, 20), (PQ, 10), (QR, 12), (RS, 8), (ST, 60)
+    )  # P's onset and T's offset lie outside
     report = found(cut, cut)
     assert report["P"]["reference"] == report["P"]["predicted"] == 0
     assert report["P"]["onset"]["reference"] == report["P"]["onset"]["predicted"] == 0
@@ -121,20 +141,30 @@ def test_what_cannot_be_seen_does_not_count() -> None:
 
 
 def test_an_extra_wave_that_cannot_be_seen_whole_is_no_extra_wave() -> None:
-    """Only its border within the signal is: who knows whether the other one would have been right."""
+    """Only its border within the signal is: who knows whether the other one would have been
+    right."""
     true = labels((TP, 60), (QR, 12), (RS, 8), (ST, 60), (TP, 60))
     guess = true.copy()
     guess[:20] = P
     report = found(true, guess)["P"]
-    assert (report["predicted"], report["onset"]["predicted"], report["offset"]["predicted"]) == (0, 0, 1)
+    assert (report["predicted"], report["onset"]["predicted"], report["offset"]["predicted"]) == (
+        0,
+        0,
+        1,
+    )
 
 
 def test_waves_that_overlap_are_a_pair_however_far_apart_their_borders_are() -> None:
-    """So a guess within a wave that the signal cuts off is no extra one: half of its partner cannot be seen."""
+    """So a guess within a wave that the signal cuts off is no extra one: half of its partner cannot
+    be seen."""
     cut, guess = labels((P, 80), (TP, 120)), labels((TP, 40), (P, 85), (TP, 75))
     report = found(cut, guess)["P"]
     assert (report["predicted"], report["onset"]["predicted"]) == (0, 0)
-    assert (report["offset"]["reference"], report["offset"]["predicted"], report["offset"]["found"]) == (1, 1, 0)
+    assert (
+        report["offset"]["reference"],
+        report["offset"]["predicted"],
+        report["offset"]["found"],
+    ) == (1, 1, 0)
 
 
 def test_waves_that_only_touch_are_no_pair() -> None:
@@ -144,7 +174,11 @@ def test_waves_that_only_touch_are_no_pair() -> None:
         (labels((P, 80), (TP, 120)), labels((TP, 80), (P, 45), (TP, 75))),
     ):
         report = found(true, guess)["P"]
-        assert (report["predicted"], report["onset"]["predicted"], report["offset"]["predicted"]) == (1, 1, 1)
+        assert (
+            report["predicted"],
+            report["onset"]["predicted"],
+            report["offset"]["predicted"],
+        ) == (1, 1, 1)
 
 
 def test_unlabelled_stretches_are_left_out() -> None:
@@ -155,12 +189,20 @@ def test_unlabelled_stretches_are_left_out() -> None:
     report = found(true, predicted)
     assert report["P"]["reference"] == report["P"]["predicted"] == report["P"]["found"] == 2
     everything = found(np.full(100, -1), np.full(100, P))
-    assert everything["P"] == everything["P"] | {"reference": 0, "predicted": 0, "sensitivity": None}
+    assert everything["P"] == everything["P"] | {
+        "reference": 0,
+        "predicted": 0,
+        "sensitivity": None,
+    }
 
 
-@pytest.mark.parametrize("change", [{}, {"kind": "per_sequence"}, {"class_names": ("a",)}, {"step_ms": None}])
+@pytest.mark.parametrize(
+    "change", [{}, {"kind": "per_sequence"}, {"class_names": ("a",)}, {"step_ms": None}]
+)
 def test_what_has_waves(change: dict[str, Any]) -> None:
-    task: Any = SimpleNamespace(**{"kind": "per_step", "class_names": CLASS_NAMES, "step_ms": 4.0, **change})
+    task: Any = SimpleNamespace(
+        **{"kind": "per_step", "class_names": CLASS_NAMES, "step_ms": 4.0, **change}
+    )
     assert has_waves(task) == (not change)
 
 
@@ -176,17 +218,23 @@ def test_a_wave_is_paired_once() -> None:
 
 
 def test_the_nearest_waves_are_paired() -> None:
-    """Of two that both lie within the tolerance the nearer, whichever comes first; and one border that is near is enough."""
+    """Of two that both lie within the tolerance the nearer, whichever comes first; and one border
+    that is near is enough."""
     true = labels((TP, 30), (QR, 20), (TP, 50))
     for onset, parts in (
         (33, ((TP, 20), (QR, 6), (TP, 7), (QR, 15), (TP, 52))),
         (32, ((TP, 32), (QR, 15), (TP, 7), (QR, 6), (TP, 40))),
-        (30, ((TP, 30), (QR, 6), (TP, 6), (QR, 18), (TP, 40))),  # by both borders together: 0 + 14 steps, not 12 + 10
+        (
+            30,
+            ((TP, 30), (QR, 6), (TP, 6), (QR, 18), (TP, 40)),
+        ),  # by both borders together: 0 + 14 steps, not 12 + 10
     ):
         report = found(true, labels(*parts), tolerance_ms=120.0)["QRS"]
         assert report["onset"]["mean_ms"] == pytest.approx((onset - 30) * 4)
         assert (report["predicted"], report["found"]) == (2, 1)
-    early = found(true, labels((TP, 10), (QR, 16), (TP, 74)), tolerance_ms=80.0)["QRS"]  # ends before the other begins
+    early = found(true, labels((TP, 10), (QR, 16), (TP, 74)), tolerance_ms=80.0)[
+        "QRS"
+    ]  # ends before the other begins
     assert (early["onset"]["found"], early["offset"]["found"]) == (1, 0)
 
 

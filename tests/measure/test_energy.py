@@ -52,11 +52,22 @@ def test_accumulates_are_what_spikes_cause(
     with torch.no_grad():
         result = net.run(x)
     outputs = [layer.output for layer in result.layers[:-1]]
-    activity = Activity(True, float(x.count_nonzero()) / x.numel(), tuple(float(output.mean()) for output in outputs))
+    activity = Activity(
+        True,
+        float(x.count_nonzero()) / x.numel(),
+        tuple(float(output.mean()) for output in outputs),
+    )
     both = 1 if direction == "one" else 2
-    # Averaged directions emit halves: each spike of either is one half, so the sum of all spikes is twice the output's.
-    counts = [float(x.sum()) * substeps, *(float(out.sum()) * (2 if direction == "mean" else 1) for out in outputs)]
-    expected = sum(count * size * both for count, size in zip(counts, hidden, strict=False)) + counts[-1] * 2
+    # Averaged directions emit halves: each spike of either is one half, so the sum of all spikes is
+    # twice the output's.
+    counts = [
+        float(x.sum()) * substeps,
+        *(float(out.sum()) * (2 if direction == "mean" else 1) for out in outputs),
+    ]
+    expected = (
+        sum(count * size * both for count, size in zip(counts, hidden, strict=False))
+        + counts[-1] * 2
+    )
     if recurrent:
         expected += sum(count * size for count, size in zip(counts[1:], hidden, strict=True))
     found = total(count(describe_network(net), activity))
@@ -84,7 +95,8 @@ def test_what_cannot_be_run_has_no_energy() -> None:
 
 
 def test_measuring_a_network_leaves_it_as_it_was() -> None:
-    """A norm whose statistics were no longer to change went on changing them, and frozen parameters were none."""
+    """A norm whose statistics were no longer to change went on changing them, and frozen parameters
+    were none."""
     net = SRNN(2, [3], 2, norm="batch", backend="reference", neuron="alif")
     before = energy(net, torch.ones(1, 4, 2))["parameters"]
     assert isinstance(net.layers[0].norm, torch.nn.Module)
@@ -94,7 +106,9 @@ def test_measuring_a_network_leaves_it_as_it_was() -> None:
     assert net.training and net.layers[0].training and not net.layers[0].norm.training
 
 
-@pytest.mark.parametrize(("direction", "recurrent"), [("one", True), ("one", False), ("mean", True), ("concat", True)])
+@pytest.mark.parametrize(
+    ("direction", "recurrent"), [("one", True), ("one", False), ("mean", True), ("concat", True)]
+)
 @pytest.mark.parametrize("neuron", ["alif", "lif", "adlif", "cubalif", "relu", "integrator"])
 def test_dense_operations_are_the_weights(neuron: str, direction: str, recurrent: bool) -> None:
     merge = {} if direction == "one" else {"bidirectional": True, "merge": direction}
@@ -103,7 +117,8 @@ def test_dense_operations_are_the_weights(neuron: str, direction: str, recurrent
     layers = describe_network(net)
     found = total(count(layers, Activity(True, 1.0, (1.0, 1.0))))
     assert found.dense == weights
-    # Averaged directions each deliver their own spikes, so that the next layer works twice; graded means arrive once.
+    # Averaged directions each deliver their own spikes, so that the next layer works twice; graded
+    # means arrive once.
     twice = direction == "mean" and layers[0].spiking
     extra = layers[1].weights_in + layers[2].weights_in if twice else 0
     assert found.effective_macs + found.effective_acs == pytest.approx(weights + extra)
@@ -114,34 +129,54 @@ def test_dense_operations_are_the_weights(neuron: str, direction: str, recurrent
     assert found.weight_words == weights + biases + constants
 
 
-@pytest.mark.parametrize(("cell", "gates", "products"), [("rnn", 1, 0), ("gru", 3, 3), ("lstm", 4, 3)])
+@pytest.mark.parametrize(
+    ("cell", "gates", "products"), [("rnn", 1, 0), ("gru", 3, 3), ("lstm", 4, 3)]
+)
 def test_cells(cell: str, gates: int, products: int) -> None:
     layers = describe_network(ClassicalRNN(3, [5], 2, cell))  # type: ignore[arg-type]
     assert total(count(layers, ANALOG)).dense == gates * (15 + 25) + products * 5 + 10
     spikes = total(count(layers, SPIKES))
     assert spikes.effective_acs == pytest.approx(0.1 * gates * 15)
     assert spikes.effective_macs == pytest.approx(gates * 25 + products * 5 + 10)
-    # Torch's two biases of a gate are one where they are added; of a GRU's candidate the second is multiplied by a gate first.
+    # Torch's two biases of a gate are one where they are added; of a GRU's candidate the second is
+    # multiplied by a gate first.
     biases = 5 * (gates + (cell == "gru"))
-    assert (spikes.additions, spikes.weight_words) == (biases + 2, gates * (15 + 25) + 10 + biases + 2)
+    assert (spikes.additions, spikes.weight_words) == (
+        biases + 2,
+        gates * (15 + 25) + 10 + biases + 2,
+    )
     # Inputs, what units emit and an LSTM's cells, outputs.
     assert spikes.state_words == 3 + 5 * (1 + (cell == "lstm")) + 2
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_layer_norm_takes_three_multiplications_and_two_constants_of_each_unit(bidirectional: bool) -> None:
+def test_layer_norm_takes_three_multiplications_and_two_constants_of_each_unit(
+    bidirectional: bool,
+) -> None:
     plain, normed = (
-        total(count(describe_network(ClassicalRNN(3, [5], 2, "gru", bidirectional=bidirectional, norm=norm)), ANALOG))
+        total(
+            count(
+                describe_network(
+                    ClassicalRNN(3, [5], 2, "gru", bidirectional=bidirectional, norm=norm)
+                ),
+                ANALOG,
+            )
+        )
         for norm in ("none", "layer")
     )
     units = 5 * (1 + bidirectional)
-    assert normed.neuron_macs == plain.neuron_macs + 3 * units and normed.synaptic_macs == plain.synaptic_macs
+    assert (
+        normed.neuron_macs == plain.neuron_macs + 3 * units
+        and normed.synaptic_macs == plain.synaptic_macs
+    )
     assert normed.weight_words == plain.weight_words + 2 * units
     assert normed.weight_reads == plain.weight_reads + 2 * units
 
 
 def test_concatenated_directions_are_read_whole_but_not_in_the_paper_s_rule() -> None:
-    found = total(count(describe_network(ClassicalRNN(3, [5, 4], 2, "lstm", bidirectional=True)), ANALOG))
+    found = total(
+        count(describe_network(ClassicalRNN(3, [5, 4], 2, "lstm", bidirectional=True)), ANALOG)
+    )
     extra = 2 * 4 * 5 * 4 + 4 * 2  # the second layer's gates, and the readout
     assert found.synaptic_macs + found.neuron_macs - found.paper_macs == extra
 
@@ -152,7 +187,10 @@ def test_weights_that_are_0_cost_nothing_but_in_the_paper_s_rule() -> None:
     with torch.no_grad():
         net.layers[0].weight_rec.zero_()  # type: ignore[operator, union-attr]
     after = total(count(describe_network(net), spiking(0.2)))
-    assert before.effective_acs - after.effective_acs == pytest.approx(0.2 * 25) and before.dense == after.dense
+    assert (
+        before.effective_acs - after.effective_acs == pytest.approx(0.2 * 25)
+        and before.dense == after.dense
+    )
     assert before.synaptic_acs - after.synaptic_acs == pytest.approx(0.2 * 25)
     assert before.weight_words - after.weight_words == 25 and before.paper_acs == after.paper_acs
 
@@ -163,13 +201,17 @@ def test_each_sender_counts_with_the_weights_that_it_has() -> None:
     with torch.no_grad():
         net.layers[0].weight_in[:, 1] = 0  # type: ignore[index, union-attr]
     layers = describe_network(net)
-    first, second = (count(layers, Activity(True, np.array(density), (0.0,)))[0] for density in ([1, 0], [0, 1]))
+    first, second = (
+        count(layers, Activity(True, np.array(density), (0.0,)))[0] for density in ([1, 0], [0, 1])
+    )
     assert (first.synaptic_acs, second.synaptic_acs) == (3, 0)
 
 
 def test_adaptation_that_is_off_costs_nothing() -> None:
     def macs(beta: object, trained: tuple[str, ...] = ("tau_mem", "tau_adp")) -> int:
-        return describe_network(small(ALIF(beta=beta, trained=trained), hidden=(50,)))[0].neuron_macs  # type: ignore[arg-type]
+        return describe_network(small(ALIF(beta=beta, trained=trained), hidden=(50,)))[
+            0
+        ].neuron_macs  # type: ignore[arg-type]
 
     assert (macs(0.0), macs(1.8)) == (100, 150)
     assert macs(0.0, ("tau_mem", "beta")) == 150  # it may leave 0
@@ -197,7 +239,11 @@ class Mine(Neuron):
     trained: tuple[str, ...] = field(default=("tau_mem", "drop"), kw_only=True)
 
     def derive(self, **parameters: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return decay(parameters["tau_mem"]), parameters["drop"], 3.0 * torch.ones_like(parameters["drop"])
+        return (
+            decay(parameters["tau_mem"]),
+            parameters["drop"],
+            3.0 * torch.ones_like(parameters["drop"]),
+        )
 
 
 def test_any_neuron_is_counted_by_its_equations() -> None:
@@ -205,17 +251,30 @@ def test_any_neuron_is_counted_by_its_equations() -> None:
         return describe_network(small(neuron, hidden=(50,)))[0].neuron_macs / 50
 
     assert macs(Mine()) == 4
-    assert [macs(name) for name in ("integrator", "relu", "lif", "cubalif", "alif", "adlif")] == [1, 1, 1, 2, 3, 3]
-    # q's decay and what it takes of the rest; two products for each of u and w, for w of BHRF one; dt I is in the weights.
+    assert [macs(name) for name in ("integrator", "relu", "lif", "cubalif", "alif", "adlif")] == [
+        1,
+        1,
+        1,
+        2,
+        3,
+        3,
+    ]
+    # q's decay and what it takes of the rest; two products for each of u and w, for w of BHRF one;
+    # dt I is in the weights.
     assert [macs(name) for name in ("brf", "bhrf")] == [6, 5]
     assert macs(AdLIF(discretisation="euler")) == 3
-    # Each gate: its current's weight, its state's, the quotient; then rho e, beta e, and alpha u + (1 - alpha) I as one product.
+    # Each gate: its current's weight, its state's, the quotient; then rho e, beta e, and alpha u +
+    # (1 - alpha) I as one product.
     assert macs("liquid") == 2 * 3 + 3
 
 
 def test_substeps_and_what_runs_once() -> None:
-    a, b = (count(describe_network(small(**more)), spiking(0.2, 0.3)) for more in ({}, {"substeps": 5}))
-    assert [layer.synaptic_acs for layer in b[:2]] == pytest.approx([5 * layer.synaptic_acs for layer in a[:2]])
+    a, b = (
+        count(describe_network(small(**more)), spiking(0.2, 0.3)) for more in ({}, {"substeps": 5})
+    )
+    assert [layer.synaptic_acs for layer in b[:2]] == pytest.approx(
+        [5 * layer.synaptic_acs for layer in a[:2]]
+    )
     assert b[2].neuron_macs == a[2].neuron_macs  # one update, but of five steps' spikes
     assert b[2].synaptic_acs == pytest.approx(5 * a[2].synaptic_acs)
 
@@ -228,11 +287,14 @@ def test_spikes_are_told_for_a_step_of_the_input_and_for_a_sequence() -> None:
     with torch.no_grad():
         spikes = float(net.run(x).layers[0].output.sum())
     told = energy(net, x)["spikes"]
-    assert spikes > 0 and (told["per_step"], told["per_sequence"]) == pytest.approx((spikes / 18, spikes / 2))
+    assert spikes > 0 and (told["per_step"], told["per_sequence"]) == pytest.approx(
+        (spikes / 18, spikes / 2)
+    )
 
 
 def test_only_spikes_are_told_as_spikes_and_all_tensors_take_memory() -> None:
-    """Of a layer that spikes above one that does not; the norm keeps statistics besides the parameters."""
+    """Of a layer that spikes above one that does not; the norm keeps statistics besides the
+    parameters."""
     generator = torch.Generator().manual_seed(0)
     net = small(["relu", "lif"], 3, [4, 5], norm=["batch", "none"], generator=generator)
     x = torch.rand(2, 9, 3, generator=generator)
@@ -243,12 +305,18 @@ def test_only_spikes_are_told_as_spikes_and_all_tensors_take_memory() -> None:
     assert spikes > 0 and found["spikes"]["per_step"] == pytest.approx(spikes / 18)
     assert found["activation_sparsity"] == pytest.approx(1 - found["firing_rate"]["mean"])
     kept = net.state_dict()
-    assert "layers.0.norm.variance" in kept and found["footprint_bytes"] == sum(t.nbytes for t in kept.values())
+    assert "layers.0.norm.variance" in kept and found["footprint_bytes"] == sum(
+        t.nbytes for t in kept.values()
+    )
 
 
 def test_a_layer_after_one_that_does_not_spike_multiplies() -> None:
     found = count(describe_network(small(["relu", "lif"])), spiking(0.5, 0.25))
-    assert (found[1].synaptic_macs, found[1].neuron_macs, found[1].synaptic_acs) == (20, 4, 0.25 * 16)
+    assert (found[1].synaptic_macs, found[1].neuron_macs, found[1].synaptic_acs) == (
+        20,
+        4,
+        0.25 * 16,
+    )
     assert total(found).effective_macs == pytest.approx(0.5 * (25 + 20))
 
 
@@ -258,7 +326,13 @@ def test_a_layer_after_one_that_does_not_spike_multiplies() -> None:
 def test_memory_by_hand() -> None:
     """Two inputs, one LIF neuron, one integrator: each term counted on paper."""
     layers = describe_network(SRNN(2, 1, 1, "lif", "integrator", norm="none"))
-    prices = replace(load_technology(), on_chip_bytes=(1e9,), on_chip_pj=(2.0,), on_chip_access_bits=32, address_pj=7.0)
+    prices = replace(
+        load_technology(),
+        on_chip_bytes=(1e9,),
+        on_chip_pj=(2.0,),
+        on_chip_access_bits=32,
+        address_pj=7.0,
+    )
     counts = total(count(layers, Activity(True, 0.5, (0.25,))))
     found = parts(counts, prices.prices(counts))
     # Spikes of a step: 1 at the input, .25 of the neuron, which go to itself and to the readout.
@@ -277,7 +351,8 @@ def test_memory_by_hand() -> None:
 
 
 def test_a_layer_without_biases_neither_adds_reads_nor_keeps_them() -> None:
-    """Four neurons, in two substeps; with batch norm, whose shift is a bias, they have them again."""
+    """Four neurons, in two substeps; with batch norm, whose shift is a bias, they have them
+    again."""
     biased, without, normed = (
         total(count(describe_network(small("lif", 3, [4], substeps=2, **options)), spiking(0.1)))
         for options in ({}, {"bias": False}, {"bias": False, "norm": "batch"})
@@ -295,7 +370,9 @@ def test_what_lies_in_padding_costs_nothing(packed: bool) -> None:
     x = (torch.rand(3, 7, 3, generator=torch.Generator().manual_seed(0)) < 0.4).float()
     padding = torch.arange(7)[:, None] >= lengths[:, None, None]
     clean, noisy = x.masked_fill(padding, 0.0), x.masked_fill(padding, 1.0 if packed else 0.5)
-    reports = [energy(net, Spikes.from_dense(one) if packed else one, lengths) for one in (clean, noisy)]
+    reports = [
+        energy(net, Spikes.from_dense(one) if packed else one, lengths) for one in (clean, noisy)
+    ]
     assert reports[0] == reports[1]
 
 
@@ -315,21 +392,30 @@ def test_what_is_under_way_takes_memory_and_nothing_else(spikes: bool) -> None:
     plain, late = (
         total(
             count(
-                describe_network(SRNN.paper(3, 5, 2, delays=delays, generator=torch.Generator().manual_seed(0))),
+                describe_network(
+                    SRNN.paper(3, 5, 2, delays=delays, generator=torch.Generator().manual_seed(0))
+                ),
                 activity,
             )
         )
         for delays in (None, {"recurrent": 7, "input": 4})
     )
-    assert late.state_words - plain.state_words == pytest.approx(5 * 8 / 32 + 3 * 4 / (32 if spikes else 1))
+    assert late.state_words - plain.state_words == pytest.approx(
+        5 * 8 / 32 + 3 * 4 / (32 if spikes else 1)
+    )
     assert replace(late, state_words=0.0) == replace(plain, state_words=0.0)
 
 
 def test_dram_costs_orders_of_magnitude_more() -> None:
     counts = total(count(describe_network(SRNN.paper(700, [128, 128], 20)), spiking(0.1, 0.1)))
-    on, off = (parts(counts, load_technology(name).prices(counts)) for name in ("horowitz-45nm", "horowitz-45nm-dram"))
+    on, off = (
+        parts(counts, load_technology(name).prices(counts))
+        for name in ("horowitz-45nm", "horowitz-45nm-dram")
+    )
     operations = ("synaptic_macs", "neuron_macs", "synaptic_acs", "additions")
-    assert sum(off.values()) > 10 * sum(on.values()) and all(off[name] == on[name] for name in operations)
+    assert sum(off.values()) > 10 * sum(on.values()) and all(
+        off[name] == on[name] for name in operations
+    )
     assert sum(off.values()) > 100 * sum(off[name] for name in operations)
 
 
@@ -345,7 +431,8 @@ def test_the_energy_of_a_memory_grows_with_it() -> None:
 
 
 def test_weights_and_states_lie_in_memories_of_their_own_sizes() -> None:
-    """Where an access of a memory costs 1 pJ for each of its words, and one off the chip 24 for three words."""
+    """Where an access of a memory costs 1 pJ for each of its words, and one off the chip 24 for
+    three words."""
     counts = replace(total(()), weight_words=1000, state_words=10)
     sizes = {"on_chip_bytes": (4.0, 4e6), "on_chip_pj": (1.0, 1e6), "on_chip_access_bits": 32}
     technology = replace(load_technology(), **sizes, off_chip_pj=24.0, off_chip_access_bits=96)  # type: ignore[arg-type]

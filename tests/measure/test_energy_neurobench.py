@@ -1,4 +1,5 @@
-"""Our counts against NeuroBench's own, hook by hook, on networks that run the reference step by step."""
+"""Our counts against NeuroBench's own, hook by hook, on networks that run the reference step by
+step."""
 
 from __future__ import annotations
 
@@ -13,18 +14,23 @@ from srnn.measure.energy import LayerCounts, energy
 from srnn.nn.baselines import ClassicalRNN
 
 pytest.importorskip(
-    "neurobench", reason="neurobench is not installed (pip install 'srnn[neurobench]'): its counts are not compared"
+    "neurobench",
+    reason="neurobench is not installed (pip install 'srnn[neurobench]'): its counts are not "
+    "compared",
 )
 
 STEPS, BATCH = 12, 3
 
 
 class Unrolled(nn.Module):
-    """An SRNN as NeuroBench can hook it: a ``nn.Linear`` for each matrix, called once a step, between reference steps."""
+    """An SRNN as NeuroBench can hook it: a ``nn.Linear`` for each matrix, called once a step,
+    between reference steps."""
 
     def __init__(self, net: SRNN) -> None:
         super().__init__()
-        self.net = [net]  # in a list: no submodule, so that parameters and hooks are those of the matrices alone
+        self.net = [
+            net
+        ]  # in a list: no submodule, so that parameters and hooks are those of the matrices alone
         self.matrices = nn.ModuleList()
         for layer in [*net.layers, net.readout]:
             pair = nn.ModuleDict({"weight_in": self._linear(layer.weight_in, layer.bias)})
@@ -66,8 +72,12 @@ class UnrolledCell(nn.Module):
     def __init__(self, net: ClassicalRNN) -> None:
         super().__init__()
         layer: Any = net.layers[0]
-        self.cell = {"rnn": nn.RNNCell, "gru": nn.GRUCell, "lstm": nn.LSTMCell}[layer.name](layer.inputs, layer.units)
-        self.cell.load_state_dict({name.removesuffix("_l0"): value for name, value in layer.cell.state_dict().items()})
+        self.cell = {"rnn": nn.RNNCell, "gru": nn.GRUCell, "lstm": nn.LSTMCell}[layer.name](
+            layer.inputs, layer.units
+        )
+        self.cell.load_state_dict(
+            {name.removesuffix("_l0"): value for name, value in layer.cell.state_dict().items()}
+        )
         self.out = nn.Linear(layer.units, net.outputs)
         self.out.load_state_dict({"weight": net.readout.weight_in, "bias": net.readout.bias})
 
@@ -103,7 +113,16 @@ def signal(kind: str, inputs: int) -> Tensor:
 
 def network(neuron: str, recurrent: bool) -> SRNN:
     generator = torch.Generator().manual_seed(1)
-    net = SRNN(5, [9, 7], 4, neuron, recurrent=recurrent, backend="reference", generator=generator, norm="none")
+    net = SRNN(
+        5,
+        [9, 7],
+        4,
+        neuron,
+        recurrent=recurrent,
+        backend="reference",
+        generator=generator,
+        norm="none",
+    )
     with torch.no_grad():
         for layer in net.layers:
             layer.weight_in.mul_(40.0)  # type: ignore[union-attr, operator]
@@ -122,7 +141,8 @@ def test_synaptic_operations(neuron: str, recurrent: bool, kind: str) -> None:
     assert torch.allclose(module(x), result.output, atol=1e-6)
     theirs = neurobench_counts(module, x)
     ours = LayerCounts(**energy(net, x)["counts"])
-    # The one difference: NeuroBench sees the zeros of the initial state instead of what the last step would hand on.
+    # The one difference: NeuroBench sees the zeros of the initial state instead of what the last
+    # step would hand on.
     last = sum(
         float(layer.output[:, -1].count_nonzero()) / BATCH * size
         for layer, size in zip(result.layers[:-1], (9, 7), strict=True)
@@ -132,11 +152,16 @@ def test_synaptic_operations(neuron: str, recurrent: bool, kind: str) -> None:
     assert theirs["Effective_ACs"] == pytest.approx(
         ours.effective_acs * STEPS - (last if spiking else 0.0), rel=1e-5, abs=1e-3
     )
-    # A recurrent matrix that gets nothing but zeros counts as spiking there; with ReLU units the sum of both is the same.
+    # A recurrent matrix that gets nothing but zeros counts as spiking there; with ReLU units the
+    # sum of both is the same.
     both = theirs["Effective_ACs"] + theirs["Effective_MACs"]
-    assert both == pytest.approx((ours.effective_acs + ours.effective_macs) * STEPS - last, rel=1e-5)
+    assert both == pytest.approx(
+        (ours.effective_acs + ours.effective_macs) * STEPS - last, rel=1e-5
+    )
     assert theirs["Dense"] == ours.dense * STEPS
-    assert all(layer.output.count_nonzero() > 10 for layer in result.layers[:-1])  # the networks are active
+    assert all(
+        layer.output.count_nonzero() > 10 for layer in result.layers[:-1]
+    )  # the networks are active
 
 
 def test_footprint() -> None:
@@ -149,13 +174,18 @@ def test_footprint() -> None:
             self.net = net
 
     net = network("alif", True)
-    assert Footprint()(TorchModel(Whole(net))) == energy(net, signal("spikes", 5))["footprint_bytes"]
+    assert (
+        Footprint()(TorchModel(Whole(net))) == energy(net, signal("spikes", 5))["footprint_bytes"]
+    )
 
 
 @pytest.mark.parametrize("kind", ["spikes", "analog"])
-@pytest.mark.parametrize(("cell", "gates", "products"), [("rnn", 1, 0), ("gru", 3, 1), ("lstm", 4, 1)])
+@pytest.mark.parametrize(
+    ("cell", "gates", "products"), [("rnn", 1, 0), ("gru", 3, 1), ("lstm", 4, 1)]
+)
 def test_cells(cell: Any, gates: int, products: int, kind: str) -> None:
-    """The sum agrees; NeuroBench calls all of a cell ACs where its input are spikes, we only what the spikes cause."""
+    """The sum agrees; NeuroBench calls all of a cell ACs where its input are spikes, we only what
+    the spikes cause."""
     net = ClassicalRNN(5, [9], 4, cell, generator=torch.Generator().manual_seed(2))
     x = signal(kind, 5)
     module = UnrolledCell(net)
@@ -163,7 +193,9 @@ def test_cells(cell: Any, gates: int, products: int, kind: str) -> None:
         assert torch.allclose(module(x), net(x)[0], atol=1e-6)
     theirs = neurobench_counts(module, x)
     ours = LayerCounts(**energy(net, x)["counts"])
-    first = gates * 81 + products * 9  # at the first step the state is 0 there: n² of each gate, and a product with it
+    first = (
+        gates * 81 + products * 9
+    )  # at the first step the state is 0 there: n² of each gate, and a product with it
     assert theirs["Effective_MACs"] + theirs["Effective_ACs"] == pytest.approx(
         (ours.effective_macs + ours.effective_acs) * STEPS - first, rel=1e-5
     )

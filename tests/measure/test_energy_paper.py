@@ -26,11 +26,14 @@ from srnn.nn.baselines import ClassicalRNN
 from srnn.nn.network import Readout
 from srnn.nn.neurons import ALIF, ReLU
 
-with (Path(__file__).parents[1] / "fixtures" / "energy_rows.csv").open(encoding="utf-8", newline="") as file:
+with (Path(__file__).parents[1] / "fixtures" / "energy_rows.csv").open(
+    encoding="utf-8", newline=""
+) as file:
     ROWS = list(csv.DictReader(file))
 OFF = ALIF(beta=0.0)  # type: ignore[arg-type]
 RELU_READOUT = Readout(ReLU(), "emission")
-"""The twin of a spiking readout, as the paper's ECG and MNIST networks without spikes must have had it."""
+"""The twin of a spiking readout, as the paper's ECG and MNIST networks without spikes must have had
+it."""
 
 
 # The paper's networks, each with what its row says.
@@ -44,12 +47,18 @@ PAPER_NETWORKS: dict[tuple[str, str], Callable[[], SRNN | ClassicalRNN]] = {
         4, [120, 40, 100, 20], 6, "lstm", recurrent=[True, True, False, False], bidirectional=True
     ),
     ("ECG", "alif_srnn"): lambda: SRNN(4, 36, 6, OFF, "alif", norm="none"),
-    ("ECG", "lif_srnn"): lambda: SRNN(4, 36, 6, "lif", {"name": "alif", "neuron": "lif"}, norm="none"),
+    ("ECG", "lif_srnn"): lambda: SRNN(
+        4, 36, 6, "lif", {"name": "alif", "neuron": "lif"}, norm="none"
+    ),
     ("SMNIST", "relu_srnn"): lambda: SRNN.paper(
         *MNIST, neuron="relu", readout=RELU_READOUT, recurrent=[True, True, False]
     ),
-    ("SMNIST", "alif_srnn"): lambda: SRNN.paper(*MNIST, readout="spike_count", recurrent=[True, True, False]),
-    ("PSMNIST", "alif_srnn"): lambda: SRNN.paper(*MNIST, readout="spike_count", recurrent=[True, True, False]),
+    ("SMNIST", "alif_srnn"): lambda: SRNN.paper(
+        *MNIST, readout="spike_count", recurrent=[True, True, False]
+    ),
+    ("PSMNIST", "alif_srnn"): lambda: SRNN.paper(
+        *MNIST, readout="spike_count", recurrent=[True, True, False]
+    ),
     ("SHD", "relu_srnn"): lambda: SRNN(700, [128, 128], 20, "relu", norm="none"),
     ("SHD", "bilstm"): lambda: ClassicalRNN(
         700, [128, 128, 100], 20, "lstm", recurrent=[True, True, False], bidirectional=True
@@ -57,12 +66,18 @@ PAPER_NETWORKS: dict[tuple[str, str], Callable[[], SRNN | ClassicalRNN]] = {
     ("SHD", "alif_srnn"): lambda: SRNN.paper(700, [128, 128], 20),
     ("SSC", "relu_srnn"): lambda: SRNN(700, [400, 400], 35, "relu", norm="none"),
     ("SSC", "alif_srnn"): lambda: SRNN.paper(700, [400, 400], 35),
-    ("SoLi", "relu_srnn"): lambda: SRNN(1024, [512, 512], 11, "relu", recurrent=[False, True], norm="none"),
-    ("SoLi", "lstm"): lambda: ClassicalRNN(1024, [512, 512, 128], 11, "lstm", recurrent=[False, True, False]),
+    ("SoLi", "relu_srnn"): lambda: SRNN(
+        1024, [512, 512], 11, "relu", recurrent=[False, True], norm="none"
+    ),
+    ("SoLi", "lstm"): lambda: ClassicalRNN(
+        1024, [512, 512, 128], 11, "lstm", recurrent=[False, True, False]
+    ),
     ("SoLi", "alif_srnn"): lambda: SRNN.paper(1024, [512, 512], 11, recurrent=[False, True]),
     ("SoLi", "rnn"): lambda: ClassicalRNN(1024, [512, 512], 11, "rnn", recurrent=[False, True]),
     ("SoLi", "gru"): lambda: ClassicalRNN(1024, [512, 512], 11, "gru", recurrent=[False, True]),
-    ("GSC", "relu_srnn"): lambda: SRNN(120, [300, 300], 12, "relu", recurrent=[False, True], norm="none"),
+    ("GSC", "relu_srnn"): lambda: SRNN(
+        120, [300, 300], 12, "relu", recurrent=[False, True], norm="none"
+    ),
     ("GSC", "alif_srnn"): lambda: SRNN.paper(120, [300, 300], 12, recurrent=[False, True]),
     ("TIMIT", "relu_srnn"): lambda: SRNN(39, 512, 61, "relu", bidirectional=True, norm="none"),
     ("TIMIT", "alif_srnn"): lambda: SRNN.paper(39, 256, 61, bidirectional=True, merge="concat"),
@@ -70,8 +85,12 @@ PAPER_NETWORKS: dict[tuple[str, str], Callable[[], SRNN | ClassicalRNN]] = {
 
 
 def paper_counts(row: dict[str, str], rate: float | None = None) -> LayerCounts:
-    """The row's operations. rate: None: what its printed number of ACs implies, with ACs in integers as printed."""
-    layers, analog = describe_network(PAPER_NETWORKS[row["task"], row["model"]]()), row["task"] in ("SMNIST", "PSMNIST")
+    """The row's operations. rate: None: what its printed number of ACs implies, with ACs in
+    integers as printed."""
+    layers, analog = (
+        describe_network(PAPER_NETWORKS[row["task"], row["model"]]()),
+        row["task"] in ("SMNIST", "PSMNIST"),
+    )
     if rate is None:
         weights = paper_counts(row, 1.0).paper_acs
         found = paper_counts(row, float(row["ac_paper"]) / weights if weights else 0.0)
@@ -97,7 +116,9 @@ def test_the_paper_to_the_digit(row: dict[str, str]) -> None:
         assert abs(energy - float(row["energy_paper_pj"])) > 1e-3 * energy
     elif fit == "exact after rounding":  # the GRU, printed as 15,400
         assert int(energy) == int(float(row["energy_paper_pj"]))
-    elif fit == "fits to rounding":  # printed as 222.6k MACs and 167.5 times the 4,120.3 pJ of the spiking network
+    elif (
+        fit == "fits to rounding"
+    ):  # printed as 222.6k MACs and 167.5 times the 4,120.3 pJ of the spiking network
         assert round(counted.paper_macs / 1e3, 1) == 222.6 and round(energy / 4120.3, 1) == 167.5
     else:
         digits = len(row["energy_paper_pj"].partition(".")[2])
@@ -122,12 +143,24 @@ def test_the_paper_s_ratios() -> None:
         return {"name": model, "accuracy": accuracy, "models": models}
 
     shd = compare(
-        [report("SHD", "alif_srnn", 0.8781), report("SHD", "relu_srnn", 0.8893), report("SHD", "bilstm", 0.872)]
+        [
+            report("SHD", "alif_srnn", 0.8781),
+            report("SHD", "relu_srnn", 0.8893),
+            report("SHD", "bilstm", 0.872),
+        ]
     )
-    assert [round(row["energy"]["paper"], 1) for row in shd] == [1.0, 125.7, 986.5]  # it prints 125.8 for 125.749
+    assert [round(row["energy"]["paper"], 1) for row in shd] == [
+        1.0,
+        125.7,
+        986.5,
+    ]  # it prints 125.8 for 125.749
     assert [round(row["error"], 2) for row in shd] == [1.0, 0.91, 1.05]
     soli = compare(
-        [report("SoLi", "alif_srnn", 0.798), report("SoLi", "relu_srnn", 0.798), report("SoLi", "lstm", 0.7999)]
+        [
+            report("SoLi", "alif_srnn", 0.798),
+            report("SoLi", "relu_srnn", 0.798),
+            report("SoLi", "lstm", 0.7999),
+        ]
     )
     assert [round(row["energy"]["paper"], 1) for row in soli] == [1.0, 237.9, 605.7]
     assert [round(row["error"], 2) for row in soli] == [1.0, 1.0, 0.99]

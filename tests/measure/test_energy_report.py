@@ -1,4 +1,5 @@
-"""Energy: reports of networks, the rate at which spiking stops paying, and how an input is measured."""
+"""Energy: reports of networks, the rate at which spiking stops paying, and how an input is
+measured."""
 
 from __future__ import annotations
 
@@ -39,7 +40,10 @@ def test_what_was_not_measured_is_none() -> None:
     assert nothing["models"] == dict.fromkeys(MODELS) and nothing["counts"] is None
     assert nothing["firing_rate"] is None and nothing["spikes"] is None
     report = energy_report(relu, SPIKES, prices, 4.0)
-    assert report["models"]["neurobench"] is None and report["models"]["memory"]["energy_pj"]["step"] > 0
+    assert (
+        report["models"]["neurobench"] is None
+        and report["models"]["memory"]["energy_pj"]["step"] > 0
+    )
     assert [row["energy"]["fp32"] for row in compare([report, nothing])] == [1.0, None]
     with pytest.raises(SrnnError, match="not measured"):
         count(describe_network(lif), SPIKES)
@@ -60,13 +64,19 @@ def test_step_sequence_and_second() -> None:
 
 def test_ratios_are_to_the_first_and_efficiency_is_their_product() -> None:
     def report(accuracy: float, step: float) -> dict[str, Any]:
-        return {"name": "", "accuracy": accuracy, "models": {model: {"energy_pj": {"step": step}} for model in MODELS}}
+        return {
+            "name": "",
+            "accuracy": accuracy,
+            "models": {model: {"energy_pj": {"step": step}} for model in MODELS},
+        }
 
     first, other = compare([report(0.9, 10.0), report(0.6, 5.0)])
     assert (first["energy"]["fp32"], first["error"], first["efficiency"]["fp32"]) == (1, 1, 1)
     assert (other["energy"]["fp32"], other["error"]) == pytest.approx((0.5, 4))
     assert other["efficiency"] == pytest.approx(dict.fromkeys(MODELS, 2.0))
-    assert compare([report(0.9, 0.0), report(0.6, 5.0)])[1]["energy"] == dict.fromkeys(MODELS)  # to nothing
+    assert compare([report(0.9, 0.0), report(0.6, 5.0)])[1]["energy"] == dict.fromkeys(
+        MODELS
+    )  # to nothing
 
 
 def test_a_first_network_without_errors_has_no_ratio() -> None:
@@ -95,18 +105,28 @@ def test_energy_of_a_network_on_an_input_in_one_call(bidirectional: bool) -> Non
     record = ("s",) if bidirectional else ()
     with torch.no_grad():
         result = net.eval().run(x, lengths=lengths, record=record)
-    spikes = sum(float(layer.output.sum()) for layer in result.layers[:-1]) * (2 if bidirectional else 1)
-    assert report["spikes"]["per_step"] == pytest.approx(spikes / 56) and report["spikes"]["per_step"] > 0
+    spikes = sum(float(layer.output.sum()) for layer in result.layers[:-1]) * (
+        2 if bidirectional else 1
+    )
+    assert (
+        report["spikes"]["per_step"] == pytest.approx(spikes / 56)
+        and report["spikes"]["per_step"] > 0
+    )
     step, sequence, second = (
         report["models"]["fp32"]["energy_pj"][period] for period in ("step", "sequence", "second")
     )
     assert sequence == pytest.approx(14 * step) and second == pytest.approx(500 * step)
-    counts = LayerCounts(**{name: sum(layer[name] for layer in report["layers"]) for name in report["counts"]})
+    counts = LayerCounts(
+        **{name: sum(layer[name] for layer in report["layers"]) for name in report["counts"]}
+    )
     assert step == pytest.approx(picojoules(counts, FP32))
     assert "np." not in repr(report)  # plain numbers, as people print it
     lstm = energy(ClassicalRNN(3, [5, 4], 2, "lstm"), x, lengths)
     assert lstm["firing_rate"] is None and lstm["models"]["fp32"]["energy_pj"]["step"] > step
-    assert energy(net, x, lengths, technology="horowitz-45nm-dram")["models"]["memory"] != report["models"]["memory"]
+    assert (
+        energy(net, x, lengths, technology="horowitz-45nm-dram")["models"]["memory"]
+        != report["models"]["memory"]
+    )
     for odd in (0, -1.0, float("nan")):
         with pytest.raises(SrnnError, match="step_ms must be a number above 0"):
             energy(net, x, lengths, step_ms=odd)
@@ -117,13 +137,17 @@ def test_energy_of_a_network_on_an_input_in_one_call(bidirectional: bool) -> Non
 
 @functools.cache
 def scanned(kind: str) -> dict[str, list[float]]:
-    """pJ of a step of the spiking network at each of 201 rates from 0 to 1, by model; ``kind`` of input as in GIVEN."""
+    """pJ of a step of the spiking network at each of 201 rates from 0 to 1, by model; ``kind`` of
+    input as in GIVEN."""
     prices, net = load_technology(), small("alif", inputs=6, hidden=(12, 8))
     reports = [
         energy_report(net, replace(GIVEN[kind], rates=(float(rate), float(rate))), prices)
         for rate in np.linspace(0, 1, 201)
     ]
-    return {model: [report["models"][model]["energy_pj"]["step"] for report in reports] for model in MODELS}
+    return {
+        model: [report["models"][model]["energy_pj"]["step"] for report in reports]
+        for model in MODELS
+    }
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -131,12 +155,21 @@ def scanned(kind: str) -> dict[str, list[float]]:
 @pytest.mark.parametrize("kind", ["spikes", "analog"])
 def test_the_rate_at_which_spiking_stops_paying(model: str, other: str, kind: str) -> None:
     given, net = GIVEN[kind], small("alif", inputs=6, hidden=(12, 8))
-    dense = small("relu", inputs=6, hidden=(12, 8)) if other == "relu" else ClassicalRNN(6, [12, 8], 2, "lstm")
-    rate = break_even(describe_network(net), given, describe_network(dense), load_technology())[model]
+    dense = (
+        small("relu", inputs=6, hidden=(12, 8))
+        if other == "relu"
+        else ClassicalRNN(6, [12, 8], 2, "lstm")
+    )
+    rate = break_even(describe_network(net), given, describe_network(dense), load_technology())[
+        model
+    ]
     active = replace(given, rates=(1.0, 1.0)) if other == "relu" else given  # no ReLU unit is at 0
     limit = energy_report(dense, active, load_technology())["models"][model]["energy_pj"]["step"]
     # The first of the rates at which the spiking network's report shows no less.
-    found = next((number / 200 for number, pj in enumerate(scanned(kind)[model]) if pj >= limit), float("inf"))
+    found = next(
+        (number / 200 for number, pj in enumerate(scanned(kind)[model]) if pj >= limit),
+        float("inf"),
+    )
     if rate > 1:
         assert found == float("inf")
     else:
@@ -144,15 +177,25 @@ def test_the_rate_at_which_spiking_stops_paying(model: str, other: str, kind: st
 
 
 def test_no_rate_is_the_limit_where_spikes_cost_nothing(tmp_path: Path) -> None:
-    file, free = tmp_path / "free.toml", "\n".join(f"[{name}]\npj = 0" for name in ("mac", "ac", "address", "off_chip"))
+    file, free = (
+        tmp_path / "free.toml",
+        "\n".join(f"[{name}]\npj = 0" for name in ("mac", "ac", "address", "off_chip")),
+    )
     file.write_text(f'base = "horowitz-45nm"\n{free}\n[on_chip]\npj = [0, 0, 0]\n')
-    net, dense = (describe_network(small(kind, inputs=6, hidden=(12, 8))) for kind in ("alif", "relu"))
+    net, dense = (
+        describe_network(small(kind, inputs=6, hidden=(12, 8))) for kind in ("alif", "relu")
+    )
     limits = break_even(net, GIVEN["spikes"], dense, load_technology(file))
     assert limits["memory"] == float("inf") and limits["fp32"] < float("inf")
-    file.write_text(file.read_text().replace("[mac]\npj = 0", "[mac]\npj = 1"))  # multiplications decide, at every rate
+    file.write_text(
+        file.read_text().replace("[mac]\npj = 0", "[mac]\npj = 1")
+    )  # multiplications decide, at every rate
     limits = [
         break_even(
-            net, GIVEN["spikes"], describe_network(small("relu", inputs=6, hidden=hidden)), load_technology(file)
+            net,
+            GIVEN["spikes"],
+            describe_network(small("relu", inputs=6, hidden=hidden)),
+            load_technology(file),
         )
         for hidden in ((12, 8), (1, 1))
     ]
@@ -160,7 +203,8 @@ def test_no_rate_is_the_limit_where_spikes_cost_nothing(tmp_path: Path) -> None:
 
 
 def test_the_limit_is_of_what_the_dense_network_reads_itself() -> None:
-    """Spikes behind an encoder for the one, for the other the analog signal, of which NeuroBench counts what is not 0."""
+    """Spikes behind an encoder for the one, for the other the analog signal, of which NeuroBench
+    counts what is not 0."""
     net, dense = small(inputs=6, hidden=(12, 8)), small("relu", inputs=6, hidden=(12, 8))
 
     def step(network: object, activity: Activity) -> float:
@@ -168,7 +212,13 @@ def test_the_limit_is_of_what_the_dense_network_reads_itself() -> None:
         return report["models"]["neurobench"]["energy_pj"]["step"]
 
     silent, full = step(net, spiking(0.0, 0.0)), step(net, spiking(1.0, 1.0))
-    found = break_even(describe_network(net), SPIKES, describe_network(dense), load_technology(), dense_activity=ANALOG)
+    found = break_even(
+        describe_network(net),
+        SPIKES,
+        describe_network(dense),
+        load_technology(),
+        dense_activity=ANALOG,
+    )
     expected = step(dense, replace(ANALOG, rates=(1.0, 1.0)))
     assert silent + found["neurobench"] * (full - silent) == pytest.approx(expected)
     assert expected > 1.01 * step(dense, spiking(1.0, 1.0))
@@ -185,8 +235,12 @@ def test_input_is_measured_without_padding() -> None:
     assert np.mean(found.density) == pytest.approx(data.x.sum() / (data.lengths.sum() * 3))  # type: ignore[union-attr, operator]
 
 
-@pytest.mark.parametrize(("values", "spikes"), [((0, 1), True), ((-1, 0, 1), True), ((0, 2), False), ((0, 0.5), False)])
-def test_what_counts_as_spikes(values: tuple[float, ...], spikes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("values", "spikes"), [((0, 1), True), ((-1, 0, 1), True), ((0, 2), False), ((0, 0.5), False)]
+)
+def test_what_counts_as_spikes(
+    values: tuple[float, ...], spikes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from srnn.data.batches import Sequences
     from srnn.data.datasets import Split
     from support.tiny import TinyTask

@@ -31,14 +31,19 @@ def test_a_file_says_only_what_differs(tmp_path: Path) -> None:
         GOOD + "address = {pj = 0}\n[on_chip]\nbytes = [100]\npj = [2.0]\n"
     )  # of one memory, whatever its size
     found = load_technology(path)
-    assert found.address_pj == 0 and found.on_chip_word(1) == found.on_chip_word(10**6) == 2.0 * 32 / 64
+    assert (
+        found.address_pj == 0
+        and found.on_chip_word(1) == found.on_chip_word(10**6) == 2.0 * 32 / 64
+    )
 
 
 def test_what_differs_from_its_base_does_not_pass_for_it(tmp_path: Path) -> None:
-    """A price of one's own is not Horowitz's, nor is a technology with it "45 nm, float32, weights on the chip"; also through a
-    base of one's own."""
+    """A price of one's own is not Horowitz's, nor is a technology with it "45 nm, float32, weights
+    on the chip"; also through a base of one's own."""
     path, upon = tmp_path / "my-chip.toml", tmp_path / "upon.toml"
-    path.write_text('base = "horowitz-45nm"\n[mac]\npj = 1.5\n[ac]\npj = 0.1\nsource = "measured"\n')
+    path.write_text(
+        'base = "horowitz-45nm"\n[mac]\npj = 1.5\n[ac]\npj = 0.1\nsource = "measured"\n'
+    )
     upon.write_text(f"base = '{path}'\nword_bits = 16\n")
     for found, name in ((load_technology(path), "my-chip"), (load_technology(upon), "upon")):
         assert (found.name, found.mac_pj, found.ac_pj) == (name, 1.5, 0.1)

@@ -43,10 +43,14 @@ class GroupedSteps(TinyStepTask):
 
 def grouped(right: Any, counted: Any, names: str | None = None) -> GroupReport:
     counts = np.stack([right, counted], 1).astype(np.int64)
-    return GroupReport(None if names is None else tuple(names), np.ones(len(counts), np.int64), counts)
+    return GroupReport(
+        None if names is None else tuple(names), np.ones(len(counts), np.int64), counts
+    )
 
 
-@pytest.mark.parametrize("task", [TinyTask(padded=True), TinyStepTask(padded=True), GroupedSteps(padded=True)])
+@pytest.mark.parametrize(
+    "task", [TinyTask(padded=True), TinyStepTask(padded=True), GroupedSteps(padded=True)]
+)
 def test_every_sequence_is_counted_once(task: TinyTask) -> None:
     loss = ["--loss.name=nll"] if task.kind == "per_step" else []
     recipe = tiny_recipe(*loss, "--loss.start=2", "--network.neuron.initial={}")
@@ -60,7 +64,10 @@ def test_every_sequence_is_counted_once(task: TinyTask) -> None:
         if task.kind == "per_step":
             true, predicted = data.y[i, 2:length], output[i, 2:length].argmax(-1).numpy()
         else:
-            true, predicted = data.y[i : i + 1], trained.loss.scores(output, lengths)[i : i + 1].argmax(-1).numpy()
+            true, predicted = (
+                data.y[i : i + 1],
+                trained.loss.scores(output, lengths)[i : i + 1].argmax(-1).numpy(),
+            )
         expected.append([((predicted == true) & (true >= 0)).sum(), (true >= 0).sum()])
     counts, confusion = found.evaluation.counts, found.evaluation.confusion
     assert counts.tolist() == np.array(expected).tolist()
@@ -68,31 +75,50 @@ def test_every_sequence_is_counted_once(task: TinyTask) -> None:
     assert found.groups.counts.sum(0).tolist() == counts.sum(0).tolist()
     plain = json.loads(json.dumps(found.to_dict()["groups"]))
     if data.groups is None:
-        assert plain["by_group"] is None and plain["count"] == len(data) and plain["unit"] == "sequences"
+        assert (
+            plain["by_group"] is None
+            and plain["count"] == len(data)
+            and plain["unit"] == "sequences"
+        )
         assert found.groups.sequences.tolist() == [1] * len(data)
     else:
-        assert plain["by_group"]["counted"] == found.groups.counts[:, 1].tolist() and plain["level"] == 0.95
+        assert (
+            plain["by_group"]["counted"] == found.groups.counts[:, 1].tolist()
+            and plain["level"] == 0.95
+        )
         assert plain["count"] == 4 and plain["unit"] == "groups"
-        assert plain["by_group"]["names"] == ["a", "b", "c", "d", "e"] and plain["by_group"]["accuracy"][1] is None
+        assert (
+            plain["by_group"]["names"] == ["a", "b", "c", "d", "e"]
+            and plain["by_group"]["accuracy"][1] is None
+        )
         of_c = counts[data.groups == "c"].sum(0)
-        assert plain["by_group"]["accuracy"][2] == of_c[0] / of_c[1] and plain["by_group"]["sequences"] == [6] * 5
+        assert (
+            plain["by_group"]["accuracy"][2] == of_c[0] / of_c[1]
+            and plain["by_group"]["sequences"] == [6] * 5
+        )
 
 
 def test_the_interval_is_korn_and_graubards() -> None:
-    """Of groups of equal size, where the variance is that of a mean; n and the factor as in their paper."""
+    """Of groups of equal size, where the variance is that of a mean; n and the factor as in their
+    paper."""
     right, n = np.array([93, 71, 88, 60, 97, 84, 90]), 100
     p, v = right.mean() / n, (right / n).var(ddof=1) / len(right)
-    alone = p * (1 - p) / v * (stats.t.ppf(0.975, 7 * n - 1) / stats.t.ppf(0.975, len(right) - 1)) ** 2
+    alone = (
+        p * (1 - p) / v * (stats.t.ppf(0.975, 7 * n - 1) / stats.t.ppf(0.975, len(right) - 1)) ** 2
+    )
     expected = (
         stats.beta.ppf(0.025, p * alone, (1 - p) * alone + 1),
         stats.beta.ppf(0.975, p * alone + 1, (1 - p) * alone),
     )
     assert grouped(right, np.full(7, n), "abcdefg").interval == pytest.approx(expected, abs=1e-12)
-    assert expected[0] < 0.71 and expected[1] > 0.93  # seven hundred independent decisions: 0.80 to 0.86
+    assert (
+        expected[0] < 0.71 and expected[1] > 0.93
+    )  # seven hundred independent decisions: 0.80 to 0.86
 
 
 def test_the_variance_is_what_leaving_out_each_group_makes() -> None:
-    """One group has most of the decisions: it would hide how much groups differ, since the whole accuracy is nearly its own."""
+    """One group has most of the decisions: it would hide how much groups differ, since the whole
+    accuracy is nearly its own."""
     right, n = np.array([9000, 61, 88, 60, 97]), np.array([10_000, 100, 90, 150, 100])
     p, parts = right.sum() / n.sum(), range(5)
     without = np.array([np.delete(right, i).sum() / np.delete(n, i).sum() for i in parts])
@@ -105,7 +131,11 @@ def test_the_variance_is_what_leaving_out_each_group_makes() -> None:
     one, other = grouped(right, n, "abcde"), grouped(n // 2, n, "abcde")
     assert one.interval == pytest.approx(expected, abs=1e-9) and expected[0] < 0.3
     gain, halves = one.difference(other), (n // 2).sum() / n.sum()
-    steps = without - p - np.array([np.delete(n // 2, i).sum() / np.delete(n, i).sum() - halves for i in parts])
+    steps = (
+        without
+        - p
+        - np.array([np.delete(n // 2, i).sum() / np.delete(n, i).sum() - halves for i in parts])
+    )
     half = stats.t.ppf(0.975, 4) * np.sqrt(4 / 5 * (steps**2).sum())
     assert gain is not None and gain["interval"] == pytest.approx(
         (max(p - halves - half, -1), min(p - halves + half, 1))
@@ -119,19 +149,26 @@ def test_sequences_alone_give_nearly_the_interval_of_clopper_and_pearson() -> No
 
 
 def test_intervals_where_everything_is_right_or_wrong_or_little_is_known() -> None:
-    exact = stats.binomtest(5, 5).proportion_ci()  # five groups that are all right are five successes, not five hundred
+    exact = stats.binomtest(
+        5, 5
+    ).proportion_ci()  # five groups that are all right are five successes, not five hundred
     assert grouped([100] * 5, [100] * 5, "abcde").interval == pytest.approx((exact.low, 1.0))
     assert grouped([0] * 5, [100] * 5, "abcde").interval == pytest.approx((0.0, 1 - exact.low))
-    assert grouped([7], [9], "a").interval is None and grouped([7, 0], [9, 0], "ab").interval is None
+    assert (
+        grouped([7], [9], "a").interval is None and grouped([7, 0], [9, 0], "ab").interval is None
+    )
     exact = stats.binomtest(16, 20).proportion_ci()
     assert grouped([8, 8], [10, 10], "ab").interval == pytest.approx((exact.low, exact.high))
-    alike = grouped([80, 81, 79, 80], [100] * 4, "abcd").interval  # by chance: no more than 400 decisions
+    alike = grouped(
+        [80, 81, 79, 80], [100] * 4, "abcd"
+    ).interval  # by chance: no more than 400 decisions
     exact = stats.binomtest(320, 400).proportion_ci()
     assert alike == pytest.approx((exact.low, exact.high), abs=1e-9)
 
 
 @pytest.mark.parametrize(
-    ("count", "mean", "size", "first"), [(6, 0.85, 400, 1), (25, 0.95, 40, 1), (200, 0.7, 1, 1), (30, 0.7, 40, 15)]
+    ("count", "mean", "size", "first"),
+    [(6, 0.85, 400, 1), (25, 0.95, 40, 1), (200, 0.7, 1, 1), (30, 0.7, 40, 15)],
 )
 def test_nineteen_of_twenty_intervals_contain_what_was_drawn_from(
     count: int, mean: float, size: int, first: int
@@ -165,7 +202,10 @@ def test_a_difference_is_a_paired_one() -> None:
     )  # of the same names, not the same groups
     assert grouped(right, n, "abcd").difference(others) is None
     some = grouped([90, 0, 89, 26], [100, 0, 100, 50], "abcd")
-    uneven, back = grouped(right, n, "abcd").difference(some), some.difference(grouped(right, n, "abcd"))
+    uneven, back = (
+        grouped(right, n, "abcd").difference(some),
+        some.difference(grouped(right, n, "abcd")),
+    )
     assert uneven is not None and back is not None and back["accuracy"] == -uneven["accuracy"]
     assert (uneven["count"], uneven["better"], uneven["worse"]) == (3, 2, 1)
     assert uneven["accuracy"] == pytest.approx(241 / 300 - 205 / 250)
@@ -176,19 +216,34 @@ def test_a_difference_is_a_paired_one() -> None:
 
 @pytest.mark.parametrize("ahead", [0, 1])
 def test_networks_that_differ_alike_in_every_group_may_differ_in_others(ahead: int) -> None:
-    n, other = np.array([10, 10, 10]), np.array([9, 7, 4])  # fractions that are rounded, differences too
+    n, other = (
+        np.array([10, 10, 10]),
+        np.array([9, 7, 4]),
+    )  # fractions that are rounded, differences too
     gain = grouped(other + ahead, n, "abc").difference(grouped(other, n, "abc"))
     assert gain is not None and gain["accuracy"] == pytest.approx(ahead / 10)
     assert gain["better"] == 3 * ahead and gain["worse"] == 0
-    surprise = stats.binomtest(3, 3).proportion_ci().low  # the least chance of one that agrees, after three that do
-    assert gain["interval"] == pytest.approx((ahead / 10 - (1 - surprise), min(ahead / 10 + (1 - surprise), 1)))
+    surprise = (
+        stats.binomtest(3, 3).proportion_ci().low
+    )  # the least chance of one that agrees, after three that do
+    assert gain["interval"] == pytest.approx(
+        (ahead / 10 - (1 - surprise), min(ahead / 10 + (1 - surprise), 1))
+    )
 
 
-def test_groups_are_printed_with_the_least_accurate_first(capsys: pytest.CaptureFixture[str]) -> None:
+def test_groups_are_printed_with_the_least_accurate_first(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     task, recipe = TinyTask(), tiny_recipe()
     found = analyse(Trained(recipe.build_network(task, seed=0), task, recipe), "test")
-    names = (*(f"g{number:02}" for number in range(13)), "g13" + 197 * "x", "g14")  # the last one has no labels
-    many = GroupReport(names, np.full(15, 3), np.stack([np.arange(14, -1, -1) - 1, np.full(15, 20)], 1).clip(0))
+    names = (
+        *(f"g{number:02}" for number in range(13)),
+        "g13" + 197 * "x",
+        "g14",
+    )  # the last one has no labels
+    many = GroupReport(
+        names, np.full(15, 3), np.stack([np.arange(14, -1, -1) - 1, np.full(15, 20)], 1).clip(0)
+    )
     many.counts[14] = 0
     counts = np.zeros((45, 2), np.int64)
     counts[::3] = many.counts
@@ -223,23 +278,39 @@ def test_decisions_of_several_networks_belong_to_their_groups_or_sequences() -> 
     both = GroupReport.together([one, other], [0, 1])
     assert both.names == ("a", "b", "c") and both.sequences.tolist() == [1, 2, 1]
     assert both.counts.tolist() == [[1, 4], [5, 8], [0, 6]] and both.overall == 6 / 18
-    seeds, folds = (GroupReport.together([grouped([1, 0], [1, 1])] * 2, splits) for splits in ([7, 7], [0, 1]))
-    assert seeds.counts.tolist() == [[2, 2], [0, 2]]  # what two seeds say of one sequence is not independent
-    assert folds.counts.tolist() == [[1, 1], [0, 1]] * 2 and folds.names is None and folds.count == 4
-    assert GroupReport.together([one], [0]).to_dict() == one.to_dict() and grouped([0], [0]).overall is None
+    seeds, folds = (
+        GroupReport.together([grouped([1, 0], [1, 1])] * 2, splits) for splits in ([7, 7], [0, 1])
+    )
+    assert seeds.counts.tolist() == [
+        [2, 2],
+        [0, 2],
+    ]  # what two seeds say of one sequence is not independent
+    assert (
+        folds.counts.tolist() == [[1, 1], [0, 1]] * 2 and folds.names is None and folds.count == 4
+    )
+    assert (
+        GroupReport.together([one], [0]).to_dict() == one.to_dict()
+        and grouped([0], [0]).overall is None
+    )
 
 
 def test_the_folds_of_a_cross_validation_are_measured_together(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Every subject once: the pooled decisions are those of the folds, and the interval is over all subjects."""
+    """Every subject once: the pooled decisions are those of the folds, and the interval is over all
+    subjects."""
     rng = np.random.default_rng(0)
     own, groups = tmp_path / "own.npz", np.repeat(list("abcdef"), 5)
-    np.savez(own, x=rng.normal(size=(30, 6, 2)), y=np.arange(30) % 2 * (groups < "d"), groups=groups)  # d, e, f: no 1
+    np.savez(
+        own, x=rng.normal(size=(30, 6, 2)), y=np.arange(30) % 2 * (groups < "d"), groups=groups
+    )  # d, e, f: no 1
     folds = []
     for part in (1, 2, 3):
         task = f"--task={{name: folder, options: {{path: {own}, fold: {part}/3}}}}"
-        train(tiny_recipe(task, "--training.epochs=1", "--training.class_weights=balanced"), tmp_path / f"fold-{part}")
+        train(
+            tiny_recipe(task, "--training.epochs=1", "--training.class_weights=balanced"),
+            tmp_path / f"fold-{part}",
+        )
         folds.append(str(tmp_path / f"fold-{part}"))
     alone = []
     for fold in folds:
@@ -247,23 +318,42 @@ def test_the_folds_of_a_cross_validation_are_measured_together(
         alone.append(json.loads(capsys.readouterr().out))
     assert main(["evaluate", *folds, "--split", "test", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert [{**report, "model": ""} for report in found["models"]] == [{**report, "model": ""} for report in alone]
+    assert [{**report, "model": ""} for report in found["models"]] == [
+        {**report, "model": ""} for report in alone
+    ]
     right = [report["accuracy"] * report["n_sequences"] for report in alone]
-    assert found["together"]["accuracy"] == pytest.approx(sum(right) / 30) and found["together"]["count"] == 6
+    assert (
+        found["together"]["accuracy"] == pytest.approx(sum(right) / 30)
+        and found["together"]["count"] == 6
+    )
     assert found["together"]["by_group"]["names"] == list("abcdef")
     assert found["together"]["by_group"]["counted"] == [5] * 6
-    assert found["accuracy"]["mean"] == pytest.approx(np.mean([report["accuracy"] for report in alone]))
+    assert found["accuracy"]["mean"] == pytest.approx(
+        np.mean([report["accuracy"] for report in alone])
+    )
     confusion = np.sum([evaluate(open_trained(fold), "test").confusion for fold in folds], axis=0)
-    balanced = (confusion.diagonal() / confusion.sum(1)).mean()  # the mean of the folds' own is another number
-    assert found["together"]["balanced_accuracy"] == pytest.approx(balanced) != found["balanced_accuracy"]["mean"]
+    balanced = (
+        confusion.diagonal() / confusion.sum(1)
+    ).mean()  # the mean of the folds' own is another number
+    assert (
+        found["together"]["balanced_accuracy"]
+        == pytest.approx(balanced)
+        != found["balanced_accuracy"]["mean"]
+    )
     assert main(["evaluate", *folds, "--split", "test"]) == 0
     printed = capsys.readouterr().out
-    assert "standard deviation" in printed and "interval over 6 groups: " in printed.splitlines()[-1]
+    assert (
+        "standard deviation" in printed and "interval over 6 groups: " in printed.splitlines()[-1]
+    )
     assert printed.splitlines()[-3] == f"all decisions: balanced accuracy {balanced:.2%}"
     worst = min(confusion.diagonal() / confusion.sum(1))
     assert f"{worst:.2%}" in printed[printed.index("Least often recognised") :]
     others = str(_of_three_classes(tmp_path))
-    wrong = (["--full"], "measure one model"), ([others], "measure them apart"), ([folds[0]], "named twice")
+    wrong = (
+        (["--full"], "measure one model"),
+        ([others], "measure them apart"),
+        ([folds[0]], "named twice"),
+    )
     for words, error in wrong:
         assert main(["evaluate", *folds, *words]) == 2
         assert error in capsys.readouterr().err
@@ -272,7 +362,8 @@ def test_the_folds_of_a_cross_validation_are_measured_together(
 def test_networks_of_other_folds_can_be_measured_on_the_same_recordings(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What two of them say of one sequence is not independent, whatever each was trained on. Data of other options are others."""
+    """What two of them say of one sequence is not independent, whatever each was trained on. Data
+    of other options are others."""
     own, runs = tmp_path / "own.npz", []
     np.savez(own, x=np.random.default_rng(0).normal(size=(24, 6, 2)), y=np.arange(24) % 2)
     for name, options in (("a", "fold: 1/3"), ("b", "fold: 2/3"), ("c", "fold: 2/3, scale: none")):
@@ -280,15 +371,27 @@ def test_networks_of_other_folds_can_be_measured_on_the_same_recordings(
         train(tiny_recipe(task, "--training.epochs=1"), tmp_path / name)
         runs.append(str(tmp_path / name))
     assert main(["evaluate", *runs[:2], "--split", "test"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].startswith("accuracy, 95% confidence interval over 16 sequences: ")
+    assert (
+        capsys.readouterr()
+        .out.splitlines()[-1]
+        .startswith("accuracy, 95% confidence interval over 16 sequences: ")
+    )
     assert main(["evaluate", *runs, "--data", str(own)]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].startswith("accuracy, 95% confidence interval over 24 sequences: ")
+    assert (
+        capsys.readouterr()
+        .out.splitlines()[-1]
+        .startswith("accuracy, 95% confidence interval over 24 sequences: ")
+    )
     assert main(["evaluate", *runs, "--split", "test"]) == 2
     assert f"{runs[2]} has another task, other options of it" in capsys.readouterr().err
 
 
 def _of_three_classes(folder: Path) -> Path:
-    np.savez(folder / "three.npz", x=np.ones((30, 6, 2)) * np.arange(30)[:, None, None], y=np.arange(30) % 3)
+    np.savez(
+        folder / "three.npz",
+        x=np.ones((30, 6, 2)) * np.arange(30)[:, None, None],
+        y=np.arange(30) % 3,
+    )
     task = f"--task={{name: folder, options: {{path: {folder / 'three.npz'}}}}}"
     train(tiny_recipe(task, "--training.epochs=1"), folder / "three")
     return folder / "three"

@@ -21,8 +21,15 @@ def steps(*parts: tuple[int, int]) -> np.ndarray:
     return np.concatenate([np.full(count, kind) for kind, count in parts]).astype(np.int64)
 
 
-def heart(numbers: np.ndarray, *, dead: np.ndarray | None = None, doubted: slice = slice(0), **options: Any) -> Heart:
-    """A heart read from these labels after a second of TP, so that nothing of it is at the recording's beginning."""
+def heart(
+    numbers: np.ndarray,
+    *,
+    dead: np.ndarray | None = None,
+    doubted: slice = slice(0),
+    **options: Any,
+) -> Heart:
+    """A heart read from these labels after a second of TP, so that nothing of it is at the
+    recording's beginning."""
     numbers = np.concatenate([np.full(250, TP), numbers])
     believed = np.full((len(numbers), 6), 0.02)
     believed[np.arange(len(numbers)), numbers] = 0.9
@@ -30,7 +37,9 @@ def heart(numbers: np.ndarray, *, dead: np.ndarray | None = None, doubted: slice
     states = np.zeros((len(numbers), 2), np.uint8)
     if dead is not None:
         states[250:] = dead
-    return read_heart(numbers, believed, states, 0.004, start_seconds=-1.0, leads=("I", "V1"), **options)
+    return read_heart(
+        numbers, believed, states, 0.004, start_seconds=-1.0, leads=("I", "V1"), **options
+    )
 
 
 def test_a_beat_has_its_borders_and_intervals() -> None:
@@ -49,7 +58,9 @@ def test_rate_and_spread_are_those_of_the_middle_beats() -> None:
     assert rr is not None and rr == pytest.approx((0.8, 0.8, 0.85, 4))
     report = found.to_dict(over_time=True)
     assert json.loads(json.dumps(report)) == report
-    assert len(report["beats"]) == report["count"] == 5 and report["note"] == "Not a medical device."
+    assert (
+        len(report["beats"]) == report["count"] == 5 and report["note"] == "Not a medical device."
+    )
 
 
 def test_without_p_waves_there_is_no_pr() -> None:
@@ -99,7 +110,9 @@ def test_there_is_no_beat_where_a_lead_is_off_and_no_rr_across() -> None:
     dead = np.zeros((600, 2), np.uint8)
     dead[250:280, 1] = OFF  # the second of three complexes
     found = heart(steps(*BEAT, *BEAT, *BEAT), dead=dead)
-    assert [beat.r for beat in found.beats] == pytest.approx([0.288])  # the third is within two seconds of it
+    assert [beat.r for beat in found.beats] == pytest.approx(
+        [0.288]
+    )  # the third is within two seconds of it
     assert found.rate is None
     assert found.stretches() == [(0, 188, "unsure"), (500, 530, "off"), (530, 850, "unsure")]
     assert "off 3.5% (V1)" in found.headline() and "flat 0.0%," in found.headline()
@@ -125,13 +138,21 @@ def test_a_beat_of_which_most_is_unsure_does_not_count() -> None:
 
 def test_nothing_is_sure_at_the_beginning() -> None:
     found = read_heart(steps(*BEAT), np.eye(6)[steps(*BEAT)], np.zeros((200, 0), np.uint8), 0.004)
-    assert (found.states[:188] == IN_DOUBT).all() and (found.states[188:] == READ).all() and not found.beats
+    assert (
+        (found.states[:188] == IN_DOUBT).all()
+        and (found.states[188:] == READ).all()
+        and not found.beats
+    )
 
 
 @pytest.mark.parametrize("labels", [np.full(500, TP), np.full(500, QR), np.zeros(1, np.int64)])
 def test_labels_that_are_no_heart_have_no_beats(labels: np.ndarray) -> None:
     found = heart(labels)
-    assert found.rate is None and not found.beats and found.intervals() == dict.fromkeys(("RR", "P", "PR", "QRS", "QT"))
+    assert (
+        found.rate is None
+        and not found.beats
+        and found.intervals() == dict.fromkeys(("RR", "P", "PR", "QRS", "QT"))
+    )
     assert found.headline().startswith("no heart rate (0 beats)")
 
 
@@ -142,7 +163,9 @@ def test_labels_that_are_no_heart_have_no_beats(labels: np.ndarray) -> None:
 def test_an_ecg_is_not_flat(rate: int) -> None:
     x = heartbeats(10, rate, every=1.5)  # long isoelectric lines
     assert not dead_leads(x, rate, in_mv=True).any()
-    assert not dead_leads(np.rint(x * 200) / 200, rate, in_mv=True).any()  # by a converter's steps of 5 uV
+    assert not dead_leads(
+        np.rint(x * 200) / 200, rate, in_mv=True
+    ).any()  # by a converter's steps of 5 uV
     assert not dead_leads(np.rint(x * 200) + 1024, rate, in_mv=False).any()  # in its own numbers
     assert not dead_leads(x / 1000, rate, in_mv=False).any()  # in V, which nobody said
     assert not dead_leads(-x, rate, in_mv=True).any()
@@ -159,7 +182,9 @@ def test_a_line_that_a_lead_does_not_draw(rate: int, in_mv: bool) -> None:
         assert not dead[:, 0].any()
         assert (dead[second, 1] == state).all() and dead[:, 1].astype(bool).sum() <= 1.06 * rate
     filled = heartbeats(8, rate)
-    filled[second, 0] = np.linspace(filled[3 * rate - 1, 0], 0.9, rate)  # missing samples, interpolated
+    filled[second, 0] = np.linspace(
+        filled[3 * rate - 1, 0], 0.9, rate
+    )  # missing samples, interpolated
     assert (dead_leads(filled, rate, in_mv=in_mv)[second, 0] == OFF).all()
 
 

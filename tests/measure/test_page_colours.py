@@ -1,4 +1,5 @@
-"""The colours of the pages: text can be read, and classes and series be told apart, also by colour-blind readers."""
+"""The colours of the pages: text can be read, and classes and series be told apart, also by
+colour-blind readers."""
 
 from __future__ import annotations
 
@@ -26,9 +27,17 @@ WHITE = XYZ.sum(axis=1)
 
 def colours(theme: str) -> dict[str, np.ndarray]:
     """Linear RGB by name."""
-    given = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", STYLE.split(BLOCKS[theme])[1].split("}")[0]))
-    rgb = {name: np.array([int(hexa[i : i + 2], 16) / 255 for i in (1, 3, 5)]) for name, hexa in given.items()}
-    return {name: np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4) for name, v in rgb.items()}
+    given = dict(
+        re.findall(r"--(\w+): (#[0-9a-f]{6})", STYLE.split(BLOCKS[theme])[1].split("}")[0])
+    )
+    rgb = {
+        name: np.array([int(hexa[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+        for name, hexa in given.items()
+    }
+    return {
+        name: np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
+        for name, v in rgb.items()
+    }
 
 
 def contrast(one: np.ndarray, other: np.ndarray) -> float:
@@ -63,7 +72,8 @@ def test_classes_are_told_apart(theme: str, vision: str) -> None:
 
 @pytest.mark.parametrize("theme", BLOCKS)
 def test_lines_stand_out(theme: str) -> None:
-    """Of Okabe and Ito's colours yellow and sky are pale on white: only classes and runs have them, when there are many."""
+    """Of Okabe and Ito's colours yellow and sky are pale on white: only classes and runs have them,
+    when there are many."""
     known = colours(theme)
     faint = [name for name in SERIES if contrast(known[name], known["card"]) < 3]
     assert faint == (["c4", "c5"] if theme == "light" else [])
@@ -71,7 +81,14 @@ def test_lines_stand_out(theme: str) -> None:
 
 @pytest.mark.parametrize("theme", BLOCKS)
 def test_the_live_page_has_the_same(theme: str) -> None:
-    given = dict(re.findall(r"--(c\d): (#[0-9a-f]{6})", STYLE.split(BLOCKS[theme])[1].split("}")[0]))
-    marks = {"light": [":root {"], "dark": [":root:not([data-theme=light]) {", ":root[data-theme=dark] {"]}[theme]
+    given = dict(
+        re.findall(r"--(c\d): (#[0-9a-f]{6})", STYLE.split(BLOCKS[theme])[1].split("}")[0])
+    )
+    marks = {
+        "light": [":root {"],
+        "dark": [":root:not([data-theme=light]) {", ":root[data-theme=dark] {"],
+    }[theme]
     for mark in marks:
-        assert dict(re.findall(r"--(c\d): (#[0-9a-f]{6})", LIVE.split(mark)[1].split("}")[0])) == given
+        assert (
+            dict(re.findall(r"--(c\d): (#[0-9a-f]{6})", LIVE.split(mark)[1].split("}")[0])) == given
+        )

@@ -21,7 +21,9 @@ NET = srnn.SRNN(
     3, [5, 4], 2, neuron={"name": "alif", "initial": {"u": 0.05}}, backend="reference", substeps=2,
     generator=torch.Generator().manual_seed(1), norm="none"
 )  # fmt: skip
-RESULT = NET.run(3 * torch.rand(2, 20, 3, generator=torch.Generator().manual_seed(2)), record=("u", "v"))
+RESULT = NET.run(
+    3 * torch.rand(2, 20, 3, generator=torch.Generator().manual_seed(2)), record=("u", "v")
+)
 
 
 @pytest.fixture
@@ -40,7 +42,10 @@ def test_raster_shows_every_spike_in_its_place(axes: Axes) -> None:
         np.testing.assert_array_equal(line.get_ydata(), base + neurons)
         base += layer.output.shape[-1]
     assert axes.get_xlabel() == "time, ms"
-    assert [text.get_text() for text in axes.get_yticklabels()] == ["layer 0\n5 neurons", "layer 1\n4 neurons"]
+    assert [text.get_text() for text in axes.get_yticklabels()] == [
+        "layer 0\n5 neurons",
+        "layer 1\n4 neurons",
+    ]
 
 
 def test_membranes_cross_their_moving_thresholds_where_spikes_are(axes: Axes) -> None:
@@ -52,7 +57,9 @@ def test_membranes_cross_their_moving_thresholds_where_spikes_are(axes: Axes) ->
     potential, threshold = (np.asarray(line.get_ydata()) for line in axes.lines)
     np.testing.assert_array_equal(potential > threshold + 1e-6, (v[0, :, neuron] > 1e-6).numpy())
     span = np.ptp(torch.stack([u, u - v])[:, 0, :, neuron].detach().numpy())
-    np.testing.assert_allclose(np.ptp(potential) * span / 0.8, np.ptp(u[0, :, neuron].detach().numpy()), rtol=1e-5)
+    np.testing.assert_allclose(
+        np.ptp(potential) * span / 0.8, np.ptp(u[0, :, neuron].detach().numpy()), rtol=1e-5
+    )
     spikes = [path.vertices[0, 0] for path in axes.collections[0].get_paths()]  # type: ignore[index]
     np.testing.assert_array_equal(spikes, np.flatnonzero(s[0, :, neuron].detach().numpy()) / 2)
 
@@ -60,7 +67,9 @@ def test_membranes_cross_their_moving_thresholds_where_spikes_are(axes: Axes) ->
 def test_time_constants_before_and_after(axes: Axes) -> None:
     values = np.array([2.0, 5.0, 5.0, np.inf, -1.0])
     of = [
-        TimeConstants(f"{layer}.{kind}", True, factor * values, values if layer == "layers.0" else None, None)
+        TimeConstants(
+            f"{layer}.{kind}", True, factor * values, values if layer == "layers.0" else None, None
+        )
         for layer, kind, factor in (
             ("layers.0", "tau_mem", 3),
             ("layers.1", "tau_adp", 50),
@@ -83,13 +92,23 @@ def test_anytime_and_confusion(axes: Axes) -> None:
     np.testing.assert_array_equal(ours.get_xydata(), [[0, 25], [50, 75], [100, 100]])  # type: ignore[arg-type]
     np.testing.assert_array_equal(theirs.get_ydata(), [np.nan, 50])
     axes = Figure().subplots()
-    srnn.plot.confusion(ClassReport(("$a$", "b", "c"), np.array([[3, 1, 0], [0, 0, 0], [0, 0, 5]]), False), axes)
-    assert {(*text.get_position(), text.get_text()) for text in axes.texts} == {(0, 0, "3"), (1, 0, "1"), (2, 2, "5")}
-    np.testing.assert_array_equal(axes.images[0].get_array(), [[0.75, 0.25, 0], [0, 0, 0], [0, 0, 1]])
+    srnn.plot.confusion(
+        ClassReport(("$a$", "b", "c"), np.array([[3, 1, 0], [0, 0, 0], [0, 0, 5]]), False), axes
+    )
+    assert {(*text.get_position(), text.get_text()) for text in axes.texts} == {
+        (0, 0, "3"),
+        (1, 0, "1"),
+        (2, 2, "5"),
+    }
+    np.testing.assert_array_equal(
+        axes.images[0].get_array(), [[0.75, 0.25, 0], [0, 0, 0], [0, 0, 1]]
+    )
     axes.figure.savefig("/dev/null", format="svg")  # a class's name is text, not mathematics
 
 
-@pytest.mark.parametrize("name", ["a class that somebody has named by a whole sentence {}", "class {}"])
+@pytest.mark.parametrize(
+    "name", ["a class that somebody has named by a whole sentence {}", "class {}"]
+)
 @pytest.mark.parametrize("count", [8, 40])
 def test_names_in_a_confusion_stay_in_the_picture_and_apart(name: str, count: int) -> None:
     from matplotlib import pyplot
@@ -105,7 +124,9 @@ def test_names_in_a_confusion_stay_in_the_picture_and_apart(name: str, count: in
     assert all(upper.y0 >= lower.y1 for upper, lower in pairwise(labels))
     assert all(label.get_window_extent().y0 >= 0 for label in axes.get_xticklabels())
     colours = {text.get_text(): text.get_color() for text in axes.texts}
-    assert colours == ({"4": "white", "6": BLACK, "9": BLACK} if count == 8 else {})  # by how bright the field is
+    assert colours == (
+        {"4": "white", "6": BLACK, "9": BLACK} if count == 8 else {}
+    )  # by how bright the field is
     assert len(figure.axes) == (1 if count == 8 else 2)  # without counts, a scale
     pyplot.close(figure)  # type: ignore[arg-type]
 
@@ -123,12 +144,18 @@ def test_new_axes_are_pyplots_and_settings_stay(monkeypatch: pytest.MonkeyPatch)
     "wrong, message",
     [
         (lambda: srnn.plot.raster(RESULT, sequence=2), "no sequence 2: the batch has 2"),
-        (lambda: srnn.plot.raster(NET(torch.ones(1, 2, 3))), r"the result of net\.run\(x\), not a tuple"),
+        (
+            lambda: srnn.plot.raster(NET(torch.ones(1, 2, 3))),
+            r"the result of net\.run\(x\), not a tuple",
+        ),
         (lambda: srnn.plot.membranes(RESULT, layer=3), "no layer 3"),
         (lambda: srnn.plot.membranes(RESULT, sequence=2), "no sequence 2: the batch has 2"),
         (lambda: srnn.plot.membranes(RESULT, neurons=[5]), "neurons 0 to 4"),
         (lambda: srnn.plot.membranes(NET.run(torch.ones(1, 2, 3))), "no membrane potentials"),
-        (lambda: srnn.plot.time_constants("runs/digits"), "A str has no time constants; give a model"),
+        (
+            lambda: srnn.plot.time_constants("runs/digits"),
+            "A str has no time constants; give a model",
+        ),
         (lambda: srnn.plot.confusion(np.eye(2)), "a ClassReport, not a ndarray"),
     ],
 )

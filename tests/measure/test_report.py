@@ -1,4 +1,5 @@
-"""srnn report: the page holds what was measured, as numbers and as packed arrays; one file, no network."""
+"""srnn report: the page holds what was measured, as numbers and as packed arrays; one file, no
+network."""
 
 from __future__ import annotations
 
@@ -58,7 +59,10 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @given(hnp.arrays(np.bool_, hnp.array_shapes(min_dims=1, max_dims=2, min_side=0, max_side=20)))
 def test_bits_come_back(values: np.ndarray) -> None:
-    assert np.array_equal(unpack(pack_bits(values)), values) and unpack(pack_bits(values)).shape == values.shape
+    assert (
+        np.array_equal(unpack(pack_bits(values)), values)
+        and unpack(pack_bits(values)).shape == values.shape
+    )
 
 
 @given(hnp.arrays(np.int64, (7,), elements=st.integers(-1, 2000)))
@@ -76,13 +80,16 @@ def test_what_is_not_finite_is_drawn_as_nothing() -> None:
     packed = pack_levels(np.array([np.nan, np.inf, 2.0]))
     assert unpack(packed).tolist() == [0, 0, 2] and json.dumps(packed, allow_nan=False)
     assert (
-        pack_activity(np.array([0.0, 1.0]))["type"] == "bits" and pack_activity(np.array([0, 0.5]))["type"] == "levels"
+        pack_activity(np.array([0.0, 1.0]))["type"] == "bits"
+        and pack_activity(np.array([0, 0.5]))["type"] == "levels"
     )
     assert unpack(pack_levels(np.zeros((0, 3)))).shape == (0, 3)
 
 
 @given(st.integers(1, 40), st.integers(0, 12), st.booleans(), st.integers(0, 100))
-def test_samples_are_different_sequences_spread_over_the_split(n: int, count: int, per_step: bool, seed: int) -> None:
+def test_samples_are_different_sequences_spread_over_the_split(
+    n: int, count: int, per_step: bool, seed: int
+) -> None:
     y = np.random.default_rng(seed).integers(0, 5, (n, 6) if per_step else n)
     found = evenly_spread(y, count)
     assert len(found) == len(set(found.tolist())) == min(n, count)
@@ -99,8 +106,11 @@ def test_every_class_has_its_turn() -> None:
 def test_numbers_are_those_of_evaluation_and_energy(tmp_path: Path) -> None:
     run = Run.open(make_run(tmp_path / "run", *DIGITS))
     content = report_content(run.path)
-    assert {key: content["evaluation"][key] for key in ("accuracy", "firing_rate", "parameters")} == {
-        key: evaluate(run.trained()).report[key] for key in ("accuracy", "firing_rate", "parameters")
+    assert {
+        key: content["evaluation"][key] for key in ("accuracy", "firing_rate", "parameters")
+    } == {
+        key: evaluate(run.trained()).report[key]
+        for key in ("accuracy", "firing_rate", "parameters")
     }
     energy = compare_energy([run.path], ["lstm"])
     assert [one["name"] for one in content["energy"]["networks"]] == ["run", "lstm"]
@@ -109,7 +119,9 @@ def test_numbers_are_those_of_evaluation_and_energy(tmp_path: Path) -> None:
     assert content["training"]["best_epoch"] == 2 and len(content["training"]["epochs"]) == 3
     assert content["training"]["events"] == [RESTORED]
     assert "run" not in content["training"]["result"] and str(tmp_path) not in to_json(content)
-    plots = [part for part in content["sections"]["time_constants"]["parts"] if part["kind"] == "plot"]
+    plots = [
+        part for part in content["sections"]["time_constants"]["parts"] if part["kind"] == "plot"
+    ]
     for one, plot in zip(content["evaluation"]["time_constants"], plots, strict=True):
         now, initial = (sum(line["y"]) for line in plot["lines"])
         assert now == len(one["now"]["values"]) == initial
@@ -137,9 +149,14 @@ def test_samples_are_what_the_network_did(recipe: tuple[str, ...], tmp_path: Pat
             assert np.array_equal(unpack(one["decisions"]), result.output[row].argmax(-1).numpy())
             events = unpack(one["input"]["values"]).astype(int) - unpack(one["input"]["negative"])
             assert np.array_equal(events, sequences.x[one["index"]])
-            assert one["group"].startswith("record-") and 0 <= one["right_steps"] <= one["labelled_steps"] == 115
+            assert (
+                one["group"].startswith("record-")
+                and 0 <= one["right_steps"] <= one["labelled_steps"] == 115
+            )
         else:
-            assert one["true"] == sequences.y[one["index"]] and one["right"] == (one["true"] == one["predicted"])
+            assert one["true"] == sequences.y[one["index"]] and one["right"] == (
+                one["true"] == one["predicted"]
+            )
             assert unpack(one["decisions"])[-1] == one["predicted"]
             channels = np.stack([unpack(channel) for channel in one["input"]["values"]], 1)
             assert np.allclose(channels, sequences.x[one["index"]], atol=0.003)
@@ -148,9 +165,15 @@ def test_samples_are_what_the_network_did(recipe: tuple[str, ...], tmp_path: Pat
 def test_a_layer_is_called_the_same_all_over_the_page(tmp_path: Path) -> None:
     cells = {"model": "lstm", "neuron": "adlif", "readout": "integrator", "backend": "auto"}
     settings = [f"--network.{key}={value}" for key, value in cells.items()]
-    folder = make_run(tmp_path / "run", *DIGITS, *settings, "--network.recurrent=false")  # units that have no name
+    folder = make_run(
+        tmp_path / "run", *DIGITS, *settings, "--network.recurrent=false"
+    )  # units that have no name
     content = report_content(folder, samples=1, options=NO_EXIT)
-    assert {one["kind"] for one in content["samples"]["watched"]} == {*content["network"]["neurons"]} == {"relu"}
+    assert (
+        {one["kind"] for one in content["samples"]["watched"]}
+        == {*content["network"]["neurons"]}
+        == {"relu"}
+    )
 
 
 def test_long_sequences_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +188,8 @@ def test_long_sequences_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     "overrides",
     [
         ("--network.bidirectional=true",), ("--network.bidirectional=true", "--network.merge=concat"),
-        ("--network.substeps=2",), ("--network.neuron={name: relu}",), ("--network.hidden=[5,4]", "--loss.name=ce_last"),
+        ("--network.substeps=2",), ("--network.neuron={name: "
+                                    "relu}",), ("--network.hidden=[5,4]", "--loss.name=ce_last"),
         ("--network.neuron={name: calls_it_v}",),
     ],
     ids=["from both ends", "concatenated", "substeps", "relu", "two layers", "one's own"],
@@ -183,7 +207,9 @@ def test_a_page_is_one_file_that_needs_nothing_else(tmp_path: Path) -> None:
     assert embedded(text) == {**content, "name": "<b>run</b>"}
     assert text.count("</script>") == 2 and "<b>" not in text
     assert set(re.findall(r"https?://[^\s\"'<>)]+", text.split('id="data"')[0])) == set()
-    assert set(re.findall(r"https?://[^\s\"'<>)]+", text.split("</script>")[1])) == {"http://www.w3.org/2000/svg"}
+    assert set(re.findall(r"https?://[^\s\"'<>)]+", text.split("</script>")[1])) == {
+        "http://www.w3.org/2000/svg"
+    }
     assert not re.search(r"<link(?! rel=\"icon\" href=\"data:)|\bfetch\(|@import|src=", text)
     assert "default-src 'none'" in text and len(text) < 3_000_000
 
@@ -193,15 +219,28 @@ def test_what_json_has_no_word_for_becomes_null(tmp_path: Path) -> None:
     with open(folder / "metrics.jsonl", "a") as file:
         file.write('{"epoch": 4, "train": {"loss": NaN}, "validation": {"loss": Infinity}}\n')
     content = report_content(folder, samples=0, options=NO_EXIT)
-    assert content["training"]["epochs"][-1] == {"epoch": 4, "train": {"loss": None}, "validation": {"loss": None}}
-    assert plain({1: (float("nan"), 2)}) == {"1": [None, 2]} and content["samples"]["sequences"] == []
+    assert content["training"]["epochs"][-1] == {
+        "epoch": 4,
+        "train": {"loss": None},
+        "validation": {"loss": None},
+    }
+    assert (
+        plain({1: (float("nan"), 2)}) == {"1": [None, 2]} and content["samples"]["sequences"] == []
+    )
     assert embedded(page(content)) == content
 
 
-def test_the_command_writes_what_it_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_what_it_prints(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = make_run(tmp_path / "run", *DIGITS)
     lstm = make_run(tmp_path / "other", *DIGITS, "--network.neuron.beta=0.1")
-    assert main(["report", str(folder), "--json", "--samples", "1", "--baselines", "gru,rnn", str(lstm)]) == 0
+    assert (
+        main(
+            ["report", str(folder), "--json", "--samples", "1", "--baselines", "gru,rnn", str(lstm)]
+        )
+        == 0
+    )
     printed = capsys.readouterr()
     assert printed.err == "" and printed.out.count("\n") == 1
     content = json.loads(printed.out)
@@ -217,12 +256,17 @@ def test_the_command_writes_what_it_prints(tmp_path: Path, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--samples", "-1"], "at least 0"), (["--baselines", "lstn"], "neither a run folder nor a baseline"),
+        (["--samples", "-1"], "at least 0"), (["--baselines", "lstn"], "neither a run folder nor a "
+                                                                       "baseline"),
         (["--out", "."], "is a folder"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line(
-    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    words: list[str],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["report", str(make_run(tmp_path / "run", *DIGITS)), "--no-exit", *words]) == 2
@@ -231,18 +275,28 @@ def test_a_mistake_is_one_line(
     assert not (tmp_path / "run" / "report.html").exists()
 
 
-@pytest.mark.parametrize(("names", "measure"), [(["run"], "report_content"), (["run", "copy"], "comparison_content")])
+@pytest.mark.parametrize(
+    ("names", "measure"), [(["run"], "report_content"), (["run", "copy"], "comparison_content")]
+)
 def test_a_folder_is_refused_before_anything_is_measured(
-    names: list[str], measure: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    names: list[str],
+    measure: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(f"srnn.measure.page.{measure}", lambda *_, **__: pytest.fail("it was measured"))
+    monkeypatch.setattr(
+        f"srnn.measure.page.{measure}", lambda *_, **__: pytest.fail("it was measured")
+    )
     make_run(tmp_path / "run", *DIGITS)
     shutil.copytree(tmp_path / "run", tmp_path / "copy")
     runs = [tmp_path / name for name in names]
     assert f"{tmp_path} is a folder" in fails(capsys, "report", *runs, "--out", tmp_path)
     (tmp_path / "file").touch()
     within = tmp_path / "file" / "page.html"
-    assert f"no permission to write in {tmp_path / 'file'}." in fails(capsys, "report", *runs, "--out", within)
+    assert f"no permission to write in {tmp_path / 'file'}." in fails(
+        capsys, "report", *runs, "--out", within
+    )
 
 
 def test_a_run_without_a_checkpoint_has_no_page(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""Pages in a real browser, where classes or runs have long names or are many: nothing is cut, hidden or exaggerated."""
+"""Pages in a real browser, where classes or runs have long names or are many: nothing is cut,
+hidden or exaggerated."""
 
 from __future__ import annotations
 
@@ -8,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("websockets", reason="websockets, by which the browser is driven, is not installed")
+pytest.importorskip(
+    "websockets", reason="websockets, by which the browser is driven, is not installed"
+)
 
 from srnn.measure.page import comparison_content, comparison_sections, report_content, write_page
 from srnn.measure.sections import as_json
@@ -16,9 +19,16 @@ from support.browser import Browser
 from support.drawn import CONTRAST, FRAMES, OVERLAPS, opened
 from support.runs import make_run
 
-LONG = ("Donaudampfschifffahrtsgesellschaftskapitän", "a class that somebody has named by a whole sentence", "x", "-1")
+LONG = (
+    "Donaudampfschifffahrtsgesellschaftskapitän",
+    "a class that somebody has named by a whole sentence",
+    "x",
+    "-1",
+)
 MANY = tuple(f"class number {i:02}" for i in range(14))
-ROWS = "(table => [...table.tBodies[0].rows].map(row => [...row.cells].map(cell => cell.textContent)))"
+ROWS = (
+    "(table => [...table.tBodies[0].rows].map(row => [...row.cells].map(cell => cell.textContent)))"
+)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +38,11 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, dic
         y = np.repeat(np.arange(len(classes)), 8)
         x = np.random.default_rng(0).normal(size=(len(y), 6, 3)).astype(np.float32)
         np.savez(folder / f"{name}.npz", x=x, y=y, class_names=np.array(classes))
-        given = ("--task.name=folder", f"--task.options.path={folder / name}.npz", "--loss.name=ce_mean")
+        given = (
+            "--task.name=folder",
+            f"--task.options.path={folder / name}.npz",
+            "--loss.name=ce_mean",
+        )
         run = make_run(folder / name, *given)
         content = report_content(run, samples=3)
         write_page(content, folder / f"{name}.html")
@@ -38,7 +52,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, dic
     for listed in (content["runs"], content["energy"]["networks"]):
         listed *= 6
     for number, described in enumerate(content["runs"]):
-        content["runs"][number] = described | {"name": f"a-run-whose-name-says-all-of-its-settings-{number}"}
+        content["runs"][number] = described | {
+            "name": f"a-run-whose-name-says-all-of-its-settings-{number}"
+        }
     for row in content["recipes"] + content["environments"]:
         row["values"] *= 6
     content["sections"] = as_json(comparison_sections(content))
@@ -56,10 +72,12 @@ def test_no_name_leaves_its_place(name: str, width: int, browser: Browser, pages
 
 @pytest.mark.parametrize("width", [360, 1400])
 def test_bars_of_the_classes_can_be_compared(width: int, browser: Browser, pages: dict) -> None:
-    """However long the names beside them, all begin in one place and are as long for one probability."""
+    """However long the names beside them, all begin in one place and are as long for one
+    probability."""
     opened(browser, pages["long"][0], width)
     boxes = browser.value(
-        "[...document.querySelectorAll('.beliefs .bar')].map(e => e.getBoundingClientRect()).map(r => [r.left, r.width])"
+        "[...document.querySelectorAll('.beliefs .bar')].map(e => e.getBoundingClientRect()).map(r "
+        "=> [r.left, r.width])"
     )
     assert len(boxes) == len(LONG) and boxes.count(boxes[0]) == len(boxes) and boxes[0][1] >= 24
 
@@ -80,7 +98,9 @@ def test_a_slight_preference_is_drawn_as_slight(browser: Browser, pages: dict) -
 
 
 @pytest.mark.parametrize("dark", [True, False])
-def test_every_share_of_the_confusion_can_be_read(dark: bool, browser: Browser, pages: dict) -> None:
+def test_every_share_of_the_confusion_can_be_read(
+    dark: bool, browser: Browser, pages: dict
+) -> None:
     browser.dark(dark)
     opened(browser, pages["long"][0])
     browser.value(
@@ -94,8 +114,12 @@ def test_every_share_of_the_confusion_can_be_read(dark: bool, browser: Browser, 
     found = browser.value(f"{cells}.map(e => {CONTRAST}(e.color, e.backgroundColor))")
     assert len(found) == 32 and min(found) >= 4.5
     heads = "[...document.querySelectorAll('.confusion')][0].querySelectorAll('thead th')"
-    assert browser.value(f"[...{heads}].map(e => e.textContent)") == list(LONG)  # cut to the eye only
-    widths = browser.value("[...document.querySelectorAll('.confusion tbody th')].map(e => e.clientWidth)")
+    assert browser.value(f"[...{heads}].map(e => e.textContent)") == list(
+        LONG
+    )  # cut to the eye only
+    widths = browser.value(
+        "[...document.querySelectorAll('.confusion tbody th')].map(e => e.clientWidth)"
+    )
     assert min(widths) > 100 and browser.errors == []
 
 
@@ -103,7 +127,10 @@ def test_confusions_can_be_read_without_a_pointer(browser: Browser, pages: dict)
     page, content = pages["many"]
     opened(browser, page)
     confusion = np.array(content["evaluation"]["classes"]["confusion"])
-    caption = "[...document.querySelectorAll('caption')].find(e => e.textContent === 'Most frequent confusions')"
+    caption = (
+        "[...document.querySelectorAll('caption')].find(e => e.textContent === 'Most "
+        "frequent confusions')"
+    )
     rows = browser.value(f"{ROWS}({caption}.closest('table'))")
     counts = [int(row[2]) for row in rows]
     assert len(rows) == min(10, np.count_nonzero(confusion - np.diag(np.diag(confusion))))
@@ -114,22 +141,31 @@ def test_confusions_can_be_read_without_a_pointer(browser: Browser, pages: dict)
         assert share == f"{100 * confusion[i, j] / confusion[i].sum():.2f} %"
     assert counts[0] == (confusion - np.diag(np.diag(confusion))).max() and browser.errors == []
     opened(browser, pages["long"][0])  # the matrix itself has them
-    assert "Most frequent confusions" not in browser.value("document.getElementById('classes').textContent")
+    assert "Most frequent confusions" not in browser.value(
+        "document.getElementById('classes').textContent"
+    )
 
 
 def test_many_runs_are_seen_side_by_side(browser: Browser, pages: dict) -> None:
     opened(browser, pages["runs"][0])
     table = "document.querySelector('#measures table')"
-    edge = browser.value("document.querySelector('#measures .scroll').getBoundingClientRect().right")
-    heads = browser.value(f"[...{table}.tHead.rows[0].cells].map(e => e.getBoundingClientRect().right)")
+    edge = browser.value(
+        "document.querySelector('#measures .scroll').getBoundingClientRect().right"
+    )
+    heads = browser.value(
+        f"[...{table}.tHead.rows[0].cells].map(e => e.getBoundingClientRect().right)"
+    )
     assert len(heads) == 13 and sum(right <= edge for right in heads) >= 8
     browser.value("document.querySelector('#measures .scroll').scrollLeft = 1e4")
     left = browser.value(
-        f"{table}.rows[1].cells[0].getBoundingClientRect().left - {table}.parentNode.getBoundingClientRect().left"
+        f"{table}.rows[1].cells[0].getBoundingClientRect().left - "
+        f"{table}.parentNode.getBoundingClientRect().left"
     )
     assert left == 0  # what the numbers are remains in view
     browser.call("Emulation.setEmulatedMedia", media="print")  # nobody scrolls paper
-    shown = browser.value("[...document.querySelectorAll('.scroll')].map(e => getComputedStyle(e).overflowX)")
+    shown = browser.value(
+        "[...document.querySelectorAll('.scroll')].map(e => getComputedStyle(e).overflowX)"
+    )
     browser.call("Emulation.setEmulatedMedia", media="")
     assert set(shown) == {"visible"} and browser.errors == []
 
@@ -138,7 +174,9 @@ def test_many_runs_are_seen_side_by_side(browser: Browser, pages: dict) -> None:
 def test_no_two_regions_have_one_name(name: str, browser: Browser, pages: dict) -> None:
     """By which a screen reader lists them."""
     opened(browser, pages[name][0])
-    names = browser.value("[...document.querySelectorAll('[role=region]')].map(e => e.getAttribute('aria-label'))")
+    names = browser.value(
+        "[...document.querySelectorAll('[role=region]')].map(e => e.getAttribute('aria-label'))"
+    )
     assert len(names) >= 3 and all(names) and len(set(names)) == len(names)
 
 
@@ -150,6 +188,7 @@ def test_no_error_is_above_1(browser: Browser, pages: dict) -> None:
     )
     browser.value(FRAMES)
     ticks = browser.value(
-        "[...document.querySelectorAll('body > figure text[text-anchor=end]')].map(e => e.textContent)"
+        "[...document.querySelectorAll('body > figure text[text-anchor=end]')].map(e => "
+        "e.textContent)"
     )
     assert "100 %" in ticks and not any(tick.startswith("10") and tick != "100 %" for tick in ticks)

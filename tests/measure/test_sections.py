@@ -1,4 +1,5 @@
-"""Results are described once: one class and one entry make an analysis, which is in text, page and JSON."""
+"""Results are described once: one class and one entry make an analysis, which is in text, page and
+JSON."""
 
 from __future__ import annotations
 
@@ -55,9 +56,17 @@ class Guesses:
         return {"guessed": sum(self.counts.values()), "most": max(self.counts.values())}
 
     def section(self) -> Section:
-        rows = [[f"class {name}", count, count / self.counts.total()] for name, count in self.counts.items()]
+        rows = [
+            [f"class {name}", count, count / self.counts.total()]
+            for name, count in self.counts.items()
+        ]
         columns = {"guess": sections.TEXT, "times": sections.COUNT, "of all": sections.SHARE}
-        plot = Plot("Guesses by rank", Axis("rank"), Axis("times"), [Line("times", sorted(self.counts.values()))])
+        plot = Plot(
+            "Guesses by rank",
+            Axis("rank"),
+            Axis("times"),
+            [Line("times", sorted(self.counts.values()))],
+        )
         parts = (
             Table("Guesses", columns, rows, bar="of all"),
             Values({"guesses": (self.counts.total(), sections.COUNT)}),
@@ -88,11 +97,18 @@ def test_a_made_up_analysis_is_in_text_and_json(
     assert "Whether they are <b>right</b> is not asked." in text and "times over rank" in text
     assert main(["evaluate", str(folder), "--full", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["guesses"]["guessed"] == 22 and found["never"] is None and "accuracy" in found["calibration"]
+    assert (
+        found["guesses"]["guessed"] == 22
+        and found["never"] is None
+        and "accuracy" in found["calibration"]
+    )
 
 
 def test_a_made_up_analysis_is_on_the_page(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, browser: Browser, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    browser: Browser,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     few_sequences(monkeypatch)
     monkeypatch.setitem(ANALYSES, "guesses", Guesses)
@@ -102,13 +118,27 @@ def test_a_made_up_analysis_is_on_the_page(
     assert embedded((folder / "report.html").read_text()) == content
     rows = content["sections"]["guesses"]["parts"][0]["rows"]
     opened(browser, folder / "report.html")
-    cells = "[...document.querySelectorAll('#guesses tbody tr')].map(row => [...row.cells].map(e => e.textContent))"
-    assert browser.value(cells) == [[name, f"{n:,}", f"{100 * share:.2f} %"] for name, n, share in rows]
+    cells = (
+        "[...document.querySelectorAll('#guesses tbody tr')].map(row => [...row.cells].map(e "
+        "=> e.textContent))"
+    )
+    assert browser.value(cells) == [
+        [name, f"{n:,}", f"{100 * share:.2f} %"] for name, n, share in rows
+    ]
     shown = browser.value("document.getElementById('guesses').textContent")
-    for words in ("Guesswork", "What it says on validation.", "guesses: 22", "<b>right</b>", "Guesses by rank"):
+    for words in (
+        "Guesswork",
+        "What it says on validation.",
+        "guesses: 22",
+        "<b>right</b>",
+        "Guesses by rank",
+    ):
         assert words in shown
     assert browser.value("document.querySelectorAll('#guesses svg').length") == 1
-    assert "Guesswork" in browser.value("document.getElementById('nav').textContent") and browser.errors == []
+    assert (
+        "Guesswork" in browser.value("document.getElementById('nav').textContent")
+        and browser.errors == []
+    )
 
 
 NUMBERS: list[tuple[Any, Form, str, str]] = [
@@ -136,13 +166,17 @@ def test_numbers_are_written_as_their_form_says(value: Any, form: Form, text: st
     assert written(value, form) == text
 
 
-def test_a_page_writes_the_same_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, browser: Browser) -> None:
+def test_a_page_writes_the_same_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, browser: Browser
+) -> None:
     few_sequences(monkeypatch)
     folder = make_run(tmp_path / "run", *DIGITS)
     assert main(["report", str(folder), "--samples", "0", "--no-exit"]) == 0
     opened(browser, folder / "report.html")
     given = json.dumps([[as_json(value), as_json(form)] for value, form, _, _ in NUMBERS])
-    assert browser.value(f"{given}.map(([value, form]) => written(value, form))") == [page for *_, page in NUMBERS]
+    assert browser.value(f"{given}.map(([value, form]) => written(value, form))") == [
+        page for *_, page in NUMBERS
+    ]
 
 
 def test_parts_that_are_empty_or_odd(capsys: pytest.CaptureFixture[str]) -> None:
@@ -150,10 +184,25 @@ def test_parts_that_are_empty_or_odd(capsys: pytest.CaptureFixture[str]) -> None
     show_parts(
         [
             Table("Nothing", {"name": sections.TEXT, "n": sections.COUNT}, []),
-            Table("Long", {"name": sections.TEXT, "n": sections.COUNT}, [[f"r{i}", i] for i in range(20)], first=3),
+            Table(
+                "Long",
+                {"name": sections.TEXT, "n": sections.COUNT},
+                [[f"r{i}", i] for i in range(20)],
+                first=3,
+            ),
             Plot("Nobody knows", Axis("steps"), share, [Line("one", [None, None])]),
-            Plot("One", Axis("steps"), share, [Line("one", [0.5], [7]), Line("other", [0, 1], [0, 1], "guide")]),
-            Plot("Bins", Axis("steps", log=True), Axis("neurons"), [Line("now", [1, 4, 2], [1, 10, 100, 1000])]),
+            Plot(
+                "One",
+                Axis("steps"),
+                share,
+                [Line("one", [0.5], [7]), Line("other", [0, 1], [0, 1], "guide")],
+            ),
+            Plot(
+                "Bins",
+                Axis("steps", log=True),
+                Axis("neurons"),
+                [Line("now", [1, 4, 2], [1, 10, 100, 1000])],
+            ),
             Confusion([f"c{i}" for i in range(13)], [[0] * 13] * 13),
             Note("[red]\x1b[2J"),
         ]
@@ -167,9 +216,19 @@ def test_parts_that_are_empty_or_odd(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_lines_have_six_digits_in_json_and_the_rest_is_whole() -> None:
     line = as_json(Line("x", [1 / 3, None, 2]))
-    assert line == {"kind": "line", "name": "x", "look": "line", "x": None, "y": [0.333333, None, 2.0]}
+    assert line == {
+        "kind": "line",
+        "name": "x",
+        "look": "line",
+        "x": None,
+        "y": [0.333333, None, 2.0],
+    }
     table = as_json(Table("t", {"a": sections.NUMBER}, [[1 / 3]]))
-    assert table["kind"] == "table" and table["rows"] == [[1 / 3]] and table["columns"]["a"]["name"] == "number"
+    assert (
+        table["kind"] == "table"
+        and table["rows"] == [[1 / 3]]
+        and table["columns"]["a"]["name"] == "number"
+    )
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,9 @@ with style.context():
 def test_matplotlibrc_in_the_current_folder_has_no_say(settings: bytes, tmp_path: Path) -> None:
     (tmp_path / "evil.py").write_text("raise SystemExit(9)")
     (tmp_path / "matplotlibrc").write_bytes(settings)
-    ended = subprocess.run([sys.executable, "-c", DRAWS], cwd=tmp_path, capture_output=True, text=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", DRAWS], cwd=tmp_path, capture_output=True, text=True
+    )
     if settings.startswith(b"\xff"):
         assert "matplotlibrc cannot be read as settings of matplotlib" in ended.stderr
     else:
@@ -36,4 +38,6 @@ def test_matplotlibrc_in_the_current_folder_has_no_say(settings: bytes, tmp_path
 
 
 def _plain() -> str:
-    return subprocess.run([sys.executable, "-c", DRAWS], capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        [sys.executable, "-c", DRAWS], capture_output=True, text=True, check=True
+    ).stdout

@@ -1,10 +1,13 @@
-"""The GPU backend against the reference, values and every gradient: by Triton's interpreter, or on a GPU.
+"""The GPU backend against the reference, values and every gradient: by Triton's interpreter, or on
+a GPU.
 
-In a process of its own, since Triton must know at its import whether it interprets: ``test_kernels_gpu.py`` starts it; by hand
+In a process of its own, since Triton must know at its import whether it interprets:
+``test_kernels_gpu.py`` starts it; by hand
 
     TRITON_INTERPRET=1 pytest tests/nn/gpu_against_reference.py -m "slow or not slow"
 
-and without that variable on a GPU. Whether all this would notice a wrong loop is seen by ``gpu_mutations.py``.
+and without that variable on a GPU. Whether all this would notice a wrong loop is seen by
+``gpu_mutations.py``.
 """
 
 from __future__ import annotations
@@ -62,7 +65,9 @@ def test_several_blocks_of_neurons_and_of_sequences(
 
 
 @pytest.mark.parametrize("neuron", ["alif", "relu"])
-def test_more_neurons_than_are_multiplied_at_once(neuron: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_neurons_than_are_multiplied_at_once(
+    neuron: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     blocks_of(monkeypatch, 64)
     check(make(neuron=neuron, batch=2, steps=4, size=40, padded=True, longest=2))
 
@@ -95,7 +100,9 @@ def test_a_detached_reset_and_a_rounded_state() -> None:
     check(replace(problem, neuron=in_form(problem.neuron, detached_model)))
     kept = KeptState(8, {"u": 5, "e": 6})
     coefficients = (*problem.coefficients, *grids(problem.neuron, kept, problem.coefficients[0]))
-    check(replace(problem, neuron=in_form(problem.neuron, rounded_model), coefficients=coefficients))
+    check(
+        replace(problem, neuron=in_form(problem.neuron, rounded_model), coefficients=coefficients)
+    )
 
 
 @pytest.mark.parametrize("trained", [(), ("rho",), ("alpha", "threshold")])
@@ -106,7 +113,9 @@ def test_only_what_is_trained_takes_a_gradient(trained: tuple[str, ...]) -> None
         weight = problem.weight_in.clone().requires_grad_()
         values = tuple(value.clone().requires_grad_(name in trained)
                        for name, value in zip(names, problem.coefficients, strict=True))  # fmt: skip
-        run_layer(replace(problem, weight_in=weight, coefficients=values), backend).output.square().sum().backward()
+        run_layer(
+            replace(problem, weight_in=weight, coefficients=values), backend
+        ).output.square().sum().backward()
         gradients.append([weight.grad, *(value.grad for value in values)])
     for expected, got in zip(*gradients, strict=True):
         assert (expected is None) == (got is None)
@@ -136,13 +145,18 @@ def test_numbers_that_do_not_lie_side_by_side() -> None:
         lengths=apart(p.lengths), arriving=apart(p.arriving), delays=apart(p.delays),  # type: ignore[arg-type]
     )  # fmt: skip
     with torch.no_grad():
-        expected, got = (run_layer(on_device(p, DEVICE), backend) for backend in ("reference", "gpu"))
-    for one, other in zip((expected.output, *expected.state), (got.output, *got.state), strict=True):
+        expected, got = (
+            run_layer(on_device(p, DEVICE), backend) for backend in ("reference", "gpu")
+        )
+    for one, other in zip(
+        (expected.output, *expected.state), (got.output, *got.state), strict=True
+    ):
         assert torch.allclose(other, one, rtol=1e-9, atol=1e-12)
 
 
 def test_within_a_checkpoint() -> None:
-    """Whether a layer compiles is tried in forward, of which a checkpoint keeps nothing and which it runs again."""
+    """Whether a layer compiles is tried in forward, of which a checkpoint keeps nothing and which
+    it runs again."""
     layer._tried.cache_clear()
     problem, found = on_device(make(batch=2, steps=3, size=4), DEVICE), []
     for whole in (False, True):
@@ -180,12 +194,15 @@ def test_without_gradients_nothing_is_kept() -> None:
     problem = on_device(make(padded=True, output="membrane", **SMALL), DEVICE)
     with torch.no_grad():
         expected, got = (run_layer(problem, backend) for backend in ("reference", "gpu"))
-    for one, other in zip((expected.output, *expected.state), (got.output, *got.state), strict=True):
+    for one, other in zip(
+        (expected.output, *expected.state), (got.output, *got.state), strict=True
+    ):
         assert torch.allclose(other, one, rtol=1e-9, atol=1e-12)
 
 
 def test_a_network_with_all_that_layers_have() -> None:
-    """Two layers with batch norm and delays, a readout, lengths and packed spikes; every gradient, and a second call."""
+    """Two layers with batch norm and delays, a readout, lengths and packed spikes; every gradient,
+    and a second call."""
     delays = {"recurrent": 2.25, "input": 1}
     nets = [
         SRNN(70, [19, 6], 3, backend=backend, norm="batch", delays=delays,
@@ -208,7 +225,8 @@ def test_a_network_with_all_that_layers_have() -> None:
 
 @pytest.mark.parametrize("precision", ["highest", "high", "medium"])
 def test_float32_is_as_exact_as_asked_for(precision: str) -> None:
-    """Where spikes agree with float64 gradients do to the precision; by three pieces, spikes agree."""
+    """Where spikes agree with float64 gradients do to the precision; by three pieces, spikes
+    agree."""
     problem = on_device(make(batch=4, steps=12, size=24, recurrent=True), DEVICE)
     exact = differentiate(problem, "reference")
     before = torch.get_float32_matmul_precision()
@@ -221,7 +239,9 @@ def test_float32_is_as_exact_as_asked_for(precision: str) -> None:
     assert same or precision != "highest"
     bound = {"highest": 1e-4, "high": 1e-2, "medium": 5e-2}[precision]
     for name, value in exact.items():
-        assert not same or float((got[name] - value).abs().max()) <= bound * float(value.abs().max()), name
+        assert not same or float((got[name] - value).abs().max()) <= bound * float(
+            value.abs().max()
+        ), name
 
 
 def test_a_cut_sequence_goes_on_with_the_same_bits() -> None:
@@ -246,7 +266,8 @@ def test_a_nan_in_the_input_is_a_nan_in_the_output() -> None:
 
 
 def test_programs_meet_at_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of one block of neurons, which waits for itself alone; several cannot meet where one runs after the other."""
+    """Of one block of neurons, which waits for itself alone; several cannot meet where one runs
+    after the other."""
     counters, part = [], layer.Loop.part
 
     def counted(self: layer.Loop, first: int) -> tuple[Any, ...]:
@@ -270,7 +291,9 @@ class Compiled:
         return self
 
     def __getitem__(self, grid: Any) -> Any:
-        return lambda *arguments, **constants: self.launches.append((grid, arguments[-5:], constants))
+        return lambda *arguments, **constants: self.launches.append(
+            (grid, arguments[-5:], constants)
+        )
 
 
 def test_more_programs_that_wait_than_run_at_once_are_refused_before_their_launch(
@@ -291,7 +314,8 @@ def test_more_programs_that_wait_than_run_at_once_are_refused_before_their_launc
         assert constants["launch_cooperative_grid"]
         count = len(kernel.launches)
         with pytest.raises(
-            SrnnError, match="takes 6 programs that wait for each other, but the GPU runs only 4 at once"
+            SrnnError,
+            match="takes 6 programs that wait for each other, but the GPU runs only 4 at once",
         ):
             run_layer(on_device(make(batch=33, steps=5, size=20), DEVICE), "gpu")
     assert len(kernel.launches) == count

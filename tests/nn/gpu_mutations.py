@@ -1,7 +1,8 @@
-"""Changes of the GPU backend's loops that its comparison with the reference must notice, by Triton's interpreter.
+"""Changes of the GPU backend's loops that its comparison with the reference must notice, by
+Triton's interpreter.
 
-In a process of its own, as ``gpu_against_reference.py`` is. Not for a GPU: it would compile every changed text, some of which
-read beyond their arrays.
+In a process of its own, as ``gpu_against_reference.py`` is. Not for a GPU: it would compile every
+changed text, some of which read beyond their arrays.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from srnn.nn.kernels.problem import LayerProblem
 from support.gpu import blocks_of, check, show_unwritten
 from support.kernels import cast, make
 
-pytestmark = pytest.mark.skipif(not plans.interpreted(), reason="for Triton's interpreter (TRITON_INTERPRET=1)")
+pytestmark = pytest.mark.skipif(
+    not plans.interpreted(), reason="for Triton's interpreter (TRITON_INTERPRET=1)"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -26,31 +29,50 @@ def unwritten_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 MUTATIONS = {
-    "forward: step 0 reads the spikes of a step before it": ("before, t > 0, row", "before, t >= 0, row"),
-    "products: every tile reads the spikes of the first neurons": ("source + at + k + others", "source + at + others"),
+    "forward: step 0 reads the spikes of a step before it": ("before, t > 0, "
+                                                             "row", "before, t >= 0, row"),
+    "products: every tile reads the spikes of the first neurons": ("source + at + k + "
+                                                                   "others", "source + at + "
+                                                                             "others"),
     "forward: a neuron spikes at another threshold": ("s = EMIT(v)[0]", "s = EMIT(v - 0.3)[0]"),
-    "forward: the state still changes after a sequence's end": ("after = where_each(valid, after, state_now)", "pass"),
+    "forward: the state still changes after a sequence's end": ("after = where_each(valid, after, "
+                                                                "state_now)", "pass"),
     "forward: there are spikes after a sequence's end": ("shown = tl.where(valid, s, 0.0)", "pass"),
     "forward: the current is not saved for the backward pass": ("if KEEP:", "if False:"),
-    "forward: delays are one step short": ("emitted + at + around - delay * SIZE", "emitted + at + around - (delay - 1) * SIZE"),
+    "forward: delays are one step short": ("emitted + at + around - delay * SIZE", "emitted + at + "
+                                                                                   "around - (delay - 1) * SIZE"),
     "forward: spikes without a delay are lost": ("tl.where(delay > 0, earlier, shown)", "earlier"),
-    "forward: the last neuron's weights are skipped": ("(rows < SIZE) & (own < SIZE))", "(rows < SIZE) & (own < SIZE - 1))"),
-    "backward: the last step reads gradients of a step after it": ("after, t + 1 < steps, row", "after, t < steps, row"),
-    "backward: states are those after the step": ("(states, at - SIZE + around, inside)", "(states, at + around, inside)"),
+    "forward: the last neuron's weights are skipped": ("(rows < SIZE) & (own < "
+                                                       "SIZE))", "(rows < SIZE) & (own < SIZE - "
+                                                                 "1))"),
+    "backward: the last step reads gradients of a step after it": ("after, t + 1 < steps, "
+                                                                   "row", "after, t < steps, row"),
+    "backward: states are those after the step": ("(states, at - SIZE + around, "
+                                                  "inside)", "(states, at + around, inside)"),
     "backward: delays are one step short": ("around + delay * SIZE", "around + (delay - 1) * SIZE"),
-    "backward: delays pass the last step": ("there = inside & (delay > 0) & (t + delay < steps)", "there = inside & (delay > 0)"),
-    "backward: the state receives gradients after a sequence's end": ("where_each(valid, g[: n + 1], g_after)", "g[: n + 1]"),
-    "backward: the current receives gradients after a sequence's end": ("tl.where(valid, g[n + 1], 0.0)", "g[n + 1]"),
-    "backward: coefficients receive gradients after a sequence's end": ("tl.where(valid, g[n + 2 + i], 0.0)", "g[n + 2 + i]"),
-    "backward: a launch drops earlier launches' sums": ("tl.load(g_coefficients[i] + block, mask=here, other=0.0) +", ""),
-    "backward: the last neuron's sums are not stored": ("total, mask=here)", "total, mask=here & (block % SIZE < SIZE - 1))"),
-    "backward: the slope of what is emitted is left out": ("g_v = SLOPE(g_s, v, PSI(v)[0])[0]", "g_v = g_s"),
-    "backward: the gradient of the recorded membrane is lost": ("if g_membrane is not None:", "if False:"),
-    "float32: products of the smaller pieces are left out": ("if i + j < max(PIECES, len(tiles)):", "if i + j < 1:"),
+    "backward: delays pass the last step": ("there = inside & (delay > 0) & (t + delay < "
+                                            "steps)", "there = inside & (delay > 0)"),
+    "backward: the state receives gradients after a sequence's end": ("where_each(valid, g[: n + "
+                                                                      "1], g_after)", "g[: n + 1]"),
+    "backward: the current receives gradients after a sequence's end": ("tl.where(valid, g[n + 1], "
+                                                                        "0.0)", "g[n + 1]"),
+    "backward: coefficients receive gradients after a sequence's end": ("tl.where(valid, g[n + 2 + "
+                                                                        "i], 0.0)", "g[n + 2 + i]"),
+    "backward: a launch drops earlier launches' sums": ("tl.load(g_coefficients[i] + block, "
+                                                        "mask=here, other=0.0) +", ""),
+    "backward: the last neuron's sums are not stored": ("total, mask=here)", "total, mask=here & "
+                                                                             "(block % SIZE < SIZE "
+                                                                             "- 1))"),
+    "backward: the slope of what is emitted is left out": ("g_v = SLOPE(g_s, v, "
+                                                           "PSI(v)[0])[0]", "g_v = g_s"),
+    "backward: the gradient of the recorded membrane is lost": ("if g_membrane is not "
+                                                                "None:", "if False:"),
+    "float32: products of the smaller pieces are left out": ("if i + j < max(PIECES, "
+                                                             "len(tiles)):", "if i + j < 1:"),
     "float32: a piece is multiplied twice": ("values = values - piece.to(values.dtype)", "pass"),
 }  # fmt: skip
-"""What is changed in the text of the loops, and must be noticed. Not noticed by an interpreter, which runs one program after the
-other, are changes of barriers: those are for a GPU."""
+"""What is changed in the text of the loops, and must be noticed. Not noticed by an interpreter,
+which runs one program after the other, are changes of barriers: those are for a GPU."""
 
 
 def mutation_problems() -> list[LayerProblem]:

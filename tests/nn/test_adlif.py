@@ -11,9 +11,16 @@ from srnn.nn.neurons import as_neuron
 
 
 def paper_loop(
-    current: np.ndarray, alpha: float, rho: float, a: float, b: float, theta: float, symplectic: bool
+    current: np.ndarray,
+    alpha: float,
+    rho: float,
+    a: float,
+    b: float,
+    theta: float,
+    symplectic: bool,
 ) -> np.ndarray:
-    """Baronig et al. 2024 as they write it: the membrane first, then spike and reset, then w. Membranes before the reset."""
+    """Baronig et al. 2024 as they write it: the membrane first, then spike and reset, then w.
+    Membranes before the reset."""
     u, w, s = 0.0, 0.0, 0.0
     membranes = []
     for now in current:
@@ -32,7 +39,9 @@ def test_equals_the_papers_loop(discretisation: str) -> None:
     alpha, rho, a, b, theta = 0.9, 0.98, 3.0, 20.0, 0.5
     u, w, s, found = 0.0, 0.0, 0.0, []
     for now in current:
-        u, w, v = AdLIF.step(u, w, s, now, alpha, rho, a, b, theta, float(discretisation == "symplectic"))
+        u, w, v = AdLIF.step(
+            u, w, s, now, alpha, rho, a, b, theta, float(discretisation == "symplectic")
+        )
         s = float(v > 0)
         found.append(u)
     expected = paper_loop(current, alpha, rho, a, b, theta, discretisation == "symplectic")
@@ -54,35 +63,57 @@ def test_settings_and_range() -> None:
     assert symplectic.tolist() == [1.0] * 4 and threshold.tolist() == [1.0] * 4
     assert b.tolist() == [0.0, 180.0, 240.0, 240.0]
     (a + b).sum().backward()
-    assert params.b.grad.tolist() == params.a.grad.tolist() == [120.0] * 4  # it can come back from outside
+    assert (
+        params.b.grad.tolist() == params.a.grad.tolist() == [120.0] * 4
+    )  # it can come back from outside
     assert ((alpha > 0) & (alpha < 1)).all()
 
 
 @pytest.mark.parametrize("discretisation", ["symplectic", "euler"])
 def test_time_constants_that_no_step_shortens_leave_numbers(discretisation: str) -> None:
-    """As unconstrained ones may become: in float32 nothing decays then, and nothing is divided by that."""
+    """As unconstrained ones may become: in float32 nothing decays then, and nothing is divided by
+    that."""
     neuron = AdLIF(discretisation=discretisation)  # type: ignore[arg-type]
-    given = {name: torch.ones(2) for name in neuron.parameters()} | {"tau_mem": torch.tensor([1e9, 20.0])}
-    assert all(value.isfinite().all() for value in neuron.derive(**given | {"tau_adp": torch.tensor([1e9, 1e9])}))
+    given = {name: torch.ones(2) for name in neuron.parameters()} | {
+        "tau_mem": torch.tensor([1e9, 20.0])
+    }
+    assert all(
+        value.isfinite().all()
+        for value in neuron.derive(**given | {"tau_adp": torch.tensor([1e9, 1e9])})
+    )
 
 
 def _step_matrix(alpha: float, rho: float, a: float, symplectic: float) -> np.ndarray:
-    """By what a step multiplies (u, w) between spikes, by differences of the equations themselves."""
-    columns = [AdLIF.step(u, w, 0.0, 0.0, alpha, rho, a, 0.0, 1.0, symplectic)[:2] for u, w in ((1.0, 0.0), (0.0, 1.0))]
+    """By what a step multiplies (u, w) between spikes, by differences of the equations
+    themselves."""
+    columns = [
+        AdLIF.step(u, w, 0.0, 0.0, alpha, rho, a, 0.0, 1.0, symplectic)[:2]
+        for u, w in ((1.0, 0.0), (0.0, 1.0))
+    ]
     return np.array(columns).T
 
 
 def _good(alpha: float, rho: float, a: float, symplectic: float) -> bool:
-    """Bounded between spikes and, symplectic, ringing with a period of no less than four steps (a trace that is not negative)."""
+    """Bounded between spikes and, symplectic, ringing with a period of no less than four steps (a
+    trace that is not negative)."""
     matrix = _step_matrix(alpha, rho, a, symplectic)
-    return bool(np.abs(np.linalg.eigvals(matrix)).max() <= 1 + 1e-9 and (not symplectic or np.trace(matrix) >= -1e-9))
+    return bool(
+        np.abs(np.linalg.eigvals(matrix)).max() <= 1 + 1e-9
+        and (not symplectic or np.trace(matrix) >= -1e-9)
+    )
 
 
 @pytest.mark.parametrize(("discretisation", "coupling"), [("symplectic", 3000.0), ("euler", 120.0)])
-def test_the_coupling_stays_where_the_neuron_is_stable(discretisation: str, coupling: float) -> None:
+def test_the_coupling_stays_where_the_neuron_is_stable(
+    discretisation: str, coupling: float
+) -> None:
     """Exactly as it is where it was stable and slow, on the bound where it was not."""
     rng, clamped = np.random.default_rng(1), 0
-    tau_mem, tau_adp, a = rng.uniform(0.2, 30, 400), rng.uniform(2, 300, 400), rng.uniform(0, 1, 400)
+    tau_mem, tau_adp, a = (
+        rng.uniform(0.2, 30, 400),
+        rng.uniform(2, 300, 400),
+        rng.uniform(0, 1, 400),
+    )
     neuron = AdLIF(discretisation=discretisation)  # type: ignore[arg-type]
     values = {
         "tau_mem": tau_mem,
@@ -97,7 +128,9 @@ def test_the_coupling_stays_where_the_neuron_is_stable(discretisation: str, coup
     wanted, final = coupling * given["a"].detach(), kept.detach()
     for row in range(400):
         numbers = float(alpha[row]), float(rho[row])
-        before, after = (_good(*numbers, float(value[row]), float(symplectic[row])) for value in (wanted, final))
+        before, after = (
+            _good(*numbers, float(value[row]), float(symplectic[row])) for value in (wanted, final)
+        )
         assert after
         assert before == (float(wanted[row]) == float(final[row]))
         assert before or not _good(

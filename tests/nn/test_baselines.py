@@ -22,16 +22,21 @@ from support.cells import CELLS, TORCH, make, signal
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_it_is_torchs_stacked_network_with_a_linear_readout(cell: str, bidirectional: bool) -> None:
     net = make(cell, [5, 5], bidirectional=bidirectional)
-    stacked = TORCH[cell](3, 5, num_layers=2, batch_first=True, bidirectional=bidirectional).double()
+    stacked = TORCH[cell](
+        3, 5, num_layers=2, batch_first=True, bidirectional=bidirectional
+    ).double()
     own = {f"{name[:-1]}{i}": p for i in (0, 1) for name, p in _single(net.layers[i].cell)}  # type: ignore[arg-type]
-    stacked.load_state_dict({name.replace("_l0_reverse", "_l0_reverse"): p for name, p in _stacked(own).items()})
+    stacked.load_state_dict(
+        {name.replace("_l0_reverse", "_l0_reverse"): p for name, p in _stacked(own).items()}
+    )
     x = signal(2, 7)
     expected = stacked(x)[0] @ net.readout.weight_in.T + net.readout.bias
     torch.testing.assert_close(net(x)[0], expected)
 
 
 def _single(cell: nn.Module) -> list[tuple[str, torch.Tensor]]:
-    """Parameters of one layer, names made to end in a digit: weight_ih_l0, or weight_ih_reverse_l0."""
+    """Parameters of one layer, names made to end in a digit: weight_ih_l0, or
+    weight_ih_reverse_l0."""
     return [(_ending(name), parameter) for name, parameter in cell.named_parameters()]
 
 
@@ -57,7 +62,12 @@ def _stacked(own: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     given_state=st.booleans(),
 )
 def test_a_padded_batch_gives_what_each_sequence_gives_alone(
-    cell: str, bidirectional: bool, recurrent: object, norm: str, lengths: list[int], given_state: bool
+    cell: str,
+    bidirectional: bool,
+    recurrent: object,
+    norm: str,
+    lengths: list[int],
+    given_state: bool,
 ) -> None:
     net = make(cell, bidirectional=bidirectional, recurrent=recurrent, norm=norm)
     with torch.no_grad():
@@ -69,7 +79,11 @@ def test_a_padded_batch_gives_what_each_sequence_gives_alone(
         state = net.run(signal(len(lengths), 3, seed=2)).state
     result = net.run(x, state, lengths=torch.tensor(lengths))
     for row, length in enumerate(lengths):
-        own = None if state is None else tuple(tuple(part[row : row + 1] for part in layer) for layer in state)
+        own = (
+            None
+            if state is None
+            else tuple(tuple(part[row : row + 1] for part in layer) for layer in state)
+        )
         alone = net.run(x[row : row + 1, :length], own)
         torch.testing.assert_close(result.output[row, :length], alone.output[0])
         assert all(layer.output[row, length:].abs().sum() == 0 for layer in result.layers)
@@ -127,7 +141,9 @@ def test_padding_carries_no_gradient() -> None:
     for bidirectional in (False, True):
         net, x = make(bidirectional=bidirectional), signal(2, 6).requires_grad_()
         net.run(x, lengths=torch.tensor([6, 2])).output.square().sum().backward()
-        assert x.grad is not None and x.grad[1, 2:].abs().sum() == 0 and x.grad[1, :2].abs().min() > 0
+        assert (
+            x.grad is not None and x.grad[1, 2:].abs().sum() == 0 and x.grad[1, :2].abs().min() > 0
+        )
 
 
 def test_spikes_are_made_dense_and_empty_batches_pass() -> None:
@@ -166,9 +182,15 @@ def test_layer_norm_is_of_each_hidden_layers_output_at_each_step(bidirectional: 
     torch.testing.assert_close(result.output, value @ net.readout.weight_in.T + net.readout.bias)
     for made, expected in zip(result.layers, signals, strict=False):
         torch.testing.assert_close(made.output, expected)
-    dropout = Dropout((torch.zeros(2, net.layers[0].size).bool(), torch.ones(2, net.layers[1].size).bool()), 1.0)
-    dropped = net.run(x, dropout=dropout).layers[1].output  # it comes before dropout: what is dropped is 0
-    torch.testing.assert_close(dropped, _second(net, torch.zeros(2, 7, int(net.layers[0].size)).double()))
+    dropout = Dropout(
+        (torch.zeros(2, net.layers[0].size).bool(), torch.ones(2, net.layers[1].size).bool()), 1.0
+    )
+    dropped = (
+        net.run(x, dropout=dropout).layers[1].output
+    )  # it comes before dropout: what is dropped is 0
+    torch.testing.assert_close(
+        dropped, _second(net, torch.zeros(2, 7, int(net.layers[0].size)).double())
+    )
 
 
 def _second(net: ClassicalRNN, x: torch.Tensor) -> torch.Tensor:
@@ -190,7 +212,9 @@ def test_what_a_norm_cannot_be() -> None:
 def test_weight_decay_spares_the_gains_of_a_norm() -> None:
     net = make(norm="layer")
     optimizer = build_optimizer(net, OptimizerConfig(name="adamw", weight_decay=0.1), {})
-    decays = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    decays = {
+        id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]
+    }
     for name, parameter in net.named_parameters():
         assert decays[id(parameter)] == (0.0 if name.startswith("norms.") else 0.1), name
 

@@ -1,4 +1,5 @@
-"""BRF and BHRF: the published loops, what keeps their parameters valid, and the time constants that follow from them."""
+"""BRF and BHRF: the published loops, what keeps their parameters valid, and the time constants that
+follow from them."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ STEPS = 400
 
 
 def published(name: str, current: Tensor, omega: Tensor, b_offset: Tensor) -> dict[str, Tensor]:
-    """u, v, q and spikes (T, size) of the authors' loops (Higuchi et al. 2024), as they write them: q at the end of a step."""
+    """u, v, q and spikes (T, size) of the authors' loops (Higuchi et al. 2024), as they write them:
+    q at the end of a step."""
     dt, (u, v, q) = 0.01, (torch.zeros_like(omega) for _ in range(3))
     omega, b_offset = omega.abs(), b_offset.abs()
     traces: dict[str, list[Tensor]] = {key: [] for key in ("u", "v", "q", "s")}
@@ -40,7 +42,10 @@ def published(name: str, current: Tensor, omega: Tensor, b_offset: Tensor) -> di
 
 def ours(neuron: Neuron, current: Tensor, **values: Tensor) -> dict[str, Tensor]:
     """Its step, over time: u, w, q and spikes (T, size)."""
-    constants = {key: getattr(neuron, key).sample(len(current[0]), dtype=current.dtype) for key in neuron.parameters()}
+    constants = {
+        key: getattr(neuron, key).sample(len(current[0]), dtype=current.dtype)
+        for key in neuron.parameters()
+    }
     coefficients = neuron.derive(**constants | values)
     state = [torch.zeros_like(current[0]) for _ in neuron.State._fields]
     traces = []
@@ -53,13 +58,16 @@ def ours(neuron: Neuron, current: Tensor, **values: Tensor) -> dict[str, Tensor]
 
 def dynamics(neuron: Neuron, **values: Tensor) -> dict[str, Tensor]:
     """Its time constants, of one neuron with these parameters."""
-    constants = {key: getattr(neuron, key).sample(1, dtype=torch.float64) for key in neuron.parameters()}
+    constants = {
+        key: getattr(neuron, key).sample(1, dtype=torch.float64) for key in neuron.parameters()
+    }
     return neuron.dynamics(**constants | values)
 
 
 @pytest.mark.parametrize("name", ["brf", "bhrf"])
 def test_equals_the_published_loop(name: str) -> None:
-    """To rounding, with the same spikes, gradients of omega and b' included. Their q after a step is ours a step later."""
+    """To rounding, with the same spikes, gradients of omega and b' included. Their q after a step
+    is ours a step later."""
     generator = torch.Generator().manual_seed(0)
     draw = [torch.rand(30, generator=generator, dtype=torch.float64) for _ in range(2)]
     omega, b_offset = (10 + 60 * draw[0]).requires_grad_(), (-0.1 - 2 * draw[1]).requires_grad_()
@@ -69,7 +77,9 @@ def test_equals_the_published_loop(name: str) -> None:
     assert expected["s"].sum() > 500 and torch.equal(found["s"], expected["s"])
     assert torch.allclose(found["u"], expected["u"], rtol=1e-11, atol=1e-11)
     assert torch.allclose(0.9 * found["q"] + found["s"], expected["q"], rtol=1e-11, atol=1e-11)
-    position = expected["v"] * (omega.abs() if name == "bhrf" else 1)  # the harmonic one's w is omega times their v
+    position = expected["v"] * (
+        omega.abs() if name == "bhrf" else 1
+    )  # the harmonic one's w is omega times their v
     assert torch.allclose(found["w"], position, rtol=1e-11, atol=1e-11)
     weights = torch.randn(STEPS, 30, generator=generator, dtype=torch.float64)
     gradients = [
@@ -82,10 +92,16 @@ def test_equals_the_published_loop(name: str) -> None:
 
 @pytest.mark.parametrize("neuron", [BRF(), BHRF()], ids=["brf", "bhrf"])
 def test_no_parameters_make_a_membrane_grow(neuron: Neuron) -> None:
-    """Whatever training makes of omega and b': bounded without input, even of a neuron that spikes at every step."""
+    """Whatever training makes of omega and b': bounded without input, even of a neuron that spikes
+    at every step."""
     ranges = ([0.0, 3.0, 99.0, 100.0, -1e6], [0.0, 1.0, -90.0], [0.0, 1.0])
-    omega, b_offset, emitted = torch.cartesian_prod(*(torch.tensor(each).double() for each in ranges)).unbind(1)
-    values = {key: getattr(neuron, key).sample(len(omega), dtype=torch.float64) for key in neuron.parameters()}
+    omega, b_offset, emitted = torch.cartesian_prod(
+        *(torch.tensor(each).double() for each in ranges)
+    ).unbind(1)
+    values = {
+        key: getattr(neuron, key).sample(len(omega), dtype=torch.float64)
+        for key in neuron.parameters()
+    }
     coefficients = neuron.derive(**(values | {"omega": omega, "b_offset": b_offset}))
     u, w, q = torch.ones_like(omega), torch.zeros_like(omega), torch.zeros_like(omega)
     largest = torch.zeros_like(omega)
@@ -98,7 +114,9 @@ def test_no_parameters_make_a_membrane_grow(neuron: Neuron) -> None:
 
 def test_parameters_come_back_from_outside() -> None:
     params = NeuronParameters(BRF(), 3)
-    params.set_values(omega=torch.tensor([120.0, -150.0, 30.0]), b_offset=torch.tensor([0.5, -0.5, 300.0]))
+    params.set_values(
+        omega=torch.tensor([120.0, -150.0, 30.0]), b_offset=torch.tensor([0.5, -0.5, 300.0])
+    )
     keep, turn, *_ = params.coefficients()
     assert torch.allclose(turn, torch.tensor([0.99, 0.99, 0.3])) and keep[2] == 0
     turn.sum().backward()
@@ -132,9 +150,11 @@ def test_a_networks_time_constants() -> None:
     assert (found["layers.0.tau_mem"] > 1e5).all()  # nothing damps it
     assert not found["layers.0.period"].requires_grad
     assert "period 12 steps" in repr(net)
-    one, other = (torch.tensor([number]).double() for number in (-1.3, 0.4))  # eigenvalues of -.5 and -.8
-    assert {key: float(value) for key, value in time_constants(one, other).items()} == pytest.approx(
-        {"period": 2, "tau_mem": -1 / math.log(0.8)}
-    )
+    one, other = (
+        torch.tensor([number]).double() for number in (-1.3, 0.4)
+    )  # eigenvalues of -.5 and -.8
+    assert {
+        key: float(value) for key, value in time_constants(one, other).items()
+    } == pytest.approx({"period": 2, "tau_mem": -1 / math.log(0.8)})
     slow = BHRF(omega=5, b_offset=20)  # type: ignore[arg-type]
     assert math.isinf(float(dynamics(slow)["period"]))  # damped too hard to turn

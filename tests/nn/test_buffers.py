@@ -1,4 +1,5 @@
-"""Arrays on reused memory: never two living ones on the same bytes, never more idle memory than was used of late."""
+"""Arrays on reused memory: never two living ones on the same bytes, never more idle memory than was
+used of late."""
 
 import gc
 import multiprocessing
@@ -17,7 +18,8 @@ LARGE = buffers.SMALL // 4  # float32 numbers
 
 @pytest.fixture(scope="module", autouse=True)
 def little_to_collect():
-    """What earlier tests left is collected once; what lives on, of which large packages have much, is not walked each time."""
+    """What earlier tests left is collected once; what lives on, of which large packages have much,
+    is not walked each time."""
     gc.collect()
     gc.freeze()
     yield
@@ -40,7 +42,12 @@ def address(array):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint64])
 def test_arrays_are_aligned_writable_and_as_long_as_asked(count, dtype):
     array = buffers.zeros(count, dtype)
-    assert array.shape == (count,) and array.dtype == dtype and array.flags.writeable and array.flags.c_contiguous
+    assert (
+        array.shape == (count,)
+        and array.dtype == dtype
+        and array.flags.writeable
+        and array.flags.c_contiguous
+    )
     assert address(array) % buffers.LINE == 0 or count == 0
     assert not array.any()
 
@@ -62,9 +69,14 @@ def test_memory_is_used_again_only_when_the_last_view_is_gone():
 
 
 def test_no_python_runs_when_an_array_is_freed():
-    """It did, in a __del__: Ctrl-C that came while a kernel ran arrived there, was printed and forgotten; training went on."""
+    """It did, in a __del__: Ctrl-C that came while a kernel ran arrived there, was printed and
+    forgotten; training went on."""
     array, ran = buffers.empty(LARGE, np.float32), []
-    sys.setprofile(lambda frame, event, argument: ran.append(frame.f_code.co_qualname) if event == "call" else None)
+    sys.setprofile(
+        lambda frame, event, argument: (
+            ran.append(frame.f_code.co_qualname) if event == "call" else None
+        )
+    )
     try:
         del array
     finally:
@@ -91,7 +103,10 @@ def test_idle_memory_goes_back_after_a_while():
 def test_little_more_memory_is_held_than_was_ever_in_use():
     """Sizes that never come again, as with sequences of all lengths."""
     for i in range(60):
-        one, two = buffers.empty(LARGE << (i % 7), np.float32), buffers.empty((LARGE << (i % 7)) + 1, np.float32)
+        one, two = (
+            buffers.empty(LARGE << (i % 7), np.float32),
+            buffers.empty((LARGE << (i % 7)) + 1, np.float32),
+        )
         del one, two
         held = buffers._in_use + sum(slab.nbytes for _, slab in buffers._idle)
         assert held <= buffers.OVERSIZE * buffers._most
@@ -120,7 +135,8 @@ def test_after_the_way_back_a_loss_holds_nothing_of_the_way_there():
 
 
 def test_a_step_finds_all_its_slabs_again(monkeypatch):
-    """Also where they are together more than were ever in use at once, for it wants some of them one after the other."""
+    """Also where they are together more than were ever in use at once, for it wants some of them
+    one after the other."""
     monkeypatch.setattr(buffers, "_in_use", 0)
     monkeypatch.setattr(buffers, "_most", 0)
 

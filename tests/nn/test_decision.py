@@ -1,4 +1,5 @@
-"""The rules by which outputs become an answer: what a rule may be, and that one of one's own is one entry."""
+"""The rules by which outputs become an answer: what a rule may be, and that one of one's own is one
+entry."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ def leaky(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", RULES)
 @pytest.mark.parametrize("start", [0, 4])
 def test_every_rule_against_its_definition(name: LossName, start: int) -> None:
-    """Step by step in plain numbers; the whole at once in torch; and the running scores, however they are cut."""
+    """Step by step in plain numbers; the whole at once in torch; and the running scores, however
+    they are cut."""
     x = np.random.default_rng(0).normal(0, 2, (3, 9, 5))
     lengths = np.array([9, 2, 7])
     expected = np.stack([decided(RULES[name], start, one) for one in x])
@@ -33,7 +35,12 @@ def test_every_rule_against_its_definition(name: LossName, start: int) -> None:
     ends = expected if name == "nll" else expected[np.arange(3), lengths - 1]
     np.testing.assert_allclose(found, ends, atol=1e-12)
     state = RunningScores(name, start, 3, 5)
-    parts = [state.push(x[:, :1]), state.push(x[:, 1:1]), state.push(x[:, 1:6]), state.push(x[:, 6:])]
+    parts = [
+        state.push(x[:, :1]),
+        state.push(x[:, 1:1]),
+        state.push(x[:, 1:6]),
+        state.push(x[:, 6:]),
+    ]
     np.testing.assert_array_equal(np.concatenate(parts, 1), running_scores(x, name, start))
     believed = confidences(np.abs(expected), name)
     np.testing.assert_allclose(believed.sum(-1), 1)
@@ -57,7 +64,11 @@ def test_what_no_rule_can_be() -> None:
     with pytest.raises(SrnnError, match="cannot use sqrt"):
         Rule("a root", counted=lambda x: np.sqrt(x))
     assert RULES["ce_sum_softmax"].soft and not LEAKY.soft and LEAKY.keeps and not LEAKY.adds
-    assert [name for name, rule in RULES.items() if rule.adds] == ["ce_mean", "ce_sum_softmax", "ce_spike_count"]
+    assert [name for name, rule in RULES.items() if rule.adds] == [
+        "ce_mean",
+        "ce_sum_softmax",
+        "ce_spike_count",
+    ]
 
 
 def test_the_words_over_the_classes() -> None:
@@ -68,7 +79,9 @@ def test_the_words_over_the_classes() -> None:
     assert total_of(x).shape == (4, 1)
 
 
-def standing(until: Until, rule: Rule, scores: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, list[bool]]:
+def standing(
+    until: Until, rule: Rule, scores: np.ndarray, steps: np.ndarray
+) -> tuple[np.ndarray, list[bool]]:
     """What ``Until`` says of one stream's scores (T, C), in plain loops."""
     means, stands, row, before, last = [], [], 0, -1, -until.rest
     for number, step in enumerate(steps.tolist()):
@@ -107,7 +120,9 @@ def test_when_an_answer_stands(seed: int) -> None:
     reader.reset(np.array([0]))
     parts = [
         reader.push(block, part)
-        for block, part in zip(np.split(scores, [1, 1, 12], 1), np.split(steps, [1, 1, 12]), strict=True)
+        for block, part in zip(
+            np.split(scores, [1, 1, 12], 1), np.split(steps, [1, 1, 12]), strict=True
+        )
     ]
     means, stands = (np.concatenate(columns, 1) for columns in zip(*parts, strict=True))
     for stream in range(3):

@@ -19,14 +19,21 @@ def test_the_benchmark_runs_for_every_network_and_problem(monkeypatch, capsys) -
         monkeypatch.setattr(plain_loop, name, few)
     assert plain_loop.main(["--seeds", "1"]) == 0
     rows = capsys.readouterr().out.splitlines()
-    assert len(rows) == 2 + len(plain_loop.PROBLEMS) and all(row.count("±") == 3 for row in rows[2:])
+    assert len(rows) == 2 + len(plain_loop.PROBLEMS) and all(
+        row.count("±") == 3 for row in rows[2:]
+    )
 
 
 def test_a_recipe_has_the_defaults_of_the_class() -> None:
     network = parse_recipe("task: {name: digits}\nnetwork: {hidden: [5, 4]}").network
-    made, own = network.build(3, 2, seed=0), SRNN(3, [5, 4], 2, generator=torch.Generator().manual_seed(0))
+    made, own = (
+        network.build(3, 2, seed=0),
+        SRNN(3, [5, 4], 2, generator=torch.Generator().manual_seed(0)),
+    )
     assert str(made) == str(own)
-    for (name, one), (other, two) in zip(made.state_dict().items(), own.state_dict().items(), strict=True):
+    for (name, one), (other, two) in zip(
+        made.state_dict().items(), own.state_dict().items(), strict=True
+    ):
         assert name == other and torch.equal(one, two)
     assert parse_recipe("task: {name: digits}\nnetwork: {model: gru}").network.norm == "none"
 

@@ -1,4 +1,5 @@
-"""Delays: what is under way arrives when it should, is state, and lets a network learn what it could not without."""
+"""Delays: what is under way arrives when it should, is state, and lets a network learn what it
+could not without."""
 
 from __future__ import annotations
 
@@ -20,7 +21,9 @@ from srnn.nn.under_way import delayed_input, depth_of, draw, later, reached
 
 
 def layer(backend: str = "reference", inputs: int = 3, size: int = 8, **options: Any) -> Layer:
-    made = Layer(inputs, size, "lif", backend=backend, generator=torch.Generator().manual_seed(3), **options).double()
+    made = Layer(
+        inputs, size, "lif", backend=backend, generator=torch.Generator().manual_seed(3), **options
+    ).double()
     with torch.no_grad():
         made.weight_in.mul_(3)
     return made
@@ -30,12 +33,18 @@ def test_delays_are_drawn_once_in_whole_steps() -> None:
     drawn = draw(Init.parse("uniform(0, 20)"), 1000, torch.Generator().manual_seed(0))
     assert drawn.dtype == torch.int64 and set(drawn.tolist()) == set(range(21))
     half_normal = draw(Init.parse("normal(0, 12)"), 1000, torch.Generator().manual_seed(0)).double()
-    assert half_normal.min() == 0 and half_normal.square().mean().sqrt() == pytest.approx(12, rel=0.1)
+    assert half_normal.min() == 0 and half_normal.square().mean().sqrt() == pytest.approx(
+        12, rel=0.1
+    )
     assert draw(Init.parse(6), 3).tolist() == [6, 6, 6]
     one, other = (layer(delays={"recurrent": "uniform(0, 20)"}).delay_rec for _ in range(2))
     assert torch.equal(one, other)  # type: ignore[arg-type]
-    assert Delays.parse(Delays.parse({"recurrent": 6, "input": None}).describe()) == Delays(Init("constant", 6.0))
-    assert Delays(input="uniform(0, 5)", recurrent=6) == Delays(Init("constant", 6.0), Init("uniform", 0.0, 5.0))  # type: ignore[arg-type]
+    assert Delays.parse(Delays.parse({"recurrent": 6, "input": None}).describe()) == Delays(
+        Init("constant", 6.0)
+    )
+    assert Delays(input="uniform(0, 5)", recurrent=6) == Delays(
+        Init("constant", 6.0), Init("uniform", 0.0, 5.0)
+    )  # type: ignore[arg-type]
 
 
 def test_delays_end_at_the_longest() -> None:
@@ -53,8 +62,11 @@ def test_delays_end_at_the_longest() -> None:
         (lambda: layer(delays={"input": "often"}), "'often' is not a distribution"),
         (lambda: layer(delays={"input": LONGEST + 1}), "a delay is from 0 to 4,095 steps"),
         (lambda: layer(delays=7), "given as a mapping"),
-        (lambda: layer(delays={"recurrent": 3, "learned": True, "sigma": 2}), "can no longer be learned, only drawn"),
-        (lambda: layer(recurrent=False, delays={"recurrent": 3}), "A feed-forward layer has no recurrent connections"),
+        (lambda: layer(delays={"recurrent": 3, "learned": True, "sigma": 2}), "can no longer be "
+                                                                              "learned, only "
+                                                                              "drawn"),
+        (lambda: layer(recurrent=False, delays={"recurrent": 3}), "A feed-forward layer has no "
+                                                                  "recurrent connections"),
         (lambda: SRNN.paper(3, [4, 4], 2, delays=[{}]), "delays has 1 entries for 2 hidden layers"),
         (lambda: layer("cpu", delays={"recurrent": 3}).forward(torch.zeros(1, 2, 3).double(), [torch.zeros(1, 8)] * 2),
          "The state does not fit this layer: expected .*'arriving': .1, 4, 8."),
@@ -73,12 +85,18 @@ def test_spikes_arrive_after_their_delay(backend: str) -> None:
     x = (torch.rand(2, 50, 3, generator=torch.Generator().manual_seed(1)) < 0.4).double()
     result = made(x)
     own, below = made.delay_rec, made.delay_in
-    assert own is not None and below is not None and len(own.unique()) > 3 and len(below.unique()) > 1
+    assert (
+        own is not None and below is not None and len(own.unique()) > 3 and len(below.unique()) > 1
+    )
     s, membrane = [torch.zeros(2, 8).double()], torch.zeros(2, 8).double()
     assert made.weight_rec is not None and made.bias is not None
     for t in range(50):
-        heard = torch.stack([x[:, t - d, j] if t >= d else 0 * x[:, 0, j] for j, d in enumerate(below)], 1)
-        echo = torch.stack([s[t - d][:, j] if t >= d else 0 * s[0][:, j] for j, d in enumerate(own)], 1)
+        heard = torch.stack(
+            [x[:, t - d, j] if t >= d else 0 * x[:, 0, j] for j, d in enumerate(below)], 1
+        )
+        echo = torch.stack(
+            [s[t - d][:, j] if t >= d else 0 * s[0][:, j] for j, d in enumerate(own)], 1
+        )
         current = heard @ made.weight_in.T + echo @ made.weight_rec.T + made.bias
         membrane, v = made.neuron.step(membrane, s[-1], current, *made.params.coefficients())
         s.append((v > 0).double())
@@ -107,31 +125,46 @@ def test_one_delay_for_all_is_the_skip_recurrence(backend: str) -> None:
             u, v = made.neuron.step(u, s, current, *made.params.coefficients())
             s = (v > 0).double()
             spikes.append(s)
-        assert torch.equal(made(x).output, torch.stack(spikes, 1)) and 0.05 < torch.stack(spikes).mean() < 0.9
+        assert (
+            torch.equal(made(x).output, torch.stack(spikes, 1))
+            and 0.05 < torch.stack(spikes).mean() < 0.9
+        )
 
 
 def test_what_version_0_1_wrote_of_drawn_delays_is_read() -> None:
     """A file of it may say in words that the delays were not learned."""
     written = {"recurrent": 3, "learned": False, "sigma": 10}
-    assert Delays.parse(written) == Delays.parse({"recurrent": 3, "learned": None}) == Delays.parse({"recurrent": 3})
+    assert (
+        Delays.parse(written)
+        == Delays.parse({"recurrent": 3, "learned": None})
+        == Delays.parse({"recurrent": 3})
+    )
 
 
 def test_spikes_drawn_for_the_start_are_under_way() -> None:
-    """Each arrives after its neuron's delay, as if it had been sent in the step before the first."""
+    """Each arrives after its neuron's delay, as if it had been sent in the step before the
+    first."""
     delays = {"recurrent": "uniform(0, 4)"}
-    made = Layer(3, 8, LIF(initial={"s": 1}), delays=delays, generator=torch.Generator().manual_seed(0))
+    made = Layer(
+        3, 8, LIF(initial={"s": 1}), delays=delays, generator=torch.Generator().manual_seed(0)
+    )
     assert made.delay_rec is not None
     arriving = made.initial_state(2).arriving  # type: ignore[attr-defined]
     steps = torch.arange(arriving.shape[1])[:, None]
     torch.testing.assert_close(arriving.sum(1), torch.ones(2, 8))
-    torch.testing.assert_close((arriving * steps).sum(1), made.delay_rec.detach().float().expand(2, 8))
+    torch.testing.assert_close(
+        (arriving * steps).sum(1), made.delay_rec.detach().float().expand(2, 8)
+    )
 
 
 def test_a_delay_of_no_step_is_no_delay() -> None:
     x = torch.randn(2, 40, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     for backend in ("reference", "cpu"):
         with torch.no_grad():
-            assert torch.equal(layer(backend)(x).output, layer(backend, delays={"recurrent": 0, "input": 0})(x).output)
+            assert torch.equal(
+                layer(backend)(x).output,
+                layer(backend, delays={"recurrent": 0, "input": 0})(x).output,
+            )
 
 
 @settings(max_examples=40)
@@ -139,8 +172,11 @@ def test_a_delay_of_no_step_is_no_delay() -> None:
     channels=st.sampled_from([1, 3, 64, 70]), longest=st.sampled_from([0, 1, 5, 30]), steps=st.integers(0, 20),
     padded=st.booleans(), seed=st.integers(0, 99),
 )  # fmt: skip
-def test_delayed_bits_equal_delayed_numbers(channels: int, longest: int, steps: int, padded: bool, seed: int) -> None:
-    """Values and gradients, of what arrives and of what is under way after each sequence's last step."""
+def test_delayed_bits_equal_delayed_numbers(
+    channels: int, longest: int, steps: int, padded: bool, seed: int
+) -> None:
+    """Values and gradients, of what arrives and of what is under way after each sequence's last
+    step."""
     generator = torch.Generator().manual_seed(seed)
     x = (torch.rand(3, steps, channels, generator=generator) < 0.3).double()
     delays = torch.randint(0, longest + 1, (channels,), generator=generator)
@@ -164,7 +200,9 @@ def test_delayed_bits_equal_delayed_numbers(channels: int, longest: int, steps: 
 
 @pytest.mark.parametrize("trained", [True, False])
 @pytest.mark.parametrize("value", [0.0, 1.0, 0.5])
-def test_numbers_under_way_arrive_with_bits_and_take_a_gradient(value: float, trained: bool) -> None:
+def test_numbers_under_way_arrive_with_bits_and_take_a_gradient(
+    value: float, trained: bool
+) -> None:
     """Each entry once, now or later, but for those beyond its neuron's delay."""
     x, delays = torch.tensor([[[1.0, 0, 1], [0, 1, 1]]]).double(), torch.tensor([0, 2, 3])
     incoming = torch.full((1, 3, 3), value, dtype=torch.float64, requires_grad=trained)
@@ -183,23 +221,29 @@ def test_what_is_still_under_way_later() -> None:
     for lengths, steps in ((None, 0), (None, 2), (None, 99), (torch.tensor([0, 1, 3, 99]), 99)):
         ends = [steps] * 4 if lengths is None else lengths.tolist()
         wanted = [
-            [under_way[b, k + end] if k + end < 3 else torch.zeros(2) for k in range(3)] for b, end in enumerate(ends)
+            [under_way[b, k + end] if k + end < 3 else torch.zeros(2) for k in range(3)]
+            for b, end in enumerate(ends)
         ]
-        assert torch.equal(later(under_way, lengths, steps), torch.stack([torch.stack(rows) for rows in wanted]))
+        assert torch.equal(
+            later(under_way, lengths, steps), torch.stack([torch.stack(rows) for rows in wanted])
+        )
 
 
 def test_states_are_pickled_and_copied() -> None:
     net = SRNN.paper(3, [4], 2, delays={"recurrent": 3, "input": 2})
     state = net.initial_state(2)
     for other in (pickle.loads(pickle.dumps(state)), copy.deepcopy(state)):
-        assert type(other[0]) is type(state[0]) and torch.equal(other[0].arriving, state[0].arriving)
+        assert type(other[0]) is type(state[0]) and torch.equal(
+            other[0].arriving, state[0].arriving
+        )
 
 
 LAG = 12
 
 
 def coincidences(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Two events, each on 16 channels: label 1 where the second comes LAG steps after the first, else another lag."""
+    """Two events, each on 16 channels: label 1 where the second comes LAG steps after the first,
+    else another lag."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.randint(0, 2, (count,), generator=generator)
     other = torch.randint(0, 2 * LAG - 1, (count,), generator=generator)
@@ -212,7 +256,8 @@ def coincidences(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def learnt(delays: Any) -> float:
-    """Accuracy on new sequences of a feed-forward network whose membranes forget within a few steps, after 200 steps of Adam."""
+    """Accuracy on new sequences of a feed-forward network whose membranes forget within a few
+    steps, after 200 steps of Adam."""
     net = SRNN(
         32, [40], 2, {"name": "lif", "tau_mem": 2, "trained": []},
         {"neuron": {"name": "integrator", "tau_mem": 2, "trained": []}}, recurrent=False, delays=delays,

@@ -1,4 +1,5 @@
-"""``detach_reset``: the same values, and gradients that do not pass through a neuron's own spike, on every backend."""
+"""``detach_reset``: the same values, and gradients that do not pass through a neuron's own spike,
+on every backend."""
 
 from __future__ import annotations
 
@@ -18,9 +19,15 @@ from support.kernels import assert_same, differentiate, make
 SPIKING = [name for name, model in NEURONS.items() if model.emission.binary]
 
 
-@pytest.mark.parametrize("name", ["alif", "adlif"])  # each is compiled; the derivatives below are tested of all
-@pytest.mark.parametrize("options", [{}, {"padded": True, "binary": True, "recompute": True}], ids=["plain", "padded"])
-def test_the_cpu_equals_the_reference_in_values_and_every_gradient(name: str, options: dict) -> None:
+@pytest.mark.parametrize(
+    "name", ["alif", "adlif"]
+)  # each is compiled; the derivatives below are tested of all
+@pytest.mark.parametrize(
+    "options", [{}, {"padded": True, "binary": True, "recompute": True}], ids=["plain", "padded"]
+)
+def test_the_cpu_equals_the_reference_in_values_and_every_gradient(
+    name: str, options: dict
+) -> None:
     problem = make(3, neuron=name, size=9, steps=25, **options)
     binary = bool(options.get("binary"))
     detached = replace(problem, neuron=in_form(problem.neuron, detached_model))
@@ -40,7 +47,10 @@ def test_adjoint_and_jacobian_have_nothing_for_s(name: str) -> None:
     numbers = [torch.rand(7, generator=generator, dtype=torch.float64) for _ in names]
     seeds = [torch.rand(7, generator=generator, dtype=torch.float64) for _ in model.State._fields]
     s = names.index("s")
-    plain, detached = adjoint(model)(*seeds, *numbers), adjoint(detached_model(model))(*seeds, *numbers)
+    plain, detached = (
+        adjoint(model)(*seeds, *numbers),
+        adjoint(detached_model(model))(*seeds, *numbers),
+    )
     assert torch.equal(detached[s], torch.zeros(7).double()) and bool(plain[s].any())
     for place in set(range(len(names))) - {s}:
         assert torch.equal(plain[place], detached[place]), names[place]
@@ -57,7 +67,13 @@ def test_it_is_a_field_of_every_neuron_and_a_layer_obeys_it() -> None:
         neuron = as_neuron({"name": "alif", "detach_reset": detach})
         assert as_neuron(neuron.describe()) == neuron
         net = SRNN(
-            3, [6], 2, neuron=neuron, backend="reference", generator=torch.Generator().manual_seed(1), norm="none"
+            3,
+            [6],
+            2,
+            neuron=neuron,
+            backend="reference",
+            generator=torch.Generator().manual_seed(1),
+            norm="none",
         )
         output, _ = net(x)
         output.sum().backward()

@@ -1,4 +1,5 @@
-"""Dropout between layers: what is not heard, what it costs no gradient, and that nothing else changes."""
+"""Dropout between layers: what is not heard, what it costs no gradient, and that nothing else
+changes."""
 
 from __future__ import annotations
 
@@ -35,13 +36,20 @@ def drawn(p: float = 0.4, sizes=SIZES, batch: int = 4) -> Dropout:
 
 
 def gradients(net: SRNN, output: torch.Tensor) -> list[torch.Tensor]:
-    weights = torch.rand(output.shape, generator=torch.Generator().manual_seed(3), dtype=output.dtype)
-    return list(torch.autograd.grad((output * weights).sum(), [p for p in net.parameters() if p.requires_grad]))
+    weights = torch.rand(
+        output.shape, generator=torch.Generator().manual_seed(3), dtype=output.dtype
+    )
+    return list(
+        torch.autograd.grad(
+            (output * weights).sum(), [p for p in net.parameters() if p.requires_grad]
+        )
+    )
 
 
 @pytest.mark.parametrize("backend", ["auto", "reference"])
 def test_it_is_what_masks_on_dense_spikes_give(backend):
-    """Values and all gradients equal those of layers called by hand, with the dense product of spikes, mask and 1 / (1 - p)."""
+    """Values and all gradients equal those of layers called by hand, with the dense product of
+    spikes, mask and 1 / (1 - p)."""
     net, x, dropout = network(backend), signal(), drawn()
     output = net.run(x, dropout=dropout).output
     by_hand = network("reference")
@@ -61,7 +69,8 @@ def test_the_layer_itself_still_hears_all_its_neurons():
 
 
 @pytest.mark.parametrize(
-    "settings", [{"bidirectional": True}, {"substeps": 2}, {"bidirectional": True, "merge": "concat"}]
+    "settings",
+    [{"bidirectional": True}, {"substeps": 2}, {"bidirectional": True, "merge": "concat"}],
 )
 def test_all_kinds_of_networks_take_it(settings):
     net = network(**settings)
@@ -69,7 +78,9 @@ def test_all_kinds_of_networks_take_it(settings):
     silent = Dropout(tuple(torch.zeros_like(keep) for keep in dropout.keep), 1.0)
     output = net.run(signal(), dropout=dropout).output
     assert output.isfinite().all() and not torch.equal(output, net.run(signal()).output)
-    assert not net.run(signal(), dropout=silent).output.any()  # a readout that hears nothing, without a trained bias
+    assert not net.run(
+        signal(), dropout=silent
+    ).output.any()  # a readout that hears nothing, without a trained bias
     assert all(g.isfinite().all() for g in gradients(net, output))
 
 
@@ -77,9 +88,19 @@ def test_baselines_take_it_too():
     net = ClassicalRNN(5, [6, 7], 3, "gru", generator=torch.Generator().manual_seed(0)).double()
     dropout = drawn(sizes=[6, 7])
     x = signal()
-    first = net.layers[0](x, net.layers[0].initial_state(4), None).output * dropout.keep[0][:, None, :] / 0.6
-    second = net.layers[1](first, net.layers[1].initial_state(4), None).output * dropout.keep[1][:, None, :] / 0.6
-    torch.testing.assert_close(net.run(x, dropout=dropout).output, net.readout(second, (), None).output)
+    first = (
+        net.layers[0](x, net.layers[0].initial_state(4), None).output
+        * dropout.keep[0][:, None, :]
+        / 0.6
+    )
+    second = (
+        net.layers[1](first, net.layers[1].initial_state(4), None).output
+        * dropout.keep[1][:, None, :]
+        / 0.6
+    )
+    torch.testing.assert_close(
+        net.run(x, dropout=dropout).output, net.readout(second, (), None).output
+    )
 
 
 def test_draws():

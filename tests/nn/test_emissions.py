@@ -1,4 +1,5 @@
-"""An emission is one function of the drive; what every backend makes of a new kind, which its entry alone defines."""
+"""An emission is one function of the drive; what every backend makes of a new kind, which its entry
+alone defines."""
 
 from __future__ import annotations
 
@@ -30,7 +31,9 @@ from support.kernels import assert_same, make
 
 def network(readout: Any = "integrator", neuron: str = "graded_alif", **options: Any) -> SRNN:
     generator = torch.Generator().manual_seed(0)
-    return SRNN.paper(5, [12, 9], 3, neuron=neuron, readout=readout, generator=generator, **options).eval()
+    return SRNN.paper(
+        5, [12, 9], 3, neuron=neuron, readout=readout, generator=generator, **options
+    ).eval()
 
 
 def analog(batch: int, steps: int = 40) -> torch.Tensor:
@@ -38,7 +41,9 @@ def analog(batch: int, steps: int = 40) -> torch.Tensor:
 
 
 def test_kinds_follow_from_the_function() -> None:
-    kinds = {name: (kind.binary, kind.graded, kind.uses_surrogate) for name, kind in EMISSIONS.items()}
+    kinds = {
+        name: (kind.binary, kind.graded, kind.uses_surrogate) for name, kind in EMISSIONS.items()
+    }
     assert kinds == {
         "spike": (True, False, True),
         "relu": (False, True, False),
@@ -52,7 +57,12 @@ def test_the_slope_is_the_gradient_with_psi_for_the_step(kind: Emission) -> None
     v = torch.linspace(-2.0, 2.0, 41, dtype=torch.float64)
     surrogate = as_surrogate("multi_gaussian")
     psi, step = surrogate(v), (v > 0).double()
-    expected = {"spike": psi, "relu": (v >= 0).double(), "identity": torch.ones_like(v), "graded": step + v * psi}
+    expected = {
+        "spike": psi,
+        "relu": (v >= 0).double(),
+        "identity": torch.ones_like(v),
+        "graded": step + v * psi,
+    }
     model = type("Emits", (ALIF,), {"emission": kind})()
     assert torch.allclose(emission_slope(model, surrogate, v), expected[kind.name], rtol=1e-15)
 
@@ -70,14 +80,21 @@ def test_what_is_no_emission_is_refused_in_one_line() -> None:
 @pytest.mark.parametrize("recurrent", [True, False])
 def test_a_new_kind_on_the_compiled_backend(output: str, recurrent: bool) -> None:
     for seed, recompute, padded in ((0, False, False), (1, True, True)):
-        options: dict[str, Any] = {"recurrent": recurrent, "output": output, "size": 21, "steps": 30}
+        options: dict[str, Any] = {
+            "recurrent": recurrent,
+            "output": output,
+            "size": 21,
+            "steps": 30,
+        }
         problem = make(seed, neuron="graded_alif", recompute=recompute, padded=padded, **options)
         assert_same(problem)
 
 
 def test_two_emissions_are_two_neurons() -> None:
     """A model's file tells by the digest that its neuron now emits something else."""
-    other = type("Other", (ALIF,), {"emission": Emission("graded", lambda v: 0.5 * v * unit_step(v))})()
+    other = type(
+        "Other", (ALIF,), {"emission": Emission("graded", lambda v: 0.5 * v * unit_step(v))}
+    )()
     assert len({ALIF().digest(), GradedALIF().digest(), other.digest()}) == 3
 
 
@@ -108,7 +125,10 @@ def test_streams_and_float_c_and_onnx_follow(readout: Any, tmp_path: Path) -> No
     stream = Stream(net, streams=2)
     assert np.abs(stream.run(x.numpy()) - expected).max() < 1e-5
 
-    session, state = onnx.start(onnx.to_model(net, "sequence")), onnx.state_arrays(net, net.initial_state(2))
+    session, state = (
+        onnx.start(onnx.to_model(net, "sequence")),
+        onnx.state_arrays(net, net.initial_state(2)),
+    )
     found, _ = onnx.advance(session, x.numpy(), state)
     assert np.abs(found - expected).max() < 1e-5
 
@@ -120,9 +140,15 @@ def test_streams_and_float_c_and_onnx_follow(readout: Any, tmp_path: Path) -> No
 @pytest.mark.skipif(not COMPILERS, reason="no C compiler (gcc, clang) on this machine")
 @pytest.mark.parametrize(
     ("neuron", "readout"),
-    [("alif", Readout(GradedALIF(), "emission")), ("bounded_alif", "integrator"), ("bounded_alif", "relu")],
+    [
+        ("alif", Readout(GradedALIF(), "emission")),
+        ("bounded_alif", "integrator"),
+        ("bounded_alif", "relu"),
+    ],
 )
-def test_graded_values_in_int8_are_those_of_the_integer_model(neuron: str, readout: Any, tmp_path: Path) -> None:
+def test_graded_values_in_int8_are_those_of_the_integer_model(
+    neuron: str, readout: Any, tmp_path: Path
+) -> None:
     if readout == "relu":
         readout = Readout(ReLU(), "emission")
     net = network(readout, neuron=neuron)
@@ -134,14 +160,25 @@ def test_graded_values_in_int8_are_those_of_the_integer_model(neuron: str, reado
     assert np.array_equal(program.run(model.inputs_as.encode(x))[0], run.output)
     with torch.no_grad():
         expected = net.run(torch.from_numpy(x)).output.numpy()
-    assert np.abs(run.output * 2.0**-model.output_bits - expected).mean() < 0.1 * np.abs(expected).max()
+    assert (
+        np.abs(run.output * 2.0**-model.output_bits - expected).mean()
+        < 0.1 * np.abs(expected).max()
+    )
 
 
 def test_hidden_values_without_a_bound_are_refused_in_int8() -> None:
-    with pytest.raises(SrnnError, match=r"layers\.0 \(graded_alif\) emits analog values without a bound"):
+    with pytest.raises(
+        SrnnError, match=r"layers\.0 \(graded_alif\) emits analog values without a bound"
+    ):
         quantise(freeze(network()))
     bounds = {kind.name: kind.bound for kind in (*EMISSIONS.values(), GRADED, BOUNDED)}
-    assert bounds == {"spike": 1, "relu": math.inf, "identity": math.inf, "graded": math.inf, "bounded": 1}
+    assert bounds == {
+        "spike": 1,
+        "relu": math.inf,
+        "identity": math.inf,
+        "graded": math.inf,
+        "bounded": 1,
+    }
 
 
 @dataclass(frozen=True)

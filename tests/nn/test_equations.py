@@ -1,4 +1,5 @@
-"""Equations recorded once: adjoint and Jacobian against autograd, for the library's neurons and for random expressions."""
+"""Equations recorded once: adjoint and Jacobian against autograd, for the library's neurons and for
+random expressions."""
 
 from __future__ import annotations
 
@@ -42,9 +43,16 @@ NAMES = ("a", "b", "c")
 
 
 def _model(step: Any) -> Any:
-    """The least that a derivative needs to know of a model: here a step with state (a), s = b and current = c."""
+    """The least that a derivative needs to know of a model: here a step with state (a), s = b and
+    current = c."""
     state: Any = NamedTuple("State", [("a", Any), ("b", Any)])
-    attributes = {"name": "made_up", "State": state, "coefficients": (), "detached": False, "step": staticmethod(step)}
+    attributes = {
+        "name": "made_up",
+        "State": state,
+        "coefficients": (),
+        "detached": False,
+        "step": staticmethod(step),
+    }
     return type("Model", (), attributes)
 
 
@@ -91,7 +99,9 @@ def test_derivatives_of_every_neuron(model: Any) -> None:
 
 def test_derivatives_at_a_kink_are_autograds() -> None:
     """Of max(0, x) at 0 it is 1, of |x| it is 0: silence brings a state to exactly there."""
-    model = _model(lambda a, b, c: (positive_part(a) + 2.0 * absolute(b), absolute(a) - positive_part(-c)))
+    model = _model(
+        lambda a, b, c: (positive_part(a) + 2.0 * absolute(b), absolute(a) - positive_part(-c))
+    )
     _check_derivatives(model, [torch.zeros(40).double()] * 3)
 
 
@@ -101,11 +111,18 @@ def test_what_a_result_does_not_depend_on_has_the_number_0_in_the_jacobian(model
     own, entries = equations(model), iter(jacobian_record(model).results)
     for result in own.results:
         used = Record(own.arguments, (result,)).used
-        assert all(name in used or entry.value == 0.0 for name, entry in zip(own.arguments, entries, strict=False))
+        assert all(
+            name in used or entry.value == 0.0
+            for name, entry in zip(own.arguments, entries, strict=False)
+        )
 
 
-@pytest.mark.parametrize("bound", [0.25, np.float64(0.25)])  # numpy's stays on the left of the comparison
-def test_a_constant_where_a_comparison_is_true_has_the_precision_of_the_arguments(bound: float) -> None:
+@pytest.mark.parametrize(
+    "bound", [0.25, np.float64(0.25)]
+)  # numpy's stays on the left of the comparison
+def test_a_constant_where_a_comparison_is_true_has_the_precision_of_the_arguments(
+    bound: float,
+) -> None:
     _check_derivatives(_model(lambda a, b, c: (0.1 * a * (bound < b), b + c)))
 
 
@@ -125,19 +142,31 @@ def test_the_record_computes_what_step_computes(model: Any) -> None:
     """On numpy arrays, to the bit; and as the text that is made of it."""
     values = [value.numpy() for value in _numbers(len(arguments_of(model)))]
     expected = model.step(*values)
-    for found in (equations(model).run(Algebra(), values), function("again", equations(model))(*values)):
+    for found in (
+        equations(model).run(Algebra(), values),
+        function("again", equations(model))(*values),
+    ):
         for ours, theirs in zip(found, expected, strict=True):
             assert np.array_equal(ours, theirs)
 
 
 def expressions() -> st.SearchStrategy[str]:
-    """Random texts of the vocabulary in a, b and c; nothing is divided by what may be 0, and no exponent is large."""
+    """Random texts of the vocabulary in a, b and c; nothing is divided by what may be 0, and no
+    exponent is large."""
     leaves = st.sampled_from([*NAMES, "0.5", "2.0", "1.0"])
-    unary = ("-({})", "absolute({})", "positive_part({})", "exp(-absolute({}))", "({}) * ({} > 0.25)")
+    unary = (
+        "-({})",
+        "absolute({})",
+        "positive_part({})",
+        "exp(-absolute({}))",
+        "({}) * ({} > 0.25)",
+    )
     return st.recursive(
         leaves,
         lambda inner: st.one_of(
-            st.tuples(inner, st.sampled_from("+-*"), inner).map(lambda t: f"({t[0]}) {t[1]} ({t[2]})"),
+            st.tuples(inner, st.sampled_from("+-*"), inner).map(
+                lambda t: f"({t[0]}) {t[1]} ({t[2]})"
+            ),
             st.tuples(inner, inner).map(lambda t: f"({t[0]}) / (1.0 + absolute({t[1]}))"),
             st.tuples(st.sampled_from(unary), inner).map(lambda t: t[0].replace("{}", t[1])),
         ),
@@ -148,7 +177,10 @@ def expressions() -> st.SearchStrategy[str]:
 @given(first=expressions(), second=expressions())
 def test_derivatives_of_random_equations(first: str, second: str) -> None:
     # The first assignment is used twice, so that gradients meet.
-    text = f"def step(a, b, c):\n    x = {first}\n    y = x * ({second})\n    return x + 0.0 * a, y - x + 0.0 * b"
+    text = (
+        f"def step(a, b, c):\n    x = {first}\n    y = x * ({second})\n    return x + 0.0 * a, "
+        f"y - x + 0.0 * b"
+    )
     space: dict[str, Any] = {"absolute": absolute, "exp": exp, "positive_part": positive_part}
     exec(text, space)
     _check_derivatives(_model(space["step"]))
@@ -177,7 +209,10 @@ def test_counts_and_multipliers() -> None:
         total = a + b
         return (total * c + (a - b) * total + (1.0 - b) * 0.5,)
 
-    assert record(step, NAMES).multiplied() == {"b", "c"}  # as a factor, or as 1 - b: no sum, no difference
+    assert record(step, NAMES).multiplied() == {
+        "b",
+        "c",
+    }  # as a factor, or as 1 - b: no sum, no difference
     assert record(step, NAMES).counts == {"add": 3, "subtract": 2, "multiply": 3}
 
 
@@ -230,26 +265,34 @@ def test_a_debugger_goes_on_after_a_record() -> None:
     [
         (lambda a, b, c: (a * (1.0 - (b > 0.0)), c), "the opposite comparison instead of 1 -"),
         (lambda a, b, c: (a + 0.1 * (b > 0.0), c), "a coefficient instead of a number"),
-        (lambda a, b, c: (a * ((b > 0.0) * (b < 1.0)), c), "multiply by two comparisons one after the other"),
+        (
+            lambda a, b, c: (a * ((b > 0.0) * (b < 1.0)), c),
+            "multiply by two comparisons one after the other",
+        ),
         (lambda a, b, c: (a / (b > 0.0), c), "may only multiply"),
         (lambda a, b, c: (a > 0.0, c), "may only multiply"),
     ],
 )
 def test_a_comparison_only_chooses(step: Any, why: str) -> None:
-    """It is a boolean to torch and a number to others: elsewhere each would compute something else, or nothing."""
+    """It is a boolean to torch and a number to others: elsewhere each would compute something else,
+    or nothing."""
     with pytest.raises(SrnnError, match=why):
         equations(_model(step))
 
 
 def test_a_step_that_draws_noise_is_refused() -> None:
-    """The reference drew anew at every step; what was recorded took the first number for a constant."""
+    """The reference drew anew at every step; what was recorded took the first number for a
+    constant."""
     rng = np.random.default_rng(0)
     with pytest.raises(SrnnError, match="something different each time"):
         equations(_model(lambda a, b, c: (a + b + rng.normal(), c)))
 
 
-def _with_names_of_the_derived(v: Any, g_v: Any, s: Any, current: Any, g_g_v: Any, part: Any) -> Any:
-    """Its variables are called as arguments of the adjoint are, and what it computes as a function that it calls."""
+def _with_names_of_the_derived(
+    v: Any, g_v: Any, s: Any, current: Any, g_g_v: Any, part: Any
+) -> Any:
+    """Its variables are called as arguments of the adjoint are, and what it computes as a function
+    that it calls."""
     exp = arithmetic.exp(-absolute(v))
     g_v = 0.5 * g_v + exp * part
     v = v * g_g_v + current * exp - g_v * s
@@ -262,17 +305,27 @@ def test_names_of_the_author_are_in_nobodys_way() -> None:
     model.coefficients = ("g_g_v", "part")
     _check_derivatives(model)
     arguments = _numbers(6)
-    for ours, theirs in zip(function("again", equations(model))(*arguments), model.step(*arguments), strict=True):
+    for ours, theirs in zip(
+        function("again", equations(model))(*arguments), model.step(*arguments), strict=True
+    ):
         assert torch.equal(ours, theirs)
 
 
 @pytest.mark.parametrize(
     ("step", "what"),
-    [(lambda a, b, c: (0.0, c), "a a"), (lambda a, b, c: (a, 1.0), "a drive"), (lambda a, b, c: (a, b), "")],
+    [
+        (lambda a, b, c: (0.0, c), "a a"),
+        (lambda a, b, c: (a, 1.0), "a drive"),
+        (lambda a, b, c: (a, b), ""),
+    ],
 )
 def test_what_a_step_returns_varies(step: Any, what: str) -> None:
     """A number, or one a neuron, has not the shape of a state."""
-    with pytest.raises(SrnnError, match=f"returns {what} that depends") if what else contextlib.nullcontext():
+    with (
+        pytest.raises(SrnnError, match=f"returns {what} that depends")
+        if what
+        else contextlib.nullcontext()
+    ):
         equations(_model(step))
 
 
@@ -303,11 +356,15 @@ class Own(Neuron):
 
 def _own_network(dtype: torch.dtype = torch.float64, backend: str = "cpu") -> SRNN:
     generator = torch.Generator().manual_seed(0)
-    return SRNN(3, [10, 8], 2, neuron=Own(), generator=generator, backend=backend, norm="none").to(dtype)
+    return SRNN(3, [10, 8], 2, neuron=Own(), generator=generator, backend=backend, norm="none").to(
+        dtype
+    )
 
 
 def _own_signal() -> torch.Tensor:
-    return 3.0 * torch.randn(4, 60, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    return 3.0 * torch.randn(
+        4, 60, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+    )
 
 
 def test_an_own_neuron_is_fast_and_right_on_the_cpu_backend() -> None:
@@ -340,11 +397,14 @@ def test_an_own_neuron_is_exported_to_c(compiler: str, tmp_path: Path) -> None:
 def test_an_own_neuron_is_exported_to_onnx() -> None:
     pytest.importorskip("onnxruntime")
     network = _own_network()
-    assert onnx.greatest_difference(onnx.to_model(network, "sequence"), network, _own_signal()) < 1e-9
+    assert (
+        onnx.greatest_difference(onnx.to_model(network, "sequence"), network, _own_signal()) < 1e-9
+    )
 
 
 def test_records_are_read_without_torch() -> None:
-    """Of neurons' equations, emissions and decisions, so that what only infers need not import it."""
+    """Of neurons' equations, emissions and decisions, so that what only infers need not import
+    it."""
     code = (
         "import sys, srnn.nn.equations, srnn.nn.derivatives, srnn.nn.emissions, srnn.nn.decision\n"
         "print('torch' in sys.modules)"

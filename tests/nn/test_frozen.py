@@ -1,4 +1,5 @@
-"""A frozen network: the same numbers as the network's, and one place that says what a consumer cannot represent."""
+"""A frozen network: the same numbers as the network's, and one place that says what a consumer
+cannot represent."""
 
 from __future__ import annotations
 
@@ -43,12 +44,15 @@ def test_the_arrays_are_copies_of_the_networks_numbers() -> None:
 def test_a_network_that_it_does_not_fit_stays_as_it_was() -> None:
     other = SRNN.paper(3, [4, 5], 7)
     before = {name: value.clone() for name, value in other.state_dict().items()}
-    with pytest.raises(SrnnError, match=r"^readout\.weight_in is of shape \(7, 5\), not \(2, 5\)\.$"):
+    with pytest.raises(
+        SrnnError, match=r"^readout\.weight_in is of shape \(7, 5\), not \(2, 5\)\.$"
+    ):
         network().freeze().into(other)
     assert all(torch.equal(value, before[name]) for name, value in other.state_dict().items())
     for hidden, options in (([4], {}), ([4, 5, 6], {}), ([4, 5], {"bidirectional": True})):
         with pytest.raises(
-            SrnnError, match=r"^These are weights of layers\.0, layers\.1, readout; the network has layers\.0"
+            SrnnError,
+            match=r"^These are weights of layers\.0, layers\.1, readout; the network has layers\.0",
         ):
             network().freeze().into(SRNN.paper(3, hidden, 2, **options))
 
@@ -87,12 +91,16 @@ def test_states_of_few_bits_run_rounded() -> None:
         neuron, coefficients = layer.dynamics()  # type: ignore[operator, misc]
         ours, values = frozen.dynamics(number)
         assert type(ours) is type(neuron)
-        assert all((a == b.detach().numpy()).all() for a, b in zip(values, coefficients, strict=True))
+        assert all(
+            (a == b.detach().numpy()).all() for a, b in zip(values, coefficients, strict=True)
+        )
 
 
 def kept_in_few_bits() -> SRNN:
     net = network()
-    StateFormat(8, tuple(dict.fromkeys(layer.neuron.variables(), 4) for layer in net.freeze().layers)).into(net)
+    StateFormat(
+        8, tuple(dict.fromkeys(layer.neuron.variables(), 4) for layer in net.freeze().layers)
+    ).into(net)
     return net
 
 
@@ -110,8 +118,14 @@ def not_finite() -> SRNN:
 
 
 FEATURES: dict[str, tuple[Callable[[], SRNN], str]] = {
-    "bidirectional": (lambda: network(bidirectional=True), r"layers\.0 is bidirectional .*; train a network that"),
-    "encoder": (lambda: network(encoder="learned_ternary"), "trained encoder .*; train a network without it; ONNX"),
+    "bidirectional": (
+        lambda: network(bidirectional=True),
+        r"layers\.0 is bidirectional .*; train a network that",
+    ),
+    "encoder": (
+        lambda: network(encoder="learned_ternary"),
+        "trained encoder .*; train a network without it; ONNX",
+    ),
     "substeps": (
         lambda: network(substeps=3),
         "its hidden layers take 3 substeps .*; train a network without them; ONNX",
@@ -133,20 +147,30 @@ FEATURES: dict[str, tuple[Callable[[], SRNN], str]] = {
         kept_in_few_bits,
         "keeps its states in 8 bits, for which it was trained; export it with: srnn export c",
     ),
-    "dtype": (lambda: network().to(torch.bfloat16), "its weights are bfloat16, not float32 or float64; convert"),
-    "not finite": (not_finite, "readout has weights or time constants that are not finite; train it again"),
+    "dtype": (
+        lambda: network().to(torch.bfloat16),
+        "its weights are bfloat16, not float32 or float64; convert",
+    ),
+    "not finite": (
+        not_finite,
+        "readout has weights or time constants that are not finite; train it again",
+    ),
 }
 
 
 @pytest.mark.parametrize("consumer", CANNOT)
 @pytest.mark.parametrize("feature", FEATURES)
-def test_a_consumer_refuses_what_it_cannot_represent_and_nothing_else(consumer: str, feature: str) -> None:
+def test_a_consumer_refuses_what_it_cannot_represent_and_nothing_else(
+    consumer: str, feature: str
+) -> None:
     make, message = FEATURES[feature]
     frozen = make().freeze()
     if feature not in CANNOT[consumer]:
         assert frozen.require(consumer) is frozen
         return
-    with pytest.raises(SrnnError, match=f"^{consumer} cannot take this network: .*{message}") as caught:
+    with pytest.raises(
+        SrnnError, match=f"^{consumer} cannot take this network: .*{message}"
+    ) as caught:
         frozen.require(consumer)
     assert "\n" not in str(caught.value)
 
@@ -157,7 +181,9 @@ def test_every_feature_that_a_consumer_may_lack_is_one_that_networks_have() -> N
 
 def test_a_neuron_that_a_consumer_does_not_know_is_named_with_its_layer() -> None:
     with pytest.raises(
-        SrnnError, match=r"^NIR cannot take this network: it does not know the neuron 'alif' of layers\.0; ONNX and C"
+        SrnnError,
+        match=r"^NIR cannot take this network: it does not know the neuron 'alif' of layers\.0; "
+        r"ONNX and C",
     ):
         network().freeze().require("NIR", neurons=("lif",))
 
@@ -180,6 +206,7 @@ def test_layers_that_do_not_fit_each_other_are_not_frozen() -> None:
 @pytest.mark.parametrize("network", [ClassicalRNN(3, [4], 2, "lstm"), torch.nn.Linear(3, 2), None])
 def test_only_spiking_networks_are_frozen(network: Any) -> None:
     with pytest.raises(
-        SrnnError, match=rf"NIR needs a spiking network \(SRNN\), not a {type(network).__name__}; torch\.onnx"
+        SrnnError,
+        match=rf"NIR needs a spiking network \(SRNN\), not a {type(network).__name__}; torch\.onnx",
     ):
         freeze(network, "NIR")

@@ -18,7 +18,13 @@ from srnn.deploy.c.translate import FixedC, FixedText
 from srnn.nn.equations import equations
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.fixed import INT32_MAX, INT32_MIN, SHIFTS, FixedArray, possible_shift
-from srnn.nn.fixedpoint.integer import InputFormat, IntegerLayer, measure_ranges, quantise, row_scales
+from srnn.nn.fixedpoint.integer import (
+    InputFormat,
+    IntegerLayer,
+    measure_ranges,
+    quantise,
+    row_scales,
+)
 from srnn.nn.neurons import NEURONS
 
 torch.set_num_threads(1)
@@ -43,7 +49,10 @@ def test_products_are_rounded_and_held(a: int, a_bits: int, b: int, b_bits: int)
     if abs(exact) >= top + 1:
         assert product.saturated[0] == 1 and abs(real(product)) >= top
     else:
-        assert abs(real(product) - exact) <= 2.0 ** -(product.bits + 1) + 2.0**-40 * abs(exact) or product.saturated[0]
+        assert (
+            abs(real(product) - exact) <= 2.0 ** -(product.bits + 1) + 2.0**-40 * abs(exact)
+            or product.saturated[0]
+        )
     assert INT32_MIN <= product.values[0] <= INT32_MAX
 
 
@@ -64,7 +73,12 @@ def test_one_minus_a_multiplier_is_exact(value: int) -> None:
     assert real(-fixed(value, 30)) == -value * 2.0**-30
 
 
-@given(st.integers(-(2**31), 2**31 - 1), st.integers(0, 24), st.integers(-3, 15), st.sampled_from([8, 16]))
+@given(
+    st.integers(-(2**31), 2**31 - 1),
+    st.integers(0, 24),
+    st.integers(-3, 15),
+    st.sampled_from([8, 16]),
+)
 def test_kept_numbers_are_rounded_and_held(value: int, at: int, bits: int, width: int) -> None:
     saturated = [0]
     number = fixed(value, at, saturated)
@@ -112,20 +126,29 @@ class CHelpers:
 @pytest.mark.parametrize("name", ["lif", "alif", "adlif", "cubalif", "integrator"])
 @given(data=st.data())
 def test_texts_and_arrays_are_the_same_arithmetic(name: str, data) -> None:
-    """A neuron's step on arrays, and as C text read by Python: the same integers, for any format and any values."""
+    """A neuron's step on arrays, and as C text read by Python: the same integers, for any format
+    and any values."""
     neuron = NEURONS[name]
     names = (*neuron.State._fields, "current", *neuron.coefficients)
     limit = data.draw(bits)
-    formats = {n: data.draw(st.integers(0, 30)) if n in neuron.coefficients else limit for n in names} | {"s": 0}
+    formats = {
+        n: data.draw(st.integers(0, 30)) if n in neuron.coefficients else limit for n in names
+    } | {"s": 0}
     values = {n: data.draw(whole) for n in names} | {"s": data.draw(st.integers(0, 1))}
     saturated = [0]
-    arrays = [FixedArray(np.array([values[n]], np.int64), formats[n], limit, saturated) for n in names]
+    arrays = [
+        FixedArray(np.array([values[n]], np.int64), formats[n], limit, saturated) for n in names
+    ]
     expected = [int(result.to(limit).values[0]) for result in neuron.step(*arrays)]
 
     writer = FixedC()
-    results = equations(neuron).run(writer, [FixedText(n, formats[n], limit, Counter()) for n in names])
+    results = equations(neuron).run(
+        writer, [FixedText(n, formats[n], limit, Counter()) for n in names]
+    )
     helpers = CHelpers()
-    space: dict[str, Any] = {n: getattr(helpers, n) for n in ("add", "subtract", "multiply", "rescale")} | values
+    space: dict[str, Any] = {
+        n: getattr(helpers, n) for n in ("add", "subtract", "multiply", "rescale")
+    } | values
     for target, text in writer.assignments:
         space[target] = eval(text, {}, space)
     assert [eval(result.to(limit).text, {}, space) for result in results] == expected
@@ -138,17 +161,29 @@ def test_which_coefficients_are_multipliers() -> None:
     assert multipliers(NEURONS["alif"]) == {"alpha", "rho", "beta"}
     assert multipliers(NEURONS["lif"]) == {"leak", "gain", "reset"}
     assert multipliers(NEURONS["adlif"]) == {"alpha", "rho", "a", "b", "symplectic"}
-    assert multipliers(NEURONS["cubalif"]) == {"alpha", "beta", "gain", "hard", "jump", "late_reset", "late_synapse"}
+    assert multipliers(NEURONS["cubalif"]) == {
+        "alpha",
+        "beta",
+        "gain",
+        "hard",
+        "jump",
+        "late_reset",
+        "late_synapse",
+    }
 
 
 def network(neuron: Any = "alif", **options: Any) -> SRNN:
-    return SRNN.paper(5, [12, 9], 3, neuron=neuron, generator=torch.Generator().manual_seed(0), **options)
+    return SRNN.paper(
+        5, [12, 9], 3, neuron=neuron, generator=torch.Generator().manual_seed(0), **options
+    )
 
 
 def matrix_scales(layer: IntegerLayer) -> list[np.ndarray]:
     """What a step of each matrix's weights stands for."""
     finest = layer.multiplier * 2.0 ** -(layer.shift + layer.bits)
-    return [finest * 2.0 ** max(layer.lift, 0), finest * 2.0 ** max(-layer.lift, 0)][: len(layer.matrices())]
+    return [finest * 2.0 ** max(layer.lift, 0), finest * 2.0 ** max(-layer.lift, 0)][
+        : len(layer.matrices())
+    ]
 
 
 def test_weights_are_rounded_row_by_row() -> None:
@@ -161,17 +196,33 @@ def test_weights_are_rounded_row_by_row() -> None:
     whole_net = quantise(device)
     for real_layer, layer in zip(device.layers, whole_net.layers, strict=True):
         scales = matrix_scales(layer)
-        for real_weights, weights, scale in zip(real_layer.matrices(), layer.matrices(), scales, strict=True):
+        for real_weights, weights, scale in zip(
+            real_layer.matrices(), layer.matrices(), scales, strict=True
+        ):
             assert np.abs(weights).max() <= 127
-            assert (np.abs(weights * scale[:, None] - real_weights) <= scale[:, None] * 0.5001).all()
-        assert np.abs(layer.bias * 2.0**-layer.bits - real_layer.bias).max() <= 2.0 ** -(layer.bits + 1)
+            assert (
+                np.abs(weights * scale[:, None] - real_weights) <= scale[:, None] * 0.5001
+            ).all()
+        assert np.abs(layer.bias * 2.0**-layer.bits - real_layer.bias).max() <= 2.0 ** -(
+            layer.bits + 1
+        )
     assert not whole_net.layers[0].weight_in[4].any()
-    assert all(np.abs(np.concatenate(layer.matrices(), 1)).max(1)[:4].min() == 127 for layer in whole_net.layers[:2])
+    assert all(
+        np.abs(np.concatenate(layer.matrices(), 1)).max(1)[:4].min() == 127
+        for layer in whole_net.layers[:2]
+    )
 
 
 def test_recurrent_weights_are_finer_or_coarser_by_a_power_of_two_within_bounds() -> None:
     weights = np.ones((3, 2), np.float32)
-    assert [row_scales(weights, weights * 2.0**k)[1] for k in (-20, -8, 0, 5, 8, 20)] == [-8, -8, 0, 5, 8, 8]
+    assert [row_scales(weights, weights * 2.0**k)[1] for k in (-20, -8, 0, 5, 8, 20)] == [
+        -8,
+        -8,
+        0,
+        5,
+        8,
+        8,
+    ]
 
 
 def test_a_layer_without_weights_has_a_shift_that_a_device_can_do() -> None:
@@ -189,9 +240,12 @@ def test_shifts_that_a_device_cannot_do_are_refused() -> None:
             possible_shift(shift)
 
 
-@pytest.mark.parametrize("neuron", ["lif", "alif", "cubalif", {"name": "adlif", "threshold": 0.02, "coupling": 1.0}])
+@pytest.mark.parametrize(
+    "neuron", ["lif", "alif", "cubalif", {"name": "adlif", "threshold": 0.02, "coupling": 1.0}]
+)
 def test_only_the_weights_lose_precision(neuron: Any) -> None:
-    """With weights that int8 holds exactly, the integer model follows the float model closely, spike by spike."""
+    """With weights that int8 holds exactly, the integer model follows the float model closely,
+    spike by spike."""
     net = network(neuron)
     whole_net = quantise(device_network(net))
     with torch.no_grad():
@@ -224,7 +278,11 @@ def test_no_current_is_larger_than_the_largest(inputs_as: InputFormat, size: flo
         assert layer.weight_rec is None or layer.lift
         for sign in (-1, 1):  # for each neuron, what drives it furthest
             seen = np.where(sign * layer.weight_in > 0, high, low)
-            s = np.zeros(1) if layer.weight_rec is None else (sign * layer.weight_rec > 0).astype(int)
+            s = (
+                np.zeros(1)
+                if layer.weight_rec is None
+                else (sign * layer.weight_rec > 0).astype(int)
+            )
             saturated = [0]
 
             def number(values: np.ndarray, at: int) -> FixedArray:
@@ -254,7 +312,11 @@ def test_ranges_of_states_begin_with_the_initial_ones() -> None:
     device = device_network(net)
     layer = device.layers[0]
     device = replace(
-        device, layers=(replace(layer, initial={**layer.initial, "u": layer.initial["u"] + 7}), *device.layers[1:])
+        device,
+        layers=(
+            replace(layer, initial={**layer.initial, "u": layer.initial["u"] + 7}),
+            *device.layers[1:],
+        ),
     )
     ranges = measure_ranges(device, np.zeros((1, 1, 5), np.float32))
     assert ranges[0]["u"] == pytest.approx(7, rel=1e-3)
@@ -265,7 +327,9 @@ def test_a_cut_sequence_gives_the_same() -> None:
     x = (np.random.default_rng(0).random((3, 20, 5)) < 0.5).astype(int)
     first = model.run(x[:, :7])
     second = model.run(x[:, 7:], first.state)
-    np.testing.assert_array_equal(np.concatenate([first.output, second.output], 1), model.run(x).output)
+    np.testing.assert_array_equal(
+        np.concatenate([first.output, second.output], 1), model.run(x).output
+    )
 
 
 def test_input_formats() -> None:
@@ -274,7 +338,11 @@ def test_input_formats() -> None:
     analog = InputFormat.measure(np.array([0.25, -3.0]))
     assert analog.bits == 13 and analog.bound == 2**15
     assert analog.encode(np.array([0.25, -3.0, 99.0])).tolist() == [2048, -24576, 32767]
-    assert InputFormat(127.0).bits == 0 and InputFormat(128.0).bits == 7 and InputFormat(1e-3, whole=False).bits == 15
+    assert (
+        InputFormat(127.0).bits == 0
+        and InputFormat(128.0).bits == 7
+        and InputFormat(1e-3, whole=False).bits == 15
+    )
     wide = InputFormat.measure(np.array([0.0, 255.0]))  # whole, but too large for int8
     assert wide.bound == 2**15 and wide.encode(np.array([255.0])) <= 32767
     for largest in (0.0, -1.0, float("nan"), float("inf"), 2.0**15, "3", None):
@@ -287,11 +355,16 @@ def test_what_int8_cannot_say() -> None:
         with pytest.raises(SrnnError, match="float32"):
             quantise(device_network(network(neuron)))
     with pytest.raises(SrnnError, match="overflow"):
-        quantise(device_network(SRNN.paper(2000, [3], 2, recurrent=False)), InputFormat(1.0, whole=False))
+        quantise(
+            device_network(SRNN.paper(2000, [3], 2, recurrent=False)), InputFormat(1.0, whole=False)
+        )
     device = device_network(network("lif"))
     layer = device.layers[0]
     growing = [
-        (replace(layer, coefficients={**layer.coefficients, "leak": np.full(12, leak)}), "no bounded state")
+        (
+            replace(layer, coefficients={**layer.coefficients, "leak": np.full(12, leak)}),
+            "no bounded state",
+        )
         for leak in (np.exp(1.0), 1.1, 1.008)  # tau_mem = -1, -10, -125
     ]
     heavy = replace(layer, weight_in=layer.weight_in * np.float32(1e20))
@@ -302,19 +375,33 @@ def test_what_int8_cannot_say() -> None:
 
 @pytest.mark.parametrize(
     "neuron",
-    [model(**{tau: -1.0}, time_constants="unconstrained") for model in (ALIF, AdLIF, CubaLIF) for tau in model.taus],
+    [
+        model(**{tau: -1.0}, time_constants="unconstrained")
+        for model in (ALIF, AdLIF, CubaLIF)
+        for tau in model.taus
+    ],
     ids=lambda neuron: neuron.name,
 )
 def test_a_state_that_grows_beyond_all_numbers_is_refused(neuron: Neuron) -> None:
     """It is NaN at the end, which was passed over."""
     with pytest.raises(SrnnError, match="no bounded state"):
         quantise(
-            device_network(SRNN(3, [4], 2, neuron=neuron, generator=torch.Generator().manual_seed(0), norm="none"))
+            device_network(
+                SRNN(
+                    3,
+                    [4],
+                    2,
+                    neuron=neuron,
+                    generator=torch.Generator().manual_seed(0),
+                    norm="none",
+                )
+            )
         )
 
 
 def test_a_neuron_of_ones_own_that_amplifies_itself_is_not_told_of_time_constants_alone() -> None:
-    """Its spikes stop it, but only one by one: no number of bits holds what a long current makes of it."""
+    """Its spikes stop it, but only one by one: no number of bits holds what a long current makes of
+    it."""
 
     @dataclass(frozen=True)
     class Quadratic(Neuron):
@@ -331,16 +418,27 @@ def test_a_neuron_of_ones_own_that_amplifies_itself_is_not_told_of_time_constant
         def derive(self, **parameters: torch.Tensor) -> tuple[torch.Tensor, ...]:
             return (parameters["threshold"],)
 
-    with pytest.raises(SrnnError, match=r"or its equations let it grow.*export the network as float32"):
+    with pytest.raises(
+        SrnnError, match=r"or its equations let it grow.*export the network as float32"
+    ):
         quantise(
-            device_network(SRNN(3, [4], 2, neuron=Quadratic(), generator=torch.Generator().manual_seed(0), norm="none"))
+            device_network(
+                SRNN(
+                    3,
+                    [4],
+                    2,
+                    neuron=Quadratic(),
+                    generator=torch.Generator().manual_seed(0),
+                    norm="none",
+                )
+            )
         )
 
 
 @pytest.mark.slow
 def test_the_published_ecg_network_in_int8(data_dir: Path, checkpoint_dir: Path) -> None:
-    """Int8 within half a point of float32, on the training file's validation part: the network knows it, but neither arithmetic
-    does. (The authors' test file may not be at hand.)"""
+    """Int8 within half a point of float32, on the training file's validation part: the network
+    knows it, but neither arithmetic does. (The authors' test file may not be at hand.)"""
     from paper.compat import load_published
     from srnn.data.batches import Sequences
     from srnn.data.tasks import create_task
@@ -362,9 +460,14 @@ def test_the_published_ecg_network_in_int8(data_dir: Path, checkpoint_dir: Path)
 
 
 @pytest.mark.parametrize(
-    "function", [abs, np.exp, lambda x: np.maximum(x, 0.0), lambda x: x > 0], ids=["abs", "exp", "positive", "compared"]
+    "function",
+    [abs, np.exp, lambda x: np.maximum(x, 0.0), lambda x: x > 0],
+    ids=["abs", "exp", "positive", "compared"],
 )
 def test_functions_have_no_integer_form_and_one_line_says_so(function: Any) -> None:
-    """Training measures int8's ranges at its end: a neuron of one's own that takes such a function has none, and is trained."""
-    with pytest.raises(SrnnError, match="int8 has no exp, absolute value or comparisons for a neuron's equations"):
+    """Training measures int8's ranges at its end: a neuron of one's own that takes such a function
+    has none, and is trained."""
+    with pytest.raises(
+        SrnnError, match="int8 has no exp, absolute value or comparisons for a neuron's equations"
+    ):
         function(fixed(3, 2))

@@ -1,4 +1,5 @@
-"""The integer model's compiled loop: to the bit, and to the last saturated result, what it is in numpy."""
+"""The integer model's compiled loop: to the bit, and to the last saturated result, what it is in
+numpy."""
 
 from __future__ import annotations
 
@@ -13,7 +14,13 @@ import torch
 from srnn import LIF, Init, Neuron, SrnnError
 from srnn.nn.fixedpoint import integer
 from srnn.nn.fixedpoint.device import DeviceRun, device_network
-from srnn.nn.fixedpoint.integer import InputFormat, IntegerNetwork, measure_ranges, measure_states, quantise
+from srnn.nn.fixedpoint.integer import (
+    InputFormat,
+    IntegerNetwork,
+    measure_ranges,
+    measure_states,
+    quantise,
+)
 from support.exporting import drawn, network, signal
 from support.graded import BoundedALIF
 
@@ -73,7 +80,9 @@ def quantised(net: Any, kind: str, width: int) -> tuple[IntegerNetwork, np.ndarr
     return model, inputs_as.encode(8 * x)
 
 
-@pytest.mark.parametrize(("readout", "width"), [("integrator", 32), ("alif", 16), ("integrator", 8)])
+@pytest.mark.parametrize(
+    ("readout", "width"), [("integrator", 32), ("alif", 16), ("integrator", 8)]
+)
 @pytest.mark.parametrize(
     "neuron",
     ["lif", "alif", "adlif", "cubalif", "cubalif-soft", "brf", "bhrf", BoundedALIF(), Swapping()],
@@ -118,7 +127,8 @@ def test_states_of_every_kind_that_memory_can_hold(neuron: str) -> None:
 
 
 def test_numbers_that_saturate_at_every_step_are_counted_at_every_step() -> None:
-    """1 - alpha, of constants alone, does not change from step to step, nor from sequence to sequence."""
+    """1 - alpha, of constants alone, does not change from step to step, nor from sequence to
+    sequence."""
     model, x = quantised(network("adlif"), "spikes", 32)
     rng = np.random.default_rng(0)
     layer = model.layers[0]
@@ -160,7 +170,9 @@ def test_a_neuron_without_an_integer_form_is_refused_as_in_numpy() -> None:
         name: ClassVar[str] = "absolute_in_int8"
 
         @staticmethod
-        def step(u: Any, s: Any, current: Any, leak: Any, gain: Any, reset: Any, threshold: Any) -> Any:
+        def step(
+            u: Any, s: Any, current: Any, leak: Any, gain: Any, reset: Any, threshold: Any
+        ) -> Any:
             u = leak * abs(u) + gain * current - reset * s
             return u, u - threshold
 

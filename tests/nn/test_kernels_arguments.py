@@ -1,4 +1,5 @@
-"""The compiled loops' flat signatures are the groups of ``arguments.py``, and the loops put the same groups together again."""
+"""The compiled loops' flat signatures are the groups of ``arguments.py``, and the loops put the
+same groups together again."""
 
 import ast
 import inspect
@@ -24,5 +25,7 @@ def test_a_flat_signature_is_the_groups_fields_in_order(loop, groups) -> None:
 def test_each_argument_goes_into_the_field_of_its_name(loop, groups) -> None:
     text = ast.parse(textwrap.dedent(inspect.getsource(loop.py_func)))
     calls = [node for node in ast.walk(text) if isinstance(node, ast.Call)]
-    made = {ast.unparse(call.func): tuple(ast.unparse(part) for part in call.args) for call in calls}
+    made = {
+        ast.unparse(call.func): tuple(ast.unparse(part) for part in call.args) for call in calls
+    }
     assert {group.__name__: group._fields for group in groups}.items() <= made.items()

@@ -1,4 +1,5 @@
-"""Compiled code reads memory without looking at its bounds: what is given to it fits, or is refused in one line."""
+"""Compiled code reads memory without looking at its bounds: what is given to it fits, or is refused
+in one line."""
 
 from __future__ import annotations
 
@@ -52,7 +53,9 @@ def refused(call: Callable[[], object], words: str) -> None:
         (lambda words: words, 129),
     ],
 )
-def test_spikes_are_words_for_all_their_channels(change: Callable[[torch.Tensor], torch.Tensor], size: int) -> None:
+def test_spikes_are_words_for_all_their_channels(
+    change: Callable[[torch.Tensor], torch.Tensor], size: int
+) -> None:
     words = Spikes.from_dense(spikes()).words
     refused(lambda: Spikes(change(words), size), f"Spikes of {size} channels are")
 
@@ -90,16 +93,27 @@ def test_spikes_of_channels_that_there_are_not_are_refused(bit: int) -> None:
     ],
 )
 @pytest.mark.parametrize("substeps", [1, 9])
-def test_lengths_count_whatever_their_layout_and_type(view: Callable[[torch.Tensor], Any], substeps: int) -> None:
-    net, x, lengths = make(substeps=substeps), spikes(), torch.tensor([0, 3, 20, 15, 7, 1, 20, 19, 2])
+def test_lengths_count_whatever_their_layout_and_type(
+    view: Callable[[torch.Tensor], Any], substeps: int
+) -> None:
+    net, x, lengths = (
+        make(substeps=substeps),
+        spikes(),
+        torch.tensor([0, 3, 20, 15, 7, 1, 20, 19, 2]),
+    )
     expected = SRNN.run(net, x.clone(), lengths=lengths.clone()).output
     assert torch.equal(net(x, lengths=view(lengths))[0], expected) and not expected[0].any()
     same = net(x, lengths=torch.tensor([7]).expand(BATCH))[0]
-    assert torch.equal(same, net(x, lengths=[7] * BATCH)[0]) and not same[:, 7:].any() and same[:, 6].any()
+    assert (
+        torch.equal(same, net(x, lengths=[7] * BATCH)[0])
+        and not same[:, 7:].any()
+        and same[:, 6].any()
+    )
 
 
 @pytest.mark.parametrize(
-    "lengths", [[True] * BATCH, ["a"] * BATCH, [2.0] * BATCH, [1j] * BATCH, [[1], [2, 3]], [None] * BATCH]
+    "lengths",
+    [[True] * BATCH, ["a"] * BATCH, [2.0] * BATCH, [1j] * BATCH, [[1], [2, 3]], [None] * BATCH],
 )
 def test_lengths_are_integers(lengths: list[Any]) -> None:
     given: list[Any] = [lengths]
@@ -116,7 +130,9 @@ def test_a_layer_by_itself_looks_at_its_lengths_too(lengths: list[int]) -> None:
         for x in (spikes(), Spikes.from_dense(spikes())):
             if norm and not isinstance(x, Spikes):
                 continue
-            refused(lambda layer=layer, x=x: layer(x, lengths=torch.tensor(lengths)), "from 0 to 20")
+            refused(
+                lambda layer=layer, x=x: layer(x, lengths=torch.tensor(lengths)), "from 0 to 20"
+            )
 
 
 def test_what_the_way_back_needs_is_kept_when_lengths_and_delays_change() -> None:
@@ -133,7 +149,10 @@ def test_what_the_way_back_needs_is_kept_when_lengths_and_delays_change() -> Non
 
 
 def test_spikes_that_changed_in_place_have_no_way_back() -> None:
-    for change in (lambda x, result: x.words.zero_(), lambda x, result: result.layers[0].emitted.words.fill_(-1)):
+    for change in (
+        lambda x, result: x.words.zero_(),
+        lambda x, result: result.layers[0].emitted.words.fill_(-1),
+    ):
         net, x = make(), Spikes.from_dense(spikes())
         result = net.run(x)
         change(x, result)
@@ -155,7 +174,9 @@ def test_spikes_that_changed_in_place_have_no_way_back() -> None:
     ],
 )
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
-def test_weights_of_another_shape_are_refused(name: str, shape: tuple[int, ...], backend: str) -> None:
+def test_weights_of_another_shape_are_refused(
+    name: str, shape: tuple[int, ...], backend: str
+) -> None:
     net = make()
     net.layers[0].backend = backend  # type: ignore[assignment]
     getattr(net.layers[0], name).data = torch.ones(shape)
@@ -199,7 +220,9 @@ def test_a_state_is_tuples_of_tensors() -> None:
         (lambda: net(x, arrays), "not ndarray"),
         (lambda: net(x, (state, *state[1:])), "does not fit this layer"),
         (
-            lambda: net(x, tuple(type(parts)(*(part.to("meta") for part in parts)) for parts in state)),
+            lambda: net(
+                x, tuple(type(parts)(*(part.to("meta") for part in parts)) for parts in state)
+            ),
             "tensors is on meta",
         ),
         (lambda: both(x, state), "must be a pair"),
@@ -217,5 +240,6 @@ def test_sparse_inputs_of_any_kind_are_read() -> None:
 
 def test_what_cannot_be_recorded_is_refused() -> None:
     refused(
-        lambda: make(backend="reference").run(spikes(), record=("u", "voltage")), "'alif' have no 'voltage' to record"
+        lambda: make(backend="reference").run(spikes(), record=("u", "voltage")),
+        "'alif' have no 'voltage' to record",
     )

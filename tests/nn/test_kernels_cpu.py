@@ -1,4 +1,5 @@
-"""The CPU backend against the reference: values and every gradient, over random shapes, neurons, surrogates and inputs."""
+"""The CPU backend against the reference: values and every gradient, over random shapes, neurons,
+surrogates and inputs."""
 
 from __future__ import annotations
 
@@ -36,9 +37,12 @@ pytest.importorskip("numba")
 def neurons(*quick: str) -> list[Any]:
     """Every neuron, of which the slow tests have all but these.
 
-    Loops are compiled for each, in seconds; what differs between neurons, test_kernels_walks compares for all of them.
+    Loops are compiled for each, in seconds; what differs between neurons, test_kernels_walks
+    compares for all of them.
     """
-    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in NEURONS]
+    return [
+        name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in NEURONS
+    ]
 
 
 @pytest.mark.parametrize("neuron", neurons("alif", "adlif", "relu"))
@@ -49,20 +53,26 @@ def test_every_neuron_equals_the_reference(neuron: str, shape: dict) -> None:
 
 
 def test_a_surrogate_of_other_parameters_equals_the_reference() -> None:
-    """Of two parameters, not of four; each surrogate's own derivative, compiled: test_kernels_walks."""
+    """Of two parameters, not of four; each surrogate's own derivative, compiled:
+    test_kernels_walks."""
     assert_same(make(surrogate="slayer", batch=9, size=17))
 
 
 @pytest.mark.parametrize("size", [127, 128, 129, 257, 600])
 def test_large_layers_equal_the_reference(size: int) -> None:
-    assert_same(make(size=size, inputs=130, batch=9, steps=35, binary=True, padded=True), binary=True)
+    assert_same(
+        make(size=size, inputs=130, batch=9, steps=35, binary=True, padded=True), binary=True
+    )
 
 
 @pytest.mark.parametrize("binary", [True, False])
 @pytest.mark.parametrize("neuron", neurons("alif", "adlif"))
 def test_wide_layers_over_many_steps_equal_the_reference(neuron: str, binary: bool) -> None:
     """Several spans of states in a chunk of steps, and several chunks."""
-    assert_same(make(neuron=neuron, size=150, inputs=20, batch=9, steps=140, binary=binary, padded=True), binary=binary)
+    assert_same(
+        make(neuron=neuron, size=150, inputs=20, batch=9, steps=140, binary=binary, padded=True),
+        binary=binary,
+    )
 
 
 def test_sequences_without_steps_leave_no_gradient() -> None:
@@ -72,7 +82,8 @@ def test_sequences_without_steps_leave_no_gradient() -> None:
 
 
 def test_the_gradient_of_a_layer_below_passes_through_bits() -> None:
-    """Two stacked layers: between them only bits and a carrier, and whoever asks still gets dense spikes with gradients."""
+    """Two stacked layers: between them only bits and a carrier, and whoever asks still gets dense
+    spikes with gradients."""
     nets = [SRNN.paper(4, [37, 21], 3, backend=backend, generator=torch.Generator().manual_seed(3)).double()
             for backend in ("reference", "cpu")]  # fmt: skip
     x = torch.randn(11, 50, 4, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
@@ -82,9 +93,13 @@ def test_the_gradient_of_a_layer_below_passes_through_bits() -> None:
             layer.weight_in.data *= 8.0  # type: ignore[union-attr,operator]
         result = net.run(x, lengths=torch.arange(40, 51))
         dense = result.layers[0].output
-        assert dense.sum() > 100 and result.layers[0].rate() == pytest.approx(float(dense.detach().mean()))
+        assert dense.sum() > 100 and result.layers[0].rate() == pytest.approx(
+            float(dense.detach().mean())
+        )
         (result.output.square().sum() + 0.1 * (dense * torch.linspace(0, 1, 37)).sum()).backward()
-        results.append([result.output.detach(), dense.detach(), *(p.grad for p in net.parameters())])
+        results.append(
+            [result.output.detach(), dense.detach(), *(p.grad for p in net.parameters())]
+        )
     assert isinstance(result.layers[0].emitted, Spikes)
     for expected, got in zip(*results, strict=True):
         assert torch.allclose(got, expected, rtol=1e-9, atol=1e-12 * float(expected.abs().max()))
@@ -95,15 +110,28 @@ def test_an_ill_behaved_first_step_is_no_exception() -> None:
     problem = make(batch=2, steps=0, size=4)
     result = run_layer(problem, "cpu")
     assert result.output.shape == (2, 0, 4)
-    assert all(torch.equal(after, before) for after, before in zip(result.state, problem.state, strict=True))
+    assert all(
+        torch.equal(after, before)
+        for after, before in zip(result.state, problem.state, strict=True)
+    )
 
 
 def test_float32_spikes_within_budget() -> None:
-    """A spike whose drive is within rounding of 0 may differ from the reference, and what it causes with it.
+    """A spike whose drive is within rounding of 0 may differ from the reference, and what it causes
+    with it.
 
-    Budget: one in 2,000 spikes of a feed-forward layer (nothing is caused), so a step's arithmetic is right in float32.
+    Budget: one in 2,000 spikes of a feed-forward layer (nothing is caused), so a step's arithmetic
+    is right in float32.
     """
-    problem = make(neuron="alif", batch=16, steps=200, size=100, inputs=40, recurrent=False, dtype=torch.float32)
+    problem = make(
+        neuron="alif",
+        batch=16,
+        steps=200,
+        size=100,
+        inputs=40,
+        recurrent=False,
+        dtype=torch.float32,
+    )
     expected, got = run_layer(problem, "reference").output, run_layer(problem, "cpu").output
     spikes = int(expected.sum())
     assert spikes > 10_000
@@ -113,7 +141,10 @@ def test_float32_spikes_within_budget() -> None:
 def test_float32_gradients() -> None:
     """Where spikes agree with float64, gradients do to float32's precision."""
     problem = make(batch=8, steps=30, size=24)
-    exact, single = differentiate(problem, "reference"), differentiate(cast(problem, torch.float32), "cpu")
+    exact, single = (
+        differentiate(problem, "reference"),
+        differentiate(cast(problem, torch.float32), "cpu"),
+    )
     assert torch.equal(exact["output"].float(), single["output"])
     for name, value in exact.items():
         assert float((single[name] - value).abs().max()) <= 1e-4 * float(value.abs().max()), name
@@ -121,7 +152,9 @@ def test_float32_gradients() -> None:
 
 @pytest.mark.parametrize("binary", [True, False])
 def test_the_number_of_threads_changes_no_bit(binary: bool) -> None:
-    problem = make(batch=150, steps=20, size=33, inputs=20, padded=True, dtype=torch.float32, binary=binary)
+    problem = make(
+        batch=150, steps=20, size=33, inputs=20, padded=True, dtype=torch.float32, binary=binary
+    )
     before = torch.get_num_threads()
     try:
         results = []
@@ -138,23 +171,45 @@ def test_the_number_of_threads_changes_no_bit(binary: bool) -> None:
 @pytest.mark.parametrize("neuron", neurons("alif", "adlif"))
 def test_recomputing_changes_no_bit(neuron: str, binary: bool) -> None:
     problem = make(
-        neuron=neuron, batch=11, steps=75, inputs=70, size=33, binary=binary, padded=True, dtype=torch.float32
+        neuron=neuron,
+        batch=11,
+        steps=75,
+        inputs=70,
+        size=33,
+        binary=binary,
+        padded=True,
+        dtype=torch.float32,
     )
-    stored, again = (differentiate(replace(problem, recompute=which), "cpu", binary) for which in (False, True))
+    stored, again = (
+        differentiate(replace(problem, recompute=which), "cpu", binary) for which in (False, True)
+    )
     assert all(torch.equal(value, again[name]) for name, value in stored.items())
 
 
 @pytest.mark.parametrize("binary", [True, False])
 @pytest.mark.parametrize("neuron", neurons("alif", "adlif"))
 def test_what_is_in_used_scratch_does_not_matter(neuron: str, binary: bool) -> None:
-    """Scratch of one call is used again by the next as it is, whatever the batch, its lengths and whether it recomputes."""
+    """Scratch of one call is used again by the next as it is, whatever the batch, its lengths and
+    whether it recomputes."""
     layers._spare.cache_clear()
     problems = [
         make(
-            seed, neuron=neuron, batch=batch, steps=steps, inputs=70, binary=binary, padded=padded, recompute=recompute
+            seed,
+            neuron=neuron,
+            batch=batch,
+            steps=steps,
+            inputs=70,
+            binary=binary,
+            padded=padded,
+            recompute=recompute,
         )
         for seed, (batch, steps, padded, recompute) in enumerate(
-            [(19, 70, True, False), (3, 130, True, True), (8, 5, False, False), (19, 70, True, False)]
+            [
+                (19, 70, True, False),
+                (3, 130, True, True),
+                (8, 5, False, False),
+                (19, 70, True, False),
+            ]
         )
     ]
     fresh = []
@@ -194,10 +249,17 @@ def test_matrices_are_packed_by_panels_of_two_vectors(dtype: type) -> None:
         matrix = np.arange(1, 3 * columns + 1, dtype=dtype).reshape(3, columns)
         lanes = rows.lanes_of(matrix)
         wide = np.pad(matrix, ((0, 0), (0, -columns % lanes)))
-        panels = [wide[:, first : first + 2 * lanes].ravel() for first in range(0, wide.shape[1], 2 * lanes)]
+        panels = [
+            wide[:, first : first + 2 * lanes].ravel()
+            for first in range(0, wide.shape[1], 2 * lanes)
+        ]
         np.testing.assert_array_equal(weights.packed(matrix), np.concatenate(panels))
-        np.testing.assert_array_equal(weights.packed_transposed(matrix.T.copy()), np.concatenate(panels))
-        np.testing.assert_array_equal(weights.packed(np.asfortranarray(matrix)), np.concatenate(panels))
+        np.testing.assert_array_equal(
+            weights.packed_transposed(matrix.T.copy()), np.concatenate(panels)
+        )
+        np.testing.assert_array_equal(
+            weights.packed(np.asfortranarray(matrix)), np.concatenate(panels)
+        )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -213,7 +275,9 @@ def test_weights_and_gradients_are_turned_round(size: int, inputs: int, dtype: t
     sums = random.normal(size=(3, inputs + size, width)).astype(dtype)
     whole = (sums[0] + sums[1] + sums[2])[:, :size].T
     for part, expected in zip(
-        weights.postsynaptic_major(sums, size, inputs), (whole[:, :inputs], whole[:, inputs:]), strict=True
+        weights.postsynaptic_major(sums, size, inputs),
+        (whole[:, :inputs], whole[:, inputs:]),
+        strict=True,
     ):
         np.testing.assert_array_equal(part, expected)
 
@@ -227,7 +291,9 @@ def test_a_cut_sequence_goes_on_with_the_same_bits() -> None:
     second, end = net(x[:, 41:], middle)
     assert torch.equal(torch.cat([first, second], 1), whole)
     assert all(
-        torch.equal(a, b) for one, other in zip(state, end, strict=True) for a, b in zip(one, other, strict=True)
+        torch.equal(a, b)
+        for one, other in zip(state, end, strict=True)
+        for a, b in zip(one, other, strict=True)
     )
 
 
@@ -247,7 +313,8 @@ def test_outputs_may_be_changed_in_place(neuron: str) -> None:
     gradients = []
     for backend in ("reference", "cpu"):
         problem = replace(
-            make(neuron=neuron, output="membrane", batch=3, size=5), weight_in=make(size=5).weight_in.requires_grad_()
+            make(neuron=neuron, output="membrane", batch=3, size=5),
+            weight_in=make(size=5).weight_in.requires_grad_(),
         )
         result = run_layer(problem, backend)
         output = result.output
@@ -264,7 +331,9 @@ def test_spikes_from_dense() -> None:
     assert torch.equal(spikes.dense(torch.float32), x) and spikes.shape == x.shape
     assert torch.equal(spikes.counts(), x.sum(-1).long())
     assert spikes.rate() == pytest.approx(float(x.mean()))
-    assert torch.equal(spikes[1:, 2:4].dense(), x[1:, 2:4]) and torch.equal(spikes[[2, 0]].dense(), x[[2, 0]])
+    assert torch.equal(spikes[1:, 2:4].dense(), x[1:, 2:4]) and torch.equal(
+        spikes[[2, 0]].dense(), x[[2, 0]]
+    )
     for bad in (lambda: Spikes.from_dense(2 * x), lambda: spikes[0]):
         with pytest.raises(SrnnError):
             bad()
@@ -351,7 +420,8 @@ def test_a_forked_process_makes_its_own_threads() -> None:
 
 @pytest.mark.parametrize("neuron", ["alif", "lif"])
 def test_the_first_call_of_a_process_may_be_within_an_activation_checkpoint(neuron: str) -> None:
-    """There loops are compiled in forward, which the checkpoint took for a part of the layer that did not run again."""
+    """There loops are compiled in forward, which the checkpoint took for a part of the layer that
+    did not run again."""
     net, x, found = SRNN(5, [8], 3, neuron, norm="none"), torch.rand(4, 30, 5), []
     for within in (True, False):
         layers.precompile.cache_clear()
@@ -379,12 +449,16 @@ def test_torchs_precision_of_products_changes_no_bit(precision: str) -> None:
 
 
 def test_importing_the_library_imports_no_compiler() -> None:
-    code = "import sys, srnn; srnn.SRNN; sys.exit('numba' in sys.modules or 'triton' in sys.modules)"
+    code = (
+        "import sys, srnn; srnn.SRNN; sys.exit('numba' in sys.modules or 'triton' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.parametrize(("has", "bits"), [("avx512f", 512), ("avx", 256), ("neon", 128)])
-def test_the_width_of_registers_is_that_of_the_processor(has: str, bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_width_of_registers_is_that_of_the_processor(
+    has: str, bits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("llvmlite.binding.get_host_cpu_features", lambda: {has: True})
     monkeypatch.setattr("numba.config.CPU_NAME", None)
     assert info()["register_bits"] == bits
@@ -392,12 +466,25 @@ def test_the_width_of_registers_is_that_of_the_processor(has: str, bits: int, mo
 
 @pytest.mark.slow
 def test_on_a_processor_without_avx512(tmp_path) -> None:
-    """The same kernels compiled for AVX2 only, in another process; of neurons some, for LLVM splits all vectors alike."""
+    """The same kernels compiled for AVX2 only, in another process; of neurons some, for LLVM splits
+    all vectors alike."""
     if info().get("register_bits", 512) < 512:
         pytest.skip("this processor has no AVX-512: all other tests are on such a one")
     environment = {**os.environ, "NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma,+popcnt,+bmi,+lzcnt",
                    "NUMBA_CACHE_DIR": str(tmp_path)}  # fmt: skip
-    tests = "every_neuron_equals and (alif or brf or relu) or test_large_layers or float32 or gradient"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", tests]
+    tests = (
+        "every_neuron_equals and (alif or brf or relu) or test_large_layers or float32 or gradient"
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        __file__,
+        "-k",
+        tests,
+    ]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]

@@ -1,4 +1,5 @@
-"""Batches of 0, sequences of 0 steps: every backend gives zero gradients of the right shapes, and the state as it was."""
+"""Batches of 0, sequences of 0 steps: every backend gives zero gradients of the right shapes, and
+the state as it was."""
 
 from __future__ import annotations
 
@@ -21,10 +22,16 @@ EMPTY = st.sampled_from([(0, 0), (0, 1), (0, 70), (1, 0), (9, 0), (9, 5)])
 
 
 def flat(state: Any) -> list[torch.Tensor]:
-    return [state] if isinstance(state, torch.Tensor) else [part for parts in state for part in flat(parts)]
+    return (
+        [state]
+        if isinstance(state, torch.Tensor)
+        else [part for parts in state for part in flat(parts)]
+    )
 
 
-def differentiate(net: SRNN, x: torch.Tensor | Spikes, lengths: torch.Tensor | None) -> dict[str, torch.Tensor | None]:
+def differentiate(
+    net: SRNN, x: torch.Tensor | Spikes, lengths: torch.Tensor | None
+) -> dict[str, torch.Tensor | None]:
     """Output, final state and every gradient of their sum, by name."""
     net.zero_grad()
     output, state = net(x, lengths=lengths)
@@ -40,7 +47,11 @@ def differentiate(net: SRNN, x: torch.Tensor | Spikes, lengths: torch.Tensor | N
 @pytest.mark.parametrize(
     ("neuron", "backend"),
     [
-        pytest.param(neuron, backend, marks=pytest.mark.slow if backend == "cpu" and neuron not in QUICK else ())
+        pytest.param(
+            neuron,
+            backend,
+            marks=pytest.mark.slow if backend == "cpu" and neuron not in QUICK else (),
+        )
         for backend in CPU_BACKENDS
         for neuron in NEURONS
     ],
@@ -55,7 +66,8 @@ def test_nothing_to_do_gives_zero_gradients_of_every_shape(
     neuron: str, backend: str, shape: tuple[int, int], inputs: int, sizes: list[int], recurrent: bool,
     bidirectional: bool, substeps: int, double: bool, binary: bool, recompute: bool, membrane: bool, late: bool,
 ) -> None:  # fmt: skip
-    # A neuron's loops take seconds to compile for each dtype: in float32 those of the neurons that are compiled anyway.
+    # A neuron's loops take seconds to compile for each dtype: in float32 those of the neurons that
+    # are compiled anyway.
     dtype = torch.float64 if double or neuron not in ("alif", "integrator") else torch.float32
     readout = Readout(as_neuron(neuron), "membrane" if membrane else "emission")
     net = SRNN(

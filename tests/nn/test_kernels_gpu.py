@@ -1,4 +1,5 @@
-"""The choice of the GPU backend, and what of it needs no Triton. Its loops: ``gpu_against_reference.py``."""
+"""The choice of the GPU backend, and what of it needs no Triton. Its loops:
+``gpu_against_reference.py``."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def on_a_gpu() -> LayerProblem:
-    """A layer whose tensors have the shape, the dtype and the device of ones on a GPU, and no values."""
+    """A layer whose tensors have the shape, the dtype and the device of ones on a GPU, and no
+    values."""
 
     def moved(tensor: torch.Tensor) -> torch.Tensor:
         return torch.empty(tensor.shape, dtype=tensor.dtype, device="cuda")
@@ -44,12 +46,20 @@ def on_a_gpu() -> LayerProblem:
 
 def test_auto_takes_the_gpu_for_what_is_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
     with FakeTensorMode():
-        monkeypatch.setattr(gpu, "no_triton", lambda: "Triton is not installed (pip install 'srnn[gpu]')")
-        assert choose(on_a_gpu()) == ("reference", "Triton is not installed (pip install 'srnn[gpu]')")
-        with pytest.raises(SrnnError, match="gpu backend cannot run this layer: Triton is not installed"):
+        monkeypatch.setattr(
+            gpu, "no_triton", lambda: "Triton is not installed (pip install 'srnn[gpu]')"
+        )
+        assert choose(on_a_gpu()) == (
+            "reference",
+            "Triton is not installed (pip install 'srnn[gpu]')",
+        )
+        with pytest.raises(
+            SrnnError, match="gpu backend cannot run this layer: Triton is not installed"
+        ):
             choose(on_a_gpu(), "gpu")
         with pytest.raises(
-            SrnnError, match="cpu backend cannot run this layer: the layer is on cuda:0, not on the CPU"
+            SrnnError,
+            match="cpu backend cannot run this layer: the layer is on cuda:0, not on the CPU",
         ):
             choose(on_a_gpu(), "cpu")
         monkeypatch.setattr(gpu, "why_not", lambda problem: "")
@@ -60,7 +70,9 @@ def test_auto_takes_the_gpu_for_what_is_on_it(monkeypatch: pytest.MonkeyPatch) -
 
 def test_what_is_on_the_cpu_is_not_for_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
-    with pytest.raises(SrnnError, match="gpu backend cannot run this layer: the layer is on cpu, not on a GPU"):
+    with pytest.raises(
+        SrnnError, match="gpu backend cannot run this layer: the layer is on cpu, not on a GPU"
+    ):
         run_layer(make(batch=1, steps=1, size=1), "gpu")
 
 
@@ -69,16 +81,24 @@ def test_what_is_on_two_gpus_is_not_for_a_kernel(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(gpu, "no_triton", lambda: "")
     with FakeTensorMode():
         p = on_a_gpu()
-        elsewhere = tuple(torch.empty(part.shape, dtype=part.dtype, device="cuda:1") for part in p.state)
-        with pytest.raises(SrnnError, match="one of its tensors is on cuda:1, its weights on cuda:0"):
+        elsewhere = tuple(
+            torch.empty(part.shape, dtype=part.dtype, device="cuda:1") for part in p.state
+        )
+        with pytest.raises(
+            SrnnError, match="one of its tensors is on cuda:1, its weights on cuda:0"
+        ):
             choose(replace(p, state=elsewhere), "gpu")
 
 
-def test_a_gpu_that_does_not_tell_its_shared_memory_has_the_least(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_that_does_not_tell_its_shared_memory_has_the_least(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """PyTorch for ROCm does not: "auto" ended there in an AttributeError."""
     monkeypatch.setattr(gpu, "no_triton", lambda: "")
     told = SimpleNamespace(major=9, minor=4)
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (told.major, told.minor))
+    monkeypatch.setattr(
+        torch.cuda, "get_device_capability", lambda device: (told.major, told.minor)
+    )
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: told)
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     with FakeTensorMode():
@@ -92,10 +112,14 @@ def test_auto_falls_back_with_one_warning(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(gpu, "why_not", lambda problem: "")
     monkeypatch.setattr(running, "BACKENDS", {**running.BACKENDS, "gpu": broken})
-    monkeypatch.setattr(running.reference, "run_layer", lambda problem: LayerResult(problem.x, ()))  # it has no values
+    monkeypatch.setattr(
+        running.reference, "run_layer", lambda problem: LayerResult(problem.x, ())
+    )  # it has no values
     running.warn_slow.cache_clear()
     with FakeTensorMode():
-        with pytest.warns(RuntimeWarning, match="slow reference backend: Triton cannot compile.*no C compiler"):
+        with pytest.warns(
+            RuntimeWarning, match="slow reference backend: Triton cannot compile.*no C compiler"
+        ):
             assert run_layer(on_a_gpu()).output.is_cuda
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -106,8 +130,10 @@ def test_auto_falls_back_with_one_warning(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_an_old_triton_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "find_spec", lambda name: name)
-    for version, reason in (("3.2.0", "Triton 3.2.0 is too old (3.5.1 or newer is needed)"), ("3.5.1", ""),
-                            ("3.5.0+git3c47", "Triton 3.5.0+git3c47 is too old (3.5.1 or newer is needed)"),
+    for version, reason in (("3.2.0", "Triton 3.2.0 is too old (3.5.1 or newer is "
+                                      "needed)"), ("3.5.1", ""),
+                            ("3.5.0+git3c47", "Triton 3.5.0+git3c47 is too old (3.5.1 or newer is "
+                                              "needed)"),
                             ("3.10.0+git1a2b", "")):  # fmt: skip
         gpu.no_triton.cache_clear()
         monkeypatch.setitem(sys.modules, "triton", SimpleNamespace(__version__=version))
@@ -116,7 +142,8 @@ def test_an_old_triton_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_triton_that_cannot_be_imported_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder of that name is a package without a version; its libraries may be of another machine."""
+    """A folder of that name is a package without a version; its libraries may be of another
+    machine."""
     monkeypatch.setattr(gpu, "find_spec", lambda name: name)
     monkeypatch.setitem(sys.modules, "triton", SimpleNamespace())
     gpu.no_triton.cache_clear()
@@ -138,7 +165,8 @@ def test_gpus_whose_driver_is_too_old_are_none(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_torchs_newer_settings_leave_products_exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beside ``torch.backends.cuda.matmul.fp32_precision`` torch refuses to say what the older setting is."""
+    """Beside ``torch.backends.cuda.matmul.fp32_precision`` torch refuses to say what the older
+    setting is."""
 
     def refuse() -> str:
         raise RuntimeError("mix of the legacy and new APIs")
@@ -152,21 +180,29 @@ def test_torchs_newer_settings_leave_products_exact(monkeypatch: pytest.MonkeyPa
     [(1, 227, 16), (36, 227, 64), (64, 99, 64), (128, 227, 128), (128, 99, 64), (256, 227, 64), (400, 227, 64), (400, 163, 32),
      (1000, 227, 32), (1000, 99, None)],
 )  # fmt: skip
-def test_blocks_of_neurons_fit_shared_memory(size: int, kilobytes: int, columns: int | None) -> None:
+def test_blocks_of_neurons_fit_shared_memory(
+    size: int, kilobytes: int, columns: int | None
+) -> None:
     plan = plans.choose_plan(size, True, plans.Products(torch.bfloat16, 3, 2), kilobytes << 10)
     assert (plan and plan.columns) == columns
 
 
 @pytest.mark.parametrize("size", [1, 6, 16, 17, 64, 65])
 def test_at_least_as_many_spikes_are_multiplied_at_once_as_triton_lays_out(size: int) -> None:
-    """Bytes four side by side in each of four threads, twice; of fewer numbers its products may be wrong (Triton's #11691)."""
+    """Bytes four side by side in each of four threads, twice; of fewer numbers its products may be
+    wrong (Triton's #11691)."""
     plan = plans.choose_plan(size, True, plans.Products(torch.bfloat16, 3, 2), 227 << 10)
     assert plan is not None and plan.depth >= 4 * 4 * 2
 
 
 @pytest.mark.parametrize(
     ("registers", "shared", "warps", "programs"),
-    [(128, 172 << 10, 4, 132), (104, 102 << 10, 8, 264), (255, 1 << 10, 8, 132), (32, 0, 1, 132 * 64)],
+    [
+        (128, 172 << 10, 4, 132),
+        (104, 102 << 10, 8, 264),
+        (255, 1 << 10, 8, 132),
+        (32, 0, 1, 132 * 64),
+    ],
 )  # by shared memory, by shared memory, by registers (256 of 256 threads), by threads
 def test_programs_that_wait_for_each_other_must_all_run_at_once(
     registers: int, shared: int, warps: int, programs: int
@@ -176,7 +212,8 @@ def test_programs_that_wait_for_each_other_must_all_run_at_once(
     assert plans.at_once(registers, shared, warps, h100) == programs
     plans.require_room(programs, programs)
     with pytest.raises(
-        SrnnError, match=f"takes {programs + 1} programs that wait .* the GPU runs only {programs} at once"
+        SrnnError,
+        match=f"takes {programs + 1} programs that wait .* the GPU runs only {programs} at once",
     ):
         plans.require_room(programs + 1, programs)
 
@@ -201,7 +238,11 @@ def test_bits_are_packed_on_their_own_device_as_by_numpy(size: int) -> None:
 
 def start(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """A module in a process of its own, from the root of the checkout."""
-    given = {**os.environ, "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path), **environment}
+    given = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path),
+        **environment,
+    }
     command = [sys.executable, "-m", *arguments]
     return subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, check=False)
 
@@ -214,27 +255,45 @@ def test_without_a_gpu_its_benchmark_says_so_in_one_line() -> None:
 
 
 def part(tmp_path: Path, name: str, text: str, seconds: float = 60) -> dict[str, Any]:
-    """Outcome of a part of the benchmark on a GPU whose process runs this text; ``keep`` keeps something of it."""
-    begin = f"from pathlib import Path\nfrom benchmarks.gpu.parts import keep\nout = Path({str(tmp_path)!r})\n"
+    """Outcome of a part of the benchmark on a GPU whose process runs this text; ``keep`` keeps
+    something of it."""
+    begin = (
+        f"from pathlib import Path\nfrom benchmarks.gpu.parts import keep\nout = "
+        f"Path({str(tmp_path)!r})\n"
+    )
     return parts.run(tmp_path, name, [sys.executable, "-c", begin + text], seconds, cwd=ROOT)
 
 
 def test_a_part_of_its_benchmark_that_hangs_or_crashes_costs_itself_alone(tmp_path: Path) -> None:
     found = [
         part(tmp_path, "a", "keep(out, 'a', {'ok': True, 'first': 1})"),
-        part(tmp_path, "b", "import os\nkeep(out, 'b', {'first': 2})\nprint('CUDA error', flush=True)\nos.abort()"),
+        part(
+            tmp_path,
+            "b",
+            "import os\nkeep(out, 'b', {'first': 2})\nprint('CUDA error', flush=True)\nos.abort()",
+        ),
         part(tmp_path, "c", "import subprocess\nsubprocess.run(['sleep', '60'])", seconds=0.5),
-        part(tmp_path, "d", "keep(out, 'd', {'ok': False, 'said': 'nothing'})\nraise SystemExit(1)"),
+        part(
+            tmp_path, "d", "keep(out, 'd', {'ok': False, 'said': 'nothing'})\nraise SystemExit(1)"
+        ),
     ]
     assert [outcome["ok"] for outcome in found] == [True, False, False, False]
-    assert found[1]["first"] == 2 and "exit code -6" in found[1]["why"] and "CUDA error" in found[1]["said"]
+    assert (
+        found[1]["first"] == 2
+        and "exit code -6" in found[1]["why"]
+        and "CUDA error" in found[1]["said"]
+    )
     assert found[2]["why"] == "did not end in 0.5 seconds"
     assert found[3]["said"] == "nothing" and "why" not in found[3]
     assert list(parts.read(tmp_path).values()) == found
     again = part(
         tmp_path, "a", "import a_module_that_is_not_there"
     )  # ends with 1, as a part does that is not as it should be
-    assert again["ok"] is False and "first" not in again and "a_module_that_is_not_there" in again["said"]
+    assert (
+        again["ok"] is False
+        and "first" not in again
+        and "a_module_that_is_not_there" in again["said"]
+    )
 
 
 needs_triton = pytest.mark.skipif(
@@ -247,9 +306,12 @@ needs_triton = pytest.mark.skipif(
 @needs_triton
 @pytest.mark.parametrize("what", ["compile", "precision", "run"])
 def test_its_benchmarks_run(what: str, tmp_path: Path) -> None:
-    """Every neuron compiled for sm_90 within the ceilings; the table of precision; what is done on a GPU, rehearsed."""
+    """Every neuron compiled for sm_90 within the ceilings; the table of precision; what is done on
+    a GPU, rehearsed."""
     interpret = "0" if what == "compile" else "1"
-    done = start("benchmarks.gpu", what, "--quick", "--out", str(tmp_path), TRITON_INTERPRET=interpret)
+    done = start(
+        "benchmarks.gpu", what, "--quick", "--out", str(tmp_path), TRITON_INTERPRET=interpret
+    )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
 
@@ -264,10 +326,20 @@ for launch in launches(example(size=20, dtype=torch.float64), TARGETS["sm_90"]):
 @pytest.mark.slow
 @needs_triton
 def test_float64_numbers_are_multiplied_one_by_one() -> None:
-    """Four at once, as bytes come, no Triton before 3.9 compiles: the tests of this backend would not run on a GPU."""
-    given = {**os.environ, "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path), "TRITON_INTERPRET": "0"}
+    """Four at once, as bytes come, no Triton before 3.9 compiles: the tests of this backend would
+    not run on a GPU."""
+    given = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path),
+        "TRITON_INTERPRET": "0",
+    }
     done = subprocess.run(
-        [sys.executable, "-c", FLOAT64], cwd=ROOT, env=given, capture_output=True, text=True, check=False
+        [sys.executable, "-c", FLOAT64],
+        cwd=ROOT,
+        env=given,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert [line.split()[0] != "0" for line in done.stdout.splitlines()] == [True, True]
@@ -277,7 +349,17 @@ def test_float64_numbers_are_multiplied_one_by_one() -> None:
 @pytest.mark.timeout(1500)
 @needs_triton
 def test_by_tritons_interpreter() -> None:
-    """All of ``gpu_against_reference.py`` and its mutations, where Triton interprets the loops on the CPU."""
+    """All of ``gpu_against_reference.py`` and its mutations, where Triton interprets the loops on
+    the CPU."""
     tests = ("tests/nn/gpu_against_reference.py", "tests/nn/gpu_mutations.py")
-    done = start("pytest", "-q", "-p", "no:cacheprovider", *tests, "-m", "slow or not slow", TRITON_INTERPRET="1")
+    done = start(
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        *tests,
+        "-m",
+        "slow or not slow",
+        TRITON_INTERPRET="1",
+    )
     assert done.returncode == 0, done.stdout[-3000:]

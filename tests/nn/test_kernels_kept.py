@@ -1,4 +1,5 @@
-"""Compiled loops on disk belong to what a neuron and a surrogate compute, wherever their authors keep its parts."""
+"""Compiled loops on disk belong to what a neuron and a surrogate compute, wherever their authors
+keep its parts."""
 
 from __future__ import annotations
 
@@ -53,7 +54,8 @@ class Box(Surrogate):
 
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., ModuleType]]:
-    """Modules of somebody's, as a new process reads them after each edit: (before, after) pairs of text."""
+    """Modules of somebody's, as a new process reads them after each edit: (before, after) pairs of
+    text."""
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
@@ -85,9 +87,15 @@ def names(module: ModuleType) -> dict[str, str]:
     return {name: loop._cache.name("(float32,)", codegen) for name, loop in loops.items()}
 
 
-def test_a_loop_is_found_again_and_another_after_any_edit_that_counts(module: Callable[..., ModuleType]) -> None:
+def test_a_loop_is_found_again_and_another_after_any_edit_that_counts(
+    module: Callable[..., ModuleType],
+) -> None:
     once = names(module())
-    assert names(module()) == once == names(module(("import dataclass", "import dataclass  # unlike before")))
+    assert (
+        names(module())
+        == once
+        == names(module(("import dataclass", "import dataclass  # unlike before")))
+    )
     for edit in [
         ("LEAK, WIDTH = 0.5", "LEAK, WIDTH = 0.9"),
         ("LEAK * u", "u * LEAK"),
@@ -99,11 +107,14 @@ def test_a_loop_is_found_again_and_another_after_any_edit_that_counts(module: Ca
 
 
 def test_counts_of_spikes_belong_to_the_sources_that_they_are_compiled_of() -> None:
-    """Their loop calls functions of ``rows.py``, of which the digest of its own file tells nothing."""
+    """Their loop calls functions of ``rows.py``, of which the digest of its own file tells
+    nothing."""
     assert coincidences.compile_loop(coincidences._count)._cache._depends_on[0] == SOURCE_DIGEST
 
 
-def test_after_an_edit_the_compiled_loop_computes_what_the_author_says_now(module: Callable[..., ModuleType]) -> None:
+def test_after_an_edit_the_compiled_loop_computes_what_the_author_says_now(
+    module: Callable[..., ModuleType],
+) -> None:
     x, sums = torch.rand(2, 20, 3, generator=torch.Generator().manual_seed(0)), set()
     for leak in ("0.5", "0.9"):
         neuron = module(("0.5", leak)).Theirs(threshold=1.0)
@@ -119,7 +130,8 @@ def test_after_an_edit_the_compiled_loop_computes_what_the_author_says_now(modul
 
 
 def test_a_module_that_is_read_from_its_pyc_has_the_loops_of_one_that_was_compiled() -> None:
-    """Else the second process would find nothing of what the first has kept. Pickles of what a loop's closure holds do differ."""
+    """Else the second process would find nothing of what the first has kept. Pickles of what a
+    loop's closure holds do differ."""
     from numba.core.serialize import dumps
 
     codegen, pickles, kept = SimpleNamespace(magic_tuple=tuple), set(), set()

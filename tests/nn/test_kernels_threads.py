@@ -1,4 +1,5 @@
-"""Blocks of work on torch's own OpenMP workers or on threads of ours; where compiled code is kept."""
+"""Blocks of work on torch's own OpenMP workers or on threads of ours; where compiled code is
+kept."""
 
 from __future__ import annotations
 
@@ -41,7 +42,9 @@ def test_every_block_is_worked_on_once(team, count: int) -> None:
 def test_two_threads_work_at_the_same_time(team) -> None:
     team(2)
     barrier = threading.Barrier(2, timeout=60)
-    threads.for_each(lambda _: barrier.wait(), 2)  # raises if one of them would have to wait for the other to end
+    threads.for_each(
+        lambda _: barrier.wait(), 2
+    )  # raises if one of them would have to wait for the other to end
 
 
 def test_an_error_in_a_block_is_raised_and_the_next_call_works(team) -> None:
@@ -76,7 +79,9 @@ def test_a_training_has_the_same_bits_whatever_the_threads() -> None:
     try:
         for number in (1, 2, 3):
             torch.set_num_threads(number)
-            net = SRNN.paper(30, [150, 60], 4, backend="cpu", generator=torch.Generator().manual_seed(0))
+            net = SRNN.paper(
+                30, [150, 60], 4, backend="cpu", generator=torch.Generator().manual_seed(0)
+            )
             optimizer = torch.optim.Adam(net.parameters(), 1e-2)
             for _ in range(3):
                 optimizer.zero_grad()
@@ -116,9 +121,12 @@ def test_a_spawned_process_computes_the_same() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("user_cache", ["writable", "not writable"])
 def test_installed_where_nothing_can_be_written(tmp_path: Path, user_cache: str) -> None:
-    """Compiled code goes to the user's cache, and is found there again; without that it is compiled in every process."""
+    """Compiled code goes to the user's cache, and is found there again; without that it is compiled
+    in every process."""
     package = tmp_path / "site-packages" / "srnn"
-    shutil.copytree(Path(srnn.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        Path(srnn.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__")
+    )
     # A file where the folder for compiled code would be stops every user, root too.
     (package / "__pycache__").touch()
     cache = tmp_path / "cache"
@@ -129,11 +137,19 @@ def test_installed_where_nothing_can_be_written(tmp_path: Path, user_cache: str)
         "Spikes.from_dense(torch.ones(1, 4, 2)); print(info()['cache'])"
     )
     environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
-    environment |= {"PYTHONPATH": str(package.parent), "XDG_CACHE_HOME": str(cache), "HOME": str(cache)}
+    environment |= {
+        "PYTHONPATH": str(package.parent),
+        "XDG_CACHE_HOME": str(cache),
+        "HOME": str(cache),
+    }
     compiled: list[dict[Path, int]] = []
     for _ in range(2):
         done = subprocess.run(
-            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+            [sys.executable, "-c", code],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr[-2000:]
         assert (done.stdout.strip() == "None") == (user_cache == "not writable")

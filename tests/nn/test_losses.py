@@ -1,4 +1,5 @@
-"""Losses: against a direct calculation; padding and missing labels count nowhere; scores serve loss and prediction."""
+"""Losses: against a direct calculation; padding and missing labels count nowhere; scores serve loss
+and prediction."""
 
 from __future__ import annotations
 
@@ -17,7 +18,9 @@ from srnn.nn.losses import Loss, neuron_rates, rate_penalty
 CE = ["ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count", "ce_steps"]
 
 
-def _batch(steps: int = 7, classes: int = 4, batch: int = 5) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _batch(
+    steps: int = 7, classes: int = 4, batch: int = 5
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     output = torch.randn(batch, steps, classes, generator=generator, dtype=torch.float64)
     per_step = torch.randint(-1, classes, (batch, steps), generator=generator)
@@ -46,17 +49,28 @@ def test_nll_against_a_loop(reduction: str, unlabelled: str) -> None:
 
 @pytest.mark.parametrize("name", [*CE, "nll"])
 def test_label_smoothing_against_a_loop(name: str) -> None:
-    """A target of 1 - s + s / C on the label and s / C on every other class; unlabelled steps and padding count nowhere."""
+    """A target of 1 - s + s / C on the label and s / C on every other class; unlabelled steps and
+    padding count nowhere."""
     output, per_step, per_sequence = _batch()
-    target, lengths, smoothing = per_step if name == "nll" else per_sequence, torch.tensor([7, 1, 3, 2, 5]), 0.2
+    target, lengths, smoothing = (
+        per_step if name == "nll" else per_sequence,
+        torch.tensor([7, 1, 3, 2, 5]),
+        0.2,
+    )
     loss = Loss(LossConfig(name, start=1, label_smoothing=smoothing), name == "nll")  # type: ignore[arg-type]
     scores, wanted = loss.scores(output, lengths), loss.targets(target, output, lengths)
     if name == "ce_steps":
-        scores, wanted = output, target[:, None].masked_fill(~loss.counted_steps(output, lengths), -1)
+        scores, wanted = (
+            output,
+            target[:, None].masked_fill(~loss.counted_steps(output, lengths), -1),
+        )
     rows = [
-        (row.log_softmax(-1), int(label)) for row, label in zip(scores.reshape(-1, 4), wanted.flatten(), strict=True)
+        (row.log_softmax(-1), int(label))
+        for row, label in zip(scores.reshape(-1, 4), wanted.flatten(), strict=True)
     ]
-    terms = [-(1 - smoothing) * row[label] - smoothing * row.mean() for row, label in rows if label >= 0]
+    terms = [
+        -(1 - smoothing) * row[label] - smoothing * row.mean() for row, label in rows if label >= 0
+    ]
     scored = loss(output, target, lengths)
     assert 0 < len(terms) == scored.weight
     torch.testing.assert_close(scored.loss, torch.stack(terms).mean())
@@ -72,7 +86,11 @@ def test_label_smoothing_is_a_fraction(smoothing: float) -> None:
 
 @pytest.mark.parametrize(
     ("config", "name", "value"),
-    [(LossConfig, name, value) for name in ("start", "label_smoothing", "rate") for value in ("1", None, [0.1])]
+    [
+        (LossConfig, name, value)
+        for name in ("start", "label_smoothing", "rate")
+        for value in ("1", None, [0.1])
+    ]
     + [
         (LossConfig, "start", 1.5),
         (RateConfig, "weight", None),
@@ -99,7 +117,8 @@ def test_scores_of_the_sequence_losses() -> None:
         scored = loss(output, target)
         torch.testing.assert_close(scored.loss, F.cross_entropy(scores, target))
         assert scored.correct == int((scores.argmax(-1) == target).sum())
-        # Sums are of the steps of a sequence: where it has one loss, the mean is over those that have a label.
+        # Sums are of the steps of a sequence: where it has one loss, the mean is over those that
+        # have a label.
         some = target.clone()
         some[1] = -1
         summed = Loss(LossConfig(name, start=2, reduction="sum"), False)(output, some)  # type: ignore[arg-type]
@@ -108,7 +127,8 @@ def test_scores_of_the_sequence_losses() -> None:
 
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
 def test_cross_entropy_at_every_step_against_a_loop(reduction: str) -> None:
-    """The loss is of every counted step; what is right is decided by the mean, of the outputs or of their log-softmax alike."""
+    """The loss is of every counted step; what is right is decided by the mean, of the outputs or of
+    their log-softmax alike."""
     output, _, target = _batch()
     target[3] = -1
     lengths = torch.tensor([7, 1, 3, 2, 5])
@@ -152,7 +172,8 @@ def test_padding_counts_nowhere(name: str, unlabelled: str) -> None:
 
 @pytest.mark.parametrize("name", [*CE, "nll"])
 def test_each_window_counts_what_is_its_own(name: str) -> None:
-    """The losses of its steps, which add up to the sequence's; or one of all steps so far, of sequences that have not ended."""
+    """The losses of its steps, which add up to the sequence's; or one of all steps so far, of
+    sequences that have not ended."""
     output, per_step, per_sequence = _batch()
     target, lengths = per_step if name == "nll" else per_sequence, torch.tensor([7, 1, 3, 2, 5])
     loss, totals = Loss(LossConfig(name, start=2), name == "nll"), []  # type: ignore[arg-type]
@@ -161,7 +182,9 @@ def test_each_window_counts_what_is_its_own(name: str) -> None:
             scored = loss(output[:, begin:end], target[:, begin:end], lengths, begin)
         else:
             scored = loss(output[:, :end], target, lengths, begin)
-            known = loss(output[:, :end], target.masked_fill(lengths <= begin, -1), lengths.clamp(max=end))
+            known = loss(
+                output[:, :end], target.masked_fill(lengths <= begin, -1), lengths.clamp(max=end)
+            )
             assert (scored.correct, scored.counted) == (known.correct, known.counted)
             if name != "ce_steps":
                 torch.testing.assert_close(scored.loss, known.loss)
@@ -215,11 +238,15 @@ def test_rate_penalty() -> None:
     spikes = [torch.zeros(2, 4, 2, dtype=torch.float64), torch.ones(2, 4, 2, dtype=torch.float64)]
     spikes[0][:, 0] = 1.0  # rates .25, .25, 1, 1
     hidden = [LayerResult(layer, ()) for layer in spikes]
-    assert float(rate_penalty(RateConfig(2.0, target=0.5), hidden)) == pytest.approx(2 * (2 * 0.25**2 + 2 * 0.5**2) / 4)
+    assert float(rate_penalty(RateConfig(2.0, target=0.5), hidden)) == pytest.approx(
+        2 * (2 * 0.25**2 + 2 * 0.5**2) / 4
+    )
     assert float(rate_penalty(RateConfig(1.0, upper=0.5), hidden)) == pytest.approx(2 * 0.5**2 / 4)
     assert rate_penalty(RateConfig(), hidden) == rate_penalty(RateConfig(1.0, upper=0.5), []) == 0.0
     # Padding emits nothing and is not counted: half the steps, twice the rate.
-    torch.testing.assert_close(neuron_rates(spikes[0], torch.tensor([2, 2])), torch.tensor([0.5, 0.5]).double())
+    torch.testing.assert_close(
+        neuron_rates(spikes[0], torch.tensor([2, 2])), torch.tensor([0.5, 0.5]).double()
+    )
     assert not neuron_rates(torch.zeros(2, 4, 2), torch.tensor([0, 0])).any()
 
 
@@ -229,7 +256,9 @@ def test_rate_penalty_is_the_mean_over_all_neurons_of_both_excesses() -> None:
     two[:, 0] = three[0, :3, :2] = three[1, :1, :2] = 1.0  # rates .5, .5; 1, 1, 0
     hidden = [LayerResult(layer, ()) for layer in (two, three)]
     penalty = rate_penalty(RateConfig(2.0, target=0.25, upper=0.75), hidden, torch.tensor([3, 1]))
-    assert float(penalty) == pytest.approx(2 * (2 * 0.25**2 + 2 * (0.75**2 + 0.25**2) + 0.25**2) / 5)
+    assert float(penalty) == pytest.approx(
+        2 * (2 * 0.25**2 + 2 * (0.75**2 + 0.25**2) + 0.25**2) / 5
+    )
 
 
 def test_rate_penalty_lowers_rates() -> None:
@@ -253,7 +282,10 @@ def test_the_masked_mean_is_each_sequences_own_whatever_padding_holds() -> None:
             alone = output[row, min(start, length - 1) : length].mean(0)
             torch.testing.assert_close(mean[row], alone, rtol=1e-12, atol=0)
     assert torch.equal(srnn.losses.masked_mean(output), srnn.losses.masked_mean(output, [7] * 5))
-    assert torch.equal(srnn.losses.masked_mean(output, lengths), srnn.losses.Loss("ce_mean").scores(output, lengths))
+    assert torch.equal(
+        srnn.losses.masked_mean(output, lengths),
+        srnn.losses.Loss("ce_mean").scores(output, lengths),
+    )
     F.cross_entropy(srnn.losses.masked_mean(padded, lengths), target).backward()
     assert padded.grad is not None and padded.grad.isfinite().all()
 

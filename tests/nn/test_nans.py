@@ -1,4 +1,5 @@
-"""A NaN in the input is a NaN in the output, of its sequence and from its step on, whatever runs the layers."""
+"""A NaN in the input is a NaN in the output, of its sequence and from its step on, whatever runs
+the layers."""
 
 from __future__ import annotations
 
@@ -38,7 +39,9 @@ def signal(net: SRNN) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("kind", "backend"),
     [
-        pytest.param(kind, backend, marks=pytest.mark.slow if (kind, backend) == ("brf", "cpu") else ())
+        pytest.param(
+            kind, backend, marks=pytest.mark.slow if (kind, backend) == ("brf", "cpu") else ()
+        )
         for kind in NETWORKS
         for backend in BACKENDS
     ],

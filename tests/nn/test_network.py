@@ -1,4 +1,5 @@
-"""The network's contracts, as properties: explicit state, padding, independence, seeds, valid time constants."""
+"""The network's contracts, as properties: explicit state, padding, independence, seeds, valid time
+constants."""
 
 from __future__ import annotations
 
@@ -31,11 +32,18 @@ DELAYS = st.sampled_from(
 
 
 def make(
-    neuron: str = "alif", readout: str = "integrator", *, seed: int = 0, hidden: tuple[int, ...] = (7, 5), **options
+    neuron: str = "alif",
+    readout: str = "integrator",
+    *,
+    seed: int = 0,
+    hidden: tuple[int, ...] = (7, 5),
+    **options,
 ) -> SRNN:
     """A small float64 network that spikes: few inputs need a larger gain than Xavier's."""
     generator = torch.Generator().manual_seed(seed)
-    net = SRNN.paper(3, hidden, 4, neuron=neuron, readout=readout, generator=generator, **options).double()
+    net = SRNN.paper(
+        3, hidden, 4, neuron=neuron, readout=readout, generator=generator, **options
+    ).double()
     with torch.no_grad():
         for name, parameter in net.named_parameters():
             if name.endswith("weight_in"):
@@ -44,18 +52,25 @@ def make(
 
 
 def possible(delays: dict | None, neuron: str, backend: str) -> dict | None:
-    """The delays that a backend knows of a neuron: of values that are no spikes, the compiled loops only those of the input."""
+    """The delays that a backend knows of a neuron: of values that are no spikes, the compiled loops
+    only those of the input."""
     if delays is None or neuron != "relu" or backend == "reference":
         return delays
     return {"input": delays["input"]} if "input" in delays else None
 
 
 def signal(batch: int, steps: int, seed: int = 1) -> torch.Tensor:
-    return torch.randn(batch, steps, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return torch.randn(
+        batch, steps, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
 
 
 def leaves(state) -> list[torch.Tensor]:
-    return [state] if isinstance(state, torch.Tensor) else [leaf for part in state for leaf in leaves(part)]
+    return (
+        [state]
+        if isinstance(state, torch.Tensor)
+        else [leaf for part in state for leaf in leaves(part)]
+    )
 
 
 @pytest.mark.parametrize("backend", CPU_BACKENDS)
@@ -69,7 +84,9 @@ def leaves(state) -> list[torch.Tensor]:
     delays=DELAYS,
 )
 def test_cut_sequence_equals_the_whole(backend, neuron, readout, steps, cuts, seed, delays) -> None:
-    net = make(neuron, readout, seed=seed, backend=backend, delays=possible(delays, neuron, backend))
+    net = make(
+        neuron, readout, seed=seed, backend=backend, delays=possible(delays, neuron, backend)
+    )
     x = signal(2, steps, seed)
     whole = net.run(x)
     assert neuron == "relu" or steps < 20 or whole.layers[0].output.sum() > 0
@@ -101,7 +118,9 @@ def test_padded_batch_equals_each_sequence_alone(
     backend, neuron, readout, lengths, bidirectional, merge, garbage, delays
 ) -> None:
     delays = possible(delays, neuron, backend)
-    net = make(neuron, readout, bidirectional=bidirectional, merge=merge, backend=backend, delays=delays)
+    net = make(
+        neuron, readout, bidirectional=bidirectional, merge=merge, backend=backend, delays=delays
+    )
     steps = max(max(lengths), 1)
     x = signal(len(lengths), steps)
     for row, length in enumerate(lengths):
@@ -163,12 +182,18 @@ def test_networks_share_no_state_and_calls_leave_none() -> None:
 def test_a_seed_fixes_everything() -> None:
     def build(seed: int) -> SRNN:
         neuron = srnn.ALIF(initial={"u": "uniform(0, 1)", "s": "u"})
-        return SRNN(3, [6], 2, neuron=neuron, generator=torch.Generator().manual_seed(seed), norm="none")
+        return SRNN(
+            3, [6], 2, neuron=neuron, generator=torch.Generator().manual_seed(seed), norm="none"
+        )
 
     def drawn(dtype: torch.dtype) -> list[torch.Tensor]:
         torch.set_default_dtype(dtype)
         try:
-            return [*NeuronParameters(srnn.AdLIF(), 20, torch.Generator().manual_seed(3)).values().values()]
+            return [
+                *NeuronParameters(srnn.AdLIF(), 20, torch.Generator().manual_seed(3))
+                .values()
+                .values()
+            ]
         finally:
             torch.set_default_dtype(torch.float32)
 
@@ -177,11 +202,14 @@ def test_a_seed_fixes_everything() -> None:
     for left, right in zip(one.state_dict().values(), same.state_dict().values(), strict=True):
         assert torch.equal(left, right)
     runs = [
-        net.run(x, generator=torch.Generator().manual_seed(s)).output for net, s in ((one, 5), (same, 5), (same, 6))
+        net.run(x, generator=torch.Generator().manual_seed(s)).output
+        for net, s in ((one, 5), (same, 5), (same, 6))
     ]
     assert torch.equal(runs[0], runs[1]) and not torch.equal(runs[1], runs[2])
     assert not torch.equal(one.layers[0].weight_in, other.layers[0].weight_in)
-    for single, double in zip(*(drawn(dtype) for dtype in (torch.float32, torch.float64)), strict=True):
+    for single, double in zip(
+        *(drawn(dtype) for dtype in (torch.float32, torch.float64)), strict=True
+    ):
         assert torch.equal(single, double.float())  # the same neurons in either precision
     state = one.initial_state(2, torch.Generator().manual_seed(0))
     assert torch.equal(state[0].u, state[0].s) and torch.equal(state[0].e, torch.zeros(2, 6))
@@ -216,7 +244,9 @@ def test_a_time_constant_that_is_set_out_of_range_starts_within_it(kind: str) ->
     tau = tau_from_raw(raw, kind, 0.1)
     assert first.isfinite().all() and (tau[:3] > 0.1).all() and (tau[:3] < 0.11).all()
     tau[:3].sum().backward()
-    assert (raw.grad[:3] > 0).all() and float(first[3]) == pytest.approx(1e6 if kind == "linear" else math.log(1e6))  # type: ignore[index]
+    assert (raw.grad[:3] > 0).all() and float(first[3]) == pytest.approx(
+        1e6 if kind == "linear" else math.log(1e6)
+    )  # type: ignore[index]
 
 
 @pytest.mark.parametrize("longest", [[1e6], [2e6, 1e6]], ids=["all in range", "one beyond"])
@@ -262,9 +292,15 @@ def test_parameters_are_set_by_their_names_for_each_neuron() -> None:
     torch.testing.assert_close(
         logs.dynamics()["tau_mem"], torch.tensor([5.0, 0.5])
     )  # in steps, however they are stored
-    assert torch.equal(logs.values()["beta"], torch.tensor([0.5, 1.0])) and not logs.dynamics()["tau_adp"].requires_grad
+    assert (
+        torch.equal(logs.values()["beta"], torch.tensor([0.5, 1.0]))
+        and not logs.dynamics()["tau_adp"].requires_grad
+    )
     for wrong, message in (
-        ({"tau_men": torch.ones(2)}, "Neuron 'alif' has no parameter 'tau_men'. Did you mean 'tau_mem'?"),
+        (
+            {"tau_men": torch.ones(2)},
+            "Neuron 'alif' has no parameter 'tau_men'. Did you mean 'tau_mem'?",
+        ),
         ({"tau_mem": 5.0}, "alif.tau_mem: expected (2,) values, got ()."),
     ):
         with pytest.raises(SrnnError, match=f"^{re.escape(message)}$"):
@@ -299,40 +335,63 @@ def test_used_like_lstm() -> None:
 
 
 @pytest.mark.parametrize("outputs", [2, 6])
-def test_a_readout_and_a_first_layer_may_be_replaced_for_other_classes_and_channels(outputs: int) -> None:
+def test_a_readout_and_a_first_layer_may_be_replaced_for_other_classes_and_channels(
+    outputs: int,
+) -> None:
     """The network told the old numbers: a stream wrote six outputs where it had room for three."""
     net = SRNN.paper(4, [8], 3)
-    net.layers[0], net.readout = Layer(5, 8), Layer(8, outputs, "integrator", recurrent=False, output="membrane")
+    net.layers[0], net.readout = (
+        Layer(5, 8),
+        Layer(8, outputs, "integrator", recurrent=False, output="membrane"),
+    )
     assert (net.inputs, net.outputs) == (5, outputs)
     x = torch.randn(1, 6, 5, generator=torch.Generator().manual_seed(0))
     stream = srnn.Stream(net)
-    assert np.array_equal([stream.push(step) for step in x[0].numpy()], net(x)[0][0].detach().numpy())
-    assert srnn.from_network(net, [str(number) for number in range(outputs)]).network.outputs == outputs
+    assert np.array_equal(
+        [stream.push(step) for step in x[0].numpy()], net(x)[0][0].detach().numpy()
+    )
+    assert (
+        srnn.from_network(net, [str(number) for number in range(outputs)]).network.outputs
+        == outputs
+    )
     assert SRNN.paper(4, [], 3).inputs == 4
 
 
 def test_feed_forward_mixed_and_bidirectional_networks() -> None:
-    net = SRNN(3, [6, 5], 2, neuron=["lif", srnn.ALIF(beta=0)], recurrent=[False, True], norm="none")  # type: ignore[arg-type,list-item]
+    net = SRNN(
+        3, [6, 5], 2, neuron=["lif", srnn.ALIF(beta=0)], recurrent=[False, True], norm="none"
+    )  # type: ignore[arg-type,list-item]
     assert net.layers[0].weight_rec is None and net.layers[1].weight_rec is not None
     for merge, width in (("mean", 6), ("concat", 12)):
         both = SRNN.paper(3, [6], 2, bidirectional=True, merge=merge)  # type: ignore[arg-type]
         assert both.readout.inputs == width
         result = both.run(torch.randn(2, 9, 3), record=("u",))
-        assert result.output.shape == (2, 9, 2) and result.layers[0].traces["backward.u"].shape == (2, 9, 6)
+        assert result.output.shape == (2, 9, 2) and result.layers[0].traces["backward.u"].shape == (
+            2,
+            9,
+            6,
+        )
 
 
 @pytest.mark.parametrize(
-    ("late", "wanted"), [(False, [[3, 2, 1, 0, 4], [1, 0, 2, 3, 4]]), (True, [[0, 3, 2, 1, 0], [0, 1, 0, 2, 3]])]
+    ("late", "wanted"),
+    [(False, [[3, 2, 1, 0, 4], [1, 0, 2, 3, 4]]), (True, [[0, 3, 2, 1, 0], [0, 1, 0, 2, 3]])],
 )
 def test_what_the_backward_direction_reads(late: bool, wanted: list[list[int]]) -> None:
-    """The valid steps from the last on; late, as in the published TIMIT network, the first and then these a step late."""
+    """The valid steps from the last on; late, as in the published TIMIT network, the first and then
+    these a step late."""
     layer = SRNN.paper(3, [4], 2, bidirectional=True, late=late).layers[0]
     assert isinstance(layer, BidirectionalLayer)
     x = torch.arange(7.0, 12.0)[None, :, None].expand(2, -1, 3)
     ahead, back = layer.signals(x, torch.tensor([4, 2]))
-    assert torch.equal(torch.as_tensor(ahead), x) and (torch.as_tensor(back) - 7)[..., 2].tolist() == wanted
+    assert (
+        torch.equal(torch.as_tensor(ahead), x)
+        and (torch.as_tensor(back) - 7)[..., 2].tolist() == wanted
+    )
     whole = layer.signals(x, None)[1]
-    assert (torch.as_tensor(whole) - 7)[0, :, 0].tolist() == ([0, 4, 3, 2, 1] if late else [4, 3, 2, 1, 0])
+    assert (torch.as_tensor(whole) - 7)[0, :, 0].tolist() == (
+        [0, 4, 3, 2, 1] if late else [4, 3, 2, 1, 0]
+    )
 
 
 def test_a_layer_records_what_it_has() -> None:
@@ -400,7 +459,10 @@ def test_misuse_is_refused_in_one_line() -> None:
         with pytest.raises(SrnnError) as error:
             call()
         assert "\n" not in str(error.value)
-    with pytest.raises(SrnnError, match=r"Unknown readout 'lif'\..* A neuron is given as a mapping, {neuron: lif}\."):
+    with pytest.raises(
+        SrnnError,
+        match=r"Unknown readout 'lif'\..* A neuron is given as a mapping, {neuron: lif}\.",
+    ):
         SRNN.paper(3, [4], 2, readout="lif")
     assert [layer.size for layer in SRNN.paper(3, np.array([4, 5]), 2).layers] == [4, 5]  # type: ignore[arg-type]
     assert SRNN.paper(3, np.int64(4), 2).layers[0].size == 4  # type: ignore[arg-type]

@@ -1,4 +1,5 @@
-"""A trained encoder in a network: what it computes, trains, is stored, streamed, exported and counted; and clear refusals."""
+"""A trained encoder in a network: what it computes, trains, is stored, streamed, exported and
+counted; and clear refusals."""
 
 from __future__ import annotations
 
@@ -55,9 +56,13 @@ def encoded(net: SRNN) -> np.ndarray:
 def test_a_network_reads_what_its_encoder_makes(backend: str, options: dict[str, Any]) -> None:
     net = network(backend=backend, **options)
     bare = network(None, backend, **options)
-    bare.load_state_dict({name: value for name, value in net.state_dict().items() if not name.startswith("encoder.")})
+    bare.load_state_dict(
+        {name: value for name, value in net.state_dict().items() if not name.startswith("encoder.")}
+    )
     lengths = torch.tensor([40, 7, 0])
-    ours, theirs = (n.run(torch.from_numpy(x), lengths=lengths) for n, x in ((net, X), (bare, encoded(net))))
+    ours, theirs = (
+        n.run(torch.from_numpy(x), lengths=lengths) for n, x in ((net, X), (bare, encoded(net)))
+    )
     assert torch.equal(ours.output, theirs.output) and ours.layers[0].output.any()
     ours.output.square().sum().backward()
     assert net.encoder is not None and net.encoder.log_threshold.grad is not None
@@ -65,11 +70,15 @@ def test_a_network_reads_what_its_encoder_makes(backend: str, options: dict[str,
 
 
 def test_new_networks_without_one_are_what_they_were() -> None:
-    assert list(network(None).state_dict()) == [k for k in network().state_dict() if not k.startswith("encoder.")]
+    assert list(network(None).state_dict()) == [
+        k for k in network().state_dict() if not k.startswith("encoder.")
+    ]
     one = network("learned_ternary").encoder
     assert one is not None and one.threshold.tolist() == pytest.approx([0.05])
     shared = LearnedTernary()
-    assert network(shared).encoder is shared and shared.threshold.shape == (1,)  # one threshold for all channels
+    assert network(shared).encoder is shared and shared.threshold.shape == (
+        1,
+    )  # one threshold for all channels
     mine = LearnedTernary(4, 0.2, "linear")
     assert network(mine).encoder is mine
 
@@ -92,7 +101,9 @@ def test_streams(streams: int | None, backend: str) -> None:
     stream.reset()
     events = stream.push_events([[1]] * 3 if streams else [1])
     stream.reset()
-    assert np.array_equal(events, stream.push(np.broadcast_to(np.eye(4, dtype=np.float32)[1], x[..., 0, :].shape)))
+    assert np.array_equal(
+        events, stream.push(np.broadcast_to(np.eye(4, dtype=np.float32)[1], x[..., 0, :].shape))
+    )
 
 
 @pytest.mark.parametrize("form", ["step", "sequence"])
@@ -106,7 +117,9 @@ def test_onnx(form: Any) -> None:
 
 def test_what_has_no_such_input_says_so() -> None:
     with pytest.raises(
-        SrnnError, match=r"^C cannot take this network: a trained encoder .* ONNX and srnn stream take this one"
+        SrnnError,
+        match=r"^C cannot take this network: a trained encoder .* ONNX and srnn stream take this "
+        r"one",
     ):
         device_network(network())
     pytest.importorskip("nir")
@@ -128,10 +141,15 @@ def test_inputs_are_counted_behind_it() -> None:
     assert found.spikes and np.mean(found.density) == pytest.approx(spikes / X.size)
 
 
-def test_break_even_is_of_what_the_network_reads_behind_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_break_even_is_of_what_the_network_reads_behind_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     load = TinyTask.load
-    monkeypatch.setattr(TinyTask, "load", lambda *given: replace(data := load(*given), x=0.1 + data.x))  # analog
-    train(tiny_recipe("--network.encoder", "{name: learned_ternary, threshold: 0.5}", "--training.epochs=1"),
+    monkeypatch.setattr(
+        TinyTask, "load", lambda *given: replace(data := load(*given), x=0.1 + data.x)
+    )  # analog
+    train(tiny_recipe("--network.encoder", "{name: learned_ternary, threshold: "
+                                           "0.5}", "--training.epochs=1"),
           tmp_path / "run", task=TinyTask())  # fmt: skip
     found = compare_energy([tmp_path / "run"], ["relu", "lstm"])
     own, relu, lstm = (report["counts"] for report in found["networks"])
@@ -143,14 +161,19 @@ def test_break_even_is_of_what_the_network_reads_behind_it(tmp_path: Path, monke
         tally.add(batch)
     dense = as_baseline(trained.recipe, "relu").build_network(trained.task, 0)
     expected = break_even(
-        describe_network(trained.network), tally.activity(), describe_network(dense), load_technology()
+        describe_network(trained.network),
+        tally.activity(),
+        describe_network(dense),
+        load_technology(),
     )
     assert found["break_even"]["relu"] == pytest.approx(expected)
 
 
 def test_a_recipe_trains_it_and_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Through a run: the threshold moves, is stored and loaded; weight decay leaves it alone."""
-    recipe = tiny_recipe("--network.encoder", "{name: learned_ternary, threshold: 0.5}", "--training.epochs=2")
+    recipe = tiny_recipe(
+        "--network.encoder", "{name: learned_ternary, threshold: 0.5}", "--training.epochs=2"
+    )
     train(recipe, tmp_path / "run", task=TinyTask())
     run = Run.open(tmp_path / "run")
     assert run.recipe.network.encoder == {"name": "learned_ternary", "threshold": 0.5}
@@ -158,20 +181,28 @@ def test_a_recipe_trains_it_and_keeps_it(tmp_path: Path, monkeypatch: pytest.Mon
     assert isinstance(net, SRNN) and net.encoder is not None
     load_network(net, read_checkpoint(run.best))
     monkeypatch.setattr(Recipe, "create_task", lambda self: TinyTask())
-    with pytest.raises(SrnnError, match=r"^Compression cannot take this network: a trained encoder"):
+    with pytest.raises(
+        SrnnError, match=r"^Compression cannot take this network: a trained encoder"
+    ):
         measure_run(tmp_path / "run")
     found = net.encoder.threshold.item()
     assert abs(found - 0.5) > 1e-6 and math.isfinite(found)
-    plain = replace(run.recipe, network=replace(run.recipe.network, encoder=None)).network.build(3, net.outputs, 0)
+    plain = replace(run.recipe, network=replace(run.recipe.network, encoder=None)).network.build(
+        3, net.outputs, 0
+    )
     with pytest.raises(SrnnError, match=r"encoder\.log_threshold"):
         load_network(plain, read_checkpoint(run.best))
-    groups = build_optimizer(net, OptimizerConfig(weight_decay=0.1), {"encoder.*": 3.0}).param_groups
+    groups = build_optimizer(
+        net, OptimizerConfig(weight_decay=0.1), {"encoder.*": 3.0}
+    ).param_groups
     mine = next(group for group in groups if group["scale"] == 3.0)
     assert mine["weight_decay"] == 0.0 and mine["params"][0] is net.encoder.log_threshold
 
 
 def test_baselines() -> None:
-    recipe = parse_recipe("task: {name: digits}\nnetwork: {neuron: alif, norm: none, encoder: learned_ternary}", [])
+    recipe = parse_recipe(
+        "task: {name: digits}\nnetwork: {neuron: alif, norm: none, encoder: learned_ternary}", []
+    )
     assert as_baseline(recipe, "lstm").network.encoder is None
     assert as_baseline(recipe, "lif").network.encoder == "learned_ternary"
 

@@ -1,4 +1,5 @@
-"""Neuron models: the contract, the derived adjoints against autograd, one text for torch and numpy."""
+"""Neuron models: the contract, the derived adjoints against autograd, one text for torch and
+numpy."""
 
 from __future__ import annotations
 
@@ -51,14 +52,17 @@ def test_adjoint_is_the_derivative_of_step(name: str) -> None:
     arguments = [value.requires_grad_() for value in random_arguments(name)]
     results = model.step(*arguments)
     incoming = [
-        torch.rand(50, dtype=torch.float64, generator=torch.Generator().manual_seed(i)) for i in range(len(results))
+        torch.rand(50, dtype=torch.float64, generator=torch.Generator().manual_seed(i))
+        for i in range(len(results))
     ]
     expected = torch.autograd.grad(results, arguments, incoming, allow_unused=True)
     with torch.no_grad():
         found = adjoint(model)(*incoming, *arguments)
     assert len(found) == len(arguments)
     for ours, theirs in zip(found, expected, strict=True):
-        assert torch.allclose(ours, torch.zeros(50).double() if theirs is None else theirs, rtol=1e-12, atol=1e-14)
+        assert torch.allclose(
+            ours, torch.zeros(50).double() if theirs is None else theirs, rtol=1e-12, atol=1e-14
+        )
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -67,7 +71,9 @@ def test_one_text_for_torch_and_numpy(name: str) -> None:
     by_torch = NEURONS[name].step(*arguments)
     by_numpy = NEURONS[name].step(*(value.numpy() for value in arguments))
     for left, right in zip(by_torch, by_numpy, strict=True):
-        np.testing.assert_allclose(left.numpy(), right, rtol=1e-13 if "exp" in equations(NEURONS[name]).counts else 0)
+        np.testing.assert_allclose(
+            left.numpy(), right, rtol=1e-13 if "exp" in equations(NEURONS[name]).counts else 0
+        )
 
 
 def test_state_and_coefficients_are_the_arguments_of_step() -> None:
@@ -82,14 +88,18 @@ def test_state_and_coefficients_are_the_arguments_of_step() -> None:
     assert rounded_model(ALIF).coefficients[:6] == (*ALIF.coefficients, "low_u", "top_u")
 
 
-@pytest.mark.parametrize("step", [lambda u, s: (u, u), lambda s, current: (s,), lambda s, u, current: (u, u)])
+@pytest.mark.parametrize(
+    "step", [lambda u, s: (u, u), lambda s, current: (s,), lambda s, u, current: (u, u)]
+)
 def test_a_step_of_other_arguments_is_refused(step: Any) -> None:
     with pytest.raises(SrnnError, match=r"takes \(\*variables, s, current, \*coefficients\)"):
         type("Wrong", (Neuron,), {"step": staticmethod(step)})
 
 
 @pytest.mark.parametrize("name", ["arriving", "incoming", "_u"])
-def test_a_variable_that_a_state_has_for_something_else_or_cannot_have_is_refused(name: str) -> None:
+def test_a_variable_that_a_state_has_for_something_else_or_cannot_have_is_refused(
+    name: str,
+) -> None:
     place: dict[str, Any] = {}
     exec(f"def step({name}, s, current):\n    return {name} + current, {name}", place)
     with pytest.raises(SrnnError, match=f"variable cannot be called '{name}'"):
@@ -100,14 +110,19 @@ def test_a_variable_that_a_state_has_for_something_else_or_cannot_have_is_refuse
 def test_what_a_drive_emits(dtype: torch.dtype) -> None:
     """A spike above the threshold, not at it; torch and numpy alike, in the drive's dtype."""
     drive = torch.tensor([-1.0, 0.0, 1e-30, 2.0], dtype=dtype)
-    for name, wanted in (("alif", [0, 0, 1, 1]), ("relu", [0, 0, 1e-30, 2]), ("integrator", [-1, 0, 1e-30, 2])):
+    for name, wanted in (
+        ("alif", [0, 0, 1, 1]),
+        ("relu", [0, 0, 1e-30, 2]),
+        ("integrator", [-1, 0, 1e-30, 2]),
+    ):
         by_torch, by_numpy = NEURONS[name].emit(drive), NEURONS[name].emit(drive.numpy())
         assert torch.equal(by_torch, torch.tensor(wanted, dtype=dtype)) and by_torch.dtype == dtype
         assert by_numpy.dtype == drive.numpy().dtype and by_numpy.tolist() == by_torch.tolist()
 
 
 def test_alif_step_by_hand() -> None:
-    """Equations 5-8 with numbers worked out by hand: the reset uses the new threshold and the previous spike."""
+    """Equations 5-8 with numbers worked out by hand: the reset uses the new threshold and the
+    previous spike."""
     u, e, v = ALIF.step(0.5, 0.1, 1.0, 2.0, 0.9, 0.8, 1.8, 0.01)
     assert e == pytest.approx(0.8 * 0.1 + 0.2)  # .28
     assert u == pytest.approx(0.9 * 0.5 + 0.1 * 2.0 - (0.01 + 1.8 * 0.28))
@@ -117,18 +132,32 @@ def test_alif_step_by_hand() -> None:
 def test_lif_of_the_papers_ablation() -> None:
     """u = .618 u + I, threshold .5, hard reset to zero."""
     model = LIF(tau_mem=1 / 0.382, resistance=1 / 0.382, threshold=0.5, trained=())  # type: ignore[arg-type]
-    values = {name: getattr(model, name).sample(1, dtype=torch.float64) for name in model.parameters()}
+    values = {
+        name: getattr(model, name).sample(1, dtype=torch.float64) for name in model.parameters()
+    }
     leak, gain, threshold, reset = (float(value) for value in model.derive(**values))
     assert (leak, gain, threshold, reset) == pytest.approx((0.618, 1.0, 0.5, 0.0))
-    assert LIF.step(0.4, 0.0, 0.3, leak, gain, threshold, reset)[0] == pytest.approx(0.618 * 0.4 + 0.3)
+    assert LIF.step(0.4, 0.0, 0.3, leak, gain, threshold, reset)[0] == pytest.approx(
+        0.618 * 0.4 + 0.3
+    )
     assert LIF.step(0.9, 1.0, 0.3, leak, gain, threshold, reset)[0] == pytest.approx(0.3)
 
 
 def test_distributions() -> None:
     assert Init.parse("normal(20, 5)") == Init("normal", 20, 5)
-    assert Init.parse(3) == Init("constant", 3) and Init.parse(str(Init("uniform", -1, 2))) == Init("uniform", -1, 2)
-    for number in (1 / 0.382, 1.23456789, -1e-30, 1e6, 20.0):  # so that what is written down is the same neuron
-        assert Init.parse(str(Init("normal", number, abs(number)))) == Init("normal", number, abs(number))
+    assert Init.parse(3) == Init("constant", 3) and Init.parse(str(Init("uniform", -1, 2))) == Init(
+        "uniform", -1, 2
+    )
+    for number in (
+        1 / 0.382,
+        1.23456789,
+        -1e-30,
+        1e6,
+        20.0,
+    ):  # so that what is written down is the same neuron
+        assert Init.parse(str(Init("normal", number, abs(number)))) == Init(
+            "normal", number, abs(number)
+        )
     assert str(Init("uniform", 0.1, 20)) == "uniform(0.1, 20)"
     assert Init.parse("constant(4)").sample(3).tolist() == [4, 4, 4]
     assert Init.parse(np.int64(3)) == Init("constant", 3)
@@ -136,8 +165,16 @@ def test_distributions() -> None:
     assert 2 <= drawn.min() < 2.05 and 2.95 < drawn.max() <= 3
     drawn = Init.parse("normal(20, 5)").sample(4000, generator=torch.Generator().manual_seed(0))
     assert abs(drawn.mean() - 20) < 0.3 and abs(drawn.std() - 5) < 0.3
-    assert Init.parse("normal(4, 0)").sample(2).tolist() == Init.parse("uniform(4, 4)").sample(2).tolist() == [4, 4]
-    for text in ("normal(20, 5)", "uniform(2, 3)", "3"):  # by the given generator only, in the given precision
+    assert (
+        Init.parse("normal(4, 0)").sample(2).tolist()
+        == Init.parse("uniform(4, 4)").sample(2).tolist()
+        == [4, 4]
+    )
+    for text in (
+        "normal(20, 5)",
+        "uniform(2, 3)",
+        "3",
+    ):  # by the given generator only, in the given precision
         one, other = (
             Init.parse(text if "(" in text else float(text)).sample(
                 9, generator=torch.Generator().manual_seed(1), dtype=torch.float64
@@ -168,7 +205,13 @@ def test_distributions() -> None:
 
 def test_settings() -> None:
     model = as_neuron(
-        {"name": "alif", "beta": 0, "tau_mem": "normal(20, 1)", "trained": ["tau_mem"], "initial": {"s": "u"}}
+        {
+            "name": "alif",
+            "beta": 0,
+            "tau_mem": "normal(20, 1)",
+            "trained": ["tau_mem"],
+            "initial": {"s": "u"},
+        }
     )
     assert isinstance(model, ALIF) and model.trained == ("tau_mem",)
     assert as_neuron(model.describe()) == model
@@ -176,12 +219,24 @@ def test_settings() -> None:
         ("allif", "alif"),
         ({"name": "alif", "tau_men": 3}, "tau_mem"),
         ({"name": "alif", "trained": ["tau"]}, "tau_"),
-        ({"name": "alif", "trained": "tau_mem"}, "trained must be a list of parameter names, not 'tau_mem'"),
+        (
+            {"name": "alif", "trained": "tau_mem"},
+            "trained must be a list of parameter names, not 'tau_mem'",
+        ),
         ({"name": "alif", "trained": None}, "trained must be a list of parameter names"),
         ({"name": "alif", "initial": {"w": 0}}, "state variable"),
-        ({"name": "alif", "initial": ["u"]}, "initial must be a mapping from variables to distributions"),
-        ({"name": "alif", "initial": (("u",),)}, "initial must be a mapping from variables to distributions"),
-        ({"name": "alif", "initial": ("u", "s")}, "initial must be a mapping from variables to distributions"),
+        (
+            {"name": "alif", "initial": ["u"]},
+            "initial must be a mapping from variables to distributions",
+        ),
+        (
+            {"name": "alif", "initial": (("u",),)},
+            "initial must be a mapping from variables to distributions",
+        ),
+        (
+            {"name": "alif", "initial": ("u", "s")},
+            "initial must be a mapping from variables to distributions",
+        ),
         ({"name": "alif", "initial": {"u": "u"}}, "'u' of .* cannot start like u"),
         ({"name": "alif", "time_constants": "exp"}, "log"),
         ({"name": "alif", "detach_reset": 1}, "'detach_reset' must be true or false, not 1"),
@@ -191,7 +246,12 @@ def test_settings() -> None:
             as_neuron(wrong)
 
 
-ADAPTIVE = {"tau_mem": "normal(20, 5)", "tau_adp": "normal(150, 10)", "beta": 1.8, "threshold": 0.01}
+ADAPTIVE = {
+    "tau_mem": "normal(20, 5)",
+    "tau_adp": "normal(150, 10)",
+    "beta": 1.8,
+    "threshold": 0.01,
+}
 RESONATOR = {"dt": 0.01, "refractory": 0.9, "threshold": 1}
 GATES = dict.fromkeys(("mem_current", "mem_state", "adp_current", "adp_state"), "normal(0, 0.5)")
 
@@ -226,7 +286,9 @@ def test_what_a_recipe_leaves_out_stays_as_it_was_trained(
     assert {key: getattr(neuron, key) for key in neuron.parameters()} == {
         key: Init.parse(value) for key, value in parameters.items()
     }
-    assert neuron.trained == tuple(trained.split()) and neuron.tau_min == (1.0 if name == "lif" else 0.1)
+    assert neuron.trained == tuple(trained.split()) and neuron.tau_min == (
+        1.0 if name == "lif" else 0.1
+    )
     assert (neuron.time_constants, neuron.detach_reset, neuron.initial) == ("linear", False, ())
     assert neuron.taus == tuple(key for key in parameters if key.startswith("tau_"))
 
@@ -259,7 +321,12 @@ def test_a_step_of_more_variables_has_a_state_of_its_own() -> None:
     def step(u: Any, w: Any, s: Any, current: Any, alpha: Any, threshold: Any, bias: Any) -> Any:
         return u, w, u - threshold + bias
 
-    body = {"name": "test_wide", "step": step, "__annotations__": {"bias": "srnn.Init"}, "bias": Init("constant", 1.0)}
+    body = {
+        "name": "test_wide",
+        "step": step,
+        "__annotations__": {"bias": "srnn.Init"},
+        "bias": Init("constant", 1.0),
+    }
     wide: Any = dataclass(frozen=True)(type("Wide", (_Leaky,), body))
     assert wide.State._fields == ("u", "w", "s") and _Leaky.State._fields == ("u", "s")
     assert wide.coefficients == ("alpha", "threshold", "bias") and wide().parameters() == (
@@ -294,7 +361,10 @@ def test_a_step_among_the_fields_is_no_method() -> None:
             lambda: _leaky(step=lambda u, s, current, alpha, threshold: alpha * u + current),
             "step of the neuron '.*' returns 1 value; it must return .*: u, v",
         ),
-        (lambda: _leaky(taus=("tau_syn",)), r"'tau_syn', a time constant .* \(taus = \(\) if none are\)"),
+        (
+            lambda: _leaky(taus=("tau_syn",)),
+            r"'tau_syn', a time constant .* \(taus = \(\) if none are\)",
+        ),
         (
             lambda: _leaky(derive=lambda self, **p: (decay(p["tau_mem"]), 0.2)),
             r"one value per neuron, .*returned \(3,\), 0.2",
@@ -305,12 +375,20 @@ def test_a_step_among_the_fields_is_no_method() -> None:
         ),
         (lambda: _leaky(derive=lambda self, **p: None), "returned NoneType"),
         (lambda: _leaky(derive=lambda self, **p: decay(p["tau_mem"])), "returned Tensor"),
-        (lambda: _leaky(emission="graded"), "emission of Leaky must be an Emission, such as SPIKE, RELU or IDENTITY"),
+        (
+            lambda: _leaky(emission="graded"),
+            "emission of Leaky must be an Emission, such as SPIKE, RELU or IDENTITY",
+        ),
         (lambda: _leaky(tau_min=0.0), "tau_min of Leaky must be a number above 0, not 0.0"),
-        (lambda: _leaky(extra=Init("constant", 1.0)), r"'extra' .* annotate it \(extra: Init = ...\)"),
+        (
+            lambda: _leaky(extra=Init("constant", 1.0)),
+            r"'extra' .* annotate it \(extra: Init = ...\)",
+        ),
     ],
 )
-def test_what_is_wrong_with_a_neuron_is_said_when_a_network_is_made(make: Callable[[], Neuron], why: str) -> None:
+def test_what_is_wrong_with_a_neuron_is_said_when_a_network_is_made(
+    make: Callable[[], Neuron], why: str
+) -> None:
     """Whatever the backend, and in one line."""
     with pytest.raises(SrnnError, match=why):
         Layer(2, 3, make())
@@ -334,7 +412,9 @@ def test_a_field_that_compiled_loops_cannot_be_found_by_is_refused() -> None:
     own: Any = dataclass(frozen=True)(type("Own", (_Leaky,), body))
     assert own(more=(1, 2)).more == (1, 2)
     with pytest.raises(
-        SrnnError, match=r"^A field of the neuron 'test_listed' has an unhashable type: 'list'; use a tuple instead\.$"
+        SrnnError,
+        match=r"^A field of the neuron 'test_listed' has an unhashable type: 'list'; use a tuple "
+        r"instead\.$",
     ):
         own(more=[1, 2])
 
@@ -353,7 +433,9 @@ def test_functions_can_be_named_after_a_class_of_ones_own(base: type, name: Any)
 )
 def test_a_class_of_ones_own_lacks_no_function(base: type, missing: str, given: str) -> None:
     functions = {given: vars(_Leaky)[given]} if given else {}
-    with pytest.raises(SrnnError, match=rf"^The class Own, named 'own', needs a function '{missing}'\.$"):
+    with pytest.raises(
+        SrnnError, match=rf"^The class Own, named 'own', needs a function '{missing}'\.$"
+    ):
         type("Own", (base,), {"name": "own", **functions})
 
 
@@ -368,7 +450,9 @@ class _Unnamed(Neuron):
 
 def test_a_neuron_without_a_name_computes_and_is_not_written_down() -> None:
     x = torch.ones(1, 20, 2)
-    named, unnamed = (Layer(2, 3, one, backend="reference", recurrent=False) for one in (_Leaky(), _Unnamed()))
+    named, unnamed = (
+        Layer(2, 3, one, backend="reference", recurrent=False) for one in (_Leaky(), _Unnamed())
+    )
     unnamed.load_state_dict(named.state_dict())
     assert torch.equal(torch.as_tensor(named(x).output), torch.as_tensor(unnamed(x).output))
     with pytest.raises(SrnnError, match="give it a name of its own"):

@@ -1,4 +1,5 @@
-"""Batch norm of a layer's current: against torch's own norm in the reference loop, its statistics, and its fold, to the bit."""
+"""Batch norm of a layer's current: against torch's own norm in the reference loop, its statistics,
+and its fold, to the bit."""
 
 from __future__ import annotations
 
@@ -25,21 +26,25 @@ ALIF = {"name": "alif", "threshold": 0.3}
 LENGTHS = torch.tensor([25, 3, 0, 20])
 
 
-def network(norm: Any = "batch", seed: int = 0, hidden=(9, 70), neuron=ALIF, dtype=torch.float64, **options) -> SRNN:
+def network(
+    norm: Any = "batch", seed: int = 0, hidden=(9, 70), neuron=ALIF, dtype=torch.float64, **options
+) -> SRNN:
     """A network with norm whose parameters are all different from their first values."""
     generator = torch.Generator().manual_seed(seed)
     net = SRNN(5, list(hidden), 3, neuron, norm=norm, generator=generator, **options).to(dtype)
     with torch.no_grad():
         for name, parameter in net.named_parameters():
             if name.endswith(("bias", "gamma")):
-                parameter += 0.3 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64).to(dtype)
+                parameter += 0.3 * torch.randn(
+                    parameter.shape, generator=generator, dtype=torch.float64
+                ).to(dtype)
     return net
 
 
 def values(seed: int = 1, *shape: int, dtype=torch.float64) -> Tensor:
-    return torch.randn(*(shape or (4, 25, 5)), generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(
-        dtype
-    )
+    return torch.randn(
+        *(shape or (4, 25, 5)), generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    ).to(dtype)
 
 
 def used(net: SRNN) -> SRNN:
@@ -56,7 +61,8 @@ def valid_steps(lengths: Tensor | None, batch: int = 4, steps: int = 25) -> Tens
 
 
 def by_hand(net: SRNN, x: Tensor, lengths: Tensor | None, dropout: Dropout | None) -> Tensor:
-    """The network's output through torch's batch norm: its current is normed, and the reference loop is given that current."""
+    """The network's output through torch's batch norm: its current is normed, and the reference
+    loop is given that current."""
     valid = valid_steps(lengths)
     for index, layer in enumerate(net.layers):
         assert isinstance(layer, Layer) and layer.norm is not None
@@ -66,7 +72,9 @@ def by_hand(net: SRNN, x: Tensor, lengths: Tensor | None, dropout: Dropout | Non
             std = (rows.var(0, unbiased=False) + EPSILON).sqrt()
             normed = (current[valid] - rows.mean(0)) / std * layer.norm.gamma + layer.bias
         else:
-            normed = F.batch_norm(current[valid], None, None, layer.norm.gamma, layer.bias, training=True, eps=EPSILON)
+            normed = F.batch_norm(
+                current[valid], None, None, layer.norm.gamma, layer.bias, training=True, eps=EPSILON
+            )
         current = torch.zeros_like(current).index_put((valid,), normed)
         problem = LayerProblem(
             layer.neuron, layer.surrogate, current, torch.eye(layer.size, dtype=x.dtype), None, layer.weight_rec,
@@ -81,8 +89,11 @@ def by_hand(net: SRNN, x: Tensor, lengths: Tensor | None, dropout: Dropout | Non
 @pytest.mark.parametrize("lengths", [None, LENGTHS])
 @pytest.mark.parametrize("detach", [True, False])
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
-def test_values_and_all_gradients_are_those_of_torchs_batch_norm(backend: str, detach: bool, lengths) -> None:
-    """Also through the statistics: into the weights always, into the input and the layers below where they are not detached."""
+def test_values_and_all_gradients_are_those_of_torchs_batch_norm(
+    backend: str, detach: bool, lengths
+) -> None:
+    """Also through the statistics: into the weights always, into the input and the layers below
+    where they are not detached."""
     weights = values(3, 4, 25, 3)
 
     def results(output: Tensor, net: SRNN, x: Tensor) -> list[Tensor]:
@@ -105,12 +116,15 @@ def test_values_and_all_gradients_are_those_of_torchs_batch_norm(backend: str, d
 def test_detached_or_not_is_a_difference() -> None:
     x = values().requires_grad_()
     found = [
-        torch.autograd.grad(network({"detach": detach}).run(x).output.square().sum(), x)[0] for detach in (True, False)
+        torch.autograd.grad(network({"detach": detach}).run(x).output.square().sum(), x)[0]
+        for detach in (True, False)
     ]
     assert not torch.allclose(*found)
 
 
-def test_no_gradient_passes_through_detached_statistics_of_spikes_however_they_are_counted() -> None:
+def test_no_gradient_passes_through_detached_statistics_of_spikes_however_they_are_counted() -> (
+    None
+):
     x = (values(1, 4, 25, 70) > 1).float().requires_grad_()
     for compiled in (True, False):
         layer = Layer(70, 9, "lif", norm="batch")
@@ -120,8 +134,12 @@ def test_no_gradient_passes_through_detached_statistics_of_spikes_however_they_a
 
 
 def test_running_statistics_are_torchs_and_padding_is_not_in_them() -> None:
-    """As torch's momentum=None, an even average, as long as that is more than the momentum; then an exponential one."""
-    net, norm = network({"momentum": 0.3}, hidden=[9]), torch.nn.BatchNorm1d(9, momentum=None).double()
+    """As torch's momentum=None, an even average, as long as that is more than the momentum; then an
+    exponential one."""
+    net, norm = (
+        network({"momentum": 0.3}, hidden=[9]),
+        torch.nn.BatchNorm1d(9, momentum=None).double(),
+    )
     layer = net.layers[0]
     assert isinstance(layer, Layer) and layer.norm is not None
     for seed in range(6):
@@ -140,7 +158,9 @@ def test_running_statistics_are_torchs_and_padding_is_not_in_them() -> None:
 
 
 @pytest.mark.parametrize("lengths", [[0, 0, 0, 0], [0, 0, 1, 0], []])
-def test_a_batch_of_fewer_than_two_steps_is_normed_by_the_running_statistics(lengths: list[int]) -> None:
+def test_a_batch_of_fewer_than_two_steps_is_normed_by_the_running_statistics(
+    lengths: list[int],
+) -> None:
     net = network(hidden=[9])
     used(net).train()
     before = {name: value.clone() for name, value in net.state_dict().items()}
@@ -149,7 +169,9 @@ def test_a_batch_of_fewer_than_two_steps_is_normed_by_the_running_statistics(len
     assert torch.equal(output, net.eval().run(x, lengths=ends).output)
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
     output.sum().backward()
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters() if p.requires_grad)
+    assert all(
+        p.grad is not None and p.grad.isfinite().all() for p in net.parameters() if p.requires_grad
+    )
 
 
 def test_before_the_first_batch_gamma_alone_counts() -> None:
@@ -194,20 +216,26 @@ def test_a_channel_that_is_silent_or_constant_does_no_harm() -> None:
 
 
 def test_a_neuron_that_takes_the_difference_of_two_loud_channels_that_are_nearly_equal() -> None:
-    """Two electrodes with the same hum: the difference's variance is smaller than what float32 rounds off, even below 0."""
+    """Two electrodes with the same hum: the difference's variance is smaller than what float32
+    rounds off, even below 0."""
     hum = values(2, 4, 25, 1, dtype=torch.float32)
     x = 1e3 * torch.cat([hum, hum + 1e-6 * values(3, 4, 25, 1, dtype=torch.float32)], 2)
     norm, weight = BatchNorm(1, Norm()), torch.tensor([[1.0, -1.0]])
     sums = second_moments(x, None)
     mean = sums[-1, :-1] / sums[-1, -1]
-    assert weight.double() @ (sums[:-1, :-1] / sums[-1, -1] - mean.outer(mean)) @ weight.double().T < -EPSILON
+    assert (
+        weight.double() @ (sums[:-1, :-1] / sums[-1, -1] - mean.outer(mean)) @ weight.double().T
+        < -EPSILON
+    )
     assert all(bool(part.isfinite().all()) for part in norm(weight, None, x, None))
     assert norm.variance == 0
 
 
 @pytest.mark.parametrize("lengths", [None, LENGTHS])
 @pytest.mark.parametrize("far", [30.0, 1e3, -1e4])
-def test_a_sensor_far_from_zero_keeps_its_variance_in_float32(far: float, lengths: Tensor | None) -> None:
+def test_a_sensor_far_from_zero_keeps_its_variance_in_float32(
+    far: float, lengths: Tensor | None
+) -> None:
     """Pressure around 1000 hPa, say: squares whose sums have no digits left for the deviation."""
     x = values()
     x[..., 1] += far
@@ -255,7 +283,13 @@ def test_a_training_with_norm_has_the_same_bits_whatever_the_threads() -> None:
         for number in (1, 2, 4):
             torch.set_num_threads(number)
             net = SRNN(
-                40, [60, 30], 4, norm="batch", backend="cpu", generator=torch.Generator().manual_seed(0), neuron="alif"
+                40,
+                [60, 30],
+                4,
+                norm="batch",
+                backend="cpu",
+                generator=torch.Generator().manual_seed(0),
+                neuron="alif",
             )
             optimizer = torch.optim.Adam(net.parameters(), 1e-2)
             for _ in range(3):
@@ -291,7 +325,9 @@ def test_a_training_with_norm_has_the_same_bits_whatever_the_threads() -> None:
         {"delays": {"input": "uniform(0, 4)", "recurrent": 2}},
     ],
 )
-def test_whole_cut_streamed_and_folded_are_the_same_bits(backend: str, dtype: torch.dtype, options: dict) -> None:
+def test_whole_cut_streamed_and_folded_are_the_same_bits(
+    backend: str, dtype: torch.dtype, options: dict
+) -> None:
     net = used(network(["batch", {"gamma": 1.5}], dtype=dtype, backend=backend, **options))
     folded = net.fold()
     assert has_norm(net) and not has_norm(folded)
@@ -310,18 +346,32 @@ def test_whole_cut_streamed_and_folded_are_the_same_bits(backend: str, dtype: to
 
 
 @pytest.mark.parametrize(
-    "options", [{"bidirectional": True, "merge": "concat"}, {"bidirectional": True, "late": True}, {"substeps": 3}]
+    "options",
+    [
+        {"bidirectional": True, "merge": "concat"},
+        {"bidirectional": True, "late": True},
+        {"substeps": 3},
+    ],
 )
 def test_all_kinds_of_networks_are_normed_and_folded(options: dict) -> None:
     net = network(**options)
     output = net.run(values(), lengths=LENGTHS).output
     output.square().sum().backward()
-    assert all(p.grad is not None and p.grad.any() for n, p in net.named_parameters() if "gamma" in n or "weight" in n)
+    assert all(
+        p.grad is not None and p.grad.any()
+        for n, p in net.named_parameters()
+        if "gamma" in n or "weight" in n
+    )
     norms = [module for module in net.modules() if isinstance(module, BatchNorm)]
-    assert len(norms) == (2 if "substeps" in options else 4) and all(int(norm.batches) == 1 for norm in norms)
+    assert len(norms) == (2 if "substeps" in options else 4) and all(
+        int(norm.batches) == 1 for norm in norms
+    )
     used(net)
     with torch.no_grad():
-        assert torch.equal(net.run(values(), lengths=LENGTHS).output, net.fold().run(values(), lengths=LENGTHS).output)
+        assert torch.equal(
+            net.run(values(), lengths=LENGTHS).output,
+            net.fold().run(values(), lengths=LENGTHS).output,
+        )
 
 
 def test_frozen_it_is_the_folded_network() -> None:
@@ -332,8 +382,13 @@ def test_frozen_it_is_the_folded_network() -> None:
     frozen, folded = net.freeze(), net.fold().freeze()
     for a, b in zip(frozen.directions.values(), folded.directions.values(), strict=True):
         assert a.has_bias and b.has_bias
-        assert all(np.array_equal(m, n) for m, n in zip((*a.matrices(), a.bias), (*b.matrices(), b.bias), strict=True))
-        assert a.name != "layers.0" or not np.array_equal(a.weight_in, net.layers[0].weight_in.detach().numpy())
+        assert all(
+            np.array_equal(m, n)
+            for m, n in zip((*a.matrices(), a.bias), (*b.matrices(), b.bias), strict=True)
+        )
+        assert a.name != "layers.0" or not np.array_equal(
+            a.weight_in, net.layers[0].weight_in.detach().numpy()
+        )
     frozen.require("int8").into(other := network("none", seed=3, dtype=torch.float32, neuron="lif"))
     x = values(dtype=torch.float32)
     with torch.no_grad():
@@ -347,8 +402,12 @@ def test_a_layer_without_bias_gets_one() -> None:
     assert layer.norm is not None
     x = values(0, 2, 9, 5, dtype=torch.float32) + 1
     weight, bias = layer.norm(layer.weight_in, None, x, None)
-    expected = 2 * F.batch_norm(F.linear(x, layer.weight_in).flatten(0, 1), None, None, training=True, eps=EPSILON)
-    torch.testing.assert_close(F.linear(x, weight, bias).flatten(0, 1), expected, rtol=1e-4, atol=1e-4)
+    expected = 2 * F.batch_norm(
+        F.linear(x, layer.weight_in).flatten(0, 1), None, None, training=True, eps=EPSILON
+    )
+    torch.testing.assert_close(
+        F.linear(x, weight, bias).flatten(0, 1), expected, rtol=1e-4, atol=1e-4
+    )
     layer(x)
     layer.eval()
     whole = layer(x).output
@@ -358,7 +417,9 @@ def test_a_layer_without_bias_gets_one() -> None:
     layer.weight_in.requires_grad_(False)
     layer.fold()
     assert layer.bias is not None and layer.bias.any() and torch.equal(layer(x).output, whole)
-    assert not layer.weight_in.requires_grad and not layer.bias.requires_grad  # what was not trained stays so
+    assert (
+        not layer.weight_in.requires_grad and not layer.bias.requires_grad
+    )  # what was not trained stays so
 
 
 # ---- settings ---------------------------------------------------------------------------------------------------------------
@@ -385,9 +446,16 @@ def test_names_and_settings() -> None:
     assert net.layers[0].norm is None and net.layers[1].norm.settings.gamma == 2.5  # type: ignore[union-attr]
     config = network_config(net)
     again = network_config(config.build(5, 3, seed=1))  # type: ignore[arg-type]
-    assert again == config and config.norm == ["none", {"name": "batch", "gamma": 2.5, "momentum": 0.1, "detach": True}]
-    with pytest.raises(SrnnError, match=r"network\.norm' must be none or layer with network\.model 'lstm'"):
-        replace(config, model="lstm", neuron="alif", readout="integrator", surrogate="multi_gaussian")
+    assert again == config and config.norm == [
+        "none",
+        {"name": "batch", "gamma": 2.5, "momentum": 0.1, "detach": True},
+    ]
+    with pytest.raises(
+        SrnnError, match=r"network\.norm' must be none or layer with network\.model 'lstm'"
+    ):
+        replace(
+            config, model="lstm", neuron="alif", readout="integrator", surrogate="multi_gaussian"
+        )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
-"""Multiplications of a neuron, counted from its equations: which products are free. Each expected number is counted by hand."""
+"""Multiplications of a neuron, counted from its equations: which products are free. Each expected
+number is counted by hand."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from srnn.nn.operations import multiplications
 
 @dataclass(frozen=True)
 class Scaled(Neuron):
-    """A neuron that multiplies what its subclass multiplies, by coefficients that are not trained."""
+    """A neuron that multiplies what its subclass multiplies, by coefficients that are not
+    trained."""
 
     name: ClassVar[str] = "scaled"
     taus: ClassVar[tuple[str, ...]] = ()
@@ -44,8 +46,22 @@ def products(step: Any, **attributes: Any) -> float:
         (lambda u, w, s, current, a, b: (u + current, w + b * current, u + w), 1),
         (lambda u, w, s, current, a, b: (u + 1.0 * current, w + b * current, u + w), 1),
         (lambda u, w, s, current, a, b: (u + current / a, w + current / b + current * a, u + w), 2),
-        (lambda u, w, s, current, a, b: (u + (1.0 - a) * current, w + (1.0 - a) * current, u + w), 0),
-        (lambda u, w, s, current, a, b: (u + (1.0 - a) * current, w + (1.0 + a) * current, u + w), 1),
+        (
+            lambda u, w, s, current, a, b: (
+                u + (1.0 - a) * current,
+                w + (1.0 - a) * current,
+                u + w,
+            ),
+            0,
+        ),
+        (
+            lambda u, w, s, current, a, b: (
+                u + (1.0 - a) * current,
+                w + (1.0 + a) * current,
+                u + w,
+            ),
+            1,
+        ),
         (lambda u, w, s, current, a, b: (u + b * (a * current), w, u + w), 0),
         # A quotient is a product, whatever of; one by the current is not in the weights.
         (lambda u, w, s, current, a, b: (u + a / current, w, u + w), 1),
@@ -68,8 +84,13 @@ def test_products_that_are_free_and_that_cost(step: Any, number: int) -> None:
 
 
 @pytest.mark.parametrize(("emission", "number"), [(SPIKE, 0), (RELU, 1), (IDENTITY, 1)])
-def test_a_product_with_an_emission_is_free_where_that_is_a_spike(emission: Emission, number: int) -> None:
-    assert products(lambda u, w, s, current, a, b: (u - w * s + current, w, u), emission=emission) == number
+def test_a_product_with_an_emission_is_free_where_that_is_a_spike(
+    emission: Emission, number: int
+) -> None:
+    assert (
+        products(lambda u, w, s, current, a, b: (u - w * s + current, w, u), emission=emission)
+        == number
+    )
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])

@@ -1,4 +1,5 @@
-"""Layers without recurrent weights are parallel in time: their products do not become more when a sequence becomes longer."""
+"""Layers without recurrent weights are parallel in time: their products do not become more when a
+sequence becomes longer."""
 
 from __future__ import annotations
 
@@ -19,12 +20,21 @@ class Products(TorchDispatchMode):
     count = 0
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        self.count += function.__name__.split(".")[0] in ("mm", "addmm", "bmm", "mv", "matmul", "einsum")
+        self.count += function.__name__.split(".")[0] in (
+            "mm",
+            "addmm",
+            "bmm",
+            "mv",
+            "matmul",
+            "einsum",
+        )
         return function(*args, **(kwargs or {}))
 
 
 def products(steps: int, **options) -> int:
-    net = SRNN.paper(9, [5, 4], 3, backend="reference", generator=torch.Generator().manual_seed(0), **options)
+    net = SRNN.paper(
+        9, [5, 4], 3, backend="reference", generator=torch.Generator().manual_seed(0), **options
+    )
     x = torch.rand(2, steps, 9, generator=torch.Generator().manual_seed(1))
     with Products() as counted:
         net(x)[0].sum().backward()
@@ -32,15 +42,21 @@ def products(steps: int, **options) -> int:
 
 
 @pytest.mark.parametrize("neuron", ["alif", "brf"])
-@pytest.mark.parametrize("options", [{}, {"norm": "batch"}, {"delays": {"input": 3}}], ids=["plain", "norm", "delays"])
+@pytest.mark.parametrize(
+    "options", [{}, {"norm": "batch"}, {"delays": {"input": 3}}], ids=["plain", "norm", "delays"]
+)
 def test_the_reference_multiplies_once_for_all_steps(neuron, options) -> None:
     few, many = (products(steps, neuron=neuron, recurrent=False, **options) for steps in (4, 12))
-    assert few == many <= 3 * (2 + 2 + 1 + 4 * ("norm" in options))  # forwards, and back to weights and to the input
+    assert (
+        few == many <= 3 * (2 + 2 + 1 + 4 * ("norm" in options))
+    )  # forwards, and back to weights and to the input
     assert products(12, neuron=neuron, **options) >= many + 2 * 11  # recurrent: a product a step
 
 
 @pytest.mark.parametrize("recurrent", [False, True])
-def test_the_compiled_way_back_has_a_product_a_step_only_through_recurrent_weights(recurrent, monkeypatch) -> None:
+def test_the_compiled_way_back_has_a_product_a_step_only_through_recurrent_weights(
+    recurrent, monkeypatch
+) -> None:
     seen = []
     real: Any = cpu_layer.backward_loop
 
@@ -57,7 +73,10 @@ def test_the_compiled_way_back_has_a_product_a_step_only_through_recurrent_weigh
     net = SRNN.paper(9, [5], 3, recurrent=recurrent, backend="cpu")
     net(torch.rand(2, 12, 9))[0].sum().backward()
     readout, hidden = seen[-2:]
-    assert readout == (False, 0) and hidden == (recurrent, 5 * 16 if recurrent else 0)  # the matrix, by whole vectors
+    assert readout == (False, 0) and hidden == (
+        recurrent,
+        5 * 16 if recurrent else 0,
+    )  # the matrix, by whole vectors
 
 
 class Elements(TorchDispatchMode):
@@ -67,18 +86,25 @@ class Elements(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         result = function(*args, **(kwargs or {}))
-        self.count += sum(part.numel() for part in tree_leaves(result) if isinstance(part, torch.Tensor))
+        self.count += sum(
+            part.numel() for part in tree_leaves(result) if isinstance(part, torch.Tensor)
+        )
         return result
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"delays": {"recurrent": 3}}, {"bidirectional": True}], ids=["plain", "delays", "both ways"]
+    "options",
+    [{}, {"delays": {"recurrent": 3}}, {"bidirectional": True}],
+    ids=["plain", "delays", "both ways"],
 )
 def test_the_references_work_grows_with_the_steps_and_not_with_their_square(options) -> None:
-    """An index into all steps, once a step, would fill a gradient of all of them each time on the way back."""
+    """An index into all steps, once a step, would fill a gradient of all of them each time on the
+    way back."""
 
     def elements(steps: int) -> int:
-        net = SRNN.paper(9, [50], 3, backend="reference", generator=torch.Generator().manual_seed(0), **options)
+        net = SRNN.paper(
+            9, [50], 3, backend="reference", generator=torch.Generator().manual_seed(0), **options
+        )
         with Elements() as counted:
             net(torch.rand(2, steps, 9))[0].sum().backward()
         return counted.count

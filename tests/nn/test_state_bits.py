@@ -1,4 +1,5 @@
-"""States of 16 and 8 bits: the rounded model on every backend, the integer model, its C, and training for them."""
+"""States of 16 and 8 bits: the rounded model on every backend, the integer model, its C, and
+training for them."""
 
 from __future__ import annotations
 
@@ -48,7 +49,9 @@ def rounded_problem(bits: int, width: int = 16, **options) -> LayerProblem:
     problem = make(**options)
     neuron, size = problem.neuron, problem.weight_in[:, 0]
     own = grids(neuron, KeptState(width, dict.fromkeys(neuron.variables(), bits)), size)
-    return replace(problem, neuron=in_form(neuron, rounded_model), coefficients=(*problem.coefficients, *own))
+    return replace(
+        problem, neuron=in_form(neuron, rounded_model), coefficients=(*problem.coefficients, *own)
+    )
 
 
 # ---- the rounded model ------------------------------------------------------------------------------------------------------
@@ -57,12 +60,16 @@ def rounded_problem(bits: int, width: int = 16, **options) -> LayerProblem:
 @pytest.mark.parametrize("neuron", ["alif", pytest.param("adlif", marks=SLOW)])
 @settings(RANDOM, max_examples=10)  # the reference rounds slowly
 @given(shape=st.fixed_dictionaries(SHAPES), bits=st.integers(1, 12), width=st.integers(6, 16))
-def test_the_rounded_model_equals_the_reference(neuron: str, shape: dict, bits: int, width: int) -> None:
+def test_the_rounded_model_equals_the_reference(
+    neuron: str, shape: dict, bits: int, width: int
+) -> None:
     """Of the other neurons the steps and adjoints are compared, compiled, in test_kernels_walks."""
     problem, binary = rounded_problem(bits, width, neuron=neuron, **shape), shape["binary"]
     expected, found = (differentiate(problem, backend, binary) for backend in ("reference", "cpu"))
     for name, value in expected.items():
-        if value.numel() and not name.startswith(("gradient of low_", "gradient of top_")):  # nobody trains these
+        if value.numel() and not name.startswith(
+            ("gradient of low_", "gradient of top_")
+        ):  # nobody trains these
             assert float((found[name] - value).abs().max()) <= 1e-9 * float(value.abs().max()), name
 
 
@@ -75,7 +82,9 @@ def test_states_lie_on_the_grid_and_nothing_else_does(neuron: str, dtype: torch.
     for name in names:
         values = result.traces[name] * 2**6
         assert torch.equal(values, values.round()) and values.min() >= -64 and values.max() <= 63
-    assert (result.traces["u"] == 63 / 64).any() or (result.traces["u"] == -1).any()  # something is held
+    assert (result.traces["u"] == 63 / 64).any() or (
+        result.traces["u"] == -1
+    ).any()  # something is held
     drive = result.traces["v"] * 2**6
     assert (drive != drive.round()).any()  # the spike is of the exact state
     if (neuron, dtype) == ("alif", torch.float64):  # which is compiled for the test above
@@ -84,7 +93,8 @@ def test_states_lie_on_the_grid_and_nothing_else_does(neuron: str, dtype: torch.
 
 
 def test_a_fine_grid_changes_no_gradient() -> None:
-    """Straight through: what is left of the exact model's gradients is the rounding of its values."""
+    """Straight through: what is left of the exact model's gradients is the rounding of its
+    values."""
     exact = make(neuron="alif", steps=20)
     fine = rounded_problem(40, 50, neuron="alif", steps=20)
     gradients = []
@@ -110,12 +120,21 @@ def test_ranges_are_measured_and_used(neuron: str, width: int) -> None:
         for name, bits in layer.kept_bits.items():
             assert bits == min(layer.bits, found.kept[number][name])
             parts = [narrow.state[number][name]]
-            assert all(-(2 ** (width - 1)) <= part.min() and part.max() < 2 ** (width - 1) for part in parts)
+            assert all(
+                -(2 ** (width - 1)) <= part.min() and part.max() < 2 ** (width - 1)
+                for part in parts
+            )
     assert StateFormat.from_arrays(found.arrays()) == found and StateFormat().arrays() == {}
     if width == 16:
-        assert all(np.mean(a == b) > 0.99 for a, b in zip(wide.emitted[:-1], narrow.emitted[:-1], strict=True))
+        assert all(
+            np.mean(a == b) > 0.99
+            for a, b in zip(wide.emitted[:-1], narrow.emitted[:-1], strict=True)
+        )
         scale = 2.0**-model.output_bits
-        assert np.abs(narrow.output * scale - wide.output * 2.0 ** -quantise(net).output_bits).mean() < 0.02
+        assert (
+            np.abs(narrow.output * scale - wide.output * 2.0 ** -quantise(net).output_bits).mean()
+            < 0.02
+        )
     cut = model.run(x[:, :11].astype(int))
     again = model.run(x[:, 11:].astype(int), cut.state)
     np.testing.assert_array_equal(np.concatenate([cut.output, again.output], 1), narrow.output)
@@ -127,7 +146,9 @@ def test_ranges_are_measured_and_used(neuron: str, width: int) -> None:
     ("neuron", "width"), [("alif", 8), ("adlif", 16), ("cubalif", 8), *(pytest.param(n, w, marks=SLOW) for n, w in
                           [("alif", 16), ("lif", 8), ("lif", 16), ("adlif", 8)])]
 )  # fmt: skip
-def test_c_is_its_model_to_the_bit(neuron: str, width: int, readout: str, compiler: str, tmp_path: Path) -> None:
+def test_c_is_its_model_to_the_bit(
+    neuron: str, width: int, readout: str, compiler: str, tmp_path: Path
+) -> None:
     net, x = device_network(network(neuron, readout)), signal("analog")
     inputs_as = InputFormat.measure(x)
     state_as = measure_states(net, x[:, :20], width, inputs_as)
@@ -164,7 +185,9 @@ def test_what_does_not_fit() -> None:
             StateFormat.from_arrays({key: torch.tensor(bits)})
     for other in ("16.1.u", "8.2.u", "8.-1.u"):
         with pytest.raises(SrnnError, match="several widths, or leaves out a layer"):
-            StateFormat.from_arrays(dict.fromkeys(("kept_bits.8.0.u", f"kept_bits.{other}"), torch.tensor(1)))
+            StateFormat.from_arrays(
+                dict.fromkeys(("kept_bits.8.0.u", f"kept_bits.{other}"), torch.tensor(1))
+            )
     for kept in ([{"u": 1}], [{"u": 1, "w": 1}] * 3, [{"u": 1, "e": 1}] * 4):
         with pytest.raises(SrnnError, match="other layers or variables"):
             StateFormat(8, kept).into(network("alif"))
@@ -222,14 +245,18 @@ def test_what_cannot_keep_states_says_so(tmp_path: Path) -> None:
 
 @SLOW
 @pytest.mark.parametrize("moment", [0, 1, 4, 7])
-def test_killed_and_resumed_to_the_same_bits(moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_and_resumed_to_the_same_bits(
+    moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recipe = tiny_recipe(*INT8, "--training.epochs=3", "--training.checkpoint_every=2")
     for tensors in cut_and_resumed(recipe, moment, tmp_path, monkeypatch).values():
         assert any(name.startswith("kept_bits.") for name in tensors)
     assert isinstance(trained(tmp_path / "cut").layers[0], Layer)
 
 
-def test_training_sees_the_integer_model_s_formats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_sees_the_integer_model_s_formats(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = []
 
     begin = Compression.begin_epoch
@@ -255,22 +282,40 @@ def test_training_sees_the_integer_model_s_formats(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.slow
-def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(Recipe, "create_task", lambda self: TinyTask())
     run, out = str(tmp_path / "run"), tmp_path / "int8"
     train(tiny_recipe("--training.epochs=1"), Path(run))
     assert main(["compress", run, "--state-bits", "8", "--json"]) == 0
     before = json.loads(capsys.readouterr().out)["before"]["int8"]
     assert before["state_bits"] == 8 and len(before["kept_bits"]) == len(before["computed_bits"])
-    assert main(["compress", run, "--state-bits", "8", "--epochs", "1", "--out", str(out), "--json"]) == 0
+    assert (
+        main(["compress", run, "--state-bits", "8", "--epochs", "1", "--out", str(out), "--json"])
+        == 0
+    )
     found = json.loads(capsys.readouterr().out)
-    assert found["state_bits"] == 8 and "--state-bits 8" in found["command"] and found["before"]["int8"] == before
+    assert (
+        found["state_bits"] == 8
+        and "--state-bits 8" in found["command"]
+        and found["before"]["int8"] == before
+    )
     assert "states of 8 bits" in (out / "compression.md").read_text()
     # What a run was trained for is what it is measured and exported as, unless told otherwise.
     assert main(["compress", str(out), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["before"]["int8"] == found["after"]["int8"]
     for more, bits in (([], 8), (["--state-bits", "16"], 16), (["--state-bits", "32"], 32)):
-        words = ["export", "c", str(out), "--format", "int8", "--out", str(tmp_path / f"c{bits}"), "--json"]
+        words = [
+            "export",
+            "c",
+            str(out),
+            "--format",
+            "int8",
+            "--out",
+            str(tmp_path / f"c{bits}"),
+            "--json",
+        ]
         assert main([*words, *more]) == 0
         assert json.loads(capsys.readouterr().out)["state_bits"] == bits
     assert main(["export", "c", run, "--out", str(tmp_path / "c"), "--state-bits", "8"]) == 2

@@ -1,4 +1,5 @@
-"""A frozen network in a file: read back to the bit without torch, and refused where its arrays do not fit each other."""
+"""A frozen network in a file: read back to the bit without torch, and refused where its arrays do
+not fit each other."""
 
 from __future__ import annotations
 
@@ -27,13 +28,18 @@ KINDS: dict[str, dict[str, Any]] = {
     "both directions": {"bidirectional": True, "merge": "concat", "late": True, "neuron": DRAWN},
     "normed": {"norm": ["batch", "none"], "bias": False},
     "delayed": {"delays": {"recurrent": "uniform(0, 5)", "input": 2}, "neuron": ["lif", DRAWN]},
-    "encoded, in substeps": {"encoder": {"name": "learned_ternary", "per_channel": True}, "substeps": 3},
+    "encoded, in substeps": {
+        "encoder": {"name": "learned_ternary", "per_channel": True},
+        "substeps": 3,
+    },
     "counting": {"readout": "spike_count", "neuron": ["adlif", "cubalif"], "surrogate": "arctan"},
 }
 
 
 def network(**options: Any) -> SRNN:
-    net = SRNN.paper(3, [4, 5], 2, backend="reference", generator=torch.Generator().manual_seed(0), **options)
+    net = SRNN.paper(
+        3, [4, 5], 2, backend="reference", generator=torch.Generator().manual_seed(0), **options
+    )
     net(torch.randn(2, 9, 3, generator=torch.Generator().manual_seed(1)))  # a norm's statistics
     return net.eval()
 
@@ -41,7 +47,11 @@ def network(**options: Any) -> SRNN:
 def in_file(net: SRNN, seed: int = 7) -> tuple[FrozenNetwork, dict[str, Array], Any]:
     """The frozen network, and what a file holds of it."""
     frozen, parameters = with_drawn_state(freeze(net), net, seed), as_arrays(model_tensors(net))
-    return frozen, parameters | arrays_of(frozen, parameters), json.loads(json.dumps(describe(frozen)))
+    return (
+        frozen,
+        parameters | arrays_of(frozen, parameters),
+        json.loads(json.dumps(describe(frozen))),
+    )
 
 
 def same(a: FrozenNetwork, b: FrozenNetwork) -> bool:
@@ -51,7 +61,9 @@ def same(a: FrozenNetwork, b: FrozenNetwork) -> bool:
         if isinstance(value, np.ndarray):
             return str(value.dtype), value.shape, value.tobytes()
         if is_dataclass(value):
-            return type(value).__name__, {item.name: plain(getattr(value, item.name)) for item in fields(value)}
+            return type(value).__name__, {
+                item.name: plain(getattr(value, item.name)) for item in fields(value)
+            }
         if isinstance(value, (list, tuple)):
             return [plain(one) for one in value]
         return {key: plain(one) for key, one in value.items()} if isinstance(value, dict) else value
@@ -81,7 +93,9 @@ def test_the_initial_state_is_the_one_that_the_seed_draws() -> None:
 
 def test_states_in_few_bits_are_kept() -> None:
     net = network()
-    kept = tuple(dict.fromkeys(layer.neuron.variables(), 4) for layer in layers_by_name(net).values())
+    kept = tuple(
+        dict.fromkeys(layer.neuron.variables(), 4) for layer in layers_by_name(net).values()
+    )
     StateFormat(8, kept).into(net)
     frozen, arrays, described = in_file(net)
     assert restore(arrays, described, "file").state_as == frozen.state_as == StateFormat(8, kept)
@@ -92,11 +106,17 @@ def test_states_in_few_bits_are_kept() -> None:
 
 
 def test_nothing_is_stored_twice() -> None:
-    """Only a norm's layers have weights of their own; a network in double precision is stored as it is."""
-    for options, own in (({}, set()), (KINDS["normed"], {"frozen.layers.0.weight_in", "frozen.layers.0.bias"})):
+    """Only a norm's layers have weights of their own; a network in double precision is stored as it
+    is."""
+    for options, own in (
+        ({}, set()),
+        (KINDS["normed"], {"frozen.layers.0.weight_in", "frozen.layers.0.bias"}),
+    ):
         _, arrays, _ = in_file(network(**options))
         weights = {
-            name for name in arrays if name.startswith("frozen.") and name.endswith(("weight_in", "weight_rec", "bias"))
+            name
+            for name in arrays
+            if name.startswith("frozen.") and name.endswith(("weight_in", "weight_rec", "bias"))
         }
         assert weights == own
     double = network().double()
@@ -115,7 +135,9 @@ def instead(name: str, array: Any) -> Callable[[dict[str, Array], Any], object]:
 
 def said(key: str, value: Any, number: int | None = 0) -> Callable[[dict[str, Array], Any], object]:
     return lambda arrays, described: (
-        described.update({key: value}) if number is None else described["layers"][number].update({key: value})
+        described.update({key: value})
+        if number is None
+        else described["layers"][number].update({key: value})
     )
 
 
@@ -151,7 +173,9 @@ def said(key: str, value: Any, number: int | None = 0) -> Callable[[dict[str, Ar
         said("layers", None, None),
     ],
 )
-def test_what_does_not_fit_is_one_line_that_names_the_file(damage: Callable[[Any, Any], object]) -> None:
+def test_what_does_not_fit_is_one_line_that_names_the_file(
+    damage: Callable[[Any, Any], object],
+) -> None:
     """Compiled code reads these arrays without looking at their shapes again."""
     _, arrays, described = in_file(network(delays={"recurrent": 2, "input": 1}))
     assert restore(arrays, described, "m.safetensors")

@@ -1,4 +1,5 @@
-"""Held inputs: hidden layers that take several steps for each step of the input and of the readout."""
+"""Held inputs: hidden layers that take several steps for each step of the input and of the
+readout."""
 
 from __future__ import annotations
 
@@ -12,7 +13,9 @@ from support.kernels import CPU_BACKENDS
 
 
 def make(substeps: int, *, seed: int = 0, **options) -> SRNN:
-    net = SRNN.paper(3, [8], 4, substeps=substeps, generator=torch.Generator().manual_seed(seed), **options).double()
+    net = SRNN.paper(
+        3, [8], 4, substeps=substeps, generator=torch.Generator().manual_seed(seed), **options
+    ).double()
     with torch.no_grad():
         for layer in net.modules():
             if hasattr(layer, "weight_in"):
@@ -21,7 +24,9 @@ def make(substeps: int, *, seed: int = 0, **options) -> SRNN:
 
 
 def signal(batch: int, steps: int) -> torch.Tensor:
-    return torch.randn(batch, steps, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    return torch.randn(
+        batch, steps, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+    )
 
 
 @pytest.mark.parametrize("backend", CPU_BACKENDS)
@@ -34,7 +39,9 @@ def test_holding_and_averaging_by_hand(backend: str, bidirectional: bool) -> Non
     hidden = net.layers[0](held).output
     means = torch.stack([hidden[:, 5 * step : 5 * step + 5].mean(1) for step in range(7)], 1)
     assert torch.equal(result.output, net.readout(means).output)
-    assert result.layers[0].output.shape == (2, 35, 16 if bidirectional else 8) and hidden.sum() > 20
+    assert (
+        result.layers[0].output.shape == (2, 35, 16 if bidirectional else 8) and hidden.sum() > 20
+    )
     weights = [x, *(p for p in net.parameters() if p.requires_grad)]
     ours = torch.autograd.grad(result.output.square().sum(), weights)
     by_hand = torch.autograd.grad(net.readout(means).output.square().sum(), weights)

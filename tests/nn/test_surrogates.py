@@ -44,7 +44,12 @@ def test_multi_gaussian_zero_and_minimum() -> None:
 
 @pytest.mark.parametrize(
     ("name", "settings"),
-    [("arctan", {}), ("arctan", {"alpha": 3}), ("fast_sigmoid", {}), ("fast_sigmoid", {"slope": 7})],
+    [
+        ("arctan", {}),
+        ("arctan", {"alpha": 3}),
+        ("fast_sigmoid", {}),
+        ("fast_sigmoid", {"slope": 7}),
+    ],
 )
 def test_shapes_of_other_libraries(name: str, settings: dict[str, float]) -> None:
     """arctan and fast sigmoid are the derivatives of the functions that they are named after."""
@@ -86,7 +91,9 @@ def test_without_side_lobes_multi_gaussian_is_gaussian() -> None:
 def test_what_describes_it_makes_it_again(name: str) -> None:
     values = {field.name: 0.25 + place for place, field in enumerate(fields(SURROGATES[name]))}
     surrogate = as_surrogate({"name": name, **values})
-    assert as_surrogate(surrogate.describe()) == surrogate and surrogate.parameters == tuple(values.values())
+    assert as_surrogate(surrogate.describe()) == surrogate and surrogate.parameters == tuple(
+        values.values()
+    )
 
 
 def test_settings() -> None:
@@ -115,7 +122,9 @@ class Lopsided(Surrogate):
 
     name: ClassVar[str] = "test_lopsided"
     derivative: ClassVar[Any] = staticmethod(
-        lambda v, gamma, below, above: gamma / (1.0 + below * positive_part(-v) + above * positive_part(v))
+        lambda v, gamma, below, above: (
+            gamma / (1.0 + below * positive_part(-v) + above * positive_part(v))
+        )
     )
     gamma: float = 0.5
     below: float = 2.0
@@ -136,7 +145,9 @@ def test_an_own_surrogate_has_a_name_of_its_own() -> None:
     """Files would be read back with the other's derivative."""
     taken = dataclass(frozen=True)(type("Taken", (Linear,), {"name": "linear"}))()
     assert type(as_surrogate("linear")) is Linear
-    with pytest.raises(SrnnError, match="The name 'linear' of the surrogate Taken belongs to another class"):
+    with pytest.raises(
+        SrnnError, match="The name 'linear' of the surrogate Taken belongs to another class"
+    ):
         taken.describe()
 
 
@@ -160,26 +171,42 @@ def test_a_derivative_takes_the_fields_in_their_order(derivative: Any, given: st
         "__annotations__": {"a": float, "b": float},
     }
     surrogate = dataclass(frozen=True)(type("Order", (Surrogate,), content))()
-    with pytest.raises(SrnnError, match=rf"'test_order' must take \(v, a, b\), the drive .* not \({given}\)\."):
+    with pytest.raises(
+        SrnnError, match=rf"'test_order' must take \(v, a, b\), the drive .* not \({given}\)\."
+    ):
         as_surrogate(surrogate)
 
 
 def test_the_arguments_of_a_derivative_may_have_other_names() -> None:
-    content = {"name": "test_renamed", "derivative": staticmethod(lambda x, k: k / (1.0 + absolute(x))), "a": 0.5}
-    renamed = dataclass(frozen=True)(type("Renamed", (Surrogate,), content | {"__annotations__": {"a": float}}))
+    content = {
+        "name": "test_renamed",
+        "derivative": staticmethod(lambda x, k: k / (1.0 + absolute(x))),
+        "a": 0.5,
+    }
+    renamed = dataclass(frozen=True)(
+        type("Renamed", (Surrogate,), content | {"__annotations__": {"a": float}})
+    )
     assert as_surrogate(renamed(a=3.0))(2.0) == 1.0
 
 
 def test_a_derivative_is_plain_arithmetic() -> None:
     curved = dataclass(frozen=True)(
-        type("Curved", (Surrogate,), {"name": "test_curved", "derivative": staticmethod(lambda v: torch.tanh(v))})
+        type(
+            "Curved",
+            (Surrogate,),
+            {"name": "test_curved", "derivative": staticmethod(lambda v: torch.tanh(v))},
+        )
     )
     told = (
-        r"The equations of .*lambda> cannot be recorded .*absolute, positive_part and unit_step from srnn.nn.arithmetic"
+        r"The equations of .*lambda> cannot be recorded .*absolute, positive_part and "
+        r"unit_step "
+        r"from srnn.nn.arithmetic"
     )
     with pytest.raises(SrnnError, match=told):
         srnn.SRNN.paper(3, [4], 2, surrogate=curved())
-    with pytest.raises(SrnnError, match=r"^The class Curved, named 'test_none', needs a function 'derivative'\.$"):
+    with pytest.raises(
+        SrnnError, match=r"^The class Curved, named 'test_none', needs a function 'derivative'\.$"
+    ):
         type("Curved", (Surrogate,), {"name": "test_none"})
 
 
@@ -187,8 +214,12 @@ def test_a_derivative_is_plain_arithmetic() -> None:
     ("neuron", srnn.ALIF), ("neuron", [srnn.ALIF]), ("surrogate", srnn.SLayer), ("readout", srnn.Integrator),
     ("readout", srnn.Readout),
 ])  # fmt: skip
-def test_a_class_in_place_of_its_object_is_refused_with_what_to_write(what: str, given: Any) -> None:
+def test_a_class_in_place_of_its_object_is_refused_with_what_to_write(
+    what: str, given: Any
+) -> None:
     """A neuron's line asked for a list with one for each layer."""
     name = np.atleast_1d(given)[0].__name__
-    with pytest.raises(SrnnError, match=rf"^A {what} is given as an object, {name}\(\), not as the class\.$"):
+    with pytest.raises(
+        SrnnError, match=rf"^A {what} is given as an object, {name}\(\), not as the class\.$"
+    ):
         srnn.SRNN.paper(3, [4], 2, **{what: given})

@@ -9,7 +9,12 @@ from srnn.data.spikes import Spikes
 
 NETWORKS = {
     "many inputs": {"inputs": 70, "neuron": "alif"},
-    "both ends": {"inputs": 4, "neuron": "adlif", "bidirectional": True, "tau_mem": "uniform(1, 3)"},
+    "both ends": {
+        "inputs": 4,
+        "neuron": "adlif",
+        "bidirectional": True,
+        "tau_mem": "uniform(1, 3)",
+    },
     "delays": {"inputs": 4, "neuron": "alif", "delays": {"recurrent": "uniform(0, 5)"}},
     "a norm": {"inputs": 4, "neuron": "alif", "norm": "batch"},
 }
@@ -19,13 +24,19 @@ LENGTHS = torch.tensor([10, 6, 1])
 def some_network(inputs, neuron, tau_mem=None, **rest):
     torch.manual_seed(3)
     neuron = neuron if tau_mem is None else {"name": neuron, "tau_mem": tau_mem, "threshold": 0.1}
-    network = SRNN.paper(inputs=inputs, hidden=[8], outputs=3, neuron=neuron, gain_in=3.0, **rest).double().eval()
+    network = (
+        SRNN.paper(inputs=inputs, hidden=[8], outputs=3, neuron=neuron, gain_in=3.0, **rest)
+        .double()
+        .eval()
+    )
     return network, (torch.rand(3, 10, inputs) < 0.3).double()
 
 
 def squares(network, x, lengths=None):
     def of(parameters, x=x, lengths=lengths):
-        out, _ = functional_call(network, {**parameters, **dict(network.named_buffers())}, (x,), {"lengths": lengths})
+        out, _ = functional_call(
+            network, {**parameters, **dict(network.named_buffers())}, (x,), {"lengths": lengths}
+        )
         return out.square().sum()
 
     return of
@@ -33,7 +44,9 @@ def squares(network, x, lengths=None):
 
 def by_autograd(network, value):
     parameters = {name: part for name, part in network.named_parameters() if part.requires_grad}
-    gradients = torch.autograd.grad(value(dict(network.named_parameters())), list(parameters.values()))
+    gradients = torch.autograd.grad(
+        value(dict(network.named_parameters())), list(parameters.values())
+    )
     assert any(bool(gradient.any()) for gradient in gradients)
     return dict(zip(parameters, gradients, strict=True))
 
@@ -46,24 +59,37 @@ def test_transforms_of_a_network_equal_what_autograd_says(name):
     parameters = {name: part.detach() for name, part in network.named_parameters()}
     wanted = by_autograd(network, squares(network, x, LENGTHS))
     found = grad(squares(network, x, LENGTHS))(parameters)
-    assert all(torch.allclose(found[name], gradient, rtol=1e-9, atol=1e-12) for name, gradient in wanted.items())
+    assert all(
+        torch.allclose(found[name], gradient, rtol=1e-9, atol=1e-12)
+        for name, gradient in wanted.items()
+    )
 
     wanted = by_autograd(network, squares(network, x))
-    each = vmap(grad(lambda parameters, row: squares(network, x)(parameters, row[None])), (None, 0))(parameters, x)
+    each = vmap(
+        grad(lambda parameters, row: squares(network, x)(parameters, row[None])), (None, 0)
+    )(parameters, x)
     assert not torch.equal(each["readout.weight_in"][0], each["readout.weight_in"][1])
-    assert all(torch.allclose(each[name].sum(0), gradient, rtol=1e-9, atol=1e-12) for name, gradient in wanted.items())
+    assert all(
+        torch.allclose(each[name].sum(0), gradient, rtol=1e-9, atol=1e-12)
+        for name, gradient in wanted.items()
+    )
 
     def of_one(parameters, row, steps):
         return squares(network, x)(parameters, row[None], steps[None])
 
     wanted = by_autograd(network, squares(network, x, LENGTHS))
     each = vmap(grad(of_one), (None, 0, 0))(parameters, x, LENGTHS)
-    assert all(torch.allclose(each[name].sum(0), gradient, rtol=1e-9, atol=1e-12) for name, gradient in wanted.items())
+    assert all(
+        torch.allclose(each[name].sum(0), gradient, rtol=1e-9, atol=1e-12)
+        for name, gradient in wanted.items()
+    )
 
     wanted = by_autograd(network, squares(network, x))
     tangents = {name: torch.randn_like(part) for name, part in parameters.items()}
     along = jvp(squares(network, x), (parameters,), (tangents,))[1]
-    assert along.item() == pytest.approx(sum((wanted[name] * tangents[name]).sum().item() for name in wanted), rel=1e-9)
+    assert along.item() == pytest.approx(
+        sum((wanted[name] * tangents[name]).sum().item() for name in wanted), rel=1e-9
+    )
 
 
 @pytest.mark.filterwarnings("ignore:Layers run on the slow reference backend")

@@ -1,4 +1,5 @@
-"""Published weights: read from .npz and from the authors' pickles, refused when they are something else.
+"""Published weights: read from .npz and from the authors' pickles, refused when they are something
+else.
 
 What the networks then compute is compared in ``test_golden_published.py``.
 """
@@ -35,7 +36,8 @@ def arrays() -> dict[str, np.ndarray]:
 
 
 def authors_module(arrays: dict[str, np.ndarray]) -> nn.Module:
-    """A module like the authors', whose class lives in __main__ of a script that no longer exists."""
+    """A module like the authors', whose class lives in __main__ of a script that no longer
+    exists."""
 
     class RNN_custom(nn.Module):
         pass
@@ -43,7 +45,9 @@ def authors_module(arrays: dict[str, np.ndarray]) -> nn.Module:
     model = RNN_custom()
     for name, (n_out, n_in) in {"i2h": (36, 4), "h2h": (36, 36), "h2o": (6, 36)}.items():
         linear = nn.Linear(n_in, n_out)
-        linear.load_state_dict({part: torch.from_numpy(arrays[f"{name}.{part}"]) for part in ("weight", "bias")})
+        linear.load_state_dict(
+            {part: torch.from_numpy(arrays[f"{name}.{part}"]) for part in ("weight", "bias")}
+        )
         setattr(model, name, linear)
     for name in ("tau_m_h", "tau_adp_h", "tau_m_o", "tau_adp_o"):
         setattr(model, name, nn.Parameter(torch.from_numpy(arrays[name])))
@@ -55,7 +59,9 @@ def authors_module(arrays: dict[str, np.ndarray]) -> nn.Module:
     [(True, True), (False, True), (False, False)],
     ids=["module", "state_dict", "legacy state_dict"],
 )
-def test_npz_and_pickles_give_the_same_network(tmp_path: Path, arrays, whole: bool, zipped: bool) -> None:
+def test_npz_and_pickles_give_the_same_network(
+    tmp_path: Path, arrays, whole: bool, zipped: bool
+) -> None:
     np.savez(tmp_path / "w.npz", **arrays)  # type: ignore[arg-type]
     model = authors_module(arrays)
     script = types.ModuleType("__main__")
@@ -69,13 +75,17 @@ def test_npz_and_pickles_give_the_same_network(tmp_path: Path, arrays, whole: bo
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch cannot find the source of a class made here
             torch.save(
-                model if whole else model.state_dict(), tmp_path / "w.pth", _use_new_zipfile_serialization=zipped
+                model if whole else model.state_dict(),
+                tmp_path / "w.pth",
+                _use_new_zipfile_serialization=zipped,
             )
     finally:
         sys.modules["__main__"] = original
     one = load_published("ecg", tmp_path / "w.npz").network
     two = load_published("ecg", tmp_path / "w.pth").network
-    for (name, left), (_, right) in zip(one.state_dict().items(), two.state_dict().items(), strict=True):
+    for (name, left), (_, right) in zip(
+        one.state_dict().items(), two.state_dict().items(), strict=True
+    ):
         assert torch.equal(left, right), name
     total = arrays["i2h.bias"] + arrays["h2h.bias"]
     assert np.allclose(one.layers[0].bias.detach().numpy(), total)
@@ -97,7 +107,9 @@ class _Builtin:
 
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("attack", [_Attack, _Builtin])
-def test_code_in_a_pickle_is_refused_not_run(tmp_path: Path, arrays, monkeypatch, zipped: bool, attack: type) -> None:
+def test_code_in_a_pickle_is_refused_not_run(
+    tmp_path: Path, arrays, monkeypatch, zipped: bool, attack: type
+) -> None:
     monkeypatch.chdir(tmp_path)
     content = {name: torch.from_numpy(value) for name, value in arrays.items()}
     content["extra"] = attack("owned") if attack is _Attack else attack()
@@ -137,7 +149,8 @@ def test_other_networks_and_broken_files(tmp_path: Path, arrays) -> None:
 
 @pytest.mark.parametrize("suffix", ["npz", "pth", "legacy.pth"])
 def test_truncated_and_flipped_files(tmp_path: Path, arrays, suffix: str) -> None:
-    """Any damage is an SrnnError or leaves a loadable network; never another exception, never code run."""
+    """Any damage is an SrnnError or leaves a loadable network; never another exception, never code
+    run."""
     good = tmp_path / f"good.{suffix}"
     if suffix == "npz":
         np.savez(good, **arrays)  # type: ignore[arg-type]
@@ -170,12 +183,15 @@ def test_every_parameter_has_a_published_name(name: str) -> None:
     assert set(PUBLISHED[name].names) == {own for own, _ in network.named_parameters()}
     layers = [module for module in network.modules() if isinstance(module, Layer)]
     assert len(layers) == len(PUBLISHED[name].recording.layers)
-    assert all(layer.neuron.time_constants == "unconstrained" for layer in layers)  # loaded as they are
+    assert all(
+        layer.neuron.time_constants == "unconstrained" for layer in layers
+    )  # loaded as they are
 
 
 @pytest.fixture(scope="module")
 def speech_commands() -> dict[str, np.ndarray]:
-    """Weights in the layout of the published GSC network, unit 172 of its first layer NaN throughout."""
+    """Weights in the layout of the published GSC network, unit 172 of its first layer NaN
+    throughout."""
     return restate("gsc")[0]
 
 
@@ -204,7 +220,9 @@ def test_the_nan_unit_of_gsc_is_loaded_silent(tmp_path: Path, speech_commands) -
 @pytest.mark.parametrize(
     "name", ["dense_1.dense.weight", "dense_1.tau_m", "rnn_1.recurrent.bias", "dense_2.dense.bias"]
 )
-def test_other_values_that_are_not_finite_are_refused(tmp_path: Path, speech_commands, name: str) -> None:
+def test_other_values_that_are_not_finite_are_refused(
+    tmp_path: Path, speech_commands, name: str
+) -> None:
     for unit, value in ((3, np.nan), (11, np.inf)):
         damaged = speech_commands | {name: speech_commands[name].copy()}
         damaged[name][unit] = value
@@ -215,7 +233,9 @@ def test_other_values_that_are_not_finite_are_refused(tmp_path: Path, speech_com
 
 
 @pytest.mark.parametrize("name", NAN_ROWS)
-def test_a_unit_that_is_only_partly_nan_is_refused(tmp_path: Path, speech_commands, name: str) -> None:
+def test_a_unit_that_is_only_partly_nan_is_refused(
+    tmp_path: Path, speech_commands, name: str
+) -> None:
     partly = speech_commands | {name: np.nan_to_num(speech_commands[name], nan=1.0)}
     np.savez(tmp_path / "w.npz", **partly)  # type: ignore[arg-type]
     with pytest.raises(SrnnError, match="not finite"):
@@ -228,8 +248,11 @@ def test_time_constants_out_of_range_are_kept(tmp_path: Path) -> None:
     assert network.time_constants()["layers.0.forward_layer.tau_adp"][7] == pytest.approx(-55.6)
 
 
-def test_modules_of_the_authors_own_folder_of_layers(tmp_path: Path, speech_commands, monkeypatch) -> None:
-    """GSC and TIMIT were saved as modules whose classes live in a package SRNN_layers; nested, and read by attribute."""
+def test_modules_of_the_authors_own_folder_of_layers(
+    tmp_path: Path, speech_commands, monkeypatch
+) -> None:
+    """GSC and TIMIT were saved as modules whose classes live in a package SRNN_layers; nested, and
+    read by attribute."""
 
     class Part(nn.Module):
         pass
@@ -253,5 +276,8 @@ def test_modules_of_the_authors_own_folder_of_layers(tmp_path: Path, speech_comm
         torch.save(model, tmp_path / "w.pth")
     np.savez(tmp_path / "w.npz", **speech_commands)
     monkeypatch.delitem(sys.modules, "SRNN_layers.spike_rnn")
-    one, two = (load_published("gsc", tmp_path / f"w.{suffix}").network.state_dict() for suffix in ("npz", "pth"))
+    one, two = (
+        load_published("gsc", tmp_path / f"w.{suffix}").network.state_dict()
+        for suffix in ("npz", "pth")
+    )
     assert all(torch.equal(one[name], two[name]) for name in one)

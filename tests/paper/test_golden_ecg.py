@@ -1,6 +1,7 @@
 """The published ECG network, replayed: our dynamics and gradients are those of the authors' code.
 
-The golden files hold what the authors' functions computed with the published weights on fixed inputs.
+The golden files hold what the authors' functions computed with the published weights on fixed
+inputs.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ def golden_gradients(golden_dir: Path) -> dict[str, np.ndarray]:
         return {name: archive[name] for name in archive.files}
 
 
-def network(checkpoint_dir: Path, dtype: torch.dtype, backend: str, surrogate: str = "multi_gaussian") -> srnn.SRNN:
+def network(
+    checkpoint_dir: Path, dtype: torch.dtype, backend: str, surrogate: str = "multi_gaussian"
+) -> srnn.SRNN:
     net = load_published("ecg", checkpoint_dir / "ecg.npz").network.to(dtype)
     for layer in [*net.layers, net.readout]:
         layer.backend = backend
@@ -51,7 +54,9 @@ def network(checkpoint_dir: Path, dtype: torch.dtype, backend: str, surrogate: s
     return net
 
 
-def initial_state(net: srnn.SRNN, draws_h: np.ndarray, draws_o: np.ndarray, dtype: torch.dtype) -> tuple:
+def initial_state(
+    net: srnn.SRNN, draws_h: np.ndarray, draws_o: np.ndarray, dtype: torch.dtype
+) -> tuple:
     """u = s = the golden file's draw, e = .01."""
 
     def one(draw: np.ndarray) -> srnn.ALIF.State:
@@ -87,7 +92,9 @@ def test_traces(golden: dict, checkpoint_dir: Path, dtype: torch.dtype) -> None:
         record=("u", "e", "s", "v", "current"),
     )
     for layer, suffix in zip(result.layers, ("h", "o"), strict=True):
-        trace = {name: value.detach().transpose(0, 1).numpy() for name, value in layer.traces.items()}
+        trace = {
+            name: value.detach().transpose(0, 1).numpy() for name, value in layer.traces.items()
+        }
         assert np.array_equal(trace["s"], golden[f"spike_{suffix}"])
         expected = {
             "u": golden[f"mem_{suffix}"],
@@ -98,7 +105,9 @@ def test_traces(golden: dict, checkpoint_dir: Path, dtype: torch.dtype) -> None:
         for name, value in expected.items():
             assert np.abs(trace[name] - value).max() < 4e-4, name
         if dtype == torch.float64:
-            assert np.abs(trace["u"] - golden[f"f64_mem_{suffix}"]).max() < 1e-4  # stored there in float32
+            assert (
+                np.abs(trace["u"] - golden[f"f64_mem_{suffix}"]).max() < 1e-4
+            )  # stored there in float32
 
 
 def test_released_script_threshold(golden: dict, checkpoint_dir: Path) -> None:
@@ -109,8 +118,15 @@ def test_released_script_threshold(golden: dict, checkpoint_dir: Path) -> None:
     state = initial_state(net, golden["b001_init_h"], golden["b001_init_o"], torch.float32)
     result = net.run(torch.from_numpy(golden["x"][:, :200]).float(), state, record=("u", "s"))
     for layer, suffix in zip(result.layers, ("h", "o"), strict=True):
-        assert np.array_equal(layer.traces["s"].transpose(0, 1).detach().numpy(), golden[f"b001_spike_{suffix}"])
-        assert np.abs(layer.traces["u"].transpose(0, 1).detach().numpy() - golden[f"b001_mem_{suffix}"]).max() < 4e-4
+        assert np.array_equal(
+            layer.traces["s"].transpose(0, 1).detach().numpy(), golden[f"b001_spike_{suffix}"]
+        )
+        assert (
+            np.abs(
+                layer.traces["u"].transpose(0, 1).detach().numpy() - golden[f"b001_mem_{suffix}"]
+            ).max()
+            < 4e-4
+        )
 
 
 @pytest.mark.parametrize("backend", CPU_BACKENDS)
@@ -126,14 +142,22 @@ def test_released_script_threshold(golden: dict, checkpoint_dir: Path) -> None:
     ],
 )
 def test_gradients(
-    golden_gradients: dict, checkpoint_dir: Path, backend: str, prefix: str, steps: int, surrogate: str
+    golden_gradients: dict,
+    checkpoint_dir: Path,
+    backend: str,
+    prefix: str,
+    steps: int,
+    surrogate: str,
 ) -> None:
     golden = golden_gradients
     net = network(checkpoint_dir, torch.float64, backend, SURROGATES[surrogate])
     scale = float(golden["b_j0"])
     x = torch.from_numpy(golden["x"][:, :steps]).double().requires_grad_()
     state = initial_state(
-        net, golden["init_uniform_h"].astype("f8") * scale, golden["init_uniform_o"].astype("f8") * scale, torch.float64
+        net,
+        golden["init_uniform_h"].astype("f8") * scale,
+        golden["init_uniform_o"].astype("f8") * scale,
+        torch.float64,
     )
     output, _ = net(x, state)
     target = torch.from_numpy(golden["y"][:, 10:steps].clip(0).astype("i8"))

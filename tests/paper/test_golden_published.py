@@ -1,7 +1,9 @@
-"""Every published network, replayed: an SRNN with its weights does what the authors' code did, spike by spike.
+"""Every published network, replayed: an SRNN with its weights does what the authors' code did,
+spike by spike.
 
-Once with the published weights and golden files where they are at hand; and once, for all of them, with random weights in
-the published layout and a golden file that plain numpy made from the description (``restated.py``).
+Once with the published weights and golden files where they are at hand; and once, for all of them,
+with random weights in the published layout and a golden file that plain numpy made from the
+description (``restated.py``).
 """
 
 from __future__ import annotations
@@ -44,7 +46,9 @@ def files(tmp_path_factory: pytest.TempPathFactory):
 @pytest.mark.parametrize("backend", CPU_BACKENDS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("task", AT_HAND)
-def test_the_authors_recordings(task: str, dtype, backend: str, golden_dir: Path, checkpoint_dir: Path) -> None:
+def test_the_authors_recordings(
+    task: str, dtype, backend: str, golden_dir: Path, checkpoint_dir: Path
+) -> None:
     weights, golden = checkpoint_dir / f"{task}.npz", golden_dir / f"golden_{task}.npz"
     if not weights.is_file() or not golden.is_file():
         pytest.skip(f"no {weights} or no {golden}")
@@ -59,15 +63,22 @@ def test_the_authors_recordings(task: str, dtype, backend: str, golden_dir: Path
 
 @pytest.mark.parametrize("task", ["shd", "gsc", "smnist"])
 def test_thresholds_of_the_recordings(task: str, golden_dir: Path, checkpoint_dir: Path) -> None:
-    """The recorded thresholds are threshold + beta e. (A backend's spikes cannot be right with others; this says why not.)"""
+    """The recorded thresholds are threshold + beta e. (A backend's spikes cannot be right with
+    others; this says why not.)"""
     network = load_published(task, checkpoint_dir / f"{task}.npz").network
     with np.load(golden_dir / f"golden_{task}.npz", allow_pickle=False) as archive:
         golden = {name: archive[name] for name in archive.files}
     below = None
-    for index, (name, layer) in enumerate(zip(PUBLISHED[task].recording.layers, network.layers, strict=False)):
+    for index, (name, layer) in enumerate(
+        zip(PUBLISHED[task].recording.layers, network.layers, strict=False)
+    ):
         assert isinstance(layer, Layer)
         layer.backend = "reference"
-        spikes = np.unpackbits(golden[f"spike_{name}"], axis=-1, count=layer.size).swapaxes(0, 1).astype("f4")
+        spikes = (
+            np.unpackbits(golden[f"spike_{name}"], axis=-1, count=layer.size)
+            .swapaxes(0, 1)
+            .astype("f4")
+        )
         if below is not None:
             u = torch.from_numpy(golden.get(f"rand{index}", np.zeros((2, layer.size), "f4")))
             e = torch.full_like(u, 1.6 if task == "gsc" else 0.01)
@@ -92,14 +103,18 @@ def test_a_restatement_in_numpy(task: str, backend: str, files) -> None:
             if f"spike_{name}" in golden:
                 assert layer.spikes_compared > 0
                 packed = golden[f"spike_{name}"]
-                assert (np.unpackbits(packed) if f"spike_{name}_n" in golden else packed).mean() > 0.02
+                assert (
+                    np.unpackbits(packed) if f"spike_{name}_n" in golden else packed
+                ).mean() > 0.02
 
 
 @pytest.mark.parametrize(
-    ("recorded", "taken_for"), [("shd-90.7", "shd"), ("shd", "shd-90.7"), ("smnist", "psmnist"), ("gsc", "timit")]
+    ("recorded", "taken_for"),
+    [("shd-90.7", "shd"), ("shd", "shd-90.7"), ("smnist", "psmnist"), ("gsc", "timit")],
 )
 def test_networks_are_told_apart(recorded: str, taken_for: str, files) -> None:
-    """The same weights with other initial states differ; the weights of other architectures are refused."""
+    """The same weights with other initial states differ; the weights of other architectures are
+    refused."""
     if recorded.startswith("shd"):
         found = verify(taken_for, *files(recorded))
         assert found.spike_mismatches > 0 and not found.passed
@@ -109,7 +124,8 @@ def test_networks_are_told_apart(recorded: str, taken_for: str, files) -> None:
 
 
 def test_what_distinguishes_the_counts(files) -> None:
-    """S-MNIST counts from the first step and from the initial "spikes", PS-MNIST from the second step."""
+    """S-MNIST counts from the first step and from the initial "spikes", PS-MNIST from the second
+    step."""
     for task in ("smnist", "psmnist"):
         with np.load(files(task)[1]) as golden:
             spikes = np.unpackbits(golden["spike_o"], axis=-1, count=10)
@@ -160,7 +176,9 @@ def test_verify_on_the_command_line(task: str, files, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize("what", ["output", "mem_h2", "spike_h1"])
-def test_a_difference_is_exit_code_1(what: str, files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_difference_is_exit_code_1(
+    what: str, files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     weights, golden = files("shd")
     arrays = _arrays(golden)
     if what == "spike_h1":
@@ -178,14 +196,20 @@ def test_a_difference_is_exit_code_1(what: str, files, tmp_path: Path, capsys: p
     assert code == 1 and "NOT equal" in out
 
 
-def test_weights_that_overflow_are_a_difference(files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_weights_that_overflow_are_a_difference(
+    files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     weights, golden = files("shd")
     arrays = _arrays(weights)
     arrays["tau_m_o"][3] = -0.001  # exp(1000)
     np.savez(tmp_path / "weights.npz", **arrays)  # type: ignore[arg-type]
     code, out, _ = _run(capsys, *_words("shd", tmp_path / "weights.npz", golden), "--json")
     found = json.loads(out)
-    assert code == 1 and found["max_output_error"] is None and found["layers"]["o"]["max_membrane_error"] is None
+    assert (
+        code == 1
+        and found["max_output_error"] is None
+        and found["layers"]["o"]["max_membrane_error"] is None
+    )
 
 
 def _broken(arrays: Arrays) -> dict[str, Arrays]:
@@ -250,7 +274,9 @@ def _npy() -> bytes:
     return buffer.getvalue()
 
 
-def test_mistakes_on_the_command_line(files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_on_the_command_line(
+    files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     weights, golden = files("psmnist")
     right = _words("psmnist", weights, golden)
     for words, hint in (
@@ -264,8 +290,22 @@ def test_mistakes_on_the_command_line(files, tmp_path: Path, capsys: pytest.Capt
         ([*right, "--goldn", "g"], "Did you mean '--golden'"),
         ([*right, "--task.options.window=8"], "takes no recipe settings"),
         (["import", "ecg"], "--weights"),
-        (["import", "ecg", "--weights", tmp_path / "w.npz", "--out", tmp_path / "run"], "no weights file"),
-        (["import", "ecg", "--weights", weights, "--out", tmp_path / "run", "--task.options.rul=3"], "'rul'"),
+        (
+            ["import", "ecg", "--weights", tmp_path / "w.npz", "--out", tmp_path / "run"],
+            "no weights file",
+        ),
+        (
+            [
+                "import",
+                "ecg",
+                "--weights",
+                weights,
+                "--out",
+                tmp_path / "run",
+                "--task.options.rul=3",
+            ],
+            "'rul'",
+        ),
         (["verfy"], "verify"),
         (_words("\x00", weights, golden), "zero byte"),
         (_words("\x1b[31m", weights, golden), "There is no published network"),
@@ -284,20 +324,41 @@ def test_an_imported_run_is_the_published_network(
     run = tmp_path / "run"
     code, out, _ = _run(capsys, "import", task, "--weights", weights, "--out", str(run), "--json")
     published, imported = load_published(task, weights), Run.open(run)
-    assert code == 0 and json.loads(out)["silent_units"] == {k: list(v) for k, v in published.silent_units.items()}
+    assert code == 0 and json.loads(out)["silent_units"] == {
+        k: list(v) for k, v in published.silent_units.items()
+    }
     ours, theirs = imported.trained(), published.trained
-    assert (ours.task, ours.recipe.loss, ours.seed) == (theirs.task.described(), theirs.recipe.loss, theirs.seed)
-    x = (torch.rand(2, 6, ours.task.inputs, generator=torch.Generator().manual_seed(1)) < 0.3).float()
-    one, two = (net.run(x, generator=torch.Generator().manual_seed(2)) for net in (ours.network, theirs.network))
+    assert (ours.task, ours.recipe.loss, ours.seed) == (
+        theirs.task.described(),
+        theirs.recipe.loss,
+        theirs.seed,
+    )
+    x = (
+        torch.rand(2, 6, ours.task.inputs, generator=torch.Generator().manual_seed(1)) < 0.3
+    ).float()
+    one, two = (
+        net.run(x, generator=torch.Generator().manual_seed(2))
+        for net in (ours.network, theirs.network)
+    )
     assert torch.equal(one.output, two.output)
     assert all(torch.equal(a.output, b.output) for a, b in zip(one.layers, two.layers, strict=True))
-    assert imported.trained().untrained() is None  # and so no time constants before training are told
+    assert (
+        imported.trained().untrained() is None
+    )  # and so no time constants before training are told
 
 
 def test_help_names_every_network(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(NETWORKS) == set(PUBLISHED)
-    for words in ([], ["--help"], ["import", "--help"], ["verify", "--help"], ["reproduce", "--help"]):
+    for words in (
+        [],
+        ["--help"],
+        ["import", "--help"],
+        ["verify", "--help"],
+        ["reproduce", "--help"],
+    ):
         with suppress(SystemExit):
             main(words)
         said = capsys.readouterr().out
-        assert "python -m paper" in said and ("shd-90.7" in said) == (words[:1] in (["import"], ["verify"]))
+        assert "python -m paper" in said and ("shd-90.7" in said) == (
+            words[:1] in (["import"], ["verify"])
+        )

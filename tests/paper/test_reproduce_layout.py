@@ -1,4 +1,5 @@
-"""python -m paper reproduce, the figures as pictures: panels wide enough to be read, and no words over others."""
+"""python -m paper reproduce, the figures as pictures: panels wide enough to be read, and no words
+over others."""
 
 from __future__ import annotations
 
@@ -34,7 +35,9 @@ def write_much(results: Path) -> None:
         "ecg-lif",
     ):
         folder = write_summary(results / name, "paper/ecg-lif" if name == "ecg-lif" else name)
-        (folder / "evaluation-validation.json").write_text(evaluation(time_constants=time_constants()))
+        (folder / "evaluation-validation.json").write_text(
+            evaluation(time_constants=time_constants())
+        )
     for i in range(8):
         write_summary(results / f"speech-commands-mini-{i}", "speech-commands-mini")
     ablations = {
@@ -45,7 +48,9 @@ def write_much(results: Path) -> None:
         "initialisation": ("constant", "uniform", "normal-0.5", "wide"),
     }
     grid = {
-        f"h={h},s={s}": {"network.surrogate.h": h, "network.surrogate.s": s} for h in (0, 0.15, 0.3) for s in (3, 6, 12)
+        f"h={h},s={s}": {"network.surrogate.h": h, "network.surrogate.s": s}
+        for h in (0, 0.15, 0.3)
+        for s in (3, 6, 12)
     }
     relu = {"network.neuron": {"name": "relu"}}
     for task in ("ecg", "spoken-digits"):
@@ -53,14 +58,20 @@ def write_much(results: Path) -> None:
         write_sweep(results / f"{task}-h-s", grid, **recipe)
         for ending, names in ablations.items():
             write_sweep(
-                results / f"{task}-{ending}", {name: relu if name == "relu" else {} for name in names}, **recipe
+                results / f"{task}-{ending}",
+                {name: relu if name == "relu" else {} for name in names},
+                **recipe,
             )
-    write_sweep(results / "ecg-size", {f"hidden=[{n}]": {"network.hidden": [n]} for n in (9, 18, 36, 72, 144)})
+    write_sweep(
+        results / "ecg-size",
+        {f"hidden=[{n}]": {"network.hidden": [n]} for n in (9, 18, 36, 72, 144)},
+    )
 
 
 @pytest.fixture(scope="module")
 def evidence(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Evidence]:
-    """Nothing, much, and what the project has: read once, for reading recipes takes longer than drawing."""
+    """Nothing, much, and what the project has: read once, for reading recipes takes longer than
+    drawing."""
     folders = {name: tmp_path_factory.mktemp(name) for name in ("nothing", "much")}
     write_much(folders["much"])
     return {name: gather(folder) for name, folder in {**folders, "ours": RESULTS}.items()}
@@ -89,7 +100,11 @@ def words(sheet: Sheet) -> list[Any]:
                 low, high = sorted(axis.get_view_interval())
                 found += [
                     axis.label,
-                    *(tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high),
+                    *(
+                        tick.label1
+                        for tick in axis.get_major_ticks()
+                        if low <= tick.get_loc() <= high
+                    ),
                 ]
     return [text for text in found if text and text.get_visible() and text.get_text().strip()]
 

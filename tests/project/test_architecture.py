@@ -1,4 +1,5 @@
-"""The house: docs/architecture.md says which wing may see which, and no file does otherwise; nor do the folders beside it."""
+"""The house: docs/architecture.md says which wing may see which, and no file does otherwise; nor do
+the folders beside it."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ def modules() -> dict[str, Path]:
 @cache
 def all_modules() -> dict[str, Path]:
     """Also those of the folders beside it."""
-    return modules() | {name: path for folder in beside() for name, path in _modules(ROOT, folder).items()}
+    return modules() | {
+        name: path for folder in beside() for name, path in _modules(ROOT, folder).items()
+    }
 
 
 def _modules(root: Path, package: str) -> dict[str, Path]:
@@ -43,7 +46,8 @@ def tree(path: Path) -> ast.Module:
 
 @cache
 def imports(name: str) -> tuple[tuple[str, str, int], ...]:
-    """(module, name taken from it, line) of every import of this repository's: at the top, in functions, for types only."""
+    """(module, name taken from it, line) of every import of this repository's: at the top, in
+    functions, for types only."""
     return tuple(_imports(name))
 
 
@@ -52,7 +56,11 @@ def _imports(name: str) -> Iterator[tuple[str, str, int]]:
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
-            yield from ((alias.name, "", node.lineno) for alias in node.names if alias.name.split(".")[0] in ours)
+            yield from (
+                (alias.name, "", node.lineno)
+                for alias in node.names
+                if alias.name.split(".")[0] in ours
+            )
         if not isinstance(node, ast.ImportFrom):
             continue
         parts = package.split(".")
@@ -72,20 +80,27 @@ def _rows(text: str) -> list[tuple[str, str]]:
 @cache
 def page() -> tuple[str, str]:
     """What the page says of the package, and of what is beside it."""
-    inside, _, outside = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").partition(BESIDE)
+    inside, _, outside = (
+        (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").partition(BESIDE)
+    )
     return inside, outside
 
 
 @cache
 def beside() -> dict[str, set[str]]:
     """Folder beside the package -> the packages that it may import."""
-    sees = {re.findall(r"`(\w+)/`", folder)[0]: text for folder, text in _rows(page()[1]) if folder.endswith("/`")}
+    sees = {
+        re.findall(r"`(\w+)/`", folder)[0]: text
+        for folder, text in _rows(page()[1])
+        if folder.endswith("/`")
+    }
     return {folder: {"srnn", *re.findall(r"`(\w+)/`", text)} for folder, text in sees.items()}
 
 
 @cache
 def table() -> dict[str, set[str]]:
-    """Wing -> the wings that it may import, from the page's table; the leaves together are one wing."""
+    """Wing -> the wings that it may import, from the page's table; the leaves together are one
+    wing."""
     rows = _rows(page()[0])
     found: dict[str, set[str]] = {LEAVES: set()}
     for wing, sees in rows:
@@ -93,7 +108,9 @@ def table() -> dict[str, set[str]]:
         if sees == "-":
             found[LEAVES] |= set(names)
         elif names:
-            above = set(found) - {LEAVES} if "all above" in sees else set(re.findall(r"`(\w+)/`", sees))
+            above = (
+                set(found) - {LEAVES} if "all above" in sees else set(re.findall(r"`(\w+)/`", sees))
+            )
             found[names[0]] = above
     return found
 
@@ -147,15 +164,20 @@ def test_no_object_is_given_another_class() -> None:
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in modules().values()
         for node in ast.walk(tree(path))
-        if isinstance(node, ast.Attribute) and node.attr == "__class__" and isinstance(node.ctx, ast.Store)
+        if isinstance(node, ast.Attribute)
+        and node.attr == "__class__"
+        and isinstance(node.ctx, ast.Store)
     ]
     assert not wrong, "\n".join(wrong)
 
 
 def test_no_module_imports_one_that_imports_it() -> None:
     """However long the way around, and wherever the imports stand."""
-    sees = {name: {target for target, _, _ in imports(name) if target != name} for name in all_modules()}
-    # What nobody imports, or what imports nothing, is on no circle: taken away until nothing changes, only circles are left.
+    sees = {
+        name: {target for target, _, _ in imports(name) if target != name} for name in all_modules()
+    }
+    # What nobody imports, or what imports nothing, is on no circle: taken away until nothing
+    # changes, only circles are left.
     while True:
         used = {target for targets in sees.values() for target in targets}
         free = {name for name, targets in sees.items() if not targets or name not in used}
@@ -166,7 +188,8 @@ def test_no_module_imports_one_that_imports_it() -> None:
 
 
 def test_no_test_file_is_imported() -> None:
-    """Neither by another, nor by what it shares with others, nor by a program that it writes: those have tests/support."""
+    """Neither by another, nor by what it shares with others, nor by a program that it writes: those
+    have tests/support."""
     wrong = []
     for path in (ROOT / "tests").rglob("*.py"):
         for line, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
@@ -192,7 +215,8 @@ def task_classes() -> set[str]:
 
 
 def questions(module: ast.AST, classes: set[str]) -> Iterator[tuple[int, str]]:
-    """(line, what) wherever an object is asked for its class among these, or a task for its name."""
+    """(line, what) wherever an object is asked for its class among these, or a task for its
+    name."""
     for node in ast.walk(module):
         asked: list[ast.AST] = []
         if (
@@ -212,7 +236,11 @@ def questions(module: ast.AST, classes: set[str]) -> Iterator[tuple[int, str]]:
             parts = [node.slice]
         elif isinstance(node, ast.Match):
             parts = [node.subject]
-        named = [part for part in parts if any(getattr(inner, "attr", "") == "name" for inner in ast.walk(part))]
+        named = [
+            part
+            for part in parts
+            if any(getattr(inner, "attr", "") == "name" for inner in ast.walk(part))
+        ]
         if any(re.search(r"\btask\.name$", ast.unparse(part)) for part in named):
             yield node.lineno, "task.name"
 
@@ -230,8 +258,14 @@ def test_no_file_outside_data_asks_which_task_there_is() -> None:
 
 
 def test_such_a_question_is_found() -> None:
-    text = "isinstance(x, (int, ECGTask)); tasks.Task; task.name == 'ecg'; recipe.task.name in NAMES; RATES[task.name]; task.name"
-    assert [what for _, what in questions(ast.parse(text), {"Task", "ECGTask"})] == ["ECGTask", *["task.name"] * 3]
+    text = (
+        "isinstance(x, (int, ECGTask)); tasks.Task; task.name == 'ecg'; recipe.task.name in "
+        "NAMES; RATES[task.name]; task.name"
+    )
+    assert [what for _, what in questions(ast.parse(text), {"Task", "ECGTask"})] == [
+        "ECGTask",
+        *["task.name"] * 3,
+    ]
 
 
 def test_no_command_imports_another() -> None:
@@ -240,18 +274,22 @@ def test_no_command_imports_another() -> None:
     commands = {f"srnn.cli.{where.partition(':')[0]}" for where, _ in COMMANDS.values() if where}
     for name in sorted(commands):
         taken = {target for target, _, _ in imports(name)} & commands
-        assert not taken, f"{name} imports {', '.join(sorted(taken))}; put what both need into a file of its own"
+        assert not taken, (
+            f"{name} imports {', '.join(sorted(taken))}; put what both need into a file of its own"
+        )
 
 
 # ---- a function fits a screen ------------------------------------------------------------------------------------------------
 
 SCREEN = 80
 LONGER = {"cpu/backward.py:make_backward", "cpu/backward.py:backward", "gpu/loops.py:backward"}
-"""Time loops that are still longer: compiled, each in one piece, they pass on a dozen arrays one by one."""
+"""Time loops that are still longer: compiled, each in one piece, they pass on a dozen arrays one by
+one."""
 
 
 def long_functions(module: ast.AST) -> Iterator[str]:
-    """The names of functions of more lines than a screen has, with their signatures and docstrings."""
+    """The names of functions of more lines than a screen has, with their signatures and
+    docstrings."""
     for node in ast.walk(module):
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
@@ -260,13 +298,18 @@ def long_functions(module: ast.AST) -> Iterator[str]:
 
 
 def test_every_function_fits_a_screen() -> None:
-    """But for the ones that are named here, none of which may stay named when it has become short."""
+    """But for the ones that are named here, none of which may stay named when it has become
+    short."""
     found = {
-        f"{path.parent.name}/{path.name}:{name}" for path in modules().values() for name in long_functions(tree(path))
+        f"{path.parent.name}/{path.name}:{name}"
+        for path in modules().values()
+        for name in long_functions(tree(path))
     }
     assert found == LONGER
 
 
 def test_a_long_function_is_found() -> None:
     assert not [*long_functions(ast.parse("def short():\n" + "    pass\n" * 79))]
-    assert [*long_functions(ast.parse("class A:\n async def long():\n" + "  pass\n" * 80))] == ["long"]
+    assert [*long_functions(ast.parse("class A:\n async def long():\n" + "  pass\n" * 80))] == [
+        "long"
+    ]

@@ -1,4 +1,5 @@
-"""``python -m benchmarks``: every kind of measure runs on shrunk networks, and the page shows it."""
+"""``python -m benchmarks``: every kind of measure runs on shrunk networks, and the page shows
+it."""
 
 from __future__ import annotations
 
@@ -26,7 +27,19 @@ HEADINGS = {
 
 def measured(kind: str, folder: Path) -> list[dict]:
     out = folder / "benchmarks.json"
-    options = ["--quick", "--threads", "1", "--nets", "ecg", "--peers", "eager", "--sweeps", "rate", "--out", str(out)]
+    options = [
+        "--quick",
+        "--threads",
+        "1",
+        "--nets",
+        "ecg",
+        "--peers",
+        "eager",
+        "--sweeps",
+        "rate",
+        "--out",
+        str(out),
+    ]
     assert main(["--what", kind, *options]) == 0
     assert HEADINGS[kind] in out.with_suffix(".md").read_text()
     return json.loads(out.read_text())[kind]
@@ -46,7 +59,17 @@ def test_every_other_kind_is_measured(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_checkout_is_compared_with_another(tmp_path: Path) -> None:
-    options = ["--quick", "--nets", "ecg", "--input", "dense", "--surrogate", "linear", "--out", str(tmp_path)]
+    options = [
+        "--quick",
+        "--nets",
+        "ecg",
+        "--input",
+        "dense",
+        "--surrogate",
+        "linear",
+        "--out",
+        str(tmp_path),
+    ]
     assert versions.main([str(versions.ROOT), *options]) == 0
     (record,) = json.loads((tmp_path / "versions.json").read_text())["records"]
     assert (
@@ -88,8 +111,11 @@ def apply_seq_loss(criterion, outputs, target):
 """
 
 
-def test_a_program_of_the_authors_is_timed_beside_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which is a clone that is named: here one of the same form, whose network is a sum of the inputs."""
+def test_a_program_of_the_authors_is_timed_beside_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which is a clone that is named: here one of the same form, whose network is a sum of the
+    inputs."""
     for name, text in (
         ("snn/__init__.py", "from . import models"), ("snn/models.py", THEIR_NETWORK),
         ("experiments/digits/tools.py", THEIR_LOSS),
@@ -100,17 +126,32 @@ def test_a_program_of_the_authors_is_timed_beside_ours(tmp_path: Path, monkeypat
     program = authors.Program("digits", {"input_size": inputs, "output_size": 10}, 1.0, 64, 100, 3)
     monkeypatch.setitem(authors.PROGRAMS, "digits", program)
     out = tmp_path / "out"
-    words = ["digits", "0.05", "--seeds", "0", "--threads", "1", "--out", str(out), "--ways", "authors"]
+    words = [
+        "digits",
+        "0.05",
+        "--seeds",
+        "0",
+        "--threads",
+        "1",
+        "--out",
+        str(out),
+        "--ways",
+        "authors",
+    ]
     with pytest.raises(SrnnError, match=r"git clone .* and name the folder with --checkout"):
         to_accuracy.main(words)
     words += ["--checkout", str(tmp_path)]
     assert to_accuracy.main(words) == 0
     (record,) = json.loads((out / "to-accuracy.json").read_text())["records"]
     assert record["way"] == "authors" and record["reached"] and record["batches"] == 20
-    assert "authors: the program with which the recipe was published" in (out / "README.md").read_text()
+    assert (
+        "authors: the program with which the recipe was published"
+        in (out / "README.md").read_text()
+    )
     assert "snn" not in sys.modules and str(tmp_path) not in sys.path
     with pytest.raises(
-        SrnnError, match=r"program of the authors' for paper/recipes/resonate/ecg-brf\.yaml, .*, not for ecg"
+        SrnnError,
+        match=r"program of the authors' for paper/recipes/resonate/ecg-brf\.yaml, .*, not for ecg",
     ):
         to_accuracy.main(["ecg", *words[1:]])
 
@@ -126,7 +167,8 @@ def test_labels_of_steps_are_as_their_ecg_program_reads_them() -> None:
 
 @pytest.mark.slow
 def test_seconds_to_an_accuracy(tmp_path: Path) -> None:
-    """A goal that the first epoch reaches, one that none does within the limit, and what the page says of both."""
+    """A goal that the first epoch reaches, one that none does within the limit, and what the page
+    says of both."""
     options = ["--seeds", "0", "--threads", "1", "--out", str(tmp_path)]
     for way in ("eager", "srnn"):  # the first stays when the second is measured
         assert to_accuracy.main(["digits", "0.15", "--limit", "100", "--ways", way, *options]) == 0
@@ -135,9 +177,16 @@ def test_seconds_to_an_accuracy(tmp_path: Path) -> None:
     assert len(ours["epochs"]) == 1 and 0 < ours["epochs"][0]["processor_s"] <= ours["processor_s"]
     page = (tmp_path / "README.md").read_text()
     assert (
-        "times as long (median of 1 seed)" in page and "times as long per batch, once the first batch is done" in page
+        "times as long (median of 1 seed)" in page
+        and "times as long per batch, once the first batch is done" in page
     )
     assert 0 < eager["first_batch_s"] < eager["processor_s"]
     assert to_accuracy.main(["digits", "1.01", "--limit", "0.1", "--ways", "srnn", *options]) == 0
-    (ours,) = json.loads((tmp_path / "to-accuracy.json").read_text())["records"]  # of another goal than before
-    assert not ours["reached"] and not ours["all_epochs"] and "not within 0.1" in (tmp_path / "README.md").read_text()
+    (ours,) = json.loads((tmp_path / "to-accuracy.json").read_text())[
+        "records"
+    ]  # of another goal than before
+    assert (
+        not ours["reached"]
+        and not ours["all_epochs"]
+        and "not within 0.1" in (tmp_path / "README.md").read_text()
+    )

@@ -1,4 +1,5 @@
-"""The board of data sets, on a small one of the same layout: each family is trained, kept as a line, and rendered."""
+"""The board of data sets, on a small one of the same layout: each family is trained, kept as a
+line, and rendered."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from benchmarks import board
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Two classes of 12 training and 8 test sequences of 16 to 24 steps, under the name of a set of the board."""
+    """Two classes of 12 training and 8 test sequences of 16 to 24 steps, under the name of a set of
+    the board."""
     rng = np.random.default_rng(0)
     sequences, labels, splits = [], [], []
     for number in range(40):

@@ -18,12 +18,15 @@ OF_THE_MACHINE = re.compile(r"torch|triton|nvidia-.*|cuda-.*")
 def locked() -> list[tuple[Requirement, list[str]]]:
     """(requirement, hashes) of every entry."""
     text = LOCK.read_text().replace("\\\n", " ")
-    lines = [line.split("--hash=") for line in text.splitlines() if line and not line.startswith("#")]
+    lines = [
+        line.split("--hash=") for line in text.splitlines() if line and not line.startswith("#")
+    ]
     return [(Requirement(line[0].strip()), [word.strip() for word in line[1:]]) for line in lines]
 
 
 def wanted(extra: str) -> set[Requirement]:
-    """What an extra brings, extras of our own within it resolved; "": the dependencies of the package."""
+    """What an extra brings, extras of our own within it resolved; "": the dependencies of the
+    package."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     lines = project["optional-dependencies"][extra] if extra else project["dependencies"]
     found = {Requirement(line) for line in lines}
@@ -35,8 +38,12 @@ def test_every_package_has_one_version_and_hashes() -> None:
     entries = locked()
     assert len(entries) > 80
     for requirement, hashes in entries:
-        assert re.fullmatch(r"==[^*,]+", str(requirement.specifier)) and requirement.url is None, requirement
-        assert hashes and all(re.fullmatch(r"sha256:[0-9a-f]{64}", one) for one in hashes), requirement
+        assert re.fullmatch(r"==[^*,]+", str(requirement.specifier)) and requirement.url is None, (
+            requirement
+        )
+        assert hashes and all(re.fullmatch(r"sha256:[0-9a-f]{64}", one) for one in hashes), (
+            requirement
+        )
         assert not OF_THE_MACHINE.fullmatch(requirement.name), requirement
     assert "://" not in LOCK.read_text()
 
@@ -46,9 +53,11 @@ def test_the_lock_is_of_these_dependencies() -> None:
     versions: dict[str, set[str]] = {}
     for requirement, _ in locked():
         versions.setdefault(requirement.name, set()).add(next(iter(requirement.specifier)).version)
-    for need in wanted("") | wanted("test") | {Requirement("hatchling>=1.25"), Requirement("editables")}:
+    for need in (
+        wanted("") | wanted("test") | {Requirement("hatchling>=1.25"), Requirement("editables")}
+    ):
         name = canonicalize_name(need.name)
         if not OF_THE_MACHINE.fullmatch(name):
-            assert versions.get(name) and all(need.specifier.contains(one) for one in versions[name]), (
-                f"{need}: run .ci/lock"
-            )
+            assert versions.get(name) and all(
+                need.specifier.contains(one) for one in versions[name]
+            ), f"{need}: run .ci/lock"

@@ -35,13 +35,16 @@ def name(page: Path) -> str:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("page", [page for page in PAGES if code_cells(page) and not is_on_the_site(page)], ids=name)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if code_cells(page) and not is_on_the_site(page)], ids=name
+)
 def test_a_page_runs_from_top_to_bottom(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In one folder, as a reader would paste it: Python blocks share their names, commands end with exit code 0, and both
-    print what the page shows. Our own commands run in this process, since each takes seconds to start. Those that need
-    data are left out without it, and the skip says so."""
+    """In one folder, as a reader would paste it: Python blocks share their names, commands end with
+    exit code 0, and both print what the page shows. Our own commands run in this process, since
+    each takes seconds to start. Those that need data are left out without it, and the skip says
+    so."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("COLUMNS", "96")
@@ -49,7 +52,10 @@ def test_a_page_runs_from_top_to_bottom(
     without_data = []
     for number, cell in enumerate(code_cells(page), 1):
         if cell.kind == "python":
-            exec(compile(cell.text, f"{name(page)}, block {number}", "exec", dont_inherit=True), namespace)
+            exec(
+                compile(cell.text, f"{name(page)}, block {number}", "exec", dont_inherit=True),
+                namespace,
+            )
         elif "SRNN_DATA" in cell.text and not os.environ.get("SRNN_DATA"):
             without_data.append(cell.text)
             continue
@@ -82,7 +88,10 @@ def test_the_lightning_example_trains(tmp_path: Path, monkeypatch: pytest.Monkey
     namespace: dict[str, Any] = {"__name__": "__main__"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's advice
-        exec(compile(f"{data}\n{example}", "docs/pytorch.md, Lightning", "exec", dont_inherit=True), namespace)
+        exec(
+            compile(f"{data}\n{example}", "docs/pytorch.md, Lightning", "exec", dont_inherit=True),
+            namespace,
+        )
     assert namespace["trainer"].callback_metrics["loss"] < 0.4
     out, _ = namespace["classifier"].net(namespace["x"])
     assert (out.mean(1).argmax(1) == namespace["y"]).float().mean() > 0.9
@@ -97,7 +106,8 @@ def test_the_lightning_example_trains(tmp_path: Path, monkeypatch: pytest.Monkey
     ("srnn models", {*pretrained_names()}),
 ])  # fmt: skip
 def test_what_commands_name_is_there(command: str, known: set[str]) -> None:
-    """Also in those that no test runs, since they need data or hours. A word in capitals stands for another."""
+    """Also in those that no test runs, since they need data or hours. A word in capitals stands for
+    another."""
     for page in PAGES:
         named = re.findall(rf"\b{command} ([a-z][\w/.-]*)", page.read_text(encoding="utf-8"))
         assert {one for one in named if Path(one).suffix != ".yaml"} <= known, name(page)
@@ -106,7 +116,9 @@ def test_what_commands_name_is_there(command: str, known: set[str]) -> None:
 def test_no_command_has_a_comment_behind_it() -> None:
     """zsh, the shell of macOS, gives its words to a command that is typed or pasted."""
     for page in (*PAGES, ROOT / "CONTRIBUTING.md"):
-        shell = re.findall(r"^```(?:sh|bash|console)\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
+        shell = re.findall(
+            r"^```(?:sh|bash|console)\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S
+        )
         lines = [
             *"".join(shell).splitlines(),
             *re.findall(r"^    (?:pip|python|srnn) .*", page.read_text(encoding="utf-8"), re.M),
@@ -116,18 +128,32 @@ def test_no_command_has_a_comment_behind_it() -> None:
 
 def test_what_beginners_paste_can_be_run_twice() -> None:
     """A second run of README, quickstart or tutorial finds the folders of the first."""
-    pages = [ROOT / "README.md", ROOT / "docs" / "quickstart.md", *(ROOT / "docs" / "tutorials").glob("*.md")]
+    pages = [
+        ROOT / "README.md",
+        ROOT / "docs" / "quickstart.md",
+        *(ROOT / "docs" / "tutorials").glob("*.md"),
+    ]
     for page in pages:
         for cell in code_cells(page):
             if cell.kind == "python":
-                writing = re.findall(r"^.*(?:srnn\.train|model\.export|mkdir)\(.*$", cell.text, re.M)
-                assert all("overwrite=True" in line or "exist_ok=True" in line for line in writing), name(page)
+                writing = re.findall(
+                    r"^.*(?:srnn\.train|model\.export|mkdir)\(.*$", cell.text, re.M
+                )
+                assert all(
+                    "overwrite=True" in line or "exist_ok=True" in line for line in writing
+                ), name(page)
             elif re.match(r"srnn (?:train .*--out|export c )", cell.text):
-                assert "--overwrite" in cell.text or "--resume" in cell.text, f"{name(page)}: {cell.text}"
+                assert "--overwrite" in cell.text or "--resume" in cell.text, (
+                    f"{name(page)}: {cell.text}"
+                )
 
 
 def test_what_a_page_shows_is_compared() -> None:
-    page = "```python\na\n```\n\n```text\n1 ... 2\n```\n```console\n$ srnn a \\\n  b\nsays\n$ srnn c\n```\n"
+    page = (
+        "```python\na\n```\n\n```text\n1 ... 2\n```\n```console\n$ srnn a \\\n  b\nsays\n$ "
+        "srnn "
+        "c\n```\n"
+    )
     assert cells(page) == [
         Cell("python", "a", "1 ... 2\n"),
         Cell("console", "srnn a    b", "says\n"),

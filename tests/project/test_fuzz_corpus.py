@@ -1,4 +1,5 @@
-"""Every input that fuzzing keeps, read once more by its target, and what counts as a finding. Needs no Atheris."""
+"""Every input that fuzzing keeps, read once more by its target, and what counts as a finding. Needs
+no Atheris."""
 
 from __future__ import annotations
 
@@ -25,12 +26,16 @@ from srnn.training.checkpoints import read_checkpoint
 
 pytestmark = [
     pytest.mark.robust,
-    pytest.mark.filterwarnings("ignore"),  # readers of damaged files may warn; the command line shows no warnings
+    pytest.mark.filterwarnings(
+        "ignore"
+    ),  # readers of damaged files may warn; the command line shows no warnings
 ]
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:  # tmp_path first: it must not be made within the other
+def folder(
+    tmp_path: Path,
+) -> Iterator[Path]:  # tmp_path first: it must not be made within the other
     with workplace() as place:
         yield place
 
@@ -57,8 +62,11 @@ def test_corpora_stay_small() -> None:
     assert ARCHIVE.stat().st_size < 2**20
 
 
-def test_the_archive_is_changed_by_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same inputs are the same bytes; a finding is added by its name; what belongs to no target is dropped."""
+def test_the_archive_is_changed_by_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same inputs are the same bytes; a finding is added by its name; what belongs to no target
+    is dropped."""
     before, inputs, descriptions = ARCHIVE.read_bytes(), read_inputs(), read_descriptions()
     monkeypatch.setattr(corpora, "ARCHIVE", tmp_path / "corpora.zip")
     monkeypatch.setattr(corpora, "FINDINGS", tmp_path / "findings.json")
@@ -73,7 +81,9 @@ def test_the_archive_is_changed_by_commands(tmp_path: Path, monkeypatch: pytest.
 
     corpora.FINDINGS.write_text(json.dumps(descriptions))
     corpora.prune(["zip"])
-    assert read_inputs() == kept("zip") and {item["target"] for item in read_descriptions()} == {"zip"}
+    assert read_inputs() == kept("zip") and {item["target"] for item in read_descriptions()} == {
+        "zip"
+    }
 
 
 # ---- what a finding is ----
@@ -93,7 +103,13 @@ def fail(error: BaseException) -> Callable[[bytes, Path], object]:
 def test_refusals_are_no_findings_and_other_exceptions_are(folder: Path) -> None:
     assert found(lambda data, folder: None, folder) is None
     assert found(fail(SrnnError("It is damaged.")), folder) is None
-    for error in (ValueError("a\nb"), MemoryError(), SystemExit(2), KeyboardInterrupt(), RecursionError()):
+    for error in (
+        ValueError("a\nb"),
+        MemoryError(),
+        SystemExit(2),
+        KeyboardInterrupt(),
+        RecursionError(),
+    ):
         finding = found(fail(error), folder)
         assert finding is not None and finding.kind == "exception" and "\n" not in finding.what
 
@@ -103,14 +119,22 @@ def test_messages_are_one_printable_line_of_bounded_length(folder: Path) -> None
         def __str__(self) -> str:
             return self.said
 
-    for said, found_fault in (("", True), ("a" * 2048, False), ("a" * 2049, True), ("\x1b[2J", True), ("\ud800", True)):
+    for said, found_fault in (
+        ("", True),
+        ("a" * 2048, False),
+        ("a" * 2049, True),
+        ("\x1b[2J", True),
+        ("\ud800", True),
+    ):
         error = Own("")
         error.said = said  # type: ignore[attr-defined]
         finding = found(fail(error), folder)
         assert (finding is not None and finding.kind == "message") == found_fault, said
 
 
-@pytest.mark.parametrize("message", ["a" * 5000, "\x1b]0;title\x07 \ud800 \u202e \x00", "one\ntwo " * 900])
+@pytest.mark.parametrize(
+    "message", ["a" * 5000, "\x1b]0;title\x07 \ud800 \u202e \x00", "one\ntwo " * 900]
+)
 def test_any_error_can_be_shown(message: str, folder: Path) -> None:
     assert found(fail(SrnnError(message)), folder) is None
 
@@ -142,12 +166,16 @@ FORBIDDEN: dict[str, Callable[[Path], object]] = {
     "import": lambda elsewhere: __import__("antigravity_of_someone"),
     "library": lambda elsewhere: __import__("ctypes").CDLL(str(elsewhere / "secret")),
     "script": lambda elsewhere: torch.jit.load(io.BytesIO(b"")),
-    "shared file": lambda elsewhere: torch.from_file(str(elsewhere / "secret"), shared=True, size=1),
+    "shared file": lambda elsewhere: torch.from_file(
+        str(elsewhere / "secret"), shared=True, size=1
+    ),
 }
 
 
 @pytest.mark.parametrize("what", FORBIDDEN)
-def test_what_no_reader_may_do_is_stopped_and_found(what: str, folder: Path, tmp_path: Path) -> None:
+def test_what_no_reader_may_do_is_stopped_and_found(
+    what: str, folder: Path, tmp_path: Path
+) -> None:
     (tmp_path / "secret").write_text("kept")
 
     def read(data: bytes, folder: Path) -> None:
@@ -159,14 +187,21 @@ def test_what_no_reader_may_do_is_stopped_and_found(what: str, folder: Path, tmp
 
     finding = found(read, folder)
     assert finding is not None and finding.kind == "forbidden"
-    assert [path.name for path in tmp_path.iterdir()] == ["secret"] and (tmp_path / "secret").read_text() == "kept"
+    assert [path.name for path in tmp_path.iterdir()] == ["secret"] and (
+        tmp_path / "secret"
+    ).read_text() == "kept"
     assert not list(folder.iterdir())
 
 
 def test_what_is_allowed_is_not_found(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "other").write_text("x")
-    assert found(lambda data, folder: open(tmp_path / "other").close(), folder, "other files") is None
-    assert found(lambda data, folder: subprocess.run(["true"], check=False), folder, "processes") is None
+    assert (
+        found(lambda data, folder: open(tmp_path / "other").close(), folder, "other files") is None
+    )
+    assert (
+        found(lambda data, folder: subprocess.run(["true"], check=False), folder, "processes")
+        is None
+    )
     assert found(lambda data, folder: (folder / "a").write_bytes(data), folder) is None
 
 
@@ -175,10 +210,14 @@ def test_what_is_allowed_is_not_found(folder: Path, tmp_path: Path) -> None:
 
 def test_mended_containers_fit(tmp_path: Path) -> None:
     seed = TARGETS["zip"].seeds()["two"]
-    with zipfile.ZipFile(io.BytesIO(mending.mend_zip(seed.replace(b"some", b"another", 1)))) as archive:
+    with zipfile.ZipFile(
+        io.BytesIO(mending.mend_zip(seed.replace(b"some", b"another", 1)))
+    ) as archive:
         assert archive.testzip() is None and archive.read("d/a.txt").startswith(b"another content")
     seed = TARGETS["checkpoint"].seeds()["tiny"]
-    (tmp_path / "a").write_bytes(mending.mend_checkpoint(seed.replace(b"epoch", b"longer-epoch", 1)))
+    (tmp_path / "a").write_bytes(
+        mending.mend_checkpoint(seed.replace(b"epoch", b"longer-epoch", 1))
+    )
     assert read_checkpoint(tmp_path / "a").info["longer-epoch"] == 1
     for name in ("tar", "npy"):
         target = TARGETS[name]

@@ -1,4 +1,5 @@
-"""Messages name options as their reader calls them: in Python as arguments, at the command line as options."""
+"""Messages name options as their reader calls them: in Python as arguments, at the command line as
+options."""
 
 from __future__ import annotations
 
@@ -44,9 +45,17 @@ def test_no_message_of_the_package_names_an_option_of_the_command_line_alone() -
 
 
 def test_options_are_called_as_their_reader_calls_them() -> None:
-    assert [option("data_dir"), option("resume", flag=True), either("a", "b")] == ["data_dir", "resume=True", "b"]
+    assert [option("data_dir"), option("resume", flag=True), either("a", "b")] == [
+        "data_dir",
+        "resume=True",
+        "b",
+    ]
     with command_line():
-        assert [option("data_dir"), option("resume", flag=True), either("a", "b")] == ["--data-dir", "--resume", "a"]
+        assert [option("data_dir"), option("resume", flag=True), either("a", "b")] == [
+            "--data-dir",
+            "--resume",
+            "a",
+        ]
         with pytest.raises(SrnnError, match=r"a$"):
             raise SrnnError(either("a", "b"))
     assert option("out") == "out"

@@ -1,4 +1,5 @@
-"""Movement's results: nobody who is held out was learnt from, every family was searched as much, and the page is the table."""
+"""Movement's results: nobody who is held out was learnt from, every family was searched as much,
+and the page is the table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""In a notebook every figure appears, results are a line or a small table, and progress is one output that is renewed."""
+"""In a notebook every figure appears, results are a line or a small table, and progress is one
+output that is renewed."""
 
 from __future__ import annotations
 
@@ -50,18 +51,28 @@ def test_every_figure_appears(tmp_path: Path) -> None:
     (tmp_path / "inline.py").write_text(INLINE)
     code = (
         "import srnn, torch\n"
-        "result = srnn.SRNN(2, [3], 2, backend='reference').run(torch.rand(1, 9, 2), record=('u',))\n"
+        "result = srnn.SRNN(2, [3], 2, backend='reference').run(torch.rand(1, 9, 2), "
+        "record=('u',))\n"
         "for _ in range(2): srnn.plot.membranes(result); srnn.plot.raster(result)\n"
         "import inline; print(inline.shown)"
     )
-    environment = {"MPLBACKEND": "module://inline", "PYTHONPATH": str(tmp_path), "MPLCONFIGDIR": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    environment = {
+        "MPLBACKEND": "module://inline",
+        "PYTHONPATH": str(tmp_path),
+        "MPLCONFIGDIR": str(tmp_path),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment
+    )
     assert done.stdout == "[1, 2, 3, 4]\n", done.stderr
 
 
 def test_results_are_short() -> None:
     net = srnn.SRNN(2, [64], 3, backend="reference")
-    model, x = srnn.from_network(net, "abc", rate=50), np.random.default_rng(0).random((2, 300, 2), np.float32)
+    model, x = (
+        srnn.from_network(net, "abc", rate=50),
+        np.random.default_rng(0).random((2, 300, 2), np.float32),
+    )
     session = model.stream()
     decisions = session.push(x[0])
     _, state = net(torch.as_tensor(x))
@@ -72,17 +83,27 @@ def test_results_are_short() -> None:
         Split(x, np.zeros(2, np.int64)), state, evaluation, Analysis(evaluation, {}), model.energy(x), net.run(x),
     ]  # fmt: skip
     for one in results:
-        assert len(repr(one)) < 300 and "\n" not in repr(one) and " at 0x" not in repr(one), repr(one)
+        assert len(repr(one)) < 300 and "\n" not in repr(one) and " at 0x" not in repr(one), repr(
+            one
+        )
     assert repr(session) == "Session(model: 300 samples read, 300 steps decided)"
-    assert repr(decisions) == "Decisions(300 steps 0 to 299, 0 final)" and "AdLIFState(u (2, 64)" in repr(state)
-    assert {**model.energy(x)} == model.energy(x) and json.loads(json.dumps(model.energy(x))) == model.energy(x)
+    assert repr(
+        decisions
+    ) == "Decisions(300 steps 0 to 299, 0 final)" and "AdLIFState(u (2, 64)" in repr(state)
+    assert {**model.energy(x)} == model.energy(x) and json.loads(
+        json.dumps(model.energy(x))
+    ) == model.energy(x)
 
 
 def test_tables_show_names_as_text() -> None:
     net = srnn.SRNN(2, [3], 2, backend="reference")
     model = srnn.from_network(net, ["<script>", "b\x1b[2J"], name="<b>")
     x = np.random.default_rng(0).random((9, 2))
-    for one in (model, model.predict(x), srnn.from_network(net, ["<script>", "b"], loss="nll").predict(x)):
+    for one in (
+        model,
+        model.predict(x),
+        srnn.from_network(net, ["<script>", "b"], loss="nll").predict(x),
+    ):
         table = one._repr_html_()
         assert table.count("<tr>") >= 2 and "&lt;script&gt;" in table
         assert "<script>" not in table and "<b>" not in table and "\x1b" not in table
@@ -110,7 +131,10 @@ def outputs(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 @pytest.mark.usefixtures("few_digits")
 def test_training_is_one_output_of_a_few_lines(
-    outputs: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    outputs: list[list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(sys, "ps1", "In : ", raising=False)
     small = {"training.epochs": 4, "network.hidden": [4, 4], "network.backend": "reference"}

@@ -34,7 +34,9 @@ def test_options_of_a_stream_are_those_of_a_decoder() -> None:
 
 
 def test_a_misspelt_name_gets_the_nearest() -> None:
-    with pytest.raises(srnn.SrnnError, match=r"ecg-record was not found: .*\. Did you mean 'ecg-records'\?"):
+    with pytest.raises(
+        srnn.SrnnError, match=r"ecg-record was not found: .*\. Did you mean 'ecg-records'\?"
+    ):
         srnn.load("ecg-record")
     with pytest.raises(srnn.SrnnError, match=r"zzz was not found: .*\. See 'srnn models'\."):
         srnn.load("zzz")
@@ -43,9 +45,16 @@ def test_a_misspelt_name_gets_the_nearest() -> None:
 
 
 def test_one_extra_has_all_that_messages_ask_for() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "optional-dependencies"
+    ]
     (everything,) = project["all"]
-    asked = {"postgres", "tensorboard", "wandb", "mlflow"}  # for which the message is made from what was asked for
+    asked = {
+        "postgres",
+        "tensorboard",
+        "wandb",
+        "mlflow",
+    }  # for which the message is made from what was asked for
     for path in (ROOT / "src").rglob("*.py"):
         asked |= {*re.findall(r'\bneed\([^\n]*"(\w+)"\)', path.read_text(encoding="utf-8"))}
     assert (
@@ -58,15 +67,23 @@ def test_one_extra_has_all_that_messages_ask_for() -> None:
 
 @pytest.mark.slow
 def test_the_readmes_first_example_needs_no_extra(tmp_path: Path) -> None:
-    (example, *_) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    extras = "wfdb tensorboard wandb mlflow fastapi uvicorn websockets sounddevice onnx onnxruntime nir optuna submitit psycopg"
+    (example, *_) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    extras = (
+        "wfdb tensorboard wandb mlflow fastapi uvicorn websockets sounddevice onnx "
+        "onnxruntime nir optuna submitit psycopg"
+    )
     code = f"import sys\nfor name in {extras.split()}: sys.modules[name] = None\n{example}"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
     assert done.returncode == 0 and "ms: " in done.stdout, done.stderr
 
 
 def words_of(model: type) -> str:
-    """All texts that a class and those that it is made from say of themselves and of their fields."""
+    """All texts that a class and those that it is made from say of themselves and of their
+    fields."""
     found = []
     for one in (one for one in model.__mro__ if one.__module__.startswith("srnn.")):
         body = ast.parse(textwrap.dedent(inspect.getsource(one))).body[0]
@@ -79,13 +96,17 @@ def words_of(model: type) -> str:
         named = [
             part.target.id
             for part, text in zip(body.body, body.body[1:], strict=False)
-            if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name) and isinstance(text, ast.Expr)
+            if isinstance(part, ast.AnnAssign)
+            and isinstance(part.target, ast.Name)
+            and isinstance(text, ast.Expr)
         ]
         found += [*map(str, texts), *named]
     return "\n".join(found)
 
 
-@pytest.mark.parametrize("name", [name for name in srnn.__all__ if inspect.isclass(getattr(srnn, name))])
+@pytest.mark.parametrize(
+    "name", [name for name in srnn.__all__ if inspect.isclass(getattr(srnn, name))]
+)
 def test_a_class_says_what_it_is_made_with(name: str) -> None:
     model = getattr(srnn, name)
     if not issubclass(model, Exception):
@@ -94,8 +115,15 @@ def test_a_class_says_what_it_is_made_with(name: str) -> None:
 
 
 def test_names_that_docs_take_from_the_root_are_public() -> None:
-    texts = [path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]]
-    blocks = [block for text in texts for block in re.findall(r"^```py\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)]
+    texts = [
+        path.read_text(encoding="utf-8")
+        for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    ]
+    blocks = [
+        block
+        for text in texts
+        for block in re.findall(r"^```py\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    ]
     used = {name for block in blocks for name in re.findall(r"\bsrnn\.([A-Za-z]\w*)\(", block)}
     for block in blocks:
         for names in re.findall(r"^from srnn import (.+)$", block, re.MULTILINE):
@@ -111,7 +139,9 @@ def test_types_are_published_and_importing_loads_nothing_heavy() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_what_pages_show_takes_a_path_as_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_pages_show_takes_a_path_as_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As ``srnn.load`` and ``model.save`` do: pages write a Path, readers a name."""
     pytest.importorskip("onnx")
     import numpy as np
@@ -132,7 +162,9 @@ def test_what_pages_show_takes_a_path_as_text(tmp_path: Path, monkeypatch: pytes
     onnx.save(onnx.to_model(srnn.SRNN.paper(2, [4], 2), "step"), "net.onnx")
     wavfile.write("hum.wav", 8000, np.ones(800, np.int16))
     clips = find_clips(["hum.wav"])
-    assert {path.name for path in tmp_path.iterdir()} >= {"net.onnx", "policy.json"} and len(clips) == 1
+    assert {path.name for path in tmp_path.iterdir()} >= {"net.onnx", "policy.json"} and len(
+        clips
+    ) == 1
     for call, message in (
         (lambda: convert(clips, "folder"), "folder is a folder"),
         (lambda: write_page({}, "folder"), "folder is a folder"),

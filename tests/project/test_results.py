@@ -1,4 +1,5 @@
-"""What results/ says of itself: a command that it prints trains what it is said to have trained, and its table is its files'."""
+"""What results/ says of itself: a command that it prints trains what it is said to have trained,
+and its table is its files'."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ ROWS = [RESULTS / name for name in results_table.ROWS]
 SUMMARIES = sorted(path.parent for row in ROWS for path in row.rglob("summary.json"))
 """Rows, and what they are compared with."""
 DEFAULTS_THAT_CAME_LATER = ("start", "mend")
-"""Of the section training: a recipe of before them was trained without, and does not say so by leaving them out."""
+"""Of the section training: a recipe of before them was trained without, and does not say so by
+leaving them out."""
 
 pytestmark = pytest.mark.skipif(not RESULTS.is_dir(), reason="results/ is not here")
 
@@ -48,14 +50,18 @@ def recipe_of(command: str) -> Recipe:
     return replace(load_recipe(arguments["recipe"], settings, arguments["baseline"]), note="")
 
 
-@pytest.mark.parametrize("folder", SUMMARIES, ids=lambda folder: folder.relative_to(RESULTS).as_posix())
+@pytest.mark.parametrize(
+    "folder", SUMMARIES, ids=lambda folder: folder.relative_to(RESULTS).as_posix()
+)
 def test_the_command_of_a_result_trains_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     told = summary(folder)
     text = (folder / "recipe.yaml").read_text(encoding="utf-8")
     assert parse_yaml(text, folder.name) == told["recipe"]
     spiking = told["recipe"]["network"].get("model", "srnn") == "srnn"
-    assert {*DEFAULTS_THAT_CAME_LATER[not spiking :]} <= {*told["recipe"]["training"]}, "a default would take its place"
+    assert {*DEFAULTS_THAT_CAME_LATER[not spiking :]} <= {*told["recipe"]["training"]}, (
+        "a default would take its place"
+    )
     kept = replace(parse_recipe(text, source=folder.name), note="")
     assert recipe_of(told["command"]) == kept, (
         "a recipe has changed since: let the command name the folder's recipe.yaml"
@@ -66,17 +72,24 @@ def test_the_command_of_a_result_trains_it(folder: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_the_command_of_a_test_split_trains_what_was_tested(row: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_of_a_test_split_trains_what_was_tested(
+    row: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A recipe that has changed since would be tested by its name, and have other weights."""
     monkeypatch.chdir(ROOT)
-    for command, parameters in {(trained(one)[0], one["parameters"]) for one in readings(row) if "trained" in one}:
+    for command, parameters in {
+        (trained(one)[0], one["parameters"]) for one in readings(row) if "trained" in one
+    }:
         recipe = recipe_of(command)
         network = recipe.build_network(recipe.create_task(), seed=0)
-        assert sum(one.numel() for one in network.parameters() if one.requires_grad) == parameters, command
+        assert (
+            sum(one.numel() for one in network.parameters() if one.requires_grad) == parameters
+        ), command
 
 
 def test_a_summary_has_all_its_tests_or_none() -> None:
-    """Where we read the test split for some seeds of a result, we did for all; and each reading is of something in its folder."""
+    """Where we read the test split for some seeds of a result, we did for all; and each reading is
+    of something in its folder."""
     for row in ROWS:
         tests = [(*trained(one), "read_by" in one) for one in readings(row) if "trained" in one]
         summaries = [summary(folder) for folder in SUMMARIES if folder.is_relative_to(row)]
@@ -85,7 +98,9 @@ def test_a_summary_has_all_its_tests_or_none() -> None:
             mine = {seed for name, seed, by_others in tests if name == command and not by_others}
             assert mine in (set(), {*told["seeds"]}), row.name
         if (row / "summary.json").is_file():
-            assert {name for name, *_ in tests} <= {results_table.bare(told["command"]) for told in summaries}
+            assert {name for name, *_ in tests} <= {
+                results_table.bare(told["command"]) for told in summaries
+            }
 
 
 def test_the_table_is_that_of_its_files() -> None:
@@ -97,4 +112,9 @@ def test_a_folder_is_named_on_the_page_and_has_no_plots() -> None:
     page = (RESULTS / "README.md").read_text(encoding="utf-8")
     for folder in ROWS:
         assert f"]({folder.name}/" in page
-        assert not {path.suffix for path in folder.rglob("*")} & {".svg", ".png", ".jsonl", ".csv"}, folder.name
+        assert not {path.suffix for path in folder.rglob("*")} & {
+            ".svg",
+            ".png",
+            ".jsonl",
+            ".csv",
+        }, folder.name

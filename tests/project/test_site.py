@@ -1,4 +1,5 @@
-"""The site: built strictly, with tutorials that were run and pages that fetch nothing; links of pages to other files."""
+"""The site: built strictly, with tutorials that were run and pages that fetch nothing; links of
+pages to other files."""
 
 from __future__ import annotations
 
@@ -23,7 +24,9 @@ from support.pages import ROOT, code_cells, executed_pages
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_site_is_built_strictly_and_fetches_nothing(tmp_path: Path) -> None:
-    pytest.importorskip("mkdocs", reason="the site needs srnn[docs]; not built, and the tutorials not run")
+    pytest.importorskip(
+        "mkdocs", reason="the site needs srnn[docs]; not built, and the tutorials not run"
+    )
     site = tmp_path / "site"
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
@@ -31,19 +34,35 @@ def test_site_is_built_strictly_and_fetches_nothing(tmp_path: Path) -> None:
         env={**os.environ, "PATH": path, "NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-5000:]
-    pages = {page.relative_to(site): page.read_text(encoding="utf-8") for page in site.rglob("*.html")}
+    pages = {
+        page.relative_to(site): page.read_text(encoding="utf-8") for page in site.rglob("*.html")
+    }
     assert len(pages) > 40
     home = pages[Path("index.html")]
-    assert f"srnn {srnn.__version__}" in home and 'rel="next"' in home and "images/heart.svg" in home
+    assert (
+        f"srnn {srnn.__version__}" in home and 'rel="next"' in home and "images/heart.svg" in home
+    )
     for name, page in pages.items():
         fetched = re.findall(r"<(?:script|img|iframe)[^>]*\bsrc=\"?((?:https?:)?//[^\" >]+)", page)
-        fetched += re.findall(r"<link(?![^>]*rel=\"?canonical)[^>]*\bhref=\"?((?:https?:)?//[^\" >]+)", page)
+        fetched += re.findall(
+            r"<link(?![^>]*rel=\"?canonical)[^>]*\bhref=\"?((?:https?:)?//[^\" >]+)", page
+        )
         assert not fetched, f"{name} fetches {fetched}"
     reference = "".join(page for name, page in pages.items() if name.parts[0] == "reference")
     public = {*srnn.__all__}
-    for name in ("Model.predict", "Session.push", "Decisions.winners", "Stream.push", "SRNN.run", "raster", *public):
+    for name in (
+        "Model.predict",
+        "Session.push",
+        "Decisions.winners",
+        "Stream.push",
+        "SRNN.run",
+        "raster",
+        *public,
+    ):
         assert re.search(rf'id="srnn\.[\w.]*\b{re.escape(name)}"', reference), name
-    for text in re.findall(r"<p>(.*?)</p>", reference, re.DOTALL):  # arguments that were not told apart
+    for text in re.findall(
+        r"<p>(.*?)</p>", reference, re.DOTALL
+    ):  # arguments that were not told apart
         assert text.strip() != "::" and not re.search(r"^Arg|^ +\w+: ", text, re.MULTILINE), text
     for source in executed_pages():
         made = site / source.relative_to(ROOT / "docs").with_suffix(".ipynb")
@@ -57,7 +76,10 @@ def test_site_is_built_strictly_and_fetches_nothing(tmp_path: Path) -> None:
 
 
 def test_a_page_is_cut_into_cells_and_nothing_is_lost() -> None:
-    page = "# T\n\nText.\n\n```python\na = 1\n```\nMore.\n\n```sh\nls\n```\n\n```console\n$ srnn info\n```\n"
+    page = (
+        "# T\n\nText.\n\n```python\na = 1\n```\nMore.\n\n```sh\nls\n```\n\n```console\n$ srnn "
+        "info\n```\n"
+    )
     assert cells(page) == [
         ("markdown", "# T\n\nText.", ""),
         ("python", "a = 1", ""),
@@ -67,14 +89,16 @@ def test_a_page_is_cut_into_cells_and_nothing_is_lost() -> None:
 
 
 def test_links_out_of_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = "[a](docs/a.md#b), [`x`](https://e.org), [d](#d), ![p](docs/p.png) and [in [1]](src/x.py)"
+    text = (
+        "[a](docs/a.md#b), [`x`](https://e.org), [d](#d), ![p](docs/p.png) and [in [1]](src/x.py)"
+    )
     monkeypatch.setattr(links, "HOME", "")
     assert links.absolute(text, "") == "a, [`x`](https://e.org), [d](#d),  and in [1]"
     monkeypatch.setattr(links, "HOME", "https://e.org/main/")
     inside = {"docs/other.md": "../other.md"}.get
-    assert links.absolute("[r](../../results/r.md#b), [o](../other.md#a)", "docs/tasks", inside) == (
-        "[r](https://e.org/main/results/r.md#b), [o](../other.md#a)"
-    )
+    assert links.absolute(
+        "[r](../../results/r.md#b), [o](../other.md#a)", "docs/tasks", inside
+    ) == ("[r](https://e.org/main/results/r.md#b), [o](../other.md#a)")
     assert links.absolute("![p](docs/p.png)", "") == "![p](https://e.org/main/docs/p.png)"
 
 
@@ -88,4 +112,6 @@ def test_every_page_is_in_the_navigation() -> None:
     listed = list(pages(yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]))
     docs = ROOT / "docs"
     listed.remove("measured/README.md")  # results/
-    assert sorted(listed) == sorted(path.relative_to(docs).as_posix() for path in docs.rglob("*.md"))
+    assert sorted(listed) == sorted(
+        path.relative_to(docs).as_posix() for path in docs.rglob("*.md")
+    )

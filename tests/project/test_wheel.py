@@ -1,4 +1,5 @@
-"""The wheel, installed alone into an environment of its own: small, complete, and described without links that lead nowhere."""
+"""The wheel, installed alone into an environment of its own: small, complete, and described without
+links that lead nowhere."""
 
 from __future__ import annotations
 
@@ -20,8 +21,9 @@ from srnn.files.code_cache import folder_in_use
 from support.pages import ROOT, code_cells
 
 LARGEST = 4_800_000
-"""Bytes: a million of code, not quite four of the fifteen pretrained networks (the largest of 0.8; with batch norm they hold
-their weights twice, as trained and folded), and what else is not code (pages' assets, recipes) has to be small."""
+"""Bytes: a million of code, not quite four of the fifteen pretrained networks (the largest of 0.8;
+with batch norm they hold their weights twice, as trained and folded), and what else is not code
+(pages' assets, recipes) has to be small."""
 
 NEWCOMERS = (
     "docs/pytorch.md",  # a loop of one's own, and all that follows
@@ -48,16 +50,37 @@ class Installed(NamedTuple):
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    pytest.importorskip("hatchling", reason="the wheel is built with hatchling, which .ci/run installs")
+    pytest.importorskip(
+        "hatchling", reason="the wheel is built with hatchling, which .ci/run installs"
+    )
     folder = tmp_path_factory.mktemp("wheel")
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    run(*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, ROOT, folder=folder)
+    run(
+        *pip,
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "--wheel-dir",
+        folder,
+        ROOT,
+        folder=folder,
+    )
     (wheel,) = folder.glob("srnn-*.whl")
     environment = folder / "env"
     run(sys.executable, "-m", "venv", "--without-pip", environment, folder=folder)
     programs = environment / "bin"
-    run(*pip, "--python", programs / "python", "install", "--no-deps", "--no-index", wheel, folder=folder)
-    # What it depends on comes from here: a path in a .pth file is searched, but its own .pth (our source) is not followed.
+    run(
+        *pip,
+        "--python",
+        programs / "python",
+        "install",
+        "--no-deps",
+        "--no-index",
+        wheel,
+        folder=folder,
+    )
+    # What it depends on comes from here: a path in a .pth file is searched, but its own .pth (our
+    # source) is not followed.
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
     site = environment / "lib" / version / "site-packages"
     (site / "dependencies.pth").write_text(
@@ -70,7 +93,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
 
 @pytest.fixture
 def compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Loops that this checkout has compiled are the wheel's as well, and need not be compiled again."""
+    """Loops that this checkout has compiled are the wheel's as well, and need not be compiled
+    again."""
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / "srnn").symlink_to(str(folder_in_use()))
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kept"))
@@ -81,13 +105,20 @@ def test_the_wheel_is_small_and_complete(installed: Installed) -> None:
     assert installed.wheel.stat().st_size < LARGEST
     with zipfile.ZipFile(installed.wheel) as archive:
         names = archive.namelist()
-        metadata = message_from_bytes(archive.read(next(name for name in names if name.endswith("/METADATA"))))
+        metadata = message_from_bytes(
+            archive.read(next(name for name in names if name.endswith("/METADATA")))
+        )
     assert all(name.startswith("srnn") for name in names)
     assert not any(re.search(r"test_|\.ipynb|\.git", name) for name in names)
     assets = {path.name for path in (ROOT / "src/srnn/measure/page/assets").iterdir()}
-    assert assets <= {Path(name).name for name in names} and any(name.endswith("py.typed") for name in names)
+    assert assets <= {Path(name).name for name in names} and any(
+        name.endswith("py.typed") for name in names
+    )
     described = metadata.get_payload()
-    assert metadata["Description-Content-Type"].startswith("text/markdown") and "## Install" in described
+    assert (
+        metadata["Description-Content-Type"].startswith("text/markdown")
+        and "## Install" in described
+    )
     assert not re.search(r"\]\((?!https?:|#)", described)
     assert "The srnn authors" in (metadata["Author"] or metadata["Author-Email"])
 
@@ -113,8 +144,11 @@ def test_decisions_before_anything_is_compiled(installed: Installed, tmp_path: P
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("compiled")
 @pytest.mark.parametrize("page", NEWCOMERS)
-def test_a_newcomer_sees_what_the_page_shows(page: str, installed: Installed, tmp_path: Path) -> None:
-    """All of it, from top to bottom, in a folder of its own. Prints the seconds and the number of steps (pytest -s)."""
+def test_a_newcomer_sees_what_the_page_shows(
+    page: str, installed: Installed, tmp_path: Path
+) -> None:
+    """All of it, from top to bottom, in a folder of its own. Prints the seconds and the number of
+    steps (pytest -s)."""
     folder = tmp_path / "newcomer"
     folder.mkdir()
     start = time.perf_counter()
@@ -132,7 +166,18 @@ def test_a_newcomer_sees_what_the_page_shows(page: str, installed: Installed, tm
 def test_commands_find_what_the_wheel_holds(installed: Installed, tmp_path: Path) -> None:
     srnn = installed.programs / "srnn"
     assert "paper/ecg" in run(srnn, "recipes", folder=tmp_path)
-    run(srnn, "train", "digits", "--out", "run", "--epochs", "1", "--network.hidden", "[8, 8]", folder=tmp_path)
+    run(
+        srnn,
+        "train",
+        "digits",
+        "--out",
+        "run",
+        "--epochs",
+        "1",
+        "--network.hidden",
+        "[8, 8]",
+        folder=tmp_path,
+    )
     run(srnn, "report", "run", "--samples", "1", folder=tmp_path)
     assert "<script" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     run(srnn, "export", "c", "run", "--out", "c", "--layout", "arduino", folder=tmp_path)

@@ -1,4 +1,5 @@
-"""Inference needs no torch: models of version 2 predict and stream where torch cannot be imported."""
+"""Inference needs no torch: models of version 2 predict and stream where torch cannot be
+imported."""
 
 from __future__ import annotations
 
@@ -68,7 +69,10 @@ print("\\n".join(wrong))
 
 def run(program: str, *arguments: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", FORBIDDING + program, *arguments], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", FORBIDDING + program, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -107,7 +111,9 @@ assert "torch" not in sys.modules
 def test_a_model_predicts_and_streams_without_torch() -> None:
     pytest.importorskip("numba")
     expected = json.loads((KEPT / "version-2.json").read_text())
-    told, *lines = run(USING, str(KEPT / "version-2.safetensors"), str(KEPT / "version-1-signal.npy")).splitlines()
+    told, *lines = run(
+        USING, str(KEPT / "version-2.safetensors"), str(KEPT / "version-1-signal.npy")
+    ).splitlines()
     label, numbers, scores, streamed = json.loads(told)
     assert (label, numbers) == (expected["label"], expected["numbers"])
     assert scores == pytest.approx(expected["scores"], rel=1e-5) and streamed == scores

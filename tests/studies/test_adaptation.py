@@ -1,4 +1,5 @@
-"""What labels of a new subject are worth: streams in cycles, the same scored labels for all, nobody's labels for another."""
+"""What labels of a new subject are worth: streams in cycles, the same scored labels for all,
+nobody's labels for another."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ WAYS = {"all": Adaptation("all", lr=0.05, bound=5.0), "none": Adaptation("all", 
 
 @dataclass(frozen=True)
 class Subjects(TinyTask):
-    """Two subjects with many recordings, one of them with the classes the other way round, and one with few."""
+    """Two subjects with many recordings, one of them with the classes the other way round, and one
+    with few."""
 
     def load(self, split: Any, data_dir: Path | None = None) -> Any:
         data = super().load(split, data_dir)
@@ -36,7 +38,10 @@ def test_a_stream_is_cut_where_the_first_class_comes_again() -> None:
     y = np.array([-1, 1, 1, 2, -1, 1, 0, 1, 1, -1])
     parts = cycles(np.arange(10.0)[:, None], y)
     assert [part.y.tolist() for part in parts] == [[-1, 1, 1, 2, -1], [1, 0], [1, 1, -1]]
-    assert np.concatenate([part.x for part in parts])[:, 0].tolist() == list(range(10)) and not parts[0].ends
+    assert (
+        np.concatenate([part.x for part in parts])[:, 0].tolist() == list(range(10))
+        and not parts[0].ends
+    )
     assert len(cycles(np.zeros((4, 1)), np.full(4, -1))) == 1
 
 
@@ -54,11 +59,15 @@ def test_a_subject_learns_its_own_first_labels_and_is_scored_on_the_rest() -> No
     adapter = Adapter(trained, WAYS["all"])
     order = np.random.default_rng(3).permutation(np.arange(28, 56))
     for index in order[:8]:
-        adapter.learn(torch.from_numpy(data.x[index : index + 1]), torch.from_numpy(data.y[index : index + 1]))
+        adapter.learn(
+            torch.from_numpy(data.x[index : index + 1]), torch.from_numpy(data.y[index : index + 1])
+        )
     state = adapter.network.initial_state(20, torch.Generator().manual_seed(0))
     state = tuple(type(part)(*(value[:1].expand_as(value) for value in part)) for part in state)
     output = adapter.network.run(torch.from_numpy(data.x[order[8:]]), state).output
-    assert trained.loss(output, torch.from_numpy(data.y[order[8:]])).correct == round(20 * second["all 8"])
+    assert trained.loss(output, torch.from_numpy(data.y[order[8:]])).correct == round(
+        20 * second["all 8"]
+    )
     lines = curve_table(report, list(WAYS))
     assert len(lines) == 2 + 1 + 4 and "0 of 2" in lines[-1]
 
@@ -70,8 +79,12 @@ def test_what_has_no_subjects(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         adaptation_curve(Trained(network, TinyStepTask(), recipe), "train", [1], WAYS)
     recipe = tiny_recipe()
     with pytest.raises(SrnnError, match="more than 40 labels"):
-        adaptation_curve(Trained(recipe.build_network(Subjects(), 1), Subjects(), recipe), "train", [40], WAYS)
-    model = Trained(recipe.build_network(TinyTask(), 1), TinyTask(), recipe).save(tmp_path / "m.safetensors")
+        adaptation_curve(
+            Trained(recipe.build_network(Subjects(), 1), Subjects(), recipe), "train", [40], WAYS
+        )
+    model = Trained(recipe.build_network(TinyTask(), 1), TinyTask(), recipe).save(
+        tmp_path / "m.safetensors"
+    )
     out = tmp_path / "curve"
     assert main(["adapt", str(model), "--curve", "0", "--out", str(out)]) == 2
     assert "at least 1" in capsys.readouterr().err and not out.exists()
@@ -82,7 +95,13 @@ def test_models_that_left_different_subjects_out_make_one_table(
 ) -> None:
     data = TinyTask().load("train")
     speakers = np.array(["a", "b"])[np.arange(len(data.y)) % 2]
-    np.savez(tmp_path / "words.npz", x=data.x, y=data.y, groups=speakers, class_names=np.array(["a", "b", "c"]))
+    np.savez(
+        tmp_path / "words.npz",
+        x=data.x,
+        y=data.y,
+        groups=speakers,
+        class_names=np.array(["a", "b", "c"]),
+    )
     models = []
     for seed in (1, 2):
         trained = Trained(tiny_recipe().build_network(TinyTask(), seed), TinyTask(), tiny_recipe())
@@ -99,4 +118,6 @@ def test_models_that_left_different_subjects_out_make_one_table(
     assert report["subjects"][0]["before"] != report["subjects"][2]["before"]  # of another model
     assert "4 subjects" in (tmp_path / "curve" / "adaptation.md").read_text()
     assert main(["adapt", *models, *arguments, "--curve", "2"]) == 2
-    assert "is not empty; --overwrite replaces it, or choose another --out" in capsys.readouterr().err
+    assert (
+        "is not empty; --overwrite replaces it, or choose another --out" in capsys.readouterr().err
+    )

@@ -33,14 +33,23 @@ def test_shipped_sweeps_are_sound(name: str) -> None:
 def test_networks_that_are_compared_are_searched_with_equal_effort(task: str) -> None:
     sweeps = {name: load_sweep(f"{task}-{name}-search") for name in ("srnn", "lstm", "gru")}
     recipes = {name: sweep.recipe_for({}) for name, sweep in sweeps.items()}
-    assert {name: recipe.network.model for name, recipe in recipes.items()} == {name: name for name in sweeps}
+    assert {name: recipe.network.model for name, recipe in recipes.items()} == {
+        name: name for name in sweeps
+    }
     if task == "phones":  # their labels come when it suits the readout
         assert [recipe.task.options.pop("label_lag") for recipe in recipes.values()] == [3, 0, 0]
     own = sweeps["srnn"]
     for name, sweep in sweeps.items():
-        assert (sweep.size, sweep.seeds, sweep.sampler, sweep.pruner) == (own.size, own.seeds, own.sampler, own.pruner)
+        assert (sweep.size, sweep.seeds, sweep.sampler, sweep.pruner) == (
+            own.size,
+            own.seeds,
+            own.sampler,
+            own.pruner,
+        )
         assert list(sweep.parameters) == list(own.parameters) and len(own.parameters) == 5
-        lists = [[len(v) for v in one.parameters.values() if isinstance(v, list)] for one in (sweep, own)]
+        lists = [
+            [len(v) for v in one.parameters.values() if isinstance(v, list)] for one in (sweep, own)
+        ]
         assert lists[0] == lists[1], name
         ours, theirs = recipes["srnn"], recipes[name]
         assert (ours.task, ours.network.hidden) == (theirs.task, theirs.network.hidden)
@@ -50,19 +59,28 @@ def test_networks_that_are_compared_are_searched_with_equal_effort(task: str) ->
 
 
 def test_a_grid_is_every_combination_with_every_seed(tmp_path: Path) -> None:
-    sweep = sweep_of(tmp_path, BASE + "seeds: [3, 5]\nparameters:\n  network.surrogate.h: [0.0, 0.15]\n"
+    sweep = sweep_of(tmp_path, BASE + "seeds: [3, 5]\nparameters:\n  network.surrogate.h: [0.0, "
+                                      "0.15]\n"
                   "  network.hidden: [[8], [4, 4]]\n")  # fmt: skip
     names = [unit.name for unit in sweep.units()]
-    assert names[:4] == ["h=0,hidden=8/s3", "h=0,hidden=4-4/s3", "h=0.15,hidden=8/s3", "h=0.15,hidden=4-4/s3"]
+    assert names[:4] == [
+        "h=0,hidden=8/s3",
+        "h=0,hidden=4-4/s3",
+        "h=0.15,hidden=8/s3",
+        "h=0.15,hidden=4-4/s3",
+    ]
     assert len(names) == len(set(names)) == 8 and all(name.endswith("/s5") for name in names[4:])
     recipe = sweep.recipe_for(sweep.units()[3].settings)
     assert recipe.network.hidden == [4, 4] and recipe.network.backend == "reference"
-    assert recipe.network.surrogate == {"name": "multi_gaussian", "h": 0.15} or "h" in str(recipe.network.surrogate)
+    assert recipe.network.surrogate == {"name": "multi_gaussian", "h": 0.15} or "h" in str(
+        recipe.network.surrogate
+    )
 
 
 def test_variants_may_name_recipes_and_baselines(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text("task: {name: digits}\nnetwork: {hidden: [5]}\n")
-    sweep = sweep_of(tmp_path, "recipe: own.yaml\nvariants:\n  - base:\n  - lstm: {baseline: lstm}\n"
+    sweep = sweep_of(tmp_path, "recipe: own.yaml\nvariants:\n  - base:\n  - lstm: {baseline: "
+                               "lstm}\n"
                   "  - other: {recipe: digits, training.epochs: 2}\n")  # fmt: skip
     sweep.check()
     recipes = {unit.point: sweep.recipe_for(unit.settings) for unit in sweep.units()}
@@ -72,41 +90,64 @@ def test_variants_may_name_recipes_and_baselines(tmp_path: Path) -> None:
 
 def test_variants_times_parameters(tmp_path: Path) -> None:
     text = (
-        BASE + "variants:\n  - a: {}\n  - b: {network.surrogate: linear}\nparameters: {training.batch_size: [8, 16]}\n"
+        BASE + "variants:\n  - a: {}\n  - b: {network.surrogate: linear}\nparameters: "
+        "{training.batch_size: [8, 16]}\n"
     )
     points = sweep_of(tmp_path, text).points()
-    assert list(points) == ["a,batch_size=8", "a,batch_size=16", "b,batch_size=8", "b,batch_size=16"]
+    assert list(points) == [
+        "a,batch_size=8",
+        "a,batch_size=16",
+        "b,batch_size=8",
+        "b,batch_size=16",
+    ]
     assert points["b,batch_size=16"] == {"network.surrogate": "linear", "training.batch_size": 16}
 
 
 def test_what_one_point_refines_stays_as_it_was_for_the_others(tmp_path: Path) -> None:
-    """A setting of all points, or of one variant, took in what a point set inside it: the others were trained with it, too."""
+    """A setting of all points, or of one variant, took in what a point set inside it: the others
+    were trained with it, too."""
     common = "recipe: digits\nset: {network.neuron: {name: alif, threshold: 0.2}}\n"
-    sweep = sweep_of(tmp_path, common + "variants: [{fixed: {network.neuron.beta: 0}}, {plain: {}}]\n")
+    sweep = sweep_of(
+        tmp_path, common + "variants: [{fixed: {network.neuron.beta: 0}}, {plain: {}}]\n"
+    )
     neurons = [sweep.recipe_for(unit.settings).network.neuron for unit in sweep.units()]
-    assert neurons == [{"name": "alif", "threshold": 0.2, "beta": 0}, {"name": "alif", "threshold": 0.2}]
-    text = "variants: [{wide: {network.surrogate: {name: linear}}}]\nparameters: {network.surrogate.width: [1, 2]}\n"
+    assert neurons == [
+        {"name": "alif", "threshold": 0.2, "beta": 0},
+        {"name": "alif", "threshold": 0.2},
+    ]
+    text = (
+        "variants: [{wide: {network.surrogate: {name: linear}}}]\nparameters: "
+        "{network.surrogate.width: [1, 2]}\n"
+    )
     sweep = sweep_of(tmp_path, BASE + text)
     before = json.dumps(sweep.points())
-    assert [sweep.recipe_for(point).network.surrogate["width"] for point in sweep.points().values()] == [1, 2]  # type: ignore[index]
-    assert json.dumps(sweep.points()) == before  # by which a worker knows that it reads the same file
+    assert [
+        sweep.recipe_for(point).network.surrogate["width"] for point in sweep.points().values()
+    ] == [1, 2]  # type: ignore[index]
+    assert (
+        json.dumps(sweep.points()) == before
+    )  # by which a worker knows that it reads the same file
 
 
 def test_a_points_name_tells_it_from_the_others(tmp_path: Path) -> None:
     text = (
-        BASE
-        + "parameters: {training.optimizer.name: [adam, ''], loss.name: [ce_mean], training.lr_scale: [0.125, 0.126]}"
+        BASE + "parameters: {training.optimizer.name: [adam, ''], loss.name: [ce_mean], "
+        "training.lr_scale: [0.125, 0.126]}"
     )
     points = list(sweep_of(tmp_path, text).points())
     assert points[:2] == [
-        f"training.optimizer.name=adam,loss.name=ce_mean,lr_scale={scale}" for scale in ("0.125", "0.126")
+        f"training.optimizer.name=adam,loss.name=ce_mean,lr_scale={scale}"
+        for scale in ("0.125", "0.126")
     ]
     assert points[2] == "training.optimizer.name=empty,loss.name=ce_mean,lr_scale=0.125"
 
 
 def test_as_many_trainings_as_the_limit_are_taken_and_one_point_more_is_not(tmp_path: Path) -> None:
     for count in (200, 201):
-        text = BASE + f"seeds: {list(range(500))}\nparameters: {{training.epochs: {list(range(1, 1 + count))}}}\n"
+        text = (
+            BASE + f"seeds: {list(range(500))}\nparameters: {{training.epochs: "
+            f"{list(range(1, 1 + count))}}}\n"
+        )
         if count == 200:
             assert sweep_of(tmp_path, text).size == 100_000
         else:
@@ -116,7 +157,8 @@ def test_as_many_trainings_as_the_limit_are_taken_and_one_point_more_is_not(tmp_
 
 def test_a_search_is_checked_at_its_ends_and_with_every_value(tmp_path: Path) -> None:
     sweep = sweep_of(tmp_path, BASE + "sampler: tpe\ntrials: 4\nseeds: [0, 1]\nparameters:\n"
-                  "  training.optimizer.lr: loguniform(1e-5, 1)\n  training.batch_size: integer(4, 9)\n"
+                  "  training.optimizer.lr: loguniform(1e-5, 1)\n  training.batch_size: integer(4, "
+                  "9)\n"
                   "  network.hidden: [[8], [9], [7]]\n")  # fmt: skip
     made = {name: tuple(point.values()) for name, point in sweep._choices().items()}
     assert made == {
@@ -129,30 +171,47 @@ def test_a_search_is_checked_at_its_ends_and_with_every_value(tmp_path: Path) ->
 
 
 def test_what_a_sweep_that_is_resumed_must_keep(tmp_path: Path) -> None:
-    text = BASE + ("sampler: {name: random, seed: 1}\npruner: {name: median, startup: 3, warmup: 4}\ntrials: 2\n"
+    text = BASE + ("sampler: {name: random, seed: 1}\npruner: {name: median, startup: 3, warmup: "
+                   "4}\ntrials: 2\n"
                    "parameters: {training.batch_size: [8, 16]}\n")  # fmt: skip
     for old, new in (
         ("seed: 1", "seed: 2"), ("random", "tpe"), ("startup: 3", "startup: 2"), ("warmup: 4", "warmup: 5"),
-        ("16]", "17]"), ("trials: 2", "trials: 2\nseeds: [0, 1]"), ("trials: 2", "trials: 2\noptimise: loss"),
+        ("16]", "17]"), ("trials: 2", "trials: 2\nseeds: [0, "
+                                      "1]"), ("trials: 2", "trials: 2\noptimise: loss"),
         ("trials: 2", "trials: 3"), ("trials: 2", "trials: 2\nbudget_minutes: 5"),
     ):  # fmt: skip
-        same = sweep_of(tmp_path, text).identity() == sweep_of(tmp_path, text.replace(old, new)).identity()
+        same = (
+            sweep_of(tmp_path, text).identity()
+            == sweep_of(tmp_path, text.replace(old, new)).identity()
+        )
         assert same == ("trials: 3" in new or "budget" in new), new
     for name, hidden in (("one", 4), ("two", 5)):
-        (tmp_path / f"{name}.yaml").write_text(f"task: {{name: digits}}\nnetwork: {{hidden: [{hidden}]}}\n")
+        (tmp_path / f"{name}.yaml").write_text(
+            f"task: {{name: digits}}\nnetwork: {{hidden: [{hidden}]}}\n"
+        )
     named = sweep_of(
-        tmp_path, "recipe: one.yaml\nset: {network.hidden: [3]}\nparameters: {recipe: [one.yaml, two.yaml]}\n"
+        tmp_path,
+        "recipe: one.yaml\nset: {network.hidden: [3]}\nparameters: {recipe: [one.yaml, "
+        "two.yaml]}\n",
     )
     told = named.identity()
-    assert [told[f"recipe {name}.yaml"]["network"]["hidden"] for name in ("one", "two")] == [[4], [5]]
+    assert [told[f"recipe {name}.yaml"]["network"]["hidden"] for name in ("one", "two")] == [
+        [4],
+        [5],
+    ]
 
 
 def test_a_points_own_settings_go_before_those_of_all(tmp_path: Path) -> None:
     sweep = sweep_of(
-        tmp_path, "recipe: digits\nset: {training.epochs: 3}\nvariants: [{a: {}}, {b: {training.epochs: 5}}]\n"
+        tmp_path,
+        "recipe: digits\nset: {training.epochs: 3}\nvariants: [{a: {}}, {b: {training.epochs: "
+        "5}}]\n",
     )
     assert [sweep.recipe_for(unit.settings).training.epochs for unit in sweep.units()] == [3, 5]
-    assert [sweep_of(tmp_path, BASE + f"optimise: {name}").maximise for name in ("accuracy_labelled", "loss")] == [
+    assert [
+        sweep_of(tmp_path, BASE + f"optimise: {name}").maximise
+        for name in ("accuracy_labelled", "loss")
+    ] == [
         True,
         False,
     ]
@@ -183,24 +242,33 @@ def test_a_points_own_settings_go_before_those_of_all(tmp_path: Path) -> None:
         (BASE + "parameters: {training.epochs: [1, 1]}", "a list of distinct values"),
         (BASE + "parameters: {training.epochs: 'integer(1, 2)'}", "a grid needs a list"),
         (BASE + "parameters: {network.neuron: ['a b', 'a-b']}", "two points have the name"),
-        (BASE + f"parameters: {{network.neuron: [{'a' * 200}]}}", "a point's name is too long: 'neuron=aa"),
-        *[(BASE + f"sampler: tpe\n{given}parameters: {{training.epochs: [1, 2]}}", "'trials' must be") for given in
+        (BASE + f"parameters: {{network.neuron: [{'a' * 200}]}}", "a point's name is too long: "
+                                                                  "'neuron=aa"),
+        *[(BASE + f"sampler: tpe\n{given}parameters: {{training.epochs: [1, 2]}}", "'trials' must "
+                                                                                   "be") for given in
           ("", "trials: 0\n", "trials: true\n", "trials: 1.5\n")],
-        (BASE + "variants: [{a: {training.epochs: 3}}]\nparameters: {training.epochs: [1, 2]}", "is set by the variant 'a' and"),
+        (BASE + "variants: [{a: {training.epochs: 3}}]\nparameters: {training.epochs: [1, "
+                "2]}", "is set by the variant 'a' and"),
         (BASE + "sampler: tpe\ntrials: 3", "'parameters' must be"),
-        (BASE + "sampler: tpe\ntrials: 3\nvariants: [{a: {}}]\nparameters: {training.epochs: [1, 2]}", "'variants' must be"),
+        (BASE + "sampler: tpe\ntrials: 3\nvariants: [{a: {}}]\nparameters: {training.epochs: [1, "
+                "2]}", "'variants' must be"),
         (BASE + "sampler: optuna", "must be one of grid, random, tpe"),
         (BASE + "sampler: {name: tpe, sed: 1}", "Did you mean 'sampler.seed'"),
-        (BASE + "sampler: {name: tpe, seed: true}", "'sampler.seed' must be an integer from 0 to 9,223,"),
-        (BASE + f"sampler: {{name: tpe, seed: {2**63}}}", "'sampler.seed' must be an integer from 0 to 9,223,"),
+        (BASE + "sampler: {name: tpe, seed: true}", "'sampler.seed' must be an integer from 0 to "
+                                                    "9,223,"),
+        (BASE + f"sampler: {{name: tpe, seed: {2**63}}}", "'sampler.seed' must be an integer from "
+                                                          "0 to 9,223,"),
         (BASE + "pruner: {name: median, warmup: -1}", "'pruner.warmup' must be an integer from 0"),
         (BASE + "trials: 3", "'trials' must be left out"),
-        *[(BASE + f"budget_minutes: {given}", "'budget_minutes' must be a number above 0") for given in
+        *[(BASE + f"budget_minutes: {given}", "'budget_minutes' must be a number above "
+                                              "0") for given in
           ("0", "-1", ".inf", ".nan", "true", "ten")],
         (BASE + "optimise: test_accuracy", "'optimise' must be one of accuracy, accuracy_labelled"),
         *[
-            (BASE + f"sampler: random\ntrials: 2\nparameters: {{training.optimizer.lr: '{given}'}}", "parameters.training")
-            for given in ("uniform(1, 0)", "uniform(1, 1)", "loguniform(0, 1)", "integer(0.5, 2)", "integer(0, 1.5)",
+            (BASE + f"sampler: random\ntrials: 2\nparameters: {{training.optimizer.lr: "
+                    f"'{given}'}}", "parameters.training")
+            for given in ("uniform(1, 0)", "uniform(1, 1)", "loguniform(0, "
+                                                            "1)", "integer(0.5, 2)", "integer(0, 1.5)",
                           "integer(0, 1e16)", "normal(0, 1)", "uniform(a, b)",
                           "uniform(0, inf)", "uniform(nan, 1)")
         ],
@@ -225,7 +293,8 @@ def test_mistakes_in_the_file_are_one_line(text: str, message: str, tmp_path: Pa
         (BASE + "optimise: accuracy_labelled", "the task labels every step"),
         (BASE + "optimise: balanced_accuracy", "only report if 'set' has training.class_weights"),
         (
-            BASE + "sampler: random\ntrials: 1\nparameters: {training.optimizer.lr: 'uniform(-1, 1)'}",
+            BASE
+            + "sampler: random\ntrials: 1\nparameters: {training.optimizer.lr: 'uniform(-1, 1)'}",
             "the lower ends.*lr",
         ),
         (
@@ -233,12 +302,16 @@ def test_mistakes_in_the_file_are_one_line(text: str, message: str, tmp_path: Pa
             "choice 2.*lfi",
         ),
         (
-            BASE + "sampler: random\ntrials: 1\nparameters: {training.batch_size: [8, 0], loss.start: [0, 1, 2]}",
+            BASE
+            + "sampler: random\ntrials: 1\nparameters: {training.batch_size: [8, 0], loss.start: "
+            "[0, 1, 2]}",
             "choice 2.*batch_size",
         ),
     ],
 )
-def test_every_point_is_checked_before_anything_is_trained(text: str, message: str, tmp_path: Path) -> None:
+def test_every_point_is_checked_before_anything_is_trained(
+    text: str, message: str, tmp_path: Path
+) -> None:
     sweep = sweep_of(tmp_path, text)
     with pytest.raises(SrnnError, match=message):
         sweep.check()
@@ -249,14 +322,20 @@ def test_a_name_that_is_none() -> None:
         load_sweep("digits-surrogate")
 
 
-def test_the_command_lists_checks_and_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_lists_checks_and_refuses(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["sweep", "list", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["digits-surrogates"]["trainings"] == 12
     assert main(["sweep", "list"]) == 0
     assert "learning-digits" in capsys.readouterr().out
     assert main(["sweep", "digits-surrogates", "--dry-run"]) == 0
     assert "multi-gaussian/s0" in capsys.readouterr().out
-    assert main(["sweep", "learning-digits", "--dry-run"]) == main(["sweep", "ecg-srnn-search", "--dry-run"]) == 0
+    assert (
+        main(["sweep", "learning-digits", "--dry-run"])
+        == main(["sweep", "ecg-srnn-search", "--dry-run"])
+        == 0
+    )
     said = capsys.readouterr().out
     assert "bptt/s31  the recipe as it is" in said and "  chosen by the sampler" in said
     path = tmp_path / "mine.yaml"
@@ -277,7 +356,15 @@ def test_a_password_is_never_shown(tmp_path: Path, capsys: pytest.CaptureFixture
     path.write_text(BASE)
     for password in ("secret", "#secret", "?/secret", "@secret", "x@a:secret", "[secret"):
         for scheme in ("no-such-database", "sqlite"):
-            words = ["--out", str(tmp_path / "out"), "--storage", f"{scheme}://me:{password}@host/db"]
+            words = [
+                "--out",
+                str(tmp_path / "out"),
+                "--storage",
+                f"{scheme}://me:{password}@host/db",
+            ]
             assert main(["sweep", str(path), *words]) == 2
             said = capsys.readouterr().err
-            assert said.startswith(f"srnn: The storage {scheme}://me:***@host/db ") and "secret" not in said
+            assert (
+                said.startswith(f"srnn: The storage {scheme}://me:***@host/db ")
+                and "secret" not in said
+            )

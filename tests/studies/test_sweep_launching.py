@@ -33,7 +33,9 @@ seeds: [0, 1]
 
 def program(folder: Path, epochs: int) -> list[str]:
     """A command that trains a small sweep."""
-    (folder / "tiny.yaml").write_text(dump_recipe(tiny_recipe("--task.name=tiny", f"--training.epochs={epochs}")))
+    (folder / "tiny.yaml").write_text(
+        dump_recipe(tiny_recipe("--task.name=tiny", f"--training.epochs={epochs}"))
+    )
     (folder / "small.yaml").write_text(SMALL)
     (folder / "mine.py").write_text(PROGRAM)
     return [sys.executable, "mine.py", "sweep", "small.yaml", "--out", "out"]
@@ -44,7 +46,9 @@ def find_support(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
 
 
-def test_processes_are_waited_for_and_share_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_are_waited_for_and_share_the_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     ticks: list[None] = []
@@ -66,7 +70,9 @@ def test_processes_end_when_who_started_them_is_ended(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_processes([sys.executable, "-c", "import time; time.sleep(1000)"], 2, tmp_path / "logs", tick)
+        run_processes(
+            [sys.executable, "-c", "import time; time.sleep(1000)"], 2, tmp_path / "logs", tick
+        )
     assert time.monotonic() - started[0] < 60
 
 
@@ -74,22 +80,34 @@ def test_processes_end_when_who_started_them_is_ended(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
 def test_a_sweep_of_two_workers_that_is_ended_goes_on(tmp_path: Path) -> None:
     words = [*program(tmp_path, 40), "--workers", "2"]
-    process = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     with process:
-        while not all((tmp_path / f"out/runs/base/s{seed}/metrics.jsonl").exists() for seed in (0, 1)):
+        while not all(
+            (tmp_path / f"out/runs/base/s{seed}/metrics.jsonl").exists() for seed in (0, 1)
+        ):
             assert process.poll() is None
             time.sleep(0.05)
         process.send_signal(signal.SIGTERM)
         stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stdout) == (130, "")
-    said = re.compile(r"(1/2  .*\n)?srnn: stopped; the same command continues \([01] of 2 are done\)\n")
+    said = re.compile(
+        r"(1/2  .*\n)?srnn: stopped; the same command continues \([01] of 2 are done\)\n"
+    )
     logs = [log.read_text() for log in (tmp_path / "out" / "workers").iterdir()]
     assert len(logs) == 2 and all(said.fullmatch(text) for text in (stderr, *logs))
-    notes = [json.loads(path.read_text()) for path in (tmp_path / "out" / "units").glob("base/*.json")]
+    notes = [
+        json.loads(path.read_text()) for path in (tmp_path / "out" / "units").glob("base/*.json")
+    ]
     assert [note["begun"] for note in notes] == [0, 0]
-    done = subprocess.run([*words, "--json"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [*words, "--json"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
     content = json.loads(done.stdout)
-    assert content["units"] == {"done": 2} and {row["epochs"] for row in content["trainings"]} == {40}
+    assert content["units"] == {"done": 2} and {row["epochs"] for row in content["trainings"]} == {
+        40
+    }
     assert json.loads((tmp_path / "out" / "results.json").read_text()) == content
 
 
@@ -97,10 +115,15 @@ def test_a_sweep_of_two_workers_that_is_ended_goes_on(tmp_path: Path) -> None:
 def test_workers_that_die_are_named(tmp_path: Path) -> None:
     words = [*program(tmp_path, 1), "--workers", "2"]
     (tmp_path / "out" / "runs" / "base").mkdir(parents=True)
-    (tmp_path / "out" / "runs" / "base" / "s0").touch()  # where a folder should be: both will stumble
+    (
+        tmp_path / "out" / "runs" / "base" / "s0"
+    ).touch()  # where a folder should be: both will stumble
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "2 waiting" in done.stdout
-    assert "2 of 2 workers died (exit code 2, 2; see out/workers); the same command continues" in done.stderr
+    assert (
+        "2 of 2 workers died (exit code 2, 2; see out/workers); the same command continues"
+        in done.stderr
+    )
     logs = [log.read_text() for log in (tmp_path / "out" / "workers").iterdir()]
     assert all(log.startswith("srnn: Cannot write the folder") for log in logs)
 
@@ -112,7 +135,9 @@ submitit = pytest.importorskip("submitit")
 
 def test_jobs_run_in_the_background_of_this_machine(tmp_path: Path) -> None:
     code = "import sys; print('worker', *sys.argv[1:])"
-    jobs = submit([sys.executable, "-c", code, "a b"], 2, "local", tmp_path / "logs", {"timeout_min": 5})
+    jobs = submit(
+        [sys.executable, "-c", code, "a b"], 2, "local", tmp_path / "logs", {"timeout_min": 5}
+    )
     assert [job.result() for job in jobs] == [0, 0]
     assert all("worker a b" in job.stdout() for job in jobs)
 
@@ -142,13 +167,16 @@ time.sleep(0 if before else 1000)
     assert (tmp_path / "log").read_text() == "begun ended begun "
 
 
-def test_slurm_gets_an_array_of_jobs_with_what_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slurm_gets_an_array_of_jobs_with_what_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     programs, logs = tmp_path / "bin", tmp_path / "logs"
     programs.mkdir()
     # A cluster: jobs are numbered, and srun runs what follows its own options.
     scripts = {
         "sbatch": "echo Submitted batch job 12",
-        "srun": 'while [ "${1#--}" != "$1" ]; do case $1 in --output|--error) shift;; esac; shift; done\nexec "$@"',
+        "srun": 'while [ "${1#--}" != "$1" ]; do case $1 in --output|--error) shift;; esac; shift; '
+        'done\nexec "$@"',
     }
     for name, script in scripts.items():
         (programs / name).write_text(f"#!/bin/sh\n{script}\n")
@@ -164,9 +192,20 @@ def test_slurm_gets_an_array_of_jobs_with_what_was_asked_for(tmp_path: Path, mon
     asked = ("array=0-2%3", "time=90", "cpus-per-task=4", "partition=long", "job-name=srnn-sweep")
     assert all(f"#SBATCH --{option}" in lines for option in asked)
     for number in range(2):
-        place = {"SLURM_JOB_ID": "12", "SLURM_ARRAY_JOB_ID": "12", "SLURM_ARRAY_TASK_ID": str(number)}
-        place |= {"SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NTASKS": "1", "SLURM_NODEID": "0"}
-        subprocess.run(["bash", script], check=True, env={**os.environ, **place}, capture_output=True)
+        place = {
+            "SLURM_JOB_ID": "12",
+            "SLURM_ARRAY_JOB_ID": "12",
+            "SLURM_ARRAY_TASK_ID": str(number),
+        }
+        place |= {
+            "SLURM_PROCID": "0",
+            "SLURM_LOCALID": "0",
+            "SLURM_NTASKS": "1",
+            "SLURM_NODEID": "0",
+        }
+        subprocess.run(
+            ["bash", script], check=True, env={**os.environ, **place}, capture_output=True
+        )
     assert said.read_text() == "worker worker "
 
 
@@ -191,7 +230,9 @@ def test_a_sweep_is_submitted_and_looked_at(tmp_path: Path) -> None:
     sweep = [*program(tmp_path, 1), "--json"]
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([*sweep, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            [*sweep, *words], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
 
     submitted = run("--workers", "2", "--launcher", "local", "--job", "timeout_min=10")
     found = json.loads(submitted.stdout)

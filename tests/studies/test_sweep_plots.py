@@ -27,8 +27,11 @@ variants: [{alif: {network.neuron: alif}}, {relu: {network.neuron: relu}}]
 """
 
 
-def made(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Sweep, list[dict[str, Any]], list[Figure]]:
-    """A sweep, results of all its points (at h = 0 those of one training), and the figures that will be drawn."""
+def made(
+    folder: Path, text: str, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Sweep, list[dict[str, Any]], list[Figure]]:
+    """A sweep, results of all its points (at h = 0 those of one training), and the figures that
+    will be drawn."""
     (folder / "swept.yaml").write_text(text)
     sweep = load_sweep(str(folder / "swept.yaml"))
     points = []
@@ -48,7 +51,9 @@ def made(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Swee
         )
     figures: list[Figure] = []
     rendered = style.rendered
-    monkeypatch.setattr(style, "rendered", lambda figure, form: (figures.append(figure), rendered(figure, form))[1])
+    monkeypatch.setattr(
+        style, "rendered", lambda figure, form: (figures.append(figure), rendered(figure, form))[1]
+    )
     return sweep, points, figures
 
 
@@ -58,7 +63,9 @@ def dots(figure: Figure) -> list[tuple[float, float]]:
     return sorted((x, round(y, 6)) for line in lines for x, y in zip(*line.get_data(), strict=True))
 
 
-def test_without_side_lobes_their_width_is_not_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_side_lobes_their_width_is_not_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sweep, points, figures = made(tmp_path, SIDE_LOBES, monkeypatch)
     pictures = plots.draw(sweep, points)
     by_name = dict(zip(pictures, figures, strict=True))
@@ -68,7 +75,9 @@ def test_without_side_lobes_their_width_is_not_drawn(tmp_path: Path, monkeypatch
     assert len(dots(width)) == 9 and min(y for _, y in dots(width)) > 20  # none of h = 0
     assert width.axes[0].get_xlabel().endswith("(without h = 0)")
     texts = [text.get_text() for text in both.axes[0].texts]
-    assert len(texts) == 4 and [text for text in texts if "whatever s" in text] == ["1.0, whatever s"]
+    assert len(texts) == 4 and [text for text in texts if "whatever s" in text] == [
+        "1.0, whatever s"
+    ]
     assert pictures == plots.draw(sweep, points)  # the same bytes again
 
 
@@ -81,7 +90,9 @@ def test_axes_say_what_fires(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert figures[0].get_figwidth() == style.WIDTH
 
 
-def test_balanced_accuracy_is_drawn_in_percent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_balanced_accuracy_is_drawn_in_percent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = SIDE_LOBES + "optimise: balanced_accuracy\nset: {training.class_weights: balanced}"
     sweep, points, figures = made(tmp_path, text, monkeypatch)
     both = dict(zip(plots.draw(sweep, points), figures, strict=True))["h-s.svg"]

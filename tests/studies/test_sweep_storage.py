@@ -1,4 +1,5 @@
-"""What a sweep's folder and its storage keep: a file that grew is taken up, another one is refused; damage is mended."""
+"""What a sweep's folder and its storage keep: a file that grew is taken up, another one is refused;
+damage is mended."""
 
 from __future__ import annotations
 
@@ -38,7 +39,10 @@ def test_a_sweep_may_grow_and_nothing_else(tmp_path: Path) -> None:
     grown = SWEEP.replace("[0, 1]", "[0, 1, 2]") + "  - c: {network.surrogate: slayer}\n"
     assert len(states_of(units_in(sweep_in(tmp_path, grown), out))) == 9
     for text, message in (
-        (SWEEP, "has the unit .*, but the file does not; points and seeds may be added, not removed"),
+        (
+            SWEEP,
+            "has the unit .*, but the file does not; points and seeds may be added, not removed",
+        ),
         (grown + "optimise: loss\n", "a different sweep .its optimise differs"),
         (grown.replace("linear", "slayer"), "its unit b/s0 differs"),
         (grown + "set: {training.epochs: 9}\n", "its base differs"),
@@ -53,7 +57,10 @@ def test_a_search_may_get_more_trials(tmp_path: Path) -> None:
     assert len(units_in(sweep_in(tmp_path, SEARCH.replace("trials: 3", "trials: 5")), out).all) == 5
     for text, message in (
         (SEARCH, "has the unit p0003"),
-        (SEARCH.replace("trials: 3", "trials: 5").replace("1e-3", "1e-4"), "its parameters differs"),
+        (
+            SEARCH.replace("trials: 3", "trials: 5").replace("1e-3", "1e-4"),
+            "its parameters differs",
+        ),
     ):
         with pytest.raises(SrnnError, match=message):
             units_in(sweep_in(tmp_path, text), out)
@@ -67,14 +74,18 @@ def test_a_point_that_is_wrong_is_found_before_anything_is_written(tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_a_recipe_that_is_edited_while_a_sweep_runs_changes_none_of_its_trainings(tmp_path: Path) -> None:
+def test_a_recipe_that_is_edited_while_a_sweep_runs_changes_none_of_its_trainings(
+    tmp_path: Path,
+) -> None:
     sweep, out = sweep_in(tmp_path, SWEEP, SMALL), tmp_path / "out"
 
     def edit() -> None:
         (tmp_path / "tiny.yaml").write_text(dump_recipe(tiny_recipe("--network.hidden=[9]")))
 
     assert work(sweep, out, tick=edit) == 4
-    hidden = {tuple(Run.open(folder).recipe.network.hidden) for folder in (out / "runs").glob("*/s*")}
+    hidden = {
+        tuple(Run.open(folder).recipe.network.hidden) for folder in (out / "runs").glob("*/s*")
+    }
     assert hidden == {tuple(tiny_recipe().network.hidden)}
 
 
@@ -103,8 +114,14 @@ def test_a_worker_whose_file_was_shorter_leaves_the_new_units_alone(tmp_path: Pa
     assert states_of(grown[0]) == ["done"] * 4 + ["waiting"] * 2
 
 
-def test_what_is_told_of_a_unit_is_its_best_so_far_and_at_the_end_its_result(tmp_path: Path) -> None:
-    sweep, out, told = sweep_in(tmp_path, "recipe: tiny.yaml\n", "--training.epochs=2"), tmp_path / "out", {}
+def test_what_is_told_of_a_unit_is_its_best_so_far_and_at_the_end_its_result(
+    tmp_path: Path,
+) -> None:
+    sweep, out, told = (
+        sweep_in(tmp_path, "recipe: tiny.yaml\n", "--training.epochs=2"),
+        tmp_path / "out",
+        {},
+    )
     units = units_in(sweep, out)
 
     def look() -> None:
@@ -112,27 +129,43 @@ def test_what_is_told_of_a_unit_is_its_best_so_far_and_at_the_end_its_result(tmp
         told[status.epochs] = status
 
     assert Worker(units, task=TinyTask(), tick=look).work() == 1
-    records = [json.loads(line) for line in (out / "runs/base/s0/metrics.jsonl").read_text().splitlines()]
+    records = [
+        json.loads(line) for line in (out / "runs/base/s0/metrics.jsonl").read_text().splitlines()
+    ]
     best = [record["validation"]["accuracy"] for record in records]
     assert (told[0].state, told[0].value, told[0].seconds) == ("running", None, 0)
-    assert (told[1].state, told[1].value, told[1].seconds) == ("running", best[0], records[0]["seconds"])
+    assert (told[1].state, told[1].value, told[1].seconds) == (
+        "running",
+        best[0],
+        records[0]["seconds"],
+    )
     assert told[1].worker.endswith(f":{os.getpid()}")
     assert (told[2].state, told[2].value, told[2].ended) == ("done", max(best), True)
 
 
 def test_of_losses_the_smallest_is_the_best_so_far(tmp_path: Path) -> None:
-    sweep, run = sweep_in(tmp_path, "recipe: tiny.yaml\noptimise: loss\n"), tmp_path / "out" / "runs" / "base" / "s0"
+    sweep, run = (
+        sweep_in(tmp_path, "recipe: tiny.yaml\noptimise: loss\n"),
+        tmp_path / "out" / "runs" / "base" / "s0",
+    )
     run.mkdir(parents=True)
-    records = [{"epoch": n, "seconds": 2.0 * n, "validation": {"loss": loss}} for n, loss in ((1, 0.5), (2, 0.7))]
+    records = [
+        {"epoch": n, "seconds": 2.0 * n, "validation": {"loss": loss}}
+        for n, loss in ((1, 0.5), (2, 0.7))
+    ]
     lines = [json.dumps(record) for record in (*records, {"event": "skipped"})]
-    (run / "metrics.jsonl").write_text("\n".join([*lines, '{"epoch": 3, "se']))  # and one that is being written
+    (run / "metrics.jsonl").write_text(
+        "\n".join([*lines, '{"epoch": 3, "se'])
+    )  # and one that is being written
     (status,) = Units(sweep, tmp_path / "out").status()
     assert status.trainings == {0: {"best_so_far": 0.5, "epochs": 2, "seconds": 4.0}}
     assert (status.state, status.value, status.epochs, status.seconds) == ("waiting", 0.5, 2, 4.0)
 
 
 @pytest.mark.slow
-def test_results_of_nothing_are_not_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_results_of_nothing_are_not_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Over those that lie in the folder, which may have been copied there without the runs."""
     sweep_in(tmp_path)
     out = tmp_path / "out"
@@ -140,7 +173,11 @@ def test_results_of_nothing_are_not_written(tmp_path: Path, capsys: pytest.Captu
     assert main(words) == 2 and not out.exists()
     out.mkdir()
     (out / "results.json").write_text("{}")
-    assert main(words) == 2 and (out / "results.json").read_text() == "{}" and not (out / "results.md").exists()
+    assert (
+        main(words) == 2
+        and (out / "results.json").read_text() == "{}"
+        and not (out / "results.md").exists()
+    )
     assert capsys.readouterr().err.count("Nothing of the sweep 'sweep' has been trained in") == 2
 
 
@@ -154,7 +191,9 @@ def opened(units: Units) -> Study:
 
 
 def trials(study: Study) -> list[tuple[str, str, dict[str, Any]]]:
-    return [(trial.user_attrs["unit"], trial.state.name, trial.params) for trial in study.study.trials]
+    return [
+        (trial.user_attrs["unit"], trial.state.name, trial.params) for trial in study.study.trials
+    ]
 
 
 def test_a_grid_needs_no_study_unless_it_prunes_or_a_storage_is_named(tmp_path: Path) -> None:
@@ -186,7 +225,9 @@ def test_a_search_whose_storage_is_lost_goes_on(tmp_path: Path) -> None:
     assert work(sweep, out) == 0 and states_of(units) == ["done"] * 3
 
 
-def test_a_result_that_was_not_told_is_told_by_the_next_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_result_that_was_not_told_is_told_by_the_next_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its own was killed between the two."""
     pytest.importorskip("optuna")
     sweep, out = sweep_in(tmp_path, SEARCH, SMALL), tmp_path / "out"
@@ -195,7 +236,9 @@ def test_a_result_that_was_not_told_is_told_by_the_next_worker(tmp_path: Path, m
         assert work(sweep, out) == 3
     units = units_in(sweep, out)
     assert [state for _, state, _ in trials(opened(units))] == ["COMPLETE"] * 3
-    assert [trial.value for trial in opened(units).study.trials] == [one.value for one in units.status()]
+    assert [trial.value for trial in opened(units).study.trials] == [
+        one.value for one in units.status()
+    ]
 
 
 def test_a_result_is_told_once_and_not_while_its_worker_is_about_to(
@@ -210,7 +253,9 @@ def test_a_result_is_told_once_and_not_while_its_worker_is_about_to(
         code += "study = open_study(Units(load_sweep(sys.argv[1]), Path(sys.argv[2]))).study\n"
         code += "print(*(trial.state.name for trial in study.trials))"
         words = [sys.executable, "-c", code, str(tmp_path / "sweep.yaml"), str(out)]
-        told.append(subprocess.run(words, check=True, capture_output=True, text=True).stdout.split())
+        told.append(
+            subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()
+        )
         end(study, one)
         end(study, one)
 
@@ -233,13 +278,17 @@ def test_a_training_that_is_tried_again_has_the_settings_that_were_chosen(
         assert work(sweep, out) == 3
     units = units_in(sweep, out)
     before = trials(opened(units))
-    assert [state for _, state, _ in before] == ["RUNNING"] * 3 and states_of(units) == ["failed"] * 3
+    assert [state for _, state, _ in before] == ["RUNNING"] * 3 and states_of(units) == [
+        "failed"
+    ] * 3
     units.retry_failed()
     assert work(sweep, out) == 3
     assert trials(opened(units)) == [(name, "COMPLETE", params) for name, _, params in before]
 
 
-def test_a_journal_whose_last_line_was_cut_is_mended_and_a_foreign_one_refused(tmp_path: Path) -> None:
+def test_a_journal_whose_last_line_was_cut_is_mended_and_a_foreign_one_refused(
+    tmp_path: Path,
+) -> None:
     pytest.importorskip("optuna")
     sweep, out = sweep_in(tmp_path, SEARCH, SMALL), tmp_path / "out"
     units = units_in(sweep, out)
@@ -259,7 +308,9 @@ def test_a_journal_whose_last_line_was_cut_is_mended_and_a_foreign_one_refused(t
         units_in(sweep, tmp_path / "file" / "out")
 
 
-def test_a_full_disk_does_not_tear_a_sweeps_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_does_not_tear_a_sweeps_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("optuna")
     units = units_in(sweep_in(tmp_path, SEARCH, SMALL), tmp_path / "out")
     study, journal = opened(units), tmp_path / "out" / "study" / "journal.log"
@@ -286,7 +337,9 @@ def test_sweeps_of_one_name_share_a_database(tmp_path: Path) -> None:
     for number in (1, 2):
         text = SEARCH.replace("trials: 3", "trials: 1").replace("3e-1", f"{number}e-1")
         assert work(sweep_in(tmp_path, text, SMALL), tmp_path / f"out{number}", address) == 1
-    study = open_study(units_in(load_sweep(str(tmp_path / "sweep.yaml")), tmp_path / "out2"), address)
+    study = open_study(
+        units_in(load_sweep(str(tmp_path / "sweep.yaml")), tmp_path / "out2"), address
+    )
     assert study is not None and len(study.study.trials) == 1
     close(study)
 
@@ -299,7 +352,9 @@ def test_a_driver_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr("sqlalchemy.engine.create_engine", without_it)
     units = units_in(sweep_in(tmp_path), tmp_path / "out")
-    with pytest.raises(SrnnError, match=r"needs a driver \(No module named 'psycopg'\).*srnn\[postgres\]"):
+    with pytest.raises(
+        SrnnError, match=r"needs a driver \(No module named 'psycopg'\).*srnn\[postgres\]"
+    ):
         open_study(units, "postgresql://me@host/db")
 
 

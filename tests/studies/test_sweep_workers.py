@@ -1,4 +1,5 @@
-"""Workers of a sweep: each unit once, whoever dies; what they leave is what one undisturbed training leaves."""
+"""Workers of a sweep: each unit once, whoever dies; what they leave is what one undisturbed
+training leaves."""
 
 from __future__ import annotations
 
@@ -44,11 +45,19 @@ def whole(sweep: Any, units: Units, folder: Path) -> None:
         for seed in one.unit.seeds:
             run, other = units.run(one.unit, seed), folder / one.unit.name / f"{seed}"
             train(sweep.recipe_for(one.settings), other, seed=seed, task=TinyTask())
-            epochs = [json.loads(line)["epoch"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+            epochs = [
+                json.loads(line)["epoch"]
+                for line in (run / "metrics.jsonl").read_text().splitlines()
+            ]
             assert epochs == list(range(1, len(epochs) + 1))
             for which in ("last", "best"):
-                ours, theirs = (read_checkpoint(getattr(Run.open(path), which)) for path in (run, other))
-                assert all(torch.equal(tensor, theirs.tensors[name]) for name, tensor in ours.tensors.items())
+                ours, theirs = (
+                    read_checkpoint(getattr(Run.open(path), which)) for path in (run, other)
+                )
+                assert all(
+                    torch.equal(tensor, theirs.tensors[name])
+                    for name, tensor in ours.tensors.items()
+                )
 
 
 def test_one_worker_does_all(tmp_path: Path) -> None:
@@ -59,14 +68,19 @@ def test_one_worker_does_all(tmp_path: Path) -> None:
     content = write_results(sweep, units.status(), out)
     for row in content["trainings"]:
         result = json.loads((out / row["run"] / "result.json").read_text())
-        assert (row["accuracy"], row["loss"], row["seed"]) == (result["accuracy"], result["loss"], result["seed"])
+        assert (row["accuracy"], row["loss"], row["seed"]) == (
+            result["accuracy"],
+            result["loss"],
+            result["seed"],
+        )
         assert row["worker"].endswith(f":{os.getpid()}")
     # Nothing is left to do, and it is not done again.
     assert work(sweep, out) == 0
 
 
 def test_the_run_folders_are_the_state(tmp_path: Path) -> None:
-    """Of a grid all else may be lost; and what is trained by hand, or copied there, need not be trained."""
+    """Of a grid all else may be lost; and what is trained by hand, or copied there, need not be
+    trained."""
     sweep, out = sweep_in(tmp_path), tmp_path / "out"
     train(sweep.recipe_for({}), out / "runs" / "a" / "s1", seed=1, task=TinyTask())
     assert work(sweep, out) == 3
@@ -78,7 +92,10 @@ def test_the_run_folders_are_the_state(tmp_path: Path) -> None:
     assert [one.trainings for one in units.status()] == before and states_of(units) == ["done"] * 4
     # And what is deleted is trained again.
     (out / "runs" / "b" / "s0" / "result.json").unlink()
-    assert states_of(units_in(sweep, out)) == ["done", "waiting", "done", "done"] and work(sweep, out) == 1
+    assert (
+        states_of(units_in(sweep, out)) == ["done", "waiting", "done", "done"]
+        and work(sweep, out) == 1
+    )
 
 
 PROCESSES = """
@@ -142,10 +159,21 @@ for child in alive:
 """
 
 
-def in_processes(file: Path, out: Path, address: str | None, count: int, victims: int) -> list[tuple[str, int]]:
+def in_processes(
+    file: Path, out: Path, address: str | None, count: int, victims: int
+) -> list[tuple[str, int]]:
     """What was begun, and at which step of its training."""
     script = PROCESSES.format(tests=str(Path(__file__).parents[1]))
-    command = [sys.executable, "-c", script, str(file), str(out), address or "", str(count), str(victims)]
+    command = [
+        sys.executable,
+        "-c",
+        script,
+        str(file),
+        str(out),
+        address or "",
+        str(count),
+        str(victims),
+    ]
     done = subprocess.run(command, check=False, timeout=250, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["killed"] * victims
@@ -163,11 +191,15 @@ def in_processes(file: Path, out: Path, address: str | None, count: int, victims
 def test_killed_workers_lose_nothing_and_double_nothing(
     text: str, storage: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """A killed worker's unit is taken up by another, on whatever machine, from its last checkpoint."""
+    """A killed worker's unit is taken up by another, on whatever machine, from its last
+    checkpoint."""
     optuna = pytest.importorskip("optuna") if storage else None
     address = request.getfixturevalue("database") if storage == "postgresql" else None
     sweep_in(tmp_path, text, "--training.epochs=6", "--training.checkpoint_every=2")
-    file, out = tmp_path / f"{uuid.uuid4().hex}.yaml", tmp_path / "out"  # a name that the database has not got
+    file, out = (
+        tmp_path / f"{uuid.uuid4().hex}.yaml",
+        tmp_path / "out",
+    )  # a name that the database has not got
     (tmp_path / "sweep.yaml").rename(file)
     sweep = load_sweep(str(file))
     begun = in_processes(file, out, address, 2, 2)
@@ -179,8 +211,13 @@ def test_killed_workers_lose_nothing_and_double_nothing(
     if optuna is not None:
         study = open_study(units, address)
         assert study is not None
-        done = [trial for trial in study.study.trials if trial.state == optuna.trial.TrialState.COMPLETE]
-        assert sorted(trial.user_attrs["unit"] for trial in done) == sorted(names) and len(study.study.trials) == 4
+        done = [
+            trial for trial in study.study.trials if trial.state == optuna.trial.TrialState.COMPLETE
+        ]
+        assert (
+            sorted(trial.user_attrs["unit"] for trial in done) == sorted(names)
+            and len(study.study.trials) == 4
+        )
         assert all(len(trial.intermediate_values) == 6 for trial in done)
         if address is not None:
             close(study)
@@ -194,7 +231,10 @@ def test_nine_workers_that_begin_at_once_train_everything_once(tmp_path: Path) -
     sweep, out = sweep_in(tmp_path, SEARCH, "--training.epochs=1"), tmp_path / "out"
     begun = in_processes(tmp_path / "sweep.yaml", out, None, 9, 0)
     units = Units(sweep, out)
-    assert sorted(begun) == sorted((unit.name, 0) for unit in units.all) and states_of(units) == ["done"] * 4
+    assert (
+        sorted(begun) == sorted((unit.name, 0) for unit in units.all)
+        and states_of(units) == ["done"] * 4
+    )
 
 
 @contextmanager
@@ -257,10 +297,17 @@ def test_a_worker_that_is_ended_gives_its_unit_back(
     with monkeypatch.context() as patched:
         patched.setattr("srnn.training.loop.train", ended)
         for _ in range(MAX_DEATHS + 1):
-            assert main(["sweep", str(tmp_path / "sweep.yaml"), "--out", str(tmp_path / "out")]) == 130
-            assert "stopped; the same command continues (0 of 1 are done)" in capsys.readouterr().err
+            assert (
+                main(["sweep", str(tmp_path / "sweep.yaml"), "--out", str(tmp_path / "out")]) == 130
+            )
+            assert (
+                "stopped; the same command continues (0 of 1 are done)" in capsys.readouterr().err
+            )
     assert signal.getsignal(number) == before
-    assert states_of(units_in(sweep, tmp_path / "out")) == ["waiting"] and work(sweep, tmp_path / "out") == 1
+    assert (
+        states_of(units_in(sweep, tmp_path / "out")) == ["waiting"]
+        and work(sweep, tmp_path / "out") == 1
+    )
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -299,14 +346,18 @@ def test_a_failed_training_is_kept_as_failed_and_tried_again_when_asked(tmp_path
     sweep, out = sweep_in(tmp_path, text, "--training.epochs=1"), tmp_path / "out"
     assert work(sweep, out, task=TinyTask(poison=float("nan"))) == 2
     units = units_in(sweep, out)
-    assert states_of(units) == ["failed", "failed"] and "not finite" in (units.status()[0].error or "")
+    assert states_of(units) == ["failed", "failed"] and "not finite" in (
+        units.status()[0].error or ""
+    )
     assert work(sweep, out) == 0
     units.retry_failed()
     assert states_of(units) == ["waiting", "waiting"]
     assert work(sweep, out) == 2 and states_of(units) == ["done", "done"]
 
 
-def test_a_training_that_lacks_memory_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_that_lacks_memory_fails_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It ended its worker, and the next."""
     sweep, out = sweep_in(tmp_path, "recipe: tiny.yaml\nseeds: [0, 1]\n"), tmp_path / "out"
 
@@ -316,10 +367,14 @@ def test_a_training_that_lacks_memory_fails_alone(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("srnn.training.loop.train", large)
     assert work(sweep, out) == 2
     units = units_in(sweep, out)
-    assert states_of(units) == ["failed", "done"] and "not enough memory" in (units.status()[0].error or "")
+    assert states_of(units) == ["failed", "done"] and "not enough memory" in (
+        units.status()[0].error or ""
+    )
 
 
-def test_what_is_no_users_mistake_ends_the_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_users_mistake_ends_the_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sweep, out = sweep_in(tmp_path, ONE), tmp_path / "out"
 
     def wrong(*arguments: object, **options: object) -> None:
@@ -332,10 +387,15 @@ def test_what_is_no_users_mistake_ends_the_worker(tmp_path: Path, monkeypatch: p
     assert states_of(units_in(sweep, out)) == ["waiting"]
 
 
-def test_a_point_that_fails_at_its_second_seed_keeps_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_point_that_fails_at_its_second_seed_keeps_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is named as having lost a training, and is not the best, however good the other was."""
     pytest.importorskip("optuna")
-    text = "recipe: tiny.yaml\nseeds: [0, 1]\nsampler: random\ntrials: 2\nparameters: {training.batch_size: [4, 5]}\n"
+    text = (
+        "recipe: tiny.yaml\nseeds: [0, 1]\nsampler: random\ntrials: 2\nparameters: "
+        "{training.batch_size: [4, 5]}\n"
+    )
     sweep, out = sweep_in(tmp_path, text, "--training.epochs=2"), tmp_path / "out"
 
     def diverging(recipe: Any, run: Path, *, seed: int, **options: Any) -> Any:
@@ -355,7 +415,11 @@ def test_a_point_that_fails_at_its_second_seed_keeps_the_first(tmp_path: Path, m
         (0, "done"), (1, "failed"), (0, "done"), (1, "done")
     ]  # fmt: skip
     lost = content["trainings"][1]
-    assert (lost["epochs"], lost["seconds"], lost["error"]) == (1, 30.0, "Training diverged at epoch 2")
+    assert (lost["epochs"], lost["seconds"], lost["error"]) == (
+        1,
+        30.0,
+        "Training diverged at epoch 2",
+    )
     assert lost["best_so_far"] == 0.2
     assert content["best"] == "p0001" and content["points"][1]["lost"] == [1]
     page = (out / "results.md").read_text()

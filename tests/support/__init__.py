@@ -1,1 +1,2 @@
-"""What several test files share, grouped by noun; no test file imports from another (test_architecture.py)."""
+"""What several test files share, grouped by noun; no test file imports from another
+(test_architecture.py)."""

@@ -22,7 +22,8 @@ class Entry:
 
 
 def zip_archive(*entries: Entry) -> bytes:
-    """An archive whose members stand where they should, unpacked, and whose directory says of them what it is told."""
+    """An archive whose members stand where they should, unpacked, and whose directory says of them
+    what it is told."""
     body, directory = b"", b""
     for entry in entries:
         size = len(entry.content) if entry.size is None else entry.size
@@ -31,11 +32,27 @@ def zip_archive(*entries: Entry) -> bytes:
         name, place = entry.name.encode(), len(body)
         sizes = [min(n, 2**32 - 1) for n in (packed_size, size)]
         said = struct.pack("<HHHHIII", entry.flags, entry.method, 0, 33, checksum, *sizes)
-        body += b"PK\3\4" + struct.pack("<H", 20) + said + struct.pack("<HH", len(name), 0) + name + entry.content
-        wide = struct.pack("<HHQQ", 1, 16, size, packed_size) if max(size, packed_size) >= 2**32 else b""
+        body += (
+            b"PK\3\4"
+            + struct.pack("<H", 20)
+            + said
+            + struct.pack("<HH", len(name), 0)
+            + name
+            + entry.content
+        )
+        wide = (
+            struct.pack("<HHQQ", 1, 16, size, packed_size)
+            if max(size, packed_size) >= 2**32
+            else b""
+        )
         if wide:  # zip64: both sizes stand in the extra field
             said = said[:12] + b"\xff" * 8
         directory += b"PK\1\2" + struct.pack("<HH", 20, 20) + said
         directory += struct.pack("<HHHHHII", len(name), len(wide), 0, 0, 0, 0, place) + name + wide
     count = len(entries)
-    return body + directory + b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, count, count, len(directory), len(body), 0)
+    return (
+        body
+        + directory
+        + b"PK\5\6"
+        + struct.pack("<HHHHIIH", 0, 0, count, count, len(directory), len(body), 0)
+    )

@@ -1,4 +1,5 @@
-"""The NIR paper's recurrent networks for Braille letters (arXiv 2311.14711), a small graph like them, and what they compute."""
+"""The NIR paper's recurrent networks for Braille letters (arXiv 2311.14711), a small graph like
+them, and what they compute."""
 
 from __future__ import annotations
 
@@ -31,7 +32,9 @@ def graph(name: str, data_dir: Path | None) -> Any:
         return small_graph(bias=not SMALL[name])
     path = None if data_dir is None else data_dir / "nir" / FILES[name]
     if path is None or not path.is_file():
-        pytest.skip(f"no {FILES[name]}: SRNN_DATA names no folder with the NIR paper's graphs in nir/")
+        pytest.skip(
+            f"no {FILES[name]}: SRNN_DATA names no folder with the NIR paper's graphs in nir/"
+        )
     return nir.read(path)
 
 
@@ -41,7 +44,8 @@ def settings(name: str) -> dict[str, str]:
 
 
 def small_graph(bias: bool) -> Any:
-    """12 - 10 recurrent - 7, with nodes and wiring as in the files, and taus, r and w_in as snnTorch writes them."""
+    """12 - 10 recurrent - 7, with nodes and wiring as in the files, and taus, r and w_in as
+    snnTorch writes them."""
     rng = np.random.default_rng(3)
 
     def weights(outputs: int, inputs: int, scale: float, offset: float) -> Any:
@@ -67,9 +71,12 @@ def small_graph(bias: bool) -> Any:
 
 
 def inputs(kind: str, batch: int = 6, steps: int = 256) -> Tensor:
-    """(batch, steps, 12) spikes: "random" at 10 %, or "structured": a finger that slides over the taxels, each its own burst."""
+    """(batch, steps, 12) spikes: "random" at 10 %, or "structured": a finger that slides over the
+    taxels, each its own burst."""
     if kind == "random":
-        return (torch.rand(batch, steps, 12, generator=torch.Generator().manual_seed(5)) < 0.1).float()
+        return (
+            torch.rand(batch, steps, 12, generator=torch.Generator().manual_seed(5)) < 0.1
+        ).float()
     time, taxel = torch.arange(steps)[:, None], torch.arange(12)
     rows = []
     for number in range(batch):
@@ -79,14 +86,17 @@ def inputs(kind: str, batch: int = 6, steps: int = 256) -> Tensor:
 
 
 def spikes(graph: Any, x: Tensor, soft: bool) -> tuple[Tensor, Tensor]:
-    """Spikes (batch, steps, 38 or 40) and (batch, steps, 7) of the hidden layer and the output, in float64: NIR's equations by
-    forward Euler. The output sees the hidden spikes of its own step, the hidden layer its own of one step before."""
+    """Spikes (batch, steps, 38 or 40) and (batch, steps, 7) of the hidden layer and the output, in
+    float64: NIR's equations by forward Euler. The output sees the hidden spikes of its own step,
+    the hidden layer its own of one step before."""
     nodes: Mapping[str, Any] = graph.nodes
 
     def weights(name: str) -> tuple[Tensor, Tensor | float]:
         node = nodes[name]
         bias = getattr(node, "bias", None)
-        return torch.from_numpy(node.weight).double(), 0.0 if bias is None else torch.from_numpy(bias).double()
+        return torch.from_numpy(node.weight).double(), 0.0 if bias is None else torch.from_numpy(
+            bias
+        ).double()
 
     class Cells:
         def __init__(self, name: str) -> None:

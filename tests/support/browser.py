@@ -1,4 +1,5 @@
-"""A headless Chromium for tests, driven by its DevTools protocol over a WebSocket: no more than a page's test needs."""
+"""A headless Chromium for tests, driven by its DevTools protocol over a WebSocket: no more than a
+page's test needs."""
 
 from __future__ import annotations
 
@@ -15,7 +16,14 @@ from typing import Any
 
 from websockets.sync.client import connect
 
-NAMES = ("chromium", "chromium-browser", "chromium-headless-shell", "google-chrome", "google-chrome-stable", "chrome")
+NAMES = (
+    "chromium",
+    "chromium-browser",
+    "chromium-headless-shell",
+    "google-chrome",
+    "google-chrome-stable",
+    "chrome",
+)
 
 
 def find_browser() -> str | None:
@@ -24,11 +32,13 @@ def find_browser() -> str | None:
 
 
 class Browser:
-    """``with Browser(path, tmp_path) as browser: browser.open(url); browser.wait("document.title == 'x'")``."""
+    """``with Browser(path, tmp_path) as browser: browser.open(url); browser.wait("document.title ==
+    'x'")``."""
 
     def __init__(self, path: str, folder: Path, *flags: str) -> None:
         profile, log = folder / "profile", folder / "browser.log"
-        # No sandbox: as root, and in most containers, the browser would not start with one; it opens our own pages only.
+        # No sandbox: as root, and in most containers, the browser would not start with one; it
+        # opens our own pages only.
         with open(log, "wb") as said:
             self._process = subprocess.Popen(
                 [path, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
@@ -40,7 +50,9 @@ class Browser:
             file, until = profile / "DevToolsActivePort", time.monotonic() + 60
             while not (file.exists() and file.read_text().count("\n") >= 1):
                 if time.monotonic() > until or self._process.poll() is not None:
-                    raise RuntimeError(f"{path} did not start: {log.read_text(errors='replace')[-1000:]}")
+                    raise RuntimeError(
+                        f"{path} did not start: {log.read_text(errors='replace')[-1000:]}"
+                    )
                 time.sleep(0.05)
             port = int(file.read_text().splitlines()[0])
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list") as reply:
@@ -63,7 +75,8 @@ class Browser:
         self._kill()
 
     def _kill(self) -> None:
-        """With all that it started: some distributions' command is a script, and the browser is its child."""
+        """With all that it started: some distributions' command is a script, and the browser is its
+        child."""
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
@@ -74,7 +87,10 @@ class Browser:
             message = json.loads(self._socket.recv(timeout=60))
             if message.get("method") == "Runtime.exceptionThrown":
                 self.errors.append(str(message["params"]["exceptionDetails"])[:500])
-            elif message.get("method") == "Log.entryAdded" and message["params"]["entry"]["level"] == "error":
+            elif (
+                message.get("method") == "Log.entryAdded"
+                and message["params"]["entry"]["level"] == "error"
+            ):
                 self.errors.append(message["params"]["entry"]["text"])
             if message.get("id") == self._number:
                 if "error" in message:
@@ -86,7 +102,9 @@ class Browser:
 
     def value(self, script: str) -> Any:
         """What a script's expression gives; awaited if it is a promise."""
-        found = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        found = self.call(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
+        )
         if "exceptionDetails" in found:
             raise RuntimeError(str(found["exceptionDetails"])[:500])
         return found["result"].get("value")
@@ -97,17 +115,31 @@ class Browser:
         while not (found := self.value(script)):
             if time.monotonic() > until:
                 status = self.value("document.body && document.body.innerText.slice(0, 500)")
-                raise AssertionError(f"{script} did not come true; the page says {status!r}; errors {self.errors}")
+                raise AssertionError(
+                    f"{script} did not come true; the page says {status!r}; errors {self.errors}"
+                )
             time.sleep(0.05)
         return found
 
     def key(self, key: str) -> None:
         code = {" ": "Space"}.get(key, f"Key{key.upper()}")
         for kind in ("keyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=code, text=key if kind == "keyDown" else "")
+            self.call(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=key,
+                code=code,
+                text=key if kind == "keyDown" else "",
+            )
 
     def size(self, width: int, height: int, mobile: bool = False) -> None:
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=mobile,
+        )
 
     def dark(self, dark: bool) -> None:
         features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]

@@ -11,10 +11,14 @@ CELLS = ("rnn", "gru", "lstm")
 TORCH = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 
 
-def make(cell: str = "lstm", hidden: object = (5, 4), seed: int = 0, **options: object) -> ClassicalRNN:
+def make(
+    cell: str = "lstm", hidden: object = (5, 4), seed: int = 0, **options: object
+) -> ClassicalRNN:
     generator = torch.Generator().manual_seed(seed)
     return ClassicalRNN(3, hidden, 2, cell, generator=generator, **options).double()  # type: ignore[arg-type]
 
 
 def signal(batch: int, steps: int, seed: int = 1) -> torch.Tensor:
-    return torch.randn(batch, steps, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return torch.randn(
+        batch, steps, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )

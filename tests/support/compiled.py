@@ -27,7 +27,9 @@ COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
 
 def compilers() -> Any:
     """Parameters of a test: every C compiler that is there, or one that skips."""
-    missing = pytest.param("none", marks=pytest.mark.skip("no C compiler (gcc, clang) on this machine"))
+    missing = pytest.param(
+        "none", marks=pytest.mark.skip("no C compiler (gcc, clang) on this machine")
+    )
     return COMPILERS or [missing]
 
 
@@ -38,9 +40,18 @@ class Program:
     path: Path
     plan: Plan
 
-    def run(self, x: np.ndarray, state: np.ndarray | None = None, trace: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """x (B, T, inputs) -> scores (B, T, outputs) and, with ``trace``, the states after each step (B, T)."""
-        arguments = [str(self.path), "--binary", "--steps", str(x.shape[1]), *(["--trace"] if trace else [])]
+    def run(
+        self, x: np.ndarray, state: np.ndarray | None = None, trace: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """x (B, T, inputs) -> scores (B, T, outputs) and, with ``trace``, the states after each
+        step (B, T)."""
+        arguments = [
+            str(self.path),
+            "--binary",
+            "--steps",
+            str(x.shape[1]),
+            *(["--trace"] if trace else []),
+        ]
         if state is not None:
             image = self.path.parent / "first.state"
             image.write_bytes(state.tobytes())
@@ -49,7 +60,11 @@ class Program:
         assert (raw == x).all(), "the input does not fit its C type"
         done = subprocess.run(arguments, input=raw.tobytes(), capture_output=True, check=True)
         score = (DTYPES[self.plan.number], self.plan.network.outputs)
-        record = np.dtype([("scores", *score), ("state", self.plan.state_dtype())] if trace else [("scores", *score)])
+        record = np.dtype(
+            [("scores", *score), ("state", self.plan.state_dtype())]
+            if trace
+            else [("scores", *score)]
+        )
         found = np.frombuffer(done.stdout, record).reshape(x.shape[:2])
         self.counts = json.loads(done.stderr) if done.stderr else {}
         return found["scores"], found["state"] if trace else found["scores"]
@@ -62,7 +77,9 @@ class Program:
 
     def tried(self, *arguments: str, given: str) -> subprocess.CompletedProcess[str]:
         """A run on text that may fail."""
-        return subprocess.run([self.path, *arguments], input=given, capture_output=True, check=False, text=True)
+        return subprocess.run(
+            [self.path, *arguments], input=given, capture_output=True, check=False, text=True
+        )
 
 
 def build(folder: Path, plan: Plan, compiler: str, *flags: str) -> Program:
@@ -70,7 +87,10 @@ def build(folder: Path, plan: Plan, compiler: str, *flags: str) -> Program:
     program = folder / f"program{abs(hash((compiler, flags)))}"
     sources = [str(folder / f"{plan.name}_main.c"), str(folder / f"{plan.name}.c")]
     done = subprocess.run(
-        [compiler, *FLAGS, "-o", str(program), *sources, *flags, "-lm"], capture_output=True, text=True, check=False
+        [compiler, *FLAGS, "-o", str(program), *sources, *flags, "-lm"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return Program(program, plan)

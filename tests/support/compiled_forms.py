@@ -1,4 +1,5 @@
-"""Compiled functions on disk, for their tests: how often one is compiled, and what can happen to its file."""
+"""Compiled functions on disk, for their tests: how often one is compiled, and what can happen to
+its file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The derivatives of one step of a layer, from the Jacobian of its neuron: what the step-by-step rules of the tests use."""
+"""The derivatives of one step of a layer, from the Jacobian of its neuron: what the step-by-step
+rules of the tests use."""
 
 from __future__ import annotations
 
@@ -24,14 +25,17 @@ def jacobian(model: Any) -> Callable[..., tuple[Any, ...]]:
 
 @dataclass(frozen=True)
 class Derivatives:
-    """The derivatives of one step of a layer: V state variables and then the emission, which is a result of its own.
+    """The derivatives of one step of a layer: V state variables and then the emission, which is a
+    result of its own.
 
-    ``by_state``, ``by_current`` and ``by_coefficient`` are derivatives of (*new variables, drive v), the last row being v's;
-    ``emission`` stands for the derivative of the emission by v: the surrogate's psi(v) for a spiking neuron.
+    ``by_state``, ``by_current`` and ``by_coefficient`` are derivatives of (*new variables, drive
+    v), the last row being v's; ``emission`` stands for the derivative of the emission by v: the
+    surrogate's psi(v) for a spiking neuron.
     """
 
     by_state: Tensor
-    """(V + 1, V + 1, B, H): by (*variables, s) of the previous step; by s as the neuron's own reset and adaptation see it."""
+    """(V + 1, V + 1, B, H): by (*variables, s) of the previous step; by s as the neuron's own reset
+    and adaptation see it."""
     by_current: Tensor
     """(V + 1, B, H)."""
     by_coefficient: Tensor
@@ -44,7 +48,9 @@ class Derivatives:
         """Derivatives of a step from (*variables, s) with a current, (B, H) each."""
         count, arguments = len(state), (*state, current, *layer.coefficients)
         partials = [
-            part.expand_as(current) if isinstance(part, Tensor) else torch.full_like(current, float(part))
+            part.expand_as(current)
+            if isinstance(part, Tensor)
+            else torch.full_like(current, float(part))
             for part in jacobian(type(layer.neuron))(*arguments)
         ]
         rows = torch.stack(partials).view(count, -1, *current.shape).to(current.dtype)
@@ -53,7 +59,8 @@ class Derivatives:
         return cls(rows[:, :count], rows[:, count], rows[:, count + 1 :], emission)
 
     def with_own_weight(self, weight_rec: Tensor | None) -> Self:
-        """The derivatives if a neuron's recurrent weight to itself, on the diagonal of (H, H), counts as part of the neuron."""
+        """The derivatives if a neuron's recurrent weight to itself, on the diagonal of (H, H),
+        counts as part of the neuron."""
         if weight_rec is None:
             return self
         by_state = self.by_state.clone()

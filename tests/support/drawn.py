@@ -1,4 +1,5 @@
-"""A report's or comparison's page in a browser, and scripts that wait for what it draws, and measure it."""
+"""A report's or comparison's page in a browser, and scripts that wait for what it draws, and
+measure it."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ from pathlib import Path
 from support.browser import Browser
 
 DRAWN = "document.getElementById('footer').textContent !== ''"
-# Plots are drawn when the page learns their width, which a ResizeObserver tells after the scripts, before the next frame ends.
+# Plots are drawn when the page learns their width, which a ResizeObserver tells after the scripts,
+# before the next frame ends.
 FRAMES = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
 # Pairs of labels within one drawing or table whose letters stand on one another.
 OVERLAPS = """(() => {
@@ -28,7 +30,8 @@ OVERLAPS = """(() => {
   }
   return pairs;
 })()"""
-# The fraction of a canvas' height between the topmost and the lowest pixel that is drawn, for each of these tracks.
+# The fraction of a canvas' height between the topmost and the lowest pixel that is drawn, for each
+# of these tracks.
 SPANS = """(canvases => [...canvases].map(c => {
   const d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data, rows = [];
   for (let i = 3; i < d.length; i += 4) if (d[i]) rows.push(Math.floor(i / 4 / c.width));
@@ -54,5 +57,8 @@ def opened(browser: Browser, page: Path, width: int = 1100) -> None:
     browser.errors.clear()
     browser.size(width, 900)
     browser.open(page.as_uri())
-    browser.wait(f"location.href === {json.dumps(page.as_uri())} && document.readyState === 'complete' && {DRAWN}")
+    browser.wait(
+        f"location.href === {json.dumps(page.as_uri())} && document.readyState === 'complete' && "
+        f"{DRAWN}"
+    )
     browser.value(FRAMES)

@@ -1,4 +1,5 @@
-"""Exported C on emulated boards (``benchmarks.boards``): compiled without a C library; any warning fails a test."""
+"""Exported C on emulated boards (``benchmarks.boards``): compiled without a C library; any warning
+fails a test."""
 
 from __future__ import annotations
 
@@ -36,13 +37,17 @@ DECIDING = (
     .replace("net_score scores[NET_OUTPUTS]", "int scores[1]")
     .replace("net_step(&state, input, scores)", "scores[0] = net_decide(&state, input)")
 )
-"""As BOARD, decisions: what is remembered and an output -> the class, and what is remembered after."""
+"""As BOARD, decisions: what is remembered and an output -> the class, and what is remembered
+after."""
 
 
 def processors(*names: str, emulator: bool = False) -> Any:
-    """Parameters of a test: these processors, or all; one whose compiler (or emulator) is missing skips."""
+    """Parameters of a test: these processors, or all; one whose compiler (or emulator) is missing
+    skips."""
     return [
-        pytest.param(name, marks=pytest.mark.skipif(bool(missing), reason=f"apt-get install {missing}"))
+        pytest.param(
+            name, marks=pytest.mark.skipif(bool(missing), reason=f"apt-get install {missing}")
+        )
         for name in names or PROCESSORS
         for missing in [PROCESSORS[name].missing(emulator)]
     ]
@@ -55,11 +60,14 @@ def compiled_for(processor: Processor, folder: Path) -> Path:
 
 def needed(processor: Processor, built: Path) -> set[str]:
     """Functions that an object file does not bring along."""
-    return set(re.findall(r"^\s+U (\S+)$", called(processor.prefix + "nm", str(built)), re.MULTILINE))
+    return set(
+        re.findall(r"^\s+U (\S+)$", called(processor.prefix + "nm", str(built)), re.MULTILINE)
+    )
 
 
 def built_board(processor: Processor, folder: Path, program: str = BOARD) -> list[str]:
-    """The command that runs BOARD, or another program, with an exported library on the emulated processor."""
+    """The command that runs BOARD, or another program, with an exported library on the emulated
+    processor."""
     (folder / "board.c").write_text(SUPPORT + program)
     board = compiled(processor, folder / "board.c", "-Wno-unused-function")
     return command(processor, linked(processor, [board, compiled_for(processor, folder)]))

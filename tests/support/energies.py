@@ -17,5 +17,7 @@ def spiking(*rates: float) -> Activity:
     return replace(SPIKES, rates=rates)
 
 
-def small(neuron: object = "alif", inputs: int = 3, hidden: object = (5, 4), **options: object) -> SRNN:
+def small(
+    neuron: object = "alif", inputs: int = 3, hidden: object = (5, 4), **options: object
+) -> SRNN:
     return SRNN.paper(inputs, list(hidden), 2, neuron=neuron, backend="reference", **options)  # type: ignore[arg-type, call-overload]

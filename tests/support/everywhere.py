@@ -1,4 +1,5 @@
-"""One C program that decides by a float32 and an int8 library of the same network, and says all that they say."""
+"""One C program that decides by a float32 and an int8 library of the same network, and says all
+that they say."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Exported networks for the tests of C: small enough to be proven, and the raw states and inputs that they are tried with."""
+"""Exported networks for the tests of C: small enough to be proven, and the raw states and inputs
+that they are tried with."""
 
 from __future__ import annotations
 
@@ -22,7 +23,13 @@ from support.compiled import FLAGS
 NEURONS: dict[str, Any] = {
     "adlif": {"name": "adlif", "threshold": 0.02, "coupling": 1.0},  # else it hardly spikes
     "brf": {"name": "brf", "dt": 0.1, "omega": "uniform(1, 6)", "threshold": 0.05},
-    "bhrf": {"name": "bhrf", "dt": 0.1, "omega": "uniform(1, 6)", "b_offset": 0.3, "threshold": 0.05},
+    "bhrf": {
+        "name": "bhrf",
+        "dt": 0.1,
+        "omega": "uniform(1, 6)",
+        "b_offset": 0.3,
+        "threshold": 0.05,
+    },
     "cubalif": {"name": "cubalif", "reset": -0.01, "reset_kind": "hard", "reset_step": "next"},
     "cubalif-soft": {"name": "cubalif", "reset_kind": "soft", "synapse_step": "next"},
 }
@@ -53,14 +60,22 @@ def exported(net: Any, folder: Path, format: str = "float32", **options: Any) ->
     """(plan, model network) of a network that has been exported into the folder."""
     export_c(net, folder, "net", format, **options)  # type: ignore[arg-type]
     device = net if isinstance(net, FrozenNetwork) else device_network(net, options.get("encoder"))
-    model = quantise(device, options.get("inputs_as"), options.get("state_as")) if format == "int8" else device
+    model = (
+        quantise(device, options.get("inputs_as"), options.get("state_as"))
+        if format == "int8"
+        else device
+    )
     return make_plan(model, "net", options.get("decision")), model
 
 
-def network(neuron: str = "alif", readout: str = "integrator", seed: int = 0, **options: Any) -> SRNN:
+def network(
+    neuron: str = "alif", readout: str = "integrator", seed: int = 0, **options: Any
+) -> SRNN:
     """5 inputs, two recurrent layers, 3 outputs."""
     rng = torch.Generator().manual_seed(seed)
-    return SRNN.paper(5, [12, 9], 3, neuron=NEURONS.get(neuron, neuron), readout=readout, generator=rng, **options)
+    return SRNN.paper(
+        5, [12, 9], 3, neuron=NEURONS.get(neuron, neuron), readout=readout, generator=rng, **options
+    )
 
 
 def signal(kind: str, seed: int = 0, batch: int = 2, steps: int = 60) -> np.ndarray:
@@ -76,7 +91,15 @@ def small(
 ) -> tuple[Plan, Any]:  # fmt: skip
     """(plan, model) of a small recurrent network, exported into the folder."""
     rng = torch.Generator().manual_seed(seed)
-    net = SRNN(inputs, list(hidden), 2, neuron=NEURONS.get(neuron, neuron), readout=readout, generator=rng, norm="none")
+    net = SRNN(
+        inputs,
+        list(hidden),
+        2,
+        neuron=NEURONS.get(neuron, neuron),
+        readout=readout,
+        generator=rng,
+        norm="none",
+    )
     if sparse:
         with torch.no_grad():
             for layer in [*net.layers, net.readout]:
@@ -105,42 +128,70 @@ def build_step(folder: Path, compiler: str, *flags: str, program: str = STEP) ->
 def drawn(dtype: np.dtype[Any], shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     """Numbers of a type: half of them anything, half at its ends or about 0."""
     if dtype.kind == "f":
-        raw = rng.integers(0, 2**32, shape, np.uint32).view(np.float32)  # NaN, infinities and denormals among them
-        return np.where(rng.random(shape) < 0.5, raw, rng.choice([0.0, -0.0, 1.0, 3e38, -3e38, np.inf, np.nan], shape))
+        raw = rng.integers(0, 2**32, shape, np.uint32).view(
+            np.float32
+        )  # NaN, infinities and denormals among them
+        return np.where(
+            rng.random(shape) < 0.5,
+            raw,
+            rng.choice([0.0, -0.0, 1.0, 3e38, -3e38, np.inf, np.nan], shape),
+        )
     ends = np.iinfo(dtype)
     near = np.array([ends.min, ends.min + 1, max(-1, ends.min), 0, 1, ends.max - 1, ends.max])
     return np.where(
-        rng.random(shape) < 0.5, rng.integers(ends.min, ends.max, shape, endpoint=True), rng.choice(near, shape)
+        rng.random(shape) < 0.5,
+        rng.integers(ends.min, ends.max, shape, endpoint=True),
+        rng.choice(near, shape),
     )
 
 
-def raw_states(plan: Plan, count: int, seed: int = 0, spikes: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """(states, inputs) of every kind that memory can hold; ``spikes``: where a neuron keeps a spike, it is 0 or 1."""
+def raw_states(
+    plan: Plan, count: int, seed: int = 0, spikes: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """(states, inputs) of every kind that memory can hold; ``spikes``: where a neuron keeps a
+    spike, it is 0 or 1."""
     rng = np.random.default_rng(seed)
     states = np.zeros(count, plan.state_dtype())
     for layer in plan.layers:
         for _, name in layer.state:
             part = states[layer.name][name]
-            part[...] = rng.integers(0, 2, part.shape) if spikes and name == "s" else drawn(part.dtype, part.shape, rng)
+            part[...] = (
+                rng.integers(0, 2, part.shape)
+                if spikes and name == "s"
+                else drawn(part.dtype, part.shape, rng)
+            )
     states["sums"] = drawn(states["sums"].dtype, states["sums"].shape, rng)
-    return states, drawn(np.dtype(DTYPES[plan.input]), (count, plan.network.inputs), rng).astype(DTYPES[plan.input])
+    return states, drawn(np.dtype(DTYPES[plan.input]), (count, plan.network.inputs), rng).astype(
+        DTYPES[plan.input]
+    )
 
 
-def run_steps(command: list[str], plan: Plan, states: np.ndarray, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def run_steps(
+    command: list[str], plan: Plan, states: np.ndarray, inputs: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """(scores, states after) of one step from each state, by a program made of STEP."""
-    given = b"".join(state.tobytes() + row.tobytes() for state, row in zip(states, inputs, strict=True))
+    given = b"".join(
+        state.tobytes() + row.tobytes() for state, row in zip(states, inputs, strict=True)
+    )
     done = subprocess.run(command, input=given, capture_output=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr.decode(errors="replace")
-    record = np.dtype([("scores", DTYPES[plan.number], plan.network.outputs), ("state", plan.state_dtype())])
+    record = np.dtype(
+        [("scores", DTYPES[plan.number], plan.network.outputs), ("state", plan.state_dtype())]
+    )
     found = np.frombuffer(done.stdout, record)
     assert len(found) == len(states)
     return found["scores"], found["state"]
 
 
 def check_steps(
-    plan: Plan, model: Any, states: np.ndarray, inputs: np.ndarray, found: tuple[np.ndarray, np.ndarray]
+    plan: Plan,
+    model: Any,
+    states: np.ndarray,
+    inputs: np.ndarray,
+    found: tuple[np.ndarray, np.ndarray],
 ) -> None:
-    """Scores and states after one step from each state are those of the integer model, to the bit."""
+    """Scores and states after one step from each state are those of the integer model, to the
+    bit."""
     given = model.initial_state(len(states))
     for layer, part in zip(plan.layers, given, strict=True):
         part |= {name: states[layer.name][name].astype(np.int64) for _, name in layer.state}
@@ -148,7 +199,9 @@ def check_steps(
     np.testing.assert_array_equal(scores, expected.output[:, 0])
     for layer, part in zip(plan.layers, expected.state, strict=True):
         for _, name in layer.state:
-            np.testing.assert_array_equal(after[layer.name][name], part[name], f"{layer.name} {name}")
+            np.testing.assert_array_equal(
+                after[layer.name][name], part[name], f"{layer.name} {name}"
+            )
     assert expected.saturated > 0  # it has been where numbers are held
 
 

@@ -1,4 +1,5 @@
-"""A checker of JSON schemas, for the words of them that the package writes. It knows no others: they are a failure."""
+"""A checker of JSON schemas, for the words of them that the package writes. It knows no others:
+they are a failure."""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ SILENT = {"$schema", "title", "description", "default", "examples"}
 
 
 def fits(schema: Mapping[str, Any], value: Any) -> bool:
-    return all(_holds(word, rule, schema, value) for word, rule in schema.items() if word not in SILENT)
+    return all(
+        _holds(word, rule, schema, value) for word, rule in schema.items() if word not in SILENT
+    )
 
 
 def _holds(word: str, rule: Any, schema: Mapping[str, Any], value: Any) -> bool:

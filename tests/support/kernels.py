@@ -19,7 +19,8 @@ from srnn.nn.surrogates import as_surrogate
 from srnn.nn.under_way import depth_of, reached
 
 CPU_BACKENDS = ("cpu", "reference")
-"""Those that run where the tests do; the third one's tests are ``tests/nn/gpu_against_reference.py``."""
+"""Those that run where the tests do; the third one's tests are
+``tests/nn/gpu_against_reference.py``."""
 
 RANGES = {  # of each coefficient: low, high
     "alpha": (0.7, 0.98), "rho": (0.9, 0.99), "beta": (0.0, 2.0), "threshold": (0.01, 0.3),
@@ -34,7 +35,8 @@ def make(
     padded: bool = False, output: str = "emission", recompute: bool = False, longest: int | None = None,
     dtype: torch.dtype = torch.float64,
 ) -> LayerProblem:  # fmt: skip
-    """A random layer that spikes at some ten per cent; its initial s is real numbers, not spikes. ``longest``: of its delays."""
+    """A random layer that spikes at some ten per cent; its initial s is real numbers, not spikes.
+    ``longest``: of its delays."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> torch.Tensor:
@@ -44,8 +46,12 @@ def make(
     x = (normal(batch, steps, inputs) > 1.0).double() if binary else normal(batch, steps, inputs)
     coefficients = []
     for name in model.coefficients:
-        low, high = RANGES.get(name, (0.1, 1.0))  # a new neuron needs a line only if it may be unstable
-        coefficients.append(low + (high - low) * torch.rand(size, generator=generator, dtype=torch.float64))
+        low, high = RANGES.get(
+            name, (0.1, 1.0)
+        )  # a new neuron needs a line only if it may be unstable
+        coefficients.append(
+            low + (high - low) * torch.rand(size, generator=generator, dtype=torch.float64)
+        )
     delays = arriving = None
     if longest is not None and recurrent and model.emission.binary:
         delays = torch.randint(0, longest + 1, (size,), generator=generator)
@@ -74,7 +80,9 @@ def cast(problem: LayerProblem, dtype: torch.dtype) -> LayerProblem:
 
 
 def on_device(problem: LayerProblem, device: str) -> LayerProblem:
-    delays, lengths = (None if value is None else value.to(device) for value in (problem.delays, problem.lengths))
+    delays, lengths = (
+        None if value is None else value.to(device) for value in (problem.delays, problem.lengths)
+    )
     return replace(_moved(problem, device), delays=delays, lengths=lengths)
 
 
@@ -89,16 +97,25 @@ def _moved(problem: LayerProblem, where: torch.dtype | str) -> LayerProblem:
     )  # fmt: skip
 
 
-def differentiate(problem: LayerProblem, backend: str, binary: bool = False) -> dict[str, torch.Tensor]:
-    """Run and differentiate a random functional of output and final state; values and gradients by name."""
-    leaves = {"weight_in": problem.weight_in, "bias": problem.bias, "weight_rec": problem.weight_rec}
+def differentiate(
+    problem: LayerProblem, backend: str, binary: bool = False
+) -> dict[str, torch.Tensor]:
+    """Run and differentiate a random functional of output and final state; values and gradients by
+    name."""
+    leaves = {
+        "weight_in": problem.weight_in,
+        "bias": problem.bias,
+        "weight_rec": problem.weight_rec,
+    }
     leaves |= {"arriving": problem.arriving}
     leaves |= dict(zip(problem.neuron.coefficients, problem.coefficients, strict=True))
     names = [f"initial {name}" for name in problem.neuron.State._fields]
     leaves |= dict(zip(names, problem.state, strict=True))
     if not binary:
         leaves["x"] = problem.x
-    leaves = {name: value.clone().requires_grad_() for name, value in leaves.items() if value is not None}
+    leaves = {
+        name: value.clone().requires_grad_() for name, value in leaves.items() if value is not None
+    }
     run = replace(
         problem,
         x=Spikes.from_dense(problem.x) if binary else leaves["x"],
@@ -109,17 +126,31 @@ def differentiate(problem: LayerProblem, backend: str, binary: bool = False) -> 
     result = run_layer(run, backend)
     generator = torch.Generator().manual_seed(1)
     values = [result.output, *result.state, *([] if result.arriving is None else [result.arriving])]
-    factors = [torch.randn(value.shape, generator=generator, dtype=torch.float64).to(value) for value in values]
+    factors = [
+        torch.randn(value.shape, generator=generator, dtype=torch.float64).to(value)
+        for value in values
+    ]
     total = sum((value * factor).sum() for value, factor in zip(values, factors, strict=True))
     total.backward()  # type: ignore[union-attr]
-    kinds = ["output", *(f"final {name}" for name in problem.neuron.State._fields), "final arriving"]
+    kinds = [
+        "output",
+        *(f"final {name}" for name in problem.neuron.State._fields),
+        "final arriving",
+    ]
     found = dict(zip(kinds, values, strict=False))
     found |= {f"gradient of {name}": leaf.grad for name, leaf in leaves.items()}
-    return {name: torch.zeros(()) if value is None else value.detach() for name, value in found.items()}
+    return {
+        name: torch.zeros(()) if value is None else value.detach() for name, value in found.items()
+    }
 
 
-def assert_same(problem: LayerProblem, tolerance: float = 1e-9, binary: bool = False, backend: str = "cpu") -> None:
-    expected, got = differentiate(problem, "reference", binary), differentiate(problem, backend, binary)
+def assert_same(
+    problem: LayerProblem, tolerance: float = 1e-9, binary: bool = False, backend: str = "cpu"
+) -> None:
+    expected, got = (
+        differentiate(problem, "reference", binary),
+        differentiate(problem, backend, binary),
+    )
     for name, value in expected.items():
         if value.numel():
             scale = float(value.abs().max())
@@ -142,7 +173,8 @@ RANDOM = settings(max_examples=25, suppress_health_check=[HealthCheck.function_s
 
 
 def not_understood(monkeypatch: pytest.MonkeyPatch) -> Neuron:
-    """A neuron, called odd, of whose step Numba is made to understand nothing; what is said of it is said again."""
+    """A neuron, called odd, of whose step Numba is made to understand nothing; what is said of it
+    is said again."""
     from srnn.nn.kernels.cpu import compiler
 
     warn_slow.cache_clear()
@@ -153,7 +185,11 @@ def not_understood(monkeypatch: pytest.MonkeyPatch) -> Neuron:
     written = compiler.function
 
     def function(name: str, own: Record) -> Any:
-        return (lambda *numbers: torch.compile and Odd.step(*numbers)) if name == "odd_step" else written(name, own)
+        return (
+            (lambda *numbers: torch.compile and Odd.step(*numbers))
+            if name == "odd_step"
+            else written(name, own)
+        )
 
     monkeypatch.setattr(compiler, "function", function)
     return Odd()

@@ -1,4 +1,5 @@
-"""Small data folders of the official layouts, enough to train a few steps of every recipe: one function a data set."""
+"""Small data folders of the official layouts, enough to train a few steps of every recipe: one
+function a data set."""
 
 from __future__ import annotations
 
@@ -16,29 +17,53 @@ from srnn.data.datasets.qtdb_records import RECORDS
 from support.sounds import sphere, tone, write_wav
 from support.watched import write_movement
 
-MINI = ("left", "down", "yes", "right", "off", "up", "on", "no", "go", "stop", "_silence_", "_unknown_")
-_MINI_SPEAKERS = {"0cb74144": 1037, "1acc97de": 1041, "1b4c9b89": 1043, "0c40e715": 1024, "0487ba9b": 1181}
+MINI = (
+    "left",
+    "down",
+    "yes",
+    "right",
+    "off",
+    "up",
+    "on",
+    "no",
+    "go",
+    "stop",
+    "_silence_",
+    "_unknown_",
+)
+_MINI_SPEAKERS = {
+    "0cb74144": 1037,
+    "1acc97de": 1041,
+    "1b4c9b89": 1043,
+    "0c40e715": 1024,
+    "0487ba9b": 1181,
+}
 """And as many pieces of silence: three for training, one each for validation and testing."""
 _V1 = (
-    "bed bird cat dog down eight five four go happy house left marvin nine no off on one right seven sheila six stop "
+    "bed bird cat dog down eight five four go happy house left marvin nine no off on one right "
+    "seven sheila six stop "
     "three tree two up wow yes zero"
 )
 
 
 def hide_beside(root: Path) -> None:
-    """Next to every file the hidden one that macOS keeps there on a disk of another system: ._NAME, which holds no data."""
+    """Next to every file the hidden one that macOS keeps there on a disk of another system: ._NAME,
+    which holds no data."""
     for path in [path for path in root.rglob("*") if path.is_file()]:
         path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
 
 
 def write_qtdb(root: Path) -> None:
-    """The paper's training file: nine records of one or two windows, a window 1301 steps, the next 1000 later."""
+    """The paper's training file: nine records of one or two windows, a window 1301 steps, the next
+    1000 later."""
     from scipy.io import savemat
 
     rng = np.random.default_rng(0)
     labels = []
     for windows in (2, 1, 1, 1, 1, 1, 1, 1, 2):
-        track = np.repeat(rng.integers(-1, 6, 200), rng.integers(20, 90, 200))[: 1000 * windows + 301]
+        track = np.repeat(rng.integers(-1, 6, 200), rng.integers(20, 90, 200))[
+            : 1000 * windows + 301
+        ]
         for k in range(windows):
             window = track[1000 * k : 1000 * k + 1301].copy()
             window[:19], window[19:38] = 0, -1
@@ -52,7 +77,8 @@ def write_qtdb(root: Path) -> None:
 
 
 def write_qtdb_records(root: Path) -> None:
-    """Raw records for training and validation, in PhysioNet's layout: two leads at 250 Hz, four annotated beats; needs wfdb."""
+    """Raw records for training and validation, in PhysioNet's layout: two leads at 250 Hz, four
+    annotated beats; needs wfdb."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of its dependencies, when it is loaded and when it writes
         _write_qtdb_records(root)
@@ -63,12 +89,31 @@ def _write_qtdb_records(root: Path) -> None:
 
     folder = root / "qtdb" / "records"
     folder.mkdir(parents=True)
-    marks = [(0, "("), (10, "p"), (20, ")"), (35, "("), (45, "N"), (55, ")"), (100, "t"), (120, ")")]
+    marks = [
+        (0, "("),
+        (10, "p"),
+        (20, ")"),
+        (35, "("),
+        (45, "N"),
+        (55, ")"),
+        (100, "t"),
+        (120, ")"),
+    ]
     where = np.array([start + at for start in (300, 500, 700, 900) for at, _ in marks])
     for number, name in enumerate((*RECORDS["train"], *RECORDS["validation"])):
         signal = np.random.default_rng(number).normal(size=(2000, 2)).cumsum(0) * 0.02
-        wfdb.wrsamp(name, 250, ["mV", "mV"], ["one", "two"], signal, fmt=["212", "212"], write_dir=str(folder))
-        wfdb.wrann(name, "qc", where, symbol=[symbol for _, symbol in marks] * 4, write_dir=str(folder))
+        wfdb.wrsamp(
+            name,
+            250,
+            ["mV", "mV"],
+            ["one", "two"],
+            signal,
+            fmt=["212", "212"],
+            write_dir=str(folder),
+        )
+        wfdb.wrann(
+            name, "qc", where, symbol=[symbol for _, symbol in marks] * 4, write_dir=str(folder)
+        )
         (folder / f"{name}.qc").replace(folder / f"{name}.q1c")  # wfdb writes no names with a digit
 
 
@@ -83,7 +128,9 @@ def write_ssc(root: Path) -> None:
         _write_events(root / "ssc" / f"ssc_{name}.h5", count, 35)
 
 
-def _write_events(path: Path, count: int, classes: int, speakers: npt.NDArray[np.uint16] | None = None) -> None:
+def _write_events(
+    path: Path, count: int, classes: int, speakers: npt.NDArray[np.uint16] | None = None
+) -> None:
     import h5py
 
     rng = np.random.default_rng(count)
@@ -107,8 +154,12 @@ def write_mnist(root: Path) -> None:
     labels = np.arange(10, dtype=np.uint8)
     (root / "mnist").mkdir()
     for name, array in (("images-idx3", images), ("labels-idx1", labels)):
-        head = (0x0800 + array.ndim).to_bytes(4, "big") + b"".join(n.to_bytes(4, "big") for n in array.shape)
-        (root / "mnist" / f"train-{name}-ubyte.gz").write_bytes(gzip.compress(head + array.tobytes()))
+        head = (0x0800 + array.ndim).to_bytes(4, "big") + b"".join(
+            n.to_bytes(4, "big") for n in array.shape
+        )
+        (root / "mnist" / f"train-{name}-ubyte.gz").write_bytes(
+            gzip.compress(head + array.tobytes())
+        )
 
 
 def write_soli(root: Path) -> None:
@@ -127,7 +178,8 @@ def write_soli(root: Path) -> None:
 
 
 def write_speech_commands(root: Path) -> None:
-    """Version 1: a recording of each of the 30 words for training, of some for validation, and background noise."""
+    """Version 1: a recording of each of the 30 words for training, of some for validation, and
+    background noise."""
     folder = root / "speech_commands_v0.01"
     for index, word in enumerate(_V1.split()):
         write_wav(folder / word / "00000001_nohash_0.wav", tone(hz=200 + 40 * index, seed=index))
@@ -135,12 +187,15 @@ def write_speech_commands(root: Path) -> None:
     for word in validation:
         write_wav(folder / word / "00000002_nohash_0.wav", tone(hz=300, seed=99))
     write_wav(folder / "_background_noise_" / "hum.wav", tone(12.0, hz=50))
-    (folder / "validation_list.txt").write_text("".join(f"{word}/00000002_nohash_0.wav\n" for word in validation))
+    (folder / "validation_list.txt").write_text(
+        "".join(f"{word}/00000002_nohash_0.wav\n" for word in validation)
+    )
     (folder / "testing_list.txt").write_text("")
 
 
 def write_speech_commands_mini(root: Path) -> None:
-    """A clip a class of each of five speakers, three of them for training, and phones for some of them."""
+    """A clip a class of each of five speakers, three of them for training, and phones for some of
+    them."""
     folder, labels = root / "speech_commands_mini", {}
     for index, word in enumerate(MINI):
         for number, (speaker, silence) in enumerate(_MINI_SPEAKERS.items()):

@@ -1,4 +1,5 @@
-"""A server for tests of downloads, and archives: what servers do (break off, ignore ranges, send something else) on request."""
+"""A server for tests of downloads, and archives: what servers do (break off, ignore ranges, send
+something else) on request."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ def md5(content: bytes) -> str:
 
 
 class Server(ThreadingHTTPServer):
-    """Serves ``files``; ``breaks``: bytes after which each next answer breaks off; ``codes``: answers instead of a file."""
+    """Serves ``files``; ``breaks``: bytes after which each next answer breaks off; ``codes``:
+    answers instead of a file."""
 
     daemon_threads = True
 
@@ -63,7 +65,11 @@ class Handler(BaseHTTPRequestHandler):
         content = self.server.files.get(self.path)
         if content is None:
             return self.send_error(404)
-        first = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and self.server.ranges else 0
+        first = (
+            int(wanted.removeprefix("bytes=").removesuffix("-"))
+            if wanted and self.server.ranges
+            else 0
+        )
         if first and first >= len(content):
             return self.send_error(416)
         self.send_response(206 if first else 200)

@@ -41,7 +41,9 @@ NEURONS = {
 def make_net(seed: int = 0, **options: Any) -> SRNN:
     """5 inputs, two hidden layers, 4 outputs; weights large enough that all layers spike."""
     generator = torch.Generator().manual_seed(seed)
-    net = SRNN.paper(5, options.pop("hidden", [7, 6]), 4, generator=generator, backend="reference", **options)
+    net = SRNN.paper(
+        5, options.pop("hidden", [7, 6]), 4, generator=generator, backend="reference", **options
+    )
     with torch.no_grad():
         for layer in net.modules():
             if isinstance(layer, Layer):

@@ -28,7 +28,9 @@ def lif_node() -> Any:
     return nir.LIF(tau=TAU, r=R, v_leak=LEAK, v_threshold=THRESHOLD, v_reset=RESET)
 
 
-def graph_of(nodes: dict[str, Any], edges: list[tuple[str, str]], inputs: Any = (5,), size: int = N) -> Any:
+def graph_of(
+    nodes: dict[str, Any], edges: list[tuple[str, str]], inputs: Any = (5,), size: int = N
+) -> Any:
     ends = {"in": nir.Input(np.array(inputs)), "out": nir.Output(np.array([size]))}
     return nir.NIRGraph({**ends, **nodes}, edges, type_check=False)
 

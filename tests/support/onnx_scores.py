@@ -1,4 +1,5 @@
-"""The scores of a model's two ONNX forms, the whole sequence and one step, against those expected."""
+"""The scores of a model's two ONNX forms, the whole sequence and one step, against those
+expected."""
 
 from __future__ import annotations
 
@@ -13,9 +14,11 @@ import srnn
 def check_onnx(
     model: srnn.Model, x: np.ndarray, expected: np.ndarray, lengths: Iterable[int], tolerance: float
 ) -> None:
-    """Compare with the scores after each step of x, ``expected`` (T, classes), within ``tolerance``.
+    """Compare with the scores after each step of x, ``expected`` (T, classes), within
+    ``tolerance``.
 
-    ``lengths``: the prefixes of x that are read as whole sequences. Skips where onnxruntime is not installed.
+    ``lengths``: the prefixes of x that are read as whole sequences. Skips where onnxruntime is not
+    installed.
     """
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")

@@ -1,4 +1,5 @@
-"""The live page's scripts in Node, without a browser: its readers of files, and the compiled network."""
+"""The live page's scripts in Node, without a browser: its readers of files, and the compiled
+network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Proofs about exported C, by CBMC: for every state and every input at once, not for those that a test thinks of."""
+"""Proofs about exported C, by CBMC: for every state and every input at once, not for those that a
+test thinks of."""
 
 from __future__ import annotations
 
@@ -100,12 +101,14 @@ int main(void)
     return 0;
 }
 """
-"""Any order of calls of a smoothing encoder, by induction. To be defined before: WINDOW, SAMPLE (its type), and HELD(x): whether
-a kept sample is within its limit; and, if its scale runs along, HORIZON, its samples, and INTEGERS, 0 or 1."""
+"""Any order of calls of a smoothing encoder, by induction. To be defined before: WINDOW, SAMPLE
+(its type), and HELD(x): whether a kept sample is within its limit; and, if its scale runs along,
+HORIZON, its samples, and INTEGERS, 0 or 1."""
 
 
 def tried(folder: Path, program: str, unwind: int = 20) -> tuple[int, list[str]]:
-    """(properties that were checked, those that do not hold) of a program beside an exported library.
+    """(properties that were checked, those that do not hold) of a program beside an exported
+    library.
 
     Loops are followed to their end: that ``unwind`` turns suffice is one of the properties.
     """

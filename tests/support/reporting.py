@@ -20,7 +20,9 @@ def unpack(packed: dict[str, Any]) -> npt.NDArray[Any]:
     """Unpack an array, as the page sees it."""
     data, shape = base64.b64decode(packed["data"]), tuple(packed["shape"])
     if packed["type"] == "bits":
-        return np.unpackbits(np.frombuffer(data, np.uint8), count=int(np.prod(shape)), bitorder="little").reshape(shape)
+        return np.unpackbits(
+            np.frombuffer(data, np.uint8), count=int(np.prod(shape)), bitorder="little"
+        ).reshape(shape)
     if packed["type"] == "int16":
         return np.frombuffer(data, "<i2").reshape(shape)
     top, dtype = (65535, "<u2") if packed["type"] == "fine" else (255, "u1")

@@ -1,4 +1,5 @@
-"""Summaries, sweeps and evaluations as our commands write them, for the tests of the paper's tables and figures."""
+"""Summaries, sweeps and evaluations as our commands write them, for the tests of the paper's tables
+and figures."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ def shipped(name: str) -> Recipe:
 def write_summary(folder: Path, name: str = "paper/ecg-code", **changes: Any) -> Path:
     """A summary as srnn report writes it."""
     content = {
-        "title": "t", "command": "c", "split": "validation (which also chose the epoch)", "seeds": [0, 1, 2],
+        "title": "t", "command": "c", "split": "validation (which also chose the "
+                                               "epoch)", "seeds": [0, 1, 2],
         "accuracy": spread(ACCURACIES), "firing_rate": spread([0.3, 0.3, 0.3]), "parameters": 1746,
         "recipe": shipped(name).to_dict(), **changes,
     }  # fmt: skip
@@ -60,7 +62,11 @@ def evaluation(**changes: Any) -> str:
         "accuracy": 0.8,
         "split": "validation",
         "seed": 3,
-        "activity": {"sequences": 4, "steps": 400, "layers": [{"rates": [0.1, 0.2]}, {"rates": [0.7]}]},
+        "activity": {
+            "sequences": 4,
+            "steps": 400,
+            "layers": [{"rates": [0.1, 0.2]}, {"rates": [0.7]}],
+        },
         "anytime": {"accuracy": [None, 0.2, 0.8], "step_ms": 4.0},
         **changes,
     }
@@ -68,7 +74,8 @@ def evaluation(**changes: Any) -> str:
 
 
 def time_constants(**changes: Any) -> list[dict[str, Any]]:
-    """Those of a layer of three, as srnn evaluate --full has them: membranes of tens of steps, adaptation of hundreds."""
+    """Those of a layer of three, as srnn evaluate --full has them: membranes of tens of steps,
+    adaptation of hundreds."""
     found = []
     for name, start in (("layers.0.tau_mem", 10.0), ("layers.0.tau_adp", 200.0)):
         initial = {"values": [start, start, 2 * start]}
@@ -93,7 +100,9 @@ def table(name: str, results: Path, tmp_path: Path) -> Table:
     return made
 
 
-def figure(name: str, results: Path, runs: tuple[Path, ...] = (), data_dir: Path | None = None) -> Sheet:
+def figure(
+    name: str, results: Path, runs: tuple[Path, ...] = (), data_dir: Path | None = None
+) -> Sheet:
     """The figure, drawn but not rendered: that takes most of the time."""
     made = MAKERS[name](gather(results, runs, data_dir))
     assert isinstance(made, Sheet)

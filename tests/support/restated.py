@@ -1,6 +1,8 @@
-"""The published networks once more, in plain numpy, from their description: makes weights and golden files for tests.
+"""The published networks once more, in plain numpy, from their description: makes weights and
+golden files for tests.
 
-Independent of the library on purpose. Everything is float64; weights are drawn in float32, so that a file keeps them exactly.
+Independent of the library on purpose. Everything is float64; weights are drawn in float32, so that
+a file keeps them exactly.
 """
 
 from __future__ import annotations
@@ -39,12 +41,18 @@ def log_softmax(x):
     return x - np.log(np.exp(x).sum(-1, keepdims=True))
 
 
-def linear(rng, weights: Arrays, name: str, inputs: int, outputs: int, gain: float, bias: float = 0.0) -> None:
-    weights[f"{name}.weight"] = (rng.normal(size=(outputs, inputs)) * gain / np.sqrt(inputs)).astype("f4")
+def linear(
+    rng, weights: Arrays, name: str, inputs: int, outputs: int, gain: float, bias: float = 0.0
+) -> None:
+    weights[f"{name}.weight"] = (
+        rng.normal(size=(outputs, inputs)) * gain / np.sqrt(inputs)
+    ).astype("f4")
     weights[f"{name}.bias"] = rng.normal(bias, 0.1, outputs).astype("f4")
 
 
-def taus(rng, weights: Arrays, size: int, tau_mem: str, tau_adp: str | None, mean: float = 150.0) -> None:
+def taus(
+    rng, weights: Arrays, size: int, tau_mem: str, tau_adp: str | None, mean: float = 150.0
+) -> None:
     weights[tau_mem] = rng.normal(20, 3, size).astype("f4")
     if tau_adp is not None:
         weights[tau_adp] = rng.normal(mean, 10, size).astype("f4")
@@ -65,7 +73,17 @@ def _dense(weights: Arrays, x, *names: str):
 
 
 def _recurrent(
-    weights: Arrays, x, dense: str, recurrent: str | None, tau_mem: str, tau_adp: str, threshold, beta, u, s, e
+    weights: Arrays,
+    x,
+    dense: str,
+    recurrent: str | None,
+    tau_mem: str,
+    tau_adp: str,
+    threshold,
+    beta,
+    u,
+    s,
+    e,
 ):
     names = (dense,) if recurrent is None else (dense, recurrent)
     tau_m, tau_a = weights[tau_mem].astype(float), weights[tau_adp].astype(float)
@@ -94,7 +112,10 @@ def heidelberg(task: str, steps: int, seed: int = 0) -> tuple[Arrays, Arrays]:
     golden |= {f"rand{index}": draw for index, draw in enumerate(draws)}
 
     signal = x.transpose(1, 0, 2).astype(float)
-    for index, name, dense, rec in ((0, "h1", "i_2_h1", "h1_2_h1"), (1, "h2", "h1_2_h2", "h2_2_h2")):
+    for index, name, dense, rec in (
+        (0, "h1", "i_2_h1", "h1_2_h1"),
+        (1, "h2", "h1_2_h2", "h2_2_h2"),
+    ):
         u = draws[index].astype(float)
         s = np.zeros_like(u) if task == "shd-90.7" else u
         mem, signal, _ = _recurrent(
@@ -132,7 +153,12 @@ def mnist(task: str, steps: int, seed: int = 0) -> tuple[Arrays, Arrays]:
     pixels = x[..., 0] / 255.0
     starts = [t if t < steps - window else steps - window for t in range(steps)]
     signal = np.stack([pixels[:, t : t + window] for t in starts])
-    layers = (("r1", "i2h", "h2h"), ("r2", "h2d", "d2d"), ("d1", "dense1", None), ("o", "d2o", None))
+    layers = (
+        ("r1", "i2h", "h2h"),
+        ("r2", "h2d", "d2d"),
+        ("d1", "dense1", None),
+        ("o", "d2o", None),
+    )
     u = s = np.zeros(0)
     for draw, (name, dense, rec) in zip(draws, layers, strict=True):
         u = draw.astype(float) * scale
@@ -157,7 +183,12 @@ def gsc(steps: int, nan_unit: int | None = 172, seed: int = 0) -> tuple[Arrays, 
     taus(rng, weights, 300, "rnn_1.tau_m", "rnn_1.tau_adp")
     taus(rng, weights, 12, "dense_2.tau_m", None)
     if nan_unit is not None:
-        for name in ("dense_1.dense.weight", "dense_1.dense.bias", "dense_1.tau_m", "dense_1.tau_adp"):
+        for name in (
+            "dense_1.dense.weight",
+            "dense_1.dense.bias",
+            "dense_1.tau_m",
+            "dense_1.tau_adp",
+        ):
             weights[name][nan_unit] = np.nan
     x = rng.normal(size=(2, 3, steps, 40)).astype("f4")
     golden: Arrays = {"x": x}
@@ -166,11 +197,23 @@ def gsc(steps: int, nan_unit: int | None = 172, seed: int = 0) -> tuple[Arrays, 
     zero = np.zeros((2, 300))
     for name, rec in (("dense_1", None), ("rnn_1", "rnn_1.recurrent")):
         mem, signal, _ = _recurrent(
-            weights, signal, f"{name}.dense", rec, f"{name}.tau_m", f"{name}.tau_adp", 1.6, 0.184, zero, zero, 1.6
+            weights,
+            signal,
+            f"{name}.dense",
+            rec,
+            f"{name}.tau_m",
+            f"{name}.tau_adp",
+            1.6,
+            0.184,
+            zero,
+            zero,
+            1.6,
         )
         recorded(golden, name, mem, signal)
     mem = integrator(
-        _dense(weights, signal, "dense_2.dense"), weights["dense_2.tau_m"].astype(float), np.zeros((2, 12))
+        _dense(weights, signal, "dense_2.dense"),
+        weights["dense_2.tau_m"].astype(float),
+        np.zeros((2, 12)),
     )
     recorded(golden, "dense_2", mem)
     golden["output"] = log_softmax(mem.mean(0))
@@ -193,7 +236,9 @@ def timit(frames: int, seed: int = 0) -> tuple[Arrays, Arrays]:
     golden: Arrays = {"x": x, **{f"rand{index}": draw for index, draw in enumerate(draws)}}
 
     forward = np.stack([x[:, step // 5] for step in range(5 * frames)]).astype(float)
-    backward = np.stack([x[:, -step // 5] for step in range(5 * frames)]).astype(float)  # rounds down, as published
+    backward = np.stack([x[:, -step // 5] for step in range(5 * frames)]).astype(
+        float
+    )  # rounds down, as published
     spikes = {}
     for index, (name, signal) in enumerate((("fw", forward), ("bw", backward))):
         u = draws[index].astype(float) * 1.6
@@ -205,7 +250,11 @@ def timit(frames: int, seed: int = 0) -> tuple[Arrays, Arrays]:
         recorded(golden, name, mem, spikes[name])
     both = np.concatenate([spikes["fw"], spikes["bw"][::-1]], -1)
     means = both.reshape(frames, 5, 2, 1024).mean(1)
-    mem = integrator(_dense(weights, means, "dense_mean.dense"), weights["dense_mean.tau_m"].astype(float), draws[2])
+    mem = integrator(
+        _dense(weights, means, "dense_mean.dense"),
+        weights["dense_mean.tau_m"].astype(float),
+        draws[2],
+    )
     recorded(golden, "readout", mem)
     golden["output"] = log_softmax(mem)
     return weights, golden
@@ -235,7 +284,8 @@ def ecg(steps: int, seed: int = 0) -> tuple[Arrays, Arrays]:
 
 
 def restate(task: str) -> tuple[Arrays, Arrays]:
-    """Random weights of a published network in the published layout, and what it does with them on a random input."""
+    """Random weights of a published network in the published layout, and what it does with them on
+    a random input."""
     if task in ("shd", "shd-90.7", "ssc"):
         return heidelberg(task, steps=100 if task == "ssc" else 60)
     if task in ("smnist", "psmnist"):

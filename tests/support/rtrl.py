@@ -1,9 +1,11 @@
-"""RTRL: real-time recurrent learning, the exact gradient forwards in time. A yardstick for the rules of the library.
+"""RTRL: real-time recurrent learning, the exact gradient forwards in time. A yardstick for the
+rules of the library.
 
     S_t = J_t S_{t-1} + d_t        S: the derivative of every state variable of every layer by every parameter of the network
 
-It equals what backpropagation through time computes, for any loss that is a sum over steps. Memory is (states x parameters) per
-sequence, O(H^3) for one recurrent layer; operations are O(H^4): for small networks only.
+It equals what backpropagation through time computes, for any loss that is a sum over steps. Memory
+is (states x parameters) per sequence, O(H^3) for one recurrent layer; operations are O(H^4): for
+small networks only.
 
 Source: Williams & Zipser 1989.
 """
@@ -22,22 +24,30 @@ from support.derivatives import Derivatives
 
 
 class FullLearner(ChunkLearner):
-    """Sensitivities of all layers to all parameters: per layer (V + 1, B, H, P), with P parameters in the whole network."""
+    """Sensitivities of all layers to all parameters: per layer (V + 1, B, H, P), with P parameters
+    in the whole network."""
 
     def __init__(self, layers: Sequence[LocalLayer], state: Sequence[tuple[Tensor, ...]]) -> None:
         super().__init__(layers, state)
         self.shapes = [
-            (len(layer.weight_in), layer.weight_in.shape[1] + (0 if layer.weight_rec is None else len(layer.weight_in)))
+            (
+                len(layer.weight_in),
+                layer.weight_in.shape[1]
+                + (0 if layer.weight_rec is None else len(layer.weight_in)),
+            )
             for layer in layers
         ]
         """For each layer, the numbers of neurons and of synapses per neuron."""
         own = [1 + len(layer.neuron.coefficients) for layer in layers]
-        sizes = [size * (width + more) for (size, width), more in zip(self.shapes, own, strict=True)]
+        sizes = [
+            size * (width + more) for (size, width), more in zip(self.shapes, own, strict=True)
+        ]
         self.ends, batch = torch.tensor(sizes).cumsum(0).tolist(), len(self.state[0][0])
         rows = [len(layer.neuron.State._fields) for layer in layers]
         zeros = layers[0].weight_in.new_zeros
         self.sensitivities = [
-            zeros(row, batch, size, self.ends[-1]) for (size, _), row in zip(self.shapes, rows, strict=True)
+            zeros(row, batch, size, self.ends[-1])
+            for (size, _), row in zip(self.shapes, rows, strict=True)
         ]
         self.gradient = zeros(self.ends[-1])
 
@@ -47,7 +57,9 @@ class FullLearner(ChunkLearner):
         for t in range(error.shape[1]):
             below: Tensor | None = None
             for number, (layer, chunk) in enumerate(zip(self.layers, chunks, strict=True)):
-                of_step = Derivatives.of(layer, tuple(part[:, t] for part in chunk.states), chunk.currents[:, t])
+                of_step = Derivatives.of(
+                    layer, tuple(part[:, t] for part in chunk.states), chunk.currents[:, t]
+                )
                 sensitivity = self.sensitivities[number]
                 of_current = torch.zeros_like(sensitivity[0])
                 if below is not None:
@@ -62,10 +74,16 @@ class FullLearner(ChunkLearner):
             self.gradient += torch.einsum("bo,bop->p", error[:, t], below)
 
     def _add_own(self, direct: Tensor, number: int, of_step: Derivatives, arrived: Tensor) -> None:
-        """Add how a layer's own parameters act within the step: a neuron's parameters act on that neuron alone."""
+        """Add how a layer's own parameters act within the step: a neuron's parameters act on that
+        neuron alone."""
         size, width = self.shapes[number]
         neurons = range(size)
-        part = direct[..., self.ends[number] - size * (width + 1 + of_step.by_coefficient.shape[1]) : self.ends[number]]
+        part = direct[
+            ...,
+            self.ends[number] - size * (width + 1 + of_step.by_coefficient.shape[1]) : self.ends[
+                number
+            ],
+        ]
         per_neuron = part.unflatten(-1, (size, -1))  # a view
         own = torch.cat(
             [
@@ -89,5 +107,7 @@ class FullLearner(ChunkLearner):
 class RTRL(OnlineRule):
     """See the file."""
 
-    def in_chunks(self, layers: Sequence[LocalLayer], state: Sequence[tuple[Tensor, ...]]) -> ChunkLearner:
+    def in_chunks(
+        self, layers: Sequence[LocalLayer], state: Sequence[tuple[Tensor, ...]]
+    ) -> ChunkLearner:
         return FullLearner(layers, state)

@@ -1,4 +1,5 @@
-"""Small problems on which learning rules are compared in float64, and the gradients that they give."""
+"""Small problems on which learning rules are compared in float64, and the gradients that they
+give."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ NEURONS = {
 }  # fmt: skip
 LEAKY = as_neuron({"name": "integrator", "tau_mem": 6.0})
 WINDOW = slice(12, 20)
-"""The steps that are scored: neither the whole sequence nor its end, over which more rules would pass."""
+"""The steps that are scored: neither the whole sequence nor its end, over which more rules would
+pass."""
 
 
 def _pass_on(u: Any, s: Any, current: Any, gain: Any) -> Any:
@@ -51,9 +53,20 @@ class Memoryless(Neuron):
         return (parameters["gain"],)
 
 
-def make(hidden: list[int], neuron: str = "alif", recurrent: Any = True, readout: Any = LEAKY) -> SRNN:
+def make(
+    hidden: list[int], neuron: str = "alif", recurrent: Any = True, readout: Any = LEAKY
+) -> SRNN:
     torch.manual_seed(3)
-    return SRNN(3, hidden, 2, NEURONS[neuron], readout, recurrent=recurrent, backend="reference", norm="none").double()
+    return SRNN(
+        3,
+        hidden,
+        2,
+        NEURONS[neuron],
+        readout,
+        recurrent=recurrent,
+        backend="reference",
+        norm="none",
+    ).double()
 
 
 def problem(batch: int = 4, steps: int = 26) -> tuple[Tensor, Tensor]:
@@ -64,7 +77,9 @@ def problem(batch: int = 4, steps: int = 26) -> tuple[Tensor, Tensor]:
 
 
 def taken(network: SRNN) -> Gradients:
-    gradients = {name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None}
+    gradients = {
+        name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None
+    }
     network.zero_grad()
     return gradients
 
@@ -81,7 +96,10 @@ def by_time(network: SRNN, lengths: Tensor | None = None) -> Gradients:
 
 
 def by_rule(
-    network: SRNN, rule: OnlineRule, lengths: Tensor | None = None, made: Callable[..., Any] = Learner
+    network: SRNN,
+    rule: OnlineRule,
+    lengths: Tensor | None = None,
+    made: Callable[..., Any] = Learner,
 ) -> Gradients:
     """``made``: the learner, which is asked after each step."""
     x, y = problem()

@@ -1,4 +1,5 @@
-"""Runs for tests: made without training, or killed while training; and few sequences to evaluate them on."""
+"""Runs for tests: made without training, or killed while training; and few sequences to evaluate
+them on."""
 
 from __future__ import annotations
 
@@ -46,10 +47,12 @@ def make_run(
     statistics: Statistics | None = None,
     **known: Any,
 ) -> Path:
-    """The folder of a run whose network was never trained: a model, a log of so many epochs, and a result.
+    """The folder of a run whose network was never trained: a model, a log of so many epochs, and a
+    result.
 
-    The recipe is the tests' tiny one or a shipped one; overrides name the task, and ``baseline`` a baseline of it.
-    ``statistics`` are those of training features; ``known``: further fields of ``Trained``, such as steps.
+    The recipe is the tests' tiny one or a shipped one; overrides name the task, and ``baseline`` a
+    baseline of it. ``statistics`` are those of training features; ``known``: further fields of
+    ``Trained``, such as steps.
     """
     given = tiny_recipe(*overrides) if recipe == "tiny" else load_recipe(recipe, overrides)
     if baseline:
@@ -60,10 +63,16 @@ def make_run(
         task = task.described(task.signal().calibrated(statistics=statistics))
     Trained(given.build_network(task, seed), task, given, seed, **known).save(run.best)
     for epoch in range(1, epochs + 1):
-        report = {"loss": 2.0 / epoch, "accuracy": 0.3 * epoch, "firing_rate": {"layers": [0.1], "mean": 0.1}}
+        report = {
+            "loss": 2.0 / epoch,
+            "accuracy": 0.3 * epoch,
+            "firing_rate": {"layers": [0.1], "mean": 0.1},
+        }
         norms = {"gradient_norm": 10.0**epoch, "largest_gradient_norm": 1e9}
         health = {"layers.0": {**norms, "silent": 0.3 / epoch, "saturated": 0.1}, "readout": norms}
-        validation = {**report, "balanced_accuracy": 0.2 * epoch} if given.training.balances else report
+        validation = (
+            {**report, "balanced_accuracy": 0.2 * epoch} if given.training.balances else report
+        )
         record = {
             "epoch": epoch,
             "train": report,
@@ -80,7 +89,8 @@ def make_run(
 
 
 def few_digits(patch: pytest.MonkeyPatch) -> None:
-    """Only every tenth digit, and of it every fourth step: what is tested with them does not need to learn."""
+    """Only every tenth digit, and of it every fourth step: what is tested with them does not need
+    to learn."""
     whole = DigitsTask.load
 
     def load(self: DigitsTask, split, data_dir=None) -> Split:
@@ -117,12 +127,17 @@ def trained(folder: Path, which: str = "best") -> SRNN:
 
 def small_model(folder: Path) -> Path:
     """A model's file: 3 inputs, 2 classes, a label a sequence."""
-    net = srnn.SRNN.paper(3, [5], 2, generator=torch.Generator().manual_seed(0), backend="reference")
-    return srnn.from_network(net, ["no", "yes"], step_ms=10.0, steps=20, name="own").save(folder / "small.safetensors")
+    net = srnn.SRNN.paper(
+        3, [5], 2, generator=torch.Generator().manual_seed(0), backend="reference"
+    )
+    return srnn.from_network(net, ["no", "yes"], step_ms=10.0, steps=20, name="own").save(
+        folder / "small.safetensors"
+    )
 
 
 def moments(quick: int, *others: int) -> list[Any]:
-    """After how many checkpoints a training is killed: one number in every run of the tests, the others in slow ones."""
+    """After how many checkpoints a training is killed: one number in every run of the tests, the
+    others in slow ones."""
     return [quick, *(pytest.param(moment, marks=pytest.mark.slow) for moment in others)]
 
 
@@ -131,9 +146,14 @@ class Killed(Exception):
 
 
 def cut_and_resumed(
-    recipe: Recipe, moment: int, folder: Path, monkeypatch: pytest.MonkeyPatch, task: Task | None = None
+    recipe: Recipe,
+    moment: int,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    task: Task | None = None,
 ) -> dict[str, dict[str, torch.Tensor]]:
-    """Train whole, and killed after so many checkpoints and resumed: the same bits, which are returned, of best and last."""
+    """Train whole, and killed after so many checkpoints and resumed: the same bits, which are
+    returned, of best and last."""
     task = TinyTask() if task is None else task
     loop.train(recipe, folder / "whole", task=task)
     count = iter(range(1000))
@@ -154,7 +174,12 @@ def cut_and_resumed(
     loop.train(recipe, folder / "cut", task=task, resume=True)
     found = {}
     for which in ("best", "last"):
-        ours, theirs = (read_checkpoint(getattr(Run.open(folder / name), which)).tensors for name in ("whole", "cut"))
-        assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+        ours, theirs = (
+            read_checkpoint(getattr(Run.open(folder / name), which)).tensors
+            for name in ("whole", "cut")
+        )
+        assert ours.keys() == theirs.keys() and all(
+            torch.equal(ours[name], theirs[name]) for name in ours
+        )
         found[which] = ours
     return found

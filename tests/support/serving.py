@@ -24,7 +24,8 @@ LEADS = np.random.default_rng(1).standard_normal((800, 2)).cumsum(0).astype(np.f
 
 
 class Service:
-    """Where a server is, and how to talk to it. ``server``: itself, where it runs in this process."""
+    """Where a server is, and how to talk to it. ``server``: itself, where it runs in this
+    process."""
 
     def __init__(self, port: int, token: str | None = None, server: Any = None) -> None:
         self.port, self.token, self.server = port, token, server
@@ -39,7 +40,9 @@ class Service:
         try:
             with urllib.request.urlopen(request, timeout=20) as reply:
                 content = reply.read()
-                return reply.status, json.loads(content) if "json" in reply.headers["content-type"] else content
+                return reply.status, json.loads(content) if "json" in reply.headers[
+                    "content-type"
+                ] else content
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read() or b"null")
 
@@ -47,7 +50,10 @@ class Service:
         """A socket, before its first message."""
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         address = f"ws://127.0.0.1:{self.port}/v1/models/{model}/stream"
-        socket = connect(address, **{"additional_headers": headers, "compression": None, "max_size": None, **options})
+        socket = connect(
+            address,
+            **{"additional_headers": headers, "compression": None, "max_size": None, **options},
+        )
         return socket.__enter__()  # newer versions of websockets warn where no "with" is used
 
     def stream(self, model: str, **start: Any) -> Client:
@@ -94,7 +100,9 @@ class Client:
 
 def told(messages: list[dict[str, Any]], key: str = "classes") -> list[Any]:
     """One column of all decisions."""
-    return [value for message in messages if message["type"] == "decisions" for value in message[key]]
+    return [
+        value for message in messages if message["type"] == "decisions" for value in message[key]
+    ]
 
 
 def expected(decoder: Decoder, samples: np.ndarray) -> list[int]:
@@ -105,7 +113,11 @@ def expected(decoder: Decoder, samples: np.ndarray) -> list[int]:
 
 @contextmanager
 def serving(
-    models: dict[str, Decoder], token: str | None = None, limits: Limits | None = None, port: int = 0, **options: Any
+    models: dict[str, Decoder],
+    token: str | None = None,
+    limits: Limits | None = None,
+    port: int = 0,
+    **options: Any,
 ) -> Iterator[Service]:
     server = make_server(models, port=port, token=token, limits=limits, **options)
     thread = threading.Thread(target=server.run)

@@ -1,8 +1,10 @@
-"""Learning rules step by step, each as its text says: what the same rules chunk by chunk have to equal.
+"""Learning rules step by step, each as its text says: what the same rules chunk by chunk have to
+equal.
 
 Traces are one number per sequence, synapse and state variable: (V + 1) B H (I + H) of them.
 
-Errors go down through the layers within one step; or (e-prop, random) by one matrix for each hidden layer.
+Errors go down through the layers within one step; or (e-prop, random) by one matrix for each hidden
+layer.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ State = tuple[Tensor, ...]
 
 
 def presynaptic(layer: LocalLayer, x: Tensor, state: State) -> Tensor:
-    """What arrives at the synapses: x (B, I), and behind it the layer's own s of the step before: (B, I) or (B, I + H)."""
+    """What arrives at the synapses: x (B, I), and behind it the layer's own s of the step before:
+    (B, I) or (B, I + H)."""
     return x if layer.weight_rec is None else torch.cat([x, state[-1]], 1)
 
 
@@ -39,11 +42,14 @@ def step(layer: LocalLayer, x: Tensor, state: State) -> tuple[State, Derivatives
 
 
 class Traces:
-    """The derivative of a neuron's output by its own parameters: exact, but for what comes back through other neurons.
+    """The derivative of a neuron's output by its own parameters: exact, but for what comes back
+    through other neurons.
 
-    What comes back without them is its own state, its last spike (reset, adaptation) and its recurrent weight to itself.
+    What comes back without them is its own state, its last spike (reset, adaptation) and its
+    recurrent weight to itself.
 
-    ``filtered``: whether the output's derivative is kept filtered as well, for a readout with a memory (``e_prop``).
+    ``filtered``: whether the output's derivative is kept filtered as well, for a readout with a
+    memory (``e_prop``).
     """
 
     def __init__(self, local: LocalLayer, batch: int, *, filtered: bool = False) -> None:
@@ -53,32 +59,48 @@ class Traces:
         self.own = zeros(rows, batch, size, 1 + len(local.neuron.coefficients))
         """By bias and coefficients, the rows being (*variables, s)."""
         self.synapses = zeros(rows, batch, size, self.width)
-        self.filtered = [torch.zeros_like(part[0]) for part in (self.synapses, self.own)] if filtered else None
+        self.filtered = (
+            [torch.zeros_like(part[0]) for part in (self.synapses, self.own)] if filtered else None
+        )
         self.by_synapse, self.by_own = zeros(size, self.width), zeros(size, self.own.shape[-1])
         """The gradients so far."""
 
-    def advance(self, derivatives: Derivatives, presynaptic: Tensor, decay: Tensor | float = 0.0) -> None:
-        """One step on. ``presynaptic`` (B, I or I + H) is what arrived in it; ``decay`` that of the filter, if there is one."""
+    def advance(
+        self, derivatives: Derivatives, presynaptic: Tensor, decay: Tensor | float = 0.0
+    ) -> None:
+        """One step on. ``presynaptic`` (B, I or I + H) is what arrived in it; ``decay`` that of the
+        filter, if there is one."""
         derivatives = derivatives.with_own_weight(self.local.weight_rec)
-        self.synapses = derivatives.push(self.synapses, derivatives.by_current[:, :, :, None] * presynaptic[:, None, :])
-        direct = torch.cat([derivatives.by_current[:, None], derivatives.by_coefficient], 1).movedim(1, -1)
+        self.synapses = derivatives.push(
+            self.synapses, derivatives.by_current[:, :, :, None] * presynaptic[:, None, :]
+        )
+        direct = torch.cat(
+            [derivatives.by_current[:, None], derivatives.by_coefficient], 1
+        ).movedim(1, -1)
         self.own = derivatives.push(self.own, direct)
         if self.filtered is not None:
             row = self.local.output_row()
             now = (self.synapses[row], self.own[row])
-            self.filtered = [decay * before + part for before, part in zip(self.filtered, now, strict=True)]
+            self.filtered = [
+                decay * before + part for before, part in zip(self.filtered, now, strict=True)
+            ]
 
     def learn(self, signal: Tensor) -> None:
-        """Add to the gradients: ``signal`` (B, H) is the derivative of the loss by the layer's output in the last step."""
+        """Add to the gradients: ``signal`` (B, H) is the derivative of the loss by the layer's
+        output in the last step."""
         row = self.local.output_row()
         synapses, own = self.filtered or (self.synapses[row], self.own[row])
         self.by_synapse += torch.einsum("bh,bhp->hp", signal, synapses)
         self.by_own += torch.einsum("bh,bhp->hp", signal, own)
 
     def give(self) -> None:
-        """Move the gradients into the parameters' ``.grad``, and begin again from zero. The traces stay."""
+        """Move the gradients into the parameters' ``.grad``, and begin again from zero. The traces
+        stay."""
         self.local.give(self.by_synapse, self.by_own[:, 0], self.by_own[:, 1:].t())
-        self.by_synapse, self.by_own = torch.zeros_like(self.by_synapse), torch.zeros_like(self.by_own)
+        self.by_synapse, self.by_own = (
+            torch.zeros_like(self.by_synapse),
+            torch.zeros_like(self.by_own),
+        )
 
 
 def output_by_current(layer: LocalLayer, derivatives: Derivatives) -> Tensor:
@@ -89,13 +111,19 @@ def output_by_current(layer: LocalLayer, derivatives: Derivatives) -> Tensor:
 
 
 class StepByStep:
-    """A network, run step by step without a graph, and D-RTRL or e-prop, which follows it: used as ``Learner``."""
+    """A network, run step by step without a graph, and D-RTRL or e-prop, which follows it: used as
+    ``Learner``."""
 
-    def __init__(self, network: SRNN, rule: OnlineRule, batch: int, dropout: Dropout | None = None) -> None:
+    def __init__(
+        self, network: SRNN, rule: OnlineRule, batch: int, dropout: Dropout | None = None
+    ) -> None:
         self.layers = local_layers(network, dropout)
         self.state: list[State] = [tuple(part) for part in network.initial_state(batch)]
         filtered = [isinstance(rule, EProp)] * (len(self.layers) - 1) + [False]
-        self.traces = [Traces(layer, batch, filtered=own) for layer, own in zip(self.layers, filtered, strict=True)]
+        self.traces = [
+            Traces(layer, batch, filtered=own)
+            for layer, own in zip(self.layers, filtered, strict=True)
+        ]
         self.feedback = rule.weights(self.layers) if isinstance(rule, EProp) else None
         self.derivatives: list[Derivatives] = []
 
@@ -108,11 +136,14 @@ class StepByStep:
             self.derivatives.append(of_step)
             if valid is not None:
                 new = tuple(
-                    torch.where(valid[:, None], after, before) for after, before in zip(new, state, strict=True)
+                    torch.where(valid[:, None], after, before)
+                    for after, before in zip(new, state, strict=True)
                 )
             self.state[number] = new
             x = layer.passed(new[layer.output_row()])
-        kept = self.derivatives[-1].by_state[0, 0].mean(1)[:, None, None]  # of each sequence, the mean over the outputs
+        kept = (
+            self.derivatives[-1].by_state[0, 0].mean(1)[:, None, None]
+        )  # of each sequence, the mean over the outputs
         for traces, of_step, own in zip(self.traces, self.derivatives, arrived, strict=True):
             traces.advance(of_step, own, kept)
         return x
@@ -131,7 +162,9 @@ class StepByStep:
             return [error, *(layer.passed(at_readout @ weights) for layer, weights in pairs)]
         signals, above = [error], self.layers[1:]
         for number in reversed(range(len(above))):
-            at_current = signals[-1] * output_by_current(above[number], self.derivatives[number + 1])
+            at_current = signals[-1] * output_by_current(
+                above[number], self.derivatives[number + 1]
+            )
             signals.append(below[number].passed(at_current @ above[number].weight_in))
         return signals
 

@@ -1,4 +1,5 @@
-"""What streams: networks that spike, decoders, encoders, and the whole that a stream has to equal to the bit."""
+"""What streams: networks that spike, decoders, encoders, and the whole that a stream has to equal
+to the bit."""
 
 from __future__ import annotations
 
@@ -23,9 +24,15 @@ def make(
 ) -> SRNN:  # fmt: skip
     """A network that spikes."""
     generator = torch.Generator().manual_seed(seed)
-    net = SRNN.paper(inputs, list(hidden), outputs, neuron=neuron, readout=readout, generator=generator, **options).to(
-        dtype
-    )
+    net = SRNN.paper(
+        inputs,
+        list(hidden),
+        outputs,
+        neuron=neuron,
+        readout=readout,
+        generator=generator,
+        **options,
+    ).to(dtype)
     with torch.no_grad():
         for layer in [*net.layers, net.readout]:
             layer.weight_in *= gain  # type: ignore[operator]
@@ -49,20 +56,32 @@ def whole(net: SRNN, x: np.ndarray, state: Any = None) -> tuple[np.ndarray, Any]
 
 
 def same_bits(one: Any, other: Any) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(sum(map(tuple, one), ()), sum(map(tuple, other), ()), strict=True))
+    return all(
+        torch.equal(a, b)
+        for a, b in zip(sum(map(tuple, one), ()), sum(map(tuple, other), ()), strict=True)
+    )
 
 
 def network(task: Task, readout: Any = "integrator", seed: int = 0, backend: str = "auto") -> SRNN:
     generator = torch.Generator().manual_seed(seed)
     net = SRNN(
-        task.inputs, [12], task.outputs, "alif", readout, generator=generator, backend=backend, norm="none"
+        task.inputs,
+        [12],
+        task.outputs,
+        "alif",
+        readout,
+        generator=generator,
+        backend=backend,
+        norm="none",
     ).double()
     with torch.no_grad():
         net.layers[0].weight_in *= 4  # type: ignore[operator]
     return net
 
 
-def decoder(task: Task, loss: str = "", signal: Any = None, net: SRNN | None = None, **options: Any) -> Decoder:
+def decoder(
+    task: Task, loss: str = "", signal: Any = None, net: SRNN | None = None, **options: Any
+) -> Decoder:
     name = loss or ("nll" if task.kind == "per_step" else "ce_mean")
     config = LossConfig(name=name, start=options.pop("start", 10))  # type: ignore[arg-type]
     net = net or network(task, "spike_count" if name == "ce_spike_count" else "integrator")
@@ -70,8 +89,11 @@ def decoder(task: Task, loss: str = "", signal: Any = None, net: SRNN | None = N
     return Decoder(trained, signal or task.live("steps"), **options)
 
 
-def streamed(encoder: StreamEncoder, x: np.ndarray, cuts: list[float], renew: Any = None) -> np.ndarray:
-    """All steps of a signal cut at these places; ``renew`` makes a new encoder, which takes over the state at each."""
+def streamed(
+    encoder: StreamEncoder, x: np.ndarray, cuts: list[float], renew: Any = None
+) -> np.ndarray:
+    """All steps of a signal cut at these places; ``renew`` makes a new encoder, which takes over
+    the state at each."""
     places = [0, *sorted(round(cut * len(x)) for cut in cuts), len(x)]
     parts = []
     for a, b in itertools.pairwise(places):

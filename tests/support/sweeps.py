@@ -43,7 +43,9 @@ def units_in(sweep: Sweep, out: Path) -> Units:
     return units
 
 
-def work(sweep: Sweep, out: Path, address: str | None = None, task: Task | None = None, **options: Any) -> int:
+def work(
+    sweep: Sweep, out: Path, address: str | None = None, task: Task | None = None, **options: Any
+) -> int:
     """One worker, from its beginning to its end: how many units it has trained."""
     units = units_in(sweep, out)
     return Worker(units, open_study(units, address), task=task or TinyTask(), **options).work()

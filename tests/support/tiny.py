@@ -20,7 +20,8 @@ torch.set_num_threads(1)  # networks this small only wait for a second thread
 @register
 @dataclass(frozen=True)
 class TinyTask(Task):
-    """Which of three channels spikes most? 60/30/30 sequences of up to 12 steps, padded if ``padded``."""
+    """Which of three channels spikes most? 60/30/30 sequences of up to 12 steps, padded if
+    ``padded``."""
 
     name: ClassVar[str] = "tiny"
     kind: ClassVar = "per_sequence"

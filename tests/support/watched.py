@@ -21,7 +21,10 @@ def content() -> dict[str, Any]:
     """As in seglearn's array, but short: each of ten people, with each arm, in no order."""
     rng = np.random.default_rng(0)
     rows = [
-        (subject, side, y) for subject in range(1, SUBJECTS + 1) for side in (0.0, 1.0) for y in range(len(EXERCISES))
+        (subject, side, y)
+        for subject in range(1, SUBJECTS + 1)
+        for side in (0.0, 1.0)
+        for y in range(len(EXERCISES))
     ]
     rows = [rows[index] for index in rng.permutation(len(rows))]
     return {
@@ -43,7 +46,8 @@ def array_of(pickled: bytes) -> bytes:
 
 
 def pickled(value: object) -> bytes:
-    """In an array without dimensions, and with the names that numpy had before its second version."""
+    """In an array without dimensions, and with the names that numpy had before its second
+    version."""
     array = np.empty((), object)
     array[()] = value
     return pickle.dumps(array, 2).replace(b"numpy._core.", b"numpy.core.")

@@ -1,5 +1,6 @@
-"""Windows as code for files meets it, for tests on other systems: what is open can neither be removed nor renamed, a folder is
-not opened nor replaced, and what a descriptor writes as text has other ends of lines."""
+"""Windows as code for files meets it, for tests on other systems: what is open can neither be
+removed nor renamed, a folder is not opened nor replaced, and what a descriptor writes as text has
+other ends of lines."""
 
 from __future__ import annotations
 
@@ -49,6 +50,13 @@ def files_of_windows(monkeypatch: pytest.MonkeyPatch) -> None:
             raise PermissionError(errno.EACCES, "Access is denied")
         os.replace(path, target)
 
-    theirs = {"name": "nt", "O_BINARY": O_BINARY, "open": open_, "write": write, "unlink": unlink, "replace": replace}
+    theirs = {
+        "name": "nt",
+        "O_BINARY": O_BINARY,
+        "open": open_,
+        "write": write,
+        "unlink": unlink,
+        "replace": replace,
+    }
     for module in (unfinished, writing):
         monkeypatch.setattr(module, "os", SimpleNamespace(**{**vars(os), **theirs}))

@@ -14,7 +14,13 @@ from srnn.cli.main import main
 from srnn.nn.baselines import DenseLayer
 from srnn.progress import epoch_line
 from srnn.studies.summary import summarise
-from srnn.training.checkpoints import architecture, load_network, network_tensors, read_checkpoint, save_checkpoint
+from srnn.training.checkpoints import (
+    architecture,
+    load_network,
+    network_tensors,
+    read_checkpoint,
+    save_checkpoint,
+)
 from srnn.training.evaluation import evaluate, layer_rates, rate_report
 from srnn.training.loop import train
 from srnn.training.recipes import BASELINES, dump_recipe, load_recipe, parse_recipe
@@ -30,7 +36,9 @@ from support.tiny import TINY, TinyStepTask, TinyTask, tiny_recipe
 
 @pytest.mark.parametrize("name", sorted(BASELINES))
 @pytest.mark.parametrize("padded", [False, True])
-def test_every_baseline_trains_and_is_evaluated_again_the_same(name: str, padded: bool, tmp_path: Path) -> None:
+def test_every_baseline_trains_and_is_evaluated_again_the_same(
+    name: str, padded: bool, tmp_path: Path
+) -> None:
     recipe, task = as_baseline(tiny_recipe("--training.epochs", "2"), name), TinyTask(padded=padded)
     assert parse_recipe(dump_recipe(recipe)) == recipe
     result = train(recipe, tmp_path / "run", task=task)
@@ -43,7 +51,9 @@ def test_every_baseline_trains_and_is_evaluated_again_the_same(name: str, padded
         evaluate(trained, "validation", batch_size=0)
     assert result["parameters"] == sum(p.numel() for p in network.parameters() if p.requires_grad)
     assert (result["firing_rate"] is None) == (name in ("rnn", "gru", "lstm", "bilstm"))
-    records = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    records = [
+        json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    ]
     assert (records[0]["train"]["firing_rate"] is None) == (result["firing_rate"] is None)
     assert ("rate n/a" in epoch_line(records[0])) == (result["firing_rate"] is None)
 
@@ -74,21 +84,31 @@ TUNING = {
 
 def test_every_setting_of_tuned_networks_reaches_torchs_cells(tmp_path: Path) -> None:
     """Alone, each of them makes another network of the same data, weights and order."""
-    base = as_baseline(tiny_recipe("--training.epochs", "2", "--network.hidden", "[6, 5]"), "lstm").to_dict()
+    base = as_baseline(
+        tiny_recipe("--training.epochs", "2", "--network.hidden", "[6, 5]"), "lstm"
+    ).to_dict()
 
     def weights(name: str, settings: dict) -> torch.Tensor:
-        train(build(Recipe, apply_overrides(base, settings), name), tmp_path / name, task=TinyTask())
-        return read_checkpoint(tmp_path / name / "model.safetensors").tensors["network.readout.weight_in"]
+        train(
+            build(Recipe, apply_overrides(base, settings), name), tmp_path / name, task=TinyTask()
+        )
+        return read_checkpoint(tmp_path / name / "model.safetensors").tensors[
+            "network.readout.weight_in"
+        ]
 
     found = [weights("plain", {}), *(weights(key, {key: value}) for key, value in TUNING.items())]
     assert torch.equal(weights("again", {}), found[0])
     for number, one in enumerate(found):
-        assert not any(torch.equal(one, other) for other in found[:number]), ["plain", *TUNING][number]
+        assert not any(torch.equal(one, other) for other in found[:number]), ["plain", *TUNING][
+            number
+        ]
 
 
 @pytest.mark.parametrize("settings_", [{}, TUNING], ids=["plain", "tuned"])
 def test_a_resumed_run_ends_with_the_same_bits(settings_: dict, tmp_path: Path) -> None:
-    recipe = as_baseline(tiny_recipe("--training.epochs", "3", "--training.checkpoint_every", "1"), "lstm")
+    recipe = as_baseline(
+        tiny_recipe("--training.epochs", "3", "--training.checkpoint_every", "1"), "lstm"
+    )
     recipe = build(Recipe, apply_overrides(recipe.to_dict(), settings_), "tiny")
     train(recipe, tmp_path / "whole", task=TinyTask())
 
@@ -105,7 +125,10 @@ def test_a_resumed_run_ends_with_the_same_bits(settings_: dict, tmp_path: Path) 
     with pytest.raises(Stop):
         train(recipe, tmp_path / "cut", task=TinyTask(), reporter=Stopper())
     train(recipe, tmp_path / "cut", task=TinyTask(), resume=True)
-    whole, cut = (read_checkpoint(tmp_path / name / "checkpoints" / "last.safetensors") for name in ("whole", "cut"))
+    whole, cut = (
+        read_checkpoint(tmp_path / name / "checkpoints" / "last.safetensors")
+        for name in ("whole", "cut")
+    )
     assert whole.tensors.keys() == cut.tensors.keys()
     assert all(torch.equal(whole.tensors[key], cut.tensors[key]) for key in whole.tensors)
 
@@ -114,7 +137,9 @@ def test_checkpoints_know_their_architecture(tmp_path: Path) -> None:
     nets = [make(cell, bidirectional=both) for cell in CELLS for both in (False, True)]
     nets += [make(recurrent=[False, True]), make(hidden=[5]), make(norm="layer")]
     assert len({tuple(architecture(net)) for net in nets}) == len(nets)
-    save_checkpoint(tmp_path / "a", network_tensors(nets[0]), {"architecture": architecture(nets[0])})
+    save_checkpoint(
+        tmp_path / "a", network_tensors(nets[0]), {"architecture": architecture(nets[0])}
+    )
     load_network(make("rnn", seed=3), read_checkpoint(tmp_path / "a"))
     for other in [*nets[1:], SRNN.paper(3, [5, 4], 2)]:
         with pytest.raises(SrnnError, match="another architecture"):
@@ -132,7 +157,9 @@ def test_summaries_say_not_applicable(tmp_path: Path) -> None:
     recipe = as_baseline(tiny_recipe("--training.epochs", "1"), "gru")
     for seed in (0, 1):
         train(recipe, tmp_path / f"s{seed}", seed=seed, task=TinyTask())
-    summary = summarise([tmp_path / "s0", tmp_path / "s1"], tmp_path / "out", "tiny GRU", "srnn train")
+    summary = summarise(
+        [tmp_path / "s0", tmp_path / "s1"], tmp_path / "out", "tiny GRU", "srnn train"
+    )
     assert summary["firing_rate"] is None
     page = (tmp_path / "out" / "summary.md").read_text()
     assert page.count("| n/a |") == 3
@@ -149,7 +176,10 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert (
         report["firing_rate"] is None and report["parameters"] == 352 + 160 + 50
     )  # 16-4-4-10, LSTM cells in both layers
-    assert main(["train", "digits", "--baseline", "lstm", "--out", run, "--resume", "--json", *small]) == 0
+    assert (
+        main(["train", "digits", "--baseline", "lstm", "--out", run, "--resume", "--json", *small])
+        == 0
+    )
     capsys.readouterr()
     assert main(["train", "digits", "--baseline", "lsmt", "--out", run]) == 2
     assert "Did you mean 'lstm'" in capsys.readouterr().err
@@ -168,7 +198,13 @@ def test_cells_keep_sizes_task_and_training_and_drop_what_means_nothing() -> Non
     assert made.network.hidden == recipe.network.hidden and made.network.recurrent is True
     assert (made.task, made.training.epochs) == (recipe.task, 300) and made.training.lr_scale == {}
     assert made.loss.name == "ce_mean"
-    assert set(made.to_dict()["network"]) == {"model", "hidden", "recurrent", "bidirectional", "norm"}
+    assert set(made.to_dict()["network"]) == {
+        "model",
+        "hidden",
+        "recurrent",
+        "bidirectional",
+        "norm",
+    }
     assert as_baseline(recipe, "bilstm").network.bidirectional
 
 
@@ -180,9 +216,14 @@ def test_cells_keep_sizes_task_and_training_and_drop_what_means_nothing() -> Non
         ["--training.rule=d-rtrl", "--training.window=4", "--training.update=sequence"],
     ],
 )
-def test_cells_are_trained_by_backpropagation_whatever_rule_the_recipe_has(words: list[str]) -> None:
+def test_cells_are_trained_by_backpropagation_whatever_rule_the_recipe_has(
+    words: list[str],
+) -> None:
     """As energy and pages ask, which compare every run with an LSTM."""
-    assert as_baseline(tiny_recipe(*words), "lstm").training == as_baseline(tiny_recipe(), "lstm").training
+    assert (
+        as_baseline(tiny_recipe(*words), "lstm").training
+        == as_baseline(tiny_recipe(), "lstm").training
+    )
 
 
 @pytest.mark.parametrize("name", ["rnn", "gru", "lstm", "bilstm"])
@@ -195,12 +236,19 @@ def test_cells_are_in_every_hidden_layer_whatever_the_recipe_s_are(name: str, re
 
 
 def test_a_mix_of_dense_and_recurrent_layers_is_made_where_it_is_asked_for() -> None:
-    """What was once called LSTM 128 + 128: 120 -> 128 ReLU -> 128 LSTM -> 12 of Speech Commands mini, 149,132 parameters."""
+    """What was once called LSTM 128 + 128: 120 -> 128 ReLU -> 128 LSTM -> 12 of Speech Commands
+    mini, 149,132 parameters."""
     words = ["--network.hidden", "[128, 128]"]
     pure = load_recipe("speech-commands-mini", words, "lstm").network.build(120, 12, seed=0)
-    mixed = load_recipe("speech-commands-mini", [*words, "--network.recurrent", "[false, true]"], "lstm").network
+    mixed = load_recipe(
+        "speech-commands-mini", [*words, "--network.recurrent", "[false, true]"], "lstm"
+    ).network
     built = mixed.build(120, 12, seed=0)
-    assert isinstance(built.layers[0], DenseLayer) and built.layers[0].relu and built.layers[1].name == "lstm"
+    assert (
+        isinstance(built.layers[0], DenseLayer)
+        and built.layers[0].relu
+        and built.layers[1].name == "lstm"
+    )
     counts = [sum(parameter.numel() for parameter in net.parameters()) for net in (pure, built)]
     assert counts == [4 * 128 * (120 + 128 + 2) + 4 * 128 * (128 + 128 + 2) + 12 * 129, 149_132]
 
@@ -220,7 +268,11 @@ def test_relu_and_lif_are_other_neurons_of_the_same_network() -> None:
 
 def test_a_spiking_readout_becomes_lif_however_the_recipe_writes_it() -> None:
     """``network_config`` names every readout an integrator, and gives its neuron."""
-    for readout, name in (("alif", "lif"), ({"neuron": "alif"}, "lif"), ("integrator", "integrator")):
+    for readout, name in (
+        ("alif", "lif"),
+        ({"neuron": "alif"}, "lif"),
+        ("integrator", "integrator"),
+    ):
         recipe = as_baseline(load_recipe("paper/ecg", {"network.readout": readout}), "lif")
         assert recipe.build_network(recipe.create_task(), 0).readout.neuron.name == name
 
@@ -243,13 +295,20 @@ training: {lr_scale: {"*.tau_adp": 3, "*.tau_mem": 2, "layers.1.weight_rec": 5}}
     assert relu.training.lr_scale == {"*.tau_mem": 2, "layers.1.weight_rec": 5}
     assert relu.loss.name == "ce_mean" and relu.loss.rate.weight == 0
     lif = as_baseline(parse_recipe(text), "lif")
-    assert lif.loss == parse_recipe(text).loss and lif.training.lr_scale == {"layers.1.weight_rec": 5}
-    assert "layers.1.weight_rec" not in as_baseline(parse_recipe(text), "feedforward").training.lr_scale
+    assert lif.loss == parse_recipe(text).loss and lif.training.lr_scale == {
+        "layers.1.weight_rec": 5
+    }
+    assert (
+        "layers.1.weight_rec"
+        not in as_baseline(parse_recipe(text), "feedforward").training.lr_scale
+    )
 
 
 @pytest.mark.parametrize("name", sorted(BASELINES))
 def test_overrides_come_after(name: str) -> None:
-    made = load_recipe("digits", ["--training.optimizer.lr", "3e-3", "--network.hidden", "[7]"], baseline=name)
+    made = load_recipe(
+        "digits", ["--training.optimizer.lr", "3e-3", "--network.hidden", "[7]"], baseline=name
+    )
     assert made.training.optimizer.lr == 3e-3 and made.network.hidden == [7] and name in made.note
 
 
@@ -259,7 +318,9 @@ def test_overrides_come_after(name: str) -> None:
      ("init_in", "zero"), ("init_rec", "zero"), ("gain_in", "2"), ("backend", "reference"), ("recompute", "true")],
 )  # fmt: skip
 def test_what_means_nothing_for_cells_is_refused(key: str, value: str) -> None:
-    with pytest.raises(SrnnError, match=f"'network.{key}' has no effect with network.model 'gru'") as caught:
+    with pytest.raises(
+        SrnnError, match=f"'network.{key}' has no effect with network.model 'gru'"
+    ) as caught:
         parse_recipe("network: {model: gru}", [f"--network.{key}", value])
     assert "\n" not in str(caught.value)
 
@@ -278,5 +339,7 @@ def test_spikes_that_are_not_there_cannot_be_counted_or_held_down() -> None:
 @pytest.mark.parametrize("setting", ["initial: null", "initial: u", "trained: null"])
 def test_a_network_that_is_none_is_no_baselines_either(name: str, setting: str) -> None:
     recipe = parse_recipe(f"task: {{name: digits}}\nnetwork: {{neuron: {{name: alif, {setting}}}}}")
-    with pytest.raises(SrnnError, match=f"Recipe section 'network': {setting.partition(':')[0]} must be a"):
+    with pytest.raises(
+        SrnnError, match=f"Recipe section 'network': {setting.partition(':')[0]} must be a"
+    ):
         as_baseline(recipe, name)

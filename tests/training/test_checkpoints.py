@@ -1,4 +1,5 @@
-"""Checkpoints: what is written is read back to the bit; anything else on disk is one clear error, whatever happened to it."""
+"""Checkpoints: what is written is read back to the bit; anything else on disk is one clear error,
+whatever happened to it."""
 
 from __future__ import annotations
 
@@ -48,7 +49,9 @@ def test_round_trip_to_the_bit(tmp_path: Path) -> None:
     other = _network(seed=1)
     checkpoint = read_checkpoint(path)
     load_network(other, checkpoint)
-    for (name, a), (_, b) in zip(network.state_dict().items(), other.state_dict().items(), strict=True):
+    for (name, a), (_, b) in zip(
+        network.state_dict().items(), other.state_dict().items(), strict=True
+    ):
         assert torch.equal(a, b), name
     assert checkpoint.info["numbers"] == numbers
     assert os.listdir(tmp_path) == ["c.safetensors"]
@@ -89,7 +92,11 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes, dict[st
     path = tmp_path_factory.mktemp("fuzz") / "c.safetensors"
     network = _network()
     _write(path, network)
-    return path, path.read_bytes(), {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    return (
+        path,
+        path.read_bytes(),
+        {name: tensor.clone() for name, tensor in network.state_dict().items()},
+    )
 
 
 def _error_or_right(content: bytes, good: tuple[Path, bytes, dict[str, torch.Tensor]]) -> None:
@@ -101,7 +108,9 @@ def _error_or_right(content: bytes, good: tuple[Path, bytes, dict[str, torch.Ten
     except SrnnError as error:
         assert "\n" not in str(error) and str(path) in str(error)
     else:
-        assert all(torch.equal(network.state_dict()[name], tensor) for name, tensor in weights.items())
+        assert all(
+            torch.equal(network.state_dict()[name], tensor) for name, tensor in weights.items()
+        )
 
 
 def test_every_cut_is_refused(good: tuple[Path, bytes, dict[str, torch.Tensor]]) -> None:
@@ -151,7 +160,9 @@ def test_other_architectures_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", ["missing", "too many", "of another shape"])
-def test_weights_of_the_same_architecture_that_do_not_fit_are_refused(change: str, tmp_path: Path) -> None:
+def test_weights_of_the_same_architecture_that_do_not_fit_are_refused(
+    change: str, tmp_path: Path
+) -> None:
     network, path = _network(), tmp_path / "forged.safetensors"
     tensors = network_tensors(network)
     if change == "missing":
@@ -224,9 +235,13 @@ def test_foreign_and_missing_files_are_refused(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_a_state_that_no_training_writes_is_refused(change: dict[str, Any]) -> None:
-    good = TrainingState(epoch=2, step=1, sums={"loss": 1.0}, best=[0.5, -1.0], best_epoch=2, inputs=[0.0, 1.0])
+    good = TrainingState(
+        epoch=2, step=1, sums={"loss": 1.0}, best=[0.5, -1.0], best_epoch=2, inputs=[0.0, 1.0]
+    )
     assert TrainingState.of(Checkpoint(Path("last"), {}, {"state": asdict(good)})) == good
-    with pytest.raises(SrnnError, match=r"^last(: | cannot be read as a checkpoint of this version's training)"):
+    with pytest.raises(
+        SrnnError, match=r"^last(: | cannot be read as a checkpoint of this version's training)"
+    ):
         TrainingState.of(Checkpoint(Path("last"), {}, {"state": asdict(good) | change}))
 
 
@@ -252,7 +267,9 @@ def test_nothing_is_pickled(tmp_path: Path) -> None:
     assert b"torch" not in path.read_bytes()
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "file"
     write_atomically(path, b"old")
 

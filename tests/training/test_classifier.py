@@ -32,9 +32,13 @@ def numbers(count: int = 24) -> tuple[np.ndarray, np.ndarray]:
 def test_it_is_what_fit_gives() -> None:
     x, y = numbers()
     found = srnn.SRNNClassifier(rate=50, seed=1, **QUICK).fit(x, y)
-    model = srnn.fit(x, (y == 30).astype(int), classes=["20", "30"], rate=50, test=0, seed=1, **QUICK)
+    model = srnn.fit(
+        x, (y == 30).astype(int), classes=["20", "30"], rate=50, test=0, seed=1, **QUICK
+    )
     theirs = model.network.state_dict()
-    assert all(torch.equal(own, theirs[name]) for name, own in found.model_.network.state_dict().items())
+    assert all(
+        torch.equal(own, theirs[name]) for name, own in found.model_.network.state_dict().items()
+    )
     assert found.classes_.tolist() == [20, 30] and found.model_.classes == ("20", "30")
     proba = found.predict_proba(x)
     assert proba.shape == (24, 2) and np.allclose(proba.sum(1), 1)
@@ -77,7 +81,9 @@ def test_a_table_has_a_sequence_in_each_row() -> None:
     of_rows = srnn.SRNNClassifier(**QUICK).fit(x[:, :, 0], y)
     of_sequences = srnn.SRNNClassifier(**QUICK).fit(x[:, :, :1], y)
     assert of_rows.n_features_in_ == 6 and not hasattr(of_sequences, "n_features_in_")
-    np.testing.assert_array_equal(of_rows.predict_proba(x[:, :, 0]), of_sequences.predict_proba(x[:, :, :1]))
+    np.testing.assert_array_equal(
+        of_rows.predict_proba(x[:, :, 0]), of_sequences.predict_proba(x[:, :, :1])
+    )
     assert of_rows.fit(x[:, :, 0], y[:, None].ravel()).predict(x[:, :, 0].tolist()).shape == (24,)
     with pytest.raises(ValueError, match="X has 5 features, but SRNNClassifier is expecting 6"):
         of_rows.predict(x[:, :5, 0])

@@ -1,4 +1,5 @@
-"""Pruning and quantisation: masks that stay, neurons that go without a trace, weights that int8 holds."""
+"""Pruning and quantisation: masks that stay, neurons that go without a trace, weights that int8
+holds."""
 
 from __future__ import annotations
 
@@ -45,7 +46,9 @@ RECIPE = ("--network.hidden", "[8, 6]", "--training.epochs", "2")
 
 
 def network(**options) -> SRNN:
-    return SRNN.paper(3, [8, 6], 3, backend="reference", generator=torch.Generator().manual_seed(0), **options)
+    return SRNN.paper(
+        3, [8, 6], 3, backend="reference", generator=torch.Generator().manual_seed(0), **options
+    )
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +165,9 @@ def test_the_least_used_go_first() -> None:
     smaller = smaller_network(net, most)
     kept = int((~most[0]).nonzero())
     assert torch.equal(smaller.layers[0].params.tau_mem, net.layers[0].params.tau_mem[[kept]])
-    assert torch.equal(smaller.layers[0].weight_rec, net.layers[0].weight_rec[kept, kept].reshape(1, 1))
+    assert torch.equal(
+        smaller.layers[0].weight_rec, net.layers[0].weight_rec[kept, kept].reshape(1, 1)
+    )
     with pytest.raises(SrnnError, match="lose all"):
         smaller_recipe(tiny_recipe(), [torch.ones(8, dtype=torch.bool)])
     with pytest.raises(SrnnError, match="bidirectional"):
@@ -174,9 +179,13 @@ def test_use_is_rate_times_the_size_of_all_outgoing_weights() -> None:
     net, task = network(), TinyTask()
     with torch.no_grad():
         net.layers[0].weight_rec.mul_(torch.linspace(0, 4, 8))
-        result = net.run(torch.from_numpy(task.load("train").x), generator=torch.Generator().manual_seed(0))
+        result = net.run(
+            torch.from_numpy(task.load("train").x), generator=torch.Generator().manual_seed(0)
+        )
     rates = result.layers[0].output.mean((0, 1))
-    above, own = (weight.detach().abs() for weight in (net.layers[1].weight_in, net.layers[0].weight_rec))
+    above, own = (
+        weight.detach().abs() for weight in (net.layers[1].weight_in, net.layers[0].weight_rec)
+    )
     order = sorted(range(8), key=lambda j: float(rates[j] * (above[:, j].sum() + own[:, j].sum())))
     assert order != sorted(range(8), key=lambda j: float(rates[j] * above[:, j].sum()))
     for count in range(1, 8):
@@ -193,7 +202,9 @@ def test_training_sees_rounded_weights_and_moves_exact_ones() -> None:
     train_as_int8(net)
     shown = net.layers[0].weights()[1].detach()
     assert not torch.equal(shown, exact["layers.0.weight_rec"])
-    assert (shown - exact["layers.0.weight_rec"]).abs().max() < exact["layers.0.weight_rec"].abs().max() / 100
+    assert (shown - exact["layers.0.weight_rec"]).abs().max() < exact[
+        "layers.0.weight_rec"
+    ].abs().max() / 100
     assert dict(net.named_parameters()).keys() == dict(network().named_parameters()).keys()
     x = (torch.rand(4, 20, 3, generator=torch.Generator().manual_seed(1)) < 0.5).float()
     net(x)[0].square().mean().backward()
@@ -230,12 +241,18 @@ def test_int8_knows_inputs_and_states_of_all_classes() -> None:
     trained = Trained(network(), SortedTask(), tiny_recipe())
     known = measure_int8(trained, Sequences(SortedTask(), "train"))
     assert (known["inputs_as"].largest, known["inputs_as"].whole) == (4, False)
-    loud = measure_ranges(device_network(network()), np.full((1, 12, 3), 3, np.float32), known["inputs_as"])
+    loud = measure_ranges(
+        device_network(network()), np.full((1, 12, 3), 3, np.float32), known["inputs_as"]
+    )
     assert known["state_ranges"][0]["u"] >= loud[0]["u"]
 
 
 def test_a_long_split_is_measured_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    trained, sizes, run = Trained(network(), SortedTask(), tiny_recipe()), list[int](), IntegerNetwork.run
+    trained, sizes, run = (
+        Trained(network(), SortedTask(), tiny_recipe()),
+        list[int](),
+        IntegerNetwork.run,
+    )
     whole = evaluate_int8(trained).report
 
     def spy(self: IntegerNetwork, x, state=None):
@@ -260,7 +277,9 @@ def test_prune_weights_of_a_run(tiny_run: Path, tmp_path: Path) -> None:
     kept = [point["weights_not_zero"] for point in curve["points"]]
     assert kept[0] > kept[1] > kept[2]
     assert curve["points"][2]["float32_flash_bytes"] < curve["points"][0]["float32_flash_bytes"]
-    assert curve["points"][2]["synaptic_adds_per_step"] < curve["points"][0]["synaptic_adds_per_step"]
+    assert (
+        curve["points"][2]["synaptic_adds_per_step"] < curve["points"][0]["synaptic_adds_per_step"]
+    )
     # Both checkpoints of the last run have the mask, and the second pruning kept that of the first.
     masks = []
     for run in (Run.open(out / "weights-0.5"), Run.open(out / "weights-0.8")):
@@ -274,27 +293,40 @@ def test_prune_weights_of_a_run(tiny_run: Path, tmp_path: Path) -> None:
     again = prune_run(tiny_run, out, [0.5, 0.8, 0.8], options=TuningOptions(epochs=1, resume=True))
     assert again == curve
     # A fraction that is 0 already would only be named, beside a network that was called whole.
-    with pytest.raises(SrnnError, match=r"0\.8: 79.*% of its weights are 0 already, and a sparsity of 0\.5 prunes no"):
-        prune_run(out / "weights-0.8", tmp_path / "none", [0.9, 0.5], options=TuningOptions(epochs=1))
+    with pytest.raises(
+        SrnnError,
+        match=r"0\.8: 79.*% of its weights are 0 already, and a sparsity of 0\.5 prunes no",
+    ):
+        prune_run(
+            out / "weights-0.8", tmp_path / "none", [0.9, 0.5], options=TuningOptions(epochs=1)
+        )
     assert not (tmp_path / "none").exists()
-    _, again = prune_run(out / "weights-0.8", tmp_path / "on", [0.0], options=TuningOptions(epochs=1))["points"]
+    _, again = prune_run(
+        out / "weights-0.8", tmp_path / "on", [0.0], options=TuningOptions(epochs=1)
+    )["points"]
     assert again["weights_not_zero"] <= kept[2]
 
 
 def test_prune_neurons_of_a_run(tiny_run: Path, tmp_path: Path) -> None:
-    curve = prune_run(tiny_run, tmp_path / "out", [0.25, 0.5], what="neurons", options=TuningOptions(epochs=1))
+    curve = prune_run(
+        tiny_run, tmp_path / "out", [0.25, 0.5], what="neurons", options=TuningOptions(epochs=1)
+    )
     assert [point["hidden"] for point in curve["points"]] == [[8, 6], [6, 4], [4, 3]]
     assert Run.open(tmp_path / "out" / "neurons-0.5").recipe.network.hidden == [4, 3]
 
 
-def test_remove_dead_neurons_of_a_run(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_remove_dead_neurons_of_a_run(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = Run.open(tiny_run)
     net = run.recipe.build_network(TinyTask(), run.seed)
     checkpoint = read_checkpoint(run.best)
     load_network(net, checkpoint)
     run.trained().write(run.best, network_tensors(silenced(net, 0, 7)), checkpoint.info)  # type: ignore[arg-type]
     curve = prune_run(tiny_run, tmp_path / "out", [], what="dead")
-    smaller, whole = (Run.open(folder).trained() for folder in (tmp_path / "out" / "dead", tiny_run))
+    smaller, whole = (
+        Run.open(folder).trained() for folder in (tmp_path / "out" / "dead", tiny_run)
+    )
     assert smaller.task == whole.task and smaller.steps == whole.steps == 12
     found = curve["points"][1]
     assert found["removed"][0] >= 2 and found["different_spikes_on_train"] == 0
@@ -307,13 +339,18 @@ def test_remove_dead_neurons_of_a_run(tiny_run: Path, tmp_path: Path, monkeypatc
 
 
 @pytest.mark.slow
-def test_without_dead_neurons_states_are_kept_in_as_few_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_dead_neurons_states_are_kept_in_as_few_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Those of the smaller network were not rounded, and so its spikes were others."""
     monkeypatch.setattr(Recipe, "create_task", lambda self: TinyTask())
     few = ("--training.quantise=int8", "--training.state_bits=8")
     train(tiny_recipe(*RECIPE, *few), tmp_path / "run")
     before, after = prune_run(tmp_path / "run", tmp_path / "out", [], what="dead")["points"]
-    assert after["int8"]["kept_bits"] == before["int8"]["kept_bits"] and after["int8"]["state_bits"] == 8
+    assert (
+        after["int8"]["kept_bits"] == before["int8"]["kept_bits"]
+        and after["int8"]["state_bits"] == 8
+    )
     assert after["different_spikes_on_train"] == 0
 
 
@@ -351,7 +388,9 @@ def test_operations_are_counted_by_hand() -> None:
 def test_pruning_and_energy_tell_the_same(tiny_run: Path, tmp_path: Path) -> None:
     """One count: the energy of a point is that of 'srnn energy' for the same network and input."""
     curve = prune_run(tiny_run, tmp_path / "out", [0.5], options=TuningOptions(epochs=1))
-    for folder, point in zip((tiny_run, tmp_path / "out" / "weights-0.5"), curve["points"], strict=True):
+    for folder, point in zip(
+        (tiny_run, tmp_path / "out" / "weights-0.5"), curve["points"], strict=True
+    ):
         (told,) = compare_energy([folder])["networks"]
         assert told["models"]["fp32"]["energy_pj"]["step"] == point["energy_pj_per_step"]
         assert told["counts"]["synaptic_acs"] == point["synaptic_adds_per_step"]
@@ -364,15 +403,37 @@ def test_pruning_and_energy_tell_the_same(tiny_run: Path, tmp_path: Path) -> Non
 
 def test_commands(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "pruned"
-    assert main(["compress", str(tiny_run), "--sparsity", "0.5", "--epochs", "1", "--out", str(out), "--json"]) == 0
+    assert (
+        main(
+            [
+                "compress",
+                str(tiny_run),
+                "--sparsity",
+                "0.5",
+                "--epochs",
+                "1",
+                "--out",
+                str(out),
+                "--json",
+            ]
+        )
+        == 0
+    )
     assert len(json.loads(capsys.readouterr().out)["points"]) == 2
     assert main(["compress", str(out / "weights-0.5")]) == 0
     assert "int8" in capsys.readouterr().out
-    assert main(["compress", str(tiny_run), "--epochs", "1", "--out", str(tmp_path / "int8"), "--json"]) == 0
+    assert (
+        main(
+            ["compress", str(tiny_run), "--epochs", "1", "--out", str(tmp_path / "int8"), "--json"]
+        )
+        == 0
+    )
     assert set(json.loads(capsys.readouterr().out)) >= {"from", "run", "before", "after", "command"}
 
 
-def test_command_mistakes(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_mistakes(
+    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out, used = str(tmp_path / "out"), str(tiny_run)
     cases = [
         (["compress", used, "--what", "weights", "--out", out], "--sparsity"),
@@ -381,16 +442,41 @@ def test_command_mistakes(tiny_run: Path, tmp_path: Path, capsys: pytest.Capture
         (["compress", used, "--what", "dead", "--sparsity", "0.5", "--out", out], "--sparsity"),
         (["compress", used, "--sparsity", "1.5", "--out", out], "fraction"),
         (["compress", used, "--sparsity", "0.5", "--epochs", "0", "--out", out], "epoch"),
-        (["compress", used, "--sparsity", "0.5", "--lr-factor", "-1", "--out", out], "learning rate"),
+        (
+            ["compress", used, "--sparsity", "0.5", "--lr-factor", "-1", "--out", out],
+            "learning rate",
+        ),
         (["compress", used, "--sparsity", "0.5", "--out", used], "not empty"),
         (["compress", out, "--sparsity", "0.5", "--out", out], "is not a run"),
         (["compress", used, "--what", "dead", "--epochs", "5", "--out", out], "without training"),
         (
-            ["compress", used, "--what", "neurons", "--sparsity", "0.5", "--scope", "network", "--out", out],
+            [
+                "compress",
+                used,
+                "--what",
+                "neurons",
+                "--sparsity",
+                "0.5",
+                "--scope",
+                "network",
+                "--out",
+                out,
+            ],
             "--what weights",
         ),
         (
-            ["compress", used, "--what", "neurons", "--sparsity", "0.5", "--gradual", "0.5", "--out", out],
+            [
+                "compress",
+                used,
+                "--what",
+                "neurons",
+                "--sparsity",
+                "0.5",
+                "--gradual",
+                "0.5",
+                "--out",
+                out,
+            ],
             "--what weights",
         ),
         (["compress", used, "--resume"], "--out"),

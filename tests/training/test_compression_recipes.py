@@ -1,4 +1,5 @@
-"""Pruning and int8 as a recipe says them: schedules, masks while training, resuming to the same bits, and what is refused."""
+"""Pruning and int8 as a recipe says them: schedules, masks while training, resuming to the same
+bits, and what is refused."""
 
 from __future__ import annotations
 
@@ -71,7 +72,11 @@ def test_patience_waits_for_the_pruning() -> None:
 
 
 def test_pruning_while_training(tmp_path: Path) -> None:
-    result = train(tiny_recipe(*PRUNED, "--training.optimizer.weight_decay=0.01"), tmp_path / "run", task=TinyTask())
+    result = train(
+        tiny_recipe(*PRUNED, "--training.optimizer.weight_decay=0.01"),
+        tmp_path / "run",
+        task=TinyTask(),
+    )
     for which in ("best", "last"):
         assert sparsity(trained(tmp_path / "run", which)) == pytest.approx(0.8, abs=0.01)
     best, last = (present_masks(trained(tmp_path / "run", which)) for which in ("best", "last"))
@@ -85,26 +90,37 @@ def test_training_for_int8_from_the_beginning(tmp_path: Path) -> None:
     best, last = trained(tmp_path / "run"), trained(tmp_path / "run", "last")
     for layer in (best.layers[0], best.readout):
         assert type(layer) is Layer
-        assert torch.allclose(as_int8(layer.weight_in, layer.weight_rec)[0], layer.weight_in, rtol=1e-6, atol=0)
-    assert not torch.allclose(as_int8(last.readout.weight_in, None)[0], last.readout.weight_in, rtol=1e-6, atol=0)  # type: ignore[arg-type]
+        assert torch.allclose(
+            as_int8(layer.weight_in, layer.weight_rec)[0], layer.weight_in, rtol=1e-6, atol=0
+        )
+    assert not torch.allclose(
+        as_int8(last.readout.weight_in, None)[0], last.readout.weight_in, rtol=1e-6, atol=0
+    )  # type: ignore[arg-type]
     assert 0 <= result["accuracy"] <= 1
 
 
 def test_what_is_asked_for_changes_nothing_else(tmp_path: Path) -> None:
-    """A recipe without the new keys, as runs of earlier versions hold it, trains as ever; int8 shows rounded weights."""
+    """A recipe without the new keys, as runs of earlier versions hold it, trains as ever; int8
+    shows rounded weights."""
     plain = tiny_recipe("--training.epochs=1")
     text = dump_recipe(plain)
     old = text.split("  start_from:")[0] + text[text.index("  checkpoint_every:") :]
     assert "prune" not in old and parse_recipe(old) == plain
     network = plain.build_network(TinyTask(), 0)
     Compression(network, plain.training, Sequences(TinyTask(), "train"))
-    assert not any(getattr(module, "weights_as", None) or module._backward_hooks for module in network.modules())
+    assert not any(
+        getattr(module, "weights_as", None) or module._backward_hooks
+        for module in network.modules()
+    )
 
 
 @pytest.mark.parametrize("moment", moments(5, 0, 2, 3, 8, 12))
 @pytest.mark.parametrize(
     "words",
-    [pytest.param(PRUNED, id="pruned", marks=pytest.mark.slow), pytest.param((*PRUNED, *INT8), id="pruned int8")],
+    [
+        pytest.param(PRUNED, id="pruned", marks=pytest.mark.slow),
+        pytest.param((*PRUNED, *INT8), id="pruned int8"),
+    ],
 )
 def test_killed_and_resumed_to_the_same_bits(
     words: tuple[str, ...], moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -119,7 +135,11 @@ def test_killed_and_resumed_to_the_same_bits(
 
 def test_starting_from_a_run(tmp_path: Path, tiny_named: None) -> None:
     train(tiny_recipe(*PRUNED), tmp_path / "first")
-    words = ["--training.epochs=1", f"--training.start_from={tmp_path / 'first'}", "--training.optimizer.lr=1e-9"]
+    words = [
+        "--training.epochs=1",
+        f"--training.start_from={tmp_path / 'first'}",
+        "--training.optimizer.lr=1e-9",
+    ]
     train(tiny_recipe(*words), tmp_path / "second")
     first, second = trained(tmp_path / "first"), trained(tmp_path / "second", "last")
     assert torch.allclose(first.readout.weight_in, second.readout.weight_in, atol=1e-6)
@@ -131,7 +151,9 @@ def test_starting_from_a_run(tmp_path: Path, tiny_named: None) -> None:
     fewer = trained(tmp_path / "third", "last").layers[0].weight_in.detach().round(decimals=4)
     assert len(fewer) == 5 and {tuple(row.tolist()) for row in fewer} <= rows
     # Neither was ever the network that its seed draws.
-    before = [Run.open(tmp_path / name).trained().untrained() for name in ("first", "second", "third")]
+    before = [
+        Run.open(tmp_path / name).trained().untrained() for name in ("first", "second", "third")
+    ]
     assert [one is None for one in before] == [False, True, True]
     with pytest.raises(SrnnError, match="another architecture"):
         train(tiny_recipe(*words, "--network.hidden=[9]"), tmp_path / "fourth")
@@ -145,10 +167,25 @@ def test_what_prune_and_quantise_write_says_what_was_done(
 ) -> None:
     train(tiny_recipe("--training.epochs=1"), tmp_path / "run")
     run, out = str(tmp_path / "run"), tmp_path / "out"
-    words = ["--sparsity", "0.5", "0.75", "--scope", "network", "--gradual", "0.5", "--epochs", "2", "--out", str(out)]
+    words = [
+        "--sparsity",
+        "0.5",
+        "0.75",
+        "--scope",
+        "network",
+        "--gradual",
+        "0.5",
+        "--epochs",
+        "2",
+        "--out",
+        str(out),
+    ]
     assert main(["compress", run, *words]) == 0
     shown = capsys.readouterr().out
-    assert all(len(line) <= 80 for line in shown.splitlines() if "│" in line) and "additi…" not in shown
+    assert (
+        all(len(line) <= 80 for line in shown.splitlines() if "│" in line)
+        and "additi…" not in shown
+    )
     assert "│whole " in shown and "│75 % pruned│" in shown
     recipe = Run.open(out / "weights-0.75").recipe
     assert recipe.training.prune == PruneConfig(0.75, "network", 0.0, 0.5)
@@ -156,7 +193,10 @@ def test_what_prune_and_quantise_write_says_what_was_done(
     assert recipe.note == "Pruned: 0.75 of the weights, scope network."
     text = (out / "curve.md").read_text()
     assert (
-        "srnn compress" in text and "--gradual 0.5" in text and text.count(" % pruned |") == 2 and "curve.svg" in text
+        "srnn compress" in text
+        and "--gradual 0.5" in text
+        and text.count(" % pruned |") == 2
+        and "curve.svg" in text
     )
     assert (out / "curve.svg").read_text().startswith("<?xml")
     small = tmp_path / "int8"
@@ -164,7 +204,10 @@ def test_what_prune_and_quantise_write_says_what_was_done(
     recipe = Run.open(small).recipe
     assert recipe.training.quantise == "int8" and recipe.training.prune.sparsity == 0.75
     assert recipe.note.endswith("Fine-tuned with int8 weights.")
-    assert "srnn compress" in (small / "compression.md").read_text() and (small / "compression.svg").is_file()
+    assert (
+        "srnn compress" in (small / "compression.md").read_text()
+        and (small / "compression.svg").is_file()
+    )
     assert sparsity(trained(small)) >= sparsity(trained(out / "weights-0.75"))
 
 
@@ -188,7 +231,9 @@ def test_balanced_accuracy_is_compared_where_trainings_report_it(
 
 @pytest.mark.parametrize("key", ["prune.sparsity=0.5", "quantise=int8"])
 def test_baselines_of_torchs_cells_are_refused(key: str) -> None:
-    with pytest.raises(SrnnError, match=rf"training\.{key.split('.')[0].split('=')[0]}' has no effect .*'lstm'"):
+    with pytest.raises(
+        SrnnError, match=rf"training\.{key.split('.')[0].split('=')[0]}' has no effect .*'lstm'"
+    ):
         load_recipe("spoken-digits-lstm", [f"--training.{key}"])
     assert "prune" not in dump_recipe(load_recipe("spoken-digits-lstm"))
     assert "sparsity: 0.0" in dump_recipe(load_recipe("digits"))
@@ -197,10 +242,22 @@ def test_baselines_of_torchs_cells_are_refused(key: str) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--training.prune.sparsity", "1"], "'training.prune.sparsity' must be a number of at least 0 and below 1"),
-        (["--training.prune.end", "1"], "'training.prune.end' must be a number of at least 0 and below 1"),
-        (["--training.prune.begin", "0.7"], "'training.prune.begin' must be at most training.prune.end"),
-        (["--training.prune.scope", "neuron"], "'training.prune.scope' must be one of network, layer"),
+        (
+            ["--training.prune.sparsity", "1"],
+            "'training.prune.sparsity' must be a number of at least 0 and below 1",
+        ),
+        (
+            ["--training.prune.end", "1"],
+            "'training.prune.end' must be a number of at least 0 and below 1",
+        ),
+        (
+            ["--training.prune.begin", "0.7"],
+            "'training.prune.begin' must be at most training.prune.end",
+        ),
+        (
+            ["--training.prune.scope", "neuron"],
+            "'training.prune.scope' must be one of network, layer",
+        ),
         (["--training.quantise", "int4"], "'training.quantise' must be one of none, int8"),
         (["--training.prune", "0.9"], "'training.prune' must be a section"),
     ],
@@ -220,15 +277,24 @@ def test_int8_refuses_what_it_cannot_say(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bits", (32, 8))
 @pytest.mark.parametrize("odd", (absolute, lambda u: 0.01 * u), ids=("function", "number"))
-def test_int8_refuses_a_neuron_that_integers_cannot_step(odd: Callable[[Any], Any], bits: int, tmp_path: Path) -> None:
+def test_int8_refuses_a_neuron_that_integers_cannot_step(
+    odd: Callable[[Any], Any], bits: int, tmp_path: Path
+) -> None:
     """Before anything is written; and not only where the ranges of states are measured."""
 
     def step(u: Any, s: Any, current: Any, alpha: Any) -> tuple[Any, Any]:
         u = alpha * odd(u) + current
         return u, u - 1.0
 
-    fields = {"__annotations__": {"tau_mem": Init}, "tau_mem": Init("constant", 5.0), "step": staticmethod(step)}
-    fields |= {"name": "odd_step", "derive": lambda self, **parameters: (decay(parameters["tau_mem"]),)}
+    fields = {
+        "__annotations__": {"tau_mem": Init},
+        "tau_mem": Init("constant", 5.0),
+        "step": staticmethod(step),
+    }
+    fields |= {
+        "name": "odd_step",
+        "derive": lambda self, **parameters: (decay(parameters["tau_mem"]),),
+    }
     dataclass(frozen=True)(type("Odd", (Neuron,), fields))
     recipe = tiny_recipe(*INT8, f"--training.state_bits={bits}", "--network.neuron=odd_step")
     with pytest.raises(SrnnError, match=r"training\.quantise: (int8 has no|The number 0\.01)"):
@@ -241,4 +307,7 @@ def test_a_relu_run_says_why_it_has_no_int8(
 ) -> None:
     train(tiny_recipe("--training.epochs=1", "--network.neuron=relu"), tmp_path / "run")
     assert main(["compress", str(tmp_path / "run")]) == 0
-    assert "no int8: int8 cannot take this network: layers.0 (relu) emits analog values" in capsys.readouterr().out
+    assert (
+        "no int8: int8 cannot take this network: layers.0 (relu) emits analog values"
+        in capsys.readouterr().out
+    )

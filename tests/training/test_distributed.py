@@ -1,4 +1,5 @@
-"""Two processes train to the weights of one; a killed one is started again, and the weights are the same bits."""
+"""Two processes train to the weights of one; a killed one is started again, and the weights are the
+same bits."""
 
 from __future__ import annotations
 
@@ -56,7 +57,15 @@ train(recipe, out / "killed", task=TinyTask(), seed=4, resume=True)
 
 def torchrun(*words: str) -> subprocess.CompletedProcess[str]:
     """Two processes here; see docs/distributed.md for what the variable is needed."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *words]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        *words,
+    ]
     variables = {"OMP_NUM_THREADS": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
     return subprocess.run(command, env=os.environ | variables, capture_output=True, text=True)
 
@@ -74,11 +83,16 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 @pytest.mark.robust
 @pytest.mark.parametrize("name", list(cases()))
-def test_two_processes_give_the_weights_of_one(name: str, together: tuple[Path, str], tmp_path: Path) -> None:
+def test_two_processes_give_the_weights_of_one(
+    name: str, together: tuple[Path, str], tmp_path: Path
+) -> None:
     recipe, task = cases()[name]
     result = train(recipe, tmp_path / "alone", task=task, seed=4)
     run = together[0] / name
-    alone, joint = (read_checkpoint(f / "checkpoints" / "last.safetensors").tensors for f in (tmp_path / "alone", run))
+    alone, joint = (
+        read_checkpoint(f / "checkpoints" / "last.safetensors").tensors
+        for f in (tmp_path / "alone", run)
+    )
     assert alone.keys() == joint.keys()
     for key in alone:
         torch.testing.assert_close(
@@ -112,7 +126,10 @@ def test_a_killed_process_is_started_again_and_the_bits_are_those_of_an_undistur
         killed, undisturbed = (read_checkpoint(run / file).tensors for run in runs)
         assert killed.keys() == undisturbed.keys()
         assert all(torch.equal(killed[key], undisturbed[key]) for key in killed)
-    records = [[json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()] for run in runs]
+    records = [
+        [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        for run in runs
+    ]
     for record in itertools.chain(*records):
         del record["seconds"], record["samples_per_s"]
     assert records[0] == records[1] and len(records[0]) == 16
@@ -134,7 +151,14 @@ def test_shares_are_the_whole_batch_and_nothing_twice(total: int, size: int) -> 
 
 
 def test_a_state_is_cut_by_sequences() -> None:
-    network = SRNN(3, [4, 5], 2, {"name": "alif", "initial": {"u": "uniform(0, 1)"}}, bidirectional=True, norm="none")
+    network = SRNN(
+        3,
+        [4, 5],
+        2,
+        {"name": "alif", "initial": {"u": "uniform(0, 1)"}},
+        bidirectional=True,
+        norm="none",
+    )
     whole = network.initial_state(7, torch.Generator().manual_seed(0))
     parts = [each_part(whole, operator.itemgetter(part)) for part in (slice(0, 3), slice(3, 7))]
     for layer, pair in enumerate(zip(*parts, strict=True)):
@@ -145,7 +169,8 @@ def test_a_state_is_cut_by_sequences() -> None:
 
 
 def test_alone_nothing_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A job of several tasks, each of which trains by itself: Fabric would take them for processes of one training.
+    # A job of several tasks, each of which trains by itself: Fabric would take them for processes
+    # of one training.
     for name in ("NTASKS", "JOB_ID", "NODEID", "PROCID", "LOCALID"):
         monkeypatch.setenv(f"SLURM_{name}", "3")
     monkeypatch.setenv("SLURM_JOB_NAME", "sweep")
@@ -153,14 +178,17 @@ def test_alone_nothing_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:
     team = Team("cpu")
     assert team.first and team.share(5) == Share(slice(0, 5), 5)
     assert team.from_first(lambda: 3) == 3
-    team.raise_if_broken(RuntimeError("connection closed by peer"), Path("run"))  # none of ours: says nothing
+    team.raise_if_broken(
+        RuntimeError("connection closed by peer"), Path("run")
+    )  # none of ours: says nothing
     if not torch.cuda.is_available():
         with pytest.raises(SrnnError, match="does not offer: PyTorch finds none that it can use"):
             Team("cuda")
 
 
 def test_a_mac_trains_on_its_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its GPU has no float64, in which the inputs are measured: each training there would end with a traceback."""
+    """Its GPU has no float64, in which the inputs are measured: each training there would end with
+    a traceback."""
     from lightning_fabric.accelerators.mps import MPSAccelerator
 
     monkeypatch.setattr(MPSAccelerator, "is_available", staticmethod(lambda: True))
@@ -171,7 +199,8 @@ def test_a_mac_trains_on_its_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_coarser_products_are_advised_on_a_gpu(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Fabric does so, of every GPU with tensor cores; whether a neuron spikes hangs on the digits that they lose."""
+    """Fabric does so, of every GPU with tensor cores; whether a neuron spikes hangs on the digits
+    that they lose."""
     from lightning_fabric.accelerators import cuda
 
     logging.getLogger("lightning_fabric").setLevel(logging.INFO)  # as it sets it at its import
@@ -183,7 +212,9 @@ def test_no_coarser_products_are_advised_on_a_gpu(
     assert not caplog.records
 
 
-def test_what_the_first_is_refused_it_alone_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_first_is_refused_it_alone_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The others wait for it, and would tell of a lost connection after it has ended."""
     told: list[str] = []
     recipe, team = tiny_recipe(), Team("cpu")
@@ -202,7 +233,10 @@ def test_a_lost_connection_is_told_apart_from_other_errors() -> None:
     team.rank, team.size = 1, 2
     team.raise_if_broken(RuntimeError("The size of tensor a must match"), Path("run"))
     for lost in ("[enforce fail] Gloo", "NCCL error", "Connection reset", "closed by peer"):
-        with pytest.raises(SrnnError, match=r"Process 1 of 2 has lost another one.* out='run', resume=True continues"):
+        with pytest.raises(
+            SrnnError,
+            match=r"Process 1 of 2 has lost another one.* out='run', resume=True continues",
+        ):
             team.raise_if_broken(RuntimeError(lost), Path("run"))
 
 
@@ -214,7 +248,8 @@ def test_the_command_needs_a_folder_that_all_processes_can_name(
     assert main(["train", "digits"]) == 2
     assert (
         capsys.readouterr().err
-        == "srnn: Processes that train together need one folder that all of them can access: --out DIR.\n"
+        == "srnn: Processes that train together need one folder that all of them can access: --out "
+        "DIR.\n"
     )
 
 
@@ -228,4 +263,6 @@ def test_the_command_trains_with_two_processes_and_tells_a_mistake_once(tmp_path
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 1
     refused = torchrun(*words, "--resume", "--seed", "2")
     said = [line for line in refused.stderr.splitlines() if line.startswith("srnn: ")]
-    assert said == [f"srnn: {tmp_path / 'run'} was started with seed 0, not 2; resume it with --seed 0."]
+    assert said == [
+        f"srnn: {tmp_path / 'run'} was started with seed 0, not 2; resume it with --seed 0."
+    ]

@@ -1,4 +1,5 @@
-"""Evaluation: the report's keys and numbers against a direct calculation; seeds, padding, unlabelled steps."""
+"""Evaluation: the report's keys and numbers against a direct calculation; seeds, padding,
+unlabelled steps."""
 
 from __future__ import annotations
 
@@ -50,12 +51,15 @@ def test_per_sequence_report() -> None:
     confusion = np.zeros((3, 3), dtype=int)
     np.add.at(confusion, (data.y, predicted), 1)
     assert (found.confusion == confusion).all()
-    assert found.loss == pytest.approx(float(loss(result.output, torch.from_numpy(data.y)).loss.detach()), rel=1e-5)
+    assert found.loss == pytest.approx(
+        float(loss(result.output, torch.from_numpy(data.y)).loss.detach()), rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("padded", [False, True])
 def test_per_step_accuracies(padded: bool) -> None:
-    """All steps from ``start`` with unlabelled ones as their class, and labelled ones alone; padding is no step."""
+    """All steps from ``start`` with unlabelled ones as their class, and labelled ones alone;
+    padding is no step."""
     task = TinyStepTask(padded=padded)
     trained = _setup(task, "--network.neuron.initial={}")
     network = trained.network
@@ -105,7 +109,9 @@ def test_a_seed_fixes_random_initial_states() -> None:
     task = TinyTask()
     trained = _setup(task, "--network.neuron.initial={u: 'uniform(0, 1)'}")
     state = torch.get_rng_state()
-    rates = [evaluate(replace(trained, seed=seed)).report["firing_rate"]["mean"] for seed in (0, 0, 1)]
+    rates = [
+        evaluate(replace(trained, seed=seed)).report["firing_rate"]["mean"] for seed in (0, 0, 1)
+    ]
     assert rates[0] == rates[1] != rates[2]
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -129,7 +135,9 @@ def test_the_networks_mode_is_kept() -> None:
 def test_data_that_do_not_fit_are_refused() -> None:
     task = TinyTask()
     trained = _setup(task)
-    with pytest.raises(SrnnError, match=r"sequence 7, step 3, channel 1 \(all counted from 0\) is nan"):
+    with pytest.raises(
+        SrnnError, match=r"sequence 7, step 3, channel 1 \(all counted from 0\) is nan"
+    ):
         evaluate(replace(trained, task=TinyTask(poison=float("nan"))), "train")
     with pytest.raises(SrnnError, match="shape"):
         evaluate(replace(trained, network=SRNN.paper(4, [3], 3)))
@@ -137,11 +145,14 @@ def test_data_that_do_not_fit_are_refused() -> None:
 
 @pytest.mark.parametrize("task", [TinyTask(), TinyStepTask()])
 def test_outputs_that_are_not_finite_have_no_accuracy(task: TinyTask) -> None:
-    """The first class would seem to be recognised each time. Training itself sees them by the loss, and goes back."""
+    """The first class would seem to be recognised each time. Training itself sees them by the loss,
+    and goes back."""
     trained = _setup(task)
     with torch.no_grad():
         trained.network.readout.weight_in.fill_(3e38)
     for measure in (evaluate, partial(analyse, split="validation")):
         with pytest.raises(SrnnError, match=r"outputs of tiny(_steps)? are not finite"):
             measure(trained)
-    assert not np.isfinite(evaluate_sequences(trained, Sequences(task, "validation"), "validation", finite=False).loss)
+    assert not np.isfinite(
+        evaluate_sequences(trained, Sequences(task, "validation"), "validation", finite=False).loss
+    )

@@ -1,4 +1,5 @@
-"""srnn evaluate --full: one JSON object, tables, what it writes into the run, options that do not fit; what training keeps."""
+"""srnn evaluate --full: one JSON object, tables, what it writes into the run, options that do not
+fit; what training keeps."""
 
 from __future__ import annotations
 
@@ -21,7 +22,13 @@ from srnn.training.runs import Run
 from support import layouts
 from support.runs import few_digits
 
-QUICK = ["digits", "--training.epochs=1", "--network.hidden=[8,8]", "--network.backend=reference", "--loss.start=4"]
+QUICK = [
+    "digits",
+    "--training.epochs=1",
+    "--network.hidden=[8,8]",
+    "--network.backend=reference",
+    "--loss.start=4",
+]
 PHONES = """
 task: {name: timit, options: {classes: 39, validation: training}}
 network: {hidden: [4], neuron: alif, norm: none, backend: reference}
@@ -61,20 +68,26 @@ def fails(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
     capsys.readouterr()
     assert main(["evaluate", *map(str, words)]) == 2
     printed = capsys.readouterr()
-    assert printed.out == "" and printed.err.startswith("srnn: ") and printed.err.count("\n") == 1, printed.err
+    assert (
+        printed.out == "" and printed.err.startswith("srnn: ") and printed.err.count("\n") == 1
+    ), printed.err
     return printed.err
 
 
 def test_one_object_and_two_files(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = sorted(item.name for item in run.iterdir())
     plain = evaluated(capsys, run)
-    assert sorted(item.name for item in run.iterdir()) == before  # without --full nothing is written
+    assert (
+        sorted(item.name for item in run.iterdir()) == before
+    )  # without --full nothing is written
     found = evaluated(capsys, run, "--full")
     assert {key: found[key] for key in plain} == plain
     assert found["anytime"]["accuracy"][-1] == plain["accuracy"]
     assert len(found["anytime"]["accuracy"]) == 16
     assert (
-        found["delineation"] is None and found["change_times"] is None and found["anytime"]["accuracy_labelled"] is None
+        found["delineation"] is None
+        and found["change_times"] is None
+        and found["anytime"]["accuracy_labelled"] is None
     )
     assert [layer["name"] for layer in found["activity"]["layers"]] == ["layers.0", "layers.1"]
     assert all(one["rms_change"] is not None for one in found["time_constants"])
@@ -97,13 +110,19 @@ def test_another_seed_writes_nothing_and_the_initial_network_stays_the_runs(
     found = report["time_constants"][0]
     again = Run.open(run)
     network = again.recipe.build_network(again.recipe.create_task(), 3)
-    assert found["initial"]["values"] == pytest.approx(network.time_constants()["layers.0.tau_mem"].tolist())
+    assert found["initial"]["values"] == pytest.approx(
+        network.time_constants()["layers.0.tau_mem"].tolist()
+    )
 
 
-def test_the_test_split_and_the_policys_options(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_test_split_and_the_policys_options(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = evaluated(capsys, run, "--full", "--split", "test", "--exit-loss", "100", "--exit-patience", "3",
                       "--exit-margin", "0.01", "--saturated", "0.5")  # fmt: skip
-    assert (run / "evaluation-test.json").is_file() and not (run / "evaluation-validation.json").exists()
+    assert (run / "evaluation-test.json").is_file() and not (
+        run / "evaluation-validation.json"
+    ).exists()
     assert (found["split"], found["exit"]["split"]) == ("test", "test")
     policy = found["exit"]["policy"]
     assert (policy["allowed_loss"], policy["patience"], policy["margin"]) == (1.0, 3, 0.01)
@@ -142,15 +161,21 @@ def test_a_task_that_holds_nothing_out(
         return load(self, split, data_dir)
 
     monkeypatch.setattr(DigitsTask, "load", without_validation)
-    assert "(--no-exit skips the policy). Nothing is held out." in fails(capsys, run, "--full", "--split", "test")
-    assert evaluated(capsys, run, "--full", "--split", "test", "--no-exit")["anytime"]["steps"] == 16
+    assert "(--no-exit skips the policy). Nothing is held out." in fails(
+        capsys, run, "--full", "--split", "test"
+    )
+    assert (
+        evaluated(capsys, run, "--full", "--split", "test", "--no-exit")["anytime"]["steps"] == 16
+    )
 
 
 def test_a_run_that_cannot_be_written_is_refused_before_it_is_measured(
     run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All was measured, and then nothing of it was said."""
-    monkeypatch.setattr("srnn.measure.analysis.analyse", lambda *arguments, **options: pytest.fail("was measured"))
+    monkeypatch.setattr(
+        "srnn.measure.analysis.analyse", lambda *arguments, **options: pytest.fail("was measured")
+    )
     monkeypatch.setattr(os, "access", lambda path, mode: mode & os.W_OK == 0)
     assert "no permission to write" in fails(capsys, run, "--full")
 
@@ -158,23 +183,37 @@ def test_a_run_that_cannot_be_written_is_refused_before_it_is_measured(
 def test_tables_for_people(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", str(run), "--full"]) == 0
     printed = capsys.readouterr()
-    for words in ("Accuracy over time", "Early exit", "synaptic operations", "Time constants", "precision"):
+    for words in (
+        "Accuracy over time",
+        "Early exit",
+        "synaptic operations",
+        "Time constants",
+        "precision",
+    ):
         assert words in printed.out
     assert printed.err == ""
 
 
-def test_analog_neurons_are_not_said_to_spike(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_analog_neurons_are_not_said_to_spike(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     relu = [*QUICK, "--network.neuron={name: relu, tau_mem: 3}"]
     assert main(["train", *relu, "--out", str(tmp_path / "relu"), "--json"]) == 0
     for words in ([], ["--full"]):
         capsys.readouterr()
         assert main(["evaluate", str(tmp_path / "relu"), *words]) == 0
         printed = capsys.readouterr().out
-        assert "of outputs are not 0" in printed and "spikes" not in printed and "firing" not in printed
+        assert (
+            "of outputs are not 0" in printed
+            and "spikes" not in printed
+            and "firing" not in printed
+        )
     assert evaluated(capsys, tmp_path / "relu", "--full")["activity"]["spiking"] is False
 
 
-def test_options_that_do_not_fit(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_that_do_not_fit(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for option, value in (("--exit-loss", "1"), ("--exit-patience", "2"), ("--exit-margin", "0.1"), ("--tolerance", "40"),
                           ("--saturated", "0.5")):  # fmt: skip
         assert f"{option} belongs to --full" in fails(capsys, run, option, value)
@@ -208,7 +247,13 @@ def test_phones_are_reported_without_silence_and_keep_their_statistics(
         == found["classes"]["accuracy_without_silence"]
         == result["accuracy_without_silence"]
     )
-    assert [point["confidence"] for point in found["change_times"]["points"]] == [0.5, 0.8, 0.9, 0.95, 0.99]
+    assert [point["confidence"] for point in found["change_times"]["points"]] == [
+        0.5,
+        0.8,
+        0.9,
+        0.95,
+        0.99,
+    ]
     assert found["exit"] is None and not (tmp_path / "run" / "exit-policy.json").exists()
     assert "decides at every step" in fails(capsys, *words, "--full", "--exit-loss", "1")
     assert main(["evaluate", *map(str, words)]) == 0

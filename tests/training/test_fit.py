@@ -1,4 +1,5 @@
-"""``srnn.fit``: data in memory, in every form, give the network that the same arrays in a file give; and mistakes."""
+"""``srnn.fit``: data in memory, in every form, give the network that the same arrays in a file
+give; and mistakes."""
 
 from __future__ import annotations
 
@@ -18,7 +19,12 @@ from srnn.data.recordings import Recording
 from srnn.training import own_data
 from srnn.training.own_data import Told
 
-QUICK = {"network.backend": "reference", "network.hidden": [3], "training.epochs": 1, "training.refit": False}
+QUICK = {
+    "network.backend": "reference",
+    "network.hidden": [3],
+    "training.epochs": 1,
+    "training.refit": False,
+}
 SPLITS: tuple[Any, ...] = ("train", "validation", "test")
 Array = np.ndarray
 
@@ -63,11 +69,28 @@ def test_data_in_memory_give_the_same_bits_as_in_a_file(tmp_path: Path, per_step
     groups = np.array([f"s{index % 8}" for index in range(len(x))])
     if per_step:
         y = np.where(np.arange(6) == 2, -1, y[:, None])
-    known: dict[str, Any] = {"lengths": lengths, "groups": groups, "rate": 50.0, "units": ["g", "deg/s"]}
-    np.savez(tmp_path / "own.npz", x=x, y=y, channels=["ax", "gx"], class_names=["still", "fast"], **known)
+    known: dict[str, Any] = {
+        "lengths": lengths,
+        "groups": groups,
+        "rate": 50.0,
+        "units": ["g", "deg/s"],
+    }
+    np.savez(
+        tmp_path / "own.npz",
+        x=x,
+        y=y,
+        channels=["ax", "gx"],
+        class_names=["still", "fast"],
+        **known,
+    )
     quick = QUICK | {"training.refit": not per_step}
     filed = srnn.train(tmp_path / "own.npz", tmp_path / "filed", quick)
-    options: dict[str, Any] = {"channels": ["ax", "gx"], "classes": ["still", "fast"], "overrides": quick, **known}
+    options: dict[str, Any] = {
+        "channels": ["ax", "gx"],
+        "classes": ["still", "fast"],
+        "overrides": quick,
+        **known,
+    }
     fitted = srnn.fit(x, y, **options)
     kept = srnn.fit(x, y, **options, out=tmp_path / "kept")
     by_path = srnn.fit(tmp_path / "own.npz", overrides=quick)
@@ -78,7 +101,9 @@ def test_data_in_memory_give_the_same_bits_as_in_a_file(tmp_path: Path, per_step
     assert (tmp_path / "kept" / "metrics.jsonl").is_file() and by_path.folder is None
 
 
-def test_a_model_is_whole_without_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_is_whole_without_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     x, y = numbers()
@@ -130,7 +155,12 @@ def test_keywords_are_settings_of_the_recipe() -> None:
         | {"task.options.scale": "none", "training.batch_size": 9},
     )  # fmt: skip
     recipe, training = model.recipe, model.recipe.training
-    assert recipe.task.options == {"path": "", "validation_fraction": 0.25, "test_fraction": 0, "scale": "none"}
+    assert recipe.task.options == {
+        "path": "",
+        "validation_fraction": 0.25,
+        "test_fraction": 0,
+        "scale": "none",
+    }
     assert recipe.network.hidden == [4, 3] and recipe.network.neuron == srnn.LIF().describe()
     assert (training.epochs, training.early_stopping.patience, training.optimizer.lr) == (2, 5, 0.5)
     assert training.batch_size == 9, "overrides come last"
@@ -143,7 +173,9 @@ def test_training_stops_when_validation_has_not_improved_for_a_while() -> None:
     x, y = numbers()
     # A rate that changes no weight in float32: every epoch is as good as the first.
     options = QUICK | {"training.start": "drawn", "network.norm": "none"}
-    model = srnn.fit(x, y, epochs=30, lr=1e-30, patience=2, overrides=_without(options, "training.epochs"))
+    model = srnn.fit(
+        x, y, epochs=30, lr=1e-30, patience=2, overrides=_without(options, "training.epochs")
+    )
     assert (model.about["result"]["epochs"], model.about["result"]["best_epoch"]) == (3, 1)
 
 
@@ -179,7 +211,9 @@ def frames(x: Array, rate: float | None = None) -> list[pd.DataFrame]:
     [
         torch.as_tensor,
         list,
-        lambda x: [torch.as_tensor(one, dtype=torch.float64, device="cpu").requires_grad_() for one in x],
+        lambda x: [
+            torch.as_tensor(one, dtype=torch.float64, device="cpu").requires_grad_() for one in x
+        ],
         lambda x: x.tolist(),
         lambda x: tuple(map(Recording, x)),
         lambda x: [pd.DataFrame(one) for one in x],
@@ -199,7 +233,9 @@ def test_sequences_of_different_lengths_are_padded() -> None:
         assert given["lengths"].tolist() == [3, 5, 4, 1] and given["x"].shape == (4, 5, 2)
         assert given["x"][0, :, 0].tolist() == [3, 3, 3, 0, 0]
     one_channel = gather([np.arange(3.0), np.arange(2.0)], [0, 1])
-    assert one_channel["x"].shape == (2, 3, 1) and gather(np.zeros((4, 9)), [0, 1] * 2)["x"].shape == (4, 9, 1)
+    assert one_channel["x"].shape == (2, 3, 1) and gather(np.zeros((4, 9)), [0, 1] * 2)[
+        "x"
+    ].shape == (4, 9, 1)
 
 
 def test_tables_state_their_names_units_and_rate() -> None:
@@ -249,14 +285,22 @@ def test_labels_in_every_form(y: Any, classes: tuple[str, ...]) -> None:
 
 def test_labels_of_steps_end_where_their_sequence_does() -> None:
     x = [np.ones((length, 1)) for length in (2, 4, 3)]
-    for y, none in (([[0, 1], [1, 1, 0, 0], [0, 0, 1]], -1), ([["a", "b"], ["b"] * 4, ["a"] * 3], "")):
+    for y, none in (
+        ([[0, 1], [1, 1, 0, 0], [0, 0, 1]], -1),
+        ([["a", "b"], ["b"] * 4, ["a"] * 3], ""),
+    ):
         given = gather(x, y)
         assert given["y"].shape == (3, 4) and given["y"][0, 2:].tolist() == [none] * 2
     given = gather(
-        np.ones((3, 6, 1)), np.ones((3, 6), int), lengths=[2, 3, 4], validation=(x, [[0] * len(one) for one in x])
+        np.ones((3, 6, 1)),
+        np.ones((3, 6), int),
+        lengths=[2, 3, 4],
+        validation=(x, [[0] * len(one) for one in x]),
     )
     assert (
-        given["x"].shape == (6, 4, 1) and given["y"].shape == (6, 4) and given["lengths"].tolist() == [2, 3, 4, 2, 4, 3]
+        given["x"].shape == (6, 4, 1)
+        and given["y"].shape == (6, 4)
+        and given["lengths"].tolist() == [2, 3, 4, 2, 4, 3]
     )
     assert given["split"].tolist() == ["train"] * 3 + ["validation"] * 3
 
@@ -274,7 +318,10 @@ NAN[7, 3, 1] = np.nan
     [
         ({"y": None}, "y is missing: give a class for each sequence"),
         ({"y": Y[:-1]}, r"x has 24 sequences, and y has 23 labels"),
-        ({"y": Y * 0.5}, r"y should hold classes, integers or text, not float64.*with a value come later"),
+        (
+            {"y": Y * 0.5},
+            r"y should hold classes, integers or text, not float64.*with a value come later",
+        ),
         ({"y": [0.5, 1.5] * 12}, r"y should hold classes.*y\.astype\(int\)"),
         ({"y": Y * 0}, "has only one class, 0"),
         ({"y": -1 - Y}, "y should hold classes from 0 up, or -1"),
@@ -286,10 +333,19 @@ NAN[7, 3, 1] = np.nan
         ({"y": np.tile(Y[:5], (24, 1))}, "y has labels of 5 steps, x has 6"),
         ({"y": np.zeros((24, 6, 2), int)}, r"y should be integers or text \(sequences,\) or"),
         ({"y": np.eye(2)[Y].astype(int)}, "y has labels of 2 steps, x has 6"),
-        ({"x": NAN}, r"x\[7\]: sample 3 is not finite in channel 1.*give DataFrames, in which short gaps"),
-        ({"x": list(NAN)}, r"x\[7\]: sample 3 is not finite in channel 1.*give DataFrames, in which short gaps"),
+        (
+            {"x": NAN},
+            r"x\[7\]: sample 3 is not finite in channel 1.*give DataFrames, in which short gaps",
+        ),
+        (
+            {"x": list(NAN)},
+            r"x\[7\]: sample 3 is not finite in channel 1.*give DataFrames, in which short gaps",
+        ),
         ({"x": X * 1e300}, "not finite"),
-        ({"x": np.full(X.shape, "a")}, r"x should be an array \(sequences, time, channels\).*not <U1 \(24, 6, 2\)"),
+        (
+            {"x": np.full(X.shape, "a")},
+            r"x should be an array \(sequences, time, channels\).*not <U1 \(24, 6, 2\)",
+        ),
         ({"x": X.astype(object)}, r"x should be an array.*not object \(24, 6, 2\)"),
         ({"x": X[0, 0]}, r"x should be an array.*not float64 \(2,\)"),
         ({"x": {"a": X}}, "x should be an array.*not a dict"),
@@ -299,11 +355,18 @@ NAN[7, 3, 1] = np.nan
         ({"x": [*X[1:], X[0, :, :1]]}, r"x\[23\] has 1 channels, but x\[0\] has 2"),
         (
             {"x": [*X[1:], X[:1]]},
-            r"x\[23\]: a sequence is an array of numbers \(time, channels\), not float64 \(1, 6, 2\)",
+            r"x\[23\]: a sequence is an array of numbers \(time, channels\), not float64 \(1, 6, "
+            r"2\)",
         ),
-        ({"x": [*X[1:], "a.csv"]}, r"x\[23\]: a sequence is an array of numbers \(time, channels\), not 'a.csv'"),
+        (
+            {"x": [*X[1:], "a.csv"]},
+            r"x\[23\]: a sequence is an array of numbers \(time, channels\), not 'a.csv'",
+        ),
         ({"x": [*X[1:], X[0, :0]]}, r"x\[23\].* holds no samples"),
-        ({"x": [frames(X)[0], *frames(X[1:, :, ::-1], 50)]}, "Some sequences of x state their rate"),
+        (
+            {"x": [frames(X)[0], *frames(X[1:, :, ::-1], 50)]},
+            "Some sequences of x state their rate",
+        ),
         (
             {"x": [frames(X)[0].rename(columns={"ax (g)": "az"}), *frames(X)[1:]]},
             r"x\[1\] has the channels .*ax.*x\[0\] has.* az",
@@ -316,7 +379,10 @@ NAN[7, 3, 1] = np.nan
         ({"lengths": [7] * 24}, "lengths must be 1 to 6"),
         ({"lengths": [6.0] * 24}, "lengths should be integers"),
         ({"x": list(X), "lengths": [6] * 24}, "lengths of their own: remove lengths"),
-        ({"lengths": [7] * 24, "validation": (X, Y)}, "lengths must be an integer from 1 to 6, not 7"),
+        (
+            {"lengths": [7] * 24, "validation": (X, Y)},
+            "lengths must be an integer from 1 to 6, not 7",
+        ),
         ({"groups": ["a"] * 23}, "groups should have 24 entries"),
         ({"groups": ["a", "b"] * 12}, "2 groups .*too few to hold out"),
         ({"classes": ["a"]}, "y holds the label 1, but class_names has 1 names"),
@@ -330,11 +396,17 @@ NAN[7, 3, 1] = np.nan
         ({"validation": (X, Y[:3])}, "y of validation has 3 labels"),
         ({"test": -1}, "test_fraction must be a number above 0"),
         ({"x": Pairs(X, Y)}, "x is a Dataset of pairs .*remove y"),
-        ({"x": torch.utils.data.TensorDataset(torch.zeros(4, 3, 2)), "y": None}, "Dataset of pairs.*item 0"),
+        (
+            {"x": torch.utils.data.TensorDataset(torch.zeros(4, 3, 2)), "y": None},
+            "Dataset of pairs.*item 0",
+        ),
         ({"hidden": 0}, "network.hidden"),
         ({"neuron": "adlf"}, "adlif"),
         ({"overrides": {"training.epoch": 3}}, "epochs"),
-        ({"overrides": {"task.options.folds": "1/5"}}, "The task 'folder' has no option 'folds'.*fold"),
+        (
+            {"overrides": {"task.options.folds": "1/5"}},
+            "The task 'folder' has no option 'folds'.*fold",
+        ),
         ({"x": "nowhere.npz"}, "remove y, which is for arrays"),
         ({"x": "nowhere.npz", "y": None}, "nowhere.npz was not found"),
     ],

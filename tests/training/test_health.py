@@ -1,4 +1,5 @@
-"""Sick trainings: named, mended a bounded number of times, or ended in one line; resumed to the same bits. And clipping."""
+"""Sick trainings: named, mended a bounded number of times, or ended in one line; resumed to the
+same bits. And clipping."""
 
 from __future__ import annotations
 
@@ -46,7 +47,9 @@ def test_a_silent_layer_is_named_and_scaled_until_it_spikes(tmp_path: Path) -> N
     assert result["restores"] == 1
     first, mended, *epochs = _records(tmp_path / "run")
     silent = "layers.0 is silent (8 of 8 neurons emitted nothing)"
-    assert first["sick"] == [silent] and told.events[0] == f"epoch 1: {silent}"  # as drawn: it may wake by itself
+    assert (
+        first["sick"] == [silent] and told.events[0] == f"epoch 1: {silent}"
+    )  # as drawn: it may wake by itself
     assert len(told.events) == 2 and told.events[1].startswith(
         f"epoch 2, batch 4: {silent}; back to the last checkpoint"
     )
@@ -57,31 +60,41 @@ def test_a_silent_layer_is_named_and_scaled_until_it_spikes(tmp_path: Path) -> N
     assert all(record["train"]["firing_rate"]["mean"] > 0 for record in epochs)
 
 
-def test_silence_of_a_start_as_drawn_may_end_by_itself_in_the_first_tenth_of_the_epochs(tmp_path: Path) -> None:
+def test_silence_of_a_start_as_drawn_may_end_by_itself_in_the_first_tenth_of_the_epochs(
+    tmp_path: Path,
+) -> None:
     train(tiny_recipe(*SILENT, "--training.epochs=20"), tmp_path / "run", task=TinyTask())
     first, second, mended, *_ = _records(tmp_path / "run")
-    assert first["sick"] == second["sick"] == ["layers.0 is silent (8 of 8 neurons emitted nothing)"]
+    assert (
+        first["sick"] == second["sick"] == ["layers.0 is silent (8 of 8 neurons emitted nothing)"]
+    )
     assert mended["event"] == "restored" and mended["where"].startswith("epoch 3,")
 
 
-def test_what_cannot_be_mended_ends_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_mended_ends_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("srnn.training.preparing.measured_start", lambda *_: [])
     with pytest.raises(
-        SrnnError, match=r"stopped at epoch 2, batch 4: layers.0 is silent .* 2 times did not mend it; "
+        SrnnError,
+        match=r"stopped at epoch 2, batch 4: layers.0 is silent .* 2 times did not mend it; ",
     ) as error:
         train(tiny_recipe(*SILENT, "--training.max_restores=2"), tmp_path / "run", task=TinyTask())
     assert "\n" not in str(error.value)
     assert not (tmp_path / "run" / "result.json").exists()
 
 
-def test_what_cannot_be_mended_is_not_advised_what_was_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_mended_is_not_advised_what_was_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Least of all to start as measured, which is the default."""
     _exploding(monkeypatch, 1, 1000)
     done = ["--training.clip_norm=1", "--training.max_restores=1"]
     for words, wanted in (
         (done, {"lower training.optimizer.lr", "set the neuron's detach_reset"}),
         (["--training.start=drawn", *done[1:]], {
-            "lower training.optimizer.lr", "set training.clip_norm", "start with training.start 'measured'",
+            "lower training.optimizer.lr", "set training.clip_norm", "start with training.start "
+                                                                     "'measured'",
             "set the neuron's detach_reset",
         }),
     ):  # fmt: skip
@@ -92,7 +105,12 @@ def test_what_cannot_be_mended_is_not_advised_what_was_done(tmp_path: Path, monk
 
 def test_without_mending_a_dead_result_says_so(tmp_path: Path) -> None:
     told = _Told()
-    result = train(tiny_recipe(*SILENT, "--training.mend=false"), tmp_path / "run", task=TinyTask(), reporter=told)
+    result = train(
+        tiny_recipe(*SILENT, "--training.mend=false"),
+        tmp_path / "run",
+        task=TinyTask(),
+        reporter=told,
+    )
     assert result["sick"] == ["layers.0 is silent (8 of 8 neurons emitted nothing)"]
     assert json.loads((tmp_path / "run" / "result.json").read_text())["sick"] == result["sick"]
     assert len(told.events) == 5 and "is sick: layers.0 is silent" in told.events[-1]
@@ -101,15 +119,26 @@ def test_without_mending_a_dead_result_says_so(tmp_path: Path) -> None:
 
 def test_a_saturated_layer_is_named_and_calmed(tmp_path: Path) -> None:
     told = _Told()
-    words = ["--network.neuron={name: lif, tau_mem: 4, threshold: -5, trained: []}", "--training.start=drawn"]
+    words = [
+        "--network.neuron={name: lif, tau_mem: 4, threshold: -5, trained: []}",
+        "--training.start=drawn",
+    ]
     words += ["--training.max_restores=1"]
-    with pytest.raises(SrnnError, match=r"layers.0 is saturated \(8 of 8 neurons spiked at nearly every step\)"):
-        train(tiny_recipe(*words, "--training.lr_scale={}"), tmp_path / "run", task=TinyTask(), reporter=told)
+    with pytest.raises(
+        SrnnError, match=r"layers.0 is saturated \(8 of 8 neurons spiked at nearly every step\)"
+    ):
+        train(
+            tiny_recipe(*words, "--training.lr_scale={}"),
+            tmp_path / "run",
+            task=TinyTask(),
+            reporter=told,
+        )
     assert told.events[0].startswith("epoch 1, batch 4: layers.0 is saturated")
 
 
 def _exploding(monkeypatch: pytest.MonkeyPatch, first: int, last: int) -> None:
-    """Let the gradients of layer 0 look exploded in these batches, counted over everything that is run, from 1."""
+    """Let the gradients of layer 0 look exploded in these batches, counted over everything that is
+    run, from 1."""
     original, calls = Gradients.norms, [0]
 
     def norms(self: Gradients) -> dict[str, float]:
@@ -131,12 +160,16 @@ def test_recurrent_weights_through_which_gradients_exploded_shrink(
     recurrent: bool, times: int, rates: list[float], calmed: list[dict[str, float]], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """Once that is enough, and the rate stays; from the same checkpoint again it is halved, as where there are none to shrink."""
+    """Once that is enough, and the rate stays; from the same checkpoint again it is halved, as
+    where there are none to shrink."""
     _exploding(monkeypatch, 5, 4 + 4 * times)  # the second epoch's four batches, each time
     told = _Told()
     words = ["--training.schedule.name=constant", f"--network.recurrent={recurrent}"]
     train(tiny_recipe(*words), tmp_path / "run", task=TinyTask(), reporter=told)
-    assert "the gradient of layers.0 has exploded (norm up to 3e+07, above 100000 in 4 of 4 batches)" in told.events[0]
+    assert (
+        "the gradient of layers.0 has exploded (norm up to 3e+07, above 100000 in 4 of 4 batches)"
+        in told.events[0]
+    )
     assert ("x the recurrent weights of layers.0" in told.events[0]) == recurrent
     records = _records(tmp_path / "run")
     assert [record["lr"] for record in records if "epoch" in record] == rates
@@ -162,7 +195,9 @@ def test_a_calmed_training_is_resumed_to_the_same_bits(
     original = Gradients.norms
 
     def norms(self: Gradients) -> dict[str, float]:
-        weights = next(p for p in self._groups["layers.0"] if p.ndim == 2 and p.shape[0] == p.shape[1])
+        weights = next(
+            p for p in self._groups["layers.0"] if p.ndim == 2 and p.shape[0] == p.shape[1]
+        )
         exploded = float(weights.detach().norm()) > limit  # in the last epoch
         return original(self) | ({"layers.0": 3e7} if exploded else {})
 
@@ -177,24 +212,37 @@ def test_a_calmed_training_is_resumed_to_the_same_bits(
 def test_a_healthy_training_is_not_touched(tmp_path: Path) -> None:
     for name, word in (("mends", "true"), ("only-tells", "false")):
         train(tiny_recipe(f"--training.mend={word}"), tmp_path / name, task=TinyTask())
-    ours, theirs = (read_checkpoint(Run.open(tmp_path / name).last).tensors for name in ("mends", "only-tells"))
+    ours, theirs = (
+        read_checkpoint(Run.open(tmp_path / name).last).tensors for name in ("mends", "only-tells")
+    )
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     for record in _records(tmp_path / "mends"):
         found = record["health"]
         assert set(found) == {"layers.0", "readout"}
         assert 0 <= found["layers.0"]["silent"] <= 1 and 0 <= found["layers.0"]["saturated"] <= 1
-        assert 0 < found["readout"]["gradient_norm"] <= found["readout"]["largest_gradient_norm"] < math.inf
+        assert (
+            0
+            < found["readout"]["gradient_norm"]
+            <= found["readout"]["largest_gradient_norm"]
+            < math.inf
+        )
 
 
 @pytest.mark.parametrize("moment", moments(4, 0, 2, 6))
 def test_a_mended_training_is_resumed_to_the_same_bits(
     moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = ["--training.checkpoint_every=3", "--training.clip_quantile=0.5", "--training.clip=layer"]
+    words = [
+        "--training.checkpoint_every=3",
+        "--training.clip_quantile=0.5",
+        "--training.clip=layer",
+    ]
     cut_and_resumed(tiny_recipe(*SILENT, *words), moment, tmp_path, monkeypatch)
 
 
-def test_a_run_from_before_is_resumed_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_from_before_is_resumed_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its checkpoint knows nothing of health: nothing is scaled, nothing is mended."""
 
     class Stop(Reporter):
@@ -206,8 +254,14 @@ def test_a_run_from_before_is_resumed_as_it_was(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(KeyboardInterrupt):
         train(recipe, run, task=TinyTask(), reporter=Stop())
     checkpoint = read_checkpoint(Run.open(run).last)
-    old = {k: v for k, v in checkpoint.info["state"].items() if k not in ("mends", "watch", "sick", "start")}
-    checkpoints.save_checkpoint(Run.open(run).last, checkpoint.tensors, {**checkpoint.info, "state": old})
+    old = {
+        k: v
+        for k, v in checkpoint.info["state"].items()
+        if k not in ("mends", "watch", "sick", "start")
+    }
+    checkpoints.save_checkpoint(
+        Run.open(run).last, checkpoint.tensors, {**checkpoint.info, "state": old}
+    )
     text = (run / "recipe.yaml").read_text()
     lines = [
         line
@@ -244,7 +298,8 @@ def test_sampling_counts_what_is_there() -> None:
 
 
 def test_no_step_is_overlooked_and_every_epoch_counts_anew() -> None:
-    """Batches of the digits' shape, of which one in four is sampled: each neuron spikes at a sixteenth of the steps, its own."""
+    """Batches of the digits' shape, of which one in four is sampled: each neuron spikes at a
+    sixteenth of the steps, its own."""
     x = torch.eye(16).repeat(32, 4, 1)  # (32, 64, 16)
     network = tiny_recipe("--network.hidden=16").build_network(TinyTask(), 0)
     watch = Watch()
@@ -273,7 +328,8 @@ def test_no_step_is_overlooked_and_every_epoch_counts_anew() -> None:
     ],
 )
 def test_where_a_layer_begins_to_be_sick(fired: list[int], exploded: int, wrong: str) -> None:
-    """Nine tenths of the neurons silent, half of them above .95, a quarter of the batches and at least four above 1e5."""
+    """Nine tenths of the neurons silent, half of them above .95, a quarter of the batches and at
+    least four above 1e5."""
     watch = Watch(steps=100, fired={"layers.0": fired})
     for batch in range(16 if exploded > 3 else 8):
         watch.add_norms({"layers.0": 2e5 if batch < exploded else 1e5}, 1.0, remember=False)
@@ -289,7 +345,9 @@ def test_where_a_layer_begins_to_be_sick(fired: list[int], exploded: int, wrong:
         {"norms": {"a": [1.0, math.nan, 1.0, 1.0]}},
     ],
 )  # fmt: skip
-def test_a_checkpoint_that_lies_about_health_is_refused(damage: dict[str, Any], tmp_path: Path) -> None:
+def test_a_checkpoint_that_lies_about_health_is_refused(
+    damage: dict[str, Any], tmp_path: Path
+) -> None:
     train(tiny_recipe("--training.epochs=1"), tmp_path / "run", task=TinyTask())
     checkpoint = read_checkpoint(Run.open(tmp_path / "run").last)
     checkpoint.info["state"]["watch"] |= damage
@@ -306,14 +364,22 @@ def test_a_checkpoint_that_saw_other_layers_is_refused(tmp_path: Path) -> None:
     for part in (
         {"watch": {"steps": 4, "fired": {"layers.7": [1, 1]}, "norms": {}, "recent": {}}},
         {"watch": {"steps": 4, "fired": {"layers.0": [1, 1]}, "norms": {}, "recent": {}}},
-        {"watch": {"steps": 4, "fired": {}, "norms": {"layers.7": [1.0, 1.0, 1.0, 1.0]}, "recent": {}}},
+        {
+            "watch": {
+                "steps": 4,
+                "fired": {},
+                "norms": {"layers.7": [1.0, 1.0, 1.0, 1.0]},
+                "recent": {},
+            }
+        },
         {"step": 1, "epoch": 0, "sums": {**sums, "rate.0": 0.5, "rate.7": 0.5}},
         {"step": 1, "epoch": 0, "sums": {"loss": 1.0}},
     ):
         info = {**good.info, "state": good.info["state"] | part}
         checkpoints.save_checkpoint(Run.open(run).last, good.tensors, info)
         with pytest.raises(
-            SrnnError, match=r"last\.safetensors cannot be read as a checkpoint of this network's training"
+            SrnnError,
+            match=r"last\.safetensors cannot be read as a checkpoint of this network's training",
         ):
             train(recipe, run, task=TinyTask(), resume=True)
 
@@ -352,7 +418,10 @@ def test_by_layer_an_exploded_layer_takes_nothing_from_the_others() -> None:
 
 def test_an_adaptive_bound_is_a_quantile_of_the_last_norms() -> None:
     network, gradients, _ = _gradients("--training.clip=layer", "--training.clip_quantile=0.5")
-    recent = {"layers.0": [1.0] * 5 + [3.0] * 6, "readout": [1e-9] * 5}  # of the readout too few are known
+    recent = {
+        "layers.0": [1.0] * 5 + [3.0] * 6,
+        "readout": [1e-9] * 5,
+    }  # of the readout too few are known
     before = gradients.norms()
     gradients.clip(_Fabric(), network, None, before, recent)
     after = gradients.norms()
@@ -368,7 +437,9 @@ def test_of_a_fixed_and_an_adaptive_bound_the_smaller_holds(how: str) -> None:
         network, gradients, _ = _gradients(f"--training.clip={how}", *words)
         gradients.clip(_Fabric(), network, None, gradients.norms(), {name: [known] * 10})
         after = gradients.norms()
-        assert (after["layers.0"] if how == "layer" else math.hypot(*after.values())) == pytest.approx(bound, rel=1e-3)
+        assert (
+            after["layers.0"] if how == "layer" else math.hypot(*after.values())
+        ) == pytest.approx(bound, rel=1e-3)
 
 
 def test_gradients_of_a_layer_that_are_all_zero_stay_so() -> None:
@@ -376,13 +447,17 @@ def test_gradients_of_a_layer_that_are_all_zero_stay_so() -> None:
     for parameter in network.readout.parameters():
         parameter.grad = torch.zeros_like(parameter)
     gradients.clip(_Fabric(), network, None, gradients.norms(), {})
-    assert gradients.norms()["readout"] == 0 and gradients.norms()["layers.0"] == pytest.approx(1, rel=1e-3)
+    assert gradients.norms()["readout"] == 0 and gradients.norms()["layers.0"] == pytest.approx(
+        1, rel=1e-3
+    )
 
 
 def test_norms_are_remembered_for_so_many_batches() -> None:
     watch = Watch()
     for batch in range(health.REMEMBERED + 5):
-        watch.add_norms({"layers.0": float(batch)}, math.inf if batch == 7 else float(batch), remember=True)
+        watch.add_norms(
+            {"layers.0": float(batch)}, math.inf if batch == 7 else float(batch), remember=True
+        )
     assert len(watch.recent["layers.0"]) == len(watch.recent[health.WHOLE]) == health.REMEMBERED
     assert watch.norms["layers.0"][0] == health.REMEMBERED + 5
     watch.begin_epoch()

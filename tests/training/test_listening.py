@@ -1,4 +1,5 @@
-"""Streams that learn: the rule's own update, whatever the blocks; within memory that is fixed; kept and continued to the bit."""
+"""Streams that learn: the rule's own update, whatever the blocks; within memory that is fixed; kept
+and continued to the bit."""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ CLASSES = ("a", "b", "c")
 SGD = {"optimizer": "sgd", "bound": 1e9}
 
 
-def model(neuron: str = "alif", loss: Any = "nll", dtype: torch.dtype = torch.float64, **options: Any) -> Model:
+def model(
+    neuron: str = "alif", loss: Any = "nll", dtype: torch.dtype = torch.float64, **options: Any
+) -> Model:
     """A small network, with recurrent weights, that spikes."""
     net = SRNN.paper(
         3, options.pop("hidden", [7]), 3, neuron=NEURONS[neuron], readout=LEAKY, recurrent=True, backend="reference",
@@ -53,8 +56,11 @@ def targets(steps: int, seed: int) -> np.ndarray:
 PLAN = [(9, targets(9, 1)), (14, targets(14, 2)), (5, 2)]
 
 
-def step_by_step(own: Model, rule: Any, x: np.ndarray, lr: float, readout_only: bool) -> dict[str, torch.Tensor]:
-    """What a stream that is told PLAN has to become, by ``StepByStep``: one step at a time, softmax by hand."""
+def step_by_step(
+    own: Model, rule: Any, x: np.ndarray, lr: float, readout_only: bool
+) -> dict[str, torch.Tensor]:
+    """What a stream that is told PLAN has to become, by ``StepByStep``: one step at a time, softmax
+    by hand."""
     network = own.network
     assert isinstance(network, SRNN)
     learner, begin = StepByStep(network, rule, 1), 0
@@ -63,7 +69,9 @@ def step_by_step(own: Model, rule: Any, x: np.ndarray, lr: float, readout_only: 
         for t in range(steps):
             output = learner.step(torch.from_numpy(x[None, begin + t]))
             if y[t] >= 0:
-                learner.learn((output.softmax(-1) - torch.eye(3, dtype=output.dtype)[y[t]]) / (y >= 0).sum())
+                learner.learn(
+                    (output.softmax(-1) - torch.eye(3, dtype=output.dtype)[y[t]]) / (y >= 0).sum()
+                )
         learner.give()
         with torch.no_grad():
             for name, parameter in network.named_parameters():
@@ -77,22 +85,36 @@ def step_by_step(own: Model, rule: Any, x: np.ndarray, lr: float, readout_only: 
 
 @pytest.mark.parametrize(
     ("neuron", "hidden", "train", "rule"),
-    [("alif", [7], "all", "e-prop"), ("adlif", [6, 5], "all", "d-rtrl"), ("lif", [6, 5], "readout", "e-prop")],
+    [
+        ("alif", [7], "all", "e-prop"),
+        ("adlif", [6, 5], "all", "d-rtrl"),
+        ("lif", [6, 5], "readout", "e-prop"),
+    ],
 )
-def test_a_stream_learns_what_the_rule_does_step_by_step(neuron: str, hidden: Any, train: Any, rule: Any) -> None:
+def test_a_stream_learns_what_the_rule_does_step_by_step(
+    neuron: str, hidden: Any, train: Any, rule: Any
+) -> None:
     config = Adaptation(train, rule, lr=0.3, **SGD)
     x = signal(28)
     expected = step_by_step(
-        model(neuron, hidden=hidden), EProp() if rule == "e-prop" else DRTRL(), x, 0.3, train != "all"
+        model(neuron, hidden=hidden),
+        EProp() if rule == "e-prop" else DRTRL(),
+        x,
+        0.3,
+        train != "all",
     )
     before = dict(model(neuron, hidden=hidden).network.named_parameters())
     sessions = [model(neuron, hidden=hidden).stream(learn=config) for _ in range(2)]
-    predicted = [told(session, x, PLAN, block) for session, block in zip(sessions, (1, 5), strict=True)]
+    predicted = [
+        told(session, x, PLAN, block) for session, block in zip(sessions, (1, 5), strict=True)
+    ]
     learnt = [dict(session.trained().network.named_parameters()) for session in sessions]
     for name, value in expected.items():
         torch.testing.assert_close(learnt[0][name].detach(), value, rtol=1e-12, atol=1e-12)
         assert torch.equal(learnt[0][name], learnt[1][name])  # blocks change no bit
-        assert torch.equal(learnt[0][name], before[name]) == (train == "readout" and not name.startswith("readout."))
+        assert torch.equal(learnt[0][name], before[name]) == (
+            train == "readout" and not name.startswith("readout.")
+        )
     assert all(np.array_equal(a, b) for a, b in zip(*predicted, strict=True))
     # What is predicted next is what the learnt network predicts.
     rest = signal(20, 1)
@@ -104,8 +126,12 @@ def test_a_stream_learns_what_the_rule_does_step_by_step(neuron: str, hidden: An
 
 
 def test_the_loss_starts_once_in_a_sequence_and_not_after_each_label() -> None:
-    """At its fifth step. Of the three steps before the first label the last one counts, as of any sequence so short."""
-    listener, counted = Listener(from_network(model().network, CLASSES, loss="nll", start=4), Adaptation()), []
+    """At its fifth step. Of the three steps before the first label the last one counts, as of any
+    sequence so short."""
+    listener, counted = (
+        Listener(from_network(model().network, CLASSES, loss="nll", start=4), Adaptation()),
+        [],
+    )
     for steps in (3, 3, 5):
         listener.hear(signal(steps))
         listener.tell(1)
@@ -115,7 +141,8 @@ def test_the_loss_starts_once_in_a_sequence_and_not_after_each_label() -> None:
 
 @pytest.mark.parametrize("loss", ["ce_mean", "ce_sum_softmax", "ce_last"])
 def test_the_label_of_a_sequence_that_has_ended(loss: Any) -> None:
-    """A segment's label is told after its end: the same update as by the whole sequence, with BPTT's for the readout."""
+    """A segment's label is told after its end: the same update as by the whole sequence, with
+    BPTT's for the readout."""
     x, labels = signal(36), [0, 2, 1]
     session = model(loss=loss).stream(segment=12, learn=Adaptation(lr=0.1, **SGD))
     listener = Listener(model(loss=loss), Adaptation(rule="bptt", lr=0.1, **SGD))
@@ -125,7 +152,9 @@ def test_the_label_of_a_sequence_that_has_ended(loss: Any) -> None:
         assert decisions.final[-1]
         predicted = listener.learn(torch.from_numpy(part)[None], torch.tensor([label]))
         assert session.learn(label) == int(predicted) == decisions.winners[-1]
-    for own, other in zip(session.trained().network.parameters(), listener.network.parameters(), strict=True):
+    for own, other in zip(
+        session.trained().network.parameters(), listener.network.parameters(), strict=True
+    ):
         torch.testing.assert_close(own.detach(), other.detach(), rtol=1e-12, atol=1e-12)
     with pytest.raises(SrnnError, match="nothing to learn"):
         session.learn(1)
@@ -138,15 +167,21 @@ def test_a_stream_that_learns_goes_on_from_sequence_to_sequence() -> None:
     assert not made.stream().push(signal(30)).final.any()
 
 
-@pytest.mark.parametrize(("train", "rule"), [("readout", "e-prop"), ("all", "e-prop"), ("all", "bptt")])
+@pytest.mark.parametrize(
+    ("train", "rule"), [("readout", "e-prop"), ("all", "e-prop"), ("all", "bptt")]
+)
 def test_a_saved_stream_continues_to_the_same_bits(train: Any, rule: Any) -> None:
-    decoder = model(dtype=torch.float32).stream(learn=Adaptation(train, rule, lr=0.02, window=6)).decoder
+    decoder = (
+        model(dtype=torch.float32).stream(learn=Adaptation(train, rule, lr=0.02, window=6)).decoder
+    )
     x, whole = signal(90).astype(np.float32), decoder.open()
     kept = decoder.open()
     for number in range(9):
         part = x[10 * number : 10 * number + 10]
         for begin, end in ((0, 4), (4, 10)):
-            assert np.array_equal(whole.push(part[begin:end]).scores, kept.push(part[begin:end]).scores)
+            assert np.array_equal(
+                whole.push(part[begin:end]).scores, kept.push(part[begin:end]).scores
+            )
             kept = decoder.restore(kept.save(b"key"), b"key")
         if number == 6:
             whole.forget()
@@ -191,8 +226,11 @@ def test_memory_does_not_grow_with_what_no_label_was_told_of() -> None:
 
 
 def test_steps_that_were_dropped_count_as_heard_and_are_not_predicted() -> None:
-    """The loss starts at the 21st step: of the first label's the last five count, of the second's all."""
-    listener = Listener(from_network(model().network, CLASSES, loss="nll", start=20), Adaptation(window=10))
+    """The loss starts at the 21st step: of the first label's the last five count, of the second's
+    all."""
+    listener = Listener(
+        from_network(model().network, CLASSES, loss="nll", start=20), Adaptation(window=10)
+    )
     listener.hear(signal(25))
     predicted = listener.tell(1)
     assert (predicted[:10] == -1).all() and (predicted[10:] >= 0).all() and len(predicted) == 25
@@ -205,7 +243,13 @@ def test_what_cannot_be_learnt() -> None:
     steps, words = (model(loss=loss).stream(learn=Adaptation()) for loss in ("nll", "ce_mean"))
     for session in (steps, words):
         session.push(signal(4))
-    for session, target in ((steps, [0, 1]), (steps, 3), (steps, 0.5), (words, [0, 1, 1, 1]), (words, -2)):
+    for session, target in (
+        (steps, [0, 1]),
+        (steps, 3),
+        (steps, 0.5),
+        (words, [0, 1, 1, 1]),
+        (words, -2),
+    ):
         with pytest.raises(SrnnError, match="A label"):
             session.learn(target)
     steps.learn([0, 1, -1, 2])
@@ -243,7 +287,9 @@ def test_a_state_that_does_not_fit_changes_nothing() -> None:
         with pytest.raises(SrnnError, match="does not fit what the stream learns"):
             listener.restore(arrays | {name.strip(): value})
         after = listener.arrays()
-        assert after.keys() == before.keys() and all(np.array_equal(after[key], before[key]) for key in before), name
+        assert after.keys() == before.keys() and all(
+            np.array_equal(after[key], before[key]) for key in before
+        ), name
     listener.restore(arrays)
     assert all(np.array_equal(value, arrays[key]) for key, value in listener.arrays().items())
 

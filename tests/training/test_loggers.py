@@ -1,4 +1,5 @@
-"""Loggers: each epoch's numbers reach a service under one name, also after a training was resumed."""
+"""Loggers: each epoch's numbers reach a service under one name, also after a training was
+resumed."""
 
 from __future__ import annotations
 
@@ -46,9 +47,15 @@ class Services:
             self.opened.append(run_id)
             return SimpleNamespace(info=SimpleNamespace(run_id=run_id or "made"))
 
-        mlflow = SimpleNamespace(start_run=start_run, log_metrics=log, end_run=close, log_dict=lambda *_: None)
+        mlflow = SimpleNamespace(
+            start_run=start_run, log_metrics=log, end_run=close, log_dict=lambda *_: None
+        )
         tensorboard = SimpleNamespace(SummaryWriter=summary_writer)
-        return {"torch.utils.tensorboard": tensorboard, "wandb": SimpleNamespace(init=init), "mlflow": mlflow}
+        return {
+            "torch.utils.tensorboard": tensorboard,
+            "wandb": SimpleNamespace(init=init),
+            "mlflow": mlflow,
+        }
 
 
 class Failing(list[Any]):
@@ -80,7 +87,9 @@ def test_every_epoch_once_also_after_resuming(
     assert services.opened == opened and services.closed == 2
     names = {name for name, _, _ in services.written}
     assert names >= {"loss/train", "accuracy/validation", "firing_rate/validation", "lr"}
-    assert sorted((name, step) for name, _, step in services.written) == sorted((n, e) for n in names for e in (1, 2))
+    assert sorted((name, step) for name, _, step in services.written) == sorted(
+        (n, e) for n in names for e in (1, 2)
+    )
     assert all(isinstance(value, float | int) for _, value, _ in services.written)
 
 
@@ -93,23 +102,35 @@ def test_a_service_that_fails_ends_no_training(
         monkeypatch.setitem(sys.modules, module, stub)
     monkeypatch.setattr(services, "written", fails)
     with pytest.warns(
-        RuntimeWarning, match=rf"'{name}' did not get epoch 2, which is in metrics.jsonl: no route to host$"
+        RuntimeWarning,
+        match=rf"'{name}' did not get epoch 2, which is in metrics.jsonl: no route to host$",
     ):
-        result = train(tiny_recipe("--training.epochs=3"), tmp_path / "run", task=TinyTask(), logger=name)
-    assert result["epochs"] == 3 and services.closed == 1 and {epoch for _, _, epoch in fails} == {1, 3}
+        result = train(
+            tiny_recipe("--training.epochs=3"), tmp_path / "run", task=TinyTask(), logger=name
+        )
+    assert (
+        result["epochs"] == 3
+        and services.closed == 1
+        and {epoch for _, _, epoch in fails} == {1, 3}
+    )
 
 
-def test_a_service_that_cannot_be_reached_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_that_cannot_be_reached_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def init(**_: Any) -> Any:
         raise ConnectionError("no route\nto host")
 
     monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init))
-    with pytest.raises(SrnnError, match=r"^The logger 'wandb' cannot be started: no route to host$"):
+    with pytest.raises(
+        SrnnError, match=r"^The logger 'wandb' cannot be started: no route to host$"
+    ):
         train(tiny_recipe(), tmp_path / "run", task=TinyTask(), logger="wandb")
 
 
 @pytest.mark.parametrize(
-    "name, module", [("tensorboard", "torch.utils.tensorboard"), ("wandb", "wandb"), ("mlflow", "mlflow")]
+    "name, module",
+    [("tensorboard", "torch.utils.tensorboard"), ("wandb", "wandb"), ("mlflow", "mlflow")],
 )
 def test_a_missing_package_is_named(
     name: LoggerName, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,4 +1,5 @@
-"""Training: it learns, it repeats, it chooses by validation, it survives a divergence; schedules and parameter groups."""
+"""Training: it learns, it repeats, it chooses by validation, it survives a divergence; schedules
+and parameter groups."""
 
 from __future__ import annotations
 
@@ -18,7 +19,12 @@ from srnn.progress import Reporter
 from srnn.training import epochs, stepping
 from srnn.training.checkpoints import read_checkpoint
 from srnn.training.loop import train
-from srnn.training.optimisation import build_optimizer, schedule_factor, set_learning_rate, subnormals_as_zero
+from srnn.training.optimisation import (
+    build_optimizer,
+    schedule_factor,
+    set_learning_rate,
+    subnormals_as_zero,
+)
 from srnn.training.recipes.schema import OptimizerConfig, ScheduleConfig
 from srnn.training.runs import Run
 from srnn.training.seeds import derive_seed, epoch_order
@@ -41,7 +47,12 @@ def test_it_learns_and_writes_a_run(tmp_path: Path) -> None:
         "task", "split", "n_sequences", "accuracy", "firing_rate", "parameters", "seed", "loss", "best_epoch", "epochs",
         "seconds", "run",
     }  # fmt: skip
-    assert (result["task"], result["split"], result["n_sequences"], result["seed"]) == ("tiny", "validation", 30, 1)
+    assert (result["task"], result["split"], result["n_sequences"], result["seed"]) == (
+        "tiny",
+        "validation",
+        30,
+        1,
+    )
     run = Run.open(tmp_path / "run")
     assert (run.recipe, run.seed) == (recipe, 1)
     records = _records(run.path)
@@ -53,9 +64,15 @@ def test_it_learns_and_writes_a_run(tmp_path: Path) -> None:
     assert json.loads((run.path / "environment.json").read_text())["versions"]["torch"]
 
 
-@pytest.mark.parametrize("task", [TinyTask(padded=True), TinyStepTask(padded=True)], ids=["sequence", "step"])
+@pytest.mark.parametrize(
+    "task", [TinyTask(padded=True), TinyStepTask(padded=True)], ids=["sequence", "step"]
+)
 def test_padded_and_per_step_tasks_train(task: TinyTask, tmp_path: Path) -> None:
-    words = ["--loss.name=nll", "--loss.start=2", "--loss.unlabelled=as_class"] if task.kind == "per_step" else []
+    words = (
+        ["--loss.name=nll", "--loss.start=2", "--loss.unlabelled=as_class"]
+        if task.kind == "per_step"
+        else []
+    )
     result = train(tiny_recipe(*words), tmp_path / "run", task=task)
     assert ("accuracy_labelled" in result) == (task.kind == "per_step")
     assert math.isfinite(_records(tmp_path / "run")[-1]["train"]["loss"])
@@ -82,7 +99,11 @@ def test_training_leaves_the_callers_generators_alone(tmp_path: Path) -> None:
 def test_torchs_default_precision_is_not_the_recipes(rule: str, tmp_path: Path) -> None:
     torch.set_default_dtype(torch.float64)
     try:
-        train(tiny_recipe("--training.epochs=1", f"--training.rule={rule}"), tmp_path / "run", task=TinyTask())
+        train(
+            tiny_recipe("--training.epochs=1", f"--training.rule={rule}"),
+            tmp_path / "run",
+            task=TinyTask(),
+        )
         trained = Run.open(tmp_path / "run").trained()
     finally:
         torch.set_default_dtype(torch.float32)
@@ -90,25 +111,37 @@ def test_torchs_default_precision_is_not_the_recipes(rule: str, tmp_path: Path) 
 
 
 def test_early_stopping_and_best_by_loss(tmp_path: Path) -> None:
-    words = ["--training.epochs=50", "--training.optimizer.lr=1e-12", "--training.early_stopping.patience=3"]
+    words = [
+        "--training.epochs=50",
+        "--training.optimizer.lr=1e-12",
+        "--training.early_stopping.patience=3",
+    ]
     result = train(tiny_recipe(*words), tmp_path / "run", task=TinyTask())
     assert result["epochs"] < 50
     records = _records(tmp_path / "run")
     best = [record["epoch"] for record in records if record["best"]][-1]
     assert result["epochs"] == best + 3
-    result = train(tiny_recipe("--training.early_stopping.metric=loss"), tmp_path / "loss", task=TinyTask())
+    result = train(
+        tiny_recipe("--training.early_stopping.metric=loss"), tmp_path / "loss", task=TinyTask()
+    )
     records = _records(tmp_path / "loss")
     lowest = min(records, key=lambda record: record["validation"]["loss"])
     assert result["accuracy"] == lowest["validation"]["accuracy"]
     with pytest.raises(SrnnError, match="accuracy_labelled"):
-        train(tiny_recipe("--training.early_stopping.metric=accuracy_labelled"), tmp_path / "x", task=TinyTask())
+        train(
+            tiny_recipe("--training.early_stopping.metric=accuracy_labelled"),
+            tmp_path / "x",
+            task=TinyTask(),
+        )
     assert not (tmp_path / "x").exists()
 
 
 def test_rate_regulariser_lowers_the_rate(tmp_path: Path) -> None:
     rates = []
     for name, words in (("free", []), ("held", ["--loss.rate", "{weight: 50, upper: 0.02}"])):
-        result = train(tiny_recipe("--training.epochs=10", *words), tmp_path / name, task=TinyTask())
+        result = train(
+            tiny_recipe("--training.epochs=10", *words), tmp_path / name, task=TinyTask()
+        )
         rates.append(result["firing_rate"]["mean"])
     assert rates[1] < 0.5 * rates[0]
 
@@ -122,7 +155,8 @@ class _Events(Reporter):
 
 
 def _break_loss(monkeypatch: pytest.MonkeyPatch, when) -> None:
-    """Make the loss NaN where ``when(count)`` says so, count being the number of training batches so far."""
+    """Make the loss NaN where ``when(count)`` says so, count being the number of training batches
+    so far."""
     original, count = stepping.rate_penalty, [0]
 
     def penalty(*arguments):
@@ -132,10 +166,17 @@ def _break_loss(monkeypatch: pytest.MonkeyPatch, when) -> None:
     monkeypatch.setattr(stepping, "rate_penalty", penalty)
 
 
-def test_a_divergence_goes_back_and_halves_the_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_divergence_goes_back_and_halves_the_rate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _break_loss(monkeypatch, lambda count: count in (6, 9))
     reporter = _Events()
-    train(tiny_recipe("--training.schedule.name=constant"), tmp_path / "run", task=TinyTask(), reporter=reporter)
+    train(
+        tiny_recipe("--training.schedule.name=constant"),
+        tmp_path / "run",
+        task=TinyTask(),
+        reporter=reporter,
+    )
     assert len(reporter.events) == 2 and "epoch 2, batch 2" in reporter.events[0]
     records = _records(tmp_path / "run")
     assert [record.get("event") for record in records].count("restored") == 2
@@ -145,12 +186,18 @@ def test_a_divergence_goes_back_and_halves_the_rate(tmp_path: Path, monkeypatch:
 
 
 def test_a_divergence_names_its_own_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not the one before, though a sick layer that is left alone was found after it; nor, in validation, one after the last."""
+    """Not the one before, though a sick layer that is left alone was found after it; nor, in
+    validation, one after the last."""
     _break_loss(monkeypatch, lambda count: count == 6)
     silent = ("--network.neuron.threshold=100", "--training.start=drawn", "--training.mend=false")
-    reporter, arguments = _Events(), (*silent, "--training.checkpoint_every=1", "--training.epochs=2")
+    reporter, arguments = (
+        _Events(),
+        (*silent, "--training.checkpoint_every=1", "--training.epochs=2"),
+    )
     train(tiny_recipe(*arguments), tmp_path / "sick", task=TinyTask(), reporter=reporter)
-    assert next(event for event in reporter.events if "not finite" in event).startswith("epoch 2, batch 2: ")
+    assert next(event for event in reporter.events if "not finite" in event).startswith(
+        "epoch 2, batch 2: "
+    )
     evaluate, reporter, calls = epochs.evaluate_sequences, _Events(), [0]
 
     def broken(*given, **named):
@@ -166,7 +213,8 @@ def test_a_divergence_names_its_own_batch(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def _break_gradient(monkeypatch: pytest.MonkeyPatch, when) -> None:
-    """Let the gradient overflow where ``when(count)`` says so, count being the number of training batches so far."""
+    """Let the gradient overflow where ``when(count)`` says so, count being the number of training
+    batches so far."""
     from lightning_fabric import Fabric  # which costs collecting a second and a half
 
     original, count = Fabric.clip_gradients, [0]
@@ -179,27 +227,44 @@ def _break_gradient(monkeypatch: pytest.MonkeyPatch, when) -> None:
     monkeypatch.setattr(Fabric, "clip_gradients", clip)
 
 
-def test_a_gradient_that_overflows_makes_no_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gradient_that_overflows_makes_no_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _break_gradient(monkeypatch, lambda count: True)
     recipe, reporter = tiny_recipe("--training.batch_size=60", "--training.epochs=1"), _Events()
     train(recipe, tmp_path / "run", task=TinyTask(), reporter=reporter, seed=3)
-    assert len(reporter.events) == 1 and "epoch 1, batch 1" in reporter.events[0] and "inf" in reporter.events[0]
+    assert (
+        len(reporter.events) == 1
+        and "epoch 1, batch 1" in reporter.events[0]
+        and "inf" in reporter.events[0]
+    )
     first, weights = recipe.build_network(TinyTask(), 3).state_dict(), _weights(tmp_path / "run")
     for name, tensor in first.items():
-        assert torch.equal(weights[f"network.{name}" if f"network.{name}" in weights else name], tensor), name
+        assert torch.equal(
+            weights[f"network.{name}" if f"network.{name}" in weights else name], tensor
+        ), name
 
 
-def test_skipped_batches_change_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_skipped_batches_change_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _break_gradient(monkeypatch, lambda count: count in (6, 9))
     reporter = _Events()
-    train(tiny_recipe("--training.schedule.name=constant"), tmp_path / "run", task=TinyTask(), reporter=reporter)
+    train(
+        tiny_recipe("--training.schedule.name=constant"),
+        tmp_path / "run",
+        task=TinyTask(),
+        reporter=reporter,
+    )
     assert len(reporter.events) == 2
     records = _records(tmp_path / "run")
     assert [record.get("event") for record in records].count("skipped") == 2
     assert [record["lr"] for record in records if "event" not in record] == [0.02] * 4
 
 
-def test_too_many_overflows_in_an_epoch_go_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_overflows_in_an_epoch_go_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _break_gradient(monkeypatch, lambda count: count in (6, 7))
     arguments = ("--training.schedule.name=constant", "--training.max_skipped=1")
     train(tiny_recipe(*arguments), tmp_path / "run", task=TinyTask())
@@ -207,9 +272,13 @@ def test_too_many_overflows_in_an_epoch_go_back(tmp_path: Path, monkeypatch: pyt
     assert events == ["skipped", "restored"]
 
 
-def test_a_hopeless_divergence_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hopeless_divergence_is_a_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _break_loss(monkeypatch, lambda count: count > 6)
-    with pytest.raises(SrnnError, match=r"Training diverged at epoch 2, batch 1 .*2 times did not help"):
+    with pytest.raises(
+        SrnnError, match=r"Training diverged at epoch 2, batch 1 .*2 times did not help"
+    ):
         train(tiny_recipe("--training.max_restores=2"), tmp_path / "run", task=TinyTask())
     for tensor in _weights(tmp_path / "run").values():
         assert torch.isfinite(tensor).all()
@@ -221,26 +290,38 @@ def test_clipping_bounds_the_step(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("poison", [math.nan, math.inf])
-def test_data_that_are_not_finite_are_refused_before_anything_is_written(poison: float, tmp_path: Path) -> None:
+def test_data_that_are_not_finite_are_refused_before_anything_is_written(
+    poison: float, tmp_path: Path
+) -> None:
     with pytest.raises(SrnnError, match="sequence 7, step 3, channel 1"):
         train(tiny_recipe(), tmp_path / "run", task=TinyTask(poison=poison))
     assert not (tmp_path / "run").exists()
 
 
-def test_a_seed_that_a_run_cannot_keep_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+def test_a_seed_that_a_run_cannot_keep_is_refused_before_anything_is_written(
+    tmp_path: Path,
+) -> None:
     for seed in (-1, 2**63, 1.5, "1"):
-        with pytest.raises(SrnnError, match="seed must be an integer from 0 to 9223372036854775807, not"):
+        with pytest.raises(
+            SrnnError, match="seed must be an integer from 0 to 9223372036854775807, not"
+        ):
             train(tiny_recipe(), tmp_path / "run", task=TinyTask(), seed=seed)  # type: ignore[arg-type]
     assert not (tmp_path / "run").exists()
-    train(tiny_recipe("--training.epochs", "1"), tmp_path / "run", task=TinyTask(), seed=np.int64(1))  # type: ignore[arg-type]
+    train(
+        tiny_recipe("--training.epochs", "1"), tmp_path / "run", task=TinyTask(), seed=np.int64(1)
+    )  # type: ignore[arg-type]
 
 
 def test_lr_scale_and_weight_decay_groups() -> None:
     network = SRNN(3, [4], 2, norm="batch", neuron="alif")
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     config = OptimizerConfig("adamw", lr=1e-2, weight_decay=0.1, betas=(0.8, 0.95), eps=1e-5)
-    optimizer = build_optimizer(network, config, {"layers.*.tau_*": 3.0, "readout.*.tau_*": 2.0, "*": 1.0})
-    assert all((group["betas"], group["eps"]) == ((0.8, 0.95), 1e-5) for group in optimizer.param_groups)
+    optimizer = build_optimizer(
+        network, config, {"layers.*.tau_*": 3.0, "readout.*.tau_*": 2.0, "*": 1.0}
+    )
+    assert all(
+        (group["betas"], group["eps"]) == ((0.8, 0.95), 1e-5) for group in optimizer.param_groups
+    )
     set_learning_rate(optimizer, 1e-2)
     found = {
         names[id(parameter)]: (group["lr"], group["weight_decay"])
@@ -248,7 +329,11 @@ def test_lr_scale_and_weight_decay_groups() -> None:
         for parameter in group["params"]
     }
     assert found.keys() == set(names.values())
-    assert found["layers.0.params.tau_mem"] == found["layers.0.params.tau_adp"] == (pytest.approx(3e-2), 0.0)
+    assert (
+        found["layers.0.params.tau_mem"]
+        == found["layers.0.params.tau_adp"]
+        == (pytest.approx(3e-2), 0.0)
+    )
     assert found["readout.params.tau_mem"] == (pytest.approx(2e-2), 0.0)
     assert found["layers.0.weight_rec"] == found["readout.bias"] == (1e-2, 0.1)
     assert found["layers.0.norm.gamma"] == (1e-2, 0.0)
@@ -269,7 +354,12 @@ def test_lr_scale_and_weight_decay_groups() -> None:
 def test_norms_thresholds_and_time_constants_do_not_decay(build: Any, lasting: set[str]) -> None:
     network = build()
     optimizer = build_optimizer(network, OptimizerConfig("adamw", weight_decay=0.1), {})
-    decayed = {id(one) for group in optimizer.param_groups if group["weight_decay"] for one in group["params"]}
+    decayed = {
+        id(one)
+        for group in optimizer.param_groups
+        if group["weight_decay"]
+        for one in group["params"]
+    }
     assert {name for name, one in network.named_parameters() if id(one) not in decayed} == lasting
 
 
@@ -277,21 +367,35 @@ def test_schedules() -> None:
     def at(name: str, epoch: int, done: float, **options: float) -> float:
         return schedule_factor(ScheduleConfig(name, **options), epoch, done)  # type: ignore[arg-type]
 
-    assert [at("step", epoch, 0.0, every=50, factor=0.5) for epoch in (0, 49, 50, 100)] == [1, 1, 0.5, 0.25]
+    assert [at("step", epoch, 0.0, every=50, factor=0.5) for epoch in (0, 49, 50, 100)] == [
+        1,
+        1,
+        0.5,
+        0.25,
+    ]
     assert [at("linear", 0, done) for done in (0, 0.25, 1)] == [1, 0.75, 0]
     assert [at("cosine", 0, done) for done in (0, 0.5, 1)] == pytest.approx([1, 0.5, 0])
     assert at("cosine", 0, 1.0, final=0.1) == pytest.approx(0.1)
     assert at("linear", 0, 0.5, final=0.1) == pytest.approx(0.55)
-    assert [at("one_cycle", 0, done) for done in (0, 0.15, 0.3, 1)] == pytest.approx([0.04, 0.52, 1, 0])
+    assert [at("one_cycle", 0, done) for done in (0, 0.15, 0.3, 1)] == pytest.approx(
+        [0.04, 0.52, 1, 0]
+    )
     assert at("constant", 9, 0.9) == 1
-    assert [at("cosine", 0, done, warmup=0.1) for done in (0, 0.05, 0.1, 1)] == pytest.approx([0, 0.5, 1, 0])
+    assert [at("cosine", 0, done, warmup=0.1) for done in (0, 0.05, 0.1, 1)] == pytest.approx(
+        [0, 0.5, 1, 0]
+    )
     assert at("step", 60, 0.05, every=50, warmup=0.1) == pytest.approx(0.25)
     for name in ("constant", "step", "linear", "cosine", "one_cycle"):
         assert all(0 <= at(name, 3, i / 100, warmup=0.2) <= 1 for i in range(101))
 
 
 def test_seeds_differ_by_place_and_orders_are_permutations() -> None:
-    seeds = {derive_seed(seed, "batch", epoch, step) for seed in range(3) for epoch in range(10) for step in range(10)}
+    seeds = {
+        derive_seed(seed, "batch", epoch, step)
+        for seed in range(3)
+        for epoch in range(10)
+        for step in range(10)
+    }
     assert len(seeds) == 300 and all(0 <= seed < 2**63 for seed in seeds)
     orders = [epoch_order(0, epoch, 20).tolist() for epoch in range(2)]
     assert orders[0] != orders[1] and all(sorted(order) == list(range(20)) for order in orders)

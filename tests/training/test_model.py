@@ -1,4 +1,5 @@
-"""A model is one file: what it keeps, what it refuses, and that a run copied elsewhere without its data can be used."""
+"""A model is one file: what it keeps, what it refuses, and that a run copied elsewhere without its
+data can be used."""
 
 from __future__ import annotations
 
@@ -52,7 +53,10 @@ def test_a_file_of_each_version_loads_for_ever(version: int) -> None:
     np.testing.assert_allclose(found.scores[-1], expected["scores"], rtol=1e-5)
     assert model.classes == ("rest", "walk", 'étage "x"') and model.steps == 64
     assert model.inputs_as == InputFormat(1.0, True)
-    assert model.policy == {"loss": "ce_mean", "start": 2, "confidence": 0.9} and model.about["licence"] == "CC0"
+    assert (
+        model.policy == {"loss": "ce_mean", "start": 2, "confidence": 0.9}
+        and model.about["licence"] == "CC0"
+    )
     if version == 1:
         assert model.state_ranges == ({"u": 3.5, "w": 2.0}, {"u": 1.25})
     else:
@@ -62,19 +66,24 @@ def test_a_file_of_each_version_loads_for_ever(version: int) -> None:
 
 
 def test_the_frozen_arrays_of_a_file_are_those_of_its_parameters(tmp_path: Path) -> None:
-    """Written anew, each file of version 2 is the same, but for settings that recipes have since."""
+    """Written anew, each file of version 2 is the same, but for settings that recipes have
+    since."""
     kept = KEPT / "version-2.safetensors"
     model = srnn.load(kept)
     unread = model.unread
     assert unread is not None and model.frozen("streamed") is unread
     drawn = with_drawn_state(model.network.freeze(), model.network, model.seed)
     assert model.unread is None  # the module may have been changed since
-    for (name, own), layer in zip(unread.directions.items(), drawn.directions.values(), strict=True):
+    for (name, own), layer in zip(
+        unread.directions.items(), drawn.directions.values(), strict=True
+    ):
         pairs = [(own.weight_in, layer.weight_in), (own.bias, layer.bias)]
         pairs += [(own.coefficients[key], layer.coefficients[key]) for key in layer.coefficients]
         pairs += [(own.initial[key], layer.initial[key]) for key in layer.initial]
         assert all(a.tobytes() == b.tobytes() for a, b in pairs), name
-    (arrays, about), (again, said) = map(load_arrays, (kept, model.save(tmp_path / "again.safetensors")))
+    (arrays, about), (again, said) = map(
+        load_arrays, (kept, model.save(tmp_path / "again.safetensors"))
+    )
     assert arrays.keys() == again.keys()
     assert all(values.tobytes() == again[name].tobytes() for name, values in arrays.items())
     assert said["model"]["recipe"]["training"].pop("refit") is False
@@ -100,7 +109,9 @@ def test_a_network_is_made_of_its_file_when_it_is_asked_for() -> None:
         for parameter in model.network.parameters():
             parameter.add_(1)
     assert model.unread is None and other.unread is not None  # what is changed is used
-    assert not torch.equal(model.network.state_dict()["readout.bias"], other.network.state_dict()["readout.bias"])
+    assert not torch.equal(
+        model.network.state_dict()["readout.bias"], other.network.state_dict()["readout.bias"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -113,7 +124,10 @@ def test_every_signal_path_is_kept(name: str, options: dict[str, Any]) -> None:
     path = create_task(name, **options).signal()
     if "statistics" in path.settings:
         rng = np.random.default_rng(0)
-        mean, std = rng.random(path.inputs).astype(np.float32), 1 + rng.random(path.inputs).astype(np.float32)
+        mean, std = (
+            rng.random(path.inputs).astype(np.float32),
+            1 + rng.random(path.inputs).astype(np.float32),
+        )
         path = path.calibrated(statistics=Statistics(mean, std))
     again = restore(json.loads(json.dumps(describe(path))), "a model")
     assert again == path and type(again) is type(path) and again.inputs == path.inputs
@@ -125,7 +139,9 @@ def test_training_writes_a_model_that_needs_no_task(tmp_path: Path) -> None:
     task = TinyTask(padded=True)
     train(tiny_recipe("--training.epochs=2"), tmp_path / "run", task=task)
     model = srnn.load(tmp_path / "run")
-    assert model.classes == ("a", "b", "c") and model.steps == int(np.median(task.load("train").lengths))  # type: ignore[arg-type]
+    assert model.classes == ("a", "b", "c") and model.steps == int(
+        np.median(task.load("train").lengths)
+    )  # type: ignore[arg-type]
     assert model.inputs_as == InputFormat(1.0, True) and model.state_ranges is not None
     assert "u" in model.state_ranges[0] and min(model.state_ranges[0].values()) > 0
     assert model.about["result"]["split"] == "validation"
@@ -151,11 +167,19 @@ def test_training_writes_a_model_that_needs_no_task(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.filterwarnings("ignore:.* steps of .* channels:RuntimeWarning")
-def test_what_is_trained_can_be_opened(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
-    known = {"x": np.random.default_rng(0).normal(size=(12, 5, 2)), "y": np.arange(12) % 2, **arrays}
+def test_what_is_trained_can_be_opened(
+    tmp_path: Path, arrays: dict[str, Any], message: str
+) -> None:
+    known = {
+        "x": np.random.default_rng(0).normal(size=(12, 5, 2)),
+        "y": np.arange(12) % 2,
+        **arrays,
+    }
     np.savez(tmp_path / "a.npz", **known)
     recipe = tiny_recipe(
-        "--task.name=folder", f"--task.options={{path: {tmp_path}/a.npz, scale: none}}", "--training.epochs=1"
+        "--task.name=folder",
+        f"--task.options={{path: {tmp_path}/a.npz, scale: none}}",
+        "--training.epochs=1",
     )
     with pytest.raises(SrnnError, match=message) if message else nullcontext():
         train(recipe, tmp_path / "run")
@@ -163,14 +187,17 @@ def test_what_is_trained_can_be_opened(tmp_path: Path, arrays: dict[str, Any], m
     assert message or srnn.load(tmp_path / "run").task.step_ms == pytest.approx(86.4e6)
 
 
-def test_a_run_copied_elsewhere_is_used_without_its_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_copied_elsewhere_is_used_without_its_data(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The data are gone: the folder task's source does not exist any more."""
     source = tmp_path / "gestures.npz"
     rng = np.random.default_rng(0)
     y = np.arange(60) % 3
     x = rng.random((60, 12, 3)).astype(np.float32) + 3 * (np.arange(3) == y[:, None])[:, None, :]
     np.savez(source, x=x, y=y, class_names=["left", "right", "none"])
-    recipe = tiny_recipe("--task.name=folder", f"--task.options={{path: {source}}}", "--training.epochs=3",
+    recipe = tiny_recipe("--task.name=folder", f"--task.options={{path: "
+                                               f"{source}}}", "--training.epochs=3",
                          "--training.optimizer.lr=0.05")  # fmt: skip
     train(recipe, tmp_path / "run")
     source.unlink()
@@ -201,18 +228,27 @@ def test_a_run_copied_elsewhere_is_used_without_its_data(tmp_path: Path, capsys:
 def test_a_seed_of_any_size_and_inputs_that_int8_cannot_take_give_a_model(tmp_path: Path) -> None:
     """As seeds are that are made of the time, and unscaled pressures in pascals."""
     seed = 2**63 - 1
-    result = train(tiny_recipe("--training.epochs=1"), tmp_path / "run", task=TinyTask(poison=101325.0), seed=seed)
+    result = train(
+        tiny_recipe("--training.epochs=1"),
+        tmp_path / "run",
+        task=TinyTask(poison=101325.0),
+        seed=seed,
+    )
     model = srnn.load(tmp_path / "run")
     assert model.seed == Run.open(tmp_path / "run").seed == result["seed"] == seed
     assert model.inputs_as is None and model.state_ranges is None
     with pytest.raises(SrnnError, match="int8"):
         model.export(tmp_path / "c", "int8")
-    curve = prune_run(tmp_path / "run", tmp_path / "pruned", [], what="dead", options=TuningOptions())
+    curve = prune_run(
+        tmp_path / "run", tmp_path / "pruned", [], what="dead", options=TuningOptions()
+    )
     for point in curve["points"]:
         assert point["int8"] is None and "largest input must lie between" in point["why_no_int8"]
 
 
-def test_training_data_that_are_gone_in_the_end_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_data_that_are_gone_in_the_end_are_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def gone(*_: object) -> None:
         raise SrnnError("train.h5 was not found.")
 
@@ -255,21 +291,25 @@ def damaged(small: Path, path: Path, **changes: Any) -> Path:
         ({"task__signal": {"kind": "steps", "channels": 10**9}}, "channels"),
         ({"task__signal": {"kind": "os"}}, "'os' is missing"),
         ({"task__name": "folder", "task__options": {"path": "/"}, "task__signal": None}, "does not describe its signal"),
-        ({"task__signal": {"kind": "steps", "channels": 3, "import": "os"}}, "has no setting 'import'"),
+        ({"task__signal": {"kind": "steps", "channels": 3, "import": "os"}}, "has no setting "
+                                                                             "'import'"),
         ({"task__signal": {"kind": "speech", "features": {"rate": 10**10}}}, "rate must be"),
         ({"task__signal": {"kind": "window", "width": 3, "white": "x"}}, "white"),
-        ({"task__signal": {"kind": "window", "width": 3, "white": 0}}, "The value of white must be a number above 0"),
+        ({"task__signal": {"kind": "window", "width": 3, "white": 0}}, "The value of white must be "
+                                                                       "a number above 0"),
         (
             {"task__signal": {"kind": "speech", "features": {}, "statistics": {"mean": [0, 0], "std": [1, 1]}}},
             "The statistics are for 2 channels, but the features have 120",
         ),
-        ({"task__signal": {"kind": "window", "width": 2**16}}, "A window's width must be an integer from 1 to 1024"),
+        ({"task__signal": {"kind": "window", "width": 2**16}}, "A window's width must be an "
+                                                               "integer from 1 to 1024"),
         (
             {"task__signal": {"kind": "crossing", "crossing": {}, "channels": 2, "smoothing": 10**9 + 1}},
             "smoothing must be an integer from 0 to 65535",
         ),
         ({"task__signal": {"kind": "cochlea", "binning": {"bin_ms": 1e-6}, "rate": 16000}}, "bin_ms must be at least 0.1"),
-        ({"task__signal": {"kind": "speech", "features": {"mels": 10**9}}}, "1000000000 mels are too many"),
+        ({"task__signal": {"kind": "speech", "features": {"mels": 10**9}}}, "1000000000 mels are "
+                                                                            "too many"),
         ({"seed": -1}, "seed -1"),
         ({"seed": 2**63}, "seed 9223372036854775808"),
         ({"seed": True}, "seed True"),
@@ -281,32 +321,48 @@ def damaged(small: Path, path: Path, **changes: Any) -> Path:
         ({"about": []}, "about"),
         ({"frozen": None}, "a model"),
         ({"frozen__layers": []}, "a model"),
-        ({"task__class_names": ["a", "b", "c", "d"]}, "has 3 inputs and 2 outputs, its task 3 and 4"),
+        ({"task__class_names": ["a", "b", "c", "d"]}, "has 3 inputs and 2 outputs, its task 3 and "
+                                                      "4"),
     ],
 )  # fmt: skip
-def test_descriptions_that_do_not_fit_are_one_line(small: Path, tmp_path: Path, changes: dict, message: str) -> None:
+def test_descriptions_that_do_not_fit_are_one_line(
+    small: Path, tmp_path: Path, changes: dict, message: str
+) -> None:
     with pytest.raises(SrnnError, match=message) as error:
         _ = srnn.load(damaged(small, tmp_path / "m.safetensors", **changes)).network
-    assert "\n" not in str(error.value) and len(str(error.value)) < 2500 and "m.safetensors" in str(error.value)
+    assert (
+        "\n" not in str(error.value)
+        and len(str(error.value)) < 2500
+        and "m.safetensors" in str(error.value)
+    )
 
 
-def test_no_weights_are_drawn_that_the_file_replaces(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_weights_are_drawn_that_the_file_replaces(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An orthogonal matrix takes a minute for 6,000 neurons."""
     drawn = srnn.load(small).network.state_dict()
     monkeypatch.delattr("torch.linalg.qr")
     loaded = srnn.load(small).network.state_dict()
-    assert all(loaded[name].equal(tensor) for name, tensor in drawn.items()) and drawn.keys() == loaded.keys()
+    assert (
+        all(loaded[name].equal(tensor) for name, tensor in drawn.items())
+        and drawn.keys() == loaded.keys()
+    )
 
 
 def test_other_files_are_refused(small: Path, tmp_path: Path) -> None:
     content = small.read_bytes()
-    for number, damage in enumerate((content[:-1], content[:50], b"", content[:99] + b"x" + content[100:])):
+    for number, damage in enumerate(
+        (content[:-1], content[:50], b"", content[:99] + b"x" + content[100:])
+    ):
         (tmp_path / f"{number}.safetensors").write_bytes(damage)
         with pytest.raises(SrnnError, match=f"{number}.safetensors"):
             srnn.load(tmp_path / f"{number}.safetensors")
     checkpoint = read_checkpoint(small)
     save_checkpoint(
-        tmp_path / "last.safetensors", checkpoint.tensors, {"architecture": checkpoint.info["architecture"]}
+        tmp_path / "last.safetensors",
+        checkpoint.tensors,
+        {"architecture": checkpoint.info["architecture"]},
     )
     with pytest.raises(SrnnError, match="without a model's description"):
         srnn.load(tmp_path / "last.safetensors")
@@ -315,22 +371,37 @@ def test_other_files_are_refused(small: Path, tmp_path: Path) -> None:
 
 
 def test_class_names_cannot_speak_to_a_terminal(small: Path, tmp_path: Path) -> None:
-    model = srnn.load(damaged(small, tmp_path / "m.safetensors", task__class_names=["\x1b[2Jgone", "a\nb"]))
+    model = srnn.load(
+        damaged(small, tmp_path / "m.safetensors", task__class_names=["\x1b[2Jgone", "a\nb"])
+    )
     assert model.classes == ("\\x1b[2Jgone", "a b")
 
 
 def test_a_model_is_shown_in_a_line() -> None:
     assert repr(srnn.load("ecg-records")) == (
-        "Model('ecg-records': 2 leads of ECG at 250 Hz (in mV) -> P, PQ, QR, RS, ST, TP; 1,848 parameters)"
+        "Model('ecg-records': 2 leads of ECG at 250 Hz (in mV) -> P, PQ, QR, RS, ST, TP; 1,848 "
+        "parameters)"
     )
 
 
 def test_options_of_another_format_are_one_line(tmp_path: Path) -> None:
     model = srnn.load("ecg-records")
     for format, options, message in (
-        ("onnx", {"layout": "arduino"}, "export as 'onnx' has no option 'layout'. Its options are: form."),
-        ("int8", {"nam": "x"}, "export as 'int8' has no option 'nam'. Its options are: name, inputs_as,"),
-        ("int8", {"inputs_as": "spikes"}, "inputs_as must be an InputFormat of srnn.nn.fixedpoint.integer"),
+        (
+            "onnx",
+            {"layout": "arduino"},
+            "export as 'onnx' has no option 'layout'. Its options are: form.",
+        ),
+        (
+            "int8",
+            {"nam": "x"},
+            "export as 'int8' has no option 'nam'. Its options are: name, inputs_as,",
+        ),
+        (
+            "int8",
+            {"inputs_as": "spikes"},
+            "inputs_as must be an InputFormat of srnn.nn.fixedpoint.integer",
+        ),
         ("int8", {"state_bits": 8.0}, "state_bits must be an integer from 8 to 32, not 8.0"),
         ("int8", {"state_bits": 12}, "stored in 32, 16 or 8 bits"),
     ):
@@ -340,7 +411,9 @@ def test_options_of_another_format_are_one_line(tmp_path: Path) -> None:
         model.export(tmp_path / "out", ["c"])  # type: ignore[arg-type]
     for other in ("ecg-records", model.network):
         with pytest.raises(
-            SrnnError, match=f"Only a model can be exported, not a {type(other).__name__}: srnn.load reads one"
+            SrnnError,
+            match=f"Only a model can be exported, not a {type(other).__name__}: srnn.load reads "
+            f"one",
         ):
             srnn.export(other, tmp_path / "out")  # type: ignore[arg-type]
     assert not any(tmp_path.iterdir())
@@ -361,44 +434,73 @@ def test_int8_must_know_its_inputs(tmp_path: Path) -> None:
         model.export(tmp_path / "c", "int8")
     known = replace(model, inputs_as=InputFormat(1.0, False))
     with pytest.raises(
-        SrnnError, match=r"does not say how large its states become.*measure_ranges\(model\.network\.freeze\("
+        SrnnError,
+        match=r"does not say how large its states become.*measure_ranges\(model\.network\.freeze\(",
     ):
         known.export(tmp_path / "c", "int8", state_bits=8)
     assert not (tmp_path / "c").exists()
     x = np.random.default_rng(0).random((2, 8, 8))
     ranges = measure_ranges(known.network.freeze(), x, known.inputs_as)  # as the message says
-    assert replace(known, state_ranges=ranges).export(tmp_path / "c", "int8", state_bits=8)["state_bits"] == 8
+    assert (
+        replace(known, state_ranges=ranges).export(tmp_path / "c", "int8", state_bits=8)[
+            "state_bits"
+        ]
+        == 8
+    )
     with pytest.raises(SrnnError, match="can be exported as 'c', 'int8', 'onnx', 'nir' or 'web'"):
         model.export(tmp_path / "c", "tflite")  # type: ignore[arg-type]
     assert Run.open(run).trained().network is not None and isinstance(model, Trained)
 
 
-def test_what_has_no_int8_is_refused_for_that(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_has_no_int8_is_refused_for_that(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Not for what it does not say of its inputs and states, which nobody needs to measure."""
     model = srnn.from_network(srnn.SRNN(2, [4], 2, neuron="relu", norm="none"), ["a", "b"])
     for stated in (None, InputFormat()):
-        with pytest.raises(SrnnError, match="emits analog values without a bound; export it as float32"):
+        with pytest.raises(
+            SrnnError, match="emits analog values without a bound; export it as float32"
+        ):
             replace(model, inputs_as=stated).export(tmp_path / "c", "int8", state_bits=8)
     file = model.save(tmp_path / "m.safetensors")
     for more in ([], ["--state-bits", "8"]):
-        assert main(["export", "c", str(file), "--out", str(tmp_path / "c"), "--format", "int8", *more]) == 2
-        assert "emits analog values without a bound; export it as float32" in capsys.readouterr().err
+        assert (
+            main(
+                ["export", "c", str(file), "--out", str(tmp_path / "c"), "--format", "int8", *more]
+            )
+            == 2
+        )
+        assert (
+            "emits analog values without a bound; export it as float32" in capsys.readouterr().err
+        )
 
 
 @pytest.mark.filterwarnings("ignore:.*has also learnt its validation sequences")
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
-def test_odd_names_of_classes_and_files_are_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of folders: two spaces, an escape sequence, more than a model's file keeps, and what is not UTF-8."""
+def test_odd_names_of_classes_and_files_are_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of folders: two spaces, an escape sequence, more than a model's file keeps, and what is not
+    UTF-8."""
     rng, few = (
         np.random.default_rng(0),
-        {"training.epochs": 1, "network.backend": "reference", "network.hidden": [3], "training.batch_size": 8},
+        {
+            "training.epochs": 1,
+            "network.backend": "reference",
+            "network.hidden": [3],
+            "training.batch_size": 8,
+        },
     )
-    for number, label in enumerate(("a  b", "esc\x1b[1m", "long" * 55, os.fsdecode(b"gr\xfc\xdfe"))):
+    for number, label in enumerate(
+        ("a  b", "esc\x1b[1m", "long" * 55, os.fsdecode(b"gr\xfc\xdfe"))
+    ):
         data, run = tmp_path / f"{number}" / label, tmp_path / f"run{number}"
         for name in (label, "other"):
             (data / name).mkdir(parents=True)
             for item in range(8):
-                np.save(data / name / f"{item}.npy", (name == label) + rng.random((4, 2), np.float32))
+                np.save(
+                    data / name / f"{item}.npy", (name == label) + rng.random((4, 2), np.float32)
+                )
         recipe = load_recipe(str(data), few)
         train(recipe, run)
         assert main(["evaluate", str(run), "--json"]) == 0
@@ -411,8 +513,11 @@ def test_odd_names_of_classes_and_files_are_names(tmp_path: Path, capsys: pytest
     assert main(["export", "c", str(odd), "--out", str(tmp_path / os.fsdecode(b"c\xfc"))]) == 0
 
 
-def test_other_labelled_data_are_measured_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A folder per class, a table with splits, an array file: the model's classes and signal path, whatever their order."""
+def test_other_labelled_data_are_measured_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder per class, a table with splits, an array file: the model's classes and signal path,
+    whatever their order."""
     rng = np.random.default_rng(0)
     net = srnn.SRNN.paper(3, [6], 2, generator=torch.Generator().manual_seed(0))
     model = srnn.from_network(net, ["still", "moving"], name="own", steps=20)
@@ -421,17 +526,44 @@ def test_other_labelled_data_are_measured_on(tmp_path: Path, capsys: pytest.Capt
     predicted = [model.predict(one).label for one in x]  # type: ignore[arg-type]
     for number, (one, label) in enumerate(zip(x, predicted, strict=True)):
         (tmp_path / "own" / label).mkdir(parents=True, exist_ok=True)
-        np.save(tmp_path / "own" / label / f"{number}.npy", one[: 20 - number])  # of several lengths
+        np.save(
+            tmp_path / "own" / label / f"{number}.npy", one[: 20 - number]
+        )  # of several lengths
     rows = [f"own/{label}/{number}.npy,{label},test" for number, label in enumerate(predicted)]
     (tmp_path / "table.csv").write_text("\n".join(["file,label,split", *rows]))
     np.savez(tmp_path / "all.npz", x=x, y=np.array(predicted))
     for source, split in (("own", "validation"), ("table.csv", "test"), ("all.npz", "train")):
-        words = ["evaluate", str(file), "--data", str(tmp_path / source), "--split", split, "--json"]
+        words = [
+            "evaluate",
+            str(file),
+            "--data",
+            str(tmp_path / source),
+            "--split",
+            split,
+            "--json",
+        ]
         assert main(words) == 0, source
         found = json.loads(capsys.readouterr().out)
-        assert found["n_sequences"] == 6 and found["accuracy"] >= (1 if source == "all.npz" else 0.5)
-    with pytest.warns(RuntimeWarning, match=r"own names no splits: all of it is measured; this is not a test if"):
-        assert main(["evaluate", str(file), "--data", str(tmp_path / "own"), "--split", "test", "--json"]) == 0
+        assert found["n_sequences"] == 6 and found["accuracy"] >= (
+            1 if source == "all.npz" else 0.5
+        )
+    with pytest.warns(
+        RuntimeWarning, match=r"own names no splits: all of it is measured; this is not a test if"
+    ):
+        assert (
+            main(
+                [
+                    "evaluate",
+                    str(file),
+                    "--data",
+                    str(tmp_path / "own"),
+                    "--split",
+                    "test",
+                    "--json",
+                ]
+            )
+            == 0
+        )
     capsys.readouterr()
     np.savez(tmp_path / "odd.npz", x=x, y=np.array(["still"] * 5 + ["flying"]))
     for words, message in (
@@ -439,7 +571,10 @@ def test_other_labelled_data_are_measured_on(tmp_path: Path, capsys: pytest.Capt
             ["--data", tmp_path / "odd.npz"],
             "has the label 'flying', which this network does not know; it knows still, moving",
         ),
-        (["--data", tmp_path / "nowhere"], "was not found: name a folder, table or file of labelled recordings"),
+        (
+            ["--data", tmp_path / "nowhere"],
+            "was not found: name a folder, table or file of labelled recordings",
+        ),
         (["--data", tmp_path / "table.csv"], "no sequences for the validation split"),
         ([], "There is no task 'own'"),
     ):
@@ -448,4 +583,6 @@ def test_other_labelled_data_are_measured_on(tmp_path: Path, capsys: pytest.Capt
     assert main(["energy", str(file), "--data", str(tmp_path / "all.npz"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["networks"][0]["accuracy"] == 1
     assert main(["report", str(file), "--data", str(tmp_path / "all.npz"), "--json"]) == 0
-    assert (tmp_path / "m.html").is_file() and json.loads(capsys.readouterr().out)["evaluation"]["accuracy"] == 1
+    assert (tmp_path / "m.html").is_file() and json.loads(capsys.readouterr().out)["evaluation"][
+        "accuracy"
+    ] == 1

@@ -1,4 +1,5 @@
-"""Pretrained networks: what each file is, that it computes what it computed when it was made, and that names work like paths."""
+"""Pretrained networks: what each file is, that it computes what it computed when it was made, and
+that names work like paths."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ from srnn.training.recipes import load_recipe
 NAMES = pretrained_names()
 SMALL = "ecg"
 FORMER = {"validation": ("sel103", "sel16483", "sel302", "sel46", "sel883", "sele0121")}
-"""Records that validated the networks on raw ECG, before the split was by name (results/adaptation-ecg has them, too)."""
+"""Records that validated the networks on raw ECG, before the split was by name
+(results/adaptation-ecg has them, too)."""
 
 
 def test_each_has_its_files_and_all_are_small() -> None:
@@ -72,14 +74,20 @@ def test_its_card_is_complete_and_of_this_network(name: str) -> None:
     assert ("int8" in card.bytes) == (card.validation_int8 is not None)
     assert model.seed == card.seed and card.seeds[str(card.seed)] == median_low(card.seeds.values())
     metric = card.metric.replace(", ", "_")
-    assert model.about["result"][metric] == card.seeds[str(card.seed)] == pytest.approx(card.validation, abs=2e-3)
+    assert (
+        model.about["result"][metric]
+        == card.seeds[str(card.seed)]
+        == pytest.approx(card.validation, abs=2e-3)
+    )
     assert set(card.energy_nj) == {"paper", "fp32", "neurobench", "memory"}
     assert len(card.made_by) == len(card.seeds) + 1 + (card.live is not None)
     assert (card.live is None) == (model.spotting is None)
     for live in (card.live or {}).values():
         assert 0 < live["understood"] <= 1 and 0 <= live["without_a_word"] <= live["false_accepts"]
     (command,) = (line for line in card.made_by if line.endswith(f"--seed {card.seed}"))
-    recipe = load_recipe(shlex.split(command)[2], shlex.split(command)[3:-2])  # srnn train RECIPE ... --seed SEED
+    recipe = load_recipe(
+        shlex.split(command)[2], shlex.split(command)[3:-2]
+    )  # srnn train RECIPE ... --seed SEED
     assert replace(recipe, note="") == replace(model.recipe, note="")
     assert ("not a medical device" in card.not_for.lower()) == name.startswith("ecg")
     text = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
@@ -88,7 +96,10 @@ def test_its_card_is_complete_and_of_this_network(name: str) -> None:
 
 def test_the_page_shows_the_cards() -> None:
     page = releasing.PAGE.read_text(encoding="utf-8")
-    assert page.partition(releasing.BEGIN)[2].partition(releasing.END)[0].strip() == releasing.table().strip()
+    assert (
+        page.partition(releasing.BEGIN)[2].partition(releasing.END)[0].strip()
+        == releasing.table().strip()
+    )
 
 
 def test_a_name_is_a_model() -> None:
@@ -109,16 +120,28 @@ def test_commands_take_names(
     assert main(["models", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
     assert list(listed) == NAMES and listed[SMALL]["validation"] == read_card(SMALL).validation
-    assert main(["models", SMALL, "--example", "x.npy"]) == 0 and read_card(SMALL).licence in capsys.readouterr().out
+    assert (
+        main(["models", SMALL, "--example", "x.npy"]) == 0
+        and read_card(SMALL).licence in capsys.readouterr().out
+    )
     assert (tmp_path / "x.npy").read_bytes() == example(SMALL).read_bytes()
-    for name, says in (("ecg", "% on validation, in int8 "), ("ecg-bidirectional", "% on validation\n")):
+    for name, says in (
+        ("ecg", "% on validation, in int8 "),
+        ("ecg-bidirectional", "% on validation\n"),
+    ):
         assert main(["models", name]) == 0
         shown = capsys.readouterr().out
         assert says in shown and "on test" not in shown  # nothing of what was not measured
     assert main(["models"]) == 0
     table = " ".join(capsys.readouterr().out.split())
-    assert SMALL in table and all(line in table for name in NAMES for line in read_card(name).live_in_words[:1])
-    for wrong in (["models", "ecg-larg"], ["models", "--example", "x.npy"], ["models", SMALL, "--example", "x.csv"]):
+    assert SMALL in table and all(
+        line in table for name in NAMES for line in read_card(name).live_in_words[:1]
+    )
+    for wrong in (
+        ["models", "ecg-larg"],
+        ["models", "--example", "x.npy"],
+        ["models", SMALL, "--example", "x.csv"],
+    ):
         assert main(wrong) == 2 and capsys.readouterr().err.count("\n") == 1
     assert main(["export", "c", SMALL, "--out", "c", "--format", "int8", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["flash_bytes"] == read_card(SMALL).bytes["int8"]
@@ -126,7 +149,9 @@ def test_commands_take_names(
     assert list(models) == [SMALL] and [one.name for one in recordings] == [SMALL] and not notes
 
 
-def test_a_name_in_energy_is_the_network_and_with_rates_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_in_energy_is_the_network_and_with_rates_the_recipe(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     (report,) = compare_energy(["ecg-large"], rates=[0.1])["networks"]
     assert report["accuracy"] is None and report["note"] == "rates as given"
     monkeypatch.setattr("srnn.data.batches.Sequences", lambda *_: None)
@@ -145,7 +170,9 @@ def test_a_name_in_energy_is_the_network_and_with_rates_the_recipe(monkeypatch: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_it_is_as_accurate_as_its_card_says(name: str, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_as_accurate_as_its_card_says(
+    name: str, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On validation, or on 512 sequences from all over it: then within three standard errors."""
     card, model = read_card(name), srnn.load(name)
     is_of_former_split = model.task.split_since is not None

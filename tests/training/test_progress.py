@@ -1,4 +1,5 @@
-"""What training tells: a header, a bar that fits every terminal from the first moment on, plain lines elsewhere."""
+"""What training tells: a header, a bar that fits every terminal from the first moment on, plain
+lines elsewhere."""
 
 from __future__ import annotations
 
@@ -40,7 +41,13 @@ RECORD: dict[str, Any] = {
     "epoch": 12, "train": {"loss": 0.123456, "accuracy": 0.987}, "best": True, "samples_per_s": 1234.5,
     "validation": {"loss": 0.2, "accuracy": 0.9, "firing_rate": {"mean": 0.05}},
 }  # fmt: skip
-NUMBERS = {"epoch": 1, "loss": 123456.7, "accuracy": 1.0, "firing_rate": None, "samples_per_s": 123456.0}
+NUMBERS = {
+    "epoch": 1,
+    "loss": 123456.7,
+    "accuracy": 1.0,
+    "firing_rate": None,
+    "samples_per_s": 123456.0,
+}
 
 
 @pytest.mark.parametrize("width", [*range(20, 60), 80, 120, 300])
@@ -56,49 +63,80 @@ def test_the_header_says_what_is_trained() -> None:
     text = "\n".join(header(DESCRIPTION))
     assert "words: Spoken words (/data/words)" in text
     assert (
-        "12,345 training and 1 validation sequences x 17 to 101 steps of 10 ms x 1 input, one label per sequence"
-        in text
+        "12,345 training and 1 validation sequences x 17 to 101 steps of 10 ms x 1 input, one "
+        "label per sequence" in text
     )
     assert "35: a name of which" in text and "and 23 more" in text and text.count("[...]") == 12
     assert "27,476 parameters" in text and "1 epoch of 193 batches of 64" in text
     assert "cpu (auto: no GPU found), 1 thread; backend cpu (the fastest that can)" in text
     assert "compiling" not in text
-    assert header({**DESCRIPTION, "compile_seconds": 17.2})[-1].endswith("compiling once, about 17 s")
+    assert header({**DESCRIPTION, "compile_seconds": 17.2})[-1].endswith(
+        "compiling once, about 17 s"
+    )
     assert "always" not in text
-    unequal = {**DESCRIPTION, "classes": ["no", "yes"], "largest_class": {"name": "no", "fraction": 0.9474}}
-    assert "2: no, yes; always choosing 'no' would be right for 95% of validation" in "\n".join(header(unequal))
+    unequal = {
+        **DESCRIPTION,
+        "classes": ["no", "yes"],
+        "largest_class": {"name": "no", "fraction": 0.9474},
+    }
+    assert "2: no, yes; always choosing 'no' would be right for 95% of validation" in "\n".join(
+        header(unequal)
+    )
     advice = "--training.class_weights balanced --training.early_stopping.metric balanced_accuracy"
     with command_line():
         assert advice in "\n".join(header(unequal))
-    assert "overrides={'training.class_weights': 'balanced', 'training.ear" in "\n".join(header(unequal))
+    assert "overrides={'training.class_weights': 'balanced', 'training.ear" in "\n".join(
+        header(unequal)
+    )
     assert "class_weights" not in "\n".join(header({**unequal, "weighs_classes": True}))
-    assert "class_weights" not in "\n".join(header({**unequal, "largest_class": {"name": "no", "fraction": 0.74}}))
+    assert "class_weights" not in "\n".join(
+        header({**unequal, "largest_class": {"name": "no", "fraction": 0.74}})
+    )
     assert "not in" not in text
     absent = {**DESCRIPTION, "absent": {"training": ["no"], "validation": ["no", "yes"]}}
     assert "; not in training: no; not in validation: no, yes" in "\n".join(header(absent))
     evil = {**DESCRIPTION, "classes": ["a\nb", "\x1b[31m"], "origin": "x\ny"}
-    assert len(header(evil)) == len(header(DESCRIPTION)) and not any("\x1b" in line for line in header(evil))
+    assert len(header(evil)) == len(header(DESCRIPTION)) and not any(
+        "\x1b" in line for line in header(evil)
+    )
 
 
 def test_a_description_is_of_the_data_and_the_network() -> None:
     ready = prepare(tiny_recipe("--training.epochs", "3"), task=TinyTask(padded=True))
-    ready.network.readout.weight_in.requires_grad_(False)  # is counted all the same, as in evaluations
+    ready.network.readout.weight_in.requires_grad_(
+        False
+    )  # is counted all the same, as in evaluations
     found = ready.description()
-    assert found["sequences"] == {"train": 60, "validation": 30} and found["classes"] == ["a", "b", "c"]
+    assert found["sequences"] == {"train": 60, "validation": 30} and found["classes"] == [
+        "a",
+        "b",
+        "c",
+    ]
     validation = TinyTask(padded=True).load("validation").y
-    assert found["largest_class"]["fraction"] == round(float(np.bincount(validation).max() / len(validation)), 4)
+    assert found["largest_class"]["fraction"] == round(
+        float(np.bincount(validation).max() / len(validation)), 4
+    )
     assert (found["shortest"], found["steps"], found["inputs"]) == (4, 12, 3)
     assert found["parameters"] == sum(p.numel() for p in ready.network.parameters())
     assert (found["epochs"], found["batch_size"], found["batches_per_epoch"]) == (3, 16, 4)
-    assert (found["backend"], found["backend_reason"], found["compile_seconds"]) == ("reference", "as asked for", 0)
+    assert (found["backend"], found["backend_reason"], found["compile_seconds"]) == (
+        "reference",
+        "as asked for",
+        0,
+    )
     assert found["network"] == "3-8-3, alif, integrator readout"
-    assert prepare(tiny_recipe("--loss.name", "nll"), task=TinyStepTask()).description()["kind"] == "per_step"
+    assert (
+        prepare(tiny_recipe("--loss.name", "nll"), task=TinyStepTask()).description()["kind"]
+        == "per_step"
+    )
 
 
 def test_a_backend_is_asked_about_layers_of_their_own_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """A GPU's shared memory may be too small for one."""
     asked: list[LayerProblem] = []
-    monkeypatch.setattr(preparing, "choose", lambda problem, _: asked.append(problem) or ("reference", ""))
+    monkeypatch.setattr(
+        preparing, "choose", lambda problem, _: asked.append(problem) or ("reference", "")
+    )
     prepare(tiny_recipe(), task=TinyTask()).description()
     for problem in asked:
         problem.require_fitting()
@@ -133,7 +171,9 @@ class _Terminal:
 
 @pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals")
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 120, 300])
-def test_the_bar_is_there_from_the_first_moment_and_fits(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bar_is_there_from_the_first_moment_and_fits(
+    width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     terminal = _Terminal(width, monkeypatch)
     reporter = reporter_for(json=False)
     assert isinstance(reporter, BarReporter)
@@ -152,7 +192,9 @@ def test_the_bar_is_there_from_the_first_moment_and_fits(width: int, monkeypatch
     assert max(map(len, lines)) <= width
     shown = [line for line in lines if line.strip()]
     assert shown[0].startswith("loading")
-    assert any(line.startswith("data") for line in shown) and any("90.00%" in line for line in shown)
+    assert any(line.startswith("data") for line in shown) and any(
+        "90.00%" in line for line in shown
+    )
     if width >= 40:
         bars = [line for line in shown if "━" in line]
         assert any(line.startswith("compiling once, about 17 s") and "0%" in line for line in bars)
@@ -203,7 +245,9 @@ def test_no_terminal_gets_plain_lines_and_json_nothing(
     reporter.epoch(RECORD)
     reporter.stop()
     printed = capsys.readouterr()
-    assert printed.err.splitlines() == [*header(DESCRIPTION), epoch_line(RECORD)] and printed.out == ""
+    assert (
+        printed.err.splitlines() == [*header(DESCRIPTION), epoch_line(RECORD)] and printed.out == ""
+    )
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "dumb")
     assert isinstance(reporter_for(json=False), LineReporter)
@@ -259,7 +303,9 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-def test_slow_work_says_what_it_does_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_slow_work_says_what_it_does_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     with suppress(KeyError), progress.saying("failing at once"):
         raise KeyError
     for _ in range(2):
@@ -285,7 +331,9 @@ def test_a_script_is_told_of_each_kind_of_slow_work(
     monkeypatch.setattr(loop, "int8_of", slowly(loop.int8_of))
     train(tiny_recipe("--training.epochs", "2"), tmp_path / "run", task=TinyTask())
     said = capsys.readouterr().err.splitlines()
-    assert {"srnn: reading the data", "srnn: measuring what integers need to hold, for int8"} <= {*said}
+    assert {"srnn: reading the data", "srnn: measuring what integers need to hold, for int8"} <= {
+        *said
+    }
     assert len({*said}) == len(said) and all(line.startswith("srnn: ") for line in said)
     with pytest.raises(SrnnError):
         train(tiny_recipe("--training.epochs", "2"), tmp_path / "run", task=TinyTask())
@@ -297,13 +345,24 @@ def test_a_script_is_told_of_each_kind_of_slow_work(
 def test_the_first_compiling_is_announced_and_no_other(tmp_path: Path) -> None:
     (tmp_path / "loops.py").write_text("def once(x): return x + 1\ndef twice(x): return x + 2\n")
     code = (
-        "import loops; from srnn import progress; from srnn.compiling import compiled; import time\n"
+        "import loops; from srnn import progress; from srnn.compiling import compiled; import "
+        "time\n"
         "progress.PATIENCE = 0.0\n"
         "assert compiled(loops.once)(1) == 2 and compiled(loops.twice)(1) == 3"
     )
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(tmp_path)}
+    environment = {
+        **os.environ,
+        "NUMBA_CACHE_DIR": str(tmp_path / "cache"),
+        "PYTHONPATH": str(tmp_path),
+    }
     said = [
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment).stderr
+        subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment,
+        ).stderr
         for _ in range(2)
     ]
     assert said == [f"srnn: {progress.COMPILING}\n", ""]
@@ -311,7 +370,9 @@ def test_the_first_compiling_is_announced_and_no_other(tmp_path: Path) -> None:
 
 def test_what_is_no_recipe_or_task(tmp_path: Path) -> None:
     for mistake in (np.zeros((500, 3)), None):
-        with pytest.raises(SrnnError, match=r"A recipe is a name, a file or a Recipe, not a .*srnn\.fit\(x, y\)"):
+        with pytest.raises(
+            SrnnError, match=r"A recipe is a name, a file or a Recipe, not a .*srnn\.fit\(x, y\)"
+        ):
             srnn.train(mistake, tmp_path / "run")  # type: ignore[arg-type]
     with pytest.raises(SrnnError, match=r"derived from srnn\.data\.tasks\.Task, not a list"):
         srnn.train("digits", tmp_path / "run", task=[1, 2])  # type: ignore[arg-type]

@@ -1,4 +1,5 @@
-"""The JSON schema that editors use: the shipped recipes fit it, what the reader refuses does not, and every key is described."""
+"""The JSON schema that editors use: the shipped recipes fit it, what the reader refuses does not,
+and every key is described."""
 
 from __future__ import annotations
 
@@ -14,7 +15,13 @@ from release.recipe_schema import FILE, text
 
 from srnn import SrnnError
 from srnn.files.yaml_reading import parse_yaml
-from srnn.training.recipes import dump_recipe, load_recipe, parse_recipe, recipe_keys, shipped_recipes
+from srnn.training.recipes import (
+    dump_recipe,
+    load_recipe,
+    parse_recipe,
+    recipe_keys,
+    shipped_recipes,
+)
 from srnn.training.recipes import reading as recipe_reading
 from support.json_schemas import fits
 from support.pages import ROOT
@@ -27,7 +34,8 @@ FILES = [
 
 
 def accepts(content: Any) -> bool:
-    """By our checker, which the library that defines what is right must not contradict where it is installed."""
+    """By our checker, which the library that defines what is right must not contradict where it is
+    installed."""
     ours = fits(SCHEMA, content)
     with suppress(ImportError):
         library = import_module("jsonschema").Draft202012Validator
@@ -108,4 +116,6 @@ def test_every_key_has_its_default_and_names_are_offered() -> None:
     assert at("network.norm")["default"] is None and defaults["network"]["norm"] == "batch"
     assert {"ecg", "digits", "psmnist"} <= set(at("task.name")["examples"])
     assert "adlif" in at("network.neuron")["examples"]
-    assert at("training.early_stopping.patience")["description"].startswith("Stop after this many epochs")
+    assert at("training.early_stopping.patience")["description"].startswith(
+        "Stop after this many epochs"
+    )

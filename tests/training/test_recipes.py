@@ -1,4 +1,5 @@
-"""Recipes: all shipped ones load and build; every mistake is one line that names the key and the nearest right one."""
+"""Recipes: all shipped ones load and build; every mistake is one line that names the key and the
+nearest right one."""
 
 from __future__ import annotations
 
@@ -19,7 +20,14 @@ from srnn.data.datasets.base import data_folder
 from srnn.nn.loss_config import LossConfig
 from srnn.nn.network import SRNN, Layer
 from srnn.training.loop import train
-from srnn.training.recipes import Recipe, dump_recipe, load_recipe, parse_recipe, recipe_keys, shipped_recipes
+from srnn.training.recipes import (
+    Recipe,
+    dump_recipe,
+    load_recipe,
+    parse_recipe,
+    recipe_keys,
+    shipped_recipes,
+)
 from srnn.training.recipes.baselines import as_baseline
 from srnn.training.recipes.network import network_config
 from srnn.training.recipes.reading import recipe_content
@@ -37,7 +45,9 @@ def short(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", RECIPES, ids=short)
-def test_shipped_recipe_loads_builds_and_reads_back(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shipped_recipe_loads_builds_and_reads_back(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recipe = load_recipe(name)
     if recipe.task.name == "folder":  # it looks for its data when it is made
         WRITERS["folder"](tmp_path)
@@ -80,7 +90,9 @@ def trains(name: str, root: Path, *overrides: str, baseline: str | None = None) 
     recipe = load_recipe(name, ["--training.epochs", "1", *extra, *overrides], baseline)
     with data_folder(root / "data"):  # for a task that looks for its data when it is made
         result = train(recipe, root / "run", data_dir=root / "data")
-    records = [json.loads(line) for line in (root / "run" / "metrics.jsonl").read_text().splitlines()]
+    records = [
+        json.loads(line) for line in (root / "run" / "metrics.jsonl").read_text().splitlines()
+    ]
     assert [record.get("event") for record in records] == [None], "training diverged"
     assert 0 <= result["accuracy"] <= 1 and records[0]["gradient_norm"] > 0
     return result
@@ -93,9 +105,14 @@ QUICK = ("digits", "ecg-lookahead", "paper/psmnist")
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow, id=short(name)) for name in RECIPES],
+    [
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow, id=short(name))
+        for name in RECIPES
+    ],
 )
-def test_shipped_recipe_trains_on_small_files_of_the_official_layout(name: str, tmp_path: Path) -> None:
+def test_shipped_recipe_trains_on_small_files_of_the_official_layout(
+    name: str, tmp_path: Path
+) -> None:
     (tmp_path / "data").mkdir()
     trains(name, tmp_path)
 
@@ -110,11 +127,18 @@ def test_shipped_recipe_trains_on_small_files_of_the_official_layout(name: str, 
 )
 def test_any_task_is_trained_with_any_baseline(name: str, baseline: str, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
-    result = trains(name, tmp_path, "--network.hidden", "[8]" if name == "paper/timit" else "[8, 8]", baseline=baseline)
+    result = trains(
+        name,
+        tmp_path,
+        "--network.hidden",
+        "[8]" if name == "paper/timit" else "[8, 8]",
+        baseline=baseline,
+    )
     assert (result["firing_rate"] is None) == (baseline != "relu")
 
 
-# Table S1 of the paper; time constants by layer, the readout last. (mean, std) as its neurons are drawn.
+# Table S1 of the paper; time constants by layer, the readout last. (mean, std) as its neurons are
+# drawn.
 TABLE_S1 = {
     "ecg": ([(20, 0.5), (20, 0.5)], [(7, 0.2), (100, 1)], 1e-2, 64, 400, None),
     "shd": ([(20, 5)] * 3, [(150, 10)] * 2, 1e-2, 64, 20, (0.5, 20)),
@@ -142,7 +166,10 @@ def test_paper_recipes_say_what_table_s1_says(name: str) -> None:
     if decay == "linear":
         assert (training.schedule.name, training.schedule.final) == ("linear", 0)
     elif decay is not None:
-        assert (training.schedule.name, training.schedule.factor, training.schedule.every) == ("step", *decay)
+        assert (training.schedule.name, training.schedule.factor, training.schedule.every) == (
+            "step",
+            *decay,
+        )
 
 
 def test_paper_baselines_have_the_papers_sizes() -> None:
@@ -154,33 +181,54 @@ def test_paper_baselines_have_the_papers_sizes() -> None:
     assert shapes["gru"] == ("gru", ["4 -> 36 gru"]) and shapes["rnn"] == ("rnn", ["4 -> 36 rnn"])
     assert shapes["lstm"] == ("lstm", ["4 -> 36 lstm"])
     assert shapes["bilstm"][1] == [
-        "4 -> 120 lstm, bidirectional", "240 -> 40 lstm, bidirectional", "80 -> 100 ReLU", "100 -> 20 ReLU",
+        "4 -> 120 lstm, bidirectional", "240 -> 40 lstm, "
+                                        "bidirectional", "80 -> 100 ReLU", "100 -> 20 ReLU",
     ]  # fmt: skip
     for name in ("relu", "lif"):  # the recipes say what the generic baselines say
-        ours, generic = load_recipe(f"paper/ecg-{name}"), as_baseline(load_recipe("paper/ecg-code"), name)
+        ours, generic = (
+            load_recipe(f"paper/ecg-{name}"),
+            as_baseline(load_recipe("paper/ecg-code"), name),
+        )
         assert ours.network.hidden == generic.network.hidden and ours.loss == generic.loss
         assert ours.training == generic.training
 
 
-@pytest.mark.parametrize(("name", "beta", "every"), [("paper/ecg", 1.8, 50), ("paper/ecg-code", 0.0, 100)])
+@pytest.mark.parametrize(
+    ("name", "beta", "every"), [("paper/ecg", 1.8, 50), ("paper/ecg-code", 0.0, 100)]
+)
 def test_paper_ecg_is_the_papers_network(name: str, beta: float, every: int) -> None:
     recipe = load_recipe(name)
     network = recipe.build_network(recipe.create_task(), seed=0)
     hidden, readout = network.layers[0], network.readout
     assert [network.inputs, hidden.size, readout.size] == [4, 36, 6]
-    assert float(hidden.params.beta[0]) == pytest.approx(beta) and float(readout.params.beta[0]) == pytest.approx(1.8)
-    assert [float(layer.params.threshold[0]) for layer in (hidden, readout)] == pytest.approx([0.1, 0.1])
+    assert float(hidden.params.beta[0]) == pytest.approx(beta) and float(
+        readout.params.beta[0]
+    ) == pytest.approx(1.8)
+    assert [float(layer.params.threshold[0]) for layer in (hidden, readout)] == pytest.approx(
+        [0.1, 0.1]
+    )
     state = network.initial_state(3)
     assert 0 < state[0].u.max() <= 0.1
     if name == "paper/ecg-code":
         assert (state[0].u == state[0].s).all() and (state[0].e == 0.01).all()
     else:
         assert (state[0].s == 0).all() and (state[0].e == 0).all()
-    assert (recipe.training.epochs, recipe.training.batch_size, recipe.training.schedule.every) == (400, 64, every)
+    assert (recipe.training.epochs, recipe.training.batch_size, recipe.training.schedule.every) == (
+        400,
+        64,
+        every,
+    )
 
 
 def test_overrides_reach_any_depth() -> None:
-    words = ["--training.epochs", "7", "--training.optimizer.lr=2e-3", "--network.neuron.beta", "0.5", "--note=mine"]
+    words = [
+        "--training.epochs",
+        "7",
+        "--training.optimizer.lr=2e-3",
+        "--network.neuron.beta",
+        "0.5",
+        "--note=mine",
+    ]
     recipe = load_recipe("digits", [*words, "--training.lr_scale", "{'*.tau_*': 3}"])
     assert recipe.training.epochs == 7
     assert recipe.training.optimizer.lr == 2e-3
@@ -208,19 +256,29 @@ def test_shipped_recipes_state_what_they_rely_on() -> None:
 
 
 def test_override_refines_a_neuron_given_by_name() -> None:
-    recipe = parse_recipe("task: {name: digits}\nnetwork: {neuron: lif}", ["--network.neuron.threshold", "1"])
+    recipe = parse_recipe(
+        "task: {name: digits}\nnetwork: {neuron: lif}", ["--network.neuron.threshold", "1"]
+    )
     assert recipe.network.neuron == {"name": "lif", "threshold": 1}
 
 
 def test_override_refines_the_neuron_that_a_readout_has_by_itself() -> None:
     """The neuron was None until the recipe named one."""
     for words, name in (([], "integrator"), (["--network.readout", "alif"], "alif")):
-        network = parse_recipe("task: {name: digits}", [*words, "--network.readout.neuron.trained", "[]"]).network
+        network = parse_recipe(
+            "task: {name: digits}", [*words, "--network.readout.neuron.trained", "[]"]
+        ).network
         assert network.readout == {"name": name, "neuron": {"name": name, "trained": []}}
 
 
 def test_override_refines_what_a_recipe_leaves_at_its_default() -> None:
-    words = ["--network.neuron.coupling", "30", "--network.readout.output=emission", "--network.surrogate.gamma", "0.4"]
+    words = [
+        "--network.neuron.coupling",
+        "30",
+        "--network.readout.output=emission",
+        "--network.surrogate.gamma",
+        "0.4",
+    ]
     network = parse_recipe("task: {name: digits}", words).network
     assert network.neuron == {"name": "adlif", "coupling": 30}
     assert network.readout == {"name": "integrator", "output": "emission"}
@@ -228,7 +286,8 @@ def test_override_refines_what_a_recipe_leaves_at_its_default() -> None:
 
 
 def test_settings_from_python_may_be_numpys() -> None:
-    """As a loop over np.logspace or a tuple of sizes gives them; a run's recipe holds plain numbers."""
+    """As a loop over np.logspace or a tuple of sizes gives them; a run's recipe holds plain
+    numbers."""
     given_so = {
         "training.optimizer.lr": np.logspace(-3, -2, 2)[0],
         "training.epochs": np.int64(3),
@@ -249,14 +308,23 @@ def test_settings_from_python_may_be_numpys() -> None:
     for other in (given_so, {**plain, "network.hidden": (np.int32(8), 4)}):
         assert load_recipe("digits", other) == recipe
         assert dump_recipe(load_recipe("digits", other)) == dump_recipe(recipe)
-    with pytest.raises(SrnnError, match=r"'training\.epochs' must be an integer from 1 to .*, not 3\.5"):
+    with pytest.raises(
+        SrnnError, match=r"'training\.epochs' must be an integer from 1 to .*, not 3\.5"
+    ):
         load_recipe("digits", {"training.epochs": np.float64(3.5)})
 
 
 def test_a_pattern_of_names_is_no_mapping() -> None:
-    words = ["--task.options.speaker", "{speaker}-{index}", "--training.lr_scale", "{readout.bias: 2}"]
+    words = [
+        "--task.options.speaker",
+        "{speaker}-{index}",
+        "--training.lr_scale",
+        "{readout.bias: 2}",
+    ]
     recipe = parse_recipe("task: {name: folder, options: {path: here}}", words)
-    assert recipe.task.options["speaker"] == "{speaker}-{index}" and recipe.training.lr_scale == {"readout.bias": 2}
+    assert recipe.task.options["speaker"] == "{speaker}-{index}" and recipe.training.lr_scale == {
+        "readout.bias": 2
+    }
 
 
 def test_data_in_the_place_of_a_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,9 +335,16 @@ def test_data_in_the_place_of_a_recipe(tmp_path: Path, monkeypatch: pytest.Monke
     np.savez("steps.npz", x=np.zeros((8, 5, 2)), y=np.arange(40).reshape(8, 5) % 2)
     for name, loss in (("one.npz", "ce_mean"), ("steps.npz", "nll"), ("sounds: 1/", "ce_mean")):
         recipe = load_recipe(name, ["--training.epochs=2"])
-        options = {"path": name, **({"normalise": "training", "high_hz": None} if "sounds" in name else {})}
+        options = {
+            "path": name,
+            **({"normalise": "training", "high_hz": None} if "sounds" in name else {}),
+        }
         assert (recipe.task, recipe.loss.name) == (TaskConfig("folder", options), loss)
-        assert (recipe.network.neuron, recipe.training.epochs, recipe.training.batch_size) == ("adlif", 2, 16)
+        assert (recipe.network.neuron, recipe.training.epochs, recipe.training.batch_size) == (
+            "adlif",
+            2,
+            16,
+        )
         assert load_recipe(name, baseline="gru").network.model == "gru"
     (tmp_path / "run").mkdir()
     with pytest.raises(SrnnError, match="holds no folders of"):
@@ -280,7 +355,10 @@ def test_data_in_the_place_of_a_recipe(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_scientific_notation_is_a_number_everywhere() -> None:
-    text = "task: {name: digits}\ntraining: {optimizer: {lr: 1e-2}}\nnetwork: {neuron: {name: alif, threshold: 1e-1}}"
+    text = (
+        "task: {name: digits}\ntraining: {optimizer: {lr: 1e-2}}\nnetwork: {neuron: {name: "
+        "alif, threshold: 1e-1}}"
+    )
     recipe = parse_recipe(text)
     assert recipe.training.optimizer.lr == 0.01
     assert isinstance(recipe.network.neuron, dict) and recipe.network.neuron["threshold"] == 0.1
@@ -293,11 +371,23 @@ def test_scientific_notation_is_a_number_everywhere() -> None:
         (["--epochs", "5"], "Did you mean 'training.epochs'"),
         (["--training.optimizer.lrr", "5"], "Did you mean 'training.optimizer.lr'"),
         (["--netwrok.hidden", "[3]"], "Did you mean 'network'"),
-        (["--training.epochs", "many"], "'training.epochs' must be an integer from 1 to 10,000,000, not 'many'"),
-        (["--training.epochs", "2.5"], "'training.epochs' must be an integer from 1 to 10,000,000, not 2.5"),
-        (["--training.epochs", "0"], "'training.epochs' must be an integer from 1 to 10,000,000, not 0"),
+        (
+            ["--training.epochs", "many"],
+            "'training.epochs' must be an integer from 1 to 10,000,000, not 'many'",
+        ),
+        (
+            ["--training.epochs", "2.5"],
+            "'training.epochs' must be an integer from 1 to 10,000,000, not 2.5",
+        ),
+        (
+            ["--training.epochs", "0"],
+            "'training.epochs' must be an integer from 1 to 10,000,000, not 0",
+        ),
         (["--training.optimizer.lr", "-1"], "'training.optimizer.lr' must be a number above 0 and"),
-        (["--training.optimizer.lr", ".nan"], "'training.optimizer.lr' must be a number above 0 and"),
+        (
+            ["--training.optimizer.lr", ".nan"],
+            "'training.optimizer.lr' must be a number above 0 and",
+        ),
         (
             ["--training.optimizer.lr", "1e300"],
             "'training.optimizer.lr' must be a number above 0 and at most 1,000,000, not 1e",
@@ -306,12 +396,19 @@ def test_scientific_notation_is_a_number_everywhere() -> None:
             ["--training.optimizer.weight_decay", "1e9"],
             "'training.optimizer.weight_decay' must be a number from 0 to 1,000,000",
         ),
-        (["--training.lr_scale", "{'*': 1e9}"], "'training.lr_scale.*' must be a number from 0 to 1,000,000"),
-        (["--training.optimizer.name", "sgd"], "'training.optimizer.name' must be one of adam, adamw"),
+        (
+            ["--training.lr_scale", "{'*': 1e9}"],
+            "'training.lr_scale.*' must be a number from 0 to 1,000,000",
+        ),
+        (
+            ["--training.optimizer.name", "sgd"],
+            "'training.optimizer.name' must be one of adam, adamw",
+        ),
         (["--network.hidden", "[]"], "'network.hidden' must be"),
         (
             ["--network.hidden", "[8, a]"],
-            "'network.hidden' must be a list of 1 to 64 values (each an integer from 1 to 16,384), not [8, 'a']",
+            "'network.hidden' must be a list of 1 to 64 values (each an integer from 1 to 16,384), "
+            "not [8, 'a']",
         ),
         (["--loss.rate.weight", "1"], "'loss.rate' has a weight"),
         (["--training", "5"], "'training' must be a section"),
@@ -329,7 +426,9 @@ def test_mistakes_are_one_line_naming_the_key(words: Sequence[str], expected: st
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["5", "[1]", "a: [", "task: {name: a, name: b}", "\x00", "training: 5", "? [1]\n: 2"])
+@pytest.mark.parametrize(
+    "text", ["5", "[1]", "a: [", "task: {name: a, name: b}", "\x00", "training: 5", "? [1]\n: 2"]
+)
 def test_bad_yaml_is_a_clear_error(text: str) -> None:
     with pytest.raises(SrnnError):
         parse_recipe(text)
@@ -339,7 +438,8 @@ def test_unknown_recipe_names_the_nearest_and_files_work(tmp_path: Path) -> None
     with pytest.raises(SrnnError, match="Did you mean 'paper/ecg'"):
         load_recipe("paper/eccg")
     with pytest.raises(
-        SrnnError, match=r"^There is no recipe '0', and no file or folder of data. See 'srnn recipes'.$"
+        SrnnError,
+        match=r"^There is no recipe '0', and no file or folder of data. See 'srnn recipes'.$",
     ):
         load_recipe("0")
     with pytest.raises(SrnnError, match=r"^There is no recipe 'aaa"):
@@ -349,7 +449,10 @@ def test_unknown_recipe_names_the_nearest_and_files_work(tmp_path: Path) -> None
     (tmp_path / "mine.yaml").write_text(dump_recipe(load_recipe("digits")))
     assert load_recipe(str(tmp_path / "mine.yaml")) == load_recipe("digits")
     (tmp_path / "list.yaml").write_text("- digits")
-    with pytest.raises(SrnnError, match=r"list\.yaml: a recipe is a mapping with the sections task.*not \['digits'\]"):
+    with pytest.raises(
+        SrnnError,
+        match=r"list\.yaml: a recipe is a mapping with the sections task.*not \['digits'\]",
+    ):
         load_recipe(str(tmp_path / "list.yaml"))
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SrnnError):
@@ -374,8 +477,15 @@ def test_a_network_that_does_not_fit_is_a_clear_error() -> None:
 
 
 def test_every_key_has_its_own_type_checked() -> None:
-    """No key of the schema takes a nonsensical mapping without a word, but for those that an object's own maker checks."""
-    free = ("task.options", "network.neuron", "network.readout", "network.surrogate", "network.encoder")
+    """No key of the schema takes a nonsensical mapping without a word, but for those that an
+    object's own maker checks."""
+    free = (
+        "task.options",
+        "network.neuron",
+        "network.readout",
+        "network.surrogate",
+        "network.encoder",
+    )
     for key in recipe_keys():
         if key not in free:
             with pytest.raises(SrnnError):
@@ -389,10 +499,15 @@ def test_defaults_are_a_valid_recipe() -> None:
 
 
 _leaves = st.none() | st.booleans() | st.integers(-3, 3) | st.floats() | st.text(max_size=5)
-_names = st.sampled_from(["task", "network", "training", "loss", "name", "lr", "hidden", "neuron", "optimizer", "x"])
+_names = st.sampled_from(
+    ["task", "network", "training", "loss", "name", "lr", "hidden", "neuron", "optimizer", "x"]
+)
 _trees = st.recursive(
     _leaves,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_names | st.text(max_size=3), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(_names | st.text(max_size=3), inner, max_size=3)
+    ),
 )
 
 
@@ -408,10 +523,13 @@ def test_any_yaml_gives_a_recipe_or_an_srnn_error(content: dict) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", "note: mine", "task:", "task: {}", "task: {options: {window: 2}}", "task: {name: }"]
+    "text",
+    ["", "{}", "note: mine", "task:", "task: {}", "task: {options: {window: 2}}", "task: {name: }"],
 )
 def test_a_task_must_be_named(text: str) -> None:
-    with pytest.raises(SrnnError, match=r"mine\.yaml: 'task\.name' must be given: name the task.*'srnn data'"):
+    with pytest.raises(
+        SrnnError, match=r"mine\.yaml: 'task\.name' must be given: name the task.*'srnn data'"
+    ):
         parse_recipe(text, source="mine.yaml")
     assert parse_recipe(text, {"task.name": "ecg"}).task.name == "ecg"
 

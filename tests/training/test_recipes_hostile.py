@@ -1,4 +1,5 @@
-"""Recipes of someone else: nothing of them is imported, made, called or read as a file; no number in them eats the machine."""
+"""Recipes of someone else: nothing of them is imported, made, called or read as a file; no number
+in them eats the machine."""
 
 from __future__ import annotations
 
@@ -15,11 +16,18 @@ from srnn.training.recipes.network import MOST_LAYERS, MOST_NEURONS
 
 pytestmark = pytest.mark.robust
 
-FREE = ("task.options.x", "network.neuron.x", "network.readout.x", "network.surrogate.x", "network.encoder.x")
+FREE = (
+    "task.options.x",
+    "network.neuron.x",
+    "network.readout.x",
+    "network.surrogate.x",
+    "network.encoder.x",
+)
 
 
 def calls(path: Path) -> list[dict[str, Any]]:
-    """What jsonargparse made of such mappings when it checked types: a call of any function, an object of any class."""
+    """What jsonargparse made of such mappings when it checked types: a call of any function, an
+    object of any class."""
     return [
         {"class_path": "subprocess.getoutput", "init_args": {"cmd": f"touch {path}"}},
         {"class_path": "os.system", "init_args": {"command": f"touch {path}"}},
@@ -44,7 +52,10 @@ def test_a_recipe_can_neither_call_nor_make_anything(key: str, tmp_path: Path) -
             for name in reversed(path):
                 content = {name: content}
             content["task"] = {"name": "digits"} | content.get("task", {})
-            for recipe in (parse_recipe(yaml.safe_dump(content)), load_recipe("digits", {key: value})):
+            for recipe in (
+                parse_recipe(yaml.safe_dump(content)),
+                load_recipe("digits", {key: value}),
+            ):
                 kinds = {type(found) for found in walk(recipe.to_dict())}
                 assert kinds <= {dict, list, str, int, float, bool, type(None)}
         with pytest.raises(SrnnError):
@@ -60,7 +71,15 @@ def test_a_section_is_not_chosen_by_a_class(key: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["network.hidden", "training.lr_scale", "task.options", "network.recurrent", "training.epochs", "task"]
+    "key",
+    [
+        "network.hidden",
+        "training.lr_scale",
+        "task.options",
+        "network.recurrent",
+        "training.epochs",
+        "task",
+    ],
 )
 def test_no_value_is_read_from_another_file(key: str, tmp_path: Path) -> None:
     for name, text in (("list.yaml", "[3, 4]"), ("map.yaml", "{a: 1}"), ("one.yaml", "1")):
@@ -104,10 +123,18 @@ def test_numbers_end_where_no_training_comes_near(key: str, most: Any, beyond: A
 
 
 @pytest.mark.parametrize(
-    "value", ["1e999", ".nan", "[[[[1]]]]", "{a: {b: c}}", "'" + "x" * 5000 + "'", "[" + "1," * 9000 + "1]"]
+    "value",
+    ["1e999", ".nan", "[[[[1]]]]", "{a: {b: c}}", "'" + "x" * 5000 + "'", "[" + "1," * 9000 + "1]"],
 )
 @pytest.mark.parametrize(
-    "key", ["network.hidden", "training.epochs", "training.optimizer.lr", "training.schedule.name", "loss.start"]
+    "key",
+    [
+        "network.hidden",
+        "training.epochs",
+        "training.optimizer.lr",
+        "training.schedule.name",
+        "loss.start",
+    ],
 )
 def test_odd_values_are_one_short_line(key: str, value: str) -> None:
     with pytest.raises(SrnnError) as caught:
@@ -117,7 +144,11 @@ def test_odd_values_are_one_short_line(key: str, value: str) -> None:
 
 def test_a_file_of_many_keys_or_of_aliases_is_refused_by_its_name(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    for text in ("".join(f"k{i}: 1\n" for i in range(60_000)), "note: &a [*a]", "a: &a [1,1]\nb: [*a,*a]\n" + "c: 1"):
+    for text in (
+        "".join(f"k{i}: 1\n" for i in range(60_000)),
+        "note: &a [*a]",
+        "a: &a [1,1]\nb: [*a,*a]\n" + "c: 1",
+    ):
         path.write_text(text)
         for load in (load_recipe, load_sweep):
             with pytest.raises(SrnnError, match=r"mine\.yaml") as caught:
@@ -134,9 +165,11 @@ GRID = "".join(f"  training.lr_scale.a{i}: [{', '.join(map(str, range(10)))}]\n"
     [
         (f"parameters:\n{GRID}", "at most 100,000 trainings, not 1,000,000,000,000"),
         (f"parameters: {{training.epochs: {list(range(1001))}}}\n{SEEDS}", "not 100,100"),
-        ("sampler: tpe\ntrials: 1000000000\nparameters: {training.epochs: [1]}", "not 1,000,000,000"),
+        ("sampler: tpe\ntrials: 1000000000\nparameters: {training.epochs: "
+         "[1]}", "not 1,000,000,000"),
         ("sampler: tpe\ntrials: 1e9\nparameters: {training.epochs: [1]}", "'trials' must be"),
-        ("sampler: {name: tpe, seed: 9223372036854775808}\ntrials: 1\nparameters: {training.epochs: [1]}", "sampler.seed"),
+        ("sampler: {name: tpe, seed: 9223372036854775808}\ntrials: 1\nparameters: "
+         "{training.epochs: [1]}", "sampler.seed"),
         (f"seeds: [{', '.join(['1'] * 30_000)}]", "'seeds' must be"),
         ("seeds: [9223372036854775808]", "'seeds' must be"),
         ("seeds: &s [*s]", "alias"),
@@ -145,9 +178,13 @@ GRID = "".join(f"  training.lr_scale.a{i}: [{', '.join(map(str, range(10)))}]\n"
         (f"variants: [{{{'a' * 201}: {{}}}}]", "too long"),
         (f"parameters: {{training.epochs: [{'[' * 4000}{']' * 4000}]}}", "nested too deeply"),
         *(
-            (f"sampler: tpe\ntrials: 1\nparameters: {{training.optimizer.lr: '{given}'}}", "training.optimizer.lr")
-            for given in ("uniform(-1e999, 1)", "uniform(1e999, 2e999)", "uniform(-1e308, 1e308)", "uniform(.nan, 1)",
-                          "integer(0, 1e300)", "integer(-1e17, 0)", "uniform(" + " " * 100_000, "uniform(1,2),uniform(1,2)")
+            (f"sampler: tpe\ntrials: 1\nparameters: {{training.optimizer.lr: "
+             f"'{given}'}}", "training.optimizer.lr")
+            for given in ("uniform(-1e999, 1)", "uniform(1e999, 2e999)", "uniform(-1e308, "
+                                                                         "1e308)", "uniform(.nan, "
+                                                                                   "1)",
+                          "integer(0, 1e300)", "integer(-1e17, "
+                                               "0)", "uniform(" + " " * 100_000, "uniform(1,2),uniform(1,2)")
         ),
     ],
 )  # fmt: skip
@@ -164,7 +201,8 @@ def test_a_sweep_of_nonsense_is_one_line_before_anything_is_made_of_it(
 def test_a_sweep_at_its_limits_is_read(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(
-        "recipe: digits\nsampler: tpe\ntrials: 100000\nparameters: {training.epochs: 'integer( -9007199254740992 , 1 )'}"
+        "recipe: digits\nsampler: tpe\ntrials: 100000\nparameters: {training.epochs: 'integer( "
+        "-9007199254740992 , 1 )'}"
     )
     assert load_sweep(str(path)).size == 100_000
     path.write_text(f"recipe: digits\nvariants: [{{{'a' * 200}: {{}}}}]")
@@ -174,7 +212,8 @@ def test_a_sweep_at_its_limits_is_read(tmp_path: Path) -> None:
 def test_no_point_of_a_sweep_lies_outside_its_folder(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(
-        "recipe: digits\nparameters: {'training.lr_scale.../../x': [1], 'training.lr_scale./tmp/y': ['../..', /etc]}"
+        "recipe: digits\nparameters: {'training.lr_scale.../../x': [1], "
+        "'training.lr_scale./tmp/y': ['../..', /etc]}"
     )
     for point in load_sweep(str(path)).points():
         assert (tmp_path / "runs" / point).resolve().parent == tmp_path / "runs"

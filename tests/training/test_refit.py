@@ -29,8 +29,11 @@ def refitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_first_comes_the_training_that_validation_is_held_out_of(refitted: Path, tmp_path: Path) -> None:
-    """Its epochs are those of the same recipe without a refit, to the bit, and its last one is reported."""
+def test_first_comes_the_training_that_validation_is_held_out_of(
+    refitted: Path, tmp_path: Path
+) -> None:
+    """Its epochs are those of the same recipe without a refit, to the bit, and its last one is
+    reported."""
     train(tiny_recipe(*WORDS), tmp_path / "run", task=TinyTask(), seed=3)
     first = [record for record in _records(refitted) if "epoch" in record]
     alone = _records(tmp_path / "run")
@@ -53,7 +56,8 @@ def test_then_all_sequences_are_learnt_for_as_many_epochs(refitted: Path) -> Non
 
 
 def test_its_model_has_learnt_what_was_held_out(refitted: Path) -> None:
-    """On these its loss is lower than that of the network before; who measures it there is told so."""
+    """On these its loss is lower than that of the network before; who measures it there is told
+    so."""
     trained = open_trained(refitted)
     before = Run.open(refitted).result()["loss"]
     with pytest.warns(RuntimeWarning, match="has also learnt its validation sequences"):
@@ -62,7 +66,11 @@ def test_its_model_has_learnt_what_was_held_out(refitted: Path) -> None:
 
 
 def test_patience_ends_both_after_as_many_epochs(tmp_path: Path) -> None:
-    words = ("--training.epochs=40", "--training.early_stopping.patience=1", "--training.refit=true")
+    words = (
+        "--training.epochs=40",
+        "--training.early_stopping.patience=1",
+        "--training.refit=true",
+    )
     result = train(tiny_recipe(*words), tmp_path / "run", task=TinyTask(), seed=1)
     refit = [record for record in _records(tmp_path / "run") if "refit_epoch" in record]
     assert len(refit) == result["epochs"] < 40
@@ -75,7 +83,9 @@ def test_joined_sequences_are_those_of_both_splits(task: TinyTask) -> None:
     both = train_set.joined(validation)
     assert len(both) == len(train_set) + len(validation)
     for index in (0, len(train_set) - 1, len(train_set), len(both) - 1):
-        source, row = (train_set, index) if index < len(train_set) else (validation, index - len(train_set))
+        source, row = (
+            (train_set, index) if index < len(train_set) else (validation, index - len(train_set))
+        )
         np.testing.assert_array_equal(both.steps_of(index), source.steps_of(row))
         np.testing.assert_array_equal(both.y[index], source.y[row])
         assert both.length_of(index) == source.length_of(row)

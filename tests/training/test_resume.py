@@ -1,4 +1,5 @@
-"""Resuming: killed at any moment, a training goes on to the same bits. And the rules of run folders."""
+"""Resuming: killed at any moment, a training goes on to the same bits. And the rules of run
+folders."""
 
 from __future__ import annotations
 
@@ -73,7 +74,8 @@ def _tensors(folder: Path, which: str = "last") -> dict[str, torch.Tensor]:
 
 def _equal(a: Path, b: Path) -> None:
     assert (
-        read_checkpoint(a / "model.safetensors").info["model"] == read_checkpoint(b / "model.safetensors").info["model"]
+        read_checkpoint(a / "model.safetensors").info["model"]
+        == read_checkpoint(b / "model.safetensors").info["model"]
     )
     for which in ("last", "best"):
         ours, theirs = _tensors(a, which), _tensors(b, which)
@@ -83,7 +85,10 @@ def _equal(a: Path, b: Path) -> None:
 
     def lines(folder: Path) -> list[dict]:
         records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-        return [{k: v for k, v in record.items() if k not in ("seconds", "samples_per_s")} for record in records]
+        return [
+            {k: v for k, v in record.items() if k not in ("seconds", "samples_per_s")}
+            for record in records
+        ]
 
     assert lines(a) == lines(b)
 
@@ -93,7 +98,9 @@ def _equal(a: Path, b: Path) -> None:
 def test_killed_at_random_moments_it_ends_with_the_same_bits(tmp_path: Path) -> None:
     command = [sys.executable, "-c", SCRIPT.format(tests=str(Path(__file__).parents[1]))]
     command += [str(tmp_path / "whole"), str(tmp_path / "killed")]
-    printed = subprocess.run(command, check=True, timeout=200, capture_output=True, text=True).stdout
+    printed = subprocess.run(
+        command, check=True, timeout=200, capture_output=True, text=True
+    ).stdout
     assert printed.split().count("killed") >= 2
     _equal(tmp_path / "whole", tmp_path / "killed")
 
@@ -103,12 +110,14 @@ class _Stop(Exception):
 
 
 @pytest.mark.parametrize(
-    ("every", "refit"), [(1, False), *(pytest.param(None, refit, marks=pytest.mark.slow) for refit in (False, True))]
+    ("every", "refit"),
+    [(1, False), *(pytest.param(None, refit, marks=pytest.mark.slow) for refit in (False, True))],
 )
 def test_stopped_at_every_single_write_it_ends_with_the_same_bits(
     every: int | None, refit: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The thorough twin of the test above: stop right before, and right after, each write to the run folder."""
+    """The thorough twin of the test above: stop right before, and right after, each write to the
+    run folder."""
     words = ["--training.epochs=3"] + ([f"--training.checkpoint_every={every}"] if every else [])
     words += ["--training.refit=true"] if refit else []
     recipe = tiny_recipe(*words)
@@ -142,7 +151,9 @@ def test_stopped_at_every_single_write_it_ends_with_the_same_bits(
     _equal(tmp_path / "whole", tmp_path / "stopped")
 
 
-def test_a_divergence_before_the_stop_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_divergence_before_the_stop_is_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The halved learning rate survives in the checkpoint."""
     original, fail = stepping.rate_penalty, [True]
 
@@ -163,7 +174,12 @@ def test_a_divergence_before_the_stop_is_repeated(tmp_path: Path, monkeypatch: p
         train(tiny_recipe(), tmp_path / "stopped", task=TinyTask(), reporter=Stopper())
     train(tiny_recipe(), tmp_path / "stopped", task=TinyTask(), resume=True)
     _equal(tmp_path / "whole", tmp_path / "stopped")
-    assert read_checkpoint(tmp_path / "stopped" / "checkpoints" / "last.safetensors").info["state"]["lr_factor"] == 0.5
+    assert (
+        read_checkpoint(tmp_path / "stopped" / "checkpoints" / "last.safetensors").info["state"][
+            "lr_factor"
+        ]
+        == 0.5
+    )
 
 
 def test_resuming_a_finished_run_gives_its_result_again(tmp_path: Path) -> None:
@@ -183,7 +199,9 @@ def test_data_that_have_moved_get_their_new_place_in_the_runs_recipe(tmp_path: P
     np.savez(old, x=np.random.default_rng(0).normal(size=(30, 8, 3)), y=np.arange(30) % 3)
     first = training(old)
     old.rename(new)
-    with pytest.raises(SrnnError, match=r"if the data have moved, change their place in .*recipe\.yaml\."):
+    with pytest.raises(
+        SrnnError, match=r"if the data have moved, change their place in .*recipe\.yaml\."
+    ):
         training(new)
     recipe = run / "recipe.yaml"
     recipe.write_text(recipe.read_text().replace(str(old), str(new)))
@@ -213,7 +231,9 @@ def test_folders_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     assert [item.name for item in other.iterdir()] == ["thesis.tex"]
 
 
-def test_a_run_that_began_before_data_were_compared_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_began_before_data_were_compared_is_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recipe, run = tiny_recipe("--training.epochs=1"), tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(Sequences, "digest", lambda self: "")
@@ -227,7 +247,8 @@ def test_a_run_that_began_before_data_were_compared_is_resumed(tmp_path: Path, m
 def test_other_data_of_the_same_size_are_refused(
     what: str, which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whose labels, lengths, speakers or inputs differ; nothing in the run's folder changes. Validation chooses the epoch."""
+    """Whose labels, lengths, speakers or inputs differ; nothing in the run's folder changes.
+    Validation chooses the epoch."""
     recipe, run, load = tiny_recipe("--training.epochs=1"), tmp_path / "run", TinyTask.load
     first = train(recipe, run, task=TinyTask())
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
@@ -236,7 +257,11 @@ def test_other_data_of_the_same_size_are_refused(
         data = load(self, split, data_dir)
         if split != which:
             return data
-        changed = {"y": (data.y + 1) % 3, "lengths": np.full(len(data), 11), "groups": np.full(len(data), "a")}
+        changed = {
+            "y": (data.y + 1) % 3,
+            "lengths": np.full(len(data), 11),
+            "groups": np.full(len(data), "a"),
+        }
         changed["x"] = data.x.copy()
         changed["x"][7, 3, 1] += 0.5
         return replace(data, **{what: changed[what]})
@@ -266,7 +291,9 @@ def test_a_damaged_or_foreign_run_is_a_clear_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("begun", ["0.1.0", "0.1.7", "1.2.0"])
-def test_a_training_of_another_minor_version_is_read_but_not_continued(begun: str, tmp_path: Path) -> None:
+def test_a_training_of_another_minor_version_is_read_but_not_continued(
+    begun: str, tmp_path: Path
+) -> None:
     recipe, run = tiny_recipe("--training.epochs=1"), tmp_path / "run"
     train(recipe, run, task=TinyTask())
     about = run / "environment.json"
@@ -287,8 +314,12 @@ def test_a_training_of_another_patch_is_continued(tmp_path: Path) -> None:
     train(tiny_recipe("--training.epochs=1"), run, task=TinyTask())
     about = run / "environment.json"
     major, minor, _ = __version__.split(".")
-    about.write_text(about.read_text().replace(f'"srnn": "{__version__}"', f'"srnn": "{major}.{minor}.99"'))
-    assert train(tiny_recipe("--training.epochs=1"), run, task=TinyTask(), resume=True)["epochs"] == 1
+    about.write_text(
+        about.read_text().replace(f'"srnn": "{__version__}"', f'"srnn": "{major}.{minor}.99"')
+    )
+    assert (
+        train(tiny_recipe("--training.epochs=1"), run, task=TinyTask(), resume=True)["epochs"] == 1
+    )
 
 
 def test_a_start_that_was_killed_before_its_recipe_starts_again(tmp_path: Path) -> None:
@@ -296,10 +327,14 @@ def test_a_start_that_was_killed_before_its_recipe_starts_again(tmp_path: Path) 
     (run / "checkpoints").mkdir(parents=True)
     (run / "environment.json").write_text("{")
     (run / ".recipe.yaml-0123456789ab.srnn-tmp").write_text("half")
-    assert train(tiny_recipe("--training.epochs=1"), run, task=TinyTask(), resume=True)["epochs"] == 1
+    assert (
+        train(tiny_recipe("--training.epochs=1"), run, task=TinyTask(), resume=True)["epochs"] == 1
+    )
 
 
-def test_default_folders_name_recipe_and_seed_and_count_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_folders_name_recipe_and_seed_and_count_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     for number in (1, 2, 3):
         folder = default_folder("paper/ecg", 3)
@@ -314,21 +349,31 @@ def test_a_run_is_replaced_where_that_is_asked_for(tmp_path: Path) -> None:
     (run / "evaluation-test.json").write_text("{}")
     (run / "notes.txt").write_text("mine")
     with pytest.raises(
-        SrnnError, match=r"resume=True continues its run, overwrite=True replaces it, or choose another out\."
+        SrnnError,
+        match=r"resume=True continues its run, overwrite=True replaces it, or choose another out\.",
     ):
         train(recipe, run, task=TinyTask())
     with pytest.raises(SrnnError, match="resume=True and overwrite=True contradict each other"):
         train(recipe, run, task=TinyTask(), resume=True, overwrite=True)
     before = (run / "model.safetensors").read_bytes()
     with pytest.raises(SrnnError):  # before anything is removed
-        train(replace(recipe, loss=replace(recipe.loss, name="nll")), run, task=TinyTask(), overwrite=True)
-    assert (run / "model.safetensors").read_bytes() == before and (run / "evaluation-test.json").exists()
+        train(
+            replace(recipe, loss=replace(recipe.loss, name="nll")),
+            run,
+            task=TinyTask(),
+            overwrite=True,
+        )
+    assert (run / "model.safetensors").read_bytes() == before and (
+        run / "evaluation-test.json"
+    ).exists()
 
     again = train(recipe, run, task=TinyTask(), overwrite=True)
     alone = train(recipe, fresh, task=TinyTask())
     assert again["epochs"] == alone["epochs"] == 2 and again["loss"] == alone["loss"]
     assert len(Run.open(run).epochs()) == 2 and (run / "notes.txt").read_text() == "mine"
-    assert {path.name for path in run.iterdir()} == {path.name for path in fresh.iterdir()} | {"notes.txt"}
+    assert {path.name for path in run.iterdir()} == {path.name for path in fresh.iterdir()} | {
+        "notes.txt"
+    }
 
 
 def test_only_a_run_is_replaced(tmp_path: Path) -> None:

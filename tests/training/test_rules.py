@@ -1,4 +1,5 @@
-"""Learning rules against backpropagation through time, in float64: equal where they are exact, different where they are not."""
+"""Learning rules against backpropagation through time, in float64: equal where they are exact,
+different where they are not."""
 
 from __future__ import annotations
 
@@ -38,8 +39,12 @@ from support.step_by_step import Traces, presynaptic, step
 
 
 @pytest.mark.parametrize("neuron", NEURONS)
-@pytest.mark.parametrize(("hidden", "recurrent"), [([5], True), ([5, 4], True), ([4, 3], [False, True])])
-def test_rtrl_is_backpropagation_through_time(neuron: str, hidden: list[int], recurrent: Any) -> None:
+@pytest.mark.parametrize(
+    ("hidden", "recurrent"), [([5], True), ([5, 4], True), ([4, 3], [False, True])]
+)
+def test_rtrl_is_backpropagation_through_time(
+    neuron: str, hidden: list[int], recurrent: Any
+) -> None:
     network = make(hidden, neuron, recurrent)
     assert_equal(by_rule(network, RTRL()), by_time(network), 1e-9)
 
@@ -57,7 +62,9 @@ def test_what_a_sequence_that_is_over_is_given_reaches_no_gradient(rule: OnlineR
         learner = Learner(network, rule, 2)
         for t in range(4):
             valid = torch.tensor([True, t < 2])
-            output = learner.step(torch.where(valid[:, None], 1.0 + t, after).expand(2, 3).double(), valid)
+            output = learner.step(
+                torch.where(valid[:, None], 1.0 + t, after).expand(2, 3).double(), valid
+            )
             learner.learn(torch.ones_like(output) * valid[:, None])
         learner.give()
         found.append(taken(network))
@@ -83,7 +90,9 @@ def test_d_rtrl_is_exact_where_neurons_hear_only_themselves() -> None:
     assert_equal(one, other, 1e-9)
 
 
-@pytest.mark.parametrize("rule", [DRTRL(), EProp(), EProp("random")], ids=lambda rule: type(rule).__name__)
+@pytest.mark.parametrize(
+    "rule", [DRTRL(), EProp(), EProp("random")], ids=lambda rule: type(rule).__name__
+)
 def test_rules_that_approximate_differ(rule: OnlineRule) -> None:
     network = make([6, 5])
     gradients, exact = by_rule(network, rule), by_time(network)
@@ -95,7 +104,8 @@ def test_rules_that_approximate_differ(rule: OnlineRule) -> None:
 
 
 def recorded(network: SRNN, detach: bool) -> tuple[Gradients, Tensor]:
-    """BPTT through one hidden layer and the memoryless readout; ``detach``: not through other neurons' recurrent weights.
+    """BPTT through one hidden layer and the memoryless readout; ``detach``: not through other
+    neurons' recurrent weights.
 
     Also the total derivative of the loss by each step's spikes, (B, T, H).
     """
@@ -106,8 +116,13 @@ def recorded(network: SRNN, detach: bool) -> tuple[Gradients, Tensor]:
     own = layer.weight_rec.diagonal()  # type: ignore[union-attr]
     for t in range(x.shape[1]):
         others = (s.detach() if detach else s) @ layer.weight_rec.t()  # type: ignore[operator, union-attr]
-        # With ``detach``, the diagonal's path is put back: value zero, derivative that of the neuron's own weight.
-        current = F.linear(x[:, t], layer.weight_in, layer.bias) + others + detach * (s - s.detach()) * own.detach()  # type: ignore[arg-type]
+        # With ``detach``, the diagonal's path is put back: value zero, derivative that of the
+        # neuron's own weight.
+        current = (
+            F.linear(x[:, t], layer.weight_in, layer.bias)
+            + others
+            + detach * (s - s.detach()) * own.detach()
+        )  # type: ignore[arg-type]
         *variables, v = layer.neuron.step(*variables, s, current, *layer.params.coefficients())  # type: ignore[union-attr, operator]
         s = spike(v, layer.surrogate)  # type: ignore[arg-type]
         s.retain_grad()
@@ -129,16 +144,21 @@ def test_traces_are_autograd_with_the_recurrent_path_detached(neuron: str) -> No
 
 
 class WithoutSpikes(Traces):
-    """The traces of e-prop's factorisation: all that reaches a later step as a spike belongs to the learning signal."""
+    """The traces of e-prop's factorisation: all that reaches a later step as a spike belongs to the
+    learning signal."""
 
-    def advance(self, derivatives: Derivatives, presynaptic: Tensor, decay: Tensor | float = 0.0) -> None:
+    def advance(
+        self, derivatives: Derivatives, presynaptic: Tensor, decay: Tensor | float = 0.0
+    ) -> None:
         by_state = derivatives.by_state.clone()
         by_state[:, -1] = -derivatives.by_current * self.local.weight_rec.diagonal()  # type: ignore[union-attr]
         super().advance(replace(derivatives, by_state=by_state), presynaptic)
 
 
 @pytest.mark.parametrize("neuron", ["alif", "adlif", "lif"])
-def test_traces_times_the_true_learning_signal_are_backpropagation_through_time(neuron: str) -> None:
+def test_traces_times_the_true_learning_signal_are_backpropagation_through_time(
+    neuron: str,
+) -> None:
     network = make([6], neuron, True, Memoryless())
     exact, signals = recorded(network, detach=False)
     x, local = problem()[0], LocalLayer(network.layers[0])  # type: ignore[arg-type]
@@ -156,7 +176,9 @@ def test_traces_times_the_true_learning_signal_are_backpropagation_through_time(
 def test_e_prop_is_exact_below_a_leaky_readout_of_one_time_constant() -> None:
     network = make([6], "alif", False)
     assert_equal(by_rule(network, EProp()), by_time(network), 1e-9)
-    assert distance(by_rule(network, DRTRL()), by_time(network), "layers.0") > 0.05  # which is why e-prop filters
+    assert (
+        distance(by_rule(network, DRTRL()), by_time(network), "layers.0") > 0.05
+    )  # which is why e-prop filters
 
 
 def test_e_prop_is_exact_below_a_readout_that_spikes_and_does_not_hear_its_spikes() -> None:
@@ -167,7 +189,8 @@ def test_e_prop_is_exact_below_a_readout_that_spikes_and_does_not_hear_its_spike
 
 
 def test_e_prop_filters_by_the_mean_of_what_outputs_keep() -> None:
-    """Two outputs with the same weights and constant errors send down as much as two of which each keeps the mean."""
+    """Two outputs with the same weights and constant errors send down as much as two of which each
+    keeps the mean."""
     alphas, found = torch.tensor([0.9, 0.5], dtype=torch.float64), []
     for kept in (alphas, alphas.mean().expand(2)):
         network = make([6], "alif", False)
@@ -178,7 +201,9 @@ def test_e_prop_filters_by_the_mean_of_what_outputs_keep() -> None:
         for x in problem()[0].unbind(1):
             learner.learn(torch.ones_like(learner.step(x)))
         learner.give()
-        found.append({name: gradient for name, gradient in taken(network).items() if "layers" in name})
+        found.append(
+            {name: gradient for name, gradient in taken(network).items() if "layers" in name}
+        )
     assert_equal(*found, 1e-9)
 
 
@@ -198,7 +223,9 @@ def test_a_learner_goes_through_the_same_states_as_the_network() -> None:
     expected = network.run(x)
     assert torch.allclose(outputs, expected.output, rtol=1e-12, atol=1e-14)
     for own, other in zip(learner.state, expected.state, strict=True):
-        assert all(torch.allclose(a, b, rtol=1e-12, atol=1e-14) for a, b in zip(own, other, strict=True))
+        assert all(
+            torch.allclose(a, b, rtol=1e-12, atol=1e-14) for a, b in zip(own, other, strict=True)
+        )
 
 
 def test_a_learner_goes_on_from_a_state() -> None:
@@ -206,7 +233,9 @@ def test_a_learner_goes_on_from_a_state() -> None:
     first = Learner(network, DRTRL(), len(x))
     for t in range(4):
         first.step(x[:, t])
-    second = Learner(network, DRTRL(), len(x), [tuple(part.clone() for part in layer) for layer in first.state])
+    second = Learner(
+        network, DRTRL(), len(x), [tuple(part.clone() for part in layer) for layer in first.state]
+    )
     for t in range(4, 8):
         assert torch.equal(first.step(x[:, t]), second.step(x[:, t]))
 
@@ -220,7 +249,9 @@ def test_memory_does_not_grow_with_time() -> None:
         learner.step(torch.ones(1, 3, dtype=torch.float64))
         learner.learn(torch.ones(1, 2, dtype=torch.float64))
         learner.give()
-        kept = [value for traces in learner._learner.traces for value in (*traces.synapses, *traces.own)]
+        kept = [
+            value for traces in learner._learner.traces for value in (*traces.synapses, *traces.own)
+        ]
         sizes.add(sum(value.numel() for value in kept))
     assert len(sizes) == 1
 
@@ -282,7 +313,10 @@ def test_weights_that_are_computed_are_refused_not_left_as_they_are(rule: Online
     parametrizations.weight_norm(normed.layers[0], "weight_in")
     prune.l1_unstructured(pruned.layers[0], "weight_rec", 0.5)
     for network in (normed, pruned):
-        with torch.no_grad(), pytest.raises(SrnnError, match="weight_norm, pruning or another parametrization"):
+        with (
+            torch.no_grad(),
+            pytest.raises(SrnnError, match="weight_norm, pruning or another parametrization"),
+        ):
             Learner(network, rule, 1)
 
 

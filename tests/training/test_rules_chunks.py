@@ -1,4 +1,5 @@
-"""Rules chunk by chunk against the same rules step by step: the same gradients, wherever a sequence is cut."""
+"""Rules chunk by chunk against the same rules step by step: the same gradients, wherever a sequence
+is cut."""
 
 from __future__ import annotations
 
@@ -21,7 +22,9 @@ RULES = {"d-rtrl": DRTRL(), "e-prop": EProp(), "e-prop, random": EProp("random",
 LENGTHS = torch.tensor([26, 15, 13, 18])
 
 
-def chunks_of(network: SRNN, sizes: list[int], lengths: Tensor | None, rule: OnlineRule) -> Gradients:
+def chunks_of(
+    network: SRNN, sizes: list[int], lengths: Tensor | None, rule: OnlineRule
+) -> Gradients:
     (x, y), layers = problem(), local_layers(network)
     learner = rule.in_chunks(layers, network.initial_state(len(x)))
     assert learner is not None
@@ -43,14 +46,20 @@ def chunks_of(network: SRNN, sizes: list[int], lengths: Tensor | None, rule: Onl
 
 
 @pytest.mark.parametrize("name", RULES)
-@pytest.mark.parametrize("sizes", [[26], [7, 19], [13, 5, 8], [1] * 26], ids=lambda sizes: f"{len(sizes)} chunks")
+@pytest.mark.parametrize(
+    "sizes", [[26], [7, 19], [13, 5, 8], [1] * 26], ids=lambda sizes: f"{len(sizes)} chunks"
+)
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
 def test_gradients_do_not_depend_on_where_a_sequence_is_cut(
     name: str, sizes: list[int], lengths: Tensor | None
 ) -> None:
     rule = RULES[name]
     for network in (make([4, 3]), make([4, 3], "adlif")):
-        assert_equal(chunks_of(network, sizes, lengths, rule), by_rule(network, rule, lengths, StepByStep), 1e-9)
+        assert_equal(
+            chunks_of(network, sizes, lengths, rule),
+            by_rule(network, rule, lengths, StepByStep),
+            1e-9,
+        )
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -68,7 +77,9 @@ def test_chunks_end_in_the_same_state() -> None:
     assert torch.allclose(outputs[-1], expected, rtol=1e-12, atol=1e-14)
     assert torch.equal(outputs[0], network.run(x).layers[0].output)
     for own, other in zip(learner.state, stepwise.state, strict=True):
-        assert all(torch.allclose(a, b, rtol=1e-12, atol=1e-14) for a, b in zip(own, other, strict=True))
+        assert all(
+            torch.allclose(a, b, rtol=1e-12, atol=1e-14) for a, b in zip(own, other, strict=True)
+        )
 
 
 def test_gradients_are_given_once() -> None:
@@ -107,7 +118,10 @@ def test_weights_may_change_between_chunks() -> None:
         network.layers[0].params.set_values(tau_mem=torch.full((4,), 2.0))  # type: ignore[operator, union-attr]
     learner.refresh()
     outputs = learner.run(x[:, 10:], torch.zeros_like)
-    assert torch.equal(outputs[0], network.run(x[:, 10:], (hidden, network.readout.initial_state(4))).layers[0].output)
+    assert torch.equal(
+        outputs[0],
+        network.run(x[:, 10:], (hidden, network.readout.initial_state(4))).layers[0].output,
+    )
 
 
 @pytest.mark.parametrize("rule", [*RULES.values(), RTRL()], ids=lambda rule: type(rule).__name__)
@@ -115,7 +129,11 @@ def test_weights_may_change_between_chunks() -> None:
 def test_whole_sequences_by_any_loss(rule: OnlineRule, lengths: Tensor | None) -> None:
     """The mean of the outputs decides, which no step alone can score."""
     network, (x, y) = make([4, 3]), problem()
-    dropout = None if lengths is None else Dropout.draw([4, 3], len(x), 0.4, torch.Generator().manual_seed(1))
+    dropout = (
+        None
+        if lengths is None
+        else Dropout.draw([4, 3], len(x), 0.4, torch.Generator().manual_seed(1))
+    )
 
     def objective(output: Tensor) -> Tensor:
         return F.cross_entropy(output.sum(1), y[:, 0])
@@ -135,7 +153,9 @@ def test_whole_sequences_by_any_loss(rule: OnlineRule, lengths: Tensor | None) -
         assert_equal(gradients, exact, 1e-9)
     if lengths is not None:
         errors = errors * (torch.arange(x.shape[1]) < lengths[:, None])[:, :, None]
-    learner = (Learner if isinstance(rule, RTRL) else StepByStep)(network, rule, len(x), dropout=dropout)
+    learner = (Learner if isinstance(rule, RTRL) else StepByStep)(
+        network, rule, len(x), dropout=dropout
+    )
     for t in range(x.shape[1]):
         learner.step(x[:, t], None if lengths is None else t < lengths)
         learner.learn(errors[:, t])
@@ -159,4 +179,6 @@ def test_a_window_has_the_outputs_of_every_layer(neuron: str) -> None:
     network, (x, _) = make([4], neuron), problem()
     learnt = run_window(follow(network, DRTRL(), network.initial_state(len(x))), x, LENGTHS)
     expected = network.run(x, lengths=LENGTHS).layers[0].output.double()
-    assert torch.allclose(learnt.layers[0].output.double(), expected, rtol=1e-12, atol=1e-14) and bool(expected.any())
+    assert torch.allclose(
+        learnt.layers[0].output.double(), expected, rtol=1e-12, atol=1e-14
+    ) and bool(expected.any())

@@ -26,16 +26,22 @@ def weights(folder: Path) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("rule", RULES)
 def test_a_rule_learns(rule: str, tmp_path: Path) -> None:
-    recipe = tiny_recipe(f"--training.rule={rule}", "--training.epochs=8", "--network.hidden=[8]", *RULES[rule])
+    recipe = tiny_recipe(
+        f"--training.rule={rule}", "--training.epochs=8", "--network.hidden=[8]", *RULES[rule]
+    )
     result = train(recipe, tmp_path / "run", task=TinyTask(padded=True))
     assert result["accuracy"] > 0.55  # of three classes
     assert Run.open(tmp_path / "run").recipe.training.rule == rule
 
 
-def test_an_exact_rule_and_bptt_train_the_same_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exact_rule_and_bptt_train_the_same_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(parts, "create_rule", lambda name, *_: None if name == "bptt" else RTRL())
     for rule in ("d-rtrl", "bptt"):
-        recipe = tiny_recipe(f"--training.rule={rule}", "--training.epochs=1", "--network.hidden=[4]")
+        recipe = tiny_recipe(
+            f"--training.rule={rule}", "--training.epochs=1", "--network.hidden=[4]"
+        )
         train(recipe, tmp_path / rule, task=TinyTask())
     for one, other in zip(weights(tmp_path / "d-rtrl"), weights(tmp_path / "bptt"), strict=True):
         assert torch.allclose(one, other, atol=1e-3)
@@ -43,7 +49,12 @@ def test_an_exact_rule_and_bptt_train_the_same_network(tmp_path: Path, monkeypat
 
 WINDOWS = ["--training.window=5"]
 FPTT = [*WINDOWS, "--training.fptt.alpha=0.1"]
-MORE = ["--training.dropout=0.1", "--loss.rate.weight=0.1", "--loss.rate.upper=0.2", "--network.norm=batch"]
+MORE = [
+    "--training.dropout=0.1",
+    "--loss.rate.weight=0.1",
+    "--loss.rate.upper=0.2",
+    "--network.norm=batch",
+]
 
 
 @pytest.mark.parametrize(
@@ -84,8 +95,12 @@ def test_what_a_rule_cannot_train(options: list[str], said: str, tmp_path: Path)
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("options", [["--training.rule=e-prop"], ["--training.rule=tbptt", *WINDOWS]])
-def test_one_process_trains(options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "options", [["--training.rule=e-prop"], ["--training.rule=tbptt", *WINDOWS]]
+)
+def test_one_process_trains(
+    options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "2", "RANK": "1"}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(SrnnError, match="trains in one process"):
@@ -94,7 +109,8 @@ def test_one_process_trains(options: list[str], tmp_path: Path, monkeypatch: pyt
 
 
 def test_cells_of_torch_have_no_rule() -> None:
-    """A baseline of a recipe with one learns by backpropagation; one that is asked for is refused."""
+    """A baseline of a recipe with one learns by backpropagation; one that is asked for is
+    refused."""
     recipe = tiny_recipe("--training.rule=e-prop")
     lstm = as_baseline(recipe, "lstm")
     assert lstm.training.rule == "bptt"
@@ -104,9 +120,13 @@ def test_cells_of_torch_have_no_rule() -> None:
 
 @pytest.mark.parametrize("rule", ["rtrl", "es-d-rtrl"])
 def test_a_rule_of_version_0_1_is_refused_with_those_that_there_are(rule: str) -> None:
-    with pytest.raises(SrnnError, match=r"'training\.rule' must be one of bptt, tbptt, d-rtrl, e-prop, not"):
+    with pytest.raises(
+        SrnnError, match=r"'training\.rule' must be one of bptt, tbptt, d-rtrl, e-prop, not"
+    ):
         tiny_recipe(f"--training.rule={rule}")
-    with pytest.raises(SrnnError, match=r"'training\.feedback' must be one of symmetric, random, not 'learned'"):
+    with pytest.raises(
+        SrnnError, match=r"'training\.feedback' must be one of symmetric, random, not 'learned'"
+    ):
         tiny_recipe("--training.rule=e-prop", "--training.feedback=learned")
 
 

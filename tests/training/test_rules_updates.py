@@ -19,11 +19,17 @@ def test_fptt_is_its_published_algebra() -> None:
     parameter = network.layers[0].weight_in
     assert isinstance(parameter, torch.nn.Parameter)
     theta = parameter.detach().clone().requires_grad_()
-    mean, past, generator = theta.detach().clone(), torch.zeros_like(theta), torch.Generator().manual_seed(1)
+    mean, past, generator = (
+        theta.detach().clone(),
+        torch.zeros_like(theta),
+        torch.Generator().manual_seed(1),
+    )
     for _ in range(4):
         target = torch.randn(theta.shape, generator=generator, dtype=theta.dtype)
         loss = (theta - target).square().sum() + (config.rho - 1) * (theta * past).sum()
-        (gradient,) = torch.autograd.grad(loss + config.alpha / 2 * (theta - mean).square().sum(), theta)
+        (gradient,) = torch.autograd.grad(
+            loss + config.alpha / 2 * (theta - mean).square().sum(), theta
+        )
         network.zero_grad()
         (parameter - target).square().sum().backward()
         running.regularise()
@@ -32,7 +38,9 @@ def test_fptt_is_its_published_algebra() -> None:
             for weights in (theta, parameter):
                 weights -= 0.1 * gradient
             past = past - config.alpha * (theta - mean)
-            mean = (1 - config.beta) * mean + config.beta * theta - config.beta / config.alpha * past
+            mean = (
+                (1 - config.beta) * mean + config.beta * theta - config.beta / config.alpha * past
+            )
         running.update()
     assert bool(past.any())
     running.settle()

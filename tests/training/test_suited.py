@@ -1,4 +1,5 @@
-"""The recipe for data of one's own: what it follows from, what it says, and that small or odd data train."""
+"""The recipe for data of one's own: what it follows from, what it says, and that small or odd data
+train."""
 
 from __future__ import annotations
 
@@ -54,7 +55,13 @@ def test_it_says_what_it_chose_and_what_was_set_by_hand(tmp_path: Path) -> None:
     path = arrays(tmp_path, 60, 1250)
     note = load_recipe(path).note.splitlines()
     assert note[0] == "chosen for these data:"
-    assert [line.split(":")[0] for line in note[1:]] == ["steps", "width", "epochs", "refit", "variety"]
+    assert [line.split(":")[0] for line in note[1:]] == [
+        "steps",
+        "width",
+        "epochs",
+        "refit",
+        "variety",
+    ]
     assert "the mean of 4 samples" in note[1]
     changed = load_recipe(path, {"training.epochs": 7, "task.options.pool": 2})
     assert changed.note.splitlines()[-1] == "by hand: training.epochs 7, task.options.pool 2"

@@ -79,7 +79,9 @@ def adapt(
     require(limit is None or limit >= 1, "--limit", "at least 1", limit)
     hidden = rule == "e-prop" and (train == "all" or curve)
     if feedback != "symmetric" and not hidden:
-        raise SrnnError("--feedback is for hidden layers that learn by e-prop: --train all --rule e-prop.")
+        raise SrnnError(
+            "--feedback is for hidden layers that learn by e-prop: --train all --rule e-prop."
+        )
     said = recording.of(data)
     config = adapting.Adaptation(train, rule, feedback, lr, bound)
     if curve:  # a folder, which is made together with those above it
@@ -94,7 +96,9 @@ def adapt(
         opened = [open_trained(path, data, said) for path in models]
         if len(opened) > 1:
             raise SrnnError(f"Without --curve give one model, not {len(opened)}.")
-        adapted, report = adapting.adapt(opened[0], split, config, data_dir=data_dir, limit=limit, seed=seed)
+        adapted, report = adapting.adapt(
+            opened[0], split, config, data_dir=data_dir, limit=limit, seed=seed
+        )
         adapted.save(out)
     return tell(json, {**report, "model": str(out)}, lambda: _show(report, out))
 
@@ -121,9 +125,18 @@ def _curve(
     for trained in models:
         part = adaptation_curve(trained, split, labels, ways, data_dir, seed)
         rows = [{**row, "model": trained.name} for row in part["subjects"]]
-        report = {**part, "left_out": report["left_out"] + part["left_out"], "subjects": [*report["subjects"], *rows]}
+        report = {
+            **part,
+            "left_out": report["left_out"] + part["left_out"],
+            "subjects": [*report["subjects"], *rows],
+        }
     names = ", ".join(dict.fromkeys(trained.name for trained in models))
-    report |= {"model": names, "task": asdict(models[0].recipe.task), "seed": seed, **asdict(config)}
+    report |= {
+        "model": names,
+        "task": asdict(models[0].recipe.task),
+        "seed": seed,
+        **asdict(config),
+    }
     table = "\n".join(curve_table(report, list(ways)))
     about = f"""\
 # Adaptation of {markdown(names)}
@@ -145,5 +158,8 @@ def _show(report: dict[str, Any], out: Path) -> None:
     labels = "" if report["labels"] == report["sequences"] else f", {report['labels']:,} labels"
     print(f"recordings        {report['sequences']:,}{labels}")
     print(f"right, unadapted  {100 * report['accuracy_before']:.1f} %")
-    print(f"right, adapting   {100 * report['accuracy_adapting']:.1f} %  (each predicted before its label was told)")
+    print(
+        f"right, adapting   {100 * report['accuracy_adapting']:.1f} %  (each predicted before its "
+        f"label was told)"
+    )
     print(f"written: {out}")

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from ..errors import SrnnError
-from .options import AS_STATED, MORE, Called, Data, DataDir, Json, Model, RecordingOptions, Split, StateBits
+from .options import (
+    AS_STATED,
+    MORE,
+    Called,
+    Data,
+    DataDir,
+    Json,
+    Model,
+    RecordingOptions,
+    Split,
+    StateBits,
+)
 from .show import show_table, tell
 
 if TYPE_CHECKING:
@@ -43,22 +54,29 @@ class PruningOptions:
         return self.what is not None or self.sparsity is not None
 
     def check(self, tuned: bool) -> None:
-        """SrnnError for options that contradict each other. tuned: whether options of fine-tuning are given."""
+        """SrnnError for options that contradict each other. tuned: whether options of fine-tuning
+        are given."""
         how = self.scope is not None or self.gradual > 0
         if how and not self.wanted:
             raise SrnnError("--scope and --gradual are for pruning; add --sparsity.")
         if self.what == "dead" and (self.sparsity is not None or tuned):
             raise SrnnError(
-                "--what dead removes all neurons that never spike, without training; leave out --sparsity and --epochs."
+                "--what dead removes all neurons that never spike, without training; leave out "
+                "--sparsity and --epochs."
             )
         if self.wanted and self.what != "dead" and self.sparsity is None:
             raise SrnnError(
-                "--sparsity is missing: the fractions to prune, such as 0.5 0.9; only --what dead needs none."
+                "--sparsity is missing: the fractions to prune, such as 0.5 0.9; only --what dead "
+                "needs none."
             )
         if how and self.what not in (None, "weights"):
-            raise SrnnError(f"--scope and --gradual are for --what weights, not {self.what}; leave them out.")
+            raise SrnnError(
+                f"--scope and --gradual are for --what weights, not {self.what}; leave them out."
+            )
 
-    def run(self, model: str, out: Path, options: TuningOptions, reporter: Reporter, command: str) -> dict[str, Any]:
+    def run(
+        self, model: str, out: Path, options: TuningOptions, reporter: Reporter, command: str
+    ) -> dict[str, Any]:
         """Prune and fine-tune into runs in ``out``; the report of ``studies.pruning.prune_run``."""
         from ..studies.pruning import prune_run
 
@@ -154,7 +172,14 @@ def compress(
     return _made(model, out, pruning, options, command, json)
 
 
-def _made(model: Model, out: Path, pruning: PruningOptions, options: TuningOptions, command: str, json: bool) -> int:
+def _made(
+    model: Model,
+    out: Path,
+    pruning: PruningOptions,
+    options: TuningOptions,
+    command: str,
+    json: bool,
+) -> int:
     """Make the new run or runs in ``out``."""
     from ..progress import reporter_for
     from ..studies.pruning import check_out, quantise_run
@@ -169,8 +194,16 @@ def _made(model: Model, out: Path, pruning: PruningOptions, options: TuningOptio
 
 
 def repeated(called: Called, epochs: int, lr_factor: float) -> str:
-    """The command, for whoever reads its results: nothing else in them says how the network was fine-tuned."""
-    left_out = {"--json": 0, "--resume": 0, "--overwrite": 0, "--data-dir": 1, "--epochs": 1, "--lr-factor": 1}
+    """The command, for whoever reads its results: nothing else in them says how the network was
+    fine-tuned."""
+    left_out = {
+        "--json": 0,
+        "--resume": 0,
+        "--overwrite": 0,
+        "--data-dir": 1,
+        "--epochs": 1,
+        "--lr-factor": 1,
+    }
     tuned = "--epochs", str(epochs), "--lr-factor", str(lr_factor)
     return shlex.join(called.again(left_out, *tuned))
 
@@ -188,7 +221,8 @@ def _show_curve(curve: dict[str, Any], out: Path) -> None:
 
 
 def _show_points(points: list[tuple[str, dict[str, Any]]]) -> None:
-    """Print a table of points that fits into 80 columns: for each network a line for float32 and one for int8."""
+    """Print a table of points that fits into 80 columns: for each network a line for float32 and
+    one for int8."""
     from ..studies.points import accuracy_of
 
     rows: list[tuple[str, ...] | None] = []
@@ -219,6 +253,15 @@ def _show_points(points: list[tuple[str, dict[str, Any]]]) -> None:
         rows.append(None)
     right = accuracy.removesuffix("_accuracy")
     columns = ("network", "", right, "weights", "flash, B", "RAM, B", "adds/step", "energy")
-    show_table(f"measured on {points[0][1]['split']}", columns, rows, left=(0, 1), no_wrap=True, padding=(0, 0))
-    for reason in dict.fromkeys(point["why_no_int8"] for _, point in points if point["int8"] is None):
+    show_table(
+        f"measured on {points[0][1]['split']}",
+        columns,
+        rows,
+        left=(0, 1),
+        no_wrap=True,
+        padding=(0, 0),
+    )
+    for reason in dict.fromkeys(
+        point["why_no_int8"] for _, point in points if point["int8"] is None
+    ):
         print(f"no int8: {reason}")

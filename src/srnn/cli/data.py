@@ -26,7 +26,9 @@ _SHOWN = 20  # files that verify lists, those with a problem first
 Name = Annotated[str, Parameter(name="NAME", help="a data set; 'srnn data list' shows them")]
 Mirror = Annotated[
     str | None,
-    Parameter(help="fetch from URL/FOLDER/FILE instead of the official address (default: SRNN_MIRROR)"),
+    Parameter(
+        help="fetch from URL/FOLDER/FILE instead of the official address (default: SRNN_MIRROR)"
+    ),
 ]
 Overwrite = Annotated[bool, Parameter(help="fetch or unpack again what is already there")]
 
@@ -55,14 +57,25 @@ def list_data_sets(*, data_dir: DataDir = None, json: Json = False) -> int:
     from ..data.datasets.verifying import state
 
     rows = [
-        {"name": d.name, "title": d.title, "size": d.size, "licence": d.licence, "state": state(d, data_dir)}
+        {
+            "name": d.name,
+            "title": d.title,
+            "size": d.size,
+            "licence": d.licence,
+            "state": state(d, data_dir),
+        }
         for d in CATALOGUE.values()
     ]
-    texts = {row["name"]: f"{row['state']:<12} {row['title']}; {row['size']}; {row['licence']}" for row in rows}
+    texts = {
+        row["name"]: f"{row['state']:<12} {row['title']}; {row['size']}; {row['licence']}"
+        for row in rows
+    }
     return tell(json, {"data_sets": rows}, lambda: show_names(texts))
 
 
-def info(name: Name, /, *, mirror: Mirror = None, data_dir: DataDir = None, json: Json = False) -> int:
+def info(
+    name: Name, /, *, mirror: Mirror = None, data_dir: DataDir = None, json: Json = False
+) -> int:
     """Show licence, citation, files and source of a data set."""
     from ..data.datasets.catalogue import folder_of
     from ..data.datasets.fetch import address
@@ -83,9 +96,13 @@ def info(name: Name, /, *, mirror: Mirror = None, data_dir: DataDir = None, json
             if value:
                 print(f"{key.replace('_', ' '):<11} {value}")
         for file in (*data_set.files, *([data_set.sums] if data_set.sums else [])):
-            known = [f"{file.bytes:,} bytes" if file.bytes else "", file.checksum or "no checksum known"]
+            known = [
+                f"{file.bytes:,} bytes" if file.bytes else "",
+                file.checksum or "no checksum known",
+            ]
             print(
-                f"file        {file.name}: {', '.join(filter(None, [address(file, data_set, _mirror(mirror)), *known]))}"
+                f"file        {file.name}: "
+                f"{', '.join(filter(None, [address(file, data_set, _mirror(mirror)), *known]))}"
             )
 
     return tell(json, about, show)
@@ -118,7 +135,10 @@ def fetch(
 
     def show() -> None:
         if not paths:
-            print(f"{data_set.name} needs no download{': its files are there, unpacked' if data_set.files else ''}.")
+            print(
+                f"{data_set.name} needs no "
+                f"download{': its files are there, unpacked' if data_set.files else ''}."
+            )
             return
         print(f"{data_set.name}: {len(paths)} files in {paths[0].parent}.")
         print(f"{data_set.licence}; please cite: {data_set.citation}")
@@ -138,7 +158,9 @@ def verify(name: Name, /, *, data_dir: DataDir = None, json: Json = False) -> in
 
     def show() -> None:
         for report in (bad or reports)[:_SHOWN]:
-            print(f"{report.condition:<9} {report.name}{f' ({report.note})' if report.note else ''}")
+            print(
+                f"{report.condition:<9} {report.name}{f' ({report.note})' if report.note else ''}"
+            )
         if len(bad) > _SHOWN:
             print(f"... and {len(bad) - _SHOWN:,} more")
         if reports:
@@ -162,9 +184,16 @@ def _remedy(data_set: DataSet, data_dir: Path | None, bad: set[str]) -> str:
     if not data_set.fetchable:
         return data_set.how_to_get.format(folder=folder)
     archives = {file.name for file in data_set.files if data_set.unpack}
-    others = [path.name for path in list_archives(folder) if path.name not in archives and not is_unpacked(path)]
+    others = [
+        path.name
+        for path in list_archives(folder)
+        if path.name not in archives and not is_unpacked(path)
+    ]
     if data_set.unpack and others:
-        return f"unpack the archives that are there, {some(others)}: {_command(data_set, data_dir, 'prepare')}"
+        return (
+            f"unpack the archives that are there, {some(others)}: "
+            f"{_command(data_set, data_dir, 'prepare')}"
+        )
     if not bad & archives and any((folder / name).is_file() for name in archives):
         return f"unpack it again: {_command(data_set, data_dir, 'prepare')} --overwrite"
     return f"fetch it: {_command(data_set, data_dir, 'fetch')}"
@@ -175,7 +204,9 @@ def _command(data_set: DataSet, data_dir: Path | None, part: str) -> str:
     return shlex.join(["srnn", "data", part, data_set.name, *data_dir_again(data_dir)])
 
 
-def prepare(name: Name, /, *, overwrite: Overwrite = False, data_dir: DataDir = None, json: Json = False) -> int:
+def prepare(
+    name: Name, /, *, overwrite: Overwrite = False, data_dir: DataDir = None, json: Json = False
+) -> int:
     """Unpack a data set and build its caches, so that no training waits for them."""
     from ..data.datasets import SPLITS
     from ..data.datasets.base import resolve_data_dir
@@ -198,7 +229,8 @@ def prepare(name: Name, /, *, overwrite: Overwrite = False, data_dir: DataDir = 
         print(f"unpacked {path}", flush=True)
     if data_set.recordings and not any(folder.glob(data_set.recordings)):
         raise SrnnError(
-            f"{folder} contains no files of {data_set.name}; get them first: {_command(data_set, data_dir, 'fetch')}"
+            f"{folder} contains no files of {data_set.name}; get them first: "
+            f"{_command(data_set, data_dir, 'fetch')}"
         )
     splits, skipped = [], []
     for use in data_set.uses:
@@ -213,10 +245,20 @@ def prepare(name: Name, /, *, overwrite: Overwrite = False, data_dir: DataDir = 
             start = time.perf_counter()
             data = task.load(split, data_dir)  # type: ignore[arg-type]
             seconds = time.perf_counter() - start
-            splits.append({"task": use.task, "split": split, "shape": list(data.x.shape), "seconds": round(seconds, 2)})
+            splits.append(
+                {
+                    "task": use.task,
+                    "split": split,
+                    "shape": list(data.x.shape),
+                    "seconds": round(seconds, 2),
+                }
+            )
             if not json:
                 n, steps, channels = data.x.shape
-                print(f"{use.task} {split}: {n:,} sequences of {steps} steps and {channels} channels ({seconds:.1f} s)")
+                print(
+                    f"{use.task} {split}: {n:,} sequences of {steps} steps and {channels} channels "
+                    f"({seconds:.1f} s)"
+                )
     done = {"unpacked": [str(path) for path in unpacked], "splits": splits, "skipped": skipped}
     nothing = "" if any(done.values()) else f"{data_set.name}: nothing to prepare.\n"
     return tell(json, {"data_set": data_set.name, **done}, lambda: print(nothing, end=""))
@@ -229,6 +271,8 @@ def _check_archive(data_set: DataSet, data_dir: Path | None, archive: Path) -> N
     for file in data_set.files:
         if archive.name == file.name and not (report := check(file, archive)).good:
             raise SrnnError(
-                f"{archive} was not unpacked: it does not match the catalogue ({report.note}); if you trust it, unpack it into "
-                f"{archive.parent} yourself and remove it, or fetch it again: {_command(data_set, data_dir, 'fetch')}"
+                f"{archive} was not unpacked: it does not match the catalogue ({report.note}); if "
+                f"you trust it, unpack it into "
+                f"{archive.parent} yourself and remove it, or fetch it again: "
+                f"{_command(data_set, data_dir, 'fetch')}"
             )

@@ -1,4 +1,5 @@
-"""What ``srnn stream`` and ``srnn serve`` share: the options of a decoder, and the decoder that they describe."""
+"""What ``srnn stream`` and ``srnn serve`` share: the options of a decoder, and the decoder that
+they describe."""
 
 from __future__ import annotations
 
@@ -17,7 +18,13 @@ if TYPE_CHECKING:
     from ..measure.policy import ExitPolicy
     from ..training.trained import Trained
 
-_SETTINGS = {"mean": "scale", "std": "scale", "gain": "gain", "calibrate": "calibration", "exit": "exit"}
+_SETTINGS = {
+    "mean": "scale",
+    "std": "scale",
+    "gain": "gain",
+    "calibrate": "calibration",
+    "exit": "exit",
+}
 """What an option sets in a decoder."""
 
 
@@ -55,7 +62,8 @@ class DecoderOptions:
         for option, given in (("--mean and --std", self.mean), ("--gain", self.gain)):
             if given is not None and self.calibrate is not None:
                 raise SrnnError(
-                    f"--calibrate takes from the signal what {option} would set; remove {option} or --calibrate."
+                    f"--calibrate takes from the signal what {option} would set; remove {option} "
+                    f"or --calibrate."
                 )
         scale = None
         if self.mean is not None and self.std is not None:
@@ -88,7 +96,8 @@ class DecoderOptions:
         return policy
 
     def of_task(self, task: Task, form: Form) -> tuple[DecoderOptions, list[str]]:
-        """The options that can apply to a task's networks, and the names of those that were left out."""
+        """The options that can apply to a task's networks, and the names of those that were left
+        out."""
         possible = set(task.live(form).settings)
         if task.kind == "per_sequence":
             possible.add("exit")
@@ -105,8 +114,11 @@ NOTHING_SAID = DecoderOptions()
 
 
 def numbers(option: str, text: str) -> list[float]:
-    """The comma-separated numbers of an option. SrnnError, which names the option, for anything else."""
+    """The comma-separated numbers of an option. SrnnError, which names the option, for anything
+    else."""
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
-        raise SrnnError(f"{option} takes comma-separated numbers, such as 0.1,0.2, not {text!r}.") from None
+        raise SrnnError(
+            f"{option} takes comma-separated numbers, such as 0.1,0.2, not {text!r}."
+        ) from None

@@ -44,9 +44,9 @@ def energy(
       srnn energy runs/ecg-* runs/lstm-* --out results/energy  several seeds: a page with means and spreads
       srnn energy paper/shd --rates 0.076 --input-rate 0.076   a recipe with given firing rates; needs no data
 
-    One table shows the operations of a step, their energy at the paper's prices, and the energy with
-    memory; --all, --json and --out give all four models, of which docs/energy.md says what each
-    counts and leaves out.
+    One table shows the operations of a step, their energy at the paper's prices, and the energy
+    with memory; --all, --json and --out give all four models, of which docs/energy.md says what
+    each counts and leaves out.
 
     Args:
         networks: run folders, pretrained networks or recipes of one task; all others are compared
@@ -110,5 +110,7 @@ def _rate(option: str, word: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value <= 1:
-        raise SrnnError(f"{option} takes spikes per neuron and step, between 0 and 1, not {word!r}.")
+        raise SrnnError(
+            f"{option} takes spikes per neuron and step, between 0 and 1, not {word!r}."
+        )
     return value

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from ..errors import SrnnError
-from .options import AS_STATED, RARE, Data, DataDir, Json, Models, NoExit, RecordingOptions, SeedNumber, Split
+from .options import (
+    AS_STATED,
+    RARE,
+    Data,
+    DataDir,
+    Json,
+    Models,
+    NoExit,
+    RecordingOptions,
+    SeedNumber,
+    Split,
+)
 from .show import RESULT_NAMES, percent, show_result, show_table, tell
 from .show_section import show_parts, show_section
 
@@ -143,7 +154,8 @@ def evaluate(
 
 
 def _check_full(options: FullOptions, full: bool, no_exit: bool) -> None:
-    """SrnnError for options of --full without it, and for an exit policy that is described and not wanted."""
+    """SrnnError for options of --full without it, and for an exit policy that is described and not
+    wanted."""
     names = [*(["no_exit"] if no_exit else []), *options.given()]
     named = [f"--{name.replace('_', '-')}" for name in names]
     if named and not full:
@@ -153,7 +165,8 @@ def _check_full(options: FullOptions, full: bool, no_exit: bool) -> None:
 
 
 def _check_live(live: bool, full: bool, noise: float | None, false_accepts: float | None) -> None:
-    """SrnnError for --live beside --full, for its options without it, and for values out of their range."""
+    """SrnnError for --live beside --full, for its options without it, and for values out of their
+    range."""
     if live and full:
         raise SrnnError("--live and --full measure different things; give one of them.")
     if noise is not None and not (live and -100 <= noise <= 100):
@@ -174,7 +187,9 @@ def _show_evaluation(measured: Evaluation, title: str, trained: Trained) -> None
     from ..measure.analysis import ClassReport, GroupReport, recipe_spikes
 
     show_result(measured.report, title, recipe_spikes(trained.recipe))
-    classes = ClassReport(tuple(trained.task.class_names), measured.confusion, trained.loss.per_step)
+    classes = ClassReport(
+        tuple(trained.task.class_names), measured.confusion, trained.loss.per_step
+    )
     show_parts([*classes.least_recognised(), *GroupReport.of(measured).certainty()])
     named = shlex.quote(title)
     print(f"Everything else: srnn evaluate {named} --full, or a page of it: srnn report {named}")
@@ -189,9 +204,14 @@ def _folds(paths: list[str], models: list[Trained], data: Path | None) -> list[d
     folds = [{name: of_run.pop(name, None) for name in FOLDS} for of_run in options]
     first = models[0]
     for path, trained, of_run in zip(paths, models, options, strict=True):
-        if (trained.task.name, of_run, trained.classes) != (first.task.name, options[0], first.classes):
+        if (trained.task.name, of_run, trained.classes) != (
+            first.task.name,
+            options[0],
+            first.classes,
+        ):
             raise SrnnError(
-                f"{path} has another task, other options of it, or other classes, than {paths[0]}; measure them apart."
+                f"{path} has another task, other options of it, or other classes, than {paths[0]}; "
+                f"measure them apart."
             )
     return folds
 
@@ -221,30 +241,52 @@ def _evaluate_together(
     measured = [evaluate(trained, split, data_dir=data_dir) for trained in models]
     names = [name for name in ACCURACIES if all(name in one.report for one in measured)]
     spreads = {name: spread([one.report[name] for one in measured]) for name in names}
-    groups = GroupReport.together([GroupReport.of(one) for one in measured], [folds.index(fold) for fold in folds])
+    groups = GroupReport.together(
+        [GroupReport.of(one) for one in measured], [folds.index(fold) for fold in folds]
+    )
     confusion = np.sum([one.confusion for one in measured], axis=0)
     together = {"accuracy": groups.overall}
-    if "balanced_accuracy" in names:  # of all: a fold without an alarm says nothing of how often alarms are recognised
+    if (
+        "balanced_accuracy" in names
+    ):  # of all: a fold without an alarm says nothing of how often alarms are recognised
         together["balanced_accuracy"] = balanced_accuracy(confusion)
 
     def show() -> None:
         rows: list[list[str] | None] = [
-            [str(path), f"{one.report['n_sequences']:,}", *(percent(one.report[name]) for name in names)]
+            [
+                str(path),
+                f"{one.report['n_sequences']:,}",
+                *(percent(one.report[name]) for name in names),
+            ]
             for path, one in zip(paths, measured, strict=True)
         ]
-        rows += [None, [f"mean of {len(models)}", "", *(percent(spreads[name]["mean"]) for name in names)]]
+        rows += [
+            None,
+            [f"mean of {len(models)}", "", *(percent(spreads[name]["mean"]) for name in names)],
+        ]
         rows += [["standard deviation", "", *(percent(spreads[name]["std"]) for name in names)]]
         titles = (RESULT_NAMES[name] for name in names)
         show_table(f"{first.task.name}, {split} split", ("model", "sequences", *titles), rows)
-        show_parts(ClassReport(tuple(first.task.class_names), confusion, first.loss.per_step).least_recognised())
+        show_parts(
+            ClassReport(
+                tuple(first.task.class_names), confusion, first.loss.per_step
+            ).least_recognised()
+        )
         labelled = ", labelled steps" if groups.labelled else ""
         if "balanced_accuracy" in together:
             print(f"all decisions: balanced accuracy {percent(together['balanced_accuracy'])}")
         print(f"all decisions{labelled}: {percent(groups.overall)} right")
         show_parts(groups.certainty())
 
-    reports = [{"model": str(path), **one.report} for path, one in zip(paths, measured, strict=True)]
-    content = {"split": split, "models": reports, **spreads, "together": {**together, **groups.to_dict()}}
+    reports = [
+        {"model": str(path), **one.report} for path, one in zip(paths, measured, strict=True)
+    ]
+    content = {
+        "split": split,
+        "models": reports,
+        **spreads,
+        "together": {**together, **groups.to_dict()},
+    }
     return tell(json, content, show)
 
 
@@ -276,17 +318,22 @@ def _spot(
 
     def show() -> None:
         print(
-            f"{title}: {rows[0]['words']:,} words and all other clips of {split}, {rows[0]['seconds'] / 60:.1f} minutes"
+            f"{title}: {rows[0]['words']:,} words and all other clips of {split}, "
+            f"{rows[0]['seconds'] / 60:.1f} minutes"
         )
         print(
             "probability  understood  false rejects  false accepts per hour (without a word)  "
             "delay from a clip's beginning, median, 95 %"
         )
         for row in [*rows, *([] if by_rule is None else [by_rule])]:
-            delay = "    ".join("-" if one is None else f"{one:.2f} s" for one in row["delay_seconds"].values())
+            delay = "    ".join(
+                "-" if one is None else f"{one:.2f} s" for one in row["delay_seconds"].values()
+            )
             print(
-                f"{row['threshold']:>11.2f}  {row['understood'] / max(1, row['words']):>10.1%}  {row['false_rejects']:>13,}  "
-                f"{row['false_accepts_an_hour']:>22,.0f} ({row['without_a_word_an_hour']:>14,.0f})  {delay}"
+                f"{row['threshold']:>11.2f}  {row['understood'] / max(1, row['words']):>10.1%}  "
+                f"{row['false_rejects']:>13,}  "
+                f"{row['false_accepts_an_hour']:>22,.0f} ({row['without_a_word_an_hour']:>14,.0f}) "
+                f" {delay}"
                 + (f"  (its own rule; windows averaged: {row['smooth']})" if row is by_rule else "")
             )
 
@@ -331,17 +378,24 @@ def _own_run(trained: Trained) -> Run | None:
 
 
 def _analysis_options(options: FullOptions, trained: Trained, no_exit: bool) -> AnalysisOptions:
-    """The options of --full. SrnnError for invalid ones, and for those that mean nothing for the task or the network."""
+    """The options of --full. SrnnError for invalid ones, and for those that mean nothing for the
+    task or the network."""
     from ..measure.analysis import AnalysisOptions, can_exit, has_waves
 
     task, chosen = trained.task, dict[str, Any]()
     for name, value in options.given().items():
         (field, least, most), option = _FULL[name], f"--{name.replace('_', '-')}"
         if name.startswith("exit") and not can_exit(trained):
-            reason = "decides at every step" if trained.loss.per_step else "is read by a bidirectional network"
+            reason = (
+                "decides at every step"
+                if trained.loss.per_step
+                else "is read by a bidirectional network"
+            )
             raise SrnnError(f"{option} has no effect: task '{task.name}' {reason} here; remove it.")
         if name == "tolerance" and not has_waves(task):
-            raise SrnnError(f"--tolerance is for the waves of an ECG, but the task is '{task.name}'; remove it.")
+            raise SrnnError(
+                f"--tolerance is for the waves of an ECG, but the task is '{task.name}'; remove it."
+            )
         if not least <= value <= most:
             raise SrnnError(f"{option} must be from {least:g} to {most:,}, not {value}.")
         chosen[field] = value * 0.01 if name == "exit_loss" else value  # from percentage points

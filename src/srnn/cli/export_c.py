@@ -103,13 +103,16 @@ def input_format(text: str | None) -> InputFormat | None:
     try:
         return InputFormat(float(text), whole=False)
     except ValueError as error:
-        raise SrnnError(f"--inputs must be 'spikes' or the largest analog input, not {text!r}.") from error
+        raise SrnnError(
+            f"--inputs must be 'spikes' or the largest analog input, not {text!r}."
+        ) from error
 
 
 def with_ranges(
     trained: Trained, inputs_as: InputFormat | None, state_bits: int | None, data_dir: Path | None
 ) -> Trained:
-    """The model with what int8 has to know of the training data: as the model says or, if it does not, measured on them."""
+    """The model with what int8 has to know of the training data: as the model says or, if it does
+    not, measured on them."""
     from ..data.batches import Sequences
     from ..nn.state_format import StateFormat
     from ..training.compression.evaluation import measure_int8
@@ -124,7 +127,8 @@ def with_ranges(
         sequences = Sequences(trained.task, "train", data_dir)
     except SrnnError as error:
         raise SrnnError(
-            f"int8 needs to know the inputs, and the ranges of {state_bits}-bit states; give the training data: {error}"
+            f"int8 needs to know the inputs, and the ranges of {state_bits}-bit states; give the "
+            f"training data: {error}"
             if lacks_states
             else f"int8 needs to know the inputs; give --inputs, or the training data: {error}"
         ) from error
@@ -137,34 +141,47 @@ def _show(report: dict[str, Any], inputs: str) -> None:
     worst, lstm = report["worst_case_operations_per_step"], report["lstm_of_the_same_size"]
     print(f"{report['out']}: {report['name']}, {report['format']}")
     print(
-        f"flash      {report['flash_bytes']:,} bytes of constants (an LSTM of the same size: {lstm['flash_bytes']:,})"
+        f"flash      {report['flash_bytes']:,} bytes of constants (an LSTM of the same size: "
+        f"{lstm['flash_bytes']:,})"
     )
     print(f"RAM        {report['ram_bytes']:,} bytes per signal (LSTM: {lstm['ram_bytes']:,})")
     print(
-        f"at most    {worst['synaptic_adds']:,} additions and {worst['synaptic_multiplies']:,} multiplications per step for "
-        f"what is sent ({worst['synaptic_multiplies_if_input_is_analog']:,} if inputs are analog), {worst['neuron_adds']:,} and "
-        f"{worst['neuron_multiplies']:,} for neurons (LSTM, always: {lstm['multiply_adds_per_step']:,} multiply-adds)"
+        f"at most    {worst['synaptic_adds']:,} additions and {worst['synaptic_multiplies']:,} "
+        f"multiplications per step for "
+        f"what is sent ({worst['synaptic_multiplies_if_input_is_analog']:,} if inputs are analog), "
+        f"{worst['neuron_adds']:,} and "
+        f"{worst['neuron_multiplies']:,} for neurons (LSTM, always: "
+        f"{lstm['multiply_adds_per_step']:,} multiply-adds)"
     )
     encoder = report.get("encoder")
     if encoder is not None:
-        late = f"{encoder['latency_samples']} samples late" if encoder["latency_samples"] else "without latency"
+        late = (
+            f"{encoder['latency_samples']} samples late"
+            if encoder["latency_samples"]
+            else "without latency"
+        )
         print(
-            f"encoder    {encoder['ram_bytes']:,} of these bytes of RAM; {late}; {worst['encoder_adds']:,} and "
+            f"encoder    {encoder['ram_bytes']:,} of these bytes of RAM; {late}; "
+            f"{worst['encoder_adds']:,} and "
             f"{worst['encoder_multiplies']:,} per step"
         )
         if encoder.get("std", ()) is None:
             print(
-                f"needs      each lead's standard deviation, in the signal's unit: --std, or in {report['name']}_encoder_init"
+                f"needs      each lead's standard deviation, in the signal's unit: --std, or in "
+                f"{report['name']}_encoder_init"
             )
     elif inputs:
         print(f"inputs     {inputs}")
     decision = report["decision"]
     print(
-        f"decides    {report['name']}_decide: {len(decision['classes'])} classes by {decision['loss']}; "
+        f"decides    {report['name']}_decide: {len(decision['classes'])} classes by "
+        f"{decision['loss']}; "
         f"{decision['ram_bytes']:,} of these bytes of RAM"
     )
     if "until" in decision:
-        print(f"exits      {report['name']}_stands: when the class stands, by the model's exit policy")
+        print(
+            f"exits      {report['name']}_stands: when the class stands, by the model's exit policy"
+        )
     if "learning" in report:
         learning = report["learning"]
         costs = "; ".join(
@@ -172,7 +189,8 @@ def _show(report: dict[str, Any], inputs: str) -> None:
             for when, cost in learning["operations"].items()
         )
         print(
-            f"learns     {learning['rule']}: {learning['parameters_ram_bytes']:,} bytes of RAM for {learning['parameters']:,} "
+            f"learns     {learning['rule']}: {learning['parameters_ram_bytes']:,} bytes of RAM for "
+            f"{learning['parameters']:,} "
             f"parameters and {learning['traces_ram_bytes']:,} for traces; {costs}"
         )
     encode = "" if encoder is None else " --encode"

@@ -56,10 +56,14 @@ def export_nir(
         for line in losses.lines():
             print(f"  {line}")
         if input_scale(trained):
-            print("The input is (channels - mean) / std of training; both are in the metadata: input_mean, input_std.")
+            print(
+                "The input is (channels - mean) / std of training; both are in the metadata: "
+                "input_mean, input_std."
+            )
         if not losses.exact:
             print(
-                "What is approximated or lost is kept in the metadata, for 'srnn import nir'; other readers ignore it."
+                "What is approximated or lost is kept in the metadata, for 'srnn import nir'; "
+                "other readers ignore it."
             )
 
     return tell(json, content, show)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from ..nn.network import SRNN
 
 SCALED = (
-    "x is (channels - mean) / std of training, not the sensor's unit; both are in the metadata: input_mean, input_std"
+    "x is (channels - mean) / std of training, not the sensor's unit; both are in the "
+    "metadata: input_mean, input_std"
 )
 CHECKED_STEPS = 100
 """Steps of the random input."""
@@ -72,14 +73,16 @@ def export_onnx(
             print("not run: onnxruntime is not installed (pip install 'srnn[onnx]')")
         else:
             print(
-                f"maximal difference from the network over {CHECKED_STEPS} random steps in onnxruntime: {difference:.1e}"
+                f"maximal difference from the network over {CHECKED_STEPS} random steps in "
+                f"onnxruntime: {difference:.1e}"
             )
 
     return tell(json, content, show)
 
 
 def check(model: ModelProto, network: SRNN) -> float | None:
-    """Maximal difference of the outputs over a random input of ones (a fifth) and zeros; None without onnxruntime."""
+    """Maximal difference of the outputs over a random input of ones (a fifth) and zeros; None
+    without onnxruntime."""
     if find_spec("onnxruntime") is None:
         return None
     import torch
@@ -87,7 +90,9 @@ def check(model: ModelProto, network: SRNN) -> float | None:
     from ..deploy.export.onnx import greatest_difference
 
     generator = torch.Generator().manual_seed(0)
-    x = (torch.rand(2, CHECKED_STEPS, network.inputs, generator=generator) < 0.2).to(network.readout.weight_in.dtype)
+    x = (torch.rand(2, CHECKED_STEPS, network.inputs, generator=generator) < 0.2).to(
+        network.readout.weight_in.dtype
+    )
     return greatest_difference(model, network, x, generator)
 
 

@@ -36,7 +36,9 @@ def export_web(
     report = export_web(open_trained(model), out, format)
 
     def show() -> None:
-        print(f"{out}: {report['bytes']:,} bytes, of which {report['wasm_bytes']:,} are WebAssembly")
+        print(
+            f"{out}: {report['bytes']:,} bytes, of which {report['wasm_bytes']:,} are WebAssembly"
+        )
         print(f"open it in a browser, or serve it: python -m http.server -d {out.parent}")
 
     return tell(json, report, show)

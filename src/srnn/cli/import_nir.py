@@ -60,7 +60,9 @@ def import_nir(
         loss: --out: how its output is scored (default: as our file says, else by task and readout)
     """
     if out is None and (task is not None or loss is not None or overwrite):
-        raise SrnnError("--task, --loss and --overwrite are for the run that --out names; add --out RUN.")
+        raise SrnnError(
+            "--task, --loss and --overwrite are for the run that --out names; add --out RUN."
+        )
 
     from ..deploy.export import nir
     from ..training.runs import Run
@@ -81,7 +83,12 @@ def import_nir(
         scaled = with_scale(recipe.create_task(), imported, str(file))
         Run.hold(out, Trained(imported.network, scaled, recipe), about, overwrite)
     layers = [
-        {"name": one.name, "size": one.size, "neuron": one.neuron.name, "recurrent": one.weight_rec is not None}
+        {
+            "name": one.name,
+            "size": one.size,
+            "neuron": one.neuron.name,
+            "recurrent": one.weight_rec is not None,
+        }
         for one in imported.network.freeze().layers
     ]
     report = {
@@ -110,7 +117,8 @@ def _show(file: Path, imported: Imported, layers: list[dict[str, Any]], run: Pat
 
 
 def with_scale(task: Task, imported: Imported, source: str) -> Task:
-    """The task, with the scale of its channels if the file has one. SrnnError, which names the ``source``, if that is invalid."""
+    """The task, with the scale of its channels if the file has one. SrnnError, which names the
+    ``source``, if that is invalid."""
     from ..data.encoders import Statistics
     from ..data.signals import ScaledPath
     from ..files import reading
@@ -124,7 +132,8 @@ def with_scale(task: Task, imported: Imported, source: str) -> Task:
 
 
 def make_recipe(imported: Imported, task_name: str | None, loss_name: LossName | None) -> Recipe:
-    """The recipe of this network, with a note on where it comes from. SrnnError if it does not fit the task."""
+    """The recipe of this network, with a note on where it comes from. SrnnError if it does not fit
+    the task."""
     from ..data.tasks import create_task
     from ..nn.loss_config import LossConfig
     from ..nn.losses import Loss
@@ -133,7 +142,9 @@ def make_recipe(imported: Imported, task_name: str | None, loss_name: LossName |
     from ..training.recipes.schema import Recipe, TaskConfig
 
     network = imported.network
-    kept = build(TaskConfig, imported.about["task"], "the file") if "task" in imported.about else None
+    kept = (
+        build(TaskConfig, imported.about["task"], "the file") if "task" in imported.about else None
+    )
     if task_name is None and kept is None:
         raise SrnnError("The file names no task; name one with --task NAME.")
     own = kept is not None and task_name in (None, kept.name)
@@ -144,18 +155,22 @@ def make_recipe(imported: Imported, task_name: str | None, loss_name: LossName |
         if not own:
             raise
         raise SrnnError(
-            f"The file's own task cannot be made here: {error} Name another with --task, or make a model of the network in "
+            f"The file's own task cannot be made here: {error} Name another with --task, or make a "
+            f"model of the network in "
             "Python: srnn.from_network(srnn.deploy.export.nir.load(FILE).network, CLASSES)."
         ) from error
     if (task.inputs, task.outputs) != (network.inputs, network.outputs):
         raise SrnnError(
-            f"The network has {network.inputs} inputs and {network.outputs} outputs, the task '{task.name}' has "
+            f"The network has {network.inputs} inputs and {network.outputs} outputs, the task "
+            f"'{task.name}' has "
             f"{task.inputs} and {task.outputs}."
         )
     if loss_name is None and own and "loss" in imported.about:
         loss = build(LossConfig, imported.about["loss"], "the file")
     else:
-        of_sequence: LossName = "ce_spike_count" if network.readout.output == "emission" else "ce_mean"
+        of_sequence: LossName = (
+            "ce_spike_count" if network.readout.output == "emission" else "ce_mean"
+        )
         loss = LossConfig(loss_name or ("nll" if task.kind == "per_step" else of_sequence))
     Loss.for_task(loss, task)  # SrnnError if it does not fit
     return Recipe(

@@ -22,7 +22,10 @@ COMMANDS = {
     "stream": ("stream:stream", "run a live signal through a trained network"),
     "serve": ("serve:serve", "serve trained networks: streams, batches, and a live page"),
     "adapt": ("adapt:adapt", "let a trained network keep learning from labelled recordings"),
-    "compress": ("compress:compress", "measure a network in int8, fine-tune it for int8, or prune it"),
+    "compress": (
+        "compress:compress",
+        "measure a network in int8, fine-tune it for int8, or prune it",
+    ),
     "energy": ("energy:energy", "estimate the energy of networks, by several rules"),
     "report": ("report:report", "write a page about a run or several, or the seeds of one recipe"),
     "sweep": ("sweep:sweep", "run many trainings from one file: grids, ablations, searches"),
@@ -30,15 +33,24 @@ COMMANDS = {
     "export c": ("export_c:export_c", "C99 for a device: float32, or int8 in integers only"),
     "export web": ("export_web:export_web", "a page that needs no server, with the network in it"),
     "export onnx": ("export_onnx:export_onnx", "an ONNX model of one step, or of whole sequences"),
-    "export nir": ("export_nir:export_nir", "a NIR file, for other libraries and chips, and what it loses"),
+    "export nir": (
+        "export_nir:export_nir",
+        "a NIR file, for other libraries and chips, and what it loses",
+    ),
     "import": ("", "make a run from a network of another library"),
     "import nir": ("import_nir:import_nir", "show what is in a NIR file, and make a run from it"),
     "models": ("models:models", "list the pretrained networks, or show the card of one"),
-    "recipes": ("recipes:list_recipes", "list the shipped recipes, or show one with all its settings"),
+    "recipes": (
+        "recipes:list_recipes",
+        "list the shipped recipes, or show one with all its settings",
+    ),
     "recipes list": ("recipes:list_recipes", "list the shipped recipes"),
     "recipes show": ("recipes:show_recipe", "print a recipe as YAML, every setting written out"),
     "recipes schema": ("recipes:show_schema", "print the JSON schema of recipes, for editors"),
-    "data": ("data:list_data_sets", "list, fetch, verify and prepare data sets; turn sound into spikes"),
+    "data": (
+        "data:list_data_sets",
+        "list, fetch, verify and prepare data sets; turn sound into spikes",
+    ),
     "data list": ("data:list_data_sets", "list the data sets, and which are installed"),
     "data info": ("data:info", "show licence, citation, files and source of a data set"),
     "data fetch": ("data:fetch", "download a data set from its official address"),
@@ -51,7 +63,8 @@ COMMANDS = {
 SRNN = Program(
     "srnn",
     "srnn.cli",
-    "Adaptive spiking recurrent neural networks for signals in time: train, measure, stream, deploy. "
+    "Adaptive spiking recurrent neural networks for signals in time: train, measure, stream, "
+    "deploy. "
     "Start with: srnn train digits",
     COMMANDS,
 )
@@ -67,8 +80,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def ending(run: Callable[[], int], name: str = "srnn") -> int:
     """Run what a program does, and return its exit code: 0, 1 for a check that failed, 2 for a
     user's mistake, 130 when interrupted. Its messages begin with the name."""
-    # Before torch is loaded: its idle OpenMP threads sleep instead of spinning. Where another process wants the cores too,
-    # spinning made a training of small batches 9 times slower (measured: digits, batch 16, 2 cores).
+    # Before torch is loaded: its idle OpenMP threads sleep instead of spinning. Where another
+    # process wants the cores too, spinning made a training of small batches 9 times slower
+    # (measured: digits, batch 16, 2 cores).
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     with printable_output(), command_line():
         try:

@@ -26,7 +26,8 @@ def models(name: str | None = None, /, *, example: Path | None = None, json: Jso
 
     Args:
         name: a pretrained network, to show its card (default: a table of all)
-        example: write its example to this file, of its kind: .npy, or .csv where channels have names
+        example: write its example to this file, of its kind: .npy, or .csv where channels have
+            names
     """
     from dataclasses import asdict
 
@@ -45,7 +46,8 @@ def models(name: str | None = None, /, *, example: Path | None = None, json: Jso
         kept = pretrained.example(name)
         if example.suffix != kept.suffix:
             raise SrnnError(
-                f"The example is a {kept.suffix} file; give --example a name that ends in {kept.suffix}, not {example}."
+                f"The example is a {kept.suffix} file; give --example a name that ends in "
+                f"{kept.suffix}, not {example}."
             )
         with whole_file(example, named=True) as file:
             file.write(kept.read_bytes())
@@ -59,7 +61,10 @@ def _show_table(cards: dict[str, Card]) -> None:
             _hertz(card.rate),
             *map(_short, (card.validation, card.validation_int8, card.test)),
             f"{card.parameters:,}",
-            "/".join(f"{card.bytes[kind] / 1000:.0f}" if kind in card.bytes else "-" for kind in ("float32", "int8")),
+            "/".join(
+                f"{card.bytes[kind] / 1000:.0f}" if kind in card.bytes else "-"
+                for kind in ("float32", "int8")
+            ),
             digits(card.energy_nj["fp32"]["decision"]),
         )
         for name, card in cards.items()
@@ -73,8 +78,10 @@ def _show_table(cards: dict[str, Card]) -> None:
         for line in card.live_in_words[:1]:
             console.print(f"  live, {line}", soft_wrap=True)
     console.print(
-        "\nAccuracy in percent: on validation (which chose the network), on validation in int8, on test. C, kB: flash of the C "
-        "export in float32 and int8. nJ: energy of a decision in float32 (srnn energy, model fp32). srnn models NAME shows the "
+        "\nAccuracy in percent: on validation (which chose the network), on validation in int8, on "
+        "test. C, kB: flash of the C "
+        "export in float32 and int8. nJ: energy of a decision in float32 (srnn energy, model "
+        "fp32). srnn models NAME shows the "
         "card: splits, other energies, licence, and what a network must not be used for."
     )
 
@@ -82,7 +89,10 @@ def _show_table(cards: dict[str, Card]) -> None:
 def show_card(name: str, card: Card) -> None:
     console = open_console()
     seeds = ", ".join(f"{seed}: {percent(value)}" for seed, value in card.seeds.items())
-    energies = (f"{model} {digits(one['step'])} and {digits(one['decision'])}" for model, one in card.energy_nj.items())
+    energies = (
+        f"{model} {digits(one['step'])} and {digits(one['decision'])}"
+        for model, one in card.energy_nj.items()
+    )
     lines = {
         name: card.hears,
         "signal": card.signal,
@@ -95,7 +105,8 @@ def show_card(name: str, card: Card) -> None:
         "selected by": card.selected_by,
         "seeds": f"{seeds}; seed {card.seed} is shipped; standard deviation {percent(card.spread)}",
         "others": card.others,
-        "parameters": f"{card.parameters:,}; bytes: " + ", ".join(f"{k} {v:,}" for k, v in card.bytes.items()),
+        "parameters": f"{card.parameters:,}; bytes: "
+        + ", ".join(f"{k} {v:,}" for k, v in card.bytes.items()),
         "energy": f"nJ per step and per decision: {'; '.join(energies)}",
         "data": f"{card.data}, {card.licence}. {card.attribution}",
         "not for": card.not_for,

@@ -27,7 +27,8 @@ RARE = Group("more options")
 
 
 def _model(text: str) -> str:
-    """A model's name, or the text of its path, which keeps the folder that tells it from a name (``registry.is_name``)."""
+    """A model's name, or the text of its path, which keeps the folder that tells it from a name
+    (``registry.is_name``)."""
     path = str(Path(text))
     return path if os.path.dirname(path) or path == text else os.path.join(os.curdir, path)
 
@@ -36,16 +37,23 @@ _MODEL = Parameter(
     name="MODEL",
     required=True,
     converter=lambda _, tokens: _model(tokens[0].value),
-    help="a run folder written by 'srnn train', a model's file, or a pretrained network ('srnn models')",
+    help="a run folder written by 'srnn train', a model's file, or a pretrained network ('srnn "
+    "models')",
 )
 Model = Annotated[str, _MODEL]
 Models = Annotated[
     list[str],
     _MODEL,
-    Parameter(name="MODEL...", converter=lambda _, tokens: [_model(token.value) for token in tokens]),
+    Parameter(
+        name="MODEL...", converter=lambda _, tokens: [_model(token.value) for token in tokens]
+    ),
 ]
 RecipeName = Annotated[
-    str, Parameter(name="RECIPE", help="name of a shipped recipe (digits, paper/ecg), a YAML file, or your own data")
+    str,
+    Parameter(
+        name="RECIPE",
+        help="name of a shipped recipe (digits, paper/ecg), a YAML file, or your own data",
+    ),
 ]
 Baseline = Annotated[
     str | None,
@@ -53,7 +61,10 @@ Baseline = Annotated[
 ]
 NoExit = Annotated[
     bool,
-    Parameter(help="choose no early-exit policy; choosing one needs a validation split, which some tasks lack"),
+    Parameter(
+        help="choose no early-exit policy; choosing one needs a validation split, which some tasks "
+        "lack"
+    ),
 ]
 StateBits = Annotated[
     Literal[32, 16, 8] | None,
@@ -63,14 +74,18 @@ Split = Annotated[
     Literal["train", "validation", "test"],
     Parameter(help="split to measure on; use test once, at the end"),
 ]
-DataDir = Annotated[Path | None, Parameter(help="folder with the data sets (default: SRNN_DATA, else ~/.cache/srnn)")]
+DataDir = Annotated[
+    Path | None,
+    Parameter(help="folder with the data sets (default: SRNN_DATA, else ~/.cache/srnn)"),
+]
 SeedNumber = Annotated[int, Parameter(validator=Number(gte=0, lt=2**63))]
 Seed = Annotated[SeedNumber, Parameter(help="seed of everything random")]
 Form = Annotated[
     Literal["auto", "signal", "steps"],
     Parameter(
         name="--input",
-        help="what the input is: the raw signal, or steps as the network reads them; auto: the signal, if it can be encoded as "
+        help="what the input is: the raw signal, or steps as the network reads them; auto: the "
+        "signal, if it can be encoded as "
         "in training",
     ),
 ]
@@ -78,7 +93,9 @@ Form = Annotated[
 
 Channels = Annotated[
     list[int | str] | None,
-    Parameter(n_tokens=1, metavar="NAME,NAME", converter=lambda _, tokens: parse_channels(tokens[0].value)),
+    Parameter(
+        n_tokens=1, metavar="NAME,NAME", converter=lambda _, tokens: parse_channels(tokens[0].value)
+    ),
 ]
 
 
@@ -89,8 +106,8 @@ class RecordingOptions:
 
     Args:
         rate: samples per second of the recordings, if they do not state it, or wrongly
-        channels: which channels to read, in this order, by name or counted from 1, as ax,ay,az or 2,1 (default: those that
-            the network knows by name, else all)
+        channels: which channels to read, in this order, by name or counted from 1, as ax,ay,az or
+            2,1 (default: those that the network knows by name, else all)
         missing: what is done about missing samples: empty cells, NaN, rows that the times tell of
         longest_gap: samples that may be missing in a row
     """
@@ -110,7 +127,10 @@ class RecordingOptions:
     def of(self, data: Path | None) -> Reading:
         """The same, for the recordings that --data names. SrnnError where it names none."""
         if data is None and self != AS_STATED:
-            raise SrnnError("--rate, --channels and --missing are for recordings that --data names; remove them.")
+            raise SrnnError(
+                "--rate, --channels and --missing are for recordings that --data names; remove "
+                "them."
+            )
         return self.reading()
 
 
@@ -118,7 +138,8 @@ AS_STATED = RecordingOptions()
 Data = Annotated[
     Path | None,
     Parameter(
-        help="labelled recordings to use instead of the task's own data: a folder for each class, a table (file,label), or "
+        help="labelled recordings to use instead of the task's own data: a folder for each class, "
+        "a table (file,label), or "
         "arrays in an .npz or .h5 file"
     ),
 ]
@@ -158,7 +179,8 @@ class Call(NamedTuple):
 Called = Annotated[Call, Parameter(parse=False)]
 """Of the parameter ``called``, which is no option."""
 Settings = Annotated[Sequence[str], Parameter(parse=False)]
-"""Of the parameter ``settings``: words that set the recipe's keys, ``["--training.epochs", "5", "--note=x"]``."""
+"""Of the parameter ``settings``: words that set the recipe's keys,
+``["--training.epochs", "5", "--note=x"]``."""
 
 
 def data_dir_again(data_dir: Path | None) -> list[str]:
@@ -176,7 +198,8 @@ def place(option: str, path: Path, overwrite: bool = True) -> Iterator[None]:
     folder = path.absolute().parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise SrnnError(
-            f"{option}: {path} cannot be written: the folder {folder} does not exist, or is write-protected."
+            f"{option}: {path} cannot be written: the folder {folder} does not exist, or is "
+            f"write-protected."
         )
     with only_writer(path):
         check_new(path, overwrite, ours=not path.is_dir())

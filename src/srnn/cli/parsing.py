@@ -1,4 +1,5 @@
-"""Words -> a command's function and its arguments, by the types of its parameters (cyclopts); help; messages for mistakes."""
+"""Words -> a command's function and its arguments, by the types of its parameters (cyclopts); help;
+messages for mistakes."""
 
 from __future__ import annotations
 
@@ -58,15 +59,22 @@ class Parsed(NamedTuple):
 
 
 def parse(words: Sequence[str], program: Program, python: Sequence[str] = AGAIN) -> Parsed:
-    """The command that the words name, with its arguments. SrnnError for a mistake, with the nearest
-    valid word.
+    """The command that the words name, with its arguments. SrnnError for a mistake, with the
+    nearest valid word.
 
     python: arguments with which Python starts the program again.
     """
     try:
         return _parse(words, program, python)
     except SrnnError as error:
-        file = next((word for word in words if word.startswith("-") and word != "-" and os.path.lexists(word)), None)
+        file = next(
+            (
+                word
+                for word in words
+                if word.startswith("-") and word != "-" and os.path.lexists(word)
+            ),
+            None,
+        )
         if file is None:
             raise
         raise SrnnError(f"{error} If you mean the file {file}, write ./{file}.") from error
@@ -87,7 +95,9 @@ def _parse(words: Sequence[str], program: Program, python: Sequence[str]) -> Par
     app = app_of(command, program, ALL in rest)
     others, settings = split_settings([_Dash(word) if word == "-" else word for word in rest])
     try:
-        function, bound, unparsed = app.parse_args(others, exit_on_error=False, print_error=False, help_on_error=False)
+        function, bound, unparsed = app.parse_args(
+            others, exit_on_error=False, print_error=False, help_on_error=False
+        )
     except CycloptsError as error:
         raise SrnnError(_message(error, app)) from error
     if function == app.help_print:
@@ -109,7 +119,9 @@ def _command(words: Sequence[str], program: Program) -> tuple[str, list[str]]:
     if first.startswith("-"):
         raise SrnnError(f"Name a command before {first} (see: {program.name} --help).")
     if first not in program.parts():
-        raise SrnnError(f"'{program.name}' has no command '{first}'.{nearest(first, program.parts())}")
+        raise SrnnError(
+            f"'{program.name}' has no command '{first}'.{nearest(first, program.parts())}"
+        )
     parts = program.parts(first)
     if not parts or not rest or rest[0].startswith("-"):
         return first, rest
@@ -120,7 +132,8 @@ def _command(words: Sequence[str], program: Program) -> tuple[str, list[str]]:
 
 
 def split_settings(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Separate the recipe's dotted settings (``--training.epochs 5``, ``--note=x``) from the other words: (others, settings).
+    """Separate the recipe's dotted settings (``--training.epochs 5``, ``--note=x``) from the other
+    words: (others, settings).
 
     Nothing that follows ``--`` is an option, and so nothing there is a setting.
     """
@@ -158,7 +171,9 @@ def app_of(command: str, program: Program, everything: bool = False) -> App:
         help_formatter=_Help(inspect.getdoc(function) or "", everything),
         group_arguments=Group("arguments"),
         group_parameters=Group("options"),
-        default_parameter=Parameter(negative=(), allow_repeating=False, json_list=False, json_dict=False),
+        default_parameter=Parameter(
+            negative=(), allow_repeating=False, json_list=False, json_dict=False
+        ),
     )
     app.default(function)
     return app
@@ -177,8 +192,8 @@ def _check_integers(app: App, commands: Sequence[str], arguments: Iterable[Argum
 class _Help:
     """Help as plain text that fits the terminal.
 
-    doc: the function's docstring. everything: otherwise its first paragraph, the first examples, and a
-    line for each argument, but none for rare options.
+    doc: the function's docstring. everything: otherwise its first paragraph, the first examples,
+    and a line for each argument, but none for rare options.
     """
 
     def __init__(self, doc: str, everything: bool) -> None:
@@ -198,7 +213,9 @@ class _Help:
     def __call__(self, console: object, options: object, panel: HelpPanel) -> None:
         entries = [entry for entry in panel.entries if "--help" not in entry.positive_names]
         if entries and (self._everything or panel.title != RARE.name):
-            texts = {", ".join(entry.display_labels_with_metavar): _described(entry) for entry in entries}
+            texts = {
+                ", ".join(entry.display_labels_with_metavar): _described(entry) for entry in entries
+            }
             print(f"\n{panel.title}:\n{columns(texts, short=not self._everything)}")
 
 
@@ -272,7 +289,10 @@ def _unknown(option: str, app: App) -> str:
         inner = {key.rpartition(".")[2]: key for key in _settings()}
         if name in inner:
             return f"Unknown option --{name}. Did you mean '{inner[name]}'?"
-    return f"Unknown option '{option}'.{nearest(option.partition('=')[0], candidates, f'{app.name[0]} --help')}"
+    return (
+        f"Unknown option "
+        f"'{option}'.{nearest(option.partition('=')[0], candidates, f'{app.name[0]} --help')}"
+    )
 
 
 def _settings() -> Iterable[str]:

@@ -41,9 +41,10 @@ def predict(
       srnn predict runs/ecg heart.hea --over-time       each heartbeat; else the stretches of each class
       srnn predict runs/words *.wav --csv > labels.csv  a table; with --over-time a row for every step
 
-    Files are .wav, .flac, .csv, .npy, .npz or WFDB records, of any sampling rate. Their channels are
-    found by name and converted to the network's units, where both are known (docs/bring-your-own.md).
-    A file that does not fit is reported on standard error and skipped; then the exit code is 2.
+    Files are .wav, .flac, .csv, .npy, .npz or WFDB records, of any sampling rate. Their channels
+    are found by name and converted to the network's units, where both are known
+    (docs/bring-your-own.md). A file that does not fit is reported on standard error and skipped;
+    then the exit code is 2.
 
     Of an ECG whose waves are labelled, the heart rate and the intervals are printed, and for how
     much of the time the network was unsure, or a lead was flat or off; with --over-time a row for
@@ -86,7 +87,12 @@ def predict(
             else:
                 _show(filled(one_line(str(file)), width), prediction, over_time)
         if not for_people and sys.stderr.isatty() and len(found) > 1:
-            print(f"\r{number} of {len(found)}", end="\n" if number == len(found) else "", file=sys.stderr, flush=True)
+            print(
+                f"\r{number} of {len(found)}",
+                end="\n" if number == len(found) else "",
+                file=sys.stderr,
+                flush=True,
+            )
     if json:
         print(json_text({"model": loaded.name, "results": results}))
     for note, of in notes.items():
@@ -94,7 +100,8 @@ def predict(
         print(f"note: {one_line(f'{of[0]}{others}: {note}')}", file=sys.stderr)
     if cut:
         warnings.warn(
-            f"recordings longer than training's clips of {loaded.task.clip_seconds:g} s, read only in their middle: {cut} of "
+            f"recordings longer than training's clips of {loaded.task.clip_seconds:g} s, read only "
+            f"in their middle: {cut} of "
             f"{len(found)} (srnn stream reads all of one).",
             RuntimeWarning,
             stacklevel=2,
@@ -115,11 +122,16 @@ def as_json(file: Path, prediction: Prediction, over_time: bool) -> dict[str, An
         "notes": [*prediction.notes, *([prediction.doubt] if prediction.doubt else [])],
     }
     if not prediction.per_step:
-        result["probabilities"] = [round(value, 6) for value in prediction.probabilities[-1].tolist()]
+        result["probabilities"] = [
+            round(value, 6) for value in prediction.probabilities[-1].tolist()
+        ]
     if prediction.heart is not None:
         result["heart"] = prediction.heart.to_dict(over_time)
     if over_time:
-        result["step_seconds"], result["start_seconds"] = prediction.step_seconds, round(prediction.start_seconds, 6)
+        result["step_seconds"], result["start_seconds"] = (
+            prediction.step_seconds,
+            round(prediction.start_seconds, 6),
+        )
         result["classes"] = prediction.numbers.tolist()
         result["segments"] = [
             {"first": first, "end": end, "label": label, "confidence": round(confidence, 6)}
@@ -135,7 +147,9 @@ def _show(name: str, prediction: Prediction, over_time: bool) -> None:
     part = " of the steps" if prediction.per_step else ""
     said = f"{prediction.label}  {prediction.confidence:.1%}{part}"
     if not prediction.sure:
-        said = f"not sure ({prediction.label} {prediction.confidence:.1%}{part}; {prediction.doubt})"
+        said = (
+            f"not sure ({prediction.label} {prediction.confidence:.1%}{part}; {prediction.doubt})"
+        )
     print(f"{name}  {said}", flush=True)
     for first, end, label, confidence in prediction.segments() if over_time else ():
         span = f"{first} to {end - 1}"
@@ -150,7 +164,8 @@ def _span(prediction: Prediction, first: int, end: int) -> str:
 
 
 def _show_heart(name: str, prediction: Prediction, heart: Heart, over_time: bool) -> None:
-    """Rate and intervals; ``over_time``: a row for each beat, at its R peak, and for each stretch that says nothing."""
+    """Rate and intervals; ``over_time``: a row for each beat, at its R peak, and for each stretch
+    that says nothing."""
     from .show_section import show_parts
 
     doubt = ""
@@ -162,7 +177,9 @@ def _show_heart(name: str, prediction: Prediction, heart: Heart, over_time: bool
         return
     rows = [(beat.r, f"{beat.r:.3f} s", _intervals(beat.in_ms())) for beat in heart.beats]
     for first, end, state in heart.stretches():
-        rows.append((first * (prediction.step_seconds or 0.0), _span(prediction, first, end), state))
+        rows.append(
+            (first * (prediction.step_seconds or 0.0), _span(prediction, first, end), state)
+        )
     for _, when, said in sorted(rows):
         print(f"  {when:>24}  {said}", flush=True)
 
@@ -178,6 +195,8 @@ def _rows(file: Path, prediction: Prediction, over_time: bool) -> Iterator[list[
     if not over_time:
         yield [name, spreadsheet(prediction.label), f"{prediction.confidence:.6f}"]
         return
-    for step, (label, confidence) in enumerate(zip(prediction.labels, prediction.believed.tolist(), strict=True)):
+    for step, (label, confidence) in enumerate(
+        zip(prediction.labels, prediction.believed.tolist(), strict=True)
+    ):
         seconds = "" if every is None else f"{start + step * every:.6g}"
         yield [name, step, seconds, spreadsheet(label), f"{confidence:.6f}"]

@@ -1,4 +1,5 @@
-"""A program's table of commands, its list of them, and text that fits the terminal: what needs no library."""
+"""A program's table of commands, its list of them, and text that fits the terminal: what needs no
+library."""
 
 from __future__ import annotations
 
@@ -58,8 +59,12 @@ def columns(texts: Mapping[str, str], short: bool = False) -> str:
         room = max(width() - left, 24)
         texts = {name: _shortened(text, room) for name, text in texts.items()}
     if width() - left < 24:
-        return "\n".join(f"  {name}\n{_filled(text, ' ' * 6, ' ' * 6)}" for name, text in texts.items())
-    return "\n".join(_filled(text, f"  {name}".ljust(left), " " * left) for name, text in texts.items())
+        return "\n".join(
+            f"  {name}\n{_filled(text, ' ' * 6, ' ' * 6)}" for name, text in texts.items()
+        )
+    return "\n".join(
+        _filled(text, f"  {name}".ljust(left), " " * left) for name, text in texts.items()
+    )
 
 
 def _shortened(text: str, room: int) -> str:

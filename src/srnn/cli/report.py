@@ -78,7 +78,10 @@ def report(
         _refuse(of_one, "the page of a single run")
     if summary:
         of_pages = {"--split": split, "--no-exit": no_exit or None}
-        _refuse(of_pages, "pages; of runs that differ only in their seed there is one with --out FILE.html")
+        _refuse(
+            of_pages,
+            "pages; of runs that differ only in their seed there is one with --out FILE.html",
+        )
         return _summarise(runs, out, title, command, json)
 
     from ..measure.analysis import AnalysisOptions
@@ -154,7 +157,8 @@ def _show_one(
 
 
 def _page_of(model: str) -> Path:
-    """In a run's folder; the page of a model's file is beside it, and that of a pretrained network in the working folder."""
+    """In a run's folder; the page of a model's file is beside it, and that of a pretrained network
+    in the working folder."""
     from ..training.pretrained import find_model
 
     place = find_model(model)
@@ -202,10 +206,13 @@ def _are_seeds(runs: list[Path]) -> bool:
     return len(seeds) == len(runs) and all(recipe == recipes[0] for recipe in recipes)
 
 
-def _summarise(runs: list[Path], out: Path | None, title: str | None, command: str | None, json: bool) -> int:
+def _summarise(
+    runs: list[Path], out: Path | None, title: str | None, command: str | None, json: bool
+) -> int:
     if out is None:
         raise SrnnError(
-            "These runs are seeds of one recipe; name a folder for their summary, --out DIR, or a page, "
+            "These runs are seeds of one recipe; name a folder for their summary, --out DIR, or a "
+            "page, "
             "--out FILE.html."
         )
     from ..studies.summary import summarise

@@ -73,7 +73,12 @@ def serve(
         idle: seconds until a silent stream ends
     """
     from ..deploy.serve.listening import bind, listen, raise_descriptors
-    from ..deploy.serve.server import check_exposure, check_installed, make_server, spare_collections
+    from ..deploy.serve.server import (
+        check_exposure,
+        check_installed,
+        make_server,
+        spare_collections,
+    )
 
     check_installed()
     if not 0 <= port < 65536:
@@ -85,8 +90,12 @@ def serve(
     with bind(host, port, share_port) as bound:
         port = bound.getsockname()[1]
         decoders, examples, notes = load_models(models, decoding, form, data_dir)
-        recordings = [load_recording(path, decoders, of_recording) for path in recording or ()] + examples
-        server = make_server(decoders, host=host, port=port, token=token, limits=limits, recordings=recordings)
+        recordings = [
+            load_recording(path, decoders, of_recording) for path in recording or ()
+        ] + examples
+        server = make_server(
+            decoders, host=host, port=port, token=token, limits=limits, recordings=recordings
+        )
         raise_descriptors(int(limits.streams))
         listen(bound)
         shown = f"[{host}]" if ":" in host else host
@@ -100,7 +109,9 @@ def serve(
     return 0
 
 
-def _print_json(url: str, port: int, models: list[str], token: str | None, new_token: bool, notes: list[str]) -> None:
+def _print_json(
+    url: str, port: int, models: list[str], token: str | None, new_token: bool, notes: list[str]
+) -> None:
     said = {"url": url, "port": port, "models": models, "token": token if new_token else None}
     print(json_text({**said, "token_needed": token is not None, "notes": notes}), flush=True)
 
@@ -124,9 +135,16 @@ def load_models(
     folders: dict[str, str] = {}
     for words in models:
         name, given, folder = words.rpartition("=")
-        name = name if given else os.path.basename(os.path.realpath(folder)).removesuffix(".safetensors")
+        name = (
+            name
+            if given
+            else os.path.basename(os.path.realpath(folder)).removesuffix(".safetensors")
+        )
         if not name or not all(letter.isalnum() or letter in "-_." for letter in name):
-            raise SrnnError(f"A model's name may have only letters, digits and - _ ., not {name!r}: give NAME=RUN.")
+            raise SrnnError(
+                f"A model's name may have only letters, digits and - _ ., not {name!r}: give "
+                f"NAME=RUN."
+            )
         if name in folders:
             raise SrnnError(f"There are two models named '{name}': give them names, as NAME=RUN.")
         folders[name] = folder
@@ -140,7 +158,9 @@ def load_models(
     for option, names in left_out.items():
         if len(names) == len(networks):
             raise SrnnError(f"{option} applies to none of the models {', '.join(names)}.")
-    decoders = {name: own[name].decoder(trained, form, data_dir) for name, trained in networks.items()}
+    decoders = {
+        name: own[name].decoder(trained, form, data_dir) for name, trained in networks.items()
+    }
     notes = [f"{option} does not apply to {', '.join(names)}" for option, names in left_out.items()]
     examples = []
     for name, trained in networks.items():
@@ -148,14 +168,19 @@ def load_models(
             continue  # examples have the form that it reads by default
         for path in kept_examples(trained.folder or Path(folders[name])):
             try:
-                examples.append(replace(load_recording(path, {name: decoders[name]}), name=path.stem, kept=True))
+                examples.append(
+                    replace(load_recording(path, {name: decoders[name]}), name=path.stem, kept=True)
+                )
             except SrnnError as error:  # nobody asked for it
                 notes.append(str(error))
     return decoders, examples, notes
 
 
-def load_recording(path: Path, models: dict[str, Decoder], said: RecordingOptions = AS_STATED) -> Playable:
-    """A signal for the live page, "-" for standard input. SrnnError unless it fits one of the models."""
+def load_recording(
+    path: Path, models: dict[str, Decoder], said: RecordingOptions = AS_STATED
+) -> Playable:
+    """A signal for the live page, "-" for standard input. SrnnError unless it fits one of the
+    models."""
     import numpy as np
 
     from ..deploy.serve.app import Playable
@@ -196,7 +221,9 @@ def find_token(file: Path | None, new: bool) -> str | None:
         return None
     token = token.strip()
     if not token or not token.isascii() or not token.isprintable():
-        raise SrnnError(f"{file or TOKEN} contains no token, which is one line of printable ASCII characters.")
+        raise SrnnError(
+            f"{file or TOKEN} contains no token, which is one line of printable ASCII characters."
+        )
     return token
 
 
@@ -207,5 +234,8 @@ def _say(url: str, models: list[str], token: str | None, new: bool, notes: list[
     shown = f"?token={token}" if token is not None and new else ""
     print(f"serving {', '.join(models)} at {url}{shown}", flush=True)
     if token is not None and not new:
-        print("clients need the token, and so does the page: add ?token=... to its address", flush=True)
+        print(
+            "clients need the token, and so does the page: add ?token=... to its address",
+            flush=True,
+        )
     print("Ctrl-C stops the server", flush=True)

@@ -28,7 +28,8 @@ RESULT_NAMES = {
 
 
 def tell(json: bool, result: Any, show: Callable[[], object]) -> int:
-    """Print a command's result: as one JSON object, or by calling ``show``. Returns the exit code, 0."""
+    """Print a command's result: as one JSON object, or by calling ``show``. Returns the exit code,
+    0."""
     if json:
         print(json_text(result))
     else:
@@ -63,7 +64,9 @@ def show_table(
 
     table = Table(title=title, title_justify="left", **options)
     for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number in left else "right", overflow="fold", no_wrap=no_wrap)
+        table.add_column(
+            column, justify="left" if number in left else "right", overflow="fold", no_wrap=no_wrap
+        )
     for row in rows:
         if row is None:
             table.add_section()
@@ -74,7 +77,8 @@ def show_table(
 
 @contextmanager
 def progress_bars(shown: bool, *columns: Any) -> Iterator[Callable[[str, int, int | None], None]]:
-    """Bars on standard error, if it is a terminal: ``watch(name, done, total)`` moves the bar of that name."""
+    """Bars on standard error, if it is a terminal: ``watch(name, done, total)`` moves the bar of
+    that name."""
     bars: dict[str, Any] = {}
     seen = shown and sys.stderr.isatty()
     with open_progress(open_console(stderr=True), *columns, disable=not seen) as progress:
@@ -90,7 +94,8 @@ def progress_bars(shown: bool, *columns: Any) -> Iterator[Callable[[str, int, in
 def show_result(result: Mapping[str, Any], title: str, spiking: bool) -> None:
     """Print a result to standard output.
 
-    spiking: whether all hidden neurons spike; otherwise their rate is the fraction of outputs that are not 0.
+    spiking: whether all hidden neurons spike; otherwise their rate is the fraction of outputs that
+    are not 0.
     """
     from rich.table import Table
 
@@ -98,12 +103,17 @@ def show_result(result: Mapping[str, Any], title: str, spiking: bool) -> None:
     for key, name in RESULT_NAMES.items():
         if key in result:
             if key == "firing_rate":
-                name, text = (name if spiking or not result[key] else "activity"), _rate(result[key], spiking)
+                name, text = (
+                    (name if spiking or not result[key] else "activity"),
+                    _rate(result[key], spiking),
+                )
             else:
                 text = _text(key, result[key])
             table.add_row(name, text, style="bold" if key == "accuracy" else None)
     open_console().print(table)
-    if "run" in result:  # not in the table: the name must stay whole, to be copied, however narrow the terminal
+    if (
+        "run" in result
+    ):  # not in the table: the name must stay whole, to be copied, however narrow the terminal
         print(f"run folder: {result['run']}")
 
 

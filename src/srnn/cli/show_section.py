@@ -1,4 +1,5 @@
-"""Sections of results for people at a terminal: tables, numbers, and plots as small as a line of text."""
+"""Sections of results for people at a terminal: tables, numbers, and plots as small as a line of
+text."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ from .show import show_table
 BLOCKS = "▁▂▃▄▅▆▇█"
 ASCII = "_.-~=+*#"
 LONGEST_NAME = 34
-"""Characters of a name, so that its row fits a narrow terminal; of a longer one part of its middle is left out."""
+"""Characters of a name, so that its row fits a narrow terminal; of a longer one part of its middle
+is left out."""
 MOST_CLASSES = 12
 """Most classes whose confusions fit a terminal."""
 WIDTH = 60
@@ -49,7 +51,9 @@ def show_parts(parts: Iterable[Part]) -> None:
             case Note():
                 open_console().print(part.text)
             case Values():
-                numbers = "; ".join(f"{name}: {written(*value)}" for name, value in part.values.items())
+                numbers = "; ".join(
+                    f"{name}: {written(*value)}" for name, value in part.values.items()
+                )
                 open_console().print(numbers, soft_wrap=True)
             case Table():
                 _table(part)
@@ -66,7 +70,13 @@ def _compared(part: Compared) -> None:
     for one in part.measures:
         stars = [" *" if value is not None and value == one.best else "" for value in one.values]
         rows.append(
-            [one.name, *(written(value, one.form) + star for value, star in zip(one.values, stars, strict=True))]
+            [
+                one.name,
+                *(
+                    written(value, one.form) + star
+                    for value, star in zip(one.values, stars, strict=True)
+                ),
+            ]
         )
     show_table(part.title, ("", *part.names), rows)
 
@@ -78,7 +88,9 @@ def _table(table: Table) -> None:
     if _is_perfect(table):
         print(f"{table.title}: 100 % in all {len(table.rows):,}")
         return
-    rows = [[_cell(value, form) for value, form in zip(row, forms, strict=True)] for row in table.rows]
+    rows = [
+        [_cell(value, form) for value, form in zip(row, forms, strict=True)] for row in table.rows
+    ]
     left = [number for number, form in enumerate(forms) if form == TEXT]
     show_table(table.title, list(table.columns), rows[: table.first], left=left)
     if table.first is not None and len(rows) > table.first:
@@ -88,7 +100,9 @@ def _table(table: Table) -> None:
 def _is_perfect(table: Table) -> bool:
     """Whether a table of shares says no more than that all of them are 100 %."""
     forms = list(table.columns.values())
-    shares = [value for row in table.rows for value, form in zip(row, forms, strict=True) if form == SHARE]
+    shares = [
+        value for row in table.rows for value, form in zip(row, forms, strict=True) if form == SHARE
+    ]
     return len(table.rows) > 1 and {*forms} <= {TEXT, COUNT, SHARE} and {*shares} == {1.0}
 
 
@@ -101,7 +115,10 @@ def _cell(value: Any, form: Form) -> str:
 
 
 def _confusion(confusion: Confusion) -> None:
-    total, right = sum(map(sum, confusion.counts)), sum(row[one] for one, row in enumerate(confusion.counts))
+    total, right = (
+        sum(map(sum, confusion.counts)),
+        sum(row[one] for one, row in enumerate(confusion.counts)),
+    )
     if 0 < total == right:
         print("No class is taken for another.")
     elif len(confusion.names) <= MOST_CLASSES:
@@ -148,7 +165,8 @@ def sparkline(
     high: float | None = None,
     width: int = WIDTH,
 ) -> str:
-    """Values as a line of blocks, from ``low`` to ``high`` (default: the extremes), with a space for None.
+    """Values as a line of blocks, from ``low`` to ``high`` (default: the extremes), with a space
+    for None.
 
     If there are more values than ``width``, those that share a character are averaged.
     """
@@ -167,6 +185,10 @@ def sparkline(
     scale = (len(symbols) - 1) / (high - low) if high > low else 0.0
 
     def symbol(cell: float | None) -> str:
-        return " " if cell is None else symbols[min(max(round((cell - low) * scale), 0), len(symbols) - 1)]
+        return (
+            " "
+            if cell is None
+            else symbols[min(max(round((cell - low) * scale), 0), len(symbols) - 1)]
+        )
 
     return "".join(map(symbol, cells))

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 BLOCK_SECONDS = 0.04
 BLOCK = 256
-"""Samples per block if samples are not in time: nobody waits for the end of a block, and one by one takes many times as long."""
+"""Samples per block if samples are not in time: nobody waits for the end of a block, and one by one
+takes many times as long."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,12 @@ def stream(
 
     SOURCE is the task's raw signal if its encoder can be streamed (--input signal), otherwise steps
     as the network reads them (--input steps). A file is one sequence, which gets the answer of srnn
-    predict, unless --segment or --state is given. With --words windows overlap, and a line is printed
-    when a word is detected. Each line gives the time in the signal of what it names, and the delay
-    from then until the decision was known: late labels, the encoder, waiting for the block's end,
-    and work. The last lines give the real-time factor (seconds of work per second of signal) and
-    the latency of blocks. With --json there is one JSON line for each decision, and one for the
-    summary.
+    predict, unless --segment or --state is given. With --words windows overlap, and a line is
+    printed when a word is detected. Each line gives the time in the signal of what it names, and
+    the delay from then until the decision was known: late labels, the encoder, waiting for the
+    block's end, and work. The last lines give the real-time factor (seconds of work per second of
+    signal) and the latency of blocks. With --json there is one JSON line for each decision, and one
+    for the summary.
 
     Args:
         source: a file, - for standard input, or mic
@@ -95,7 +96,9 @@ def stream(
     chosen = _Input(source, form, format, recording, block, device)
     _check_source(chosen, real_time)
     if state is not None and words:
-        raise SrnnError("--state keeps one sequence, and --words has several at a time; give one of them.")
+        raise SrnnError(
+            "--state keeps one sequence, and --words has several at a time; give one of them."
+        )
     if state is not None and state.exists() and not state.is_file():
         raise SrnnError(f"--state: {state} is a folder, a pipe or a device; name a file.")
 
@@ -104,7 +107,9 @@ def stream(
 
         decoder = decoding.decoder(open_trained(model), form, data_dir)
         if real_time and decoder.signal.rate is None:
-            raise SrnnError(f"--real-time needs a signal in time; this network reads {decoder.signal.what}.")
+            raise SrnnError(
+                f"--real-time needs a signal in time; this network reads {decoder.signal.what}."
+            )
         opened = _open(chosen, decoder)
         for note in opened.notes:
             _note(opened, note)
@@ -129,7 +134,9 @@ def _stream(
     from ..files import read_bytes, write_atomically
     from ..measure.leads import LeadWatch
 
-    beginning = Beginning(decoder.signal, lambda doubt: _note(source, f"unlike in training: {doubt}"))
+    beginning = Beginning(
+        decoder.signal, lambda doubt: _note(source, f"unlike in training: {doubt}")
+    )
     source = replace(source, blocks=beginning.of(source.blocks))
     finite = state is None and source.ends
     session: Session | Spotter = decoder.open_finite() if finite else decoder.open()
@@ -185,12 +192,16 @@ def _check_source(chosen: _Input, real_time: bool) -> None:
     """SrnnError for options that belong to another kind of source."""
     source = chosen.name
     if chosen.format is not None and source != "-":
-        raise SrnnError(f"--format is for standard input (-), and the source is {source}; leave it out.")
+        raise SrnnError(
+            f"--format is for standard input (-), and the source is {source}; leave it out."
+        )
     if chosen.device is not None and source != "mic":
         raise SrnnError(f"--device chooses a microphone, and the source is {source}; leave it out.")
     rows = source != "mic" and (source != "-" or chosen.format in (None, "csv"))
     if chosen.said.channels is not None and not rows:
-        raise SrnnError("--channels is for files and rows from a pipe; this source has the network's channels.")
+        raise SrnnError(
+            "--channels is for files and rows from a pipe; this source has the network's channels."
+        )
     if chosen.said.rate is not None and source == "mic":
         raise SrnnError("--rate is for files; a microphone is asked for the network's rate.")
     if real_time and source in ("-", "mic"):
@@ -201,9 +212,13 @@ def _open(chosen: _Input, decoder: Decoder) -> Source:
     from ..deploy.streaming.sources import open_microphone, open_source
 
     signal = decoder.signal
-    block = chosen.block or (BLOCK if signal.rate is None else max(1, round(signal.rate * BLOCK_SECONDS)))
+    block = chosen.block or (
+        BLOCK if signal.rate is None else max(1, round(signal.rate * BLOCK_SECONDS))
+    )
     if chosen.name == "mic":
-        return open_microphone(signal.channels, signal.rate if signal.form == "signal" else None, block, chosen.device)
+        return open_microphone(
+            signal.channels, signal.rate if signal.form == "signal" else None, block, chosen.device
+        )
     try:
         return open_source(
             chosen.name,
@@ -216,7 +231,8 @@ def _open(chosen: _Input, decoder: Decoder) -> Source:
     except SrnnError as error:
         if signal.form == "steps" and chosen.form == "auto" and "channel" in str(error):
             raise SrnnError(
-                f"{error} The network reads {signal.what}; if this is the raw signal, try --input signal."
+                f"{error} The network reads {signal.what}; if this is the raw signal, try --input "
+                f"signal."
             ) from error
         raise
 
@@ -231,7 +247,8 @@ def _walk(
     finish: bool,
     show: Any,
 ) -> tuple[Timing, int, bool]:
-    """Run through the source to its end, or until Ctrl-C: (timing, lines shown, whether it was Ctrl-C)."""
+    """Run through the source to its end, or until Ctrl-C: (timing, lines shown, whether it was
+    Ctrl-C)."""
     from ..deploy.streaming.decisions import Chooser, where_silent
     from ..deploy.streaming.running import Timing, run_source
 
@@ -322,13 +339,21 @@ def _tell(summary: dict[str, Any], decoder: Decoder) -> None:
     unit = "s" if decoder.signal.rate else "samples"
     if summary["unlike_training"]:
         print(f"unlike in training: {summary['unlike_training']}")
-    samples, steps, shown = (counted(summary[f"{name}s"], name) for name in ("sample", "step", "decision"))
+    samples, steps, shown = (
+        counted(summary[f"{name}s"], name) for name in ("sample", "step", "decision")
+    )
     print(f"{samples}, {steps}, {shown} shown")
     if summary["real_time_factor"]:
         factor = summary["real_time_factor"]
-        pace = f"{1 / factor:,.0f} times faster" if factor < 0.5 else f"{1 / factor:.2f} times as fast"
-        print(f"real-time factor {factor:.5f}: {pace + (' than' if factor < 0.5 else ' as')} the signal")
+        pace = (
+            f"{1 / factor:,.0f} times faster" if factor < 0.5 else f"{1 / factor:.2f} times as fast"
+        )
+        print(
+            f"real-time factor {factor:.5f}: {pace + (' than' if factor < 0.5 else ' as')} the "
+            f"signal"
+        )
     print(
         f"latency: the encoder waits {summary['encoder_latency']:g} {unit}; a block took "
-        f"{latency['p50']:.3f} ms (median), {latency['p95']:.3f} (95 %), {latency['p99']:.3f} (99 %), {latency['max']:.3f} (max)"
+        f"{latency['p50']:.3f} ms (median), {latency['p95']:.3f} (95 %), {latency['p99']:.3f} (99 "
+        f"%), {latency['max']:.3f} (max)"
     )

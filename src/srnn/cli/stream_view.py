@@ -1,4 +1,5 @@
-"""The live view of ``srnn stream`` in a terminal: what the network predicts now, below the decisions, which stay."""
+"""The live view of ``srnn stream`` in a terminal: what the network predicts now, below the
+decisions, which stay."""
 
 from __future__ import annotations
 
@@ -32,7 +33,12 @@ class LiveView:
         self._title, self._classes = title, classes
         self._now: Decision | None = None
         self._console = open_console()
-        self._live = Live(console=self._console, refresh_per_second=10, get_renderable=self.picture, transient=True)
+        self._live = Live(
+            console=self._console,
+            refresh_per_second=10,
+            get_renderable=self.picture,
+            transient=True,
+        )
 
     def __enter__(self) -> LiveView:
         self._live.start()
@@ -58,11 +64,21 @@ class LiveView:
             table.add_row(Text("waiting for the first step ..."))
         else:
             predicted = self._now.probabilities
-            most = max(1, min(MOST, self._console.height - 4))  # a frame, and a line of decisions above
+            most = max(
+                1, min(MOST, self._console.height - 4)
+            )  # a frame, and a line of decisions above
             # All classes in their order if there are few; otherwise the likeliest.
-            order = list(range(len(predicted)) if len(predicted) <= most else predicted.argsort()[::-1][:most])
+            order = list(
+                range(len(predicted))
+                if len(predicted) <= most
+                else predicted.argsort()[::-1][:most]
+            )
             # Besides the names: the frame, two gaps, and the number.
-            room = self._console.width - 10 - min(20, max(places(self._classes[number]) for number in order))
+            room = (
+                self._console.width
+                - 10
+                - min(20, max(places(self._classes[number]) for number in order))
+            )
             table.add_column(max_width=20, no_wrap=True, overflow="ellipsis")
             for number in order:
                 style = "bold green" if number == self._now.number else ""
@@ -73,11 +89,16 @@ class LiveView:
         if self._now is not None and self._now.number < 0:
             title += f": {self._now.label}"  # in place of the classes' probabilities
             table = Table.grid()
-        return Panel(table, title=Text(title), title_align="left", subtitle="Ctrl-C stops", expand=False)
+        return Panel(
+            table, title=Text(title), title_align="left", subtitle="Ctrl-C stops", expand=False
+        )
 
 
 def decision_line(decision: Decision) -> str:
     seconds = f"step {decision.step}" if decision.seconds is None else f"{decision.seconds:.3f} s"
     known = "" if decision.delay is None else f"  {1000 * decision.delay:5.0f} ms later"
     probability = "" if decision.number < 0 else f"{decision.probability:.1%}"
-    return f"{seconds:>12}  {filled(decision.label, 12)} {probability:>6}{known}{'  (final)' * decision.final}"
+    return (
+        f"{seconds:>12}  {filled(decision.label, 12)} "
+        f"{probability:>6}{known}{'  (final)' * decision.final}"
+    )

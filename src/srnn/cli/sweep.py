@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 def sweep(
-    file: Annotated[str, Parameter(name="FILE", help="a sweep file, the name of a shipped sweep, or 'list'")],
+    file: Annotated[
+        str, Parameter(name="FILE", help="a sweep file, the name of a shipped sweep, or 'list'")
+    ],
     /,
     *,
     workers: int = 1,
@@ -72,9 +74,12 @@ def sweep(
     units = Units(loaded, out or Path("runs") / f"sweep-{loaded.name}")
     if report:
         units.check()
-        if all(one.state == "waiting" for one in units.status()):  # results that lie there are from elsewhere
+        if all(
+            one.state == "waiting" for one in units.status()
+        ):  # results that lie there are from elsewhere
             raise SrnnError(
-                f"Nothing of the sweep '{loaded.name}' has been trained in {units.out}: there are no results to write."
+                f"Nothing of the sweep '{loaded.name}' has been trained in {units.out}: there are "
+                f"no results to write."
             )
         return _write_results(units, json, if_new=False)
     units.begin()
@@ -99,7 +104,8 @@ def _work(
     *,
     quiet: bool,
 ) -> int:
-    """Train what is left. The exit code: 0, 1 when something is left all the same, 130 when interrupted."""
+    """Train what is left. The exit code: 0, 1 when something is left all the same, 130 when
+    interrupted."""
     from ..studies.launching import interrupted_by_signals, run_processes
     from ..studies.study import open_study
     from ..studies.watch import Watch
@@ -115,7 +121,10 @@ def _work(
                 codes = run_processes(worker, workers, logs, watch.tick)
     except KeyboardInterrupt:
         done = sum(one.ended for one in units.status())
-        print(f"srnn: stopped; the same command continues ({done} of {len(units.all)} are done)", file=sys.stderr)
+        print(
+            f"srnn: stopped; the same command continues ({done} of {len(units.all)} are done)",
+            file=sys.stderr,
+        )
         return 130
     finally:
         watch.stop()
@@ -127,7 +136,8 @@ def _work(
         what = "the same command continues" if left else "nothing is lost"
         numbers = ", ".join(map(str, died))
         print(
-            f"srnn: {len(died)} of {len(codes)} workers died (exit code {numbers}; see {logs}); {what}",
+            f"srnn: {len(died)} of {len(codes)} workers died (exit code {numbers}; see {logs}); "
+            f"{what}",
             file=sys.stderr,
         )
     return 1 if left else 0
@@ -176,16 +186,27 @@ def _job_options(job: list[str], launcher: str | None) -> dict[str, Any]:
 
 
 def _list(sweeps: dict[str, Sweep], json: bool) -> int:
-    listed = {name: {"title": sweep.title, "trainings": sweep.size} for name, sweep in sweeps.items()}
-    texts = {name: f" {one['title']} ({one['trainings']} trainings)" for name, one in listed.items()}
+    listed = {
+        name: {"title": sweep.title, "trainings": sweep.size} for name, sweep in sweeps.items()
+    }
+    texts = {
+        name: f" {one['title']} ({one['trainings']} trainings)" for name, one in listed.items()
+    }
     return tell(json, listed, lambda: show_names(texts))
 
 
 def _dry_run(sweep: Sweep, json: bool) -> int:
-    units = [{"unit": unit.name, "seeds": list(unit.seeds), "settings": dict(unit.settings)} for unit in sweep.units()]
+    units = [
+        {"unit": unit.name, "seeds": list(unit.seeds), "settings": dict(unit.settings)}
+        for unit in sweep.units()
+    ]
 
     def show() -> None:
-        limit = f", begun within {sweep.budget_minutes:g} minutes of training" if sweep.budget_minutes else ""
+        limit = (
+            f", begun within {sweep.budget_minutes:g} minutes of training"
+            if sweep.budget_minutes
+            else ""
+        )
         print(f"{sweep.title}: {sweep.size} trainings of {sweep.recipe}{limit}")
         unchanged = "chosen by the sampler" if sweep.is_search else "the recipe as it is"
         for unit in units:

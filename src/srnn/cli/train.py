@@ -35,7 +35,9 @@ def train(
     dry_run: bool = False,
     baseline: Baseline = None,
     seed: Seed = 0,
-    epochs: Annotated[str | None, Parameter(metavar="N", help="short for --training.epochs")] = None,
+    epochs: Annotated[
+        str | None, Parameter(metavar="N", help="short for --training.epochs")
+    ] = None,
     device: Annotated[
         str | None,
         Parameter(metavar="D", help="short for --training.device: auto, cpu or cuda"),
@@ -87,7 +89,9 @@ def train(
         if "WORLD_SIZE" not in os.environ:
             reporter.phase("loading")  # PyTorch, which takes seconds
         folder = out or _new_folder(_name(recipe, baseline), seed)
-        resumed = called.again({"--resume": 0, "--overwrite": 0, "--out": 1}, "--out", str(folder), "--resume")
+        resumed = called.again(
+            {"--resume": 0, "--overwrite": 0, "--out": 1}, "--out", str(folder), "--resume"
+        )
         return _train(
             loaded,
             folder,
@@ -114,12 +118,15 @@ def with_short_forms(settings: Sequence[str], epochs: str | None, device: str | 
 
 
 def _new_folder(name: str, seed: int) -> Path:
-    """Where a run goes that was given no folder. SrnnError for one of several processes, which would each make its own."""
+    """Where a run goes that was given no folder. SrnnError for one of several processes, which
+    would each make its own."""
     from ..training.distributed import world_size
     from ..training.runs import default_folder
 
     if world_size() > 1:
-        raise SrnnError("Processes that train together need one folder that all of them can access: --out DIR.")
+        raise SrnnError(
+            "Processes that train together need one folder that all of them can access: --out DIR."
+        )
     return default_folder(name, seed)
 
 
@@ -137,7 +144,12 @@ def _name(recipe: str, baseline: str | None) -> str:
 
 
 def _dry_run(
-    name: str, settings: Sequence[str], baseline: str | None, seed: int, data_dir: Path | None, json: bool
+    name: str,
+    settings: Sequence[str],
+    baseline: str | None,
+    seed: int,
+    data_dir: Path | None,
+    json: bool,
 ) -> int:
     from ..training.recipes import load_recipe
     from ..training.recipes.reading import noted_recipe, own_task
@@ -163,7 +175,8 @@ def _dry_run(
     device = Team(recipe.training.device).fabric.device
     ready = prepare(recipe, seed=seed, data_dir=data_dir, task=task, device=device)
     description = {**ready.description(), "problems": problems}
-    # If nothing has to be compiled for it, the layers run once, to show how the network would start.
+    # If nothing has to be compiled for it, the layers run once, to show how the network would
+    # start.
     description["start"] = []
     if not description["compile_seconds"]:
         description["start"] = [str(one) for one in ready.measured_start()]
@@ -184,7 +197,8 @@ def _problems(task: Task, json: bool) -> list[dict[str, Any]]:
         if json:
             print(json_text({"problems": plain}))
         raise SrnnError(
-            f"{counted(len(refused), 'file')} cannot be used: mend what is listed above, or leave such "
+            f"{counted(len(refused), 'file')} cannot be used: mend what is listed above, or leave "
+            f"such "
             "files out with --task.options.skip true."
         )
     return plain

@@ -1,1 +1,2 @@
-"""Signals and their encodings: encoders, data sets and their tasks, batches, spikes as bits. Sees the leaves only."""
+"""Signals and their encodings: encoders, data sets and their tasks, batches, spikes as bits. Sees
+the leaves only."""

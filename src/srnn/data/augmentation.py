@@ -1,15 +1,16 @@
-"""Augmentation: random changes, on which the classes should not depend, to training sequences only, never to other splits.
+"""Augmentation: random changes, on which the classes should not depend, to training sequences only,
+never to other splits.
 
-There are three kinds of sequences. A moved event is still one event, but an interpolated one is not; and an image does not move
-along the order in which its pixels are read:
+There are three kinds of sequences. A moved event is still one event, but an interpolated one is
+not; and an image does not move along the order in which its pixels are read:
 
     events (0/1)   every event moves: in time by a shift and a stretch, over neighbouring channels; some are dropped
     values         the whole sequence moves in time, by a shift and a stretch, and over channels by a stretch; neighbouring
                    channels, or neighbouring steps, are set to zero
     images         read pixel by pixel, in any order: the image itself is shifted, rotated, sheared and scaled, and read again
 
-Every sequence has its own seed, so that neither the batch it is in nor an interruption of the training affects it. Sequences
-that have been changed may then be mixed with others (``mix``).
+Every sequence has its own seed, so that neither the batch it is in nor an interruption of the
+training affects it. Sequences that have been changed may then be mixed with others (``mix``).
 """
 
 from __future__ import annotations
@@ -37,8 +38,12 @@ _MIX = 14
 
 
 def are_events(batches: Iterable[Batch]) -> bool:
-    """Whether all values of a split are events. One batch does not tell: counts or silence in it may be 0 and 1 by chance."""
-    return all(isinstance(batch.x, Spikes) or bool(((batch.x == 0) | (batch.x == 1)).all()) for batch in batches)
+    """Whether all values of a split are events. One batch does not tell: counts or silence in it
+    may be 0 and 1 by chance."""
+    return all(
+        isinstance(batch.x, Spikes) or bool(((batch.x == 0) | (batch.x == 1)).all())
+        for batch in batches
+    )
 
 
 def augment(
@@ -53,11 +58,12 @@ def augment(
     """An augmented copy of a batch; the batch itself where ``config`` enables nothing.
 
     Args:
-        batch: x (B, T, C), y (B,) or (B, T). Steps that get no content from the original lose their label.
+        batch: x (B, T, C), y (B,) or (B, T). Steps that get no content from the original lose their
+            label.
         config: settings that ``check`` accepts.
         events: ``are_events`` of the split.
-        blocks: number of equal groups of channels that belong together, such as features and their derivatives: a masked
-            channel is masked in all of them.
+        blocks: number of equal groups of channels that belong together, such as features and their
+            derivatives: a masked channel is masked in all of them.
         seeds: one per sequence, for every random choice.
         pixel_order: ``Task.pixel_order``; None: the sequences are not images.
         lag: steps by which labels of steps are late, however a sequence is stretched.
@@ -81,10 +87,12 @@ def augment(
 
 
 def mix(batch: Batch, other: Batch, events: bool, share: float, seeds: Sequence[int]) -> Batch:
-    """Mixup (Zhang, Cisse, Dauphin & Lopez-Paz 2018): each sequence with the one in its place in ``other``.
+    """Mixup (Zhang, Cisse, Dauphin & Lopez-Paz 2018): each sequence with the one in its place in
+    ``other``.
 
-    Values are averaged by share. Each event is kept with a probability equal to its sequence's share, so that events remain
-    events, and their number stays the same where both sequences have equally many.
+    Values are averaged by share. Each event is kept with a probability equal to its sequence's
+    share, so that events remain events, and their number stays the same where both sequences have
+    equally many.
 
     Args:
         batch: determines lengths: steps of the other sequences beyond them are cut off.
@@ -95,14 +103,21 @@ def mix(batch: Batch, other: Batch, events: bool, share: float, seeds: Sequence[
     """
     steps, packed = batch.x.shape[1], isinstance(batch.x, Spikes)
     own, others = (as_dense(one.x) for one in (batch, other))
-    others, labels = _fitted(others, steps, 0), _fitted(other.y, steps, -1) if other.y.ndim == 2 else other.y
+    others, labels = (
+        _fitted(others, steps, 0),
+        _fitted(other.y, steps, -1) if other.y.ndim == 2 else other.y,
+    )
     if events:
-        drawn = [np.random.default_rng([seed, _MIX]).random(own.shape[1:], np.float32) for seed in seeds]
+        drawn = [
+            np.random.default_rng([seed, _MIX]).random(own.shape[1:], np.float32) for seed in seeds
+        ]
         mixed = torch.where(torch.from_numpy(np.stack(drawn)).to(own.device) < share, own, others)
     else:
         mixed = share * own + (1 - share) * others
     if batch.lengths is not None:
-        ended = torch.arange(steps, device=own.device)[None, :] >= batch.lengths.to(own.device)[:, None]
+        ended = (
+            torch.arange(steps, device=own.device)[None, :] >= batch.lengths.to(own.device)[:, None]
+        )
         mixed = mixed.masked_fill(ended[:, :, None], 0)
     return replace(batch, x=Spikes.from_dense(mixed) if packed else mixed, mixed=(labels, share))
 
@@ -114,32 +129,47 @@ def _fitted(x: Tensor, steps: int, padding: int) -> Tensor:
     return torch.cat([x, missing], 1) if missing.numel() else x
 
 
-def check(config: AugmentConfig, events: bool, blocks: int, shape: Sequence[int], images: bool) -> None:
-    """SrnnError where a setting has no effect on a split's inputs of this shape, or is too large for them; ``images``: whether
-    they are images read pixel by pixel."""
+def check(
+    config: AugmentConfig, events: bool, blocks: int, shape: Sequence[int], images: bool
+) -> None:
+    """SrnnError where a setting has no effect on a split's inputs of this shape, or is too large
+    for them; ``images``: whether they are images read pixel by pixel."""
     if (config.image_shift or config.image_warp) and not images:
         raise SrnnError(
-            "training.augment.image_shift and image_warp apply only to images read pixel by pixel; remove them."
+            "training.augment.image_shift and image_warp apply only to images read pixel by pixel; "
+            "remove them."
         )
     idle = ("channel_mask", "time_mask", "channel_warp") if events else ("channel_shift", "drop")
     for name in idle:
         if getattr(config, name):
             kind, other = ("events", "values") if events else ("values", "events")
             raise SrnnError(
-                f"training.augment.{name} applies only to inputs that are {other}, but these are {kind}; remove it."
+                f"training.augment.{name} applies only to inputs that are {other}, but these are "
+                f"{kind}; remove it."
             )
     width = shape[2] // blocks
-    for name, room in (("channel_mask", width), ("channel_shift", shape[2] - 1), ("time_shift", shape[1] - 1)):
+    for name, room in (
+        ("channel_mask", width),
+        ("channel_shift", shape[2] - 1),
+        ("time_shift", shape[1] - 1),
+    ):
         if getattr(config, name) > room:
             raise SrnnError(
-                f"training.augment.{name} is {getattr(config, name)}, but these inputs allow at most {room}."
+                f"training.augment.{name} is {getattr(config, name)}, but these inputs allow at "
+                f"most {room}."
             )
 
 
 def _change_events(
-    x: Array, labels: Labels | None, config: AugmentConfig, blocks: int, lag: int, generator: np.random.Generator
+    x: Array,
+    labels: Labels | None,
+    config: AugmentConfig,
+    blocks: int,
+    lag: int,
+    generator: np.random.Generator,
 ) -> Array:
-    """One sequence (T, C) of events, every one of them moved; ``labels`` (T,), ``lag`` steps late, are moved along, in place."""
+    """One sequence (T, C) of events, every one of them moved; ``labels`` (T,), ``lag`` steps late,
+    are moved along, in place."""
     steps, channels = x.shape
     factor = math.exp(generator.uniform(-config.stretch, config.stretch))
     shift = int(generator.integers(-config.time_shift, config.time_shift + 1))
@@ -152,26 +182,40 @@ def _change_events(
     moved = np.zeros_like(x)
     moved[at[kept], channel[kept]] = 1
     if labels is not None:
-        move_labels(labels, np.ceil((np.arange(steps) - lag - shift) / factor), lag)  # the first that comes here
+        move_labels(
+            labels, np.ceil((np.arange(steps) - lag - shift) / factor), lag
+        )  # the first that comes here
     return moved
 
 
 def _change_values(
-    x: Array, labels: Labels | None, config: AugmentConfig, blocks: int, lag: int, generator: np.random.Generator
+    x: Array,
+    labels: Labels | None,
+    config: AugmentConfig,
+    blocks: int,
+    lag: int,
+    generator: np.random.Generator,
 ) -> Array:
-    """One sequence (T, C) of values, moved and masked; ``labels`` (T,), ``lag`` steps late, are moved along, in place."""
+    """One sequence (T, C) of values, moved and masked; ``labels`` (T,), ``lag`` steps late, are
+    moved along, in place."""
     steps, channels = x.shape
     source = np.arange(steps) - int(generator.integers(-config.time_shift, config.time_shift + 1))
     factor = 1.0
-    if config.stretch:  # drawn only where enabled, so that recipes without it keep their random numbers
+    if (
+        config.stretch
+    ):  # drawn only where enabled, so that recipes without it keep their random numbers
         factor = math.exp(generator.uniform(-config.stretch, config.stretch))
     moved = at_places(x, source / factor)
     if labels is not None:
         move_labels(labels, np.rint((source - lag) / factor), lag)
     width = channels // blocks
     if config.channel_warp:
-        source = np.arange(width) / math.exp(generator.uniform(-config.channel_warp, config.channel_warp))
-        moved = np.concatenate([at_places(part.T, source).T for part in np.split(moved, blocks, axis=1)], axis=1)
+        source = np.arange(width) / math.exp(
+            generator.uniform(-config.channel_warp, config.channel_warp)
+        )
+        moved = np.concatenate(
+            [at_places(part.T, source).T for part in np.split(moved, blocks, axis=1)], axis=1
+        )
     for _ in range(2):  # two masks of each kind, as in SpecAugment (Park et al. 2019)
         size = int(generator.integers(config.channel_mask + 1))
         first = int(generator.integers(width - size + 1))
@@ -183,24 +227,33 @@ def _change_values(
     return moved
 
 
-def _move_image(x: Array, order: npt.NDArray[np.intp], config: AugmentConfig, generator: np.random.Generator) -> Array:
-    """The windows (T, width) of an image whose pixels are read in ``order``, moved; what comes from beyond its border is 0."""
+def _move_image(
+    x: Array, order: npt.NDArray[np.intp], config: AugmentConfig, generator: np.random.Generator
+) -> Array:
+    """The windows (T, width) of an image whose pixels are read in ``order``, moved; what comes from
+    beyond its border is 0."""
     from scipy.ndimage import affine_transform
 
     steps, width = x.shape
     side = math.isqrt(steps)
     image = np.empty(steps, x.dtype)
-    image[order] = np.concatenate([x[: steps - width, 0], x[-1]])  # windows overlap; the last full one is repeated
+    image[order] = np.concatenate(
+        [x[: steps - width, 0], x[-1]]
+    )  # windows overlap; the last full one is repeated
     matrix = np.eye(2) + generator.uniform(-config.image_warp, config.image_warp, (2, 2))
     centre = np.full(2, (side - 1) / 2)
-    offset = centre - matrix @ centre + generator.uniform(-config.image_shift, config.image_shift, 2)
-    moved = affine_transform(image.reshape(side, side), matrix, offset.tolist(), order=1).reshape(-1)
+    offset = (
+        centre - matrix @ centre + generator.uniform(-config.image_shift, config.image_shift, 2)
+    )
+    moved = affine_transform(image.reshape(side, side), matrix, offset.tolist(), order=1).reshape(
+        -1
+    )
     return sliding_window(moved[None, order], width)[0]
 
 
 def at_places(x: Array, places: npt.NDArray[Any]) -> Array:
-    """x (N, ...) at places (M,), interpolated between two neighbours: (M, ...), a copy. Beyond its ends x stays constant:
-    zeros would be a loud click in log-mel."""
+    """x (N, ...) at places (M,), interpolated between two neighbours: (M, ...), a copy. Beyond its
+    ends x stays constant: zeros would be a loud click in log-mel."""
     places = places.clip(0, len(x) - 1)
     before = places.astype(np.int64)
     moved, part = x[before], (places - before).astype(x.dtype)
@@ -210,7 +263,8 @@ def at_places(x: Array, places: npt.NDArray[Any]) -> Array:
 
 
 def move_labels(labels: Labels, source: npt.NDArray[np.floating], lag: int) -> None:
-    """Give step t the label, ``lag`` steps late, of what was at the (whole) step source[t]; none where that lies outside."""
+    """Give step t the label, ``lag`` steps late, of what was at the (whole) step source[t]; none
+    where that lies outside."""
     at = source.astype(np.int64) + lag
     inside = (at >= 0) & (at < len(labels))
     labels[:] = np.where(inside, labels[at.clip(0, len(labels) - 1)], -1)

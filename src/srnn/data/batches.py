@@ -36,7 +36,8 @@ class Batch:
     lengths: Tensor | None
     """(B,) int64: valid steps; None: all."""
     mixed: tuple[Tensor, float] | None = None
-    """Labels, of y's shape, of what has been mixed into x, and the share of y itself, 0.5 to 1; None: only y counts."""
+    """Labels, of y's shape, of what has been mixed into x, and the share of y itself, 0.5 to 1;
+    None: only y counts."""
 
     def __getitem__(self, rows: npt.NDArray[np.integer]) -> Batch:
         """The sequences at ``rows``, which have not been mixed."""
@@ -46,11 +47,14 @@ class Batch:
     @property
     def steps(self) -> int:
         """Valid steps of all sequences together."""
-        return self.x.shape[0] * self.x.shape[1] if self.lengths is None else int(self.lengths.sum())
+        return (
+            self.x.shape[0] * self.x.shape[1] if self.lengths is None else int(self.lengths.sum())
+        )
 
 
 def evenly_spread(y: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
-    """Choose up to ``count`` sequences from labels (N,) or (N, T), spread evenly over the split, by class where each has one."""
+    """Choose up to ``count`` sequences from labels (N,) or (N, T), spread evenly over the split, by
+    class where each has one."""
     order = np.argsort(y, kind="stable") if y.ndim == 1 else np.arange(len(y))
     shown = min(count, len(y))
     return order[(2 * np.arange(shown) + 1) * len(y) // (2 * shown)]  # the middles of equal parts
@@ -63,13 +67,25 @@ class Sequences:
     """
 
     def __init__(
-        self, task: Task, split: SplitName, data_dir: Path | None = None, device: torch.device | str = "cpu"
+        self,
+        task: Task,
+        split: SplitName,
+        data_dir: Path | None = None,
+        device: torch.device | str = "cpu",
     ) -> None:
         data = task.load(split, data_dir)
         if not isinstance(data, Split):
-            raise SrnnError(f"load of task '{task.name}' should return a Split, not a {type(data).__name__}.")
+            raise SrnnError(
+                f"load of task '{task.name}' should return a Split, not a {type(data).__name__}."
+            )
         data.check(f"The {split} split of task '{task.name}'", task.outputs, task.inputs, task.kind)
-        self.x, self.y, self.lengths, self.groups, self.device = data.x, data.y, data.lengths, data.groups, device
+        self.x, self.y, self.lengths, self.groups, self.device = (
+            data.x,
+            data.y,
+            data.lengths,
+            data.groups,
+            device,
+        )
         self.signals, self.starts, self.statistics = data.signals, data.starts, data.statistics
         self.channels = data.channels
 
@@ -83,10 +99,15 @@ class Sequences:
         steps = both.x.shape[1]
         labels = [self.y, other.y]
         if self.y.ndim == 2:
-            labels = [np.pad(y, ((0, 0), (0, steps - y.shape[1])), constant_values=UNLABELLED) for y in labels]
+            labels = [
+                np.pad(y, ((0, 0), (0, steps - y.shape[1])), constant_values=UNLABELLED)
+                for y in labels
+            ]
         both.y = np.concatenate(labels)
         if self.lengths is not None or other.lengths is not None or x.shape[1] != other_x.shape[1]:
-            both.lengths = np.array([one.length_of(row) for one in (self, other) for row in range(len(one))], np.int64)
+            both.lengths = np.array(
+                [one.length_of(row) for one in (self, other) for row in range(len(one))], np.int64
+            )
         if self.groups is not None and other.groups is not None:
             both.groups = np.concatenate([self.groups, other.groups])
         if self.signals is not None and other.signals is not None:
@@ -98,9 +119,12 @@ class Sequences:
         return both
 
     def digest(self) -> str:
-        """A digest of labels, lengths and groups: it identifies the sequences on any machine (features may differ in bits)."""
+        """A digest of labels, lengths and groups: it identifies the sequences on any machine
+        (features may differ in bits)."""
         told = hashlib.sha256(repr(self.x.shape).encode())
-        groups = None if self.groups is None else self.groups.astype(str)  # the bytes of objects would be addresses
+        groups = (
+            None if self.groups is None else self.groups.astype(str)
+        )  # the bytes of objects would be addresses
         for known in (self.y, self.lengths, groups):
             told.update(b"-" if known is None else np.ascontiguousarray(known).tobytes())
         return told.hexdigest()
@@ -119,7 +143,8 @@ class Sequences:
         return np.asarray(self.x[[index]], np.float32)[0, : self.length_of(index)]
 
     def signal_of(self, index: int, path: SignalPath) -> npt.NDArray[np.float32] | None:
-        """What to feed a stream through the path for one sequence, (samples, channels); None where it is not known."""
+        """What to feed a stream through the path for one sequence, (samples, channels); None where
+        it is not known."""
         if self.signals is not None and path.form == "signal":
             signal = self.signals[index][self.place_of(index)]
         else:
@@ -145,7 +170,8 @@ class Sequences:
         return Batch(self._inputs(indices, longest), y, lengths)
 
     def batches(self, size: int, most: int | None = None) -> Iterator[Batch]:
-        """All sequences, or the first ``most`` of them, in order. SrnnError if ``size`` is not a number of sequences."""
+        """All sequences, or the first ``most`` of them, in order. SrnnError if ``size`` is not a
+        number of sequences."""
         check_whole("batch_size", size, 1)
         count = min(len(self), most or len(self))
         for start in range(0, count, size):
@@ -157,4 +183,6 @@ class Sequences:
             words = np.ascontiguousarray(x.packed()[:, :steps]).view(np.int64)
             return Spikes(torch.from_numpy(words), x.shape[2]).to(self.device)
         dense = x.to_dense() if isinstance(x, Inputs) else x
-        return torch.as_tensor(np.ascontiguousarray(dense[:, :steps]), dtype=torch.float32, device=self.device)
+        return torch.as_tensor(
+            np.ascontiguousarray(dense[:, :steps]), dtype=torch.float32, device=self.device
+        )

@@ -72,7 +72,9 @@ class Gaps:
             raise self.too_long(name, lost, longest.channel, longest.before)
         for gap in found:
             column, after = filled[:, gap.channel], gap.before + gap.lost + 1
-            column[gap.before + 1 : after] = self.between(column[gap.before], column[after], gap.lost)
+            column[gap.before + 1 : after] = self.between(
+                column[gap.before], column[after], gap.lost
+            )
         count = sum(gap.lost for gap in found)
         return filled, count
 
@@ -122,8 +124,8 @@ DEFAULT = Gaps()
 
 
 class Filling:
-    """Gaps filled in a signal as it comes, in blocks of any size, to what ``Gaps.fill`` makes of the
-    whole.
+    """Gaps filled in a signal as it comes, in blocks of any size, to what ``Gaps.fill`` makes of
+    the whole.
 
     With "hold" each sample is passed on at once; with "interpolate" those of a gap, and what comes
     in other channels meanwhile, when the gap has ended.

@@ -21,17 +21,25 @@ _SHARE = 1 << 16
 
 
 def _emitted(typing: Any, array: Any, index: Any) -> Any:
-    """For array[index : index + 64], flat: (bits of the values that are 1, bits of those that are neither 0 nor 1)."""
+    """For array[index : index + 64], flat: (bits of the values that are 1, bits of those that are
+    neither 0 nor 1)."""
     pair = types.UniTuple(types.uint64, 2)
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         dtype = array.dtype
         vector = ir.VectorType(context.get_data_type(dtype), 64)
-        first = builder.gep(make_array(array)(context, builder, arguments[0]).data, [arguments[1]], inbounds=True)
-        values = builder.load(builder.bitcast(first, vector.as_pointer()), align=dtype.bitwidth // 8, typ=vector)
+        first = builder.gep(
+            make_array(array)(context, builder, arguments[0]).data, [arguments[1]], inbounds=True
+        )
+        values = builder.load(
+            builder.bitcast(first, vector.as_pointer()), align=dtype.bitwidth // 8, typ=vector
+        )
         of_floats = isinstance(dtype, types.Float)
         compare = builder.fcmp_unordered if of_floats else builder.icmp_unsigned  # NaN is neither
-        other = [compare("!=", values, ir.Constant(vector, [float(n) if of_floats else n] * 64)) for n in (0, 1)]
+        other = [
+            compare("!=", values, ir.Constant(vector, [float(n) if of_floats else n] * 64))
+            for n in (0, 1)
+        ]
         masks = builder.not_(other[1]), builder.and_(*other)
         words = [builder.bitcast(mask, ir.IntType(64)) for mask in masks]
         return context.make_tuple(builder, pair, words)
@@ -43,7 +51,8 @@ _bits: Any = intrinsic(_emitted)
 
 
 def _pack(first, last, x, channels, words, other):
-    """Pack rows first ... last - 1 of x (rows, channels), flat, into words; stop with other[0] = 1 at a row with other values."""
+    """Pack rows first ... last - 1 of x (rows, channels), flat, into words; stop with other[0] = 1
+    at a row with other values."""
     count = (channels + 63) // 64
     for row in range(first, last):
         wrong = np.uint64(0)
@@ -69,13 +78,15 @@ def _pack(first, last, x, channels, words, other):
 
 
 def pack(x: Array) -> Array | None:
-    """Words (..., ceil(C / 64)) uint64 of x (..., C), contiguous, of 4-byte or 8-byte floats or of integers; None unless it is
-    all zeros and ones."""
+    """Words (..., ceil(C / 64)) uint64 of x (..., C), contiguous, of 4-byte or 8-byte floats or of
+    integers; None unless it is all zeros and ones."""
     *leading, channels = x.shape
     words, other = np.empty((*leading, -(-channels // 64)), np.uint64), np.zeros(1, np.int64)
     rows, flat = int(np.prod(leading)), x.reshape(-1)
     parts = max(1, min(4 * torch.get_num_threads(), x.size // _SHARE))
     edges = [rows * part // parts for part in range(parts + 1)]
     compiled, out = loop(_pack), words.reshape(-1)
-    threads.for_each(lambda part: compiled(edges[part], edges[part + 1], flat, channels, out, other), parts)
+    threads.for_each(
+        lambda part: compiled(edges[part], edges[part + 1], flat, channels, out, other), parts
+    )
     return None if other[0] else words

@@ -1,4 +1,5 @@
-"""Augmentation of raw signals, before they are encoded: what a microphone in a room adds, and what a clip leaves out.
+"""Augmentation of raw signals, before they are encoded: what a microphone in a room adds, and what
+a clip leaves out.
 
     stream     the window in which the sequence is read moves along a stream of clips: it holds all of the sequence's clip, or
                only its beginning or end, silence, and a piece of another clip. Where it holds no word, it is background
@@ -7,9 +8,10 @@
     speed      the whole signal faster or slower, and labels of its steps with it
     mixture    each channel has a part of the others: what electrodes placed elsewhere, or a rotated sensor, would give
 
-The order is fixed: a window of the stream, speed, mixture, noise over all of it, gain. The changed signal takes the task's own
-signal path, so the network reads what it would read from such a recording. Where the path remembers more than the sequence (a
-running scale), that much of the recording around it is changed, too (``Split.starts``). As in ``augmentation``, only a sequence's
+The order is fixed: a window of the stream, speed, mixture, noise over all of it, gain. The changed
+signal takes the task's own signal path, so the network reads what it would read from such a
+recording. Where the path remembers more than the sequence (a running scale), that much of the
+recording around it is changed, too (``Split.starts``). As in ``augmentation``, only a sequence's
 seed decides how it is changed.
 """
 
@@ -30,13 +32,15 @@ from .signals import SignalPath
 
 Array = npt.NDArray[np.float32]
 WITHIN, BEYOND, FARTHEST = 0.2, 0.4, 1.2
-"""How far a window may move from its clip, in clip lengths: up to the first it holds the word; between the others it does not."""
+"""How far a window may move from its clip, in clip lengths: up to the first it holds the word;
+between the others it does not."""
 _KEPT = 2**29
 """Bytes of signals kept in memory; the rest are read again in each epoch."""
 _MEASURED = 256
 """Number of sequences from which the power of the signals is measured."""
 _STREAM, _NOISE, _GAIN, _SPEED, _CHANNELS = 11, 12, 13, 15, 16
-"""Keys of the generators, so that one kind of change does not alter the draws of another, nor ``augmentation``'s (14)."""
+"""Keys of the generators, so that one kind of change does not alter the draws of another, nor
+``augmentation``'s (14)."""
 
 
 class RawAugmentation:
@@ -49,35 +53,62 @@ class RawAugmentation:
         background: the class for signals with nothing to recognise; None: the task has none.
         lag: steps by which labels of steps are late, whatever the speed.
 
-    SrnnError where there are no raw signals, where the path alone does not turn them into the sequences, for ``stream`` where no
-    class says that a window holds no word, and for ``channel_mix`` where there is only one channel.
+    SrnnError where there are no raw signals, where the path alone does not turn them into the
+    sequences, for ``stream`` where no class says that a window holds no word, and for
+    ``channel_mix`` where there is only one channel.
     """
 
     def __init__(
-        self, sequences: Sequences, path: SignalPath, config: AugmentConfig, background: int | None, lag: int = 0
+        self,
+        sequences: Sequences,
+        path: SignalPath,
+        config: AugmentConfig,
+        background: int | None,
+        lag: int = 0,
     ) -> None:
-        self.sequences, self.path, self.config, self.background, self.lag = sequences, path, config, background, lag
+        self.sequences, self.path, self.config, self.background, self.lag = (
+            sequences,
+            path,
+            config,
+            background,
+            lag,
+        )
         self._signals, self._bytes = dict[int, Array](), 0
-        self._noises = np.flatnonzero(sequences.y == background) if sequences.y.ndim == 1 else np.zeros(0, np.int64)
+        self._noises = (
+            np.flatnonzero(sequences.y == background)
+            if sequences.y.ndim == 1
+            else np.zeros(0, np.int64)
+        )
         self._asked = asked = ", ".join(f"training.augment.{name}" for name in config.raw)
         if path.form != "signal":
-            raise SrnnError(f"{asked}: this task has no raw signals, only encoded steps; leave it out.")
+            raise SrnnError(
+                f"{asked}: this task has no raw signals, only encoded steps; leave it out."
+            )
         if config.stream and (sequences.y.ndim != 1 or background is None):
             raise SrnnError(
-                "training.augment.stream needs one label per sequence, and a class '_silence_' for windows without a "
+                "training.augment.stream needs one label per sequence, and a class '_silence_' for "
+                "windows without a "
                 "word; remove it."
             )
         if config.channel_mix and path.channels == 1:
             raise SrnnError(
-                "training.augment.channel_mix needs several channels, and this signal has one; leave it out."
+                "training.augment.channel_mix needs several channels, and this signal has one; "
+                "leave it out."
             )
         for index in evenly_spread(sequences.y, 3).tolist():
             known = sequences.steps_of(index)
-            steps = np.asarray(self.path.whole(self.signal(index)), np.float32)[self.sequences.place_of(index)]
+            steps = np.asarray(self.path.whole(self.signal(index)), np.float32)[
+                self.sequences.place_of(index)
+            ]
             made, waiting = known[: len(steps)], known[len(steps) :]  # zeros, for late labels
-            if steps.shape != made.shape or waiting.any() or not np.allclose(steps, made, atol=1e-3):
+            if (
+                steps.shape != made.shape
+                or waiting.any()
+                or not np.allclose(steps, made, atol=1e-3)
+            ):
                 raise SrnnError(
-                    f"{asked}: sequences of this task do not depend on their raw signals alone (but on a scale of the whole "
+                    f"{asked}: sequences of this task do not depend on their raw signals alone "
+                    f"(but on a scale of the whole "
                     "recording, for example); leave it out."
                 )
 
@@ -85,10 +116,13 @@ class RawAugmentation:
     def power(self) -> npt.NDArray[np.float64]:
         """(channels,) the mean power of a signal, to which ``noise`` is relative."""
         chosen = evenly_spread(self.sequences.y, _MEASURED).tolist()
-        return np.asarray(np.mean([self.signal(index).var(0, dtype=np.float64) for index in chosen], 0))
+        return np.asarray(
+            np.mean([self.signal(index).var(0, dtype=np.float64) for index in chosen], 0)
+        )
 
     def take(self, indices: npt.NDArray[np.integer], seeds: Sequence[int]) -> Batch:
-        """As ``Sequences.take``, of changed signals. ``seeds``: one per sequence, for every random choice."""
+        """As ``Sequences.take``, of changed signals. ``seeds``: one per sequence, for every random
+        choice."""
         sequences = self.sequences
         y = sequences.y[indices]
         lengths = None if sequences.lengths is None else sequences.lengths[indices]
@@ -99,7 +133,10 @@ class RawAugmentation:
             if not holds and self.background is not None:
                 y[row] = self.background
         steps = sequences.x.shape[1] if lengths is None else int(lengths.max())
-        x, encoded = np.zeros((len(indices), steps, self.path.inputs), np.float32), self.path.wholes(signals)
+        x, encoded = (
+            np.zeros((len(indices), steps, self.path.inputs), np.float32),
+            self.path.wholes(signals),
+        )
         for row, (index, seed) in enumerate(zip(indices.tolist(), seeds, strict=True)):
             one = encoded[row][self.sequences.place_of(index)]
             x[row, : len(one)] = one
@@ -112,7 +149,8 @@ class RawAugmentation:
         return Batch(torch.from_numpy(x).to(sequences.device), labels.to(sequences.device), valid)
 
     def changed(self, index: int, seed: int) -> tuple[Array, bool]:
-        """The changed signal (samples, channels) of one sequence, and whether its label still holds; if not, it is background."""
+        """The changed signal (samples, channels) of one sequence, and whether its label still
+        holds; if not, it is background."""
         config, signal, holds = self.config, self.signal(index), True
         if config.stream:
             signal, holds = self._window(index, np.random.default_rng([seed, _STREAM]))
@@ -120,12 +158,16 @@ class RawAugmentation:
             at = self.sequences.place_of(index)
             first = at.start or 0
             places = np.arange(len(signal)) - first
-            signal = at_places(signal, first + self._places(places, (at.stop or len(signal)) - first, seed))
+            signal = at_places(
+                signal, first + self._places(places, (at.stop or len(signal)) - first, seed)
+            )
         if config.channel_mix:
             rng = np.random.default_rng([seed, _CHANNELS])
             spread, count = signal[self.sequences.place_of(index)].std(0), signal.shape[1]
             spread = np.where(spread > 0, spread, 1)
-            mixture = np.eye(count) + rng.uniform(-config.channel_mix, config.channel_mix, (count, count))
+            mixture = np.eye(count) + rng.uniform(
+                -config.channel_mix, config.channel_mix, (count, count)
+            )
             signal = ((signal / spread) @ mixture.T * spread).astype(np.float32)
         if config.noise is not None:
             rng = np.random.default_rng([seed, _NOISE])
@@ -137,37 +179,46 @@ class RawAugmentation:
         return signal, holds
 
     def signal(self, index: int) -> Array:
-        """The unchanged signal (samples, channels) of a sequence, with what is around it where that affects its encoding."""
+        """The unchanged signal (samples, channels) of a sequence, with what is around it where that
+        affects its encoding."""
         known = self._signals.get(index)
         if known is not None:
             return known
-        around = self.sequences.starts is not None
-        signal = self.sequences.signals[index] if around else self.sequences.signal_of(index, self.path)  # type: ignore[index]
+        if self.sequences.starts is not None and self.sequences.signals is not None:
+            signal = self.sequences.signals[index]
+        else:
+            signal = self.sequences.signal_of(index, self.path)
         if signal is None:
             raise SrnnError(f"{self._asked}: this task has no raw signals to change; leave it out.")
         if self._bytes + signal.nbytes <= _KEPT:
             self._signals[index], self._bytes = signal, self._bytes + signal.nbytes
         return signal
 
-    def _places(self, places: npt.NDArray[np.integer], length: int, seed: int) -> npt.NDArray[np.float64]:
+    def _places(
+        self, places: npt.NDArray[np.integer], length: int, seed: int
+    ) -> npt.NDArray[np.float64]:
         """Where the ``places`` of a sequence of this ``length`` come from at the seed's speed."""
         speed, middle = self.config.speed, (length - 1) / 2
         factor = np.exp(np.random.default_rng([seed, _SPEED]).uniform(-speed, speed))
         return middle + (places - middle) * factor
 
     def _window(self, index: int, rng: np.random.Generator) -> tuple[Array, bool]:
-        """A window as long as the clip, from a stream of the clip and another one; and whether it holds the clip's word."""
+        """A window as long as the clip, from a stream of the clip and another one; and whether it
+        holds the clip's word."""
         clip = self.signal(index)
         if rng.random() >= self.config.stream:
             return clip, True
         length, whole = len(clip), bool(rng.random() < 0.5)
         move = rng.uniform(0, WITHIN) if whole else rng.uniform(BEYOND, FARTHEST)
-        # At least enough silence between the clips that the window does not hold the other one's word.
+        # At least enough silence between the clips that the window does not hold the other one's
+        # word.
         gap = max(rng.uniform(0, 1), BEYOND - 1 + move)
         drawn = int(rng.integers(len(self.sequences)))
         other = self.signal(drawn)
         onwards = bool(rng.random() < 0.5) or drawn == index
-        first, second = (clip, other) if onwards else (other, clip)  # the window moves towards the other
+        first, second = (
+            (clip, other) if onwards else (other, clip)
+        )  # the window moves towards the other
         silence = np.zeros((round(gap * length), clip.shape[1]), np.float32)
         ahead = np.zeros((length * 2, clip.shape[1]), np.float32)
         stream = np.concatenate([ahead, first, silence, second, ahead])
@@ -189,6 +240,8 @@ class RawAugmentation:
             spectrum = np.fft.rfft(rng.standard_normal(shape), axis=0)
             colour = np.maximum(np.arange(len(spectrum)), 1.0) ** (-rng.uniform(0, 1) / 2)
             colour[0] = 0
-            noise = np.where(silent, np.fft.irfft(spectrum * colour[:, None], samples, axis=0), noise)
+            noise = np.where(
+                silent, np.fft.irfft(spectrum * colour[:, None], samples, axis=0), noise
+            )
         spread = noise.std(0)
         return noise / np.where(spread > 0, spread, 1)

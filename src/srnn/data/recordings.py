@@ -90,7 +90,8 @@ class Recording:
         x = self.samples
         if x.ndim != 2 or x.dtype.kind not in "fiub":
             raise SrnnError(
-                f"{self.name}: a signal is an array of numbers (samples, channels), not {x.dtype} {x.shape}."
+                f"{self.name}: a signal is an array of numbers (samples, channels), not {x.dtype} "
+                f"{x.shape}."
             )
         if not x.size:
             raise SrnnError(f"{self.name} holds no samples.")
@@ -265,7 +266,8 @@ def _timed(recording: Recording, times: Array, unit: float, gaps: Gaps) -> Recor
     row = int(np.abs(seconds).argmax())
     if abs(seconds[row]) > _SECONDS_AT_MOST:
         raise SrnnError(
-            f"{name}: the time {times[row]:g} of sample {row} would be {seconds[row]:g} s; call the "
+            f"{name}: the time {times[row]:g} of sample {row} would be {seconds[row]:g} s; call "
+            f"the "
             "column time_ms, time_us or time_ns, as its unit requires, or repair it."
         )
     recording = replace(recording, start=float(seconds[0]))
@@ -273,7 +275,9 @@ def _timed(recording: Recording, times: Array, unit: float, gaps: Gaps) -> Recor
     if not (every > 0).all():
         row = int(np.argmin(every > 0)) + 1
         before, after = times[row - 1 : row + 1]
-        raise SrnnError(f"{name}: time does not advance at sample {row}, from {before:g} to {after:g}.")
+        raise SrnnError(
+            f"{name}: time does not advance at sample {row}, from {before:g} to {after:g}."
+        )
     if not len(every):
         return recording
     step = float(np.median(every))
@@ -493,7 +497,8 @@ def _by_name(recording: Recording, path: SignalPath) -> Recording:
     example = [next(others, "...") if name in missing else name for name in path.names]
     chosen = either(f"--channels {','.join(example)}", f"channels={example}")
     raise SrnnError(
-        f"{recording.name} has no {some(missing)}: its channels are {some(recording.channels)}, and "
+        f"{recording.name} has no {some(missing)}: its channels are {some(recording.channels)}, "
+        f"and "
         f"this network reads {some(path.names)}. Say which of its channels are these, in this "
         f"order: {chosen}."
     )
@@ -558,10 +563,14 @@ def _converted(
     return x if (factors == 1).all() else x * factors
 
 
-def _moved(annotations: tuple[Annotation, ...], ratio: float, samples: int) -> tuple[Annotation, ...]:
+def _moved(
+    annotations: tuple[Annotation, ...], ratio: float, samples: int
+) -> tuple[Annotation, ...]:
     """The annotations of a recording that now has so many samples, ``ratio`` times what it had."""
     last = samples - 1
-    return tuple(mark._replace(sample=min(round(mark.sample * ratio), last)) for mark in annotations)
+    return tuple(
+        mark._replace(sample=min(round(mark.sample * ratio), last)) for mark in annotations
+    )
 
 
 def _unstated(

@@ -1,4 +1,5 @@
-"""Samples of a signal: as many channels as are wanted, all of them finite, cut or padded to a length."""
+"""Samples of a signal: as many channels as are wanted, all of them finite, cut or padded to a
+length."""
 
 from __future__ import annotations
 
@@ -16,7 +17,11 @@ Array = npt.NDArray[Any]
 
 
 def check_channels(
-    name: str, count: int, channels: int, samples: int | None = None, names: Sequence[str] | None = None
+    name: str,
+    count: int,
+    channels: int,
+    samples: int | None = None,
+    names: Sequence[str] | None = None,
 ) -> None:
     """SrnnError unless the numbers are equal.
 
@@ -32,19 +37,25 @@ def check_channels(
     if count > channels and names:
         fix += f" (there are {some(names)})"
     if count > channels == samples:
-        fix = f". It has {counted(channels, 'row')}; if its rows are the channels, write it as (samples, channels), x.T"
+        fix = (
+            f". It has {counted(channels, 'row')}; if its rows are the channels, write it as "
+            f"(samples, channels), x.T"
+        )
     raise SrnnError(f"{name} has {counted(count, 'channel')}; this network reads {channels}{fix}.")
 
 
 def check_finite(name: str, x: Array, start: int, dtype: npt.DTypeLike | None = None) -> Array:
-    """The samples, the first being number ``start``. SrnnError, which names the first that is not finite.
+    """The samples, the first being number ``start``. SrnnError, which names the first that is not
+    finite.
 
     ``dtype``: in which they have to be; None: their own.
     """
     if dtype is None:
         dtype = x.dtype
     with np.errstate(over="ignore"):  # what is too large becomes infinite
-        ends = np.array([x.min(), x.max()], dtype)  # NaN if one is; of a long recording no copy is made
+        ends = np.array(
+            [x.min(), x.max()], dtype
+        )  # NaN if one is; of a long recording no copy is made
         if not np.isfinite(ends).all():
             row, column = np.argwhere(~np.isfinite(x.astype(dtype)))[0]
             value = x[row, column].astype(dtype)
@@ -54,13 +65,15 @@ def check_finite(name: str, x: Array, start: int, dtype: npt.DTypeLike | None = 
 
 
 def clip_start(samples: int, length: int) -> int:
-    """At which of so many samples ``fit_length`` begins; below 0: with as many of silence before them."""
+    """At which of so many samples ``fit_length`` begins; below 0: with as many of silence before
+    them."""
     excess = samples - length
     return excess // 2 if excess > 0 else -(-excess // 2)
 
 
 def fit_length(samples: Array, length: int) -> Array:
-    """(N,) -> (length,): a longer clip is cut equally at both ends; a shorter one is padded with silence equally at both."""
+    """(N,) -> (length,): a longer clip is cut equally at both ends; a shorter one is padded with
+    silence equally at both."""
     check_samples(length, samples.nbytes, f"a clip has {len(samples)} samples")
     start = clip_start(len(samples), length)
     if len(samples) > length:

@@ -1,4 +1,5 @@
-"""Spikes as bits: what layers pass to each other, and what a binary data set passes to the first layer."""
+"""Spikes as bits: what layers pass to each other, and what a binary data set passes to the first
+layer."""
 
 from __future__ import annotations
 
@@ -19,9 +20,18 @@ _UNPACKED = 1 << 14
 """Steps whose bits are unpacked at once."""
 
 _LOOK = 64
-"""Leading values that are checked first: one that is neither 0 nor 1 tells at once that a dense input is not binary."""
+"""Leading values that are checked first: one that is neither 0 nor 1 tells at once that a dense
+input is not binary."""
 
-_PACKED = (torch.float32, torch.float64, torch.bool, torch.uint8, torch.int8, torch.int32, torch.int64)
+_PACKED = (
+    torch.float32,
+    torch.float64,
+    torch.bool,
+    torch.uint8,
+    torch.int8,
+    torch.int32,
+    torch.int64,
+)
 """Dtypes that compiled code packs."""
 
 
@@ -52,8 +62,8 @@ class _Mask(torch.autograd.Function):
 
 
 def traced() -> bool:
-    """Whether the caller is torch.compile, torch.export or a function of torch.func (grad, vmap, jvp, ...), whose tensors have
-    no values to read."""
+    """Whether the caller is torch.compile, torch.export or a function of torch.func (grad, vmap,
+    jvp, ...), whose tensors have no values to read."""
     return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
 
 
@@ -67,23 +77,29 @@ def packed(bits: Tensor) -> Tensor:
 
 
 def unpacked(words: Tensor, size: int) -> Tensor:
-    """The bits of words as 0 or 1, (B, T, size) uint8, on the same device; numpy unpacks faster on the CPU."""
+    """The bits of words as 0 or 1, (B, T, size) uint8, on the same device; numpy unpacks faster on
+    the CPU."""
     places = torch.arange(8, dtype=torch.uint8, device=words.device)
     octets = words.contiguous().view(torch.uint8)
     return (octets[..., None] >> places & 1).flatten(-2)[..., :size]
 
 
 def _integers(places: ArrayLike) -> np.ndarray[Any, Any]:
-    """Steps or channels of events as int64. SrnnError for other numbers: times in seconds would all become step 0."""
+    """Steps or channels of events as int64. SrnnError for other numbers: times in seconds would all
+    become step 0."""
     numbers = np.asarray(places)
     if numbers.size and numbers.dtype.kind not in "iu":
-        raise SrnnError(f"Steps and channels of events must be integers, not {numbers.dtype}; count time in steps.")
+        raise SrnnError(
+            f"Steps and channels of events must be integers, not {numbers.dtype}; count time in "
+            f"steps."
+        )
     return numbers.astype(np.int64)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Spikes:
-    """Binary signals of shape (B, T, N), 64 to a word: bit j % 64 of words[b, t, j // 64] is channel j."""
+    """Binary signals of shape (B, T, N), 64 to a word: bit j % 64 of words[b, t, j // 64] is
+    channel j."""
 
     words: Tensor
     """(B, T, ceil(N / 64)) int64; unused bits are 0."""
@@ -91,22 +107,27 @@ class Spikes:
     """N, the number of channels."""
     ndim: ClassVar[int] = 3
     carrier: Tensor | None = None
-    """(B, T, N), the spikes' place in autograd's graph: what they were packed from, or zeros without memory of their own. None
-    if no gradient is wanted."""
+    """(B, T, N), the spikes' place in autograd's graph: what they were packed from, or zeros
+    without memory of their own. None if no gradient is wanted."""
 
     def __post_init__(self) -> None:
         words = self.words
         check_whole("The number of channels", self.size, 0)
         if not isinstance(words, Tensor):
-            raise SrnnError(f"Spikes are a tensor of words, not {type(words).__name__}; Spikes.from_dense packs them.")
+            raise SrnnError(
+                f"Spikes are a tensor of words, not {type(words).__name__}; Spikes.from_dense "
+                f"packs them."
+            )
         if words.ndim != 3 or words.dtype != torch.int64 or words.shape[2] != -(-self.size // 64):
             raise SrnnError(
-                f"Spikes of {self.size} channels are (batch, time, {-(-self.size // 64)}) words of torch.int64, not "
+                f"Spikes of {self.size} channels are (batch, time, {-(-self.size // 64)}) words of "
+                f"torch.int64, not "
                 f"{tuple(words.shape)} of {words.dtype}; Spikes.from_dense packs them."
             )
         if self.carrier is not None and self.carrier.shape != self.shape:
             raise SrnnError(
-                f"The carrier of spikes {tuple(self.shape)} has a different shape, {tuple(self.carrier.shape)}."
+                f"The carrier of spikes {tuple(self.shape)} has a different shape, "
+                f"{tuple(self.carrier.shape)}."
             )
 
     @classmethod
@@ -122,7 +143,8 @@ class Spikes:
 
     @classmethod
     def in_dense(cls, x: Tensor) -> Spikes | None:
-        """``from_dense``, or None where x has other values, which its first ones usually show. Gradients reach x."""
+        """``from_dense``, or None where x has other values, which its first ones usually show.
+        Gradients reach x."""
         first = x.detach()[:1, :1].reshape(-1)[:_LOOK]
         if not bool(((first == 0) | (first == 1)).all()):
             return None
@@ -132,30 +154,43 @@ class Spikes:
 
             values = x.detach().contiguous().numpy()
             words = pack(values.view(np.uint8) if x.dtype == torch.bool else values)
-            return None if words is None else cls(torch.from_numpy(words.view(np.int64)), x.shape[2], carrier)
+            return (
+                None
+                if words is None
+                else cls(torch.from_numpy(words.view(np.int64)), x.shape[2], carrier)
+            )
         bits = x.detach() != 0
         if not torch.equal(bits.to(x.dtype), x.detach()):
             return None
         return cls(packed(bits), x.shape[2], carrier)
 
     @classmethod
-    def from_events(cls, sequences: Iterable[Iterable[ArrayLike]], steps: int, channels: int) -> Spikes:
-        """From (step of each event, channel of each event) for every sequence, in any order: ``csr.nonzero()`` of a matrix.
+    def from_events(
+        cls, sequences: Iterable[Iterable[ArrayLike]], steps: int, channels: int
+    ) -> Spikes:
+        """From (step of each event, channel of each event) for every sequence, in any order:
+        ``csr.nonzero()`` of a matrix.
 
-        Several events at one step and channel count as one. SrnnError for events outside ``steps`` x ``channels`` or not integer.
+        Several events at one step and channel count as one. SrnnError for events outside ``steps``
+        x ``channels`` or not integer.
         """
         check_whole("steps", steps, 0)
         check_whole("channels", channels, 0)
         try:
             batch = [(_integers(step), _integers(channel)) for step, channel in sequences]
         except (TypeError, ValueError) as error:
-            raise SrnnError("Events are (steps, channels) for each sequence, two lists of the same length.") from error
+            raise SrnnError(
+                "Events are (steps, channels) for each sequence, two lists of the same length."
+            ) from error
         words = np.zeros((len(batch), steps, -(-channels // 64)), np.uint64)
         for row, (t, c) in zip(words, batch, strict=True):
             if t.shape != c.shape or (
                 t.size and (min(t.min(), c.min()) < 0 or t.max() >= steps or c.max() >= channels)
             ):
-                raise SrnnError(f"Each event needs a step and a channel, within {steps} steps and {channels} channels.")
+                raise SrnnError(
+                    f"Each event needs a step and a channel, within {steps} steps and {channels} "
+                    f"channels."
+                )
             np.bitwise_or.at(row, (t, c // 64), np.uint64(1) << (c % 64).astype(np.uint64))
         return cls(torch.from_numpy(words.view(np.int64)), channels)
 
@@ -171,7 +206,8 @@ class Spikes:
         return self.words.device
 
     def __getitem__(self, index: Any) -> Spikes:
-        """A part of the batch (and of time): sequences by slice, index array or mask, as for a tensor; detached."""
+        """A part of the batch (and of time): sequences by slice, index array or mask, as for a
+        tensor; detached."""
         words = self.words[index]
         if words.ndim != 3:
             raise SrnnError("Index spikes so that batch and time remain, as in spikes[3:4].")
@@ -182,20 +218,23 @@ class Spikes:
         return Spikes(self.words.to(device), self.size)
 
     def kept(self, keep: Tensor) -> Spikes:
-        """The spikes of the channels where ``keep`` (B, N) is true; the others are silenced, and receive no gradient."""
+        """The spikes of the channels where ``keep`` (B, N) is true; the others are silenced, and
+        receive no gradient."""
         mask = Spikes.from_dense(keep[:, None, :])
         carrier: Any = None if self.carrier is None else _Mask.apply(self.carrier, keep)
         return Spikes(self.words & mask.words, self.size, carrier)
 
     def bits(self) -> np.ndarray[Any, Any]:
-        """The words for compiled code, which trusts them: (B, T, ceil(N / 64)) uint64, contiguous; the spikes are on the CPU.
+        """The words for compiled code, which trusts them: (B, T, ceil(N / 64)) uint64, contiguous;
+        the spikes are on the CPU.
 
         SrnnError for a bit beyond the last channel.
         """
         words = self.words.contiguous().numpy().view(np.uint64)
         if self.size % 64 and words.size and int(words[..., -1].max()) >> self.size % 64:
             raise SrnnError(
-                f"Spikes of {self.size} channels have bits beyond the last one; Spikes.from_dense packs them."
+                f"Spikes of {self.size} channels have bits beyond the last one; Spikes.from_dense "
+                f"packs them."
             )
         return words
 
@@ -209,7 +248,9 @@ class Spikes:
         octets = self.words.flatten(0, 1).cpu().contiguous().numpy().view(np.uint8)
         total = np.zeros(self.size, np.int64)
         for first in range(0, len(octets), _UNPACKED):
-            bits = np.unpackbits(octets[first : first + _UNPACKED], axis=-1, count=self.size, bitorder="little")
+            bits = np.unpackbits(
+                octets[first : first + _UNPACKED], axis=-1, count=self.size, bitorder="little"
+            )
             total += bits.sum(0, dtype=np.int64)
         return torch.from_numpy(total)
 
@@ -233,5 +274,6 @@ class Spikes:
 
 
 def as_dense(x: Tensor | Spikes, dtype: torch.dtype | None = None) -> Tensor:
-    """What a network reads or a layer emits as numbers (B, T, N): spikes unpacked (``Spikes.dense``), all else as it is."""
+    """What a network reads or a layer emits as numbers (B, T, N): spikes unpacked
+    (``Spikes.dense``), all else as it is."""
     return x.dense(dtype) if isinstance(x, Spikes) else x

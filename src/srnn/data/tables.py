@@ -1,7 +1,8 @@
 """Tables of numbers: a row per sample, its channels between commas, semicolons, tabs or blanks.
 
-Between semicolons or tabs, commas are decimal. "#" begins a comment, and a first row of names is one. Files are read by pandas;
-rows from a pipe one by one, as they come, and so are those of a file in which something is wrong, to say where.
+Between semicolons or tabs, commas are decimal. "#" begins a comment, and a first row of names is
+one. Files are read by pandas; rows from a pipe one by one, as they come, and so are those of a file
+in which something is wrong, to say where.
 """
 
 from __future__ import annotations
@@ -37,7 +38,14 @@ _UNITS = {
     )
     for unit in names.split()
 }
-_IN_UNITS = ("seconds", "millis", "milliseconds", "micros", "microseconds", "nanoseconds")  # names by themselves
+_IN_UNITS = (
+    "seconds",
+    "millis",
+    "milliseconds",
+    "micros",
+    "microseconds",
+    "nanoseconds",
+)  # names by themselves
 _CLOCKS = {"time", "timestamp", "datetime", "date", "clock", "zeit", "epoch"}
 WORDS = ("label", "group")
 """Columns that are never channels: what each row is of, and whom or what it is of."""
@@ -48,11 +56,12 @@ _BLOCK = 4096  # rows of a file that are held as lists of numbers at a time
 
 
 def time_unit(title: str) -> float | None:
-    """Seconds in the unit of a table's first column, if its name says that it is time; None where it does not.
+    """Seconds in the unit of a table's first column, if its name says that it is time; None where
+    it does not.
 
-    "time" and "t" are in seconds, or in the unit that follows: time_ms, Time (ms), t [s]; "seconds", "millis", ... count, too.
-    SrnnError for a name for time without a known unit, such as timestamp: read as a channel, that column would tell a network
-    when something was recorded.
+    "time" and "t" are in seconds, or in the unit that follows: time_ms, Time (ms), t [s];
+    "seconds", "millis", ... count, too. SrnnError for a name for time without a known unit, such as
+    timestamp: read as a channel, that column would tell a network when something was recorded.
     """
     words = _words(title)
     if words in (["time"], ["t"]):
@@ -63,7 +72,8 @@ def time_unit(title: str) -> float | None:
         return _UNITS[words[1]]
     if _CLOCKS & {*words}:
         raise SrnnError(
-            f"the first column is called {title[:40]!r}, a time whose unit is not understood: call it time (in seconds), "
+            f"the first column is called {title[:40]!r}, a time whose unit is not understood: call "
+            f"it time (in seconds), "
             "time_ms, time_us or time_ns, or remove it."
         )
     return None
@@ -74,7 +84,8 @@ def _words(title: str) -> list[str]:
 
 
 def seconds_of(date: str) -> float | None:
-    """Seconds since 1970 at a date of ISO 8601, such as 2026-03-01T12:00:00.02; None for anything else."""
+    """Seconds since 1970 at a date of ISO 8601, such as 2026-03-01T12:00:00.02; None for anything
+    else."""
     try:
         moment = datetime.fromisoformat(date)
     except ValueError:
@@ -101,7 +112,8 @@ class Layout:
     def of(cls, text: str, where: str, below: str = "", words: Collection[str] = WORDS) -> Layout:
         """The layout of a table with this first row, and this row ``below`` it.
 
-        ``words``: names of columns that are no channels. SrnnError, which begins with ``where``, as for ``time_unit``.
+        ``words``: names of columns that are no channels. SrnnError, which begins with ``where``, as
+        for ``time_unit``.
         """
         untitled, titles = cls._begun(text)
         if not titles:
@@ -116,7 +128,11 @@ class Layout:
         if len(titles) == 1:
             return titled
         first = untitled.fields(below)[0] if below else ""
-        if _CLOCKS & {*_words(titles[0])} and untitled.number(first) is None and seconds_of(first) is not None:
+        if (
+            _CLOCKS & {*_words(titles[0])}
+            and untitled.number(first) is None
+            and seconds_of(first) is not None
+        ):
             return replace(titled, unit=1.0, dates=True)
         with naming(where):
             return replace(titled, unit=time_unit(titles[0]))
@@ -131,7 +147,9 @@ class Layout:
         # pandas calls columns without names 0, 1, 2.
         numbered = len(fields) > 2 and fields == [*map(str, range(len(fields)))]
         named = any(field and untitled.number(field) is None for field in fields)
-        commented = "#" in text and untitled.number(fields[0]) is not None  # numbers, and a comment behind them
+        commented = (
+            "#" in text and untitled.number(fields[0]) is not None
+        )  # numbers, and a comment behind them
         titled = numbered or (named and not commented)
         return untitled, tuple(fields) if titled else ()
 
@@ -193,13 +211,15 @@ class Layout:
                 continue
             if not field:
                 raise SrnnError(
-                    f"column {column} of {len(fields)} is empty; fill the value in, or remove the line or the column."
+                    f"column {column} of {len(fields)} is empty; fill the value in, or remove the "
+                    f"line or the column."
                 )
             dated = self.dates and column == 1
             number = seconds_of(field) if dated else self.number(field)
             if number is None:
                 raise SrnnError(
-                    f"{text[:40]!r} is not a row of numbers (column {column} is {field[:40]!r}); write decimal points, put '#' "
+                    f"{text[:40]!r} is not a row of numbers (column {column} is {field[:40]!r}); "
+                    f"write decimal points, put '#' "
                     "before lines that do not belong to the table, and remove columns of words."
                 )
             row.append(number)
@@ -209,22 +229,35 @@ class Layout:
         """SrnnError unless the names are as many as the numbers below them."""
         if self.titles and count != len(self.titles):
             raise SrnnError(
-                f"{where}: {counted(count, 'number')} under {counted(len(self.titles), 'name')}; write decimal points, and put "
+                f"{where}: {counted(count, 'number')} under {counted(len(self.titles), 'name')}; "
+                f"write decimal points, and put "
                 "'#' before lines that do not belong to the table."
             )
 
 
 class Rows:
-    """A table as it arrives: blocks of rows (rows, columns), float64, all with the same number of columns, and finite.
+    """A table as it arrives: blocks of rows (rows, columns), float64, all with the same number of
+    columns, and finite.
 
-    ``name``: what messages begin with. ``block``: rows in a block, at most. ``gaps``: whether values of channels may be missing,
-    which are NaN. ``words``: as for ``Layout.of``.
+    ``name``: what messages begin with. ``block``: rows in a block, at most. ``gaps``: whether
+    values of channels may be missing, which are NaN. ``words``: as for ``Layout.of``.
     """
 
     def __init__(
-        self, lines: Iterable[str], name: str, block: int, gaps: bool = False, words: Collection[str] = WORDS
+        self,
+        lines: Iterable[str],
+        name: str,
+        block: int,
+        gaps: bool = False,
+        words: Collection[str] = WORDS,
     ) -> None:
-        self._lines, self._name, self._block, self._gaps, self._words = lines, name, block, gaps, words
+        self._lines, self._name, self._block, self._gaps, self._words = (
+            lines,
+            name,
+            block,
+            gaps,
+            words,
+        )
         self.layout = Layout(",")
         """Known from the first block on."""
 
@@ -272,7 +305,8 @@ class Rows:
 
 
 def check_row(where: str, row: list[float], layout: Layout, count: int, gaps: bool = False) -> None:
-    """SrnnError unless all numbers of row ``count`` are finite, or with ``gaps`` missing in a channel."""
+    """SrnnError unless all numbers of row ``count`` are finite, or with ``gaps`` missing in a
+    channel."""
     if all(map(math.isfinite, row)):
         return
     channels = np.array([row[layout.leading :]])
@@ -284,8 +318,12 @@ def check_row(where: str, row: list[float], layout: Layout, count: int, gaps: bo
 
 
 def read_titles(path: Path) -> tuple[str, ...]:
-    """The names of a table's columns; none where the first row holds numbers. SrnnError, which names the file."""
-    with reading(path, "a table of numbers"), path.open(encoding=_encoding(path), errors="replace") as file:
+    """The names of a table's columns; none where the first row holds numbers. SrnnError, which
+    names the file."""
+    with (
+        reading(path, "a table of numbers"),
+        path.open(encoding=_encoding(path), errors="replace") as file,
+    ):
         _, text = next(content(file), (0, ""))
         return Layout._begun(text)[1]
 
@@ -300,11 +338,13 @@ class Table(NamedTuple):
     """(rows,) texts of each column of words, by its name in lower case."""
 
 
-def read_table(path: Path, mend: Callable[[Array, Layout], Array], words: Collection[str] = WORDS) -> Table:
+def read_table(
+    path: Path, mend: Callable[[Array, Layout], Array], words: Collection[str] = WORDS
+) -> Table:
     """A table in a file. SrnnError, which names file and line.
 
-    ``mend``: fills in what is missing: NaN where a cell is empty or says so. What is not finite after it is refused.
-    ``words``: as for ``Layout.of``.
+    ``mend``: fills in what is missing: NaN where a cell is empty or says so. What is not finite
+    after it is refused. ``words``: as for ``Layout.of``.
     """
     with reading(path, "a table of numbers"):
         encoding = _encoding(path)
@@ -319,7 +359,9 @@ def read_table(path: Path, mend: Callable[[Array, Layout], Array], words: Collec
                 number, below = next(lines, (0, ""))
             layout = Layout.of(text, where, below, words)
             if number:
-                layout.check_titles(f"{path}, line {number}", len(layout.fields(below.partition("#")[0])))
+                layout.check_titles(
+                    f"{path}, line {number}", len(layout.fields(below.partition("#")[0]))
+                )
         read = False
         for decimal in ".," if layout.has_decimal_commas else ".":
             try:
@@ -335,7 +377,9 @@ def read_table(path: Path, mend: Callable[[Array, Layout], Array], words: Collec
             if mended is not x:  # so that what is named is what could not be filled in
                 check_finite(str(path), mended[:, layout.leading :], 0)
         with path.open(encoding=encoding, errors="replace") as file:
-            for _ in Rows(file, str(path), _BLOCK, gaps=not read, words=words):  # says where what is wrong
+            for _ in Rows(
+                file, str(path), _BLOCK, gaps=not read, words=words
+            ):  # says where what is wrong
                 pass
         raise ValueError("its numbers are not all written in one way")
 
@@ -350,10 +394,17 @@ def _read_by_pandas(
     import pandas as pd
 
     options: dict[str, Any] = {}
-    if tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1):  # later ones read numbers exactly by themselves
+    if tuple(map(int, pd.__version__.split(".")[:2])) < (
+        3,
+        1,
+    ):  # later ones read numbers exactly by themselves
         options["float_precision"] = "round_trip"
     types: Any = np.float64
-    columns = [place for place in range(len(layout.titles) + len(layout.words)) if place not in layout.words]
+    columns = [
+        place
+        for place in range(len(layout.titles) + len(layout.words))
+        if place not in layout.words
+    ]
     if layout.dates or layout.words:
         types = dict.fromkeys(columns, np.float64) | dict.fromkeys(layout.words, str)
     if layout.dates:
@@ -398,7 +449,10 @@ def lines_of(stream: IO[bytes], name: str) -> Iterator[str]:
     while line := stream.readline(_LINE_AT_MOST):
         number += 1
         if len(line) >= _LINE_AT_MOST:
-            raise SrnnError(f"{name}, line {number}: a line of {_LINE_AT_MOST} bytes or more is not a row of numbers.")
+            raise SrnnError(
+                f"{name}, line {number}: a line of {_LINE_AT_MOST} bytes or more is not a row of "
+                f"numbers."
+            )
         yield line.decode("utf-8", "replace")
 
 

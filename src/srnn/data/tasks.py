@@ -1,10 +1,12 @@
-"""Tasks: a data set with its signal path, its classes, and whether each sequence or each step of it has a class.
+"""Tasks: a data set with its signal path, its classes, and whether each sequence or each step of it
+has a class.
 
     task = create_task("ecg", validation_fraction=0.2)
     train = task.load("train", data_dir)          # a Split: x (N, T, inputs), y (N,) or (N, T), lengths, groups
 
-A task does not define how a network's output is scored: the recipe does. Each task is in its data set's file and is
-``register``ed there; docs/add-a-dataset.md walks through an example. Nothing here imports a data library; ``load`` does.
+A task does not define how a network's output is scored: the recipe does. Each task is in its data
+set's file and is ``register``ed there; docs/add-a-dataset.md walks through an example. Nothing here
+imports a data library; ``load`` does.
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ Kind = Literal["per_sequence", "per_step"]
 BACKGROUND = "_silence_"
 """Name of the class for signals with nothing to recognise, in data sets that have one."""
 FOLDS = ("fold", "test_speaker", "validation_speaker")
-"""Options of tasks that say who is held out: all in which the folds of a cross-validation differ."""
+"""Options of tasks that say who is held out: all in which the folds of a cross-validation
+differ."""
 
 
 @dataclass(frozen=True)
@@ -54,19 +57,24 @@ class Task(ABC):
     step_ms: ClassVar[float | None] = None
     """Milliseconds that one time step lasts; None: the steps are not in time."""
     unlabelled_class: ClassVar[int | None] = None
-    """Class that the original work gave to steps without a label; None: there is none. y keeps -1 for them."""
+    """Class that the original work gave to steps without a label; None: there is none. y keeps -1
+    for them."""
     silence_class: ClassVar[int | None] = None
     """Class that accuracy may leave out, such as silence; None: there is none."""
     clip_seconds: ClassVar[float | None] = None
-    """Sound: length in seconds to which clips are cut, or padded with silence; None: each keeps its length."""
+    """Sound: length in seconds to which clips are cut, or padded with silence; None: each keeps its
+    length."""
     analog_in_paper: ClassVar[bool] = False
-    """Whether the paper's tables count the task's analog input as MACs; they count the inputs of the other tasks as spikes."""
+    """Whether the paper's tables count the task's analog input as MACs; they count the inputs of
+    the other tasks as spikes."""
     channel_blocks: ClassVar[int] = 1
-    """Number of equal groups of channels that describe the same quantities: 3 for features with two derivatives."""
+    """Number of equal groups of channels that describe the same quantities: 3 for features with two
+    derivatives."""
 
     @property
     def pixel_order(self) -> npt.NDArray[np.intp] | None:
-        """Square images read pixel by pixel: (T,) the place of each step's pixel, counted row by row; None: no images."""
+        """Square images read pixel by pixel: (T,) the place of each step's pixel, counted row by
+        row; None: no images."""
         return None
 
     @property
@@ -76,15 +84,17 @@ class Task(ABC):
 
     @property
     def split_since(self) -> str | None:
-        """The version of srnn since which the data are split as they are now; None: they always were.
+        """The version of srnn since which the data are split as they are now; None: they always
+        were.
 
         A network of an earlier version may have been trained on what is now held out.
         """
         return None
 
     def lag(self, form: PathForm = "signal") -> int:
-        """Steps by which labels come later than what they name, so that a network has seen what follows it: for the signal, or
-        for encoded steps as in the task's files, whose labels may already be late."""
+        """Steps by which labels come later than what they name, so that a network has seen what
+        follows it: for the signal, or for encoded steps as in the task's files, whose labels may
+        already be late."""
         return 0
 
     @property
@@ -97,46 +107,58 @@ class Task(ABC):
         return len(self.class_names)
 
     def signal(self) -> SignalPath:
-        """How a raw signal becomes what the task's networks read: as a whole, as it arrives, and in C where that is small.
+        """How a raw signal becomes what the task's networks read: as a whole, as it arrives, and in
+        C where that is small.
 
         The default is ``Steps`` with the task's ``inputs``.
         """
         if type(self).inputs is Task.inputs:  # which asks this method
-            raise SrnnError(f"The task '{self.name}' defines neither signal() nor inputs; one of them is needed.")
+            raise SrnnError(
+                f"The task '{self.name}' defines neither signal() nor inputs; one of them is "
+                f"needed."
+            )
         return Steps(self.inputs, self.step_ms)
 
     def live(self, form: Form = "auto") -> SignalPath:
         """How the task's networks are fed as the signal arrives.
 
         Args:
-            form: "signal", a sensor's raw signal; "steps", the network's input, encoded elsewhere; or "auto": the signal
-                where training data were encoded the same way.
+            form: "signal", a sensor's raw signal; "steps", the network's input, encoded elsewhere;
+                or "auto": the signal where training data were encoded the same way.
 
         SrnnError, with the reason, where the form is not possible.
         """
         if form not in get_args(Form):
-            raise SrnnError(f"The form of the input must be 'auto', 'signal' or 'steps', not {form!r}.")
+            raise SrnnError(
+                f"The form of the input must be 'auto', 'signal' or 'steps', not {form!r}."
+            )
         path = self.signal()
         if form == "steps" or (form == "auto" and not path.as_trained):
             return Steps(self.inputs, self.step_ms)
         if form == "signal" and isinstance(path, Steps):
-            raise SrnnError(f"The signal of task '{self.name}' cannot be encoded as it arrives: {path.reason}.")
+            raise SrnnError(
+                f"The signal of task '{self.name}' cannot be encoded as it arrives: {path.reason}."
+            )
         path.check()
         return path
 
     def whole_path(self, form: Form = "auto") -> SignalPath:
-        """How whole recordings are read. "auto": as the signal where training data were encoded the same way, even if a stream
-        cannot be; else as steps that were encoded elsewhere."""
+        """How whole recordings are read. "auto": as the signal where training data were encoded the
+        same way, even if a stream cannot be; else as steps that were encoded elsewhere."""
         path = self.signal()
         if form != "auto":
             return self.live(form)
         return path if path.as_trained else self.live("steps")
 
-    def encode(self, name: str, signal: npt.NDArray[Any], form: Form = "auto") -> npt.NDArray[np.float32]:
-        """A whole recording (samples, channels) as the task's networks read it: (steps, inputs), at least one step.
+    def encode(
+        self, name: str, signal: npt.NDArray[Any], form: Form = "auto"
+    ) -> npt.NDArray[np.float32]:
+        """A whole recording (samples, channels) as the task's networks read it: (steps, inputs), at
+        least one step.
 
-        "auto": a recording with as many columns as the network has inputs, if the signal has another number, is steps.
-        SrnnError, which begins with the ``name``, where it does not fit, or is too large to be encoded.
+        "auto": a recording with as many columns as the network has inputs, if the signal has
+        another number, is steps. SrnnError, which begins with the ``name``, where it does not fit,
+        or is too large to be encoded.
         """
         path, columns = self.whole_path(form), signal.shape[1]
         if form == "auto" and columns == self.inputs != path.channels:
@@ -147,28 +169,36 @@ class Task(ABC):
             raise SrnnError(
                 f"{name} has {counted(columns, 'channel')}; this network reads {path.what}. {advice}".rstrip()
             )
-        with np.errstate(over="ignore", invalid="ignore"):  # values too large for float32 become infinite
+        with np.errstate(
+            over="ignore", invalid="ignore"
+        ):  # values too large for float32 become infinite
             signal = path.numbers(signal)
             steps = np.asarray(path.whole(self.as_clip(signal, path)), np.float32)
         if not len(steps):
             raise SrnnError(f"{name} is too short: it yields no steps.")
         if not np.isfinite(steps).all():
-            raise SrnnError(f"{name} has values that are too large to be encoded: the network's inputs are not finite.")
+            raise SrnnError(
+                f"{name} has values that are too large to be encoded: the network's inputs are not "
+                f"finite."
+            )
         return steps
 
     def _clip_length(self, path: SignalPath) -> int | None:
-        """The samples of training's clips, where all of these have one length and the path reads recordings."""
+        """The samples of training's clips, where all of these have one length and the path reads
+        recordings."""
         if path.form == "steps" or self.clip_seconds is None or path.rate is None:
             return None
         return round(self.clip_seconds * path.rate)
 
     def as_clip(self, signal: npt.NDArray[Any], path: SignalPath) -> npt.NDArray[Any]:
-        """A whole recording (samples, channels) for the path, as long as training's clips where all of these have one length."""
+        """A whole recording (samples, channels) for the path, as long as training's clips where all
+        of these have one length."""
         length = self._clip_length(path)
         return signal if length is None else fit_length(signal[:, 0], length)[:, None]
 
     def clip_start(self, samples: int, path: SignalPath) -> int:
-        """The sample of a whole recording at which what ``as_clip`` reads begins; below 0: padding comes before it."""
+        """The sample of a whole recording at which what ``as_clip`` reads begins; below 0: padding
+        comes before it."""
         length = self._clip_length(path)
         return 0 if length is None else clip_start(samples, length)
 
@@ -183,11 +213,14 @@ class Task(ABC):
     def chosen(self) -> dict[str, Any]:
         """The options with which the task was made, as ``create_task`` takes them."""
         values = {option.name: getattr(self, option.name) for option in fields(self)}
-        return {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
+        return {
+            name: value.item() if isinstance(value, np.generic) else value
+            for name, value in values.items()
+        }
 
     def origin(self, data_dir: Path | None = None) -> str:
-        """Where its data come from, for people: the data set's title (if it is not in the catalogue, the first line of the
-        task's docstring), and the folder."""
+        """Where its data come from, for people: the data set's title (if it is not in the
+        catalogue, the first line of the task's docstring), and the folder."""
         from .datasets.catalogue import data_set_of, folder_of
 
         known = data_set_of(self.name, self.chosen())
@@ -197,14 +230,18 @@ class Task(ABC):
         return f"{known.title} ({folder_of(known, data_dir) if known.folder else known.size})"
 
     def problems(self) -> list[Problem]:
-        """What is wrong with, or unusual about, single files of the data. Only data of your own are looked through."""
+        """What is wrong with, or unusual about, single files of the data. Only data of your own are
+        looked through."""
         return []
 
-    def reading(self, data: Path, hold_out: bool = False, said: Reading = NOTHING_SAID) -> DescribedTask:
+    def reading(
+        self, data: Path, hold_out: bool = False, said: Reading = NOTHING_SAID
+    ) -> DescribedTask:
         """The task with labelled recordings in place of its own data.
 
         Args:
-            hold_out: where these name no splits, hold some out for validation and testing (else every split is all of them).
+            hold_out: where these name no splits, hold some out for validation and testing (else
+                every split is all of them).
             said: what the user says about the recordings.
         """
         return replace(self.described(), data=data, hold_out=hold_out, said=said)
@@ -213,18 +250,31 @@ class Task(ABC):
         """The statistics that scale inputs, from the training split; stored with a network."""
         statistics = self.load("train", data_dir).statistics
         if statistics is None:
-            raise SrnnError(f"The inputs of task '{self.name}' are not scaled, so there are no statistics.")
+            raise SrnnError(
+                f"The inputs of task '{self.name}' are not scaled, so there are no statistics."
+            )
         return statistics
 
     @abstractmethod
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
-        """The encoded split, checked. ``data_dir``: where data are; None: SRNN_DATA, else ~/.cache/srnn.
+        """The encoded split, checked. ``data_dir``: where data are; None: SRNN_DATA, else
+        ~/.cache/srnn.
 
         Raises SrnnError when the data are missing (it says how to get them) or damaged.
         """
 
 
-DATA_SETS = ("digits", "ecg", "shd", "mnist", "soli", "speech_commands", "timit", "spoken_digits", "folder")
+DATA_SETS = (
+    "digits",
+    "ecg",
+    "shd",
+    "mnist",
+    "soli",
+    "speech_commands",
+    "timit",
+    "spoken_digits",
+    "folder",
+)
 """The files in ``datasets/`` that register tasks."""
 PLUGINS = "srnn.tasks"
 """Group of entry points in which installed packages name modules that register tasks."""
@@ -233,7 +283,8 @@ _Task = TypeVar("_Task", bound=type[Task])
 
 
 def register(task: _Task) -> _Task:
-    """A decorator that makes a task known by its name. SrnnError if another class has that name, or if it states too little."""
+    """A decorator that makes a task known by its name. SrnnError if another class has that name, or
+    if it states too little."""
     for told in ("name", "kind", "class_names"):
         if not hasattr(task, told):
             raise SrnnError(f"The task {task.__qualname__} has no {told}, which every task needs.")
@@ -241,7 +292,9 @@ def register(task: _Task) -> _Task:
         check_choice(f"The kind of task '{task.name}'", task.kind, get_args(Kind))
     other = _tasks.setdefault(task.name, task)
     if (other.__module__, other.__qualname__) != (task.__module__, task.__qualname__):
-        raise SrnnError(f"There are two tasks '{task.name}': {other.__qualname__} and {task.__qualname__}.")
+        raise SrnnError(
+            f"There are two tasks '{task.name}': {other.__qualname__} and {task.__qualname__}."
+        )
     _tasks[task.name] = task  # the same class, if its module is run again
     return task
 
@@ -254,7 +307,8 @@ def known_tasks() -> Mapping[str, type[Task]]:
 
 
 def create_task(name: str, /, **options: Any) -> Task:
-    """The named task with its options. SrnnError for an unknown name or option (with the nearest), or a bad value."""
+    """The named task with its options. SrnnError for an unknown name or option (with the nearest),
+    or a bad value."""
     known, wanted = known_tasks(), name if isinstance(name, str) else ""
     if wanted not in known:
         from importlib.metadata import entry_points  # imported here because it is slow
@@ -272,7 +326,9 @@ def check_options(task: type[Task], options: Iterable[str]) -> None:
     allowed = [option.name for option in fields(task)]
     for option in options:
         if option not in allowed:
-            raise SrnnError(f"The task '{task.name}' has no option '{option}'.{nearest(option, allowed)}")
+            raise SrnnError(
+                f"The task '{task.name}' has no option '{option}'.{nearest(option, allowed)}"
+            )
 
 
 _LONGEST_MS = 1e12
@@ -313,11 +369,13 @@ class DescribedTask(Task):
     data: Path | None = None
     """Labelled recordings to use in place of its own data; see ``datasets.labelled``."""
     hold_out: bool = False
-    """Where ``data`` name no splits: whether some are held out for validation and testing, or every split is all of them."""
+    """Where ``data`` name no splits: whether some are held out for validation and testing, or every
+    split is all of them."""
     said: Reading = NOTHING_SAID
     """What the user says about the recordings in ``data``."""
     own: Task | None = field(default=None, compare=False)
-    """The task itself, with its data, where name and options cannot make it again; a model's file does not hold it."""
+    """The task itself, with its data, where name and options cannot make it again; a model's file
+    does not hold it."""
 
     def __post_init__(self) -> None:
         # Checked here, so that no network is trained whose file could not be opened.
@@ -334,14 +392,19 @@ class DescribedTask(Task):
         for what, (value, most) in sizes.items():
             if value is not None and not 0 < value <= most:
                 raise SrnnError(
-                    f"A network cannot have {value:.12g} {what}; it must be above 0 and at most {most:.12g}."
+                    f"A network cannot have {value:.12g} {what}; it must be above 0 and at most "
+                    f"{most:.12g}."
                 )
         for name in ("unlabelled_class", "silence_class"):
             if not 0 <= (getattr(self, name) or 0) < classes:
-                raise SrnnError(f"A network of {classes} classes cannot have {name} {getattr(self, name)}.")
+                raise SrnnError(
+                    f"A network of {classes} classes cannot have {name} {getattr(self, name)}."
+                )
 
     def lag(self, form: PathForm = "signal") -> int:
-        if known_tasks().get(self.name, Task).lag is Task.lag:  # nor is anything asked of data that are not here
+        if (
+            known_tasks().get(self.name, Task).lag is Task.lag
+        ):  # nor is anything asked of data that are not here
             return 0
         return self._original().lag(form)
 
@@ -388,20 +451,23 @@ class DescribedTask(Task):
         original = self._original(data_dir)
         if shown(original.class_names) != shown(self.class_names) or original.inputs != self.inputs:
             raise SrnnError(
-                f"The data of task '{self.name}' now have other classes or inputs than those this network was trained on."
+                f"The data of task '{self.name}' now have other classes or inputs than those this "
+                f"network was trained on."
             )
         return original.load(split, data_dir)
 
     def check_path(self) -> None:
-        """SrnnError for a signal path of another package that the task of this name, with these options, does not have:
-        ``restored`` could not make it again."""
+        """SrnnError for a signal path of another package that the task of this name, with these
+        options, does not have: ``restored`` could not make it again."""
         if describe(self.path) is not None:
             return
         registered = self.name in known_tasks()
         if not registered or not alike(create_task(self.name, **self.options).signal(), self.path):
             raise SrnnError(
-                f"A model's file cannot hold the signal path {type(self.path).__name__}, which is not srnn's own: register a "
-                f"task (@register) with the name '{self.name}' whose signal() returns this path, with the same settings."
+                f"A model's file cannot hold the signal path {type(self.path).__name__}, which is "
+                f"not srnn's own: register a "
+                f"task (@register) with the name '{self.name}' whose signal() returns this path, "
+                f"with the same settings."
             )
 
     def plain(self) -> dict[str, Any]:
@@ -426,17 +492,28 @@ class DescribedTask(Task):
 
     @classmethod
     def restored(cls, plain: Any, source: str) -> Self:
-        """The task from what ``plain`` gave. SrnnError, which names the ``source``, for anything else."""
+        """The task from what ``plain`` gave. SrnnError, which names the ``source``, for anything
+        else."""
         with reading(source, "a model's task"):
             plain = {"analog_in_paper": False, **plain}  # missing from the first files of version 1
             hints = get_type_hints(cls) | {"class_names": list[str]}
             values = {name: convert(hints[name], plain[name], name) for name in _PLAIN}
             values["class_names"] = shown(values["class_names"])
             options, signal = convert(dict[str, Any], plain["options"], "options"), plain["signal"]
-            own = known_tasks().get(values["name"], cls).__module__.startswith(f"{__package__}.datasets.")
-            if signal is None and own:  # making it again may read data, wherever the options say they are
+            own = (
+                known_tasks()
+                .get(values["name"], cls)
+                .__module__.startswith(f"{__package__}.datasets.")
+            )
+            if (
+                signal is None and own
+            ):  # making it again may read data, wherever the options say they are
                 raise ValueError("it does not describe its signal")
         # A path of another package: that package makes it again.
-        path = create_task(values["name"], **options).signal() if signal is None else restore(signal, source)
+        path = (
+            create_task(values["name"], **options).signal()
+            if signal is None
+            else restore(signal, source)
+        )
         with naming(source):
             return cls(**values, path=path, options=options)

@@ -89,7 +89,8 @@ def parse_channels(text: str, option: str = "--channels") -> list[int | str]:
     parts = [part.strip() for part in text.split(",")]
     if not all(parts) or any(part.isdecimal() and int(part[:9]) == 0 for part in parts):
         raise SrnnError(
-            f"{option} takes names of channels, or numbers counted from 1, such as ax,ay or 2,1, not {text!r}."
+            f"{option} takes names of channels, or numbers counted from 1, such as ax,ay or 2,1, "
+            f"not {text!r}."
         )
     number = re.compile(r"[1-9]\d{0,3}", re.ASCII)
     return [int(part) - 1 if number.fullmatch(part) else part for part in parts]

@@ -1,11 +1,13 @@
-"""What a trained network says about a whole recording: the class and its confidence, overall and at every step.
+"""What a trained network says about a whole recording: the class and its confidence, overall and at
+every step.
 
     predict(trained, "clip.wav").label
     predict(trained, signal).labels                  # one per step, where the network labels steps
 
-A recording is treated as training data were: resampled, cut or padded to the clips' length, encoded as a whole, and scored by
-the network's own loss. Where labels come late (a task's ``lag``), each step still gets its own label: that many steps of zeros
-are read after the recording. ``streaming`` does the same as the signal arrives.
+A recording is treated as training data were: resampled, cut or padded to the clips' length, encoded
+as a whole, and scored by the network's own loss. Where labels come late (a task's ``lag``), each
+step still gets its own label: that many steps of zeros are read after the recording. ``streaming``
+does the same as the signal arrives.
 """
 
 from __future__ import annotations
@@ -48,49 +50,59 @@ SUFFIXES = (*SENSOR_SUFFIXES, ".txt", ".hea", *AUDIO_SUFFIXES)
 _SHOWN = 10
 """Classes that a notebook shows of a prediction."""
 _FAR_LONGER = 4
-"""How many times as long as training's sequences, which differ in length, one must be to be doubted."""
+"""How many times as long as training's sequences, which differ in length, one must be to be
+doubted."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network says about one recording: ``label``, ``confidence``, and scores after each of its T steps."""
+    """What a network says about one recording: ``label``, ``confidence``, and scores after each of
+    its T steps."""
 
     classes: tuple[str, ...]
     scores: Array
-    """(T, classes) float64: class scores after each step, as if the recording ended there; a network that labels steps scores
-    each step by itself."""
+    """(T, classes) float64: class scores after each step, as if the recording ended there; a
+    network that labels steps scores each step by itself."""
     probabilities: Array
-    """(T, classes): confidence in each class after each step, summing to 1; (T, 0) where the answer is a value."""
+    """(T, classes): confidence in each class after each step, summing to 1; (T, 0) where the answer
+    is a value."""
     per_step: bool
     """Whether every step has a label of its own; if not, the last row is the decision."""
     step_seconds: float | None = None
     """Seconds from one step to the next; None: steps are not in time."""
     start_seconds: float = 0.0
-    """Where in the recording the first step is: above 0 if it was cut to the length of training's clips, below 0 if padded."""
+    """Where in the recording the first step is: above 0 if it was cut to the length of training's
+    clips, below 0 if padded."""
     notes: tuple[str, ...] = ()
-    """What is to be known of how the recording was read, for people: what it does not state, what was filled in."""
+    """What is to be known of how the recording was read, for people: what it does not state, what
+    was filled in."""
     doubt: str = ""
-    """Why the recording can hardly be like those of training, for people; empty where nothing speaks for that."""
+    """Why the recording can hardly be like those of training, for people; empty where nothing
+    speaks for that."""
     name: str = "The signal"
     """The recording's, for messages."""
     heart: Heart | None = None
-    """Beats and intervals of an ECG whose steps are labelled. Where a lead is flat or off, that is said in place of a label."""
+    """Beats and intervals of an ECG whose steps are labelled. Where a lead is flat or off, that is
+    said in place of a label."""
 
     @property
     def sure(self) -> bool:
-        """Whether the recording can be like those of training. If not, ``label`` and ``confidence`` mean little."""
+        """Whether the recording can be like those of training. If not, ``label`` and ``confidence``
+        mean little."""
         return not self.doubt
 
     @property
     def value(self) -> Array:
-        """What the scores are where the answer is a value: (outputs,), or (T, outputs) where every step has one."""
+        """What the scores are where the answer is a value: (outputs,), or (T, outputs) where every
+        step has one."""
         if self.per_step:
             return self.scores
         return self.scores[-1]
 
     @property
     def number(self) -> int:
-        """The number of the predicted class: that after the last step or, where steps are labelled, the most frequent one.
+        """The number of the predicted class: that after the last step or, where steps are labelled,
+        the most frequent one.
 
         SrnnError where the answer is a value.
         """
@@ -102,14 +114,16 @@ class Prediction:
 
     @property
     def label(self) -> str:
-        """The name of the predicted class; where steps are labelled, what is said of most of them."""
+        """The name of the predicted class; where steps are labelled, what is said of most of
+        them."""
         if self.per_step and self.probabilities.shape[-1]:
             return self._names[int(self._counts().argmax())]
         return self.classes[self.number]
 
     @property
     def confidence(self) -> float:
-        """Confidence in ``label``: its probability after the last step or, of labelled steps, the fraction that has it."""
+        """Confidence in ``label``: its probability after the last step or, of labelled steps, the
+        fraction that has it."""
         if self.per_step and self.probabilities.shape[-1]:
             return float(self._counts().max() / len(self.scores))
         return float(self.probabilities[-1, self.number])
@@ -121,7 +135,8 @@ class Prediction:
 
     @property
     def labels(self) -> list[str]:
-        """What is said of each step: the name of its class, or "flat" or "off" of an ECG that has none there."""
+        """What is said of each step: the name of its class, or "flat" or "off" of an ECG that has
+        none there."""
         return [self._names[number] for number in self._said()]
 
     @property
@@ -132,7 +147,8 @@ class Prediction:
         return np.where(self.heart.silent, 0.0, self.probabilities.max(-1))
 
     def segments(self) -> list[tuple[int, int, str, float]]:
-        """Stretches of which the same is said: (first step, step after the last, label, mean confidence in it)."""
+        """Stretches of which the same is said: (first step, step after the last, label, mean
+        confidence in it)."""
         numbers, believed = self._said(), self.believed
         cuts = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
         return [
@@ -156,7 +172,10 @@ class Prediction:
         return np.bincount(self._said(), minlength=len(self._names))
 
     def __repr__(self) -> str:
-        steps, doubt = counted(len(self.scores), "step"), f", not sure: {self.doubt}" if self.doubt else ""
+        steps, doubt = (
+            counted(len(self.scores), "step"),
+            f", not sure: {self.doubt}" if self.doubt else "",
+        )
         if self.heart is not None:
             return f"Prediction({self.heart.headline()}, {steps}{doubt})"
         if not self.probabilities.shape[-1]:
@@ -169,13 +188,16 @@ class Prediction:
         if self.heart is not None:
             found = self.heart.intervals()
             return html_table(
-                repr(self), [(name, one and f"{1000 * one.median:.0f} ms") for name, one in found.items()]
+                repr(self),
+                [(name, one and f"{1000 * one.median:.0f} ms") for name, one in found.items()],
             )
         believed = self.probabilities[-1]
         if self.per_step:
             believed = np.bincount(self.numbers, minlength=len(self.classes)) / len(self.numbers)
         most = np.argsort(-believed, kind="stable")[:_SHOWN]
-        return html_table(repr(self), [(self.classes[number], f"{believed[number]:.1%}") for number in most])
+        return html_table(
+            repr(self), [(self.classes[number], f"{believed[number]:.1%}") for number in most]
+        )
 
 
 def predict(
@@ -187,22 +209,27 @@ def predict(
     """What a trained network says about one recording.
 
     Args:
-        signal: a file, a ``Recording``, a DataFrame with a column for each channel, or an array (samples, channels), (samples,)
-            for one channel; for encoded steps, (steps, inputs).
-        form: "signal", "steps", or "auto": the signal where training data were encoded the same way, else steps; an array with as
-            many columns as the network has inputs, if the signal has another number of channels, is steps.
-        said: what is to be known of the recording that it does not state itself: its rate, and which channels to read.
+        signal: a file, a ``Recording``, a DataFrame with a column for each channel, or an array
+            (samples, channels), (samples,) for one channel; for encoded steps, (steps, inputs).
+        form: "signal", "steps", or "auto": the signal where training data were encoded the same
+            way, else steps; an array with as many columns as the network has inputs, if the signal
+            has another number of channels, is steps.
+        said: what is to be known of the recording that it does not state itself: its rate, and
+            which channels to read.
 
-    Raises SrnnError for a recording that cannot be read, does not fit, is too short for one step, or so long that its scores
-    exceed the machine's memory. A RuntimeWarning says where one that gets a single class is far longer than training's sequences;
-    ``Prediction.doubt`` where one is unlike those of training.
+    Raises SrnnError for a recording that cannot be read, does not fit, is too short for one step,
+    or so long that its scores exceed the machine's memory. A RuntimeWarning says where one that
+    gets a single class is far longer than training's sequences; ``Prediction.doubt`` where one is
+    unlike those of training.
     """
     loss, task = trained.recipe.loss, trained.task
     path = task.whole_path(form)
     in_memory = not isinstance(signal, (str, Path))
     if in_memory and not isinstance(signal, Recording) and not is_frame(signal):
         signal = _array(signal, path)
-    strict = not in_memory and not path.shape_advice  # an array may hold steps, and ``encode`` gives that advice
+    strict = (
+        not in_memory and not path.shape_advice
+    )  # an array may hold steps, and ``encode`` gives that advice
     read = read_recording(signal, said.gaps, said.annotator)
     recording = match(read, path, said, strict)
     name, x = recording.name, recording.samples
@@ -226,10 +253,25 @@ def predict(
     if loss.rule.value:
         checked = scores
     check_confidences(checked, np.arange(len(scores)), f"{name}: the network's output")
-    start = task.clip_start(len(x), path) / path.rate if path.rate and x.shape[1] == path.channels else 0.0
+    start = (
+        task.clip_start(len(x), path) / path.rate
+        if path.rate and x.shape[1] == path.channels
+        else 0.0
+    )
     seconds = task.step_ms and task.step_ms / 1000
     heart = heart_of(task, path, recording, scores, believed, in_mv=read.units is not None)
-    return Prediction(trained.classes, scores, believed, per_step, seconds, start, recording.notes, doubt, name, heart)
+    return Prediction(
+        trained.classes,
+        scores,
+        believed,
+        per_step,
+        seconds,
+        start,
+        recording.notes,
+        doubt,
+        name,
+        heart,
+    )
 
 
 def _outputs(trained: Trained, steps: Array) -> Array:
@@ -249,7 +291,8 @@ def _outputs(trained: Trained, steps: Array) -> Array:
 
 
 def far_longer(trained: Trained, steps: int) -> str:
-    """How so many steps, read as one sequence, differ from training's sequences, for people; empty where they do not."""
+    """How so many steps, read as one sequence, differ from training's sequences, for people; empty
+    where they do not."""
     known = trained.steps if trained.task.kind == "per_sequence" else None
     if not known or steps <= _FAR_LONGER * known:
         return ""
@@ -258,9 +301,11 @@ def far_longer(trained: Trained, steps: int) -> str:
 
 
 def recordings(paths: Iterable[Path]) -> Iterator[Path]:
-    """The recordings among files and folders; folders are searched in order of names, skipping what is hidden (a cache).
+    """The recordings among files and folders; folders are searched in order of names, skipping what
+    is hidden (a cache).
 
-    Where a folder holds sound or WFDB records, its text files are not tables of samples but transcripts, checksums and notes.
+    Where a folder holds sound or WFDB records, its text files are not tables of samples but
+    transcripts, checksums and notes.
     """
     for path in paths:
         if not path.is_dir():
@@ -268,7 +313,11 @@ def recordings(paths: Iterable[Path]) -> Iterator[Path]:
             continue
         found = {file: file.suffix.lower() for file in visible_files(path)}
         certain = not {".hea", *AUDIO_SUFFIXES}.isdisjoint(found.values())
-        yield from (file for file, ending in found.items() if ending in SUFFIXES and not (certain and ending == ".txt"))
+        yield from (
+            file
+            for file, ending in found.items()
+            if ending in SUFFIXES and not (certain and ending == ".txt")
+        )
 
 
 def _array(signal: npt.ArrayLike, path: SignalPath) -> Array:
@@ -278,6 +327,7 @@ def _array(signal: npt.ArrayLike, path: SignalPath) -> Array:
         raise SrnnError(f"The signal is not an array of numbers ({error}).") from error
     if x.ndim not in (1, 2) or x.dtype.kind not in "fiub":
         raise SrnnError(
-            f"This network reads {path.what}: an array of numbers (samples, {path.channels}), not {x.dtype} {x.shape}."
+            f"This network reads {path.what}: an array of numbers (samples, {path.channels}), not "
+            f"{x.dtype} {x.shape}."
         )
     return x

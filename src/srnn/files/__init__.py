@@ -1,4 +1,5 @@
-"""Reading and writing of files: thin readers over libraries in their safe modes, and atomic writing.
+"""Reading and writing of files: thin readers over libraries in their safe modes, and atomic
+writing.
 
     limits.py         bounds that are one comparison each
     locking.py        one writer per folder

@@ -1,4 +1,5 @@
-"""NumPy's .npy and .npz, read by numpy without pickles: numbers and text, but neither Python objects nor records."""
+"""NumPy's .npy and .npz, read by numpy without pickles: numbers and text, but neither Python
+objects nor records."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ _LOCAL_HEADER = 30
 
 
 def parse_npy(content: bytes, source: Path | str) -> npt.NDArray[Any]:
-    """The array of a .npy file's bytes. ``source`` as for ``reading``. SrnnError for anything but numbers or text."""
+    """The array of a .npy file's bytes. ``source`` as for ``reading``. SrnnError for anything but
+    numbers or text."""
     with reading(source, "a .npy array"):
         return _loaded(io.BytesIO(content))
 
@@ -33,7 +35,8 @@ def read_npy(path: Path, what: str) -> npt.NDArray[Any]:
 
 
 class Npz(Mapping[str, npt.NDArray[Any]]):
-    """The arrays of an opened .npz, read when they are asked for. SrnnError, which names file and array, for a damaged one."""
+    """The arrays of an opened .npz, read when they are asked for. SrnnError, which names file and
+    array, for a damaged one."""
 
     def __init__(self, opened: Any, path: Path, what: str) -> None:
         self._opened, self._path, self._what = opened, path, what
@@ -72,17 +75,21 @@ def read_npz(path: Path, what: str) -> dict[str, npt.NDArray[Any]]:
 
 
 def map_npz(path: Path, what: str) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of an uncompressed .npz as read-only memory maps, their checksums verified. SrnnError for anything else."""
+    """The arrays of an uncompressed .npz as read-only memory maps, their checksums verified.
+    SrnnError for anything else."""
     with reading(path, what), path.open("rb") as file, zipfile.ZipFile(file) as archive:
         damaged = archive.testzip()
         if damaged is not None:
             raise ValueError(f"'{damaged}' in it is damaged")
         return {
-            entry.filename.removesuffix(".npy"): _mapped(path, file, archive, entry) for entry in archive.infolist()
+            entry.filename.removesuffix(".npy"): _mapped(path, file, archive, entry)
+            for entry in archive.infolist()
         }
 
 
-def _mapped(path: Path, file: IO[bytes], archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> npt.NDArray[Any]:
+def _mapped(
+    path: Path, file: IO[bytes], archive: zipfile.ZipFile, entry: zipfile.ZipInfo
+) -> npt.NDArray[Any]:
     if entry.compress_type != zipfile.ZIP_STORED:
         raise ValueError(f"'{entry.filename}' in it is compressed")
     with archive.open(entry) as member:
@@ -122,4 +129,6 @@ def _without_objects() -> Iterator[None]:
         if "allow_pickle" not in str(error):
             raise
         what = "Python objects; save them as numbers, or as text with .astype(str)"
-        raise ValueError(f"it holds {what}" if "Object arrays" in str(error) else "it is not a .npy file") from error
+        raise ValueError(
+            f"it holds {what}" if "Object arrays" in str(error) else "it is not a .npy file"
+        ) from error

@@ -1,8 +1,8 @@
 """Machine code on disk: pieces with a name, in folders that only this user and root may write to.
 
 Whoever can write such a file runs code as this user. So its folder is checked each time before a
-file is read: once per process would not do, because a folder in /tmp may be removed as old, and then
-made by anyone. All checks of a start together take 1 to 3 ms.
+file is read: once per process would not do, because a folder in /tmp may be removed as old, and
+then made by anyone. All checks of a start together take 1 to 3 ms.
 
 A file begins with a digest of the rest, not to make it safe but to reveal damage: a damaged file
 counts as missing.
@@ -135,7 +135,8 @@ def _cannot_write(folder: Path, error: BaseException) -> str:
 
 
 def _trusted(folder: Path) -> bool:
-    """Whether nobody but this user and root may put anything into a folder, or another in its place.
+    """Whether nobody but this user and root may put anything into a folder, or another in its
+    place.
 
     That is: they own it and every folder above, and nobody else may write to them. Above it, a
     folder that all may write to is allowed if users can replace only their own files in it (the

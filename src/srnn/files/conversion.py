@@ -1,10 +1,11 @@
-"""A file's values, converted to the types of a configuration: nothing is imported, instantiated or called.
+"""A file's values, converted to the types of a configuration: nothing is imported, instantiated or
+called.
 
     convert(int, "5", "training.epochs") -> 5
 
-A value may be written as text, as by quotes in YAML: "5" for a number, "[3, 4]" for a list. A list of one value needs no
-brackets. A key without a value (null) keeps its default, unless null is one of its values. Bounds are a part of the
-types (``bounds.py``).
+A value may be written as text, as by quotes in YAML: "5" for a number, "[3, 4]" for a list. A list
+of one value needs no brackets. A key without a value (null) keeps its default, unless null is one
+of its values. Bounds are a part of the types (``bounds.py``).
 """
 
 from __future__ import annotations
@@ -16,7 +17,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from ..errors import SrnnError, is_number, naming_once, nearest
 from ..text import brief
@@ -45,8 +56,8 @@ class Section:
         @dataclass(frozen=True)
         class RateConfig(Section, key="loss.rate"): ...
 
-    A value that is not valid is an SrnnError that names its key. Rules between fields belong in a ``__post_init__``
-    that calls this one first.
+    A value that is not valid is an SrnnError that names its key. Rules between fields belong in a
+    ``__post_init__`` that calls this one first.
     """
 
     section: ClassVar[str] = ""
@@ -65,7 +76,9 @@ class Section:
 def types_of(cls: Any) -> Mapping[str, Any]:
     """The types of a dataclass's settings, by their names; what begins with _ is not one."""
     hints = get_type_hints(cls, include_extras=True)
-    return {item.name: hints[item.name] for item in fields(cls) if item.init and item.name[0] != "_"}
+    return {
+        item.name: hints[item.name] for item in fields(cls) if item.init and item.name[0] != "_"
+    }
 
 
 def keys_of(cls: Any, section: str = "") -> list[str]:
@@ -77,14 +90,16 @@ def keys_of(cls: Any, section: str = "") -> list[str]:
     return keys
 
 
-def read_section(cls: type[T], content: Any, section: str = "", root: Any = None, **given: Any) -> T:
+def read_section(
+    cls: type[T], content: Any, section: str = "", root: Any = None, **given: Any
+) -> T:
     """A dataclass, and those inside it, from plain mappings.
 
     SrnnError, one line, for an unknown or missing key, a wrong type or a wrong value.
 
     Args:
-        cls: the dataclass. If a field without a default is missing, the error ends with the words of its
-            ``metadata={"missing": words}``.
+        cls: the dataclass. If a field without a default is missing, the error ends with the words
+            of its ``metadata={"missing": words}``.
         content: as a file's reader returns it.
         section: the dotted key of the whole, where the class has none of its own (``Section``).
         root: the outermost dataclass, whose keys are suggested for an unknown one; None: ``cls``.
@@ -101,7 +116,9 @@ def read_section(cls: type[T], content: Any, section: str = "", root: Any = None
     for name, value in content.items():
         key = _join(section, str(name))
         if name not in hints:
-            raise SrnnError(f"unknown key '{key}'.{_suggest(str(name), hints, section, root or cls)}")
+            raise SrnnError(
+                f"unknown key '{key}'.{_suggest(str(name), hints, section, root or cls)}"
+            )
         hint = hints[name]
         if value is None and not takes_null(hint):
             continue
@@ -110,7 +127,10 @@ def read_section(cls: type[T], content: Any, section: str = "", root: Any = None
         else:
             values[name] = convert(hint, value, key)
     for item in fields(cls):  # type: ignore[arg-type]
-        if item.name in hints.keys() - values.keys() and item.default is item.default_factory is MISSING:
+        if (
+            item.name in hints.keys() - values.keys()
+            and item.default is item.default_factory is MISSING
+        ):
             key = _join(section, item.name)
             if not is_dataclass(hints[item.name]):
                 raise SrnnError(f"'{key}' must be given{item.metadata.get('missing', '')}.")
@@ -119,7 +139,8 @@ def read_section(cls: type[T], content: Any, section: str = "", root: Any = None
 
 
 def convert(hint: Any, value: Any, key: str) -> Any:
-    """The value, converted to the type. SrnnError, which names the ``key`` ("training.epochs"), if it does not fit.
+    """The value, converted to the type. SrnnError, which names the ``key`` ("training.epochs"), if
+    it does not fit.
 
     ``hint``: int, float, str, bool, None, Any, Literal, and lists, tuples, mappings and unions of
     these, each with its bounds.
@@ -127,8 +148,11 @@ def convert(hint: Any, value: Any, key: str) -> Any:
     return _checked(_convert, hint, value, key)
 
 
-def build(cls: type, values: Mapping[str, Any], read: Callable[[Any, Any, str], Any] = convert) -> Any:
-    """A dataclass from the values of its fields; ``read`` converts one, as ``convert`` does. Use it within ``checking``."""
+def build(
+    cls: type, values: Mapping[str, Any], read: Callable[[Any, Any, str], Any] = convert
+) -> Any:
+    """A dataclass from the values of its fields; ``read`` converts one, as ``convert`` does. Use it
+    within ``checking``."""
     hints = types_of(cls)
     for name in values:
         if name not in hints:
@@ -137,7 +161,8 @@ def build(cls: type, values: Mapping[str, Any], read: Callable[[Any, Any, str], 
 
 
 def finite(values: Iterable[Any]) -> list[float]:
-    """The values as floats. ValueError, for use within ``reading``, unless all are finite numbers."""
+    """The values as floats. ValueError, for use within ``reading``, unless all are finite
+    numbers."""
     numbers = list(values)
     if not all(is_number(value) and math.isfinite(value) for value in numbers):
         raise ValueError("a value is not a finite number")
@@ -146,7 +171,8 @@ def finite(values: Iterable[Any]) -> list[float]:
 
 @contextlib.contextmanager
 def checking(source: Path | str, what: str) -> Iterator[None]:
-    """``reading``, for values with checks of their own, which do not know the file: their SrnnErrors name it, too."""
+    """``reading``, for values with checks of their own, which do not know the file: their
+    SrnnErrors name it, too."""
     with naming_once(source), reading(source, what):
         yield
 
@@ -210,7 +236,9 @@ def _typed(hint: Any, value: Any, key: str) -> Any:
         return value
     if origin in (Union, UnionType):
         return _first(inner, value, key)
-    if origin is Literal and any(value == option and type(value) is type(option) for option in inner):
+    if origin is Literal and any(
+        value == option and type(value) is type(option) for option in inner
+    ):
         return value
     if origin is list and isinstance(value, (list, tuple)):
         return [_convert(inner[0], item, key) for item in value]
@@ -220,7 +248,11 @@ def _typed(hint: Any, value: Any, key: str) -> Any:
         each = inner[:1] * len(value) if inner[-1] is ... else inner
         if len(value) == len(each):
             return tuple(_convert(one, item, key) for one, item in zip(each, value, strict=True))
-    if origin is dict and isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
+    if (
+        origin is dict
+        and isinstance(value, Mapping)
+        and all(isinstance(name, str) for name in value)
+    ):
         return {name: _convert(inner[1], item, _join(key, name)) for name, item in value.items()}
     if hint is float and type(value) is int:
         return float(value)
@@ -283,7 +315,8 @@ def _join(section: str, name: str) -> str:
 
 
 def _suggest(name: str, names: Iterable[str], section: str, root: Any) -> str:
-    """The nearest name of the section; else a key of this (or a similar) name elsewhere under the root."""
+    """The nearest name of the section; else a key of this (or a similar) name elsewhere under the
+    root."""
     elsewhere = {full.rpartition(".")[2]: full for full in reversed(keys_of(root))}
     for known in ({one: _join(section, one) for one in names}, elsewhere):
         found = nearest(name, known)

@@ -31,7 +31,8 @@ _BLOCK = 256
 def open_hdf5(path: Path, what: str) -> Iterator[Hdf5]:
     """Open a file for reading. ``what``: what it should be, with its article, for the message.
 
-    SrnnError: it is missing, not HDF5, or damaged; any exception that is raised while it is open becomes one, too.
+    SrnnError: it is missing, not HDF5, or damaged; any exception that is raised while it is open
+    becomes one, too.
     """
     import h5py
 
@@ -45,8 +46,8 @@ def open_hdf5(path: Path, what: str) -> Iterator[Hdf5]:
 class Hdf5(Mapping[str, "h5py.Dataset"]):
     """An opened file: h5py's data sets by their names, such as "spikes/times".
 
-    A data set holds real numbers, texts, or lists of real numbers. ValueError for anything else, for links, and for data sets
-    whose numbers are in other files.
+    A data set holds real numbers, texts, or lists of real numbers. ValueError for anything else,
+    for links, and for data sets whose numbers are in other files.
     """
 
     def __init__(self, file: h5py.File, path: Path) -> None:
@@ -57,7 +58,9 @@ class Hdf5(Mapping[str, "h5py.Dataset"]):
         if item is None:
             raise KeyError(name)
         if isinstance(item, Mapping):
-            raise SrnnError(f"{self._path}: {name} is a group, but should be an array (an HDF5 dataset).")
+            raise SrnnError(
+                f"{self._path}: {name} is a group, but should be an array (an HDF5 dataset)."
+            )
         return item
 
     def __contains__(self, name: object) -> bool:
@@ -70,7 +73,8 @@ class Hdf5(Mapping[str, "h5py.Dataset"]):
         return len(self._file)
 
     def tree(self, group: str) -> dict[str, Any]:
-        """The content of a group: groups within it as mappings, single numbers and texts as NumPy's and Python's."""
+        """The content of a group: groups within it as mappings, single numbers and texts as NumPy's
+        and Python's."""
         found = self._find(group)
         if not isinstance(found, Mapping):
             raise ValueError(f"'{group}' is not a group")
@@ -93,7 +97,9 @@ class Hdf5(Mapping[str, "h5py.Dataset"]):
             if not isinstance(item, h5py.Group) or not item.id.links.exists(part.encode()):
                 return None
             if item.id.links.get_info(part.encode()).type != h5py.h5l.TYPE_HARD:  # type: ignore[attr-defined]
-                raise ValueError(f"'{name}' is a link to another place or file, which is not followed")
+                raise ValueError(
+                    f"'{name}' is a link to another place or file, which is not followed"
+                )
             item = item[part]
         if not isinstance(item, Mapping):
             _check(name, item)
@@ -108,10 +114,15 @@ def list_type(dataset: h5py.Dataset) -> np.dtype[Any] | None:
     return None if element in (None, str, bytes) else np.dtype(element)
 
 
-def lists(dataset: h5py.Dataset, start: int = 0, stop: int | None = None) -> Iterator[npt.NDArray[Any]]:
+def lists(
+    dataset: h5py.Dataset, start: int = 0, stop: int | None = None
+) -> Iterator[npt.NDArray[Any]]:
     """The lists of numbers in a data set, one after another."""
     if list_type(dataset) is None or dataset.ndim != 1:
-        raise ValueError(f"'{dataset.name}' should be a row of lists of numbers, not {dataset.dtype} {dataset.shape}")
+        raise ValueError(
+            f"'{dataset.name}' should be a row of lists of numbers, not {dataset.dtype} "
+            f"{dataset.shape}"
+        )
     stop = len(dataset) if stop is None else stop
     for first in range(start, stop, _BLOCK):
         yield from dataset[first : min(first + _BLOCK, stop)]
@@ -129,9 +140,14 @@ def _check(name: str, item: Any) -> None:
     for index in range(settings.get_nfilters()):
         number = settings.get_filter(index)[0]
         if not h5py.h5z.filter_avail(number):
-            raise ValueError(f"'{name}' is compressed by the filter {number}, which is not here; write it with gzip")
+            raise ValueError(
+                f"'{name}' is compressed by the filter {number}, which is not here; write it with "
+                f"gzip"
+            )
     is_text = h5py.check_string_dtype(item.dtype) is not None
     element = list_type(item)
     numbers = item.dtype if element is None else element
     if numbers.kind not in "iufb" and not is_text:
-        raise ValueError(f"'{name}' contains elements of the type {str(numbers)[:60]}, which cannot be read")
+        raise ValueError(
+            f"'{name}' contains elements of the type {str(numbers)[:60]}, which cannot be read"
+        )

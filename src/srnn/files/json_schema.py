@@ -1,6 +1,7 @@
 """The JSON schema of a dataclass whose types say what is valid, for the editors of its YAML files.
 
-Types and bounds are those that ``conversion.py`` checks; descriptions are the texts below the fields.
+Types and bounds are those that ``conversion.py`` checks; descriptions are the texts below the
+fields.
 """
 
 from __future__ import annotations
@@ -25,12 +26,15 @@ _TYPES: Mapping[Any, dict[str, Any]] = {
 }
 
 
-def json_schema(cls: Any, examples: Mapping[str, Sequence[str]], section: str = "") -> dict[str, Any]:
+def json_schema(
+    cls: Any, examples: Mapping[str, Sequence[str]], section: str = ""
+) -> dict[str, Any]:
     """The schema of a dataclass, and of those inside it.
 
     Args:
         cls: the dataclass.
-        examples: words that an editor offers for a key, beside any other text: {"network.neuron": ["lif", ...]}.
+        examples: words that an editor offers for a key, beside any other text: {"network.neuron":
+            ["lif", ...]}.
         section: the dotted key of the whole.
     """
     hints, texts = types_of(cls), field_texts(cls)
@@ -70,7 +74,9 @@ def field_texts(cls: Any) -> dict[str, str]:
     texts = {}
     for field, below in pairwise(body):
         match field, below:
-            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(said))):
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(
+                value=ast.Constant(value=str(said))
+            ):
                 texts[name] = _prose(said)
     return texts
 
@@ -104,7 +110,8 @@ def _of_type(hint: Any) -> dict[str, Any]:
 
 
 def _any_of(options: Any) -> dict[str, Any]:
-    """A schema for values that fit one of these; a schema that is itself a choice adds its parts."""
+    """A schema for values that fit one of these; a schema that is itself a choice adds its
+    parts."""
     single: list[dict[str, Any]] = []
     for option in options:
         for one in option.get("anyOf", [option]):

@@ -1,4 +1,5 @@
-"""Bounds that are one comparison each: of files that are read whole, of a task's classes, of memory."""
+"""Bounds that are one comparison each: of files that are read whole, of a task's classes, of
+memory."""
 
 from __future__ import annotations
 
@@ -15,24 +16,30 @@ JSON = 256 * MiB
 LARGEST = 4 * GiB
 """Bytes of any other file that is read whole."""
 CLASSES = 10_000
-"""Maximal number of classes of a task. A label is a number in a file, and lists and tables are as long as the largest label."""
+"""Maximal number of classes of a task. A label is a number in a file, and lists and tables are as
+long as the largest label."""
 SMALL = 256 * MiB
 """Bytes of memory that are taken without checking how much is left."""
 
 
 def check_memory(size: int, what: str, do: str) -> None:
-    """SrnnError if ``what`` takes more bytes than the machine has left; ``do``: what else the user can do.
+    """SrnnError if ``what`` takes more bytes than the machine has left; ``do``: what else the user
+    can do.
 
-    Linux grants memory that it does not have, and ends a process that uses it without a word; other systems refuse it themselves.
+    Linux grants memory that it does not have, and ends a process that uses it without a word; other
+    systems refuse it themselves.
     """
     left = memory_left() if size > SMALL else None
     if left is not None and size > left:
-        needs = f"takes about {size / GiB:.1f} GiB of memory, but only {left / GiB:.1f} GiB are free"
+        needs = (
+            f"takes about {size / GiB:.1f} GiB of memory, but only {left / GiB:.1f} GiB are free"
+        )
         raise SrnnError(f"{what} {needs}; {do}.")
 
 
 def memory_left(meminfo: Path = Path("/proc/meminfo")) -> int | None:
-    """Bytes that new work may use without taking any from other processes, swap space included; None elsewhere than on Linux."""
+    """Bytes that new work may use without taking any from other processes, swap space included;
+    None elsewhere than on Linux."""
     try:
         fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
         return sum(int(fields[name].split()[0]) * KiB for name in ("MemAvailable", "SwapFree"))

@@ -1,10 +1,11 @@
-"""One writer per folder: a lock held while several files are written into a folder; it ends with its process.
+"""One writer per folder: a lock held while several files are written into a folder; it ends with
+its process.
 
-filelock has the operating system lock FOLDER/.lock, so nothing has to be cleaned up after a kill -9:
-the file may stay, the lock does not. The file's content only tells others who holds the lock. Readers
-need no lock, because every file is written atomically. Network file systems that lock between machines
-(NFS, SMB, Lustre with "flock") do so here too; if a file system refuses to lock, one warning says so,
-and work goes on without a lock.
+filelock has the operating system lock FOLDER/.lock, so nothing has to be cleaned up after a kill
+-9: the file may stay, the lock does not. The file's content only tells others who holds the lock.
+Readers need no lock, because every file is written atomically. Network file systems that lock
+between machines (NFS, SMB, Lustre with "flock") do so here too; if a file system refuses to lock,
+one warning says so, and work goes on without a lock.
 """
 
 from __future__ import annotations
@@ -38,21 +39,33 @@ class FolderInUse(SrnnError):
 
 
 def check_folder(folder: Path) -> None:
-    """SrnnError if the path of a folder to be written, or the place where it would be created, is not a folder."""
+    """SrnnError if the path of a folder to be written, or the place where it would be created, is
+    not a folder."""
     there = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), folder)
-    if os.path.lexists(there) and not os.path.isdir(there):  # False where pathlib raises: for names that are too long
+    if os.path.lexists(there) and not os.path.isdir(
+        there
+    ):  # False where pathlib raises: for names that are too long
         what = "a file" if os.path.exists(there) else "a link that leads nowhere"
         which = "it" if there == folder else there
-        raise SrnnError(f"Cannot write the folder {folder}: {which} is {what}; name a folder ({option('out')}).")
+        raise SrnnError(
+            f"Cannot write the folder {folder}: {which} is {what}; name a folder ({option('out')})."
+        )
 
 
 def check_writable(folder: Path) -> None:
-    """SrnnError, before any work is done, if nothing could be written into a folder, which need not exist yet."""
-    existing = next((place for place in [folder, *folder.absolute().parents] if os.path.exists(place)), None)
+    """SrnnError, before any work is done, if nothing could be written into a folder, which need not
+    exist yet."""
+    existing = next(
+        (place for place in [folder, *folder.absolute().parents] if os.path.exists(place)), None
+    )
     if existing is None:  # a drive of Windows
-        raise SrnnError(f"Cannot write into the folder {folder}: {folder.absolute().anchor} does not exist.")
+        raise SrnnError(
+            f"Cannot write into the folder {folder}: {folder.absolute().anchor} does not exist."
+        )
     if not os.path.isdir(existing) or not os.access(existing, os.W_OK | os.X_OK):
-        raise SrnnError(f"Cannot write into the folder {folder}: no permission to write in {existing}.")
+        raise SrnnError(
+            f"Cannot write into the folder {folder}: no permission to write in {existing}."
+        )
 
 
 @contextlib.contextmanager
@@ -74,7 +87,9 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
                 held.enter_context(holding(lock, wait))
         except Timeout:
             holder = _holder(folder / NAME)
-            raise FolderInUse(f"{folder} is in use by {holder}; wait for it, or choose another folder.") from None
+            raise FolderInUse(
+                f"{folder} is in use by {holder}; wait for it, or choose another folder."
+            ) from None
         except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
             what = getattr(error, "strerror", None) or error
             raise SrnnError(f"Cannot write the folder {folder}: {what}.") from error
@@ -85,8 +100,8 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
 def holding(lock: BaseFileLock, wait: float = 0.0) -> Iterator[None]:
     """Hold a lock for the block, and remove its file at the end; its folder is created if missing.
 
-    filelock's Timeout if another has it for longer than ``wait`` seconds; OSError if its file cannot
-    be written. Where the file system cannot lock, one warning says so.
+    filelock's Timeout if another has it for longer than ``wait`` seconds; OSError if its file
+    cannot be written. Where the file system cannot lock, one warning says so.
     """
     try:
         lock.acquire(wait)
@@ -94,7 +109,8 @@ def holding(lock: BaseFileLock, wait: float = 0.0) -> Iterator[None]:
         if error.errno not in _CANNOT_LOCK:
             raise
         warnings.warn(
-            f"{Path(lock.lock_file).parent} is on a file system without file locks: make sure that only one process "
+            f"{Path(lock.lock_file).parent} is on a file system without file locks: make sure that "
+            f"only one process "
             "writes there.",
             RuntimeWarning,
             stacklevel=2,  # always the same line, so that it is said once
@@ -102,8 +118,8 @@ def holding(lock: BaseFileLock, wait: float = 0.0) -> Iterator[None]:
     try:
         yield
     finally:
-        # While it is locked: one who waits for it sees that, and creates a new one. On Windows, where
-        # what is open is not removed, filelock does this.
+        # While it is locked: one who waits for it sees that, and creates a new one. On Windows,
+        # where what is open is not removed, filelock does this.
         if os.name == "posix":
             with contextlib.suppress(OSError):
                 os.unlink(lock.lock_file)
@@ -113,7 +129,8 @@ def holding(lock: BaseFileLock, wait: float = 0.0) -> Iterator[None]:
 def locks(
     parameter: str, *, wait: float = 0.0, when: Callable[[], bool] = lambda: True
 ) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Decorates a function so that the folder in its argument ``parameter`` is ``locked`` while it runs.
+    """Decorates a function so that the folder in its argument ``parameter`` is ``locked`` while it
+    runs.
 
     when: called each time; False: the lock is already held for this process.
     """

@@ -1,4 +1,5 @@
-"""Bytes, text and JSON of files, the header of a safetensors file, and the guard around the parsing of every file."""
+"""Bytes, text and JSON of files, the header of a safetensors file, and the guard around the parsing
+of every file."""
 
 from __future__ import annotations
 
@@ -15,11 +16,13 @@ from .limits import JSON, LARGEST
 
 @contextlib.contextmanager
 def reading(source: Path | str, what: str) -> Iterator[None]:
-    """Turn any exception of a parser, or of the use of its result, into one SrnnError that names the file.
+    """Turn any exception of a parser, or of the use of its result, into one SrnnError that names
+    the file.
 
-    Damaged bytes may make a parser raise anything, so every Exception counts; the original becomes the cause. Use it around the
-    parsing of a file and the checks of its content, not around the work that follows. ``source``: the file, or another origin of
-    the bytes, as the message names it; ``what``: what it should be, with its article: "a recipe", "a WFDB header".
+    Damaged bytes may make a parser raise anything, so every Exception counts; the original becomes
+    the cause. Use it around the parsing of a file and the checks of its content, not around the
+    work that follows. ``source``: the file, or another origin of the bytes, as the message names
+    it; ``what``: what it should be, with its article: "a recipe", "a WFDB header".
     """
     try:
         yield
@@ -35,7 +38,8 @@ def is_special(path: Path) -> bool:
 
 
 def check_files(folder: Path) -> None:
-    """SrnnError for a pipe or a device in a folder, if there is one, whose files have their names from the program."""
+    """SrnnError for a pipe or a device in a folder, if there is one, whose files have their names
+    from the program."""
     with contextlib.suppress(OSError):  # what cannot be listed is looked at when it is opened
         for path in sorted(folder.iterdir()):
             check_file(path)
@@ -48,7 +52,8 @@ def check_file(path: Path) -> None:
 
 
 def read_bytes(path: Path, what: str, most: int = LARGEST) -> bytes:
-    """A file's bytes, or a pipe's or device's. SrnnError: it is missing, unreadable, or has more than ``most`` bytes."""
+    """A file's bytes, or a pipe's or device's. SrnnError: it is missing, unreadable, or has more
+    than ``most`` bytes."""
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -57,7 +62,10 @@ def read_bytes(path: Path, what: str, most: int = LARGEST) -> bytes:
                 content += file.read(most + 1 - len(content))
     except OSError as error:
         raise SrnnError(f"Cannot read {path}: {error.strerror or error}.") from error
-    except (ValueError, MemoryError) as error:  # a name with a zero byte; more memory than the machine has
+    except (
+        ValueError,
+        MemoryError,
+    ) as error:  # a name with a zero byte; more memory than the machine has
         raise SrnnError(f"Cannot read {path} as {what} ({_reason(error)}).") from error
     if max(size, len(content)) > most:
         raise SrnnError(f"{path} is too large for {what}: at most {most} bytes are read.")
@@ -71,7 +79,8 @@ def read_text(path: Path, what: str, most: int = LARGEST) -> str:
 
 
 def parse_json(content: bytes | str, source: Path | str, what: str = "JSON") -> Any:
-    """JSON -> mappings, lists, numbers, text. SrnnError, which names ``source``, for invalid JSON."""
+    """JSON -> mappings, lists, numbers, text. SrnnError, which names ``source``, for invalid
+    JSON."""
     with reading(source, what):
         return json.loads(content.decode("utf-8-sig") if isinstance(content, bytes) else content)
 
@@ -90,9 +99,11 @@ def read_object(path: Path, what: str = "a JSON object") -> dict[str, Any]:
 
 
 def read_json_lines(path: Path, what: str = "JSON lines") -> list[Any]:
-    """The values of a file with one JSON value per line. SrnnError, which names the line; also for a file that is too large.
+    """The values of a file with one JSON value per line. SrnnError, which names the line; also for
+    a file that is too large.
 
-    Empty lines are skipped, and so is an incomplete last line, left by a writer that is still at work or was killed.
+    Empty lines are skipped, and so is an incomplete last line, left by a writer that is still at
+    work or was killed.
     """
     values = []
     left = JSON
@@ -103,7 +114,9 @@ def read_json_lines(path: Path, what: str = "JSON lines") -> list[Any]:
                 number += 1
                 left -= len(line)
                 if left < 0:
-                    raise SrnnError(f"{path} is too large for {what}: at most {JSON} bytes are read.")
+                    raise SrnnError(
+                        f"{path} is too large for {what}: at most {JSON} bytes are read."
+                    )
                 if not line.strip():
                     continue
                 try:
@@ -117,7 +130,8 @@ def read_json_lines(path: Path, what: str = "JSON lines") -> list[Any]:
 
 
 def read_metadata(content: bytes, source: Path | str, what: str) -> dict[str, str]:
-    """The texts that a safetensors file keeps beside its tensors. SrnnError: its header is damaged."""
+    """The texts that a safetensors file keeps beside its tensors. SrnnError: its header is
+    damaged."""
     end = 8 + int.from_bytes(content[:8], "little")
     with reading(source, what):
         if not 8 < end <= len(content):
@@ -127,8 +141,13 @@ def read_metadata(content: bytes, source: Path | str, what: str) -> dict[str, st
 
 
 def _reason(error: BaseException) -> str:
-    """What a parser said, or the type of its error if it said nothing; shortened, because it may quote the file."""
+    """What a parser said, or the type of its error if it said nothing; shortened, because it may
+    quote the file."""
     if isinstance(error, UnicodeDecodeError):
         return "it is not UTF-8 text; save it as UTF-8"
     text = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
-    return (text[:200] or type(error).__name__) if not isinstance(error, RecursionError) else "it is nested too deeply"
+    return (
+        (text[:200] or type(error).__name__)
+        if not isinstance(error, RecursionError)
+        else "it is nested too deeply"
+    )

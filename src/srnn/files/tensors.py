@@ -1,8 +1,9 @@
-"""Arrays beside a JSON text in one safetensors file, with a checksum: what checkpoints and models are kept in.
+"""Arrays beside a JSON text in one safetensors file, with a checksum: what checkpoints and models
+are kept in.
 
-The JSON is in the header's metadata as ``srnn``, next to ``sha256``: the digest of the whole file with 64 zeros in
-the digest's own place. A file that is cut, flipped or swapped is refused before anything is taken from it. Nothing
-is pickled.
+The JSON is in the header's metadata as ``srnn``, next to ``sha256``: the digest of the whole file
+with 64 zeros in the digest's own place. A file that is cut, flipped or swapped is refused before
+anything is taken from it. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -30,7 +31,11 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 def save_arrays(
-    path: Path, arrays: Mapping[str, npt.NDArray[Any]], info: Mapping[str, Any], *, named: bool = False
+    path: Path,
+    arrays: Mapping[str, npt.NDArray[Any]],
+    info: Mapping[str, Any],
+    *,
+    named: bool = False,
 ) -> None:
     """Write named arrays and a JSON object atomically. SrnnError when the folder cannot be written.
 
@@ -39,8 +44,9 @@ def save_arrays(
     text = json.dumps({"format": FORMAT, **info})
     flat = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     content = safetensors.save(flat, {"srnn": text})
-    # The digest's place is made here: safetensors writes two texts in a random order, and a model saved twice should
-    # have the same bytes. With its spaces the place is 80 bytes long, so that tensors stay aligned to 8.
+    # The digest's place is made here: safetensors writes two texts in a random order, and a model
+    # saved twice should have the same bytes. With its spaces the place is 80 bytes long, so that
+    # tensors stay aligned to 8.
     at = content.index(b'{"srnn":') + 1
     length = (int.from_bytes(content[:8], "little") + 80).to_bytes(8, "little")
     head, tail = length + content[8:at], (b",    ", memoryview(content)[at:])
@@ -69,13 +75,17 @@ def load_arrays(path: Path) -> tuple[Arrays, dict[str, Any]]:
     digest.update(_ZEROS)
     digest.update(view[match.end() :])
     if digest.hexdigest().encode() != match[1]:
-        raise SrnnError(f"The checkpoint {path} is damaged (its checksum does not match); use another one.")
-    # Whoever can write the file can make the checksum fit: nothing is trusted unchecked from here on, either.
+        raise SrnnError(
+            f"The checkpoint {path} is damaged (its checksum does not match); use another one."
+        )
+    # Whoever can write the file can make the checksum fit: nothing is trusted unchecked from here
+    # on, either.
     with reading(path, "a checkpoint of srnn"):
         info = parse_json(read_metadata(content, path, "a checkpoint of srnn")["srnn"], path)
         arrays = safetensors.load(content)
         if info.get("format") != FORMAT:
             raise SrnnError(
-                f"{path} has the checkpoint format {str(info.get('format'))[:50]}; this version of srnn reads {FORMAT}."
+                f"{path} has the checkpoint format {str(info.get('format'))[:50]}; this version of "
+                f"srnn reads {FORMAT}."
             )
     return arrays, info

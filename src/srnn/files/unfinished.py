@@ -1,8 +1,9 @@
 """Unfinished files and folders: what is being written, and what killed writers leave.
 
 What is being written lies beside its place, as ``.NAME-RANDOM.srnn-tmp``, so that several processes
-that write the same file cannot mix their bytes. What a killed writer leaves goes with the first write
-in the folder a day later, or at once where a lock says that nobody else writes. Nothing else is ever removed.
+that write the same file cannot mix their bytes. What a killed writer leaves goes with the first
+write in the folder a day later, or at once where a lock says that nobody else writes. Nothing else
+is ever removed.
 """
 
 from __future__ import annotations
@@ -20,14 +21,16 @@ from typing import BinaryIO
 from .locking import NAME as LOCK
 
 _OURS = re.compile(r"\.(.*)-[0-9a-f]{12}\.srnn-tmp")
-"""Names of what is being written, or was when its writer was killed. No other program has such names."""
+"""Names of what is being written, or was when its writer was killed. No other program has such
+names."""
 _FILE_LOCK = ".srnn-lock"
 _DAY = 86400.0
 """Seconds without a change after which nobody is taken to be writing any more."""
 
 
 def temporary_beside(target: Path) -> Path:
-    """A name in the same folder that no other writer uses; it begins with ``target``'s, to show what it is for."""
+    """A name in the same folder that no other writer uses; it begins with ``target``'s, to show
+    what it is for."""
     return target.with_name(f".{_short(target)}-{os.urandom(6).hex()}.srnn-tmp")
 
 
@@ -67,14 +70,18 @@ def files_in(folder: Path) -> list[str]:
     """Names in a folder, without locks and unfinished files; none if there is no such folder."""
     items = folder.iterdir() if folder.is_dir() else ()
     names = [item.name for item in items]
-    return [name for name in names if name != LOCK and not name.endswith(_FILE_LOCK) and not _OURS.fullmatch(name)]
+    return [
+        name
+        for name in names
+        if name != LOCK and not name.endswith(_FILE_LOCK) and not _OURS.fullmatch(name)
+    ]
 
 
 def remove_leftovers(folder: Path, name: str | None = None, age: float = _DAY) -> None:
     """Remove what killed writers left in a folder.
 
-    name: only what was to become this; None: whatever it is. age: seconds since its last change; 0 is for
-    who holds a lock without which nobody writes it.
+    name: only what was to become this; None: whatever it is. age: seconds since its last change; 0
+    is for who holds a lock without which nobody writes it.
     """
     with contextlib.suppress(OSError):
         for item in list(os.scandir(folder)):

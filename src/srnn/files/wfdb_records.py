@@ -1,7 +1,8 @@
 """WFDB records (PhysioNet), read by the package wfdb, which takes signals from files next to their
 header only.
 
-Errors are Python's own exceptions, of any type: use this within ``reading``, which names the record.
+Errors are Python's own exceptions, of any type: use this within ``reading``, which names the
+record.
 """
 
 from __future__ import annotations
@@ -56,8 +57,8 @@ def _ends(annotation: bytes) -> bool:
 
 @contextlib.contextmanager
 def _wfdb() -> Iterator[Any]:
-    """The package. Its use of pandas is deprecated here and there, already when it is imported: such
-    warnings are not shown.
+    """The package. Its use of pandas is deprecated here and there, already when it is imported:
+    such warnings are not shown.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,4 +1,5 @@
-"""Atomic writing: a file appears under its name when it is complete; readers see the old one or the new one.
+"""Atomic writing: a file appears under its name when it is complete; readers see the old one or the
+new one.
 
     whole_file, write_atomically, write_json    a file
     whole_folder                                a folder
@@ -7,9 +8,10 @@
     check_new                                   refuses what is there, unless it may be overwritten
     changing                                    around anything else that changes a file or folder
 
-Whether the user named a path, or the program chose a name in a folder (a run's, a cache), makes a difference. Of the
-user's (``named``), a link is followed, and a pipe or a device is written to. Under a name that the program chose, a link
-is replaced and not followed, and a pipe or a device is refused.
+Whether the user named a path, or the program chose a name in a folder (a run's, a cache), makes a
+difference. Of the user's (``named``), a link is followed, and a pipe or a device is written to.
+Under a name that the program chose, a link is replaced and not followed, and a pipe or a device is
+refused.
 """
 
 from __future__ import annotations
@@ -29,8 +31,11 @@ from .reading import is_special
 from .unfinished import files_in, lock_beside, new_file_beside, new_folder_beside, opened
 
 
-def write_atomically(path: Path, content: bytes, *, mode: int | None = None, named: bool = False) -> None:
-    """Replace the file by ``content``, like ``whole_file``. SrnnError if that fails; the old file is then still there."""
+def write_atomically(
+    path: Path, content: bytes, *, mode: int | None = None, named: bool = False
+) -> None:
+    """Replace the file by ``content``, like ``whole_file``. SrnnError if that fails; the old file
+    is then still there."""
     with whole_file(path, mode=mode, named=named) as file:
         file.write(content)
 
@@ -41,15 +46,20 @@ def write_json(path: Path, content: Any, *, named: bool = False) -> None:
 
 
 @contextlib.contextmanager
-def whole_file(path: Path, parents: bool = False, mode: int | None = None, named: bool = False) -> Iterator[BinaryIO]:
-    """A new file, open for writing and reading, that replaces ``path`` on disk when the block ends without an error.
+def whole_file(
+    path: Path, parents: bool = False, mode: int | None = None, named: bool = False
+) -> Iterator[BinaryIO]:
+    """A new file, open for writing and reading, that replaces ``path`` on disk when the block ends
+    without an error.
 
     An OSError in the block becomes an SrnnError that names ``path``.
 
     Args:
         parents: create its folder if missing.
-        mode: the widest permissions of the new file, from the start; None: those of the old file, if there is one.
-        named: the user named it: a link is followed, and a pipe or a device (/dev/stdout) is written to.
+        mode: the widest permissions of the new file, from the start; None: those of the old file,
+            if there is one.
+        named: the user named it: a link is followed, and a pipe or a device (/dev/stdout) is
+            written to.
     """
     with changing(path):
         if named and is_special(path):
@@ -80,9 +90,11 @@ def whole_file(path: Path, parents: bool = False, mode: int | None = None, named
 
 @contextlib.contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """A new folder to write files into; when the block ends without an error it becomes ``path``, which is missing or empty.
+    """A new folder to write files into; when the block ends without an error it becomes ``path``,
+    which is missing or empty.
 
-    The user named it: a link to an empty folder is followed. OSErrors are handled as by ``whole_file``.
+    The user named it: a link to an empty folder is followed. OSErrors are handled as by
+    ``whole_file``.
     """
     with changing(path):
         target = _target(path)
@@ -122,8 +134,8 @@ def check_new(path: Path, overwrite: bool = False, ours: bool = True, also: str 
 
 @contextlib.contextmanager
 def only_writer(path: Path) -> Iterator[None]:
-    """For a block that writes ``path``, which the user named, at its end: SrnnError at its beginning if another process is in
-    such a block.
+    """For a block that writes ``path``, which the user named, at its end: SrnnError at its
+    beginning if another process is in such a block.
 
     The folders above it are made.
     """
@@ -132,20 +144,23 @@ def only_writer(path: Path) -> Iterator[None]:
     with contextlib.ExitStack() as held:
         with changing(path):
             try:
-                held.enter_context(holding(FileLock(lock_beside(_target(path)), fallback_to_soft=False)))
+                held.enter_context(
+                    holding(FileLock(lock_beside(_target(path)), fallback_to_soft=False))
+                )
             except Timeout:
                 raise SrnnError(
-                    f"{path} is being written by another process; wait for it, or choose another name."
+                    f"{path} is being written by another process; wait for it, or choose another "
+                    f"name."
                 ) from None
         yield
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append a line to a file; it is on disk when this returns. SrnnError if that fails; the file is then as it was, or, if it
-    is new, empty.
+    """Append a line to a file; it is on disk when this returns. SrnnError if that fails; the file
+    is then as it was, or, if it is new, empty.
 
-    The program chose its name: a link, a pipe or a device is refused (``cut_lines`` replaces a link). The file must have one
-    writer at a time (``locked``).
+    The program chose its name: a link, a pipe or a device is refused (``cut_lines`` replaces a
+    link). The file must have one writer at a time (``locked``).
     """
     content = line.encode() + b"\n"
     new = not path.exists()
@@ -169,13 +184,16 @@ def append_line(path: Path, line: str) -> None:
 
 
 def cut_lines(path: Path, size: int | None = None) -> None:
-    """Keep the first ``size`` bytes of a file of lines, or all; a link becomes a copy of what it leads to, which stays as it is.
+    """Keep the first ``size`` bytes of a file of lines, or all; a link becomes a copy of what it
+    leads to, which stays as it is.
 
     It has its name from the program, and one writer at a time. SrnnError for a pipe or a device.
     """
     with changing(path):
         check_name(path)
-        if not path.is_symlink() and (not path.exists() or size is None or path.stat().st_size <= size):
+        if not path.is_symlink() and (
+            not path.exists() or size is None or path.stat().st_size <= size
+        ):
             return
         kept = b""
         if path.is_file():
@@ -185,7 +203,8 @@ def cut_lines(path: Path, size: int | None = None) -> None:
 
 
 def check_name(path: Path) -> None:
-    """SrnnError if what has a name that the program chose cannot be replaced: a pipe, a device or a folder."""
+    """SrnnError if what has a name that the program chose cannot be replaced: a pipe, a device or a
+    folder."""
     try:
         mode = os.lstat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):

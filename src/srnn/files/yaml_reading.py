@@ -1,7 +1,8 @@
-"""YAML for recipes and sweeps, by PyYAML's safe loader: text, numbers, lists and mappings; no tag makes an object.
+"""YAML for recipes and sweeps, by PyYAML's safe loader: text, numbers, lists and mappings; no tag
+makes an object.
 
-It follows YAML 1.1, where 010 is 8, 1:30 is 90 and ``no`` is false. In addition 1e-2 is a number, a date is text, and a key
-that occurs twice is a mistake.
+It follows YAML 1.1, where 010 is 8, 1:30 is 90 and ``no`` is false. In addition 1e-2 is a number, a
+date is text, and a key that occurs twice is a mistake.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ _STRING, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 
 
 def read_yaml(path: Path, what: str = "YAML") -> Any:
-    """The YAML of a file. SrnnError, which names the file, and the line where that is known: unreadable, too large, not YAML."""
+    """The YAML of a file. SrnnError, which names the file, and the line where that is known:
+    unreadable, too large, not YAML."""
     return parse_yaml(read_text(path, what, TEXT), path)
 
 
 def parse_yaml(text: str, source: Path | str) -> Any:
-    """YAML -> mappings with text as keys, lists, numbers, text. SrnnError, which names ``source``, for anything else."""
+    """YAML -> mappings with text as keys, lists, numbers, text. SrnnError, which names ``source``,
+    for anything else."""
     import yaml
 
     with reading(source, "YAML"):
@@ -78,7 +81,8 @@ def _loader() -> Any:
 
     Loader.add_constructor("tag:yaml.org,2002:int", Loader.construct_yaml_int)
     Loader.add_constructor("tag:yaml.org,2002:timestamp", Loader.construct_yaml_str)
-    # In YAML 1.1, 1.e-2 is a number but 1e-2 is not. No digit can match in two ways: that would take quadratic time.
+    # In YAML 1.1, 1.e-2 is a number but 1e-2 is not. No digit can match in two ways: that would
+    # take quadratic time.
     Loader.add_implicit_resolver(
         "tag:yaml.org,2002:float",
         re.compile(r"[-+]?(?:\d[\d_]*(?:\.\d*)?|\.\d+)[eE][-+]?\d+$"),

@@ -169,12 +169,18 @@ class Heart:
         told = "no heart rate" if self.rate is None else f"{self.rate:.0f} beats/min"
         beats = counted(len(self.beats), "beat")
         parts = [f"{name} {share:.1%}" for name, share in self.shares().items()]
-        parts[1:] = [part + self._whose(state) for state, part in zip((FLAT, OFF), parts[1:], strict=True)]
+        parts[1:] = [
+            part + self._whose(state) for state, part in zip((FLAT, OFF), parts[1:], strict=True)
+        ]
         return f"{told} ({beats}); {', '.join(parts)} of the time"
 
     def _whose(self, state: int) -> str:
         """The leads that are in this state, for people."""
-        leads = [name for name, lead in zip(self.leads, self.dead.T, strict=False) if (lead == state).any()]
+        leads = [
+            name
+            for name, lead in zip(self.leads, self.dead.T, strict=False)
+            if (lead == state).any()
+        ]
         return f" ({', '.join(leads)})" if leads else ""
 
     def section(self) -> Section:
@@ -186,7 +192,9 @@ class Heart:
                 rows.append([name, None, None, 0])
             else:
                 rows.append([name, 1000 * one.median, (1000 * one.low, 1000 * one.high), one.beats])
-        return Section("Heart", self.headline(), (Table("Intervals", columns, rows), Note(NOT_MEDICAL)))
+        return Section(
+            "Heart", self.headline(), (Table("Intervals", columns, rows), Note(NOT_MEDICAL))
+        )
 
     def stretches(self) -> list[tuple[int, int, str]]:
         """Where it is flat, off, or unsure for ``SHOWN_SECONDS``: (first step, step after the last,
@@ -194,18 +202,23 @@ class Heart:
         """
         unsure = clean(runs(self.states == IN_DOUBT), 0, SHOWN_SECONDS / self.step_seconds)
         found = {IN_DOUBT: unsure, FLAT: runs(self.states == FLAT), OFF: runs(self.states == OFF)}
-        return sorted((first, end, STATES[state]) for state, those in found.items() for first, end in those)
+        return sorted(
+            (first, end, STATES[state]) for state, those in found.items() for first, end in those
+        )
 
     def to_dict(self, over_time: bool = False) -> dict[str, Any]:
-        """Rate in beats per minute, intervals in ms, shares of the time; ``over_time``: each beat and
-        stretch, too.
+        """Rate in beats per minute, intervals in ms, shares of the time; ``over_time``: each beat
+        and stretch, too.
         """
 
         def in_ms(one: Middle | None) -> dict[str, float | int] | None:
             if one is None:
                 return None
             seconds = {"median_ms": one.median, "low_ms": one.low, "high_ms": one.high}
-            return {**{name: round(1000 * value, 3) for name, value in seconds.items()}, "beats": one.beats}
+            return {
+                **{name: round(1000 * value, 3) for name, value in seconds.items()},
+                "beats": one.beats,
+            }
 
         found: dict[str, Any] = {
             "rate": self.rate and round(self.rate, 3),
@@ -217,7 +230,8 @@ class Heart:
         if over_time:
             found["beats"] = [beat.to_dict() for beat in self.beats]
             found["stretches"] = [
-                {"first": first, "end": end, "state": state} for first, end, state in self.stretches()
+                {"first": first, "end": end, "state": state}
+                for first, end, state in self.stretches()
             ]
         return found
 
@@ -308,10 +322,12 @@ def _beats(labels: Array, states: Array, step: float, start: float) -> list[Beat
 
 
 def _waves(labels: Array, wave: str, step: float) -> list[Run]:
-    """The runs of a wave. One beside a step without a label, or at an end of the recording, may have
-    begun or ended elsewhere, and is left out.
+    """The runs of a wave. One beside a step without a label, or at an end of the recording, may
+    have begun or ended elsewhere, and is left out.
     """
-    found = clean(runs(np.isin(labels, WAVES[wave])), GAP_MS / 1000 / step, SHORTEST_MS / 1000 / step)
+    found = clean(
+        runs(np.isin(labels, WAVES[wave])), GAP_MS / 1000 / step, SHORTEST_MS / 1000 / step
+    )
     around = np.pad(labels, 1, constant_values=-1)
     return [run for run in found if around[run.onset] >= 0 and around[run.offset + 1] >= 0]
 

@@ -1,12 +1,13 @@
-"""Pictures of a result or a model: each function draws into the matplotlib axes given, or into new ones, and returns them.
+"""Pictures of a result or a model: each function draws into the matplotlib axes given, or into new
+ones, and returns them.
 
     result = net.run(x, record=("u", "v"))
     srnn.plot.raster(result)
     srnn.plot.membranes(result, neurons=(3, 5)).figure.savefig("membranes.svg")
     srnn.plot.time_constants(srnn.load("runs/digits"))
 
-matplotlib is imported when something is drawn, and new axes belong to pyplot, so that a notebook shows them. All are drawn in
-the style of the paper's figures (``measure/style.py``).
+matplotlib is imported when something is drawn, and new axes belong to pyplot, so that a notebook
+shows them. All are drawn in the style of the paper's figures (``measure/style.py``).
 """
 
 from __future__ import annotations
@@ -50,25 +51,37 @@ def _drawing(axes: Axes | None, height: float) -> Iterator[Axes]:
         with style.context():
             yield axes
         return
-    # Before the style's settings: the first figure makes pyplot ask a notebook how figures are shown, and what the notebook
-    # then sets (that they are shown at all, at the end of each cell) must stay.
-    figure = style.pyplot().figure(figsize=(style.WIDTH, height), layout="constrained", facecolor="white")
+    # Before the style's settings: the first figure makes pyplot ask a notebook how figures are
+    # shown, and what the notebook then sets (that they are shown at all, at the end of each cell)
+    # must stay.
+    figure = style.pyplot().figure(
+        figsize=(style.WIDTH, height), layout="constrained", facecolor="white"
+    )
     with style.context():
         yield figure.subplots()
 
 
 def raster(
-    result: Result, axes: Axes | None = None, *, sequence: int = 0, step_ms: float | None = None, readout: bool = False
+    result: Result,
+    axes: Axes | None = None,
+    *,
+    sequence: int = 0,
+    step_ms: float | None = None,
+    readout: bool = False,
 ) -> Axes:
-    """The spikes of every neuron over time, layer upon layer; for neurons that do not spike, where their output is not 0.
+    """The spikes of every neuron over time, layer upon layer; for neurons that do not spike, where
+    their output is not 0.
 
     Args:
         result: what ``net.run(x)`` returned; one ``sequence`` of its batch is drawn.
-        step_ms: milliseconds per step, for an axis in time; None: in steps. Substeps are parts of a step.
+        step_ms: milliseconds per step, for an axis in time; None: in steps. Substeps are parts of a
+            step.
         readout: draw the readout too, whose spikes are of interest where it counts them.
     """
     _check_result(result)
-    layers = [_emitted(layer, sequence) for layer in (result.layers if readout else result.layers[:-1])]
+    layers = [
+        _emitted(layer, sequence) for layer in (result.layers if readout else result.layers[:-1])
+    ]
     if not layers:
         raise SrnnError("The network has no hidden layer; draw its readout with readout=True.")
     steps = result.output.shape[1]
@@ -98,7 +111,10 @@ def raster(
 
 def _check_result(result: object) -> None:
     if not hasattr(result, "layers"):
-        raise SrnnError(f"This draws the result of net.run(x), not a {type(result).__name__} such as net(x) returns.")
+        raise SrnnError(
+            f"This draws the result of net.run(x), not a {type(result).__name__} such as net(x) "
+            f"returns."
+        )
 
 
 def membranes(
@@ -110,11 +126,13 @@ def membranes(
     sequence: int = 0,
     step_ms: float | None = None,
 ) -> Axes:
-    """Membrane potentials of some neurons of a layer over time, each in a band with its own scale, with their spikes.
+    """Membrane potentials of some neurons of a layer over time, each in a band with its own scale,
+    with their spikes.
 
     Args:
-        result: from ``net.run(x, record=("u",))``; with ``record=("u", "v")`` thresholds are drawn too, moving ones included: a
-            neuron spikes where v = u - threshold is above 0. Only the forward direction of a bidirectional layer is drawn.
+        result: from ``net.run(x, record=("u",))``; with ``record=("u", "v")`` thresholds are drawn
+            too, moving ones included: a neuron spikes where v = u - threshold is above 0. Only the
+            forward direction of a bidirectional layer is drawn.
         layer: a hidden layer's number; -1: the readout.
         neurons: the neurons' numbers, drawn from bottom to top.
         step_ms: milliseconds per step, for an axis in time; None: in steps.
@@ -123,45 +141,66 @@ def membranes(
     """
     _check_result(result)
     if not -len(result.layers) <= layer < len(result.layers):
-        raise SrnnError(f"There is no layer {layer}: the network has {len(result.layers)}, including the readout.")
+        raise SrnnError(
+            f"There is no layer {layer}: the network has {len(result.layers)}, including the "
+            f"readout."
+        )
     one, steps = result.layers[layer], result.output.shape[1]
     emitted = _emitted(one, sequence)
     traces = {name.removeprefix("forward."): values for name, values in one.traces.items()}
     if "u" not in traces:
-        raise SrnnError('The result has no membrane potentials; run the network with net.run(x, record=("u", "v")).')
+        raise SrnnError(
+            'The result has no membrane potentials; run the network with net.run(x, record=("u", '
+            '"v")).'
+        )
     u = _array(traces["u"][sequence])
     if not all(0 <= neuron < u.shape[1] for neuron in neurons):
-        raise SrnnError(f"Layer {layer} has neurons 0 to {u.shape[1] - 1}, not all of {list(neurons)}.")
+        raise SrnnError(
+            f"Layer {layer} has neurons 0 to {u.shape[1] - 1}, not all of {list(neurons)}."
+        )
     threshold = u - _array(traces["v"][sequence]) if "v" in traces else np.zeros_like(u)
     x = np.arange(len(u)) * _per_step(u, steps, step_ms)
     with _drawing(axes, 0.5 + 0.7 * len(neurons)) as axes:
         for row, neuron in enumerate(neurons):
             shown = [u[:, neuron], *([threshold[:, neuron]] if threshold[:, neuron].any() else [])]
             low, high = min(map(np.min, shown)), max(map(np.max, shown))
-            for values, colour, dash in zip(shown, (style.BLUE, style.GREY), ("-", style.DASHES[2]), strict=False):
+            for values, colour, dash in zip(
+                shown, (style.BLUE, style.GREY), ("-", style.DASHES[2]), strict=False
+            ):
                 band = row + 0.8 * (values - low) / max(float(high - low), 1e-30)
                 axes.plot(x, band, color=colour, ls=dash, lw=1.0)
             if set(np.unique(emitted[:, neuron])) <= {0, 1}:
-                axes.vlines(x[emitted[:, neuron] > 0], row + 0.83, row + 0.93, color=style.ORANGE, lw=1.0)
-        axes.set_yticks([row + 0.4 for row in range(len(neurons))], [f"neuron {neuron}" for neuron in neurons])
+                axes.vlines(
+                    x[emitted[:, neuron] > 0], row + 0.83, row + 0.93, color=style.ORANGE, lw=1.0
+                )
+        axes.set_yticks(
+            [row + 0.4 for row in range(len(neurons))], [f"neuron {neuron}" for neuron in neurons]
+        )
         axes.tick_params(axis="y", length=0)
         axes.set(ylim=(-0.1, max(len(neurons), 1)), **_time_axis(steps, step_ms))
         return axes
 
 
-def time_constants(source: Trained | Network | Sequence[TimeConstants], axes: Axes | None = None) -> Axes:
-    """Histograms of the hidden layers' time constants now (filled) and before training (lines), on a logarithmic axis.
+def time_constants(
+    source: Trained | Network | Sequence[TimeConstants], axes: Axes | None = None
+) -> Axes:
+    """Histograms of the hidden layers' time constants now (filled) and before training (lines), on
+    a logarithmic axis.
 
-    Bars of the first kind (tau_mem) point upwards, those of others (tau_adp) downwards. ``source``: a model, whose recipe gives
-    the untrained network if there was one; a network, which does not know its past; or the result of
-    ``measure.analysis.time_constants``. SrnnError if no time constant is a positive number.
+    Bars of the first kind (tau_mem) point upwards, those of others (tau_adp) downwards. ``source``:
+    a model, whose recipe gives the untrained network if there was one; a network, which does not
+    know its past; or the result of ``measure.analysis.time_constants``. SrnnError if no time
+    constant is a positive number.
     """
     if not isinstance(source, Sequence) or isinstance(source, str):
         network, initial, step_ms = source, None, None
         if (task := getattr(source, "task", None)) is not None:
             network, initial, step_ms = source.network, source.untrained(), task.step_ms  # type: ignore[union-attr]
         if not hasattr(network, "time_constants"):
-            raise SrnnError(f"A {type(source).__name__} has no time constants; give a model (srnn.load) or a network.")
+            raise SrnnError(
+                f"A {type(source).__name__} has no time constants; give a model (srnn.load) or a "
+                f"network."
+            )
         source = time_constants_of(network, initial, step_ms)  # type: ignore[arg-type]
     constants = [one for one in source if not one.name.startswith("readout.")]
     kinds = {
@@ -172,17 +211,24 @@ def time_constants(source: Trained | Network | Sequence[TimeConstants], axes: Ax
     if not kinds:
         raise SrnnError("None of the time constants is a positive number.")
     with _drawing(axes, 2.6) as axes:
-        signs = {kind: -1 if index else 1 for index, kind in enumerate(sorted(kinds, key="tau_mem".__ne__))}
+        signs = {
+            kind: -1 if index else 1
+            for index, kind in enumerate(sorted(kinds, key="tau_mem".__ne__))
+        }
         if len(kinds) == 1 and "tau_adp" in kinds:
             signs["tau_adp"] = -1
         everything = np.concatenate([np.concatenate(values) for values in kinds.values()])
         for (kind, sign), colour in zip(signs.items(), style.CYCLE, strict=False):
             now, before = kinds[kind]
             both = np.concatenate(kinds[kind])
-            edges = np.geomspace(both.min() / 1.001, both.max() * 1.001, _BINS + 1)  # a rounded edge loses no neuron
+            edges = np.geomspace(
+                both.min() / 1.001, both.max() * 1.001, _BINS + 1
+            )  # a rounded edge loses no neuron
             counts, start = (np.histogram(values, edges)[0] for values in (now, before))
             symbol = _SYMBOLS.get(kind, kind)
-            axes.stairs(sign * counts, edges, fill=True, color=colour, alpha=0.75, label=f"{symbol} after")
+            axes.stairs(
+                sign * counts, edges, fill=True, color=colour, alpha=0.75, label=f"{symbol} after"
+            )
             if len(before):
                 axes.stairs(
                     sign * start,
@@ -208,24 +254,35 @@ def time_constants(source: Trained | Network | Sequence[TimeConstants], axes: Ax
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
         axes.yaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
-        for text in style.legend_below(axes, 2, fontsize=6.5).get_texts():  # only the symbols, which are ours
+        for text in style.legend_below(
+            axes, 2, fontsize=6.5
+        ).get_texts():  # only the symbols, which are ours
             text.set_parse_math(True)
         return axes
 
 
 def positive_values(constants: Sequence[TimeConstants]) -> tuple[Array, Array]:
     """(now, before training) of all neurons: the values that a logarithmic axis can show."""
-    both = [[one.values for one in constants], [one.initial for one in constants if one.initial is not None]]
+    both = [
+        [one.values for one in constants],
+        [one.initial for one in constants if one.initial is not None],
+    ]
     now, before = (np.concatenate([np.zeros(0), *values]) for values in both)
     return now[np.isfinite(now) & (now > 0)], before[np.isfinite(before) & (before > 0)]
 
 
-def anytime(curves: Accuracies | Mapping[str, Accuracies], axes: Axes | None = None, *, relative: bool = False) -> Axes:
+def anytime(
+    curves: Accuracies | Mapping[str, Accuracies],
+    axes: Axes | None = None,
+    *,
+    relative: bool = False,
+) -> Axes:
     """Accuracy over time: what it would be if the signal ended at that step.
 
     Args:
-        curves: what ``measure.analysis.analyse`` returns, or its ``anytime``, or fractions by step (None where nothing counts
-            yet); or several of these by name. Where steps without a label count, the accuracy of the labelled ones is drawn.
+        curves: what ``measure.analysis.analyse`` returns, or its ``anytime``, or fractions by step
+            (None where nothing counts yet); or several of these by name. Where steps without a
+            label count, the accuracy of the labelled ones is drawn.
         relative: show time in percent of each curve's length, for sequences of different tasks.
     """
     named = curves if isinstance(curves, Mapping) else {"": curves}
@@ -233,8 +290,18 @@ def anytime(curves: Accuracies | Mapping[str, Accuracies], axes: Axes | None = N
         for index, (name, curve) in enumerate(named.items()):
             percent = [np.nan if value is None else 100 * value for value in _accuracies(curve)]
             x = np.linspace(0, 100, len(percent)) if relative else np.arange(1, len(percent) + 1)
-            axes.plot(x, percent, color=style.CYCLE[index % 7], ls=style.DASHES[index % 7], label=name or None)
-        axes.set(xlabel="% of the sequence read" if relative else "steps read", ylabel="accuracy, %", ylim=(0, 100))
+            axes.plot(
+                x,
+                percent,
+                color=style.CYCLE[index % 7],
+                ls=style.DASHES[index % 7],
+                label=name or None,
+            )
+        axes.set(
+            xlabel="% of the sequence read" if relative else "steps read",
+            ylabel="accuracy, %",
+            ylim=(0, 100),
+        )
         axes.grid()
         if any(named):
             style.legend_below(axes, fontsize=6)
@@ -242,18 +309,28 @@ def anytime(curves: Accuracies | Mapping[str, Accuracies], axes: Axes | None = N
 
 
 def confusion(report: ClassReport | Analysis, axes: Axes | None = None) -> Axes:
-    """The confusion matrix: one row per true class, coloured by the fraction of it that was predicted as each class.
+    """The confusion matrix: one row per true class, coloured by the fraction of it that was
+    predicted as each class.
 
-    With few classes, each field shows its count; with many, a bar shows which colour stands for which fraction.
+    With few classes, each field shows its count; with many, a bar shows which colour stands for
+    which fraction.
     """
     classes = report.classes if isinstance(report, Analysis) else report
     if not isinstance(classes, ClassReport):
-        raise SrnnError(f"This draws an analysis or its classes, a ClassReport, not a {type(report).__name__}.")
+        raise SrnnError(
+            f"This draws an analysis or its classes, a ClassReport, not a {type(report).__name__}."
+        )
     counts = classes.confusion
-    names = [name if len(name) <= _NAME else f"{name[: _NAME - 1]}…" for name in classes.class_names]
+    names = [
+        name if len(name) <= _NAME else f"{name[: _NAME - 1]}…" for name in classes.class_names
+    ]
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     few = len(names) <= _COUNTED
-    texts = [(x, y, f"{counts[y, x]:,}", shares[y, x]) for y, x in zip(*np.nonzero(counts), strict=True) if few]
+    texts = [
+        (x, y, f"{counts[y, x]:,}", shares[y, x])
+        for y, x in zip(*np.nonzero(counts), strict=True)
+        if few
+    ]
     height = max(4.2, min(1.6 + 0.13 * len(names), style.WIDTH))
     with _drawing(axes, height) as axes:
         image = style.heat_map(axes, shares, texts, vmin=0, vmax=1, aspect="equal", origin="upper")
@@ -270,7 +347,9 @@ def confusion(report: ClassReport | Analysis, axes: Axes | None = None) -> Axes:
 def _accuracies(curve: Accuracies) -> Sequence[float | None]:
     if isinstance(curve, Analysis):
         if curve.anytime is None:
-            raise SrnnError("A bidirectional network has no accuracy over time: it decides at the end.")
+            raise SrnnError(
+                "A bidirectional network has no accuracy over time: it decides at the end."
+            )
         curve = curve.anytime
     if isinstance(curve, Anytime):
         return curve.accuracy if curve.accuracy_labelled is None else curve.accuracy_labelled
@@ -282,14 +361,16 @@ def _array(tensor: Any) -> Array:
 
 
 def _emitted(layer: LayerResult, sequence: int) -> Array:
-    """(T, size) what a layer passed on for one sequence. SrnnError if the batch has no such sequence."""
+    """(T, size) what a layer passed on for one sequence. SrnnError if the batch has no such
+    sequence."""
     if not -len(layer.output) <= sequence < len(layer.output):
         raise SrnnError(f"There is no sequence {sequence}: the batch has {len(layer.output)}.")
     return _array(layer.output[sequence])
 
 
 def _per_step(values: Array, steps: int, step_ms: float | None) -> float:
-    """Distance on the time axis between two rows of a layer's values; hidden layers may have several rows for each step."""
+    """Distance on the time axis between two rows of a layer's values; hidden layers may have
+    several rows for each step."""
     return (1.0 if step_ms is None else step_ms) * steps / max(len(values), 1)
 
 

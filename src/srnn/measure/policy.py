@@ -1,5 +1,5 @@
-"""Early exit: decide as soon as the network is sure enough, instead of at the end. A policy is a record of
-when an answer stands (``nn.decision.Until``) for one loss, with its origin.
+"""Early exit: decide as soon as the network is sure enough, instead of at the end. A policy is a
+record of when an answer stands (``nn.decision.Until``) for one loss, with its origin.
 
     policy = ExitPolicy.load(Path("runs/digits/exit-policy.json"))
     policy.decide(output)                       # (B, T, C) at once: at which step, which class
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ExitPolicy:
-    """When to decide. Holds all that is needed to apply it to a network's output, and its origin; saved as a small JSON file."""
+    """When to decide. Holds all that is needed to apply it to a network's output, and its origin;
+    saved as a small JSON file."""
 
     loss: str
     """The recipe's loss, which says how the output becomes scores."""
@@ -47,7 +48,8 @@ class ExitPolicy:
     patience: int = 1
     """Number of consecutive steps for which the same class must satisfy both conditions."""
     earliest: int = 1
-    """Least number of steps to read before deciding; of these only the last one counts towards the patience."""
+    """Least number of steps to read before deciding; of these only the last one counts towards the
+    patience."""
     chosen_on: str | None = None
     """The split on which it was chosen."""
     allowed_loss: float | None = None
@@ -56,29 +58,46 @@ class ExitPolicy:
     def __post_init__(self) -> None:
         def require(good: bool, name: str, rule: str) -> None:
             if not good:
-                raise SrnnError(f"An exit policy's {name} must be {rule}, not {brief(getattr(self, name))}.")
+                raise SrnnError(
+                    f"An exit policy's {name} must be {rule}, not {brief(getattr(self, name))}."
+                )
 
         losses = [name for name, rule in RULES.items() if not (rule.per_step or rule.value)]
         require(self.loss in losses, "loss", f"one of {', '.join(losses)}")
         require(_whole(self.start, 0), "start", "an integer, at least 0")
         require(_whole(self.patience, 1), "patience", "an integer, at least 1")
         require(_whole(self.earliest, 1), "earliest", "an integer, at least 1")
-        require(self.confidence is None or _share(self.confidence), "confidence", "a number from 0 to 1, or null")
+        require(
+            self.confidence is None or _share(self.confidence),
+            "confidence",
+            "a number from 0 to 1, or null",
+        )
         require(_share(self.margin), "margin", "a number from 0 to 1")
-        require(self.allowed_loss is None or _share(self.allowed_loss), "allowed_loss", "a number from 0 to 1")
+        require(
+            self.allowed_loss is None or _share(self.allowed_loss),
+            "allowed_loss",
+            "a number from 0 to 1",
+        )
 
     def decide(self, output: npt.ArrayLike, lengths: npt.ArrayLike | None = None) -> Decisions:
-        """The output for whole sequences, (B, T, C) or (T, C), and their numbers of valid steps (B,) -> the decisions.
+        """The output for whole sequences, (B, T, C) or (T, C), and their numbers of valid steps
+        (B,) -> the decisions.
 
-        A row for each sequence, at the step at which it is decided; final where the policy decided it, not its end. Of a
-        single sequence (T, C), each column is one value.
+        A row for each sequence, at the step at which it is decided; final where the policy decided
+        it, not its end. Of a single sequence (T, C), each column is one value.
         """
         x = np.asarray(output, np.float64)
         one = x.ndim == 2
         x = x[None] if one else x
         if x.ndim != 3 or 0 in x.shape:
-            raise SrnnError(f"decide takes output of shape (sequences, steps, classes), not {np.shape(output)}.")
-        last = np.full(len(x), x.shape[1] - 1) if lengths is None else np.atleast_1d(np.asarray(lengths)) - 1
+            raise SrnnError(
+                f"decide takes output of shape (sequences, steps, classes), not {np.shape(output)}."
+            )
+        last = (
+            np.full(len(x), x.shape[1] - 1)
+            if lengths is None
+            else np.atleast_1d(np.asarray(lengths)) - 1
+        )
         if last.shape != (len(x),) or last.min() < 0 or last.max() >= x.shape[1]:
             raise SrnnError(f"lengths must be {len(x)} numbers from 1 to {x.shape[1]}.")
         scores = running_scores(x, self.loss, self.start)
@@ -94,12 +113,17 @@ class ExitPolicy:
         return Deciding(self, streams)
 
     def sure(self, believed: Scores, read: Counts | None = None) -> Flags:
-        """Confidences (..., C) -> (...): whether ``confidence``, ``margin`` and ``earliest`` are reached.
+        """Confidences (..., C) -> (...): whether ``confidence``, ``margin`` and ``earliest`` are
+        reached.
 
-        ``read`` (...): number of steps read so far, 1 at the first; a policy with an ``earliest`` needs it (else SrnnError).
+        ``read`` (...): number of steps read so far, 1 at the first; a policy with an ``earliest``
+        needs it (else SrnnError).
         """
         if read is None and self.earliest > 1:
-            raise SrnnError(f"This exit policy waits for step {self.earliest}; pass the number of steps read so far.")
+            raise SrnnError(
+                f"This exit policy waits for step {self.earliest}; pass the number of steps read "
+                f"so far."
+            )
         return self.until.sure(believed, read)
 
     @property
@@ -110,11 +134,15 @@ class ExitPolicy:
     def check(self, loss: LossConfig) -> None:
         """SrnnError unless it is for networks with this loss."""
         if (self.loss, self.start) != (loss.scoring, loss.start):
-            raise SrnnError(f"The exit policy is for loss {self.loss} from step {self.start}, not for this network's.")
+            raise SrnnError(
+                f"The exit policy is for loss {self.loss} from step {self.start}, not for this "
+                f"network's."
+            )
 
     @classmethod
     def of(cls, trained: Trained) -> ExitPolicy | None:
-        """The model's own policy; None: it has none. SrnnError for one that is damaged or another network's."""
+        """The model's own policy; None: it has none. SrnnError for one that is damaged or another
+        network's."""
         if trained.policy is None:
             return None
         policy = cls.from_dict(dict(trained.policy), f"The exit policy of {trained.name}")
@@ -126,10 +154,12 @@ class ExitPolicy:
 
     @classmethod
     def from_dict(cls, content: Any, source: str = "This") -> ExitPolicy:
-        """The policy described by the content of ``to_dict``. SrnnError for anything else; ``source`` names it in the message."""
+        """The policy described by the content of ``to_dict``. SrnnError for anything else;
+        ``source`` names it in the message."""
         if not isinstance(content, dict) or "loss" not in content:
             raise SrnnError(
-                f"{source} is not an exit policy: it must be a JSON object with a loss, as written by 'srnn evaluate --full'."
+                f"{source} is not an exit policy: it must be a JSON object with a loss, as written "
+                f"by 'srnn evaluate --full'."
             )
         with naming(source):
             check_settings("An exit policy has", content, [item.name for item in fields(cls)])
@@ -163,15 +193,16 @@ class Deciding:
     def push(self, output: npt.ArrayLike, active: npt.ArrayLike | None = None) -> Any:
         """The network's output at the next step: (C,) -> the class once it is decided, else None.
 
-        With ``streams=n``: (n, C) -> (n,) classes, -1 where undecided; only streams where the mask ``active`` (n,) is True take
-        part. A decision is kept until ``reset``.
+        With ``streams=n``: (n, C) -> (n,) classes, -1 where undecided; only streams where the mask
+        ``active`` (n,) is True take part. A decision is kept until ``reset``.
         """
         x = np.asarray(output, np.float64)
         count = len(self.classes)
         x = x[None] if self.streams is None and x.ndim == 1 else x
         if x.ndim != 2 or len(x) != count or not x.shape[1]:
             raise SrnnError(
-                f"push takes the output of one step, for {count} stream(s), not an array of shape {np.shape(output)}."
+                f"push takes the output of one step, for {count} stream(s), not an array of shape "
+                f"{np.shape(output)}."
             )
         mask = np.ones(count, bool) if active is None else np.asarray(active)
         if mask.shape != (count,) or mask.dtype != bool:
@@ -192,7 +223,9 @@ class Deciding:
 
     def reset(self, active: npt.ArrayLike | None = None) -> None:
         """Begin a new sequence in all streams, or where a mask (n,) is True."""
-        which = np.arange(len(self.classes)) if active is None else np.flatnonzero(np.asarray(active))
+        which = (
+            np.arange(len(self.classes)) if active is None else np.flatnonzero(np.asarray(active))
+        )
         self.classes[which], self.guesses[which] = -1, -1
         if self._scores is not None and self._standing is not None:
             self._scores.reset(which)
@@ -202,8 +235,9 @@ class Deciding:
 def first_exit(
     predicted: Counts, sure: Flags, patiences: Sequence[int], earliest: Sequence[int] = (1,)
 ) -> list[Counts]:
-    """The first step (B,) at which the same class has been sure for ``patience`` consecutive steps, none of them before step
-    number ``earliest`` (from 1); -1: never. For each patience, and within it for each earliest."""
+    """The first step (B,) at which the same class has been sure for ``patience`` consecutive steps,
+    none of them before step number ``earliest`` (from 1); -1: never. For each patience, and within
+    it for each earliest."""
     nothing = np.zeros(len(sure), np.int64)
     counts, steps = in_a_row(predicted, sure, nothing, nothing), []
     for patience in patiences:
@@ -211,7 +245,11 @@ def first_exit(
         for first in earliest:
             begin = first + patience - 2
             hit = long_enough[:, begin:]
-            steps.append(np.where(hit.any(1), hit.argmax(1) + begin, -1) if hit.shape[1] else np.full(len(hit), -1))
+            steps.append(
+                np.where(hit.any(1), hit.argmax(1) + begin, -1)
+                if hit.shape[1]
+                else np.full(len(hit), -1)
+            )
     return steps
 
 

@@ -1,12 +1,13 @@
-"""How results are described for people: once, as sections, which become text (``cli/show_section.py``), a part of a page
-(``page/assets/base.js``) and JSON (``as_json``).
+"""How results are described for people: once, as sections, which become text
+(``cli/show_section.py``), a part of a page (``page/assets/base.js``) and JSON (``as_json``).
 
     Section("Calibration", "Is a decision of 90 % confidence right nine times out of ten?", (
         Table("Decisions by confidence", {"confidence": TEXT, "decisions": COUNT, "accuracy": SHARE}, rows),
         Values({"expected calibration error": (0.02, POINTS)}),
     ))
 
-Numbers are raw; their ``Form`` says how they are written. A value that is None does not exist, a pair is a range.
+Numbers are raw; their ``Form`` says how they are written. A value that is None does not exist, a
+pair is a range.
 """
 
 from __future__ import annotations
@@ -29,10 +30,12 @@ DURATIONS = ((7200.0, 3600.0, "h"), (120.0, 60.0, "min"), (0.0, 1.0, "s"))
 class Form:
     """How a number is written."""
 
-    name: Literal["text", "count", "share", "number", "points", "steps", "energy", "ratio", "seconds"]
-    """``count``: whole; ``share``: a fraction, in percent; ``number``: three digits, or all of a larger one; ``points``: a
-    fraction, in percentage points; ``steps``: with the time they take; ``energy``: in pJ, with a unit that suits it;
-    ``ratio``: so many times."""
+    name: Literal[
+        "text", "count", "share", "number", "points", "steps", "energy", "ratio", "seconds"
+    ]
+    """``count``: whole; ``share``: a fraction, in percent; ``number``: three digits, or all of a
+    larger one; ``points``: a fraction, in percentage points; ``steps``: with the time they take;
+    ``energy``: in pJ, with a unit that suits it; ``ratio``: so many times."""
     signed: bool = False
     """Whether a number above 0 has a plus."""
     step_ms: float | None = None
@@ -67,7 +70,8 @@ class Values:
 
 @dataclass(frozen=True)
 class Table:
-    """A table. The first column names the rows; a name that begins with two blanks is a part of the row above."""
+    """A table. The first column names the rows; a name that begins with two blanks is a part of the
+    row above."""
 
     title: str
     columns: Mapping[str, Form]
@@ -77,7 +81,8 @@ class Table:
     points: bool = False
     """Whether a page draws the numbers as points, too, over a logarithmic scale."""
     first: int | None = None
-    """How many rows a terminal shows of a long table; the others are below what it then says of the last one."""
+    """How many rows a terminal shows of a long table; the others are below what it then says of the
+    last one."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,8 @@ class Line:
     x: Sequence[float | None] | None = None
     """None: 1, 2, 3, ..."""
     look: Literal["line", "thin", "dashed", "area", "points", "guide"] = "line"
-    """A dashed line has the colour of the line before it. A guide is where the other lines might be; only pages draw it."""
+    """A dashed line has the colour of the line before it. A guide is where the other lines might
+    be; only pages draw it."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +174,8 @@ class Section:
 
 
 def as_json(value: Any) -> Any:
-    """A section, or what is in it, as JSON values; an object's ``kind`` is its class. Points of lines have six digits."""
+    """A section, or what is in it, as JSON values; an object's ``kind`` is its class. Points of
+    lines have six digits."""
     if isinstance(value, Line):
         rounded = {name: _rounded(getattr(value, name)) for name in ("x", "y")}
         return {"kind": "line", "name": value.name, "look": value.look, **rounded}
@@ -223,20 +230,36 @@ def _size(value: float, form: Form) -> str:
 
 
 def markdown(parts: Sequence[Part]) -> list[str]:
-    """Tables, numbers and notes as lines of Markdown, each after an empty one; plots are for pages and terminals."""
+    """Tables, numbers and notes as lines of Markdown, each after an empty one; plots are for pages
+    and terminals."""
     lines: list[str] = []
     for part in parts:
         match part:
             case Note():
                 lines += ["", escaped(part.text)]
             case Values():
-                lines += ["", escaped("; ".join(f"{name}: {written(*value)}" for name, value in part.values.items()))]
+                lines += [
+                    "",
+                    escaped(
+                        "; ".join(
+                            f"{name}: {written(*value)}" for name, value in part.values.items()
+                        )
+                    ),
+                ]
             case Table():
                 rows = [
-                    [_cell(value, form) for value, form in zip(row, part.columns.values(), strict=True)]
+                    [
+                        _cell(value, form)
+                        for value, form in zip(row, part.columns.values(), strict=True)
+                    ]
                     for row in part.rows
                 ]
-                lines += ["", escaped(f"{part.title}:"), "", *markdown_table(list(map(escaped, part.columns)), rows)]
+                lines += [
+                    "",
+                    escaped(f"{part.title}:"),
+                    "",
+                    *markdown_table(list(map(escaped, part.columns)), rows),
+                ]
     return lines
 
 

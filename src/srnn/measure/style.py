@@ -1,6 +1,8 @@
-"""One look for all figures of the paper: as wide as a page, readable at that size, for colour-blind readers and in grey.
+"""One look for all figures of the paper: as wide as a page, readable at that size, for colour-blind
+readers and in grey.
 
-Colours are those of Okabe & Ito (2008). Lines that might be confused also differ in dash, points in shape.
+Colours are those of Okabe & Ito (2008). Lines that might be confused also differ in dash, points in
+shape.
 """
 
 from __future__ import annotations
@@ -21,10 +23,25 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
     from matplotlib.legend import Legend
 
-BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
+BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+)
 BLACK, GREY, LIGHT = "#1c2024", "#6b7280", "#d4d7dc"
 CYCLE = (BLUE, ORANGE, GREEN, PINK, YELLOW, SKY, BLACK)
-DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (8, 2)), (0, (3, 3)), "-")
+DASHES: tuple[Any, ...] = (
+    "-",
+    (0, (5, 1.5)),
+    (0, (1.5, 1.2)),
+    (0, (6, 1.5, 1.5, 1.5)),
+    (0, (8, 2)),
+    (0, (3, 3)),
+    "-",
+)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 SEGMENTS = (BLUE, SKY, ORANGE, PINK, GREEN, YELLOW)
 """P, PQ, QR, RS, ST, TP of the electrocardiogram."""
@@ -82,10 +99,12 @@ SHEET: dict[Any, Any] = {
 
 @contextlib.contextmanager
 def context() -> Iterator[None]:
-    """``with context():`` around everything that draws or saves: ``SHEET`` over matplotlib's own defaults.
+    """``with context():`` around everything that draws or saves: ``SHEET`` over matplotlib's own
+    defaults.
 
-    A ``matplotlibrc`` in the current folder, which may be anybody's, is ignored: its ``text.usetex`` would run LaTeX on text of
-    its own. Import matplotlib within. SrnnError if such a file keeps matplotlib from being imported.
+    A ``matplotlibrc`` in the current folder, which may be anybody's, is ignored: its
+    ``text.usetex`` would run LaTeX on text of its own. Import matplotlib within. SrnnError if such
+    a file keeps matplotlib from being imported.
     """
     with reading("matplotlibrc", "settings of matplotlib"):
         import matplotlib
@@ -96,7 +115,8 @@ def context() -> Iterator[None]:
 
 
 def pyplot() -> Any:
-    """matplotlib's pyplot. SrnnError if a ``matplotlibrc`` in the current folder keeps it from being imported."""
+    """matplotlib's pyplot. SrnnError if a ``matplotlibrc`` in the current folder keeps it from
+    being imported."""
     with reading("matplotlibrc", "settings of matplotlib"):
         from matplotlib import pyplot
     return pyplot
@@ -112,7 +132,9 @@ def check_formats(formats: list[str]) -> list[str]:
 
 def rendered(figure: Figure, form: str) -> bytes:
     """The picture as svg, pdf or png; without dates, so that it is the same each time."""
-    metadata: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[form]
+    metadata: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[
+        form
+    ]
     buffer = io.BytesIO()
     figure.savefig(buffer, format=form, metadata=metadata)
     return buffer.getvalue()
@@ -148,7 +170,8 @@ def frame(axes: Axes) -> None:
 
 
 def note(axes: Axes, text: str, command: str | None = None) -> None:
-    """Say in words what is missing here, and the command that would make it; call it once the figure's layout is known.
+    """Say in words what is missing here, and the command that would make it; call it once the
+    figure's layout is known.
 
     The text is in the middle of the panel, in smaller letters if there is little room.
     """
@@ -163,7 +186,9 @@ def note(axes: Axes, text: str, command: str | None = None) -> None:
         words = [
             line
             for step in steps
-            for line in textwrap.wrap(step, characters, break_long_words=False, break_on_hyphens=False)
+            for line in textwrap.wrap(
+                step, characters, break_long_words=False, break_on_hyphens=False
+            )
         ]
         line = 1.35 * size
         needed = line * (len(told) + len(words) + (1 if words else 0))
@@ -188,19 +213,25 @@ def note(axes: Axes, text: str, command: str | None = None) -> None:
 def legend_below(axes: Axes, columns: int = 1, centre: float = 0.5, **look: Any) -> Legend:
     """A legend under the panel's axis label, wherever the layout puts that.
 
-    centre: as a fraction of the axes' width; left of the middle if names on the left leave more room there.
+    centre: as a fraction of the axes' width; left of the middle if names on the left leave more
+    room there.
     """
     from matplotlib.transforms import ScaledTranslation
 
     below = axes.transAxes + ScaledTranslation(0, -_AXIS_POINTS / 72, axes.figure.dpi_scale_trans)
-    return axes.legend(loc="upper center", bbox_to_anchor=(centre, 0), bbox_transform=below, ncols=columns, **look)
+    return axes.legend(
+        loc="upper center", bbox_to_anchor=(centre, 0), bbox_transform=below, ncols=columns, **look
+    )
 
 
 def heat_map(
-    axes: Axes, cells: npt.ArrayLike, texts: Sequence[tuple[float, float, str, float]] = (), **look: Any
+    axes: Axes,
+    cells: npt.ArrayLike,
+    texts: Sequence[tuple[float, float, str, float]] = (),
+    **look: Any,
 ) -> AxesImage:
-    """A picture of cells (rows, columns), the first row at the bottom. texts: (column, row, text, value), in white on the
-    dark half of the scale. ``look``: of ``imshow``."""
+    """A picture of cells (rows, columns), the first row at the bottom. texts: (column, row, text,
+    value), in white on the dark half of the scale. ``look``: of ``imshow``."""
     image = axes.imshow(cells, **{"aspect": "auto", "origin": "lower", **look})
     low, high = image.get_clim()
     for x, y, text, value in texts:
@@ -210,12 +241,17 @@ def heat_map(
 
 
 def log_scale(axes: Axes, *which: Literal["x", "y"]) -> None:
-    """Make these axes logarithmic, with powers of ten as plain text: no text in a figure is read as mathematics."""
+    """Make these axes logarithmic, with powers of ten as plain text: no text in a figure is read as
+    mathematics."""
     from matplotlib.ticker import LogFormatterSciNotation
 
     class Plain(LogFormatterSciNotation):
         def __call__(self, x: float, pos: int | None = None) -> str:
-            text = re.sub(r"\^\{(.*?)\}", lambda power: power[1].translate(_SUPERSCRIPT), super().__call__(x, pos))
+            text = re.sub(
+                r"\^\{(.*?)\}",
+                lambda power: power[1].translate(_SUPERSCRIPT),
+                super().__call__(x, pos),
+            )
             return re.sub(r"\$|\\mathdefault|[{}]", "", text.replace(r"\times", "×"))
 
     for name in which:

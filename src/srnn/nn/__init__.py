@@ -1,1 +1,2 @@
-"""Networks: equations, neurons, kernels, modules, losses, and the integer model of a device. Sees data."""
+"""Networks: equations, neurons, kernels, modules, losses, and the integer model of a device. Sees
+data."""

@@ -1,11 +1,13 @@
 """The few functions that equations may use beyond ``+ - * /`` and comparison.
 
-A neuron's ``step`` and a surrogate's ``derivative`` are written once and run everywhere. Operators already mean the
-right thing for torch tensors, numpy arrays and SIMD vectors; these functions are the rest of the vocabulary. Called from
-Python they serve torch and numpy; a compiling backend gives each of them its own meaning for its own vectors.
+A neuron's ``step`` and a surrogate's ``derivative`` are written once and run everywhere. Operators
+already mean the right thing for torch tensors, numpy arrays and SIMD vectors; these functions are
+the rest of the vocabulary. Called from Python they serve torch and numpy; a compiling backend gives
+each of them its own meaning for its own vectors.
 
-Adding a function here obliges every backend to translate it. Nothing is imported for it: what an operand is shows in what it
-can do (a tensor has ``clamp``), so that equations are read without torch.
+Adding a function here obliges every backend to translate it. Nothing is imported for it: what an
+operand is shows in what it can do (a tensor has ``clamp``), so that equations are read without
+torch.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ def positive_part(x: Any) -> Any:
 
 
 def unit_step(x: Any) -> Any:
-    """1 where x > 0, else 0, elementwise, in the dtype of x. Its derivative is 0, except in an ``Emission``."""
+    """1 where x > 0, else 0, elementwise, in the dtype of x. Its derivative is 0, except in an
+    ``Emission``."""
     if hasattr(x, "clamp"):
         return (x > 0).to(x.dtype)
     if hasattr(x, "unit_step"):

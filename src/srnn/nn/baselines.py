@@ -1,8 +1,10 @@
-"""Baselines to compare spiking networks with on the same tasks: RNN (tanh), GRU and LSTM, uni- or bidirectional.
+"""Baselines to compare spiking networks with on the same tasks: RNN (tanh), GRU and LSTM, uni- or
+bidirectional.
 
-A ``ClassicalRNN`` is run, trained, evaluated and stored exactly as an ``SRNN``: the same ``run``, the same ``Result``, explicit
-state, padding that is never counted. Its cells are torch's. The other baselines (ReLU units, LIF neurons, no recurrence) are
-SRNNs with other settings; ``recipes/baselines.py`` makes either kind from any recipe.
+A ``ClassicalRNN`` is run, trained, evaluated and stored exactly as an ``SRNN``: the same ``run``,
+the same ``Result``, explicit state, padding that is never counted. Its cells are torch's. The other
+baselines (ReLU units, LIF neurons, no recurrence) are SRNNs with other settings;
+``recipes/baselines.py`` makes either kind from any recipe.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ from .network.srnn import each_layer
 
 Cell = Literal["rnn", "gru", "lstm"]
 CellState = tuple[Tensor, ...]
-"""(h,), or (h, c) for an LSTM: each (B, size) for one direction, (B, 2, size) if bidirectional; () for a dense layer."""
+"""(h,), or (h, c) for an LSTM: each (B, size) for one direction, (B, 2, size) if bidirectional; ()
+for a dense layer."""
 
 CELLS: Mapping[str, type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]] = MappingProxyType(
     {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
@@ -35,20 +38,28 @@ CELLS: Mapping[str, type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]] = MappingProxyT
 
 
 def _uniform(module: nn.Module, bound: float, generator: torch.Generator | None) -> None:
-    """Draw all parameters from U(-bound, bound), torch's own choice for its cells, but from a generator."""
+    """Draw all parameters from U(-bound, bound), torch's own choice for its cells, but from a
+    generator."""
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.uniform_(-bound, bound, generator=generator)
 
 
 class CellLayer(nn.Module):
-    """A layer of torch's cells; if bidirectional, the outputs of the two directions are concatenated.
+    """A layer of torch's cells; if bidirectional, the outputs of the two directions are
+    concatenated.
 
-    Padding is left out: the state is that of a sequence's last valid step, and the backward direction starts there.
+    Padding is left out: the state is that of a sequence's last valid step, and the backward
+    direction starts there.
     """
 
     def __init__(
-        self, inputs: int, units: int, cell: Cell, bidirectional: bool, generator: torch.Generator | None
+        self,
+        inputs: int,
+        units: int,
+        cell: Cell,
+        bidirectional: bool,
+        generator: torch.Generator | None,
     ) -> None:
         super().__init__()
         self.inputs, self.units, self.name = inputs, units, cell
@@ -66,9 +77,12 @@ class CellLayer(nn.Module):
     def forward(self, x: Tensor, state: CellState, lengths: Tensor | None) -> LayerResult:
         """x (B, T, inputs) -> LayerResult, output (B, T, size)."""
         expected = self.initial_state(len(x))
-        if len(state) != len(expected) or any(a.shape != b.shape for a, b in zip(state, expected, strict=True)):
+        if len(state) != len(expected) or any(
+            a.shape != b.shape for a, b in zip(state, expected, strict=True)
+        ):
             raise SrnnError(
-                f"The state does not fit this layer: expected {[tuple(part.shape) for part in expected]}, "
+                f"The state does not fit this layer: expected "
+                f"{[tuple(part.shape) for part in expected]}, "
                 f"got {[tuple(part.shape) for part in state]}."
             )
         if x.shape[0] == 0 or x.shape[1] == 0:  # torch's cells refuse these
@@ -88,10 +102,14 @@ class CellLayer(nn.Module):
         final = tuple(torch.stack(parts, 1) for parts in zip(final_there, final_back, strict=True))
         return LayerResult(torch.cat([there, reverse_time(back, lengths)], -1), final)
 
-    def _ragged(self, x: Tensor, state: CellState, lengths: Tensor, suffix: str) -> tuple[Tensor, CellState]:
-        """One direction over sequences of different lengths: those still running continue together, from end to end.
+    def _ragged(
+        self, x: Tensor, state: CellState, lengths: Tensor, suffix: str
+    ) -> tuple[Tensor, CellState]:
+        """One direction over sequences of different lengths: those still running continue together,
+        from end to end.
 
-        On a CPU torch runs packed sequences step by step, tens of times slower. ``state`` and the final one are (B, units).
+        On a CPU torch runs packed sequences step by step, tens of times slower. ``state`` and the
+        final one are (B, units).
         """
         lengths = lengths.to(x.device)
         order = lengths.argsort(descending=True, stable=True)
@@ -100,12 +118,16 @@ class CellLayer(nn.Module):
         left = x.shape[1] - int(ends[-1])
         running, running_state = len(x), tuple(part[order] for part in state)
         outputs, finals = [], []
-        for piece, steps, count in zip(x[order].split([*sizes, left], 1), sizes, counts.tolist(), strict=False):
+        for piece, steps, count in zip(
+            x[order].split([*sizes, left], 1), sizes, counts.tolist(), strict=False
+        ):
             if steps:
                 output, running_state = self._run_cell(piece[:running], running_state, suffix)
                 outputs.append(F.pad(output, (0, 0, 0, 0, 0, len(x) - running)))
             running -= count
-            finals.append(tuple(part[running:] for part in running_state))  # these, the last in the order, end here
+            finals.append(
+                tuple(part[running:] for part in running_state)
+            )  # these, the last in the order, end here
             running_state = tuple(part[:running] for part in running_state)
         outputs.append(x.new_zeros(len(x), left, self.units))
         back = order.argsort()
@@ -115,7 +137,8 @@ class CellLayer(nn.Module):
     def _run_cell(self, x: Tensor, state: CellState, suffix: str) -> tuple[Tensor, CellState]:
         """One direction (its parameters' names end in ``suffix``) over steps without padding."""
         weights = [
-            getattr(self.cell, name + suffix) for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+            getattr(self.cell, name + suffix)
+            for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
         ]
         hidden = tuple(part[None].contiguous() for part in state)
         settings = (weights, True, 1, 0.0, self.training, False, True)
@@ -128,7 +151,9 @@ class CellLayer(nn.Module):
     def _packed(self, x: Tensor, state: CellState, lengths: Tensor) -> LayerResult:
         """All steps at once, as torch's packed sequences, which a GPU runs fast."""
         # torch cannot pack an empty sequence: one step of it is read, and its output is dropped.
-        packed = pack_padded_sequence(x, lengths.cpu().clamp(min=1), batch_first=True, enforce_sorted=False)
+        packed = pack_padded_sequence(
+            x, lengths.cpu().clamp(min=1), batch_first=True, enforce_sorted=False
+        )
         packed_output, hidden = self.cell(packed, self._to_torch(state))
         output, _ = pad_packed_sequence(packed_output, batch_first=True, total_length=x.shape[1])
         output = output * valid_steps(lengths, x.shape[1], x.device)
@@ -140,9 +165,11 @@ class CellLayer(nn.Module):
         return LayerResult(output, final)
 
     def _to_torch(self, state: CellState) -> Tensor | CellState:
-        """(B, units) or (B, 2, units) each -> torch's (directions, B, units); for an LSTM, a pair."""
+        """(B, units) or (B, 2, units) each -> torch's (directions, B, units); for an LSTM, a
+        pair."""
         parts = tuple(
-            part.reshape(len(part), self.directions, self.units).transpose(0, 1).contiguous() for part in state
+            part.reshape(len(part), self.directions, self.units).transpose(0, 1).contiguous()
+            for part in state
         )
         return parts if self.name == "lstm" else parts[0]
 
@@ -151,13 +178,18 @@ class CellLayer(nn.Module):
         return tuple(part[0] if self.directions == 1 else part.transpose(0, 1) for part in parts)
 
     def extra_repr(self) -> str:
-        return f"{self.inputs} -> {self.units} {self.name}" + (", bidirectional" if self.directions == 2 else "")
+        return f"{self.inputs} -> {self.units} {self.name}" + (
+            ", bidirectional" if self.directions == 2 else ""
+        )
 
 
 class DenseLayer(nn.Module):
-    """A dense layer, applied to each step on its own: ReLU units within a network, linear ones as its readout."""
+    """A dense layer, applied to each step on its own: ReLU units within a network, linear ones as
+    its readout."""
 
-    def __init__(self, inputs: int, size: int, relu: bool, generator: torch.Generator | None) -> None:
+    def __init__(
+        self, inputs: int, size: int, relu: bool, generator: torch.Generator | None
+    ) -> None:
         super().__init__()
         self.inputs, self.size, self.relu = inputs, size, relu
         self.weight_in = nn.Parameter(torch.empty(size, inputs))
@@ -171,7 +203,9 @@ class DenseLayer(nn.Module):
     def forward(self, x: Tensor, state: CellState, lengths: Tensor | None) -> LayerResult:
         """x (B, T, inputs) -> LayerResult, output (B, T, size)."""
         valid = None if lengths is None else valid_steps(lengths, x.shape[1], x.device)
-        output = F.linear(x if valid is None else torch.where(valid, x, 0), self.weight_in, self.bias)
+        output = F.linear(
+            x if valid is None else torch.where(valid, x, 0), self.weight_in, self.bias
+        )
         output = output.relu() if self.relu else output
         return LayerResult(output if valid is None else output * valid, state)
 
@@ -190,15 +224,18 @@ class ClassicalRNN(nn.Module):
         hidden: number of units in each hidden layer (and direction).
         outputs: number of classes.
         cell: "rnn" (tanh), "gru" or "lstm".
-        recurrent: False makes a hidden layer dense: ReLU units without memory; one answer for all, or a list.
-        bidirectional: read each recurrent layer's input forwards and backwards; the outputs are concatenated.
-        norm: "layer": each hidden layer's output is normalised over its units, step by step, with a gain and a bias per unit
-            (layer normalisation, Ba et al. 2016, arXiv 1607.06450), before dropout and the layers above; its own recurrence
-            reads the output as it was.
-        generator: draws the initial parameters (default: torch's global one), all uniform like torch's own.
+        recurrent: False makes a hidden layer dense: ReLU units without memory; one answer for all,
+            or a list.
+        bidirectional: read each recurrent layer's input forwards and backwards; the outputs are
+            concatenated.
+        norm: "layer": each hidden layer's output is normalised over its units, step by step, with a
+            gain and a bias per unit (layer normalisation, Ba et al. 2016, arXiv 1607.06450), before
+            dropout and the layers above; its own recurrence reads the output as it was.
+        generator: draws the initial parameters (default: torch's global one), all uniform like
+            torch's own.
 
-    It has no spikes and so no firing rate; it starts from zero states. Raises SrnnError, in one line, for arguments or inputs
-    that do not fit.
+    It has no spikes and so no firing rate; it starts from zero states. Raises SrnnError, in one
+    line, for arguments or inputs that do not fit.
     """
 
     substeps = 1
@@ -224,7 +261,9 @@ class ClassicalRNN(nn.Module):
         if cell not in tuple(CELLS):
             raise SrnnError(f"Unknown cell {cell!r}.{nearest(str(cell), CELLS)}")
         if norm not in ("none", "layer"):
-            raise SrnnError(f"The norm of a network of torch's cells must be 'none' or 'layer', not {norm!r}.")
+            raise SrnnError(
+                f"The norm of a network of torch's cells must be 'none' or 'layer', not {norm!r}."
+            )
         recurrents = each_layer("recurrent", recurrent, sizes, bool)
         for answer in recurrents:
             check_flag("recurrent", answer)
@@ -247,7 +286,9 @@ class ClassicalRNN(nn.Module):
         self.readout = DenseLayer(width, outputs, relu=False, generator=generator)
         self.norms = norms
 
-    def initial_state(self, batch: int, generator: torch.Generator | None = None) -> tuple[CellState, ...]:
+    def initial_state(
+        self, batch: int, generator: torch.Generator | None = None
+    ) -> tuple[CellState, ...]:
         """The state before the first step: zeros. ``generator`` has nothing to draw."""
         return tuple(layer.initial_state(batch) for layer in [*self.layers, self.readout])
 
@@ -264,19 +305,23 @@ class ClassicalRNN(nn.Module):
     ) -> Result:
         """Run the network and return everything, as ``SRNN.run`` does.
 
-        x (B, T, inputs), dense, or ``Spikes``, which are made dense; ``lengths`` (B,) integers, the valid steps of each
-        sequence in a padded batch. Nothing but the layers' outputs can be recorded, and these are always in the result.
+        x (B, T, inputs), dense, or ``Spikes``, which are made dense; ``lengths`` (B,) integers, the
+        valid steps of each sequence in a padded batch. Nothing but the layers' outputs can be
+        recorded, and these are always in the result.
         """
         if record:
             raise SrnnError(
-                f"A network of torch's cells has no traces such as {record[0]!r}; its outputs are in layers[i].output."
+                f"A network of torch's cells has no traces such as {record[0]!r}; its outputs are "
+                f"in layers[i].output."
             )
         x, lengths = checked(self, x, state, lengths, check)
         signal = as_dense(x, self.readout.weight_in.dtype)
         state = self.initial_state(len(signal)) if state is None else state
         results: list[LayerResult] = []
         with uncast(self.readout.weight_in.device):
-            for index, (layer, layer_state) in enumerate(zip([*self.layers, self.readout], state, strict=True)):
+            for index, (layer, layer_state) in enumerate(
+                zip([*self.layers, self.readout], state, strict=True)
+            ):
                 result = layer(signal, layer_state, lengths)
                 if self.norms and layer is not self.readout:
                     normed = self.norms[index](result.output)

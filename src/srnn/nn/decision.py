@@ -5,11 +5,11 @@
     scores = total                 or, for a mean, total / the number of steps in it
     confidence(scores, classes)    how far each class is believed, from 0 to 1, summing to 1
 
-The class is that of the largest score. A rule without a confidence gives no class but values, as in a
-regression: its scores. The steps up to ``loss.start`` are each scored alone: after each of them the
-total is y. From this text follow the scores of a loss (``losses.py``), of a stream
-(``measure/scores.py``), in integers (``fixedpoint/decision.py``), in C and in ONNX; so all of
-them agree at each step. A rule of your own is one entry, and its name in ``LossName`` for recipes:
+The class is that of the largest score. A rule without a confidence gives no class but values, as in
+a regression: its scores. The steps up to ``loss.start`` are each scored alone: after each of them
+the total is y. From this text follow the scores of a loss (``losses.py``), of a stream
+(``measure/scores.py``), in integers (``fixedpoint/decision.py``), in C and in ONNX; so all of them
+agree at each step. A rule of your own is one entry, and its name in ``LossName`` for recipes:
 
     RULES["ce_leaky"] = Rule("leaky mean", joined=lambda total, y: 0.875 * total + 0.125 * y)
 
@@ -68,12 +68,12 @@ class Rule:
         counted: x (..., classes), a step's outputs -> what it counts, of the same shape.
         joined: (total, y) -> the total after a step that counts y.
         mean: whether the scores are the total divided by the number of its steps.
-        confidence: (scores, number of classes) -> the confidence in each class; None: the scores are
-            values, none of which is chosen.
+        confidence: (scores, number of classes) -> the confidence in each class; None: the scores
+            are values, none of which is chosen.
         per_step: whether each step has an answer of its own, instead of one per sequence.
 
-    Raises SrnnError for functions that are more than arithmetic, ``softmax`` and ``total_of``, or that
-    ignore a step.
+    Raises SrnnError for functions that are more than arithmetic, ``softmax`` and ``total_of``, or
+    that ignore a step.
     """
 
     title: str
@@ -105,7 +105,8 @@ class Rule:
 
     @property
     def value(self) -> bool:
-        """Whether an answer is the scores themselves, a value for each output, instead of a class."""
+        """Whether an answer is the scores themselves, a value for each output, instead of a
+        class."""
         return self.confidence is None
 
     @property
@@ -120,7 +121,8 @@ class Rule:
 
     @functools.cached_property
     def adds(self) -> bool:
-        """Whether steps are added up: a sequence is one sum, exact in integers, compensated in float32."""
+        """Whether steps are added up: a sequence is one sum, exact in integers, compensated in
+        float32."""
         (result,) = self.joined_record.results
         names = {node.name for node in result.operands}
         return result.operation == "add" and names == {"total", "y"}
@@ -133,8 +135,8 @@ RULES: dict[str, Rule] = {
     "ce_sum_softmax": Rule("sum of softmax(output){over}", counted=softmax),
     "ce_spike_count": Rule(
         "sum of its output (spikes, counted){over}",
-        # Sums have no bound, and a few more spikes would mean certainty: it is the share of the spikes,
-        # after one more for each class.
+        # Sums have no bound, and a few more spikes would mean certainty: it is the share of the
+        # spikes, after one more for each class.
         confidence=lambda scores, classes: (scores + 1.0) / (total_of(scores) + classes),
     ),
 }
@@ -150,7 +152,8 @@ VALUES: dict[str, Rule] = {
 
 @dataclass(frozen=True)
 class Until:
-    """When an answer stands, read from the scores as they come: at an early exit, or as a word heard.
+    """When an answer stands, read from the scores as they come: at an early exit, or as a word
+    heard.
 
     s = mean of the last ``smooth`` scores
     sure = the class of s is among ``among``, is believed at least ``confidence``, and more than
@@ -163,7 +166,8 @@ class Until:
     confidence: float | None = None
     """The least confidence in a class, 0 to 1; None: no answer stands before the end."""
     margin: float = 0.0
-    """The least difference between that confidence and the confidence in any other class, 0 to 1."""
+    """The least difference between that confidence and the confidence in any other class, 0 to
+    1."""
     patience: int = 1
     """For how many scores in a row."""
     earliest: int = 1
@@ -176,7 +180,8 @@ class Until:
     """Classes that can be answers; None: all."""
 
     def sure(self, believed: Array, read: Array | int | None = None) -> npt.NDArray[np.bool_]:
-        """Confidences (..., C), after so many steps (...) -> (...): whether a class is believed enough.
+        """Confidences (..., C), after so many steps (...) -> (...): whether a class is believed
+        enough.
 
         ``read`` is needed where there is an ``earliest``.
         """
@@ -216,9 +221,12 @@ class Standing:
         self.past = np.zeros((streams, until.smooth - 1, classes))
         """The scores before, which are averaged with the next."""
 
-    def push(self, scores: Array, steps: Array, which: Array | slice = EVERY) -> tuple[Array, npt.NDArray[np.bool_]]:
-        """The next scores (m, T, C) of the streams ``which`` (m,), and the step of each, (T,) or (m, T),
-        counted from 0 -> the scores as they are averaged, and whether the class of each stands (m, T).
+    def push(
+        self, scores: Array, steps: Array, which: Array | slice = EVERY
+    ) -> tuple[Array, npt.NDArray[np.bool_]]:
+        """The next scores (m, T, C) of the streams ``which`` (m,), and the step of each, (T,) or
+        (m, T), counted from 0 -> the scores as they are averaged, and whether the class of each
+        stands (m, T).
         """
         if not scores.shape[1]:
             return scores, np.zeros(scores.shape[:2], bool)
@@ -279,19 +287,21 @@ class Decisions(NamedTuple):
     """What was decided: a row for each of T steps of a stream, or for each of several sequences."""
 
     steps: npt.NDArray[Any]
-    """(T,) the last step that was read, counted from 0 since the stream's (or the sequence's) start. Of a
-    stream they are consecutive, except for steps skipped after an early exit. Where labels come late, the
-    class given at a step is that of the step ``decoder.lag`` before it."""
+    """(T,) the last step that was read, counted from 0 since the stream's (or the sequence's)
+    start. Of a stream they are consecutive, except for steps skipped after an early exit. Where
+    labels come late, the class given at a step is that of the step ``decoder.lag`` before it."""
     scores: npt.NDArray[Any]
     """(T, classes) float64: class scores, as if the sequence ended there."""
     final: npt.NDArray[Any]
-    """(T,) booleans: whether the decision stands. In a stream: its sequence ends with the step, by its
-    segment, the stream's end or an early exit. By an exit policy: it was sure enough; otherwise the end
-    decided."""
+    """(T,) booleans: whether the decision stands. In a stream: its sequence ends with the step, by
+    its segment, the stream's end or an early exit. By an exit policy: it was sure enough; otherwise
+    the end decided."""
 
     def __repr__(self) -> str:
         steps = f" {self.steps[0]} to {self.steps[-1]}" if len(self.steps) else ""
-        return f"Decisions({counted(len(self.steps), 'step')}{steps}, {int(self.final.sum()):,} final)"
+        return (
+            f"Decisions({counted(len(self.steps), 'step')}{steps}, {int(self.final.sum()):,} final)"
+        )
 
     @classmethod
     def joined(cls, parts: Sequence[Decisions]) -> Decisions:

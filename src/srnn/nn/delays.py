@@ -1,8 +1,10 @@
-"""Delays: what a presynaptic neuron emits arrives some steps later, the same number at all of its synapses (axonal delays).
+"""Delays: what a presynaptic neuron emits arrives some steps later, the same number at all of its
+synapses (axonal delays).
 
-Within a step a layer sees the layer below in the same step and itself one step earlier. With a delay of d >= 0 steps it sees
-x[t - d] of an input channel, s[t - 1 - d] of one of its own neurons. A constant recurrent delay of k - 1 is the skip recurrence
-s[t - k] (ASRC-SNN, arXiv 2505.11455). Delays are drawn once and are not trained.
+Within a step a layer sees the layer below in the same step and itself one step earlier. With a
+delay of d >= 0 steps it sees x[t - d] of an input channel, s[t - 1 - d] of one of its own neurons.
+A constant recurrent delay of k - 1 is the skip recurrence s[t - k] (ASRC-SNN, arXiv 2505.11455).
+Delays are drawn once and are not trained.
 
 What is under way is state, like the neuron's variables and s (``under_way.py``).
 """
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LONGEST = 4095
-"""The longest delay, in steps: far beyond any in use, but too short for a state to take all memory."""
+"""The longest delay, in steps: far beyond any in use, but too short for a state to take all
+memory."""
 
 LEARNED = ("learned", "sigma")
 """Settings of version 0.1, which could train delays; a file that says that it did not is read."""
@@ -36,7 +39,8 @@ LEARNED = ("learned", "sigma")
 class Delays:
     """The distributions of a hidden layer's delays, in (its own) steps; None: it has none there.
 
-    A drawn value is rounded to whole steps, and a negative one loses its sign: "normal(0, 12)" is half-normal.
+    A drawn value is rounded to whole steps, and a negative one loses its sign: "normal(0, 12)" is
+    half-normal.
     """
 
     recurrent: Init | None = None
@@ -49,23 +53,31 @@ class Delays:
 
     @classmethod
     def parse(cls, spec: Delays | Mapping[str, Any] | None) -> Delays:
-        """Delays from a mapping such as {"recurrent": "uniform(0, 20)", "input": 6}. SrnnError for anything else."""
+        """Delays from a mapping such as {"recurrent": "uniform(0, 20)", "input": 6}. SrnnError for
+        anything else."""
         if isinstance(spec, Delays):
             return spec
         if not isinstance(spec, Mapping | None):
-            raise SrnnError(f"Delays are given as a mapping such as {{recurrent: 'uniform(0, 20)'}}, not {spec!r}.")
+            raise SrnnError(
+                f"Delays are given as a mapping such as {{recurrent: 'uniform(0, 20)'}}, not "
+                f"{spec!r}."
+            )
         settings = {key: value for key, value in (spec or {}).items() if key not in LEARNED}
         check_settings("Delays have", settings, [item.name for item in fields(cls)])
         if (spec or {}).get("learned"):
             raise SrnnError(
-                "Delays can no longer be learned, only drawn: train a network whose delays have no 'learned' and no 'sigma'."
+                "Delays can no longer be learned, only drawn: train a network whose delays have no "
+                "'learned' and no 'sigma'."
             )
         return cls(**settings)
 
     @property
     def drawn(self) -> dict[str, Init]:
-        """The distributions by connection, "recurrent" and "input"; empty for a layer without delays."""
-        return {key: how for key in ("recurrent", "input") if (how := getattr(self, key)) is not None}
+        """The distributions by connection, "recurrent" and "input"; empty for a layer without
+        delays."""
+        return {
+            key: how for key in ("recurrent", "input") if (how := getattr(self, key)) is not None
+        }
 
     def describe(self) -> dict[str, Any]:
         """The mapping that ``parse`` reads back; empty for a layer without delays."""

@@ -1,7 +1,9 @@
-"""Derivatives of a neuron's equations: the adjoint (reverse mode) and the Jacobian of one step, as plain functions.
+"""Derivatives of a neuron's equations: the adjoint (reverse mode) and the Jacobian of one step, as
+plain functions.
 
-Both come from the record of ``step`` by the chain rule, node by node, and read much as if written by hand: the factors of a
-gradient are added up first, a factor of 1 and a sum with 0 are left out, and nothing is computed twice.
+Both come from the record of ``step`` by the chain rule, node by node, and read much as if written
+by hand: the factors of a gradient are added up first, a factor of 1 and a sum with 0 are left out,
+and nothing is computed twice.
 """
 
 from __future__ import annotations
@@ -17,9 +19,11 @@ from .equations import COMPARISONS, Algebra, Node, Record, as_node, equations, f
 
 @functools.cache
 def adjoint(model: Any) -> Callable[..., tuple[Any, ...]]:
-    """The gradients of ``step``'s arguments from those of its results, and the arguments: reverse mode.
+    """The gradients of ``step``'s arguments from those of its results, and the arguments: reverse
+    mode.
 
-    Called as ``adjoint(*g_state, g_v, *state, s, current, *coefficients)``; returns one gradient for each argument of ``step``.
+    Called as ``adjoint(*g_state, g_v, *state, s, current, *coefficients)``; returns one gradient
+    for each argument of ``step``.
     """
     return function(f"{model.name}_adjoint", adjoint_record(model))
 
@@ -44,13 +48,17 @@ def adjoint_record(model: Any) -> Record:
 def jacobian_record(model: Any) -> Record:
     """The partial derivatives of ``step`` as a record of its arguments.
 
-    First those of the first result (a new state variable; v is the last) with respect to each argument in order, then those of
-    the second, ... A derivative that is 0 everywhere is the number 0.0.
+    First those of the first result (a new state variable; v is the last) with respect to each
+    argument in order, then those of the second, ... A derivative that is 0 everywhere is the number
+    0.0.
     """
     own, rows, graph = equations(model), [], _Graph()
     for place in range(len(own.results)):
         seeds = [as_node(1.0 if place == other else 0.0) for other in range(len(own.results))]
-        row = [as_node(0.0) if gradient is None else gradient for gradient in _reverse(own, seeds, graph)]
+        row = [
+            as_node(0.0) if gradient is None else gradient
+            for gradient in _reverse(own, seeds, graph)
+        ]
         if model.detached:
             row[own.arguments.index("s")] = as_node(0.0)
         rows += row
@@ -60,8 +68,8 @@ def jacobian_record(model: Any) -> Record:
 def slope_record(emission: Record, seed: Node | None = None) -> Record:
     """(g, v, psi) -> (the gradient of v,), for the record v -> (value,) of an emission.
 
-    g is the gradient of the value, unless ``seed`` stands for it; psi, the surrogate at v, stands for the
-    derivative of the unit step.
+    g is the gradient of the value, unless ``seed`` stands for it; psi, the surrogate at v, stands
+    for the derivative of the unit step.
     """
     psi = Node("argument", value="psi")
     if seed is None:
@@ -94,11 +102,15 @@ def _reverse(own: Record, seeds: Sequence[Node], graph: _Graph) -> list[Node | N
             gradient = graph.sum(terms[node])
             if gradient is None:
                 continue
-            gradient.name = gradient.name or (f"g_{node.name}" if node.name and gradient.operands else "")
+            gradient.name = gradient.name or (
+                f"g_{node.name}" if node.name and gradient.operands else ""
+            )
             term = _Term(1, None, gradient)
         for operand, sign, factor in _partials(graph, node):
             if operand.operation != "constant":
-                terms[operand].append(graph.chain(term, sign, factor, f"g_{node.name}" if node.name else ""))
+                terms[operand].append(
+                    graph.chain(term, sign, factor, f"g_{node.name}" if node.name else "")
+                )
     places = {node.name: node for node in own.nodes if node.operation == "argument"}
     return [graph.sum(terms[places[name]]) if name in places else None for name in own.arguments]
 
@@ -131,7 +143,8 @@ def _partials(graph: _Graph, node: Node) -> list[tuple[Node, int, Node | None]]:
 
 
 class _Graph:
-    """New nodes, each made only once, however often it is asked for; sums and products with 0 and 1 are simplified.
+    """New nodes, each made only once, however often it is asked for; sums and products with 0 and 1
+    are simplified.
 
     step_slope: what stands for the derivative of a unit step; None: it is 0.
     """
@@ -143,10 +156,14 @@ class _Graph:
     def make(self, operation: str, *operands: Node) -> Node:
         if all(operand.operation == "constant" for operand in operands):
             return as_node(Algebra().apply(operation, *(operand.value for operand in operands)))
-        key = (operation, *((o.operation, o.value) if o.operation == "constant" else o for o in operands))
+        key = (
+            operation,
+            *((o.operation, o.value) if o.operation == "constant" else o for o in operands),
+        )
         if operation == "multiply":
             a, b = operands
-            # In some backends a comparison is a mask, which becomes a number only when multiplied by one.
+            # In some backends a comparison is a mask, which becomes a number only when multiplied
+            # by one.
             if a.value == 1.0 and b.operation not in COMPARISONS:
                 return b
             if b.value == 1.0 and a.operation not in COMPARISONS:
@@ -164,15 +181,22 @@ class _Graph:
         if term.factor is not None:
             gradient = self.make("multiply", term.factor, gradient)
             gradient.name = gradient.name or name
-        if factor.operation in COMPARISONS:  # masks are multiplied by numbers only, never added to each other
-            if gradient.operation == "constant":  # torch makes a mask times a number float32: use one of the right type
-                varying = next(operand for operand in factor.operands if operand.operation != "constant")
+        if (
+            factor.operation in COMPARISONS
+        ):  # masks are multiplied by numbers only, never added to each other
+            if (
+                gradient.operation == "constant"
+            ):  # torch makes a mask times a number float32: use one of the right type
+                varying = next(
+                    operand for operand in factor.operands if operand.operation != "constant"
+                )
                 gradient = self.make("add", gradient, self.make("multiply", as_node(0.0), varying))
             return _Term(sign * term.sign, None, self.make("multiply", gradient, factor))
         return _Term(sign * term.sign, factor, gradient)
 
     def sum(self, terms: Sequence[_Term]) -> Node | None:
-        """The sum of some terms, those of the same gradient collected: a g - b g is (a - b) g. None if nothing is left."""
+        """The sum of some terms, those of the same gradient collected: a g - b g is (a - b) g. None
+        if nothing is left."""
         by_gradient: dict[Node, list[tuple[int, Node]]] = {}
         for term in terms:
             by_gradient.setdefault(term.gradient, []).append(
@@ -207,5 +231,7 @@ def _cancel(factors: Sequence[tuple[int, Node]]) -> list[tuple[int, Node]]:
     for sign, node in factors:
         if node.operation != "constant":
             others[node] += sign
-    kept = [(1 if count > 0 else -1, node) for node, count in others.items() for _ in range(abs(count))]
+    kept = [
+        (1 if count > 0 else -1, node) for node, count in others.items() for _ in range(abs(count))
+    ]
     return kept + ([(1 if constant > 0 else -1, as_node(abs(constant)))] if constant else [])

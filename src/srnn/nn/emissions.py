@@ -4,8 +4,8 @@
     relu       max(0, v)
     identity   v, the membrane of a readout
 
-Everything else follows from that text: values and gradients on every backend, C, ONNX, the integer model and
-what it costs. A kind of your own is one entry, beside the neuron that has it:
+Everything else follows from that text: values and gradients on every backend, C, ONNX, the integer
+model and what it costs. A kind of your own is one entry, beside the neuron that has it:
 
     GRADED = Emission("graded", lambda v: v * unit_step(v))     its surrogate sees v, where the value jumps
 """
@@ -35,8 +35,8 @@ class Emission:
 
     Args:
         name: what reports and the model's file call it.
-        value: v -> what is emitted, in the arithmetic of neurons' equations. ``unit_step(v)``, and only of v
-            itself, is a spike: its derivative is the surrogate's psi(v).
+        value: v -> what is emitted, in the arithmetic of neurons' equations. ``unit_step(v)``, and
+            only of v itself, is a spike: its derivative is the surrogate's psi(v).
 
     Raises SrnnError for a function that is more than such arithmetic, or does not depend on v.
     """
@@ -49,7 +49,8 @@ class Emission:
             if node.operation == "unit_step" and node.operands[0].operation != "argument":
                 raise SrnnError(
                     f"The emission '{self.name}' takes the unit step of something other than v, "
-                    "which is what the surrogate sees; shift the drive in the neuron's step instead."
+                    "which is what the surrogate sees; shift the drive in the neuron's step "
+                    "instead."
                 )
         if not self.record.used:
             raise SrnnError(f"The emission '{self.name}' does not depend on the drive v.")
@@ -106,8 +107,13 @@ class _Intervals(Algebra):
             case "positive_part":
                 return max(0.0, operands[0][0]), max(0.0, operands[0][1])
             case "add" | "subtract" | "negate" | "multiply":
-                ends = [super(_Intervals, self).apply(operation, *each) for each in itertools.product(*operands)]
-                known = [end for end in ends if not math.isnan(end)]  # 0 times infinity is 0 or anything
+                ends = [
+                    super(_Intervals, self).apply(operation, *each)
+                    for each in itertools.product(*operands)
+                ]
+                known = [
+                    end for end in ends if not math.isnan(end)
+                ]  # 0 times infinity is 0 or anything
                 return min(0.0, *known), max(0.0, *known)
         return -math.inf, math.inf
 
@@ -115,4 +121,6 @@ class _Intervals(Algebra):
 SPIKE = Emission("spike", unit_step)
 RELU = Emission("relu", positive_part)
 IDENTITY = Emission("identity", lambda v: v)
-EMISSIONS: Mapping[str, Emission] = MappingProxyType({emission.name: emission for emission in (SPIKE, RELU, IDENTITY)})
+EMISSIONS: Mapping[str, Emission] = MappingProxyType(
+    {emission.name: emission for emission in (SPIKE, RELU, IDENTITY)}
+)

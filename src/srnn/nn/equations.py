@@ -1,13 +1,16 @@
-"""A neuron's equations, recorded once: the adjoint, Jacobian, cost and text in other languages come from the record.
+"""A neuron's equations, recorded once: the adjoint, Jacobian, cost and text in other languages come
+from the record.
 
-A neuron's ``step`` is plain arithmetic. Called once with ``Node`` operands it writes itself down: every operation, in order,
-under the names that its author gave. Everything else is derived from that ``Record``:
+A neuron's ``step`` is plain arithmetic. Called once with ``Node`` operands it writes itself down:
+every operation, in order, under the names that its author gave. Everything else is derived from
+that ``Record``:
 
     record.run(algebra, values)   the same operations on anything: fixed-point numbers, C text, ONNX nodes, intervals
     record.counts                 how many operations of each kind one step of one neuron takes
     function(name, record)        the record as a Python function of its own; ``derivatives.py`` makes adjoints and Jacobians
 
-Derived functions are ordinary Python text: a debugger shows them, and a compiler takes them like any other.
+Derived functions are ordinary Python text: a debugger shows them, and a compiler takes them like
+any other.
 """
 
 from __future__ import annotations
@@ -47,7 +50,8 @@ _UFUNCS: Mapping[np.ufunc, str] = {
     np.less_equal: "at_most",
 }
 OPERATIONS = (*_UFUNCS.values(), "unit_step")
-"""All that equations may use: operators, comparisons (1 where true, else 0), and the functions of ``arithmetic``."""
+"""All that equations may use: operators, comparisons (1 where true, else 0), and the functions of
+``arithmetic``."""
 FUNCTIONS = ("exp", "absolute", "positive_part", "unit_step")
 COMPARISONS = ("greater", "at_least", "less", "at_most")
 _OPERATORS: Mapping[str, Callable[..., Any]] = {
@@ -68,7 +72,8 @@ _OPERATORS: Mapping[str, Callable[..., Any]] = {
 
 
 class Node(NDArrayOperatorsMixin):
-    """One number of the equations: an argument, a constant, or the result of an operation on other nodes."""
+    """One number of the equations: an argument, a constant, or the result of an operation on other
+    nodes."""
 
     def __init__(self, operation: str, operands: tuple[Node, ...] = (), value: Any = None) -> None:
         self.operation, self.operands, self.value = operation, operands, value
@@ -77,13 +82,17 @@ class Node(NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **options: Any) -> Any:
         operation = _UFUNCS.get(ufunc)
         if "out" in options:
-            raise SrnnError("Equations cannot change a number in place; write u = u + x instead of u += x.")
+            raise SrnnError(
+                "Equations cannot change a number in place; write u = u + x instead of u += x."
+            )
         if operation is None or method != "__call__" or options:
             raise SrnnError(f"Equations cannot use {ufunc.__name__}, only {', '.join(OPERATIONS)}.")
         nodes = [as_node(operand) for operand in operands]
         if operation == "positive_part":
             if nodes[1].value != 0.0:
-                raise SrnnError("Equations can use the maximum only as max(0, x), written positive_part(x).")
+                raise SrnnError(
+                    "Equations can use the maximum only as max(0, x), written positive_part(x)."
+                )
             nodes = nodes[:1]
         if operation == "divide" and nodes[1].value == 0.0:
             raise SrnnError("Equations cannot divide by 0.")
@@ -95,10 +104,13 @@ class Node(NDArrayOperatorsMixin):
 
     def __bool__(self) -> bool:
         raise SrnnError(
-            "Equations cannot branch: no 'if', 'and', 'or' on their numbers; multiply by a comparison instead."
+            "Equations cannot branch: no 'if', 'and', 'or' on their numbers; multiply by a "
+            "comparison instead."
         )
 
-    def __hash__(self) -> int:  # == is not an operation and is refused like others: a node is found by identity
+    def __hash__(
+        self,
+    ) -> int:  # == is not an operation and is refused like others: a node is found by identity
         return id(self)
 
 
@@ -107,12 +119,15 @@ def as_node(value: Any) -> Node:
     if isinstance(value, Node):
         return value
     if not math.isfinite(value):
-        raise SrnnError(f"Equations cannot use the number {value}, which cannot be written for a device.")
+        raise SrnnError(
+            f"Equations cannot use the number {value}, which cannot be written for a device."
+        )
     return Node("constant", value=float(value))
 
 
 class Algebra:
-    """What the operations mean; here that is left to the operands' own operators: arrays, tensors, fixed-point numbers."""
+    """What the operations mean; here that is left to the operands' own operators: arrays, tensors,
+    fixed-point numbers."""
 
     def constant(self, value: float) -> Any:
         """A constant of the equations."""
@@ -123,22 +138,30 @@ class Algebra:
         try:
             return _OPERATORS[operation](*operands)
         except TypeError as error:
-            raise SrnnError(f"'{operation}' in a neuron's equations is not supported here.") from error
+            raise SrnnError(
+                f"'{operation}' in a neuron's equations is not supported here."
+            ) from error
 
     def named(self, name: str, value: Any) -> Any:
-        """Called for a value that is used again or that the author named; returns what replaces it from then on."""
+        """Called for a value that is used again or that the author named; returns what replaces it
+        from then on."""
         return value
 
 
 def unused(name: str, taken: set[str]) -> str:
     """The name, with a number after it if it is taken; from then on it is taken."""
-    free = next(n for n in (name, *(f"{name}_{again}" for again in range(2, len(taken) + 3))) if n not in taken)
+    free = next(
+        n
+        for n in (name, *(f"{name}_{again}" for again in range(2, len(taken) + 3)))
+        if n not in taken
+    )
     taken.add(free)
     return free
 
 
 def digest_of(*parts: object) -> str:
-    """A digest of numbers and texts that is the same in every process; files keep such digests, so it stays as it is."""
+    """A digest of numbers and texts that is the same in every process; files keep such digests, so
+    it stays as it is."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:40]
 
 
@@ -159,11 +182,13 @@ class Record:
     arguments: tuple[str, ...]
     results: tuple[Node, ...]
     all_named: bool = True
-    """Whether ``run`` names all values that the author named, or only those that are used more than once."""
+    """Whether ``run`` names all values that the author named, or only those that are used more than
+    once."""
 
     @functools.cached_property
     def nodes(self) -> tuple[Node, ...]:
-        """All nodes that the results depend on, each after its operands, in the order in which the author wrote them."""
+        """All nodes that the results depend on, each after its operands, in the order in which the
+        author wrote them."""
         ordered: dict[Node, None] = {}
 
         def visit(node: Node) -> None:
@@ -192,19 +217,26 @@ class Record:
         for node in self.nodes:
             if node.operation == "multiply":
                 for factor in node.operands:
-                    complement = factor.operation == "subtract" and factor.operands[0].operation == "constant"
+                    complement = (
+                        factor.operation == "subtract"
+                        and factor.operands[0].operation == "constant"
+                    )
                     factors.add((factor.operands[1] if complement else factor).name)
         return frozenset(factors) & frozenset(self.arguments)
 
     @functools.cached_property
     def digest(self) -> str:
-        """Equal for equal operations on equal constants, whatever the author calls them and however often they are written."""
+        """Equal for equal operations on equal constants, whatever the author calls them and however
+        often they are written."""
         return digest_of(*self.run(_Digests(), map(str, range(len(self.arguments)))))
 
     @functools.cached_property
     def names(self) -> Mapping[Node, str]:
-        """A unique name for each node that is used more than once, or that its author named: see ``all_named``."""
-        uses = Counter(operand for node in self.nodes for operand in node.operands) + Counter(self.results)
+        """A unique name for each node that is used more than once, or that its author named: see
+        ``all_named``."""
+        uses = Counter(operand for node in self.nodes for operand in node.operands) + Counter(
+            self.results
+        )
         taken = {*self.arguments, *FUNCTIONS}
         return {
             node: unused(node.name or "part", taken)
@@ -228,7 +260,8 @@ class Record:
 
 
 def record(function: Callable[..., Any], arguments: Sequence[str]) -> Record:
-    """Record what a function of plain arithmetic does with these arguments. SrnnError if it does anything else."""
+    """Record what a function of plain arithmetic does with these arguments. SrnnError if it does
+    anything else."""
     nodes = [Node("argument", value=name) for name in arguments]
     code, before = function.__code__, sys.gettrace()
 
@@ -242,11 +275,14 @@ def record(function: Callable[..., Any], arguments: Sequence[str]) -> Record:
     sys.settrace(name_locals)
     try:
         returned = function(*nodes)
-        results = tuple(map(as_node, returned if isinstance(returned, (tuple, list)) else [returned]))
+        results = tuple(
+            map(as_node, returned if isinstance(returned, (tuple, list)) else [returned])
+        )
     except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
         why = str(error).splitlines()[0].rstrip(".")
         raise SrnnError(
-            f"The equations of {function.__qualname__} cannot be recorded ({why}); they may use + - * /, comparisons, and exp, "
+            f"The equations of {function.__qualname__} cannot be recorded ({why}); they may use + "
+            f"- * /, comparisons, and exp, "
             "absolute, positive_part and unit_step from srnn.nn.arithmetic."
         ) from error
     finally:
@@ -255,7 +291,8 @@ def record(function: Callable[..., Any], arguments: Sequence[str]) -> Record:
 
 
 def _numbers(node: Node) -> bool:
-    """Whether the node uses comparisons only where all backends can: to some they are booleans, to others numbers."""
+    """Whether the node uses comparisons only where all backends can: to some they are booleans, to
+    others numbers."""
     operations = [operand.operation for operand in node.operands]
     factors = [operation for operation in operations if operation not in (*COMPARISONS, "constant")]
     none = not any(operation in COMPARISONS for operation in operations)
@@ -263,38 +300,47 @@ def _numbers(node: Node) -> bool:
 
 
 def arguments_of(model: Any) -> tuple[str, ...]:
-    """Names of the arguments of a neuron model's ``step``: (*state variables, s, current, *coefficients)."""
+    """Names of the arguments of a neuron model's ``step``: (*state variables, s, current,
+    *coefficients)."""
     return (*model.State._fields, "current", *model.coefficients)
 
 
 @functools.cache
 def equations(model: Any) -> Record:
-    """The record of a neuron model's ``step``; its results are the new state and the drive v. SrnnError if it is not valid."""
+    """The record of a neuron model's ``step``; its results are the new state and the drive v.
+    SrnnError if it is not valid."""
     own = record(model.step, arguments_of(model))
-    if any(node.operation in COMPARISONS for node in own.results) or not all(map(_numbers, own.nodes)):
+    if any(node.operation in COMPARISONS for node in own.results) or not all(
+        map(_numbers, own.nodes)
+    ):
         raise SrnnError(
-            f"In the equations of {model.step.__qualname__} a comparison may only multiply something that varies, as in "
-            "u * (c <= 0.0): write the opposite comparison instead of 1 - (...), a coefficient instead of a number, and multiply "
+            f"In the equations of {model.step.__qualname__} a comparison may only multiply "
+            f"something that varies, as in "
+            "u * (c <= 0.0): write the opposite comparison instead of 1 - (...), a coefficient "
+            "instead of a number, and multiply "
             "by two comparisons one after the other."
         )
     if len(own.results) != len(model.State._fields):
         wanted = ", ".join((*model.State._fields[:-1], "v"))
         raise SrnnError(
-            f"step of the neuron '{model.name}' returns {counted(len(own.results), 'value')}; it must return the new state and "
+            f"step of the neuron '{model.name}' returns {counted(len(own.results), 'value')}; it "
+            f"must return the new state and "
             f"the drive: {wanted}."
         )
     varying = {*model.State._fields, "current"}
     for what, node in zip((*model.State._fields[:-1], "drive"), own.results, strict=True):
         if not varying & Record(own.arguments, (node,)).used:
             raise SrnnError(
-                f"step of the neuron '{model.name}' returns a {what} that depends neither on the state nor on the current."
+                f"step of the neuron '{model.name}' returns a {what} that depends neither on the "
+                f"state nor on the current."
             )
     for variable, node in zip(model.State._fields[:-1], own.results, strict=False):
         if node.operands:
             node.name = f"{variable}_new"
     if record(model.step, arguments_of(model)).digest != own.digest:
         raise SrnnError(
-            f"{model.step.__qualname__} computes something different each time it is called. Equations are recorded once, so "
+            f"{model.step.__qualname__} computes something different each time it is called. "
+            f"Equations are recorded once, so "
             "noise has to come with the input."
         )
     return own
@@ -325,7 +371,8 @@ class Text:
 
 
 class Writer(Algebra):
-    """An algebra of texts: infix arithmetic, whose parentheses keep the order of operations. Collects assignments."""
+    """An algebra of texts: infix arithmetic, whose parentheses keep the order of operations.
+    Collects assignments."""
 
     def __init__(self) -> None:
         self.assignments: list[tuple[str, str]] = []
@@ -361,13 +408,17 @@ class Writer(Algebra):
 def function(
     name: str, own: Record, writer: Writer | None = None, words: Mapping[str, Any] | None = None
 ) -> Callable[..., tuple[Any, ...]]:
-    """The record as a Python function of its arguments, which returns a tuple. Debuggers find its text.
+    """The record as a Python function of its arguments, which returns a tuple. Debuggers find its
+    text.
 
-    ``writer`` and the ``words`` that its text uses are for a compiler that reads Python but has words of its own.
+    ``writer`` and the ``words`` that its text uses are for a compiler that reads Python but has
+    words of its own.
     """
     words = words or {key: getattr(arithmetic, key) for key in FUNCTIONS}
     writer, taken = writer or Writer(), set(words)
-    arguments = [unused(argument, taken) for argument in own.arguments]  # one may have a function's name
+    arguments = [
+        unused(argument, taken) for argument in own.arguments
+    ]  # one may have a function's name
     results = own.run(writer, map(Text, arguments))
     lines = [f"def {name}({', '.join(arguments)}):"]
     lines += [f"    {variable} = {text}" for variable, text in writer.assignments]
@@ -376,8 +427,11 @@ def function(
 
 
 def written(name: str, text: str, words: Mapping[str, Any]) -> Callable[..., Any]:
-    """The function ``name`` that a text defines, which may use these words. Debuggers find the text."""
-    place = f"<equations: {name} {zlib.crc32(text.encode()):08x}>"  # two models may have the same name
+    """The function ``name`` that a text defines, which may use these words. Debuggers find the
+    text."""
+    place = (
+        f"<equations: {name} {zlib.crc32(text.encode()):08x}>"  # two models may have the same name
+    )
     made: dict[str, Any] = {}
     exec(compile(text, place, "exec"), {**words, "__name__": __name__}, made)
     linecache.cache[place] = (len(text), None, text.splitlines(keepends=True), place)

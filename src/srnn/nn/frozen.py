@@ -1,9 +1,11 @@
-"""A trained network as arrays, read by everything that streams, exports, quantises, prunes or counts one.
+"""A trained network as arrays, read by everything that streams, exports, quantises, prunes or
+counts one.
 
     frozen = network.freeze()
     frozen.require("NIR")            itself; SrnnError, in one line, for what NIR cannot represent
 
-The network may be trained further meanwhile: all arrays are copies. Batch norm is folded into weights and biases.
+The network may be trained further meanwhile: all arrays are copies. Batch norm is folded into
+weights and biases.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ Merge = Literal["mean", "concat"]
 """How the outputs of a bidirectional layer's directions become one."""
 
 DELAYS = {"arriving": ("delay_rec", True), "incoming": ("delay_in", False)}
-"""Where a ``Layer`` keeps its delays, and whether they are those of its own neurons, not of its input."""
+"""Where a ``Layer`` keeps its delays, and whether they are those of its own neurons, not of its
+input."""
 _ON_A_DEVICE = frozenset(("bidirectional", "encoder", "substeps", "membrane", "not finite"))
 CANNOT: Mapping[str, frozenset[str]] = MappingProxyType(
     {
@@ -58,30 +61,37 @@ CANNOT: Mapping[str, frozenset[str]] = MappingProxyType(
 
 @dataclass(frozen=True, repr=False)
 class FrozenLayer:
-    """One layer: H neurons that read I channels. All arrays are of the network's dtype (integers in an ``IntegerLayer``)."""
+    """One layer: H neurons that read I channels. All arrays are of the network's dtype (integers in
+    an ``IntegerLayer``)."""
 
     name: str
-    """As in the network: "layers.0", ..., "readout"; for a backward direction "layers.0.backward_layer"."""
+    """As in the network: "layers.0", ..., "readout"; for a backward direction
+    "layers.0.backward_layer"."""
     neuron: Neuron
     weight_in: Array
     """(H, I)."""
     weight_rec: Array | None
-    """(H, H): from neuron j (column) to neuron i (row), one step later, or after its delay. None: a feed-forward layer."""
+    """(H, H): from neuron j (column) to neuron i (row), one step later, or after its delay. None: a
+    feed-forward layer."""
     bias: Array
     """(H,); zeros for a layer without one, see ``has_bias``."""
     coefficients: Mapping[str, Array]
-    """The constants of the neuron's step by name, each (H,), in the order of ``neuron.coefficients``."""
+    """The constants of the neuron's step by name, each (H,), in the order of
+    ``neuron.coefficients``."""
     initial: Mapping[str, Array]
-    """State before the first step: variables and ``s``, each (H,). Random values are at their mean, but the ``s`` of a spiking
-    neuron is 0 unless it is 0 or 1; ``neuron.initial`` has the distributions."""
+    """State before the first step: variables and ``s``, each (H,). Random values are at their mean,
+    but the ``s`` of a spiking neuron is 0 unless it is 0 or 1; ``neuron.initial`` has the
+    distributions."""
     output: Output = "emission"
     """What the layer above, or the caller, sees: what the neuron emits, or its membrane."""
     parameters: Mapping[str, Array] = field(default_factory=dict)
-    """The neuron's parameters by name, each (H,), as they are trained and stored (``NeuronParameters``)."""
+    """The neuron's parameters by name, each (H,), as they are trained and stored
+    (``NeuronParameters``)."""
     has_bias: bool = True
     delays: Mapping[str, Array] = field(default_factory=dict)
-    """Delays in steps, int64, by the name of the state that they need: "arriving" (H,) for its own emissions, "incoming" (I,)
-    for its input (``nn/delays.py``). A connection without delays is missing."""
+    """Delays in steps, int64, by the name of the state that they need: "arriving" (H,) for its own
+    emissions, "incoming" (I,) for its input (``nn/delays.py``). A connection without delays is
+    missing."""
     backward: FrozenLayer | None = None
     """The neurons that read the sequence from its end; None: the layer reads forwards only."""
     merge: Merge = "mean"
@@ -102,7 +112,8 @@ class FrozenLayer:
         parameters: Mapping[str, Array],
         output: Output = "emission",
     ) -> FrozenLayer:
-        """A layer, whose coefficients and initial state follow from the neuron and its parameters."""
+        """A layer, whose coefficients and initial state follow from the neuron and its
+        parameters."""
         import torch
 
         from .network.parameters import valid_values
@@ -116,7 +127,10 @@ class FrozenLayer:
             weight_in=weight_in,
             weight_rec=weight_rec,
             bias=np.zeros(size, weight_in.dtype) if bias is None else bias,
-            coefficients={key: value.numpy() for key, value in zip(neuron.coefficients, constants, strict=True)},
+            coefficients={
+                key: value.numpy()
+                for key, value in zip(neuron.coefficients, constants, strict=True)
+            },
             initial=usual_state(neuron, size, weight_in.dtype),
             output=output,
             parameters=parameters,
@@ -126,7 +140,10 @@ class FrozenLayer:
     def __repr__(self) -> str:
         kind = "feed-forward" if self.weight_rec is None else "recurrent"
         kind += ", bidirectional" if self.backward else ""
-        return f"{type(self).__name__}({self.name}: {self.inputs} -> {self.size} {self.neuron.name}, {kind})"
+        return (
+            f"{type(self).__name__}({self.name}: {self.inputs} -> {self.size} "
+            f"{self.neuron.name}, {kind})"
+        )
 
     @property
     def size(self) -> int:
@@ -138,19 +155,24 @@ class FrozenLayer:
         return self.weight_in.shape[1]
 
     def initial_state(self, batch: int) -> dict[str, Array]:
-        """The state before the first step: its variables and ``s``, each (batch, H), and with delays what is under way, each
-        (batch, steps, presynaptic)."""
+        """The state before the first step: its variables and ``s``, each (batch, H), and with
+        delays what is under way, each (batch, steps, presynaptic)."""
         state = {name: np.tile(value, (batch, 1)) for name, value in self.initial.items()}
         for name, delays in self.delays.items():
             own = name == "arriving"
             entries = np.arange(delays.max() + own)[:, None]
-            sent = (entries == delays) * self.initial["s"] if own else np.zeros((len(entries), self.inputs))
+            sent = (
+                (entries == delays) * self.initial["s"]
+                if own
+                else np.zeros((len(entries), self.inputs))
+            )
             state[name] = np.tile(sent.astype(self.initial["s"].dtype), (batch, 1, 1))
         return state
 
     @property
     def directions(self) -> dict[str, FrozenLayer]:
-        """The layer's single directions, each by its name in the network: one, or forward and backward."""
+        """The layer's single directions, each by its name in the network: one, or forward and
+        backward."""
         if self.backward is None:
             return {self.name: self}
         return {f"{self.name}.forward_layer": self, self.backward.name: self.backward}
@@ -165,7 +187,8 @@ class FrozenLayer:
         return {name: value.numpy() for name, value in valid_values(self.neuron, stored).items()}
 
     def matrices(self) -> list[Array]:
-        """Weights by their presynaptic side: (H, I) from below, and (H, H) from the layer itself if it is recurrent."""
+        """Weights by their presynaptic side: (H, I) from below, and (H, H) from the layer itself if
+        it is recurrent."""
         return [self.weight_in] if self.weight_rec is None else [self.weight_in, self.weight_rec]
 
     def as_type(self, dtype: type[np.floating[Any]]) -> Self:
@@ -188,13 +211,15 @@ class FrozenNetwork:
     substeps: int = 1
     """Steps of the hidden layers for each step of input and readout; 1 without hidden layers."""
     threshold: Array | None = field(default=None, kw_only=True)
-    """The trained encoder's threshold, (1,) or (inputs,): it turns the input into +1, 0 and -1. None: there is no encoder."""
+    """The trained encoder's threshold, (1,) or (inputs,): it turns the input into +1, 0 and -1.
+    None: there is no encoder."""
     state_as: StateFormat = field(default_factory=StateFormat, kw_only=True)
     """How states are kept between two steps, if the network was trained for few bits."""
     signal: SignalPath | None = field(default=None, kw_only=True)
     """What turns a sensor's signal into the network's input, for C."""
     dtype: str = field(default="float32", kw_only=True)
-    """The dtype of the network's weights; if it is neither float32 nor float64, the arrays here are float32."""
+    """The dtype of the network's weights; if it is neither float32 nor float64, the arrays here are
+    float32."""
 
     def __repr__(self) -> str:
         layers = " -> ".join(f"{layer.size} {layer.neuron.name}" for layer in self.layers)
@@ -229,27 +254,37 @@ class FrozenNetwork:
         copies: list[tuple[Tensor, Array]] = []
         others = layers_by_name(network)
         if {*others} != {*self.directions}:
-            raise SrnnError(f"These are weights of {some([*self.directions])}; the network has {some([*others])}.")
+            raise SrnnError(
+                f"These are weights of {some([*self.directions])}; the network has "
+                f"{some([*others])}."
+            )
         for name, layer in self.directions.items():
             if others[name].norm is not None:
                 raise SrnnError(
-                    f"{name} has batch norm, for which these weights have nothing; use a network without it (fold)."
+                    f"{name} has batch norm, for which these weights have nothing; use a network "
+                    f"without it (fold)."
                 )
-            tensors = {"weight_in": layer.weight_in, "weight_rec": layer.weight_rec, "bias": layer.bias}
+            tensors = {
+                "weight_in": layer.weight_in,
+                "weight_rec": layer.weight_rec,
+                "bias": layer.bias,
+            }
             tensors |= {f"params.{key}": value for key, value in layer.parameters.items()}
             tensors |= {DELAYS[key][0]: value for key, value in layer.delays.items()}
             for key, tensor in others[name].state_dict().items():
                 value = np.array(tensors.get(key, ()))
                 if value.shape != tensor.shape:
-                    raise SrnnError(f"{name}.{key} is of shape {tuple(tensor.shape)}, not {value.shape}.")
+                    raise SrnnError(
+                        f"{name}.{key} is of shape {tuple(tensor.shape)}, not {value.shape}."
+                    )
                 copies.append((tensor, value))
         with torch.no_grad():
             for tensor, value in copies:
                 tensor.copy_(torch.from_numpy(value))
 
     def dynamics(self, number: int) -> tuple[Neuron, list[Array]]:
-        """The model that runs in time in a layer, and its coefficients, each (H,): those of the neuron, and of its rounding where
-        states are kept in few bits."""
+        """The model that runs in time in a layer, and its coefficients, each (H,): those of the
+        neuron, and of its rounding where states are kept in few bits."""
         layer, kept = self.layers[number], self.state_as.of_layer(number)
         coefficients = list(layer.coefficients.values())
         if kept is None:
@@ -265,8 +300,14 @@ class FrozenNetwork:
         without = "train a network without {}; ONNX and srnn stream take this one".format
         for layer in hidden:
             if layer.backward is not None:
-                advice = "train a network that reads forwards only; ONNX's sequence form takes this one"
-                yield "bidirectional", f"{layer.name} is bidirectional and needs the whole sequence", advice
+                advice = (
+                    "train a network that reads forwards only; ONNX's sequence form takes this one"
+                )
+                yield (
+                    "bidirectional",
+                    f"{layer.name} is bidirectional and needs the whole sequence",
+                    advice,
+                )
         if self.threshold is not None:
             yield "encoder", "a trained encoder turns its input into +1, 0 and -1", without("it")
         if self.substeps > 1:
@@ -286,18 +327,36 @@ class FrozenNetwork:
                 where = f"{name} ({layer.neuron.name}) divides or takes an exponential in each step"
                 yield "division", where, "export it as float32"
         if self.state_as.width < 32:
-            where = f"every layer keeps its states in {self.state_as.width} bits, for which it was trained"
+            where = (
+                f"every layer keeps its states in {self.state_as.width} bits, for which it "
+                f"was "
+                f"trained"
+            )
             export = either("srnn export c RUN --format int8", 'model.export(folder, "int8")')
             advice = f"export it with: {export}, or train without training.state_bits"
             yield "rounded", where, advice
         if self.dtype not in ("float32", "float64"):
-            yield "dtype", f"its weights are {self.dtype}, not float32 or float64", "convert it with .float()"
+            yield (
+                "dtype",
+                f"its weights are {self.dtype}, not float32 or float64",
+                "convert it with .float()",
+            )
         for name, layer in self.directions.items():
-            if not all(np.isfinite(a).all() for a in (*layer.matrices(), layer.bias, *layer.coefficients.values())):
-                yield "not finite", f"{name} has weights or time constants that are not finite", "train it again"
+            if not all(
+                np.isfinite(a).all()
+                for a in (*layer.matrices(), layer.bias, *layer.coefficients.values())
+            ):
+                yield (
+                    "not finite",
+                    f"{name} has weights or time constants that are not finite",
+                    "train it again",
+                )
 
-    def why_not(self, consumer: str, neurons: Container[str] | None = None) -> tuple[str, str] | None:
-        """(what that consumer cannot represent in the network, what to do about it); None if it can take all of it.
+    def why_not(
+        self, consumer: str, neurons: Container[str] | None = None
+    ) -> tuple[str, str] | None:
+        """(what that consumer cannot represent in the network, what to do about it); None if it can
+        take all of it.
 
         ``neurons``: names of the neurons that it knows; None: all of them.
         """
@@ -306,11 +365,15 @@ class FrozenNetwork:
                 return where, advice
         for name, layer in self.directions.items():
             if neurons is not None and layer.neuron.name not in neurons:
-                return f"it does not know the neuron '{layer.neuron.name}' of {name}", "ONNX and C take every neuron"
+                return (
+                    f"it does not know the neuron '{layer.neuron.name}' of {name}",
+                    "ONNX and C take every neuron",
+                )
         return None
 
     def require(self, consumer: str, neurons: Container[str] | None = None) -> Self:
-        """The network itself. SrnnError, naming layer and way out, if that consumer cannot take it (see ``why_not``)."""
+        """The network itself. SrnnError, naming layer and way out, if that consumer cannot take it
+        (see ``why_not``)."""
         reason = self.why_not(consumer, neurons)
         if reason is not None:
             raise SrnnError(f"{consumer} cannot take this network: {reason[0]}; {reason[1]}.")
@@ -318,7 +381,8 @@ class FrozenNetwork:
 
 
 def usual_state(neuron: Neuron, size: int, dtype: np.dtype[Any]) -> dict[str, Array]:
-    """The state before the first step where none is drawn, each (size,): see ``FrozenLayer.initial``."""
+    """The state before the first step where none is drawn, each (size,): see
+    ``FrozenLayer.initial``."""
 
     def mean(how: Init) -> float:
         return (how.a + how.b) / 2 if how.distribution == "uniform" else how.a

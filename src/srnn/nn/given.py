@@ -1,4 +1,5 @@
-"""What a caller may give, recognised without importing torch: where torch is not imported, nothing is a tensor."""
+"""What a caller may give, recognised without importing torch: where torch is not imported, nothing
+is a tensor."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ def default_dtype() -> str:
 
 
 def as_numpy(x: Any) -> Any:
-    """A tensor, on any device, of any dtype and layout, as a numpy array without gradients; else x itself.
+    """A tensor, on any device, of any dtype and layout, as a numpy array without gradients; else x
+    itself.
 
     Numpy lacks bfloat16, which becomes float32. SrnnError for a tensor without numbers.
     """

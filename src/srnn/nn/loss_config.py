@@ -1,4 +1,5 @@
-"""How outputs become class scores and a loss: the settings of ``losses``, apart so that recipes can be read without torch."""
+"""How outputs become class scores and a loss: the settings of ``losses``, apart so that recipes can
+be read without torch."""
 
 from __future__ import annotations
 
@@ -17,10 +18,11 @@ LossName = Literal["nll", "ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_coun
 
 @dataclass(frozen=True)
 class RateConfig(Section, key="loss.rate"):
-    """Firing-rate regulariser on the hidden layers: weight x mean over neurons of the squared excess.
+    """Firing-rate regulariser on the hidden layers: weight x mean over neurons of the squared
+    excess.
 
-    A neuron's rate is its spikes per step over the batch. With ``target`` the excess is rate - target, with ``upper``
-    it is max(0, rate - upper); both may be given.
+    A neuron's rate is its spikes per step over the batch. With ``target`` the excess is rate -
+    target, with ``upper`` it is max(0, rate - upper); both may be given.
     """
 
     weight: NotNegative = 0.0
@@ -33,31 +35,39 @@ class RateConfig(Section, key="loss.rate"):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.weight > 0 and self.target is None and self.upper is None:
-            raise SrnnError("'loss.rate' has a weight but neither 'target' nor 'upper'; give one of them.")
+            raise SrnnError(
+                "'loss.rate' has a weight but neither 'target' nor 'upper'; give one of them."
+            )
 
 
 @dataclass(frozen=True)
 class LossConfig(Section, key="loss"):
-    """How the readout's output over time becomes class scores, and their loss. See ``srnn.losses``."""
+    """How the readout's output over time becomes class scores, and their loss. See
+    ``srnn.losses``."""
 
     name: LossName = "ce_mean"
-    """nll: every step on its own; ce_*: cross-entropy on the mean, last, softmax-summed or counted output; ce_steps: on the
-    output of each step, with the label of the sequence, while the mean decides the class."""
+    """nll: every step on its own; ce_*: cross-entropy on the mean, last, softmax-summed or counted
+    output; ce_steps: on the output of each step, with the label of the sequence, while the mean
+    decides the class."""
     start: CountFrom0 = 0
     """First step that counts; earlier ones are left to settle."""
     reduction: Literal["sum", "mean"] = "mean"
-    """nll and ce_steps: sum the steps of a sequence (then average over sequences), or average over all counted steps."""
+    """nll and ce_steps: sum the steps of a sequence (then average over sequences), or average over
+    all counted steps."""
     unlabelled: Literal["mask", "as_class"] = "mask"
-    """Steps without a label: left out of the loss, or counted as the class that the task names for them."""
+    """Steps without a label: left out of the loss, or counted as the class that the task names for
+    them."""
     label_smoothing: BelowOne = 0.0
-    """The target's probability that is spread evenly over all classes (Szegedy et al. 2016, arXiv 1512.00567)."""
+    """The target's probability that is spread evenly over all classes (Szegedy et al. 2016, arXiv
+    1512.00567)."""
     rate: RateConfig = field(default_factory=RateConfig)
     """Firing-rate regulariser."""
 
     @property
     def scoring(self) -> LossName:
-        """The loss whose scores choose the class, which is all that a decision needs to know. At every step the log-softmax
-        differs from the output by the same number for all classes, so the means of both choose the same class."""
+        """The loss whose scores choose the class, which is all that a decision needs to know. At
+        every step the log-softmax differs from the output by the same number for all classes, so
+        the means of both choose the same class."""
         return "ce_mean" if self.name == "ce_steps" else self.name
 
     @property
@@ -70,10 +80,12 @@ class LossConfig(Section, key="loss"):
 
 @dataclass(frozen=True)
 class DecisionRule:
-    """How a network's outputs over time become one of its classes: by the scores of the loss that it was trained with."""
+    """How a network's outputs over time become one of its classes: by the scores of the loss that
+    it was trained with."""
 
     loss: LossConfig
-    """Its ``rule`` and ``start`` say how scores are made (``srnn.nn.decision``); the largest is the class."""
+    """Its ``rule`` and ``start`` say how scores are made (``srnn.nn.decision``); the largest is the
+    class."""
     classes: tuple[str, ...]
     """Names of the classes, or of the values, in the order of the network's outputs."""
     until: Until | None = None
@@ -87,4 +99,7 @@ class DecisionRule:
     def check(self, outputs: int) -> None:
         """SrnnError unless there is a class for each output."""
         if len(self.classes) != outputs:
-            raise SrnnError(f"The decision names {len(self.classes)} classes, but the network has {outputs} outputs.")
+            raise SrnnError(
+                f"The decision names {len(self.classes)} classes, but the network has {outputs} "
+                f"outputs."
+            )

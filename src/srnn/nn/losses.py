@@ -1,5 +1,5 @@
-"""From the readout's output over time to class scores, and from scores to a loss. One function serves both training and
-prediction, so that what is minimised is what is measured.
+"""From the readout's output over time to class scores, and from scores to a loss. One function
+serves both training and prediction, so that what is minimised is what is measured.
 
 The scores are those of the loss's rule (``decision.py``):
 
@@ -10,8 +10,9 @@ The scores are those of the loss's rule (``decision.py``):
     ce_spike_count  scores = sum over time of the output, where the output is the readout's spikes        (S-MNIST)
     ce_steps        scores = mean of the output over time; but the loss is cross-entropy at every step    (BRF on PS-MNIST)
 
-Shapes: output (B, T, C); targets (B,) class numbers, or (B, T) for ``nll``; -1 means no label. ``lengths`` (B,) are the valid
-steps; steps after them are not counted. Steps before ``start`` are not counted either (``ce_last`` ignores it).
+Shapes: output (B, T, C); targets (B,) class numbers, or (B, T) for ``nll``; -1 means no label.
+``lengths`` (B,) are the valid steps; steps after them are not counted. Steps before ``start`` are
+not counted either (``ce_last`` ignores it).
 
 In a loop of your own (``srnn.losses``):
 
@@ -45,7 +46,8 @@ class Scored:
     loss: Tensor
     """Scalar, differentiable."""
     weight: int
-    """What the loss is an average over (sequences or steps): the weight of this batch in an average over batches."""
+    """What the loss is an average over (sequences or steps): the weight of this batch in an average
+    over batches."""
     correct: int
     """Correct predictions among the counted ones."""
     counted: int
@@ -53,11 +55,13 @@ class Scored:
 
 
 class Loss:
-    """A loss of the table above. Call it with output (B, T, C), target and lengths; it gives a ``Scored``.
+    """A loss of the table above. Call it with output (B, T, C), target and lengths; it gives a
+    ``Scored``.
 
     Args:
         config: its name, or a ``LossConfig``, the ``loss`` section of a recipe.
-        per_step: whether there is a label at every step instead of one per sequence; None: as the loss needs it.
+        per_step: whether there is a label at every step instead of one per sequence; None: as the
+            loss needs it.
         unlabelled_class: the class that unlabelled steps may be counted as; None: there is none.
 
     Raises SrnnError for an unknown name, and if the loss does not fit the labels.
@@ -75,12 +79,15 @@ class Loss:
             per_step = config.rule.per_step
         if per_step != config.rule.per_step:
             has, need = (
-                ("a label at every step", "nll") if per_step else ("one label per sequence", "one of the ce_* losses")
+                ("a label at every step", "nll")
+                if per_step
+                else ("one label per sequence", "one of the ce_* losses")
             )
             raise SrnnError(f"The loss '{config.name}' does not fit a task with {has}; use {need}.")
         if config.unlabelled == "as_class" and unlabelled_class is None:
             raise SrnnError(
-                "loss.unlabelled is 'as_class', but the task names no class for unlabelled steps; use 'mask'."
+                "loss.unlabelled is 'as_class', but the task names no class for unlabelled steps; "
+                "use 'mask'."
             )
         self.config, self.rule, self.per_step = config, config.rule, per_step
         self.unlabelled_class = unlabelled_class if config.unlabelled == "as_class" else None
@@ -92,19 +99,22 @@ class Loss:
         return cls(config, task.kind == "per_step", task.unlabelled_class)
 
     def weighted(self, class_weights: Tensor) -> Loss:
-        """The same loss in which a decision counts by the weight of its true class (C,); what is correct does not change. It is
-        still divided by the number of decisions, so that the weights need a mean of 1 over them for a loss of the same size."""
+        """The same loss in which a decision counts by the weight of its true class (C,); what is
+        correct does not change. It is still divided by the number of decisions, so that the weights
+        need a mean of 1 over them for a loss of the same size."""
         other = copy.copy(self)
         other.class_weights = class_weights
         return other
 
     @property
     def sums(self) -> bool:
-        """Whether the loss sums a sequence's steps and averages over sequences: then the losses of its windows add up to it."""
+        """Whether the loss sums a sequence's steps and averages over sequences: then the losses of
+        its windows add up to it."""
         return self.config.reduction == "sum" and self.config.name in ("nll", "ce_steps")
 
     def scores(self, output: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Class scores, (B, C), or (B, T, C) for ``nll``; the class with the maximum is the prediction."""
+        """Class scores, (B, C), or (B, T, C) for ``nll``; the class with the maximum is the
+        prediction."""
         rule = self.rule
         if rule.per_step:
             return rule.counted(output)
@@ -127,8 +137,11 @@ class Loss:
             totals.append(y[:, step] if alone else self.rule.joined(totals[-1], y[:, step]))
         return torch.stack(totals, 1)
 
-    def counted_steps(self, output: Tensor, lengths: Tensor | None, begin: int = 0, first: int = 0) -> Tensor:
-        """Which steps from ``begin`` on count: (B, T) booleans. A sequence that ends before ``start`` keeps its last step.
+    def counted_steps(
+        self, output: Tensor, lengths: Tensor | None, begin: int = 0, first: int = 0
+    ) -> Tensor:
+        """Which steps from ``begin`` on count: (B, T) booleans. A sequence that ends before
+        ``start`` keeps its last step.
 
         ``first``: the step that the output begins with.
         """
@@ -139,8 +152,11 @@ class Loss:
         start = end.sub(1).clamp(min=0, max=self.config.start).clamp(min=begin)
         return (start <= time) & (time < end)
 
-    def targets(self, target: Tensor, output: Tensor, lengths: Tensor | None, begin: int = 0) -> Tensor:
-        """Targets as the loss sees them: unlabelled steps as their class if requested, -1 wherever nothing is counted."""
+    def targets(
+        self, target: Tensor, output: Tensor, lengths: Tensor | None, begin: int = 0
+    ) -> Tensor:
+        """Targets as the loss sees them: unlabelled steps as their class if requested, -1 wherever
+        nothing is counted."""
         if self.unlabelled_class is not None:
             target = target.masked_fill(target < 0, self.unlabelled_class)
         if self.per_step:
@@ -149,26 +165,37 @@ class Loss:
             return target
         return target.masked_fill(lengths.to(target.device) <= begin, -1)
 
-    def learnt(self, targets: Tensor, output: Tensor, lengths: Tensor | None, begin: int = 0) -> Tensor:
-        """``targets`` as they enter the loss: for ce_steps as if every step had the sequence's label."""
+    def learnt(
+        self, targets: Tensor, output: Tensor, lengths: Tensor | None, begin: int = 0
+    ) -> Tensor:
+        """``targets`` as they enter the loss: for ce_steps as if every step had the sequence's
+        label."""
         if self.config.name != "ce_steps":
             return targets
         return targets[:, None].masked_fill(~self.counted_steps(output, lengths, begin), -1)
 
-    def __call__(self, output: Tensor, target: Tensor, lengths: Tensor | None = None, begin: int = 0) -> Scored:
-        """The loss of one batch; ``begin`` is the first step of this window, for sequences cut into windows. Output and target
-        cover all steps so far, or for nll only those of the window.
+    def __call__(
+        self, output: Tensor, target: Tensor, lengths: Tensor | None = None, begin: int = 0
+    ) -> Scored:
+        """The loss of one batch; ``begin`` is the first step of this window, for sequences cut into
+        windows. Output and target cover all steps so far, or for nll only those of the window.
 
-        Losses of single steps (nll, ce_steps) then cover the window's steps. Others treat the sequence as if it ended with the
-        window, unless it has ended before.
+        Losses of single steps (nll, ce_steps) then cover the window's steps. Others treat the
+        sequence as if it ended with the window, unless it has ended before.
         """
-        scores = self.scores(output, None if lengths is None else lengths.clamp(max=output.shape[1]))
+        scores = self.scores(
+            output, None if lengths is None else lengths.clamp(max=output.shape[1])
+        )
         target = self.targets(target, output, lengths, begin)
-        correct, counted = int(((scores.argmax(-1) == target) & (target >= 0)).sum()), int((target >= 0).sum())
+        correct, counted = (
+            int(((scores.argmax(-1) == target) & (target >= 0)).sum()),
+            int((target >= 0).sum()),
+        )
         if self.config.name == "ce_steps":
             scores = output
         target = self.learnt(target, output, lengths, begin)
-        # Classes before time: torch's log-softmax over few classes is eight times slower where they come last.
+        # Classes before time: torch's log-softmax over few classes is eight times slower where they
+        # come last.
         total = F.cross_entropy(
             scores.movedim(-1, 1),
             target,
@@ -184,8 +211,11 @@ class Loss:
         return Scored(total / max(weight, 1), weight, correct, counted)
 
 
-def masked_mean(values: Tensor, lengths: Tensor | Sequence[int] | None = None, start: int = 0) -> Tensor:
-    """The mean over the valid steps of each sequence: (B, T, N) -> (B, N); whatever padding holds, it counts nowhere.
+def masked_mean(
+    values: Tensor, lengths: Tensor | Sequence[int] | None = None, start: int = 0
+) -> Tensor:
+    """The mean over the valid steps of each sequence: (B, T, N) -> (B, N); whatever padding holds,
+    it counts nowhere.
 
     Of a network's output these are the scores of ``ce_mean``.
 
@@ -209,13 +239,17 @@ def _last(values: Tensor, lengths: Tensor | None) -> Tensor:
 
 
 def neuron_rates(emitted: Tensor, lengths: Tensor | None = None) -> Tensor:
-    """Mean emission of each neuron per valid step: (B, T, H) -> (H,). Padding emits nothing and is not counted."""
+    """Mean emission of each neuron per valid step: (B, T, H) -> (H,). Padding emits nothing and is
+    not counted."""
     steps = emitted.shape[0] * emitted.shape[1] if lengths is None else int(lengths.sum())
     return emitted.sum((0, 1)) / max(steps, 1)
 
 
-def rate_penalty(config: RateConfig, hidden: Sequence[LayerResult], lengths: Tensor | None = None) -> Tensor | float:
-    """The firing-rate regulariser over what the hidden layers emitted: a scalar, 0.0 when switched off."""
+def rate_penalty(
+    config: RateConfig, hidden: Sequence[LayerResult], lengths: Tensor | None = None
+) -> Tensor | float:
+    """The firing-rate regulariser over what the hidden layers emitted: a scalar, 0.0 when switched
+    off."""
     if config.weight == 0 or not hidden:
         return 0.0
     rates = torch.cat([neuron_rates(layer.output, lengths) for layer in hidden])

@@ -1,8 +1,9 @@
 """How many multiplications a neuron's equations take, counted from their record.
 
-Not every product in the text is one for a device: a number times a spike is taken or left out, products of constants are
-computed once, a constant factor of the summed input is part of the weights. Counted like this, equations agree with the paper's
-rules for its neurons (LIF and integrator 1, ALIF 3, or 2 where beta is 0), and every other neuron is counted in the same way.
+Not every product in the text is one for a device: a number times a spike is taken or left out,
+products of constants are computed once, a constant factor of the summed input is part of the
+weights. Counted like this, equations agree with the paper's rules for its neurons (LIF and
+integrator 1, ALIF 3, or 2 where beta is 0), and every other neuron is counted in the same way.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ class Term:
 
     depends: int
     value: Any = None
-    """For a fixed value that training does not change: a number, or an array with one per neuron."""
+    """For a fixed value that training does not change: a number, or an array with one per
+    neuron."""
     spike: bool = False
     """Whether it is 0 or 1."""
     complement: Term | None = None
@@ -45,16 +47,18 @@ class Term:
 class Multiplications(Algebra):
     """Counts the products of ``size`` neurons that a device has to compute.
 
-    These products are free: anything times a spike; coefficients times each other, or a spike; one coefficient times the summed
-    input, which is part of the weights (where several multiply it, or where it is also used as it is, all but one cost); products
-    by an untrained coefficient that is 0 (counted neuron by neuron), or 1 or -1 in all neurons; and the second product of
-    a x + (1 - a) y, which is y + a (x - y). A division counts as a product, even that of 1 by something.
+    These products are free: anything times a spike; coefficients times each other, or a spike; one
+    coefficient times the summed input, which is part of the weights (where several multiply it, or
+    where it is also used as it is, all but one cost); products by an untrained coefficient that is
+    0 (counted neuron by neuron), or 1 or -1 in all neurons; and the second product of a x + (1 - a)
+    y, which is y + a (x - y). A division counts as a product, even that of 1 by something.
     """
 
     def __init__(self, size: int, current: Term) -> None:
         self.size, self.current, self._products = size, current, 0
         self._scaled: dict[Any, int] = {}
-        """The cost of the summed input times each coefficient, counted once per coefficient; key None: it is used as it is."""
+        """The cost of the summed input times each coefficient, counted once per coefficient; key
+        None: it is used as it is."""
 
     @property
     def total(self) -> int:
@@ -68,13 +72,26 @@ class Multiplications(Algebra):
     def apply(self, operation: str, *operands: Term) -> Term:
         first, last = operands[0], operands[-1]
         depends = max(term.depends for term in operands)
-        complement = last if operation == "subtract" and isinstance(first.value, float) and first.value == 1.0 else None
+        complement = (
+            last
+            if operation == "subtract" and isinstance(first.value, float) and first.value == 1.0
+            else None
+        )
         if depends == FIXED:
             values = [term.value for term in operands]
             known = all(value is not None for value in values)
             value = super().apply(operation, *values) if known else None
-            return Term(FIXED, value, complement=complement, key=(operation, *(term.key for term in operands)))
-        if operation in ("multiply", "divide") and self.current in operands and FIXED in (first.depends, last.depends):
+            return Term(
+                FIXED,
+                value,
+                complement=complement,
+                key=(operation, *(term.key for term in operands)),
+            )
+        if (
+            operation in ("multiply", "divide")
+            and self.current in operands
+            and FIXED in (first.depends, last.depends)
+        ):
             by = first if last is self.current else last
             if by is last or operation == "multiply":
                 self._scaled[None if self._is_one(by) else (operation, by.key)] = self._cost(by)
@@ -86,10 +103,14 @@ class Multiplications(Algebra):
         if operation == "multiply" and (first.spike or last.spike):
             return Term(depends, spike=first.spike and last.spike)
         if operation == "divide" and last.depends != FIXED:
-            return self._product(depends, operands, self.size if first.value is None or np.any(first.value) else 0)
+            return self._product(
+                depends, operands, self.size if first.value is None or np.any(first.value) else 0
+            )
         if operation in ("multiply", "divide"):
             fixed = first if first.depends == FIXED else last
-            if depends == CURRENT and fixed.depends == FIXED:  # a constant of the input: part of the weights, too
+            if (
+                depends == CURRENT and fixed.depends == FIXED
+            ):  # a constant of the input: part of the weights, too
                 return Term(depends)
             return self._product(depends, operands, self._cost(fixed))
         if operation == "add" and any(
@@ -105,23 +126,32 @@ class Multiplications(Algebra):
         return Term(STATE, factors=operands, cost=cost)
 
     def _is_one(self, factor: Term) -> bool:
-        return factor.value is not None and bool((np.abs(np.broadcast_to(factor.value, self.size)) == 1).all())
+        return factor.value is not None and bool(
+            (np.abs(np.broadcast_to(factor.value, self.size)) == 1).all()
+        )
 
     def _cost(self, factor: Term) -> int:
         """In how many neurons a product with this factor is a multiplication."""
         if factor.value is None:
             return self.size
-        return 0 if self._is_one(factor) else int(np.count_nonzero(np.broadcast_to(factor.value, self.size)))
+        return (
+            0
+            if self._is_one(factor)
+            else int(np.count_nonzero(np.broadcast_to(factor.value, self.size)))
+        )
 
 
 def multiplications(neuron: Neuron, coefficients: Iterable[Any], size: int) -> int:
     """Multiplications in one update of ``size`` neurons, by the rules of ``Multiplications``.
 
-    ``coefficients``: those of the neuron's ``step``, arrays (size,). One that depends on trained parameters may take any value,
-    so it costs.
+    ``coefficients``: those of the neuron's ``step``, arrays (size,). One that depends on trained
+    parameters may take any value, so it costs.
     """
     with torch.enable_grad():
-        ones = {name: torch.ones(1, requires_grad=name in neuron.trained) for name in neuron.parameters()}
+        ones = {
+            name: torch.ones(1, requires_grad=name in neuron.trained)
+            for name in neuron.parameters()
+        }
         trained = [coefficient.requires_grad for coefficient in neuron.derive(**ones)]
     algebra = Multiplications(size, current := Term(CURRENT))
     values = [Term(STATE) for _ in neuron.variables()]

@@ -1,9 +1,10 @@
 """How an int8 network stores its state between two steps: in 32, 16 or 8 bits per number.
 
-A step computes in int32 with a layer's F fractional bits, whatever the width. What it passes on to the next step is then rounded
-(half up) to as many fractional bits as the variable's largest value leaves of the width, and clamped to it. So narrow states save
-memory (RAM, and its traffic), not arithmetic; and they lose what is below their last bit: a membrane near 0 that should leak by
-less than half of that bit per step does not leak at all.
+A step computes in int32 with a layer's F fractional bits, whatever the width. What it passes on to
+the next step is then rounded (half up) to as many fractional bits as the variable's largest value
+leaves of the width, and clamped to it. So narrow states save memory (RAM, and its traffic), not
+arithmetic; and they lose what is below their last bit: a membrane near 0 that should leak by less
+than half of that bit per step does not leak at all.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ _PREFIX = "kept_bits."
 
 @dataclass(frozen=True)
 class StateFormat:
-    """``width``: bits of every stored number. ``kept``: how many of them are fractional, a mapping by variable for each
-    layer; needed where the width is less than 32, and negative for very large numbers."""
+    """``width``: bits of every stored number. ``kept``: how many of them are fractional, a mapping
+    by variable for each layer; needed where the width is less than 32, and negative for very large
+    numbers."""
 
     width: int = 32
     kept: Sequence[Mapping[str, int]] = ()
@@ -38,13 +40,18 @@ class StateFormat:
     def __post_init__(self) -> None:
         check_width(self.width)
         if self.width < 32 and not self.kept:
-            raise SrnnError(f"States of {self.width} bits need the range of every variable (measure_states).")
+            raise SrnnError(
+                f"States of {self.width} bits need the range of every variable (measure_states)."
+            )
         for bits in (bits for layer in self.kept for bits in layer.values()):
             if not _POINT[0] <= bits <= _POINT[1]:
-                raise SrnnError(f"A state cannot have {bits} fractional bits, only {_POINT[0]} to {_POINT[1]}.")
+                raise SrnnError(
+                    f"A state cannot have {bits} fractional bits, only {_POINT[0]} to {_POINT[1]}."
+                )
 
     def bits(self, layer: int, variable: str, maximum: int) -> int:
-        """Fractional bits of a stored variable, at most those that a step computes with (``maximum``)."""
+        """Fractional bits of a stored variable, at most those that a step computes with
+        (``maximum``)."""
         return maximum if self.width == 32 else min(maximum, self.kept[layer][variable])
 
     def of_layer(self, number: int) -> KeptState | None:
@@ -61,7 +68,8 @@ class StateFormat:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Any]) -> StateFormat:
-        """The format from a checkpoint's arrays or tensors, as ``arrays`` made them. SrnnError for anything else."""
+        """The format from a checkpoint's arrays or tensors, as ``arrays`` made them. SrnnError for
+        anything else."""
         width, kept = 32, dict[int, dict[str, int]]()
         given = {key: bits for key, bits in arrays.items() if key.startswith(_PREFIX)}
         for key, bits in given.items():
@@ -71,23 +79,33 @@ class StateFormat:
                 kept.setdefault(int(number), {})[name] = int(bits)
             # Another name, or not one number, or no such number.
             except (ValueError, TypeError, RuntimeError, OverflowError) as error:
-                raise SrnnError(f"The checkpoint's '{key[:100]}' is not a valid state format.") from error
+                raise SrnnError(
+                    f"The checkpoint's '{key[:100]}' is not a valid state format."
+                ) from error
         found = cls(width, tuple(kept[number] for number in sorted(kept)))
         if found.arrays().keys() != given.keys():
-            raise SrnnError("The checkpoint's state format has states of several widths, or leaves out a layer.")
+            raise SrnnError(
+                "The checkpoint's state format has states of several widths, or leaves out a layer."
+            )
         return found
 
     @classmethod
     def of_ranges(cls, width: int, ranges: Sequence[Mapping[str, float]]) -> StateFormat:
-        """The format for states of ``width`` bits whose variables have these largest absolute values, one mapping per layer."""
+        """The format for states of ``width`` bits whose variables have these largest absolute
+        values, one mapping per layer."""
         if width == 32:
             return cls()
         check_width(width)
         for value in (value for layer in ranges for value in layer.values()):
             if not 0 <= value < 2.0**32:
-                raise SrnnError(f"The largest value of a state must be a number from 0 to 2^32, not {value!r}.")
+                raise SrnnError(
+                    f"The largest value of a state must be a number from 0 to 2^32, not {value!r}."
+                )
         kept = (
-            {name: width - 1 - math.ceil(math.log2(max(value, 2.0**-20))) for name, value in layer.items()}
+            {
+                name: width - 1 - math.ceil(math.log2(max(value, 2.0**-20)))
+                for name, value in layer.items()
+            }
             for layer in ranges
         )
         return cls(width, tuple(kept))
@@ -96,14 +114,20 @@ class StateFormat:
     def of_network(cls, network: Any) -> StateFormat:
         """The format in which a network's layers store their states."""
         kept = [layer.kept for layer in _layers(network)]
-        return cls(kept[0].width, tuple(one.bits for one in kept if one)) if kept and kept[0] else cls()
+        return (
+            cls(kept[0].width, tuple(one.bits for one in kept if one))
+            if kept and kept[0]
+            else cls()
+        )
 
     def into(self, network: Any) -> None:
         """Set the format of a network's layers. SrnnError where their state variables differ."""
         layers = _layers(network)
         names = [set(layer.neuron.variables()) for layer in layers]
         if self.width < 32 and [set(kept) for kept in self.kept] != names:
-            raise SrnnError("The state format is for other layers or variables than those of this network.")
+            raise SrnnError(
+                "The state format is for other layers or variables than those of this network."
+            )
         for number, layer in enumerate(layers):
             layer.kept = self.of_layer(number)
 

@@ -1,4 +1,5 @@
-"""A frozen network in a model's file, beside its trainable parameters: what inference reads, without torch.
+"""A frozen network in a model's file, beside its trainable parameters: what inference reads,
+without torch.
 
     described = describe(frozen)                       JSON: neurons, surrogates, outputs, substeps
     arrays = arrays_of(frozen, parameters)             what the parameters do not hold already
@@ -55,7 +56,8 @@ def _described(layer: FrozenLayer) -> dict[str, Any]:
 
 
 def arrays_of(frozen: FrozenNetwork, parameters: Mapping[str, Array]) -> dict[str, Array]:
-    """The arrays of a frozen network by their names in a file, without those that ``parameters`` hold as they are."""
+    """The arrays of a frozen network by their names in a file, without those that ``parameters``
+    hold as they are."""
     arrays = {} if frozen.threshold is None else {f"{PREFIX}threshold": frozen.threshold}
     for name, layer in frozen.directions.items():
         weights = {"weight_in": layer.weight_in, "weight_rec": layer.weight_rec, "bias": layer.bias}
@@ -73,7 +75,8 @@ def arrays_of(frozen: FrozenNetwork, parameters: Mapping[str, Array]) -> dict[st
 
 
 def _holds(held: Array | None, value: Array) -> bool:
-    """Whether the trainable array is the frozen one, in another dtype perhaps; a layer without bias has none."""
+    """Whether the trainable array is the frozen one, in another dtype perhaps; a layer without bias
+    has none."""
     if held is None:
         return not value.any()
     return np.array_equal(held.astype(value.dtype), value, equal_nan=True)
@@ -85,8 +88,12 @@ def restore(arrays: Mapping[str, Array], described: Any, source: Path | str) -> 
     SrnnError, which names ``source``, where these do not fit each other.
     """
     with reading(source, "a model"):
-        places = [f"layers.{number}" for number in range(len(described["layers"]) - 1)] + ["readout"]
-        layers = tuple(_layer(name, one, arrays) for name, one in zip(places, described["layers"], strict=True))
+        places = [f"layers.{number}" for number in range(len(described["layers"]) - 1)] + [
+            "readout"
+        ]
+        layers = tuple(
+            _layer(name, one, arrays) for name, one in zip(places, described["layers"], strict=True)
+        )
         for below, layer in pairwise(layers):
             if layer.inputs != _outputs(below):
                 raise ValueError(f"{layer.name} does not fit {below.name}")
@@ -153,7 +160,9 @@ def _direction(name: str, place: str, described: Any, arrays: Mapping[str, Array
         name=name,
         neuron=neuron,
         weight_in=_numbers(weights, f"{place}.weight_in", (size, inputs)),
-        weight_rec=None if recurrent is None else _numbers(recurrent, f"{place}.weight_rec", (size, size)),
+        weight_rec=None
+        if recurrent is None
+        else _numbers(recurrent, f"{place}.weight_rec", (size, size)),
         bias=np.zeros(size, np.float32) if bias is None else rows("bias"),
         coefficients={key: rows(f"coefficients.{key}") for key in neuron.coefficients},
         initial=initial,
@@ -166,7 +175,8 @@ def _direction(name: str, place: str, described: Any, arrays: Mapping[str, Array
 
 
 def _numbers(array: Array | None, name: str, *shapes: tuple[int, ...]) -> Array:
-    """The array in float32, contiguous. ValueError if it is missing, of another shape, or not of floats."""
+    """The array in float32, contiguous. ValueError if it is missing, of another shape, or not of
+    floats."""
     if array is None or array.shape not in shapes or array.dtype.kind != "f":
         raise ValueError(f"{name} is missing or does not fit")
     return np.ascontiguousarray(array, np.float32)

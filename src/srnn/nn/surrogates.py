@@ -1,11 +1,14 @@
-"""Surrogate gradients: they replace the derivative of the spike, which is zero or infinite everywhere.
+"""Surrogate gradients: they replace the derivative of the spike, which is zero or infinite
+everywhere.
 
-A neuron spikes when its drive ``v = u - theta`` (membrane minus threshold) is positive. On the way back through time the
-derivative of that step is replaced by ``psi(v)``. Each surrogate is a small frozen object: its parameters, and ``derivative``
-as plain arithmetic, written once for torch, numpy and every compiled kernel.
+A neuron spikes when its drive ``v = u - theta`` (membrane minus threshold) is positive. On the way
+back through time the derivative of that step is replaced by ``psi(v)``. Each surrogate is a small
+frozen object: its parameters, and ``derivative`` as plain arithmetic, written once for torch, numpy
+and every compiled kernel.
 
-All of the paper's surrogates carry the dampening ``gamma = 0.5`` of the published code (the paper omits it; so do not
-compare learning rates with a library that has gamma = 1 without setting it here).
+All of the paper's surrogates carry the dampening ``gamma = 0.5`` of the published code (the paper
+omits it; so do not compare learning rates with a library that has gamma = 1 without setting it
+here).
 
 A surrogate of your own is a dataclass, as below. Once it is defined, recipes know it by its name:
 
@@ -44,13 +47,14 @@ def normal_density(x: Any, mean: Any, std: Any) -> Any:
 
 
 DEFINED: dict[str, type[Surrogate]] = {}
-"""The surrogates by name: the library's, and any other whose class has been defined in this process."""
+"""The surrogates by name: the library's, and any other whose class has been defined in this
+process."""
 
 
 @dataclass(frozen=True)
 class Surrogate:
-    """Base of the surrogates: a name, parameters (the dataclass fields, positive numbers) and ``derivative(v, *parameters)``,
-    which takes them in the order of the fields."""
+    """Base of the surrogates: a name, parameters (the dataclass fields, positive numbers) and
+    ``derivative(v, *parameters)``, which takes them in the order of the fields."""
 
     name: ClassVar[str] = ""
     derivative: ClassVar[Callable[..., Any]]
@@ -67,21 +71,30 @@ class Surrogate:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if not (isinstance(value, (int, float)) and is_number(value) and abs(value) < math.inf):  # as JSON holds it
-                raise SrnnError(f"Surrogate '{self.name}': {field.name} must be a finite number, not {brief(value)}.")
+            if not (
+                isinstance(value, (int, float)) and is_number(value) and abs(value) < math.inf
+            ):  # as JSON holds it
+                raise SrnnError(
+                    f"Surrogate '{self.name}': {field.name} must be a finite number, not "
+                    f"{brief(value)}."
+                )
             if field.name != "h" and value <= 0:
-                raise SrnnError(f"Surrogate '{self.name}': {field.name} must be positive, not {value!r}.")
+                raise SrnnError(
+                    f"Surrogate '{self.name}': {field.name} must be positive, not {value!r}."
+                )
 
     def digest(self) -> str:
         """The digest of its equation."""
         return derivative_record(type(self)).digest
 
     def describe(self) -> dict[str, Any]:
-        """The surrogate as a mapping that ``as_surrogate`` reads back. SrnnError for a class whose name belongs to another."""
+        """The surrogate as a mapping that ``as_surrogate`` reads back. SrnnError for a class whose
+        name belongs to another."""
         return {"name": defined(DEFINED, type(self), "surrogate"), **asdict(self)}
 
     def __call__(self, v: Any) -> Any:
-        """psi(v), elementwise; v = membrane - threshold, a torch tensor, a numpy array or a float."""
+        """psi(v), elementwise; v = membrane - threshold, a torch tensor, a numpy array or a
+        float."""
         return type(self).derivative(v, *self.parameters)
 
 
@@ -91,7 +104,8 @@ class MultiGaussian(Surrogate):
 
     gamma [ (1+h) N(v; 0, sigma) - h N(v; sigma, s sigma) - h N(v; -sigma, s sigma) ]
 
-    With the published h = .15, s = 6, sigma = .5 it crosses zero at |v| = 1.272 and is lowest, -.0159, at 1.864.
+    With the published h = .15, s = 6, sigma = .5 it crosses zero at |v| = 1.272 and is lowest,
+    -.0159, at 1.864.
     """
 
     name: ClassVar[str] = "multi_gaussian"
@@ -122,7 +136,8 @@ class Gaussian(Surrogate):
 
 @dataclass(frozen=True)
 class Linear(Surrogate):
-    """gamma max(0, 1 - width |v|); a triangle (Bellec et al. 2018), the paper's alpha_linear = 1."""
+    """gamma max(0, 1 - width |v|); a triangle (Bellec et al. 2018), the paper's alpha_linear =
+    1."""
 
     name: ClassVar[str] = "linear"
     gamma: float = 0.5
@@ -148,7 +163,8 @@ class SLayer(Surrogate):
 
 @dataclass(frozen=True)
 class ArcTan(Surrogate):
-    """gamma (alpha/2) / (1 + (pi/2 alpha v)^2) (Fang et al. 2021); the default of other libraries, alpha = 2."""
+    """gamma (alpha/2) / (1 + (pi/2 alpha v)^2) (Fang et al. 2021); the default of other libraries,
+    alpha = 2."""
 
     name: ClassVar[str] = "arctan"
     gamma: float = 1.0
@@ -162,7 +178,8 @@ class ArcTan(Surrogate):
 
 @dataclass(frozen=True)
 class FastSigmoid(Surrogate):
-    """gamma / (1 + slope |v|)^2 (SuperSpike, Zenke & Ganguli 2018); slope = 25 as in other libraries."""
+    """gamma / (1 + slope |v|)^2 (SuperSpike, Zenke & Ganguli 2018); slope = 25 as in other
+    libraries."""
 
     name: ClassVar[str] = "fast_sigmoid"
     gamma: float = 1.0
@@ -182,8 +199,8 @@ SURROGATES: Mapping[str, type[Surrogate]] = MappingProxyType(
 def as_surrogate(spec: str | Mapping[str, Any] | Surrogate) -> Surrogate:
     """A surrogate from its name, from ``{"name": ..., parameter: value}``, or itself.
 
-    Raises SrnnError for an unknown name or parameter, suggesting the nearest one, and for a derivative that is more than plain
-    arithmetic.
+    Raises SrnnError for an unknown name or parameter, suggesting the nearest one, and for a
+    derivative that is more than plain arithmetic.
     """
     surrogate = spec if isinstance(spec, Surrogate) else create("surrogate", DEFINED, spec, OWN)
     derivative_record(type(surrogate))
@@ -192,8 +209,9 @@ def as_surrogate(spec: str | Mapping[str, Any] | Surrogate) -> Surrogate:
 
 @functools.cache
 def derivative_record(model: type[Surrogate]) -> Record:
-    """The record of psi(v, *parameters), whose only result is psi. SrnnError for what compiled kernels could not use, and for a
-    derivative that takes other arguments, or its parameters in another order."""
+    """The record of psi(v, *parameters), whose only result is psi. SrnnError for what compiled
+    kernels could not use, and for a derivative that takes other arguments, or its parameters in
+    another order."""
     wanted = ["v", *(field.name for field in fields(model))]
     signature = inspect.signature(model.derivative)
     found = [*signature.parameters]
@@ -204,7 +222,8 @@ def derivative_record(model: type[Surrogate]) -> Record:
         fits = False
     if not fits:
         raise SrnnError(
-            f"derivative of the surrogate '{model.name}' must take ({', '.join(wanted)}), the drive and the fields of its "
+            f"derivative of the surrogate '{model.name}' must take ({', '.join(wanted)}), the "
+            f"drive and the fields of its "
             f"@dataclass in their order, not ({', '.join(found)})."
         )
 

@@ -1,7 +1,8 @@
 """What is under way in a layer with delays (``delays.py``), as tensors.
 
-It is state, like the neuron's variables and s: a tensor (B, depth, N), of which entry k arrives k steps from now
-from each of N presynaptic neurons. A neuron with delay d has no entries beyond d (recurrent) or d - 1 (input).
+It is state, like the neuron's variables and s: a tensor (B, depth, N), of which entry k arrives k
+steps from now from each of N presynaptic neurons. A neuron with delay d has no entries beyond d
+(recurrent) or d - 1 (input).
 """
 
 from __future__ import annotations
@@ -25,42 +26,51 @@ def draw(how: Init, count: int, generator: torch.Generator | None = None) -> Ten
 
 
 def depth_of(delays: Tensor) -> int:
-    """Steps over which something can be under way in a layer with these recurrent delays: the longest delay plus 1. SrnnError
-    for delays that are out of range."""
+    """Steps over which something can be under way in a layer with these recurrent delays: the
+    longest delay plus 1. SrnnError for delays that are out of range."""
     check_delays(delays, "The layer's delays")
     return int(delays.max()) + 1
 
 
 def reached(delays: Tensor, depth: int) -> Tensor:
-    """Which entries of what is under way a presynaptic neuron can have: booleans (depth, N), entry k where k <= its delay."""
+    """Which entries of what is under way a presynaptic neuron can have: booleans (depth, N), entry
+    k where k <= its delay."""
     return torch.arange(depth, device=delays.device)[:, None] <= delays
 
 
 def taps(delays: Tensor, depth: int, like: Tensor) -> Tensor:
-    """(depth, N) of the dtype of ``like``: 1 at each neuron's delay, else 0. What s adds to what is under way, by entry."""
+    """(depth, N) of the dtype of ``like``: 1 at each neuron's delay, else 0. What s adds to what is
+    under way, by entry."""
     return (torch.arange(depth, device=delays.device)[:, None] == delays).to(like.dtype)
 
 
 def later(under_way: Tensor, lengths: Tensor | None, steps: int) -> Tensor:
-    """The part of (B, depth, N) that is still under way after ``steps`` steps, or each sequence's ``lengths``; same shape."""
+    """The part of (B, depth, N) that is still under way after ``steps`` steps, or each sequence's
+    ``lengths``; same shape."""
     depth = under_way.shape[1]
     ends = None if lengths is None else lengths.clamp(max=depth)
-    return F.pad(under_way, (0, 0, 0, depth)).gather(1, indices_after(ends, min(steps, depth), under_way))
+    return F.pad(under_way, (0, 0, 0, depth)).gather(
+        1, indices_after(ends, min(steps, depth), under_way)
+    )
 
 
 def delayed_input(
     x: Tensor | Spikes, delays: Tensor, incoming: Tensor, lengths: Tensor | None
 ) -> tuple[Tensor | Spikes, Tensor]:
-    """(x as it arrives, what is then under way): x (B, T, I) delayed by ``delays`` (I,) steps, after ``incoming`` (B, D, I).
+    """(x as it arrives, what is then under way): x (B, T, I) delayed by ``delays`` (I,) steps,
+    after ``incoming`` (B, D, I).
 
-    Spikes stay bits where ``incoming`` is spikes too. ``lengths`` (B,): x is not looked at beyond them.
+    Spikes stay bits where ``incoming`` is spikes too. ``lengths`` (B,): x is not looked at beyond
+    them.
     """
     depth = incoming.shape[1]
     nothing = not incoming.requires_grad and not bool(incoming.any())
     if not nothing:
         incoming = incoming * reached(delays - 1, depth)
     if isinstance(x, Spikes):
-        if nothing or (not incoming.requires_grad and bool(((incoming == 0) | (incoming == 1)).all())):
+        if nothing or (
+            not incoming.requires_grad and bool(((incoming == 0) | (incoming == 1)).all())
+        ):
             return _delayed_bits(x, delays, incoming, lengths)
         x = x.dense(incoming.dtype)
     steps = x.shape[1]
@@ -69,22 +79,29 @@ def delayed_input(
     arrivals = F.pad(x, (0, 0, depth, depth)).gather(1, sent.expand(x.shape[0], -1, -1))
     arrivals = arrivals + F.pad(incoming, (0, 0, 0, steps))
     after = arrivals.gather(1, indices_after(lengths, steps, incoming))
-    # Entries beyond a neuron's delay come from beyond the sequence and may be NaN; times 0 that would stay NaN.
+    # Entries beyond a neuron's delay come from beyond the sequence and may be NaN; times 0 that
+    # would stay NaN.
     return arrivals[:, :steps], torch.where(reached(delays - 1, depth), after, 0)
 
 
 def indices_after(lengths: Tensor | None, steps: int, under_way: Tensor) -> Tensor:
-    """Indices, of the shape of ``under_way`` (B, D, N), of the D steps after each sequence's last."""
+    """Indices, of the shape of ``under_way`` (B, D, N), of the D steps after each sequence's
+    last."""
     last = torch.full((len(under_way),), steps) if lengths is None else lengths.to(torch.int64)
-    after = last.to(under_way.device)[:, None] + torch.arange(under_way.shape[1], device=under_way.device)
+    after = last.to(under_way.device)[:, None] + torch.arange(
+        under_way.shape[1], device=under_way.device
+    )
     return after[:, :, None].expand_as(under_way)
 
 
 class _Carried(torch.autograd.Function):
-    """(the carrier of delayed spikes, what is under way after them) from the carrier of the spikes; both take a gradient."""
+    """(the carrier of delayed spikes, what is under way after them) from the carrier of the spikes;
+    both take a gradient."""
 
     @staticmethod
-    def forward(ctx: Any, carrier: Tensor, delays: Tensor, after: Tensor, after_index: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any, carrier: Tensor, delays: Tensor, after: Tensor, after_index: Tensor
+    ) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(delays, after_index)
         return carrier.new_zeros(()).expand(carrier.shape), after.clone()
 
@@ -99,7 +116,9 @@ class _Carried(torch.autograd.Function):
         return whole.gather(1, arrives.expand(batch, -1, -1)), None, None, None
 
 
-def _delayed_bits(x: Spikes, delays: Tensor, incoming: Tensor, lengths: Tensor | None) -> tuple[Spikes, Tensor]:
+def _delayed_bits(
+    x: Spikes, delays: Tensor, incoming: Tensor, lengths: Tensor | None
+) -> tuple[Spikes, Tensor]:
     """``delayed_input`` of spikes: words shifted in time, once for each delay that occurs."""
     (batch, steps, channels), depth = x.shape, incoming.shape[1]
     arrivals = x.words.new_zeros(batch, steps + depth, x.words.shape[2])

@@ -1,10 +1,12 @@
-"""What a few labels of a new subject are worth: accuracy before and after learning 1, 5, 20 of them, subject by subject.
+"""What a few labels of a new subject are worth: accuracy before and after learning 1, 5, 20 of
+them, subject by subject.
 
-Each subject's recordings are one stream, in the order of the split if every step has a class, otherwise in an order drawn from a
-seed (data are often sorted by class). The subject's first labels are learnt in order, by one step each; the accuracy is measured
-on all labels after the last one that any of the compared networks learns, so that all numbers of a subject are of the same steps,
-and nothing is chosen on what is scored. A label belongs to a sequence or, if every step has a class, to a cycle of classes (a
-heartbeat), which ends where its first class comes again.
+Each subject's recordings are one stream, in the order of the split if every step has a class,
+otherwise in an order drawn from a seed (data are often sorted by class). The subject's first labels
+are learnt in order, by one step each; the accuracy is measured on all labels after the last one
+that any of the compared networks learns, so that all numbers of a subject are of the same steps,
+and nothing is chosen on what is scored. A label belongs to a sequence or, if every step has a
+class, to a cycle of classes (a heartbeat), which ends where its first class comes again.
 """
 
 from __future__ import annotations
@@ -43,21 +45,32 @@ class Piece:
 
 
 def cycles(x: Array, y: Array) -> list[Piece]:
-    """A stream (T, inputs) whose labels (T,), -1 where they are not known, come in cycles: one piece for each cycle."""
+    """A stream (T, inputs) whose labels (T,), -1 where they are not known, come in cycles: one
+    piece for each cycle."""
     labelled = y[y >= 0]
     if not len(labelled):
         return [Piece(x, y, False)]
     known = np.where(y < 0, 0, 1).cumsum()
-    before = np.concatenate([labelled[:1], labelled])[known - (y >= 0)]  # the last known class before each step
+    before = np.concatenate([labelled[:1], labelled])[
+        known - (y >= 0)
+    ]  # the last known class before each step
     starts = np.flatnonzero((y == labelled[0]) & (before != labelled[0]))
-    return [Piece(a, b, False) for a, b in zip(np.split(x, starts), np.split(y, starts), strict=True)]
+    return [
+        Piece(a, b, False) for a, b in zip(np.split(x, starts), np.split(y, starts), strict=True)
+    ]
 
 
 def joined(parts: Sequence[Piece]) -> list[Piece]:
     """Pieces of one sequence, joined into one piece."""
     if not parts or parts[0].ends:
         return list(parts)
-    return [Piece(np.concatenate([part.x for part in parts]), np.concatenate([part.y for part in parts]), False)]
+    return [
+        Piece(
+            np.concatenate([part.x for part in parts]),
+            np.concatenate([part.y for part in parts]),
+            False,
+        )
+    ]
 
 
 def learn(listener: Listener, told: Sequence[Piece]) -> None:
@@ -70,16 +83,21 @@ def learn(listener: Listener, told: Sequence[Piece]) -> None:
 
 
 def correct(trained: Trained, heard: Sequence[Piece], scored: Sequence[Piece]) -> tuple[int, int]:
-    """How many labels of ``scored``, which follow ``heard``, are predicted, and how many there are."""
+    """How many labels of ``scored``, which follow ``heard``, are predicted, and how many there
+    are."""
     network, right, counted = trained.spiking("scored").eval(), 0, 0
     heard, scored = joined(heard), joined(scored)
     state = initial = network.initial_state(1, torch.Generator().manual_seed(trained.seed))
     for number, piece in enumerate([*heard, *scored]):
         with torch.no_grad():
-            result = network.run(torch.from_numpy(piece.x)[None].to(network.readout.weight_in.dtype), state)
+            result = network.run(
+                torch.from_numpy(piece.x)[None].to(network.readout.weight_in.dtype), state
+            )
         state = initial if piece.ends else result.state
         if number >= len(heard):
-            of_piece = trained.loss(result.output, torch.from_numpy(np.asarray(piece.y)).long()[None])
+            of_piece = trained.loss(
+                result.output, torch.from_numpy(np.asarray(piece.y)).long()[None]
+            )
             right, counted = right + of_piece.correct, counted + of_piece.counted
     return right, counted
 
@@ -92,15 +110,17 @@ def adaptation_curve(
     data_dir: Path | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Accuracy for every subject of a split: as trained, and after each number of labels, learnt in each of the ways.
+    """Accuracy for every subject of a split: as trained, and after each number of labels, learnt in
+    each of the ways.
 
-    ``seed`` draws the order of recordings that have one label each. Subjects with too few labels are left out, and counted.
-    SrnnError for data without subjects, or if none is left.
+    ``seed`` draws the order of recordings that have one label each. Subjects with too few labels
+    are left out, and counted. SrnnError for data without subjects, or if none is left.
     """
     sequences = Sequences(trained.task, split, data_dir)
     if sequences.groups is None:
         raise SrnnError(
-            f"Task '{trained.task.name}' does not say whose recordings it has; there are no subjects to adapt to."
+            f"Task '{trained.task.name}' does not say whose recordings it has; there are no "
+            f"subjects to adapt to."
         )
     counts, rows, left_out = sorted(labels), list[dict[str, Any]](), 0
     for subject in sorted(set(sequences.groups.tolist())):
@@ -109,7 +129,9 @@ def adaptation_curve(
             x, y = sequences.steps_of(int(index)), sequences.y[index]
             parts.append((x, y[: len(x)] if y.ndim else y))
         if trained.loss.per_step:
-            stream = cycles(np.concatenate([x for x, _ in parts]), np.concatenate([y for _, y in parts]))
+            stream = cycles(
+                np.concatenate([x for x, _ in parts]), np.concatenate([y for _, y in parts])
+            )
         else:
             stream = [Piece(x, y, True) for x, y in parts]
         told, scored = stream[: counts[-1]], stream[counts[-1] :]
@@ -117,7 +139,11 @@ def adaptation_curve(
             left_out += 1
             continue
         right, counted = correct(trained, told, scored)
-        row: dict[str, Any] = {"subject": subject, "scored_labels": counted, "before": right / counted}
+        row: dict[str, Any] = {
+            "subject": subject,
+            "scored_labels": counted,
+            "before": right / counted,
+        }
         for name, way in ways.items():
             listener, learnt = Listener(trained, way), 0
             for count in counts:
@@ -126,19 +152,24 @@ def adaptation_curve(
                 row[f"{name} {count}"] = correct(listener.trained(), told, scored)[0] / counted
         rows.append(row)
     if not rows:
-        raise SrnnError(f"No subject of the {split} split has more than {counts[-1]} labels; learn fewer.")
+        raise SrnnError(
+            f"No subject of the {split} split has more than {counts[-1]} labels; learn fewer."
+        )
     return {"split": split, "labels": counts, "left_out": left_out, "subjects": rows}
 
 
 def curve_table(report: Mapping[str, Any], ways: Sequence[str]) -> list[str]:
-    """Lines of Markdown: mean and standard deviation over the subjects, of the accuracy and of the gain in it."""
+    """Lines of Markdown: mean and standard deviation over the subjects, of the accuracy and of the
+    gain in it."""
     rows, before = [], [row["before"] for row in report["subjects"]]
     for name in ["before", *(f"{way} {count}" for way in ways for count in report["labels"])]:
         values = [row[name] for row in report["subjects"]]
         gains = [value - first for value, first in zip(values, before, strict=True)]
         better = sum(gain > 0 for gain in gains)
         rows.append([markdown(name), _spread(values), _spread(gains), f"{better} of {len(gains)}"])
-    return markdown_table(["what learns, labels", "accuracy, %", "gain, points", "subjects that gain"], rows)
+    return markdown_table(
+        ["what learns, labels", "accuracy, %", "gain, points", "subjects that gain"], rows
+    )
 
 
 def _spread(values: Sequence[float]) -> str:

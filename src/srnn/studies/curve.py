@@ -1,4 +1,5 @@
-"""Points as a Markdown table and as a plot: accuracy against bytes of flash and against energy, for float32 and int8."""
+"""Points as a Markdown table and as a plot: accuracy against bytes of flash and against energy, for
+float32 and int8."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ COLUMNS = (
 
 
 def write_curve(out: Path, about: dict[str, Any], points: Named) -> None:
-    """Write a table (.md) and a plot (.svg) into ``out``: curve.* for pruning, compression.* for fine-tuning with int8 weights.
+    """Write a table (.md) and a plot (.svg) into ``out``: curve.* for pruning, compression.* for
+    fine-tuning with int8 weights.
 
     about: task, what, from, seed, command and, for weights, scope.
     """
@@ -45,7 +47,11 @@ def title(about: dict[str, Any]) -> str:
     """One line that says what was done."""
     scope = f", scope {about['scope']}" if about["what"] == "weights" else ""
     states = f", states of {about['state_bits']} bits" if about.get("state_bits", 32) != 32 else ""
-    done = f"fine-tuned for int8{states}" if about["what"] == "int8" else f"pruning of {about['what']}{scope}"
+    done = (
+        f"fine-tuned for int8{states}"
+        if about["what"] == "int8"
+        else f"pruning of {about['what']}{scope}"
+    )
     return f"{about['task']}, seed {about['seed']}: {done}"
 
 
@@ -66,8 +72,10 @@ def markdown(about: dict[str, Any], points: Named, picture: str) -> str:
         "",
     ]
     lines += [
-        "Flash, and RAM of one stream, are in bytes of the C export. Energy per step counts operations only: in float32",
-        "0.9 pJ per addition and 4.6 pJ per multiply-add; in int8, which computes in int32, 0.1 and 3.2 pJ (45 nm).",
+        "Flash, and RAM of one stream, are in bytes of the C export. Energy per step counts "
+        "operations only: in float32",
+        "0.9 pJ per addition and 4.6 pJ per multiply-add; in int8, which computes in int32, 0.1 "
+        "and 3.2 pJ (45 nm).",
         "Memory accesses are not included.",
     ]
     return "\n".join(lines) + "\n"
@@ -100,8 +108,24 @@ def plot(about: dict[str, Any], points: Named) -> bytes:
         figure.suptitle(title(about), fontsize=8.5, x=0.01, ha="left")
         left, right = figure.subplots(1, 2, sharey=True)
         measure = accuracy_of(point for _, point in points)
-        _panel(left, points, measure, "a", "accuracy against size", "flash of the C export, bytes", _bytes)
-        _panel(right, points, measure, "b", "accuracy against energy", "operations per step, nJ", _energy)
+        _panel(
+            left,
+            points,
+            measure,
+            "a",
+            "accuracy against size",
+            "flash of the C export, bytes",
+            _bytes,
+        )
+        _panel(
+            right,
+            points,
+            measure,
+            "b",
+            "accuracy against energy",
+            "operations per step, nJ",
+            _energy,
+        )
         left.set_ylabel(f"{points[0][1]['split']} {measure.replace('_', ' ')}, %")
         # In the title's row it covers no line.
         figure.legend(*left.get_legend_handles_labels(), loc="upper right", ncols=2)
@@ -116,19 +140,35 @@ def _energy(point: dict[str, Any], int8: bool) -> float:
     return (point["int8"] if int8 else point)["energy_pj_per_step"] / 1000
 
 
-def _panel(axes: Any, points: Named, measure: str, letter: str, name: str, label: str, across: Any) -> None:
-    """One line for float32 and one for int8; every point is labelled with the pruned fraction of the network."""
+def _panel(
+    axes: Any, points: Named, measure: str, letter: str, name: str, label: str, across: Any
+) -> None:
+    """One line for float32 and one for int8; every point is labelled with the pruned fraction of
+    the network."""
     style.label(axes, letter, name)
     widest = max(across(point, False) for _, point in points)
-    for int8, colour, marker, dash in ((False, style.BLUE, "o", "-"), (True, style.ORANGE, "s", style.DASHES[1])):
+    for int8, colour, marker, dash in (
+        (False, style.BLUE, "o", "-"),
+        (True, style.ORANGE, "s", style.DASHES[1]),
+    ):
         known = [(what, point) for what, point in points if point["int8"] or not int8]
         x = [across(point, int8) for _, point in known]
         y = [100 * (point["int8"] if int8 else point)[measure] for _, point in known]
-        axes.plot(x, y, color=colour, marker=marker, linestyle=dash, label="int8" if int8 else "float32")
+        axes.plot(
+            x, y, color=colour, marker=marker, linestyle=dash, label="int8" if int8 else "float32"
+        )
         for at, height, (what, _) in zip(x, y, known, strict=True):
-            left = int8 and at > 0.25 * widest  # int8 is smaller: its names stand on the left if there is room
-            place: dict[str, Any] = {"xytext": (-5 if left else 5, -3), "ha": "right" if left else "left", "va": "top"}
-            axes.annotate(what, (at, height), **place, textcoords="offset points", fontsize=6, color=colour)
+            left = (
+                int8 and at > 0.25 * widest
+            )  # int8 is smaller: its names stand on the left if there is room
+            place: dict[str, Any] = {
+                "xytext": (-5 if left else 5, -3),
+                "ha": "right" if left else "left",
+                "va": "top",
+            }
+            axes.annotate(
+                what, (at, height), **place, textcoords="offset points", fontsize=6, color=colour
+            )
     axes.margins(0.1, 0.15)
     axes.set_xlim(left=0)
     axes.set_xlabel(label)

@@ -49,7 +49,9 @@ def interrupted_by_signals() -> Iterator[None]:
             signal.signal(number, before[number])
 
 
-def run_processes(command: Sequence[str], count: int, logs: Path, tick: Callable[[], None]) -> list[int]:
+def run_processes(
+    command: Sequence[str], count: int, logs: Path, tick: Callable[[], None]
+) -> list[int]:
     """Run a command in ``count`` processes; returns their exit codes. If this one ends, they end.
 
     logs: a folder for what they print. tick: called all the while.
@@ -76,7 +78,8 @@ def run_processes(command: Sequence[str], count: int, logs: Path, tick: Callable
 
 
 def _environment(count: int) -> dict[str, str]:
-    """For workers that share a machine: threads that outnumber its cores only wait for each other."""
+    """For workers that share a machine: threads that outnumber its cores only wait for each
+    other."""
     return {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // count)), **os.environ}
 
 

@@ -11,7 +11,15 @@ from ..data.batches import Sequences
 from ..data.datasets import SplitName
 from ..deploy.c.plan import make_plan
 from ..errors import SrnnError
-from ..measure.energy import FP32, INT8, count, describe_network, evaluate_activity, picojoules, total
+from ..measure.energy import (
+    FP32,
+    INT8,
+    count,
+    describe_network,
+    evaluate_activity,
+    picojoules,
+    total,
+)
 from ..nn.fixedpoint.device import device_network
 from ..nn.fixedpoint.integer import quantise
 from ..nn.state_format import StateFormat
@@ -23,21 +31,30 @@ from ..training.trained import Trained
 
 
 def measure_point(
-    trained: Trained, split: SplitName = "validation", *, data_dir: Path | None = None, state_bits: int | None = None
+    trained: Trained,
+    split: SplitName = "validation",
+    *,
+    data_dir: Path | None = None,
+    state_bits: int | None = None,
 ) -> dict[str, Any]:
-    """Accuracy in float32 and int8, size of the C export in bytes, operations and energy per step; ready for JSON.
+    """Accuracy in float32 and int8, size of the C export in bytes, operations and energy per step;
+    ready for JSON.
 
-    Operations and energy are as in ``srnn energy``, model fp32, for the spikes of the float32 network; memory accesses are not
-    included. In int8, whose sums and states are int32, an addition costs 0.1 pJ and a multiply-add 3.2 pJ.
+    Operations and energy are as in ``srnn energy``, model fp32, for the spikes of the float32
+    network; memory accesses are not included. In int8, whose sums and states are int32, an addition
+    costs 0.1 pJ and a multiply-add 3.2 pJ.
 
-    ``accuracy_of_its_weights`` is that of the float32 network with the int8 weights: its difference from ``accuracy`` comes
-    only from rounding states, time constants and inputs. ``state_bits``: bits of an int8 state, 32, 16 or 8; None: as the
-    network was trained for, or 32. A layer has ``computed_bits`` fractional bits while a step computes, and each of its
-    variables ``kept_bits`` between two steps.
+    ``accuracy_of_its_weights`` is that of the float32 network with the int8 weights: its difference
+    from ``accuracy`` comes only from rounding states, time constants and inputs. ``state_bits``:
+    bits of an int8 state, 32, 16 or 8; None: as the network was trained for, or 32. A layer has
+    ``computed_bits`` fractional bits while a step computes, and each of its variables ``kept_bits``
+    between two steps.
     """
     network, task = trained.spiking("measured in int8"), trained.task
     train_set = None
-    if trained.inputs_as is None or trained.state_ranges is None:  # the model does not say what int8 must know
+    if (
+        trained.inputs_as is None or trained.state_ranges is None
+    ):  # the model does not say what int8 must know
         train_set = Sequences(task, "train", data_dir)
     sequences = Sequences(task, split, data_dir)
     evaluation, activity = evaluate_activity(trained, sequences, split)
@@ -63,10 +80,14 @@ def measure_point(
             trained = replace(trained, **measure_int8(trained, train_set, trained.inputs_as))
         inputs_as = trained.inputs_as
         width = state_bits or device.state_as.width
-        state_as = device.state_as if width == device.state_as.width else trained.state_format(width)
+        state_as = (
+            device.state_as if width == device.state_as.width else trained.state_format(width)
+        )
         model = quantise(device, inputs_as, state_as)
         integer = make_plan(model)
-        int8 = evaluate_int8(trained, split, data_dir=data_dir, inputs_as=inputs_as, state_as=state_as).report
+        int8 = evaluate_int8(
+            trained, split, data_dir=data_dir, inputs_as=inputs_as, state_as=state_as
+        ).report
     except SrnnError as error:
         return {**point, "int8": None, "why_no_int8": str(error)}
     exact = snap_weights(network.fold())
@@ -89,8 +110,11 @@ def measure_point(
 
 
 def accuracy_of(points: Iterable[Mapping[str, Any]]) -> str:
-    """The accuracy by which people compare points: balanced where all report it, as rare classes may be what pruning loses."""
-    return "balanced_accuracy" if all("balanced_accuracy" in point for point in points) else "accuracy"
+    """The accuracy by which people compare points: balanced where all report it, as rare classes
+    may be what pruning loses."""
+    return (
+        "balanced_accuracy" if all("balanced_accuracy" in point for point in points) else "accuracy"
+    )
 
 
 def _accuracies(report: Mapping[str, Any]) -> dict[str, float]:

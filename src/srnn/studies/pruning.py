@@ -18,7 +18,13 @@ from ..progress import Reporter
 from ..registry import as_text
 from ..training.compression.evaluation import int8_of
 from ..training.compression.masks import Scope, check_share, magnitude_masks, weight_matrices
-from ..training.compression.neurons import dead_neurons, remove_neurons, same_on, smaller_recipe, to_drop
+from ..training.compression.neurons import (
+    dead_neurons,
+    remove_neurons,
+    same_on,
+    smaller_recipe,
+    to_drop,
+)
 from ..training.examples import kept_examples
 from ..training.loop import train
 from ..training.pretrained import pretrained_names
@@ -38,9 +44,11 @@ class TuningOptions:
     lr_factor: float = 0.5
     """Factor on the recipe's learning rate."""
     gradual: float = 0.0
-    """Pruning of weights: the fraction of the fine-tuning over which they are pruned; 0: all at its start."""
+    """Pruning of weights: the fraction of the fine-tuning over which they are pruned; 0: all at its
+    start."""
     split: SplitName = "validation"
-    """The split that points are measured on; training always chooses its best epoch on validation."""
+    """The split that points are measured on; training always chooses its best epoch on
+    validation."""
     data_dir: Path | None = None
     data: Path | None = None
     """Labelled recordings to fine-tune and measure on instead of the task's own data."""
@@ -54,7 +62,8 @@ class TuningOptions:
 
 
 def _open(folder: Path | str, options: TuningOptions, hold_out: bool = True) -> Trained:
-    """The network of a run, whose task reads the data to use. SrnnError unless it can be pruned and quantised.
+    """The network of a run, whose task reads the data to use. SrnnError unless it can be pruned and
+    quantised.
 
     ``hold_out``: if ``options.data`` name no splits, some are held out for validation and testing.
     """
@@ -71,22 +80,31 @@ def check_out(folder: Path | str, out: Path, options: TuningOptions, prunes: boo
     prunes: whether that is the runs of a curve, or one run.
     """
     if options.overwrite and Path(folder).resolve().is_relative_to(out.resolve()):
-        raise SrnnError(f"{folder} would be overwritten by what it becomes; choose another {option('out')}.")
+        raise SrnnError(
+            f"{folder} would be overwritten by what it becomes; choose another {option('out')}."
+        )
     if options.resume or not prunes:
         Run.check(out, options.resume, options.overwrite)
         return
     check_folder(out)
     curve = any(out.glob("*/recipe.yaml")) and not (out / "recipe.yaml").is_file()
-    check_new(out, options.overwrite, ours=curve, also=f"{option('resume', flag=True)} continues it, ")
+    check_new(
+        out, options.overwrite, ours=curve, also=f"{option('resume', flag=True)} continues it, "
+    )
     check_writable(out)
 
 
 def _point(trained: Trained, options: TuningOptions) -> dict[str, Any]:
-    return measure_point(trained, options.split, data_dir=options.data_dir, state_bits=options.state_bits)
+    return measure_point(
+        trained, options.split, data_dir=options.data_dir, state_bits=options.state_bits
+    )
 
 
-def _tune(recipe: Recipe, now: Trained, out: Path, options: TuningOptions, reporter: Reporter | None) -> Trained:
-    """Fine-tune the network that the recipe starts from, ``now``, in a run of its own, and open its best checkpoint."""
+def _tune(
+    recipe: Recipe, now: Trained, out: Path, options: TuningOptions, reporter: Reporter | None
+) -> Trained:
+    """Fine-tune the network that the recipe starts from, ``now``, in a run of its own, and open its
+    best checkpoint."""
     train(
         recipe,
         out,
@@ -101,17 +119,23 @@ def _tune(recipe: Recipe, now: Trained, out: Path, options: TuningOptions, repor
     return _open(out, options)
 
 
-def tuning_recipe(recipe: Recipe, folder: Path | str | None, options: TuningOptions, note: str) -> Recipe:
-    """The recipe that fine-tunes the run ``folder``: fewer epochs, a lower learning rate, and a note that says why. Batch norm is
-    folded into the weights, so that the weights that are pruned or rounded are those that a device has."""
+def tuning_recipe(
+    recipe: Recipe, folder: Path | str | None, options: TuningOptions, note: str
+) -> Recipe:
+    """The recipe that fine-tunes the run ``folder``: fewer epochs, a lower learning rate, and a
+    note that says why. Batch norm is folded into the weights, so that the weights that are pruned
+    or rounded are those that a device has."""
     if options.epochs < 1:
         raise SrnnError(f"Fine-tuning takes at least 1 epoch, not {options.epochs}.")
     check_positive("The factor on the learning rate", options.lr_factor)
     if not 0 <= options.gradual < 1:
         raise SrnnError(
-            f"The gradual fraction of the training must be at least 0 and below 1, not {options.gradual!r}."
+            f"The gradual fraction of the training must be at least 0 and below 1, not "
+            f"{options.gradual!r}."
         )
-    optimizer = replace(recipe.training.optimizer, lr=recipe.training.optimizer.lr * options.lr_factor)
+    optimizer = replace(
+        recipe.training.optimizer, lr=recipe.training.optimizer.lr * options.lr_factor
+    )
     training = replace(
         recipe.training,
         epochs=options.epochs,
@@ -121,7 +145,10 @@ def tuning_recipe(recipe: Recipe, folder: Path | str | None, options: TuningOpti
     )
     data = "" if options.data is None else f" Fine-tuned on {options.data}."
     return replace(
-        recipe, network=recipe.network.folded(), training=training, note=f"{recipe.note} {note}{data}".strip()
+        recipe,
+        network=recipe.network.folded(),
+        training=training,
+        note=f"{recipe.note} {note}{data}".strip(),
     )
 
 
@@ -144,14 +171,18 @@ def prune_run(
     reporter: Reporter | None = None,
     command: str = "",
 ) -> dict[str, Any]:
-    """Prune a run's network to each of the ``shares`` in turn, each time fine-tuning from the previous one.
+    """Prune a run's network to each of the ``shares`` in turn, each time fine-tuning from the
+    previous one.
 
     Args:
         folder: the run, or the name of a pretrained network; it is not changed.
-        out: folder for the new runs, one for each fraction, and for curve.json, curve.md and curve.svg.
-        shares: fractions of all weights (or of each hidden layer's neurons) to prune, each at least 0 and below 1.
-        what: "weights" (the smallest become 0), "neurons" (the least used are removed), or "dead": neurons that never spike on
-            the training split are removed, exactly and without training; then ``shares`` is empty.
+        out: folder for the new runs, one for each fraction, and for curve.json, curve.md and
+            curve.svg.
+        shares: fractions of all weights (or of each hidden layer's neurons) to prune, each at least
+            0 and below 1.
+        what: "weights" (the smallest become 0), "neurons" (the least used are removed), or "dead":
+            neurons that never spike on the training split are removed, exactly and without
+            training; then ``shares`` is empty.
         command: the command that reproduces the curve; recorded with it.
 
     Returns: the content of curve.json: the points, beginning with the unpruned network.
@@ -162,7 +193,8 @@ def prune_run(
         check_share("sparsity", share)
     if what not in ("weights", "neurons", "dead") or (what == "dead") != (not shares):
         raise SrnnError(
-            "Prune 'weights' or 'neurons' with at least one fraction, or 'dead' neurons without a fraction."
+            "Prune 'weights' or 'neurons' with at least one fraction, or 'dead' neurons without a "
+            "fraction."
         )
     now = _open(folder, options)
     if what == "weights" and any(shares):
@@ -177,7 +209,10 @@ def prune_run(
         place = out / f"{what}-{share:g}"
         how = f", scope {scope}" if what == "weights" else ""
         recipe = tuning_recipe(
-            replace(now.recipe, note=note), now.folder, options, f"Pruned: {share:g} of the {what}{how}."
+            replace(now.recipe, note=note),
+            now.folder,
+            options,
+            f"Pruned: {share:g} of the {what}{how}.",
         )
         if what == "weights":
             prune = PruneConfig(share, scope, 0.0, options.gradual)
@@ -186,7 +221,9 @@ def prune_run(
             recipe = _narrower(recipe, 1 - (1 - share) / (1 - before))
         now, before = _tune(recipe, now, place, options, reporter), share
         point = {"pruned": share, "run": str(place), **_point(now, options)}
-        write_json(place / "compression.json", {"from": str(folder), "what": what, "scope": scope, **point})
+        write_json(
+            place / "compression.json", {"from": str(folder), "what": what, "scope": scope, **point}
+        )
         points.append(point)
     curve = {
         "task": now.task.name,
@@ -203,14 +240,18 @@ def prune_run(
 
 
 def _require_weights(now: Trained, share: float, scope: Scope) -> None:
-    """SrnnError where this fraction would prune nothing but weights that are 0 already: the curve would name it all the same."""
+    """SrnnError where this fraction would prune nothing but weights that are 0 already: the curve
+    would name it all the same."""
     matrices = dict(weight_matrices(now.network))
-    dropped = [matrices[name][~mask] for name, mask in magnitude_masks(now.network, share, scope).items()]
+    dropped = [
+        matrices[name][~mask] for name, mask in magnitude_masks(now.network, share, scope).items()
+    ]
     if any(map(len, dropped)) and not any(values.any() for values in dropped):
         zero = sum(int((matrix == 0).sum()) for matrix in matrices.values())
         zero /= sum(matrix.numel() for matrix in matrices.values())
         raise SrnnError(
-            f"{now.folder}: {zero:.1%} of its weights are 0 already, and a sparsity of {share:g} prunes no other; give a larger "
+            f"{now.folder}: {zero:.1%} of its weights are 0 already, and a sparsity of {share:g} "
+            f"prunes no other; give a larger "
             "one, or 0 to fine-tune it as it is."
         )
 
@@ -223,7 +264,8 @@ def share_name(point: dict[str, Any]) -> str:
 
 
 def measure_run(folder: Path | str, options: TuningOptions | None = None) -> dict[str, Any]:
-    """The point of an unchanged run: accuracy in float32 and int8, sizes, operations. Data without splits are used whole."""
+    """The point of an unchanged run: accuracy in float32 and int8, sizes, operations. Data without
+    splits are used whole."""
     options = options or TuningOptions()
     return _point(_open(folder, options, hold_out=False), options)
 
@@ -236,10 +278,12 @@ def quantise_run(
     reporter: Reporter | None = None,
     command: str = "",
 ) -> dict[str, Any]:
-    """Fine-tune a run's network with int8 weights in a new run ``out``, whose best checkpoint then holds exactly such weights.
+    """Fine-tune a run's network with int8 weights in a new run ``out``, whose best checkpoint then
+    holds exactly such weights.
 
-    Weights that are 0 stay 0. Returns {"before": point, "after": point, ...}, as written to compression.json; a table and a
-    plot are written next to it. ``command`` is the command that reproduces them.
+    Weights that are 0 stay 0. Returns {"before": point, "after": point, ...}, as written to
+    compression.json; a table and a plot are written next to it. ``command`` is the command that
+    reproduces them.
     """
     options = options or TuningOptions()
     start = _open(folder, options)
@@ -265,19 +309,29 @@ def quantise_run(
     return report
 
 
-def _without_dead(now: Trained, out: Path, options: TuningOptions) -> tuple[Trained, dict[str, Any]]:
-    """Remove the neurons that never spike on the training split: a run of its own, compared with the original on that split."""
+def _without_dead(
+    now: Trained, out: Path, options: TuningOptions
+) -> tuple[Trained, dict[str, Any]]:
+    """Remove the neurons that never spike on the training split: a run of its own, compared with
+    the original on that split."""
     sequences, network = Sequences(now.task, "train", options.data_dir), now.spiking("pruned")
     removed = dead_neurons(network, sequences, now.seed)
     recipe = smaller_recipe(now.recipe, removed)
     training = replace(recipe.training, start_from=as_text(now.folder, pretrained_names()))
-    recipe = replace(recipe, training=training, note=f"{recipe.note} Without its dead neurons, not fine-tuned.".strip())
+    recipe = replace(
+        recipe,
+        training=training,
+        note=f"{recipe.note} Without its dead neurons, not fine-tuned.".strip(),
+    )
     smaller: Any = recipe.build_network(now.task, now.seed)
     remove_neurons(network, smaller, removed)
     StateFormat.of_network(network).into(smaller)
     different, greatest = same_on(network, smaller, removed, sequences, now.seed)
     if different:
-        raise SrnnError(f"Without its dead neurons the network differs in {different} spikes; nothing was written.")
+        raise SrnnError(
+            f"Without its dead neurons the network differs in {different} spikes; nothing was "
+            f"written."
+        )
     now = replace(now, network=smaller, recipe=recipe, folder=out / "dead")
     now = replace(now, **int8_of(now, sequences))
     run = Run.hold(out / "dead", now, overwrite=options.overwrite)

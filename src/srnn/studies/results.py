@@ -30,11 +30,14 @@ _LOST = ("failed", "pruned")
 
 
 @locks("out", wait=600)  # many workers may end at the same time
-def write_results(sweep: Sweep, status: Sequence[UnitStatus], out: Path, *, if_new: bool = False) -> dict[str, Any]:
-    """Write the results of all units that have ended so far into ``out``; return the content of results.json.
+def write_results(
+    sweep: Sweep, status: Sequence[UnitStatus], out: Path, *, if_new: bool = False
+) -> dict[str, Any]:
+    """Write the results of all units that have ended so far into ``out``; return the content of
+    results.json.
 
-    status: from ``Units.status``. if_new: leave the files alone if another worker has just written the same.
-    SrnnError when the folder cannot be written.
+    status: from ``Units.status``. if_new: leave the files alone if another worker has just written
+    the same. SrnnError when the folder cannot be written.
     """
     rows = [row for one in status for row in _rows(one)]
     points = _points(sweep, rows)
@@ -68,7 +71,8 @@ def write_results(sweep: Sweep, status: Sequence[UnitStatus], out: Path, *, if_n
 
 
 def _rows(one: UnitStatus) -> list[dict[str, Any]]:
-    """A row for each training of a unit; also for those that were not begun, so that nothing is missing unnoticed."""
+    """A row for each training of a unit; also for those that were not begun, so that nothing is
+    missing unnoticed."""
     rows = []
     for seed, training in one.trainings.items():
         done = "run" in training
@@ -88,7 +92,8 @@ def _rows(one: UnitStatus) -> list[dict[str, Any]]:
 
 
 def _points(sweep: Sweep, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Points with at least one finished training, best mean first; those that lost a training after those that did not."""
+    """Points with at least one finished training, best mean first; those that lost a training after
+    those that did not."""
     by_point: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         by_point.setdefault(row["point"], []).append(row)
@@ -98,7 +103,11 @@ def _points(sweep: Sweep, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]
         done = [row for row in own if row["state"] == "done"]
         if not done:
             continue
-        measured = [metric for metric in (*_SPREAD, "seconds") if all(row.get(metric) is not None for row in done)]
+        measured = [
+            metric
+            for metric in (*_SPREAD, "seconds")
+            if all(row.get(metric) is not None for row in done)
+        ]
         points.append(
             {
                 "point": name,
@@ -114,7 +123,9 @@ def _points(sweep: Sweep, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]
             }
         )
     sign = -1 if sweep.maximise else 1
-    return sorted(points, key=lambda point: (bool(point["lost"]), sign * point[sweep.optimise]["mean"]))
+    return sorted(
+        points, key=lambda point: (bool(point["lost"]), sign * point[sweep.optimise]["mean"])
+    )
 
 
 def setting_names(sweep: Sweep) -> list[str]:
@@ -125,7 +136,17 @@ def setting_names(sweep: Sweep) -> list[str]:
 
 def _csv(sweep: Sweep, rows: Sequence[dict[str, Any]]) -> str:
     metrics = [name for name in METRICS if any(name in row for row in rows)]
-    columns = ["point", *setting_names(sweep), "seed", "state", *metrics, "best_so_far", "run", "worker", "error"]
+    columns = [
+        "point",
+        *setting_names(sweep),
+        "seed",
+        "state",
+        *metrics,
+        "best_so_far",
+        "run",
+        "worker",
+        "error",
+    ]
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, columns, restval="", extrasaction="ignore", lineterminator="\n")
     writer.writerow({column: spreadsheet(column) for column in columns})
@@ -160,33 +181,43 @@ def _page(content: Mapping[str, Any], sweep: Sweep, pictures: Sequence[str], mac
     if sweep.note:
         lines += [markdown(sweep.note), ""]
     lines += [
-        f"Recipe {code(sweep.recipe)}{others_too}; mean ± sample standard deviation over seeds, on the validation split, "
+        f"Recipe {code(sweep.recipe)}{others_too}; mean ± sample standard deviation over seeds, on "
+        f"the validation split, "
         "which also chose each",
         "training's epoch. No number here is from the test split.",
     ]
     if _several_seeds(points):
         lines += [
-            "Worst: the worst seed. Mended: trainings that went back to a checkpoint. Sick: trainings whose best epoch has",
+            "Worst: the worst seed. Mended: trainings that went back to a checkpoint. Sick: "
+            "trainings whose best epoch has",
             "silent or saturated layers, or exploded gradients.",
         ]
     lines += ["", *_points_table(points, sweep), ""]
 
     if any(states[state] for state in _LOST):
         lines += ["Trainings without a result:", "", *_lost_table(rows, sweep), ""]
-    others = [f"{count} {state}" for state, count in states.items() if state not in ("done", *_LOST)]
+    others = [
+        f"{count} {state}" for state, count in states.items() if state not in ("done", *_LOST)
+    ]
     if others:
         lines += [f"Not finished: {', '.join(others)}.", ""]
 
     lines += [f"![{Path(name).stem}]({name})" for name in pictures]
     lines += [""] if pictures else []
-    if any("firing_rate" in point for point in points) and not all(point["spiking"] for point in points):
-        lines += ["The firing rate of analog neurons is the fraction of their outputs that are not 0.", ""]
+    if any("firing_rate" in point for point in points) and not all(
+        point["spiking"] for point in points
+    ):
+        lines += [
+            "The firing rate of analog neurons is the fraction of their outputs that are not 0.",
+            "",
+        ]
 
     file = sweep.name if sweep.name in shipped_sweeps() else f"{sweep.name}.yaml"
     limit = "" if budget is None else f" (budget: {budget:g})"
     lines += [
         f"Made by {code(f'srnn sweep {file}')}: {counted(states['done'], 'finished training')},",
-        f"{content['minutes']:.1f} minutes of training in all{limit}. Each training is in [results.csv](results.csv), all",
+        f"{content['minutes']:.1f} minutes of training in all{limit}. Each training is in "
+        f"[results.csv](results.csv), all",
         "numbers are in [results.json](results.json).",
     ]
     lines += [markdown(machine)] if machine else []
@@ -208,10 +239,19 @@ def _points_table(points: Sequence[dict[str, Any]], sweep: Sweep) -> list[str]:
             cells.append(_number(measured["mean"], metric, measured["std"]))
         if several:
             worst = point[sweep.optimise]["min" if sweep.maximise else "max"]
-            cells += [_number(worst, sweep.optimise), str(len(point["mended"])), str(len(point["sick"]))]
+            cells += [
+                _number(worst, sweep.optimise),
+                str(len(point["mended"])),
+                str(len(point["sick"])),
+            ]
         lost = f" ({len(point['lost'])} lost)" if point["lost"] else ""
         seeds = ", ".join(map(str, point["seeds"])) + lost
-        return [*cells, f"{point['parameters']:,}", _minutes(point.get("seconds", {}).get("mean")), seeds]
+        return [
+            *cells,
+            f"{point['parameters']:,}",
+            _minutes(point.get("seconds", {}).get("mean")),
+            seeds,
+        ]
 
     order = list(sweep.variants)
     listed = sorted(points, key=lambda point: order.index(point["variant"])) if order else points

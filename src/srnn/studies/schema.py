@@ -10,8 +10,9 @@
       network.surrogate.h: [0.0, 0.15, 0.3]
     seeds: [0, 1, 2]
 
-A setting is a recipe's dotted key; in ``set`` and in variants also ``recipe`` and ``baseline``. A unit is what one worker trains
-at a time: in a grid or an ablation one point with one seed; in a search one sampled point with all seeds.
+A setting is a recipe's dotted key; in ``set`` and in variants also ``recipe`` and ``baseline``. A
+unit is what one worker trains at a time: in a grid or an ablation one point with one seed; in a
+search one sampled point with all seeds.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ Seed = Annotated[int, Between(0, 2**63 - 1)]
 
 @dataclass(frozen=True)
 class Range:
-    """The range of a search: uniform(low, high), loguniform(low, high) or integer(low, high), ends included."""
+    """The range of a search: uniform(low, high), loguniform(low, high) or integer(low, high), ends
+    included."""
 
     kind: Literal["uniform", "loguniform", "integer"]
     low: float
@@ -77,11 +79,17 @@ def _variants(listed: Any) -> dict[str, dict[str, Any]]:
 
 def _axis(values: Any) -> list[Any] | Range:
     """A parameter's values, or its range. ValueError for anything else."""
-    if isinstance(values, list) and values and len({json.dumps(value) for value in values}) == len(values):
+    if (
+        isinstance(values, list)
+        and values
+        and len({json.dumps(value) for value in values}) == len(values)
+    ):
         return values
     match = _RANGE.fullmatch(values.strip()) if isinstance(values, str) else None
     if match is None:
-        raise ValueError("a list of distinct values, or uniform(a, b), loguniform(a, b) or integer(a, b)")
+        raise ValueError(
+            "a list of distinct values, or uniform(a, b), loguniform(a, b) or integer(a, b)"
+        )
     kind: Any = match[1]
     try:
         low, high = float(match[2]), float(match[3])
@@ -89,7 +97,9 @@ def _axis(values: Any) -> list[Any] | Range:
         raise ValueError("a range between numbers") from error
     if not (low < high and math.isfinite(high - low)) or (kind == "loguniform" and low <= 0):
         raise ValueError("an ascending range, which starts above 0 if it is loguniform")
-    if kind == "integer" and not (low.is_integer() and high.is_integer() and max(-low, high) <= 2**53):
+    if kind == "integer" and not (
+        low.is_integer() and high.is_integer() and max(-low, high) <= 2**53
+    ):
         raise ValueError("a range between integers, at most 2^53")
     return Range(kind, low, high)
 
@@ -104,7 +114,8 @@ class Sampler:
 
 @dataclass(frozen=True)
 class Pruner:
-    """Whether a poor training is ended early: none, or median (worse than half of the others at the same epoch)."""
+    """Whether a poor training is ended early: none, or median (worse than half of the others at the
+    same epoch)."""
 
     name: Literal["none", "median"]
     startup: CountFrom0 = 5
@@ -146,33 +157,54 @@ class Sweep:
     trials: Count | None = None
     """Points of a search."""
     budget_minutes: Positive | None = None
-    """Minutes of training, of all workers together, after which nothing new is begun; null: no limit."""
+    """Minutes of training, of all workers together, after which nothing new is begun; null: no
+    limit."""
     pruner: Pruner = Pruner("none")
     optimise: Metric = "accuracy"
     """The metric of the validation split by which trainings are compared."""
     _read: dict[str, tuple[str, Any]] = field(default_factory=dict, compare=False, repr=False)
-    """Recipes as they were when they were first read: editing a file does not change a running sweep."""
+    """Recipes as they were when they were first read: editing a file does not change a running
+    sweep."""
 
     def __post_init__(self) -> None:
         sampler, trials = self.sampler.name, self.trials
         if self.is_search:
-            require(trials is not None, "trials", f"a number of points for the sampler '{sampler}'", trials)
-            require(bool(self.parameters), "parameters", "what the sampler searches", self.parameters)
+            require(
+                trials is not None,
+                "trials",
+                f"a number of points for the sampler '{sampler}'",
+                trials,
+            )
+            require(
+                bool(self.parameters), "parameters", "what the sampler searches", self.parameters
+            )
             rule = "left out of a search; make them a parameter, or use the sampler 'grid'"
             require(not self.variants, "variants", rule, self.variants)
         else:
-            require(trials is None, "trials", "left out of a grid, which has its own number of points", trials)
+            require(
+                trials is None,
+                "trials",
+                "left out of a grid, which has its own number of points",
+                trials,
+            )
         for key, values in self.parameters.items():
-            given = next((name for name, settings in self.variants.items() if key in settings), None)
+            given = next(
+                (name for name, settings in self.variants.items() if key in settings), None
+            )
             if given is not None:
                 raise SrnnError(
-                    f"'{key}' is set by the variant '{given}' and among the parameters; name it in one place."
+                    f"'{key}' is set by the variant '{given}' and among the parameters; name it in "
+                    f"one place."
                 )
             if isinstance(values, Range) and not self.is_search:
-                raise SrnnError(f"parameters.{key} is a range; a grid needs a list (or sampler: random, or tpe).")
+                raise SrnnError(
+                    f"parameters.{key} is a range; a grid needs a list (or sampler: random, or "
+                    f"tpe)."
+                )
         if self.size > MOST_TRAININGS:  # before the points are made
             raise SrnnError(
-                f"a sweep may have at most {MOST_TRAININGS:,} trainings, not {self.size:,}; remove points or seeds."
+                f"a sweep may have at most {MOST_TRAININGS:,} trainings, not {self.size:,}; remove "
+                f"points or seeds."
             )
 
     @property
@@ -189,7 +221,9 @@ class Sweep:
     def size(self) -> int:
         """Number of trainings: points times seeds."""
         axes = [len(values) for values in self.parameters.values() if isinstance(values, list)]
-        points = (self.trials or 0) if self.is_search else math.prod(axes) * max(1, len(self.variants))
+        points = (
+            (self.trials or 0) if self.is_search else math.prod(axes) * max(1, len(self.variants))
+        )
         return points * len(self.seeds)
 
     @property
@@ -198,7 +232,8 @@ class Sweep:
         return self.optimise != "loss"
 
     def units(self) -> list[Unit]:
-        """All units, in the order in which they are started: every point with its first seed, then with the second, ..."""
+        """All units, in the order in which they are started: every point with its first seed, then
+        with the second, ..."""
         if self.is_search:
             return [Unit(f"p{i:04d}", f"p{i:04d}", {}, self.seeds) for i in range(self.trials or 0)]
         points = self.points()
@@ -209,28 +244,35 @@ class Sweep:
         ]
 
     def points(self) -> dict[str, dict[str, Any]]:
-        """The points of a grid or an ablation by name: every variant with every combination of the parameters."""
+        """The points of a grid or an ablation by name: every variant with every combination of the
+        parameters."""
         points: dict[str, dict[str, Any]] = {}
-        short = {key: re.sub(r"[^\w.+*-]+", "-", word) for key, word in short_names(self.parameters).items()}
+        short = {
+            key: re.sub(r"[^\w.+*-]+", "-", word)
+            for key, word in short_names(self.parameters).items()
+        }
         axes = [values for values in self.parameters.values() if isinstance(values, list)]
         for variant, settings in (self.variants or {"": {}}).items():
             for combination in itertools.product(*axes):
                 words = [variant] if variant else []
                 words += [
-                    f"{short[key]}={_text(value)}" for key, value in zip(self.parameters, combination, strict=True)
+                    f"{short[key]}={_text(value)}"
+                    for key, value in zip(self.parameters, combination, strict=True)
                 ]
                 name = ",".join(words) or "base"
                 if name in points:
                     raise SrnnError(f"two points have the name '{name}'; remove one of them.")
                 if len(name.encode()) > _LONGEST_NAME:
                     raise SrnnError(
-                        f"a point's name is too long: '{name[:80]}...'; sweep fewer parameters, or use shorter values."
+                        f"a point's name is too long: '{name[:80]}...'; sweep fewer parameters, or "
+                        f"use shorter values."
                     )
                 points[name] = {**settings, **dict(zip(self.parameters, combination, strict=True))}
         return points
 
     def recipe_for(self, settings: Mapping[str, Any]) -> Recipe:
-        """The recipe with these settings. SrnnError, which names the key, when they are not valid."""
+        """The recipe with these settings. SrnnError, which names the key, when they are not
+        valid."""
         overrides = {**self.set, **settings}
         name, baseline = str(overrides.pop("recipe", self.recipe)), overrides.pop("baseline", None)
         if name not in self._read:
@@ -241,8 +283,9 @@ class Sweep:
         return make_recipe(content, source, overrides, baseline)
 
     def check(self) -> None:
-        """Build every point's recipe and network once (for a search: both ends of each range, and every value of a list), so that
-        mistakes surface before anything is trained. SrnnError, which names the point, for a mistake."""
+        """Build every point's recipe and network once (for a search: both ends of each range, and
+        every value of a list), so that mistakes surface before anything is trained. SrnnError,
+        which names the point, for a mistake."""
         from ..nn.losses import Loss
         from ..training.optimisation import build_optimizer
 
@@ -254,11 +297,15 @@ class Sweep:
                 network = recipe.build_network(task, 0)
                 build_optimizer(network, recipe.training.optimizer, recipe.training.lr_scale)
                 if self.optimise == "accuracy_labelled" and task.unlabelled_class is None:
-                    raise SrnnError("optimise is 'accuracy_labelled', but the task labels every step; use 'accuracy'.")
+                    raise SrnnError(
+                        "optimise is 'accuracy_labelled', but the task labels every step; use "
+                        "'accuracy'."
+                    )
                 if self.optimise == "balanced_accuracy" and not recipe.training.balances:
                     raise SrnnError(
                         "optimise is 'balanced_accuracy', which trainings only report if 'set' has "
-                        "training.class_weights or training.early_stopping.metric: balanced_accuracy."
+                        "training.class_weights or training.early_stopping.metric: "
+                        "balanced_accuracy."
                     )
 
     def _choices(self) -> dict[str, dict[str, Any]]:
@@ -270,16 +317,23 @@ class Sweep:
             end = values.high if number else values.low
             return int(end) if values.kind == "integer" else end
 
-        longest = max([2, *(len(values) for values in self.parameters.values() if isinstance(values, list))])
-        names = ["the lower ends", *(f"choice {number}" for number in range(2, longest)), "the upper ends"]
+        longest = max(
+            [2, *(len(values) for values in self.parameters.values() if isinstance(values, list))]
+        )
+        names = [
+            "the lower ends",
+            *(f"choice {number}" for number in range(2, longest)),
+            "the upper ends",
+        ]
         return {
             name: {key: value(values, number) for key, values in self.parameters.items()}
             for number, name in enumerate(names)
         }
 
     def identity(self) -> dict[str, Any]:
-        """What must stay the same when a sweep is resumed. Seeds, points, trials and minutes may be added: they are not
-        included, except for the recipes that points name, each as "recipe NAME"."""
+        """What must stay the same when a sweep is resumed. Seeds, points, trials and minutes may be
+        added: they are not included, except for the recipes that points name, each as "recipe
+        NAME"."""
         plain: dict[str, Any] = {
             "base": self.recipe_for({}).to_dict(),
             "sampler": self.sampler.name,
@@ -303,10 +357,14 @@ def shipped_sweeps() -> list[str]:
 
 
 def load_sweep(name: str) -> Sweep:
-    """Load a sweep by its name in the package or by its file's path. SrnnError, which names file and key."""
+    """Load a sweep by its name in the package or by its file's path. SrnnError, which names file
+    and key."""
     path = _HERE / f"{name}.yaml" if is_name(name, shipped_sweeps(), "sweep") else Path(name)
     if not path.is_file():
-        raise SrnnError(f"There is no sweep '{name}', and no file.{nearest(name, shipped_sweeps(), 'srnn sweep list')}")
+        raise SrnnError(
+            f"There is no sweep '{name}', and no "
+            f"file.{nearest(name, shipped_sweeps(), 'srnn sweep list')}"
+        )
     return parse_sweep(read_yaml(path, "a sweep"), path)
 
 

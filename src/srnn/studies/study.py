@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 
 def open_study(units: Units, address: str | None = None) -> Study | None:
-    """The study of a sweep; None if it needs none: it is no search, prunes nothing, names no storage.
+    """The study of a sweep; None if it needs none: it is no search, prunes nothing, names no
+    storage.
 
     address: of a database, such as postgresql://user@host/name; None: study/journal.log in the
     sweep's folder. SrnnError: optuna or a driver is not installed, or the storage cannot be used.
@@ -186,7 +187,9 @@ def _open_journal(folder: Path) -> Any:
     try:
         return JournalStorage(journal)
     except Exception as error:  # whatever optuna makes of lines that are not its own
-        raise SrnnError(f"{path} is damaged, or no journal ({error}); delete it: no result depends on it.") from error
+        raise SrnnError(
+            f"{path} is damaged, or no journal ({error}); delete it: no result depends on it."
+        ) from error
 
 
 def _open_database(address: str) -> Any:
@@ -199,12 +202,15 @@ def _open_database(address: str) -> Any:
         return optuna.storages.get_storage(address)
     except ImportError as error:
         raise SrnnError(
-            f"The storage {_shown(address)} needs a driver ({error.__cause__ or error}): install it; "
+            f"The storage {_shown(address)} needs a driver ({error.__cause__ or error}): install "
+            f"it; "
             'for PostgreSQL: pip install "srnn[postgres]".'
         ) from error
     except Exception as error:  # SQLAlchemy's and the driver's errors, ValueError for an address
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SrnnError(f"The storage {_shown(address)} cannot be used: {_shown(reason)}") from error
+        raise SrnnError(
+            f"The storage {_shown(address)} cannot be used: {_shown(reason)}"
+        ) from error
 
 
 def _shown(text: str) -> str:

@@ -1,4 +1,5 @@
-"""Several runs of one recipe, seed by seed, as one result: mean and spread, the validation curve, and how to reproduce it.
+"""Several runs of one recipe, seed by seed, as one result: mean and spread, the validation curve,
+and how to reproduce it.
 
 summary.json   every number, unrounded; recipe and environments
 summary.md     the table, for people
@@ -40,20 +41,35 @@ class FinishedRun:
 
 
 def read_run(folder: Path) -> FinishedRun:
-    """Read a finished run. SrnnError for a folder that is not a run, or whose training has not ended."""
+    """Read a finished run. SrnnError for a folder that is not a run, or whose training has not
+    ended."""
     run = Run.open(folder)
     result, epochs = run.result(), run.epochs()
     with reading(run.metrics, "a training's metrics"):
         finite(record["validation"][_measure(run.recipe)] for record in epochs)
     with reading(folder / "environment.json", "a run's environment"):
         environment = read_object(folder / "environment.json")
-        _ = environment["cpu"], environment["cores"], environment["versions"]["torch"], environment["git_commit"]
+        _ = (
+            environment["cpu"],
+            environment["cores"],
+            environment["versions"]["torch"],
+            environment["git_commit"],
+        )
     with reading(run.outcome, "a run's result"):
         rate = result["firing_rate"]
-        finite(result[name] for name in ("accuracy", "parameters", "best_epoch", "epochs", "seconds"))
-        finite([*(result[name] for name in ACCURACIES if name in result), *([rate["mean"]] if rate else [])])
+        finite(
+            result[name] for name in ("accuracy", "parameters", "best_epoch", "epochs", "seconds")
+        )
+        finite(
+            [
+                *(result[name] for name in ACCURACIES if name in result),
+                *([rate["mean"]] if rate else []),
+            ]
+        )
         if not 1 <= result["best_epoch"] <= len(epochs):
-            raise ValueError(f"its best epoch is not one of the {len(epochs)} of {run.metrics.name}")
+            raise ValueError(
+                f"its best epoch is not one of the {len(epochs)} of {run.metrics.name}"
+            )
     return FinishedRun(run.seed, run.recipe, result, environment, epochs)
 
 
@@ -72,7 +88,8 @@ def machine(environment: dict[str, Any]) -> str:
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
-    """Mean, sample standard deviation (None for a single value), min, max and the values themselves."""
+    """Mean, sample standard deviation (None for a single value), min, max and the values
+    themselves."""
     return {
         "mean": statistics.fmean(values),
         "std": statistics.stdev(values) if len(values) > 1 else None,
@@ -94,7 +111,9 @@ def summarise(folders: Sequence[Path], out: Path, title: str, command: str) -> d
         raise SrnnError("Name at least one run folder.")
     for run in runs[1:]:
         if replace(run.recipe, note="") != replace(runs[0].recipe, note=""):
-            raise SrnnError("These runs have different recipes; summarise each recipe's runs separately.")
+            raise SrnnError(
+                "These runs have different recipes; summarise each recipe's runs separately."
+            )
     seeds = [run.seed for run in runs]
     if len(set(seeds)) < len(seeds):
         raise SrnnError(f"A seed occurs twice among these runs ({seeds}).")
@@ -105,8 +124,14 @@ def summarise(folders: Sequence[Path], out: Path, title: str, command: str) -> d
         "command": command,
         "split": "validation (which also chose the epoch)",
         "seeds": seeds,
-        **{name: spread([r[name] for r in results]) for name in ACCURACIES if all(name in r for r in results)},
-        "firing_rate": spread([r["firing_rate"]["mean"] for r in results]) if results[0]["firing_rate"] else None,
+        **{
+            name: spread([r[name] for r in results])
+            for name in ACCURACIES
+            if all(name in r for r in results)
+        },
+        "firing_rate": spread([r["firing_rate"]["mean"] for r in results])
+        if results[0]["firing_rate"]
+        else None,
         "spiking": recipe_spikes(runs[0].recipe),
         "parameters": results[0]["parameters"],
         "best_epoch": [r["best_epoch"] for r in results],
@@ -142,19 +167,23 @@ def _page(summary: dict[str, Any], shown: str) -> str:
         for i, seed in enumerate(summary["seeds"])
     ]
     if len(rows) > 1:
-        both = [f"{summary[name]['mean']:.2%} ± {100 * summary[name]['std']:.2f}" for name in columns]
+        both = [
+            f"{summary[name]['mean']:.2%} ± {100 * summary[name]['std']:.2f}" for name in columns
+        ]
         mean_rate = f"{rate['mean']:.4f} ± {rate['std']:.4f}" if rate else "n/a"
         rows.append(["**mean ± std**", *both, mean_rate, "", ""])
     lines = [
         f"# {markdown(summary['title'])}",
         "",
-        f"Split: {summary['split']}. {summary['parameters']:,} trained parameters. No number here is from the test split.",
+        f"Split: {summary['split']}. {summary['parameters']:,} trained parameters. No number here "
+        f"is from the test split.",
         "",
         *markdown_table(head, rows),
         "",
         f"![validation {shown} by epoch](curves.svg)",
         "",
-        f"Made by {code(summary['command'])} for each seed; recipe in [recipe.yaml](recipe.yaml), all numbers in",
+        f"Made by {code(summary['command'])} for each seed; recipe in [recipe.yaml](recipe.yaml), "
+        f"all numbers in",
         "[summary.json](summary.json).",
         markdown(machine(environment)),
         "",
@@ -170,14 +199,23 @@ def _plot(summary: dict[str, Any], shown: str) -> bytes:
         figure = Figure(figsize=(style.WIDTH, 3.4), layout="constrained")
         axes = figure.subplots()
         for i, (seed, curve) in enumerate(zip(summary["seeds"], summary["curves"], strict=True)):
-            colour, dash = style.CYCLE[i % 7], style.DASHES[(i + i // 7) % 7]  # from the eighth seed on in other pairs
+            colour, dash = (
+                style.CYCLE[i % 7],
+                style.DASHES[(i + i // 7) % 7],
+            )  # from the eighth seed on in other pairs
             percent, best = [100 * value for value in curve], summary["best_epoch"][i]
-            axes.plot(range(1, len(curve) + 1), percent, lw=1, color=colour, ls=dash, label=f"seed {seed}")
+            axes.plot(
+                range(1, len(curve) + 1), percent, lw=1, color=colour, ls=dash, label=f"seed {seed}"
+            )
             axes.plot(best, percent[best - 1], "o", color=colour)
         axes.plot([], [], "o", color=style.GREY, label="best epoch")
         axes.set(xlabel="epoch", ylabel=f"validation {shown}, %")
         axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         axes.grid()
-        figure.suptitle("\n".join(textwrap.wrap(one_line(summary["title"]), 100)), fontsize=8, x=0.01, ha="left")
-        figure.legend(loc="outside right upper", ncols=math.ceil(len(summary["seeds"]) / 20))  # covers no curve
+        figure.suptitle(
+            "\n".join(textwrap.wrap(one_line(summary["title"]), 100)), fontsize=8, x=0.01, ha="left"
+        )
+        figure.legend(
+            loc="outside right upper", ncols=math.ceil(len(summary["seeds"]) / 20)
+        )  # covers no curve
         return style.rendered(figure, "svg")

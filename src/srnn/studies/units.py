@@ -32,7 +32,8 @@ METRICS = (
     *("accuracy", "accuracy_labelled", "balanced_accuracy", "loss", "firing_rate"),
     *("parameters", "best_epoch", "epochs", "seconds", "restores", "sick"),
 )
-"""What a sweep keeps of a result; restores and sick only of trainings that went back, or are sick."""
+"""What a sweep keeps of a result; restores and sick only of trainings that went back, or are
+sick."""
 MAX_DEATHS = 3
 """Workers that may die in a unit before it counts as failed, as it may be what kills them; an epoch
 that one of them has finished begins the count anew."""
@@ -48,9 +49,11 @@ class UnitStatus:
     settings: dict[str, Any]
     """Settings of the point; in a search those that the sampler chose."""
     trainings: dict[int, dict[str, Any]]
-    """By seed: a result's ``METRICS`` and the folder of its run; else best_so_far, epochs, seconds."""
+    """By seed: a result's ``METRICS`` and the folder of its run; else best_so_far, epochs,
+    seconds."""
     value: float | None = None
-    """The mean of the results' optimised metric, or the best so far of the seed that was begun last."""
+    """The mean of the results' optimised metric, or the best so far of the seed that was begun
+    last."""
     worker: str = ""
     """Host and process that train it, or did so last."""
     error: str | None = None
@@ -92,11 +95,13 @@ class Units:
     def check(self) -> bool:
         """Whether the folder's sweep is that of the file. SrnnError if it is another one.
 
-        Once a sweep has begun, its file may get more points, seeds, trials and minutes; the folder's
-        sweep is then not yet that of the file. Nothing else may change.
+        Once a sweep has begun, its file may get more points, seeds, trials and minutes; the
+        folder's sweep is then not yet that of the file. Nothing else may change.
         """
         if (self.out / "journal.log").exists():
-            raise SrnnError(f"The sweep in {self.out} is one of srnn 0.1; choose another {option('out')}.")
+            raise SrnnError(
+                f"The sweep in {self.out} is one of srnn 0.1; choose another {option('out')}."
+            )
         path, ours = self.out / "sweep.json", self._must_stay()
         theirs = read_object(path, "a sweep's state") if path.is_file() else {}
         for key, value in theirs.items():
@@ -107,7 +112,8 @@ class Units:
                 )
             if ours[key] != value:
                 raise SrnnError(
-                    f"{self.out} contains a different sweep (its {key} differs); choose another {option('out')}."
+                    f"{self.out} contains a different sweep (its {key} differs); choose another "
+                    f"{option('out')}."
                 )
         return theirs == ours
 
@@ -189,7 +195,9 @@ class Units:
         notes, epochs = self._notes(unit), self.of(unit).epochs
         deaths = notes.get("begun", 0) if notes.get("epochs") == epochs else 0
         if deaths >= MAX_DEATHS:
-            error = f"its worker died {deaths} times; {option('retry_failed', flag=True)} tries again"
+            error = (
+                f"its worker died {deaths} times; {option('retry_failed', flag=True)} tries again"
+            )
             self.note(unit, ended="failed", error=error)
             return False
         worker = f"{platform.node()}:{os.getpid()}"

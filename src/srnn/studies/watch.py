@@ -1,4 +1,5 @@
-"""What a person sees of a sweep: a line for each unit that ends; in a terminal also what is running."""
+"""What a person sees of a sweep: a line for each unit that ends; in a terminal also what is
+running."""
 
 from __future__ import annotations
 
@@ -11,11 +12,13 @@ from ..terminal import open_console, open_progress
 from .units import Units, UnitStatus, minutes
 
 _EVERY = 2.0
-"""Seconds between two looks at the folder; more where a look takes long, as trainings wait for it."""
+"""Seconds between two looks at the folder; more where a look takes long, as trainings wait for
+it."""
 
 
 class Watch:
-    """Shows a sweep, unless ``quiet``. Call ``tick`` often, and ``stop`` when the sweep has ended."""
+    """Shows a sweep, unless ``quiet``. Call ``tick`` often, and ``stop`` when the sweep has
+    ended."""
 
     def __init__(self, units: Units, quiet: bool = False) -> None:
         self.units, self.quiet, self._live = units, quiet, None

@@ -48,9 +48,11 @@ class Worker(Reporter):
         self.data_dir, self.task = data_dir, task
 
     def work(self) -> int:
-        """Work until the whole sweep has ended, here or elsewhere. Returns how many units it trained.
+        """Work until the whole sweep has ended, here or elsewhere. Returns how many units it
+        trained.
 
-        A unit whose training ends with an SrnnError, or lacks memory, has failed; the next is begun.
+        A unit whose training ends with an SrnnError, or lacks memory, has failed; the next is
+        begun.
         """
         trained = 0
         while left := self.units.left():

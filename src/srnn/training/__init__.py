@@ -1,1 +1,2 @@
-"""Training: recipes, the loop, optimisation, checkpoints, runs, evaluation, and the part of compression that training calls."""
+"""Training: recipes, the loop, optimisation, checkpoints, runs, evaluation, and the part of
+compression that training calls."""

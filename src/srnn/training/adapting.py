@@ -5,9 +5,9 @@
         guess = adapter.learn(x, y)        # what it predicted before it was told
     adapted = adapter.trained()
 
-Each sequence is seen once and then dropped; ``listening.Listener`` does the same on a stream. No parameter moves further from
-its initial value than ``bound`` allows. This keeps a network from forgetting other patients or speakers: the most it can lose
-is known beforehand.
+Each sequence is seen once and then dropped; ``listening.Listener`` does the same on a stream. No
+parameter moves further from its initial value than ``bound`` allows. This keeps a network from
+forgetting other patients or speakers: the most it can lose is known beforehand.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ from .trained import Trained
 
 @dataclass(frozen=True)
 class Adaptation:
-    """How a trained network continues to learn: ``model.stream(learn=Adaptation())``, and ``srnn adapt``."""
+    """How a trained network continues to learn: ``model.stream(learn=Adaptation())``, and
+    ``srnn adapt``."""
 
     train: Literal["readout", "all"] = "readout"
     """What learns: the readout alone, or every trained parameter."""
@@ -49,13 +50,16 @@ class Adaptation:
     feedback: Feedback = "symmetric"
     """e-prop: how errors reach hidden layers."""
     lr: float = 1e-3
-    """Learning rate; the optimiser takes one step per sequence or, on a stream, per call of ``learn``."""
+    """Learning rate; the optimiser takes one step per sequence or, on a stream, per call of
+    ``learn``."""
     bound: float = 0.1
-    """Largest distance of each parameter tensor from its initial value, as a fraction of its initial norm."""
+    """Largest distance of each parameter tensor from its initial value, as a fraction of its
+    initial norm."""
     optimizer: Literal["adam", "sgd"] = "adam"
     """sgd: the delta rule, as in exported C; adam keeps two more numbers per parameter."""
     window: int = 4096
-    """On a stream, a label reaches back at least this many steps, or to the previous label; memory grows with it."""
+    """On a stream, a label reaches back at least this many steps, or to the previous label; memory
+    grows with it."""
 
     def __post_init__(self) -> None:
         check_choice("train", self.train, ("readout", "all"))
@@ -68,7 +72,8 @@ class Adaptation:
 
 
 class Course:
-    """Where a network is in its sequences: its state and, for a rule that runs forwards in time, the rule's traces.
+    """Where a network is in its sequences: its state and, for a rule that runs forwards in time,
+    the rule's traces.
 
     Args:
         network, layers: the network and, for a rule other than bptt, its ``local_layers``.
@@ -78,7 +83,12 @@ class Course:
     """
 
     def __init__(
-        self, network: SRNN, layers: list[LocalLayer], rule: OnlineRule | None, first: int, state: State
+        self,
+        network: SRNN,
+        layers: list[LocalLayer],
+        rule: OnlineRule | None,
+        first: int,
+        state: State,
     ) -> None:
         self._network, self._types = network, [type(part) for part in state]
         self.state: list[tuple[Tensor, ...]] = [tuple(part) for part in state]
@@ -86,11 +96,17 @@ class Course:
         if self.learner is not None:  # the state is the learner's
             self.learner.first, self.state = first, self.learner.state
 
-    def run(self, x: Tensor, lengths: Tensor | None, scored: Callable[[Tensor], Scored] | None, last: bool) -> Tensor:
+    def run(
+        self,
+        x: Tensor,
+        lengths: Tensor | None,
+        scored: Callable[[Tensor], Scored] | None,
+        last: bool,
+    ) -> Tensor:
         """Run steps x (B, T, inputs), and return the outputs (B, T, outputs).
 
-        ``scored`` gives their loss, whose gradients are added to the parameters' ``.grad``; None: nothing is learnt. ``last``: no
-        steps follow these.
+        ``scored`` gives their loss, whose gradients are added to the parameters' ``.grad``; None:
+        nothing is learnt. ``last``: no steps follow these.
         """
         if self.learner is None:
             state = self.whole_state()
@@ -114,7 +130,10 @@ class Course:
 
     def whole_state(self) -> State:
         """The state as ``SRNN.run`` takes it."""
-        return tuple(getattr(kind, "_make", kind)(part) for kind, part in zip(self._types, self.state, strict=True))
+        return tuple(
+            getattr(kind, "_make", kind)(part)
+            for kind, part in zip(self._types, self.state, strict=True)
+        )
 
     def clear(self) -> None:
         """Forget the traces, not the state."""
@@ -122,7 +141,8 @@ class Course:
             traces.clear()
 
     def _traces(self) -> Iterator[tuple[str, list[Tensor], list[tuple[int, ...]]]]:
-        """For each kind of trace: its name, the list of its tensors (empty before the first step), and their shapes."""
+        """For each kind of trace: its name, the list of its tensors (empty before the first step),
+        and their shapes."""
         learner = self.learner
         if learner is None:
             return
@@ -132,7 +152,11 @@ class Course:
             size, width = layer.weight_in.shape
             width += 0 if layer.weight_rec is None else size
             yield f"traces.{number}.synapses", traces.synapses, [(1, size, width)] * rows
-            yield f"traces.{number}.own", traces.own, [(1, size, 1 + len(layer.coefficients))] * rows
+            yield (
+                f"traces.{number}.own",
+                traces.own,
+                [(1, size, 1 + len(layer.coefficients))] * rows,
+            )
 
     def tensors(self) -> dict[str, Tensor]:
         """State and traces by name, from which ``load`` continues."""
@@ -146,7 +170,9 @@ class Course:
 
         def part(name: str, shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
             loaded = [tensors[f"{name}.{row}"] for row in range(len(shapes))]
-            if [tensor.shape for tensor in loaded] != list(shapes) or any(tensor.dtype != dtype for tensor in loaded):
+            if [tensor.shape for tensor in loaded] != list(shapes) or any(
+                tensor.dtype != dtype for tensor in loaded
+            ):
                 raise ValueError(f"{name} is of another form")
             return loaded
 
@@ -174,19 +200,33 @@ class Adapter:
         learning = {id(parameter) for parameter in chosen.parameters() if parameter.requires_grad}
         for parameter in self.network.parameters():
             parameter.requires_grad_(id(parameter) in learning)
-        self.parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        self.parameters = [
+            parameter for parameter in self.network.parameters() if parameter.requires_grad
+        ]
         if not self.parameters:
-            raise SrnnError("There is nothing to adapt: none of the parameters that should learn requires a gradient.")
+            raise SrnnError(
+                "There is nothing to adapt: none of the parameters that should learn requires a "
+                "gradient."
+            )
         self._initial = [parameter.detach().clone() for parameter in self.parameters]
-        kept = {id(self.network.get_parameter(name)): mask for name, mask in present_masks(self.network).items()}
-        self._pruned = [(parameter, ~kept[id(parameter)]) for parameter in self.parameters if id(parameter) in kept]
+        kept = {
+            id(self.network.get_parameter(name)): mask
+            for name, mask in present_masks(self.network).items()
+        }
+        self._pruned = [
+            (parameter, ~kept[id(parameter)])
+            for parameter in self.parameters
+            if id(parameter) in kept
+        ]
         self.seen = self.right = self.scored = 0
-        """Sequences seen (on a stream: calls of ``tell``); of their labels (one each, or one per step), how many were predicted
-        correctly before they were learnt; the number of all labels."""
+        """Sequences seen (on a stream: calls of ``tell``); of their labels (one each, or one per
+        step), how many were predicted correctly before they were learnt; the number of all
+        labels."""
         self.forget()
 
     def learn(self, x: Tensor | Spikes, y: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Predict sequences x (B, T, inputs), then learn their labels y, (B,) or (B, T), with one step of the optimiser.
+        """Predict sequences x (B, T, inputs), then learn their labels y, (B,) or (B, T), with one
+        step of the optimiser.
 
         Returns the class predicted beforehand, (B,) or (B, T).
         """
@@ -194,7 +234,8 @@ class Adapter:
         return self.step(self.course(len(y)), dense, y, lengths, self.start.loss, last=True)
 
     def forget(self) -> None:
-        """Go back to the network as it was trained: its parameters, with a new optimiser and new traces."""
+        """Go back to the network as it was trained: its parameters, with a new optimiser and new
+        traces."""
         with torch.no_grad():
             for parameter, initial in zip(self.parameters, self._initial, strict=True):
                 parameter.copy_(initial)
@@ -203,13 +244,19 @@ class Adapter:
         self.refresh()
 
     def accuracy(self) -> float:
-        """The fraction of the labels so far that were predicted correctly before they were learnt."""
+        """The fraction of the labels so far that were predicted correctly before they were
+        learnt."""
         return self.right / max(self.scored, 1)
 
     def trained(self) -> Trained:
         """The network as it is now, with the same task, signal path and decision as before."""
         about = {**self.start.about, "adapted": {**asdict(self.config), "sequences": self.seen}}
-        return replace(self.start, network=deepcopy(self.network).requires_grad_(True), folder=None, about=about)
+        return replace(
+            self.start,
+            network=deepcopy(self.network).requires_grad_(True),
+            folder=None,
+            about=about,
+        )
 
     def course(self, batch: int) -> Course:
         """A course for ``batch`` sequences, at their beginning."""
@@ -217,7 +264,9 @@ class Adapter:
         first = max(len(self.layers) - 1, 0) if self.config.train == "readout" else 0
         return Course(self.network, self.layers, self._rule, first, state)
 
-    def step(self, course: Course, x: Tensor, y: Tensor, lengths: Tensor | None, loss: Loss, last: bool) -> Tensor:
+    def step(
+        self, course: Course, x: Tensor, y: Tensor, lengths: Tensor | None, loss: Loss, last: bool
+    ) -> Tensor:
         """Run x (B, T, inputs) and learn its labels. Returns the class predicted beforehand."""
         scored = list[Scored]()
 
@@ -235,8 +284,8 @@ class Adapter:
 
     @torch.no_grad()
     def _step(self) -> None:
-        """Take one step of the optimiser, unless a gradient is not finite, then return into the bounds. Gradients of pruned
-        weights are dropped, so that these stay 0."""
+        """Take one step of the optimiser, unless a gradient is not finite, then return into the
+        bounds. Gradients of pruned weights are dropped, so that these stay 0."""
         for parameter, pruned in self._pruned:
             if parameter.grad is not None:
                 parameter.grad.masked_fill_(pruned, 0.0)
@@ -266,10 +315,12 @@ def adapt(
     limit: int | None = None,
     seed: int = 0,
 ) -> tuple[Trained, dict[str, Any]]:
-    """Adapt to the sequences of a split of the task's data, one after the other, in an order drawn from ``seed``.
+    """Adapt to the sequences of a split of the task's data, one after the other, in an order drawn
+    from ``seed``.
 
-    limit: sequences at most; None: all. Returns the adapted network, and a report: numbers of sequences and labels, the accuracy
-    of the network as it was and of the one that learns (on each sequence before its label is told), and the configuration.
+    limit: sequences at most; None: all. Returns the adapted network, and a report: numbers of
+    sequences and labels, the accuracy of the network as it was and of the one that learns (on each
+    sequence before its label is told), and the configuration.
     """
     sequences, adapter = Sequences(trained.task, split, data_dir), Adapter(trained, config)
     before_right = 0

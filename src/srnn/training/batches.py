@@ -1,7 +1,9 @@
-"""The batches from which a network learns: sequences changed at random as ``training.augment`` says.
+"""The batches from which a network learns: sequences changed at random as ``training.augment``
+says.
 
-A sequence's own changes are drawn from a seed made of (seed, epoch, index), the mixing of a batch from one made of (seed, epoch,
-step). So a batch is the same for any number of processes, each of which takes its part, and after an interruption.
+A sequence's own changes are drawn from a seed made of (seed, epoch, index), the mixing of a batch
+from one made of (seed, epoch, step). So a batch is the same for any number of processes, each of
+which takes its part, and after an interruption.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ Indices = npt.NDArray[np.integer]
 
 
 def size_of_inputs(sequences: Sequences) -> list[float]:
-    """Mean and root mean square of a split's inputs, which identify them; between machines they differ in last bits only."""
+    """Mean and root mean square of a split's inputs, which identify them; between machines they
+    differ in last bits only."""
     total, squares, count = 0.0, 0.0, 0
     for batch in sequences.batches(128):
         x = batch.x.counts().double() if isinstance(batch.x, Spikes) else batch.x.double()
@@ -40,15 +43,19 @@ def size_of_inputs(sequences: Sequences) -> list[float]:
 
 
 def differ(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Whether two results of ``size_of_inputs`` differ by more than two machines would; never if one of them is empty."""
+    """Whether two results of ``size_of_inputs`` differ by more than two machines would; never if
+    one of them is empty."""
     return any(abs(a - b) > 1e-5 * one[-1] for a, b in zip(one, other, strict=False))
 
 
-def class_weights(asked: str | Mapping[str, float], sequences: Sequences, loss: Loss, task: Task) -> Tensor | None:
-    """``training.class_weights`` as each class's weight, (C,), with a mean of 1 over the split's decisions; None: no weights.
+def class_weights(
+    asked: str | Mapping[str, float], sequences: Sequences, loss: Loss, task: Task
+) -> Tensor | None:
+    """``training.class_weights`` as each class's weight, (C,), with a mean of 1 over the split's
+    decisions; None: no weights.
 
-    Balanced weights are decisions / (classes x decisions of this class), over classes that occur (King & Zeng 2001). SrnnError
-    for a class that the task does not have.
+    Balanced weights are decisions / (classes x decisions of this class), over classes that occur
+    (King & Zeng 2001). SrnnError for a class that the task does not have.
     """
     if asked == "none":
         return None
@@ -62,7 +69,10 @@ def class_weights(asked: str | Mapping[str, float], sequences: Sequences, loss: 
         weights = torch.ones_like(counts)
         for name, weight in asked.items():
             if name not in known:
-                raise SrnnError(f"training.class_weights: {task.name} has no class {name!r}.{nearest(name, known)}")
+                raise SrnnError(
+                    f"training.class_weights: {task.name} has no class "
+                    f"{name!r}.{nearest(name, known)}"
+                )
             weights[known[name]] = weight
     else:
         weights = torch.where(counts > 0, 1 / counts.clamp(min=1), 0)
@@ -78,17 +88,26 @@ class TrainingBatches:
     Raises SrnnError if the changes do not fit the sequences.
     """
 
-    def __init__(self, sequences: Sequences, task: Task, path: SignalPath, config: AugmentConfig, seed: int) -> None:
+    def __init__(
+        self, sequences: Sequences, task: Task, path: SignalPath, config: AugmentConfig, seed: int
+    ) -> None:
         self.sequences, self.task, self.config, self.seed = sequences, task, config, seed
         self._raw = None
         if config.raw:
             self._raw = RawAugmentation(sequences, path, config, task.background_class, task.lag())
         self._events = config.active and are_events(sequences.batches(128))
         if config.active:
-            check(config, self._events, task.channel_blocks, sequences.x.shape, task.pixel_order is not None)
+            check(
+                config,
+                self._events,
+                task.channel_blocks,
+                sequences.x.shape,
+                task.pixel_order is not None,
+            )
 
     def take(self, indices: Indices, part: slice, epoch: int, step: int) -> Batch:
-        """From a whole batch, the sequences at ``indices``, the ``part`` that this process is to learn."""
+        """From a whole batch, the sequences at ``indices``, the ``part`` that this process is to
+        learn."""
         seeds = self._seeds(indices[part], epoch)
         batch = self._changed(indices[part], seeds)
         if not self.config.mix:
@@ -97,14 +116,28 @@ class TrainingBatches:
         others = generator.permutation(len(indices))[part]
         share = generator.beta(self.config.mix, self.config.mix)
         whole = len(others) == len(indices)  # then the others have already been changed
-        other = batch[others] if whole else self._changed(indices[others], self._seeds(indices[others], epoch))
+        other = (
+            batch[others]
+            if whole
+            else self._changed(indices[others], self._seeds(indices[others], epoch))
+        )
         return mix(batch, other, self._events, max(share, 1 - share), seeds)
 
     def _changed(self, indices: Indices, seeds: list[int]) -> Batch:
         """The sequences, each with the changes drawn from its seed."""
         task = self.task
-        batch = self.sequences.take(indices) if self._raw is None else self._raw.take(indices, seeds)
-        return augment(batch, self.config, self._events, task.channel_blocks, seeds, task.pixel_order, task.lag())
+        batch = (
+            self.sequences.take(indices) if self._raw is None else self._raw.take(indices, seeds)
+        )
+        return augment(
+            batch,
+            self.config,
+            self._events,
+            task.channel_blocks,
+            seeds,
+            task.pixel_order,
+            task.lag(),
+        )
 
     def _seeds(self, indices: Indices, epoch: int) -> list[int]:
         if not self.config.active:

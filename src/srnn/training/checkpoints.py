@@ -1,4 +1,5 @@
-"""Checkpoints: tensors beside a JSON text (epoch, metrics so far, the optimiser's settings, ...) in one file.
+"""Checkpoints: tensors beside a JSON text (epoch, metrics so far, the optimiser's settings, ...) in
+one file.
 
 It is written whole or not at all, and never trusted unchecked (``files/tensors.py``).
 
@@ -45,7 +46,9 @@ class Checkpoint:
     info: dict[str, Any]
 
     @classmethod
-    def of(cls, path: Path, arrays: Mapping[str, np.ndarray[Any, Any]], info: dict[str, Any]) -> Checkpoint:
+    def of(
+        cls, path: Path, arrays: Mapping[str, np.ndarray[Any, Any]], info: dict[str, Any]
+    ) -> Checkpoint:
         """What ``load_arrays`` gave, as tensors, which share the arrays' memory."""
         with reading(path, "a checkpoint of srnn"):  # torch lacks some of numpy's dtypes
             tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
@@ -53,17 +56,23 @@ class Checkpoint:
 
     @torch.no_grad()
     def copy_to(self, own: Mapping[str, Tensor], what: str) -> None:
-        """Copy the tensors with these names into those given. SrnnError, which says ``what`` they are, if one does not fit."""
+        """Copy the tensors with these names into those given. SrnnError, which says ``what`` they
+        are, if one does not fit."""
         for name, tensor in own.items():
             saved = self.tensors.get(name)
-            if saved is None or saved.shape != tensor.shape or saved.is_floating_point() != tensor.is_floating_point():
+            if (
+                saved is None
+                or saved.shape != tensor.shape
+                or saved.is_floating_point() != tensor.is_floating_point()
+            ):
                 raise SrnnError(f"The checkpoint {self.path} has no {what}.")
             tensor.copy_(saved)
 
 
 @dataclass
 class TrainingState:
-    """How far training has got: what a checkpoint keeps besides tensors. Plain numbers, which JSON holds exactly."""
+    """How far training has got: what a checkpoint keeps besides tensors. Plain numbers, which JSON
+    holds exactly."""
 
     epoch: int = 0
     """Finished epochs."""
@@ -84,15 +93,18 @@ class TrainingState:
     metrics_size: int = 0
     """Length of metrics.jsonl at this point."""
     data: str = ""
-    """Digest of the training data's labels (``Sequences.digest``); empty in a run from before labels were compared."""
+    """Digest of the training data's labels (``Sequences.digest``); empty in a run from before
+    labels were compared."""
     inputs: list[float] = field(default_factory=list)
-    """How large the training data's inputs are (``size_of_inputs``); may be empty for the same reason."""
+    """How large the training data's inputs are (``size_of_inputs``); may be empty for the same
+    reason."""
     validation_data: str = ""
     """The same as ``data`` for the validation split, which chooses the epoch."""
     validation_inputs: list[float] = field(default_factory=list)
     """The same as ``inputs`` for the validation split."""
     mends: bool = False
-    """Whether sick layers are mended; not in a run from before they were looked for, so that it ends as it would have."""
+    """Whether sick layers are mended; not in a run from before they were looked for, so that it
+    ends as it would have."""
     watch: Watch = field(default_factory=Watch)
     """What was seen of the layers in the current epoch."""
     sick: list[str] = field(default_factory=list)
@@ -100,8 +112,8 @@ class TrainingState:
     start: list[dict[str, Any]] = field(default_factory=list)
     """What was measured before the first step, by layer (``starting.LayerStart``)."""
     held_out: dict[str, Any] = field(default_factory=dict)
-    """While the training is repeated on all sequences (``training.refit``): the result of the one that validation was held out
-    of. Else empty."""
+    """While the training is repeated on all sequences (``training.refit``): the result of the one
+    that validation was held out of. Else empty."""
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> TrainingState:
@@ -111,10 +123,25 @@ class TrainingState:
                 state = build(cls, checkpoint.info["state"], _read)
             except SrnnError as error:  # it does not name the file
                 raise ValueError(str(error)) from error
-            counts = (state.epoch, state.step, state.skipped, state.best_epoch, state.restores, state.metrics_size)
-            numbers = [*state.sums.values(), *state.inputs, *state.validation_inputs, state.seconds, state.lr_factor]
+            counts = (
+                state.epoch,
+                state.step,
+                state.skipped,
+                state.best_epoch,
+                state.restores,
+                state.metrics_size,
+            )
+            numbers = [
+                *state.sums.values(),
+                *state.inputs,
+                *state.validation_inputs,
+                state.seconds,
+                state.lr_factor,
+            ]
             if not all(map(math.isfinite, [*numbers, *(state.best or [])])):
-                raise ValueError("sums, inputs, seconds, best and lr_factor should be finite numbers")
+                raise ValueError(
+                    "sums, inputs, seconds, best and lr_factor should be finite numbers"
+                )
             if (
                 min(counts) < 0
                 or not 0 < state.lr_factor <= 1
@@ -131,7 +158,9 @@ class TrainingState:
             return self.epoch >= self.held_out["epochs"]
         patience = config.early_stopping.patience
         waited = self.epoch - max(self.best_epoch, config.prune.last_epoch(config.epochs))
-        return self.epoch >= config.epochs or (patience is not None and self.step == 0 and waited >= patience)
+        return self.epoch >= config.epochs or (
+            patience is not None and self.step == 0 and waited >= patience
+        )
 
     def add(self, scored: Scored, steps: int, rates: list[float]) -> None:
         """Count one batch."""
@@ -146,7 +175,8 @@ class TrainingState:
         self.sums = {name: self.sums.get(name, 0) + value for name, value in new.items()}
 
     def means(self) -> tuple[float, float, list[float]]:
-        """Loss, accuracy and firing rate of each hidden layer that has one, over the current epoch so far."""
+        """Loss, accuracy and firing rate of each hidden layer that has one, over the current epoch
+        so far."""
         s = self.sums
         rates = [total / s["steps"] for name, total in s.items() if name.startswith("rate.")]
         return s["loss"] / max(s["weight"], 1), s["correct"] / max(s["counted"], 1), rates
@@ -156,8 +186,11 @@ def _read(hint: Any, value: Any, name: str) -> Any:
     return Watch.of(value) if hint is Watch else convert(hint, value, name)
 
 
-def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, Any], *, named: bool = False) -> None:
-    """Write a checkpoint atomically. SrnnError when the folder cannot be written. ``named``: as for ``whole_file``."""
+def save_checkpoint(
+    path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, Any], *, named: bool = False
+) -> None:
+    """Write a checkpoint atomically. SrnnError when the folder cannot be written. ``named``: as for
+    ``whole_file``."""
     save_arrays(path, as_arrays(tensors), info, named=named)
 
 
@@ -167,7 +200,8 @@ def as_arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read and verify a checkpoint. SrnnError if it is missing, damaged, or not a checkpoint of this library."""
+    """Read and verify a checkpoint. SrnnError if it is missing, damaged, or not a checkpoint of
+    this library."""
     return Checkpoint.of(path, *load_arrays(path))
 
 
@@ -178,15 +212,21 @@ def architecture(network: Network) -> list[str]:
         if isinstance(module, Layer):
             recurrent = "recurrent" if module.recurrent else "feed-forward"
             lines.append(  # not the module's repr: files must stay readable for ever
-                f"{name}: {module.inputs} -> {module.size} {module.neuron.name}, {recurrent}, {module.surrogate.name}, "
+                f"{name}: {module.inputs} -> {module.size} {module.neuron.name}, {recurrent}, "
+                f"{module.surrogate.name}, "
                 f"output={module.output}, {module.neuron.time_constants} time constants"
                 + "".join(f", {name} delays" for name in module.delays.drawn)
                 + (", batch norm" if module.norm is not None else "")
             )
         elif isinstance(module, CellLayer):
-            lines.append(f"{name}: {module.inputs} -> {module.units} {module.name}, {module.directions} directions")
+            lines.append(
+                f"{name}: {module.inputs} -> {module.units} {module.name}, {module.directions} "
+                f"directions"
+            )
         elif isinstance(module, DenseLayer):
-            lines.append(f"{name}: {module.inputs} -> {module.size} {'ReLU' if module.relu else 'linear'}")
+            lines.append(
+                f"{name}: {module.inputs} -> {module.size} {'ReLU' if module.relu else 'linear'}"
+            )
         elif isinstance(module, nn.LayerNorm):
             lines.append(f"{name}: layer normalisation of {module.normalized_shape[0]}")
     return lines
@@ -195,15 +235,23 @@ def architecture(network: Network) -> list[str]:
 def surrogates(network: Network) -> list[str]:
     """The surrogate of each layer of spiking neurons with its parameters, one line per layer."""
     layers = layers_by_name(network).items()
-    return [f"{name}: {layer.surrogate}" for name, layer in layers if layer.neuron.emission.uses_surrogate]
+    return [
+        f"{name}: {layer.surrogate}"
+        for name, layer in layers
+        if layer.neuron.emission.uses_surrogate
+    ]
 
 
 def own_equations(network: Network) -> dict[str, str]:
-    """Digests of neurons and surrogates from outside the library, by layer: their authors may edit them and keep the name."""
+    """Digests of neurons and surrogates from outside the library, by layer: their authors may edit
+    them and keep the name."""
     return {
         f"{name}: {what} {model.name}": model.digest()
         for name, layer in layers_by_name(network).items()
-        for what, model, library in (("neuron", layer.neuron, NEURONS), ("surrogate", layer.surrogate, SURROGATES))
+        for what, model, library in (
+            ("neuron", layer.neuron, NEURONS),
+            ("surrogate", layer.surrogate, SURROGATES),
+        )
         if library.get(model.name) is not type(model)
     }
 
@@ -226,27 +274,35 @@ def model_tensors(network: Network) -> dict[str, Tensor]:
 
 def format_tensors(network: Network) -> dict[str, Tensor]:
     """The format of the network's states, by checkpoint name."""
-    return {name: torch.from_numpy(bits) for name, bits in StateFormat.of_network(network).arrays().items()}
+    return {
+        name: torch.from_numpy(bits)
+        for name, bits in StateFormat.of_network(network).arrays().items()
+    }
 
 
 def load_network(network: Network, checkpoint: Checkpoint) -> None:
-    """Put a checkpoint's weights into the network. SrnnError if the checkpoint is of another architecture."""
+    """Put a checkpoint's weights into the network. SrnnError if the checkpoint is of another
+    architecture."""
     own, theirs = architecture(network), checkpoint.info.get("architecture")
     if theirs != own:
         pairs = zip(map(str, theirs), own, strict=False) if isinstance(theirs, list) else []
         detail = next(
-            (f"'{one_line(a, 200)}' there, '{b}' here" for a, b in pairs if a != b), "the number of layers differs"
+            (f"'{one_line(a, 200)}' there, '{b}' here" for a, b in pairs if a != b),
+            "the number of layers differs",
         )
         raise SrnnError(f"The checkpoint {checkpoint.path} has another architecture: {detail}.")
     known = checkpoint.info.get("equations", {})  # missing in files of earlier versions
     for name, digest in own_equations(network).items():
         if not isinstance(known, dict) or known.get(name, digest) != digest:
             raise SrnnError(
-                f"The checkpoint {checkpoint.path} has other equations: '{name}' has been edited since. Restore it, or keep "
+                f"The checkpoint {checkpoint.path} has other equations: '{name}' has been edited "
+                f"since. Restore it, or keep "
                 "the class as it was and give the edited one a name of its own."
             )
     expected = network_tensors(network)
-    stored = {name: tensor for name, tensor in checkpoint.tensors.items() if name.startswith("network.")}
+    stored = {
+        name: tensor for name, tensor in checkpoint.tensors.items() if name.startswith("network.")
+    }
     for name in sorted(expected.keys() | stored.keys()):
         a, b = stored.get(name), expected.get(name)
         fits = (
@@ -257,16 +313,20 @@ def load_network(network: Network, checkpoint: Checkpoint) -> None:
         )
         if not fits:
             raise SrnnError(
-                f"The checkpoint {checkpoint.path} has another architecture: '{one_line(name, 200)}' does not fit."
+                f"The checkpoint {checkpoint.path} has another architecture: "
+                f"'{one_line(name, 200)}' does not fit."
             )
     for name, tensor in stored.items():
         if name.endswith(_DELAYS):
             check_delays(tensor, f"The checkpoint {checkpoint.path}, '{name}'")
-    network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in stored.items()})
+    network.load_state_dict(
+        {name.removeprefix("network."): tensor for name, tensor in stored.items()}
+    )
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimiser's moments and counters, by checkpoint name. Its settings come from the recipe."""
+    """The optimiser's moments and counters, by checkpoint name. Its settings come from the
+    recipe."""
     state = optimizer.state_dict()["state"]
     return {
         f"optimizer.{number}.{quantity}": torch.as_tensor(value)
@@ -276,7 +336,8 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> None:
-    """Put a checkpoint's moments into an optimiser that was built from the same recipe. SrnnError if they are not its own."""
+    """Put a checkpoint's moments into an optimiser that was built from the same recipe. SrnnError
+    if they are not its own."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     with reading(checkpoint.path, "a checkpoint of the recipe's optimiser"):
@@ -291,17 +352,27 @@ def load_optimizer(optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> 
                 raise ValueError(f"parameter {number} has {one_line(', '.join(stored), 200)}")
             for quantity, tensor in stored.items():
                 counter = expected[quantity]
-                if tensor.shape != (() if counter else parameter.shape) or not tensor.is_floating_point():
-                    raise ValueError(f"{quantity} of parameter {number} is {tensor.dtype} {tuple(tensor.shape)}")
+                if (
+                    tensor.shape != (() if counter else parameter.shape)
+                    or not tensor.is_floating_point()
+                ):
+                    raise ValueError(
+                        f"{quantity} of parameter {number} is {tensor.dtype} {tuple(tensor.shape)}"
+                    )
                 if counter and not 0 <= float(tensor) < math.inf:
                     raise ValueError(f"{quantity} of parameter {number} is {float(tensor)}")
-        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        optimizer.load_state_dict(
+            {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+        )
 
 
 def _quantities(kind: Any) -> dict[str, bool]:
-    """What an optimiser remembers about a parameter after a step: for each quantity's name, whether it is a single number."""
+    """What an optimiser remembers about a parameter after a step: for each quantity's name, whether
+    it is a single number."""
     parameter = torch.zeros(2, requires_grad=True)
     parameter.grad = torch.zeros(2)
     optimizer = kind([parameter])
     optimizer.step()
-    return {name: torch.as_tensor(value).ndim == 0 for name, value in optimizer.state[parameter].items()}
+    return {
+        name: torch.as_tensor(value).ndim == 0 for name, value in optimizer.state[parameter].items()
+    }

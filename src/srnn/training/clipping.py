@@ -4,10 +4,11 @@
              exploded leaves the others almost no step
     layer    each layer's gradients are scaled on their own: the other layers keep their step
 
-The bound is ``clip_norm``, or it adapts: ``clip_quantile`` of the norms of the last batches (AutoClip, Seetharaman et al. 2020,
-arXiv 2007.14469), so that a recipe need not know how large its gradients are. Adaptive gradient clipping (AGC, Brock et al. 2021,
-arXiv 2102.06171) bounds them by the weights' norms instead. These say little here: a layer's weights may start forty times
-larger than another's (``starting.py``), and time constants are counted in steps.
+The bound is ``clip_norm``, or it adapts: ``clip_quantile`` of the norms of the last batches
+(AutoClip, Seetharaman et al. 2020, arXiv 2007.14469), so that a recipe need not know how large its
+gradients are. Adaptive gradient clipping (AGC, Brock et al. 2021, arXiv 2102.06171) bounds them by
+the weights' norms instead. These say little here: a layer's weights may start forty times larger
+than another's (``starting.py``), and time constants are counted in steps.
 """
 
 from __future__ import annotations
@@ -38,32 +39,51 @@ class Gradients:
         self._groups: dict[str, list[nn.Parameter]] = {}
         for name, parameter in network.named_parameters():
             first, second, *_ = name.split(".")
-            self._groups.setdefault(f"{first}.{second}" if first == "layers" else first, []).append(parameter)
+            self._groups.setdefault(f"{first}.{second}" if first == "layers" else first, []).append(
+                parameter
+            )
 
     def divide(self, number: float) -> None:
         """Divide all gradients by a number."""
-        for parameter in (p for group in self._groups.values() for p in group if p.grad is not None):
+        for parameter in (
+            p for group in self._groups.values() for p in group if p.grad is not None
+        ):
             parameter.grad.div_(number)  # type: ignore[union-attr]
 
     def norms(self) -> dict[str, float]:
         """The current norm of each layer's gradients."""
         norms = dict.fromkeys(self._groups, 0.0)
-        own = [(name, p.grad) for name, group in self._groups.items() for p in group if p.grad is not None]
-        each = torch.stack([torch.linalg.vector_norm(gradient) for _, gradient in own]).tolist() if own else []
+        own = [
+            (name, p.grad)
+            for name, group in self._groups.items()
+            for p in group
+            if p.grad is not None
+        ]
+        each = (
+            torch.stack([torch.linalg.vector_norm(gradient) for _, gradient in own]).tolist()
+            if own
+            else []
+        )
         for (name, _), norm in zip(own, each, strict=True):
             norms[name] = math.hypot(norms[name], norm)
         return norms
 
-    def clip(self, fabric: Any, module: Any, optimizer: Any, norms: Mapping[str, float], recent: Any) -> float:
-        """Scale the gradients in place, as the recipe says. Returns the norm of all before scaling, which may not be finite.
+    def clip(
+        self, fabric: Any, module: Any, optimizer: Any, norms: Mapping[str, float], recent: Any
+    ) -> float:
+        """Scale the gradients in place, as the recipe says. Returns the norm of all before scaling,
+        which may not be finite.
 
-        norms: from ``norms``, each layer's. recent: from ``Watch``, each layer's last norms, which adaptive bounds follow.
+        norms: from ``norms``, each layer's. recent: from ``Watch``, each layer's last norms, which
+        adaptive bounds follow.
         """
         config = self._config
         whole = config.clip == "network"
         bound = self._bound(recent.get(WHOLE, ())) if whole else math.inf
         # Without clipping the norm is still needed: it tells whether every gradient is finite.
-        total = float(fabric.clip_gradients(module, optimizer, max_norm=bound, error_if_nonfinite=False))
+        total = float(
+            fabric.clip_gradients(module, optimizer, max_norm=bound, error_if_nonfinite=False)
+        )
         if not whole and math.isfinite(total):
             for name, parameters in self._groups.items():
                 factor = self._bound(recent.get(name, ())) / (norms[name] + 1e-6)

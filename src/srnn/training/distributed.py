@@ -1,13 +1,15 @@
 """Distributed training: how work is divided among processes, and how results are combined.
 
-A step's batch is the same as for a single process. Each process trains on its part of the batch, and Lightning Fabric's DDP
-averages the gradients. So that the result is that of the joint batch, whatever depends on the batch combines all parts: random
-initial states are drawn for all and then cut, losses are weighted by their sequences or steps, firing rates by their steps.
+A step's batch is the same as for a single process. Each process trains on its part of the batch,
+and Lightning Fabric's DDP averages the gradients. So that the result is that of the joint batch,
+whatever depends on the batch combines all parts: random initial states are drawn for all and then
+cut, losses are weighted by their sequences or steps, firing rates by their steps.
 
-Only the first process writes, validates and prints. All others follow: they have the same weights and the same numbers.
+Only the first process writes, validates and prints. All others follow: they have the same weights
+and the same numbers.
 
-torchrun starts the processes, monitors them, and starts them again when one has died; they find each other by its variables
-(RANK, WORLD_SIZE, MASTER_ADDR, ...).
+torchrun starts the processes, monitors them, and starts them again when one has died; they find
+each other by its variables (RANK, WORLD_SIZE, MASTER_ADDR, ...).
 """
 
 from __future__ import annotations
@@ -48,11 +50,13 @@ class Share:
     total: int
     """Sequences in the whole batch."""
     counts: bool = True
-    """False: the batch has fewer sequences than there are processes; this one trains on one that counts nothing."""
+    """False: the batch has fewer sequences than there are processes; this one trains on one that
+    counts nothing."""
 
 
 class Team:
-    """The processes that train together, including this one, which is usually alone: then nothing here changes anything.
+    """The processes that train together, including this one, which is usually alone: then nothing
+    here changes anything.
 
     Raises SrnnError if the recipe's device does not exist.
     """
@@ -68,24 +72,35 @@ class Team:
         self.first = self.rank == 0
         local = int(os.environ.get("LOCAL_WORLD_SIZE", self.size)) if self.size > 1 else 1
         strategy: Any = DDPStrategy(timeout=_TIMEOUT) if self.size > 1 else "auto"
-        # Set explicitly: inside a cluster's job Fabric would take the job's tasks for processes of this training.
+        # Set explicitly: inside a cluster's job Fabric would take the job's tasks for processes of
+        # this training.
         place: Any = TorchElasticEnvironment() if self.size > 1 else LightningEnvironment()
-        # On a GPU, Fabric advises matrix products of lower precision, with which other neurons would spike.
+        # On a GPU, Fabric advises matrix products of lower precision, with which other neurons
+        # would spike.
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-        # Fabric would take a Mac's GPU, for which nothing is compiled here, and which has no float64.
+        # Fabric would take a Mac's GPU, for which nothing is compiled here, and which has no
+        # float64.
         if device == "auto" and not torch.cuda.is_available():
             device = "cpu"
         try:
             self.fabric = Fabric(
-                accelerator=device, devices=local, num_nodes=self.size // local, strategy=strategy, plugins=[place]
+                accelerator=device,
+                devices=local,
+                num_nodes=self.size // local,
+                strategy=strategy,
+                plugins=[place],
             )
         except (RuntimeError, ValueError) as error:
             what = f"which this machine does not offer{f' {local} times' if local > 1 else ''}"
-            why = error if local > 1 else "PyTorch finds none that it can use. Use 'cpu', or 'auto' for what there is."
+            why = (
+                error
+                if local > 1
+                else "PyTorch finds none that it can use. Use 'cpu', or 'auto' for what there is."
+            )
             raise SrnnError(f"training.device is '{device}', {what}: {why}") from error
         if self.size > 1:
-            # The group is left at exit, when DDP's own objects are gone: if one of them drops the group last, it waits forever
-            # (torch 2.13).
+            # The group is left at exit, when DDP's own objects are gone: if one of them drops the
+            # group last, it waits forever (torch 2.13).
             if not torch.distributed.is_initialized():
                 atexit.register(_leave)
             try:
@@ -93,14 +108,20 @@ class Team:
             except (RuntimeError, ValueError) as error:
                 address = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
                 raise SrnnError(
-                    f"The {self.size} processes cannot reach each other at {address}: {one_line(str(error), 300)}; if torchrun "
-                    "has restarted them, give it the variable TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 (docs/distributed.md)."
+                    f"The {self.size} processes cannot reach each other at {address}: "
+                    f"{one_line(str(error), 300)}; if torchrun "
+                    "has restarted them, give it the variable TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 "
+                    "(docs/distributed.md)."
                 ) from error
 
-    def open_run(self, out: Path, recipe: Recipe, seed: int, resume: bool, overwrite: bool = False) -> Run:
-        """The run, which the first process starts or resumes; the others get one that writes nothing.
+    def open_run(
+        self, out: Path, recipe: Recipe, seed: int, resume: bool, overwrite: bool = False
+    ) -> Run:
+        """The run, which the first process starts or resumes; the others get one that writes
+        nothing.
 
-        SrnnError if it is refused; the other processes, which wait for the first, then end without a word (SystemExit).
+        SrnnError if it is refused; the other processes, which wait for the first, then end without
+        a word (SystemExit).
         """
         run, refused = Onlooker(out, recipe, seed), ""
         if self.first:
@@ -118,23 +139,32 @@ class Team:
         return run
 
     def share(self, total: int) -> Share:
-        """This process's part of a batch of ``total`` sequences: consecutive ones, divided as evenly as possible."""
+        """This process's part of a batch of ``total`` sequences: consecutive ones, divided as
+        evenly as possible."""
         begin, end = self.rank * total // self.size, (self.rank + 1) * total // self.size
-        return Share(slice(begin, end), total) if end > begin else Share(slice(0, 1), total, counts=False)
+        return (
+            Share(slice(begin, end), total)
+            if end > begin
+            else Share(slice(0, 1), total, counts=False)
+        )
 
     def draw(
         self, network: Network, share: Share, p: float, generator: torch.Generator
     ) -> tuple[tuple[Any, ...], Dropout | None]:
-        """The state of this process's part before the first step, and which of its neurons dropout keeps; drawn for all."""
+        """The state of this process's part before the first step, and which of its neurons dropout
+        keeps; drawn for all."""
         state = network.initial_state(share.total, generator)
         sizes = [layer.size for layer in network.layers]
         dropout = Dropout.draw(sizes, share.total, p, generator)  # type: ignore[arg-type]
         if self.size == 1:
             return state, dropout
-        return each_part(state, lambda part: part[share.part]), None if dropout is None else dropout.part(share.part)
+        return each_part(
+            state, lambda part: part[share.part]
+        ), None if dropout is None else dropout.part(share.part)
 
     def join_norms(self, network: Network, share: Share) -> None:
-        """Let batch norm see the whole batch: the moments of each layer's input are summed over all processes."""
+        """Let batch norm see the whole batch: the moments of each layer's input are summed over all
+        processes."""
         if self.size == 1:
             return
 
@@ -150,7 +180,8 @@ class Team:
     ) -> tuple[Scored, int, list[float]]:
         """Loss, valid steps and firing rates of this process's part -> those of the whole batch.
 
-        The loss has the joint value. Its gradient is this part's, times the number of processes because DDP divides by that.
+        The loss has the joint value. Its gradient is this part's, times the number of processes
+        because DDP divides by that.
         """
         if self.size == 1:
             return scored, steps, rates
@@ -162,13 +193,20 @@ class Team:
         joint_weight = max(round(total[1]), 1)
         part = scored.loss * (self.size * weight / joint_weight)
         value = torch.full_like(part, total[0] / joint_weight)
-        joint = Scored(part + (value - part).detach(), joint_weight, round(total[2]), round(total[3]))
+        joint = Scored(
+            part + (value - part).detach(), joint_weight, round(total[2]), round(total[3])
+        )
         return joint, round(total[4]), [rate / max(total[4], 1) for rate in total[5:]]
 
     def join_layers(
-        self, config: RateConfig, share: Share, layers: Sequence[LayerResult], lengths: Tensor | None
+        self,
+        config: RateConfig,
+        share: Share,
+        layers: Sequence[LayerResult],
+        lengths: Tensor | None,
     ) -> tuple[Sequence[LayerResult], Tensor | None]:
-        """Hidden layers and their lengths for the firing-rate regulariser: unchanged, or with the rates of the whole batch."""
+        """Hidden layers and their lengths for the firing-rate regulariser: unchanged, or with the
+        rates of the whole batch."""
         if self.size == 1 or config.weight == 0 or not layers:
             return layers, lengths
         output = layers[0].output
@@ -180,7 +218,9 @@ class Team:
             own = neuron_rates(layer.output, lengths) * scale
             part = own * self.size
             rates = part + (self._add_up(own) - part).detach()
-            joined.append(LayerResult(rates[None, None], ()))  # as one sequence of one step, with these rates
+            joined.append(
+                LayerResult(rates[None, None], ())
+            )  # as one sequence of one step, with these rates
         return joined, None
 
     def from_first(self, make: Callable[[], T]) -> T:
@@ -198,16 +238,22 @@ class Team:
                 torch.distributed.broadcast(tensor, 0)
 
     def raise_if_broken(self, error: RuntimeError, out: Path) -> None:
-        """If the connection between processes failed, another one has ended: raise SrnnError, which says how to resume."""
-        if self.size > 1 and any(word in str(error).lower() for word in ("gloo", "nccl", "connection", "peer")):
+        """If the connection between processes failed, another one has ended: raise SrnnError, which
+        says how to resume."""
+        if self.size > 1 and any(
+            word in str(error).lower() for word in ("gloo", "nccl", "connection", "peer")
+        ):
             again = either(f"--out {out} --resume", f"out={str(out)!r}, resume=True")
             raise SrnnError(
-                f"Process {self.rank} of {self.size} has lost another one, which was killed or whose machine failed; "
+                f"Process {self.rank} of {self.size} has lost another one, which was killed or "
+                f"whose machine failed; "
                 f"the same again with {again} continues from the last checkpoint."
             ) from error
 
     def _sum(self, numbers: list[float]) -> list[float]:
-        return self._add_up(torch.tensor(numbers, dtype=torch.float64, device=self.fabric.device)).tolist()
+        return self._add_up(
+            torch.tensor(numbers, dtype=torch.float64, device=self.fabric.device)
+        ).tolist()
 
     def _add_up(self, part: Tensor) -> Tensor:
         total: Any = self.fabric.all_reduce(part.detach().clone(), reduce_op="sum")
@@ -215,7 +261,8 @@ class Team:
 
 
 class _Summed(torch.autograd.Function):
-    """A tensor summed over all processes. All losses depend on the sum, so its gradient is the sum of their gradients."""
+    """A tensor summed over all processes. All losses depend on the sum, so its gradient is the sum
+    of their gradients."""
 
     @staticmethod
     def forward(ctx: Any, part: Tensor, add_up: Callable[[Tensor], Tensor]) -> Tensor:

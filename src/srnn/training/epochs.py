@@ -1,4 +1,5 @@
-"""The end of an epoch: its network is validated, chosen or not, and written; or the epoch has failed."""
+"""The end of an epoch: its network is validated, chosen or not, and written; or the epoch has
+failed."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from .parts import Epoch, Training
 
 
 def validate(training: Training, epoch: Epoch) -> Evaluation | None:
-    """The network on the validation split; None if the epoch has failed, or fails here, and where all sequences are learnt."""
+    """The network on the validation split; None if the epoch has failed, or fails here, and where
+    all sequences are learnt."""
     if epoch.failed:
         return None
     training.histories.end_epoch()
@@ -18,7 +20,9 @@ def validate(training: Training, epoch: Epoch) -> Evaluation | None:
         return None
     training.reporter.phase("validating")
     averaged, split = training.averaged, training.ready.validation_set
-    validation = training.team.from_first(lambda: evaluate_sequences(averaged, split, "validation", finite=False))
+    validation = training.team.from_first(
+        lambda: evaluate_sequences(averaged, split, "validation", finite=False)
+    )
     if not math.isfinite(validation.loss):
         epoch.diverged = f"validation loss {validation.loss:.4g}"
         return None
@@ -26,7 +30,8 @@ def validate(training: Training, epoch: Epoch) -> Evaluation | None:
 
 
 def end_epoch(training: Training, epoch: Epoch, validation: Evaluation | None) -> None:
-    """Count the epoch, and write what it gave: its line of metrics, the best network, the last checkpoint.
+    """Count the epoch, and write what it gave: its line of metrics, the best network, the last
+    checkpoint.
 
     ``validation``: None where all sequences are learnt.
     """
@@ -35,7 +40,8 @@ def end_epoch(training: Training, epoch: Epoch, validation: Evaluation | None) -
     trained_on = _training_numbers(training)
     best = _choose(training, epoch, validation)
     record = _record(training, epoch, validation, trained_on, best)
-    # The last checkpoint is written last: if killed before it, the run repeats the whole epoch, with the same numbers.
+    # The last checkpoint is written last: if killed before it, the run repeats the whole epoch,
+    # with the same numbers.
     run.log(record)
     state.metrics_size = run.metrics_size()
     if _becomes_model(training, best):
@@ -50,7 +56,11 @@ def end_epoch(training: Training, epoch: Epoch, validation: Evaluation | None) -
 
 def _training_numbers(training: Training) -> dict[str, Any]:
     loss, accuracy, rates = training.state.means()
-    return {"loss": loss, "accuracy": accuracy, "firing_rate": rate_report(training.ready.network, rates)}
+    return {
+        "loss": loss,
+        "accuracy": accuracy,
+        "firing_rate": rate_report(training.ready.network, rates),
+    }
 
 
 def _score(training: Training, validation: Evaluation) -> list[float]:
@@ -65,7 +75,8 @@ def _choose(training: Training, epoch: Epoch, validation: Evaluation | None) -> 
     """Count the epoch; whether its network is the best so far."""
     state = training.state
     score = None if validation is None else _score(training, validation)
-    # An epoch that has pruned is the best so far: earlier networks still have the weights that are gone.
+    # An epoch that has pruned is the best so far: earlier networks still have the weights that are
+    # gone.
     pruned = training.histories.compression.prunes(state.epoch)
     best = score is not None and (state.best is None or score > state.best or pruned)
     state.epoch, state.step, state.sums, state.skipped = state.epoch + 1, 0, {}, 0
@@ -77,7 +88,8 @@ def _choose(training: Training, epoch: Epoch, validation: Evaluation | None) -> 
 
 
 def _becomes_model(training: Training, best: bool) -> bool:
-    """Whether the epoch's network is written as the model: the best so far, or the last one if it is followed by a refit."""
+    """Whether the epoch's network is written as the model: the best so far, or the last one if it
+    is followed by a refit."""
     if training.config.refit:
         return training.state.finished(training.ready.trained.recipe)
     return best
@@ -90,7 +102,8 @@ def _record(
     trained_on: dict[str, Any],
     best: bool,
 ) -> dict[str, Any]:
-    """The epoch's line of metrics; it is called "refit_epoch" where all sequences are learnt, and none validates."""
+    """The epoch's line of metrics; it is called "refit_epoch" where all sequences are learnt, and
+    none validates."""
     state = training.state
     record: dict[str, Any] = {
         "refit_epoch" if validation is None else "epoch": state.epoch,

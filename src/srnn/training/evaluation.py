@@ -35,49 +35,61 @@ class Evaluation:
     """The result of an evaluation."""
 
     report: dict[str, Any]
-    """The JSON that the commands print: task, split, n_sequences, accuracy, accuracy_labelled (only if the task has
-    unlabelled steps), accuracy_without_silence (only if it has a class for silence), balanced_accuracy (only if the recipe
-    weighs classes, or chooses epochs by it), firing_rate (None for a network without spikes), parameters, seed."""
+    """The JSON that the commands print: task, split, n_sequences, accuracy, accuracy_labelled (only
+    if the task has unlabelled steps), accuracy_without_silence (only if it has a class for
+    silence), balanced_accuracy (only if the recipe weighs classes, or chooses epochs by it),
+    firing_rate (None for a network without spikes), parameters, seed."""
     loss: float
     """The recipe's loss, without the regulariser."""
     confusion: np.ndarray
-    """(classes, classes) counts of labelled sequences or steps: row = true class, column = predicted."""
+    """(classes, classes) counts of labelled sequences or steps: row = true class, column =
+    predicted."""
     counts: np.ndarray
-    """(N, 2) for each sequence: how many labelled decisions were right, and how many there are. A decision is a step's, or the
-    sequence's own."""
+    """(N, 2) for each sequence: how many labelled decisions were right, and how many there are. A
+    decision is a step's, or the sequence's own."""
     groups: np.ndarray | None
     """(N,) the group of each sequence, such as its speaker; None: not known."""
 
     def __repr__(self) -> str:
         sequences = counted(len(self.counts), "sequence")
         return (
-            f"Evaluation({self.report['task']}, {self.report['split']}: {self.report['accuracy']:.2%} of {sequences})"
+            f"Evaluation({self.report['task']}, {self.report['split']}: "
+            f"{self.report['accuracy']:.2%} of {sequences})"
         )
 
 
 def evaluate(
-    trained: Trained, split: SplitName = "validation", *, data_dir: Path | None = None, batch_size: int = 128
+    trained: Trained,
+    split: SplitName = "validation",
+    *,
+    data_dir: Path | None = None,
+    batch_size: int = 128,
 ) -> Evaluation:
     """Measure a network on a split of its task.
 
-    If the task has a label at every step, accuracy is taken over all steps from the loss's ``start``; unlabelled ones count as
-    the class that the task names for them (as the paper counts), and ``accuracy_labelled`` leaves them out.
-    The model's seed draws random initial states, in batches of ``batch_size``: the same seed and size give the same numbers.
-    Raises SrnnError for data that are missing or do not fit, and if outputs are not finite.
+    If the task has a label at every step, accuracy is taken over all steps from the loss's
+    ``start``; unlabelled ones count as the class that the task names for them (as the paper
+    counts), and ``accuracy_labelled`` leaves them out. The model's seed draws random initial
+    states, in batches of ``batch_size``: the same seed and size give the same numbers. Raises
+    SrnnError for data that are missing or do not fit, and if outputs are not finite.
     """
     warn_if_learnt(trained, split)
     with saying(f"reading and measuring the {split} split of {trained.task.name}"):
-        sequences = Sequences(trained.task, split, data_dir, trained.network.readout.weight_in.device)
+        sequences = Sequences(
+            trained.task, split, data_dir, trained.network.readout.weight_in.device
+        )
         return evaluate_sequences(trained, sequences, split, batch_size=batch_size)
 
 
 def warn_if_learnt(trained: Trained, split: SplitName) -> None:
-    """A RuntimeWarning if the network has learnt the validation split on which it is about to be measured."""
+    """A RuntimeWarning if the network has learnt the validation split on which it is about to be
+    measured."""
     if split == "validation" and trained.has_learnt_validation:
         before = trained.about["result"]["accuracy"]
         warnings.warn(
             f"{trained.name} has also learnt its validation sequences (training.refit), so what is "
-            f"measured on them says nothing. A network trained without them was right for {before:.2%}; "
+            f"measured on them says nothing. A network trained without them was right for "
+            f"{before:.2%}; "
             "measure this one on the test split.",
             RuntimeWarning,
             stacklevel=3,
@@ -85,19 +97,27 @@ def warn_if_learnt(trained: Trained, split: SplitName) -> None:
 
 
 def evaluate_sequences(
-    trained: Trained, sequences: Sequences, split: SplitName, *, batch_size: int = 128, finite: bool = True
+    trained: Trained,
+    sequences: Sequences,
+    split: SplitName,
+    *,
+    batch_size: int = 128,
+    finite: bool = True,
 ) -> Evaluation:
-    """``evaluate`` on a split that is already loaded. ``finite``: whether outputs that are not finite are an error."""
+    """``evaluate`` on a split that is already loaded. ``finite``: whether outputs that are not
+    finite are an error."""
     tally = Tally(trained, finite)
-    for batch, result in run_batches(trained.network, sequences.batches(batch_size), seed=trained.seed):
+    for batch, result in run_batches(
+        trained.network, sequences.batches(batch_size), seed=trained.seed
+    ):
         tally.add(batch, result)
     return tally.evaluation(split, len(sequences), sequences.groups)
 
 
 @contextmanager
 def evaluating(network: Network) -> Iterator[None]:
-    """Put the network into evaluation mode within the block; afterwards each module returns to its own mode, which may differ,
-    as for a norm whose statistics no longer change."""
+    """Put the network into evaluation mode within the block; afterwards each module returns to its
+    own mode, which may differ, as for a norm whose statistics no longer change."""
     training = {module: module.training for module in network.modules()}
     network.eval()
     try:
@@ -110,21 +130,25 @@ def evaluating(network: Network) -> Iterator[None]:
 def run_batches(
     network: Network, batches: Iterable[Batch], *, seed: int, record: Sequence[str] = ()
 ) -> Iterator[tuple[Batch, Result]]:
-    """Run the network over batches, in order, without gradients: every measurement sees the same numbers.
+    """Run the network over batches, in order, without gradients: every measurement sees the same
+    numbers.
 
-    ``seed`` draws random initial states, ``record`` names traces as for ``network.run``. The network is in evaluation mode
-    meanwhile, and returns to its own mode afterwards.
+    ``seed`` draws random initial states, ``record`` names traces as for ``network.run``. The
+    network is in evaluation mode meanwhile, and returns to its own mode afterwards.
     """
     generator = torch.Generator(network.readout.weight_in.device).manual_seed(seed)
     with evaluating(network):
         for batch in batches:
             with torch.no_grad():
-                result = network.run(batch.x, lengths=batch.lengths, record=record, generator=generator)
+                result = network.run(
+                    batch.x, lengths=batch.lengths, record=record, generator=generator
+                )
             yield batch, result
 
 
 class Tally:
-    """The counts of an evaluation, accumulated batch by batch. ``finite``: outputs that are not finite raise an SrnnError."""
+    """The counts of an evaluation, accumulated batch by batch. ``finite``: outputs that are not
+    finite raise an SrnnError."""
 
     def __init__(self, trained: Trained, finite: bool = True) -> None:
         self.trained, self.finite, classes = trained, finite, trained.task.outputs
@@ -142,12 +166,15 @@ class Tally:
         scored = loss(result.output, batch.y, batch.lengths)
         if self.finite and not math.isfinite(scored.loss):
             raise SrnnError(
-                f"The outputs of {self.trained.name} are not finite: samples are too large for it, or its weights are damaged."
+                f"The outputs of {self.trained.name} are not finite: samples are too large for it, "
+                f"or its weights are damaged."
             )
         self._loss_sum += float(scored.loss) * scored.weight
         self._weight += scored.weight
         self._steps += batch.steps
-        for index, rate in enumerate(layer_rates(self.trained.network, result.layers[:-1], batch.lengths)):
+        for index, rate in enumerate(
+            layer_rates(self.trained.network, result.layers[:-1], batch.lengths)
+        ):
             self._fired[index] = self._fired.get(index, 0.0) + rate * batch.steps
         predicted, true = loss.scores(result.output, batch.lengths).argmax(-1), batch.y
         counted = torch.ones_like(true, dtype=torch.bool)
@@ -155,13 +182,22 @@ class Tally:
             counted = loss.counted_steps(result.output, batch.lengths)
         labelled = counted & (true >= 0)
         right = labelled & (predicted == true)
-        self._counts.append(torch.stack([right, labelled]).reshape(2, len(true), -1).sum(2).T.cpu().numpy())
+        self._counts.append(
+            torch.stack([right, labelled]).reshape(2, len(true), -1).sum(2).T.cpu().numpy()
+        )
         pairs = true[labelled] * classes + predicted[labelled]
-        self.confusion += torch.bincount(pairs, minlength=classes**2).reshape(classes, classes).cpu().numpy()
-        self.unlabelled += torch.bincount(predicted[counted & ~labelled], minlength=classes).cpu().numpy()
+        self.confusion += (
+            torch.bincount(pairs, minlength=classes**2).reshape(classes, classes).cpu().numpy()
+        )
+        self.unlabelled += (
+            torch.bincount(predicted[counted & ~labelled], minlength=classes).cpu().numpy()
+        )
 
-    def evaluation(self, split: SplitName, n_sequences: int, groups: np.ndarray | None = None) -> Evaluation:
-        """The counts as an ``Evaluation``; ``groups`` (N,) of the sequences, in the order in which they were added."""
+    def evaluation(
+        self, split: SplitName, n_sequences: int, groups: np.ndarray | None = None
+    ) -> Evaluation:
+        """The counts as an ``Evaluation``; ``groups`` (N,) of the sequences, in the order in which
+        they were added."""
         warn_of_former_split(self.trained, split)
         network, task = self.trained.network, self.trained.task
         right, total = int(self.confusion.trace()), int(self.confusion.sum())
@@ -182,22 +218,27 @@ class Tally:
             "split": split,
             "n_sequences": n_sequences,
             **accuracy,
-            "firing_rate": rate_report(network, [total / max(self._steps, 1) for total in self._fired.values()]),
+            "firing_rate": rate_report(
+                network, [total / max(self._steps, 1) for total in self._fired.values()]
+            ),
             "parameters": sum(p.numel() for p in network.parameters()),
             "seed": self.trained.seed,
         }
         counts = np.concatenate(self._counts) if self._counts else np.zeros((0, 2), np.int64)
-        return Evaluation(report, self._loss_sum / max(self._weight, 1), self.confusion, counts, groups)
+        return Evaluation(
+            report, self._loss_sum / max(self._weight, 1), self.confusion, counts, groups
+        )
 
 
 def warn_of_former_split(trained: Trained, split: SplitName) -> None:
-    """A RuntimeWarning if the network may have been trained on what its task now holds out, because it was made by a version of
-    srnn that split the data otherwise."""
+    """A RuntimeWarning if the network may have been trained on what its task now holds out, because
+    it was made by a version of srnn that split the data otherwise."""
     made, since = str(trained.about.get("srnn", "")), trained.task.split_since
     if split == "train" or not made or since is None or minor_version(made) >= minor_version(since):
         return
     warnings.warn(
-        f"{trained.name} was trained by srnn {made}, which split the data of task '{trained.task.name}' otherwise: training may "
+        f"{trained.name} was trained by srnn {made}, which split the data of task "
+        f"'{trained.task.name}' otherwise: training may "
         f"have seen some of what is now the {split} split.",
         RuntimeWarning,
         stacklevel=2,
@@ -205,7 +246,8 @@ def warn_of_former_split(trained: Trained, split: SplitName) -> None:
 
 
 def accuracy_without(confusion: np.ndarray, left_out: int) -> float:
-    """Accuracy over the labelled steps whose true class is not ``left_out``, from counts (classes, classes)."""
+    """Accuracy over the labelled steps whose true class is not ``left_out``, from counts (classes,
+    classes)."""
     total = int(confusion.sum()) - int(confusion[left_out].sum())
     return (int(confusion.trace()) - int(confusion[left_out, left_out])) / max(total, 1)
 
@@ -213,13 +255,19 @@ def accuracy_without(confusion: np.ndarray, left_out: int) -> float:
 def balanced_accuracy(confusion: np.ndarray) -> float:
     """Mean recall of the classes that occur, from counts (classes, classes); 0 if none does."""
     occur = confusion.sum(1)
-    return float(np.mean(confusion.diagonal()[occur > 0] / occur[occur > 0])) if occur.any() else 0.0
+    return (
+        float(np.mean(confusion.diagonal()[occur > 0] / occur[occur > 0])) if occur.any() else 0.0
+    )
 
 
-def layer_rates(network: Network, hidden: Sequence[LayerResult], lengths: Tensor | None) -> list[float]:
-    """Mean firing rate of each hidden layer, spikes per neuron and valid step, from the outputs of the hidden layers.
+def layer_rates(
+    network: Network, hidden: Sequence[LayerResult], lengths: Tensor | None
+) -> list[float]:
+    """Mean firing rate of each hidden layer, spikes per neuron and valid step, from the outputs of
+    the hidden layers.
 
-    For a layer of an SRNN that does not spike: the fraction of outputs that are not 0. Empty for other networks.
+    For a layer of an SRNN that does not spike: the fraction of outputs that are not 0. Empty for
+    other networks.
     """
     rates: list[float] = []
     if not isinstance(network, SRNN):
@@ -227,7 +275,8 @@ def layer_rates(network: Network, hidden: Sequence[LayerResult], lengths: Tensor
     lengths = network.hidden_lengths(lengths)
     for layer, result in zip(network.layers, hidden, strict=True):
         if isinstance(layer, BidirectionalLayer) and layer.neuron.emission.binary:
-            # The spikes of two directions may have been averaged: then they are halves and ones, whose mean is the rate.
+            # The spikes of two directions may have been averaged: then they are halves and ones,
+            # whose mean is the rate.
             rates.append(float(neuron_rates(result.output.detach(), lengths).mean()))
         else:
             rates.append(result.rate(lengths))
@@ -235,7 +284,8 @@ def layer_rates(network: Network, hidden: Sequence[LayerResult], lengths: Tensor
 
 
 def rate_report(network: Network, rates: list[float]) -> dict[str, Any] | None:
-    """Rates by hidden layer, and their mean over all hidden neurons; None for a network without rates."""
+    """Rates by hidden layer, and their mean over all hidden neurons; None for a network without
+    rates."""
     if not rates:
         return None
     sizes = [int(layer.size) for layer in network.layers]  # type: ignore[arg-type]

@@ -1,10 +1,12 @@
-"""A few recordings that a run keeps, so that its live page has something to play where the data set is missing.
+"""A few recordings that a run keeps, so that its live page has something to play where the data set
+is missing.
 
     examples/1-yes.npy     the first, of the class "yes": (samples, channels), as a stream of the network takes them; where their
                            channels have names, an .npz that states these, their units and rate
 
-They come from the validation split, spread evenly over its classes, and are read like any recording (``data/recordings.py``).
-They are not part of the model; if they must not be passed on, delete the folder.
+They come from the validation split, spread evenly over its classes, and are read like any recording
+(``data/recordings.py``). They are not part of the model; if they must not be passed on, delete the
+folder.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ BYTES = 2**18
 
 
 def keep_examples(run: Path, task: Task, sequences: Sequences) -> None:
-    """Write some of a split's sequences into a folder of the run, if the task's networks can read them as a stream.
+    """Write some of a split's sequences into a folder of the run, if the task's networks can read
+    them as a stream.
 
     ``task``: with the statistics of its signal path. SrnnError if the folder cannot be written.
     """
@@ -40,7 +43,11 @@ def keep_examples(run: Path, task: Task, sequences: Sequences) -> None:
         signal = _signal(task, sequences, index)
         if signal is None or signal[:1].nbytes > room:
             return
-        label = task.class_names[sequences.y[index]] if sequences.y.ndim == 1 and sequences.y[index] >= 0 else ""
+        label = (
+            task.class_names[sequences.y[index]]
+            if sequences.y.ndim == 1 and sequences.y[index] >= 0
+            else ""
+        )
         name = f"{number}-{file_name(label)}".rstrip("-")
         _write(run / FOLDER / name, signal[: room // signal[:1].nbytes], task.live())
 
@@ -62,8 +69,8 @@ def _write(path: Path, signal: npt.NDArray[Any], taken: SignalPath) -> None:
 
 
 def kept_examples(run: Path) -> list[Path]:
-    """The recordings that a run keeps, in order; for a pretrained network, the one beside it; for any other file, none. Files
-    larger than any that a run keeps are left out."""
+    """The recordings that a run keeps, in order; for a pretrained network, the one beside it; for
+    any other file, none. Files larger than any that a run keeps are left out."""
     paths = sorted((run / FOLDER).glob("[0-9]*.np[yz]")) if run.is_dir() else []
     if run.parent == PRETRAINED:
         paths = [example(run.stem)]
@@ -71,7 +78,8 @@ def kept_examples(run: Path) -> list[Path]:
 
 
 def _signal(task: Task, sequences: Sequences, index: int) -> npt.NDArray[Any] | None:
-    """The signal that a stream of the task's networks reads for one sequence, in few bytes; None if it is not known."""
+    """The signal that a stream of the task's networks reads for one sequence, in few bytes; None if
+    it is not known."""
     try:
         path = task.live()
     except SrnnError:  # the networks cannot read a stream

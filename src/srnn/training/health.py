@@ -1,18 +1,20 @@
-"""Whether a training is healthy: what each layer did in the current epoch, and what is wrong with it.
+"""Whether a training is healthy: what each layer did in the current epoch, and what is wrong with
+it.
 
-Some steps of every fourth batch are sampled (spikes are bits, so this costs little), and the gradients' norms of every batch.
-A layer is
+Some steps of every fourth batch are sampled (spikes are bits, so this costs little), and the
+gradients' norms of every batch. A layer is
 
     silent     at least ``SILENT`` of its neurons emitted nothing at any sampled step of the epoch
     saturated  at least ``SATURATED`` of its neurons spiked at more than ``ALWAYS`` of these steps
     exploded   the norm of its gradients was above ``EXPLODED`` in at least ``LONG`` of the batches
 
-``examine`` names such layers; the training loop goes back to its last checkpoint, which was healthy, and lowers the learning
-rate, or scales the layer's weights if it was sick from the start. A layer whose gradients exploded has smaller recurrent
-weights from there on (``calm``). If weights start as drawn, silent layers have the first tenth of the epochs to wake by
-themselves, through the surrogate's gradients: scaling such layers of `ecg` and `ecg-records` in epoch 2 cost one point and
-three points of accuracy (results/health). The counts are part of the last checkpoint, so that a resumed training sees, and
-does, the same.
+``examine`` names such layers; the training loop goes back to its last checkpoint, which was
+healthy, and lowers the learning rate, or scales the layer's weights if it was sick from the start.
+A layer whose gradients exploded has smaller recurrent weights from there on (``calm``). If weights
+start as drawn, silent layers have the first tenth of the epochs to wake by themselves, through the
+surrogate's gradients: scaling such layers of `ecg` and `ecg-records` in epoch 2 cost one point and
+three points of accuracy (results/health). The counts are part of the last checkpoint, so that a
+resumed training sees, and does, the same.
 """
 
 from __future__ import annotations
@@ -36,10 +38,11 @@ from .clipping import REMEMBERED, WHOLE
 SILENT, SATURATED, ALWAYS = 0.9, 0.5, 0.95
 """Fractions of a layer's neurons, and of steps."""
 EXPLODED, LONG, FEWEST = 1e5, 0.25, 4
-"""Norm of a layer's gradients, and the least fraction and number of an epoch's batches that make it count. Healthy norms are
-around 1, or around 1,000 with losses that are summed over steps."""
+"""Norm of a layer's gradients, and the least fraction and number of an epoch's batches that make it
+count. Healthy norms are around 1, or around 1,000 with losses that are summed over steps."""
 WAITS = 0.1
-"""Fraction of the epochs, at least one epoch, in which layers may be silent if weights start as drawn."""
+"""Fraction of the epochs, at least one epoch, in which layers may be silent if weights start as
+drawn."""
 CALMER = 0.9
 """Factor applied to an exploded layer's recurrent weights each time that training goes back."""
 EVERY = 200
@@ -54,22 +57,31 @@ _TINY = 1e-30
 
 @dataclass
 class Watch:
-    """What was seen of the layers in the current epoch. Plain numbers, so that a checkpoint's JSON holds it exactly."""
+    """What was seen of the layers in the current epoch. Plain numbers, so that a checkpoint's JSON
+    holds it exactly."""
 
     steps: int = 0
     """Sampled steps."""
     fired: dict[str, list[int]] = field(default_factory=dict)
     """By hidden layer: at how many sampled steps each neuron's output was not 0."""
     norms: dict[str, list[float]] = field(default_factory=dict)
-    """By layer, about its gradients' norms: [batches, sum of logarithms, largest, batches above ``EXPLODED``]."""
+    """By layer, about its gradients' norms: [batches, sum of logarithms, largest, batches above
+    ``EXPLODED``]."""
     recent: dict[str, list[float]] = field(default_factory=dict)
-    """The last batches' gradient norms, by layer and of all layers together, across epochs, if an adaptive bound needs them."""
+    """The last batches' gradient norms, by layer and of all layers together, across epochs, if an
+    adaptive bound needs them."""
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> Watch:
-        """The watch in a checkpoint. SrnnError or ValueError for anything but plain finite numbers."""
+        """The watch in a checkpoint. SrnnError or ValueError for anything but plain finite
+        numbers."""
         watch = build(cls, plain)
-        numbers = [number for group in (watch.norms, watch.recent) for row in group.values() for number in row]
+        numbers = [
+            number
+            for group in (watch.norms, watch.recent)
+            for row in group.values()
+            for number in row
+        ]
         counts = [watch.steps, *(count for row in watch.fired.values() for count in row)]
         if (
             not all(map(math.isfinite, numbers))
@@ -77,7 +89,9 @@ class Watch:
             or len(plain) != len(fields(cls))
             or any(len(row) != 4 for row in watch.norms.values())
         ):
-            raise ValueError("its counts of spikes or norms of gradients are not what training writes")
+            raise ValueError(
+                "its counts of spikes or norms of gradients are not what training writes"
+            )
         return watch
 
     def check(self, network: Network) -> None:
@@ -85,21 +99,31 @@ class Watch:
         layers = network.layers if isinstance(network, SRNN) else ()
         sizes = {f"layers.{number}": layer.size for number, layer in enumerate(layers)}
         parts = {name for name, _ in network.named_modules()}
-        if not self.norms.keys() <= parts or any(sizes.get(name) != len(row) for name, row in self.fired.items()):
+        if not self.norms.keys() <= parts or any(
+            sizes.get(name) != len(row) for name, row in self.fired.items()
+        ):
             raise ValueError("it saw layers that this network does not have")
 
     def begin_epoch(self) -> None:
         """Forget the epoch before."""
         self.steps, self.fired, self.norms = 0, {}, {}
 
-    def see(self, network: Network, hidden: Sequence[LayerResult], lengths: Tensor | None, batch: int) -> None:
-        """Sample the hidden layers' outputs in one batch; ``lengths`` as these layers see them, ``batch``: its number."""
+    def see(
+        self, network: Network, hidden: Sequence[LayerResult], lengths: Tensor | None, batch: int
+    ) -> None:
+        """Sample the hidden layers' outputs in one batch; ``lengths`` as these layers see them,
+        ``batch``: its number."""
         if not isinstance(network, SRNN) or not hidden:
             return
         sequences, steps = hidden[0].emitted.shape[:2]
         total = sequences * steps
-        # At random: an even spacing that divides the number of steps would pick the same few steps of all sequences every time.
-        places = np.arange(total) if total <= _SAMPLED else np.random.default_rng(batch).integers(total, size=_SAMPLED)
+        # At random: an even spacing that divides the number of steps would pick the same few steps
+        # of all sequences every time.
+        places = (
+            np.arange(total)
+            if total <= _SAMPLED
+            else np.random.default_rng(batch).integers(total, size=_SAMPLED)
+        )
         if lengths is not None:
             places = places[places % steps < lengths.cpu().numpy()[places // steps]]
         self.steps += len(places)
@@ -109,7 +133,8 @@ class Watch:
             self.fired[name] = (counts if before is None else counts + np.array(before)).tolist()
 
     def add_norms(self, norms: Mapping[str, float], total: float, remember: bool) -> None:
-        """Count the norms of one batch's gradients: the norm of each layer, and of all layers together."""
+        """Count the norms of one batch's gradients: the norm of each layer, and of all layers
+        together."""
         for name, norm in norms.items():
             batches, logs, largest, exploded = self.norms.get(name, (0, 0.0, 0.0, 0))
             finite = norm if math.isfinite(norm) else 1e38
@@ -124,11 +149,14 @@ class Watch:
                 self.recent[name] = [*self.recent.get(name, ()), norm][-REMEMBERED:]
 
     def report(self, network: Network) -> dict[str, dict[str, Any]]:
-        """By layer: the fractions of silent and saturated neurons (for hidden layers that spike), and the geometric mean and the
-        maximum of its gradients' norms."""
+        """By layer: the fractions of silent and saturated neurons (for hidden layers that spike),
+        and the geometric mean and the maximum of its gradients' norms."""
         reports: dict[str, dict[str, Any]] = {}
         for name, (batches, logs, largest, _) in self.norms.items():
-            reports[name] = {"gradient_norm": math.exp(logs / max(batches, 1)), "largest_gradient_norm": largest}
+            reports[name] = {
+                "gradient_norm": math.exp(logs / max(batches, 1)),
+                "largest_gradient_norm": largest,
+            }
         for name, counts in self.fired.items():
             rates = np.array(counts) / max(self.steps, 1)
             reports.setdefault(name, {})["silent"] = float((rates == 0).mean())
@@ -137,11 +165,19 @@ class Watch:
         return reports
 
     def exploded(self) -> set[str]:
-        """The layers whose gradients were too large in more of the epoch's batches than chance explains."""
-        return {name for name, (batches, _, _, count) in self.norms.items() if count >= max(FEWEST, LONG * batches)}
+        """The layers whose gradients were too large in more of the epoch's batches than chance
+        explains."""
+        return {
+            name
+            for name, (batches, _, _, count) in self.norms.items()
+            if count >= max(FEWEST, LONG * batches)
+        }
 
-    def examine(self, network: Network, waits: bool = False) -> tuple[dict[str, str], dict[str, str]]:
-        """What is wrong, by layer, and the part of it to be mended now; both empty for a healthy training.
+    def examine(
+        self, network: Network, waits: bool = False
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        """What is wrong, by layer, and the part of it to be mended now; both empty for a healthy
+        training.
 
         ``waits``: silent layers may still wake by themselves.
         """
@@ -149,16 +185,25 @@ class Watch:
         silent: set[str] = set()
         exploded = self.exploded()
         for name, health in self.report(network).items():
-            size, (batches, _, largest, count_above) = len(self.fired.get(name, ())), self.norms.get(name, (0, 0, 0, 0))
+            size, (batches, _, largest, count_above) = (
+                len(self.fired.get(name, ())),
+                self.norms.get(name, (0, 0, 0, 0)),
+            )
             if health.get("silent", 0) >= SILENT:
                 silent.add(name)
-                wrong[name] = f"{name} is silent ({round(health['silent'] * size)} of {size} neurons emitted nothing)"
+                wrong[name] = (
+                    f"{name} is silent ({round(health['silent'] * size)} of {size} neurons emitted "
+                    f"nothing)"
+                )
             elif health.get("saturated", 0) >= SATURATED:
                 count = round(health["saturated"] * size)
-                wrong[name] = f"{name} is saturated ({count} of {size} neurons spiked at nearly every step)"
+                wrong[name] = (
+                    f"{name} is saturated ({count} of {size} neurons spiked at nearly every step)"
+                )
             elif name in exploded:
                 wrong[name] = (
-                    f"the gradient of {name} has exploded (norm up to {largest:.2g}, above {EXPLODED:g} in {count_above:.0f} of "
+                    f"the gradient of {name} has exploded (norm up to {largest:.2g}, above "
+                    f"{EXPLODED:g} in {count_above:.0f} of "
                     f"{batches:.0f} batches)"
                 )
         return wrong, {name: what for name, what in wrong.items() if not (waits and name in silent)}
@@ -166,10 +211,12 @@ class Watch:
 
 @torch.no_grad()
 def calm(network: Network, layers: Collection[str], times: int) -> dict[str, float]:
-    """Multiply the layers' recurrent weights by ``CALMER`` to the power of ``times``; the factor by layer with such weights.
+    """Multiply the layers' recurrent weights by ``CALMER`` to the power of ``times``; the factor by
+    layer with such weights.
 
-    If recurrent weights are too large, a gradient that goes back through them grows with every step. A smaller learning rate
-    does not help against this: the batches after the checkpoint would overflow as they did before.
+    If recurrent weights are too large, a gradient that goes back through them grows with every
+    step. A smaller learning rate does not help against this: the batches after the checkpoint would
+    overflow as they did before.
     """
     if not isinstance(network, SRNN):
         return {}
@@ -185,9 +232,14 @@ def calm(network: Network, layers: Collection[str], times: int) -> dict[str, flo
 
 
 def _counts(emitted: Tensor | Spikes, places: np.ndarray) -> np.ndarray:
-    """At how many of these places (step + steps x sequence) each channel of (B, T, N) is not 0: (N,)."""
+    """At how many of these places (step + steps x sequence) each channel of (B, T, N) is not 0:
+    (N,)."""
     if isinstance(emitted, Spikes):
         words = emitted.words.reshape(-1, emitted.words.shape[2])
-        return Spikes(words[torch.from_numpy(places).to(words.device)][None], emitted.size).totals().numpy()
+        return (
+            Spikes(words[torch.from_numpy(places).to(words.device)][None], emitted.size)
+            .totals()
+            .numpy()
+        )
     rows = emitted.detach().reshape(-1, emitted.shape[2])
     return (rows[torch.from_numpy(places).to(rows.device)] != 0).sum(0).cpu().numpy()

@@ -1,4 +1,5 @@
-"""All parts of training with a history besides network, optimiser and counters: what happens around the optimiser's steps.
+"""All parts of training with a history besides network, optimiser and counters: what happens around
+the optimiser's steps.
 
 Each part writes its tensors into the last checkpoint, and continues from them to the same bits.
 """
@@ -19,13 +20,16 @@ from .rules.fptt import RunningMean
 
 
 class Average:
-    """An exponential moving average of the weights (Polyak & Juditsky 1992), less noisy than the last ones: it is validated and
-    saved as the model. Without a decay it is the trained network itself.
+    """An exponential moving average of the weights (Polyak & Juditsky 1992), less noisy than the
+    last ones: it is validated and saved as the model. Without a decay it is the trained network
+    itself.
 
-    Its history is a part of the last checkpoint (``average.<parameter>``). Statistics of batch norm are averaged like weights.
+    Its history is a part of the last checkpoint (``average.<parameter>``). Statistics of batch norm
+    are averaged like weights.
 
     Args:
-        source: the network that is trained, in the form that computes (rounded for int8, on its device).
+        source: the network that is trained, in the form that computes (rounded for int8, on its
+            device).
         decay: weight of the past in the average, such as 0.995; None: no average.
     """
 
@@ -35,12 +39,14 @@ class Average:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take up the weights after step number ``step`` (from 1). The decay is at most (1 + step) / (10 + step), so that the
-        initial weights are soon forgotten."""
+        """Take up the weights after step number ``step`` (from 1). The decay is at most (1 + step)
+        / (10 + step), so that the initial weights are soon forgotten."""
         if self.decay is None:
             return
         decay = min(self.decay, (1 + step) / (10 + step))
-        for mean, new in zip(self.network.state_dict().values(), self.source.state_dict().values(), strict=True):
+        for mean, new in zip(
+            self.network.state_dict().values(), self.source.state_dict().values(), strict=True
+        ):
             if mean.is_floating_point():
                 mean.lerp_(new, 1 - decay)
             else:  # a counter

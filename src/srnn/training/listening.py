@@ -1,11 +1,13 @@
-"""A trained network that learns from a stream: it is told what it just heard, whenever somebody knows.
+"""A trained network that learns from a stream: it is told what it just heard, whenever somebody
+knows.
 
     listener = Listener(trained, Adaptation())
     listener.hear(steps)                   # (T, inputs), any number of times
     listener.tell(label)                   # one for all steps since the last call, or one for each of them
 
-The network's state and the rule's traces carry on past each label. Memory does not grow with the stream: only the traces and
-the steps without a label yet, at most two windows of them, are kept. ``deploy.streaming`` has streams that learn like this.
+The network's state and the rule's traces carry on past each label. Memory does not grow with the
+stream: only the traces and the steps without a label yet, at most two windows of them, are kept.
+``deploy.streaming`` has streams that learn like this.
 """
 
 from __future__ import annotations
@@ -22,7 +24,14 @@ from ..errors import SrnnError
 from ..nn.losses import Loss
 from ..nn.network.srnn import State
 from .adapting import Adaptation, Adapter
-from .checkpoints import Checkpoint, architecture, load_network, load_optimizer, network_tensors, optimizer_tensors
+from .checkpoints import (
+    Checkpoint,
+    architecture,
+    load_network,
+    load_optimizer,
+    network_tensors,
+    optimizer_tensors,
+)
 from .trained import Trained
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -48,15 +57,18 @@ class Listener(Adapter):
 
     @property
     def state(self) -> State | None:
-        """The network's state after the last label, from which a stream continues; None: a new sequence has begun."""
+        """The network's state after the last label, from which a stream continues; None: a new
+        sequence has begun."""
         return None if self._ended else self._course.whole_state()
 
     def end(self) -> None:
-        """End the sequence; the next one starts anew. Until its first step, labels still belong to the ended one."""
+        """End the sequence; the next one starts anew. Until its first step, labels still belong to
+        the ended one."""
         self._ended = True
 
     def reset(self) -> None:
-        """Begin a new sequence from the initial state; what was heard but not learnt is dropped. What was learnt stays."""
+        """Begin a new sequence from the initial state; what was heard but not learnt is dropped.
+        What was learnt stays."""
         self._begin()
 
     def forget(self) -> None:
@@ -69,42 +81,69 @@ class Listener(Adapter):
         """Take steps (T, inputs) of the sequence, to which the next label will belong."""
         if self._ended:
             self._begin()
-        steps, window = np.concatenate([self._pending, np.asarray(x, self._dtype)]), self.config.window
+        steps, window = (
+            np.concatenate([self._pending, np.asarray(x, self._dtype)]),
+            self.config.window,
+        )
         while len(steps) >= 2 * window:  # no label reaches the older ones any more
             self._course.run(torch.from_numpy(steps[None, :window]), None, None, last=False)
             steps, self._dropped = steps[window:], self._dropped + window
         self._pending = steps.copy()
 
     def tell(self, label: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        """Learn the label of all steps since the last label or the start of the sequence, with one step of the optimiser.
+        """Learn the label of all steps since the last label or the start of the sequence, with one
+        step of the optimiser.
 
         Args:
-            label: a class number; for a network that labels every step also one for each step, (T,), -1 where it is not known.
+            label: a class number; for a network that labels every step also one for each step,
+                (T,), -1 where it is not known.
 
-        Returns the class predicted beforehand, () or (T,); -1 for steps so long ago (``window``) that they were dropped.
-        SrnnError for a label that does not fit, or if nothing was heard.
+        Returns the class predicted beforehand, () or (T,); -1 for steps so long ago (``window``)
+        that they were dropped. SrnnError for a label that does not fit, or if nothing was heard.
         """
         loss, heard, labels = self.start.loss, self.heard, np.asarray(label)
         if not len(self._pending):
             raise SrnnError("There is nothing to learn: no step has come since the last label.")
-        if labels.dtype.kind not in "iu" or labels.shape not in ((), (heard,) if loss.per_step else ()):
-            each = f", or one for each of the {heard} steps since the last one" if loss.per_step else ""
-            raise SrnnError(f"A label is the number of a class{each}, not {labels.dtype} of shape {labels.shape}.")
+        if labels.dtype.kind not in "iu" or labels.shape not in (
+            (),
+            (heard,) if loss.per_step else (),
+        ):
+            each = (
+                f", or one for each of the {heard} steps since the last one"
+                if loss.per_step
+                else ""
+            )
+            raise SrnnError(
+                f"A label is the number of a class{each}, not {labels.dtype} of shape "
+                f"{labels.shape}."
+            )
         if labels.min() < -1 or labels.max() >= len(self.start.classes):
-            raise SrnnError(f"A label must be from 0 to {len(self.start.classes) - 1}, or -1 if it is not known.")
+            raise SrnnError(
+                f"A label must be from 0 to {len(self.start.classes) - 1}, or -1 if it is not "
+                f"known."
+            )
         x, shape = torch.from_numpy(self._pending[None]), (1, heard) if loss.per_step else (1,)
         y = torch.from_numpy(np.broadcast_to(labels, shape).astype(np.int64))[..., -x.shape[1] :]
         start = max(loss.config.start - self._learnt - self._dropped, 0)
         loss = Loss(replace(loss.config, start=start), loss.per_step, loss.unlabelled_class)
         predicted = self.step(self._course, x, y, None, loss, last=False)[0].numpy()
         self._learnt, self._dropped, self._pending = self._learnt + heard, 0, self._pending[:0]
-        return np.pad(predicted, (heard - len(predicted), 0), constant_values=-1) if predicted.ndim else predicted
+        return (
+            np.pad(predicted, (heard - len(predicted), 0), constant_values=-1)
+            if predicted.ndim
+            else predicted
+        )
 
     # ---- saved ------------------------------------------------------------------------------------------------------
 
     def arrays(self) -> Arrays:
-        """All it has learnt, and where it is in the sequence: ``restore`` continues from this to the same bits."""
-        tensors = network_tensors(self.network) | optimizer_tensors(self.optimizer) | self._course.tensors()
+        """All it has learnt, and where it is in the sequence: ``restore`` continues from this to
+        the same bits."""
+        tensors = (
+            network_tensors(self.network)
+            | optimizer_tensors(self.optimizer)
+            | self._course.tensors()
+        )
         counts = (self.seen, self.right, self.scored, self._ended, self._learnt, self._dropped)
         numbers = {"pending": self._pending.copy(), "counts": np.array(counts, np.int64)}
         return {name: value.detach().numpy().copy() for name, value in tensors.items()} | numbers
@@ -122,10 +161,20 @@ class Listener(Adapter):
         tensors = {name: torch.from_numpy(part.copy()) for name, part in arrays.items()}
         counts, pending = arrays["counts"], arrays["pending"]
         fits = counts.shape == (6,) and counts.dtype == np.int64 and bool((counts >= 0).all())
-        fits = fits and pending.shape[1:] == (self.network.inputs,) and len(pending) < 2 * self.config.window
-        if not fits or pending.dtype != self._dtype or not all(np.isfinite(part).all() for part in arrays.values()):
+        fits = (
+            fits
+            and pending.shape[1:] == (self.network.inputs,)
+            and len(pending) < 2 * self.config.window
+        )
+        if (
+            not fits
+            or pending.dtype != self._dtype
+            or not all(np.isfinite(part).all() for part in arrays.values())
+        ):
             raise ValueError("not of this stream")
-        checkpoint = Checkpoint(Path("state"), tensors, {"architecture": architecture(self.network)})
+        checkpoint = Checkpoint(
+            Path("state"), tensors, {"architecture": architecture(self.network)}
+        )
         load_network(self.network, checkpoint)
         load_optimizer(self.optimizer, checkpoint)
         self.refresh()

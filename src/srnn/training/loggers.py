@@ -1,7 +1,9 @@
-"""Where else each epoch's numbers go: TensorBoard, Weights & Biases, MLflow. A run's own record is its metrics.jsonl.
+"""Where else each epoch's numbers go: TensorBoard, Weights & Biases, MLflow. A run's own record is
+its metrics.jsonl.
 
-A resumed training continues the same record: the last two identify it by an id, which the run keeps in ``logger.json``.
-Their packages may raise any exception: it prevents a training that has not begun, but never ends one that has.
+A resumed training continues the same record: the last two identify it by an id, which the run keeps
+in ``logger.json``. Their packages may raise any exception: it prevents a training that has not
+begun, but never ends one that has.
 """
 
 from __future__ import annotations
@@ -20,10 +22,13 @@ _FILE = "logger.json"
 
 
 def service(name: LoggerName) -> Any:
-    """The package of a service. SrnnError for a service that is not known, or whose package is not installed."""
+    """The package of a service. SrnnError for a service that is not known, or whose package is not
+    installed."""
     if name not in get_args(LoggerName):
         raise SrnnError(f"There is no logger {name!r}.{nearest(str(name), get_args(LoggerName))}")
-    return need("torch.utils.tensorboard" if name == "tensorboard" else name, f"The logger '{name}'", name)
+    return need(
+        "torch.utils.tensorboard" if name == "tensorboard" else name, f"The logger '{name}'", name
+    )
 
 
 class Logger:
@@ -33,10 +38,13 @@ class Logger:
     """
 
     def __init__(self, name: LoggerName, run: Run, epoch: int) -> None:
-        """``epoch``: the last one that the run has; the record continues after it. SrnnError if that fails."""
+        """``epoch``: the last one that the run has; the record continues after it. SrnnError if
+        that fails."""
         self._name = name
         try:
-            opened = {"tensorboard": _tensorboard, "wandb": _wandb, "mlflow": _mlflow}[name](service(name), run, epoch)
+            opened = {"tensorboard": _tensorboard, "wandb": _wandb, "mlflow": _mlflow}[name](
+                service(name), run, epoch
+            )
         except SrnnError:
             raise
         except Exception as error:
@@ -44,14 +52,18 @@ class Logger:
         self._write, self._close = opened
 
     def log(self, record: dict[str, Any]) -> None:
-        """Log an epoch's record, as in metrics.jsonl; values of None (the firing rate of what does not spike) are left out."""
+        """Log an epoch's record, as in metrics.jsonl; values of None (the firing rate of what does
+        not spike) are left out."""
         scalars = {
             f"{name}/{part}": value["mean"] if name == "firing_rate" else value
             for part in ("train", "validation")
             for name, value in record[part].items()
             if value is not None
         }
-        self._try(f"epoch {record['epoch']}", lambda: self._write({**scalars, "lr": record["lr"]}, record["epoch"]))
+        self._try(
+            f"epoch {record['epoch']}",
+            lambda: self._write({**scalars, "lr": record["lr"]}, record["epoch"]),
+        )
 
     def close(self) -> None:
         """End the record."""
@@ -61,7 +73,9 @@ class Logger:
         try:
             write()
         except Exception as error:
-            text = f"The logger '{self._name}' did not get {what}, which is in metrics.jsonl: {error}"
+            text = (
+                f"The logger '{self._name}' did not get {what}, which is in metrics.jsonl: {error}"
+            )
             warnings.warn(one_line(text), RuntimeWarning, stacklevel=2)
 
 

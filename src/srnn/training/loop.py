@@ -1,10 +1,13 @@
-"""Training, from data to result: ``train`` is the whole of it, in phases over one state (``parts.py``).
+"""Training, from data to result: ``train`` is the whole of it, in phases over one state
+(``parts.py``).
 
-Two things make a run reproducible to the bit, even if it was killed and resumed. Whatever is random (the order of an
-epoch, the initial states of a batch) is drawn from a seed made of (seed, epoch, step), so no generator has a history. And
-whatever has a history (weights, moments, counters, sums so far) is written to one atomic checkpoint.
+Two things make a run reproducible to the bit, even if it was killed and resumed. Whatever is random
+(the order of an epoch, the initial states of a batch) is drawn from a seed made of (seed, epoch,
+step), so no generator has a history. And whatever has a history (weights, moments, counters, sums
+so far) is written to one atomic checkpoint.
 
-Several processes may train together (``distributed.py``). A process that trains alone is a ``Team`` of one: nothing changes.
+Several processes may train together (``distributed.py``). A process that trains alone is a ``Team``
+of one: nothing changes.
 """
 
 from __future__ import annotations
@@ -55,19 +58,22 @@ def train(
     """Train a recipe and write a run.
 
     Args:
-        out: the run's folder; new or empty, or with ``resume`` a run of the same recipe and seed, which continues to the same
-            bits as if it had never stopped, or with ``overwrite`` a run, which is replaced once all is known to be right. Nobody
-            else can train in it meanwhile.
+        out: the run's folder; new or empty, or with ``resume`` a run of the same recipe and seed,
+            which continues to the same bits as if it had never stopped, or with ``overwrite`` a
+            run, which is replaced once all is known to be right. Nobody else can train in it
+            meanwhile.
         seed: determines the initial weights, the order of the data and the initial states.
         task: the task itself, if the recipe cannot name it.
         reporter: shows progress to a person; None: a line for what takes more than two seconds.
         logger: where else each epoch's metrics go (``loggers.py``); None: nowhere.
-        examples: also keep a few recordings of the validation split in the folder (``examples.py``).
+        examples: also keep a few recordings of the validation split in the folder
+            (``examples.py``).
 
     Returns:
-        The content of result.json: ``evaluate``'s report of the best checkpoint on the validation split, and its loss; its epoch,
-        and the number of all epochs; seconds; run. With ``training.refit`` that of the last epoch before all sequences were
-        learnt, and how many these are.
+        The content of result.json: ``evaluate``'s report of the best checkpoint on the validation
+        split, and its loss; its epoch, and the number of all epochs; seconds; run. With
+        ``training.refit`` that of the last epoch before all sequences were learnt, and how many
+        these are.
 
     Raises SrnnError for bad data, recipes and folders, and when training diverges for good.
     """
@@ -110,10 +116,14 @@ def _prepare(
     reporter: Reporter,
     logger: LoggerName | None,
 ) -> Training:
-    """What is trained, on which data, to which end. Nothing is written until all of this is known to be right."""
+    """What is trained, on which data, to which end. Nothing is written until all of this is known
+    to be right."""
     config = recipe.training
     if config.rule != "bptt" and world_size() > 1:
-        raise SrnnError(f"training.rule '{config.rule}' trains in one process; only bptt shares a batch among several.")
+        raise SrnnError(
+            f"training.rule '{config.rule}' trains in one process; only bptt shares a batch among "
+            f"several."
+        )
     team = Team(config.device)
     if not team.first:
         reporter = Reporter()
@@ -123,7 +133,9 @@ def _prepare(
             service(logger)
     reporter.phase("reading the data")
     again = resume and _is_refitting(out)
-    ready = prepare(recipe, seed=seed, data_dir=data_dir, task=task, device=team.fabric.device, refit=again)
+    ready = prepare(
+        recipe, seed=seed, data_dir=data_dir, task=task, device=team.fabric.device, refit=again
+    )
     training = Training.of(ready, seed, team, reporter)
     reporter.header(ready.description)
     training.run = team.open_run(out, recipe, seed, resume, overwrite)
@@ -144,7 +156,8 @@ def _begin(training: Training) -> None:
 
 
 def _measure_start(training: Training) -> None:
-    """Scale the weights of layers that would start silent or saturated; all processes, and the histories, begin from there."""
+    """Scale the weights of layers that would start silent or saturated; all processes, and the
+    histories, begin from there."""
     training.reporter.phase("measuring the first spikes")
     if starts := training.ready.measured_start():
         training.reporter.note(f"start     measured: {'; '.join(map(str, starts))}")
@@ -167,7 +180,8 @@ def _is_refitting(out: Path) -> bool:
 
 
 def _refit(training: Training, data_dir: Path | None, task: Task | None) -> Training:
-    """The same training from its beginning, on the sequences of training and validation together."""
+    """The same training from its beginning, on the sequences of training and validation
+    together."""
     done, team, reporter = training.state, training.team, training.reporter
     _load_model(training)
     held_out = _held_out_result(training)
@@ -195,7 +209,8 @@ def _refit(training: Training, data_dir: Path | None, task: Task | None) -> Trai
 
 
 def _continued(training: Training) -> checkpoints.TrainingState:
-    """The state of the last checkpoint, whose tensors are loaded. SrnnError if it was made with other data."""
+    """The state of the last checkpoint, whose tensors are loaded. SrnnError if it was made with
+    other data."""
     begun, state = training.state, training.load_last()
     others = (
         state.data not in ("", begun.data)
@@ -206,15 +221,18 @@ def _continued(training: Training) -> checkpoints.TrainingState:
     )
     if others:
         raise SrnnError(
-            f"The checkpoint {training.run.last} was made with other data: sequences, labels, speakers or inputs are not the "
-            f"same. Resume with the data with which training began ({option('data_dir')}), or choose another {option('out')}."
+            f"The checkpoint {training.run.last} was made with other data: sequences, labels, "
+            f"speakers or inputs are not the "
+            f"same. Resume with the data with which training began ({option('data_dir')}), or "
+            f"choose another {option('out')}."
         )
     return state
 
 
 @contextmanager
 def _watched(training: Training, logger: LoggerName | None) -> Iterator[None]:
-    """While epochs are trained: a logger that gets their metrics; one line for a connection that broke."""
+    """While epochs are trained: a logger that gets their metrics; one line for a connection that
+    broke."""
     if logger and training.team.first:
         training.log = Logger(logger, training.run, training.state.epoch)
     try:
@@ -239,7 +257,9 @@ def _load_model(training: Training) -> checkpoints.Checkpoint | None:
 def _held_out_result(training: Training) -> dict[str, Any]:
     """What validation says about the network that becomes the model."""
     ready, state, team = training.ready, training.state, training.team
-    final = team.from_first(lambda: evaluate_sequences(ready.trained, ready.validation_set, "validation"))
+    final = team.from_first(
+        lambda: evaluate_sequences(ready.trained, ready.validation_set, "validation")
+    )
     return {
         **final.report,
         "loss": final.loss,
@@ -249,8 +269,8 @@ def _held_out_result(training: Training) -> dict[str, Any]:
 
 
 def _finish(training: Training, examples: bool) -> dict[str, Any]:
-    """The result is that of the network that validation chose, or of the last one before a refit; what int8 needs from the
-    training data completes the model."""
+    """The result is that of the network that validation chose, or of the last one before a refit;
+    what int8 needs from the training data completes the model."""
     run, ready, state = training.run, training.ready, training.state
     best = _load_model(training)
     report = state.held_out or _held_out_result(training)
@@ -262,7 +282,8 @@ def _finish(training: Training, examples: bool) -> dict[str, Any]:
     if state.sick:
         result["sick"] = state.sick
         training.reporter.event(
-            f"the network of the best epoch, {report['best_epoch']}, is sick: {'; '.join(state.sick)}"
+            f"the network of the best epoch, {report['best_epoch']}, is sick: "
+            f"{'; '.join(state.sick)}"
         )
     if best is not None:
         kept = {name: value for name, value in report.items() if name != "loss"}

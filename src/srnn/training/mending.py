@@ -1,4 +1,5 @@
-"""After a loss that is not finite, too many such gradients, or an epoch with sick layers: back to the last checkpoint."""
+"""After a loss that is not finite, too many such gradients, or an epoch with sick layers: back to
+the last checkpoint."""
 
 from __future__ import annotations
 
@@ -14,9 +15,10 @@ from .starting import LayerStart
 def mend(training: Training, epoch: Epoch) -> None:
     """Return to the last checkpoint with half the learning rate, or with other weights.
 
-    The learning rate is halved unless weights are scaled instead: those of a layer that was already sick in the checkpoint,
-    and, the first time after a checkpoint, the recurrent weights through which gradients exploded (they shrink more each time).
-    Merely skipping batches would not do: a network that overflows on every batch never recovers.
+    The learning rate is halved unless weights are scaled instead: those of a layer that was already
+    sick in the checkpoint, and, the first time after a checkpoint, the recurrent weights through
+    which gradients exploded (they shrink more each time). Merely skipping batches would not do: a
+    network that overflows on every batch never recovers.
 
     Raises SrnnError once ``training.max_restores`` are used up.
     """
@@ -43,7 +45,12 @@ def mend(training: Training, epoch: Epoch) -> None:
     training.state = restored
     training.team.agree(ready.network)
 
-    event: dict[str, Any] = {"event": "restored", "where": where, "reason": reason, "lr_factor": restored.lr_factor}
+    event: dict[str, Any] = {
+        "event": "restored",
+        "where": where,
+        "reason": reason,
+        "lr_factor": restored.lr_factor,
+    }
     if scaled:
         event["scaled"] = [asdict(layer) for layer in scaled]
     if calmed:
@@ -60,23 +67,31 @@ def _given_up(training: Training, epoch: Epoch, where: str, reason: str) -> str:
         advice.append("set training.clip_norm")
     if epoch.diverged:
         return (
-            f"Training diverged at {where} ({reason}), and halving the learning rate {state.restores} times did not help; "
+            f"Training diverged at {where} ({reason}), and halving the learning rate "
+            f"{state.restores} times did not help; "
             f"{' or '.join(advice)}."
         )
     if config.start == "drawn":
         advice.append("start with training.start 'measured'")
-    advice.append("set the neuron's detach_reset" if state.watch.exploded() else "choose another threshold")
+    advice.append(
+        "set the neuron's detach_reset" if state.watch.exploded() else "choose another threshold"
+    )
     return (
-        f"Training stopped at {where}: {reason}, and going back {state.restores} times did not mend it; "
+        f"Training stopped at {where}: {reason}, and going back {state.restores} times did not "
+        f"mend it; "
         f"{' or '.join(advice)}."
     )
 
 
-def _tell(training: Training, where: str, what: str, scaled: list[LayerStart], calmed: dict[str, float]) -> None:
+def _tell(
+    training: Training, where: str, what: str, scaled: list[LayerStart], calmed: dict[str, float]
+) -> None:
     changes = ""
     if scaled:
         changes += f", weights scaled: {'; '.join(map(str, scaled))}"
     for name, factor in calmed.items():
         changes += f", {factor:.3g} x the recurrent weights of {name}"
     lr_factor = training.state.lr_factor
-    training.reporter.event(f"{where}: {what}; back to the last checkpoint, {lr_factor:g} x the learning rate{changes}")
+    training.reporter.event(
+        f"{where}: {what}; back to the last checkpoint, {lr_factor:g} x the learning rate{changes}"
+    )

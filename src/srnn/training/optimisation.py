@@ -1,4 +1,5 @@
-"""The optimiser of a recipe, its learning rate as a pure function of how far the training is, and flushing of tiny gradients.
+"""The optimiser of a recipe, its learning rate as a pure function of how far the training is, and
+flushing of tiny gradients.
 
 Nothing here has a history: a resumed run computes the same rates as one that was never stopped.
 """
@@ -28,18 +29,26 @@ OPTIMIZERS = {
 }
 
 
-def build_optimizer(network: nn.Module, config: OptimizerConfig, lr_scale: dict[str, float]) -> torch.optim.Optimizer:
+def build_optimizer(
+    network: nn.Module, config: OptimizerConfig, lr_scale: dict[str, float]
+) -> torch.optim.Optimizer:
     """The optimiser, with a parameter group for each learning-rate multiplier and weight decay.
 
-    SrnnError for an ``lr_scale`` pattern that matches no parameter: a typo would silently train at the wrong rate.
+    SrnnError for an ``lr_scale`` pattern that matches no parameter: a typo would silently train at
+    the wrong rate.
     """
     names = [name for name, _ in network.named_parameters()]
     for pattern in lr_scale:
         if not any(fnmatchcase(name, pattern) for name in names):
-            raise SrnnError(f"training.lr_scale: no parameter matches '{pattern}'. Parameters: {', '.join(names)}.")
+            raise SrnnError(
+                f"training.lr_scale: no parameter matches '{pattern}'. Parameters: "
+                f"{', '.join(names)}."
+            )
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
-        scale = next((value for pattern, value in lr_scale.items() if fnmatchcase(name, pattern)), 1.0)
+        scale = next(
+            (value for pattern, value in lr_scale.items() if fnmatchcase(name, pattern)), 1.0
+        )
         # Time constants, thresholds and the scale of a norm must not decay towards 0.
         own = (".params.", ".norm.", ".norms.")
         decays = not any(part in f".{name}" for part in own) and not name.startswith("encoder.")
@@ -47,7 +56,10 @@ def build_optimizer(network: nn.Module, config: OptimizerConfig, lr_scale: dict[
         groups.setdefault((scale, weight_decay), []).append(parameter)
     cls: Any = OPTIMIZERS[config.name]
     return cls(
-        [{"params": members, "weight_decay": decay, "scale": scale} for (scale, decay), members in groups.items()],
+        [
+            {"params": members, "weight_decay": decay, "scale": scale}
+            for (scale, decay), members in groups.items()
+        ],
         lr=config.lr,
         betas=config.betas,
         eps=config.eps,
@@ -61,7 +73,8 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 
 def schedule_factor(config: ScheduleConfig, epoch: int, done: float) -> float:
-    """The factor on the learning rate in ``epoch`` (from 0), when the fraction ``done`` (0 to 1) of all steps is done."""
+    """The factor on the learning rate in ``epoch`` (from 0), when the fraction ``done`` (0 to 1) of
+    all steps is done."""
     if config.name == "step":
         factor = config.factor ** (epoch // config.every)
         return factor * min(1.0, done / config.warmup) if config.warmup > 0 else factor
@@ -78,16 +91,20 @@ def schedule_factor(config: ScheduleConfig, epoch: int, done: float) -> float:
 
 @contextmanager
 def subnormals_as_zero() -> Iterator[None]:
-    """Within the block, numbers below 1e-38 (float32) are flushed to 0, on all of torch's threads on the CPU.
+    """Within the block, numbers below 1e-38 (float32) are flushed to 0, on all of torch's threads
+    on the CPU.
 
-    A gradient that fades on its way back through hundreds of steps is full of such numbers, and a processor takes up to a hundred
-    times as long for each: an LSTM that learns from S-MNIST's last rows took nine times as long for a training step.
+    A gradient that fades on its way back through hundreds of steps is full of such numbers, and a
+    processor takes up to a hundred times as long for each: an LSTM that learns from S-MNIST's last
+    rows took nine times as long for a training step.
     """
     smallest = torch.tensor(1e-40)
     before = float(smallest * 1) == 0
     threads.on_each(lambda: torch.set_flush_denormal(True))
     try:
-        with warnings.catch_warnings():  # of NumPy up to 2.3, whose tables hold numbers that are now 0
+        with (
+            warnings.catch_warnings()
+        ):  # of NumPy up to 2.3, whose tables hold numbers that are now 0
             warnings.filterwarnings("ignore", "The value of the smallest subnormal")
             yield
     finally:

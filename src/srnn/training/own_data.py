@@ -1,11 +1,13 @@
-"""Data of your own, in whatever form a program has them, as the arrays that a file of arrays would hold (``Given``).
+"""Data of your own, in whatever form a program has them, as the arrays that a file of arrays would
+hold (``Given``).
 
     array, tensor (N, T, C) or (N, T)         sequences of one length, or padded, with ``lengths``
     list of arrays (T_i, C) or (T_i,)         sequences of different lengths
     list of DataFrames, of ``Recording``s     the same, read like files: with names, units, rate, and gaps that are filled
     torch's Dataset                           of pairs (x, y)
 
-What is wrong with the arrays themselves is said where files of arrays are read (``data.datasets.arrays``).
+What is wrong with the arrays themselves is said where files of arrays are read
+(``data.datasets.arrays``).
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ _FORMS = (
     "or a torch Dataset of pairs (x, y)"
 )
 _VALUES = (
-    "srnn.fit trains networks that name a class: if these are classes, give y.astype(int); networks "
+    "srnn.fit trains networks that name a class: if these are classes, give y.astype(int); "
+    "networks "
     "that answer with a value come later."
 )
 
@@ -70,7 +73,8 @@ def settings_of(
     lr: float | None,
     batch_size: int | None,
 ) -> dict[str, Any]:
-    """The keywords of ``srnn.fit`` as settings of a recipe, by dotted keys; those that are None are left out."""
+    """The keywords of ``srnn.fit`` as settings of a recipe, by dotted keys; those that are None are
+    left out."""
     settings = {
         "task.options.test_fraction": test,
         "training.epochs": epochs,
@@ -84,8 +88,8 @@ def settings_of(
 
 
 def recipe_for(x: Any, told: Told, settings: Mapping[str, Any]) -> tuple[Recipe, Task | None]:
-    """The recipe that ``srnn train`` gives to such data, with these settings by dotted keys; and the data as its task, or None
-    where the recipe names them. SrnnError for what is not data.
+    """The recipe that ``srnn train`` gives to such data, with these settings by dotted keys; and
+    the data as its task, or None where the recipe names them. SrnnError for what is not data.
     """
     options = dict[str, Any]()
     if is_number(told.validation):
@@ -100,12 +104,15 @@ def recipe_for(x: Any, told: Told, settings: Mapping[str, Any]) -> tuple[Recipe,
         if value is not None and name in ("rate", "channels"):
             options[f"task.options.{name}"] = value
         elif value is not None:
-            raise SrnnError(f"The data in {x} state this themselves: remove {name}, which is for arrays.")
+            raise SrnnError(
+                f"The data in {x} state this themselves: remove {name}, which is for arrays."
+            )
     return load_recipe(x, {**options, **settings}), None
 
 
 def gather(x: Any, told: Told) -> Given:
-    """Sequences and their labels as the arrays of one data set. SrnnError, which names the argument, for anything else."""
+    """Sequences and their labels as the arrays of one data set. SrnnError, which names the
+    argument, for anything else."""
     if told.rate is not None:
         check_positive("rate", told.rate)
     x, y = _pair("x", x, told.y)
@@ -117,7 +124,10 @@ def gather(x: Any, told: Told) -> Given:
         given = _sequences(x, told)
     else:
         if told.groups is not None:
-            raise SrnnError("groups says which sequences are held out together, and validation which are: remove one.")
+            raise SrnnError(
+                "groups says which sequences are held out together, and validation which are: "
+                "remove one."
+            )
         more_x, more_y = _pair("x of validation", *_two(told.validation))
         given = _of_list([*_cut(x, told.lengths), *more_x], told)
         labels = _joined(labels, _labels("y of validation", more_x, more_y))
@@ -153,24 +163,33 @@ def _two(validation: Any) -> tuple[Any, Any]:
         return validation, None
     if isinstance(validation, (list, tuple)) and len(validation) == 2:
         return validation[0], validation[1]
-    raise SrnnError(f"validation should be a fraction, a pair (x, y) or a torch Dataset, not {brief(validation)}.")
+    raise SrnnError(
+        f"validation should be a fraction, a pair (x, y) or a torch Dataset, not "
+        f"{brief(validation)}."
+    )
 
 
 def _pair(name: str, x: Any, y: Any) -> tuple[Any, Any]:
-    """Sequences, as a list or as an array (N, T, C), and their labels: those given, or of a Dataset's pairs."""
+    """Sequences, as a list or as an array (N, T, C), and their labels: those given, or of a
+    Dataset's pairs."""
     if not _is_dataset(x):
         x = list(x) if _is_list(x) else _array(name, x)
         if not len(x):
             raise SrnnError(f"{name} is empty: it holds no sequences.")
         return x, y
     if y is not None:
-        raise SrnnError(f"{name} is a Dataset of pairs (x, y), so it has labels of its own: remove y.")
+        raise SrnnError(
+            f"{name} is a Dataset of pairs (x, y), so it has labels of its own: remove y."
+        )
     pairs = [x[index] for index in range(len(x))] if hasattr(x, "__len__") else list(x)
     if not pairs:
         raise SrnnError(f"{name} is an empty Dataset.")
     for index, pair in enumerate(pairs):
         if not isinstance(pair, (list, tuple)) or len(pair) != 2:
-            raise SrnnError(f"{name} should be a Dataset of pairs (x, y), but its item {index} is {brief(pair)}.")
+            raise SrnnError(
+                f"{name} should be a Dataset of pairs (x, y), but its item {index} is "
+                f"{brief(pair)}."
+            )
     return [one for one, _ in pairs], [label for _, label in pairs]
 
 
@@ -193,7 +212,8 @@ def _array(name: str, x: Any) -> Array:
     """(N, T, C) from an array or a tensor, which may lack the channels' axis."""
     if is_frame(x):
         raise SrnnError(
-            f"{name} is one table, which is one recording: give a list with a DataFrame for each sequence, "
+            f"{name} is one table, which is one recording: give a list with a DataFrame for each "
+            f"sequence, "
             "as in [part for _, part in table.groupby('recording')]."
         )
     array = np.asarray(as_numpy(x))
@@ -210,11 +230,14 @@ def _array(name: str, x: Any) -> Array:
 
 
 def _check_numbers(name: str, x: Array) -> None:
-    """SrnnError for a sequence (time, channels) with numbers that are missing, or infinite in float32."""
+    """SrnnError for a sequence (time, channels) with numbers that are missing, or infinite in
+    float32."""
     try:
         check_finite(name, x, 0, np.float32)
     except SrnnError as error:
-        raise SrnnError(f"{error} Repair or drop it, or give DataFrames, in which short gaps are filled.") from error
+        raise SrnnError(
+            f"{error} Repair or drop it, or give DataFrames, in which short gaps are filled."
+        ) from error
 
 
 def _names(channels: Sequence[str | int]) -> Array:
@@ -222,7 +245,8 @@ def _names(channels: Sequence[str | int]) -> Array:
     for name in channels:
         if not isinstance(name, str):
             raise SrnnError(
-                f"channels names the channels of x, by text and not by {brief(name)}; choose them with x[..., k]."
+                f"channels names the channels of x, by text and not by {brief(name)}; choose them "
+                f"with x[..., k]."
             )
     return np.array(channels)
 
@@ -239,11 +263,14 @@ def _cut(x: Any, lengths: Any) -> list[Any]:
     ends = np.asarray(as_numpy(lengths)).tolist()
     if len(ends) != len(x):
         raise SrnnError(f"lengths should have {len(x)} entries, like x, not {len(ends)}.")
-    return [row[: check_whole("lengths", end, 1, len(row))] for row, end in zip(x, ends, strict=True)]
+    return [
+        row[: check_whole("lengths", end, 1, len(row))] for row, end in zip(x, ends, strict=True)
+    ]
 
 
 def _of_list(x: Sequence[Any], told: Told) -> Given:
-    """The sequences of a list, padded, with the first one's channels in its units and at its rate."""
+    """The sequences of a list, padded, with the first one's channels in its units and at its
+    rate."""
     read = [_recording(f"x[{index}]", one) for index, one in enumerate(x)]
     rate, channels = told.rate, told.channels
     if rate is None and len({recording.rate is None for recording in read}) > 1:
@@ -275,7 +302,8 @@ def _of_list(x: Sequence[Any], told: Told) -> Given:
 
 
 def _recording(name: str, one: Any) -> Recording:
-    """One sequence of a list. Numbers are taken as they are; gaps are filled in what is read like a file."""
+    """One sequence of a list. Numbers are taken as they are; gaps are filled in what is read like a
+    file."""
     if isinstance(one, Recording) or is_frame(one):
         with naming(name):
             return replace(read_recording(one), name=name)
@@ -296,15 +324,20 @@ def _recording(name: str, one: Any) -> Recording:
 
 
 def _labels(name: str, x: Any, y: Any) -> Array:
-    """(N,) or (N, T): integers, or text. Lists of labels per step, of different lengths, are padded.
+    """(N,) or (N, T): integers, or text. Lists of labels per step, of different lengths, are
+    padded.
 
     ``x``: the sequences, with which lists must agree.
     """
     if y is None:
-        raise SrnnError(f"{name} is missing: give a class for each sequence (N,), or for each step (N, T).")
+        raise SrnnError(
+            f"{name} is missing: give a class for each sequence (N,), or for each step (N, T)."
+        )
     count = len(x)
     if not hasattr(y, "__len__") or isinstance(y, str):
-        raise SrnnError(f"{name} should have a class for each of {count} sequences, not {brief(y)}.")
+        raise SrnnError(
+            f"{name} should have a class for each of {count} sequences, not {brief(y)}."
+        )
     if len(y) != count:
         raise SrnnError(f"x has {count} sequences, and {name} has {len(y)} labels.")
     if not _is_list(y):
@@ -320,10 +353,14 @@ def _labels(name: str, x: Any, y: Any) -> Array:
     for index, row in enumerate(rows):
         if row.ndim != 1 or row.dtype.kind != rows[0].dtype.kind:
             raise SrnnError(
-                f"{name} should be integers or text, one for each sequence, or a list for the steps of each."
+                f"{name} should be integers or text, one for each sequence, or a list for the "
+                f"steps of each."
             )
         if isinstance(x, list) and len(row) != _length(x[index]):
-            raise SrnnError(f"{name}[{index}] has labels of {len(row)} steps, and x[{index}] has {_length(x[index])}.")
+            raise SrnnError(
+                f"{name}[{index}] has labels of {len(row)} steps, and x[{index}] has "
+                f"{_length(x[index])}."
+            )
     longest = max(map(len, rows))
     return np.concatenate([_widened(row[None], longest) for row in rows])
 
@@ -333,12 +370,15 @@ def _length(sequence: Any) -> int:
 
 
 def _array_of(name: str, values: Any) -> Array:
-    """Labels in a list as an array; numbers among texts are refused, which numpy would make texts."""
+    """Labels in a list as an array; numbers among texts are refused, which numpy would make
+    texts."""
     array = np.asarray(values)
     if array.dtype.kind in "US" and not isinstance(values, np.ndarray):
         odd = [one for one in values if not isinstance(one, str)]
         if odd:
-            raise SrnnError(f"{name} should hold integers, or text, not both: it has {brief(odd[0])}.")
+            raise SrnnError(
+                f"{name} should hold integers, or text, not both: it has {brief(odd[0])}."
+            )
     return array
 
 
@@ -348,9 +388,13 @@ def _classes(name: str, labels: Array) -> Array:
         labels = _plain(name, labels)
     kind = labels.dtype.kind
     if kind in "fc":
-        raise SrnnError(f"{name} should hold classes, integers or text, not {labels.dtype}. {_VALUES}")
+        raise SrnnError(
+            f"{name} should hold classes, integers or text, not {labels.dtype}. {_VALUES}"
+        )
     if kind not in "biuU":
-        raise SrnnError(f"{name} should hold classes, integers or text, not {labels.dtype} {labels.shape}.")
+        raise SrnnError(
+            f"{name} should hold classes, integers or text, not {labels.dtype} {labels.shape}."
+        )
     if kind in "iu":
         return labels.astype(np.int64)
     return labels.astype(str)  # False and True are names, too
@@ -364,7 +408,9 @@ def _plain(name: str, labels: Array) -> Array:
         return labels.astype(str)
     found = np.array(values).reshape(labels.shape) if len(odd) == len(values) else labels
     if found.dtype.kind not in "biuf":
-        raise SrnnError(f'{name} should hold integers, or text ("" for none), but it has {brief(odd[0])}.')
+        raise SrnnError(
+            f'{name} should hold integers, or text ("" for none), but it has {brief(odd[0])}.'
+        )
     return found
 
 
@@ -378,7 +424,8 @@ def _joined(labels: Array, more: Array) -> Array:
     """The labels of two sets of sequences, one after the other."""
     if labels.dtype.kind != more.dtype.kind or labels.ndim != more.ndim:
         raise SrnnError(
-            f"y of validation should be like y, {labels.dtype} with {labels.ndim} axes, not {more.dtype} with {more.ndim}."
+            f"y of validation should be like y, {labels.dtype} with {labels.ndim} axes, not "
+            f"{more.dtype} with {more.ndim}."
         )
     if labels.ndim == 1:
         return np.concatenate([labels, more])

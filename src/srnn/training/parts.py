@@ -1,4 +1,5 @@
-"""The parts of one training, which its phases share: what stays, the one state that changes, and what one epoch needs.
+"""The parts of one training, which its phases share: what stays, the one state that changes, and
+what one epoch needs.
 
     prepare     ``Training.of``: data, network, optimiser, and all that attaches to them
     begin       from the run's last checkpoint, or from the beginning (``loop.py``)
@@ -6,8 +7,9 @@
     end_epoch   validate, choose, write (``epochs.py``)
     mend        back to the last checkpoint (``mending.py``)
 
-Whatever attaches to training has one place here: rules in ``trainee``, several processes in ``team``, averaging, compression
-and FPTT in ``histories``, loggers in ``log``, health in ``state.watch``.
+Whatever attaches to training has one place here: rules in ``trainee``, several processes in
+``team``, averaging, compression and FPTT in ``histories``, loggers in ``log``, health in
+``state.watch``.
 """
 
 from __future__ import annotations
@@ -43,7 +45,8 @@ from .windows import Trainee
 
 @dataclass
 class Training:
-    """One training. Only ``state`` is replaced while it runs; networks and optimiser change in place."""
+    """One training. Only ``state`` is replaced while it runs; networks and optimiser change in
+    place."""
 
     ready: Prepared
     seed: int
@@ -106,7 +109,8 @@ class Training:
 
     @property
     def averaged(self) -> Trained:
-        """What is validated and becomes the model: the average of the weights, or the network itself."""
+        """What is validated and becomes the model: the average of the weights, or the network
+        itself."""
         return replace(self.ready.trained, network=self.histories.average.network)
 
     @property
@@ -124,12 +128,14 @@ class Training:
         checkpoints.save_checkpoint(self.run.last, tensors, self._info(self.ready.trained))
 
     def save_best(self) -> None:
-        """Write the network that is validated as a model, from which nothing can resume: rounded as it computes, if it is trained
-        for int8."""
+        """Write the network that is validated as a model, from which nothing can resume: rounded as
+        it computes, if it is trained for int8."""
         if isinstance(self.run, Onlooker):
             return
         best = self.averaged
-        rounded = {f"network.{name}": weight for name, weight in rounded_weights(best.network).items()}
+        rounded = {
+            f"network.{name}": weight for name, weight in rounded_weights(best.network).items()
+        }
         tensors = checkpoints.model_tensors(best.network) | rounded
         best.write(self.run.best, tensors, self._info(best))
 
@@ -137,7 +143,8 @@ class Training:
         return {**checkpoints.made_of(trained.network), "state": asdict(self.state)}
 
     def load_last(self) -> TrainingState:
-        """Put the last checkpoint's tensors into network, optimiser and histories; return its state."""
+        """Put the last checkpoint's tensors into network, optimiser and histories; return its
+        state."""
         network = self.ready.network
         checkpoint = checkpoints.read_checkpoint(self.run.last)
         checkpoints.load_network(network, checkpoint)
@@ -146,7 +153,9 @@ class Training:
         state = TrainingState.of(checkpoint)
         with reading(self.run.last, "a checkpoint of this network's training"):
             state.watch.check(network)
-            rate_report(network, state.means()[2] if state.sums else [])  # which has sums of each layer
+            rate_report(
+                network, state.means()[2] if state.sums else []
+            )  # which has sums of each layer
         return state
 
 

@@ -1,4 +1,5 @@
-"""All that training needs before its first step, checked: ``train`` continues from it, ``--dry-run`` shows it and stops."""
+"""All that training needs before its first step, checked: ``train`` continues from it,
+``--dry-run`` shows it and stops."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ class Prepared:
     """Data, network and optimiser of one training. Nothing has been written."""
 
     trained: Trained
-    """The network with new weights (or those of ``training.start_from``), on the CPU; its recipe and its task."""
+    """The network with new weights (or those of ``training.start_from``), on the CPU; its recipe
+    and its task."""
     optimizer: torch.optim.Optimizer
     train_set: Sequences
     validation_set: Sequences
@@ -59,20 +61,28 @@ class Prepared:
         return math.ceil(len(self.train_set) / self.trained.recipe.training.batch_size)
 
     def measured_start(self, only: Collection[str] | None = None) -> list[LayerStart]:
-        """Scale the layers, all or only those named, that would start silent or saturated; none if the recipe takes its weights
-        from another run or, unless layers are named, keeps them as drawn."""
+        """Scale the layers, all or only those named, that would start silent or saturated; none if
+        the recipe takes its weights from another run or, unless layers are named, keeps them as
+        drawn."""
         config = self.trained.recipe.training
         if config.start_from is not None or (config.start == "drawn" if only is None else not only):
             return []
         return measured_start(self.network, self.train_set, self.trained.seed, only)
 
     def compression(self) -> Compression:
-        """Pruning and rounding as the recipe asks for them. SrnnError for a network that int8 cannot represent."""
+        """Pruning and rounding as the recipe asks for them. SrnnError for a network that int8
+        cannot represent."""
         return Compression(self.network, self.trained.recipe.training, self.train_set)
 
     def description(self) -> dict[str, Any]:
-        """What will be trained, on which data and where, as JSON values; ``progress.header`` shows it to people."""
-        task, config, train, network = self.trained.task, self.trained.recipe.training, self.train_set, self.network
+        """What will be trained, on which data and where, as JSON values; ``progress.header`` shows
+        it to people."""
+        task, config, train, network = (
+            self.trained.task,
+            self.trained.recipe.training,
+            self.train_set,
+            self.network,
+        )
         device = torch.device(train.device)
         backend, reason, seconds = self._backend(device)
         return {
@@ -87,7 +97,10 @@ class Prepared:
             "step_ms": task.step_ms,
             "classes": list(task.class_names),
             "largest_class": self._largest_class(),
-            "absent": {"training": self._absent(train), "validation": self._absent(self.validation_set)},
+            "absent": {
+                "training": self._absent(train),
+                "validation": self._absent(self.validation_set),
+            },
             "weighs_classes": self.loss.class_weights is not None,
             "network": self._network_in_words(),
             "parameters": sum(p.numel() for p in network.parameters()),
@@ -108,35 +121,46 @@ class Prepared:
         return recipe.note.splitlines()[1:] if is_suited({"note": recipe.note}) else []
 
     def _largest_class(self) -> dict[str, Any]:
-        """The class with most labels in the validation split, and their fraction: the accuracy of always predicting it."""
+        """The class with most labels in the validation split, and their fraction: the accuracy of
+        always predicting it."""
         counts = self._labels(self.validation_set)
         name = self.trained.task.class_names[int(counts.argmax())]
         return {"name": name, "fraction": round(float(counts.max() / max(int(counts.sum()), 1)), 4)}
 
     def _absent(self, sequences: Sequences) -> list[str]:
-        """The classes of which a split has no label: they cannot be learnt from it, or do not count in its balanced accuracy."""
+        """The classes of which a split has no label: they cannot be learnt from it, or do not count
+        in its balanced accuracy."""
         counts, task = self._labels(sequences), self.trained.task
-        known = [bool(count) or index == task.unlabelled_class for index, count in enumerate(counts)]
+        known = [
+            bool(count) or index == task.unlabelled_class for index, count in enumerate(counts)
+        ]
         return [name for name, there in zip(task.class_names, known, strict=True) if not there]
 
     def _labels(self, sequences: Sequences) -> np.ndarray:
         """How many labels each class has in a split."""
-        return np.bincount(sequences.y[sequences.y >= 0], minlength=len(self.trained.task.class_names))
+        return np.bincount(
+            sequences.y[sequences.y >= 0], minlength=len(self.trained.task.class_names)
+        )
 
     def _backend(self, device: torch.device) -> tuple[str, str, float]:
-        """(name, why this one, about how many seconds it first compiles); several names, or reasons, are listed."""
+        """(name, why this one, about how many seconds it first compiles); several names, or
+        reasons, are listed."""
         layers = layers_by_name(self.network).values()
         if not layers:
             return "torch", "PyTorch's own cells", 0
         choices, compiled, seconds, dtype = [], [], 0.0, self.network.readout.weight_in.dtype
         for layer in layers:
             kind = layer.dynamics()[0], layer.surrogate
-            problem = LayerProblem.smallest(*kind, dtype, device, size=layer.size, recurrent=layer.recurrent)
+            problem = LayerProblem.smallest(
+                *kind, dtype, device, size=layer.size, recurrent=layer.recurrent
+            )
             choices.append(choose(problem, layer.backend))
             if choices[-1][0] == "cpu":
                 compiled.append(kind)
         if compiled:
-            from ..nn.kernels.cpu.compile_time import seconds_to_compile  # imported here because it needs Numba
+            from ..nn.kernels.cpu.compile_time import (
+                seconds_to_compile,
+            )  # imported here because it needs Numba
 
             seconds = seconds_to_compile(compiled, dtype)
         names, reasons = (", ".join(dict.fromkeys(column)) for column in zip(*choices, strict=True))
@@ -164,21 +188,28 @@ def prepare(
 ) -> Prepared:
     """Read the data and build the network, and refuse everything that training would refuse.
 
-    ``seed`` draws the initial weights. ``task``: the task itself, if the recipe cannot name it. ``refit``: the validation
-    split's sequences are learnt, too. SrnnError for data that are missing or do not fit, and for settings that do not fit the
-    task, the network, or each other.
+    ``seed`` draws the initial weights. ``task``: the task itself, if the recipe cannot name it.
+    ``refit``: the validation split's sequences are learnt, too. SrnnError for data that are missing
+    or do not fit, and for settings that do not fit the task, the network, or each other.
     """
     config = recipe.training
     task = recipe.create_task() if task is None else task
     if config.early_stopping.metric == "accuracy_labelled" and task.unlabelled_class is None:
         raise SrnnError(
-            "training.early_stopping.metric is 'accuracy_labelled', but the task leaves nothing unlabelled; use 'accuracy'."
+            "training.early_stopping.metric is 'accuracy_labelled', but the task leaves nothing "
+            "unlabelled; use 'accuracy'."
         )
     if len(task.class_names) < 2:
         only = ", ".join(task.class_names)
-        raise SrnnError(f"{task.name} has only one class, {only}; a network tells classes apart, so give two or more.")
+        raise SrnnError(
+            f"{task.name} has only one class, {only}; a network tells classes apart, so give two "
+            f"or more."
+        )
     if twice := [name for name, count in Counter(shown(task.class_names)).items() if count > 1]:
-        raise SrnnError(f"{task.name} has two classes with the same name, {some(twice)}; give each a name of its own.")
+        raise SrnnError(
+            f"{task.name} has two classes with the same name, {some(twice)}; give each a name of "
+            f"its own."
+        )
     network = recipe.build_network(task, seed)
     if config.online and isinstance(network, SRNN):
         local_layers(network)  # SrnnError for a network that cannot learn forwards in time
@@ -202,7 +233,11 @@ def prepare(
 def _path_of(task: Task, train_set: Sequences) -> SignalPath:
     """The task's signal path, with the statistics of its training data if it scales by them."""
     path, statistics = task.signal(), train_set.statistics
-    return path if statistics is None or "statistics" not in path.settings else path.calibrated(statistics=statistics)
+    return (
+        path
+        if statistics is None or "statistics" not in path.settings
+        else path.calibrated(statistics=statistics)
+    )
 
 
 def _device_reason(asked: str, device: torch.device) -> str:

@@ -8,8 +8,9 @@
     result.json        what training ended with
     examples/          a few recordings of the validation split (``examples.py``), for the live page
 
-Nothing in it is pickled; everything but the tensors can be read with a text editor. Whoever trains in it holds its lock
-(``files.locked``); readers need none, because every file is written whole and metrics.jsonl grows by whole lines.
+Nothing in it is pickled; everything but the tensors can be read with a text editor. Whoever trains
+in it holds its lock (``files.locked``); readers need none, because every file is written whole and
+metrics.jsonl grows by whole lines.
 """
 
 from __future__ import annotations
@@ -66,11 +67,15 @@ _WRITTEN = (
 """A run's files, in the order in which they are removed."""
 
 
-def open_trained(path: Path | str, data: Path | None = None, said: Reading = NOTHING_SAID) -> Trained:
-    """The network in a run folder or a model's file, or the pretrained one of that name. SrnnError for anything else.
+def open_trained(
+    path: Path | str, data: Path | None = None, said: Reading = NOTHING_SAID
+) -> Trained:
+    """The network in a run folder or a model's file, or the pretrained one of that name. SrnnError
+    for anything else.
 
     Args:
-        data: labelled recordings that its task loads in place of its own data (``data.datasets.labelled``).
+        data: labelled recordings that its task loads in place of its own data
+            (``data.datasets.labelled``).
         said: what the user says about these recordings.
     """
     path = find_model(path)
@@ -79,9 +84,13 @@ def open_trained(path: Path | str, data: Path | None = None, said: Reading = NOT
 
 
 def default_folder(recipe_name: str, seed: int) -> Path:
-    """runs/<recipe>-s<seed>-<number>, the first that is not there; characters that folder names cannot have everywhere are left
-    out."""
-    name = recipe_name.removesuffix(Path(recipe_name).suffix) if Path(recipe_name).name else recipe_name
+    """runs/<recipe>-s<seed>-<number>, the first that is not there; characters that folder names
+    cannot have everywhere are left out."""
+    name = (
+        recipe_name.removesuffix(Path(recipe_name).suffix)
+        if Path(recipe_name).name
+        else recipe_name
+    )
     names = (f"{file_name(name) or 'run'}-s{seed}-{number}" for number in count(1))
     return next(Path("runs") / name for name in names if not os.path.lexists(Path("runs") / name))
 
@@ -100,7 +109,8 @@ class Run:
 
         Args:
             resume: whether to continue a run that is there; None: the command cannot continue one.
-            overwrite: whether a run that is there may be replaced; anything else that is there is refused.
+            overwrite: whether a run that is there may be replaced; anything else that is there is
+                refused.
         """
         check_folder(path)
         if resume and overwrite:
@@ -126,11 +136,13 @@ class Run:
         about: Mapping[str, Any] = MappingProxyType({}),
         overwrite: bool = False,
     ) -> Run:
-        """A new run in a new or empty folder, or with ``overwrite`` in place of the run in it; the entries of ``about`` are added
-        to environment.json."""
+        """A new run in a new or empty folder, or with ``overwrite`` in place of the run in it; the
+        entries of ``about`` are added to environment.json."""
         cls.check(path, resume=None, overwrite=overwrite)
         text = dump_recipe(recipe)
-        parse_recipe(text)  # refuses what no recipe can hold, such as a name that is not a text, before training
+        parse_recipe(
+            text
+        )  # refuses what no recipe can hold, such as a name that is not a text, before training
         if overwrite:
             _clear_run(path)
         with changing(path):
@@ -148,10 +160,11 @@ class Run:
         about: Mapping[str, Any] = MappingProxyType({}),
         overwrite: bool = False,
     ) -> Run:
-        """A new run for a network that was not trained there: its recipe and its checkpoint, without a history.
+        """A new run for a network that was not trained there: its recipe and its checkpoint,
+        without a history.
 
-        ``about`` and ``overwrite`` are as for ``start``; {"imported": {...}} says where it comes from.
-        SrnnError if the recipe builds another network.
+        ``about`` and ``overwrite`` are as for ``start``; {"imported": {...}} says where it comes
+        from. SrnnError if the recipe builds another network.
         """
         trained.check_recipe()
         with locked(path):
@@ -161,12 +174,14 @@ class Run:
 
     @classmethod
     def resume(cls, path: Path, recipe: Recipe, seed: int) -> Run:
-        """The run of this recipe and seed in the folder, to be continued; a new run if training never got that far."""
+        """The run of this recipe and seed in the folder, to be continued; a new run if training
+        never got that far."""
         cls.check(path, resume=True)
         if not (path / "recipe.yaml").is_file():
             if not _has_only_begun(path):
                 raise SrnnError(
-                    f"{path} is not empty and holds no run to resume (no recipe.yaml); choose another {option('out')}."
+                    f"{path} is not empty and holds no run to resume (no recipe.yaml); choose "
+                    f"another {option('out')}."
                 )
             _clear(path)
             return cls.start(path, recipe, seed)
@@ -174,17 +189,28 @@ class Run:
             remove_leftovers(folder, age=0)  # we hold the run's lock
         _check_version(path)
         run = cls.open(path)
-        begun, now = (replace(one, note="").to_dict() for one in (run.recipe, recipe))  # a note changes no number
+        begun, now = (
+            replace(one, note="").to_dict() for one in (run.recipe, recipe)
+        )  # a note changes no number
         difference = _difference(begun, now)
         if difference:
-            moved = difference.startswith("task.options.path:")  # the data themselves are compared when they are read
-            place = f", or, if the data have moved, change their place in {path / 'recipe.yaml'}" if moved else ""
+            moved = difference.startswith(
+                "task.options.path:"
+            )  # the data themselves are compared when they are read
+            place = (
+                f", or, if the data have moved, change their place in {path / 'recipe.yaml'}"
+                if moved
+                else ""
+            )
             raise SrnnError(
-                f"{path} was trained with another recipe ({difference}); resume it with its own recipe.yaml{place}."
+                f"{path} was trained with another recipe ({difference}); resume it with its own "
+                f"recipe.yaml{place}."
             )
         if run.seed != seed:
             own = f"{option('seed')} {run.seed}"
-            raise SrnnError(f"{path} was started with seed {run.seed}, not {seed}; resume it with {own}.")
+            raise SrnnError(
+                f"{path} was started with seed {run.seed}, not {seed}; resume it with {own}."
+            )
         return run
 
     @classmethod
@@ -192,14 +218,18 @@ class Run:
         """An existing run, to be read. SrnnError if the folder is not a run."""
         path = Path(path)
         if not (path / "recipe.yaml").is_file():
-            raise SrnnError(f"{path} is not a run: it has no recipe.yaml. Name the folder that 'srnn train' wrote.")
+            raise SrnnError(
+                f"{path} is not a run: it has no recipe.yaml. Name the folder that 'srnn train' "
+                f"wrote."
+            )
         _check_files(path)
         recipe, about = path / "recipe.yaml", path / "environment.json"
         content = read_json(about, "a run's environment")
         seed = content.get("seed") if isinstance(content, dict) else None
         if type(seed) is not int or not 0 <= seed < 2**63:
             raise SrnnError(
-                f"{path} is not a complete run: {about} should hold the seed, an integer from 0 to below 2^63."
+                f"{path} is not a complete run: {about} should hold the seed, an integer from 0 to "
+                f"below 2^63."
             )
         return cls(path, parse_recipe(read_text(recipe, "a recipe"), source=str(recipe)), seed)
 
@@ -207,7 +237,8 @@ class Run:
         """The network of the best checkpoint. SrnnError before the first epoch has ended."""
         if not self.best.is_file():
             raise SrnnError(
-                f"{self.path} has no checkpoint yet; train it to the end of its first epoch ({_resumed(self.path)})."
+                f"{self.path} has no checkpoint yet; train it to the end of its first epoch "
+                f"({_resumed(self.path)})."
             )
         files = {"policy": self.path / "exit-policy.json", "spotting": self.path / "spotting.json"}
         chosen = {name: read_object(file) for name, file in files.items() if file.is_file()}
@@ -218,13 +249,17 @@ class Run:
         write_json(self.path / name, content)
 
     def log(self, record: dict[str, Any]) -> None:
-        """Append a line to metrics.jsonl; it is on disk when this returns, before the checkpoint that counts it."""
+        """Append a line to metrics.jsonl; it is on disk when this returns, before the checkpoint
+        that counts it."""
         append_line(self.metrics, json_text(record))
 
     def result(self) -> dict[str, Any]:
-        """What training ended with: the validation report of the best checkpoint. SrnnError if it has not ended."""
+        """What training ended with: the validation report of the best checkpoint. SrnnError if it
+        has not ended."""
         if not self.outcome.is_file():
-            raise SrnnError(f"{self.path} has no result yet; finish its training first ({_resumed(self.path)}).")
+            raise SrnnError(
+                f"{self.path} has no result yet; finish its training first ({_resumed(self.path)})."
+            )
         return read_object(self.outcome, "a run's result")
 
     def epochs(self) -> list[dict[str, Any]]:
@@ -232,11 +267,13 @@ class Run:
         return self._records("epoch")
 
     def events(self) -> list[dict[str, Any]]:
-        """The records of what was done when training went wrong: skipped steps, returns to the last checkpoint."""
+        """The records of what was done when training went wrong: skipped steps, returns to the last
+        checkpoint."""
         return self._records("event")
 
     def _records(self, key: str) -> list[dict[str, Any]]:
-        """The records with that key, from whole lines only: the last line may be unfinished or torn."""
+        """The records with that key, from whole lines only: the last line may be unfinished or
+        torn."""
         records = read_json_lines(self.metrics, "a run's metrics") if self.metrics.is_file() else []
         return [record for record in records if isinstance(record, dict) and key in record]
 
@@ -256,13 +293,15 @@ def _check_files(path: Path) -> None:
 
 
 def _check_version(path: Path) -> None:
-    """Raise SrnnError if another minor version began this training: going on to the same bits is promised within one only."""
+    """Raise SrnnError if another minor version began this training: going on to the same bits is
+    promised within one only."""
     versions = read_object(path / "environment.json", "a run's environment").get("versions")
     begun = versions.get("srnn") if isinstance(versions, dict) else None
     if not isinstance(begun, str) or minor_version(begun) == minor_version(__version__):
         return
     raise SrnnError(
-        f"{path} was begun by srnn {begun}, whose trainings srnn {__version__} does not continue (it does read their "
+        f"{path} was begun by srnn {begun}, whose trainings srnn {__version__} does not continue "
+        f"(it does read their "
         f"models); finish it with that version, or train anew in another {option('out')}."
     )
 
@@ -305,13 +344,24 @@ def _cpu() -> str:
 
 
 def _git_commit() -> str | None:
-    """The commit of the source tree from which this package runs, "-dirty" if changed; None for an installed package."""
+    """The commit of the source tree from which this package runs, "-dirty" if changed; None for an
+    installed package."""
     folder = Path(__file__).parent
     if "site-packages" in folder.parts:
         return None
     try:
         outcome = subprocess.run(
-            ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude", "*"],
+            [
+                "git",
+                "-C",
+                str(folder),
+                "describe",
+                "--always",
+                "--dirty",
+                "--abbrev=40",
+                "--exclude",
+                "*",
+            ],
             capture_output=True,
             text=True,
             timeout=10,
@@ -323,7 +373,8 @@ def _git_commit() -> str | None:
 
 
 def _has_only_begun(path: Path) -> bool:
-    """Whether a folder holds nothing but what is left of a run that was stopped before it had a recipe."""
+    """Whether a folder holds nothing but what is left of a run that was stopped before it had a
+    recipe."""
     if set(files_in(path)) - {"environment.json", "checkpoints"}:
         return False
     try:
@@ -334,7 +385,8 @@ def _has_only_begun(path: Path) -> bool:
 
 
 def _clear_run(path: Path) -> None:
-    """Remove what a run wrote, and nothing else. Its recipe goes last: until then the folder is a run, which can be replaced."""
+    """Remove what a run wrote, and nothing else. Its recipe goes last: until then the folder is a
+    run, which can be replaced."""
     with changing(path):
         for folder in (path / "checkpoints", path / "examples"):
             if folder.is_dir():
@@ -346,7 +398,9 @@ def _clear_run(path: Path) -> None:
 
 def _resumed(path: Path) -> str:
     """How a run's training is continued."""
-    return either(f"srnn train ... --out {path} --resume", f"train(..., out={str(path)!r}, resume=True)")
+    return either(
+        f"srnn train ... --out {path} --resume", f"train(..., out={str(path)!r}, resume=True)"
+    )
 
 
 def _clear(path: Path) -> None:
@@ -358,10 +412,13 @@ def _clear(path: Path) -> None:
 
 
 def _difference(ours: Any, theirs: Any, key: str = "") -> str:
-    """The first setting that differs, as "training.epochs: 5 there, 6 now"; empty if none differs."""
+    """The first setting that differs, as "training.epochs: 5 there, 6 now"; empty if none
+    differs."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
         for name in [*ours, *(name for name in theirs if name not in ours)]:
-            difference = _difference(ours.get(name), theirs.get(name), f"{key}.{name}" if key else str(name))
+            difference = _difference(
+                ours.get(name), theirs.get(name), f"{key}.{name}" if key else str(name)
+            )
             if difference:
                 return difference
         return ""

@@ -8,7 +8,8 @@ import numpy as np
 
 
 def derive_seed(seed: int, *place: str | int) -> int:
-    """A seed for one place in a run, such as ("batch", epoch, step): different for every place, and without a history."""
+    """A seed for one place in a run, such as ("batch", epoch, step): different for every place, and
+    without a history."""
     digest = hashlib.sha256(repr((seed, *place)).encode()).digest()
     return int.from_bytes(digest[:8], "little") >> 1
 

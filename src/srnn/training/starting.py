@@ -1,17 +1,22 @@
-"""A measured start: before the first training step, every layer spikes, and no neuron is silent or saturated throughout.
+"""A measured start: before the first training step, every layer spikes, and no neuron is silent or
+saturated throughout.
 
-A few training sequences run through the network, layer by layer. If a layer's mean rate is outside ``LAYER_RATES``, its
-input weights are multiplied by one gain; then each neuron whose own rate is outside ``NEURON_RATES`` gets a gain of its own.
-Layers and neurons within the bounds keep their weights to the bit. A layer sees the layers below as they were scaled.
+A few training sequences run through the network, layer by layer. If a layer's mean rate is outside
+``LAYER_RATES``, its input weights are multiplied by one gain; then each neuron whose own rate is
+outside ``NEURON_RATES`` gets a gain of its own. Layers and neurons within the bounds keep their
+weights to the bit. A layer sees the layers below as they were scaled.
 
-- Gains are factors of a neuron's input weights or, with batch norm, of its gamma; a gain below 1 also applies to its recurrent
-  weights.
-- If a neuron stays silent at every gain, its weights never let the current rise (its inputs are mostly excitatory, and its
-  weights happened to be negative): their sign is turned, which gives weights that were just as likely to be drawn.
-- Neurons that do not spike, and readouts whose membrane is read, are left alone: their output is graded, and so is the gradient.
+- Gains are factors of a neuron's input weights or, with batch norm, of its gamma; a gain below 1
+  also applies to its recurrent weights.
+- If a neuron stays silent at every gain, its weights never let the current rise (its inputs are
+  mostly excitatory, and its weights happened to be negative): their sign is turned, which gives
+  weights that were just as likely to be drawn.
+- Neurons that do not spike, and readouts whose membrane is read, are left alone: their output is
+  graded, and so is the gradient.
 
-Scaling layer by layer on data is LSUV (Mishkin & Matas 2016, arXiv 1511.06422). Spiking layers need a membrane that
-fluctuates around its threshold from the start: Rossbroich, Gygax & Zenke 2022 (arXiv 2206.10226).
+Scaling layer by layer on data is LSUV (Mishkin & Matas 2016, arXiv 1511.06422). Spiking layers need
+a membrane that fluctuates around its threshold from the start: Rossbroich, Gygax & Zenke 2022
+(arXiv 2206.10226).
 """
 
 from __future__ import annotations
@@ -40,7 +45,8 @@ TARGET = 0.05
 _OCTAVES = 20
 """A layer's gain may differ from 1 by at most so many powers of two."""
 _TURN = 6
-"""If a neuron is still silent after so many doublings, its sign is turned; then its gain may rise by ``_OCTAVES``."""
+"""If a neuron is still silent after so many doublings, its sign is turned; then its gain may rise
+by ``_OCTAVES``."""
 _ROUNDS = 30
 """How often single neurons are corrected: each correction changes what the others see."""
 
@@ -71,7 +77,9 @@ class LayerStart:
         text = f"{self.name} rate {self.rates[0]:.3f}"
         if self.scaled:
             least, most = (f"{gain:.3g}" for gain in self.gains)
-            text += f" -> {self.rates[1]:.3f}, " + (f"gains {least} to {most}" if least != most else f"gain {most}")
+            text += f" -> {self.rates[1]:.3f}, " + (
+                f"gains {least} to {most}" if least != most else f"gain {most}"
+            )
         for count, what in ((self.silent, "silent"), (self.saturated, "saturated")):
             if any(count):
                 text += f", {count[0]}{f' -> {count[1]}' if self.scaled else ''} of {self.size} neurons {what}"
@@ -82,11 +90,12 @@ class LayerStart:
 def measured_start(
     network: Network, train_set: Sequences, seed: int, only: Collection[str] | None = None
 ) -> list[LayerStart]:
-    """Measure the hidden layers (and a readout whose spikes are read), and scale the weights of those out of bounds, in place.
+    """Measure the hidden layers (and a readout whose spikes are read), and scale the weights of
+    those out of bounds, in place.
 
-    ``only``: names of the layers to measure ("layers.0", "readout"); None: all. The same seed gives the same bits with any
-    number of threads. Returns what was done, one entry per layer of spiking neurons and per direction; nothing for networks of
-    torch's cells.
+    ``only``: names of the layers to measure ("layers.0", "readout"); None: all. The same seed gives
+    the same bits with any number of threads. Returns what was done, one entry per layer of spiking
+    neurons and per direction; nothing for networks of torch's cells.
     """
     if not isinstance(network, SRNN):
         return []
@@ -100,7 +109,9 @@ def measured_start(
     x, lengths = network.hold(network.encode(batch.x)), network.hidden_lengths(batch.lengths)
     for index, (layer, layer_state) in enumerate(zip(network.layers, state[:-1], strict=True)):
         if only is None or f"layers.{index}" in only:
-            for name, single, signal, own_state in _directions(f"layers.{index}", layer, x, layer_state, lengths):
+            for name, single, signal, own_state in _directions(
+                f"layers.{index}", layer, x, layer_state, lengths
+            ):
                 starts += _start(name, single, signal, own_state, lengths)
         x = layer(x, layer_state, lengths).emitted
     if network.readout.output == "emission" and (only is None or "readout" in only):
@@ -117,7 +128,9 @@ def _directions(
     if isinstance(layer, BidirectionalLayer):
         signals = layer.signals(x, lengths)
         halves = (layer.forward_layer, layer.backward_layer)
-        for part, half, signal, own in zip(("forward", "backward"), halves, signals, state, strict=True):
+        for part, half, signal, own in zip(
+            ("forward", "backward"), halves, signals, state, strict=True
+        ):
             yield f"{name}.{part}", half, signal, own
     else:
         yield name, layer, x, state
@@ -135,7 +148,8 @@ def _start(
     scaling.single()
     after, gains = scaling.rates, scaling.gains.abs()
     silent, saturated = (
-        (int(then.sum()), int(now.sum())) for then, now in zip(_outside(before), _outside(after), strict=True)
+        (int(then.sum()), int(now.sum()))
+        for then, now in zip(_outside(before), _outside(after), strict=True)
     )
     return [
         LayerStart(
@@ -156,7 +170,8 @@ def _outside(rates: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _Scaling:
-    """The gains of one layer's neurons. ``measure`` runs the layer and returns its neurons' rates (size,)."""
+    """The gains of one layer's neurons. ``measure`` runs the layer and returns its neurons' rates
+    (size,)."""
 
     def __init__(self, layer: Layer, measure: Callable[[], Tensor]) -> None:
         self._layer, self._measure = layer, measure
@@ -165,7 +180,8 @@ class _Scaling:
         self._drawn = self._scaled.detach().clone()
         self._weight_rec = None if layer.weight_rec is None else layer.weight_rec.detach().clone()
         self.gains = torch.ones(layer.size, dtype=torch.float64)
-        """Gains of the input weights; negative: the sign was turned. Below 1, the recurrent weights have the same gain."""
+        """Gains of the input weights; negative: the sign was turned. Below 1, the recurrent weights
+        have the same gain."""
         self.rates = measure()
 
     def _set(self, gains: Tensor) -> Tensor:
@@ -174,12 +190,15 @@ class _Scaling:
         own = gains.to(**like)
         self._scaled.copy_(self._drawn * (own if self._drawn.ndim == 1 else own[:, None]))
         if self._layer.weight_rec is not None and self._weight_rec is not None:
-            self._layer.weight_rec.copy_(self._weight_rec * gains.abs().clamp(max=1).to(**like)[:, None])
+            self._layer.weight_rec.copy_(
+                self._weight_rec * gains.abs().clamp(max=1).to(**like)[:, None]
+            )
         self.gains, self.rates = gains, self._measure()
         return self.rates
 
     def common(self) -> None:
-        """One gain for all neurons, if the mean rate is out of bounds: the one that brings it nearest to ``TARGET``."""
+        """One gain for all neurons, if the mean rate is out of bounds: the one that brings it
+        nearest to ``TARGET``."""
         mean = float(self.rates.mean())
         if LAYER_RATES[0] <= mean <= LAYER_RATES[1]:
             return
@@ -195,13 +214,21 @@ class _Scaling:
         low, high = sorted((octave, octave - (1 if rising else -1)))
         for _ in range(3):
             middle = (low + high) / 2
-            low, high = (low, middle) if float(self._set(ones * 2**middle).mean()) > TARGET else (middle, high)
+            low, high = (
+                (low, middle)
+                if float(self._set(ones * 2**middle).mean()) > TARGET
+                else (middle, high)
+            )
         self._set(ones * 2**high)
 
     def single(self) -> None:
-        """A gain for each neuron that is silent or saturated. Neurons that no gain makes spike keep the gain they had."""
+        """A gain for each neuron that is silent or saturated. Neurons that no gain makes spike keep
+        the gain they had."""
         basis, gains = self.gains.clone(), self.gains.clone()
-        turned, lost = torch.zeros_like(gains, dtype=torch.bool), torch.zeros_like(gains, dtype=torch.bool)
+        turned, lost = (
+            torch.zeros_like(gains, dtype=torch.bool),
+            torch.zeros_like(gains, dtype=torch.bool),
+        )
         for _ in range(_ROUNDS):
             silent, saturated = _outside(self.rates)
             silent = silent & ~lost
@@ -212,12 +239,19 @@ class _Scaling:
             lost |= at_end & turned
             turned |= at_end
             gains = torch.where(at_end, torch.where(lost, basis, -basis), gains)
-            gains = torch.where(silent & ~at_end, gains * 2, torch.where(saturated, gains / 2, gains))
+            gains = torch.where(
+                silent & ~at_end, gains * 2, torch.where(saturated, gains / 2, gains)
+            )
             self._set(gains)
 
 
 def channel_rates(emitted: Tensor | Spikes, lengths: Tensor | None) -> Tensor:
-    """Fraction of the valid steps at which each channel of (B, T, N) is not 0: (N,), float64 on the CPU."""
-    totals = emitted.totals() if isinstance(emitted, Spikes) else (emitted.detach() != 0).sum((0, 1)).cpu()
+    """Fraction of the valid steps at which each channel of (B, T, N) is not 0: (N,), float64 on the
+    CPU."""
+    totals = (
+        emitted.totals()
+        if isinstance(emitted, Spikes)
+        else (emitted.detach() != 0).sum((0, 1)).cpu()
+    )
     steps = emitted.shape[0] * emitted.shape[1] if lengths is None else int(lengths.sum())
     return totals.double() / max(steps, 1)

@@ -21,7 +21,8 @@ from .windows import Window
 
 
 def step(training: Training, epoch: Epoch) -> None:
-    """Learn the next batch. What goes wrong is in ``epoch`` (``diverged``, ``urgent``), and ends it."""
+    """Learn the next batch. What goes wrong is in ``epoch`` (``diverged``, ``urgent``), and ends
+    it."""
     state, config = training.state, training.config
     _set_learning_rate(training, epoch)
     indices = epoch.order[state.step * config.batch_size :][: config.batch_size]
@@ -81,9 +82,17 @@ def _learn(training: Training, epoch: Epoch, batch: Batch, share: Share) -> None
             return
 
 
-def _score(training: Training, window: Window, outputs: Tensor, hidden: Any, share: Share) -> tuple[Scored, Tensor]:
-    """(the window's score, what is minimised), both of the whole batch, whichever part of it is this process's."""
-    network, loss, team, state = training.ready.network, training.ready.loss, training.team, training.state
+def _score(
+    training: Training, window: Window, outputs: Tensor, hidden: Any, share: Share
+) -> tuple[Scored, Tensor]:
+    """(the window's score, what is minimised), both of the whole batch, whichever part of it is
+    this process's."""
+    network, loss, team, state = (
+        training.ready.network,
+        training.ready.loss,
+        training.team,
+        training.state,
+    )
     rate = training.ready.trained.recipe.loss.rate
     scored, rates = window.score(loss, outputs), layer_rates(network, hidden, window.lengths)
     scored, steps, rates = team.join(loss, share, scored, window.steps, rates)
@@ -100,7 +109,8 @@ def _updates(training: Training, window: Window, scored: Scored) -> bool:
     config = training.config
     if config.update == "sequence":
         return window.last
-    # A summed loss is weighted by its number of sequences, even if no step of them counts: the loss is then 0.
+    # A summed loss is weighted by its number of sequences, even if no step of them counts: the loss
+    # is then 0.
     counts = bool(scored.loss != 0) if training.ready.loss.sums else bool(scored.weight)
     return counts or config.window is None
 
@@ -110,7 +120,9 @@ def _update(training: Training, epoch: Epoch, value: float) -> None:
     state, config, histories = training.state, training.config, training.histories
     histories.running_mean.regularise()
     norms = training.gradients.norms()
-    norm = training.gradients.clip(training.team.fabric, training.module, training.optimizer, norms, state.watch.recent)
+    norm = training.gradients.clip(
+        training.team.fabric, training.module, training.optimizer, norms, state.watch.recent
+    )
     epoch.gradient_norm = norm
     state.watch.add_norms(norms, norm, remember=config.clip_quantile is not None)
     if math.isfinite(value) and math.isfinite(norm):
@@ -124,7 +136,8 @@ def _update(training: Training, epoch: Epoch, value: float) -> None:
 
 
 def _tell_skipped(training: Training, norm: float) -> None:
-    """Report a skipped batch: a gradient through many steps may overflow for one batch of sequences and for no other."""
+    """Report a skipped batch: a gradient through many steps may overflow for one batch of sequences
+    and for no other."""
     where = f"epoch {training.state.epoch + 1}, batch {training.state.step + 1}"
     training.run.log({"event": "skipped", "where": where, "reason": f"gradient norm {norm:.4g}"})
     training.reporter.event(f"{where}: the gradient overflowed (norm {norm:.4g}); no step was made")

@@ -1,10 +1,13 @@
-"""A trained network with everything needed to use it, and its file. Evaluation, streaming, exports, pruning and pages take one.
+"""A trained network with everything needed to use it, and its file. Evaluation, streaming, exports,
+pruning and pages take one.
 
-The file is a checkpoint (safetensors with a checksum; ``files/tensors.py``) whose JSON also has, under ``model``, the ``version``
-of this description (2) and the fields of ``Trained``: ``recipe`` as in recipe.yaml; ``task``: name, classes, step, whether labels
-belong to sequences or steps, and the signal path with its statistics; ``seed``, ``steps``, ``inputs`` (inputs_as), ``states``
-(state_ranges), ``policy``, ``spotting`` (which may be missing) and ``about``; and ``frozen``, which with arrays of that
-name lets the network be run without torch (``nn/stored.py``). Version 1 had no ``frozen``; nor have torch's cells.
+The file is a checkpoint (safetensors with a checksum; ``files/tensors.py``) whose JSON also has,
+under ``model``, the ``version`` of this description (2) and the fields of ``Trained``: ``recipe``
+as in recipe.yaml; ``task``: name, classes, step, whether labels belong to sequences or steps, and
+the signal path with its statistics; ``seed``, ``steps``, ``inputs`` (inputs_as), ``states``
+(state_ranges), ``policy``, ``spotting`` (which may be missing) and ``about``; and ``frozen``, which
+with arrays of that name lets the network be run without torch (``nn/stored.py``). Version 1 had no
+``frozen``; nor have torch's cells.
 
 A run holds one, ``model.safetensors``. Nothing is pickled, and no data set is needed to use it.
 """
@@ -64,7 +67,8 @@ class _Unread:
     """The network as it runs without torch; None: as a module only."""
 
     def network(self) -> Network:
-        """The network as a module. SrnnError, which names the file, if this does not hold what its recipe describes."""
+        """The network as a module. SrnnError, which names the file, if this does not hold what its
+        recipe describes."""
         with naming_once(self.path):  # a setting's own check does not
             return self._network()
 
@@ -74,23 +78,29 @@ class _Unread:
         described = self.recipe.network
         sizes = [self.task.inputs, *described.hidden, self.task.outputs]
         recurrent = zip(described.hidden, described.each("recurrent"), strict=False)
-        weights = sum(a * b for a, b in pairwise(sizes)) + sum(size**2 for size, has in recurrent if has)
+        weights = sum(a * b for a, b in pairwise(sizes)) + sum(
+            size**2 for size, has in recurrent if has
+        )
         if weights > sum(array.size for array in self.arrays.values()):  # before memory is taken
             raise SrnnError(f"{self.path} holds fewer weights than the network that it describes.")
         if described.model == "srnn":
-            # Weights that the file's replace are not drawn: orthogonal ones take a while. And the backend that trained the
-            # network need not be here: a network trained on a GPU is used on a laptop.
+            # Weights that the file's replace are not drawn: orthogonal ones take a while. And the
+            # backend that trained the network need not be here: a network trained on a GPU is used
+            # on a laptop.
             backend = "reference" if described.backend == "reference" else "auto"
             described = replace(described, init_in="zero", init_rec="zero", backend=backend)
         network = replace(self.recipe, network=described).build_network(self.task, self.seed)
-        checkpoints.load_network(network, checkpoints.Checkpoint.of(self.path, self.arrays, self.info))
+        checkpoints.load_network(
+            network, checkpoints.Checkpoint.of(self.path, self.arrays, self.info)
+        )
         StateFormat.from_arrays(self.arrays).into(network)
         return network.eval()
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A network, the task that it was trained for, and how it was made. A network of your own needs no run::
+    """A network, the task that it was trained for, and how it was made. A network of your own needs
+    no run::
 
     Trained(network, task, Recipe(TaskConfig(task.name), loss=LossConfig("nll")))
     """
@@ -104,15 +114,18 @@ class Trained:
     folder: Path | None = None
     """The run or file from which it was read; None: it was not read from one."""
     steps: int | None = None
-    """Number of steps in a training sequence, after which a stream with one label per sequence decides. None: not known."""
+    """Number of steps in a training sequence, after which a stream with one label per sequence
+    decides. None: not known."""
     inputs_as: InputFormat | None = None
     """What training inputs are like, for int8; None: not known."""
     state_ranges: tuple[Mapping[str, float], ...] | None = None
-    """Per layer, the largest absolute value of each state variable on training data, for int8; None: not known."""
+    """Per layer, the largest absolute value of each state variable on training data, for int8;
+    None: not known."""
     policy: Mapping[str, Any] | None = None
     """An early-exit policy, as ``ExitPolicy.to_dict`` gives it; None: none was chosen."""
     spotting: Mapping[str, Any] | None = None
-    """When a word in a stream is detected: a ``SpottingRule`` as a mapping; None: none was chosen."""
+    """When a word in a stream is detected: a ``SpottingRule`` as a mapping; None: none was
+    chosen."""
     about: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     """Provenance, as JSON values: the results that training ended with, licence, origin."""
 
@@ -135,7 +148,8 @@ class Trained:
 
     @property
     def has_learnt_validation(self) -> bool:
-        """Whether the network has learnt the validation split of its task, too (``training.refit``)."""
+        """Whether the network has learnt the validation split of its task, too
+        (``training.refit``)."""
         of_others = getattr(self.task, "data", None) is not None
         return "refit" in self.about.get("result", {}) and not of_others
 
@@ -149,14 +163,20 @@ class Trained:
     @property
     def name(self) -> str:
         """Name of the run or file from which it was read, else of its task."""
-        name = self.task.name if self.folder is None else self.folder.resolve().name.removesuffix(".safetensors")
+        name = (
+            self.task.name
+            if self.folder is None
+            else self.folder.resolve().name.removesuffix(".safetensors")
+        )
         return one_line(name)  # a file's may not be a text
 
     @property
     def unread(self) -> FrozenNetwork | None:
-        """The network in float32 as its file holds it, to be run by compiled code and without torch.
+        """The network in float32 as its file holds it, to be run by compiled code and without
+        torch.
 
-        None: it must be run as a module, such as one that ``network`` gave, which may have been changed since.
+        None: it must be run as a module, such as one that ``network`` gave, which may have been
+        changed since.
         """
         network = vars(self)["network"]
         frozen = network.frozen if isinstance(network, _Unread) else None
@@ -171,29 +191,38 @@ class Trained:
         return self.spiking(done).freeze()
 
     def spiking(self, done: str) -> SRNN:
-        """The network, if it is an SRNN. SrnnError if not: only such networks can be ``done`` ("exported", "streamed")."""
+        """The network, if it is an SRNN. SrnnError if not: only such networks can be ``done``
+        ("exported", "streamed")."""
         from ..nn.network import SRNN
 
         if not isinstance(self.network, SRNN):
             name = self.folder or f"task {self.task.name}"
             raise SrnnError(
-                f"{name} has a network of kind '{self.recipe.network.model}'; only spiking networks can be {done}."
+                f"{name} has a network of kind '{self.recipe.network.model}'; only spiking "
+                f"networks can be {done}."
             )
         return self.network
 
     def untrained(self) -> Network | None:
-        """The network as it was drawn before training; None if it was trained elsewhere, or began as another network."""
+        """The network as it was drawn before training; None if it was trained elsewhere, or began
+        as another network."""
         # Version 0.1 could merge several networks into one; its files say so in "merged".
-        if {"imported", "merged"} & self.about.keys() or self.recipe.training.start_from is not None:
+        if {
+            "imported",
+            "merged",
+        } & self.about.keys() or self.recipe.training.start_from is not None:
             return None
         return self.recipe.build_network(self.task, self.seed)
 
     def but(self, **changes: Any) -> Self:
         """``dataclasses.replace``, which leaves a network in its file until it is asked for."""
-        return type(self)(**{**{item.name: vars(self)[item.name] for item in fields(self)}, **changes})
+        return type(self)(
+            **{**{item.name: vars(self)[item.name] for item in fields(self)}, **changes}
+        )
 
     def folded(self) -> Self:
-        """The model with batch norm folded into its weights (``SRNN.fold``), and a recipe without it; itself if it has none."""
+        """The model with batch norm folded into its weights (``SRNN.fold``), and a recipe without
+        it; itself if it has none."""
         from ..nn.network import has_norm
 
         network: Any = self.network
@@ -203,25 +232,31 @@ class Trained:
         return replace(self, network=network.fold(), recipe=recipe)
 
     def fitted(self, data_dir: Path | None = None) -> Trained:
-        """The model with the statistics of its training data, if it lacks them, as a network of other authors does.
+        """The model with the statistics of its training data, if it lacks them, as a network of
+        other authors does.
 
-        The data are read only this once: the model's file keeps the statistics. SrnnError if the data are missing.
+        The data are read only this once: the model's file keeps the statistics. SrnnError if the
+        data are missing.
         """
         try:
             statistics = self.task.statistics(data_dir)
         except SrnnError as error:
             raise SrnnError(
-                f"{self.name} has no statistics of its training data, and computing them needs the data once: {error}"
+                f"{self.name} has no statistics of its training data, and computing them needs the "
+                f"data once: {error}"
             ) from error
         path = self.task.signal().calibrated(statistics=statistics)
         fitted = self.but(task=self.task.described(path))
         if self.file is not None:
-            with suppress(SrnnError):  # if the folder cannot be written, the data are read again next time
+            with suppress(
+                SrnnError
+            ):  # if the folder cannot be written, the data are read again next time
                 fitted.save(self.file, named=False)
         return fitted
 
     def state_format(self, width: int) -> StateFormat | None:
-        """How states of ``width`` bits are kept in int8, from their ranges in training; None: these are not known."""
+        """How states of ``width`` bits are kept in int8, from their ranges in training; None: these
+        are not known."""
         if width < 32 and self.state_ranges is None:
             return None
         return StateFormat.of_ranges(width, self.state_ranges or ())
@@ -237,23 +272,37 @@ class Trained:
             "seed": self.seed,
             "steps": self.steps,
             "inputs": None if self.inputs_as is None else asdict(self.inputs_as),
-            "states": None if self.state_ranges is None else [dict(one) for one in self.state_ranges],
+            "states": None
+            if self.state_ranges is None
+            else [dict(one) for one in self.state_ranges],
             "policy": None if self.policy is None else dict(self.policy),
             "spotting": None if self.spotting is None else dict(self.spotting),
             "about": dict(self.about),
         }
 
-    def write(self, path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, Any], *, named: bool = False) -> None:
-        """Write a model's file of these tensors, whole or not at all; ``save`` writes this one's own.
+    def write(
+        self,
+        path: Path,
+        tensors: Mapping[str, Tensor],
+        info: Mapping[str, Any],
+        *,
+        named: bool = False,
+    ) -> None:
+        """Write a model's file of these tensors, whole or not at all; ``save`` writes this one's
+        own.
 
         Args:
-            tensors: the weights and the format of states, by checkpoint name; ``frozen.*`` is made anew.
-            info: what a checkpoint's JSON says of its network (``checkpoints.made_of``), and whatever else.
+            tensors: the weights and the format of states, by checkpoint name; ``frozen.*`` is made
+                anew.
+            info: what a checkpoint's JSON says of its network (``checkpoints.made_of``), and
+                whatever else.
             named: the user named the file, so that a link is followed; else it is replaced.
         """
         from . import checkpoints
 
-        kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(stored.PREFIX)}
+        kept = {
+            name: tensor for name, tensor in tensors.items() if not name.startswith(stored.PREFIX)
+        }
         arrays, header = checkpoints.as_arrays(kept), self.header()
         if self.recipe.network.model == "srnn":
             from ..nn.network.freezing import freeze, with_drawn_state
@@ -265,7 +314,8 @@ class Trained:
         save_arrays(path, arrays, {**info, "model": header}, named=named)
 
     def check_recipe(self) -> None:
-        """SrnnError unless its recipe builds a network of the same architecture, whose surrogates are the same."""
+        """SrnnError unless its recipe builds a network of the same architecture, whose surrogates
+        are the same."""
         from . import checkpoints
 
         built = self.recipe.build_network(self.task, self.seed)
@@ -273,17 +323,23 @@ class Trained:
             for own, made in zip(describe(self.network), describe(built), strict=False):
                 if own != made:  # as after one layer has been replaced
                     raise SrnnError(
-                        f"A recipe cannot describe this network: instead of '{own}' it would make '{made}'; use it from Python."
+                        f"A recipe cannot describe this network: instead of '{own}' it would make "
+                        f"'{made}'; use it from Python."
                     )
-        own, others = ({(name, part.shape) for name, part in net.state_dict().items()} for net in (self.network, built))
+        own, others = (
+            {(name, part.shape) for name, part in net.state_dict().items()}
+            for net in (self.network, built)
+        )
         if own != others:
             raise SrnnError(
-                f"A recipe cannot describe this network's '{min(own ^ others)[0]}'; remove what was added to it, and make "
+                f"A recipe cannot describe this network's '{min(own ^ others)[0]}'; remove what "
+                f"was added to it, and make "
                 "weight_norm, pruning and other parametrizations permanent (torch.nn.utils)."
             )
 
     def save(self, path: Path | str, *, named: bool = True) -> Path:
-        """Write the model's file, whole or not at all. SrnnError if it cannot be written, or could not be read back.
+        """Write the model's file, whole or not at all. SrnnError if it cannot be written, or could
+        not be read back.
 
         named: the user named the file, so that a link is followed; else it is replaced.
         """
@@ -294,7 +350,8 @@ class Trained:
             json.dumps(dict(self.about))
         except (TypeError, ValueError) as error:
             raise SrnnError(
-                f"A model's 'about' can only hold text, numbers, lists and mappings, since it is kept as JSON: {error}."
+                f"A model's 'about' can only hold text, numbers, lists and mappings, since it is "
+                f"kept as JSON: {error}."
             ) from error
         tensors = checkpoints.model_tensors(self.network)
         self.write(Path(path), tensors, checkpoints.made_of(self.network), named=named)
@@ -315,16 +372,24 @@ class Trained:
         model, source = info.get("model"), str(path)
         if not isinstance(model, dict):
             raise SrnnError(
-                f"{path} is a checkpoint without a model's description (format, classes, signal); name a model.safetensors."
+                f"{path} is a checkpoint without a model's description (format, classes, signal); "
+                f"name a model.safetensors."
             )
         if model.get("version") not in (1, VERSION):
             version = one_line(str(model.get("version")), 50)
-            raise SrnnError(f"{path} has version {version} of the model's format; this srnn reads 1 to {VERSION}.")
+            raise SrnnError(
+                f"{path} has version {version} of the model's format; this srnn reads 1 to "
+                f"{VERSION}."
+            )
         with reading(source, "a model"):
             recipe = build(Recipe, _without_removed(model["recipe"]), source)
             task = DescribedTask.restored(model["task"], source)
             seed, steps = model["seed"], convert(int | None, model["steps"], "steps")
-            if type(seed) is not int or not 0 <= seed < 2**63 or (steps is not None and not 1 <= steps < 2**31):
+            if (
+                type(seed) is not int
+                or not 0 <= seed < 2**63
+                or (steps is not None and not 1 <= steps < 2**31)
+            ):
                 raise ValueError(f"seed {seed}, {steps} steps")
             inputs, states = model["inputs"], model["states"]
             inputs_as = None if inputs is None else build(InputFormat, inputs, source)
@@ -333,10 +398,13 @@ class Trained:
                 ranges = tuple(convert(list[dict[str, float]], states, "states"))
                 StateFormat.of_ranges(16, ranges)  # SrnnError for values that are not numbers
             policy, spotting, about = model["policy"], model.get("spotting"), model["about"]
-            if not all(isinstance(one, dict | None) for one in (policy, spotting)) or not isinstance(about, dict):
+            if not all(
+                isinstance(one, dict | None) for one in (policy, spotting)
+            ) or not isinstance(about, dict):
                 raise ValueError("policy, spotting and about should be mappings")
             described: Any = model.get("frozen")
-            # Neurons of others may have been edited since, which ``checkpoints.load_network`` finds out.
+            # Neurons of others may have been edited since, which ``checkpoints.load_network`` finds
+            # out.
             ours = "frozen" in model and all(
                 layer["neuron"]["name"] in NEURONS and layer["surrogate"]["name"] in SURROGATES
                 for layer in described["layers"]
@@ -344,7 +412,8 @@ class Trained:
         frozen = stored.restore(arrays, described, source) if ours else None
         if frozen is not None and (frozen.inputs, frozen.outputs) != (task.inputs, task.outputs):
             raise SrnnError(
-                f"{path} has {frozen.inputs} inputs and {frozen.outputs} outputs, its task {task.inputs} and {task.outputs}."
+                f"{path} has {frozen.inputs} inputs and {frozen.outputs} outputs, its task "
+                f"{task.inputs} and {task.outputs}."
             )
         network = _Unread(path, arrays, info, recipe, task, seed, frozen)
         waits = frozen is not None and recipe.network.backend != "reference"
@@ -365,7 +434,8 @@ class Trained:
 
 
 class _Network:
-    """The field ``network``: a module, or one that is read from its file when it is first asked for."""
+    """The field ``network``: a module, or one that is read from its file when it is first asked
+    for."""
 
     def __get__(self, trained: Trained | None, owner: type | None = None) -> Any:
         if trained is None:
@@ -383,10 +453,11 @@ Trained.network = _Network()  # type: ignore[assignment]  # here, lest it be tak
 
 
 def _without_removed(recipe: Any) -> Any:
-    """The recipe of a model's file without what only version 0.1 could do, none of which matters to who uses the network.
+    """The recipe of a model's file without what only version 0.1 could do, none of which matters to
+    who uses the network.
 
-    A model keeps delays as whole steps, learned or drawn; and by which rule it was trained changes nothing. The first models
-    say nothing of norm: there was none yet.
+    A model keeps delays as whole steps, learned or drawn; and by which rule it was trained changes
+    nothing. The first models say nothing of norm: there was none yet.
     """
     match recipe:
         case {"network": dict() as network, "training": dict() as training}:

@@ -1,13 +1,15 @@
-"""Sequences cut into windows, each of which is learnt before the next is read; and the network as it runs over a window.
+"""Sequences cut into windows, each of which is learnt before the next is read; and the network as
+it runs over a window.
 
     bptt         one window, the whole sequence
     tbptt        the gradient goes back to the window's first step; the state is carried on
     online       state and traces are carried on (``rules``)
 
-A window's loss is the loss of the sequence as if it ended with the window, so that scores summed over time include all steps so
-far; its gradient goes through the outputs of the window's own steps (as in the published code of PS-MNIST: bptt in windows of
-100 steps, sums of the outputs carried on, a step of the optimiser after each). If every step has its own loss, the window's loss
-is that of its own steps.
+A window's loss is the loss of the sequence as if it ended with the window, so that scores summed
+over time include all steps so far; its gradient goes through the outputs of the window's own steps
+(as in the published code of PS-MNIST: bptt in windows of 100 steps, sums of the outputs carried on,
+a step of the optimiser after each). If every step has its own loss, the window's loss is that of
+its own steps.
 """
 
 from __future__ import annotations
@@ -53,11 +55,16 @@ class Window:
     @property
     def x(self) -> Tensor | Spikes:
         """The window's input, (B, steps, inputs)."""
-        return self.batch.x if self.begin == 0 and self.last else self.batch.x[:, self.begin : self.end]
+        return (
+            self.batch.x
+            if self.begin == 0 and self.last
+            else self.batch.x[:, self.begin : self.end]
+        )
 
     @property
     def lengths(self) -> Tensor | None:
-        """Valid steps in the window, (B,), 0 for a sequence that ended before it; None: all are valid."""
+        """Valid steps in the window, (B,), 0 for a sequence that ended before it; None: all are
+        valid."""
         lengths = self.batch.lengths
         return None if lengths is None else (lengths - self.begin).clamp(0, self.end - self.begin)
 
@@ -65,19 +72,25 @@ class Window:
     def steps(self) -> int:
         """Valid steps in the window, of all sequences together."""
         lengths = self.lengths
-        return len(self.batch.y) * (self.end - self.begin) if lengths is None else int(lengths.sum())
+        return (
+            len(self.batch.y) * (self.end - self.begin) if lengths is None else int(lengths.sum())
+        )
 
     def score(self, loss: Loss, outputs: Tensor) -> Scored:
-        """The window's loss, from the outputs of all steps up to its end (B, end, C), or of its own steps if each has a label.
+        """The window's loss, from the outputs of all steps up to its end (B, end, C), or of its own
+        steps if each has a label.
 
-        For a mixed batch, both labels enter the loss by their shares; only y decides what is correct, and what is averaged over.
+        For a mixed batch, both labels enter the loss by their shares; only y decides what is
+        correct, and what is averaged over.
         """
         scored = self._score(loss, outputs, self.batch.y)
         if self.batch.mixed is None:
             return scored
         y, share = self.batch.mixed
         other = self._score(loss, outputs, y)
-        part = other.weight / scored.weight if scored.weight else 0.0  # both are sums over what y counts
+        part = (
+            other.weight / scored.weight if scored.weight else 0.0
+        )  # both are sums over what y counts
         return replace(scored, loss=share * scored.loss + (1 - share) * part * other.loss)
 
     def _score(self, loss: Loss, outputs: Tensor, y: Tensor) -> Scored:
@@ -91,7 +104,8 @@ class Window:
 
 
 class Ran:
-    """What a window gave besides its output; in a class of its own because Fabric does not copy that: spikes stay bits."""
+    """What a window gave besides its output; in a class of its own because Fabric does not copy
+    that: spikes stay bits."""
 
     def __init__(self, layers: Sequence[LayerResult], past: Any) -> None:
         self.layers, self.past = layers, past
@@ -117,7 +131,12 @@ class Trainee(nn.Module):
         return follow(self.network, self.rule, state, dropout)
 
     def forward(
-        self, x: Tensor | Spikes, lengths: Tensor | None, past: Any, dropout: Dropout | None, last: bool
+        self,
+        x: Tensor | Spikes,
+        lengths: Tensor | None,
+        past: Any,
+        dropout: Dropout | None,
+        last: bool,
     ) -> tuple[Tensor, Ran]:
         """The window's output, to be differentiated before the next one runs; and the rest."""
         if isinstance(past, tuple):

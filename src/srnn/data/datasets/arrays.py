@@ -1,4 +1,5 @@
-"""Your own arrays: sequences in one .npz or HDF5 file or in memory, or a sensor's recording in each file of a folder or table."""
+"""Your own arrays: sequences in one .npz or HDF5 file or in memory, or a sensor's recording in each
+file of a folder or table."""
 
 from __future__ import annotations
 
@@ -60,14 +61,17 @@ class Description(NamedTuple):
     items: tuple[Item, ...] = ()
     """The files of a folder or table."""
     names: tuple[str, ...] | None = None
-    """Names of the channels, as the arrays' file (the first of several) states them; None: it does not."""
+    """Names of the channels, as the arrays' file (the first of several) states them; None: it does
+    not."""
     units: tuple[str | None, ...] | None = None
     """Units of the channels, in the same way."""
     files: SensorFiles | None = None
     """The files of a folder or table, if they are a sensor's."""
 
 
-def describe(source: Source, speaker: str = "", cutting: Cutting = WHOLE, **how: Any) -> Description:
+def describe(
+    source: Source, speaker: str = "", cutting: Cutting = WHOLE, **how: Any
+) -> Description:
     """Classes, channels and rate of a source. SrnnError where it does not have the layout.
 
     ``speaker``: as for ``list_items``. ``how``: further fields of ``SensorFiles``.
@@ -78,7 +82,9 @@ def describe(source: Source, speaker: str = "", cutting: Cutting = WHOLE, **how:
     items = tuple(list_items(source, speaker, cutting))
     splits = any(item.split for item in items)
     if items[0].form == "sound":
-        return Description("sound", list_classes(item.label for item in items), splits=splits, items=items)
+        return Description(
+            "sound", list_classes(item.label for item in items), splits=splits, items=items
+        )
     files = SensorFiles(source, items, cutting, **how)
     return Description(
         "arrays",
@@ -95,7 +101,8 @@ def describe(source: Source, speaker: str = "", cutting: Cutting = WHOLE, **how:
 
 
 def load_arrays(split: SplitName, source: Source, shares: Shares, about: Description) -> Split:
-    """One split, not scaled: x (N, T, C) float32, y (N,) or (N, T), lengths and groups where they are given.
+    """One split, not scaled: x (N, T, C) float32, y (N,) or (N, T), lengths and groups where they
+    are given.
 
     Args:
         source: a folder or table of sensor files, an .npz or HDF5 file, or arrays in memory.
@@ -116,13 +123,16 @@ def load_arrays(split: SplitName, source: Source, shares: Shares, about: Descrip
     read = {one.item.path: one.sensed for one in chosen}
     if about.rate is None and any(one.rate is not None for one in read.values()):
         say(
-            f"{source}: some files state their rate and others, such as {items[0].path.name}, do not, so all are read as they "
+            f"{source}: some files state their rate and others, such as {items[0].path.name}, do "
+            f"not, so all are read as they "
             "are, however fast; set the option rate to have them resampled."
         )
     if split == "train":
         _say_rising(str(source), [one.rises for one in read.values() if one.rises is not None])
     say_notes(source, [(path, note) for path, one in read.items() for note in one.notes])
-    x, lengths = padded(str(source), [one.sensed.x[one.piece.start : one.piece.stop] for one in chosen])
+    x, lengths = padded(
+        str(source), [one.sensed.x[one.piece.start : one.piece.stop] for one in chosen]
+    )
     _say_axes(str(items[0].path), x.shape, "x.T")
     groups = [one.item.group for one in chosen]
     names = np.array(groups) if all(groups) else None
@@ -131,9 +141,11 @@ def load_arrays(split: SplitName, source: Source, shares: Shares, about: Descrip
     return Split(x, y, lengths, names).validate(str(source), len(number))
 
 
-def load_scaled(split: SplitName, source: Source, shares: Shares, about: Description, pool: int = 1) -> Split:
-    """As ``load_arrays``, but with every channel scaled by its mean and standard deviation over the training split's valid steps,
-    each of which is the mean of ``pool`` samples.
+def load_scaled(
+    split: SplitName, source: Source, shares: Shares, about: Description, pool: int = 1
+) -> Split:
+    """As ``load_arrays``, but with every channel scaled by its mean and standard deviation over the
+    training split's valid steps, each of which is the mean of ``pool`` samples.
 
     The statistics are computed once and kept in a file beside the source, unless that is in memory.
     """
@@ -160,9 +172,17 @@ def load_scaled(split: SplitName, source: Source, shares: Shares, about: Descrip
     return replace(unscaled, x=x, statistics=statistics)
 
 
-def _cached(source: Path, shares: Shares, about: Description, pool: int, fit: Callable[[], Arrays]) -> Statistics:
-    """The statistics of a folder's, table's or file's training split, computed by ``fit`` unless its cache has them."""
-    options: dict[str, Any] = {"shares": shares, "rate": about.rate, "code": _CODE, "channels": None}
+def _cached(
+    source: Path, shares: Shares, about: Description, pool: int, fit: Callable[[], Arrays]
+) -> Statistics:
+    """The statistics of a folder's, table's or file's training split, computed by ``fit`` unless
+    its cache has them."""
+    options: dict[str, Any] = {
+        "shares": shares,
+        "rate": about.rate,
+        "code": _CODE,
+        "channels": None,
+    }
     if pool > 1:
         options["pool"] = pool
     if about.files is not None:
@@ -172,21 +192,25 @@ def _cached(source: Path, shares: Shares, about: Description, pool: int, fit: Ca
 
 
 def _pooled(name: str, split: Split, count: int) -> Split:
-    """The split with the means of ``count`` samples as steps. SrnnError for a sequence that is shorter than one."""
+    """The split with the means of ``count`` samples as steps. SrnnError for a sequence that is
+    shorter than one."""
     if count == 1:
         return split
     sequences, samples, channels = split.x.shape
     lengths = None if split.lengths is None else split.lengths // count
     shortest = samples // count if lengths is None else int(lengths.min())
     if shortest == 0:
-        raise SrnnError(f"{name}: a sequence is shorter than the {count} samples of a step; lower pool.")
+        raise SrnnError(
+            f"{name}: a sequence is shorter than the {count} samples of a step; lower pool."
+        )
     flat = np.asarray(split.x)[:, : samples // count * count].reshape(-1, channels)
     x = pooled(flat, count).reshape(sequences, -1, channels)
     return replace(split, x=x, lengths=lengths)
 
 
 def fit_scale(name: str, train: Split, units: tuple[str | None, ...] | None = None) -> Statistics:
-    """(mean, std) of each channel over the valid steps of all sequences; std 1 where a channel never changes.
+    """(mean, std) of each channel over the valid steps of all sequences; std 1 where a channel
+    never changes.
 
     With what is to be known of each sequence, by which another one is told to be like them.
     """
@@ -204,30 +228,46 @@ def fit_scale(name: str, train: Split, units: tuple[str | None, ...] | None = No
 
 
 def _check_shapes(
-    source: Source, shape: tuple[int, int, int], y: npt.NDArray[Any], optional: Mapping[str, npt.NDArray[Any]]
+    source: Source,
+    shape: tuple[int, int, int],
+    y: npt.NDArray[Any],
+    optional: Mapping[str, npt.NDArray[Any]],
 ) -> None:
     """SrnnError unless labels, lengths, groups and splits fit x of this shape."""
     count, steps, channels = shape
     for key, values in {"y": y, **optional}.items():
         if values.shape[:1] != (count,) or (key != "y" and values.ndim > 1):
-            raise SrnnError(f"{source}: {key} should have {count} entries, like x, not {values.shape}.")
+            raise SrnnError(
+                f"{source}: {key} should have {count} entries, like x, not {values.shape}."
+            )
     if y.ndim == 2 and y.shape[1] != steps:
-        fix = "; x seems to be (N, C, T), give x.transpose(0, 2, 1)" if y.shape[1] == channels else ""
+        fix = (
+            "; x seems to be (N, C, T), give x.transpose(0, 2, 1)" if y.shape[1] == channels else ""
+        )
         raise SrnnError(f"{source}: y has labels of {y.shape[1]} steps, x has {steps} steps{fix}.")
     if "lengths" in optional and optional["lengths"].dtype.kind not in "iu":
         raise SrnnError(f"{source}: lengths should be integers, not {optional['lengths'].dtype}.")
 
 
 def load_file(
-    split: SplitName, source: Source, shares: Shares | None, numbers: Callable[[Any], Any] | None = None
+    split: SplitName,
+    source: Source,
+    shares: Shares | None,
+    numbers: Callable[[Any], Any] | None = None,
 ) -> tuple[Description, Split]:
-    """What ``describe`` says about an .npz or HDF5 file or arrays in memory, and one split as ``load_arrays`` gives it.
+    """What ``describe`` says about an .npz or HDF5 file or arrays in memory, and one split as
+    ``load_arrays`` gives it.
 
-    ``shares`` None: where the file names no splits, all sequences. ``numbers``: as for ``read_signal``.
+    ``shares`` None: where the file names no splits, all sequences. ``numbers``: as for
+    ``read_signal``.
     """
     with _open(source) as (content, about, x, y):
         classes, (count, steps, channels) = about.class_names, x.shape
-        optional = {key: np.asarray(content[key]) for key in ("lengths", "groups", "split") if key in content}
+        optional = {
+            key: np.asarray(content[key])
+            for key in ("lengths", "groups", "split")
+            if key in content
+        }
         _check_shapes(source, x.shape, y, optional)
         _say_axes(str(source), x.shape, "x.transpose(0, 2, 1)")
         missing = np.setdiff1d(np.arange(len(classes)), y)
@@ -257,7 +297,9 @@ def load_file(
         )
         values = np.empty((len(rows), steps, channels), np.float32)
         block, done = max(_BLOCK // max(steps * channels, 1), 1), 0
-        for start in range(0, count, block):  # of the file: HDF5 reads consecutive rows at once, but others one by one
+        for start in range(
+            0, count, block
+        ):  # of the file: HDF5 reads consecutive rows at once, but others one by one
             some_rows = rows[(rows >= start) & (rows < start + block)]
             if not len(some_rows):
                 continue
@@ -275,8 +317,8 @@ def load_file(
 
 @contextlib.contextmanager
 def _open(source: Source) -> Iterator[tuple[Any, Description, Any, npt.NDArray[np.int64]]]:
-    """A mapping of a data set's arrays; what it contains; x, (N, T, C) numbers, an array or an HDF5 dataset in its place; and y,
-    as ``_labels`` gives it."""
+    """A mapping of a data set's arrays; what it contains; x, (N, T, C) numbers, an array or an HDF5
+    dataset in its place; and y, as ``_labels`` gives it."""
     with _contents(source) as content:
         (classes, y), x = _labels(source, content), content["x"]
         if x.ndim != 3:
@@ -296,20 +338,25 @@ def _open(source: Source) -> Iterator[tuple[Any, Description, Any, npt.NDArray[n
         )
         for key, values in stated._asdict().items():
             if values is not None and len(values) != x.shape[2]:
-                raise SrnnError(f"{source}: {key} should have {x.shape[2]} entries, one for each channel of x.")
+                raise SrnnError(
+                    f"{source}: {key} should have {x.shape[2]} entries, one for each channel of x."
+                )
         yield content, about, x, y
 
 
 @contextlib.contextmanager
 def _contents(source: Source) -> Iterator[Any]:
-    """The arrays by name: those given, or of an .npz, or of an HDF5 file, whose parts are read on demand."""
+    """The arrays by name: those given, or of an .npz, or of an HDF5 file, whose parts are read on
+    demand."""
     if isinstance(source, Given):
         yield source
         return
     needed = "it needs x (N, T, C) and y (N,) or (N, T)"
     if source.stat().st_size == 0:
         raise SrnnError(f"{source} is empty (0 bytes); {needed}.")
-    with (open_hdf5 if source.suffix.lower() in HDF5 else open_npz)(source, "a data set's arrays") as content:
+    with (open_hdf5 if source.suffix.lower() in HDF5 else open_npz)(
+        source, "a data set's arrays"
+    ) as content:
         if not len(content):
             raise SrnnError(f"{source} is empty: it holds no arrays; {needed}.")
         for key in ("x", "y"):
@@ -326,13 +373,15 @@ def _texts(source: Source, values: npt.NDArray[Any] | None) -> list[str] | None:
 
 
 def _labels(source: Source, content: Any) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
-    """Names of the classes; y (N,) or (N, T), a class each, -1 for none. Labels that are text are their own names, sorted."""
+    """Names of the classes; y (N,) or (N, T), a class each, -1 for none. Labels that are text are
+    their own names, sorted."""
     y = np.asarray(content["y"])
     if not y.size:
         raise SrnnError(f"{source} is empty: it holds no sequences (y has the shape {y.shape}).")
     if y.ndim not in (1, 2) or y.dtype.kind not in "iuUSO":
         raise SrnnError(
-            f"{source}: y should be integers or text (sequences,) or (sequences, time), not {y.dtype} {y.shape}."
+            f"{source}: y should be integers or text (sequences,) or (sequences, time), not "
+            f"{y.dtype} {y.shape}."
         )
     names = np.asarray(content["class_names"]) if "class_names" in content else None
     if names is not None and names.ndim != 1:
@@ -347,24 +396,35 @@ def _labels(source: Source, content: Any) -> tuple[tuple[str, ...], npt.NDArray[
         unknown = next((index for index, text in enumerate(texts) if text not in number), None)
         if unknown is not None:
             row = unknown // (y.size // len(y))
-            raise SrnnError(f"{source}: y of sequence {row} is {texts[unknown]!r}, which is not among class_names.")
+            raise SrnnError(
+                f"{source}: y of sequence {row} is {texts[unknown]!r}, which is not among "
+                f"class_names."
+            )
         if not classes:
             raise SrnnError(f"{source}: y holds no labels.")
         return classes, np.array([number[text] for text in texts], np.int64).reshape(y.shape)
     if y.min() < UNLABELLED or y.max() < 0:
         raise SrnnError(
-            f"{source}: y should hold classes from 0 up, or -1 for none, but ranges from {y.min()} to {y.max()}."
+            f"{source}: y should hold classes from 0 up, or -1 for none, but ranges from {y.min()} "
+            f"to {y.max()}."
         )
     count = max(int(y.max()) + 1, 0 if named is None else len(named))
     if count > CLASSES:
-        raise SrnnError(f"{source} has {count} classes (a label is {y.max()}); at most {CLASSES} are possible.")
+        raise SrnnError(
+            f"{source} has {count} classes (a label is {y.max()}); at most {CLASSES} are possible."
+        )
     if named is not None and count > len(named):
-        raise SrnnError(f"{source}: y holds the label {y.max()}, but class_names has {len(named)} names.")
+        raise SrnnError(
+            f"{source}: y holds the label {y.max()}, but class_names has {len(named)} names."
+        )
     return named or tuple(str(number) for number in range(count)), y.astype(np.int64)
 
 
-def _float32(name: str, x: npt.NDArray[Any], rows: npt.NDArray[Any] | None = None) -> npt.NDArray[np.float32]:
-    """x in float32; SrnnError, which says where, for what this cannot hold. ``rows``: numbers of these rows in their source."""
+def _float32(
+    name: str, x: npt.NDArray[Any], rows: npt.NDArray[Any] | None = None
+) -> npt.NDArray[np.float32]:
+    """x in float32; SrnnError, which says where, for what this cannot hold. ``rows``: numbers of
+    these rows in their source."""
     with np.errstate(over="ignore", invalid="ignore"):
         values = np.asarray(x, np.float32)
     if not np.isfinite(values).all():
@@ -377,18 +437,25 @@ def _float32(name: str, x: npt.NDArray[Any], rows: npt.NDArray[Any] | None = Non
 
 
 def _say_rising(name: str, rises: Sequence[npt.NDArray[np.bool_]]) -> None:
-    """A RuntimeWarning, once, for channels that rise throughout every recording: a network would learn when it was made."""
+    """A RuntimeWarning, once, for channels that rise throughout every recording: a network would
+    learn when it was made."""
     channels = np.flatnonzero(np.all(rises, axis=0)) if len(rises) >= 3 else ()
     if len(channels):
         what, rise = ("channel", "rises") if len(channels) == 1 else ("channels", "rise")
         say(
-            f"{name}: {what} {', '.join(map(str, channels))} (counted from 0) {rise} throughout every recording, as time or a "
-            "counter does; remove it, or if it is time, put it first and name it with its unit, such as time_ms."
+            f"{name}: {what} {', '.join(map(str, channels))} (counted from 0) {rise} throughout "
+            f"every recording, as time or a "
+            "counter does; remove it, or if it is time, put it first and name it with its unit, "
+            "such as time_ms."
         )
 
 
 def _say_axes(name: str, shape: Sequence[int], fix: str) -> None:
-    """A RuntimeWarning, once, for so few steps of so many channels that the two axes are probably swapped."""
+    """A RuntimeWarning, once, for so few steps of so many channels that the two axes are probably
+    swapped."""
     steps, channels = shape[-2:]
     if channels > 64 and 8 * steps <= channels:
-        say(f"{name} has {steps} steps of {channels} channels; if there are in fact {channels} steps, give {fix}.")
+        say(
+            f"{name} has {steps} steps of {channels} channels; if there are in fact {channels} "
+            f"steps, give {fix}."
+        )

@@ -1,6 +1,7 @@
 """Sound files -> mono samples: WAV, NIST SPHERE (TIMIT) and FLAC, read by soundfile.
 
-The format is told by the file's first bytes, not by its name: TIMIT's .WAV files are SPHERE, but many copies of them are not.
+The format is told by the file's first bytes, not by its name: TIMIT's .WAV files are SPHERE, but
+many copies of them are not.
 """
 
 from __future__ import annotations
@@ -24,18 +25,20 @@ if TYPE_CHECKING:
     from soundfile import SoundFile
 
 MOST_SAMPLES = 2**28
-"""Samples that a recording may become by decoding, resampling or padding, if it has not that many bytes itself."""
+"""Samples that a recording may become by decoding, resampling or padding, if it has not that many
+bytes itself."""
 FASTEST = 768_000
 """Largest sampling rate (Hz) that can be resampled."""
 ODDEST = 2**17
 """Largest numerator and denominator of the ratio between two rates."""
 _NOT_KNOWN = 2**31 - 2**16
-"""From this many bytes on, the size of the samples is a dummy, from a program that wrote to a pipe (sox,
-arecord, ffmpeg): they extend to the end."""
+"""From this many bytes on, the size of the samples is a dummy, from a program that wrote to a pipe
+(sox, arecord, ffmpeg): they extend to the end."""
 AUDIO_SUFFIXES = (".wav", ".flac", ".sph", ".nist")
 """Suffixes, in lower case, of the sound files for which folders are searched."""
 _SAME = {True: 1e-6, False: 0.01}
-"""Fraction by which rates may differ and still count as equal: for sound, and for sensors, whose clocks are not exact."""
+"""Fraction by which rates may differ and still count as equal: for sound, and for sensors, whose
+clocks are not exact."""
 Samples = npt.NDArray[np.float32]
 _FORMATS = (b"RIFF", b"NIST", b"fLaC")
 """The first bytes of the files that are read."""
@@ -44,12 +47,14 @@ _FORMATS = (b"RIFF", b"NIST", b"fLaC")
 def read_audio(path: Path, rate: int | None = None) -> tuple[Samples, int]:
     """Samples of a sound file, and their number per second.
 
-    Several channels are averaged, so that a voice in one of two channels keeps its shape and loses half its level.
+    Several channels are averaged, so that a voice in one of two channels keeps its shape and loses
+    half its level.
 
-    ``rate``: samples per second that are wanted; other rates are resampled by a polyphase filter; None: the file's own rate.
+    ``rate``: samples per second that are wanted; other rates are resampled by a polyphase filter;
+    None: the file's own rate.
 
-    Returns samples (N,) float32, PCM scaled to -1..1, N >= 1; and their rate in Hz. SrnnError for a missing, empty or truncated
-    file, one of another format, and values that are not finite.
+    Returns samples (N,) float32, PCM scaled to -1..1, N >= 1; and their rate in Hz. SrnnError for a
+    missing, empty or truncated file, one of another format, and values that are not finite.
     """
     samples, own_rate = read_channels(path)
     if not np.isfinite(samples).all():
@@ -59,8 +64,8 @@ def read_audio(path: Path, rate: int | None = None) -> tuple[Samples, int]:
 
 
 def read_channels(path: Path) -> tuple[Samples, int]:
-    """The samples (N >= 1, channels) of a sound file, as for ``read_audio`` but of each channel, at the file's rate,
-    and perhaps not finite."""
+    """The samples (N >= 1, channels) of a sound file, as for ``read_audio`` but of each channel, at
+    the file's rate, and perhaps not finite."""
     with reading(path, "sound"):
         there = os.stat(path)
         if not stat.S_ISREG(there.st_mode):  # such as a pipe, which would block
@@ -75,13 +80,15 @@ def read_channels(path: Path) -> tuple[Samples, int]:
     return samples, own_rate
 
 
-def at_rate(name: str, x: npt.NDArray[Any], own: float | None, wanted: float | None, sound: bool) -> npt.NDArray[Any]:
-    """The signal (samples, channels) at the rate ``wanted``; unchanged where the rates agree (a sensor's to 1 %), or one is
-    not known.
+def at_rate(
+    name: str, x: npt.NDArray[Any], own: float | None, wanted: float | None, sound: bool
+) -> npt.NDArray[Any]:
+    """The signal (samples, channels) at the rate ``wanted``; unchanged where the rates agree (a
+    sensor's to 1 %), or one is not known.
 
-    A zero-phase polyphase filter is used (``resampled``). Sound is taken to be surrounded by silence; other signals, which may
-    be far from 0, continue along the line from their first to their last sample. SrnnError, which begins with ``name``, where a
-    rate cannot be resampled.
+    A zero-phase polyphase filter is used (``resampled``). Sound is taken to be surrounded by
+    silence; other signals, which may be far from 0, continue along the line from their first to
+    their last sample. SrnnError, which begins with ``name``, where a rate cannot be resampled.
     """
     if own is None or wanted is None or math.isclose(own, wanted, rel_tol=_SAME[sound]):
         return x
@@ -92,32 +99,49 @@ def at_rate(name: str, x: npt.NDArray[Any], own: float | None, wanted: float | N
         raise SrnnError(f"{name} {error}") from error
 
 
-def resampled(samples: npt.NDArray[Any], rate: float, wanted: float, padding: str = "constant") -> Samples:
-    """(N, ...) samples at ``rate`` -> (ceil(N wanted / rate), ...) at ``wanted``, by a zero-phase polyphase filter (scipy's).
+def resampled(
+    samples: npt.NDArray[Any], rate: float, wanted: float, padding: str = "constant"
+) -> Samples:
+    """(N, ...) samples at ``rate`` -> (ceil(N wanted / rate), ...) at ``wanted``, by a zero-phase
+    polyphase filter (scipy's).
 
-    Rates may be fractions with denominators up to 1000. ``padding``: what is assumed before and after: "constant", silence;
-    "line", a line through the first and last sample; "mean", the mean of all. SrnnError for rates above 768,000, whose filter
-    would be as long, and where the result would exceed MOST_SAMPLES.
+    Rates may be fractions with denominators up to 1000. ``padding``: what is assumed before and
+    after: "constant", silence; "line", a line through the first and last sample; "mean", the mean
+    of all. SrnnError for rates above 768,000, whose filter would be as long, and where the result
+    would exceed MOST_SAMPLES.
     """
     from scipy.signal import resample_poly
 
     if max(rate, wanted) > FASTEST:
         raise SrnnError(f"has {rate:.12g} samples per second; at most {FASTEST} can be resampled.")
     above, below = (Fraction(value).limit_denominator(1000) for value in (wanted, rate))
-    up, down = (above / below).as_integer_ratio() if below else (0, 1)  # a rate this low counts as none
+    up, down = (
+        (above / below).as_integer_ratio() if below else (0, 1)
+    )  # a rate this low counts as none
     if not up:
-        raise SrnnError(f"has {rate:.12g} samples per second; the ratio to {wanted:.12g} is too large to resample.")
-    check_samples(samples.size * up // down, 4 * samples.size, f"has {rate:.12g} samples per second")
+        raise SrnnError(
+            f"has {rate:.12g} samples per second; the ratio to {wanted:.12g} is too large to "
+            f"resample."
+        )
+    check_samples(
+        samples.size * up // down, 4 * samples.size, f"has {rate:.12g} samples per second"
+    )
     if max(up, down) > ODDEST:  # the filter has twenty times as many coefficients
-        raise SrnnError(f"has {rate:.12g} samples per second; the ratio to {wanted:.12g} is too complex to resample.")
-    if samples.dtype.char in "eg":  # with half floats the filter would be as coarse; it takes no long ones
+        raise SrnnError(
+            f"has {rate:.12g} samples per second; the ratio to {wanted:.12g} is too complex to "
+            f"resample."
+        )
+    if (
+        samples.dtype.char in "eg"
+    ):  # with half floats the filter would be as coarse; it takes no long ones
         samples = samples.astype(np.float64)
     with np.errstate(over="ignore"):  # what is too large for float32 is not finite
         return resample_poly(samples, up, down, axis=0, padtype=padding).astype(np.float32)
 
 
 def decode(content: bytes) -> tuple[Samples, int]:
-    """Samples (N, channels) and rate of a sound file's bytes. SrnnError, without its name, if it is not sound."""
+    """Samples (N, channels) and rate of a sound file's bytes. SrnnError, without its name, if it is
+    not sound."""
     import soundfile
 
     if content[:4] not in _FORMATS:
@@ -125,12 +149,15 @@ def decode(content: bytes) -> tuple[Samples, int]:
     try:
         with soundfile.SoundFile(io.BytesIO(content)) as file:
             frames, rate = file.frames, file.samplerate
-            check_samples(frames * file.channels, len(content), f"the sound has {len(content)} bytes")
+            check_samples(
+                frames * file.channels, len(content), f"the sound has {len(content)} bytes"
+            )
             _check_whole(content, file)
             samples = file.read(dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise SrnnError(
-            f"the sound is damaged, or of a kind that cannot be read ({error.error_string.rstrip('.')}); get it "
+            f"the sound is damaged, or of a kind that cannot be read "
+            f"({error.error_string.rstrip('.')}); get it "
             "again, or convert it to WAV, for example with sox or sph2pipe."
         ) from error
     if len(samples) < frames:
@@ -139,7 +166,8 @@ def decode(content: bytes) -> tuple[Samples, int]:
 
 
 def _check_whole(content: bytes, file: SoundFile) -> None:
-    """SrnnError if a header promises more than there is, which libsndfile accepts: it only notes it."""
+    """SrnnError if a header promises more than there is, which libsndfile accepts: it only notes
+    it."""
     if content[:4] == b"NIST":
         promised = re.search(rb"^sample_count -i (\d{1,18})$", content[:1024], re.MULTILINE)
         if promised is None:
@@ -153,7 +181,10 @@ def _check_whole(content: bytes, file: SoundFile) -> None:
 
 
 def check_samples(count: int, size: int, what: str) -> None:
-    """SrnnError where ``size`` bytes would expand to more than MOST_SAMPLES, and to more than 25 samples a byte."""
+    """SrnnError where ``size`` bytes would expand to more than MOST_SAMPLES, and to more than 25
+    samples a byte."""
     maximum = max(MOST_SAMPLES, 25 * size)
     if count > maximum:
-        raise SrnnError(f"{what}, which would become {count} samples; at most {maximum} are allowed.")
+        raise SrnnError(
+            f"{what}, which would become {count} samples; at most {maximum} are allowed."
+        )

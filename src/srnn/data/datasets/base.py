@@ -20,7 +20,10 @@ from .inputs import Inputs
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[str, ...] = get_args(SplitName)
-_PADDED, _PADDED_RATIO = 2**33, 100  # bytes that padded sequences may always take; or so many times their own
+_PADDED, _PADDED_RATIO = (
+    2**33,
+    100,
+)  # bytes that padded sequences may always take; or so many times their own
 _BLOCK = 2**20  # numbers that are checked at a time
 _chosen: ContextVar[Path | None] = ContextVar("data folder", default=None)
 UNLABELLED = -1
@@ -32,29 +35,41 @@ class Split:
     """N sequences of one split of a data set."""
 
     x: npt.NDArray[np.float32] | Inputs
-    """(N, T, C) inputs, an array or a compact substitute (``SpikeArray``, ``WindowedArray``); steps from
-    a sequence's length on are zero."""
+    """(N, T, C) inputs, an array or a compact substitute (``SpikeArray``, ``WindowedArray``); steps
+    from a sequence's length on are zero."""
     y: npt.NDArray[np.int64]
     """(N,) a class for each sequence, or (N, T) one for each step; -1 where there is none."""
     lengths: npt.NDArray[np.int64] | None = None
     """(N,) valid steps of each sequence, padded on the right; None: all of them."""
     groups: npt.NDArray[np.str_] | None = None
-    """(N,) the record, speaker or subject that a sequence comes from, for splitting and for statistics."""
+    """(N,) the record, speaker or subject that a sequence comes from, for splitting and for
+    statistics."""
     signals: Sequence[npt.NDArray[Any]] | None = None
-    """N raw signals (samples, channels) from which the sequences were encoded; None: not at hand, or not needed, because the
-    signal path can undo its encoding (``SignalPath.original``)."""
+    """N raw signals (samples, channels) from which the sequences were encoded; None: not at hand,
+    or not needed, because the signal path can undo its encoding (``SignalPath.original``)."""
     starts: npt.NDArray[np.int64] | None = None
-    """(N,) the sample of its signal at which each sequence begins, one sample per step, where signals also hold what is around a
-    sequence, because this affects its encoding (a running scale); None: each signal is just its sequence's."""
+    """(N,) the sample of its signal at which each sequence begins, one sample per step, where
+    signals also hold what is around a sequence, because this affects its encoding (a running
+    scale); None: each signal is just its sequence's."""
     statistics: Statistics | None = None
     """Statistics of the training set by which x was scaled; None: it was not."""
     channels: Sequence[tuple[str, ...]] | None = None
-    """The names of each signal's channels, where these differ between recordings; None: they do not, or are not known."""
+    """The names of each signal's channels, where these differ between recordings; None: they do
+    not, or are not known."""
 
     def __post_init__(self) -> None:
-        for name, value in (("x", self.x), ("y", self.y), ("lengths", self.lengths), ("groups", self.groups)):
-            if not hasattr(value, "shape") and not (value is None and name in ("lengths", "groups")):
-                raise SrnnError(f"{name} of a Split must be an array, not a {type(value).__name__}.")
+        for name, value in (
+            ("x", self.x),
+            ("y", self.y),
+            ("lengths", self.lengths),
+            ("groups", self.groups),
+        ):
+            if not hasattr(value, "shape") and not (
+                value is None and name in ("lengths", "groups")
+            ):
+                raise SrnnError(
+                    f"{name} of a Split must be an array, not a {type(value).__name__}."
+                )
 
     def __len__(self) -> int:
         return len(self.x)
@@ -68,28 +83,46 @@ class Split:
         i = np.asarray(index)
         lengths = None if self.lengths is None else self.lengths[i]
         groups = None if self.groups is None else self.groups[i]
-        signals = None if self.signals is None else [self.signals[row] for row in np.arange(len(self))[i]]
+        signals = (
+            None if self.signals is None else [self.signals[row] for row in np.arange(len(self))[i]]
+        )
         starts = None if self.starts is None else self.starts[i]
-        channels = None if self.channels is None else [self.channels[row] for row in np.arange(len(self))[i]]
-        return Split(self.x[i], self.y[i], lengths, groups, signals, starts, self.statistics, channels)
+        channels = (
+            None
+            if self.channels is None
+            else [self.channels[row] for row in np.arange(len(self))[i]]
+        )
+        return Split(
+            self.x[i], self.y[i], lengths, groups, signals, starts, self.statistics, channels
+        )
 
     def validate(self, where: str, classes: int | None = None, inputs: int | None = None) -> Self:
         """``check``, and that dtypes are those above; returns the split."""
         x, groups = self.x, self.groups
         if not isinstance(x, Inputs) and x.dtype != np.float32:  # an array may hold anything
-            raise SrnnError(f"{where}: inputs must be float32 (sequences, steps, channels), not {x.dtype} {x.shape}.")
+            raise SrnnError(
+                f"{where}: inputs must be float32 (sequences, steps, channels), not {x.dtype} "
+                f"{x.shape}."
+            )
         for name, numbers in (("labels", self.y), ("lengths", self.lengths)):
             if numbers is not None and numbers.dtype != np.int64:
-                raise SrnnError(f"{where}: {name} must be int64, not {numbers.dtype} {numbers.shape}.")
+                raise SrnnError(
+                    f"{where}: {name} must be int64, not {numbers.dtype} {numbers.shape}."
+                )
         self.check(where, classes, inputs)
         if groups is not None and (groups.shape != x.shape[:1] or groups.dtype.kind != "U"):
-            raise SrnnError(f"{where}: groups must be {x.shape[0]} names, not {groups.dtype} {groups.shape}.")
+            raise SrnnError(
+                f"{where}: groups must be {x.shape[0]} names, not {groups.dtype} {groups.shape}."
+            )
         return self
 
-    def check(self, where: str, classes: int | None, inputs: int | None, kind: str | None = None) -> None:
-        """SrnnError, which begins with ``where`` (a file, a data set): no sequences, wrong shapes, inputs that are not finite,
-        labels or lengths out of range; labels not below ``classes``, a number of channels other than ``inputs``, or labels of
-        another ``kind`` (``Task.kind``), where these are given."""
+    def check(
+        self, where: str, classes: int | None, inputs: int | None, kind: str | None = None
+    ) -> None:
+        """SrnnError, which begins with ``where`` (a file, a data set): no sequences, wrong shapes,
+        inputs that are not finite, labels or lengths out of range; labels not below ``classes``, a
+        number of channels other than ``inputs``, or labels of another ``kind`` (``Task.kind``),
+        where these are given."""
 
         def require(good: object, problem: str) -> None:
             if not good:
@@ -97,34 +130,54 @@ class Split:
 
         x, y, lengths = self.x, self.y, self.lengths
         axes = f"(sequences, steps, {'channels' if inputs is None else f'{inputs} channels'})"
-        require(x.ndim == 3 and inputs in (None, x.shape[2]), f"inputs must be float32 {axes}, not {x.shape}")
+        require(
+            x.ndim == 3 and inputs in (None, x.shape[2]),
+            f"inputs must be float32 {axes}, not {x.shape}",
+        )
         require(all(x.shape), f"there are no sequences (inputs have the shape {x.shape})")
         shapes = {"per_sequence": x.shape[:1], "per_step": x.shape[:2]}
         if kind is not None:
             check_choice("A task's kind", kind, shapes)
             shapes = {kind: shapes[kind]}
         wanted = " or ".join(map(str, shapes.values()))
-        require(y.shape in shapes.values(), f"labels must be int64 {wanted}, not {y.dtype} {y.shape}")
+        require(
+            y.shape in shapes.values(), f"labels must be int64 {wanted}, not {y.dtype} {y.shape}"
+        )
         top = "" if classes is None else f" to {classes - 1}"
         in_range = y.min() >= UNLABELLED and (classes is None or y.max() < classes)
-        require(in_range, f"labels must be 0{top}, or -1 for none, but range from {y.min()} to {y.max()}")
+        require(
+            in_range,
+            f"labels must be 0{top}, or -1 for none, but range from {y.min()} to {y.max()}",
+        )
         if lengths is not None:
             found = f"{lengths.dtype} {lengths.shape}"
-            require(lengths.shape == x.shape[:1], f"lengths must be int64 {x.shape[:1]}, not {found}")
-            require(lengths.min() >= 1 and lengths.max() <= x.shape[1], f"lengths must be 1 to {x.shape[1]}")
-        # A part at a time: a split may be a file larger than memory. Anything but an array is finite by construction.
+            require(
+                lengths.shape == x.shape[:1], f"lengths must be int64 {x.shape[:1]}, not {found}"
+            )
+            require(
+                lengths.min() >= 1 and lengths.max() <= x.shape[1],
+                f"lengths must be 1 to {x.shape[1]}",
+            )
+        # A part at a time: a split may be a file larger than memory. Anything but an array is
+        # finite by construction.
         block = max(1, _BLOCK // (x.shape[1] * x.shape[2]))
         for start in () if isinstance(x, Inputs) else range(0, len(x), block):
             if not np.isfinite(part := x[start : start + block]).all():
                 row, step, channel = np.argwhere(~np.isfinite(part))[0]
-                place = f"sequence {start + row}, step {step}, channel {channel} (all counted from 0)"
-                require(False, f"inputs are not finite: {place} is {part[row, step, channel]}. Repair or drop it")
+                place = (
+                    f"sequence {start + row}, step {step}, channel {channel} (all counted from 0)"
+                )
+                require(
+                    False,
+                    f"inputs are not finite: {place} is {part[row, step, channel]}. Repair or drop "
+                    f"it",
+                )
 
 
 @contextmanager
 def data_folder(chosen: Path | None) -> Iterator[None]:
-    """Within the block the data are in this folder, as if SRNN_DATA named it; None: no change. For a task that looks for its data
-    when it is made, before ``load`` is given their folder."""
+    """Within the block the data are in this folder, as if SRNN_DATA named it; None: no change. For
+    a task that looks for its data when it is made, before ``load`` is given their folder."""
     before = _chosen.set(_chosen.get() if chosen is None else chosen)
     try:
         yield
@@ -133,8 +186,8 @@ def data_folder(chosen: Path | None) -> Iterator[None]:
 
 
 def resolve_data_dir(data_dir: str | os.PathLike[str] | None = None) -> Path:
-    """The folder that holds the data sets: the argument, else that of ``data_folder``, else the variable SRNN_DATA, else
-    ~/.cache/srnn.
+    """The folder that holds the data sets: the argument, else that of ``data_folder``, else the
+    variable SRNN_DATA, else ~/.cache/srnn.
 
     The folder need not exist; a data set whose files are missing says so, and how to get them.
     """
@@ -154,9 +207,11 @@ def resolve_data_dir(data_dir: str | os.PathLike[str] | None = None) -> Path:
 
 
 def not_found(what: str, root: Path, how: str) -> SrnnError:
-    """The error to raise where data are missing: ``what`` was not found under the data folder, and ``how`` to get it."""
+    """The error to raise where data are missing: ``what`` was not found under the data folder, and
+    ``how`` to get it."""
     return SrnnError(
-        f"{what} not found under {root}: {how}, or choose another data folder ({option('data_dir')} or SRNN_DATA)."
+        f"{what} not found under {root}: {how}, or choose another data folder "
+        f"({option('data_dir')} or SRNN_DATA)."
     )
 
 
@@ -167,17 +222,22 @@ def check_split(split: str) -> None:
 
 
 def check_padding(where: str, lengths: npt.NDArray[np.int64], step_bytes: int) -> None:
-    """SrnnError where padding all sequences to the longest would take far more memory than their own content."""
+    """SrnnError where padding all sequences to the longest would take far more memory than their
+    own content."""
     padded, own = len(lengths) * int(lengths.max()) * step_bytes, int(lengths.sum()) * step_bytes
     if padded > max(_PADDED, _PADDED_RATIO * own):
         raise SrnnError(
-            f"{where}: the longest of {len(lengths)} sequences has {lengths.max()} steps; padding all of them to that would "
+            f"{where}: the longest of {len(lengths)} sequences has {lengths.max()} steps; padding "
+            f"all of them to that would "
             f"take {padded:,} bytes instead of {own:,}. Shorten or remove it."
         )
 
 
-def padded(where: str, sequences: Sequence[npt.NDArray[Any]]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
-    """Sequences (T_i, C) of one dtype, padded with zeros to the longest: (N, T, C), and their lengths (N,).
+def padded(
+    where: str, sequences: Sequence[npt.NDArray[Any]]
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+    """Sequences (T_i, C) of one dtype, padded with zeros to the longest: (N, T, C), and their
+    lengths (N,).
 
     SrnnError as for ``check_padding``; it names ``where`` they are from.
     """
@@ -195,7 +255,8 @@ def shown(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def later(labels: npt.NDArray[np.int64], steps: int) -> npt.NDArray[np.int64]:
-    """Labels (N, T) -> (N, T + steps), each ``steps`` steps later: by then a network has seen that much of what follows."""
+    """Labels (N, T) -> (N, T + steps), each ``steps`` steps later: by then a network has seen that
+    much of what follows."""
     return np.pad(labels, ((0, 0), (steps, 0)), constant_values=UNLABELLED)
 
 
@@ -206,7 +267,8 @@ def check_fraction(name: str, value: Any) -> None:
 
 
 def check_wholes(name: str, value: object) -> tuple[int, ...] | None:
-    """None, or a recipe's list of integers of at least 0 as a tuple. SrnnError for anything else."""
+    """None, or a recipe's list of integers of at least 0 as a tuple. SrnnError for anything
+    else."""
     if value is None:
         return None
     if not isinstance(value, (list, tuple)):

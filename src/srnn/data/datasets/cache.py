@@ -1,9 +1,10 @@
 """A cache of arrays that are slow to compute: a file next to the data, which is memory-mapped.
 
-The file is a plain .npz, whose parts carry checksums. Its name contains a hash of everything that it depends on: the options,
-and the sources' names, sizes and modification times. So it never has to be updated: another option or file has another hash. The
-file is written under a temporary name and renamed when complete, so that neither a crash, a full disk nor a second process that
-writes the same file can leave a partial one. A file that is damaged nevertheless is recomputed.
+The file is a plain .npz, whose parts carry checksums. Its name contains a hash of everything that
+it depends on: the options, and the sources' names, sizes and modification times. So it never has to
+be updated: another option or file has another hash. The file is written under a temporary name and
+renamed when complete, so that neither a crash, a full disk nor a second process that writes the
+same file can leave a partial one. A file that is damaged nevertheless is recomputed.
 """
 
 from __future__ import annotations
@@ -34,16 +35,19 @@ def cached(
     build: Callable[[], Arrays],
     use: Callable[[Arrays], Found],
 ) -> Found:
-    """The result of ``use`` on the arrays that ``build`` computes, taken from the cache if they are there.
+    """The result of ``use`` on the arrays that ``build`` computes, taken from the cache if they are
+    there.
 
     Args:
         folder: where the cache file lies; made when needed.
         name: beginning of the file's name.
-        options: everything besides the sources that the arrays depend on, including a version of the code; JSON values.
+        options: everything besides the sources that the arrays depend on, including a version of
+            the code; JSON values.
         sources: the files that ``build`` reads.
         build: computes the arrays; only called when the cache does not contain them.
-        use: takes the arrays, read-only memory maps (``build``'s own where the folder cannot be written: read-only, disk full),
-            and checks what it relies on: if it raises anything for cached arrays, they are recomputed.
+        use: takes the arrays, read-only memory maps (``build``'s own where the folder cannot be
+            written: read-only, disk full), and checks what it relies on: if it raises anything for
+            cached arrays, they are recomputed.
 
     SrnnError if a pipe or a device has the file's name.
     """
@@ -73,7 +77,8 @@ def write_arrays(path: Path, arrays: Arrays) -> None:
 
 
 def read_arrays(path: Path) -> Arrays | None:
-    """The arrays of an uncompressed .npz as read-only memory maps; None if it is missing or damaged in any byte."""
+    """The arrays of an uncompressed .npz as read-only memory maps; None if it is missing or damaged
+    in any byte."""
     try:
         return map_npz(path, "a cache")
     except SrnnError:
@@ -82,5 +87,7 @@ def read_arrays(path: Path) -> Arrays | None:
 
 def _key(options: Mapping[str, Any], sources: Sequence[Path]) -> str:
     files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sources]
-    text = json.dumps([dict(options), files], sort_keys=True, default=np.generic.item)  # numpy's numbers, as Python's
+    text = json.dumps(
+        [dict(options), files], sort_keys=True, default=np.generic.item
+    )  # numpy's numbers, as Python's
     return hashlib.sha256(text.encode()).hexdigest()[:20]

@@ -27,7 +27,8 @@ _RHYTHM = "+"
 
 
 class Event(NamedTuple):
-    """What a table says of a part of a recording: in seconds, or in samples if its rate is not known."""
+    """What a table says of a part of a recording: in seconds, or in samples if its rate is not
+    known."""
 
     start: float
     end: float | None
@@ -82,7 +83,9 @@ class Cutting:
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Self:
         """Those among a task's options, checked."""
-        own = {option.name: options[option.name] for option in fields(cls) if option.name in options}
+        own = {
+            option.name: options[option.name] for option in fields(cls) if option.name in options
+        }
         return cls(**own)
 
     def __post_init__(self) -> None:
@@ -96,9 +99,14 @@ class Cutting:
         known = self.classes is None
         if isinstance(self.classes, Mapping):
             known = bool(self.classes) and all(self.classes.values())
-        require(known, "classes", "a class for each label, such as {N: normal, V: pvc}", self.classes)
+        require(
+            known, "classes", "a class for each label, such as {N: normal, V: pvc}", self.classes
+        )
         if self.stride is not None and self.window is None:
-            raise SrnnError("The option 'stride' says how far apart windows begin; give 'window' too, or remove it.")
+            raise SrnnError(
+                "The option 'stride' says how far apart windows begin; give 'window' too, or "
+                "remove it."
+            )
 
     @property
     def words(self) -> tuple[str, str]:
@@ -113,7 +121,9 @@ class Cutting:
     @property
     def _named(self) -> dict[str, str]:
         """``classes``, as text: YAML reads some labels as numbers."""
-        return {composed(str(key)): composed(str(name)) for key, name in (self.classes or {}).items()}
+        return {
+            composed(str(key)): composed(str(name)) for key, name in (self.classes or {}).items()
+        }
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
@@ -121,15 +131,19 @@ class Cutting:
         return tuple(dict.fromkeys(self._named.values())) or None
 
     def named(self, spans: Sequence[Span]) -> tuple[Span, ...]:
-        """The spans with the names of their classes in place of labels; without those that have none."""
+        """The spans with the names of their classes in place of labels; without those that have
+        none."""
         names = self._named
         if self.classes is None:
             return tuple(span._replace(label=composed(span.label)) for span in spans if span.label)
         known = (span._replace(label=composed(span.label)) for span in spans)
-        return tuple(span._replace(label=names[span.label]) for span in known if span.label in names)
+        return tuple(
+            span._replace(label=names[span.label]) for span in known if span.label in names
+        )
 
     def steps(self, what: str, rate: float | None) -> int | None:
-        """``window`` or ``stride`` in steps; None where it is not given. SrnnError if it is less than one."""
+        """``window`` or ``stride`` in steps; None where it is not given. SrnnError if it is less
+        than one."""
         value = getattr(self, what)
         if value is None:
             return None
@@ -152,17 +166,21 @@ def cut_recording(
     samples: int,
     rate: float | None,
 ) -> tuple[Piece, ...]:
-    """The sequences of a recording that is resampled to so many samples (at a rate in Hz, if this is known).
+    """The sequences of a recording that is resampled to so many samples (at a rate in Hz, if this
+    is known).
 
-    ``label``: that of all of it; "" if its labels are in it, or are ``events``. ``group``: "" if its
-    column says it, or nobody. SrnnError, which names it, where its labels, or the options, do not fit.
+    ``label``: that of all of it; "" if its labels are in it, or are ``events``. ``group``: "" if
+    its column says it, or nobody. SrnnError, which names it, where its labels, or the options, do
+    not fit.
     """
     length = len(recording.samples)
     resampled = samples != length and bool(rate and recording.rate)
     ratio = rate / recording.rate if resampled and rate and recording.rate else 1.0
     column = recording.words.get(cutting.group.casefold())
     whole = [Span(0, length, "")] if column is None else runs(column)
-    parts = [part._replace(label=group or composed(part.label)) for part in moved(whole, ratio, samples)]
+    parts = [
+        part._replace(label=group or composed(part.label)) for part in moved(whole, ratio, samples)
+    ]
     spans = None
     if not label:
         spans = moved(find_spans(recording, cutting, events), ratio, samples)
@@ -170,8 +188,11 @@ def cut_recording(
         return cut_all(spans, parts, label, cutting, rate)
 
 
-def find_spans(recording: Recording, cutting: Cutting, events: Sequence[Event] = ()) -> tuple[Span, ...]:
-    """What is labelled in a recording. SrnnError, which names it, for an event that is not within it."""
+def find_spans(
+    recording: Recording, cutting: Cutting, events: Sequence[Event] = ()
+) -> tuple[Span, ...]:
+    """What is labelled in a recording. SrnnError, which names it, for an event that is not within
+    it."""
     if events:
         spans = [_span_of(recording, event) for event in events]
     elif (column := recording.words.get(cutting.label.casefold())) is not None:
@@ -199,7 +220,8 @@ def _span_of(recording: Recording, event: Event) -> Span:
         ends = f" to {event.end:g}" if event.end is not None else ""
         whole = f"{first:g} to {first + length / (rate or 1.0):g}{unit}"
         raise SrnnError(
-            f"{recording.name}: the event {event.label!r} at {event.start:g}{ends}{unit} is not within "
+            f"{recording.name}: the event {event.label!r} at {event.start:g}{ends}{unit} is not "
+            f"within "
             f"the recording, {whole}; correct its times."
         )
     return Span(start, max(min(stop, last), start), event.label)
@@ -242,7 +264,9 @@ def cut_all(
     points = [span for span in spans if span.start == span.stop]
     if points:
         if len(points) < len(spans):
-            raise SrnnError("some labels are points in time and some last; give all an end, or none.")
+            raise SrnnError(
+                "some labels are points in time and some last; give all an end, or none."
+            )
         return tuple(_around(points, whole, cutting, window, stride))
     if window is None and not cutting.per_step:
         return tuple(_segments(spans, whole))
@@ -256,8 +280,8 @@ def cut_all(
 
 
 def windows(part: Span, window: int | None, stride: int | None) -> Iterator[tuple[int, int]]:
-    """Where windows begin and end. A part that is shorter than one is a window of its own length; what
-    is left behind the last one is not used.
+    """Where windows begin and end. A part that is shorter than one is a window of its own length;
+    what is left behind the last one is not used.
     """
     length = part.stop - part.start
     if window is None or length <= window:
@@ -276,10 +300,15 @@ def _around(
 ) -> Iterator[Piece]:
     """A window around each point in time, but for those too near to an end."""
     if window is None:
-        raise SrnnError("labels are points in time; say with the option window how much around each is a sequence.")
+        raise SrnnError(
+            "labels are points in time; say with the option window how much around each is a "
+            "sequence."
+        )
     if stride is not None or cutting.per_step:
         idle = "stride" if stride is not None else "per_step"
-        raise SrnnError(f"labels are points in time, on which the option {idle} has no effect; remove it.")
+        raise SrnnError(
+            f"labels are points in time, on which the option {idle} has no effect; remove it."
+        )
     for point in points:
         start = point.start - window // 2
         for part in whole:
@@ -302,15 +331,16 @@ def _apart(spans: Sequence[Span]) -> list[Span]:
     for one, other in pairwise(ordered):
         if other.start < one.stop:
             raise SrnnError(
-                f"the events {one.label!r} and {other.label!r} overlap at sample {other.start}; correct "
+                f"the events {one.label!r} and {other.label!r} overlap at sample {other.start}; "
+                f"correct "
                 "their times, or give no window, so that each is a sequence."
             )
     return ordered
 
 
 def _labelled(ordered: Sequence[Span], piece: Piece, per_step: bool) -> Piece | None:
-    """The piece with the label of most of its samples, or with the labels of its steps; None if less
-    than half of it has one label, or none of it any.
+    """The piece with the label of most of its samples, or with the labels of its steps; None if
+    less than half of it has one label, or none of it any.
     """
     first = bisect_right(ordered, piece.start, key=lambda span: span.stop)
     last = bisect_left(ordered, piece.stop, key=lambda span: span.start)
@@ -348,8 +378,11 @@ def moved(spans: Sequence[Span], ratio: float, samples: int) -> tuple[Span, ...]
     return tuple(found)
 
 
-def labels_of(pieces: Sequence[Piece], number: Mapping[str, int], steps: int, per_step: bool) -> npt.NDArray[np.int64]:
-    """The numbers of the pieces' classes: (N,), or where each step has a label (N, steps), -1 where there is none.
+def labels_of(
+    pieces: Sequence[Piece], number: Mapping[str, int], steps: int, per_step: bool
+) -> npt.NDArray[np.int64]:
+    """The numbers of the pieces' classes: (N,), or where each step has a label (N, steps), -1 where
+    there is none.
 
     ``number``: that of each label.
     """

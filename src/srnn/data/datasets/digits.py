@@ -1,7 +1,7 @@
 """Handwritten digits, 8x8 pixels, 1,797 of them: they come with scikit-learn and need no download.
 
-A digit is read pixel by pixel, row after row: 64 steps of one channel, 0 (white) to 1 (the file's 16). There are two kinds of
-splits, both fixed and without chance (more in docs/tasks/digits.md):
+A digit is read pixel by pixel, row after row: 64 steps of one channel, 0 (white) to 1 (the file's
+16). There are two kinds of splits, both fixed and without chance (more in docs/tasks/digits.md):
 
     stratified  every fifth sample of each class, in file order, is for testing; validation is spread evenly over the rest
     contiguous  the last 360 samples of the file are for testing; validation is the last ones of each class before them
@@ -35,7 +35,8 @@ class DigitsTask(Task):
     class_names: ClassVar[tuple[str, ...]] = tuple("0123456789")
 
     window: int = 8
-    """Pixels that the network sees at a step: its own and the next window - 1. 8 is a row of the image."""
+    """Pixels that the network sees at a step: its own and the next window - 1. 8 is a row of the
+    image."""
     validation_fraction: float = 0.15
     """Fraction held out of each class's samples that are not for testing."""
     splitting: DigitsSplit = "stratified"
@@ -57,13 +58,16 @@ class DigitsTask(Task):
         pixels, labels = (np.asarray(array) for array in load_digits(return_X_y=True))
         where = split_indices(labels, self.validation_fraction, self.splitting)[split]
         x = self.signal().whole((pixels[where] / 16).astype(np.float32)[..., None])
-        return Split(x, labels[where].astype(np.int64)).validate("digits", self.outputs, self.window)
+        return Split(x, labels[where].astype(np.int64)).validate(
+            "digits", self.outputs, self.window
+        )
 
 
 def split_indices(
     labels: npt.NDArray[np.integer], validation_fraction: float, splitting: DigitsSplit
 ) -> dict[str, npt.NDArray[np.intp]]:
-    """File positions (ascending) of train, validation and test, from the labels (N,) in file order."""
+    """File positions (ascending) of train, validation and test, from the labels (N,) in file
+    order."""
     parts: dict[str, list[npt.NDArray[np.intp]]] = {"train": [], "validation": [], "test": []}
     for digit in np.unique(labels):
         own = np.flatnonzero(labels == digit)
@@ -75,7 +79,8 @@ def split_indices(
         count = round(validation_fraction * len(rest))
         if not 0 < count < len(rest):
             raise SrnnError(
-                f"validation_fraction {validation_fraction} leaves a split without samples of class {digit}."
+                f"validation_fraction {validation_fraction} leaves a split without samples of "
+                f"class {digit}."
             )
         if splitting == "stratified":
             chosen = (np.arange(count) * len(rest) + len(rest) // 2) // count

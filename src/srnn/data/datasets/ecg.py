@@ -1,4 +1,5 @@
-"""ECG: the wave segments of the heart's cycle, from the paper's encoded files (``qtdb``) or raw records (``qtdb_records``)."""
+"""ECG: the wave segments of the heart's cycle, from the paper's encoded files (``qtdb``) or raw
+records (``qtdb_records``)."""
 
 from __future__ import annotations
 
@@ -19,11 +20,12 @@ from .qtdb_records import PAPER_LABEL_LAG, SPLIT_SINCE, load_records
 HORIZON = 5.0
 """Seconds of the running scale."""
 CHANGES = 12
-"""How many mean changes from one smoothed sample to the next make a lead's standard deviation: the median over the training
-records (5 % of leads have less than 8, 5 % more than 23)."""
+"""How many mean changes from one smoothed sample to the next make a lead's standard deviation: the
+median over the training records (5 % of leads have less than 8, 5 % more than 23)."""
 _OF_BOTH = ("source", "label_lag")
 _OF_FILES = ("validation_fraction", "validation_blocks")
-"""The options that both sources have, and those that only the paper's files have; the others are for records."""
+"""The options that both sources have, and those that only the paper's files have; the others are
+for records."""
 
 
 @register
@@ -42,13 +44,16 @@ class ECGTask(Task):
     validation_fraction: float = 0.15
     """paper_split: fraction of the training file that is held out, in whole records."""
     validation_blocks: int = 4
-    """paper_split: contiguous blocks that are held out, spread over the file, the last at its end. 0: nothing is held out."""
+    """paper_split: contiguous blocks that are held out, spread over the file, the last at its end.
+    0: nothing is held out."""
     scale: Literal["record", "running"] = "record"
-    """records: what thresholds refer to: a lead's deviation over its whole record, or its last seconds, as in a stream."""
+    """records: what thresholds refer to: a lead's deviation over its whole record, or its last
+    seconds, as in a stream."""
     rule: Rule = "difference"
     """records: the level-crossing rule."""
     threshold_up: float = 0.1
-    """records: threshold for rises, in standard deviations of the lead (running: taken as 12 of its mean changes)."""
+    """records: threshold for rises, in standard deviations of the lead (running: taken as 12 of its
+    mean changes)."""
     threshold_down: float = 0.1
     """records: threshold for falls, in the same unit."""
     smoothing: int = 7
@@ -58,8 +63,9 @@ class ECGTask(Task):
     stride: int = 1000
     """records: steps from one window to the next."""
     label_lag: int = 0
-    """Steps by which labels are delayed, so that a network has seen that much of what follows. records: after their samples; 19
-    gives the look-ahead of the paper's files. paper_split: in addition to the files' own delay."""
+    """Steps by which labels are delayed, so that a network has seen that much of what follows.
+    records: after their samples; 19 gives the look-ahead of the paper's files. paper_split: in
+    addition to the files' own delay."""
 
     def __post_init__(self) -> None:
         check_choice("source", self.source, ("paper_split", "records"))
@@ -70,11 +76,18 @@ class ECGTask(Task):
         for name, minimum in (("window", 1), ("stride", 1), ("label_lag", 0)):
             check_whole(name, getattr(self, name), minimum)
         if self.label_lag > STEPS:
-            raise SrnnError(f"label_lag must be at most the {STEPS} steps of a sequence, not {self.label_lag}.")
+            raise SrnnError(
+                f"label_lag must be at most the {STEPS} steps of a sequence, not {self.label_lag}."
+            )
         for option in fields(self):
-            idle = option.name not in _OF_BOTH and (option.name in _OF_FILES) == (self.source == "records")
+            idle = option.name not in _OF_BOTH and (option.name in _OF_FILES) == (
+                self.source == "records"
+            )
             if idle and getattr(self, option.name) != option.default:
-                raise SrnnError(f"The ecg option '{option.name}' has no effect with source '{self.source}'; remove it.")
+                raise SrnnError(
+                    f"The ecg option '{option.name}' has no effect with source '{self.source}'; "
+                    f"remove it."
+                )
 
     @property
     def split_since(self) -> str | None:
@@ -85,9 +98,12 @@ class ECGTask(Task):
         return self.label_lag + in_files
 
     def signal(self) -> CrossingPath:
-        """The encoder of the records. How the paper's own arrays were encoded is not known exactly; the default comes closest."""
+        """The encoder of the records. How the paper's own arrays were encoded is not known exactly;
+        the default comes closest."""
         running = self.scale == "running"
-        crossing = LevelCrossing(self.rule, self.threshold_up, self.threshold_down)  # its SrnnError says what was given
+        crossing = LevelCrossing(
+            self.rule, self.threshold_up, self.threshold_down
+        )  # its SrnnError says what was given
         if running:
             crossing = replace(crossing, up=CHANGES * crossing.up, down=CHANGES * crossing.down)
         return CrossingPath(
@@ -104,10 +120,17 @@ class ECGTask(Task):
     def origin(self, data_dir: Path | None = None) -> str:
         if self.source == "records":
             return super().origin(data_dir)
-        return f"{CATALOGUE['qtdb'].title}, as the paper's authors encoded them ({resolve_data_dir(data_dir)})"
+        return (
+            f"{CATALOGUE['qtdb'].title}, as the paper's authors encoded them "
+            f"({resolve_data_dir(data_dir)})"
+        )
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, 1301, 4) spikes, y (N, 1301) 0..5 or -1, groups the records."""
         if self.source == "records":
-            return load_records(split, data_dir, self.signal(), self.window, self.stride, self.label_lag)
-        return load_paper_split(split, data_dir, self.validation_fraction, self.validation_blocks, self.label_lag)
+            return load_records(
+                split, data_dir, self.signal(), self.window, self.stride, self.label_lag
+            )
+        return load_paper_split(
+            split, data_dir, self.validation_fraction, self.validation_blocks, self.label_lag
+        )

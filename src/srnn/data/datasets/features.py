@@ -1,5 +1,5 @@
-"""Features of sound files, computed once, stored as float16, and completed when a batch is cut; and the options that tasks on
-sound share."""
+"""Features of sound files, computed once, stored as float16, and completed when a batch is cut; and
+the options that tasks on sound share."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ _CLIPS_AT_ONCE = 256
 
 @dataclass(frozen=True, eq=False)
 class FeatureArray(Inputs):
-    """Features (N, T, C) of N clips; derivatives and scaling are computed from the stored frames on demand."""
+    """Features (N, T, C) of N clips; derivatives and scaling are computed from the stored frames on
+    demand."""
 
     frames: npt.NDArray[np.float16]
     """(N, T, front channels), zero from a clip's end on."""
@@ -87,21 +88,28 @@ class AudioTask(Task):
     mels: int = SpeechFeatures.mels
     """log_mel: bands from 20 Hz up to ``high_hz``."""
     high_hz: float | None = SpeechFeatures.high_hz
-    """log_mel: where the highest band ends; what tells s from f lies above the published 4000. None: half the rate."""
+    """log_mel: where the highest band ends; what tells s from f lies above the published 4000.
+    None: half the rate."""
     derivatives: int = SpeechFeatures.derivatives
     """Number of derivatives over time that follow the features."""
     normalise: Normalisation = SpeechFeatures.normalise
-    """clip: within each clip, as in the published networks. training: only by the training set, which allows streaming."""
+    """clip: within each clip, as in the published networks. training: only by the training set,
+    which allows streaming."""
     ternary: float | None = None
-    """Threshold above which features become +1, and below whose negative -1; otherwise 0. None: they stay as they are."""
+    """Threshold above which features become +1, and below whose negative -1; otherwise 0. None:
+    they stay as they are."""
 
     def __post_init__(self) -> None:
         self.sound  # noqa: B018 (SrnnError for a bad option)
 
     @property
     def sound(self) -> SpeechPath:
-        rate = AudioTask.rate if self.rate is None else self.rate  # in a subclass it may be an option
-        features = SpeechFeatures(self.features, rate, self.mels, self.derivatives, self.normalise, self.high_hz)
+        rate = (
+            AudioTask.rate if self.rate is None else self.rate
+        )  # in a subclass it may be an option
+        features = SpeechFeatures(
+            self.features, rate, self.mels, self.derivatives, self.normalise, self.high_hz
+        )
         return SpeechPath(features, self.ternary)
 
     def signal(self) -> SignalPath:
@@ -142,7 +150,8 @@ def load_features(
     Args:
         clips: returns the clips of a split; also called for "train" where statistics are needed.
         folder: the data's folder, in which the cache lies.
-        length: samples to which clips are cut or padded (``fit_length``); None: each keeps its length.
+        length: samples to which clips are cut or padded (``fit_length``); None: each keeps its
+            length.
 
     SrnnError for a file that cannot be read, with its name.
     """
@@ -153,14 +162,18 @@ def load_features(
         return encoder.fit(_expanded(frames, lengths, encoder))._asdict()
 
     if encoder.fitted:
-        statistics = cached(folder / ".cache", "statistics", *_key(train, encoder, length), fit, Statistics.read)
+        statistics = cached(
+            folder / ".cache", "statistics", *_key(train, encoder, length), fit, Statistics.read
+        )
     else:
         statistics = encoder.fit(())
     frames, lengths = stored_frames(clips(split), folder, encoder, length)
     return FeatureArray(frames, lengths, path.calibrated(statistics=statistics))
 
 
-def cut_clips(clips: Sequence[Item], seconds: Sequence[float], cutting: Cutting, rate: int) -> list[Item]:
+def cut_clips(
+    clips: Sequence[Item], seconds: Sequence[float], cutting: Cutting, rate: int
+) -> list[Item]:
     """The windows of sound files, each of which lasts so many seconds; a file's are of one group.
 
     A file that is shorter than a window stays whole, to be filled up with silence; what is left
@@ -187,7 +200,8 @@ def load_clips(
     classes: Sequence[str],
     length: int | None = None,
 ) -> Split:
-    """``split_of`` the clips of one split, one class each. Arguments and errors as for ``load_features``; ``classes``: names."""
+    """``split_of`` the clips of one split, one class each. Arguments and errors as for
+    ``load_features``; ``classes``: names."""
     chosen, x = clips(split), load_features(split, clips, folder, path, length)
     number = {name: index for index, name in enumerate(classes)}
     labels = np.array([number[clip.label] for clip in chosen], np.int64)
@@ -195,12 +209,20 @@ def load_clips(
 
 
 def split_of(
-    x: FeatureArray, labels: npt.NDArray[np.int64], clips: Sequence[Item], length: int | None = None, lag: int = 0
+    x: FeatureArray,
+    labels: npt.NDArray[np.int64],
+    clips: Sequence[Item],
+    length: int | None = None,
+    lag: int = 0,
 ) -> Split:
-    """Features (N, T, C) and labels (N,) or (N, T), with lengths where clips do not all have one ``length``, speakers where all
-    are known, and the sounds. ``lag``: steps by which labels of steps are late; sequences are longer by as many."""
+    """Features (N, T, C) and labels (N,) or (N, T), with lengths where clips do not all have one
+    ``length``, speakers where all are known, and the sounds. ``lag``: steps by which labels of
+    steps are late; sequences are longer by as many."""
     if lag:  # what follows is zeros: the training set's mean, where features are scaled by it
-        x, labels = replace(x, frames=np.pad(x.frames, ((0, 0), (0, lag), (0, 0)))), later(labels, lag)
+        x, labels = (
+            replace(x, frames=np.pad(x.frames, ((0, 0), (0, lag), (0, 0)))),
+            later(labels, lag),
+        )
     lengths = None if length is not None else x.lengths + lag
     groups = np.array([clip.group for clip in clips]) if all(clip.group for clip in clips) else None
     sounds = Sounds(clips, x.path.rate, length)
@@ -213,7 +235,9 @@ def stored_frames(
     """Frames (N, T, front channels) and lengths (N,) of clips, from the cache or made now."""
 
     def make() -> Arrays:
-        rows = [rounded(encoder.frames(clip)) for clip in _read_in_turn(clips, encoder.rate, length)]
+        rows = [
+            rounded(encoder.frames(clip)) for clip in _read_in_turn(clips, encoder.rate, length)
+        ]
         frames, lengths = padded(str(folder), rows)
         return {"frames": frames, "lengths": lengths}
 
@@ -222,24 +246,32 @@ def stored_frames(
 
     def use(arrays: Arrays) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.int64]]:
         frames, lengths = arrays["frames"], np.array(arrays["lengths"])
-        kinds = (frames.dtype, lengths.dtype, lengths.shape) == (np.float16, np.int64, frames.shape[:1])
+        kinds = (frames.dtype, lengths.dtype, lengths.shape) == (
+            np.float16,
+            np.int64,
+            frames.shape[:1],
+        )
         sizes = (frames.ndim, *frames.shape[::2]) == (3, len(clips), encoder.front.channels)
         whole = kinds and sizes and 0 < lengths.min() <= lengths.max() <= frames.shape[1]
         if not (whole and np.isfinite(frames).all()):
             raise SrnnError("These are not frames of these clips.")
         return frames, lengths
 
-    return cached(folder / ".cache", f"features-{encoder.kind}", *_key(clips, encoder, length), make, use)
+    return cached(
+        folder / ".cache", f"features-{encoder.kind}", *_key(clips, encoder, length), make, use
+    )
 
 
 def read_clip(clip: Item, rate: int, length: int | None = None) -> Samples:
-    """(N,) samples of a clip at ``rate``, resampled if necessary and cut or padded to ``length``."""
+    """(N,) samples of a clip at ``rate``, resampled if necessary and cut or padded to
+    ``length``."""
     (samples,) = _read_in_turn([clip], rate, length)
     return samples
 
 
 def _read_in_turn(clips: Sequence[Item], rate: int, length: int | None) -> Iterator[Samples]:
-    """``read_clip`` of each; a file of which several are pieces, one after the other, is read once."""
+    """``read_clip`` of each; a file of which several are pieces, one after the other, is read
+    once."""
     for path, pieces in groupby(clips, lambda clip: clip.path):
         whole, _ = read_audio(path, rate)
         for clip in pieces:
@@ -252,14 +284,22 @@ def _read_in_turn(clips: Sequence[Item], rate: int, length: int | None) -> Itera
 def _expanded(
     frames: npt.NDArray[np.float16], lengths: npt.NDArray[np.int64], encoder: SpeechFeatures
 ) -> Iterator[npt.NDArray[np.float32]]:
-    """Features before scaling, some clips at a time: those with equally many frames, otherwise in the clips' order."""
+    """Features before scaling, some clips at a time: those with equally many frames, otherwise in
+    the clips' order."""
     for length in np.unique(lengths):
         same = np.flatnonzero(lengths == length)
         for first in range(0, len(same), _CLIPS_AT_ONCE):
             yield encoder.expand(frames[same[first : first + _CLIPS_AT_ONCE], :length])
 
 
-def _key(clips: Sequence[Item], encoder: SpeechFeatures, length: int | None) -> tuple[dict[str, Any], list[Path]]:
+def _key(
+    clips: Sequence[Item], encoder: SpeechFeatures, length: int | None
+) -> tuple[dict[str, Any], list[Path]]:
     """What features depend on, for the cache: the options and the files."""
-    options = {"encoder": asdict(encoder), "length": length, "code": _CODE, "clips": [(c.name, c.start) for c in clips]}
+    options = {
+        "encoder": asdict(encoder),
+        "length": length,
+        "code": _CODE,
+        "clips": [(c.name, c.start) for c in clips],
+    }
     return options, sorted({clip.path for clip in clips})

@@ -1,8 +1,9 @@
 """Downloads: resumable, verified before use, with one clear line if something goes wrong.
 
-A file is written to NAME.part, and renamed only when it is complete: of the announced size, and of the known checksum. An
-interrupted download leaves NAME.part, from which the next one resumes (HTTP Range); a server that cannot do that is asked
-for the whole file. A file that fails its checksum is deleted. One process at a time downloads into a folder.
+A file is written to NAME.part, and renamed only when it is complete: of the announced size, and of
+the known checksum. An interrupted download leaves NAME.part, from which the next one resumes (HTTP
+Range); a server that cannot do that is asked for the whole file. A file that fails its checksum is
+deleted. One process at a time downloads into a folder.
 
 Over requests, not pooch: an interrupted download starts there from its first byte, and what else it
 does, comparing a checksum, is done by ``verifying.check``, for files that are already there, too.
@@ -52,17 +53,20 @@ def fetch(
 ) -> list[Path]:
     """Download what is missing (with ``overwrite``: everything), and return the files.
 
-    An archive that was deleted once it was unpacked is not downloaded again while its unpacked files are there.
+    An archive that was deleted once it was unpacked is not downloaded again while its unpacked
+    files are there.
 
-    Raises SrnnError: no network, not found, disk full, wrong checksum; another process is downloading it; or a data set that only
-    its owner provides, none of whose own files are there.
+    Raises SrnnError: no network, not found, disk full, wrong checksum; another process is
+    downloading it; or a data set that only its owner provides, none of whose own files are there.
     """
     folder = folder_of(data_set, data_dir)
     files, done = list(data_set.files), []
     with contextlib.ExitStack() as held:
 
         def get(file: DataFile) -> None:
-            held.enter_context(locked(folder))  # two processes that write one NAME.part would mix their bytes
+            held.enter_context(
+                locked(folder)
+            )  # two processes that write one NAME.part would mix their bytes
             download(address(file, data_set, mirror), folder / file.name, file, watch)
 
         if data_set.sums is not None:
@@ -87,9 +91,9 @@ def fetch(
 def download(url: str, path: Path, file: DataFile, watch: Watcher = lambda *_: None) -> None:
     """Download one file, resuming from PATH.part if that exists.
 
-    A busy server is asked again, and so is one whose connection broke; only attempts that bring nothing
-    new count, so that a download completes over an unreliable connection. SrnnError says what went
-    wrong; PATH.part stays, unless its content was wrong.
+    A busy server is asked again, and so is one whose connection broke; only attempts that bring
+    nothing new count, so that a download completes over an unreliable connection. SrnnError says
+    what went wrong; PATH.part stays, unless its content was wrong.
     """
     part = path.with_name(path.name + ".part")
     try:
@@ -104,7 +108,8 @@ def download(url: str, path: Path, file: DataFile, watch: Watcher = lambda *_: N
             most = max(most, kept)
             if fruitless == ATTEMPTS:
                 raise SrnnError(
-                    f"The connection to {url} keeps breaking ({broken}); {kept:,} bytes are kept, fetch again to resume."
+                    f"The connection to {url} keeps breaking ({broken}); {kept:,} bytes are kept, "
+                    f"fetch again to resume."
                 )
             time.sleep(2**fruitless)
         _accept(url, part, path, file)
@@ -117,12 +122,15 @@ def download(url: str, path: Path, file: DataFile, watch: Watcher = lambda *_: N
 
 
 def _transfer(url: str, part: Path, file: DataFile, watch: Watcher) -> str:
-    """Continue ``part`` from its current length on; how the connection broke, "" once all has arrived."""
+    """Continue ``part`` from its current length on; how the connection broke, "" once all has
+    arrived."""
     from urllib3.exceptions import HTTPError
 
     have = _size(part)
     with _session() as session, _answer(session, url, have) as response:
-        if have and response.status_code == 416:  # nothing is left to send: the part is whole, or too long
+        if (
+            have and response.status_code == 416
+        ):  # nothing is left to send: the part is whole, or too long
             return ""
         _check_answer(url, response)
         if not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
@@ -150,7 +158,12 @@ def _session() -> Session:
     from urllib3.util import Retry
 
     again = Retry(
-        connect=0, read=ATTEMPTS, status=ATTEMPTS, status_forcelist=_BUSY, backoff_factor=1, raise_on_status=False
+        connect=0,
+        read=ATTEMPTS,
+        status=ATTEMPTS,
+        status_forcelist=_BUSY,
+        backoff_factor=1,
+        raise_on_status=False,
     )
     session = requests.Session()
     session.headers.update({"User-Agent": "srnn", "Accept-Encoding": "identity"})
@@ -160,18 +173,24 @@ def _session() -> Session:
 
 
 def _answer(session: Session, url: str, have: int) -> Response:
-    """The answer to the question for a file without its first ``have`` bytes; its content is yet to be read."""
+    """The answer to the question for a file without its first ``have`` bytes; its content is yet to
+    be read."""
     import requests
 
     headers = {"Range": f"bytes={have}-"} if have else {}
     try:
         return session.get(url, headers=headers, stream=True, timeout=TIMEOUT)
     except ValueError as error:  # InvalidURL, MissingSchema and their like
-        raise SrnnError(f"{url} is not a valid URL, or leads to none: {one_line(str(error), 200)}.") from error
-    except requests.RequestException as error:
-        reason = str(getattr(error.args[0], "reason", error)).rpartition(": ")[2]  # what urllib3 gave up for
         raise SrnnError(
-            f"{url} cannot be reached ({one_line(reason, 200)}); check the network, or name a mirror "
+            f"{url} is not a valid URL, or leads to none: {one_line(str(error), 200)}."
+        ) from error
+    except requests.RequestException as error:
+        reason = str(getattr(error.args[0], "reason", error)).rpartition(": ")[
+            2
+        ]  # what urllib3 gave up for
+        raise SrnnError(
+            f"{url} cannot be reached ({one_line(reason, 200)}); check the network, or name a "
+            f"mirror "
             f"({option('mirror')} or SRNN_MIRROR)."
         ) from error
 
@@ -180,13 +199,17 @@ def _check_answer(url: str, response: Response) -> None:
     """SrnnError if it is not what was asked for, or did not come encrypted as asked for."""
     if url.startswith("https:") and not response.url.startswith("https:"):
         raise SrnnError(
-            f"{url} leads to {response.url[:200]}, which is not encrypted; try a mirror ({option('mirror')})."
+            f"{url} leads to {response.url[:200]}, which is not encrypted; try a mirror "
+            f"({option('mirror')})."
         )
     if not response.ok:
         reason = f"it answered {response.status_code} {response.reason}"
         if response.status_code == 404:
             reason = "the server has no such file"
-        raise SrnnError(f"{url} cannot be downloaded: {reason}; try a mirror ({option('mirror')} or SRNN_MIRROR).")
+        raise SrnnError(
+            f"{url} cannot be downloaded: {reason}; try a mirror ({option('mirror')} or "
+            f"SRNN_MIRROR)."
+        )
 
 
 def _accept(url: str, part: Path, path: Path, file: DataFile) -> None:
@@ -194,7 +217,10 @@ def _accept(url: str, part: Path, path: Path, file: DataFile) -> None:
     report = check(file, part)
     if report.condition == "wrong":
         part.unlink(missing_ok=True)
-        raise SrnnError(f"{url} sent something other than {file.name} ({report.note}); fetch again, or try a mirror.")
+        raise SrnnError(
+            f"{url} sent something other than {file.name} ({report.note}); fetch again, or try a "
+            f"mirror."
+        )
     os.replace(part, path)
 
 

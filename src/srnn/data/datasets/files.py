@@ -1,4 +1,5 @@
-"""Which files a folder or table of your own data names, with their labels; and which files of a folder are not read."""
+"""Which files a folder or table of your own data names, with their labels; and which files of a
+folder are not read."""
 
 from __future__ import annotations
 
@@ -27,7 +28,20 @@ HDF5 = (".h5", ".hdf5")
 ARRAY_FILES = (".npz", *HDF5)
 """Suffixes of files that hold a whole data set."""
 _OTHER_SENSORS = (".txt", ".hea", ".dat")  # which a table may name
-_OTHER_SOUND = (".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".aif", ".aiff", ".au", ".amr", ".webm")
+_OTHER_SOUND = (
+    ".mp3",
+    ".ogg",
+    ".oga",
+    ".opus",
+    ".m4a",
+    ".aac",
+    ".wma",
+    ".aif",
+    ".aiff",
+    ".au",
+    ".amr",
+    ".webm",
+)
 _LABEL_AT_MOST = 200
 _FIELDS = ("label", "speaker", "index")  # of a pattern of names
 _SPLIT_FOLDERS: dict[str, SplitName] = {
@@ -44,8 +58,8 @@ _SPLIT_FOLDERS: dict[str, SplitName] = {
 
 @dataclass(frozen=True)
 class Item:
-    """One file of a folder or table, or one clip of a file. Its names are ``composed``: on every disk they give the same classes
-    and splits."""
+    """One file of a folder or table, or one clip of a file. Its names are ``composed``: on every
+    disk they give the same classes and splits."""
 
     path: Path
     name: str
@@ -66,17 +80,21 @@ class Item:
 
     @property
     def form(self) -> Form:
-        """Its form by its suffix; with an unknown suffix it is sound, whose format the first bytes tell."""
+        """Its form by its suffix; with an unknown suffix it is sound, whose format the first bytes
+        tell."""
         return "arrays" if self.path.suffix.lower() in SENSOR_SUFFIXES + _OTHER_SENSORS else "sound"
 
 
 class NamePattern:
-    """What file names tell, such as '{label}_{speaker}_{index}', for sound that is converted and for your own folders.
+    """What file names tell, such as '{label}_{speaker}_{index}', for sound that is converted and
+    for your own folders.
 
-    A field stands for at least one character; {index} matches what is ignored. A pattern has each field at most once, so that
-    a name of 255 characters has at most some ten thousand possible matches: no pattern is slow, as a regular expression can be.
+    A field stands for at least one character; {index} matches what is ignored. A pattern has each
+    field at most once, so that a name of 255 characters has at most some ten thousand possible
+    matches: no pattern is slow, as a regular expression can be.
 
-    SrnnError for unknown fields, a field that occurs twice, or a pattern without any of the ``needed`` ones.
+    SrnnError for unknown fields, a field that occurs twice, or a pattern without any of the
+    ``needed`` ones.
     """
 
     def __init__(self, pattern: str, needed: tuple[str, ...] = ("label", "speaker")) -> None:
@@ -85,28 +103,33 @@ class NamePattern:
         for field in fields:
             if field not in _FIELDS or fields.count(field) > 1:
                 raise SrnnError(
-                    f"The pattern {brief(pattern)} may contain only {{label}}, {{speaker}} and {{index}}, each once."
+                    f"The pattern {brief(pattern)} may contain only {{label}}, {{speaker}} and "
+                    f"{{index}}, each once."
                 )
         if not set(needed) & set(fields):
             names = " or ".join(f"{{{name}}}" for name in needed)
             raise SrnnError(
-                f"The pattern {brief(pattern)} extracts nothing: it needs {names}, as in '{{speaker}}_{{index}}'."
+                f"The pattern {brief(pattern)} extracts nothing: it needs {names}, as in "
+                f"'{{speaker}}_{{index}}'."
             )
-        text = "".join(f"(?P<{part}>.+?)" if i % 2 else re.escape(part) for i, part in enumerate(parts))
+        text = "".join(
+            f"(?P<{part}>.+?)" if i % 2 else re.escape(part) for i, part in enumerate(parts)
+        )
         self._expression = re.compile(text, re.DOTALL)
 
     def read(self, name: str) -> dict[str, str] | None:
-        """The fields of a name without its suffix, none containing the text that follows it; None if the name does not match."""
+        """The fields of a name without its suffix, none containing the text that follows it; None
+        if the name does not match."""
         match = self._expression.fullmatch(name) if len(name) <= 255 else None
         return None if match is None else match.groupdict()
 
 
 def list_items(source: Path, speaker: str = "", cutting: Cutting = WHOLE) -> list[Item]:
-    """The files of a folder or table, sorted by name (a table's in its order), all of one form; or a table that is itself a
-    recording with a column of labels.
+    """The files of a folder or table, sorted by name (a table's in its order), all of one form; or
+    a table that is itself a recording with a column of labels.
 
-    speaker: ``NamePattern`` of the files' names, with {speaker} for the group that a table does not give; with "/" also of the
-    folders that they are in, below their class's folder.
+    speaker: ``NamePattern`` of the files' names, with {speaker} for the group that a table does not
+    give; with "/" also of the folders that they are in, below their class's folder.
     """
     if source.suffix.lower() == ".csv" and source.is_file():
         items = _table(source)
@@ -114,8 +137,10 @@ def list_items(source: Path, speaker: str = "", cutting: Cutting = WHOLE) -> lis
             items = [Item(source, source.name, "")]
         if not items:
             raise SrnnError(
-                f"{source} should begin with the line 'file,label' (also: group, split, start, end) and name files below it, "
-                f"or be a recording with a column '{cutting.label}'; the option label names another column."
+                f"{source} should begin with the line 'file,label' (also: group, split, start, "
+                f"end) and name files below it, "
+                f"or be a recording with a column '{cutting.label}'; the option label names "
+                f"another column."
             )
     elif source.is_dir():
         items = _labelled_inside(source, cutting) or _folders(source)
@@ -123,19 +148,29 @@ def list_items(source: Path, speaker: str = "", cutting: Cutting = WHOLE) -> lis
             there = "".join(f"; {line}" for line in list_unread(source, items))
             raise SrnnError(
                 f"{source} holds no folders of sound ({', '.join(AUDIO_SUFFIXES)}) or sensor files "
-                f"({', '.join(SENSOR_SUFFIXES)}), one for each class{there}. A table with the columns file,label "
+                f"({', '.join(SENSOR_SUFFIXES)}), one for each class{there}. A table with the "
+                f"columns file,label "
                 f"may name the classes instead, or a column '{cutting.label}' in each file."
             )
     else:
         raise SrnnError(f"{source} is not a folder or a .csv, .npz, {' or '.join(HDF5)} file.")
     other = next((item for item in items if item.form != items[0].form), None)
     if other is not None:
-        one, two = (f"{item.name} ({'sound' if item.form == 'sound' else 'sensor'})" for item in (items[0], other))
-        raise SrnnError(f"{source} holds sound and sensor files, such as {one} and {two}; use only one of the two.")
+        one, two = (
+            f"{item.name} ({'sound' if item.form == 'sound' else 'sensor'})"
+            for item in (items[0], other)
+        )
+        raise SrnnError(
+            f"{source} holds sound and sensor files, such as {one} and {two}; use only one of the "
+            f"two."
+        )
     if not speaker:
         return items
     pattern = NamePattern(speaker, needed=("speaker",))
-    return [item if item.group else replace(item, group=_speaker(source, item, pattern, speaker)) for item in items]
+    return [
+        item if item.group else replace(item, group=_speaker(source, item, pattern, speaker))
+        for item in items
+    ]
 
 
 def _has_labels(path: Path, cutting: Cutting) -> bool:
@@ -146,20 +181,24 @@ def _has_labels(path: Path, cutting: Cutting) -> bool:
 
 
 def _labelled_inside(source: Path, cutting: Cutting) -> list[Item]:
-    """The files in a folder and its subfolders if their labels are in them, or beside them: tables with a column of labels, else
-    WFDB records; none if there are neither, and folders are the classes."""
+    """The files in a folder and its subfolders if their labels are in them, or beside them: tables
+    with a column of labels, else WFDB records; none if there are neither, and folders are the
+    classes."""
     paths = visible_files(source)
     of_sensors = [path for path in paths if path.suffix.lower() in SENSOR_SUFFIXES]
     tables = [path for path in of_sensors if path.suffix.lower() in TABLE_SUFFIXES]
     if tables and _has_labels(_with_content(tables), cutting):
         return _in_splits(source, of_sensors)
     records = [path for path in paths if path.suffix.lower() == ".hea"]
-    if not records or any(path.suffix.lower() in AUDIO_SUFFIXES + SENSOR_SUFFIXES for path in paths):
+    if not records or any(
+        path.suffix.lower() in AUDIO_SUFFIXES + SENSOR_SUFFIXES for path in paths
+    ):
         return []
     annotated = [path for path in records if path.with_suffix(f".{cutting.annotator}").is_file()]
     if not annotated:
         raise SrnnError(
-            f"{source} holds WFDB records, but none has annotations {cutting.annotator}; name the ending of their files with "
+            f"{source} holds WFDB records, but none has annotations {cutting.annotator}; name the "
+            f"ending of their files with "
             "the option annotator."
         )
     return _in_splits(source, annotated)
@@ -171,20 +210,32 @@ def _with_content(paths: Sequence[Path]) -> Path:
 
 
 def _in_splits(source: Path, paths: Sequence[Path]) -> list[Item]:
-    """The files without a class, in the splits that the folders in ``source`` are called by, if all of them are."""
+    """The files without a class, in the splits that the folders in ``source`` are called by, if all
+    of them are."""
     names = [path.relative_to(source) for path in paths]
-    splits = [_SPLIT_FOLDERS.get(name.parts[0].lower(), "") if len(name.parts) > 1 else "" for name in names]
+    splits = [
+        _SPLIT_FOLDERS.get(name.parts[0].lower(), "") if len(name.parts) > 1 else ""
+        for name in names
+    ]
     if len(set(splits)) < 2 or "" in splits:
         splits = [""] * len(paths)
     return [
-        Item(path, name.as_posix(), "", split=split) for path, name, split in zip(paths, names, splits, strict=True)
+        Item(path, name.as_posix(), "", split=split)
+        for path, name, split in zip(paths, names, splits, strict=True)
     ]
 
 
 def _folders(source: Path) -> list[Item]:
-    """The files in a folder that has one folder for each class, or one for each split with those of the classes in it."""
-    paths = {path: path.relative_to(source) for path in visible_files(source) if path.parent != source}
-    paths = {path: name for path, name in paths.items() if path.suffix.lower() in AUDIO_SUFFIXES + SENSOR_SUFFIXES}
+    """The files in a folder that has one folder for each class, or one for each split with those of
+    the classes in it."""
+    paths = {
+        path: path.relative_to(source) for path in visible_files(source) if path.parent != source
+    }
+    paths = {
+        path: name
+        for path, name in paths.items()
+        if path.suffix.lower() in AUDIO_SUFFIXES + SENSOR_SUFFIXES
+    }
     for path in paths:
         if not os.path.isfile(path):
             raise SrnnError(f"{path} is not a file (a pipe, or a link to nothing); remove it.")
@@ -194,23 +245,34 @@ def _folders(source: Path) -> list[Item]:
     loose = next((name for name in paths.values() if len(name.parts) < 3), None)
     if loose is not None:
         raise SrnnError(
-            f"{source}: {some(sorted(tops))} are names of splits; each needs a folder for each class, but {loose.as_posix()} "
+            f"{source}: {some(sorted(tops))} are names of splits; each needs a folder for each "
+            f"class, but {loose.as_posix()} "
             "is in none."
         )
-    return [Item(path, name.as_posix(), name.parts[1], split=tops[name.parts[0]] or "") for path, name in paths.items()]
+    return [
+        Item(path, name.as_posix(), name.parts[1], split=tops[name.parts[0]] or "")
+        for path, name in paths.items()
+    ]
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
     """The different names, integers by value before others."""
     # Python makes no int of a number with thousands of digits.
-    return tuple(sorted(set(names), key=lambda n: (not n.isdecimal(), int(n[:1000]) if n.isdecimal() else 0, n)))
+    return tuple(
+        sorted(
+            set(names), key=lambda n: (not n.isdecimal(), int(n[:1000]) if n.isdecimal() else 0, n)
+        )
+    )
 
 
 def list_classes(labels: Iterable[str]) -> tuple[str, ...]:
     """The different labels ``in_order``. SrnnError for more than a task can have."""
     different = in_order(labels)
     if len(different) > CLASSES:
-        raise SrnnError(f"There are {len(different)} classes (labels or folders); at most {CLASSES} are possible.")
+        raise SrnnError(
+            f"There are {len(different)} classes (labels or folders); at most {CLASSES} are "
+            f"possible."
+        )
     return different
 
 
@@ -220,7 +282,9 @@ def _speaker(source: Path, item: Item, pattern: NamePattern, told: str) -> str:
         parts = parts[len(source.parts) + bool(item.split) + bool(item.label) :]
     read = pattern.read(composed("/".join(parts[-1 - told.count("/") :])))
     if read is None:
-        raise SrnnError(f"The pattern {told!r} does not find the speaker in the name of {item.path}.")
+        raise SrnnError(
+            f"The pattern {told!r} does not find the speaker in the name of {item.path}."
+        )
     return read["speaker"]
 
 
@@ -238,7 +302,10 @@ def _table(source: Path) -> list[Item]:
     lines: dict[Path, int] = {}
     with reading(source, "a table"):
         for row in table:
-            cells = {key: (row.get(key) or "").strip() for key in ("file", "label", "group", "split", "start", "end")}
+            cells = {
+                key: (row.get(key) or "").strip()
+                for key in ("file", "label", "group", "split", "start", "end")
+            }
             where = f"{source}, line {table.line_num}"
             item = _row(source, where, cells)
             known = item.path.resolve()
@@ -248,10 +315,13 @@ def _table(source: Path) -> list[Item]:
             before = items[known]
             if not (before.events and item.events):
                 raise SrnnError(
-                    f"{where}: {item.path} is already named in line {lines[known]}; a file has one label and one split."
+                    f"{where}: {item.path} is already named in line {lines[known]}; a file has one "
+                    f"label and one split."
                 )
             if (before.group, before.split) != (item.group, item.split):
-                raise SrnnError(f"{where}: {item.path} has another group or split than in line {lines[known]}.")
+                raise SrnnError(
+                    f"{where}: {item.path} has another group or split than in line {lines[known]}."
+                )
             items[known] = replace(before, events=before.events + item.events)
     return [*items.values()]
 
@@ -264,7 +334,9 @@ def _row(source: Path, where: str, cells: dict[str, str]) -> Item:
     if len(label) > _LABEL_AT_MOST:
         raise SrnnError(f"{where}: a label may have at most {_LABEL_AT_MOST} characters.")
     if file.startswith(("//", "\\\\")):
-        raise SrnnError(f"{where}: {file[:100]!r} is a file on another computer; copy it to this one first.")
+        raise SrnnError(
+            f"{where}: {file[:100]!r} is a file on another computer; copy it to this one first."
+        )
     path = source.parent / file
     if not path.is_file():
         raise SrnnError(f"{where}: {path} was not found.")
@@ -284,7 +356,8 @@ def _row(source: Path, where: str, cells: dict[str, str]) -> Item:
 
 
 def list_unread(source: Path, items: Sequence[Item]) -> list[str]:
-    """What is in a folder but not among its items: a line for each kind, with counts. Nothing for a table."""
+    """What is in a folder but not among its items: a line for each kind, with counts. Nothing for a
+    table."""
     if not source.is_dir() or (items and items[0].path.suffix.lower() == ".hea"):
         return []  # of a record, many files are read
     used = {item.path.relative_to(source).parts[0] for item in items}
@@ -304,13 +377,17 @@ def list_unread(source: Path, items: Sequence[Item]) -> list[str]:
             endings[ending or "without an ending"] += 1
     folders = [folder / name for folder, names, _ in _walk(source) for name in names]
     linked = sorted(path.relative_to(source).as_posix() for path in folders if path.is_symlink())
-    unused = sorted(path.name for path in folders if path.parent == source and path.name not in {*used, *linked})
+    unused = sorted(
+        path.name for path in folders if path.parent == source and path.name not in {*used, *linked}
+    )
     lines = []
     if endings:
         kinds = ", ".join(f"{count} {ending}" for ending, count in sorted(endings.items()))
         lines.append(f"files of kinds that are not read: {kinds} (only {', '.join(read)} are)")
     if linked:
-        lines.append(f"links to folders, which are not followed (link their files instead): {some(linked)}")
+        lines.append(
+            f"links to folders, which are not followed (link their files instead): {some(linked)}"
+        )
     if unused:
         lines.append(f"folders without files that are read, which are not classes: {some(unused)}")
     if loose:
@@ -322,15 +399,18 @@ def list_unread(source: Path, items: Sequence[Item]) -> list[str]:
     first = next(iter(below.values()), set())
     if len(below) > 1 and len(first) > 1 and all(names == first for names in below.values()):
         lines.append(
-            f"each of {some(sorted(below))} holds the folders {some(sorted(first))}, which nothing tells apart: if they are "
-            "speakers or subjects, set the option speaker to {speaker}/{index}; if they are the classes, list the files in a "
+            f"each of {some(sorted(below))} holds the folders {some(sorted(first))}, which nothing "
+            f"tells apart: if they are "
+            "speakers or subjects, set the option speaker to {speaker}/{index}; if they are the "
+            "classes, list the files in a "
             "table (file,label,group)"
         )
     return lines
 
 
 def visible_files(source: Path) -> list[Path]:
-    """All files in a folder and its subfolders, sorted, without hidden ones (the cache's, an editor's)."""
+    """All files in a folder and its subfolders, sorted, without hidden ones (the cache's, an
+    editor's)."""
     return sorted(folder / name for folder, _, names in _walk(source) for name in names)
 
 
@@ -341,8 +421,11 @@ def _is_run(folder: Path) -> bool:
 def _walk(source: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
     """As ``os.walk``, without hidden ones: a folder, and the names of the folders and files in it.
 
-    Runs in it (after ``srnn train .``, their default place) are left out: their examples would be recordings of a class 'runs'.
+    Runs in it (after ``srnn train .``, their default place) are left out: their examples would be
+    recordings of a class 'runs'.
     """
     for folder, folders, names in os.walk(source):
-        folders[:] = [name for name in folders if not name.startswith(".") and not _is_run(Path(folder, name))]
+        folders[:] = [
+            name for name in folders if not name.startswith(".") and not _is_run(Path(folder, name))
+        ]
         yield Path(folder), folders, [name for name in names if not name.startswith(".")]

@@ -9,8 +9,9 @@
     gestures.npz, gestures.h5                  x (N, T, C), y (N,) or (N, T) integers, -1 for none, or text, "" for none;
                                                optional: lengths (N,), groups (N,), split (N,), class_names, rate
 
-Splits are made by ``split`` (train, validation, test) where it is given; else by whole groups (speakers, subjects); else by the
-same fractions of every class. No chance is involved, and the result is the same on every machine.
+Splits are made by ``split`` (train, validation, test) where it is given; else by whole groups
+(speakers, subjects); else by the same fractions of every class. No chance is involved, and the
+result is the same on every machine.
 """
 
 from __future__ import annotations
@@ -55,48 +56,58 @@ _NOT_OF_SOUND = ("per_step", "label", "group", "annotator", "classes")
 @register
 @dataclass(frozen=True)
 class FolderTask(AudioTask):
-    """Data of your own: a folder of sound or sensor files for each class, a table of files, or arrays in one file."""
+    """Data of your own: a folder of sound or sensor files for each class, a table of files, or
+    arrays in one file."""
 
     name: ClassVar[str] = "folder"
 
     path: str = ""
     """The folder, .csv, .npz or .h5 file; a path as it stands, or under the data folder."""
     seconds: float | None = 1.0
-    """Sound: length to which clips are cut, or padded with silence, at both ends; None: each keeps its length."""
+    """Sound: length to which clips are cut, or padded with silence, at both ends; None: each keeps
+    its length."""
     speaker: str = ""
-    """Pattern of file names, without their suffix, that tells whom or what a file is of: "{speaker}_{index}"; {index} stands for
-    anything else."""
+    """Pattern of file names, without their suffix, that tells whom or what a file is of:
+    "{speaker}_{index}"; {index} stands for anything else."""
     validation_fraction: float = Shares().validation
-    """Fraction held out for validation where no validation split is given, of the groups or of each class."""
+    """Fraction held out for validation where no validation split is given, of the groups or of each
+    class."""
     test_fraction: float = Shares().test
     """Fraction held out for testing where no split is given, of the groups or of each class."""
     fold: str = ""
-    """Cross-validation: "2/5" holds out the second of five equal parts for testing, in the place of ``test_fraction``. Where a
-    test split is given, it stays, and the part of the others is for validation."""
+    """Cross-validation: "2/5" holds out the second of five equal parts for testing, in the place of
+    ``test_fraction``. Where a test split is given, it stays, and the part of the others is for
+    validation."""
     rate: float | None = None  # type: ignore[misc, assignment]
-    """Samples per second (Hz), to which files of another rate are resampled. None: 16000 for sound; for arrays the rate that
-    their file states (the first of several files), else steps are not in time."""
+    """Samples per second (Hz), to which files of another rate are resampled. None: 16000 for sound;
+    for arrays the rate that their file states (the first of several files), else steps are not in
+    time."""
     scale: Scale = "training"
-    """Arrays: training, each channel minus its mean and divided by its deviation over the training split, which the signal path
-    keeps (sensors' units differ by orders of magnitude). none: as they are, for spikes and what is already scaled."""
+    """Arrays: training, each channel minus its mean and divided by its deviation over the training
+    split, which the signal path keeps (sensors' units differ by orders of magnitude). none: as they
+    are, for spikes and what is already scaled."""
     pool: int = 1
-    """Arrays with a label for each sequence: samples of which the mean is one step. A sequence's rest, of fewer, is left out."""
+    """Arrays with a label for each sequence: samples of which the mean is one step. A sequence's
+    rest, of fewer, is left out."""
     channels: str | tuple[str | int, ...] | None = None
-    """Sensor files: the channels to read of each, in this order: by name, or by number from 1, as in "ii,v1" or [1, 2]. None:
-    those of the first file, for which the others are searched by name."""
+    """Sensor files: the channels to read of each, in this order: by name, or by number from 1, as
+    in "ii,v1" or [1, 2]. None: those of the first file, for which the others are searched by
+    name."""
     missing: Missing = DEFAULT.missing
     """Sensor files: what is done about missing samples: interpolate, hold or refuse."""
     longest_gap: int = DEFAULT.longest
     """Sensor files: samples that may be missing in a row."""
     window: float | None = None
-    """Sensor and sound files: the length of a sequence, in seconds if the rate is known, else in steps, into which recordings are
-    cut. All from one recording are in one split. None: each recording is a sequence, or each of its parts that has one label;
-    sound is cut by ``seconds``."""
+    """Sensor and sound files: the length of a sequence, in seconds if the rate is known, else in
+    steps, into which recordings are cut. All from one recording are in one split. None: each
+    recording is a sequence, or each of its parts that has one label; sound is cut by
+    ``seconds``."""
     stride: float | None = None
-    """Sensor and sound files: from the beginning of one window to the next, as ``window``. None: they do not overlap."""
+    """Sensor and sound files: from the beginning of one window to the next, as ``window``. None:
+    they do not overlap."""
     per_step: bool = False
-    """Sensor files: each step keeps the label that is given in the file. Otherwise a window has that of most of its steps, at
-    least of half of them; without, it is left out."""
+    """Sensor files: each step keeps the label that is given in the file. Otherwise a window has
+    that of most of its steps, at least of half of them; without, it is left out."""
     label: str = Cutting.label
     """Tables: the column that says what each row is of, if it is there (empty: nothing)."""
     group: str = Cutting.group
@@ -104,16 +115,19 @@ class FolderTask(AudioTask):
     annotator: str = Cutting.annotator
     """WFDB records: the ending of the files with the annotations that are the labels."""
     classes: Mapping[str, str] | None = None
-    """Which labels are which class, such as {N: normal, V: pvc}; others have none. Labels that begin with "(" are WFDB's rhythms.
-    None: each label is a class, and of annotations those of beats."""
+    """Which labels are which class, such as {N: normal, V: pvc}; others have none. Labels that
+    begin with "(" are WFDB's rhythms. None: each label is a class, and of annotations those of
+    beats."""
     skip: bool = False
-    """Leave out files that cannot be used, such as damaged ones, and name them in a warning; else they are refused."""
+    """Leave out files that cannot be used, such as damaged ones, and name them in a warning; else
+    they are refused."""
 
     def __post_init__(self) -> None:
         source = self.source
         if not isinstance(self.speaker, str):
             raise SrnnError(
-                f"speaker must be a pattern of names, such as '{{speaker}}_{{index}}', not {self.speaker!r}."
+                f"speaker must be a pattern of names, such as '{{speaker}}_{{index}}', not "
+                f"{self.speaker!r}."
             )
         _ = self.shares
         if isinstance(self.channels, list):
@@ -129,12 +143,23 @@ class FolderTask(AudioTask):
         if about.form == "sound":
             super().__post_init__()
             if self.seconds is not None and not round(self.seconds * self.sound.rate):
-                raise SrnnError(f"seconds must be at least one sample, 1/{self.sound.rate} s, not {self.seconds!r}.")
+                raise SrnnError(
+                    f"seconds must be at least one sample, 1/{self.sound.rate} s, not "
+                    f"{self.seconds!r}."
+                )
             if self.window is not None and self.seconds != FolderTask.seconds:
-                raise SrnnError("seconds is for whole clips, and window cuts recordings; give one of them.")
-            _ = self.cutting.steps("window", self.sound.rate), self.cutting.steps("stride", self.sound.rate)
+                raise SrnnError(
+                    "seconds is for whole clips, and window cuts recordings; give one of them."
+                )
+            _ = (
+                self.cutting.steps("window", self.sound.rate),
+                self.cutting.steps("stride", self.sound.rate),
+            )
         elif not about.items and about.rate is not None and self.rate not in (None, about.rate):
-            raise SrnnError(f"{source} states a rate of {about.rate:g} Hz; remove the option 'rate', {self.rate:g}.")
+            raise SrnnError(
+                f"{source} states a rate of {about.rate:g} Hz; remove the option 'rate', "
+                f"{self.rate:g}."
+            )
         for name, idle in (
             ("channels", self.channels is None),
             ("missing", self._gaps == DEFAULT),
@@ -142,24 +167,33 @@ class FolderTask(AudioTask):
         ):
             if not idle and not about.items:
                 raise SrnnError(
-                    f"The option '{name}' is for sensor files, and {source} is one file of arrays; remove it."
+                    f"The option '{name}' is for sensor files, and {source} is one file of arrays; "
+                    f"remove it."
                 )
         if self.skip and not about.items:
-            raise SrnnError(f"{source} is one file, so there is nothing to skip; remove the option 'skip'.")
+            raise SrnnError(
+                f"{source} is one file, so there is nothing to skip; remove the option 'skip'."
+            )
         without = {
             "sound": ("scale", "pool", "channels", "missing", "longest_gap", *_NOT_OF_SOUND),
             "arrays": ("seconds", *names_of(AudioTask)),
         }
         if self.pool > 1 and (about.per_step or self.scale == "none"):
-            raise SrnnError("pool is for scaled arrays with one label for each sequence; remove it.")
+            raise SrnnError(
+                "pool is for scaled arrays with one label for each sequence; remove it."
+            )
         for own in fields(self):
             if own.name in without[about.form] and getattr(self, own.name) != own.default:
-                raise SrnnError(f"The option '{own.name}' has no effect on {about.form}; remove it.")
+                raise SrnnError(
+                    f"The option '{own.name}' has no effect on {about.form}; remove it."
+                )
 
     @cached_property
     def shares(self) -> Shares:
         """What is held out where no split is given."""
-        return Shares.of({name: getattr(self, name) for name in ("validation_fraction", "test_fraction", "fold")})
+        return Shares.of(
+            {name: getattr(self, name) for name in ("validation_fraction", "test_fraction", "fold")}
+        )
 
     @cached_property
     def source(self) -> Source:
@@ -183,7 +217,11 @@ class FolderTask(AudioTask):
         if self.channels is None:
             return None
         listed = isinstance(self.channels, tuple)
-        return tuple(parse_channels(",".join(map(str, self.channels)) if listed else str(self.channels), "channels"))
+        return tuple(
+            parse_channels(
+                ",".join(map(str, self.channels)) if listed else str(self.channels), "channels"
+            )
+        )
 
     @property
     def _gaps(self) -> Gaps:
@@ -231,7 +269,8 @@ class FolderTask(AudioTask):
         return str(self.source)
 
     def problems(self) -> list[Problem]:
-        """What is wrong with, or unusual about, each file, in their order. All are read; none twice."""
+        """What is wrong with, or unusual about, each file, in their order. All are read; none
+        twice."""
         items, files = self.content.items, self.content.files
         if not items:
             return []
@@ -242,8 +281,8 @@ class FolderTask(AudioTask):
         return sorted([*found, *copies], key=lambda problem: problem.file)
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
-        """x (N, T, inputs), y (N,) or (N, T); lengths and groups where there are any. ``data_dir`` is not used:
-        the source was found when the task was made.
+        """x (N, T, inputs), y (N,) or (N, T); lengths and groups where there are any. ``data_dir``
+        is not used: the source was found when the task was made.
 
         A RuntimeWarning says once which sounds are cut, padded, silent or not read at all.
         """
@@ -286,11 +325,14 @@ def names_of(options: type) -> tuple[str, ...]:
 
 
 def find_source(path: str) -> Path:
-    """The folder or file, at the path as it stands or under the data folder. SrnnError if it is in neither place."""
+    """The folder or file, at the path as it stands or under the data folder. SrnnError if it is in
+    neither place."""
     if not isinstance(path, str) or not path:
         raise SrnnError(
-            "The task 'folder' needs the option 'path': a folder of files for each class, or a .csv, .npz or .h5 file; "
-            f"or, for a trained network, whose data were in memory, other recordings ({option('data')})."
+            "The task 'folder' needs the option 'path': a folder of files for each class, or a "
+            ".csv, .npz or .h5 file; "
+            f"or, for a trained network, whose data were in memory, other recordings "
+            f"({option('data')})."
         )
     here = Path(os.path.expanduser(path))  # which leaves ~NOBODY as it is
     if os.path.exists(here):  # False where pathlib would raise: for names that are too long
@@ -304,5 +346,6 @@ def find_source(path: str) -> Path:
         raise not_found(f"The recordings of {known.name} ({path}) were", root, how)
     raise SrnnError(
         f"{path} was not found, neither here nor under {root} ({option('data_dir')} or SRNN_DATA): "
-        f"name a folder or file with 'path', or, for a trained network, other recordings ({option('data')})."
+        f"name a folder or file with 'path', or, for a trained network, other recordings "
+        f"({option('data')})."
     )

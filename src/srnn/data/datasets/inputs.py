@@ -14,10 +14,12 @@ from ..encoders import sliding_window
 
 
 class Inputs(ABC):
-    """N sequences (N, T, C) that stand for an array of float32: ``Split.x`` is an array, or one of these.
+    """N sequences (N, T, C) that stand for an array of float32: ``Split.x`` is an array, or one of
+    these.
 
-    Both have ``shape``, ``ndim``, ``len``, and ``x[index]`` with a slice, integers or a mask. Indexing returns the same kind
-    of object, cheaply; ``to_dense`` makes the floats, so call it on a small part. Values are finite, by construction.
+    Both have ``shape``, ``ndim``, ``len``, and ``x[index]`` with a slice, integers or a mask.
+    Indexing returns the same kind of object, cheaply; ``to_dense`` makes the floats, so call it on
+    a small part. Values are finite, by construction.
     """
 
     shape: tuple[int, int, int]
@@ -35,14 +37,17 @@ class Inputs(ABC):
     def to_dense(self) -> npt.NDArray[np.float32]:
         """(N, T, C) float32."""
 
-    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+    def __array__(
+        self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
+    ) -> npt.NDArray[Any]:
         """For numpy: the dense array."""
         return np.asarray(self.to_dense(), dtype=dtype)
 
 
 @dataclass(frozen=True, eq=False)
 class WindowedArray(Inputs):
-    """Windows (N, T, width) of one-channel signals, made by ``srnn.data.encoders.sliding_window`` when a batch is cut."""
+    """Windows (N, T, width) of one-channel signals, made by ``srnn.data.encoders.sliding_window``
+    when a batch is cut."""
 
     signals: npt.NDArray[Any]
     """(N, T) integers, such as pixels."""
@@ -53,7 +58,10 @@ class WindowedArray(Inputs):
 
     def __post_init__(self) -> None:
         if self.signals.ndim != 2 or self.signals.dtype.kind not in "ui":
-            raise SrnnError(f"Windowed signals are integers (N, T), not {self.signals.dtype} {self.signals.shape}.")
+            raise SrnnError(
+                f"Windowed signals are integers (N, T), not {self.signals.dtype} "
+                f"{self.signals.shape}."
+            )
         sliding_window(self.signals[:0], self.width)  # SrnnError for a bad width
 
     @property
@@ -73,7 +81,8 @@ class WindowedArray(Inputs):
 
 @dataclass(frozen=True, eq=False)
 class JoinedInputs(Inputs):
-    """The sequences of several splits, each as it is stored; shorter ones are filled up with zeros."""
+    """The sequences of several splits, each as it is stored; shorter ones are filled up with
+    zeros."""
 
     parts: tuple[npt.NDArray[np.float32] | Inputs, ...]
     places: npt.NDArray[np.int64]

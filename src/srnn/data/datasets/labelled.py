@@ -1,4 +1,5 @@
-"""Labelled recordings for a trained network: encoded by its own signal path, with its own classes."""
+"""Labelled recordings for a trained network: encoded by its own signal path, with its own
+classes."""
 
 from __future__ import annotations
 
@@ -69,7 +70,9 @@ def load_labelled(
         cutting: how files become sequences.
     """
     if not os.path.exists(source):  # False where pathlib would raise: for names that are too long
-        raise SrnnError(f"{source} was not found: name a folder, table or file of labelled recordings.")
+        raise SrnnError(
+            f"{source} was not found: name a folder, table or file of labelled recordings."
+        )
     if source.suffix.lower() in ARRAY_FILES and not source.is_dir():
         given = _of_arrays(split, source, classes, path, shares, said)
     else:
@@ -80,7 +83,8 @@ def load_labelled(
         lengths = [len(signal) for signal in given.signals]
         if any(len(one) != length for one, length in zip(steps, lengths, strict=True)):
             raise SrnnError(
-                f"{source} has a label per sample, but this network's steps are not samples; give labels per step."
+                f"{source} has a label per sample, but this network's steps are not samples; give "
+                f"labels per step."
             )
     groups = given.groups
     del given  # with much data, every copy counts
@@ -112,7 +116,8 @@ def _of_arrays(
     signals = [one.samples for one in read]
     if about.per_step and [*map(len, signals)] != ends:
         raise SrnnError(
-            f"{source} has a label per step at {about.rate:g} Hz, but this network reads {path.rate:g} Hz; resample both."
+            f"{source} has a label per step at {about.rate:g} Hz, but this network reads "
+            f"{path.rate:g} Hz; resample both."
         )
     numbers = np.array([*_numbers(source, about.class_names, classes), UNLABELLED])
     return _Labelled(names, signals, numbers[whole.y], whole.groups, divided=not about.splits)
@@ -153,7 +158,11 @@ def _of_files(
     known = [*dict.fromkeys(label for piece in pieces for label in piece.names)]
     number = dict(zip(known, _numbers(source, known, classes), strict=True))
     y = labels_of(pieces, number, max(map(len, signals)), cutting.per_step and not items[0].label)
-    groups = np.array([one.item.group for one in chosen]) if all(one.item.group for one in chosen) else None
+    groups = (
+        np.array([one.item.group for one in chosen])
+        if all(one.item.group for one in chosen)
+        else None
+    )
     return _Labelled(names, signals, y, groups, divided)
 
 
@@ -162,11 +171,15 @@ def _say_divided(source: Path, split: SplitName, shares: Shares | None, given: _
     if given.divided and shares is not None:
         what = "its sequences, each class by itself," if given.groups is None else "its groups"
         say(
-            f"{source} names no splits: {shares.validation:.0%} of {what} are held out for validation and {shares.tested} for "
+            f"{source} names no splits: {shares.validation:.0%} of {what} are held out for "
+            f"validation and {shares.tested} for "
             "testing, always the same ones."
         )
     if given.divided and shares is None and split == "test":
-        say(f"{source} names no splits: all of it is measured; this is not a test if training has seen any of it.")
+        say(
+            f"{source} names no splits: all of it is measured; this is not a test if training has "
+            f"seen any of it."
+        )
 
 
 def _numbers(source: Path, names: Sequence[str], classes: Sequence[str]) -> list[int]:
@@ -176,6 +189,7 @@ def _numbers(source: Path, names: Sequence[str], classes: Sequence[str]) -> list
     for name in names:
         if name not in number:
             raise SrnnError(
-                f"{source} has the label {name!r}, which this network does not know; it knows {some(classes)}."
+                f"{source} has the label {name!r}, which this network does not know; it knows "
+                f"{some(classes)}."
             )
     return [number[name] for name in names]

@@ -17,12 +17,17 @@ def listed_names(data_set: DataSet) -> list[str]:
 
 
 def unpack_listed(
-    data_set: DataSet, folder: Path, overwrite: bool = False, check: Callable[[Path], None] | None = None
+    data_set: DataSet,
+    folder: Path,
+    overwrite: bool = False,
+    check: Callable[[Path], None] | None = None,
 ) -> list[Path]:
-    """Unpack the listed files of a data set's archive into its folder, unless all are there; the archive, if this was done.
+    """Unpack the listed files of a data set's archive into its folder, unless all are there; the
+    archive, if this was done.
 
-    Without the archive the folder is left as it is. ``check`` is called before the archive is unpacked, and raises SrnnError for
-    one that must not be. SrnnError also for an archive that is damaged, or lacks a listed file; nothing of it is then left.
+    Without the archive the folder is left as it is. ``check`` is called before the archive is
+    unpacked, and raises SrnnError for one that must not be. SrnnError also for an archive that is
+    damaged, or lacks a listed file; nothing of it is then left.
     """
     (file,) = data_set.files
     archive, names = folder / file.name, listed_names(data_set)
@@ -35,7 +40,8 @@ def unpack_listed(
         unpack(archive, whole, data_set.strip)
         if missing := _missing(names, whole):
             raise SrnnError(
-                f"{archive} lacks {len(missing):,} of the {len(names):,} files of {data_set.name}, such as {missing[0]}; "
+                f"{archive} lacks {len(missing):,} of the {len(names):,} files of {data_set.name}, "
+                f"such as {missing[0]}; "
                 "fetch it again."
             )
         with changing(folder):
@@ -47,7 +53,9 @@ def unpack_listed(
 
 def _files(folder: Path) -> dict[str, Path]:
     """The files in the folders of a folder, by their names without suffixes."""
-    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in folder.glob("*/*")}
+    return {
+        path.relative_to(folder).with_suffix("").as_posix(): path for path in folder.glob("*/*")
+    }
 
 
 def _missing(names: list[str], folder: Path) -> list[str]:

@@ -22,7 +22,8 @@ class GivenTask(FolderTask):
 
     @classmethod
     def of(cls, arrays: Given, options: Mapping[str, Any]) -> Self:
-        """The task with the options of the task "folder". SrnnError for an unknown one, or arrays that do not fit."""
+        """The task with the options of the task "folder". SrnnError for an unknown one, or arrays
+        that do not fit."""
         check_options(FolderTask, options)
         return cls(**options, arrays=arrays)
 

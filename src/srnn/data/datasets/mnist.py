@@ -1,9 +1,11 @@
-"""MNIST read as a sequence: a digit's 784 pixels one after the other, row by row, or in a permuted order (docs/tasks/smnist.md).
+"""MNIST read as a sequence: a digit's 784 pixels one after the other, row by row, or in a permuted
+order (docs/tasks/smnist.md).
 
     <data_dir>/mnist/train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz,
     t10k-labels-idx1-ubyte.gz (or the same unpacked, without .gz; or in <data_dir>/MNIST/raw, where torchvision puts them)
 
-Pixels are divided by 255. Images stay bytes; a batch's windows are made when it is cut (``WindowedArray``).
+Pixels are divided by 255. Images stay bytes; a batch's windows are made when it is cut
+(``WindowedArray``).
 """
 
 from __future__ import annotations
@@ -43,11 +45,13 @@ class SequentialMNISTTask(Task):
     analog_in_paper: ClassVar[bool] = True
 
     window: int = 8
-    """Pixels that the network sees at a step: its own and the next window - 1. 8: the published network; 1: the paper."""
+    """Pixels that the network sees at a step: its own and the next window - 1. 8: the published
+    network; 1: the paper."""
     validation_size: int = 10_000
     """Number of the last training images that are held out; 0: none."""
     training_size: int | None = None
-    """Train on only this many images, the first ones, for short trials; null: all that are not held out."""
+    """Train on only this many images, the first ones, for short trials; null: all that are not held
+    out."""
 
     def __post_init__(self) -> None:
         check_whole("window", self.window, 1, PIXELS)
@@ -66,15 +70,23 @@ class SequentialMNISTTask(Task):
             kept = len(pixels) - self.validation_size
             if kept < 1:
                 raise SrnnError(
-                    f"validation_size is {self.validation_size}, but {where} contains {len(pixels)} images in all."
+                    f"validation_size is {self.validation_size}, but {where} contains "
+                    f"{len(pixels)} images in all."
                 )
             if split == "validation" and not self.validation_size:
-                raise SrnnError("validation_size is 0: nothing is held out for validation; use split train or test.")
-            part = slice(kept, None) if split == "validation" else slice(min(kept, self.training_size or kept))
+                raise SrnnError(
+                    "validation_size is 0: nothing is held out for validation; use split train or "
+                    "test."
+                )
+            part = (
+                slice(kept, None)
+                if split == "validation"
+                else slice(min(kept, self.training_size or kept))
+            )
             pixels, labels = pixels[part], labels[part]
-        return Split(WindowedArray(pixels[:, self.pixel_order], self.window, 255.0), labels).validate(
-            str(where), self.outputs, self.window
-        )
+        return Split(
+            WindowedArray(pixels[:, self.pixel_order], self.window, 255.0), labels
+        ).validate(str(where), self.outputs, self.window)
 
     @property
     def pixel_order(self) -> npt.NDArray[np.intp]:
@@ -89,7 +101,8 @@ class PermutedMNISTTask(SequentialMNISTTask):
     name: ClassVar[str] = "psmnist"
 
     window: int = 4
-    """Pixels that the network sees at a step: its own and the next window - 1, in the permuted order."""
+    """Pixels that the network sees at a step: its own and the next window - 1, in the permuted
+    order."""
     permutation_seed: int = 0
     """Seed of the order. The paper's own order is not published."""
 
@@ -98,7 +111,9 @@ class PermutedMNISTTask(SequentialMNISTTask):
         permutation(self.permutation_seed)
 
     def signal(self) -> Steps:
-        return Steps(self.window, reason="the first step needs pixels from anywhere in the image; give steps")
+        return Steps(
+            self.window, reason="the first step needs pixels from anywhere in the image; give steps"
+        )
 
     @property
     def pixel_order(self) -> npt.NDArray[np.intp]:
@@ -106,21 +121,30 @@ class PermutedMNISTTask(SequentialMNISTTask):
 
 
 def permutation(seed: int) -> npt.NDArray[np.intp]:
-    """(784,) the order in which pixels are read, from numpy's legacy generator, whose stream is guaranteed never to change."""
+    """(784,) the order in which pixels are read, from numpy's legacy generator, whose stream is
+    guaranteed never to change."""
     check_whole("permutation_seed", seed, 0, 2**32 - 1)
     return np.random.RandomState(seed).permutation(PIXELS)
 
 
-def read_images(part: str, data_dir: Path | None = None) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], Path]:
-    """Pixels (N, 784), labels (N,) and the images' file; ``part`` is "train" or "t10k". SrnnError if they are corrupt."""
+def read_images(
+    part: str, data_dir: Path | None = None
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], Path]:
+    """Pixels (N, 784), labels (N,) and the images' file; ``part`` is "train" or "t10k". SrnnError
+    if they are corrupt."""
     images_path = find_file(f"{part}-images-idx3-ubyte", data_dir)
     labels_path = find_file(f"{part}-labels-idx1-ubyte", data_dir)
     images = read_idx(images_path, _IMAGES)
     labels = read_idx(labels_path, _LABELS)
     if images.shape[1:] != (_SIDE, _SIDE):
-        raise SrnnError(f"{images_path} contains images of {images.shape[1:]} pixels, expected ({_SIDE}, {_SIDE}).")
+        raise SrnnError(
+            f"{images_path} contains images of {images.shape[1:]} pixels, expected ({_SIDE}, "
+            f"{_SIDE})."
+        )
     if len(images) != len(labels):
-        raise SrnnError(f"{images_path} contains {len(images)} images, but {labels_path} {len(labels)} labels.")
+        raise SrnnError(
+            f"{images_path} contains {len(images)} images, but {labels_path} {len(labels)} labels."
+        )
     return images.reshape(-1, PIXELS), labels.astype(np.int64), images_path
 
 
@@ -130,7 +154,9 @@ def find_file(name: str, data_dir: Path | None = None) -> Path:
     packed = folder / f"{name}.gz"
     if path := packed if packed.is_file() else find_bare(folder, name):
         return path
-    raise not_found(f"{name}.gz was", resolve_data_dir(data_dir), "get it with 'srnn data fetch mnist'")
+    raise not_found(
+        f"{name}.gz was", resolve_data_dir(data_dir), "get it with 'srnn data fetch mnist'"
+    )
 
 
 def read_idx(path: Path, magic: int) -> npt.NDArray[np.uint8]:
@@ -143,11 +169,15 @@ def read_idx(path: Path, magic: int) -> npt.NDArray[np.uint8]:
     start = 4 + 4 * dimensions
     if first_word != magic or len(content) < start:
         raise SrnnError(
-            f"{path} is not an IDX file of {'images' if magic == _IMAGES else 'labels'}; download it again."
+            f"{path} is not an IDX file of {'images' if magic == _IMAGES else 'labels'}; download "
+            f"it again."
         )
     shape = struct.unpack(f">{dimensions}I", content[4:start])
     if 0 in shape:  # numpy rejects such a shape if its other sizes are too large
         raise SrnnError(f"{path} is empty: it contains no items.")
     if len(content) - start != math.prod(shape):
-        raise SrnnError(f"{path} should contain {shape} bytes, but has {len(content) - start}; download it again.")
+        raise SrnnError(
+            f"{path} should contain {shape} bytes, but has {len(content) - start}; download it "
+            f"again."
+        )
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)

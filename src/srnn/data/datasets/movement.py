@@ -28,7 +28,8 @@ from ...files import reading, write_atomically
 
 RATE = 50
 CHANNELS = ("ax [g]", "ay [g]", "az [g]", "gx [rad/s]", "gy [rad/s]", "gz [rad/s]")
-"""The array does not state its units. At rest the length of the first three is 1; the others are called w."""
+"""The array does not state its units. At rest the length of the first three is 1; the others are
+called w."""
 EXERCISES = {
     "PEN": "pendulum",
     "ABD": "abduction",
@@ -75,7 +76,8 @@ def unpack_movement(archive: Path, folder: Path, strip: int = 0) -> list[Path]:
         paths[-1].parent.mkdir(parents=True, exist_ok=True)
         write_atomically(paths[-1], _as_csv(recording))
     rows = (
-        (f"recordings/{one.file}", one.exercise, f"subject {one.subject}", split_of(one.subject)) for one in recordings
+        (f"recordings/{one.file}", one.exercise, f"subject {one.subject}", split_of(one.subject))
+        for one in recordings
     )
     paths.append(folder / "recordings.csv")
     write_atomically(paths[-1], _table(("file", "label", "group", "split"), rows))

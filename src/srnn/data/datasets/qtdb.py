@@ -1,14 +1,17 @@
-"""ECG wave segments: the paper's encoded split of the PhysioNet QT Database (QTDB), from the authors' .mat files.
+"""ECG wave segments: the paper's encoded split of the PhysioNet QT Database (QTDB), from the
+authors' .mat files.
 
     <data_dir>/qtdb/paper_split/QTDB_train.mat (or <data_dir>/QTDB_train.mat), and QTDB_test.mat next to it
 
-x (N, 1301, 4): level-crossing spikes at 250 Hz, up and down of lead 1, then of lead 2. y (N, 1301, 6): one-hot P, PQ, QR,
-RS, ST, TP, or all zero where there is no label. The arrays are returned as they are, with the oddities of docs/tasks/ecg.md.
+x (N, 1301, 4): level-crossing spikes at 250 Hz, up and down of lead 1, then of lead 2. y (N, 1301,
+6): one-hot P, PQ, QR, RS, ST, TP, or all zero where there is no label. The arrays are returned as
+they are, with the oddities of docs/tasks/ecg.md.
 
-A record's first window starts 150 samples before its first annotated wave; windows lie 1000 steps apart, so neighbours of one
-record share 301 steps of signal. Records lie in the file one after the other, without names. Their borders are found from the
-labels: within a record a window's steps 1038..1300 have exactly the labels of the next window's steps 38..300 (the first 38 are
-padded, because labels are late); across a border, never half of them agree.
+A record's first window starts 150 samples before its first annotated wave; windows lie 1000 steps
+apart, so neighbours of one record share 301 steps of signal. Records lie in the file one after the
+other, without names. Their borders are found from the labels: within a record a window's steps
+1038..1300 have exactly the labels of the next window's steps 38..300 (the first 38 are padded,
+because labels are late); across a border, never half of them agree.
 """
 
 from __future__ import annotations
@@ -32,17 +35,26 @@ STRIDE = 1000
 SAMPLE_RATE = 250
 """Hz: a step is 4 ms."""
 _FILLED = 38  # label steps at a window's start that belong to the window, not the record
-SOURCE = "get the data from github.com/byin-cwi/Efficient-spiking-networks (folder ECG) and put them into {folder}"
+SOURCE = (
+    "get the data from github.com/byin-cwi/Efficient-spiking-networks (folder ECG) and put "
+    "them into {folder}"
+)
 
 
 def load_paper_split(
-    split: SplitName, data_dir: Path | None, validation_fraction: float, validation_blocks: int, label_lag: int = 0
+    split: SplitName,
+    data_dir: Path | None,
+    validation_fraction: float,
+    validation_blocks: int,
+    label_lag: int = 0,
 ) -> Split:
-    """One split: x (N, 1301, 4) float32, y (N, 1301) class 0..5 or -1, groups the records ("record-00", ...).
+    """One split: x (N, 1301, 4) float32, y (N, 1301) class 0..5 or -1, groups the records
+    ("record-00", ...).
 
-    Training and validation come from QTDB_train.mat, by whole records (see ``validation_mask``); test is
-    QTDB_test.mat. ``label_lag``: steps by which labels come later than in the files; sequences are longer by as many, without
-    labels at their beginning and without spikes at their end. SrnnError for a file that is missing or damaged.
+    Training and validation come from QTDB_train.mat, by whole records (see ``validation_mask``);
+    test is QTDB_test.mat. ``label_lag``: steps by which labels come later than in the files;
+    sequences are longer by as many, without labels at their beginning and without spikes at their
+    end. SrnnError for a file that is missing or damaged.
     """
     check_split(split)
     root, name = resolve_data_dir(data_dir), f"QTDB_{'test' if split == 'test' else 'train'}.mat"
@@ -55,10 +67,15 @@ def load_paper_split(
     everything = Split(x, y, groups=np.char.mod("record-%02d", records))
     everything.validate(str(path), classes=len(CLASS_NAMES), inputs=len(CHANNELS))
     if label_lag:
-        everything = replace(everything, x=np.pad(x, ((0, 0), (0, label_lag), (0, 0))), y=later(y, label_lag))
+        everything = replace(
+            everything, x=np.pad(x, ((0, 0), (0, label_lag), (0, 0))), y=later(y, label_lag)
+        )
     whole = validation_blocks == 0  # nothing is held out
     if whole and split == "validation":
-        raise SrnnError("validation_blocks is 0: this task holds nothing out for validation; use split train or test.")
+        raise SrnnError(
+            "validation_blocks is 0: this task holds nothing out for validation; use split train "
+            "or test."
+        )
     if whole or split == "test":
         return everything
     held_out = validation_mask(records, validation_fraction, validation_blocks)
@@ -66,50 +83,71 @@ def load_paper_split(
 
 
 def read_paper_mat(path: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """x (N, 1301, 4), and y (N, 1301) with the class, or -1 for an all-zero row. SrnnError if the file is corrupt."""
+    """x (N, 1301, 4), and y (N, 1301) with the class, or -1 for an all-zero row. SrnnError if the
+    file is corrupt."""
     arrays = read_mat(path, ("x", "y"))
     x, one_hot = arrays["x"], arrays["y"]
     for name, array, last in (("x", x, len(CHANNELS)), ("y", one_hot, len(CLASS_NAMES))):
         if array.ndim != 3 or array.shape[1:] != (STEPS, last) or len(array) == 0:
-            raise SrnnError(f"{path}: '{name}' has the shape {array.shape}, expected (sequences, {STEPS}, {last}).")
+            raise SrnnError(
+                f"{path}: '{name}' has the shape {array.shape}, expected (sequences, {STEPS}, "
+                f"{last})."
+            )
     if len(x) != len(one_hot):
         raise SrnnError(f"{path}: 'x' contains {len(x)} sequences, 'y' {len(one_hot)}.")
     if not np.isfinite(x).all():
         raise SrnnError(f"{path}: 'x' contains values that are not finite (NaN or infinity).")
     if np.abs(x).max() > 1:
-        raise SrnnError(f"{path}: 'x' contains values other than -1, 0 and 1: it is not level-crossing encoded.")
+        raise SrnnError(
+            f"{path}: 'x' contains values other than -1, 0 and 1: it is not level-crossing encoded."
+        )
     labelled = one_hot != 0
     if not ((one_hot == 0) | (one_hot == 1)).all() or (labelled.sum(-1) > 1).any():
         raise SrnnError(f"{path}: 'y' is not one-hot (a row must be all zero, or have a single 1).")
-    return x.astype(np.float32), np.where(labelled.any(-1), labelled.argmax(-1), -1).astype(np.int64)
+    return x.astype(np.float32), np.where(labelled.any(-1), labelled.argmax(-1), -1).astype(
+        np.int64
+    )
 
 
 def record_numbers(y: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """(N, 1301) labels in file order -> (N,) the number of the record that each sequence is from, 0, 1, 2, ..."""
+    """(N, 1301) labels in file order -> (N,) the number of the record that each sequence is from,
+    0, 1, 2, ..."""
     before, after = y[:-1, STRIDE + _FILLED :], y[1:, _FILLED : STEPS - STRIDE]
-    border = (before == after).mean(-1) < 0.9  # measured: 1 within a record, below .5 across a border
+    border = (before == after).mean(
+        -1
+    ) < 0.9  # measured: 1 within a record, below .5 across a border
     return np.concatenate([[0], np.cumsum(border)]).astype(np.int64)
 
 
-def validation_mask(records: npt.NDArray[np.int64], fraction: float, blocks: int) -> npt.NDArray[np.bool_]:
+def validation_mask(
+    records: npt.NDArray[np.int64], fraction: float, blocks: int
+) -> npt.NDArray[np.bool_]:
     """Which sequences are held out: contiguous blocks of whole records, spread over the file.
 
-    The file is cut into ``blocks`` stretches of about equally many sequences; the last records of each, as many as come
-    nearest to ``fraction`` of its sequences, are held out. So every source database is represented, and so is the
-    end of the file, which is most like the test file. No chance is involved.
+    The file is cut into ``blocks`` stretches of about equally many sequences; the last records of
+    each, as many as come nearest to ``fraction`` of its sequences, are held out. So every source
+    database is represented, and so is the end of the file, which is most like the test file. No
+    chance is involved.
 
-    ``records``: (N,) record number of each sequence, ascending. SrnnError for too few records to hold some out and keep some in
-    every stretch.
+    ``records``: (N,) record number of each sequence, ascending. SrnnError for too few records to
+    hold some out and keep some in every stretch.
     """
-    starts = np.flatnonzero(np.diff(records, prepend=records[0] - 1))  # (records,) first sequence of each
+    starts = np.flatnonzero(
+        np.diff(records, prepend=records[0] - 1)
+    )  # (records,) first sequence of each
     total = len(records)
     if len(starts) < 2 * blocks:
         raise SrnnError(
-            f"{blocks} validation blocks need at least {2 * blocks} records, but there are {len(starts)}; "
+            f"{blocks} validation blocks need at least {2 * blocks} records, but there are "
+            f"{len(starts)}; "
             "lower validation_blocks."
         )
-    least = 2 * np.arange(blocks + 1)  # records before each edge, at least, so that every stretch has two
-    edges = np.searchsorted(starts, np.arange(blocks + 1) * total / blocks)  # first record of each stretch
+    least = 2 * np.arange(
+        blocks + 1
+    )  # records before each edge, at least, so that every stretch has two
+    edges = np.searchsorted(
+        starts, np.arange(blocks + 1) * total / blocks
+    )  # first record of each stretch
     edges = least + np.maximum.accumulate(np.clip(edges - least, 0, len(starts) - 2 * blocks))
     ends = np.append(starts, total)
     mask = np.zeros(total, bool)

@@ -1,17 +1,21 @@
-"""ECG wave segments from raw records of the PhysioNet QT Database (WFDB files), encoded and labelled here (docs/tasks/ecg.md).
+"""ECG wave segments from raw records of the PhysioNet QT Database (WFDB files), encoded and
+labelled here (docs/tasks/ecg.md).
 
     <data_dir>/qtdb/records/ (or where PhysioNet's archive and mirror have them: ``catalogue``), with NAME.dat, NAME.hea and
     NAME.q1c for every record
 
-With a running scale, leads are only smoothed, and thresholds follow the signal from the record's beginning. Where a wave or mark
-is missing, or the next P is more than 1.2 s off (a beat that was not annotated), a segment has no label: -1. Windows cover each
-annotated stretch and 150 samples on either side. A window that would run past the record's end is padded (``lengths``); one
-without any label is left out.
+With a running scale, leads are only smoothed, and thresholds follow the signal from the record's
+beginning. Where a wave or mark is missing, or the next P is more than 1.2 s off (a beat that was
+not annotated), a segment has no label: -1. Windows cover each annotated stretch and 150 samples on
+either side. A window that would run past the record's end is padded (``lengths``); one without any
+label is left out.
 
-Normalisation over the record looks ahead, which a stream cannot; smoothing looks ahead by half its width, so a stream is late.
+Normalisation over the record looks ahead, which a stream cannot; smoothing looks ahead by half its
+width, so a stream is late.
 
-The split is by name (``RECORDS``). The paper's test file is made of the records from sele0129 on. None of these is for validation
-here, so they choose nothing, neither for this task nor for one that is tested on that file.
+The split is by name (``RECORDS``). The paper's test file is made of the records from sele0129 on.
+None of these is for validation here, so they choose nothing, neither for this task nor for one that
+is tested on that file.
 """
 
 from __future__ import annotations
@@ -36,12 +40,14 @@ from .qtdb import CHANNELS, CLASS_NAMES, SAMPLE_RATE
 from .verifying import checksums, find_sums
 
 MARGIN = 150
-"""Samples before the first and after the last annotated wave that windows cover, as in the paper's files."""
+"""Samples before the first and after the last annotated wave that windows cover, as in the paper's
+files."""
 LONGEST_TP = 300
-"""Samples, 1.2 s. In the records for training and validation, none has 1.15 to 1.35 s: shorter TPs are between neighbours, longer
-ones across beats that were not annotated."""
+"""Samples, 1.2 s. In the records for training and validation, none has 1.15 to 1.35 s: shorter TPs
+are between neighbours, longer ones across beats that were not annotated."""
 REMEMBERED = 12
-"""Number of horizons after which a running scale has forgotten what came before, except for 1 / e^12 of it."""
+"""Number of horizons after which a running scale has forgotten what came before, except for 1 /
+e^12 of it."""
 PAPER_LABEL_LAG = 19
 """Steps by which labels lag behind their samples in the paper's files."""
 _TRAIN = """
@@ -59,26 +65,39 @@ _TEST = """
     sele0303 sele0405 sele0406 sele0409 sele0411 sele0509 sele0603 sele0604 sele0606 sele0607 sele0609 sele0612 sele0704
 """
 RECORDS: Mapping[SplitName, tuple[str, ...]] = MappingProxyType(
-    {"train": tuple(_TRAIN.split()), "validation": tuple(_VALIDATION.split()), "test": tuple(_TEST.split())}
+    {
+        "train": tuple(_TRAIN.split()),
+        "validation": tuple(_VALIDATION.split()),
+        "test": tuple(_TEST.split()),
+    }
 )
 """The split of all 105 records of the data set. A record of another name is in none."""
 SPLIT_SINCE = "0.2"
-"""The version of srnn since which this is the split; before it, a record's split was given by its place among those at hand."""
+"""The version of srnn since which this is the split; before it, a record's split was given by its
+place among those at hand."""
 _P, _PQ, _QR, _RS, _ST, _TP = range(6)
 SOURCE = (
-    "get the data with 'srnn data fetch qtdb', or from physionet.org/content/qtdb/1.0.0/ and put its .dat, .hea and .q1c files "
+    "get the data with 'srnn data fetch qtdb', or from physionet.org/content/qtdb/1.0.0/ and put "
+    "its .dat, .hea and .q1c files "
     "into {folder}"
 )
 
 
 def load_records(
-    split: SplitName, data_dir: Path | None, path: CrossingPath, window: int, stride: int, label_lag: int
+    split: SplitName,
+    data_dir: Path | None,
+    path: CrossingPath,
+    window: int,
+    stride: int,
+    label_lag: int,
 ) -> Split:
-    """One split: x (N, window, 4) float32 spikes, y (N, window) class 0..5 or -1, groups the records' names.
+    """One split: x (N, window, 4) float32 spikes, y (N, window) class 0..5 or -1, groups the
+    records' names.
 
-    ``window``, ``stride``: steps in a sequence, and from one to the next. ``label_lag``: steps by which a label lags behind its
-    sample (look-ahead that the network is granted). SrnnError unless all records of the split are there, and for one that is
-    damaged or lacks its annotation (each says what to do).
+    ``window``, ``stride``: steps in a sequence, and from one to the next. ``label_lag``: steps by
+    which a label lags behind its sample (look-ahead that the network is granted). SrnnError unless
+    all records of the split are there, and for one that is damaged or lacks its annotation (each
+    says what to do).
     """
     check_split(split)
     folder = records_folder(data_dir)
@@ -86,12 +105,15 @@ def load_records(
     missing = [name for name in names if not (folder / f"{name}.hea").is_file()]
     if missing:
         raise SrnnError(
-            f"{folder} lacks {len(missing)} of the {len(names)} records of the {split} split, such as {missing[0]}; "
+            f"{folder} lacks {len(missing)} of the {len(names)} records of the {split} split, such "
+            f"as {missing[0]}; "
             f"{SOURCE.format(folder=folder)}."
         )
     sums = checksums(find_sums(folder))
     xs, ys, lengths, groups, signals, starts, leads = [], [], [], [], [], [], []
-    before, after = (0, 0) if path.horizon is None else (round(REMEMBERED * path.horizon * SAMPLE_RATE), window)
+    before, after = (
+        (0, 0) if path.horizon is None else (round(REMEMBERED * path.horizon * SAMPLE_RATE), window)
+    )
     for name in names:
         record = read_record(folder, name, sums)
         signal = record.signal.astype(np.float32)  # all signals are views of it
@@ -104,9 +126,14 @@ def load_records(
             signals.append(signal[first : at + window + after])
             starts.append(at - first)
             leads.append(record.leads)
-    x, y = np.array(xs, np.float32).reshape(-1, window, len(CHANNELS)), np.array(ys, np.int64).reshape(-1, window)
+    x, y = (
+        np.array(xs, np.float32).reshape(-1, window, len(CHANNELS)),
+        np.array(ys, np.int64).reshape(-1, window),
+    )
     begins = np.array(starts, np.int64)
-    whole = Split(x, y, np.array(lengths, np.int64), np.array(groups), signals, begins, channels=leads)
+    whole = Split(
+        x, y, np.array(lengths, np.int64), np.array(groups), signals, begins, channels=leads
+    )
     return whole.validate(str(folder), len(CLASS_NAMES), len(CHANNELS))
 
 
@@ -131,12 +158,17 @@ def records_folder(data_dir: Path | None = None) -> Path:
 def read_record(folder: Path, name: str, sums: dict[str, str] | None = None) -> Record:
     """A record's two leads in mV, and the labels from its annotation q1c.
 
-    ``sums``: file name -> SHA-256, as in PhysioNet's SHA256SUMS; .dat and .q1c files named in it are compared.
+    ``sums``: file name -> SHA-256, as in PhysioNet's SHA256SUMS; .dat and .q1c files named in it
+    are compared.
 
-    SrnnError: wfdb is not installed; a file is missing, empty, truncated or damaged; not two leads at 250 Hz.
+    SrnnError: wfdb is not installed; a file is missing, empty, truncated or damaged; not two leads
+    at 250 Hz.
     """
     for suffix in ("hea", "dat", "q1c"):
-        _check_file(folder / f"{name}.{suffix}", (sums or {}).get(f"{name}.{suffix}") if suffix != "hea" else None)
+        _check_file(
+            folder / f"{name}.{suffix}",
+            (sums or {}).get(f"{name}.{suffix}") if suffix != "hea" else None,
+        )
 
     try:
         return _read_wfdb(folder / name)
@@ -144,7 +176,9 @@ def read_record(folder: Path, name: str, sums: dict[str, str] | None = None) -> 
         raise
     except Exception as error:  # wfdb may raise any exception on damaged bytes
         problem = str(error) or type(error).__name__
-        raise SrnnError(f"Record {folder / name} is damaged: {problem}; {SOURCE.format(folder=folder)}.") from error
+        raise SrnnError(
+            f"Record {folder / name} is damaged: {problem}; {SOURCE.format(folder=folder)}."
+        ) from error
 
 
 def _read_wfdb(path: Path) -> Record:
@@ -155,16 +189,29 @@ def _read_wfdb(path: Path) -> Record:
             raise ValueError(problem)
 
     record = _wfdb.read_record(path, physical=False)
-    expected = record.fs == SAMPLE_RATE and record.n_sig == 2 and set(record.file_name) == {f"{path.name}.dat"}
-    require(expected, f"its header does not describe two leads in {path.name}.dat at {SAMPLE_RATE} Hz")
+    expected = (
+        record.fs == SAMPLE_RATE
+        and record.n_sig == 2
+        and set(record.file_name) == {f"{path.name}.dat"}
+    )
+    require(
+        expected, f"its header does not describe two leads in {path.name}.dat at {SAMPLE_RATE} Hz"
+    )
     marks = _wfdb.read_annotation(path, "q1c")
     digital, symbols = record.d_signal, [str(symbol) for symbol in marks.symbol]
-    gain, baseline = (np.asarray(values, dtype=np.float64) for values in (record.adc_gain, record.baseline))
+    gain, baseline = (
+        np.asarray(values, dtype=np.float64) for values in (record.adc_gain, record.baseline)
+    )
     samples = np.asarray(marks.sample, dtype=np.int64)
     require(digital.shape == (record.sig_len, 2), f"its header declares {record.sig_len} samples")
-    same = [int(total) & 0xFFFF for total in digital.sum(0)] == [int(value) & 0xFFFF for value in record.checksum]
+    same = [int(total) & 0xFFFF for total in digital.sum(0)] == [
+        int(value) & 0xFFFF for value in record.checksum
+    ]
     require(same, "the signal does not have the checksum of its header")
-    require((np.isfinite(gain) & (gain > 0) & np.isfinite(baseline)).all(), f"its header has the gain {gain.tolist()}")
+    require(
+        (np.isfinite(gain) & (gain > 0) & np.isfinite(baseline)).all(),
+        f"its header has the gain {gain.tolist()}",
+    )
     require(len(samples), "its annotation q1c is empty")
     inside = samples.min() >= 0 and samples.max() < len(digital) and (np.diff(samples) >= 0).all()
     require(inside, "its annotation q1c has marks outside the signal, or out of order")
@@ -176,7 +223,8 @@ def _read_wfdb(path: Path) -> Record:
 def label_segments(samples: list[int], symbols: list[str], length: int) -> npt.NDArray[np.int64]:
     """Wave annotations -> (length,) class 0..5 of every sample, -1 where there is none.
 
-    ``samples``: positions of the marks, ascending. ``symbols``: WFDB's, "(" onset and ")" offset around p, t, u or a beat's R.
+    ``samples``: positions of the marks, ascending. ``symbols``: WFDB's, "(" onset and ")" offset
+    around p, t, u or a beat's R.
     """
     labels = np.full(length, -1, dtype=np.int64)
     waves: list[tuple[str, int | None, int, int | None]] = []  # kind, onset, peak, offset
@@ -202,7 +250,12 @@ def label_segments(samples: list[int], symbols: list[str], length: int) -> npt.N
             mark(start, stop, _PQ)
         elif (before, after) == ("R", "t"):
             mark(start, end, _ST)
-        elif (before, after) == ("t", "p") and start is not None and stop is not None and stop - start <= LONGEST_TP:
+        elif (
+            (before, after) == ("t", "p")
+            and start is not None
+            and stop is not None
+            and stop - start <= LONGEST_TP
+        ):
             mark(start, stop, _TP)
     return labels
 
@@ -218,9 +271,11 @@ def annotated_stretches(labels: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
 def _windows(
     record: Record, path: CrossingPath, steps: int, stride: int, label_lag: int
 ) -> Iterator[tuple[int, npt.NDArray[np.float32], npt.NDArray[np.int64]]]:
-    """First sample, spikes (T, 4) and labels (T,) of each window of a record's annotated stretches; T at most ``steps``."""
+    """First sample, spikes (T, 4) and labels (T,) of each window of a record's annotated stretches;
+    T at most ``steps``."""
     total = len(record.labels)
-    # At a window, a running scale depends on all of the record before, as in a stream: so windows are cut from its spikes.
+    # At a window, a running scale depends on all of the record before, as in a stream: so windows
+    # are cut from its spikes.
     running = path.horizon is not None
     signal = path.whole(record.signal) if running else path.smoothed(record.signal)
     late = np.full(total, -1, dtype=np.int64)
@@ -245,4 +300,6 @@ def _check_file(path: Path, checksum: str | None) -> None:
     if not content:
         raise SrnnError(f"{path} is empty: {SOURCE.format(folder=path.parent)}.")
     if checksum is not None and hashlib.sha256(content).hexdigest() != checksum:
-        raise SrnnError(f"{path} does not match SHA256SUMS next to it: {SOURCE.format(folder=path.parent)}.")
+        raise SrnnError(
+            f"{path} does not match SHA256SUMS next to it: {SOURCE.format(folder=path.parent)}."
+        )

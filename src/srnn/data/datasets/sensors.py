@@ -43,7 +43,8 @@ class Sensed(NamedTuple):
     notes: tuple[str, ...]
     """What was filled in, for people."""
     rises: npt.NDArray[np.bool_] | None
-    """(channels,) whether each never falls, as time and counters do; None: it is too short to say."""
+    """(channels,) whether each never falls, as time and counters do; None: it is too short to
+    say."""
     others: tuple[str, ...]
     """Its channels that are not read, though nobody chose others."""
 
@@ -98,15 +99,18 @@ class Leading(NamedTuple):
         if self.names is None or recording.channels is None:
             if count != self.channels:
                 raise SrnnError(
-                    f"{recording.name} has {count} channels, but {self.what} has {self.channels}; choose "
+                    f"{recording.name} has {count} channels, but {self.what} has {self.channels}; "
+                    f"choose "
                     "which to read with the option channels."
                 )
             return
         known = {name.casefold() for name in recording.channels}
         if not known >= {name.casefold() for name in self.names}:
             raise SrnnError(
-                f"{recording.name} has the channels {some(recording.channels)}, but {self.what} has "
-                f"{some(self.names)}; name them alike, or choose which to read by name or number with "
+                f"{recording.name} has the channels {some(recording.channels)}, but {self.what} "
+                f"has "
+                f"{some(self.names)}; name them alike, or choose which to read by name or number "
+                f"with "
                 "the option channels."
             )
 
@@ -136,12 +140,14 @@ class SensorFiles:
     def __post_init__(self) -> None:
         if self.cutting.per_step and any(item.label for item in self.items):
             raise SrnnError(
-                f"{self.source} has one label for each file; per_step is for labels in the files, or "
+                f"{self.source} has one label for each file; per_step is for labels in the files, "
+                f"or "
                 "for a table of events, so remove it."
             )
         if self.cutting.classes is not None and not self.labelled_inside:
             raise SrnnError(
-                f"{self.source} has one label for each file; the option classes is for labels in the "
+                f"{self.source} has one label for each file; the option classes is for labels in "
+                f"the "
                 "files, so remove it, or rename the folders."
             )
 
@@ -218,7 +224,9 @@ class SensorFiles:
             options["cutting"] = asdict(self.cutting)
         if self.gaps != DEFAULT:
             options["gaps"] = [self.gaps.missing, self.gaps.longest]
-        options["items"] = [(item.name, item.label, item.group, item.split, *item.events) for item in self.items]
+        options["items"] = [
+            (item.name, item.label, item.group, item.split, *item.events) for item in self.items
+        ]
         return options
 
     def sequences(self, split: SplitName, shares: Shares) -> list[Cut]:
@@ -262,9 +270,13 @@ class SensorFiles:
         others: tuple[str, ...] = ()
         if self.chosen is None and self.names is not None:
             known = {name.casefold() for name in self.names}
-            others = tuple(name for name in recording.channels or () if name.casefold() not in known)
+            others = tuple(
+                name for name in recording.channels or () if name.casefold() not in known
+            )
         pieces = pieces_of(recording, item, self.cutting, len(x), self.rate)
-        return Sensed(x.astype(np.float32, copy=False), pieces, matched.rate, matched.notes, rises, others)
+        return Sensed(
+            x.astype(np.float32, copy=False), pieces, matched.rate, matched.notes, rises, others
+        )
 
     # ---- what is wrong ----------------------------------------------------------------------
 
@@ -292,10 +304,14 @@ class SensorFiles:
         with_more = [(item, one) for item, one in read if one.others]
         if 2 * len(with_more) <= len(read):
             mend = "they are not read (option channels)"
-            return [Problem(item.name, f"also has {some(one.others)}", mend) for item, one in with_more]
+            return [
+                Problem(item.name, f"also has {some(one.others)}", mend) for item, one in with_more
+            ]
         item, one = with_more[0]
         problem = f"lacks {some(one.others)}, which most others have, such as {item.name}"
-        return [Problem(self._found[0].name, problem, "no file's is read: repair or remove this one")]
+        return [
+            Problem(self._found[0].name, problem, "no file's is read: repair or remove this one")
+        ]
 
     def _beside_its_gaps(self, item: Item, first: Problem) -> list[Problem]:
         """What would also be wrong with a file if the gaps in it could be filled."""
@@ -346,23 +362,26 @@ def divide(
     shares: Shares,
     skip: bool = False,
 ) -> list[Cut]:
-    """The sequences of one split of files, all of which are read. Those of one group are in one split:
-    of one recording, unless a column, table or pattern says other groups. With fewer than three
-    recordings, parts of one are in all splits (a RuntimeWarning says so).
+    """The sequences of one split of files, all of which are read. Those of one group are in one
+    split: of one recording, unless a column, table or pattern says other groups. With fewer than
+    three recordings, parts of one are in all splits (a RuntimeWarning says so).
 
     SrnnError as for ``split_items``; and for windows that overlap and would be in two splits.
     """
     every = cut(source, items, cutting, read, skip)
     if not every:
         raise no_labels(source)
-    if all(item.label and not item.group for item in items) and not any(one.piece.group for one in every):
+    if all(item.label and not item.group for item in items) and not any(
+        one.piece.group for one in every
+    ):
         files = {item.name for item in split_items(source, items, shares)[split]}
         return [one for one in every if one.file in files]
     stated = any(one.piece.group or one.item.split for one in every)
     if len({one.item.group for one in every}) < 3 and not stated:
         if cutting.overlaps:
             raise SrnnError(
-                f"{source} holds too few recordings to hold some out, and windows that overlap must "
+                f"{source} holds too few recordings to hold some out, and windows that overlap "
+                f"must "
                 "not be in two splits; give more recordings, a column of groups, or no stride."
             )
         say(
@@ -377,7 +396,9 @@ def divide(
 
 def no_labels(source: Path) -> SrnnError:
     """The error to raise where nothing can be made of any file."""
-    return SrnnError(f"{source}: no sequence has a label; see the options label, classes and window.")
+    return SrnnError(
+        f"{source}: no sequence has a label; see the options label, classes and window."
+    )
 
 
 def cut(

@@ -1,4 +1,5 @@
-"""Spikes of a cochlea model in HDF5 files: Spiking Heidelberg Digits (SHD), Spiking Speech Commands (SSC), or your own.
+"""Spikes of a cochlea model in HDF5 files: Spiking Heidelberg Digits (SHD), Spiking Speech Commands
+(SSC), or your own.
 
     <data_dir>/shd/shd_train.h5, shd_test.h5          <data_dir>/ssc/ssc_train.h5, ssc_valid.h5, ssc_test.h5
 
@@ -7,8 +8,9 @@
     labels         (N,) integers
     extra/speaker  (N,) integers (SHD; optional in your own files)
 
-Files are read sequence by sequence, binned (``srnn.data.encoders.EventBinning``) and kept as sparse spikes, in memory and in
-<data_dir>/NAME/.cache. Events themselves are never all in memory. Who is held out for validation: docs/tasks/shd.md.
+Files are read sequence by sequence, binned (``srnn.data.encoders.EventBinning``) and kept as sparse
+spikes, in memory and in <data_dir>/NAME/.cache. Events themselves are never all in memory. Who is
+held out for validation: docs/tasks/shd.md.
 """
 
 from __future__ import annotations
@@ -33,14 +35,19 @@ from .sparse import SpikeArray
 from .splitting import held_out
 
 Name = Literal["shd", "ssc"]
-_DIGITS = ("zero one two three four five six seven eight nine", "null eins zwei drei vier fünf sechs sieben acht neun")
+_DIGITS = (
+    "zero one two three four five six seven eight nine",
+    "null eins zwei drei vier fünf sechs sieben acht neun",
+)
 HELD_OUT_SPEAKERS = 2
 _FILES: dict[Name, dict[str, str]] = {
     "shd": {"train": "shd_train.h5", "validation": "shd_train.h5", "test": "shd_test.h5"},
     "ssc": {"train": "ssc_train.h5", "validation": "ssc_valid.h5", "test": "ssc_test.h5"},
 }
 _WHAT = "recordings in HDF5; download it again"
-_LEAST = 0.01  # least fraction of a file's events within the steps; it is lower where times are in ms
+_LEAST = (
+    0.01  # least fraction of a file's events within the steps; it is lower where times are in ms
+)
 _CODE = 1  # incremented when the same file and options shall give another result
 
 
@@ -83,14 +90,20 @@ class SHDTask(EventTask):
 
     name: ClassVar[str] = "shd"
     rate: ClassVar[int] = 48000
-    class_names: ClassVar[tuple[str, ...]] = tuple(word for language in _DIGITS for word in language.split())
+    class_names: ClassVar[tuple[str, ...]] = tuple(
+        word for language in _DIGITS for word in language.split()
+    )
 
     validation_speakers: tuple[int, ...] | None = None
     """The speakers held out from training. None: the two with the highest numbers; (): nobody."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "validation_speakers", check_wholes("validation_speakers", self.validation_speakers))
+        object.__setattr__(
+            self,
+            "validation_speakers",
+            check_wholes("validation_speakers", self.validation_speakers),
+        )
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, steps, channels) sparse spikes, y (N,) the word, groups the speakers."""
@@ -98,11 +111,16 @@ class SHDTask(EventTask):
         path = find_file("shd", split, data_dir)
         x, labels, speakers = read_recordings(path, self.binning, self.outputs)
         if speakers is None:
-            raise SrnnError(f"{path} has no 'extra/speaker', by which SHD is divided; download it again.")
+            raise SrnnError(
+                f"{path} has no 'extra/speaker', by which SHD is divided; download it again."
+            )
         chosen = Split(x, labels, groups=np.char.mod("speaker-%02d", speakers))
         if split != "test":
             present = np.unique(speakers).tolist()
-            out = np.isin(speakers, held_out("speaker", present, self.validation_speakers, split, HELD_OUT_SPEAKERS))
+            out = np.isin(
+                speakers,
+                held_out("speaker", present, self.validation_speakers, split, HELD_OUT_SPEAKERS),
+            )
             chosen = chosen.take(out if split == "validation" else ~out)
         return chosen.validate(str(path), self.outputs)
 
@@ -135,12 +153,18 @@ def find_file(name: Name, split: SplitName, data_dir: Path | None = None) -> Pat
             return path
     for suffix in (".zip", ".gz"):
         if (folder / (file + suffix)).is_file():
-            raise SrnnError(f"{folder / (file + suffix)} is still compressed; unpack it: srnn data prepare {name}.")
-    raise not_found(f"{file} was", root, f"get it with 'srnn data fetch {name}' and 'srnn data prepare {name}'")
+            raise SrnnError(
+                f"{folder / (file + suffix)} is still compressed; unpack it: srnn data prepare "
+                f"{name}."
+            )
+    raise not_found(
+        f"{file} was", root, f"get it with 'srnn data fetch {name}' and 'srnn data prepare {name}'"
+    )
 
 
 def check_file(path: Path) -> int:
-    """Number of recordings in a file of this layout. SrnnError if it cannot be opened or lacks a part; events are not read."""
+    """Number of recordings in a file of this layout. SrnnError if it cannot be opened or lacks a
+    part; events are not read."""
     with open_hdf5(path, _WHAT) as file:
         return len(_labels(file, path))
 
@@ -164,9 +188,20 @@ def read_recordings(path: Path, binning: EventBinning, classes: int) -> Recordin
 
     def use(arrays: Arrays) -> Recordings:
         x = SpikeArray.from_cache(arrays["gaps"], arrays["edges"], binning.steps, binning.channels)
-        return Recordings(x, np.array(arrays["labels"]), np.array(arrays["speakers"]) if "speakers" in arrays else None)
+        return Recordings(
+            x,
+            np.array(arrays["labels"]),
+            np.array(arrays["speakers"]) if "speakers" in arrays else None,
+        )
 
-    return cached(path.parent / ".cache", path.stem, options, [path], lambda: _bin_file(path, binning, classes), use)
+    return cached(
+        path.parent / ".cache",
+        path.stem,
+        options,
+        [path],
+        lambda: _bin_file(path, binning, classes),
+        use,
+    )
 
 
 def _bin_file(path: Path, binning: EventBinning, classes: int) -> Arrays:
@@ -176,35 +211,50 @@ def _bin_file(path: Path, binning: EventBinning, classes: int) -> Arrays:
             raise SrnnError(f"{path} contains no recordings.")
         if labels.min() < 0 or labels.max() >= classes:
             raise SrnnError(
-                f"{path} has labels from {labels.min()} to {labels.max()}; they should be 0 to {classes - 1}."
+                f"{path} has labels from {labels.min()} to {labels.max()}; they should be 0 to "
+                f"{classes - 1}."
             )
         x = SpikeArray.from_events(_events(file, path, binning), binning.steps, binning.channels)
-        arrays: Arrays = {"gaps": x.gaps, "edges": np.concatenate([x.begin, x.end[-1:]]), "labels": labels}
+        arrays: Arrays = {
+            "gaps": x.gaps,
+            "edges": np.concatenate([x.begin, x.end[-1:]]),
+            "labels": labels,
+        }
         if "extra/speaker" in file:
             arrays["speakers"] = _whole_numbers(file, "extra/speaker", path)
             if len(arrays["speakers"]) != len(labels):
-                raise SrnnError(f"{path} has {len(labels)} labels, but {len(arrays['speakers'])} speakers.")
+                raise SrnnError(
+                    f"{path} has {len(labels)} labels, but {len(arrays['speakers'])} speakers."
+                )
         return arrays
 
 
 def _events(
     file: Hdf5, path: Path, binning: EventBinning
 ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-    """(step, channel) of the events of each recording. SrnnError also if hardly any of all events are within the steps."""
+    """(step, channel) of the events of each recording. SrnnError also if hardly any of all events
+    are within the steps."""
     times, units = file["spikes/times"], file["spikes/units"]
     of_times, of_units = list_type(times), list_type(units)
     if of_times is None or of_times.kind != "f" or of_units is None or of_units.kind not in "iu":
-        raise SrnnError(f"{path}: times should be floats and units integers, not {of_times} and {of_units}.")
+        raise SrnnError(
+            f"{path}: times should be floats and units integers, not {of_times} and {of_units}."
+        )
     count, kept, last, end = 0, 0, 0.0, np.float64(binning.steps * binning.bin_ms / 1000)
     for index, (time, unit) in enumerate(zip(lists(times), lists(units), strict=True)):
         try:
             yield binning(time, unit)
         except SrnnError as error:
             raise SrnnError(f"{path}, recording {index}: {error}.") from error
-        count, kept, last = count + len(time), kept + int((time < end).sum()), max(last, float(time.max(initial=0)))
+        count, kept, last = (
+            count + len(time),
+            kept + int((time < end).sum()),
+            max(last, float(time.max(initial=0))),
+        )
     if kept < _LEAST * count:
         raise SrnnError(
-            f"{path}: of {count:,} spikes, the last at {last:g} s, only {kept:,} are within {binning.steps} steps of "
+            f"{path}: of {count:,} spikes, the last at {last:g} s, only {kept:,} are within "
+            f"{binning.steps} steps of "
             f"{binning.bin_ms:g} ms; times must be in seconds, or more steps are needed."
         )
 
@@ -219,7 +269,8 @@ def _labels(file: Hdf5, path: Path) -> npt.NDArray[np.int64]:
         events = file[name]
         if labels.ndim == 1 and (events.shape != labels.shape or list_type(events) is None):
             raise SrnnError(
-                f"{path} has {labels.shape[0]} labels, but '{name}' has the shape {events.shape} of {events.dtype}."
+                f"{path} has {labels.shape[0]} labels, but '{name}' has the shape {events.shape} "
+                f"of {events.dtype}."
             )
     return _whole_numbers(file, "labels", path)
 
@@ -227,5 +278,7 @@ def _labels(file: Hdf5, path: Path) -> npt.NDArray[np.int64]:
 def _whole_numbers(file: Hdf5, name: str, path: Path) -> npt.NDArray[np.int64]:
     values = file[name]
     if values.ndim != 1 or values.dtype.kind not in "iu":
-        raise SrnnError(f"{path}: '{name}' should be integers (N,), not {values.dtype} {values.shape}.")
+        raise SrnnError(
+            f"{path}: '{name}' should be integers (N,), not {values.dtype} {values.shape}."
+        )
     return values[:].astype(np.int64)

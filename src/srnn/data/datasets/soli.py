@@ -1,12 +1,14 @@
-"""Project Soli: hand gestures seen by a radar, as sequences of images (docs/tasks/soli.md), from the user's own copy.
+"""Project Soli: hand gestures seen by a radar, as sequences of images (docs/tasks/soli.md), from
+the user's own copy.
 
     <data_dir>/soli/{gesture}_{subject}_{instance}.h5 (or in a folder dsp/ there), each with
     ch0 .. ch3   (T, 1024) float32 in 0..1, one image per row
     label        (T, 1) or (T,) the gesture at every frame, 0 to 10
     <data_dir>/soli/file_half.json   the official split: {"train": ["0_8_4", ...], "eval": [...]}
 
-A recording shorter than a sequence is repeated to fill it, as in the paper's code; a longer one gives consecutive pieces,
-the last of which ends with the recording (and may overlap the piece before).
+A recording shorter than a sequence is repeated to fill it, as in the paper's code; a longer one
+gives consecutive pieces, the last of which ends with the recording (and may overlap the piece
+before).
 """
 
 from __future__ import annotations
@@ -56,9 +58,16 @@ class SoliTask(Task):
     def __post_init__(self) -> None:
         receivers = check_wholes("receivers", self.receivers) or ()
         if not receivers or max(receivers) >= RECEIVERS or len(set(receivers)) < len(receivers):
-            raise SrnnError(f"receivers must be different numbers from 0 to {RECEIVERS - 1}, not {self.receivers!r}.")
+            raise SrnnError(
+                f"receivers must be different numbers from 0 to {RECEIVERS - 1}, not "
+                f"{self.receivers!r}."
+            )
         object.__setattr__(self, "receivers", receivers)
-        object.__setattr__(self, "validation_subjects", check_wholes("validation_subjects", self.validation_subjects))
+        object.__setattr__(
+            self,
+            "validation_subjects",
+            check_wholes("validation_subjects", self.validation_subjects),
+        )
         check_whole("steps", self.steps, 1)
 
     @property
@@ -75,15 +84,31 @@ class SoliTask(Task):
             present = sorted(set(subjects))
             out = held_out("subject", present, self.validation_subjects, split, HELD_OUT_SUBJECTS)
             held = split == "validation"
-            paths = [path for path, subject in zip(paths, subjects, strict=True) if (subject in out) == held]
+            paths = [
+                path
+                for path, subject in zip(paths, subjects, strict=True)
+                if (subject in out) == held
+            ]
         names = [path.name for path in paths]
-        options = {"receivers": list(self.receivers), "steps": self.steps, "code": _CODE, "recordings": names}
+        options = {
+            "receivers": list(self.receivers),
+            "steps": self.steps,
+            "code": _CODE,
+            "recordings": names,
+        }
 
         def use(arrays: Arrays) -> Split:
             frames = Split(arrays["x"], np.array(arrays["y"]), groups=np.array(arrays["groups"]))
             return frames.validate(str(folder), self.outputs, self.inputs)
 
-        return cached(folder / ".cache", split, options, paths, lambda: _read(paths, self.receivers, self.steps), use)
+        return cached(
+            folder / ".cache",
+            split,
+            options,
+            paths,
+            lambda: _read(paths, self.receivers, self.steps),
+            use,
+        )
 
 
 @register
@@ -106,38 +131,48 @@ def find_folder(data_dir: Path | None = None) -> Path:
     for folder in (root / "soli", root / "soli" / "dsp"):
         if any(_NAME.fullmatch(path.stem) for path in folder.glob("*.h5")):
             return folder
-    how = f"ask its authors for them (github.com/simonwsw/deep-soli leads to them), put them into {root / 'soli'}"
+    how = (
+        f"ask its authors for them (github.com/simonwsw/deep-soli leads to them), put them into "
+        f"{root / 'soli'}"
+    )
     raise not_found("Soli's recordings were", root, how)
 
 
 def list_recordings(folder: Path, half: str) -> list[Path]:
-    """The recordings of a half of the official split, as ``read_names`` gives them. SrnnError where one is missing."""
+    """The recordings of a half of the official split, as ``read_names`` gives them. SrnnError where
+    one is missing."""
     source, paths = read_names(folder, half)
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
         raise SrnnError(
-            f"{folder} lacks {counted(len(missing), 'recording')} that {source.name} names, such as {missing[0]}."
+            f"{folder} lacks {counted(len(missing), 'recording')} that {source.name} names, such "
+            f"as {missing[0]}."
         )
     return paths
 
 
 def read_names(folder: Path, half: str) -> tuple[Path, list[Path]]:
-    """The file of the official split, and the recordings that it names in a half, "train" or "eval", ordered by gesture, subject
-    and instance."""
+    """The file of the official split, and the recordings that it names in a half, "train" or
+    "eval", ordered by gesture, subject and instance."""
     for path in (folder / "file_half.json", folder.parent / "file_half.json"):
         if path.is_file():
             break
     else:
         raise SrnnError(
-            f"{folder / 'file_half.json'}, the official split, was not found; get it with 'srnn data fetch soli'."
+            f"{folder / 'file_half.json'}, the official split, was not found; get it with 'srnn "
+            f"data fetch soli'."
         )
     try:
         with reading(path, "a split"):
             names = [str(name) for name in read_object(path)[half]]
             keys = sorted(map(_numbers, names))
     except SrnnError as error:
-        raise SrnnError(f'{path} is not a split {{"train": ["0_8_4", ...], "eval": [...]}}.') from error
-    return path, [folder / f"{gesture}_{subject}_{instance}.h5" for gesture, subject, instance in keys]
+        raise SrnnError(
+            f'{path} is not a split {{"train": ["0_8_4", ...], "eval": [...]}}.'
+        ) from error
+    return path, [
+        folder / f"{gesture}_{subject}_{instance}.h5" for gesture, subject, instance in keys
+    ]
 
 
 def _numbers(name: str) -> tuple[int, int, int]:
@@ -165,21 +200,40 @@ def _read(paths: list[Path], receivers: Sequence[int], steps: int) -> Arrays:
     return {"x": np.concatenate(xs), "y": np.concatenate(ys), "groups": np.array(groups)}
 
 
-def read_recording(path: Path, receivers: Sequence[int]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Images (T, 1024 * receivers) and labels (T,). SrnnError if the file is corrupt, or its gesture is not that of its name."""
+def read_recording(
+    path: Path, receivers: Sequence[int]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Images (T, 1024 * receivers) and labels (T,). SrnnError if the file is corrupt, or its
+    gesture is not that of its name."""
     gesture, _, _ = _numbers(path.stem)
     with open_hdf5(path, "a Soli recording, HDF5 with ch0..ch3, label") as file:
         images = [file[f"ch{receiver}"][()] for receiver in receivers]
         labels = file["label"][()].reshape(-1)
     for receiver, image in zip(receivers, images, strict=True):
-        if image.ndim != 2 or image.shape[1] != PIXELS or len(image) == 0 or image.dtype.kind != "f":
-            raise SrnnError(f"{path}: ch{receiver} should be floats (T, {PIXELS}), not {image.dtype} {image.shape}.")
+        if (
+            image.ndim != 2
+            or image.shape[1] != PIXELS
+            or len(image) == 0
+            or image.dtype.kind != "f"
+        ):
+            raise SrnnError(
+                f"{path}: ch{receiver} should be floats (T, {PIXELS}), not {image.dtype} "
+                f"{image.shape}."
+            )
         if not np.isfinite(image).all():
-            raise SrnnError(f"{path}: ch{receiver} contains values that are not finite (NaN or infinity).")
+            raise SrnnError(
+                f"{path}: ch{receiver} contains values that are not finite (NaN or infinity)."
+            )
     if {len(image) for image in images} != {len(labels)}:
-        raise SrnnError(f"{path} has {len(labels)} labels for {[len(image) for image in images]} frames.")
+        raise SrnnError(
+            f"{path} has {len(labels)} labels for {[len(image) for image in images]} frames."
+        )
     if not (labels == gesture).all():
-        raise SrnnError(f"{path} is named for gesture {gesture}, but has labels {np.unique(labels).tolist()}.")
+        raise SrnnError(
+            f"{path} is named for gesture {gesture}, but has labels {np.unique(labels).tolist()}."
+        )
     if gesture >= len(GESTURES):
-        raise SrnnError(f"{path}: gesture {gesture} is out of range; gestures are 0 to {len(GESTURES) - 1}.")
+        raise SrnnError(
+            f"{path}: gesture {gesture} is out of range; gestures are 0 to {len(GESTURES) - 1}."
+        )
     return np.concatenate(images, axis=1).astype(np.float32), labels.astype(np.int64)

@@ -1,13 +1,14 @@
 """Binary spike trains, in about a byte per spike.
 
-A sequence of T steps and C channels is a raster of bits, in the layout of ``srnn.data.spikes.Spikes``: 64 channels to a word,
-whole words per step. Its spikes are kept as the gaps between set bits, in raster order, a byte each:
+A sequence of T steps and C channels is a raster of bits, in the layout of
+``srnn.data.spikes.Spikes``: 64 channels to a word, whole words per step. Its spikes are kept as the
+gaps between set bits, in raster order, a byte each:
 
     1 to 255   a spike follows that many bits later (the first is counted from the bit before the raster)
     0          move on by 255 bits without a spike: for gaps beyond 255
 
-So silence costs a byte per 255 bits, a spike a byte, and each raster has exactly one code. Spiking Heidelberg Digits, 250
-steps of 700 channels, would be 5.7 GB as floats.
+So silence costs a byte per 255 bits, a spike a byte, and each raster has exactly one code. Spiking
+Heidelberg Digits, 250 steps of 700 channels, would be 5.7 GB as floats.
 """
 
 from __future__ import annotations
@@ -36,19 +37,36 @@ class SpikeArray(Inputs):
     begin: npt.NDArray[np.int64]
     """(N,) where in ``gaps`` a sequence's codes begin..."""
     end: npt.NDArray[np.int64]
-    """(N,) ...and end. Sequences may be in any order, and share codes: selecting some copies no spikes."""
+    """(N,) ...and end. Sequences may be in any order, and share codes: selecting some copies no
+    spikes."""
     shape: tuple[int, int, int]
 
     @classmethod
-    def from_cache(cls, gaps: npt.NDArray[Any], edges: npt.NDArray[Any], steps: int, channels: int) -> SpikeArray:
-        """From stored arrays: all codes, and (N + 1,) where each sequence begins and the last one ends.
+    def from_cache(
+        cls, gaps: npt.NDArray[Any], edges: npt.NDArray[Any], steps: int, channels: int
+    ) -> SpikeArray:
+        """From stored arrays: all codes, and (N + 1,) where each sequence begins and the last one
+        ends.
 
-        SrnnError for edges that do not ascend from 0 to the number of codes, and for codes that are not bytes. Codes that lead
-        beyond their raster are detected when they are unpacked.
+        SrnnError for edges that do not ascend from 0 to the number of codes, and for codes that are
+        not bytes. Codes that lead beyond their raster are detected when they are unpacked.
         """
-        fits = gaps.dtype == np.uint8 and gaps.ndim == 1 and edges.dtype == np.int64 and edges.ndim == 1 and edges.size
-        if not fits or not np.array_equal(edges[[0, -1]], (0, len(gaps))) or (np.diff(edges) < 0).any():
-            raise SrnnError("These are not sparse spikes: the codes and the places where sequences begin do not fit.")
+        fits = (
+            gaps.dtype == np.uint8
+            and gaps.ndim == 1
+            and edges.dtype == np.int64
+            and edges.ndim == 1
+            and edges.size
+        )
+        if (
+            not fits
+            or not np.array_equal(edges[[0, -1]], (0, len(gaps)))
+            or (np.diff(edges) < 0).any()
+        ):
+            raise SrnnError(
+                "These are not sparse spikes: the codes and the places where sequences begin do "
+                "not fit."
+            )
         return cls(gaps, edges[:-1], edges[1:], (len(edges) - 1, steps, channels))
 
     @classmethod
@@ -57,30 +75,42 @@ class SpikeArray(Inputs):
     ) -> SpikeArray:
         """From (step of each spike, channel of each spike) for every sequence, in any order.
 
-        Several spikes at one step and channel count as one. SrnnError for a spike outside the ``steps`` x ``channels`` raster.
+        Several spikes at one step and channel count as one. SrnnError for a spike outside the
+        ``steps`` x ``channels`` raster.
         """
         row = _words(channels) * 64
         if steps * row >= 2**31:
-            raise SrnnError(f"{steps} steps of {channels} channels are too many for one sequence of sparse spikes.")
+            raise SrnnError(
+                f"{steps} steps of {channels} channels are too many for one sequence of sparse "
+                f"spikes."
+            )
         codes = []
         for step, channel in sequences:
             t, c = np.asarray(step, np.int64), np.asarray(channel, np.int64)
             if t.shape != c.shape or (
                 t.size and (min(t.min(), c.min()) < 0 or t.max() >= steps or c.max() >= channels)
             ):
-                raise SrnnError(f"Each spike needs a step and a channel, within {steps} steps and {channels} channels.")
+                raise SrnnError(
+                    f"Each spike needs a step and a channel, within {steps} steps and {channels} "
+                    f"channels."
+                )
             raster = np.zeros(steps * row, bool)
             raster[t * row + c] = True
             codes.append(_encode(np.flatnonzero(raster)))
         edges = np.cumsum([0, *map(len, codes)], dtype=np.int64)
-        return cls.from_cache(np.concatenate([np.zeros(0, np.uint8), *codes]), edges, steps, channels)
+        return cls.from_cache(
+            np.concatenate([np.zeros(0, np.uint8), *codes]), edges, steps, channels
+        )
 
     @classmethod
     def from_dense(cls, x: npt.ArrayLike) -> SpikeArray:
         """From zeros and ones (N, T, C). SrnnError for other shapes and values."""
         dense = np.asarray(x)
         if dense.ndim != 3 or not ((dense == 0) | (dense == 1)).all():
-            raise SrnnError(f"Spikes are zeros and ones (sequences, steps, channels), not {dense.shape} {dense.dtype}.")
+            raise SrnnError(
+                f"Spikes are zeros and ones (sequences, steps, channels), not {dense.shape} "
+                f"{dense.dtype}."
+            )
         events = ((step, channel) for step, channel in map(np.nonzero, dense))
         return cls.from_events(events, *dense.shape[1:])
 
@@ -91,7 +121,8 @@ class SpikeArray(Inputs):
         return SpikeArray(self.gaps, begin, self.end[index], (len(begin), *self.shape[1:]))
 
     def packed(self) -> npt.NDArray[np.uint64]:
-        """(N, T, ceil(C / 64)) words, as in ``srnn.data.spikes.Spikes``: bit j % 64 of word j // 64 is channel j."""
+        """(N, T, ceil(C / 64)) words, as in ``srnn.data.spikes.Spikes``: bit j % 64 of word j // 64
+        is channel j."""
         n, steps, channels = self.shape
         raster = steps * _words(channels) * 64
         words = np.empty((n, steps, _words(channels)), np.uint64)
@@ -106,7 +137,9 @@ class SpikeArray(Inputs):
 
     def to_dense(self) -> npt.NDArray[np.float32]:
         octets = self.packed().astype("<u8", copy=False).view(np.uint8)
-        return np.unpackbits(octets, axis=-1, count=self.shape[2], bitorder="little").astype(np.float32)
+        return np.unpackbits(octets, axis=-1, count=self.shape[2], bitorder="little").astype(
+            np.float32
+        )
 
     def _positions(self, raster: int) -> npt.NDArray[np.int32]:
         """Ascending positions of all spikes in consecutive rasters of ``raster`` bits."""
@@ -114,14 +147,22 @@ class SpikeArray(Inputs):
         full = np.flatnonzero(sizes)
         if not len(full):
             return np.zeros(0, np.int32)
-        codes = np.concatenate([self.gaps[a:b] for a, b in zip(self.begin[full], self.end[full], strict=True)])
+        codes = np.concatenate(
+            [self.gaps[a:b] for a, b in zip(self.begin[full], self.end[full], strict=True)]
+        )
         jumps = _JUMPS[codes]
-        # One running sum over all sequences: the first jump of each makes up for where the one before it ended.
+        # One running sum over all sequences: the first jump of each makes up for where the one
+        # before it ended.
         first = np.cumsum(sizes[full]) - sizes[full]
         ended = np.add.reduceat(jumps, first, dtype=np.int64)
         if ended.max() > raster:  # a cache not written by us
-            raise SrnnError(f"Sparse spikes go beyond their {raster} bits; delete the folder .cache next to the data.")
-        jumps[first] += (np.diff(full, prepend=0) * raster - np.append(1, ended[:-1])).astype(np.int32)
+            raise SrnnError(
+                f"Sparse spikes go beyond their {raster} bits; delete the folder .cache next to "
+                f"the data."
+            )
+        jumps[first] += (np.diff(full, prepend=0) * raster - np.append(1, ended[:-1])).astype(
+            np.int32
+        )
         return np.cumsum(jumps, dtype=np.int32)[codes != 0]
 
 

@@ -1,15 +1,18 @@
-"""Google Speech Commands: spoken words of one second, versions 0.01 and 0.02; and a small subset of the latter with its phones.
+"""Google Speech Commands: spoken words of one second, versions 0.01 and 0.02; and a small subset of
+the latter with its phones.
 
     <data_dir>/speech_commands_v0.02/{word}/{speaker}_nohash_{n}.wav, validation_list.txt, testing_list.txt,
                                      _background_noise_/*.wav                        (and the same for ..._v0.01)
     <data_dir>/speech_commands_test_set_v0.02/{word}/*.wav, with _silence_ and _unknown_      (the official test of 12 classes)
     <data_dir>/speech_commands_mini/{word}/*, with _silence_ and _unknown_, phones.json             (.wav or .flac)
 
-docs/tasks/gsc.md tells who is in which split. What the official recipe draws by chance (the unknown words and the pieces of
-noise of 12 classes) and who is held out of mini is decided here by the fixed order of ``splitting.place``, or spread evenly.
+docs/tasks/gsc.md tells who is in which split. What the official recipe draws by chance (the unknown
+words and the pieces of noise of 12 classes) and who is held out of mini is decided here by the
+fixed order of ``splitting.place``, or spread evenly.
 
-speech_commands_mini.txt lists the recordings of mini, by which ``srnn data prepare`` takes them from the official test set. A
-prepared folder is read as it is: a speaker's split does not depend on who else is there.
+speech_commands_mini.txt lists the recordings of mini, by which ``srnn data prepare`` takes them
+from the official test set. A prepared folder is read as it is: a speaker's split does not depend on
+who else is there.
 """
 
 from __future__ import annotations
@@ -38,7 +41,8 @@ SILENCE, UNKNOWN = BACKGROUND, "_unknown_"
 KEYWORDS = ("left", "down", "yes", "right", "off", "up", "on", "no", "go", "stop", SILENCE, UNKNOWN)
 """The 12 classes, in the order of the published network's outputs."""
 _V1 = (
-    "bed bird cat dog down eight five four go happy house left marvin nine no off on one right seven sheila six stop "
+    "bed bird cat dog down eight five four go happy house left marvin nine no off on one right "
+    "seven sheila six stop "
     "three tree two up wow yes zero"
 )
 WORDS: dict[int, tuple[str, ...]] = {
@@ -53,12 +57,19 @@ TestSet = Literal["lists", "official"]
 
 _MINI = "speech_commands_mini"
 _OF_THE_TEST_SET = "it should contain the 12 classes' folders of the test set"
-_GET_MINI = "get it with 'srnn data fetch speech-commands-mini' and 'srnn data prepare speech-commands-mini'"
+_GET_MINI = (
+    "get it with 'srnn data fetch speech-commands-mini' and 'srnn data prepare "
+    "speech-commands-mini'"
+)
 _MINI_CUTS = {"speakers": ("3b", "5a8"), "silence": ("38", "562")}
-"""Mini: places (``splitting.place``) up to which speakers, and pieces of silence, are for testing, and then for validation. Of
-those listed these are 26 and 20 of 130, and 42 and 31 of 209."""
+"""Mini: places (``splitting.place``) up to which speakers, and pieces of silence, are for testing,
+and then for validation. Of those listed these are 26 and 20 of 130, and 42 and 31 of 209."""
 _LISTS: dict[SplitName, str] = {"validation": "validation_list.txt", "test": "testing_list.txt"}
-_NOISE_PARTS: dict[SplitName, tuple[float, float]] = {"train": (0, 0.8), "validation": (0.8, 0.9), "test": (0.9, 1)}
+_NOISE_PARTS: dict[SplitName, tuple[float, float]] = {
+    "train": (0, 0.8),
+    "validation": (0.8, 0.9),
+    "test": (0.9, 1),
+}
 _EXTRA = 0.1  # recordings of silence, and of unknown words, as a fraction of those of the ten words
 _SPEAKER = re.compile(r"(?:.*_)?([0-9a-f]+)_nohash_\d+")
 
@@ -76,9 +87,11 @@ class SpeechCommandsTask(AudioTask):
     classes: int = 12
     """12, or all words: 30 in version 1, 35 in version 2."""
     source: Source = "official"
-    """official, or mini: half of the speakers of the official test set of version 2, split by speaker."""
+    """official, or mini: half of the speakers of the official test set of version 2, split by
+    speaker."""
     test_set: TestSet = "lists"
-    """Where the test recordings for 12 classes come from: testing_list.txt, or the official test set's own folder."""
+    """Where the test recordings for 12 classes come from: testing_list.txt, or the official test
+    set's own folder."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -87,14 +100,24 @@ class SpeechCommandsTask(AudioTask):
         words = len(WORDS[self.version])
         if isinstance(self.classes, bool) or self.classes not in (12, words):
             raise SrnnError(
-                f"classes must be 12 or {words} (all words of version {self.version}), not {self.classes!r}."
+                f"classes must be 12 or {words} (all words of version {self.version}), not "
+                f"{self.classes!r}."
             )
         check_choice("source", self.source, get_args(Source))
         check_choice("test_set", self.test_set, get_args(TestSet))
-        if self.source == "mini" and (self.version, self.classes, self.test_set) != (2, 12, "lists"):
-            raise SrnnError("source 'mini' is of version 2 with 12 classes; remove version, classes and test_set.")
+        if self.source == "mini" and (self.version, self.classes, self.test_set) != (
+            2,
+            12,
+            "lists",
+        ):
+            raise SrnnError(
+                "source 'mini' is of version 2 with 12 classes; remove version, classes and "
+                "test_set."
+            )
         if self.test_set == "official" and self.classes != 12:
-            raise SrnnError("The official test set has 12 classes; with all words, test_set must be 'lists'.")
+            raise SrnnError(
+                "The official test set has 12 classes; with all words, test_set must be 'lists'."
+            )
 
     @property
     def class_names(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -120,7 +143,10 @@ def list_clips(split: SplitName, root: Path, which: SpeechCommandsTask) -> list[
     if which.classes != len(KEYWORDS):
         return [_clip(folder, name, _word(name)) for name in _names(folder, split, which.version)]
     if split == "test" and which.test_set == "official":
-        official, fetched = root / f"speech_commands_test_set_v0.0{which.version}", "speech-commands-test-v2"
+        official, fetched = (
+            root / f"speech_commands_test_set_v0.0{which.version}",
+            "speech-commands-test-v2",
+        )
         get = f"get it with 'srnn data fetch {fetched}' and 'srnn data prepare {fetched}'"
         return _keyword_folders(official, get if which.version == 2 else _OF_THE_TEST_SET)
     names = _names(folder, split, which.version)
@@ -135,7 +161,8 @@ def list_clips(split: SplitName, root: Path, which: SpeechCommandsTask) -> list[
 
 
 def which_set(name: str) -> SplitName:
-    """The split of a recording by the hash of its speaker, as the official lists were made (10 % validation, 10 % test)."""
+    """The split of a recording by the hash of its speaker, as the official lists were made (10 %
+    validation, 10 % test)."""
     speaker = re.sub(r"_nohash_.*$", "", Path(name).name)
     largest = 2**27 - 1
     percentage = (int(place(speaker), 16) % (largest + 1)) * (100.0 / largest)
@@ -164,7 +191,8 @@ def _present(folder: Path, version: int) -> set[str]:
     missing = [word for word in WORDS[version] if not (folder / word).is_dir()]
     if missing:
         raise SrnnError(
-            f"{folder} lacks {len(missing)} of its {len(WORDS[version])} words, such as '{missing[0]}'; unpack it with "
+            f"{folder} lacks {len(missing)} of its {len(WORDS[version])} words, such as "
+            f"'{missing[0]}'; unpack it with "
             f"'srnn data prepare {name}'."
         )
     paths = (path for word in WORDS[version] for path in (folder / word).glob("[!.]*.wav"))
@@ -175,7 +203,8 @@ def _present(folder: Path, version: int) -> set[str]:
 
 
 def _listed(folder: Path, split: SplitName, present: set[str], version: int) -> set[str]:
-    """The recordings that the official list holds out for a split; without the list, those that its rule would."""
+    """The recordings that the official list holds out for a split; without the list, those that its
+    rule would."""
     path = folder / _LISTS[split]
     if not path.is_file():
         return {name for name in present if which_set(name) == split}
@@ -183,11 +212,14 @@ def _listed(folder: Path, split: SplitName, present: set[str], version: int) -> 
     missing = sorted(listed - present)
     if foreign := next((name for name in missing if _word(name) not in WORDS[version]), None):
         raise SrnnError(
-            f"{folder} is not of version {version}, which has no '{_word(foreign)}' ({path.name} lists it)."
+            f"{folder} is not of version {version}, which has no '{_word(foreign)}' ({path.name} "
+            f"lists it)."
         )
     if missing:
         recordings = counted(len(missing), "recording")
-        raise SrnnError(f"{folder} lacks {recordings} that {path.name} lists, such as {missing[0]}.")
+        raise SrnnError(
+            f"{folder} lacks {recordings} that {path.name} lists, such as {missing[0]}."
+        )
     return listed
 
 
@@ -200,26 +232,36 @@ def _clip(folder: Path, name: str, label: str) -> Item:
 
 
 def speaker_of(name: str) -> str | None:
-    """The speaker in a recording's name, speaker_nohash_n or word_speaker_nohash_n; None if there is none."""
+    """The speaker in a recording's name, speaker_nohash_n or word_speaker_nohash_n; None if there
+    is none."""
     match = _SPEAKER.fullmatch(Path(name).stem)
     return match.group(1) if match else None
 
 
 def _silence(folder: Path, split: SplitName, count: int) -> list[Item]:
-    """``count`` pieces of background noise, one second each, spread evenly over the split's part of each noise file."""
+    """``count`` pieces of background noise, one second each, spread evenly over the split's part of
+    each noise file."""
     files = sorted((folder / "_background_noise_").glob("[!.]*.wav"))
     if not files:
-        raise SrnnError(f"{folder / '_background_noise_'} contains no sound, from which the class {SILENCE} is cut.")
+        raise SrnnError(
+            f"{folder / '_background_noise_'} contains no sound, from which the class {SILENCE} is "
+            f"cut."
+        )
     first, last = _NOISE_PARTS[split]
     clips = []
     for index, path in enumerate(files):
         samples = len(read_audio(path, RATE)[0])
         begin, end = int(first * samples), int(last * samples) - RATE
         if end < begin:
-            raise SrnnError(f"{path} is {samples / RATE:.1f} s long; background noise must be at least 10 s long.")
+            raise SrnnError(
+                f"{path} is {samples / RATE:.1f} s long; background noise must be at least 10 s "
+                f"long."
+            )
         pieces = len(range(index, count, len(files)))
         for start in np.linspace(begin, end, pieces).astype(int).tolist():
-            clips.append(Item(path, f"_background_noise_/{path.name}", SILENCE, path.stem, start=start))
+            clips.append(
+                Item(path, f"_background_noise_/{path.name}", SILENCE, path.stem, start=start)
+            )
     return clips
 
 
@@ -227,18 +269,24 @@ def _keyword_folders(folder: Path, how: str) -> list[Item]:
     """All recordings in a folder that has a subfolder for each of the 12 classes."""
     clips = []
     for word in KEYWORDS:
-        paths = sorted(p for p in (folder / word).glob("[!.]*") if p.suffix.lower() in AUDIO_SUFFIXES)
+        paths = sorted(
+            p for p in (folder / word).glob("[!.]*") if p.suffix.lower() in AUDIO_SUFFIXES
+        )
         if not paths:
             raise SrnnError(
-                f"{folder / word} contains no recordings: {how}, or choose another data folder ({option('data_dir')})."
+                f"{folder / word} contains no recordings: {how}, or choose another data folder "
+                f"({option('data_dir')})."
             )
         clips += [_clip(folder, f"{word}/{path.name}", word) for path in paths]
     return clips
 
 
 def _mini(split: SplitName, root: Path) -> list[Item]:
-    """The recordings of one split of mini: divided by speaker; pieces of silence, which have none, one by one."""
-    clips = [clip for clip in _keyword_folders(root / _MINI, _GET_MINI) if _mini_split(clip) == split]
+    """The recordings of one split of mini: divided by speaker; pieces of silence, which have none,
+    one by one."""
+    clips = [
+        clip for clip in _keyword_folders(root / _MINI, _GET_MINI) if _mini_split(clip) == split
+    ]
     if not clips:
         raise SrnnError(f"{root / _MINI} contains no recordings of the {split} split; {_GET_MINI}.")
     return clips
@@ -265,17 +313,19 @@ def _mini_split(clip: Item) -> SplitName:
 @register
 @dataclass(frozen=True)
 class PhonesTask(FramesTask):
-    """Phones of spoken words, one at every step; labels from forced alignment (Speech Commands mini)."""
+    """Phones of spoken words, one at every step; labels from forced alignment (Speech Commands
+    mini)."""
 
     name: ClassVar[str] = "phones"
     class_names: ClassVar[tuple[str, ...]] = PHONES
     silence_class: ClassVar[int | None] = 0
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
-        """x (N, 101 + label_lag, inputs), y (N, 101 + label_lag) the phone or -1, groups the speakers.
+        """x (N, 101 + label_lag, inputs), y (N, 101 + label_lag) the phone or -1, groups the
+        speakers.
 
-        The segments are from forced alignment; only recordings that have them are included. The last one or
-        two frames of a clip have no label.
+        The segments are from forced alignment; only recordings that have them are included. The
+        last one or two frames of a clip have no label.
         """
         check_split(split)
         root = resolve_data_dir(data_dir)
@@ -299,13 +349,17 @@ Segments = list[tuple[str, int, int]]
 
 
 def read_segments(path: Path) -> dict[str, Segments]:
-    """The segments of every aligned recording by its name, word/file.flac. SrnnError if the file is corrupt."""
+    """The segments of every aligned recording by its name, word/file.flac. SrnnError if the file is
+    corrupt."""
     if not path.is_file():
         raise SrnnError(f"{path} was not found: it contains the phones of {_MINI}.")
     try:
         with reading(path, "a list of phones"):
             labels = read_object(path)["labels"]
-            read = {name: [(str(p), int(first), int(n)) for p, first, n in parts] for name, parts in labels.items()}
+            read = {
+                name: [(str(p), int(first), int(n)) for p, first, n in parts]
+                for name, parts in labels.items()
+            }
     except SrnnError as error:
         raise SrnnError(
             f'{path} is not a list of phones {{"labels": {{file: [[phone, first, frames], ...]}}}}.'
@@ -316,6 +370,8 @@ def read_segments(path: Path) -> dict[str, Segments]:
             if phone not in PHONES:
                 raise SrnnError(f"{path}: {name} has an unknown phone '{phone}'.")
             if first < end or count < 1:
-                raise SrnnError(f"{path}: the segments of {name} overlap or are empty at frame {first}.")
+                raise SrnnError(
+                    f"{path}: the segments of {name} overlap or are empty at frame {first}."
+                )
             end = first + count
     return read

@@ -1,4 +1,5 @@
-"""Sound files -> one HDF5 file of spike trains in the layout of SHD and SSC, by the cochlea (``srnn.data.encoders.cochlea``).
+"""Sound files -> one HDF5 file of spike trains in the layout of SHD and SSC, by the cochlea
+(``srnn.data.encoders.cochlea``).
 
 spikes/times            (N,) each float32 (or float16, as in SHD) (events,), seconds
 spikes/units            (N,) each uint16 (events,), 0 at the base of the cochlea (high tones)
@@ -48,17 +49,21 @@ class Conversion(NamedTuple):
 def find_clips(
     inputs: Sequence[Path | str], pattern: str | None = None, misnamed: list[str] | None = None
 ) -> list[Item]:
-    """The sound files in folders (and their subfolders) and among ``inputs`` themselves, sorted by name, each once.
+    """The sound files in folders (and their subfolders) and among ``inputs`` themselves, sorted by
+    name, each once.
 
-    A clip's name is relative to the given folder; if two would have the same name, all names are relative to the folder that
-    all inputs have in common.
+    A clip's name is relative to the given folder; if two would have the same name, all names are
+    relative to the folder that all inputs have in common.
 
     Args:
-        pattern: how labels and speakers are read from a file's name, as ``NamePattern``. Where it has no {label}, or without a
-            pattern, the label is the name of the folder in which a file lies.
-        misnamed: receives a line for each file that is skipped because its name does not match; None: this is an error.
+        pattern: how labels and speakers are read from a file's name, as ``NamePattern``. Where it
+            has no {label}, or without a pattern, the label is the name of the folder in which a
+            file lies.
+        misnamed: receives a line for each file that is skipped because its name does not match;
+            None: this is an error.
 
-    SrnnError for a folder or file that is missing, no sound files, or names that do not match the pattern.
+    SrnnError for a folder or file that is missing, no sound files, or names that do not match the
+    pattern.
     """
     names = None if pattern is None else NamePattern(pattern)
     clips: dict[Path, Item] = {}
@@ -70,7 +75,9 @@ def find_clips(
                 wrong.append(f"The name of {path} does not match the pattern '{pattern}'.")
                 continue
             name = path.relative_to(where).as_posix() if path != where else path.name
-            clip = Item(path, name, read.get("label", path.resolve().parent.name), read.get("speaker", ""))
+            clip = Item(
+                path, name, read.get("label", path.resolve().parent.name), read.get("speaker", "")
+            )
             clips.setdefault(path.resolve(), clip)
     if wrong and (misnamed is None or not clips):
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
@@ -79,7 +86,9 @@ def find_clips(
         misnamed += wrong
     if len({clip.name for clip in clips.values()}) < len(clips):
         common = Path(os.path.commonpath([path.parent for path in clips]))
-        return [replace(clip, name=path.relative_to(common).as_posix()) for path, clip in clips.items()]
+        return [
+            replace(clip, name=path.relative_to(common).as_posix()) for path, clip in clips.items()
+        ]
     return list(clips.values())
 
 
@@ -108,26 +117,33 @@ def convert(
 ) -> Conversion:
     """Write the spikes of clips, in their order, to ``out``, atomically.
 
-    Labels and speakers are numbered by the order of their names, integers by value. All files are read once before the first is
-    converted (which takes far longer), so that a bad one is found at the start. A clip's spikes depend on the seed, its name and
-    its sound, not on the other clips, their order or the workers.
+    Labels and speakers are numbered by the order of their names, integers by value. All files are
+    read once before the first is converted (which takes far longer), so that a bad one is found at
+    the start. A clip's spikes depend on the seed, its name and its sound, not on the other clips,
+    their order or the workers.
 
     Args:
-        clips: as ``find_clips`` finds them, or your own; their names must differ, as they are the keys of their random numbers.
+        clips: as ``find_clips`` finds them, or your own; their names must differ, as they are the
+            keys of their random numbers.
         cochlea: default: that of SHD and SSC, 700 places.
         workers: threads; default: as many as this process has cores.
         time_type: SHD has float16, which rounds times above half a second to 0.5 ms.
-        leave_out_bad: continue after a clip that cannot be read or holds only silence, instead of an error.
+        leave_out_bad: continue after a clip that cannot be read or holds only silence, instead of
+            an error.
         progress: called with (clips done, clips) after each.
         length: seconds to which a clip is cut, or padded with silence; None: as long as it is.
     """
     import h5py
 
     _check_settings(clips, workers, time_type, length)
-    labels, speakers = in_order(clip.label for clip in clips), in_order(clip.group for clip in clips)
+    labels, speakers = (
+        in_order(clip.label for clip in clips),
+        in_order(clip.group for clip in clips),
+    )
     if max(len(labels), len(speakers)) > 2**16:
         raise SrnnError(
-            f"{len(labels)} labels and {len(speakers)} speakers are too many; at most 65,536 of each are possible."
+            f"{len(labels)} labels and {len(speakers)} speakers are too many; at most 65,536 of "
+            f"each are possible."
         )
     ear = cochlea or Cochlea()
     chosen: list[Item] = []
@@ -136,7 +152,10 @@ def convert(
     with _whole_file(Path(out), h5py) as (file, disk):
         if not leave_out_bad:
             _check_sounds(clips, ear)
-        of_times, of_units = h5py.vlen_dtype(np.dtype(time_type)), h5py.vlen_dtype(np.dtype(np.uint16))
+        of_times, of_units = (
+            h5py.vlen_dtype(np.dtype(time_type)),
+            h5py.vlen_dtype(np.dtype(np.uint16)),
+        )
         times = file.create_dataset("spikes/times", (len(clips),), of_times, maxshape=(None,))
         units = file.create_dataset("spikes/units", (len(clips),), of_units, maxshape=(None,))
         for index, converted in enumerate(_in_threads(clips, ear, seed, workers, length)):
@@ -153,7 +172,9 @@ def convert(
             if progress is not None:
                 progress(index + 1, len(clips))
         if not chosen:
-            raise SrnnError(f"None of the {len(clips)} clips could be converted; the first: {left_out[0]}")
+            raise SrnnError(
+                f"None of the {len(clips)} clips could be converted; the first: {left_out[0]}"
+            )
         times.resize((len(chosen),))
         units.resize((len(chosen),))
         _describe(file, h5py.string_dtype(), chosen, labels, speakers)
@@ -162,8 +183,11 @@ def convert(
     return Conversion(len(chosen), spikes, seconds, left_out)
 
 
-def _describe(file: Any, text: Any, chosen: Sequence[Item], labels: Sequence[str], speakers: Sequence[str]) -> None:
-    """Write whose the clips are and what is said in them, as SHD has it; ``text``: HDF5's type of strings."""
+def _describe(
+    file: Any, text: Any, chosen: Sequence[Item], labels: Sequence[str], speakers: Sequence[str]
+) -> None:
+    """Write whose the clips are and what is said in them, as SHD has it; ``text``: HDF5's type of
+    strings."""
     from ..._version import __version__
 
     file["labels"] = np.array([labels.index(clip.label) for clip in chosen], np.uint16)
@@ -177,11 +201,15 @@ def _describe(file: Any, text: Any, chosen: Sequence[Item], labels: Sequence[str
     file.attrs["srnn_version"] = __version__
 
 
-def _check_settings(clips: Sequence[Item], workers: int | None, time_type: str, length: float | None) -> None:
+def _check_settings(
+    clips: Sequence[Item], workers: int | None, time_type: str, length: float | None
+) -> None:
     if not clips:
         raise SrnnError("There are no clips to convert.")
     if len({clip.name for clip in clips}) < len(clips):
-        raise SrnnError("Each clip needs a name of its own, from which its random numbers are made.")
+        raise SrnnError(
+            "Each clip needs a name of its own, from which its random numbers are made."
+        )
     if time_type not in ("float32", "float16"):
         raise SrnnError(f"Spike times are written as float32 or float16, not {time_type!r}.")
     if workers is not None:
@@ -216,7 +244,8 @@ def _problem(path: Path, ear: Cochlea) -> str:
 def _in_threads(
     clips: Sequence[Item], ear: Cochlea, seed: int, workers: int | None, length: float | None
 ) -> Iterator[tuple[Spikes, float] | SrnnError]:
-    """Each clip's spikes and seconds, or what is wrong with it, in order. The compiled stages release the GIL."""
+    """Each clip's spikes and seconds, or what is wrong with it, in order. The compiled stages
+    release the GIL."""
 
     def hear(clip: Item) -> tuple[Spikes, float] | SrnnError:
         try:
@@ -231,7 +260,9 @@ def _in_threads(
         except SrnnError as error:
             return SrnnError(f"{clip.path}: {error}")
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     threads = workers or cores
     pool = ThreadPoolExecutor(threads, thread_name_prefix="srnn-cochlea")
     waiting: deque[Future[tuple[Spikes, float] | SrnnError]] = deque()
@@ -247,11 +278,17 @@ def _in_threads(
 
 
 class _Disk:
-    """The file that HDF5 writes. It is not told of a full disk: it would fail again while it closes the file, and crash."""
+    """The file that HDF5 writes. It is not told of a full disk: it would fail again while it closes
+    the file, and crash."""
 
     def __init__(self, file: Any) -> None:
         self._file, self._error = file.raw, None
-        self.seek, self.tell, self.read, self.readinto = file.raw.seek, file.raw.tell, file.raw.read, file.raw.readinto
+        self.seek, self.tell, self.read, self.readinto = (
+            file.raw.seek,
+            file.raw.tell,
+            file.raw.read,
+            file.raw.readinto,
+        )
 
     def check(self) -> None:
         """OSError if something could not be written."""
@@ -282,7 +319,8 @@ class _Disk:
 
 @contextlib.contextmanager
 def _whole_file(out: Path, h5py: Any) -> Iterator[tuple[Any, _Disk]]:
-    """An HDF5 file that is written atomically, renamed when complete and removed otherwise, and where it is written to."""
+    """An HDF5 file that is written atomically, renamed when complete and removed otherwise, and
+    where it is written to."""
     if out.is_dir():
         raise SrnnError(f"{out} is a folder; name a file to write, such as {out / 'spikes.h5'}.")
     with whole_file(out, parents=True, named=True) as whole:

@@ -1,4 +1,5 @@
-"""Splits for data that have none: by group (speaker, subject) or by class, deterministic and the same on every machine."""
+"""Splits for data that have none: by group (speaker, subject) or by class, deterministic and the
+same on every machine."""
 
 from __future__ import annotations
 
@@ -25,35 +26,46 @@ class Shares(NamedTuple):
     test: float = 0.2
     """Fraction for testing. 0: nothing."""
     fold: tuple[int, int] | None = None
-    """(k, n): for testing, part k (from 1) of n equal parts, in the place of ``test``. Where a test split is given, the parts are
-    of the rest, and this one is for validation."""
+    """(k, n): for testing, part k (from 1) of n equal parts, in the place of ``test``. Where a test
+    split is given, the parts are of the rest, and this one is for validation."""
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Self:
-        """The shares in a task's options ``validation_fraction``, ``test_fraction`` and ``fold``; else the defaults.
+        """The shares in a task's options ``validation_fraction``, ``test_fraction`` and ``fold``;
+        else the defaults.
 
         SrnnError for other values, and for both a fold and a fraction for testing.
         """
-        named = {name: options[key] for name in ("validation", "test") if (key := f"{name}_fraction") in options}
+        named = {
+            name: options[key]
+            for name in ("validation", "test")
+            if (key := f"{name}_fraction") in options
+        }
         for name, fraction in named.items():
             if (name, fraction) != ("test", 0):  # what is for testing may be elsewhere
                 check_fraction(f"{name}_fraction", fraction)
         text = options.get("fold", "")
         if not text:
             return cls(**named)
-        found = re.fullmatch(r"([1-9]\d{0,5})/([1-9]\d{0,5})", text) if isinstance(text, str) else None
+        found = (
+            re.fullmatch(r"([1-9]\d{0,5})/([1-9]\d{0,5})", text) if isinstance(text, str) else None
+        )
         fold = None if found is None else (int(found[1]), int(found[2]))
         if fold is None or fold[1] < 2 or fold[0] > fold[1]:
-            raise SrnnError(f"fold must be such as 2/5, the second of five parts, not {brief(text)}.")
+            raise SrnnError(
+                f"fold must be such as 2/5, the second of five parts, not {brief(text)}."
+            )
         if named.get("test", cls().test) != cls().test:
             raise SrnnError(f"fold {text} says what is for testing; remove test_fraction.")
         return cls(**named, fold=fold)
 
     def split(self, count: int) -> list[SplitName] | None:
-        """The split of each of ``count`` groups or sequences, in their order; None where a split would have none.
+        """The split of each of ``count`` groups or sequences, in their order; None where a split
+        would have none.
 
-        First come those for testing, or with a fold after the parts before it, then those for validation, then, around the end,
-        those for training. At least one is for validation and, unless its share is 0 or there is a fold, one for testing.
+        First come those for testing, or with a fold after the parts before it, then those for
+        validation, then, around the end, those for training. At least one is for validation and,
+        unless its share is 0 or there is a fold, one for testing.
         """
         first, last = 0, max(self.test > 0, round(self.test * count))
         if self.fold is not None:
@@ -62,7 +74,11 @@ class Shares(NamedTuple):
         test, validation = last - first, max(1, round(self.validation * count))
         if test >= count - validation or (self.fold is not None and test == 0):
             return None
-        sizes: dict[SplitName, int] = {"test": test, "validation": validation, "train": count - test - validation}
+        sizes: dict[SplitName, int] = {
+            "test": test,
+            "validation": validation,
+            "train": count - test - validation,
+        }
         in_turn: list[SplitName] = [name for name, size in sizes.items() for _ in range(size)]
         return [in_turn[(index - first) % count] for index in range(count)]
 
@@ -77,37 +93,47 @@ class Shares(NamedTuple):
 
 
 def split_items(source: Path, items: Sequence[Item], shares: Shares) -> dict[str, list[Item]]:
-    """The items of every split: as the items state it, else by groups, else by classes. Where they state all splits but
-    validation, that is taken from training, and a RuntimeWarning says so. SrnnError, which names the source.
+    """The items of every split: as the items state it, else by groups, else by classes. Where they
+    state all splits but validation, that is taken from training, and a RuntimeWarning says so.
+    SrnnError, which names the source.
     """
     splits = [item.split for item in items]
     if any(splits):
         for name in splits:
             if name not in SPLITS:
-                raise SrnnError(f"{source}: split must be train, validation or test for every row, not '{name}'.")
+                raise SrnnError(
+                    f"{source}: split must be train, validation or test for every row, not "
+                    f"'{name}'."
+                )
         if shares.fold is not None:
             return _folded(source, items, shares)
         if shares.validation and set(splits) == {"train", "test"}:
             training = [item for item in items if item.split == "train"]
             what = "groups" if training[0].group else "sequences, each class by itself,"
             say(
-                f"{source} names no validation split: {shares.validation:.0%} of the training split's {what} are held out for "
+                f"{source} names no validation split: {shares.validation:.0%} of the training "
+                f"split's {what} are held out for "
                 "it, always the same ones."
             )
             shared = iter(_share_out(source, training, shares._replace(test=0.0)))
             splits = [next(shared) if split == "train" else split for split in splits]
     else:
         splits = _share_out(source, items, shares)
-    return {name: [item for item, of in zip(items, splits, strict=True) if of == name] for name in SPLITS}
+    return {
+        name: [item for item, of in zip(items, splits, strict=True) if of == name]
+        for name in SPLITS
+    }
 
 
 def _folded(source: Path, items: Sequence[Item], shares: Shares) -> dict[str, list[Item]]:
-    """The items of every split where a test split is given: a fold of the others is for validation."""
+    """The items of every split where a test split is given: a fold of the others is for
+    validation."""
     tested = [item for item in items if item.split == "test"]
     others = [item for item in items if item.split != "test"]
     if not tested or not others:
         raise SrnnError(
-            f"{source} names its splits, but none for testing beside which a fold could be for validation; remove "
+            f"{source} names its splits, but none for testing beside which a fold could be for "
+            f"validation; remove "
             "one or the other."
         )
     held_out = [split == "test" for split in _share_out(source, others, shares)]
@@ -122,7 +148,10 @@ def _share_out(source: Path, items: Sequence[Item], shares: Shares) -> Sequence[
     """The split of each item: by groups, else by classes."""
     groups = [item.group for item in items]
     if any(groups) and not all(groups):
-        raise SrnnError(f"{source}: some files have a group and some have none; give one to all or none of them.")
+        raise SrnnError(
+            f"{source}: some files have a group and some have none; give one to all or none of "
+            f"them."
+        )
     with naming(source):
         if any(groups):
             of = split_by_group(groups, shares)
@@ -138,16 +167,23 @@ def place(name: str) -> str:
 def held_out(
     what: str, present: Sequence[int], chosen: Sequence[int] | None, split: SplitName, default: int
 ) -> list[int]:
-    """The numbers that are held out from training: the ``chosen``, else the ``default`` highest of all ``present``.
+    """The numbers that are held out from training: the ``chosen``, else the ``default`` highest of
+    all ``present``.
 
-    SrnnError, which names the option validation_WHATs, where one of them is not present, or a split is left without any.
+    SrnnError, which names the option validation_WHATs, where one of them is not present, or a split
+    is left without any.
     """
     numbers = list(present[-default:] if chosen is None else chosen)
     for number in numbers:
         if number not in present:
-            raise SrnnError(f"validation_{what}s: there is no {what} {number!r}; there are {list(present)}.")
+            raise SrnnError(
+                f"validation_{what}s: there is no {what} {number!r}; there are {list(present)}."
+            )
     if split == "validation" and not numbers:
-        raise SrnnError(f"validation_{what}s is empty: no {what} is held out for validation; use split train or test.")
+        raise SrnnError(
+            f"validation_{what}s is empty: no {what} is held out for validation; use split train "
+            f"or test."
+        )
     if set(numbers) == set(present):
         raise SrnnError(f"Holding out the {what}s {numbers} leaves no {what} to train on.")
     return numbers
@@ -165,17 +201,18 @@ def split_by_group(groups: Sequence[str], shares: Shares) -> dict[str, SplitName
         if shares.fold is not None:
             needed = f"a fold of {shares.fold[1]} needs as many groups, and others to train on"
         raise SrnnError(
-            f"{counted(len(names), 'group')} (speakers, subjects), {some(names)}: too few to hold out {shares}; {needed}."
+            f"{counted(len(names), 'group')} (speakers, subjects), {some(names)}: too few to hold "
+            f"out {shares}; {needed}."
         )
     return dict(zip(names, splits, strict=True))
 
 
 def split_by_class(names: Sequence[str], labels: Sequence[str], shares: Shares) -> list[SplitName]:
-    """The split of every sequence, the same shares of each class, whose sequences are taken in the order of ``place`` of their
-    names.
+    """The split of every sequence, the same shares of each class, whose sequences are taken in the
+    order of ``place`` of their names.
 
-    A class with too few sequences to hold any out, fewer than three or than the parts of a fold, is for training as a whole, and
-    a RuntimeWarning says so. SrnnError if that is so of all classes.
+    A class with too few sequences to hold any out, fewer than three or than the parts of a fold, is
+    for training as a whole, and a RuntimeWarning says so. SrnnError if that is so of all classes.
     """
     split: list[SplitName] = ["train"] * len(names)
     of: dict[str, list[int]] = {}
@@ -192,10 +229,14 @@ def split_by_class(names: Sequence[str], labels: Sequence[str], shares: Shares) 
             split[index] = own
     if len(rare) == len(of):
         fewer = "set smaller fractions" if shares.fold is None else "make fewer folds"
-        raise SrnnError(f"No class has enough sequences to hold out {shares}: {some(rare)}; record more, or {fewer}.")
+        raise SrnnError(
+            f"No class has enough sequences to hold out {shares}: {some(rare)}; record more, or "
+            f"{fewer}."
+        )
     if rare:
         say(
-            f"too few sequences to hold any out of {counted(len(rare), 'class', 'classes')}, {some(rare)}: "
+            f"too few sequences to hold any out of {counted(len(rare), 'class', 'classes')}, "
+            f"{some(rare)}: "
             "all of them are for training, so nothing measures how well these are told apart."
         )
     return split

@@ -1,4 +1,5 @@
-"""Free Spoken Digit Dataset: ten digits in English by six speakers, fifty times each, 8 kHz (docs/tasks/spoken-digits.md).
+"""Free Spoken Digit Dataset: ten digits in English by six speakers, fifty times each, 8 kHz
+(docs/tasks/spoken-digits.md).
 
     <data_dir>/fsdd/recordings/{digit}_{speaker}_{index}.wav
 
@@ -39,11 +40,13 @@ class _Recordings(Task):
     class_names: ClassVar[tuple[str, ...]] = tuple("0123456789")
 
     splitting: DigitSplitting = "official"
-    """official: by number of recording, every speaker in all splits. speaker: one held out for testing, one for validation."""
+    """official: by number of recording, every speaker in all splits. speaker: one held out for
+    testing, one for validation."""
     test_speaker: str = SPEAKERS[-1]
     """splitting speaker: the speaker held out for testing."""
     validation_speaker: str | None = None
-    """splitting speaker: the speaker held out for validation; None: the next in alphabetical order, after the last the first."""
+    """splitting speaker: the speaker held out for validation; None: the next in alphabetical order,
+    after the last the first."""
 
     def __post_init__(self) -> None:
         super().__post_init__()  # type: ignore[misc]
@@ -52,12 +55,20 @@ class _Recordings(Task):
         if self.validation_speaker is not None:
             check_choice("validation_speaker", self.validation_speaker, SPEAKERS)
         if self.validation_speaker == self.test_speaker:
-            raise SrnnError(f"{self.test_speaker} cannot be held out for both testing and validation.")
-        if self.splitting == "official" and (self.test_speaker, self.validation_speaker) != (SPEAKERS[-1], None):
-            raise SrnnError("test_speaker and validation_speaker have an effect only with splitting 'speaker'.")
+            raise SrnnError(
+                f"{self.test_speaker} cannot be held out for both testing and validation."
+            )
+        if self.splitting == "official" and (self.test_speaker, self.validation_speaker) != (
+            SPEAKERS[-1],
+            None,
+        ):
+            raise SrnnError(
+                "test_speaker and validation_speaker have an effect only with splitting 'speaker'."
+            )
 
     def clips(self, data_dir: Path | None = None) -> dict[SplitName, list[Item]]:
-        """The recordings of every split, in order of their names. SrnnError where there are none."""
+        """The recordings of every split, in order of their names. SrnnError where there are
+        none."""
         root = resolve_data_dir(data_dir)
         folder = root / "fsdd" / "recordings"
         paths = sorted(folder.glob("[!.]*.wav"))
@@ -74,7 +85,8 @@ class _Recordings(Task):
         for split, chosen in clips.items():
             if not chosen:
                 raise SrnnError(
-                    f"{folder} contains no recordings for the {split} split (splitting '{self.splitting}')."
+                    f"{folder} contains no recordings for the {split} split (splitting "
+                    f"'{self.splitting}')."
                 )
         return clips
 
@@ -102,7 +114,13 @@ class SpokenDigitsTask(_Recordings, AudioTask):
         """x (N, T, inputs), y (N,) the digit, lengths, groups the speakers."""
         check_split(split)
         clips = self.clips(data_dir)
-        return load_clips(split, clips.__getitem__, clips[split][0].path.parent.parent, self.sound, self.class_names)
+        return load_clips(
+            split,
+            clips.__getitem__,
+            clips[split][0].path.parent.parent,
+            self.sound,
+            self.class_names,
+        )
 
 
 @register
@@ -122,15 +140,24 @@ class SpokenDigitSpikesTask(_Recordings, EventTask):
         clips = self.clips(data_dir)[split]
         path = clips[0].path.parent.parent / SPIKES
         if not path.is_file():
-            how = next(use for use in CATALOGUE["fsdd"].uses if use.needs).missing(resolve_data_dir(data_dir))
-            raise SrnnError(f"{path} was not found; make it from the recordings, which takes minutes: {how}")
+            how = next(use for use in CATALOGUE["fsdd"].uses if use.needs).missing(
+                resolve_data_dir(data_dir)
+            )
+            raise SrnnError(
+                f"{path} was not found; make it from the recordings, which takes minutes: {how}"
+            )
         x, _, _ = read_recordings(path, self.binning, self.outputs)
-        with open_hdf5(path, "spikes that name their clips; make it again with 'srnn data encode cochlea'") as file:
+        with open_hdf5(
+            path, "spikes that name their clips; make it again with 'srnn data encode cochlea'"
+        ) as file:
             names = [name.decode() for name in file["extra/meta_info/file"][:].tolist()]
         place = {name: index for index, name in enumerate(names)}
         missing = [clip.path.name for clip in clips if clip.path.name not in place]
         if missing:
-            raise SrnnError(f"{path} lacks {len(missing)} of the recordings, such as {missing[0]}; make it again.")
+            raise SrnnError(
+                f"{path} lacks {len(missing)} of the recordings, such as {missing[0]}; make it "
+                f"again."
+            )
         order = np.array([place[clip.path.name] for clip in clips])
         labels = np.array([int(clip.label) for clip in clips], np.int64)
         groups = np.array([clip.group for clip in clips])

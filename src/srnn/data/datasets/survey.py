@@ -1,4 +1,5 @@
-"""A summary of how your own data are read: clips that are cut, padded or silent, what two splits share, what is ignored."""
+"""A summary of how your own data are read: clips that are cut, padded or silent, what two splits
+share, what is ignored."""
 
 from __future__ import annotations
 
@@ -62,12 +63,16 @@ def usable(
                 raise
             bad.append(f"{item.name} ({Problem.of(item, error).problem})")
     if bad:
-        say(f"{source}: files left out that cannot be used, {len(bad)} of {len(items)}: {some(bad)}.")
+        say(
+            f"{source}: files left out that cannot be used, {len(bad)} of {len(items)}: "
+            f"{some(bad)}."
+        )
     return good, found
 
 
 def say_unread(source: Path, items: Sequence[Item], changes: Sequence[str] = ()) -> None:
-    """One RuntimeWarning for the ``changes`` to what is read of a folder or table, and for what is not read, if there is any."""
+    """One RuntimeWarning for the ``changes`` to what is read of a folder or table, and for what is
+    not read, if there is any."""
     if remarks := [*changes, *list_unread(source, items)]:
         say(f"{source}: {'; '.join(remarks)}.")
 
@@ -89,7 +94,8 @@ def say_notes(source: Path, notes: Sequence[tuple[Path, str]]) -> None:
 def _measured(items: Sequence[Item], cache: Path) -> npt.NDArray[np.float64]:
     """(2, clips): how many seconds each lasts, and how far apart its least and greatest sample are.
 
-    ``cache``: the folder where this is cached. SrnnError for a file that cannot be read, with its name.
+    ``cache``: the folder where this is cached. SrnnError for a file that cannot be read, with its
+    name.
     """
 
     def measure() -> Arrays:
@@ -100,7 +106,9 @@ def _measured(items: Sequence[Item], cache: Path) -> npt.NDArray[np.float64]:
         return {"seconds": lasting, "swing": swing}
 
     def use(arrays: Arrays) -> npt.NDArray[np.float64]:
-        return np.array([arrays["seconds"], arrays["swing"]]).reshape(2, len(items))  # ValueError for other clips'
+        return np.array([arrays["seconds"], arrays["swing"]]).reshape(
+            2, len(items)
+        )  # ValueError for other clips'
 
     options = {"clips": [item.name for item in items], "code": _CODE}
     return cached(cache, "clips", options, [item.path for item in items], measure, use)
@@ -111,16 +119,22 @@ def list_seconds(items: Sequence[Item], cache: Path) -> list[float]:
     return _measured(items, cache)[0].tolist()
 
 
-def list_changes(items: Sequence[Item], cache: Path, seconds: float | None, cut: bool = True) -> list[str]:
+def list_changes(
+    items: Sequence[Item], cache: Path, seconds: float | None, cut: bool = True
+) -> list[str]:
     """What is done to clips of all splits, a line for each kind: cut, padded, or silent.
 
-    ``cache``: the folder where their lengths are cached. ``seconds``: the length to which they are cut or padded; None: each
-    keeps its length. ``cut``: whether longer ones lose anything. SrnnError for a file that cannot be read, with its name.
+    ``cache``: the folder where their lengths are cached. ``seconds``: the length to which they are
+    cut or padded; None: each keeps its length. ``cut``: whether longer ones lose anything.
+    SrnnError for a file that cannot be read, with its name.
     """
     lasting, swing = _measured(items, cache)
     silent, lines = np.flatnonzero(swing == 0), []
     if seconds is not None:
-        longer, filled = (lasting > seconds + _TOLERANCE).sum(), (lasting < seconds - _TOLERANCE).sum()
+        longer, filled = (
+            (lasting > seconds + _TOLERANCE).sum(),
+            (lasting < seconds - _TOLERANCE).sum(),
+        )
         if cut and longer:
             lines.append(
                 f"clips longer than {seconds:g} s, cut to their middle: {longer} of {len(items)} "
@@ -128,16 +142,21 @@ def list_changes(items: Sequence[Item], cache: Path, seconds: float | None, cut:
             )
         if filled:
             lines.append(
-                f"clips shorter than {seconds:g} s, filled up with silence: {filled} of {len(items)} "
+                f"clips shorter than {seconds:g} s, filled up with silence: {filled} of "
+                f"{len(items)} "
                 f"(the shortest lasts {lasting.min():.2f} s)"
             )
     if len(silent):
-        lines.append(f"clips of nothing but silence: {len(silent)} of {len(items)}, such as {items[silent[0]].name}")
+        lines.append(
+            f"clips of nothing but silence: {len(silent)} of {len(items)}, such as "
+            f"{items[silent[0]].name}"
+        )
     return lines
 
 
 def list_shared(splits: Mapping[str, Sequence[Item]], cache: Path) -> list[str]:
-    """What is in two splits, a line for each kind: groups, and files that agree in every byte, whether copies or links.
+    """What is in two splits, a line for each kind: groups, and files that agree in every byte,
+    whether copies or links.
 
     ``cache``: the folder where their checksums are cached.
     """
@@ -146,11 +165,17 @@ def list_shared(splits: Mapping[str, Sequence[Item]], cache: Path) -> list[str]:
     digests = list_digests(items, cache)
     lines, home, first = [], dict[str, str](), dict[str, Item]()
     torn = {
-        item.group for item in items if item.group and home.setdefault(item.group, split_of[item]) != split_of[item]
+        item.group
+        for item in items
+        if item.group and home.setdefault(item.group, split_of[item]) != split_of[item]
     }
     if torn:
-        lines.append(f"groups that are in two splits: {len(torn)} of {len(home)}, such as {min(torn)}")
-    pairs = [(item, first.setdefault(known, item)) for item, known in zip(items, digests, strict=True)]
+        lines.append(
+            f"groups that are in two splits: {len(torn)} of {len(home)}, such as {min(torn)}"
+        )
+    pairs = [
+        (item, first.setdefault(known, item)) for item, known in zip(items, digests, strict=True)
+    ]
     copies = [(item, other) for item, other in pairs if split_of[item] != split_of[other]]
     if copies:
         item, other = copies[0]
@@ -167,7 +192,9 @@ def list_digests(items: Sequence[Item], cache: Path) -> list[str]:
 
     def measure() -> Arrays:
         of_size = dict[int, list[int]]()
-        digests = [*map(str, range(len(items)))]  # the number stands for a file whose size is unique
+        digests = [
+            *map(str, range(len(items)))
+        ]  # the number stands for a file whose size is unique
         for index, item in enumerate(items):
             with reading(item.path, "a file"):
                 of_size.setdefault(item.path.stat().st_size, []).append(index)
@@ -184,11 +211,13 @@ def list_digests(items: Sequence[Item], cache: Path) -> list[str]:
 
 
 def list_copies(items: Sequence[Item], cache: Path) -> list[Problem]:
-    """The files that agree in every byte with one before them. ``cache``: as for ``list_digests``."""
+    """The files that agree in every byte with one before them. ``cache``: as for
+    ``list_digests``."""
     items = sorted(items, key=lambda item: item.name)
     first = dict[str, Item]()
     pairs = [
-        (item, first.setdefault(digest, item)) for item, digest in zip(items, list_digests(items, cache), strict=True)
+        (item, first.setdefault(digest, item))
+        for item, digest in zip(items, list_digests(items, cache), strict=True)
     ]
     return [
         Problem(item.name, f"is the same as {other.name}", "remove one of them")
@@ -198,7 +227,8 @@ def list_copies(items: Sequence[Item], cache: Path) -> list[Problem]:
 
 
 def list_sound_problems(items: Sequence[Item], cache: Path) -> list[Problem]:
-    """The sound files that cannot be read, or hold only silence. ``cache``: as for ``list_changes``."""
+    """The sound files that cannot be read, or hold only silence. ``cache``: as for
+    ``list_changes``."""
     try:
         _, swing = _measured(items, cache)
     except SrnnError:

@@ -3,9 +3,10 @@
     <data_dir>/timit/TRAIN|TEST/DR1..DR8/{speaker}/{sentence}.WAV     NIST SPHERE (or RIFF), 16 kHz
                                           /{sentence}.PHN             lines "first_sample end_sample phone"
 
-Names are case-insensitive, and the folders may be one level deeper (timit/TIMIT/TRAIN). The splits are in docs/tasks/timit.md.
-Phones are folded as by Lee & Hon (1989, IEEE Trans. ASSP 37:1641). Sources of the lists: the corpus' documentation (core test),
-Kaldi's recipe s5 (development set, folding).
+Names are case-insensitive, and the folders may be one level deeper (timit/TIMIT/TRAIN). The splits
+are in docs/tasks/timit.md. Phones are folded as by Lee & Hon (1989, IEEE Trans. ASSP 37:1641).
+Sources of the lists: the corpus' documentation (core test), Kaldi's recipe s5 (development set,
+folding).
 """
 
 from __future__ import annotations
@@ -34,8 +35,10 @@ _CORE_TEST = (
     "mbpm0 mklt0 fnlp0 mcmj0 mjdh0 fmgd0 mgrt0 mnjm0 fdhc0 mjln0 mpam0 fmld0"
 )
 _DEVELOPMENT = (
-    "faks0 fdac1 fjem0 mgwt0 mjar0 mmdb1 mmdm2 mpdf0 fcmh0 fkms0 mbdg0 mbwm0 mcsh0 fadg0 fdms0 fedw0 mgjf0 mglb0 mrtk0 "
-    "mtaa0 mtdt0 mthc0 mwjg0 fnmr0 frew0 fsem0 mbns0 mmjr0 mdls0 mdlf0 mdvc0 mers0 fmah0 fdrw0 mrcs0 mrjm4 fcal1 mmwh0 "
+    "faks0 fdac1 fjem0 mgwt0 mjar0 mmdb1 mmdm2 mpdf0 fcmh0 fkms0 mbdg0 mbwm0 mcsh0 fadg0 fdms0 "
+    "fedw0 mgjf0 mglb0 mrtk0 "
+    "mtaa0 mtdt0 mthc0 mwjg0 fnmr0 frew0 fsem0 mbns0 mmjr0 mdls0 mdlf0 mdvc0 mers0 fmah0 fdrw0 "
+    "mrcs0 mrjm4 fcal1 mmwh0 "
     "fjsj0 majc0 mjsw0 mreb0 fgjd0 fjmg0 mroa0 mteb0 mjfc0 mrjr0 fmml0 mrws1"
 )
 CORE_TEST, DEVELOPMENT = frozenset(_CORE_TEST.split()), frozenset(_DEVELOPMENT.split())
@@ -45,7 +48,8 @@ SPEAKERS = {"TRAIN": 462, "TEST": 168}
 SENTENCES = 10
 """Number of sentences of each speaker."""
 _ALL_PHONES = (
-    "aa ae ah ao aw ax ax-h axr ay b bcl ch d dcl dh dx eh el em en eng epi er ey f g gcl h# hh hv ih ix iy jh k kcl l m "
+    "aa ae ah ao aw ax ax-h axr ay b bcl ch d dcl dh dx eh el em en eng epi er ey f g gcl h# hh hv "
+    "ih ix iy jh k kcl l m "
     "n ng nx ow oy p pau pcl q r s sh t tcl th uh uw ux v w y z zh"
 )
 _PHONES = _ALL_PHONES.split()
@@ -80,13 +84,16 @@ _TO_39 = {
 
 
 def folding(classes: int) -> dict[str, str | None]:
-    """Each of the 61 phones -> its class among 61, 48 or 39; None for one without a class. SrnnError for other numbers."""
+    """Each of the 61 phones -> its class among 61, 48 or 39; None for one without a class.
+    SrnnError for other numbers."""
     if classes not in (61, 48, 39):
         raise SrnnError(f"TIMIT has 61 phones, or 48 or 39 folded ones, not {classes!r}.")
     if classes == 61:
         return {phone: phone for phone in _PHONES}
     to_48 = {phone: _TO_48.get(phone, phone) for phone in _PHONES}
-    folded = to_48 if classes == 48 else {phone: _TO_39.get(name, name) for phone, name in to_48.items()}
+    folded = (
+        to_48 if classes == 48 else {phone: _TO_39.get(name, name) for phone, name in to_48.items()}
+    )
     return {phone: None if phone == "q" else name for phone, name in folded.items()}
 
 
@@ -107,7 +114,8 @@ class TIMITTask(FramesTask):
     classes: int = 61
     """61 phones, or folded to 48 or 39."""
     validation: Validation = "standard"
-    """standard: the customary development set of 50 speakers. training: 10 % of the training speakers."""
+    """standard: the customary development set of 50 speakers. training: 10 % of the training
+    speakers."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -120,11 +128,13 @@ class TIMITTask(FramesTask):
 
     @property
     def silence_class(self) -> int:  # type: ignore[override]
-        """The class that accuracy may leave out: the pauses at a sentence's ends (of 39 classes: all closures too)."""
+        """The class that accuracy may leave out: the pauses at a sentence's ends (of 39 classes:
+        all closures too)."""
         return self.class_names.index("h#" if self.classes == 61 else "sil")
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
-        """x (N, T, inputs), y (N, T) the phone at the frame's centre or -1, label_lag later, lengths, groups the speakers."""
+        """x (N, T, inputs), y (N, T) the phone at the frame's centre or -1, label_lag later,
+        lengths, groups the speakers."""
         check_split(split)
         folder = find_corpus(data_dir)
         number = {
@@ -150,7 +160,10 @@ def find_corpus(data_dir: Path | None = None) -> Path:
             folder = folder and _child(folder, name)
         if folder and _child(folder, "train") and _child(folder, "test"):
             return folder
-    how = f"buy it from catalog.ldc.upenn.edu/LDC93S1 and put its folders TRAIN and TEST into {root / 'timit'}"
+    how = (
+        f"buy it from catalog.ldc.upenn.edu/LDC93S1 and put its folders TRAIN and TEST into "
+        f"{root / 'timit'}"
+    )
     raise not_found("TIMIT was", root, how)
 
 
@@ -162,7 +175,8 @@ def list_sentences(folder: Path, split: SplitName, validation: Validation) -> li
         wanted = CORE_TEST if split == "test" else DEVELOPMENT
         if missing := sorted(wanted - set(speakers)):
             raise SrnnError(
-                f"{folder} lacks {len(missing)} of the {len(wanted)} {split} speakers in its test folder, such as "
+                f"{folder} lacks {len(missing)} of the {len(wanted)} {split} speakers in its test "
+                f"folder, such as "
                 f"{missing[0].upper()}."
             )
     elif validation == "standard":
@@ -173,7 +187,10 @@ def list_sentences(folder: Path, split: SplitName, validation: Validation) -> li
         wanted = frozenset(held if split == "validation" else set(order) - set(held))
     clips = []
     for speaker in sorted(wanted):
-        sentences = {path.name.split(".")[0].lower(): path for path in reversed(list_sounds(speakers[speaker]))}
+        sentences = {
+            path.name.split(".")[0].lower(): path
+            for path in reversed(list_sounds(speakers[speaker]))
+        }
         for name, path in sorted(sentences.items()):
             if not name.startswith("sa"):
                 clips.append(Item(path, path.relative_to(folder).as_posix(), "", speaker))
@@ -183,8 +200,11 @@ def list_sentences(folder: Path, split: SplitName, validation: Validation) -> li
 
 
 def list_sounds(speaker: Path) -> list[Path]:
-    """The sound files in a speaker's folder, sorted; not what macOS hides next to them on other systems' disks (._SA1.WAV)."""
-    return sorted(p for p in speaker.iterdir() if p.suffix.lower() == ".wav" and not p.name.startswith("."))
+    """The sound files in a speaker's folder, sorted; not what macOS hides next to them on other
+    systems' disks (._SA1.WAV)."""
+    return sorted(
+        p for p in speaker.iterdir() if p.suffix.lower() == ".wav" and not p.name.startswith(".")
+    )
 
 
 def find_phones(sound: Path) -> Path:
@@ -196,8 +216,11 @@ def find_phones(sound: Path) -> Path:
     raise SrnnError(f"{sound} has no phones next to it ({stem.upper()}.PHN).")
 
 
-def read_phones(path: Path, number: dict[str, int]) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]:
-    """A function from samples to the ``number`` of the phone spoken there; -1 outside all. SrnnError if the file is corrupt."""
+def read_phones(
+    path: Path, number: dict[str, int]
+) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]:
+    """A function from samples to the ``number`` of the phone spoken there; -1 outside all.
+    SrnnError if the file is corrupt."""
     starts, ends, phones = [], [], []
     with reading(path, "a list of phones"):
         lines = read_bytes(path, "a list of phones").decode("ascii").splitlines()
@@ -207,14 +230,18 @@ def read_phones(path: Path, number: dict[str, int]) -> Callable[[npt.NDArray[np.
             continue
         if len(parts) != 3 or not all(p.isdecimal() and len(p) < 12 for p in parts[:2]):
             raise SrnnError(
-                f"{path}, line {index}: should be 'first_sample end_sample phone', not '{line.strip()[:80]}'."
+                f"{path}, line {index}: should be 'first_sample end_sample phone', not "
+                f"'{line.strip()[:80]}'."
             )
         if parts[2] not in number:
-            raise SrnnError(f"{path}, line {index}: '{parts[2][:80]}' is not one of TIMIT's 61 phones.")
+            raise SrnnError(
+                f"{path}, line {index}: '{parts[2][:80]}' is not one of TIMIT's 61 phones."
+            )
         start, end = int(parts[0]), int(parts[1])
         if end <= start or (ends and start < ends[-1]):
             raise SrnnError(
-                f"{path}, line {index}: the phone from {start} to {end} is empty or overlaps the one before."
+                f"{path}, line {index}: the phone from {start} to {end} is empty or overlaps the "
+                f"one before."
             )
         starts.append(start)
         ends.append(end)
@@ -234,7 +261,10 @@ def _child(folder: Path, name: str) -> Path | None:
     """The subfolder of that name, ignoring case."""
     if not folder.is_dir():
         return None
-    return next((path for path in sorted(folder.iterdir()) if path.name.lower() == name and path.is_dir()), None)
+    return next(
+        (path for path in sorted(folder.iterdir()) if path.name.lower() == name and path.is_dir()),
+        None,
+    )
 
 
 def list_speakers(folder: Path, part: str) -> dict[str, Path]:
@@ -242,7 +272,11 @@ def list_speakers(folder: Path, part: str) -> dict[str, Path]:
     speakers: dict[str, Path] = {}
     for dialect in sorted((_child(folder, part) or folder).iterdir()):
         if dialect.is_dir() and dialect.name.lower().startswith("dr"):
-            paths = (path for path in sorted(dialect.iterdir()) if path.is_dir() and not path.name.startswith("."))
+            paths = (
+                path
+                for path in sorted(dialect.iterdir())
+                if path.is_dir() and not path.name.startswith(".")
+            )
             speakers.update((path.name.lower(), path) for path in paths)
     if not speakers:
         raise SrnnError(f"{folder / part.upper()} contains no speakers (DR1..DR8/SPEAKER/*.WAV).")

@@ -1,4 +1,5 @@
-"""Unpacking archives: whole or not at all, and nothing outside the target folder. Links are left out."""
+"""Unpacking archives: whole or not at all, and nothing outside the target folder. Links are left
+out."""
 
 from __future__ import annotations
 
@@ -35,9 +36,11 @@ _PART = 2**20
 def unpack(archive: Path, folder: Path, strip: int = 0) -> list[Path]:
     """Unpack a .zip, .tar, .tar.gz, .tgz or a single .gz into a folder; returns the files, sorted.
 
-    Existing files of the same name are replaced. ``strip``: leading folders to take off the names in it.
+    Existing files of the same name are replaced. ``strip``: leading folders to take off the names
+    in it.
 
-    SrnnError for a damaged archive, one with names that lead out of the folder, or a full disk. Nothing of it is then left.
+    SrnnError for a damaged archive, one with names that lead out of the folder, or a full disk.
+    Nothing of it is then left.
     """
     with _refused(archive):
         folder.mkdir(parents=True, exist_ok=True)
@@ -57,8 +60,8 @@ def unpack(archive: Path, folder: Path, strip: int = 0) -> list[Path]:
 
 @contextlib.contextmanager
 def staging_in(folder: Path) -> Iterator[Path]:
-    """A folder in this one into which an archive is unpacked, removed at the end. One process at a time
-    has one, and so removes at once what a killed one left. FolderInUse if another has it."""
+    """A folder in this one into which an archive is unpacked, removed at the end. One process at a
+    time has one, and so removes at once what a killed one left. FolderInUse if another has it."""
     with locked(folder):
         remove_leftovers(folder, "unpacking", age=0)
         with new_folder_beside(folder / "unpacking") as staging:
@@ -66,7 +69,8 @@ def staging_in(folder: Path) -> Iterator[Path]:
 
 
 def read_through(archive: Path, name: str = "") -> None:
-    """Read an archive to its end, verifying its checksums. SrnnError, as for ``unpack``, if it is damaged or empty.
+    """Read an archive to its end, verifying its checksums. SrnnError, as for ``unpack``, if it is
+    damaged or empty.
 
     ``name`` gives its kind where the file still has another name.
     """
@@ -97,7 +101,8 @@ def _extract(archive: Path, folder: Path) -> None:
             size = sum(member.file_size for member in opened.infolist())
             if size > (free := shutil.disk_usage(folder).free):
                 raise SrnnError(
-                    f"The disk is full: {archive} needs {size:,} bytes unpacked, but only {free:,} are free."
+                    f"The disk is full: {archive} needs {size:,} bytes unpacked, but only {free:,} "
+                    f"are free."
                 )
             opened.extractall(folder)
     elif name.endswith(_TARS):
@@ -124,7 +129,8 @@ def _plain_files(folder: Path) -> Iterator[Path]:
 
 
 def move_into(root: Path, file: Path, name: Path) -> None:
-    """Move an unpacked file to its name under the folder ``root``, a resolved path. SrnnError if a link leads out of it."""
+    """Move an unpacked file to its name under the folder ``root``, a resolved path. SrnnError if a
+    link leads out of it."""
     place = root / name
     place.parent.mkdir(parents=True, exist_ok=True)
     if not place.parent.resolve().is_relative_to(root):  # through a link that existed before
@@ -151,11 +157,13 @@ def unpack_archives(
     check: Callable[[Path], None] | None = None,
     unpacking: Callable[[Path, Path, int], list[Path]] = unpack,
 ) -> list[Path]:
-    """Unpack every archive in a folder into that folder, unless this was done before; returns the archives unpacked now.
+    """Unpack every archive in a folder into that folder, unless this was done before; returns the
+    archives unpacked now.
 
-    The result is recorded (``Note``): another archive of the same name is unpacked anew, and so is one whose files are no longer
-    all there, and everything with ``overwrite``. The note is written last. ``check`` is called before an archive is unpacked, and
-    raises SrnnError for one that must not be. ``unpacking``: what writes an archive's files where they do not stay as they are.
+    The result is recorded (``Note``): another archive of the same name is unpacked anew, and so is
+    one whose files are no longer all there, and everything with ``overwrite``. The note is written
+    last. ``check`` is called before an archive is unpacked, and raises SrnnError for one that must
+    not be. ``unpacking``: what writes an archive's files where they do not stay as they are.
     """
     done = []
     for archive in list_archives(folder):
@@ -167,7 +175,9 @@ def unpack_archives(
         paths = unpacking(archive, folder.resolve(), strip)
         root = folder.resolve()
         try:
-            note = Note(state, {path.relative_to(root).as_posix(): _measure(path) for path in paths})
+            note = Note(
+                state, {path.relative_to(root).as_posix(): _measure(path) for path in paths}
+            )
         except OSError as error:
             raise _not_written(archive, error) from error
         note.write(folder, archive.name)
@@ -177,7 +187,11 @@ def unpack_archives(
 
 def list_archives(folder: Path) -> list[Path]:
     paths = sorted(folder.iterdir()) if folder.is_dir() else ()
-    return [p for p in paths if p.is_file() and p.name.endswith(_ARCHIVES) and not p.name.startswith(".")]
+    return [
+        p
+        for p in paths
+        if p.is_file() and p.name.endswith(_ARCHIVES) and not p.name.startswith(".")
+    ]
 
 
 def is_unpacked(archive: Path) -> bool:
@@ -197,13 +211,17 @@ class Note:
 
     @staticmethod
     def read(folder: Path, name: str) -> Note | None:
-        """The note of an archive; None if there is none, or it cannot be read. SrnnError for a pipe under its name."""
+        """The note of an archive; None if there is none, or it cannot be read. SrnnError for a pipe
+        under its name."""
         path = _note_path(folder, name)
         check_file(path)
         try:
             with reading(path, "a note of what was unpacked"):
                 content = read_json(path)
-                files = {str(file): (int(size), int(crc)) for file, (size, crc) in content["files"].items()}
+                files = {
+                    str(file): (int(size), int(crc))
+                    for file, (size, crc) in content["files"].items()
+                }
                 return Note(str(content["archive"]), files) if files else None
         except SrnnError:
             return None
@@ -224,7 +242,9 @@ class Note:
     def changed(self, folder: Path) -> list[str]:
         """The files that exist, but whose content differs."""
         return [
-            name for name, noted in self.files.items() if (folder / name).is_file() and _measure(folder / name) != noted
+            name
+            for name, noted in self.files.items()
+            if (folder / name).is_file() and _measure(folder / name) != noted
         ]
 
 

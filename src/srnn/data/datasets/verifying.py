@@ -1,6 +1,7 @@
 """Verifying data sets: files by their checksums, and what was unpacked from them by opening it.
 
-``verify`` reads everything and reports file by file; ``state`` checks only names, sizes and first bytes.
+``verify`` reads everything and reports file by file; ``state`` checks only names, sizes and first
+bytes.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ def verify(data_set: DataSet, data_dir: Path | None = None) -> list[FileReport]:
 
 
 def usable(file: DataFile, folder: Path, data_set: DataSet) -> bool:
-    """Whether a file need not be fetched: it is intact, or was deleted after its content was unpacked."""
+    """Whether a file need not be fetched: it is intact, or was deleted after its content was
+    unpacked."""
     report = check(file, folder / file.name)
     if report.condition == "missing" and data_set.unpack:
         return all(part.good for part in _check_unpacked(file, folder, data_set))
@@ -60,7 +62,8 @@ def usable(file: DataFile, folder: Path, data_set: DataSet) -> bool:
 
 
 def state(data_set: DataSet, data_dir: Path | None = None) -> State:
-    """What exists of a data set, at a glance: without checksums, reading only the first bytes of files."""
+    """What exists of a data set, at a glance: without checksums, reading only the first bytes of
+    files."""
     if not data_set.folder:
         return "built in"
     folder = folder_of(data_set, data_dir)
@@ -75,13 +78,17 @@ def state(data_set: DataSet, data_dir: Path | None = None) -> State:
 
 
 def _there(data_set: DataSet, folder: Path, root: Path) -> bool:
-    """Whether all that the tasks read is there, by names and first bytes. ``root``: the data folder."""
+    """Whether all that the tasks read is there, by names and first bytes. ``root``: the data
+    folder."""
     if data_set.recordings:
         paths = list(folder.glob(data_set.recordings))
         return len(paths) >= max(1, data_set.count) and begins_well(paths[0])
     if data_set.name == "timit":
         try:
-            speakers = [timit.list_speakers(timit.find_corpus(root), part.lower()) for part in timit.SPEAKERS]
+            speakers = [
+                timit.list_speakers(timit.find_corpus(root), part.lower())
+                for part in timit.SPEAKERS
+            ]
         except SrnnError:
             return False
         return all(any(map(timit.list_sounds, of.values())) for of in speakers)
@@ -153,14 +160,18 @@ def check(file: DataFile, path: Path) -> FileReport:
         return FileReport(file.name, "wrong", "its checksum differs")
     if file.bytes is not None and size != file.bytes:
         return FileReport(file.name, "wrong", f"it has {size:,} bytes, not {file.bytes:,}")
-    packed = file.name.endswith((".zip", ".tar.gz", ".tgz", ".gz"))  # while it is downloaded, its path has another name
+    packed = file.name.endswith(
+        (".zip", ".tar.gz", ".tgz", ".gz")
+    )  # while it is downloaded, its path has another name
     try:
         if packed:
             read_through(path, file.name)
         elif file.name.endswith(".json"):
             read_json(path)
     except SrnnError:
-        return FileReport(file.name, "wrong", "it cannot be unpacked" if packed else "it is not JSON")
+        return FileReport(
+            file.name, "wrong", "it cannot be unpacked" if packed else "it is not JSON"
+        )
     return FileReport(file.name, "readable", "no checksum is known")
 
 
@@ -172,14 +183,23 @@ def _check_packed(file: DataFile, folder: Path, data_set: DataSet) -> list[FileR
         bare = find_bare(folder, Path(file.name).stem)  # MNIST's are read unpacked too
         if report.condition == "missing" and file.content_checksum and bare:
             right = digest(bare, file.content_checksum) == file.content_checksum
-            return [FileReport(bare.name, "whole" if right else "wrong", "" if right else "its checksum differs")]
+            return [
+                FileReport(
+                    bare.name,
+                    "whole" if right else "wrong",
+                    "" if right else "its checksum differs",
+                )
+            ]
         return [report]
     if report.condition == "missing":
         return _check_unpacked(file, folder, data_set)
     note = Note.read(folder, file.name)
     if note is None or note.archive != state_of(path):  # not unpacked yet
         return [report]
-    return [report, *(unpacked for unpacked in _check_unpacked(file, folder, data_set) if not unpacked.good)]
+    return [
+        report,
+        *(unpacked for unpacked in _check_unpacked(file, folder, data_set) if not unpacked.good),
+    ]
 
 
 def _check_unpacked(file: DataFile, folder: Path, data_set: DataSet) -> list[FileReport]:
@@ -189,7 +209,10 @@ def _check_unpacked(file: DataFile, folder: Path, data_set: DataSet) -> list[Fil
         gone = [FileReport(name, "missing") for name in note.files if not (folder / name).is_file()]
         if len(gone) == len(note.files) and not (folder / file.name).is_file():
             return [FileReport(file.name, "missing", "and its unpacked files")]
-        changed = [FileReport(name, "wrong", "it was changed after it was unpacked") for name in note.changed(folder)]
+        changed = [
+            FileReport(name, "wrong", "it was changed after it was unpacked")
+            for name in note.changed(folder)
+        ]
         s = "s are" if len(note.files) > 1 else " is"
         good = FileReport(file.name, "readable", f"its {len(note.files):,} file{s} there, unpacked")
         return [*gone, *changed] or [good]
@@ -202,7 +225,8 @@ def _check_unpacked(file: DataFile, folder: Path, data_set: DataSet) -> list[Fil
 
 
 def digest(path: Path, like: str, packed: bool = False) -> str:
-    """The checksum, of the kind (md5, sha256) with which ``like`` begins, of the file, or of its content if ``packed`` (gzip)."""
+    """The checksum, of the kind (md5, sha256) with which ``like`` begins, of the file, or of its
+    content if ``packed`` (gzip)."""
     kind = like.partition(":")[0]
     with (
         reading(path, "a compressed file" if packed else "a file"),
@@ -216,15 +240,23 @@ def digest(path: Path, like: str, packed: bool = False) -> str:
 
 
 def _check_sound(file: DataFile, folder: Path, data_set: DataSet) -> list[FileReport]:
-    """The recordings that came from the archive ``file``: every bad one, or one report if all are right."""
+    """The recordings that came from the archive ``file``: every bad one, or one report if all are
+    right."""
     paths = sorted(folder.glob(data_set.recordings))
     if not paths:
         return [FileReport(file.name, "missing")]
     opened = (_opened(path.relative_to(folder).as_posix(), path, read_audio) for path in paths)
     bad = [report for report in opened if not report.good]
     if len(paths) < data_set.count:
-        bad.insert(0, FileReport(folder.name, "wrong", f"{len(paths):,} of {data_set.count:,} recordings are there"))
-    return bad or [FileReport(file.name, "readable", f"its {len(paths):,} recordings are there, unpacked")]
+        bad.insert(
+            0,
+            FileReport(
+                folder.name, "wrong", f"{len(paths):,} of {data_set.count:,} recordings are there"
+            ),
+        )
+    return bad or [
+        FileReport(file.name, "readable", f"its {len(paths):,} recordings are there, unpacked")
+    ]
 
 
 def _check_soli(root: Path) -> list[FileReport]:
@@ -246,7 +278,8 @@ def _check_soli(root: Path) -> list[FileReport]:
 
 
 def _check_timit(root: Path) -> list[FileReport]:
-    """TIMIT's folders TRAIN and TEST: their number of speakers, and every corrupt sentence. ``root``: the data folder."""
+    """TIMIT's folders TRAIN and TEST: their number of speakers, and every corrupt sentence.
+    ``root``: the data folder."""
     try:
         folder = timit.find_corpus(root)
     except SrnnError:
@@ -260,7 +293,9 @@ def _check_timit(root: Path) -> list[FileReport]:
             continue
         bad = [report for speaker in speakers.values() for report in _sentences(speaker, folder)]
         if len(speakers) < count:
-            bad.insert(0, FileReport(part, "wrong", f"{len(speakers)} of its {count} speakers are there"))
+            bad.insert(
+                0, FileReport(part, "wrong", f"{len(speakers)} of its {count} speakers are there")
+            )
         reports += bad or [FileReport(part, "readable", f"{len(speakers)} speakers")]
     return reports
 
@@ -268,9 +303,13 @@ def _check_timit(root: Path) -> list[FileReport]:
 def _sentences(speaker: Path, folder: Path) -> Iterator[FileReport]:
     name = speaker.relative_to(folder).as_posix()
     paths = timit.list_sounds(speaker)
-    sentences = {path.name.split(".")[0].lower() for path in paths}  # SA1.WAV may have a copy SA1.WAV.wav next to it
+    sentences = {
+        path.name.split(".")[0].lower() for path in paths
+    }  # SA1.WAV may have a copy SA1.WAV.wav next to it
     if len(sentences) < timit.SENTENCES:
-        yield FileReport(name, "wrong", f"{len(sentences)} of its {timit.SENTENCES} sentences are there")
+        yield FileReport(
+            name, "wrong", f"{len(sentences)} of its {timit.SENTENCES} sentences are there"
+        )
     number = dict.fromkeys(timit.folding(61), 0)
     for path in paths:
         for read in (read_audio, lambda path: timit.read_phones(timit.find_phones(path), number)):
@@ -281,7 +320,8 @@ def _sentences(speaker: Path, folder: Path) -> Iterator[FileReport]:
 
 
 def _opened(name: str, path: Path, read: Callable[[Path], object], note: str = "") -> FileReport:
-    """Whether a file can be read; ``note`` is what to say about a good one, with what ``read`` returned."""
+    """Whether a file can be read; ``note`` is what to say about a good one, with what ``read``
+    returned."""
     try:
         return FileReport(name, "readable", note.format(read(path)))
     except SrnnError as error:

@@ -1,4 +1,5 @@
-"""Encoders: from signals to a network's input, spikes or currents. numpy only, and streams: state in, state out."""
+"""Encoders: from signals to a network's input, spikes or currents. numpy only, and streams: state
+in, state out."""
 
 from .cochlea import Cochlea
 from .derivatives import difference_derivatives, smoothed_derivatives

@@ -1,4 +1,5 @@
-"""Events (time, unit) -> binary steps and channels, as the published SHD and SSC networks read them."""
+"""Events (time, unit) -> binary steps and channels, as the published SHD and SSC networks read
+them."""
 
 from __future__ import annotations
 
@@ -16,13 +17,16 @@ SHORTEST = 0.1
 
 @dataclass(frozen=True)
 class EventBinning:
-    """Time bins of equal width, and channels, single or in groups of neighbours. Several events in one bin are one spike.
+    """Time bins of equal width, and channels, single or in groups of neighbours. Several events in
+    one bin are one spike.
 
-    Step i takes the events with (i - 1) bin_ms < time <= i bin_ms, so step 0 only those at time 0; events after the last
-    step are dropped. Times are compared in their own precision, as the authors did (the files have float16).
+    Step i takes the events with (i - 1) bin_ms < time <= i bin_ms, so step 0 only those at time 0;
+    events after the last step are dropped. Times are compared in their own precision, as the
+    authors did (the files have float16).
 
-    With ``mirrored``, unit k is channel units - k, as in the published networks: low frequencies last. Channel 0 then
-    stays silent, and unit 0 has no channel and is dropped. Otherwise unit k is channel k.
+    With ``mirrored``, unit k is channel units - k, as in the published networks: low frequencies
+    last. Channel 0 then stays silent, and unit 0 has no channel and is dropped. Otherwise unit k is
+    channel k.
 
     Source: the authors' generate_dataset.py (4 ms, 250 steps); ``pool`` is ours.
     """
@@ -55,10 +59,11 @@ class EventBinning:
     def __call__(
         self, times: npt.NDArray[np.floating[Any]], units: npt.NDArray[np.integer[Any]]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """(step, channel) of every event that falls into one, in the order of the events; both (events,).
+        """(step, channel) of every event that falls into one, in the order of the events; both
+        (events,).
 
-        ``times`` (events,) in seconds, any float; ``units`` (events,) integers. SrnnError for unequal lengths, times that are
-        negative or not numbers, units out of range.
+        ``times`` (events,) in seconds, any float; ``units`` (events,) integers. SrnnError for
+        unequal lengths, times that are negative or not numbers, units out of range.
         """
         if times.ndim != 1 or times.shape != units.shape:
             raise SrnnError(f"there are {times.shape} times for {units.shape} units")
@@ -68,7 +73,8 @@ class EventBinning:
         if len(units) and (units.min() < 0 or units.max() >= self.units):
             bad = units.max() if units.max() >= self.units else units.min()
             raise SrnnError(f"a spike has the unit {bad}; units must be 0 to {self.units - 1}")
-        # i * step in double precision, then rounded to the times' precision, as the authors' comparison with float16 did.
+        # i * step in double precision, then rounded to the times' precision, as the authors'
+        # comparison with float16 did.
         edges = (np.arange(self.steps) * (self.bin_ms / 1000)).astype(times.dtype)
         step = np.searchsorted(edges, times, side="left")
         channel = units.astype(np.int64)

@@ -1,4 +1,5 @@
-"""Level crossing: a sampled signal -> two spike trains per channel, one for rises and one for falls.
+"""Level crossing: a sampled signal -> two spike trains per channel, one for rises and one for
+falls.
 
 Two rules, each with a threshold for either direction (L+ > 0, L- > 0; spikes are 0/1):
 
@@ -8,11 +9,12 @@ Two rules, each with a threshold for either direction (L+ > 0, L- > 0; spikes ar
                     r is the signal at the last spike: a spike wherever the signal has moved by a threshold since,
                     however slowly; at most one per step.
 
-Both need one number per channel as state (x_{t-1}, or r), which goes in and comes out: a signal encoded block by block
-with the state passed on gives exactly the spikes of the whole. Without a state, the first sample only sets it.
+Both need one number per channel as state (x_{t-1}, or r), which goes in and comes out: a signal
+encoded block by block with the state passed on gives exactly the spikes of the whole. Without a
+state, the first sample only sets it.
 
-Sources: difference, Yin, Corradi & Bohte 2021, Methods (ECG); send_on_delta, Miskowicz 2006, "Send-on-delta concept: an
-event-based data reporting strategy".
+Sources: difference, Yin, Corradi & Bohte 2021, Methods (ECG); send_on_delta, Miskowicz 2006,
+"Send-on-delta concept: an event-based data reporting strategy".
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ Array = npt.NDArray[np.floating]
 
 @dataclass(frozen=True)
 class LevelCrossing:
-    """A rule with its two thresholds: ``spikes, state = LevelCrossing("difference", 0.3, 0.3)(signal, state)``."""
+    """A rule with its two thresholds:
+    ``spikes, state = LevelCrossing("difference", 0.3, 0.3)(signal, state)``."""
 
     rule: Rule = "difference"
     up: float = 0.3
@@ -48,10 +51,12 @@ class LevelCrossing:
     def __call__(
         self, signal: npt.ArrayLike, state: npt.ArrayLike | None = None
     ) -> tuple[npt.NDArray[np.float32], Array]:
-        """Spikes of a signal (..., T, C), or of a block of one: (..., T, 2C), 0 or 1; and the new state (..., C).
+        """Spikes of a signal (..., T, C), or of a block of one: (..., T, 2C), 0 or 1; and the new
+        state (..., C).
 
-        Channel 2c is the rises of channel c, 2c+1 its falls. ``state``: what the call for the block before returned; None at the
-        start (step 0 then has no spike). SrnnError for values that are not finite, and wrong shapes.
+        Channel 2c is the rises of channel c, 2c+1 its falls. ``state``: what the call for the block
+        before returned; None at the start (step 0 then has no spike). SrnnError for values that are
+        not finite, and wrong shapes.
         """
         x, level = _prepare(signal, state)
         if self.rule == "difference" and x.shape[-2]:
@@ -75,9 +80,13 @@ def _prepare(signal: npt.ArrayLike, state: npt.ArrayLike | None) -> tuple[Array,
     if state is not None:
         before = _floats("The state", state)
         if before.shape != shape:
-            raise SrnnError(f"The encoder's state has the shape {before.shape}; this signal needs {shape}.")
+            raise SrnnError(
+                f"The encoder's state has the shape {before.shape}; this signal needs {shape}."
+            )
     elif x.shape[-2] == 0:
-        raise SrnnError("The first block of a signal is empty; it must contain at least one sample.")
+        raise SrnnError(
+            "The first block of a signal is empty; it must contain at least one sample."
+        )
     else:
         before = x[..., 0, :].copy()
     return x, before
@@ -88,10 +97,18 @@ def _floats(what: str, values: npt.ArrayLike) -> Array:
     if x.dtype.kind != "f":
         x = x.astype(np.float64)  # unsigned differences would wrap around
     if not np.isfinite(x).all():
-        raise SrnnError(f"{what} contains values that are not finite (NaN or infinity); remove them first.")
+        raise SrnnError(
+            f"{what} contains values that are not finite (NaN or infinity); remove them first."
+        )
     return x
 
 
-def _interleave(rises: npt.NDArray[np.bool_], falls: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+def _interleave(
+    rises: npt.NDArray[np.bool_], falls: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float32]:
     """Two (..., T, C) -> (..., T, 2C): up 0, down 0, up 1, down 1, ..."""
-    return np.stack([rises, falls], axis=-1).reshape(*rises.shape[:-1], 2 * rises.shape[-1]).astype(np.float32)
+    return (
+        np.stack([rises, falls], axis=-1)
+        .reshape(*rises.shape[:-1], 2 * rises.shape[-1])
+        .astype(np.float32)
+    )

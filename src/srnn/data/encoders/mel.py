@@ -1,4 +1,5 @@
-"""Log-mel: sound -> energies, on a logarithmic scale, of some tens of bands per frame, spaced on the mel scale of pitch."""
+"""Log-mel: sound -> energies, on a logarithmic scale, of some tens of bands per frame, spaced on
+the mel scale of pitch."""
 
 from __future__ import annotations
 
@@ -16,23 +17,26 @@ from .streaming import as_numbers
 Array = npt.NDArray[np.float32]
 LevelName = Literal["clip", "absolute"]
 FLOOR = 1e-6
-"""Added to energies before the logarithm where the level is absolute: about the energy of silence in 16-bit sound."""
+"""Added to energies before the logarithm where the level is absolute: about the energy of silence
+in 16-bit sound."""
 
 
 @dataclass(frozen=True)
 class LogMel:
-    """Frames of ``window`` samples, Hann-weighted, ``hop`` apart, centred at samples 0, hop, 2 hop, ...
+    """Frames of ``window`` samples, Hann-weighted, ``hop`` apart, centred at samples 0, hop, 2 hop,
+    ...
 
-    A frame looks window / 2 samples ahead (15 ms); a clip of N samples has 1 + N // hop frames, or 1 + (N - 1) // hop if the
-    window is odd. Beyond a clip's ends the sound is mirrored. Bands are triangles on Slaney's mel scale (linear below 1 kHz,
-    logarithmic above) of equal area.
+    A frame looks window / 2 samples ahead (15 ms); a clip of N samples has 1 + N // hop frames, or
+    1 + (N - 1) // hop if the window is odd. Beyond a clip's ends the sound is mirrored. Bands are
+    triangles on Slaney's mel scale (linear below 1 kHz, logarithmic above) of equal area.
 
         level "clip"       log(1 + S / max S), S (frames, bands) the energies: does not depend on how loud the clip is, but
                            needs the whole clip
         level "absolute"   log(S + 1e-6): needs only the frame, so it can be streamed (``LogMelStream``)
 
-    The defaults and level "clip" are the input of the published GSC network (which also divides sound by its maximum
-    first; that cancels out). Source: the paper, Methods (GSC); what librosa's ``melspectrogram`` computes.
+    The defaults and level "clip" are the input of the published GSC network (which also divides
+    sound by its maximum first; that cancels out). Source: the paper, Methods (GSC); what librosa's
+    ``melspectrogram`` computes.
     """
 
     rate: int = 16000
@@ -55,7 +59,8 @@ class LogMel:
         numbers = is_number(self.low) and is_number(self.high)
         if not numbers or not 0 <= self.low < self.high <= self.rate / 2:
             raise SrnnError(
-                f"Bands from {self.low} to {self.high} Hz are not possible: they must lie between 0 and "
+                f"Bands from {self.low} to {self.high} Hz are not possible: they must lie between "
+                f"0 and "
                 f"{self.rate / 2:g} Hz, half the sampling rate."
             )
         check_choice("level", self.level, get_args(LevelName))
@@ -64,7 +69,8 @@ class LogMel:
             or not mel_filters(self.rate, self.window, self.mels, self.low, self.high).any(1).all()
         ):
             raise SrnnError(
-                f"{self.mels} mels are too many for a window of {self.window} samples: some would be empty."
+                f"{self.mels} mels are too many for a window of {self.window} samples: some would "
+                f"be empty."
             )
 
     @property
@@ -77,7 +83,8 @@ class LogMel:
         return 0
 
     def __call__(self, samples: npt.ArrayLike) -> Array:
-        """(N,) mono sound, any unit, N >= 1 -> (frames, mels). SrnnError unless it is finite numbers."""
+        """(N,) mono sound, any unit, N >= 1 -> (frames, mels). SrnnError unless it is finite
+        numbers."""
         sound = as_sound(samples)
         half = self.window // 2
         energy = self.energies(np.pad(sound, half, mode="reflect" if len(sound) > 1 else "edge"))
@@ -87,7 +94,8 @@ class LogMel:
         return np.log1p(energy / top) if top > 0 else energy
 
     def energies(self, sound: Array) -> Array:
-        """(N,) samples, N >= window -> (1 + (N - window) // hop, mels): S of the frames that lie within the samples."""
+        """(N,) samples, N >= window -> (1 + (N - window) // hop, mels): S of the frames that lie
+        within the samples."""
         frames = np.lib.stride_tricks.sliding_window_view(sound, self.window)[:: self.hop]
         filters, parts = mel_filters(self.rate, self.window, self.mels, self.low, self.high).T, []
         for first in range(0, len(frames), _TOGETHER):  # an hour's spectra take gigabytes
@@ -97,11 +105,15 @@ class LogMel:
 
 
 def as_sound(samples: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> npt.NDArray[Any]:
-    """(N,) of the type ``dtype``; SrnnError unless it is one channel of at least one number, all finite."""
+    """(N,) of the type ``dtype``; SrnnError unless it is one channel of at least one number, all
+    finite."""
     sound = as_numbers("Sound", samples)
     if sound.ndim != 1 or len(sound) == 0 or sound.dtype.kind == "b":
         hint = "; average its channels first" if sound.ndim == 2 else ""
-        raise SrnnError(f"Sound must be one channel of numbers (samples,), not {sound.dtype} {sound.shape}{hint}.")
+        raise SrnnError(
+            f"Sound must be one channel of numbers (samples,), not {sound.dtype} "
+            f"{sound.shape}{hint}."
+        )
     with np.errstate(over="ignore"):  # what is too large for the type becomes infinite
         sound = sound.astype(dtype, copy=False)
     if not np.isfinite(sound).all():
@@ -115,7 +127,8 @@ _TOGETHER = 4096
 
 @lru_cache(maxsize=16)
 def mel_filters(rate: int, window: int, mels: int, low: float, high: float) -> Array:
-    """(mels, 1 + window // 2) weights of the bands on the power spectrum, read-only. Slaney's mel scale and equal area."""
+    """(mels, 1 + window // 2) weights of the bands on the power spectrum, read-only. Slaney's mel
+    scale and equal area."""
     edges = mel_to_hz(np.linspace(hz_to_mel(low), hz_to_mel(high), mels + 2))
     frequencies = np.fft.rfftfreq(window, 1 / rate)
     slopes = edges[:, None] - frequencies
@@ -139,9 +152,13 @@ def hz_to_mel(hz: float) -> float:
 
 def mel_to_hz(mel: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     knee = _KNEE / _LINEAR
-    return np.where(mel < knee, mel * _LINEAR, _KNEE * np.exp(_STEP * (np.maximum(mel, knee) - knee)))
+    return np.where(
+        mel < knee, mel * _LINEAR, _KNEE * np.exp(_STEP * (np.maximum(mel, knee) - knee))
+    )
 
 
 @lru_cache(maxsize=16)
 def _hann(window: int) -> Array:
-    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)).astype(np.float32)  # periodic
+    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)).astype(
+        np.float32
+    )  # periodic

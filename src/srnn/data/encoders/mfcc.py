@@ -20,13 +20,14 @@ _TINY = float(np.finfo(np.float64).eps)  # in place of an energy of 0
 class MFCC:
     """Twelve cepstra of 26 bands, then the logarithm of the frame's energy.
 
-    Frames of ``window`` samples without weighting, ``hop`` apart; frame t begins at sample t hop, so it looks 25 ms ahead of its
-    own beginning. The last frame is padded with zeros. Sound is pre-emphasised; bands are triangles on the mel scale
-    2595 log10(1 + f / 700), with corners rounded down to whole bins of the spectrum; cepstra (DCT-II, orthonormal, from
-    the zeroth on) are liftered.
+    Frames of ``window`` samples without weighting, ``hop`` apart; frame t begins at sample t hop,
+    so it looks 25 ms ahead of its own beginning. The last frame is padded with zeros. Sound is
+    pre-emphasised; bands are triangles on the mel scale 2595 log10(1 + f / 700), with corners
+    rounded down to whole bins of the spectrum; cepstra (DCT-II, orthonormal, from the zeroth on)
+    are liftered.
 
-    The defaults, 25 ms and 10 ms, are the input of the published TIMIT network. Source: the authors' make_data_set4.py and the
-    package python_speech_features, whose numbers these are.
+    The defaults, 25 ms and 10 ms, are the input of the published TIMIT network. Source: the
+    authors' make_data_set4.py and the package python_speech_features, whose numbers these are.
     """
 
     rate: int = 16000
@@ -52,7 +53,8 @@ class MFCC:
         return 1 << (self.window - 1).bit_length()
 
     def __call__(self, samples: npt.ArrayLike) -> Array:
-        """(N,) mono sound in -1..1, N >= 1 -> (frames, 13). SrnnError unless it is finite numbers."""
+        """(N,) mono sound in -1..1, N >= 1 -> (frames, 13). SrnnError unless it is finite
+        numbers."""
         from scipy.fft import dct
 
         sound = as_sound(samples).astype(np.float64)
@@ -64,7 +66,9 @@ class MFCC:
         power = np.abs(np.fft.rfft(frames, self.transform, axis=1)) ** 2 / self.transform
         energy = power.sum(1)
         bands = power @ htk_filters(self.rate, self.transform, _FILTERS).T
-        cepstra = np.asarray(dct(np.log(np.where(bands == 0, _TINY, bands)), type=2, axis=1, norm="ortho"))
+        cepstra = np.asarray(
+            dct(np.log(np.where(bands == 0, _TINY, bands)), type=2, axis=1, norm="ortho")
+        )
         cepstra = cepstra[:, :_COEFFICIENTS]
         cepstra *= 1 + _LIFTER / 2 * np.sin(np.pi * np.arange(_COEFFICIENTS) / _LIFTER)
         loudness = np.log(np.where(energy == 0, _TINY, energy))
@@ -73,7 +77,8 @@ class MFCC:
 
 @lru_cache(maxsize=16)
 def htk_filters(rate: int, transform: int, filters: int) -> npt.NDArray[np.float64]:
-    """(filters, 1 + transform // 2) weights on the power spectrum, from 0 Hz to half the rate; read-only."""
+    """(filters, 1 + transform // 2) weights on the power spectrum, from 0 Hz to half the rate;
+    read-only."""
     top = 2595 * math.log10(1 + rate / 2 / 700)
     hz = 700 * (10 ** (np.linspace(0, top, filters + 2) / 2595) - 1)
     corners = np.floor((transform + 1) * hz / rate)
@@ -81,7 +86,9 @@ def htk_filters(rate: int, transform: int, filters: int) -> npt.NDArray[np.float
     low, middle, high = corners[:-2, None], corners[1:-1, None], corners[2:, None]
     with np.errstate(divide="ignore", invalid="ignore"):  # a side of zero width has no bins
         rising = np.where((low <= places) & (places < middle), (places - low) / (middle - low), 0)
-        falling = np.where((middle <= places) & (places < high), (high - places) / (high - middle), 0)
+        falling = np.where(
+            (middle <= places) & (places < high), (high - places) / (high - middle), 0
+        )
     weights = rising + falling
     weights.flags.writeable = False
     return weights

@@ -1,4 +1,5 @@
-"""Pooling: the mean of a few samples is one step, for signals that are sampled faster than they change."""
+"""Pooling: the mean of a few samples is one step, for signals that are sampled faster than they
+change."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from .streaming import Array, State, StreamEncoder, check_block, take
 
 
 def pooled(samples: Array, count: int) -> Array:
-    """Means of ``count`` samples each, (samples, channels) -> (samples // count, channels) float32; the rest is left out.
+    """Means of ``count`` samples each, (samples, channels) -> (samples // count, channels) float32;
+    the rest is left out.
 
     They are added up in their order, in float32, as a device does.
     """

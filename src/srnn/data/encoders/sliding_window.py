@@ -1,4 +1,5 @@
-"""Sliding window: at each step the network receives the next few samples at once; a stream is late by as many."""
+"""Sliding window: at each step the network receives the next few samples at once; a stream is late
+by as many."""
 
 from __future__ import annotations
 
@@ -11,10 +12,12 @@ from .streaming import Array, WindowedStream
 
 
 def sliding_window(signal: npt.ArrayLike, width: int) -> npt.NDArray[np.generic]:
-    """Windows of ``width`` steps, stride 1, of a signal (N, T) or (N, T, C) -> (N, T, width * C), of its dtype.
+    """Windows of ``width`` steps, stride 1, of a signal (N, T) or (N, T, C) -> (N, T, width * C),
+    of its dtype.
 
-    Step t holds samples t .. t+width-1 for t <= T-width, and the last ``width`` samples from there on; within a step: sample 0's
-    channels, sample 1's channels, ... SrnnError for another shape, or a width outside 1..T.
+    Step t holds samples t .. t+width-1 for t <= T-width, and the last ``width`` samples from there
+    on; within a step: sample 0's channels, sample 1's channels, ... SrnnError for another shape, or
+    a width outside 1..T.
 
     Source: the input of the published S-MNIST (width 8) and PS-MNIST (width 4) networks.
     """
@@ -22,7 +25,10 @@ def sliding_window(signal: npt.ArrayLike, width: int) -> npt.NDArray[np.generic]
     if x.ndim == 2:
         x = x[..., None]
     if x.ndim != 3:
-        raise SrnnError(f"A sliding window needs (sequences, time) or (sequences, time, channels), not {x.shape}.")
+        raise SrnnError(
+            f"A sliding window needs (sequences, time) or (sequences, time, channels), not "
+            f"{x.shape}."
+        )
     n, steps, channels = x.shape
     check_whole("A window's width", width, 1, steps)
     first = np.minimum(np.arange(steps), steps - width)
@@ -31,14 +37,21 @@ def sliding_window(signal: npt.ArrayLike, width: int) -> npt.NDArray[np.generic]
 
 
 class WindowStream(WindowedStream):
-    """Streaming ``sliding_window``: (samples, channels) -> (samples, width * channels), divided by ``scale``.
+    """Streaming ``sliding_window``: (samples, channels) -> (samples, width * channels), divided by
+    ``scale``.
 
-    The last full window is repeated to the end, as for a whole signal; a signal shorter than one is an error at its end.
+    The last full window is repeated to the end, as for a whole signal; a signal shorter than one is
+    an error at its end.
     """
 
     def __init__(self, channels: int, width: int, scale: float = 1.0) -> None:
         check_whole("A window's width", width, 1)
-        self.channels, self.outputs, self.latency, self.width = channels, width * channels, width - 1, width
+        self.channels, self.outputs, self.latency, self.width = (
+            channels,
+            width * channels,
+            width - 1,
+            width,
+        )
         self._scale = np.float32(scale)
         self.reset()
 
@@ -46,7 +59,8 @@ class WindowStream(WindowedStream):
         return super()._taken(block) / self._scale
 
     def _steps(self, buffer: Array, full: bool) -> Array:
-        # The last window is kept whole for the end; unless it has only now become full, its own step was already returned.
+        # The last window is kept whole for the end; unless it has only now become full, its own
+        # step was already returned.
         windows = np.lib.stride_tricks.sliding_window_view(buffer, self.width, axis=0)[int(full) :]
         return np.ascontiguousarray(windows.transpose(0, 2, 1).reshape(len(windows), self.outputs))
 
@@ -56,5 +70,8 @@ class WindowStream(WindowedStream):
         if not len(last):
             return self._none()
         if len(last) < self.width:
-            raise SrnnError(f"The signal ended after {counted(len(last), 'sample')}; a window needs {self.width}.")
+            raise SrnnError(
+                f"The signal ended after {counted(len(last), 'sample')}; a window needs "
+                f"{self.width}."
+            )
         return np.tile(last.reshape(1, -1), (self.width - 1, 1))

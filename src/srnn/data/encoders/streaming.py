@@ -4,9 +4,10 @@
     steps = encoder.push(block)          # (samples, 2) -> (steps, 4), steps >= 0
     steps = encoder.flush()              # the signal ends here: the remaining steps; then the encoder starts afresh
 
-Not a bit of the result depends on how a signal is cut into blocks. Each encoder of a whole signal has a streaming form
-(``streaming_*.py``, ``WindowStream``), which is tested against it. What would need unbounded look-ahead, such as the level of a
-whole clip, is refused, or replaced by what a stream can compute (the level of the first seconds), as the task's page says.
+Not a bit of the result depends on how a signal is cut into blocks. Each encoder of a whole signal
+has a streaming form (``streaming_*.py``, ``WindowStream``), which is tested against it. What would
+need unbounded look-ahead, such as the level of a whole clip, is refused, or replaced by what a
+stream can compute (the level of the first seconds), as the task's page says.
 """
 
 from __future__ import annotations
@@ -36,8 +37,9 @@ class StreamEncoder(ABC):
     hop: int = 1
     """Samples from one step to the next."""
     latency: int = 0
-    """Samples that a step waits for after its own: step k is returned, at the latest, with sample k * hop + latency; where
-    smoothing or derivatives need a whole window, the first steps are returned with the step in that window's middle."""
+    """Samples that a step waits for after its own: step k is returned, at the latest, with sample k
+    * hop + latency; where smoothing or derivatives need a whole window, the first steps are
+    returned with the step in that window's middle."""
 
     heavy: bool = False
     """Whether a push may take tens of milliseconds: servers run it in a thread."""
@@ -72,18 +74,22 @@ class StreamEncoder(ABC):
 
 
 def as_numbers(what: str, values: npt.ArrayLike) -> Array:
-    """The values as an array of real numbers, of their own dtype. SrnnError, which begins with ``what``, for anything else."""
+    """The values as an array of real numbers, of their own dtype. SrnnError, which begins with
+    ``what``, for anything else."""
     try:
         x = np.asarray(values)
     except ValueError as error:
-        raise SrnnError(f"{what} must be a regular array of real numbers, not a ragged list.") from error
+        raise SrnnError(
+            f"{what} must be a regular array of real numbers, not a ragged list."
+        ) from error
     if x.dtype.kind not in "fiub":
         raise SrnnError(f"{what} must be real numbers, not {x.dtype}.")
     return x
 
 
 def as_samples(block: npt.ArrayLike, channels: int) -> Array:
-    """The block as (samples, channels), of its own dtype: a flat block is samples of the only channel, else one sample.
+    """The block as (samples, channels), of its own dtype: a flat block is samples of the only
+    channel, else one sample.
 
     SrnnError for another shape, or for anything but real numbers.
     """
@@ -91,7 +97,10 @@ def as_samples(block: npt.ArrayLike, channels: int) -> Array:
     if x.ndim == 1 and channels in (1, len(x)):
         x = x.reshape(-1, channels)
     if x.ndim != 2 or x.shape[1] != channels:
-        raise SrnnError(f"Expected blocks of {counted(channels, 'channel')}, (samples, {channels}), got {x.shape}.")
+        raise SrnnError(
+            f"Expected blocks of {counted(channels, 'channel')}, (samples, {channels}), got "
+            f"{x.shape}."
+        )
     return x
 
 
@@ -103,13 +112,17 @@ def check_block(block: npt.ArrayLike, channels: int, dtype: npt.DTypeLike) -> Ar
     if not np.isfinite(x).all():
         row, column = np.argwhere(~np.isfinite(x))[0]
         raise SrnnError(
-            f"Sample {row} of the block is not finite in channel {column} (counted from 0): {x[row, column]}."
+            f"Sample {row} of the block is not finite in channel {column} (counted from 0): "
+            f"{x[row, column]}."
         )
     return x
 
 
-def take(state: Mapping[str, Array], name: str, shape: Sequence[int | None], dtype: npt.DTypeLike) -> Array:
-    """A copy of a named part of a state. SrnnError unless it has the shape (None: any) and dtype, and is finite."""
+def take(
+    state: Mapping[str, Array], name: str, shape: Sequence[int | None], dtype: npt.DTypeLike
+) -> Array:
+    """A copy of a named part of a state. SrnnError unless it has the shape (None: any) and dtype,
+    and is finite."""
     part = state.get(name)
     fits = (
         isinstance(part, np.ndarray)
@@ -159,14 +172,24 @@ class Chain(StreamEncoder):
 
     @property
     def state(self) -> State:
-        return {f"{i}.{name}": part for i, stage in enumerate(self.stages) for name, part in stage.state.items()}
+        return {
+            f"{i}.{name}": part
+            for i, stage in enumerate(self.stages)
+            for name, part in stage.state.items()
+        }
 
     def restore(self, state: Mapping[str, Array]) -> None:
         before = [stage.state for stage in self.stages]
         try:
             for i, stage in enumerate(self.stages):
                 own = f"{i}."
-                stage.restore({key.removeprefix(own): part for key, part in state.items() if key.startswith(own)})
+                stage.restore(
+                    {
+                        key.removeprefix(own): part
+                        for key, part in state.items()
+                        if key.startswith(own)
+                    }
+                )
         except SrnnError:
             for stage, old in zip(self.stages, before, strict=True):
                 stage.restore(old)
@@ -174,7 +197,8 @@ class Chain(StreamEncoder):
 
 
 class WindowedStream(StreamEncoder):
-    """An encoder whose steps are made of ``width`` successive samples. The last samples are kept, at most a window of them."""
+    """An encoder whose steps are made of ``width`` successive samples. The last samples are kept,
+    at most a window of them."""
 
     width: int
     dtype: npt.DTypeLike = np.float32
@@ -184,14 +208,19 @@ class WindowedStream(StreamEncoder):
         x, full = self._taken(block), self._full
         buffer = np.concatenate([self._last, x])
         self._last = buffer[-self.width :].copy()
-        return self._steps(buffer, full) if len(x) and self._full else np.zeros((0, self.outputs), self.dtype)
+        return (
+            self._steps(buffer, full)
+            if len(x) and self._full
+            else np.zeros((0, self.outputs), self.dtype)
+        )
 
     def _taken(self, block: npt.ArrayLike) -> Array:
         return check_block(block, self.channels, self.dtype)
 
     @abstractmethod
     def _steps(self, buffer: Array, full: bool) -> Array:
-        """The steps that a window or more of samples determines; ``full``: the first window had already been kept and used."""
+        """The steps that a window or more of samples determines; ``full``: the first window had
+        already been kept and used."""
 
     @property
     def _full(self) -> bool:
@@ -207,18 +236,25 @@ class WindowedStream(StreamEncoder):
     def restore(self, state: Mapping[str, Array]) -> None:
         last = take(state, "last", (None, self.channels), self.dtype)
         if len(last) > self.width:
-            raise SrnnError(f"The encoder's state does not fit: {len(last)} samples for a window of {self.width}.")
+            raise SrnnError(
+                f"The encoder's state does not fit: {len(last)} samples for a window of "
+                f"{self.width}."
+            )
         self._last = last
 
 
 class Memoryless(StreamEncoder):
     """An encoder without a state: each step depends on its own sample only.
 
-    ``change``: (samples, channels) of ``dtype`` -> steps of the same shape; None: samples are already encoded, and passed on.
+    ``change``: (samples, channels) of ``dtype`` -> steps of the same shape; None: samples are
+    already encoded, and passed on.
     """
 
     def __init__(
-        self, channels: int, change: Callable[[Array], Array] | None = None, dtype: npt.DTypeLike = np.float32
+        self,
+        channels: int,
+        change: Callable[[Array], Array] | None = None,
+        dtype: npt.DTypeLike = np.float32,
     ) -> None:
         self.channels = self.outputs = channels
         self._change, self._dtype = change, dtype

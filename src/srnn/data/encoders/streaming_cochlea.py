@@ -1,14 +1,17 @@
-"""The streaming cochlea: the spikes of ``Cochlea(level=None, ramps=False)``, delayed by a quarter of a second.
+"""The streaming cochlea: the spikes of ``Cochlea(level=None, ramps=False)``, delayed by a quarter
+of a second.
 
     sound (gained) -> basilar membrane, frame by frame -> hair cells -> bushy cells -> time bins
 
-The membrane is a linear filter, so the sound is filtered in overlapping frames (overlap and save), with the transfer functions
-used for whole clips. As the converter behind SHD implements the model, a place moves *before* its tone, by up to 15 ms near the
-apex, and rings on both sides: frames look ``AHEAD`` ahead. Hair and bushy cells run from step to step; their state is explicit.
+The membrane is a linear filter, so the sound is filtered in overlapping frames (overlap and save),
+with the transfer functions used for whole clips. As the converter behind SHD implements the model,
+a place moves *before* its tone, by up to 15 ms near the apex, and rings on both sides: frames look
+``AHEAD`` ahead. Hair and bushy cells run from step to step; their state is explicit.
 
-Frames lie at fixed times, so that blocks of any size give the same bits. Firing probabilities (of up to .02) differ from the
-model's by 1e-4 or less for sound of 8 kHz: the ends of responses, beyond ``AHEAD`` and as far behind, are left out. For whole
-clips, time also runs slower, by one step (1/24 ms) over the padded clip, because their inverse FFT has N/2 + 1 bins.
+Frames lie at fixed times, so that blocks of any size give the same bits. Firing probabilities (of
+up to .02) differ from the model's by 1e-4 or less for sound of 8 kHz: the ends of responses, beyond
+``AHEAD`` and as far behind, are left out. For whole clips, time also runs slower, by one step (1/24
+ms) over the padded clip, because their inverse FFT has N/2 + 1 bins.
 """
 
 from __future__ import annotations
@@ -26,30 +29,39 @@ from .event_binning import EventBinning
 from .streaming import Array, State, StreamEncoder, check_block, take, take_count
 
 HOP, AHEAD, FRAME = 0.144, 0.15, 0.432
-"""Seconds from one frame to the next, of sound that must follow it, and of the whole frame, including what came before."""
+"""Seconds from one frame to the next, of sound that must follow it, and of the whole frame,
+including what came before."""
 
 
 class CochleaFrames:
-    """Shared by all streams through one cochlea: the times of frames, and the membrane's response to them.
+    """Shared by all streams through one cochlea: the times of frames, and the membrane's response
+    to them.
 
-    The cochlea's level, gain and ramps are not applied. ``rate``: samples of sound per second, at most the cochlea's own.
+    The cochlea's level, gain and ramps are not applied. ``rate``: samples of sound per second, at
+    most the cochlea's own.
     """
 
     def __init__(self, cochlea: Cochlea, rate: int) -> None:
         check_whole("A streaming cochlea's samples per second", rate, RATES[0], cochlea.rate)
         self.cochlea, self.rate, self.step_rate = cochlea, rate, cochlea.rate // 2
-        unit = self.step_rate // math.gcd(self.step_rate, rate)  # steps that last a whole number of samples
+        unit = self.step_rate // math.gcd(
+            self.step_rate, rate
+        )  # steps that last a whole number of samples
         if cochlea.rate % 2 or unit > HOP * self.step_rate:
             raise SrnnError(
-                f"Frames of {HOP:g} s are not an integer number of samples at {rate} Hz; resample the sound."
+                f"Frames of {HOP:g} s are not an integer number of samples at {rate} Hz; resample "
+                f"the sound."
             )
         self.hop, self.ahead, self.frame = (
-            math.ceil(seconds * self.step_rate / unit - 1e-9) * unit for seconds in (HOP, AHEAD, FRAME)
+            math.ceil(seconds * self.step_rate / unit - 1e-9) * unit
+            for seconds in (HOP, AHEAD, FRAME)
         )
         """Times in steps."""
         self.behind = self.frame - self.hop - self.ahead
         places = np.linspace(0, cochlea.membrane.length, cochlea.places)
-        self._tables = [self._response(place) for place in np.split(places, range(BLOCK, cochlea.places, BLOCK))]
+        self._tables = [
+            self._response(place) for place in np.split(places, range(BLOCK, cochlea.places, BLOCK))
+        ]
 
     def samples(self, steps: int) -> int:
         """How many samples of sound so many steps last."""
@@ -59,23 +71,32 @@ class CochleaFrames:
         """The spectrum of a frame's samples."""
         from scipy.fft import rfft
 
-        return np.asarray(rfft(sound.astype(np.float64)))[: len(self._tables[0])].astype(self._tables[0].dtype)
+        return np.asarray(rfft(sound.astype(np.float64)))[: len(self._tables[0])].astype(
+            self._tables[0].dtype
+        )
 
     def velocities(self, spectrum: Array, block: int) -> Array:
-        """(hop, P): velocities of the membrane at a block of places, at the steps that the frame is for."""
-        return velocity(spectrum, self._tables[block], self.frame)[self.behind : self.behind + self.hop]
+        """(hop, P): velocities of the membrane at a block of places, at the steps that the frame is
+        for."""
+        return velocity(spectrum, self._tables[block], self.frame)[
+            self.behind : self.behind + self.hop
+        ]
 
     def _response(self, place: Array) -> Array:
         """(K, P): factors from a frame's spectrum to the velocity's, resampling included."""
-        bins = math.ceil(self.frame * self.rate / self.cochlea.rate)  # sound has nothing above half its rate
+        bins = math.ceil(
+            self.frame * self.rate / self.cochlea.rate
+        )  # sound has nothing above half its rate
         frequency = np.arange(bins) * self.step_rate / self.frame
-        # The converter behind SHD reads the model from 1 Hz on (TransferTables): frequencies are shifted by 1 Hz at 0.
+        # The converter behind SHD reads the model from 1 Hz on (TransferTables): frequencies are
+        # shifted by 1 Hz at 0.
         table = self.cochlea.membrane.transfer(1 + frequency * (1 - 1 / self.step_rate), place)
         dtype = np.complex64 if self.cochlea.precision == "float32" else np.complex128
         return (table * self._resampling(frequency)[:, None]).astype(dtype)
 
     def _resampling(self, frequency: Array) -> Array:
-        """(F,) what ``scipy.signal.resample_poly`` does to frequencies (Hz) on the way to the cochlea's rate."""
+        """(F,) what ``scipy.signal.resample_poly`` does to frequencies (Hz) on the way to the
+        cochlea's rate."""
         common = math.gcd(self.rate, self.cochlea.rate)
         up, down = self.cochlea.rate // common, self.rate // common
         if up == down:
@@ -90,10 +111,11 @@ class CochleaFrames:
 
 
 class CochleaStream(StreamEncoder):
-    """Sound (samples, 1) -> binary (steps, channels), a step per ``binning.bin_ms``; ``binning.steps`` does not limit them.
+    """Sound (samples, 1) -> binary (steps, channels), a step per ``binning.bin_ms``;
+    ``binning.steps`` does not limit them.
 
-    ``frames`` are shared with other streams. ``key``: for the random numbers, 0 to 2^64 - 1, like the seed of ``Cochlea.spikes``;
-    streams with the same key have the same random numbers.
+    ``frames`` are shared with other streams. ``key``: for the random numbers, 0 to 2^64 - 1, like
+    the seed of ``Cochlea.spikes``; streams with the same key have the same random numbers.
     """
 
     channels = 1
@@ -101,7 +123,9 @@ class CochleaStream(StreamEncoder):
 
     def __init__(self, frames: CochleaFrames, binning: EventBinning, key: int) -> None:
         if binning.units != frames.cochlea.places:
-            raise SrnnError(f"The cochlea has {frames.cochlea.places} places, but {binning.units} are binned.")
+            raise SrnnError(
+                f"The cochlea has {frames.cochlea.places} places, but {binning.units} are binned."
+            )
         self.frames, self.binning, self.outputs = frames, binning, binning.channels
         self._key = key
         self._steps_a_bin = binning.bin_ms * frames.step_rate / 1000
@@ -126,7 +150,9 @@ class CochleaStream(StreamEncoder):
             moved = frames.velocities(spectrum, block)[:steps]
             fires = cochlea.hair_cell.firing_probability(moved, frames.step_rate, reservoirs)
             first = block * BLOCK
-            t, unit = cochlea.bushy_cell.spikes(fires, frames.step_rate, self._key, first, self._steps, cells)
+            t, unit = cochlea.bushy_cell.spikes(
+                fires, frames.step_rate, self._key, first, self._steps, cells
+            )
             when.append(t + self._steps)
             units.append(unit + first)
         begun = self._bins()
@@ -167,12 +193,15 @@ class CochleaStream(StreamEncoder):
 
     def reset(self) -> None:
         frames, cochlea = self.frames, self.frames.cochlea
-        self._sound = np.zeros(frames.samples(frames.behind), np.float32)  # silence before the sound
+        self._sound = np.zeros(
+            frames.samples(frames.behind), np.float32
+        )  # silence before the sound
         self._steps = 0
         self._pending = np.zeros(self.outputs, np.float32)
         sizes = [min(BLOCK, cochlea.places - first) for first in range(0, cochlea.places, BLOCK)]
         self._cells = [
-            (cochlea.hair_cell.reservoirs(size), cochlea.bushy_cell.rest(size, frames.step_rate)) for size in sizes
+            (cochlea.hair_cell.reservoirs(size), cochlea.bushy_cell.rest(size, frames.step_rate))
+            for size in sizes
         ]
 
     @property
@@ -195,22 +224,34 @@ class CochleaStream(StreamEncoder):
         sound, steps = take(state, "sound", (None,), np.float32), take_count(state, "steps", 2**46)
         pending = take(state, "pending", (self.outputs,), np.float32)
         reservoirs, membrane = (
-            take(state, name, (n, places), np.float64) for name, n in (("reservoirs", 3), ("membrane", 2))
+            take(state, name, (n, places), np.float64)
+            for name, n in (("reservoirs", 3), ("membrane", 2))
         )
         recent = take(state, "recent", (waits, places), np.int16).astype(np.int32)
         pause = take(state, "pause", (places,), np.int16).astype(np.int32)
         behind, size = frames.samples(frames.behind), frames.samples(frames.frame)
         sound_fits = behind <= len(sound) < size and steps % frames.hop == 0
         copies = cochlea.bushy_cell.copies
-        cells_fit = recent.min() >= 0 and recent.sum(0).max() <= copies and 0 <= pause.min() <= pause.max() <= waits
-        if not sound_fits or not cells_fit or reservoirs.min() < 0 or not np.isin(pending, (0, 1)).all():
+        cells_fit = (
+            recent.min() >= 0
+            and recent.sum(0).max() <= copies
+            and 0 <= pause.min() <= pause.max() <= waits
+        )
+        if (
+            not sound_fits
+            or not cells_fit
+            or reservoirs.min() < 0
+            or not np.isin(pending, (0, 1)).all()
+        ):
             raise SrnnError("The encoder's state does not fit: it belongs to a different cochlea.")
         self._sound, self._steps, self._pending = sound, steps, pending
         current, potential = membrane
         self._cells = [
             (
                 reservoirs[:, at].copy(),
-                BushyState(recent[:, at].copy(), current[at].copy(), potential[at].copy(), pause[at].copy()),
+                BushyState(
+                    recent[:, at].copy(), current[at].copy(), potential[at].copy(), pause[at].copy()
+                ),
             )
             for at in (slice(first, first + BLOCK) for first in range(0, places, BLOCK))
         ]

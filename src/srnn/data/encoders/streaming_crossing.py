@@ -1,4 +1,5 @@
-"""Level crossing of a stream, without latency, and the smoothing before it: exactly the spikes of the whole signal.
+"""Level crossing of a stream, without latency, and the smoothing before it: exactly the spikes of
+the whole signal.
 
 ``CrossingStream`` has known thresholds. In ``RunningCrossingStream`` they follow the signal:
 
@@ -8,10 +9,11 @@
                total_(t-1) - total_(t-1) / horizon + change_t     from then on
     spikes   as in ``LevelCrossing``, where a move times span_t is greater than its threshold times total_t
 
-So thresholds are in mean changes from one sample to the next: of all so far, then with the horizon as the time constant. Offset
-and gain do not affect spikes. Changes are measured, not the deviation, because a step of the baseline is only one change, but
-would dominate a deviation until it is forgotten (and squares would need a wider range). The first sample has no spike, and a
-channel that never moves has none (if smoothed, rounding may cause some, in a few of its first and last samples).
+So thresholds are in mean changes from one sample to the next: of all so far, then with the horizon
+as the time constant. Offset and gain do not affect spikes. Changes are measured, not the deviation,
+because a step of the baseline is only one change, but would dominate a deviation until it is
+forgotten (and squares would need a wider range). The first sample has no spike, and a channel that
+never moves has none (if smoothed, rounding may cause some, in a few of its first and last samples).
 """
 
 from __future__ import annotations
@@ -34,11 +36,13 @@ LONGEST = 2**24
 
 
 class SmoothingStream(WindowedStream):
-    """``scipy.signal.savgol_filter(signal, window, ORDER, axis=0)``, streaming, in float64; ``window`` is odd, above 3.
+    """``scipy.signal.savgol_filter(signal, window, ORDER, axis=0)``, streaming, in float64;
+    ``window`` is odd, above 3.
 
-    It is not causal: a sample's value depends on as many samples after it as before it. So the stream is late by half the window
-    (3 samples of 7: 12 ms at 250 Hz). At both ends the polynomial of the nearest full window is evaluated, as in scipy's mode
-    "interp". A signal shorter than the window is left as it is.
+    It is not causal: a sample's value depends on as many samples after it as before it. So the
+    stream is late by half the window (3 samples of 7: 12 ms at 250 Hz). At both ends the polynomial
+    of the nearest full window is evaluated, as in scipy's mode "interp". A signal shorter than the
+    window is left as it is.
     """
 
     dtype = np.float64
@@ -57,7 +61,9 @@ class SmoothingStream(WindowedStream):
         middle = convolve1d(buffer, self._weights, axis=0, mode="constant")
         if full:  # all but half of the window that was kept has been returned
             return middle[self.latency + 1 : len(buffer) - self.latency]
-        return np.concatenate([self._edge(buffer[: self.width])[: self.latency], middle[self.latency : -self.latency]])
+        return np.concatenate(
+            [self._edge(buffer[: self.width])[: self.latency], middle[self.latency : -self.latency]]
+        )
 
     def flush(self) -> Array:
         rest = self._edge(self._last)[self.width - self.latency :] if self._full else self._last
@@ -72,7 +78,8 @@ class SmoothingStream(WindowedStream):
 
 
 class CrossingStream(StreamEncoder):
-    """Streaming ``LevelCrossing``: (samples, channels) -> (samples, 2 channels) spikes, compared in float64.
+    """Streaming ``LevelCrossing``: (samples, channels) -> (samples, 2 channels) spikes, compared in
+    float64.
 
     Each channel has its own state.
     """
@@ -89,22 +96,32 @@ class CrossingStream(StreamEncoder):
         return spikes
 
     def reset(self) -> None:
-        self._level: Array | None = None  # the last sample (difference), or that at the last spike (send_on_delta)
+        self._level: Array | None = (
+            None  # the last sample (difference), or that at the last spike (send_on_delta)
+        )
 
     @property
     def state(self) -> State:
-        level = np.zeros((0, self.channels), np.float64) if self._level is None else self._level[None].copy()
+        level = (
+            np.zeros((0, self.channels), np.float64)
+            if self._level is None
+            else self._level[None].copy()
+        )
         return {"level": level}
 
     def restore(self, state: Mapping[str, Array]) -> None:
         level = take(state, "level", (None, self.channels), np.float64)
         if len(level) > 1:
-            raise SrnnError(f"The encoder's state does not fit: 'level' has {len(level)} samples instead of one.")
+            raise SrnnError(
+                f"The encoder's state does not fit: 'level' has {len(level)} samples instead of "
+                f"one."
+            )
         self._level = level[0] if len(level) else None
 
 
 class RunningCrossingStream(StreamEncoder):
-    """(samples, channels) -> (samples, 2 channels) spikes, without latency; the whole signal is one block.
+    """(samples, channels) -> (samples, 2 channels) spikes, without latency; the whole signal is one
+    block.
 
     Args:
         encoder: the rule and its two thresholds, in mean changes of a channel.
@@ -113,9 +130,16 @@ class RunningCrossingStream(StreamEncoder):
         dtype: of the arithmetic, float32 or float64.
     """
 
-    def __init__(self, encoder: LevelCrossing, channels: int, horizon: int, dtype: npt.DTypeLike = np.float64) -> None:
+    def __init__(
+        self, encoder: LevelCrossing, channels: int, horizon: int, dtype: npt.DTypeLike = np.float64
+    ) -> None:
         check_whole("A running scale's samples", horizon, 1, LONGEST)
-        self.encoder, self.channels, self.outputs, self.horizon = encoder, channels, 2 * channels, int(horizon)
+        self.encoder, self.channels, self.outputs, self.horizon = (
+            encoder,
+            channels,
+            2 * channels,
+            int(horizon),
+        )
         self._dtype = np.dtype(dtype)
         self._numbers = np.array([encoder.up, encoder.down, horizon], self._dtype)
         self.reset()
@@ -123,11 +147,15 @@ class RunningCrossingStream(StreamEncoder):
     def push(self, block: npt.ArrayLike) -> Array:
         x = np.ascontiguousarray(check_block(block, self.channels, self._dtype))
         spikes = np.zeros((len(x), self.outputs), np.float32)
-        loop(_cross)(x, *self._numbers, self.encoder.rule == "difference", self._state, self._span, spikes)
+        loop(_cross)(
+            x, *self._numbers, self.encoder.rule == "difference", self._state, self._span, spikes
+        )
         return spikes
 
     def reset(self) -> None:
-        self._state = np.zeros((3, self.channels), self._dtype)  # the last sample; that at the last spike; total
+        self._state = np.zeros(
+            (3, self.channels), self._dtype
+        )  # the last sample; that at the last spike; total
         self._span = np.zeros(1, self._dtype)  # samples so far, up to the horizon
 
     @property
@@ -135,15 +163,27 @@ class RunningCrossingStream(StreamEncoder):
         return {"running": self._state.copy(), "span": self._span.copy()}
 
     def restore(self, state: Mapping[str, Array]) -> None:
-        running, span = take(state, "running", (3, self.channels), self._dtype), take(state, "span", (1,), self._dtype)
+        running, span = (
+            take(state, "running", (3, self.channels), self._dtype),
+            take(state, "span", (1,), self._dtype),
+        )
         counted = span[0] == np.floor(span[0]) and 0 <= span[0] <= self.horizon
         if not counted or (running[2] < 0).any() or (span[0] == 0 and running.any()):
-            raise SrnnError("The encoder's state does not fit: its scale cannot come from this encoder.")
+            raise SrnnError(
+                "The encoder's state does not fit: its scale cannot come from this encoder."
+            )
         self._state, self._span = running, span
 
 
 def _cross(
-    x: Array, up: Any, down: Any, horizon: Any, difference: bool, state: Array, span: Array, spikes: Array
+    x: Array,
+    up: Any,
+    down: Any,
+    horizon: Any,
+    difference: bool,
+    state: Array,
+    span: Array,
+    spikes: Array,
 ) -> None:
     """Everything but ``spikes`` has the dtype of x, so that float32 rounds as in C."""
     before, level, total = state[0], state[1], state[2]

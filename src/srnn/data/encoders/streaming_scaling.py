@@ -1,6 +1,7 @@
 """Scaling a stream by known statistics, or by those of its own first seconds.
 
-The mean and deviation of a whole record (``datasets.qtdb_records``) cannot be known while it is recorded.
+The mean and deviation of a whole record (``datasets.qtdb_records``) cannot be known while it is
+recorded.
 """
 
 from __future__ import annotations
@@ -15,18 +16,23 @@ from .streaming import Array, Memoryless, State, StreamEncoder, check_block, tak
 
 
 class ScaleStream(Memoryless):
-    """(x - mean) / std, channel by channel: each (channels,), std above 0; arithmetic and result in ``dtype``, a float."""
+    """(x - mean) / std, channel by channel: each (channels,), std above 0; arithmetic and result in
+    ``dtype``, a float."""
 
-    def __init__(self, mean: npt.ArrayLike, std: npt.ArrayLike, dtype: npt.DTypeLike = np.float64) -> None:
+    def __init__(
+        self, mean: npt.ArrayLike, std: npt.ArrayLike, dtype: npt.DTypeLike = np.float64
+    ) -> None:
         shift, divisor = check_scale(mean, std, dtype)
         super().__init__(len(shift), lambda x: (x - shift) / divisor, dtype)
 
 
 class CalibrateStream(StreamEncoder):
-    """Scale every channel so that its own first ``samples`` samples have mean 0 and deviation 1, in float64.
+    """Scale every channel so that its own first ``samples`` samples have mean 0 and deviation 1, in
+    float64.
 
-    These are buffered until all have arrived (or the signal ends), then returned at once; later samples do not wait. A channel
-    that is flat throughout them is only shifted. The result differs from a whole record's as far as the two scales do.
+    These are buffered until all have arrived (or the signal ends), then returned at once; later
+    samples do not wait. A channel that is flat throughout them is only shifted. The result differs
+    from a whole record's as far as the two scales do.
     """
 
     def __init__(self, channels: int, samples: int) -> None:
@@ -70,7 +76,9 @@ class CalibrateStream(StreamEncoder):
         scale = take(state, "scale", (None, self.channels), np.float64)
         fixed = len(scale) == 2 and len(held) == 0 and bool((scale[1] > 0).all())
         if not fixed and (len(scale) or len(held) >= self._samples):
-            raise SrnnError("The encoder's state does not fit: its scale cannot come from this encoder.")
+            raise SrnnError(
+                "The encoder's state does not fit: its scale cannot come from this encoder."
+            )
         self._held, self._scale = held, scale if fixed else None
 
 
@@ -83,10 +91,12 @@ class GainStream(Memoryless):
 
 
 class LoudnessStream(StreamEncoder):
-    """Sound (samples, 1), times the gain that brings its first samples to a root mean square of ``level``, in float64.
+    """Sound (samples, 1), times the gain that brings its first samples to a root mean square of
+    ``level``, in float64.
 
-    These count from the first that is not 0: silence before it needs no gain and passes at once. They are buffered until all
-    have arrived (or the sound ends), then returned at once; later samples do not wait, and the gain stays. Pauses count, too.
+    These count from the first that is not 0: silence before it needs no gain and passes at once.
+    They are buffered until all have arrived (or the sound ends), then returned at once; later
+    samples do not wait, and the gain stays. Pauses count, too.
     """
 
     channels = outputs = 1
@@ -129,21 +139,30 @@ class LoudnessStream(StreamEncoder):
         return {"held": self._held.copy(), "gain": np.array(self._gain)}
 
     def restore(self, state: Mapping[str, Array]) -> None:
-        held, gain = take(state, "held", (None, 1), np.float64), float(take(state, "gain", (), np.float64))
+        held, gain = (
+            take(state, "held", (None, 1), np.float64),
+            float(take(state, "gain", (), np.float64)),
+        )
         if gain < 0 or len(held) >= self._samples or (len(held) and (gain or held[0, 0] == 0)):
-            raise SrnnError("The encoder's state does not fit: its gain cannot come from this encoder.")
+            raise SrnnError(
+                "The encoder's state does not fit: its gain cannot come from this encoder."
+            )
         self._held, self._gain = held, gain
 
 
-def check_scale(mean: npt.ArrayLike, std: npt.ArrayLike, dtype: npt.DTypeLike) -> tuple[Array, Array]:
-    """(mean, std), each (channels,) of ``dtype``. SrnnError unless all are finite and std is above 0."""
+def check_scale(
+    mean: npt.ArrayLike, std: npt.ArrayLike, dtype: npt.DTypeLike
+) -> tuple[Array, Array]:
+    """(mean, std), each (channels,) of ``dtype``. SrnnError unless all are finite and std is above
+    0."""
     try:
         one, other = np.asarray(mean, dtype), np.asarray(std, dtype)
     except (TypeError, ValueError) as error:
         raise SrnnError(f"A scale must be two lists of numbers ({error}).") from error
     if one.ndim != 1 or one.shape != other.shape or not len(one):
         raise SrnnError(
-            f"A scale must have a mean and a deviation for each channel, not {one.shape} and {other.shape}."
+            f"A scale must have a mean and a deviation for each channel, not {one.shape} and "
+            f"{other.shape}."
         )
     if not (np.isfinite(one).all() and np.isfinite(other).all() and (other > 0).all()):
         raise SrnnError("A scale must have finite means and deviations above 0.")

@@ -1,10 +1,12 @@
-"""Streaming features of speech: log-mel frames, their derivatives over time, the training set's scale.
+"""Streaming features of speech: log-mel frames, their derivatives over time, the training set's
+scale.
 
     sound -> LogMelStream (late by half a window, 15 ms) -> DerivativeStream (late by four frames, 40 ms) -> ScaleStream
 
-so a step is out 55 ms (5.5 steps) after the middle of its frame, or 15 ms without derivatives. The results are the features of
-the whole sound, the same to the last bit for any blocks; only the order of sums differs from computing them at once (1e-6).
-With the level or deviation of a whole clip (``normalise: clip``) nothing is known before the clip's end: this is refused.
+so a step is out 55 ms (5.5 steps) after the middle of its frame, or 15 ms without derivatives. The
+results are the features of the whole sound, the same to the last bit for any blocks; only the order
+of sums differs from computing them at once (1e-6). With the level or deviation of a whole clip
+(``normalise: clip``) nothing is known before the clip's end: this is refused.
 """
 
 from __future__ import annotations
@@ -38,15 +40,23 @@ class LogMelStream(StreamEncoder):
     Args:
         front: what makes the frames; SrnnError with the level "clip".
         minimum: samples that shorter sound is padded to with silence; more than half a window.
-        half: round frames to float16, as in the data sets, so that a network reads what it read in training.
+        half: round frames to float16, as in the data sets, so that a network reads what it read in
+            training.
     """
 
     channels = 1
 
     def __init__(self, front: LogMel, minimum: int, half: bool = True) -> None:
         if front.level != "absolute":
-            raise SrnnError("The level of a clip is known only at its end; a stream needs the level 'absolute'.")
-        self.front, self.outputs, self.hop, self.latency = front, front.mels, front.hop, front.window // 2
+            raise SrnnError(
+                "The level of a clip is known only at its end; a stream needs the level 'absolute'."
+            )
+        self.front, self.outputs, self.hop, self.latency = (
+            front,
+            front.mels,
+            front.hop,
+            front.window // 2,
+        )
         self._minimum, self._half = minimum, half
         self.reset()
 
@@ -57,7 +67,9 @@ class LogMelStream(StreamEncoder):
 
     def _frames(self, sound: Array) -> Array:
         front, rows = self.front, []
-        if not self._started and len(sound) > self.latency:  # before its beginning the sound is mirrored
+        if (
+            not self._started and len(sound) > self.latency
+        ):  # before its beginning the sound is mirrored
             sound, self._started = np.pad(sound, (self.latency, 0), mode="reflect"), True
         if self._started:
             # One at a time: the bits of a product of matrices depend on how many rows it has.
@@ -92,14 +104,21 @@ class LogMelStream(StreamEncoder):
     def restore(self, state: Mapping[str, Array]) -> None:
         sound = take(state, "sound", (None,), np.float32)
         count, started = take_count(state, "count", self._minimum), take_count(state, "started", 1)
-        held = range(self.front.window - self.front.hop, self.front.window) if started else range(self.latency + 1)
+        held = (
+            range(self.front.window - self.front.hop, self.front.window)
+            if started
+            else range(self.latency + 1)
+        )
         if len(sound) not in held or bool(started) != (count > self.latency):
-            raise SrnnError(f"The encoder's state does not fit: it contains {len(sound)} samples of sound.")
+            raise SrnnError(
+                f"The encoder's state does not fit: it contains {len(sound)} samples of sound."
+            )
         self._sound, self._count, self._started = sound, count, bool(started)
 
 
 class DerivativeStream(WindowedStream):
-    """``smoothed_derivatives`` as frames arrive: (frames, channels) -> (frames, channels * (1 + order)), four frames late."""
+    """``smoothed_derivatives`` as frames arrive: (frames, channels) -> (frames, channels * (1 +
+    order)), four frames late."""
 
     width, latency = WIDTH, WIDTH // 2
 
@@ -109,7 +128,8 @@ class DerivativeStream(WindowedStream):
         self.reset()
 
     def _steps(self, buffer: Array, full: bool) -> Array:
-        # If it was full before, all but four frames of the last window were returned. Else it has only now become full.
+        # If it was full before, all but four frames of the last window were returned. Else it has
+        # only now become full.
         first = self.latency + 1 if full else 0
         return smoothed_derivatives(buffer, self._order)[first : len(buffer) - self.latency]
 
@@ -122,9 +142,13 @@ class DerivativeStream(WindowedStream):
 
 
 def speech_stream(
-    features: SpeechFeatures, statistics: Statistics, threshold: float | None = None, half: bool = True
+    features: SpeechFeatures,
+    statistics: Statistics,
+    threshold: float | None = None,
+    half: bool = True,
 ) -> Chain:
-    """The streaming form of ``SpeechFeatures``: (samples, 1) at ``features.rate`` -> (steps, channels), one step per 10 ms.
+    """The streaming form of ``SpeechFeatures``: (samples, 1) at ``features.rate`` -> (steps,
+    channels), one step per 10 ms.
 
     Args:
         features: log_mel with ``normalise`` training; SrnnError for all others.
@@ -144,7 +168,8 @@ def speech_stream(
 
 
 def check_streamable(features: SpeechFeatures) -> LogMel:
-    """The features' front end. SrnnError, with what to train instead, for features that need a clip's end."""
+    """The features' front end. SrnnError, with what to train instead, for features that need a
+    clip's end."""
     if features.normalise != "training":
         raise SrnnError(
             "Features with 'normalise: clip' are scaled over a whole clip and cannot be streamed; "
@@ -153,6 +178,7 @@ def check_streamable(features: SpeechFeatures) -> LogMel:
     front = features.front
     if not isinstance(front, LogMel):
         raise SrnnError(
-            "Only features 'log_mel' can be streamed, not 'mfcc'; train with task.options.features: log_mel."
+            "Only features 'log_mel' can be streamed, not 'mfcc'; train with "
+            "task.options.features: log_mel."
         )
     return front

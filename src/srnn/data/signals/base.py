@@ -21,22 +21,28 @@ Form = Literal["auto", PathForm]
 Scale = tuple[npt.ArrayLike, npt.ArrayLike]
 """(mean, std) of each channel, in the signal's unit."""
 CALIBRATION = 5.0
-"""Seconds from which a signal's scale is measured where none is given: mean and deviation of an ECG, the gain of a cochlea."""
+"""Seconds from which a signal's scale is measured where none is given: mean and deviation of an
+ECG, the gain of a cochlea."""
 LONGEST_CALIBRATION = 60.0
 BLOCK = 2**16
-"""Samples of a long signal that are converted at a time: intermediate results are several times as large."""
+"""Samples of a long signal that are converted at a time: intermediate results are several times as
+large."""
 INT16_SCALE = 32768.0
 """int16 of full scale becomes -1 to 1."""
 _REFUSALS = {
-    "scale": "This input takes no scale: only an ECG signal that does not measure its own takes one.",
+    "scale": "This input takes no scale: only an ECG signal that does not measure its own takes "
+    "one.",
     "gain": "This input takes no gain: only sound that a cochlea encodes does.",
-    "calibration": "This input is not calibrated: only an ECG's scale (unless it is a running one) and a cochlea's gain are.",
-    "statistics": "This input takes no statistics of a training set: only features of sound and scaled channels do.",
+    "calibration": "This input is not calibrated: only an ECG's scale (unless it is a running one) "
+    "and a cochlea's gain are.",
+    "statistics": "This input takes no statistics of a training set: only features of sound and "
+    "scaled channels do.",
 }
 
 
 class SignalPath(ABC):
-    """From a raw signal (samples, channels) to a network's input (steps, inputs). A frozen dataclass of its settings."""
+    """From a raw signal (samples, channels) to a network's input (steps, inputs). A frozen
+    dataclass of its settings."""
 
     form: ClassVar[PathForm] = "signal"
     """Whether the path takes a sensor's signal, or encoded steps."""
@@ -49,23 +55,30 @@ class SignalPath(ABC):
     names: tuple[str, ...] | None = None
     """Names of the channels, by which recordings are matched; None: not known."""
     units: tuple[str | None, ...] | None = None
-    """Units of the channels, to which recordings are converted; None, also for one of them: not known."""
+    """Units of the channels, to which recordings are converted; None, also for one of them: not
+    known."""
     what: str
     """Description of the signal, for people: "sound at 8000 Hz"."""
     int16_scale: float = INT16_SCALE
-    """Divisor of raw int16 samples; 1 where they are used as they are: a sensor's channels, steps, and pixels up to 255."""
+    """Divisor of raw int16 samples; 1 where they are used as they are: a sensor's channels, steps,
+    and pixels up to 255."""
     as_trained: bool = True
-    """Whether training data were encoded in exactly this way. If not, it is close, and used only on request."""
+    """Whether training data were encoded in exactly this way. If not, it is close, and used only on
+    request."""
     pairs: tuple[str, ...] = ()
-    """Names of the channels whose rises and falls are inputs 2 i and 2 i + 1; empty: inputs are not such pairs."""
+    """Names of the channels whose rises and falls are inputs 2 i and 2 i + 1; empty: inputs are not
+    such pairs."""
     shape_advice: str = ""
-    """What to do with a signal of another number of channels, for people; empty: there is nothing to say."""
+    """What to do with a signal of another number of channels, for people; empty: there is nothing
+    to say."""
     step_inputs: str = ""
-    """What the inputs of a step are, for people who make them themselves; empty: there is nothing to say."""
+    """What the inputs of a step are, for people who make them themselves; empty: there is nothing
+    to say."""
     has_c: bool = False
     """Whether the C export includes it: a device then takes the signal itself."""
     unlike_training: str = ""
-    """How the network's input differs from that in training, for people; empty where it does not."""
+    """How the network's input differs from that in training, for people; empty where it does
+    not."""
 
     @property
     @abstractmethod
@@ -74,13 +87,18 @@ class SignalPath(ABC):
 
     @abstractmethod
     def stream(self) -> StreamEncoder:
-        """A new encoder, for one stream. SrnnError, with the reason, where the signal cannot be encoded as it arrives."""
+        """A new encoder, for one stream. SrnnError, with the reason, where the signal cannot be
+        encoded as it arrives."""
 
     def whole(self, signal: npt.ArrayLike) -> Array:
-        """A whole signal (samples, channels) -> (steps, inputs), the numbers that ``stream`` returns for blocks of any size."""
+        """A whole signal (samples, channels) -> (steps, inputs), the numbers that ``stream``
+        returns for blocks of any size."""
         encoder = self.stream()
         samples = as_samples(signal, encoder.channels)
-        blocks = [encoder.push(samples[start : start + BLOCK]) for start in range(0, max(len(samples), 1), BLOCK)]
+        blocks = [
+            encoder.push(samples[start : start + BLOCK])
+            for start in range(0, max(len(samples), 1), BLOCK)
+        ]
         return np.concatenate([*blocks, encoder.flush()])
 
     def numbers(self, samples: Array) -> Array:
@@ -88,27 +106,31 @@ class SignalPath(ABC):
         return samples
 
     def wholes(self, signals: Sequence[npt.ArrayLike]) -> list[Array]:
-        """``whole`` of each of several signals, to the same bits; faster where some of the work can be done for all at once."""
+        """``whole`` of each of several signals, to the same bits; faster where some of the work can
+        be done for all at once."""
         return [self.whole(signal) for signal in signals]
 
     def original(self, steps: Array) -> Array | None:
-        """The signal (samples, channels) that ``whole`` encoded as these steps, up to rounding; None: it cannot be recovered."""
+        """The signal (samples, channels) that ``whole`` encoded as these steps, up to rounding;
+        None: it cannot be recovered."""
         return None
 
     def doubt(self, given: Array) -> str:
-        """Why a signal (samples, channels), or encoded steps (steps, inputs), can hardly be like those of training, for people;
-        else empty."""
+        """Why a signal (samples, channels), or encoded steps (steps, inputs), can hardly be like
+        those of training, for people; else empty."""
         return ""
 
     def check(self) -> None:  # noqa: B027 (most can)
         """SrnnError, with the reason, for a signal that cannot be encoded as it arrives."""
 
     def check_c(self, integer: bool) -> None:  # noqa: B027
-        """SrnnError for a path that cannot be exported as C, with a network in integers (``integer``) or in float32."""
+        """SrnnError for a path that cannot be exported as C, with a network in integers
+        (``integer``) or in float32."""
 
     @property
     def latency(self) -> float:
-        """Seconds (or samples, where they are not in time) that a step waits for after its own sample."""
+        """Seconds (or samples, where they are not in time) that a step waits for after its own
+        sample."""
         samples = self.stream().latency
         return samples / self.rate if self.rate else samples
 
@@ -125,16 +147,24 @@ class SignalPath(ABC):
         calibration: float | None = None,
         statistics: Statistics | None = None,
     ) -> Self:
-        """The path with statistics of its signal. SrnnError for settings that it does not have (``settings``), and bad values.
+        """The path with statistics of its signal. SrnnError for settings that it does not have
+        (``settings``), and bad values.
 
         Args:
-            scale: (mean, std) of each channel, in the signal's unit; None: those of its first ``calibration`` seconds.
-            gain: cochlea: what sound of full scale 1 is multiplied by; None: the factor that brings its first ``calibration``
-                seconds to the level to which training brought each clip.
+            scale: (mean, std) of each channel, in the signal's unit; None: those of its first
+                ``calibration`` seconds.
+            gain: cochlea: what sound of full scale 1 is multiplied by; None: the factor that brings
+                its first ``calibration`` seconds to the level to which training brought each clip.
             calibration: seconds, up to 60; None: 5.
-            statistics: of the training set, by which features of sound or channels are scaled (``Task.statistics``).
+            statistics: of the training set, by which features of sound or channels are scaled
+                (``Task.statistics``).
         """
-        changes = {"scale": scale, "gain": gain, "calibration": calibration, "statistics": statistics}
+        changes = {
+            "scale": scale,
+            "gain": gain,
+            "calibration": calibration,
+            "statistics": statistics,
+        }
         changes = {name: value for name, value in changes.items() if value is not None}
         for name in changes:
             if name not in self.settings:
@@ -146,18 +176,23 @@ def check_stated(path: SignalPath) -> None:
     """SrnnError unless a path's names and units are as many as its channels."""
     for what, values in (("names", path.names), ("units", path.units)):
         if values is not None and len(values) != path.channels:
-            raise SrnnError(f"A signal of {counted(path.channels, 'channel')} cannot have {len(values)} {what}.")
+            raise SrnnError(
+                f"A signal of {counted(path.channels, 'channel')} cannot have {len(values)} {what}."
+            )
 
 
 def listed(names: Sequence[str] | None, units: Sequence[str | None] | None) -> str:
-    """What is known of channels, for people: "ax, ay in m/s2", "ax (g), temp"; empty where it is nothing."""
+    """What is known of channels, for people: "ax, ay in m/s2", "ax (g), temp"; empty where it is
+    nothing."""
     each = units or [None] * len(names or ())
     one = next(iter({*each}), None) if len({*each}) == 1 else None
     if names is None:
         return f"in {one or some([unit or 'no known unit' for unit in each])}" if units else ""
     if one is not None:
         return f"{some(names)} in {one}"
-    return some([f"{name} ({unit})" if unit else name for name, unit in zip(names, each, strict=True)])
+    return some(
+        [f"{name} ({unit})" if unit else name for name, unit in zip(names, each, strict=True)]
+    )
 
 
 def in_brackets(path: SignalPath) -> str:
@@ -169,14 +204,19 @@ def in_brackets(path: SignalPath) -> str:
 def check_calibration(seconds: float, what: str = "Calibration") -> None:
     """SrnnError for a time over which a stream cannot measure its scale or gain."""
     if not is_number(seconds) or not 0 < seconds <= LONGEST_CALIBRATION:
-        raise SrnnError(f"{what} must take more than 0 and at most {LONGEST_CALIBRATION:g} seconds, not {seconds!r}.")
+        raise SrnnError(
+            f"{what} must take more than 0 and at most {LONGEST_CALIBRATION:g} seconds, not "
+            f"{seconds!r}."
+        )
 
 
 def known(statistics: Statistics | None, whose: str) -> Statistics:
-    """The statistics; SrnnError where those of the training set are not known yet. ``whose``: what needs them, for people."""
+    """The statistics; SrnnError where those of the training set are not known yet. ``whose``: what
+    needs them, for people."""
     if statistics is None:
         raise SrnnError(
-            f"{whose} needs the statistics of the training set, which srnn stream reads once if the data are there."
+            f"{whose} needs the statistics of the training set, which srnn stream reads once if "
+            f"the data are there."
         )
     return statistics
 

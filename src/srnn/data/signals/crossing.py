@@ -31,7 +31,12 @@ from ...errors import SrnnError, check_positive, check_whole, option, require
 from ...text import counted, some
 from ..encoders.level_crossing import LevelCrossing
 from ..encoders.streaming import Chain, StreamEncoder
-from ..encoders.streaming_crossing import ORDER, CrossingStream, RunningCrossingStream, SmoothingStream
+from ..encoders.streaming_crossing import (
+    ORDER,
+    CrossingStream,
+    RunningCrossingStream,
+    SmoothingStream,
+)
 from ..encoders.streaming_scaling import CalibrateStream, ScaleStream, check_scale
 from .base import CALIBRATION, Scale, SignalPath, check_calibration, check_stated, in_brackets
 from .likeness import FLAT, stuck_channels
@@ -48,42 +53,51 @@ _LEAST_LIMIT = 2**11  # samples of a 12-bit converter must fit
 
 @dataclass(frozen=True)
 class CrossingPath(SignalPath):
-    """Standardised channels, smoothed, with two inputs for each: one when it rises, one when it falls."""
+    """Standardised channels, smoothed, with two inputs for each: one when it rises, one when it
+    falls."""
 
     crossing: LevelCrossing
-    """Thresholds in standard deviations of a channel; with a ``horizon``, in the channel's mean changes between samples."""
+    """Thresholds in standard deviations of a channel; with a ``horizon``, in the channel's mean
+    changes between samples."""
     channels: int
     rate: float | None = None
     """Samples per second; None: not in time."""
     smoothing: int = 0
     """Samples of the Savitzky-Golay window, odd, at least 5; 0: none."""
     scale: Scale | None = None
-    """(mean, std), in the signal's unit; None: those of the signal itself (for a stream, of its first ``calibration`` seconds).
-    With zeros and ones, thresholds are in the signal's unit."""
+    """(mean, std), in the signal's unit; None: those of the signal itself (for a stream, of its
+    first ``calibration`` seconds). With zeros and ones, thresholds are in the signal's unit."""
     calibration: float = CALIBRATION
     has_c = True
     noun: str = "channels"
     """What the channels are, for people: a plural, perhaps with more words after it."""
     as_trained: bool = True
     horizon: float | None = None
-    """Seconds over which a running scale is measured (samples, where these are not in time); None: ``scale`` is used."""
+    """Seconds over which a running scale is measured (samples, where these are not in time); None:
+    ``scale`` is used."""
     _: KW_ONLY
     names: tuple[str, ...] | None = field(default=None, repr=False)
     units: tuple[str | None, ...] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         check_stated(self)
-        require(isinstance(self.crossing, LevelCrossing), "crossing", "a LevelCrossing", self.crossing)
+        require(
+            isinstance(self.crossing, LevelCrossing), "crossing", "a LevelCrossing", self.crossing
+        )
         check_whole("channels", self.channels, 1)
         if self.rate is not None:
             check_positive("rate", self.rate)
         check_calibration(self.calibration)
         check_whole("smoothing", self.smoothing, 0, WIDEST)
         if self.smoothing and (self.smoothing < 5 or self.smoothing % 2 == 0):
-            raise SrnnError(f"smoothing must be 0 (none) or an odd number of at least 5, not {self.smoothing}.")
+            raise SrnnError(
+                f"smoothing must be 0 (none) or an odd number of at least 5, not {self.smoothing}."
+            )
         if self.horizon is not None:
             if self.scale is not None:
-                raise SrnnError("A path either has a scale or measures it as it runs (horizon), not both.")
+                raise SrnnError(
+                    "A path either has a scale or measures it as it runs (horizon), not both."
+                )
             check_calibration(self.horizon, "A running scale")
             self.running()  # SrnnError for too many samples
         if self.scale is not None:
@@ -91,12 +105,17 @@ class CrossingPath(SignalPath):
             require(both, "scale", "(mean, std)", self.scale)
             mean, std = check_scale(*self.scale, np.float64)
             if len(mean) != self.channels:
-                raise SrnnError(f"The scale needs a mean and a deviation for each of {self.channels} {self.noun}.")
+                raise SrnnError(
+                    f"The scale needs a mean and a deviation for each of {self.channels} "
+                    f"{self.noun}."
+                )
             object.__setattr__(self, "scale", (tuple(mean.tolist()), tuple(std.tolist())))
 
     @property
     def settings(self) -> frozenset[str]:  # type: ignore[override]
-        return frozenset({"scale", "calibration"} if self.scale is None and self.horizon is None else ())
+        return frozenset(
+            {"scale", "calibration"} if self.scale is None and self.horizon is None else ()
+        )
 
     @property
     def inputs(self) -> int:
@@ -123,7 +142,11 @@ class CrossingPath(SignalPath):
         if self.horizon is not None:
             return Chain(*smoothing, self.running())
         samples = round(self.calibration * (self.rate or 1))
-        first = CalibrateStream(self.channels, samples) if self.scale is None else ScaleStream(*self.scale)
+        first = (
+            CalibrateStream(self.channels, samples)
+            if self.scale is None
+            else ScaleStream(*self.scale)
+        )
         return Chain(first, *smoothing, CrossingStream(self.crossing, self.channels))
 
     def doubt(self, given: Array) -> str:
@@ -133,14 +156,19 @@ class CrossingPath(SignalPath):
     def running(self, dtype: npt.DTypeLike = np.float64) -> RunningCrossingStream:
         """The encoder of level crossings by a smoothed signal's running scale."""
         assert self.horizon is not None
-        return RunningCrossingStream(self.crossing, self.channels, round(self.horizon * (self.rate or 1)), dtype)
+        return RunningCrossingStream(
+            self.crossing, self.channels, round(self.horizon * (self.rate or 1)), dtype
+        )
 
     def smoothed(self, signal: npt.ArrayLike) -> Array:
-        """(T, channels) in the signal's unit -> (T, channels) float64, scaled and smoothed, for level crossing."""
+        """(T, channels) in the signal's unit -> (T, channels) float64, scaled and smoothed, for
+        level crossing."""
         x = np.asarray(signal, np.float64)
         if self.scale is None:
             spread = x.std(axis=0)
-            x = (x - x.mean(axis=0)) / np.where(spread > 0, spread, 1.0)  # a flat channel stays flat: no spikes
+            x = (x - x.mean(axis=0)) / np.where(
+                spread > 0, spread, 1.0
+            )  # a flat channel stays flat: no spikes
         else:
             x = (x - np.asarray(self.scale[0])) / np.asarray(self.scale[1])
         if self.smoothing and len(x) >= self.smoothing:
@@ -151,17 +179,23 @@ class CrossingPath(SignalPath):
 
     def whole(self, signal: npt.ArrayLike) -> Array:
         """(T, channels) -> spikes (T, 2 channels): 0, 1."""
-        return super().whole(signal) if self.horizon is not None else self.crossing(self.smoothed(signal))[0]
+        return (
+            super().whole(signal)
+            if self.horizon is not None
+            else self.crossing(self.smoothed(signal))[0]
+        )
 
     # ---- on a device ------------------------------------------------------------------------------------------------
 
     @property
     def std(self) -> tuple[float, ...] | None:
-        """Standard deviation of each channel, in the signal's unit; None: it is known only on the device."""
+        """Standard deviation of each channel, in the signal's unit; None: it is known only on the
+        device."""
         return None if self.scale is None else self.scale[1]  # type: ignore[return-value]
 
     def with_std(self, std: Sequence[float]) -> CrossingPath:
-        """The path with each channel's standard deviation, in the signal's unit. SrnnError unless all are given and positive."""
+        """The path with each channel's standard deviation, in the signal's unit. SrnnError unless
+        all are given and positive."""
         if self.horizon is not None:
             raise SrnnError(
                 "This signal's scale is a running one, as in training: it takes no standard "
@@ -170,7 +204,8 @@ class CrossingPath(SignalPath):
         deviations = tuple(float(value) for value in std)
         if len(deviations) != self.channels:
             raise SrnnError(
-                f"The encoder needs {counted(self.channels, 'standard deviation')}, one per channel, not {len(deviations)}."
+                f"The encoder needs {counted(self.channels, 'standard deviation')}, one per "
+                f"channel, not {len(deviations)}."
             )
         if not all(math.isfinite(value) and value > 0 for value in deviations):
             raise SrnnError(f"Standard deviations must be positive numbers, not {deviations}.")
@@ -179,16 +214,23 @@ class CrossingPath(SignalPath):
     def check_c(self, integer: bool) -> None:
         if self.smoothing > LARGEST_WINDOW:
             raise SrnnError(
-                f"The C export smooths over an odd number of 5 to {LARGEST_WINDOW} samples, not {self.smoothing}."
+                f"The C export smooths over an odd number of 5 to {LARGEST_WINDOW} samples, not "
+                f"{self.smoothing}."
             )
         if integer and self.limit < _LEAST_LIMIT:
             raise SrnnError(
-                f"Smoothing over {self.smoothing} samples does not fit int32, which would limit samples to {self.limit}; "
+                f"Smoothing over {self.smoothing} samples does not fit int32, which would limit "
+                f"samples to {self.limit}; "
                 "export it as float32."
             )
-        if integer and self.horizon is not None and max(self.multiples(True)) * (self.running().horizon + 1) >= 2**31:
+        if (
+            integer
+            and self.horizon is not None
+            and max(self.multiples(True)) * (self.running().horizon + 1) >= 2**31
+        ):
             raise SrnnError(
-                f"A running scale over {self.horizon:g} seconds with such thresholds does not fit int64; export it as float32."
+                f"A running scale over {self.horizon:g} seconds with such thresholds does not fit "
+                f"int64; export it as float32."
             )
 
     @property
@@ -212,8 +254,11 @@ class CrossingPath(SignalPath):
         numerators, _ = smoothing_rows(self.window)
         return INT32_MAX // int(np.abs(numerators).sum(1).max())
 
-    def thresholds(self, std: Sequence[float], integer: bool) -> list[tuple[float | int, float | int]]:
-        """(up, down) of each channel, as the device compares: float32, or integers, in 1/denominator of the signal's unit."""
+    def thresholds(
+        self, std: Sequence[float], integer: bool
+    ) -> list[tuple[float | int, float | int]]:
+        """(up, down) of each channel, as the device compares: float32, or integers, in
+        1/denominator of the signal's unit."""
 
         def times(threshold: float, one: float) -> float | int:
             if integer:
@@ -223,23 +268,32 @@ class CrossingPath(SignalPath):
         return [(times(self.crossing.up, one), times(self.crossing.down, one)) for one in std]
 
     def multiples(self, integer: bool) -> tuple[float | int, float | int, int]:
-        """Running scale: (up, down, one), by which the device multiplies a mean change: float32, or integers over ``one``."""
+        """Running scale: (up, down, one), by which the device multiplies a mean change: float32, or
+        integers over ``one``."""
         up, down = self.crossing.up, self.crossing.down
-        return (max(1, round(_ONE * up)), max(1, round(_ONE * down)), _ONE) if integer else (up, down, 1)
+        return (
+            (max(1, round(_ONE * up)), max(1, round(_ONE * down)), _ONE)
+            if integer
+            else (up, down, 1)
+        )
 
     def weights(self, integer: bool) -> Array:
-        """(window, window) weights that give each place of a window as a sum of its samples: float32, or numerators."""
+        """(window, window) weights that give each place of a window as a sum of its samples:
+        float32, or numerators."""
         numerators, denominator = smoothing_rows(self.window)
         return numerators if integer else (numerators / denominator).astype(np.float32)
 
     def in_c(self, signal: Array, std: Sequence[float] = (), integer: bool = False) -> Array:
-        """signal (T, channels) and each channel's deviation -> spikes (T, 2 channels), to the bit as in C.
+        """signal (T, channels) and each channel's deviation -> spikes (T, 2 channels), to the bit
+        as in C.
 
         With a ``horizon``, deviations are left out.
         """
         smooth = self._smooth(signal, integer)
         if self.horizon is not None:
-            return self._running_integer(smooth) if integer else self.running(np.float32).push(smooth)
+            return (
+                self._running_integer(smooth) if integer else self.running(np.float32).push(smooth)
+            )
         spikes = [
             replace(self.crossing, up=up, down=down)(smooth[:, channel : channel + 1])[0]
             for channel, (up, down) in enumerate(self.thresholds(std, integer))
@@ -252,7 +306,9 @@ class CrossingPath(SignalPath):
         for channel in smooth.T.tolist():
             before, level, total = channel[0], channel[0], 0
             for t, now in enumerate(channel):
-                total += abs(now - before) - ((total + horizon // 2) // horizon if t >= horizon else 0)
+                total += abs(now - before) - (
+                    (total + horizon // 2) // horizon if t >= horizon else 0
+                )
                 before, move = now, one * (now - level) * min(t, horizon)
                 spikes.append((move > up * total, -move > down * total))
                 if self.crossing.rule == "difference" or any(spikes[-1]):
@@ -260,30 +316,46 @@ class CrossingPath(SignalPath):
         return np.concatenate(np.array(spikes, np.float32).reshape(self.channels, -1, 2), axis=1)
 
     def _smooth(self, signal: Array, integer: bool) -> Array:
-        """Smoothed as in C, which sums in ascending order of the samples: float32; or integers, times ``denominator``."""
-        x = np.asarray(signal, np.int64).clip(-self.limit, self.limit) if integer else np.asarray(signal, np.float32)
+        """Smoothed as in C, which sums in ascending order of the samples: float32; or integers,
+        times ``denominator``."""
+        x = (
+            np.asarray(signal, np.int64).clip(-self.limit, self.limit)
+            if integer
+            else np.asarray(signal, np.float32)
+        )
         if self.window == 1 or len(x) < self.window:
             return x * self.denominator if integer else x
         weights, half, inner = self.weights(integer), self.late, len(x) - self.window + 1
 
         def at(places: slice, samples: Sequence[Array] | Array) -> Array:
-            return np.asarray(sum(weights[places, k, None] * samples[k] for k in range(self.window)))
+            return np.asarray(
+                sum(weights[places, k, None] * samples[k] for k in range(self.window))
+            )
 
         middle = at(slice(half, half + 1), [x[k : k + inner] for k in range(self.window)])
-        return np.concatenate([at(slice(half), x[: self.window]), middle, at(slice(half + 1, None), x[-self.window :])])
+        return np.concatenate(
+            [
+                at(slice(half), x[: self.window]),
+                middle,
+                at(slice(half + 1, None), x[-self.window :]),
+            ]
+        )
 
 
 @lru_cache
 def smoothing_rows(window: int) -> tuple[Array, int]:
-    """(numerators (window, window) int64, denominator) of Savitzky-Golay smoothing: row i gives the value of a window's
-    least-squares polynomial at place i. Computed exactly, in fractions."""
+    """(numerators (window, window) int64, denominator) of Savitzky-Golay smoothing: row i gives the
+    value of a window's least-squares polynomial at place i. Computed exactly, in fractions."""
     from fractions import Fraction  # imported here because only a device needs it
 
     if window == 1:
         return np.ones((1, 1), np.int64), 1
     places = [Fraction(place) for place in range(-(window // 2), window // 2 + 1)]
-    second, fourth = (sum((place**power for place in places), Fraction()) / window for power in (2, 4))
-    # Polynomials of degree 0 to 3 that are orthogonal over the window: the fit is the projection onto them.
+    second, fourth = (
+        sum((place**power for place in places), Fraction()) / window for power in (2, 4)
+    )
+    # Polynomials of degree 0 to 3 that are orthogonal over the window: the fit is the projection
+    # onto them.
     polynomials = (
         [Fraction(1)] * window,
         places,
@@ -292,8 +364,13 @@ def smoothing_rows(window: int) -> tuple[Array, int]:
     )
     normed = [(values, sum((value**2 for value in values), Fraction())) for values in polynomials]
     rows = [
-        [sum((values[i] * values[k] / norm for values, norm in normed), Fraction()) for k in range(window)]
+        [
+            sum((values[i] * values[k] / norm for values, norm in normed), Fraction())
+            for k in range(window)
+        ]
         for i in range(window)
     ]
     denominator = math.lcm(*(value.denominator for row in rows for value in row))
-    return np.array([[int(value * denominator) for value in row] for row in rows], np.int64), denominator
+    return np.array(
+        [[int(value * denominator) for value in row] for row in rows], np.int64
+    ), denominator

@@ -200,7 +200,8 @@ def _levels(
         if not unlike(swapped).any():
             return [f"{channels.called(one)} and {channels.called(other)} seem to be swapped"]
     return [
-        f"{channels.called(c)} lies around {digits(level[c])}, in training between {digits(least[c])} and "
+        f"{channels.called(c)} lies around {digits(level[c])}, in training between "
+        f"{digits(least[c])} and "
         f"{digits(most[c])}" + _unit_hint(level[c], least[c], most[c], channels.unit(c))
         for c in wrong
     ]

@@ -44,7 +44,8 @@ class WindowPath(SignalPath):
     def step_inputs(self) -> str:  # type: ignore[override]
         scaled = "from 0 to 1" if self.white == 1 else f"divided by {self.white:g}"
         return (
-            f"its pixel and the next {self.width - 1}, {scaled}; where fewer follow, the last {self.width} of the image"
+            f"its pixel and the next {self.width - 1}, {scaled}; where fewer follow, the last "
+            f"{self.width} of the image"
         )
 
     @property
@@ -56,18 +57,27 @@ class WindowPath(SignalPath):
 
     def doubt(self, given: Array) -> str:
         if ((given[1:, :-1] != given[:-1, 1:]).any(1) & (given[1:] != given[:-1]).any(1)).any():
-            return f"its rows are not windows of pixels, each one pixel further. {self.shape_advice}"
+            return (
+                f"its rows are not windows of pixels, each one pixel further. {self.shape_advice}"
+            )
         scale = 1 if given.shape[1] == self.channels else self.white
         low, high = (round(float(value) * scale, 3) for value in (given.min(), given.max()))
         if low >= 0 and high <= self.white and not 0 < high <= 1 < self.white:
             return ""
-        return f"its pixels go from {low:.4g} to {high:.4g}; is its white {self.white:g}, as in training?"
+        return (
+            f"its pixels go from {low:.4g} to {high:.4g}; is its white {self.white:g}, as in "
+            f"training?"
+        )
 
     def original(self, steps: Array) -> Array:
         first = steps[: len(steps) - self.width, 0]
-        return np.concatenate([first, steps[-1]])[:, None] * np.float32(self.white)  # the last window is whole
+        return np.concatenate([first, steps[-1]])[:, None] * np.float32(
+            self.white
+        )  # the last window is whole
 
     def whole(self, signal: npt.ArrayLike) -> Array:
         """(..., pixels, 1) -> (..., pixels, width), float32; one image or many."""
         x = np.asarray(signal, np.float32) / np.float32(self.white)
-        return sliding_window(x, self.width) if x.ndim == 3 else sliding_window(x[None], self.width)[0]
+        return (
+            sliding_window(x, self.width) if x.ndim == 3 else sliding_window(x[None], self.width)[0]
+        )

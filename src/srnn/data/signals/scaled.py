@@ -17,15 +17,17 @@ from .likeness import Channels, channel_called, differences
 
 MOST_POOLED = 1_000
 FAR = 10.0
-"""A channel whose root mean square, once scaled, is above this is unlike training, where it is 1."""
+"""A channel whose root mean square, once scaled, is above this is unlike training, where it is
+1."""
 
 
 @dataclass(frozen=True)
 class ScaledPath(SignalPath):
-    """Each sample, or the mean of every ``pool`` samples, is a step: its channels, minus their mean and divided by their standard
-    deviation over the training set.
+    """Each sample, or the mean of every ``pool`` samples, is a step: its channels, minus their mean
+    and divided by their standard deviation over the training set.
 
-    A channel without a scale of its own (it never changed in training) is divided by 1. In float32, as a whole and as it arrives.
+    A channel without a scale of its own (it never changed in training) is divided by 1. In float32,
+    as a whole and as it arrives.
     """
 
     settings = frozenset({"statistics"})
@@ -48,7 +50,8 @@ class ScaledPath(SignalPath):
         check_whole("pool", self.pool, 1, MOST_POOLED)
         if self.statistics is not None and self.statistics.mean.shape != (self.channels,):
             raise SrnnError(
-                f"The statistics are for {len(self.statistics.mean)} channels, but the signal has {self.channels}."
+                f"The statistics are for {len(self.statistics.mean)} channels, but the signal has "
+                f"{self.channels}."
             )
 
     @property
@@ -83,7 +86,8 @@ class ScaledPath(SignalPath):
         if far[channel] < FAR:
             return ""
         return (
-            f"{channel_called(channel, self.names)} lies {far[channel]:.3g} standard deviations from its mean in "
+            f"{channel_called(channel, self.names)} lies {far[channel]:.3g} standard deviations "
+            f"from its mean in "
             "training; is it in the same unit?"
         )
 

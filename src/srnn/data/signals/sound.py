@@ -32,7 +32,8 @@ class SoundPath(SignalPath):
         return f"sound at {self.rate} Hz"
 
     def numbers(self, samples: Array) -> Array:
-        """Samples with full scale at 1, as for sound in a file, also where converters or readers of WAV files give int16."""
+        """Samples with full scale at 1, as for sound in a file, also where converters or readers of
+        WAV files give int16."""
         return samples / np.float32(INT16_SCALE) if samples.dtype == np.int16 else samples
 
 
@@ -44,7 +45,8 @@ class SpeechPath(SoundPath):
 
     features: SpeechFeatures
     ternary: float | None = None
-    """Threshold above which features become +1, and below whose negative -1; otherwise 0. None: they stay as they are."""
+    """Threshold above which features become +1, and below whose negative -1; otherwise 0. None:
+    they stay as they are."""
     statistics: Statistics | None = field(default=None, repr=False, compare=False)
     """Statistics of the training set; None: not known yet."""
 
@@ -53,7 +55,8 @@ class SpeechPath(SoundPath):
             check_positive("A ternary threshold", self.ternary)
         if self.statistics is not None and self.statistics.mean.shape != (self.inputs,):
             raise SrnnError(
-                f"The statistics are for {len(self.statistics.mean)} channels, but the features have {self.inputs}."
+                f"The statistics are for {len(self.statistics.mean)} channels, but the features "
+                f"have {self.inputs}."
             )
 
     @property
@@ -66,14 +69,16 @@ class SpeechPath(SoundPath):
 
     @property
     def has_c(self) -> bool:  # type: ignore[override]
-        """Only with features that can be streamed, and a window whose quarter is a whole number of samples, for its sines."""
+        """Only with features that can be streamed, and a window whose quarter is a whole number of
+        samples, for its sines."""
         streamable = self.features.kind == "log_mel" and self.features.normalise == "training"
         return streamable and self.rate % 400 == 0 and self.statistics is not None
 
     @property
     def step_inputs(self) -> str:  # type: ignore[override]
         return (
-            f"features of {self.what}, which your program computes: C has a front end only for log_mel with "
+            f"features of {self.what}, which your program computes: C has a front end only for "
+            f"log_mel with "
             "normalise: training, at a multiple of 400 Hz"
         )
 
@@ -85,7 +90,8 @@ class SpeechPath(SoundPath):
         return speech_stream(self.features, known(self.statistics, "Sound"), self.ternary)
 
     def whole(self, signal: npt.ArrayLike, rate: int | None = None) -> Array:
-        """A sound (samples,) or (samples, 1) of ``rate`` samples a second (None: the path's own) -> (steps, inputs).
+        """A sound (samples,) or (samples, 1) of ``rate`` samples a second (None: the path's own) ->
+        (steps, inputs).
 
         Frames are rounded to float16, as in data sets and in streams.
         """
@@ -93,17 +99,24 @@ class SpeechPath(SoundPath):
 
     def wholes(self, signals: Sequence[npt.ArrayLike]) -> list[Array]:
         frames = [self._frames(signal) for signal in signals]
-        if len({len(one) for one in frames}) == 1:  # computing all derivatives at once takes an eighth of the time
+        if (
+            len({len(one) for one in frames}) == 1
+        ):  # computing all derivatives at once takes an eighth of the time
             return list(self.expanded(np.stack(frames)))
         return [self.expanded(one) for one in frames]
 
     def _frames(self, signal: npt.ArrayLike, rate: int | None = None) -> npt.NDArray[np.float16]:
         x = np.asarray(signal)
         sound = as_sound(x[:, 0] if x.ndim == 2 and x.shape[1] == 1 else x)
-        return rounded(self.features.frames(sound if rate in (None, self.rate) else resampled(sound, rate, self.rate)))
+        return rounded(
+            self.features.frames(
+                sound if rate in (None, self.rate) else resampled(sound, rate, self.rate)
+            )
+        )
 
     def expanded(self, frames: npt.ArrayLike) -> Array:
-        """Frames (..., T, front channels) of whole clips -> what a network reads, (..., T, inputs)."""
+        """Frames (..., T, front channels) of whole clips -> what a network reads, (..., T,
+        inputs)."""
         x = scale(self.features.expand(frames), known(self.statistics, "Sound"))
         return x if self.ternary is None else ternary(x, self.ternary)
 
@@ -112,19 +125,23 @@ class SpeechPath(SoundPath):
 class CochleaPath(SoundPath):
     """The spikes of a cochlea in time bins.
 
-    Unlike in training, clips are not normalised to one level or faded (all get one gain), and silence is encoded.
+    Unlike in training, clips are not normalised to one level or faded (all get one gain), and
+    silence is encoded.
     """
 
     settings = frozenset({"gain", "calibration"})
     as_trained = False
     unlike_training = (
-        "one gain per stream instead of one level per clip, no fades, and silence is encoded (docs/cochlea.md)"
+        "one gain per stream instead of one level per clip, no fades, and silence "
+        "is "
+        "encoded (docs/cochlea.md)"
     )
 
     binning: EventBinning
     rate: int  # type: ignore[assignment]
     gain: float | None = None
-    """Factor on sound of full scale 1; None: the factor that brings its first seconds to the level of training."""
+    """Factor on sound of full scale 1; None: the factor that brings its first seconds to the level
+    of training."""
     calibration: float = CALIBRATION
 
     def __post_init__(self) -> None:
@@ -145,6 +162,9 @@ class CochleaPath(SoundPath):
         return CochleaFrames(Cochlea(), self.rate)
 
     def stream(self) -> StreamEncoder:
-        level, samples = self._frames.cochlea.level or 1.0, max(1, round(self.calibration * self.rate))
+        level, samples = (
+            self._frames.cochlea.level or 1.0,
+            max(1, round(self.calibration * self.rate)),
+        )
         first = LoudnessStream(samples, level) if self.gain is None else GainStream(self.gain)
         return Chain(first, CochleaStream(self._frames, self.binning, clip_key(0, "stream")))

@@ -1,4 +1,5 @@
-"""Signal paths as plain values, for a model's file: ``describe`` a path, ``restore`` it elsewhere, without its task or data.
+"""Signal paths as plain values, for a model's file: ``describe`` a path, ``restore`` it elsewhere,
+without its task or data.
 
     describe(path)   {"kind": "speech", "features": {"kind": "log_mel", "rate": 16000, ...}, "statistics": {...}, ...}
     restore(plain)   an equal path; SrnnError for anything that does not describe a path here
@@ -36,19 +37,24 @@ KINDS: Mapping[str, type[SignalPath]] = MappingProxyType(
 
 
 def describe(path: SignalPath) -> dict[str, Any] | None:
-    """The path as plain mappings, lists and numbers; None for a class of another package, which alone can restore it."""
+    """The path as plain mappings, lists and numbers; None for a class of another package, which
+    alone can restore it."""
     kind = next((name for name, cls in KINDS.items() if type(path) is cls), None)
     if kind is None:
         return None
     plain = _plain(path)
     # A file of before these has none of them.
-    unsaid = [name for name, value in (("names", None), ("units", None), ("pool", 1)) if plain.get(name, "") == value]
+    unsaid = [
+        name
+        for name, value in (("names", None), ("units", None), ("pool", 1))
+        if plain.get(name, "") == value
+    ]
     return {"kind": kind, **{name: value for name, value in plain.items() if name not in unsaid}}
 
 
 def alike(path: SignalPath, other: SignalPath) -> bool:
-    """Whether two paths have the same settings, apart from statistics, and classes of the same name (which may be two, after a
-    notebook has defined it again)."""
+    """Whether two paths have the same settings, apart from statistics, and classes of the same name
+    (which may be two, after a notebook has defined it again)."""
 
     def settings(one: SignalPath) -> Any:
         plain = _plain(one)
@@ -58,7 +64,8 @@ def alike(path: SignalPath, other: SignalPath) -> bool:
 
 
 def restore(plain: Any, source: str) -> SignalPath:
-    """The path from which ``describe`` made ``plain``. SrnnError, which names the ``source``, for anything else."""
+    """The path from which ``describe`` made ``plain``. SrnnError, which names the ``source``, for
+    anything else."""
     with checking(source, "a model's signal path"):
         content = dict(plain)
         return build(KINDS[content.pop("kind")], content, _value)

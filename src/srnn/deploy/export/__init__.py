@@ -1,1 +1,2 @@
-"""Trained networks in other forms: C (which ``deploy.c`` writes), ONNX, NIR; and back where the format allows it."""
+"""Trained networks in other forms: C (which ``deploy.c`` writes), ONNX, NIR; and back where the
+format allows it."""

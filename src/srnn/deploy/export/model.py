@@ -1,8 +1,10 @@
-"""A trained network with its task, exported to C, ONNX or NIR: what ``model.export`` and ``srnn export`` do.
+"""A trained network with its task, exported to C, ONNX or NIR: what ``model.export`` and
+``srnn export`` do.
 
     export(trained, Path("ecg_c"), "int8")           # {"ram_bytes": ..., "flash_bytes": ..., ...}
 
-Class names, the rule by which outputs become a decision, the length of a step and number formats come from the model.
+Class names, the rule by which outputs become a decision, the length of a step and number formats
+come from the model.
 """
 
 from __future__ import annotations
@@ -43,12 +45,13 @@ def export(trained: Trained, path: Path, format: str = "c", **options: Any) -> d
     """Write a model as C ("c" in float32, "int8" in integers), "onnx", "nir" or "web", a page;
     ``options`` are those of ``export_c``, ``export_onnx``, ``export_nir`` and ``export_web``.
 
-    Returns figures about what was written. Raises SrnnError for a network that the format cannot represent (nothing is written),
-    an unknown format, or a path that cannot be written to.
+    Returns figures about what was written. Raises SrnnError for a network that the format cannot
+    represent (nothing is written), an unknown format, or a path that cannot be written to.
     """
     if not isinstance(trained, Trained):
         raise SrnnError(
-            f"Only a model can be exported, not a {type(trained).__name__}: srnn.load reads one, srnn.from_network makes one of "
+            f"Only a model can be exported, not a {type(trained).__name__}: srnn.load reads one, "
+            f"srnn.from_network makes one of "
             "a network."
         )
     writers: dict[str, tuple[Any, ...]] = {
@@ -59,12 +62,17 @@ def export(trained: Trained, path: Path, format: str = "c", **options: Any) -> d
         "web": (export_web,),
     }
     if format not in [*writers]:  # whatever its type
-        raise SrnnError(f"A model can be exported as 'c', 'int8', 'onnx', 'nir' or 'web', not as {format!r}.")
+        raise SrnnError(
+            f"A model can be exported as 'c', 'int8', 'onnx', 'nir' or 'web', not as {format!r}."
+        )
     write, *given = writers[format]
     known = list(signature(write).parameters)[2 + len(given) :]
     for name in options:
         if name not in known:
-            raise SrnnError(f"The export as {format!r} has no option {name!r}. Its options are: {', '.join(known)}.")
+            raise SrnnError(
+                f"The export as {format!r} has no option {name!r}. Its options are: "
+                f"{', '.join(known)}."
+            )
     return write(trained, path, *given, **options)
 
 
@@ -86,14 +94,20 @@ def export_c(
 
     Args:
         format: "float32", or "int8" (integers only; see ``srnn.nn.fixedpoint.integer``).
-        name: C identifier, prefix of files, functions and types; None: the model's name (its run's or file's).
+        name: C identifier, prefix of files, functions and types; None: the model's name (its run's
+            or file's).
         inputs_as: int8: what inputs are like; None: as in training.
-        state_bits: int8: bits of a state, 32, 16 or 8; None: those that the network was trained for.
-        learn: float32: what keeps learning on the device: "readout", or also one hidden layer, by "e-prop".
-        std: networks that read a signal's level crossings: the standard deviation of each channel, in the signal's unit.
-        counts: int8, with channels that were scaled in training: what 1 in a channel's unit is as a sample, such as the sensor's
-            counts per unit; one number for each channel or one for all. None: a power of two for each.
-        layout: "plain", or the tool that takes the folder as a library: "arduino", "platformio", "zephyr", "espidf".
+        state_bits: int8: bits of a state, 32, 16 or 8; None: those that the network was trained
+            for.
+        learn: float32: what keeps learning on the device: "readout", or also one hidden layer, by
+            "e-prop".
+        std: networks that read a signal's level crossings: the standard deviation of each channel,
+            in the signal's unit.
+        counts: int8, with channels that were scaled in training: what 1 in a channel's unit is as a
+            sample, such as the sensor's counts per unit; one number for each channel or one for
+            all. None: a power of two for each.
+        layout: "plain", or the tool that takes the folder as a library: "arduino", "platformio",
+            "zephyr", "espidf".
         overwrite: write over an earlier export in the folder.
 
     SrnnError also where int8 needs a fact about the training data that the model does not state.
@@ -105,12 +119,15 @@ def export_c(
     from ..c.names import identifier
 
     if format != "int8" and state_bits is not None:
-        raise SrnnError(f"{option('state_bits')} belongs to format int8; float32 keeps states in float32.")
+        raise SrnnError(
+            f"{option('state_bits')} belongs to format int8; float32 keeps states in float32."
+        )
     if state_bits is not None:
         check_width(check_whole("state_bits", state_bits, 8, 32))
     if inputs_as is not None and not isinstance(inputs_as, InputFormat):
         raise SrnnError(
-            "inputs_as must be an InputFormat of srnn.nn.fixedpoint.integer (InputFormat() for spikes, InputFormat(largest, "
+            "inputs_as must be an InputFormat of srnn.nn.fixedpoint.integer (InputFormat() for "
+            "spikes, InputFormat(largest, "
             f"whole=False) for analog inputs), not {brief(inputs_as)}."
         )
     device = device_network(trained.spiking("exported"), _encoder(trained, std))
@@ -142,8 +159,8 @@ def _integer_formats(
     inputs_as: InputFormat | None,
     state_bits: int | None,
 ) -> tuple[InputFormat, StateFormat | None]:
-    """The formats of inputs and states in int8. SrnnError where they need a fact about the training data that the model does not
-    state."""
+    """The formats of inputs and states in int8. SrnnError where they need a fact about the training
+    data that the model does not state."""
     from ...nn.fixedpoint.integer import quantise
     from ...nn.state_format import StateFormat
 
@@ -151,25 +168,32 @@ def _integer_formats(
     inputs_as = inputs_as or trained.inputs_as
     if inputs_as is None:
         raise SrnnError(
-            f"{trained.name} does not say what its inputs are like, which int8 must know; state their largest value with "
+            f"{trained.name} does not say what its inputs are like, which int8 must know; state "
+            f"their largest value with "
             f"{either('--inputs', 'inputs_as=InputFormat(largest) of srnn.nn.fixedpoint.integer')}."
         )
     if state_bits in (None, device.state_as.width):
         return inputs_as, None
     state_as = trained.state_format(state_bits)
     if state_as is None:
-        quantise(device, inputs_as, StateFormat())  # refuses states without bounds, which nobody can measure
+        quantise(
+            device, inputs_as, StateFormat()
+        )  # refuses states without bounds, which nobody can measure
         raise SrnnError(
-            f"{trained.name} does not say how large its states become, which states of {state_bits} bits must know; "
-            "leave state_bits out (states then have 32), or measure them on inputs x (batch, time, inputs): "
-            "dataclasses.replace(model, state_ranges=measure_ranges(model.network.freeze(), x, inputs_as)), of "
+            f"{trained.name} does not say how large its states become, which states of "
+            f"{state_bits} bits must know; "
+            "leave state_bits out (states then have 32), or measure them on inputs x (batch, time, "
+            "inputs): "
+            "dataclasses.replace(model, state_ranges=measure_ranges(model.network.freeze(), x, "
+            "inputs_as)), of "
             "srnn.nn.fixedpoint.integer."
         )
     return inputs_as, state_as
 
 
 def _encoder(trained: Trained, std: Sequence[float] | None) -> SignalPath | None:
-    """The part of the signal path that is written in C, if one is. SrnnError for a ``std`` that it cannot have."""
+    """The part of the signal path that is written in C, if one is. SrnnError for a ``std`` that it
+    cannot have."""
     signal = trained.task.signal()
     # A class derived from one of these computes something else than the C that is written for it.
     written = type(signal) in (CrossingPath, SpeechPath, ScaledPath, Steps)
@@ -185,12 +209,15 @@ def _encoder(trained: Trained, std: Sequence[float] | None) -> SignalPath | None
 
 
 def _facts(trained: Trained) -> str:
-    """What the C file says of the model after its task: its step, what it was trained on, and its channels."""
+    """What the C file says of the model after its task: its step, what it was trained on, and its
+    channels."""
     step_ms = trained.task.step_ms
     each = "" if step_ms is None else f", a step every {step_ms:g} ms"
     if step_ms is not None and (lag := trained.task.lag()):
         each += f", with the class of the step {lag} steps ({lag * step_ms:g} ms) before it"
-    if trained.steps is not None and trained.task.kind == "per_sequence":  # after which srnn stream begins anew
+    if (
+        trained.steps is not None and trained.task.kind == "per_sequence"
+    ):  # after which srnn stream begins anew
         each += f", trained on sequences of {counted(trained.steps, 'step')}"
     signal = trained.task.signal()
     if known_of_it := listed(signal.names, signal.units):
@@ -227,23 +254,34 @@ def to_onnx(trained: Trained, form: Form = "step") -> ModelProto:
         name=trained.name,
         decision=trained.decision,
         step_ms=task.step_ms,
-        metadata={"task": task.name, **{name: json.dumps(values) for name, values in about.items()}},
+        metadata={
+            "task": task.name,
+            **{name: json.dumps(values) for name, values in about.items()},
+        },
     )
 
 
 def input_scale(trained: Trained) -> dict[str, list[float]]:
-    """How a sensor's channels are scaled before an ONNX or NIR model reads them: "input_mean" and "input_std", each with one
-    number per channel; empty where they are read as they are. x = (channels - mean) / std."""
+    """How a sensor's channels are scaled before an ONNX or NIR model reads them: "input_mean" and
+    "input_std", each with one number per channel; empty where they are read as they are. x =
+    (channels - mean) / std."""
     signal = trained.task.signal()
-    scale = signal.statistics if type(signal) is ScaledPath else None  # a derived class may compute something else
-    return {} if scale is None else {"input_mean": scale.mean.tolist(), "input_std": scale.std.tolist()}
+    scale = (
+        signal.statistics if type(signal) is ScaledPath else None
+    )  # a derived class may compute something else
+    return (
+        {}
+        if scale is None
+        else {"input_mean": scale.mean.tolist(), "input_std": scale.std.tolist()}
+    )
 
 
 def export_web(trained: Trained, out: Path, numbers: Format = "int8") -> dict[str, Any]:
-    """Write a page that needs no server, an HTML file with the network's C in it; see ``deploy.export.web``.
+    """Write a page that needs no server, an HTML file with the network's C in it; see
+    ``deploy.export.web``.
 
-    ``numbers``: "int8", or "float32", as for ``export_c``. Returns the sizes of the page and of its WebAssembly, in bytes.
-    SrnnError also where there is no compiler.
+    ``numbers``: "int8", or "float32", as for ``export_c``. Returns the sizes of the page and of its
+    WebAssembly, in bytes. SrnnError also where there is no compiler.
     """
     from tempfile import TemporaryDirectory
 
@@ -265,7 +303,8 @@ def export_nir(
     discretisation: Discretisation = "euler",
     scaling: Scaling = "keep",
 ) -> dict[str, Any]:
-    """A NIR graph; see ``deploy.export.nir``. ``dt``: seconds per step of the reader; None: the task's, else 1 ms."""
+    """A NIR graph; see ``deploy.export.nir``. ``dt``: seconds per step of the reader; None: the
+    task's, else 1 ms."""
     from . import nir
 
     graph, report, dt = to_nir(trained, dt, discretisation, scaling)
@@ -276,13 +315,18 @@ def export_nir(
 def to_nir(
     trained: Trained, dt: float | None, discretisation: Discretisation, scaling: Scaling
 ) -> tuple[NIRGraph, Report, float]:
-    """The NIR graph itself, the report of what it cannot represent, and the reader's seconds per step."""
+    """The NIR graph itself, the report of what it cannot represent, and the reader's seconds per
+    step."""
     from . import nir
 
     step_ms = trained.task.step_ms
     if dt is None:
         dt = 1e-3 if step_ms is None else step_ms / 1000
-    about = {"task": asdict(trained.recipe.task), "loss": asdict(trained.recipe.loss), **input_scale(trained)}
+    about = {
+        "task": asdict(trained.recipe.task),
+        "loss": asdict(trained.recipe.loss),
+        **input_scale(trained),
+    }
     graph, report = nir.to_graph(
         trained.spiking("exported"),
         dt=dt,

@@ -1,18 +1,22 @@
-"""NIR, the Neuromorphic Intermediate Representation (neuroir.org): networks to and from other libraries and chips.
+"""NIR, the Neuromorphic Intermediate Representation (neuroir.org): networks to and from other
+libraries and chips.
 
     graph, report = to_graph(net, dt=0.004)     the network in NIR, and a report of what NIR cannot represent
     save(graph, path)
     imported = load(path)                       imported.network is an SRNN
 
-Our own files are restored to the same bits. Other libraries' files are read as their equations say, if they consist of layers of
-LIF, IF, LI or CubaLIF. All linear nodes (Affine, Linear, Scale) between two neurons are multiplied into one matrix and one bias.
-A path from a neuron back to itself becomes recurrent weights, with the delay of one step that every reader gives it: within a
-step a neuron sees the layer below in the same step and itself one step earlier. r and v_leak of an integrator go into weights and
-bias, which is the same arithmetic; the membranes of spiking neurons are measured from their v_leak. What is not a chain of such
-layers (convolutions, skip connections) is refused by name. Delays are read only directly after a neuron or the input.
+Our own files are restored to the same bits. Other libraries' files are read as their equations say,
+if they consist of layers of LIF, IF, LI or CubaLIF. All linear nodes (Affine, Linear, Scale)
+between two neurons are multiplied into one matrix and one bias. A path from a neuron back to itself
+becomes recurrent weights, with the delay of one step that every reader gives it: within a step a
+neuron sees the layer below in the same step and itself one step earlier. r and v_leak of an
+integrator go into weights and bias, which is the same arithmetic; the membranes of spiking neurons
+are measured from their v_leak. What is not a chain of such layers (convolutions, skip connections)
+is refused by name. Delays are read only directly after a neuron or the input.
 
-NIR states only the value of a reset, which is immediate. None of its nodes tells how a writer's simulator differs from that (a
-reset by subtraction, or in the next step): the argument ``neuron`` does. ``nir_write.py`` describes how networks are written.
+NIR states only the value of a reset, which is immediate. None of its nodes tells how a writer's
+simulator differs from that (a reset by subtraction, or in the next step): the argument ``neuron``
+does. ``nir_write.py`` describes how networks are written.
 """
 
 from __future__ import annotations
@@ -36,7 +40,16 @@ from ...nn.emissions import Output
 from ...nn.network import SRNN, FrozenLayer, FrozenNetwork, Readout
 from ...nn.neurons import CubaLIF, Init, Integrator, as_neuron
 from .nir_neurons import NO_MEMORY, OPEN, SETTINGS, Make, Stepping, scaled
-from .nir_report import EXTENSION, FORMAT, Array, Discretisation, Entry, Report, Verdict, check_stepping
+from .nir_report import (
+    EXTENSION,
+    FORMAT,
+    Array,
+    Discretisation,
+    Entry,
+    Report,
+    Verdict,
+    check_stepping,
+)
 from .nir_wiring import Wiring, flatten, kind_of, size_of
 from .nir_write import neuron_node, to_graph
 
@@ -48,7 +61,8 @@ __all__ = ["OPEN", "Entry", "Imported", "Report", "load", "read", "save", "to_gr
 DEFAULT_DT = 1e-4
 """Seconds per step in snnTorch's and SpikingJelly's files."""
 LONG = 2**14
-"""Longest time constant, in steps, for which float32 has 1 - exp(-1 / tau), an integrator's input weight, to 1 in 2,000."""
+"""Longest time constant, in steps, for which float32 has 1 - exp(-1 / tau), an integrator's input
+weight, to 1 in 2,000."""
 
 
 @dataclass(frozen=True)
@@ -89,24 +103,36 @@ def load(
     """The network in a NIR file, or in a graph in memory.
 
     Args:
-        dt: seconds per time step; None: as the file's own entries say, else 1e-4 (snnTorch, SpikingJelly).
-        discretisation: how the writer steps, "euler" (most) or "exact" (Sinabs); None: as the file says, else "euler".
-        extension: restore what this library wrote besides the NIR nodes; False: only what NIR itself contains.
-        neuron: how the writer's spiking neurons differ from what NIR says, where the extension does not tell: the settings
-            ``reset_kind``, ``reset_step`` and ``synapse_step`` of ``CubaLIF``. {"reset_kind": "soft", "reset_step": "next"} is
-            what snnTorch does by default.
+        dt: seconds per time step; None: as the file's own entries say, else 1e-4 (snnTorch,
+            SpikingJelly).
+        discretisation: how the writer steps, "euler" (most) or "exact" (Sinabs); None: as the file
+            says, else "euler".
+        extension: restore what this library wrote besides the NIR nodes; False: only what NIR
+            itself contains.
+        neuron: how the writer's spiking neurons differ from what NIR says, where the extension does
+            not tell: the settings ``reset_kind``, ``reset_step`` and ``synapse_step`` of
+            ``CubaLIF``. {"reset_kind": "soft", "reset_step": "next"} is what snnTorch does by
+            default.
 
-    Raises SrnnError, in one line, for a file that cannot be read or is not a chain of LIF, IF, LI or CubaLIF layers.
+    Raises SrnnError, in one line, for a file that cannot be read or is not a chain of LIF, IF, LI
+    or CubaLIF layers.
     """
     graph = read(Path(source)) if isinstance(source, (str, Path)) else source
     source = str(source) if isinstance(source, (str, Path)) else "the NIR graph"
     settings: dict[str, Any] = dict(neuron or {})
     if not set(settings) <= set(OPEN):
-        raise SrnnError(f"NIR leaves open {', '.join(OPEN)}, but not {', '.join(sorted(set(settings) - set(OPEN)))}.")
+        raise SrnnError(
+            f"NIR leaves open {', '.join(OPEN)}, but not "
+            f"{', '.join(sorted(set(settings) - set(OPEN)))}."
+        )
     CubaLIF(**settings)  # refuses invalid values
-    with reading(source, "a network of layers"):  # nodes contain whatever their writer put into them
+    with reading(
+        source, "a network of layers"
+    ):  # nodes contain whatever their writer put into them
         entries = _entries(graph, source)
-        how: Discretisation = entries.get("discretisation", "euler") if discretisation is None else discretisation
+        how: Discretisation = (
+            entries.get("discretisation", "euler") if discretisation is None else discretisation
+        )
         step = check_stepping(entries.get("dt", DEFAULT_DT) if dt is None else dt, how)
         wiring, stepping = Wiring(*flatten(graph, source), source), Stepping(step, how, settings)
         reader = _Reader(wiring, stepping, entries if extension else {}, extension)
@@ -149,7 +175,9 @@ def save(graph: NIRGraph, path: Path | str) -> None:
     nir = need("nir", "NIR", "nir")
     content = io.BytesIO()
     try:
-        with contextlib.redirect_stderr(io.StringIO()):  # the HDF5 library prints tracebacks, too, where closing fails
+        with contextlib.redirect_stderr(
+            io.StringIO()
+        ):  # the HDF5 library prints tracebacks, too, where closing fails
             nir.write(content, graph)
     except Exception as error:  # the HDF5 library reports a lack of memory in many ways
         reason = str(error).rstrip(".") or type(error).__name__
@@ -186,7 +214,8 @@ class _Reader:
     extension: bool
 
     def layer(self, before: str, name: str, last: bool) -> tuple[FrozenLayer, str]:
-        """(layer, how it was read) of a neuron's node fed by ``before``, or of the output if weights follow the last neuron."""
+        """(layer, how it was read) of a neuron's node fed by ``before``, or of the output if
+        weights follow the last neuron."""
         wiring, source = self.wiring, self.wiring.source
         matrices, bias = wiring.current(name)
         node, size = wiring.nodes[name], size_of(wiring.nodes[name])
@@ -195,12 +224,15 @@ class _Reader:
         assert feed is not None  # guaranteed by ``chain``
         matrix, fed_back = matrices[feed], None if back is None else matrices[back]
         weight = wiring.diagonal(np.ones(size)) if matrix is None else matrix
-        recurrent = wiring.diagonal(np.ones(size)) if back is not None and fed_back is None else fed_back
+        recurrent = (
+            wiring.diagonal(np.ones(size)) if back is not None and fed_back is None else fed_back
+        )
         bias = np.zeros(size) if np.ndim(bias) == 0 else np.asarray(bias)
         fits = len(weight) == size and weight.shape[1] in fan_in and bias.shape == (size,)
         if not fits or (recurrent is not None and recurrent.shape != (size, size)):
             raise SrnnError(
-                f"{source}: the weights or bias into '{name}' do not fit its {size} neurons and what feeds it."
+                f"{source}: the weights or bias into '{name}' do not fit its {size} neurons and "
+                f"what feeds it."
             )
         for values in (weight, bias, recurrent):
             if values is not None and not np.isfinite(values).all():
@@ -210,10 +242,16 @@ class _Reader:
             for what, key, count in (("incoming", feed, weight.shape[1]), ("arriving", back, size))
             if key is not None and wiring.sent(key)[1] is not None
         }
-        make: Make = functools.partial(FrozenLayer.of, name, weight_in=weight, weight_rec=recurrent, bias=bias)
+        make: Make = functools.partial(
+            FrozenLayer.of, name, weight_in=weight, weight_rec=recurrent, bias=bias
+        )
         if kind_of(node) == "Output":
-            neuron = Integrator(tau_mem=Init("constant", NO_MEMORY), trained=(), time_constants="unconstrained")
-            layer = make(neuron, parameters={"tau_mem": np.full(size, NO_MEMORY)}, output="membrane")
+            neuron = Integrator(
+                tau_mem=Init("constant", NO_MEMORY), trained=(), time_constants="unconstrained"
+            )
+            layer = make(
+                neuron, parameters={"tau_mem": np.full(size, NO_MEMORY)}, output="membrane"
+            )
             how = "weights after the last neuron: an integrator without memory (tau of 0.001 steps)"
         elif self.extension and EXTENSION in node.metadata:
             layer, how = self._extended(make, node, name, size)
@@ -226,32 +264,48 @@ class _Reader:
         where = f"{self.wiring.source}: '{key}'"
         seconds = self.wiring.sent(key)[1]
         if seconds is None or len(seconds) not in (1, count):
-            raise SrnnError(f"{where} does not have a delay for each of the {count} values that it delays.")
+            raise SrnnError(
+                f"{where} does not have a delay for each of the {count} values that it delays."
+            )
         steps = np.broadcast_to(seconds / self.stepping.dt, count)
         whole = np.rint(steps)
         if not (np.abs(steps - whole) <= 1e-3).all():  # also catches NaN
             raise SrnnError(
-                f"{where} delays by fractions of a step of {self.stepping.dt:g} s; name the writer's step with dt."
+                f"{where} delays by fractions of a step of {self.stepping.dt:g} s; name the "
+                f"writer's step with dt."
             )
         check_delays(torch.from_numpy(whole), where)
         return whole.astype(np.int64)
 
     def _extended(self, make: Make, node: NIRNode, name: str, size: int) -> tuple[FrozenLayer, str]:
-        """The layer that the extension describes, if its node has not changed since both were written."""
+        """The layer that the extension describes, if its node has not changed since both were
+        written."""
         source = self.wiring.source
         try:
             described = parse_json(node.metadata[EXTENSION], source)
-            neuron, stored = as_neuron(described["neuron"]), node.metadata[f"{EXTENSION}_parameters"]
-            parameters = {key: np.asarray(stored[key], _dtype(self.entries)) for key in neuron.parameters()}
+            neuron, stored = (
+                as_neuron(described["neuron"]),
+                node.metadata[f"{EXTENSION}_parameters"],
+            )
+            parameters = {
+                key: np.asarray(stored[key], _dtype(self.entries)) for key in neuron.parameters()
+            }
             if described["output"] not in get_args(Output):
                 raise ValueError("no output")
-            if any(value.shape != (size,) or not np.isfinite(value).all() for value in parameters.values()):
+            if any(
+                value.shape != (size,) or not np.isfinite(value).all()
+                for value in parameters.values()
+            ):
                 raise ValueError("not finite, or of another shape")
             layer = make(neuron, parameters=parameters, output=described["output"])
         except (TypeError, ValueError, KeyError, AttributeError, SrnnError) as error:
-            raise SrnnError(f"{source}: the extension of '{name}' cannot be read; import without it.") from error
+            raise SrnnError(
+                f"{source}: the extension of '{name}' cannot be read; import without it."
+            ) from error
         scaling = self.entries.get("scaling", "keep")
-        wanted, _, scale = neuron_node(layer, self.stepping.dt, self.stepping.discretisation, scaling)
+        wanted, _, scale = neuron_node(
+            layer, self.stepping.dt, self.stepping.discretisation, scaling
+        )
         same = type(wanted) is type(node) and all(
             np.allclose(getattr(node, key), getattr(wanted, key), rtol=1e-5, atol=1e-12)
             for key in SETTINGS
@@ -259,17 +313,23 @@ class _Reader:
         )
         if not same:
             raise SrnnError(
-                f"{source}: '{name}' is not what its extension says: one of them has been changed, or dt has; import "
+                f"{source}: '{name}' is not what its extension says: one of them has been changed, "
+                f"or dt has; import "
                 "without the extension."
             )
-        return (layer if scaling == "keep" else scaled(layer, 1.0 / scale)), f"{neuron.name}, from the extension"
+        return (
+            layer if scaling == "keep" else scaled(layer, 1.0 / scale)
+        ), f"{neuron.name}, from the extension"
 
 
 def _build(layers: tuple[FrozenLayer, ...], entries: Mapping[str, Any], source: str) -> SRNN:
     """The network of these layers, the last of which is the readout."""
     *hidden, readout = layers
     if readout.delays:
-        raise SrnnError(f"{source} delays what goes into its last layer; only hidden layers can have delays here.")
+        raise SrnnError(
+            f"{source} delays what goes into its last layer; only hidden layers can have delays "
+            f"here."
+        )
     try:
         network = SRNN(
             layers[0].inputs,
@@ -284,7 +344,9 @@ def _build(layers: tuple[FrozenLayer, ...], entries: Mapping[str, Any], source: 
             delays=[_range(layer) for layer in hidden],
         ).to(getattr(torch, _dtype(entries)))
     except (TypeError, ValueError) as error:
-        raise SrnnError(f"{source} does not describe a network of this library: {error}.") from error
+        raise SrnnError(
+            f"{source} does not describe a network of this library: {error}."
+        ) from error
     for target, layer in zip(network.layers, hidden, strict=True):
         target.output = layer.output  # type: ignore[assignment]
     FrozenNetwork(layers).into(network)
@@ -292,10 +354,12 @@ def _build(layers: tuple[FrozenLayer, ...], entries: Mapping[str, Any], source: 
 
 
 def _range(layer: FrozenLayer) -> Delays:
-    """Distributions that allow delays such as the layer's, whose own then replace the drawn ones."""
+    """Distributions that allow delays such as the layer's, whose own then replace the drawn
+    ones."""
     keys = {"incoming": "input", "arriving": "recurrent"}
     ranges: dict[str, Any] = {
-        keys[what]: Init("uniform", float(d.min()), float(d.max())) for what, d in layer.delays.items()
+        keys[what]: Init("uniform", float(d.min()), float(d.max()))
+        for what, d in layer.delays.items()
     }
     return Delays(**ranges)
 

@@ -1,4 +1,5 @@
-"""A report, layer by layer, of what a conversion to or from NIR keeps, changes and loses; and the map of time constants."""
+"""A report, layer by layer, of what a conversion to or from NIR keeps, changes and loses; and the
+map of time constants."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ class Entry:
     """One finding."""
 
     where: str
-    """Layer's name as in the network (layers.0, readout), or "network"; an import names the node in the detail."""
+    """Layer's name as in the network (layers.0, readout), or "network"; an import names the node in
+    the detail."""
     what: str
     verdict: Verdict
     detail: str
@@ -47,27 +49,36 @@ class Report:
 
     def lines(self) -> list[str]:
         """The report for people, one line per entry."""
-        widths = [max((len(getattr(entry, name)) for entry in self.entries), default=0) for name in ("where", "what")]
+        widths = [
+            max((len(getattr(entry, name)) for entry in self.entries), default=0)
+            for name in ("where", "what")
+        ]
         return [
-            f"{entry.verdict:<12}  {entry.where:<{widths[0]}}  {entry.what:<{widths[1]}}  {entry.detail}"
+            f"{entry.verdict:<12}  {entry.where:<{widths[0]}}  {entry.what:<{widths[1]}}  "
+            f"{entry.detail}"
             for entry in self.entries
         ]
 
 
 def check_stepping(dt: float, discretisation: str) -> float:
-    """dt as a plain number. SrnnError unless it is a time in seconds with which float32 can compute, and the discretisation is
-    a known one."""
+    """dt as a plain number. SrnnError unless it is a time in seconds with which float32 can
+    compute, and the discretisation is a known one."""
     if not (is_number(dt) and 1e-30 <= dt <= 1e30):
-        raise SrnnError(f"dt is the length of a time step in seconds, a positive number (1e-30 to 1e30), not {dt!r}.")
+        raise SrnnError(
+            f"dt is the length of a time step in seconds, a positive number (1e-30 to 1e30), not "
+            f"{dt!r}."
+        )
     if discretisation not in get_args(Discretisation):
         raise SrnnError(
-            f"The discretisation is 'euler' (1 - dt/tau) or 'exact' (exp(-dt/tau)), not {discretisation!r}."
+            f"The discretisation is 'euler' (1 - dt/tau) or 'exact' (exp(-dt/tau)), not "
+            f"{discretisation!r}."
         )
     return float(dt)
 
 
 def to_seconds(steps: Array, own: Discretisation, dt: float, wanted: Discretisation) -> Array:
-    """NIR's tau, in seconds, such that a reader who discretises as ``wanted`` has the same factor as we do.
+    """NIR's tau, in seconds, such that a reader who discretises as ``wanted`` has the same factor
+    as we do.
 
     steps: our time constants; our factor is 1 - 1/steps ("euler") or exp(-1/steps) ("exact").
     """
@@ -75,11 +86,13 @@ def to_seconds(steps: Array, own: Discretisation, dt: float, wanted: Discretisat
 
 
 def to_steps(tau: Array, own: Discretisation, dt: float, theirs: Discretisation) -> Array:
-    """The inverse of ``to_seconds``: our time constants from NIR's tau, which its reader would discretise as ``theirs``."""
+    """The inverse of ``to_seconds``: our time constants from NIR's tau, which its reader would
+    discretise as ``theirs``."""
     return tau / dt if own == theirs else 1.0 / _other_rate(dt / tau, theirs)
 
 
 def _other_rate(rate: Array, how: Discretisation) -> Array:
-    """The rate that gives the same factor of a step in the other form, 1 - rate or exp(-rate); infinity for a factor of 0."""
+    """The rate that gives the same factor of a step in the other form, 1 - rate or exp(-rate);
+    infinity for a factor of 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return -np.expm1(-rate) if how == "exact" else -np.log1p(-rate)

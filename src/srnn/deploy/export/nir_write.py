@@ -3,14 +3,15 @@
     input -> layer0_in (Affine) -> layer0.neuron -> layer1_in -> ... -> readout.neuron -> output
                                    layer0.neuron -> layer0.rec (Linear) -> layer0.neuron
 
-NIR describes neurons by differential equations and leaves the time step to the reader; a cycle counts as one step of delay, as
-in our recurrent layers. Delays are NIR's own Delay before the weights: input -> layer0_delay -> layer0_in, and layer0.neuron ->
-layer0.rec_delay -> layer0.rec. Our factors per step become NIR's tau for a reader who steps by forward Euler (1 - dt/tau;
-snnTorch, Norse, SpikingJelly) or exactly (exp(-dt/tau); Sinabs).
+NIR describes neurons by differential equations and leaves the time step to the reader; a cycle
+counts as one step of delay, as in our recurrent layers. Delays are NIR's own Delay before the
+weights: input -> layer0_delay -> layer0_in, and layer0.neuron -> layer0.rec_delay -> layer0.rec.
+Our factors per step become NIR's tau for a reader who steps by forward Euler (1 - dt/tau; snnTorch,
+Norse, SpikingJelly) or exactly (exp(-dt/tau); Sinabs).
 
-What NIR cannot represent (the dynamic threshold and soft reset of ALIF, adLIF's adaptation, graded emissions,
-spiking neurons whose membrane is read) is written as the nearest NIR neuron, and in full in that node's metadata,
-which ``nir.load`` reads back to the same bits and other readers ignore.
+What NIR cannot represent (the dynamic threshold and soft reset of ALIF, adLIF's adaptation, graded
+emissions, spiking neurons whose membrane is read) is written as the nearest NIR neuron, and in full
+in that node's metadata, which ``nir.load`` reads back to the same bits and other readers ignore.
 """
 
 from __future__ import annotations
@@ -26,14 +27,25 @@ from ...errors import SrnnError, need
 from ...nn.network import SRNN, FrozenLayer, FrozenNetwork, freeze
 from ...nn.neurons import CubaLIF, Neuron
 from .nir_neurons import scaled
-from .nir_report import EXTENSION, FORMAT, Array, Discretisation, Entry, Report, Verdict, check_stepping, to_seconds
+from .nir_report import (
+    EXTENSION,
+    FORMAT,
+    Array,
+    Discretisation,
+    Entry,
+    Report,
+    Verdict,
+    check_stepping,
+    to_seconds,
+)
 
 if TYPE_CHECKING:
     from nir import NIRGraph, NIRNode
 
 Scaling = Literal["keep", "one", "unscaled"]
-"""Where a neuron's input gain goes. "keep": r is our resistance. "one": r = 1, the weights are scaled (Norse reads r as 1).
-"unscaled": r = tau/dt, so that the current is added as it is, and the weights are scaled (snnTorch, some of SpikingJelly)."""
+"""Where a neuron's input gain goes. "keep": r is our resistance. "one": r = 1, the weights are
+scaled (Norse reads r as 1). "unscaled": r = tau/dt, so that the current is added as it is, and the
+weights are scaled (snnTorch, some of SpikingJelly)."""
 
 Finding = tuple[str, Verdict, str]
 """(what, verdict, detail) of an entry of the report."""
@@ -46,9 +58,10 @@ _STEPPED: Mapping[str, Discretisation] = {
     "adlif": "exact",
     "cubalif": "exact",
 }
-"""How our step discretises each neuron that can be written. NIR sees it as tau du/dt = -u + r I: with a threshold and a reset if
-it has a threshold, and after a synapse if it has a gain (of its input). To export another neuron, add an entry here, and to
-``_omitted`` what its nearest NIR neuron leaves out; the extension contains the rest."""
+"""How our step discretises each neuron that can be written. NIR sees it as tau du/dt = -u + r I:
+with a threshold and a reset if it has a threshold, and after a synapse if it has a gain (of its
+input). To export another neuron, add an entry here, and to ``_omitted`` what its nearest NIR neuron
+leaves out; the extension contains the rest."""
 
 
 def _omitted(neuron: Neuron, p: Mapping[str, Array]) -> Iterator[Finding]:
@@ -57,20 +70,40 @@ def _omitted(neuron: Neuron, p: Mapping[str, Array]) -> Iterator[Finding]:
         detail = "written as an integrator, which passes on its membrane as it is"
         yield f"emission '{neuron.emission.name}'", "lost", detail
     elif neuron.name == "alif":
-        yield "soft reset", "approximated", "NIR resets to a value (0); ALIF subtracts its threshold, one step later"
+        yield (
+            "soft reset",
+            "approximated",
+            "NIR resets to a value (0); ALIF subtracts its threshold, one step later",
+        )
         if p["beta"].any():
-            yield "dynamic threshold", "lost", "NIR's thresholds are constant; the resting threshold is written"
+            yield (
+                "dynamic threshold",
+                "lost",
+                "NIR's thresholds are constant; the resting threshold is written",
+            )
     elif neuron.name == "adlif":
         if any((p["coupling"] * np.maximum(p[name], 0.0)).any() for name in ("a", "b")):
             yield "adaptation current", "lost", "NIR has no second state that opposes the input"
     elif isinstance(neuron, CubaLIF):
         if neuron.reset_kind == "soft":
-            yield "soft reset", "approximated", "NIR resets to a value; read it with reset_kind soft"
+            yield (
+                "soft reset",
+                "approximated",
+                "NIR resets to a value; read it with reset_kind soft",
+            )
         if neuron.reset_step == "next":
-            yield "reset in the next step", "approximated", "NIR resets at once; read it with reset_step next"
+            yield (
+                "reset in the next step",
+                "approximated",
+                "NIR resets at once; read it with reset_step next",
+            )
         if neuron.synapse_step == "next":
             most = "NIR does not state this, and most readers pass on a spike in its own step"
-            yield "synapse in the next step", "approximated", f"{most}; read it with synapse_step next"
+            yield (
+                "synapse in the next step",
+                "approximated",
+                f"{most}; read it with synapse_step next",
+            )
 
 
 _DELAYS = {"incoming": "_delay", "arriving": ".rec_delay"}
@@ -91,15 +124,16 @@ def to_graph(
 
     Args:
         net: reads forwards only.
-        dt: seconds per time step. Readers take it from elsewhere: snnTorch steps by 1e-4, SpikingJelly and Norse by what
-            they are told (1e-4 and 1e-3 by default).
+        dt: seconds per time step. Readers take it from elsewhere: snnTorch steps by 1e-4,
+            SpikingJelly and Norse by what they are told (1e-4 and 1e-3 by default).
         discretisation: how the reader steps, "euler" or "exact".
         scaling: where the gain of the input goes.
         name: stored in the graph's metadata.
         class_names: names of the classes, stored there too.
         about: JSON values, for example the task, stored there too.
 
-    Raises SrnnError without the extra ``nir``, and for networks that are not a graph of NIR neurons.
+    Raises SrnnError without the extra ``nir``, and for networks that are not a graph of NIR
+    neurons.
     """
     nir = need("nir", "NIR", "nir")
     dt = check_stepping(dt, discretisation)
@@ -113,7 +147,9 @@ def to_graph(
         made, lines = _layer_nodes(layer, dt, discretisation, scaling)
         nodes |= {f"{key}{suffix}": node for suffix, node in made.items()}
         entries += lines
-        connections = [(below, f"{key}_in")] + [(f"{key}.neuron", f"{key}.rec")] * (layer.weight_rec is not None)
+        connections = [(below, f"{key}_in")] + [(f"{key}.neuron", f"{key}.rec")] * (
+            layer.weight_rec is not None
+        )
         for before, weights in connections:
             delay = f"{key}{_DELAYS['incoming' if before == below else 'arriving']}"
             way = [before, *([delay] if delay in nodes else []), weights, f"{key}.neuron"]
@@ -133,7 +169,9 @@ def to_graph(
         "dtype": frozen.dtype,
         "about": dict(about or {}),
     }
-    return nir.NIRGraph(nodes, edges, metadata={EXTENSION: json.dumps(entry)}), Report(tuple(entries))
+    return nir.NIRGraph(nodes, edges, metadata={EXTENSION: json.dumps(entry)}), Report(
+        tuple(entries)
+    )
 
 
 def _layer_nodes(
@@ -149,8 +187,12 @@ def _layer_nodes(
     if (scale == 1.0).all():
         findings.append(("weights", "exact", f"{weight.shape[0]} x {weight.shape[1]}"))
     else:
-        findings.append(("weights", "approximated", "multiplied by the input gain, equal up to rounding"))
-    findings += omitted or [("neuron", "exact", f"{layer.neuron.name} as NIR's {type(node).__name__}")]
+        findings.append(
+            ("weights", "approximated", "multiplied by the input gain, equal up to rounding")
+        )
+    findings += omitted or [
+        ("neuron", "exact", f"{layer.neuron.name} as NIR's {type(node).__name__}")
+    ]
     if scaling != "keep":
         layer = scaled(layer, scale).as_type(weight.dtype.type)
     into = nir.Affine(layer.weight_in, layer.bias) if biased else nir.Linear(layer.weight_in)
@@ -159,7 +201,9 @@ def _layer_nodes(
         nodes[".rec"] = nir.Linear(layer.weight_rec)
     for what, delays in layer.delays.items():
         nodes[_DELAYS[what]] = nir.Delay(delays * dt)
-        findings.append(("delays", "exact", f"{delays.min() * dt:g} to {delays.max() * dt:g} s, as NIR's Delay"))
+        findings.append(
+            ("delays", "exact", f"{delays.min() * dt:g} to {delays.max() * dt:g} s, as NIR's Delay")
+        )
     return nodes, [Entry(layer.name, *finding) for finding in findings]
 
 
@@ -175,7 +219,9 @@ def neuron_node(
     omitted: list[Finding] = list(_omitted(layer.neuron, p))
     if threshold is not None and layer.output == "membrane":
         written = f"written as an integrator without reset{'' if gain is None else ' and synapse'}"
-        omitted = [("membrane of a spiking neuron", "lost", f"NIR's LIF passes on spikes; {written}")]
+        omitted = [
+            ("membrane of a spiking neuron", "lost", f"NIR's LIF passes on spikes; {written}")
+        ]
         r, threshold, gain = r if gain is None else r * gain, None, None
     tau = _seconds(layer, p["tau_mem"], own, dt, discretisation)
     nir_r = {"keep": r, "one": one, "unscaled": tau / dt}[scaling]
@@ -192,12 +238,16 @@ def neuron_node(
     return node, omitted, r * gain / (nir_r * w_in)
 
 
-def _seconds(layer: FrozenLayer, steps: Array, own: Discretisation, dt: float, discretisation: Discretisation) -> Array:
-    """Time constants in NIR's seconds. SrnnError where there are none for the reader's discretisation."""
+def _seconds(
+    layer: FrozenLayer, steps: Array, own: Discretisation, dt: float, discretisation: Discretisation
+) -> Array:
+    """Time constants in NIR's seconds. SrnnError where there are none for the reader's
+    discretisation."""
     tau = to_seconds(steps, own, dt, discretisation)
     if not (np.isfinite(tau) & (tau > 0)).all():
         raise SrnnError(
-            f"{layer.name}: a time constant of {steps.min():g} steps has no tau in NIR with the discretisation "
+            f"{layer.name}: a time constant of {steps.min():g} steps has no tau in NIR with the "
+            f"discretisation "
             f"'{discretisation}'; try the other one."
         )
     return tau
@@ -209,7 +259,11 @@ def _of_the_network(net: FrozenNetwork) -> list[Entry]:
         lost = f"a host must hold each input for {net.substeps} steps and average the output"
         entries.append(Entry("network", "substeps", "lost", lost))
     for layer in net.layers:
-        parts = [f"{key} = {how}" for key, how in layer.neuron.initial if how == "u" or how.a or how.b]  # type: ignore[union-attr]
+        parts = [
+            f"{key} = {how}"
+            for key, how in dict(layer.neuron.initial).items()
+            if isinstance(how, str) or how.a or how.b
+        ]
         if parts:
             lost = f"NIR's neurons start at rest, not with {', '.join(parts)}"
             entries.append(Entry(layer.name, "initial state", "lost", lost))
@@ -217,6 +271,10 @@ def _of_the_network(net: FrozenNetwork) -> list[Entry]:
 
 
 def _taus(node: Any) -> str:
-    named = {name: getattr(node, name) for name in ("tau", "tau_mem", "tau_syn") if hasattr(node, name)}
+    named = {
+        name: getattr(node, name) for name in ("tau", "tau_mem", "tau_syn") if hasattr(node, name)
+    }
     spans = {name: np.unique([values.min(), values.max()]) for name, values in named.items()}
-    return ", ".join(f"{name} {' to '.join(f'{end:.3g}' for end in ends)}" for name, ends in spans.items())
+    return ", ".join(
+        f"{name} {' to '.join(f'{end:.3g}' for end in ends)}" for name, ends in spans.items()
+    )

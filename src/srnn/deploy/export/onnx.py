@@ -5,14 +5,16 @@ Two forms, both with the state as explicit inputs and outputs; nothing is hidden
     step       x (batch, inputs),       <layer>.<variable> (batch, size), ...  ->  y (batch, outputs),       <...>.next, ...
     sequence   x (batch, time, inputs), <layer>.<variable> (batch, size), ...  ->  y (batch, time, outputs), <...>.next, ...
 
-With its decision rule, a model also has ``scores`` after ``y``, the largest of which gives the class: of the step (nll), else of
-the sequence, (batch, outputs). In the step form they are those of the sequence so far, and what they are computed from is state,
-too: decision.total (batch, outputs) and decision.steps (batch, 1), both zeros before a sequence.
+With its decision rule, a model also has ``scores`` after ``y``, the largest of which gives the
+class: of the step (nll), else of the sequence, (batch, outputs). In the step form they are those of
+the sequence so far, and what they are computed from is state, too: decision.total (batch, outputs)
+and decision.steps (batch, 1), both zeros before a sequence.
 
-``batch`` and ``time`` are free. A layer's name is the module's ("layers.0", "readout", "layers.0.forward_layer"), a variable's
-the neuron's ("u", "e", "s"); with delays there are "arriving" and "incoming", (batch, steps, presynaptic), as in
-``nn/delays.py``. In the sequence form each layer is one product for the whole input and one ``Scan`` over time.
-Substeps are inside. A bidirectional network has a sequence form only.
+``batch`` and ``time`` are free. A layer's name is the module's ("layers.0", "readout",
+"layers.0.forward_layer"), a variable's the neuron's ("u", "e", "s"); with delays there are
+"arriving" and "incoming", (batch, steps, presynaptic), as in ``nn/delays.py``. In the sequence form
+each layer is one product for the whole input and one ``Scan`` over time. Substeps are inside. A
+bidirectional network has a sequence form only.
 
 The equations are the neurons' own ``step`` (see ``onnx_graph.py``), in the network's precision.
 """
@@ -63,8 +65,10 @@ def to_model(
         net: float32 or float64; its weights are copied.
         form: "step" or "sequence", see above.
         name: of the model, for example the recipe's.
-        decision: how outputs become a class; the model then has ``scores``, and loss and class names in its metadata.
-        step_ms: duration of a step, for the metadata, which also holds the initial state's distributions ("initial_state", JSON).
+        decision: how outputs become a class; the model then has ``scores``, and loss and class
+            names in its metadata.
+        step_ms: duration of a step, for the metadata, which also holds the initial state's
+            distributions ("initial_state", JSON).
         metadata: more texts.
 
     Raises SrnnError without the extra ``onnx``, and for a network that has no such form.
@@ -86,7 +90,11 @@ def to_model(
         doc_string=f"{name}, {form} form, exported by srnn {__version__}",
     )
     layers = {key: layer.neuron.name for key, layer in frozen.directions.items()}
-    initial = {f"{k}.{name}": str(how) for k, layer in frozen.directions.items() for name, how in layer.neuron.initial}
+    initial = {
+        f"{k}.{name}": str(how)
+        for k, layer in frozen.directions.items()
+        for name, how in layer.neuron.initial
+    }
     texts = {
         "name": name,
         "form": form,
@@ -118,7 +126,9 @@ def state_arrays(net: SRNN, state: Sequence[Any]) -> dict[str, Array]:
     return {
         f"{key}.{variable}": np.ascontiguousarray(value.detach().cpu().numpy())
         for (key, layer), values in zip(net.freeze().directions.items(), singles, strict=True)
-        for variable, value in zip((*layer.neuron.State._fields, *layer.delays), values, strict=True)
+        for variable, value in zip(
+            (*layer.neuron.State._fields, *layer.delays), values, strict=True
+        )
         if value.ndim < 3 or value.shape[1]  # with delays of no step nothing is under way
     }
 
@@ -127,9 +137,15 @@ def decision_arrays(model: ModelProto, batch: int) -> dict[str, Array]:
     """The decision's state before a sequence, zeros, as the model's inputs by name."""
     from onnx.helper import tensor_dtype_to_np_dtype
 
-    kinds = {item.name: item.type.tensor_type for item in model.graph.input if item.name.startswith("decision.")}
+    kinds = {
+        item.name: item.type.tensor_type
+        for item in model.graph.input
+        if item.name.startswith("decision.")
+    }
     return {
-        name: np.zeros((batch, kind.shape.dim[1].dim_value), tensor_dtype_to_np_dtype(kind.elem_type))
+        name: np.zeros(
+            (batch, kind.shape.dim[1].dim_value), tensor_dtype_to_np_dtype(kind.elem_type)
+        )
         for name, kind in kinds.items()
     }
 
@@ -140,7 +156,9 @@ def start(model: ModelProto) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), options, ["CPUExecutionProvider"]
+    )
 
 
 def advance(session: Any, x: Array, state: Mapping[str, Array]) -> tuple[Array, dict[str, Array]]:
@@ -153,7 +171,8 @@ def advance(session: Any, x: Array, state: Mapping[str, Array]) -> tuple[Array, 
 def greatest_difference(
     model: ModelProto, net: SRNN, x: torch.Tensor, generator: torch.Generator | None = None
 ) -> float:
-    """Maximal absolute difference between the model's output and the network's own, over the sequences x (B, T, inputs)."""
+    """Maximal absolute difference between the model's output and the network's own, over the
+    sequences x (B, T, inputs)."""
     initial = net.initial_state(len(x), generator)
     expected = net.run(x, initial).output.numpy()
     # onnxruntime has errors of its own, for lack of memory too.
@@ -174,7 +193,10 @@ def greatest_difference(
 
 def _step_form(net: FrozenNetwork, graph: Graph, decision: DecisionRule | None) -> None:
     """Layer by layer, each over all substeps, as the network itself runs them."""
-    below, after = [_encode(net, graph.input("x", ["batch", net.inputs]))] * net.substeps, list[list[Value]]()
+    below, after = (
+        [_encode(net, graph.input("x", ["batch", net.inputs]))] * net.substeps,
+        list[list[Value]](),
+    )
     before = [_state_inputs(graph, layer.name, layer) for layer in net.layers]
     for layer, state in zip(net.layers, before, strict=True):
         if layer is net.layers[-1] and len(below) > 1:
@@ -197,7 +219,8 @@ def _step_form(net: FrozenNetwork, graph: Graph, decision: DecisionRule | None) 
 
 
 def _sequence_form(net: FrozenNetwork, graph: Graph, decision: DecisionRule | None) -> None:
-    """One product for the whole input and one Scan over time for each layer, or for each direction of a layer."""
+    """One product for the whole input and one Scan over time for each layer, or for each direction
+    of a layer."""
     x = _encode(net, graph.input("x", ["batch", "time", net.inputs]))
     before = {key: _state_inputs(graph, key, layer) for key, layer in net.directions.items()}
     after: dict[str, list[Value]] = {}
@@ -250,12 +273,17 @@ def _scores(graph: Graph, decision: DecisionRule, y: Value) -> Value:
 
 
 def _totalled(graph: Graph, decision: DecisionRule, counted: Value) -> Value:
-    """The total (batch, outputs) of all that the steps count, (batch, time, outputs), in a loop over time."""
+    """The total (batch, outputs) of all that the steps count, (batch, time, outputs), in a loop
+    over time."""
     body, names = Graph("decision.body", graph.dtype, graph), ("total", "steps", "counted")
-    total, steps, y = (body.input(f"decision/{name}", shape) for name, shape in zip(names, _SHAPES, strict=True))
+    total, steps, y = (
+        body.input(f"decision/{name}", shape) for name, shape in zip(names, _SHAPES, strict=True)
+    )
     body.output("decision/total.after", _total_after(body, decision, total, steps, y), _SHAPES[0])
     body.output("decision/steps.after", steps + 1.0, _SHAPES[1])
-    nothing = graph.one("Gather", counted, np.array(0), axis=1)  # the first step ignores what was before it
+    nothing = graph.one(
+        "Gather", counted, np.array(0), axis=1
+    )  # the first step ignores what was before it
     return graph.add(
         "Scan",
         [nothing, np.zeros((1, 1)), counted],
@@ -266,11 +294,16 @@ def _totalled(graph: Graph, decision: DecisionRule, counted: Value) -> Value:
     )[0]
 
 
-def _total_after(graph: Graph, decision: DecisionRule, total: Value, steps: Value, y: Value) -> Value:
-    """The total after so many ``steps`` (batch, 1) and one more, which counts y (batch, outputs)."""
+def _total_after(
+    graph: Graph, decision: DecisionRule, total: Value, steps: Value, y: Value
+) -> Value:
+    """The total after so many ``steps`` (batch, 1) and one more, which counts y (batch,
+    outputs)."""
     (joined,) = decision.loss.rule.joined_record.run(_OverClasses(), [total, y])
     alone = float(decision.loss.start)
-    return graph.one("Where", graph.one("Greater", steps, alone), joined, y)  # a step up to ``start`` stands alone
+    return graph.one(
+        "Where", graph.one("Greater", steps, alone), joined, y
+    )  # a step up to ``start`` stands alone
 
 
 def _running_scores(
@@ -278,7 +311,8 @@ def _running_scores(
 ) -> dict[str, tuple[Value, list[str | int]]]:
     """Output the scores of the sequence so far, after a step whose output is x (batch, outputs).
 
-    Returns the state that they need: by name, its next value and shape. It comes after that of the layers, as its inputs do.
+    Returns the state that they need: by name, its next value and shape. It comes after that of the
+    layers, as its inputs do.
     """
     rule, start = decision.loss.rule, float(decision.loss.start)
     (y,) = rule.counted_record.run(_OverClasses(), [x])
@@ -286,13 +320,19 @@ def _running_scores(
         graph.output("scores", y, ["batch", outputs])
         return {}
 
-    total, steps = graph.input("decision.total", ["batch", outputs]), graph.input("decision.steps", ["batch", 1])
+    total, steps = (
+        graph.input("decision.total", ["batch", outputs]),
+        graph.input("decision.steps", ["batch", 1]),
+    )
     total = _total_after(graph, decision, total, steps, y)
     scores = total
     if rule.mean:
         scores = total / graph.one("Max", steps - start + 1.0, 1.0)
     graph.output("scores", scores, ["batch", outputs])
-    return {"decision.total": (total, ["batch", outputs]), "decision.steps": (steps + 1.0, ["batch", 1])}
+    return {
+        "decision.total": (total, ["batch", outputs]),
+        "decision.steps": (steps + 1.0, ["batch", 1]),
+    }
 
 
 class _OverClasses(Algebra):
@@ -322,7 +362,8 @@ def _repeat(graph: Graph, current: Value, times: int, size: int) -> Value:
 
 
 def _one_step_late(graph: Graph, current: Value) -> Value:
-    """current (batch, time, size) rearranged so that, read from its end, the first step comes first and the last second."""
+    """current (batch, time, size) rearranged so that, read from its end, the first step comes first
+    and the last second."""
     first = graph.one("Slice", current, np.array([0]), np.array([1]), np.array([1]))
     return graph.one("Concat", later_steps(graph, current), first, axis=1)
 
@@ -332,7 +373,10 @@ def _advance(
 ) -> tuple[Value, list[Value]]:
     """One step of a layer, as in ``kernels.reference``: (its output, new state)."""
     neuron, count = layer.neuron, len(layer.neuron.State._fields)
-    own, pending = state[:count], dict(zip([*state_shapes(layer)][count:], state[count:], strict=True))
+    own, pending = (
+        state[:count],
+        dict(zip([*state_shapes(layer)][count:], state[count:], strict=True)),
+    )
     if layer.weight_rec is not None:
         weight = graph.constant(layer.weight_rec.T, f"{key}.weight_rec")
         arrives = first_step(graph, pending["arriving"]) if "arriving" in pending else own[-1]
@@ -349,8 +393,8 @@ def _advance(
 def _scan(
     graph: Graph, key: str, layer: FrozenLayer, current: Value, state: list[Value], backwards: bool
 ) -> tuple[Value, list[Value]]:
-    """A layer over the time axis of current (batch, time, size), or of its input where that is delayed: (its output, final
-    state)."""
+    """A layer over the time axis of current (batch, time, size), or of its input where that is
+    delayed: (its output, final state)."""
     body = Graph(f"{key}.body", graph.dtype, graph)
     variables, shape = state_shapes(layer), ["batch", layer.size]
     inside = [body.input(f"{key}.{variable}.before", own) for variable, own in variables.items()]
@@ -385,7 +429,9 @@ def _encode(net: FrozenNetwork, x: Value) -> Value:
 
 
 def _state_inputs(graph: Graph, key: str, layer: FrozenLayer) -> list[Value]:
-    return [graph.input(f"{key}.{variable}", shape) for variable, shape in state_shapes(layer).items()]
+    return [
+        graph.input(f"{key}.{variable}", shape) for variable, shape in state_shapes(layer).items()
+    ]
 
 
 def _state_outputs(graph: Graph, net: FrozenNetwork, after: list[list[Value]]) -> None:

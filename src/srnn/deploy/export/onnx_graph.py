@@ -1,9 +1,11 @@
-"""ONNX nodes from plain arithmetic: what the record of a neuron's equations becomes in an ONNX graph.
+"""ONNX nodes from plain arithmetic: what the record of a neuron's equations becomes in an ONNX
+graph.
 
-A ``Value`` stands for a tensor that is known only when the exported model runs. Operators and numpy's functions on it append a
-node and return the result's ``Value``, a comparison as 0 or 1; numpy arrays and numbers used with it become constants, and what
-depends only on constants is computed at once. So no neuron is written a second time. What is under way between layers with delays
-(``nn/delays.py``) becomes nodes, too.
+A ``Value`` stands for a tensor that is known only when the exported model runs. Operators and
+numpy's functions on it append a node and return the result's ``Value``, a comparison as 0 or 1;
+numpy arrays and numbers used with it become constants, and what depends only on constants is
+computed at once. So no neuron is written a second time. What is under way between layers with
+delays (``nn/delays.py``) becomes nodes, too.
 """
 
 from __future__ import annotations
@@ -42,9 +44,11 @@ _COMPARISONS = (np.greater, np.greater_equal, np.less, np.less_equal)
 
 
 class Graph:
-    """Nodes of one graph, in the order in which they are computed; and its numbers, each stored once.
+    """Nodes of one graph, in the order in which they are computed; and its numbers, each stored
+    once.
 
-    outer: the graph whose loop has this one as its body; the body sees the outer graph's numbers, and has none of its own.
+    outer: the graph whose loop has this one as its body; the body sees the outer graph's numbers,
+    and has none of its own.
     """
 
     def __init__(self, name: str, dtype: np.dtype[Any], outer: Graph | None = None) -> None:
@@ -53,12 +57,16 @@ class Graph:
         self.nodes: list[NodeProto] = []
         self.inputs: list[ValueInfoProto] = []
         self.outputs: list[ValueInfoProto] = []
-        self.constants: dict[tuple[str, tuple[int, ...], bytes], TensorProto] = {} if outer is None else outer.constants
+        self.constants: dict[tuple[str, tuple[int, ...], bytes], TensorProto] = (
+            {} if outer is None else outer.constants
+        )
 
     def constant(self, value: Any, hint: str = "constant") -> Value:
         """A number or array; floats are converted to the model's dtype, integers to int64."""
         array = np.asarray(value)
-        array = np.ascontiguousarray(array, np.int64 if array.dtype.kind in "iu" else self.dtype).reshape(array.shape)
+        array = np.ascontiguousarray(
+            array, np.int64 if array.dtype.kind in "iu" else self.dtype
+        ).reshape(array.shape)
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self.constants:
             taken = {tensor.name for tensor in self.constants.values()}
@@ -84,7 +92,9 @@ class Graph:
         """Append a node, and return its outputs (one, if they are not named) as values."""
         names = list(outputs) or [f"{self.name}/{operator}.{len(self.nodes)}"]
         inputs = [value if isinstance(value, Value) else self.constant(value) for value in operands]
-        self.nodes.append(self._onnx.helper.make_node(operator, [x.name for x in inputs], names, **attributes))
+        self.nodes.append(
+            self._onnx.helper.make_node(operator, [x.name for x in inputs], names, **attributes)
+        )
         return [Value(self, name) for name in names]
 
     def one(self, operator: str, *operands: Any, **attributes: Any) -> Value:
@@ -94,11 +104,15 @@ class Graph:
     def proto(self) -> GraphProto:
         """The finished graph."""
         constants = [*self.constants.values()] if self.outer is None else []
-        return self._onnx.helper.make_graph(self.nodes, self.name, self.inputs, self.outputs, constants)
+        return self._onnx.helper.make_graph(
+            self.nodes, self.name, self.inputs, self.outputs, constants
+        )
 
     def _info(self, name: str, shape: Sequence[Dimension]) -> ValueInfoProto:
         helper = self._onnx.helper
-        return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(self.dtype), shape)
+        return helper.make_tensor_value_info(
+            name, helper.np_dtype_to_tensor_dtype(self.dtype), shape
+        )
 
 
 class Value(NDArrayOperatorsMixin):
@@ -124,11 +138,18 @@ class Value(NDArrayOperatorsMixin):
 
 
 def state_shapes(layer: FrozenLayer) -> dict[str, list[Dimension]]:
-    """The shape of each tensor of a layer's state by name, without what is under way for no step."""
-    return {name: ["batch", *value.shape[1:]] for name, value in layer.initial_state(1).items() if value.size}
+    """The shape of each tensor of a layer's state by name, without what is under way for no
+    step."""
+    return {
+        name: ["batch", *value.shape[1:]]
+        for name, value in layer.initial_state(1).items()
+        if value.size
+    }
 
 
-def arrive(graph: Graph, layer: FrozenLayer, x: Value, state: list[Value]) -> tuple[Value, list[Value]]:
+def arrive(
+    graph: Graph, layer: FrozenLayer, x: Value, state: list[Value]
+) -> tuple[Value, list[Value]]:
     """(what arrives of the input at the step in which x (batch, inputs) is sent, new state)."""
     if "incoming" not in state_shapes(layer):
         return x, state
@@ -138,7 +159,8 @@ def arrive(graph: Graph, layer: FrozenLayer, x: Value, state: list[Value]) -> tu
 
 
 def send(graph: Graph, pending: Value | None, delays: Array, values: Value) -> Value:
-    """What is under way, (batch, steps, N) or None, with one more step, and with the values (batch, N) added at their delays."""
+    """What is under way, (batch, steps, N) or None, with one more step, and with the values (batch,
+    N) added at their delays."""
     sent = graph.one("Unsqueeze", values, np.array([1]))
     if pending is None:
         return sent

@@ -33,11 +33,22 @@ if TYPE_CHECKING:
     from ..c.project import Format
 
 _PER_UNIT = 1000
-"""What 1 in a channel's unit is as an integer sample where gain does not matter, as for level crossings."""
-_FLAGS = ("-target", "wasm32-wasi", "-mexec-model=reactor", "-std=c99", "-O2", "-ffp-contract=off", "-s")
+"""What 1 in a channel's unit is as an integer sample where gain does not matter, as for level
+crossings."""
+_FLAGS = (
+    "-target",
+    "wasm32-wasi",
+    "-mexec-model=reactor",
+    "-std=c99",
+    "-O2",
+    "-ffp-contract=off",
+    "-s",
+)
 
 
-def write_page(trained: Trained, out: Path, library: Path, compiler: list[str], numbers: Format) -> dict[str, Any]:
+def write_page(
+    trained: Trained, out: Path, library: Path, compiler: list[str], numbers: Format
+) -> dict[str, Any]:
     """Compile a library that was exported for a page, and write the page ``out`` around it.
 
     SrnnError where the network's signal is not what the library takes.
@@ -70,7 +81,8 @@ def find_compiler() -> list[str]:
     if zig := shutil.which("zig"):
         return [zig, "cc"]
     raise SrnnError(
-        'A page needs a compiler to WebAssembly: pip install "srnn[web]"; in a copy of the source pip install ".[web]".'
+        'A page needs a compiler to WebAssembly: pip install "srnn[web]"; in a copy of the source '
+        'pip install ".[web]".'
     )
 
 

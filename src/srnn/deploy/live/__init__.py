@@ -19,7 +19,8 @@ _SCRIPTS = {"socket": ("live.js", "socket.js"), "device": ("live.js", "files.js"
 
 _ALONE = (
     '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
-    "script-src 'unsafe-inline' 'wasm-unsafe-eval' blob:; worker-src blob:; style-src 'unsafe-inline'\">"
+    "script-src 'unsafe-inline' 'wasm-unsafe-eval' blob:; worker-src blob:; style-src "
+    "'unsafe-inline'\">"
 )
 """The browser refuses whatever the page without a server would fetch or send."""
 

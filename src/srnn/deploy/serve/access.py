@@ -54,11 +54,15 @@ class Access:
         if scope["type"] == "websocket":
             await receive()  # its "websocket.connect"
         headers = {"www-authenticate": "Bearer"} if status == 401 else None
-        await Response(json.dumps({"detail": message}), status, headers, "application/json")(scope, receive, send)
+        await Response(json.dumps({"detail": message}), status, headers, "application/json")(
+            scope, receive, send
+        )
 
     def problem(self, scope: Scope) -> tuple[int, str] | None:
         """(status, message) for a request that is refused; None for one that is permitted."""
-        headers = {name.lower(): value for name, value in reversed(scope["headers"])}  # the first of each counts
+        headers = {
+            name.lower(): value for name, value in reversed(scope["headers"])
+        }  # the first of each counts
         host = headers.get(b"host", b"").decode("latin-1")
         name = _part(f"//{host}", "hostname")
         if self._token is None and (name is None or not is_loopback(name)):
@@ -83,7 +87,8 @@ class Access:
 
 
 def _part(address: str, name: str) -> str | None:
-    """The "hostname", or the "netloc" (with a port), of an address; None if it has none or is not an address, such as "null"."""
+    """The "hostname", or the "netloc" (with a port), of an address; None if it has none or is not
+    an address, such as "null"."""
     try:
         return getattr(urlsplit(address), name) or None
     except ValueError:

@@ -1,4 +1,5 @@
-"""The routes: the live page, the signals that it can play (raw float32), the models, their streams, and whole sequences."""
+"""The routes: the live page, the signals that it can play (raw float32), the models, their streams,
+and whole sequences."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ from .said import OF_ARRAYS, Said, check_keys
 from .stream import StreamConnection
 
 PAGE_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline' blob:; worker-src blob:; style-src 'unsafe-inline'; connect-src 'self'; "
+    "default-src 'none'; script-src 'unsafe-inline' blob:; worker-src blob:; style-src "
+    "'unsafe-inline'; connect-src 'self'; "
     "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """The page loads nothing from elsewhere, and communicates only with this server."""
@@ -36,7 +38,11 @@ PAGE_POLICY = (
 BODIES = 4
 """Bodies that are computed at a time; others wait."""
 
-HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,8 @@ def create_app(
 ) -> FastAPI:
     """The service for some models, by name.
 
-    ``token``: what clients must present; None: nothing is needed, and the server listens on loopback only.
+    ``token``: what clients must present; None: nothing is needed, and the server listens on
+    loopback only.
     """
     # No documentation page: FastAPI's loads scripts from elsewhere.
     app = FastAPI(title="srnn", docs_url=None, redoc_url=None, openapi_url=None)
@@ -90,7 +97,13 @@ def _add_page(app: FastAPI, recordings: Sequence[Playable]) -> None:
     @app.get("/v1/recordings")
     async def list_recordings() -> Response:
         shown = [
-            {"number": i, "name": one.name, "models": one.models, "kept": one.kept, "channels": one.channels}
+            {
+                "number": i,
+                "name": one.name,
+                "models": one.models,
+                "kept": one.kept,
+                "channels": one.channels,
+            }
             for i, one in enumerate(recordings)
         ]
         return JSONResponse({"recordings": shown}, headers=HEADERS)
@@ -129,7 +142,8 @@ def _add_models(app: FastAPI, models: Mapping[str, Decoder], limits: Limits) -> 
 
     @app.post("/v1/models/{name}/recording")
     async def read_file(name: str, request: Request) -> Response:
-        """The samples in a file, as the model takes them: raw float32, with notes on how it was read in a header."""
+        """The samples in a file, as the model takes them: raw float32, with notes on how it was
+        read in a header."""
         if name not in models:
             raise HTTPException(404, "There is no such model.")
         try:
@@ -137,7 +151,9 @@ def _add_models(app: FastAPI, models: Mapping[str, Decoder], limits: Limits) -> 
         except ClientDisconnect:
             return Response()  # to nobody
         async with computing:
-            read = await asyncio.to_thread(read_dropped, body, request.query_params, models[name].signal)
+            read = await asyncio.to_thread(
+                read_dropped, body, request.query_params, models[name].signal
+            )
         data = np.ascontiguousarray(read.samples, "<f4").tobytes()
         doubt = models[name].signal.doubt(read.samples)
         told = {"Srnn-Notes": read.notes, "Srnn-Doubt": doubt, "Srnn-Channels": read.channels}
@@ -172,7 +188,11 @@ def _add_streams(app: FastAPI, models: Mapping[str, Decoder], limits: Limits, ke
                 await _deny(socket, 404, "There is no such model.")
             elif counts["streams"] >= limits.streams:
                 counts["refused"] += 1
-                await _deny(socket, 503, f"There are {int(limits.streams)} streams already; try again later.")
+                await _deny(
+                    socket,
+                    503,
+                    f"There are {int(limits.streams)} streams already; try again later.",
+                )
             else:
                 counts["streams"] += 1
                 counts["streams_total"] += 1

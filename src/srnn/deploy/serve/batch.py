@@ -48,7 +48,9 @@ def read_body(
         elif kind == "application/x-npy":
             sequences = _read_npy(body, channels, limits)
         else:
-            raise SrnnError("The content type must be application/json, application/x-npy or audio/wav.")
+            raise SrnnError(
+                "The content type must be application/json, application/x-npy or audio/wav."
+            )
 
     if not all(map(len, sequences)):
         raise SrnnError("A sequence has no samples.")
@@ -74,7 +76,9 @@ def _read_npy(body: bytes, channels: int, limits: Limits) -> list[Array]:
     if array.dtype.kind not in "fiub":
         raise SrnnError(f"The body is not a .npy file of numbers: it contains {array.dtype}.")
     if array.ndim != 3 or array.shape[2] != channels or not array.size:
-        raise SrnnError(f"The array must have the shape (sequences, samples, {channels}), not {array.shape}.")
+        raise SrnnError(
+            f"The array must have the shape (sequences, samples, {channels}), not {array.shape}."
+        )
     _check_count(len(array), limits)
     return list(array)
 
@@ -95,7 +99,8 @@ def _check_count(count: int, limits: Limits) -> None:
 
 
 async def classify(decoder: Decoder, samples: Array) -> dict[str, Any]:
-    """The answer for one sequence (samples, channels): one decision about all of it, as by ``predict`` for a recording."""
+    """The answer for one sequence (samples, channels): one decision about all of it, as by
+    ``predict`` for a recording."""
     path, given = decoder.signal, samples
     # What is too large for float32 is refused as not finite.
     with np.errstate(over="ignore"):
@@ -134,7 +139,8 @@ async def classify(decoder: Decoder, samples: Array) -> dict[str, Any]:
     if heart is not None:
         answer["heart"] = heart.to_dict()
         answer["classes"] = [
-            None if silent else one for one, silent in zip(answer["classes"], heart.silent, strict=True)
+            None if silent else one
+            for one, silent in zip(answer["classes"], heart.silent, strict=True)
         ]
         if heart.silent[-1]:
             answer |= {"class": None, "label": STATES[heart.states[-1]], "probability": 0.0}

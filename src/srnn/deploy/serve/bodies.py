@@ -13,7 +13,8 @@ T = TypeVar("T")
 
 
 async def receive_body(request: Request, most: int) -> bytes:
-    """The body of a request. HTTPException: it is larger than ``most`` bytes. ClientDisconnect: the client has gone."""
+    """The body of a request. HTTPException: it is larger than ``most`` bytes. ClientDisconnect: the
+    client has gone."""
     parts = []
     size = 0
     async for part in request.stream():

@@ -30,7 +30,8 @@ def read_dropped(body: bytes, asked: Mapping[str, str], signal: SignalPath) -> R
     suffix = Path(name).suffix.lower()
     if suffix not in SUFFIXES:
         raise SrnnError(
-            f"The page reads {', '.join(SUFFIXES)}, not {name[:100]!r}; srnn predict also reads WFDB records."
+            f"The page reads {', '.join(SUFFIXES)}, not {name[:100]!r}; srnn predict also reads "
+            f"WFDB records."
         )
     said = Said.of(asked).reading
     with TemporaryDirectory() as folder:

@@ -1,4 +1,5 @@
-"""What one client may ask of a server. Clients that attack it are a reverse proxy's business (docs/serve.md)."""
+"""What one client may ask of a server. Clients that attack it are a reverse proxy's business
+(docs/serve.md)."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ class Limits:
     """Max sequences in a body."""
 
     idle_seconds: float = 60.0
-    """A stream that sends nothing for this long is ended (its client has its state, and may resume)."""
+    """A stream that sends nothing for this long is ended (its client has its state, and may
+    resume)."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -28,7 +28,9 @@ def bind(host: str, port: int, shared: bool = False) -> socket.socket:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
             if not hasattr(socket, "SO_REUSEPORT"):
-                raise SrnnError(f"This system cannot share a port between servers ({option('share_port')}).")
+                raise SrnnError(
+                    f"This system cannot share a port between servers ({option('share_port')})."
+                )
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.bind((host.strip("[]"), port))
     except (OSError, UnicodeError) as error:
@@ -71,4 +73,7 @@ def raise_descriptors(connections: int) -> None:
 
 def _refusal(host: str, port: int, error: Exception) -> SrnnError:
     reason = getattr(error, "strerror", None) or error
-    return SrnnError(f"Cannot listen on {host}:{port} ({reason}); choose another {option('port')} or {option('host')}.")
+    return SrnnError(
+        f"Cannot listen on {host}:{port} ({reason}); choose another {option('port')} or "
+        f"{option('host')}."
+    )

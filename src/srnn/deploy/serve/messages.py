@@ -1,4 +1,5 @@
-"""The messages of a stream (docs/serve.md has a table): text messages are JSON objects with a "type", binary ones samples."""
+"""The messages of a stream (docs/serve.md has a table): text messages are JSON objects with a
+"type", binary ones samples."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ class Start:
     probabilities: bool = False
     """Whether each decision comes with the probabilities of all classes."""
     finite: bool = False
-    """Whether the signal is one that ends, such as a file: one sequence, unless the server was given a segment."""
+    """Whether the signal is one that ends, such as a file: one sequence, unless the server was
+    given a segment."""
     trace: bool = False
     doubt: bool = False
     """Whether the server says that the signal is unlike those of training, if it is."""
@@ -42,7 +44,8 @@ class Start:
     names: str | None = None
     units: str | None = None
     state: bytes | None = None
-    """A state from the server, to continue from; the client then sends samples from its "samples" on."""
+    """A state from the server, to continue from; the client then sends samples from its "samples"
+    on."""
     state_every: int | None = None
     """Samples after which the server sends a state; None: it does not."""
 
@@ -65,7 +68,9 @@ def read_start(message: dict[str, Any]) -> Start:
         raise SrnnError('The first message of a stream must be {"type": "start"}.')
     for key in message:
         if key not in ("type", *Start.__dataclass_fields__):
-            raise SrnnError(f"'start' has no key '{key[:40]}'.{nearest(key, Start.__dataclass_fields__)}")
+            raise SrnnError(
+                f"'start' has no key '{key[:40]}'.{nearest(key, Start.__dataclass_fields__)}"
+            )
     options: dict[str, Any] = {key: value for key, value in message.items() if key != "type"}
     for key, choices in (("format", get_args(SampleFormat)), ("report", get_args(Report))):
         if options.get(key, choices[0]) not in choices:
@@ -87,7 +92,10 @@ def read_samples(data: bytes, channels: int, format: SampleFormat, int16_scale: 
     dtype = np.dtype("<f4" if format == "float32" else "<i2")
     size = channels * dtype.itemsize
     if len(data) % size:
-        raise SrnnError(f"A message of {len(data)} bytes ends within a sample of {size} ({channels} of {format}).")
+        raise SrnnError(
+            f"A message of {len(data)} bytes ends within a sample of {size} ({channels} of "
+            f"{format})."
+        )
     x = np.frombuffer(data, dtype).reshape(-1, channels)
     return x if format == "float32" else (x / int16_scale).astype(np.float32)
 
@@ -108,20 +116,27 @@ def read_rows(rows: object, channels: int) -> Array:
         raise SrnnError("Samples must be rows of numbers.")
     x = x[:, None] if x.ndim == 1 and channels == 1 else x
     if x.ndim != 2 or x.shape[1] != channels:
-        raise SrnnError(f"Samples must be rows of {channels} numbers, not an array of shape {x.shape}.")
+        raise SrnnError(
+            f"Samples must be rows of {channels} numbers, not an array of shape {x.shape}."
+        )
     with np.errstate(over="ignore"):  # what is too large for float32 is refused as not finite
         return x.astype(np.float32)
 
 
 def finite_json(value: Any) -> str:
-    """A value as JSON. SrnnError for numbers that are not finite, which JSON cannot represent: samples of 1e38 lead to them."""
+    """A value as JSON. SrnnError for numbers that are not finite, which JSON cannot represent:
+    samples of 1e38 lead to them."""
     try:
         return json.dumps(value, allow_nan=False)
     except ValueError as error:
-        raise SrnnError("The network's output is not finite: the samples are too large for it.") from error
+        raise SrnnError(
+            "The network's output is not finite: the samples are too large for it."
+        ) from error
 
 
-def decisions_message(decoder: Decoder, decisions: Decisions, keep: Array, with_probabilities: bool) -> dict[str, Any]:
+def decisions_message(
+    decoder: Decoder, decisions: Decisions, keep: Array, with_probabilities: bool
+) -> dict[str, Any]:
     """The message with the rows ``keep`` (booleans) of some decisions, column by column."""
     steps, scores, final = decisions if keep.all() else (column[keep] for column in decisions)
     believed = decoder.probabilities(scores).round(6)
@@ -138,7 +153,15 @@ def decisions_message(decoder: Decoder, decisions: Decisions, keep: Array, with_
 
 
 def in_place(message: dict[str, Any], states: Array) -> dict[str, Any]:
-    """What a message of decisions says instead where a lead of an ECG is flat or off, by the state of each decision."""
-    classes = [None if state >= FLAT else one for one, state in zip(message["classes"], states.tolist(), strict=True)]
+    """What a message of decisions says instead where a lead of an ECG is flat or off, by the state
+    of each decision."""
+    classes = [
+        None if state >= FLAT else one
+        for one, state in zip(message["classes"], states.tolist(), strict=True)
+    ]
     probability = np.where(states >= FLAT, 0.0, message["probability"]).tolist()
-    return {"classes": classes, "probability": probability, "states": [STATES[state] for state in states.tolist()]}
+    return {
+        "classes": classes,
+        "probability": probability,
+        "states": [STATES[state] for state in states.tolist()],
+    }

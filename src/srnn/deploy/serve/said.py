@@ -1,4 +1,5 @@
-"""What a client says of its samples: in the address of a request, or in the first message of a stream.
+"""What a client says of its samples: in the address of a request, or in the first message of a
+stream.
 
     names      names of the channels, which an array does not state: ax,ay,az
     units      their units, in the same order, empty where they are not known: m/s2,m/s2,
@@ -47,7 +48,9 @@ class Said:
         chosen = parse_channels(given["channels"], "channels") if "channels" in given else None
         names, units = (_list(given[key]) if key in given else None for key in ("names", "units"))
         return cls(
-            Reading(numbers.get("rate"), chosen, Gaps(policy, numbers.get("longest_gap", LONGEST_GAP))),
+            Reading(
+                numbers.get("rate"), chosen, Gaps(policy, numbers.get("longest_gap", LONGEST_GAP))
+            ),
             names,
             units and tuple(unit or None for unit in units),
         )
@@ -66,11 +69,14 @@ class Said:
         return match(read, path, self.reading)
 
     def check_stream(self, path: SignalPath) -> None:
-        """SrnnError where the samples of a stream contradict the path: what is live is not resampled."""
+        """SrnnError where the samples of a stream contradict the path: what is live is not
+        resampled."""
         rate = self.reading.rate
         if rate is not None and rate != path.rate:
             wanted = "a signal that is not in time" if path.rate is None else f"{path.rate:g} Hz"
-            raise SrnnError(f"A stream is not resampled: the network reads {wanted}, not {rate:g} Hz.")
+            raise SrnnError(
+                f"A stream is not resampled: the network reads {wanted}, not {rate:g} Hz."
+            )
         self.match("The signal", np.zeros((1, self.of_channels(path)), np.float32), path)
 
 

@@ -22,13 +22,16 @@ LARGEST_HEAD = 16 * 1024
 
 
 def check_exposure(host: str, token: str | None) -> None:
-    """SrnnError for a server that others can reach without a token, or a token that can be guessed."""
+    """SrnnError for a server that others can reach without a token, or a token that can be
+    guessed."""
     if token is not None and len(token) < LEAST_TOKEN:
         maker = either("--new-token", "secrets.token_urlsafe()")
         raise SrnnError(f"A token must have at least {LEAST_TOKEN} characters; {maker} makes one.")
     if token is None and not is_loopback(host):
         given = either("a token (--new-token, --token-file FILE)", "a token")
-        raise SrnnError(f"On {host} others can reach this server: give it {given}, or use 127.0.0.1.")
+        raise SrnnError(
+            f"On {host} others can reach this server: give it {given}, or use 127.0.0.1."
+        )
 
 
 def check_installed() -> None:
@@ -46,7 +49,8 @@ def make_server(
     limits: Limits | None = None,
     recordings: Sequence[Any] = (),
 ) -> Any:
-    """A ``uvicorn.Server``; ``run()`` serves until it is stopped. SrnnError where the extra ``serve`` is missing."""
+    """A ``uvicorn.Server``; ``run()`` serves until it is stopped. SrnnError where the extra
+    ``serve`` is missing."""
     check_installed()
     import uvicorn
 
@@ -73,18 +77,20 @@ def make_server(
         h11_max_incomplete_event_size=LARGEST_HEAD,
         ws_max_size=int(limits.message_bytes),
         ws_per_message_deflate=False,  # so that no small message becomes a large one
-        # A pong comes after all that its client has sent, which may take a while to compute; a client
-        # that has gone is silent, and ``idle_seconds`` ends its stream.
+        # A pong comes after all that its client has sent, which may take a while to compute; a
+        # client that has gone is silent, and ``idle_seconds`` ends its stream.
         ws_ping_timeout=None,
     )
     return uvicorn.Server(config)
 
 
 def spare_collections() -> None:
-    """Keep Python's garbage collections from stalling every stream. Call it once the models are loaded.
+    """Keep Python's garbage collections from stalling every stream. Call it once the models are
+    loaded.
 
-    Scanning the libraries' objects, some 200,000, took a fifth of a second each time: they are excluded from now on. Objects of
-    300 streams still take a tenth of a second, and hardly any are garbage: old ones are scanned a tenth as often.
+    Scanning the libraries' objects, some 200,000, took a fifth of a second each time: they are
+    excluded from now on. Objects of 300 streams still take a tenth of a second, and hardly any are
+    garbage: old ones are scanned a tenth as often.
     """
     gc.collect()
     gc.freeze()

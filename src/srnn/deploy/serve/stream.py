@@ -1,6 +1,8 @@
-"""One WebSocket stream, with its own session and pace. At worst, its client's actions end only this stream.
+"""One WebSocket stream, with its own session and pace. At worst, its client's actions end only this
+stream.
 
-The next message is read only when the last one has been handled; output waits until the client reads it.
+The next message is read only when the last one has been handled; output waits until the client
+reads it.
 """
 
 from __future__ import annotations
@@ -50,9 +52,12 @@ class Silent(SrnnError):
 
 
 class StreamConnection:
-    """A client's stream, on an accepted socket, from its first message to its end. ``key`` signs states."""
+    """A client's stream, on an accepted socket, from its first message to its end. ``key`` signs
+    states."""
 
-    def __init__(self, socket: WebSocket, name: str, decoder: Decoder, limits: Limits, key: bytes) -> None:
+    def __init__(
+        self, socket: WebSocket, name: str, decoder: Decoder, limits: Limits, key: bytes
+    ) -> None:
         self._socket = socket
         self._name = name
         self._decoder = decoder
@@ -66,7 +71,8 @@ class StreamConnection:
 
     async def run(self) -> None:
         """Serve the stream. Never raises for a client's actions."""
-        # Samples of 1e38 overflow, which is the client's concern and not worth a warning by the server.
+        # Samples of 1e38 overflow, which is the client's concern and not worth a warning by the
+        # server.
         with np.errstate(all="ignore"), suppress(WebSocketDisconnect):
             try:
                 await self._begin()
@@ -141,7 +147,8 @@ class StreamConnection:
         return True
 
     def _begin_listening(self) -> None:
-        """Listen for whether the signal is unlike those of training, from its beginning on, and where a lead of it is off."""
+        """Listen for whether the signal is unlike those of training, from its beginning on, and
+        where a lead of it is off."""
         self._watch = LeadWatch.of(self._decoder.task, self._decoder.signal, self._session.samples)
         if self._start.doubt and not self._session.samples:
             self._beginning = Beginning(self._decoder.signal)
@@ -172,8 +179,14 @@ class StreamConnection:
         drawn = hasattr(stream.state[0], "u")
 
         def probe(_: int) -> None:
-            spikes.append([np.flatnonzero(stream.state_part(layer, "s")[0]).tolist() for layer in layers])
-            membranes.append([round(v, 4) for v in stream.state_part(0, "u")[0, :DRAWN].tolist()] if drawn else [])
+            spikes.append(
+                [np.flatnonzero(stream.state_part(layer, "s")[0]).tolist() for layer in layers]
+            )
+            membranes.append(
+                [round(v, 4) for v in stream.state_part(0, "u")[0, :DRAWN].tolist()]
+                if drawn
+                else []
+            )
 
         first, before = self._session.steps, self._session.samples
         decisions = await self._turns.decide(block, probe)
@@ -182,7 +195,14 @@ class StreamConnection:
             spikes[row] = [[] for _ in layers]
         shown = np.round(block.astype(np.float64), 5).tolist()
         await self._send(
-            {"type": "trace", "sample": before, "input": shown, "step": first, "spikes": spikes, "membranes": membranes}
+            {
+                "type": "trace",
+                "sample": before,
+                "input": shown,
+                "step": first,
+                "spikes": spikes,
+                "membranes": membranes,
+            }
         )
         await self._tell(decisions)
 
@@ -208,7 +228,9 @@ class StreamConnection:
     async def _tell_state(self) -> None:
         session, self._told = self._session, self._session.samples
         state = base64.b64encode(session.save(self._key)).decode()
-        await self._send({"type": "state", "samples": session.samples, "steps": session.steps, "state": state})
+        await self._send(
+            {"type": "state", "samples": session.samples, "steps": session.steps, "state": state}
+        )
 
     # ---- the socket -------------------------------------------------------------------------------------------------
 
@@ -219,8 +241,8 @@ class StreamConnection:
             async with asyncio.timeout(seconds):
                 message = await self._socket.receive()
         except TimeoutError:
-            # Much later: this process was stopped, and has yet to read what the client has sent since. Or others keep it busy: so
-            # only once.
+            # Much later: this process was stopped, and has yet to read what the client has sent
+            # since. Or others keep it busy: so only once.
             if again or time.monotonic() - begun < 1.1 * seconds:
                 raise Silent(f"The stream sent nothing for {seconds:g} s.") from None
             return await self._receive(again=True)

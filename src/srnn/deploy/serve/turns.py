@@ -1,6 +1,8 @@
-"""Computing in turns: all streams and bodies share the event loop, and none keeps the others waiting.
+"""Computing in turns: all streams and bodies share the event loop, and none keeps the others
+waiting.
 
-A turn is a few hundred samples (about a millisecond; fewer of a slow network). A client that sends much delays only itself.
+A turn is a few hundred samples (about a millisecond; fewer of a slow network). A client that sends
+much delays only itself.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ FIRST = 64
 """Samples of the first turn, while nothing is known of the network's speed."""
 
 SECONDS = 0.01
-"""A turn that takes longer (of a large network, or one that is not compiled) is followed by one of half as many samples."""
+"""A turn that takes longer (of a large network, or one that is not compiled) is followed by one of
+half as many samples."""
 
 
 class Turns:
@@ -51,7 +54,9 @@ class Turns:
 
         if seconds > SECONDS:
             self.size = max(1, self.size // 2)
-        elif seconds < SECONDS / 4 and len(block) == self.size:  # a shorter block says nothing about longer turns
+        elif (
+            seconds < SECONDS / 4 and len(block) == self.size
+        ):  # a shorter block says nothing about longer turns
             self.size = min(self._most, 2 * self.size)
         return decisions
 

@@ -1,4 +1,5 @@
-"""Live signals: a network one step at a time (``Stream``); with its encoder and class scores, a whole ``Decoder``."""
+"""Live signals: a network one step at a time (``Stream``); with its encoder and class scores, a
+whole ``Decoder``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""From a signal to decisions, as it arrives: a run's encoder, its network one step at a time, and its class scores.
+"""From a signal to decisions, as it arrives: a run's encoder, its network one step at a time, and
+its class scores.
 
 ::
 
@@ -8,7 +9,8 @@
     data = session.save()                        # bytes
     session = decoder.restore(data)              # continues to the same bits, even in another process
 
-A ``Decoder`` holds what sessions share, a ``Session`` one stream's state. The result is the same to the bit for any block size.
+A ``Decoder`` holds what sessions share, a ``Session`` one stream's state. The result is the same to
+the bit for any block size.
 """
 
 from __future__ import annotations
@@ -43,20 +45,23 @@ if TYPE_CHECKING:
 
 
 class Decoder:
-    """A trained network with its encoder and its scores, from which any number of independent sessions can be opened.
+    """A trained network with its encoder and its scores, from which any number of independent
+    sessions can be opened.
 
     Args:
-        trained: an SRNN that reads forwards only, and its task; random initial states are the same for every session.
+        trained: an SRNN that reads forwards only, and its task; random initial states are the same
+            for every session.
         signal: what is pushed, and how it becomes steps (``Task.live``).
-        segment: steps after which a sequence ends and the next begins, with the initial state; None:
-            it is not said.
-        usual: the same, for streams that may never end (``open``) where ``segment`` is not said; None:
-            sequences never end.
-        policy: ends a sequence as soon as the network is sure enough; the network then rests until the next segment. Only where
-            a sequence has one label.
+        segment: steps after which a sequence ends and the next begins, with the initial state;
+            None: it is not said.
+        usual: the same, for streams that may never end (``open``) where ``segment`` is not said;
+            None: sequences never end.
+        policy: ends a sequence as soon as the network is sure enough; the network then rests until
+            the next segment. Only where a sequence has one label.
         learn: how its sessions learn, each by itself (``Session.learn``); None: they do not.
 
-    Use a decoder and its sessions from one thread at a time: they share the network's working memory (but see ``encode``).
+    Use a decoder and its sessions from one thread at a time: they share the network's working
+    memory (but see ``encode``).
     """
 
     def __init__(
@@ -74,13 +79,24 @@ class Decoder:
             from ...training.adapting import Adaptation
 
             if not isinstance(learn, Adaptation):
-                raise SrnnError(f"learn must be an Adaptation, such as srnn.Adaptation(), not {learn!r}.")
-        if segment is not None and (isinstance(segment, bool) or not isinstance(segment, int) or segment < 1):
-            raise SrnnError(f"A segment must be a whole number of steps, at least 1, not {segment!r}.")
+                raise SrnnError(
+                    f"learn must be an Adaptation, such as srnn.Adaptation(), not {learn!r}."
+                )
+        if segment is not None and (
+            isinstance(segment, bool) or not isinstance(segment, int) or segment < 1
+        ):
+            raise SrnnError(
+                f"A segment must be a whole number of steps, at least 1, not {segment!r}."
+            )
         if policy is not None and not isinstance(policy, ExitPolicy):
-            raise SrnnError(f"A policy must be an ExitPolicy, such as ExitPolicy.load(file) returns, not {policy!r}.")
+            raise SrnnError(
+                f"A policy must be an ExitPolicy, such as ExitPolicy.load(file) returns, not "
+                f"{policy!r}."
+            )
         if policy is not None and task.kind != "per_sequence":
-            raise SrnnError(f"Task '{task.name}' has a label at every step: there is nothing to end early.")
+            raise SrnnError(
+                f"Task '{task.name}' has a label at every step: there is nothing to end early."
+            )
         if policy is not None:
             policy.check(loss)
         self.stream = _stream_of(trained)
@@ -97,7 +113,14 @@ class Decoder:
         """Seconds from one step to the next; None: steps are not in time."""
         self.hidden = tuple(layer.size for layer in frozen.layers[:-1])
         self._initial = self.stream.flat_state()
-        settings = [task.name, loss.name, loss.start, repr(signal), self.segment, policy and policy.to_dict()]
+        settings = [
+            task.name,
+            loss.name,
+            loss.start,
+            repr(signal),
+            self.segment,
+            policy and policy.to_dict(),
+        ]
         summary = json.dumps(settings if learn is None else [*settings, asdict(learn)])
         self.fingerprint = fingerprint(frozen, f"{summary} {trained.seed} {self.stream.layout}")
         self._warm_up()
@@ -120,17 +143,20 @@ class Decoder:
 
         Args:
             model: a trained network, a run folder or a model's file.
-            form: what is pushed, "signal": what a sensor gives; "steps": the network's own input; "auto": the signal, where
-                training data were encoded the same way, else steps.
+            form: what is pushed, "signal": what a sensor gives; "steps": the network's own input;
+                "auto": the signal, where training data were encoded the same way, else steps.
             data_dir: where training data are, for a model that lacks the statistics it needs.
-            scale: mean and standard deviation of an ECG's leads, ([mean, ...], [std, ...]), in the signal's unit; None: those of
-                its first ``calibration`` seconds.
-            calibration: seconds, up to 60, from which scale or gain is measured where it is not given; None: 5.
+            scale: mean and standard deviation of an ECG's leads, ([mean, ...], [std, ...]), in the
+                signal's unit; None: those of its first ``calibration`` seconds.
+            calibration: seconds, up to 60, from which scale or gain is measured where it is not
+                given; None: 5.
             gain: what sound of full scale 1 is multiplied by before a cochlea; None: measured.
-            segment: seconds (steps, where these are not in time) after which a sequence ends and the next begins; 0: never.
-                None: a signal that ends is one sequence (``open_finite``); in one that may never end (``open``), where a
-                sequence has one label, each is as long as those in training.
-            policy: ends a sequence, which has one label, once the network is sure enough; the network then rests until the next.
+            segment: seconds (steps, where these are not in time) after which a sequence ends and
+                the next begins; 0: never. None: a signal that ends is one sequence
+                (``open_finite``); in one that may never end (``open``), where a sequence has one
+                label, each is as long as those in training.
+            policy: ends a sequence, which has one label, once the network is sure enough; the
+                network then rests until the next.
             learn: how its sessions learn what they are told, each by itself; None: they do not.
 
         SrnnError for a network that cannot be streamed (it says why).
@@ -151,7 +177,8 @@ class Decoder:
             if not 0.5 <= segment / length < 2**31:
                 unit = " s" if task.step_ms else ""
                 raise SrnnError(
-                    f"A segment lasts from one step ({length:g}{unit}) to 2^31 steps, not {segment:g}{unit}."
+                    f"A segment lasts from one step ({length:g}{unit}) to 2^31 steps, not "
+                    f"{segment:g}{unit}."
                 )
             steps = round(segment / length)
         return cls(trained, signal, segment=steps, usual=usual, policy=policy, learn=learn)
@@ -160,10 +187,12 @@ class Decoder:
         return f"Decoder({self.trained.name}: {self.signal.what} -> {some(self.classes)})"
 
     def _warm_up(self) -> None:
-        """Push something, so that what is imported or compiled at its first use is ready before the first client comes."""
+        """Push something, so that what is imported or compiled at its first use is ready before the
+        first client comes."""
         session, rng = self.open(), np.random.default_rng(0)
         encoder = session.encoder
-        # At most one second, even where more is held back to measure a scale: ``finish`` releases it.
+        # At most one second, even where more is held back to measure a scale: ``finish`` releases
+        # it.
         count = min(encoder.latency, round(self.signal.rate or encoder.latency)) + 12 * encoder.hop
         for part in (1, count, 2):
             self.probabilities(session.push(0.1 * rng.random((part, encoder.channels))).scores)
@@ -182,7 +211,8 @@ class Decoder:
         return Session(self, self.asked)
 
     def restore(self, data: bytes, key: bytes = b"") -> Session:
-        """The session whose ``save``, with the same key, gave these bytes. SrnnError if they are damaged or another decoder's."""
+        """The session whose ``save``, with the same key, gave these bytes. SrnnError if they are
+        damaged or another decoder's."""
         session = Session(self, self.segment)
         session.restore(data, key)
         return session
@@ -193,7 +223,8 @@ class Decoder:
 
 
 class Session:
-    """One stream: ``model.stream()``, or ``decoder.open()`` for one of many. Use it from one thread at a time."""
+    """One stream: ``model.stream()``, or ``decoder.open()`` for one of many. Use it from one thread
+    at a time."""
 
     samples: int
     """Samples pushed since the stream's start."""
@@ -219,7 +250,8 @@ class Session:
         return f"Session({self.decoder.trained.name}: {read})"
 
     def push(self, block: npt.ArrayLike) -> Decisions:
-        """(samples, channels), any number of samples, or one sample (channels,) -> decisions of the steps that are now known.
+        """(samples, channels), any number of samples, or one sample (channels,) -> decisions of the
+        steps that are now known.
 
         SrnnError, and nothing has changed, for a block that does not fit or is not finite.
         """
@@ -230,32 +262,38 @@ class Session:
 
         Where a sequence has one label and no step was held back, the last step's decision is given
         again, as final. But what is left after whole segments may be too short to judge, and then
-        nothing is final: less than half a segment, no more than the steps before the loss's ``start``,
-        or fewer than a policy's ``earliest``.
+        nothing is final: less than half a segment, no more than the steps before the loss's
+        ``start``, or fewer than a policy's ``earliest``.
         """
         return self.decide_last(self.encoder.flush())
 
     def encode(self, block: npt.ArrayLike) -> Array:
         """The first half of ``push``: the steps that are now known, (steps, inputs).
 
-        It touches nothing that sessions share, so it may run in a thread beside other sessions (``encoder.heavy`` says where
-        that pays).
+        It touches nothing that sessions share, so it may run in a thread beside other sessions
+        (``encoder.heavy`` says where that pays).
         """
         samples = self.decoder.signal.numbers(as_samples(as_numpy(block), self.encoder.channels))
         with np.errstate(over="ignore"):
             try:
                 steps = self.encoder.push(samples)
             except SrnnError as error:
-                # The error counts samples within the block; the user needs their number in the stream.
+                # The error counts samples within the block; the user needs their number in the
+                # stream.
                 wrong = np.argwhere(~np.isfinite(samples.astype(np.float32)))
                 if not len(wrong):
                     raise
                 row, channel = wrong[0].tolist()
                 raise SrnnError(
-                    f"Sample {self.samples + row} is not finite in channel {channel} (counted from 0); repair or drop it."
+                    f"Sample {self.samples + row} is not finite in channel {channel} (counted from "
+                    f"0); repair or drop it."
                 ) from error
-        if not np.isfinite(steps).all():  # finite samples become such only by a scale, which keeps no state
-            raise SrnnError("The samples are too large to be encoded: the network's inputs are not finite.")
+        if not np.isfinite(
+            steps
+        ).all():  # finite samples become such only by a scale, which keeps no state
+            raise SrnnError(
+                "The samples are too large to be encoded: the network's inputs are not finite."
+            )
         self.samples += len(samples)
         return steps
 
@@ -263,15 +301,22 @@ class Session:
         """The second half of ``finish``; the first is ``encoder.flush``."""
         rest = self.decide(steps)
         if not self._too_short():
-            if not len(rest.steps) and self.decoder.task.kind == "per_sequence" and self._last is not None:
-                rest = Decisions(np.array([self.steps - 1]), self._last[None].copy(), np.array([True]))
+            if (
+                not len(rest.steps)
+                and self.decoder.task.kind == "per_sequence"
+                and self._last is not None
+            ):
+                rest = Decisions(
+                    np.array([self.steps - 1]), self._last[None].copy(), np.array([True])
+                )
             if len(rest.steps):
                 rest.final[-1] = True
         self._last = None
         return rest
 
     def _too_short(self) -> bool:
-        """Whether what is being read is the rest after whole segments, too short to judge (``finish``)."""
+        """Whether what is being read is the rest after whole segments, too short to judge
+        (``finish``)."""
         if self.segment is None or self.steps < self.segment or self._position == 0:
             return False
         if self.decoder.task.kind != "per_sequence":
@@ -284,7 +329,8 @@ class Session:
     def decide(self, steps: Array, probe: Callable[[int], None] | None = None) -> Decisions:
         """The second half of ``push``: encoded steps (T, inputs) -> their decisions.
 
-        ``probe`` (slower): called after each step, even a skipped one, with its number; ``decoder.stream`` then has our state.
+        ``probe`` (slower): called after each step, even a skipped one, with its number;
+        ``decoder.stream`` then has our state.
         """
         stream, segment = self._stream, self.segment
         stream.set_flat_state(self._network)
@@ -292,7 +338,11 @@ class Session:
         x = np.ascontiguousarray(steps, stream.dtype)
         while len(x):
             count = len(x) if segment is None else min(len(x), segment - self._position)
-            scores = self._none.scores if self._ended else self._scores.push(self._run(x[:count], probe)[None])[0]
+            scores = (
+                self._none.scores
+                if self._ended
+                else self._scores.push(self._run(x[:count], probe)[None])[0]
+            )
             if self._ended and probe is not None:
                 for step in range(self.steps, self.steps + count):
                     probe(step)
@@ -312,11 +362,15 @@ class Session:
         return parts[0] if len(parts) == 1 else Decisions.joined([self._none, *parts])
 
     def _new_scores(self) -> RunningScores:
-        return RunningScores(self.decoder.loss.scoring, self.decoder.loss.start, 1, len(self.decoder.classes))
+        return RunningScores(
+            self.decoder.loss.scoring, self.decoder.loss.start, 1, len(self.decoder.classes)
+        )
 
     @property
     def _none(self) -> Decisions:
-        return Decisions(np.zeros(0, np.int64), np.zeros((0, len(self.decoder.classes))), np.zeros(0, bool))
+        return Decisions(
+            np.zeros(0, np.int64), np.zeros((0, len(self.decoder.classes))), np.zeros(0, bool)
+        )
 
     def _run(self, x: Array, probe: Callable[[int], None] | None) -> Array:
         stream = self._stream
@@ -356,12 +410,14 @@ class Session:
     # ---- learning ---------------------------------------------------------------------------------------------------
 
     def learn(self, target: npt.ArrayLike) -> Array:
-        """Learn what was just heard: the steps of the sequence since the last call, or of the one that has just ended.
+        """Learn what was just heard: the steps of the sequence since the last call, or of the one
+        that has just ended.
 
-        target: a class number; where every step has a class, also one for each step, (T,), -1 where it is not known.
+        target: a class number; where every step has a class, also one for each step, (T,), -1 where
+        it is not known.
 
-        Returns the class predicted beforehand, () or (T,). SrnnError for a target that does not fit, if nothing was heard, or for
-        a stream that was opened without ``learn``.
+        Returns the class predicted beforehand, () or (T,). SrnnError for a target that does not
+        fit, if nothing was heard, or for a stream that was opened without ``learn``.
         """
         predicted = self._learner().tell(target)
         self._restart()
@@ -398,14 +454,20 @@ class Session:
         self.encoder.reset()
         self._network = self.decoder._initial
         self.samples = self.steps = 0
-        self._last: Array | None = None  # (classes,) the scores of the last step, unless it was final
+        self._last: Array | None = (
+            None  # (classes,) the scores of the last step, unless it was final
+        )
         self._new_segment()
 
     def save(self, key: bytes = b"") -> bytes:
-        """The state as bytes. With a ``key``, only its holders can make bytes that ``restore`` accepts."""
+        """The state as bytes. With a ``key``, only its holders can make bytes that ``restore``
+        accepts."""
         arrays = {f"encoder.{name}": part for name, part in self.encoder.state.items()}
         arrays |= {"scores.steps": self._scores.steps[0], "scores.total": self._scores.total[0]}
-        arrays |= {"network": self._network, "last": self._none.scores if self._last is None else self._last[None]}
+        arrays |= {
+            "network": self._network,
+            "last": self._none.scores if self._last is None else self._last[None],
+        }
         if self._listener is not None:
             arrays |= {f"learner.{name}": part for name, part in self._listener.arrays().items()}
         info = {
@@ -421,10 +483,13 @@ class Session:
         return pack(arrays, info, key)
 
     def restore(self, data: bytes, key: bytes = b"") -> None:
-        """Continue from ``save``'s bytes. SrnnError, and nothing has changed, if they do not fit."""
+        """Continue from ``save``'s bytes. SrnnError, and nothing has changed, if they do not
+        fit."""
         arrays, info = unpack(data, key)
         if info.get("decoder") != self.decoder.fingerprint:
-            raise SrnnError("This state belongs to another network, or to other settings of the stream.")
+            raise SrnnError(
+                "This state belongs to another network, or to other settings of the stream."
+            )
         decoder, initial, classes = self.decoder, self.decoder._initial, len(self.decoder.classes)
         network, last = arrays.get("network"), take(arrays, "last", (None, classes), np.float64)
         scores = self._new_scores()
@@ -433,7 +498,9 @@ class Session:
             for name, part in (("steps", scores.steps), ("total", scores.total))
         )
         numbers = [info.get(name) for name in ("samples", "steps", "position", "sure", "guess")]
-        samples, steps, position, sure, guess = (n if type(n) is int and n < 2**62 else -2 for n in numbers)
+        samples, steps, position, sure, guess = (
+            n if type(n) is int and n < 2**62 else -2 for n in numbers
+        )
         ended, least = info.get("ended"), 0 if decoder.policy is None else 1
         segment = info.get("segment", self.segment)
         if (
@@ -459,7 +526,12 @@ class Session:
         if self._listener is not None:
             self._listener.restore(_of(arrays, "learner."))
             self._stream = Stream(self._listener.network)
-        self.encoder, self._scores, self._network, self.segment = encoder, scores, network.copy(), segment
+        self.encoder, self._scores, self._network, self.segment = (
+            encoder,
+            scores,
+            network.copy(),
+            segment,
+        )
         self.samples, self.steps, self._position = samples, steps, position
         self._standing.classes[0], self._standing.row[0] = guess, sure
         self._ended, self._last = ended, last[0] if len(last) else None
@@ -475,4 +547,6 @@ def _stream_of(trained: Trained) -> Stream:
 
 
 def _of(arrays: dict[str, Array], prefix: str) -> dict[str, Array]:
-    return {name.removeprefix(prefix): part for name, part in arrays.items() if name.startswith(prefix)}
+    return {
+        name.removeprefix(prefix): part for name, part in arrays.items() if name.startswith(prefix)
+    }

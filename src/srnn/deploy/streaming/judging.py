@@ -1,13 +1,15 @@
-"""How many of a split's words a network understands in one long signal, and the rule by which it understands most.
+"""How many of a split's words a network understands in one long signal, and the rule by which it
+understands most.
 
     signal, clips = concatenated(split, rate)
     heard = listen(decoder, signal)
     judge(decoder, heard, clips, SpottingRule(0.8))
 
-The signal holds all clips of a split, in an order drawn from a seed, with half a second to two seconds of silence between them.
-Scoring follows MLPerf Tiny's streaming wake word benchmark, with all words at once: a word is understood if the first detection
-from its clip's beginning to half a window after its end names it, else it is a false reject; every other detection is a false
-accept, even in a clip that holds no word.
+The signal holds all clips of a split, in an order drawn from a seed, with half a second to two
+seconds of silence between them. Scoring follows MLPerf Tiny's streaming wake word benchmark, with
+all words at once: a word is understood if the first detection from its clip's beginning to half a
+window after its end names it, else it is a false reject; every other detection is a false accept,
+even in a clip that holds no word.
 """
 
 from __future__ import annotations
@@ -51,10 +53,11 @@ class Spotting:
     understood: int
     false_accepts: int
     mistaken: int
-    """False accepts in which a word was taken for another; the rest were heard where there is no word."""
+    """False accepts in which a word was taken for another; the rest were heard where there is no
+    word."""
     delays: tuple[float, ...]
-    """Seconds from the beginning of each understood word's clip until the network has decided, including the encoder's latency
-    but not the time for computing."""
+    """Seconds from the beginning of each understood word's clip until the network has decided,
+    including the encoder's latency but not the time for computing."""
 
     @property
     def share(self) -> float:
@@ -88,8 +91,8 @@ def concatenated(
 ) -> tuple[npt.NDArray[np.float32], list[Clip]]:
     """All sounds of a split as one signal (samples, 1), and where each lies.
 
-    ``noise_db``: white noise is added, this many decibels below the mean power of the clips; None: no noise. SrnnError for a
-    split without sounds.
+    ``noise_db``: white noise is added, this many decibels below the mean power of the clips; None:
+    no noise. SrnnError for a split without sounds.
     """
     if split.signals is None or split.signals[0].shape[1] != 1:
         raise SrnnError("Words are spotted in sound, but the data of this task contain none.")
@@ -104,8 +107,12 @@ def concatenated(
         at += len(sound)
     signal = np.concatenate(parts)
     if noise_db is not None:
-        power = np.square(signal, dtype=np.float64).sum() / sum(clip.end - clip.start for clip in clips)
-        signal = signal + rng.normal(0, np.sqrt(power * 10 ** (-noise_db / 10)), signal.shape).astype(np.float32)
+        power = np.square(signal, dtype=np.float64).sum() / sum(
+            clip.end - clip.start for clip in clips
+        )
+        signal = signal + rng.normal(
+            0, np.sqrt(power * 10 ** (-noise_db / 10)), signal.shape
+        ).astype(np.float32)
     return signal, clips
 
 
@@ -119,11 +126,14 @@ class Heard(NamedTuple):
 
 
 def listen(decoder: Decoder, signal: npt.ArrayLike) -> Heard:
-    """All windows of a signal (samples, 1). SrnnError for a network that does not tell words in time."""
+    """All windows of a signal (samples, 1). SrnnError for a network that does not tell words in
+    time."""
     windows, encoder, x = Windows(decoder), decoder.signal.stream(), np.asarray(signal)
     parts = [windows.push(encoder.push(x[at : at + 2**15])) for at in range(0, len(x), 2**15)]
     ends, scores = zip(*parts, windows.push(encoder.flush()), strict=True)
-    return Heard(len(x) / (decoder.signal.rate or 1.0), np.concatenate(ends), np.concatenate(scores))
+    return Heard(
+        len(x) / (decoder.signal.rate or 1.0), np.concatenate(ends), np.concatenate(scores)
+    )
 
 
 def judge(decoder: Decoder, heard: Heard, clips: Sequence[Clip], rule: SpottingRule) -> Spotting:
@@ -149,12 +159,15 @@ def judge(decoder: Decoder, heard: Heard, clips: Sequence[Clip], rule: SpottingR
         if within:
             decided.add(clip)
     wanted = sum(words[clip.label] for clip in clips)
-    return Spotting(heard.seconds, wanted, rule, len(understood), false, mistaken, tuple(understood.values()))
+    return Spotting(
+        heard.seconds, wanted, rule, len(understood), false, mistaken, tuple(understood.values())
+    )
 
 
 def choose(decoder: Decoder, split: Split, allowed: float, seed: int = 0) -> SpottingRule:
-    """The rule that understands most words of a validation split, on average over the clean signal and 20 dB of noise, among
-    those with at most ``allowed`` false accepts per hour on average; if all have more, the one with the fewest.
+    """The rule that understands most words of a validation split, on average over the clean signal
+    and 20 dB of noise, among those with at most ``allowed`` false accepts per hour on average; if
+    all have more, the one with the fewest.
     """
     signals = [concatenated(split, decoder.signal.rate or 1.0, seed, noise) for noise in CHOSEN_AT]
     heard = [(listen(decoder, signal), clips) for signal, clips in signals]
@@ -165,5 +178,7 @@ def choose(decoder: Decoder, split: Split, allowed: float, seed: int = 0) -> Spo
         share = sum(one.share for one in judged) / len(judged)
         return (share, -false) if false <= allowed else (-1.0, -false)
 
-    best = max((SpottingRule(threshold, smooth) for smooth in GRID[1] for threshold in GRID[0]), key=worth)
+    best = max(
+        (SpottingRule(threshold, smooth) for smooth in GRID[1] for threshold in GRID[0]), key=worth
+    )
     return replace(best, chosen_on="validation", false_accepts=allowed)

@@ -19,11 +19,15 @@ from .spotting import Spotter
 
 
 def decisions_of(decoder: Decoder, known: Decisions) -> list[Decision]:
-    """Each step's decision by itself, except for those of the first steps where labels come late, which name what was before
-    the stream. SrnnError where the network's output is not finite."""
+    """Each step's decision by itself, except for those of the first steps where labels come late,
+    which name what was before the stream. SrnnError where the network's output is not finite."""
     if not len(known.steps):
         return []
-    believed, step_seconds, lag = decoder.probabilities(known.scores), decoder.step_seconds, decoder.lag
+    believed, step_seconds, lag = (
+        decoder.probabilities(known.scores),
+        decoder.step_seconds,
+        decoder.lag,
+    )
     check_confidences(believed, known.steps)
     return [
         Decision(
@@ -35,7 +39,9 @@ def decisions_of(decoder: Decoder, known: Decisions) -> list[Decision]:
             bool(final),
             row,
         )
-        for step, number, final, row in zip(known.steps, known.winners, known.final, believed, strict=True)
+        for step, number, final, row in zip(
+            known.steps, known.winners, known.final, believed, strict=True
+        )
         if step >= lag
     ]
 
@@ -43,8 +49,8 @@ def decisions_of(decoder: Decoder, known: Decisions) -> list[Decision]:
 class Timing:
     """The latency of blocks, from their arrival to their decisions.
 
-    A stream may never end, so the times are not kept but counted in classes 1 % wide: a reported percentile is at most
-    1 % above the true one, and never below. Sum and maximum are exact.
+    A stream may never end, so the times are not kept but counted in classes 1 % wide: a reported
+    percentile is at most 1 % above the true one, and never below. Sum and maximum are exact.
     """
 
     LEAST, WIDTH = 1e-7, 1.01
@@ -61,7 +67,11 @@ class Timing:
 
     def add(self, seconds: float) -> None:
         """Count a block that took this long."""
-        self.blocks, self.total, self.most = self.blocks + 1, self.total + seconds, max(self.most, seconds)
+        self.blocks, self.total, self.most = (
+            self.blocks + 1,
+            self.total + seconds,
+            max(self.most, seconds),
+        )
         place = math.ceil(math.log(max(seconds, self.LEAST) / self.LEAST, self.WIDTH))
         self._counts[min(place, self.CLASSES - 1)] += 1
 
@@ -70,16 +80,25 @@ class Timing:
         if not self.blocks:
             return 0.0
         place = int(np.searchsorted(self._counts.cumsum(), math.ceil(self.blocks * percent / 100)))
-        return self.most if place == self.CLASSES - 1 else min(self.LEAST * self.WIDTH**place, self.most)
+        return (
+            self.most
+            if place == self.CLASSES - 1
+            else min(self.LEAST * self.WIDTH**place, self.most)
+        )
 
     def summary(self) -> dict[str, Any]:
-        """Real-time factor (seconds of work per second of signal) and percentiles of a block's latency in milliseconds."""
-        latency = {f"p{percent}": self.percentile(percent) for percent in (50, 95, 99)} | {"max": self.most}
+        """Real-time factor (seconds of work per second of signal) and percentiles of a block's
+        latency in milliseconds."""
+        latency = {f"p{percent}": self.percentile(percent) for percent in (50, 95, 99)} | {
+            "max": self.most
+        }
         return {
             "signal_seconds": round(self.signal, 6) if self.signal else None,
             "work_seconds": round(self.total, 6),
             "real_time_factor": self.total / self.signal if self.signal else None,
-            "block_latency_ms": {name: round(seconds * 1000, 4) for name, seconds in latency.items()},
+            "block_latency_ms": {
+                name: round(seconds * 1000, 4) for name, seconds in latency.items()
+            },
         }
 
 
@@ -91,7 +110,9 @@ class Beginning:
     SECONDS = 5.0
     """After which it is judged for the first time."""
 
-    def __init__(self, signal: SignalPath, tell: Callable[[str], None] = lambda doubt: None) -> None:
+    def __init__(
+        self, signal: SignalPath, tell: Callable[[str], None] = lambda doubt: None
+    ) -> None:
         self._signal, self._kept, self._room = signal, list[Array](), self.KEPT
         self._tell, self._waits = tell, round(self.SECONDS * (signal.rate or 100))
 
@@ -120,7 +141,8 @@ class Beginning:
         return self._signal.doubt(np.concatenate(self._kept)) if self._kept else ""
 
     def unlike_training(self) -> str:
-        """How it, or the way in which it is encoded, differs from training, for people; empty where it does not."""
+        """How it, or the way in which it is encoded, differs from training, for people; empty where
+        it does not."""
         return self._signal.unlike_training or self.doubt()
 
 
@@ -133,7 +155,8 @@ def run_source(
     finish: bool = True,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[list[Decision]]:
-    """The decisions of each block, as soon as they are known, with their delays; then those of the signal's end.
+    """The decisions of each block, as soon as they are known, with their delays; then those of the
+    signal's end.
 
     Args:
         timing: receives the times.
@@ -145,7 +168,9 @@ def run_source(
     for block in source.blocks:
         if rate is not None:
             samples += len(block)
-            timing.signal = samples / rate  # a sum of seconds would drift by milliseconds in some weeks
+            timing.signal = (
+                samples / rate
+            )  # a sum of seconds would drift by milliseconds in some weeks
             if real_time:
                 sleep(max(0.0, started + timing.signal - time.perf_counter()))
         yield _timed(decoder, timing, before, lambda block=block: session.push(block))
@@ -153,8 +178,11 @@ def run_source(
         yield _timed(decoder, timing, before, session.finish)
 
 
-def _timed(decoder: Decoder, timing: Timing, before: float | None, work: Callable[[], Decisions]) -> list[Decision]:
-    """The decisions of some work, timed; ``before``: seconds of signal that came before the source's."""
+def _timed(
+    decoder: Decoder, timing: Timing, before: float | None, work: Callable[[], Decisions]
+) -> list[Decision]:
+    """The decisions of some work, timed; ``before``: seconds of signal that came before the
+    source's."""
     start = time.perf_counter()
     decisions = decisions_of(decoder, work())
     seconds = time.perf_counter() - start
@@ -162,4 +190,7 @@ def _timed(decoder: Decoder, timing: Timing, before: float | None, work: Callabl
     if before is None:
         return decisions
     now = before + timing.signal + seconds
-    return [one if one.seconds is None else one._replace(delay=max(0.0, now - one.seconds)) for one in decisions]
+    return [
+        one if one.seconds is None else one._replace(delay=max(0.0, now - one.seconds))
+        for one in decisions
+    ]

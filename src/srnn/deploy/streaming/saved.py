@@ -1,4 +1,5 @@
-"""A stream's state as bytes: to be stored in a file, or given to a client who returns after the server has ended.
+"""A stream's state as bytes: to be stored in a file, or given to a client who returns after the
+server has ended.
 
     16 bytes   "srnn state" and the format's version, filled up with zeros
     16 bytes   BLAKE2b of the rest, with a key if there is one: then nobody without the key can make a state that is accepted
@@ -28,7 +29,9 @@ _MAGIC = b"srnn state %d" % VERSION
 _HEAD = _MAGIC.ljust(16, b"\0")
 
 
-def pack(arrays: Mapping[str, npt.NDArray[Any]], info: Mapping[str, Any], key: bytes = b"") -> bytes:
+def pack(
+    arrays: Mapping[str, npt.NDArray[Any]], info: Mapping[str, Any], key: bytes = b""
+) -> bytes:
     """Named arrays and a JSON object as bytes; ``key``: at most 64 bytes."""
     flat = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     content = tensors.save(flat, {"srnn": json.dumps(dict(info))})
@@ -40,26 +43,36 @@ def unpack(data: bytes, key: bytes = b"") -> tuple[dict[str, npt.NDArray[Any]], 
     if len(data) < 32 or not data.startswith(_MAGIC[:-1]):
         raise SrnnError("This is not the state of a stream.")
     if data[:16] != _HEAD:
-        raise SrnnError(f"This state has another version; this version of srnn reads version {VERSION}.")
+        raise SrnnError(
+            f"This state has another version; this version of srnn reads version {VERSION}."
+        )
     content = data[32:]
     if not hmac.compare_digest(data[16:32], _digest(content, key)):
         raise SrnnError("This state is damaged, or was not made here (its digest does not match).")
     with reading("This state", "a state of a stream"):
-        info = parse_json(read_metadata(content, "This state", "a state of a stream")["srnn"], "This state")
+        info = parse_json(
+            read_metadata(content, "This state", "a state of a stream")["srnn"], "This state"
+        )
         if not isinstance(info, dict):
             raise ValueError("it does not describe itself")
         return tensors.load(content), info
 
 
 def fingerprint(network: FrozenNetwork, summary: str) -> str:
-    """What tells a decoder's states from another's: its network, and its settings, which ``summary`` describes."""
+    """What tells a decoder's states from another's: its network, and its settings, which
+    ``summary`` describes."""
     digest = hashlib.blake2b(summary.encode(), digest_size=16)
     digest.update(f"{network.substeps} {network.state_as}".encode())
     if network.threshold is not None:
         digest.update(network.threshold.tobytes())
     for name, layer in network.directions.items():
         digest.update(f"{name} {layer.neuron} {layer.output} {[*layer.delays]}".encode())
-        for array in (*layer.matrices(), layer.bias, *layer.coefficients.values(), *layer.delays.values()):
+        for array in (
+            *layer.matrices(),
+            layer.bias,
+            *layer.coefficients.values(),
+            *layer.delays.values(),
+        ):
             digest.update(f"{array.dtype} {array.shape}".encode())
             digest.update(array.tobytes())
     return digest.hexdigest()

@@ -1,4 +1,5 @@
-"""Where a live signal comes from: a file, standard input or a microphone. Each gives blocks of samples, checked on the way.
+"""Where a live signal comes from: a file, standard input or a microphone. Each gives blocks of
+samples, checked on the way.
 
 a file     as ``data/recordings.py`` reads it, resampled where it states a rate other than the wanted one
 -          standard input: rows as in a .csv, or raw little-endian float32 or int16, channels side by side
@@ -71,14 +72,16 @@ def open_source(
         at_once: pass on what has come through a pipe without waiting for a full block.
         said: what the user says about it.
 
-    SrnnError, here or while it is read: missing, empty, truncated, another format or number of channels, not finite,
-    a rate that cannot be resampled.
+    SrnnError, here or while it is read: missing, empty, truncated, another format or number of
+    channels, not finite, a rate that cannot be resampled.
     """
     if source == "-":
         stream = stdin or sys.stdin.buffer
         name = "standard input"
         if said.rate is not None and said.rate != signal.rate:
-            wanted = "a signal that is not in time" if signal.rate is None else f"{signal.rate:g} Hz"
+            wanted = (
+                "a signal that is not in time" if signal.rate is None else f"{signal.rate:g} Hz"
+            )
             raise SrnnError(
                 f"What comes through a pipe is not resampled: the network reads {wanted}, not "
                 f"{said.rate:g} Hz ({option('rate')}). Give a file."
@@ -96,7 +99,8 @@ def open_source(
 
 
 def as_clip(source: Source, task: Task, path: SignalPath) -> Source:
-    """A whole recording, with silence before and after it where it is shorter than all of training's clips.
+    """A whole recording, with silence before and after it where it is shorter than all of
+    training's clips.
 
     ``predict`` pads it in the same way. A longer one stays as it is.
     """
@@ -112,7 +116,8 @@ def as_clip(source: Source, task: Task, path: SignalPath) -> Source:
 
 
 def _piped(rows: Rows, name: str, signal: SignalPath, said: Reading) -> Iterator[Array]:
-    """The signal of a table from a pipe. A RuntimeWarning where it has times that tell another rate than the wanted one."""
+    """The signal of a table from a pipe. A RuntimeWarning where it has times that tell another rate
+    than the wanted one."""
     times: list[float] = []
     rate = signal.rate
     in_place = replace(said, rate=rate)  # what comes through a pipe is not resampled
@@ -125,7 +130,9 @@ def _piped(rows: Rows, name: str, signal: SignalPath, said: Reading) -> Iterator
                 _check_pace(layout.unit * float(np.median(np.diff(times))), rate)
         complete = _filled(filling, block[:, layout.leading :], said)
         if len(complete):
-            given = match(Recording(complete, rate, layout.channels, layout.units, name), signal, in_place)
+            given = match(
+                Recording(complete, rate, layout.channels, layout.units, name), signal, in_place
+            )
             for note in given.notes if first else ():
                 warnings.warn(f"{name}: {note}.", RuntimeWarning, stacklevel=2)
             first = False
@@ -134,7 +141,8 @@ def _piped(rows: Rows, name: str, signal: SignalPath, said: Reading) -> Iterator
 
 
 def _filled(filling: Filling, block: Array, said: Reading) -> Array:
-    """The samples that are complete with this block. A RuntimeWarning, once, where some were missing."""
+    """The samples that are complete with this block. A RuntimeWarning, once, where some were
+    missing."""
     before = filling.filled
     complete = filling.push(block)
     if filling.filled > before == 0:
@@ -150,7 +158,8 @@ def _filled(filling: Filling, block: Array, said: Reading) -> Array:
 def _check_pace(every: float, rate: float) -> None:
     if not 0.9 < every * rate < 1.1:
         warnings.warn(
-            f"standard input: its rows are {every:g} s apart, and this network takes each as {1 / rate:g} s: what comes "
+            f"standard input: its rows are {every:g} s apart, and this network takes each as "
+            f"{1 / rate:g} s: what comes "
             "through a pipe is not resampled. Give a file, or rows at the network's rate.",
             RuntimeWarning,
             stacklevel=3,
@@ -170,7 +179,9 @@ def _raw(
     channels, filling = signal.channels, Filling(name, said.gaps)
     dtype = np.dtype("<f4" if raw == "float32" else "<i2")
     size = channels * dtype.itemsize
-    read = getattr(stream, "read1", stream.read) if at_once else stream.read  # read1 does not wait for more
+    read = (
+        getattr(stream, "read1", stream.read) if at_once else stream.read
+    )  # read1 does not wait for more
     rest, count = b"", 0
     while data := read(block * size - len(rest)):
         data = rest + data
@@ -185,18 +196,27 @@ def _raw(
                 yield complete
     filling.finish()
     if rest:
-        raise SrnnError(f"{name} is cut off: it ends {len(rest)} bytes into a sample of {size} ({channels} of {raw}).")
+        raise SrnnError(
+            f"{name} is cut off: it ends {len(rest)} bytes into a sample of {size} ({channels} of "
+            f"{raw})."
+        )
     if count == 0:
         raise SrnnError(f"{name} holds no samples.")
 
 
-def open_microphone(channels: int, rate: float | None, block: int, device: str | None = None) -> Source:
-    """Endless sound from the microphone. ``device``: its number or part of its name; None: the system's default.
+def open_microphone(
+    channels: int, rate: float | None, block: int, device: str | None = None
+) -> Source:
+    """Endless sound from the microphone. ``device``: its number or part of its name; None: the
+    system's default.
 
-    SrnnError: the extra is missing, there is no such device, it cannot give the rate, or its sound comes faster than it is read.
+    SrnnError: the extra is missing, there is no such device, it cannot give the rate, or its sound
+    comes faster than it is read.
     """
     if channels != 1 or rate is None:
-        raise SrnnError("A microphone records sound, one channel; this network reads something else.")
+        raise SrnnError(
+            "A microphone records sound, one channel; this network reads something else."
+        )
     sounddevice = need("sounddevice", "The microphone", "mic")
     waiting: queue.Queue[Array] = queue.Queue(WAITING)
     lost = False
@@ -211,7 +231,12 @@ def open_microphone(channels: int, rate: float | None, block: int, device: str |
     number = int(device) if device is not None and device.isdigit() else device
     try:
         stream = sounddevice.InputStream(
-            samplerate=rate, channels=1, dtype="float32", blocksize=block, device=number, callback=take
+            samplerate=rate,
+            channels=1,
+            dtype="float32",
+            blocksize=block,
+            device=number,
+            callback=take,
         )
     except (sounddevice.PortAudioError, ValueError) as error:
         raise SrnnError(f"The microphone cannot be opened at {rate:g} Hz: {error}") from error

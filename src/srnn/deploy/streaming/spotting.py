@@ -1,4 +1,5 @@
-"""Keyword spotting: words in a signal that never ends. ``judging`` tells how many of them a network understands.
+"""Keyword spotting: words in a signal that never ends. ``judging`` tells how many of them a network
+understands.
 
 spotter = Spotter(Decoder.of(srnn.load("speech-commands-mini")))
 heard = spotter.push(block)                  # Decisions: a row for each window's end; final where a word is detected
@@ -44,7 +45,9 @@ class SpottingRule:
 
     def __post_init__(self) -> None:
         if not is_number(self.threshold) or not 0 <= self.threshold <= 1:
-            raise SrnnError(f"A spotting rule's threshold must be from 0 to 1, not {brief(self.threshold)}.")
+            raise SrnnError(
+                f"A spotting rule's threshold must be from 0 to 1, not {brief(self.threshold)}."
+            )
         check_whole("A spotting rule's smooth", self.smooth, 1, 100)
 
     def until(self, decoder: Decoder) -> Until:
@@ -78,13 +81,17 @@ class Spotter:
     def __init__(self, decoder: Decoder, rule: SpottingRule | None = None) -> None:
         self._windows = Windows(decoder)
         rule = SpottingRule.of(decoder.trained) if rule is None else rule
-        self.decoder, self._front = decoder, decoder.open()  # only the first half of the session is used, its encoder
+        self.decoder, self._front = (
+            decoder,
+            decoder.open(),
+        )  # only the first half of the session is used, its encoder
         self.steps = 0
         """Steps encoded from the samples since the stream's start."""
         self._detector = Detector(decoder, rule)
 
     def push(self, block: npt.ArrayLike) -> Decisions:
-        """(samples, channels), any number of samples, or one sample (channels,) -> the windows that have ended.
+        """(samples, channels), any number of samples, or one sample (channels,) -> the windows that
+        have ended.
 
         ``final``: a word is detected. SrnnError for a block that does not fit or is not finite.
         """
@@ -112,13 +119,18 @@ class Windows:
 
     def __init__(self, decoder: Decoder) -> None:
         if decoder.segment is None or decoder.signal.rate is None or decoder.step_seconds is None:
-            raise SrnnError("Spotting words needs a network with one label per sound of a known length.")
+            raise SrnnError(
+                "Spotting words needs a network with one label per sound of a known length."
+            )
         apart = max(1, decoder.segment // WINDOWS)
-        self._late = list(range(0, decoder.segment, apart))  # steps that each session still has to skip
+        self._late = list(
+            range(0, decoder.segment, apart)
+        )  # steps that each session still has to skip
         self._offsets, self._sessions = tuple(self._late), [decoder.open() for _ in self._late]
 
     def push(self, steps: Array) -> tuple[Array, Array]:
-        """(T, inputs) -> the last step of each window that has ended (W,), and its class scores (W, classes)."""
+        """(T, inputs) -> the last step of each window that has ended (W,), and its class scores (W,
+        classes)."""
         ends, scores = [], []
         for number, session in enumerate(self._sessions):
             late = self._late[number]
@@ -137,11 +149,13 @@ class Detector:
         self._standing = Standing(rule.until(decoder), decoder.loss.rule, 1, len(decoder.classes))
 
     def push(self, ends: Array, scores: Array) -> Decisions:
-        """The windows, each with the mean of its scores and those of the windows before; final: a word is detected."""
+        """The windows, each with the mean of its scores and those of the windows before; final: a
+        word is detected."""
         mean, stands = self._standing.push(scores[None], ends)
         return Decisions(ends, mean[0], stands[0])
 
 
 def is_word(name: str) -> bool:
-    """Whether a class is a word to be detected: names such as _silence_ and _unknown_ stand for everything else."""
+    """Whether a class is a word to be detected: names such as _silence_ and _unknown_ stand for
+    everything else."""
     return not name.startswith("_")

@@ -1,7 +1,8 @@
 """One time step at a time: a trained network on live signals.
 
-``Stream`` packs a network once; each ``push`` is then one compiled call for all layers (``kernels/cpu/stream.py``), microseconds
-long. Where that cannot run, the network itself is called with one step at a time, and a warning says why.
+``Stream`` packs a network once; each ``push`` is then one compiled call for all layers
+(``kernels/cpu/stream.py``), microseconds long. Where that cannot run, the network itself is called
+with one step at a time, and a warning says why.
 """
 
 from __future__ import annotations
@@ -30,13 +31,16 @@ Array = np.ndarray[Any, Any]
 
 
 class _SteppedNetwork:
-    """Takes the place of ``PackedNetwork`` where it cannot run: steps any network by its own ``run``."""
+    """Takes the place of ``PackedNetwork`` where it cannot run: steps any network by its own
+    ``run``."""
 
     def __init__(self, net: SRNN, streams: int) -> None:
         import torch
 
         self._net = net
-        self._state = net.initial_state(streams, torch.Generator())  # of the right shapes; the stream sets it
+        self._state = net.initial_state(
+            streams, torch.Generator()
+        )  # of the right shapes; the stream sets it
 
     def run(self, x: Array | Spikes, out: Array, which: Array) -> None:
         import torch
@@ -58,7 +62,9 @@ class _SteppedNetwork:
         return as_numpy(getattr(self._state[number], name)).copy()
 
     def flat(self, number: int) -> Array:
-        return np.concatenate([as_numpy(part[number]).ravel() for parts in self._state for part in parts])
+        return np.concatenate(
+            [as_numpy(part[number]).ravel() for parts in self._state for part in parts]
+        )
 
     def set_flat(self, number: int, values: Array) -> None:
         import torch
@@ -80,7 +86,8 @@ class _SteppedNetwork:
 def _network(net: SRNN | None, frozen: FrozenNetwork, streams: int) -> Any:
     """The fastest way to step the network: a PackedNetwork, or a _SteppedNetwork and a warning.
 
-    net: the network as a module, to be stepped where it cannot be packed; None: CannotCompile there.
+    net: the network as a module, to be stepped where it cannot be packed; None: CannotCompile
+    there.
     """
     layers: list[Any] = [] if net is None else [*net.layers, net.readout]
     backends = {layer.backend for layer in layers}
@@ -108,7 +115,8 @@ def _network(net: SRNN | None, frozen: FrozenNetwork, streams: int) -> Any:
 
 
 class Stream:
-    """A network that is fed one time step at a time, or blocks of any length; the results are the same to the last bit.
+    """A network that is fed one time step at a time, or blocks of any length; the results are the
+    same to the last bit.
 
         stream = srnn.Stream(net)
         scores = stream.push(x_t)                  # x_t (inputs,) -> (outputs,)
@@ -119,20 +127,25 @@ class Stream:
         scores = many.push(x_t, active=mask)       # streams where the mask is False wait; their scores are 0
 
     Args:
-        net: an SRNN that reads forwards only, in float32 or float64 (others are stepped slowly). The stream takes a copy: after
-            further training, make a new stream and pass on the state (``new.state = old.state``). Or a
-            ``FrozenNetwork``, which needs no torch: it starts from its own initial state.
-        streams: how many independent streams, a leading axis of everything; None: one, without that axis.
-        generator: draws the initial state of neurons whose initial state is random (default: torch's global one).
+        net: an SRNN that reads forwards only, in float32 or float64 (others are stepped slowly).
+            The stream takes a copy: after further training, make a new stream and pass on the state
+            (``new.state = old.state``). Or a ``FrozenNetwork``, which needs no torch: it starts
+            from its own initial state.
+        streams: how many independent streams, a leading axis of everything; None: one, without that
+            axis.
+        generator: draws the initial state of neurons whose initial state is random (default:
+            torch's global one).
 
-    Inputs are numpy arrays, torch tensors or sequences of real numbers, converted to ``stream.dtype``; a contiguous array of that
-    dtype is not copied. Only non-zero values cost time. Results are new numpy arrays. NaN and infinities are not checked for:
-    the neurons that a NaN reaches fall silent, and, unlike the output of ``net(x)``, results may stay finite.
+    Inputs are numpy arrays, torch tensors or sequences of real numbers, converted to
+    ``stream.dtype``; a contiguous array of that dtype is not copied. Only non-zero values cost
+    time. Results are new numpy arrays. NaN and infinities are not checked for: the neurons that a
+    NaN reaches fall silent, and, unlike the output of ``net(x)``, results may stay finite.
 
-    A stream runs on the CPU, in the calling thread. Use it from one thread at a time (different streams from different
-    threads do run side by side), and fork freely. It can be pickled and copied, with its state, to the same bits.
-    Raises SrnnError, in one line, for networks, inputs or states that do not fit; CannotCompile, which is one, for
-    a ``FrozenNetwork`` that cannot be compiled.
+    A stream runs on the CPU, in the calling thread. Use it from one thread at a time (different
+    streams from different threads do run side by side), and fork freely. It can be pickled and
+    copied, with its state, to the same bits. Raises SrnnError, in one line, for networks, inputs or
+    states that do not fit; CannotCompile, which is one, for a ``FrozenNetwork`` that cannot be
+    compiled.
     """
 
     def __init__(
@@ -159,7 +172,8 @@ class Stream:
         self._network = _network(self._net, frozen, self._count)
         self._neurons = [layer.neuron for layer in frozen.layers]
         self._start = frozen.initial_state(1)
-        """Its shapes are those of every state; its values, those that ``reset`` returns to, unless these are drawn."""
+        """Its shapes are those of every state; its values, those that ``reset`` returns to, unless
+        these are drawn."""
         self._weights_in = frozen.dtype
         self.dtype: np.dtype[Any] = frozen.layers[-1].weight_in.dtype
         self._everyone = np.arange(self._count)
@@ -168,7 +182,9 @@ class Stream:
 
     def _prepare(self) -> None:
         """Keep at hand what ``push`` needs: a step costs little more than looking it up."""
-        self.dtype = np.dtype(self.dtype.type)  # numpy's own object, not one that came out of a pickle
+        self.dtype = np.dtype(
+            self.dtype.type
+        )  # numpy's own object, not one that came out of a pickle
         lead = () if self.streams is None else (self.streams,)
         self._x_shape, self._out_shape = (*lead, self.inputs), (*lead, self.outputs)
         self._advance = getattr(self._network, "advance", None)
@@ -176,7 +192,11 @@ class Stream:
             self._plan, self._numbers = self._network.plan, self._network.numbers
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in vars(self).items() if key not in ("_advance", "_plan", "_numbers")}
+        return {
+            key: value
+            for key, value in vars(self).items()
+            if key not in ("_advance", "_plan", "_numbers")
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -191,10 +211,12 @@ class Stream:
     # ---- input ------------------------------------------------------------------------------------------------------
 
     def push(self, x: Any, active: Any = None) -> Array:
-        """Advance by one step, x (inputs,) -> (outputs,), or by a block, (T, inputs) -> (T, outputs); see ``run`` for blocks.
+        """Advance by one step, x (inputs,) -> (outputs,), or by a block, (T, inputs) -> (T,
+        outputs); see ``run`` for blocks.
 
-        With ``streams=n``: (n, inputs) -> (n, outputs) or (n, T, inputs) -> (n, T, outputs). ``active`` (n,) booleans: which
-        streams take part. The others keep their state, and their part of the result is 0.
+        With ``streams=n``: (n, inputs) -> (n, outputs) or (n, T, inputs) -> (n, T, outputs).
+        ``active`` (n,) booleans: which streams take part. The others keep their state, and their
+        part of the result is 0.
         """
         # The usual case first: nothing to convert, and as few operations as Python needs.
         if (
@@ -210,7 +232,9 @@ class Stream:
             if self.streams is None:
                 self._advance(x, out, self._everyone, self._plan, self._numbers)
             else:
-                self._advance(x.reshape(-1), out.reshape(-1), self._everyone, self._plan, self._numbers)
+                self._advance(
+                    x.reshape(-1), out.reshape(-1), self._everyone, self._plan, self._numbers
+                )
             return out
         if is_spikes(x):
             return self.run(x, active)
@@ -222,17 +246,23 @@ class Stream:
         return self.run(x[..., None, :], active)[..., 0, :]
 
     def push_events(self, channels: Any) -> Array:
-        """One step, given the numbers of the input channels that spike (the rest are 0); with ``streams=n``, n such lists."""
+        """One step, given the numbers of the input channels that spike (the rest are 0); with
+        ``streams=n``, n such lists."""
         x = np.zeros(self._x_shape, self.dtype)
         rows = [channels] if self.streams is None else channels
         if not isinstance(rows, (Sequence, np.ndarray)) or len(rows) != self._count:
-            raise SrnnError(f"push_events takes a list of {self._count} lists of channels, one for each stream.")
+            raise SrnnError(
+                f"push_events takes a list of {self._count} lists of channels, one for each stream."
+            )
         for row, numbers in zip(x.reshape(self._count, -1), rows, strict=True):
             chosen = np.asarray(numbers)
             if chosen.shape == (0,):
                 continue
             if chosen.ndim != 1 or chosen.dtype.kind not in "iu":
-                raise SrnnError(f"Channels must be a list of integers, not {chosen.dtype} of shape {chosen.shape}.")
+                raise SrnnError(
+                    f"Channels must be a list of integers, not {chosen.dtype} of shape "
+                    f"{chosen.shape}."
+                )
             # Read as unsigned, negative numbers become large ones.
             if chosen.astype(np.int64, copy=False).view(np.uint64).max() >= self.inputs:
                 raise SrnnError(f"Channels must lie between 0 and {self.inputs - 1}.")
@@ -240,28 +270,40 @@ class Stream:
         return self.push(x)
 
     def run(self, x: Any, active: Any = None) -> Array:
-        """Advance by a block: (T, inputs) -> (T, outputs), with ``streams=n``: (n, T, inputs) -> (n, T, outputs).
+        """Advance by a block: (T, inputs) -> (T, outputs), with ``streams=n``: (n, T, inputs) ->
+        (n, T, outputs).
 
-        x may also be (binary) ``Spikes`` (n, T, inputs), with a batch of 1 if there is only one stream; they are
-        never made dense, and are the fastest input.
+        x may also be (binary) ``Spikes`` (n, T, inputs), with a batch of 1 if there is only one
+        stream; they are never made dense, and are the fastest input.
         """
         if is_spikes(x):
             shape = tuple(x.shape)
             if shape[0] != self._count or shape[2] != self.inputs:
-                raise SrnnError(f"Expected spikes of shape ({self._count}, time, {self.inputs}), got {shape}.")
+                raise SrnnError(
+                    f"Expected spikes of shape ({self._count}, time, {self.inputs}), got {shape}."
+                )
             block: Array | Spikes = x.to("cpu")
             if self._threshold is not None:
                 block = as_numpy(x.dense())
         else:
             dense = self._array(x)
             axes = self._x_shape[:-1]
-            if dense.ndim != len(axes) + 2 or dense.shape[:-2] != axes or dense.shape[-1] != self.inputs:
+            if (
+                dense.ndim != len(axes) + 2
+                or dense.shape[:-2] != axes
+                or dense.shape[-1] != self.inputs
+            ):
                 names = ", ".join(map(str, (*axes, "time", self.inputs)))
-                raise SrnnError(f"Expected one step of shape {self._x_shape} or a block ({names}), got {dense.shape}.")
+                raise SrnnError(
+                    f"Expected one step of shape {self._x_shape} or a block ({names}), got "
+                    f"{dense.shape}."
+                )
             block = dense.reshape(self._count, -1, self.inputs)
             shape = block.shape
         if self._threshold is not None:
-            block = (block > self._threshold).astype(self.dtype) - (block < -self._threshold).astype(self.dtype)
+            block = (block > self._threshold).astype(self.dtype) - (
+                block < -self._threshold
+            ).astype(self.dtype)
         which = self._which(active)
         make = np.empty if active is None else np.zeros
         out = make((self._count, shape[1], self.outputs), self.dtype)
@@ -269,7 +311,8 @@ class Stream:
         return out[0] if self.streams is None else out
 
     def _array(self, x: Any) -> Array:
-        """x as an array that compiled code takes: of the network's dtype, contiguous, aligned, writable."""
+        """x as an array that compiled code takes: of the network's dtype, contiguous, aligned,
+        writable."""
         try:
             array = np.asarray(as_numpy(x))
         except (TypeError, ValueError) as error:
@@ -286,14 +329,18 @@ class Stream:
             return self._everyone
         mask = np.asarray(active)
         if mask.shape != (self._count,) or mask.dtype != bool:
-            raise SrnnError(f"active must be {self._count} booleans, one per stream, not {mask.dtype} {mask.shape}.")
+            raise SrnnError(
+                f"active must be {self._count} booleans, one per stream, not {mask.dtype} "
+                f"{mask.shape}."
+            )
         return np.flatnonzero(mask)
 
     # ---- state ------------------------------------------------------------------------------------------------------
 
     @property
     def state(self) -> State:
-        """A copy of the state, as ``net.run`` returns and takes it: a NamedTuple per layer, of tensors (streams or 1, size).
+        """A copy of the state, as ``net.run`` returns and takes it: a NamedTuple per layer, of
+        tensors (streams or 1, size).
 
         Assigning one continues from it, to the same bits.
         """
@@ -304,11 +351,13 @@ class Stream:
         self._set_state(state, slice(None), self._count)
 
     def state_part(self, layer: int, name: str) -> Array:
-        """A copy of ``state[layer].name``, a variable or ``s``, as an array (streams or 1, size): the cheapest to watch."""
+        """A copy of ``state[layer].name``, a variable or ``s``, as an array (streams or 1, size):
+        the cheapest to watch."""
         return self._network.part(layer, name)
 
     def get_state(self, number: int) -> State:
-        """A copy of the state of stream ``number``, as for a batch of 1: to be kept, or continued by any other stream."""
+        """A copy of the state of stream ``number``, as for a batch of 1: to be kept, or continued
+        by any other stream."""
         return self._state(self._one(number))
 
     def set_state(self, number: int, state: State) -> None:
@@ -317,11 +366,13 @@ class Stream:
 
     @property
     def layout(self) -> str:
-        """How the numbers of ``flat_state`` are arranged: two streams of a network must agree in it to exchange them."""
+        """How the numbers of ``flat_state`` are arranged: two streams of a network must agree in it
+        to exchange them."""
         return f"{type(self._network).__name__} {self.dtype}"
 
     def flat_state(self, number: int = 0) -> Array:
-        """A copy of the state of stream ``number`` as one array of numbers: the cheapest to take and to set."""
+        """A copy of the state of stream ``number`` as one array of numbers: the cheapest to take
+        and to set."""
         self._one(number)
         return self._network.flat(number)
 
@@ -331,14 +382,18 @@ class Stream:
         return self._network.flat(0).size
 
     def set_flat_state(self, values: Array, number: int = 0) -> None:
-        """Continue stream ``number`` from what ``flat_state`` gave, of this stream or another of the same network."""
+        """Continue stream ``number`` from what ``flat_state`` gave, of this stream or another of
+        the same network."""
         self._one(number)
         if np.shape(values) != (self._flat_size,):
-            raise SrnnError(f"A state of this network has {self._flat_size} numbers, as returned by flat_state.")
+            raise SrnnError(
+                f"A state of this network has {self._flat_size} numbers, as returned by flat_state."
+            )
         self._network.set_flat(number, values)
 
     def check_flat_state(self, values: Array) -> None:
-        """SrnnError for a state in which no step of this network ends: numbers that are not finite, spikes that are not 0 or
+        """SrnnError for a state in which no step of this network ends: numbers that are not finite,
+        spikes that are not 0 or
         1. (A random initial state may hold such spikes; this check is not meant for it.)"""
         before = self.flat_state()
         self.set_flat_state(values)
@@ -353,10 +408,13 @@ class Stream:
             raise SrnnError("The network cannot be in this state.")
 
     def reset(self, active: Any = None, *, generator: torch.Generator | None = None) -> None:
-        """Return all streams, or those in a mask (n,), to the initial state; ``generator`` draws it where it is random."""
+        """Return all streams, or those in a mask (n,), to the initial state; ``generator`` draws it
+        where it is random."""
         which = self._which(active)
         if self._net is None:
-            state = [[np.repeat(part, len(which), 0) for part in parts.values()] for parts in self._start]
+            state = [
+                [np.repeat(part, len(which), 0) for part in parts.values()] for parts in self._start
+            ]
         else:
             drawn = self._net.initial_state(len(which), generator)
             state = [[as_numpy(part) for part in parts] for parts in drawn]
@@ -364,14 +422,18 @@ class Stream:
 
     def _one(self, number: int) -> slice:
         if not 0 <= number < self._count:
-            raise SrnnError(f"There is no stream {number}; they are numbered from 0 to {self._count - 1}.")
+            raise SrnnError(
+                f"There is no stream {number}; they are numbered from 0 to {self._count - 1}."
+            )
         return slice(number, number + 1)
 
     def _state(self, which: slice) -> State:
         import torch
 
         dtype, state = getattr(torch, self._weights_in), []
-        for neuron, start, parts in zip(self._neurons, self._start, self._network.state(which), strict=True):
+        for neuron, start, parts in zip(
+            self._neurons, self._start, self._network.state(which), strict=True
+        ):
             fields = neuron.State._fields
             kind = state_type(neuron.State, tuple(name for name in start if name not in fields))
             state.append(kind(*(torch.from_numpy(part).to(dtype) for part in parts)))
@@ -380,13 +442,16 @@ class Stream:
     def _set_state(self, state: State, which: slice, count: int) -> None:
         if not isinstance(state, (tuple, list)) or len(state) != len(self._start):
             raise SrnnError(
-                f"A state of this network is a tuple of {len(self._start)} entries, as returned by net.run and stream.state."
+                f"A state of this network is a tuple of {len(self._start)} entries, as returned by "
+                f"net.run and stream.state."
             )
         for number, (parts, start) in enumerate(zip(state, self._start, strict=True)):
             expected = {name: (count, *part.shape[1:]) for name, part in start.items()}
             entries = parts if isinstance(parts, (tuple, list)) else [parts]
             shapes = [tuple(part.shape) if is_tensor(part) else type(part) for part in entries]
             if shapes != list(expected.values()):
-                raise SrnnError(f"The state of layer {number} does not fit: expected {expected}, got {shapes}.")
+                raise SrnnError(
+                    f"The state of layer {number} does not fit: expected {expected}, got {shapes}."
+                )
         arrays = [[np.asarray(as_numpy(part), self.dtype) for part in parts] for parts in state]
         self._network.set_state(arrays, which)

@@ -1,11 +1,13 @@
-"""Detailed analysis of a trained network: accuracy over time, confusions, and the activity of its neurons.
+"""Detailed analysis of a trained network: accuracy over time, confusions, and the activity of its
+neurons.
 
     analysis = analyse(trained, "validation", initial=recipe.build_network(task, seed))
     analysis.anytime.accuracy, analysis.exit.policy, analysis.activity.layers[0].rates, analysis.to_dict()
 
-``analyse`` does it all in one pass. Each part can be used by itself: ``confusion``, ``groups`` (accuracy by subject, and how sure
-it is), ``calibration`` (of confidences), ``anytime`` (accuracy over time), ``policy`` and ``exits`` (early exit), ``changes``
-(time to decision after a change of class), ``delineation`` (ECG), ``neurons`` (rates, operations), ``time_constants``.
+``analyse`` does it all in one pass. Each part can be used by itself: ``confusion``, ``groups``
+(accuracy by subject, and how sure it is), ``calibration`` (of confidences), ``anytime`` (accuracy
+over time), ``policy`` and ``exits`` (early exit), ``changes`` (time to decision after a change of
+class), ``delineation`` (ECG), ``neurons`` (rates, operations), ``time_constants``.
 docs/evaluation.md explains them.
 """
 

@@ -33,16 +33,19 @@ ANALYSES: dict[str, type[Finding]] = {
     "activity": Activity,
     "time_constants": AllTimeConstants,
 }
-"""Every analysis, by its name in JSON, in the order in which they begin and people see them. Early exit comes before those
-that ask for the length of the sequences: it reads validation, and nothing else may have been read where that fails."""
+"""Every analysis, by its name in JSON, in the order in which they begin and people see them. Early
+exit comes before those that ask for the length of the sequences: it reads validation, and nothing
+else may have been read where that fails."""
 
 
 class Analysis:
-    """The results of an analysis: ``findings`` by name, each of which is also an attribute. What does not apply is None."""
+    """The results of an analysis: ``findings`` by name, each of which is also an attribute. What
+    does not apply is None."""
 
     classes: ClassReport
     groups: GroupReport
-    """The accuracy of each group, such as a speaker, and the interval in which other groups would have put the whole."""
+    """The accuracy of each group, such as a speaker, and the interval in which other groups would
+    have put the whole."""
     calibration: Calibration
     """Whether the network is right as often as it is confident."""
     exit: EarlyExit | None
@@ -67,7 +70,9 @@ class Analysis:
 
     def to_dict(self) -> dict[str, Any]:
         """The evaluation's report, and each finding under its name."""
-        findings = {name: None if one is None else one.to_dict() for name, one in self.findings.items()}
+        findings = {
+            name: None if one is None else one.to_dict() for name, one in self.findings.items()
+        }
         return {**self.evaluation.report, "loss": self.evaluation.loss, **findings}
 
     def sections(self) -> dict[str, Section]:
@@ -88,12 +93,14 @@ def analyse(
     """Measure a network on a split of its task: everything that applies to the task.
 
     Args:
-        split, data_dir, batch_size: as for ``evaluate``; the report is identical, to the last digit.
+        split, data_dir, batch_size: as for ``evaluate``; the report is identical, to the last
+        digit.
         initial: the network before training, for comparing its time constants.
         options: see ``AnalysisOptions``.
 
-    If an exit policy applies, it is chosen on validation, which is then read as well; no other split is read. Memory does
-    not grow with the number of sequences. Raises SrnnError for missing data or data that do not fit.
+    If an exit policy applies, it is chosen on validation, which is then read as well; no other
+    split is read. Memory does not grow with the number of sequences. Raises SrnnError for missing
+    data or data that do not fit.
     """
     warn_if_learnt(trained, split)
     subject = Subject(trained, split, initial, options or AnalysisOptions(), data_dir, batch_size)
@@ -109,4 +116,6 @@ def analyse(
         for one in taking_part:
             one.add(outcome)
     evaluation = tally.evaluation(split, len(sequences), sequences.groups)
-    return Analysis(evaluation, {name: one and one.result(evaluation) for name, one in begun.items()})
+    return Analysis(
+        evaluation, {name: one and one.result(evaluation) for name, one in begun.items()}
+    )

@@ -24,8 +24,9 @@ class Anytime:
 
     Args:
         steps: T, the length of the longest sequence.
-        unlabelled_class: class assigned to steps without a label; None: they do not count. If they do, labelled steps are
-            also counted separately: an unlabelled stretch is right or wrong by convention only.
+        unlabelled_class: class assigned to steps without a label; None: they do not count. If they
+            do, labelled steps are also counted separately: an unlabelled stretch is right or wrong
+            by convention only.
         online: whether every decision uses the past alone. False for a bidirectional network.
         unlabelled_name: that class's name.
     """
@@ -42,12 +43,19 @@ class Anytime:
         self.loss, self.steps, self.unlabelled_class = loss, steps, unlabelled_class
         self.step_ms, self.online, self.unlabelled_name = step_ms, online, unlabelled_name
         self.right, self.counted = np.zeros(steps, np.int64), np.zeros(steps, np.int64)
-        """(T,) decisions at each step. With one per sequence, sequences that have ended keep their last decision."""
-        self.labelled_right, self.labelled_counted = np.zeros(steps, np.int64), np.zeros(steps, np.int64)
+        """(T,) decisions at each step. With one per sequence, sequences that have ended keep their
+        last decision."""
+        self.labelled_right, self.labelled_counted = (
+            np.zeros(steps, np.int64),
+            np.zeros(steps, np.int64),
+        )
         """(T,) the same for labelled steps only, if there is a decision at every step."""
         self._first: dict[int, int] = {}
         """The first step (0, 1, ...) at which each class occurs as a label."""
-        self.change_right, self.change_counted = np.zeros(AFTER_CHANGE, np.int64), np.zeros(AFTER_CHANGE, np.int64)
+        self.change_right, self.change_counted = (
+            np.zeros(AFTER_CHANGE, np.int64),
+            np.zeros(AFTER_CHANGE, np.int64),
+        )
         """(AFTER_CHANGE,) decisions 0, 1, ... steps after the true class has changed."""
 
     @classmethod
@@ -71,7 +79,9 @@ class Anytime:
         """Count B sequences with one decision each; ``true`` (B,), -1 without a label."""
         rows = true >= 0
         right = (decisions.predicted[rows] == true[rows, None]).sum(0)
-        missing = self.steps - len(right)  # the batch is shorter than the longest sequence: its decisions stand
+        missing = self.steps - len(
+            right
+        )  # the batch is shorter than the longest sequence: its decisions stand
         self.right += np.concatenate([right, np.repeat(right[-1:], missing)])
         self.counted += int(rows.sum())
 
@@ -83,7 +93,9 @@ class Anytime:
         since, known = since_change(labels)
         known &= since < AFTER_CHANGE
         self.change_counted += np.bincount(since[known], minlength=AFTER_CHANGE)
-        self.change_right += np.bincount(since[known & (predicted == labels)], minlength=AFTER_CHANGE)
+        self.change_right += np.bincount(
+            since[known & (predicted == labels)], minlength=AFTER_CHANGE
+        )
         _count(labels >= 0, predicted == true, self.labelled_right, self.labelled_counted)
         classes, place = np.unique(labels.T, return_index=True)  # in the order of time
         for label, at in zip(classes.tolist(), place.tolist(), strict=True):
@@ -95,15 +107,17 @@ class Anytime:
 
     @property
     def per_step(self) -> bool:
-        """Whether there is a decision at every step, rather than one per sequence, which could be made early."""
+        """Whether there is a decision at every step, rather than one per sequence, which could be
+        made early."""
         return self.loss.per_step
 
     @property
     def labelled_from(self) -> int | None:
-        """The first step (1, 2, ...) by which labels of two classes have occurred; None if the task counts no unlabelled steps.
+        """The first step (1, 2, ...) by which labels of two classes have occurred; None if the task
+        counts no unlabelled steps.
 
-        Until then all labels are equal (the paper's ECG windows are filled up like this), and a network that always predicts that
-        class is right.
+        Until then all labels are equal (the paper's ECG windows are filled up like this), and a
+        network that always predicts that class is right.
         """
         if self.unlabelled_class is None or not self.per_step:
             return None
@@ -112,8 +126,9 @@ class Anytime:
 
     @property
     def accuracy(self) -> list[float | None]:
-        """(T,) the accuracy if the signal ended at this step: over the decisions at this step or, with a decision at every step,
-        over all decisions so far. The last value is the accuracy of ``srnn evaluate``. None where nothing counts yet."""
+        """(T,) the accuracy if the signal ended at this step: over the decisions at this step or,
+        with a decision at every step, over all decisions so far. The last value is the accuracy of
+        ``srnn evaluate``. None where nothing counts yet."""
         if self.per_step:
             return ratios(self.right.cumsum(), self.counted.cumsum())
         return self.at_step
@@ -125,14 +140,15 @@ class Anytime:
 
     @property
     def accuracy_labelled(self) -> list[float | None] | None:
-        """(T,) ``accuracy`` of labelled steps only, from ``labelled_from`` on. None if the task counts no unlabelled steps,
-        since that is then ``accuracy`` itself."""
+        """(T,) ``accuracy`` of labelled steps only, from ``labelled_from`` on. None if the task
+        counts no unlabelled steps, since that is then ``accuracy`` itself."""
         labelled = self._labelled()
         return None if labelled is None else ratios(labelled[0].cumsum(), labelled[1].cumsum())
 
     @property
     def at_step_labelled(self) -> list[float | None] | None:
-        """(T,) accuracy of the decisions at this step only, if it is labelled; None as for ``accuracy_labelled``."""
+        """(T,) accuracy of the decisions at this step only, if it is labelled; None as for
+        ``accuracy_labelled``."""
         labelled = self._labelled()
         return None if labelled is None else ratios(*labelled)
 
@@ -145,13 +161,15 @@ class Anytime:
 
     @property
     def after_change(self) -> list[float | None]:
-        """(AFTER_CHANGE,) with a decision at every step: accuracy 0, 1, ... steps after the true class has changed."""
+        """(AFTER_CHANGE,) with a decision at every step: accuracy 0, 1, ... steps after the true
+        class has changed."""
         return ratios(self.change_right, self.change_counted)
 
     @property
     def settled_steps(self) -> int | None:
-        """The number of steps after which the accuracy stays at most a percentage point below its last value; None: no decisions.
-        If unlabelled steps count too, the accuracy of the labelled ones is used."""
+        """The number of steps after which the accuracy stays at most a percentage point below its
+        last value; None: no decisions. If unlabelled steps count too, the accuracy of the labelled
+        ones is used."""
         accuracy = self.accuracy if self.accuracy_labelled is None else self.accuracy_labelled
         values = np.array([np.nan if value is None else value for value in accuracy])
         if not len(values) or np.isnan(values[-1]):
@@ -160,7 +178,15 @@ class Anytime:
         return int(below[-1]) + 2 if len(below) else 1
 
     def to_dict(self) -> dict[str, Any]:
-        names = ("per_step", "online", "step_ms", "steps", "accuracy", "accuracy_labelled", "settled_steps")
+        names = (
+            "per_step",
+            "online",
+            "step_ms",
+            "steps",
+            "accuracy",
+            "accuracy_labelled",
+            "settled_steps",
+        )
         by_step = ("at_step", "at_step_labelled", "labelled_from", "after_change")
         return {name: getattr(self, name) for name in (names + by_step if self.per_step else names)}
 
@@ -172,17 +198,35 @@ class Anytime:
         settled = self.settled_steps
         if not self.per_step:
             marks = {} if settled is None else {f"settled at {settled}": settled}
-            parts.append(self._plot("Accuracy over time", "", [Line("if it ended here", self.accuracy)], marks))
+            parts.append(
+                self._plot(
+                    "Accuracy over time", "", [Line("if it ended here", self.accuracy)], marks
+                )
+            )
         elif labelled is None:
-            parts.append(self._plot("Accuracy over time", "", _alone_and_so_far("steps", self.at_step, self.accuracy)))
+            parts.append(
+                self._plot(
+                    "Accuracy over time",
+                    "",
+                    _alone_and_so_far("steps", self.at_step, self.accuracy),
+                )
+            )
         else:  # the curve over all steps comes second, because it counts unlabelled ones by convention
-            late = f"before step {self.labelled_from} all labels are the same" if (self.labelled_from or 1) > 1 else ""
+            late = (
+                f"before step {self.labelled_from} all labels are the same"
+                if (self.labelled_from or 1) > 1
+                else ""
+            )
             lines = _alone_and_so_far("labelled steps", self.at_step_labelled or [], labelled)
             parts.append(self._plot("Accuracy over time, labelled steps", late, lines))
             convention = f"those without a label count as {self.unlabelled_name}, by convention"
             lines = _alone_and_so_far("steps", self.at_step, self.accuracy)
             parts.append(
-                self._plot("Accuracy over time, all steps", "; ".join(filter(None, (convention, late))), lines)
+                self._plot(
+                    "Accuracy over time, all steps",
+                    "; ".join(filter(None, (convention, late))),
+                    lines,
+                )
             )
         if self.per_step and any(value is not None for value in self.after_change):
             parts.append(
@@ -204,12 +248,20 @@ class Anytime:
             lead = "The network's accuracy if it had to decide earlier."
         return Section("Accuracy over time", lead, parts)
 
-    def _plot(self, title: str, subtitle: str, lines: Sequence[Line], marks: Mapping[str, float] | None = None) -> Plot:
+    def _plot(
+        self,
+        title: str,
+        subtitle: str,
+        lines: Sequence[Line],
+        marks: Mapping[str, float] | None = None,
+    ) -> Plot:
         time = Axis(over_time(self.step_ms), low=1, high=self.steps)
         return Plot(title, time, Axis("accuracy", SHARE, 0, 1), lines, subtitle, marks or {})
 
 
-def _alone_and_so_far(what: str, alone: Sequence[float | None], so_far: Sequence[float | None]) -> tuple[Line, Line]:
+def _alone_and_so_far(
+    what: str, alone: Sequence[float | None], so_far: Sequence[float | None]
+) -> tuple[Line, Line]:
     return Line(f"all {what} so far", so_far), Line("at this step only", alone, look="thin")
 
 

@@ -1,8 +1,9 @@
 """Calibration: whether a network that says 90 % is right nine times out of ten.
 
-Labelled decisions are sorted by their confidence, the probability of the predicted class, into ten bins of equal width. In each,
-the mean confidence is compared with the accuracy; the expected calibration error is the mean of their absolute differences,
-weighted by decisions (Guo, Pleiss, Sun & Weinberger 2017, equation 3).
+Labelled decisions are sorted by their confidence, the probability of the predicted class, into ten
+bins of equal width. In each, the mean confidence is compared with the accuracy; the expected
+calibration error is the mean of their absolute differences, weighted by decisions (Guo, Pleiss, Sun
+& Weinberger 2017, equation 3).
 """
 
 from __future__ import annotations
@@ -25,17 +26,21 @@ class Calibration:
 
     def __init__(self) -> None:
         self.counted, self.right = np.zeros(BINS, np.int64), np.zeros(BINS, np.int64)
-        """(10,) decisions of each bin, and those of them that are right; bin k has confidences from k / 10 on."""
+        """(10,) decisions of each bin, and those of them that are right; bin k has confidences from
+        k / 10 on."""
         self.confidence_sum = np.zeros(BINS)
         """(10,) the sum of their confidences."""
 
     @classmethod
     def begin(cls, subject: Subject) -> Measurement:
         found = cls()
-        return Measurement(lambda _: found, lambda outcome: found.add(outcome.confidences, outcome.true))
+        return Measurement(
+            lambda _: found, lambda outcome: found.add(outcome.confidences, outcome.true)
+        )
 
     def add(self, confidences: npt.NDArray[np.float64], true: npt.NDArray[np.int64]) -> None:
-        """Count decisions from the confidence in each class (..., C) and the true classes (...), -1 where nothing counts."""
+        """Count decisions from the confidence in each class (..., C) and the true classes (...), -1
+        where nothing counts."""
         known = true >= 0
         highest, right = confidences.max(-1)[known], (confidences.argmax(-1) == true)[known]
         at = np.minimum((highest * BINS).astype(np.int64), BINS - 1)
@@ -46,11 +51,14 @@ class Calibration:
     @property
     def error(self) -> float:
         """The expected calibration error, 0 to 1."""
-        return float(np.abs(self.confidence_sum - self.right).sum()) / max(int(self.counted.sum()), 1)
+        return float(np.abs(self.confidence_sum - self.right).sum()) / max(
+            int(self.counted.sum()), 1
+        )
 
     @property
     def excess(self) -> float:
-        """Mean confidence less accuracy: above 0 for a network that is more confident than right."""
+        """Mean confidence less accuracy: above 0 for a network that is more confident than
+        right."""
         return float(self.confidence_sum.sum() - self.right.sum()) / max(int(self.counted.sum()), 1)
 
     def to_dict(self) -> dict[str, Any]:
@@ -67,18 +75,36 @@ class Calibration:
         filled = np.flatnonzero(self.counted).tolist()
         if not filled:
             return None
-        confidence, accuracy = ratios(self.confidence_sum, self.counted), ratios(self.right, self.counted)
+        confidence, accuracy = (
+            ratios(self.confidence_sum, self.counted),
+            ratios(self.right, self.counted),
+        )
         whole = Axis("confidence", SHARE, 0, 1)
         diagonal = Line("as often right as confident", [0, 1], [0, 1], "guide")
         points = Line(
-            "decisions by confidence", [accuracy[k] for k in filled], [confidence[k] for k in filled], "points"
+            "decisions by confidence",
+            [accuracy[k] for k in filled],
+            [confidence[k] for k in filled],
+            "points",
         )
         subtitle = "below the diagonal: more confident than right"
         plot = Plot(
-            "Accuracy against confidence", whole, replace(whole, label="accuracy"), [points, diagonal], subtitle
+            "Accuracy against confidence",
+            whole,
+            replace(whole, label="accuracy"),
+            [points, diagonal],
+            subtitle,
         )
-        rows = [[f"{10 * k} to {10 * k + 10} %", int(self.counted[k]), confidence[k], accuracy[k]] for k in filled]
-        columns = {"confidence": TEXT, "decisions": COUNT, "mean confidence": SHARE, "accuracy": SHARE}
+        rows = [
+            [f"{10 * k} to {10 * k + 10} %", int(self.counted[k]), confidence[k], accuracy[k]]
+            for k in filled
+        ]
+        columns = {
+            "confidence": TEXT,
+            "decisions": COUNT,
+            "mean confidence": SHARE,
+            "accuracy": SHARE,
+        }
         rates = Values(
             {
                 "expected calibration error": (self.error, POINTS),
@@ -86,4 +112,6 @@ class Calibration:
             }
         )
         lead = "Whether a decision of 90 % confidence is right nine times out of ten."
-        return Section("Calibration", lead, (plot, Table("Decisions by confidence", columns, rows), rates))
+        return Section(
+            "Calibration", lead, (plot, Table("Decisions by confidence", columns, rows), rates)
+        )

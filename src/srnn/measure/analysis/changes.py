@@ -1,7 +1,9 @@
-"""Time to decision, if there is a decision at every step: how long after a change of the true class the network becomes sure.
+"""Time to decision, if there is a decision at every step: how long after a change of the true class
+the network becomes sure.
 
-A stretch begins where the true class changes between two labelled steps, and ends at the next change or at the last of
-consecutive labelled steps. Within it two waits are counted for every confidence, in steps since the change (0: at the change):
+A stretch begins where the true class changes between two labelled steps, and ends at the next
+change or at the last of consecutive labelled steps. Within it two waits are counted for every
+confidence, in steps since the change (0: at the change):
 
     sure            until any class reaches this confidence. It may still be the previous class.
     sure and right  until the true class reaches it.
@@ -26,9 +28,11 @@ CONFIDENCES = (0.5, 0.8, 0.9, 0.95, 0.99)
 
 
 def since_change(true: Counts) -> tuple[Counts, Flags]:
-    """True classes (B, T), -1 where nothing counts -> steps since the class changed, and whether that change was seen, (B, T).
+    """True classes (B, T), -1 where nothing counts -> steps since the class changed, and whether
+    that change was seen, (B, T).
 
-    At the start of a sequence and after a gap no change was seen: it is not known when that class began.
+    At the start of a sequence and after a gap no change was seen: it is not known when that class
+    began.
     """
     step = np.arange(true.shape[1])
     differs = np.pad(true[:, 1:] != true[:, :-1], ((0, 0), (1, 0)), constant_values=True)
@@ -39,7 +43,8 @@ def since_change(true: Counts) -> tuple[Counts, Flags]:
 
 @dataclass(frozen=True)
 class ChangePoint:
-    """Waits after changes at one confidence, in steps since the change; None where no stretch reaches it."""
+    """Waits after changes at one confidence, in steps since the change; None where no stretch
+    reaches it."""
 
     confidence: float
     reached: float | None
@@ -74,10 +79,17 @@ class ChangeTimes:
         confidences: tuple[float, ...] = CONFIDENCES,
         label_lag: int = 0,
     ) -> None:
-        self.step_ms, self.online, self.confidences, self.label_lag = step_ms, online, confidences, label_lag
+        self.step_ms, self.online, self.confidences, self.label_lag = (
+            step_ms,
+            online,
+            confidences,
+            label_lag,
+        )
         self.changes = 0
         """Number of stretches that began with a visible change."""
-        self.sure = np.zeros((len(confidences), steps), np.int64)  # stretches by steps since the change
+        self.sure = np.zeros(
+            (len(confidences), steps), np.int64
+        )  # stretches by steps since the change
         self.right = np.zeros((len(confidences), steps), np.int64)
         self.sure_right = np.zeros(len(confidences), np.int64)
 
@@ -87,15 +99,20 @@ class ChangeTimes:
         if not loss.per_step:
             return None
         found = cls(subject.steps, task.step_ms, subject.online, label_lag=task.lag())
-        return Measurement(lambda _: found, lambda outcome: found.add(outcome.true, outcome.confidences))
+        return Measurement(
+            lambda _: found, lambda outcome: found.add(outcome.true, outcome.confidences)
+        )
 
     def add(self, true: Counts, believed: npt.NDArray[np.floating[Any]]) -> None:
-        """Count B sequences: true classes (B, T), -1 where nothing counts, and class probabilities (B, T, C)."""
+        """Count B sequences: true classes (B, T), -1 where nothing counts, and class probabilities
+        (B, T, C)."""
         since, known = since_change(true)
         self.changes += int((known & (since == 0)).sum())
         is_right = believed.argmax(-1) == true
         in_true = np.take_along_axis(believed, np.maximum(true, 0)[..., None], axis=-1)[..., 0]
-        stretch = np.arange(true.size).reshape(true.shape) - since  # the flat index of its first step
+        stretch = (
+            np.arange(true.size).reshape(true.shape) - since
+        )  # the flat index of its first step
         for i, confidence in enumerate(self.confidences):
             first = _first(stretch, known & (believed.max(-1) >= confidence))
             self.sure[i] += np.bincount(since.ravel()[first], minlength=self.sure.shape[1])
@@ -138,18 +155,31 @@ class ChangeTimes:
         if not self.changes:
             return None
         steps = Form("steps", step_ms=self.step_ms)
-        columns = {"confidence": NUMBER, "reached": SHARE, "steps until then": steps, "median": NUMBER}
+        columns = {
+            "confidence": NUMBER,
+            "reached": SHARE,
+            "steps until then": steps,
+            "median": NUMBER,
+        }
         any_class = [
-            [one.confidence, one.reached, one.mean_steps, one.median_steps, one.accuracy_reached] for one in self.points
+            [one.confidence, one.reached, one.mean_steps, one.median_steps, one.accuracy_reached]
+            for one in self.points
         ]
-        true_class = [[one.confidence, one.right, one.right_mean_steps, one.right_median_steps] for one in self.points]
+        true_class = [
+            [one.confidence, one.right, one.right_mean_steps, one.right_median_steps]
+            for one in self.points
+        ]
         counted = {"changes of the true class": (self.changes, COUNT)}
         if self.label_lag:
             counted["steps by which labels come after what they name"] = (self.label_lag, steps)
-        notes = "Steps are counted from the label. Who is sure at once may still be sure of the previous class."
+        notes = (
+            "Steps are counted from the label. Who is sure at once may still be sure of the "
+            "previous class."
+        )
         return Section(
             "Time to decision",
-            "How long after a change of the true class the network is sure of a class, and of the true one, before the class "
+            "How long after a change of the true class the network is sure of a class, and of the "
+            "true one, before the class "
             "changes again.",
             (
                 Table("Sure of any class", columns | {"then right": SHARE}, any_class),
@@ -167,7 +197,8 @@ def _first(stretch: Counts, chosen: Flags) -> Counts:
 
 
 def mean_and_median(at: Counts) -> tuple[float | None, float | None]:
-    """Statistics of waits, given how many took 0, 1, 2, ... steps; the median of an even number is the mean of the middle two."""
+    """Statistics of waits, given how many took 0, 1, 2, ... steps; the median of an even number is
+    the mean of the middle two."""
     total = int(at.sum())
     if not total:
         return None, None

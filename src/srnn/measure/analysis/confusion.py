@@ -1,4 +1,5 @@
-"""The confusion matrix: recall and precision of every class, error rates, and accuracy without silence."""
+"""The confusion matrix: recall and precision of every class, error rates, and accuracy without
+silence."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ LONGEST_NAME = 24
 
 @dataclass(frozen=True)
 class ClassReport:
-    """A confusion matrix and the measures derived from it. It counts labelled sequences, or steps, only."""
+    """A confusion matrix and the measures derived from it. It counts labelled sequences, or steps,
+    only."""
 
     class_names: tuple[str, ...]
     confusion: npt.NDArray[np.int64]
@@ -37,7 +39,9 @@ class ClassReport:
     def begin(cls, subject: Subject) -> Measurement:
         task, per_step = subject.trained.task, subject.trained.loss.per_step
         return Measurement(
-            lambda evaluation: cls(tuple(task.class_names), evaluation.confusion, per_step, task.silence_class)
+            lambda evaluation: cls(
+                tuple(task.class_names), evaluation.confusion, per_step, task.silence_class
+            )
         )
 
     @property
@@ -47,12 +51,14 @@ class ClassReport:
 
     @property
     def recall(self) -> list[float | None]:
-        """For each class, the fraction of its occurrences that was recognised; None for a class that never occurs."""
+        """For each class, the fraction of its occurrences that was recognised; None for a class
+        that never occurs."""
         return ratios(self.confusion.diagonal(), self.confusion.sum(1))
 
     @property
     def precision(self) -> list[float | None]:
-        """For each class, the fraction of its predictions that was right; None for a class that was never predicted."""
+        """For each class, the fraction of its predictions that was right; None for a class that was
+        never predicted."""
         return ratios(self.confusion.diagonal(), self.confusion.sum(0))
 
     @property
@@ -107,18 +113,23 @@ class ClassReport:
     def least_recognised(self) -> tuple[Note, ...]:
         """The classes of which least are recognised, in a line; nothing if all always are."""
         known = zip(self.recall, self.class_names, self.taken_for, strict=True)
-        missed = sorted((recall, name, other) for recall, name, other in known if recall is not None and other)
+        missed = sorted(
+            (recall, name, other) for recall, name, other in known if recall is not None and other
+        )
         if not missed:
             return ()
         each = [
-            f"{one_line(name, LONGEST_NAME)} {written(recall, SHARE)} (taken for {one_line(other, LONGEST_NAME)})"
+            f"{one_line(name, LONGEST_NAME)} {written(recall, SHARE)} (taken for "
+            f"{one_line(other, LONGEST_NAME)})"
             for recall, name, other in missed[:FEW_CLASSES]
         ]
         return (Note(f"Least often recognised: {', '.join(each)}"),)
 
     def by_class(self) -> Table:
         """How often each class is recognised, and what it is most often taken for."""
-        rows = zip(self.class_names, self.support, self.recall, self.precision, self.taken_for, strict=True)
+        rows = zip(
+            self.class_names, self.support, self.recall, self.precision, self.taken_for, strict=True
+        )
         columns = {
             "class": TEXT,
             "labelled": COUNT,

@@ -1,20 +1,25 @@
-"""How well step labels of an ECG delineate its waves: which borders are found, and their distance from the cardiologist's.
+"""How well step labels of an ECG delineate its waves: which borders are found, and their distance
+from the cardiologist's.
 
 Step labels become waves as in ``measure/heartbeats.py``.
 
 Rules
-    - Only labelled stretches count; predictions elsewhere, before the loss's ``start`` and after a sequence's length
-      are ignored. A run that touches the end of a stretch has no border there.
-    - Predictions flicker. Two predicted runs of a wave less than ``gap_ms`` apart are one wave; then predicted runs
-      shorter than ``shortest_ms`` are dropped. Reference labels are left unchanged.
-    - Predicted and reference waves are paired one to one, nearest first. A reference border is found if the paired wave has
-      this border within ``tolerance_ms``; else it is missed. A predicted border that matches no reference border is extra.
-    - sensitivity = found / reference borders, ppv = found / predicted borders; errors (predicted - reference, so late is
-      positive) are taken over the found borders. A wave is found if all its borders are found in one predicted wave.
+    - Only labelled stretches count; predictions elsewhere, before the loss's ``start`` and after a
+      sequence's length are ignored. A run that touches the end of a stretch has no border there.
+    - Predictions flicker. Two predicted runs of a wave less than ``gap_ms`` apart are one wave;
+      then predicted runs shorter than ``shortest_ms`` are dropped. Reference labels are left
+      unchanged.
+    - Predicted and reference waves are paired one to one, nearest first. A reference border is
+      found if the paired wave has this border within ``tolerance_ms``; else it is missed. A
+      predicted border that matches no reference border is extra.
+    - sensitivity = found / reference borders, ppv = found / predicted borders; errors (predicted -
+      reference, so late is positive) are taken over the found borders. A wave is found if all its
+      borders are found in one predicted wave.
 
-The tolerance of 150 ms is the match window of ANSI/AAMI EC57 for beats, which papers on delineation use for every border.
-``CSE_TOLERANCE_MS`` is twice the standard deviation among experts (CSE Working Party, Eur. Heart J. 6, 1985, as
-given by Martinez et al., IEEE Trans. Biomed. Eng. 51, 2004); an algorithm's standard deviation is compared with it.
+The tolerance of 150 ms is the match window of ANSI/AAMI EC57 for beats, which papers on delineation
+use for every border. ``CSE_TOLERANCE_MS`` is twice the standard deviation among experts (CSE
+Working Party, Eur. Heart J. 6, 1985, as given by Martinez et al., IEEE Trans. Biomed. Eng. 51,
+2004); an algorithm's standard deviation is compared with it.
 """
 
 from __future__ import annotations
@@ -57,7 +62,8 @@ class _Matched:
     reference: int = 0
     """How many are in the labels; of waves, only those whose borders are all visible."""
     predicted: int = 0
-    """How many are in the predictions; without waves paired with a reference wave whose borders are not all visible."""
+    """How many are in the predictions; without waves paired with a reference wave whose borders are
+    not all visible."""
     found: int = 0
 
     @property
@@ -93,7 +99,11 @@ class BorderReport(_Matched):
         return float(np.std(self.errors_ms, ddof=1)) if len(self.errors_ms) > 1 else None
 
     def to_dict(self) -> dict[str, Any]:
-        errors = {"mean_ms": self.mean_ms, "sd_ms": self.sd_ms, "cse_tolerance_ms": self.cse_tolerance_ms}
+        errors = {
+            "mean_ms": self.mean_ms,
+            "sd_ms": self.sd_ms,
+            "cse_tolerance_ms": self.cse_tolerance_ms,
+        }
         return {**super().to_dict(), **errors}
 
 
@@ -104,18 +114,34 @@ class WaveReport(_Matched):
     borders: Mapping[Border, BorderReport]
 
     def to_dict(self) -> dict[str, Any]:
-        return {**super().to_dict(), **{name: border.to_dict() for name, border in self.borders.items()}}
+        return {
+            **super().to_dict(),
+            **{name: border.to_dict() for name, border in self.borders.items()},
+        }
 
 
 class Delineation:
     """Counts waves and borders, batch by batch, by the rules above."""
 
     def __init__(
-        self, step_ms: float, tolerance_ms: float = 150.0, gap_ms: float = GAP_MS, shortest_ms: float = SHORTEST_MS
+        self,
+        step_ms: float,
+        tolerance_ms: float = 150.0,
+        gap_ms: float = GAP_MS,
+        shortest_ms: float = SHORTEST_MS,
     ) -> None:
-        self.step_ms, self.tolerance_ms, self.gap_ms, self.shortest_ms = step_ms, tolerance_ms, gap_ms, shortest_ms
+        self.step_ms, self.tolerance_ms, self.gap_ms, self.shortest_ms = (
+            step_ms,
+            tolerance_ms,
+            gap_ms,
+            shortest_ms,
+        )
         self.waves = {
-            wave: WaveReport(borders={b: BorderReport(cse_tolerance_ms=CSE_TOLERANCE_MS[wave, b]) for b in borders})
+            wave: WaveReport(
+                borders={
+                    b: BorderReport(cse_tolerance_ms=CSE_TOLERANCE_MS[wave, b]) for b in borders
+                }
+            )
             for wave, borders in BORDERS.items()
         }
 
@@ -125,10 +151,13 @@ class Delineation:
         if not has_waves(task):
             return None
         found = cls(task.step_ms or 1.0, subject.options.tolerance_ms)
-        return Measurement(lambda _: found, lambda outcome: found.add(outcome.true, outcome.predicted))
+        return Measurement(
+            lambda _: found, lambda outcome: found.add(outcome.true, outcome.predicted)
+        )
 
     def add(self, true: Labels, predicted: Labels) -> None:
-        """Count a batch: (B, T) classes, -1 in ``true`` where a step has no label or does not count."""
+        """Count a batch: (B, T) classes, -1 in ``true`` where a step has no label or does not
+        count."""
         for reference, guess in zip(true, predicted, strict=True):
             for start, stop in runs(reference >= 0):
                 for wave in BORDERS:
@@ -159,18 +188,29 @@ class Delineation:
             "experts, ms": NUMBER,
         }
         note = (
-            "mean, sd: of the errors, predicted minus true, so late is positive. ppv: fraction of the predictions that are "
-            "right. Experts: two standard deviations between experts (CSE Working Party, 1985; published)."
+            "mean, sd: of the errors, predicted minus true, so late is positive. ppv: fraction of "
+            "the predictions that are "
+            "right. Experts: two standard deviations between experts (CSE Working Party, 1985; "
+            "published)."
         )
-        lead = f"Borders of the heart's waves, found within {self.tolerance_ms:g} ms of the cardiologist's."
-        return Section("Delineation", lead, (Table("Waves and their borders", columns, rows), Note(note)))
+        lead = (
+            f"Borders of the heart's waves, found within {self.tolerance_ms:g} ms of the "
+            f"cardiologist's."
+        )
+        return Section(
+            "Delineation", lead, (Table("Waves and their borders", columns, rows), Note(note))
+        )
 
     def _compare(self, wave: str, true: Labels, predicted: Labels) -> None:
         """Count one kind of wave in one labelled stretch."""
         classes, borders = WAVES[wave], BORDERS[wave]
         length, report = len(true), self.waves[wave]
         references = runs(np.isin(true, classes))
-        guesses = clean(runs(np.isin(predicted, classes)), self.gap_ms / self.step_ms, self.shortest_ms / self.step_ms)
+        guesses = clean(
+            runs(np.isin(predicted, classes)),
+            self.gap_ms / self.step_ms,
+            self.shortest_ms / self.step_ms,
+        )
         tolerance = self.tolerance_ms / self.step_ms
         partner = _pair(references, guesses, borders, tolerance)
         for i, reference in enumerate(references):
@@ -199,16 +239,22 @@ class Delineation:
 
 
 def _sees(run: Run, border: Border, length: int) -> bool:
-    """Whether a run has this border within a stretch of ``length`` steps, so that it begins, or ends, there."""
+    """Whether a run has this border within a stretch of ``length`` steps, so that it begins, or
+    ends, there."""
     return 0 < getattr(run, border) < length
 
 
-def _pair(references: list[Run], guesses: list[Run], borders: tuple[Border, ...], tolerance: float) -> dict[int, int]:
-    """Reference index -> guess index, one to one, nearest first; pairs overlap or have a border within tolerance."""
+def _pair(
+    references: list[Run], guesses: list[Run], borders: tuple[Border, ...], tolerance: float
+) -> dict[int, int]:
+    """Reference index -> guess index, one to one, nearest first; pairs overlap or have a border
+    within tolerance."""
     candidates = []
     for i, reference in enumerate(references):
         for j, guess in enumerate(guesses):
-            distances = [abs(getattr(guess, border) - getattr(reference, border)) for border in borders]
+            distances = [
+                abs(getattr(guess, border) - getattr(reference, border)) for border in borders
+            ]
             overlap = reference.onset < guess.offset and guess.onset < reference.offset
             if overlap or min(distances) <= tolerance:
                 candidates.append((sum(distances), i, j))

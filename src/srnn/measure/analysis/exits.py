@@ -1,7 +1,9 @@
-"""Choosing an exit policy: accuracy against latency for a grid of confidences, patiences and first steps.
+"""Choosing an exit policy: accuracy against latency for a grid of confidences, patiences and first
+steps.
 
-A policy (``policy.py``) is chosen on the validation split: the one that decides earliest on average, of all that lose at most
-the allowed accuracy there against waiting for the end. Counting is done batch by batch; no sequence is kept.
+A policy (``policy.py``) is chosen on the validation split: the one that decides earliest on
+average, of all that lose at most the allowed accuracy there against waiting for the end. Counting
+is done batch by batch; no sequence is kept.
 """
 
 from __future__ import annotations
@@ -48,7 +50,8 @@ CONFIDENCES = (
 PATIENCES = (1, 2, 4, 8, 16)
 """Numbers of consecutive steps that are tried."""
 EARLIEST = (1, 16, 32, 64, 128, 256, 512)
-"""First steps that are tried, together with the first step that the loss counts: training ignores the output before that."""
+"""First steps that are tried, together with the first step that the loss counts: training ignores
+the output before that."""
 SHOWN = (0.5, 0.8, 0.9, 0.95, 0.99)
 """Confidences for which people see the time to decision."""
 
@@ -80,7 +83,9 @@ class ExitCounts:
     ``steps``: the length of the longest sequence.
     """
 
-    def __init__(self, loss: Loss, steps: int, patiences: Sequence[int] = PATIENCES, margin: float = 0.0) -> None:
+    def __init__(
+        self, loss: Loss, steps: int, patiences: Sequence[int] = PATIENCES, margin: float = 0.0
+    ) -> None:
         self.loss, self.patiences, self.margin = loss, tuple(dict.fromkeys((1, *patiences))), margin
         self.choosable = tuple(patiences)
         self.earliest = tuple(sorted({*EARLIEST, loss.config.start + 1}))
@@ -102,7 +107,9 @@ class ExitCounts:
         valid &= decisions.margin[keep] >= self.margin
         for i, confidence in enumerate(CONFIDENCES):
             sure = valid & (decisions.confidence[keep] >= confidence)
-            for cell, first in enumerate(first_exit(predicted, sure, self.patiences, self.earliest)):
+            for cell, first in enumerate(
+                first_exit(predicted, sure, self.patiences, self.earliest)
+            ):
                 place = (i, *divmod(cell, len(self.earliest)))
                 exited = first >= 0
                 at = np.where(exited, first, last)
@@ -118,7 +125,8 @@ class ExitCounts:
         return self.point(self._policy(None, 1, 1))
 
     def point(self, policy: ExitPolicy) -> ExitPoint:
-        """The results of a policy of the grid. Its confidence, patience and earliest step must be among those tried."""
+        """The results of a policy of the grid. Its confidence, patience and earliest step must be
+        among those tried."""
         at, right, exited, right_exited, steps_exited = self.full_at, self.full_right, 0, 0, 0
         if policy.confidence is not None:
             place = (
@@ -127,7 +135,10 @@ class ExitCounts:
                 self.earliest.index(policy.earliest),
             )
             counts = (self.right, self.exited, self.right_exited, self.steps_exited)
-            at, (right, exited, right_exited, steps_exited) = self.at[place], (int(count[place]) for count in counts)
+            at, (right, exited, right_exited, steps_exited) = (
+                self.at[place],
+                (int(count[place]) for count in counts),
+            )
         total = max(int(at.sum()), 1)
         mean, median = mean_and_median(at)
         return ExitPoint(
@@ -145,11 +156,13 @@ class ExitCounts:
 
     def curve(self, patience: int, earliest: int = 1) -> list[ExitPoint]:
         """Accuracy against latency: one point per confidence, ascending."""
-        return [self.point(self._policy(confidence, patience, earliest)) for confidence in CONFIDENCES]
+        return [
+            self.point(self._policy(confidence, patience, earliest)) for confidence in CONFIDENCES
+        ]
 
     def choose(self, allowed_loss: float, split: str) -> ExitPolicy:
-        """The policy that decides earliest on average, of those that lose at most ``allowed_loss`` of accuracy (0.005: half a
-        percentage point)."""
+        """The policy that decides earliest on average, of those that lose at most ``allowed_loss``
+        of accuracy (0.005: half a percentage point)."""
         least = self.full_right - allowed_loss * int(self.full_at.sum()) - 1e-9
         steps = self.at @ np.arange(self.at.shape[-1])
         allowed = self.right >= least
@@ -159,7 +172,9 @@ class ExitCounts:
         first = allowed & (steps == steps[allowed].min())
         best = first & (self.right == self.right[first].max())
         i, j, k = np.argwhere(best)[0].tolist()
-        return self._policy(CONFIDENCES[i], self.patiences[j], self.earliest[k], split, allowed_loss)
+        return self._policy(
+            CONFIDENCES[i], self.patiences[j], self.earliest[k], split, allowed_loss
+        )
 
     def _policy(
         self,
@@ -171,7 +186,14 @@ class ExitCounts:
     ) -> ExitPolicy:
         config = self.loss.config
         return ExitPolicy(
-            config.scoring, config.start, confidence, self.margin, patience, earliest, split, allowed_loss
+            config.scoring,
+            config.start,
+            confidence,
+            self.margin,
+            patience,
+            earliest,
+            split,
+            allowed_loss,
         )
 
 
@@ -188,9 +210,11 @@ class EarlyExit:
     validation: ExitPoint
     """Results on validation, with the policy."""
     curve: list[ExitPoint]
-    """Results on the split for every confidence, with the policy's patience, margin and earliest step."""
+    """Results on the split for every confidence, with the policy's patience, margin and earliest
+    step."""
     first_reached: list[ExitPoint]
-    """The time to decision: results on the split for every confidence, with patience 1, from the first step the loss counts."""
+    """The time to decision: results on the split for every confidence, with patience 1, from the
+    first step the loss counts."""
     step_ms: float | None = None
 
     @classmethod
@@ -202,7 +226,10 @@ class EarlyExit:
         if subject.split != "validation":  # read first, because a task need not hold out anything
             try:
                 validation = exit_counts(
-                    trained, data_dir=subject.data_dir, batch_size=subject.batch_size, options=options
+                    trained,
+                    data_dir=subject.data_dir,
+                    batch_size=subject.batch_size,
+                    options=options,
                 )
             except SrnnError as error:
                 raise SrnnError(
@@ -216,7 +243,9 @@ class EarlyExit:
 
         def result(_: Evaluation) -> EarlyExit:
             step_ms = trained.task.step_ms
-            return cls.chosen_on(validation or counts, counts, subject.split, options.exit_loss, step_ms)
+            return cls.chosen_on(
+                validation or counts, counts, subject.split, options.exit_loss, step_ms
+            )
 
         return Measurement(result, add)
 
@@ -265,7 +294,12 @@ class EarlyExit:
             for point in self.first_reached
             if point.confidence in SHOWN
         ]
-        head = {"confidence": NUMBER, "reached by": SHARE, "after steps, mean": steps, "then right": SHARE}
+        head = {
+            "confidence": NUMBER,
+            "reached by": SHARE,
+            "after steps, mean": steps,
+            "then right": SHARE,
+        }
         return Section(
             "Early exit",
             "The network need not wait for the end if it is sure before.",
@@ -281,12 +315,16 @@ class EarlyExit:
         policy = self.policy
         allowed = 100 * (policy.allowed_loss or 0)
         if policy.confidence is None:
-            return f"Every policy costs more than {allowed:g} points of accuracy on validation: decide at the end."
+            return (
+                f"Every policy costs more than {allowed:g} points of accuracy on validation: "
+                f"decide at the end."
+            )
         margin = f" and {policy.margin:g} above the next class" if policy.margin else ""
         in_a_row = f" for {policy.patience} steps in a row" if policy.patience > 1 else ""
         not_before = f", not before step {policy.earliest}" if policy.earliest > 1 else ""
         return (
-            f"Policy: confidence {policy.confidence:g}{margin}{in_a_row}{not_before}; chosen on validation for a loss of "
+            f"Policy: confidence {policy.confidence:g}{margin}{in_a_row}{not_before}; chosen on "
+            f"validation for a loss of "
             f"at most {allowed:g} points."
         )
 
@@ -322,7 +360,10 @@ def exit_counts(
 ) -> ExitCounts:
     """Evaluate every exit policy of the grid on validation."""
     if not can_exit(trained):
-        raise SrnnError("An exit policy needs one decision per sequence and a network that is not bidirectional.")
+        raise SrnnError(
+            "An exit policy needs one decision per sequence and a network that is not "
+            "bidirectional."
+        )
     network, loss = trained.network, trained.loss
     sequences = Sequences(trained.task, "validation", data_dir, network.readout.weight_in.device)
     counts = _exit_counts(loss, sequences.x.shape[1], options or AnalysisOptions())

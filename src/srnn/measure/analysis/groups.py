@@ -1,17 +1,20 @@
-"""How sure an accuracy is: that of every group (record, speaker, subject), and the interval within which other groups would
-have put it.
+"""How sure an accuracy is: that of every group (record, speaker, subject), and the interval within
+which other groups would have put it.
 
-Sequences of one subject are alike, so ten subjects of a thousand heartbeats each say little more than ten numbers. Groups are
-therefore what is drawn at random; sequences only where a split names no groups. The variance of an accuracy p over G groups comes
-from what it would be without each of them in turn (the jackknife, Tukey 1958):
+Sequences of one subject are alike, so ten subjects of a thousand heartbeats each say little more
+than ten numbers. Groups are therefore what is drawn at random; sequences only where a split names
+no groups. The variance of an accuracy p over G groups comes from what it would be without each of
+them in turn (the jackknife, Tukey 1958):
 
     v = (G - 1) / G * sum (p_without - p)^2
 
-For groups of equal size this is Cochran's variance of a ratio (1977, equation 6.13), which is too small where one group has most
-of the decisions: it pulls p to its own accuracy, from which it then hardly differs.
+For groups of equal size this is Cochran's variance of a ratio (1977, equation 6.13), which is too
+small where one group has most of the decisions: it pulls p to its own accuracy, from which it then
+hardly differs.
 
-The interval is Clopper and Pearson's for the number of independent decisions that would have this variance, p (1 - p) / v,
-corrected for the few groups that v comes from (Korn & Graubard 1998). It lies within 0 and 1, and is wide where groups are few.
+The interval is Clopper and Pearson's for the number of independent decisions that would have this
+variance, p (1 - p) / v, corrected for the few groups that v comes from (Korn & Graubard 1998). It
+lies within 0 and 1, and is wide where groups are few.
 """
 
 from __future__ import annotations
@@ -30,7 +33,8 @@ from ..sections import COUNT, SHARE, TEXT, Note, Part, Section, Table, Values
 from .measuring import Measurement, Subject
 
 LEVEL = 0.95
-"""How often the intervals of many samples of groups would contain the accuracy of all groups there are."""
+"""How often the intervals of many samples of groups would contain the accuracy of all groups there
+are."""
 FIRST_GROUPS = 12
 """How many groups a terminal lists."""
 
@@ -40,7 +44,8 @@ class GroupReport:
     """The accuracy of every group of a split."""
 
     names: tuple[str, ...] | None
-    """Of the G groups, in alphabetical order; None: the split names none, and each sequence counts as one."""
+    """Of the G groups, in alphabetical order; None: the split names none, and each sequence counts
+    as one."""
     sequences: npt.NDArray[np.int64]
     """(G,) sequences of each group."""
     counts: npt.NDArray[np.int64]
@@ -63,9 +68,11 @@ class GroupReport:
 
     @classmethod
     def together(cls, reports: Sequence[GroupReport], splits: Sequence[int]) -> GroupReport:
-        """Of several networks: all decisions about each group, or each sequence if a report names no groups.
+        """Of several networks: all decisions about each group, or each sequence if a report names
+        no groups.
 
-        splits: a number for each report, the same where they are about the same sequences (seeds), another elsewhere (folds).
+        splits: a number for each report, the same where they are about the same sequences (seeds),
+        another elsewhere (folds).
         """
         named = [report.names for report in reports if report.names is not None]
         labelled = any(report.labelled for report in reports)
@@ -76,7 +83,8 @@ class GroupReport:
             joined = np.concatenate(list(of.values()))
             return cls(None, np.ones(len(joined), np.int64), joined, labelled)
         sequences, counts = (
-            np.concatenate(parts) for parts in zip(*((r.sequences, r.counts) for r in reports), strict=True)
+            np.concatenate(parts)
+            for parts in zip(*((r.sequences, r.counts) for r in reports), strict=True)
         )
         return cls._named(np.concatenate(named), sequences, counts, labelled)
 
@@ -118,7 +126,8 @@ class GroupReport:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Of the accuracy over all groups, at ``LEVEL``; None for fewer than two groups in which something counts."""
+        """Of the accuracy over all groups, at ``LEVEL``; None for fewer than two groups in which
+        something counts."""
         from scipy.special import betaincinv, stdtrit
 
         counted = self.counts[self.counts[:, 1] > 0]
@@ -126,7 +135,9 @@ class GroupReport:
             return None
         right, total = counted.sum(0).tolist()
         (p, without), tail = _without_each(counted), (1 - LEVEL) / 2
-        alone = len(counted)  # as many successes, or failures, as groups: there is nothing to estimate a variance from
+        alone = len(
+            counted
+        )  # as many successes, or failures, as groups: there is nothing to estimate a variance from
         if 0 < right < total:
             few = float(stdtrit(total - 1, tail) / stdtrit(len(counted) - 1, tail)) ** 2
             variance = _variance(without - p)
@@ -138,11 +149,13 @@ class GroupReport:
         )
 
     def difference(self, other: GroupReport) -> dict[str, Any] | None:
-        """By how much this accuracy is above the other's, which is of the same groups, and the interval of that.
+        """By how much this accuracy is above the other's, which is of the same groups, and the
+        interval of that.
 
-        {"accuracy": difference, "interval": (low, high), "count": of groups, "unit": "groups" or "sequences", "better": groups in
-        which this one is more accurate, "worse": in which it is less}. The interval is Student's, from how each group moves the
-        difference: what makes a group easy or hard for both cancels. None for other groups, or fewer than two.
+        {"accuracy": difference, "interval": (low, high), "count": of groups, "unit": "groups" or
+        "sequences", "better": groups in which this one is more accurate, "worse": in which it is
+        less}. The interval is Student's, from how each group moves the difference: what makes a
+        group easy or hard for both cancels. None for other groups, or fewer than two.
         """
         if self.names != other.names or not np.array_equal(self.sequences, other.sequences):
             return None
@@ -154,9 +167,16 @@ class GroupReport:
         ours, theirs = (_without_each(one.counts[both]) for one in (self, other))
         gain, count, tail = ours[0] - theirs[0], int(both.sum()), (1 - LEVEL) / 2
         variance = _variance(ours[1] - theirs[1] - gain)
-        # The same difference everywhere, mostly none: as many groups that agree, as in ``interval``, say how rare others are.
-        half = -float(stdtrit(count - 1, tail)) * math.sqrt(variance) if variance > 1e-20 else 1 - tail ** (1 / count)
-        ahead = np.subtract(*(counts[both, 0] / counts[both, 1] for counts in (self.counts, other.counts)))
+        # The same difference everywhere, mostly none: as many groups that agree, as in
+        # ``interval``, say how rare others are.
+        half = (
+            -float(stdtrit(count - 1, tail)) * math.sqrt(variance)
+            if variance > 1e-20
+            else 1 - tail ** (1 / count)
+        )
+        ahead = np.subtract(
+            *(counts[both, 0] / counts[both, 1] for counts in (self.counts, other.counts))
+        )
         return {
             "accuracy": gain,
             "interval": (max(gain - half, -1.0), min(gain + half, 1.0)),
@@ -172,12 +192,15 @@ class GroupReport:
         return "accuracy, labelled steps" if self.labelled else "accuracy"
 
     def certainty(self) -> tuple[Part, ...]:
-        """The interval for people, with what it is over, or why there is none; nothing where nothing counts."""
+        """The interval for people, with what it is over, or why there is none; nothing where
+        nothing counts."""
         if not self.count:
             return ()
         if self.interval is None:
             return (Note(f"No confidence interval: only one of the {self.unit} has labels."),)
-        name = f"{self.accuracy_name}, {LEVEL:.0%} confidence interval over {self.count:,} {self.unit}"
+        name = (
+            f"{self.accuracy_name}, {LEVEL:.0%} confidence interval over {self.count:,} {self.unit}"
+        )
         return (Values({name: (self.interval, SHARE)}),)
 
     def to_dict(self) -> dict[str, Any]:
@@ -198,20 +221,36 @@ class GroupReport:
         if not self.count:
             return None
         if self.names is None:
-            return Section("Groups", "The split names no groups: each sequence counts as one.", self.certainty())
-        columns = zip(self.names, self.sequences.tolist(), self.counts[:, 1].tolist(), self.accuracy, strict=True)
-        rows = sorted((row for row in columns if row[3] is not None), key=lambda row: (row[3], row[0]))
+            return Section(
+                "Groups",
+                "The split names no groups: each sequence counts as one.",
+                self.certainty(),
+            )
+        columns = zip(
+            self.names,
+            self.sequences.tolist(),
+            self.counts[:, 1].tolist(),
+            self.accuracy,
+            strict=True,
+        )
+        rows = sorted(
+            (row for row in columns if row[3] is not None), key=lambda row: (row[3], row[0])
+        )
         head = {"group": TEXT, "sequences": COUNT, "labelled": COUNT, self.accuracy_name: SHARE}
         lead = (
-            "Records, speakers or subjects. Sequences of one group are alike, so the interval depends on how much groups "
+            "Records, speakers or subjects. Sequences of one group are alike, so the interval "
+            "depends on how much groups "
             "differ, and on how few there are."
         )
-        table = Table("The least accurate first", head, rows, bar=self.accuracy_name, first=FIRST_GROUPS)
+        table = Table(
+            "The least accurate first", head, rows, bar=self.accuracy_name, first=FIRST_GROUPS
+        )
         return Section("Groups", lead, (table, *self.certainty()))
 
 
 def _without_each(counts: npt.NDArray[np.int64]) -> tuple[float, npt.NDArray[np.float64]]:
-    """The accuracy over groups from their counts (G, 2), and (G,) what it would be without each of them."""
+    """The accuracy over groups from their counts (G, 2), and (G,) what it would be without each of
+    them."""
     right, total = counts.sum(0).tolist()
     return right / total, (right - counts[:, 0]) / (total - counts[:, 1])
 

@@ -1,4 +1,5 @@
-"""What all analyses are made of: who is measured, what a batch gave, and how an analysis takes part in the one pass."""
+"""What all analyses are made of: who is measured, what a batch gave, and how an analysis takes part
+in the one pass."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ class AnalysisOptions:
     early_exit: bool = True
     """Choose an exit policy if one applies; needs a validation split."""
     exit_loss: float = 0.005
-    """Accuracy that early decisions may cost on validation, as a fraction: 0.005 is half a percentage point."""
+    """Accuracy that early decisions may cost on validation, as a fraction: 0.005 is half a
+    percentage point."""
     exit_patience: int | None = None
     """Patience of the exit policy; None: chosen together with the confidence."""
     exit_margin: float = 0.0
@@ -78,7 +80,9 @@ class Subject:
         from ...data.batches import Sequences
 
         trained = self.trained
-        return Sequences(trained.task, self.split, self.data_dir, trained.network.readout.weight_in.device)
+        return Sequences(
+            trained.task, self.split, self.data_dir, trained.network.readout.weight_in.device
+        )
 
     @property
     def steps(self) -> int:
@@ -106,14 +110,20 @@ class Prefixes:
 
 
 def prefixes(loss: Loss, output: Tensor, lengths: Tensor | None) -> Prefixes:
-    """Decisions at every step from a network's output (B, T, C); the last one equals the loss's own, to the bit."""
+    """Decisions at every step from a network's output (B, T, C); the last one equals the loss's
+    own, to the bit."""
     rows, steps = np.arange(len(output)), output.shape[1]
     last = np.full(len(output), steps - 1) if lengths is None else lengths.cpu().numpy() - 1
     scores = running_scores(output.detach().cpu().numpy(), loss.config.scoring, loss.config.start)
     certain = confidences(scores, loss.config.scoring)
-    top = np.partition(certain, -2, axis=-1)[..., -2:] if certain.shape[-1] > 1 else np.repeat(certain, 2, -1)
+    top = (
+        np.partition(certain, -2, axis=-1)[..., -2:]
+        if certain.shape[-1] > 1
+        else np.repeat(certain, 2, -1)
+    )
     predicted = scores.argmax(-1)
-    # A running sum rounds differently from the loss's: at the end the loss's own scores decide, as in evaluation.
+    # A running sum rounds differently from the loss's: at the end the loss's own scores decide, as
+    # in evaluation.
     predicted[rows, last] = loss.scores(output.detach(), lengths).argmax(-1).cpu().numpy()
     ended = np.arange(steps) > last[:, None]
     predicted = np.where(ended, predicted[rows, last][:, None], predicted)

@@ -1,10 +1,13 @@
-"""Activity of the hidden neurons on a split: firing rates, dead and saturated neurons, synaptic operations.
+"""Activity of the hidden neurons on a split: firing rates, dead and saturated neurons, synaptic
+operations.
 
-A synaptic operation (SOP) is one spike that arrives at one synapse: a neuron's spike counts once for each neuron that it
-reaches over a non-zero weight, in its own layer over recurrent weights (in the next step) and in the next layer.
-Non-zero inputs are counted separately, as they need not be spikes; with substeps they are repeated, and count in each.
-Operations within a neuron (leak, threshold, adaptation) are not SOPs. Analog neurons (ReLU) do not spike: their rate is the
-fraction of their outputs that are not 0, and such an output is multiplied at each synapse, whereas a spike is added.
+A synaptic operation (SOP) is one spike that arrives at one synapse: a neuron's spike counts once
+for each neuron that it reaches over a non-zero weight, in its own layer over recurrent weights (in
+the next step) and in the next layer. Non-zero inputs are counted separately, as they need not be
+spikes; with substeps they are repeated, and count in each. Operations within a neuron (leak,
+threshold, adaptation) are not SOPs. Analog neurons (ReLU) do not spike: their rate is the fraction
+of their outputs that are not 0, and such an output is multiplied at each synapse, whereas a spike
+is added.
 """
 
 from __future__ import annotations
@@ -35,7 +38,8 @@ class LayerActivity:
     """"layers.0", or "layers.0.forward_layer"."""
     emission: Emission
     rates: Rates
-    """(size,) spikes per (sub)step of each neuron; for analog ones the fraction of (sub)steps with an output other than 0."""
+    """(size,) spikes per (sub)step of each neuron; for analog ones the fraction of (sub)steps with
+    an output other than 0."""
     sops: int
     """Synaptic operations of its spikes, over the whole split."""
 
@@ -44,7 +48,8 @@ class LayerActivity:
         return np.flatnonzero(self.rates == 0).tolist()
 
     def saturated(self, above: float = SATURATED) -> list[int]:
-        """Neurons that fire, or whose output is not 0, in more than the fraction ``above`` of the steps."""
+        """Neurons that fire, or whose output is not 0, in more than the fraction ``above`` of the
+        steps."""
         return np.flatnonzero(self.rates > above).tolist()
 
 
@@ -113,7 +118,9 @@ class Activity:
 
     def section(self) -> Section:
         above, steps = self.saturated_above, max(self.steps, 1)
-        silent, unit = ("dead", "SOPs per step") if self.spiking else ("always 0", "operations per step")
+        silent, unit = (
+            ("dead", "SOPs per step") if self.spiking else ("always 0", "operations per step")
+        )
         columns = {
             "layer": TEXT,
             "neurons": COUNT,
@@ -135,8 +142,14 @@ class Activity:
             ]
             for layer in self.layers
         ]
-        rate = "spikes per neuron and step" if self.spiking else "fraction of outputs that are not 0"
-        operations = "synaptic operations" if self.spiking else "operations of outputs that are not 0, which multiply,"
+        rate = (
+            "spikes per neuron and step" if self.spiking else "fraction of outputs that are not 0"
+        )
+        operations = (
+            "synaptic operations"
+            if self.spiking
+            else "operations of outputs that are not 0, which multiply,"
+        )
         return Section(
             "Activity",
             f"The hidden neurons on the split; rate: {rate}.",
@@ -175,10 +188,17 @@ def neuron_activity(tally: ActivityTally, saturated_above: float = SATURATED) ->
         assert shape.emission is not None, "an SRNN consists of neurons"
         directions = [""] if shape.directions == 1 else [".forward_layer", ".backward_layer"]
         reached = fan_out(shapes, index)
-        halves = zip(directions, np.split(fired, len(directions)), np.split(reached, len(directions)), strict=True)
+        halves = zip(
+            directions,
+            np.split(fired, len(directions)),
+            np.split(reached, len(directions)),
+            strict=True,
+        )
         for direction, spikes, fans in halves:
             rates = spikes / max(tally.steps * network.substeps, 1)
-            layers.append(LayerActivity(shape.name + direction, shape.emission, rates, int(spikes @ fans)))
+            layers.append(
+                LayerActivity(shape.name + direction, shape.emission, rates, int(spikes @ fans))
+            )
     return Activity(
         tuple(layers),
         tally.sequences,
@@ -190,7 +210,7 @@ def neuron_activity(tally: ActivityTally, saturated_above: float = SATURATED) ->
 
 
 def recipe_spikes(recipe: Recipe) -> bool:
-    """Whether all hidden neurons of a recipe's network emit spikes. Otherwise a "firing rate" is the fraction of their outputs
-    that are not 0."""
+    """Whether all hidden neurons of a recipe's network emit spikes. Otherwise a "firing rate" is
+    the fraction of their outputs that are not 0."""
     neurons = map(as_neuron, recipe.network.each("neuron"))
     return recipe.network.model == "srnn" and all(neuron.emission.binary for neuron in neurons)

@@ -13,12 +13,24 @@ from ...errors import SrnnError
 from ...nn.baselines import Network
 from ...nn.network import Layer
 from ...nn.neurons import Neuron
-from ..sections import NUMBER, TEXT, Axis, Line, Plot, Section, Spread, Table, layer_title, over_time
+from ..sections import (
+    NUMBER,
+    TEXT,
+    Axis,
+    Line,
+    Plot,
+    Section,
+    Spread,
+    Table,
+    layer_title,
+    over_time,
+)
 from .measuring import Measurement, Subject
 
 Values = npt.NDArray[np.float64]
 WIDE = 20.0
-"""Ratio of the longest to the shortest time constant above which histogram bins grow by a constant factor."""
+"""Ratio of the longest to the shortest time constant above which histogram bins grow by a constant
+factor."""
 
 
 KINDS = {"tau_mem": "membrane", "tau_adp": "adaptation"}
@@ -29,7 +41,8 @@ class Histogram(NamedTuple):
     """Histogram of the time constants of a layer's neurons."""
 
     log: bool
-    """Whether bins grow by a constant factor, because the range is wide; otherwise all have the same width."""
+    """Whether bins grow by a constant factor, because the range is wide; otherwise all have the
+    same width."""
     edges: list[float]
     """(bins + 1,) in steps."""
     now: list[int]
@@ -57,13 +70,23 @@ class TimeConstants:
         if self.initial is None:
             return None
         both = np.isfinite(self.values) & np.isfinite(self.initial)
-        return float(np.sqrt(np.square(self.values[both] - self.initial[both]).mean())) if both.any() else 0.0
+        return (
+            float(np.sqrt(np.square(self.values[both] - self.initial[both]).mean()))
+            if both.any()
+            else 0.0
+        )
 
     def histogram(self, bins: int = 24) -> Histogram:
         """Histogram of the values now and before training, over the range of both."""
-        both = _finite(self.values if self.initial is None else np.concatenate([self.values, self.initial]))
+        both = _finite(
+            self.values if self.initial is None else np.concatenate([self.values, self.initial])
+        )
         log = bool(len(both) and both.min() > 0 and both.max() > WIDE * both.min())
-        edges = np.geomspace(both.min(), both.max(), bins + 1) if log else np.histogram_bin_edges(both, bins)
+        edges = (
+            np.geomspace(both.min(), both.max(), bins + 1)
+            if log
+            else np.histogram_bin_edges(both, bins)
+        )
 
         def counts(values: Values) -> list[int]:
             inside = np.clip(_finite(values), edges[0], edges[-1])  # a rounded edge loses no neuron
@@ -120,11 +143,24 @@ class AllTimeConstants(list[TimeConstants]):
             "trained": TEXT,
         }
         rows = [
-            [one.title, _spread(one.initial), _spread(one.values), one.rms_change, "yes" if one.is_trained else "no"]
+            [
+                one.title,
+                _spread(one.initial),
+                _spread(one.values),
+                one.rms_change,
+                "yes" if one.is_trained else "no",
+            ]
             for one in self
         ]
-        lead = "How training changed them: mean and standard deviation over the neurons of a layer, in steps."
-        return Section("Time constants", lead, (Table("Time constants", columns, rows), *(one.plot() for one in self)))
+        lead = (
+            "How training changed them: mean and standard deviation over the neurons of a "
+            "layer, in steps."
+        )
+        return Section(
+            "Time constants",
+            lead,
+            (Table("Time constants", columns, rows), *(one.plot() for one in self)),
+        )
 
 
 def time_constants(
@@ -137,8 +173,12 @@ def time_constants(
     """
     now = network.time_constants()
     before = {} if initial is None else initial.time_constants()
-    if before and {name: len(v) for name, v in now.items()} != {name: len(v) for name, v in before.items()}:
-        raise SrnnError("The initial network has a different architecture: its time constants do not match.")
+    if before and {name: len(v) for name, v in now.items()} != {
+        name: len(v) for name, v in before.items()
+    }:
+        raise SrnnError(
+            "The initial network has a different architecture: its time constants do not match."
+        )
     constants = []
     for name, values in now.items():
         layer, _, tau = name.rpartition(".")
@@ -146,19 +186,28 @@ def time_constants(
         assert isinstance(module, Layer)
         start = before[name].double().cpu().numpy() if before else None
         trained = tau in trained_time_constants(module.neuron)
-        constants.append(TimeConstants(name, trained, values.double().cpu().numpy(), start, step_ms))
+        constants.append(
+            TimeConstants(name, trained, values.double().cpu().numpy(), start, step_ms)
+        )
     return constants
 
 
 def trained_time_constants(neuron: Neuron) -> set[str]:
-    """Names of the time constants that training changes: those that follow from a trained parameter."""
+    """Names of the time constants that training changes: those that follow from a trained
+    parameter."""
     with torch.enable_grad():
-        parameters = {name: torch.ones(1, requires_grad=name in neuron.trained) for name in neuron.parameters()}
-        return {name for name, value in neuron.dynamics(**parameters).items() if value.requires_grad}
+        parameters = {
+            name: torch.ones(1, requires_grad=name in neuron.trained)
+            for name in neuron.parameters()
+        }
+        return {
+            name for name, value in neuron.dynamics(**parameters).items() if value.requires_grad
+        }
 
 
 def _finite(values: Values) -> Values:
-    """The finite values: some published time constants are not finite, and a neuron that no longer turns has no period."""
+    """The finite values: some published time constants are not finite, and a neuron that no longer
+    turns has no period."""
     return values[np.isfinite(values)]
 
 

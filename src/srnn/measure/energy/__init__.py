@@ -1,4 +1,5 @@
-"""What a network costs: one count of its operations, priced by four models. docs/energy.md says what each leaves out.
+"""What a network costs: one count of its operations, priced by four models. docs/energy.md says
+what each leaves out.
 
 energy(net, x)["models"]["fp32"]["energy_pj"]["step"]        measured on an input
 
@@ -10,7 +11,17 @@ picojoules(total(counts), FP32)
 from .activity import Activity, ActivityTally, evaluate_activity, measure_input
 from .counting import LayerCounts, LayerShape, count, describe_network, rates_of, total
 from .estimate import break_even, compare, energy, energy_report
-from .prices import FP32, INT8, MODELS, PAPER, PAPER_AC_PJ, PAPER_MAC_PJ, load_technology, picojoules, technologies
+from .prices import (
+    FP32,
+    INT8,
+    MODELS,
+    PAPER,
+    PAPER_AC_PJ,
+    PAPER_MAC_PJ,
+    load_technology,
+    picojoules,
+    technologies,
+)
 
 __all__ = [
     "FP32",

@@ -1,4 +1,5 @@
-"""What runs through a network: how often its input and its neurons are active, given or measured."""
+"""What runs through a network: how often its input and its neurons are active, given or
+measured."""
 
 from __future__ import annotations
 
@@ -25,15 +26,18 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, eq=False)
 class Activity:
-    """What happens in a network in a step. A number stands for all channels or neurons; an array has one for each."""
+    """What happens in a network in a step. A number stands for all channels or neurons; an array
+    has one for each."""
 
     spikes: bool
-    """Whether every value of the input is 0 or 1 (or -1, a spike of the other sign); otherwise the input is analog."""
+    """Whether every value of the input is 0 or 1 (or -1, a spike of the other sign); otherwise the
+    input is analog."""
     density: float | Array
-    """(inputs,): fraction of the input's values that are not 0; for spikes, how many arrive per step."""
+    """(inputs,): fraction of the input's values that are not 0; for spikes, how many arrive per
+    step."""
     rates: tuple[float | Array, ...] | None = None
-    """For each hidden layer (units of all directions,): how often per update a neuron emits something other than 0. None: not
-    measured."""
+    """For each hidden layer (units of all directions,): how often per update a neuron emits
+    something other than 0. None: not measured."""
     steps: float | None = None
     """Mean length of a sequence in steps; None: not known."""
 
@@ -42,7 +46,10 @@ class Activity:
             raise SrnnError(f"The input's rate must lie between 0 and 1, not {self.density!r}.")
         for rate in self.rates or ():
             if not _within(rate):
-                raise SrnnError(f"A firing rate must lie between 0 and 1 spike per neuron and step, not {rate!r}.")
+                raise SrnnError(
+                    f"A firing rate must lie between 0 and 1 spike per neuron and step, not "
+                    f"{rate!r}."
+                )
 
     @property
     def layer_rates(self) -> list[float] | None:
@@ -55,23 +62,27 @@ def _within(rate: float | Array) -> bool:
 
 
 class ActivityTally:
-    """Counts what a network reads and what its hidden neurons emit, batch by batch; padding is left out."""
+    """Counts what a network reads and what its hidden neurons emit, batch by batch; padding is left
+    out."""
 
     def __init__(self, network: Network | None) -> None:
         from ...nn.network import SRNN
 
         self.network = network
         self.record = ("s",) if isinstance(network, SRNN) and network.bidirectional else ()
-        """What the network has to record: the spikes of two directions do not follow from their mean."""
+        """What the network has to record: the spikes of two directions do not follow from their
+        mean."""
         self.sequences = self.steps = 0
         self.events: Any = 0
         """(inputs,): values that are not 0, after the network's trained encoder if it has one."""
         self.fired: list[Array] = []
-        """For each hidden layer (units of all directions,): in how many updates a neuron emitted something other than 0."""
+        """For each hidden layer (units of all directions,): in how many updates a neuron emitted
+        something other than 0."""
         self.spikes = True
 
     def add(self, batch: Batch, result: Result | None = None) -> None:
-        """Count a batch's input and, from the network's ``result`` for it, the hidden neurons. Classical networks have none."""
+        """Count a batch's input and, from the network's ``result`` for it, the hidden neurons.
+        Classical networks have none."""
         import torch
 
         from ...nn.network import SRNN
@@ -81,23 +92,33 @@ class ActivityTally:
         self.steps += batch.steps
         with torch.no_grad():
             x = within(batch.x if net is None else net.encode(batch.x), lengths)
-        self.spikes = self.spikes and (not isinstance(x, torch.Tensor) or bool(((x == 0) | (x.abs() == 1)).all()))
+        self.spikes = self.spikes and (
+            not isinstance(x, torch.Tensor) or bool(((x == 0) | (x.abs() == 1)).all())
+        )
         self.events = self.events + active(x)
         if result is None or not isinstance(net, SRNN):
             return
         lengths = net.hidden_lengths(lengths)
         emitted = [
-            [one.traces["forward.s"], one.traces["backward.s"]] if net.bidirectional else [one.emitted]
+            [one.traces["forward.s"], one.traces["backward.s"]]
+            if net.bidirectional
+            else [one.emitted]
             for one in result.layers[:-1]
         ]
-        counted = [np.concatenate([active(within(part, lengths)) for part in parts]) for parts in emitted]
-        self.fired = [a + b for a, b in zip(counted, self.fired, strict=True)] if self.fired else counted
+        counted = [
+            np.concatenate([active(within(part, lengths)) for part in parts]) for parts in emitted
+        ]
+        self.fired = (
+            [a + b for a, b in zip(counted, self.fired, strict=True)] if self.fired else counted
+        )
 
     def activity(self) -> Activity:
         """What was counted."""
         steps = max(1, self.steps)
         rates = tuple(fired / (steps * self.network.substeps) for fired in self.fired) or None  # type: ignore[union-attr]
-        return Activity(self.spikes, self.events / steps, rates, self.steps / max(1, self.sequences))
+        return Activity(
+            self.spikes, self.events / steps, rates, self.steps / max(1, self.sequences)
+        )
 
 
 def measure_input(sequences: Sequences, batch_size: int = 128) -> Activity:
@@ -108,20 +129,25 @@ def measure_input(sequences: Sequences, batch_size: int = 128) -> Activity:
     return tally.activity()
 
 
-def evaluate_activity(trained: Trained, sequences: Sequences, split: SplitName) -> tuple[Evaluation, Activity]:
+def evaluate_activity(
+    trained: Trained, sequences: Sequences, split: SplitName
+) -> tuple[Evaluation, Activity]:
     """How good a network is on a split, and its activity there, in one pass."""
     from ...training.evaluation import Tally, run_batches
 
     scores, activity = Tally(trained), ActivityTally(trained.network)
     batches = sequences.batches(128)
-    for batch, result in run_batches(trained.network, batches, seed=trained.seed, record=activity.record):
+    for batch, result in run_batches(
+        trained.network, batches, seed=trained.seed, record=activity.record
+    ):
         scores.add(batch, result)
         activity.add(batch, result)
     return scores.evaluation(split, len(sequences)), activity.activity()
 
 
 def within(values: Tensor | Spikes, lengths: Tensor | None) -> Tensor | Spikes:
-    """(B, T, size) with zeros beyond each sequence's length: nothing reads those steps, whatever they hold."""
+    """(B, T, size) with zeros beyond each sequence's length: nothing reads those steps, whatever
+    they hold."""
     from ...data.spikes import Spikes
     from ...nn.kernels.problem import without_padding
 

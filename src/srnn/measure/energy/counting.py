@@ -1,12 +1,15 @@
-"""The one count of operations, for every layer and one step of the network's input. Price lists (``prices.py``) apply to it.
+"""The one count of operations, for every layer and one step of the network's input. Price lists
+(``prices.py``) apply to it.
 
     layers = describe_network(net)                 sizes, weights that are not 0, multiplications of the neurons' equations
     counts = count(layers, activity)               one ``LayerCounts`` each, for what arrives and what the neurons emit
 
-A spike adds its weights where it arrives; any other value is multiplied. A weight that is 0 costs nothing, except in the paper's
-count. What a neuron multiplies is read off the record of its own equations, so that any neuron is counted alike.
+A spike adds its weights where it arrives; any other value is multiplied. A weight that is 0 costs
+nothing, except in the paper's count. What a neuron multiplies is read off the record of its own
+equations, so that any neuron is counted alike.
 
-The paper's count (m inputs, n units, n² where recurrent; found by fitting its Tables 2 and S2, see docs/energy.md):
+The paper's count (m inputs, n units, n² where recurrent; found by fitting its Tables 2 and S2, see
+docs/energy.md):
 
     layer                       MAC                 AC
     dense, linear               mn                  0
@@ -16,8 +19,8 @@ The paper's count (m inputs, n units, n² where recurrent; found by fitting its 
     LSTM                        4(mn + n²) + 17n    0
     spiking neuron, integrator  its equations': 1n (LIF, integrator), 3n (ALIF; 2n if beta = 0); rate (mn + n²)
 
-Memory accesses follow Lemaire et al. 2022 ("An analytical estimation of spiking neural networks energy efficiency", arXiv
-2210.13107), for layers that run in time and recurrently.
+Memory accesses follow Lemaire et al. 2022 ("An analytical estimation of spiking neural networks
+energy efficiency", arXiv 2210.13107), for layers that run in time and recurrently.
 """
 
 from __future__ import annotations
@@ -54,24 +57,31 @@ class Cell:
     variables: int
 
 
-CELLS = {"rnn": Cell(1, 2, 4, 0, 1, 0), "gru": Cell(3, 3, 12, 3, 4, 0), "lstm": Cell(4, 4, 17, 3, 4, 1)}
+CELLS = {
+    "rnn": Cell(1, 2, 4, 0, 1, 0),
+    "gru": Cell(3, 3, 12, 3, 4, 0),
+    "lstm": Cell(4, 4, 17, 3, 4, 1),
+}
 _BITS = 32
 """How many spikes a word keeps until they arrive."""
 RELU_IN_PAPER = 5
-"""Multiplications of a ReLU unit by the paper's rule, which counts for a spiking neuron only those in its equations."""
+"""Multiplications of a ReLU unit by the paper's rule, which counts for a spiking neuron only those
+in its equations."""
 
 
 @dataclass(frozen=True)
 class LayerShape:
     """What the cost of one layer, or of the readout, depends on. Counts include all directions.
 
-    Unlike a ``FrozenLayer`` it also describes torch's cells and dense layers, so that all kinds are counted from it.
+    Unlike a ``FrozenLayer`` it also describes torch's cells and dense layers, so that all kinds are
+    counted from it.
     """
 
     name: str
     """The name in the network: "layers.0", ..., "readout"."""
     kind: str
-    """The neuron's name, the cell's ("rnn", "gru", "lstm") or "dense". For people; nothing is decided by it."""
+    """The neuron's name, the cell's ("rnn", "gru", "lstm") or "dense". For people; nothing is
+    decided by it."""
     emission: Emission | None
     """What its neurons pass on; None for torch's cells and for dense layers."""
     inputs: int
@@ -81,7 +91,8 @@ class LayerShape:
     fan_in: Array
     """(inputs,): weights that are not 0 from each input."""
     fan_own: Array
-    """(units of all directions,): the same from each unit to its own layer; () if it is not recurrent."""
+    """(units of all directions,): the same from each unit to its own layer; () if it is not
+    recurrent."""
     updates: float
     """Updates for one step of the network's input: more than 1 with substeps."""
     neuron_macs: int
@@ -92,7 +103,8 @@ class LayerShape:
     """Constants of a unit that an update reads (decays, threshold, ...)."""
     cell: Cell
     waiting_in: int = 0
-    """With delays, values of the input that are kept until they arrive; for all directions, like ``waiting_own``."""
+    """With delays, values of the input that are kept until they arrive; for all directions, like
+    ``waiting_own``."""
     waiting_own: int = 0
     """The same for what the layer itself emits."""
 
@@ -112,7 +124,8 @@ class LayerShape:
 
     @property
     def event_driven(self) -> bool:
-        """Whether an input spike adds a weight where it arrives; other layers multiply every input, even spikes and zeros."""
+        """Whether an input spike adds a weight where it arrives; other layers multiply every input,
+        even spikes and zeros."""
         return self.emission is not None and not self.emission.graded
 
     @property
@@ -128,7 +141,8 @@ _PLAIN = Cell(gates=1, own=1, macs=0, products=0, biases=1, variables=0)
 
 
 def describe_network(network: Network) -> tuple[LayerShape, ...]:
-    """The layers of an ``SRNN`` or ``ClassicalRNN``, the readout last. SrnnError for another module."""
+    """The layers of an ``SRNN`` or ``ClassicalRNN``, the readout last. SrnnError for another
+    module."""
     from ...nn.baselines import ClassicalRNN
     from ...nn.network import SRNN
 
@@ -137,9 +151,17 @@ def describe_network(network: Network) -> tuple[LayerShape, ...]:
         *hidden, readout = frozen.layers
         return (*(_neurons(layer, frozen.substeps) for layer in hidden), _neurons(readout, 1))
     if isinstance(network, ClassicalRNN):
-        shapes = (_classical(f"layers.{index}", layer) for index, layer in enumerate(network.layers))
-        return (*(map(_normed, shapes) if network.norms else shapes), _classical("readout", network.readout))
-    raise SrnnError(f"The energy of a {type(network).__name__} cannot be estimated; give an SRNN or a ClassicalRNN.")
+        shapes = (
+            _classical(f"layers.{index}", layer) for index, layer in enumerate(network.layers)
+        )
+        return (
+            *(map(_normed, shapes) if network.norms else shapes),
+            _classical("readout", network.readout),
+        )
+    raise SrnnError(
+        f"The energy of a {type(network).__name__} cannot be estimated; give an SRNN or a "
+        f"ClassicalRNN."
+    )
 
 
 def _neurons(layer: FrozenLayer, updates: int) -> LayerShape:
@@ -155,9 +177,13 @@ def _neurons(layer: FrozenLayer, updates: int) -> LayerShape:
         units=layer.size,
         directions=len(directions),
         fan_in=_fan([one.weight_in for one in directions]),
-        fan_own=np.concatenate([_fan([] if one.weight_rec is None else [one.weight_rec]) for one in directions]),
+        fan_own=np.concatenate(
+            [_fan([] if one.weight_rec is None else [one.weight_rec]) for one in directions]
+        ),
         updates=updates,
-        neuron_macs=sum(multiplications(one.neuron, one.coefficients.values(), one.size) for one in directions),
+        neuron_macs=sum(
+            multiplications(one.neuron, one.coefficients.values(), one.size) for one in directions
+        ),
         variables=len(layer.neuron.variables()),
         constants=len(layer.neuron.coefficients),
         cell=_PLAIN if layer.has_bias else replace(_PLAIN, biases=0),
@@ -176,7 +202,9 @@ def _classical(name: str, layer: Any) -> LayerShape:
 
     if not isinstance(layer, CellLayer):
         fan_in = _fan([layer.weight_in.detach().cpu().numpy()])
-        return LayerShape(name, "dense", None, layer.inputs, layer.size, 1, fan_in, _fan([]), 1, 0, 0, 0, _PLAIN)
+        return LayerShape(
+            name, "dense", None, layer.inputs, layer.size, 1, fan_in, _fan([]), 1, 0, 0, 0, _PLAIN
+        )
     cell = CELLS[layer.name]
     weights = {key: value.detach().cpu().numpy() for key, value in layer.cell.named_parameters()}
     return LayerShape(
@@ -187,7 +215,9 @@ def _classical(name: str, layer: Any) -> LayerShape:
         units=layer.units,
         directions=layer.directions,
         fan_in=_fan([value for key, value in weights.items() if key.startswith("weight_ih")]),
-        fan_own=np.concatenate([_fan([value]) for key, value in weights.items() if key.startswith("weight_hh")]),
+        fan_own=np.concatenate(
+            [_fan([value]) for key, value in weights.items() if key.startswith("weight_hh")]
+        ),
         updates=1,
         neuron_macs=cell.macs * layer.size,
         variables=cell.variables,
@@ -197,19 +227,23 @@ def _classical(name: str, layer: Any) -> LayerShape:
 
 
 def _normed(layer: LayerShape) -> LayerShape:
-    """The layer with layer normalisation of its output: per unit, a square, a division by the deviation and a gain; the gain
-    and the bias are read."""
-    return replace(layer, neuron_macs=layer.neuron_macs + 3 * layer.cells, constants=layer.constants + 2)
+    """The layer with layer normalisation of its output: per unit, a square, a division by the
+    deviation and a gain; the gain and the bias are read."""
+    return replace(
+        layer, neuron_macs=layer.neuron_macs + 3 * layer.cells, constants=layer.constants + 2
+    )
 
 
 def _fan(weights: Sequence[Array]) -> Array:
-    """(presynaptic,): weights (postsynaptic, presynaptic) that are not 0, of all matrices together; () without matrices."""
+    """(presynaptic,): weights (postsynaptic, presynaptic) that are not 0, of all matrices together;
+    () without matrices."""
     return np.concatenate(weights).astype(bool).sum(0, dtype=float) if weights else np.zeros(0)
 
 
 @dataclass(frozen=True)
 class LayerCounts:
-    """Operations and memory accesses of one layer (or, summed, of a network) in one step of the network's input."""
+    """Operations and memory accesses of one layer (or, summed, of a network) in one step of the
+    network's input."""
 
     synaptic_macs: float = 0.0
     """Products of weights and values that are not spikes, including values of zero."""
@@ -218,7 +252,8 @@ class LayerCounts:
     neuron_macs: float = 0.0
     """Multiplications within the units."""
     effective_macs: float = 0.0
-    """NeuroBench's MACs: only of values that are not 0; neurons are free, but products of gates and states count."""
+    """NeuroBench's MACs: only of values that are not 0; neurons are free, but products of gates and
+    states count."""
     effective_acs: float = 0.0
     dense: float = 0.0
     """NeuroBench's dense operations: of all weights and values."""
@@ -228,7 +263,8 @@ class LayerCounts:
     additions: float = 0.0
     """Additions of biases, and one for each spike's reset."""
     rescalings: float = 0.0
-    """Updates of a neuron: in int8 each takes one multiplication, which turns a sum into a current."""
+    """Updates of a neuron: in int8 each takes one multiplication, which turns a sum into a
+    current."""
     weight_reads: float = 0.0
     """Words read: weights, biases and constants."""
     state_accesses: float = 0.0
@@ -243,7 +279,9 @@ class LayerCounts:
     """Words that are kept: states, emitted values, and the network's input."""
 
     def __add__(self, other: LayerCounts) -> LayerCounts:
-        return LayerCounts(*(getattr(self, part.name) + getattr(other, part.name) for part in fields(self)))
+        return LayerCounts(
+            *(getattr(self, part.name) + getattr(other, part.name) for part in fields(self))
+        )
 
 
 def total(counts: Sequence[LayerCounts]) -> LayerCounts:
@@ -262,39 +300,53 @@ def graded(layers: Sequence[LayerShape]) -> bool:
 
 
 def mean_rate(layers: Sequence[LayerShape], activity: Activity) -> float | None:
-    """Mean rate over all hidden neurons, as the evaluation reports it; None if it was not measured."""
+    """Mean rate over all hidden neurons, as the evaluation reports it; None if it was not
+    measured."""
     sizes, rates = [layer.cells for layer in layers[:-1]], activity.layer_rates
     return None if rates is None else float(np.dot(rates, sizes)) / sum(sizes)
 
 
 def rates_of(layers: Sequence[LayerShape], rates: Sequence[float]) -> tuple[float, ...]:
-    """One rate for each hidden layer, from one for all or one for each. SrnnError for any other number of rates."""
+    """One rate for each hidden layer, from one for all or one for each. SrnnError for any other
+    number of rates."""
     hidden = len(layers) - 1
     if len(rates) not in (1, hidden):
-        raise SrnnError(f"This network has {hidden} hidden layers; give one rate for all or one for each.")
+        raise SrnnError(
+            f"This network has {hidden} hidden layers; give one rate for all or one for each."
+        )
     return tuple(rates) * (hidden if len(rates) == 1 else 1)
 
 
-def count(layers: Sequence[LayerShape], activity: Activity, analog_in_paper: bool = False) -> tuple[LayerCounts, ...]:
+def count(
+    layers: Sequence[LayerShape], activity: Activity, analog_in_paper: bool = False
+) -> tuple[LayerCounts, ...]:
     """The operations and memory accesses of each layer of a network, in order.
 
     Args:
         layers: from ``describe_network``.
-        activity: what arrives, and how often each hidden neuron emits something. Rates of layers that do not spike may be
-            missing; their outputs then count as never 0. An input that is held (substeps) arrives at each update; each spike of
-            a bidirectional layer is delivered on its own, even if the directions are averaged.
-        analog_in_paper: whether the paper's count also takes the analog input into a spiking first layer as MACs.
+        activity: what arrives, and how often each hidden neuron emits something. Rates of layers
+            that do not spike may be missing; their outputs then count as never 0. An input that is
+            held (substeps) arrives at each update; each spike of a bidirectional layer is delivered
+            on its own, even if the directions are averaged.
+        analog_in_paper: whether the paper's count also takes the analog input into a spiking first
+            layer as MACs.
 
-    Raises SrnnError if a spiking layer's rate is missing, or there are more or fewer rates than hidden layers.
+    Raises SrnnError if a spiking layer's rate is missing, or there are more or fewer rates than
+    hidden layers.
     """
     rates = _rates(layers, activity)
     mean = mean_rate(layers, activity) or 0.0
     counts = []
-    arriving, spikes = np.broadcast_to(activity.density, layers[0].inputs) * layers[0].updates, activity.spikes
+    arriving, spikes = (
+        np.broadcast_to(activity.density, layers[0].inputs) * layers[0].updates,
+        activity.spikes,
+    )
     before: LayerShape | None = None
     for layer, rate in zip(layers, rates, strict=True):
         macs, acs = _in_paper(layer, before, mean, analog_in_paper)
-        counts.append(_count(layer, arriving, spikes, rate) + LayerCounts(paper_macs=macs, paper_acs=acs))
+        counts.append(
+            _count(layer, arriving, spikes, rate) + LayerCounts(paper_macs=macs, paper_acs=acs)
+        )
         if before is None:
             counts[0] += LayerCounts(state_words=layer.inputs)
         following = layers[len(counts)] if len(counts) < len(layers) else layer
@@ -303,24 +355,35 @@ def count(layers: Sequence[LayerShape], activity: Activity, analog_in_paper: boo
 
 
 def fan_out(layers: Sequence[LayerShape], index: int) -> Array:
-    """(units of all directions,): how many synapses, with weights other than 0, an output of hidden layer ``index`` reaches."""
+    """(units of all directions,): how many synapses, with weights other than 0, an output of hidden
+    layer ``index`` reaches."""
     layer, following = layers[index], layers[index + 1].fan_in
     own = layer.fan_own if len(layer.fan_own) else 0
-    return own + (following if len(following) == layer.cells else np.tile(following, layer.directions))
+    return own + (
+        following if len(following) == layer.cells else np.tile(following, layer.directions)
+    )
 
 
 def _rates(layers: Sequence[LayerShape], activity: Activity) -> list[Array]:
-    """The rates (cells,) of each layer; 0 for the readout, which is not recurrent and whose spikes go nowhere."""
+    """The rates (cells,) of each layer; 0 for the readout, which is not recurrent and whose spikes
+    go nowhere."""
     if activity.rates is None and spiking(layers):
         raise SrnnError("The firing rates of this network were not measured.")
     hidden = activity.rates or [1.0] * len(layers[:-1])
     if len(hidden) != len(layers) - 1:
-        raise SrnnError(f"This network has {len(layers) - 1} hidden layers; the activity has {len(hidden)} rates.")
-    return [np.broadcast_to(rate, layer.cells) for rate, layer in zip((*hidden, 0.0), layers, strict=True)]
+        raise SrnnError(
+            f"This network has {len(layers) - 1} hidden layers; the activity has {len(hidden)} "
+            f"rates."
+        )
+    return [
+        np.broadcast_to(rate, layer.cells)
+        for rate, layer in zip((*hidden, 0.0), layers, strict=True)
+    ]
 
 
 def _delivered(layer: LayerShape, rate: Array, following: LayerShape) -> Array:
-    """What arrives at each input of the following layer: events from spiking layers, else values that are not 0."""
+    """What arrives at each input of the following layer: events from spiking layers, else values
+    that are not 0."""
     updates = layer.updates if layer.spiking else following.updates
     if following.inputs == layer.cells:
         return rate * updates
@@ -329,7 +392,8 @@ def _delivered(layer: LayerShape, rate: Array, following: LayerShape) -> Array:
 
 
 def _count(layer: LayerShape, arriving: Array, spikes: bool, rate: Array) -> LayerCounts:
-    """A layer's counts except the paper's. ``arriving`` (inputs,): events, or values that are not 0, in the step."""
+    """A layer's counts except the paper's. ``arriving`` (inputs,): events, or values that are not
+    0, in the step."""
     updates, cells = layer.updates, layer.cells * layer.updates
     stored_in, stored_own = layer.fan_in.sum(), layer.fan_own.sum()
     active_in = float(arriving @ layer.fan_in)
@@ -351,12 +415,20 @@ def _count(layer: LayerShape, arriving: Array, spikes: bool, rate: Array) -> Lay
         + layer.waiting_in / (_BITS if spikes else 1)
         + layer.waiting_own / (_BITS if layer.spiking else 1),
     )
-    counts += LayerCounts(effective_acs=active_in) if spikes else LayerCounts(effective_macs=active_in)
-    counts += LayerCounts(effective_acs=active_own) if layer.spiking else LayerCounts(effective_macs=active_own)
+    counts += (
+        LayerCounts(effective_acs=active_in) if spikes else LayerCounts(effective_macs=active_in)
+    )
+    counts += (
+        LayerCounts(effective_acs=active_own)
+        if layer.spiking
+        else LayerCounts(effective_macs=active_own)
+    )
     if spikes and layer.event_driven:
         counts += _added(active_in, float(arriving.sum()) * layer.directions)
     else:
-        counts += _multiplied(stored_in * updates, stored_in * updates, layer.inputs * layer.directions * updates)
+        counts += _multiplied(
+            stored_in * updates, stored_in * updates, layer.inputs * layer.directions * updates
+        )
     if layer.spiking:
         return counts + _added(active_own, float(own_events.sum()))
     own_macs = stored_own * updates * layer.cell.own / layer.cell.gates
@@ -364,7 +436,8 @@ def _count(layer: LayerShape, arriving: Array, spikes: bool, rate: Array) -> Lay
 
 
 def _added(synapses: float, events: float) -> LayerCounts:
-    """Counts of added weights: events are read; at each target a weight is read, and the membrane read and written."""
+    """Counts of added weights: events are read; at each target a weight is read, and the membrane
+    read and written."""
     return LayerCounts(
         synaptic_acs=synapses,
         weight_reads=synapses,
@@ -375,18 +448,26 @@ def _added(synapses: float, events: float) -> LayerCounts:
 
 
 def _multiplied(macs: float, weights: float, values: float) -> LayerCounts:
-    """Counts of multiplied weights: each weight is read, each value once for the layer; sums stay in a register."""
-    return LayerCounts(synaptic_macs=macs, weight_reads=weights, signal_accesses=values, addresses=weights)
+    """Counts of multiplied weights: each weight is read, each value once for the layer; sums stay
+    in a register."""
+    return LayerCounts(
+        synaptic_macs=macs, weight_reads=weights, signal_accesses=values, addresses=weights
+    )
 
 
-def _in_paper(layer: LayerShape, before: LayerShape | None, rate: float, analog_input: bool) -> tuple[float, float]:
+def _in_paper(
+    layer: LayerShape, before: LayerShape | None, rate: float, analog_input: bool
+) -> tuple[float, float]:
     """(MACs, ACs) by the paper's rules: one rate stands for every synapse, the input's included.
 
-    A layer after a bidirectional one reads as many inputs as there are units in one direction, whether or not the directions
-    are concatenated.
+    A layer after a bidirectional one reads as many inputs as there are units in one direction,
+    whether or not the directions are concatenated.
     """
     inputs = layer.inputs if before is None else before.units
-    synapses, own = layer.cell.gates * inputs * layer.cells, layer.weights_own * layer.cell.own / layer.cell.gates
+    synapses, own = (
+        layer.cell.gates * inputs * layer.cells,
+        layer.weights_own * layer.cell.own / layer.cell.gates,
+    )
     macs = RELU_IN_PAPER * layer.cells if layer.graded else layer.neuron_macs
     acs = 0.0
     if layer.event_driven and (before is None or before.spiking):

@@ -1,4 +1,5 @@
-"""One network's energy by the four models, networks compared, and the firing rate at which spiking stops paying."""
+"""One network's energy by the four models, networks compared, and the firing rate at which spiking
+stops paying."""
 
 from __future__ import annotations
 
@@ -12,8 +13,28 @@ from ...errors import SrnnError, check_positive
 from ...text import html_table
 from ..sections import ENERGY, written
 from .activity import Activity, ActivityTally
-from .counting import LayerCounts, LayerShape, count, describe_network, graded, mean_rate, spiking, total
-from .prices import DEFAULT, FP32, MODELS, NEUROBENCH, PAPER, Prices, Technology, load_technology, parts, picojoules
+from .counting import (
+    LayerCounts,
+    LayerShape,
+    count,
+    describe_network,
+    graded,
+    mean_rate,
+    spiking,
+    total,
+)
+from .prices import (
+    DEFAULT,
+    FP32,
+    MODELS,
+    NEUROBENCH,
+    PAPER,
+    Prices,
+    Technology,
+    load_technology,
+    parts,
+    picojoules,
+)
 
 if TYPE_CHECKING:
     from ...nn.baselines import Network
@@ -21,12 +42,15 @@ if TYPE_CHECKING:
 
 
 class EnergyReport(dict[str, Any]):
-    """A report of energy as plain numbers, for JSON; shown as one line, and in a notebook as a table."""
+    """A report of energy as plain numbers, for JSON; shown as one line, and in a notebook as a
+    table."""
 
     def _costs(self) -> dict[str, str]:
         """By model, what a step costs."""
         models = self["models"].items()
-        return {name: written(costs and costs["energy_pj"]["step"], ENERGY) for name, costs in models}
+        return {
+            name: written(costs and costs["energy_pj"]["step"], ENERGY) for name, costs in models
+        }
 
     def __repr__(self) -> str:
         costs = ", ".join(f"{name} {cost}" for name, cost in self._costs().items())
@@ -44,17 +68,20 @@ def energy(
     technology: str | Path = DEFAULT,
     step_ms: float | None = None,
 ) -> EnergyReport:
-    """What a network costs on an input, by four models: ``energy(net, x)["models"]["fp32"]["energy_pj"]["step"]``.
+    """What a network costs on an input, by four models:
+    ``energy(net, x)["models"]["fp32"]["energy_pj"]["step"]``.
 
     Args:
         network: an ``SRNN`` or a ``ClassicalRNN``, compiled by torch or not.
-        x: (B, T, inputs), a tensor, array or ``Spikes``: the input for which it is run once, without gradients, from its
-            initial states.
+        x: (B, T, inputs), a tensor, array or ``Spikes``: the input for which it is run once,
+            without gradients, from its initial states.
         lengths: (B,) valid steps of each sequence in a padded batch.
         technology: prices of the memory model: a shipped technology's name, or a TOML file.
-        step_ms: how long a step lasts; None: steps are not in time, and there is no energy per second.
+        step_ms: how long a step lasts; None: steps are not in time, and there is no energy per
+            second.
 
-    Returns: the report of ``energy_report``. Raises SrnnError for inputs, technologies and steps that do not fit.
+    Returns: the report of ``energy_report``. Raises SrnnError for inputs, technologies and steps
+    that do not fit.
     """
     import torch
 
@@ -66,7 +93,9 @@ def energy(
     describe_network(network)  # SrnnError for anything that is not a network
     if step_ms is not None:
         check_positive("step_ms", step_ms)
-    x, lengths = checked(network, x, None, lengths, check=True)  # NaN would cost as little as a silent network
+    x, lengths = checked(
+        network, x, None, lengths, check=True
+    )  # NaN would cost as little as a silent network
     if not (lengths.sum() if lengths is not None else x.shape[0] * x.shape[1]):
         raise SrnnError(f"The input {tuple(x.shape)} has no steps, so there is nothing to measure.")
     tally = ActivityTally(network)
@@ -87,10 +116,12 @@ def energy_report(
     accuracy: float | None = None,
     note: str = "",
 ) -> EnergyReport:
-    """The energy report of one network, as plain numbers for JSON: energies in pJ, counts for one step.
+    """The energy report of one network, as plain numbers for JSON: energies in pJ, counts for one
+    step.
 
     Args:
-        step_ms: how long a step lasts; None: steps are not in time, and there is no energy per second.
+        step_ms: how long a step lasts; None: steps are not in time, and there is no energy per
+            second.
         analog_in_paper: whether the paper's model counts this task's input as analog.
         name, accuracy, note: passed on; the accuracy is None for a network that is not trained.
 
@@ -99,18 +130,24 @@ def energy_report(
     layers, rates, steps = describe_network(network), activity.layer_rates, activity.steps
     mean = mean_rate(layers, activity)
     tensors = [*network.parameters(), *network.buffers()]
-    # Where a hidden layer spikes, everything depends on its rate; zeros of ReLU units only matter to NeuroBench's counts.
+    # Where a hidden layer spikes, everything depends on its rate; zeros of ReLU units only matter
+    # to NeuroBench's counts.
     missing = rates is None and spiking(layers)
     counts = () if missing else count(layers, activity, analog_in_paper)
     sums, spikes = total(counts), None
     if rates is not None and spiking(layers):
-        emitted = sum(r * one.cells * one.updates for r, one in zip(rates, layers, strict=False) if one.spiking)
+        emitted = sum(
+            r * one.cells * one.updates
+            for r, one in zip(rates, layers, strict=False)
+            if one.spiking
+        )
         spikes = _by_sequence("per", emitted, steps)
         spikes |= _by_sequence("synaptic_operations_per", sums.synaptic_acs, steps)
     models: dict[str, Any] = dict.fromkeys(MODELS)
     if not missing:
         models |= {
-            model: _by_period(sums, prices, steps, step_ms) for model, prices in price_lists(sums, technology).items()
+            model: _by_period(sums, prices, steps, step_ms)
+            for model, prices in price_lists(sums, technology).items()
         }
         if rates is None and graded(layers):
             models["neurobench"] = None
@@ -126,7 +163,8 @@ def energy_report(
         "layers": None
         if missing
         else [
-            {"name": layer.name, "kind": layer.kind, **_plain(one)} for layer, one in zip(layers, counts, strict=True)
+            {"name": layer.name, "kind": layer.kind, **_plain(one)}
+            for layer, one in zip(layers, counts, strict=True)
         ],
         "counts": None if missing else _plain(sums),
         "models": models,
@@ -147,7 +185,9 @@ def _by_sequence(what: str, step: float, steps: float | None) -> dict[str, float
     return {f"{what}_step": step, f"{what}_sequence": None if steps is None else step * steps}
 
 
-def _by_period(counts: LayerCounts, prices: Prices, steps: float | None, step_ms: float | None) -> dict[str, Any]:
+def _by_period(
+    counts: LayerCounts, prices: Prices, steps: float | None, step_ms: float | None
+) -> dict[str, Any]:
     step = picojoules(counts, prices)
     return {
         "parts_pj": parts(counts, prices),
@@ -167,24 +207,36 @@ def break_even(
     analog_in_paper: bool = False,
     dense_activity: Activity | None = None,
 ) -> dict[str, float]:
-    """The firing rate at which a spiking network starts to cost at least as much as a dense one, by each model.
+    """The firing rate at which a spiking network starts to cost at least as much as a dense one, by
+    each model.
 
-    In every model the energy is linear in a rate that all hidden neurons share, so that two rates determine it. The answer
-    may lie above 1 (spiking costs less at every rate) or below 0 (it never does); it is infinite where spikes cost nothing. The
-    input stays as it is, except in the paper's model, whose one rate is also the input's.
+    In every model the energy is linear in a rate that all hidden neurons share, so that two rates
+    determine it. The answer may lie above 1 (spiking costs less at every rate) or below 0 (it never
+    does); it is infinite where spikes cost nothing. The input stays as it is, except in the paper's
+    model, whose one rate is also the input's.
 
     Args:
         layers: the layers of the spiking network, from ``describe_network``.
         activity: describes its input; the rates are not used.
         dense: the layers of the other network; whatever its hidden units emit counts as not 0.
-        dense_activity: describes its input; None: the same. The spiking network may read its input behind a trained encoder.
+        dense_activity: describes its input; None: the same. The spiking network may read its input
+            behind a trained encoder.
     """
 
-    def costs(of: Sequence[LayerShape], rate: float, given: Activity = activity) -> dict[str, float]:
+    def costs(
+        of: Sequence[LayerShape], rate: float, given: Activity = activity
+    ) -> dict[str, float]:
         counts = total(count(of, replace(given, rates=(rate,) * (len(of) - 1)), analog_in_paper))
-        return {model: picojoules(counts, prices) for model, prices in price_lists(counts, technology).items()}
+        return {
+            model: picojoules(counts, prices)
+            for model, prices in price_lists(counts, technology).items()
+        }
 
-    silent, full, other = costs(layers, 0.0), costs(layers, 1.0), costs(dense, 1.0, dense_activity or activity)
+    silent, full, other = (
+        costs(layers, 0.0),
+        costs(layers, 1.0),
+        costs(dense, 1.0, dense_activity or activity),
+    )
     limits = {}
     for model in MODELS:
         left, rise = other[model] - silent[model], full[model] - silent[model]
@@ -193,10 +245,11 @@ def break_even(
 
 
 def compare(reports: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Each network against the first: energy ratio by each model, error ratio, and their product, the efficiency.
+    """Each network against the first: energy ratio by each model, error ratio, and their product,
+    the efficiency.
 
-    As in the paper's Table S2: above 1, the first network is better. None where something was not measured, or the first network
-    makes no error.
+    As in the paper's Table S2: above 1, the first network is better. None where something was not
+    measured, or the first network makes no error.
     """
     first = reports[0]
     rows = []
@@ -205,8 +258,13 @@ def compare(reports: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         if None not in (report["accuracy"], first["accuracy"]) and first["accuracy"] < 1:
             error = (1 - report["accuracy"]) / (1 - first["accuracy"])
         ratios = {name: _ratio(report["models"][name], first["models"][name]) for name in MODELS}
-        efficiency = {name: None if error is None or value is None else value * error for name, value in ratios.items()}
-        rows.append({"name": report["name"], "energy": ratios, "error": error, "efficiency": efficiency})
+        efficiency = {
+            name: None if error is None or value is None else value * error
+            for name, value in ratios.items()
+        }
+        rows.append(
+            {"name": report["name"], "energy": ratios, "error": error, "efficiency": efficiency}
+        )
     return rows
 
 

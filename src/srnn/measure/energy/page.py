@@ -33,20 +33,26 @@ SEED = re.compile(r"(s|seed)[-_.]*\d+")
 """The name of a folder that only gives the seed, as in a sweep."""
 
 LEAD = (
-    "Estimated from counted operations, by four models; nothing was measured on a device. They differ by orders of magnitude, "
+    "Estimated from counted operations, by four models; nothing was measured on a device. They "
+    "differ by orders of magnitude, "
     "which is why all four are shown."
 )
 WHAT_MODELS_COUNT = (
-    "paper: its rules, 3.1 pJ a multiplication, 0.1 pJ an addition, one mean rate. fp32: 4.6 and 0.9 pJ, each layer's rate, "
-    "analog input as multiplications. neurobench: operations whose weight and value are not 0, at these prices. memory: "
-    "operations, memory traffic and addresses ({}). None of them includes the sensor, the encoder or control."
+    "paper: its rules, 3.1 pJ a multiplication, 0.1 pJ an addition, one mean rate. fp32: 4.6 and "
+    "0.9 pJ, each layer's rate, "
+    "analog input as multiplications. neurobench: operations whose weight and value are not 0, at "
+    "these prices. memory: "
+    "operations, memory traffic and addresses ({}). None of them includes the sensor, the encoder "
+    "or control."
 )
 IN_SHORT = (
-    "Estimated from counted operations, at the paper's prices (3.1 pJ a multiplication, 0.1 pJ an addition); "
+    "Estimated from counted operations, at the paper's prices (3.1 pJ a multiplication, 0.1 pJ an "
+    "addition); "
     "nothing was measured on a device."
 )
 WHAT_MEMORY_ADDS = (
-    "With memory: operations, memory traffic and addresses ({}). Other models, energy per sequence and second, ratios, and the "
+    "With memory: operations, memory traffic and addresses ({}). Other models, energy per sequence "
+    "and second, ratios, and the "
     "firing rate at which spiking stops paying: --all."
 )
 
@@ -55,7 +61,8 @@ Reports = Sequence[dict[str, Any]]
 
 
 def section(comparison: dict[str, Any], seeds_together: bool = False) -> Section:
-    """Of what ``compare_energy`` gives; ``seeds_together``: seeds of one recipe share a row, with their mean and deviation."""
+    """Of what ``compare_energy`` gives; ``seeds_together``: seeds of one recipe share a row, with
+    their mean and deviation."""
     reports = comparison["networks"]
     networks: list[Reports] = [[report] for report in reports]
     names = short_names([report["name"] for report in reports])
@@ -68,14 +75,28 @@ def section(comparison: dict[str, Any], seeds_together: bool = False) -> Section
     if not seeds_together:
         parts.append(_operations(names, reports))
     for period in ("step", "sequence", "second"):
-        energies = [[_over(seeds, "models", name, "energy_pj", period) for name in MODELS] for seeds in networks]
-        parts += _by_model(f"Energy per {period}", ENERGY, names, energies, least=1, points=period == "step")
-    for title, key in (("Energy ratio", "energy"), ("Efficiency: energy ratio x error ratio", "efficiency")):
+        energies = [
+            [_over(seeds, "models", name, "energy_pj", period) for name in MODELS]
+            for seeds in networks
+        ]
+        parts += _by_model(
+            f"Energy per {period}", ENERGY, names, energies, least=1, points=period == "step"
+        )
+    for title, key in (
+        ("Energy ratio", "energy"),
+        ("Efficiency: energy ratio x error ratio", "efficiency"),
+    ):
         ratios = [[row[key][name] for name in MODELS] for row in compared]
         parts += _by_model(f"{title}, compared with {names[0]}", RATIO, names, ratios, least=2)
     limits = comparison["break_even"]
-    title = f"Break-even: firing rate above which {names[0]} costs more than these networks of its size; above 1: never"
-    parts += _by_model(title, NUMBER, list(limits), [list(rates.values()) for rates in limits.values()], least=1)
+    title = (
+        f"Break-even: firing rate above which {names[0]} costs more than these networks of "
+        f"its "
+        f"size; above 1: never"
+    )
+    parts += _by_model(
+        title, NUMBER, list(limits), [list(rates.values()) for rates in limits.values()], least=1
+    )
     parts += _notes(reports)
     parts.append(Note(WHAT_MODELS_COUNT.format(comparison["technology"]["name"])))
     return Section("Energy", LEAD, parts)
@@ -94,14 +115,18 @@ def in_short(comparison: dict[str, Any]) -> Section:
         "bytes": COUNT,
     }
     rows = []
-    for name, report in zip(short_names([report["name"] for report in reports]), reports, strict=True):
+    for name, report in zip(
+        short_names([report["name"] for report in reports]), reports, strict=True
+    ):
         counts, models = report["counts"], report["models"]
         operations, energies = None, [None, None]
         if counts is not None:
             operations = f"{counts['paper_macs']:,.0f} + {counts['paper_acs']:,.0f}"
             energies = [models[model]["energy_pj"]["step"] for model in ("paper", "memory")]
         rate = report["firing_rate"] and report["firing_rate"]["mean"]
-        rows.append([name, report["accuracy"], rate, operations, *energies, report["footprint_bytes"]])
+        rows.append(
+            [name, report["accuracy"], rate, operations, *energies, report["footprint_bytes"]]
+        )
     parts = [
         _input(comparison),
         Table("Per step", columns, rows),
@@ -115,7 +140,9 @@ def _notes(reports: Reports) -> list[Note]:
     """What is said of networks, each with those of which it is said."""
     notes = []
     for note in dict.fromkeys(report["note"] for report in reports if report["note"]):
-        of = dict.fromkeys(Path(report["name"]).name for report in reports if report["note"] == note)
+        of = dict.fromkeys(
+            Path(report["name"]).name for report in reports if report["note"] == note
+        )
         notes.append(Note(f"{', '.join(of)}: {note}"))
     return notes
 
@@ -135,7 +162,8 @@ def page(comparison: dict[str, Any], command: str) -> str:
 
 
 def word(network: str) -> str:
-    """What a network is called in a command: its folder or file; for a run of a sweep, POINT/sSEED."""
+    """What a network is called in a command: its folder or file; for a run of a sweep,
+    POINT/sSEED."""
     path = Path(network)
     if not path.exists():  # a recipe's name, or a pretrained network's
         return network
@@ -143,7 +171,8 @@ def word(network: str) -> str:
 
 
 def short_names(names: Sequence[str]) -> list[str]:
-    """The last parts of the names, if these still differ: run folders may lie deep, and a table is narrow."""
+    """The last parts of the names, if these still differ: run folders may lie deep, and a table is
+    narrow."""
     last = [Path(name).name for name in names]
     return last if len(set(last)) == len(last) else list(names)
 
@@ -215,7 +244,10 @@ def _operations(names: Sequence[str], reports: Sequence[dict[str, Any]]) -> Tabl
         cells: list[str | None] = [None] * 4
         if counts is not None:
             cells[0] = f"{counts['paper_macs']:,.0f} + {counts['paper_acs']:,.0f}"
-            cells[1] = f"{counts['synaptic_macs'] + counts['neuron_macs']:,.0f} + {counts['synaptic_acs']:,.0f}"
+            cells[1] = (
+                f"{counts['synaptic_macs'] + counts['neuron_macs']:,.0f} + "
+                f"{counts['synaptic_acs']:,.0f}"
+            )
         if counts is not None and report["models"]["neurobench"]:
             cells[2] = f"{counts['effective_macs']:,.0f} + {counts['effective_acs']:,.0f}"
             cells[3] = f"{counts['dense']:,.0f}"
@@ -232,8 +264,13 @@ def _by_model(
     least: int,
     points: bool = False,
 ) -> list[Table]:
-    """A row for each network of which something is known, and a column for each model; nothing for fewer rows than ``least``."""
-    known = [[name, *row] for name, row in zip(names, rows, strict=True) if any(value is not None for value in row)]
+    """A row for each network of which something is known, and a column for each model; nothing for
+    fewer rows than ``least``."""
+    known = [
+        [name, *row]
+        for name, row in zip(names, rows, strict=True)
+        if any(value is not None for value in row)
+    ]
     columns = {"network": TEXT} | dict.fromkeys(MODELS, form)
     return [Table(title, columns, known, points=points)] if len(known) >= least else []
 
@@ -267,6 +304,7 @@ def _mean(seeds: Reports) -> dict[str, Any]:
         "name": seeds[0]["name"],
         "accuracy": accuracy and statistics.fmean(accuracy),
         "models": {
-            model: values and {"energy_pj": {"step": statistics.fmean(values)}} for model, values in energies.items()
+            model: values and {"energy_pj": {"step": statistics.fmean(values)}}
+            for model, values in energies.items()
         },
     }

@@ -1,4 +1,5 @@
-"""What operations cost: each model is a list of prices that applies to the one record of counts (``counting.py``).
+"""What operations cost: each model is a list of prices that applies to the one record of counts
+(``counting.py``).
 
 paper        the paper's rules and prices (3.1 / 0.1 pJ), one average rate: for comparison with its tables
 fp32         each layer's own rates, float32 (4.6 / 0.9 pJ), analog input as MACs
@@ -7,8 +8,8 @@ memory       operations, memory traffic and addressing, by a technology
 
 All are for 45 nm (Horowitz 2014). The paper's MAC is an int32 multiplication alone.
 
-Technologies are small TOML files, each number with its source. Your own file may start from a shipped one and give only what
-differs; docs/energy.md has an example.
+Technologies are small TOML files, each number with its source. Your own file may start from a
+shipped one and give only what differs; docs/energy.md has an example.
 """
 
 from __future__ import annotations
@@ -32,10 +33,15 @@ PAPER_MAC_PJ, PAPER_AC_PJ = 3.1, 0.1
 FP32_MAC_PJ, FP32_AC_PJ = 4.6, 0.9
 
 PAPER: Prices = {"paper_macs": PAPER_MAC_PJ, "paper_acs": PAPER_AC_PJ}
-FP32: Prices = {"synaptic_macs": FP32_MAC_PJ, "neuron_macs": FP32_MAC_PJ, "synaptic_acs": FP32_AC_PJ}
+FP32: Prices = {
+    "synaptic_macs": FP32_MAC_PJ,
+    "neuron_macs": FP32_MAC_PJ,
+    "synaptic_acs": FP32_AC_PJ,
+}
 NEUROBENCH: Prices = {"effective_macs": FP32_MAC_PJ, "effective_acs": FP32_AC_PJ}
 INT8: Prices = {"synaptic_macs": 3.2, "neuron_macs": 3.2, "rescalings": 3.2, "synaptic_acs": 0.1}
-"""For int8 weights, int32 sums and states; a MAC is a multiplication plus an addition. Used by ``srnn compress``, not a model."""
+"""For int8 weights, int32 sums and states; a MAC is a multiplication plus an addition. Used by
+``srnn compress``, not a model."""
 
 MODELS = ("paper", "fp32", "neurobench", "memory")
 
@@ -87,7 +93,8 @@ _KNOWN = {**_SETTINGS, "base": _TEXT, **{f"{section}.source": _TEXT for section 
 
 @dataclass(frozen=True)
 class Technology:
-    """Energies in pJ. The names are those of its file: ``on_chip_pj`` is ``pj`` in the table ``on_chip``."""
+    """Energies in pJ. The names are those of its file: ``on_chip_pj`` is ``pj`` in the table
+    ``on_chip``."""
 
     name: str
     word_bits: int
@@ -110,8 +117,12 @@ class Technology:
     """Where each number comes from."""
 
     def prices(self, counts: LayerCounts) -> Prices:
-        """The memory model's prices for a network: one memory holds all weights, biases and constants, another all states."""
-        weight, state = self.on_chip_word(counts.weight_words), self.on_chip_word(counts.state_words)
+        """The memory model's prices for a network: one memory holds all weights, biases and
+        constants, another all states."""
+        weight, state = (
+            self.on_chip_word(counts.weight_words),
+            self.on_chip_word(counts.state_words),
+        )
         if self.weights == "off_chip":
             weight = self.off_chip_pj * self.word_bits / self.off_chip_access_bits
         return {
@@ -128,7 +139,8 @@ class Technology:
     def on_chip_word(self, words: float) -> float:
         """pJ to read or write a word in an on-chip memory of so many words.
 
-        Linear between the known capacities; constant below the smallest; above the largest, the last line continues.
+        Linear between the known capacities; constant below the smallest; above the largest, the
+        last line continues.
         """
         size, known, energy = words * self.word_bits / 8, self.on_chip_bytes, self.on_chip_pj
         if size <= known[0] or len(known) == 1:
@@ -146,19 +158,30 @@ def technologies() -> list[str]:
 
 
 def load_technology(spec: str | Path = DEFAULT) -> Technology:
-    """A shipped technology by its name, or one from a TOML file. SrnnError for one that is missing, incomplete or wrong."""
+    """A shipped technology by its name, or one from a TOML file. SrnnError for one that is missing,
+    incomplete or wrong."""
     with reading(str(spec), "a technology"):
         content = _read(spec, seen=())
         for key in _SETTINGS:
             if key not in content:
-                raise SrnnError(f'{spec}: "{key}" is missing; add it, or start from a shipped one: base = "{DEFAULT}".')
+                raise SrnnError(
+                    f'{spec}: "{key}" is missing; add it, or start from a shipped one: base = '
+                    f'"{DEFAULT}".'
+                )
         as_floats = {_AMOUNT: float, _AMOUNTS: lambda values: tuple(map(float, values))}
-        values = {key: as_floats.get(form, lambda as_it_is: as_it_is)(content[key]) for key, form in _SETTINGS.items()}
+        values = {
+            key: as_floats.get(form, lambda as_it_is: as_it_is)(content[key])
+            for key, form in _SETTINGS.items()
+        }
         capacities = values["on_chip.bytes"]
-        if len(capacities) != len(values["on_chip.pj"]) or list(capacities) != sorted(set(capacities)):
+        if len(capacities) != len(values["on_chip.pj"]) or list(capacities) != sorted(
+            set(capacities)
+        ):
             raise SrnnError(f"{spec}: on_chip.bytes must increase, with one on_chip.pj for each.")
         sources = {section: content.get(f"{section}.source", "not said") for section in _SECTIONS}
-        return Technology(**{key.replace(".", "_"): value for key, value in values.items()}, sources=sources)
+        return Technology(
+            **{key.replace(".", "_"): value for key, value in values.items()}, sources=sources
+        )
 
 
 def _read(spec: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
@@ -166,7 +189,10 @@ def _read(spec: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     shipped = FOLDER / f"{spec}.toml"
     path = shipped if is_name(spec, technologies(), "technology") else Path(spec)
     if not path.is_file():
-        raise SrnnError(f"There is no technology '{spec}', and no such file.{nearest(str(spec), technologies())}")
+        raise SrnnError(
+            f"There is no technology '{spec}', and no such "
+            f"file.{nearest(str(spec), technologies())}"
+        )
     if path.resolve() in seen:
         raise SrnnError(f"{path}: a technology cannot be its own base.")
     with reading(path, "a technology in TOML"):

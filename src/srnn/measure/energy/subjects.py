@@ -1,4 +1,5 @@
-"""The networks whose energy is reported: trained runs, recipes, and baselines of the same sizes; their activity is measured."""
+"""The networks whose energy is reported: trained runs, recipes, and baselines of the same sizes;
+their activity is measured."""
 
 from __future__ import annotations
 
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 
 UNTRAINED = "untrained: rates of its initial weights"
 UNTRAINED_BASELINE = "untrained"
-UNMEASURED = "untrained, rates not measured: train it (srnn train RECIPE --baseline NAME) and name its run"
+UNMEASURED = (
+    "untrained, rates not measured: train it (srnn train RECIPE --baseline NAME) and name its run"
+)
 
 
 def compare_energy(
@@ -44,28 +47,39 @@ def compare_energy(
     """What ``srnn energy --json`` prints: networks compared with the first of them, by all models.
 
     Args:
-        networks: run folders, names of pretrained networks, and recipes (names or files), all of one task; the others are
-            compared with the first. With ``rates`` a name is a recipe's.
-        baselines: names of untrained baselines with the first network's sizes, listed after the networks.
+        networks: run folders, names of pretrained networks, and recipes (names or files), all of
+            one task; the others are compared with the first. With ``rates`` a name is a recipe's.
+        baselines: names of untrained baselines with the first network's sizes, listed after the
+            networks.
         split: the split on which the rates are measured.
-        data: labelled recordings on which to measure trained networks, instead of their task's own data.
+        data: labelled recordings on which to measure trained networks, instead of their task's own
+            data.
         said: what is to be known of these recordings that they do not state themselves.
-        rates: firing rates to assume, one for all hidden layers or one for each, for a single recipe; nothing is then
-            measured and no data are needed.
-        input_rate: with ``rates``: spikes per channel and step of the input; None: the input is analog.
+        rates: firing rates to assume, one for all hidden layers or one for each, for a single
+            recipe; nothing is then measured and no data are needed.
+        input_rate: with ``rates``: spikes per channel and step of the input; None: the input is
+            analog.
 
     Raises SrnnError for networks of several tasks, missing data, and whatever else does not fit.
     """
     prices = load_technology(technology)
     if not networks:
         raise SrnnError("Name at least one run folder or recipe.")
-    names, subjects = [str(item) for item in networks], [_find(item, data, said, rates) for item in networks]
+    names, subjects = (
+        [str(item) for item in networks],
+        [_find(item, data, said, rates) for item in networks],
+    )
     first, task = subjects[0], subjects[0].task
     _check_one_task(names, subjects)
-    report = partial(energy_report, technology=prices, step_ms=task.step_ms, analog_in_paper=task.analog_in_paper)
+    report = partial(
+        energy_report, technology=prices, step_ms=task.step_ms, analog_in_paper=task.analog_in_paper
+    )
     if rates is None:
         if input_rate is not None:
-            raise SrnnError(f"{option('input_rate')} belongs to {option('rates')}; otherwise the input is measured.")
+            raise SrnnError(
+                f"{option('input_rate')} belongs to {option('rates')}; otherwise the input is "
+                f"measured."
+            )
         reports, at_input, encoded = _measured(names, subjects, split, data_dir, report)
     else:
         at_input = encoded = _given(names, first, rates, input_rate)
@@ -86,7 +100,9 @@ def compare_energy(
     for name in ("relu", "lstm") if all(layer.spiking for layer in layers[:-1]) else ():
         network = as_baseline(first.recipe, name).build_network(task, 0)
         shape = describe_network(network)
-        limits[name] = break_even(layers, encoded, shape, prices, task.analog_in_paper, read_by(network))
+        limits[name] = break_even(
+            layers, encoded, shape, prices, task.analog_in_paper, read_by(network)
+        )
     return {
         "task": task.name,
         "split": split if rates is None else None,
@@ -104,7 +120,8 @@ def compare_energy(
 
 
 def _say_groups(reports: Sequence[dict[str, Any]], subjects: Sequence[Trained]) -> None:
-    """The seed of each network that is a run; and which networks have one recipe, as the seeds of one do."""
+    """The seed of each network that is a run; and which networks have one recipe, as the seeds of
+    one do."""
     recipes = [one.recipe for one in subjects]
     for index, made in enumerate(reports):
         run = index < len(subjects) and subjects[index].folder is not None
@@ -117,7 +134,8 @@ def _check_one_task(names: Sequence[str], subjects: Sequence[Trained]) -> None:
     for name, other in zip(names, subjects, strict=True):
         if other.recipe.task != first.recipe.task:
             raise SrnnError(
-                f"{name} is for another task ({_task(other)}) than {names[0]} ({_task(first)}); compare networks of one task."
+                f"{name} is for another task ({_task(other)}) than {names[0]} ({_task(first)}); "
+                f"compare networks of one task."
             )
 
 
@@ -128,7 +146,8 @@ def _measured(
     data_dir: Path | None,
     report: Callable[..., dict[str, Any]],
 ) -> tuple[list[dict[str, Any]], Activity, Activity]:
-    """Reports with rates measured on a split; its input, and what arrives after the first network's encoder."""
+    """Reports with rates measured on a split; its input, and what arrives after the first network's
+    encoder."""
     from ...data.batches import Sequences
 
     sequences = Sequences(subjects[0].task, split, data_dir)
@@ -145,13 +164,20 @@ def _measured(
     return reports, at_input, encoded
 
 
-def _given(names: Sequence[str], first: Trained, rates: Sequence[float], input_rate: float | None) -> Activity:
+def _given(
+    names: Sequence[str], first: Trained, rates: Sequence[float], input_rate: float | None
+) -> Activity:
     """The activity of a recipe's network at assumed rates."""
     layers = describe_network(first.network)
     if len(names) > 1 or first.folder is not None:
-        raise SrnnError(f"{option('rates')} belongs to a single recipe; the rates of runs are measured.")
+        raise SrnnError(
+            f"{option('rates')} belongs to a single recipe; the rates of runs are measured."
+        )
     if not (spiking(layers) or graded(layers)):
-        raise SrnnError(f"{names[0]} has no firing rates; leave {option('rates')} out, or name a spiking recipe first.")
+        raise SrnnError(
+            f"{names[0]} has no firing rates; leave {option('rates')} out, or name a spiking "
+            f"recipe first."
+        )
     density = 1.0 if input_rate is None else input_rate
     return Activity(input_rate is not None, density, rates_of(layers, rates))
 
@@ -161,9 +187,11 @@ def _task(trained: Trained) -> str:
     return f"{config.name} {config.options}" if config.options else config.name
 
 
-def _find(item: str | Path, data: Path | None, said: Reading, rates: Sequence[float] | None) -> Trained:
-    """The network of that run or model, the pretrained one of that name (not with given ``rates``), or a new one from that
-    recipe (seed 0)."""
+def _find(
+    item: str | Path, data: Path | None, said: Reading, rates: Sequence[float] | None
+) -> Trained:
+    """The network of that run or model, the pretrained one of that name (not with given ``rates``),
+    or a new one from that recipe (seed 0)."""
     from ...training.pretrained import pretrained_names
 
     named = rates is None and is_name(item, pretrained_names(), "pretrained network")
@@ -173,7 +201,8 @@ def _find(item: str | Path, data: Path | None, said: Reading, rates: Sequence[fl
         return open_trained(item, data, said)
     if data is not None:
         raise SrnnError(
-            f"{option('data')} is for trained networks, and {item} is a recipe, whose task has its own data; leave it out."
+            f"{option('data')} is for trained networks, and {item} is a recipe, whose task has its "
+            f"own data; leave it out."
         )
     recipe = load_recipe(item, [], None)
     task = recipe.create_task()

@@ -3,8 +3,9 @@
     content = report_content(Path("runs/ecg"), "validation")      # all numbers, ready for JSON
     write_page(content, Path("runs/ecg/report.html"))
 
-``content.py`` and ``comparison.py`` measure, ``samples.py`` records real sequences, and ``document.py`` assembles the file from
-``assets/`` (one style sheet, scripts without a framework). docs/report.md explains the page.
+``content.py`` and ``comparison.py`` measure, ``samples.py`` records real sequences, and
+``document.py`` assembles the file from ``assets/`` (one style sheet, scripts without a framework).
+docs/report.md explains the page.
 """
 
 from .beside import comparison_sections
@@ -12,4 +13,12 @@ from .comparison import comparison_content
 from .content import report_content
 from .document import check_page, page, to_json, write_page
 
-__all__ = ["check_page", "comparison_content", "comparison_sections", "page", "report_content", "to_json", "write_page"]
+__all__ = [
+    "check_page",
+    "comparison_content",
+    "comparison_sections",
+    "page",
+    "report_content",
+    "to_json",
+    "write_page",
+]

@@ -44,7 +44,8 @@ MEASURES: dict[str, tuple[str, Form, int]] = {
     **{f"energy_{model}": (f"energy per step, {model}", ENERGY, -1) for model in MODELS},
     "training_seconds": ("training", SECONDS, 0),
 }
-"""What runs are compared by: its name, its form, and whether more (1) or less (-1) of it is better."""
+"""What runs are compared by: its name, its form, and whether more (1) or less (-1) of it is
+better."""
 
 
 def comparison_sections(content: dict[str, Any]) -> dict[str, Section]:
@@ -67,7 +68,8 @@ def _measures(runs: Runs, split: str) -> Section:
     parts: list[Part] = [Compared("Measures", [run["name"] for run in runs], rows)]
     parts += [Note(_above_first(run, runs[0])) for run in runs if run["above_first"] is not None]
     lead = (
-        f"On the {split} split. A star marks the best. Energies are estimates; spikes add, and analog neurons multiply."
+        f"On the {split} split. A star marks the best. Energies are estimates; spikes add, and "
+        f"analog neurons multiply."
     )
     return Section("Measures", lead, parts)
 
@@ -75,11 +77,17 @@ def _measures(runs: Runs, split: str) -> Section:
 def _above_first(run: dict[str, Any], first: dict[str, Any]) -> str:
     """How sure a difference in accuracy is."""
     gain = run["above_first"]
-    what = "accuracy" if first["measures"]["accuracy_labelled"] is None else "accuracy of labelled steps"
+    what = (
+        "accuracy"
+        if first["measures"]["accuracy_labelled"] is None
+        else "accuracy of labelled steps"
+    )
     mean, low, high = (f"{100 * share:+.2f}" for share in (gain["accuracy"], *gain["interval"]))
     return (
-        f"{run['name']}: {what} {mean} points compared with {first['name']} (95% confidence interval {low} to {high}; "
-        f"better in {gain['better']:,} of {gain['count']:,} {gain['unit']}, worse in {gain['worse']:,})"
+        f"{run['name']}: {what} {mean} points compared with {first['name']} (95% confidence "
+        f"interval {low} to {high}; "
+        f"better in {gain['better']:,} of {gain['count']:,} {gain['unit']}, worse in "
+        f"{gain['worse']:,})"
     )
 
 
@@ -115,10 +123,19 @@ def _curves(content: dict[str, Any]) -> Section:
             _lines(runs, lambda run: (None, run["anytime"])),
             convention,
         ),
-        Plot("Early exit: accuracy against time", Axis("mean steps read"), share, _lines(runs, _exits)),
+        Plot(
+            "Early exit: accuracy against time",
+            Axis("mean steps read"),
+            share,
+            _lines(runs, _exits),
+        ),
     ]
-    if not any(row["key"].startswith("loss.") for row in content["recipes"]):  # other losses are no rivals
-        loss = Plot("Validation loss over training", epoch, Axis("loss"), _lines(runs, _logged("loss")))
+    if not any(
+        row["key"].startswith("loss.") for row in content["recipes"]
+    ):  # other losses are no rivals
+        loss = Plot(
+            "Validation loss over training", epoch, Axis("loss"), _lines(runs, _logged("loss"))
+        )
         plots.insert(1, loss)
     return Section("Curves", "A line for each run.", [plot for plot in plots if plot.lines])
 
@@ -142,7 +159,9 @@ def _logged(key: str) -> Callable[[dict[str, Any]], Curve]:
 
     def curve(run: dict[str, Any]) -> Curve:
         epochs = run["epochs"]
-        return [one["epoch"] for one in epochs], [(one.get("validation") or {}).get(key) for one in epochs]
+        return [one["epoch"] for one in epochs], [
+            (one.get("validation") or {}).get(key) for one in epochs
+        ]
 
     return curve
 
@@ -156,19 +175,35 @@ def _energy(content: dict[str, Any]) -> Section:
     networks, plots = content["energy"]["networks"], []
     for model in MODELS:
         lines = [
-            Line(one["name"], [1 - one["accuracy"]], [one["models"][model]["energy_pj"]["step"]], "points")
+            Line(
+                one["name"],
+                [1 - one["accuracy"]],
+                [one["models"][model]["energy_pj"]["step"]],
+                "points",
+            )
             for one in networks
             if one["models"][model] is not None and one["accuracy"] is not None
         ]
         if lines:
             axes = Axis("energy per step", ENERGY, log=True), Axis("error", SHARE)
-            plots.append(Plot(f"Energy per step against error, {model}", *axes, lines, "lower left is better"))
-    return Section("Energy against error", "Counted operations times prices; nothing was measured on a device.", plots)
+            plots.append(
+                Plot(
+                    f"Energy per step against error, {model}", *axes, lines, "lower left is better"
+                )
+            )
+    return Section(
+        "Energy against error",
+        "Counted operations times prices; nothing was measured on a device.",
+        plots,
+    )
 
 
 def _classes(content: dict[str, Any]) -> Section:
     runs, names = content["runs"], content["task"]["class_names"]
-    rows = [Measure.of(name, SHARE, [run["recall"][number] for run in runs], 1) for number, name in enumerate(names)]
+    rows = [
+        Measure.of(name, SHARE, [run["recall"][number] for run in runs], 1)
+        for number, name in enumerate(names)
+    ]
     recall = Compared("Recall of each class", [run["name"] for run in runs], rows)
     return Section("Classes", "How often each class is recognised.", [recall])
 
@@ -176,9 +211,14 @@ def _classes(content: dict[str, Any]) -> Section:
 def _differences(content: dict[str, Any]) -> Section:
     columns = dict.fromkeys(["setting, by run", *(run["name"] for run in content["runs"])], TEXT)
     parts: list[Part] = []
-    for title, key, kind in (("Recipes", "recipes", "recipe"), ("Environments", "environments", "environment")):
+    for title, key, kind in (
+        ("Recipes", "recipes", "recipe"),
+        ("Environments", "environments", "environment"),
+    ):
         rows = [[row["key"], *map(_setting, row["values"])] for row in content[key]]
-        parts.append(Table(title, columns, rows) if rows else Note(f"All runs have the same {kind}."))
+        parts.append(
+            Table(title, columns, rows) if rows else Note(f"All runs have the same {kind}.")
+        )
     return Section("What differs", "Only settings that differ between runs.", parts)
 
 

@@ -1,4 +1,5 @@
-"""The content of a comparison page, as one object for JSON: several runs of one task side by side."""
+"""The content of a comparison page, as one object for JSON: several runs of one task side by
+side."""
 
 from __future__ import annotations
 
@@ -26,17 +27,24 @@ def comparison_content(
     data_dir: Path | None = None,
     options: AnalysisOptions | None = None,
 ) -> dict[str, Any]:
-    """Compare runs of one task, each measured anew on the split. SrnnError for fewer than two runs, or different tasks."""
+    """Compare runs of one task, each measured anew on the split. SrnnError for fewer than two runs,
+    or different tasks."""
     if len(folders) < 2:
-        raise SrnnError("Name at least two run folders to compare; for a single run use srnn report RUN.")
+        raise SrnnError(
+            "Name at least two run folders to compare; for a single run use srnn report RUN."
+        )
     runs = [Run.open(folder) for folder in folders]
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise SrnnError("A run folder is listed twice; name each once.")
     names = short_names(folders)
-    energy = compare_energy(list(folders), split=split, data_dir=data_dir)  # refuses runs of several tasks
+    energy = compare_energy(
+        list(folders), split=split, data_dir=data_dir
+    )  # refuses runs of several tasks
     described: list[dict[str, Any]] = []
     first: GroupReport | None = None
-    for name, run, report, row in zip(names, runs, energy["networks"], energy["compared_with_first"], strict=True):
+    for name, run, report, row in zip(
+        names, runs, energy["networks"], energy["compared_with_first"], strict=True
+    ):
         trained = run.trained()
         analysis = analyse(trained, split, data_dir=data_dir, options=options)
         logged = training(run)
@@ -48,13 +56,23 @@ def comparison_content(
                 "seed": run.seed,
                 "network": describe_network(trained),
                 "measures": measures(name, analysis, report, logged["result"] or {}),
-                "above_first": None if first is analysis.groups else analysis.groups.difference(first),
+                "above_first": None
+                if first is analysis.groups
+                else analysis.groups.difference(first),
                 "recall": analysis.classes.recall,
                 "anytime": None if analysis.anytime is None else analysis.anytime.accuracy,
-                "anytime_labelled": None if analysis.anytime is None else analysis.anytime.accuracy_labelled,
-                "exit": None if analysis.exit is None else [asdict(point) for point in analysis.exit.curve],
+                "anytime_labelled": None
+                if analysis.anytime is None
+                else analysis.anytime.accuracy_labelled,
+                "exit": None
+                if analysis.exit is None
+                else [asdict(point) for point in analysis.exit.curve],
                 "epochs": [
-                    {name: record[name] for name in ("epoch", "train", "validation") if name in record}
+                    {
+                        name: record[name]
+                        for name in ("epoch", "train", "validation")
+                        if name in record
+                    }
                     for record in logged["epochs"]
                 ],
                 "best_epoch": logged["best_epoch"],
@@ -68,24 +86,35 @@ def comparison_content(
             "runs": described,
             "energy": energy,
             "recipes": differences([_settings(run) for run in runs]),
-            "environments": differences([read_object(run.path / "environment.json") for run in runs]),
+            "environments": differences(
+                [read_object(run.path / "environment.json") for run in runs]
+            ),
         }
     )
     return content | {"sections": as_json(comparison_sections(content))}
 
 
-def measures(name: str, analysis: Analysis, energy: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
-    """The numbers by which runs are compared; those of training come from ``result``. None where one does not apply to a run.
+def measures(
+    name: str, analysis: Analysis, energy: dict[str, Any], result: dict[str, Any]
+) -> dict[str, Any]:
+    """The numbers by which runs are compared; those of training come from ``result``. None where
+    one does not apply to a run.
 
-    Analog neurons do not spike: for them ``activity`` is the fraction of outputs that are not 0, and
-    ``analog_operations_per_step`` how often such an output, or an input, is multiplied at a synapse. Neither is comparable with
-    ``firing_rate`` or ``sops_per_step``.
+    Analog neurons do not spike: for them ``activity`` is the fraction of outputs that are not 0,
+    and ``analog_operations_per_step`` how often such an output, or an input, is multiplied at a
+    synapse. Neither is comparable with ``firing_rate`` or ``sops_per_step``.
     """
     report = analysis.evaluation.report
     activity = None if analysis.activity is None else analysis.activity.to_dict()
-    chosen = None if analysis.exit is None or analysis.exit.policy.confidence is None else analysis.exit.result
+    chosen = (
+        None
+        if analysis.exit is None or analysis.exit.policy.confidence is None
+        else analysis.exit.result
+    )
     rate = None if report["firing_rate"] is None else report["firing_rate"]["mean"]
-    sops, spiking = (None, True) if activity is None else (activity["sops_per_step"], activity["spiking"])
+    sops, spiking = (
+        (None, True) if activity is None else (activity["sops_per_step"], activity["spiking"])
+    )
     return {
         "name": name,
         "accuracy": report["accuracy"],
@@ -109,7 +138,8 @@ def measures(name: str, analysis: Analysis, energy: dict[str, Any], result: dict
 
 
 def differences(settings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The settings that differ: {"key": "training.optimizer.lr", "values": [...]}, one value for each; None for a missing key.
+    """The settings that differ: {"key": "training.optimizer.lr", "values": [...]}, one value for
+    each; None for a missing key.
 
     An empty mapping is equivalent to a missing one.
     """
@@ -122,7 +152,11 @@ def differences(settings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _flat(value: Any, key: str = "") -> dict[str, Any]:
     if not isinstance(value, Mapping):
         return {key: value}
-    return {k: v for name, item in value.items() for k, v in _flat(item, f"{key}.{name}" if key else str(name)).items()}
+    return {
+        k: v
+        for name, item in value.items()
+        for k, v in _flat(item, f"{key}.{name}" if key else str(name)).items()
+    }
 
 
 def _settings(run: Run) -> dict[str, Any]:

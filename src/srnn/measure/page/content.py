@@ -1,4 +1,5 @@
-"""The content of a run's page, as one object for JSON: the page embeds it, and ``srnn report --json`` prints it."""
+"""The content of a run's page, as one object for JSON: the page embeds it, and
+``srnn report --json`` prints it."""
 
 from __future__ import annotations
 
@@ -29,18 +30,23 @@ from .samples import kind_of, take_samples
 
 SAMPLES = 6
 MOST_PAIRS = 8
-"""Most channels of a signal whose rises and falls have a track each; with more, all inputs share one."""
+"""Most channels of a signal whose rises and falls have a track each; with more, all inputs share
+one."""
 
 
 def _compared(trained: Trained, baselines: Sequence[str] | None) -> tuple[list[str], list[str]]:
-    """The names of untrained baselines, and the run folders, whose energy is compared with a run's."""
+    """The names of untrained baselines, and the run folders, whose energy is compared with a
+    run's."""
     default = ["lstm"] if trained.recipe.network.model == "srnn" else []
     names = default if baselines is None else list(baselines)
     untrained = [name for name in names if is_name(name, BASELINES, "baseline")]
     others = [name for name in names if name not in BASELINES]
     for name in others:
         if not Path(name).is_dir():
-            raise SrnnError(f"'{name}' is neither a run folder nor a baseline; baselines are {', '.join(BASELINES)}.")
+            raise SrnnError(
+                f"'{name}' is neither a run folder nor a baseline; baselines are "
+                f"{', '.join(BASELINES)}."
+            )
     return untrained, others
 
 
@@ -55,12 +61,13 @@ def report_content(
     data_dir: Path | None = None,
     options: AnalysisOptions | None = None,
 ) -> dict[str, Any]:
-    """Collect everything about a run, or a model's file. Reads the split, and validation if an exit policy has to be chosen.
+    """Collect everything about a run, or a model's file. Reads the split, and validation if an exit
+    policy has to be chosen.
 
     Args:
         samples: number of real sequences that can be watched step by step.
-        baselines: networks whose energy is compared: run folders, and names of untrained baselines of the same sizes. None:
-            an LSTM, unless the run itself is a network of torch's cells.
+        baselines: networks whose energy is compared: run folders, and names of untrained baselines
+            of the same sizes. None: an LSTM, unless the run itself is a network of torch's cells.
         data: labelled recordings on which to measure, instead of the task's own data.
         said: what is to be known of these recordings that they do not state themselves.
         options: options of the analysis.
@@ -72,21 +79,38 @@ def report_content(
     trained = open_trained(folder, data, said)
     task = trained.task
     untrained, others = _compared(trained, baselines)
-    analysis = analyse(trained, split, data_dir=data_dir, initial=trained.untrained(), options=options)
-    energy = compare_energy([folder, *others], untrained, split=split, data=data, said=said, data_dir=data_dir)
+    analysis = analyse(
+        trained, split, data_dir=data_dir, initial=trained.untrained(), options=options
+    )
+    energy = compare_energy(
+        [folder, *others], untrained, split=split, data=data, said=said, data_dir=data_dir
+    )
     shown = [*short_names([Path(folder), *map(Path, others)]), *untrained]
-    for name, report, row in zip(shown, energy["networks"], energy["compared_with_first"], strict=True):
+    for name, report, row in zip(
+        shown, energy["networks"], energy["compared_with_first"], strict=True
+    ):
         report["name"] = row["name"] = name
-    history: dict[str, Any] = {"epochs": [], "events": [], "best_epoch": None, "result": trained.about.get("result")}
+    history: dict[str, Any] = {
+        "epochs": [],
+        "events": [],
+        "best_epoch": None,
+        "result": trained.about.get("result"),
+    }
     environment: dict[str, Any] = {"seed": trained.seed}
     place = trained.folder
     if place is not None and place.is_dir():  # a run; a model's file has no history
         history, environment = training(Run.open(place)), read_object(place / "environment.json")
-    policy = analysis.exit.policy if analysis.exit is not None and analysis.exit.policy.confidence is not None else None
+    policy = (
+        analysis.exit.policy
+        if analysis.exit is not None and analysis.exit.policy.confidence is not None
+        else None
+    )
     watched: dict[str, Any] = {"watched": [], "substeps": 1, "sequences": []}
     if samples:
         sequences = Sequences(task, split, data_dir)
-        watched = take_samples(trained, sequences, samples, activity=analysis.activity, policy=policy)
+        watched = take_samples(
+            trained, sequences, samples, activity=analysis.activity, policy=policy
+        )
     sections = analysis.sections() | {"energy": energy_section(energy)}
     sections |= history_sections(history, recipe_spikes(trained.recipe))
     return plain(
@@ -98,7 +122,9 @@ def report_content(
             "task": describe_task(trained),
             "network": describe_network(trained),
             "evaluation": analysis.to_dict(),
-            "short": as_json(_in_short(analysis, energy["networks"][0], recipe_spikes(trained.recipe))),
+            "short": as_json(
+                _in_short(analysis, energy["networks"][0], recipe_spikes(trained.recipe))
+            ),
             "sections": as_json(sections),
             "training": history,
             "energy": energy,
@@ -114,15 +140,25 @@ def _in_short(analysis: Analysis, energy: dict[str, Any], spiking: bool) -> Valu
     report, found = analysis.evaluation.report, dict[str, tuple[Any, Form]]()
     for name in ACCURACIES:
         if report.get(name) is not None:
-            found[name.replace("_labelled", ", labelled steps").replace("_", " ")] = report[name], SHARE
+            found[name.replace("_labelled", ", labelled steps").replace("_", " ")] = (
+                report[name],
+                SHARE,
+            )
     for part in analysis.groups.certainty():
         found |= part.values if isinstance(part, Values) else {}
     if report["firing_rate"] is not None:
-        rate = "firing rate, spikes per neuron and step" if spiking else "activity, fraction of outputs that are not 0"
+        rate = (
+            "firing rate, spikes per neuron and step"
+            if spiking
+            else "activity, fraction of outputs that are not 0"
+        )
         found[rate] = report["firing_rate"]["mean"], NUMBER
     found["parameters"] = report["parameters"], COUNT
     found["bytes of memory"] = energy["footprint_bytes"], COUNT
-    for model, name in (("fp32", "estimated energy per step"), ("memory", "estimated energy per step, with memory")):
+    for model, name in (
+        ("fp32", "estimated energy per step"),
+        ("memory", "estimated energy per step, with memory"),
+    ):
         if energy["models"][model] is not None:
             found[name] = energy["models"][model]["energy_pj"]["step"], ENERGY
     if analysis.exit is not None and analysis.exit.policy.confidence is not None:
@@ -142,7 +178,9 @@ def describe_task(trained: Trained) -> dict[str, Any]:
         "inputs": task.inputs,
         "signal": task.signal().what,
         "class_names": list(task.class_names),
-        "unlabelled_class": None if task.unlabelled_class is None else task.class_names[task.unlabelled_class],
+        "unlabelled_class": None
+        if task.unlabelled_class is None
+        else task.class_names[task.unlabelled_class],
         "step_ms": task.step_ms,
         "label_lag": task.lag(),
         "start": loss.start,
@@ -151,7 +189,8 @@ def describe_task(trained: Trained) -> dict[str, Any]:
 
 
 def describe_network(trained: Trained) -> dict[str, Any]:
-    """A short description of the network, and its sizes; its parameters are counted by the evaluation."""
+    """A short description of the network, and its sizes; its parameters are counted by the
+    evaluation."""
     network, config = trained.network, trained.recipe.network
     return {
         "model": config.model,
@@ -176,7 +215,8 @@ def short_names(folders: Sequence[Path]) -> list[str]:
 
 
 def training(run: Run) -> dict[str, Any]:
-    """The values that training logged for each epoch, what it did when it went wrong, and the epoch that validation chose."""
+    """The values that training logged for each epoch, what it did when it went wrong, and the epoch
+    that validation chose."""
     epochs = run.epochs()
     best = [record["epoch"] for record in epochs if record.get("best")]
     result = run.result() if run.outcome.is_file() else None

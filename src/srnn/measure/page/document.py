@@ -1,4 +1,5 @@
-"""One HTML file from an object for JSON and the files in ``assets/``. It needs no network, and forbids the browser to use one."""
+"""One HTML file from an object for JSON and the files in ``assets/``. It needs no network, and
+forbids the browser to use one."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ def page(content: dict[str, Any]) -> str:
         "title": html.escape(one_line(f"srnn: {title}")),
         "style": _asset("style.css"),
         "script": "\n".join(_asset(name) for name in SCRIPTS[content["kind"]]),
-        # "<" could end the script element; in JSON it only occurs in strings, where it can be escaped.
+        # "<" could end the script element; in JSON it only occurs in strings, where it can be
+        # escaped.
         "data": to_json(content).replace("<", "\\u003c"),
     }
     text = _asset("page.html")
@@ -57,7 +59,8 @@ def check_page(path: Path | str, *, named: bool = True) -> None:
 
 
 def write_page(content: dict[str, Any], path: Path | str, *, named: bool = True) -> None:
-    """Write the page atomically. SrnnError when it cannot be written. ``named``: as for ``check_page``."""
+    """Write the page atomically. SrnnError when it cannot be written. ``named``: as for
+    ``check_page``."""
     path = Path(path)
     check_page(path, named=named)
     with whole_file(path, parents=True, named=named) as file:

@@ -7,14 +7,28 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..sections import NUMBER, SECONDS, SHARE, TEXT, Axis, Line, Part, Plot, Section, Table, Values, layer_title
+from ..sections import (
+    NUMBER,
+    SECONDS,
+    SHARE,
+    TEXT,
+    Axis,
+    Line,
+    Part,
+    Plot,
+    Section,
+    Table,
+    Values,
+    layer_title,
+)
 
 Records = Sequence[dict[str, Any]]
 EPOCH = Axis("epoch", whole=True)
 
 
 def history_sections(history: dict[str, Any], spiking: bool) -> dict[str, Section]:
-    """Of what ``content.training`` found in a run's folder; ``spiking``: whether all hidden neurons emit spikes."""
+    """Of what ``content.training`` found in a run's folder; ``spiking``: whether all hidden neurons
+    emit spikes."""
     if not history["epochs"]:
         return {}
     found = {"training": _training(history, spiking)}
@@ -32,7 +46,13 @@ def _training(history: dict[str, Any], spiking: bool) -> Section:
 
     plots = [
         Plot("Accuracy", EPOCH, Axis("accuracy", SHARE), both("accuracy"), marks=marks),
-        Plot("Balanced accuracy", EPOCH, Axis("balanced accuracy", SHARE), both("balanced_accuracy"), marks=marks),
+        Plot(
+            "Balanced accuracy",
+            EPOCH,
+            Axis("balanced accuracy", SHARE),
+            both("balanced_accuracy"),
+            marks=marks,
+        ),
         Plot("Loss", EPOCH, Axis("loss"), both("loss"), marks=marks),
         Plot(
             "Firing rate" if spiking else "Activity",
@@ -41,10 +61,17 @@ def _training(history: dict[str, Any], spiking: bool) -> Section:
             [_line(epochs, "validation", "validation", "firing_rate", "mean")],
             marks=marks,
         ),
-        Plot("Learning rate", EPOCH, Axis("learning rate", low=0), [_line(epochs, "learning rate", "lr")]),
+        Plot(
+            "Learning rate",
+            EPOCH,
+            Axis("learning rate", low=0),
+            [_line(epochs, "learning rate", "lr")],
+        ),
     ]
     took = {"epochs": (len(epochs), NUMBER), "time": (_number(epochs[-1], "seconds"), SECONDS)}
-    chosen = f"epoch {best}, which validation chose" if best else "the checkpoint that validation chose"
+    chosen = (
+        f"epoch {best}, which validation chose" if best else "the checkpoint that validation chose"
+    )
     return Section("Training", f"Everything else is from {chosen}.", (*_drawn(plots), Values(took)))
 
 
@@ -56,7 +83,9 @@ def _health(history: dict[str, Any], spiking: bool) -> Section | None:
     for name in layers:
         title = layer_title(name)
         if name.removeprefix("layers.").isdigit():
-            rates.append(_line(epochs, title, "train", "firing_rate", "layers", int(name.split(".")[1])))
+            rates.append(
+                _line(epochs, title, "train", "firing_rate", "layers", int(name.split(".")[1]))
+            )
         silent = "silent" if spiking else "always 0"
         idle.append(_line(epochs, f"{title}, {silent}", "health", name, "silent"))
         saturated = _line(epochs, f"{title}, saturated", "health", name, "saturated")
@@ -92,7 +121,11 @@ def _health(history: dict[str, Any], spiking: bool) -> Section | None:
             ),
         ]
     )
-    done = [*_scaled_at_start(history["epochs"]), *map(_event, history["events"]), *_unhealthy(history["epochs"])]
+    done = [
+        *_scaled_at_start(history["epochs"]),
+        *map(_event, history["events"]),
+        *_unhealthy(history["epochs"]),
+    ]
     if not (plots or done):
         return None
     parts: list[Part] = list(plots)
@@ -101,7 +134,8 @@ def _health(history: dict[str, Any], spiking: bool) -> Section | None:
     mended = sum(one.get("event") == "restored" for one in history["events"])
     often = {0: "never mended", 1: "mended once"}.get(mended, f"mended {mended} times")
     lead = (
-        f"The training was {often}. A layer is sick when nearly all of its neurons are silent, half of them spike at nearly "
+        f"The training was {often}. A layer is sick when nearly all of its neurons are silent, "
+        f"half of them spike at nearly "
         "every step, or its gradient has exploded."
     )
     return Section("Health", lead, parts)
@@ -112,7 +146,12 @@ def _scaled_at_start(epochs: Records) -> list[list[str]]:
     rows = []
     for layer in (one for record in epochs for one in record.get("start", ()) if one.get("scaled")):
         gains, rates = ("{:.3g} to {:.3g}".format(*layer[name]) for name in ("gains", "rates"))
-        rows.append(["before the first step", f"{layer_title(layer['name'])}: weights scaled by {gains}, rate {rates}"])
+        rows.append(
+            [
+                "before the first step",
+                f"{layer_title(layer['name'])}: weights scaled by {gains}, rate {rates}",
+            ]
+        )
     return rows
 
 
@@ -120,7 +159,10 @@ def _event(event: dict[str, Any]) -> list[str]:
     """What was done when training went wrong."""
     if event["event"] != "restored":
         return [event["where"], f"{event['reason']}: {event['event']}"]
-    words = [f"{event['reason']}: mended from the last checkpoint, at {event['lr_factor']:.3g} times the learning rate"]
+    words = [
+        f"{event['reason']}: mended from the last checkpoint, at {event['lr_factor']:.3g} times "
+        f"the learning rate"
+    ]
     words += [f"{layer_title(one['name'])}: weights scaled" for one in event.get("scaled", ())]
     words += [
         f"{layer_title(name)}: {factor:.3g} times its recurrent weights"
@@ -130,7 +172,11 @@ def _event(event: dict[str, Any]) -> list[str]:
 
 
 def _unhealthy(epochs: Records) -> list[list[str]]:
-    return [[f"epoch {record['epoch']}", reason] for record in epochs for reason in record.get("sick", ())]
+    return [
+        [f"epoch {record['epoch']}", reason]
+        for record in epochs
+        for reason in record.get("sick", ())
+    ]
 
 
 def _line(epochs: Records, name: str, *path: str | int) -> Line:
@@ -138,12 +184,16 @@ def _line(epochs: Records, name: str, *path: str | int) -> Line:
     label = "training" if name == "train" else name
     look = "thin" if name == "train" else "line"
     return Line(
-        label, [_number(record, *path) for record in epochs], [_number(record, "epoch") for record in epochs], look
+        label,
+        [_number(record, *path) for record in epochs],
+        [_number(record, "epoch") for record in epochs],
+        look,
     )
 
 
 def _number(record: Any, *path: str | int) -> float | None:
-    """The number at that path in a record, whatever else may be there; None: there is none that is finite."""
+    """The number at that path in a record, whatever else may be there; None: there is none that is
+    finite."""
     try:
         for name in path:
             record = record[name]
@@ -154,5 +204,8 @@ def _number(record: Any, *path: str | int) -> float | None:
 
 def _drawn(plots: Sequence[Plot]) -> list[Plot]:
     """The plots that have lines with values, without others."""
-    known = [[line for line in plot.lines if any(value is not None for value in line.y)] for plot in plots]
+    known = [
+        [line for line in plot.lines if any(value is not None for value in line.y)]
+        for plot in plots
+    ]
     return [replace(plot, lines=lines) for plot, lines in zip(plots, known, strict=True) if lines]

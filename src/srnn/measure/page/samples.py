@@ -1,7 +1,9 @@
-"""Real sequences of a split, step by step: the input, the activity of the neurons, the probabilities of the classes.
+"""Real sequences of a split, step by step: the input, the activity of the neurons, the
+probabilities of the classes.
 
-They are spread evenly over the split, ordered by class if sequences have one, whatever the network's accuracy on them. Arrays are
-packed for JSON as a type, a shape, and the bytes as base64, which ``assets/base.js`` reads back:
+They are spread evenly over the split, ordered by class if sequences have one, whatever the
+network's accuracy on them. Arrays are packed for JSON as a type, a shape, and the bytes as base64,
+which ``assets/base.js`` reads back:
 
     {"type": "bits", "shape": [T, N], "data": "..."}                      0 or 1, eight to a byte, the first in the lowest bit
     {"type": "int16", "shape": [T], "data": "..."}                        class numbers, little-endian, -1 for none
@@ -38,7 +40,8 @@ BUDGET = 1_500_000
 MOST_STEPS = 4000
 """Max steps of a sequence that are shown: no screen can show more."""
 MOST_LINES = 16
-"""Most analog channels that are drawn as lines, each on its own scale; more (spectra) are drawn as a picture."""
+"""Most analog channels that are drawn as lines, each on its own scale; more (spectra) are drawn as
+a picture."""
 WATCHED = 3
 """Number of neurons of each hidden layer whose membrane potential is shown."""
 
@@ -54,10 +57,12 @@ def take_samples(
     activity: Activity | None = None,
     policy: ExitPolicy | None = None,
 ) -> dict[str, Any]:
-    """The content of the page's player: ``watched`` neurons of each hidden layer, and ``count`` ``sequences``, at least 1.
+    """The content of the page's player: ``watched`` neurons of each hidden layer, and ``count``
+    ``sequences``, at least 1.
 
     Args:
-        activity: rates on the split, which choose the neurons: the most active, the median, and the least active that fires.
+        activity: rates on the split, which choose the neurons: the most active, the median, and the
+            least active that fires.
         policy: marks where the network would decide early.
     """
     network, loss = trained.network, trained.loss
@@ -81,7 +86,10 @@ def take_samples(
             "exit": None,
         }
         if decided is not None and bool(decided.final[row]):
-            item["exit"] = {"steps": int(decided.steps[row]) + 1, "class": int(decided.winners[row])}
+            item["exit"] = {
+                "steps": int(decided.steps[row]) + 1,
+                "class": int(decided.winners[row]),
+            }
         item |= {"input": _input(x[row, : item["shown"]].numpy())}
         item |= _arrays(network, loss, batch, result, certain[row], watched, row, item["shown"])
         if has_waves(trained.task):
@@ -90,8 +98,11 @@ def take_samples(
     return {"watched": watched, "substeps": network.substeps, "sequences": shown}
 
 
-def _leads(trained: Trained, sequences: Sequences, index: int, item: dict[str, Any]) -> dict[str, Any]:
-    """The leads of an ECG in mV, with their names, where the data have them; no decision is shown where one is flat or off."""
+def _leads(
+    trained: Trained, sequences: Sequences, index: int, item: dict[str, Any]
+) -> dict[str, Any]:
+    """The leads of an ECG in mV, with their names, where the data have them; no decision is shown
+    where one is flat or off."""
     task = trained.task
     path = task.signal()
     if sequences.signals is None or path.rate is None:
@@ -99,7 +110,9 @@ def _leads(trained: Trained, sequences: Sequences, index: int, item: dict[str, A
     signal = sequences.signal_of(index, path)
     assert signal is not None
     dead = dead_leads(signal, path.rate, in_mv=True).max(-1)
-    states = np.pad(dead, (task.lag(), 0))[: item["shown"]]  # a decision names what was so much earlier
+    states = np.pad(dead, (task.lag(), 0))[
+        : item["shown"]
+    ]  # a decision names what was so much earlier
     names = path.pairs if sequences.channels is None else sequences.channels[index]
     leads = [
         {"name": name, "mv": pack_levels(values[:, None], fine=True)}
@@ -121,11 +134,14 @@ def _confidences(network: Network, loss: Loss, outputs: Tensor) -> npt.NDArray[n
     output = outputs.double().numpy()
     if loss.per_step or network.bidirectional:
         return softmax(output)
-    return confidences(running_scores(output, loss.config.scoring, loss.config.start), loss.config.scoring)
+    return confidences(
+        running_scores(output, loss.config.scoring, loss.config.start), loss.config.scoring
+    )
 
 
 def _outcome(loss: Loss, batch: Batch, output: Tensor, row: int) -> dict[str, Any]:
-    """The true class and the decision; with a label at every step, how many of the labelled steps that count are right."""
+    """The true class and the decision; with a label at every step, how many of the labelled steps
+    that count are right."""
     y, lengths = batch.y[row], batch.lengths
     if not loss.per_step:
         predicted, true = int(loss.scores(output, lengths).argmax(-1)[row]), int(y)
@@ -136,7 +152,8 @@ def _outcome(loss: Loss, batch: Batch, output: Tensor, row: int) -> dict[str, An
 
 
 def _watched(network: Network, activity: Activity | None) -> list[dict[str, Any]]:
-    """For each hidden layer its name, kind and size, and the neurons whose membranes are shown, the most active first."""
+    """For each hidden layer its name, kind and size, and the neurons whose membranes are shown, the
+    most active first."""
     layers = []
     for number, layer in enumerate(network.layers):
         one = layer.forward_layer if isinstance(layer, BidirectionalLayer) else layer
@@ -149,13 +166,20 @@ def _watched(network: Network, activity: Activity | None) -> list[dict[str, Any]
             places = np.linspace(0, len(order) - 1, min(WATCHED, len(order)))
             neurons = order[np.rint(places).astype(np.int64)].tolist()
         layers.append(
-            {"name": f"layers.{number}", "kind": kind, "size": int(layer.size), "spiking": spiking, "neurons": neurons}  # type: ignore[arg-type]
+            {
+                "name": f"layers.{number}",
+                "kind": kind,
+                "size": int(layer.size),  # type: ignore[arg-type]
+                "spiking": spiking,
+                "neurons": neurons,
+            }
         )
     return layers
 
 
 def kind_of(layer: nn.Module) -> str:
-    """What the units of a hidden layer are called: the name of its neuron or its cell, else relu."""
+    """What the units of a hidden layer are called: the name of its neuron or its cell, else
+    relu."""
     one = getattr(layer, "forward_layer", layer)
     return getattr(getattr(one, "neuron", one), "name", "relu")
 
@@ -165,7 +189,9 @@ def _bytes_per_step(network: Network, x: Tensor, watched: list[dict[str, Any]]) 
     binary = bool(((x == 0) | (x.abs() == 1)).all())
     size = x.shape[2] // (4 if binary else 1)
     for layer in watched:
-        activity = layer["size"] // 8 if layer["spiking"] and not network.bidirectional else layer["size"]
+        activity = (
+            layer["size"] // 8 if layer["spiking"] and not network.bidirectional else layer["size"]
+        )
         size += network.substeps * (activity + 4 * len(layer["neurons"]))
     return size + 2 * network.outputs + 4
 
@@ -187,34 +213,49 @@ def _arrays(
         sample["decisions"] = pack_numbers(result.output[row, :steps].argmax(-1).numpy())
     elif not network.bidirectional:
         lengths = None if batch.lengths is None else batch.lengths[row : row + 1]
-        sample["decisions"] = pack_numbers(prefixes(loss, result.output[row : row + 1], lengths).predicted[0, :steps])
+        sample["decisions"] = pack_numbers(
+            prefixes(loss, result.output[row : row + 1], lengths).predicted[0, :steps]
+        )
     inner = steps * network.substeps
-    sample["layers"] = [pack_activity(layer.output[row, :inner].numpy()) for layer in result.layers[:-1]]
+    sample["layers"] = [
+        pack_activity(layer.output[row, :inner].numpy()) for layer in result.layers[:-1]
+    ]
     sample["membranes"] = []
     for layer, emitted in zip(watched, result.layers[:-1], strict=True):
         if not layer["neurons"]:
             sample["membranes"].append(None)
             continue
         prefix = "forward." if network.bidirectional else ""
-        u, v = (emitted.traces[prefix + name][row][:inner, layer["neurons"]].numpy() for name in ("u", "v"))
-        # A spike occurs where the drive v = u - threshold is above 0, which gives the threshold, moving or not.
+        u, v = (
+            emitted.traces[prefix + name][row][:inner, layer["neurons"]].numpy()
+            for name in ("u", "v")
+        )
+        # A spike occurs where the drive v = u - threshold is above 0, which gives the threshold,
+        # moving or not.
         threshold = pack_levels(u - v, fine=True) if layer["spiking"] else None
         sample["membranes"].append({"u": pack_levels(u, fine=True), "threshold": threshold})
     return sample
 
 
 def _input(x: Array) -> dict[str, Any]:
-    """Events as bits, the two signs separately; else as levels: if there are few channels, each between its own min and max."""
+    """Events as bits, the two signs separately; else as levels: if there are few channels, each
+    between its own min and max."""
     if not bool(((x == 0) | (np.abs(x) == 1)).all()):
         if x.shape[1] <= MOST_LINES:
             return {"kind": "lines", "values": [pack_levels(channel) for channel in x.T]}
         return {"kind": "analog", "values": pack_levels(x)}
-    return {"kind": "events", "values": pack_bits(x > 0), "negative": pack_bits(x < 0) if (x < 0).any() else None}
+    return {
+        "kind": "events",
+        "values": pack_bits(x > 0),
+        "negative": pack_bits(x < 0) if (x < 0).any() else None,
+    }
 
 
 def pack_bits(values: Array) -> Packed:
     """Pack an array of any shape as bits: whether each value is not 0."""
-    return _packed("bits", values.shape, np.packbits(np.asarray(values).ravel() != 0, bitorder="little"))
+    return _packed(
+        "bits", values.shape, np.packbits(np.asarray(values).ravel() != 0, bitorder="little")
+    )
 
 
 def pack_numbers(values: Array) -> Packed:
@@ -223,12 +264,16 @@ def pack_numbers(values: Array) -> Packed:
 
 
 def pack_levels(values: Array, fine: bool = False) -> Packed:
-    """Pack real numbers, rounded to 256 levels from min to max; ``fine``: to 65,536. Values that are not finite become 0."""
+    """Pack real numbers, rounded to 256 levels from min to max; ``fine``: to 65,536. Values that
+    are not finite become 0."""
     x = np.nan_to_num(np.asarray(values, np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     low, high = (float(x.min()), float(x.max())) if x.size else (0.0, 0.0)
     top, dtype = (65535, "<u2") if fine else (255, "u1")
     scaled = np.rint((x - low) / (high - low) * top) if high > low else np.zeros(x.shape)
-    return _packed("fine" if fine else "levels", x.shape, scaled.astype(dtype)) | {"low": low, "high": high}
+    return _packed("fine" if fine else "levels", x.shape, scaled.astype(dtype)) | {
+        "low": low,
+        "high": high,
+    }
 
 
 def pack_activity(values: Array) -> Packed:
@@ -237,4 +282,8 @@ def pack_activity(values: Array) -> Packed:
 
 
 def _packed(kind: str, shape: tuple[int, ...], data: Array) -> Packed:
-    return {"type": kind, "shape": list(shape), "data": base64.b64encode(data.tobytes()).decode("ascii")}
+    return {
+        "type": kind,
+        "shape": list(shape),
+        "data": base64.b64encode(data.tobytes()).decode("ascii"),
+    }

@@ -1,7 +1,8 @@
 """A layer of the integer model in machine code: to the bit what ``FixedArray`` computes, some
 hundred times as fast.
 
-The loop knows the operations of a ``Listing`` and no neuron, so it is compiled once for all of them.
+The loop knows the operations of a ``Listing`` and no neuron, so it is compiled once for all of
+them.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ def run_layer(
     if len(weights) == 1:
         weights.append(np.zeros((0, layer.size), np.int8))
 
-    rows, now = np.array(listing.rows), np.stack([state[name] for name in names], 1).astype(np.int32)
+    rows, now = (
+        np.array(listing.rows),
+        np.stack([state[name] for name in names], 1).astype(np.int32),
+    )
     emitted = np.empty((batch, steps, layer.size), np.int32)
     membrane = np.empty_like(emitted)
     largest = np.abs(now[:, :-1].astype(np.int64)).max((0, 2), initial=0)
@@ -89,7 +93,12 @@ def _add_rows(values, at, presynaptic, lift, weights, rows, sums, size):
 def _operate(operations, n, rows, exact, size):
     """Does operation n; how many of its results had to be held in their bounds."""
     at = 7 * n
-    what, shift, low, high = operations[at], operations[at + 4], operations[at + 5], operations[at + 6]
+    what, shift, low, high = (
+        operations[at],
+        operations[at + 4],
+        operations[at + 5],
+        operations[at + 6],
+    )
     result, a, b = operations[at + 1] * size, operations[at + 2] * size, operations[at + 3] * size
     half = (1 << shift) >> 1
     if what == SUM:
@@ -134,7 +143,8 @@ def _run(
     largest: Array,
     exact: Array,
 ) -> int:
-    """Runs a layer, and returns how many results were held. Arrays are int32 unless named otherwise.
+    """Runs a layer, and returns how many results were held. Arrays are int32 unless named
+    otherwise.
 
     Args:
         x: (B, T, I), as it arrives.
@@ -157,7 +167,12 @@ def _run(
     size, variables, recurrent = rows.shape[1], len(largest), len(weight_rec)
     ahead, count = itself.shape[1] - steps, len(operations)
     # Bare addresses: neither are their indices tested, nor references to them counted.
-    x, weight_in, weight_rec, operations = flat(x), flat(weight_in), flat(weight_rec), flat(operations)
+    x, weight_in, weight_rec, operations = (
+        flat(x),
+        flat(weight_in),
+        flat(weight_rec),
+        flat(operations),
+    )
     rows, state, delays, largest = flat(rows), flat(state), flat(delays), flat(largest)
     itself, emitted, membrane, exact = flat(itself), flat(emitted), flat(membrane), flat(exact)
 

@@ -1,8 +1,9 @@
-"""Decisions in integers: what an int8 C library's ``NAME_decide``, ``NAME_confidence`` and ``NAME_stands`` compute from the
-readout's outputs, to the bit.
+"""Decisions in integers: what an int8 C library's ``NAME_decide``, ``NAME_confidence`` and
+``NAME_stands`` compute from the readout's outputs, to the bit.
 
-They follow from the loss's rule (``nn/decision.py``). Sums are exact; other totals are fixed-point numbers with the bits of
-what is counted. The softmax is computed with 30 fractional bits, to within 2**-22 of the real one:
+They follow from the loss's rule (``nn/decision.py``). Sums are exact; other totals are fixed-point
+numbers with the bits of what is counted. The softmax is computed with 30 fractional bits, to within
+2**-22 of the real one:
 
     exp(-d) = 2**-(d / ln 2) = 2**-whole * 2**-fraction,  2**-f ~ 1 - f (a1 - f (a2 - f (a3 - f (a4 - f a5))))
 """
@@ -26,22 +27,26 @@ ONE_BITS = 30
 """Fractional bits of a probability."""
 PER_LN2 = round(2**ONE_BITS / math.log(2))
 POWER = (744258157, 257898518, 59395847, 9908896, 1024386)
-"""a1 ... a5, with 30 fractional bits: the polynomial nearest to 2**-f on 0 ... 1, to within 2**-24, and 1 at f = 0."""
+"""a1 ... a5, with 30 fractional bits: the polynomial nearest to 2**-f on 0 ... 1, to within 2**-24,
+and 1 at f = 0."""
 VANISHES = 21
 """exp(-21) is less than the last bit."""
 FINE_BITS = 20
-"""Fractional bits of a difference of scores in a confidence: of sums at most, of means exactly these."""
+"""Fractional bits of a difference of scores in a confidence: of sums at most, of means exactly
+these."""
 COARSEST = -10
 """Fewer fractional bits than these, and a mean's difference, in 64 bits, may overflow."""
 
 
 def vanishing(bits: int) -> int:
-    """The distance from the largest output at which exp becomes 0, if outputs have ``bits`` fractional bits."""
+    """The distance from the largest output at which exp becomes 0, if outputs have ``bits``
+    fractional bits."""
     return min(math.ceil(math.ldexp(VANISHES, bits)), 2**32)  # no two int32 are that far apart
 
 
 def exponential(distance: Array, bits: int) -> Array:
-    """exp(-distance / 2**bits) with 30 fractional bits, int64; distance (any shape) int64, at least 0."""
+    """exp(-distance / 2**bits) with 30 fractional bits, int64; distance (any shape) int64, at least
+    0."""
     near = np.minimum(distance, vanishing(bits)) * PER_LN2
     power = near >> min(bits, 63) if bits >= 0 else near << -bits
     fraction, value = power & (2**ONE_BITS - 1), np.full_like(power, POWER[-1])
@@ -51,7 +56,8 @@ def exponential(distance: Array, bits: int) -> Array:
 
 
 def softmax(output: Array, bits: int) -> Array:
-    """Softmax along the last axis of integers with ``bits`` fractional bits: int64 with 30 fractional bits."""
+    """Softmax along the last axis of integers with ``bits`` fractional bits: int64 with 30
+    fractional bits."""
     return _shares(exponential(output.max(-1, keepdims=True) - output, bits))
 
 
@@ -68,7 +74,10 @@ class Integers(Algebra):
             (x,) = operands
             return FixedArray(softmax(x.values, x.bits), ONE_BITS, ONE_BITS, x.saturated)
         if operation == "total_of":
-            raise SrnnError("int8 has no sum over the classes for what a step counts; export the network as float32.")
+            raise SrnnError(
+                "int8 has no sum over the classes for what a step counts; export the network as "
+                "float32."
+            )
         return super().apply(operation, *operands)
 
 
@@ -123,7 +132,8 @@ def score_bits(bits: int, rule: Rule) -> int:
 
 
 def integer_confidences(scores: Array, bits: int, loss: LossConfig) -> Array:
-    """``integer_scores`` (T, classes) -> the confidence in each class after each step, with 30 fractional bits.
+    """``integer_scores`` (T, classes) -> the confidence in each class after each step, with 30
+    fractional bits.
 
     SrnnError for a rule whose confidence int8 does not compute (``check_belief``).
     """
@@ -136,7 +146,8 @@ def integer_confidences(scores: Array, bits: int, loss: LossConfig) -> Array:
 
 
 def integer_stands(scores: Array, bits: int, loss: LossConfig, until: Until) -> Array:
-    """``integer_scores`` (T, classes) of a sequence -> whether its class stands after each step, (T,) booleans."""
+    """``integer_scores`` (T, classes) of a sequence -> whether its class stands after each step,
+    (T,) booleans."""
     if until.confidence is None:
         return np.zeros(len(scores), bool)
     whole = replace(until, confidence=in_units(until.confidence), margin=in_units(until.margin))
@@ -146,19 +157,29 @@ def integer_stands(scores: Array, bits: int, loss: LossConfig, until: Until) -> 
 
 
 def in_units(probability: float) -> int:
-    """A probability with 30 fractional bits, rounded down as quotients are: a share of 9 / 10 reaches 0.9."""
+    """A probability with 30 fractional bits, rounded down as quotients are: a share of 9 / 10
+    reaches 0.9."""
     return int(probability * 2**ONE_BITS)
 
 
 def check_belief(rule: Rule, bits: int) -> None:
-    """SrnnError unless the confidence is the softmax of the scores, which have ``bits``, or a quotient of their sums."""
+    """SrnnError unless the confidence is the softmax of the scores, which have ``bits``, or a
+    quotient of their sums."""
     record = rule.confidence_record
     (result,) = record.results
     softmax = result.operation == "softmax" and result.operands[0].name == "scores"
-    parts = {node.operation for node in record.nodes} - {"argument", "constant", "add", "subtract", "total_of"}
+    parts = {node.operation for node in record.nodes} - {
+        "argument",
+        "constant",
+        "add",
+        "subtract",
+        "total_of",
+    }
     quotient = result.operation == "divide" and parts == {"divide"} and record.counts["divide"] == 1
     if bits < COARSEST or (not softmax and (rule.mean or not quotient)):
-        raise SrnnError("int8 computes a confidence as a softmax of the scores, or as a share of them, only.")
+        raise SrnnError(
+            "int8 computes a confidence as a softmax of the scores, or as a share of them, only."
+        )
     if quotient:
         for node in record.nodes:
             if node.operation == "constant":
@@ -169,12 +190,16 @@ def whole_number(value: float, bits: int) -> int:
     """A number with so many fractional bits. SrnnError if it needs more."""
     scaled = math.ldexp(value, bits)
     if scaled != int(scaled):
-        raise SrnnError(f"The number {value} of a confidence does not fit {bits} fractional bits; export as float32.")
+        raise SrnnError(
+            f"The number {value} of a confidence does not fit {bits} fractional bits; export as "
+            f"float32."
+        )
     return int(scaled)
 
 
 class _Belief(Algebra):
-    """A confidence from totals of ``count`` steps (T, 1) with ``bits`` fractional bits; ``mean``: scores are their means."""
+    """A confidence from totals of ``count`` steps (T, 1) with ``bits`` fractional bits; ``mean``:
+    scores are their means."""
 
     def __init__(self, bits: int, mean: bool, count: Array) -> None:
         self.bits, self.mean, self.count = bits, mean, count
@@ -194,11 +219,14 @@ class _Belief(Algebra):
         return super().apply(operation, *operands)
 
     def _fine(self, distance: Array) -> tuple[Array, int]:
-        """Differences of totals, uint64 -> those of scores, up to 2**32, and their fractional bits."""
+        """Differences of totals, uint64 -> those of scores, up to 2**32, and their fractional
+        bits."""
         finer = fine_bits(self.bits, self.mean) - self.bits
         count = self.count.astype(np.uint64)
         if finer > 0:
-            distance = np.minimum(distance, np.uint64(vanishing(self.bits)) * count) << np.uint64(finer)
+            distance = np.minimum(distance, np.uint64(vanishing(self.bits)) * count) << np.uint64(
+                finer
+            )
         if self.mean:
             distance = distance // count
         if finer < 0:

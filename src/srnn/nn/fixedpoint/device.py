@@ -1,9 +1,10 @@
 """A trained network as a device runs it: plain float32 arrays, and the order of summation.
 
-A network on a device is event-driven. The current of a neuron starts at its bias; then every presynaptic neuron whose output is
-not zero adds its weight times its output, in ascending order: first the layer below (or the input), then the layer itself one
-step ago. Everything elementwise is the neuron's own ``step``. ``run_float32`` follows that order in numpy, operation by operation
-in float32: the exact model of the float32 C.
+A network on a device is event-driven. The current of a neuron starts at its bias; then every
+presynaptic neuron whose output is not zero adds its weight times its output, in ascending order:
+first the layer below (or the input), then the layer itself one step ago. Everything elementwise is
+the neuron's own ``step``. ``run_float32`` follows that order in numpy, operation by operation in
+float32: the exact model of the float32 C.
 """
 
 from __future__ import annotations
@@ -23,28 +24,32 @@ if TYPE_CHECKING:
 States = Sequence[Mapping[str, Array]]
 """One mapping per layer: the neuron's variables and ``s``, each (B, size)."""
 Step = Callable[[int, Mapping[str, Array], tuple[Array, Array]], tuple[Sequence[Array], Array]]
-"""A layer's step: its number, the state before it, (what arrives from below, and from the layer itself) -> the variables after
-it, and what the layer emits, (B, size) each."""
+"""A layer's step: its number, the state before it, (what arrives from below, and from the layer
+itself) -> the variables after it, and what the layer emits, (B, size) each."""
 
 
 def device_network(network: Any, encoder: SignalPath | None = None) -> FrozenNetwork:
-    """A trained SRNN in float32, as a device runs it, with the encoder that turns a signal into its input.
+    """A trained SRNN in float32, as a device runs it, with the encoder that turns a signal into its
+    input.
 
-    Raises SrnnError for networks that no device can run step by step, and for weights that are not finite.
+    Raises SrnnError for networks that no device can run step by step, and for weights that are not
+    finite.
     """
     from ..network.freezing import freeze
 
     frozen = freeze(network, "C")
     if encoder is not None and frozen.inputs != encoder.inputs:
         raise SrnnError(
-            f"The encoder makes {encoder.inputs} inputs from {encoder.what}; this network has {frozen.inputs}."
+            f"The encoder makes {encoder.inputs} inputs from {encoder.what}; this network has "
+            f"{frozen.inputs}."
         )
     layers = tuple(layer.as_type(np.float32) for layer in frozen.layers)
     return replace(frozen, layers=layers, signal=encoder, dtype="float32")
 
 
 def sent(under_way: Array, delays: Array, values: Array) -> Array:
-    """What is under way (B, depth, N) with one more entry, and with each of the values (B, N) added at its delay."""
+    """What is under way (B, depth, N) with one more entry, and with each of the values (B, N) added
+    at its delay."""
     entries = np.concatenate([under_way, np.zeros_like(values)[:, None]], 1)
     entries[:, delays, np.arange(len(delays))] += values
     return entries
@@ -69,7 +74,9 @@ class DeviceRun:
 def run_steps(network: FrozenNetwork, x: Array, state: States | None, step: Step) -> DeviceRun:
     """x (B, T, inputs), step by step and layer by layer, each by ``step``."""
     now = [dict(part) for part in state] if state is not None else network.initial_state(len(x))
-    emitted = [np.empty((*x.shape[:2], layer.size), layer.weight_in.dtype) for layer in network.layers]
+    emitted = [
+        np.empty((*x.shape[:2], layer.size), layer.weight_in.dtype) for layer in network.layers
+    ]
     output = np.empty_like(emitted[-1])
     largest = [dict.fromkeys(layer.neuron.variables(), 0.0) for layer in network.layers]
     _raise(largest, now)
@@ -87,7 +94,9 @@ def run_steps(network: FrozenNetwork, x: Array, state: States | None, step: Step
             variables, seen = step(number, part, (arrives["incoming"], arrives["arriving"]))
             if "arriving" in layer.delays:
                 under_way["arriving"] = sent(under_way["arriving"], layer.delays["arriving"], seen)
-            now[number] = dict(zip(layer.neuron.State._fields, (*variables, seen), strict=True)) | under_way
+            now[number] = (
+                dict(zip(layer.neuron.State._fields, (*variables, seen), strict=True)) | under_way
+            )
             emitted[number][:, t] = seen
         output[:, t] = variables[0] if network.layers[-1].output == "membrane" else seen
         _raise(largest, now)
@@ -102,17 +111,24 @@ def _raise(largest: list[dict[str, float]], state: States) -> None:
 
 
 def run_float32(network: FrozenNetwork, x: Array, state: States | None = None) -> DeviceRun:
-    """The float32 C, in numpy and to the bit: x (B, T, inputs). Slow: a loop over steps and presynaptic neurons."""
-    rows = [[np.ascontiguousarray(matrix.T) for matrix in layer.matrices()] for layer in network.layers]
+    """The float32 C, in numpy and to the bit: x (B, T, inputs). Slow: a loop over steps and
+    presynaptic neurons."""
+    rows = [
+        [np.ascontiguousarray(matrix.T) for matrix in layer.matrices()] for layer in network.layers
+    ]
 
-    def step(number: int, part: Mapping[str, Array], presynaptic: tuple[Array, Array]) -> tuple[Sequence[Array], Array]:
+    def step(
+        number: int, part: Mapping[str, Array], presynaptic: tuple[Array, Array]
+    ) -> tuple[Sequence[Array], Array]:
         layer = network.layers[number]
         current = np.tile(layer.bias, (len(x), 1))
         for values, matrix in zip(presynaptic, rows[number], strict=False):
             for j in np.flatnonzero(values.any(0)):
                 current += values[:, j, None] * matrix[j]
         variables = [part[name] for name in layer.neuron.variables()]
-        *new, drive = layer.neuron.step(*variables, part["s"], current, *layer.coefficients.values())
+        *new, drive = layer.neuron.step(
+            *variables, part["s"], current, *layer.coefficients.values()
+        )
         return new, layer.neuron.emit(drive)
 
     return run_steps(network, np.asarray(x, np.float32), state, step)

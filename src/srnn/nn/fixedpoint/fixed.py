@@ -1,15 +1,16 @@
 """Fixed-point numbers: what a neuron's ``step`` uses on a device that computes only in integers.
 
-A number is an int32 n and stands for n / 2**bits. ``bits`` is known beforehand for every operation, so it costs nothing.
-The rules, with F = ``limit``, the bits of a layer's state:
+A number is an int32 n and stands for n / 2**bits. ``bits`` is known beforehand for every operation,
+so it costs nothing. The rules, with F = ``limit``, the bits of a layer's state:
 
     a * b   the 64-bit product, rounded (half up) to at most F bits
     a + b   both are first brought to the finer of their formats, but to no more than F bits
     1 - a   a constant takes the format of its partner, which must hold it exactly
     always  the result saturates at the bounds of int32, and never wraps around
 
-The rules are written once, for three kinds of numbers: arrays (``FixedArray``: the integer model), rows of a list of operations
-(``Listed``: the same, compiled), and texts (``FixedText`` in ``c/translate.py``: the C of the same operations).
+The rules are written once, for three kinds of numbers: arrays (``FixedArray``: the integer model),
+rows of a list of operations (``Listed``: the same, compiled), and texts (``FixedText`` in
+``c/translate.py``: the C of the same operations).
 """
 
 from __future__ import annotations
@@ -26,11 +27,13 @@ INT32_MAX = 2**31 - 1
 INT32_MIN = -(2**31)
 INT32 = (INT32_MIN, INT32_MAX)
 SHIFTS = (-62, 32)
-"""By how many bits an int32 can be shifted within int64 (negative: to the right), in C and in numpy."""
+"""By how many bits an int32 can be shifted within int64 (negative: to the right), in C and in
+numpy."""
 
 
 class Fixed(ABC):
-    """A fixed-point number; a subclass says what holds its value. ``limit``: the maximal number of fractional bits of results."""
+    """A fixed-point number; a subclass says what holds its value. ``limit``: the maximal number of
+    fractional bits of results."""
 
     bits: int
     limit: int
@@ -69,7 +72,8 @@ class Fixed(ABC):
         return self if bits == self.bits else self._shifted(possible_shift(bits - self.bits), bits)
 
     def kept(self, bits: int, width: int) -> Self:
-        """This number as a state stores it: with ``bits`` fractional bits, in ``width`` bits (32: like any other number)."""
+        """This number as a state stores it: with ``bits`` fractional bits, in ``width`` bits (32:
+        like any other number)."""
         if width == 32:
             return self.to(bits)
         finer = self if self.bits >= bits else self.to(bits)
@@ -82,8 +86,10 @@ class Fixed(ABC):
         value = float(other) * 2**self.bits
         if value != int(value) or abs(value) > INT32_MAX:
             raise SrnnError(
-                f"The number {other!r} in a neuron's step does not fit the {self.bits} fractional bits with which int8 computes; "
-                "make it a parameter of the neuron, which is rounded, or export the network as float32."
+                f"The number {other!r} in a neuron's step does not fit the {self.bits} fractional "
+                f"bits with which int8 computes; "
+                "make it a parameter of the neuron, which is rounded, or export the network as "
+                "float32."
             )
         return self._constant(int(value), self.bits)
 
@@ -130,17 +136,22 @@ class Fixed(ABC):
 
     def _refuse(self, *_: Any) -> NoReturn:
         raise SrnnError(
-            "int8 has no exp, absolute value or comparisons for a neuron's equations; export the network as float32."
+            "int8 has no exp, absolute value or comparisons for a neuron's equations; export the "
+            "network as float32."
         )
 
-    __abs__ = exp = __lt__ = __le__ = __gt__ = __ge__ = _refuse  # numpy's functions come here as well
+    __abs__ = exp = __lt__ = __le__ = __gt__ = __ge__ = (
+        _refuse  # numpy's functions come here as well
+    )
 
 
 def possible_shift(shift: int) -> int:
-    """``shift`` itself. SrnnError if the result cannot fit in 64 bits: the network's numbers then differ by far too much."""
+    """``shift`` itself. SrnnError if the result cannot fit in 64 bits: the network's numbers then
+    differ by far too much."""
     if not SHIFTS[0] <= shift <= SHIFTS[1]:
         raise SrnnError(
-            f"This network's numbers differ by {abs(shift)} bits, which is too much for int8: its time constants, thresholds or "
+            f"This network's numbers differ by {abs(shift)} bits, which is too much for int8: its "
+            f"time constants, thresholds or "
             "state formats are far beyond anything useful. Train it again, or export it as float32."
         )
     return shift
@@ -157,7 +168,8 @@ def rounded_shift(values: Array, shift: int) -> Array:
 
 
 class FixedArray(Fixed):
-    """Fixed-point numbers in an int64 array, each within int32. ``saturated``, shared by all, counts the saturated results."""
+    """Fixed-point numbers in an int64 array, each within int32. ``saturated``, shared by all,
+    counts the saturated results."""
 
     def __init__(self, values: Array, bits: int, limit: int, saturated: list[int]) -> None:
         self.values, self.bits, self.limit, self.saturated = values, bits, limit, saturated
@@ -186,4 +198,6 @@ class FixedArray(Fixed):
         return self._saturating(rounded_shift(self.values, shift), bits, width)
 
     def _chosen(self, other: Self, bits: int) -> Self:
-        return type(self)(np.where(self.values > 0, other.values, 0), bits, self.limit, self.saturated)
+        return type(self)(
+            np.where(self.values > 0, other.values, 0), bits, self.limit, self.saturated
+        )

@@ -1,4 +1,5 @@
-"""The integer model: a network with int8 weights that computes in integers only, bit for bit as the int8 C does.
+"""The integer model: a network with int8 weights that computes in integers only, bit for bit as the
+int8 C does.
 
     weights      q = round(w / scale), -127..127; one scale per neuron; for its recurrent weights it is 2**k times as large as for
                  its input weights, with one k per layer, so that a shift is enough to add their sums
@@ -9,8 +10,8 @@
     coefficients int32: multipliers (time constants among them) as fine as 31 bits allow, thresholds in the layer's format
     inputs       integers as they are (int8), or int16 with as many fractional bits as their range allows
 
-The neuron's own ``step`` runs on ``FixedArray``; see ``fixed.py`` for what + - * mean there. Spikes are 0 and 1. It is the
-reference of what runs, the same step compiled (``listing.py``).
+The neuron's own ``step`` runs on ``FixedArray``; see ``fixed.py`` for what + - * mean there. Spikes
+are 0 and 1. It is the reference of what runs, the same step compiled (``listing.py``).
 """
 
 from __future__ import annotations
@@ -47,14 +48,17 @@ _GROWTH = 16  # in the second half of them: more than the slowest leaks sum up, 
 
 @dataclass(frozen=True)
 class InputFormat:
-    """The format of the network's input: the ``largest`` absolute value, and whether all values are integers."""
+    """The format of the network's input: the ``largest`` absolute value, and whether all values are
+    integers."""
 
     largest: float = 1.0
     whole: bool = True
 
     def __post_init__(self) -> None:
         if not (is_number(self.largest) and 0 < self.largest < 2**15):
-            raise SrnnError(f"The largest input must lie between 0 and 32768, not {self.largest!r}.")
+            raise SrnnError(
+                f"The largest input must lie between 0 and 32768, not {self.largest!r}."
+            )
 
     @classmethod
     def measure(cls, x: Array) -> InputFormat:
@@ -76,14 +80,15 @@ class InputFormat:
 
     def encode(self, x: Array) -> Array:
         """Inputs as integers (int64), saturating."""
-        return np.clip(np.rint(np.asarray(x, np.float64) * 2.0**self.bits), -self.bound, self.bound - 1).astype(
-            np.int64
-        )
+        return np.clip(
+            np.rint(np.asarray(x, np.float64) * 2.0**self.bits), -self.bound, self.bound - 1
+        ).astype(np.int64)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class IntegerLayer(FrozenLayer):
-    """A layer in integers (all arrays int64, within the ranges that the module's docstring gives)."""
+    """A layer in integers (all arrays int64, within the ranges that the module's docstring
+    gives)."""
 
     bits: int
     """Fractional bits of state, current and drive while a step computes."""
@@ -96,8 +101,8 @@ class IntegerLayer(FrozenLayer):
     """(size,)."""
     shift: int
     lift: int
-    """By how many bits recurrent sums are finer than those from below; negative: coarser. The coarser ones are summed first and
-    multiplied by 2**abs(lift), then the finer ones are added."""
+    """By how many bits recurrent sums are finer than those from below; negative: coarser. The
+    coarser ones are summed first and multiplied by 2**abs(lift), then the finer ones are added."""
     largest_sum: Array
     """(size,), whatever arrives."""
 
@@ -107,7 +112,8 @@ class IntegerLayer(FrozenLayer):
         return emitted_bits(self.neuron, self.bits)
 
     def emitted(self, drive: Any) -> Any:
-        """What its neurons emit, from their drive, as what is passed on: values with a bound in 16 bits."""
+        """What its neurons emit, from their drive, as what is passed on: values with a bound in 16
+        bits."""
         value, emission = self.neuron.emit(drive.to(self.bits)), self.neuron.emission
         if emission.binary or math.isinf(emission.bound):
             return value.to(self.emitted_bits)
@@ -120,7 +126,8 @@ class IntegerLayer(FrozenLayer):
         return int((scaled + np.abs(self.bias)).max())
 
     def sums(self, seen: Array, s: Array) -> Array:
-        """What arrives, from below (B, inputs) and from itself (B, size) -> sums (B, size) int64."""
+        """What arrives, from below (B, inputs) and from itself (B, size) -> sums (B, size)
+        int64."""
         # In float64, in which products of such small integers are exact and fast.
         sums = seen.astype(np.float64) @ self.weight_in.T.astype(np.float64)
         if self.weight_rec is not None:
@@ -143,9 +150,15 @@ class IntegerLayer(FrozenLayer):
     ) -> tuple[list[Number], Number]:
         """The variables, as they are kept, and what is emitted; arguments: see ``current``."""
         wide = [variable.to(self.bits) for variable in variables]
-        coefficients = [constant(values, self.coefficient_bits[name]) for name, values in self.coefficients.items()]
+        coefficients = [
+            constant(values, self.coefficient_bits[name])
+            for name, values in self.coefficients.items()
+        ]
         *new, drive = self.neuron.step(*wide, s, self.current(sums, constant), *coefficients)
-        kept = [one.kept(bits, self.width) for one, bits in zip(new, self.kept_bits.values(), strict=True)]
+        kept = [
+            one.kept(bits, self.width)
+            for one, bits in zip(new, self.kept_bits.values(), strict=True)
+        ]
         return kept, self.emitted(drive)
 
     def listing(self) -> Listing:
@@ -159,8 +172,8 @@ class IntegerLayer(FrozenLayer):
 
 
 def emitted_bits(neuron: Neuron, bits: int) -> int:
-    """Fractional bits of what a neuron emits, whose drive has ``bits``: none for spikes, 16 bits in all for values that have a
-    bound, and those of the drive for a readout's others."""
+    """Fractional bits of what a neuron emits, whose drive has ``bits``: none for spikes, 16 bits in
+    all for values that have a bound, and those of the drive for a readout's others."""
     emission = neuron.emission
     if emission.binary:
         return 0
@@ -187,14 +200,16 @@ class IntegerNetwork(FrozenNetwork):
 
     @property
     def output_bits(self) -> int:
-        """Fractional bits of the scores, which are the real ones times 2**output_bits as integers (spikes: 0 bits)."""
+        """Fractional bits of the scores, which are the real ones times 2**output_bits as integers
+        (spikes: 0 bits)."""
         readout = self.layers[-1]
         if readout.output == "emission":
             return readout.emitted_bits
         return readout.kept_bits[readout.neuron.variables()[0]]
 
     def run(self, x: Array, state: States | None = None) -> DeviceRun:
-        """x (B, T, inputs) integers (see ``InputFormat.encode``) -> integers: ``reference``, compiled."""
+        """x (B, T, inputs) integers (see ``InputFormat.encode``) -> integers: ``reference``,
+        compiled."""
         if not has_numba():
             return self.reference(x, state)
         from .compiled import run_layer
@@ -234,24 +249,31 @@ class IntegerNetwork(FrozenNetwork):
 
 
 def quantise(
-    network: FrozenNetwork, inputs_as: InputFormat | None = None, state_as: StateFormat | None = None
+    network: FrozenNetwork,
+    inputs_as: InputFormat | None = None,
+    state_as: StateFormat | None = None,
 ) -> IntegerNetwork:
-    """The network with int8 weights; ``state_as``: how states are stored, None: as the network was trained for, or in 32 bits.
-    Raises SrnnError for a network that int8 cannot represent (analog values between layers)."""
+    """The network with int8 weights; ``state_as``: how states are stored, None: as the network was
+    trained for, or in 32 bits. Raises SrnnError for a network that int8 cannot represent (analog
+    values between layers)."""
     inputs_as, state_as = inputs_as or InputFormat(), state_as or network.state_as
     network.require("int8")
     formats = [inputs_as, *(passed_on(layer.neuron) for layer in network.layers[:-1])]
     largest = [inputs_as.bound, *(_largest_sent(layer.neuron) for layer in network.layers[:-1])]
     layers = tuple(
         _quantise_layer(layer, form, sent, state_as, number)
-        for number, (layer, form, sent) in enumerate(zip(network.layers, formats, largest, strict=True))
+        for number, (layer, form, sent) in enumerate(
+            zip(network.layers, formats, largest, strict=True)
+        )
     )
-    return IntegerNetwork(layers=layers, inputs_as=inputs_as, signal=network.signal, state_as=state_as)
+    return IntegerNetwork(
+        layers=layers, inputs_as=inputs_as, signal=network.signal, state_as=state_as
+    )
 
 
 def row_scales(weight_in: Array, weight_rec: Array | None) -> tuple[Array, int]:
-    """The value of one step of each neuron's int8 input weights, (size,) float64, and k: one step of its recurrent weights is
-    2**k times as large. 0 for a neuron without weights."""
+    """The value of one step of each neuron's int8 input weights, (size,) float64, and k: one step
+    of its recurrent weights is 2**k times as large. 0 for a neuron without weights."""
     steps = np.abs(weight_in.astype(np.float64)).max(1) / LEVELS
     if weight_rec is None:
         return steps, 0
@@ -264,28 +286,36 @@ def row_scales(weight_in: Array, weight_rec: Array | None) -> tuple[Array, int]:
 
 def rounded(matrix: Array, scales: Array) -> Array:
     """The int8 weights of a matrix (size, presynaptic), as int64."""
-    return np.rint(matrix.astype(np.float64) / np.where(scales > 0, scales, 1.0)[:, None]).astype(np.int64)
+    return np.rint(matrix.astype(np.float64) / np.where(scales > 0, scales, 1.0)[:, None]).astype(
+        np.int64
+    )
 
 
 @functools.cache
 def _every_number(model: type) -> Callable[..., tuple[Any, ...]]:
-    """A neuron model's step that also returns, after the new state and the drive, the result of each of its operations."""
+    """A neuron model's step that also returns, after the new state and the drive, the result of
+    each of its operations."""
     own = equations(model)
     everything = (*own.results, *(node for node in own.nodes if node.operands))
     return function(f"every_number_of_{model.__name__}", Record(own.arguments, everything))
 
 
 def largest_number(layer: FrozenLayer, largest_input: float) -> float:
-    """How large any number in a layer's step can become under a long, strongest current of either sign; with a margin.
+    """How large any number in a layer's step can become under a long, strongest current of either
+    sign; with a margin.
 
-    A current that changes sign can drive a resonating neuron somewhat further; int32 saturates there, and the integer model
-    counts it.
+    A current that changes sign can drive a resonating neuron somewhat further; int32 saturates
+    there, and the integer model counts it.
     """
     reach = np.abs(layer.bias.astype(np.float64)) + np.abs(layer.weight_in).sum(1) * largest_input
     if layer.weight_rec is not None:
         reach = reach + np.abs(layer.weight_rec).sum(1) * layer.neuron.emission.bound
     neuron, multiplied = layer.neuron, equations(type(layer.neuron)).multiplied()
-    added = [float(np.abs(value).max()) for name, value in layer.coefficients.items() if name not in multiplied]
+    added = [
+        float(np.abs(value).max())
+        for name, value in layer.coefficients.items()
+        if name not in multiplied
+    ]
     started = [float(np.abs(layer.initial[name]).max(initial=0)) for name in neuron.variables()]
     constants = [value.astype(np.float64) for value in layer.coefficients.values()]
     both_signs = np.array([[1.0], [-1.0]])
@@ -293,7 +323,8 @@ def largest_number(layer: FrozenLayer, largest_input: float) -> float:
     step, peaks, halfway = _every_number(type(neuron)), itertools.repeat(0.0), 0.0
 
     def largest() -> float:
-        # numpy's max, because Python's passes over NaN, which a state becomes once it has grown beyond all numbers.
+        # numpy's max, because Python's passes over NaN, which a state becomes once it has grown
+        # beyond all numbers.
         return float(np.max([reach.max(initial=0), 2.0**-6, *added, *started, *map(np.max, peaks)]))
 
     with np.errstate(over="ignore", invalid="ignore"):  # refused below
@@ -301,20 +332,28 @@ def largest_number(layer: FrozenLayer, largest_input: float) -> float:
             numbers = step(*state, both_signs * reach, *constants)
             state, operations = list(numbers[: len(state)]), numbers[len(state) :]
             state[-1] = neuron.emit(state[-1])
-            peaks = [np.maximum(peak, np.abs(value)) for peak, value in zip(peaks, operations, strict=False)]
+            peaks = [
+                np.maximum(peak, np.abs(value))
+                for peak, value in zip(peaks, operations, strict=False)
+            ]
             if number == _LONG // 2:
                 halfway = largest()
         end = largest()
     if not math.isfinite(end) or end > _GROWTH * halfway:
         raise SrnnError(
-            f"A layer of {neuron.name} neurons has no bounded state (a time constant is negative, or its equations let it grow), "
+            f"A layer of {neuron.name} neurons has no bounded state (a time constant is negative, "
+            f"or its equations let it grow), "
             "which int8 needs: train it again, or export the network as float32."
         )
     return 2.0 * end
 
 
 def _quantise_layer(
-    layer: FrozenLayer, inputs_as: InputFormat, largest_input: int, state_as: StateFormat, number: int
+    layer: FrozenLayer,
+    inputs_as: InputFormat,
+    largest_input: int,
+    state_as: StateFormat,
+    number: int,
 ) -> IntegerLayer:
     """largest_input: the largest integer that arrives from below."""
     scales, k = row_scales(layer.weight_in, layer.weight_rec)
@@ -322,18 +361,32 @@ def _quantise_layer(
     sums = np.abs(weight_in).sum(1) * largest_input
     weight_rec, unit = None, -inputs_as.bits
     if layer.weight_rec is not None:
-        own = k - passed_on(layer.neuron).bits  # a step of its recurrent sums is 2**own times the weights' step
-        weight_rec, unit, lift = rounded(layer.weight_rec, scales * 2.0**k), min(own, unit), unit - own
+        own = (
+            k - passed_on(layer.neuron).bits
+        )  # a step of its recurrent sums is 2**own times the weights' step
+        weight_rec, unit, lift = (
+            rounded(layer.weight_rec, scales * 2.0**k),
+            min(own, unit),
+            unit - own,
+        )
         sums = sums * 2 ** max(lift, 0)
         sums = sums + np.abs(weight_rec).sum(1) * _largest_sent(layer.neuron) * 2 ** max(-lift, 0)
     if sums.max() > INT32_MAX:
-        raise SrnnError(f"{layer.name}: sums of {layer.inputs} analog inputs may overflow int32. Export it as float32.")
+        raise SrnnError(
+            f"{layer.name}: sums of {layer.inputs} analog inputs may overflow int32. Export it as "
+            f"float32."
+        )
 
-    bits = max(0, min(_STATE_BITS, 30 - math.ceil(math.log2(largest_number(layer, inputs_as.largest)))))
+    bits = max(
+        0, min(_STATE_BITS, 30 - math.ceil(math.log2(largest_number(layer, inputs_as.largest))))
+    )
     factors = scales * 2.0 ** (bits + unit)
     shift = min(62, 30 - math.ceil(math.log2(max(factors.max(), 2.0**-40))))
     if shift < 0:
-        raise SrnnError(f"{layer.name}: its weights are too large for int32 (currents beyond 2^30). Train it again.")
+        raise SrnnError(
+            f"{layer.name}: its weights are too large for int32 (currents beyond 2^30). Train it "
+            f"again."
+        )
     multiplied = equations(type(layer.neuron)).multiplied()
     coefficients, coefficient_bits = {}, {}
     for name, value in layer.coefficients.items():
@@ -366,21 +419,29 @@ def _quantise_layer(
 
 
 def _fixed(value: Array, bits: int) -> Array:
-    return np.clip(np.rint(value.astype(np.float64) * 2.0**bits), -INT32_MAX, INT32_MAX).astype(np.int64)
+    return np.clip(np.rint(value.astype(np.float64) * 2.0**bits), -INT32_MAX, INT32_MAX).astype(
+        np.int64
+    )
 
 
-def measure_states(network: FrozenNetwork, x: Array, width: int, inputs_as: InputFormat | None = None) -> StateFormat:
-    """The format for states of ``width`` bits, from their ranges on example inputs x (B, T, inputs), real numbers.
+def measure_states(
+    network: FrozenNetwork, x: Array, width: int, inputs_as: InputFormat | None = None
+) -> StateFormat:
+    """The format for states of ``width`` bits, from their ranges on example inputs x (B, T,
+    inputs), real numbers.
 
     Raises SrnnError for networks that int8 cannot represent.
     """
-    return StateFormat.of_ranges(width, () if width == 32 else measure_ranges(network, x, inputs_as))
+    return StateFormat.of_ranges(
+        width, () if width == 32 else measure_ranges(network, x, inputs_as)
+    )
 
 
 def measure_ranges(
     network: FrozenNetwork, x: Array, inputs_as: InputFormat | None = None
 ) -> tuple[dict[str, float], ...]:
-    """Per layer, the largest absolute value of each state variable in the integer model with 32-bit states, on example inputs.
+    """Per layer, the largest absolute value of each state variable in the integer model with 32-bit
+    states, on example inputs.
 
     x (B, T, inputs): real numbers. Raises SrnnError for networks that int8 cannot represent.
     """

@@ -23,7 +23,8 @@ from .integer import InputFormat
 
 _FACTOR_BITS = 30
 _FINER = 16
-"""How many units of a sample, or more, make one of the network's input, where the unit is chosen here."""
+"""How many units of a sample, or more, make one of the network's input, where the unit is chosen
+here."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,9 @@ class SensorFormat:
             factors.append(min(round(ratio * 2**shift), 2**_FACTOR_BITS - 1))
             offsets.append(round(m / s * one * 2**shift) - 2 ** (shift - 1))
             shifts.append(shift)
-        return cls(tuple(chosen), tuple(factors), tuple(offsets), tuple(shifts), inputs_as.bound, pool)
+        return cls(
+            tuple(chosen), tuple(factors), tuple(offsets), tuple(shifts), inputs_as.bound, pool
+        )
 
     def samples(self, signal: Array) -> Array:
         """A signal (..., channels) in the channels' units -> what a sensor gives for it, int64
@@ -94,7 +97,9 @@ class SensorFormat:
             whole = samples[..., : steps * self.pool, :]
             whole = whole.reshape(*samples.shape[:-2], steps, self.pool, samples.shape[-1])
             samples = np.clip(whole.sum(-2), INT32_MIN, INT32_MAX)
-        factors, offsets, shifts = (np.array(part, np.int64) for part in (self.factors, self.offsets, self.shifts))
+        factors, offsets, shifts = (
+            np.array(part, np.int64) for part in (self.factors, self.offsets, self.shifts)
+        )
         return np.clip((samples * factors - offsets) >> shifts, -self.bound, self.bound - 1)
 
 
@@ -110,7 +115,8 @@ def _given(counts: Sequence[float], channels: int) -> list[Fraction]:
     numbers = all(is_number(count) and 0 < count < float("inf") for count in given)
     if len(given) not in (1, channels) or not numbers:
         raise SrnnError(
-            f"{option('counts')} must be one number above 0, or one for each of {channels} channels, not {given}."
+            f"{option('counts')} must be one number above 0, or one for each of {channels} "
+            f"channels, not {given}."
         )
     return [Fraction(float(count)) for count in given] * (channels // len(given))
 
@@ -119,10 +125,13 @@ def _check(count: Fraction, channel: int, mean: Fraction, std: Fraction, reach: 
     """SrnnError unless a channel fits 32 bits, and is not lost in rounding."""
     which = f"channel {channel} (counted from 0)"
     if (abs(mean) + reach * std) * count > INT32_MAX:
-        raise SrnnError(f"{float(count):g} counts per unit are too many: {which} would not fit 32 bits.")
+        raise SrnnError(
+            f"{float(count):g} counts per unit are too many: {which} would not fit 32 bits."
+        )
     if reach * std * count < 1:
         raise SrnnError(
-            f"{float(count):g} counts per unit are too few for {which}, which varied by {float(std):g} in training."
+            f"{float(count):g} counts per unit are too few for {which}, which varied by "
+            f"{float(std):g} in training."
         )
 
 

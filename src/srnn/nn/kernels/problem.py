@@ -17,17 +17,19 @@ from ..neurons.base import Neuron
 from ..surrogates import Surrogate
 
 FEW_INPUTS = 8
-"""Up to this many dense channels the CPU backend adds up step by step, skipping zeros, to the same bits as a stream; more go
-through a matrix product, some steps at once."""
+"""Up to this many dense channels the CPU backend adds up step by step, skipping zeros, to the same
+bits as a stream; more go through a matrix product, some steps at once."""
 _DTYPES = (torch.float32, torch.float64)
 
 
 @dataclass(frozen=True)
 class LayerProblem:
-    """One layer to be run. B sequences, T steps, I inputs, H neurons; all floats of one dtype on one device.
+    """One layer to be run. B sequences, T steps, I inputs, H neurons; all floats of one dtype on
+    one device.
 
-    The kernels' own contract: live tensors, through which gradients go, and what one call asks for. A ``FrozenLayer`` is what
-    remains of a layer when nothing is trained any more: arrays, without an input.
+    The kernels' own contract: live tensors, through which gradients go, and what one call asks for.
+    A ``FrozenLayer`` is what remains of a layer when nothing is trained any more: arrays, without
+    an input.
     """
 
     neuron: Neuron
@@ -39,23 +41,27 @@ class LayerProblem:
     bias: Tensor | None
     """(H,)."""
     weight_rec: Tensor | None
-    """(H, H): from neuron j (column) to neuron i (row), one step later. None: a feed-forward layer."""
+    """(H, H): from neuron j (column) to neuron i (row), one step later. None: a feed-forward
+    layer."""
     coefficients: tuple[Tensor, ...]
     """The neuron's per-neuron constants, each (H,), in the order of ``neuron.coefficients``."""
     state: tuple[Tensor, ...]
     """Initial (*state variables, s), each (B, H)."""
     delays: Tensor | None = None
-    """Additional steps until what each neuron emits arrives at the layer itself, (H,) int64 (``nn/delays.py``); None: a layer
-    without such delays."""
+    """Additional steps until what each neuron emits arrives at the layer itself, (H,) int64
+    (``nn/delays.py``); None: a layer without such delays."""
     arriving: Tensor | None = None
-    """With delays, what is under way at the start: (B, depth, H), entry k arrives at step k; nothing beyond a neuron's delay."""
+    """With delays, what is under way at the start: (B, depth, H), entry k arrives at step k;
+    nothing beyond a neuron's delay."""
     lengths: Tensor | None = None
-    """Valid steps of each sequence, (B,) integers; None: all. Later steps leave the state alone and emit 0."""
+    """Valid steps of each sequence, (B,) integers; None: all. Later steps leave the state alone and
+    emit 0."""
     output: Output = "emission"
-    """What the layer passes on: the emission (spikes, activations) or the membrane (first state variable)."""
+    """What the layer passes on: the emission (spikes, activations) or the membrane (first state
+    variable)."""
     recompute: bool = False
-    """Whether a fast backend keeps only spike bits and some states for the gradient, and computes the currents again: about a
-    sixth more time, a tenth of the memory, the same gradients."""
+    """Whether a fast backend keeps only spike bits and some states for the gradient, and computes
+    the currents again: about a sixth more time, a tenth of the memory, the same gradients."""
     record: tuple[str, ...] = ()
     """Traces to return: state variables by name, "s", "v" (the drive) or "current"."""
 
@@ -69,7 +75,9 @@ class LayerProblem:
     def wants_gradients(self) -> bool:
         """Whether anything in this run will be differentiated."""
         parts = (part.carrier if isinstance(part, Spikes) else part for part in self.tensors)
-        return torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in parts)
+        return torch.is_grad_enabled() and any(
+            part is not None and part.requires_grad for part in parts
+        )
 
     def require_fitting(self) -> None:
         """SrnnError unless all shapes fit each other: compiled code does not look at them again."""
@@ -87,7 +95,8 @@ class LayerProblem:
             for part in parts:
                 if part is not None and part.shape != shape:
                     raise SrnnError(
-                        f"The layer's {name} has the shape {tuple(part.shape)} instead of {shape}, as {channels} inputs, {size} "
+                        f"The layer's {name} has the shape {tuple(part.shape)} instead of {shape}, "
+                        f"as {channels} inputs, {size} "
                         f"neurons and a batch of {batch} need."
                     )
 
@@ -103,7 +112,8 @@ class LayerProblem:
         recurrent: bool = True,
         trained: bool = False,
     ) -> LayerProblem:
-        """One sequence, one step, one input: to ask a backend whether it can run such layers, or to compile for them."""
+        """One sequence, one step, one input: to ask a backend whether it can run such layers, or to
+        compile for them."""
         ones = torch.ones(size, dtype=dtype, device=device, requires_grad=trained)
         return cls(
             neuron=neuron,
@@ -113,7 +123,9 @@ class LayerProblem:
             bias=None,
             weight_rec=ones.expand(size, size) if recurrent else None,
             coefficients=tuple(ones for _ in neuron.coefficients),
-            state=tuple(torch.zeros(1, size, dtype=dtype, device=device) for _ in neuron.State._fields),
+            state=tuple(
+                torch.zeros(1, size, dtype=dtype, device=device) for _ in neuron.State._fields
+            ),
         )
 
 
@@ -122,7 +134,8 @@ def _itself(tensor: Tensor) -> Tensor:
 
 
 def aside() -> torch.autograd.graph.saved_tensors_hooks:
-    """For a run that only compiles: an activation checkpoint's hooks would take it for the layer's own, which it runs again."""
+    """For a run that only compiles: an activation checkpoint's hooks would take it for the layer's
+    own, which it runs again."""
     return torch.autograd.graph.saved_tensors_hooks(_itself, _itself)
 
 
@@ -132,14 +145,17 @@ def valid_steps(lengths: Tensor, steps: int, device: torch.device) -> Tensor:
 
 
 def without_padding(x: Tensor, lengths: Tensor | None) -> Tensor:
-    """x (B, T, size) with zeros beyond each sequence's length, where multiplying by 0 would leave a NaN."""
+    """x (B, T, size) with zeros beyond each sequence's length, where multiplying by 0 would leave a
+    NaN."""
     return x if lengths is None else torch.where(valid_steps(lengths, x.shape[1], x.device), x, 0)
 
 
 def matmul_precision() -> str:
-    """How exact a GPU's products of float32 numbers have to be, as set by ``torch.set_float32_matmul_precision``.
+    """How exact a GPU's products of float32 numbers have to be, as set by
+    ``torch.set_float32_matmul_precision``.
 
-    "highest" if torch's newer settings, one for each of its own backends, are in use: torch then does not say.
+    "highest" if torch's newer settings, one for each of its own backends, are in use: torch then
+    does not say.
     """
     try:
         return torch.get_float32_matmul_precision()
@@ -153,13 +169,14 @@ def is_autocast(device: torch.device) -> bool:
 
 
 def uncast(device: torch.device) -> AbstractContextManager[Any]:
-    """Within it torch.autocast leaves products alone, which would otherwise lose all but 8 bits: whether a neuron spikes depends
-    on more of them, and a norm's statistics on twice as many."""
+    """Within it torch.autocast leaves products alone, which would otherwise lose all but 8 bits:
+    whether a neuron spikes depends on more of them, and a norm's statistics on twice as many."""
     return torch.autocast(device.type, enabled=False) if is_autocast(device) else nullcontext()
 
 
 def unfit(problem: LayerProblem, device: str) -> str:
-    """Why no fast backend for a type of device can run the problem, in half a sentence; empty if one may."""
+    """Why no fast backend for a type of device can run the problem, in half a sentence; empty if
+    one may."""
     if traced():
         return "torch.export, torch.compile and torch.func can trace only the reference"
     if problem.record:
@@ -168,12 +185,20 @@ def unfit(problem: LayerProblem, device: str) -> str:
     for tensor in tensors:
         if tensor.device.type != device:
             whose = "the layer" if tensor is problem.weight_in else "one of its tensors"
-            return f"{whose} is on {tensor.device}, not on {'the CPU' if device == 'cpu' else 'a GPU'}"
+            return (
+                f"{whose} is on {tensor.device}, not on {'the CPU' if device == 'cpu' else 'a GPU'}"
+            )
         if tensor.device != problem.weight_in.device:  # a kernel would read another GPU's memory
-            return f"one of its tensors is on {tensor.device}, its weights on {problem.weight_in.device}"
+            return (
+                f"one of its tensors is on {tensor.device}, its weights on "
+                f"{problem.weight_in.device}"
+            )
     kinds = {tensor.dtype for tensor in tensors if isinstance(tensor, Tensor)}
     if len(kinds) > 1 or kinds.isdisjoint(_DTYPES):
-        return f"it needs one dtype, float32 or float64, for all tensors (the weights are {problem.weight_in.dtype})"
+        return (
+            f"it needs one dtype, float32 or float64, for all tensors (the weights are "
+            f"{problem.weight_in.dtype})"
+        )
     if problem.arriving is not None and not problem.neuron.emission.binary:
         return "only the reference reads delayed values that are not spikes"
     return ""
@@ -184,9 +209,11 @@ class LayerResult:
     """What running a layer returns."""
 
     emitted: Tensor | Spikes
-    """(B, T, H): what the layer passes on, zero after a sequence's length; for the next layer, bits if the backend has them."""
+    """(B, T, H): what the layer passes on, zero after a sequence's length; for the next layer, bits
+    if the backend has them."""
     state: tuple[Tensor, ...]
-    """Final state, of the neuron's State type, each (B, H): that of each sequence's last valid step."""
+    """Final state, of the neuron's State type, each (B, H): that of each sequence's last valid
+    step."""
     traces: dict[str, Tensor] = field(default_factory=dict)
     """The recorded variables, each (B, T, H)."""
     arriving: Tensor | None = None
@@ -203,7 +230,8 @@ class LayerResult:
         return as_dense(self.emitted)
 
     def rate(self, lengths: Tensor | None = None) -> float:
-        """Fraction of (valid) steps and neurons with a non-zero output: for a spiking layer, spikes per neuron and step."""
+        """Fraction of (valid) steps and neurons with a non-zero output: for a spiking layer, spikes
+        per neuron and step."""
         if isinstance(self.emitted, Spikes):
             return self.emitted.rate(lengths)
         batch, steps, size = self.emitted.shape

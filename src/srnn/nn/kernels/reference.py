@@ -1,7 +1,8 @@
-"""The reference: one layer over time in plain torch, through the neuron's own ``step``, differentiated by autograd.
+"""The reference: one layer over time in plain torch, through the neuron's own ``step``,
+differentiated by autograd.
 
-Any neuron, any device, any dtype, and readable; slow, because Python walks every time step and autograd keeps all of them.
-Every faster backend must equal this one, in values and in gradients.
+Any neuron, any device, any dtype, and readable; slow, because Python walks every time step and
+autograd keeps all of them. Every faster backend must equal this one, in values and in gradients.
 """
 
 from __future__ import annotations
@@ -26,16 +27,19 @@ from .problem import LayerProblem, LayerResult, is_autocast, valid_steps
 
 @functools.cache  # so it is said once
 def warn_rounded() -> None:
-    """Warn that gradients lose most of their bits: the caller's autocast holds for the products of the backward pass."""
+    """Warn that gradients lose most of their bits: the caller's autocast holds for the products of
+    the backward pass."""
     warnings.warn(
-        "backward() runs within torch.autocast, which rounds the gradients of the reference backend; call it after the block.",
+        "backward() runs within torch.autocast, which rounds the gradients of the reference "
+        "backend; call it after the block.",
         RuntimeWarning,
         stacklevel=7,
     )
 
 
 class _Spike(torch.autograd.Function):
-    """1 where v > 0; the surrogate's psi(v) replaces the derivative, in both directions and under ``torch.func``."""
+    """1 where v > 0; the surrogate's psi(v) replaces the derivative, in both directions and under
+    ``torch.func``."""
 
     generate_vmap_rule = True
 
@@ -80,7 +84,8 @@ class _WithSurrogate(Algebra):
 
 
 def emit(emission: Emission, v: Tensor, surrogate: Surrogate) -> Tensor:
-    """What neurons of drive v emit, of v's shape and dtype, with the gradient that training follows."""
+    """What neurons of drive v emit, of v's shape and dtype, with the gradient that training
+    follows."""
     return emission.record.run(_WithSurrogate(surrogate), [v])[0]
 
 
@@ -95,20 +100,26 @@ def run_layer(problem: LayerProblem) -> LayerResult:
     neuron = p.neuron
     for name in p.record:
         if name not in (known := recordable(neuron)):
-            raise SrnnError(f"Neurons of '{neuron.name}' have no '{name}' to record.{nearest(name, known)}")
+            raise SrnnError(
+                f"Neurons of '{neuron.name}' have no '{name}' to record.{nearest(name, known)}"
+            )
     x = as_dense(p.x, p.weight_in.dtype)
     steps, lengths = x.shape[1], p.lengths
-    if steps == 0:  # an invalid step, cut off at the end, through which backward reaches all that needs a gradient
+    if (
+        steps == 0
+    ):  # an invalid step, cut off at the end, through which backward reaches all that needs a gradient
         x, lengths = F.pad(x, (0, 0, 0, 1)), torch.zeros(len(x), dtype=torch.int64)
-    # A sequence shorter than the batch's longest keeps its state after its last valid step and emits nothing.
+    # A sequence shorter than the batch's longest keeps its state after its last valid step and
+    # emits nothing.
     valid = None
     if lengths is not None:
         valid = valid_steps(lengths, x.shape[1], x.device)
         x = torch.where(valid, x, 0)  # whatever lies there: 0 times NaN would be NaN
         valid = valid.transpose(0, 1)
-    # All steps at once for training. Otherwise step by step: on some processors a product of many rows rounds differently from
-    # one of few, and a sequence must give the same bits however it is cut. Unbound: the gradient of an index of one step fills a
-    # tensor of all steps, so T steps would take time T squared.
+    # All steps at once for training. Otherwise step by step: on some processors a product of many
+    # rows rounds differently from one of few, and a sequence must give the same bits however it is
+    # cut. Unbound: the gradient of an index of one step fills a tensor of all steps, so T steps
+    # would take time T squared.
     currents = F.linear(x, p.weight_in, p.bias).unbind(1) if torch.is_grad_enabled() else None
     weight_rec = p.weight_rec.t() if p.weight_rec is not None else None
 
@@ -119,7 +130,9 @@ def run_layer(problem: LayerProblem) -> LayerResult:
         sent = taps(p.delays, arriving.shape[1], arriving)
     emitted, traces = [], {name: [] for name in p.record}
     for t in range(x.shape[1]):
-        current = F.linear(x[:, t].contiguous(), p.weight_in, p.bias) if currents is None else currents[t]
+        current = (
+            F.linear(x[:, t].contiguous(), p.weight_in, p.bias) if currents is None else currents[t]
+        )
         if weight_rec is not None:
             current = current + (s if arriving is None else arriving[:, 0]) @ weight_rec
         own = s.detach() if neuron.detached else s
@@ -128,15 +141,24 @@ def run_layer(problem: LayerProblem) -> LayerResult:
         out = new[0] if p.output == "membrane" else s_new
         if arriving is not None and sent is not None:
             under_way = F.pad(arriving[:, 1:], (0, 0, 0, 1)) + sent * s_new[:, None]
-            arriving = under_way if valid is None else torch.where(valid[t][:, None], under_way, arriving)
+            arriving = (
+                under_way if valid is None else torch.where(valid[t][:, None], under_way, arriving)
+            )
         if valid is not None:
-            new = [torch.where(valid[t], after, before) for after, before in zip(new, variables, strict=True)]
+            new = [
+                torch.where(valid[t], after, before)
+                for after, before in zip(new, variables, strict=True)
+            ]
             out = out * valid[t]
             s_new = torch.where(valid[t], s_new, s)
         variables, s = new, s_new
         emitted.append(out)
         if p.record:
-            available = dict(zip(neuron.variables(), new, strict=True)) | {"s": s, "v": v, "current": current}
+            available = dict(zip(neuron.variables(), new, strict=True)) | {
+                "s": s,
+                "v": v,
+                "current": current,
+            }
             for name in p.record:
                 traces[name].append(available[name])
     return LayerResult(

@@ -1,4 +1,5 @@
-"""How a layer runs over time. ``run_layer`` picks a backend; ``reference.py`` defines what all others must compute."""
+"""How a layer runs over time. ``run_layer`` picks a backend; ``reference.py`` defines what all
+others must compute."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ BACKENDS: Mapping[str, Callable[[LayerProblem], LayerResult]] = MappingProxyType
 
 
 def check_backend(name: str) -> str:
-    """The name itself if it is "auto" or a backend's; otherwise SrnnError, which suggests the nearest one."""
+    """The name itself if it is "auto" or a backend's; otherwise SrnnError, which suggests the
+    nearest one."""
     if name not in (known := ("auto", *BACKENDS)):
         raise SrnnError(f"Unknown backend {name!r}.{nearest(name, known)}")
     return name
@@ -29,11 +31,14 @@ def check_backend(name: str) -> str:
 @functools.cache  # so each reason is given once
 def warn_slow(reason: str) -> None:
     """Warn that the reference runs in place of a fast backend."""
-    warnings.warn(f"Layers run on the slow reference backend: {reason}.", RuntimeWarning, stacklevel=4)
+    warnings.warn(
+        f"Layers run on the slow reference backend: {reason}.", RuntimeWarning, stacklevel=4
+    )
 
 
 def choose(problem: LayerProblem, backend: str = "auto") -> tuple[str, str]:
-    """(name, reason): the backend that runs such a layer if ``backend`` is asked for, and the reason for that choice.
+    """(name, reason): the backend that runs such a layer if ``backend`` is asked for, and the
+    reason for that choice.
 
     SrnnError for a backend asked for by name that is unknown or cannot run the layer.
     """
@@ -51,8 +56,9 @@ def choose(problem: LayerProblem, backend: str = "auto") -> tuple[str, str]:
 def run_layer(problem: LayerProblem, backend: str = "auto") -> LayerResult:
     """Run one layer over its sequences on the named backend, or on the fastest that can ("auto").
 
-    "auto" falls back to the reference, with one warning for each reason, but with none if it is to record traces,
-    which only the reference does. A backend asked for by name raises SrnnError if it cannot run the layer.
+    "auto" falls back to the reference, with one warning for each reason, but with none if it is to
+    record traces, which only the reference does. A backend asked for by name raises SrnnError if it
+    cannot run the layer.
     """
     if not torch.compiler.is_compiling():
         problem.require_fitting()

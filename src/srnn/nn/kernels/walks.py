@@ -1,6 +1,8 @@
-"""A layer forwards over time, keeping every state, and back through each of its neurons alone: what online rules need.
+"""A layer forwards over time, keeping every state, and back through each of its neurons alone: what
+online rules need.
 
-In plain torch here, for any device; or by the compiled loops of ``cpu/walks.py``, where these can do it.
+In plain torch here, for any device; or by the compiled loops of ``cpu/walks.py``, where these can
+do it.
 """
 
 from __future__ import annotations
@@ -26,7 +28,11 @@ def emission_slope(neuron: Neuron, surrogate: Surrogate, v: Tensor) -> Tensor:
 
 
 def _compiled(tensor: Tensor) -> bool:
-    return tensor.device.type == "cpu" and tensor.dtype in (torch.float32, torch.float64) and has_numba()
+    return (
+        tensor.device.type == "cpu"
+        and tensor.dtype in (torch.float32, torch.float64)
+        and has_numba()
+    )
 
 
 @torch.no_grad()
@@ -45,9 +51,11 @@ def forth(
         weight_rec: (H, H), from neuron j (column) to neuron i (row); None: a feed-forward layer.
         coefficients: those of the neuron's step, (H,) each.
         state: before the first step, (B, H) each.
-        lengths: valid steps of each sequence, (B,) integers; from there on the state does not change.
+        lengths: valid steps of each sequence, (B,) integers; from there on the state does not
+            change.
 
-    Returns (*variables, s) before each step, (B, T, H) each; the currents (B, T, H); (*variables, s) at the end, (B, H) each.
+    Returns (*variables, s) before each step, (B, T, H) each; the currents (B, T, H); (*variables,
+    s) at the end, (B, H) each.
     """
     if _compiled(currents):
         from .cpu import walks
@@ -59,12 +67,18 @@ def forth(
     before, totals = [], []
     for t in range(currents.shape[1]):
         before.append(state)
-        total = currents[:, t] if weight_rec is None else currents[:, t] + state[-1] @ weight_rec.t()
+        total = (
+            currents[:, t] if weight_rec is None else currents[:, t] + state[-1] @ weight_rec.t()
+        )
         totals.append(total)
         *variables, v = neuron.step(*state, total, *coefficients)
         after, valid = (*variables, neuron.emit(v)), (t < lengths)[:, None]
         state = tuple(torch.where(valid, new, old) for new, old in zip(after, state, strict=True))
-    return tuple(torch.stack(parts, 1) for parts in zip(*before, strict=True)), torch.stack(totals, 1), state
+    return (
+        tuple(torch.stack(parts, 1) for parts in zip(*before, strict=True)),
+        torch.stack(totals, 1),
+        state,
+    )
 
 
 @torch.no_grad()
@@ -80,7 +94,8 @@ def back(
     seed: State,
     lengths: Tensor,
 ) -> tuple[Tensor, tuple[Tensor, ...], State]:
-    """Back through the steps of ``forth``, each neuron on its own: nothing passes through other neurons' recurrent weights.
+    """Back through the steps of ``forth``, each neuron on its own: nothing passes through other
+    neurons' recurrent weights.
 
     Args:
         membrane: whether the layer passes on its membrane, not its emission.
@@ -89,20 +104,32 @@ def back(
         signal: the derivative of the loss with respect to each step's output, (B, T, H).
         seed: the derivative with respect to (*variables, s) at the end, (B, H) each.
 
-    Returns the derivatives with respect to each step's current (B, T, H), the coefficients (B, H) each, and (*variables, s) at
-    the beginning, (B, H) each.
+    Returns the derivatives with respect to each step's current (B, T, H), the coefficients (B, H)
+    each, and (*variables, s) at the beginning, (B, H) each.
     """
     if _compiled(currents):
         from .cpu import walks
 
         try:
             return walks.back(
-                neuron, surrogate, membrane, own_weight, coefficients, states, currents, signal, seed, lengths
+                neuron,
+                surrogate,
+                membrane,
+                own_weight,
+                coefficients,
+                states,
+                currents,
+                signal,
+                seed,
+                lengths,
             )
         except CannotCompile as error:
             warn_slow(str(error))
     step_adjoint, count = adjoint(type(neuron)), len(states)
-    g_currents, sums = torch.zeros_like(currents), [torch.zeros_like(currents[:, 0]) for _ in coefficients]
+    g_currents, sums = (
+        torch.zeros_like(currents),
+        [torch.zeros_like(currents[:, 0]) for _ in coefficients],
+    )
     for t in reversed(range(currents.shape[1])):
         arguments = (*(part[:, t] for part in states), currents[:, t], *coefficients)
         valid = (t < lengths)[:, None]
@@ -112,10 +139,14 @@ def back(
         else:
             g_s = g_s + signal[:, t]
         v = neuron.step(*arguments)[-1]
-        gradients = step_adjoint(*g_variables, g_s * emission_slope(neuron, surrogate, v), *arguments)
+        gradients = step_adjoint(
+            *g_variables, g_s * emission_slope(neuron, surrogate, v), *arguments
+        )
         g_current = gradients[count]
         g_currents[:, t] = g_current * valid
-        sums = [total + part * valid for total, part in zip(sums, gradients[count + 1 :], strict=True)]
+        sums = [
+            total + part * valid for total, part in zip(sums, gradients[count + 1 :], strict=True)
+        ]
         g_before = (*gradients[: count - 1], gradients[count - 1] + own_weight * g_current)
         seed = tuple(torch.where(valid, new, old) for new, old in zip(g_before, seed, strict=True))
     return g_currents, tuple(sums), seed

@@ -25,23 +25,40 @@ def reverse_time(x: Tensor, lengths: Tensor | None) -> Tensor:
 class BidirectionalLayer(nn.Module):
     """A layer for each direction; outputs are averaged (the paper) or concatenated.
 
-    The state is a pair. If a sequence is cut, only the forward half is meaningful: the backward half has read the future.
-    ``late``: the backward direction sees the first step first, and then, one step late, the last, the last but one, ... (as
-    in the published TIMIT network).
+    The state is a pair. If a sequence is cut, only the forward half is meaningful: the backward
+    half has read the future. ``late``: the backward direction sees the first step first, and then,
+    one step late, the last, the last but one, ... (as in the published TIMIT network).
     """
 
     def __init__(
-        self, forward_layer: Layer, backward_layer: Layer, merge: Merge = "mean", *, late: bool = False
+        self,
+        forward_layer: Layer,
+        backward_layer: Layer,
+        merge: Merge = "mean",
+        *,
+        late: bool = False,
     ) -> None:
         super().__init__()
-        self.forward_layer, self.backward_layer, self.merge, self.late = forward_layer, backward_layer, merge, late
+        self.forward_layer, self.backward_layer, self.merge, self.late = (
+            forward_layer,
+            backward_layer,
+            merge,
+            late,
+        )
         self.inputs, self.neuron = forward_layer.inputs, forward_layer.neuron
         self.size = forward_layer.size * (2 if merge == "concat" else 1)
 
-    def initial_state(self, batch: int, generator: torch.Generator | None = None) -> tuple[tuple[Tensor, ...], ...]:
-        return tuple(layer.initial_state(batch, generator) for layer in (self.forward_layer, self.backward_layer))
+    def initial_state(
+        self, batch: int, generator: torch.Generator | None = None
+    ) -> tuple[tuple[Tensor, ...], ...]:
+        return tuple(
+            layer.initial_state(batch, generator)
+            for layer in (self.forward_layer, self.backward_layer)
+        )
 
-    def signals(self, x: Tensor | Spikes, lengths: Tensor | None) -> tuple[Tensor | Spikes, Tensor | Spikes]:
+    def signals(
+        self, x: Tensor | Spikes, lengths: Tensor | None
+    ) -> tuple[Tensor | Spikes, Tensor | Spikes]:
         """What the forward and the backward direction read, each (B, T, inputs)."""
         if isinstance(x, Spikes) and x.carrier is None:
             return x, Spikes(self._backward(x.words, lengths), x.size)
@@ -60,10 +77,12 @@ class BidirectionalLayer(nn.Module):
         record: tuple[str, ...] = (),
         gain: float = 1.0,
     ) -> LayerResult:
-        """x (B, T, inputs) -> LayerResult; traces are named "forward.u", "backward.u", ... in the input's time order."""
+        """x (B, T, inputs) -> LayerResult; traces are named "forward.u", "backward.u", ... in the
+        input's time order."""
         if state is not None and len(state) != 2:
             raise SrnnError(
-                "The state of a bidirectional layer must be a pair: those of its forward and its backward layer."
+                "The state of a bidirectional layer must be a pair: those of its forward and its "
+                "backward layer."
             )
         ahead_state, back_state = state if state is not None else self.initial_state(x.shape[0])
         x, reversed_x = self.signals(x, lengths)
@@ -75,5 +94,7 @@ class BidirectionalLayer(nn.Module):
         else:
             output = torch.cat([ahead.output, back_output], -1)
         traces = {f"forward.{name}": trace for name, trace in ahead.traces.items()}
-        traces |= {f"backward.{name}": reverse_time(trace, lengths) for name, trace in back.traces.items()}
+        traces |= {
+            f"backward.{name}": reverse_time(trace, lengths) for name, trace in back.traces.items()
+        }
         return LayerResult(output, (ahead.state, back.state), traces)

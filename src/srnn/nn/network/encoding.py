@@ -1,4 +1,5 @@
-"""Trained encoders: they turn analog input into spikes as part of a network, with trained thresholds."""
+"""Trained encoders: they turn analog input into spikes as part of a network, with trained
+thresholds."""
 
 from __future__ import annotations
 
@@ -16,14 +17,17 @@ from ..surrogates import Surrogate, as_surrogate
 
 
 class LearnedTernary(nn.Module):
-    """x -> +1 where x > theta, -1 where x < -theta, else 0; theta is learnt, for all channels or one for each.
+    """x -> +1 where x > theta, -1 where x < -theta, else 0; theta is learnt, for all channels or
+    one for each.
 
-    s = spike(x - theta) - spike(-x - theta). On the way back the surrogate's psi stands for the derivative of each
-    spike: ds/dx = psi(x - theta) + psi(-x - theta), ds/dtheta = -psi(x - theta) + psi(-x - theta). theta = exp(parameter), so
-    no optimiser step can make it negative. With a fixed theta this is ``srnn.data.encoders.ternary``.
+    s = spike(x - theta) - spike(-x - theta). On the way back the surrogate's psi stands for the
+    derivative of each spike: ds/dx = psi(x - theta) + psi(-x - theta), ds/dtheta = -psi(x - theta)
+    + psi(-x - theta). theta = exp(parameter), so no optimiser step can make it negative. With a
+    fixed theta this is ``srnn.data.encoders.ternary``.
 
     Args:
-        channels: the number of channels that each have a theta of their own; None: one theta for all.
+        channels: the number of channels that each have a theta of their own; None: one theta for
+            all.
         threshold: theta at the start (the authors' 0.05).
         surrogate: what replaces the derivative; wide ones reach more of the input.
 
@@ -31,7 +35,10 @@ class LearnedTernary(nn.Module):
     """
 
     def __init__(
-        self, channels: int | None = None, threshold: float = 0.05, surrogate: str | Surrogate = "gaussian"
+        self,
+        channels: int | None = None,
+        threshold: float = 0.05,
+        surrogate: str | Surrogate = "gaussian",
     ) -> None:
         super().__init__()
         check_positive("A ternary threshold", threshold)
@@ -52,17 +59,24 @@ class LearnedTernary(nn.Module):
         return torch.where(x.isnan(), x, ternary)  # which is beyond no threshold
 
 
-def as_encoder(spec: str | Mapping[str, Any] | LearnedTernary | None, inputs: int) -> LearnedTernary | None:
-    """A network's trained encoder for its number of inputs, from its name or ``{"name": "learned_ternary", ...}``.
+def as_encoder(
+    spec: str | Mapping[str, Any] | LearnedTernary | None, inputs: int
+) -> LearnedTernary | None:
+    """A network's trained encoder for its number of inputs, from its name or
+    ``{"name": "learned_ternary", ...}``.
 
-    Settings: ``threshold`` at the start, ``surrogate``, and ``per_channel``, a threshold for each channel (default: one for
-    all). None: no encoder. SrnnError for another name or setting, and for an encoder with another number of channels.
+    Settings: ``threshold`` at the start, ``surrogate``, and ``per_channel``, a threshold for each
+    channel (default: one for all). None: no encoder. SrnnError for another name or setting, and for
+    an encoder with another number of channels.
     """
     if spec is None:
         return None
     if isinstance(spec, LearnedTernary):
         if spec.log_threshold.numel() not in (1, inputs):
-            raise SrnnError(f"The encoder has {spec.log_threshold.numel()} channels, the network {inputs} inputs.")
+            raise SrnnError(
+                f"The encoder has {spec.log_threshold.numel()} channels, the network {inputs} "
+                f"inputs."
+            )
         return spec
     if not isinstance(spec, (str, Mapping)):
         raise SrnnError(f"A trained encoder is given by its name or a mapping, not by {spec!r}.")

@@ -18,21 +18,32 @@ from .bidirectional import BidirectionalLayer
 from .layer import Layer
 
 
-def freeze(network: Any, consumer: str | None = None, neurons: Container[str] | None = None) -> FrozenNetwork:
-    """An SRNN as arrays; if for a consumer, which may know only some ``neurons``, it is checked by ``require``.
+def freeze(
+    network: Any, consumer: str | None = None, neurons: Container[str] | None = None
+) -> FrozenNetwork:
+    """An SRNN as arrays; if for a consumer, which may know only some ``neurons``, it is checked by
+    ``require``.
 
     Raises SrnnError for anything but an SRNN, and for what the consumer cannot represent.
     """
     if not isinstance(getattr(network, "readout", None), Layer):
         kind = type(network).__name__
         raise SrnnError(
-            f"{consumer or 'Freezing'} needs a spiking network (SRNN), not a {kind}; torch.onnx exports other modules."
+            f"{consumer or 'Freezing'} needs a spiking network (SRNN), not a {kind}; torch.onnx "
+            f"exports other modules."
         )
     dtype = network.readout.weight_in.dtype
-    layers = {**{f"layers.{number}": layer for number, layer in enumerate(network.layers)}, "readout": network.readout}
-    for (below, sender), (name, layer) in pairwise(layers.items()):  # one of them may have been replaced
+    layers = {
+        **{f"layers.{number}": layer for number, layer in enumerate(network.layers)},
+        "readout": network.readout,
+    }
+    for (below, sender), (name, layer) in pairwise(
+        layers.items()
+    ):  # one of them may have been replaced
         if layer.inputs != sender.size:
-            raise SrnnError(f"{name} takes {layer.inputs} inputs, but {below} has {sender.size} outputs.")
+            raise SrnnError(
+                f"{name} takes {layer.inputs} inputs, but {below} has {sender.size} outputs."
+            )
     frozen = FrozenNetwork(
         tuple(_frozen_layer(name, layer) for name, layer in layers.items()),
         substeps=network.substeps if len(network.layers) else 1,
@@ -44,7 +55,8 @@ def freeze(network: Any, consumer: str | None = None, neurons: Container[str] | 
 
 
 def with_drawn_state(frozen: FrozenNetwork, network: Any, seed: int) -> FrozenNetwork:
-    """The frozen network with the initial state that ``network``, on the CPU, draws for one sequence from a seed."""
+    """The frozen network with the initial state that ``network``, on the CPU, draws for one
+    sequence from a seed."""
     layers = []
     state = network.initial_state(1, torch.Generator().manual_seed(seed))
     for layer, drawn in zip(frozen.layers, state, strict=True):
@@ -63,15 +75,25 @@ def _begun(layer: FrozenLayer, state: Any) -> FrozenLayer:
 def _frozen_layer(name: str, layer: Layer | BidirectionalLayer) -> FrozenLayer:
     if isinstance(layer, BidirectionalLayer):
         backward = _frozen_layer(f"{name}.backward_layer", layer.backward_layer)
-        return replace(_frozen_layer(name, layer.forward_layer), backward=backward, merge=layer.merge, late=layer.late)
+        return replace(
+            _frozen_layer(name, layer.forward_layer),
+            backward=backward,
+            merge=layer.merge,
+            late=layer.late,
+        )
     weight_in, weight_rec, bias = layer.folded_weights()
     parameters = {key: getattr(layer.params, key) for key in layer.neuron.parameters()}
     square = weight_rec is None or weight_rec.shape == (layer.size, layer.size)
     if weight_in.shape != (layer.size, layer.inputs) or not square:
-        raise SrnnError(f"The weights of {name} do not fit its {layer.inputs} inputs and {layer.size} neurons.")
+        raise SrnnError(
+            f"The weights of {name} do not fit its {layer.inputs} inputs and {layer.size} neurons."
+        )
     for key, value in {"bias": bias, **parameters}.items():
         if value is not None and value.shape != (layer.size,):
-            raise SrnnError(f"{name} needs one {key} for each of its {layer.size} neurons, not {tuple(value.shape)}.")
+            raise SrnnError(
+                f"{name} needs one {key} for each of its {layer.size} neurons, not "
+                f"{tuple(value.shape)}."
+            )
     frozen = FrozenLayer.of(
         name,
         layer.neuron,
@@ -90,4 +112,8 @@ def _frozen_layer(name: str, layer: Layer | BidirectionalLayer) -> FrozenLayer:
 
 def _array(tensor: Tensor) -> Array:
     tensor = tensor.detach().cpu()
-    return (tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()).numpy().copy()
+    return (
+        (tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float())
+        .numpy()
+        .copy()
+    )

@@ -26,7 +26,8 @@ WeightInit = Literal["xavier", "orthogonal", "kaiming", "zero"]
 
 
 def init_weight(weight: Tensor, how: WeightInit, generator: torch.Generator | None = None) -> None:
-    """Fill a weight matrix in place: "xavier" (uniform), "orthogonal", "kaiming" (uniform, 1/sqrt(fan-in)) or "zero"."""
+    """Fill a weight matrix in place: "xavier" (uniform), "orthogonal", "kaiming" (uniform,
+    1/sqrt(fan-in)) or "zero"."""
     if how == "xavier":
         nn.init.xavier_uniform_(weight, generator=generator)
     elif how == "orthogonal":
@@ -36,14 +37,17 @@ def init_weight(weight: Tensor, how: WeightInit, generator: torch.Generator | No
     elif how == "zero":
         nn.init.zeros_(weight)
     else:
-        raise SrnnError(f"Unknown weight initialisation {how!r}; use xavier, orthogonal, kaiming or zero.")
+        raise SrnnError(
+            f"Unknown weight initialisation {how!r}; use xavier, orthogonal, kaiming or zero."
+        )
 
 
 @torch.no_grad()
 def _orthogonal(weight: Tensor, generator: torch.Generator | None) -> None:
     """A random (semi-)orthogonal matrix, as ``nn.init.orthogonal_`` draws it.
 
-    In double precision: the last digits of a QR decomposition depend on the number of threads, and must not reach the weights.
+    In double precision: the last digits of a QR decomposition depend on the number of threads, and
+    must not reach the weights.
     """
     rows, columns = weight.shape
     wide = rows < columns
@@ -62,8 +66,8 @@ class Layer(nn.Module):
         All feed-forward weights start Xavier-uniform, recurrent ones orthogonal, biases zero (the paper's choice).
         With delays (``nn/delays.py``) the constants delay_rec (size,) and delay_in (inputs,), in steps, drawn once.
 
-    Called with x (B, T, inputs) and an optional state it returns a LayerResult: output (B, T, size), final state, traces.
-    The layer keeps nothing between calls.
+    Called with x (B, T, inputs) and an optional state it returns a LayerResult: output (B, T,
+    size), final state, traces. The layer keeps nothing between calls.
     """
 
     def __init__(
@@ -90,7 +94,12 @@ class Layer(nn.Module):
             check_whole(name, count, 1)
         for name, answer in (("recurrent", recurrent), ("bias", bias), ("recompute", recompute)):
             check_flag(name, answer)
-        require(is_number(gain_in) and abs(gain_in) < float("inf"), "gain_in", "a finite number", gain_in)
+        require(
+            is_number(gain_in) and abs(gain_in) < float("inf"),
+            "gain_in",
+            "a finite number",
+            gain_in,
+        )
         if output not in ("emission", "membrane"):
             raise SrnnError(f"A layer's output must be 'emission' or 'membrane', not {output!r}.")
         self.inputs, self.size = inputs, size
@@ -111,16 +120,24 @@ class Layer(nn.Module):
         self.delays = Delays.parse(delays)
         if self.delays.recurrent is not None and not recurrent:
             raise SrnnError(
-                "A feed-forward layer has no recurrent connections to delay; give it delays of its input only."
+                "A feed-forward layer has no recurrent connections to delay; give it delays of its "
+                "input only."
             )
         self.delay_rec: Tensor | None
         self.delay_in: Tensor | None
-        for name, how, count in (("delay_rec", self.delays.recurrent, size), ("delay_in", self.delays.input, inputs)):
+        for name, how, count in (
+            ("delay_rec", self.delays.recurrent, size),
+            ("delay_in", self.delays.input, inputs),
+        ):
             self.register_buffer(name, None if how is None else draw(how, count, generator))
         self.kept: KeptState | None = None
-        """How states are rounded between two steps, in a network for int8 with states of few bits; None: not at all."""
-        self.weights_as: Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor | None]] | None = None
-        """Maps (weight_in, weight_rec) to what the layer computes with: in training for int8, rounded ones; None: no change."""
+        """How states are rounded between two steps, in a network for int8 with states of few bits;
+        None: not at all."""
+        self.weights_as: Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor | None]] | None = (
+            None
+        )
+        """Maps (weight_in, weight_rec) to what the layer computes with: in training for int8,
+        rounded ones; None: no change."""
 
     @property
     def recurrent(self) -> bool:
@@ -128,8 +145,9 @@ class Layer(nn.Module):
 
     @property
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shapes, without the batch, of what the layer keeps between two steps: the neuron's variables, s, and with delays
-        what is under way: ``arriving`` (depth, size) from the layer itself, ``incoming`` (steps, inputs) from its input."""
+        """The shapes, without the batch, of what the layer keeps between two steps: the neuron's
+        variables, s, and with delays what is under way: ``arriving`` (depth, size) from the layer
+        itself, ``incoming`` (steps, inputs) from its input."""
         shapes: dict[str, tuple[int, ...]] = dict.fromkeys(self.neuron.State._fields, (self.size,))
         for name, delays in self.delay_steps.items():
             depth = depth_of(delays)
@@ -138,7 +156,8 @@ class Layer(nn.Module):
 
     @property
     def delay_steps(self) -> dict[str, Tensor]:
-        """The delays, (size,) and (inputs,) int64, by the state they need: "arriving" and "incoming"; empty if there are none."""
+        """The delays, (size,) and (inputs,) int64, by the state they need: "arriving" and
+        "incoming"; empty if there are none."""
         named = {"arriving": self.delay_rec, "incoming": self.delay_in}
         return {name: delays for name, delays in named.items() if delays is not None}
 
@@ -147,9 +166,11 @@ class Layer(nn.Module):
         own = self.neuron.State
         return state_type(own, tuple(name for name in values if name not in own._fields))(**values)
 
-    def initial_state(self, batch: int, generator: torch.Generator | None = None) -> tuple[Tensor, ...]:
-        """State before the first step, each variable (batch, size), drawn as the neuron's ``initial`` says; the drawn s is under
-        way, and nothing of the input."""
+    def initial_state(
+        self, batch: int, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, ...]:
+        """State before the first step, each variable (batch, size), drawn as the neuron's
+        ``initial`` says; the drawn s is under way, and nothing of the input."""
         like = {"dtype": self.weight_in.dtype, "device": self.weight_in.device}
         initial = dict(self.neuron.initial)
         state: dict[str, Tensor] = {}
@@ -175,7 +196,8 @@ class Layer(nn.Module):
         return self.weights_as(self.weight_in, self.weight_rec)
 
     def folded_weights(self) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """(weight_in, weight_rec, bias) with which a layer without norm computes as this one does in evaluation."""
+        """(weight_in, weight_rec, bias) with which a layer without norm computes as this one does
+        in evaluation."""
         weight_in, weight_rec = self.weights()
         if self.norm is None:
             return weight_in, weight_rec, self.bias
@@ -184,11 +206,15 @@ class Layer(nn.Module):
 
     @torch.no_grad()
     def fold(self) -> None:
-        """Remove the norm and fold its running statistics into weights and bias (from now on there is a bias)."""
+        """Remove the norm and fold its running statistics into weights and bias (from now on there
+        is a bias)."""
         if self.norm is not None:
             trained = self.weight_in.requires_grad
             weight_in, bias = self.norm.folded(self.weight_in, self.bias)
-            self.weight_in, self.bias = nn.Parameter(weight_in, trained), nn.Parameter(bias, trained)
+            self.weight_in, self.bias = (
+                nn.Parameter(weight_in, trained),
+                nn.Parameter(bias, trained),
+            )
             self.norm = None
 
     def dynamics(self) -> tuple[Neuron, tuple[Tensor, ...]]:
@@ -197,7 +223,10 @@ class Layer(nn.Module):
         neuron = in_form(self.neuron, detached_model) if self.neuron.detach_reset else self.neuron
         if self.kept is None:
             return neuron, coefficients
-        return in_form(neuron, rounded_model), (*coefficients, *grids(self.neuron, self.kept, coefficients[0].detach()))
+        return in_form(neuron, rounded_model), (
+            *coefficients,
+            *grids(self.neuron, self.kept, coefficients[0].detach()),
+        )
 
     def forward(
         self,
@@ -211,21 +240,32 @@ class Layer(nn.Module):
         with uncast(self.weight_in.device):
             state = self.initial_state(x.shape[0]) if state is None else state
             shapes = {name: (x.shape[0], *shape) for name, shape in self.state_shapes.items()}
-            found = [tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__ for part in state]
+            found = [
+                tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__
+                for part in state
+            ]
             if found != list(shapes.values()):
-                raise SrnnError(f"The state does not fit this layer: expected {shapes}, got {found}.")
+                raise SrnnError(
+                    f"The state does not fit this layer: expected {shapes}, got {found}."
+                )
             values = dict(zip(shapes, state, strict=True))
             steps = self.delay_steps
             if "incoming" in steps:
-                x, values["incoming"] = delayed_input(x, steps["incoming"], values["incoming"], lengths)
+                x, values["incoming"] = delayed_input(
+                    x, steps["incoming"], values["incoming"], lengths
+                )
             arriving = None
             if "arriving" in steps:
-                arriving = values["arriving"] * reached(steps["arriving"], values["arriving"].shape[1])
+                arriving = values["arriving"] * reached(
+                    steps["arriving"], values["arriving"].shape[1]
+                )
             neuron, coefficients = self.dynamics()
             weight_in, weight_rec = self.weights()
             weight_in, bias = weight_in if gain == 1 else weight_in * gain, self.bias
             if self.norm is not None:  # after the gain, which would otherwise cancel
-                weight_in, bias = self.norm(weight_in, bias, x, lengths, self.backend != "reference")
+                weight_in, bias = self.norm(
+                    weight_in, bias, x, lengths, self.backend != "reference"
+                )
             problem = LayerProblem(
                 neuron=neuron,
                 surrogate=self.surrogate,
@@ -254,9 +294,13 @@ class Layer(nn.Module):
         kind = "recurrent" if self.recurrent else "feed-forward"
         kind += "".join(f", {name} delayed by {how}" for name, how in self.delays.drawn.items())
         count = f"{sum(parameter.numel() for parameter in self.parameters()):,} parameters"
-        return f"{self.inputs} -> {self.size} {self.neuron.name}, {kind}, {count}, {self.surrogate.name}, output={self.output}"
+        return (
+            f"{self.inputs} -> {self.size} {self.neuron.name}, {kind}, {count}, "
+            f"{self.surrogate.name}, output={self.output}"
+        )
 
 
 def layers_by_name(module: nn.Module) -> dict[str, Layer]:
-    """All layers of neurons in a network or a part of it, in order; a bidirectional layer counts as two."""
+    """All layers of neurons in a network or a part of it, in order; a bidirectional layer counts as
+    two."""
     return {name: layer for name, layer in module.named_modules() if isinstance(layer, Layer)}

@@ -23,7 +23,9 @@ def reached(state: Any) -> Tensor:
     that is NaN is that of a neuron with such weights, as a published network has.)
     """
     first = state[0]
-    if not isinstance(first[0], Tensor):  # a bidirectional layer, which begins with its forward half
+    if not isinstance(
+        first[0], Tensor
+    ):  # a bidirectional layer, which begins with its forward half
         first = first[0]
     found = first[0].isnan().all(1)
     incoming = getattr(first, "incoming", None)
@@ -51,7 +53,11 @@ def with_nans(
     if found.device.type == "cpu" and not traced() and not bool(found.any()):
         return output
     everywhere = found.new_ones(output.shape[:2])
-    valid = everywhere if lengths is None else valid_steps(lengths, output.shape[1], output.device)[..., 0]
+    valid = (
+        everywhere
+        if lengths is None
+        else valid_steps(lengths, output.shape[1], output.device)[..., 0]
+    )
     here = everywhere.logical_not() if isinstance(x, Spikes) else x.isnan().any(2) & valid
     from_start = reached(before) | ~here.any(1) | mixed
     since = (here.cumsum(1) > 0) | from_start[:, None]

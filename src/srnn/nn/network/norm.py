@@ -1,13 +1,16 @@
-"""Batch norm of the current that a layer receives from below, by scaling its weights (Ioffe & Szegedy 2015, arXiv 1502.03167).
+"""Batch norm of the current that a layer receives from below, by scaling its weights (Ioffe &
+Szegedy 2015, arXiv 1502.03167).
 
     current = gamma (W x - mean) / std + bias          mean, std: of W x over the batch and its valid steps, per neuron
             = W' x + b',    W' = gamma / std W,    b' = bias - gamma / std mean
 
-So a kernel runs as usual, with other weights and another bias; and in evaluation, where mean and std are constants, a network
-with norm IS the ordinary one with these weights (``SRNN.fold``), to the bit. The layer's bias is the norm's shift.
+So a kernel runs as usual, with other weights and another bias; and in evaluation, where mean and
+std are constants, a network with norm IS the ordinary one with these weights (``SRNN.fold``), to
+the bit. The layer's bias is the norm's shift.
 
-Mean and variance of W x follow from the input's own moments, whatever the number of neurons: with m the mean of x and C its
-covariance they are W m and diag(W C W^T). For spikes these moments are counted from the bits.
+Mean and variance of W x follow from the input's own moments, whatever the number of neurons: with m
+the mean of x and C its covariance they are W m and diag(W C W^T). For spikes these moments are
+counted from the bits.
 """
 
 from __future__ import annotations
@@ -27,7 +30,8 @@ from ...registry import check_settings
 from ..kernels.problem import valid_steps
 
 EPSILON = 1e-5
-"""Added to a variance, so that the current of a neuron that receives nothing is not divided by 0."""
+"""Added to a variance, so that the current of a neuron that receives nothing is not divided by
+0."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +39,14 @@ class Norm:
     """The settings of a layer's batch norm."""
 
     gamma: float = 3.0
-    """The standard deviation of the current at the start, for every neuron; trained. For a threshold of 1."""
+    """The standard deviation of the current at the start, for every neuron; trained. For a
+    threshold of 1."""
     momentum: float = 0.1
-    """Weight of a new batch in the running statistics. The first batches are averaged evenly, up to that weight."""
+    """Weight of a new batch in the running statistics. The first batches are averaged evenly, up to
+    that weight."""
     detach: bool = True
-    """Whether statistics are constants for the layers below, whose spikes they come from: a third cheaper, at no loss."""
+    """Whether statistics are constants for the layers below, whose spikes they come from: a third
+    cheaper, at no loss."""
 
     def __post_init__(self) -> None:
         for name in ("gamma", "momentum"):
@@ -58,7 +65,8 @@ NormSpec = str | Mapping[str, Any] | Norm | None
 
 
 def as_norm(spec: NormSpec) -> Norm | None:
-    """Settings from "none", "batch" or ``{"name": "batch", "gamma": 3, "momentum": 0.1, "detach": True}``; None: no norm.
+    """Settings from "none", "batch" or
+    ``{"name": "batch", "gamma": 3, "momentum": 0.1, "detach": True}``; None: no norm.
 
     SrnnError for another name or setting.
     """
@@ -70,17 +78,23 @@ def as_norm(spec: NormSpec) -> Norm | None:
     name = options.pop("name", "batch")
     if name not in ("none", "batch"):
         raise SrnnError(f"Unknown norm {name!r}; use 'none' or 'batch'.")
-    check_settings(f"The norm '{name}' has", options, [item.name for item in fields(Norm)] if name == "batch" else [])
+    check_settings(
+        f"The norm '{name}' has",
+        options,
+        [item.name for item in fields(Norm)] if name == "batch" else [],
+    )
     return Norm(**options) if name == "batch" else None
 
 
 class BatchNorm(nn.Module):
     """Batch norm for ``size`` neurons: what scales a layer's weights and shifts its bias.
 
-    Training mode uses the statistics of the batch and updates the running ones with them; evaluation mode uses the running ones.
-    A batch of fewer than two valid steps has no variance: it is normed as in evaluation.
+    Training mode uses the statistics of the batch and updates the running ones with them;
+    evaluation mode uses the running ones. A batch of fewer than two valid steps has no variance: it
+    is normed as in evaluation.
 
-    Buffers: mean and variance (size,) of the current W x, and batches, the number of batches they come from.
+    Buffers: mean and variance (size,) of the current W x, and batches, the number of batches they
+    come from.
     """
 
     mean: Tensor
@@ -98,9 +112,15 @@ class BatchNorm(nn.Module):
         """Sums moments over all processes that train together; None: there is only one."""
 
     def forward(
-        self, weight: Tensor, bias: Tensor | None, x: Tensor | Spikes, lengths: Tensor | None, compiled: bool = True
+        self,
+        weight: Tensor,
+        bias: Tensor | None,
+        x: Tensor | Spikes,
+        lengths: Tensor | None,
+        compiled: bool = True,
     ) -> tuple[Tensor, Tensor]:
-        """(weights (size, inputs), bias (size,) or None) -> the scaled ones, for the layer's input x (B, T, inputs).
+        """(weights (size, inputs), bias (size,) or None) -> the scaled ones, for the layer's input
+        x (B, T, inputs).
 
         ``compiled``: spikes may be counted by compiled code.
         """
@@ -117,25 +137,30 @@ class BatchNorm(nn.Module):
         return self._scaled(weight, bias, mean, variance)
 
     def folded(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The weights and bias with which a layer without norm computes the same as this one does in evaluation."""
+        """The weights and bias with which a layer without norm computes the same as this one does
+        in evaluation."""
         wide = _wide(self.mean)
         return self._scaled(weight, bias, self.mean.to(wide), self.variance.to(wide))
 
-    def _scaled(self, weight: Tensor, bias: Tensor | None, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+    def _scaled(
+        self, weight: Tensor, bias: Tensor | None, mean: Tensor, variance: Tensor
+    ) -> tuple[Tensor, Tensor]:
         scale = self.gamma.to(mean.dtype) / (variance + EPSILON).sqrt()
         shift = -scale * mean if bias is None else bias.to(mean.dtype) - scale * mean
         return weight * scale.to(weight.dtype)[:, None], shift.to(weight.dtype)
 
     @torch.no_grad()
     def _remember(self, mean: Tensor, variance: Tensor) -> None:
-        """Take a batch's statistics into the running ones; the variance is that of the population that the batch samples."""
+        """Take a batch's statistics into the running ones; the variance is that of the population
+        that the batch samples."""
         self.batches += 1
         part = (1 / self.batches.to(self.mean.dtype)).clamp(min=self.settings.momentum)
         self.mean.lerp_(mean.to(self.mean.dtype), part)
         self.variance.lerp_(variance.to(self.variance.dtype), part)
 
     def _sums(self, x: Tensor | Spikes, lengths: Tensor | None, compiled: bool) -> Tensor:
-        """Sums over the valid steps of the products of any two channels of x and of a further one, always 1: (I + 1, I + 1)."""
+        """Sums over the valid steps of the products of any two channels of x and of a further one,
+        always 1: (I + 1, I + 1)."""
         if self.settings.detach:
             on_cpu = x.device.type == "cpu" and not traced()
             if isinstance(x, Spikes) and compiled and on_cpu and has_numba():
@@ -150,14 +175,15 @@ class BatchNorm(nn.Module):
 
 
 def _of_current(weight: Tensor, sums: Tensor, count: float) -> tuple[Tensor, Tensor]:
-    """Mean and variance (size,) of the current W x, from W (size, inputs) and the sums of ``BatchNorm._sums``."""
+    """Mean and variance (size,) of the current W x, from W (size, inputs) and the sums of
+    ``BatchNorm._sums``."""
     products, totals = sums[:-1, :-1], sums[-1, :-1]
     if sums.requires_grad:
         m = totals / count
         covariance = products / count - torch.outer(m, m)
         return weight @ m, ((weight @ covariance) * weight).sum(1).clamp(min=0)
-    # The gradient of diag(W C W^T) is 2 W C, of which W C is at hand: autograd would multiply once more. And C
-    # itself, as large as the product, is never made.
+    # The gradient of diag(W C W^T) is 2 W C, of which W C is at hand: autograd would multiply once
+    # more. And C itself, as large as the product, is never made.
     constant, m = weight.detach(), totals / count
     mean = weight @ m
     half = (constant @ products) / count - torch.outer(mean.detach(), m)
@@ -171,22 +197,31 @@ def has_norm(network: nn.Module) -> bool:
 
 
 def second_moments(x: Tensor, lengths: Tensor | None) -> Tensor:
-    """Sums over all valid steps of the products of any two channels of x (B, T, I) and of a further one, which is always 1.
+    """Sums over all valid steps of the products of any two channels of x (B, T, I) and of a further
+    one, which is always 1.
 
-    Returns (I + 1, I + 1) float64, symmetric: the last row holds the channels' sums, its last element the number of steps.
+    Returns (I + 1, I + 1) float64, symmetric: the last row holds the channels' sums, its last
+    element the number of steps.
     """
-    rows, steps, valid = x.to(torch.promote_types(x.dtype, torch.float32)), x.shape[0] * x.shape[1], None
+    rows, steps, valid = (
+        x.to(torch.promote_types(x.dtype, torch.float32)),
+        x.shape[0] * x.shape[1],
+        None,
+    )
     if lengths is not None:
         valid, steps = valid_steps(lengths, x.shape[1], x.device), int(lengths.sum())
         rows = torch.where(valid, rows, 0)
     with threads.only_this_one():
         products, sums = _products(rows)
-        # Where a mean is large compared with the deviation, squares differ only in their last digits: sum again, around it.
+        # Where a mean is large compared with the deviation, squares differ only in their last
+        # digits: sum again, around it.
         mean = sums.detach() / max(steps, 1)
         variance = products.detach().diag() / max(steps, 1) - mean.square()
         origin = torch.where(mean.square() > 256 * variance, mean, 0).to(rows.dtype)
         if origin.any():
-            products, sums = _products(rows - origin if valid is None else torch.where(valid, rows - origin, 0))
+            products, sums = _products(
+                rows - origin if valid is None else torch.where(valid, rows - origin, 0)
+            )
             origin = origin.to(sums.dtype)
             shift = torch.outer(origin, sums)
             products = products + shift + shift.T + steps * torch.outer(origin, origin)
@@ -196,11 +231,13 @@ def second_moments(x: Tensor, lengths: Tensor | None) -> Tensor:
 
 
 def _products(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Sums of the products of any two channels of rows (B, T, I), and of the channels, in the dtype of statistics."""
+    """Sums of the products of any two channels of rows (B, T, I), and of the channels, in the dtype
+    of statistics."""
     rows = rows.flatten(0, 1)
     return (rows.T @ rows).to(_wide(rows)), rows.sum(0).to(_wide(rows))
 
 
 def _wide(like: Tensor) -> torch.dtype:
-    """The dtype of statistics: double precision where the device has it, because differences of large sums need it."""
+    """The dtype of statistics: double precision where the device has it, because differences of
+    large sums need it."""
     return torch.float32 if like.device.type == "mps" else torch.float64

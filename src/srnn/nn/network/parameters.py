@@ -1,7 +1,7 @@
 """A neuron model's parameters as trainable tensors, and the map that keeps time constants valid.
 
-A time constant tau must stay positive and finite whatever an optimiser does to its parameter r. With floor the smallest
-tau that the model allows:
+A time constant tau must stay positive and finite whatever an optimiser does to its parameter r.
+With floor the smallest tau that the model allows:
 
     linear          tau = r for r >= 1 step above the floor; below, an exponential approach to the floor that joins with equal
                     slope. Trains as the published code does (there r is tau itself) but cannot leave the valid range.
@@ -27,15 +27,20 @@ TAU_MAX = 1e6
 
 
 def tau_from_raw(raw: Tensor, kind: str, floor: float) -> Tensor:
-    """Time constants (steps) from their trained parameters, elementwise; finite and >= floor for every finite raw."""
+    """Time constants (steps) from their trained parameters, elementwise; finite and >= floor for
+    every finite raw."""
     if kind == "unconstrained":
         return raw
     if kind == "log":
         return raw.clamp(math.log(floor), math.log(TAU_MAX)).exp()
     knee = floor + 1.0
     if raw.device.type == "cpu" and not traced():
-        low, high = raw.detach().aminmax()  # where looking is cheap: values are nearly always unchanged
-        if knee <= float(low) and float(high) < TAU_MAX:  # at the bound itself PyTorch 2.15's clamp has no gradient
+        low, high = (
+            raw.detach().aminmax()
+        )  # where looking is cheap: values are nearly always unchanged
+        if (
+            knee <= float(low) and float(high) < TAU_MAX
+        ):  # at the bound itself PyTorch 2.15's clamp has no gradient
             return raw
     below = floor + torch.exp(raw.clamp(max=knee) - knee)
     return torch.where(raw < knee, below, raw).clamp(max=TAU_MAX)
@@ -53,15 +58,19 @@ def raw_from_tau(tau: Tensor, kind: str, floor: float) -> Tensor:
 
 
 def valid_values(neuron: Neuron, stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The values of a neuron's stored parameters by name, each (size,); time constants in steps, valid."""
+    """The values of a neuron's stored parameters by name, each (size,); time constants in steps,
+    valid."""
     return {
-        name: tau_from_raw(stored[name], neuron.time_constants, neuron.tau_min) if name in neuron.taus else stored[name]
+        name: tau_from_raw(stored[name], neuron.time_constants, neuron.tau_min)
+        if name in neuron.taus
+        else stored[name]
         for name in neuron.parameters()
     }
 
 
 class NeuronParameters(nn.Module):
-    """The parameters of ``size`` neurons of one model: trained ones as nn.Parameter, fixed ones as buffers, each (size,)."""
+    """The parameters of ``size`` neurons of one model: trained ones as nn.Parameter, fixed ones as
+    buffers, each (size,)."""
 
     def __init__(self, neuron: Neuron, size: int, generator: torch.Generator | None = None) -> None:
         super().__init__()
@@ -69,10 +78,12 @@ class NeuronParameters(nn.Module):
         for name in neuron.parameters():
             if hasattr(self, name) or hasattr(Neuron, name):
                 raise SrnnError(
-                    f"A neuron's parameter cannot be called '{name}', because its class or torch's modules use that name for "
+                    f"A neuron's parameter cannot be called '{name}', because its class or torch's "
+                    f"modules use that name for "
                     "something else; give it another name."
                 )
-            # Drawn in float64 and rounded, so that a seed means the same network in both precisions.
+            # Drawn in float64 and rounded, so that a seed means the same network in both
+            # precisions.
             value = getattr(neuron, name).sample(size, generator=generator, dtype=torch.float64)
             if name in neuron.taus:
                 value = raw_from_tau(value, neuron.time_constants, neuron.tau_min)
@@ -85,29 +96,40 @@ class NeuronParameters(nn.Module):
         derived = self.coefficients()
         shapes = [type(derived).__name__]
         if isinstance(derived, (tuple, list)):
-            shapes = [tuple(value.shape) if isinstance(value, Tensor) else repr(value) for value in derived]
+            shapes = [
+                tuple(value.shape) if isinstance(value, Tensor) else repr(value)
+                for value in derived
+            ]
         if shapes != [(size,)] * len(neuron.coefficients):
             raise SrnnError(
-                f"derive of the neuron '{neuron.name}' must return a tensor ({size},), one value per neuron, for each of "
+                f"derive of the neuron '{neuron.name}' must return a tensor ({size},), one value "
+                f"per neuron, for each of "
                 f"{', '.join(neuron.coefficients)}; it returned {', '.join(map(str, shapes))}."
             )
 
     def values(self) -> dict[str, Tensor]:
         """Parameter values by name, each (size,); time constants in steps, valid."""
-        return valid_values(self.neuron, {name: getattr(self, name) for name in self.neuron.parameters()})
+        return valid_values(
+            self.neuron, {name: getattr(self, name) for name in self.neuron.parameters()}
+        )
 
     @torch.no_grad()
     def set_values(self, **values: Tensor) -> None:
-        """Overwrite parameters by name, each (size,); time constants in steps. SrnnError for what does not fit."""
+        """Overwrite parameters by name, each (size,); time constants in steps. SrnnError for what
+        does not fit."""
         neuron = self.neuron
         for name, value in values.items():
             if name not in neuron.parameters():
                 raise SrnnError(
-                    f"Neuron '{neuron.name}' has no parameter '{name}'.{nearest(name, neuron.parameters())}"
+                    f"Neuron '{neuron.name}' has no parameter "
+                    f"'{name}'.{nearest(name, neuron.parameters())}"
                 )
             own, value = getattr(self, name), torch.as_tensor(value)
             if value.shape != own.shape:
-                raise SrnnError(f"{neuron.name}.{name}: expected {tuple(own.shape)} values, got {tuple(value.shape)}.")
+                raise SrnnError(
+                    f"{neuron.name}.{name}: expected {tuple(own.shape)} values, got "
+                    f"{tuple(value.shape)}."
+                )
             if name in neuron.taus:
                 value = raw_from_tau(value.double(), neuron.time_constants, neuron.tau_min)
             own.copy_(value)
@@ -123,7 +145,9 @@ class NeuronParameters(nn.Module):
 
     def dynamics(self) -> dict[str, Tensor]:
         """The time constants of the model by name, in steps, each (size,), detached."""
-        return self.neuron.dynamics(**{name: value.detach() for name, value in self.values().items()})
+        return self.neuron.dynamics(
+            **{name: value.detach() for name, value in self.values().items()}
+        )
 
     def coefficients(self) -> tuple[Tensor, ...]:
         """The per-neuron constants of the model's ``step``, each (size,)."""

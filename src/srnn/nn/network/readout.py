@@ -4,7 +4,8 @@
     alif          spiking ALIF neurons; the score is their membrane (ECG: the reset lets it change its mind quickly)
     spike_count   spiking ALIF neurons; the score is their spikes, to be summed over time ((P)S-MNIST)
 
-Readouts are feed-forward layers like any other; this file only says which neurons they have and what is read from them.
+Readouts are feed-forward layers like any other; this file only says which neurons they have and
+what is read from them.
 """
 
 from __future__ import annotations
@@ -44,9 +45,11 @@ READOUTS: Mapping[str, Readout] = MappingProxyType(
 
 
 def as_readout(spec: str | Mapping[str, Any] | Readout | Neuron) -> Readout:
-    """A Readout from a name, a neuron (its membrane is read), or ``{"neuron": ..., "output": "membrane" | "emission"}``.
+    """A Readout from a name, a neuron (its membrane is read), or
+    ``{"neuron": ..., "output": "membrane" | "emission"}``.
 
-    A mapping may also start from a name: ``{"name": "alif", "neuron": {"name": "alif", "tau_mem": 20}}``.
+    A mapping may also start from a name:
+    ``{"name": "alif", "neuron": {"name": "alif", "tau_mem": 20}}``.
     """
     if isinstance(spec, Readout):
         return spec
@@ -56,12 +59,16 @@ def as_readout(spec: str | Mapping[str, Any] | Readout | Neuron) -> Readout:
         spec = {"name": spec}
     refuse_class("readout", spec)
     if not isinstance(spec, Mapping):
-        raise SrnnError(f"A readout is given by its name, a neuron, a Readout or a mapping, not by {spec!r}.")
+        raise SrnnError(
+            f"A readout is given by its name, a neuron, a Readout or a mapping, not by {spec!r}."
+        )
     options = dict(spec)
     name = options.pop("name", "integrator")
     if not isinstance(name, str) or name not in READOUTS:
         neuron = (
-            f" A neuron is given as a mapping, {{neuron: {name}}}." if isinstance(name, str) and name in DEFINED else ""
+            f" A neuron is given as a mapping, {{neuron: {name}}}."
+            if isinstance(name, str) and name in DEFINED
+            else ""
         )
         raise SrnnError(f"Unknown readout {name!r}.{nearest(str(name), READOUTS)}{neuron}")
     check_settings("A readout has", options, ("name", "neuron", "output"))

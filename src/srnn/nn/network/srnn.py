@@ -33,18 +33,26 @@ from .readout import Readout, as_readout
 NeuronSpec = str | Mapping[str, Any] | Neuron
 DelaysSpec = Delays | Mapping[str, Any] | None
 State = tuple[Any, ...]
-"""One entry per layer, the readout's last; each is of the neuron's State type (for a bidirectional layer, a pair of them)."""
+"""One entry per layer, the readout's last; each is of the neuron's State type (for a bidirectional
+layer, a pair of them)."""
 
 
-def each_layer(what: str, given: Any, sizes: Sequence[int], one: type | tuple[type, ...]) -> list[Any]:
-    """What is given for the hidden layers, as a list with one entry per layer; a single value, of type ``one``, serves all.
-    SrnnError for a list of another length, or for anything else."""
+def each_layer(
+    what: str, given: Any, sizes: Sequence[int], one: type | tuple[type, ...]
+) -> list[Any]:
+    """What is given for the hidden layers, as a list with one entry per layer; a single value, of
+    type ``one``, serves all. SrnnError for a list of another length, or for anything else."""
     if not isinstance(given, (Iterable, one)):
-        raise SrnnError(f"{what} cannot be {given!r}; give one for all hidden layers, or a list with one for each.")
+        raise SrnnError(
+            f"{what} cannot be {given!r}; give one for all hidden layers, or a list with one for "
+            f"each."
+        )
     values = [given] * len(sizes) if isinstance(given, one) else list(given)
     if len(values) != len(sizes):
         layers = f"{len(sizes)} hidden layer{'s' * (len(sizes) != 1)}"
-        raise SrnnError(f"{what} has {len(values)} entries for {layers}; give one for all, or one for each.")
+        raise SrnnError(
+            f"{what} has {len(values)} entries for {layers}; give one for all, or one for each."
+        )
     return values
 
 
@@ -62,7 +70,8 @@ def copied(net: SRNN) -> SRNN:
         return copy.deepcopy(net)
     except RuntimeError as error:  # from torch.nn.utils.prune, whose products are not parameters
         raise SrnnError(
-            "Torch cannot copy this network: make weight_norm, pruning and other parametrizations permanent first "
+            "Torch cannot copy this network: make weight_norm, pruning and other parametrizations "
+            "permanent first "
             "(torch.nn.utils)."
         ) from error
 
@@ -72,13 +81,13 @@ class Result:
     """Everything that a run of the network returns."""
 
     output: Tensor
-    """(B, T, outputs): the readout's membrane, or its spikes; NaN from the first NaN of a sequence's input on, and zero after its
-    length."""
+    """(B, T, outputs): the readout's membrane, or its spikes; NaN from the first NaN of a
+    sequence's input on, and zero after its length."""
     state: State
     """Final state; pass it to the next call to go on where this one ended."""
     layers: tuple[LayerResult, ...]
-    """The result of each layer, the readout's last: ``layers[0].output`` holds the first layer's spikes (B, T, size); with
-    substeps, a hidden layer's are (B, T * substeps, size)."""
+    """The result of each layer, the readout's last: ``layers[0].output`` holds the first layer's
+    spikes (B, T, size); with substeps, a hidden layer's are (B, T * substeps, size)."""
 
     def __repr__(self) -> str:
         sizes = ", ".join(str(layer.emitted.shape[-1]) for layer in self.layers)
@@ -92,8 +101,9 @@ class SRNN(nn.Module):
         out, state = net(x)                # x (B, T, 700) -> out (B, T, 20)
         out, state = net(more, state)      # continues where the first call ended
 
-    Like ``nn.LSTM`` it also takes one sequence (T, 700) -> (T, 20), and a ``PackedSequence`` -> a ``PackedSequence``. Numpy
-    arrays, booleans and integers are converted to the network's dtype; the output is always a tensor.
+    Like ``nn.LSTM`` it also takes one sequence (T, 700) -> (T, 20), and a ``PackedSequence`` -> a
+    ``PackedSequence``. Numpy arrays, booleans and integers are converted to the network's dtype;
+    the output is always a tensor.
 
     The defaults are chosen to learn in a loop of one's own, whatever the scale of the input: adLIF
     neurons, and batch norm of what they receive. ``SRNN.paper`` makes the paper's network instead.
@@ -102,34 +112,42 @@ class SRNN(nn.Module):
         inputs: number of input channels.
         hidden: number of neurons in each hidden layer; a single number for one layer.
         outputs: number of classes.
-        neuron: a model's name ("adlif", "alif", ...: ``srnn.nn.neurons``), a model object, or a list with one per layer.
+        neuron: a model's name ("adlif", "alif", ...: ``srnn.nn.neurons``), a model object, or a
+            list with one per layer.
         readout: "integrator", "alif", "spike_count", a neuron, or a ``Readout``.
         surrogate: name or object of the surrogate gradient.
         recurrent: whether each hidden layer has recurrent weights; one answer for all, or a list.
         bidirectional: read every hidden layer's input from both ends.
         merge: how the outputs of both directions are combined, "mean" (the paper) or "concat".
         late: the backward direction sees everything one step late (the published TIMIT network).
-        delays: additional steps until spikes arrive, as a mapping such as {"recurrent": "uniform(0, 20)", "input": 3}
-            (``nn/delays.py``); one for all hidden layers, or a list with one (or None) per layer. Recurrent delays apply only
-            to recurrent layers. All are in steps of the hidden layers.
-        substeps: steps of the hidden layers for each step of the input, which is held meanwhile; the readout takes one step,
-            on the mean of what the last hidden layer emitted (5 per frame in the published TIMIT network).
-        encoder: turns an analog input into spikes, with trained thresholds: "learned_ternary", or a mapping with its settings
-            (``encoding.as_encoder``); None: the first layer reads the input as it is.
-        norm: batch norm of the current that each hidden layer receives from below: "batch", or a mapping with its settings
-            (``norm.Norm``); one for all, or a list. In training mode (as a new network is) a call uses the statistics of its
-            batch and updates the running ones, which are used after ``eval()``. "none": no norm, as
-            where batches hold single steps.
-        init_in: initialisation of feed-forward weights, "xavier", "orthogonal", "kaiming" or "zero".
+        delays: additional steps until spikes arrive, as a mapping such as {"recurrent": "uniform(0,
+            20)", "input": 3} (``nn/delays.py``); one for all hidden layers, or a list with one (or
+            None) per layer. Recurrent delays apply only to recurrent layers. All are in steps of
+            the hidden layers.
+        substeps: steps of the hidden layers for each step of the input, which is held meanwhile;
+            the readout takes one step, on the mean of what the last hidden layer emitted (5 per
+            frame in the published TIMIT network).
+        encoder: turns an analog input into spikes, with trained thresholds: "learned_ternary", or a
+            mapping with its settings (``encoding.as_encoder``); None: the first layer reads the
+            input as it is.
+        norm: batch norm of the current that each hidden layer receives from below: "batch", or a
+            mapping with its settings (``norm.Norm``); one for all, or a list. In training mode (as
+            a new network is) a call uses the statistics of its batch and updates the running ones,
+            which are used after ``eval()``. "none": no norm, as where batches hold single steps.
+        init_in: initialisation of feed-forward weights, "xavier", "orthogonal", "kaiming" or
+            "zero".
         init_rec: initialisation of recurrent weights, likewise.
         gain_in: factor of the hidden layers' initial feed-forward weights.
         bias: whether the hidden layers have one; one answer for all, or a list.
-        backend: what runs the layers: "cpu", "gpu", "reference" (plain torch), or "auto": the fastest that can.
-        recompute: compute currents again for the gradient, to the same bits, instead of storing them (for long sequences).
+        backend: what runs the layers: "cpu", "gpu", "reference" (plain torch), or "auto": the
+            fastest that can.
+        recompute: compute currents again for the gradient, to the same bits, instead of storing
+            them (for long sequences).
         generator: draws the initial parameters (default: torch's global one).
 
-    Within a step each layer sees the layer below in the SAME step and itself one step earlier. Nothing is kept between calls.
-    Raises SrnnError, in one line, for arguments or inputs that do not fit.
+    Within a step each layer sees the layer below in the SAME step and itself one step earlier.
+    Nothing is kept between calls. Raises SrnnError, in one line, for arguments or inputs that do
+    not fit.
     """
 
     def __init__(
@@ -162,7 +180,9 @@ class SRNN(nn.Module):
         _check_sizes(inputs, sizes, outputs, substeps)
         neurons = map(as_neuron, each_layer("neuron", neuron, sizes, (str, Mapping, Neuron, type)))
         recurrents = each_layer("recurrent", recurrent, sizes, bool)
-        spans = map(Delays.parse, each_layer("delays", delays, sizes, (Delays, Mapping, type(None))))
+        spans = map(
+            Delays.parse, each_layer("delays", delays, sizes, (Delays, Mapping, type(None)))
+        )
         norms = each_layer("norm", norm, sizes, (str, Mapping, Norm, type(None)))
         biases = each_layer("bias", bias, sizes, bool)
         for name, answer in (("bidirectional", bidirectional), ("late", late)):
@@ -181,7 +201,13 @@ class SRNN(nn.Module):
         )
 
         def make(
-            n_in: int, n: int, model: Neuron, is_recurrent: bool, span: Delays, normed: NormSpec, has_bias: bool
+            n_in: int,
+            n: int,
+            model: Neuron,
+            is_recurrent: bool,
+            span: Delays,
+            normed: NormSpec,
+            has_bias: bool,
         ) -> Layer:
             return layer_of(
                 n_in,
@@ -245,8 +271,11 @@ class SRNN(nn.Module):
         return self.readout.size
 
     def initial_state(self, batch: int, generator: torch.Generator | None = None) -> State:
-        """The state before the first step, for ``batch`` sequences; random where the neurons' ``initial`` says so."""
-        return tuple(layer.initial_state(batch, generator) for layer in [*self.layers, self.readout])
+        """The state before the first step, for ``batch`` sequences; random where the neurons'
+        ``initial`` says so."""
+        return tuple(
+            layer.initial_state(batch, generator) for layer in [*self.layers, self.readout]
+        )
 
     def run(
         self,
@@ -262,12 +291,12 @@ class SRNN(nn.Module):
         """Run the network and return everything.
 
         Args:
-            x: (B, T, inputs), a tensor or numpy array, which is converted to the network's dtype and, on the CPU, packed if it
-                holds zeros and ones only; or (binary) ``Spikes``.
+            x: (B, T, inputs), a tensor or numpy array, which is converted to the network's dtype
+                and, on the CPU, packed if it holds zeros and ones only; or (binary) ``Spikes``.
             state: as an earlier run returned it; None: the initial state.
             lengths: (B,) integers, the valid steps of each sequence in a padded batch.
-            record: one or more variables, such as ("s", "u", "v", "current", "e"), whose traces (B, T, size) are returned by
-                each layer that has them.
+            record: one or more variables, such as ("s", "u", "v", "current", "e"), whose traces (B,
+                T, size) are returned by each layer that has them.
             generator: draws a random initial state where no ``state`` is given.
             dropout: decides which neurons the layers above receive, in training.
             check: refuse an input that is not finite, and say where; this costs one pass over it.
@@ -280,7 +309,9 @@ class SRNN(nn.Module):
         given = x
         results: list[LayerResult] = []
         gain, traced = 1.0, self._traced(record)
-        if self.encoder is not None and isinstance(x, Tensor):  # NaN would make its threshold's gradient NaN
+        if self.encoder is not None and isinstance(
+            x, Tensor
+        ):  # NaN would make its threshold's gradient NaN
             x = without_padding(x, lengths)
         x, hidden_lengths = self.hold(self.encode(x)), self.hidden_lengths(lengths)
         for index, (layer, layer_state) in enumerate(zip(self.layers, state[:-1], strict=True)):
@@ -302,23 +333,29 @@ class SRNN(nn.Module):
         return isinstance(norm, BatchNorm) and norm.training
 
     def _traced(self, record: tuple[str, ...]) -> list[tuple[str, ...]]:
-        """The names to record that each layer has, the readout's last; a name that none has is left for the first to refuse."""
+        """The names to record that each layer has, the readout's last; a name that none has is left
+        for the first to refuse."""
         if not record:  # as nearly always
             return [()] * (len(self.layers) + 1)
         own = [recordable(layer.neuron) for layer in [*self.layers, self.readout]]
         return [
-            tuple(name for name in record if name in names or not any(name in each for each in own)) for names in own
+            tuple(name for name in record if name in names or not any(name in each for each in own))
+            for names in own
         ]
 
     def encode(self, x: Tensor | Spikes) -> Tensor | Spikes:
-        """The network's input after its encoder, if it has one: (B, T, inputs) -> the same shape."""
+        """The network's input after its encoder, if it has one: (B, T, inputs) -> the same
+        shape."""
         if self.encoder is None:
             return x
         return self.encoder(as_dense(x, self.readout.weight_in.dtype))
 
     def hold(self, x: Tensor | Spikes) -> Tensor | Spikes:
-        """The (encoded) input as the hidden layers see it: every step held, (B, T, N) -> (B, T * substeps, N)."""
-        if self.substeps == 1 or not self.layers:  # the readout takes one step, whatever comes before it
+        """The (encoded) input as the hidden layers see it: every step held, (B, T, N) -> (B, T *
+        substeps, N)."""
+        if (
+            self.substeps == 1 or not self.layers
+        ):  # the readout takes one step, whatever comes before it
             return x
         if isinstance(x, Spikes) and x.carrier is None:
             return Spikes(x.words.repeat_interleave(self.substeps, 1), x.size)
@@ -326,7 +363,8 @@ class SRNN(nn.Module):
         return x.repeat_interleave(self.substeps, 1)
 
     def pool(self, emitted: Tensor | Spikes) -> Tensor | Spikes:
-        """What the last hidden layer emitted as the readout sees it: (B, T * substeps, N) -> their means (B, T, N)."""
+        """What the last hidden layer emitted as the readout sees it: (B, T * substeps, N) -> their
+        means (B, T, N)."""
         if self.substeps == 1 or not self.layers:
             return emitted
         emitted = as_dense(emitted, self.readout.weight_in.dtype)
@@ -337,27 +375,40 @@ class SRNN(nn.Module):
         return None if lengths is None else lengths * self.substeps
 
     def forward(
-        self, x: Input | PackedSequence, state: State | None = None, lengths: Lengths | None = None, check: bool = False
+        self,
+        x: Input | PackedSequence,
+        state: State | None = None,
+        lengths: Lengths | None = None,
+        check: bool = False,
     ) -> tuple[Tensor | PackedSequence, State]:
-        """x (B, T, inputs) -> (output (B, T, outputs), final state); see ``call`` for (T, inputs) and packed sequences.
+        """x (B, T, inputs) -> (output (B, T, outputs), final state); see ``call`` for (T, inputs)
+        and packed sequences.
 
-        ``check``: refuse an input that is not finite, and say where. Otherwise a NaN makes the output of its sequence NaN, from
-        that step on (of the whole batch, where a norm in training mode averages over it).
+        ``check``: refuse an input that is not finite, and say where. Otherwise a NaN makes the
+        output of its sequence NaN, from that step on (of the whole batch, where a norm in training
+        mode averages over it).
         """
         return call(self, x, state, lengths, check)
 
     def freeze(self) -> FrozenNetwork:
-        """A copy of the network as arrays, for everything that uses it without training it; see ``FrozenNetwork.require``."""
+        """A copy of the network as arrays, for everything that uses it without training it; see
+        ``FrozenNetwork.require``."""
         return freeze(self)
 
     def fold(self) -> SRNN:
-        """A copy without norm, which computes the same bits as this network after ``eval()``: the running statistics are folded
-        into weights and biases. Frozen, streamed and exported networks are folded anyway. SrnnError if the weights to be scaled
-        are computed by something else."""
+        """A copy without norm, which computes the same bits as this network after ``eval()``: the
+        running statistics are folded into weights and biases. Frozen, streamed and exported
+        networks are folded anyway. SrnnError if the weights to be scaled are computed by something
+        else."""
         normed = [layer for layer in layers_by_name(self).values() if layer.norm is not None]
-        if not all(isinstance(part, nn.Parameter | None) for one in normed for part in (one.weight_in, one.bias)):
+        if not all(
+            isinstance(part, nn.Parameter | None)
+            for one in normed
+            for part in (one.weight_in, one.bias)
+        ):
             raise SrnnError(
-                "A norm cannot be folded into weights that weight_norm, pruning or another parametrization computes; make them "
+                "A norm cannot be folded into weights that weight_norm, pruning or another "
+                "parametrization computes; make them "
                 "permanent first (torch.nn.utils)."
             )
         folded = copied(self)
@@ -372,8 +423,11 @@ class SRNN(nn.Module):
         return f"{' -> '.join(map(str, sizes))}, {count:,} parameters{more}"
 
     def time_constants(self) -> dict[str, Tensor]:
-        """All time constants in steps, by name ("layers.0.tau_mem", ...), each (size,), detached."""
+        """All time constants in steps, by name ("layers.0.tau_mem", ...), each (size,),
+        detached."""
         dynamics = {}
         for name, layer in layers_by_name(self).items():
-            dynamics |= {f"{name}.{tau}": values.clone() for tau, values in layer.params.dynamics().items()}
+            dynamics |= {
+                f"{name}.{tau}": values.clone() for tau, values in layer.params.dynamics().items()
+            }
         return dynamics

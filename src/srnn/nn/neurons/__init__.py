@@ -1,6 +1,8 @@
-"""Neuron models: what is computed in one time step. One model per file; the contract is in ``base.py``.
+"""Neuron models: what is computed in one time step. One model per file; the contract is in
+``base.py``.
 
-To add a neuron: write its file, and one line in ``NEURONS``. A neuron defined elsewhere is known by its name from then on.
+To add a neuron: write its file, and one line in ``NEURONS``. A neuron defined elsewhere is known by
+its name from then on.
 """
 
 from __future__ import annotations
@@ -29,8 +31,8 @@ NEURONS: Mapping[str, type[Neuron]] = MappingProxyType(
 def as_neuron(spec: str | Mapping[str, Any] | Neuron) -> Neuron:
     """A neuron model from its name, from ``{"name": ..., field: value}``, or itself.
 
-    A name is one of the library's, or that of a class defined in this process. Raises SrnnError for an unknown name or
-    field, suggesting the nearest one.
+    A name is one of the library's, or that of a class defined in this process. Raises SrnnError for
+    an unknown name or field, suggesting the nearest one.
     """
     if isinstance(spec, Neuron):
         return spec

@@ -1,6 +1,7 @@
 """ALIF, the adaptive leaky integrate-and-fire neuron: the paper's equations 5-8.
 
-In the order in which the published networks compute them (the reset uses the new threshold and the previous spike):
+In the order in which the published networks compute them (the reset uses the new threshold and the
+previous spike):
 
     e_t     = rho e_{t-1} + (1 - rho) s_{t-1}                  (6)  adaptation, the paper's eta
     theta_t = threshold + beta e_t                             (7)  dynamic threshold, threshold = b_0
@@ -9,7 +10,8 @@ In the order in which the published networks compute them (the reset uses the ne
 
     alpha = exp(-1/tau_mem), rho = exp(-1/tau_adp); time constants in time steps, one per neuron, trained.
 
-Source: Yin, Corradi & Bohte 2021, Methods. Nothing is detached: the gradient also flows through reset and threshold.
+Source: Yin, Corradi & Bohte 2021, Methods. Nothing is detached: the gradient also flows through
+reset and threshold.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def step(u: Any, e: Any, s: Any, current: Any, alpha: Any, rho: Any, beta: Any, threshold: Any) -> Any:
+def step(
+    u: Any, e: Any, s: Any, current: Any, alpha: Any, rho: Any, beta: Any, threshold: Any
+) -> Any:
     e = rho * e + (1.0 - rho) * s
     theta = threshold + beta * e
     u = alpha * u + (1.0 - alpha) * current - theta * s
@@ -32,14 +36,16 @@ def step(u: Any, e: Any, s: Any, current: Any, alpha: Any, rho: Any, beta: Any, 
 
 @dataclass(frozen=True)
 class ALIF(Neuron):
-    """Adaptive LIF, the paper's neuron: a threshold that spikes raise. Equations: ``srnn.nn.neurons.alif``.
+    """Adaptive LIF, the paper's neuron: a threshold that spikes raise. Equations:
+    ``srnn.nn.neurons.alif``.
 
     Args:
         tau_mem: time constant of the membrane, in time steps.
         tau_adp: time constant of the adaptation, in time steps.
-        beta: how far the threshold finally rises if a neuron spikes at every step; 0 switches the adaptation off (as in the
-            published ECG network's hidden layer).
-        threshold: the threshold at rest, the paper's b_0. A constant input of 1 brings a membrane to 1.
+        beta: how far the threshold finally rises if a neuron spikes at every step; 0 switches the
+            adaptation off (as in the published ECG network's hidden layer).
+        threshold: the threshold at rest, the paper's b_0. A constant input of 1 brings a membrane
+            to 1.
     """
 
     name: ClassVar[str] = "alif"

@@ -1,15 +1,17 @@
 """The contract of a neuron model, which every file in this folder fulfils.
 
-A model is a frozen dataclass (its parameters) with one pure function, ``step``, in plain arithmetic: operators, comparisons, and
-the functions of ``srnn.nn.arithmetic``. Every way of running it is derived from that one text (``srnn.nn.equations``): the
-reference calls it on torch tensors under autograd, the compiled loops inline it and the adjoint derived from it, exporters write
-its record in other languages. No backend restates a neuron.
+A model is a frozen dataclass (its parameters) with one pure function, ``step``, in plain
+arithmetic: operators, comparisons, and the functions of ``srnn.nn.arithmetic``. Every way of
+running it is derived from that one text (``srnn.nn.equations``): the reference calls it on torch
+tensors under autograd, the compiled loops inline it and the adjoint derived from it, exporters
+write its record in other languages. No backend restates a neuron.
 
     step(*state, s, current, *coefficients)          -> (*new_state, v)
 
-``state`` are the model's variables (the membrane ``u`` first), ``s`` what the neuron emitted one step ago, ``current`` the
-summed input, ``v`` the drive from which the emission is made (``srnn.nn.emissions``): a spike where v > 0, or a
-value. The names of the arguments are those of the variables and of the coefficients: they are stated nowhere else.
+``state`` are the model's variables (the membrane ``u`` first), ``s`` what the neuron emitted one
+step ago, ``current`` the summed input, ``v`` the drive from which the emission is made
+(``srnn.nn.emissions``): a spike where v > 0, or a value. The names of the arguments are those of
+the variables and of the coefficients: they are stated nowhere else.
 """
 
 from __future__ import annotations
@@ -35,10 +37,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Init:
-    """A distribution from which values are drawn, one per neuron (or per sequence and neuron, for initial states).
+    """A distribution from which values are drawn, one per neuron (or per sequence and neuron, for
+    initial states).
 
-    ``Init.parse`` reads what recipes write: a number, or "normal(mean, std)", "uniform(low, high)", "constant(value)". SrnnError
-    for numbers that do not make a distribution.
+    ``Init.parse`` reads what recipes write: a number, or "normal(mean, std)", "uniform(low, high)",
+    "constant(value)". SrnnError for numbers that do not make a distribution.
 
     Args:
         distribution: "constant", "normal" or "uniform".
@@ -67,13 +70,16 @@ class Init:
             if len(numbers) == counts[match[1]]:
                 return cls(match[1], *numbers)  # type: ignore[arg-type]
         raise SrnnError(
-            f"{brief(text)} is not a distribution; write a number, normal(mean, std) or uniform(low, high)."
+            f"{brief(text)} is not a distribution; write a number, normal(mean, std) or "
+            f"uniform(low, high)."
         )
 
     def __post_init__(self) -> None:
         check_choice("A distribution", self.distribution, ("constant", "normal", "uniform"))
         if not all(is_number(number) and abs(number) < float("inf") for number in (self.a, self.b)):
-            raise SrnnError(f"A distribution needs finite numbers, not {brief(self.a)} and {brief(self.b)}.")
+            raise SrnnError(
+                f"A distribution needs finite numbers, not {brief(self.a)} and {brief(self.b)}."
+            )
         if self.distribution == "normal" and self.b < 0:
             raise SrnnError(f"{self}: the standard deviation must not be negative.")
         if self.distribution == "uniform" and self.b < self.a:
@@ -83,7 +89,9 @@ class Init:
         numbers = (self.a,) if self.distribution == "constant" else (self.a, self.b)
         return f"{self.distribution}({', '.join(map(_all_digits, numbers))})"
 
-    def sample(self, *shape: int, generator: torch.Generator | None = None, **options: Any) -> Tensor:
+    def sample(
+        self, *shape: int, generator: torch.Generator | None = None, **options: Any
+    ) -> Tensor:
         """Values of the given shape; ``options`` are torch's dtype and device."""
         import torch
 
@@ -101,7 +109,8 @@ def _all_digits(number: float) -> str:
 
 
 _INIT_TYPES = (Init, "Init", "srnn.Init")
-"""The annotations that make a field a parameter; text where the module postpones their evaluation."""
+"""The annotations that make a field a parameter; text where the module postpones their
+evaluation."""
 
 
 DEFINED: dict[str, type[Neuron]] = {}
@@ -110,22 +119,27 @@ DEFINED: dict[str, type[Neuron]] = {}
 
 @dataclass(frozen=True)
 class Neuron:
-    """Base of all neuron models. A subclass has a name, its parameter fields, ``step`` and ``derive``.
+    """Base of all neuron models. A subclass has a name, its parameter fields, ``step`` and
+    ``derive``.
 
     Args:
         trained: names of the parameters that the optimiser may change; the others stay as drawn.
-        initial: a mapping from variable names (state variables and ``s``) to distributions of the initial state, drawn per
-            sequence and neuron; missing ones are zero. The text "u" gives a variable the very values drawn for u (the
-            published ECG and SHD networks start like this, with u and s the same tensor).
-        time_constants: how a trained time constant is kept valid: "linear" (equal to the parameter itself from one step
-            upwards), "log" (the parameter is the logarithm), or "unconstrained" (as in the published networks; may go wrong).
-        detach_reset: whether to block the gradient through ``step``'s argument ``s``: through the reset, and whatever else a
-            neuron's own spike does to it (a jump of its adaptation). Values stay the same. Recurrent weights still pass it.
+        initial: a mapping from variable names (state variables and ``s``) to distributions of the
+            initial state, drawn per sequence and neuron; missing ones are zero. The text "u" gives
+            a variable the very values drawn for u (the published ECG and SHD networks start like
+            this, with u and s the same tensor).
+        time_constants: how a trained time constant is kept valid: "linear" (equal to the parameter
+            itself from one step upwards), "log" (the parameter is the logarithm), or
+            "unconstrained" (as in the published networks; may go wrong).
+        detach_reset: whether to block the gradient through ``step``'s argument ``s``: through the
+            reset, and whatever else a neuron's own spike does to it (a jump of its adaptation).
+            Values stay the same. Recurrent weights still pass it.
     """
 
     name: ClassVar[str] = ""
     State: ClassVar[Any]
-    """NamedTuple of (*state variables, s), each (B, size): the arguments of ``step`` before ``current``."""
+    """NamedTuple of (*state variables, s), each (B, size): the arguments of ``step`` before
+    ``current``."""
     coefficients: ClassVar[tuple[str, ...]]
     """Names of the per-neuron constants, in order: the arguments of ``step`` after ``current``."""
     emission: ClassVar[Emission] = SPIKE
@@ -136,14 +150,19 @@ class Neuron:
     """No trained time constant falls below this many steps."""
     step: ClassVar[Callable[..., Any]]
     derive: ClassVar[Callable[..., tuple[Tensor, ...]]]
-    """A method that returns the coefficients of ``step``, given the parameters' values by name: each of shape (size,), in the
-    order of ``coefficients``."""
+    """A method that returns the coefficients of ``step``, given the parameters' values by name:
+    each of shape (size,), in the order of ``coefficients``."""
     detached: ClassVar[bool] = False
-    """Whether the derivatives of ``step`` with respect to ``s`` are 0: see ``forms.py``, which makes such models."""
+    """Whether the derivatives of ``step`` with respect to ``s`` are 0: see ``forms.py``, which
+    makes such models."""
 
     trained: tuple[str, ...] = field(default=("tau_mem",), kw_only=True)
-    initial: Mapping[str, Any] | tuple[tuple[str, Init | str], ...] = field(default=(), kw_only=True)
-    time_constants: Literal["linear", "log", "unconstrained"] = field(default="linear", kw_only=True)
+    initial: Mapping[str, Any] | tuple[tuple[str, Init | str], ...] = field(
+        default=(), kw_only=True
+    )
+    time_constants: Literal["linear", "log", "unconstrained"] = field(
+        default="linear", kw_only=True
+    )
     detach_reset: bool = field(default=False, kw_only=True)
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -156,12 +175,14 @@ class Neuron:
             place = own.index("current") if "current" in own else 0
             if place < 2 or own[place - 1] != "s":
                 raise SrnnError(
-                    f"The step of a neuron takes (*variables, s, current, *coefficients), not ({', '.join(own)})."
+                    f"The step of a neuron takes (*variables, s, current, *coefficients), not "
+                    f"({', '.join(own)})."
                 )
             for name in own[: place - 1]:
                 if name in ("arriving", "incoming") or name.startswith("_"):
                     raise SrnnError(
-                        f"A neuron's variable cannot be called '{name}': in a state, 'arriving' and 'incoming' are what is under "
+                        f"A neuron's variable cannot be called '{name}': in a state, 'arriving' "
+                        f"and 'incoming' are what is under "
                         "way, and no name may begin with _."
                     )
             cls.coefficients = own[place + 1 :]
@@ -172,7 +193,8 @@ class Neuron:
         check_positive(f"tau_min of {cls.__name__}", cls.tau_min)
         if not isinstance(cls.emission, Emission):
             raise SrnnError(
-                f"The emission of {cls.__name__} must be an Emission, such as SPIKE, RELU or IDENTITY of "
+                f"The emission of {cls.__name__} must be an Emission, such as SPIKE, RELU or "
+                f"IDENTITY of "
                 f"srnn.nn.emissions, not {brief(cls.emission)}."
             )
         define(DEFINED, cls, f"{__package__}.", ("step", "derive"))
@@ -183,7 +205,8 @@ class Neuron:
         for name, value in vars(type(self)).items():
             if isinstance(value, Init) and name not in self.parameters():
                 raise SrnnError(
-                    f"'{name}' of the neuron '{self.name}' is not a parameter yet: annotate it ({name}: Init = ...), in a class "
+                    f"'{name}' of the neuron '{self.name}' is not a parameter yet: annotate it "
+                    f"({name}: Init = ...), in a class "
                     "that is a @dataclass(frozen=True)."
                 )
         if isinstance(self.trained, str) or not isinstance(self.trained, Iterable):
@@ -192,31 +215,43 @@ class Neuron:
             isinstance(each, tuple) and len(each) == 2 for each in self.initial
         )
         if not (pairs or isinstance(self.initial, Mapping)):
-            raise SrnnError(f"initial must be a mapping from variables to distributions, not {self.initial!r}.")
+            raise SrnnError(
+                f"initial must be a mapping from variables to distributions, not {self.initial!r}."
+            )
         object.__setattr__(self, "trained", tuple(self.trained))
         for name in self.trained:
             if name not in self.parameters():
                 hint = (
                     nearest(name, self.parameters())
                     if self.trained != Neuron.trained
-                    else (" Its field 'trained' says which are trained (trained: tuple[str, ...] = () if none are).")
+                    else (
+                        " Its field 'trained' says which are trained (trained: tuple[str, ...] = "
+                        "() if none are)."
+                    )
                 )
                 raise SrnnError(f"Neuron '{self.name}' has no parameter '{name}'.{hint}")
         for name in self.taus:
             if name not in self.parameters():
                 raise SrnnError(
-                    f"'{name}', a time constant of the neuron '{self.name}', is not one of its parameters: name those that are "
+                    f"'{name}', a time constant of the neuron '{self.name}', is not one of its "
+                    f"parameters: name those that are "
                     "time constants in taus (taus = () if none are)."
                 )
         variables = self.State._fields
         # Kept as pairs, so that a model can be hashed, copied and pickled.
-        initial = {key: value if value == "u" else Init.parse(value) for key, value in dict(self.initial).items()}
+        initial = {
+            key: value if value == "u" else Init.parse(value)
+            for key, value in dict(self.initial).items()
+        }
         for key, value in initial.items():
             if key not in variables:
-                raise SrnnError(f"Neuron '{self.name}' has no state variable '{key}'.{nearest(key, variables)}")
+                raise SrnnError(
+                    f"Neuron '{self.name}' has no state variable '{key}'.{nearest(key, variables)}"
+                )
             if value == "u" and "u" not in variables[: variables.index(key)]:
                 raise SrnnError(
-                    f"'{key}' of the neuron '{self.name}' cannot start like u: u must be a variable that comes before it."
+                    f"'{key}' of the neuron '{self.name}' cannot start like u: u must be a "
+                    f"variable that comes before it."
                 )
         object.__setattr__(self, "initial", tuple(initial.items()))
         check_flag("detach_reset", self.detach_reset)
@@ -224,14 +259,20 @@ class Neuron:
         try:
             hash(self)  # by which compiled loops are found again
         except TypeError as error:
-            raise SrnnError(f"A field of the neuron '{self.name}' has an {error}; use a tuple instead.") from error
+            raise SrnnError(
+                f"A field of the neuron '{self.name}' has an {error}; use a tuple instead."
+            ) from error
 
     @classmethod
     @functools.cache
     def parameters(cls) -> tuple[str, ...]:
         """Names of the model's own parameter fields, in order."""
         common = {item.name for item in fields(Neuron)}
-        return tuple(item.name for item in fields(cls) if item.name not in common and item.type in _INIT_TYPES)
+        return tuple(
+            item.name
+            for item in fields(cls)
+            if item.name not in common and item.type in _INIT_TYPES
+        )
 
     @classmethod
     def variables(cls) -> tuple[str, ...]:
@@ -239,32 +280,49 @@ class Neuron:
         return cls.State._fields[:-1]
 
     def dynamics(self, **parameters: Tensor) -> dict[str, Tensor]:
-        """The time constants that describe how the model moves, by name, each (size,) in time steps; infinite if it has none.
+        """The time constants that describe how the model moves, by name, each (size,) in time
+        steps; infinite if it has none.
 
-        By default these are the parameters in ``taus``. A model whose dynamics follow from other parameters derives them.
+        By default these are the parameters in ``taus``. A model whose dynamics follow from other
+        parameters derives them.
         """
         return {name: parameters[name] for name in self.taus}
 
     @classmethod
     def emit(cls, v: Any) -> Any:
-        """What neurons with drive v, a tensor or an array, emit, in the dtype of v; spikes carry no gradient."""
+        """What neurons with drive v, a tensor or an array, emit, in the dtype of v; spikes carry no
+        gradient."""
         return cls.emission.value(v)
 
     def digest(self) -> str:
-        """The digest of all it computes: its equations, and ``derive`` of some values, in as many digits as machines agree on."""
+        """The digest of all it computes: its equations, and ``derive`` of some values, in as many
+        digits as machines agree on."""
         import torch
 
         numbers: list[str] = []
-        for value in (0.4, 3.0):  # one neuron each: what derive holds for all of them itself is broadcast
+        for value in (
+            0.4,
+            3.0,
+        ):  # one neuron each: what derive holds for all of them itself is broadcast
             places = enumerate(self.parameters())
-            one = {name: torch.full((1,), value * (1 + place / 8), dtype=torch.float64) for place, name in places}
-            numbers += [f"{number:.5g}" for coefficient in self.derive(**one) for number in coefficient.tolist()]
-        return digest_of(equations(type(self)).digest, self.emission.digest, self.taus, self.tau_min, numbers)
+            one = {
+                name: torch.full((1,), value * (1 + place / 8), dtype=torch.float64)
+                for place, name in places
+            }
+            numbers += [
+                f"{number:.5g}"
+                for coefficient in self.derive(**one)
+                for number in coefficient.tolist()
+            ]
+        return digest_of(
+            equations(type(self)).digest, self.emission.digest, self.taus, self.tau_min, numbers
+        )
 
     def describe(self) -> dict[str, Any]:
         """The model as a plain mapping that ``as_neuron`` reads back (for recipes and checkpoints).
 
-        SrnnError for a class whose name belongs to another: reading the mapping back would give that class's equations.
+        SrnnError for a class whose name belongs to another: reading the mapping back would give
+        that class's equations.
         """
         name = defined(DEFINED, type(self), "neuron")
         values = {item.name: getattr(self, item.name) for item in fields(self)}
@@ -277,10 +335,12 @@ class Neuron:
 
 
 def decay(tau: Tensor) -> Tensor:
-    """exp(-dt/tau) with dt = 1: the factor by which a variable of time constant tau (in steps) shrinks in one step."""
+    """exp(-dt/tau) with dt = 1: the factor by which a variable of time constant tau (in steps)
+    shrinks in one step."""
     return (-tau.reciprocal()).exp()
 
 
 def clamped(value: Tensor, low: float, high: float) -> Tensor:
-    """Value clamped to [low, high], with the gradient of the identity, so that it can come back from outside."""
+    """Value clamped to [low, high], with the gradient of the identity, so that it can come back
+    from outside."""
     return value + (value.clamp(low, high) - value).detach()

@@ -1,4 +1,5 @@
-"""BHRF, the balanced harmonic resonate-and-fire neuron: a damped oscillator, damped more after spikes instead of being reset.
+"""BHRF, the balanced harmonic resonate-and-fire neuron: a damped oscillator, damped more after
+spikes instead of being reset.
 
     q_t = refractory q_{t-1} + s_{t-1}                          refractory variable
     w_t = w_{t-1} + turn u_{t-1}                                position, times omega
@@ -8,11 +9,13 @@
     turn = dt |omega|, at most MAX_TURN
     keep = 1 - turn^2 - 2 dt |b_offset|, at least 0
 
-omega is the angular frequency and b_offset the damping, both per unit of time; a step lasts dt units. Both are trained.
-turn^2 is the damping that keeps the discrete oscillator from growing, whatever its frequency.
+omega is the angular frequency and b_offset the damping, both per unit of time; a step lasts dt
+units. Both are trained. turn^2 is the damping that keeps the discrete oscillator from growing,
+whatever its frequency.
 
-Source: the code of Higuchi, Kairat, Bohte & Otte 2024 (arXiv 2402.14603), which differs from their text. With v their position,
-our w is omega v, of the membrane's size; their 0.005 omega^2 in b is dt / 2 omega^2. q as in ``brf``; values as for PS-MNIST.
+Source: the code of Higuchi, Kairat, Bohte & Otte 2024 (arXiv 2402.14603), which differs from their
+text. With v their position, our w is omega v, of the membrane's size; their 0.005 omega^2 in b is
+dt / 2 omega^2. q as in ``brf``; values as for PS-MNIST.
 """
 
 from __future__ import annotations
@@ -28,7 +31,16 @@ if TYPE_CHECKING:
 
 
 def step(
-    u: Any, w: Any, q: Any, s: Any, current: Any, keep: Any, turn: Any, dt: Any, refractory: Any, threshold: Any
+    u: Any,
+    w: Any,
+    q: Any,
+    s: Any,
+    current: Any,
+    keep: Any,
+    turn: Any,
+    dt: Any,
+    refractory: Any,
+    threshold: Any,
 ) -> Any:
     q = refractory * q + s
     w = w + turn * u
@@ -39,8 +51,8 @@ def step(
 
 @dataclass(frozen=True)
 class BHRF(BRF):
-    """Balanced harmonic resonate-and-fire: BRF as a damped oscillator; the same parameters. Equations:
-    ``srnn.nn.neurons.bhrf``."""
+    """Balanced harmonic resonate-and-fire: BRF as a damped oscillator; the same parameters.
+    Equations: ``srnn.nn.neurons.bhrf``."""
 
     name: ClassVar[str] = "bhrf"
     step = staticmethod(step)

@@ -1,4 +1,5 @@
-"""BRF, the balanced resonate-and-fire neuron: a membrane that turns in a plane, damped after its spikes instead of being reset.
+"""BRF, the balanced resonate-and-fire neuron: a membrane that turns in a plane, damped after its
+spikes instead of being reset.
 
     q_t = refractory q_{t-1} + s_{t-1}                     refractory variable
     r_t = keep - dt q_t                                    what a turn keeps: less after spikes (smooth reset)
@@ -9,12 +10,14 @@
     turn = dt |omega|, at most MAX_TURN
     keep = sqrt(1 - turn^2) - dt |b_offset|, at least 0
 
-omega is the angular frequency and b_offset the damping, both per unit of time; a step lasts dt units. Both are trained.
-Without damping and spikes keep^2 + turn^2 is 1, the boundary beyond which a membrane grows by itself (the paper's p(omega)); with
-any damping it is less. As dt scales the input, weights must be large: with Xavier's a network is silent until it learns them.
+omega is the angular frequency and b_offset the damping, both per unit of time; a step lasts dt
+units. Both are trained. Without damping and spikes keep^2 + turn^2 is 1, the boundary beyond which
+a membrane grows by itself (the paper's p(omega)); with any damping it is less. As dt scales the
+input, weights must be large: with Xavier's a network is silent until it learns them.
 
-Source: Higuchi, Kairat, Bohte & Otte 2024 (arXiv 2402.14603), whose q is shifted by one step from ours (theirs is updated at
-the end of a step, ours at the start of the next: the same numbers), and who clamp neither omega nor b'. Values as for PS-MNIST.
+Source: Higuchi, Kairat, Bohte & Otte 2024 (arXiv 2402.14603), whose q is shifted by one step from
+ours (theirs is updated at the end of a step, ours at the start of the next: the same numbers), and
+who clamp neither omega nor b'. Values as for PS-MNIST.
 """
 
 from __future__ import annotations
@@ -29,12 +32,22 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MAX_TURN = 0.99
-"""Largest turn in a step. At 1 the root's derivative is infinite; up to here not even a neuron that spikes at every step, whose q
-tends to 10, is driven past the boundary on the other side (keep - dt q < -sqrt(1 - turn^2))."""
+"""Largest turn in a step. At 1 the root's derivative is infinite; up to here not even a neuron that
+spikes at every step, whose q tends to 10, is driven past the boundary on the other side (keep - dt
+q < -sqrt(1 - turn^2))."""
 
 
 def step(
-    u: Any, w: Any, q: Any, s: Any, current: Any, keep: Any, turn: Any, dt: Any, refractory: Any, threshold: Any
+    u: Any,
+    w: Any,
+    q: Any,
+    s: Any,
+    current: Any,
+    keep: Any,
+    turn: Any,
+    dt: Any,
+    refractory: Any,
+    threshold: Any,
 ) -> Any:
     q = refractory * q + s
     kept = keep - dt * q
@@ -44,9 +57,11 @@ def step(
 
 
 def time_constants(trace: Tensor, determinant: Tensor) -> dict[str, Tensor]:
-    """Period and decay, in steps, of a linear map of the plane with this trace and determinant; infinite where it has none.
+    """Period and decay, in steps, of a linear map of the plane with this trace and determinant;
+    infinite where it has none.
 
-    Both follow from the eigenvalue of largest modulus: a period is a full turn of phase, ``tau_mem`` the time of decay to 1/e.
+    Both follow from the eigenvalue of largest modulus: a period is a full turn of phase,
+    ``tau_mem`` the time of decay to 1/e.
     """
     import torch
 
@@ -60,13 +75,17 @@ def time_constants(trace: Tensor, determinant: Tensor) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class BRF(Neuron):
-    """Balanced resonate-and-fire: a membrane that oscillates and has no reset. Equations: ``srnn.nn.neurons.brf``.
+    """Balanced resonate-and-fire: a membrane that oscillates and has no reset. Equations:
+    ``srnn.nn.neurons.brf``.
 
     Args:
-        omega: angular frequency, in radians per unit of time; ``dt * omega`` is the turn in a step, at most 0.99.
+        omega: angular frequency, in radians per unit of time; ``dt * omega`` is the turn in a step,
+            at most 0.99.
         b_offset: damping between spikes, per unit of time.
-        dt: units of time in a step. The current is also multiplied by it, so weights have to be large (docs/neurons.md).
-        refractory: the fraction of a spike's extra damping, and of its raised threshold, that is left after a step.
+        dt: units of time in a step. The current is also multiplied by it, so weights have to be
+            large (docs/neurons.md).
+        refractory: the fraction of a spike's extra damping, and of its raised threshold, that is
+            left after a step.
         threshold: of the membrane.
     """
 

@@ -1,4 +1,5 @@
-"""CubaLIF, the LIF neuron with an exponential synaptic current ("current-based"): two leaky variables, one behind the other.
+"""CubaLIF, the LIF neuron with an exponential synaptic current ("current-based"): two leaky
+variables, one behind the other.
 
     i_t = alpha i_{t-1} + k I_t                                         synaptic current
     u_t = beta (u_{t-1} - s_{t-1} (threshold - reset)) + i_t            membrane, soft reset in the same step
@@ -8,7 +9,8 @@
     k = gain (1 - alpha) resistance (1 - beta): with both at 1 a constant input of 1 brings the membrane to 1. i is what the
     current adds to the membrane in one step.
 
-Simulators agree on this, but differ in the reset and in when things happen; three settings choose between them:
+Simulators agree on this, but differ in the reset and in when things happen; three settings choose
+between them:
 
     reset_kind     "soft": threshold - reset is subtracted. "hard": u becomes ``reset``, as in NIR; this trains far worse.
     reset_step     "same": right after the spike, before the membrane leaks: NIR, Norse, snnTorch with reset_delay=False.
@@ -26,8 +28,9 @@ In other libraries' words (with their weights as they are):
     NIR's CubaLIF          gain = w_in, resistance = r; the membrane is measured from v_leak
     SpyTorch               as snnTorch's Synaptic: hard, reset_step "next", synapse_step "next"
 
-Source: Neftci, Mostafa & Zenke 2019 (arXiv 1901.09948); Cramer et al. 2022 (arXiv 1910.07407), who use it on SHD and SSC;
-Pedersen et al. 2024 (NIR, arXiv 2311.14711). Nothing is detached: the gradient also flows through the reset.
+Source: Neftci, Mostafa & Zenke 2019 (arXiv 1901.09948); Cramer et al. 2022 (arXiv 1910.07407), who
+use it on SHD and SSC; Pedersen et al. 2024 (NIR, arXiv 2311.14711). Nothing is detached: the
+gradient also flows through the reset.
 """
 
 from __future__ import annotations
@@ -70,7 +73,8 @@ def _lost(tau: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class CubaLIF(Neuron):
-    """Leaky integrate-and-fire with an exponential synaptic current. Equations: ``srnn.nn.neurons.cubalif``.
+    """Leaky integrate-and-fire with an exponential synaptic current. Equations:
+    ``srnn.nn.neurons.cubalif``.
 
     Simulators differ in the last three settings (docs/neurons.md).
 
@@ -78,7 +82,8 @@ class CubaLIF(Neuron):
         tau_mem: time constant of the membrane, in time steps.
         tau_syn: time constant of the synapse, in time steps.
         gain: factor of the input current.
-        resistance: factor of the synaptic current; with both at 1 a constant input of 1 brings a membrane to 1.
+        resistance: factor of the synaptic current; with both at 1 a constant input of 1 brings a
+            membrane to 1.
         threshold: of the membrane.
         reset: where the membrane starts again after a spike.
         reset_kind: "soft": a spike subtracts threshold - reset; "hard": the membrane becomes reset.

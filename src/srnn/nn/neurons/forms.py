@@ -1,14 +1,17 @@
 """Forms of a neuron model that training uses in its place, with the same parameters.
 
-Detached, for ``detach_reset``: no gradient passes through the neuron's own spike. The gradient of a reset, and of a jump
-of the adaptation, goes through the surrogate at every step, even in a neuron that never spikes; with a strong jump this
-recursion can grow from step to step although the neuron itself is stable (``adlif.py``).
+Detached, for ``detach_reset``: no gradient passes through the neuron's own spike. The gradient of a
+reset, and of a jump of the adaptation, goes through the surrogate at every step, even in a neuron
+that never spikes; with a strong jump this recursion can grow from step to step although the neuron
+itself is stable (``adlif.py``).
 
-Rounded, for states that are stored in few bits: after every step the state is rounded and clamped to its range. A number plus
-1.5 x 2^(p - bits), where p is the bits of a float's fraction, has no room for more than ``bits`` fractional bits;
-subtracting that constant again leaves the number rounded. As plain arithmetic this runs on every backend, compiled into the
-loops like any neuron's step, and its derivative is 1, which makes it a straight-through estimator. Where a number is clamped
-its derivative is 0. The drive, and so the spike, comes from the exact state, as in the integer model.
+Rounded, for states that are stored in few bits: after every step the state is rounded and clamped
+to its range. A number plus 1.5 x 2^(p - bits), where p is the bits of a float's fraction, has no
+room for more than ``bits`` fractional bits; subtracting that constant again leaves the number
+rounded. As plain arithmetic this runs on every backend, compiled into the loops like any neuron's
+step, and its derivative is 1, which makes it a straight-through estimator. Where a number is
+clamped its derivative is 0. The drive, and so the spike, comes from the exact state, as in the
+integer model.
 """
 
 from __future__ import annotations
@@ -35,7 +38,8 @@ def detached_model(model: type[Neuron]) -> type[Neuron]:
 
 @functools.cache
 def rounded_model(model: type[Neuron]) -> type[Neuron]:
-    """The model with three more coefficients for each state variable, which clamp and round it (see ``grids``)."""
+    """The model with three more coefficients for each state variable, which clamp and round it (see
+    ``grids``)."""
     variables, own = model.variables(), arguments_of(model)
     coefficients = tuple(f"{what}_{name}" for name in variables for what in ("low", "top", "grid"))
 
@@ -48,7 +52,8 @@ def rounded_model(model: type[Neuron]) -> type[Neuron]:
             state[place] = (clamped + grid) - grid
         return *state, v
 
-    # Recorded and written out: compilers want a function with one argument for each variable and coefficient of the model.
+    # Recorded and written out: compilers want a function with one argument for each variable and
+    # coefficient of the model.
     step = function(f"rounded_{model.name}", record(rounded_step, (*own, *coefficients)))
     own_attributes = {
         "coefficients": (*model.coefficients, *coefficients),
@@ -60,7 +65,8 @@ def rounded_model(model: type[Neuron]) -> type[Neuron]:
 
 @dataclass(frozen=True)
 class KeptState:
-    """``width``: bits of every state variable between two steps; ``bits``: how many of them are fractional, by variable."""
+    """``width``: bits of every state variable between two steps; ``bits``: how many of them are
+    fractional, by variable."""
 
     width: int
     bits: Mapping[str, int]
@@ -68,12 +74,14 @@ class KeptState:
 
 @functools.cache
 def in_form(neuron: Neuron, form: Callable[[type[Neuron]], type[Neuron]]) -> Neuron:
-    """The neuron with its model in a form (``detached_model`` or ``rounded_model``), and the same parameters."""
+    """The neuron with its model in a form (``detached_model`` or ``rounded_model``), and the same
+    parameters."""
     return form(type(neuron))(**{item.name: getattr(neuron, item.name) for item in fields(neuron)})
 
 
 def grids(neuron: Neuron, kept: KeptState, like: Tensor) -> tuple[Tensor, ...]:
-    """The rounded model's additional coefficients, each of the shape and dtype of ``like`` (size,)."""
+    """The rounded model's additional coefficients, each of the shape and dtype of ``like``
+    (size,)."""
     import torch
 
     numbers = grid_numbers(neuron, kept, torch.finfo(like.dtype).eps)

@@ -1,4 +1,5 @@
-"""The leaky integrator: a membrane that neither spikes nor resets. The paper's non-spiking "LIF" readout.
+"""The leaky integrator: a membrane that neither spikes nor resets. The paper's non-spiking "LIF"
+readout.
 
     u_t = alpha u_{t-1} + (1 - alpha) I_t,    alpha = exp(-1/tau_mem)
 
@@ -27,7 +28,8 @@ class Integrator(Neuron):
     """Leaky integrator, for readouts: it emits its membrane, u_t = alpha u_{t-1} + (1 - alpha) I_t.
 
     Args:
-        tau_mem: its time constant, in time steps; alpha = exp(-1/tau_mem). A constant input of 1 brings a membrane to 1.
+        tau_mem: its time constant, in time steps; alpha = exp(-1/tau_mem). A constant input of 1
+            brings a membrane to 1.
     """
 
     name: ClassVar[str] = "integrator"

@@ -7,8 +7,8 @@
     u is recorded before the reset by the spike of the same step.
     tau_mem in time steps, at least 1 (below, the forward-Euler factor 1 - 1/tau_mem would turn negative).
 
-The network of the paper's "LIF" ablation computes u = .618 u + I with threshold .5 and nothing trained:
-``LIF(tau_mem=1/.382, resistance=1/.382, threshold=.5, trained=())``.
+The network of the paper's "LIF" ablation computes u = .618 u + I with threshold .5 and nothing
+trained: ``LIF(tau_mem=1/.382, resistance=1/.382, threshold=.5, trained=())``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def step(u: Any, s: Any, current: Any, leak: Any, gain: Any, threshold: Any, res
 
 @dataclass(frozen=True)
 class LIF(Neuron):
-    """Leaky integrate-and-fire with a hard reset, by forward Euler. Equations: ``srnn.nn.neurons.lif``.
+    """Leaky integrate-and-fire with a hard reset, by forward Euler. Equations:
+    ``srnn.nn.neurons.lif``.
 
     Args:
         tau_mem: time constant of the membrane, in time steps, at least 1.

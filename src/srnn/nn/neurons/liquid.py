@@ -1,4 +1,5 @@
-"""Liquid ALIF: an ALIF neuron whose time constants depend, step by step, on its input and its state.
+"""Liquid ALIF: an ALIF neuron whose time constants depend, step by step, on its input and its
+state.
 
     rho_t   = sigmoid(logit(rho) + adp_current I_t + adp_state e_{t-1})       what the adaptation keeps
     e_t     = rho_t e_{t-1} + (1 - rho_t) s_{t-1}
@@ -9,9 +10,10 @@
 
     alpha = exp(-1/tau_mem), rho = exp(-1/tau_adp): the time constants at rest, in time steps. With gates of 0 it is ``alif``.
 
-I_t is the neuron's own summed current: a gate sees the network's input through the weights of its neuron, and has three trained
-numbers. The authors' gates have weights of their own from the currents and states of all neurons of the layer (2 H^2 per gate).
-It was made for FPTT, whose short windows leave long memory to the neuron; every learning rule can train it.
+I_t is the neuron's own summed current: a gate sees the network's input through the weights of its
+neuron, and has three trained numbers. The authors' gates have weights of their own from the
+currents and states of all neurons of the layer (2 H^2 per gate). It was made for FPTT, whose short
+windows leave long memory to the neuron; every learning rule can train it.
 
 Source: Yin, Corradi & Bohte 2023 (Nature Machine Intelligence, arXiv 2112.11231).
 """
@@ -42,11 +44,16 @@ def step(
     beta: Any,
     threshold: Any,
 ) -> Any:
-    # sigmoid(z) = 1 / (1 + exp(-z)), with -z at most 40: an exponential that overflows would have no derivative.
-    rho = 1.0 / (1.0 + exp(40.0 - positive_part(40.0 + rest_adp + adp_current * current + adp_state * e)))
+    # sigmoid(z) = 1 / (1 + exp(-z)), with -z at most 40: an exponential that overflows would have
+    # no derivative.
+    rho = 1.0 / (
+        1.0 + exp(40.0 - positive_part(40.0 + rest_adp + adp_current * current + adp_state * e))
+    )
     e = rho * e + (1.0 - rho) * s
     theta = threshold + beta * e
-    alpha = 1.0 / (1.0 + exp(40.0 - positive_part(40.0 + rest_mem + mem_current * current + mem_state * u)))
+    alpha = 1.0 / (
+        1.0 + exp(40.0 - positive_part(40.0 + rest_mem + mem_current * current + mem_state * u))
+    )
     u = alpha * u + (1.0 - alpha) * current - theta * s
     return u, e, u - theta
 
@@ -58,16 +65,19 @@ def logit_of_decay(tau: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class LiquidALIF(Neuron):
-    """Adaptive LIF whose time constants depend on input and state in each step. Equations: ``srnn.nn.neurons.liquid``.
+    """Adaptive LIF whose time constants depend on input and state in each step. Equations:
+    ``srnn.nn.neurons.liquid``.
 
     With gates of 0 (the four parameters after the time constants) it is the same as ``ALIF``.
 
     Args:
         tau_mem: time constant of the membrane at rest, in time steps.
         tau_adp: time constant of the adaptation at rest, in time steps.
-        mem_current: how far the current shifts the logit of the factor by which the membrane decays.
+        mem_current: how far the current shifts the logit of the factor by which the membrane
+            decays.
         mem_state: how far the membrane shifts it.
-        adp_current: how far the current shifts the logit of the factor by which the adaptation decays.
+        adp_current: how far the current shifts the logit of the factor by which the adaptation
+            decays.
         adp_state: how far the adaptation shifts it.
         beta: as in ``ALIF``.
         threshold: as in ``ALIF``.
@@ -86,10 +96,18 @@ class LiquidALIF(Neuron):
     beta: Init = Init("constant", 1.8)
     threshold: Init = Init("constant", 0.01)
     trained: tuple[str, ...] = field(
-        default=("tau_mem", "tau_adp", "mem_current", "mem_state", "adp_current", "adp_state"), kw_only=True
+        default=("tau_mem", "tau_adp", "mem_current", "mem_state", "adp_current", "adp_state"),
+        kw_only=True,
     )
 
     def derive(self, **parameters: Tensor) -> tuple[Tensor, ...]:
         p = parameters
         mem = logit_of_decay(p["tau_mem"]), p["mem_current"], p["mem_state"]
-        return (*mem, logit_of_decay(p["tau_adp"]), p["adp_current"], p["adp_state"], p["beta"], p["threshold"])
+        return (
+            *mem,
+            logit_of_decay(p["tau_adp"]),
+            p["adp_current"],
+            p["adp_state"],
+            p["beta"],
+            p["threshold"],
+        )

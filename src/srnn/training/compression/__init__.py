@@ -1,4 +1,5 @@
-"""Smaller networks: pruning of weights and of neurons, int8 weights, and the accuracy that this costs."""
+"""Smaller networks: pruning of weights and of neurons, int8 weights, and the accuracy that this
+costs."""
 
 from .masks import apply_masks, magnitude_masks, sparsity
 from .neurons import dead_neurons, remove_neurons

@@ -1,4 +1,5 @@
-"""Evaluating a network as a device runs it: the integer model on whole splits, scored like any other network."""
+"""Evaluating a network as a device runs it: the integer model on whole splits, scored like any
+other network."""
 
 from __future__ import annotations
 
@@ -30,35 +31,49 @@ _STEPS = 2**19  # most steps in a batch: what each neuron emits in each of them 
 
 
 def measure_inputs(sequences: Sequences) -> InputFormat:
-    """The format of a split's inputs (usually the training split's), measured on some of its sequences."""
+    """The format of a split's inputs (usually the training split's), measured on some of its
+    sequences."""
     rows = evenly_spread(sequences.y, _MEASURED)
-    batches = (sequences.take(rows[begin : begin + _BATCH]) for begin in range(0, len(rows), _BATCH))
+    batches = (
+        sequences.take(rows[begin : begin + _BATCH]) for begin in range(0, len(rows), _BATCH)
+    )
     parts = [InputFormat.measure(_dense(batch.x)) for batch in batches]
     return InputFormat(max(part.largest for part in parts), all(part.whole for part in parts))
 
 
-def measure_int8(trained: Trained, sequences: Sequences, inputs_as: InputFormat | None = None) -> dict[str, Any]:
-    """What int8 needs to know about the training split, as fields of ``Trained``: what inputs are like (unless that is given),
-    and the ranges of the states. SrnnError for inputs that are too large for int8."""
+def measure_int8(
+    trained: Trained, sequences: Sequences, inputs_as: InputFormat | None = None
+) -> dict[str, Any]:
+    """What int8 needs to know about the training split, as fields of ``Trained``: what inputs are
+    like (unless that is given), and the ranges of the states. SrnnError for inputs that are too
+    large for int8."""
     known: dict[str, Any] = {"inputs_as": inputs_as or measure_inputs(sequences)}
-    if isinstance(trained.network, SRNN) and (device := freeze(trained.network)).why_not("int8") is None:
+    if (
+        isinstance(trained.network, SRNN)
+        and (device := freeze(trained.network)).why_not("int8") is None
+    ):
         x = watched(sequences)
-        with suppress(SrnnError):  # there may be no int8 form, as sums might overflow: there is nothing to know
+        with suppress(
+            SrnnError
+        ):  # there may be no int8 form, as sums might overflow: there is nothing to know
             known["state_ranges"] = measure_ranges(device, x, known["inputs_as"])
     return known
 
 
 def int8_of(trained: Trained, sequences: Sequences) -> dict[str, Any]:
-    """``measure_int8`` for a network that may know what its inputs are like; empty if they are too large for int8."""
-    watched(sequences)  # data that can no longer be read are an error, unlike data that are too large
+    """``measure_int8`` for a network that may know what its inputs are like; empty if they are too
+    large for int8."""
+    watched(
+        sequences
+    )  # data that can no longer be read are an error, unlike data that are too large
     with suppress(SrnnError):
         return measure_int8(trained, sequences, trained.inputs_as)
     return {}
 
 
 def watched(sequences: Sequences) -> np.ndarray[Any, Any]:
-    """The inputs on which states are measured: some sequences (N, T, inputs) from all classes, since data are often sorted by
-    class."""
+    """The inputs on which states are measured: some sequences (N, T, inputs) from all classes,
+    since data are often sorted by class."""
     return _dense(sequences.take(evenly_spread(sequences.y, _WATCHED)).x)
 
 
@@ -71,12 +86,14 @@ def evaluate_int8(
     state_as: StateFormat | None = None,
     most: int | None = None,
 ) -> Evaluation:
-    """Measure a network with int8 weights and integer arithmetic, as the int8 C runs it, on a split of its task.
+    """Measure a network with int8 weights and integer arithmetic, as the int8 C runs it, on a split
+    of its task.
 
-    It begins at the device's initial state. ``inputs_as``: the format of inputs; None: as measured on the training split.
-    ``state_as``: the format of states; None: the one the network was trained for, or 32 bits. ``most``: measure only so many
-    sequences, the split's first. Besides the usual numbers the report has ``saturated``: how many results were too large and
-    were clamped to their range.
+    It begins at the device's initial state. ``inputs_as``: the format of inputs; None: as measured
+    on the training split. ``state_as``: the format of states; None: the one the network was trained
+    for, or 32 bits. ``most``: measure only so many sequences, the split's first. Besides the usual
+    numbers the report has ``saturated``: how many results were too large and were clamped to their
+    range.
     """
     device, task = device_network(trained.spiking("run in int8")), trained.task
     if inputs_as is None:
@@ -93,7 +110,8 @@ def evaluate_int8(
 
 
 def _run(model: IntegerNetwork, batch: Batch) -> tuple[Result, int]:
-    """The integer model in place of a network: real inputs in, real scores out; and how often a value saturated."""
+    """The integer model in place of a network: real inputs in, real scores out; and how often a
+    value saturated."""
     x = _dense(batch.x)
     outcome = model.run(model.inputs_as.encode(x))
     valid = np.ones(x.shape[:2], bool)

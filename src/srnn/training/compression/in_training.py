@@ -1,6 +1,8 @@
-"""Compression during training: the network from which it starts, which weights are pruned when, and int8.
+"""Compression during training: the network from which it starts, which weights are pruned when, and
+int8.
 
-Masks are a part of the last checkpoint (``pruning.<weight>``), so that a resumed training continues to the same bits.
+Masks are a part of the last checkpoint (``pruning.<weight>``), so that a resumed training continues
+to the same bits.
 """
 
 from __future__ import annotations
@@ -33,8 +35,8 @@ from .quantisation import ordinary, train_as_int8
 def start_from(network: Network, folder: str, train_set: Sequences, device: torch.device) -> None:
     """Put the best network of the run ``folder`` into ``network``.
 
-    If its hidden layers are larger, the neurons used least on ``train_set`` (which is on ``device``) are removed.
-    SrnnError for a run that does not fit.
+    If its hidden layers are larger, the neurons used least on ``train_set`` (which is on
+    ``device``) are removed. SrnnError for a run that does not fit.
     """
     with naming("training.start_from"):
         trained = open_trained(folder)
@@ -46,16 +48,21 @@ def start_from(network: Network, folder: str, train_set: Sequences, device: torc
             removed = least_used(source.to(device), train_set, dropped, trained.seed)
             remove_neurons(source.cpu(), cast(SRNN, network), removed)
             return
-    load_network(network, Checkpoint(Path(folder), model_tensors(source), {"architecture": architecture(source)}))
+    load_network(
+        network,
+        Checkpoint(Path(folder), model_tensors(source), {"architecture": architecture(source)}),
+    )
 
 
 class Compression:
     """The pruning and rounding of one training; does nothing if the recipe asks for neither.
 
     Args:
-        network: the initial network, on the training device; for int8 its layers will compute with rounded weights.
+        network: the initial network, on the training device; for int8 its layers will compute with
+            rounded weights.
         config: the settings of the training.
-        train_set: the data on which the ranges of states are measured, if they are stored in few bits.
+        train_set: the data on which the ranges of states are measured, if they are stored in few
+            bits.
 
     Raises SrnnError for a network that int8 cannot represent.
     """
@@ -78,7 +85,8 @@ class Compression:
         self._examples = train_set
 
     def _of_kept(self, name: str, gradient: Tensor) -> Tensor:
-        """Keep only the gradient of the remaining weights: pruned weights count in no norm and no moment."""
+        """Keep only the gradient of the remaining weights: pruned weights count in no norm and no
+        moment."""
         return gradient * self.masks[name] if name in self.masks else gradient
 
     def prunes(self, epoch: int) -> bool:
@@ -87,7 +95,8 @@ class Compression:
         return self._share(epoch) > before
 
     def begin_epoch(self, epoch: int) -> None:
-        """Prune as the recipe says for this epoch (from 0), keeping pruned weights pruned; and measure the format of states."""
+        """Prune as the recipe says for this epoch (from 0), keeping pruned weights pruned; and
+        measure the format of states."""
         if self.prunes(epoch):
             masks = magnitude_masks(self.network, self._share(epoch), self.config.prune.scope)
             self.masks = {name: mask & self.masks.get(name, mask) for name, mask in masks.items()}
@@ -102,7 +111,8 @@ class Compression:
 
     @torch.no_grad()
     def after_step(self, average: Network | None = None) -> None:
-        """Set pruned weights to 0 again: the optimiser still had their moments, and the average their earlier values."""
+        """Set pruned weights to 0 again: the optimiser still had their moments, and the average
+        their earlier values."""
         for name, mask in self.masks.items():
             self._matrices[name].mul_(mask)
             if average is not None:
@@ -117,11 +127,18 @@ class Compression:
         """Restore the masks, and the format of states, from a last checkpoint."""
         masks = {name: checkpoint.tensors.get(f"pruning.{name}") for name in self._matrices}
         for name, mask in masks.items():
-            if mask is not None and (mask.dtype != torch.bool or mask.shape != self._matrices[name].shape):
+            if mask is not None and (
+                mask.dtype != torch.bool or mask.shape != self._matrices[name].shape
+            ):
                 raise SrnnError(
-                    f"The checkpoint {checkpoint.path} does not fit: its mask of '{name}' has another shape."
+                    f"The checkpoint {checkpoint.path} does not fit: its mask of '{name}' has "
+                    f"another shape."
                 )
-        self.masks = {name: mask.to(self._matrices[name].device) for name, mask in masks.items() if mask is not None}
+        self.masks = {
+            name: mask.to(self._matrices[name].device)
+            for name, mask in masks.items()
+            if mask is not None
+        }
         StateFormat.from_arrays(checkpoint.tensors).into(self.network)
 
     @cached_property
@@ -129,7 +146,8 @@ class Compression:
         return measure_inputs(self._examples)
 
     def finish(self, best: Checkpoint | None) -> None:
-        """Make the layers ordinary again, with states kept as the ``best`` checkpoint says; its rounded weights are loaded."""
+        """Make the layers ordinary again, with states kept as the ``best`` checkpoint says; its
+        rounded weights are loaded."""
         ordinary(self.network)
         if best is not None:
             StateFormat.from_arrays(best.tensors).into(self.network)

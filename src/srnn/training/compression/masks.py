@@ -1,7 +1,8 @@
 """Magnitude pruning: the smallest weights become 0 and stay 0.
 
-A mask is stored in the weights themselves: no optimiser of this library changes a weight of 0 whose gradient is always 0
-(its moments in Adam are 0; weight decay of 0 is 0). So masks survive checkpoints without being stored in them.
+A mask is stored in the weights themselves: no optimiser of this library changes a weight of 0 whose
+gradient is always 0 (its moments in Adam are 0; weight decay of 0 is 0). So masks survive
+checkpoints without being stored in them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ Scope = Literal["layer", "network"]
 
 
 def weight_matrices(network: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    """(name, matrix) of all weights of spiking layers; biases and the neurons' parameters are never pruned."""
+    """(name, matrix) of all weights of spiking layers; biases and the neurons' parameters are never
+    pruned."""
     for name, layer in layers_by_name(network).items():
         yield f"{name}.weight_in", layer.weight_in
         if layer.weight_rec is not None:
@@ -27,11 +29,14 @@ def weight_matrices(network: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
 
 
 @torch.no_grad()
-def magnitude_masks(network: nn.Module, sparsity: float, scope: Scope = "layer") -> dict[str, Tensor]:
+def magnitude_masks(
+    network: nn.Module, sparsity: float, scope: Scope = "layer"
+) -> dict[str, Tensor]:
     """Masks that prune the fraction ``sparsity`` (0 to 1) of the weights, the smallest ones.
 
-    ``scope``: the fraction applies to every matrix ("layer"), or to all weights together ("network"), where matrices with
-    small weights may lose all. Ties are broken by position. Raises SrnnError for an invalid fraction.
+    ``scope``: the fraction applies to every matrix ("layer"), or to all weights together
+    ("network"), where matrices with small weights may lose all. Ties are broken by position. Raises
+    SrnnError for an invalid fraction.
     """
     check_share("sparsity", sparsity)
     if scope not in ("layer", "network"):
@@ -39,9 +44,14 @@ def magnitude_masks(network: nn.Module, sparsity: float, scope: Scope = "layer")
     matrices = dict(weight_matrices(network))
     if scope == "layer":
         return {name: _largest(matrix.detach(), sparsity) for name, matrix in matrices.items()}
-    together = _largest(torch.cat([matrix.detach().flatten() for matrix in matrices.values()]), sparsity)
+    together = _largest(
+        torch.cat([matrix.detach().flatten() for matrix in matrices.values()]), sparsity
+    )
     parts = together.split([matrix.numel() for matrix in matrices.values()])
-    return {name: part.view_as(matrix) for (name, matrix), part in zip(matrices.items(), parts, strict=True)}
+    return {
+        name: part.view_as(matrix)
+        for (name, matrix), part in zip(matrices.items(), parts, strict=True)
+    }
 
 
 def _largest(values: Tensor, sparsity: float) -> Tensor:
@@ -55,13 +65,14 @@ def _largest(values: Tensor, sparsity: float) -> Tensor:
 
 @torch.no_grad()
 def apply_masks(network: SRNN, masks: Mapping[str, Tensor]) -> None:
-    """Set the weights that the masks prune (by name, True: kept) to 0, permanently: they have no gradient from now on. SrnnError
-    for masks that do not fit."""
+    """Set the weights that the masks prune (by name, True: kept) to 0, permanently: they have no
+    gradient from now on. SrnnError for masks that do not fit."""
     matrices = dict(weight_matrices(network))
     for name, mask in masks.items():
         if name not in matrices or matrices[name].shape != mask.shape or mask.dtype != torch.bool:
             raise SrnnError(
-                f"The mask '{name}', {mask.dtype} of shape {tuple(mask.shape)}, fits no weights of this network."
+                f"The mask '{name}', {mask.dtype} of shape {tuple(mask.shape)}, fits no weights of "
+                f"this network."
             )
     for name, mask in masks.items():
         matrices[name].mul_(mask)
@@ -83,4 +94,6 @@ def sparsity(network: SRNN) -> float:
 def check_share(what: str, value: float) -> None:
     """SrnnError unless 0 <= value < 1."""
     if not is_number(value) or not 0 <= value < 1:
-        raise SrnnError(f"The {what} must be a fraction, at least 0 and below 1, such as 0.9, not {value!r}.")
+        raise SrnnError(
+            f"The {what} must be a fraction, at least 0 and below 1, such as 0.9, not {value!r}."
+        )

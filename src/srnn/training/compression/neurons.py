@@ -1,8 +1,8 @@
 """Structured pruning: whole neurons are removed, and the network becomes smaller.
 
-Neurons that never spike are dead: without them every other neuron computes the very same sums (``dead_neurons`` finds them on
-a split; they are known to be dead only there). Other neurons are ranked by use: rate times the size of their outgoing
-weights.
+Neurons that never spike are dead: without them every other neuron computes the very same sums
+(``dead_neurons`` finds them on a split; they are known to be dead only there). Other neurons are
+ranked by use: rate times the size of their outgoing weights.
 """
 
 from __future__ import annotations
@@ -26,8 +26,11 @@ _DONE = "Pruning of neurons"
 
 
 def spike_counts(network: SRNN, sequences: Sequences, seed: int = 0) -> tuple[list[Tensor], int]:
-    """How much each hidden neuron emitted over a split, (size,) float64 per layer; and the number of valid steps."""
-    counts = [torch.zeros(layer.size, dtype=torch.float64) for layer in freeze(network, _DONE).layers[:-1]]
+    """How much each hidden neuron emitted over a split, (size,) float64 per layer; and the number
+    of valid steps."""
+    counts = [
+        torch.zeros(layer.size, dtype=torch.float64) for layer in freeze(network, _DONE).layers[:-1]
+    ]
     steps = 0
     for batch, result in run_batches(network, sequences.batches(128), seed=seed):
         steps += batch.steps
@@ -39,11 +42,15 @@ def spike_counts(network: SRNN, sequences: Sequences, seed: int = 0) -> tuple[li
 def dead_neurons(network: SRNN, sequences: Sequences, seed: int = 0) -> list[Tensor]:
     """Which hidden neurons never spike over a split: booleans (size,), one tensor per layer.
 
-    A neuron whose initial ``s`` is not 0 affects others before it ever spikes: in such a layer no neuron counts as dead.
+    A neuron whose initial ``s`` is not 0 affects others before it ever spikes: in such a layer no
+    neuron counts as dead.
     """
     counts, _ = spike_counts(network, sequences, seed)
     hidden: Any = network.layers
-    return [(count == 0) & ("s" not in dict(layer.neuron.initial)) for count, layer in zip(counts, hidden, strict=True)]
+    return [
+        (count == 0) & ("s" not in dict(layer.neuron.initial))
+        for count, layer in zip(counts, hidden, strict=True)
+    ]
 
 
 def to_drop(sizes: Sequence[int], share: float) -> list[int]:
@@ -52,8 +59,11 @@ def to_drop(sizes: Sequence[int], share: float) -> list[int]:
     return [min(round(share * size), size - 1) for size in sizes]
 
 
-def least_used(network: SRNN, sequences: Sequences, dropped: Sequence[int], seed: int = 0) -> list[Tensor]:
-    """Which neurons of each hidden layer are used least, ``dropped`` of them: booleans (size,) on the CPU."""
+def least_used(
+    network: SRNN, sequences: Sequences, dropped: Sequence[int], seed: int = 0
+) -> list[Tensor]:
+    """Which neurons of each hidden layer are used least, ``dropped`` of them: booleans (size,) on
+    the CPU."""
     counts, steps = spike_counts(network, sequences, seed)
     layers = freeze(network, _DONE).layers
     chosen = []
@@ -69,29 +79,38 @@ def least_used(network: SRNN, sequences: Sequences, dropped: Sequence[int], seed
 
 
 def smaller_recipe(recipe: Recipe, removed: Sequence[Tensor]) -> Recipe:
-    """The recipe of the network without these neurons, its norm folded. SrnnError if a layer would lose all."""
-    hidden = [size - int(mask.sum()) for size, mask in zip(recipe.network.hidden, removed, strict=True)]
+    """The recipe of the network without these neurons, its norm folded. SrnnError if a layer would
+    lose all."""
+    hidden = [
+        size - int(mask.sum()) for size, mask in zip(recipe.network.hidden, removed, strict=True)
+    ]
     if min(hidden) < 1:
         raise SrnnError(
-            f"A hidden layer would lose all of its {recipe.network.hidden[hidden.index(0)]} neurons; remove fewer."
+            f"A hidden layer would lose all of its {recipe.network.hidden[hidden.index(0)]} "
+            f"neurons; remove fewer."
         )
     return replace(recipe, network=replace(recipe.network.folded(), hidden=hidden))
 
 
 def remove_neurons(network: SRNN, smaller: SRNN, removed: Sequence[Tensor]) -> SRNN:
-    """Fill ``smaller``, a network of the right sizes, with the remaining part of ``network``; returns it."""
+    """Fill ``smaller``, a network of the right sizes, with the remaining part of ``network``;
+    returns it."""
     if network.encoder is not None and smaller.encoder is not None:
         smaller.encoder.load_state_dict(network.encoder.state_dict())
     frozen = freeze(network, _DONE)
     below, layers = np.ones(frozen.inputs, bool), []
     for layer, own in zip(
-        frozen.layers, [*(~mask.numpy() for mask in removed), np.ones(frozen.outputs, bool)], strict=True
+        frozen.layers,
+        [*(~mask.numpy() for mask in removed), np.ones(frozen.outputs, bool)],
+        strict=True,
     ):
         recurrent = None if layer.weight_rec is None else layer.weight_rec[own][:, own]
         bias = layer.bias[own] if layer.has_bias else None
         left = {name: value[own] for name, value in layer.parameters.items()}
         weight_in = layer.weight_in[own][:, below]
-        layers.append(FrozenLayer.of(layer.name, layer.neuron, weight_in, recurrent, bias, left, layer.output))
+        layers.append(
+            FrozenLayer.of(layer.name, layer.neuron, weight_in, recurrent, bias, left, layer.output)
+        )
         below = own
     replace(frozen, layers=tuple(layers)).into(smaller)
     return smaller
@@ -100,7 +119,8 @@ def remove_neurons(network: SRNN, smaller: SRNN, removed: Sequence[Tensor]) -> S
 def same_on(
     network: SRNN, smaller: SRNN, removed: Sequence[Tensor], sequences: Sequences, seed: int = 0
 ) -> tuple[int, float]:
-    """How the two differ over a split: (different spikes of the neurons that both have, largest difference of the output).
+    """How the two differ over a split: (different spikes of the neurons that both have, largest
+    difference of the output).
 
     Both begin from the same state, drawn for the larger one.
     """

@@ -23,7 +23,8 @@ FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Card:
-    """What you should know about a pretrained network. Accuracies are fractions, energies are in nJ."""
+    """What you should know about a pretrained network. Accuracies are fractions, energies are in
+    nJ."""
 
     hears: str
     """What it reads and what it answers, in one line."""
@@ -50,14 +51,16 @@ class Card:
     """Which kind of accuracy all accuracies here are."""
     validation: float
     validation_int8: float | None
-    """Accuracy of the integer model, which the int8 C equals, on at most 1,000 sequences; None: there is no int8 form."""
+    """Accuracy of the integer model, which the int8 C equals, on at most 1,000 sequences; None:
+    there is no int8 form."""
     test: float | None
     """Test accuracy of the shipped network, read once; None: ``split`` says why not."""
     others: str
     """Other speakers, records or data sets that it was tried on, with results; or "none"."""
     parameters: int
     bytes: dict[str, int]
-    """Size of the model's file, and of the flash that the C export takes in float32 and int8, where it has these forms."""
+    """Size of the model's file, and of the flash that the C export takes in float32 and int8, where
+    it has these forms."""
     energy_nj: dict[str, dict[str, float]]
     """By each model of ``srnn energy``, on validation: energy per step, and per decision."""
     not_for: str
@@ -65,16 +68,19 @@ class Card:
     made_by: list[str]
     """The commands that made it."""
     live: dict[str, dict[str, float]] | None = None
-    """Words in one long signal (``srnn evaluate --live``), detected by the rule in the model's file. By split and noise, such as
-    "validation, 20 dB of noise": the fraction understood, false_accepts per hour, those without_a_word, the median delay in
-    seconds. None: not measured."""
+    """Words in one long signal (``srnn evaluate --live``), detected by the rule in the model's
+    file. By split and noise, such as "validation, 20 dB of noise": the fraction understood,
+    false_accepts per hour, those without_a_word, the median delay in seconds. None: not
+    measured."""
 
     @property
     def live_in_words(self) -> list[str]:
         """``live`` as text, one line for each split and noise."""
         return [
-            f"{name}: {one['understood']:.1%} of the words understood, {one['false_accepts']:.0f} false accepts an hour, "
-            f"{one['without_a_word']:.0f} of them where no word is; {one['delay']:.2f} s after a clip's beginning"
+            f"{name}: {one['understood']:.1%} of the words understood, {one['false_accepts']:.0f} "
+            f"false accepts an hour, "
+            f"{one['without_a_word']:.0f} of them where no word is; {one['delay']:.2f} s after a "
+            f"clip's beginning"
             for name, one in (self.live or {}).items()
         ]
 
@@ -92,7 +98,8 @@ def pretrained_names() -> list[str]:
 
 
 def find_model(path: Path | str) -> Path:
-    """The file of the pretrained network of that name, else the path of a run or model that is there (``registry.is_name``).
+    """The file of the pretrained network of that name, else the path of a run or model that is
+    there (``registry.is_name``).
 
     SrnnError, which lists the names, for anything else.
     """
@@ -104,20 +111,24 @@ def find_model(path: Path | str) -> Path:
     close = ""
     if Path(path).parent == Path():
         close = nearest(path, names, "srnn models")
-    raise SrnnError(f"{path} was not found: name a run folder, a model's file, or a pretrained network.{close}")
+    raise SrnnError(
+        f"{path} was not found: name a run folder, a model's file, or a pretrained network.{close}"
+    )
 
 
 def read_card(name: str) -> Card:
     """The card of a pretrained network. SrnnError, with the nearest name, for any other."""
     if name not in pretrained_names():
-        raise SrnnError(f"There is no pretrained network '{name}'.{nearest(name, pretrained_names())}")
+        raise SrnnError(
+            f"There is no pretrained network '{name}'.{nearest(name, pretrained_names())}"
+        )
     path = FOLDER / f"{name}.yaml"
     return build(Card, read_yaml(path, "a card"), path.name)
 
 
 def example(name: str) -> Path:
-    """A short recording to try a pretrained network on, a file that ``predict`` takes: an array (samples, channels), .npy, or
-    a table whose titles name channels and units, .csv.
+    """A short recording to try a pretrained network on, a file that ``predict`` takes: an array
+    (samples, channels), .npy, or a table whose titles name channels and units, .csv.
 
     SrnnError, with the nearest name, for an unknown network.
     """

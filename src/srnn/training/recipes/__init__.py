@@ -1,4 +1,5 @@
-"""Recipes: one YAML file per result, typed and complete. ``schema.py`` defines their content, ``reading.py`` reads them.
+"""Recipes: one YAML file per result, typed and complete. ``schema.py`` defines their content,
+``reading.py`` reads them.
 
 ``json_schema.py`` says the same to editors.
 """

@@ -1,4 +1,5 @@
-"""Any recipe as one of the baselines: the same task, splits, sizes, loss and training, but another kind of network.
+"""Any recipe as one of the baselines: the same task, splits, sizes, loss and training, but another
+kind of network.
 
     srnn train paper/shd --baseline lstm
 
@@ -8,14 +9,16 @@
     lif              the authors' "LIF": u = .618 u + I, threshold .5, hard reset, no time constant trained
     feedforward      the spiking network without recurrent weights
 
-Settings without effect on the new network are removed: those of neurons, learning-rate multipliers that match no parameter (for
-rnn to bilstm all of them, since they were chosen for spiking neurons), the firing-rate regulariser if nothing spikes, and for
-torch's cells pruning, int8 and every learning rule but backpropagation through whole sequences. Spike counts become means over
-time if there are no spikes. Everything else stays, including the learning rate: set ``--training.optimizer.lr`` if a baseline
-needs another one.
+Settings without effect on the new network are removed: those of neurons, learning-rate multipliers
+that match no parameter (for rnn to bilstm all of them, since they were chosen for spiking neurons),
+the firing-rate regulariser if nothing spikes, and for torch's cells pruning, int8 and every
+learning rule but backpropagation through whole sequences. Spike counts become means over time if
+there are no spikes. Everything else stays, including the learning rate: set
+``--training.optimizer.lr`` if a baseline needs another one.
 
-Torch's cells are in every layer, even if it is feed-forward in the recipe: "LSTM 128 + 128" is two layers of LSTM cells. A
-mix with dense ReLU layers is made only on request: ``--network.recurrent "[false, true]"``.
+Torch's cells are in every layer, even if it is feed-forward in the recipe: "LSTM 128 + 128" is two
+layers of LSTM cells. A mix with dense ReLU layers is made only on request:
+``--network.recurrent "[false, true]"``.
 """
 
 from __future__ import annotations
@@ -31,7 +34,8 @@ from ...nn.loss_config import RateConfig
 from .network import NetworkConfig
 from .schema import SPIKING_ONLY, Recipe, TrainingConfig
 
-# u = .618 u + I in the form of the LIF neuron's equation: 1 - 1/tau_mem = .618 and resistance / tau_mem = 1.
+# u = .618 u + I in the form of the LIF neuron's equation: 1 - 1/tau_mem = .618 and resistance /
+# tau_mem = 1.
 _TAU = 1 / 0.382
 LIF: Mapping[str, Any] = MappingProxyType(
     {"name": "lif", "tau_mem": _TAU, "resistance": _TAU, "threshold": 0.5, "trained": []}
@@ -39,15 +43,19 @@ LIF: Mapping[str, Any] = MappingProxyType(
 
 
 def as_baseline(recipe: Recipe, name: str) -> Recipe:
-    """The recipe as the named baseline. SrnnError for an unknown name, or a recipe that is not an SRNN's."""
+    """The recipe as the named baseline. SrnnError for an unknown name, or a recipe that is not an
+    SRNN's."""
     if name not in list(BASELINES):  # a sweep's file may say anything, even a list
         raise SrnnError(f"There is no baseline {name!r}.{nearest(str(name), BASELINES)}")
     if recipe.network.model != "srnn":
         raise SrnnError(
-            f"{option('baseline')} turns a spiking network's recipe into another one; this one is a baseline itself "
+            f"{option('baseline')} turns a spiking network's recipe into another one; this one is "
+            f"a baseline itself "
             f"(network.model: {recipe.network.model})."
         )
-    _parameters(recipe.network)  # SrnnError for invalid neurons, before their settings are taken over
+    _parameters(
+        recipe.network
+    )  # SrnnError for invalid neurons, before their settings are taken over
     made = BASELINES[name](recipe)
     names = _parameters(made.network)
     scales = {
@@ -60,17 +68,24 @@ def as_baseline(recipe: Recipe, name: str) -> Recipe:
 
 
 def _parameters(network: NetworkConfig) -> list[str]:
-    """The names of a network's parameters, taken from the smallest network of its kind, which has the same."""
+    """The names of a network's parameters, taken from the smallest network of its kind, which has
+    the same."""
     smallest = replace(network, hidden=[1] * len(network.hidden))
     return [key for key, _ in smallest.build(1, 1, seed=0).named_parameters()]
 
 
-def _cells(model: Literal["rnn", "gru", "lstm"], both_ends: bool = False) -> Callable[[Recipe], Recipe]:
+def _cells(
+    model: Literal["rnn", "gru", "lstm"], both_ends: bool = False
+) -> Callable[[Recipe], Recipe]:
     def convert(recipe: Recipe) -> Recipe:
         old = recipe.network
-        network = NetworkConfig(model=model, hidden=old.hidden, bidirectional=old.bidirectional or both_ends)
+        network = NetworkConfig(
+            model=model, hidden=old.hidden, bidirectional=old.bidirectional or both_ends
+        )
         default = TrainingConfig()
-        training = replace(recipe.training, **{name: getattr(default, name) for name in SPIKING_ONLY})
+        training = replace(
+            recipe.training, **{name: getattr(default, name) for name in SPIKING_ONLY}
+        )
         return replace(_without_spikes(recipe), network=network, training=training)
 
     return convert
@@ -87,12 +102,16 @@ def _relu(recipe: Recipe) -> Recipe:
     each = [_leaky("relu", one) for one in old.each("neuron")]
     neuron = each if isinstance(old.neuron, list) else each[0]
     readout = old.readout if isinstance(old.readout, Mapping) else {"name": old.readout}
-    integrator = {"name": "integrator", "neuron": _leaky("integrator", readout.get("neuron", "integrator"))}
+    integrator = {
+        "name": "integrator",
+        "neuron": _leaky("integrator", readout.get("neuron", "integrator")),
+    }
     return replace(_without_spikes(recipe), network=replace(old, neuron=neuron, readout=integrator))
 
 
 def _leaky(name: str, neuron: str | Mapping[str, Any]) -> dict[str, Any]:
-    """A membrane without spikes in place of a spiking neuron, of which only the leak and the initial membrane remain."""
+    """A membrane without spikes in place of a spiking neuron, of which only the leak and the
+    initial membrane remain."""
     settings = neuron if isinstance(neuron, Mapping) else {}
     kept = {key: settings[key] for key in ("tau_mem", "time_constants") if key in settings}
     if "trained" in settings:
@@ -120,7 +139,9 @@ BASELINES: Mapping[str, Callable[[Recipe], Recipe]] = MappingProxyType(
         "bilstm": _cells("lstm", both_ends=True),
         "relu": _relu,
         "lif": _lif,
-        "feedforward": lambda recipe: replace(recipe, network=replace(recipe.network, recurrent=False)),
+        "feedforward": lambda recipe: replace(
+            recipe, network=replace(recipe.network, recurrent=False)
+        ),
     }
 )
 """The function that turns a recipe into each baseline, by name."""

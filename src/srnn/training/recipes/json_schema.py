@@ -1,4 +1,5 @@
-"""The JSON schema of recipes, for editors: ``docs/recipe.schema.json`` is written from it (``release/recipe_schema.py``)."""
+"""The JSON schema of recipes, for editors: ``docs/recipe.schema.json`` is written from it
+(``release/recipe_schema.py``)."""
 
 from __future__ import annotations
 
@@ -17,8 +18,9 @@ def schema_text() -> str:
 def recipe_schema() -> dict[str, Any]:
     """The JSON schema of a recipe: its keys, what each means, its default, and what is valid.
 
-    Names of the library's tasks, neurons, readouts and surrogate gradients are examples, because yours are valid, too.
-    Rules between keys are not part of it. It imports torch, which knows the names' classes.
+    Names of the library's tasks, neurons, readouts and surrogate gradients are examples, because
+    yours are valid, too. Rules between keys are not part of it. It imports torch, which knows the
+    names' classes.
     """
     from ...data.tasks import known_tasks
     from ...nn.network.readout import READOUTS
@@ -26,7 +28,9 @@ def recipe_schema() -> dict[str, Any]:
     from ...nn.surrogates import SURROGATES
 
     library = __name__.partition(".")[0]
-    tasks = [name for name, task in known_tasks().items() if task.__module__.startswith(f"{library}.")]
+    tasks = [
+        name for name, task in known_tasks().items() if task.__module__.startswith(f"{library}.")
+    ]
     examples = {
         "task.name": sorted(tasks),
         "network.neuron": sorted(NEURONS),

@@ -1,10 +1,11 @@
-"""Recipes from YAML and from the command line's dotted overrides; every mistake is one line that names the key.
+"""Recipes from YAML and from the command line's dotted overrides; every mistake is one line that
+names the key.
 
     load_recipe("paper/ecg", ["--training.epochs", "5"])
 
-A recipe is named by its path inside this package (``paper/ecg`` is recipes/paper/ecg.yaml) or by a file's path.
-``files/conversion.py`` checks keys and values against the types of ``schema.py``. A recipe is data: nothing in it is
-imported, called or opened as a file.
+A recipe is named by its path inside this package (``paper/ecg`` is recipes/paper/ecg.yaml) or by a
+file's path. ``files/conversion.py`` checks keys and values against the types of ``schema.py``. A
+recipe is data: nothing in it is imported, called or opened as a file.
 """
 
 from __future__ import annotations
@@ -40,21 +41,27 @@ T = TypeVar("T")
 
 def shipped_recipes() -> list[str]:
     """Names of the recipes in the package, sorted."""
-    return sorted(path.relative_to(_HERE).with_suffix("").as_posix() for path in _HERE.rglob("*.yaml"))
+    return sorted(
+        path.relative_to(_HERE).with_suffix("").as_posix() for path in _HERE.rglob("*.yaml")
+    )
 
 
 def _is_below_data_dir(name: str) -> bool:
-    """Whether it is a folder of the data folder, but not a known data set's: for these, recipes are suggested."""
+    """Whether it is a folder of the data folder, but not a known data set's: for these, recipes are
+    suggested."""
     from ...data.datasets.base import resolve_data_dir
     from ...data.datasets.catalogue import CATALOGUE
 
     with suppress(SrnnError):  # there is no data folder
-        return all(name != known.folder for known in CATALOGUE.values()) and os.path.isdir(resolve_data_dir() / name)
+        return all(name != known.folder for known in CATALOGUE.values()) and os.path.isdir(
+            resolve_data_dir() / name
+        )
     return False
 
 
 def own_task(name: str | Path, overrides: Overrides = ()) -> FolderTask | None:
-    """The task of data that come without a recipe, with the overrides that say how they are read; None for a recipe's name.
+    """The task of data that come without a recipe, with the overrides that say how they are read;
+    None for a recipe's name.
 
     SrnnError unless the task "folder" can read them.
     """
@@ -64,7 +71,9 @@ def own_task(name: str | Path, overrides: Overrides = ()) -> FolderTask | None:
     path, name = Path(name), str(name)
     if is_name(name, shipped_recipes(), "recipe") or os.path.isfile(path / "recipe.yaml"):
         return None
-    if not (os.path.isdir(path) or path.suffix.lower() in _DATA_SUFFIXES or _is_below_data_dir(name)):
+    if not (
+        os.path.isdir(path) or path.suffix.lower() in _DATA_SUFFIXES or _is_below_data_dir(name)
+    ):
         return None
     given = apply_overrides({}, overrides).get("task", {}).get("options", {})
     options = {"path": name, **given}
@@ -76,9 +85,12 @@ def load_recipe(name: str | Path, overrides: Overrides = (), baseline: str | Non
     """The named recipe with overrides. SrnnError names file and key.
 
     Args:
-        name: a shipped recipe, the path of a recipe file, or your own data (a folder, .csv, .npz, .h5), which get a plain recipe.
-        overrides: words (``["--training.epochs", "5", "--note=x"]``), or values by dotted keys (``{"training.epochs": 5}``).
-        baseline: first turn the recipe into this baseline ("lstm", "relu", ...); the overrides then apply to that.
+        name: a shipped recipe, the path of a recipe file, or your own data (a folder, .csv, .npz,
+            .h5), which get a plain recipe.
+        overrides: words (``["--training.epochs", "5", "--note=x"]``), or values by dotted keys
+            (``{"training.epochs": 5}``).
+        baseline: first turn the recipe into this baseline ("lstm", "relu", ...); the overrides then
+            apply to that.
     """
     return noted_recipe(recipe_content(name, overrides), str(name), overrides, baseline)
 
@@ -86,7 +98,8 @@ def load_recipe(name: str | Path, overrides: Overrides = (), baseline: str | Non
 def noted_recipe(
     content: Mapping[str, Any], name: str, overrides: Overrides = (), baseline: str | None = None
 ) -> Recipe:
-    """Like ``make_recipe``; where the content follows from data, its note also says what was set by hand."""
+    """Like ``make_recipe``; where the content follows from data, its note also says what was set by
+    hand."""
     recipe = make_recipe(content, name, overrides, baseline)
     if not is_suited(content):
         return recipe
@@ -109,7 +122,8 @@ def _flat(content: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, An
 
 
 def recipe_content(name: str | Path, overrides: Overrides = ()) -> dict[str, Any]:
-    """The content of a recipe's file, or the plain recipe for data: all ``make_recipe`` needs, even if the file is edited.
+    """The content of a recipe's file, or the plain recipe for data: all ``make_recipe`` needs, even
+    if the file is edited.
 
     ``overrides`` are not in it, but some of them say how data are read.
 
@@ -122,7 +136,9 @@ def recipe_content(name: str | Path, overrides: Overrides = ()) -> dict[str, Any
     name = str(name)
     if shipped:
         path = _HERE / f"{name}.yaml"
-    elif os.path.isfile(path / "recipe.yaml"):  # False where pathlib would raise: for names that are too long
+    elif os.path.isfile(
+        path / "recipe.yaml"
+    ):  # False where pathlib would raise: for names that are too long
         raise SrnnError(f"{name} is a run; its recipe is {path / 'recipe.yaml'}.")
     elif path.suffix in (".yaml", ".yml") and not os.path.isfile(path):
         raise SrnnError(f"There is no recipe file {name}.")
@@ -139,31 +155,38 @@ def make_recipe(
     if baseline is None:
         return build(Recipe, apply_overrides(content, overrides), name)
     recipe = as_baseline(build(Recipe, apply_overrides(content, ()), name), baseline)
-    return build(Recipe, apply_overrides(recipe.to_dict(), overrides), f"{name} as baseline {baseline}")
+    return build(
+        Recipe, apply_overrides(recipe.to_dict(), overrides), f"{name} as baseline {baseline}"
+    )
 
 
 def _read(text: str, source: str) -> dict[str, Any]:
     content = {} if (parsed := parse_yaml(text, source)) is None else parsed
     if not isinstance(content, dict):
         sections = ", ".join(types_of(Recipe))
-        raise SrnnError(f"{source}: a recipe is a mapping with the sections {sections}, not {brief(content)}.")
+        raise SrnnError(
+            f"{source}: a recipe is a mapping with the sections {sections}, not {brief(content)}."
+        )
     return content
 
 
 def parse_recipe(text: str, overrides: Overrides = (), source: str = "the recipe") -> Recipe:
-    """A recipe from YAML text, with overrides as for ``load_recipe``; ``source`` names it in errors."""
+    """A recipe from YAML text, with overrides as for ``load_recipe``; ``source`` names it in
+    errors."""
     return make_recipe(_read(text, source), source, overrides)
 
 
 def dump_recipe(recipe: Recipe) -> str:
-    """The resolved recipe as YAML text, every default written out; ``parse_recipe`` reads back an equal recipe."""
+    """The resolved recipe as YAML text, every default written out; ``parse_recipe`` reads back an
+    equal recipe."""
     import yaml
 
     return yaml.safe_dump(recipe.to_dict(), sort_keys=False, allow_unicode=True, width=110)
 
 
 def build(cls: type[T], content: Any, source: str) -> T:
-    """A configuration dataclass from plain mappings. SrnnError, which names the source, for a wrong key, type or value."""
+    """A configuration dataclass from plain mappings. SrnnError, which names the source, for a wrong
+    key, type or value."""
     with naming(source):
         return read_section(cls, content)
 
@@ -171,7 +194,9 @@ def build(cls: type[T], content: Any, source: str) -> T:
 def apply_overrides(content: Mapping[str, Any], overrides: Overrides) -> dict[str, Any]:
     """A copy of the mappings with each override set, as for ``load_recipe``."""
     result = _copy(content)
-    for key, value in overrides.items() if isinstance(overrides, Mapping) else read_settings(overrides):
+    for key, value in (
+        overrides.items() if isinstance(overrides, Mapping) else read_settings(overrides)
+    ):
         *path, last = key.split(".")
         section: dict[str, Any] = result
         for depth, part in enumerate(path):
@@ -193,22 +218,28 @@ def apply_overrides(content: Mapping[str, Any], overrides: Overrides) -> dict[st
 
 
 def read_settings(words: Sequence[str]) -> Iterator[tuple[str, Any]]:
-    """(dotted key, value) of each ``--dotted.key value`` or ``--dotted.key=value``; values are YAML."""
+    """(dotted key, value) of each ``--dotted.key value`` or ``--dotted.key=value``; values are
+    YAML."""
     if isinstance(words, str):  # its letters would be taken for words
         raise SrnnError(
-            f"Settings are words in a list, or values by their keys: {{'training.epochs': 5}}, not {words!r}."
+            f"Settings are words in a list, or values by their keys: {{'training.epochs': 5}}, not "
+            f"{words!r}."
         )
     rest = iter(words)
     for word in rest:
         if not word.startswith("--"):
-            raise SrnnError(f"{word!r} is not a recipe setting; write --section.key value, as in --training.epochs 5.")
+            raise SrnnError(
+                f"{word!r} is not a recipe setting; write --section.key value, as in "
+                f"--training.epochs 5."
+            )
         key, given, text = word[2:].partition("=")
         if not given:
             following = next(rest, None)
             if following is None:
                 raise SrnnError(f"The recipe setting --{key} needs a value.")
             text = following
-        # A pattern of names, {speaker}-{index}, or a mapping? YAML reads the first as a mapping with something after it.
+        # A pattern of names, {speaker}-{index}, or a mapping? YAML reads the first as a mapping
+        # with something after it.
         pattern = ":" not in text and re.search(r"{\w+}", text)
         yield key, text if pattern else parse_yaml(text, f"The value of --{key}")
 
@@ -219,7 +250,8 @@ def recipe_keys() -> list[str]:
 
 
 def _copy(value: Any) -> Any:
-    """A copy as a file would hold it: numbers and lists of Python instead of numpy's, torch's and tuples."""
+    """A copy as a file would hold it: numbers and lists of Python instead of numpy's, torch's and
+    tuples."""
     if isinstance(value, Mapping):
         return {key: _copy(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):

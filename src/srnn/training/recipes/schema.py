@@ -1,12 +1,13 @@
-"""The content of a recipe: everything that determines a result, as typed, frozen dataclasses. Read from YAML by ``reading.py``.
+"""The content of a recipe: everything that determines a result, as typed, frozen dataclasses. Read
+from YAML by ``reading.py``.
 
     task      which data, and how they are encoded
     network   layers, neurons, readout, surrogate (``network.py``)
     loss      how the readout's output over time is scored
     training  optimiser, learning rates, schedule, when to stop
 
-Seed and folders are not part of a recipe: the command takes them. This file imports nothing heavy, so that ``srnn recipes``
-and ``--help`` answer at once.
+Seed and folders are not part of a recipe: the command takes them. This file imports nothing heavy,
+so that ``srnn recipes`` and ``--help`` answer at once.
 """
 
 from __future__ import annotations
@@ -36,7 +37,10 @@ if TYPE_CHECKING:
     from ...nn.baselines import Network
 
 
-_TASK_MISSING = ": name the task, as in 'task: {name: digits}' or by the setting task.name ('srnn data' lists them)"
+_TASK_MISSING = (
+    ": name the task, as in 'task: {name: digits}' or by the setting task.name ('srnn "
+    "data' lists them)"
+)
 
 
 @dataclass(frozen=True)
@@ -52,11 +56,22 @@ class TaskConfig(Section, key="task"):
 Metric = Literal["accuracy", "accuracy_labelled", "balanced_accuracy", "loss"]
 """What chooses an epoch, or the best of several trainings."""
 
-SPIKING_ONLY = ("prune", "quantise", "state_bits", "start", "rule", "feedback", "window", "update", "fptt")
+SPIKING_ONLY = (
+    "prune",
+    "quantise",
+    "state_bits",
+    "start",
+    "rule",
+    "feedback",
+    "window",
+    "update",
+    "fptt",
+)
 """Settings of ``training`` that have no effect on torch's cells."""
 
 LARGEST = 1_000_000
-"""Bound for an optimiser's numbers: far beyond any that trains, and small enough for their products in float32."""
+"""Bound for an optimiser's numbers: far beyond any that trains, and small enough for their products
+in float32."""
 
 UpToLargest = Annotated[float, Between(0, LARGEST)]
 AboveZero = Annotated[float, Between(0, LARGEST, above=True)]
@@ -72,13 +87,14 @@ class OptimizerConfig(Section, key="training.optimizer"):
     betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
     eps: AboveZero = 1e-8
     weight_decay: UpToLargest = 0.0
-    """Decay of weights and biases; never applied to a neuron's own parameters (time constants must not shrink to nothing), or to
-    the scale of a norm."""
+    """Decay of weights and biases; never applied to a neuron's own parameters (time constants must
+    not shrink to nothing), or to the scale of a norm."""
 
 
 @dataclass(frozen=True)
 class ScheduleConfig(Section, key="training.schedule"):
-    """The learning rate over the training, as a factor; ``warmup`` is a fraction of the training for all of them.
+    """The learning rate over the training, as a factor; ``warmup`` is a fraction of the training
+    for all of them.
 
     constant   1
     step       ``factor`` to the power of (epoch // every)
@@ -110,7 +126,8 @@ class EarlyStoppingConfig(Section, key="training.early_stopping"):
 
 @dataclass(frozen=True)
 class PruneConfig(Section, key="training.prune"):
-    """Gradual pruning: the smallest weights are pruned at the start of each epoch; see ``share``."""
+    """Gradual pruning: the smallest weights are pruned at the start of each epoch; see
+    ``share``."""
 
     sparsity: BelowOne = 0.0
     """Fraction of all weights that is pruned at the end; 0: no pruning."""
@@ -123,15 +140,17 @@ class PruneConfig(Section, key="training.prune"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.begin <= self.end, "training.prune.begin", "at most training.prune.end", self.begin)
+        require(
+            self.begin <= self.end, "training.prune.begin", "at most training.prune.end", self.begin
+        )
 
     def last_epoch(self, epochs: int) -> int:
         """The epoch (from 0) at whose start pruning is complete; at the latest the last epoch."""
         return int(self.end * epochs) if self.sparsity > 0 else 0
 
     def share(self, epoch: int, epochs: int) -> float:
-        """Fraction of the weights that is pruned in ``epoch`` (from 0): fast at first, then slower (a cubic; Zhu & Gupta 2017,
-        arXiv 1710.01878)."""
+        """Fraction of the weights that is pruned in ``epoch`` (from 0): fast at first, then slower
+        (a cubic; Zhu & Gupta 2017, arXiv 1710.01878)."""
         first, last = int(self.begin * epochs), self.last_epoch(epochs)
         if epoch >= last:
             return self.sparsity
@@ -142,8 +161,8 @@ class PruneConfig(Section, key="training.prune"):
 
 @dataclass(frozen=True)
 class FPTTConfig(Section, key="training.fptt"):
-    """Forward propagation through time: each window's update stays close to a running mean (``rules.fptt``). It works with any
-    rule that has windows."""
+    """Forward propagation through time: each window's update stays close to a running mean
+    (``rules.fptt``). It works with any rule that has windows."""
 
     alpha: NotNegative = 0.0
     """Strength of the regulariser (published: 0.1 to 0.5); 0: no FPTT."""
@@ -161,81 +180,116 @@ class TrainingConfig(Section, key="training"):
     batch_size: Annotated[int, Between(1, 10_000_000)] = 64
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     lr_scale: dict[str, UpToLargest] = field(default_factory=dict)
-    """Multipliers of the learning rate by parameter name, patterns with *: {"layers.*.tau_*": 3, "readout.*.tau_*": 2}.
-    The first pattern that matches counts; names are layers.0.weight_in, layers.0.params.tau_mem, readout.bias, ..."""
+    """Multipliers of the learning rate by parameter name, patterns with *: {"layers.*.tau_*": 3,
+    "readout.*.tau_*": 2}. The first pattern that matches counts; names are layers.0.weight_in,
+    layers.0.params.tau_mem, readout.bias, ..."""
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     rule: Literal["bptt", "tbptt", "d-rtrl", "e-prop"] = "bptt"
-    """Learning rule: backpropagation through time, through whole sequences or (tbptt) windows of them, or a rule that runs
-    forwards in time (``srnn.training.rules``)."""
+    """Learning rule: backpropagation through time, through whole sequences or (tbptt) windows of
+    them, or a rule that runs forwards in time (``srnn.training.rules``)."""
     window: Count | None = None
-    """All rules but bptt: steps after which a sequence's loss is learnt; state and traces are carried into the next window. null:
-    whole sequences."""
+    """All rules but bptt: steps after which a sequence's loss is learnt; state and traces are
+    carried into the next window. null: whole sequences."""
     update: Literal["window", "sequence"] = "window"
-    """Whether the optimiser takes a step after each window, or one after a batch's last window, with the gradients of all."""
+    """Whether the optimiser takes a step after each window, or one after a batch's last window,
+    with the gradients of all."""
     fptt: FPTTConfig = field(default_factory=FPTTConfig)
     feedback: Literal["symmetric", "random"] = "symmetric"
-    """rule: e-prop only. How errors reach hidden layers: through the weights above them, or through fixed random weights."""
+    """rule: e-prop only. How errors reach hidden layers: through the weights above them, or through
+    fixed random weights."""
     dropout: BelowOne = 0.0
-    """Probability that the layers above do not receive a hidden neuron's output, drawn for each sequence; 0: no dropout."""
+    """Probability that the layers above do not receive a hidden neuron's output, drawn for each
+    sequence; 0: no dropout."""
     class_weights: Literal["none", "balanced"] | dict[str, AboveZero] = "none"
-    """How much a decision counts in the loss of training, by its true class. none: all alike; balanced: the more, the rarer its
-    class is in the training split, so that all classes together count alike; {class: weight}: those not named have 1."""
+    """How much a decision counts in the loss of training, by its true class. none: all alike;
+    balanced: the more, the rarer its class is in the training split, so that all classes together
+    count alike; {class: weight}: those not named have 1."""
     average: WithinZeroAndOne | None = None
-    """Decay, per step, of an exponential moving average of the weights, such as 0.995: the averaged network is validated, and
-    becomes the model; null: the network itself."""
+    """Decay, per step, of an exponential moving average of the weights, such as 0.995: the averaged
+    network is validated, and becomes the model; null: the network itself."""
     clip_norm: Positive | None = None
     """Gradients whose norm is larger are scaled down to it; null: no clipping."""
     clip: Literal["network", "layer"] = "network"
-    """Whether all gradients are scaled by their joint norm, or each layer's gradients by their own."""
+    """Whether all gradients are scaled by their joint norm, or each layer's gradients by their
+    own."""
     clip_quantile: AboveZeroToOne | None = None
-    """Also scale gradients down to this quantile of the last batches' norms (AutoClip); null: no."""
+    """Also scale gradients down to this quantile of the last batches' norms (AutoClip); null:
+    no."""
     early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
     refit: bool = False
-    """true: once validation has said what to expect, the same training runs again, with new weights from the same seed, on the
-    training and validation sequences together, for as many epochs; its last network becomes the model. What is reported is the
-    last epoch of the first training, on sequences that it had not learnt."""
+    """true: once validation has said what to expect, the same training runs again, with new weights
+    from the same seed, on the training and validation sequences together, for as many epochs; its
+    last network becomes the model. What is reported is the last epoch of the first training, on
+    sequences that it had not learnt."""
     start: Literal["measured", "drawn"] = "measured"
-    """measured: before the first step, weights of layers that would be silent or saturated are scaled until they spike
-    (``training.starting``); drawn: the network stays as drawn."""
+    """measured: before the first step, weights of layers that would be silent or saturated are
+    scaled until they spike (``training.starting``); drawn: the network stays as drawn."""
     start_from: str | None = None
-    """Folder of a run: this training starts from its best network; null: new weights. Weights of 0 in it stay 0; if its hidden
-    layers are larger, the neurons used least are removed."""
+    """Folder of a run: this training starts from its best network; null: new weights. Weights of 0
+    in it stay 0; if its hidden layers are larger, the neurons used least are removed."""
     prune: PruneConfig = field(default_factory=PruneConfig)
     quantise: Literal["none", "int8"] = "none"
-    """int8: the network computes with weights rounded to int8, and the best checkpoint contains such weights."""
+    """int8: the network computes with weights rounded to int8, and the best checkpoint contains
+    such weights."""
     state_bits: Literal[32, 16, 8] = 32
-    """quantise: int8 only. 16 or 8: states, too, are rounded after every step, to that many bits over their range."""
+    """quantise: int8 only. 16 or 8: states, too, are rounded after every step, to that many bits
+    over their range."""
     checkpoint_every: Count | None = None
-    """Also write the last checkpoint after every so many optimiser steps, for long epochs; null: only after each epoch."""
+    """Also write the last checkpoint after every so many optimiser steps, for long epochs; null:
+    only after each epoch."""
     max_skipped: CountFrom0 = 10
-    """Batches per epoch that may be skipped because their gradient, but not their loss, overflowed."""
+    """Batches per epoch that may be skipped because their gradient, but not their loss,
+    overflowed."""
     max_restores: CountFrom0 = 5
-    """How often training may go back to the last checkpoint and halve the learning rate, after a loss that is not finite or more
-    than ``max_skipped`` such batches."""
+    """How often training may go back to the last checkpoint and halve the learning rate, after a
+    loss that is not finite or more than ``max_skipped`` such batches."""
     mend: bool = True
-    """Whether to mend a layer that is silent or saturated, or whose gradient has long been exploding, as after a divergence
-    (``training.health``); false: only report it, as in the first epoch if weights start as drawn."""
+    """Whether to mend a layer that is silent or saturated, or whose gradient has long been
+    exploding, as after a divergence (``training.health``); false: only report it, as in the first
+    epoch if weights start as drawn."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; auto: on CUDA's GPU when there is one, else on the CPU."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         rule, window, windows = self.rule, self.window, self.update == "window"
-        require(window is None or rule != "bptt", "training.window", "null with the rule bptt", window)
+        require(
+            window is None or rule != "bptt", "training.window", "null with the rule bptt", window
+        )
         given = window is not None
-        require(given or rule != "tbptt", "training.window", "a number of steps with the rule tbptt", window)
-        require(windows or given, "training.update", "window if training.window is null", self.update)
+        require(
+            given or rule != "tbptt",
+            "training.window",
+            "a number of steps with the rule tbptt",
+            window,
+        )
+        require(
+            windows or given, "training.update", "window if training.window is null", self.update
+        )
         what = "0 unless training.window is given and training.update is window"
-        require(self.fptt.alpha == 0 or (given and windows), "training.fptt.alpha", what, self.fptt.alpha)
+        require(
+            self.fptt.alpha == 0 or (given and windows),
+            "training.fptt.alpha",
+            what,
+            self.fptt.alpha,
+        )
         symmetric = self.feedback == "symmetric" or rule == "e-prop"
-        require(symmetric, "training.feedback", "symmetric unless training.rule is e-prop", self.feedback)
+        require(
+            symmetric,
+            "training.feedback",
+            "symmetric unless training.rule is e-prop",
+            self.feedback,
+        )
         rounded = self.state_bits == 32 or self.quantise == "int8"
-        require(rounded, "training.state_bits", "32 unless training.quantise is int8", self.state_bits)
+        require(
+            rounded, "training.state_bits", "32 unless training.quantise is int8", self.state_bits
+        )
 
     @property
     def balances(self) -> bool:
-        """Whether classes rather than decisions are meant to count alike, so that balanced accuracy is worth reporting."""
+        """Whether classes rather than decisions are meant to count alike, so that balanced accuracy
+        is worth reporting."""
         return self.class_weights != "none" or self.early_stopping.metric == "balanced_accuracy"
 
     @property
@@ -264,14 +318,19 @@ class Recipe(Section):
         ):
             if used and self.network.model != "srnn":
                 raise SrnnError(
-                    f"'training.{name}' has no effect with network.model '{self.network.model}': only spiking "
+                    f"'training.{name}' has no effect with network.model '{self.network.model}': "
+                    f"only spiking "
                     "networks can be pruned or quantised, or learn forwards in time; remove it."
                 )
         whole = self.training.rule != "tbptt" or not self.network.bidirectional
         what = "bptt for a bidirectional network, which needs whole sequences"
         require(whole, "training.rule", what, self.training.rule)
         if self.training.online:
-            rate, quantise, given = self.loss.rate.weight, self.training.quantise, f"with the rule {self.training.rule}"
+            rate, quantise, given = (
+                self.loss.rate.weight,
+                self.training.quantise,
+                f"with the rule {self.training.rule}",
+            )
             require(rate == 0, "loss.rate.weight", f"0 {given}", rate)
             require(quantise == "none", "training.quantise", f"none {given}", quantise)
 
@@ -282,22 +341,29 @@ class Recipe(Section):
         return create_task(self.task.name, **self.task.options)
 
     def build_network(self, task: Task, seed: int) -> Network:
-        """A new network for the task, its parameters drawn from ``seed``. SrnnError for settings that do not fit."""
+        """A new network for the task, its parameters drawn from ``seed``. SrnnError for settings
+        that do not fit."""
         network = self.network.build(task.inputs, task.outputs, seed)
         network.float()  # like the data, whatever torch's default
         counts = getattr(network.readout, "output", None) == "emission"
         if self.loss.name == "ce_spike_count" and not counts:
             raise SrnnError(
-                "The loss 'ce_spike_count' needs a readout that emits spikes: network.readout: spike_count."
+                "The loss 'ce_spike_count' needs a readout that emits spikes: network.readout: "
+                "spike_count."
                 if self.network.model == "srnn"
-                else f"The loss 'ce_spike_count' needs spikes, and network.model '{self.network.model}' has none; use ce_mean."
+                else f"The loss 'ce_spike_count' needs spikes, and network.model "
+                f"'{self.network.model}' has none; use ce_mean."
             )
         if self.loss.rate.weight > 0 and self.network.model != "srnn":
-            raise SrnnError(f"loss.rate needs spikes, and network.model '{self.network.model}' has none; remove it.")
+            raise SrnnError(
+                f"loss.rate needs spikes, and network.model '{self.network.model}' has none; "
+                f"remove it."
+            )
         return network
 
     def to_dict(self) -> dict[str, Any]:
-        """The recipe as plain mappings, lists and numbers, every default written out (except keys without effect)."""
+        """The recipe as plain mappings, lists and numbers, every default written out (except keys
+        without effect)."""
         plain = asdict(self)
         for name in self.network.idle_keys():
             del plain["network"][name]

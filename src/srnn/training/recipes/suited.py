@@ -1,7 +1,9 @@
-"""The recipe for data that come without one: it follows from how many sequences there are, how long they are, and of what kind.
+"""The recipe for data that come without one: it follows from how many sequences there are, how long
+they are, and of what kind.
 
-The rules were chosen on thirteen data sets that nothing else in this project was tuned on (``benchmarks/board``). Each says in
-``reasons`` what it chose and why; the lines are printed before training and stay in the recipe's note.
+The rules were chosen on thirteen data sets that nothing else in this project was tuned on
+(``benchmarks/board``). Each says in ``reasons`` what it chose and why; the lines are printed before
+training and stay in the recipe's note.
 """
 
 from __future__ import annotations
@@ -19,20 +21,22 @@ if TYPE_CHECKING:
 
 _CHOSEN = "chosen for these data:"
 _WEIGHTS = 60_000
-"""The most weights, a byte each in int8: with thresholds and time constants a model stays within 64 kB."""
+"""The most weights, a byte each in int8: with thresholds and time constants a model stays within 64
+kB."""
 _WIDTHS = (128, 96, 64, 48, 32)
 _UPDATES = 3_750
 """Steps of the optimiser after which sets of a few hundred sequences no longer improve."""
 _STEPS = 320
-"""Sequences of twice as many samples or more are pooled to about as many steps, which trains in less time, costs a device less,
-and was more accurate."""
+"""Sequences of twice as many samples or more are pooled to about as many steps, which trains in
+less time, costs a device less, and was more accurate."""
 _WORK = 20_000_000
 """Steps of all sequences in all epochs: about a minute and a half on two cores."""
 _EPOCHS = (10, 400)
 """The fewest and the most epochs: beyond the latter, tiny sets no longer improve either."""
 _BATCH = 16
 _MANY = 2_000
-"""Sequences from which on what validation holds out is no longer missed, and a refit not worth its time."""
+"""Sequences from which on what validation holds out is no longer missed, and a refit not worth its
+time."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,8 @@ def is_suited(content: Mapping[str, Any]) -> bool:
 
 
 def suited_recipe(task: FolderTask) -> dict[str, Any]:
-    """The recipe for data of one's own, as plain mappings: task, network, loss, training, and a note that says why."""
+    """The recipe for data of one's own, as plain mappings: task, network, loss, training, and a
+    note that says why."""
     measured, reasons = _measure(task), list[str]()
     pool = task.pool
     if pool == 1 and task.scale == "training":
@@ -75,7 +80,9 @@ def suited_recipe(task: FolderTask) -> dict[str, Any]:
 def _measure(task: FolderTask) -> _Measured:
     sound = task.content.form == "sound"
     # Of sound, the features that training reads, too, so that they are computed once.
-    split = replace(task, **_for_sound(task)).load("train") if sound else task.load_unscaled("train")
+    split = (
+        replace(task, **_for_sound(task)).load("train") if sound else task.load_unscaled("train")
+    )
     count, steps, inputs = split.x.shape
     x = np.asarray(split.x[:1000])
     return _Measured(
@@ -90,7 +97,8 @@ def _measure(task: FolderTask) -> _Measured:
 
 
 def _for_sound(task: FolderTask) -> dict[str, Any]:
-    """Options of sound that can be streamed and keeps all frequencies, where nothing else was asked for."""
+    """Options of sound that can be streamed and keeps all frequencies, where nothing else was asked
+    for."""
     wanted = {"normalise": "training", "high_hz": None}
     defaults = {option.name: option.default for option in fields(task)}
     return {name: value for name, value in wanted.items() if getattr(task, name) == defaults[name]}
@@ -113,7 +121,10 @@ def _task(task: FolderTask, measured: _Measured, pool: int, reasons: list[str]) 
         options["scale"] = "none"
     if pool > 1:
         options["pool"] = pool
-        reasons.append(f"steps: the mean of {pool} samples, which makes sequences of about {measured.steps:,} steps")
+        reasons.append(
+            f"steps: the mean of {pool} samples, which makes sequences of about {measured.steps:,} "
+            f"steps"
+        )
     return {"name": "folder", "options": options}
 
 
@@ -122,7 +133,8 @@ def _network(measured: _Measured, reasons: list[str]) -> dict[str, Any]:
     width = max(fitting, default=_WIDTHS[-1])
     kilobytes = _weights(width, measured) / 1000
     reasons.append(
-        f"width: two layers of {width} adLIF neurons with batch norm, which take {kilobytes:.0f} kB of weights in int8"
+        f"width: two layers of {width} adLIF neurons with batch norm, which take {kilobytes:.0f} "
+        f"kB of weights in int8"
     )
     return {"hidden": [width, width], "neuron": "adlif", "norm": "batch"}
 
@@ -137,7 +149,10 @@ def _training(measured: _Measured, reasons: list[str]) -> dict[str, Any]:
     affordable = _WORK // (measured.sequences * measured.steps)
     epochs = max(_EPOCHS[0], min(wanted, affordable, _EPOCHS[1]))
     limit = "what takes a few minutes" if affordable < wanted else f"up to {_UPDATES:,} updates"
-    reasons.append(f"epochs: {epochs}, {limit} with {measured.sequences:,} sequences of {measured.steps:,} steps")
+    reasons.append(
+        f"epochs: {epochs}, {limit} with {measured.sequences:,} sequences of {measured.steps:,} "
+        f"steps"
+    )
     refit = measured.sequences < _MANY
     if refit:
         reasons.append("refit: after validation, a second training learns all sequences")
@@ -154,13 +169,15 @@ def _training(measured: _Measured, reasons: list[str]) -> dict[str, Any]:
 
 
 def _augment(measured: _Measured, reasons: list[str]) -> dict[str, Any]:
-    """Changes on which a class seldom depends: when a sequence begins, how fast it is, and what is mixed into it."""
+    """Changes on which a class seldom depends: when a sequence begins, how fast it is, and what is
+    mixed into it."""
     shift = min(10, measured.steps // 20)
     augment: dict[str, Any] = {"mix": 0.4, "stretch": 0.1, "time_shift": shift}
     if measured.events:
         augment["drop"] = 0.2
     reasons.append(
-        f"variety: in training up to {counted(shift, 'step')} earlier or later, a tenth faster or slower, "
+        f"variety: in training up to {counted(shift, 'step')} earlier or later, a tenth faster or "
+        f"slower, "
         "and mixed with each other"
     )
     return augment

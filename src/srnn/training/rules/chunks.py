@@ -1,14 +1,16 @@
 """D-RTRL and e-prop several steps at a time, on the compiled loops.
 
-Within a chunk of steps no trace per synapse is needed. What the signals of later steps ask of step t is computed backwards, each
-neuron on its own (``kernels.walks.back``); the gradient is one product of matrices, and so are the traces at the chunk's end:
+Within a chunk of steps no trace per synapse is needed. What the signals of later steps ask of step
+t is computed backwards, each neuron on its own (``kernels.walks.back``); the gradient is one
+product of matrices, and so are the traces at the chunk's end:
 
     S_t = M_t S_{t-1} + d_t z_t                a neuron's sensitivities; z_t is what arrives at its synapses
     a_t = M_{t+1}' a_{t+1} + g_t               g_t: the learning signal at its output
     dE/dW = sum_t (a_t . d_t) z_t + (M_1' a_1) . S_0
     S_T[k] = sum_t (a_t . d_t) z_t + (M_1' a_1) . S_0      where a_T is 1 for variable k, and g is 0
 
-If a chunk is a whole sequence, S is never computed at all. Memory grows with a chunk's steps, not with a sequence's.
+If a chunk is a whole sequence, S is never computed at all. Memory grows with a chunk's steps, not
+with a sequence's.
 """
 
 from __future__ import annotations
@@ -50,7 +52,9 @@ class Chunk:
         currents = x @ layer.weight_in.t()
         if layer.bias is not None:
             currents = currents + layer.bias
-        ran = walks.forth(layer.neuron, currents, layer.weight_rec, layer.coefficients, state, lengths)
+        ran = walks.forth(
+            layer.neuron, currents, layer.weight_rec, layer.coefficients, state, lengths
+        )
         return cls(layer, x, *ran, lengths)
 
     @property
@@ -70,12 +74,18 @@ class Chunk:
         spikes = self.layer.neuron.emission.binary and self.layer.layer.output == "emission"
         return Spikes.from_dense(output) if spikes else output
 
-    def back(self, signal: Tensor, seed: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-        """What a signal (B, T, H) and a seed ask of the chunk (see ``walks.back``): of currents (B, T, H), of bias and
-        coefficients (B, H, 1 + C), and of the first state."""
+    def back(
+        self, signal: Tensor, seed: tuple[Tensor, ...]
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """What a signal (B, T, H) and a seed ask of the chunk (see ``walks.back``): of currents (B,
+        T, H), of bias and coefficients (B, H, 1 + C), and of the first state."""
         layer = self.layer
         weights = layer.weight_rec
-        own_weight = signal.new_zeros(signal.shape[-1]) if weights is None else weights.diagonal().contiguous()
+        own_weight = (
+            signal.new_zeros(signal.shape[-1])
+            if weights is None
+            else weights.diagonal().contiguous()
+        )
         by_current, by_coefficient, start = walks.back(
             layer.neuron,
             layer.layer.surrogate,
@@ -97,16 +107,19 @@ class ChunkTraces:
     def __init__(self, layer: LocalLayer) -> None:
         self.layer = layer
         self.synapses: list[Tensor] = []
-        """S at the end of the last chunk: (B, H, W) for each of (*variables, s) and, if filtered, for F; empty: all zero."""
+        """S at the end of the last chunk: (B, H, W) for each of (*variables, s) and, if filtered,
+        for F; empty: all zero."""
         self.own: list[Tensor] = []
         """The same of bias and coefficients, (B, H, 1 + C) each."""
         self.by_synapse: Tensor | float = 0.0
         self.by_own: Tensor | float = 0.0
 
     def learn(self, chunk: Chunk, signal: Tensor, kept: Tensor | None, last: bool) -> None:
-        """Add a chunk's gradients; ``signal`` (B, T, H): the derivative of the loss by the layer's output at each step.
+        """Add a chunk's gradients; ``signal`` (B, T, H): the derivative of the loss by the layer's
+        output at each step.
 
-        ``kept`` (B, T): what the filter F_t = kept_t F_{t-1} + S_t keeps in a step; None: no filter. ``last``: nothing follows.
+        ``kept`` (B, T): what the filter F_t = kept_t F_{t-1} + S_t keeps in a step; None: no
+        filter. ``last``: nothing follows.
         """
         none = tuple(torch.zeros_like(part) for part in chunk.last)
         before: list[Tensor] = []
@@ -129,12 +142,20 @@ class ChunkTraces:
         silence = torch.zeros_like(chunk.currents)
         asked = []
         for number in range(len(none)):
-            seed = tuple(torch.ones_like(part) if k == number else part for k, part in enumerate(none))
+            seed = tuple(
+                torch.ones_like(part) if k == number else part for k, part in enumerate(none)
+            )
             asked.append((silence, seed, None))
         if kept is not None:  # the product of what later steps keep, and of what all keep
             products = kept.flip(1).cumprod(1).flip(1)
             later = torch.cat([products[:, 1:], torch.ones_like(products[:, :1])], 1)
-            asked.append((later[:, :, None].expand_as(silence).contiguous(), none, products[:, :1].expand_as(none[0])))
+            asked.append(
+                (
+                    later[:, :, None].expand_as(silence).contiguous(),
+                    none,
+                    products[:, :1].expand_as(none[0]),
+                )
+            )
         presynaptic, moved, moved_own = chunk.presynaptic, [], []
         for signal, seed, through in asked:
             by_current, of_own, start = chunk.back(signal, seed)
@@ -149,7 +170,8 @@ class ChunkTraces:
         self.synapses, self.own = moved, moved_own
 
     def give(self) -> None:
-        """Move the gradients into the parameters' ``.grad``, and begin again from zero. The traces stay."""
+        """Move the gradients into the parameters' ``.grad``, and begin again from zero. The traces
+        stay."""
         if isinstance(self.by_synapse, Tensor) and isinstance(self.by_own, Tensor):
             self.layer.give(self.by_synapse, self.by_own[:, 0], self.by_own[:, 1:].t())
         self.by_synapse = self.by_own = 0.0
@@ -172,7 +194,8 @@ class ChunkLearner:
         layers: the network's layers, the readout last.
         state: the state from which it starts.
         filtered: whether hidden layers' traces are filtered as the readout remembers (e-prop).
-        feedback: weights (outputs, H) from the outputs to each hidden layer; None: errors go down from layer to layer.
+        feedback: weights (outputs, H) from the outputs to each hidden layer; None: errors go down
+            from layer to layer.
     """
 
     def __init__(
@@ -190,12 +213,18 @@ class ChunkLearner:
         """The lowest layer that learns; those below only run."""
 
     def run(
-        self, x: Tensor, error: Callable[[Tensor], Tensor], lengths: Tensor | None = None, last: bool = True
+        self,
+        x: Tensor,
+        error: Callable[[Tensor], Tensor],
+        lengths: Tensor | None = None,
+        last: bool = True,
     ) -> list[Tensor]:
-        """Run a chunk x (B, T, I), learn from it, and return every layer's output (B, T, H), the readout's last.
+        """Run a chunk x (B, T, I), learn from it, and return every layer's output (B, T, H), the
+        readout's last.
 
-        ``error`` maps the outputs (B, T, outputs) to the derivative of the loss by them; ``lengths`` (B,): how many steps of the
-        chunk each sequence has, from none to all; ``last``: no chunk follows.
+        ``error`` maps the outputs (B, T, outputs) to the derivative of the loss by them;
+        ``lengths`` (B,): how many steps of the chunk each sequence has, from none to all; ``last``:
+        no chunk follows.
         """
         chunks = self.forward(x, torch.full((len(x),), x.shape[1]) if lengths is None else lengths)
         outputs = [chunk.output for chunk in chunks]
@@ -216,7 +245,8 @@ class ChunkLearner:
 
     @torch.no_grad()
     def learn(self, chunks: Sequence[Chunk], error: Tensor, last: bool) -> None:
-        """Learn from the chunk that ran last, and move the traces to its end; ``error`` (B, T, outputs)."""
+        """Learn from the chunk that ran last, and move the traces to its end; ``error`` (B, T,
+        outputs)."""
         readout, end = self.layers[-1], chunks[-1]
         signals, at_current = [error], error * readout.slope(end.states, end.currents)
         kept = readout.kept(end.states, end.currents).mean(-1) if self.filtered else None
@@ -224,20 +254,34 @@ class ChunkLearner:
             if self.feedback is not None:
                 signals.append(self.layers[number].passed(at_current @ self.feedback[number]))
                 continue
-            signals.append(self.layers[number].passed(at_current @ self.layers[number + 1].weight_in))
+            signals.append(
+                self.layers[number].passed(at_current @ self.layers[number + 1].weight_in)
+            )
             if number > self.first:
-                at_current = signals[-1] * self.layers[number].slope(chunks[number].states, chunks[number].currents)
-        learning = zip(self.traces[self.first :], chunks[self.first :], reversed(signals), strict=True)
+                at_current = signals[-1] * self.layers[number].slope(
+                    chunks[number].states, chunks[number].currents
+                )
+        learning = zip(
+            self.traces[self.first :], chunks[self.first :], reversed(signals), strict=True
+        )
         for traces, chunk, signal in learning:
             traces.learn(chunk, signal, None if chunk is end else kept, last)
 
-    def window(self, x: Tensor | Spikes, lengths: Tensor, last: bool = True) -> tuple[Result, Callable[[Tensor], None]]:
-        """Run a window x (B, T, I) with the current parameters. Returns its result, and a function to call once to learn it.
+    def window(
+        self, x: Tensor | Spikes, lengths: Tensor, last: bool = True
+    ) -> tuple[Result, Callable[[Tensor], None]]:
+        """Run a window x (B, T, I) with the current parameters. Returns its result, and a function
+        to call once to learn it.
 
-        That takes the derivative by the output. Memory: outputs, a bit per spike, a chunk's states; a longer window runs twice.
+        That takes the derivative by the output. Memory: outputs, a bit per spike, a chunk's states;
+        a longer window runs twice.
         """
         self.refresh()
-        dtype, begins, state = self.layers[0].weight_in.dtype, range(0, x.shape[1], CHUNK), list(self.state)
+        dtype, begins, state = (
+            self.layers[0].weight_in.dtype,
+            range(0, x.shape[1], CHUNK),
+            list(self.state),
+        )
 
         def forward(begin: int) -> list[Chunk]:
             part = x[:, begin : begin + CHUNK]
@@ -254,11 +298,16 @@ class ChunkLearner:
             else:
                 self.state = list(state)
                 for begin in begins:
-                    self.learn(forward(begin), error[:, begin : begin + CHUNK], last and begin == begins[-1])
+                    self.learn(
+                        forward(begin),
+                        error[:, begin : begin + CHUNK],
+                        last and begin == begins[-1],
+                    )
             self.give()
 
         layers = [
-            LayerResult(_joined(parts), end) for parts, end in zip(zip(*emitted, strict=True), self.state, strict=True)
+            LayerResult(_joined(parts), end)
+            for parts, end in zip(zip(*emitted, strict=True), self.state, strict=True)
         ]
         return Result(layers[-1].output, tuple(self.state), tuple(layers)), learn
 

@@ -1,17 +1,20 @@
-"""e-prop: eligibility traces filtered as the readout remembers, and a learning signal broadcast from the outputs.
+"""e-prop: eligibility traces filtered as the readout remembers, and a learning signal broadcast
+from the outputs.
 
     e_t   = kappa e_{t-1} + d s_t / d W     the derivative of a neuron's spike by its parameters (as in D-RTRL), filtered
     dE/dW = sum_t L_t e_t                   L_t: the outputs' errors, through feedback weights
 
-kappa is the fraction of its membrane that the readout keeps in a step, or its mean if outputs differ in it. With symmetric
-feedback, one kappa for all outputs and one hidden layer without recurrent weights, this is the exact gradient. It ignores what
-a spike does through recurrent weights, and the memory of hidden layers above the lowest.
+kappa is the fraction of its membrane that the readout keeps in a step, or its mean if outputs
+differ in it. With symmetric feedback, one kappa for all outputs and one hidden layer without
+recurrent weights, this is the exact gradient. It ignores what a spike does through recurrent
+weights, and the memory of hidden layers above the lowest.
 
 Feedback
     symmetric   the transposed weights of the layers above
     random      fixed random weights from the outputs to each hidden layer
 
-Source: Bellec et al. 2020 (e-prop 1), whose traces leave out the reset; here the neuron's own Jacobian includes it.
+Source: Bellec et al. 2020 (e-prop 1), whose traces leave out the reset; here the neuron's own
+Jacobian includes it.
 """
 
 from __future__ import annotations
@@ -33,19 +36,28 @@ Feedback = Literal["symmetric", "random"]
 
 @dataclass(frozen=True)
 class EProp(OnlineRule):
-    """See the file. ``seed`` draws random feedback, as large as the weights of a readout (Xavier)."""
+    """See the file. ``seed`` draws random feedback, as large as the weights of a readout
+    (Xavier)."""
 
     feedback: Feedback = "symmetric"
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require(self.feedback in ("symmetric", "random"), "feedback", "symmetric or random", self.feedback)
+        require(
+            self.feedback in ("symmetric", "random"),
+            "feedback",
+            "symmetric or random",
+            self.feedback,
+        )
 
-    def in_chunks(self, layers: Sequence[LocalLayer], state: Sequence[tuple[Tensor, ...]]) -> ChunkLearner:
+    def in_chunks(
+        self, layers: Sequence[LocalLayer], state: Sequence[tuple[Tensor, ...]]
+    ) -> ChunkLearner:
         return ChunkLearner(layers, state, filtered=True, feedback=self.weights(layers))
 
     def weights(self, layers: Sequence[LocalLayer]) -> list[Tensor] | None:
-        """Feedback weights (outputs, H) for each hidden layer; None: the transposed weights of the layers above."""
+        """Feedback weights (outputs, H) for each hidden layer; None: the transposed weights of the
+        layers above."""
         if self.feedback == "symmetric":
             return None
         generator = torch.Generator().manual_seed(self.seed)
@@ -54,7 +66,8 @@ class EProp(OnlineRule):
 
 
 def _drawn(outputs: int, layer: LocalLayer, generator: torch.Generator) -> Tensor:
-    """Random weights (outputs, H) for a layer of H neurons, of its weights' type and on their device."""
+    """Random weights (outputs, H) for a layer of H neurons, of its weights' type and on their
+    device."""
     weights = torch.empty(outputs, len(layer.weight_in), dtype=torch.float64)
     torch.nn.init.xavier_uniform_(weights, generator=generator)
     return weights.to(layer.weight_in)

@@ -33,25 +33,34 @@ class OnlineRule(ABC):
     """A rule that learns forwards in time."""
 
     @abstractmethod
-    def in_chunks(self, layers: Sequence[LocalLayer], state: Sequence[tuple[Tensor, ...]]) -> ChunkLearner:
-        """A learner that runs these layers of a network, the readout last, from a state, and learns by this rule."""
+    def in_chunks(
+        self, layers: Sequence[LocalLayer], state: Sequence[tuple[Tensor, ...]]
+    ) -> ChunkLearner:
+        """A learner that runs these layers of a network, the readout last, from a state, and learns
+        by this rule."""
 
 
 def local_layers(network: SRNN, dropout: Dropout | None = None) -> list[LocalLayer]:
-    """The layers of a network that can learn forwards in time, the readout last. SrnnError for any other network."""
+    """The layers of a network that can learn forwards in time, the readout last. SrnnError for any
+    other network."""
     layers = [*network.layers, network.readout]
     reasons = {
         "is bidirectional": any(not isinstance(layer, Layer) for layer in layers),
         "takes substeps": network.substeps > 1,
         "has a trained encoder": network.encoder is not None,
         "has delays": any(isinstance(layer, Layer) and layer.delays.describe() for layer in layers),
-        "has batch norm, whose statistics are those of whole sequences (norm 'none', or fold())": has_norm(network),
+        "has batch norm, whose statistics are those of whole sequences (norm 'none', or "
+        "fold())": has_norm(network),
     }
     for reason, applies in reasons.items():
         if applies:
             raise SrnnError(f"Online learning rules cannot train this network: it {reason}.")
     dtype = network.readout.weight_in.dtype
-    passes = [None] * len(layers) if dropout is None else [*(k.to(dtype) * dropout.gain for k in dropout.keep), None]
+    passes = (
+        [None] * len(layers)
+        if dropout is None
+        else [*(k.to(dtype) * dropout.gain for k in dropout.keep), None]
+    )
     return [LocalLayer(layer, factor) for layer, factor in zip(layers, passes, strict=True)]
 
 
@@ -61,11 +70,13 @@ class Learner:
     Args:
         network: an SRNN; its parameters are read, and get gradients.
         batch: how many sequences it follows.
-        state: the state from which the network starts, as from ``Learner.state``; None: its own initial state.
+        state: the state from which the network starts, as from ``Learner.state``; None: its own
+            initial state.
         dropout: which neurons the layers above do not hear.
 
-    Raises SrnnError for arguments that do not fit, and for a network that cannot learn forwards in time: a bidirectional one, or
-    one with substeps, a trained encoder, delays, batch norm, rounded weights or states.
+    Raises SrnnError for arguments that do not fit, and for a network that cannot learn forwards in
+    time: a bidirectional one, or one with substeps, a trained encoder, delays, batch norm, rounded
+    weights or states.
     """
 
     def __init__(
@@ -89,16 +100,20 @@ class Learner:
         return self._learner.state
 
     def step(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
-        """x (B, inputs) -> the output (B, outputs). ``valid`` (B,) booleans: sequences that are over keep their state.
+        """x (B, inputs) -> the output (B, outputs). ``valid`` (B,) booleans: sequences that are
+        over keep their state.
 
         SrnnError if x or ``valid`` does not fit the network or the batch; nothing has changed then.
         """
         if x.ndim != 2 or len(x) != self._batch:
             raise SrnnError(
-                f"A step must have the shape (batch, inputs), with {self._batch} sequences, not {tuple(x.shape)}."
+                f"A step must have the shape (batch, inputs), with {self._batch} sequences, not "
+                f"{tuple(x.shape)}."
             )
         ones = torch.ones(len(x), dtype=torch.int64)
-        steps, lengths = checked(self._network, x[:, None], None, ones if valid is None else valid.to(torch.int64))
+        steps, lengths = checked(
+            self._network, x[:, None], None, ones if valid is None else valid.to(torch.int64)
+        )
         self._leave_step()
         self._chunks = self._learner.forward(steps, lengths)  # type: ignore[arg-type]
         output = self._chunks[-1].output[:, 0]
@@ -106,12 +121,16 @@ class Learner:
         return output
 
     def learn(self, error: Tensor) -> None:
-        """Learn from the last step; ``error`` (B, outputs) is the derivative of the loss by its output."""
+        """Learn from the last step; ``error`` (B, outputs) is the derivative of the loss by its
+        output."""
         if not self._chunks:
-            raise SrnnError("There is no step to learn from: call step first, and give after learn.")
+            raise SrnnError(
+                "There is no step to learn from: call step first, and give after learn."
+            )
         if error.shape != self._error.shape:
             raise SrnnError(
-                f"The error must have the output's shape {tuple(self._error.shape)}, not {tuple(error.shape)}."
+                f"The error must have the output's shape {tuple(self._error.shape)}, not "
+                f"{tuple(error.shape)}."
             )
         self._error += error
 
@@ -135,7 +154,9 @@ class _Learnt(torch.autograd.Function):
     """The outputs of a network, whose gradient goes to a learning rule and no further."""
 
     @staticmethod
-    def forward(ctx: Any, anchor: Tensor, output: Tensor, learn: Callable[[Tensor], object]) -> Tensor:
+    def forward(
+        ctx: Any, anchor: Tensor, output: Tensor, learn: Callable[[Tensor], object]
+    ) -> Tensor:
         ctx.learn = learn
         return output.clone()
 
@@ -146,21 +167,29 @@ class _Learnt(torch.autograd.Function):
 
 
 def follow(
-    network: SRNN, rule: OnlineRule, state: Sequence[tuple[Tensor, ...]], dropout: Dropout | None = None
+    network: SRNN,
+    rule: OnlineRule,
+    state: Sequence[tuple[Tensor, ...]],
+    dropout: Dropout | None = None,
 ) -> ChunkLearner:
     """A learner that follows the sequences of a state by a rule. SrnnError as for ``Learner``."""
     return rule.in_chunks(local_layers(network, dropout), state)
 
 
-def run_window(learner: ChunkLearner, x: Tensor | Spikes, lengths: Tensor | None = None, last: bool = True) -> Result:
-    """Run the next steps x (B, T, inputs) of sequences; ``backward`` on a loss of the output then learns from them.
+def run_window(
+    learner: ChunkLearner, x: Tensor | Spikes, lengths: Tensor | None = None, last: bool = True
+) -> Result:
+    """Run the next steps x (B, T, inputs) of sequences; ``backward`` on a loss of the output then
+    learns from them.
 
-    Call it before the next window runs. ``lengths`` (B,): the valid steps; ``last``: nothing follows. The gradients
-    are those of the learner's rule; the outputs of hidden layers have none.
+    Call it before the next window runs. ``lengths`` (B,): the valid steps; ``last``: nothing
+    follows. The gradients are those of the learner's rule; the outputs of hidden layers have none.
     """
     lengths = torch.full((x.shape[0],), x.shape[1]) if lengths is None else lengths.to(torch.int64)
     with torch.no_grad():
         result, learn = learner.window(x, lengths, last)
     valid = valid_steps(lengths, x.shape[1], result.output.device)
-    output = _Learnt.apply(torch.zeros((), requires_grad=True), result.output, lambda error: learn(error * valid))
+    output = _Learnt.apply(
+        torch.zeros((), requires_grad=True), result.output, lambda error: learn(error * valid)
+    )
     return replace(result, output=output)

@@ -14,18 +14,23 @@ from ...nn.network.layer import Layer
 class LocalLayer:
     """A layer to be run without a graph. Takes up changed parameters of the layer with ``refresh``.
 
-    ``passes`` (B, H): the factors with which dropout passes its output to the layers above; None: no dropout.
+    ``passes`` (B, H): the factors with which dropout passes its output to the layers above; None:
+    no dropout.
     """
 
     def __init__(self, layer: Layer, passes: Tensor | None = None) -> None:
         if layer.kept is not None or layer.weights_as is not None:
             raise SrnnError(
-                "Online learning rules cannot train a network with rounded weights or states; the rule bptt can."
+                "Online learning rules cannot train a network with rounded weights or states; the "
+                "rule bptt can."
             )
         weights = (layer.weight_in, layer.weight_rec, layer.bias)
-        if not all(isinstance(weight, torch.nn.Parameter) for weight in weights if weight is not None):
+        if not all(
+            isinstance(weight, torch.nn.Parameter) for weight in weights if weight is not None
+        ):
             raise SrnnError(
-                "Online learning rules cannot train what weight_norm, pruning or another parametrization computes; "
+                "Online learning rules cannot train what weight_norm, pruning or another "
+                "parametrization computes; "
                 "make it permanent first."
             )
         self.passes = passes
@@ -41,8 +46,13 @@ class LocalLayer:
         self.coefficients = tuple(value.detach() for value in layer.params.coefficients())
 
     def passed(self, output: Tensor) -> Tensor:
-        """What the layers above receive of an output (B, H) or (B, T, H), or what the output receives of their errors."""
-        return output if self.passes is None else output * self.passes.view(len(output), *[1] * (output.ndim - 2), -1)
+        """What the layers above receive of an output (B, H) or (B, T, H), or what the output
+        receives of their errors."""
+        return (
+            output
+            if self.passes is None
+            else output * self.passes.view(len(output), *[1] * (output.ndim - 2), -1)
+        )
 
     def output_row(self) -> int:
         """Which row of a sensitivity belongs to the output."""
@@ -55,20 +65,26 @@ class LocalLayer:
         if self.layer.output == "membrane":
             seeds[0] = none + 1
         else:
-            seeds[-1] = walks.emission_slope(self.neuron, self.layer.surrogate, self.neuron.step(*arguments)[-1])
+            seeds[-1] = walks.emission_slope(
+                self.neuron, self.layer.surrogate, self.neuron.step(*arguments)[-1]
+            )
         return adjoint(type(self.neuron))(*seeds, *arguments)[len(states)].expand_as(current)
 
     def kept(self, states: tuple[Tensor, ...], current: Tensor) -> Tensor:
-        """What the membrane, the first variable, keeps of itself in a step: its derivative by its last value, (..., H)."""
+        """What the membrane, the first variable, keeps of itself in a step: its derivative by its
+        last value, (..., H)."""
         none = current.new_zeros(())
         seeds = [none + 1, *[none] * (len(states) - 1)]
-        return adjoint(type(self.neuron))(*seeds, *states, current, *self.coefficients)[0].expand_as(current)
+        return adjoint(type(self.neuron))(*seeds, *states, current, *self.coefficients)[
+            0
+        ].expand_as(current)
 
     def give(self, by_synapse: Tensor, by_bias: Tensor, by_coefficient: Tensor) -> None:
         """Add gradients to the parameters' ``.grad``.
 
-        by_synapse (H, I) or (H, I + H), in the order of ``Chunk.presynaptic``; by_bias (H,); by_coefficient (C, H), from which
-        those of time constants and other trained parameters follow by the chain rule.
+        by_synapse (H, I) or (H, I + H), in the order of ``Chunk.presynaptic``; by_bias (H,);
+        by_coefficient (C, H), from which those of time constants and other trained parameters
+        follow by the chain rule.
         """
         layer, inputs = self.layer, self.weight_in.shape[1]
         for parameter, gradient in (
@@ -77,9 +93,13 @@ class LocalLayer:
             (layer.bias, by_bias),
         ):
             if parameter is not None and parameter.requires_grad:
-                parameter.grad = gradient.clone() if parameter.grad is None else parameter.grad + gradient
+                parameter.grad = (
+                    gradient.clone() if parameter.grad is None else parameter.grad + gradient
+                )
         with torch.enable_grad():
             coefficients = layer.params.coefficients()
-        pairs = [(c, g) for c, g in zip(coefficients, by_coefficient, strict=True) if c.requires_grad]
+        pairs = [
+            (c, g) for c, g in zip(coefficients, by_coefficient, strict=True) if c.requires_grad
+        ]
         if pairs:
             torch.autograd.backward([c for c, _ in pairs], [g for _, g in pairs])

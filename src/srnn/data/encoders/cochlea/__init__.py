@@ -1,9 +1,11 @@
-"""The cochlea: sound -> spike trains of 700 places between the base (high tones) and the apex (low tones) of the inner ear.
+"""The cochlea: sound -> spike trains of 700 places between the base (high tones) and the apex (low
+tones) of the inner ear.
 
     sound, RMS 0.3, Hann ramps -> basilar membrane -> inner hair cells -> bushy cells -> spikes
 
-Each stage's equations are in its own file. These are the models and constants behind the Spiking Heidelberg Digits and the
-Spiking Speech Commands (Cramer, Stradmann, Schemmel & Zenke 2020, IEEE TNNLS 33:2744).
+Each stage's equations are in its own file. These are the models and constants behind the Spiking
+Heidelberg Digits and the Spiking Speech Commands (Cramer, Stradmann, Schemmel & Zenke 2020, IEEE
+TNNLS 33:2744).
 """
 
 from __future__ import annotations
@@ -41,13 +43,15 @@ def clip_key(seed: int, name: str) -> int:
 class Cochlea:
     """Sound to spikes: ``times, units = Cochlea().spikes(samples, rate, seed=0)``.
 
-    One object serves any number of clips and threads; it caches the transfer functions that it has computed.
+    One object serves any number of clips and threads; it caches the transfer functions that it has
+    computed.
     """
 
     places: int = 700
     """Number of spike trains; unit 0 is at the base (high tones)."""
     rate: int = 48000
-    """Sampling rate used internally, Hz; sound of another rate is resampled. Spikes have half this rate."""
+    """Sampling rate used internally, Hz; sound of another rate is resampled. Spikes have half this
+    rate."""
     level: float | None = 0.3
     """Root mean square to which clips are normalised; None: their own level, times ``gain``."""
     gain: float = 1.0
@@ -55,43 +59,59 @@ class Cochlea:
     ramps: bool = True
     """Fade a clip in over its first half, and out over its second."""
     pad: bool = True
-    """Compute clips at a few common lengths, with silence appended, so that many clips share transfer functions."""
+    """Compute clips at a few common lengths, with silence appended, so that many clips share
+    transfer functions."""
     precision: str = "float32"
     """Precision of the basilar membrane's filter: float32, or float64 for checks."""
     membrane: BasilarMembrane = BasilarMembrane()
     hair_cell: HairCell = HairCell()
     bushy_cell: BushyCell = BushyCell()
-    _tables: TransferTables = field(default_factory=TransferTables, init=False, repr=False, compare=False)
+    _tables: TransferTables = field(
+        default_factory=TransferTables, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         for name, low, high in (("places", 1, 65535), ("rate", *RATES)):
             check_whole(f"A cochlea's {name}", getattr(self, name), low, high)
         if self.level is not None:
             check_positive("A cochlea's level", self.level)
-        if not is_number(self.gain) or not 0 < self.gain < math.inf or (self.gain != 1 and self.level is not None):
-            raise SrnnError(f"A cochlea's gain must be a positive number, and 1 if a level is set, not {self.gain!r}.")
+        if (
+            not is_number(self.gain)
+            or not 0 < self.gain < math.inf
+            or (self.gain != 1 and self.level is not None)
+        ):
+            raise SrnnError(
+                f"A cochlea's gain must be a positive number, and 1 if a level is set, not "
+                f"{self.gain!r}."
+            )
         check_choice("A cochlea's precision", self.precision, ("float32", "float64"))
 
     def parameters(self) -> dict[str, Any]:
         """All parameters, as JSON values; the constants of each stage under its name."""
-        stages = {name: asdict(getattr(self, name)) for name in ("membrane", "hair_cell", "bushy_cell")}
+        stages = {
+            name: asdict(getattr(self, name)) for name in ("membrane", "hair_cell", "bushy_cell")
+        }
         return {f.name: stages.get(f.name, getattr(self, f.name)) for f in fields(self) if f.init}
 
     def firing_probability(self, samples: npt.ArrayLike, rate: int) -> npt.NDArray[np.floating]:
-        """Probability (T, places) that a fibre fires within a step, at ``self.rate / 2`` per second, in the cochlea's precision.
+        """Probability (T, places) that a fibre fires within a step, at ``self.rate / 2`` per
+        second, in the cochlea's precision.
 
-        ``samples``: (N,) mono sound in any unit, integers or floats, ``rate`` per second. SrnnError unless it is one channel of
-        finite numbers with some sound in it.
+        ``samples``: (N,) mono sound in any unit, integers or floats, ``rate`` per second. SrnnError
+        unless it is one channel of finite numbers with some sound in it.
         """
-        return np.concatenate([probability for _, probability in self._blocks(samples, rate)], axis=1)
+        return np.concatenate(
+            [probability for _, probability in self._blocks(samples, rate)], axis=1
+        )
 
     def spikes(
         self, samples: npt.ArrayLike, rate: int, seed: int
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.uint16]]:
-        """Spikes of a clip, by time and then unit: times (S,) in seconds, and units (S,), 0 to places - 1.
+        """Spikes of a clip, by time and then unit: times (S,) in seconds, and units (S,), 0 to
+        places - 1.
 
-        ``samples`` and ``rate`` as for ``firing_probability``. ``seed``: 0 to 2^64 - 1; clips with the same seed share random
-        numbers (``clip_key`` makes a seed for each clip).
+        ``samples`` and ``rate`` as for ``firing_probability``. ``seed``: 0 to 2^64 - 1; clips with
+        the same seed share random numbers (``clip_key`` makes a seed for each clip).
         """
         check_whole("A cochlea's seed", seed, 0, 2**64 - 1)
         steps, units = [], []
@@ -103,7 +123,9 @@ class Cochlea:
         order = np.lexsort((unit, step))
         return step[order] / (self.rate / 2), unit[order].astype(np.uint16)
 
-    def _blocks(self, samples: npt.ArrayLike, rate: int) -> Iterator[tuple[int, npt.NDArray[np.floating]]]:
+    def _blocks(
+        self, samples: npt.ArrayLike, rate: int
+    ) -> Iterator[tuple[int, npt.NDArray[np.floating]]]:
         """(first place, firing probability (T, P)) of each block of places."""
         from scipy.fft import rfft
         from scipy.signal import resample_poly
@@ -138,12 +160,15 @@ class Cochlea:
         places = np.linspace(0, self.membrane.length, self.places)
         for first in range(0, self.places, BLOCK):
             place = places[first : first + BLOCK]
-            table = self._tables.get(self.membrane, place, padded, self.rate / 2, len(spectrum), dtype)
+            table = self._tables.get(
+                self.membrane, place, padded, self.rate / 2, len(spectrum), dtype
+            )
             moved = velocity(spectrum, table, padded)[:steps]
             yield first, self.hair_cell.firing_probability(moved, self.rate / 2)
 
 
 def _common_length(steps: int) -> int:
-    """The next of 8192, 10240, 12288, 16384, ... (4, 5 or 6 times a power of 2): few different lengths, with a fast FFT."""
+    """The next of 8192, 10240, 12288, 16384, ... (4, 5 or 6 times a power of 2): few different
+    lengths, with a fast FFT."""
     power = 2 ** max(0, (steps - 1).bit_length() - 3)
     return next(power * k for k in (4, 5, 6, 8) if power * k >= steps)

@@ -1,7 +1,8 @@
-"""The basilar membrane: sound -> velocity of the membrane at places from the base (high tones) to the apex (low tones).
+"""The basilar membrane: sound -> velocity of the membrane at places from the base (high tones) to
+the apex (low tones).
 
-A hydrodynamic model, solved in the frequency domain: a plane wave runs along a duct of height h, whose wall at place x (cm)
-has stiffness S, damping R and mass m (per area). With omega = 2 pi f:
+A hydrodynamic model, solved in the frequency domain: a plane wave runs along a duct of height h,
+whose wall at place x (cm) has stiffness S, damping R and mass m (per area). With omega = 2 pi f:
 
     S(x) = C0 exp(-alpha x) - a                  R(x) = delta sqrt(C0 m) exp(-alpha x / 2)
     xi(omega, x) = S - m omega^2 - i omega R     impedance of the wall, times -i omega
@@ -11,10 +12,11 @@ has stiffness S, damping R and mass m (per area). With omega = 2 pi f:
     z(omega) = i sqrt(2 rho C0 / h) conj(H0(b) / H1(b)),  b = (2 omega / alpha) sqrt(2 rho / (h C0))    input impedance
     v(omega, x) = (2 omega / xi) p(omega, x) / p(omega, 0) z(omega)                                     velocity
 
-The integral of g has a closed form: with s = exp(-alpha x / 2), xi is the quadratic C0 s^2 - i omega R(0) s - (a + m omega^2),
-and dx = -2 ds / (alpha s).
+The integral of g has a closed form: with s = exp(-alpha x / 2), xi is the quadratic C0 s^2 - i
+omega R(0) s - (a + m omega^2), and dx = -2 ds / (alpha s).
 
-Source: Sieroka, Dosch & Rupp 2006, J. Acoust. Soc. Am. 120:297; used for SHD and SSC by Cramer et al. 2020.
+Source: Sieroka, Dosch & Rupp 2006, J. Acoust. Soc. Am. 120:297; used for SHD and SSC by Cramer et
+al. 2020.
 """
 
 from __future__ import annotations
@@ -39,7 +41,8 @@ class BasilarMembrane:
     """The model's constants, in units of cm, g, s. The defaults are those of SHD and SSC."""
 
     length: float = 3.5
-    """Length from base to apex, in cm; the places are spread evenly along it, both ends included."""
+    """Length from base to apex, in cm; the places are spread evenly along it, both ends
+    included."""
     stiffness: float = 1e9
     """C0, the stiffness at the base."""
     stiffness_offset: float = 3500.0
@@ -59,11 +62,15 @@ class BasilarMembrane:
         check_constants(self)
         if self.damping >= 2:
             raise SrnnError(
-                f"BasilarMembrane: damping must be below 2, where waves still propagate, not {self.damping!r}."
+                f"BasilarMembrane: damping must be below 2, where waves still propagate, not "
+                f"{self.damping!r}."
             )
 
-    def transfer(self, frequency: npt.ArrayLike, place: npt.ArrayLike) -> npt.NDArray[np.complex128]:
-        """Velocity (F, P) for a sound of amplitude 1, at frequencies (F,) above 0 Hz and places (P,) in cm from the base."""
+    def transfer(
+        self, frequency: npt.ArrayLike, place: npt.ArrayLike
+    ) -> npt.NDArray[np.complex128]:
+        """Velocity (F, P) for a sound of amplitude 1, at frequencies (F,) above 0 Hz and places
+        (P,) in cm from the base."""
         from scipy.special import hankel1
 
         omega = 2 * np.pi * np.asarray(frequency, float)[:, None]
@@ -74,11 +81,15 @@ class BasilarMembrane:
         pressure_base = np.sqrt(phase_base / g_base) * hankel1(0, phase_base)
         b = 2 * omega / self.decay * np.sqrt(2 * self.density / (self.height * self.stiffness))
         impedance = (
-            1j * np.sqrt(2 * self.density * self.stiffness / self.height) * (hankel1(0, b) / hankel1(1, b)).conj()
+            1j
+            * np.sqrt(2 * self.density * self.stiffness / self.height)
+            * (hankel1(0, b) / hankel1(1, b)).conj()
         )
         return 2 * omega / xi * pressure / pressure_base * impedance
 
-    def _wave(self, omega: npt.NDArray, x: npt.NDArray) -> tuple[npt.NDArray, npt.NDArray, npt.NDArray]:
+    def _wave(
+        self, omega: npt.NDArray, x: npt.NDArray
+    ) -> tuple[npt.NDArray, npt.NDArray, npt.NDArray]:
         """xi, G and g at places x."""
         s = np.exp(-self.decay * x / 2)
         friction = omega * self.damping * np.sqrt(self.stiffness * self.mass)  # omega R(0)
@@ -89,7 +100,8 @@ class BasilarMembrane:
             return self.stiffness * s**2 - 1j * friction * s - inertia
 
         def antiderivative(s: npt.NDArray) -> npt.NDArray:
-            """The integral of 1 / (s sqrt(xi(s))) over s. For damping < 2 the logarithm's argument never meets its branch cut."""
+            """The integral of 1 / (s sqrt(xi(s))) over s. For damping < 2 the logarithm's argument
+            never meets its branch cut."""
             root = 1j * np.sqrt(inertia)
             return -np.log((2 * root * np.sqrt(xi(s)) - 1j * friction * s - 2 * inertia) / s) / root
 
@@ -99,7 +111,8 @@ class BasilarMembrane:
 
 
 class TransferTables:
-    """Transfer functions that are computed once and kept; above ``CACHE_BYTES``, the least recently used are dropped.
+    """Transfer functions that are computed once and kept; above ``CACHE_BYTES``, the least recently
+    used are dropped.
 
     Thread-safe: a thread that needs a table that another one is computing waits for it.
     """
@@ -109,11 +122,19 @@ class TransferTables:
         self._lock = threading.Lock()
 
     def get(
-        self, membrane: BasilarMembrane, place: npt.NDArray, samples: int, rate: float, bins: int, dtype: npt.DTypeLike
+        self,
+        membrane: BasilarMembrane,
+        place: npt.NDArray,
+        samples: int,
+        rate: float,
+        bins: int,
+        dtype: npt.DTypeLike,
     ) -> npt.NDArray[np.complexfloating]:
-        """(bins, P): the first ``bins`` of ``samples`` frequencies from 1 Hz to ``rate``, evenly spaced, at places (P,) in cm.
+        """(bins, P): the first ``bins`` of ``samples`` frequencies from 1 Hz to ``rate``, evenly
+        spaced, at places (P,) in cm.
 
-        The converter behind SHD starts at 1 Hz, where an FFT has 0 Hz, because the model has no value at 0 Hz.
+        The converter behind SHD starts at 1 Hz, where an FFT has 0 Hz, because the model has no
+        value at 0 Hz.
         """
         key = (membrane, place.tobytes(), samples, rate, bins, np.dtype(dtype).str)
         with self._lock:
@@ -122,7 +143,9 @@ class TransferTables:
             self._tables.move_to_end(key)
         if missing:
             try:
-                table.set_result(membrane.transfer(np.linspace(1, rate, samples)[:bins], place).astype(dtype))
+                table.set_result(
+                    membrane.transfer(np.linspace(1, rate, samples)[:bins], place).astype(dtype)
+                )
             except BaseException as error:
                 with self._lock:
                     self._tables.pop(key, None)
@@ -139,19 +162,23 @@ class TransferTables:
 def velocity(spectrum: npt.NDArray, table: npt.NDArray, samples: int) -> npt.NDArray[np.floating]:
     """Velocity over time, (T, P): the real part of the inverse FFT over T bins.
 
-    ``spectrum``: (K,) complex, the bins of the sound from 0 Hz up; higher ones are zero. ``table``: (K, P) transfer functions, of
-    the same dtype. ``samples``: T >= K, bins from 0 Hz to half the sound's rate; the result has half the sound's rate.
+    ``spectrum``: (K,) complex, the bins of the sound from 0 Hz up; higher ones are zero. ``table``:
+    (K, P) transfer functions, of the same dtype. ``samples``: T >= K, bins from 0 Hz to half the
+    sound's rate; the result has half the sound's rate.
     """
     from scipy.fft import irfft
 
     product = table * spectrum[:, None]
-    # The real part belongs to the Hermitian half of the T bins, (Y[k] + conj(Y[T - k])) / 2: half the work of a complex FFT.
+    # The real part belongs to the Hermitian half of the T bins, (Y[k] + conj(Y[T - k])) / 2: half
+    # the work of a complex FFT.
     half = samples // 2 + 1
     hermitian = np.zeros((half, table.shape[1]), table.dtype)
     low = min(len(product), half)
     hermitian[:low] = product[:low]
     hermitian[0] *= 2  # its own mirror image
-    mirrored = product[samples - half + 1 :][::-1].conj()  # bins T-1 ... T-half+1 on bins 1 ... half-1
+    mirrored = product[samples - half + 1 :][
+        ::-1
+    ].conj()  # bins T-1 ... T-half+1 on bins 1 ... half-1
     hermitian[half - len(mirrored) : half] += mirrored
     hermitian *= 0.5
     return np.asarray(irfft(hermitian, samples, axis=0, overwrite_x=True))

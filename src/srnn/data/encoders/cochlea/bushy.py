@@ -1,14 +1,16 @@
-"""The bushy cell: probability of firing -> spikes. It combines 40 noisy copies of a nerve fibre, which sharpens their timing.
+"""The bushy cell: probability of firing -> spikes. It combines 40 noisy copies of a nerve fibre,
+which sharpens their timing.
 
     Each copy fires within a step with the probability p of the hair cell, unless it fired less than a refractory period ago.
     I <- I exp(-dt / tau_syn) + copies that fire
     V <- V exp(-dt / tau_mem) + (weight / copies) dt I         a spike where V >= 1; then V = 0 for a refractory period
 
-Copies that are not refractory are alike, so only their number A matters: how many fire is one draw from the binomial
-distribution of A and p, instead of one draw per copy. The spikes have the same distribution.
+Copies that are not refractory are alike, so only their number A matters: how many fire is one draw
+from the binomial distribution of A and p, instead of one draw per copy. The spikes have the same
+distribution.
 
-Randomness is counter-based: the draw of a place and step is a SplitMix64 output (Steele et al. 2014) whose index is the pair.
-It depends only on the key, never on what else was computed.
+Randomness is counter-based: the draw of a place and step is a SplitMix64 output (Steele et al.
+2014) whose index is the pair. It depends only on the key, never on what else was computed.
 
 Source: Rothman, Young & Manis 1993 for the cell; as a LIF neuron, Cramer et al. 2020.
 """
@@ -31,7 +33,8 @@ class BushyState(NamedTuple):
     """The state of the cells of P places, in the middle of a sound."""
 
     recent: npt.NDArray[np.int32]
-    """(refractory steps, P): how many copies fired in each of the last steps, as a ring: step t is row t % rows."""
+    """(refractory steps, P): how many copies fired in each of the last steps, as a ring: step t is
+    row t % rows."""
     current: npt.NDArray[np.float64]
     """(P,) I."""
     potential: npt.NDArray[np.float64]
@@ -59,7 +62,9 @@ class BushyCell:
 
     def wait(self, rate: float) -> int:
         """Steps of the refractory period at ``rate`` steps per second."""
-        return math.ceil(self.refractory * rate - 1e-9)  # 1e-9: 0.001 * rate may lie just above an integer
+        return math.ceil(
+            self.refractory * rate - 1e-9
+        )  # 1e-9: 0.001 * rate may lie just above an integer
 
     def rest(self, places: int, rate: float) -> BushyState:
         """The state of the cells before any sound."""
@@ -75,12 +80,14 @@ class BushyCell:
         first_step: int = 0,
         state: BushyState | None = None,
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Spikes of one cell per place: their steps and columns, (S,) each, by step and then column.
+        """Spikes of one cell per place: their steps and columns, (S,) each, by step and then
+        column.
 
         Args:
             probability: (T, P) of a copy firing within a sample, at ``rate`` per second.
             key: for the random numbers, 0 to 2^64 - 1.
-            first_place, first_step: of column 0 and row 0, so that a block of places or steps gets the same draws as in the
+            first_place, first_step: of column 0 and row 0, so that a block of places or steps gets
+            the same draws as in the
                 whole.
             state: the state to continue from, overwritten by the final one; None: no sound before.
         """
@@ -128,7 +135,8 @@ def _integrate(
     out_t: npt.NDArray,
     out_i: npt.NDArray,
 ) -> int:
-    """Number of spikes written. The short loops over places become SIMD code; only draws of 1 or more branch."""
+    """Number of spikes written. The short loops over places become SIMD code; only draws of 1 or
+    more branch."""
     steps, places = p.shape
     free = np.full(places, copies, np.int32)
     for k in range(len(recent)):

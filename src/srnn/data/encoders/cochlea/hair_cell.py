@@ -1,6 +1,7 @@
 """The inner hair cell: velocity of the membrane -> probability that a nerve fibre fires.
 
-Transmitter moves between three reservoirs: free (q), in the cleft (c), reprocessed (w). With the membrane's velocity v:
+Transmitter moves between three reservoirs: free (q), in the cleft (c), reprocessed (w). With the
+membrane's velocity v:
 
     k = g (v + A) / (v + A + B) where v + A > 0, else 0      permeability
     dq/dt = y max(M - q, 0) + x w - k q                      replenished, returned, released
@@ -55,14 +56,21 @@ class HairCell:
         k = self.permeability * self.offset / (self.offset + self.half_release)
         gone = self.loss + self.uptake
         c = self.capacity * self.replenishment * k / (self.loss * k + self.replenishment * gone)
-        return np.repeat([[c * gone / k], [c], [c * self.uptake / self.reprocessing]], places, axis=1)
+        return np.repeat(
+            [[c * gone / k], [c], [c * self.uptake / self.reprocessing]], places, axis=1
+        )
 
     def firing_probability(
-        self, velocity: npt.NDArray[np.floating], rate: float, reservoirs: npt.NDArray[np.float64] | None = None
+        self,
+        velocity: npt.NDArray[np.floating],
+        rate: float,
+        reservoirs: npt.NDArray[np.float64] | None = None,
     ) -> npt.NDArray[np.floating]:
-        """The velocity (T, P) at ``rate`` samples per second, overwritten by the probability of firing within each sample.
+        """The velocity (T, P) at ``rate`` samples per second, overwritten by the probability of
+        firing within each sample.
 
-        ``reservoirs`` (3, P): the state to continue from, overwritten by the final one; None: silence before.
+        ``reservoirs`` (3, P): the state to continue from, overwritten by the final one; None:
+        silence before.
         """
         held = self.reservoirs(velocity.shape[1]) if reservoirs is None else reservoirs
         loop(_release)(

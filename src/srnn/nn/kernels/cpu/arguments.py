@@ -1,12 +1,13 @@
 """The arguments of a layer's two time loops, in groups, with the layout of every array.
 
-A call into compiled code costs twice as much with named tuples as with what is in them. So the caller splats the groups,
-``loop(first, last, *sizes, *inputs, ...)``, in the order of FORWARD or BACKWARD, and ``from_fields`` writes the function that
-takes them one by one and puts the groups together again: compiled into the loop, that costs nothing.
+A call into compiled code costs twice as much with named tuples as with what is in them. So the
+caller splats the groups, ``loop(first, last, *sizes, *inputs, ...)``, in the order of FORWARD or
+BACKWARD, and ``from_fields`` writes the function that takes them one by one and puts the groups
+together again: compiled into the loop, that costs nothing.
 
-B sequences of T steps, I input channels, H neurons; W is H rounded up to whole SIMD vectors. Floats are of one dtype, arrays
-contiguous, and flat in compiled code. A tuple has one array for each of a neuron's variables or coefficients: that is how a loop
-knows how many there are.
+B sequences of T steps, I input channels, H neurons; W is H rounded up to whole SIMD vectors. Floats
+are of one dtype, arrays contiguous, and flat in compiled code. A tuple has one array for each of a
+neuron's variables or coefficients: that is how a loop knows how many there are.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ Array = np.ndarray[Any, Any]
 Arrays = tuple[Array, ...]
 
 BLOCK = 8
-"""Sequences of a batch that are worked on together: 8 rows by 2 vectors of sums fill the 16 or 32 vector registers."""
+"""Sequences of a batch that are worked on together: 8 rows by 2 vectors of sums fill the 16 or 32
+vector registers."""
 
 CHUNK = 64
-"""Steps whose weight gradients are summed together; BLOCK * CHUNK is a multiple of 64 (bits in a word)."""
+"""Steps whose weight gradients are summed together; BLOCK * CHUNK is a multiple of 64 (bits in a
+word)."""
 
 
 # Members enter compiled code as plain ints: as members they would make another signature.
@@ -74,15 +77,18 @@ class Inputs(NamedTuple):
 class Parameters(NamedTuple):
     bias: Array  # (W,)
     weights: Array
-    """(presynaptic, W): row j is of presynaptic neuron j. First the input (not if MANY), then the layer itself (if recurrent)."""
+    """(presynaptic, W): row j is of presynaptic neuron j. First the input (not if MANY), then the
+    layer itself (if recurrent)."""
     projection: Array  # the input weights (I, W) as ``multiply`` wants them, if MANY
     coefficients: Arrays  # (W,) each
 
 
 class Lines(NamedTuple):
-    """The delays of a recurrent layer that spikes: when its spikes reach it. Without delays all arrive one step later.
+    """The delays of a recurrent layer that spikes: when its spikes reach it. Without delays all
+    arrive one step later.
 
-    The forward loop brings each spike to the step at which it arrives, where currents and weight gradients find it.
+    The forward loop brings each spike to the step at which it arrives, where currents and weight
+    gradients find it.
     """
 
     delayed: bool
@@ -92,15 +98,18 @@ class Lines(NamedTuple):
     sent: Array  # (B, depth, W): what arrives after the last step, entry k another k steps later; 0 at first
     known: int  # the number of steps in ``early``: up to the last at which anything arrives
     early: Array
-    """(B, known, W): what arrives at the first steps from before the sequence (without delays the initial s)."""
+    """(B, known, W): what arrives at the first steps from before the sequence (without delays the
+    initial s)."""
 
 
 class Saved(NamedTuple):
     words: Array
-    """(B, T, ceil(H / 64)) uint64: the spikes of neurons that spike. Always written, because the recurrent weights read them."""
+    """(B, T, ceil(H / 64)) uint64: the spikes of neurons that spike. Always written, because the
+    recurrent weights read them."""
     currents: Array  # (B, T, H), if CURRENTS are kept
     checkpoints: Arrays
-    """(B, ceil(T / span), W) each, if anything is kept: the variables and, of neurons that do not spike, s."""
+    """(B, ceil(T / span), W) each, if anything is kept: the variables and, of neurons that do not
+    spike, s."""
 
 
 class Outputs(NamedTuple):
@@ -121,7 +130,8 @@ class Adjoint(NamedTuple):
     surrogate: tuple[float, ...]  # parameters of the surrogate's derivative
     s_initial: Array  # (B, W)
     back_own: Array
-    """Recurrent weights (H, W) as ``multiply`` wants them: from gradients of currents to those of s."""
+    """Recurrent weights (H, W) as ``multiply`` wants them: from gradients of currents to those of
+    s."""
     back_in: Array  # input weights (H, I padded) in the same layout, if the gradient of x is wanted
     has_g_sent: bool  # whether spikes that are under way after the last step have gradients
     g_sent: Array  # (B, depth, W): these
@@ -135,14 +145,17 @@ class Gradients(NamedTuple):
     g_x: Array  # (B, T, I), written if ``wants_x``
     wants_early: bool
     g_weights: Array
-    """(I + H, W), or (I, W): the sum over sequences and steps is written. Rows as in ``weights``, always with the input's."""
+    """(I + H, W), or (I, W): the sum over sequences and steps is written. Rows as in ``weights``,
+    always with the input's."""
     g_early: Array  # (B, depth, W): is added to if ``wants_early``; without delays the last of ``g_state``
     g_bias: Array  # (W,): the sum is added
     g_coefficients: Arrays  # (W,) each: the sums are added
 
 
 class Tape(NamedTuple):
-    variables: Arrays  # (span + 1, BLOCK, W) each: those before each step of a span, and after the last
+    variables: (
+        Arrays  # (span + 1, BLOCK, W) each: those before each step of a span, and after the last
+    )
     s: Array  # (CHUNK + 1, BLOCK, W): what neurons that do not spike emitted
 
 
@@ -158,11 +171,14 @@ class BackwardScratch(NamedTuple):
     square: Array  # 64 uint64
 
 
-def from_fields(loop: Callable[..., None], groups: Sequence[type[Any]], **words: Any) -> Callable[..., None]:
-    """A function of (first, last, *all fields of the groups) that calls ``loop(first, last, *groups)``.
+def from_fields(
+    loop: Callable[..., None], groups: Sequence[type[Any]], **words: Any
+) -> Callable[..., None]:
+    """A function of (first, last, *all fields of the groups) that calls
+    ``loop(first, last, *groups)``.
 
-    Each group is passed through ``flat``, one of the ``words`` that the text may use. The loop is in its closure, where the
-    cache of machine code sees what it depends on.
+    Each group is passed through ``flat``, one of the ``words`` that the text may use. The loop is
+    in its closure, where the cache of machine code sees what it depends on.
     """
     fields = ", ".join(field for group in groups for field in group._fields)
     made = ", ".join(f"flat({group.__name__}({', '.join(group._fields)}))" for group in groups)

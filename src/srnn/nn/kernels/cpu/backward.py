@@ -1,20 +1,25 @@
-"""The backward time loop of a layer, into which Numba compiles a neuron's ``step_adjoint`` and a surrogate's ``psi``.
+"""The backward time loop of a layer, into which Numba compiles a neuron's ``step_adjoint`` and a
+surrogate's ``psi``.
 
 BLOCK sequences at a time, chunk by chunk from the end; for each of a chunk's spans, from its last:
 
-1. ``_recompute_states`` from the checkpoint at its start: elementwise, because the spikes are known, and so are the currents (or
-   they are summed again, in the same order, to the same bits). Storing and loading all states would take longer than this.
-2. ``_step_back`` through the span, and after each step a product with the recurrent weights. Unlike spikes, gradients are dense:
-   so it is a matrix product for BLOCK sequences together, which loads each weight only once. With delays its columns belong to
-   spikes of different steps: ``_bring_back``.
+1. ``_recompute_states`` from the checkpoint at its start: elementwise, because the spikes are
+   known, and so are the currents (or they are summed again, in the same order, to the same bits).
+   Storing and loading all states would take longer than this.
+2. ``_step_back`` through the span, and after each step a product with the recurrent weights. Unlike
+   spikes, gradients are dense: so it is a matrix product for BLOCK sequences together, which loads
+   each weight only once. With delays its columns belong to spikes of different steps:
+   ``_bring_back``.
 
 Then, for the whole chunk:
 
 3. The gradient of the input, some steps together: another product.
-4. ``weight_gradients.py``: for each spike a row of current gradients is added to the weights that it passed;
-   for many dense inputs a product. Summed by chunks, gradients stay in the cache, and a row of weights is visited once per chunk.
+4. ``weight_gradients.py``: for each spike a row of current gradients is added to the weights that
+   it passed; for many dense inputs a product. Summed by chunks, gradients stay in the cache, and a
+   row of weights is visited once per chunk.
 
-Arrays are as in ``arguments.py``. In those of a chunk, (CHUNK, BLOCK, W), "place" k, r is step k of sequence r.
+Arrays are as in ``arguments.py``. In those of a chunk, (CHUNK, BLOCK, W), "place" k, r is step k of
+sequence r.
 """
 # Numba knows tuples joined by "+", but not several stars in one call or display.
 # ruff: noqa: RUF005
@@ -31,7 +36,17 @@ from .arguments import (
     Kept,
 )
 from .forward import PREFETCH_STEPS, EmissionLoops, sum_currents
-from .memory import READ, load, load_each, load_first, load_spikes, prefetch, split, store, store_each
+from .memory import (
+    READ,
+    load,
+    load_each,
+    load_first,
+    load_spikes,
+    prefetch,
+    split,
+    store,
+    store_each,
+)
 from .products import multiply
 from .rows import called, inlined, lanes_of, pasted
 from .simd import add_vectors
@@ -50,9 +65,17 @@ class Span(NamedTuple):
 
 
 @inlined
-def _step_arguments(spiking, chunk, span, k, r, h, sizes, parameters, saved, adjoint, tape, scratch):
-    """What ``step`` was given at place k, r for the neurons from h on: (*variables, s, current, *coefficients)."""
-    width, row, t, at = sizes.width, chunk.block + r, chunk.start + k, (k * BLOCK + r) * sizes.width + h
+def _step_arguments(
+    spiking, chunk, span, k, r, h, sizes, parameters, saved, adjoint, tape, scratch
+):
+    """What ``step`` was given at place k, r for the neurons from h on: (*variables, s, current,
+    *coefficients)."""
+    width, row, t, at = (
+        sizes.width,
+        chunk.block + r,
+        chunk.start + k,
+        (k * BLOCK + r) * sizes.width + h,
+    )
     here = row * sizes.steps + t
     if sizes.kept == Kept.CURRENTS:
         current = load_first(saved.currents, here * sizes.size + h, sizes.size - h)
@@ -71,7 +94,19 @@ def _step_arguments(spiking, chunk, span, k, r, h, sizes, parameters, saved, adj
 
 @pasted
 def _recompute_states(
-    step, emit, spiking, chunk, span, sizes, inputs, parameters, lines, saved, adjoint, tape, scratch
+    step,
+    emit,
+    spiking,
+    chunk,
+    span,
+    sizes,
+    inputs,
+    parameters,
+    lines,
+    saved,
+    adjoint,
+    tape,
+    scratch,
 ):
     """The states before each step of a span, into the tape."""
     width, lanes = sizes.width, lanes_of(parameters.bias)
@@ -104,7 +139,20 @@ def _recompute_states(
                 )
             for h in range(0, width, lanes):
                 result = step(
-                    *_step_arguments(spiking, chunk, span, k, r, h, sizes, parameters, saved, adjoint, tape, scratch)
+                    *_step_arguments(
+                        spiking,
+                        chunk,
+                        span,
+                        k,
+                        r,
+                        h,
+                        sizes,
+                        parameters,
+                        saved,
+                        adjoint,
+                        tape,
+                        scratch,
+                    )
                 )
                 after = at + pitch + h
                 store_each(tape.variables, after - span.first * pitch, result[:-1])
@@ -133,7 +181,8 @@ def _step_back(
     tape,
     scratch,
 ):
-    """Back through one step, of each sequence that has it; what the recurrent weights bring to s is in ``arriving``."""
+    """Back through one step, of each sequence that has it; what the recurrent weights bring to s is
+    in ``arriving``."""
     width, lanes, size = sizes.width, lanes_of(parameters.bias), sizes.size
     slot = (chunk.start + k) % lines.depth * BLOCK * width
     # One sequence after the other: the processor fetches ahead only along rows of memory.
@@ -143,16 +192,22 @@ def _step_back(
             continue
         here, place = row * sizes.steps + chunk.start + k, (k * BLOCK + r) * width
         for h in range(0, width, lanes):
-            arguments = _step_arguments(spiking, chunk, span, k, r, h, sizes, parameters, saved, adjoint, tape, scratch)
+            arguments = _step_arguments(
+                spiking, chunk, span, k, r, h, sizes, parameters, saved, adjoint, tape, scratch
+            )
             g_state = load_each(gradients.g_state, row * width + h)
             g_s = load(scratch.arriving, slot + r * width + h) + g_state[-1]
             prefetch(gradients.g_out, (here - PREFETCH_STEPS) * size + h, READ)
-            if sizes.kept == Kept.CURRENTS:  # of the span before: there is time for it during the products
+            if (
+                sizes.kept == Kept.CURRENTS
+            ):  # of the span before: there is time for it during the products
                 prefetch(saved.currents, (here - sizes.span) * size + h, READ)
             if gradients.emitted == Emitted.EMISSION:
                 g_s = g_s + load_first(gradients.g_out, here * size + h, size - h)
             elif gradients.emitted == Emitted.MEMBRANE:
-                g_state = (g_state[0] + load_first(gradients.g_out, here * size + h, size - h),) + g_state[1:]
+                g_state = (
+                    g_state[0] + load_first(gradients.g_out, here * size + h, size - h),
+                ) + g_state[1:]
             v = step(*arguments)[-1]
             (g_v,) = slope(g_s, v, psi(v, *adjoint.surrogate)[0])
             g = split(step_adjoint(*(g_state[:-1] + (g_v,) + arguments)), gradients.g_state)
@@ -166,7 +221,8 @@ def _step_back(
 
 @called
 def _bring_out(chunk, sizes, lines, g_sent, arriving):
-    """Before the way back: take the gradients of spikes under way after the last step to the steps at which they were emitted."""
+    """Before the way back: take the gradients of spikes under way after the last step to the steps
+    at which they were emitted."""
     width = sizes.width
     for r in range(chunk.rows):
         row = chunk.block + r
@@ -180,11 +236,13 @@ def _bring_out(chunk, sizes, lines, g_sent, arriving):
 
 @called
 def _bring_back(t, chunk, sizes, lines, wants_early, g_early, arriving):
-    """Take what the recurrent weights bring back from step t to the steps at which the spikes that arrived then were emitted.
+    """Take what the recurrent weights bring back from step t to the steps at which the spikes that
+    arrived then were emitted.
 
-    ``arriving``: a ring of ``depth`` steps, (depth, BLOCK, W), and behind it what is brought (BLOCK, W). Every place in the ring
-    is written before its step is reached, except for the last steps, whose spikes arrive after the end: their places stay as
-    they were, 0 or as ``_bring_out`` left them.
+    ``arriving``: a ring of ``depth`` steps, (depth, BLOCK, W), and behind it what is brought
+    (BLOCK, W). Every place in the ring is written before its step is reached, except for the last
+    steps, whose spikes arrive after the end: their places stay as they were, 0 or as ``_bring_out``
+    left them.
     """
     width, depth = sizes.width, lines.depth
     for r in range(chunk.rows):
@@ -209,12 +267,22 @@ def make_backward(
     psi: Callable[..., Any],
     emission: EmissionLoops,
 ) -> Callable[..., Any]:
-    """The backward loop, uncompiled, of a neuron and a surrogate whose functions Numba knows. See ``make_forward``."""
+    """The backward loop, uncompiled, of a neuron and a surrogate whose functions Numba knows. See
+    ``make_forward``."""
     emit, slope, spiking = emission
 
-    def backward(first, last, sizes, inputs, parameters, lines, saved, adjoint, gradients, tape, scratch):
-        """Sequences first ... last - 1. The other arguments are the groups of ``arguments.BACKWARD``."""
-        steps, size, width, span, channels = sizes.steps, sizes.size, sizes.width, sizes.span, sizes.channels
+    def backward(
+        first, last, sizes, inputs, parameters, lines, saved, adjoint, gradients, tape, scratch
+    ):
+        """Sequences first ... last - 1. The other arguments are the groups of
+        ``arguments.BACKWARD``."""
+        steps, size, width, span, channels = (
+            sizes.steps,
+            sizes.size,
+            sizes.width,
+            sizes.span,
+            sizes.channels,
+        )
         depth, delayed, recurrent = lines.depth, lines.delayed, sizes.recurrent
         lanes, pitch = lanes_of(parameters.bias), BLOCK * width
         x_width = (channels + lanes - 1) // lanes * lanes
@@ -317,10 +385,20 @@ def make_backward(
                             channels,
                             pitch,
                         )
-                add_input_weights(fresh, chunk, sizes, inputs, gradients.g_weights, tape.variables[0], scratch)
+                add_input_weights(
+                    fresh, chunk, sizes, inputs, gradients.g_weights, tape.variables[0], scratch
+                )
                 if recurrent:
                     add_own_weights(
-                        spiking, fresh, chunk, sizes, lines, saved.words, tape.s, gradients.g_weights, scratch
+                        spiking,
+                        fresh,
+                        chunk,
+                        sizes,
+                        lines,
+                        saved.words,
+                        tape.s,
+                        gradients.g_weights,
+                        scratch,
                     )
                 fresh = False
             if recurrent and not delayed:  # the initial s, too, acted through the recurrent weights

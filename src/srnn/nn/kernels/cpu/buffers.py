@@ -1,10 +1,13 @@
-"""Large arrays that are used again: memory fresh from the system costs more to touch for the first time than the kernels take
-to fill it (a page fault every 4 KiB, and the system's zeros), and a training step wants the same few sizes again and again.
+"""Large arrays that are used again: memory fresh from the system costs more to touch for the first
+time than the kernels take to fill it (a page fault every 4 KiB, and the system's zeros), and a
+training step wants the same few sizes again and again.
 
-``empty`` returns a lease on a slab of memory. The lease is the base of every view of the array, be it numpy's or torch's; when
-the last of them is freed, the slab waits here for the next ``empty`` that it fits. A slab that nobody wanted for PATIENCE further
-requests goes back to the system, and so do the oldest where all slabs together are more than OVERSIZE times the most that was
-ever in use at once: a little more than that, because a step wants some of them one after the other, and the next step all again.
+``empty`` returns a lease on a slab of memory. The lease is the base of every view of the array, be
+it numpy's or torch's; when the last of them is freed, the slab waits here for the next ``empty``
+that it fits. A slab that nobody wanted for PATIENCE further requests goes back to the system, and
+so do the oldest where all slabs together are more than OVERSIZE times the most that was ever in use
+at once: a little more than that, because a step wants some of them one after the other, and the
+next step all again.
 """
 
 from __future__ import annotations
@@ -23,17 +26,19 @@ SMALL = 2**18
 """Below this many bytes the C library's allocator does just as well."""
 
 OVERSIZE = 1.25
-"""How many times larger a slab may be than what is asked for, and all slabs together than the most ever in use at once."""
+"""How many times larger a slab may be than what is asked for, and all slabs together than the most
+ever in use at once."""
 
 PATIENCE = 256
 """How many requests an idle slab outlives."""
 
 LINE = 64
-"""Bytes of a cache line, and of a vector: arrays begin at a line, so that no vector straddles two."""
+"""Bytes of a cache line, and of a vector: arrays begin at a line, so that no vector straddles
+two."""
 
 _returned: deque[_Ended] = deque()
-"""Leases that have ended. Appended to at any time, even while ``_lock`` is held; by C alone, because an interrupt within a
-finaliser's Python code is printed and forgotten."""
+"""Leases that have ended. Appended to at any time, even while ``_lock`` is held; by C alone,
+because an interrupt within a finaliser's Python code is printed and forgotten."""
 _leases: set[_Ended] = set()
 """Leases that have not ended, or whose end has not been seen yet."""
 _idle: list[tuple[int, Array]] = []
@@ -52,7 +57,9 @@ def _renew_lock() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)  # a thread that is not in the child may have held it
+    os.register_at_fork(
+        after_in_child=_renew_lock
+    )  # a thread that is not in the child may have held it
 
 
 class _Lease:
@@ -89,7 +96,9 @@ def _slab(wanted: int) -> Array:
             slab = ended.slab
             _in_use -= slab.nbytes
             _idle.append((_requests, slab))
-        fitting = [i for i, (_, slab) in enumerate(_idle) if wanted <= slab.nbytes <= OVERSIZE * wanted]
+        fitting = [
+            i for i, (_, slab) in enumerate(_idle) if wanted <= slab.nbytes <= OVERSIZE * wanted
+        ]
         slab = _idle.pop(min(fitting, key=lambda i: _idle[i][1].nbytes))[1] if fitting else None
         in_use = _in_use + (wanted if slab is None else slab.nbytes)
         most = max(_most, in_use)
@@ -114,7 +123,8 @@ def empty(count: int, dtype: Any) -> Array:
 
 
 def zeros(count: int, dtype: Any) -> Array:
-    """``empty``, filled with zeros; by numpy, because a parallel operation of torch leaves its workers spinning for a while."""
+    """``empty``, filled with zeros; by numpy, because a parallel operation of torch leaves its
+    workers spinning for a while."""
     array = empty(count, dtype)
     array.fill(0)
     return array

@@ -1,4 +1,5 @@
-"""How often any two channels of a layer's input spike in the same step: what batch norm needs, counted from the bits."""
+"""How often any two channels of a layer's input spike in the same step: what batch norm needs,
+counted from the bits."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ TILE = 32
 
 
 def _count(first, last, words, lengths, active, counts):
-    """Add sequences first ... last - 1 of words (B, T, W) to the upper triangle of counts (I + 1, I + 1)."""
+    """Add sequences first ... last - 1 of words (B, T, W) to the upper triangle of counts (I + 1, I
+    + 1)."""
     for b in range(first, last):
         for t in range(lengths[b]):
             listed = 0
@@ -46,10 +48,12 @@ def _gather(counts, sums):
 
 
 def coincidences(x: Spikes, lengths: Tensor | None) -> Tensor:
-    """The valid steps in which both of two channels of x (B, T, I) spike; one more channel does so in every step.
+    """The valid steps in which both of two channels of x (B, T, I) spike; one more channel does so
+    in every step.
 
-    Returns (I + 1, I + 1) float64, symmetric: on the diagonal the spikes of each channel, which the last row repeats, and in its
-    last element the number of steps. Integers, so that it does not matter in which order threads count them.
+    Returns (I + 1, I + 1) float64, symmetric: on the diagonal the spikes of each channel, which the
+    last row repeats, and in its last element the number of steps. Integers, so that it does not
+    matter in which order threads count them.
     """
     batch, steps, channels = x.shape
     valid, words = checked_lengths(lengths, batch, steps), x.bits()

@@ -1,7 +1,9 @@
-"""From a neuron's and a surrogate's records to compiled loops, kept in memory and on disk (``srnn.compiling``).
+"""From a neuron's and a surrogate's records to compiled loops, kept in memory and on disk
+(``srnn.compiling``).
 
-Loops call functions that are written from the records, not those of the neuron's author: these may use anything (a constant of
-their module, a helper). If that changed, no digest of theirs would, and a loop from the disk would compute the old equations.
+Loops call functions that are written from the records, not those of the neuron's author: these may
+use anything (a constant of their module, a helper). If that changed, no digest of theirs would, and
+a loop from the disk would compute the old equations.
 """
 
 from __future__ import annotations
@@ -29,8 +31,8 @@ from .rows import OPTIONS, SOURCE_DIGEST, inlined
 
 @functools.cache
 def compile_loop(loop: Callable[..., Any]) -> Any:
-    """The loop, compiled at its first call for each dtype, or taken from the disk. Functions of a neuron and of a surrogate that
-    it calls are those of their records."""
+    """The loop, compiled at its first call for each dtype, or taken from the disk. Functions of a
+    neuron and of a surrogate that it calls are those of their records."""
     return compiled(loop, SOURCE_DIGEST, nogil=True, **OPTIONS)
 
 
@@ -40,7 +42,8 @@ _refused: dict[tuple[object, ...], str] = {}
 
 @contextlib.contextmanager
 def cannot_compile(what: str, *key: object) -> Iterator[None]:
-    """CannotCompile in place of Numba's errors, with the first line of their text; for the same ``key`` again, at once."""
+    """CannotCompile in place of Numba's errors, with the first line of their text; for the same
+    ``key`` again, at once."""
     if key in _refused:
         raise CannotCompile(_refused[key])
     try:
@@ -84,18 +87,25 @@ def emission_of(neuron: type[Neuron]) -> EmissionLoops:
 
 
 @functools.cache
-def forward_loop(neuron: type[Neuron], make: Callable[..., Callable[..., Any]] = make_forward) -> Callable[..., Any]:
+def forward_loop(
+    neuron: type[Neuron], make: Callable[..., Callable[..., Any]] = make_forward
+) -> Callable[..., Any]:
     """The compiled loop that ``make(step, emission)`` returns, for a neuron model."""
     return compile_loop(_flat_signature(make(step_of(neuron), emission_of(neuron))))
 
 
 @functools.cache
 def backward_loop(
-    neuron: type[Neuron], surrogate: type[Surrogate], make: Callable[..., Callable[..., Any]] = make_backward
+    neuron: type[Neuron],
+    surrogate: type[Surrogate],
+    make: Callable[..., Callable[..., Any]] = make_backward,
 ) -> Callable[..., Any]:
-    """The compiled loop that ``make(step, adjoint, psi, emission)`` returns, for a neuron model with a surrogate."""
+    """The compiled loop that ``make(step, adjoint, psi, emission)`` returns, for a neuron model
+    with a surrogate."""
     psi = psi_of(surrogate) if neuron.emission.uses_surrogate else _no_psi
-    return compile_loop(_flat_signature(make(step_of(neuron), adjoint_of(neuron), psi, emission_of(neuron))))
+    return compile_loop(
+        _flat_signature(make(step_of(neuron), adjoint_of(neuron), psi, emission_of(neuron)))
+    )
 
 
 _GROUPS = {"forward": FORWARD, "backward": BACKWARD}
@@ -103,13 +113,15 @@ _GROUPS = {"forward": FORWARD, "backward": BACKWARD}
 
 
 def _flat_signature(loop: Callable[..., Any]) -> Callable[..., Any]:
-    """A time loop as its callers call it: see ``arguments.from_fields``. Other loops have few arguments, and stay."""
+    """A time loop as its callers call it: see ``arguments.from_fields``. Other loops have few
+    arguments, and stay."""
     groups = _GROUPS.get(loop.__name__)
     return loop if groups is None else from_fields(inlined(loop), groups, flat=flat)
 
 
 def info() -> dict[str, Any]:
-    """What a report about this backend shows: threads, the processor compiled for, and where compiled code is cached."""
+    """What a report about this backend shows: threads, the processor compiled for, and where
+    compiled code is cached."""
     import llvmlite.binding as llvm
     import numba
     import torch

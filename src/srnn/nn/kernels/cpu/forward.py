@@ -1,15 +1,19 @@
 """The forward time loop of a layer, into which Numba compiles a neuron's ``step``.
 
-``make_forward`` takes the function that the neuron's record gives and returns a loop that calls it on SIMD vectors (``simd.py``).
-Sequences run one after the other, so that a sequence's state and the rows of weights stay in the nearest cache; at each step
+``make_forward`` takes the function that the neuron's record gives and returns a loop that calls it
+on SIMD vectors (``simd.py``). Sequences run one after the other, so that a sequence's state and the
+rows of weights stay in the nearest cache; at each step
 
-1. the current is summed: the bias, the input times its weights, and one row of recurrent weights for every neuron that spiked a
-   step ago, or earlier by its delay. Spikes are bits and rare, so the cost of a sum is that of a few rows, not that of the whole
-   matrix;
-2. ``step`` turns state and current into the new state and the drive, 16 neurons (8 in float64) at a time;
-3. what the backward loop wants is kept: spikes, the state every ``span`` steps, and currents, unless it computes them again.
+1. the current is summed: the bias, the input times its weights, and one row of recurrent weights
+   for every neuron that spiked a step ago, or earlier by its delay. Spikes are bits and rare, so
+   the cost of a sum is that of a few rows, not that of the whole matrix;
+2. ``step`` turns state and current into the new state and the drive, 16 neurons (8 in float64) at a
+   time;
+3. what the backward loop wants is kept: spikes, the state every ``span`` steps, and currents,
+   unless it computes them again.
 
-What is not elementwise is in ``rows.py``, the arrays and their layouts are in ``arguments.py``, the way back is ``backward.py``.
+What is not elementwise is in ``rows.py``, the arrays and their layouts are in ``arguments.py``, the
+way back is ``backward.py``.
 """
 # Numba knows tuples joined by "+", but not several stars in one call or display.
 # ruff: noqa: RUF005
@@ -24,26 +28,51 @@ import numpy as np
 from .arguments import BLOCK, Emitted, InputKind, Kept
 from .memory import WRITE, load, load_each, prefetch, store, store_each, store_first, with_spikes
 from .products import multiply
-from .rows import add_active_rows, add_weighted_rows, called, inlined, lanes_of, list_bits, list_spikes
+from .rows import (
+    add_active_rows,
+    add_weighted_rows,
+    called,
+    inlined,
+    lanes_of,
+    list_bits,
+    list_spikes,
+)
 
 PREFETCH_STEPS = 4
-"""How many steps before its turn memory that has not been touched for long is fetched into the cache."""
+"""How many steps before its turn memory that has not been touched for long is fetched into the
+cache."""
 
 
 @called
 def project(projected, x, at, channels, steps, projection, width):
-    """The input's part of the currents of the next BLOCK steps: projected (BLOCK, width) = x (steps, channels) times the weights.
+    """The input's part of the currents of the next BLOCK steps: projected (BLOCK, width) = x
+    (steps, channels) times the weights.
 
-    Behind these rows ``projected`` has room for BLOCK steps of x: if fewer are left, they are copied there, because a product
-    reads BLOCK rows however few it is asked for.
+    Behind these rows ``projected`` has room for BLOCK steps of x: if fewer are left, they are
+    copied there, because a product reads BLOCK rows however few it is asked for.
     """
     if steps >= BLOCK:
-        multiply(projected, 0, width, width, x, at, channels, BLOCK, channels, projection, width, 1, 0, 0)
+        multiply(
+            projected, 0, width, width, x, at, channels, BLOCK, channels, projection, width, 1, 0, 0
+        )
     else:
         for i in range(steps * channels):
             projected[BLOCK * width + i] = x[at + i]
         multiply(
-            projected, 0, width, width, projected, BLOCK * width, channels, steps, channels, projection, width, 1, 0, 0
+            projected,
+            0,
+            width,
+            width,
+            projected,
+            BLOCK * width,
+            channels,
+            steps,
+            channels,
+            projection,
+            width,
+            1,
+            0,
+            0,
         )
 
 
@@ -51,7 +80,8 @@ def project(projected, x, at, channels, steps, projection, width):
 def list_arrivals(total, at, row, t, own, sizes, weights, lines, active, listed):
     """Append the layer's own spikes that reach it at step t to ``active``; the new ``listed``.
 
-    What comes from before the sequence need not be 0 or 1: other values are added to total[at : at + W] at once.
+    What comes from before the sequence need not be 0 or 1: other values are added to total[at : at
+    + W] at once.
     """
     width, count = sizes.width, (sizes.size + 63) // 64
     for w in range(count):
@@ -64,7 +94,9 @@ def list_arrivals(total, at, row, t, own, sizes, weights, lines, active, listed)
                     word |= np.uint64(1) << np.uint64(i)
                 elif value != 0.0:
                     place = (own + 64 * w + i) * width
-                    add_weighted_rows(total, at, lines.early, first + i, 0, 1, weights, place, 0, width)
+                    add_weighted_rows(
+                        total, at, lines.early, first + i, 0, 1, weights, place, 0, width
+                    )
         listed = list_bits(word, own + 64 * w, active, listed)
     return listed
 
@@ -79,23 +111,41 @@ def send(row, t, sizes, words, lines, active):
         arrives = t + 1 + lines.delays[j]
         after = arrives - sizes.lengths[row]
         if after < 0:
-            lines.arrived[(row * sizes.steps + arrives) * count + (j >> 6)] |= np.uint64(1) << np.uint64(j & 63)
+            lines.arrived[(row * sizes.steps + arrives) * count + (j >> 6)] |= np.uint64(
+                1
+            ) << np.uint64(j & 63)
         else:
             lines.sent[(row * lines.depth + after) * width + j] = 1.0
 
 
 @inlined
-def sum_currents(total, at, row, t, s, s_at, spiking, sizes, inputs, parameters, words, lines, scratch):
-    """total[at : at + W] = the current into every neuron of sequence ``row`` at step t; steps are asked for in order.
+def sum_currents(
+    total, at, row, t, s, s_at, spiking, sizes, inputs, parameters, words, lines, scratch
+):
+    """total[at : at + W] = the current into every neuron of sequence ``row`` at step t; steps are
+    asked for in order.
 
     s[s_at : s_at + W]: what they emitted a step ago, if they do not spike.
     """
     width, here, own, listed = sizes.width, row * sizes.steps + t, 0, 0
-    bias, weights, active, projected = parameters.bias, parameters.weights, scratch.active, scratch.projected
+    bias, weights, active, projected = (
+        parameters.bias,
+        parameters.weights,
+        scratch.active,
+        scratch.projected,
+    )
     if sizes.input_kind == InputKind.MANY:
         if t % BLOCK == 0:
             steps = sizes.lengths[row] - t
-            project(projected, inputs.x, here * sizes.channels, sizes.channels, steps, parameters.projection, width)
+            project(
+                projected,
+                inputs.x,
+                here * sizes.channels,
+                sizes.channels,
+                steps,
+                parameters.projection,
+                width,
+            )
         for h in range(0, width, lanes_of(total)):
             store(total, at + h, load(bias, h) + load(projected, t % BLOCK * width + h))
     else:
@@ -106,7 +156,9 @@ def sum_currents(total, at, row, t, s, s_at, spiking, sizes, inputs, parameters,
         count = (sizes.channels + 63) // 64
         listed = list_spikes(inputs.x_words, here * count, count, 0, active, 0)
     if sizes.input_kind == InputKind.FEW:
-        add_weighted_rows(total, at, inputs.x, here * sizes.channels, 1, sizes.channels, weights, 0, width, width)
+        add_weighted_rows(
+            total, at, inputs.x, here * sizes.channels, 1, sizes.channels, weights, 0, width, width
+        )
     if sizes.recurrent:
         if spiking and t > 0 and not lines.delayed:
             count = (sizes.size + 63) // 64
@@ -130,13 +182,21 @@ class EmissionLoops(NamedTuple):
 
 
 def make_forward(step: Callable[..., Any], emission: EmissionLoops) -> Callable[..., Any]:
-    """The forward loop, uncompiled, of a neuron whose functions Numba knows (``register_jitable``)."""
+    """The forward loop, uncompiled, of a neuron whose functions Numba knows
+    (``register_jitable``)."""
     emit, spiking = emission.emit, emission.binary
     checkpointed = -1 if spiking else None  # what was emitted last is among the spikes
 
     def forward(first, last, sizes, inputs, parameters, lines, saved, outputs, scratch):
-        """Sequences first ... last - 1. The other arguments are the groups of ``arguments.FORWARD``."""
-        steps, size, width, span, kept = sizes.steps, sizes.size, sizes.width, sizes.span, sizes.kept
+        """Sequences first ... last - 1. The other arguments are the groups of
+        ``arguments.FORWARD``."""
+        steps, size, width, span, kept = (
+            sizes.steps,
+            sizes.size,
+            sizes.width,
+            sizes.span,
+            sizes.kept,
+        )
         lanes, spans, count = lanes_of(scratch.total), (steps + span - 1) // span, (size + 63) // 64
         for row in range(first, last):
             for t in range(sizes.lengths[row]):
@@ -164,7 +224,13 @@ def make_forward(step: Callable[..., Any], emission: EmissionLoops) -> Callable[
                 word = np.uint64(0)
                 for h in range(0, width, lanes):
                     at, now = row * width + h, load(scratch.total, h)
-                    result = step(*(load_each(outputs.state, at) + (now,) + load_each(parameters.coefficients, h)))
+                    result = step(
+                        *(
+                            load_each(outputs.state, at)
+                            + (now,)
+                            + load_each(parameters.coefficients, h)
+                        )
+                    )
                     v = result[-1]
                     (s,) = emit(v)
                     store_each(outputs.state, at, result[:-1] + (s,))

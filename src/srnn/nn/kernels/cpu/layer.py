@@ -1,4 +1,5 @@
-"""One autograd function per layer: torch tensors in, compiled loops over blocks of sequences, torch tensors out."""
+"""One autograd function per layer: torch tensors in, compiled loops over blocks of sequences, torch
+tensors out."""
 
 from __future__ import annotations
 
@@ -45,11 +46,13 @@ from .rows import LIST_OVERRUN
 from .weights import packed, packed_transposed, padded_width, postsynaptic_major, presynaptic_major
 
 SHARDS = 16
-"""Each shard of the batch sums its own weight gradients; there are at most this many, whatever the number of threads, so that the
-order of summation, and with it every bit of the result, does not depend on the threads."""
+"""Each shard of the batch sums its own weight gradients; there are at most this many, whatever the
+number of threads, so that the order of summation, and with it every bit of the result, does not
+depend on the threads."""
 
 TAPE_BYTES = 1 << 19
-"""Bytes of states that backward may recompute at once: they should stay in a core's second-level cache, next to the weights."""
+"""Bytes of states that backward may recompute at once: they should stay in a core's second-level
+cache, next to the weights."""
 
 SHORTEST_SPAN = 16
 
@@ -58,7 +61,8 @@ _NO_WORDS, _NO_DELAYS = np.empty(0, np.uint64), np.empty(0, np.int64)
 
 @dataclass(frozen=True)
 class _Layer:
-    """What the autograd function needs besides tensors, and how it makes the loops' arrays of them."""
+    """What the autograd function needs besides tensors, and how it makes the loops' arrays of
+    them."""
 
     neuron: Neuron
     surrogate: Surrogate
@@ -74,7 +78,8 @@ class _Layer:
     delays: Array | None
     """(H,) int64: how many steps late its own spikes reach it; None: there are no such delays."""
     watched: tuple[Tensor, ...]
-    """The tensors of which the arrays above are views: torch refuses the way back if one of them was changed in place."""
+    """The tensors of which the arrays above are views: torch refuses the way back if one of them
+    was changed in place."""
 
     @property
     def spiking(self) -> bool:
@@ -85,15 +90,21 @@ class _Layer:
         return self.sizes.input_kind == InputKind.MANY
 
     def shards(self) -> list[tuple[int, int]]:
-        """Ranges of sequences, of whole blocks, that threads work on; for a batch of 0 one empty range."""
+        """Ranges of sequences, of whole blocks, that threads work on; for a batch of 0 one empty
+        range."""
         blocks = max(1, -(-self.batch // BLOCK))
         rows = -(-blocks // SHARDS) * BLOCK
-        return [(first, min(first + rows, self.batch)) for first in range(0, max(1, self.batch), rows)]
+        return [
+            (first, min(first + rows, self.batch)) for first in range(0, max(1, self.batch), rows)
+        ]
 
     def output_array(self, width: int) -> Array:
-        """Room for (B, T, width); zero where no loop will write, after the end of short sequences."""
+        """Room for (B, T, width); zero where no loop will write, after the end of short
+        sequences."""
         short = bool((self.sizes.lengths < self.sizes.steps).any())
-        return (self.padding.zeros if short else self.padding.empty)(self.batch, self.sizes.steps, width)
+        return (self.padding.zeros if short else self.padding.empty)(
+            self.batch, self.sizes.steps, width
+        )
 
     @property
     def delayed(self) -> bool:
@@ -115,11 +126,16 @@ class _Layer:
         return Lines(True, self.depth, self.delays, arrived, sent, known, first)
 
     def sent(self, lines: Lines) -> Tensor | None:
-        """With delays, what spikes have sent that is under way after the last steps, (B, depth, H)."""
+        """With delays, what spikes have sent that is under way after the last steps, (B, depth,
+        H)."""
         return self.padding.tensor(lines.sent, self.batch, self.depth) if self.delayed else None
 
     def parameters(
-        self, weight_in: Tensor, bias: Tensor | None, weight_rec: Tensor | None, coefficients: Arrays
+        self,
+        weight_in: Tensor,
+        bias: Tensor | None,
+        weight_rec: Tensor | None,
+        coefficients: Arrays,
     ) -> Parameters:
         matrices = [
             tensor.detach().numpy()
@@ -129,14 +145,21 @@ class _Layer:
         return Parameters(
             bias=self.padding.rows(bias, 1),
             weights=presynaptic_major(*matrices) if matrices else self.padding.empty(0),
-            projection=packed_transposed(weight_in.detach().numpy()) if self.projects else self.padding.empty(0),
+            projection=packed_transposed(weight_in.detach().numpy())
+            if self.projects
+            else self.padding.empty(0),
             coefficients=coefficients,
         )
 
     def adjoint(
-        self, weight_rec: Tensor | None, weight_in: Tensor | None, s_initial: Array, g_sent: Tensor | None
+        self,
+        weight_rec: Tensor | None,
+        weight_in: Tensor | None,
+        s_initial: Array,
+        g_sent: Tensor | None,
     ) -> Adjoint:
-        """What the way back needs besides the way forth; ``weight_in`` None: the input's gradient is not wanted."""
+        """What the way back needs besides the way forth; ``weight_in`` None: the input's gradient
+        is not wanted."""
         empty = self.padding.empty(0)
         return Adjoint(
             surrogate=self.surrogate.parameters if self.neuron.emission.uses_surrogate else (),
@@ -149,9 +172,13 @@ class _Layer:
 
     def forward_scratch(self) -> ForwardScratch:
         return ForwardScratch(
-            projected=self.padding.empty(BLOCK, self.sizes.width + self.sizes.channels if self.projects else 0),
+            projected=self.padding.empty(
+                BLOCK, self.sizes.width + self.sizes.channels if self.projects else 0
+            ),
             # Of one step, or of one channel over a chunk.
-            active=np.empty(max(BLOCK * CHUNK, self.sizes.channels + self.sizes.size) + LIST_OVERRUN, np.int64),
+            active=np.empty(
+                max(BLOCK * CHUNK, self.sizes.channels + self.sizes.size) + LIST_OVERRUN, np.int64
+            ),
             total=self.padding.empty(self.sizes.width),
         )
 
@@ -161,7 +188,9 @@ class _Layer:
         block, sizes = (BLOCK, self.sizes.width), self.sizes
         channels = max(sizes.size, sizes.channels if sizes.input_kind == InputKind.SPIKES else 0)
         tape = Tape(
-            variables=tuple(self.padding.empty(sizes.span + 1, *block) for _ in self.neuron.variables()),
+            variables=tuple(
+                self.padding.empty(sizes.span + 1, *block) for _ in self.neuron.variables()
+            ),
             s=self.padding.empty(0 if self.spiking else CHUNK + 1, *block),
         )
         return *tape, *BackwardScratch(
@@ -177,12 +206,21 @@ class _Layer:
     def spare(self, scratch: type[tuple[Any, ...]]) -> list[Any]:
         """Scratch of earlier calls of such a layer, to be used again, with whatever is in it."""
         sizes, lines = self.sizes, (self.delayed, self.depth)
-        return _spare(scratch, type(self.neuron), self.padding, sizes.channels, sizes.input_kind, sizes.span, *lines)
+        return _spare(
+            scratch,
+            type(self.neuron),
+            self.padding,
+            sizes.channels,
+            sizes.input_kind,
+            sizes.span,
+            *lines,
+        )
 
 
 @functools.lru_cache(maxsize=32)
 def _spare(*kind: Any) -> list[Any]:
-    """Scratch of one kind that nobody uses now. A kind that is not among the last 32 that were asked for is given back."""
+    """Scratch of one kind that nobody uses now. A kind that is not among the last 32 that were
+    asked for is given back."""
     return []
 
 
@@ -195,11 +233,12 @@ def _flat(tensor: Tensor) -> Array:
 
 
 class _Run(torch.autograd.Function):
-    """(layer, x, weight_in, bias, weight_rec, early, *coefficients, *state) -> (emitted, sent, *final state).
+    """(layer, x, weight_in, bias, weight_rec, early, *coefficients, *state) -> (emitted, sent,
+    *final state).
 
-    With delays ``early`` (B, depth, H) is what arrives from before the sequence, and ``sent`` what of its own spikes is still
-    under way after it; without, both are None.
-    x is the dense input, or the carrier of a binary one, or None. Where the layer emits spikes they are in ``layer.words``
+    With delays ``early`` (B, depth, H) is what arrives from before the sequence, and ``sent`` what
+    of its own spikes is still under way after it; without, both are None. x is the dense input, or
+    the carrier of a binary one, or None. Where the layer emits spikes they are in ``layer.words``
     and the first result is only their carrier.
     """
 
@@ -228,7 +267,8 @@ class _Run(torch.autograd.Function):
             words=layer.words,
             currents=layer.padding.empty(*shape) if sizes.kept == Kept.CURRENTS else empty,
             checkpoints=tuple(
-                layer.padding.empty(layer.batch, spans, sizes.width) for _ in (state[:-1] if layer.spiking else state)
+                layer.padding.empty(layer.batch, spans, sizes.width)
+                for _ in (state[:-1] if layer.spiking else state)
             ),
         )
         dense_output = not layer.spiking or layer.emitted == Emitted.MEMBRANE
@@ -245,13 +285,26 @@ class _Run(torch.autograd.Function):
 
         ctx.layer = layer
         ctx.set_materialize_grads(False)
-        # As tensors, which torch frees after the way back; all else in ``ctx`` lives as long as the caller's loss.
-        large = (torch.from_numpy(array) for array in (inputs.x, lines.early, saved.currents, *saved.checkpoints))
+        # As tensors, which torch frees after the way back; all else in ``ctx`` lives as long as the
+        # caller's loss.
+        large = (
+            torch.from_numpy(array)
+            for array in (inputs.x, lines.early, saved.currents, *saved.checkpoints)
+        )
         ctx.save_for_backward(dense, weight_in, bias, weight_rec, *layer.watched, *large)
         ctx.kinds = _kinds(weight_in, bias, weight_rec) if sizes.kept != Kept.NOTHING else None
-        ctx.groups = parameters._replace(weights=empty, projection=empty), lines._replace(early=empty), s_initial
-        # A tensor of its own: if such a function returns a view, torch lets nobody change it in place.
-        emitted = torch.from_numpy(out.reshape(shape)) if dense_output else weight_in.new_zeros(()).expand(shape)
+        ctx.groups = (
+            parameters._replace(weights=empty, projection=empty),
+            lines._replace(early=empty),
+            s_initial,
+        )
+        # A tensor of its own: if such a function returns a view, torch lets nobody change it in
+        # place.
+        emitted = (
+            torch.from_numpy(out.reshape(shape))
+            if dense_output
+            else weight_in.new_zeros(()).expand(shape)
+        )
         return emitted, layer.sent(lines), *(layer.padding.tensor(rows, -1) for rows in state)
 
     @staticmethod
@@ -260,15 +313,25 @@ class _Run(torch.autograd.Function):
             raise SrnnError("The cpu backend has no second derivatives; use backend='reference'.")
         layer: _Layer = ctx.layer
         sizes, empty = layer.sizes, layer.padding.empty(0)
-        # The flat arrays of x and of the spikes are used, but torch watches the tensors for changes.
+        # The flat arrays of x and of the spikes are used, but torch watches the tensors for
+        # changes.
         _, weight_in, bias, weight_rec, *others = ctx.saved_tensors
-        if _kinds(weight_in, bias, weight_rec) != ctx.kinds:  # ``network.double()`` is no change in place
-            raise SrnnError("The network's weights have a new dtype or shape since the forward pass; run that again.")
+        if (
+            _kinds(weight_in, bias, weight_rec) != ctx.kinds
+        ):  # ``network.double()`` is no change in place
+            raise SrnnError(
+                "The network's weights have a new dtype or shape since the forward pass; run that "
+                "again."
+            )
         parameters, lines, s_initial = ctx.groups
-        x, early, currents, *checkpoints = (tensor.numpy() for tensor in others[len(layer.watched) :])
+        x, early, currents, *checkpoints = (
+            tensor.numpy() for tensor in others[len(layer.watched) :]
+        )
         inputs, lines = Inputs(x, layer.x_words), lines._replace(early=early)
         saved = Saved(layer.words, currents, tuple(checkpoints))
-        if sizes.kept != Kept.CURRENTS:  # they are summed again, from weights that were not worth keeping
+        if (
+            sizes.kept != Kept.CURRENTS
+        ):  # they are summed again, from weights that were not worth keeping
             parameters = layer.parameters(weight_in, bias, weight_rec, parameters.coefficients)
         g_emitted, g_sent, *g_final = gradients
         wants_x, wants_early = bool(ctx.needs_input_grad[1]), bool(ctx.needs_input_grad[5])
@@ -280,7 +343,9 @@ class _Run(torch.autograd.Function):
             return make(len(shards), rows, sizes.width).reshape(len(shards), rows, sizes.width)
 
         g_weights = sums(layer.padding.empty, sizes.channels + sizes.recurrent * sizes.size)
-        g_bias, g_coefficients = (sums(layer.padding.zeros, count) for count in (1, len(parameters.coefficients)))
+        g_bias, g_coefficients = (
+            sums(layer.padding.zeros, count) for count in (1, len(parameters.coefficients))
+        )
         whole = Gradients(
             emitted=int(Emitted.NOTHING) if g_emitted is None else layer.emitted,
             g_out=empty if g_emitted is None else _flat(g_emitted),
@@ -306,12 +371,16 @@ class _Run(torch.autograd.Function):
             )
             loop(*shards[i], *groups, *own, *scratch)
 
-        threads.for_each_with(layer.backward_scratch, work, len(shards), layer.spare(BackwardScratch))
+        threads.for_each_with(
+            layer.backward_scratch, work, len(shards), layer.spare(BackwardScratch)
+        )
 
         g_weight_in, g_weight_rec = postsynaptic_major(g_weights, sizes.size, sizes.channels)
         return (
             None,
-            torch.from_numpy(whole.g_x).view(layer.batch, sizes.steps, sizes.channels) if wants_x else None,
+            torch.from_numpy(whole.g_x).view(layer.batch, sizes.steps, sizes.channels)
+            if wants_x
+            else None,
             torch.from_numpy(g_weight_in),
             layer.padding.tensor(g_bias.sum(0)) if bias is not None else None,
             torch.from_numpy(g_weight_rec) if weight_rec is not None else None,
@@ -325,17 +394,28 @@ def _sizes(p: LayerProblem, lengths: Array) -> Sizes:
     _, steps, channels = p.x.shape
     weight, variables = p.weight_in.detach().numpy(), len(p.neuron.variables())
     size, width = len(weight), padded_width(len(weight), weight)
-    kind, kept, span = InputKind.FEW if channels <= FEW_INPUTS else InputKind.MANY, Kept.NOTHING, CHUNK
+    kind, kept, span = (
+        InputKind.FEW if channels <= FEW_INPUTS else InputKind.MANY,
+        Kept.NOTHING,
+        CHUNK,
+    )
     if isinstance(p.x, Spikes):
         kind = InputKind.SPIKES
     if p.wants_gradients:
-        # A readout of spikes adds few rows per step: they are added again, rather than all its currents kept.
+        # A readout of spikes adds few rows per step: they are added again, rather than all its
+        # currents kept.
         few = kind == InputKind.SPIKES and not p.neuron.emission.binary and p.weight_rec is None
         kept = Kept.STATES if p.recompute or few else Kept.CURRENTS
-    if kept == Kept.CURRENTS:  # otherwise memory counts, and the longest span has the fewest checkpoints
-        while span > SHORTEST_SPAN and span * BLOCK * width * variables * weight.itemsize > TAPE_BYTES:
+    if (
+        kept == Kept.CURRENTS
+    ):  # otherwise memory counts, and the longest span has the fewest checkpoints
+        while (
+            span > SHORTEST_SPAN and span * BLOCK * width * variables * weight.itemsize > TAPE_BYTES
+        ):
             span //= 2
-    return Sizes(lengths, steps, size, width, channels, int(kind), p.weight_rec is not None, int(kept), span)
+    return Sizes(
+        lengths, steps, size, width, channels, int(kind), p.weight_rec is not None, int(kept), span
+    )
 
 
 def _run(p: LayerProblem) -> LayerResult:
@@ -360,7 +440,9 @@ def _run(p: LayerProblem) -> LayerResult:
         x_words=x_words,
         words=words,
         watched=tuple(watched),
-        delays=None if p.delays is None else np.array(p.delays.numpy(), np.int64),  # a copy, for the way back too
+        delays=None
+        if p.delays is None
+        else np.array(p.delays.numpy(), np.int64),  # a copy, for the way back too
     )
     tensors = (x, p.weight_in, p.bias, p.weight_rec, p.arriving, *p.coefficients, *p.state)
     emitted, sent, *state = _Run.apply(layer, *tensors)
@@ -373,13 +455,21 @@ def _run(p: LayerProblem) -> LayerResult:
 
 @functools.cache
 def precompile(neuron: Neuron, surrogate: Surrogate, dtype: torch.dtype, backward: bool) -> None:
-    """Compile the loops for a neuron, surrogate and dtype (or fetch them from disk) by running the smallest layer once.
+    """Compile the loops for a neuron, surrogate and dtype (or fetch them from disk) by running the
+    smallest layer once.
 
     Raises CannotCompile if Numba cannot: in ``forward``, where another backend can still be chosen.
     """
     problem = LayerProblem.smallest(neuron, surrogate, dtype, trained=backward)
-    what, kinds = f"the neuron '{neuron.name}' with '{surrogate.name}'", (type(neuron), type(surrogate))
-    with cannot_compile(what, _Run, *kinds, dtype, backward), torch.set_grad_enabled(backward), aside():
+    what, kinds = (
+        f"the neuron '{neuron.name}' with '{surrogate.name}'",
+        (type(neuron), type(surrogate)),
+    )
+    with (
+        cannot_compile(what, _Run, *kinds, dtype, backward),
+        torch.set_grad_enabled(backward),
+        aside(),
+    ):
         result = _run(problem)
         if backward:
             result.output.sum().backward()

@@ -1,12 +1,13 @@
 """Vectors between memory and registers, and spikes as bits.
 
-Vectors travel one at a time (``load``, ``store``), cut off at the end of a row (``load_first``, ``store_first``: so rows need no
-padding), or one from each of several arrays (``load_each``, ``store_each``: a neuron with n variables has n arrays). Spikes are
-bits in uint64 words: bit j of a row is neuron j.
+Vectors travel one at a time (``load``, ``store``), cut off at the end of a row (``load_first``,
+``store_first``: so rows need no padding), or one from each of several arrays (``load_each``,
+``store_each``: a neuron with n variables has n arrays). Spikes are bits in uint64 words: bit j of a
+row is neuron j.
 
-Arrays are one-dimensional and contiguous; indices count elements and are not checked. Kernels turn the arrays that they are
-given into ``Flat`` ones at once: bare addresses, which helper functions pass on without counting references, and whose indices
-are never tested for being negative.
+Arrays are one-dimensional and contiguous; indices count elements and are not checked. Kernels turn
+the arrays that they are given into ``Flat`` ones at once: bare addresses, which helper functions
+pass on without counting references, and whose indices are never tested for being negative.
 """
 
 from __future__ import annotations
@@ -20,11 +21,25 @@ from numba.core.datamodel import models
 from numba.extending import overload, register_model
 from numba.np.arrayobj import make_array
 
-from .simd import BIT, INDEX, MASKS, VECTORS, Code, Operand, Vector, broadcast, call, constant, instruction, overloaded
+from .simd import (
+    BIT,
+    INDEX,
+    MASKS,
+    VECTORS,
+    Code,
+    Operand,
+    Vector,
+    broadcast,
+    call,
+    constant,
+    instruction,
+    overloaded,
+)
 
 
 class Flat(types.Type):
-    """Type of the bare address of an array's first element; whoever made the array keeps it alive."""
+    """Type of the bare address of an array's first element; whoever made the array keeps it
+    alive."""
 
     def __init__(self, dtype: Any) -> None:
         super().__init__(name=f"Flat({dtype})")
@@ -45,7 +60,9 @@ def pointer(code: Code, array: Operand, index: Any, exists: bool = True) -> Any:
 
 
 def _first(code: Code, array: Operand) -> Any:
-    return array.value if isinstance(array.of, Flat) else make_array(array.of)(*code, array.value).data
+    return (
+        array.value if isinstance(array.of, Flat) else make_array(array.of)(*code, array.value).data
+    )
 
 
 def _flattened(of: Any) -> Any:
@@ -59,7 +76,8 @@ def _flattened(of: Any) -> Any:
 
 @instruction(_flattened)
 def flat(code: Code, group: Operand) -> Any:
-    """An array as a ``Flat`` one; a (named) tuple of arrays, tuples and numbers with ``Flat`` ones in it."""
+    """An array as a ``Flat`` one; a (named) tuple of arrays, tuples and numbers with ``Flat`` ones
+    in it."""
     return _flatten(code, group)
 
 
@@ -81,7 +99,9 @@ def _write(code: Code, array: Operand, index: Operand, value: Operand) -> None:
 
 
 @overload(operator.getitem)
-def _getitem(array, index):  # without annotations: Numba compares the signature with the implementation's
+def _getitem(
+    array, index
+):  # without annotations: Numba compares the signature with the implementation's
     if isinstance(array, Flat):
         return lambda array, index: _read(array, index)
 
@@ -93,7 +113,8 @@ def _setitem(array, index, value):
 
 
 def load_at(builder: Any, address: Any, vector: Vector, offset: int = 0) -> Any:
-    """The vector at an address, ``offset`` vectors further on; no alignment is assumed beyond the element's."""
+    """The vector at an address, ``offset`` vectors further on; no alignment is assumed beyond the
+    element's."""
     if offset:
         address = builder.gep(address, [ir.Constant(INDEX, offset * vector.lanes)], inbounds=True)
     address = builder.bitcast(address, vector.llvm.as_pointer())
@@ -103,7 +124,9 @@ def load_at(builder: Any, address: Any, vector: Vector, offset: int = 0) -> Any:
 def store_at(builder: Any, value: Any, address: Any, vector: Vector, offset: int = 0) -> None:
     if offset:
         address = builder.gep(address, [ir.Constant(INDEX, offset * vector.lanes)], inbounds=True)
-    builder.store(value, builder.bitcast(address, vector.llvm.as_pointer()), align=vector.dtype.bitwidth // 8)
+    builder.store(
+        value, builder.bitcast(address, vector.llvm.as_pointer()), align=vector.dtype.bitwidth // 8
+    )
 
 
 def first_lanes(builder: Any, count: Any, vector: Vector) -> Any:
@@ -116,15 +139,22 @@ def first_lanes(builder: Any, count: Any, vector: Vector) -> Any:
 
 
 def load_first_at(builder: Any, address: Any, count: Any, vector: Vector) -> Any:
-    """The first ``count`` lanes of the vector at an address, zeros in the others, whose memory is not touched."""
-    align, mask = ir.Constant(ir.IntType(32), vector.dtype.bitwidth // 8), first_lanes(builder, count, vector)
+    """The first ``count`` lanes of the vector at an address, zeros in the others, whose memory is
+    not touched."""
+    align, mask = (
+        ir.Constant(ir.IntType(32), vector.dtype.bitwidth // 8),
+        first_lanes(builder, count, vector),
+    )
     name = overloaded("llvm.masked.load", vector.llvm) + ".p0"
     return call(builder, name, vector.llvm, address, align, mask, constant(vector.llvm, 0.0))
 
 
 def store_first_at(builder: Any, value: Any, address: Any, count: Any, vector: Vector) -> None:
     """Store the first ``count`` lanes of a vector at an address."""
-    align, mask = ir.Constant(ir.IntType(32), vector.dtype.bitwidth // 8), first_lanes(builder, count, vector)
+    align, mask = (
+        ir.Constant(ir.IntType(32), vector.dtype.bitwidth // 8),
+        first_lanes(builder, count, vector),
+    )
     name = overloaded("llvm.masked.store", vector.llvm) + ".p0"
     call(builder, name, ir.VoidType(), value, address, align, mask)
 
@@ -143,14 +173,19 @@ def store(code: Code, array: Operand, index: Operand, value: Operand) -> None:
 
 @instruction(vector_of)
 def load_first(code: Code, array: Operand, index: Operand, count: Operand) -> Any:
-    """The vector that starts at array[index], of which only the first ``count`` lanes are read; the others are 0."""
-    return load_first_at(code.builder, pointer(code, array, index.value), count.value, vector_of(array.of))
+    """The vector that starts at array[index], of which only the first ``count`` lanes are read; the
+    others are 0."""
+    return load_first_at(
+        code.builder, pointer(code, array, index.value), count.value, vector_of(array.of)
+    )
 
 
 @instruction(types.void)
 def store_first(code: Code, array: Operand, index: Operand, count: Operand, value: Operand) -> None:
     """array[index : index + count] = value, at most the vector's lanes."""
-    store_first_at(code.builder, value.value, pointer(code, array, index.value), count.value, value.of)
+    store_first_at(
+        code.builder, value.value, pointer(code, array, index.value), count.value, value.of
+    )
 
 
 READ, WRITE = 0, 1
@@ -158,23 +193,29 @@ READ, WRITE = 0, 1
 
 @instruction(types.void)
 def prefetch(code: Code, array: Operand, index: Operand, purpose: Operand) -> None:
-    """Ask for the cache line of array[index], which need not exist, to READ or to WRITE there soon (a literal).
+    """Ask for the cache line of array[index], which need not exist, to READ or to WRITE there soon
+    (a literal).
 
-    Walking backwards through several sequences at once is more than the hardware foresees; and a store whose line has not
-    arrived yet holds up all later ones.
+    Walking backwards through several sequences at once is more than the hardware foresees; and a
+    store whose line has not arrived yet holds up all later ones.
     """
     address = pointer(code, array, index.value, exists=False)
-    write, everywhere, data = (ir.Constant(ir.IntType(32), value) for value in (purpose.of.literal_value, 3, 1))
+    write, everywhere, data = (
+        ir.Constant(ir.IntType(32), value) for value in (purpose.of.literal_value, 3, 1)
+    )
     call(code.builder, "llvm.prefetch.p0", ir.VoidType(), address, write, everywhere, data)
 
 
 def _each(code: Code, arrays: Operand, index: Operand) -> list[Any]:
     """Addresses of element ``index`` in every array of a tuple."""
-    return [pointer(code, Operand(arrays.of.dtype, array), index.value) for array in code.parts(arrays)]
+    return [
+        pointer(code, Operand(arrays.of.dtype, array), index.value) for array in code.parts(arrays)
+    ]
 
 
 def _vectors(arrays: Any, *_: Any) -> Any:
-    """Type of a tuple of one vector from each of the arrays, of which there may be none (a neuron without coefficients)."""
+    """Type of a tuple of one vector from each of the arrays, of which there may be none (a neuron
+    without coefficients)."""
     return types.UniTuple(vector_of(arrays.dtype), arrays.count) if arrays.count else arrays
 
 
@@ -182,7 +223,9 @@ def _vectors(arrays: Any, *_: Any) -> Any:
 def load_each(code: Code, arrays: Operand, index: Operand) -> Any:
     """Tuple of the vectors that start at ``index`` in each of the arrays."""
     result = _vectors(arrays.of)
-    return code.tuple_of(result, [load_at(code.builder, at, result.dtype) for at in _each(code, arrays, index)])
+    return code.tuple_of(
+        result, [load_at(code.builder, at, result.dtype) for at in _each(code, arrays, index)]
+    )
 
 
 @instruction(types.void)
@@ -209,11 +252,12 @@ def split(code: Code, vectors: Operand, arrays: Operand) -> Any:
 
 @instruction(lambda word, first, count, mask: word)
 def with_spikes(code: Code, word: Operand, first: Operand, count: Operand, mask: Operand) -> Any:
-    """A word to which a mask is added as the bits of neurons ``first`` ..., numbered modulo 64 and not yet set; lanes from
-    ``count`` on (padding) are left out.
+    """A word to which a mask is added as the bits of neurons ``first`` ..., numbered modulo 64 and
+    not yet set; lanes from ``count`` on (padding) are left out.
 
-    The word is stored once it is whole: a load of eight bytes that were just written in pieces waits until all of them have
-    left for the cache, and the next step wants to know at once who spiked.
+    The word is stored once it is whole: a load of eight bytes that were just written in pieces
+    waits until all of them have left for the cache, and the next step wants to know at once who
+    spiked.
     """
     builder, vector = code.builder, next(vector for vector, of in MASKS.items() if of == mask.of)
     real = builder.and_(mask.value, first_lanes(builder, count.value, vector))
@@ -224,11 +268,13 @@ def with_spikes(code: Code, word: Operand, first: Operand, count: Operand, mask:
 
 @instruction(lambda words, word, first, like: like)
 def load_spikes(code: Code, words: Operand, word: Operand, first: Operand, like: Operand) -> Any:
-    """The spikes of neurons ``first`` ..., in the row of words that starts at ``word`` (little-endian), as a vector of 0 and 1,
-    of the type of ``like``."""
+    """The spikes of neurons ``first`` ..., in the row of words that starts at ``word``
+    (little-endian), as a vector of 0 and 1, of the type of ``like``."""
     builder, vector = code.builder, like.of
     row = builder.bitcast(pointer(code, words, word.value), ir.IntType(8).as_pointer())
-    own = builder.gep(row, [builder.lshr(first.value, ir.Constant(INDEX, 3))], source_etype=ir.IntType(8))
+    own = builder.gep(
+        row, [builder.lshr(first.value, ir.Constant(INDEX, 3))], source_etype=ir.IntType(8)
+    )
     address = builder.bitcast(own, ir.IntType(vector.lanes).as_pointer())
     bits = builder.load(address, align=vector.lanes // 8, typ=ir.IntType(vector.lanes))
     mask = builder.bitcast(bits, ir.VectorType(BIT, vector.lanes))

@@ -1,4 +1,5 @@
-"""A network and the states of its streams in the two flat arrays that the compiled step of ``stream.py`` works on."""
+"""A network and the states of its streams in the two flat arrays that the compiled step of
+``stream.py`` works on."""
 
 from __future__ import annotations
 
@@ -20,13 +21,15 @@ _RINGS = {
     "arriving": (stream.DEPTH, stream.DELAYS, stream.ARRIVING),
     "incoming": (stream.DEPTH_IN, stream.DELAYS_IN, stream.INCOMING),
 }
-"""For what is under way: where a layer's record has the ring's depth, its delays, and the place of the ring."""
+"""For what is under way: where a layer's record has the ring's depth, its delays, and the place of
+the ring."""
 
 
 class PackedNetwork:
     """A network and the states of ``streams`` streams, ready to be advanced by compiled code.
 
-    Weights are copied. The states are zero until ``set_state``. Raises CannotCompile where Numba cannot.
+    Weights are copied. The states are zero until ``set_state``. Raises CannotCompile where Numba
+    cannot.
     """
 
     def __init__(self, network: FrozenNetwork, streams: int) -> None:
@@ -35,7 +38,9 @@ class PackedNetwork:
         dynamics = [network.dynamics(number) for number in range(len(layers))]
         self.models = tuple(neuron for neuron, _ in dynamics)
         # In one order whatever the layers', so that fewer networks need compiling.
-        self.neurons = tuple(sorted({type(neuron) for neuron in self.models}, key=lambda n: (n.name, n.__qualname__)))
+        self.neurons = tuple(
+            sorted({type(neuron) for neuron in self.models}, key=lambda n: (n.name, n.__qualname__))
+        )
         self.streams = streams
         lanes = lanes_of(np.empty(0, self.dtype))
 
@@ -59,7 +64,9 @@ class PackedNetwork:
             record[stream.WEIGHTS] = place(np.pad(rows, ((0, 0), (0, width - size))).ravel())
             record[stream.BIAS] = place(np.pad(layer.bias, (0, width - size)))
             # Padding computes what the last neuron does, from no current: nothing odd.
-            constants = np.array([np.pad(c, (0, width - size), "edge") for c in coefficients], self.dtype)
+            constants = np.array(
+                [np.pad(c, (0, width - size), "edge") for c in coefficients], self.dtype
+            )
             constants = constants.reshape(len(coefficients), width // lanes, lanes)
             record[stream.COEFFICIENTS] = place(constants.transpose(1, 0, 2).ravel())
             record[stream.VARIABLES] = state_size
@@ -67,15 +74,25 @@ class PackedNetwork:
             state_size = record[stream.EMITTED] + width
             for name, delays in layer.delays.items():
                 depth, numbers, ring = _RINGS[name]
-                record[depth], record[numbers], record[ring] = delays.max() + 1, len(waits), state_size
+                record[depth], record[numbers], record[ring] = (
+                    delays.max() + 1,
+                    len(waits),
+                    state_size,
+                )
                 waits.extend(delays.tolist())
                 state_size += record[depth] * (len(delays) + -len(delays) % lanes)
         records[:, stream.WANTS] = Emitted.NOTHING
         records[-1, stream.WANTS] = Emitted[layers[-1].output.upper()]
 
-        capacity = int((records[:, stream.PRESYNAPTIC] + records[:, stream.SIZE]).max()) + LIST_OVERRUN
+        capacity = (
+            int((records[:, stream.PRESYNAPTIC] + records[:, stream.SIZE]).max()) + LIST_OVERRUN
+        )
         header = np.zeros(stream.HEADER, np.int64)
-        header[[stream.LAYERS, stream.SUBSTEPS, stream.STREAMS]] = len(layers), network.substeps, streams
+        header[[stream.LAYERS, stream.SUBSTEPS, stream.STREAMS]] = (
+            len(layers),
+            network.substeps,
+            streams,
+        )
         header[stream.STATE_SIZE] = state_size
         header[stream.VALUES] = place(np.zeros(capacity + -capacity % lanes, self.dtype))
         header[stream.SUMS] = place(np.zeros(records[:, stream.WIDTH].max(), self.dtype))
@@ -85,7 +102,9 @@ class PackedNetwork:
         header[stream.EVENTS] = first + streams + len(waits)
         records[:, [stream.DELAYS, stream.DELAYS_IN]] += first + streams
         turns = np.zeros(streams, np.int64)
-        self.plan = np.concatenate([header, records.ravel(), turns, waits, np.zeros(capacity)]).astype(np.int64)
+        self.plan = np.concatenate(
+            [header, records.ravel(), turns, waits, np.zeros(capacity)]
+        ).astype(np.int64)
         self._records = records
         self.numbers = _aligned(np.concatenate(parts))
         self._bind()
@@ -97,7 +116,11 @@ class PackedNetwork:
         self._turns = self.plan[turns : turns + self.streams]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in vars(self).items() if key not in ("advance", "_states", "_turns")}
+        return {
+            key: value
+            for key, value in vars(self).items()
+            if key not in ("advance", "_states", "_turns")
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -105,37 +128,49 @@ class PackedNetwork:
         self._bind()
 
     def run(self, x: Array | Spikes, out: Array, which: Array) -> None:
-        """Advance the streams numbered ``which``: x (streams, T, inputs), contiguous; out (streams, T, outputs) is written."""
+        """Advance the streams numbered ``which``: x (streams, T, inputs), contiguous; out (streams,
+        T, outputs) is written."""
         if is_spikes(x):
             words = x.bits().reshape(-1)
-            stream.advance_loop(self.neurons, self.dtype, True)(words, out.reshape(-1), which, self.plan, self.numbers)
+            stream.advance_loop(self.neurons, self.dtype, True)(
+                words, out.reshape(-1), which, self.plan, self.numbers
+            )
         else:
             self.advance(x.reshape(-1), out.reshape(-1), which, self.plan, self.numbers)
 
     def _parts(self, number: int) -> tuple[Array, Array]:
-        """A layer's variables (streams, blocks, variables, lanes) and its emission (streams, width), for all streams: views."""
+        """A layer's variables (streams, blocks, variables, lanes) and its emission (streams,
+        width), for all streams: views."""
         record, lanes = self._records[number], lanes_of(self.numbers)
         start, end, width = record[stream.VARIABLES], record[stream.EMITTED], record[stream.WIDTH]
-        variables = self._states[:, start:end].reshape(self.streams, width // lanes, (end - start) // width, lanes)
+        variables = self._states[:, start:end].reshape(
+            self.streams, width // lanes, (end - start) // width, lanes
+        )
         return variables, self._states[:, end : end + width]
 
     def _rings(self, number: int) -> dict[str, Array]:
-        """What is under way in a layer, for all streams: views (streams, slots, presynaptic and padding) by name, from the first
-        slot on; it is the next to arrive once ``_unwind`` has turned the ring."""
+        """What is under way in a layer, for all streams: views (streams, slots, presynaptic and
+        padding) by name, from the first slot on; it is the next to arrive once ``_unwind`` has
+        turned the ring."""
         record, lanes, views = self._records[number], lanes_of(self.numbers), {}
         for name, (depth, _, ring) in _RINGS.items():
             if record[depth]:
                 count = record[stream.SIZE] if name == "arriving" else record[stream.PRESYNAPTIC]
                 end = record[ring] + record[depth] * (count + -count % lanes)
-                views[name] = self._states[:, record[ring] : end].reshape(self.streams, record[depth], -1)
+                views[name] = self._states[:, record[ring] : end].reshape(
+                    self.streams, record[depth], -1
+                )
         return views
 
     def _unwind(self, which: Any) -> None:
-        """Turn the rings of some streams (slice or numbers) to where they are at turn 0, and set their turn to 0."""
+        """Turn the rings of some streams (slice or numbers) to where they are at turn 0, and set
+        their turn to 0."""
         for stream_number in np.arange(self.streams)[which][self._turns[which] != 0]:
             for number in range(len(self.models)):
                 for ring in self._rings(number).values():
-                    ring[stream_number] = np.roll(ring[stream_number], -self._turns[stream_number], 0)
+                    ring[stream_number] = np.roll(
+                        ring[stream_number], -self._turns[stream_number], 0
+                    )
             self._turns[stream_number] = 0
 
     def flat(self, number: int) -> Array:
@@ -149,8 +184,9 @@ class PackedNetwork:
         self._turns[number] = 0
 
     def state(self, which: Any) -> list[list[Array]]:
-        """A copy of the state of some streams (slice or numbers): for each layer the arrays (streams, size) of
-        its variables and s, and with delays those of what is under way (see ``nn/under_way.py``)."""
+        """A copy of the state of some streams (slice or numbers): for each layer the arrays
+        (streams, size) of its variables and s, and with delays those of what is under way (see
+        ``nn/under_way.py``)."""
         self._unwind(which)
         state = []
         for number in range(len(self.models)):
@@ -160,17 +196,24 @@ class PackedNetwork:
             parts = [row[:, :size].copy() for row in (*rows, emitted)]
             for name, ring in self._rings(number).items():
                 own = name == "arriving"
-                slots = ring.shape[1] - (not own)  # the last slot of an input's ring is empty between two steps
+                slots = ring.shape[1] - (
+                    not own
+                )  # the last slot of an input's ring is empty between two steps
                 count = size if own else self._records[number, stream.PRESYNAPTIC]
                 parts.append(ring[which, :slots, :count].copy())
             state.append(parts)
         return state
 
     def part(self, number: int, name: str) -> Array:
-        """A copy of one variable of a layer, or of its emission ``s``, for all streams, (streams, size)."""
+        """A copy of one variable of a layer, or of its emission ``s``, for all streams, (streams,
+        size)."""
         variables, emitted = self._parts(number)
         place = self.models[number].State._fields.index(name)
-        chosen = emitted if place == variables.shape[2] else variables[:, :, place].reshape(self.streams, -1)
+        chosen = (
+            emitted
+            if place == variables.shape[2]
+            else variables[:, :, place].reshape(self.streams, -1)
+        )
         return chosen[:, : self._records[number, stream.SIZE]].copy()
 
     def set_state(self, state: Sequence[Sequence[Array]], which: Any) -> None:

@@ -16,13 +16,17 @@ from .arguments import Array
 
 
 def checked_lengths(lengths: Tensor | None, batch: int, steps: int) -> Array:
-    """The valid steps of each sequence, (B,) int64, in an array that nobody else can change before the way back. SrnnError for
-    lengths that compiled code must not be given."""
+    """The valid steps of each sequence, (B,) int64, in an array that nobody else can change before
+    the way back. SrnnError for lengths that compiled code must not be given."""
     if lengths is None:
         return np.full(batch, steps, np.int64)
     own = lengths.cpu().numpy().astype(np.int64, order="C")
-    if own.shape != (batch,) or (batch and own.view(np.uint64).max() > steps):  # a number below 0 is a large one
-        raise SrnnError(f"lengths must be {batch} integers from 0 to {steps}, the steps of the batch.")
+    if own.shape != (batch,) or (
+        batch and own.view(np.uint64).max() > steps
+    ):  # a number below 0 is a large one
+        raise SrnnError(
+            f"lengths must be {batch} integers from 0 to {steps}, the steps of the batch."
+        )
     return own
 
 
@@ -45,11 +49,14 @@ class Padding:
         """A copy of (count, H), flat, each row padded with zeros; zeros for None."""
         copy = self.zeros(count, self.width)
         if tensor is not None:
-            copy.reshape(count, self.width)[:, : self.size] = tensor.detach().numpy().reshape(count, self.size)
+            copy.reshape(count, self.width)[:, : self.size] = (
+                tensor.detach().numpy().reshape(count, self.size)
+            )
         return copy
 
     def constants(self, tensor: Tensor) -> Array:
-        """A neuron's constants (H,) padded with the last one, so that padding computes what some neuron computes."""
+        """A neuron's constants (H,) padded with the last one, so that padding computes what some
+        neuron computes."""
         values, padded = tensor.detach().numpy(), self.empty(self.width)
         padded[: self.size] = values
         padded[self.size :] = values[-1]

@@ -33,14 +33,29 @@ def _store(out, at, stride, rows, left_over, block, row):
 
 @called
 def multiply(
-    out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width, blocks, out_further, further
+    out,
+    out_at,
+    out_stride,
+    columns,
+    left,
+    at,
+    stride,
+    rows,
+    depth,
+    packed,
+    width,
+    blocks,
+    out_further,
+    further,
 ):
-    """out = left @ matrix, for at most BLOCK rows: row r at out[out_at + r out_stride], its first ``columns`` numbers.
+    """out = left @ matrix, for at most BLOCK rows: row r at out[out_at + r out_stride], its first
+    ``columns`` numbers.
 
-    left: rows of ``depth`` numbers, row r at left[at + r stride]; BLOCK rows must be readable, however few are wanted.
-    packed: the matrix (depth, width), by ``weights.packed``. ``blocks``: how many such products to make; each next one has its
-    rows ``further`` on in left, and its result ``out_further`` on in out. So a panel of the matrix, once in the nearest cache,
-    serves them all.
+    left: rows of ``depth`` numbers, row r at left[at + r stride]; BLOCK rows must be readable,
+    however few are wanted. packed: the matrix (depth, width), by ``weights.packed``. ``blocks``:
+    how many such products to make; each next one has its rows ``further`` on in left, and its
+    result ``out_further`` on in out. So a panel of the matrix, once in the nearest cache, serves
+    them all.
     """
     lanes = lanes_of(out)
     two, one = zero_panel(out, 2), zero_panel(out, 1)
@@ -57,7 +72,9 @@ def multiply(
                     for r in range(rows):
                         prefetch(out, to + r * out_stride, WRITE)
                         prefetch(out, to + r * out_stride + lanes, WRITE)
-                block = _products(zero_panel(out, 16), left, first, stride, depth, packed, start, two)
+                block = _products(
+                    zero_panel(out, 16), left, first, stride, depth, packed, start, two
+                )
                 _store(out, to, out_stride, rows, left_over, block, two)
         column += 2 * lanes
     if column < width:

@@ -1,7 +1,9 @@
-"""Sums of rows and spike lists, on top of ``simd.py``: with ``products.py`` everything in a layer that is not elementwise.
+"""Sums of rows and spike lists, on top of ``simd.py``: with ``products.py`` everything in a layer
+that is not elementwise.
 
-Matrices are flat arrays of rows, each ``width`` numbers long, width a multiple of the vector's lanes. Sums are made in
-panels: as many vectors side by side as registers hold, so that a panel is loaded and stored once however long the sum.
+Matrices are flat arrays of rows, each ``width`` numbers long, width a multiple of the vector's
+lanes. Sums are made in panels: as many vectors side by side as registers hold, so that a panel is
+loaded and stored once however long the sum.
 """
 
 from __future__ import annotations
@@ -17,10 +19,22 @@ from numba.extending import overload, register_jitable
 
 from ....compiling import part
 from .memory import bit_count, load_at, lowest_bit, pointer, store_at, store_first_at, vector_of
-from .simd import INDEX, Code, Operand, Vector, add_vectors, broadcast, constant, fma, instruction, ir
+from .simd import (
+    INDEX,
+    Code,
+    Operand,
+    Vector,
+    add_vectors,
+    broadcast,
+    constant,
+    fma,
+    instruction,
+    ir,
+)
 
 inlined: Any = register_jitable(forceinline=True)
-"""Decorator of functions that become part of their caller: a call would cost as much as a small layer's step."""
+"""Decorator of functions that become part of their caller: a call would cost as much as a small
+layer's step."""
 
 SOURCES = (
     "arguments.py",
@@ -35,19 +49,23 @@ SOURCES = (
 )
 """The files whose functions are compiled into others."""
 
-SOURCE_DIGEST = hashlib.sha256(b"".join((Path(__file__).parent / name).read_bytes() for name in SOURCES)).hexdigest()
+SOURCE_DIGEST = hashlib.sha256(
+    b"".join((Path(__file__).parent / name).read_bytes() for name in SOURCES)
+).hexdigest()
 
 OPTIONS = {"error_model": "numpy", "boundscheck": False}
-"""Numba's options for compiled functions: as in C, nothing checks for zero divisors and for indices beyond an array's end."""
+"""Numba's options for compiled functions: as in C, nothing checks for zero divisors and for indices
+beyond an array's end."""
 
 called: Any = functools.partial(part, depends_on=SOURCE_DIGEST, **OPTIONS)
-"""Decorator of larger pieces, which loops call. They take nothing whose type depends on the neuron, and so are compiled once for
-all neurons of a dtype."""
+"""Decorator of larger pieces, which loops call. They take nothing whose type depends on the neuron,
+and so are compiled once for all neurons of a dtype."""
 
 pasted: Any = njit(inline="always")
-"""Decorator of pieces of a loop that are functions only for the reader: their text replaces the call before anything is compiled.
-So it becomes machine code once, in place, and constants among the arguments are constants there, even for types. Each pasting
-costs time when a loop is compiled: where the types of both branches agree, ``inlined`` is enough."""
+"""Decorator of pieces of a loop that are functions only for the reader: their text replaces the
+call before anything is compiled. So it becomes machine code once, in place, and constants among the
+arguments are constants there, even for types. Each pasting costs time when a loop is compiled:
+where the types of both branches agree, ``inlined`` is enough."""
 
 LIST_OVERRUN = 6
 """Elements behind a list of spikes that ``list_spikes`` may write to."""
@@ -74,9 +92,12 @@ def _panel(array: Any, index: Any, like: Any) -> Any:
 
 @instruction(_panel)
 def load_panel(code: Code, array: Operand, index: Operand, like: Operand) -> Any:
-    """Tuple of successive vectors from array[index]: as many as the tuple ``like`` has elements, or a literal number."""
+    """Tuple of successive vectors from array[index]: as many as the tuple ``like`` has elements, or
+    a literal number."""
     result, address = _panel(array.of, index, like.of), pointer(code, array, index.value)
-    return code.tuple_of(result, [load_at(code.builder, address, result.dtype, i) for i in range(result.count)])
+    return code.tuple_of(
+        result, [load_at(code.builder, address, result.dtype, i) for i in range(result.count)]
+    )
 
 
 @instruction(lambda array, count: types.UniTuple(vector_of(array), count.literal_value))
@@ -112,12 +133,18 @@ def add_outers(
 ) -> Any:
     """panel + the sum over k < ``count`` (a literal) of the outer product of a column and a row.
 
-    The k-th column: columns[index + k], columns[index + k + stride], ... The k-th row: as many vectors as ``row`` has (a panel of
-    which only the type matters), one row after the other from rows[start]. The product's rows follow one another in the panel;
-    there are len(panel) / len(row) of them.
+    The k-th column: columns[index + k], columns[index + k + stride], ... The k-th row: as many
+    vectors as ``row`` has (a panel of which only the type matters), one row after the other from
+    rows[start]. The product's rows follow one another in the panel; there are len(panel) / len(row)
+    of them.
     """
     builder, across, vector = code.builder, row.of.count, row.of.dtype
-    sums, first_row, at, factors = code.parts(panel), pointer(code, rows, start.value), index.value, []
+    sums, first_row, at, factors = (
+        code.parts(panel),
+        pointer(code, rows, start.value),
+        index.value,
+        [],
+    )
     for _ in range(panel.of.count // across):
         factors.append(pointer(code, columns, at))
         at = builder.add(at, stride.value)
@@ -142,7 +169,8 @@ def store_block(
     panel: Operand,
     row: Operand,
 ) -> None:
-    """Store a panel of several rows (as ``add_outers`` makes them): the first ``rows`` rows, ``count`` numbers of each.
+    """Store a panel of several rows (as ``add_outers`` makes them): the first ``rows`` rows,
+    ``count`` numbers of each.
 
     ``row``: any panel of the width of one row; only its type matters.
     """
@@ -159,7 +187,9 @@ def store_block(
 
 
 @instruction(types.void)
-def store_rows(code: Code, array: Operand, index: Operand, stride: Operand, panel: Operand, row: Operand) -> None:
+def store_rows(
+    code: Code, array: Operand, index: Operand, stride: Operand, panel: Operand, row: Operand
+) -> None:
     """Store all of such a panel."""
     at, values, across = index.value, code.parts(panel), row.of.count
     for first in range(0, panel.of.count, across):
@@ -182,17 +212,24 @@ def _add_active(total, at, like, rows, start, width, active, count):
 
 @inlined
 def add_active_rows(total, at, rows, start, width, active, count):
-    """total[at : at + width] += sum of the rows active[0], ..., active[count - 1] of the matrix at rows[start]."""
+    """total[at : at + width] += sum of the rows active[0], ..., active[count - 1] of the matrix at
+    rows[start]."""
     lanes = lanes_of(total)
     column = 0
     while column + 8 * lanes <= width:
-        _add_active(total, at + column, zero_panel(total, 8), rows, start + column, width, active, count)
+        _add_active(
+            total, at + column, zero_panel(total, 8), rows, start + column, width, active, count
+        )
         column += 8 * lanes
     while column + 3 * lanes <= width:
-        _add_active(total, at + column, zero_panel(total, 3), rows, start + column, width, active, count)
+        _add_active(
+            total, at + column, zero_panel(total, 3), rows, start + column, width, active, count
+        )
         column += 3 * lanes
     while column < width:
-        _add_active(total, at + column, zero_panel(total, 1), rows, start + column, width, active, count)
+        _add_active(
+            total, at + column, zero_panel(total, 1), rows, start + column, width, active, count
+        )
         column += lanes
 
 
@@ -201,13 +238,16 @@ def _add_weighted(total, at, like, factors, first, stride, count, rows, start, p
     panel = load_panel(total, at, like)
     for i in range(count):
         if factors[first + i * stride] != 0:
-            panel = add_outers(panel, factors, first + i * stride, 0, rows, start + i * pitch, like, 1)
+            panel = add_outers(
+                panel, factors, first + i * stride, 0, rows, start + i * pitch, like, 1
+            )
     store_panel(total, at, panel)
 
 
 @inlined
 def add_weighted_rows(total, at, factors, first, stride, count, rows, start, pitch, width):
-    """total[at : at + width] += sum over i < count of factors[first + i stride] times rows[start + i pitch : ... + width].
+    """total[at : at + width] += sum over i < count of factors[first + i stride] times rows[start +
+    i pitch : ... + width].
 
     Zero factors are skipped.
     """
@@ -215,11 +255,15 @@ def add_weighted_rows(total, at, factors, first, stride, count, rows, start, pit
     column = 0
     while column + 4 * lanes <= width:
         like = zero_panel(total, 4)
-        _add_weighted(total, at + column, like, factors, first, stride, count, rows, start + column, pitch)
+        _add_weighted(
+            total, at + column, like, factors, first, stride, count, rows, start + column, pitch
+        )
         column += 4 * lanes
     while column < width:
         one = zero_panel(total, 1)
-        _add_weighted(total, at + column, one, factors, first, stride, count, rows, start + column, pitch)
+        _add_weighted(
+            total, at + column, one, factors, first, stride, count, rows, start + column, pitch
+        )
         column += lanes
 
 
@@ -230,8 +274,9 @@ def add_weighted_rows(total, at, factors, first, stride, count, rows, start, pit
 def list_bits(word, offset, active, listed):
     """Append to active[listed:] offset + the numbers of the set bits of a word; the new ``listed``.
 
-    LIST_OVERRUN further elements of ``active`` are scratch: that many bits are always written at once, so that no branch depends
-    on how few there are. A branch that the processor guesses wrong costs as much as adding a row.
+    LIST_OVERRUN further elements of ``active`` are scratch: that many bits are always written at
+    once, so that no branch depends on how few there are. A branch that the processor guesses wrong
+    costs as much as adding a row.
     """
     end = listed + bit_count(word)
     while True:

@@ -1,10 +1,12 @@
 """SIMD vectors for Numba: the small language in which the CPU kernels are written.
 
-A ``Vector`` holds 16 float32 or 8 float64 numbers (64 bytes) and behaves like a number: ``+ - * /``, comparison, and the
-functions of ``srnn.nn.arithmetic``. That is why a neuron's ``step``, plain arithmetic in its own file, compiles here unchanged.
-LLVM splits the vectors where the machine's registers are narrower, so nothing depends on AVX-512.
+A ``Vector`` holds 16 float32 or 8 float64 numbers (64 bytes) and behaves like a number:
+``+ - * /``, comparison, and the functions of ``srnn.nn.arithmetic``. That is why a neuron's
+``step``, plain arithmetic in its own file, compiles here unchanged. LLVM splits the vectors where
+the machine's registers are narrower, so nothing depends on AVX-512.
 
-How vectors travel to and from memory is in ``memory.py``, loops over rows of weights are in ``rows.py``.
+How vectors travel to and from memory is in ``memory.py``, loops over rows of weights are in
+``rows.py``.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ from ... import arithmetic
 VECTOR_BYTES = 64
 INDEX = ir.IntType(64)
 BIT = ir.IntType(1)
-# Lets LLVM contract a * b + c into one fused multiply-add; nothing else of IEEE arithmetic is given up.
+# Lets LLVM contract a * b + c into one fused multiply-add; nothing else of IEEE arithmetic is given
+# up.
 CONTRACT = ("contract",)
 
 
@@ -90,11 +93,12 @@ class Operand(NamedTuple):
 
 
 def instruction(result: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorates the text of a function of compiled code that consists of LLVM instructions: Numba's ``intrinsic``.
+    """Decorates the text of a function of compiled code that consists of LLVM instructions: Numba's
+    ``intrinsic``.
 
-    What is decorated takes a ``Code`` and an ``Operand`` for each argument; it writes the instructions, and returns the value of
-    their result. ``result``: the type of that, or a function that gives it, from the arguments' types. Integers written in the
-    code have literal types.
+    What is decorated takes a ``Code`` and an ``Operand`` for each argument; it writes the
+    instructions, and returns the value of their result. ``result``: the type of that, or a function
+    that gives it, from the arguments' types. Integers written in the code have literal types.
     """
 
     def decorate(write: Callable[..., Any]) -> Callable[..., Any]:
@@ -103,7 +107,9 @@ def instruction(result: Any) -> Callable[[Callable[..., Any]], Callable[..., Any
             def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
                 return write(Code(context, builder), *map(Operand, given, values))
 
-            return Signature(result if isinstance(result, types.Type) else result(*given), given, None), emit
+            return Signature(
+                result if isinstance(result, types.Type) else result(*given), given, None
+            ), emit
 
         return intrinsic(prefer_literal=True)(typing)
 
@@ -122,7 +128,9 @@ def broadcast(builder: Any, scalar: Any, vector: ir.VectorType) -> Any:
     """A vector with ``scalar`` (of its element type) in every lane."""
     undefined = ir.Constant(vector, ir.Undefined)
     one = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
-    return builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None))
+    return builder.shuffle_vector(
+        one, undefined, ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None)
+    )
 
 
 def call(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
@@ -163,7 +171,8 @@ def _common(a: types.Type, b: types.Type) -> Vector | None:
 
 
 def _operator(symbol: Any, emit: Any, gives_mask: bool = False) -> None:
-    """Register a binary operator: on two vectors, on a vector and a number or mask, or on a mask and a number."""
+    """Register a binary operator: on two vectors, on a vector and a number or mask, or on a mask
+    and a number."""
 
     @type_callable(symbol)
     def typing(context: Any) -> Any:
@@ -210,7 +219,8 @@ def _function(symbol: Any, emit: Any) -> None:
         return emit(builder, arguments[0])
 
 
-# 2^f for |f| <= 1/2 by a polynomial: minimax of degree 5 (error 9e-8) for float32, Taylor's of degree 13 for float64.
+# 2^f for |f| <= 1/2 by a polynomial: minimax of degree 5 (error 9e-8) for float32, Taylor's of
+# degree 13 for float64.
 _EXP2_SINGLE = (1.0, 0.69314698, 0.24022242, 0.055507336, 0.009671513, 0.0013264728)
 _EXP2_DOUBLE = tuple(math.log(2.0) ** k / math.factorial(k) for k in range(14))
 
@@ -218,8 +228,8 @@ _EXP2_DOUBLE = tuple(math.log(2.0) ** k / math.factorial(k) for k in range(14))
 def _exp(builder: Any, x: Any) -> Any:
     """exp(x) = 2^n 2^f with n an integer: the polynomial, and n added to the exponent bits.
 
-    Relative error below 2e-7 + 1e-8 |x| for float32 and 3e-16 + 1e-17 |x| for float64; saturates where the result would leave
-    the range of normal numbers; NaN stays NaN.
+    Relative error below 2e-7 + 1e-8 |x| for float32 and 3e-16 + 1e-17 |x| for float64; saturates
+    where the result would leave the range of normal numbers; NaN stays NaN.
     """
     vector, single = x.type, isinstance(x.type.element, ir.FloatType)
     low, high = (-87.0, 88.0) if single else (-708.0, 709.0)
@@ -228,7 +238,8 @@ def _exp(builder: Any, x: Any) -> Any:
         limit = constant(vector, bound)
         x = builder.select(builder.fcmp_ordered(symbol, x, limit), limit, x)
     log2_e = constant(vector, 1.0 / math.log(2.0))
-    # Added to a number below 2^22 (2^51), this one leaves no room for a fraction: the sum's last bits are the integer.
+    # Added to a number below 2^22 (2^51), this one leaves no room for a fraction: the sum's last
+    # bits are the integer.
     magic = constant(vector, 1.5 * 2.0**23 if single else 1.5 * 2.0**52)
     shifted = fma(builder, x, log2_e, magic)
     whole = builder.fsub(shifted, magic)
@@ -256,13 +267,17 @@ def _unit_step(builder: Any, x: Any) -> Any:
 
 _function(operator.neg, lambda builder, x: builder.fneg(x))
 _function(arithmetic.exp, _exp)
-_function(arithmetic.absolute, lambda builder, x: call(builder, overloaded("llvm.fabs", x.type), x.type, x))
+_function(
+    arithmetic.absolute,
+    lambda builder, x: call(builder, overloaded("llvm.fabs", x.type), x.type, x),
+)
 _function(arithmetic.positive_part, _positive_part)
 _function(arithmetic.unit_step, _unit_step)
 
 
 def _scalar(symbol: Any, implementation: Any) -> None:
-    """Give one of these functions its meaning for plain numbers too: surrogates may call it on their parameters."""
+    """Give one of these functions its meaning for plain numbers too: surrogates may call it on
+    their parameters."""
     overload(symbol, strict=False)(lambda x: implementation if isinstance(x, types.Float) else None)
 
 
@@ -274,7 +289,8 @@ _scalar(arithmetic.unit_step, lambda x: 1.0 if x > 0.0 else 0.0)
 
 @instruction(lambda like, value: like)
 def as_vector(code: Code, like: Operand, value: Operand) -> Any:
-    """``value`` (number, mask or vector) as a vector of the type of ``like``; a true mask lane becomes 1."""
+    """``value`` (number, mask or vector) as a vector of the type of ``like``; a true mask lane
+    becomes 1."""
     return _as_vector(code, value, like.of)
 
 

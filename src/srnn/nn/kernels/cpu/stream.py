@@ -1,10 +1,13 @@
-"""One step of a whole network in one compiled call: what streaming needs, into which Numba compiles every layer's own ``step``.
+"""One step of a whole network in one compiled call: what streaming needs, into which Numba compiles
+every layer's own ``step``.
 
-Everything is event-driven: of what a layer receives (the input, the layer below, itself one step ago) the entries that are not
-zero are listed, and each adds its row of weights times its value. A spike is an event of value 1, which is exact, so that the
-sums have the order and the bits of ``forward.py``.
+Everything is event-driven: of what a layer receives (the input, the layer below, itself one step
+ago) the entries that are not zero are listed, and each adds its row of weights times its value. A
+spike is an event of value 1, which is exact, so that the sums have the order and the bits of
+``forward.py``.
 
-A call from Python pays for each of its arguments; that is why a network is packed into two flat arrays (``packing.py``):
+A call from Python pays for each of its arguments; that is why a network is packed into two flat
+arrays (``packing.py``):
 
     plan     int64: HEADER numbers, RECORD numbers per layer (their meanings are below), and room for a list of events
     numbers  float: for each layer weights, bias and coefficients; room for the events' values and for sums; the state of every
@@ -27,17 +30,31 @@ from ...neurons.base import Neuron
 from .arguments import Emitted
 from .compiler import cannot_compile, compile_loop, emission_of, step_of
 from .memory import flat, load, load_first, store, store_first
-from .rows import add_outers, called, inlined, lanes_of, list_bits, list_spikes, load_panel, store_panel, zero_panel
+from .rows import (
+    add_outers,
+    called,
+    inlined,
+    lanes_of,
+    list_bits,
+    list_spikes,
+    load_panel,
+    store_panel,
+    zero_panel,
+)
 from .simd import INDEX, Code, Operand, as_vector, constant, instruction, ir
 
-# The plan's header: how many layers, substeps of the hidden ones and streams there are, and where in ``numbers`` (the events and
-# turns: in ``plan``) things lie. Turns: for each stream the steps that its hidden layers have taken.
-LAYERS, SUBSTEPS, STREAMS, STATE_SIZE, FIRST_STATE, SUMS, POOLED, VALUES, EVENTS, TURNS, HEADER = range(11)
-# A layer's record: which of the network's neuron models it has, its sizes, whether it is recurrent, what it writes to the output
-# (nothing but for the last), where its constants lie, and, from the start of a stream's state, its variables and what it emitted.
-# With delays, for its own emissions and for its input: where in the plan they lie, and where in the state the ring of what is
-# under way begins: DEPTH slots (0: there is no ring), each of one number per presynaptic neuron, rounded up to whole vectors. At
-# turn n, slot (n + k) % DEPTH has what arrives k steps from now.
+# The plan's header: how many layers, substeps of the hidden ones and streams there are, and where
+# in ``numbers`` (the events and turns: in ``plan``) things lie. Turns: for each stream the steps
+# that its hidden layers have taken.
+LAYERS, SUBSTEPS, STREAMS, STATE_SIZE, FIRST_STATE, SUMS, POOLED, VALUES, EVENTS, TURNS, HEADER = (
+    range(11)
+)
+# A layer's record: which of the network's neuron models it has, its sizes, whether it is recurrent,
+# what it writes to the output (nothing but for the last), where its constants lie, and, from the
+# start of a stream's state, its variables and what it emitted. With delays, for its own emissions
+# and for its input: where in the plan they lie, and where in the state the ring of what is under
+# way begins: DEPTH slots (0: there is no ring), each of one number per presynaptic neuron, rounded
+# up to whole vectors. At turn n, slot (n + k) % DEPTH has what arrives k steps from now.
 (
     KIND,
     PRESYNAPTIC,
@@ -69,7 +86,8 @@ def nonzero(code: Code, vector: Operand) -> Any:
 
 @inlined
 def list_events(outputs, at, count, first, plan, numbers, listed):
-    """Append the events among outputs[at : at + count]: first + their indices, and their values; the new ``listed``."""
+    """Append the events among outputs[at : at + count]: first + their indices, and their values;
+    the new ``listed``."""
     lanes, events, values = lanes_of(outputs), plan[EVENTS], plan[VALUES]
     place = events + listed
     for w in range(0, count, 64):
@@ -99,7 +117,8 @@ def list_spikes_of(words, at, count, first, plan, numbers, listed):
 
 @called
 def send_events(ring, depth, delays, turn, pitch, plan, numbers, listed):
-    """Put the events listed into a ring's slots (``pitch`` numbers each), by the delays that begin at plan[delays]."""
+    """Put the events listed into a ring's slots (``pitch`` numbers each), by the delays that begin
+    at plan[delays]."""
     for i in range(listed):
         j = plan[plan[EVENTS] + i]
         slot = (turn + plan[delays + j]) % depth
@@ -117,8 +136,13 @@ def list_slot(slot, count, pitch, first, plan, numbers, listed):
 
 @called
 def delay_input(layer, state, turn, plan, numbers, listed):
-    """The input's events that arrive at this step, in place of those listed, which were sent at it; the new ``listed``."""
-    depth, presynaptic, ring = plan[layer + DEPTH_IN], plan[layer + PRESYNAPTIC], state + plan[layer + INCOMING]
+    """The input's events that arrive at this step, in place of those listed, which were sent at it;
+    the new ``listed``."""
+    depth, presynaptic, ring = (
+        plan[layer + DEPTH_IN],
+        plan[layer + PRESYNAPTIC],
+        state + plan[layer + INCOMING],
+    )
     pitch = presynaptic + -presynaptic % lanes_of(numbers)
     send_events(ring, depth, plan[layer + DELAYS_IN], turn, pitch, plan, numbers, listed)
     return list_slot(ring + turn % depth * pitch, presynaptic, pitch, 0, plan, numbers, 0)
@@ -136,25 +160,32 @@ def _add_events(numbers, start, sums, like, weights, width, plan, listed):
 
 @inlined
 def sum_events(numbers, bias, weights, width, plan, listed):
-    """The current into every neuron, at plan[SUMS]: the bias and the events' rows, each times its event's value."""
+    """The current into every neuron, at plan[SUMS]: the bias and the events' rows, each times its
+    event's value."""
     lanes, sums = lanes_of(numbers), plan[SUMS]
     column = 0
     while column + 8 * lanes <= width:
         like = zero_panel(numbers, 8)
-        _add_events(numbers, bias + column, sums + column, like, weights + column, width, plan, listed)
+        _add_events(
+            numbers, bias + column, sums + column, like, weights + column, width, plan, listed
+        )
         column += 8 * lanes
     while column + 2 * lanes <= width:
         two = zero_panel(numbers, 2)
-        _add_events(numbers, bias + column, sums + column, two, weights + column, width, plan, listed)
+        _add_events(
+            numbers, bias + column, sums + column, two, weights + column, width, plan, listed
+        )
         column += 2 * lanes
     while column < width:
         one = zero_panel(numbers, 1)
-        _add_events(numbers, bias + column, sums + column, one, weights + column, width, plan, listed)
+        _add_events(
+            numbers, bias + column, sums + column, one, weights + column, width, plan, listed
+        )
         column += lanes
 
 
-# The closures of the next two hold no instructions (intrinsics): those are new objects in every process, so that the loop on disk
-# would never be found again.
+# The closures of the next two hold no instructions (intrinsics): those are new objects in every
+# process, so that the loop on disk would never be found again.
 
 
 def make_update(neuron: type[Neuron]) -> Callable[..., None]:
@@ -163,15 +194,17 @@ def make_update(neuron: type[Neuron]) -> Callable[..., None]:
     variables, coefficients = (0,) * len(neuron.variables()), (0,) * len(neuron.coefficients)
 
     def update(numbers, plan, layer, state, out, out_at):
-        """New state and emission from the currents at plan[SUMS]. ``layer``, ``state``: where the layer's record and the stream's
-        state begin."""
+        """New state and emission from the currents at plan[SUMS]. ``layer``, ``state``: where the
+        layer's record and the stream's state begin."""
         lanes, size, wants = lanes_of(numbers), plan[layer + SIZE], plan[layer + WANTS]
         variables_at, emitted_at = state + plan[layer + VARIABLES], state + plan[layer + EMITTED]
         for h in range(0, plan[layer + WIDTH], lanes):
             place = variables_at + h * len(variables)
             before = load_panel(numbers, place, variables)
             s, current = load(numbers, emitted_at + h), load(numbers, plan[SUMS] + h)
-            constants = load_panel(numbers, plan[layer + COEFFICIENTS] + h * len(coefficients), coefficients)
+            constants = load_panel(
+                numbers, plan[layer + COEFFICIENTS] + h * len(coefficients), coefficients
+            )
             result = step(*(before + (s, current) + constants))
             (emitted,) = emit(result[-1])
             store_panel(numbers, place, result[:-1])
@@ -206,13 +239,16 @@ def choose(updates: Sequence[Callable[..., None]]) -> Callable[..., None]:
 
 @inlined
 def pool(numbers, pooled, emitted, width, substep, substeps):
-    """numbers[pooled : pooled + width] = the mean over the substeps of what a layer emitted, after the last of them."""
+    """numbers[pooled : pooled + width] = the mean over the substeps of what a layer emitted, after
+    the last of them."""
     for h in range(0, width, lanes_of(numbers)):
         total = load(numbers, emitted + h)
         if substep > 0:
             total = load(numbers, pooled + h) + total
         if substep == substeps - 1:
-            total = total / as_vector(total, substeps)  # as torch divides: a product with 1 / substeps rounds otherwise
+            total = total / as_vector(
+                total, substeps
+            )  # as torch divides: a product with 1 / substeps rounds otherwise
         store(numbers, pooled + h, total)
 
 
@@ -227,7 +263,8 @@ def make_advance(neurons: Sequence[type[Neuron]], binary: bool) -> Callable[...,
     def advance(x, out, which, plan, numbers):
         """x (streams, T, inputs) and out (streams, T, outputs), flat; T follows from their lengths.
 
-        ``which``: numbers of the streams that advance; for the others neither state nor out is touched.
+        ``which``: numbers of the streams that advance; for the others neither state nor out is
+        touched.
         """
         last, substeps = HEADER + (plan[LAYERS] - 1) * RECORD, plan[SUBSTEPS]
         outputs = plan[last + SIZE]
@@ -251,18 +288,39 @@ def make_advance(neurons: Sequence[type[Neuron]], binary: bool) -> Callable[...,
                             listed = list_events(numbers, below, presynaptic, 0, plan, numbers, 0)
                         if plan[layer + DEPTH_IN]:
                             listed = delay_input(layer, state, turn, plan, numbers, listed)
-                        bias, weights, width = plan[layer + BIAS], plan[layer + WEIGHTS], plan[layer + WIDTH]
-                        depth, ring, size = plan[layer + DEPTH], state + plan[layer + ARRIVING], plan[layer + SIZE]
+                        bias, weights, width = (
+                            plan[layer + BIAS],
+                            plan[layer + WEIGHTS],
+                            plan[layer + WIDTH],
+                        )
+                        depth, ring, size = (
+                            plan[layer + DEPTH],
+                            state + plan[layer + ARRIVING],
+                            plan[layer + SIZE],
+                        )
                         if depth:
                             slot = ring + turn % depth * width
-                            listed = list_slot(slot, size, width, presynaptic, plan, numbers, listed)
+                            listed = list_slot(
+                                slot, size, width, presynaptic, plan, numbers, listed
+                            )
                         elif plan[layer + RECURRENT]:
-                            listed = list_events(numbers, own, size, presynaptic, plan, numbers, listed)
+                            listed = list_events(
+                                numbers, own, size, presynaptic, plan, numbers, listed
+                            )
                         sum_events(numbers, bias, weights, width, plan, listed)
                         update(plan[layer + KIND], numbers, plan, layer, state, out, t * outputs)
                         if depth:
                             listed = list_events(numbers, own, size, 0, plan, numbers, 0)
-                            send_events(ring, depth, plan[layer + DELAYS], turn + 1, width, plan, numbers, listed)
+                            send_events(
+                                ring,
+                                depth,
+                                plan[layer + DELAYS],
+                                turn + 1,
+                                width,
+                                plan,
+                                numbers,
+                                listed,
+                            )
                         if layer == last - RECORD and substeps > 1:
                             pool(numbers, plan[POOLED], own, width, substep, substeps)
                     turn += 1
@@ -272,10 +330,14 @@ def make_advance(neurons: Sequence[type[Neuron]], binary: bool) -> Callable[...,
 
 
 @functools.cache
-def advance_loop(neurons: tuple[type[Neuron], ...], dtype: np.dtype[Any], binary: bool) -> Callable[..., None]:
-    """The compiled loop for networks of these neuron models (each named once): see ``make_advance`` for its arguments.
+def advance_loop(
+    neurons: tuple[type[Neuron], ...], dtype: np.dtype[Any], binary: bool
+) -> Callable[..., None]:
+    """The compiled loop for networks of these neuron models (each named once): see ``make_advance``
+    for its arguments.
 
-    It takes arrays of this dtype only: anything else raises TypeError. Raises CannotCompile where Numba cannot.
+    It takes arrays of this dtype only: anything else raises TypeError. Raises CannotCompile where
+    Numba cannot.
     """
     number = types.float32 if dtype == np.float32 else types.float64
     floats, integers = types.Array(number, 1, "C"), types.Array(types.int64, 1, "C")

@@ -1,9 +1,10 @@
-"""Compiled loops over a layer's steps without a graph: forwards, keeping every state, and back through each neuron alone.
+"""Compiled loops over a layer's steps without a graph: forwards, keeping every state, and back
+through each neuron alone.
 
-Both are what learning forwards in time needs (``srnn.training.rules``). ``back`` is the backward loop of ``backward.py`` for a
-layer whose neurons do not receive each other's output: from the derivative of a loss with respect to each neuron's output it
-gives that with respect to each step's current. Nothing crosses between neurons, so a vector of them goes all the way back in
-registers.
+Both are what learning forwards in time needs (``srnn.training.rules``). ``back`` is the backward
+loop of ``backward.py`` for a layer whose neurons do not receive each other's output: from the
+derivative of a loss with respect to each neuron's output it gives that with respect to each step's
+current. Nothing crosses between neurons, so a vector of them goes all the way back in registers.
 
 Arrays are flat, rows of ``width`` numbers (whole vectors); (B, T) rows of them, sequences first.
 """
@@ -33,12 +34,26 @@ def make_forth(step: Callable[..., Any], emission: EmissionLoops) -> Callable[..
     """The forward loop, uncompiled; it keeps spikes as any other values."""
     emit = emission.emit
 
-    def forth(first, last, lengths, steps, size, width, recurrent, currents, weights, coefficients, state, states):
+    def forth(
+        first,
+        last,
+        lengths,
+        steps,
+        size,
+        width,
+        recurrent,
+        currents,
+        weights,
+        coefficients,
+        state,
+        states,
+    ):
         """Sequences first ... last - 1.
 
-        currents (B, T): the input's, to which the recurrent ones are added; weights (H,): rows by presynaptic neuron;
-        coefficients: one row each; state: one array (B,) for each of (*variables, s), before the first step and, afterwards,
-        after the last; states: one (B, T) each, filled with those before every step, or beyond a sequence's length with its last.
+        currents (B, T): the input's, to which the recurrent ones are added; weights (H,): rows by
+        presynaptic neuron; coefficients: one row each; state: one array (B,) for each of
+        (*variables, s), before the first step and, afterwards, after the last; states: one (B, T)
+        each, filled with those before every step, or beyond a sequence's length with its last.
         """
         currents, weights, coefficients = flat(currents), flat(weights), flat(coefficients)
         state, states = flat(state), flat(states)
@@ -52,10 +67,14 @@ def make_forth(step: Callable[..., Any], emission: EmissionLoops) -> Callable[..
                 if t >= lengths[row]:
                     continue
                 if recurrent:
-                    add_weighted_rows(currents, here, state[-1], own, 1, size, weights, 0, width, width)
+                    add_weighted_rows(
+                        currents, here, state[-1], own, 1, size, weights, 0, width, width
+                    )
                 for h in range(0, width, lanes):
                     before = load_each(state, own + h)
-                    result = step(*(before + (load(currents, here + h),) + load_each(coefficients, h)))
+                    result = step(
+                        *(before + (load(currents, here + h),) + load_each(coefficients, h))
+                    )
                     store_each(state, own + h, result[:-1] + emit(result[-1]))
 
     return forth
@@ -89,12 +108,23 @@ def make_back(
     ):
         """Sequences first ... last - 1.
 
-        own_weight: one row, each neuron's weight to itself; signal (B, T): the derivative of the loss with respect to each step's
-        output, the membrane or (``membrane`` 0) the emission; seed: (B,) for each of (*variables, s): that with respect to the
-        last state and, afterwards, to the first. g_currents (B, T) are filled; g_coefficients, (B,) each, are added to.
+        own_weight: one row, each neuron's weight to itself; signal (B, T): the derivative of the
+        loss with respect to each step's output, the membrane or (``membrane`` 0) the emission;
+        seed: (B,) for each of (*variables, s): that with respect to the last state and, afterwards,
+        to the first. g_currents (B, T) are filled; g_coefficients, (B,) each, are added to.
         """
-        own_weight, coefficients, states, currents = flat(own_weight), flat(coefficients), flat(states), flat(currents)
-        signal, seed, g_currents, g_coefficients = flat(signal), flat(seed), flat(g_currents), flat(g_coefficients)
+        own_weight, coefficients, states, currents = (
+            flat(own_weight),
+            flat(coefficients),
+            flat(states),
+            flat(currents),
+        )
+        signal, seed, g_currents, g_coefficients = (
+            flat(signal),
+            flat(seed),
+            flat(g_currents),
+            flat(g_coefficients),
+        )
         lanes = lanes_of(currents)
         for row in range(first, last):
             for h in range(0, width, lanes):
@@ -170,7 +200,10 @@ def back(
     """See ``srnn.nn.kernels.walks.back``."""
     (batch, steps, _), padding = currents.shape, _padding(currents)
     places = batch * steps
-    g_state, g_currents = tuple(padding.rows(part, batch) for part in seed), padding.zeros(places, padding.width)
+    g_state, g_currents = (
+        tuple(padding.rows(part, batch) for part in seed),
+        padding.zeros(places, padding.width),
+    )
     g_coefficients = tuple(padding.zeros(batch, padding.width) for _ in coefficients)
     layer = (
         lengths.numpy(),
@@ -188,7 +221,9 @@ def back(
         g_coefficients,
     )
     loop = backward_loop(type(neuron), type(surrogate), make_back)
-    with cannot_compile(f"the neuron '{neuron.name}' with '{surrogate.name}'", loop, currents.dtype):
+    with cannot_compile(
+        f"the neuron '{neuron.name}' with '{surrogate.name}'", loop, currents.dtype
+    ):
         threads.for_each(lambda row: loop(row, row + 1, *layer), batch)
     return (
         padding.tensor(g_currents, batch, steps),

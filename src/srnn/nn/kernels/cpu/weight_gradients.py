@@ -1,6 +1,8 @@
-"""Weight gradients of a chunk of steps, from the spikes or numbers that passed the weights and the gradients of the currents.
+"""Weight gradients of a chunk of steps, from the spikes or numbers that passed the weights and the
+gradients of the currents.
 
-For each spike a row of current gradients is added; for many dense inputs a product is made. Arrays are as in ``backward.py``.
+For each spike a row of current gradients is added; for many dense inputs a product is made. Arrays
+are as in ``backward.py``.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ from .simd import as_vector
 
 
 class Chunk(NamedTuple):
-    """Where the loop is: ``rows`` sequences from ``block`` on, steps ``start`` to ``stop`` (where the longest ends)."""
+    """Where the loop is: ``rows`` sequences from ``block`` on, steps ``start`` to ``stop`` (where
+    the longest ends)."""
 
     block: int
     rows: int
@@ -50,11 +53,12 @@ def valid_steps(chunk, sizes, r):
 
 @called
 def _add_events(g_weights, first_weight, words, channels, delay, fresh, chunk, sizes, scratch):
-    """Weight gradients of a chunk from spikes: row j of g_weights += the current gradients ``delay`` steps after each of j's.
+    """Weight gradients of a chunk from spikes: row j of g_weights += the current gradients
+    ``delay`` steps after each of j's.
 
-    If ``fresh``, the rows begin at 0: a row that is cleared just before it is added to is found in the nearest cache.
-    The words of 64 channels and 64 places are transposed as a square of bits; then each channel has a bit string over the chunk's
-    places, whose set bits are listed.
+    If ``fresh``, the rows begin at 0: a row that is cleared just before it is added to is found in
+    the nearest cache. The words of 64 channels and 64 places are transposed as a square of bits;
+    then each channel has a bit string over the chunk's places, whose set bits are listed.
     """
     width, columns, square = sizes.width, scratch.columns, scratch.square
     count, strings = (channels + 63) // 64, BLOCK * CHUNK // 64
@@ -83,7 +87,8 @@ def _add_events(g_weights, first_weight, words, channels, delay, fresh, chunk, s
 
 @inlined
 def _add_dense(panel, x, i, column, like, chunk, sizes, g_currents):
-    """panel + the sum over a chunk's steps of BLOCK channels of x, from i on, times the current gradients from ``column`` on.
+    """panel + the sum over a chunk's steps of BLOCK channels of x, from i on, times the current
+    gradients from ``column`` on.
 
     ``like``: a panel as wide as one row of the result; only its type matters.
     """
@@ -97,7 +102,8 @@ def _add_dense(panel, x, i, column, like, chunk, sizes, g_currents):
 
 @inlined
 def _add_products(g_weights, x, products, chunk, sizes, g_currents):
-    """Weight gradients of a chunk from many dense channels, as many whole BLOCKs of them as there are: x^T g.
+    """Weight gradients of a chunk from many dense channels, as many whole BLOCKs of them as there
+    are: x^T g.
 
     products: (BLOCK, W) of scratch.
     """
@@ -106,11 +112,15 @@ def _add_products(g_weights, x, products, chunk, sizes, g_currents):
     for i in range(0, sizes.channels - BLOCK + 1, BLOCK):
         column = 0
         while column + 2 * lanes <= width:
-            panel = _add_dense(zero_panel(g_weights, 16), x, i, column, two, chunk, sizes, g_currents)
+            panel = _add_dense(
+                zero_panel(g_weights, 16), x, i, column, two, chunk, sizes, g_currents
+            )
             store_block(products, column, width, BLOCK, width - column, panel, two)
             column += 2 * lanes
         if column < width:
-            panel = _add_dense(zero_panel(g_weights, 8), x, i, column, one, chunk, sizes, g_currents)
+            panel = _add_dense(
+                zero_panel(g_weights, 8), x, i, column, one, chunk, sizes, g_currents
+            )
             store_block(products, column, width, BLOCK, width - column, panel, one)
         for h in range(0, BLOCK * width, lanes):
             store(g_weights, i * width + h, load(g_weights, i * width + h) + load(products, h))
@@ -118,7 +128,8 @@ def _add_products(g_weights, x, products, chunk, sizes, g_currents):
 
 @called
 def add_input_weights(fresh, chunk, sizes, inputs, g_weights, products, scratch):
-    """A chunk's part of the gradients of the input weights; if ``fresh``, the first. products: as ``_add_products`` wants it."""
+    """A chunk's part of the gradients of the input weights; if ``fresh``, the first. products: as
+    ``_add_products`` wants it."""
     width, channels = sizes.width, sizes.channels
     if sizes.input_kind == InputKind.SPIKES:
         _add_events(g_weights, 0, inputs.x_words, channels, 0, fresh, chunk, sizes, scratch)
@@ -148,7 +159,8 @@ def add_input_weights(fresh, chunk, sizes, inputs, g_weights, products, scratch)
 
 @called
 def add_own_weights(spiking, fresh, chunk, sizes, lines, words, s, g_weights, scratch):
-    """A chunk's part of the gradients of the recurrent weights. s: what neurons that do not spike emitted, from the tape."""
+    """A chunk's part of the gradients of the recurrent weights. s: what neurons that do not spike
+    emitted, from the tape."""
     width, own, pitch = sizes.width, sizes.channels, BLOCK * sizes.width
     if spiking:
         arrived, delay = (lines.arrived, 0) if lines.delayed else (words, 1)

@@ -1,8 +1,9 @@
 """Weights in the layouts that the time loops want, and their gradients back in torch's.
 
-torch stores weights postsynaptic-major. The time loops, and the gradients that they return, are presynaptic-major; ``multiply``
-wants a matrix cut into panels. All this is copied at every training step, which counts in small networks. So squares of as many
-rows as a vector has lanes are turned in registers, and memory is read and written by whole vectors.
+torch stores weights postsynaptic-major. The time loops, and the gradients that they return, are
+presynaptic-major; ``multiply`` wants a matrix cut into panels. All this is copied at every training
+step, which counts in small networks. So squares of as many rows as a vector has lanes are turned in
+registers, and memory is read and written by whole vectors.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from .rows import lanes_of, store_block, zero_panel, zero_vectors
 from .simd import INDEX, Code, Operand, instruction
 
 PRESYNAPTIC = 256
-"""For how many presynaptic neurons a thread adds up weight gradients over the shards before it takes the next ones."""
+"""For how many presynaptic neurons a thread adds up weight gradients over the shards before it
+takes the next ones."""
 
 FEW = 1 << 16
 """Up to this many numbers one thread adds up sooner than another can be called to help."""
@@ -36,10 +38,16 @@ def zero_square(code: Code, array: Operand) -> Any:
 
 @instruction(lambda panel, *_: panel)
 def add_block(
-    code: Code, panel: Operand, array: Operand, index: Operand, stride: Operand, rows: Operand, count: Operand
+    code: Code,
+    panel: Operand,
+    array: Operand,
+    index: Operand,
+    stride: Operand,
+    rows: Operand,
+    count: Operand,
 ) -> Any:
-    """panel + the vectors from array[index], array[index + stride], ...: the first ``rows`` of them, ``count`` numbers of each;
-    nothing else is read."""
+    """panel + the vectors from array[index], array[index + stride], ...: the first ``rows`` of
+    them, ``count`` numbers of each; nothing else is read."""
     builder, at, sums = code.builder, index.value, code.parts(panel)
     for i, value in enumerate(sums):
         there = builder.icmp_signed("<", ir.Constant(INDEX, i), rows.value)
@@ -52,7 +60,8 @@ def add_block(
 
 @instruction(lambda square: square)
 def turn_square(code: Code, square: Operand) -> Any:
-    """Rows and columns of a square panel exchanged: in blocks of 2 x 2, then of 4 x 4, ... two corners change places."""
+    """Rows and columns of a square panel exchanged: in blocks of 2 x 2, then of 4 x 4, ... two
+    corners change places."""
     rows, lanes = code.parts(square), square.of.count
     places, half = ir.VectorType(ir.IntType(32), lanes), 1
     while half < lanes:
@@ -62,13 +71,16 @@ def turn_square(code: Code, square: Operand) -> Any:
         for i in range(lanes):
             if not i & half:
                 pair = rows[i], rows[i + half]
-                rows[i], rows[i + half] = (code.builder.shuffle_vector(*pair, which) for which in (upper, lower))
+                rows[i], rows[i + half] = (
+                    code.builder.shuffle_vector(*pair, which) for which in (upper, lower)
+                )
         half *= 2
     return code.tuple_of(square.of, rows)
 
 
 def turn(out, out_at, out_stride, matrices, at, stride, further, count, rows, columns):
-    """out[out_at + c out_stride + r] = the sum over m < count, in this order, of matrices[at + m further + r stride + c]."""
+    """out[out_at + c out_stride + r] = the sum over m < count, in this order, of matrices[at + m
+    further + r stride + c]."""
     out, matrices, lanes = flat(out), flat(matrices), lanes_of(out)
     one = zero_panel(out, 1)
     for r in range(0, rows, lanes):
@@ -87,27 +99,34 @@ def padded_width(columns: int, like: Array) -> int:
 
 
 def presynaptic_major(*matrices: Array) -> Array:
-    """Weights presynaptic-major, flat, each row padded with zeros to whole vectors; from matrices (H, presynaptic) with one H."""
+    """Weights presynaptic-major, flat, each row padded with zeros to whole vectors; from matrices
+    (H, presynaptic) with one H."""
     size, width = len(matrices[0]), padded_width(len(matrices[0]), matrices[0])
     presynaptic = sum(matrix.shape[1] for matrix in matrices)
-    rows = (buffers.empty if width == size else buffers.zeros)(presynaptic * width, matrices[0].dtype)
+    rows = (buffers.empty if width == size else buffers.zeros)(
+        presynaptic * width, matrices[0].dtype
+    )
     at = 0
     for matrix in matrices:
         count = matrix.shape[1]
-        compile_loop(turn)(rows, at, width, np.ascontiguousarray(matrix).reshape(-1), 0, count, 0, 1, size, count)
+        compile_loop(turn)(
+            rows, at, width, np.ascontiguousarray(matrix).reshape(-1), 0, count, 0, 1, size, count
+        )
         at += count * width
     return rows
 
 
 def packed(matrix: Array) -> Array:
-    """A matrix (depth, columns) as ``multiply`` wants it, flat: columns, padded with zeros to whole vectors, cut into panels of
-    two vectors (a last one may have one)."""
+    """A matrix (depth, columns) as ``multiply`` wants it, flat: columns, padded with zeros to whole
+    vectors, cut into panels of two vectors (a last one may have one)."""
     depth, columns = matrix.shape
     panel = 2 * lanes_of(matrix)
     whole, width = columns - columns % panel, padded_width(columns, matrix)
     result = buffers.empty(depth * width, matrix.dtype)
     panels, last = result[: depth * whole], result[depth * whole :].reshape(depth, width - whole)
-    panels.reshape(-1, depth, panel)[:] = matrix[:, :whole].reshape(depth, -1, panel).transpose(1, 0, 2)
+    panels.reshape(-1, depth, panel)[:] = (
+        matrix[:, :whole].reshape(depth, -1, panel).transpose(1, 0, 2)
+    )
     last[:, : columns - whole] = matrix[:, whole:]
     last[:, columns - whole :] = 0
     return result
@@ -116,21 +135,31 @@ def packed(matrix: Array) -> Array:
 def packed_transposed(matrix: Array) -> Array:
     """``packed`` of the transpose of a matrix (columns, depth)."""
     columns, depth = matrix.shape
-    width, panel, flat = padded_width(columns, matrix), 2 * lanes_of(matrix), np.ascontiguousarray(matrix).reshape(-1)
+    width, panel, flat = (
+        padded_width(columns, matrix),
+        2 * lanes_of(matrix),
+        np.ascontiguousarray(matrix).reshape(-1),
+    )
     result = (buffers.empty if width == columns else buffers.zeros)(depth * width, matrix.dtype)
     for first in range(0, columns, panel):
         end, pitch = min(first + panel, columns), min(panel, width - first)
-        compile_loop(turn)(result, first * depth, pitch, flat, first * depth, depth, 0, 1, end - first, depth)
+        compile_loop(turn)(
+            result, first * depth, pitch, flat, first * depth, depth, 0, 1, end - first, depth
+        )
     return result
 
 
 def postsynaptic_major(g_weights: Array, size: int, inputs: int) -> tuple[Array, Array]:
-    """Gradients of input (H, I) and recurrent weights (H, presynaptic - I) from the shards' sums (shards, presynaptic, width).
+    """Gradients of input (H, I) and recurrent weights (H, presynaptic - I) from the shards' sums
+    (shards, presynaptic, width).
 
-    Contiguous, so that autograd takes them as they are; some rows at a time, so that all threads have work.
+    Contiguous, so that autograd takes them as they are; some rows at a time, so that all threads
+    have work.
     """
     shards, presynaptic, width = g_weights.shape
-    gradients = [np.empty((size, count), g_weights.dtype) for count in (inputs, presynaptic - inputs)]
+    gradients = [
+        np.empty((size, count), g_weights.dtype) for count in (inputs, presynaptic - inputs)
+    ]
     edges = sorted({0, inputs, presynaptic, *range(0, presynaptic, PRESYNAPTIC)})
     loop, sums = compile_loop(turn), g_weights.reshape(-1)
 

@@ -1,11 +1,12 @@
-"""The GPU backend: a neuron's own equations, compiled by Triton into time loops. Not yet run on a GPU.
+"""The GPU backend: a neuron's own equations, compiled by Triton into time loops. Not yet run on a
+GPU.
 
     loops.py       the two time loops, generic over neurons and surrogates
     plans.py       how a layer is cut into programs, and with which numbers it is multiplied
     layer.py       from records to device functions; one autograd function per layer, and the way in
 
-Importing this package does not import Triton; running a layer does. With TRITON_INTERPRET=1 in the environment Triton interprets
-the loops on CPU tensors: slow, for tests.
+Importing this package does not import Triton; running a layer does. With TRITON_INTERPRET=1 in the
+environment Triton interprets the loops on CPU tensors: slow, for tests.
 """
 
 from __future__ import annotations
@@ -46,7 +47,11 @@ def why_not(problem: LayerProblem) -> str:
     device = problem.weight_in.device
     if device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 0):
         return "the GPU is older than compute capability 8.0"
-    return "" if plan_of(problem) else "the layer is too large for the GPU's shared memory, or too long"
+    return (
+        ""
+        if plan_of(problem)
+        else "the layer is too large for the GPU's shared memory, or too long"
+    )
 
 
 def info() -> dict[str, str]:
@@ -56,7 +61,10 @@ def info() -> dict[str, str]:
         version = no_triton() or importlib.import_module("triton").__version__
     # Counting them does not need their driver, which may be too old to be asked for anything else.
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return {"triton": version, "gpus": ", ".join(map(torch.cuda.get_device_name, range(count))) or "none"}
+    return {
+        "triton": version,
+        "gpus": ", ".join(map(torch.cuda.get_device_name, range(count))) or "none",
+    }
 
 
 def run_layer(problem: LayerProblem) -> LayerResult:

@@ -1,7 +1,9 @@
-"""One autograd function per layer: torch tensors in, a launch of Triton's loops for all steps or for each, torch tensors out.
+"""One autograd function per layer: torch tensors in, a launch of Triton's loops for all steps or
+for each, torch tensors out.
 
-What needs no loop is left to torch: the products with the input and with what is under way at the start, and those that give the
-gradients of weights. Neurons and surrogates come as Triton's device functions: their records, written in its words.
+What needs no loop is left to torch: the products with the input and with what is under way at the
+start, and those that give the gradients of weights. Neurons and surrogates come as Triton's device
+functions: their records, written in its words.
 """
 
 # pyright: reportMissingImports=false
@@ -33,7 +35,8 @@ from . import loops, plans
 _WORDS = {
     "exp": "tl.exp({})",
     "absolute": "tl.abs({})",
-    "positive_part": "tl.maximum({}, 0.0, propagate_nan=tl.PropagateNan.ALL)",  # a state that has diverged shows, as elsewhere
+    "positive_part": "tl.maximum({}, 0.0, "
+    "propagate_nan=tl.PropagateNan.ALL)",  # a state that has diverged shows, as elsewhere
     "unit_step": "tl.where(({}) > 0.0, 1.0, 0.0)",
 }
 
@@ -84,7 +87,8 @@ def psi_of(surrogate: Surrogate) -> Any:
 
 
 def pieces(matrix: Tensor, count: int, dtype: torch.dtype) -> tuple[Tensor, ...]:
-    """``count`` matrices of a dtype whose sum is the matrix: each rounds what those before it leave."""
+    """``count`` matrices of a dtype whose sum is the matrix: each rounds what those before it
+    leave."""
     parts = []
     for _ in range(count):
         parts.append(matrix.to(dtype).contiguous())
@@ -93,7 +97,8 @@ def pieces(matrix: Tensor, count: int, dtype: torch.dtype) -> tuple[Tensor, ...]
 
 
 class Loop:
-    """What the autograd function needs besides tensors: the loops' constants, and how they are launched."""
+    """What the autograd function needs besides tensors: the loops' constants, and how they are
+    launched."""
 
     def __init__(self, problem: LayerProblem, device: torch.device) -> None:
         p = problem  # not stored: a result's graph keeps this object, which would keep the input
@@ -122,7 +127,11 @@ class Loop:
         """Run a loop over the steps, from each of ``firsts`` on."""
         if not self.batch:
             return
-        here = torch.cuda.device(self.device) if self.device.type == "cuda" else contextlib.nullcontext()
+        here = (
+            torch.cuda.device(self.device)
+            if self.device.type == "cuda"
+            else contextlib.nullcontext()
+        )
         with here:
             for first in firsts:
                 given = (*arguments, *self.part(first))
@@ -130,13 +139,19 @@ class Loop:
                     made = kernel.warmup(*given, grid=self.grid, **self.constants, **constants)
                     made.run  # noqa: B018 (loads it, which tells its registers)
                     properties = torch.cuda.get_device_properties(self.device)
-                    room = plans.at_once(made.n_regs, made.metadata.shared, made.metadata.num_warps, properties)
+                    room = plans.at_once(
+                        made.n_regs, made.metadata.shared, made.metadata.num_warps, properties
+                    )
                     plans.require_room(self.grid[0] * self.grid[1], room)
                 kernel[self.grid](*given, **self.constants, **constants)
 
     def part(self, first: int) -> tuple[Any, ...]:
         """The last arguments of the launch that begins with step ``first``."""
-        arrived = torch.zeros(self.grid[0], dtype=torch.int32, device=self.device) if self.persistent else None
+        arrived = (
+            torch.zeros(self.grid[0], dtype=torch.int32, device=self.device)
+            if self.persistent
+            else None
+        )
         return arrived, self.batch, self.steps, first, min(first + self.steps_a_launch, self.steps)
 
     @property
@@ -145,7 +160,8 @@ class Loop:
 
 
 class _Run(torch.autograd.Function):
-    """(loop, keep, lengths, delays, current, weight_rec, *coefficients, *state) -> (emission, membrane or None, *final state)."""
+    """(loop, keep, lengths, delays, current, weight_rec, *coefficients, *state) -> (emission,
+    membrane or None, *final state)."""
 
     @staticmethod
     def forward(
@@ -160,7 +176,9 @@ class _Run(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         neuron, like = loop.neuron, {"dtype": current.dtype, "device": current.device}
         n = len(neuron.coefficients)
-        coefficients, initial = ([tensor.contiguous() for tensor in part] for part in (tensors[:n], tensors[n:]))
+        coefficients, initial = (
+            [tensor.contiguous() for tensor in part] for part in (tensors[:n], tensors[n:])
+        )
         state = tuple(tensor.clone() for tensor in initial)
         spiking = neuron.emission.binary
         emitted = torch.empty_like(current, dtype=torch.int8 if spiking else None)
@@ -169,7 +187,9 @@ class _Run(torch.autograd.Function):
         states = tuple(torch.empty(current.shape, **like) for _ in range(count))
         current = current.clone() if keep else current
         products = loop.products
-        weights = None if weight_rec is None else pieces(weight_rec.t(), products.forward, products.dtype)
+        weights = (
+            None if weight_rec is None else pieces(weight_rec.t(), products.forward, products.dtype)
+        )
         loop.launch(
             loops.forward,
             loop.firsts,
@@ -189,10 +209,16 @@ class _Run(torch.autograd.Function):
         )
         ctx.loop = loop
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(lengths, delays, weight_rec, current, emitted, sent, *coefficients, *initial, *states)
+        ctx.save_for_backward(
+            lengths, delays, weight_rec, current, emitted, sent, *coefficients, *initial, *states
+        )
         membrane = None
         if loop.output == "membrane":
-            membrane = states[0] if lengths is None else states[0] * valid_steps(lengths, loop.steps, loop.device)
+            membrane = (
+                states[0]
+                if lengths is None
+                else states[0] * valid_steps(lengths, loop.steps, loop.device)
+            )
         return emitted.to(current.dtype), membrane, *state
 
     @staticmethod
@@ -204,16 +230,22 @@ class _Run(torch.autograd.Function):
         lengths, delays, weight_rec, current, emitted, sent, *tensors = ctx.saved_tensors
         n, m = len(neuron.coefficients), len(neuron.State._fields)
         coefficients, initial, states = tensors[:n], tensors[n : n + m], tensors[n + m :]
-        g_emitted, g_membrane = (None if gradient is None else gradient.contiguous() for gradient in gradients[:2])
+        g_emitted, g_membrane = (
+            None if gradient is None else gradient.contiguous() for gradient in gradients[:2]
+        )
         g_state = tuple(
-            torch.zeros_like(value) if gradient is None else gradient.clone(memory_format=torch.contiguous_format)
+            torch.zeros_like(value)
+            if gradient is None
+            else gradient.clone(memory_format=torch.contiguous_format)
             for value, gradient in zip(initial, gradients[2:], strict=True)
         )
         g_current = torch.empty_like(current)
         g_sent = None if delays is None else torch.empty_like(current)
         wanted = tuple(ctx.needs_input_grad[6 : 6 + n])
         sums = tuple(current.new_zeros(loop.grid[0], current.shape[2]) for _ in coefficients)
-        weights = None if weight_rec is None else pieces(weight_rec, products.backward, products.dtype)
+        weights = (
+            None if weight_rec is None else pieces(weight_rec, products.backward, products.dtype)
+        )
         model = type(neuron)
         loop.launch(
             loops.backward,
@@ -243,16 +275,23 @@ class _Run(torch.autograd.Function):
         if weight_rec is not None and ctx.needs_input_grad[5]:
             arrived = F.pad(sent, (0, 0, 1, 0))[:, : loop.steps].to(current.dtype)
             g_weight = g_current.flatten(0, 1).t() @ arrived.flatten(0, 1)
-        g_coefficients = (total.sum(0) if asked else None for total, asked in zip(sums, wanted, strict=True))
+        g_coefficients = (
+            total.sum(0) if asked else None for total, asked in zip(sums, wanted, strict=True)
+        )
         return None, None, None, None, g_current, g_weight, *g_coefficients, *g_state
 
 
 def _under_way(emission: Tensor, depth: int, delays: Tensor, lengths: Tensor | None) -> Tensor:
-    """What was emitted within the sequences and has not arrived by their last steps: (B, depth, H)."""
+    """What was emitted within the sequences and has not arrived by their last steps: (B, depth,
+    H)."""
     batch, steps, size = emission.shape
-    step = torch.arange(depth, device=emission.device)[:, None] + (steps if lengths is None else lengths[:, None, None])
+    step = torch.arange(depth, device=emission.device)[:, None] + (
+        steps if lengths is None else lengths[:, None, None]
+    )
     step = step + (depth - 1 - delays)
-    sent = F.pad(emission, (0, 0, depth, 0)).gather(1, step.expand(batch, depth, size).clamp(max=steps + depth - 1))
+    sent = F.pad(emission, (0, 0, depth, 0)).gather(
+        1, step.expand(batch, depth, size).clamp(max=steps + depth - 1)
+    )
     return sent * reached(delays, depth)
 
 
@@ -278,11 +317,16 @@ def _run(problem: LayerProblem) -> LayerResult:
 
 
 def _smallest(problem: LayerProblem) -> LayerProblem:
-    """A problem for the same kernels: one sequence of one step, one input; what is differentiated in ``problem`` is here, too."""
+    """A problem for the same kernels: one sequence of one step, one input; what is differentiated
+    in ``problem`` is here, too."""
     p, size = problem, len(problem.weight_in)
 
     def like(tensor: Tensor | None, *shape: int) -> Any:
-        return None if tensor is None else p.weight_in.new_zeros(shape).requires_grad_(tensor.requires_grad)
+        return (
+            None
+            if tensor is None
+            else p.weight_in.new_zeros(shape).requires_grad_(tensor.requires_grad)
+        )
 
     return replace(
         p,
@@ -304,13 +348,16 @@ def _tried(*kind: Any) -> list[str | None]:
 
 
 def precompile(problem: LayerProblem) -> None:
-    """Compile the loops for a layer's kind and size, by running the smallest problem that takes them.
+    """Compile the loops for a layer's kind and size, by running the smallest problem that takes
+    them.
 
-    Raises CannotCompile if Triton cannot, or if they do not fit the device: in ``forward``, where another backend can still be
-    chosen.
+    Raises CannotCompile if Triton cannot, or if they do not fit the device: in ``forward``, where
+    another backend can still be chosen.
     """
     p = problem
-    asked = [tensor is not None and tensor.requires_grad for tensor in (p.weight_rec, *p.coefficients)]
+    asked = [
+        tensor is not None and tensor.requires_grad for tensor in (p.weight_rec, *p.coefficients)
+    ]
     outcome = _tried(
         type(p.neuron),
         p.surrogate,
@@ -339,10 +386,13 @@ def precompile(problem: LayerProblem) -> None:
             outcome.clear()
             raise
         except Exception as error:  # Triton's own, a missing C compiler, a driver that is too old
-            outcome[0] = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            outcome[0] = (
+                str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            )
     if outcome[0] is not None:
         raise CannotCompile(
-            f"Triton cannot compile the neuron '{p.neuron.name}' with '{p.surrogate.name}' ({outcome[0]})"
+            f"Triton cannot compile the neuron '{p.neuron.name}' with '{p.surrogate.name}' "
+            f"({outcome[0]})"
         )
 
 

@@ -1,15 +1,19 @@
-"""The two time loops of a layer in Triton, generic over neurons and surrogates. For steps ``first`` to ``last`` - 1 of T.
+"""The two time loops of a layer in Triton, generic over neurons and surrogates. For steps ``first``
+to ``last`` - 1 of T.
 
-Program (i, j) runs ROWS sequences of COLUMNS neurons; the recurrent weights that lead to these neurons (on the way back: from
-them) stay on the chip for all steps. What a step needs from the other neurons passes through memory: their emissions, and on the
-way back the gradients of their currents. So does the state, at the beginning and at the end: one launch may do all steps or a
-single one. Programs do not wait for each other, so a recurrent layer of several blocks of neurons takes one launch per step;
-unless ``arrived`` is given: then they wait, and all of them must run at once.
+Program (i, j) runs ROWS sequences of COLUMNS neurons; the recurrent weights that lead to these
+neurons (on the way back: from them) stay on the chip for all steps. What a step needs from the
+other neurons passes through memory: their emissions, and on the way back the gradients of their
+currents. So does the state, at the beginning and at the end: one launch may do all steps or a
+single one. Programs do not wait for each other, so a recurrent layer of several blocks of neurons
+takes one launch per step; unless ``arrived`` is given: then they wait, and all of them must run at
+once.
 
-Three things keep the loops fast, and look odd. The loop over time is a ``while``, not a ``for``, in which the values that it
-carries would be computed once for each layout that they are wanted in. Time is a scalar that moves ``at``, while the offsets
-around it stay: otherwise the weights would be copied again in each step. ``tl.where(total == total, part, total)`` keeps the sums
-of pieces apart, which would otherwise become one long chain of tensor-core instructions.
+Three things keep the loops fast, and look odd. The loop over time is a ``while``, not a ``for``, in
+which the values that it carries would be computed once for each layout that they are wanted in.
+Time is a scalar that moves ``at``, while the offsets around it stay: otherwise the weights would be
+copied again in each step. ``tl.where(total == total, part, total)`` keeps the sums of pieces apart,
+which would otherwise become one long chain of tensor-core instructions.
 """
 
 # ruff: noqa: RUF005 (Triton's tuples know + only)
@@ -44,7 +48,8 @@ def where_each(condition, values, others):
 
 @triton.jit
 def load_tiles(weights, own, SIZE: tl.constexpr, DEPTH: tl.constexpr):
-    """The columns ``own`` of (SIZE, SIZE) pieces: for every DEPTH rows a tuple, with a tile (DEPTH, COLUMNS) of each piece."""
+    """The columns ``own`` of (SIZE, SIZE) pieces: for every DEPTH rows a tuple, with a tile (DEPTH,
+    COLUMNS) of each piece."""
     tiles = ()
     for k in tl.static_range(0, SIZE, DEPTH):
         rows = k + tl.arange(0, DEPTH)[:, None]
@@ -56,8 +61,9 @@ def load_tiles(weights, own, SIZE: tl.constexpr, DEPTH: tl.constexpr):
 def multiply(values, tiles, total, PIECES: tl.constexpr, PRECISION: tl.constexpr):
     """total (ROWS, COLUMNS) + values (ROWS, DEPTH) @ the sum of the tiles, each (DEPTH, COLUMNS).
 
-    The values are cut into as many numbers of the weights' dtype as PIECES says; products of two small pieces, which are below
-    the last digit of the others, are left out. PRECISION "upcast" is for Triton's interpreter, which cannot multiply bfloat16.
+    The values are cut into as many numbers of the weights' dtype as PIECES says; products of two
+    small pieces, which are below the last digit of the others, are left out. PRECISION "upcast" is
+    for Triton's interpreter, which cannot multiply bfloat16.
     """
     for i in tl.static_range(PIECES):
         piece = values.to(tiles[0].dtype)
@@ -65,7 +71,10 @@ def multiply(values, tiles, total, PIECES: tl.constexpr, PRECISION: tl.constexpr
             if i + j < max(PIECES, len(tiles)):
                 if PRECISION == "upcast":
                     part = tl.dot(
-                        piece.to(total.dtype), tiles[j].to(total.dtype), input_precision="ieee", out_dtype=total.dtype
+                        piece.to(total.dtype),
+                        tiles[j].to(total.dtype),
+                        input_precision="ieee",
+                        out_dtype=total.dtype,
                     )
                 else:
                     part = tl.dot(piece, tiles[j], input_precision=PRECISION, out_dtype=total.dtype)
@@ -90,12 +99,15 @@ def add_product(
     PIECES: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """total (ROWS, COLUMNS) + what all neurons have at ``at`` in ``source`` (B, T, H) @ the tiles; or total, if not ``known``."""
+    """total (ROWS, COLUMNS) + what all neurons have at ``at`` in ``source`` (B, T, H) @ the tiles;
+    or total, if not ``known``."""
     part = tl.arange(0, DEPTH)[None, :]
     others = tl.arange(0, total.shape[0])[:, None] * steps * SIZE + part
     for k in tl.static_range(0, SIZE, DEPTH):
         place, there = source + at + k + others, (row < batch) & (k + part < SIZE)
-        if total.dtype == tl.float64:  # Triton before 3.9 cannot multiply float64 that it knows to come from int8
+        if (
+            total.dtype == tl.float64
+        ):  # Triton before 3.9 cannot multiply float64 that it knows to come from int8
             values = tl.zeros((total.shape[0], DEPTH), total.dtype)
             if known:
                 values = tl.load(place, mask=there, other=0).to(total.dtype)
@@ -108,8 +120,9 @@ def add_product(
 
 @triton.jit
 def places(batch, steps, t, SIZE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    """For a program: its sequences (ROWS, 1), its neurons (1, COLUMNS), which of both exist, and where these lie: in (B, H); and
-    in (B, T, H), where step t begins, and the offsets around that."""
+    """For a program: its sequences (ROWS, 1), its neurons (1, COLUMNS), which of both exist, and
+    where these lie: in (B, H); and in (B, T, H), where step t begins, and the offsets around
+    that."""
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]
     own = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
     at = tl.program_id(0).to(tl.int64) * ROWS * steps * SIZE + t * SIZE
@@ -119,11 +132,14 @@ def places(batch, steps, t, SIZE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.
 
 @triton.jit
 def meet(arrived, times):
-    """Wait until all programs of the same sequences have been here ``times`` times; what each stored is then visible to all."""
+    """Wait until all programs of the same sequences have been here ``times`` times; what each
+    stored is then visible to all."""
     if arrived is not None:
         tl.debug_barrier()
         tl.atomic_add(arrived + tl.program_id(0), 1, sem="acq_rel", scope="gpu")
-        while tl.atomic_add(arrived + tl.program_id(0), 0, sem="acquire", scope="gpu") < times * tl.num_programs(1):
+        while tl.atomic_add(
+            arrived + tl.program_id(0), 0, sem="acquire", scope="gpu"
+        ) < times * tl.num_programs(1):
             pass
     tl.debug_barrier()
 
@@ -154,13 +170,16 @@ def forward(
     PIECES: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """current (B, T, H): from the input, and from what was under way at the start; replaced by the whole current if KEEP.
+    """current (B, T, H): from the input, and from what was under way at the start; replaced by the
+    whole current if KEEP.
 
-    weights: pieces of the recurrent weights, each (H, H), presynaptic-major; None: feed-forward. delays: (H,), or None.
-    coefficients: (H,) each. state: (B, H) each, that before step ``first``, replaced by the one at the end. lengths (B,) or None.
-    emitted (B, T, H): int8 for spikes. sent (B, T, H): what of these arrives one step later; without delays ``emitted`` itself.
-    The steps before ``first`` of both are read. states: the first variables, (B, T, H) each. arrived: zeros (blocks of
-    sequences,) int32, by which all programs of a launch for all steps wait for each other; None: they do not.
+    weights: pieces of the recurrent weights, each (H, H), presynaptic-major; None: feed-forward.
+    delays: (H,), or None. coefficients: (H,) each. state: (B, H) each, that before step ``first``,
+    replaced by the one at the end. lengths (B,) or None. emitted (B, T, H): int8 for spikes. sent
+    (B, T, H): what of these arrives one step later; without delays ``emitted`` itself. The steps
+    before ``first`` of both are read. states: the first variables, (B, T, H) each. arrived: zeros
+    (blocks of sequences,) int32, by which all programs of a launch for all steps wait for each
+    other; None: they do not.
     """
     row, own, inside, place, at, around = places(batch, steps, first, SIZE, ROWS, COLUMNS)
     constants = load_each(coefficients, tl.minimum(own, SIZE - 1), own >= 0)
@@ -178,7 +197,9 @@ def forward(
         now = tl.load(current + at + around, mask=inside, other=0.0)
         if weights is not None:
             before = tl.where(t > 0, at - SIZE, at)
-            now = add_product(now, sent, before, t > 0, row, batch, steps, to_own, SIZE, DEPTH, PIECES, PRECISION)
+            now = add_product(
+                now, sent, before, t > 0, row, batch, steps, to_own, SIZE, DEPTH, PIECES, PRECISION
+            )
         result = STEP(*state_now, now, *constants)
         v = result[n]
         s = EMIT(v)[0].to(now.dtype)
@@ -190,7 +211,11 @@ def forward(
             shown = tl.where(valid, s, 0.0)
         tl.store(emitted + at + around, shown.to(emitted.dtype.element_ty), mask=inside)
         if delays is not None:
-            earlier = tl.load(emitted + at + around - delay * SIZE, mask=inside & (delay > 0) & (t >= delay), other=0)
+            earlier = tl.load(
+                emitted + at + around - delay * SIZE,
+                mask=inside & (delay > 0) & (t >= delay),
+                other=0,
+            )
             shown = shown.to(emitted.dtype.element_ty)
             tl.store(sent + at + around, tl.where(delay > 0, earlier, shown), mask=inside)
         if KEEP:
@@ -237,12 +262,14 @@ def backward(
     PIECES: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """From step ``last`` - 1 down to ``first``. The first arrays are those of ``forward``, as it left them, with all states.
+    """From step ``last`` - 1 down to ``first``. The first arrays are those of ``forward``, as it
+    left them, with all states.
 
-    weights: pieces of the recurrent weights, (H, H), postsynaptic-major. initial: the state before step 0, (B, H) each.
-    g_emitted, g_membrane (B, T, H): gradients of the emission and of the first variable, or None. g_current (B, T, H): the
-    result. g_sent (B, T, H): with delays, those of ``sent``. g_state, (B, H) each: those of the state after step ``last`` - 1,
-    replaced by those of the state before ``first``, without what comes through the current. g_coefficients: (blocks of
+    weights: pieces of the recurrent weights, (H, H), postsynaptic-major. initial: the state before
+    step 0, (B, H) each. g_emitted, g_membrane (B, T, H): gradients of the emission and of the first
+    variable, or None. g_current (B, T, H): the result. g_sent (B, T, H): with delays, those of
+    ``sent``. g_state, (B, H) each: those of the state after step ``last`` - 1, replaced by those of
+    the state before ``first``, without what comes through the current. g_coefficients: (blocks of
     sequences, H) each, which are added to where WANTED.
     """
     row, own, inside, place, at, around = places(batch, steps, last - 1, SIZE, ROWS, COLUMNS)
@@ -258,32 +285,57 @@ def backward(
     g_after = load_each(g_state, place, inside)
     sums = ()
     for i in tl.static_range(len(g_coefficients)):
-        sums = sums + (tl.zeros((ROWS, COLUMNS), g_coefficients[i].dtype.element_ty) if WANTED[i] else 0.0,)
+        sums = sums + (
+            tl.zeros((ROWS, COLUMNS), g_coefficients[i].dtype.element_ty) if WANTED[i] else 0.0,
+        )
     t = last - 1
     while t >= first:
-        # The product comes first, then the other loads: both at once would take more registers than there are.
+        # The product comes first, then the other loads: both at once would take more registers than
+        # there are.
         g_s = g_after[n]
         if weights is not None:
-            after, g_now = tl.where(t + 1 < steps, at + SIZE, at), tl.zeros((ROWS, COLUMNS), g_current.dtype.element_ty)
+            after, g_now = (
+                tl.where(t + 1 < steps, at + SIZE, at),
+                tl.zeros((ROWS, COLUMNS), g_current.dtype.element_ty),
+            )
             g_now = add_product(
-                g_now, g_current, after, t + 1 < steps, row, batch, steps, from_own, SIZE, DEPTH, PIECES, PRECISION
+                g_now,
+                g_current,
+                after,
+                t + 1 < steps,
+                row,
+                batch,
+                steps,
+                from_own,
+                SIZE,
+                DEPTH,
+                PIECES,
+                PRECISION,
             )
             if delays is not None:
                 tl.store(g_sent + at + around, g_now, mask=inside)
                 there = inside & (delay > 0) & (t + delay < steps)
-                g_now = tl.where(delay > 0, tl.load(g_sent + at + around + delay * SIZE, mask=there, other=0.0), g_now)
+                g_now = tl.where(
+                    delay > 0,
+                    tl.load(g_sent + at + around + delay * SIZE, mask=there, other=0.0),
+                    g_now,
+                )
             g_s += g_now
         now = tl.load(current + at + around, mask=inside, other=0.0)
         if t > 0:
             before = load_each(states, at - SIZE + around, inside)
-            before = before + (tl.load(emitted + at - SIZE + around, mask=inside, other=0).to(now.dtype),)
+            before = before + (
+                tl.load(emitted + at - SIZE + around, mask=inside, other=0).to(now.dtype),
+            )
         else:
             before = load_each(initial, place, inside)
         if g_emitted is not None:
             g_s += tl.load(g_emitted + at + around, mask=inside, other=0.0)
         g_new = g_after[:n]
         if g_membrane is not None:
-            g_new = (g_new[0] + tl.load(g_membrane + at + around, mask=inside, other=0.0),) + g_new[1:]
+            g_new = (g_new[0] + tl.load(g_membrane + at + around, mask=inside, other=0.0),) + g_new[
+                1:
+            ]
         v = STEP(*before, now, *constants)[n]
         g_v = SLOPE(g_s, v, PSI(v)[0])[0]
         g = ADJOINT(*g_new, g_v, *before, now, *constants)

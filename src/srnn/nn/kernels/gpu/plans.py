@@ -12,20 +12,23 @@ from ....errors import SrnnError
 from ..problem import LayerProblem, matmul_precision
 
 INTERPRETED = 227 << 10
-"""Bytes of shared memory per program that Triton's interpreter is assumed to have: those of an H100."""
+"""Bytes of shared memory per program that Triton's interpreter is assumed to have: those of an
+H100."""
 
 LEAST = 64 << 10
 """The same where PyTorch does not tell (for ROCm): what all AMD GPUs have."""
 
 FLATTEST, DEEPEST = 32, 64
-"""How many neurons' emissions are multiplied at once, at least and at most. More take more registers. With fewer, Triton (up to
-3.9.0) may multiply bfloat16 numbers that come from int8 wrongly, because it lays them out for 32."""
+"""How many neurons' emissions are multiplied at once, at least and at most. More take more
+registers. With fewer, Triton (up to 3.9.0) may multiply bfloat16 numbers that come from int8
+wrongly, because it lays them out for 32."""
 
 SPARE = 12 << 10
 """Bytes of shared memory that are kept for anything but weights."""
 
 PERSISTENT = "SRNN_GPU_PERSISTENT"
-"""Environment variable: with "1", layers of several blocks of neurons take one launch, whose programs wait for each other."""
+"""Environment variable: with "1", layers of several blocks of neurons take one launch, whose
+programs wait for each other."""
 
 
 def interpreted() -> bool:
@@ -34,16 +37,18 @@ def interpreted() -> bool:
 
 
 def persistent() -> bool:
-    """Whether programs may wait for each other: if asked for, and not in the interpreter, which runs one after the other."""
+    """Whether programs may wait for each other: if asked for, and not in the interpreter, which
+    runs one after the other."""
     return os.environ.get(PERSISTENT) == "1" and not interpreted()
 
 
 @dataclass(frozen=True)
 class Products:
-    """How products with recurrent weights are made: of how many ``dtype`` numbers a weight is the sum, forwards and backwards.
+    """How products with recurrent weights are made: of how many ``dtype`` numbers a weight is the
+    sum, forwards and backwards.
 
-    Backwards, and forwards where emissions are not spikes (which every dtype holds exactly), what the weights are multiplied by
-    is written as such a sum as well.
+    Backwards, and forwards where emissions are not spikes (which every dtype holds exactly), what
+    the weights are multiplied by is written as such a sum as well.
     """
 
     dtype: torch.dtype
@@ -53,7 +58,8 @@ class Products:
 
     @classmethod
     def of(cls, dtype: torch.dtype) -> Products:
-        """For tensors of a dtype; for float32 ones as ``torch.set_float32_matmul_precision`` says."""
+        """For tensors of a dtype; for float32 ones as ``torch.set_float32_matmul_precision``
+        says."""
         if dtype == torch.float64:
             return cls(dtype)
         match matmul_precision():
@@ -66,13 +72,15 @@ class Products:
 
     @property
     def on_device(self) -> str:
-        """``PRECISION`` of the loops. The interpreter multiplies bfloat16 wrongly, and knows no tf32."""
+        """``PRECISION`` of the loops. The interpreter multiplies bfloat16 wrongly, and knows no
+        tf32."""
         return "upcast" if interpreted() else self.precision
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Programs of ``rows`` sequences and ``columns`` neurons, of ``warps`` warps; ``depth`` neurons are multiplied at once."""
+    """Programs of ``rows`` sequences and ``columns`` neurons, of ``warps`` warps; ``depth`` neurons
+    are multiplied at once."""
 
     rows: int
     columns: int
@@ -92,14 +100,21 @@ def shared_memory(device: torch.device) -> int:
 
 
 def choose_plan(size: int, recurrent: bool, products: Products, shared: int) -> Plan | None:
-    """The largest blocks of neurons whose recurrent weights fit into ``shared`` bytes; None if not even the smallest do.
+    """The largest blocks of neurons whose recurrent weights fit into ``shared`` bytes; None if not
+    even the smallest do.
 
-    Rows are the 16 of a tensor core. A feed-forward layer, which multiplies nothing, has small programs, and many.
+    Rows are the 16 of a tensor core. A feed-forward layer, which multiplies nothing, has small
+    programs, and many.
     """
     if not recurrent:
         return Plan(4, 32, 1)
     depth = min(DEEPEST, max(FLATTEST, 1 << (size - 1).bit_length()))
-    column = -(-size // depth) * depth * products.dtype.itemsize * max(products.forward, products.backward)
+    column = (
+        -(-size // depth)
+        * depth
+        * products.dtype.itemsize
+        * max(products.forward, products.backward)
+    )
     for columns in (128, 64, 32, 16):
         wide = columns > 16 and (columns >= 2 * size or (columns == 128 and size > 128))
         if not wide and columns * column + SPARE <= shared:
@@ -108,7 +123,8 @@ def choose_plan(size: int, recurrent: bool, products: Products, shared: int) -> 
 
 
 def plan_of(problem: LayerProblem) -> Plan | None:
-    """The plan of a problem on its device; None if the layer is too large for it, or its offsets for 32 bits."""
+    """The plan of a problem on its device; None if the layer is too large for it, or its offsets
+    for 32 bits."""
     size, weight = len(problem.weight_in), problem.weight_in
     recurrent, shared = problem.weight_rec is not None, shared_memory(weight.device)
     plan = choose_plan(size, recurrent, Products.of(weight.dtype), shared)
@@ -116,8 +132,9 @@ def plan_of(problem: LayerProblem) -> Plan | None:
 
 
 def at_once(registers: int, shared: int, warps: int, properties: Any) -> int:
-    """How many programs a GPU with these ``torch.cuda.get_device_properties`` runs at once, given what one program takes:
-    registers per thread, which a warp takes in units of 256, and bytes of shared memory, to which the system adds 1,024."""
+    """How many programs a GPU with these ``torch.cuda.get_device_properties`` runs at once, given
+    what one program takes: registers per thread, which a warp takes in units of 256, and bytes of
+    shared memory, to which the system adds 1,024."""
     a_warp = -(-registers * 32 // 256) * 256
     return properties.multi_processor_count * min(
         properties.regs_per_multiprocessor // (a_warp * warps),
@@ -127,9 +144,11 @@ def at_once(registers: int, shared: int, warps: int, properties: Any) -> int:
 
 
 def require_room(programs: int, room: int) -> None:
-    """SrnnError unless all programs, which wait for each other, run at once: otherwise they would wait forever."""
+    """SrnnError unless all programs, which wait for each other, run at once: otherwise they would
+    wait forever."""
     if programs > room:
         raise SrnnError(
-            f"This layer takes {programs} programs that wait for each other, but the GPU runs only {room} at once: use fewer "
+            f"This layer takes {programs} programs that wait for each other, but the GPU runs only "
+            f"{room} at once: use fewer "
             f"sequences per batch, or one launch per step (without {PERSISTENT}=1)."
         )
