@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--peers", nargs="+", choices=tuple(CATALOGUE), default=list(CATALOGUE), metavar="NAME",
                    help=f"contestants beside {BASE}: {', '.join(CATALOGUE)} (default: "
-                        f"all)")  # fmt: skip
+                        "all)")  # fmt: skip
     p.add_argument(
         "--sweeps",
         nargs="+",
@@ -163,7 +163,7 @@ def measure(options: argparse.Namespace, arguments: list[str], work: Path) -> in
     if (found["load_before"] or 0) > machine.IDLE:
         say(
             f"The machine is not idle (load {found['load_before']:.1f}): do not publish these "
-            f"numbers."
+            "numbers."
         )
     began = time.monotonic()
 

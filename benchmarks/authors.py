@@ -75,7 +75,7 @@ def train_theirs(
     if program is None:
         raise SrnnError(
             f"There is a program of the authors' for {', '.join(PROGRAMS)}, not for {recipe}; "
-            f"leave it out."
+            "leave it out."
         )
     with their_code(checkout, program) as (snn, tools):
         task = load_recipe(recipe).create_task()
@@ -137,7 +137,7 @@ def their_code(checkout: Path | None, program: Program) -> Iterator[tuple[Module
     if checkout is None or not (checkout / tools).is_file() or not (checkout / "snn").is_dir():
         raise SrnnError(
             f"The authors' program is not here: git clone {HOME}, and name the folder with "
-            f"--checkout."
+            "--checkout."
         )
     sys.path.insert(0, str(checkout))
     try:

@@ -88,7 +88,7 @@ _ENTRIES = (
     Entry("authors", "PyTorch, authors' style", "eager", options={"style": "authors", "input_grad": True},
           exact=True,
           differs=f"{SAME}; one loop for all layers, projections and decays in each step, "
-                  f"requires_grad on the input, "
+                  "requires_grad on the input, "
                   "as the published scripts do"),
     Entry("authors-lean", "PyTorch, authors' style, no input grad", "eager",
           options={"style": "authors", "input_grad": False}, exact=True,

@@ -13,7 +13,7 @@ def page(found: dict[str, Any]) -> str:
     parts = [
         "# From theory to what runs",
         f"Made by `{found['command']}` on {where}{changed}. What is measured: "
-        f"benchmarks/device.py.",
+        "benchmarks/device.py.",
         _times(records), _operations(records), _bytes(records), _agreement(records),
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
@@ -52,7 +52,7 @@ def _times(records: list[dict[str, Any]]) -> str:
     called = table("network | onnxruntime, ns a step | onnxruntime, LSTM | `Stream.push`", calls)
     return (
         f"{timed}\n\nIn brackets: all that the compiler can (`-O3 -march=native -ffast-math`); "
-        f"else the exported Makefile's "
+        "else the exported Makefile's "
         f"flags. Called from Python, one step a call:\n\n{called}"
     )
 
@@ -84,7 +84,7 @@ def _operations(records: list[dict[str, Any]]) -> str:
     )
     return (
         f"{table(head, rows)}\n\nThe theory counts what a layer sends to itself at the step at "
-        f"which it is sent. What is sent at "
+        "which it is sent. What is sent at "
         "the last step of a sequence would be heard one step later, or after its delay: the C, "
         "which stops there, has not added "
         "it. That is the part that is never heard: the larger, the shorter the sequences. The rest "

@@ -330,7 +330,7 @@ def main() -> None:
         "machine": machine.describe(), "compilers": versions, "networks": records,
         "emulator": called("qemu-system-arm", "--version").splitlines()[0],
         "command": f"python -m benchmarks.devices {names} --sequences {options.sequences} --out "
-                   f"DIR",
+                   "DIR",
     }  # fmt: skip
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "devices.json").write_text(json.dumps(found, indent=1) + "\n")

@@ -53,7 +53,7 @@ def prepare(
     except subprocess.CalledProcessError as error:
         say(
             f"  the peers do not install together ({reason(error)}); each gets an environment of "
-            f"its own"
+            "its own"
         )
     for name in names:
         try:

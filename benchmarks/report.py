@@ -89,14 +89,14 @@ def _intro(results: Mapping[str, Any]) -> str:
     memory = machine["memory_bytes"]
     lines = [
         f"{machine['cpu']} ({', '.join(machine['simd']) or 'no known SIMD'}), {machine['cores']} "
-        f"cores"
+        "cores"
         + (f", {memory / 2**30:.0f} GiB" if memory else "")
         + f"; threads and cores per contestant: {settings['threads']}; {machine['system']}"
         + f"; commit {machine['commit'] or 'unknown'}"
         + (" with uncommitted changes" if machine["uncommitted_source"] else "")
         + f"; {results['date']}.",
         f"float32. {settings['rounds']} rounds, alternated; ratios are medians of the paired "
-        f"ratios. "
+        "ratios. "
         f"Made by `{settings['command']}`; how to read it: docs/benchmarks.md.",
     ]
     earlier = [f"`{run['settings']['command']}` ({run['date']}, commit "
@@ -254,7 +254,7 @@ def _memory(results: Mapping[str, Any]) -> list[str]:
                    if "xla_temporaries" in record.get("saved", {}) and record["contestant"] == "jax"]  # fmt: skip
     if temporaries:
         parts.append(
-            f"What XLA really sets aside for the JAX scan's training step, MiB: "
+            "What XLA really sets aside for the JAX scan's training step, MiB: "
             f"{', '.join(temporaries)}."
         )
     return parts

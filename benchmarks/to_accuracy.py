@@ -148,12 +148,12 @@ def compared(records: list[dict[str, Any]], way: str, who: str) -> list[str]:
     if least and min(least) >= 1:
         lines.append(
             f"{who} did not always reach the goal, and was stopped after at least {min(least):.1f} "
-            f"times as long."
+            "times as long."
         )
     if slower:
         lines.append(
             f"{who} takes {statistics.median(slower):.0f} times as long per batch, once the first "
-            f"batch is done."
+            "batch is done."
         )
     return [" ".join(lines), ""] if lines else []
 
@@ -173,7 +173,7 @@ def page(results: dict[str, Any]) -> str:
         ])  # fmt: skip
     authors = (
         f"; authors: the program with which the recipe was published ({HOME}), compiled by "
-        f"TorchScript"
+        "TorchScript"
     )
     lines = [
         f"# Time to reach {results['goal']:.0%} with `{results['recipe']}`", "",
@@ -181,9 +181,9 @@ def page(results: dict[str, Any]) -> str:
         "network and settings in "
         "plain PyTorch, with a Python loop over time (this project's reference backend)"
         f"{authors if any(record['way'] == 'authors' for record in records) else ''}. Processor "
-        f"time is that of all threads "
+        "time is that of all threads "
         f"together ({results['threads']}), without other work on the machine. All times include "
-        f"reading the data, fetching "
+        "reading the data, fetching "
         "compiled loops, and validation. For later epochs the mean is given.", "",
         *markdown_table(
             [

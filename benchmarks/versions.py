@@ -175,7 +175,7 @@ def processes(
         ratios.append(2 * ours[-1] / (before[-2] + before[-1]))
     say(
         f"{name}: {1000 * statistics.median(ours):.0f} ms, {statistics.median(ratios):.3f} of the "
-        f"other's"
+        "other's"
     )
     return {
         "what": name, "ratio": summary(ratios), "ratios": ratios, "ours_s": summary(before), "peer_s": summary(ours)
@@ -192,7 +192,7 @@ def page(results: dict[str, Any]) -> str:
     lines = [
         f"# This checkout beside `{results['compared_with']}`", "",
         f"{where}, alternated; each ratio is this checkout's time divided by the mean of the "
-        f"other's two measurements beside "
+        "other's two measurements beside "
         "it. Above 1, this one is slower.", "",
         "| | other, ms | this, ms | ratio, median | quartiles' distance | ratios |",
         "| --- | --: | --: | --: | --: | --: |",

@@ -94,7 +94,7 @@ def ecg_example(axes: Axes, evidence: Evidence) -> Made:
     )
     return Made(
         f"QTDB record {name}, lead 1 normalised; labels by the cardiologist (q1c); level crossing "
-        f"at 0.1 standard deviations",
+        "at 0.1 standard deviations",
         {
             "record": name,
             "signal": lead.tolist(),
@@ -139,7 +139,7 @@ def _cochlea_seven(evidence: Evidence) -> tuple[np.ndarray, np.ndarray, str]:
     path = folder / "7_jackson_10.wav"
     if not path.is_file():
         raise MissingError(
-            f"Neither SHD nor the Free Spoken Digit Dataset was found under "
+            "Neither SHD nor the Free Spoken Digit Dataset was found under "
             f"{resolve_data_dir(evidence.data_dir)}",
             "srnn data fetch shd",
         )

@@ -81,7 +81,7 @@ def _neuron(axes: Axes, beta: float) -> Made:
     axes.legend(loc="upper right", bbox_to_anchor=(1, 0.88))
     return Made(
         f"srnn.nn.neurons.alif.step with beta {beta:g}, threshold 0.3, tau_mem 20, tau_adp 60 "
-        f"steps",
+        "steps",
         traces,
     )
 

@@ -188,7 +188,7 @@ def _rates(axes: Axes, evidence: Evidence) -> Made:
     axes.set(xlabel="spikes per neuron and step", ylim=(-0.7, len(rows) - 0.3))
     style.legend_below(axes, 2, centre=0.3, fontsize=6.5)
     return Made(
-        f"ours: results and runs (validation), ReLU units and torch's cells left out, which do not "
+        "ours: results and runs (validation), ReLU units and torch's cells left out, which do not "
         f"spike; rings: {source()},"
         " AC = (energy - 3.1 MAC) / 0.1 over all weights",
         numbers,

@@ -116,7 +116,7 @@ def _grid(axes: Axes, sweep: SweepResult | None, metric: str) -> Made:
     name = "accuracy, %" if scale == 100 else "spikes per step"
     return Made(
         f"{sources([sweep])}; mean and standard deviation over seeds; the frame marks the paper's "
-        f"choice, h 0.15, s 6",
+        "choice, h 0.15, s 6",
         {"h": heights, "s": widths, metric: cells.tolist(), f"{metric}_std": spreads.tolist()},
         f"h × s: {name} ({task_name(sweep.task)})",
     )
@@ -240,7 +240,7 @@ def _stream(axes: Axes, evidence: Evidence) -> Made:
     style.legend_below(axes, 6)
     return Made(
         f"run {entry.name}, first validation sequence from step {first}; softmax of the readout's "
-        f"membranes",
+        "membranes",
         {"labels": labels.tolist(), "probabilities": np.round(probabilities, 4).tolist()},
     )
 

@@ -39,7 +39,7 @@ def settings_table() -> Table:
         )
     table.notes = [
         f"Published: as {source()} prints it. Ours: the shipped recipes (srnn recipes show NAME), "
-        f"whose comments say why they"
+        "whose comments say why they"
         f" differ ('*'): {', '.join(content['recipes'])}.",
         "Time constants in steps, as mean; standard deviation; numbered as layers, the output "
         "last. TIMIT's first two are the two"

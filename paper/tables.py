@@ -107,7 +107,7 @@ def accuracy_table(name: str, evidence: Evidence) -> Table:
     table.notes = _notes(name)
     if others:
         table.notes.append(
-            f"Among the results, but not of this table (another network, or other data): "
+            "Among the results, but not of this table (another network, or other data): "
             f"{', '.join(others)}."
         )
     if "weights" in columns:
@@ -214,7 +214,7 @@ def _remark(entry: Entry, row: PublishedRow) -> str | None:
 def _notes(name: str) -> list[str]:
     notes = [
         f"Rows marked 'published' are as {source()} prints them. Ours are mean ± sample standard "
-        f"deviation over seeds,"
+        "deviation over seeds,"
         " on the split named; the paper's are on test splits, on which some of its checkpoints "
         "were also chosen."
     ]

@@ -139,7 +139,7 @@ def ship(name: str, folders: list[Path]) -> None:
             *(shlex.join(["srnn", "train", *settings, "--seed", str(one.seed)]) for one in runs),
             *(
                 [
-                    f"srnn evaluate RUN --live --false-accepts "
+                    "srnn evaluate RUN --live --false-accepts "
                     f"{model.spotting['false_accepts']:g}, for each"
                 ]
                 if model.spotting is not None
@@ -263,7 +263,7 @@ def table() -> str:
         percents = ("-" if value is None else f"{100 * value:.1f}" for value in accuracies)
         rows.append([
             f"`{name}`", "-" if card.rate is None else f"{card.rate:,g} "
-                                                       f"Hz", *percents, f"{card.parameters:,}",
+                                                       "Hz", *percents, f"{card.parameters:,}",
             " / ".join(f"{card.bytes[kind] / 1000:.0f}" for kind in ("float32", "int8") if kind in card.bytes) or "-",
             " / ".join(digits(card.energy_nj[kind]["decision"]) for kind in ("fp32", "memory")),
         ])  # fmt: skip

@@ -183,6 +183,6 @@ def database() -> Iterator[str]:
             except NoServer as reason:
                 pytest.skip(
                     f"{reason}, or set SRNN_TEST_POSTGRES to the address of a database that may be "
-                    f"written"
+                    "written"
                 )
         yield address

@@ -48,11 +48,11 @@ def compile_all(out: Path, quick: bool, only: list[str]) -> int:
     broken = [row for row in rows if row["exceeded"]]
     text = (
         f"# Compiled ahead of time\n\nTriton {triton.__version__}, without a GPU; not yet run on "
-        f"one. A layer of H neurons in "
+        "one. A layer of H neurons in "
         "training, in programs of 16 sequences (feed-forward 4) and so many neurons, float32 by "
         "bfloat16 pieces unless said. "
         f"Ceilings: {compiled.MOST_STACK} B of stack, the device's shared memory, no register "
-        f"spilled in the loop, no weight "
+        "spilled in the loop, no weight "
         "stored anew in a step, no contraction in the forward step; where programs wait for each "
         "other (persistent: one launch "
         "for all steps), an acquire and a release at the GPU's scope in each step, after which no "
@@ -82,7 +82,7 @@ def precision(out: Path, quick: bool, only: list[str]) -> int:
     batch, steps, size = sizes
     text = (
         f"# Precision\n\nA recurrent ALIF layer, {batch} sequences, {steps} steps, {size} neurons, "
-        f"against the reference in "
+        "against the reference in "
         "float64; gradients as relative errors in the Euclidean norm. By Triton's interpreter, not "
         "on a GPU; it multiplies the "
         "pieces in float32, and tf32 is emulated by rounding both factors. By `TRITON_INTERPRET=1 "

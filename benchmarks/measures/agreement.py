@@ -48,7 +48,7 @@ def agreement(
                     else ("spikes differ" if record["spikes_differing"] else "DIFFERS")
                 )
                 say(f"  {entry.name:14} {dtype} {record['verdict']}: loss {record['loss']:.1e}, "
-                    f"gradients "
+                    "gradients "
                     f"{record['gradients']:.1e}, {record['spikes_differing']} of "
                     f"{record['spikes']} spikes differ")  # fmt: skip
             except Failed as failure:

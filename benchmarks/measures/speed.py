@@ -94,7 +94,7 @@ def compare_all(
                             _record(entry, net, what, first_call_s=first, rates=peer_rates, **found)
                         )
                         say(f"  {entry.name:14} {what:8} {1000 * found['peer_s']['median']:9.1f} "
-                            f"ms   "
+                            "ms   "
                             f"{found['ratio']['median']:6.2f} x {base_entry.name}")  # fmt: skip
             except Failed as failure:
                 say(f"  {entry.name:14} not measured: {failure}")

@@ -60,7 +60,7 @@ class Definition:
             "network": {"norm": "none", **self.network},
             "loss": self.loss,
             "note": f"Published weights ({self.about}); they were not trained with the training "
-            f"settings given here.",
+            "settings given here.",
         }
         return make_recipe(sections, "the published network", overrides)
 

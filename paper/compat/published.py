@@ -81,7 +81,7 @@ def _total(
         if key not in arrays:
             raise SrnnError(
                 f"{path} has no '{key}': these are not the weights of the published '{name}' "
-                f"network."
+                "network."
             )
         if arrays[key].shape != total.shape or arrays[key].dtype.kind != "f":
             raise SrnnError(
@@ -120,6 +120,6 @@ def describe_silent_units(silent_units: Mapping[str, tuple[int, ...]]) -> list[s
     """One line for each layer with units that are NaN in the weights."""
     return [
         f"{layer}: unit {', '.join(map(str, units))} is NaN in the weights; it never spikes and is "
-        f"loaded with weights of 0"
+        "loaded with weights of 0"
         for layer, units in silent_units.items()
     ]

@@ -141,7 +141,7 @@ class Golden:
         if x.shape[-1] != channels or not x.size:
             raise SrnnError(
                 f"{self.path}: 'x' is {x.shape} once encoded; the network has {channels} input "
-                f"channels."
+                "channels."
             )
         return x
 

@@ -44,7 +44,7 @@ def read_weights(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise SrnnError(
             f"There is no weights file {path}; name a published network's .npz or .pth with "
-            f"--weights."
+            "--weights."
         )
     weights = read_arrays(path, "weights") if path.suffix == ".npz" else _read_pickled(path)
     if not weights:
@@ -59,7 +59,7 @@ def _read_pickled(path: Path) -> dict[str, np.ndarray]:
         except pickle.UnpicklingError as error:
             raise SrnnError(
                 f"Refused to open {path}: {_refused(error)}. Only weights are read, and nothing is "
-                f"run."
+                "run."
             ) from error
         except RuntimeError as error:  # torch goes on to say how to load it all the same
             raise ValueError(str(error).partition(". ")[0]) from error

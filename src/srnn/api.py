@@ -285,12 +285,11 @@ def train(
     if not isinstance(recipe, (Recipe, str, Path)):
         raise SrnnError(
             f"A recipe is a name, a file or a Recipe, not a {type(recipe).__name__}. Arrays of "
-            f"your own are trained with "
-            "srnn.fit(x, y)."
+            "your own are trained with srnn.fit(x, y)."
         )
     if task is not None and (isinstance(task, type) or not hasattr(task, "class_names")):
         raise SrnnError(
-            f"The task must be an object of a class derived from srnn.data.tasks.Task, not a "
+            "The task must be an object of a class derived from srnn.data.tasks.Task, not a "
             f"{type(task).__name__}."
         )
     if isinstance(recipe, Recipe) and overrides:
@@ -348,8 +347,7 @@ def fit(
 ) -> Model:
     """Train a network on data of your own, and return it.
 
-    It does for data in memory what ``srnn train FOLDER`` does for files: the same recipe and
-    splits, and the same bits.
+    The same recipe, splits and bits as by ``srnn train FOLDER``.
 
     Args:
         x: an array or tensor (sequences, time, channels), or (sequences, time) for one channel; a
@@ -364,7 +362,7 @@ def fit(
             splits.
         rate: samples per second; tables of other rates are resampled to it.
         channels: names of the channels of arrays; of tables and files, which to read.
-        units: units of the channels, such as "g" or "mV"; None for an unknown one.
+        units: such as "g" or "mV"; None for an unknown one.
         classes: names of the classes 0, 1, ...; or the order of those in y.
         validation: the fraction held out, of the groups or of each class, on which the result is
             measured; or a pair (x, y) or a Dataset to use instead. Where sequences are few, a
@@ -399,15 +397,8 @@ def fit(
     settings = settings_of(test, epochs, patience, hidden, neuron, lr, batch_size)
     recipe, task = recipe_for(x, told, settings | dict(overrides))
     with _folder(out) as folder:
-        model = train(
-            recipe,
-            folder,
-            seed=seed,
-            resume=resume,
-            overwrite=overwrite,
-            task=task,
-            reporter=reporter,
-        )
+        how: dict[str, Any] = {"seed": seed, "resume": resume, "overwrite": overwrite}
+        model = train(recipe, folder, task=task, reporter=reporter, **how)
     return model if out is not None else model.but(folder=None)
 
 

@@ -112,7 +112,7 @@ class SRNNClassifier(ClassifierMixin, BaseEstimator):
         if labels.ndim != 1:
             raise InvalidData(
                 f"SRNNClassifier takes a label for each sequence (N,), not {labels.shape}; see "
-                f"srnn.fit."
+                "srnn.fit."
             )
         check_classification_targets(labels)
         X = self._sequences(X, reset=True)

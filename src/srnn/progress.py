@@ -127,7 +127,7 @@ def header(description: dict[str, Any], width: int | None = None) -> list[str]:
     largest, fraction = d["largest_class"]["name"], d["largest_class"]["fraction"]
     unequal = (
         f"; always choosing {one_line(largest, 24)!r} would be right for {fraction:.0%} of "
-        f"validation"
+        "validation"
     )
     if fraction >= _MOST and not d["weighs_classes"]:
         settings = {
@@ -145,7 +145,7 @@ def header(description: dict[str, Any], width: int | None = None) -> list[str]:
     rows = {
         "data": f"{d['task']}: {one_line(d['origin'], 300)}",
         "shapes": f"{d['sequences']['train']:,} training and {d['sequences']['validation']:,} "
-        f"validation sequences x "
+        "validation sequences x "
         f"{steps}{lasting} x {counted(d['inputs'], 'input')}, {label}",
         "classes": f"{len(d['classes']):,}: "
         f"{', '.join(classes)}{f', and {more:,} more' if more > 0 else ''}"
@@ -225,7 +225,7 @@ class ScriptReporter(Reporter):
     def start(self, epochs: int, steps_per_epoch: int, done_steps: int) -> None:
         self.phase(
             f"training, {counted(epochs, 'epoch')}; reporter=srnn.progress.LineReporter() shows "
-            f"each"
+            "each"
         )
 
     def stop(self) -> None:

@@ -33,7 +33,7 @@ def define(known: dict[str, Any], cls: type, library: str, needed: tuple[str, ..
     if not (isinstance(name, str) and name.isascii() and name.isidentifier()):
         raise SrnnError(
             f"The name of the class {cls.__name__} is {name!r}; functions are named after it, in "
-            f"Python and in C, so it may "
+            "Python and in C, so it may "
             "have only letters, digits and _, as in 'my_neuron'."
         )
     for function in needed:
@@ -52,7 +52,7 @@ def defined(known: Mapping[str, Any], cls: type, what: str) -> str:
     if known.get(name) is not cls:
         raise SrnnError(
             f"The name '{name}' of the {what} {cls.__name__} belongs to another class; give it a "
-            f"name of its own (name = ...) "
+            "name of its own (name = ...) "
             "or, if you have defined the class again, build the network again."
         )
     return name

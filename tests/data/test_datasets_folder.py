@@ -245,7 +245,7 @@ def test_what_is_changed_or_not_read_is_said_once(words: Path) -> None:
     (message,) = [str(warning.message) for warning in said]
     assert message == (
         f"{words}: clips longer than 1 s, cut to their middle: 1 of 22 (the longest lasts 6.0 s; "
-        f"option 'seconds'); "
+        "option 'seconds'); "
         "clips shorter than 1 s, filled up with silence: 20 of 22 (the shortest lasts 0.30 s); "
         "clips of nothing but silence: 1 of 22, such as high/mute-0.wav; "
         "files of kinds that are not read: 2 .mp3, 1 .txt (only .wav, .flac, .sph, .nist are); "

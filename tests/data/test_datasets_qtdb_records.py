@@ -316,7 +316,7 @@ def test_a_split_without_all_of_its_records_is_refused(
         name = "sel3" if split == "train" else "sel4"
         says = (
             f"records lacks {missing} records of the {split} split, such as {name}; get the "
-            f"data with 'srnn data fetch qtdb'"
+            "data with 'srnn data fetch qtdb'"
         )
         with pytest.raises(SrnnError, match=says) as error:
             TASK.load(split, small)  # type: ignore[arg-type]

@@ -51,7 +51,7 @@ def test_a_lif_neuron_has_the_voltage_that_norse_recorded(data_dir: Path) -> Non
     folder = data_dir / "nir"
     if not (folder / "lif_norse.csv").is_file():
         pytest.skip(
-            f"no lif_norse.csv: SRNN_DATA names no folder with the NIR paper's graphs in nir/ "
+            "no lif_norse.csv: SRNN_DATA names no folder with the NIR paper's graphs in nir/ "
             f"({folder})"
         )
     arrived, voltage, fired = np.loadtxt(folder / "lif_norse.csv", delimiter=",").T

@@ -49,7 +49,7 @@ def saved(array: np.ndarray) -> bytes:
 @pytest.mark.parametrize(
     "shape",
     [f"({2**40}, 0, 1)", f"(0, {2**40}, 1)", f"({2**31}, {2**31}, "
-                                             f"0)", f"(1, {2**62}, 1)", f"({2**70}, 1, 1)", "(-1, 4, 1)",
+                                             "0)", f"(1, {2**62}, 1)", f"({2**70}, 1, 1)", "(-1, 4, 1)",
      "(4294967296, 4294967296, 1)", "(" * 60 + ")" * 60, "(1, 1e3, 1)", "(1, True, 1)", "[1, 4, 1]", "(1, 4, 1) * 2**40"],
 )  # fmt: skip
 def test_shapes_that_do_not_fit_the_bytes(models: dict[str, Decoder], shape: str) -> None:

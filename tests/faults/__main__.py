@@ -87,7 +87,7 @@ def page(content: dict[str, Any]) -> str:
     return "\n".join([
         "# Faults in the system", "",
         f"{content['faults']} faults, each followed by the same command again. \"The same\" is the "
-        f"undisturbed result:",
+        "undisturbed result:",
         "every byte (but for times) of weights, metrics, reports and exports in C and ONNX; of the "
         "others what",
         "`tests/faults/workloads.py` compares. \"One line\" is an error with exit code 2 before "

@@ -48,7 +48,7 @@ def _another(code: str, *words: object) -> Iterator[subprocess.Popen[str]]:
     """A process that has run ``code`` (files is srnn.files, words are its arguments) and then
     waits; killed at the end."""
     script = (
-        f"import sys\nfrom pathlib import Path\nfrom srnn import files\nwords = "
+        "import sys\nfrom pathlib import Path\nfrom srnn import files\nwords = "
         f"sys.argv[1:]\n{code}\n"
     )
     child = subprocess.Popen(

@@ -114,7 +114,7 @@ def test_the_numbers_are_those_of_the_json(name: str, browser: Browser, pages: d
     )
     cells = browser.value(
         f"[...{step}.closest('table').querySelectorAll('tbody tr')[1].cells].map(e => "
-        f"e.textContent)"
+        "e.textContent)"
     )
     for model, cell in zip(("paper", "fp32", "neurobench", "memory"), cells[1:], strict=True):
         number, unit = cell.split()
@@ -163,7 +163,7 @@ def test_play_runs_to_the_end_and_stops(browser: Browser, pages: dict) -> None:
     assert browser.value(PLAY) == "Pause"
     browser.wait(
         f"{PLAY} === 'Play' && document.getElementById('clock').textContent.startsWith('step 16 of "
-        f"16')"
+        "16')"
     )
     assert browser.errors == []
 
@@ -412,7 +412,7 @@ def test_analog_channels_are_lines_each_on_its_own_scale(browser: Browser, pages
     )
     titles = browser.value(
         f"{tracks}.map(e => [e.querySelector('h3').firstChild.textContent, "
-        f"e.querySelector('small').textContent])"
+        "e.querySelector('small').textContent])"
     )
     assert [title for title, _ in titles] == [f"Input: channel {i + 1}" for i in range(8)]
     spans = browser.value(f"{SPANS}({tracks}.map(e => e.querySelector('canvas')))")

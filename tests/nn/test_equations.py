@@ -179,7 +179,7 @@ def test_derivatives_of_random_equations(first: str, second: str) -> None:
     # The first assignment is used twice, so that gradients meet.
     text = (
         f"def step(a, b, c):\n    x = {first}\n    y = x * ({second})\n    return x + 0.0 * a, "
-        f"y - x + 0.0 * b"
+        "y - x + 0.0 * b"
     )
     space: dict[str, Any] = {"absolute": absolute, "exp": exp, "positive_part": positive_part}
     exec(text, space)

@@ -258,7 +258,7 @@ def part(tmp_path: Path, name: str, text: str, seconds: float = 60) -> dict[str,
     """Outcome of a part of the benchmark on a GPU whose process runs this text; ``keep`` keeps
     something of it."""
     begin = (
-        f"from pathlib import Path\nfrom benchmarks.gpu.parts import keep\nout = "
+        "from pathlib import Path\nfrom benchmarks.gpu.parts import keep\nout = "
         f"Path({str(tmp_path)!r})\n"
     )
     return parts.run(tmp_path, name, [sys.executable, "-c", begin + text], seconds, cwd=ROOT)

@@ -26,7 +26,7 @@ def test_a_torchscript_archive_is_refused_and_not_run(tmp_path: Path, body: str)
     target, path = tmp_path / "owned", tmp_path / "script.pth"
     code = {
         "write": f"self.training = bool(torch.from_file({str(target)!r}, True, 8, "
-        f"dtype=torch.uint8).fill_(65)[0] > 0)",
+        "dtype=torch.uint8).fill_(65)[0] > 0)",
         "loop": "i = 0\n    while self.training:\n        i += 1",
     }[body]
     with warnings.catch_warnings():
@@ -36,7 +36,7 @@ def test_a_torchscript_archive_is_refused_and_not_run(tmp_path: Path, body: str)
         module = type(body.title(), (torch.jit.ScriptModule,), {})()
         module.define("def __getstate__(self):\n    return (torch.zeros(1), self.training)\n")
         module.define(
-            f"def __setstate__(self, state: Tuple[Tensor, bool]) -> None:\n    self.training = "
+            "def __setstate__(self, state: Tuple[Tensor, bool]) -> None:\n    self.training = "
             f"state[1]\n    {code}\n"
         )
         torch.jit.save(module, path)

@@ -282,7 +282,12 @@ def test_no_command_imports_another() -> None:
 # ---- a function fits a screen ------------------------------------------------------------------------------------------------
 
 SCREEN = 80
-LONGER = {"cpu/backward.py:make_backward", "cpu/backward.py:backward", "gpu/loops.py:backward"}
+LONGER = {
+    "cpu/backward.py:make_backward",
+    "cpu/backward.py:backward",
+    "gpu/loops.py:forward",
+    "gpu/loops.py:backward",
+}
 """Time loops that are still longer: compiled, each in one piece, they pass on a dozen arrays one by
 one."""
 

@@ -413,7 +413,7 @@ def test_options_of_another_format_are_one_line(tmp_path: Path) -> None:
         with pytest.raises(
             SrnnError,
             match=f"Only a model can be exported, not a {type(other).__name__}: srnn.load reads "
-            f"one",
+            "one",
         ):
             srnn.export(other, tmp_path / "out")  # type: ignore[arg-type]
     assert not any(tmp_path.iterdir())

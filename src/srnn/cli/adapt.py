@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from ..training.trained import Trained
 
 
+def _check_feedback(feedback: str, *, hidden: bool) -> None:
+    """SrnnError for feedback to hidden layers, where these do not learn by it."""
+    if feedback != "symmetric" and not hidden:
+        raise SrnnError(
+            "--feedback is for hidden layers that learn by e-prop: --train all --rule e-prop."
+        )
+
+
 def adapt(
     models: Models,
     /,
@@ -77,11 +85,7 @@ def adapt(
     from ..training.runs import open_trained
 
     require(limit is None or limit >= 1, "--limit", "at least 1", limit)
-    hidden = rule == "e-prop" and (train == "all" or curve)
-    if feedback != "symmetric" and not hidden:
-        raise SrnnError(
-            "--feedback is for hidden layers that learn by e-prop: --train all --rule e-prop."
-        )
+    _check_feedback(feedback, hidden=rule == "e-prop" and (train == "all" or bool(curve)))
     said = recording.of(data)
     config = adapting.Adaptation(train, rule, feedback, lr, bound)
     if curve:  # a folder, which is made together with those above it
@@ -160,6 +164,6 @@ def _show(report: dict[str, Any], out: Path) -> None:
     print(f"right, unadapted  {100 * report['accuracy_before']:.1f} %")
     print(
         f"right, adapting   {100 * report['accuracy_adapting']:.1f} %  (each predicted before its "
-        f"label was told)"
+        "label was told)"
     )
     print(f"written: {out}")

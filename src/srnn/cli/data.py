@@ -272,7 +272,7 @@ def _check_archive(data_set: DataSet, data_dir: Path | None, archive: Path) -> N
         if archive.name == file.name and not (report := check(file, archive)).good:
             raise SrnnError(
                 f"{archive} was not unpacked: it does not match the catalogue ({report.note}); if "
-                f"you trust it, unpack it into "
+                "you trust it, unpack it into "
                 f"{archive.parent} yourself and remove it, or fetch it again: "
                 f"{_command(data_set, data_dir, 'fetch')}"
             )

@@ -63,7 +63,7 @@ class DecoderOptions:
             if given is not None and self.calibrate is not None:
                 raise SrnnError(
                     f"--calibrate takes from the signal what {option} would set; remove {option} "
-                    f"or --calibrate."
+                    "or --calibrate."
                 )
         scale = None
         if self.mean is not None and self.std is not None:

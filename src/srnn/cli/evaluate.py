@@ -211,7 +211,7 @@ def _folds(paths: list[str], models: list[Trained], data: Path | None) -> list[d
         ):
             raise SrnnError(
                 f"{path} has another task, other options of it, or other classes, than {paths[0]}; "
-                f"measure them apart."
+                "measure them apart."
             )
     return folds
 

@@ -147,7 +147,7 @@ def _show(report: dict[str, Any], inputs: str) -> None:
     print(f"RAM        {report['ram_bytes']:,} bytes per signal (LSTM: {lstm['ram_bytes']:,})")
     print(
         f"at most    {worst['synaptic_adds']:,} additions and {worst['synaptic_multiplies']:,} "
-        f"multiplications per step for "
+        "multiplications per step for "
         f"what is sent ({worst['synaptic_multiplies_if_input_is_analog']:,} if inputs are analog), "
         f"{worst['neuron_adds']:,} and "
         f"{worst['neuron_multiplies']:,} for neurons (LSTM, always: "
@@ -167,7 +167,7 @@ def _show(report: dict[str, Any], inputs: str) -> None:
         )
         if encoder.get("std", ()) is None:
             print(
-                f"needs      each lead's standard deviation, in the signal's unit: --std, or in "
+                "needs      each lead's standard deviation, in the signal's unit: --std, or in "
                 f"{report['name']}_encoder_init"
             )
     elif inputs:

@@ -14,7 +14,20 @@ from .show import tell
 if TYPE_CHECKING:
     from ..data.tasks import Task
     from ..deploy.export.nir import Imported
+    from ..nn.network import SRNN
     from ..training.recipes import Recipe
+
+
+def _layers(network: SRNN) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": one.name,
+            "size": one.size,
+            "neuron": one.neuron.name,
+            "recurrent": one.weight_rec is not None,
+        }
+        for one in network.freeze().layers
+    ]
 
 
 def import_nir(
@@ -82,15 +95,7 @@ def import_nir(
         about = {"imported": {"from": "NIR", "file": file.name}}
         scaled = with_scale(recipe.create_task(), imported, str(file))
         Run.hold(out, Trained(imported.network, scaled, recipe), about, overwrite)
-    layers = [
-        {
-            "name": one.name,
-            "size": one.size,
-            "neuron": one.neuron.name,
-            "recurrent": one.weight_rec is not None,
-        }
-        for one in imported.network.freeze().layers
-    ]
+    layers = _layers(imported.network)
     report = {
         "file": str(file),
         "dt": imported.dt,
@@ -156,7 +161,7 @@ def make_recipe(imported: Imported, task_name: str | None, loss_name: LossName |
             raise
         raise SrnnError(
             f"The file's own task cannot be made here: {error} Name another with --task, or make a "
-            f"model of the network in "
+            "model of the network in "
             "Python: srnn.from_network(srnn.deploy.export.nir.load(FILE).network, CLASSES)."
         ) from error
     if (task.inputs, task.outputs) != (network.inputs, network.outputs):

@@ -199,7 +199,7 @@ def place(option: str, path: Path, overwrite: bool = True) -> Iterator[None]:
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise SrnnError(
             f"{option}: {path} cannot be written: the folder {folder} does not exist, or is "
-            f"write-protected."
+            "write-protected."
         )
     with only_writer(path):
         check_new(path, overwrite, ours=not path.is_dir())

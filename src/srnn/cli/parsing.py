@@ -290,7 +290,7 @@ def _unknown(option: str, app: App) -> str:
         if name in inner:
             return f"Unknown option --{name}. Did you mean '{inner[name]}'?"
     return (
-        f"Unknown option "
+        "Unknown option "
         f"'{option}'.{nearest(option.partition('=')[0], candidates, f'{app.name[0]} --help')}"
     )
 

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 _CUT = 1e-3  # seconds before the part of a recording that is read, from which on it counts as cut
 
 
+def _count(number: int, of: int) -> None:
+    end = "\n" if number == of else ""
+    print(f"\r{number} of {of}", end=end, file=sys.stderr, flush=True)
+
+
 def predict(
     model: Model,
     files: Annotated[list[Path], Parameter(name="FILE...", help="recordings, or folders of them")],
@@ -87,25 +92,18 @@ def predict(
             else:
                 _show(filled(one_line(str(file)), width), prediction, over_time)
         if not for_people and sys.stderr.isatty() and len(found) > 1:
-            print(
-                f"\r{number} of {len(found)}",
-                end="\n" if number == len(found) else "",
-                file=sys.stderr,
-                flush=True,
-            )
+            _count(number, len(found))
     if json:
         print(json_text({"model": loaded.name, "results": results}))
     for note, of in notes.items():
         others = f" and {counted(len(of) - 1, 'other')}" if len(of) > 1 else ""
         print(f"note: {one_line(f'{of[0]}{others}: {note}')}", file=sys.stderr)
     if cut:
-        warnings.warn(
+        text = (
             f"recordings longer than training's clips of {loaded.task.clip_seconds:g} s, read only "
-            f"in their middle: {cut} of "
-            f"{len(found)} (srnn stream reads all of one).",
-            RuntimeWarning,
-            stacklevel=2,
+            f"in their middle: {cut} of {len(found)} (srnn stream reads all of one)."
         )
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
     if failed and for_people and len(found) > 1:
         print(f"{len(found) - failed} of {len(found)} files were read", file=sys.stderr)
     return 2 if failed else 0

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from ..measure.analysis import AnalysisOptions
 
 
+_OF_PAGES = "pages; of runs that differ only in their seed there is one with --out FILE.html"
+
+
 def report(
     models: Models,
     /,
@@ -78,10 +81,7 @@ def report(
         _refuse(of_one, "the page of a single run")
     if summary:
         of_pages = {"--split": split, "--no-exit": no_exit or None}
-        _refuse(
-            of_pages,
-            "pages; of runs that differ only in their seed there is one with --out FILE.html",
-        )
+        _refuse(of_pages, _OF_PAGES)
         return _summarise(runs, out, title, command, json)
 
     from ..measure.analysis import AnalysisOptions

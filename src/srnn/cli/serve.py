@@ -143,7 +143,7 @@ def load_models(
         if not name or not all(letter.isalnum() or letter in "-_." for letter in name):
             raise SrnnError(
                 f"A model's name may have only letters, digits and - _ ., not {name!r}: give "
-                f"NAME=RUN."
+                "NAME=RUN."
             )
         if name in folders:
             raise SrnnError(f"There are two models named '{name}': give them names, as NAME=RUN.")

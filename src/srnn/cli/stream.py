@@ -232,7 +232,7 @@ def _open(chosen: _Input, decoder: Decoder) -> Source:
         if signal.form == "steps" and chosen.form == "auto" and "channel" in str(error):
             raise SrnnError(
                 f"{error} The network reads {signal.what}; if this is the raw signal, try --input "
-                f"signal."
+                "signal."
             ) from error
         raise
 
@@ -350,7 +350,7 @@ def _tell(summary: dict[str, Any], decoder: Decoder) -> None:
         )
         print(
             f"real-time factor {factor:.5f}: {pace + (' than' if factor < 0.5 else ' as')} the "
-            f"signal"
+            "signal"
         )
     print(
         f"latency: the encoder waits {summary['encoder_latency']:g} {unit}; a block took "

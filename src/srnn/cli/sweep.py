@@ -79,7 +79,7 @@ def sweep(
         ):  # results that lie there are from elsewhere
             raise SrnnError(
                 f"Nothing of the sweep '{loaded.name}' has been trained in {units.out}: there are "
-                f"no results to write."
+                "no results to write."
             )
         return _write_results(units, json, if_new=False)
     units.begin()

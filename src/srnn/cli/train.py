@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 Logger = Literal["tensorboard", "wandb", "mlflow"]
 
 
+Epochs = Annotated[str | None, Parameter(metavar="N", help="short for --training.epochs")]
+Device = Annotated[
+    str | None, Parameter(metavar="D", help="short for --training.device: auto, cpu or cuda")
+]
+
+
 def train(
     recipe: RecipeName,
     /,
@@ -35,13 +41,8 @@ def train(
     dry_run: bool = False,
     baseline: Baseline = None,
     seed: Seed = 0,
-    epochs: Annotated[
-        str | None, Parameter(metavar="N", help="short for --training.epochs")
-    ] = None,
-    device: Annotated[
-        str | None,
-        Parameter(metavar="D", help="short for --training.device: auto, cpu or cuda"),
-    ] = None,
+    epochs: Epochs = None,
+    device: Device = None,
     no_examples: bool = False,
     logger: Logger | None = None,
     data_dir: DataDir = None,
@@ -198,7 +199,7 @@ def _problems(task: Task, json: bool) -> list[dict[str, Any]]:
             print(json_text({"problems": plain}))
         raise SrnnError(
             f"{counted(len(refused), 'file')} cannot be used: mend what is listed above, or leave "
-            f"such "
+            "such "
             "files out with --task.options.skip true."
         )
     return plain

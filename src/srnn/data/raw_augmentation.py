@@ -108,7 +108,7 @@ class RawAugmentation:
             ):
                 raise SrnnError(
                     f"{asked}: sequences of this task do not depend on their raw signals alone "
-                    f"(but on a scale of the whole "
+                    "(but on a scale of the whole "
                     "recording, for example); leave it out."
                 )
 

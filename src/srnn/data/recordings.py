@@ -267,7 +267,7 @@ def _timed(recording: Recording, times: Array, unit: float, gaps: Gaps) -> Recor
     if abs(seconds[row]) > _SECONDS_AT_MOST:
         raise SrnnError(
             f"{name}: the time {times[row]:g} of sample {row} would be {seconds[row]:g} s; call "
-            f"the "
+            "the "
             "column time_ms, time_us or time_ns, as its unit requires, or repair it."
         )
     recording = replace(recording, start=float(seconds[0]))
@@ -498,7 +498,7 @@ def _by_name(recording: Recording, path: SignalPath) -> Recording:
     chosen = either(f"--channels {','.join(example)}", f"channels={example}")
     raise SrnnError(
         f"{recording.name} has no {some(missing)}: its channels are {some(recording.channels)}, "
-        f"and "
+        "and "
         f"this network reads {some(path.names)}. Say which of its channels are these, in this "
         f"order: {chosen}."
     )

@@ -39,7 +39,7 @@ def check_channels(
     if count > channels == samples:
         fix = (
             f". It has {counted(channels, 'row')}; if its rows are the channels, write it as "
-            f"(samples, channels), x.T"
+            "(samples, channels), x.T"
         )
     raise SrnnError(f"{name} has {counted(count, 'channel')}; this network reads {channels}{fix}.")
 

@@ -91,7 +91,7 @@ def _integers(places: ArrayLike) -> np.ndarray[Any, Any]:
     if numbers.size and numbers.dtype.kind not in "iu":
         raise SrnnError(
             f"Steps and channels of events must be integers, not {numbers.dtype}; count time in "
-            f"steps."
+            "steps."
         )
     return numbers.astype(np.int64)
 
@@ -116,12 +116,12 @@ class Spikes:
         if not isinstance(words, Tensor):
             raise SrnnError(
                 f"Spikes are a tensor of words, not {type(words).__name__}; Spikes.from_dense "
-                f"packs them."
+                "packs them."
             )
         if words.ndim != 3 or words.dtype != torch.int64 or words.shape[2] != -(-self.size // 64):
             raise SrnnError(
                 f"Spikes of {self.size} channels are (batch, time, {-(-self.size // 64)}) words of "
-                f"torch.int64, not "
+                "torch.int64, not "
                 f"{tuple(words.shape)} of {words.dtype}; Spikes.from_dense packs them."
             )
         if self.carrier is not None and self.carrier.shape != self.shape:
@@ -189,7 +189,7 @@ class Spikes:
             ):
                 raise SrnnError(
                     f"Each event needs a step and a channel, within {steps} steps and {channels} "
-                    f"channels."
+                    "channels."
                 )
             np.bitwise_or.at(row, (t, c // 64), np.uint64(1) << (c % 64).astype(np.uint64))
         return cls(torch.from_numpy(words.view(np.int64)), channels)
@@ -234,7 +234,7 @@ class Spikes:
         if self.size % 64 and words.size and int(words[..., -1].max()) >> self.size % 64:
             raise SrnnError(
                 f"Spikes of {self.size} channels have bits beyond the last one; Spikes.from_dense "
-                f"packs them."
+                "packs them."
             )
         return words
 

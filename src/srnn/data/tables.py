@@ -73,7 +73,7 @@ def time_unit(title: str) -> float | None:
     if _CLOCKS & {*words}:
         raise SrnnError(
             f"the first column is called {title[:40]!r}, a time whose unit is not understood: call "
-            f"it time (in seconds), "
+            "it time (in seconds), "
             "time_ms, time_us or time_ns, or remove it."
         )
     return None
@@ -212,14 +212,14 @@ class Layout:
             if not field:
                 raise SrnnError(
                     f"column {column} of {len(fields)} is empty; fill the value in, or remove the "
-                    f"line or the column."
+                    "line or the column."
                 )
             dated = self.dates and column == 1
             number = seconds_of(field) if dated else self.number(field)
             if number is None:
                 raise SrnnError(
                     f"{text[:40]!r} is not a row of numbers (column {column} is {field[:40]!r}); "
-                    f"write decimal points, put '#' "
+                    "write decimal points, put '#' "
                     "before lines that do not belong to the table, and remove columns of words."
                 )
             row.append(number)
@@ -230,7 +230,7 @@ class Layout:
         if self.titles and count != len(self.titles):
             raise SrnnError(
                 f"{where}: {counted(count, 'number')} under {counted(len(self.titles), 'name')}; "
-                f"write decimal points, and put "
+                "write decimal points, and put "
                 "'#' before lines that do not belong to the table."
             )
 
@@ -451,7 +451,7 @@ def lines_of(stream: IO[bytes], name: str) -> Iterator[str]:
         if len(line) >= _LINE_AT_MOST:
             raise SrnnError(
                 f"{name}, line {number}: a line of {_LINE_AT_MOST} bytes or more is not a row of "
-                f"numbers."
+                "numbers."
             )
         yield line.decode("utf-8", "replace")
 

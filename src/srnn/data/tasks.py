@@ -115,7 +115,7 @@ class Task(ABC):
         if type(self).inputs is Task.inputs:  # which asks this method
             raise SrnnError(
                 f"The task '{self.name}' defines neither signal() nor inputs; one of them is "
-                f"needed."
+                "needed."
             )
         return Steps(self.inputs, self.step_ms)
 
@@ -179,7 +179,7 @@ class Task(ABC):
         if not np.isfinite(steps).all():
             raise SrnnError(
                 f"{name} has values that are too large to be encoded: the network's inputs are not "
-                f"finite."
+                "finite."
             )
         return steps
 
@@ -452,7 +452,7 @@ class DescribedTask(Task):
         if shown(original.class_names) != shown(self.class_names) or original.inputs != self.inputs:
             raise SrnnError(
                 f"The data of task '{self.name}' now have other classes or inputs than those this "
-                f"network was trained on."
+                "network was trained on."
             )
         return original.load(split, data_dir)
 
@@ -465,9 +465,9 @@ class DescribedTask(Task):
         if not registered or not alike(create_task(self.name, **self.options).signal(), self.path):
             raise SrnnError(
                 f"A model's file cannot hold the signal path {type(self.path).__name__}, which is "
-                f"not srnn's own: register a "
+                "not srnn's own: register a "
                 f"task (@register) with the name '{self.name}' whose signal() returns this path, "
-                f"with the same settings."
+                "with the same settings."
             )
 
     def plain(self) -> dict[str, Any]:

@@ -142,7 +142,7 @@ def _check(name: str, item: Any) -> None:
         if not h5py.h5z.filter_avail(number):
             raise ValueError(
                 f"'{name}' is compressed by the filter {number}, which is not here; write it with "
-                f"gzip"
+                "gzip"
             )
     is_text = h5py.check_string_dtype(item.dtype) is not None
     element = list_type(item)

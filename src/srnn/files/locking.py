@@ -110,7 +110,7 @@ def holding(lock: BaseFileLock, wait: float = 0.0) -> Iterator[None]:
             raise
         warnings.warn(
             f"{Path(lock.lock_file).parent} is on a file system without file locks: make sure that "
-            f"only one process "
+            "only one process "
             "writes there.",
             RuntimeWarning,
             stacklevel=2,  # always the same line, so that it is said once

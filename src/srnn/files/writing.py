@@ -150,7 +150,7 @@ def only_writer(path: Path) -> Iterator[None]:
             except Timeout:
                 raise SrnnError(
                     f"{path} is being written by another process; wait for it, or choose another "
-                    f"name."
+                    "name."
                 ) from None
         yield
 

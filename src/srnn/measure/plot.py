@@ -113,7 +113,7 @@ def _check_result(result: object) -> None:
     if not hasattr(result, "layers"):
         raise SrnnError(
             f"This draws the result of net.run(x), not a {type(result).__name__} such as net(x) "
-            f"returns."
+            "returns."
         )
 
 
@@ -143,7 +143,7 @@ def membranes(
     if not -len(result.layers) <= layer < len(result.layers):
         raise SrnnError(
             f"There is no layer {layer}: the network has {len(result.layers)}, including the "
-            f"readout."
+            "readout."
         )
     one, steps = result.layers[layer], result.output.shape[1]
     emitted = _emitted(one, sequence)
@@ -199,7 +199,7 @@ def time_constants(
         if not hasattr(network, "time_constants"):
             raise SrnnError(
                 f"A {type(source).__name__} has no time constants; give a model (srnn.load) or a "
-                f"network."
+                "network."
             )
         source = time_constants_of(network, initial, step_ms)  # type: ignore[arg-type]
     constants = [one for one in source if not one.name.startswith("readout.")]

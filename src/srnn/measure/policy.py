@@ -122,7 +122,7 @@ class ExitPolicy:
         if read is None and self.earliest > 1:
             raise SrnnError(
                 f"This exit policy waits for step {self.earliest}; pass the number of steps read "
-                f"so far."
+                "so far."
             )
         return self.until.sure(believed, read)
 
@@ -136,7 +136,7 @@ class ExitPolicy:
         if (self.loss, self.start) != (loss.scoring, loss.start):
             raise SrnnError(
                 f"The exit policy is for loss {self.loss} from step {self.start}, not for this "
-                f"network's."
+                "network's."
             )
 
     @classmethod
@@ -159,7 +159,7 @@ class ExitPolicy:
         if not isinstance(content, dict) or "loss" not in content:
             raise SrnnError(
                 f"{source} is not an exit policy: it must be a JSON object with a loss, as written "
-                f"by 'srnn evaluate --full'."
+                "by 'srnn evaluate --full'."
             )
         with naming(source):
             check_settings("An exit policy has", content, [item.name for item in fields(cls)])

@@ -103,7 +103,7 @@ def check_confidences(
         step = int(steps[~np.isfinite(believed).all(-1)][0])
         raise SrnnError(
             f"{what} is not finite from step {step} on: the samples are too large for it, or its "
-            f"weights are damaged."
+            "weights are damaged."
         )
 
 

@@ -81,7 +81,7 @@ class CellLayer(nn.Module):
             a.shape != b.shape for a, b in zip(state, expected, strict=True)
         ):
             raise SrnnError(
-                f"The state does not fit this layer: expected "
+                "The state does not fit this layer: expected "
                 f"{[tuple(part.shape) for part in expected]}, "
                 f"got {[tuple(part.shape) for part in state]}."
             )
@@ -312,7 +312,7 @@ class ClassicalRNN(nn.Module):
         if record:
             raise SrnnError(
                 f"A network of torch's cells has no traces such as {record[0]!r}; its outputs are "
-                f"in layers[i].output."
+                "in layers[i].output."
             )
         x, lengths = checked(self, x, state, lengths, check)
         signal = as_dense(x, self.readout.weight_in.dtype)

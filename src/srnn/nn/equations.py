@@ -282,7 +282,7 @@ def record(function: Callable[..., Any], arguments: Sequence[str]) -> Record:
         why = str(error).splitlines()[0].rstrip(".")
         raise SrnnError(
             f"The equations of {function.__qualname__} cannot be recorded ({why}); they may use + "
-            f"- * /, comparisons, and exp, "
+            "- * /, comparisons, and exp, "
             "absolute, positive_part and unit_step from srnn.nn.arithmetic."
         ) from error
     finally:
@@ -315,7 +315,7 @@ def equations(model: Any) -> Record:
     ):
         raise SrnnError(
             f"In the equations of {model.step.__qualname__} a comparison may only multiply "
-            f"something that varies, as in "
+            "something that varies, as in "
             "u * (c <= 0.0): write the opposite comparison instead of 1 - (...), a coefficient "
             "instead of a number, and multiply "
             "by two comparisons one after the other."
@@ -324,7 +324,7 @@ def equations(model: Any) -> Record:
         wanted = ", ".join((*model.State._fields[:-1], "v"))
         raise SrnnError(
             f"step of the neuron '{model.name}' returns {counted(len(own.results), 'value')}; it "
-            f"must return the new state and "
+            "must return the new state and "
             f"the drive: {wanted}."
         )
     varying = {*model.State._fields, "current"}
@@ -332,7 +332,7 @@ def equations(model: Any) -> Record:
         if not varying & Record(own.arguments, (node,)).used:
             raise SrnnError(
                 f"step of the neuron '{model.name}' returns a {what} that depends neither on the "
-                f"state nor on the current."
+                "state nor on the current."
             )
     for variable, node in zip(model.State._fields[:-1], own.results, strict=False):
         if node.operands:
@@ -340,7 +340,7 @@ def equations(model: Any) -> Record:
     if record(model.step, arguments_of(model)).digest != own.digest:
         raise SrnnError(
             f"{model.step.__qualname__} computes something different each time it is called. "
-            f"Equations are recorded once, so "
+            "Equations are recorded once, so "
             "noise has to come with the input."
         )
     return own

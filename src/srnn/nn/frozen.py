@@ -262,7 +262,7 @@ class FrozenNetwork:
             if others[name].norm is not None:
                 raise SrnnError(
                     f"{name} has batch norm, for which these weights have nothing; use a network "
-                    f"without it (fold)."
+                    "without it (fold)."
                 )
             tensors = {
                 "weight_in": layer.weight_in,
@@ -329,8 +329,8 @@ class FrozenNetwork:
         if self.state_as.width < 32:
             where = (
                 f"every layer keeps its states in {self.state_as.width} bits, for which it "
-                f"was "
-                f"trained"
+                "was "
+                "trained"
             )
             export = either("srnn export c RUN --format int8", 'model.export(folder, "int8")')
             advice = f"export it with: {export}, or train without training.state_bits"

@@ -101,5 +101,5 @@ class DecisionRule:
         if len(self.classes) != outputs:
             raise SrnnError(
                 f"The decision names {len(self.classes)} classes, but the network has {outputs} "
-                f"outputs."
+                "outputs."
             )

@@ -223,7 +223,7 @@ def derivative_record(model: type[Surrogate]) -> Record:
     if not fits:
         raise SrnnError(
             f"derivative of the surrogate '{model.name}' must take ({', '.join(wanted)}), the "
-            f"drive and the fields of its "
+            "drive and the fields of its "
             f"@dataclass in their order, not ({', '.join(found)})."
         )
 

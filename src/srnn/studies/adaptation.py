@@ -120,7 +120,7 @@ def adaptation_curve(
     if sequences.groups is None:
         raise SrnnError(
             f"Task '{trained.task.name}' does not say whose recordings it has; there are no "
-            f"subjects to adapt to."
+            "subjects to adapt to."
         )
     counts, rows, left_out = sorted(labels), list[dict[str, Any]](), 0
     for subject in sorted(set(sequences.groups.tolist())):

@@ -194,7 +194,7 @@ def _label(points: Sequence[dict[str, Any]], metric: str) -> str:
         words = {True: "spikes", False: "outputs not 0"}
         return (
             f"{' or '.join(words[kind] for kind in sorted(spiking, reverse=True))} per neuron "
-            f"and step"
+            "and step"
         )
     return {
         "accuracy": "validation accuracy, %",

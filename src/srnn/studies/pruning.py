@@ -130,7 +130,7 @@ def tuning_recipe(
     check_positive("The factor on the learning rate", options.lr_factor)
     if not 0 <= options.gradual < 1:
         raise SrnnError(
-            f"The gradual fraction of the training must be at least 0 and below 1, not "
+            "The gradual fraction of the training must be at least 0 and below 1, not "
             f"{options.gradual!r}."
         )
     optimizer = replace(
@@ -251,7 +251,7 @@ def _require_weights(now: Trained, share: float, scope: Scope) -> None:
         zero /= sum(matrix.numel() for matrix in matrices.values())
         raise SrnnError(
             f"{now.folder}: {zero:.1%} of its weights are 0 already, and a sparsity of {share:g} "
-            f"prunes no other; give a larger "
+            "prunes no other; give a larger "
             "one, or 0 to fine-tune it as it is."
         )
 
@@ -330,7 +330,7 @@ def _without_dead(
     if different:
         raise SrnnError(
             f"Without its dead neurons the network differs in {different} spikes; nothing was "
-            f"written."
+            "written."
         )
     now = replace(now, network=smaller, recipe=recipe, folder=out / "dead")
     now = replace(now, **int8_of(now, sequences))

@@ -182,7 +182,7 @@ def _page(content: Mapping[str, Any], sweep: Sweep, pictures: Sequence[str], mac
         lines += [markdown(sweep.note), ""]
     lines += [
         f"Recipe {code(sweep.recipe)}{others_too}; mean ± sample standard deviation over seeds, on "
-        f"the validation split, "
+        "the validation split, "
         "which also chose each",
         "training's epoch. No number here is from the test split.",
     ]
@@ -217,7 +217,7 @@ def _page(content: Mapping[str, Any], sweep: Sweep, pictures: Sequence[str], mac
     lines += [
         f"Made by {code(f'srnn sweep {file}')}: {counted(states['done'], 'finished training')},",
         f"{content['minutes']:.1f} minutes of training in all{limit}. Each training is in "
-        f"[results.csv](results.csv), all",
+        "[results.csv](results.csv), all",
         "numbers are in [results.json](results.json).",
     ]
     lines += [markdown(machine)] if machine else []

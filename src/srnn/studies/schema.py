@@ -194,17 +194,17 @@ class Sweep:
             if given is not None:
                 raise SrnnError(
                     f"'{key}' is set by the variant '{given}' and among the parameters; name it in "
-                    f"one place."
+                    "one place."
                 )
             if isinstance(values, Range) and not self.is_search:
                 raise SrnnError(
                     f"parameters.{key} is a range; a grid needs a list (or sampler: random, or "
-                    f"tpe)."
+                    "tpe)."
                 )
         if self.size > MOST_TRAININGS:  # before the points are made
             raise SrnnError(
                 f"a sweep may have at most {MOST_TRAININGS:,} trainings, not {self.size:,}; remove "
-                f"points or seeds."
+                "points or seeds."
             )
 
     @property
@@ -265,7 +265,7 @@ class Sweep:
                 if len(name.encode()) > _LONGEST_NAME:
                     raise SrnnError(
                         f"a point's name is too long: '{name[:80]}...'; sweep fewer parameters, or "
-                        f"use shorter values."
+                        "use shorter values."
                     )
                 points[name] = {**settings, **dict(zip(self.parameters, combination, strict=True))}
         return points

@@ -203,7 +203,7 @@ def _open_database(address: str) -> Any:
     except ImportError as error:
         raise SrnnError(
             f"The storage {_shown(address)} needs a driver ({error.__cause__ or error}): install "
-            f"it; "
+            "it; "
             'for PostgreSQL: pip install "srnn[postgres]".'
         ) from error
     except Exception as error:  # SQLAlchemy's and the driver's errors, ValueError for an address

@@ -176,14 +176,14 @@ def _page(summary: dict[str, Any], shown: str) -> str:
         f"# {markdown(summary['title'])}",
         "",
         f"Split: {summary['split']}. {summary['parameters']:,} trained parameters. No number here "
-        f"is from the test split.",
+        "is from the test split.",
         "",
         *markdown_table(head, rows),
         "",
         f"![validation {shown} by epoch](curves.svg)",
         "",
         f"Made by {code(summary['command'])} for each seed; recipe in [recipe.yaml](recipe.yaml), "
-        f"all numbers in",
+        "all numbers in",
         "[summary.json](summary.json).",
         markdown(machine(environment)),
         "",

@@ -221,7 +221,7 @@ def architecture(network: Network) -> list[str]:
         elif isinstance(module, CellLayer):
             lines.append(
                 f"{name}: {module.inputs} -> {module.units} {module.name}, {module.directions} "
-                f"directions"
+                "directions"
             )
         elif isinstance(module, DenseLayer):
             lines.append(
@@ -296,7 +296,7 @@ def load_network(network: Network, checkpoint: Checkpoint) -> None:
         if not isinstance(known, dict) or known.get(name, digest) != digest:
             raise SrnnError(
                 f"The checkpoint {checkpoint.path} has other equations: '{name}' has been edited "
-                f"since. Restore it, or keep "
+                "since. Restore it, or keep "
                 "the class as it was and give the edited one a name of its own."
             )
     expected = network_tensors(network)

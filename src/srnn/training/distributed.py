@@ -246,7 +246,7 @@ class Team:
             again = either(f"--out {out} --resume", f"out={str(out)!r}, resume=True")
             raise SrnnError(
                 f"Process {self.rank} of {self.size} has lost another one, which was killed or "
-                f"whose machine failed; "
+                "whose machine failed; "
                 f"the same again with {again} continues from the last checkpoint."
             ) from error
 

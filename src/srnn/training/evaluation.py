@@ -88,7 +88,7 @@ def warn_if_learnt(trained: Trained, split: SplitName) -> None:
         before = trained.about["result"]["accuracy"]
         warnings.warn(
             f"{trained.name} has also learnt its validation sequences (training.refit), so what is "
-            f"measured on them says nothing. A network trained without them was right for "
+            "measured on them says nothing. A network trained without them was right for "
             f"{before:.2%}; "
             "measure this one on the test split.",
             RuntimeWarning,
@@ -167,7 +167,7 @@ class Tally:
         if self.finite and not math.isfinite(scored.loss):
             raise SrnnError(
                 f"The outputs of {self.trained.name} are not finite: samples are too large for it, "
-                f"or its weights are damaged."
+                "or its weights are damaged."
             )
         self._loss_sum += float(scored.loss) * scored.weight
         self._weight += scored.weight

@@ -193,7 +193,7 @@ class Watch:
                 silent.add(name)
                 wrong[name] = (
                     f"{name} is silent ({round(health['silent'] * size)} of {size} neurons emitted "
-                    f"nothing)"
+                    "nothing)"
                 )
             elif health.get("saturated", 0) >= SATURATED:
                 count = round(health["saturated"] * size)

@@ -120,7 +120,7 @@ class Listener(Adapter):
         if labels.min() < -1 or labels.max() >= len(self.start.classes):
             raise SrnnError(
                 f"A label must be from 0 to {len(self.start.classes) - 1}, or -1 if it is not "
-                f"known."
+                "known."
             )
         x, shape = torch.from_numpy(self._pending[None]), (1, heard) if loss.per_step else (1,)
         y = torch.from_numpy(np.broadcast_to(labels, shape).astype(np.int64))[..., -x.shape[1] :]

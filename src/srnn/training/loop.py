@@ -122,7 +122,7 @@ def _prepare(
     if config.rule != "bptt" and world_size() > 1:
         raise SrnnError(
             f"training.rule '{config.rule}' trains in one process; only bptt shares a batch among "
-            f"several."
+            "several."
         )
     team = Team(config.device)
     if not team.first:
@@ -222,7 +222,7 @@ def _continued(training: Training) -> checkpoints.TrainingState:
     if others:
         raise SrnnError(
             f"The checkpoint {training.run.last} was made with other data: sequences, labels, "
-            f"speakers or inputs are not the "
+            "speakers or inputs are not the "
             f"same. Resume with the data with which training began ({option('data_dir')}), or "
             f"choose another {option('out')}."
         )

@@ -78,7 +78,7 @@ def _given_up(training: Training, epoch: Epoch, where: str, reason: str) -> str:
     )
     return (
         f"Training stopped at {where}: {reason}, and going back {state.restores} times did not "
-        f"mend it; "
+        "mend it; "
         f"{' or '.join(advice)}."
     )
 

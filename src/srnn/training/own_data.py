@@ -164,7 +164,7 @@ def _two(validation: Any) -> tuple[Any, Any]:
     if isinstance(validation, (list, tuple)) and len(validation) == 2:
         return validation[0], validation[1]
     raise SrnnError(
-        f"validation should be a fraction, a pair (x, y) or a torch Dataset, not "
+        "validation should be a fraction, a pair (x, y) or a torch Dataset, not "
         f"{brief(validation)}."
     )
 
@@ -213,7 +213,7 @@ def _array(name: str, x: Any) -> Array:
     if is_frame(x):
         raise SrnnError(
             f"{name} is one table, which is one recording: give a list with a DataFrame for each "
-            f"sequence, "
+            "sequence, "
             "as in [part for _, part in table.groupby('recording')]."
         )
     array = np.asarray(as_numpy(x))
@@ -246,7 +246,7 @@ def _names(channels: Sequence[str | int]) -> Array:
         if not isinstance(name, str):
             raise SrnnError(
                 f"channels names the channels of x, by text and not by {brief(name)}; choose them "
-                f"with x[..., k]."
+                "with x[..., k]."
             )
     return np.array(channels)
 
@@ -354,7 +354,7 @@ def _labels(name: str, x: Any, y: Any) -> Array:
         if row.ndim != 1 or row.dtype.kind != rows[0].dtype.kind:
             raise SrnnError(
                 f"{name} should be integers or text, one for each sequence, or a list for the "
-                f"steps of each."
+                "steps of each."
             )
         if isinstance(x, list) and len(row) != _length(x[index]):
             raise SrnnError(

@@ -203,12 +203,12 @@ def prepare(
         only = ", ".join(task.class_names)
         raise SrnnError(
             f"{task.name} has only one class, {only}; a network tells classes apart, so give two "
-            f"or more."
+            "or more."
         )
     if twice := [name for name, count in Counter(shown(task.class_names)).items() if count > 1]:
         raise SrnnError(
             f"{task.name} has two classes with the same name, {some(twice)}; give each a name of "
-            f"its own."
+            "its own."
         )
     network = recipe.build_network(task, seed)
     if config.online and isinstance(network, SRNN):

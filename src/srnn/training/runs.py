@@ -220,7 +220,7 @@ class Run:
         if not (path / "recipe.yaml").is_file():
             raise SrnnError(
                 f"{path} is not a run: it has no recipe.yaml. Name the folder that 'srnn train' "
-                f"wrote."
+                "wrote."
             )
         _check_files(path)
         recipe, about = path / "recipe.yaml", path / "environment.json"
@@ -229,7 +229,7 @@ class Run:
         if type(seed) is not int or not 0 <= seed < 2**63:
             raise SrnnError(
                 f"{path} is not a complete run: {about} should hold the seed, an integer from 0 to "
-                f"below 2^63."
+                "below 2^63."
             )
         return cls(path, parse_recipe(read_text(recipe, "a recipe"), source=str(recipe)), seed)
 
@@ -301,7 +301,7 @@ def _check_version(path: Path) -> None:
         return
     raise SrnnError(
         f"{path} was begun by srnn {begun}, whose trainings srnn {__version__} does not continue "
-        f"(it does read their "
+        "(it does read their "
         f"models); finish it with that version, or train anew in another {option('out')}."
     )
 

@@ -333,7 +333,7 @@ class Trained:
         if own != others:
             raise SrnnError(
                 f"A recipe cannot describe this network's '{min(own ^ others)[0]}'; remove what "
-                f"was added to it, and make "
+                "was added to it, and make "
                 "weight_norm, pruning and other parametrizations permanent (torch.nn.utils)."
             )
 
@@ -350,7 +350,7 @@ class Trained:
             json.dumps(dict(self.about))
         except (TypeError, ValueError) as error:
             raise SrnnError(
-                f"A model's 'about' can only hold text, numbers, lists and mappings, since it is "
+                "A model's 'about' can only hold text, numbers, lists and mappings, since it is "
                 f"kept as JSON: {error}."
             ) from error
         tensors = checkpoints.model_tensors(self.network)
@@ -373,7 +373,7 @@ class Trained:
         if not isinstance(model, dict):
             raise SrnnError(
                 f"{path} is a checkpoint without a model's description (format, classes, signal); "
-                f"name a model.safetensors."
+                "name a model.safetensors."
             )
         if model.get("version") not in (1, VERSION):
             version = one_line(str(model.get("version")), 50)

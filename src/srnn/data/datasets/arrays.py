@@ -124,7 +124,7 @@ def load_arrays(split: SplitName, source: Source, shares: Shares, about: Descrip
     if about.rate is None and any(one.rate is not None for one in read.values()):
         say(
             f"{source}: some files state their rate and others, such as {items[0].path.name}, do "
-            f"not, so all are read as they "
+            "not, so all are read as they "
             "are, however fast; set the option rate to have them resampled."
         )
     if split == "train":
@@ -398,7 +398,7 @@ def _labels(source: Source, content: Any) -> tuple[tuple[str, ...], npt.NDArray[
             row = unknown // (y.size // len(y))
             raise SrnnError(
                 f"{source}: y of sequence {row} is {texts[unknown]!r}, which is not among "
-                f"class_names."
+                "class_names."
             )
         if not classes:
             raise SrnnError(f"{source}: y holds no labels.")
@@ -444,7 +444,7 @@ def _say_rising(name: str, rises: Sequence[npt.NDArray[np.bool_]]) -> None:
         what, rise = ("channel", "rises") if len(channels) == 1 else ("channels", "rise")
         say(
             f"{name}: {what} {', '.join(map(str, channels))} (counted from 0) {rise} throughout "
-            f"every recording, as time or a "
+            "every recording, as time or a "
             "counter does; remove it, or if it is time, put it first and name it with its unit, "
             "such as time_ms."
         )

@@ -121,7 +121,7 @@ def resampled(
     if not up:
         raise SrnnError(
             f"has {rate:.12g} samples per second; the ratio to {wanted:.12g} is too large to "
-            f"resample."
+            "resample."
         )
     check_samples(
         samples.size * up // down, 4 * samples.size, f"has {rate:.12g} samples per second"
@@ -129,7 +129,7 @@ def resampled(
     if max(up, down) > ODDEST:  # the filter has twenty times as many coefficients
         raise SrnnError(
             f"has {rate:.12g} samples per second; the ratio to {wanted:.12g} is too complex to "
-            f"resample."
+            "resample."
         )
     if (
         samples.dtype.char in "eg"
@@ -156,7 +156,7 @@ def decode(content: bytes) -> tuple[Samples, int]:
             samples = file.read(dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise SrnnError(
-            f"the sound is damaged, or of a kind that cannot be read "
+            "the sound is damaged, or of a kind that cannot be read "
             f"({error.error_string.rstrip('.')}); get it "
             "again, or convert it to WAV, for example with sox or sph2pipe."
         ) from error

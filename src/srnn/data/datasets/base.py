@@ -170,7 +170,7 @@ class Split:
                 require(
                     False,
                     f"inputs are not finite: {place} is {part[row, step, channel]}. Repair or drop "
-                    f"it",
+                    "it",
                 )
 
 
@@ -228,7 +228,7 @@ def check_padding(where: str, lengths: npt.NDArray[np.int64], step_bytes: int) -
     if padded > max(_PADDED, _PADDED_RATIO * own):
         raise SrnnError(
             f"{where}: the longest of {len(lengths)} sequences has {lengths.max()} steps; padding "
-            f"all of them to that would "
+            "all of them to that would "
             f"take {padded:,} bytes instead of {own:,}. Shorten or remove it."
         )
 

@@ -221,7 +221,7 @@ def _span_of(recording: Recording, event: Event) -> Span:
         whole = f"{first:g} to {first + length / (rate or 1.0):g}{unit}"
         raise SrnnError(
             f"{recording.name}: the event {event.label!r} at {event.start:g}{ends}{unit} is not "
-            f"within "
+            "within "
             f"the recording, {whole}; correct its times."
         )
     return Span(start, max(min(stop, last), start), event.label)
@@ -332,7 +332,7 @@ def _apart(spans: Sequence[Span]) -> list[Span]:
         if other.start < one.stop:
             raise SrnnError(
                 f"the events {one.label!r} and {other.label!r} overlap at sample {other.start}; "
-                f"correct "
+                "correct "
                 "their times, or give no window, so that each is a sequence."
             )
     return ordered

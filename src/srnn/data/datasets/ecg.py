@@ -86,7 +86,7 @@ class ECGTask(Task):
             if idle and getattr(self, option.name) != option.default:
                 raise SrnnError(
                     f"The ecg option '{option.name}' has no effect with source '{self.source}'; "
-                    f"remove it."
+                    "remove it."
                 )
 
     @property

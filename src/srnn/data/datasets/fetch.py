@@ -109,7 +109,7 @@ def download(url: str, path: Path, file: DataFile, watch: Watcher = lambda *_: N
             if fruitless == ATTEMPTS:
                 raise SrnnError(
                     f"The connection to {url} keeps breaking ({broken}); {kept:,} bytes are kept, "
-                    f"fetch again to resume."
+                    "fetch again to resume."
                 )
             time.sleep(2**fruitless)
         _accept(url, part, path, file)
@@ -190,7 +190,7 @@ def _answer(session: Session, url: str, have: int) -> Response:
         ]  # what urllib3 gave up for
         raise SrnnError(
             f"{url} cannot be reached ({one_line(reason, 200)}); check the network, or name a "
-            f"mirror "
+            "mirror "
             f"({option('mirror')} or SRNN_MIRROR)."
         ) from error
 
@@ -208,7 +208,7 @@ def _check_answer(url: str, response: Response) -> None:
             reason = "the server has no such file"
         raise SrnnError(
             f"{url} cannot be downloaded: {reason}; try a mirror ({option('mirror')} or "
-            f"SRNN_MIRROR)."
+            "SRNN_MIRROR)."
         )
 
 
@@ -219,7 +219,7 @@ def _accept(url: str, part: Path, path: Path, file: DataFile) -> None:
         part.unlink(missing_ok=True)
         raise SrnnError(
             f"{url} sent something other than {file.name} ({report.note}); fetch again, or try a "
-            f"mirror."
+            "mirror."
         )
     os.replace(part, path)
 

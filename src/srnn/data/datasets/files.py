@@ -138,9 +138,9 @@ def list_items(source: Path, speaker: str = "", cutting: Cutting = WHOLE) -> lis
         if not items:
             raise SrnnError(
                 f"{source} should begin with the line 'file,label' (also: group, split, start, "
-                f"end) and name files below it, "
+                "end) and name files below it, "
                 f"or be a recording with a column '{cutting.label}'; the option label names "
-                f"another column."
+                "another column."
             )
     elif source.is_dir():
         items = _labelled_inside(source, cutting) or _folders(source)
@@ -149,7 +149,7 @@ def list_items(source: Path, speaker: str = "", cutting: Cutting = WHOLE) -> lis
             raise SrnnError(
                 f"{source} holds no folders of sound ({', '.join(AUDIO_SUFFIXES)}) or sensor files "
                 f"({', '.join(SENSOR_SUFFIXES)}), one for each class{there}. A table with the "
-                f"columns file,label "
+                "columns file,label "
                 f"may name the classes instead, or a column '{cutting.label}' in each file."
             )
     else:
@@ -162,7 +162,7 @@ def list_items(source: Path, speaker: str = "", cutting: Cutting = WHOLE) -> lis
         )
         raise SrnnError(
             f"{source} holds sound and sensor files, such as {one} and {two}; use only one of the "
-            f"two."
+            "two."
         )
     if not speaker:
         return items
@@ -198,7 +198,7 @@ def _labelled_inside(source: Path, cutting: Cutting) -> list[Item]:
     if not annotated:
         raise SrnnError(
             f"{source} holds WFDB records, but none has annotations {cutting.annotator}; name the "
-            f"ending of their files with "
+            "ending of their files with "
             "the option annotator."
         )
     return _in_splits(source, annotated)
@@ -271,7 +271,7 @@ def list_classes(labels: Iterable[str]) -> tuple[str, ...]:
     if len(different) > CLASSES:
         raise SrnnError(
             f"There are {len(different)} classes (labels or folders); at most {CLASSES} are "
-            f"possible."
+            "possible."
         )
     return different
 
@@ -316,7 +316,7 @@ def _table(source: Path) -> list[Item]:
             if not (before.events and item.events):
                 raise SrnnError(
                     f"{where}: {item.path} is already named in line {lines[known]}; a file has one "
-                    f"label and one split."
+                    "label and one split."
                 )
             if (before.group, before.split) != (item.group, item.split):
                 raise SrnnError(
@@ -400,7 +400,7 @@ def list_unread(source: Path, items: Sequence[Item]) -> list[str]:
     if len(below) > 1 and len(first) > 1 and all(names == first for names in below.values()):
         lines.append(
             f"each of {some(sorted(below))} holds the folders {some(sorted(first))}, which nothing "
-            f"tells apart: if they are "
+            "tells apart: if they are "
             "speakers or subjects, set the option speaker to {speaker}/{index}; if they are the "
             "classes, list the files in a "
             "table (file,label,group)"

@@ -168,7 +168,7 @@ class FolderTask(AudioTask):
             if not idle and not about.items:
                 raise SrnnError(
                     f"The option '{name}' is for sensor files, and {source} is one file of arrays; "
-                    f"remove it."
+                    "remove it."
                 )
         if self.skip and not about.items:
             raise SrnnError(
@@ -331,7 +331,7 @@ def find_source(path: str) -> Path:
         raise SrnnError(
             "The task 'folder' needs the option 'path': a folder of files for each class, or a "
             ".csv, .npz or .h5 file; "
-            f"or, for a trained network, whose data were in memory, other recordings "
+            "or, for a trained network, whose data were in memory, other recordings "
             f"({option('data')})."
         )
     here = Path(os.path.expanduser(path))  # which leaves ~NOBODY as it is
@@ -346,6 +346,6 @@ def find_source(path: str) -> Path:
         raise not_found(f"The recordings of {known.name} ({path}) were", root, how)
     raise SrnnError(
         f"{path} was not found, neither here nor under {root} ({option('data_dir')} or SRNN_DATA): "
-        f"name a folder or file with 'path', or, for a trained network, other recordings "
+        "name a folder or file with 'path', or, for a trained network, other recordings "
         f"({option('data')})."
     )

@@ -84,7 +84,7 @@ def load_labelled(
         if any(len(one) != length for one, length in zip(steps, lengths, strict=True)):
             raise SrnnError(
                 f"{source} has a label per sample, but this network's steps are not samples; give "
-                f"labels per step."
+                "labels per step."
             )
     groups = given.groups
     del given  # with much data, every copy counts
@@ -178,7 +178,7 @@ def _say_divided(source: Path, split: SplitName, shares: Shares | None, given: _
     if given.divided and shares is None and split == "test":
         say(
             f"{source} names no splits: all of it is measured; this is not a test if training has "
-            f"seen any of it."
+            "seen any of it."
         )
 
 

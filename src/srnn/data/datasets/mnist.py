@@ -170,7 +170,7 @@ def read_idx(path: Path, magic: int) -> npt.NDArray[np.uint8]:
     if first_word != magic or len(content) < start:
         raise SrnnError(
             f"{path} is not an IDX file of {'images' if magic == _IMAGES else 'labels'}; download "
-            f"it again."
+            "it again."
         )
     shape = struct.unpack(f">{dimensions}I", content[4:start])
     if 0 in shape:  # numpy rejects such a shape if its other sizes are too large
@@ -178,6 +178,6 @@ def read_idx(path: Path, magic: int) -> npt.NDArray[np.uint8]:
     if len(content) - start != math.prod(shape):
         raise SrnnError(
             f"{path} should contain {shape} bytes, but has {len(content) - start}; download it "
-            f"again."
+            "again."
         )
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)

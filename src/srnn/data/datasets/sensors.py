@@ -100,7 +100,7 @@ class Leading(NamedTuple):
             if count != self.channels:
                 raise SrnnError(
                     f"{recording.name} has {count} channels, but {self.what} has {self.channels}; "
-                    f"choose "
+                    "choose "
                     "which to read with the option channels."
                 )
             return
@@ -108,9 +108,9 @@ class Leading(NamedTuple):
         if not known >= {name.casefold() for name in self.names}:
             raise SrnnError(
                 f"{recording.name} has the channels {some(recording.channels)}, but {self.what} "
-                f"has "
+                "has "
                 f"{some(self.names)}; name them alike, or choose which to read by name or number "
-                f"with "
+                "with "
                 "the option channels."
             )
 
@@ -141,13 +141,13 @@ class SensorFiles:
         if self.cutting.per_step and any(item.label for item in self.items):
             raise SrnnError(
                 f"{self.source} has one label for each file; per_step is for labels in the files, "
-                f"or "
+                "or "
                 "for a table of events, so remove it."
             )
         if self.cutting.classes is not None and not self.labelled_inside:
             raise SrnnError(
                 f"{self.source} has one label for each file; the option classes is for labels in "
-                f"the "
+                "the "
                 "files, so remove it, or rename the folders."
             )
 
@@ -381,7 +381,7 @@ def divide(
         if cutting.overlaps:
             raise SrnnError(
                 f"{source} holds too few recordings to hold some out, and windows that overlap "
-                f"must "
+                "must "
                 "not be in two splits; give more recordings, a column of groups, or no stride."
             )
         say(

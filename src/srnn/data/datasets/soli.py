@@ -132,7 +132,7 @@ def find_folder(data_dir: Path | None = None) -> Path:
         if any(_NAME.fullmatch(path.stem) for path in folder.glob("*.h5")):
             return folder
     how = (
-        f"ask its authors for them (github.com/simonwsw/deep-soli leads to them), put them into "
+        "ask its authors for them (github.com/simonwsw/deep-soli leads to them), put them into "
         f"{root / 'soli'}"
     )
     raise not_found("Soli's recordings were", root, how)
@@ -160,7 +160,7 @@ def read_names(folder: Path, half: str) -> tuple[Path, list[Path]]:
     else:
         raise SrnnError(
             f"{folder / 'file_half.json'}, the official split, was not found; get it with 'srnn "
-            f"data fetch soli'."
+            "data fetch soli'."
         )
     try:
         with reading(path, "a split"):

@@ -82,7 +82,7 @@ class SpikeArray(Inputs):
         if steps * row >= 2**31:
             raise SrnnError(
                 f"{steps} steps of {channels} channels are too many for one sequence of sparse "
-                f"spikes."
+                "spikes."
             )
         codes = []
         for step, channel in sequences:
@@ -92,7 +92,7 @@ class SpikeArray(Inputs):
             ):
                 raise SrnnError(
                     f"Each spike needs a step and a channel, within {steps} steps and {channels} "
-                    f"channels."
+                    "channels."
                 )
             raster = np.zeros(steps * row, bool)
             raster[t * row + c] = True
@@ -158,7 +158,7 @@ class SpikeArray(Inputs):
         if ended.max() > raster:  # a cache not written by us
             raise SrnnError(
                 f"Sparse spikes go beyond their {raster} bits; delete the folder .cache next to "
-                f"the data."
+                "the data."
             )
         jumps[first] += (np.diff(full, prepend=0) * raster - np.append(1, ended[:-1])).astype(
             np.int32

@@ -213,7 +213,7 @@ def _listed(folder: Path, split: SplitName, present: set[str], version: int) -> 
     if foreign := next((name for name in missing if _word(name) not in WORDS[version]), None):
         raise SrnnError(
             f"{folder} is not of version {version}, which has no '{_word(foreign)}' ({path.name} "
-            f"lists it)."
+            "lists it)."
         )
     if missing:
         recordings = counted(len(missing), "recording")
@@ -245,7 +245,7 @@ def _silence(folder: Path, split: SplitName, count: int) -> list[Item]:
     if not files:
         raise SrnnError(
             f"{folder / '_background_noise_'} contains no sound, from which the class {SILENCE} is "
-            f"cut."
+            "cut."
         )
     first, last = _NOISE_PARTS[split]
     clips = []
@@ -255,7 +255,7 @@ def _silence(folder: Path, split: SplitName, count: int) -> list[Item]:
         if end < begin:
             raise SrnnError(
                 f"{path} is {samples / RATE:.1f} s long; background noise must be at least 10 s "
-                f"long."
+                "long."
             )
         pieces = len(range(index, count, len(files)))
         for start in np.linspace(begin, end, pieces).astype(int).tolist():

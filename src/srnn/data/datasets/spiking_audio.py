@@ -143,7 +143,7 @@ def convert(
     if max(len(labels), len(speakers)) > 2**16:
         raise SrnnError(
             f"{len(labels)} labels and {len(speakers)} speakers are too many; at most 65,536 of "
-            f"each are possible."
+            "each are possible."
         )
     ear = cochlea or Cochlea()
     chosen: list[Item] = []

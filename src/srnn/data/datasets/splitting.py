@@ -133,7 +133,7 @@ def _folded(source: Path, items: Sequence[Item], shares: Shares) -> dict[str, li
     if not tested or not others:
         raise SrnnError(
             f"{source} names its splits, but none for testing beside which a fold could be for "
-            f"validation; remove "
+            "validation; remove "
             "one or the other."
         )
     held_out = [split == "test" for split in _share_out(source, others, shares)]
@@ -150,7 +150,7 @@ def _share_out(source: Path, items: Sequence[Item], shares: Shares) -> Sequence[
     if any(groups) and not all(groups):
         raise SrnnError(
             f"{source}: some files have a group and some have none; give one to all or none of "
-            f"them."
+            "them."
         )
     with naming(source):
         if any(groups):
@@ -182,7 +182,7 @@ def held_out(
     if split == "validation" and not numbers:
         raise SrnnError(
             f"validation_{what}s is empty: no {what} is held out for validation; use split train "
-            f"or test."
+            "or test."
         )
     if set(numbers) == set(present):
         raise SrnnError(f"Holding out the {what}s {numbers} leaves no {what} to train on.")

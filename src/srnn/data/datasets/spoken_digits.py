@@ -156,7 +156,7 @@ class SpokenDigitSpikesTask(_Recordings, EventTask):
         if missing:
             raise SrnnError(
                 f"{path} lacks {len(missing)} of the recordings, such as {missing[0]}; make it "
-                f"again."
+                "again."
             )
         order = np.array([place[clip.path.name] for clip in clips])
         labels = np.array([int(clip.label) for clip in clips], np.int64)

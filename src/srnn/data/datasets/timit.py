@@ -161,7 +161,7 @@ def find_corpus(data_dir: Path | None = None) -> Path:
         if folder and _child(folder, "train") and _child(folder, "test"):
             return folder
     how = (
-        f"buy it from catalog.ldc.upenn.edu/LDC93S1 and put its folders TRAIN and TEST into "
+        "buy it from catalog.ldc.upenn.edu/LDC93S1 and put its folders TRAIN and TEST into "
         f"{root / 'timit'}"
     )
     raise not_found("TIMIT was", root, how)
@@ -176,7 +176,7 @@ def list_sentences(folder: Path, split: SplitName, validation: Validation) -> li
         if missing := sorted(wanted - set(speakers)):
             raise SrnnError(
                 f"{folder} lacks {len(missing)} of the {len(wanted)} {split} speakers in its test "
-                f"folder, such as "
+                "folder, such as "
                 f"{missing[0].upper()}."
             )
     elif validation == "standard":
@@ -241,7 +241,7 @@ def read_phones(
         if end <= start or (ends and start < ends[-1]):
             raise SrnnError(
                 f"{path}, line {index}: the phone from {start} to {end} is empty or overlaps the "
-                f"one before."
+                "one before."
             )
         starts.append(start)
         ends.append(end)

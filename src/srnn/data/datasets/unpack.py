@@ -102,7 +102,7 @@ def _extract(archive: Path, folder: Path) -> None:
             if size > (free := shutil.disk_usage(folder).free):
                 raise SrnnError(
                     f"The disk is full: {archive} needs {size:,} bytes unpacked, but only {free:,} "
-                    f"are free."
+                    "are free."
                 )
             opened.extractall(folder)
     elif name.endswith(_TARS):

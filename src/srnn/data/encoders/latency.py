@@ -44,7 +44,7 @@ def rate_coding(
     """
     if not is_number(max_rate) or not 0 < max_rate <= 1:
         raise SrnnError(
-            f"max_rate, the probability of a spike in a step, must be above 0 and at most 1, not "
+            "max_rate, the probability of a spike in a step, must be above 0 and at most 1, not "
             f"{max_rate!r}."
         )
     if not isinstance(seed, np.random.Generator):

@@ -60,7 +60,7 @@ class LogMel:
         if not numbers or not 0 <= self.low < self.high <= self.rate / 2:
             raise SrnnError(
                 f"Bands from {self.low} to {self.high} Hz are not possible: they must lie between "
-                f"0 and "
+                "0 and "
                 f"{self.rate / 2:g} Hz, half the sampling rate."
             )
         check_choice("level", self.level, get_args(LevelName))
@@ -70,7 +70,7 @@ class LogMel:
         ):
             raise SrnnError(
                 f"{self.mels} mels are too many for a window of {self.window} samples: some would "
-                f"be empty."
+                "be empty."
             )
 
     @property

@@ -26,7 +26,7 @@ def sliding_window(signal: npt.ArrayLike, width: int) -> npt.NDArray[np.generic]
         x = x[..., None]
     if x.ndim != 3:
         raise SrnnError(
-            f"A sliding window needs (sequences, time) or (sequences, time, channels), not "
+            "A sliding window needs (sequences, time) or (sequences, time, channels), not "
             f"{x.shape}."
         )
     n, steps, channels = x.shape

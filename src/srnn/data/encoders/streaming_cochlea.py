@@ -50,7 +50,7 @@ class CochleaFrames:
         if cochlea.rate % 2 or unit > HOP * self.step_rate:
             raise SrnnError(
                 f"Frames of {HOP:g} s are not an integer number of samples at {rate} Hz; resample "
-                f"the sound."
+                "the sound."
             )
         self.hop, self.ahead, self.frame = (
             math.ceil(seconds * self.step_rate / unit - 1e-9) * unit

@@ -114,7 +114,7 @@ class CrossingStream(StreamEncoder):
         if len(level) > 1:
             raise SrnnError(
                 f"The encoder's state does not fit: 'level' has {len(level)} samples instead of "
-                f"one."
+                "one."
             )
         self._level = level[0] if len(level) else None
 

@@ -216,7 +216,7 @@ def known(statistics: Statistics | None, whose: str) -> Statistics:
     if statistics is None:
         raise SrnnError(
             f"{whose} needs the statistics of the training set, which srnn stream reads once if "
-            f"the data are there."
+            "the data are there."
         )
     return statistics
 

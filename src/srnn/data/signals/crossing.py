@@ -230,7 +230,7 @@ class CrossingPath(SignalPath):
         ):
             raise SrnnError(
                 f"A running scale over {self.horizon:g} seconds with such thresholds does not fit "
-                f"int64; export it as float32."
+                "int64; export it as float32."
             )
 
     @property

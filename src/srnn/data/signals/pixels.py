@@ -66,7 +66,7 @@ class WindowPath(SignalPath):
             return ""
         return (
             f"its pixels go from {low:.4g} to {high:.4g}; is its white {self.white:g}, as in "
-            f"training?"
+            "training?"
         )
 
     def original(self, steps: Array) -> Array:

@@ -87,7 +87,7 @@ class ScaledPath(SignalPath):
             return ""
         return (
             f"{channel_called(channel, self.names)} lies {far[channel]:.3g} standard deviations "
-            f"from its mean in "
+            "from its mean in "
             "training; is it in the same unit?"
         )
 

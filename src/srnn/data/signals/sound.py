@@ -78,7 +78,7 @@ class SpeechPath(SoundPath):
     def step_inputs(self) -> str:  # type: ignore[override]
         return (
             f"features of {self.what}, which your program computes: C has a front end only for "
-            f"log_mel with "
+            "log_mel with "
             "normalise: training, at a multiple of 400 Hz"
         )
 

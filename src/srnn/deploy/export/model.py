@@ -51,7 +51,7 @@ def export(trained: Trained, path: Path, format: str = "c", **options: Any) -> d
     if not isinstance(trained, Trained):
         raise SrnnError(
             f"Only a model can be exported, not a {type(trained).__name__}: srnn.load reads one, "
-            f"srnn.from_network makes one of "
+            "srnn.from_network makes one of "
             "a network."
         )
     writers: dict[str, tuple[Any, ...]] = {
@@ -169,7 +169,7 @@ def _integer_formats(
     if inputs_as is None:
         raise SrnnError(
             f"{trained.name} does not say what its inputs are like, which int8 must know; state "
-            f"their largest value with "
+            "their largest value with "
             f"{either('--inputs', 'inputs_as=InputFormat(largest) of srnn.nn.fixedpoint.integer')}."
         )
     if state_bits in (None, device.state_as.width):

@@ -232,7 +232,7 @@ class _Reader:
         if not fits or (recurrent is not None and recurrent.shape != (size, size)):
             raise SrnnError(
                 f"{source}: the weights or bias into '{name}' do not fit its {size} neurons and "
-                f"what feeds it."
+                "what feeds it."
             )
         for values in (weight, bias, recurrent):
             if values is not None and not np.isfinite(values).all():
@@ -272,7 +272,7 @@ class _Reader:
         if not (np.abs(steps - whole) <= 1e-3).all():  # also catches NaN
             raise SrnnError(
                 f"{where} delays by fractions of a step of {self.stepping.dt:g} s; name the "
-                f"writer's step with dt."
+                "writer's step with dt."
             )
         check_delays(torch.from_numpy(whole), where)
         return whole.astype(np.int64)
@@ -314,7 +314,7 @@ class _Reader:
         if not same:
             raise SrnnError(
                 f"{source}: '{name}' is not what its extension says: one of them has been changed, "
-                f"or dt has; import "
+                "or dt has; import "
                 "without the extension."
             )
         return (
@@ -328,7 +328,7 @@ def _build(layers: tuple[FrozenLayer, ...], entries: Mapping[str, Any], source: 
     if readout.delays:
         raise SrnnError(
             f"{source} delays what goes into its last layer; only hidden layers can have delays "
-            f"here."
+            "here."
         )
     try:
         network = SRNN(

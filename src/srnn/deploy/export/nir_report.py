@@ -65,12 +65,12 @@ def check_stepping(dt: float, discretisation: str) -> float:
     compute, and the discretisation is a known one."""
     if not (is_number(dt) and 1e-30 <= dt <= 1e30):
         raise SrnnError(
-            f"dt is the length of a time step in seconds, a positive number (1e-30 to 1e30), not "
+            "dt is the length of a time step in seconds, a positive number (1e-30 to 1e30), not "
             f"{dt!r}."
         )
     if discretisation not in get_args(Discretisation):
         raise SrnnError(
-            f"The discretisation is 'euler' (1 - dt/tau) or 'exact' (exp(-dt/tau)), not "
+            "The discretisation is 'euler' (1 - dt/tau) or 'exact' (exp(-dt/tau)), not "
             f"{discretisation!r}."
         )
     return float(dt)

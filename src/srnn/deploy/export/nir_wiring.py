@@ -61,7 +61,7 @@ def flatten(
             if len(ways_in) != 1 or len(ways_out) != 1:
                 raise SrnnError(
                     f"{source}: the subgraph '{full}' does not have exactly one input and one "
-                    f"output."
+                    "output."
                 )
             inner_nodes, inner_edges = flatten(node, source, f"{full}/")
             nodes, edges = nodes | inner_nodes, edges + inner_edges
@@ -93,7 +93,7 @@ class Wiring:
             if kind_of(node) not in (DELAY, *LINEAR, *NEURONS, *PASSED):
                 raise SrnnError(
                     f"{source}: the node '{name}' is a {kind_of(node)}, for which there is no "
-                    f"layer here."
+                    "layer here."
                 )
             for key, value in vars(node).items():
                 if (
@@ -124,7 +124,7 @@ class Wiring:
         if self._made > _ENTRIES:
             raise SrnnError(
                 f"{self.source}: its nodes without weights of their own, and the products of its "
-                f"weights, need matrices that are "
+                "weights, need matrices that are "
                 f"too large: {_ENTRIES:,} numbers at most."
             )
 
@@ -176,7 +176,7 @@ class Wiring:
         ):
             raise SrnnError(
                 f"{self.source}: the Delay '{key}' is fed by {before}; it must be fed by one "
-                f"neuron, or by the input."
+                "neuron, or by the input."
             )
         return before[0], np.asarray(self.nodes[key].delay, np.float64).reshape(-1)  # type: ignore[attr-defined]
 
@@ -207,7 +207,7 @@ class Wiring:
         if weight.ndim != 2:
             raise SrnnError(
                 f"{self.source}: the weights of '{name}' are {weight.ndim}-dimensional, not a "
-                f"matrix."
+                "matrix."
             )
         for matrix in matrices.values():
             self._make(len(weight), 0 if matrix is None else matrix.shape[1])
@@ -250,7 +250,7 @@ class Wiring:
             if len(others) != 1 or others[0] in feeds:
                 raise SrnnError(
                     f"{self.source}: '{name}' is fed by {others or 'nothing'}; only chains of "
-                    f"layers can be read, in which "
+                    "layers can be read, in which "
                     "each layer is fed by one other and by itself."
                 )
             feeds[others[0]] = name
@@ -261,7 +261,7 @@ class Wiring:
         if at != self.output or len(chain) != len(targets):
             raise SrnnError(
                 f"{self.source}: not all of its neurons lie on the path from the input to the "
-                f"output."
+                "output."
             )
         last = chain[-1][0]
         matrices, offset = self.current(self.output)

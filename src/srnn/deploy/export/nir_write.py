@@ -247,7 +247,7 @@ def _seconds(
     if not (np.isfinite(tau) & (tau > 0)).all():
         raise SrnnError(
             f"{layer.name}: a time constant of {steps.min():g} steps has no tau in NIR with the "
-            f"discretisation "
+            "discretisation "
             f"'{discretisation}'; try the other one."
         )
     return tau

@@ -31,7 +31,7 @@ def read_dropped(body: bytes, asked: Mapping[str, str], signal: SignalPath) -> R
     if suffix not in SUFFIXES:
         raise SrnnError(
             f"The page reads {', '.join(SUFFIXES)}, not {name[:100]!r}; srnn predict also reads "
-            f"WFDB records."
+            "WFDB records."
         )
     said = Said.of(asked).reading
     with TemporaryDirectory() as folder:

@@ -90,7 +90,7 @@ class Decoder:
             )
         if policy is not None and not isinstance(policy, ExitPolicy):
             raise SrnnError(
-                f"A policy must be an ExitPolicy, such as ExitPolicy.load(file) returns, not "
+                "A policy must be an ExitPolicy, such as ExitPolicy.load(file) returns, not "
                 f"{policy!r}."
             )
         if policy is not None and task.kind != "per_sequence":
@@ -286,7 +286,7 @@ class Session:
                 row, channel = wrong[0].tolist()
                 raise SrnnError(
                     f"Sample {self.samples + row} is not finite in channel {channel} (counted from "
-                    f"0); repair or drop it."
+                    "0); repair or drop it."
                 ) from error
         if not np.isfinite(
             steps

@@ -443,7 +443,7 @@ class Stream:
         if not isinstance(state, (tuple, list)) or len(state) != len(self._start):
             raise SrnnError(
                 f"A state of this network is a tuple of {len(self._start)} entries, as returned by "
-                f"net.run and stream.state."
+                "net.run and stream.state."
             )
         for number, (parts, start) in enumerate(zip(state, self._start, strict=True)):
             expected = {name: (count, *part.shape[1:]) for name, part in start.items()}

@@ -195,7 +195,7 @@ class Delineation:
         )
         lead = (
             f"Borders of the heart's waves, found within {self.tolerance_ms:g} ms of the "
-            f"cardiologist's."
+            "cardiologist's."
         )
         return Section(
             "Delineation", lead, (Table("Waves and their borders", columns, rows), Note(note))

@@ -317,14 +317,14 @@ class EarlyExit:
         if policy.confidence is None:
             return (
                 f"Every policy costs more than {allowed:g} points of accuracy on validation: "
-                f"decide at the end."
+                "decide at the end."
             )
         margin = f" and {policy.margin:g} above the next class" if policy.margin else ""
         in_a_row = f" for {policy.patience} steps in a row" if policy.patience > 1 else ""
         not_before = f", not before step {policy.earliest}" if policy.earliest > 1 else ""
         return (
             f"Policy: confidence {policy.confidence:g}{margin}{in_a_row}{not_before}; chosen on "
-            f"validation for a loss of "
+            "validation for a loss of "
             f"at most {allowed:g} points."
         )
 

@@ -47,7 +47,7 @@ class Activity:
         for rate in self.rates or ():
             if not _within(rate):
                 raise SrnnError(
-                    f"A firing rate must lie between 0 and 1 spike per neuron and step, not "
+                    "A firing rate must lie between 0 and 1 spike per neuron and step, not "
                     f"{rate!r}."
                 )
 

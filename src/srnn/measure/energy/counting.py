@@ -160,7 +160,7 @@ def describe_network(network: Network) -> tuple[LayerShape, ...]:
         )
     raise SrnnError(
         f"The energy of a {type(network).__name__} cannot be estimated; give an SRNN or a "
-        f"ClassicalRNN."
+        "ClassicalRNN."
     )
 
 
@@ -373,7 +373,7 @@ def _rates(layers: Sequence[LayerShape], activity: Activity) -> list[Array]:
     if len(hidden) != len(layers) - 1:
         raise SrnnError(
             f"This network has {len(layers) - 1} hidden layers; the activity has {len(hidden)} "
-            f"rates."
+            "rates."
         )
     return [
         np.broadcast_to(rate, layer.cells)

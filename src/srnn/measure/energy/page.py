@@ -91,8 +91,8 @@ def section(comparison: dict[str, Any], seeds_together: bool = False) -> Section
     limits = comparison["break_even"]
     title = (
         f"Break-even: firing rate above which {names[0]} costs more than these networks of "
-        f"its "
-        f"size; above 1: never"
+        "its "
+        "size; above 1: never"
     )
     parts += _by_model(
         title, NUMBER, list(limits), [list(rates.values()) for rates in limits.values()], least=1

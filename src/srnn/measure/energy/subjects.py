@@ -65,10 +65,8 @@ def compare_energy(
     prices = load_technology(technology)
     if not networks:
         raise SrnnError("Name at least one run folder or recipe.")
-    names, subjects = (
-        [str(item) for item in networks],
-        [_find(item, data, said, rates) for item in networks],
-    )
+    names = [str(item) for item in networks]
+    subjects = [_find(item, data, said, rates) for item in networks]
     first, task = subjects[0], subjects[0].task
     _check_one_task(names, subjects)
     report = partial(
@@ -78,7 +76,7 @@ def compare_energy(
         if input_rate is not None:
             raise SrnnError(
                 f"{option('input_rate')} belongs to {option('rates')}; otherwise the input is "
-                f"measured."
+                "measured."
             )
         reports, at_input, encoded = _measured(names, subjects, split, data_dir, report)
     else:
@@ -107,15 +105,19 @@ def compare_energy(
         "task": task.name,
         "split": split if rates is None else None,
         "step_ms": task.step_ms,
-        "input": {
-            "spikes": at_input.spikes,
-            "density": float(np.mean(at_input.density)),
-            "steps_per_sequence": at_input.steps,
-        },
+        "input": _of_input(at_input),
         "technology": {"name": prices.name, "sources": dict(prices.sources)},
         "networks": reports,
         "compared_with_first": compare(reports),
         "break_even": limits,
+    }
+
+
+def _of_input(activity: Activity) -> dict[str, Any]:
+    return {
+        "spikes": activity.spikes,
+        "density": float(np.mean(activity.density)),
+        "steps_per_sequence": activity.steps,
     }
 
 
@@ -135,7 +137,7 @@ def _check_one_task(names: Sequence[str], subjects: Sequence[Trained]) -> None:
         if other.recipe.task != first.recipe.task:
             raise SrnnError(
                 f"{name} is for another task ({_task(other)}) than {names[0]} ({_task(first)}); "
-                f"compare networks of one task."
+                "compare networks of one task."
             )
 
 
@@ -176,7 +178,7 @@ def _given(
     if not (spiking(layers) or graded(layers)):
         raise SrnnError(
             f"{names[0]} has no firing rates; leave {option('rates')} out, or name a spiking "
-            f"recipe first."
+            "recipe first."
         )
     density = 1.0 if input_rate is None else input_rate
     return Activity(input_rate is not None, density, rates_of(layers, rates))
@@ -202,7 +204,7 @@ def _find(
     if data is not None:
         raise SrnnError(
             f"{option('data')} is for trained networks, and {item} is a recipe, whose task has its "
-            f"own data; leave it out."
+            "own data; leave it out."
         )
     recipe = load_recipe(item, [], None)
     task = recipe.create_task()

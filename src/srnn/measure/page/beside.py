@@ -69,7 +69,7 @@ def _measures(runs: Runs, split: str) -> Section:
     parts += [Note(_above_first(run, runs[0])) for run in runs if run["above_first"] is not None]
     lead = (
         f"On the {split} split. A star marks the best. Energies are estimates; spikes add, and "
-        f"analog neurons multiply."
+        "analog neurons multiply."
     )
     return Section("Measures", lead, parts)
 

@@ -50,6 +50,16 @@ def _compared(trained: Trained, baselines: Sequence[str] | None) -> tuple[list[s
     return untrained, others
 
 
+def _history(trained: Trained) -> tuple[dict[str, Any], dict[str, Any]]:
+    """How it was trained, and where; a model's file knows only the result and the seed."""
+    folder = trained.folder
+    if folder is not None and folder.is_dir():
+        return training(Run.open(folder)), read_object(folder / "environment.json")
+    result = trained.about.get("result")
+    unknown = {"epochs": [], "events": [], "best_epoch": None, "result": result}
+    return unknown, {"seed": trained.seed}
+
+
 def report_content(
     folder: Path | str,
     split: SplitName = "validation",
@@ -90,16 +100,7 @@ def report_content(
         shown, energy["networks"], energy["compared_with_first"], strict=True
     ):
         report["name"] = row["name"] = name
-    history: dict[str, Any] = {
-        "epochs": [],
-        "events": [],
-        "best_epoch": None,
-        "result": trained.about.get("result"),
-    }
-    environment: dict[str, Any] = {"seed": trained.seed}
-    place = trained.folder
-    if place is not None and place.is_dir():  # a run; a model's file has no history
-        history, environment = training(Run.open(place)), read_object(place / "environment.json")
+    history, environment = _history(trained)
     policy = (
         analysis.exit.policy
         if analysis.exit is not None and analysis.exit.policy.confidence is not None

@@ -135,7 +135,7 @@ def _health(history: dict[str, Any], spiking: bool) -> Section | None:
     often = {0: "never mended", 1: "mended once"}.get(mended, f"mended {mended} times")
     lead = (
         f"The training was {often}. A layer is sick when nearly all of its neurons are silent, "
-        f"half of them spike at nearly "
+        "half of them spike at nearly "
         "every step, or its gradient has exploded."
     )
     return Section("Health", lead, parts)
@@ -161,7 +161,7 @@ def _event(event: dict[str, Any]) -> list[str]:
         return [event["where"], f"{event['reason']}: {event['event']}"]
     words = [
         f"{event['reason']}: mended from the last checkpoint, at {event['lr_factor']:.3g} times "
-        f"the learning rate"
+        "the learning rate"
     ]
     words += [f"{layer_title(one['name'])}: weights scaled" for one in event.get("scaled", ())]
     words += [

@@ -192,7 +192,7 @@ def whole_number(value: float, bits: int) -> int:
     if scaled != int(scaled):
         raise SrnnError(
             f"The number {value} of a confidence does not fit {bits} fractional bits; export as "
-            f"float32."
+            "float32."
         )
     return int(scaled)
 

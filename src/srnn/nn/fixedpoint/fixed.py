@@ -87,7 +87,7 @@ class Fixed(ABC):
         if value != int(value) or abs(value) > INT32_MAX:
             raise SrnnError(
                 f"The number {other!r} in a neuron's step does not fit the {self.bits} fractional "
-                f"bits with which int8 computes; "
+                "bits with which int8 computes; "
                 "make it a parameter of the neuron, which is rounded, or export the network as "
                 "float32."
             )
@@ -151,7 +151,7 @@ def possible_shift(shift: int) -> int:
     if not SHIFTS[0] <= shift <= SHIFTS[1]:
         raise SrnnError(
             f"This network's numbers differ by {abs(shift)} bits, which is too much for int8: its "
-            f"time constants, thresholds or "
+            "time constants, thresholds or "
             "state formats are far beyond anything useful. Train it again, or export it as float32."
         )
     return shift

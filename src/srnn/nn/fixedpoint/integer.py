@@ -342,7 +342,7 @@ def largest_number(layer: FrozenLayer, largest_input: float) -> float:
     if not math.isfinite(end) or end > _GROWTH * halfway:
         raise SrnnError(
             f"A layer of {neuron.name} neurons has no bounded state (a time constant is negative, "
-            f"or its equations let it grow), "
+            "or its equations let it grow), "
             "which int8 needs: train it again, or export the network as float32."
         )
     return 2.0 * end
@@ -374,7 +374,7 @@ def _quantise_layer(
     if sums.max() > INT32_MAX:
         raise SrnnError(
             f"{layer.name}: sums of {layer.inputs} analog inputs may overflow int32. Export it as "
-            f"float32."
+            "float32."
         )
 
     bits = max(
@@ -385,7 +385,7 @@ def _quantise_layer(
     if shift < 0:
         raise SrnnError(
             f"{layer.name}: its weights are too large for int32 (currents beyond 2^30). Train it "
-            f"again."
+            "again."
         )
     multiplied = equations(type(layer.neuron)).multiplied()
     coefficients, coefficient_bits = {}, {}

@@ -196,7 +196,7 @@ def unfit(problem: LayerProblem, device: str) -> str:
     kinds = {tensor.dtype for tensor in tensors if isinstance(tensor, Tensor)}
     if len(kinds) > 1 or kinds.isdisjoint(_DTYPES):
         return (
-            f"it needs one dtype, float32 or float64, for all tensors (the weights are "
+            "it needs one dtype, float32 or float64, for all tensors (the weights are "
             f"{problem.weight_in.dtype})"
         )
     if problem.arriving is not None and not problem.neuron.emission.binary:

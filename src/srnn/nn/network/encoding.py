@@ -75,7 +75,7 @@ def as_encoder(
         if spec.log_threshold.numel() not in (1, inputs):
             raise SrnnError(
                 f"The encoder has {spec.log_threshold.numel()} channels, the network {inputs} "
-                f"inputs."
+                "inputs."
             )
         return spec
     if not isinstance(spec, (str, Mapping)):

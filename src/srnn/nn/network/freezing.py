@@ -30,7 +30,7 @@ def freeze(
         kind = type(network).__name__
         raise SrnnError(
             f"{consumer or 'Freezing'} needs a spiking network (SRNN), not a {kind}; torch.onnx "
-            f"exports other modules."
+            "exports other modules."
         )
     dtype = network.readout.weight_in.dtype
     layers = {

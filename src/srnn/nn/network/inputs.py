@@ -107,7 +107,7 @@ def checked(
             if part.dtype != dtype:
                 raise SrnnError(
                     f"The state is {part.dtype}, the network {dtype}; convert one of them with "
-                    f".to()."
+                    ".to()."
                 )
             return part
 
@@ -220,7 +220,7 @@ def each_part(state: Any, change: Callable[[Tensor], Tensor]) -> Any:
         return change(state)
     if not isinstance(state, (tuple, list)):
         raise SrnnError(
-            f"A state must be tuples of tensors, as the network returns it, not "
+            "A state must be tuples of tensors, as the network returns it, not "
             f"{type(state).__name__}."
         )
     parts = [each_part(part, change) for part in state]

@@ -79,7 +79,7 @@ class NeuronParameters(nn.Module):
             if hasattr(self, name) or hasattr(Neuron, name):
                 raise SrnnError(
                     f"A neuron's parameter cannot be called '{name}', because its class or torch's "
-                    f"modules use that name for "
+                    "modules use that name for "
                     "something else; give it another name."
                 )
             # Drawn in float64 and rounded, so that a seed means the same network in both
@@ -103,7 +103,7 @@ class NeuronParameters(nn.Module):
         if shapes != [(size,)] * len(neuron.coefficients):
             raise SrnnError(
                 f"derive of the neuron '{neuron.name}' must return a tensor ({size},), one value "
-                f"per neuron, for each of "
+                "per neuron, for each of "
                 f"{', '.join(neuron.coefficients)}; it returned {', '.join(map(str, shapes))}."
             )
 

@@ -45,7 +45,7 @@ def each_layer(
     if not isinstance(given, (Iterable, one)):
         raise SrnnError(
             f"{what} cannot be {given!r}; give one for all hidden layers, or a list with one for "
-            f"each."
+            "each."
         )
     values = [given] * len(sizes) if isinstance(given, one) else list(given)
     if len(values) != len(sizes):
@@ -200,15 +200,8 @@ class SRNN(nn.Module):
             recompute=recompute,
         )
 
-        def make(
-            n_in: int,
-            n: int,
-            model: Neuron,
-            is_recurrent: bool,
-            span: Delays,
-            normed: NormSpec,
-            has_bias: bool,
-        ) -> Layer:
+        def make(n_in: int, n: int, kind: Sequence[Any]) -> Layer:
+            model, is_recurrent, span, normed, has_bias = kind
             return layer_of(
                 n_in,
                 n,
@@ -224,9 +217,9 @@ class SRNN(nn.Module):
         self.layers = nn.ModuleList()
         width = inputs
         for size, *kind in zip(sizes, neurons, recurrents, spans, norms, biases, strict=True):
-            layer: Layer | BidirectionalLayer = make(width, size, *kind)
+            layer: Layer | BidirectionalLayer = make(width, size, kind)
             if bidirectional:
-                back = make(width, size, *kind)
+                back = make(width, size, kind)
                 layer = BidirectionalLayer(layer, back, merge, late=late)
             self.layers.append(layer)
             width = layer.size

@@ -71,7 +71,7 @@ class Init:
                 return cls(match[1], *numbers)  # type: ignore[arg-type]
         raise SrnnError(
             f"{brief(text)} is not a distribution; write a number, normal(mean, std) or "
-            f"uniform(low, high)."
+            "uniform(low, high)."
         )
 
     def __post_init__(self) -> None:
@@ -175,14 +175,14 @@ class Neuron:
             place = own.index("current") if "current" in own else 0
             if place < 2 or own[place - 1] != "s":
                 raise SrnnError(
-                    f"The step of a neuron takes (*variables, s, current, *coefficients), not "
+                    "The step of a neuron takes (*variables, s, current, *coefficients), not "
                     f"({', '.join(own)})."
                 )
             for name in own[: place - 1]:
                 if name in ("arriving", "incoming") or name.startswith("_"):
                     raise SrnnError(
                         f"A neuron's variable cannot be called '{name}': in a state, 'arriving' "
-                        f"and 'incoming' are what is under "
+                        "and 'incoming' are what is under "
                         "way, and no name may begin with _."
                     )
             cls.coefficients = own[place + 1 :]
@@ -194,7 +194,7 @@ class Neuron:
         if not isinstance(cls.emission, Emission):
             raise SrnnError(
                 f"The emission of {cls.__name__} must be an Emission, such as SPIKE, RELU or "
-                f"IDENTITY of "
+                "IDENTITY of "
                 f"srnn.nn.emissions, not {brief(cls.emission)}."
             )
         define(DEFINED, cls, f"{__package__}.", ("step", "derive"))
@@ -234,7 +234,7 @@ class Neuron:
             if name not in self.parameters():
                 raise SrnnError(
                     f"'{name}', a time constant of the neuron '{self.name}', is not one of its "
-                    f"parameters: name those that are "
+                    "parameters: name those that are "
                     "time constants in taus (taus = () if none are)."
                 )
         variables = self.State._fields
@@ -251,7 +251,7 @@ class Neuron:
             if value == "u" and "u" not in variables[: variables.index(key)]:
                 raise SrnnError(
                     f"'{key}' of the neuron '{self.name}' cannot start like u: u must be a "
-                    f"variable that comes before it."
+                    "variable that comes before it."
                 )
         object.__setattr__(self, "initial", tuple(initial.items()))
         check_flag("detach_reset", self.detach_reset)

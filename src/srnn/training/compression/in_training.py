@@ -132,7 +132,7 @@ class Compression:
             ):
                 raise SrnnError(
                     f"The checkpoint {checkpoint.path} does not fit: its mask of '{name}' has "
-                    f"another shape."
+                    "another shape."
                 )
         self.masks = {
             name: mask.to(self._matrices[name].device)

@@ -72,7 +72,7 @@ def apply_masks(network: SRNN, masks: Mapping[str, Tensor]) -> None:
         if name not in matrices or matrices[name].shape != mask.shape or mask.dtype != torch.bool:
             raise SrnnError(
                 f"The mask '{name}', {mask.dtype} of shape {tuple(mask.shape)}, fits no weights of "
-                f"this network."
+                "this network."
             )
     for name, mask in masks.items():
         matrices[name].mul_(mask)

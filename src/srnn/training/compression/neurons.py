@@ -87,7 +87,7 @@ def smaller_recipe(recipe: Recipe, removed: Sequence[Tensor]) -> Recipe:
     if min(hidden) < 1:
         raise SrnnError(
             f"A hidden layer would lose all of its {recipe.network.hidden[hidden.index(0)]} "
-            f"neurons; remove fewer."
+            "neurons; remove fewer."
         )
     return replace(recipe, network=replace(recipe.network.folded(), hidden=hidden))
 

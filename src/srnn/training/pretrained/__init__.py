@@ -78,9 +78,9 @@ class Card:
         """``live`` as text, one line for each split and noise."""
         return [
             f"{name}: {one['understood']:.1%} of the words understood, {one['false_accepts']:.0f} "
-            f"false accepts an hour, "
+            "false accepts an hour, "
             f"{one['without_a_word']:.0f} of them where no word is; {one['delay']:.2f} s after a "
-            f"clip's beginning"
+            "clip's beginning"
             for name, one in (self.live or {}).items()
         ]
 

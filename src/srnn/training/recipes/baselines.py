@@ -50,7 +50,7 @@ def as_baseline(recipe: Recipe, name: str) -> Recipe:
     if recipe.network.model != "srnn":
         raise SrnnError(
             f"{option('baseline')} turns a spiking network's recipe into another one; this one is "
-            f"a baseline itself "
+            "a baseline itself "
             f"(network.model: {recipe.network.model})."
         )
     _parameters(

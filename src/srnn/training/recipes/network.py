@@ -110,7 +110,7 @@ class NetworkConfig(Section, key="network"):
             if getattr(self, name) != getattr(default, name):
                 raise SrnnError(
                     f"'network.{name}' has no effect with network.model '{self.model}'; remove it, "
-                    f"or let "
+                    "or let "
                     f"{either(f'--baseline {self.model}', f'baseline={self.model!r}')} do it."
                 )
 

@@ -230,7 +230,7 @@ def read_settings(words: Sequence[str]) -> Iterator[tuple[str, Any]]:
         if not word.startswith("--"):
             raise SrnnError(
                 f"{word!r} is not a recipe setting; write --section.key value, as in "
-                f"--training.epochs 5."
+                "--training.epochs 5."
             )
         key, given, text = word[2:].partition("=")
         if not given:

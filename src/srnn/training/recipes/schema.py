@@ -319,7 +319,7 @@ class Recipe(Section):
             if used and self.network.model != "srnn":
                 raise SrnnError(
                     f"'training.{name}' has no effect with network.model '{self.network.model}': "
-                    f"only spiking "
+                    "only spiking "
                     "networks can be pruned or quantised, or learn forwards in time; remove it."
                 )
         whole = self.training.rule != "tbptt" or not self.network.bidirectional
@@ -351,13 +351,13 @@ class Recipe(Section):
                 "The loss 'ce_spike_count' needs a readout that emits spikes: network.readout: "
                 "spike_count."
                 if self.network.model == "srnn"
-                else f"The loss 'ce_spike_count' needs spikes, and network.model "
+                else "The loss 'ce_spike_count' needs spikes, and network.model "
                 f"'{self.network.model}' has none; use ce_mean."
             )
         if self.loss.rate.weight > 0 and self.network.model != "srnn":
             raise SrnnError(
                 f"loss.rate needs spikes, and network.model '{self.network.model}' has none; "
-                f"remove it."
+                "remove it."
             )
         return network
 

@@ -123,7 +123,7 @@ def _task(task: FolderTask, measured: _Measured, pool: int, reasons: list[str]) 
         options["pool"] = pool
         reasons.append(
             f"steps: the mean of {pool} samples, which makes sequences of about {measured.steps:,} "
-            f"steps"
+            "steps"
         )
     return {"name": "folder", "options": options}
 
@@ -134,7 +134,7 @@ def _network(measured: _Measured, reasons: list[str]) -> dict[str, Any]:
     kilobytes = _weights(width, measured) / 1000
     reasons.append(
         f"width: two layers of {width} adLIF neurons with batch norm, which take {kilobytes:.0f} "
-        f"kB of weights in int8"
+        "kB of weights in int8"
     )
     return {"hidden": [width, width], "neuron": "adlif", "norm": "batch"}
 
@@ -151,7 +151,7 @@ def _training(measured: _Measured, reasons: list[str]) -> dict[str, Any]:
     limit = "what takes a few minutes" if affordable < wanted else f"up to {_UPDATES:,} updates"
     reasons.append(
         f"epochs: {epochs}, {limit} with {measured.sequences:,} sequences of {measured.steps:,} "
-        f"steps"
+        "steps"
     )
     refit = measured.sequences < _MANY
     if refit:
@@ -177,7 +177,7 @@ def _augment(measured: _Measured, reasons: list[str]) -> dict[str, Any]:
         augment["drop"] = 0.2
     reasons.append(
         f"variety: in training up to {counted(shift, 'step')} earlier or later, a tenth faster or "
-        f"slower, "
+        "slower, "
         "and mixed with each other"
     )
     return augment

@@ -81,7 +81,7 @@ class Cochlea:
             or (self.gain != 1 and self.level is not None)
         ):
             raise SrnnError(
-                f"A cochlea's gain must be a positive number, and 1 if a level is set, not "
+                "A cochlea's gain must be a positive number, and 1 if a level is set, not "
                 f"{self.gain!r}."
             )
         check_choice("A cochlea's precision", self.precision, ("float32", "float64"))

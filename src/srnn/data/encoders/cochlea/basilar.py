@@ -62,7 +62,7 @@ class BasilarMembrane:
         check_constants(self)
         if self.damping >= 2:
             raise SrnnError(
-                f"BasilarMembrane: damping must be below 2, where waves still propagate, not "
+                "BasilarMembrane: damping must be below 2, where waves still propagate, not "
                 f"{self.damping!r}."
             )
 
