@@ -17,10 +17,14 @@ import pytest
 import srnn
 from srnn.deploy.export.model import export_c, export_web
 from srnn.deploy.export.web import compiled, find_compiler
+from srnn.deploy.live import describe, page
+from srnn.deploy.streaming import Decoder
 from srnn.errors import SrnnError
 from support.browser import Browser
+from support.pages import ROOT
 from support.pages_in_node import NODE, read_in_page, run_in_page
 
+SITE = ROOT / "docs" / "live"
 needs_node = pytest.mark.skipif(
     NODE is None, reason="Node, in which the page's scripts are run, was not found"
 )
@@ -285,3 +289,15 @@ def test_c_that_is_not_compiled_is_one_line(tmp_path: Path) -> None:
         pytest.skip("no program that fails")
     with pytest.raises(SrnnError, match="was not compiled to WebAssembly"):
         compiled(tmp_path, [false])
+
+
+@pytest.mark.parametrize("path", sorted(SITE.glob("*.html")), ids=lambda path: path.stem)
+def test_the_pages_of_the_site_are_of_today(path: Path) -> None:
+    """Renewed by release/live_pages.py: scripts, and what is said of the network."""
+    html = path.read_text(encoding="utf-8")
+    data = json.loads(html.split('type="application/json">')[1].split("</script>")[0])
+    assert page("device", data) == html, "python release/live_pages.py"
+    name = data["model"]["model"]
+    described = describe(name, Decoder.of(srnn.load(name)))
+    assert data["model"] == json.loads(json.dumps(described))
+    assert len(data["recordings"]) == 1
