@@ -48,7 +48,7 @@ def test_what_help_imports() -> None:
         (["stream", "m", "x", "y"], "Unknown argument 'y' (see: srnn stream --help)."),
         (["info", "-x"], "Unknown option '-x'. See 'srnn info --help'."),
         (["--json", "info"], "Name a command before --json"),
-        (["export", "rust", "m"], "'srnn export' has no 'rust'. There are: c, nir, onnx."),
+        (["export", "rust", "m"], "'srnn export' has no 'rust'. There are: c, nir, onnx, web."),
     ],
 )
 def test_a_mistake_is_a_line(

@@ -17,7 +17,7 @@ from srnn.data.datasets.survey import say
 from srnn.data.encoders.speech import Statistics
 from srnn.data.signals import ScaledPath
 from srnn.data.tasks import create_task
-from srnn.deploy.serve.messages import describe
+from srnn.deploy.live import describe
 from srnn.deploy.streaming import Decoder
 
 COMMANDS = ("evaluate", "energy", "report", "compress", "adapt", "evaluate two")

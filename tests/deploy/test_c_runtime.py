@@ -90,11 +90,12 @@ def parts(configuration: str) -> list[str]:
         "crossing": ["crossing"],
         "sound": ["fourier", "sound"],
         "learning": ["learning", "traces"],
-        "decision": ["decision"],
+        "decision": ["decision", "layouts/web/web"],
     }
     own = [*ALWAYS, *more.get(configuration.split("-")[0], [])]
     if "VALUES" in CONFIGURATIONS[configuration]:  # which no example prints
         own.remove("layouts/example")
+        own.remove("layouts/web/web")
     return own
 
 

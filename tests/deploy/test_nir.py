@@ -258,7 +258,7 @@ def test_the_scale_of_a_sensors_channels_comes_back(
     assert (
         main(["import", "nir", str(tmp_path / "taps.nir"), "--out", str(tmp_path / "again")]) == 0
     )
-    assert "not empty; choose another --out" in fails(
+    assert "not empty; --overwrite replaces it" in fails(
         capsys, "import", "nir", tmp_path / "taps.nir", "--out", tmp_path / "again"
     )
     again, x = load(tmp_path / "again"), rng.normal(9.8, 3, (12, 2))

@@ -145,7 +145,7 @@ FEATURES: dict[str, tuple[Callable[[], SRNN], str]] = {
     ),
     "rounded": (
         kept_in_few_bits,
-        "keeps its states in 8 bits, for which it was trained; export it with: srnn export c",
+        "keeps its states in 8 bits, for which it was trained; export it with: model.export",
     ),
     "dtype": (
         lambda: network().to(torch.bfloat16),

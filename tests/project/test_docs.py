@@ -137,7 +137,7 @@ def test_what_beginners_paste_can_be_run_twice() -> None:
         for cell in code_cells(page):
             if cell.kind == "python":
                 writing = re.findall(
-                    r"^.*(?:srnn\.train|model\.export|mkdir)\(.*$", cell.text, re.M
+                    r"(?:srnn\.train|model\.export|mkdir)\(.*?\)$", cell.text, re.M | re.S
                 )
                 assert all(
                     "overwrite=True" in line or "exist_ok=True" in line for line in writing

@@ -447,7 +447,7 @@ def test_command_mistakes(
             "learning rate",
         ),
         (["compress", used, "--sparsity", "0.5", "--out", used], "not empty"),
-        (["compress", out, "--sparsity", "0.5", "--out", out], "is not a run"),
+        (["compress", out, "--sparsity", "0.5", "--out", f"{out}2"], "was not found"),
         (["compress", used, "--what", "dead", "--epochs", "5", "--out", out], "without training"),
         (
             [

@@ -152,7 +152,6 @@ def tuning_recipe(
     )
 
 
-@locks("out")
 def _narrower(recipe: Recipe, share: float) -> Recipe:
     """The recipe without this share of each hidden layer's neurons."""
     sizes = recipe.network.hidden
@@ -160,6 +159,7 @@ def _narrower(recipe: Recipe, share: float) -> Recipe:
     return replace(recipe, network=replace(recipe.network, hidden=left))
 
 
+@locks("out")
 def prune_run(
     folder: Path | str,
     out: Path,

@@ -4,13 +4,18 @@
  * states are read where web_state points, at the places that model.json names. */
 #include "model.h"
 
+#ifdef __wasm__
 #define EXPORTED(name) __attribute__((export_name(name)))
+#else
+#define EXPORTED(name)
+#endif
 
 static model_model model;
 static SAMPLE sample[MODEL_CHANNELS];
 #if !CODED
 static int answered;
 #endif
+/* NOLINTBEGIN(misc-use-internal-linkage): the page calls what follows. */
 #if TOLD
 static SAMPLE up[MODEL_CHANNELS], down[MODEL_CHANNELS];
 
@@ -97,3 +102,4 @@ EXPORTED("confidence") double web_confidence(void)
     return model_confidence(&model.decision);
 #endif
 }
+/* NOLINTEND(misc-use-internal-linkage) */
