@@ -19,7 +19,7 @@ from notebooks import to_markdown
 ROOT = Path(__file__).parents[1]
 MEASURED = "measured"
 """Where the site has what lies in results/; docs/results.md is at results/."""
-SHOWN = {".md", ".svg", ".png", ".json", ".csv", ".yaml"}
+SHOWN = {".md", ".svg", ".png", ".json", ".jsonl", ".csv", ".yaml"}
 """Endings of the files in results/ that the site has."""
 
 EXECUTED = ("quickstart.md", "pytorch.md", "tutorials/")
