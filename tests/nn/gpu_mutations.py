@@ -45,8 +45,9 @@ MUTATIONS = {
     "forward: the last neuron's weights are skipped": ("(rows < SIZE) & (own < "
                                                        "SIZE))", "(rows < SIZE) & (own < SIZE - "
                                                                  "1))"),
-    "backward: the last step reads gradients of a step after it": ("after, t + 1 < steps, "
-                                                                   "row", "after, t < steps, row"),
+    "backward: the last step reads gradients of a step after it": (
+        "after,\n                t + 1 < steps,", "after,\n                t < steps,"
+    ),
     "backward: states are those after the step": ("(states, at - SIZE + around, "
                                                   "inside)", "(states, at + around, inside)"),
     "backward: delays are one step short": ("around + delay * SIZE", "around + (delay - 1) * SIZE"),
