@@ -1,7 +1,6 @@
 """The pages in docs/live, which run three of the pretrained networks in the reader's browser.
 
-pip install -e ".[web]"
-python release/live_pages.py
+It needs ``pip install -e ".[web]"``: ``python release/live_pages.py``.
 """
 
 from __future__ import annotations
