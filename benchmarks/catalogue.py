@@ -64,6 +64,9 @@ _ENTRIES = (
           differs="another neuron, whose file is all that was added for it: two more trained "
                   "parameters; thresholds set for "
                   "the same firing rates"),
+    Entry("srnn-norm", "srnn, batch norm", "ours", options={"backend": "fast", "norm": "batch"}, kinds=("speed",),
+          differs="batch norm of each layer's current, as the default has it; thresholds set for the "
+                  "same firing rates"),
     Entry("srnn-brf", "srnn, BRF neurons", "ours", options={"backend": "fast", "neuron": "brf"}, kinds=("speed",),
           differs="another neuron, with two trained parameters, as ours; thresholds set for the "
                   "same firing rates"),

@@ -8,7 +8,8 @@ fall-back; or "reference"), ``recompute``, ``input``:
 ``dense``    dense inputs stay dense
 
 ``neuron``: "alif", or another one's name, which reads the same weights with thresholds at which its
-layers fire at the problem's rates; ``delays``: as ``SRNN`` takes them, with such thresholds too.
+layers fire at the problem's rates; ``delays`` and ``norm``: as ``SRNN`` takes them, with such
+thresholds too.
 
 ``stream``: "library" for the library's streaming step, "module" for the network itself, called with
 one step at a time.
@@ -74,13 +75,13 @@ class Ours(TorchContestant):
                 raise Unsupported("this checkout cannot recompute")
             given["recompute"] = True
         if "norm" in inspect.signature(SRNN.__init__).parameters:  # an older checkout has none
-            given["norm"] = "none"
+            given["norm"] = self.options.get("norm", "none")
         name = self.options.get("neuron", "alif")
         if name not in NEURONS:
             raise Unsupported(f"this checkout has no neuron '{name}'")
         if "delays" in self.options:
             given["delays"] = self.options["delays"]
-        self.holds_common_weights = name == "alif" and "delays" not in self.options
+        self.holds_common_weights = name == "alif" and not {"delays", "norm"} & set(self.options)
         neuron = ALIF(beta=BETA, threshold=THRESHOLD) if name == "alif" else NEURONS[name]()  # type: ignore[arg-type]
         surrogate = self.options.get("surrogate") or MultiGaussian(
             gamma=GAMMA, h=LOBE, s=WIDTH, sigma=SIGMA
