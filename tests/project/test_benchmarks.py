@@ -71,6 +71,7 @@ def test_a_checkout_is_compared_with_another(tmp_path: Path) -> None:
         str(tmp_path),
     ]
     assert versions.main([str(versions.ROOT), *options]) == 0
+    assert versions.main([str(versions.ROOT), *options, "--at-most", "0.001"]) == 1
     (record,) = json.loads((tmp_path / "versions.json").read_text())["records"]
     assert (
         record["ratio"]["median"] > 0
@@ -79,6 +80,16 @@ def test_a_checkout_is_compared_with_another(tmp_path: Path) -> None:
     for cached in (True, False):
         found = versions.processes("nothing", ["-c", "import os"], versions.ROOT / "src", 2, cached)
         assert found["what"] == "nothing" and found["ratio"]["n"] == 2
+
+
+def test_a_change_may_be_slower_by_what_is_allowed() -> None:
+    records = [
+        {"what": "as fast", "ratio": {"median": 1.1}},
+        {"what": "slower", "ratio": {"median": 1.11}},
+        {"what": "not measured", "failed": "timed out"},
+    ]
+    assert versions.too_slow(records, 1.1) == ["slower", "not measured"]
+    assert versions.too_slow(records, float("inf")) == []
 
 
 def test_what_must_stay_is_kept_and_compared(tmp_path: Path, capsys) -> None:
