@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         LiquidALIF,
         Neuron,
         ReLU,
+        SiLIF,
     )
     from .nn.surrogates import (
         ArcTan,
@@ -75,6 +76,7 @@ __all__ = [
     "Readout",
     "SLayer",
     "SRNNClassifier",
+    "SiLIF",
     "Spikes",
     "SrnnError",
     "Stream",
@@ -113,6 +115,7 @@ _HOME = {
         "LiquidALIF",
         "Neuron",
         "ReLU",
+        "SiLIF",
     ),
     "nn.surrogates": (
         "ArcTan",

@@ -22,9 +22,24 @@ from .integrator import Integrator
 from .lif import LIF
 from .liquid import LiquidALIF
 from .relu import ReLU
+from .silif import SiLIF
 
 NEURONS: Mapping[str, type[Neuron]] = MappingProxyType(
-    {cls.name: cls for cls in (LIF, ALIF, AdLIF, CubaLIF, BRF, BHRF, LiquidALIF, Integrator, ReLU)}
+    {
+        model.name: model
+        for model in (
+            LIF,
+            ALIF,
+            AdLIF,
+            SiLIF,
+            CubaLIF,
+            BRF,
+            BHRF,
+            LiquidALIF,
+            Integrator,
+            ReLU,
+        )
+    }
 )
 
 
@@ -52,5 +67,6 @@ __all__ = [
     "LiquidALIF",
     "Neuron",
     "ReLU",
+    "SiLIF",
     "as_neuron",
 ]
