@@ -263,6 +263,7 @@ def test_any_neuron_is_counted_by_its_equations() -> None:
     # dt I is in the weights.
     assert [macs(name) for name in ("brf", "bhrf")] == [6, 5]
     assert macs(AdLIF(discretisation="euler")) == macs("silif") == 3
+    assert macs("csilif") == 4  # two products for each of u and w; its gain is in the weights
     # Each gate: its current's weight, its state's, the quotient; then rho e, beta e, and alpha u +
     # (1 - alpha) I as one product.
     assert macs("liquid") == 2 * 3 + 3

@@ -90,6 +90,7 @@ def quantised(net: Any, kind: str, width: int) -> tuple[IntegerNetwork, np.ndarr
         "alif",
         "adlif",
         "silif",
+        "csilif",
         "cubalif",
         "cubalif-soft",
         "brf",

@@ -4,6 +4,7 @@ numpy."""
 from __future__ import annotations
 
 import inspect
+import math
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -284,6 +285,11 @@ GATES = dict.fromkeys(("mem_current", "mem_state", "adp_current", "adp_state"), 
              "b": "uniform(0, 2)", "threshold": 1},
         ),
         (
+            "csilif", "tau_mem omega log_dt gain",
+            {"tau_mem": 2, "omega": math.pi, "log_dt": Init("uniform", math.log(0.01), math.log(0.5)),
+             "gain": "uniform(0, 2)", "threshold": 1},
+        ),
+        (
             "cubalif", "tau_mem tau_syn",
             {"tau_mem": "normal(20, 5)", "tau_syn": "normal(10, 2.5)", "gain": 1, "resistance": 1, "threshold": 0.02,
              "reset": 0},
@@ -295,7 +301,7 @@ GATES = dict.fromkeys(("mem_current", "mem_state", "adp_current", "adp_state"), 
     ],
 )  # fmt: skip
 def test_what_a_recipe_leaves_out_stays_as_it_was_trained(
-    name: str, trained: str, parameters: dict[str, float | str]
+    name: str, trained: str, parameters: dict[str, float | str | Init]
 ) -> None:
     """Results were made with these values, of which their recipes name few."""
     neuron = as_neuron(name)
@@ -305,7 +311,7 @@ def test_what_a_recipe_leaves_out_stays_as_it_was_trained(
     assert neuron.trained == tuple(trained.split()) and neuron.tau_min == (
         1.0 if name == "lif" else 0.1
     )
-    kept_valid = "log" if name == "silif" else "linear"
+    kept_valid = "log" if name in ("silif", "csilif") else "linear"
     assert (neuron.time_constants, neuron.detach_reset, neuron.initial) == (kept_valid, False, ())
     assert neuron.taus == tuple(key for key in parameters if key.startswith("tau_"))
 

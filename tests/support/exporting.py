@@ -23,6 +23,7 @@ from support.compiled import FLAGS
 NEURONS: dict[str, Any] = {
     "adlif": {"name": "adlif", "threshold": 0.02, "coupling": 1.0},  # else it hardly spikes
     "silif": {"name": "silif", "threshold": 0.05},
+    "csilif": {"name": "csilif", "threshold": 0.2},
     "brf": {"name": "brf", "dt": 0.1, "omega": "uniform(1, 6)", "threshold": 0.05},
     "bhrf": {
         "name": "bhrf",

@@ -17,6 +17,7 @@ from .alif import ALIF
 from .base import DEFINED, Init, Neuron
 from .bhrf import BHRF
 from .brf import BRF
+from .csilif import CSiLIF
 from .cubalif import CubaLIF
 from .integrator import Integrator
 from .lif import LIF
@@ -32,6 +33,7 @@ NEURONS: Mapping[str, type[Neuron]] = MappingProxyType(
             ALIF,
             AdLIF,
             SiLIF,
+            CSiLIF,
             CubaLIF,
             BRF,
             BHRF,
@@ -61,6 +63,7 @@ __all__ = [
     "LIF",
     "NEURONS",
     "AdLIF",
+    "CSiLIF",
     "CubaLIF",
     "Init",
     "Integrator",

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SHORTEST, LONGEST = 0.1, 1e6
-"""No time constant is shorter or longer than this many of the neuron's own steps."""
+"""No time constant acts as one shorter or longer than this many steps."""
 
 
 def step(
@@ -61,6 +61,16 @@ def step(
     w = rho * w + a * u + b * s
     u = alpha * (u - threshold * s) + (1.0 - alpha) * (current - w)
     return u, w, u - threshold
+
+
+def own_step(log_dt: Tensor) -> Tensor:
+    """dt: how many units of a neuron's own time pass in a step; finite and above 0."""
+    return clamped(log_dt, -10.0, 10.0).exp()
+
+
+def in_steps(tau: Tensor, log_dt: Tensor) -> Tensor:
+    """A time constant of the neuron's own time, in time steps."""
+    return clamped(tau / own_step(log_dt), SHORTEST, LONGEST)
 
 
 @dataclass(frozen=True)
@@ -104,5 +114,4 @@ class SiLIF(Neuron):
 
     def dynamics(self, **parameters: Tensor) -> dict[str, Tensor]:
         """``tau_mem`` and ``tau_adp`` as they act, divided by dt."""
-        dt = clamped(parameters["log_dt"], -10.0, 10.0).exp()
-        return {name: clamped(parameters[name] / dt, SHORTEST, LONGEST) for name in self.taus}
+        return {name: in_steps(parameters[name], parameters["log_dt"]) for name in self.taus}
