@@ -45,6 +45,7 @@ NEURONS = (
     "cubalif-soft",
     "brf",
     "bhrf",
+    "drf",
     "relu",
     "integrator",
 )
@@ -94,6 +95,7 @@ def test_float32_is_its_model_to_the_bit(
         SLOW("adlif"),
         SLOW("csilif"),
         SLOW("bhrf"),
+        SLOW("drf"),
         SLOW("cubalif-soft"),
     ],
 )

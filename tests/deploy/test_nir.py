@@ -65,7 +65,7 @@ def test_a_step_may_be_a_number_of_numpys(tmp_path: Path) -> None:
     )
 
 
-NOT_IN_NIR = ("silif", "csilif", "brf", "bhrf")
+NOT_IN_NIR = ("silif", "csilif", "brf", "bhrf", "drf")
 
 
 @pytest.mark.parametrize("neuron", NOT_IN_NIR)

@@ -95,6 +95,7 @@ def quantised(net: Any, kind: str, width: int) -> tuple[IntegerNetwork, np.ndarr
         "cubalif-soft",
         "brf",
         "bhrf",
+        "drf",
         BoundedALIF(),
         Swapping(),
     ],

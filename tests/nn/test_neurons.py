@@ -265,6 +265,16 @@ ADAPTIVE = {
     "threshold": 0.01,
 }
 RESONATOR = {"dt": 0.01, "refractory": 0.9, "threshold": 1}
+DENDRITES: dict[str, float | str | Init] = {
+    **{f"tau_{i}": 2 for i in (1, 2, 3, 4)},
+    **{f"omega_{i}": (i - 1) * math.pi for i in (1, 2, 3, 4)},
+    **{
+        f"{part}_{i}": Init("normal", 0, math.sqrt(0.5))
+        for part in ("re", "im")
+        for i in (1, 2, 3, 4)
+    },
+    **{f"raise_{k}": 0.25 for k in (1, 2, 3, 4)},
+}
 GATES = dict.fromkeys(("mem_current", "mem_state", "adp_current", "adp_state"), "normal(0, 0.5)")
 
 
@@ -296,6 +306,10 @@ GATES = dict.fromkeys(("mem_current", "mem_state", "adp_current", "adp_state"), 
         ),
         ("brf", "omega b_offset", {"omega": "uniform(15, 85)", "b_offset": "uniform(0.1, 1)", **RESONATOR}),
         ("bhrf", "omega b_offset", {"omega": "uniform(10, 50)", "b_offset": "uniform(1, 6)", **RESONATOR}),
+        (
+            "drf", " ".join(["log_dt", *DENDRITES]),
+            {"log_dt": Init("uniform", math.log(0.001), math.log(0.1)), **DENDRITES, "threshold": 1},
+        ),
         ("integrator", "tau_mem", {"tau_mem": "normal(20, 5)"}),
         ("relu", "tau_mem", {"tau_mem": "normal(20, 5)"}),
     ],
@@ -311,7 +325,7 @@ def test_what_a_recipe_leaves_out_stays_as_it_was_trained(
     assert neuron.trained == tuple(trained.split()) and neuron.tau_min == (
         1.0 if name == "lif" else 0.1
     )
-    kept_valid = "log" if name in ("silif", "csilif") else "linear"
+    kept_valid = "log" if name in ("silif", "csilif", "drf") else "linear"
     assert (neuron.time_constants, neuron.detach_reset, neuron.initial) == (kept_valid, False, ())
     assert neuron.taus == tuple(key for key in parameters if key.startswith("tau_"))
 

@@ -32,6 +32,7 @@ NEURONS: dict[str, Any] = {
         "b_offset": 0.3,
         "threshold": 0.05,
     },
+    "drf": {"name": "drf", "log_dt": -1, "threshold": 0.2},
     "cubalif": {"name": "cubalif", "reset": -0.01, "reset_kind": "hard", "reset_step": "next"},
     "cubalif-soft": {"name": "cubalif", "reset_kind": "soft", "synapse_step": "next"},
 }

@@ -19,6 +19,7 @@ from .bhrf import BHRF
 from .brf import BRF
 from .csilif import CSiLIF
 from .cubalif import CubaLIF
+from .drf import DRF
 from .integrator import Integrator
 from .lif import LIF
 from .liquid import LiquidALIF
@@ -37,6 +38,7 @@ NEURONS: Mapping[str, type[Neuron]] = MappingProxyType(
             CubaLIF,
             BRF,
             BHRF,
+            DRF,
             LiquidALIF,
             Integrator,
             ReLU,
@@ -60,6 +62,7 @@ __all__ = [
     "ALIF",
     "BHRF",
     "BRF",
+    "DRF",
     "LIF",
     "NEURONS",
     "AdLIF",

@@ -36,7 +36,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from .base import Init, Neuron
-from .brf import time_constants
 from .silif import in_steps, own_step
 
 if TYPE_CHECKING:
@@ -50,6 +49,12 @@ def step(
     u = keep * rest - turn * w + gain * current
     w = turn * rest + keep * w
     return u, w, u - threshold
+
+
+def period(keep: Tensor, turn: Tensor) -> Tensor:
+    """Steps of a full turn of a state that is multiplied by keep + j turn in each; infinite if it
+    does not turn."""
+    return 2 * math.pi / turn.atan2(keep).abs()
 
 
 @dataclass(frozen=True)
@@ -86,4 +91,5 @@ class CSiLIF(Neuron):
     def dynamics(self, **parameters: Tensor) -> dict[str, Tensor]:
         """``period`` and ``tau_mem`` between spikes."""
         keep, turn, *_ = self.derive(**parameters)
-        return time_constants(2 * keep, keep * keep + turn * turn)
+        tau = in_steps(parameters["tau_mem"], parameters["log_dt"])
+        return {"period": period(keep, turn), "tau_mem": tau}
