@@ -19,7 +19,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -244,6 +244,9 @@ class Session:
 
             self._listener = Listener(decoder.trained, decoder.adaptation)
             self._stream = Stream(self._listener.network)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Decoder.restore, (self.decoder, self.save())  # so that it can be pickled and copied
 
     def __repr__(self) -> str:
         read = f"{counted(self.samples, 'sample')} read, {counted(self.steps, 'step')} decided"
