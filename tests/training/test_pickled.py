@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import multiprocessing
 import pickle
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +19,7 @@ import srnn
 from srnn.cli.main import main
 from srnn.training.recipes.schema import Recipe, TaskConfig
 from srnn.training.trained import Trained
-from support.pages import ROOT
+from support.pages import marked
 from support.tiny import TinyTask
 
 X = np.random.default_rng(0).standard_normal((600, 2)).cumsum(0) * 0.02
@@ -107,13 +106,6 @@ def test_a_stream_is_continued_by_its_copy() -> None:
         session.reset()
 
 
-def example(name: str) -> str:
-    """The program of docs/many.md with this mark."""
-    page = (ROOT / "docs" / "many.md").read_text(encoding="utf-8")
-    (found,) = re.findall(rf"<!-- {name} -->\n```py\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    return found
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("library", ["joblib", "dask"])
 def test_the_programs_of_the_docs_run_in_two_processes(
@@ -127,7 +119,7 @@ def test_the_programs_of_the_docs_run_in_two_processes(
     for number in range(5):
         table = pd.DataFrame(X[100 * number :], columns=["ii", "v1"])
         table.to_csv(f"recordings/{number}.csv", index=False)
-    Path("program.py").write_text(example(library))
+    Path("program.py").write_text(marked("many.md", library))
     subprocess.run([sys.executable, "-W", "ignore", "program.py"], check=True)
     found = pd.read_csv("labels.csv").round(6)
     assert main(["predict", "ecg-records", "recordings", "--out", "expected.csv"]) == 0
