@@ -224,8 +224,8 @@ class Model(Trained):
         """Write the network for a device or another library; returns what was written, as numbers.
 
         Args:
-            path: a folder for C ("c": float32; "int8": integers only), a file for ONNX, NIR and a
-                page ("web").
+            path: a folder for C ("c": float32; "int8": integers only) and for ONNX in the form
+                "triton"; a file for ONNX, NIR and a page ("web").
             options: those of the format's function in ``srnn.deploy.export.model``.
         """
         from .deploy.export.model import export

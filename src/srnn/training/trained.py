@@ -129,6 +129,14 @@ class Trained:
     about: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     """Provenance, as JSON values: the results that training ended with, licence, origin."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields, with a network that is still in its file as the file's arrays: what is
+        pickled or copied needs no file, and no torch."""
+        return {
+            **{item.name: vars(self)[item.name] for item in fields(self)},
+            "about": dict(self.about),
+        }
+
     @cached_property
     def loss(self) -> Loss:
         """How outputs are scored. SrnnError if the recipe's loss does not fit the task."""

@@ -19,7 +19,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -99,7 +99,7 @@ class Decoder:
             )
         if policy is not None:
             policy.check(loss)
-        self.stream = _stream_of(trained)
+        self.stream = Stream(trained)
         self.trained, self.adaptation = trained, learn
         self.task, self.loss, self.signal, self.policy = task, loss, signal, policy
         self.until = Until() if policy is None else policy.until
@@ -244,6 +244,9 @@ class Session:
 
             self._listener = Listener(decoder.trained, decoder.adaptation)
             self._stream = Stream(self._listener.network)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Decoder.restore, (self.decoder, self.save())  # so that it can be pickled and copied
 
     def __repr__(self) -> str:
         read = f"{counted(self.samples, 'sample')} read, {counted(self.steps, 'step')} decided"
@@ -535,15 +538,6 @@ class Session:
         self.samples, self.steps, self._position = samples, steps, position
         self._standing.classes[0], self._standing.row[0] = guess, sure
         self._ended, self._last = ended, last[0] if len(last) else None
-
-
-def _stream_of(trained: Trained) -> Stream:
-    """A stream of the network, whose random initial state is drawn from the model's seed."""
-    if (unread := trained.unread) is not None:
-        return Stream(unread)
-    import torch
-
-    return Stream(trained.network, generator=torch.Generator().manual_seed(trained.seed))  # type: ignore[arg-type]
 
 
 def _of(arrays: dict[str, Array], prefix: str) -> dict[str, Array]:
