@@ -18,6 +18,7 @@ from .options import AS_STATED, Form, Json, Model, RecordingOptions
 if TYPE_CHECKING:
     from ..deploy.predicting import Prediction
     from ..measure.heartbeats import Heart
+    from ..training.trained import Trained
 
 _CUT = 1e-3  # seconds before the part of a recording that is read, from which on it counts as cut
 
@@ -38,8 +39,7 @@ def predict(
     csv: bool = False,
     json: Json = False,
 ) -> int:
-    """Predict the class of recordings: one line for each file, with its label and the confidence in
-    it.
+    """Predict recordings: a line for each file, with its label and the confidence in it, or value.
 
       srnn predict runs/words clip.wav                  the label of a clip
       srnn predict model.safetensors recordings/        every recording of a folder
@@ -72,7 +72,8 @@ def predict(
     width = min(60, max(places(one_line(str(file))) for file in found)) if for_people else 0
     results, table = list[dict[str, Any]](), tables.writer(sys.stdout, lineterminator="\n")
     if csv:
-        table.writerow(["file", *(["step", "seconds"] if over_time else []), "label", "confidence"])
+        steps = ["step", "seconds"] if over_time else []
+        table.writerow(["file", *steps, *_columns(loaded)])
     for number, file in enumerate(found, 1):
         try:
             prediction = predicting.predict(loaded, file, form, said)
@@ -109,7 +110,38 @@ def predict(
     return 2 if failed else 0
 
 
+def _columns(loaded: Trained) -> list[str]:
+    """What a table says of each answer."""
+    targets = loaded.task.targets
+    if targets is None:
+        return ["label", "confidence"]
+    return [
+        spreadsheet(name if unit is None else f"{name} ({unit})")
+        for name, unit in zip(loaded.classes, targets.units, strict=True)
+    ]
+
+
+def _values_json(file: Path, prediction: Prediction, over_time: bool) -> dict[str, Any]:
+    """``as_json`` of a network whose answer is a value: that at the end, and over time."""
+    targets, names = prediction.targets, prediction.classes
+    result: dict[str, Any] = {
+        "file": str(file),
+        "values": dict(zip(names, prediction.scores[-1].tolist(), strict=True)),
+        "units": dict(zip(names, targets.units if targets else (), strict=False)),
+        "steps": len(prediction.scores),
+        "sure": prediction.sure,
+        "notes": [*prediction.notes, *([prediction.doubt] if prediction.doubt else [])],
+    }
+    if over_time:
+        result["step_seconds"] = prediction.step_seconds
+        result["start_seconds"] = round(prediction.start_seconds, 6)
+        result["over_time"] = dict(zip(names, prediction.scores.T.tolist(), strict=True))
+    return result
+
+
 def as_json(file: Path, prediction: Prediction, over_time: bool) -> dict[str, Any]:
+    if prediction.targets is not None:
+        return _values_json(file, prediction, over_time)
     result: dict[str, Any] = {
         "file": str(file),
         "label": prediction.label,
@@ -142,6 +174,9 @@ def _show(name: str, prediction: Prediction, over_time: bool) -> None:
     if prediction.heart is not None:
         _show_heart(name, prediction, prediction.heart, over_time)
         return
+    if prediction.targets is not None:
+        _show_values(name, prediction, over_time)
+        return
     part = " of the steps" if prediction.per_step else ""
     said = f"{prediction.label}  {prediction.confidence:.1%}{part}"
     if not prediction.sure:
@@ -154,6 +189,24 @@ def _show(name: str, prediction: Prediction, over_time: bool) -> None:
         if prediction.step_seconds is not None:
             span = _span(prediction, first, end)
         print(f"  {span:>24}  {label}  {confidence:.1%}", flush=True)
+
+
+def _show_values(name: str, prediction: Prediction, over_time: bool) -> None:
+    """The value, where each step has one that at the end; ``over_time``: of each step."""
+    said = one_line(prediction.answer)
+    if prediction.per_step:
+        said = f"{said} at its end"
+    if not prediction.sure:
+        said = f"not sure ({said}; {prediction.doubt})"
+    print(f"{name}  {said}", flush=True)
+    targets = prediction.targets
+    if not over_time or targets is None:
+        return
+    for step, values in enumerate(prediction.scores):
+        when = f"{step}"
+        if prediction.step_seconds is not None:
+            when = f"{prediction.start_seconds + step * prediction.step_seconds:.3f} s"
+        print(f"  {when:>24}  {one_line(targets.said(prediction.classes, values))}", flush=True)
 
 
 def _span(prediction: Prediction, first: int, end: int) -> str:
@@ -190,6 +243,12 @@ def _intervals(in_ms: Mapping[str, float | None]) -> str:
 def _rows(file: Path, prediction: Prediction, over_time: bool) -> Iterator[list[Any]]:
     """The rows of a table: one, or one for every step."""
     name, every, start = spreadsheet(str(file)), prediction.step_seconds, prediction.start_seconds
+    if prediction.targets is not None:
+        scores = prediction.scores if over_time else prediction.scores[-1:]
+        for step, values in enumerate(scores.tolist()):
+            seconds = "" if every is None else f"{start + step * every:.6g}"
+            yield [name, *([step, seconds] if over_time else []), *map("{:.9g}".format, values)]
+        return
     if not over_time:
         yield [name, spreadsheet(prediction.label), f"{prediction.confidence:.6f}"]
         return
