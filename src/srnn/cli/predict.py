@@ -42,8 +42,7 @@ def predict(
     csv: bool = False,
     json: Json = False,
 ) -> int:
-    """Predict the class of recordings: one line for each file, with its label and the confidence in
-    it.
+    """Predict recordings: a line for each file, with its label and the confidence in it, or value.
 
       srnn predict runs/words clip.wav                  the label of a clip
       srnn predict model.safetensors recordings/        every recording of a folder
@@ -82,7 +81,8 @@ def predict(
         raise SrnnError(f"{', '.join(map(str, files))}: no recordings were found.")
     if share is not None:
         found = share.of(found)
-    columns = ["file", *(["step", "seconds"] if over_time else []), "label", "confidence"]
+    steps = ["step", "seconds"] if over_time else []
+    columns = ["file", *steps, *_columns(loaded)]
     each = partial(_each, loaded, form, recording.reading())
 
     if out is not None:
@@ -204,7 +204,38 @@ def _fill(
     return 2 if failed else 0
 
 
+def _columns(loaded: Trained) -> list[str]:
+    """What a table says of each answer."""
+    targets = loaded.task.targets
+    if targets is None:
+        return ["label", "confidence"]
+    return [
+        spreadsheet(name if unit is None else f"{name} ({unit})")
+        for name, unit in zip(loaded.classes, targets.units, strict=True)
+    ]
+
+
+def _values_json(file: Path, prediction: Prediction, over_time: bool) -> dict[str, Any]:
+    """``as_json`` of a network whose answer is a value: that at the end, and over time."""
+    targets, names = prediction.targets, prediction.classes
+    result: dict[str, Any] = {
+        "file": str(file),
+        "values": dict(zip(names, prediction.scores[-1].tolist(), strict=True)),
+        "units": dict(zip(names, targets.units if targets else (), strict=False)),
+        "steps": len(prediction.scores),
+        "sure": prediction.sure,
+        "notes": [*prediction.notes, *([prediction.doubt] if prediction.doubt else [])],
+    }
+    if over_time:
+        result["step_seconds"] = prediction.step_seconds
+        result["start_seconds"] = round(prediction.start_seconds, 6)
+        result["over_time"] = dict(zip(names, prediction.scores.T.tolist(), strict=True))
+    return result
+
+
 def as_json(file: Path, prediction: Prediction, over_time: bool) -> dict[str, Any]:
+    if prediction.targets is not None:
+        return _values_json(file, prediction, over_time)
     result: dict[str, Any] = {
         "file": str(file),
         "label": prediction.label,
@@ -238,6 +269,9 @@ def _show(file: Path, prediction: Prediction, over_time: bool, width: int) -> No
     if prediction.heart is not None:
         _show_heart(name, prediction, prediction.heart, over_time)
         return
+    if prediction.targets is not None:
+        _show_values(name, prediction, over_time)
+        return
     part = " of the steps" if prediction.per_step else ""
     said = f"{prediction.label}  {prediction.confidence:.1%}{part}"
     if not prediction.sure:
@@ -250,6 +284,24 @@ def _show(file: Path, prediction: Prediction, over_time: bool, width: int) -> No
         if prediction.step_seconds is not None:
             span = _span(prediction, first, end)
         print(f"  {span:>24}  {label}  {confidence:.1%}", flush=True)
+
+
+def _show_values(name: str, prediction: Prediction, over_time: bool) -> None:
+    """The value, where each step has one that at the end; ``over_time``: of each step."""
+    said = one_line(prediction.answer)
+    if prediction.per_step:
+        said = f"{said} at its end"
+    if not prediction.sure:
+        said = f"not sure ({said}; {prediction.doubt})"
+    print(f"{name}  {said}", flush=True)
+    targets = prediction.targets
+    if not over_time or targets is None:
+        return
+    for step, values in enumerate(prediction.scores):
+        when = f"{step}"
+        if prediction.step_seconds is not None:
+            when = f"{prediction.start_seconds + step * prediction.step_seconds:.3f} s"
+        print(f"  {when:>24}  {one_line(targets.said(prediction.classes, values))}", flush=True)
 
 
 def _span(prediction: Prediction, first: int, end: int) -> str:
@@ -288,6 +340,12 @@ def _rows(file: Path, prediction: Prediction, over_time: bool) -> Iterator[list[
     if prediction.doubt:
         warnings.warn(f"{file}: {prediction.doubt}", RuntimeWarning, stacklevel=2)
     name, every, start = spreadsheet(str(file)), prediction.step_seconds, prediction.start_seconds
+    if prediction.targets is not None:
+        scores = prediction.scores if over_time else prediction.scores[-1:]
+        for step, values in enumerate(scores.tolist()):
+            seconds = "" if every is None else f"{start + step * every:.6g}"
+            yield [name, *([step, seconds] if over_time else []), *map("{:.9g}".format, values)]
+        return
     if not over_time:
         yield [name, spreadsheet(prediction.label), f"{prediction.confidence:.6f}"]
         return

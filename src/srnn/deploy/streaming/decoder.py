@@ -78,6 +78,7 @@ class Decoder:
         if learn is not None:
             from ...training.adapting import Adaptation
 
+            trained.require_classes("adapted")
             if not isinstance(learn, Adaptation):
                 raise SrnnError(
                     f"learn must be an Adaptation, such as srnn.Adaptation(), not {learn!r}."
@@ -121,6 +122,8 @@ class Decoder:
             self.segment,
             policy and policy.to_dict(),
         ]
+        if task.targets is not None:
+            settings.append(task.targets.plain())
         summary = json.dumps(settings if learn is None else [*settings, asdict(learn)])
         self.fingerprint = fingerprint(frozen, f"{summary} {trained.seed} {self.stream.layout}")
         self._warm_up()
@@ -349,6 +352,8 @@ class Session:
             if self._ended and probe is not None:
                 for step in range(self.steps, self.steps + count):
                     probe(step)
+            if self.decoder.task.targets is not None:
+                scores = self.decoder.task.targets.restored(scores)
             final = np.zeros(len(scores), bool)
             until = self._exit(scores)
             if until is not None:
