@@ -35,7 +35,20 @@ from support.exporting import check_states, exported, network, signal
 torch.set_num_threads(1)
 SLOW = partial(pytest.param, marks=pytest.mark.slow)
 QUICK = ("alif", "adlif", "relu")
-NEURONS = ("lif", "alif", "adlif", "cubalif", "cubalif-soft", "brf", "bhrf", "relu", "integrator")
+NEURONS = (
+    "lif",
+    "alif",
+    "adlif",
+    "silif",
+    "csilif",
+    "cubalif",
+    "cubalif-soft",
+    "brf",
+    "bhrf",
+    "drf",
+    "relu",
+    "integrator",
+)
 
 
 def flags_for(kind: str) -> tuple[str, ...]:
@@ -73,7 +86,18 @@ def test_float32_is_its_model_to_the_bit(
 @pytest.mark.parametrize("kind", ["spikes", "analog"])
 @pytest.mark.parametrize(
     "neuron",
-    ["alif", "brf", "cubalif", SLOW("lif"), SLOW("adlif"), SLOW("bhrf"), SLOW("cubalif-soft")],
+    [
+        "alif",
+        "silif",
+        "brf",
+        "cubalif",
+        SLOW("lif"),
+        SLOW("adlif"),
+        SLOW("csilif"),
+        SLOW("bhrf"),
+        SLOW("drf"),
+        SLOW("cubalif-soft"),
+    ],
 )
 def test_int8_is_its_model_to_the_bit(
     neuron: str, kind: str, compiler: str, tmp_path: Path

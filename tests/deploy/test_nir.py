@@ -65,8 +65,11 @@ def test_a_step_may_be_a_number_of_numpys(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("neuron", ["brf", "bhrf"])
-def test_resonators_are_refused_in_one_line(neuron: str, tmp_path: Path) -> None:
+NOT_IN_NIR = ("silif", "csilif", "brf", "bhrf", "drf")
+
+
+@pytest.mark.parametrize("neuron", NOT_IN_NIR)
+def test_neurons_without_a_nir_node_are_refused_in_one_line(neuron: str, tmp_path: Path) -> None:
     with pytest.raises(
         SrnnError, match=f"^NIR cannot take this network: it does not know the neuron '{neuron}'.*$"
     ):
@@ -74,7 +77,7 @@ def test_resonators_are_refused_in_one_line(neuron: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("discretisation", ["euler", "exact"])
-@pytest.mark.parametrize("neuron", [name for name in NEURONS if name not in ("brf", "bhrf")])
+@pytest.mark.parametrize("neuron", [name for name in NEURONS if name not in NOT_IN_NIR])
 def test_every_neuron_comes_back_to_the_same_bits(
     neuron: str, discretisation: Any, tmp_path: Path
 ) -> None:

@@ -262,7 +262,10 @@ def test_any_neuron_is_counted_by_its_equations() -> None:
     # q's decay and what it takes of the rest; two products for each of u and w, for w of BHRF one;
     # dt I is in the weights.
     assert [macs(name) for name in ("brf", "bhrf")] == [6, 5]
-    assert macs(AdLIF(discretisation="euler")) == 3
+    assert macs(AdLIF(discretisation="euler")) == macs("silif") == 3
+    # Four for each dendrite, and its two weights, one of which is in the weights of one dendrite.
+    assert macs("drf") == 4 * 4 + 4 * 2 - 1
+    assert macs("csilif") == 4  # two products for each of u and w; its gain is in the weights
     # Each gate: its current's weight, its state's, the quotient; then rho e, beta e, and alpha u +
     # (1 - alpha) I as one product.
     assert macs("liquid") == 2 * 3 + 3

@@ -123,7 +123,7 @@ class CHelpers:
         return self.held(a << shift if shift >= 0 else (a + (1 << -shift >> 1)) >> -shift)
 
 
-@pytest.mark.parametrize("name", ["lif", "alif", "adlif", "cubalif", "integrator"])
+@pytest.mark.parametrize("name", ["lif", "alif", "adlif", "silif", "cubalif", "integrator"])
 @given(data=st.data())
 def test_texts_and_arrays_are_the_same_arithmetic(name: str, data) -> None:
     """A neuron's step on arrays, and as C text read by Python: the same integers, for any format

@@ -85,7 +85,20 @@ def quantised(net: Any, kind: str, width: int) -> tuple[IntegerNetwork, np.ndarr
 )
 @pytest.mark.parametrize(
     "neuron",
-    ["lif", "alif", "adlif", "cubalif", "cubalif-soft", "brf", "bhrf", BoundedALIF(), Swapping()],
+    [
+        "lif",
+        "alif",
+        "adlif",
+        "silif",
+        "csilif",
+        "cubalif",
+        "cubalif-soft",
+        "brf",
+        "bhrf",
+        "drf",
+        BoundedALIF(),
+        Swapping(),
+    ],
     ids=lambda neuron: neuron if isinstance(neuron, str) else neuron.name,
 )
 def test_every_neuron_in_every_width(neuron: Any, readout: str, width: int) -> None:

@@ -4,6 +4,7 @@ numpy."""
 from __future__ import annotations
 
 import inspect
+import math
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -163,16 +164,25 @@ def test_distributions() -> None:
     assert Init.parse(np.int64(3)) == Init("constant", 3)
     drawn = Init.parse("uniform(2, 3)").sample(1000, generator=torch.Generator().manual_seed(0))
     assert 2 <= drawn.min() < 2.05 and 2.95 < drawn.max() <= 3
+    wide = Init.parse("loguniform(0.01, 100)")
+    drawn = wide.sample(4000, generator=torch.Generator().manual_seed(0))
+    assert 0.01 <= drawn.min() < 0.011 and 90 < drawn.max() <= 100
+    assert abs(drawn.log10().mean()) < 0.06 and abs(drawn.mean() / wide.mean - 1) < 0.06
+    assert Init.parse(str(wide)) == wide
+    means = {"uniform(2, 4)": 3, "normal(5, 1)": 5, "loguniform(4, 4)": 4, "constant(7)": 7}
+    assert {text: Init.parse(text).mean for text in means} == means
     drawn = Init.parse("normal(20, 5)").sample(4000, generator=torch.Generator().manual_seed(0))
     assert abs(drawn.mean() - 20) < 0.3 and abs(drawn.std() - 5) < 0.3
     assert (
         Init.parse("normal(4, 0)").sample(2).tolist()
         == Init.parse("uniform(4, 4)").sample(2).tolist()
+        == Init.parse("loguniform(4, 4)").sample(2).tolist()
         == [4, 4]
     )
     for text in (
         "normal(20, 5)",
         "uniform(2, 3)",
+        "loguniform(2, 3)",
         "3",
     ):  # by the given generator only, in the given precision
         one, other = (
@@ -191,6 +201,8 @@ def test_distributions() -> None:
         "normal(a, b)",
         "normal(1, -2)",
         "uniform(3, 2)",
+        "loguniform(3, 2)",
+        "loguniform(0, 2)",
         "20 ms",
         "normal(20, 5) ms",
         None,
@@ -253,6 +265,16 @@ ADAPTIVE = {
     "threshold": 0.01,
 }
 RESONATOR = {"dt": 0.01, "refractory": 0.9, "threshold": 1}
+DENDRITES: dict[str, float | str | Init] = {
+    **{f"tau_{i}": 2 for i in (1, 2, 3, 4)},
+    **{f"omega_{i}": (i - 1) * math.pi for i in (1, 2, 3, 4)},
+    **{
+        f"{part}_{i}": Init("normal", 0, math.sqrt(0.5))
+        for part in ("re", "im")
+        for i in (1, 2, 3, 4)
+    },
+    **{f"raise_{k}": 0.25 for k in (1, 2, 3, 4)},
+}
 GATES = dict.fromkeys(("mem_current", "mem_state", "adp_current", "adp_state"), "normal(0, 0.5)")
 
 
@@ -268,18 +290,32 @@ GATES = dict.fromkeys(("mem_current", "mem_state", "adp_current", "adp_state"), 
              "coupling": 120, "threshold": 1},
         ),
         (
+            "silif", "tau_mem tau_adp log_dt a b",
+            {"tau_mem": "loguniform(1, 25)", "tau_adp": "loguniform(25, 100)", "log_dt": 0, "a": "uniform(0, 1)",
+             "b": "uniform(0, 2)", "threshold": 1},
+        ),
+        (
+            "csilif", "tau_mem omega log_dt gain",
+            {"tau_mem": 2, "omega": math.pi, "log_dt": Init("uniform", math.log(0.01), math.log(0.5)),
+             "gain": "uniform(0, 2)", "threshold": 1},
+        ),
+        (
             "cubalif", "tau_mem tau_syn",
             {"tau_mem": "normal(20, 5)", "tau_syn": "normal(10, 2.5)", "gain": 1, "resistance": 1, "threshold": 0.02,
              "reset": 0},
         ),
         ("brf", "omega b_offset", {"omega": "uniform(15, 85)", "b_offset": "uniform(0.1, 1)", **RESONATOR}),
         ("bhrf", "omega b_offset", {"omega": "uniform(10, 50)", "b_offset": "uniform(1, 6)", **RESONATOR}),
+        (
+            "drf", " ".join(["log_dt", *DENDRITES]),
+            {"log_dt": Init("uniform", math.log(0.001), math.log(0.1)), **DENDRITES, "threshold": 1},
+        ),
         ("integrator", "tau_mem", {"tau_mem": "normal(20, 5)"}),
         ("relu", "tau_mem", {"tau_mem": "normal(20, 5)"}),
     ],
 )  # fmt: skip
 def test_what_a_recipe_leaves_out_stays_as_it_was_trained(
-    name: str, trained: str, parameters: dict[str, float | str]
+    name: str, trained: str, parameters: dict[str, float | str | Init]
 ) -> None:
     """Results were made with these values, of which their recipes name few."""
     neuron = as_neuron(name)
@@ -289,7 +325,8 @@ def test_what_a_recipe_leaves_out_stays_as_it_was_trained(
     assert neuron.trained == tuple(trained.split()) and neuron.tau_min == (
         1.0 if name == "lif" else 0.1
     )
-    assert (neuron.time_constants, neuron.detach_reset, neuron.initial) == ("linear", False, ())
+    kept_valid = "log" if name in ("silif", "csilif", "drf") else "linear"
+    assert (neuron.time_constants, neuron.detach_reset, neuron.initial) == (kept_valid, False, ())
     assert neuron.taus == tuple(key for key in parameters if key.startswith("tau_"))
 
 

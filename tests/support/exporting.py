@@ -22,6 +22,8 @@ from support.compiled import FLAGS
 
 NEURONS: dict[str, Any] = {
     "adlif": {"name": "adlif", "threshold": 0.02, "coupling": 1.0},  # else it hardly spikes
+    "silif": {"name": "silif", "threshold": 0.05},
+    "csilif": {"name": "csilif", "threshold": 0.2},
     "brf": {"name": "brf", "dt": 0.1, "omega": "uniform(1, 6)", "threshold": 0.05},
     "bhrf": {
         "name": "bhrf",
@@ -30,6 +32,7 @@ NEURONS: dict[str, Any] = {
         "b_offset": 0.3,
         "threshold": 0.05,
     },
+    "drf": {"name": "drf", "log_dt": -1, "threshold": 0.2},
     "cubalif": {"name": "cubalif", "reset": -0.01, "reset_kind": "hard", "reset_step": "next"},
     "cubalif-soft": {"name": "cubalif", "reset_kind": "soft", "synapse_step": "next"},
 }

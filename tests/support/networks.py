@@ -20,8 +20,11 @@ NEURONS = {
     ),
     "adlif": as_neuron({"name": "adlif", "threshold": 0.2, "coupling": 2.0}),
     "adlif-euler": as_neuron({"name": "adlif", "threshold": 0.2, "coupling": 2.0, "discretisation": "euler"}),
+    "silif": as_neuron({"name": "silif", "threshold": 0.2}),
+    "csilif": as_neuron({"name": "csilif", "threshold": 0.5}),
     "brf": as_neuron({"name": "brf", "dt": 0.1, "omega": "uniform(1, 6)", "threshold": 0.2}),
     "bhrf": as_neuron({"name": "bhrf", "dt": 0.1, "omega": "uniform(1, 6)", "b_offset": 0.3, "threshold": 0.2}),
+    "drf": as_neuron({"name": "drf", "log_dt": -1, "threshold": 0.2}),
     "cubalif": as_neuron(
         {
             "name": "cubalif", "tau_mem": "normal(6, 1)", "tau_syn": 3, "threshold": 0.2, "reset": 0.05, "reset_kind": "hard",

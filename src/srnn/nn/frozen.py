@@ -23,7 +23,7 @@ from ..errors import SrnnError, either
 from ..text import some
 from .emissions import Output
 from .equations import equations
-from .neurons import Init, Neuron
+from .neurons import Neuron
 from .neurons.forms import grid_numbers, in_form, rounded_model
 from .state_format import StateFormat
 from .surrogates import Surrogate
@@ -383,10 +383,6 @@ class FrozenNetwork:
 def usual_state(neuron: Neuron, size: int, dtype: np.dtype[Any]) -> dict[str, Array]:
     """The state before the first step where none is drawn, each (size,): see
     ``FrozenLayer.initial``."""
-
-    def mean(how: Init) -> float:
-        return (how.a + how.b) / 2 if how.distribution == "uniform" else how.a
-
     rules = dict(neuron.initial)
     values: dict[str, float] = {}
     for name in neuron.State._fields:
@@ -394,7 +390,7 @@ def usual_state(neuron: Neuron, size: int, dtype: np.dtype[Any]) -> dict[str, Ar
         if how is None:
             values[name] = 0.0
         else:
-            values[name] = values["u"] if isinstance(how, str) else mean(how)
+            values[name] = values["u"] if isinstance(how, str) else how.mean
     if neuron.emission.binary and values["s"] not in (0.0, 1.0):
         values["s"] = 0.0
     return {name: np.full(size, value, dtype) for name, value in values.items()}

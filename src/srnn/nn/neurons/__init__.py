@@ -17,14 +17,33 @@ from .alif import ALIF
 from .base import DEFINED, Init, Neuron
 from .bhrf import BHRF
 from .brf import BRF
+from .csilif import CSiLIF
 from .cubalif import CubaLIF
+from .drf import DRF
 from .integrator import Integrator
 from .lif import LIF
 from .liquid import LiquidALIF
 from .relu import ReLU
+from .silif import SiLIF
 
 NEURONS: Mapping[str, type[Neuron]] = MappingProxyType(
-    {cls.name: cls for cls in (LIF, ALIF, AdLIF, CubaLIF, BRF, BHRF, LiquidALIF, Integrator, ReLU)}
+    {
+        model.name: model
+        for model in (
+            LIF,
+            ALIF,
+            AdLIF,
+            SiLIF,
+            CSiLIF,
+            CubaLIF,
+            BRF,
+            BHRF,
+            DRF,
+            LiquidALIF,
+            Integrator,
+            ReLU,
+        )
+    }
 )
 
 
@@ -43,14 +62,17 @@ __all__ = [
     "ALIF",
     "BHRF",
     "BRF",
+    "DRF",
     "LIF",
     "NEURONS",
     "AdLIF",
+    "CSiLIF",
     "CubaLIF",
     "Init",
     "Integrator",
     "LiquidALIF",
     "Neuron",
     "ReLU",
+    "SiLIF",
     "as_neuron",
 ]

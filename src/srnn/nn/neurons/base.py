@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import re
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping
@@ -35,21 +36,26 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+_NUMBERS = {"constant": 1, "normal": 2, "uniform": 2, "loguniform": 2}
+"""How many numbers each distribution has."""
+
+
 @dataclass(frozen=True)
 class Init:
     """A distribution from which values are drawn, one per neuron (or per sequence and neuron, for
     initial states).
 
     ``Init.parse`` reads what recipes write: a number, or "normal(mean, std)", "uniform(low, high)",
-    "constant(value)". SrnnError for numbers that do not make a distribution.
+    "loguniform(low, high)", "constant(value)". SrnnError for numbers that do not make a
+    distribution.
 
     Args:
-        distribution: "constant", "normal" or "uniform".
+        distribution: "constant", "normal", "uniform" or "loguniform" (its logarithm is uniform).
         a: the value, the mean, or the lower bound.
         b: the standard deviation, or the upper bound.
     """
 
-    distribution: Literal["constant", "normal", "uniform"]
+    distribution: Literal["constant", "normal", "uniform", "loguniform"]
     a: float
     b: float = 0.0
 
@@ -61,33 +67,43 @@ class Init:
         if is_number(text):
             return cls("constant", float(text))
         match = re.fullmatch(r"\s*(\w+)\s*\(([^()]*)\)\s*", text) if isinstance(text, str) else None
-        counts = {"constant": 1, "normal": 2, "uniform": 2}
-        if match and match[1] in counts:
+        if match and match[1] in _NUMBERS:
             try:
                 numbers = [float(part) for part in match[2].split(",")]
             except ValueError:
                 numbers = []
-            if len(numbers) == counts[match[1]]:
+            if len(numbers) == _NUMBERS[match[1]]:
                 return cls(match[1], *numbers)  # type: ignore[arg-type]
         raise SrnnError(
-            f"{brief(text)} is not a distribution; write a number, normal(mean, std) or "
-            "uniform(low, high)."
+            f"{brief(text)} is not a distribution; write a number, normal(mean, std), "
+            "uniform(low, high) or loguniform(low, high)."
         )
 
     def __post_init__(self) -> None:
-        check_choice("A distribution", self.distribution, ("constant", "normal", "uniform"))
+        check_choice("A distribution", self.distribution, tuple(_NUMBERS))
         if not all(is_number(number) and abs(number) < float("inf") for number in (self.a, self.b)):
             raise SrnnError(
                 f"A distribution needs finite numbers, not {brief(self.a)} and {brief(self.b)}."
             )
         if self.distribution == "normal" and self.b < 0:
             raise SrnnError(f"{self}: the standard deviation must not be negative.")
-        if self.distribution == "uniform" and self.b < self.a:
+        if self.distribution.endswith("uniform") and self.b < self.a:
             raise SrnnError(f"{self}: the upper bound lies below the lower one.")
+        if self.distribution == "loguniform" and self.a <= 0:
+            raise SrnnError(f"{self}: the lower bound must be above 0.")
 
     def __str__(self) -> str:
         numbers = (self.a,) if self.distribution == "constant" else (self.a, self.b)
         return f"{self.distribution}({', '.join(map(_all_digits, numbers))})"
+
+    @property
+    def mean(self) -> float:
+        """The expected value."""
+        if self.distribution == "uniform":
+            return (self.a + self.b) / 2
+        if self.distribution == "loguniform" and self.a < self.b:
+            return (self.b - self.a) / math.log(self.b / self.a)
+        return self.a
 
     def sample(
         self, *shape: int, generator: torch.Generator | None = None, **options: Any
@@ -99,6 +115,8 @@ class Init:
             return torch.full(shape, self.a, **options)
         if self.distribution == "uniform":
             return self.a + (self.b - self.a) * torch.rand(shape, generator=generator, **options)
+        if self.distribution == "loguniform":
+            return self.a * (self.b / self.a) ** torch.rand(shape, generator=generator, **options)
         return self.a + self.b * torch.randn(shape, generator=generator, **options)
 
 
