@@ -1,5 +1,11 @@
 """The cochlea: against lauscher (the converter behind SHD), and against plain restatements of its
-stages."""
+stages.
+
+Measured once more, with lauscher 1.0.1 on two spoken digits at 48 kHz (``pad=False``): firing
+probabilities differ by at most 1.3e-15 in float64 and 8e-9 in float32. From lauscher's own
+probabilities our bushy cells draw 3281 ± 4 and 4011 ± 5 spikes, where 16 draws of lauscher's have
+3283 ± 11 and 4005 ± 13 (standard errors).
+"""
 
 from __future__ import annotations
 
