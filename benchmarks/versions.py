@@ -3,6 +3,7 @@ on this machine.
 
     git worktree add ../before COMMIT
     python -m benchmarks.versions ../before --out results/speed-of-a-change
+    python -m benchmarks.versions ../before --at-most 1.1      # exit status 1 if more than 10 % slower
 
 Times training steps, forward passes, a step of a stream, compilation from nothing, importing, a
 first prediction, and ``srnn --help``; of another surrogate or kind of input, training steps alone.
@@ -76,6 +77,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         action="store_true",
         help="small networks and one round, to try everything; the numbers mean nothing",
     )
+    parser.add_argument(
+        "--at-most",
+        type=float,
+        default=float("inf"),
+        metavar="RATIO",
+        help="exit status 1 if a median ratio is above this, or something was not measured",
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "results/versions", metavar="FOLDER")
     options = parser.parse_args(argv)
     other = options.other.resolve() / "src"
@@ -124,7 +132,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     storage.write(results, options.out / "versions.json")
     (options.out / "versions.md").write_text(page(results))
     say(f"Results in {options.out}.")
-    return 0
+    slower = too_slow(results["records"], options.at_most)
+    for what in slower:
+        say(f"above {options.at_most:g}: {what}")
+    return 1 if slower else 0
+
+
+def too_slow(records: Sequence[dict[str, Any]], at_most: float) -> list[str]:
+    """What took more than ``at_most`` times the other checkout's time; with such a limit, also what
+    failed."""
+    limited = at_most < float("inf")
+    return [
+        record["what"]
+        for record in records
+        if (limited and "failed" in record)
+        or ("ratio" in record and record["ratio"]["median"] > at_most)
+    ]
 
 
 def entry(name: str, source: Path, **options: Any) -> Entry:

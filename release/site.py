@@ -1,5 +1,5 @@
 """What the site has beyond docs/ (a hook of mkdocs): the README as its first page, executed pages
-and their notebooks, results/, and links to other files.
+and their notebooks, results/, live pages, and links to other files.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from links import REPOSITORY, absolute
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files, InclusionLevel
 from notebooks import to_markdown
+
+from srnn.deploy.live import page as live_page
 
 ROOT = Path(__file__).parents[1]
 MEASURED = "measured"
@@ -42,8 +44,8 @@ def on_config(config: Any) -> Any:
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Run these pages, each in a process of its own, add their notebooks, and results/ as pages
-    outside of the navigation."""
+    """Run these pages, each in a process of its own, add their notebooks, results/ as pages outside
+    of the navigation, and the live pages around their data."""
     for path in sorted((ROOT / "results").rglob("*")):
         if path.suffix in SHOWN and (uri := site_uri(path.relative_to(ROOT).as_posix())):
             files.append(
@@ -51,6 +53,9 @@ def on_files(files: Files, config: Any) -> Files:
                     config, uri, abs_src_path=str(path), inclusion=InclusionLevel.NOT_IN_NAV
                 )
             )
+    for data in sorted((ROOT / "docs" / "live").glob("*.json")):
+        html = live_page("device", json.loads(data.read_text("utf-8")))
+        files.append(File.generated(config, f"live/{data.stem}.html", content=html))
     pages = {
         file.src_uri: Path(file.abs_src_path or "")
         for file in files

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from .data.gaps import LONGEST_GAP, Gaps, Missing
 from .data.recordings import Reading, Recording
 from .errors import SrnnError, check_positive, check_whole, require
-from .text import html_table, some
+from .text import html_table, in_short, some
 from .training.trained import Trained
 
 if TYPE_CHECKING:
@@ -40,11 +40,12 @@ if TYPE_CHECKING:
     from .data.datasets import SplitName
     from .data.signals import Form, SignalPath
     from .data.signals.base import Scale
+    from .data.targets import Targets
     from .data.tasks import Task
     from .deploy.predicting import Prediction
     from .deploy.streaming.decoder import Session
     from .measure.policy import ExitPolicy
-    from .nn.loss_config import LossName
+    from .nn.loss_config import LossConfig, LossName
     from .nn.network import SRNN
     from .nn.network.inputs import Input, Lengths
     from .nn.neurons import Neuron
@@ -86,7 +87,8 @@ class Model(Trained):
         }
         result = self.about.get("result")
         if result:
-            rows[f"accuracy, {result['split']}"] = f"{result['accuracy']:.2%}"
+            name, reached = in_short(result)
+            rows[f"{name}, {result['split']}"] = reached
         return html_table(f"Model {self.name!r}", rows.items())
 
     def predict(
@@ -187,7 +189,7 @@ class Model(Trained):
         self, split: SplitName = "validation", *, data_dir: Path | str | None = None
     ) -> Evaluation:
         """How accurate the network is on a split of its data:
-        ``evaluate("test").report["accuracy"]``.
+        ``evaluate("test").report["accuracy"]``, or of values ``["mae"]``.
 
         Args:
             split: "train", "validation" or "test"; the last is for the end, when everything is
@@ -224,8 +226,8 @@ class Model(Trained):
         """Write the network for a device or another library; returns what was written, as numbers.
 
         Args:
-            path: a folder for C ("c": float32; "int8": integers only), a file for ONNX, NIR and a
-                page ("web").
+            path: a folder for C ("c": float32; "int8": integers only) and for ONNX in the form
+                "triton"; a file for ONNX, NIR and a page ("web").
             options: those of the format's function in ``srnn.deploy.export.model``.
         """
         from .deploy.export.model import export
@@ -329,6 +331,7 @@ def fit(
     rate: float | None = None,
     channels: Sequence[str | int] | None = None,
     units: Sequence[str | None] | None = None,
+    unit: str | None = None,
     classes: Sequence[str] | None = None,
     validation: Any = None,
     test: float | None = None,
@@ -354,47 +357,46 @@ def fit(
             list of arrays (time, channels) of different lengths; a list of DataFrames or
             ``Recording``s, which are read like files; a torch Dataset of pairs (x, y); or the path
             of data that ``srnn train`` reads: a folder, a .csv, .npz or .h5 file.
-        y: a class for each sequence (N,), or for each step (N, T): integers from 0, -1 for none; or
-            text, "" for none. A list of (time,) arrays if x is a list and steps have classes. None
-            if x is a Dataset or a path.
+        y: a class for each sequence (N,), or step (N, T): integers from 0, -1 for none, or text, ""
+            for none. Floats are values to answer with, NaN for none; a step may have several,
+            (N, T, values). A list of (time,) arrays if x is a list and steps have labels. None if x
+            is a Dataset or a path.
         lengths: (N,) valid steps of each sequence, if an array is padded.
         groups: (N,) whom or what each sequence is of (a speaker, a patient): nobody is in two
             splits.
         rate: samples per second; tables of other rates are resampled to it.
         channels: names of the channels of arrays; of tables and files, which to read.
         units: such as "g" or "mV"; None for an unknown one.
-        classes: names of the classes 0, 1, ...; or the order of those in y.
-        validation: the fraction held out, of the groups or of each class, on which the result is
-            measured; or a pair (x, y) or a Dataset to use instead. Where sequences are few, a
-            second training then learns these, too; not with
-            ``overrides={"training.refit": False}``, where the best epoch on them is chosen.
-        test: the fraction held out for the end, ``model.evaluate("test")``; 0 if the test data are
-            elsewhere.
+        unit: of values, such as "km/h"; of several, separated by commas.
+        classes: names of the classes 0, 1, ..., or of values; or the order of those in y.
+        validation: the fraction held out, of the groups or of each class, to measure the result; or
+            a pair (x, y) or a Dataset instead. Where sequences are few, a second training then
+            learns these, too; not with ``overrides={"training.refit": False}``, where the best
+            epoch on them is chosen.
+        test: the fraction held out for ``model.evaluate("test")``; 0 if test data are elsewhere.
         epochs: how often the training data are seen, at most.
-        patience: training stops after so many epochs without a better one.
+        patience: stop after so many without a better one.
         hidden: neurons in the hidden layer, or in each of several.
-        neuron: the hidden layers' neuron: its name ("adlif", "alif", ...), ``srnn.ALIF(...)``, or a
-            mapping.
+        neuron: of the hidden layers: its name ("adlif", ...), ``srnn.ALIF(...)``, or a mapping.
         lr: the largest learning rate.
         batch_size: sequences in a batch.
-        overrides: other settings of a recipe by their dotted keys: {"training.dropout": 0.2,
-            "task.options.fold": "1/5"}.
+        overrides: other settings of a recipe by their dotted keys: {"training.dropout": 0.2}.
         seed: the seed of everything random.
         reporter: receives what happens, as for ``train``.
         out: the run's folder, as for ``train``; None: nothing is kept but the model.
         resume: continue the run in ``out``, with the same data and settings.
         overwrite: replace the run in ``out``.
 
-    What is None is as ``srnn train`` has it. The result on the validation split is in
-    ``model.about["result"]``. Raises SrnnError, before anything is written, for data or settings
-    that do not fit; also when training diverges for good.
+    What is None is as ``srnn train`` has it; ``model.about["result"]`` is the validation result.
+    Raises SrnnError, before anything is written, for data or settings that do not fit; also when
+    training diverges for good.
     """
     from .training.own_data import Told, recipe_for, settings_of
 
     if resume and out is None:
         raise SrnnError("resume continues the run in a folder: name it with out.")
     told = Told(y, lengths, groups, rate, channels, units, classes, validation)
-    settings = settings_of(test, epochs, patience, hidden, neuron, lr, batch_size)
+    settings = settings_of(test, epochs, patience, hidden, neuron, lr, batch_size, unit)
     recipe, task = recipe_for(x, told, settings | dict(overrides))
     with _folder(out) as folder:
         how: dict[str, Any] = {"seed": seed, "resume": resume, "overwrite": overwrite}
@@ -448,6 +450,17 @@ def _step_ms(rate: float | None, step_ms: float | None, signal: SignalPath | Non
     return step_ms
 
 
+def _targets_of(loss: LossConfig, targets: Targets | None, outputs: int) -> Targets | None:
+    """What outputs are values of. SrnnError where they are scores of classes."""
+    from .data.targets import Targets
+
+    if loss.rule.value:
+        return targets or Targets((None,) * outputs)
+    if targets is not None:
+        raise SrnnError(f"targets are for losses of values, such as mse_mean, not {loss.name}.")
+    return None
+
+
 def from_network(
     network: SRNN,
     classes: Sequence[str],
@@ -458,6 +471,7 @@ def from_network(
     rate: float | None = None,
     step_ms: float | None = None,
     steps: int | None = None,
+    targets: Targets | None = None,
     name: str = "model",
     about: dict[str, Any] | None = None,
 ) -> Model:
@@ -467,16 +481,17 @@ def from_network(
         network: an SRNN, compiled by torch or not; the model holds a copy of it, in evaluation
             mode.
         classes: names of its outputs; numbers become text.
-        loss: how its outputs become class scores: "nll" labels every step, the others whole
-            sequences (``srnn.losses``).
+        loss: how its outputs become class scores, "nll" at every step; or values, "mse" at every
+            step, "mse_mean" and "mse_last" (``srnn.losses``).
         start: first step that counts.
         signal: the path from a sensor's signal to the network's input; None: the network reads
             steps that are encoded elsewhere.
         rate: steps per second, where the network reads steps; None: steps are not units of time,
             unless ``step_ms`` says so.
         step_ms: the same as milliseconds per step.
-        steps: the number of steps of a training sequence, after which a stream that may never end
-            decides.
+        steps: steps of a training sequence, after which a stream that may never end decides.
+        targets: of values, their units, and the mean and deviation by which outputs were
+            standardised (``srnn.data.targets``); None: outputs are the values.
         name: the name of the task, for messages and exports.
         about: provenance, as JSON values.
 
@@ -517,7 +532,9 @@ def from_network(
         kind = "per_step"
     if step_ms is None:
         step_ms = path.step_ms
-    task = DescribedTask(name=name, kind=kind, class_names=names, path=path, step_ms=step_ms)
+    answers: dict[str, Any] = {"kind": kind, "class_names": names}
+    answers["targets"] = _targets_of(scored, targets, len(names))
+    task = DescribedTask(name=name, path=path, step_ms=step_ms, **answers)
     if len({*names}) != len(names):
         raise SrnnError(f"Two classes have the same name: {some(names)}.")
     recipe = Recipe(task=TaskConfig(name), network=network_config(network), loss=scored)

@@ -114,6 +114,10 @@ class SRNNClassifier(ClassifierMixin, BaseEstimator):
                 f"SRNNClassifier takes a label for each sequence (N,), not {labels.shape}; see "
                 "srnn.fit."
             )
+        if labels.dtype.kind == "f" and (labels != np.round(labels)).any():
+            raise InvalidData(
+                "SRNNClassifier names classes, and y holds decimal numbers; srnn.fit learns values."
+            )
         check_classification_targets(labels)
         X = self._sequences(X, reset=True)
         known, numbers = np.unique(labels, return_inverse=True)

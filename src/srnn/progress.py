@@ -12,7 +12,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -106,6 +106,11 @@ def rate_text(rate: float | None) -> str:
     return "n/a" if rate is None else f"{rate:.3f}"
 
 
+def right_text(numbers: Mapping[str, Any], digits: int = 2) -> str:
+    """The share of right decisions, for people; "" where answers are values."""
+    return f"  accuracy {numbers['accuracy']:.{digits}%}" if "accuracy" in numbers else ""
+
+
 def header(description: dict[str, Any], width: int | None = None) -> list[str]:
     """Lines that tell people what will be trained.
 
@@ -113,10 +118,6 @@ def header(description: dict[str, Any], width: int | None = None) -> list[str]:
     None: no wrapping.
     """
     d = description
-    classes, more = (
-        [one_line(name, 24) for name in d["classes"][:_NAMED]],
-        len(d["classes"]) - _NAMED,
-    )
     steps = (
         counted(d["steps"], "step")
         if d["shortest"] == d["steps"]
@@ -124,32 +125,17 @@ def header(description: dict[str, Any], width: int | None = None) -> list[str]:
     )
     lasting = f" of {d['step_ms']:g} ms" if d["step_ms"] else ""
     label = "one label per sequence" if d["kind"] == "per_sequence" else "one label per step"
-    largest, fraction = d["largest_class"]["name"], d["largest_class"]["fraction"]
-    unequal = (
-        f"; always choosing {one_line(largest, 24)!r} would be right for {fraction:.0%} of "
-        "validation"
-    )
-    if fraction >= _MOST and not d["weighs_classes"]:
-        settings = {
-            "training.class_weights": "balanced",
-            "training.early_stopping.metric": "balanced_accuracy",
-        }
-        words = " ".join(f"--{key} {value}" for key, value in settings.items())
-        advice = either(words, f"overrides={settings}")
-        unequal += f" (to let rare classes count as much: {advice})"
-    absent = "".join(
-        f"; not in {split}: {some([one_line(name, 24) for name in names])}"
-        for split, names in d["absent"].items()
-        if names
-    )
+    if d.get("targets"):
+        label = label.replace("label", "value")
+        answers = {"values": _values(d)}
+    else:
+        answers = {"classes": _classes(d)}
     rows = {
         "data": f"{d['task']}: {one_line(d['origin'], 300)}",
         "shapes": f"{d['sequences']['train']:,} training and {d['sequences']['validation']:,} "
         "validation sequences x "
         f"{steps}{lasting} x {counted(d['inputs'], 'input')}, {label}",
-        "classes": f"{len(d['classes']):,}: "
-        f"{', '.join(classes)}{f', and {more:,} more' if more > 0 else ''}"
-        f"{unequal if fraction >= max(_UNEQUAL / len(d['classes']), 0.3) else ''}{absent}",
+        **answers,
         "network": f"{d['network']}; {d['parameters']:,} parameters",
         "training": f"{counted(d['epochs'], 'epoch')} of "
         f"{counted(d['batches_per_epoch'], 'batch', 'batches')} "
@@ -176,6 +162,44 @@ def header(description: dict[str, Any], width: int | None = None) -> list[str]:
     return lines
 
 
+def _classes(d: Mapping[str, Any]) -> str:
+    """Names of the classes, and what is unusual about how often they occur."""
+    classes, more = (
+        [one_line(name, 24) for name in d["classes"][:_NAMED]],
+        len(d["classes"]) - _NAMED,
+    )
+    largest, fraction = d["largest_class"]["name"], d["largest_class"]["fraction"]
+    unequal = (
+        f"; always choosing {one_line(largest, 24)!r} would be right for {fraction:.0%} of "
+        "validation"
+    )
+    if fraction >= _MOST and not d["weighs_classes"]:
+        settings = {
+            "training.class_weights": "balanced",
+            "training.early_stopping.metric": "balanced_accuracy",
+        }
+        words = " ".join(f"--{key} {value}" for key, value in settings.items())
+        advice = either(words, f"overrides={settings}")
+        unequal += f" (to let rare classes count as much: {advice})"
+    absent = "".join(
+        f"; not in {split}: {some([one_line(name, 24) for name in names])}"
+        for split, names in d["absent"].items()
+        if names
+    )
+    unusual = unequal if fraction >= max(_UNEQUAL / len(d["classes"]), 0.3) else ""
+    others = f", and {more:,} more" if more > 0 else ""
+    return f"{len(d['classes']):,}: {', '.join(classes)}{others}{unusual}{absent}"
+
+
+def _values(d: Mapping[str, Any]) -> str:
+    """Names of the values, and what they are in training."""
+    said = []
+    for name, unit, mean, std in zip(d["classes"], *d["targets"].values(), strict=True):
+        of_unit = f" {one_line(unit, 24)}" if unit else ""
+        said.append(f"{one_line(name, 24)}: mean {mean:.4g}, deviation {std:.4g}{of_unit}")
+    return "; ".join(said[:_NAMED])
+
+
 def compiling(description: dict[str, Any]) -> str:
     """Says that loops will be compiled, and for how long; "" if they need not be."""
     seconds = description["compile_seconds"]
@@ -186,11 +210,14 @@ def epoch_line(record: dict[str, Any], width: int | None = None) -> str:
     """One epoch in one line, of at most ``width`` characters if that is given (and is 20 or
     more)."""
     if "refit_epoch" in record:
-        loss, accuracy = record["train"]["loss"], record["train"]["accuracy"]
-        return f"refit {record['refit_epoch']:4d}  loss {loss:.4g}  accuracy {accuracy:.2%}"
+        loss, right = record["train"]["loss"], right_text(record["train"])
+        return f"refit {record['refit_epoch']:4d}  loss {loss:.4g}{right}"
     validation = record["validation"]
     firing = validation["firing_rate"]
-    accuracy, rate = f"{validation['accuracy']:.2%}", rate_text(firing["mean"] if firing else None)
+    rate = rate_text(firing["mean"] if firing else None)
+    name, accuracy = "accuracy", f"{validation.get('accuracy', 0):.2%}"
+    if "mae" in validation:
+        name, accuracy = "mean absolute error", f"{validation['mae']:.4g}"
     best = "  best" if record["best"] else ""
     balanced = (
         f"  balanced {validation['balanced_accuracy']:.2%}"
@@ -198,14 +225,14 @@ def epoch_line(record: dict[str, Any], width: int | None = None) -> str:
         else ""
     )
     lines = (
-        f"epoch {record['epoch']:4d}  loss {record['train']['loss']:.4g}  accuracy "
-        f"{record['train']['accuracy']:.2%}  "
-        f"validation loss {validation['loss']:.4g}  accuracy {accuracy}{balanced}  rate {rate}  "
+        f"epoch {record['epoch']:4d}  loss {record['train']['loss']:.4g}"
+        f"{right_text(record['train'])}  "
+        f"validation loss {validation['loss']:.4g}  {name} {accuracy}{balanced}  rate {rate}  "
         f"{record['samples_per_s']:.0f} samples/s{best}",
-        f"epoch {record['epoch']:4d}  loss {record['train']['loss']:.4g}  validation accuracy "
+        f"epoch {record['epoch']:4d}  loss {record['train']['loss']:.4g}  validation {name} "
         f"{accuracy}{balanced}  "
         f"rate {rate}{best}",
-        f"epoch {record['epoch']:4d}  accuracy {accuracy}{balanced}{best}",
+        f"epoch {record['epoch']:4d}  {name} {accuracy}{balanced}{best}",
         f"{record['epoch']:4d}  {accuracy}{best}",
     )
     return next((line for line in lines if width is None or len(line) <= width), lines[-1])
@@ -279,7 +306,7 @@ class BarReporter(Reporter):
         self._show(
             description=f"epoch {numbers['epoch']}/{self._epochs}",
             completed=done_steps,
-            learnt=f"loss {numbers['loss']:<6.4g}  accuracy {numbers['accuracy']:5.1%}",
+            learnt=f"loss {numbers['loss']:<6.4g}{right_text(numbers, 1)}",
             speed=f"{numbers['samples_per_s']:.0f} samples/s  rate "
             f"{rate_text(numbers['firing_rate'])}",
         )
@@ -352,7 +379,7 @@ class NotebookReporter(Reporter):
 
     def step(self, done_steps: int, numbers: dict[str, Any]) -> None:
         if time.monotonic() - self._renewed >= _RENEWED:
-            learnt = f"loss {numbers['loss']:.4g}  accuracy {numbers['accuracy']:.1%}"
+            learnt = f"loss {numbers['loss']:.4g}{right_text(numbers, 1)}"
             self._show(
                 now=f"epoch {numbers['epoch']}/{self._epochs}  {learnt}  "
                 f"{numbers['samples_per_s']:.0f} samples/s"

@@ -9,7 +9,7 @@ import math
 import re
 import reprlib
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 _CONTROLS = re.compile(
@@ -179,3 +179,12 @@ class _Brief(reprlib.Repr):
 
 
 _BRIEF = _Brief()
+
+
+def in_short(report: Mapping[str, Any]) -> tuple[str, str]:
+    """What an evaluation's report says first, and how much it is: the accuracy, or the mean
+    absolute error of values."""
+    if "accuracy" in report:
+        return "accuracy", f"{report['accuracy']:.2%}"
+    unit = f" {report['unit']}" if report["unit"] else ""
+    return "mean absolute error", f"{report['mae']:.4g}{unit}"

@@ -11,7 +11,16 @@ import numpy as np
 import pytest
 
 from srnn.data.datasets.base import SPLITS
-from srnn.data.datasets.cutting import Cutting, Piece, Span, cut_all, moved, runs, windows
+from srnn.data.datasets.cutting import (
+    Cutting,
+    Piece,
+    Span,
+    cut_all,
+    labels_of,
+    moved,
+    runs,
+    windows,
+)
 from srnn.data.recordings import read_recording
 from srnn.data.tasks import create_task
 from srnn.errors import SrnnError
@@ -78,9 +87,8 @@ def test_the_label_of_a_window_is_that_of_most_of_its_steps() -> None:
         "the others have a label for fewer than half of their steps"
     )
     (first, second) = cut_all(spans, whole, "", Cutting(window=10, per_step=True), None)
-    number = {"a": 0, "b": 1}
-    assert first.labels(number).tolist() == [0] * 6 + [1] * 4
-    assert second.labels(number).tolist() == [1] * 4 + [-1] * 5 + [0]
+    labels = labels_of([first, second], {"a": 0, "b": 1}, 10, True, -1).tolist()
+    assert labels == [[0] * 6 + [1] * 4, [1] * 4 + [-1] * 5 + [0]]
     assert [piece.label for piece in cut_all(spans, whole, "", Cutting(), None)] == ["a", "b", "a"]
     for seed in range(20):
         column = np.random.default_rng(seed).choice(["a", "b", "c", ""], 60)

@@ -72,6 +72,8 @@ CONFIGURATIONS = {
     "decision-joined-integers": ("DECISION", "ADDS=0", "INTEGER", "STANDS=0"),
     "decision-values": ("DECISION", "VALUES"),
     "decision-values-integers": ("DECISION", "VALUES", "INTEGER"),
+    "decision-values-scaled": ("DECISION", "VALUES", "SCALED"),
+    "decision-values-scaled-integers": ("DECISION", "VALUES", "SCALED", "INTEGER"),
 }
 SOME = (
     "float",

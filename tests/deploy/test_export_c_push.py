@@ -22,7 +22,7 @@ from srnn.deploy.c import export_c
 from srnn.deploy.c.arrays import DTYPES
 from srnn.deploy.c.plan import Plan, make_plan
 from srnn.measure.scores import running_scores
-from srnn.nn.decision import RULES, VALUES, Until
+from srnn.nn.decision import Until
 from srnn.nn.fixedpoint.device import run_float32
 from srnn.nn.fixedpoint.integer import InputFormat
 from srnn.nn.fixedpoint.sensor import SensorFormat
@@ -350,12 +350,9 @@ def test_steps_are_pushed_as_they_are(
 
 @pytest.mark.parametrize("compiler", compilers())
 @pytest.mark.parametrize("answer", ["model.values", "model.scores"])
-def test_an_answer_without_a_class(
-    answer: str, compiler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_answer_without_a_class(answer: str, compiler: str, tmp_path: Path) -> None:
     """A value, and outputs without a rule."""
-    monkeypatch.setitem(RULES, "ce_mean", VALUES["mean"])
-    rule = DecisionRule(LossConfig("ce_mean"), CLASSES) if answer == "model.values" else None
+    rule = DecisionRule(LossConfig("mse_mean"), CLASSES) if answer == "model.values" else None
     net = SRNN(3, [8], 3, generator=torch.Generator().manual_seed(0))
     plan, model = exported(net, tmp_path, encoder=SENSOR, decision=rule)
     x = recorded()

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import signal
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -30,7 +26,7 @@ from srnn.deploy.streaming import Decoder
 from srnn.errors import SrnnError
 from srnn.training.recipes.schema import Recipe, TaskConfig
 from srnn.training.trained import Trained
-from support.serving import LEADS, PIXELS, TOKEN, Service, expected, serving, told
+from support.serving import LEADS, PIXELS, Launched, Service, expected, serving, told
 
 
 @pytest.mark.parametrize(
@@ -244,53 +240,27 @@ def test_states_are_told_and_taken(
 def test_a_client_goes_on_after_the_server_was_killed(
     runs: Path, models: dict[str, Decoder]
 ) -> None:
-    def launch(port: int) -> tuple[subprocess.Popen[str], Service]:
-        code = "import sys; from srnn.cli.main import main; sys.exit(main(sys.argv[1:]))"
-        words = [
-            "serve",
-            str(runs / "ecg"),
-            "--port",
-            str(port),
-            "--json",
-            "--mean",
-            "0,0",
-            "--std",
-            "5,5",
-        ]
-        process = subprocess.Popen(
-            [sys.executable, "-c", code, *words],
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"SRNN_TOKEN": TOKEN},
-        )
-        assert process.stdout is not None
-        ready = json.loads(process.stdout.readline())
-        assert ready["token"] is None and ready["token_needed"] and ready["models"] == ["ecg"]
-        return process, Service(ready["port"], TOKEN)
-
-    process, running = launch(0)
+    running = Launched(runs / "ecg")
     try:
+        assert running.ready["token"] is None and running.ready["token_needed"]
+        assert running.ready["models"] == ["ecg"]
         client = running.stream("ecg", state_every=100)
         client.push(LEADS[:350])
         client.state()
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        running.kill()
         with pytest.raises((ConnectionClosed, OSError)):
             while True:
                 client.hear()
         kept = [message for message in client.heard if message["type"] == "state"][-1]
-        process.stdout.close()  # type: ignore[union-attr]
-        process, running = launch(running.port)
+        running = Launched(runs / "ecg", running.port)
         again = running.stream("ecg", state=kept["state"])
         again.push(LEADS[kept["samples"] :])
         winners = expected(models["ecg"], LEADS)
         assert told(client.heard)[: kept["steps"]] + told(again.finish()) == winners
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(20) in (0, -signal.SIGTERM)
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(20) in (0, -signal.SIGTERM)
     finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()  # type: ignore[union-attr]
+        running.kill()
 
 
 # ---- recordings ------------------------------------------------------------------------------------------------------

@@ -10,9 +10,13 @@ import shutil
 import socket
 import ssl
 import subprocess
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +28,9 @@ pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
 from websockets.sync.client import connect
 
 from srnn.deploy.serve.limits import Limits
-from support.serving import LEADS, TOKEN, Client, Service, told
+from srnn.deploy.streaming import Decoder
+from support.pages import marked
+from support.serving import LEADS, TOKEN, Client, Launched, Service, expected, told
 
 CONFIGURATION = Path(__file__).parents[2] / "docs" / "nginx.conf"
 NAME = "hearts.example.org"
@@ -77,9 +83,9 @@ class Proxy:
             return reply.status, reply.read()
 
 
-@pytest.fixture(scope="module")
-def proxy(guarded: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    folder = tmp_path_factory.mktemp("nginx")
+@contextmanager
+def proxying(folder: Path, *ports: int) -> Iterator[Proxy]:
+    """nginx in front of servers of this machine, by docs/nginx.conf."""
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
@@ -94,7 +100,7 @@ def proxy(guarded: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     text = CONFIGURATION.read_text()
     for shipped, here in (
         ("listen 443", f"listen 127.0.0.1:{port}"),
-        ("http://127.0.0.1:8765", guarded.url),
+        ("server 127.0.0.1:8765;", " ".join(f"server 127.0.0.1:{port};" for port in ports)),
         (f"/etc/ssl/{NAME}.pem", str(certificate)),
         (f"/etc/ssl/{NAME}.key", str(key)),
         ("/var/log/nginx/srnn.log", str(folder / "access.log")),
@@ -124,6 +130,12 @@ def proxy(guarded: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     finally:
         running.terminate()
         running.wait(20)
+
+
+@pytest.fixture(scope="module")
+def proxy(guarded: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    with proxying(tmp_path_factory.mktemp("nginx"), guarded.port) as running:
+        yield running
 
 
 def test_a_body_is_classified_as_without_a_proxy(guarded: Service, proxy: Proxy) -> None:
@@ -177,3 +189,69 @@ def test_the_server_s_own_refusals_come_through(proxy: Proxy) -> None:
     assert proxy.ask("/v1/models", Authorization="")[0] == 401
     assert proxy.ask("/v1/models", Origin="https://evil.example")[0] == 403
     assert proxy.ask("/v1/models", Origin=f"https://{NAME}")[0] == 200
+
+
+class Paused:
+    """A signal that does something once, before the samples at each of some places are given."""
+
+    def __init__(self, samples: np.ndarray, acts: dict[int, Callable[[], Any]]) -> None:
+        self.samples, self.acts = samples, acts
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        self.acts.pop(part.start, lambda: None)()
+        return self.samples[part]
+
+
+@pytest.mark.robust
+def test_no_stream_is_lost_when_one_of_two_servers_is_killed(
+    runs: Path, models: dict[str, Decoder], tmp_path: Path
+) -> None:
+    """The client of docs/serve.md, six times, behind nginx: one server is killed, comes back, and
+    then the other is killed. Every stream has the classes of one that was not interrupted."""
+    rng = np.random.default_rng(5)
+    signals = [
+        (rng.standard_normal((2000, 2)).cumsum(0) * 0.3).astype(np.float32) for _ in range(6)
+    ]
+    servers = [Launched(runs / "ecg"), Launched(runs / "ecg")]
+    shares: list[int] = []
+
+    def kill_the_first() -> None:
+        shares.extend(one.ask("/v1/status")[1]["streams"] for one in servers)
+        servers[0].kill()
+
+    def kill_the_second() -> None:
+        shares.append(servers[1].ask("/v1/status")[1]["streams"])
+        servers[0] = Launched(runs / "ecg", servers[0].port)
+        servers[1].kill()
+
+    acts = {
+        place: threading.Barrier(6, act, timeout=240).wait
+        for place, act in ((500, kill_the_first), (1500, kill_the_second))
+    }
+    watched = [Paused(one, {**acts}) for one in signals]
+    namespace: dict[str, Any] = {}
+    exec(compile(marked("serve.md", "resuming"), "docs/serve.md", "exec"), namespace)
+    try:
+        with proxying(tmp_path, servers[0].port, servers[1].port) as found:
+
+            def connected(address: str, **options: Any) -> Any:
+                return connect(address, sock=found.connected(), ssl=found.context, **options)
+
+            namespace["connect"] = connected
+            headers = {"Authorization": f"Bearer {TOKEN}"}
+            address = f"wss://{NAME}/v1/models/ecg/stream"
+            with ThreadPoolExecutor(6) as pool:
+                told = list(
+                    pool.map(lambda one: namespace["decisions"](address, headers, one), watched)
+                )
+    finally:
+        for server in servers:
+            server.kill()
+    assert shares == [3, 3, 6]
+    for classes, samples in zip(told, signals, strict=True):
+        winners = expected(models["ecg"], samples)
+        assert [classes[step] for step in sorted(classes)] == winners
+        assert sorted(classes) == list(range(len(winners)))

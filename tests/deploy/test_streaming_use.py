@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from srnn import SRNN, Spikes, SrnnError, Stream
+from srnn import SRNN, Spikes, SrnnError, Stream, load
 from srnn.deploy.streaming.saved import fingerprint
 from support.kernels import not_understood
 from support.streams import make, same_bits, signal, whole
@@ -46,6 +46,26 @@ def test_what_inputs_may_be() -> None:
     assert not np.shares_memory(*results)
     assert Stream(net).push(np.empty((0, 5))).shape == (0, 3)
     assert Stream(net, streams=2).push_events([[], [1]]).shape == (2, 3)
+
+
+def test_many_streams_of_a_model_are_as_many_of_its_own() -> None:
+    """Each is begun anew alone; a network that was changed is streamed as it is now."""
+    model = load("ecg-records")
+    many, singles = Stream(model, streams=5), [Stream(model) for _ in range(5)]
+    x = signal(40, 5, 4, binary=True, dtype=np.float32)
+    for step, rows in enumerate(x):
+        if step in (7, 20):
+            mask = np.arange(5) % 3 == step % 3
+            many.reset(mask)
+            for number in np.flatnonzero(mask):
+                singles[number].reset()
+        alone = [one.push(row) for one, row in zip(singles, rows, strict=True)]
+        assert np.array_equal(many.push(rows), alone)
+    with torch.no_grad():
+        model.network.readout.bias += 1  # type: ignore[operator]
+    assert not np.array_equal(
+        Stream(model).push(x[0, 0]), Stream(load("ecg-records")).push(x[0, 0])
+    )
 
 
 def test_a_nan_reaches_the_states_that_it_reaches_in_the_network() -> None:

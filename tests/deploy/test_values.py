@@ -14,7 +14,7 @@ from srnn.deploy.c import export_c
 from srnn.deploy.c.plan import make_plan
 from srnn.measure.policy import ExitPolicy
 from srnn.measure.scores import running_scores
-from srnn.nn.decision import RULES, VALUES, Rule, Until
+from srnn.nn.decision import RULES, Rule, Until
 from srnn.nn.fixedpoint.decision import integer_scores
 from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.fixedpoint.integer import InputFormat, quantise
@@ -26,7 +26,12 @@ from support.deciding import LEAKY, decided
 NET = SRNN.paper(2, [6], 3, generator=torch.Generator().manual_seed(0))
 NAMES = ("speed", "height", "load")
 LEAKY_VALUE = Rule("leaky mean of its output", joined=LEAKY.joined, confidence=None)
-OWN = {**VALUES, "leaky": LEAKY_VALUE}
+OWN = {
+    "last": RULES["mse_last"],
+    "mean": RULES["mse_mean"],
+    "steps": RULES["mse"],
+    "leaky": LEAKY_VALUE,
+}
 
 
 @pytest.fixture
@@ -95,10 +100,9 @@ def test_what_needs_classes_is_refused(
 
 
 @pytest.mark.parametrize("negative", [False, True])
-def test_a_mean_is_rounded_half_up(negative: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(RULES, "ce_mean", VALUES["mean"])
+def test_a_mean_is_rounded_half_up(negative: bool) -> None:
     outputs = np.array([[1], [2], [2], [3], [2]])
     if negative:
         outputs = -outputs
     expected = [-1, -1, -2, -2, -2] if negative else [1, 2, 2, 2, 2]  # of 1, 1.5, 1.67, 2, 2
-    assert integer_scores(outputs, 0, LossConfig("ce_mean"))[:, 0].tolist() == expected
+    assert integer_scores(outputs, 0, LossConfig("mse_mean"))[:, 0].tolist() == expected

@@ -1,5 +1,15 @@
 """Our counts against NeuroBench's own, hook by hook, on networks that run the reference step by
-step."""
+step.
+
+They differ where NeuroBench
+
+- counts the recurrent input of the first step, which is zero; our rates count the spikes of the
+  last step instead, as for a stream that continues;
+- counts all operations of an LSTM, GRU or RNN as ACs if its input consists of spikes, even those on
+  the cell's own values; ours are ACs only where a spike causes them. The sum is the same;
+- would see averaged directions (0, 1/2, 1) as graded values; we deliver each direction's spikes;
+- cannot hook layers that run whole sequences: hence the unrolled modules.
+"""
 
 from __future__ import annotations
 

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks import authors, to_accuracy, unchanged, versions
+from benchmarks import authors, first_prediction, streams, to_accuracy, unchanged, versions
 from benchmarks.__main__ import main
+from benchmarks.machine import describe
 from benchmarks.report import KINDS
 
-from srnn import SrnnError
+from srnn import SrnnError, example, load
 from srnn.data.batches import Sequences
+from srnn.progress import COMPILING
 from srnn.training.recipes import load_recipe
 from support.tiny import TinyStepTask
 
@@ -71,6 +73,7 @@ def test_a_checkout_is_compared_with_another(tmp_path: Path) -> None:
         str(tmp_path),
     ]
     assert versions.main([str(versions.ROOT), *options]) == 0
+    assert versions.main([str(versions.ROOT), *options, "--at-most", "0.001"]) == 1
     (record,) = json.loads((tmp_path / "versions.json").read_text())["records"]
     assert (
         record["ratio"]["median"] > 0
@@ -79,6 +82,16 @@ def test_a_checkout_is_compared_with_another(tmp_path: Path) -> None:
     for cached in (True, False):
         found = versions.processes("nothing", ["-c", "import os"], versions.ROOT / "src", 2, cached)
         assert found["what"] == "nothing" and found["ratio"]["n"] == 2
+
+
+def test_a_change_may_be_slower_by_what_is_allowed() -> None:
+    records = [
+        {"what": "as fast", "ratio": {"median": 1.1}},
+        {"what": "slower", "ratio": {"median": 1.11}},
+        {"what": "not measured", "failed": "timed out"},
+    ]
+    assert versions.too_slow(records, 1.1) == ["slower", "not measured"]
+    assert versions.too_slow(records, float("inf")) == []
 
 
 def test_what_must_stay_is_kept_and_compared(tmp_path: Path, capsys) -> None:
@@ -92,6 +105,31 @@ def test_what_must_stay_is_kept_and_compared(tmp_path: Path, capsys) -> None:
     capsys.readouterr()
     assert unchanged.main(["compare", str(before), str(after)]) == 1
     assert '+  "epoch": 2' in capsys.readouterr().out
+
+
+def test_streams_in_a_loop_say_the_same_and_are_measured() -> None:
+    """That all say the same is asserted before anything is timed."""
+    rows = streams.measure(load("ecg-records"), 7, 2)
+    assert [*rows] == ["one call", "with signals", "a call each", "sessions", "sessions, 25"]
+    assert all(row["us_per_step"]["median"] > 0 for row in rows.values())
+    about = {"command": "", "model": "ecg-records", "streams": 7, "rounds": 2, "rows": rows}
+    assert "| one call |" in streams.page({**about, "machine": describe()})
+
+
+@pytest.mark.slow
+def test_a_new_process_predicts_without_torch_and_says_that_it_compiles() -> None:
+    code = first_prediction.WAYS["compiling"].format(
+        model="ecg-records", example=str(example("ecg-records"))
+    )
+    for cold in (False, True):
+        found = first_prediction.once(code, cold)
+        assert not found["torch"] and 0 < found["predict_s"] < found["first_s"]
+        assert found["second_s"] < found["predict_s"] and found["peak_mib"] > 20
+    assert found["said"] == [f"srnn: {COMPILING}"] or found["predict_s"] < 3
+    assert "| compiling |" in first_prediction.page(
+        {"command": "", "model": "", "rounds": 1, "machine": describe()}
+        | {"rows": {"compiling": first_prediction._summary([found])}}
+    )
 
 
 THEIR_NETWORK = """

@@ -24,3 +24,11 @@ def executed_pages() -> list[Path]:
 def is_ours(command: str) -> bool:
     """Whether a line of a console block starts this project's own program."""
     return re.match(r"(?:srnn|python -m paper) ", command) is not None
+
+
+def marked(page: str, mark: str) -> str:
+    """The Python block of a page of the docs that stands behind ``<!-- mark -->``, and which the
+    page itself does not run."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    (found,) = re.findall(rf"<!-- {mark} -->\n```py\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return found

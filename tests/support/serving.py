@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -132,3 +136,25 @@ def serving(
         server.should_exit = True
         thread.join(20)
         assert not thread.is_alive()
+
+
+class Launched(Service):
+    """``srnn serve`` of a run of ``ecg``, in a process of its own, with the token."""
+
+    def __init__(self, run: Path, port: int = 0) -> None:
+        words = ["serve", str(run), "--mean", "0,0", "--std", "5,5", "--json", "--port", str(port)]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "srnn", *words],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"SRNN_TOKEN": TOKEN},
+        )
+        assert self.process.stdout is not None
+        self.ready = json.loads(self.process.stdout.readline())
+        super().__init__(self.ready["port"], TOKEN)
+
+    def kill(self) -> None:
+        """As by kill -9."""
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()  # type: ignore[union-attr]

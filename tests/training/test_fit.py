@@ -316,13 +316,15 @@ NAN[7, 3, 1] = np.nan
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"y": None}, "y is missing: give a class for each sequence"),
+        ({"y": None}, "y is missing: give a class or a value for each sequence"),
         ({"y": Y[:-1]}, r"x has 24 sequences, and y has 23 labels"),
-        (
-            {"y": Y * 0.5},
-            r"y should hold classes, integers or text, not float64.*with a value come later",
-        ),
-        ({"y": [0.5, 1.5] * 12}, r"y should hold classes.*y\.astype\(int\)"),
+        ({"y": Y * 1j}, "y should hold classes, integers or text, or values, floats, not complex"),
+        ({"y": Y * np.nan}, "y holds no targets: all of them are NaN"),
+        ({"y": np.where(Y == 1, np.inf, 0.5)}, r"y\[\d+\] is infinite in float32; NaN says"),
+        ({"y": Y * 0.5, "unit": "m,s"}, "unit names 2 units, and there are 1 values"),
+        ({"unit": "m"}, "unit is for values, and the labels of The data are classes"),
+        ({"y": Y * 0.5, "overrides": {"loss.name": "ce_mean"}}, "does not fit a task with one val"),
+        ({"overrides": {"loss.name": "mse_mean"}}, "does not fit a task with one label"),
         ({"y": Y * 0}, "has only one class, 0"),
         ({"y": -1 - Y}, "y should hold classes from 0 up, or -1"),
         ({"y": 3}, "y should have a class for each of 24 sequences, not 3"),

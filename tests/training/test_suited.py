@@ -56,13 +56,15 @@ def test_it_says_what_it_chose_and_what_was_set_by_hand(tmp_path: Path) -> None:
     note = load_recipe(path).note.splitlines()
     assert note[0] == "chosen for these data:"
     assert [line.split(":")[0] for line in note[1:]] == [
+        "answer",
         "steps",
         "width",
         "epochs",
         "refit",
         "variety",
     ]
-    assert "the mean of 4 samples" in note[1]
+    assert "classes, since labels are integers; for values: y.astype(float)" in note[1]
+    assert "the mean of 4 samples" in note[2]
     changed = load_recipe(path, {"training.epochs": 7, "task.options.pool": 2})
     assert changed.note.splitlines()[-1] == "by hand: training.epochs 7, task.options.pool 2"
     assert settled(changed)[:2] == (7, 2)

@@ -93,7 +93,7 @@ def evaluate(
     data_dir: DataDir = None,
     json: Json = False,
 ) -> int:
-    """Measure a trained network: accuracy, firing rates, number of parameters.
+    """Measure a trained network: accuracy, or errors of values, firing rates, number of parameters.
 
       srnn evaluate runs/digits-s0-1 --split test
 
@@ -141,6 +141,8 @@ def evaluate(
     original = open_trained(title, data, reading)
     trained = original if seed is None else replace(original, seed=seed)
     keeps = data is None and (full or false_accepts is not None)
+    if live or full:
+        trained.require_classes(f"measured with {'--live' if live else '--full'}")
     run = _own_run(trained) if keeps else None
     if live:
         return _spot(trained, title, run, split, noise, false_accepts, data_dir, json)
@@ -187,12 +189,26 @@ def _show_evaluation(measured: Evaluation, title: str, trained: Trained) -> None
     from ..measure.analysis import ClassReport, GroupReport, recipe_spikes
 
     show_result(measured.report, title, recipe_spikes(trained.recipe))
+    if trained.task.targets is not None:
+        _show_each_value(measured)
+        return
     classes = ClassReport(
         tuple(trained.task.class_names), measured.confusion, trained.loss.per_step
     )
     show_parts([*classes.least_recognised(), *GroupReport.of(measured).certainty()])
     named = shlex.quote(title)
     print(f"Everything else: srnn evaluate {named} --full, or a page of it: srnn report {named}")
+
+
+def _show_each_value(measured: Evaluation) -> None:
+    """The errors of each value, where there are several."""
+    rows = [
+        [name, *(f"{one[key]:.4g}" for key in ("mae", "rmse", "r2")), one["unit"] or ""]
+        for name, one in measured.report.get("values", {}).items()
+    ]
+    if rows:
+        columns = (*(RESULT_NAMES[key] for key in ("mae", "rmse", "r2")), "unit")
+        show_table("each value", ("value", *columns), rows)
 
 
 def _folds(paths: list[str], models: list[Trained], data: Path | None) -> list[dict[str, Any]]:
@@ -235,6 +251,8 @@ def _evaluate_together(
     from ..training.runs import open_trained
 
     models = [open_trained(path, data, reading) for path in paths]
+    for trained in models:
+        trained.require_classes("measured together")
     first, folds = models[0], _folds(paths, models, data)
     if seed is not None:
         models = [replace(trained, seed=seed) for trained in models]

@@ -27,13 +27,14 @@ def export_onnx(
     /,
     *,
     out: Path,
-    form: Literal["step", "sequence"] = "step",
+    form: Literal["step", "sequence", "triton"] = "step",
     json: Json = False,
 ) -> int:
     """Write a trained network as an ONNX model, for onnxruntime and others.
 
       srnn export onnx runs/ecg --out ecg.onnx                     one step: input and state -> output and new state
       srnn export onnx runs/ecg --out ecg.onnx --form sequence     whole sequences
+      srnn export onnx runs/ecg --out models/ecg --form triton     a folder of Triton's model repository
 
     Besides the output the model gives the scores of the classes, by the rule of the loss; the
     highest score is the decision.
@@ -42,17 +43,20 @@ def export_onnx(
     input.
 
     Args:
-        out: the file to write (.onnx)
-        form: one step, or whole sequences
+        out: the file to write (.onnx); for triton the folder, new or empty
+        form: one step, whole sequences, or one step whose state Triton Inference Server keeps
     """
     from ..deploy.export import onnx
-    from ..deploy.export.model import input_scale, to_onnx
+    from ..deploy.export.model import input_scale, save_triton, to_onnx
     from ..training.runs import open_trained
 
     trained = open_trained(model)
-    written = to_onnx(trained, form)
+    written = to_onnx(trained, "sequence" if form == "sequence" else "step")
     difference = check(written, trained.spiking("exported"))
-    onnx.save(written, out)
+    if form == "triton":
+        save_triton(trained, written, out)
+    else:
+        onnx.save(written, out)
     content: dict[str, Any] = {
         "out": str(out),
         "form": form,

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv as tables
 import sys
+import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,18 +16,17 @@ from cyclopts import Parameter
 
 from ..errors import SrnnError
 from ..text import counted, filled, json_text, one_line, places, spreadsheet
-from .options import AS_STATED, Form, Json, Model, RecordingOptions
+from .options import AS_STATED, Form, Json, Model, RecordingOptions, place
 
 if TYPE_CHECKING:
+    from ..data.recordings import Reading
+    from ..deploy.parts import Part
     from ..deploy.predicting import Prediction
     from ..measure.heartbeats import Heart
+    from ..training.trained import Trained
 
 _CUT = 1e-3  # seconds before the part of a recording that is read, from which on it counts as cut
-
-
-def _count(number: int, of: int) -> None:
-    end = "\n" if number == of else ""
-    print(f"\r{number} of {of}", end=end, file=sys.stderr, flush=True)
+_MINUTE = 60.0
 
 
 def predict(
@@ -35,16 +37,18 @@ def predict(
     over_time: bool = False,
     form: Form = "auto",
     recording: RecordingOptions = AS_STATED,
+    shard: Annotated[str | None, Parameter(metavar="I/N")] = None,
+    out: Path | None = None,
     csv: bool = False,
     json: Json = False,
 ) -> int:
-    """Predict the class of recordings: one line for each file, with its label and the confidence in
-    it.
+    """Predict recordings: a line for each file, with its label and the confidence in it, or value.
 
       srnn predict runs/words clip.wav                  the label of a clip
       srnn predict model.safetensors recordings/        every recording of a folder
       srnn predict runs/ecg heart.hea --over-time       each heartbeat; else the stretches of each class
       srnn predict runs/words *.wav --csv > labels.csv  a table; with --over-time a row for every step
+      srnn predict runs/words data --shard 2/8 --out 2.csv  the second of eight tables (docs/many.md)
 
     Files are .wav, .flac, .csv, .npy, .npz or WFDB records, of any sampling rate. Their channels
     are found by name and converted to the network's units, where both are known
@@ -57,44 +61,84 @@ def predict(
 
     Args:
         over_time: the class at every step instead of one for each file
+        shard: predict only share I of N, counted from 1, as 2/8; a recording's name says in which
+            it is, so name them alike in all N
+        out: write the table to this file (.csv or .parquet), whole or not at all; the same command
+            continues after a kill, and does nothing where the file is finished
         csv: print a table with commas and nothing else
     """
-    if csv and json:
-        raise SrnnError("--csv and --json exclude each other; give one of them.")
+    if csv and (json or out is not None):
+        raise SrnnError("--csv excludes --json and --out; give one of them.")
     from ..api import load
-    from ..deploy import predicting
+    from ..deploy import parts, predicting
 
-    loaded, said, notes = load(model), recording.reading(), dict[str, list[Path]]()
-    found, failed, cut = list(predicting.recordings(files)), 0, 0
+    if out is not None:
+        parts.check_table(out, files)
+    share = None if shard is None else parts.Shard.parse(shard)
+    loaded = load(model)
+    found = list(dict.fromkeys(predicting.recordings(files)))
     if not found:
         raise SrnnError(f"{', '.join(map(str, files))}: no recordings were found.")
-    for_people = not (json or csv)
-    width = min(60, max(places(one_line(str(file))) for file in found)) if for_people else 0
-    results, table = list[dict[str, Any]](), tables.writer(sys.stdout, lineterminator="\n")
-    if csv:
-        table.writerow(["file", *(["step", "seconds"] if over_time else []), "label", "confidence"])
+    if share is not None:
+        found = share.of(found)
+    steps = ["step", "seconds"] if over_time else []
+    columns = ["file", *steps, *_columns(loaded)]
+    each = partial(_each, loaded, form, recording.reading())
+
+    if out is not None:
+        options = {"over_time": over_time, "input": form, **asdict(recording)}
+        with place("--out", out):
+            part = parts.Part(out, columns, parts.made_of(loaded, options, found))
+            return _fill(part, found, over_time, each, json)
+    if json:
+        results = list[dict[str, Any]]()
+        failed = each(
+            found, lambda file, one: results.append(as_json(file, one, over_time)), _Counter()
+        )
+        print(json_text({"model": loaded.name, "results": results}))
+    elif csv:
+        table = tables.writer(sys.stdout, lineterminator="\n")
+        table.writerow(columns)
+        failed = each(
+            found, lambda file, one: table.writerows(_rows(file, one, over_time)), _Counter()
+        )
+    else:
+        width = min(60, max((places(one_line(str(file))) for file in found), default=0))
+        failed = each(found, lambda file, one: _show(file, one, over_time, width))
+        if failed and len(found) > 1:
+            print(f"{len(found) - len(failed)} of {len(found)} files were read", file=sys.stderr)
+    return 2 if failed else 0
+
+
+def _each(
+    loaded: Trained,
+    form: Form,
+    said: Reading,
+    found: list[Path],
+    take: Callable[[Path, Prediction], object],
+    count: Callable[[int, int], None] = lambda number, of: None,
+) -> dict[str, str]:
+    """Let ``take`` have the prediction of each recording; returns why others have none, by their
+    names.
+
+    count: is told after each how many of how many are done.
+    """
+    from ..deploy import predicting
+
+    notes, failed, cut = dict[str, list[Path]](), dict[str, str](), 0
     for number, file in enumerate(found, 1):
         try:
             prediction = predicting.predict(loaded, file, form, said)
         except SrnnError as error:
-            failed += 1
-            print(f"srnn: {one_line(str(error))}", file=sys.stderr, flush=True)
+            failed[str(file)] = one_line(str(error))
+            print(f"srnn: {failed[str(file)]}", file=sys.stderr, flush=True)
         else:
             cut += prediction.start_seconds > _CUT
             for note in prediction.notes:
                 notes.setdefault(note, []).append(file)
-            if json:
-                results.append(as_json(file, prediction, over_time))
-            elif csv:
-                if prediction.doubt:
-                    warnings.warn(f"{file}: {prediction.doubt}", RuntimeWarning, stacklevel=2)
-                table.writerows(_rows(file, prediction, over_time))
-            else:
-                _show(filled(one_line(str(file)), width), prediction, over_time)
-        if not for_people and sys.stderr.isatty() and len(found) > 1:
-            _count(number, len(found))
-    if json:
-        print(json_text({"model": loaded.name, "results": results}))
+            take(file, prediction)
+        if len(found) > 1:
+            count(number, len(found))
     for note, of in notes.items():
         others = f" and {counted(len(of) - 1, 'other')}" if len(of) > 1 else ""
         print(f"note: {one_line(f'{of[0]}{others}: {note}')}", file=sys.stderr)
@@ -104,12 +148,94 @@ def predict(
             f"in their middle: {cut} of {len(found)} (srnn stream reads all of one)."
         )
         warnings.warn(text, RuntimeWarning, stacklevel=2)
-    if failed and for_people and len(found) > 1:
-        print(f"{len(found) - failed} of {len(found)} files were read", file=sys.stderr)
+    return failed
+
+
+class _Counter:
+    """Says how many are done: in a terminal after each, elsewhere once a minute."""
+
+    def __init__(self) -> None:
+        self._said = time.monotonic()
+
+    def __call__(self, number: int, of: int) -> None:
+        if sys.stderr.isatty():
+            end = "\n" if number == of else ""
+            print(f"\r{number} of {of}", end=end, file=sys.stderr, flush=True)
+        elif time.monotonic() - self._said > _MINUTE:
+            self._said = time.monotonic()
+            print(f"{number} of {of} recordings", file=sys.stderr, flush=True)
+
+
+def _fill(
+    part: Part,
+    found: list[Path],
+    over_time: bool,
+    each: Callable[..., dict[str, str]],
+    json: bool,
+) -> int:
+    """Predict what a part lacks, and write its table; one that is finished stays as it is."""
+    missing, had = list[Path](), part.failed
+    if had is None:
+        missing = [file for file in found if file not in part]
+        if len(missing) < len(found):
+            print(
+                f"srnn: {part.path}: {len(found) - len(missing)} of {len(found)} recordings are "
+                "there, from before",
+                file=sys.stderr,
+            )
+        failed = each(
+            missing, lambda file, one: part.add(file, _rows(file, one, over_time)), _Counter()
+        )
+        part.finish(found, failed)
+    else:
+        failed = had
+        for why in failed.values():
+            print(f"srnn: {why}", file=sys.stderr)
+
+    read = len(found) - len(failed)
+    if json:
+        numbers = {"recordings": read, "predicted": len(missing) - len(failed)}
+        if had is not None:
+            numbers["predicted"] = 0
+        print(json_text({"out": str(part.path), **numbers, "failed": failed}))
+    else:
+        said = "" if had is None else " was finished"
+        print(f"{part.path}{said}: {counted(read, 'recording')}")
     return 2 if failed else 0
 
 
+def _columns(loaded: Trained) -> list[str]:
+    """What a table says of each answer."""
+    targets = loaded.task.targets
+    if targets is None:
+        return ["label", "confidence"]
+    return [
+        spreadsheet(name if unit is None else f"{name} ({unit})")
+        for name, unit in zip(loaded.classes, targets.units, strict=True)
+    ]
+
+
+def _values_json(file: Path, prediction: Prediction, over_time: bool) -> dict[str, Any]:
+    """``as_json`` of a network whose answer is a value: that at the end, and over time."""
+    targets, names = prediction.targets, prediction.classes
+    result: dict[str, Any] = {
+        "file": str(file),
+        "values": dict(zip(names, prediction.scores[-1].tolist(), strict=True)),
+        "units": dict(zip(names, targets.units if targets else (), strict=False)),
+        "steps": len(prediction.scores),
+        "sure": prediction.sure,
+        "notes": [*prediction.notes, *([prediction.doubt] if prediction.doubt else [])],
+    }
+    if over_time:
+        result["step_seconds"] = prediction.step_seconds
+        result["start_seconds"] = round(prediction.start_seconds, 6)
+        result["over_time"] = dict(zip(names, prediction.scores.T.tolist(), strict=True))
+    return result
+
+
 def as_json(file: Path, prediction: Prediction, over_time: bool) -> dict[str, Any]:
+    if prediction.targets is not None:
+        return _values_json(file, prediction, over_time)
     result: dict[str, Any] = {
         "file": str(file),
         "label": prediction.label,
@@ -138,9 +264,13 @@ def as_json(file: Path, prediction: Prediction, over_time: bool) -> dict[str, An
     return result
 
 
-def _show(name: str, prediction: Prediction, over_time: bool) -> None:
+def _show(file: Path, prediction: Prediction, over_time: bool, width: int) -> None:
+    name = filled(one_line(str(file)), width)
     if prediction.heart is not None:
         _show_heart(name, prediction, prediction.heart, over_time)
+        return
+    if prediction.targets is not None:
+        _show_values(name, prediction, over_time)
         return
     part = " of the steps" if prediction.per_step else ""
     said = f"{prediction.label}  {prediction.confidence:.1%}{part}"
@@ -154,6 +284,24 @@ def _show(name: str, prediction: Prediction, over_time: bool) -> None:
         if prediction.step_seconds is not None:
             span = _span(prediction, first, end)
         print(f"  {span:>24}  {label}  {confidence:.1%}", flush=True)
+
+
+def _show_values(name: str, prediction: Prediction, over_time: bool) -> None:
+    """The value, where each step has one that at the end; ``over_time``: of each step."""
+    said = one_line(prediction.answer)
+    if prediction.per_step:
+        said = f"{said} at its end"
+    if not prediction.sure:
+        said = f"not sure ({said}; {prediction.doubt})"
+    print(f"{name}  {said}", flush=True)
+    targets = prediction.targets
+    if not over_time or targets is None:
+        return
+    for step, values in enumerate(prediction.scores):
+        when = f"{step}"
+        if prediction.step_seconds is not None:
+            when = f"{prediction.start_seconds + step * prediction.step_seconds:.3f} s"
+        print(f"  {when:>24}  {one_line(targets.said(prediction.classes, values))}", flush=True)
 
 
 def _span(prediction: Prediction, first: int, end: int) -> str:
@@ -188,8 +336,16 @@ def _intervals(in_ms: Mapping[str, float | None]) -> str:
 
 
 def _rows(file: Path, prediction: Prediction, over_time: bool) -> Iterator[list[Any]]:
-    """The rows of a table: one, or one for every step."""
+    """The rows of a table: one, or one for every step. A warning says what speaks against them."""
+    if prediction.doubt:
+        warnings.warn(f"{file}: {prediction.doubt}", RuntimeWarning, stacklevel=2)
     name, every, start = spreadsheet(str(file)), prediction.step_seconds, prediction.start_seconds
+    if prediction.targets is not None:
+        scores = prediction.scores if over_time else prediction.scores[-1:]
+        for step, values in enumerate(scores.tolist()):
+            seconds = "" if every is None else f"{start + step * every:.6g}"
+            yield [name, *([step, seconds] if over_time else []), *map("{:.9g}".format, values)]
+        return
     if not over_time:
         yield [name, spreadsheet(prediction.label), f"{prediction.confidence:.6f}"]
         return

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..terminal import open_console, open_progress
-from ..text import json_text
+from ..text import json_text, one_line
 
 RESULT_NAMES = {
     "task": "task",
@@ -18,6 +18,9 @@ RESULT_NAMES = {
     "accuracy_labelled": "accuracy, labelled steps",
     "accuracy_without_silence": "accuracy without silence",
     "balanced_accuracy": "balanced accuracy",
+    "mae": "mean absolute error",
+    "rmse": "root mean squared error",
+    "r2": "R2",
     "firing_rate": "firing rate",
     "parameters": "parameters",
     "seed": "seed",
@@ -107,14 +110,30 @@ def show_result(result: Mapping[str, Any], title: str, spiking: bool) -> None:
                     (name if spiking or not result[key] else "activity"),
                     _rate(result[key], spiking),
                 )
+            elif key in ("mae", "rmse", "r2"):
+                text = _error(key, result)
             else:
                 text = _text(key, result[key])
-            table.add_row(name, text, style="bold" if key == "accuracy" else None)
+            table.add_row(name, text, style="bold" if key in ("accuracy", "mae") else None)
+    for name, errors in result.get("naive", {}).items():
+        text = _error("mae", {**result, **errors}, sure=True)
+        table.add_row(f"always the {name}", f"mean absolute error {text}")
     open_console().print(table)
     if (
         "run" in result
     ):  # not in the table: the name must stay whole, to be copied, however narrow the terminal
         print(f"run folder: {result['run']}")
+
+
+def _error(key: str, result: Mapping[str, Any], sure: bool = False) -> str:
+    """An error with its unit and its interval; ``sure``: without it."""
+    if result[key] is None:
+        return "n/a"
+    unit = f" {one_line(result['unit'])}" if result["unit"] and key != "r2" else ""
+    between = ""
+    if result["interval"] is not None and not sure:
+        between = "  ({:.4g} to {:.4g}, 95 %)".format(*result["interval"][key])
+    return f"{result[key]:.4g}{unit}{between}"
 
 
 def _rate(value: Mapping[str, Any] | None, spiking: bool) -> str:

@@ -83,7 +83,7 @@ def stream(
         source: a file, - for standard input, or mic
         format: format of standard input (default: csv)
         report: print a line for every step, when the class changes, or when a sequence ends
-            (default: change; with --words end)
+            (default: change; with --words end; of values, step if each step has one, else end)
         block: samples per block (default: 40 ms, or 256 if they are not in time; from a pipe, what
             has arrived)
         words: detect words in overlapping windows, by the model's own rule
@@ -110,11 +110,25 @@ def stream(
             raise SrnnError(
                 f"--real-time needs a signal in time; this network reads {decoder.signal.what}."
             )
+        when = _when(decoder, report, words)
         opened = _open(chosen, decoder)
         for note in opened.notes:
             _note(opened, note)
-        when = report or ("end" if words else "change")
         return _stream(decoder, opened, model, when, words, state, real_time, json)
+
+
+def _when(
+    decoder: Decoder, report: Literal["step", "change", "end"] | None, words: bool
+) -> Literal["step", "change", "end"]:
+    """Which decisions get a line. SrnnError for what values cannot do."""
+    if not decoder.loss.rule.value:
+        return report or ("end" if words else "change")
+    if words or report == "change":
+        option = "--words" if words else "--report change"
+        raise SrnnError(
+            f"{option} is for networks that name a class; this one answers with values."
+        )
+    return report or ("step" if decoder.loss.rule.per_step else "end")
 
 
 def _stream(
@@ -154,7 +168,7 @@ def _stream(
     def walk(show: Any) -> tuple[Timing, int, bool]:
         return _walk(session, source, report, real_time, watch, finish=state is None, show=show)
 
-    if json or not sys.stdout.isatty():
+    if json or decoder.loss.rule.value or not sys.stdout.isatty():
         line = _json_line if json else decision_line
         walked = walk(lambda _, chosen: [print(line(one), flush=True) for one in chosen])
     else:
@@ -226,7 +240,7 @@ def _open(chosen: _Input, decoder: Decoder) -> Source:
             block,
             chosen.format or "csv",
             at_once=chosen.block is None,
-            said=chosen.said.reading(),
+            said=replace(chosen.said.reading(), words=decoder.task.words),
         )
     except SrnnError as error:
         if signal.form == "steps" and chosen.form == "auto" and "channel" in str(error):
@@ -328,6 +342,7 @@ def _json_line(decision: Decision) -> str:
             "class": None if decision.number < 0 else decision.number,
             "label": decision.label,
             "probability": round(decision.probability, 6),
+            **({} if decision.values is None else {"values": decision.values.tolist()}),
             "final": decision.final,
             "delay_ms": None if decision.delay is None else round(1000 * decision.delay, 3),
         }

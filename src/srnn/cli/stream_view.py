@@ -97,6 +97,8 @@ class LiveView:
 def decision_line(decision: Decision) -> str:
     seconds = f"step {decision.step}" if decision.seconds is None else f"{decision.seconds:.3f} s"
     known = "" if decision.delay is None else f"  {1000 * decision.delay:5.0f} ms later"
+    if decision.values is not None:
+        return f"{seconds:>12}  {decision.label}{known}{'  (final)' * decision.final}"
     probability = "" if decision.number < 0 else f"{decision.probability:.1%}"
     return (
         f"{seconds:>12}  {filled(decision.label, 12)} "

@@ -262,11 +262,9 @@ def _next(recipe: Recipe, out: Path, data_dir: Path | None) -> list[list[str]]:
     from ..training.pretrained import pretrained_names
 
     data, run = data_dir_again(data_dir), as_text(out, pretrained_names())
-    commands = [
-        ["evaluate", run, "--full", *data],
-        ["report", run, *data],
-        ["predict", run, "FILE"],
-    ]
+    commands = [["predict", run, "FILE"]]
+    if not recipe.loss.rule.value:
+        commands = [["evaluate", run, "--full", *data], ["report", run, *data], *commands]
     if recipe.network.model == "srnn" and not recipe.network.bidirectional:
         with suppress(SrnnError):  # sound whose clips are scaled as a whole cannot be streamed
             recipe.create_task().live()

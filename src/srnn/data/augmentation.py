@@ -30,9 +30,11 @@ from .augment_config import AugmentConfig
 from .batches import Batch
 from .encoders.sliding_window import sliding_window
 from .spikes import Spikes, as_dense
+from .targets import of_steps, unlabelled
 
 Array = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
+Labels = npt.NDArray[Any]
+"""(T,) classes, -1 for none, or (T, values) targets, NaN for none."""
 _MIX = 14
 """Key of the generator that mixes events (``raw_augmentation`` has others)."""
 
@@ -75,7 +77,7 @@ def augment(
     lengths = np.full(len(x), x.shape[1]) if batch.lengths is None else batch.lengths.cpu().numpy()
     result, change = np.zeros_like(x), _change_events if events else _change_values
     for index, length in enumerate(lengths.tolist()):
-        steps = y[index, :length] if y.ndim == 2 else None
+        steps = y[index, :length] if of_steps(y) else None
         generator = np.random.default_rng(seeds[index])
         sequence = x[index, :length]
         if pixel_order is not None and (config.image_shift or config.image_warp):
@@ -103,10 +105,9 @@ def mix(batch: Batch, other: Batch, events: bool, share: float, seeds: Sequence[
     """
     steps, packed = batch.x.shape[1], isinstance(batch.x, Spikes)
     own, others = (as_dense(one.x) for one in (batch, other))
-    others, labels = (
-        _fitted(others, steps, 0),
-        _fitted(other.y, steps, -1) if other.y.ndim == 2 else other.y,
-    )
+    others, labels = _fitted(others, steps, 0), other.y
+    if of_steps(labels):
+        labels = _fitted(labels, steps, unlabelled(labels))
     if events:
         drawn = [
             np.random.default_rng([seed, _MIX]).random(own.shape[1:], np.float32) for seed in seeds
@@ -122,7 +123,7 @@ def mix(batch: Batch, other: Batch, events: bool, share: float, seeds: Sequence[
     return replace(batch, x=Spikes.from_dense(mixed) if packed else mixed, mixed=(labels, share))
 
 
-def _fitted(x: Tensor, steps: int, padding: int) -> Tensor:
+def _fitted(x: Tensor, steps: int, padding: float) -> Tensor:
     """x (B, T, ...) cut or padded to this many steps."""
     x = x[:, :steps]
     missing = x.new_full((len(x), steps - x.shape[1], *x.shape[2:]), padding)
@@ -266,5 +267,6 @@ def move_labels(labels: Labels, source: npt.NDArray[np.floating], lag: int) -> N
     """Give step t the label, ``lag`` steps late, of what was at the (whole) step source[t]; none
     where that lies outside."""
     at = source.astype(np.int64) + lag
-    inside = (at >= 0) & (at < len(labels))
-    labels[:] = np.where(inside, labels[at.clip(0, len(labels) - 1)], -1)
+    moved = labels[at.clip(0, len(labels) - 1)]
+    moved[(at < 0) | (at >= len(labels))] = unlabelled(labels)
+    labels[:] = moved

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,9 @@ from torch import Tensor
 
 from ..errors import SrnnError, check_whole
 from .datasets import Inputs, JoinedInputs, SpikeArray, Split
-from .datasets.base import UNLABELLED
+from .datasets.base import in_steps
 from .spikes import Spikes
+from .targets import are_values, of_steps
 
 if TYPE_CHECKING:
     from .datasets import SplitName
@@ -32,7 +33,8 @@ class Batch:
     x: Tensor | Spikes
     """(B, T, C): float32, or bits where the data set stores spikes as bits."""
     y: Tensor
-    """(B,) or (B, T) int64; -1: no label."""
+    """(B,) or (B, T) int64 classes; -1: no label. Or float32 targets (B, values) or
+    (B, T, values); NaN: none."""
     lengths: Tensor | None
     """(B,) int64: valid steps; None: all."""
     mixed: tuple[Tensor, float] | None = None
@@ -52,9 +54,9 @@ class Batch:
         )
 
 
-def evenly_spread(y: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
-    """Choose up to ``count`` sequences from labels (N,) or (N, T), spread evenly over the split, by
-    class where each has one."""
+def evenly_spread(y: npt.NDArray[Any], count: int) -> npt.NDArray[np.int64]:
+    """Choose up to ``count`` sequences from labels (N, ...), spread evenly over the split, by class
+    where each has one."""
     order = np.argsort(y, kind="stable") if y.ndim == 1 else np.arange(len(y))
     shown = min(count, len(y))
     return order[(2 * np.arange(shown) + 1) * len(y) // (2 * shown)]  # the middles of equal parts
@@ -98,11 +100,8 @@ class Sequences:
         both.x = JoinedInputs.of(x, other_x)
         steps = both.x.shape[1]
         labels = [self.y, other.y]
-        if self.y.ndim == 2:
-            labels = [
-                np.pad(y, ((0, 0), (0, steps - y.shape[1])), constant_values=UNLABELLED)
-                for y in labels
-            ]
+        if of_steps(self.y):
+            labels = [in_steps(y, steps) for y in labels]
         both.y = np.concatenate(labels)
         if self.lengths is not None or other.lengths is not None or x.shape[1] != other_x.shape[1]:
             both.lengths = np.array(
@@ -164,9 +163,12 @@ class Sequences:
         if self.lengths is not None:
             valid = self.lengths[indices]
             longest = int(valid.max())
-            y = y[:, :longest] if y.ndim == 2 else y
+            y = y[:, :longest] if of_steps(y) else y
             lengths = torch.as_tensor(valid, dtype=torch.int64, device=self.device)
-        y = torch.as_tensor(np.ascontiguousarray(y), dtype=torch.int64, device=self.device)
+        dtype = torch.int64
+        if are_values(y):
+            dtype = torch.float32
+        y = torch.as_tensor(np.ascontiguousarray(y), dtype=dtype, device=self.device)
         return Batch(self._inputs(indices, longest), y, lengths)
 
     def batches(self, size: int, most: int | None = None) -> Iterator[Batch]:

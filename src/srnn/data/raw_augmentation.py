@@ -29,6 +29,7 @@ from .augment_config import AugmentConfig
 from .augmentation import at_places, move_labels
 from .batches import Batch, Sequences, evenly_spread
 from .signals import SignalPath
+from .targets import of_steps
 
 Array = npt.NDArray[np.float32]
 WITHIN, BEYOND, FARTHEST = 0.2, 0.4, 1.2
@@ -140,12 +141,12 @@ class RawAugmentation:
         for row, (index, seed) in enumerate(zip(indices.tolist(), seeds, strict=True)):
             one = encoded[row][self.sequences.place_of(index)]
             x[row, : len(one)] = one
-            if y.ndim == 2 and self.config.speed:
+            if of_steps(y) and self.config.speed:
                 late = y[row, : sequences.length_of(index)]
                 samples = np.arange(len(late)) - self.lag  # the samples that the labels are of
                 move_labels(late, np.rint(self._places(samples, len(one), seed)), self.lag)
         valid = None if lengths is None else torch.as_tensor(lengths, device=sequences.device)
-        labels = torch.from_numpy(y if y.ndim == 1 else y[:, :steps].copy())
+        labels = torch.from_numpy(y[:, :steps].copy() if of_steps(y) else y)
         return Batch(torch.from_numpy(x).to(sequences.device), labels.to(sequences.device), valid)
 
     def changed(self, index: int, seed: int) -> tuple[Array, bool]:

@@ -129,6 +129,8 @@ class Reading:
     """The ending of the files beside WFDB records whose annotations are read, such as "atr"; None:
     none are.
     """
+    words: Collection[str] = WORDS
+    """Names of a table's columns that are no channels: labels, and whom or what they are of."""
 
     def __post_init__(self) -> None:
         if self.rate is not None:
@@ -142,7 +144,7 @@ def read_signal(source: Any, path: SignalPath, said: Reading = NOTHING_SAID) -> 
     """A recording as a signal path takes it: ``read_recording``, then ``match``. SrnnError as for
     both.
     """
-    return match(read_recording(source, said.gaps, said.annotator), path, said)
+    return match(read_recording(source, said.gaps, said.annotator, said.words), path, said)
 
 
 # ---- reading ------------------------------------------------------------------------------------

@@ -34,6 +34,8 @@ from .recordings import NOTHING_SAID, Reading
 from .samples import clip_start, fit_length
 from .signals import Form, PathForm, SignalPath, Steps, alike, describe, restore
 from .signals.base import LONGEST_CALIBRATION
+from .tables import WORDS
+from .targets import Targets
 
 if TYPE_CHECKING:
     from .datasets.survey import Problem
@@ -54,6 +56,9 @@ class Task(ABC):
     kind: ClassVar[Kind]
     """Whether a label belongs to a sequence or to a step."""
     class_names: ClassVar[tuple[str, ...]]
+    """Names of the classes; or of the values, where it has ``targets``."""
+    targets: ClassVar[Targets | None] = None
+    """What is learnt, where this is values; None: classes."""
     step_ms: ClassVar[float | None] = None
     """Milliseconds that one time step lasts; None: the steps are not in time."""
     unlabelled_class: ClassVar[int | None] = None
@@ -81,6 +86,11 @@ class Task(ABC):
     def background_class(self) -> int | None:
         """The class for signals with nothing to recognise; None: there is none."""
         return self.class_names.index(BACKGROUND) if BACKGROUND in self.class_names else None
+
+    @property
+    def words(self) -> tuple[str, str]:
+        """Names of a table's columns that are no channels."""
+        return WORDS
 
     @property
     def split_since(self) -> str | None:
@@ -202,13 +212,21 @@ class Task(ABC):
         length = self._clip_length(path)
         return 0 if length is None else clip_start(samples, length)
 
-    def described(self, path: SignalPath | None = None) -> DescribedTask:
+    def described(
+        self, path: SignalPath | None = None, targets: Targets | None = None
+    ) -> DescribedTask:
         """The task without its data, as a model stores it.
 
-        ``path``: its signal path, with the statistics of its training data.
+        ``path`` and ``targets``: its signal path, and its targets, with the statistics of its
+        training data.
         """
         values = {name: getattr(self, name) for name in _PLAIN}
-        return DescribedTask(**values, path=path or self.signal(), options=self.chosen())
+        return DescribedTask(
+            **values,
+            path=path or self.signal(),
+            targets=targets or self.targets,
+            options=self.chosen(),
+        )
 
     def chosen(self) -> dict[str, Any]:
         """The options with which the task was made, as ``create_task`` takes them."""
@@ -358,6 +376,7 @@ class DescribedTask(Task):
     kind: Kind  # type: ignore[misc]
     class_names: tuple[str, ...]  # type: ignore[misc]
     path: SignalPath
+    targets: Targets | None = None  # type: ignore[misc]
     step_ms: float | None = None  # type: ignore[misc]
     unlabelled_class: int | None = None  # type: ignore[misc]
     silence_class: int | None = None  # type: ignore[misc]
@@ -380,6 +399,8 @@ class DescribedTask(Task):
     def __post_init__(self) -> None:
         # Checked here, so that no network is trained whose file could not be opened.
         path, classes = self.path, len(self.class_names)
+        if self.targets is not None and len(self.targets.units) != classes:
+            raise SrnnError(f"{classes} values need as many units; None where one is not known.")
         sizes = {
             "classes": (classes, CLASSES),
             "ms per step (step_ms)": (self.step_ms, _LONGEST_MS),
@@ -412,6 +433,11 @@ class DescribedTask(Task):
     def split_since(self) -> str | None:
         own = known_tasks().get(self.name, Task).split_since is not Task.split_since
         return self._original().split_since if own and self.data is None else None
+
+    @property
+    def words(self) -> tuple[str, str]:
+        label, group = WORDS
+        return str(self.options.get("label", label)), str(self.options.get("group", group))
 
     def _original(self, data_dir: Path | None = None) -> Task:
         if self.own is not None:
@@ -446,7 +472,8 @@ class DescribedTask(Task):
                 speaker,
                 lag,
                 self.said,
-                Cutting.of(own),
+                Cutting.of({**own, "per_step": self._cuts_steps(own)}),
+                self.targets is not None,
             )
         original = self._original(data_dir)
         if shown(original.class_names) != shown(self.class_names) or original.inputs != self.inputs:
@@ -455,6 +482,12 @@ class DescribedTask(Task):
                 "network was trained on."
             )
         return original.load(split, data_dir)
+
+    def _cuts_steps(self, options: Mapping[str, Any]) -> bool:
+        """Whether labels within recordings are of steps: as was asked for; values always are."""
+        if self.targets is not None:
+            return self.kind == "per_step"
+        return options.get("per_step", False)
 
     def check_path(self) -> None:
         """SrnnError for a signal path of another package that the task of this name, with these
@@ -479,6 +512,7 @@ class DescribedTask(Task):
             "class_names": list(self.class_names),
             "options": dict(self.options),
             "signal": describe(self.path),
+            "targets": None if self.targets is None else self.targets.plain(),
         }
 
     def chosen(self) -> dict[str, Any]:
@@ -487,8 +521,10 @@ class DescribedTask(Task):
     def origin(self, data_dir: Path | None = None) -> str:
         return self._original(data_dir).origin(data_dir) if self.data is None else str(self.data)
 
-    def described(self, path: SignalPath | None = None) -> DescribedTask:
-        return self if path is None else replace(self, path=path)
+    def described(
+        self, path: SignalPath | None = None, targets: Targets | None = None
+    ) -> DescribedTask:
+        return replace(self, path=path or self.path, targets=targets or self.targets)
 
     @classmethod
     def restored(cls, plain: Any, source: str) -> Self:
@@ -499,6 +535,8 @@ class DescribedTask(Task):
             hints = get_type_hints(cls) | {"class_names": list[str]}
             values = {name: convert(hints[name], plain[name], name) for name in _PLAIN}
             values["class_names"] = shown(values["class_names"])
+            if plain.get("targets") is not None:  # missing from the first files
+                values["targets"] = Targets.restore(plain["targets"])
             options, signal = convert(dict[str, Any], plain["options"], "options"), plain["signal"]
             own = (
                 known_tasks()

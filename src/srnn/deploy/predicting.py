@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from ..data.recordings import (
     read_recording,
 )
 from ..data.signals import Form, SignalPath
+from ..data.targets import Targets
 from ..errors import SrnnError
 from ..files import check_memory
 from ..measure.heartbeats import Heart, heart_of
@@ -62,7 +63,8 @@ class Prediction:
     classes: tuple[str, ...]
     scores: Array
     """(T, classes) float64: class scores after each step, as if the recording ended there; a
-    network that labels steps scores each step by itself."""
+    network that labels steps scores each step by itself. Where the answer is a value, these are the
+    values, in their own units."""
     probabilities: Array
     """(T, classes): confidence in each class after each step, summing to 1; (T, 0) where the answer
     is a value."""
@@ -81,6 +83,8 @@ class Prediction:
     speaks for that."""
     name: str = "The signal"
     """The recording's, for messages."""
+    targets: Targets | None = None
+    """Units of the values; None: the answer is a class."""
     heart: Heart | None = None
     """Beats and intervals of an ECG whose steps are labelled. Where a lead is flat or off, that is
     said in place of a label."""
@@ -98,6 +102,14 @@ class Prediction:
         if self.per_step:
             return self.scores
         return self.scores[-1]
+
+    @property
+    def answer(self) -> str:
+        """The answer for people: the label, or values with their units, those at the end."""
+        if self.probabilities.shape[-1]:
+            return self.label
+        known = self.targets or Targets((None,) * len(self.classes))
+        return known.said(self.classes, self.scores[-1])
 
     @property
     def number(self) -> int:
@@ -179,7 +191,7 @@ class Prediction:
         if self.heart is not None:
             return f"Prediction({self.heart.headline()}, {steps}{doubt})"
         if not self.probabilities.shape[-1]:
-            return f"Prediction({self.scores[-1].tolist()}, {steps}{doubt})"
+            return f"Prediction({self.answer}, {steps}{doubt})"
         return f"Prediction({self.label!r}, confidence {self.confidence:.3f}, {steps}{doubt})"
 
     def _repr_html_(self) -> str:
@@ -230,7 +242,8 @@ def predict(
     strict = (
         not in_memory and not path.shape_advice
     )  # an array may hold steps, and ``encode`` gives that advice
-    read = read_recording(signal, said.gaps, said.annotator)
+    said = replace(said, words=task.words)
+    read = read_recording(signal, said.gaps, said.annotator, said.words)
     recording = match(read, path, said, strict)
     name, x = recording.name, recording.samples
     lag = task.lag(path.form)
@@ -248,6 +261,8 @@ def predict(
     scores = np.asarray(_outputs(trained, steps)[lag:], np.float64)
     del steps  # for a long recording, it is as large as what is returned
     scores = running_scores(scores[None], loss.scoring, loss.start)[0]
+    if task.targets is not None:
+        scores = task.targets.restored(scores)
     believed = confidences(scores, loss.scoring)
     checked = believed
     if loss.rule.value:
@@ -270,6 +285,7 @@ def predict(
         recording.notes,
         doubt,
         name,
+        task.targets,
         heart,
     )
 

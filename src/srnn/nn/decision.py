@@ -139,15 +139,12 @@ RULES: dict[str, Rule] = {
         # spikes, after one more for each class.
         confidence=lambda scores, classes: (scores + 1.0) / (total_of(scores) + classes),
     ),
+    "mse": Rule("output at this step", joined=lambda total, y: y, confidence=None, per_step=True),
+    "mse_last": Rule("output at its last step", joined=lambda total, y: y, confidence=None),
+    "mse_mean": Rule("mean of its output{over}", mean=True, confidence=None),
 }
-"""The rules by the name of the loss (``LossConfig.scoring``)."""
-
-VALUES: dict[str, Rule] = {
-    "last": Rule("output at its last step", joined=lambda total, y: y, confidence=None),
-    "mean": Rule("mean of its output{over}", mean=True, confidence=None),
-    "steps": Rule("output at this step", joined=lambda total, y: y, confidence=None, per_step=True),
-}
-"""Rules whose answer is a value; no loss has one yet."""
+"""The rules by the name of the loss (``LossConfig.scoring``). The answer by the last three is a
+value."""
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,20 @@ from ..files.bounds import BelowOne, CountFrom0, Fraction, NotNegative
 from ..files.conversion import Section
 
 if TYPE_CHECKING:
+    from ..data.targets import Targets
     from .decision import Rule, Until
 
-LossName = Literal["nll", "ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count", "ce_steps"]
+LossName = Literal[
+    "nll",
+    "ce_mean",
+    "ce_last",
+    "ce_sum_softmax",
+    "ce_spike_count",
+    "ce_steps",
+    "mse",
+    "mse_mean",
+    "mse_last",
+]
 
 
 @dataclass(frozen=True)
@@ -48,12 +59,13 @@ class LossConfig(Section, key="loss"):
     name: LossName = "ce_mean"
     """nll: every step on its own; ce_*: cross-entropy on the mean, last, softmax-summed or counted
     output; ce_steps: on the output of each step, with the label of the sequence, while the mean
-    decides the class."""
+    decides the class. For values in place of classes, the squared error: mse: of every step on its
+    own; mse_mean, mse_last: of the mean or last output."""
     start: CountFrom0 = 0
     """First step that counts; earlier ones are left to settle."""
     reduction: Literal["sum", "mean"] = "mean"
-    """nll and ce_steps: sum the steps of a sequence (then average over sequences), or average over
-    all counted steps."""
+    """nll, ce_steps and mse: sum the steps of a sequence (then average over sequences), or average
+    over all counted steps."""
     unlabelled: Literal["mask", "as_class"] = "mask"
     """Steps without a label: left out of the loss, or counted as the class that the task names for
     them."""
@@ -90,6 +102,9 @@ class DecisionRule:
     """Names of the classes, or of the values, in the order of the network's outputs."""
     until: Until | None = None
     """When an answer stands before a sequence's end; None: it is not asked."""
+    targets: Targets | None = None
+    """What the answer is a value of, if it is one: with its mean and deviation, scores become
+    values in its own units. None: classes, or the scores as they are."""
 
     @property
     def per_step(self) -> bool:

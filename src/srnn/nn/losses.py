@@ -9,8 +9,12 @@ The scores are those of the loss's rule (``decision.py``):
     ce_sum_softmax  scores = sum over time of softmax(output); then cross-entropy, so a double softmax    (SHD)
     ce_spike_count  scores = sum over time of the output, where the output is the readout's spikes        (S-MNIST)
     ce_steps        scores = mean of the output over time; but the loss is cross-entropy at every step    (BRF on PS-MNIST)
+    mse             every step has values of its own, the readout's output; squared error
+    mse_mean        values = mean of the output over time
+    mse_last        values = output of the last valid step
 
-Shapes: output (B, T, C); targets (B,) class numbers, or (B, T) for ``nll``; -1 means no label.
+Shapes: output (B, T, C); targets (B,) class numbers, or (B, T) for ``nll``; -1 means no label. For
+values they are floats, (B, C), or (B, T, C) for ``mse``; NaN means no target.
 ``lengths`` (B,) are the valid steps; steps after them are not counted. Steps before ``start`` are
 not counted either (``ce_last`` ignores it).
 
@@ -25,16 +29,18 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..data.targets import unlabelled
 from ..errors import SrnnError
 from .loss_config import LossConfig, LossName, RateConfig
 
 if TYPE_CHECKING:
+    from ..data.targets import Targets
     from ..data.tasks import Task
     from .kernels.problem import LayerResult
 
@@ -63,6 +69,8 @@ class Loss:
         per_step: whether there is a label at every step instead of one per sequence; None: as the
             loss needs it.
         unlabelled_class: the class that unlabelled steps may be counted as; None: there is none.
+        targets: the mean and deviation by which targets are standardised, so that outputs are; None:
+            they are taken as they are, or they are classes.
 
     Raises SrnnError for an unknown name, and if the loss does not fit the labels.
     """
@@ -72,31 +80,29 @@ class Loss:
         config: LossConfig | LossName = "ce_mean",
         per_step: bool | None = None,
         unlabelled_class: int | None = None,
+        targets: Targets | None = None,
     ) -> None:
         if isinstance(config, str):
             config = LossConfig(config)
         if per_step is None:
             per_step = config.rule.per_step
         if per_step != config.rule.per_step:
-            has, need = (
-                ("a label at every step", "nll")
-                if per_step
-                else ("one label per sequence", "one of the ce_* losses")
-            )
-            raise SrnnError(f"The loss '{config.name}' does not fit a task with {has}; use {need}.")
+            _refuse(config, per_step, config.rule.value)
         if config.unlabelled == "as_class" and unlabelled_class is None:
             raise SrnnError(
                 "loss.unlabelled is 'as_class', but the task names no class for unlabelled steps; "
                 "use 'mask'."
             )
-        self.config, self.rule, self.per_step = config, config.rule, per_step
+        self.config, self.rule, self.per_step, self.scale = config, config.rule, per_step, targets
         self.unlabelled_class = unlabelled_class if config.unlabelled == "as_class" else None
         self.class_weights: Tensor | None = None
 
     @classmethod
     def for_task(cls, config: LossConfig, task: Task) -> Loss:
         """The loss of a recipe on a task."""
-        return cls(config, task.kind == "per_step", task.unlabelled_class)
+        if config.rule.value != (task.targets is not None):
+            _refuse(config, task.kind == "per_step", task.targets is not None)
+        return cls(config, task.kind == "per_step", task.unlabelled_class, task.targets)
 
     def weighted(self, class_weights: Tensor) -> Loss:
         """The same loss in which a decision counts by the weight of its true class (C,); what is
@@ -110,11 +116,11 @@ class Loss:
     def sums(self) -> bool:
         """Whether the loss sums a sequence's steps and averages over sequences: then the losses of
         its windows add up to it."""
-        return self.config.reduction == "sum" and self.config.name in ("nll", "ce_steps")
+        return self.config.reduction == "sum" and self.config.name in ("nll", "ce_steps", "mse")
 
     def scores(self, output: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Class scores, (B, C), or (B, T, C) for ``nll``; the class with the maximum is the
-        prediction."""
+        prediction. Of a loss of values they are these, standardised as the targets are."""
         rule = self.rule
         if rule.per_step:
             return rule.counted(output)
@@ -156,14 +162,29 @@ class Loss:
         self, target: Tensor, output: Tensor, lengths: Tensor | None, begin: int = 0
     ) -> Tensor:
         """Targets as the loss sees them: unlabelled steps as their class if requested, -1 wherever
-        nothing is counted."""
+        nothing is counted; values standardised, and NaN."""
+        if self.rule.value:
+            target = self._standardised(target, output)
         if self.unlabelled_class is not None:
             target = target.masked_fill(target < 0, self.unlabelled_class)
+        none = unlabelled(target)
         if self.per_step:
-            return target.masked_fill(~self.counted_steps(output, lengths, begin, begin), -1)
-        if begin == 0 or lengths is None:
+            left_out = ~self.counted_steps(output, lengths, begin, begin)
+        elif begin == 0 or lengths is None:
             return target
-        return target.masked_fill(lengths.to(target.device) <= begin, -1)
+        else:
+            left_out = lengths.to(target.device) <= begin
+        if self.rule.value:
+            left_out = left_out[..., None]
+        return target.masked_fill(left_out, none)
+
+    def _standardised(self, target: Tensor, output: Tensor) -> Tensor:
+        """Targets (..., C) as the network learns them."""
+        target = target.to(output)
+        if self.scale is None:
+            return target
+        mean, std = (torch.from_numpy(numbers).to(output) for numbers in self.scale.scale)
+        return (target - mean) / std
 
     def learnt(
         self, targets: Tensor, output: Tensor, lengths: Tensor | None, begin: int = 0
@@ -187,6 +208,8 @@ class Loss:
             output, None if lengths is None else lengths.clamp(max=output.shape[1])
         )
         target = self.targets(target, output, lengths, begin)
+        if self.rule.value:
+            return self._squared_error(scores, target)
         correct, counted = (
             int(((scores.argmax(-1) == target) & (target >= 0)).sum()),
             int((target >= 0).sum()),
@@ -209,6 +232,29 @@ class Loss:
         if self.sums:
             weight = len(output)
         return Scored(total / max(weight, 1), weight, correct, counted)
+
+    def _squared_error(self, values: Tensor, target: Tensor) -> Scored:
+        """Of values and targets (..., C), the mean over the C values."""
+        known = ~target.isnan()
+        error = torch.where(known, values - target.masked_fill(~known, 0), 0)
+        counted = int(known.any(-1).sum())
+        weight = counted
+        if self.sums:
+            weight = len(values)
+        total = error.square().sum() / values.shape[-1]
+        return Scored(total / max(weight, 1), weight, 0, counted)
+
+
+def _refuse(config: LossConfig, per_step: bool, values: bool) -> NoReturn:
+    """SrnnError for a loss that does not fit a task."""
+    has, need = "one label per sequence", "one of the ce_* losses"
+    if values:
+        has, need = "one value per sequence", "mse_mean or mse_last"
+    if per_step and values:
+        has, need = "a value at every step", "mse"
+    elif per_step:
+        has, need = "a label at every step", "nll"
+    raise SrnnError(f"The loss '{config.name}' does not fit a task with {has}; use {need}.")
 
 
 def masked_mean(

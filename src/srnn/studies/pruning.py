@@ -68,6 +68,7 @@ def _open(folder: Path | str, options: TuningOptions, hold_out: bool = True) -> 
     ``hold_out``: if ``options.data`` name no splits, some are held out for validation and testing.
     """
     trained = open_trained(folder)
+    trained.require_classes("compressed")
     freeze(trained.spiking("pruned or quantised"), "Compression")
     if options.data is None:
         return trained

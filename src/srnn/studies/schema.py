@@ -296,6 +296,10 @@ class Sweep:
                 Loss.for_task(recipe.loss, task)
                 network = recipe.build_network(task, 0)
                 build_optimizer(network, recipe.training.optimizer, recipe.training.lr_scale)
+                if self.maximise and task.targets is not None:
+                    raise SrnnError(
+                        f"optimise is '{self.optimise}', but the task has values; use 'loss'."
+                    )
                 if self.optimise == "accuracy_labelled" and task.unlabelled_class is None:
                     raise SrnnError(
                         "optimise is 'accuracy_labelled', but the task labels every step; use "

@@ -45,6 +45,10 @@ def read_run(folder: Path) -> FinishedRun:
     ended."""
     run = Run.open(folder)
     result, epochs = run.result(), run.epochs()
+    if "accuracy" not in result:
+        raise SrnnError(
+            f"{folder} answers with values; runs are summarised where they name a class."
+        )
     with reading(run.metrics, "a training's metrics"):
         finite(record["validation"][_measure(run.recipe)] for record in epochs)
     with reading(folder / "environment.json", "a run's environment"):

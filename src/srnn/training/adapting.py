@@ -192,6 +192,7 @@ class Adapter:
 
     def __init__(self, trained: Trained, config: Adaptation | None = None) -> None:
         self.config = Adaptation() if config is None else config
+        trained.require_classes("adapted")
         self.start = trained.folded()
         self.network = deepcopy(self.start.spiking("adapted")).eval()
         self._rule = create_rule(self.config.rule, self.config.feedback, trained.seed)

@@ -8,6 +8,7 @@ from typing import Any
 
 from .evaluation import ACCURACIES, Evaluation, evaluate_sequences, rate_report
 from .parts import Epoch, Training
+from .regression import ERRORS
 
 
 def validate(training: Training, epoch: Epoch) -> Evaluation | None:
@@ -58,7 +59,7 @@ def _training_numbers(training: Training) -> dict[str, Any]:
     loss, accuracy, rates = training.state.means()
     return {
         "loss": loss,
-        "accuracy": accuracy,
+        **training.accuracy(accuracy),
         "firing_rate": rate_report(training.ready.network, rates),
     }
 
@@ -66,7 +67,7 @@ def _training_numbers(training: Training) -> dict[str, Any]:
 def _score(training: Training, validation: Evaluation) -> list[float]:
     """What epochs are compared by, from left to right; greater is better."""
     metric = training.config.early_stopping.metric
-    if metric == "loss":
+    if metric == "loss" or training.ready.loss.rule.value:
         return [-validation.loss]
     return [validation.report[metric], -validation.loss]
 
@@ -114,7 +115,11 @@ def _record(
         numbers = validation.report
         record["validation"] = {
             "loss": validation.loss,
-            **{name: numbers[name] for name in (*ACCURACIES, "firing_rate") if name in numbers},
+            **{
+                name: numbers[name]
+                for name in (*ACCURACIES, *ERRORS, "firing_rate")
+                if name in numbers
+            },
         }
     record |= {
         "lr": epoch.lr,

@@ -1,4 +1,4 @@
-"""Evaluation: the accuracy and the firing rates of a network on a split."""
+"""Evaluation: the accuracy, or the errors, and the firing rates of a network on a split."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from ..data.datasets import SplitName
 from ..errors import SrnnError
 from ..nn.baselines import Network
 from ..nn.kernels.problem import LayerResult
-from ..nn.losses import neuron_rates
+from ..nn.losses import Loss, neuron_rates
 from ..nn.network import SRNN, BidirectionalLayer, Result
 from ..progress import saying
-from ..text import counted
+from ..text import counted, in_short
+from .regression import ErrorTally
 from .trained import Trained
 
 ACCURACIES = ("accuracy", "accuracy_labelled", "accuracy_without_silence", "balanced_accuracy")
@@ -38,24 +39,26 @@ class Evaluation:
     """The JSON that the commands print: task, split, n_sequences, accuracy, accuracy_labelled (only
     if the task has unlabelled steps), accuracy_without_silence (only if it has a class for
     silence), balanced_accuracy (only if the recipe weighs classes, or chooses epochs by it),
-    firing_rate (None for a network without spikes), parameters, seed."""
+    firing_rate (None for a network without spikes), parameters, seed. Where the answer is a value,
+    in the place of accuracies: mae, rmse, r2, unit, interval, naive (``regression``)."""
     loss: float
     """The recipe's loss, without the regulariser."""
     confusion: np.ndarray
     """(classes, classes) counts of labelled sequences or steps: row = true class, column =
-    predicted."""
+    predicted; (0, 0) where the answer is a value."""
     counts: np.ndarray
     """(N, 2) for each sequence: how many labelled decisions were right, and how many there are. A
-    decision is a step's, or the sequence's own."""
+    decision is a step's, or the sequence's own. (0, 2) where the answer is a value."""
     groups: np.ndarray | None
     """(N,) the group of each sequence, such as its speaker; None: not known."""
 
     def __repr__(self) -> str:
-        sequences = counted(len(self.counts), "sequence")
-        return (
-            f"Evaluation({self.report['task']}, {self.report['split']}: "
-            f"{self.report['accuracy']:.2%} of {sequences})"
-        )
+        sequences = counted(self.report["n_sequences"], "sequence")
+        where = f"{self.report['task']}, {self.report['split']}"
+        name, reached = in_short(self.report)
+        if name != "accuracy":
+            reached = f"{name} {reached}"
+        return f"Evaluation({where}: {reached} of {sequences})"
 
 
 def evaluate(
@@ -85,11 +88,10 @@ def warn_if_learnt(trained: Trained, split: SplitName) -> None:
     """A RuntimeWarning if the network has learnt the validation split on which it is about to be
     measured."""
     if split == "validation" and trained.has_learnt_validation:
-        before = trained.about["result"]["accuracy"]
         warnings.warn(
             f"{trained.name} has also learnt its validation sequences (training.refit), so what is "
-            "measured on them says nothing. A network trained without them was right for "
-            f"{before:.2%}; "
+            "measured on them says nothing. A network trained without them had "
+            f"{' '.join(in_short(trained.about['result']))}; "
             "measure this one on the test split.",
             RuntimeWarning,
             stacklevel=3,
@@ -146,40 +148,26 @@ def run_batches(
             yield batch, result
 
 
-class Tally:
-    """The counts of an evaluation, accumulated batch by batch. ``finite``: outputs that are not
-    finite raise an SrnnError."""
+class ClassTally:
+    """What a network says of labelled sequences or steps, accumulated batch by batch."""
 
-    def __init__(self, trained: Trained, finite: bool = True) -> None:
-        self.trained, self.finite, classes = trained, finite, trained.task.outputs
+    def __init__(self, trained: Trained) -> None:
+        self.trained, classes = trained, trained.task.outputs
         self.confusion = np.zeros((classes, classes), dtype=np.int64)
         self.unlabelled = np.zeros(classes, dtype=np.int64)
         """Predictions at steps without a label, by class."""
         self._counts: list[np.ndarray] = []
-        self._loss_sum, self._weight, self._steps = 0.0, 0, 0
-        self._fired: dict[int, float] = {}
 
-    @torch.no_grad()
-    def add(self, batch: Batch, result: Result) -> None:
+    def add(self, batch: Batch, output: Tensor, loss: Loss) -> None:
         """Count one batch."""
-        loss, classes = self.trained.loss, self.trained.task.outputs
-        scored = loss(result.output, batch.y, batch.lengths)
-        if self.finite and not math.isfinite(scored.loss):
-            raise SrnnError(
-                f"The outputs of {self.trained.name} are not finite: samples are too large for it, "
-                "or its weights are damaged."
-            )
-        self._loss_sum += float(scored.loss) * scored.weight
-        self._weight += scored.weight
-        self._steps += batch.steps
-        for index, rate in enumerate(
-            layer_rates(self.trained.network, result.layers[:-1], batch.lengths)
-        ):
-            self._fired[index] = self._fired.get(index, 0.0) + rate * batch.steps
-        predicted, true = loss.scores(result.output, batch.lengths).argmax(-1), batch.y
+        predicted, true, classes = (
+            loss.scores(output, batch.lengths).argmax(-1),
+            batch.y,
+            len(self.confusion),
+        )
         counted = torch.ones_like(true, dtype=torch.bool)
         if loss.per_step:
-            counted = loss.counted_steps(result.output, batch.lengths)
+            counted = loss.counted_steps(output, batch.lengths)
         labelled = counted & (true >= 0)
         right = labelled & (predicted == true)
         self._counts.append(
@@ -193,13 +181,14 @@ class Tally:
             torch.bincount(predicted[counted & ~labelled], minlength=classes).cpu().numpy()
         )
 
-    def evaluation(
-        self, split: SplitName, n_sequences: int, groups: np.ndarray | None = None
-    ) -> Evaluation:
-        """The counts as an ``Evaluation``; ``groups`` (N,) of the sequences, in the order in which
-        they were added."""
-        warn_of_former_split(self.trained, split)
-        network, task = self.trained.network, self.trained.task
+    @property
+    def counts(self) -> np.ndarray:
+        """(N, 2): see ``Evaluation``."""
+        return np.concatenate(self._counts) if self._counts else np.zeros((0, 2), np.int64)
+
+    def report(self, groups: np.ndarray | None) -> dict[str, Any]:
+        """The accuracies."""
+        task = self.trained.task
         right, total = int(self.confusion.trace()), int(self.confusion.sum())
         accuracy = {"accuracy": right / max(total, 1)}
         if task.unlabelled_class is not None:
@@ -213,21 +202,63 @@ class Tally:
             accuracy["accuracy_without_silence"] = accuracy_without(self.confusion, silence)
         if self.trained.recipe.training.balances:
             accuracy["balanced_accuracy"] = balanced_accuracy(self.confusion)
+        return accuracy
+
+
+class Tally:
+    """An evaluation, accumulated batch by batch. ``finite``: outputs that are not finite raise an
+    SrnnError."""
+
+    def __init__(self, trained: Trained, finite: bool = True) -> None:
+        self.trained, self.finite = trained, finite
+        self.answers: ClassTally | ErrorTally = ClassTally(trained)
+        if trained.task.targets is not None:
+            self.answers = ErrorTally(trained.classes, trained.task.targets)
+        self._loss_sum, self._weight, self._steps = 0.0, 0, 0
+        self._fired: dict[int, float] = {}
+
+    @torch.no_grad()
+    def add(self, batch: Batch, result: Result) -> None:
+        """Count one batch."""
+        loss = self.trained.loss
+        scored = loss(result.output, batch.y, batch.lengths)
+        if self.finite and not math.isfinite(scored.loss):
+            raise SrnnError(
+                f"The outputs of {self.trained.name} are not finite: samples are too large for it, "
+                "or its weights are damaged."
+            )
+        self._loss_sum += float(scored.loss) * scored.weight
+        self._weight += scored.weight
+        self._steps += batch.steps
+        for index, rate in enumerate(
+            layer_rates(self.trained.network, result.layers[:-1], batch.lengths)
+        ):
+            self._fired[index] = self._fired.get(index, 0.0) + rate * batch.steps
+        self.answers.add(batch, result.output, loss)
+
+    def evaluation(
+        self, split: SplitName, n_sequences: int, groups: np.ndarray | None = None
+    ) -> Evaluation:
+        """The counts as an ``Evaluation``; ``groups`` (N,) of the sequences, in the order in which
+        they were added."""
+        warn_of_former_split(self.trained, split)
+        network, answers = self.trained.network, self.answers
         report = {
-            "task": task.name,
+            "task": self.trained.task.name,
             "split": split,
             "n_sequences": n_sequences,
-            **accuracy,
+            **answers.report(groups),
             "firing_rate": rate_report(
                 network, [total / max(self._steps, 1) for total in self._fired.values()]
             ),
             "parameters": sum(p.numel() for p in network.parameters()),
             "seed": self.trained.seed,
         }
-        counts = np.concatenate(self._counts) if self._counts else np.zeros((0, 2), np.int64)
-        return Evaluation(
-            report, self._loss_sum / max(self._weight, 1), self.confusion, counts, groups
-        )
+        loss = self._loss_sum / max(self._weight, 1)
+        if isinstance(answers, ClassTally):
+            return Evaluation(report, loss, answers.confusion, answers.counts, groups)
+        nothing = np.zeros((0, 2), np.int64)
+        return Evaluation(report, loss, np.zeros((0, 0), np.int64), nothing, groups)
 
 
 def warn_of_former_split(trained: Trained, split: SplitName) -> None:

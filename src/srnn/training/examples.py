@@ -43,11 +43,9 @@ def keep_examples(run: Path, task: Task, sequences: Sequences) -> None:
         signal = _signal(task, sequences, index)
         if signal is None or signal[:1].nbytes > room:
             return
-        label = (
-            task.class_names[sequences.y[index]]
-            if sequences.y.ndim == 1 and sequences.y[index] >= 0
-            else ""
-        )
+        label = ""
+        if sequences.y.ndim == 1 and (known := int(sequences.y[index])) >= 0:
+            label = task.class_names[known]
         name = f"{number}-{file_name(label)}".rstrip("-")
         _write(run / FOLDER / name, signal[: room // signal[:1].nbytes], task.live())
 

@@ -23,6 +23,7 @@ from ..data.tasks import Task
 from ..errors import SrnnError, check_whole, option
 from ..files import locks
 from ..progress import Reporter, ScriptReporter
+from ..text import in_short
 from . import checkpoints
 from .batches import differ
 from .compression.evaluation import int8_of
@@ -199,7 +200,7 @@ def _refit(training: Training, data_dir: Path | None, task: Task | None) -> Trai
     again.state.seconds, again.state.metrics_size = done.seconds, done.metrics_size
     again.state.restores, again.state.lr_factor = done.restores, done.lr_factor
     reporter.event(
-        f"validation accuracy {held_out['accuracy']:.2%}; now the same training on all "
+        f"validation {' '.join(in_short(held_out))}; now the same training on all "
         f"{len(ready.train_set):,} sequences (training.refit)"
     )
     _measure_start(again)

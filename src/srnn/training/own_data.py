@@ -43,11 +43,6 @@ _FORMS = (
     "an array (sequences, time, channels), a list of arrays (time, channels) or of DataFrames, "
     "or a torch Dataset of pairs (x, y)"
 )
-_VALUES = (
-    "srnn.fit trains networks that name a class: if these are classes, give y.astype(int); "
-    "networks "
-    "that answer with a value come later."
-)
 
 
 class Told(NamedTuple):
@@ -72,11 +67,13 @@ def settings_of(
     neuron: str | Neuron | Mapping[str, Any] | None,
     lr: float | None,
     batch_size: int | None,
+    unit: str | None,
 ) -> dict[str, Any]:
     """The keywords of ``srnn.fit`` as settings of a recipe, by dotted keys; those that are None are
     left out."""
     settings = {
         "task.options.test_fraction": test,
+        "task.options.unit": unit,
         "training.epochs": epochs,
         "training.early_stopping.patience": patience,
         "training.optimizer.lr": lr,
@@ -131,7 +128,7 @@ def gather(x: Any, told: Told) -> Given:
         more_x, more_y = _pair("x of validation", *_two(told.validation))
         given = _of_list([*_cut(x, told.lengths), *more_x], told)
         labels = _joined(labels, _labels("y of validation", more_x, more_y))
-        if labels.ndim == 2:  # which may go on where no sequence does
+        if labels.ndim > 1:  # which may go on where no sequence does
             labels = labels[:, : given["x"].shape[1]]
         optional["split"] = ["train"] * len(x) + ["validation"] * len(more_x)
     given["y"] = labels
@@ -324,14 +321,15 @@ def _recording(name: str, one: Any) -> Recording:
 
 
 def _labels(name: str, x: Any, y: Any) -> Array:
-    """(N,) or (N, T): integers, or text. Lists of labels per step, of different lengths, are
-    padded.
+    """(N,) or (N, T): integers, text, or floats, which are values. Lists of labels per step, of
+    different lengths, are padded.
 
     ``x``: the sequences, with which lists must agree.
     """
     if y is None:
         raise SrnnError(
-            f"{name} is missing: give a class for each sequence (N,), or for each step (N, T)."
+            f"{name} is missing: give a class or a value for each sequence (N,), or for each step "
+            "(N, T)."
         )
     count = len(x)
     if not hasattr(y, "__len__") or isinstance(y, str):
@@ -351,10 +349,11 @@ def _labels(name: str, x: Any, y: Any) -> Array:
         return _classes(name, _array_of(name, parts))
     rows = [_classes(f"{name}[{index}]", _array_of(name, part)) for index, part in enumerate(parts)]
     for index, row in enumerate(rows):
-        if row.ndim != 1 or row.dtype.kind != rows[0].dtype.kind:
+        most = 1 + (row.dtype.kind == "f")  # several values of a step
+        if not 1 <= row.ndim <= most or row.dtype.kind != rows[0].dtype.kind:
             raise SrnnError(
-                f"{name} should be integers or text, one for each sequence, or a list for the "
-                "steps of each."
+                f"{name} should be integers, text or floats, one for each sequence, or a list for "
+                "the steps of each."
             )
         if isinstance(x, list) and len(row) != _length(x[index]):
             raise SrnnError(
@@ -383,18 +382,17 @@ def _array_of(name: str, values: Any) -> Array:
 
 
 def _classes(name: str, labels: Array) -> Array:
-    """Labels as int64, or text."""
+    """Labels as int64, or text; values as they are."""
     if labels.dtype.kind == "O":
         labels = _plain(name, labels)
     kind = labels.dtype.kind
-    if kind in "fc":
+    if kind not in "biuUf":
         raise SrnnError(
-            f"{name} should hold classes, integers or text, not {labels.dtype}. {_VALUES}"
+            f"{name} should hold classes, integers or text, or values, floats, not {labels.dtype} "
+            f"{labels.shape}."
         )
-    if kind not in "biuU":
-        raise SrnnError(
-            f"{name} should hold classes, integers or text, not {labels.dtype} {labels.shape}."
-        )
+    if kind == "f":
+        return labels
     if kind in "iu":
         return labels.astype(np.int64)
     return labels.astype(str)  # False and True are names, too
@@ -415,9 +413,11 @@ def _plain(name: str, labels: Array) -> Array:
 
 
 def _widened(labels: Array, steps: int) -> Array:
-    """(N, T) labels, to so many steps, of which the last have none."""
-    none = "" if labels.dtype.kind == "U" else UNLABELLED
-    return np.pad(labels, ((0, 0), (0, steps - labels.shape[1])), constant_values=none)
+    """(N, T, ...) labels, to so many steps, of which the last have none."""
+    none: Any = {"U": "", "f": np.nan}.get(labels.dtype.kind, UNLABELLED)
+    wider = np.full((len(labels), steps, *labels.shape[2:]), none, labels.dtype)
+    wider[:, : labels.shape[1]] = labels
+    return wider
 
 
 def _joined(labels: Array, more: Array) -> Array:

@@ -16,6 +16,7 @@ import torch
 from ..data.batches import Sequences
 from ..data.datasets.base import shown
 from ..data.signals import SignalPath
+from ..data.targets import Targets
 from ..data.tasks import Task
 from ..errors import SrnnError
 from ..nn.baselines import Network
@@ -96,11 +97,7 @@ class Prepared:
             "inputs": task.inputs,
             "step_ms": task.step_ms,
             "classes": list(task.class_names),
-            "largest_class": self._largest_class(),
-            "absent": {
-                "training": self._absent(train),
-                "validation": self._absent(self.validation_set),
-            },
+            **self._answers(),
             "weighs_classes": self.loss.class_weights is not None,
             "network": self._network_in_words(),
             "parameters": sum(p.numel() for p in network.parameters()),
@@ -119,6 +116,20 @@ class Prepared:
         """What was chosen for data that came without a recipe, and why, a line each."""
         recipe = self.trained.recipe
         return recipe.note.splitlines()[1:] if is_suited({"note": recipe.note}) else []
+
+    def _answers(self) -> dict[str, Any]:
+        """What is known of the classes, or of the values."""
+        targets = self.trained.task.targets
+        if targets is not None:
+            return {"targets": targets.plain()}
+        return {
+            "targets": None,
+            "largest_class": self._largest_class(),
+            "absent": {
+                "training": self._absent(self.train_set),
+                "validation": self._absent(self.validation_set),
+            },
+        }
 
     def _largest_class(self) -> dict[str, Any]:
         """The class with most labels in the validation split, and their fraction: the accuracy of
@@ -199,7 +210,7 @@ def prepare(
             "training.early_stopping.metric is 'accuracy_labelled', but the task leaves nothing "
             "unlabelled; use 'accuracy'."
         )
-    if len(task.class_names) < 2:
+    if task.targets is None and len(task.class_names) < 2:
         only = ", ".join(task.class_names)
         raise SrnnError(
             f"{task.name} has only one class, {only}; a network tells classes apart, so give two "
@@ -217,9 +228,14 @@ def prepare(
     validation_set = Sequences(task, "validation", data_dir, device)
     if refit:
         train_set = train_set.joined(validation_set)
-    described = task.described(_path_of(task, train_set))
+    described = task.described(_path_of(task, train_set), _targets_of(task, train_set))
     described.check_path()  # before a training whose model could not be read
     trained = Trained(network, described, recipe, seed, steps=train_set.typical_length)
+    if task.targets is not None and config.balances:
+        raise SrnnError(
+            "training.class_weights and balanced accuracy are for classes, and this task has "
+            "values; remove them."
+        )
     weights = class_weights(config.class_weights, train_set, trained.loss, task)
     loss = trained.loss if weights is None else trained.loss.weighted(weights)
     if config.start_from is not None:
@@ -238,6 +254,11 @@ def _path_of(task: Task, train_set: Sequences) -> SignalPath:
         if statistics is None or "statistics" not in path.settings
         else path.calibrated(statistics=statistics)
     )
+
+
+def _targets_of(task: Task, train_set: Sequences) -> Targets | None:
+    """The task's targets, with the statistics of its training data; None: it has classes."""
+    return None if task.targets is None else task.targets.of_training(train_set.y)
 
 
 def _device_reason(asked: str, device: torch.device) -> str:

@@ -154,7 +154,7 @@ def _report(training: Training, epoch: Epoch) -> None:
     shown = {
         "epoch": state.epoch + 1,
         "loss": loss,
-        "accuracy": accuracy,
+        **training.accuracy(accuracy),
         "firing_rate": firing["mean"] if firing else None,
         "samples_per_s": epoch.samples_per_s,
     }

@@ -129,6 +129,14 @@ class Trained:
     about: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     """Provenance, as JSON values: the results that training ended with, licence, origin."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields, with a network that is still in its file as the file's arrays: what is
+        pickled or copied needs no file, and no torch."""
+        return {
+            **{item.name: vars(self)[item.name] for item in fields(self)},
+            "about": dict(self.about),
+        }
+
     @cached_property
     def loss(self) -> Loss:
         """How outputs are scored. SrnnError if the recipe's loss does not fit the task."""
@@ -143,8 +151,8 @@ class Trained:
 
     @property
     def decision(self) -> DecisionRule:
-        """How outputs become a class, for exports."""
-        return DecisionRule(self.recipe.loss, self.classes)
+        """How outputs become an answer, for exports."""
+        return DecisionRule(self.recipe.loss, self.classes, targets=self.task.targets)
 
     @property
     def has_learnt_validation(self) -> bool:
@@ -202,6 +210,14 @@ class Trained:
                 f"networks can be {done}."
             )
         return self.network
+
+    def require_classes(self, done: str) -> None:
+        """SrnnError if its answer is a value: what is ``done`` ("served") needs classes."""
+        if self.task.targets is not None:
+            raise SrnnError(
+                f"{self.name} answers with values, and only networks that name a class can be "
+                f"{done}."
+            )
 
     def untrained(self) -> Network | None:
         """The network as it was drawn before training; None if it was trained elsewhere, or began

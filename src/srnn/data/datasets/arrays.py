@@ -16,11 +16,14 @@ from ...errors import SrnnError
 from ...files import CLASSES, check_memory, reading
 from ...files.arrays import open_npz
 from ...files.hdf5 import open_hdf5
-from ...text import composed, some
+from ...text import composed, counted, some
 from ..encoders.pooling import pooled
 from ..encoders.speech import Statistics, scale
 from ..recordings import read_rate, read_stated
 from ..signals.likeness import seen_in
+from ..targets import are_values as holds_values
+from ..targets import of_steps
+from .answers import Answer, Numbers, are_values, as_targets, names_of_values
 from .base import UNLABELLED, Split, SplitName, check_split, padded
 from .cache import Arrays, cache_of, cached
 from .cutting import WHOLE, Cutting, labels_of
@@ -67,29 +70,38 @@ class Description(NamedTuple):
     """Units of the channels, in the same way."""
     files: SensorFiles | None = None
     """The files of a folder or table, if they are a sensor's."""
+    values: bool = False
+    """Whether labels are values, with the names ``class_names``, and not classes."""
 
 
 def describe(
-    source: Source, speaker: str = "", cutting: Cutting = WHOLE, **how: Any
+    source: Source,
+    speaker: str = "",
+    cutting: Cutting = WHOLE,
+    answer: Answer = "auto",
+    **how: Any,
 ) -> Description:
     """Classes, channels and rate of a source. SrnnError where it does not have the layout.
 
-    ``speaker``: as for ``list_items``. ``how``: further fields of ``SensorFiles``.
+    Args:
+        speaker: as for ``list_items``.
+        answer: whether labels are classes or values; "auto": as they look.
+        how: further fields of ``SensorFiles``.
     """
     if isinstance(source, Given) or (not source.is_dir() and source.suffix.lower() in ARRAY_FILES):
-        with _open(source) as (_, about, _, _):
+        with _open(source, answer) as (_, about, _, _):
             return about
     items = tuple(list_items(source, speaker, cutting))
     splits = any(item.split for item in items)
     if items[0].form == "sound":
-        return Description(
-            "sound", list_classes(item.label for item in items), splits=splits, items=items
-        )
-    files = SensorFiles(source, items, cutting, **how)
+        values = are_values(answer, (item.label for item in items))
+        names = names_of_values(1) if values else list_classes(item.label for item in items)
+        return Description("sound", names, splits=splits, items=items, values=values)
+    files = SensorFiles(source, items, cutting, **how).answering(answer)
     return Description(
         "arrays",
         files.class_names,
-        cutting.per_step,
+        files.cutting.per_step,
         files.channels,
         files.rate,
         splits,
@@ -97,6 +109,7 @@ def describe(
         files.names,
         files.units,
         files,
+        files.values,
     )
 
 
@@ -112,7 +125,7 @@ def load_arrays(split: SplitName, source: Source, shares: Shares, about: Descrip
     check_split(split)
     files, items = about.files, about.items
     if isinstance(source, Given) or files is None:
-        return load_file(split, source, shares)[1]
+        return load_file(split, source, shares, "values" if about.values else "classes")[1]
     chosen = files.sequences(split, shares)
     shared: list[str] = []
     if not files.divided_inside:
@@ -136,9 +149,13 @@ def load_arrays(split: SplitName, source: Source, shares: Shares, about: Descrip
     _say_axes(str(items[0].path), x.shape, "x.T")
     groups = [one.item.group for one in chosen]
     names = np.array(groups) if all(groups) else None
+    pieces = [one.piece for one in chosen]
+    if about.values:
+        values = labels_of(pieces, Numbers(source), x.shape[1], about.per_step, np.nan)
+        return Split(x, as_targets(values), lengths, names).validate(str(source), 1)
     number = {label: index for index, label in enumerate(about.class_names)}
-    y = labels_of([one.piece for one in chosen], number, x.shape[1], about.per_step)
-    return Split(x, y, lengths, names).validate(str(source), len(number))
+    y = labels_of(pieces, number, x.shape[1], about.per_step, UNLABELLED)
+    return Split(x, y.astype(np.int64), lengths, names).validate(str(source), len(number))
 
 
 def load_scaled(
@@ -240,7 +257,7 @@ def _check_shapes(
             raise SrnnError(
                 f"{source}: {key} should have {count} entries, like x, not {values.shape}."
             )
-    if y.ndim == 2 and y.shape[1] != steps:
+    if of_steps(y) and y.shape[1] != steps:
         fix = (
             "; x seems to be (N, C, T), give x.transpose(0, 2, 1)" if y.shape[1] == channels else ""
         )
@@ -253,15 +270,16 @@ def load_file(
     split: SplitName,
     source: Source,
     shares: Shares | None,
+    answer: Answer = "auto",
     numbers: Callable[[Any], Any] | None = None,
 ) -> tuple[Description, Split]:
     """What ``describe`` says about an .npz or HDF5 file or arrays in memory, and one split as
     ``load_arrays`` gives it.
 
-    ``shares`` None: where the file names no splits, all sequences. ``numbers``: as for
-    ``read_signal``.
+    ``shares`` None: where the file names no splits, all sequences. ``answer``: as for ``describe``.
+    ``numbers``: as for ``read_signal``.
     """
-    with _open(source) as (content, about, x, y):
+    with _open(source, answer) as (content, about, x, y):
         classes, (count, steps, channels) = about.class_names, x.shape
         optional = {
             key: np.asarray(content[key])
@@ -271,7 +289,7 @@ def load_file(
         _check_shapes(source, x.shape, y, optional)
         _say_axes(str(source), x.shape, "x.transpose(0, 2, 1)")
         missing = np.setdiff1d(np.arange(len(classes)), y)
-        if len(missing):
+        if len(missing) and not about.values:
             named = some([classes[index] for index in missing])
             say(f"{source}: {len(missing)} of {len(classes)} classes do not occur in y: {named}.")
         groups, splits = (_texts(source, optional.get(key)) for key in ("groups", "split"))
@@ -316,11 +334,13 @@ def load_file(
 
 
 @contextlib.contextmanager
-def _open(source: Source) -> Iterator[tuple[Any, Description, Any, npt.NDArray[np.int64]]]:
+def _open(
+    source: Source, answer: Answer = "auto"
+) -> Iterator[tuple[Any, Description, Any, npt.NDArray[Any]]]:
     """A mapping of a data set's arrays; what it contains; x, (N, T, C) numbers, an array or an HDF5
     dataset in its place; and y, as ``_labels`` gives it."""
     with _contents(source) as content:
-        (classes, y), x = _labels(source, content), content["x"]
+        (classes, y), x = _labels(source, content, answer), content["x"]
         if x.ndim != 3:
             raise SrnnError(f"{source}: x should be (sequences, time, channels), not {x.shape}.")
         if x.dtype.kind not in "iufb":
@@ -329,12 +349,13 @@ def _open(source: Source) -> Iterator[tuple[Any, Description, Any, npt.NDArray[n
         about = Description(
             "arrays",
             classes,
-            y.ndim == 2,
+            of_steps(y),
             int(x.shape[2]),
             read_rate(source, content),
             "split" in content,
             names=stated.channels,
             units=stated.units,
+            values=holds_values(y),
         )
         for key, values in stated._asdict().items():
             if values is not None and len(values) != x.shape[2]:
@@ -372,16 +393,20 @@ def _texts(source: Source, values: npt.NDArray[Any] | None) -> list[str] | None:
         return [composed(v.decode() if isinstance(v, bytes) else str(v)) for v in values.tolist()]
 
 
-def _labels(source: Source, content: Any) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
+def _labels(
+    source: Source, content: Any, answer: Answer
+) -> tuple[tuple[str, ...], npt.NDArray[Any]]:
     """Names of the classes; y (N,) or (N, T), a class each, -1 for none. Labels that are text are
-    their own names, sorted."""
+    their own names, sorted. Of values: their names, and float32 ``as_targets``."""
     y = np.asarray(content["y"])
     if not y.size:
         raise SrnnError(f"{source} is empty: it holds no sequences (y has the shape {y.shape}).")
+    if answer == "values" or (answer == "auto" and y.dtype.kind == "f"):
+        return _values(source, content, y)
     if y.ndim not in (1, 2) or y.dtype.kind not in "iuUSO":
         raise SrnnError(
             f"{source}: y should be integers or text (sequences,) or (sequences, time), not "
-            f"{y.dtype} {y.shape}."
+            f"{y.dtype} {y.shape}; values are floats."
         )
     names = np.asarray(content["class_names"]) if "class_names" in content else None
     if names is not None and names.ndim != 1:
@@ -418,6 +443,31 @@ def _labels(source: Source, content: Any) -> tuple[tuple[str, ...], npt.NDArray[
             f"{source}: y holds the label {y.max()}, but class_names has {len(named)} names."
         )
     return named or tuple(str(number) for number in range(count)), y.astype(np.int64)
+
+
+def _values(
+    source: Source, content: Any, y: npt.NDArray[Any]
+) -> tuple[tuple[str, ...], npt.NDArray[np.float32]]:
+    """Names of the values, and the targets."""
+    if y.ndim not in (1, 2, 3) or y.dtype.kind not in "iuf":
+        raise SrnnError(
+            f"{source}: y should be numbers (sequences,), (sequences, time) or (sequences, time, "
+            f"values), not {y.dtype} {y.shape}."
+        )
+    with np.errstate(over="ignore"):
+        targets = as_targets(y)
+    if np.isinf(targets).any():
+        place = np.argwhere(np.isinf(targets))[0][: y.ndim].tolist()
+        raise SrnnError(f"{source}: y{place} is infinite in float32; NaN says that there is none.")
+    if np.isnan(targets).all():
+        raise SrnnError(f"{source}: y holds no targets: all of them are NaN.")
+    count = targets.shape[-1]
+    names = _texts(source, np.asarray(content["class_names"])) if "class_names" in content else None
+    if names is not None and len(names) != count:
+        raise SrnnError(
+            f"{source}: class_names has {len(names)} names for {counted(count, 'value')}."
+        )
+    return tuple(names or names_of_values(count)), targets
 
 
 def _float32(

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from ...errors import SrnnError, check_choice, check_whole, is_number, nearest, option
 from ...text import composed, one_line
 from ..encoders.speech import Statistics
+from ..targets import are_values, of_steps, unlabelled
 from .inputs import Inputs
 
 SplitName = Literal["train", "validation", "test"]
@@ -37,8 +38,10 @@ class Split:
     x: npt.NDArray[np.float32] | Inputs
     """(N, T, C) inputs, an array or a compact substitute (``SpikeArray``, ``WindowedArray``); steps
     from a sequence's length on are zero."""
-    y: npt.NDArray[np.int64]
-    """(N,) a class for each sequence, or (N, T) one for each step; -1 where there is none."""
+    y: npt.NDArray[np.int64] | npt.NDArray[np.float32]
+    """(N,) a class for each sequence, or (N, T) one for each step; -1 where there is none. Or
+    float32 targets: (N, values) for each sequence, (N, T, values) for each step; NaN where there is
+    none."""
     lengths: npt.NDArray[np.int64] | None = None
     """(N,) valid steps of each sequence, padded on the right; None: all of them."""
     groups: npt.NDArray[np.str_] | None = None
@@ -75,7 +78,7 @@ class Split:
         return len(self.x)
 
     def __repr__(self) -> str:
-        labels = "a label a step" if self.y.ndim == 2 else "a label each"
+        labels = "a label a step" if of_steps(self.y) else "a label each"
         return f"Split(x {tuple(self.x.shape)}, {labels})"
 
     def take(self, index: npt.ArrayLike) -> Split:
@@ -104,8 +107,9 @@ class Split:
                 f"{where}: inputs must be float32 (sequences, steps, channels), not {x.dtype} "
                 f"{x.shape}."
             )
-        for name, numbers in (("labels", self.y), ("lengths", self.lengths)):
-            if numbers is not None and numbers.dtype != np.int64:
+        known = {"labels": (self.y, (np.int64, np.float32)), "lengths": (self.lengths, (np.int64,))}
+        for name, (numbers, types) in known.items():
+            if numbers is not None and numbers.dtype not in types:
                 raise SrnnError(
                     f"{where}: {name} must be int64, not {numbers.dtype} {numbers.shape}."
                 )
@@ -120,9 +124,9 @@ class Split:
         self, where: str, classes: int | None, inputs: int | None, kind: str | None = None
     ) -> None:
         """SrnnError, which begins with ``where`` (a file, a data set): no sequences, wrong shapes,
-        inputs that are not finite, labels or lengths out of range; labels not below ``classes``, a
-        number of channels other than ``inputs``, or labels of another ``kind`` (``Task.kind``),
-        where these are given."""
+        inputs that are not finite, labels or lengths out of range; labels not below ``classes``
+        (targets: another number of values), a number of channels other than ``inputs``, or labels
+        of another ``kind`` (``Task.kind``), where these are given."""
 
         def require(good: object, problem: str) -> None:
             if not good:
@@ -136,19 +140,27 @@ class Split:
         )
         require(all(x.shape), f"there are no sequences (inputs have the shape {x.shape})")
         shapes = {"per_sequence": x.shape[:1], "per_step": x.shape[:2]}
+        if are_values(y):
+            values = y.shape[-1] if classes is None else classes
+            shapes = {name: (*shape, values) for name, shape in shapes.items()}
         if kind is not None:
             check_choice("A task's kind", kind, shapes)
             shapes = {kind: shapes[kind]}
-        wanted = " or ".join(map(str, shapes.values()))
+        wanted, dtype = " or ".join(map(str, shapes.values())), "int64"
+        if are_values(y):
+            dtype = "float32"
         require(
-            y.shape in shapes.values(), f"labels must be int64 {wanted}, not {y.dtype} {y.shape}"
+            y.shape in shapes.values(), f"labels must be {dtype} {wanted}, not {y.dtype} {y.shape}"
         )
-        top = "" if classes is None else f" to {classes - 1}"
-        in_range = y.min() >= UNLABELLED and (classes is None or y.max() < classes)
-        require(
-            in_range,
-            f"labels must be 0{top}, or -1 for none, but range from {y.min()} to {y.max()}",
-        )
+        if are_values(y):
+            require(not np.isinf(y).any(), "targets must be finite, or NaN for none")
+        else:
+            top = "" if classes is None else f" to {classes - 1}"
+            in_range = y.min() >= UNLABELLED and (classes is None or y.max() < classes)
+            require(
+                in_range,
+                f"labels must be 0{top}, or -1 for none, but range from {y.min()} to {y.max()}",
+            )
         if lengths is not None:
             found = f"{lengths.dtype} {lengths.shape}"
             require(
@@ -254,10 +266,17 @@ def shown(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(one_line(composed(name), 200) for name in names)
 
 
-def later(labels: npt.NDArray[np.int64], steps: int) -> npt.NDArray[np.int64]:
-    """Labels (N, T) -> (N, T + steps), each ``steps`` steps later: by then a network has seen that
-    much of what follows."""
-    return np.pad(labels, ((0, 0), (steps, 0)), constant_values=UNLABELLED)
+def later(labels: npt.NDArray[Any], steps: int) -> npt.NDArray[Any]:
+    """Labels (N, T, ...) -> (N, T + steps, ...), each ``steps`` steps later: by then a network has
+    seen that much of what follows."""
+    return in_steps(labels, steps + labels.shape[1], steps)
+
+
+def in_steps(labels: npt.NDArray[Any], steps: int, first: int = 0) -> npt.NDArray[Any]:
+    """Labels (N, T, ...) -> (N, steps, ...), from the step ``first`` on; the others have none."""
+    wider = np.full((len(labels), steps, *labels.shape[2:]), unlabelled(labels), labels.dtype)
+    wider[:, first : first + labels.shape[1]] = labels
+    return wider
 
 
 def check_fraction(name: str, value: Any) -> None:

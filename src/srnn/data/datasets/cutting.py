@@ -20,7 +20,6 @@ from ...errors import SrnnError, check_flag, check_positive, naming_once, requir
 from ...files.wfdb_records import BEATS
 from ...text import composed
 from ..recordings import Recording
-from .base import UNLABELLED
 
 _RHYTHM = "+"
 """The symbol of WFDB's annotations that say, in words such as "(AFIB", what rhythm begins."""
@@ -59,13 +58,6 @@ class Piece(NamedTuple):
     def names(self) -> tuple[str, ...]:
         """The labels in it."""
         return (self.label,) if self.label else tuple(span.label for span in self.spans)
-
-    def labels(self, number: Mapping[str, int]) -> npt.NDArray[np.int64]:
-        """(steps,) the numbers of the steps' classes, -1 where there is none."""
-        y = np.full(self.stop - self.start, UNLABELLED, np.int64)
-        for span in self.spans:
-            y[span.start : span.stop] = number[span.label]
-        return y
 
 
 @dataclass(frozen=True)
@@ -379,16 +371,17 @@ def moved(spans: Sequence[Span], ratio: float, samples: int) -> tuple[Span, ...]
 
 
 def labels_of(
-    pieces: Sequence[Piece], number: Mapping[str, int], steps: int, per_step: bool
-) -> npt.NDArray[np.int64]:
-    """The numbers of the pieces' classes: (N,), or where each step has a label (N, steps), -1 where
-    there is none.
+    pieces: Sequence[Piece], number: Mapping[str, float], steps: int, per_step: bool, none: float
+) -> npt.NDArray[Any]:
+    """The numbers of the pieces' classes, or their values: (N,), or where each step has a label
+    (N, steps), ``none`` where there is none.
 
     ``number``: that of each label.
     """
     if not per_step:
-        return np.array([number[piece.label] for piece in pieces], np.int64)
-    y = np.full((len(pieces), steps), UNLABELLED, np.int64)
+        return np.array([number[piece.label] for piece in pieces])
+    y = np.full((len(pieces), steps), none)
     for row, piece in zip(y, pieces, strict=True):
-        row[: piece.stop - piece.start] = piece.labels(number)
+        for span in piece.spans:
+            row[span.start : span.stop] = number[span.label]
     return y

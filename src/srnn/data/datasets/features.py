@@ -18,6 +18,7 @@ from ..encoders.speech import FeatureKind, Normalisation, SpeechFeatures, Statis
 from ..samples import fit_length
 from ..signals import PathForm, SignalPath, SpeechPath
 from ..tasks import Kind, Task
+from .answers import Numbers, as_targets
 from .audio import Samples, read_audio
 from .base import Split, SplitName, later, padded
 from .cache import Arrays, cached
@@ -197,12 +198,16 @@ def load_clips(
     clips: Callable[[SplitName], Sequence[Item]],
     folder: Path,
     path: SpeechPath,
-    classes: Sequence[str],
+    classes: Sequence[str] | None,
     length: int | None = None,
 ) -> Split:
     """``split_of`` the clips of one split, one class each. Arguments and errors as for
-    ``load_features``; ``classes``: names."""
+    ``load_features``; ``classes``: names; None: labels are values."""
     chosen, x = clips(split), load_features(split, clips, folder, path, length)
+    if classes is None:
+        numbers = Numbers(folder)
+        values = as_targets(np.array([numbers[clip.label] for clip in chosen]))
+        return split_of(x, values, chosen, length).validate(str(folder), 1)
     number = {name: index for index, name in enumerate(classes)}
     labels = np.array([number[clip.label] for clip in chosen], np.int64)
     return split_of(x, labels, chosen, length).validate(str(folder), len(classes))
@@ -210,7 +215,7 @@ def load_clips(
 
 def split_of(
     x: FeatureArray,
-    labels: npt.NDArray[np.int64],
+    labels: npt.NDArray[Any],
     clips: Sequence[Item],
     length: int | None = None,
     lag: int = 0,

@@ -23,12 +23,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal, get_args
 
-from ...errors import SrnnError, check_choice, check_flag, check_positive, check_whole, option
+from ...errors import (
+    SrnnError,
+    check_choice,
+    check_flag,
+    check_positive,
+    check_whole,
+    option,
+    require,
+)
 from ..gaps import DEFAULT, Gaps, Missing
 from ..signals import ScaledPath, SignalPath, Steps
 from ..signals.scaled import MOST_POOLED
+from ..targets import Targets
 from ..tasks import Kind, register
 from ..units import parse_channels
+from .answers import Answer, units_of
 from .arrays import Description, Source, describe, load_arrays, load_scaled
 from .audio import read_audio
 from .base import Split, SplitName, check_split, not_found, resolve_data_dir
@@ -118,6 +128,11 @@ class FolderTask(AudioTask):
     """Which labels are which class, such as {N: normal, V: pvc}; others have none. Labels that
     begin with "(" are WFDB's rhythms. None: each label is a class, and of annotations those of
     beats."""
+    answer: Answer = "auto"
+    """Whether labels are classes or values. auto: decimal numbers are values, integers and text are
+    classes. A column of values in sensor files has one for each step; an empty cell has none."""
+    unit: str = ""
+    """The unit of the values, such as km/h; of several, separated by commas. Empty: not known."""
     skip: bool = False
     """Leave out files that cannot be used, such as damaged ones, and name them in a warning; else
     they are refused."""
@@ -129,12 +144,14 @@ class FolderTask(AudioTask):
                 f"speaker must be a pattern of names, such as '{{speaker}}_{{index}}', not "
                 f"{self.speaker!r}."
             )
-        _ = self.shares
+        _ = self._asked_shares
         if isinstance(self.channels, list):
             object.__setattr__(self, "channels", tuple(self.channels))
         _ = self._chosen, self._gaps, self.cutting
         check_flag("skip", self.skip)
         check_choice("scale", self.scale, get_args(Scale))
+        check_choice("answer", self.answer, get_args(Answer))
+        require(isinstance(self.unit, str), "unit", "text", self.unit)
         check_whole("pool", self.pool, 1, MOST_POOLED)
         for name in ("seconds", "rate"):
             if getattr(self, name) is not None:
@@ -170,6 +187,11 @@ class FolderTask(AudioTask):
                     f"The option '{name}' is for sensor files, and {source} is one file of arrays; "
                     "remove it."
                 )
+        if self.unit and not about.values:
+            raise SrnnError(
+                f"unit is for values, and the labels of {source} are classes; remove it."
+            )
+        _ = self.targets
         if self.skip and not about.items:
             raise SrnnError(
                 f"{source} is one file, so there is nothing to skip; remove the option 'skip'."
@@ -191,6 +213,10 @@ class FolderTask(AudioTask):
     @cached_property
     def shares(self) -> Shares:
         """What is held out where no split is given."""
+        return self._asked_shares._replace(by_class=not self.content.values)
+
+    @property
+    def _asked_shares(self) -> Shares:
         return Shares.of(
             {name: getattr(self, name) for name in ("validation_fraction", "test_fraction", "fold")}
         )
@@ -204,7 +230,7 @@ class FolderTask(AudioTask):
     def content(self) -> Description:
         """What was in the source when the task was made."""
         how = {"chosen": self._chosen, "gaps": self._gaps, "asked": self.rate, "skip": self.skip}
-        return describe(self.source, self.speaker, self.cutting, **how)
+        return describe(self.source, self.speaker, self.cutting, self.answer, **how)
 
     @cached_property
     def cutting(self) -> Cutting:
@@ -234,6 +260,13 @@ class FolderTask(AudioTask):
     @property
     def class_names(self) -> tuple[str, ...]:  # type: ignore[override]
         return self.content.class_names
+
+    @property
+    def targets(self) -> Targets | None:  # type: ignore[override]
+        """The units of the values; None: labels are classes."""
+        if not self.content.values:
+            return None
+        return units_of(self.unit, len(self.content.class_names))
 
     @property
     def step_ms(self) -> float | None:  # type: ignore[override]
@@ -312,7 +345,8 @@ class FolderTask(AudioTask):
                 name: cut_clips(of, [lasting[item] for item in of], self.cutting, sound.rate)
                 for name, of in clips.items()
             }
-        return load_clips(split, clips.__getitem__, cache.parent, sound, self.class_names, length)
+        classes = None if self.content.values else self.class_names
+        return load_clips(split, clips.__getitem__, cache.parent, sound, classes, length)
 
     def load_unscaled(self, split: SplitName) -> Split:
         """Arrays as their files hold them: neither scaled nor pooled."""

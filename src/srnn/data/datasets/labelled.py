@@ -16,6 +16,8 @@ from ...errors import SrnnError
 from ...text import some
 from ..recordings import NOTHING_SAID, Reading, Recording, match, read_recording
 from ..signals import SignalPath
+from ..targets import of_steps
+from .answers import Numbers, as_targets
 from .arrays import load_file
 from .base import UNLABELLED, Split, SplitName, later, padded, shown
 from .cutting import WHOLE, Cutting, labels_of
@@ -34,8 +36,8 @@ class _Labelled(NamedTuple):
     """For messages."""
     signals: list[Array]
     """(samples, channels) each."""
-    y: npt.NDArray[np.int64]
-    """(N,) or (N, samples): classes of the network."""
+    y: Array
+    """(N,) or (N, samples): classes of the network; or targets, with an axis for values."""
     groups: Array | None
     divided: bool
     """Whether the source names no splits."""
@@ -52,6 +54,7 @@ def load_labelled(
     lag: int = 0,
     said: Reading = NOTHING_SAID,
     cutting: Cutting = WHOLE,
+    values: bool = False,
 ) -> Split:
     """The sequences of a folder, table or file as the task 'folder' reads them, in their order.
 
@@ -68,18 +71,21 @@ def load_labelled(
             are moved later by as much.
         said: what the user says about the recordings, for ``match``.
         cutting: how files become sequences.
+        values: whether labels are values, and ``classes`` their names.
     """
+    if shares is not None:
+        shares = shares._replace(by_class=not values)
     if not os.path.exists(source):  # False where pathlib would raise: for names that are too long
         raise SrnnError(
             f"{source} was not found: name a folder, table or file of labelled recordings."
         )
     if source.suffix.lower() in ARRAY_FILES and not source.is_dir():
-        given = _of_arrays(split, source, classes, path, shares, said)
+        given = _of_arrays(split, source, classes, path, shares, said, values)
     else:
-        given = _of_files(split, source, classes, path, shares, speaker, said, cutting)
+        given = _of_files(split, source, classes, path, shares, speaker, said, cutting, values)
     _say_divided(source, split, shares, given)
     y, steps = given.y, [encode(*one) for one in zip(given.names, given.signals, strict=True)]
-    if y.ndim == 2:
+    if of_steps(y):
         lengths = [len(signal) for signal in given.signals]
         if any(len(one) != length for one, length in zip(steps, lengths, strict=True)):
             raise SrnnError(
@@ -88,11 +94,11 @@ def load_labelled(
             )
     groups = given.groups
     del given  # with much data, every copy counts
-    if y.ndim == 2:  # labels of steps, which may end before their array does
+    if of_steps(y):  # labels of steps, which may end before their array does
         y = later(y[:, : max(map(len, steps))], lag)
         steps = [np.pad(one, ((0, lag), (0, 0))) for one in steps]
     x, lengths = padded(str(source), steps)
-    return Split(x, y.astype(np.int64), lengths if (lengths != len(x[0])).any() else None, groups)
+    return Split(x, y, lengths if (lengths != len(x[0])).any() else None, groups)
 
 
 def _of_arrays(
@@ -102,8 +108,9 @@ def _of_arrays(
     path: SignalPath,
     shares: Shares | None,
     said: Reading,
+    values: bool,
 ) -> _Labelled:
-    about, whole = load_file(split, source, shares, path.numbers)
+    about, whole = load_file(split, source, shares, "values" if values else "classes", path.numbers)
     ends = [whole.x.shape[1]] * len(whole) if whole.lengths is None else whole.lengths.tolist()
     names = [f"{source}, sequence {index}," for index in range(len(whole))]
     given = (
@@ -119,8 +126,15 @@ def _of_arrays(
             f"{source} has a label per step at {about.rate:g} Hz, but this network reads "
             f"{path.rate:g} Hz; resample both."
         )
-    numbers = np.array([*_numbers(source, about.class_names, classes), UNLABELLED])
-    return _Labelled(names, signals, numbers[whole.y], whole.groups, divided=not about.splits)
+    y: Array = whole.y
+    if not values:
+        numbers = np.array([*_numbers(source, about.class_names, classes), UNLABELLED], np.int64)
+        y = numbers[y]
+    elif y.shape[-1] != len(classes):
+        raise SrnnError(
+            f"{source} has targets of {y.shape[-1]} values, and this network gives {len(classes)}."
+        )
+    return _Labelled(names, signals, y, whole.groups, divided=not about.splits)
 
 
 def _of_files(
@@ -132,6 +146,7 @@ def _of_files(
     speaker: str,
     said: Reading,
     cutting: Cutting,
+    values: bool,
 ) -> _Labelled:
     items = list_items(source, speaker, cutting)
     divided = not any(item.split for item in items)
@@ -155,9 +170,13 @@ def _of_files(
         names = [str(one.item.path) for one in chosen]
     signals = [one.sensed.x[one.piece.start : one.piece.stop] for one in chosen]
     pieces = [one.piece for one in chosen]
-    known = [*dict.fromkeys(label for piece in pieces for label in piece.names)]
-    number = dict(zip(known, _numbers(source, known, classes), strict=True))
-    y = labels_of(pieces, number, max(map(len, signals)), cutting.per_step and not items[0].label)
+    per_step, steps = cutting.per_step and not items[0].label, max(map(len, signals))
+    if values:
+        y = as_targets(labels_of(pieces, Numbers(source), steps, per_step, np.nan))
+    else:
+        known = [*dict.fromkeys(label for piece in pieces for label in piece.names)]
+        number = dict(zip(known, _numbers(source, known, classes), strict=True))
+        y = labels_of(pieces, number, steps, per_step, UNLABELLED).astype(np.int64)
     groups = (
         np.array([one.item.group for one in chosen])
         if all(one.item.group for one in chosen)
@@ -169,7 +188,7 @@ def _of_files(
 def _say_divided(source: Path, split: SplitName, shares: Shares | None, given: _Labelled) -> None:
     """What is held out, or is not, where the source names no splits."""
     if given.divided and shares is not None:
-        what = "its sequences, each class by itself," if given.groups is None else "its groups"
+        what = f"its {shares.held_out(given.groups is not None)}"
         say(
             f"{source} names no splits: {shares.validation:.0%} of {what} are held out for "
             f"validation and {shares.tested} for "

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from ...text import counted, some
 from ..gaps import DEFAULT, Gaps
 from ..recordings import Reading, Recording, at_rate, match, read_recording, take_channels
 from ..signals import ScaledPath
+from .answers import Answer, are_values, names_of_values
 from .base import SplitName
 from .cutting import WHOLE, Cutting, Piece, cut_recording
 from .files import Item, list_classes
@@ -135,6 +136,8 @@ class SensorFiles:
     """Samples per second to which files are resampled; None: what the first file states."""
     skip: bool = False
     """Leave out files that cannot be used (a RuntimeWarning names them); else they are refused."""
+    values: bool = False
+    """Whether labels are values, and not classes."""
     _kept: dict[Path, Sensed | SrnnError] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -150,6 +153,21 @@ class SensorFiles:
                 "the "
                 "files, so remove it, or rename the folders."
             )
+
+    def answering(self, answer: Answer) -> Self:
+        """The same files, with labels as values or classes. A column of values has one for each
+        step."""
+        if self.cutting.classes is not None:
+            return self
+        if not self.labelled_inside:
+            return replace(self, values=are_values(answer, (item.label for item in self.items)))
+        if any(item.events for item in self.items):
+            said = (event.label for item in self.items for event in item.events)
+            return replace(self, values=are_values(answer, said))
+        column = self._found[1].words.get(self.cutting.label.casefold())
+        if column is None or not are_values(answer, column.tolist()):
+            return self
+        return replace(self, cutting=replace(self.cutting, per_step=True), values=True)
 
     @cached_property
     def _found(self) -> tuple[Item, Recording]:
@@ -193,7 +211,12 @@ class SensorFiles:
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
-        """The classes; where the files say them, all of these are read, and kept."""
+        """The classes; where the files say them, all of these are read, and kept. Of values: the
+        name of their column, if they have one."""
+        if self.values and self.cutting.per_step:
+            return (self.cutting.label,)
+        if self.values:
+            return names_of_values(1)
         if self.cutting.class_names is not None and self.labelled_inside:
             return self.cutting.class_names
         if not self.labelled_inside:

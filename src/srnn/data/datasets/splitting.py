@@ -28,6 +28,8 @@ class Shares(NamedTuple):
     fold: tuple[int, int] | None = None
     """(k, n): for testing, part k (from 1) of n equal parts, in the place of ``test``. Where a test
     split is given, the parts are of the rest, and this one is for validation."""
+    by_class: bool = True
+    """Whether the same shares are of each class; where labels are values, they are of all."""
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Self:
@@ -82,6 +84,12 @@ class Shares(NamedTuple):
         in_turn: list[SplitName] = [name for name, size in sizes.items() for _ in range(size)]
         return [in_turn[(index - first) % count] for index in range(count)]
 
+    def held_out(self, groups: bool) -> str:
+        """Of what the shares are, for people."""
+        if groups:
+            return "groups"
+        return "sequences, each class by itself," if self.by_class else "sequences"
+
     @property
     def tested(self) -> str:
         """What is for testing, for people."""
@@ -109,7 +117,7 @@ def split_items(source: Path, items: Sequence[Item], shares: Shares) -> dict[str
             return _folded(source, items, shares)
         if shares.validation and set(splits) == {"train", "test"}:
             training = [item for item in items if item.split == "train"]
-            what = "groups" if training[0].group else "sequences, each class by itself,"
+            what = shares.held_out(bool(training[0].group))
             say(
                 f"{source} names no validation split: {shares.validation:.0%} of the training "
                 f"split's {what} are held out for "
@@ -156,7 +164,8 @@ def _share_out(source: Path, items: Sequence[Item], shares: Shares) -> Sequence[
         if any(groups):
             of = split_by_group(groups, shares)
             return [of[group] for group in groups]
-        return split_by_class([item.name for item in items], [item.label for item in items], shares)
+        labels = [item.label if shares.by_class else "" for item in items]
+        return split_by_class([item.name for item in items], labels, shares)
 
 
 def place(name: str) -> str:

@@ -21,9 +21,11 @@ from ...nn.fixedpoint.decision import (
     ONE_BITS,
     PER_LN2,
     POWER,
+    IntegerScale,
     check_belief,
     fine_bits,
     in_units,
+    integer_scales,
     score_bits,
     vanishing,
     whole_number,
@@ -113,8 +115,11 @@ class DecisionPlan:
 
     @property
     def flash_bytes(self) -> int:
-        """Of the class names, with a pointer of 4 bytes to each."""
-        return sum(len(in_bytes(name)) + 5 for name in self.rule.classes)
+        """Of the class names, with a pointer of 4 bytes to each; and of the scales of values."""
+        names = sum(len(in_bytes(name)) + 5 for name in self.rule.classes)
+        if self.rule.targets is None:
+            return names
+        return names + (8 if self.bits is None else 14) * len(self.rule.classes)
 
     def report(self) -> dict[str, Any]:
         loss, until = self.rule.loss, {}
@@ -173,7 +178,29 @@ class DecisionPlan:
             told["VALUES_ARE"] = "a float"
             if self.bits is not None:
                 told["VALUES_ARE"] = f"s / 2^{score_bits(self.bits, self.how)} for an integer s"
-        return told | {"SUBJECT": subject}
+        return told | {"SUBJECT": subject} | self._scale()
+
+    def _scale(self) -> dict[str, Any]:
+        """How scores become values in the targets' units."""
+        targets, told = self.rule.targets, {"SCALED": False}
+        if targets is None or targets.mean is None or targets.std is None:
+            return told
+        units = [one or "unit not stated" for one in targets.units]
+        told |= {"SCALED": True, "VALUE_UNITS": "; ".join(units).replace("*/", "* /")}
+        if self.bits is None:
+            return told | {
+                "VALUE_MEANS": ", ".join(number(one, "float") for one in targets.mean),
+                "VALUE_STDS": ", ".join(number(one, "float") for one in targets.std),
+            }
+        told["VALUES_ARE"] = f"values[i] / 2^{self.name.upper()}_VALUE_BITS[i]"
+        scales = integer_scales(targets, self.bits, self.how)
+        columns = {name: [getattr(one, name) for one in scales] for name in IntegerScale._fields}
+        return told | {
+            "VALUE_BITS": ", ".join(map(str, columns["bits"])),
+            "VALUE_FACTORS": ", ".join(map(str, columns["factor"])),
+            "VALUE_SHIFTS": ", ".join(map(str, columns["shift"])),
+            "VALUE_OFFSETS": ", ".join(f"INT64_C({offset})" for offset in columns["offset"]),
+        }
 
     def _scores(self) -> dict[str, Any]:
         """The types of scores and of the number of steps in them."""

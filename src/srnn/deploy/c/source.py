@@ -63,6 +63,7 @@ def configuration(plan: Plan) -> dict[str, Any]:
         "SOUND": False,
         "DECISION": decision is not None,
         "VALUES": False,
+        "SCALED": False,
         "STANDS": False,
         "LEARNING": learning is not None,
         "LAYERS": layers,

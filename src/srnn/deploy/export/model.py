@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ...data.signals import CrossingPath, ScaledPath, SpeechPath, Steps
 from ...data.signals.base import listed
@@ -233,13 +233,33 @@ def with_exit(trained: Trained) -> DecisionRule:
     return replace(trained.decision, until=policy.until)
 
 
-def export_onnx(trained: Trained, path: Path, form: Form = "step") -> dict[str, Any]:
-    """An ONNX model, one step with its state or whole sequences; see ``deploy.export.onnx``."""
+def export_onnx(
+    trained: Trained, path: Path, form: Form | Literal["triton"] = "step"
+) -> dict[str, Any]:
+    """An ONNX model, one step with its state or whole sequences (``deploy.export.onnx``); or a
+    folder of Triton's model repository with the first (``deploy.export.triton``)."""
     from . import onnx
 
-    model = to_onnx(trained, form)
-    onnx.save(model, path)
+    if form != "triton":
+        model = to_onnx(trained, form)
+        onnx.save(model, path)
+    else:
+        model = to_onnx(trained)
+        save_triton(trained, model, path)
     return {"out": str(path), "form": form, "bytes": model.ByteSize()}
+
+
+def save_triton(trained: Trained, model: ModelProto, path: Path) -> None:
+    """Write a folder of Triton's model repository with the ONNX model of one step, whose sequences
+    begin as the network's streams do."""
+    import torch
+
+    from . import onnx, triton
+
+    network = trained.spiking("exported")
+    drawn = network.initial_state(1, torch.Generator().manual_seed(trained.seed))
+    initial = onnx.state_arrays(network, drawn) | onnx.decision_arrays(model, 1)
+    triton.write(model, initial, [*trained.classes], path)
 
 
 def to_onnx(trained: Trained, form: Form = "step") -> ModelProto:
@@ -285,6 +305,7 @@ def export_web(trained: Trained, out: Path, numbers: Format = "int8") -> dict[st
     """
     from tempfile import TemporaryDirectory
 
+    trained.require_classes("put on a page")
     from .web import find_compiler, write_page
 
     compiler = find_compiler()

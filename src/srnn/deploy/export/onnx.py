@@ -246,7 +246,8 @@ def _sequence_form(net: FrozenNetwork, graph: Graph, decision: DecisionRule | No
     graph.output("y", x, ["batch", "time", net.outputs])
     if decision is not None:
         shape = ["batch", "time", net.outputs] if decision.per_step else ["batch", net.outputs]
-        graph.output("scores", _scores(graph, decision, x), shape)
+        scores = _in_units(graph, decision, _scores(graph, decision, x))
+        graph.output("scores", scores, shape)
     _state_outputs(graph, net, [after[key] for key in net.directions])
 
 
@@ -270,6 +271,15 @@ def _scores(graph: Graph, decision: DecisionRule, y: Value) -> Value:
         return total
     count = graph.one("Add", graph.one("Sub", last, start), np.array([1]))
     return total / graph.one("CastLike", count, total)
+
+
+def _in_units(graph: Graph, decision: DecisionRule, scores: Value) -> Value:
+    """Scores (..., values) in the targets' units, if they are of values."""
+    if decision.targets is None:
+        return scores
+    mean, std = decision.targets.scale
+    scaled = scores * graph.constant(std, "decision.std")
+    return scaled + graph.constant(mean, "decision.mean")
 
 
 def _totalled(graph: Graph, decision: DecisionRule, counted: Value) -> Value:
@@ -317,7 +327,7 @@ def _running_scores(
     rule, start = decision.loss.rule, float(decision.loss.start)
     (y,) = rule.counted_record.run(_OverClasses(), [x])
     if not rule.keeps:
-        graph.output("scores", y, ["batch", outputs])
+        graph.output("scores", _in_units(graph, decision, y), ["batch", outputs])
         return {}
 
     total, steps = (
@@ -328,7 +338,7 @@ def _running_scores(
     scores = total
     if rule.mean:
         scores = total / graph.one("Max", steps - start + 1.0, 1.0)
-    graph.output("scores", scores, ["batch", outputs])
+    graph.output("scores", _in_units(graph, decision, scores), ["batch", outputs])
     return {
         "decision.total": (total, ["batch", outputs]),
         "decision.steps": (steps + 1.0, ["batch", 1]),

@@ -39,6 +39,11 @@ def page(engine: Literal["socket", "device"], data: Mapping[str, Any] | None = N
     return html.replace("SCRIPTS\n", f"{scripts}\nbegin();\n")
 
 
+def read_page(html: str) -> dict[str, Any]:
+    """The ``data`` of a page that ``page`` made."""
+    return json.loads(html.split('type="application/json">')[1].split("</script>")[0])
+
+
 def describe(name: str, decoder: Decoder) -> dict[str, Any]:
     """The description of a model for clients and pages."""
     signal = decoder.signal

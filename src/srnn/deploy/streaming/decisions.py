@@ -12,7 +12,7 @@ from ...measure.leads import FLAT, STATES, LeadWatch
 Array = npt.NDArray[Any]
 Report = Literal["step", "change", "end"]
 NO_CLASS = -2
-"""In place of a class's number, where a lead of an ECG is flat or off."""
+"""In place of a class's number, where a lead of an ECG is flat or off, or the answer is a value."""
 
 
 class Decision(NamedTuple):
@@ -23,12 +23,15 @@ class Decision(NamedTuple):
     """When what the decision names was in the signal, from the stream's start: the step's time,
     less the lag of labels that come late; None: steps are not in time."""
     number: int
-    """The class, or ``NO_CLASS``."""
+    """The class, or ``NO_CLASS``: there is none."""
     label: str
     probability: float
     final: bool
     probabilities: npt.NDArray[np.float64]
     """(classes,)."""
+    values: npt.NDArray[np.float64] | None = None
+    """(values,) in their own units, where the answer is a value: it has neither a class nor a
+    probability. None: it is a class."""
     delay: float | None = None
     """Seconds of signal and of work from that moment until the decision was known; None: not
     measured, or not in time."""

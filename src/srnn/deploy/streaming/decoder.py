@@ -19,7 +19,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -78,6 +78,7 @@ class Decoder:
         if learn is not None:
             from ...training.adapting import Adaptation
 
+            trained.require_classes("adapted")
             if not isinstance(learn, Adaptation):
                 raise SrnnError(
                     f"learn must be an Adaptation, such as srnn.Adaptation(), not {learn!r}."
@@ -99,7 +100,7 @@ class Decoder:
             )
         if policy is not None:
             policy.check(loss)
-        self.stream = _stream_of(trained)
+        self.stream = Stream(trained)
         self.trained, self.adaptation = trained, learn
         self.task, self.loss, self.signal, self.policy = task, loss, signal, policy
         self.until = Until() if policy is None else policy.until
@@ -121,6 +122,8 @@ class Decoder:
             self.segment,
             policy and policy.to_dict(),
         ]
+        if task.targets is not None:
+            settings.append(task.targets.plain())
         summary = json.dumps(settings if learn is None else [*settings, asdict(learn)])
         self.fingerprint = fingerprint(frozen, f"{summary} {trained.seed} {self.stream.layout}")
         self._warm_up()
@@ -245,6 +248,9 @@ class Session:
             self._listener = Listener(decoder.trained, decoder.adaptation)
             self._stream = Stream(self._listener.network)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Decoder.restore, (self.decoder, self.save())  # so that it can be pickled and copied
+
     def __repr__(self) -> str:
         read = f"{counted(self.samples, 'sample')} read, {counted(self.steps, 'step')} decided"
         return f"Session({self.decoder.trained.name}: {read})"
@@ -346,6 +352,8 @@ class Session:
             if self._ended and probe is not None:
                 for step in range(self.steps, self.steps + count):
                     probe(step)
+            if self.decoder.task.targets is not None:
+                scores = self.decoder.task.targets.restored(scores)
             final = np.zeros(len(scores), bool)
             until = self._exit(scores)
             if until is not None:
@@ -535,15 +543,6 @@ class Session:
         self.samples, self.steps, self._position = samples, steps, position
         self._standing.classes[0], self._standing.row[0] = guess, sure
         self._ended, self._last = ended, last[0] if len(last) else None
-
-
-def _stream_of(trained: Trained) -> Stream:
-    """A stream of the network, whose random initial state is drawn from the model's seed."""
-    if (unread := trained.unread) is not None:
-        return Stream(unread)
-    import torch
-
-    return Stream(trained.network, generator=torch.Generator().manual_seed(trained.seed))  # type: ignore[arg-type]
 
 
 def _of(arrays: dict[str, Array], prefix: str) -> dict[str, Array]:

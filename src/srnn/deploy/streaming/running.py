@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from ...data.signals import SignalPath
+from ...data.targets import Targets
 from ...measure.scores import check_confidences
 from ...nn.decision import Decisions
-from .decisions import Array, Decision
+from .decisions import NO_CLASS, Array, Decision
 from .decoder import Decoder, Session
 from .sources import Source
 from .spotting import Spotter
@@ -28,22 +29,25 @@ def decisions_of(decoder: Decoder, known: Decisions) -> list[Decision]:
         decoder.step_seconds,
         decoder.lag,
     )
-    check_confidences(believed, known.steps)
-    return [
-        Decision(
-            int(step),
-            None if step_seconds is None else round(int(step - lag) * step_seconds, 6),
-            int(number),
-            decoder.classes[number],
-            float(row[number]),
-            bool(final),
-            row,
-        )
-        for step, number, final, row in zip(
-            known.steps, known.winners, known.final, believed, strict=True
-        )
-        if step >= lag
-    ]
+    values = decoder.loss.rule.value
+    check_confidences(known.scores if values else believed, known.steps)
+    made = []
+    for step, number, final, row, scores in zip(
+        known.steps, known.winners, known.final, believed, known.scores, strict=True
+    ):
+        if step < lag:
+            continue
+        seconds = None if step_seconds is None else round(int(step - lag) * step_seconds, 6)
+        one = Decision(int(step), seconds, NO_CLASS, "", 0.0, bool(final), row)
+        if values:
+            targets = decoder.task.targets or Targets((None,) * len(scores))
+            label = targets.said(decoder.classes, scores)
+            one = one._replace(label=label, values=scores)
+        else:
+            label, probability = decoder.classes[number], float(row[number])
+            one = one._replace(number=int(number), label=label, probability=probability)
+        made.append(one)
+    return made
 
 
 class Timing:

@@ -89,7 +89,9 @@ def open_source(
         if raw == "csv":
             # A row from a pipe is passed on as soon as it is there.
             size = 1 if at_once and not stream.seekable() else block
-            rows = Rows(lines_of(stream, name), name, size, gaps=said.gaps.missing != "refuse")
+            rows = Rows(
+                lines_of(stream, name), name, size, said.gaps.missing != "refuse", said.words
+            )
             return Source(name, _piped(rows, name, signal, said))
         return Source(name, _raw(stream, name, signal, block, raw, said, at_once))
     recording = read_signal(source, signal, said)

@@ -19,6 +19,7 @@ from ...errors import SrnnError, check_whole
 from ...nn.delays import state_type
 from ...nn.frozen import FrozenNetwork
 from ...nn.given import as_numpy, is_spikes, is_tensor
+from ...training.trained import Trained
 
 if TYPE_CHECKING:
     import torch
@@ -129,8 +130,8 @@ class Stream:
     Args:
         net: an SRNN that reads forwards only, in float32 or float64 (others are stepped slowly).
             The stream takes a copy: after further training, make a new stream and pass on the state
-            (``new.state = old.state``). Or a ``FrozenNetwork``, which needs no torch: it starts
-            from its own initial state.
+            (``new.state = old.state``). Or a model, whose random initial state is drawn from its
+            seed; or a ``FrozenNetwork``, which starts from its own. These two need no torch.
         streams: how many independent streams, a leading axis of everything; None: one, without that
             axis.
         generator: draws the initial state of neurons whose initial state is random (default:
@@ -150,11 +151,17 @@ class Stream:
 
     def __init__(
         self,
-        net: SRNN | FrozenNetwork,
+        net: SRNN | Trained | FrozenNetwork,
         streams: int | None = None,
         *,
         generator: torch.Generator | None = None,
     ) -> None:
+        if isinstance(net, Trained):
+            if net.unread is None:
+                import torch
+
+                generator = generator or torch.Generator().manual_seed(net.seed)
+            net = net.unread or net.spiking("streamed")
         if isinstance(net, FrozenNetwork):
             frozen, self._net = net.require("A stream"), None
         else:

@@ -102,6 +102,7 @@ def analyse(
     split is read. Memory does not grow with the number of sequences. Raises SrnnError for missing
     data or data that do not fit.
     """
+    trained.require_classes("analysed")
     warn_if_learnt(trained, split)
     subject = Subject(trained, split, initial, options or AnalysisOptions(), data_dir, batch_size)
     begun = {name: one.begin(subject) for name, one in ANALYSES.items()}

@@ -159,7 +159,7 @@ def _measured(
         evaluation, activity = evaluate_activity(one, sequences, split)
         if one is subjects[0]:
             encoded = activity
-        accuracy, note = evaluation.report["accuracy"], ""
+        accuracy, note = evaluation.report.get("accuracy"), ""
         if one.folder is None:
             accuracy, note = None, UNTRAINED_BASELINE if activity.rates is None else UNTRAINED
         reports.append(report(one.network, activity, name=name, accuracy=accuracy, note=note))

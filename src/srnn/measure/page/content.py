@@ -87,6 +87,7 @@ def report_content(
     if samples < 0:
         raise SrnnError(f"The number of samples must be at least 0, not {samples}.")
     trained = open_trained(folder, data, said)
+    trained.require_classes("shown on a page")
     task = trained.task
     untrained, others = _compared(trained, baselines)
     analysis = analyse(

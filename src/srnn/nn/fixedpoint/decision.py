@@ -11,11 +11,13 @@ numbers with the bits of what is counted. The softmax is computed with 30 fracti
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...data.targets import Targets
 from ...errors import SrnnError
 from ..decision import Rule, Until, in_a_row
 from ..equations import Algebra
@@ -122,6 +124,52 @@ def _rounded(totals: Array, loss: LossConfig) -> Array:
 def _steps_in(steps: int, loss: LossConfig) -> Array:
     """The number of steps that the scores after each step are a sum of, (T, 1)."""
     return np.maximum(np.arange(1, steps + 1) - loss.start, 1)[:, None]
+
+
+class IntegerScale(NamedTuple):
+    """The mean and deviation of values as integers: value = offset + (factor score >> shift)."""
+
+    bits: int
+    """Fractional bits of the value: as many as let it be sixteen deviations from the mean."""
+    factor: int
+    shift: int
+    offset: int
+
+    @classmethod
+    def of(cls, mean: float, std: float, bits: int) -> IntegerScale:
+        """For scores with ``bits`` fractional bits. SrnnError where 64 bits are too few."""
+        share, power = math.frexp(std)
+        whole = 30 - math.frexp(abs(mean) + 16 * std)[1]
+        own = min(whole, 29 - power + bits)  # so that the product is shifted to the right
+        shift = 30 - power + bits - own
+        offset = round(math.ldexp(mean, own))
+        if shift > 62 or not -(2**62) < offset < 2**62:
+            raise SrnnError(
+                f"Values of {mean:.6g} that differ by {std:.3g} are too far from 0 for integers; "
+                "export the network as float32, or subtract a constant from the targets."
+            )
+        return cls(own, round(math.ldexp(share, 30)), shift, offset)
+
+    def restored(self, scores: Array) -> Array:
+        """Values, as int32 holds them, of scores (int64), rounded half up."""
+        product = (scores * self.factor + (1 << self.shift - 1)) >> self.shift
+        return np.clip(product + self.offset, -(2**31), 2**31 - 1)
+
+
+def integer_scales(targets: Targets | None, bits: int, rule: Rule) -> list[IntegerScale]:
+    """Of each value, of outputs with ``bits`` fractional bits; none where scores are the answer."""
+    if targets is None or targets.mean is None:
+        return []
+    own = score_bits(bits, rule)
+    pairs = zip(*targets.scale, strict=True)
+    return [IntegerScale.of(float(mean), float(std), own) for mean, std in pairs]
+
+
+def integer_values(scores: Array, scales: Sequence[IntegerScale]) -> Array:
+    """``integer_scores`` (T, values) in the targets' units, each with the fractional bits of its
+    scale."""
+    columns = [scale.restored(scores[:, number]) for number, scale in enumerate(scales)]
+    return np.stack(columns, axis=1)
 
 
 def score_bits(bits: int, rule: Rule) -> int:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...data.datasets.answers import as_read
 from ...text import counted
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class _Measured:
     sound: bool
     events: bool
     """Whether all inputs are 0 or 1."""
+    values: bool
+    """Whether the answer is a value."""
 
 
 def is_suited(content: Mapping[str, Any]) -> bool:
@@ -67,11 +70,15 @@ def suited_recipe(task: FolderTask) -> dict[str, Any]:
     if pool == 1 and task.scale == "training":
         pool = _pool(measured)
     measured = replace(measured, steps=max(1, measured.steps // pool))
-    loss = "nll" if measured.per_step else "ce_mean"
+    loss = {"name": "nll" if measured.per_step else "ce_mean", "label_smoothing": 0.05}
+    if task.content.values:
+        loss = {"name": "mse" if measured.per_step else "mse_mean"}
+    if answer := as_read(task.class_names, task.content.values):
+        reasons.insert(0, answer)
     return {
         "task": _task(task, measured, pool, reasons),
         "network": _network(measured, reasons),
-        "loss": {"name": loss, "label_smoothing": 0.05},
+        "loss": loss,
         "training": _training(measured, reasons),
         "note": "\n".join([_CHOSEN, *reasons]),
     }
@@ -93,6 +100,7 @@ def _measure(task: FolderTask) -> _Measured:
         per_step=task.kind == "per_step",
         sound=sound,
         events=not sound and bool(x.any() and np.all((x == 0) | (x == 1))),
+        values=task.content.values,
     )
 
 
@@ -136,7 +144,12 @@ def _network(measured: _Measured, reasons: list[str]) -> dict[str, Any]:
         f"width: two layers of {width} adLIF neurons with batch norm, which take {kilobytes:.0f} "
         "kB of weights in int8"
     )
-    return {"hidden": [width, width], "neuron": "adlif", "norm": "batch"}
+    network: dict[str, Any] = {"hidden": [width, width], "neuron": "adlif", "norm": "batch"}
+    if measured.values and measured.per_step:
+        # A value may change faster than the class of a step: the usual readout, of 20 steps, lags.
+        fast = {"name": "integrator", "tau_mem": "uniform(1, 6)"}
+        network["readout"] = {"name": "integrator", "neuron": fast}
+    return network
 
 
 def _weights(width: int, measured: _Measured) -> int:
@@ -170,7 +183,9 @@ def _training(measured: _Measured, reasons: list[str]) -> dict[str, Any]:
 
 def _augment(measured: _Measured, reasons: list[str]) -> dict[str, Any]:
     """Changes on which a class seldom depends: when a sequence begins, how fast it is, and what is
-    mixed into it."""
+    mixed into it. A value may depend on any of them."""
+    if measured.values:
+        return {}
     shift = min(10, measured.steps // 20)
     augment: dict[str, Any] = {"mix": 0.4, "stretch": 0.1, "time_shift": shift}
     if measured.events:

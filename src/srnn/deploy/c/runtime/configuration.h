@@ -65,6 +65,15 @@
 #ifndef VALUES /* the answer is a value for each output */
 #define VALUES 0
 #endif
+#ifndef SCALED /* which is in the targets' unit */
+#define SCALED 0
+#endif
+#define VALUE_BITS 8
+#define VALUE_FACTORS 1
+#define VALUE_OFFSETS 0
+#define VALUE_SHIFTS 1
+#define VALUE_MEANS 0.0f
+#define VALUE_STDS 1.0f
 #ifndef ADDS /* scores are sums of steps */
 #define ADDS 1
 #endif

@@ -30,6 +30,37 @@ static int32_t mean(int64_t total, int64_t count)
 }
 
 #endif
+#if SCALED && INTEGER
+const signed char MODEL_VALUE_BITS[MODEL_NUM_CLASSES] = {VALUE_BITS};
+static const int32_t factors[NUM_CLASSES] = {VALUE_FACTORS};
+static const int64_t offsets[NUM_CLASSES] = {VALUE_OFFSETS};
+static const signed char shifts[NUM_CLASSES] = {VALUE_SHIFTS};
+
+/* The score in the targets' unit, rounded half up, saturating. */
+static int32_t restored(int32_t score, int c)
+{
+    const int64_t half = (int64_t)1 << (shifts[c] - 1);
+    const int64_t value = offsets[c] + (((int64_t)score * factors[c] + half) >> shifts[c]);
+
+    if (value > INT32_MAX)
+        return INT32_MAX;
+    return value < INT32_MIN ? INT32_MIN : (int32_t)value;
+}
+
+#elif SCALED
+static const float means[NUM_CLASSES] = {VALUE_MEANS};
+static const float deviations[NUM_CLASSES] = {VALUE_STDS};
+
+/* The score in the targets' unit. */
+static float restored(float score, int c)
+{
+    return means[c] + deviations[c] * score;
+}
+
+#elif VALUES
+#define restored(score, c) (score)
+
+#endif
 #if !VALUES
 static int largest(const SCORE_TYPE *scores)
 {
@@ -149,11 +180,11 @@ int model_decide(model_decision *decision, const model_score output[MODEL_OUTPUT
     for (c = 0; c < NUM_CLASSES; c++)
 #endif
 #if VALUES && SCORES_MEAN && INTEGER
-        values[c] = mean(decision->scores[c], count);
+        values[c] = restored(mean(decision->scores[c], count), c);
 #elif VALUES && SCORES_MEAN
-        values[c] = decision->scores[c] / count;
+        values[c] = restored(decision->scores[c] / count, c);
 #elif VALUES
-        values[c] = decision->scores[c];
+        values[c] = restored(decision->scores[c], c);
 #else
     return largest(decision->scores);
 #endif

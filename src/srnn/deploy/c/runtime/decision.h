@@ -1,13 +1,17 @@
 #if VALUES
 /* The answer: a value for each output, VALUES_ARE.
+#if SCALED
+ * SUBJECT is the TITLE, in the unit of the targets in training (VALUE_UNITS).
+#else
  * SUBJECT is the TITLE.
+#endif
  *
  *     model_decision_init(&decision);                    before the first step of every sequence
  *     model_step(&state, input, scores);                 each step
  *     model_decide(&decision, scores, values);           MODEL_CLASSES has the values' names
  *
  * model_decide must see every step; what it says is as if the sequence ended there.
- * RAM DECISION_RAM bytes per decision, flash NAMES_FLASH bytes for the names. */
+ * RAM DECISION_RAM bytes per decision, flash NAMES_FLASH bytes for names and scales. */
 #else
 /* The decision: which class it is, by the loss that the network was trained with (LOSS).
  * SUBJECT the one with the largest TITLE.
@@ -21,6 +25,9 @@
 #endif
 #define MODEL_NUM_CLASSES NUM_CLASSES
 extern const char *const MODEL_CLASSES[MODEL_NUM_CLASSES]; /* UTF-8 */
+#if SCALED && INTEGER
+extern const signed char MODEL_VALUE_BITS[MODEL_NUM_CLASSES];
+#endif
 typedef struct {
     SCORE_TYPE scores[NUM_CLASSES];
 #if ADDS && !INTEGER

@@ -361,7 +361,20 @@ static void show(const model_score *numbers, int count)
 /* A line of output, written at once. */
 static void say(void)
 {
+#if SCALED && INTEGER
+    int i, bits;
+
+    for (i = 0; i < MODEL_NUM_CLASSES; i++) {
+        double value = model.values[i];
+        for (bits = MODEL_VALUE_BITS[i]; bits > 0; bits--)
+            value /= 2;
+        for (; bits < 0; bits++)
+            value *= 2;
+        printf("%.10g%c", value, i + 1 < MODEL_NUM_CLASSES ? ',' : '\n');
+    }
+#else
     show(model.values, MODEL_NUM_CLASSES);
+#endif
     fflush(stdout);
 }
 

@@ -1,0 +1,91 @@
+"""Whether the labels of your own data are classes or values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import SrnnError, either
+from ...text import brief
+from ..targets import VALUE, Targets
+
+Answer = Literal["auto", "classes", "values"]
+
+
+def are_values(answer: Answer, labels: Iterable[str]) -> bool:
+    """Whether labels that are text are read as values: as asked for; else decimal numbers are, of
+    which at least one is not an integer."""
+    if answer != "auto":
+        return answer == "values"
+    numbers = [_number(label) for label in labels if label]
+    return None not in numbers and any(number != int(number or 0) for number in numbers)
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+class Numbers(Mapping[str, float]):
+    """The value that each label is. SrnnError, which begins with ``where``, for one that is no
+    number."""
+
+    def __init__(self, where: object) -> None:
+        self.where = where
+
+    def __getitem__(self, label: str) -> float:
+        number = _number(label)
+        if number is None:
+            how = either("--task.options.answer classes", 'overrides={"task.options.answer": ...}')
+            raise SrnnError(
+                f"{self.where}: labels are read as values, but {brief(label)} is not a number; "
+                f"repair it, or have them read as names: {how}."
+            )
+        return number
+
+    def __iter__(self) -> Any:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+def as_targets(y: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Numbers (N,) or (N, T) as one value each, float32 (N, 1) or (N, T, 1); several values of each
+    step, (N, T, values), as they are."""
+    numbers = y.astype(np.float32)
+    return numbers if y.ndim == 3 else numbers[..., None]
+
+
+def units_of(unit: str, values: int) -> Targets:
+    """Targets with the units that a user gives, separated by commas; "": not known."""
+    units = [part.strip() or None for part in unit.split(",")] if unit else [None] * values
+    if len(units) != values:
+        raise SrnnError(f"unit names {len(units)} units, and there are {values} values.")
+    return Targets(tuple(units))
+
+
+def names_of_values(count: int) -> tuple[str, ...]:
+    """Names of values that have none of their own."""
+    return (VALUE,) if count == 1 else tuple(f"{VALUE} {number}" for number in range(1, count + 1))
+
+
+def as_read(names: Sequence[str], values: bool) -> str:
+    """How labels were understood, and how to have the other, in a line; "" where nothing else was
+    possible."""
+    if values:
+        how = either("--task.options.answer classes", "y with integers or text")
+        return f"answer: a value, since labels are decimal numbers; for classes: {how}"
+    if all(_number(name) is not None for name in names):
+        how = either("--task.options.answer values", "y.astype(float)")
+        return (
+            f"answer: one of {len(names):,} classes, since labels are integers; for values: {how}"
+        )
+    return ""

@@ -1,0 +1,142 @@
+"""How far a network's values are from the targets, beside two answers that need no network: the
+mean of the training targets, and, where each step has a target, the one of the step before.
+
+    mae     mean absolute error, in the targets' unit
+    rmse    root of the mean squared error, in the targets' unit
+    r2      1 - squared error / squared deviation of the split's targets from their mean
+
+The interval of each is that of 1,000 bootstrap samples of the groups (speakers, subjects), or of
+the sequences where a split names none: targets within one are not independent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ..data.batches import Batch
+from ..data.targets import Targets
+from ..nn.losses import Loss
+
+Array = npt.NDArray[Any]
+ERRORS = ("mae", "rmse", "r2")
+"""What a report has of a network whose answer is a value."""
+LEVEL = 0.95
+_SAMPLES = 1000
+_NAIVE = {"mean": "mean of the training targets", "last": "target of the step before"}
+
+
+class Sums(NamedTuple):
+    """Sums over the targets of each of N sequences, each (N, values)."""
+
+    known: Array
+    """How many there are."""
+    absolute: Array
+    """Of the absolute errors."""
+    squared: Array
+    """Of the squared errors."""
+    target: Array
+    """Of the targets, less the training split's mean."""
+    target_squared: Array
+
+    @classmethod
+    def of(cls, said: Array, true: Array, centre: Array) -> Sums:
+        """Of answers and targets (N, T, values), NaN where there is no target."""
+        known = ~np.isnan(true)
+        error, off = np.where(known, said - true, 0.0), np.where(known, true - centre, 0.0)
+        parts = (known, np.abs(error), np.square(error), off, np.square(off))
+        return cls(*(part.sum(1, dtype=np.float64) for part in parts))
+
+    def errors(self, weights: Array | None = None) -> dict[str, Array]:
+        """The errors by their names, (..., values). ``weights``: (..., N) how often each sequence
+        counts; None: once."""
+        if weights is None:
+            weights = np.ones(len(self.known))
+        count, absolute, squared, target, target_squared = (weights @ part for part in self)
+        count = np.maximum(count, 1)
+        spread = target_squared - np.square(target) / count
+        with np.errstate(divide="ignore", invalid="ignore"):
+            explained = np.where(spread > 0, 1 - squared / spread, np.nan)
+        return {"mae": absolute / count, "rmse": np.sqrt(squared / count), "r2": explained}
+
+    def joined_by(self, groups: Array | None) -> Sums:
+        """Added up by the group of each sequence (N,), without those that have no target."""
+        which = np.arange(len(self.known))
+        if groups is not None:
+            which = np.unique(groups, return_inverse=True)[1]
+        sums = [np.zeros((which.max(initial=-1) + 1, part.shape[1])) for part in self]
+        for total, part in zip(sums, self, strict=True):
+            np.add.at(total, which, part)
+        return Sums(*(total[sums[0].sum(1) > 0] for total in sums))
+
+
+class ErrorTally:
+    """The errors of a network, accumulated batch by batch."""
+
+    def __init__(self, names: Sequence[str], targets: Targets) -> None:
+        self.names, self.targets = tuple(names), targets
+        self._network: list[Sums] = []
+        self._naive: dict[str, list[Sums]] = {"mean": []}
+
+    @torch.no_grad()
+    def add(self, batch: Batch, output: torch.Tensor, loss: Loss) -> None:
+        """Count one batch."""
+        mean, std = self.targets.scale
+        said = self.targets.restored(loss.scores(output, batch.lengths).double().cpu().numpy())
+        true = loss.targets(batch.y, output.double(), batch.lengths).cpu().numpy() * std + mean
+        if not loss.per_step:
+            said, true = said[:, None], true[:, None]
+        self._network.append(Sums.of(said, true, mean))
+        self._naive["mean"].append(Sums.of(np.broadcast_to(mean, true.shape), true, mean))
+        if loss.per_step:
+            before = np.full_like(true, np.nan)
+            before[:, 1:] = true[:, :-1]
+            both = np.where(np.isnan(before), np.nan, true)
+            self._naive.setdefault("last", []).append(Sums.of(before, both, mean))
+
+    def report(self, groups: Array | None) -> dict[str, Any]:
+        """The numbers of an evaluation's report. Over several values they are the mean of each
+        value's own. ``groups``: (N,) of the sequences, over which the interval is."""
+        units, network = self.targets.units, _joined(self._network)
+        found = network.errors()
+        report: dict[str, Any] = {name: _mean(found[name]) for name in ERRORS}
+        report["unit"] = units[0]
+        if len(set(units)) > 1:
+            report["unit"] = None
+        report["interval"] = _interval(network, groups)
+        report["naive"] = {
+            _NAIVE[name]: {key: _mean(value) for key, value in _joined(parts).errors().items()}
+            for name, parts in self._naive.items()
+        }
+        if len(units) > 1:
+            report["values"] = {
+                name: {"unit": unit, **{key: _mean(found[key][number]) for key in ERRORS}}
+                for number, (name, unit) in enumerate(zip(self.names, units, strict=True))
+            }
+        return report
+
+
+def _joined(parts: Sequence[Sums]) -> Sums:
+    return Sums(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def _interval(sums: Sums, groups: Array | None) -> dict[str, list[float]] | None:
+    """Of each error, at ``LEVEL``; None for fewer than two groups."""
+    joined = sums.joined_by(groups)
+    count = len(joined.known)
+    if count < 2:
+        return None
+    drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), _SAMPLES)
+    found = joined.errors(drawn.astype(np.float64))
+    tails = [50 * (1 - LEVEL), 50 * (1 + LEVEL)]
+    return {name: np.percentile(found[name].mean(-1), tails).tolist() for name in ERRORS}
+
+
+def _mean(values: Array) -> float | None:
+    """None where one of them is not known, as the r2 of targets that are all the same."""
+    mean = float(np.mean(values))
+    return None if np.isnan(mean) else mean
