@@ -5,8 +5,13 @@ checked. Nothing here computes.
     results/NAME/evaluation-SPLIT*.json  beside it, if they were kept: srnn evaluate RUN --full
     results/NAME/run                     a run of it, if one was kept (srnn train)
     results/NAME/results.json            a sweep (srnn sweep)
-    results/published.json               the authors' weights, run here (docs/reproduce.md)
+    results/published.json               the authors' weights, run here
     RUN                                  a run folder that the user names
+
+An entry of published.json, written by hand from ``srnn evaluate``, has the network's name
+(``published``), ``command``, ``task``, ``split``, a description of the sequences (``data``),
+whether these are those of the paper's number (``comparable``), the ``seeds`` of the initial states,
+and an ``accuracy`` for each. Further keys are kept for the reader.
 
 A file that is not as expected raises an SrnnError of one line; a folder without any of these is
 skipped.

@@ -154,7 +154,7 @@ def speakers_row(name: str, tests: list[dict[str, Any]]) -> list[str]:
     theirs = [one for one in tests if "--baseline lstm" in one["trained"]]
     seeds = sorted({int(one["trained"].split()[-1]) for one in ours})
     return [
-        "Spoken digits as spikes, a speaker whom training has not heard: 256 + 256 SE-adLIF",
+        "Spoken digits as spikes, speakers not in training: 256 + 256 SE-adLIF",
         f"{ours[0]['parameters']:,}",
         "-",
         over_speakers(ours),
