@@ -12,6 +12,14 @@ Norse, SpikingJelly) or exactly (exp(-dt/tau); Sinabs).
 What NIR cannot represent (the dynamic threshold and soft reset of ALIF, adLIF's adaptation, graded
 emissions, spiking neurons whose membrane is read) is written as the nearest NIR neuron, and in full
 in that node's metadata, which ``nir.load`` reads back to the same bits and other readers ignore.
+The package ``nir`` has a closed list of node types and refuses a whole file with any other, so
+there is no node type of our own. The entries:
+
+    of a neuron's node   srnn             JSON: the neuron with its settings, as in a recipe, and
+                                          its output, "emission" or "membrane"
+                         srnn_parameters  its parameters by name, (size,) each, as in a checkpoint
+    of the graph         srnn             JSON: format (1), name, class_names, dt, discretisation,
+                                          scaling, substeps, surrogate, dtype, about (task, loss)
 """
 
 from __future__ import annotations
