@@ -6,7 +6,10 @@
     results/NAME/BASELINE/       the same of what it is compared with, whose tests are in NAME/test.json
     src/srnn/training/pretrained/NAME.yaml    the card of the pretrained network: energy, and its test
 
-A number without a file is "-".
+A number without a file is "-". To add or renew a row:
+
+    srnn report RUN RUN --out results/NAME --title TEXT --command TEXT    then delete its curves.svg
+    srnn evaluate RUN --split test --json    into test.json, with the command that trained
 """
 
 from __future__ import annotations
