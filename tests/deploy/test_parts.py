@@ -18,6 +18,7 @@ import pytest
 import srnn
 from srnn.cli.main import main
 from srnn.deploy.parts import Shard
+from srnn.files import only_writer
 
 pytestmark = pytest.mark.filterwarnings("default")  # noise is unlike an ECG, which is said
 
@@ -118,6 +119,25 @@ def test_a_finished_part_stays_and_one_that_was_removed_is_made_again(
     Path("part.csv").unlink()
     assert main(["predict", str(model), *names[:6], *names[6:], "--out", "part.csv"]) == 2
     assert len(Path("part.csv").read_text().splitlines()) == 7
+
+
+def test_a_pattern_may_find_the_table_when_the_command_is_called_again(
+    model: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in (1, 2):
+        np.savetxt(f"{number}.csv", np.load(f"data/{number}.npy"), delimiter=",")
+    for told in ("part.csv: 2 recordings\n", "part.csv was finished: 2 recordings\n"):
+        named = sorted(str(path) for path in Path().glob("*.csv"))
+        assert main(["predict", str(model), *named, "--out", "part.csv"]) == 0
+        assert capsys.readouterr().out == told
+
+
+def test_two_processes_do_not_write_one_part(
+    model: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with only_writer(Path("part.csv")):
+        assert main(["predict", str(model), "data", "--out", "part.csv"]) == 2
+    assert "is being written by another process" in capsys.readouterr().err
 
 
 def test_what_cannot_be_read_is_told_again_and_ends_with_2(

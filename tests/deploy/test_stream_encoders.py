@@ -27,6 +27,8 @@ from srnn.data.encoders.streaming_crossing import (
     CrossingStream,
     RunningCrossingStream,
     SmoothingStream,
+    smooth,
+    smoothing_weights,
 )
 from srnn.data.encoders.streaming_scaling import (
     CalibrateStream,
@@ -124,6 +126,18 @@ def test_smoothing_is_scipys_and_late_by_half_a_window(
     encoder = SmoothingStream(2, 7)
     assert encoder.latency == 3
     assert np.array_equal(streamed(encoder, x, cuts), whole)
+
+
+@pytest.mark.parametrize("window", [5, 7, 9, 15, 31])
+def test_smoothing_has_scipys_bits_without_scipys_signals(window: int) -> None:
+    """Whose import takes as long as all else until the first prediction."""
+    from scipy.signal import savgol_coeffs, savgol_filter
+
+    assert np.array_equal(smoothing_weights(window), savgol_coeffs(window, 3))
+    for samples in (window, window + 1, 200):
+        for size in (1e-4, 1, 1e4):
+            x = size * walk(samples, samples, 3)
+            assert np.array_equal(smooth(x, window), savgol_filter(x, window, 3, axis=0))
 
 
 def test_an_ecg_chain_gives_the_spikes_of_the_records_task() -> None:

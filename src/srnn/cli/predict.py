@@ -76,7 +76,7 @@ def predict(
         parts.check_table(out, files)
     share = None if shard is None else parts.Shard.parse(shard)
     loaded = load(model)
-    found = list(dict.fromkeys(predicting.recordings(files)))
+    found = list(dict.fromkeys(file for file in predicting.recordings(files) if file != out))
     if not found:
         raise SrnnError(f"{', '.join(map(str, files))}: no recordings were found.")
     if share is not None:

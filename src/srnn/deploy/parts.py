@@ -78,10 +78,9 @@ class Shard(NamedTuple):
 def made_of(
     trained: Trained, options: Mapping[str, Any], recordings: Iterable[Path]
 ) -> dict[str, Any]:
-    """What decides what a part holds, as JSON values: the model's file, the options, and the names
-    of the recordings in any order."""
-    if trained.file is None:
-        raise SrnnError(f"{trained.name} has no file, by which others could tell it.")
+    """What decides what a part holds, as JSON values: the file from which the model was read, the
+    options, and the names of the recordings in any order."""
+    assert trained.file is not None
     with trained.file.open("rb") as file:
         model = hashlib.file_digest(file, "sha256").hexdigest()
     names = json.dumps(sorted(map(str, recordings)))

@@ -18,6 +18,7 @@ never moves has none (if smoothed, rounding may cause some, in a few of its firs
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,9 +36,37 @@ LONGEST = 2**24
 """Samples in the longest horizon: float32 counts up to it exactly."""
 
 
+@functools.cache
+def smoothing_weights(window: int) -> Array:
+    """What ``scipy.signal.savgol_coeffs(window, ORDER)`` gives, to the bit."""
+    from scipy.linalg import lstsq
+
+    places = np.arange(window // 2, -window // 2, -1.0)
+    powers = places ** np.arange(ORDER + 1.0)[:, None]
+    solved: tuple[Any, ...] = lstsq(powers, np.eye(ORDER + 1)[0])  # type: ignore[assignment]
+    return solved[0]
+
+
+def smooth(signal: Array, window: int) -> Array:
+    """``scipy.signal.savgol_filter(signal, window, ORDER, axis=0)`` of at least a window of float64
+    (T, channels), to the bit.
+
+    Without ``scipy.signal``, whose import takes as long as all else until the first prediction of an
+    ECG.
+    """
+    from scipy.ndimage import convolve1d
+
+    smoothed = convolve1d(signal, smoothing_weights(window), axis=0, mode="constant")
+    half, places = window // 2, np.arange(float(window))
+    ends = ((signal[:window], slice(0, half)), (signal[-window:], slice(-half, None)))
+    for samples, part in ends:
+        polynomial = np.polyfit(places, samples, ORDER)
+        smoothed[part] = np.polyval(polynomial, places[part, None])
+    return smoothed
+
+
 class SmoothingStream(WindowedStream):
-    """``scipy.signal.savgol_filter(signal, window, ORDER, axis=0)``, streaming, in float64;
-    ``window`` is odd, above 3.
+    """``smooth``, streaming, in float64; ``window`` is odd, above 3.
 
     It is not causal: a sample's value depends on as many samples after it as before it. So the
     stream is late by half the window (3 samples of 7: 12 ms at 250 Hz). At both ends the polynomial
@@ -48,11 +77,9 @@ class SmoothingStream(WindowedStream):
     dtype = np.float64
 
     def __init__(self, channels: int, window: int) -> None:
-        from scipy.signal import savgol_coeffs
-
         self.channels = self.outputs = channels
         self.latency, self.width = window // 2, window
-        self._weights = savgol_coeffs(window, ORDER)
+        self._weights = smoothing_weights(window)
         self.reset()
 
     def _steps(self, buffer: Array, full: bool) -> Array:
@@ -72,9 +99,7 @@ class SmoothingStream(WindowedStream):
 
     def _edge(self, window: Array) -> Array:
         """The polynomial fitted to one window of samples, at each of them."""
-        from scipy.signal import savgol_filter
-
-        return np.asarray(savgol_filter(window, self.width, ORDER, axis=0))
+        return smooth(window, self.width)
 
 
 class CrossingStream(StreamEncoder):

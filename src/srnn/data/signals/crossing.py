@@ -32,10 +32,10 @@ from ...text import counted, some
 from ..encoders.level_crossing import LevelCrossing
 from ..encoders.streaming import Chain, StreamEncoder
 from ..encoders.streaming_crossing import (
-    ORDER,
     CrossingStream,
     RunningCrossingStream,
     SmoothingStream,
+    smooth,
 )
 from ..encoders.streaming_scaling import CalibrateStream, ScaleStream, check_scale
 from .base import CALIBRATION, Scale, SignalPath, check_calibration, check_stated, in_brackets
@@ -172,9 +172,7 @@ class CrossingPath(SignalPath):
         else:
             x = (x - np.asarray(self.scale[0])) / np.asarray(self.scale[1])
         if self.smoothing and len(x) >= self.smoothing:
-            from scipy.signal import savgol_filter
-
-            x = np.asarray(savgol_filter(x, self.smoothing, ORDER, axis=0))
+            x = smooth(x, self.smoothing)
         return x
 
     def whole(self, signal: npt.ArrayLike) -> Array:
