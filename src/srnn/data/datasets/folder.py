@@ -6,7 +6,8 @@
     events.csv                                 file,label,start,end[,group][,split]: parts of a sensor's files
     walk.csv, days/*.csv                       a sensor's recordings with a column label
     mitdb/*.hea                                WFDB records with annotations (.atr)
-    gestures.npz, gestures.h5                  x (N, T, C), y (N,) or (N, T) integers, -1 for none, or text, "" for none;
+    gestures.npz, gestures.h5                  x (N, T, C), y (N,) or (N, T) integers, -1 for none, or text, "" for none,
+                                               or floats, which are values, NaN for none, also (N, T, values);
                                                optional: lengths (N,), groups (N,), split (N,), class_names, rate
 
 Splits are made by ``split`` (train, validation, test) where it is given; else by whole groups
