@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from .api import Model, fit, from_network, load, train
+    from .api import Model, fit, fit_anomalies, from_network, load, train
     from .classifier import SRNNClassifier
     from .data.spikes import Spikes
     from .deploy.export.model import export
@@ -89,6 +89,7 @@ __all__ = [
     "example",
     "export",
     "fit",
+    "fit_anomalies",
     "from_network",
     "load",
     "load_recipe",
@@ -98,7 +99,7 @@ __all__ = [
 ]
 
 _HOME = {
-    "api": ("Model", "fit", "from_network", "load", "train"),
+    "api": ("Model", "fit", "fit_anomalies", "from_network", "load", "train"),
     "classifier": ("SRNNClassifier",),
     "data.spikes": ("Spikes",),
     "deploy.export.model": ("export",),

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from .data.gaps import LONGEST_GAP, Gaps, Missing
 from .data.recordings import Reading, Recording
-from .errors import SrnnError, check_positive, check_whole, require
+from .errors import SrnnError, check_positive, check_whole, is_number, require
 from .text import html_table, in_short, some
 from .training.trained import Trained
 
@@ -402,6 +402,46 @@ def fit(
         how: dict[str, Any] = {"seed": seed, "resume": resume, "overwrite": overwrite}
         model = train(recipe, folder, task=task, reporter=reporter, **how)
     return model if out is not None else model.but(folder=None)
+
+
+def fit_anomalies(
+    x: Any, *, false_alarms: float = 0.05, smooth: int | None = None, **settings: Any
+) -> Model:
+    """Train a network on normal recordings, and return one that raises an alarm for others.
+
+    It learns to say the next sample of each channel. ``model.predict(x).alarm`` tells whether its
+    mean squared error on a recording is above what normal recordings reach, and ``value`` is that
+    error; a stream has it after each step (``srnn.nn.alarm``).
+
+    Args:
+        x: normal recordings only, as for ``fit``, in memory.
+        false_alarms: the share of normal recordings that may raise an alarm. The threshold is set
+            on the validation split, which training has not learnt.
+        smooth: steps over which errors are averaged; None: as many as a typical recording has.
+        settings: other keywords of ``fit``.
+
+    Raises SrnnError as ``fit`` does.
+    """
+    from .training.alarms import with_alarm
+
+    pair = not is_number(settings.get("validation", 0.5))
+    if isinstance(x, (str, Path)) or "y" in settings or pair:
+        raise SrnnError(
+            "fit_anomalies takes normal recordings in memory, without labels, and a fraction of "
+            "them for validation."
+        )
+    if not is_number(false_alarms) or not 0 < false_alarms < 1:
+        raise SrnnError(f"false_alarms must be above 0 and below 1, not {false_alarms!r}.")
+    if smooth is not None:
+        check_whole("smooth", smooth, 1, 2**31 - 1)
+    # What sets the threshold must not be learnt, and an error is smallest where nothing is left out.
+    own = {"task.options.answer": "next", "training.refit": False, "training.dropout": 0.0}
+    settings["overrides"] = own | dict(settings.get("overrides", {}))
+    model = fit(x, [0] * len(x), **settings)
+    raised = Model.of(with_alarm(model, false_alarms, smooth))
+    if model.file is not None:
+        raised.save(model.file, named=False)
+    return raised
 
 
 @contextmanager

@@ -209,6 +209,8 @@ def _columns(loaded: Trained) -> list[str]:
     targets = loaded.task.targets
     if targets is None:
         return ["label", "confidence"]
+    if loaded.alarm is not None:
+        return [*loaded.answers]
     return [
         spreadsheet(name if unit is None else f"{name} ({unit})")
         for name, unit in zip(loaded.classes, targets.units, strict=True)
@@ -226,6 +228,8 @@ def _values_json(file: Path, prediction: Prediction, over_time: bool) -> dict[st
         "sure": prediction.sure,
         "notes": [*prediction.notes, *([prediction.doubt] if prediction.doubt else [])],
     }
+    if prediction.threshold is not None:
+        result["alarm"], result["threshold"] = prediction.alarm, prediction.threshold.threshold
     if over_time:
         result["step_seconds"] = prediction.step_seconds
         result["start_seconds"] = round(prediction.start_seconds, 6)

@@ -284,6 +284,7 @@ class Task(ABC):
 
 DATA_SETS = (
     "digits",
+    "mackey_glass",
     "ecg",
     "shd",
     "mnist",

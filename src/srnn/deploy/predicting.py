@@ -40,6 +40,7 @@ from ..files import check_memory
 from ..measure.heartbeats import Heart, heart_of
 from ..measure.leads import STATES
 from ..measure.scores import check_confidences, confidences, running_scores
+from ..nn.alarm import Alarm, Surprise
 from ..nn.given import as_numpy
 from ..text import counted, html_table
 from ..training.trained import Trained
@@ -88,6 +89,9 @@ class Prediction:
     heart: Heart | None = None
     """Beats and intervals of an ECG whose steps are labelled. Where a lead is flat or off, that is
     said in place of a label."""
+    threshold: Alarm | None = None
+    """What raises an alarm: then the answer is the score, and ``alarm`` says whether there is one.
+    None: the network was not trained for that."""
 
     @property
     def sure(self) -> bool:
@@ -104,12 +108,25 @@ class Prediction:
         return self.scores[-1]
 
     @property
+    def alarm(self) -> bool:
+        """Whether the recording is unlike those of training, by the score at its end.
+
+        SrnnError where the network was not trained to say so.
+        """
+        if self.threshold is None:
+            raise SrnnError(f"{self.name}: this network raises no alarms (srnn.fit_anomalies).")
+        return bool(self.scores[-1, 0] > self.threshold.threshold)
+
+    @property
     def answer(self) -> str:
         """The answer for people: the label, or values with their units, those at the end."""
         if self.probabilities.shape[-1]:
             return self.label
         known = self.targets or Targets((None,) * len(self.classes))
-        return known.said(self.classes, self.scores[-1])
+        said = known.said(self.classes, self.scores[-1])
+        if self.threshold is None:
+            return said
+        return f"{'ALARM' if self.alarm else 'normal'}, {said}, alarm above {self.threshold.threshold:.4g}"
 
     @property
     def number(self) -> int:
@@ -251,17 +268,20 @@ def predict(
     check_memory(8 * x.size, f"{name}: to encode {len(x):,} samples", shorter)
     steps = task.encode(name, x, form)
     doubt = path.doubt(x)
-    per_step = task.kind == "per_step"
+    per_step = task.kind == "per_step" and trained.alarm is None
     if told := far_longer(trained, len(steps)):
         warnings.warn(f"{name}: {told}", RuntimeWarning, stacklevel=3)
     # For each step: its input, each class's score and confidence, and what is needed in between.
     kept = len(steps) * (4 * steps.shape[1] + 24 * len(trained.classes))
     check_memory(kept, f"{name}: the class at every one of {len(steps):,} steps", shorter)
     steps = np.pad(steps, ((0, lag), (0, 0))) if lag else steps
-    scores = np.asarray(_outputs(trained, steps)[lag:], np.float64)
+    scores, alarm = np.asarray(_outputs(trained, steps)[lag:], np.float64), Alarm.of(trained.alarm)
+    if alarm is not None:
+        scores = Surprise(alarm, scores.shape[1]).push(steps, scores)[:, None]
+    else:
+        scores = running_scores(scores[None], loss.scoring, loss.start)[0]
     del steps  # for a long recording, it is as large as what is returned
-    scores = running_scores(scores[None], loss.scoring, loss.start)[0]
-    if task.targets is not None:
+    if task.targets is not None and alarm is None:
         scores = task.targets.restored(scores)
     believed = confidences(scores, loss.scoring)
     checked = believed
@@ -276,7 +296,7 @@ def predict(
     seconds = task.step_ms and task.step_ms / 1000
     heart = heart_of(task, path, recording, scores, believed, in_mv=read.units is not None)
     return Prediction(
-        trained.classes,
+        trained.answers,
         scores,
         believed,
         per_step,
@@ -285,8 +305,9 @@ def predict(
         recording.notes,
         doubt,
         name,
-        task.targets,
+        Targets((None,)) if alarm else task.targets,
         heart,
+        alarm,
     )
 
 

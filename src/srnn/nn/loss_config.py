@@ -12,6 +12,7 @@ from ..files.conversion import Section
 
 if TYPE_CHECKING:
     from ..data.targets import Targets
+    from .alarm import Alarm
     from .decision import Rule, Until
 
 LossName = Literal[
@@ -105,6 +106,8 @@ class DecisionRule:
     targets: Targets | None = None
     """What the answer is a value of, if it is one: with its mean and deviation, scores become
     values in its own units. None: classes, or the scores as they are."""
+    alarm: Alarm | None = None
+    """What raises an alarm, of a network that says the next sample; None: nothing."""
 
     @property
     def per_step(self) -> bool:

@@ -94,7 +94,8 @@ def recipe_for(x: Any, told: Told, settings: Mapping[str, Any]) -> tuple[Recipe,
         told = told._replace(validation=None)
     if not isinstance(x, (str, Path)):
         given = gather(x, told)
-        content = suited_recipe(GivenTask(arrays=given))
+        asked = settings.get("task.options.answer", GivenTask.answer)
+        content = suited_recipe(GivenTask(arrays=given, answer=asked))
         recipe = noted_recipe(content, "srnn.fit", {**options, **settings})
         return recipe, GivenTask.of(given, recipe.task.options)
     for name, value in told._asdict().items():

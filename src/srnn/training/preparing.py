@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -258,7 +258,14 @@ def _path_of(task: Task, train_set: Sequences) -> SignalPath:
 
 def _targets_of(task: Task, train_set: Sequences) -> Targets | None:
     """The task's targets, with the statistics of its training data; None: it has classes."""
-    return None if task.targets is None else task.targets.of_training(train_set.y)
+    if task.targets is None:
+        return None
+    statistics = train_set.statistics
+    if task.chosen().get("answer") == "next" and statistics is not None:
+        # As the inputs are, with which an alarm compares them.
+        scale = statistics.mean.astype(float).tolist(), statistics.std.astype(float).tolist()
+        return replace(task.targets, mean=tuple(scale[0]), std=tuple(scale[1]))
+    return task.targets.of_training(train_set.y)
 
 
 def _device_reason(asked: str, device: torch.device) -> str:

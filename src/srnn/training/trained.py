@@ -5,7 +5,7 @@ The file is a checkpoint (safetensors with a checksum; ``files/tensors.py``) who
 under ``model``, the ``version`` of this description (2) and the fields of ``Trained``: ``recipe``
 as in recipe.yaml; ``task``: name, classes, step, whether labels belong to sequences or steps, and
 the signal path with its statistics; ``seed``, ``steps``, ``inputs`` (inputs_as), ``states``
-(state_ranges), ``policy``, ``spotting`` (which may be missing) and ``about``; and ``frozen``, which
+(state_ranges), ``policy``, ``spotting`` and ``alarm`` (which may be missing) and ``about``; and ``frozen``, which
 with arrays of that name lets the network be run without torch (``nn/stored.py``). Version 1 had no
 ``frozen``; nor have torch's cells.
 
@@ -31,6 +31,7 @@ from ..files import reading
 from ..files.conversion import convert
 from ..files.tensors import Arrays, load_arrays, save_arrays
 from ..nn import stored
+from ..nn.alarm import SCORE, Alarm
 from ..nn.delays import LEARNED
 from ..nn.fixedpoint.integer import InputFormat
 from ..nn.frozen import FrozenNetwork
@@ -126,6 +127,9 @@ class Trained:
     spotting: Mapping[str, Any] | None = None
     """When a word in a stream is detected: a ``SpottingRule`` as a mapping; None: none was
     chosen."""
+    alarm: Mapping[str, Any] | None = None
+    """When a signal is not like those of training: an ``nn.alarm.Alarm`` as a mapping; None: the
+    network was not trained to say so."""
     about: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     """Provenance, as JSON values: the results that training ended with, licence, origin."""
 
@@ -150,9 +154,15 @@ class Trained:
         return self.task.class_names
 
     @property
+    def answers(self) -> tuple[str, ...]:
+        """Names of what it answers with: the classes, the values, or the score of an alarm."""
+        return self.classes if self.alarm is None else (SCORE,)
+
+    @property
     def decision(self) -> DecisionRule:
         """How outputs become an answer, for exports."""
-        return DecisionRule(self.recipe.loss, self.classes, targets=self.task.targets)
+        alarm = Alarm.of(self.alarm)
+        return DecisionRule(self.recipe.loss, self.classes, targets=self.task.targets, alarm=alarm)
 
     @property
     def has_learnt_validation(self) -> bool:
@@ -293,6 +303,7 @@ class Trained:
             else [dict(one) for one in self.state_ranges],
             "policy": None if self.policy is None else dict(self.policy),
             "spotting": None if self.spotting is None else dict(self.spotting),
+            "alarm": None if self.alarm is None else dict(self.alarm),
             "about": dict(self.about),
         }
 
@@ -414,10 +425,12 @@ class Trained:
                 ranges = tuple(convert(list[dict[str, float]], states, "states"))
                 StateFormat.of_ranges(16, ranges)  # SrnnError for values that are not numbers
             policy, spotting, about = model["policy"], model.get("spotting"), model["about"]
+            alarm = model.get("alarm")
             if not all(
-                isinstance(one, dict | None) for one in (policy, spotting)
+                isinstance(one, dict | None) for one in (policy, spotting, alarm)
             ) or not isinstance(about, dict):
-                raise ValueError("policy, spotting and about should be mappings")
+                raise ValueError("policy, spotting, alarm and about should be mappings")
+            Alarm.of(alarm)  # SrnnError for numbers that raise none
             described: Any = model.get("frozen")
             # Neurons of others may have been edited since, which ``checkpoints.load_network`` finds
             # out.
@@ -445,6 +458,7 @@ class Trained:
             state_ranges=ranges,
             policy=policy,
             spotting=spotting,
+            alarm=alarm,
             about=about,
         )
 

@@ -13,7 +13,7 @@ from ...errors import SrnnError, either
 from ...text import brief
 from ..targets import VALUE, Targets
 
-Answer = Literal["auto", "classes", "values"]
+Answer = Literal["auto", "classes", "values", "next"]
 
 
 def are_values(answer: Answer, labels: Iterable[str]) -> bool:

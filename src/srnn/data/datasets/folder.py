@@ -6,7 +6,8 @@
     events.csv                                 file,label,start,end[,group][,split]: parts of a sensor's files
     walk.csv, days/*.csv                       a sensor's recordings with a column label
     mitdb/*.hea                                WFDB records with annotations (.atr)
-    gestures.npz, gestures.h5                  x (N, T, C), y (N,) or (N, T) integers, -1 for none, or text, "" for none;
+    gestures.npz, gestures.h5                  x (N, T, C), y (N,) or (N, T) integers, -1 for none, or text, "" for none,
+                                               or floats, which are values, NaN for none, also (N, T, values);
                                                optional: lengths (N,), groups (N,), split (N,), class_names, rate
 
 Splits are made by ``split`` (train, validation, test) where it is given; else by whole groups
@@ -18,10 +19,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal, get_args
+
+import numpy as np
 
 from ...errors import (
     SrnnError,
@@ -130,7 +133,9 @@ class FolderTask(AudioTask):
     beats."""
     answer: Answer = "auto"
     """Whether labels are classes or values. auto: decimal numbers are values, integers and text are
-    classes. A column of values in sensor files has one for each step; an empty cell has none."""
+    classes. A column of values in sensor files has one for each step; an empty cell has none. next:
+    scaled arrays; labels are ignored, and each step's target is the sample after it, from which
+    anomalies are told (``srnn.fit_anomalies``)."""
     unit: str = ""
     """The unit of the values, such as km/h; of several, separated by commas. Empty: not known."""
     skip: bool = False
@@ -187,6 +192,10 @@ class FolderTask(AudioTask):
                     f"The option '{name}' is for sensor files, and {source} is one file of arrays; "
                     "remove it."
                 )
+        if self.answer == "next" and (about.form == "sound" or self.scale == "none"):
+            raise SrnnError("answer next is for scaled arrays and sensor files; remove it.")
+        if self.answer == "next" and self.pool > 1:
+            raise SrnnError("pool is for one label of each sequence, and answer next has none.")
         if self.unit and not about.values:
             raise SrnnError(
                 f"unit is for values, and the labels of {source} are classes; remove it."
@@ -229,8 +238,20 @@ class FolderTask(AudioTask):
     @cached_property
     def content(self) -> Description:
         """What was in the source when the task was made."""
+        return self._with_next(self._content) if self.answer == "next" else self._content
+
+    def _with_next(self, about: Description) -> Description:
+        """With the channels as the values of each step."""
+        if about.channels is None:
+            return about
+        names = about.names or tuple(f"channel {number + 1}" for number in range(about.channels))
+        return about._replace(class_names=names, per_step=True, values=True)
+
+    @cached_property
+    def _content(self) -> Description:
         how = {"chosen": self._chosen, "gaps": self._gaps, "asked": self.rate, "skip": self.skip}
-        return describe(self.source, self.speaker, self.cutting, self.answer, **how)
+        answer: Answer = "classes" if self.answer == "next" else self.answer
+        return describe(self.source, self.speaker, self.cutting, answer, **how)
 
     @cached_property
     def cutting(self) -> Cutting:
@@ -266,6 +287,8 @@ class FolderTask(AudioTask):
         """The units of the values; None: labels are classes."""
         if not self.content.values:
             return None
+        if self.answer == "next":
+            return Targets(self.content.units or (None,) * len(self.class_names))
         return units_of(self.unit, len(self.content.class_names))
 
     @property
@@ -320,6 +343,8 @@ class FolderTask(AudioTask):
         A RuntimeWarning says once which sounds are cut, padded, silent or not read at all.
         """
         source, shares = self.source, self.shares
+        if self.answer == "next":
+            return next_samples(load_scaled(split, source, shares, self._content))
         if self.content.form == "arrays":
             if self.scale == "training":
                 return load_scaled(split, source, shares, self.content, self.pool)
@@ -350,7 +375,19 @@ class FolderTask(AudioTask):
 
     def load_unscaled(self, split: SplitName) -> Split:
         """Arrays as their files hold them: neither scaled nor pooled."""
-        return load_arrays(split, self.source, self.shares, self.content)
+        return load_arrays(split, self.source, self.shares, self._content)
+
+
+def next_samples(split: Split) -> Split:
+    """Scaled arrays, with the sample after each step as its target, in the channels' units; the
+    last has none."""
+    x, statistics = np.asarray(split.x), split.statistics
+    assert statistics is not None
+    y = np.full_like(x, np.nan)
+    y[:, :-1] = x[:, 1:] * statistics.std + statistics.mean
+    lengths = np.full(len(x), x.shape[1]) if split.lengths is None else split.lengths
+    y[np.arange(x.shape[1]) >= lengths[:, None] - 1] = np.nan
+    return replace(split, y=y)
 
 
 def names_of(options: type) -> tuple[str, ...]:

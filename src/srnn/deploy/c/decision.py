@@ -63,6 +63,11 @@ class DecisionPlan:
                 raise SrnnError(
                     f"A class name has {length} bytes, more than {_LONGEST}: {name[:20]!r}..."
                 )
+        if self.rule.alarm is not None and self.bits is not None:
+            raise SrnnError(
+                "int8 keeps inputs too coarsely for the error of a predicted sample, from which "
+                "alarms are told; export the network as float32."
+            )
         if self.stands and not self.believes:
             raise SrnnError(
                 "This network's rule has no confidence in this format, "
@@ -155,6 +160,7 @@ class DecisionPlan:
             "ONE_BITS": ONE_BITS,
             "SHARE_BITS": 2 * ONE_BITS + 2,
             **self._scores(),
+            **self._alarm(),
             **self._told(),
             **self._steps(),
             **self._belief(),
@@ -179,6 +185,18 @@ class DecisionPlan:
             if self.bits is not None:
                 told["VALUES_ARE"] = f"s / 2^{score_bits(self.bits, self.how)} for an integer s"
         return told | {"SUBJECT": subject} | self._scale()
+
+    def _alarm(self) -> dict[str, Any]:
+        """What raises an alarm."""
+        alarm = self.rule.alarm
+        if alarm is None:
+            return {"ALARM": False}
+        return {
+            "ALARM": True,
+            "ALARM_THRESHOLD": number(alarm.threshold, "float"),
+            "ALARM_SMOOTH": f"{alarm.smooth}u",
+            "ALARM_START": f"{alarm.start}u",
+        }
 
     def _scale(self) -> dict[str, Any]:
         """How scores become values in the targets' units."""

@@ -27,9 +27,11 @@ import numpy.typing as npt
 from ...data.encoders.streaming import StreamEncoder, as_samples, take
 from ...data.signals import Form, SignalPath
 from ...data.signals.base import Scale
+from ...data.targets import Targets
 from ...errors import SrnnError, is_number, require
 from ...measure.policy import ExitPolicy
 from ...measure.scores import RunningScores, confidences
+from ...nn.alarm import Alarm, Surprise
 from ...nn.decision import Decisions, Standing, Until
 from ...nn.given import as_numpy
 from ...text import counted, some
@@ -109,7 +111,11 @@ class Decoder:
         """The segment that was asked for, which cuts finite signals, too."""
         self.segment = usual if segment is None else segment
         """Steps in a sequence of a stream that may never end; None: any number."""
-        self.classes, self.lag = task.class_names, task.lag(signal.form)
+        self.classes, self.lag = trained.answers, task.lag(signal.form)
+        self.alarm = Alarm.of(trained.alarm)
+        """What raises an alarm; None: the network was not trained for that."""
+        self.targets = task.targets if self.alarm is None else Targets((None,))
+        """Units of values; None: answers are classes."""
         self.step_seconds = task.step_ms / 1000 if task.step_ms else None
         """Seconds from one step to the next; None: steps are not in time."""
         self.hidden = tuple(layer.size for layer in frozen.layers[:-1])
@@ -123,7 +129,7 @@ class Decoder:
             policy and policy.to_dict(),
         ]
         if task.targets is not None:
-            settings.append(task.targets.plain())
+            settings += [task.targets.plain(), trained.alarm and dict(trained.alarm)]
         summary = json.dumps(settings if learn is None else [*settings, asdict(learn)])
         self.fingerprint = fingerprint(frozen, f"{summary} {trained.seed} {self.stream.layout}")
         self._warm_up()
@@ -241,6 +247,9 @@ class Session:
         self._scores, self._stream = self._new_scores(), decoder.stream
         self._standing = Standing(decoder.until, decoder.loss.rule, 1, len(decoder.classes))
         self._listener: Listener | None = None
+        self._surprise: Surprise | None = None
+        if decoder.alarm is not None:
+            self._surprise = Surprise(decoder.alarm, decoder.task.outputs)
         self.reset()
         if decoder.adaptation is not None:
             from ...training.listening import Listener
@@ -344,16 +353,10 @@ class Session:
         x = np.ascontiguousarray(steps, stream.dtype)
         while len(x):
             count = len(x) if segment is None else min(len(x), segment - self._position)
-            scores = (
-                self._none.scores
-                if self._ended
-                else self._scores.push(self._run(x[:count], probe)[None])[0]
-            )
+            scores = self._none.scores if self._ended else self._answers(x[:count], probe)
             if self._ended and probe is not None:
                 for step in range(self.steps, self.steps + count):
                     probe(step)
-            if self.decoder.task.targets is not None:
-                scores = self.decoder.task.targets.restored(scores)
             final = np.zeros(len(scores), bool)
             until = self._exit(scores)
             if until is not None:
@@ -368,6 +371,15 @@ class Session:
                 self._begin()
         self._network = stream.flat_state()
         return parts[0] if len(parts) == 1 else Decisions.joined([self._none, *parts])
+
+    def _answers(self, x: Array, probe: Callable[[int], None] | None) -> Array:
+        """(T, classes) scores, values or (T, 1) scores of an alarm after each of the steps x."""
+        outputs = self._run(x, probe)
+        if self._surprise is not None:
+            return self._surprise.push(x, outputs)[:, None]
+        scores = self._scores.push(outputs[None])[0]
+        targets = self.decoder.targets
+        return scores if targets is None else targets.restored(scores)
 
     def _new_scores(self) -> RunningScores:
         return RunningScores(
@@ -411,6 +423,8 @@ class Session:
 
     def _new_segment(self) -> None:
         self._scores.reset()
+        if self._surprise is not None:
+            self._surprise.reset()
         self._position = 0  # of the next step within its segment
         self._ended = False  # the segment's decision is made: the network rests
         self._standing.reset()
@@ -476,6 +490,9 @@ class Session:
             "network": self._network,
             "last": self._none.scores if self._last is None else self._last[None],
         }
+        if self._surprise is not None:
+            score = np.array([self._surprise.score, self._surprise.steps])
+            arrays |= {"surprise.said": self._surprise.said, "surprise.score": score}
         if self._listener is not None:
             arrays |= {f"learner.{name}": part for name, part in self._listener.arrays().items()}
         info = {
@@ -534,6 +551,11 @@ class Session:
         if self._listener is not None:
             self._listener.restore(_of(arrays, "learner."))
             self._stream = Stream(self._listener.network)
+        if self._surprise is not None:
+            said = take(arrays, "surprise.said", self._surprise.said.shape, np.float64)
+            score, read = take(arrays, "surprise.score", (2,), np.float64).tolist()
+            self._surprise.said, self._surprise.score = said.copy(), score
+            self._surprise.steps = int(read)
         self.encoder, self._scores, self._network, self.segment = (
             encoder,
             scores,

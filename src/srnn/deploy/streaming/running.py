@@ -40,8 +40,10 @@ def decisions_of(decoder: Decoder, known: Decisions) -> list[Decision]:
         seconds = None if step_seconds is None else round(int(step - lag) * step_seconds, 6)
         one = Decision(int(step), seconds, NO_CLASS, "", 0.0, bool(final), row)
         if values:
-            targets = decoder.task.targets or Targets((None,) * len(scores))
+            targets = decoder.targets or Targets((None,) * len(scores))
             label = targets.said(decoder.classes, scores)
+            if decoder.alarm is not None and scores[0] > decoder.alarm.threshold:
+                label = f"{label}  ALARM"
             one = one._replace(label=label, values=scores)
         else:
             label, probability = decoder.classes[number], float(row[number])

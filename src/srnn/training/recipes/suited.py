@@ -70,10 +70,15 @@ def suited_recipe(task: FolderTask) -> dict[str, Any]:
     if pool == 1 and task.scale == "training":
         pool = _pool(measured)
     measured = replace(measured, steps=max(1, measured.steps // pool))
-    loss = {"name": "nll" if measured.per_step else "ce_mean", "label_smoothing": 0.05}
+    loss: dict[str, Any] = {
+        "name": "nll" if measured.per_step else "ce_mean",
+        "label_smoothing": 0.05,
+    }
     if task.content.values:
         loss = {"name": "mse" if measured.per_step else "mse_mean"}
-    if answer := as_read(task.class_names, task.content.values):
+    if task.answer == "next":
+        loss["start"] = min(measured.steps // 10, 50)
+    elif answer := as_read(task.class_names, task.content.values):
         reasons.insert(0, answer)
     return {
         "task": _task(task, measured, pool, reasons),

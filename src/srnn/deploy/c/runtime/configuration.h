@@ -68,6 +68,12 @@
 #ifndef SCALED /* which is in the targets' unit */
 #define SCALED 0
 #endif
+#ifndef ALARM /* of a signal whose next sample is not as it was said to be */
+#define ALARM 0
+#endif
+#define ALARM_THRESHOLD 1.0f
+#define ALARM_SMOOTH 100u
+#define ALARM_START 0u
 #define VALUE_BITS 8
 #define VALUE_FACTORS 1
 #define VALUE_OFFSETS 0

@@ -93,6 +93,13 @@ void model_decision_init(model_decision *decision)
 {
     int c;
 
+#if ALARM
+    for (c = 0; c < NUM_CLASSES; c++)
+        decision->said[c] = 0.0f;
+    decision->score = 0.0f;
+    decision->heard = 0;
+    decision->alarm = 0;
+#endif
     for (c = 0; c < NUM_CLASSES; c++)
         decision->scores[c] = ZERO;
 #if ADDS && !INTEGER
@@ -190,6 +197,31 @@ int model_decide(model_decision *decision, const model_score output[MODEL_OUTPUT
 #endif
 }
 
+#if ALARM
+float model_surprise(model_decision *decision, const model_input input[MODEL_INPUTS],
+        const model_score output[MODEL_OUTPUTS])
+{
+    float error = 0.0f;
+    int c;
+
+    for (c = 0; c < NUM_CLASSES; c++) {
+        const float off = input[c] - decision->said[c];
+        error += off * off;
+        decision->said[c] = output[c];
+    }
+    if (decision->heard > ALARM_START) {
+        uint32_t count = decision->heard - ALARM_START;
+        if (count > ALARM_SMOOTH)
+            count = ALARM_SMOOTH;
+        decision->score += (error / NUM_CLASSES - decision->score) / (float)count;
+    }
+    if (decision->heard < UINT32_MAX)
+        decision->heard++;
+    decision->alarm = decision->score > ALARM_THRESHOLD;
+    return decision->score;
+}
+
+#endif
 #if BELIEVES && BELIEF_SOFT && INTEGER
 /* repeat SCORE_EXPONENTIALS */
 #include "exponential.c"

@@ -43,6 +43,12 @@ typedef struct {
     uint32_t row;
 #endif
     uint32_t steps;
+#if ALARM
+    float said[NUM_CLASSES];
+    float score;
+    uint32_t heard;
+    int32_t alarm;
+#endif
 } model_decision;
 void model_decision_init(model_decision *decision);
 #if VALUES
@@ -50,6 +56,13 @@ void model_decide(model_decision *decision, const model_score output[MODEL_OUTPU
         model_score values[MODEL_NUM_CLASSES]);
 #else
 int model_decide(model_decision *decision, const model_score output[MODEL_OUTPUTS]);
+#endif
+#if ALARM
+/* After each model_decide, with the same input and output: how far inputs were from what was said
+ * of them (the mean squared error, over ALARM_SMOOTH steps), and then decision->alarm is not 0
+ * where that is above ALARM_THRESHOLD, because the signal is not like those of training. */
+float model_surprise(model_decision *decision, const model_input input[MODEL_INPUTS],
+        const model_score output[MODEL_OUTPUTS]);
 #endif
 #if BELIEVES
 /* After a step: the probability that the network gives to the class it decided for, BELIEF_RANGE; \

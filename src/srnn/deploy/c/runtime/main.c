@@ -3,7 +3,9 @@
 /* Tries the network NAME on standard input, a table with a line of numbers per step. Its first line
  * may name the columns, which are then found by the names that are known from training; others,
  * such as one for time, are left out.
-#if VALUES
+#if ALARM
+ * A line of output for each step: the score, and after a comma 1 if it raises the alarm, else 0.
+#elif VALUES
  * A line of output for each step: the values as if the sequence ended there, with commas.
 #elif DECISION && PER_STEP
  * A line of output wherever the class changes: that step and the class, with a tab between them;
@@ -361,7 +363,9 @@ static void show(const model_score *numbers, int count)
 /* A line of output, written at once. */
 static void say(void)
 {
-#if SCALED && INTEGER
+#if ALARM
+    printf("%.9g,%d\n", (double)model.decision.score, model.decision.alarm);
+#elif SCALED && INTEGER
     int i, bits;
 
     for (i = 0; i < MODEL_NUM_CLASSES; i++) {

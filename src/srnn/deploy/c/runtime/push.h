@@ -2,7 +2,9 @@
  *
  *     model_begin(BEGIN_ARGUMENTS);
  *     if (model_push(&model, sample))
-#if VALUES
+#if ALARM
+ *         use(model.decision.score, model.decision.alarm);
+#elif VALUES
  *         use(model.values);
 #elif DECISION
  *         puts(model_label(&model));
@@ -83,6 +85,9 @@ static inline void model_answer(model_model *whole, const model_input input[MODE
     model_decide(&whole->decision, whole->scores, whole->values);
 #elif DECISION
     whole->label = model_decide(&whole->decision, whole->scores);
+#endif
+#if ALARM
+    model_surprise(&whole->decision, input, whole->scores);
 #endif
 #if STANDS
     whole->stands = model_stands(&whole->decision);
