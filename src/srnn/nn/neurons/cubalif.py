@@ -12,7 +12,9 @@ variables, one behind the other.
 Simulators agree on this, but differ in the reset and in when things happen; three settings choose
 between them:
 
-    reset_kind     "soft": threshold - reset is subtracted. "hard": u becomes ``reset``, as in NIR; this trains far worse.
+    reset_kind     "soft": threshold - reset is subtracted. "hard": u becomes ``reset``, as in NIR; this trains far worse
+                   (`digits`, four epochs, seeds 0 to 2, on validation: 51.6, 45.6 and 60.4 %
+                   soft, 30.9, 28.1 and 23.5 % hard).
     reset_step     "same": right after the spike, before the membrane leaks: NIR, Norse, snnTorch with reset_delay=False.
                    "next": in the following step, after leak and current; a hard reset then loses that step's current:
                    u_t = (1 - s_{t-1}) (beta u_{t-1} + i_t) + reset s_{t-1}; snnTorch's default, and SpyTorch.
