@@ -76,7 +76,7 @@ def test_results_are_short() -> None:
     session = model.stream()
     decisions = session.push(x[0])
     _, state = net(torch.as_tensor(x))
-    report = {"task": "one", "split": "test", "accuracy": 0.5}
+    report = {"task": "one", "split": "test", "n_sequences": 200, "accuracy": 0.5}
     evaluation = Evaluation(report, 1.0, np.ones((3, 3)), np.ones((200, 2)), None)
     results = [
         model, model.predict(x[0]), session, session.decoder, decisions, decisions._make(part[:0] for part in decisions),
