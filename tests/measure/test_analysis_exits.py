@@ -31,7 +31,7 @@ from srnn.nn.losses import Loss
 from srnn.training.trained import Trained
 from support.tiny import TinyTask, tiny_recipe
 
-PREFIX_LOSSES = tuple(name for name, rule in RULES.items() if not rule.per_step)
+PREFIX_LOSSES = tuple(name for name, rule in RULES.items() if not (rule.per_step or rule.value))
 
 
 def outputs(seed: int, loss: str, shape: tuple[int, int, int]) -> np.ndarray:
