@@ -62,7 +62,8 @@ def compile_all(out: Path, quick: bool, only: list[str]) -> int:
         f"compile`.\n\n{compiled.table(rows)}"
     )
     write(out, "compiled", text, rows)
-    return 1 if broken else 0
+    unexpected = [row for row in broken if not row["layer"].startswith(compiled.SPILLING)]
+    return 1 if unexpected else 0
 
 
 def precision(out: Path, quick: bool, only: list[str]) -> int:

@@ -169,6 +169,11 @@ def instructions(text: str) -> tuple[Counter[str], Counter[str]]:
     return Counter(names), Counter(names[slice(*loop)])
 
 
+SPILLING = ("drf",)
+"""Neurons with more variables than registers hold (D-RF has twelve): their
+loops are right, and slow."""
+
+
 def exceeded(launch: Launch, target: str, measured: dict[str, Any]) -> list[str]:
     """Which ceilings a float32 kernel breaks."""
     rules = {
