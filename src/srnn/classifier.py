@@ -116,7 +116,8 @@ class SRNNClassifier(ClassifierMixin, BaseEstimator):
             )
         if labels.dtype.kind == "f" and (labels != np.round(labels)).any():
             raise InvalidData(
-                "SRNNClassifier names classes, and y holds decimal numbers; srnn.fit learns values."
+                "SRNNClassifier names classes, and y is continuous (decimal numbers); srnn.fit "
+                "learns values."
             )
         check_classification_targets(labels)
         X = self._sequences(X, reset=True)
