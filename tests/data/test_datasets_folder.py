@@ -163,7 +163,7 @@ def test_arrays_with_a_label_at_each_step_and_a_split_of_their_own(tmp_path: Pat
     [
         ({"x": None}, "has no 'x'"),
         ({"x": np.zeros((30, 8))}, r"x should be \(sequences, time, channels\)"),
-        ({"y": np.arange(30) % 3 + 0.5}, "y should be integers"),
+        ({"y": np.arange(30) % 3 == 0}, "y should be integers"),
         ({"y": np.arange(29) % 3}, "y should have 30 entries"),
         ({"y": np.full(30, -1)}, "y should hold classes from 0 up"),
         ({"lengths": np.ones(7, int)}, "lengths should have 30 entries"),

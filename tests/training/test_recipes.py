@@ -75,8 +75,8 @@ def test_a_folded_norm_leaves_a_bias() -> None:
 def small_data(recipe: Recipe, root: Path) -> list[str]:
     """Write the recipe's data into a folder; the settings that such small data need."""
     task, options = recipe.task.name, recipe.task.options
-    if task == "digits":  # its data are always there, all of them
-        return ["--training.batch_size", "256"]
+    if task in ("digits", "mackey-glass"):  # whose data are always there, all of them
+        return ["--training.batch_size", "256", "--training.refit", "false"]
     named = f"{task}, {options.get('source')}"
     if named == "ecg, records":
         pytest.importorskip("wfdb", reason='wfdb is not installed: pip install "srnn[ecg]"')
@@ -94,7 +94,7 @@ def trains(name: str, root: Path, *overrides: str, baseline: str | None = None) 
         json.loads(line) for line in (root / "run" / "metrics.jsonl").read_text().splitlines()
     ]
     assert [record.get("event") for record in records] == [None], "training diverged"
-    assert 0 <= result["accuracy"] <= 1 and records[0]["gradient_norm"] > 0
+    assert 0 <= result.get("accuracy", 1) <= 1 and records[0]["gradient_norm"] > 0
     return result
 
 

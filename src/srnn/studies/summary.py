@@ -45,7 +45,7 @@ def read_run(folder: Path) -> FinishedRun:
     ended."""
     run = Run.open(folder)
     result, epochs = run.result(), run.epochs()
-    if "accuracy" not in result:
+    if "mae" in result:
         raise SrnnError(
             f"{folder} answers with values; runs are summarised where they name a class."
         )

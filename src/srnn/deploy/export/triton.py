@@ -43,8 +43,8 @@ def write(model: ModelProto, initial: Mapping[str, Array], labels: list[str], pa
     with whole_folder(path) as folder:
         (folder / "1").mkdir()
         (folder / "1" / "model.onnx").write_bytes(model.SerializeToString())
-        (folder / "config.pbtxt").write_text(_configuration(model, initial), encoding="utf-8")
-        (folder / "labels.txt").write_text("".join(f"{name}\n" for name in labels), "utf-8")
+        (folder / "config.pbtxt").write_bytes(_configuration(model, initial).encode())
+        (folder / "labels.txt").write_bytes("".join(f"{name}\n" for name in labels).encode())
         for name, values in initial.items():
             if values.any():
                 (folder / "initial_state").mkdir(exist_ok=True)

@@ -31,15 +31,15 @@ static int32_t mean(int64_t total, int64_t count)
 
 #endif
 #if SCALED && INTEGER
-const signed char MODEL_VALUE_BITS[MODEL_NUM_CLASSES] = {VALUE_BITS};
+const int16_t MODEL_VALUE_BITS[MODEL_NUM_CLASSES] = {VALUE_BITS};
 static const int32_t factors[NUM_CLASSES] = {VALUE_FACTORS};
 static const int64_t offsets[NUM_CLASSES] = {VALUE_OFFSETS};
-static const signed char shifts[NUM_CLASSES] = {VALUE_SHIFTS};
+static const unsigned char shifts[NUM_CLASSES] = {VALUE_SHIFTS};
 
 /* The score in the targets' unit, rounded half up, saturating. */
 static int32_t restored(int32_t score, int c)
 {
-    const int64_t half = (int64_t)1 << (shifts[c] - 1);
+    const int64_t half = ((int64_t)1 << shifts[c]) >> 1;
     const int64_t value = offsets[c] + (((int64_t)score * factors[c] + half) >> shifts[c]);
 
     if (value > INT32_MAX)

@@ -26,7 +26,7 @@
 #define MODEL_NUM_CLASSES NUM_CLASSES
 extern const char *const MODEL_CLASSES[MODEL_NUM_CLASSES]; /* UTF-8 */
 #if SCALED && INTEGER
-extern const signed char MODEL_VALUE_BITS[MODEL_NUM_CLASSES];
+extern const int16_t MODEL_VALUE_BITS[MODEL_NUM_CLASSES];
 #endif
 typedef struct {
     SCORE_TYPE scores[NUM_CLASSES];
