@@ -21,7 +21,7 @@ from srnn.files.code_cache import folder_in_use
 from support.pages import ROOT, code_cells
 
 LARGEST = 5_300_000
-"""Bytes: a million of code, not quite four of the fifteen pretrained networks (the largest of 0.8;
+"""Bytes: a million of code, about four of the sixteen pretrained networks (the largest of 0.8;
 with batch norm they hold their weights twice, as trained and folded), and what else is not code
 (pages' assets, recipes) has to be small."""
 
