@@ -27,6 +27,7 @@ from srnn.text import markdown_table
 
 from .machine import describe
 from .measures.statistics import summary
+from .storage import publish
 
 ROOT = Path(__file__).parents[1]
 _PREDICT = """
@@ -152,10 +153,7 @@ def main(words: list[str] | None = None) -> int:
         "machine": machine,
         "rows": measure(arguments.model, arguments.rounds),
     }
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "first-prediction.json").write_text(json.dumps(about, indent=2) + "\n")
-    (arguments.out / "README.md").write_text(page(about))
-    print(page(about))
+    publish(about, page(about), arguments.out, "first-prediction")
     return 0
 
 

@@ -27,6 +27,15 @@ def write(results: dict[str, Any], out: Path) -> None:
     write_atomically(out, ("{\n" + ",\n".join(parts) + "\n}\n").encode())
 
 
+def publish(results: dict[str, Any], page: str, out: Path, name: str) -> None:
+    """Write results as ``name``.json and their page as README.md into the folder ``out``, and print
+    the page."""
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(out / f"{name}.json", (json.dumps(results, indent=2) + "\n").encode())
+    write_atomically(out / "README.md", page.encode())
+    print(page)
+
+
 def rounded(value: Any) -> Any:
     """Numbers to six digits: a clock has no more to say."""
     if isinstance(value, float):

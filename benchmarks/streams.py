@@ -16,7 +16,6 @@ a round. That the classes are the same is checked first.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import time
@@ -33,6 +32,7 @@ from srnn.text import markdown_table
 
 from .machine import describe
 from .measures.statistics import summary
+from .storage import publish
 
 BLOCK = 25
 """Samples of a call where they are not pushed one by one: a tenth of a second."""
@@ -174,10 +174,7 @@ def main(words: list[str] | None = None) -> int:
         "machine": machine,
         "rows": rows,
     }
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "streams.json").write_text(json.dumps(about, indent=2) + "\n")
-    (arguments.out / "README.md").write_text(page(about))
-    print(page(about))
+    publish(about, page(about), arguments.out, "streams")
     return 0
 
 
