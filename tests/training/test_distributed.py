@@ -202,8 +202,12 @@ def test_no_coarser_products_are_advised_on_a_gpu(
     """Fabric does so, of every GPU with tensor cores; whether a neuron spikes hangs on the digits
     that they lose."""
     from lightning_fabric.accelerators import cuda
+    from lightning_utilities.core import rank_zero
 
     logging.getLogger("lightning_fabric").setLevel(logging.INFO)  # as it sets it at its import
+    # Lightning, which another test may have imported, puts its own logger in this one's place.
+    logger = logging.getLogger("lightning_fabric.utilities.rank_zero")
+    monkeypatch.setattr(rank_zero, "log", logger)
     Team("cpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
