@@ -281,6 +281,8 @@ def _told(value: Any) -> object:
         return value.co_code, value.co_names, _told(value.co_consts)
     if isinstance(value, tuple):
         return tuple(map(_told, value))
+    if hasattr(value, "__wrapped__"):  # a part
+        return _told(value.__wrapped__)
     from numba.core.serialize import dumps
 
     return hashlib.sha256(dumps(value)).hexdigest()

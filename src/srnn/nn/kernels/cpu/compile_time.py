@@ -12,7 +12,7 @@ from ...neurons import Neuron
 from ...surrogates import Surrogate
 from .layer import precompile
 
-COMPILING, LOADING, PARTS = (1.5, 4.5), 3.0, 10.0
+COMPILING, LOADING, PARTS = (1.2, 3.3), 3.0, 7.0
 """Seconds that Numba takes for a forward and a backward loop, once before the first of them, and
 for what all of them call (measured, a core of 2 GHz)."""
 
