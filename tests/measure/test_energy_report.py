@@ -29,6 +29,9 @@ from srnn.measure.energy import (
     picojoules,
     rates_of,
 )
+from srnn.measure.energy.page import in_short
+from srnn.measure.energy.subjects import compare_energy
+from srnn.measure.sections import Note
 from srnn.nn.baselines import ClassicalRNN
 from support.energies import ANALOG, GIVEN, SPIKES, small, spiking
 
@@ -174,6 +177,31 @@ def test_the_rate_at_which_spiking_stops_paying(model: str, other: str, kind: st
         assert found == float("inf")
     else:
         assert found - 1 / 200 <= max(rate, 0.0) <= found
+
+
+@pytest.mark.parametrize(
+    ("rate", "limit", "said"),
+    [
+        (0.27, 0.6, "Spiking pays: it costs less than ReLU units"),
+        (0.27, 1.5, "0.27 spikes per neuron and step, as at any other rate."),
+        (0.8, 0.6, "Spiking does not pay: it costs more than ReLU units"),
+        (0.8, 0.6, "and would pay below 0.6."),
+        (0.1, -0.2, "does not pay: it costs more than ReLU units, memory included, at 0.1"),
+        (0.1, -0.2, "as at any other rate."),
+    ],
+)
+def test_one_line_says_whether_spiking_pays(rate: float, limit: float, said: str) -> None:
+    comparison = compare_energy(["ecg"], rates=[rate], input_rate=0.1)
+    comparison["break_even"]["relu"]["memory"] = limit
+    notes = [part.text for part in in_short(comparison).parts if isinstance(part, Note)]
+    assert any(said in note for note in notes)
+
+
+def test_nothing_is_said_of_spiking_where_none_spikes() -> None:
+    comparison = compare_energy(["ecg"], rates=[0.2], input_rate=0.1)
+    comparison["break_even"] = {}
+    notes = [part.text for part in in_short(comparison).parts if isinstance(part, Note)]
+    assert not any("Spiking" in note for note in notes)
 
 
 def test_no_rate_is_the_limit_where_spikes_cost_nothing(tmp_path: Path) -> None:

@@ -52,8 +52,7 @@ IN_SHORT = (
 )
 WHAT_MEMORY_ADDS = (
     "With memory: operations, memory traffic and addresses ({}). Other models, energy per sequence "
-    "and second, ratios, and the "
-    "firing rate at which spiking stops paying: --all."
+    "and second, and ratios: --all."
 )
 
 
@@ -130,10 +129,31 @@ def in_short(comparison: dict[str, Any]) -> Section:
     parts = [
         _input(comparison),
         Table("Per step", columns, rows),
+        *_whether_spiking_pays(comparison),
         *_notes(reports),
         Note(WHAT_MEMORY_ADDS.format(comparison["technology"]["name"])),
     ]
     return Section("Energy", IN_SHORT, parts)
+
+
+def _whether_spiking_pays(comparison: dict[str, Any]) -> list[Note]:
+    """A line, where the first network spikes and its firing rate is known: beside the same network
+    of ReLU units, because a larger one of another kind is no reason to spike."""
+    first, limits = comparison["networks"][0], comparison["break_even"].get("relu")
+    if limits is None or first["firing_rate"] is None:
+        return []
+    rate, limit = first["firing_rate"]["mean"], limits["memory"]
+    beside = f"ReLU units, memory included, at {rate:.2g} spikes per neuron and step"
+    if rate < limit:
+        return [Note(f"Spiking pays: it costs less than {beside}, {_until(limit)}.")]
+    return [Note(f"Spiking does not pay: it costs more than {beside}, {_until(limit)}.")]
+
+
+def _until(limit: float) -> str:
+    """Where spiking stops paying; a rate is between 0 and 1."""
+    if 0 < limit < 1:
+        return f"and would pay below {limit:.2g}"
+    return "as at any other rate"
 
 
 def _notes(reports: Reports) -> list[Note]:
