@@ -254,9 +254,10 @@ def golden(name: str) -> dict[str, Any]:
 
 def table() -> str:
     """The table of docs/pretrained.md: a row of numbers for each network, of its card; below, what
-    each hears."""
+    they hear, those that hear the same together."""
     columns = ("name", "input", "val", "int8", "test", "parameters", "C, kB", "nJ a decision")
-    rows, heard = [], []
+    rows: list[list[str]] = []
+    heard: dict[str, list[str]] = {}
     for name in pretrained_names():
         card = read_card(name)
         accuracies = (card.validation, card.validation_int8, card.test)
@@ -267,9 +268,9 @@ def table() -> str:
             " / ".join(f"{card.bytes[kind] / 1000:.0f}" for kind in ("float32", "int8") if kind in card.bytes) or "-",
             " / ".join(digits(card.energy_nj[kind]["decision"]) for kind in ("fp32", "memory")),
         ])  # fmt: skip
-        heard.append(f"- `{name}`: {card.hears} ({card.licence})")
-        heard += [f"    - live, {line}" for line in card.live_in_words]
-    return "\n".join([*markdown_table(columns, rows), "", *heard]) + "\n"
+        heard.setdefault(f"{card.hears} ({card.licence})", []).append(f"`{name}`")
+    lines = [f"- {', '.join(names)}: {text}" for text, names in heard.items()]
+    return "\n".join([*markdown_table(columns, rows), "", *lines]) + "\n"
 
 
 if __name__ == "__main__":
