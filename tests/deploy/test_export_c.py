@@ -61,7 +61,11 @@ def flags_for(kind: str) -> tuple[str, ...]:
     ("neuron", "kind"),
     [
         pytest.param(
-            neuron, kind, marks=pytest.mark.slow if kind == "spikes" and neuron not in QUICK else ()
+            neuron,
+            kind,
+            marks=()
+            if neuron in QUICK or (neuron, kind) == ("brf", "analog")
+            else pytest.mark.slow,
         )
         for neuron in NEURONS
         for kind in ("spikes", "analog")
@@ -88,11 +92,11 @@ def test_float32_is_its_model_to_the_bit(
     "neuron",
     [
         "alif",
-        "silif",
-        "brf",
+        "adlif",
         "cubalif",
+        SLOW("silif"),
+        SLOW("brf"),
         SLOW("lif"),
-        SLOW("adlif"),
         SLOW("csilif"),
         SLOW("bhrf"),
         SLOW("drf"),

@@ -472,9 +472,7 @@ def test_on_a_processor_without_avx512(tmp_path) -> None:
         pytest.skip("this processor has no AVX-512: all other tests are on such a one")
     environment = {**os.environ, "NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma,+popcnt,+bmi,+lzcnt",
                    "NUMBA_CACHE_DIR": str(tmp_path)}  # fmt: skip
-    tests = (
-        "every_neuron_equals and (alif or brf or relu) or test_large_layers or float32 or gradient"
-    )
+    tests = "every_neuron_equals and (alif or adlif) or test_large_layers or float32 or gradient"
     command = [
         sys.executable,
         "-m",

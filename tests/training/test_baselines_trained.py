@@ -82,6 +82,7 @@ TUNING = {
 """What tuned networks of either kind need."""
 
 
+@pytest.mark.slow
 def test_every_setting_of_tuned_networks_reaches_torchs_cells(tmp_path: Path) -> None:
     """Alone, each of them makes another network of the same data, weights and order."""
     base = as_baseline(

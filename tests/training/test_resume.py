@@ -151,6 +151,7 @@ def test_stopped_at_every_single_write_it_ends_with_the_same_bits(
     _equal(tmp_path / "whole", tmp_path / "stopped")
 
 
+@pytest.mark.slow
 def test_a_divergence_before_the_stop_is_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
