@@ -32,7 +32,6 @@ from srnn.nn.fixedpoint.integer import InputFormat, quantise
 from support.compiled import COMPILERS, SANITIZED, build, compilers
 from support.exporting import check_states, exported, network, signal
 
-torch.set_num_threads(1)
 SLOW = partial(pytest.param, marks=pytest.mark.slow)
 QUICK = ("alif", "adlif", "relu")
 NEURONS = (

@@ -551,7 +551,6 @@ def learnt(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--network.hidden=[8]",
         "--network.backend=reference",
     ]
-    torch.set_num_threads(1)  # a network this small only waits for a second thread
     assert main(["train", str(folder / "data"), *options, "--out", str(folder / "run")]) == 0
     return folder
 

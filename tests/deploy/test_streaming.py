@@ -37,12 +37,16 @@ MODELS: dict[str, Any] = {name: name for name in NEURONS} | {
 QUICK = settings(max_examples=20)
 READOUTS = ("integrator", "alif", "spike_count", "relu")
 QUICK_PAIRS = [
-    *itertools.product(["alif"], READOUTS),
-    ("adlif", "integrator"),
-    ("relu", "integrator"),
+    ("alif", "integrator"),
+    ("alif", "alif"),
+    ("adlif", "spike_count"),
+    ("relu", "relu"),
 ]
 """Of neurons and readouts, for each pair is compiled."""
-SLOW_PAIRS = [*itertools.product(["adlif"], READOUTS), *zip(MODELS, itertools.cycle(READOUTS))]
+SLOW_PAIRS = [
+    *itertools.product(["alif", "adlif"], READOUTS),
+    *zip(MODELS, itertools.cycle(READOUTS), strict=False),
+]
 """ALIF and AdLIF with every readout, and of the others each with one."""
 
 

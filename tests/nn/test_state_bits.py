@@ -57,7 +57,8 @@ def rounded_problem(bits: int, width: int = 16, **options) -> LayerProblem:
 # ---- the rounded model ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("neuron", ["alif", pytest.param("adlif", marks=SLOW)])
+@SLOW
+@pytest.mark.parametrize("neuron", ["alif", "adlif"])
 @settings(RANDOM, max_examples=10)  # the reference rounds slowly
 @given(shape=st.fixed_dictionaries(SHAPES), bits=st.integers(1, 12), width=st.integers(6, 16))
 def test_the_rounded_model_equals_the_reference(
@@ -109,7 +110,10 @@ def test_a_fine_grid_changes_no_gradient() -> None:
 
 
 @pytest.mark.parametrize("width", [16, 8])
-@pytest.mark.parametrize("neuron", ["lif", "alif", "adlif", "cubalif"])
+@pytest.mark.parametrize(
+    "neuron",
+    ["alif", "adlif", *(pytest.param(name, marks=SLOW) for name in ("lif", "cubalif"))],
+)
 def test_ranges_are_measured_and_used(neuron: str, width: int) -> None:
     net = device_network(network(neuron))
     x = signal("spikes")

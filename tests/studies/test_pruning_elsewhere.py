@@ -141,6 +141,7 @@ def test_other_data_prune_and_quantise_it(
     assert model.predict(tmp_path / "x.csv").label in CLASSES
 
 
+@pytest.mark.slow
 def test_all_else_needs_its_data_as_little(
     elsewhere: tuple[Path, Path, Write], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

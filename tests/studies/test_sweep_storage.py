@@ -290,6 +290,7 @@ def test_a_training_that_is_tried_again_has_the_settings_that_were_chosen(
     assert trials(opened(units)) == [(name, "COMPLETE", params) for name, _, params in before]
 
 
+@pytest.mark.robust
 def test_a_journal_whose_last_line_was_cut_is_mended_and_a_foreign_one_refused(
     tmp_path: Path,
 ) -> None:

@@ -35,7 +35,7 @@ from support.tiny import TINY, TinyStepTask, TinyTask, tiny_recipe
 
 
 @pytest.mark.parametrize("name", sorted(BASELINES))
-@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("padded", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_every_baseline_trains_and_is_evaluated_again_the_same(
     name: str, padded: bool, tmp_path: Path
 ) -> None:

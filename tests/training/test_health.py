@@ -149,6 +149,7 @@ def _exploding(monkeypatch: pytest.MonkeyPatch, first: int, last: int) -> None:
     monkeypatch.setattr(Gradients, "norms", norms)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("recurrent", "times", "rates", "calmed"),
     [
