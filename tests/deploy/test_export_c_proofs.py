@@ -18,10 +18,10 @@ from support.exporting import build_step, check_steps, raw_states, run_steps, sm
 from support.proving import DECIDE, ENCODER, STEP, needs_cbmc, tried
 
 INT8 = {
-    "lif": {"neuron": "lif"},
+    "lif": {"neuron": "lif", "hidden": (2,)},
     "alif": {"neuron": "alif", "readout": "alif"},
     "alif, analog input": {"neuron": "alif", "hidden": (2,), "analog": True},
-    "alif, sparse": {"neuron": "alif", "sparse": True, "inputs": 6},
+    "alif, sparse": {"neuron": "alif", "hidden": (2,), "sparse": True, "inputs": 6},
     "alif, 16-bit states": {"neuron": "alif", "hidden": (2,), "width": 16},
     "alif, 8-bit states": {"neuron": "alif", "hidden": (2,), "width": 8, "analog": True},
     "adlif": {"neuron": "adlif", "hidden": (2,)},
