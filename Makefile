@@ -6,6 +6,9 @@ BIN = $(VENV)/bin
 LOCK ?=
 RUN := runs/digits-$(shell date +%Y%m%d-%H%M%S)
 
+# Each module is compiled once, not again by each of the hundreds of processes that tests start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test lint clean
 .DEFAULT_GOAL := demo
 

@@ -24,11 +24,20 @@ if TYPE_CHECKING:
     from support.browser import Browser
     from support.serving import Service
 
+# Networks this small only wait for a second thread, here and in the processes that tests start. Torch, which is not
+# imported yet, reads it once.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 progress.PATIENCE = 3600.0  # else a slow machine's tests would find lines that a fast one's do not
 
-# The same examples in every run, on a machine however slow.
-hypothesis.settings.register_profile("deterministic", derandomize=True, deadline=None)
-hypothesis.settings.load_profile("deterministic")
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The same examples in every run, on a machine however slow; fewer in the default one."""
+    few = "not slow" in config.option.markexpr
+    examples = 30 if few else 100
+    hypothesis.settings.register_profile(
+        "deterministic", derandomize=True, deadline=None, max_examples=examples
+    )
+    hypothesis.settings.load_profile("deterministic")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -159,6 +159,7 @@ def test_compiling_is_told_where_nothing_is_kept_and_only_there(
             cache.cache_clear()
 
 
+@pytest.mark.slow
 def test_the_next_commands_work_as_they_are_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

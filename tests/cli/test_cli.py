@@ -303,6 +303,7 @@ def test_recipes_and_info(capsys: pytest.CaptureFixture[str]) -> None:
     assert "usage: srnn" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_info_compiles_ahead(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

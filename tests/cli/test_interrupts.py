@@ -214,12 +214,12 @@ def test_interrupted_at_many_moments() -> None:
         subprocess.run(command, check=True, capture_output=True)
         took.append(time.monotonic() - started)
     seconds = min(took)  # the first may have to read everything from disk
-    for moment in range(25):
+    for moment in range(12):
         with subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         ) as process:  # fmt: skip
-            time.sleep(seconds * moment / 25)
+            time.sleep(seconds * moment / 12)
             process.send_signal(signal.SIGINT)
             _, said = process.communicate(timeout=120)
         # Python dies of the signal itself (130 for the shell) where C code has seen the exception
@@ -229,4 +229,4 @@ def test_interrupted_at_many_moments() -> None:
         )
         assert said == "" or process.returncode
         outcomes.append(said)
-    assert outcomes.count("srnn: stopped\n") > 5
+    assert outcomes.count("srnn: stopped\n") > 2

@@ -60,6 +60,7 @@ def test_firing_probability_is_that_of_lauscher(
     np.testing.assert_allclose(found, golden["probability"], rtol=0, atol=tolerance)
 
 
+@pytest.mark.slow
 def test_spike_counts_are_those_of_lauscher_within_sampling_noise(golden: dict) -> None:
     draws, cochlea = 200, Cochlea(pad=False)
     p = cochlea.firing_probability(chirp(), RATE)
@@ -348,6 +349,7 @@ def test_bad_seeds_are_refused(seed: object) -> None:
         Cochlea(places=5).spikes(tone(500, 0.05), 8000, seed=seed)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_real_speech(data_dir: Path) -> None:
     """A spoken digit at 8 kHz: as many spikes as lauscher gives, hardly any at the base, which 4
     kHz does not reach."""

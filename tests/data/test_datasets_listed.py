@@ -168,6 +168,7 @@ def test_the_archive_gives_the_listed_recordings_alone(few: list[str], tmp_path:
     )  # nothing else is left
 
 
+@pytest.mark.slow
 def test_an_archive_without_all_of_them_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / MINI.folder
     pack(folder / MINI.files[0].name, [f"{name}.wav" for name in NAMES[2:]], b"RIFF")

@@ -381,6 +381,7 @@ def test_an_annotation_without_waves_is_refused(small: Path, wfdb: object) -> No
     expect_one_line(small)
 
 
+@pytest.mark.robust
 @pytest.mark.parametrize("suffix", ["hea", "dat", "q1c"])
 def test_truncated_and_flipped_files_raise_nothing_else(small: Path, suffix: str) -> None:
     """Each either reads as before (a comment, a lead's name, a mark at the end) or is refused in

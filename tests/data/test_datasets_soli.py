@@ -132,6 +132,7 @@ def test_bad_subjects_are_one_line(folder: Path, subjects: list[int], message: s
         SoliTask(validation_subjects=subjects).load("validation", folder)
 
 
+@pytest.mark.robust
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
@@ -161,6 +162,7 @@ def test_an_unknown_gesture(folder: Path) -> None:
         SoliTask().load("train", folder)
 
 
+@pytest.mark.robust
 @pytest.mark.parametrize(
     "text",
     ["", "{", "[]", '{"train": 1}', '{"train": ["a_b_c"]}', '{"train": [3]}', '{"eval": []}'],

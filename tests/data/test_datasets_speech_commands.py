@@ -319,6 +319,7 @@ def test_mini_is_split_by_speaker(mini: Path) -> None:
         assert min(sum(c.label == name for c in part) for name in KEYWORDS) > 20
 
 
+@pytest.mark.slow
 def test_phones(mini: Path, tmp_path: Path) -> None:
     """Of every twelfth recording: statistics are of the whole training split, which takes long."""
     source, few = mini / "speech_commands_mini", tmp_path / "speech_commands_mini"

@@ -437,6 +437,7 @@ def test_signals_beyond_what_is_kept_are_read_again(monkeypatch: pytest.MonkeyPa
     )
 
 
+@pytest.mark.slow
 def test_a_killed_training_resumes_to_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

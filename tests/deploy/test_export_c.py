@@ -32,7 +32,6 @@ from srnn.nn.fixedpoint.integer import InputFormat, quantise
 from support.compiled import COMPILERS, SANITIZED, build, compilers
 from support.exporting import check_states, exported, network, signal
 
-torch.set_num_threads(1)
 SLOW = partial(pytest.param, marks=pytest.mark.slow)
 QUICK = ("alif", "adlif", "relu")
 NEURONS = (
@@ -61,7 +60,11 @@ def flags_for(kind: str) -> tuple[str, ...]:
     ("neuron", "kind"),
     [
         pytest.param(
-            neuron, kind, marks=pytest.mark.slow if kind == "spikes" and neuron not in QUICK else ()
+            neuron,
+            kind,
+            marks=()
+            if neuron in QUICK or (neuron, kind) == ("brf", "analog")
+            else pytest.mark.slow,
         )
         for neuron in NEURONS
         for kind in ("spikes", "analog")
@@ -88,11 +91,11 @@ def test_float32_is_its_model_to_the_bit(
     "neuron",
     [
         "alif",
-        "silif",
-        "brf",
+        "adlif",
         "cubalif",
+        SLOW("silif"),
+        SLOW("brf"),
         SLOW("lif"),
-        SLOW("adlif"),
         SLOW("csilif"),
         SLOW("bhrf"),
         SLOW("drf"),

@@ -28,7 +28,7 @@ from srnn.nn.fixedpoint.decision import (
 from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.fixedpoint.integer import IntegerNetwork, quantise
 from srnn.nn.loss_config import DecisionRule, LossConfig, LossName
-from support.compiled import COMPILERS, FLAGS, SANITIZED
+from support.compiled import COMPILERS, FLAGS, SANITIZED, compile_c
 
 needs_compiler = pytest.mark.skipif(
     not COMPILERS, reason="no C compiler (gcc, clang) on this machine"
@@ -100,13 +100,9 @@ class Deciders:
         text = heads + DRIVER.format(given=given, kept=kept, belief=belief, calls=calls)
         (folder / "driver.c").write_text(text)
         self.path = folder / "driver"
-        sources = [str(folder / name / f"{name}.c") for name in names]
+        sources = [folder / "driver.c", *(folder / name / f"{name}.c" for name in names)]
         flags = [flag for flag in FLAGS if flag != "-O2"]
-        done = subprocess.run(
-            [COMPILERS[0], *flags, *SANITIZED, "-o", str(self.path), str(folder / "driver.c"), *sources, "-lm"],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
+        compile_c([COMPILERS[0], *flags, *SANITIZED], sources, self.path)
         belief_type, score_type = np.int32, np.int64
         if format == "float32":
             belief_type, score_type = np.float32, np.float64

@@ -28,6 +28,7 @@ from srnn.nn.fixedpoint.integer import InputFormat
 from srnn.nn.loss_config import DecisionRule, LossConfig
 from support.compiled import FLAGS, WARNINGS
 
+SLOW = pytest.mark.slow
 NET = SRNN.paper(3, [6], 4, generator=torch.Generator().manual_seed(0))
 CLASSES = ("50 %", 'the "b"', "c", "d")
 STUBS = {
@@ -113,8 +114,10 @@ def said_by(plain: Path, rows: str, *arguments: str) -> list[str]:
 
 
 @pytest.mark.parametrize("layout, decision, format, scale", [
-    ("arduino", True, "float32", False), ("platformio", True, "int8", False), ("zephyr", False, "float32", False),
-    ("espidf", True, "float32", False), ("arduino", True, "int8", True), ("espidf", True, "float32", True),
+    ("platformio", True, "int8", False), ("zephyr", False, "float32", False), ("arduino", True, "int8", True),
+    pytest.param("arduino", True, "float32", False, marks=SLOW),
+    pytest.param("espidf", True, "float32", False, marks=SLOW),
+    ("espidf", True, "float32", True),
 ])  # fmt: skip
 def test_example_compiles_and_prints_the_class(
     layout: Layout, decision: bool, format: Any, scale: bool, tmp_path: Path
@@ -145,8 +148,9 @@ def test_example_compiles_and_prints_the_class(
 
 
 @pytest.mark.parametrize("layout, format, scale", [
-    ("arduino", "int8", "running"), ("zephyr", "float32", "told"), ("platformio", "float32", "open"),
-    ("espidf", "float32", "running"),
+    ("arduino", "int8", "running"), ("zephyr", "float32", "told"),
+    pytest.param("platformio", "float32", "open", marks=SLOW),
+    pytest.param("espidf", "float32", "running", marks=SLOW),
 ])  # fmt: skip
 def test_the_example_of_a_network_that_encodes_gives_it_the_signal(
     layout: Layout, format: Any, scale: str, tmp_path: Path

@@ -28,7 +28,7 @@ from srnn.nn.kernels import walks
 from srnn.nn.loss_config import LossConfig
 from srnn.nn.network import freeze
 from srnn.nn.neurons import as_neuron
-from support.compiled import COMPILERS, FLAGS, SANITIZED, build
+from support.compiled import COMPILERS, FLAGS, SANITIZED, build, compile_c
 from support.rules import LEAKY, NEURONS
 
 CLASSES = ("a", "b", "c")
@@ -134,11 +134,8 @@ def learnt_in_c(
     warned = (
         ("-std=c99", "-O2", "-ffp-contract=off") if double else FLAGS
     )  # the single build is the one that warns
-    done = subprocess.run(
-        [COMPILERS[0], *warned, *flags, "-I", folder, "-o", folder / "try", folder / "try.c", folder / "net.c", "-lm"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    sources = [folder / "try.c", folder / "net.c"]
+    compile_c([COMPILERS[0], *warned, *flags], sources, folder / "try")
     ctype = np.float64 if double else np.float32
     rows = np.empty(len(x), np.dtype([("x", ctype, 4), ("told", np.int32, 3)]))
     rows["x"], rows["told"] = x, told

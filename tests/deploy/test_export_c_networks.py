@@ -33,7 +33,6 @@ from support.signals import two_leads
 if TYPE_CHECKING:
     from paper.compat.recordings import Golden
 
-torch.set_num_threads(1)
 SLOW = partial(pytest.param, marks=pytest.mark.slow)
 TASKS = ["ecg", SLOW("smnist"), SLOW("shd"), SLOW("gsc")]
 

@@ -34,7 +34,7 @@ from srnn.nn.fixedpoint.integer import InputFormat, quantise
 from srnn.nn.loss_config import DecisionRule, LossConfig, LossName
 from srnn.training.recipes.schema import Recipe, TaskConfig
 from srnn.training.trained import Trained
-from support.compiled import COMPILERS, FLAGS, SANITIZED, build
+from support.compiled import COMPILERS, FLAGS, SANITIZED, build, compile_c
 from support.exporting import signal
 
 needs_compiler = pytest.mark.skipif(
@@ -504,6 +504,7 @@ def test_two_networks_in_one_program(language: str, tmp_path: Path) -> None:
     assert told.split() == expected
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_the_makefile_builds_what_it_says(tmp_path: Path) -> None:
     if shutil.which("make") is None:
@@ -544,13 +545,12 @@ def learnt(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n".join(table))
     options = [
-        "--training.epochs=20",
+        "--training.epochs=14",
         "--training.dropout=0",
         "--training.augment.mix=0",
         "--network.hidden=[8]",
         "--network.backend=reference",
     ]
-    torch.set_num_threads(1)  # a network this small only waits for a second thread
     assert main(["train", str(folder / "data"), *options, "--out", str(folder / "run")]) == 0
     return folder
 
@@ -564,8 +564,8 @@ def test_the_program_takes_the_tables_of_training(
     that of predict."""
     model = srnn.load(learnt / "run")
     model.export(tmp_path / "c", "int8" if format == "int8" else "c", name="net")
-    command = [COMPILERS[0], *FLAGS, *SANITIZED, "-o", "net", "net_main.c", "net.c", "-lm"]
-    subprocess.run(command, cwd=tmp_path / "c", check=True)
+    sources = [tmp_path / "c" / name for name in ("net_main.c", "net.c")]
+    compile_c([COMPILERS[0], *FLAGS, *SANITIZED], sources, tmp_path / "c" / "net")
 
     def said(table: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [tmp_path / "c" / "net", *arguments]

@@ -18,17 +18,18 @@ from support.exporting import build_step, check_steps, raw_states, run_steps, sm
 from support.proving import DECIDE, ENCODER, STEP, needs_cbmc, tried
 
 INT8 = {
-    "lif": {"neuron": "lif"},
+    "lif": {"neuron": "lif", "hidden": (2,)},
     "alif": {"neuron": "alif", "readout": "alif"},
-    "alif, analog input": {"neuron": "alif", "analog": True},
-    "alif, sparse": {"neuron": "alif", "sparse": True, "inputs": 6},
-    "alif, 16-bit states": {"neuron": "alif", "width": 16},
-    "alif, 8-bit states": {"neuron": "alif", "width": 8, "analog": True},
+    "alif, analog input": {"neuron": "alif", "hidden": (2,), "analog": True},
+    "alif, sparse": {"neuron": "alif", "hidden": (2,), "sparse": True, "inputs": 6},
+    "alif, 16-bit states": {"neuron": "alif", "hidden": (2,), "width": 16},
+    "alif, 8-bit states": {"neuron": "alif", "hidden": (2,), "width": 8, "analog": True},
     "adlif": {"neuron": "adlif", "hidden": (2,)},
     "adlif, 8-bit states": {"neuron": "adlif", "hidden": (2,), "width": 8},
     "cubalif": {"neuron": "cubalif", "hidden": (2,)},
     "cubalif, 8-bit states": {"neuron": "cubalif-soft", "hidden": (2,), "width": 8},
 }
+QUICK = ("alif", "alif, 8-bit states", "adlif", "cubalif, 8-bit states")
 FLOAT = ("lif", "alif", "adlif", "cubalif", "relu", "integrator")
 HEART = CrossingPath(LevelCrossing("send_on_delta", 0.1, 0.1), 2, smoothing=7)
 HELD = (
@@ -51,7 +52,7 @@ def test_no_int8_step_overflows_or_leaves_its_arrays(kind: str, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("neuron", "sparse"),
     [
-        pytest.param(neuron, sparse, marks=pytest.mark.slow if sparse and neuron != "alif" else ())
+        pytest.param(neuron, sparse, marks=() if neuron in ("alif", "adlif") else pytest.mark.slow)
         for neuron in FLOAT
         for sparse in (False, True)
     ],
@@ -129,7 +130,9 @@ def test_a_proof_finds_what_is_wrong(
 
 
 @pytest.mark.parametrize("compiler", compilers())
-@pytest.mark.parametrize("kind", INT8)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=() if kind in QUICK else pytest.mark.slow) for kind in INT8]
+)
 def test_int8_steps_from_raw_states(kind: str, compiler: str, tmp_path: Path) -> None:
     """Random and extreme memory, under sanitizers: no fault; and where spikes are 0 or 1, the bits
     of the integer model."""

@@ -27,7 +27,7 @@ from srnn.nn.fixedpoint.device import run_float32
 from srnn.nn.fixedpoint.integer import InputFormat
 from srnn.nn.fixedpoint.sensor import SensorFormat
 from srnn.nn.loss_config import DecisionRule, LossConfig
-from support.compiled import FLAGS, SANITIZED, compilers
+from support.compiled import FLAGS, SANITIZED, compile_c, compilers
 from support.exporting import exported
 from support.hearts import Format, scores_of
 from support.signals import two_leads
@@ -128,11 +128,8 @@ def pushed(
         .replace("sizeof ANSWER", f"sizeof {answer.replace('&', '')}")
     )
     (folder / "push.c").write_text(text.replace("ANSWER", answer))
-    subprocess.run(
-        [compiler, *FLAGS, *SANITIZED, "push.c", "net.c", "-o", "push", "-lm"],
-        cwd=folder,
-        check=True,
-    )
+    sources = [folder / "push.c", folder / "net.c"]
+    compile_c([compiler, *FLAGS, *SANITIZED], sources, folder / "push")
     raw = np.ascontiguousarray(signal, DTYPES[plan.samples.ctype])
     command = [folder / "push", str(signal.shape[1])]
     done = subprocess.run(command, input=raw.tobytes(), capture_output=True, check=True)
@@ -153,8 +150,8 @@ def answers(
     text = text.replace("STOOD", f"{early} != stands")
     text = text.replace("STANDS", "" if early == "0" else "stands = net_stands(&decision);")
     (folder / "push.c").write_text(text)
-    command = [compiler, *FLAGS, *SANITIZED, "push.c", "net.c", "-o", "push", "-lm"]
-    subprocess.run(command, cwd=folder, check=True)
+    sources = [folder / "push.c", folder / "net.c"]
+    compile_c([compiler, *FLAGS, *SANITIZED], sources, folder / "push")
     done = subprocess.run(
         [folder / "push"], input=signal.tobytes(), capture_output=True, check=True
     )
@@ -414,8 +411,8 @@ def test_what_is_pushed_can_be_learnt(compiler: str, tmp_path: Path) -> None:
     rule = DecisionRule(LossConfig("nll"), CLASSES)
     export_c(net, tmp_path, "net", encoder=SENSOR, decision=rule, learn="readout")
     (tmp_path / "learns.c").write_text(LEARNS)
-    command = [compiler, *FLAGS, *SANITIZED, "learns.c", "net.c", "-o", "learns", "-lm"]
-    subprocess.run(command, cwd=tmp_path, check=True)
+    sources = [tmp_path / "learns.c", tmp_path / "net.c"]
+    compile_c([compiler, *FLAGS, *SANITIZED], sources, tmp_path / "learns")
     said = subprocess.run(
         [tmp_path / "learns"], input=recorded(1)[0].tobytes(), capture_output=True, check=True
     )

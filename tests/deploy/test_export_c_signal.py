@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 import srnn
 from srnn import SRNN, SrnnError
@@ -32,7 +31,6 @@ from support.hearts import Format, check_begins_again, from_signal, heart, score
 from support.runs import DIGITS, make_run
 from support.signals import two_leads
 
-torch.set_num_threads(1)
 STD = (171.3, 95.7)
 """Of the leads; no change of integers is exactly a threshold, where float64 and exact arithmetic
 may part."""

@@ -14,7 +14,7 @@ import pytest
 from srnn.deploy.c.resolve import resolved
 from srnn.deploy.c.translate import FixedText
 from srnn.nn.fixedpoint.fixed import INT32, INT32_MAX, INT32_MIN, FixedArray
-from support.compiled import FLAGS, SANITIZED, compilers
+from support.compiled import FLAGS, SANITIZED, compile_c, compilers
 
 LIMIT = 20
 FORMATS = {
@@ -218,10 +218,8 @@ def test_the_functions_of_c_round_and_saturate(compiler: str, tmp_path: Path) ->
         (a, b, shift) for a in ends for b in ends for shift in (0, 1, 2, 3, 8, 16, 31, 32, 40, 62)
     ]
     (tmp_path / "calls.c").write_text(CALLS % resolved("fixed_point.c", "", {}))
-    program = str(tmp_path / "calls")
-    subprocess.run(
-        [compiler, *FLAGS, *SANITIZED, "-o", program, str(tmp_path / "calls.c")], check=True
-    )
+    program = tmp_path / "calls"
+    compile_c([compiler, *FLAGS, *SANITIZED], [tmp_path / "calls.c"], program)
     given = np.array(asked, np.int32).tobytes()
     results = np.frombuffer(
         subprocess.run([program], input=given, capture_output=True, check=True).stdout, np.int32
@@ -262,10 +260,8 @@ int main(void)
 @pytest.mark.parametrize("compiler", compilers())
 def test_a_number_is_rounded_half_to_even_and_held_in_int16(compiler: str, tmp_path: Path) -> None:
     (tmp_path / "rounded.c").write_text(ROUNDED)
-    program = str(tmp_path / "rounded")
-    subprocess.run(
-        [compiler, *FLAGS, *SANITIZED, "-o", program, str(tmp_path / "rounded.c")], check=True
-    )
+    program = tmp_path / "rounded"
+    compile_c([compiler, *FLAGS, *SANITIZED], [tmp_path / "rounded.c"], program)
     near = np.arange(-3, 3.25, 0.25)
     x = np.concatenate([place + near for place in (-(2**31), -(2**15), -1, 0, 1, 2**15, 2**31)])
     x = np.concatenate(

@@ -40,6 +40,8 @@ from support.onnx_scores import check_onnx
 pytestmark = pytest.mark.filterwarnings("ignore:Layers run on the slow reference backend")
 
 INPUTS, NAMES = 4, "abcd"
+LAYERS = (("alif",), (BoundedALIF.name,), ("lif", "adlif"), (BoundedALIF.name, "alif"))
+"""Each is compiled; what is drawn beside is not."""
 LEAKY_SOFT = Rule("leaky mean of softmax(output)", counted=softmax, joined=LEAKY.joined)
 OWN = {
     "leaky": LEAKY,
@@ -50,8 +52,8 @@ KINDS = [*RULES, *OWN]
 
 def drawn(rng: np.random.Generator, readout: str, **options: Any) -> SRNN:
     """A network of random layers, most of whose neurons spike."""
-    depth = int(rng.integers(1, 3))
-    neurons = rng.choice(["lif", "alif", "adlif", BoundedALIF.name], depth).tolist()
+    neurons = LAYERS[int(rng.integers(len(LAYERS)))]
+    depth = len(neurons)
     recurrent = rng.choice([True, False], depth).tolist()
     delays = [None, {"input": 2}, {"recurrent": "uniform(0, 3)"}]
     hidden = rng.integers(5, 12, depth).tolist()
@@ -59,7 +61,7 @@ def drawn(rng: np.random.Generator, readout: str, **options: Any) -> SRNN:
         INPUTS,
         hidden,
         len(NAMES),
-        neuron=neurons,
+        neuron=list(neurons),
         readout=readout,
         recurrent=recurrent,
         delays=[delays[int(rng.integers(3))] for _ in range(depth)],
@@ -244,7 +246,7 @@ def test_all_say_the_same(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("compiler", compilers()[:1])
-@pytest.mark.parametrize("seed", range(1, 4))
+@pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("kind", KINDS)
 def test_all_say_the_same_of_more_networks(
     kind: str, seed: int, compiler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

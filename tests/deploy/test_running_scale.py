@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from srnn import SrnnError
 from srnn.data.datasets.ecg import ECGTask
@@ -23,8 +22,6 @@ from support.hearts import check_begins_again, from_signal, heart, scores_of
 from support.runs import RECORDS, make_run
 from support.signals import two_leads
 from support.streams import streamed
-
-torch.set_num_threads(1)
 
 
 def path(
@@ -249,6 +246,7 @@ def test_c_has_the_bits_of_its_model(
         assert np.array_equal(from_signal(program, signal, ()), scores_of(model, spikes))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["float32", "int8"])
 def test_sizes_operations_and_extreme_samples(format: Any, tmp_path: Path) -> None:
     if not COMPILERS:

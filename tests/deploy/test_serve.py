@@ -154,7 +154,7 @@ def test_two_models_and_many_streams_side_by_side(
         return told(client.finish()) == wanted
 
     with ThreadPoolExecutor(8) as pool:
-        assert all(pool.map(walk, range(16)))
+        assert all(pool.map(walk, range(8)))
 
 
 def test_an_encoder_that_takes_long_keeps_nobody_waiting(

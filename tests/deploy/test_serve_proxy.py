@@ -147,6 +147,7 @@ def test_a_body_is_classified_as_without_a_proxy(guarded: Service, proxy: Proxy)
     assert b"srnn live" in proxy.ask("/")[1]
 
 
+@pytest.mark.slow
 def test_a_stream_is_decided_as_without_a_proxy(guarded: Service, proxy: Proxy) -> None:
     def heard(client: Client) -> list[int]:
         for at in range(0, 800, 80):

@@ -110,6 +110,7 @@ def test_spikes_are_those_of_the_whole_clip() -> None:
     assert whole.sum() > 200 and differ < 0.05
 
 
+@pytest.mark.slow
 def test_a_tasks_sound_is_calibrated_or_given_a_gain() -> None:
     task = create_task("spoken-digits-spikes", pool=50)
     x = sound(4000)[:, 0]

@@ -35,20 +35,30 @@ MODELS: dict[str, Any] = {name: name for name in NEURONS} | {
     },
 }
 QUICK = settings(max_examples=20)
-QUICK_PAIRS = [("adlif", "integrator"), ("relu", "integrator")]
-"""Of neurons and readouts, for each pair is compiled; and those of ALIF."""
+READOUTS = ("integrator", "alif", "spike_count", "relu")
+QUICK_PAIRS = [
+    ("alif", "integrator"),
+    ("alif", "alif"),
+    ("adlif", "spike_count"),
+    ("relu", "relu"),
+]
+"""Of neurons and readouts, for each pair is compiled."""
+SLOW_PAIRS = [
+    *itertools.product(["alif", "adlif"], READOUTS),
+    *zip(MODELS, itertools.cycle(READOUTS), strict=False),
+]
+"""ALIF and AdLIF with every readout, and of the others each with one."""
 
 
 @pytest.mark.parametrize(
     ("neuron", "readout"),
     [
-        pytest.param(
-            neuron,
-            readout,
-            marks=() if neuron == "alif" or (neuron, readout) in QUICK_PAIRS else pytest.mark.slow,
-        )
-        for neuron in MODELS
-        for readout in ("integrator", "alif", "spike_count", "relu")
+        *QUICK_PAIRS,
+        *(
+            pytest.param(*pair, marks=pytest.mark.slow)
+            for pair in dict.fromkeys(SLOW_PAIRS)
+            if pair not in QUICK_PAIRS
+        ),
     ],
 )
 def test_every_neuron_and_readout_equals_whole_sequences(neuron: str, readout: str) -> None:
@@ -141,7 +151,7 @@ def test_substeps(hidden: list[int]) -> None:
 @pytest.mark.parametrize(
     "neurons", [("alif", "adlif", "relu"), pytest.param([*NEURONS], marks=pytest.mark.slow)]
 )
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 10**6), inputs=st.integers(1, 8), hidden=st.lists(st.integers(1, 20), max_size=3),
     which=st.integers(0, 10**6), readout=st.sampled_from(["integrator", "relu"]), substeps=st.integers(1, 4),

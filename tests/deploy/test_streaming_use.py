@@ -143,6 +143,7 @@ def test_a_stream_keeps_the_weights_that_it_was_made_of() -> None:
     assert same_bits(new.state, stream.state)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["odd", "bfloat16", "reference"])
 def test_what_cannot_be_compiled_is_stepped(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     dtype = torch.bfloat16 if case == "bfloat16" else torch.float64

@@ -44,7 +44,7 @@ class Workload:
 @functools.cache
 def _let_recipes_name_the_tiny_task() -> None:
     from srnn.data.tasks import register
-    from support.tiny import TinyTask  # which also keeps torch to one thread
+    from support.tiny import TinyTask
 
     register(TinyTask)
 

@@ -74,7 +74,9 @@ def test_a_part_stays_that_a_process_has(kept_part: Path) -> None:
     assert compiling._published[kept_part.stem] is first
 
 
-@pytest.mark.parametrize("damage", [*DAMAGE, "gone"])
+@pytest.mark.parametrize(
+    "damage", [*(pytest.param(name, marks=pytest.mark.robust) for name in DAMAGE), "gone"]
+)
 def test_without_its_part_a_caller_is_compiled_anew(damage: str, kept_part: Path) -> None:
     """Calling what is not there would end the process."""
     whole = kept_part.read_bytes()

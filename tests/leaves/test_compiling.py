@@ -69,6 +69,7 @@ def test_what_is_kept_is_found_by_the_next_process(kept: Path) -> None:
     assert compiling.loop(again.py_func) is again and again.stats.cache_path == str(kept.parent)
 
 
+@pytest.mark.robust
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_file_is_compiled_anew_and_replaced(
     damage: str, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -142,6 +143,7 @@ OPEN = {
 
 
 @posix
+@pytest.mark.robust
 @pytest.mark.parametrize("how", [*OPEN, "another's folder", "another's folder above"])
 def test_from_where_others_may_write_nothing_is_read(
     how: str, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -231,6 +233,7 @@ def test_a_folder_that_is_only_read_serves_everyone(
 # ---- writing -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.robust
 @pytest.mark.parametrize("call", ["open", "fsync", "replace"])
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EIO, errno.EDQUOT])
 def test_what_cannot_be_written_is_compiled_in_memory(

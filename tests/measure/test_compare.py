@@ -102,6 +102,7 @@ def test_labelled_steps_are_compared(tmp_path: Path) -> None:
         assert one["measures"]["settled_steps"] == curve["settled_steps"] > curve["labelled_from"]
 
 
+@pytest.mark.slow
 def test_how_sure_a_difference_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folders = [
         make_run(tmp_path / name, *ECG, seed=seed) for seed, name in enumerate(("a", "b", "c"))

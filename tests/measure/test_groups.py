@@ -294,6 +294,7 @@ def test_decisions_of_several_networks_belong_to_their_groups_or_sequences() -> 
     )
 
 
+@pytest.mark.slow
 def test_the_folds_of_a_cross_validation_are_measured_together(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

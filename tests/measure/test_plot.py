@@ -109,7 +109,7 @@ def test_anytime_and_confusion(axes: Axes) -> None:
 @pytest.mark.parametrize(
     "name", ["a class that somebody has named by a whole sentence {}", "class {}"]
 )
-@pytest.mark.parametrize("count", [8, 40])
+@pytest.mark.parametrize("count", [8, pytest.param(40, marks=pytest.mark.slow)])
 def test_names_in_a_confusion_stay_in_the_picture_and_apart(name: str, count: int) -> None:
     from matplotlib import pyplot
 

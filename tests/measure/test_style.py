@@ -18,6 +18,7 @@ with style.context():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [

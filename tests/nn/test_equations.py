@@ -367,6 +367,7 @@ def _own_signal() -> torch.Tensor:
     )
 
 
+@pytest.mark.slow
 def test_an_own_neuron_is_fast_and_right_on_the_cpu_backend() -> None:
     pytest.importorskip("numba")
     found = []

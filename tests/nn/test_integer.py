@@ -27,7 +27,6 @@ from srnn.nn.fixedpoint.integer import (
 )
 from srnn.nn.neurons import NEURONS
 
-torch.set_num_threads(1)
 whole = st.integers(INT32_MIN, INT32_MAX)
 bits = st.integers(0, 24)
 

@@ -80,26 +80,26 @@ def quantised(net: Any, kind: str, width: int) -> tuple[IntegerNetwork, np.ndarr
     return model, inputs_as.encode(8 * x)
 
 
-@pytest.mark.parametrize(
-    ("readout", "width"), [("integrator", 32), ("alif", 16), ("integrator", 8)]
+NEURONS = (
+    *("lif", "alif", "adlif", "silif", "csilif", "cubalif", "cubalif-soft", "brf", "bhrf", "drf"),
+    BoundedALIF(),
+    Swapping(),
 )
+
+
 @pytest.mark.parametrize(
-    "neuron",
+    ("neuron", "readout", "width"),
     [
-        "lif",
-        "alif",
-        "adlif",
-        "silif",
-        "csilif",
-        "cubalif",
-        "cubalif-soft",
-        "brf",
-        "bhrf",
-        "drf",
-        BoundedALIF(),
-        Swapping(),
+        pytest.param(
+            neuron,
+            readout,
+            width,
+            marks=() if width == 16 or neuron in ("alif", "adlif") else pytest.mark.slow,
+            id=f"{getattr(neuron, 'name', neuron)}-{readout}-{width}",
+        )
+        for neuron in NEURONS
+        for readout, width in (("integrator", 32), ("alif", 16), ("integrator", 8))
     ],
-    ids=lambda neuron: neuron if isinstance(neuron, str) else neuron.name,
 )
 def test_every_neuron_in_every_width(neuron: Any, readout: str, width: int) -> None:
     model, x = quantised(network(neuron, readout), "analog", width)

@@ -52,6 +52,7 @@ def test_every_neuron_equals_the_reference(neuron: str, shape: dict) -> None:
     assert_same(make(neuron=neuron, **shape), binary=shape["binary"])
 
 
+@pytest.mark.slow
 def test_a_surrogate_of_other_parameters_equals_the_reference() -> None:
     """Of two parameters, not of four; each surrogate's own derivative, compiled:
     test_kernels_walks."""
@@ -393,6 +394,7 @@ def test_a_neuron_without_coefficients_and_a_comparison_times_a_number() -> None
     assert_same(make(neuron=_Constant(), surrogate=_Box()))  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_step_that_numba_does_not_understand_falls_back(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = replace(make(batch=2, steps=5, size=4), neuron=not_understood(monkeypatch))
     with pytest.warns(RuntimeWarning, match="cannot compile the neuron 'odd'"):
@@ -472,9 +474,7 @@ def test_on_a_processor_without_avx512(tmp_path) -> None:
         pytest.skip("this processor has no AVX-512: all other tests are on such a one")
     environment = {**os.environ, "NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma,+popcnt,+bmi,+lzcnt",
                    "NUMBA_CACHE_DIR": str(tmp_path)}  # fmt: skip
-    tests = (
-        "every_neuron_equals and (alif or brf or relu) or test_large_layers or float32 or gradient"
-    )
+    tests = "every_neuron_equals and (alif or adlif) or test_large_layers or float32 or gradient"
     command = [
         sys.executable,
         "-m",

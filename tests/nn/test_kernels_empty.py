@@ -50,7 +50,7 @@ def differentiate(
         pytest.param(
             neuron,
             backend,
-            marks=pytest.mark.slow if backend == "cpu" and neuron not in QUICK else (),
+            marks=() if neuron in QUICK else pytest.mark.slow,
         )
         for backend in CPU_BACKENDS
         for neuron in NEURONS

@@ -112,6 +112,7 @@ def test_counts_of_spikes_belong_to_the_sources_that_they_are_compiled_of() -> N
     assert coincidences.compile_loop(coincidences._count)._cache._depends_on[0] == SOURCE_DIGEST
 
 
+@pytest.mark.slow
 def test_after_an_edit_the_compiled_loop_computes_what_the_author_says_now(
     module: Callable[..., ModuleType],
 ) -> None:

@@ -57,7 +57,8 @@ def rounded_problem(bits: int, width: int = 16, **options) -> LayerProblem:
 # ---- the rounded model ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("neuron", ["alif", pytest.param("adlif", marks=SLOW)])
+@SLOW
+@pytest.mark.parametrize("neuron", ["alif", "adlif"])
 @settings(RANDOM, max_examples=10)  # the reference rounds slowly
 @given(shape=st.fixed_dictionaries(SHAPES), bits=st.integers(1, 12), width=st.integers(6, 16))
 def test_the_rounded_model_equals_the_reference(
@@ -109,7 +110,10 @@ def test_a_fine_grid_changes_no_gradient() -> None:
 
 
 @pytest.mark.parametrize("width", [16, 8])
-@pytest.mark.parametrize("neuron", ["lif", "alif", "adlif", "cubalif"])
+@pytest.mark.parametrize(
+    "neuron",
+    ["alif", "adlif", *(pytest.param(name, marks=SLOW) for name in ("lif", "cubalif"))],
+)
 def test_ranges_are_measured_and_used(neuron: str, width: int) -> None:
     net = device_network(network(neuron))
     x = signal("spikes")
@@ -141,11 +145,28 @@ def test_ranges_are_measured_and_used(neuron: str, width: int) -> None:
 
 
 @pytest.mark.parametrize("compiler", compilers())
-@pytest.mark.parametrize("readout", ["integrator", "alif"])
 @pytest.mark.parametrize(
-    ("neuron", "width"), [("alif", 8), ("adlif", 16), ("cubalif", 8), *(pytest.param(n, w, marks=SLOW) for n, w in
-                          [("alif", 16), ("lif", 8), ("lif", 16), ("adlif", 8)])]
-)  # fmt: skip
+    ("neuron", "width", "readout"),
+    [
+        ("alif", 8, "alif"),
+        ("adlif", 16, "integrator"),
+        ("cubalif", 8, "integrator"),
+        *(
+            pytest.param(*one, marks=SLOW)
+            for one in [
+                ("alif", 8, "integrator"),
+                ("alif", 16, "alif"),
+                ("alif", 16, "integrator"),
+                ("adlif", 16, "alif"),
+                ("adlif", 8, "alif"),
+                ("adlif", 8, "integrator"),
+                ("lif", 8, "alif"),
+                ("lif", 16, "integrator"),
+                ("cubalif", 8, "alif"),
+            ]
+        ),
+    ],
+)
 def test_c_is_its_model_to_the_bit(
     neuron: str, width: int, readout: str, compiler: str, tmp_path: Path
 ) -> None:

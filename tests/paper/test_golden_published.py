@@ -25,6 +25,7 @@ from support.kernels import CPU_BACKENDS
 from support.restated import Arrays, restate
 
 AT_HAND = ("ecg", "shd", "gsc", "smnist", "timit")
+QUICK = (("float32", "cpu"), ("float64", "reference"))
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +44,14 @@ def files(tmp_path_factory: pytest.TempPathFactory):
     return of
 
 
-@pytest.mark.parametrize("backend", CPU_BACKENDS)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("dtype", "backend"),
+    [
+        pytest.param(dtype, backend, marks=() if (dtype, backend) in QUICK else pytest.mark.slow)
+        for dtype in ("float32", "float64")
+        for backend in CPU_BACKENDS
+    ],
+)
 @pytest.mark.parametrize("task", AT_HAND)
 def test_the_authors_recordings(
     task: str, dtype, backend: str, golden_dir: Path, checkpoint_dir: Path

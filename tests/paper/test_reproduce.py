@@ -361,6 +361,7 @@ class TestEvidence:
         with pytest.raises(SrnnError, match=r"summary\.json"):
             gather(results)
 
+    @pytest.mark.robust
     @settings(max_examples=60)
     @given(
         st.recursive(

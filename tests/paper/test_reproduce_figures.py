@@ -39,6 +39,7 @@ class TestFigures:
             assert letters == {"fig1": "abcde", "fig2": "abcd", "fig3": "abcdefghij", "fig4": "abcdefghij", "figS1": "abc",
                                "figS2": "abc"}[name]  # fmt: skip
 
+    @pytest.mark.slow
     def test_sweeps(self, results: Path, tmp_path: Path) -> None:
         grid = {
             f"h={h},s={s}": {"network.surrogate.h": h, "network.surrogate.s": s}
@@ -64,6 +65,7 @@ class TestFigures:
             == "ecg-initialisation has no curves: its run folders, or curves.json, are needed."
         )
 
+    @pytest.mark.slow
     def test_more_sweeps_and_points_than_colours_and_letters(self, results: Path) -> None:
         names = [f"point-{number}" for number in range(8)]
         for number in range(9):
@@ -157,6 +159,7 @@ class TestFigures:
         assert layer_energy("LSTM", 36, 0.0) == pytest.approx(3.1 * (4 * 2 * 36**2 + 17 * 36))
         assert layer_energy("ALIF", 36, 0.5) == pytest.approx(3.1 * 3 * 36 + 0.1 * 0.5 * 2 * 36**2)
 
+    @pytest.mark.slow
     def test_formats_and_same_bytes(self, results: Path, tmp_path: Path) -> None:
         for folder in ("one", "two"):
             reproduce(["figS2"], tmp_path / folder, results)

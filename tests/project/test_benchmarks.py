@@ -47,6 +47,7 @@ def measured(kind: str, folder: Path) -> list[dict]:
     return json.loads(out.read_text())[kind]
 
 
+@pytest.mark.slow
 def test_the_limit_is_measured(tmp_path: Path) -> None:
     (record,) = measured("limit", tmp_path)
     assert 0 < record["limit_s"] < 10 and all(rate > 0 for rate in record["rates"].values())

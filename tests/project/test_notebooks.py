@@ -129,6 +129,7 @@ def outputs(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_digits")
 def test_training_is_one_output_of_a_few_lines(
     outputs: list[list[str]],

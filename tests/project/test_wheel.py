@@ -26,10 +26,8 @@ with batch norm they hold their weights twice, as trained and folded), and what 
 (pages' assets, recipes) has to be small."""
 
 NEWCOMERS = (
-    "docs/pytorch.md",  # a loop of one's own, and all that follows
     "docs/tutorials/own-sensor.md",  # a folder of CSV files to compiled C
     "docs/tutorials/read-an-ecg.md",  # a WFDB record to intervals
-    "docs/tutorials/write-a-neuron.md",  # equations to a trained network
 )
 
 
@@ -147,7 +145,8 @@ def test_decisions_before_anything_is_compiled(installed: Installed, tmp_path: P
 def test_a_newcomer_sees_what_the_page_shows(
     page: str, installed: Installed, tmp_path: Path
 ) -> None:
-    """All of it, from top to bottom, in a folder of its own. Prints the seconds and the number of
+    """All of it, from top to bottom, in a folder of its own; the other pages are run where the site
+    is built. Prints the seconds and the number of
     steps (pytest -s)."""
     folder = tmp_path / "newcomer"
     folder.mkdir()

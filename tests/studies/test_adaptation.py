@@ -90,6 +90,7 @@ def test_what_has_no_subjects(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "at least 1" in capsys.readouterr().err and not out.exists()
 
 
+@pytest.mark.slow
 def test_models_that_left_different_subjects_out_make_one_table(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -98,6 +98,7 @@ def call(*words: object) -> None:
     assert main([str(word) for word in words]) == 0, words
 
 
+@pytest.mark.slow
 @ONE_KIND
 def test_other_data_prune_and_quantise_it(
     elsewhere: tuple[Path, Path, Write], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -140,6 +141,7 @@ def test_other_data_prune_and_quantise_it(
     assert model.predict(tmp_path / "x.csv").label in CLASSES
 
 
+@pytest.mark.slow
 def test_all_else_needs_its_data_as_little(
     elsewhere: tuple[Path, Path, Write], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -211,6 +213,7 @@ def test_statistics_are_the_models_own(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 @ONE_KIND
 @pytest.mark.filterwarnings("ignore:.*names no validation split:RuntimeWarning")
 def test_splits_that_are_named_are_used(

@@ -29,6 +29,7 @@ def test_spread() -> None:
     assert spread([1.0])["std"] is None
 
 
+@pytest.mark.slow
 def test_seeds_add_up_and_mistakes_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

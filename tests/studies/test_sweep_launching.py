@@ -133,6 +133,7 @@ def test_workers_that_die_are_named(tmp_path: Path) -> None:
 submitit = pytest.importorskip("submitit")
 
 
+@pytest.mark.slow
 def test_jobs_run_in_the_background_of_this_machine(tmp_path: Path) -> None:
     code = "import sys; print('worker', *sys.argv[1:])"
     jobs = submit(
@@ -142,6 +143,7 @@ def test_jobs_run_in_the_background_of_this_machine(tmp_path: Path) -> None:
     assert all("worker a b" in job.stdout() for job in jobs)
 
 
+@pytest.mark.slow
 def test_a_job_whose_time_is_over_ends_its_worker_and_goes_on_in_a_new_one(tmp_path: Path) -> None:
     """The worker is told by SIGTERM, and gives back what it was training."""
     code = f"""

@@ -63,6 +63,7 @@ def dots(figure: Figure) -> list[tuple[float, float]]:
     return sorted((x, round(y, 6)) for line in lines for x, y in zip(*line.get_data(), strict=True))
 
 
+@pytest.mark.slow
 def test_without_side_lobes_their_width_is_not_drawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -153,6 +153,7 @@ def test_a_search_says_what_each_point_was_and_what_was_lost(tmp_path: Path) -> 
     )
 
 
+@pytest.mark.slow
 def test_plots_of_every_kind(tmp_path: Path) -> None:
     ablation = sweep_of(
         tmp_path, BASE + "seeds: [0, 1]\nvariants: [{a: {}}, {b: {network.surrogate: linear}}]\n"

@@ -102,6 +102,7 @@ def test_a_recipe_that_a_variant_names_stays_as_it_was(tmp_path: Path) -> None:
         units_in(sweep_in(tmp_path, text.replace("[0, 1]", "[0, 1, 2]")), out)
 
 
+@pytest.mark.slow
 def test_a_worker_whose_file_was_shorter_leaves_the_new_units_alone(tmp_path: Path) -> None:
     out, grown = tmp_path / "out", []
     sweep, text = sweep_in(tmp_path, SWEEP, SMALL), SWEEP.replace("[0, 1]", "[0, 1, 2]")
@@ -210,6 +211,7 @@ def test_a_grid_needs_no_study_unless_it_prunes_or_a_storage_is_named(tmp_path: 
     assert open_study(pruned) is not None
 
 
+@pytest.mark.slow
 def test_a_search_whose_storage_is_lost_goes_on(tmp_path: Path) -> None:
     """With the settings that were chosen; only its sampler has forgotten what came of them."""
     pytest.importorskip("optuna")
@@ -225,6 +227,7 @@ def test_a_search_whose_storage_is_lost_goes_on(tmp_path: Path) -> None:
     assert work(sweep, out) == 0 and states_of(units) == ["done"] * 3
 
 
+@pytest.mark.slow
 def test_a_result_that_was_not_told_is_told_by_the_next_worker(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,6 +267,7 @@ def test_a_result_is_told_once_and_not_while_its_worker_is_about_to(
     assert told == [["RUNNING"]]
 
 
+@pytest.mark.slow
 def test_a_training_that_is_tried_again_has_the_settings_that_were_chosen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -286,6 +290,7 @@ def test_a_training_that_is_tried_again_has_the_settings_that_were_chosen(
     assert trials(opened(units)) == [(name, "COMPLETE", params) for name, _, params in before]
 
 
+@pytest.mark.robust
 def test_a_journal_whose_last_line_was_cut_is_mended_and_a_foreign_one_refused(
     tmp_path: Path,
 ) -> None:

@@ -251,6 +251,7 @@ def locked_elsewhere(folder: Path, ready: Path) -> Iterator[subprocess.Popen[byt
             other.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "folder", "states"),
     [
@@ -387,6 +388,7 @@ def test_what_is_no_users_mistake_ends_the_worker(
     assert states_of(units_in(sweep, out)) == ["waiting"]
 
 
+@pytest.mark.slow
 def test_a_point_that_fails_at_its_second_seed_keeps_the_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

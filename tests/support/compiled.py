@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import shutil
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,12 +88,54 @@ class Program:
 def build(folder: Path, plan: Plan, compiler: str, *flags: str) -> Program:
     """Compile an exported folder. Any warning fails the test, with what the compiler said."""
     program = folder / f"program{abs(hash((compiler, flags)))}"
-    sources = [str(folder / f"{plan.name}_main.c"), str(folder / f"{plan.name}.c")]
+    sources = [folder / f"{plan.name}_main.c", folder / f"{plan.name}.c"]
+    compile_c([compiler, *FLAGS, *flags], sources, program)
+    return Program(program, plan)
+
+
+KEPT = Path(__file__).parents[2] / ".pytest_cache" / "programs"
+"""Programs of earlier runs, by what they were made of."""
+MOST_KEPT = 1000
+
+
+def compile_c(command: list[str], sources: Iterable[Path], program: Path) -> None:
+    """Compile sources, which may include what lies beside them, into a program.
+
+    The same compiler makes the same program of the same files, so it is asked once: most exports
+    are, to the letter, those of the last time the tests ran.
+    """
+    files = list(sources)
+    kept = KEPT / _digest(command, files)
+    try:
+        shutil.copy2(kept, program)
+        os.utime(kept)
+        return
+    except OSError:
+        pass  # made for the first time
     done = subprocess.run(
-        [compiler, *FLAGS, "-o", str(program), *sources, *flags, "-lm"],
+        [*command, "-o", str(program), *map(str, files), "-lm"],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return Program(program, plan)
+    try:
+        KEPT.mkdir(parents=True, exist_ok=True)
+        partial = kept.with_suffix(f".{os.getpid()}")
+        shutil.copy2(program, partial)
+        partial.replace(kept)
+        for old in sorted(KEPT.iterdir(), key=lambda path: path.stat().st_mtime)[:-MOST_KEPT]:
+            old.unlink()
+    except OSError:
+        pass  # another process forgets the same ones, or nothing can be written here
+
+
+def _digest(command: list[str], sources: list[Path]) -> str:
+    """Of the compiler, its options, and all C beside the sources."""
+    compiler = Path(shutil.which(command[0]) or command[0]).resolve()
+    found = hashlib.sha256(repr((compiler, compiler.stat().st_mtime_ns, command[1:])).encode())
+    for folder in dict.fromkeys(source.parent for source in sources):
+        for path in sorted(folder.rglob("*.[ch]")):
+            found.update(f"{path.relative_to(folder)}\0{path in sources}\0".encode())
+            found.update(path.read_bytes() + b"\0")
+    return found.hexdigest()

@@ -13,7 +13,7 @@ import numpy as np
 from srnn import SRNN
 from srnn.deploy.c import export_c
 from srnn.nn.loss_config import DecisionRule
-from support.compiled import FLAGS, SANITIZED
+from support.compiled import FLAGS, SANITIZED, compile_c
 
 _DRIVER = """\
 #include "plain/plain.h"
@@ -106,11 +106,10 @@ def devices(net: SRNN, decision: DecisionRule, folder: Path, compiler: str) -> D
         decide = _VALUES
     driver = folder / "driver.c"
     driver.write_text(_DRIVER.replace("DECIDE", decide))
-    sources = [str(folder / name / f"{name}.c") for name in ("plain", "small")]
+    sources = [driver, *(folder / name / f"{name}.c" for name in ("plain", "small"))]
     flags = [flag for flag in (*FLAGS, *SANITIZED) if flag not in ("-O2", "-g")]
-    path, command = folder / "driver", [compiler, *flags, str(driver), *sources, "-lm"]
-    done = subprocess.run([*command, "-o", str(path)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    path = folder / "driver"
+    compile_c([compiler, *flags], sources, path)
     many = net.outputs
     record = np.dtype(
         [

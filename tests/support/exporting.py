@@ -18,7 +18,7 @@ from srnn.deploy.c.plan import Plan, make_plan
 from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.fixedpoint.integer import InputFormat, measure_states, quantise
 from srnn.nn.network import FrozenNetwork
-from support.compiled import FLAGS
+from support.compiled import FLAGS, compile_c
 
 NEURONS: dict[str, Any] = {
     "adlif": {"name": "adlif", "threshold": 0.02, "coupling": 1.0},  # else it hardly spikes
@@ -120,11 +120,7 @@ def build_step(folder: Path, compiler: str, *flags: str, program: str = STEP) ->
     """STEP, or another program of an exported library, compiled."""
     (folder / "step.c").write_text(program)
     built = folder / "step"
-    done = subprocess.run(
-        [compiler, *FLAGS, *flags, "-o", str(built), str(folder / "step.c"), str(folder / "net.c"), "-lm"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    compile_c([compiler, *FLAGS, *flags], [folder / "step.c", folder / "net.c"], built)
     return built
 
 

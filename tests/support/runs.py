@@ -98,7 +98,6 @@ def few_digits(patch: pytest.MonkeyPatch) -> None:
         return Split(data.x[::10, ::4], data.y[::10])
 
     patch.setattr(DigitsTask, "load", load)
-    torch.set_num_threads(1)  # a network this small only waits for a second thread
 
 
 def few_sequences(patch: pytest.MonkeyPatch) -> None:

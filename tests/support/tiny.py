@@ -7,14 +7,11 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-import torch
 
 from srnn.data.datasets import Split
 from srnn.data.datasets.base import check_split
 from srnn.data.tasks import Task, register
 from srnn.training.recipes import Recipe, parse_recipe
-
-torch.set_num_threads(1)  # networks this small only wait for a second thread
 
 
 @register

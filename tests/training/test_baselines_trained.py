@@ -35,7 +35,7 @@ from support.tiny import TINY, TinyStepTask, TinyTask, tiny_recipe
 
 
 @pytest.mark.parametrize("name", sorted(BASELINES))
-@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("padded", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_every_baseline_trains_and_is_evaluated_again_the_same(
     name: str, padded: bool, tmp_path: Path
 ) -> None:
@@ -82,6 +82,7 @@ TUNING = {
 """What tuned networks of either kind need."""
 
 
+@pytest.mark.slow
 def test_every_setting_of_tuned_networks_reaches_torchs_cells(tmp_path: Path) -> None:
     """Alone, each of them makes another network of the same data, weights and order."""
     base = as_baseline(

@@ -67,6 +67,7 @@ def test_it_keeps_to_the_rules_of_estimators() -> None:
     assert copy.get_params()["hidden"] == (4, 3) and copy.set_params(lr=0.1).lr == 0.1
 
 
+@pytest.mark.slow
 def test_it_is_cross_validated_and_tuned() -> None:
     x, y = numbers()
     groups = np.arange(24) // 2 % 6

@@ -41,7 +41,6 @@ from srnn.training.runs import Run
 from srnn.training.trained import Trained
 from support.tiny import TinyTask, tiny_recipe
 
-torch.set_num_threads(1)
 RECIPE = ("--network.hidden", "[8, 6]", "--training.epochs", "2")
 
 

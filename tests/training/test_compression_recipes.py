@@ -162,6 +162,7 @@ def test_starting_from_a_run(tmp_path: Path, tiny_named: None) -> None:
     assert not (tmp_path / "fourth").exists()
 
 
+@pytest.mark.slow
 def test_what_prune_and_quantise_write_says_what_was_done(
     tmp_path: Path, tiny_named: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -211,6 +212,7 @@ def test_what_prune_and_quantise_write_says_what_was_done(
     assert sparsity(trained(small)) >= sparsity(trained(out / "weights-0.75"))
 
 
+@pytest.mark.slow
 def test_balanced_accuracy_is_compared_where_trainings_report_it(
     tmp_path: Path, tiny_named: None, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -241,6 +241,7 @@ def test_sound_is_kept_as_sound(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.slow
 def test_leads_are_kept_in_millivolts(tmp_path: Path, data_dir: Path) -> None:
     pytest.importorskip("wfdb")
     task = ECGTask(source="records")

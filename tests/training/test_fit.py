@@ -62,7 +62,7 @@ class Pairs(torch.utils.data.Dataset[Any]):
 # ---- one path -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("per_step", [False, True])
+@pytest.mark.parametrize("per_step", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_data_in_memory_give_the_same_bits_as_in_a_file(tmp_path: Path, per_step: bool) -> None:
     x, y = numbers()
     lengths = 3 + np.arange(len(x)) % 4

@@ -60,6 +60,7 @@ def test_a_silent_layer_is_named_and_scaled_until_it_spikes(tmp_path: Path) -> N
     assert all(record["train"]["firing_rate"]["mean"] > 0 for record in epochs)
 
 
+@pytest.mark.slow
 def test_silence_of_a_start_as_drawn_may_end_by_itself_in_the_first_tenth_of_the_epochs(
     tmp_path: Path,
 ) -> None:
@@ -148,6 +149,7 @@ def _exploding(monkeypatch: pytest.MonkeyPatch, first: int, last: int) -> None:
     monkeypatch.setattr(Gradients, "norms", norms)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("recurrent", "times", "rates", "calmed"),
     [

@@ -31,6 +31,14 @@ from srnn.training.recipes import load_recipe
 
 NAMES = pretrained_names()
 SMALL = "ecg"
+LONG = (
+    "ecg-records-large",
+    "psmnist-delays",
+    "ecg-alif-lookahead",
+    "ecg-bidirectional",
+    "movement",
+)
+"""Networks whose example takes the reference backend a second."""
 FORMER = {"validation": ("sel103", "sel16483", "sel302", "sel46", "sel883", "sele0121")}
 """Records that validated the networks on raw ECG, before the split was by name
 (results/adaptation-ecg has them, too)."""
@@ -52,7 +60,10 @@ def test_energies_are_written_without_exponents(capsys: pytest.CaptureFixture[st
     assert "fp32 1,000 and 1,234\n" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in LONG else ()) for name in NAMES],
+)
 def test_it_computes_for_ever_what_it_did(name: str) -> None:
     """In float64 and by the reference backend: every neuron's spikes, and the outputs."""
     kept = json.loads((releasing.GOLDEN / f"{name}.json").read_text())

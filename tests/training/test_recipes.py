@@ -99,8 +99,8 @@ def trains(name: str, root: Path, *overrides: str, baseline: str | None = None) 
 
 
 ANY = [("paper/shd", "lstm"), ("paper/timit", "bilstm")]
-QUICK = ("digits", "ecg-lookahead", "paper/psmnist")
-"""Recipes of three tasks with a label a sequence or a step; the slow tests train all the others."""
+QUICK = ("digits", "ecg-lookahead")
+"""Recipes with a label a sequence and a step; the slow tests train all the others."""
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,7 @@ def test_its_model_has_learnt_what_was_held_out(refitted: Path) -> None:
     assert seen.loss < before
 
 
+@pytest.mark.slow
 def test_patience_ends_both_after_as_many_epochs(tmp_path: Path) -> None:
     words = (
         "--training.epochs=40",

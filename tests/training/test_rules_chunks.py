@@ -20,6 +20,7 @@ from support.step_by_step import StepByStep
 
 RULES = {"d-rtrl": DRTRL(), "e-prop": EProp(), "e-prop, random": EProp("random", 4)}
 LENGTHS = torch.tensor([26, 15, 13, 18])
+CUTS = {1: [26], 2: [7, 19], 3: [13, 5, 8], 26: [1] * 26}
 
 
 def chunks_of(
@@ -47,13 +48,22 @@ def chunks_of(
 
 @pytest.mark.parametrize("name", RULES)
 @pytest.mark.parametrize(
-    "sizes", [[26], [7, 19], [13, 5, 8], [1] * 26], ids=lambda sizes: f"{len(sizes)} chunks"
+    ("count", "ragged"),
+    [
+        (1, True),
+        (2, False),
+        (3, True),
+        (26, False),
+        *(
+            pytest.param(*pair, marks=pytest.mark.slow)
+            for pair in ((1, False), (2, True), (3, False), (26, True))
+        ),
+    ],
 )
-@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
 def test_gradients_do_not_depend_on_where_a_sequence_is_cut(
-    name: str, sizes: list[int], lengths: Tensor | None
+    name: str, count: int, ragged: bool
 ) -> None:
-    rule = RULES[name]
+    sizes, lengths, rule = CUTS[count], LENGTHS if ragged else None, RULES[name]
     for network in (make([4, 3]), make([4, 3], "adlif")):
         assert_equal(
             chunks_of(network, sizes, lengths, rule),

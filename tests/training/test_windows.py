@@ -206,7 +206,7 @@ def test_one_update_by_all_windows_is_that_of_whole_sequences(
     assert set(steps.values()) == {4}  # batches, not windows
 
 
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("reduction", ["mean", pytest.param("sum", marks=pytest.mark.slow)])
 def test_a_window_without_a_step_that_counts_makes_no_update(
     reduction: str, tmp_path: Path
 ) -> None:

@@ -17,7 +17,6 @@ are 0 and 1. It is the reference of what runs, the same step compiled (``listing
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -42,6 +41,7 @@ _STATE_BITS = 24  # more would be finer than float32
 _COEFFICIENT_BITS = 30
 _LARGEST_LIFT = 8
 _LONG = 1000  # steps until a state has settled
+_TOGETHER = 50  # steps whose numbers are compared at once
 _KEPT = 2**16  # steps of which what all neurons emit is kept
 _GROWTH = 16  # in the second half of them: more than the slowest leaks sum up, one after the other
 
@@ -318,27 +318,30 @@ def largest_number(layer: FrozenLayer, largest_input: float) -> float:
     ]
     started = [float(np.abs(layer.initial[name]).max(initial=0)) for name in neuron.variables()]
     constants = [value.astype(np.float64) for value in layer.coefficients.values()]
-    both_signs = np.array([[1.0], [-1.0]])
-    state = [layer.initial[name].astype(np.float64) for name in (*neuron.variables(), "s")]
-    step, peaks, halfway = _every_number(type(neuron)), itertools.repeat(0.0), 0.0
-
-    def largest() -> float:
-        # numpy's max, because Python's passes over NaN, which a state becomes once it has grown
-        # beyond all numbers.
-        return float(np.max([reach.max(initial=0), 2.0**-6, *added, *started, *map(np.max, peaks)]))
+    current = np.array([[1.0], [-1.0]]) * reach
+    state = [
+        np.broadcast_to(layer.initial[name].astype(np.float64), current.shape)
+        for name in (*neuron.variables(), "s")
+    ]
+    step, peaks = _every_number(type(neuron)), []
 
     with np.errstate(over="ignore", invalid="ignore"):  # refused below
-        for number in range(_LONG):
-            numbers = step(*state, both_signs * reach, *constants)
-            state, operations = list(numbers[: len(state)]), numbers[len(state) :]
-            state[-1] = neuron.emit(state[-1])
-            peaks = [
-                np.maximum(peak, np.abs(value))
-                for peak, value in zip(peaks, operations, strict=False)
-            ]
-            if number == _LONG // 2:
-                halfway = largest()
-        end = largest()
+        for _ in range(0, _LONG, _TOGETHER):
+            passed = []
+            for _ in range(_TOGETHER):
+                numbers = step(*state, current, *constants)
+                state = list(numbers[: len(state)])
+                state[-1] = neuron.emit(state[-1])
+                passed.append(numbers[len(state) :])
+            peaks.append([np.abs(values).max() for values in zip(*passed, strict=True)])
+
+    def largest(parts: int) -> float:
+        # numpy's max, because Python's passes over NaN, which a state becomes once it has grown
+        # beyond all numbers.
+        moving = [peak for part in peaks[:parts] for peak in part]
+        return float(np.max([reach.max(initial=0), 2.0**-6, *added, *started, *moving]))
+
+    halfway, end = largest(len(peaks) // 2), largest(len(peaks))
     if not math.isfinite(end) or end > _GROWTH * halfway:
         raise SrnnError(
             f"A layer of {neuron.name} neurons has no bounded state (a time constant is negative, "
