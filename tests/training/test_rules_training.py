@@ -61,7 +61,8 @@ MORE = [
     ("rule", "options", "updates"),
     [
         ("e-prop", ["--training.feedback=random", "--training.dropout=0.2"], 8),
-        ("tbptt", [*FPTT, *MORE, "--training.prune.sparsity=0.5", "--training.average=0.9"], 24),
+        pytest.param("tbptt", [*FPTT, *MORE, "--training.prune.sparsity=0.5", "--training.average=0.9"], 24,
+                     marks=pytest.mark.slow),
         pytest.param("d-rtrl", [*FPTT, "--training.prune.sparsity=0.5"], 24, marks=pytest.mark.slow),
         pytest.param("e-prop", [*WINDOWS, "--training.clip_norm=0.5"], 24, marks=pytest.mark.slow),
         pytest.param("tbptt", [*WINDOWS, "--training.update=sequence"], 8, marks=pytest.mark.slow),
