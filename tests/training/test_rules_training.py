@@ -24,7 +24,9 @@ def weights(folder: Path) -> list[torch.Tensor]:
     return [value for _, value in sorted(Run.open(folder).trained().network.state_dict().items())]
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(
+    "rule", ["d-rtrl", "e-prop", pytest.param("tbptt", marks=pytest.mark.slow)]
+)
 def test_a_rule_learns(rule: str, tmp_path: Path) -> None:
     recipe = tiny_recipe(
         f"--training.rule={rule}", "--training.epochs=8", "--network.hidden=[8]", *RULES[rule]
