@@ -164,6 +164,7 @@ def test_of_two_commands_that_would_write_one_file_the_second_is_told_at_once(
         )
 
 
+@pytest.mark.robust
 def test_a_lack_of_memory_is_one_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

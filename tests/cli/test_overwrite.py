@@ -27,7 +27,7 @@ COMMANDS = {
     "curve": "adapt RUN --data DATA --curve 1 --out OUT",
 }
 
-SLOW = ("prune", "dead", "curve", "import nir")
+SLOW = ("compress", "prune", "dead", "curve", "import nir")
 
 
 @pytest.fixture

@@ -174,6 +174,7 @@ def test_reports(run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert [line["class"] for line in shown["end"]] == [shown["end"][0]["class"]] * 3
 
 
+@pytest.mark.slow
 def test_an_ecg_of_another_database(
     ecg: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -49,7 +49,10 @@ def golden() -> dict[str, np.ndarray]:
 # ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("float64", 1e-12), ("float32", 1e-7)])
+@pytest.mark.parametrize(
+    ("precision", "tolerance"),
+    [("float64", 1e-12), pytest.param("float32", 1e-7, marks=pytest.mark.slow)],
+)
 def test_firing_probability_is_that_of_lauscher(
     golden: dict, precision: str, tolerance: float
 ) -> None:

@@ -206,9 +206,8 @@ def test_nothing_held_out_is_no_validation(folder: Path) -> None:
         SequentialMNISTTask(1, 0).load("validation", folder)
 
 
-@pytest.mark.parametrize(
-    ("name", "window"), [("smnist", 8), pytest.param("psmnist", 4, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "window"), [("smnist", 8), ("psmnist", 4)])
 def test_the_real_files(data_dir: Path, name: str, window: int) -> None:
     if not (data_dir / "mnist").is_dir():
         pytest.skip(f"no MNIST in {data_dir}")

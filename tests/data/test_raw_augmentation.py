@@ -86,7 +86,7 @@ def test_what_is_not_changed_is_read_as_it_was(one_length: bool) -> None:
         )
 
 
-@pytest.mark.parametrize("recorded", [True, False])
+@pytest.mark.parametrize("recorded", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_noise_is_as_loud_as_was_asked(recorded: bool) -> None:
     """Against the mean power of the training signals, whatever the sequence's own; recorded and
     drawn, under the same gain."""

@@ -128,8 +128,8 @@ def front(
     ("rate", "options"),
     [
         (16000, {}),
-        (8400, {"derivatives": 0, "mels": 20}),
-        (16000, {"derivatives": 0, "high_hz": 8000.0}),
+        pytest.param(8400, {"derivatives": 0, "mels": 20}, marks=pytest.mark.slow),
+        pytest.param(16000, {"derivatives": 0, "high_hz": 8000.0}, marks=pytest.mark.slow),
     ],
     ids=["480 = 2 x 2^4 x 3 x 5", "252 = 2 x 2 x 3^2 x 7", "up to half the rate"],
 )

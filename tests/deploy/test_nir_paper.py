@@ -26,6 +26,7 @@ from srnn.deploy.export import nir as exchange  # noqa: E402  (needs the extra)
 
 NAMES = [*braille.FILES, *braille.SMALL]
 KINDS = ["random", "structured"]
+QUICK = [(name, 8) for name in braille.SMALL]
 every_network = pytest.mark.parametrize("name", NAMES)
 every_input = pytest.mark.parametrize("kind", KINDS)
 
@@ -107,9 +108,15 @@ def test_exported_to_c(
     assert (scores == expected[1].numpy()).all()
 
 
-@pytest.mark.parametrize("width", [pytest.param(32, marks=pytest.mark.slow), 8])
+@pytest.mark.parametrize(
+    ("name", "width"),
+    [
+        pytest.param(name, width, marks=() if (name, width) in QUICK else pytest.mark.slow)
+        for name in NAMES
+        for width in (32, 8)
+    ],
+)
 @pytest.mark.parametrize("compiler", compilers())
-@every_network
 def test_exported_to_int8(
     name: str, compiler: str, width: int, imported: Imported, tmp_path: Path
 ) -> None:

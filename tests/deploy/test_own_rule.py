@@ -34,9 +34,10 @@ SHIFTED = Rule(
 OWN = {"leaky": LEAKY, "soft": SOFT, "shifted": SHIFTED}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiler", compilers()[:1])
 @pytest.mark.parametrize("own", OWN)
-@pytest.mark.parametrize("start", [pytest.param(0, marks=pytest.mark.slow), 3])
+@pytest.mark.parametrize("start", [0, 3])
 def test_a_rule_of_ones_own_is_the_same_everywhere(
     own: str, start: int, compiler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -460,6 +460,7 @@ def test_sound_in_int16_is_the_same_wherever_it_is_given(tmp_path: Path) -> None
     ) == len(known.scores)
 
 
+@pytest.mark.slow
 def test_a_long_recording_is_held_few_times() -> None:
     """What is computed between a recording and its prediction is of parts of it, or in the place of
     what was there."""

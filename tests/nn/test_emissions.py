@@ -142,8 +142,8 @@ def test_streams_and_float_c_and_onnx_follow(readout: Any, tmp_path: Path) -> No
     ("neuron", "readout"),
     [
         ("alif", Readout(GradedALIF(), "emission")),
-        ("bounded_alif", "integrator"),
-        ("bounded_alif", "relu"),
+        pytest.param("bounded_alif", "integrator", marks=pytest.mark.slow),
+        pytest.param("bounded_alif", "relu", marks=pytest.mark.slow),
     ],
 )
 def test_graded_values_in_int8_are_those_of_the_integer_model(

@@ -95,6 +95,7 @@ def test_a_change_may_be_slower_by_what_is_allowed() -> None:
     assert versions.too_slow(records, float("inf")) == []
 
 
+@pytest.mark.slow
 def test_what_must_stay_is_kept_and_compared(tmp_path: Path, capsys) -> None:
     before, after = tmp_path / "before", tmp_path / "after"
     for folder in (before, after):

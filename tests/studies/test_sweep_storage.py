@@ -363,6 +363,7 @@ def test_a_driver_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.M
         open_study(units, "postgresql://me@host/db")
 
 
+@pytest.mark.slow
 def test_without_optuna_a_grid_is_trained_and_a_search_says_what_it_needs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

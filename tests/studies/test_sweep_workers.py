@@ -311,6 +311,7 @@ def test_a_worker_that_is_ended_gives_its_unit_back(
     )
 
 
+@pytest.mark.robust
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_what_kills_its_workers_is_given_up(tmp_path: Path) -> None:
     """Unless it gets further each time: then it was a scheduler, or a power cut."""
@@ -428,6 +429,7 @@ def test_a_point_that_fails_at_its_second_seed_keeps_the_first(
     assert "| 0 (1 lost) |" in page and "Training diverged at epoch 2" in page and "failed" in page
 
 
+@pytest.mark.slow
 def test_a_budget_ends_a_sweep_between_two_trainings_and_may_be_raised(tmp_path: Path) -> None:
     recipe = "recipe: tiny.yaml\nseeds: [0, 1, 2]\n"
     out, small = tmp_path / "out", "--training.epochs=1"

@@ -33,7 +33,7 @@ def tensors(trained: Trained) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in trained.network.state_dict().items()}
 
 
-@pytest.mark.parametrize("rule", ["e-prop", "d-rtrl", "bptt"])
+@pytest.mark.parametrize("rule", ["e-prop", pytest.param("d-rtrl", marks=pytest.mark.slow), "bptt"])
 def test_a_network_learns_what_it_is_told(tiny: Trained, rule: Any) -> None:
     before = tensors(tiny)
     adapted, report = adapt(tiny, "train", Adaptation(rule=rule, lr=0.03, bound=5.0))

@@ -25,7 +25,7 @@ from srnn.training.loop import train
 from srnn.training.recipes import Recipe
 from srnn.training.runs import Run
 from srnn.training.trained import Trained
-from support.runs import cut_and_resumed, moments
+from support.runs import cut_and_resumed
 from support.tiny import TinyTask, tiny_recipe
 
 AVERAGE = ("--training.average=0.9", "--training.epochs=3")
@@ -80,7 +80,8 @@ def test_the_model_is_the_average_of_the_weights_after_every_step(
     )
 
 
-@pytest.mark.parametrize("moment", moments(4, 1, 7))
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", [1, 4, 7])
 def test_a_resumed_training_has_the_same_average_and_statistics_to_the_bit(
     moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -138,7 +138,13 @@ def _trained(folder: Path, *settings: str) -> tuple[dict, list[dict], dict[str, 
     return result, records, read_checkpoint(folder / "checkpoints" / "last.safetensors").tensors
 
 
-@pytest.mark.parametrize("rule", [[], ["--training.rule=e-prop"]], ids=["bptt", "e-prop"])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        pytest.param([], id="bptt"),
+        pytest.param(["--training.rule=e-prop"], id="e-prop", marks=pytest.mark.slow),
+    ],
+)
 def test_training_weighs_and_validation_does_not(rule: list[str], tmp_path: Path) -> None:
     _, plain, before = _trained(tmp_path / "plain", *rule)
     ones, _, same = _trained(tmp_path / "ones", *rule, "--training.class_weights={a: 2, b: 2}")

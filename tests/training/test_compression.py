@@ -314,6 +314,7 @@ def test_prune_neurons_of_a_run(tiny_run: Path, tmp_path: Path) -> None:
     assert Run.open(tmp_path / "out" / "neurons-0.5").recipe.network.hidden == [4, 3]
 
 
+@pytest.mark.slow
 def test_remove_dead_neurons_of_a_run(
     tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

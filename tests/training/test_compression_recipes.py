@@ -114,6 +114,7 @@ def test_what_is_asked_for_changes_nothing_else(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", moments(5, 0, 2, 3, 8, 12))
 @pytest.mark.parametrize(
     "words",

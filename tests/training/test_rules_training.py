@@ -24,7 +24,9 @@ def weights(folder: Path) -> list[torch.Tensor]:
     return [value for _, value in sorted(Run.open(folder).trained().network.state_dict().items())]
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(
+    "rule", ["d-rtrl", "e-prop", pytest.param("tbptt", marks=pytest.mark.slow)]
+)
 def test_a_rule_learns(rule: str, tmp_path: Path) -> None:
     recipe = tiny_recipe(
         f"--training.rule={rule}", "--training.epochs=8", "--network.hidden=[8]", *RULES[rule]
@@ -61,7 +63,8 @@ MORE = [
     ("rule", "options", "updates"),
     [
         ("e-prop", ["--training.feedback=random", "--training.dropout=0.2"], 8),
-        ("tbptt", [*FPTT, *MORE, "--training.prune.sparsity=0.5", "--training.average=0.9"], 24),
+        pytest.param("tbptt", [*FPTT, *MORE, "--training.prune.sparsity=0.5", "--training.average=0.9"], 24,
+                     marks=pytest.mark.slow),
         pytest.param("d-rtrl", [*FPTT, "--training.prune.sparsity=0.5"], 24, marks=pytest.mark.slow),
         pytest.param("e-prop", [*WINDOWS, "--training.clip_norm=0.5"], 24, marks=pytest.mark.slow),
         pytest.param("tbptt", [*WINDOWS, "--training.update=sequence"], 8, marks=pytest.mark.slow),

@@ -244,6 +244,7 @@ def test_what_a_task_says_of_its_sequences_is_kept_to() -> None:
         assert same == (not other)
 
 
+@pytest.mark.slow
 def test_a_training_with_mixed_sequences_goes_on_to_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
