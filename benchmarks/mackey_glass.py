@@ -185,18 +185,23 @@ def _recurrent(model: srnn.Model) -> Callable[[], Step]:
         model.task.targets,
     )
     assert targets is not None
-    mean, std = (float(part[0]) for part in targets.scale)
 
     def begin() -> Step:
         state: Any = None
+        past = np.zeros((0, 1))
+        if targets.linear is not None:
+            past = targets.linear.past
 
         def step(sample: float) -> float:
-            nonlocal state
-            x = (sample - float(statistics.mean[0])) / float(statistics.std[0])
+            nonlocal state, past
+            x = np.array([[(sample - float(statistics.mean[0])) / float(statistics.std[0])]])
             with torch.no_grad():
-                result = network.run(torch.tensor([[[x]]]), state)
+                result = network.run(torch.from_numpy(x[None]).float(), state)
             state = result.state
-            return mean + std * float(result.output[0, 0, 0])
+            answered = targets.answered(result.output[0].double().numpy(), x, past)
+            if targets.linear is not None:
+                past = targets.linear.after(x, past)
+            return float(targets.restored(answered)[0, 0])
 
         return step
 
