@@ -109,7 +109,7 @@ def test_the_linear_part_is_the_same_in_c_and_onnx(compiler: str, tmp_path: Path
         return np.array([[float(part) for part in line.split(",")] for line in text.splitlines()])
 
     for format in ("float32", "int8"):
-        export_c(NET, tmp_path / format, "net", format, decision=rule)  # type: ignore[arg-type]
+        export_c(NET, tmp_path / format, "net", format, decision=rule)
     device = device_network(NET)
     begun = NET.run(torch.from_numpy(x[17:])[None]).output.detach()[0].double().numpy()
     again = TARGETS.restored(TARGETS.answered(begun, x[17:]))

@@ -103,14 +103,13 @@ class Moments(NamedTuple):
     """(taps inputs, values) of what is seen and the targets."""
     targets: Array
     """(values,) of the targets' squares."""
-    count: Array
-    """(values,) targets."""
+    known: int
+    """How many targets each value has."""
 
     @classmethod
     def zero(cls, taps: int, inputs: int, values: int) -> Moments:
         size = taps * inputs
-        shapes = ((size, size), (size, values), (values,), (values,))
-        return cls(*(np.zeros(shape) for shape in shapes))
+        return cls(np.zeros((size, size)), np.zeros((size, values)), np.zeros(values), 0)
 
     def plus(self, x: Array, y: Array, start: int) -> Moments:
         """With sequences x (N, T, inputs) and standardised targets y (N, T, values), NaN for none;
@@ -118,13 +117,16 @@ class Moments(NamedTuple):
         taps = len(self.seen) // x.shape[2]
         x = np.concatenate([np.zeros((len(x), taps - 1, x.shape[2])), x], axis=1)
         rows = np.lib.stride_tricks.sliding_window_view(x, taps, axis=1)[..., ::-1]
-        known = ~np.isnan(y).any(-1)
-        known[:, :start] = False
+        known = ~np.isnan(y).any(-1) & (np.arange(y.shape[1]) >= start)
         # By taps and then inputs, so that fewer taps are the first rows.
         seen = rows[known].transpose(0, 2, 1).reshape(-1, len(self.seen))
         true = y[known].astype(np.float64)
-        more = seen.T @ seen, seen.T @ true, np.square(true).sum(0), np.full(y.shape[2], len(true))
-        return Moments(*(total + part for total, part in zip(self, more, strict=True)))
+        return Moments(
+            self.seen + seen.T @ seen,
+            self.both + seen.T @ true,
+            self.targets + np.square(true).sum(0),
+            self.known + len(true),
+        )
 
     def fitted(self, taps: int, inputs: int) -> Linear:
         """The linear part of so many taps, by ridge regression."""
@@ -141,13 +143,13 @@ class Moments(NamedTuple):
         size = len(weights)
         squared = self.targets - 2 * (weights * self.both[:size]).sum(0)
         squared += (weights * (self.seen[:size, :size] @ weights)).sum(0)
-        return np.maximum(squared / np.maximum(self.count, 1), _EXACT**2)
+        return np.maximum(squared / max(self.known, 1), _EXACT**2)
 
 
 def chosen_taps(training: Moments, held_out: Moments, inputs: int) -> int:
     """The number of taps beyond which the error of held-out sequences does not fall; 0: a linear
     part does not pay."""
-    best, least = 0, float((held_out.targets / np.maximum(held_out.count, 1)).mean())
+    best, least = 0, float(held_out.targets.mean()) / max(held_out.known, 1)
     for taps in TAPS:
         if taps * inputs > len(training.seen):
             break
