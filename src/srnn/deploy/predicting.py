@@ -278,19 +278,9 @@ def predict(
     kept = len(steps) * (4 * steps.shape[1] + 24 * len(trained.classes))
     check_memory(kept, f"{name}: the class at every one of {len(steps):,} steps", shorter)
     steps = np.pad(steps, ((0, lag), (0, 0))) if lag else steps
-    scores, alarm = np.asarray(_outputs(trained, steps), np.float64), Alarm.of(trained.alarm)
-    targets = task.targets
-    if targets is not None:
-        scores = targets.answered(scores, steps)
-    scores = scores[lag:]
-    if alarm is not None:
-        assert targets is not None
-        scores = Surprise(alarm, targets.rest).push(steps, scores)[:, None]
-    else:
-        scores = running_scores(scores[None], loss.scoring, loss.start)[0]
+    alarm = Alarm.of(trained.alarm)
+    scores = _scores(trained, alarm, steps, lag)
     del steps  # for a long recording, it is as large as what is returned
-    if targets is not None and alarm is None:
-        scores = targets.restored(scores)
     believed = confidences(scores, loss.scoring)
     checked = believed
     if loss.rule.value:
@@ -317,6 +307,19 @@ def predict(
         heart,
         alarm,
     )
+
+
+def _scores(trained: Trained, alarm: Alarm | None, steps: Array, lag: int) -> Array:
+    """Scores of classes, values in their own units, or the score of an alarm, after each of the
+    steps from number ``lag`` on."""
+    loss, targets = trained.recipe.loss, trained.task.targets
+    output = np.asarray(_outputs(trained, steps), np.float64)
+    if targets is None:
+        return running_scores(output[None, lag:], loss.scoring, loss.start)[0]
+    values = targets.answered(output, steps)[lag:]
+    if alarm is not None:
+        return Surprise(alarm, targets.rest).push(steps, values)[:, None]
+    return targets.restored(running_scores(values[None], loss.scoring, loss.start)[0])
 
 
 def _outputs(trained: Trained, steps: Array) -> Array:
