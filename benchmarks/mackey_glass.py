@@ -10,6 +10,7 @@ own answers for 750 steps, which are ten Lyapunov times. The error is NeuroBench
 
     srnn   the recipe mackey-glass, streamed in Python as on a device
     lstm   the same recipe with torch's LSTM
+    linear the linear part of both alone (``srnn.data.linear``)
     esn    an echo state network: a random recurrent layer of tanh units and a linear readout by
            ridge regression (Jaeger 2001), written below
 
@@ -35,6 +36,7 @@ import torch
 
 import srnn
 from srnn.data.datasets.mackey_glass import SERIES, TESTING, TRAINING, WARM_UP, MackeyGlassTask
+from srnn.data.linear import Moments, chosen_taps, most_taps
 from srnn.progress import Reporter
 from srnn.text import markdown_table
 from srnn.training.recipes import load_recipe
@@ -62,12 +64,16 @@ NeuroBench's chaotic function prediction: `python -m benchmarks.mackey_glass --s
 --render`, whose text says how. sMAPE, in percent, of 750 steps (ten Lyapunov times) in which a model
 reads its own answers; the last column is that of the next sample while it reads the series itself.
 
-The spiking network is behind here: it says the next sample to 2.4 %, where the LSTM says it to 0.4 %
-and the echo state network to 0.03 %, and such errors grow e-fold in each Lyapunov time.
+Both networks have a linear part. With it the spiking network says the next sample of tau 17 to 0.7 %
+(2.4 % before it had one), better than the linear part alone (1.2 %) and behind the LSTM (0.2 %) and
+the echo state network (0.03 %). Errors of free running are dominated by chaos, and their order
+changes from series to series: a single run of each says little. Over tau 17 to 24 none of the two
+networks is better there than the linear part alone, whose answers soon fade to the mean.
 
-Cut, because the machine was shared: four trials of each family instead of eight, one run of each
-series instead of NeuroBench's 30, and the two networks on two of the 14 series. Sizes were not made
-equal: the LSTM that was chosen has eleven times the parameters. NeuroBench's figures are means of 30
+Cut, because the machine was shared: one run of each series instead of NeuroBench's 30, the networks
+on eight of the 14 series, and no new search: the spiking network has the settings of four trials
+made before there was a linear part, the LSTM one layer of 32 units (as many weights) and the rate of
+its own. NeuroBench's figures are means of 30
 runs on its own solution of the equation; the one of its example is in its repository, those of its
 paper were not at hand to be checked."""
 
@@ -185,25 +191,61 @@ def _recurrent(model: srnn.Model) -> Callable[[], Step]:
         model.task.targets,
     )
     assert targets is not None
-    mean, std = (float(part[0]) for part in targets.scale)
 
     def begin() -> Step:
         state: Any = None
+        past = np.zeros((0, 1))
+        if targets.linear is not None:
+            past = targets.linear.past
 
         def step(sample: float) -> float:
-            nonlocal state
-            x = (sample - float(statistics.mean[0])) / float(statistics.std[0])
+            nonlocal state, past
+            x = np.array([[(sample - float(statistics.mean[0])) / float(statistics.std[0])]])
             with torch.no_grad():
-                result = network.run(torch.tensor([[[x]]]), state)
+                result = network.run(torch.from_numpy(x[None]).float(), state)
             state = result.state
-            return mean + std * float(result.output[0, 0, 0])
+            answered = targets.answered(result.output[0].double().numpy(), x, past)
+            if targets.linear is not None:
+                past = targets.linear.after(x, past)
+            return float(targets.restored(answered)[0, 0])
 
         return step
 
     return begin
 
 
-FAMILIES = {"srnn": _network(None), "lstm": _network("lstm"), "esn": _esn}
+def _linear(
+    series: Array, settings: Settings, seed: int, tau: int, offset: float
+) -> tuple[Any, int]:
+    """The linear part alone, whose taps are chosen as it chooses them."""
+    mean, std = series[:_LEARNT].mean(), series[:_LEARNT].std()
+    scaled = ((series - mean) / std)[None, :, None]
+
+    def moments(begin: int, end: int) -> Moments:
+        x, y = scaled[:, begin:end], scaled[:, begin + 1 : end + 1]
+        return Moments.zero(most_taps(1), 1, 1).plus(x, y, WARM_UP)
+
+    end = len(series) - 1
+    taps = chosen_taps(moments(0, _LEARNT), moments(_LEARNT - WARM_UP, end), 1)
+    linear = moments(0, end).fitted(max(taps, 1), 1)
+
+    def begin() -> Step:
+        past = linear.past
+
+        def step(sample: float) -> float:
+            nonlocal past
+            x = np.array([[(sample - mean) / std]])
+            said = linear.said(x, past)
+            past = linear.after(x, past)
+            return float(mean + std * said[0, 0])
+
+        return step
+
+    return begin, linear.taps
+
+
+FAMILIES = {"srnn": _network(None), "lstm": _network("lstm"), "esn": _esn, "linear": _linear}
+"""The last has nothing to be searched."""
 
 
 # ---- trials -------------------------------------------------------------------------------------
@@ -220,7 +262,9 @@ def _drawn(family: str, trial: int) -> Settings:
             "scale": float(rng.uniform(0.2, 1.5)),
             "ridge": float(10 ** rng.uniform(-10, -4)),
         }
-    layers = [[64], [128], [64, 64], [128, 128]]
+    layers = [[64], [48, 20]]  # about 4,500 weights in each family
+    if family == "lstm":
+        layers = [[32], [20, 20]]
     settings: Settings = {
         "network.hidden": layers[int(rng.integers(len(layers)))],
         "training.optimizer.lr": round(float(10 ** rng.uniform(-2.7, -1.5)), 4),
@@ -242,7 +286,7 @@ def search() -> Iterator[Settings]:
     series = MackeyGlassTask(17).series()
     for trial in range(TRIALS):
         for family, make in FAMILIES.items():
-            if (family, trial) in known:
+            if (family, trial) in known or family == "linear":
                 continue
             started, settings = time.perf_counter(), _drawn(family, trial)
             begin, parameters = make(series[: _LEARNT + 1], settings, trial, 17, 0.0)
@@ -263,6 +307,8 @@ def search() -> Iterator[Settings]:
 
 def chosen(family: str) -> dict[str, Any]:
     """The best trial of a family."""
+    if family == "linear":
+        return {"settings": {}}
     rows = [row for row in _rows("search") if row["family"] == family]
     return min(rows, key=lambda row: row["smape"])
 
@@ -328,13 +374,13 @@ def _mean(family: str, column: str, taus: Sequence[int]) -> str:
 def render() -> str:
     """The page."""
     measured, searched = _rows("measure"), _rows("search")
-    titles = ["family", "parameters", "tau 17", "tau 17 and 20", "all 14 series", "next sample, 17"]
+    titles = ["family", "parameters", "tau 17", "tau 17 to 24", "all 14 series", "next sample, 17"]
     rows = [
         [
             family,
             f"{[row['parameters'] for row in measured if row['family'] == family][-1]:,}",
             _mean(family, "smape", [17]),
-            _mean(family, "smape", [17, 20]),
+            _mean(family, "smape", list(range(17, 25))),
             _mean(family, "smape", list(SERIES)),
             _mean(family, "smape_next", [17]),
         ]

@@ -4,18 +4,26 @@ classes is refused."""
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from srnn import SRNN, SrnnError
+from srnn.data.linear import Linear
+from srnn.data.targets import Targets
 from srnn.deploy.c import export_c
 from srnn.deploy.c.plan import make_plan
 from srnn.measure.policy import ExitPolicy
 from srnn.measure.scores import running_scores
 from srnn.nn.decision import RULES, Rule, Until
-from srnn.nn.fixedpoint.decision import integer_scores
+from srnn.nn.fixedpoint.decision import (
+    IntegerLinear,
+    integer_scales,
+    integer_scores,
+    integer_values,
+)
 from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.fixedpoint.integer import InputFormat, quantise
 from srnn.nn.loss_config import DecisionRule, LossConfig
@@ -79,6 +87,67 @@ def test_a_value_is_the_same_everywhere(
             np.testing.assert_array_equal(told, integers)
         else:
             np.testing.assert_allclose(told, expected, atol=1e-5)
+
+
+WEIGHTS = np.random.default_rng(2).normal(size=(5, 2, 3)).tolist()
+LINEAR = Linear.restore({"weights": WEIGHTS, "rest": [0.05, 1.0, 0.3]})
+TARGETS = Targets(("m/s", None, "m"), (1000.0, 0.0, -3.0), (20.0, 1.0, 5.0), LINEAR)
+
+
+@pytest.mark.parametrize("compiler", compilers()[:1])
+def test_the_linear_part_is_the_same_in_c_and_onnx(compiler: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    x = (rng.random((30, 2)) < 0.5).astype(np.float32)
+    rule = DecisionRule(LossConfig("mse"), NAMES, targets=TARGETS)
+    output = NET.run(torch.from_numpy(x)[None]).output.detach()[0].double().numpy()
+    expected = TARGETS.restored(TARGETS.answered(output, x))
+    lines = "\n".join(",".join(f"{value:g}" for value in row) for row in x.tolist())
+
+    def said(model: Any, folder: Path) -> np.ndarray:
+        program = build(folder, make_plan(model, "net", rule), compiler, "-fsanitize=undefined")
+        text = program.text("--steps", "17", given=lines)  # the linear part begins anew
+        return np.array([[float(part) for part in line.split(",")] for line in text.splitlines()])
+
+    for format in ("float32", "int8"):
+        export_c(NET, tmp_path / format, "net", format, decision=rule)
+    device = device_network(NET)
+    begun = NET.run(torch.from_numpy(x[17:])[None]).output.detach()[0].double().numpy()
+    again = TARGETS.restored(TARGETS.answered(begun, x[17:]))
+    np.testing.assert_allclose(
+        said(device, tmp_path / "float32"),
+        np.concatenate([expected[:17], again]),
+        rtol=1e-5,
+        atol=1e-4,
+    )
+
+    small = quantise(device, InputFormat())
+    scales = integer_scales(TARGETS, small.output_bits, rule.loss.rule)
+    linear = IntegerLinear.of(TARGETS, InputFormat().bits, scales)
+    assert linear is not None
+    found = []
+    for part in (x[:17], x[17:]):
+        scores = integer_scores(small.run(part[None].astype(int)).output[0], 0, rule.loss)
+        found.append(integer_values(scores, scales, linear.said(part.astype(int))))
+    values = np.concatenate(found) / 2.0 ** np.array([scale.bits for scale in scales])
+    np.testing.assert_allclose(said(small, tmp_path / "int8"), values, rtol=1e-9)
+    off = np.abs(values[:17] - expected[:17]) / TARGETS.scale[1]
+    assert off.max() < 0.1  # of the network's own rounding
+
+    runtime = pytest.importorskip("onnxruntime")
+    onnx = pytest.importorskip("srnn.deploy.export.onnx")
+    for form in ("sequence", "step"):
+        model = onnx.to_model(NET, form, decision=rule)
+        session = runtime.InferenceSession(model.SerializeToString())
+        state = {**onnx.state_arrays(NET, NET.initial_state(1)), **onnx.decision_arrays(model, 1)}
+        if form == "sequence":
+            (scores,) = session.run(["scores"], {"x": x[None], **state})
+            np.testing.assert_allclose(scores[0], expected, rtol=1e-5, atol=1e-4)
+            continue
+        names = [f"{name}.next" for name in state]
+        for step, row in enumerate(x):
+            scores, *after = session.run(["scores", *names], {"x": row[None], **state})
+            state = dict(zip(state, after, strict=True))
+            np.testing.assert_allclose(scores[0], expected[step], rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("own", ["mean"])

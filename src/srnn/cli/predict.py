@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from ..errors import SrnnError
+from ..nn.alarm import THRESHOLD
 from ..text import counted, filled, json_text, one_line, places, spreadsheet
 from .options import AS_STATED, Form, Json, Model, RecordingOptions, place
 
@@ -229,7 +230,7 @@ def _values_json(file: Path, prediction: Prediction, over_time: bool) -> dict[st
         "notes": [*prediction.notes, *([prediction.doubt] if prediction.doubt else [])],
     }
     if prediction.threshold is not None:
-        result["alarm"], result["threshold"] = prediction.alarm, prediction.threshold.threshold
+        result["alarm"], result["threshold"] = prediction.alarm, THRESHOLD
     if over_time:
         result["step_seconds"] = prediction.step_seconds
         result["start_seconds"] = round(prediction.start_seconds, 6)

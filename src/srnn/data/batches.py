@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,8 @@ from torch import Tensor
 from ..errors import SrnnError, check_whole
 from .datasets import Inputs, JoinedInputs, SpikeArray, Split
 from .datasets.base import in_steps
-from .spikes import Spikes
-from .targets import are_values, of_steps
+from .spikes import Spikes, as_dense
+from .targets import Targets, are_values, of_steps
 
 if TYPE_CHECKING:
     from .datasets import SplitName
@@ -45,6 +45,22 @@ class Batch:
         """The sequences at ``rows``, which have not been mixed."""
         at = torch.from_numpy(rows)
         return Batch(self.x[at], self.y[at], None if self.lengths is None else self.lengths[at])
+
+    def left(self, targets: Targets | None) -> Batch:
+        """The batch with what a linear part leaves of its targets, which is what a network
+        learns."""
+        if targets is None or targets.linear is None:
+            return self
+        said = torch.from_numpy(targets.scale[1] * targets.linear.said(self.numbers))
+        mixed = self.mixed
+        if mixed is not None:  # as the inputs are
+            mixed = (mixed[0] - said.to(mixed[0]), mixed[1])
+        return replace(self, y=self.y - said.to(self.y), mixed=mixed)
+
+    @property
+    def numbers(self) -> npt.NDArray[Any]:
+        """The inputs as an array."""
+        return as_dense(self.x).cpu().numpy()
 
     @property
     def steps(self) -> int:

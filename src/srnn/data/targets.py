@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ..errors import SrnnError
 from ..files.conversion import convert
 from ..text import one_line
+from .linear import Linear
 
 VALUE = "value"
 """The name of a value that has none of its own."""
@@ -23,7 +24,8 @@ class Targets:
     """The values that a network answers with, one for each output.
 
     The network itself learns (target - mean) / std, so that a temperature and a pressure are alike
-    to it. Its answers are converted back, wherever they are read.
+    to it; of values at each step, what a linear prediction from the last inputs leaves of that. Its
+    answers are converted back, wherever they are read.
     """
 
     units: tuple[str | None, ...]
@@ -32,6 +34,8 @@ class Targets:
     """Of the training split; None: it has not been read yet."""
     std: tuple[float, ...] | None = None
     """The standard deviation in the training split, above 0; 1 for a value that never changes."""
+    linear: Linear | None = None
+    """The linear part of values at each step; None: there is none."""
 
     def __post_init__(self) -> None:
         if (self.mean is None) != (self.std is None):
@@ -43,6 +47,10 @@ class Targets:
                 raise SrnnError("The mean and the deviation of values must be finite numbers.")
         if self.std is not None and min(self.std) <= 0:
             raise SrnnError("The deviation of values must be above 0.")
+        if self.linear is not None and len(self.linear.rest) != len(self.units):
+            raise SrnnError(
+                f"{len(self.units)} values cannot have {len(self.linear.rest)} linear parts."
+            )
 
     def of_training(self, y: npt.NDArray[Any]) -> Self:
         """With the statistics of a training split's targets (..., values), NaN where there is none.
@@ -64,8 +72,32 @@ class Targets:
             return np.zeros(len(self.units)), np.ones(len(self.units))
         return np.array(self.mean), np.array(self.std)
 
+    @property
+    def rest(self) -> npt.NDArray[np.float64]:
+        """(values,) how many deviations of a target 1 of the network's output is."""
+        return np.ones(len(self.units)) if self.linear is None else np.array(self.linear.rest)
+
+    def left(self, y: npt.NDArray[Any], x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Targets (..., T, values) less what the linear part says of whole sequences of inputs
+        (..., T, inputs)."""
+        if self.linear is None:
+            return y
+        return y - self.scale[1] * self.linear.said(x)
+
+    def answered(
+        self,
+        output: npt.NDArray[Any],
+        x: npt.NDArray[Any],
+        past: npt.NDArray[Any] | None = None,
+    ) -> npt.NDArray[Any]:
+        """What a network gives (..., T, values) for the inputs x, with the linear part: standardised
+        values. ``past``: as of ``Linear.said``."""
+        if self.linear is None:
+            return output
+        return self.rest * output + self.linear.said(x, past)
+
     def restored(self, scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """What a network says (..., values), in the targets' own units."""
+        """Standardised values (..., values), in the targets' own units."""
         mean, std = self.scale
         return mean + std * scores
 
@@ -85,7 +117,8 @@ class Targets:
     def plain(self) -> dict[str, Any]:
         """As JSON values; ``restore`` reads them."""
         mean, std = (None if one is None else list(one) for one in (self.mean, self.std))
-        return {"units": list(self.units), "mean": mean, "std": std}
+        linear = None if self.linear is None else self.linear.plain()
+        return {"units": list(self.units), "mean": mean, "std": std, "linear": linear}
 
     @classmethod
     def restore(cls, plain: Mapping[str, Any]) -> Self:
@@ -94,7 +127,8 @@ class Targets:
         named = tuple(None if unit is None else one_line(unit, 40) for unit in units)
         scales = (convert(list[float] | None, plain[name], name) for name in ("mean", "std"))
         mean, std = (None if one is None else tuple(one) for one in scales)
-        return cls(named, mean, std)
+        linear = plain.get("linear")  # missing from older files
+        return cls(named, mean, std, None if linear is None else Linear.restore(linear))
 
 
 def of_steps(y: Any) -> bool:

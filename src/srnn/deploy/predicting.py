@@ -40,7 +40,7 @@ from ..files import check_memory
 from ..measure.heartbeats import Heart, heart_of
 from ..measure.leads import STATES
 from ..measure.scores import check_confidences, confidences, running_scores
-from ..nn.alarm import Alarm, Surprise
+from ..nn.alarm import THRESHOLD, Alarm, Surprise
 from ..nn.given import as_numpy
 from ..text import counted, html_table
 from ..training.trained import Trained
@@ -115,7 +115,7 @@ class Prediction:
         """
         if self.threshold is None:
             raise SrnnError(f"{self.name}: this network raises no alarms (srnn.fit_anomalies).")
-        return bool(self.scores[-1, 0] > self.threshold.threshold)
+        return bool(self.scores[-1, 0] > THRESHOLD)
 
     @property
     def answer(self) -> str:
@@ -126,7 +126,10 @@ class Prediction:
         said = known.said(self.classes, self.scores[-1])
         if self.threshold is None:
             return said
-        return f"{'ALARM' if self.alarm else 'normal'}, {said}, alarm above {self.threshold.threshold:.4g}"
+        state = "normal"
+        if self.alarm:
+            state = "ALARM"
+        return f"{state}, {said}, alarm above {THRESHOLD:g}"
 
     @property
     def number(self) -> int:
@@ -275,14 +278,9 @@ def predict(
     kept = len(steps) * (4 * steps.shape[1] + 24 * len(trained.classes))
     check_memory(kept, f"{name}: the class at every one of {len(steps):,} steps", shorter)
     steps = np.pad(steps, ((0, lag), (0, 0))) if lag else steps
-    scores, alarm = np.asarray(_outputs(trained, steps)[lag:], np.float64), Alarm.of(trained.alarm)
-    if alarm is not None:
-        scores = Surprise(alarm, scores.shape[1]).push(steps, scores)[:, None]
-    else:
-        scores = running_scores(scores[None], loss.scoring, loss.start)[0]
+    alarm = Alarm.of(trained.alarm)
+    scores = _scores(trained, alarm, steps, lag)
     del steps  # for a long recording, it is as large as what is returned
-    if task.targets is not None and alarm is None:
-        scores = task.targets.restored(scores)
     believed = confidences(scores, loss.scoring)
     checked = believed
     if loss.rule.value:
@@ -309,6 +307,19 @@ def predict(
         heart,
         alarm,
     )
+
+
+def _scores(trained: Trained, alarm: Alarm | None, steps: Array, lag: int) -> Array:
+    """Scores of classes, values in their own units, or the score of an alarm, after each of the
+    steps from number ``lag`` on."""
+    loss, targets = trained.recipe.loss, trained.task.targets
+    output = np.asarray(_outputs(trained, steps), np.float64)
+    if targets is None:
+        return running_scores(output[None, lag:], loss.scoring, loss.start)[0]
+    values = targets.answered(output, steps)[lag:]
+    if alarm is not None:
+        return Surprise(alarm, targets.rest).push(steps, values)[:, None]
+    return targets.restored(running_scores(values[None], loss.scoring, loss.start)[0])
 
 
 def _outputs(trained: Trained, steps: Array) -> Array:

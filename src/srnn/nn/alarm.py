@@ -1,17 +1,23 @@
-"""When a signal is not like those of training: its next sample differs too much from what the
-network said it would be.
+"""When a signal is not like those of training: its next sample differs from what the network said
+it would be, by more or by less than usual. A signal that is too easy to say, such as that of a
+sensor that is stuck, raises the alarm as one that is too hard does.
 
-    error = mean over channels of (x - said at the step before)^2, as the network reads them
-    score = score + (error - score) / n,  n = min(errors so far, smooth)
-    alarm: score > threshold
+    error = mean over channels of ((x - said at the step before) / rest)^2
+    mean  = mean + (error - mean) / n,  n = smooth / 4 + min(errors so far, smooth)
+    score = log(mean / usual) / log(high / usual), or log(usual / mean) / log(usual / low)
+    alarm: score > 1
 
-So the score of a recording of up to ``smooth`` steps is the mean of its errors, and of a longer one
-an exponential mean of the last. The first ``start`` steps, in which a network has seen too little
-to say anything, count nowhere. ``Surprise`` reads this in numpy, ``NAME_surprise`` in C.
+x and what is said are as the network reads them; ``rest`` is the deviation of what the linear part
+leaves of each channel (``data/linear.py``), so that all channels count alike. The mean is usual at
+first, as if that had been read for a quarter of ``smooth`` steps: a few errors raise no alarm.
+Beyond ``smooth`` steps it is an exponential mean of the last. The first ``start`` steps, in which a
+network has seen too little to say anything, count nowhere. ``Surprise`` reads this in numpy,
+``NAME_surprise`` in C.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -24,23 +30,33 @@ from ..errors import check_positive, check_whole, require
 Array = npt.NDArray[Any]
 SCORE = "score"
 """The name of what a network with an alarm answers with."""
+THRESHOLD = 1.0
+"""The score above which there is an alarm."""
+LEAST = 1e-30
+"""A mean error is at least this, so that it has a logarithm."""
 
 
 @dataclass(frozen=True)
 class Alarm:
     """What raises an alarm. SrnnError for numbers that cannot."""
 
-    threshold: float
-    """The score above which there is one."""
+    usual: float
+    """The mean error of a normal recording."""
+    low: float
+    """The mean error below which there is an alarm; 0: there is none."""
+    high: float
+    """The mean error above which there is one."""
     smooth: int
     """Steps over which errors are averaged."""
     start: int = 0
     """Steps that count nothing, at the beginning of a recording."""
     false_alarms: float = 0.05
-    """The share of held-out normal recordings whose score is above the threshold."""
+    """The share of held-out normal recordings outside ``low`` and ``high``, half on each side."""
 
     def __post_init__(self) -> None:
-        check_positive("threshold", self.threshold)
+        check_positive("usual", self.usual)
+        require(0 <= self.low < self.usual, "low", "0 to usual", self.low)
+        require(self.usual < self.high < math.inf, "high", "above usual", self.high)
         check_whole("smooth", self.smooth, 1, 2**31 - 1)
         check_whole("start", self.start, 0, 2**31 - 1)
         require(0 <= self.false_alarms <= 1, "false_alarms", "0 to 1", self.false_alarms)
@@ -48,34 +64,74 @@ class Alarm:
     @classmethod
     def of(cls, plain: Mapping[str, Any] | None) -> Self | None:
         """From the mapping in a model's file; None: the model has none."""
-        return None if plain is None else cls(**plain)
+        if plain is None:
+            return None
+        if "threshold" in plain:  # of an older file, whose alarms were for large errors only
+            known = dict(plain)
+            high = known.pop("threshold")
+            check_positive("threshold", high)
+            return cls(usual=high / math.e, low=0.0, high=high, **known)
+        return cls(**plain)
+
+    @property
+    def prior(self) -> int:
+        """Steps for which the mean is taken to have been usual before a recording."""
+        return max(1, self.smooth // 4)
+
+    @property
+    def above(self) -> float:
+        """The score per logarithm of mean / usual."""
+        return 1 / math.log(self.high / self.usual)
+
+    @property
+    def below(self) -> float:
+        """The score per logarithm of usual / mean."""
+        return 1 / math.log(self.usual / self.low) if self.low else 0.0
+
+    def scores(self, means: Array) -> npt.NDArray[np.float64]:
+        """Of mean errors."""
+        off = np.log(np.maximum(means, LEAST) / self.usual)
+        return np.where(off < 0, -self.below * off, self.above * off)
+
+
+def errors_of(x: Array, said: Array, rest: Array) -> npt.NDArray[np.float64]:
+    """Of samples, and what was said of them, (..., channels)."""
+    return np.square((x - said) / rest).mean(-1, dtype=np.float64)
 
 
 class Surprise:
-    """The score of one stream; the state is ``said, score, steps``."""
+    """The score of one stream; the state is ``said, mean, steps``.
 
-    def __init__(self, alarm: Alarm, channels: int) -> None:
-        self.alarm = alarm
-        self.said = np.zeros(channels)
-        """(channels,) what the last step said of the next."""
-        self.score = 0.0
-        self.steps = 0
-        """Steps that have been read."""
+    ``rest``: (channels,) what the linear part leaves.
+    """
 
-    def push(self, x: Array, output: Array) -> npt.NDArray[np.float64]:
-        """The next steps' inputs and outputs (T, channels) -> the score after each, (T,)."""
-        said = np.concatenate([self.said[None], output.astype(np.float64)])
-        errors = np.square(x - said[:-1]).mean(1)
-        scores = np.empty(len(errors))
+    def __init__(self, alarm: Alarm, rest: Array) -> None:
+        self.alarm, self.rest = alarm, rest
+        self.reset()
+
+    def push(self, x: Array, said: Array) -> npt.NDArray[np.float64]:
+        """The next steps' inputs, and what was said after each of its next (T, channels) -> the
+        score after each, (T,)."""
+        said = np.concatenate([self.said[None], said.astype(np.float64)])
+        self.said = said[-1]
+        return self.alarm.scores(self.averaged(errors_of(x, said[:-1], self.rest)))
+
+    def averaged(self, errors: Array) -> npt.NDArray[np.float64]:
+        """The next steps' errors (T,) -> the mean after each."""
+        means = np.empty(len(errors))
         for index, error in enumerate(errors.tolist()):
             counted = self.steps - self.alarm.start
             if counted > 0:
-                self.score += (error - self.score) / min(counted, self.alarm.smooth)
+                past = self.alarm.prior + min(counted, self.alarm.smooth)
+                self.mean += (error - self.mean) / past
             self.steps += 1
-            scores[index] = self.score
-        self.said = said[-1]
-        return scores
+            means[index] = self.mean
+        return means
 
     def reset(self) -> None:
         """The next step begins a recording."""
-        self.said, self.score, self.steps = np.zeros_like(self.said), 0.0, 0
+        self.said = np.zeros(len(self.rest))
+        """(channels,) what the last step said of the next."""
+        self.mean = self.alarm.usual
+        self.steps = 0
+        """Steps that have been read."""

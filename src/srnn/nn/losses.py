@@ -70,7 +70,8 @@ class Loss:
             loss needs it.
         unlabelled_class: the class that unlabelled steps may be counted as; None: there is none.
         targets: the mean and deviation by which targets are standardised, so that outputs are; None:
-            they are taken as they are, or they are classes.
+            they are taken as they are, or they are classes. Where they have a linear part, the loss
+            is given what that leaves of them (``Batch.left``).
 
     Raises SrnnError for an unknown name, and if the loss does not fit the labels.
     """
@@ -183,7 +184,8 @@ class Loss:
         target = target.to(output)
         if self.scale is None:
             return target
-        mean, std = (torch.from_numpy(numbers).to(output) for numbers in self.scale.scale)
+        mean, std = self.scale.scale
+        mean, std = (torch.from_numpy(one).to(output) for one in (mean, std * self.scale.rest))
         return (target - mean) / std
 
     def learnt(

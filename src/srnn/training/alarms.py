@@ -1,4 +1,4 @@
-"""The threshold of an alarm, from normal recordings that training has not learnt."""
+"""The thresholds of an alarm, from normal recordings that training has not learnt."""
 
 from __future__ import annotations
 
@@ -9,22 +9,26 @@ from pathlib import Path
 import numpy as np
 
 from ..data.batches import Sequences
-from ..data.spikes import as_dense
-from ..nn.alarm import Alarm, Surprise
+from ..nn.alarm import LEAST, Alarm, Surprise, errors_of
 from .evaluation import run_batches
 from .trained import Trained
 
+_ROOM = 1e-3
+"""Of the usual error, between it and a threshold at least."""
 
-def scores_of(trained: Trained, alarm: Alarm, sequences: Sequences) -> np.ndarray:
-    """(N,) the score of each sequence at its end."""
-    found: list[float] = []
+
+def read(trained: Trained, sequences: Sequences) -> list[np.ndarray]:
+    """The errors of each sequence's steps, of which the first, that nobody has foretold, is 0."""
+    targets, found = trained.task.targets, list[np.ndarray]()
+    assert targets is not None
     for batch, result in run_batches(trained.network, sequences.batches(64), seed=trained.seed):
-        x, output = as_dense(batch.x).cpu().numpy(), result.output.cpu().numpy()
-        for row in range(len(x)):
-            end = sequences.length_of(len(found))
-            surprise = Surprise(alarm, x.shape[2])
-            found.append(float(surprise.push(x[row, :end], output[row, :end])[-1]))
-    return np.array(found)
+        x = batch.numbers
+        said = targets.answered(result.output.cpu().numpy(), x)
+        errors = errors_of(x[:, 1:], said[:, :-1], targets.rest)
+        for row in errors:
+            steps = sequences.length_of(len(found))
+            found.append(np.append(0.0, row[: steps - 1]))
+    return found
 
 
 def with_alarm(
@@ -35,16 +39,24 @@ def with_alarm(
 
     ``smooth``: steps over which errors are averaged; None: a training recording.
     """
-    sequences = Sequences(trained.task, "validation", data_dir)
-    steps = smooth or trained.steps or 1
-    alarm = Alarm(1.0, steps, trained.recipe.loss.start, false_alarms)
-    scores = scores_of(trained, alarm, sequences)
-    if len(scores) * false_alarms < 1:
+    start = trained.recipe.loss.start
+    errors = read(trained, Sequences(trained.task, "validation", data_dir))
+    counted = [one[start + 1 :].mean() for one in errors if len(one) > start + 1]
+    if len(errors) * false_alarms < 2:
         warnings.warn(
-            f"{len(scores)} held-out recordings cannot tell a rate of {false_alarms:.2%} false "
-            "alarms: the threshold is the largest score of them. Give more recordings.",
+            f"{len(errors)} held-out recordings cannot tell a rate of {false_alarms:.2%} false "
+            "alarms: the thresholds are the smallest and the largest error of them. Give more "
+            "recordings.",
             RuntimeWarning,
             stacklevel=3,
         )
-    threshold = float(np.quantile(scores, 1 - false_alarms, method="higher"))
-    return replace(trained, alarm=asdict(replace(alarm, threshold=max(threshold, 1e-30))))
+    usual = max(float(np.median(counted)), 1e6 * LEAST)
+    steps = smooth or trained.steps or 1
+    alarm = Alarm(usual, usual / 2, 2 * usual, steps, start, false_alarms)
+    rest = np.ones(trained.task.outputs)
+    means = np.array([Surprise(alarm, rest).averaged(one)[-1] for one in errors])
+    low = float(np.quantile(means, false_alarms / 2, method="lower"))
+    high = float(np.quantile(means, 1 - false_alarms / 2, method="higher"))
+    # Recordings that are all alike leave no room between the two.
+    low, high = min(low, usual * (1 - _ROOM)), max(high, usual * (1 + _ROOM))
+    return replace(trained, alarm=asdict(replace(alarm, low=low, high=high)))

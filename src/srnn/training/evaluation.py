@@ -221,7 +221,8 @@ class Tally:
     def add(self, batch: Batch, result: Result) -> None:
         """Count one batch."""
         loss = self.trained.loss
-        scored = loss(result.output, batch.y, batch.lengths)
+        left = batch.left(self.trained.task.targets)
+        scored = loss(result.output, left.y, batch.lengths)
         if self.finite and not math.isfinite(scored.loss):
             raise SrnnError(
                 f"The outputs of {self.trained.name} are not finite: samples are too large for it, "

@@ -30,6 +30,7 @@ from .compression.in_training import Compression, start_from
 from .optimisation import build_optimizer
 from .recipes import Recipe
 from .recipes.suited import is_suited
+from .regression import suited_taps, with_linear
 from .rules import local_layers
 from .starting import LayerStart, measured_start
 from .trained import Trained
@@ -226,9 +227,13 @@ def prepare(
         local_layers(network)  # SrnnError for a network that cannot learn forwards in time
     train_set = Sequences(task, "train", data_dir, device)
     validation_set = Sequences(task, "validation", data_dir, device)
+    targets = _targets_of(task, train_set)
+    taps = suited_taps(targets, train_set, validation_set, recipe.loss)
     if refit:
         train_set = train_set.joined(validation_set)
-    described = task.described(_path_of(task, train_set), _targets_of(task, train_set))
+        targets = _targets_of(task, train_set)
+    targets = with_linear(targets, train_set, taps, recipe.loss)
+    described = task.described(_path_of(task, train_set), targets)
     described.check_path()  # before a training whose model could not be read
     trained = Trained(network, described, recipe, seed, steps=train_set.typical_length)
     if task.targets is not None and config.balances:

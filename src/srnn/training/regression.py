@@ -12,14 +12,17 @@ the sequences where a split names none: targets within one are not independent.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..data.batches import Batch
+from ..data.batches import Batch, Sequences
+from ..data.linear import Moments, chosen_taps, most_taps
 from ..data.targets import Targets
+from ..nn.loss_config import LossConfig
 from ..nn.losses import Loss
 
 Array = npt.NDArray[Any]
@@ -27,6 +30,8 @@ ERRORS = ("mae", "rmse", "r2")
 """What a report has of a network whose answer is a value."""
 LEVEL = 0.95
 _SAMPLES = 1000
+_AT_ONCE = 2**22
+"""Numbers that a linear part is fitted to at a time."""
 _NAIVE = {"mean": "mean of the training targets", "last": "target of the step before"}
 
 
@@ -86,8 +91,10 @@ class ErrorTally:
     def add(self, batch: Batch, output: torch.Tensor, loss: Loss) -> None:
         """Count one batch."""
         mean, std = self.targets.scale
-        said = self.targets.restored(loss.scores(output, batch.lengths).double().cpu().numpy())
-        true = loss.targets(batch.y, output.double(), batch.lengths).cpu().numpy() * std + mean
+        scores = loss.scores(output, batch.lengths).double().cpu().numpy()
+        said = self.targets.restored(self.targets.answered(scores, batch.numbers))
+        true = loss.targets(batch.y, output.double(), batch.lengths).cpu().numpy()
+        true = true * std * self.targets.rest + mean
         if not loss.per_step:
             said, true = said[:, None], true[:, None]
         self._network.append(Sums.of(said, true, mean))
@@ -118,6 +125,39 @@ class ErrorTally:
                 for number, (name, unit) in enumerate(zip(self.names, units, strict=True))
             }
         return report
+
+
+def suited_taps(
+    targets: Targets | None, training: Sequences, held_out: Sequences, loss: LossConfig
+) -> int:
+    """The taps of a linear part with the smallest error of held-out sequences; 0 where it does not
+    pay, or where targets are not of steps."""
+    inputs = training.x.shape[2]
+    most = most_taps(inputs)
+    if targets is None or not loss.rule.per_step or loss.rule.keeps or not most:
+        return 0
+    known, other = (_moments(targets, one, most, loss.start) for one in (training, held_out))
+    return chosen_taps(known, other, inputs)
+
+
+def with_linear(
+    targets: Targets | None, training: Sequences, taps: int, loss: LossConfig
+) -> Targets | None:
+    """Targets with a linear part of so many taps, fitted to the training sequences."""
+    if targets is None or not taps:
+        return targets
+    known = _moments(targets, training, taps, loss.start)
+    return replace(targets, linear=known.fitted(taps, training.x.shape[2]))
+
+
+def _moments(targets: Targets, sequences: Sequences, taps: int, start: int) -> Moments:
+    steps, inputs = sequences.x.shape[1:]
+    mean, std = targets.scale
+    moments = Moments.zero(taps, inputs, len(mean))
+    for batch in sequences.batches(max(1, _AT_ONCE // (steps * taps * inputs))):
+        y = batch.y.double().cpu().numpy()
+        moments = moments.plus(batch.numbers.astype(np.float64), (y - mean) / std, start)
+    return moments
 
 
 def _joined(parts: Sequence[Sums]) -> Sums:

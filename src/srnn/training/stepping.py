@@ -28,6 +28,7 @@ def step(training: Training, epoch: Epoch) -> None:
     indices = epoch.order[state.step * config.batch_size :][: config.batch_size]
     share = training.team.share(len(indices))
     batch = training.ready.batches.take(indices, share.part, state.epoch, state.step)
+    batch = batch.left(training.ready.trained.task.targets)
     _learn(training, epoch, batch, share)
     if epoch.diverged:
         return

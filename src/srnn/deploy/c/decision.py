@@ -14,13 +14,18 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
+from ...data.targets import Targets
 from ...errors import SrnnError
+from ...nn.alarm import LEAST
 from ...nn.decision import Rule
 from ...nn.equations import Algebra, Text, Writer
 from ...nn.fixedpoint.decision import (
     ONE_BITS,
     PER_LN2,
     POWER,
+    IntegerLinear,
     IntegerScale,
     check_belief,
     fine_bits,
@@ -52,6 +57,9 @@ class DecisionPlan:
     name: str
     rule: DecisionRule
     bits: int | None
+    input_type: str = "float"
+    input_bits: int = 0
+    """Fractional bits of the inputs in int8."""
 
     def __post_init__(self) -> None:
         if self.rule.loss.start >= _LAST_START:
@@ -99,10 +107,10 @@ class DecisionPlan:
 
     @property
     def uses_math(self) -> bool:
-        """Whether it calls expf or fabsf."""
+        """Whether it calls a function of <math.h>."""
         if self.bits is not None:
             return False
-        return re.search(r"\b(expf|fabsf)\(", self.source()) is not None
+        return re.search(r"\b(expf|fabsf|logf)\(", self.source()) is not None
 
     def source(self) -> str:
         """Its part of NAME.c."""
@@ -124,7 +132,12 @@ class DecisionPlan:
         names = sum(len(in_bytes(name)) + 5 for name in self.rule.classes)
         if self.rule.targets is None:
             return names
-        return names + (8 if self.bits is None else 14) * len(self.rule.classes)
+        each, linear = 14, self.rule.targets.linear
+        if self.bits is None:
+            each = 8
+        if linear is None:
+            return names + each * len(self.rule.classes)
+        return names + (each + 4 * (1 + linear.taps * linear.inputs)) * len(self.rule.classes)
 
     def report(self) -> dict[str, Any]:
         loss, until = self.rule.loss, {}
@@ -193,18 +206,23 @@ class DecisionPlan:
             return {"ALARM": False}
         return {
             "ALARM": True,
-            "ALARM_THRESHOLD": number(alarm.threshold, "float"),
+            "ALARM_USUAL": number(alarm.usual, "float"),
+            "ALARM_LEAST": number(LEAST, "float"),
+            "ALARM_ABOVE": number(alarm.above, "float"),
+            "ALARM_BELOW": number(alarm.below, "float"),
+            "ALARM_PRIOR": f"{alarm.prior}u",
             "ALARM_SMOOTH": f"{alarm.smooth}u",
             "ALARM_START": f"{alarm.start}u",
         }
 
     def _scale(self) -> dict[str, Any]:
         """How scores become values in the targets' units."""
-        targets, told = self.rule.targets, {"SCALED": False}
+        targets, told = self.rule.targets, {"SCALED": False, "LINEAR": False}
         if targets is None or targets.mean is None or targets.std is None:
             return told
         units = [one or "unit not stated" for one in targets.units]
         told |= {"SCALED": True, "VALUE_UNITS": "; ".join(units).replace("*/", "* /")}
+        told |= self._linear(targets)
         if self.bits is None:
             return told | {
                 "VALUE_MEANS": ", ".join(number(one, "float") for one in targets.mean),
@@ -219,6 +237,31 @@ class DecisionPlan:
             "VALUE_SHIFTS": ", ".join(map(str, columns["shift"])),
             "VALUE_OFFSETS": ", ".join(f"INT64_C({offset})" for offset in columns["offset"]),
         }
+
+    def _linear(self, targets: Targets) -> dict[str, Any]:
+        """The linear part of values."""
+        linear = targets.linear
+        if linear is None:
+            return {}
+        told: dict[str, Any] = {
+            "LINEAR": True,
+            "TAPS": linear.taps,
+            "PAST": linear.taps * linear.inputs,
+            "PAST_TYPE": self.input_type,
+        }
+        kind, weights = "float", np.array(linear.weights)
+        if self.bits is None:
+            rests = ", ".join(number(one, "float") for one in linear.rest)
+            told |= {"LINEAR_TYPE": "float", "VALUE_RESTS": rests}
+        else:
+            scales = integer_scales(targets, self.bits, self.how)
+            integers = IntegerLinear.of(targets, self.input_bits, scales)
+            assert integers is not None
+            kind, weights = "int32_t", integers.weights
+            shifts = ", ".join(map(str, integers.shifts))
+            told |= {"LINEAR_TYPE": "int64_t", "TAP_SHIFTS": shifts}
+        rows = [", ".join(number(one, kind) for one in tap.ravel()) for tap in weights]
+        return told | {"TAP_TYPE": kind, "TAPS_OF_STEPS": [{"TAPS_OF_STEP": row} for row in rows]}
 
     def _scores(self) -> dict[str, Any]:
         """The types of scores and of the number of steps in them."""

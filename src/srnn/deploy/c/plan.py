@@ -198,7 +198,7 @@ def make_plan(
             encoder = CrossingPlan(name, network.signal, input_bits)
     if rule is not None:
         rule.check(network.outputs)
-        decision = DecisionPlan(name, rule, output_bits)
+        decision = DecisionPlan(name, rule, output_bits, input_type, input_bits or 0)
     channels = network.inputs if encoder is None else encoder.channels
     samples = SamplesPlan(name, network.signal, channels, input_type, inputs_as, counts)
     return Plan(

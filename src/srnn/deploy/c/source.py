@@ -64,6 +64,7 @@ def configuration(plan: Plan) -> dict[str, Any]:
         "DECISION": decision is not None,
         "VALUES": False,
         "SCALED": False,
+        "LINEAR": False,
         "ALARM": False,
         "STANDS": False,
         "LEARNING": learning is not None,

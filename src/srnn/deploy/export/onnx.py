@@ -193,10 +193,8 @@ def greatest_difference(
 
 def _step_form(net: FrozenNetwork, graph: Graph, decision: DecisionRule | None) -> None:
     """Layer by layer, each over all substeps, as the network itself runs them."""
-    below, after = (
-        [_encode(net, graph.input("x", ["batch", net.inputs]))] * net.substeps,
-        list[list[Value]](),
-    )
+    inputs = graph.input("x", ["batch", net.inputs])
+    below, after = [_encode(net, inputs)] * net.substeps, list[list[Value]]()
     before = [_state_inputs(graph, layer.name, layer) for layer in net.layers]
     for layer, state in zip(net.layers, before, strict=True):
         if layer is net.layers[-1] and len(below) > 1:
@@ -212,7 +210,7 @@ def _step_form(net: FrozenNetwork, graph: Graph, decision: DecisionRule | None) 
         after.append(state)
     (y,) = below
     graph.output("y", y, ["batch", net.outputs])
-    totals = {} if decision is None else _running_scores(graph, decision, y, net.outputs)
+    totals = {} if decision is None else _running_scores(graph, decision, inputs, y, net.outputs)
     _state_outputs(graph, net, after)
     for name, (value, shape) in totals.items():
         graph.output(f"{name}.next", value, shape)
@@ -221,7 +219,8 @@ def _step_form(net: FrozenNetwork, graph: Graph, decision: DecisionRule | None) 
 def _sequence_form(net: FrozenNetwork, graph: Graph, decision: DecisionRule | None) -> None:
     """One product for the whole input and one Scan over time for each layer, or for each direction
     of a layer."""
-    x = _encode(net, graph.input("x", ["batch", "time", net.inputs]))
+    inputs = graph.input("x", ["batch", "time", net.inputs])
+    x = _encode(net, inputs)
     before = {key: _state_inputs(graph, key, layer) for key, layer in net.directions.items()}
     after: dict[str, list[Value]] = {}
     for layer in net.layers:
@@ -246,7 +245,8 @@ def _sequence_form(net: FrozenNetwork, graph: Graph, decision: DecisionRule | No
     graph.output("y", x, ["batch", "time", net.outputs])
     if decision is not None:
         shape = ["batch", "time", net.outputs] if decision.per_step else ["batch", net.outputs]
-        scores = _in_units(graph, decision, _scores(graph, decision, x))
+        said = _linear_of_sequence(graph, decision, inputs)
+        scores = _in_units(graph, decision, _scores(graph, decision, x), said)
         graph.output("scores", scores, shape)
     _state_outputs(graph, net, [after[key] for key in net.directions])
 
@@ -273,11 +273,50 @@ def _scores(graph: Graph, decision: DecisionRule, y: Value) -> Value:
     return total / graph.one("CastLike", count, total)
 
 
-def _in_units(graph: Graph, decision: DecisionRule, scores: Value) -> Value:
-    """Scores (..., values) in the targets' units, if they are of values."""
+def _linear_weights(decision: DecisionRule) -> Array | None:
+    """(taps, inputs, values) of the linear part of values; None: there is none."""
+    if decision.targets is None or decision.targets.linear is None:
+        return None
+    return np.array(decision.targets.linear.weights)
+
+
+def _linear_of_sequence(graph: Graph, decision: DecisionRule, inputs: Value) -> Value | None:
+    """What the linear part says (batch, time, values) of whole sequences (batch, time, inputs)."""
+    weights = _linear_weights(decision)
+    if weights is None:
+        return None
+    kernel = graph.constant(weights[::-1].transpose(2, 1, 0), "decision.taps")
+    over_time = graph.one("Transpose", inputs, perm=[0, 2, 1])
+    said = graph.one("Conv", over_time, kernel, pads=[len(weights) - 1, 0])
+    return graph.one("Transpose", said, perm=[0, 2, 1])
+
+
+def _linear_of_step(
+    graph: Graph, decision: DecisionRule, inputs: Value
+) -> tuple[Value | None, dict[str, tuple[Value, list[str | int]]]]:
+    """What the linear part says (batch, values) of a step (batch, inputs), and the state that it
+    needs, as of ``_running_scores``."""
+    weights = _linear_weights(decision)
+    if weights is None:
+        return None, {}
+    shape = ["batch", weights.shape[0] * weights.shape[1]]
+    past = graph.input("decision.past", shape)  # the newest step first
+    kept = graph.one("Slice", past, np.array([0]), np.array([-weights.shape[1]]), np.array([1]))
+    seen = graph.one("Concat", inputs, kept, axis=1)
+    taps = graph.constant(weights.reshape(-1, weights.shape[2]), "decision.taps")
+    return graph.one("MatMul", seen, taps), {"decision.past": (seen, shape)}
+
+
+def _in_units(
+    graph: Graph, decision: DecisionRule, scores: Value, said: Value | None = None
+) -> Value:
+    """Scores (..., values) in the targets' units, if they are of values. ``said``: their linear
+    part."""
     if decision.targets is None:
         return scores
     mean, std = decision.targets.scale
+    if said is not None:
+        scores = scores * graph.constant(decision.targets.rest, "decision.rest") + said
     scaled = scores * graph.constant(std, "decision.std")
     return scaled + graph.constant(mean, "decision.mean")
 
@@ -317,9 +356,10 @@ def _total_after(
 
 
 def _running_scores(
-    graph: Graph, decision: DecisionRule, x: Value, outputs: int
+    graph: Graph, decision: DecisionRule, inputs: Value, x: Value, outputs: int
 ) -> dict[str, tuple[Value, list[str | int]]]:
-    """Output the scores of the sequence so far, after a step whose output is x (batch, outputs).
+    """Output the scores of the sequence so far, after a step of the inputs (batch, inputs) whose
+    output is x (batch, outputs).
 
     Returns the state that they need: by name, its next value and shape. It comes after that of the
     layers, as its inputs do.
@@ -327,8 +367,9 @@ def _running_scores(
     rule, start = decision.loss.rule, float(decision.loss.start)
     (y,) = rule.counted_record.run(_OverClasses(), [x])
     if not rule.keeps:
-        graph.output("scores", _in_units(graph, decision, y), ["batch", outputs])
-        return {}
+        said, past = _linear_of_step(graph, decision, inputs)
+        graph.output("scores", _in_units(graph, decision, y, said), ["batch", outputs])
+        return past
 
     total, steps = (
         graph.input("decision.total", ["batch", outputs]),

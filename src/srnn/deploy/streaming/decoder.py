@@ -114,6 +114,10 @@ class Decoder:
         self.classes, self.lag = trained.answers, task.lag(signal.form)
         self.alarm = Alarm.of(trained.alarm)
         """What raises an alarm; None: the network was not trained for that."""
+        self.past = np.zeros((0, task.inputs))
+        """Before a sequence, the steps that the linear part of values sees."""
+        if task.targets is not None and task.targets.linear is not None:
+            self.past = task.targets.linear.past
         self.targets = task.targets if self.alarm is None else Targets((None,))
         """Units of values; None: answers are classes."""
         self.step_seconds = task.step_ms / 1000 if task.step_ms else None
@@ -249,7 +253,8 @@ class Session:
         self._listener: Listener | None = None
         self._surprise: Surprise | None = None
         if decoder.alarm is not None:
-            self._surprise = Surprise(decoder.alarm, decoder.task.outputs)
+            assert decoder.task.targets is not None
+            self._surprise = Surprise(decoder.alarm, decoder.task.targets.rest)
         self.reset()
         if decoder.adaptation is not None:
             from ...training.listening import Listener
@@ -374,12 +379,15 @@ class Session:
 
     def _answers(self, x: Array, probe: Callable[[int], None] | None) -> Array:
         """(T, classes) scores, values or (T, 1) scores of an alarm after each of the steps x."""
-        outputs = self._run(x, probe)
+        outputs, targets = self._run(x, probe), self.decoder.task.targets
+        if targets is None:
+            return self._scores.push(outputs[None])[0]
+        outputs = targets.answered(outputs.astype(np.float64), x, self._past)
+        if targets.linear is not None:
+            self._past = targets.linear.after(x, self._past)
         if self._surprise is not None:
             return self._surprise.push(x, outputs)[:, None]
-        scores = self._scores.push(outputs[None])[0]
-        targets = self.decoder.targets
-        return scores if targets is None else targets.restored(scores)
+        return targets.restored(self._scores.push(outputs[None])[0])
 
     def _new_scores(self) -> RunningScores:
         return RunningScores(
@@ -423,6 +431,8 @@ class Session:
 
     def _new_segment(self) -> None:
         self._scores.reset()
+        self._past = self.decoder.past
+        """Steps that the linear part of values still sees."""
         if self._surprise is not None:
             self._surprise.reset()
         self._position = 0  # of the next step within its segment
@@ -490,9 +500,11 @@ class Session:
             "network": self._network,
             "last": self._none.scores if self._last is None else self._last[None],
         }
+        if len(self._past):
+            arrays["past"] = self._past
         if self._surprise is not None:
-            score = np.array([self._surprise.score, self._surprise.steps])
-            arrays |= {"surprise.said": self._surprise.said, "surprise.score": score}
+            mean = np.array([self._surprise.mean, self._surprise.steps])
+            arrays |= {"surprise.said": self._surprise.said, "surprise.mean": mean}
         if self._listener is not None:
             arrays |= {f"learner.{name}": part for name, part in self._listener.arrays().items()}
         info = {
@@ -551,10 +563,12 @@ class Session:
         if self._listener is not None:
             self._listener.restore(_of(arrays, "learner."))
             self._stream = Stream(self._listener.network)
+        if len(decoder.past):
+            self._past = take(arrays, "past", decoder.past.shape, np.float64).copy()
         if self._surprise is not None:
             said = take(arrays, "surprise.said", self._surprise.said.shape, np.float64)
-            score, read = take(arrays, "surprise.score", (2,), np.float64).tolist()
-            self._surprise.said, self._surprise.score = said.copy(), score
+            mean, read = take(arrays, "surprise.mean", (2,), np.float64).tolist()
+            self._surprise.said, self._surprise.mean = said.copy(), mean
             self._surprise.steps = int(read)
         self.encoder, self._scores, self._network, self.segment = (
             encoder,

@@ -12,6 +12,7 @@ import numpy as np
 from ...data.signals import SignalPath
 from ...data.targets import Targets
 from ...measure.scores import check_confidences
+from ...nn.alarm import THRESHOLD
 from ...nn.decision import Decisions
 from .decisions import NO_CLASS, Array, Decision
 from .decoder import Decoder, Session
@@ -42,7 +43,7 @@ def decisions_of(decoder: Decoder, known: Decisions) -> list[Decision]:
         if values:
             targets = decoder.targets or Targets((None,) * len(scores))
             label = targets.said(decoder.classes, scores)
-            if decoder.alarm is not None and scores[0] > decoder.alarm.threshold:
+            if decoder.alarm is not None and scores[0] > THRESHOLD:
                 label = f"{label}  ALARM"
             one = one._replace(label=label, values=scores)
         else:

@@ -136,9 +136,10 @@ class IntegerScale(NamedTuple):
     offset: int
 
     @classmethod
-    def of(cls, mean: float, std: float, bits: int) -> IntegerScale:
-        """For scores with ``bits`` fractional bits. SrnnError where 64 bits are too few."""
-        share, power = math.frexp(std)
+    def of(cls, mean: float, std: float, bits: int, rest: float = 1.0) -> IntegerScale:
+        """For scores with ``bits`` fractional bits, of which 1 is ``rest`` deviations. SrnnError
+        where 64 bits are too few."""
+        share, power = math.frexp(std * rest)
         whole = 30 - math.frexp(abs(mean) + 16 * std)[1]
         own = min(whole, 29 - power + bits)  # so that the product is shifted to the right
         shift = 30 - power + bits - own
@@ -161,15 +162,51 @@ def integer_scales(targets: Targets | None, bits: int, rule: Rule) -> list[Integ
     if targets is None or targets.mean is None:
         return []
     own = score_bits(bits, rule)
-    pairs = zip(*targets.scale, strict=True)
-    return [IntegerScale.of(float(mean), float(std), own) for mean, std in pairs]
+    rows = zip(*(one.tolist() for one in (*targets.scale, targets.rest)), strict=True)
+    return [IntegerScale.of(mean, std, own, rest) for mean, std, rest in rows]
 
 
-def integer_values(scores: Array, scales: Sequence[IntegerScale]) -> Array:
+class IntegerLinear(NamedTuple):
+    """The linear part of values in integers: value = sum(weights x) >> shift."""
+
+    weights: Array
+    """(taps, inputs, values), which int32 holds."""
+    shifts: tuple[int, ...]
+    """Of each value."""
+
+    @classmethod
+    def of(
+        cls, targets: Targets, input_bits: int, scales: Sequence[IntegerScale]
+    ) -> IntegerLinear | None:
+        """For inputs with so many fractional bits, and values as of ``scales``; None: the targets
+        have none."""
+        if targets.linear is None:
+            return None
+        weights = np.array(targets.linear.weights) * targets.scale[1]
+        weights = weights * [math.ldexp(1.0, scale.bits - input_bits) for scale in scales]
+        largest = np.abs(weights).max((0, 1)).tolist()
+        shifts = tuple(min(max(30 - math.frexp(one)[1], 0), 62) for one in largest)
+        whole = np.rint(weights * [math.ldexp(1.0, shift) for shift in shifts])
+        return cls(np.clip(whole, 1 - 2**31, 2**31 - 1).astype(np.int64), shifts)
+
+    def said(self, x: Array) -> Array:
+        """Inputs (T, inputs), as integers, of a whole sequence -> (T, values), rounded half up."""
+        said = np.zeros((len(x), len(self.shifts)), np.int64)
+        for tap, weights in enumerate(self.weights[: len(x)]):
+            said[tap:] += x[: len(x) - tap].astype(np.int64) @ weights
+        return np.stack(
+            [said[:, c] + (1 << shift >> 1) >> shift for c, shift in enumerate(self.shifts)], 1
+        )
+
+
+def integer_values(
+    scores: Array, scales: Sequence[IntegerScale], linear: Array | None = None
+) -> Array:
     """``integer_scores`` (T, values) in the targets' units, each with the fractional bits of its
-    scale."""
+    scale. ``linear``: what ``IntegerLinear`` says, to be added."""
     columns = [scale.restored(scores[:, number]) for number, scale in enumerate(scales)]
-    return np.stack(columns, axis=1)
+    values = np.stack(columns, axis=1)
+    return values if linear is None else np.clip(values + linear, -(2**31), 2**31 - 1)
 
 
 def score_bits(bits: int, rule: Rule) -> int:

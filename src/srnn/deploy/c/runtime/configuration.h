@@ -71,7 +71,27 @@
 #ifndef ALARM /* of a signal whose next sample is not as it was said to be */
 #define ALARM 0
 #endif
-#define ALARM_THRESHOLD 1.0f
+#ifndef LINEAR /* values have a linear part */
+#define LINEAR 0
+#endif
+#define TAPS 4
+#define PAST 4
+#define PAST_TYPE float
+#define TAPS_OF_STEP 1
+#define TAP_SHIFTS 1
+#define VALUE_RESTS 1.0f
+#if INTEGER
+#define TAP_TYPE int32_t
+#define LINEAR_TYPE int64_t
+#else
+#define TAP_TYPE float
+#define LINEAR_TYPE float
+#endif
+#define ALARM_USUAL 1.0f
+#define ALARM_LEAST 1e-30f
+#define ALARM_ABOVE 1.0f
+#define ALARM_BELOW 1.0f
+#define ALARM_PRIOR 25u
 #define ALARM_SMOOTH 100u
 #define ALARM_START 0u
 #define VALUE_BITS 8

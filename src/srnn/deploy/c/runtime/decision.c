@@ -61,6 +61,62 @@ static float restored(float score, int c)
 #define restored(score, c) (score)
 
 #endif
+#if LINEAR
+static const TAP_TYPE taps[] = {
+/* repeat TAPS_OF_STEPS */
+    TAPS_OF_STEP,
+/* end TAPS_OF_STEPS */
+};
+#endif
+#if LINEAR && INTEGER
+static const unsigned char tap_shifts[NUM_CLASSES] = {TAP_SHIFTS};
+
+/* A value and the linear part of it, saturating. */
+static int32_t answered(int32_t value, int64_t linear)
+{
+    linear += value;
+    if (linear > INT32_MAX)
+        return INT32_MAX;
+    return linear < INT32_MIN ? INT32_MIN : (int32_t)linear;
+}
+
+#elif LINEAR
+static const float rests[NUM_CLASSES] = {VALUE_RESTS};
+
+/* What the network says, and the linear part. */
+static float answered(float score, float linear, int c)
+{
+    return rests[c] * score + linear;
+}
+
+#endif
+#if LINEAR
+void model_linear(model_decision *decision, const model_input input[MODEL_INPUTS])
+{
+    const TAP_TYPE *tap = taps;
+    int c, i, k;
+
+    decision->newest = (decision->newest + 1u) % TAPS;
+    for (i = 0; i < MODEL_INPUTS; i++)
+        decision->past[decision->newest * MODEL_INPUTS + (unsigned)i] = input[i];
+    for (c = 0; c < NUM_CLASSES; c++)
+        decision->linear[c] = 0;
+    for (k = 0; k < TAPS; k++) {
+        const uint32_t step = (decision->newest + TAPS - (uint32_t)k) % TAPS;
+        const model_input *seen = decision->past + step * MODEL_INPUTS;
+        for (i = 0; i < MODEL_INPUTS; i++)
+            for (c = 0; c < NUM_CLASSES; c++)
+                decision->linear[c] += (LINEAR_TYPE)*tap++ * (LINEAR_TYPE)seen[i];
+    }
+#if INTEGER
+    for (c = 0; c < NUM_CLASSES; c++) {
+        decision->linear[c] += ((int64_t)1 << tap_shifts[c]) >> 1;
+        decision->linear[c] >>= tap_shifts[c];
+    }
+#endif
+}
+
+#endif
 #if !VALUES
 static int largest(const SCORE_TYPE *scores)
 {
@@ -93,9 +149,17 @@ void model_decision_init(model_decision *decision)
 {
     int c;
 
+#if LINEAR
+    for (c = 0; c < PAST; c++)
+        decision->past[c] = 0;
+    for (c = 0; c < NUM_CLASSES; c++)
+        decision->linear[c] = 0;
+    decision->newest = 0;
+#endif
 #if ALARM
     for (c = 0; c < NUM_CLASSES; c++)
         decision->said[c] = 0.0f;
+    decision->mean = ALARM_USUAL;
     decision->score = 0.0f;
     decision->heard = 0;
     decision->alarm = 0;
@@ -190,6 +254,10 @@ int model_decide(model_decision *decision, const model_score output[MODEL_OUTPUT
         values[c] = restored(mean(decision->scores[c], count), c);
 #elif VALUES && SCORES_MEAN
         values[c] = restored(decision->scores[c] / count, c);
+#elif LINEAR && INTEGER
+        values[c] = answered(restored(decision->scores[c], c), decision->linear[c]);
+#elif LINEAR
+        values[c] = restored(answered(decision->scores[c], decision->linear[c], c), c);
 #elif VALUES
         values[c] = restored(decision->scores[c], c);
 #else
@@ -201,23 +269,29 @@ int model_decide(model_decision *decision, const model_score output[MODEL_OUTPUT
 float model_surprise(model_decision *decision, const model_input input[MODEL_INPUTS],
         const model_score output[MODEL_OUTPUTS])
 {
-    float error = 0.0f;
+    float error = 0.0f, off;
     int c;
 
     for (c = 0; c < NUM_CLASSES; c++) {
-        const float off = input[c] - decision->said[c];
-        error += off * off;
+        off = input[c] - decision->said[c];
         decision->said[c] = output[c];
+#if LINEAR
+        off /= rests[c];
+        decision->said[c] = answered(output[c], decision->linear[c], c);
+#endif
+        error += off * off;
     }
     if (decision->heard > ALARM_START) {
         uint32_t count = decision->heard - ALARM_START;
         if (count > ALARM_SMOOTH)
             count = ALARM_SMOOTH;
-        decision->score += (error / NUM_CLASSES - decision->score) / (float)count;
+        decision->mean += (error / NUM_CLASSES - decision->mean) / (float)(ALARM_PRIOR + count);
     }
     if (decision->heard < UINT32_MAX)
         decision->heard++;
-    decision->alarm = decision->score > ALARM_THRESHOLD;
+    off = logf((decision->mean > ALARM_LEAST ? decision->mean : ALARM_LEAST) / ALARM_USUAL);
+    decision->score = off < 0.0f ? -ALARM_BELOW * off : ALARM_ABOVE * off;
+    decision->alarm = decision->score > 1.0f;
     return decision->score;
 }
 

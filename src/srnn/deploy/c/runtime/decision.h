@@ -8,6 +8,9 @@
  *
  *     model_decision_init(&decision);                    before the first step of every sequence
  *     model_step(&state, input, scores);                 each step
+#if LINEAR
+ *     model_linear(&decision, input);
+#endif
  *     model_decide(&decision, scores, values);           MODEL_CLASSES has the values' names
  *
  * model_decide must see every step; what it says is as if the sequence ended there.
@@ -43,14 +46,25 @@ typedef struct {
     uint32_t row;
 #endif
     uint32_t steps;
+#if LINEAR
+    LINEAR_TYPE linear[NUM_CLASSES];
+    uint32_t newest;
+    PAST_TYPE past[PAST];
+#endif
 #if ALARM
     float said[NUM_CLASSES];
+    float mean;
     float score;
     uint32_t heard;
     int32_t alarm;
 #endif
 } model_decision;
 void model_decision_init(model_decision *decision);
+#if LINEAR
+/* Before each model_decide, with the step's input: what a linear prediction from the last
+ * TAPS steps says of the values, to which model_decide adds the network's part. */
+void model_linear(model_decision *decision, const model_input input[MODEL_INPUTS]);
+#endif
 #if VALUES
 void model_decide(model_decision *decision, const model_score output[MODEL_OUTPUTS],
         model_score values[MODEL_NUM_CLASSES]);
@@ -58,9 +72,9 @@ void model_decide(model_decision *decision, const model_score output[MODEL_OUTPU
 int model_decide(model_decision *decision, const model_score output[MODEL_OUTPUTS]);
 #endif
 #if ALARM
-/* After each model_decide, with the same input and output: how far inputs were from what was said
- * of them (the mean squared error, over ALARM_SMOOTH steps), and then decision->alarm is not 0
- * where that is above ALARM_THRESHOLD, because the signal is not like those of training. */
+/* After each model_decide, with the same input and output: how unusual the error is with which
+ * inputs were foretold, over ALARM_SMOOTH steps: 0 is usual, and above 1 decision->alarm is not 0,
+ * because the error is larger or smaller than that of signals like those of training. */
 float model_surprise(model_decision *decision, const model_input input[MODEL_INPUTS],
         const model_score output[MODEL_OUTPUTS]);
 #endif

@@ -81,6 +81,9 @@ static inline void model_answer(model_model *whole, const model_input input[MODE
 #else
     model_step(&whole->state, input, whole->scores);
 #endif
+#if LINEAR
+    model_linear(&whole->decision, input);
+#endif
 #if VALUES
     model_decide(&whole->decision, whole->scores, whole->values);
 #elif DECISION

@@ -1,0 +1,165 @@
+"""The linear part of an answer: what a linear prediction says from the last steps, to which a
+network adds what is left.
+
+    said(t) = sum over k < taps, and inputs i, of weights[k, i] x_i(t - k)
+    answer(t) = said(t) + rest * network(t)
+
+A spiking network follows a smooth signal less exactly than a linear predictor does, and a linear
+predictor knows nothing else. This is the autoregressive part of LSTNet (Lai et al. 2018, SIGIR,
+arXiv 1703.07015), but fitted in closed form before the network is trained. All of it is in
+deviations of the targets (``targets.py``). Before its first step a sequence is 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import SrnnError
+from ..files.conversion import convert
+
+Array = npt.NDArray[Any]
+TAPS = (1, 4, 16, 32)
+"""Numbers of steps of which one is chosen, or none."""
+_MOST = 1024
+"""Steps times inputs that are fitted at most."""
+_RIDGE = 1e-6
+"""Of the mean square of what is seen: small, and weights stay such that float32 can add them."""
+_PAYS = 0.99
+"""More taps pay where the squared error of held-out sequences falls below this share."""
+_EXACT = 1e-4
+"""Deviations that are nothing: the least that a linear part leaves."""
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A fitted linear part."""
+
+    weights: tuple[tuple[tuple[float, ...], ...], ...]
+    """(taps, inputs, values); the first tap is of the step itself."""
+    rest: tuple[float, ...]
+    """(values,) what 1 of the network is: the deviation of what the linear part leaves."""
+
+    def __post_init__(self) -> None:
+        weights, rest = np.array(self.weights, float), np.array(self.rest, float)
+        if weights.ndim != 3 or not weights.size or weights.shape[2] != len(rest):
+            raise SrnnError("A linear part needs weights (taps, inputs, values).")
+        if not np.isfinite(weights).all() or not (np.isfinite(rest) & (rest > 0)).all():
+            raise SrnnError("The weights of a linear part must be finite, and the rest above 0.")
+
+    @property
+    def taps(self) -> int:
+        """Steps that are seen."""
+        return len(self.weights)
+
+    @property
+    def inputs(self) -> int:
+        return len(self.weights[0])
+
+    @property
+    def past(self) -> npt.NDArray[np.float64]:
+        """(taps - 1, inputs) what was before a sequence."""
+        return np.zeros((self.taps - 1, self.inputs))
+
+    def said(self, x: Array, past: Array | None = None) -> npt.NDArray[np.float64]:
+        """Inputs (..., T, inputs) -> (..., T, values). ``past``: the steps before them; None: the
+        sequences begin. The same bits however a sequence is cut."""
+        if past is None:
+            past = np.broadcast_to(self.past, (*x.shape[:-2], *self.past.shape))
+        seen = np.concatenate([past, x], axis=-2, dtype=np.float64)
+        said = np.zeros((*x.shape[:-1], len(self.rest)))
+        for tap, weights in enumerate(np.array(self.weights)):
+            begin = self.taps - 1 - tap
+            said += (seen[..., begin : begin + x.shape[-2], :, None] * weights).sum(-2)
+        return said
+
+    def after(self, x: Array, past: Array) -> npt.NDArray[np.float64]:
+        """What ``past`` is after the steps x (T, inputs)."""
+        seen = np.concatenate([past, x], dtype=np.float64)
+        return seen[len(seen) - len(past) :]
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON values; ``restore`` reads them."""
+        return {"weights": np.array(self.weights).tolist(), "rest": list(self.rest)}
+
+    @classmethod
+    def restore(cls, plain: Mapping[str, Any]) -> Self:
+        """From what ``plain`` gave. Raises some exception for anything else."""
+        weights = convert(list[list[list[float]]], plain["weights"], "weights")
+        rest = convert(list[float], plain["rest"], "rest")
+        return cls(tuple(tuple(map(tuple, tap)) for tap in weights), tuple(rest))
+
+
+class Moments(NamedTuple):
+    """What least squares need of sequences, for up to ``taps`` steps."""
+
+    seen: Array
+    """(taps inputs, taps inputs) sums of products of what is seen."""
+    both: Array
+    """(taps inputs, values) of what is seen and the targets."""
+    targets: Array
+    """(values,) of the targets' squares."""
+    known: int
+    """How many targets each value has."""
+
+    @classmethod
+    def zero(cls, taps: int, inputs: int, values: int) -> Moments:
+        size = taps * inputs
+        return cls(np.zeros((size, size)), np.zeros((size, values)), np.zeros(values), 0)
+
+    def plus(self, x: Array, y: Array, start: int) -> Moments:
+        """With sequences x (N, T, inputs) and standardised targets y (N, T, values), NaN for none;
+        steps before ``start`` count nothing, nor do those at which one of the values is unknown."""
+        taps = len(self.seen) // x.shape[2]
+        x = np.concatenate([np.zeros((len(x), taps - 1, x.shape[2])), x], axis=1)
+        rows = np.lib.stride_tricks.sliding_window_view(x, taps, axis=1)[..., ::-1]
+        known = ~np.isnan(y).any(-1) & (np.arange(y.shape[1]) >= start)
+        # By taps and then inputs, so that fewer taps are the first rows.
+        seen = rows[known].transpose(0, 2, 1).reshape(-1, len(self.seen))
+        true = y[known].astype(np.float64)
+        return Moments(
+            self.seen + seen.T @ seen,
+            self.both + seen.T @ true,
+            self.targets + np.square(true).sum(0),
+            self.known + len(true),
+        )
+
+    def fitted(self, taps: int, inputs: int) -> Linear:
+        """The linear part of so many taps, by ridge regression."""
+        size = taps * inputs
+        seen, both = self.seen[:size, :size], self.both[:size]
+        scale = np.trace(seen) / size
+        weights = np.linalg.solve(seen + _RIDGE * max(scale, 1e-30) * np.eye(size), both)
+        rest = np.sqrt(self.error(weights))
+        shaped = weights.reshape(taps, inputs, -1).tolist()
+        return Linear(tuple(tuple(map(tuple, tap)) for tap in shaped), tuple(rest.tolist()))
+
+    def error(self, weights: Array) -> npt.NDArray[np.float64]:
+        """(values,) the mean squared error of the weights (taps inputs, values)."""
+        size = len(weights)
+        squared = self.targets - 2 * (weights * self.both[:size]).sum(0)
+        squared += (weights * (self.seen[:size, :size] @ weights)).sum(0)
+        return np.maximum(squared / max(self.known, 1), _EXACT**2)
+
+
+def chosen_taps(training: Moments, held_out: Moments, inputs: int) -> int:
+    """The number of taps beyond which the error of held-out sequences does not fall; 0: a linear
+    part does not pay."""
+    best, least = 0, float(held_out.targets.mean()) / max(held_out.known, 1)
+    for taps in TAPS:
+        if taps * inputs > len(training.seen):
+            break
+        weights = np.array(training.fitted(taps, inputs).weights)
+        error = float(held_out.error(weights.reshape(taps * inputs, -1)).mean())
+        if error < _PAYS * least:
+            best, least = taps, error
+    return best
+
+
+def most_taps(inputs: int) -> int:
+    """The most taps that are tried; 0 for so many inputs that none are."""
+    return max((taps for taps in TAPS if taps * inputs <= _MOST), default=0)
