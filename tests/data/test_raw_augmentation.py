@@ -375,7 +375,7 @@ def test_the_axes_of_all_sensors_are_turned_together_by_no_more_than_was_asked()
         axes.append(first[[2, 0, 1], [1, 2, 0]] - first[[1, 2, 0], [2, 0, 1]])
     assert 20 < max(angles) <= 25.1 and min(angles) < 5 and np.mean(angles) > 8
     assert (np.max(axes, 0) > 0.3).all() and (np.min(axes, 0) < -0.3).all()
-    with pytest.raises(SrnnError, match="rotate needs channels that are x, y, z .* has 2;"):
+    with pytest.raises(SrnnError, match=r"rotate needs channels that are x, y, z .* has 2;"):
         changes(AugmentConfig(rotate=25), Ramps())
 
 
