@@ -61,9 +61,8 @@ def test_windows_of_two_seconds_and_nobody_in_two_splits(task: Task) -> None:
         loaded = task.load(split)  # type: ignore[arg-type]
         assert loaded.x.shape[1:] == (50, 6) and loaded.groups is not None
         people[split] = {*map(str, loaded.groups)}
-        assert len(loaded.x) == 2 * 7 * 2 * len(
-            people[split]
-        )  # two windows of each recording; its rest is left out
+        # Of each recording, which lasts 4.6 s, the windows that begin at 0, 1 and 2 s.
+        assert len(loaded.x) == 2 * 7 * 3 * len(people[split])
     assert people["validation"] == {"subject 7", "subject 8"}
     assert people["test"] == {"subject 9", "subject 10"}
     assert people["train"] == {f"subject {number}" for number in range(1, 7)}

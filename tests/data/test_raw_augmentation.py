@@ -355,6 +355,30 @@ def test_channels_are_mixed_in_units_of_the_sequence_not_of_what_is_around_it(
         assert np.abs(drawn).max() <= 0.3 + 1e-4 and len(np.unique(drawn.round(5))) == 4
 
 
+def test_the_axes_of_all_sensors_are_turned_together_by_no_more_than_was_asked() -> None:
+    """A rotation, solved for: it keeps lengths and handedness, and is the same for each three
+    channels."""
+    raw, angles, axes = changes(AugmentConfig(rotate=25), Sensor()), [], []
+    sensors = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)
+    raw._signals = dict.fromkeys(range(60), sensors)
+    for seed in range(60):
+        turned = raw.changed(seed, seed)[0]
+        assert turned.dtype == np.float32
+        first, second = (
+            np.linalg.lstsq(sensors[:, at : at + 3], turned[:, at : at + 3], rcond=None)[0].T
+            for at in (0, 3)
+        )
+        assert first == pytest.approx(second, abs=1e-5)
+        assert first @ first.T == pytest.approx(np.eye(3), abs=1e-5)
+        assert np.linalg.det(first) == pytest.approx(1, abs=1e-5)
+        angles.append(np.degrees(np.arccos((np.trace(first) - 1) / 2)))
+        axes.append(first[[2, 0, 1], [1, 2, 0]] - first[[1, 2, 0], [2, 0, 1]])
+    assert 20 < max(angles) <= 25.1 and min(angles) < 5 and np.mean(angles) > 8
+    assert (np.max(axes, 0) > 0.3).all() and (np.min(axes, 0) < -0.3).all()
+    with pytest.raises(SrnnError, match=r"rotate needs channels that are x, y, z .* has 2;"):
+        changes(AugmentConfig(rotate=25), Ramps())
+
+
 def test_a_training_learns_from_the_changed_signals() -> None:
     for task, config in ((Beeps(), AugmentConfig(stream=1.0)), (Ramps(), AugmentConfig(speed=0.4))):
         raw, indices = changes(config, task), np.array([2, 0, 1])
@@ -403,6 +427,8 @@ def test_who_has_no_raw_signal_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
         {"speed": 1.0},
         {"channel_mix": -0.1},
         {"channel_mix": 1e30},
+        {"rotate": -1.0},
+        {"rotate": 181.0},
         {"mix": float("inf")},
         {"image_shift": 1e308},
     ],

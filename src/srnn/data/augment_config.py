@@ -11,7 +11,7 @@ from ..files.bounds import BelowOne, Between, CountFrom0, Fraction, NotNegative
 from ..files.conversion import Section
 
 Decibels = Annotated[float, Between(-30, 100)]
-_RAW = ("gain", "speed", "channel_mix", "noise", "stream")
+_RAW = ("gain", "speed", "rotate", "channel_mix", "noise", "stream")
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,11 @@ class AugmentConfig(Section, key="training.augment"):
     channel_mix: Annotated[float, Between(0, 100)] = 0.0
     """Raw signals of several channels only: each, in units of its standard deviation, becomes a
     mixture of all, by the matrix 1 + U, U uniform in +- channel_mix: what electrodes placed
-    elsewhere, or a rotated sensor, would give."""
+    elsewhere would give."""
+    rotate: Annotated[float, Between(0, 180)] = 0.0
+    """Raw signals of sensors with three axes only, whose channels are x, y, z of one after the
+    other (ax, ay, az, gx, gy, gz): all are turned together, about an axis of any direction, by up
+    to this many degrees: what a sensor that is worn otherwise would give."""
     noise: tuple[Decibels, Decibels] | None = None
     """Raw signals only: noise is added; [5, 50] puts it 5 to 50 decibels below the mean power of
     the training signals."""

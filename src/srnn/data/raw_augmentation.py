@@ -6,9 +6,10 @@ a clip leaves out.
     noise      white to pink noise (power falling with frequency to the power 0 to 1), or a training sequence of the background
     gain       the whole signal louder or softer
     speed      the whole signal faster or slower, and labels of its steps with it
-    mixture    each channel has a part of the others: what electrodes placed elsewhere, or a rotated sensor, would give
+    rotation   the three axes of each sensor turned together: what a sensor that is worn otherwise would give
+    mixture    each channel has a part of the others: what electrodes placed elsewhere would give
 
-The order is fixed: a window of the stream, speed, mixture, noise over all of it, gain. The changed
+The order is fixed: a window of the stream, speed, rotation, mixture, noise over all of it, gain. The changed
 signal takes the task's own signal path, so the network reads what it would read from such a
 recording. Where the path remembers more than the sequence (a running scale), that much of the
 recording around it is changed, too (``Split.starts``). As in ``augmentation``, only a sequence's
@@ -39,7 +40,7 @@ _KEPT = 2**29
 """Bytes of signals kept in memory; the rest are read again in each epoch."""
 _MEASURED = 256
 """Number of sequences from which the power of the signals is measured."""
-_STREAM, _NOISE, _GAIN, _SPEED, _CHANNELS = 11, 12, 13, 15, 16
+_STREAM, _NOISE, _GAIN, _SPEED, _CHANNELS, _ROTATION = 11, 12, 13, 15, 16, 17
 """Keys of the generators, so that one kind of change does not alter the draws of another, nor
 ``augmentation``'s (14)."""
 
@@ -55,8 +56,8 @@ class RawAugmentation:
         lag: steps by which labels of steps are late, whatever the speed.
 
     SrnnError where there are no raw signals, where the path alone does not turn them into the
-    sequences, for ``stream`` where no class says that a window holds no word, and for
-    ``channel_mix`` where there is only one channel.
+    sequences, for ``stream`` where no class says that a window holds no word, for ``channel_mix``
+    where there is only one channel, and for ``rotate`` where channels are not axes by threes.
     """
 
     def __init__(
@@ -95,6 +96,12 @@ class RawAugmentation:
             raise SrnnError(
                 "training.augment.channel_mix needs several channels, and this signal has one; "
                 "leave it out."
+            )
+        if config.rotate and path.channels % 3:
+            raise SrnnError(
+                "training.augment.rotate needs channels that are x, y, z of one sensor after the "
+                f"other, and this signal has {path.channels}; choose them with the option "
+                "channels, or leave it out."
             )
         for index in evenly_spread(sequences.y, 3).tolist():
             known = sequences.steps_of(index)
@@ -162,6 +169,10 @@ class RawAugmentation:
             signal = at_places(
                 signal, first + self._places(places, (at.stop or len(signal)) - first, seed)
             )
+        if config.rotate:
+            rng = np.random.default_rng([seed, _ROTATION])
+            turn = rotation(rng, config.rotate)
+            signal = (signal.reshape(-1, 3) @ turn.T).reshape(len(signal), -1)
         if config.channel_mix:
             rng = np.random.default_rng([seed, _CHANNELS])
             spread, count = signal[self.sequences.place_of(index)].std(0), signal.shape[1]
@@ -246,3 +257,13 @@ class RawAugmentation:
             )
         spread = noise.std(0)
         return noise / np.where(spread > 0, spread, 1)
+
+
+def rotation(rng: np.random.Generator, degrees: float) -> Array:
+    """A matrix (3, 3) that turns by up to so many degrees, about an axis of any direction: by
+    Rodrigues' formula, for scipy's takes ten times as long, and each sequence has its own."""
+    x, y, z = rng.standard_normal(3)
+    across = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) / np.sqrt(x * x + y * y + z * z)
+    angle = np.radians(rng.uniform(0, degrees))
+    turn = np.eye(3) + np.sin(angle) * across + (1 - np.cos(angle)) * across @ across
+    return turn.astype(np.float32)
