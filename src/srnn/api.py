@@ -183,7 +183,9 @@ class Model(Trained):
             policy=policy,
             learn=learn,
         )
-        return decoder.open_finite() if decoder.adaptation is None else decoder.open()
+        if decoder.adaptation is None:
+            return decoder.open_finite()
+        return decoder.open()
 
     def evaluate(
         self, split: SplitName = "validation", *, data_dir: Path | str | None = None

@@ -103,7 +103,9 @@ def nearest(name: object, candidates: Iterable[str], command: str = "") -> str:
     close = difflib.get_close_matches(str(name)[:100].casefold(), list(folded), n=1, cutoff=0.6)
     if close:
         return f" Did you mean {folded[close[0]]!r}?"
-    return f" See '{command}'." if command else f" There are: {', '.join(names)}."
+    if command:
+        return f" See '{command}'."
+    return f" There are: {', '.join(names)}."
 
 
 def need(package: str, what: str, extra: str) -> Any:

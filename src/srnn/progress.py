@@ -108,7 +108,9 @@ def rate_text(rate: float | None) -> str:
 
 def right_text(numbers: Mapping[str, Any], digits: int = 2) -> str:
     """The share of right decisions, for people; "" where answers are values."""
-    return f"  accuracy {numbers['accuracy']:.{digits}%}" if "accuracy" in numbers else ""
+    if "accuracy" not in numbers:
+        return ""
+    return f"  accuracy {numbers['accuracy']:.{digits}%}"
 
 
 def header(description: dict[str, Any], width: int | None = None) -> list[str]:
@@ -203,7 +205,9 @@ def _values(d: Mapping[str, Any]) -> str:
 def compiling(description: dict[str, Any]) -> str:
     """Says that loops will be compiled, and for how long; "" if they need not be."""
     seconds = description["compile_seconds"]
-    return f"compiling once, about {seconds:.0f} s" if seconds else ""
+    if not seconds:
+        return ""
+    return f"compiling once, about {seconds:.0f} s"
 
 
 def epoch_line(record: dict[str, Any], width: int | None = None) -> str:
@@ -427,8 +431,6 @@ def reporter_for(json: bool) -> Reporter:
         return Reporter()
     if in_notebook():
         return NotebookReporter()
-    return (
-        BarReporter()
-        if sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-        else LineReporter()
-    )
+    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+        return BarReporter()
+    return LineReporter()

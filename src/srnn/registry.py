@@ -86,7 +86,9 @@ def as_text(path: str | Path | None, known: Collection[str]) -> str:
     """A path as a text that ``is_name`` does not take for one of the ``known`` names; a text stays
     as it was given."""
     text = str(path)
-    return os.path.join(os.curdir, text) if isinstance(path, Path) and text in known else text
+    if isinstance(path, Path) and text in known:
+        return os.path.join(os.curdir, text)
+    return text
 
 
 OWN = "Your own have a name once their class is defined: import its module first."

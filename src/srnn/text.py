@@ -37,7 +37,9 @@ def one_line(text: str, most: int = 2000) -> str:
     """The text, printable and without line breaks; if it is longer than ``most`` characters, part
     of its middle is left out."""
     line = printable(" ".join(text.split()))
-    return line if len(line) <= most else f"{line[: most * 2 // 3]} [...] {line[-(most // 3) :]}"
+    if len(line) <= most:
+        return line
+    return f"{line[: most * 2 // 3]} [...] {line[-(most // 3) :]}"
 
 
 def places(line: str) -> int:
@@ -120,7 +122,9 @@ def code(text: str) -> str:
     ):  # in a table it would end the cell, and in code not every reader obeys an escape
         return f"<code>{markdown(line)}</code>"
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
-    return f"{fence}{line}{fence}" if len(fence) == 1 and line else f"{fence} {line} {fence}"
+    if len(fence) == 1 and line:
+        return f"{fence}{line}{fence}"
+    return f"{fence} {line} {fence}"
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -152,11 +156,9 @@ def shapes(state: Any) -> str:
 def spreadsheet(value: Any) -> Any:
     """A cell of a CSV file: text that a spreadsheet would take for a formula gets an apostrophe, as
     spreadsheets write it."""
-    return (
-        f"'{value}"
-        if isinstance(value, str) and _FORMULA.match(value) and not _is_number(value)
-        else value
-    )
+    if isinstance(value, str) and _FORMULA.match(value) and not _is_number(value):
+        return f"'{value}"
+    return value
 
 
 def _is_number(text: str) -> bool:
@@ -175,7 +177,9 @@ class _Brief(reprlib.Repr):
         self.maxlevel = 3
 
     def repr_int(self, x: int, level: int) -> str:
-        return repr(x) if abs(x) < 10**40 else f"an integer of {x.bit_length()} bits"
+        if abs(x) < 10**40:
+            return repr(x)
+        return f"an integer of {x.bit_length()} bits"
 
 
 _BRIEF = _Brief()

@@ -110,7 +110,9 @@ def info(
 
 def _use(use: Use) -> str:
     options = ", ".join(f"{key}: {value}" for key, value in use.options.items())
-    return f"{use.task} ({options})" if options else use.task
+    if not options:
+        return use.task
+    return f"{use.task} ({options})"
 
 
 def fetch(
@@ -243,7 +245,7 @@ def prepare(
         task = create_task(use.task, **use.options)
         for split in SPLITS:
             start = time.perf_counter()
-            data = task.load(split, data_dir)  # type: ignore[arg-type]
+            data = task.load(split, data_dir)
             seconds = time.perf_counter() - start
             splits.append(
                 {

@@ -125,7 +125,9 @@ def _program() -> Sequence[str]:
     spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
     if spec is not None:  # python -m
         return "-m", spec.name.removesuffix(".__main__")
-    return (file,) if file is not None and os.path.isfile(file) else AGAIN
+    if file is not None and os.path.isfile(file):
+        return (file,)
+    return AGAIN
 
 
 def _run(words: Sequence[str], program: Sequence[str] = AGAIN) -> int:

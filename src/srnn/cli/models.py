@@ -120,7 +120,9 @@ def show_card(name: str, card: Card) -> None:
 def _hertz(rate: float | None) -> str:
     if rate is None:
         return "-"
-    return f"{rate:g} Hz" if rate < 1000 else f"{rate / 1000:g} kHz"
+    if rate < 1000:
+        return f"{rate:g} Hz"
+    return f"{rate / 1000:g} kHz"
 
 
 def _short(value: float | None) -> str:

@@ -30,7 +30,9 @@ def _model(text: str) -> str:
     """A model's name, or the text of its path, which keeps the folder that tells it from a name
     (``registry.is_name``)."""
     path = str(Path(text))
-    return path if os.path.dirname(path) or path == text else os.path.join(os.curdir, path)
+    if os.path.dirname(path) or path == text:
+        return path
+    return os.path.join(os.curdir, path)
 
 
 _MODEL = Parameter(

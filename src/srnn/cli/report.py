@@ -162,7 +162,9 @@ def _page_of(model: str) -> Path:
     from ..training.pretrained import find_model
 
     place = find_model(model)
-    return place / "report.html" if place.is_dir() else Path(model).with_suffix(".html")
+    if place.is_dir():
+        return place / "report.html"
+    return Path(model).with_suffix(".html")
 
 
 # ---- several runs ----

@@ -152,4 +152,6 @@ def _text(key: str, value: Any) -> str:
         return f"{value:.1f}"
     if key == "refit":
         return f"all {value:,} sequences"
-    return f"{value:,}" if key in ("n_sequences", "parameters") else str(value)
+    if key in ("n_sequences", "parameters"):
+        return f"{value:,}"
+    return str(value)

@@ -109,7 +109,9 @@ def _is_perfect(table: Table) -> bool:
 def _cell(value: Any, form: Form) -> str:
     text = written(value, form)
     if form != TEXT:
-        return text if has_blocks(sys.stdout.encoding) else text.replace("±", "+-")
+        if has_blocks(sys.stdout.encoding):
+            return text
+        return text.replace("±", "+-")
     blanks = text[: len(text) - len(text.lstrip())]
     return blanks + one_line(text, LONGEST_NAME)
 
@@ -185,10 +187,8 @@ def sparkline(
     scale = (len(symbols) - 1) / (high - low) if high > low else 0.0
 
     def symbol(cell: float | None) -> str:
-        return (
-            " "
-            if cell is None
-            else symbols[min(max(round((cell - low) * scale), 0), len(symbols) - 1)]
-        )
+        if cell is None:
+            return " "
+        return symbols[min(max(round((cell - low) * scale), 0), len(symbols) - 1)]
 
     return "".join(map(symbol, cells))

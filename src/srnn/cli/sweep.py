@@ -92,7 +92,9 @@ def sweep(
     if launcher:
         return _submit(units, file, worker, workers, launcher, options, json)
     code = _work(units, worker, workers, storage, data_dir, quiet=json)
-    return code if code == 130 else _write_results(units, json, if_new=True) or code
+    if code == 130:
+        return code
+    return _write_results(units, json, if_new=True) or code
 
 
 def _work(

@@ -141,7 +141,9 @@ def _name(recipe: str, baseline: str | None) -> str:
     path = Path(recipe)
     if path.name:
         path = path.with_suffix("")
-    return f"{path.as_posix()}-{baseline}" if baseline else path.as_posix()
+    if baseline:
+        return f"{path.as_posix()}-{baseline}"
+    return path.as_posix()
 
 
 def _dry_run(

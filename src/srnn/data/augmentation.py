@@ -127,7 +127,9 @@ def _fitted(x: Tensor, steps: int, padding: float) -> Tensor:
     """x (B, T, ...) cut or padded to this many steps."""
     x = x[:, :steps]
     missing = x.new_full((len(x), steps - x.shape[1], *x.shape[2:]), padding)
-    return torch.cat([x, missing], 1) if missing.numel() else x
+    if not missing.numel():
+        return x
+    return torch.cat([x, missing], 1)
 
 
 def check(

@@ -65,9 +65,9 @@ class Batch:
     @property
     def steps(self) -> int:
         """Valid steps of all sequences together."""
-        return (
-            self.x.shape[0] * self.x.shape[1] if self.lengths is None else int(self.lengths.sum())
-        )
+        if self.lengths is None:
+            return self.x.shape[0] * self.x.shape[1]
+        return int(self.lengths.sum())
 
 
 def evenly_spread(y: npt.NDArray[Any], count: int) -> npt.NDArray[np.int64]:
@@ -147,11 +147,15 @@ class Sequences:
     @property
     def typical_length(self) -> int:
         """Steps per sequence; the median where they differ."""
-        return self.x.shape[1] if self.lengths is None else int(np.median(self.lengths))
+        if self.lengths is None:
+            return self.x.shape[1]
+        return int(np.median(self.lengths))
 
     def length_of(self, index: int) -> int:
         """Valid steps of one sequence."""
-        return self.x.shape[1] if self.lengths is None else int(self.lengths[index])
+        if self.lengths is None:
+            return self.x.shape[1]
+        return int(self.lengths[index])
 
     def steps_of(self, index: int) -> npt.NDArray[np.float32]:
         """The valid steps (T, C) of one sequence."""

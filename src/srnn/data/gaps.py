@@ -151,7 +151,9 @@ class Filling:
             self._last, self._lost = block[-1], np.zeros(block.shape[1], np.int64)
             return block
         complete = [row for sample in block for row in self._take(np.array(sample))]
-        return np.stack(complete) if complete else block[:0]
+        if complete:
+            return np.stack(complete)
+        return block[:0]
 
     def finish(self) -> None:
         """The signal ends here. SrnnError if its last samples are missing."""

@@ -233,7 +233,9 @@ def _filled(count: int, gaps: Gaps) -> tuple[str, ...]:
         "interpolate": "on a line between their neighbours",
         "hold": "with the value before them",
     }
-    return (f"{counted(count, 'missing value')} filled in {how[gaps.missing]}",) if count else ()
+    if not count:
+        return ()
+    return (f"{counted(count, 'missing value')} filled in {how[gaps.missing]}",)
 
 
 def _read_table(path: Path, gaps: Gaps, words: Collection[str]) -> Recording:
@@ -242,7 +244,9 @@ def _read_table(path: Path, gaps: Gaps, words: Collection[str]) -> Recording:
     def mend(x: Array, layout: Layout) -> Array:
         nonlocal filled
         channels, filled = gaps.fill(name, x[:, layout.leading :])
-        return np.concatenate([x[:, : layout.leading], channels], axis=1) if filled else x
+        if not filled:
+            return x
+        return np.concatenate([x[:, : layout.leading], channels], axis=1)
 
     x, layout, texts = read_table(path, mend, words)
     recording = Recording(
@@ -562,7 +566,9 @@ def _converted(
                 f"({option('channels')}), or correct the unit."
             )
         factors[channel] = factor
-    return x if (factors == 1).all() else x * factors
+    if (factors == 1).all():
+        return x
+    return x * factors
 
 
 def _moved(

@@ -68,7 +68,9 @@ def clip_start(samples: int, length: int) -> int:
     """At which of so many samples ``fit_length`` begins; below 0: with as many of silence before
     them."""
     excess = samples - length
-    return excess // 2 if excess > 0 else -(-excess // 2)
+    if excess > 0:
+        return excess // 2
+    return -(-excess // 2)
 
 
 def fit_length(samples: Array, length: int) -> Array:

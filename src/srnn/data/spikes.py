@@ -154,11 +154,9 @@ class Spikes:
 
             values = x.detach().contiguous().numpy()
             words = pack(values.view(np.uint8) if x.dtype == torch.bool else values)
-            return (
-                None
-                if words is None
-                else cls(torch.from_numpy(words.view(np.int64)), x.shape[2], carrier)
-            )
+            if words is None:
+                return None
+            return cls(torch.from_numpy(words.view(np.int64)), x.shape[2], carrier)
         bits = x.detach() != 0
         if not torch.equal(bits.to(x.dtype), x.detach()):
             return None
@@ -276,4 +274,6 @@ class Spikes:
 def as_dense(x: Tensor | Spikes, dtype: torch.dtype | None = None) -> Tensor:
     """What a network reads or a layer emits as numbers (B, T, N): spikes unpacked
     (``Spikes.dense``), all else as it is."""
-    return x.dense(dtype) if isinstance(x, Spikes) else x
+    if not isinstance(x, Spikes):
+        return x
+    return x.dense(dtype)

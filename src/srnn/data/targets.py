@@ -144,4 +144,6 @@ def are_values(y: Any) -> bool:
 
 def unlabelled(y: Any) -> float:
     """What stands among them where there is none: NaN, or -1 in place of a class."""
-    return math.nan if are_values(y) else -1
+    if are_values(y):
+        return math.nan
+    return -1

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, fields, replace
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, get_args, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
@@ -48,33 +48,37 @@ FOLDS = ("fold", "test_speaker", "validation_speaker")
 differ."""
 
 
-@dataclass(frozen=True)
-class Task(ABC):
-    """What every task has. The fields of a task are its options, checked when it is made."""
+class Stated(ABC):
+    """What a task states of itself: in its class or, where its options decide, as properties."""
 
-    name: ClassVar[str]
-    kind: ClassVar[Kind]
+    name: str
+    kind: Kind
     """Whether a label belongs to a sequence or to a step."""
-    class_names: ClassVar[tuple[str, ...]]
+    class_names: tuple[str, ...]
     """Names of the classes; or of the values, where it has ``targets``."""
-    targets: ClassVar[Targets | None] = None
+    targets: Targets | None = None
     """What is learnt, where this is values; None: classes."""
-    step_ms: ClassVar[float | None] = None
+    step_ms: float | None = None
     """Milliseconds that one time step lasts; None: the steps are not in time."""
-    unlabelled_class: ClassVar[int | None] = None
+    unlabelled_class: int | None = None
     """Class that the original work gave to steps without a label; None: there is none. y keeps -1
     for them."""
-    silence_class: ClassVar[int | None] = None
+    silence_class: int | None = None
     """Class that accuracy may leave out, such as silence; None: there is none."""
-    clip_seconds: ClassVar[float | None] = None
+    clip_seconds: float | None = None
     """Sound: length in seconds to which clips are cut, or padded with silence; None: each keeps its
     length."""
-    analog_in_paper: ClassVar[bool] = False
+    analog_in_paper: bool = False
     """Whether the paper's tables count the task's analog input as MACs; they count the inputs of
     the other tasks as spikes."""
-    channel_blocks: ClassVar[int] = 1
+    channel_blocks: int = 1
     """Number of equal groups of channels that describe the same quantities: 3 for features with two
     derivatives."""
+
+
+@dataclass(frozen=True)
+class Task(Stated):
+    """What every task has. The fields of a task are its options, checked when it is made."""
 
     @property
     def pixel_order(self) -> npt.NDArray[np.intp] | None:
@@ -85,7 +89,9 @@ class Task(ABC):
     @property
     def background_class(self) -> int | None:
         """The class for signals with nothing to recognise; None: there is none."""
-        return self.class_names.index(BACKGROUND) if BACKGROUND in self.class_names else None
+        if BACKGROUND not in self.class_names:
+            return None
+        return self.class_names.index(BACKGROUND)
 
     @property
     def words(self) -> tuple[str, str]:
@@ -158,7 +164,9 @@ class Task(ABC):
         path = self.signal()
         if form != "auto":
             return self.live(form)
-        return path if path.as_trained else self.live("steps")
+        if path.as_trained:
+            return path
+        return self.live("steps")
 
     def encode(
         self, name: str, signal: npt.NDArray[Any], form: Form = "auto"
@@ -204,7 +212,9 @@ class Task(ABC):
         """A whole recording (samples, channels) for the path, as long as training's clips where all
         of these have one length."""
         length = self._clip_length(path)
-        return signal if length is None else fit_length(signal[:, 0], length)[:, None]
+        if length is None:
+            return signal
+        return fit_length(signal[:, 0], length)[:, None]
 
     def clip_start(self, samples: int, path: SignalPath) -> int:
         """The sample of a whole recording at which what ``as_clip`` reads begins; below 0: padding
@@ -373,17 +383,17 @@ class DescribedTask(Task):
     SrnnError for values beyond what a model's file may contain.
     """
 
-    name: str  # type: ignore[misc]
-    kind: Kind  # type: ignore[misc]
-    class_names: tuple[str, ...]  # type: ignore[misc]
+    name: str
+    kind: Kind
+    class_names: tuple[str, ...]
     path: SignalPath
-    targets: Targets | None = None  # type: ignore[misc]
-    step_ms: float | None = None  # type: ignore[misc]
-    unlabelled_class: int | None = None  # type: ignore[misc]
-    silence_class: int | None = None  # type: ignore[misc]
-    analog_in_paper: bool = False  # type: ignore[misc]
-    channel_blocks: int = 1  # type: ignore[misc]
-    clip_seconds: float | None = None  # type: ignore[misc]
+    targets: Targets | None = None
+    step_ms: float | None = None
+    unlabelled_class: int | None = None
+    silence_class: int | None = None
+    analog_in_paper: bool = False
+    channel_blocks: int = 1
+    clip_seconds: float | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     """The task's options, with which its data are loaded."""
     data: Path | None = None
@@ -433,7 +443,9 @@ class DescribedTask(Task):
     @property
     def split_since(self) -> str | None:
         own = known_tasks().get(self.name, Task).split_since is not Task.split_since
-        return self._original().split_since if own and self.data is None else None
+        if own and self.data is None:
+            return self._original().split_since
+        return None
 
     @property
     def words(self) -> tuple[str, str]:
@@ -520,7 +532,9 @@ class DescribedTask(Task):
         return dict(self.options)
 
     def origin(self, data_dir: Path | None = None) -> str:
-        return self._original(data_dir).origin(data_dir) if self.data is None else str(self.data)
+        if self.data is None:
+            return self._original(data_dir).origin(data_dir)
+        return str(self.data)
 
     def described(
         self, path: SignalPath | None = None, targets: Targets | None = None

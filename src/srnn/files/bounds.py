@@ -37,7 +37,9 @@ class Between:
         over = "above" if self.above else "of at least"
         under = "below" if self.below else "at most"
         low = f"{what} {over} {self.low:,}"
-        return low if self.high == math.inf else f"{low} and {under} {self.high:,}"
+        if self.high == math.inf:
+            return low
+        return f"{low} and {under} {self.high:,}"
 
     def schema(self) -> dict[str, Any]:
         """The rule in a JSON schema."""

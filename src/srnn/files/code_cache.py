@@ -78,7 +78,9 @@ def _read(path: Path) -> memoryview | None:
     except (OSError, MemoryError):
         return None
     size = hashlib.sha256().digest_size
-    return content[size:] if content[:size] == _digest(path, content[size:]) else None
+    if content[:size] != _digest(path, content[size:]):
+        return None
+    return content[size:]
 
 
 def _digest(path: Path, content: bytes | memoryview) -> bytes:
@@ -124,7 +126,9 @@ def _why_not(folder: Path) -> str:
         for each in reversed((folder, *folder.parents)):
             if not each.is_dir():
                 each.mkdir(0o755, exist_ok=True)
-        return "" if _trusted(folder) else f"others may write to {folder}"
+        if _trusted(folder):
+            return ""
+        return f"others may write to {folder}"
     except OSError as error:
         return _cannot_write(folder, error)
 

@@ -184,7 +184,9 @@ def takes_null(hint: Any) -> bool:
 
 def bare(hint: Any) -> tuple[Any, tuple[Any, ...]]:
     """The type without its bounds, and these."""
-    return (hint.__origin__, hint.__metadata__) if get_origin(hint) is Annotated else (hint, ())
+    if get_origin(hint) is Annotated:
+        return (hint.__origin__, hint.__metadata__)
+    return (hint, ())
 
 
 def _checked(read: Callable[[Any, Any, str], Any], hint: Any, value: Any, key: str) -> Any:
@@ -311,7 +313,9 @@ def _name(hint: Any) -> str:
 
 
 def _join(section: str, name: str) -> str:
-    return f"{section}.{name}" if section else name
+    if not section:
+        return name
+    return f"{section}.{name}"
 
 
 def _suggest(name: str, names: Iterable[str], section: str, root: Any) -> str:

@@ -85,7 +85,9 @@ class Hdf5(Mapping[str, "h5py.Dataset"]):
         if isinstance(item, Mapping):
             return self.tree(name)
         value = item[()]
-        return value.decode() if isinstance(value, bytes) else value
+        if not isinstance(value, bytes):
+            return value
+        return value.decode()
 
     def _find(self, name: str) -> Any:
         """A group or data set; None where there is none."""
@@ -111,7 +113,9 @@ def list_type(dataset: h5py.Dataset) -> np.dtype[Any] | None:
     import h5py
 
     element = h5py.check_vlen_dtype(dataset.dtype)
-    return None if element in (None, str, bytes) else np.dtype(element)
+    if element in (None, str, bytes):
+        return None
+    return np.dtype(element)
 
 
 def lists(

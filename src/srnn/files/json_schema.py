@@ -70,9 +70,10 @@ def json_schema(
 
 def field_texts(cls: Any) -> dict[str, str]:
     """The text below each field of a class, as one line; fields without one are left out."""
-    body = ast.parse(inspect.cleandoc(inspect.getsource(cls))).body[0].body  # type: ignore[attr-defined]
+    written = ast.parse(inspect.cleandoc(inspect.getsource(cls))).body[0]
+    assert isinstance(written, ast.ClassDef)
     texts = {}
-    for field, below in pairwise(body):
+    for field, below in pairwise(written.body):
         match field, below:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(
                 value=ast.Constant(value=str(said))

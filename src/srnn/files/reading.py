@@ -146,8 +146,6 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "it is not UTF-8 text; save it as UTF-8"
     text = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
-    return (
-        (text[:200] or type(error).__name__)
-        if not isinstance(error, RecursionError)
-        else "it is nested too deeply"
-    )
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return text[:200] or type(error).__name__

@@ -181,7 +181,9 @@ class Heart:
             for name, lead in zip(self.leads, self.dead.T, strict=False)
             if (lead == state).any()
         ]
-        return f" ({', '.join(leads)})" if leads else ""
+        if not leads:
+            return ""
+        return f" ({', '.join(leads)})"
 
     def section(self) -> Section:
         """The intervals, for people."""
@@ -316,8 +318,12 @@ def _beats(labels: Array, states: Array, step: float, start: float) -> list[Beat
         if before is not None and silent[r] == silent[before]:
             rr = (r - before) * step
         before = r
-        places = (qrs.onset, r, qrs.offset, p and p.onset, p and p.offset, t and t.offset)
-        found.append(Beat(*(None if at is None else start + at * step for at in places), rr))  # type: ignore[arg-type]
+        beat = Beat(start + qrs.onset * step, start + r * step, start + qrs.offset * step, rr=rr)
+        if p:
+            beat = beat._replace(p_onset=start + p.onset * step, p_end=start + p.offset * step)
+        if t:
+            beat = beat._replace(t_end=start + t.offset * step)
+        found.append(beat)
     return found
 
 

@@ -352,7 +352,9 @@ def _accuracies(curve: Accuracies) -> Sequence[float | None]:
             )
         curve = curve.anytime
     if isinstance(curve, Anytime):
-        return curve.accuracy if curve.accuracy_labelled is None else curve.accuracy_labelled
+        if curve.accuracy_labelled is None:
+            return curve.accuracy
+        return curve.accuracy_labelled
     return curve
 
 

@@ -106,7 +106,9 @@ class ExitPolicy:
         exits = stands & (np.arange(x.shape[1]) <= last[:, None])
         at = np.where(exits.any(1), exits.argmax(1), last)
         decisions = Decisions(at, scores[np.arange(len(x)), at], exits.any(1))
-        return Decisions(*(part[0] for part in decisions)) if one else decisions
+        if not one:
+            return decisions
+        return Decisions(*(part[0] for part in decisions))
 
     def begin(self, streams: int | None = None) -> Deciding:
         """Decide one step at a time, for one stream or for ``streams`` of them."""
@@ -218,7 +220,9 @@ class Deciding:
         decided = stands[:, 0] & (self.classes[which] < 0)
         self.classes[which[decided]] = guess[decided]
         if self.streams is None:
-            return int(self.classes[0]) if self.classes[0] >= 0 else None
+            if self.classes[0] >= 0:
+                return int(self.classes[0])
+            return None
         return self.classes.copy()
 
     def reset(self, active: npt.ArrayLike | None = None) -> None:

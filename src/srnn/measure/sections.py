@@ -265,7 +265,9 @@ def markdown(parts: Sequence[Part]) -> list[str]:
 
 def _cell(value: Any, form: Form) -> str:
     text = written(value, form)
-    return escaped(text) if form == TEXT and value is not None else text
+    if form == TEXT and value is not None:
+        return escaped(text)
+    return text
 
 
 def over_time(step_ms: float | None) -> str:

@@ -19,7 +19,9 @@ import numpy as np
 
 def exp(x: Any) -> Any:
     """Exponential, elementwise."""
-    return x.exp() if hasattr(x, "exp") else np.exp(x)
+    if hasattr(x, "exp"):
+        return x.exp()
+    return np.exp(x)
 
 
 def absolute(x: Any) -> Any:
@@ -31,7 +33,9 @@ def positive_part(x: Any) -> Any:
     """max(0, x), elementwise."""
     if hasattr(x, "clamp"):  # a torch tensor
         return x.clamp(min=0)
-    return x.positive_part() if hasattr(x, "positive_part") else np.maximum(x, 0.0)
+    if hasattr(x, "positive_part"):
+        return x.positive_part()
+    return np.maximum(x, 0.0)
 
 
 def unit_step(x: Any) -> Any:

@@ -171,7 +171,9 @@ class CellLayer(nn.Module):
             part.reshape(len(part), self.directions, self.units).transpose(0, 1).contiguous()
             for part in state
         )
-        return parts if self.name == "lstm" else parts[0]
+        if self.name == "lstm":
+            return parts
+        return parts[0]
 
     def _from_torch(self, hidden: Tensor | CellState) -> CellState:
         parts = hidden if isinstance(hidden, tuple) else (hidden,)

@@ -211,7 +211,9 @@ class _Graph:
         if not summands:
             return None
         sign, total = self._signed_sum(summands)
-        return total if sign > 0 else self.make("negate", total)
+        if sign > 0:
+            return total
+        return self.make("negate", total)
 
     def _signed_sum(self, parts: Sequence[tuple[int, Node]]) -> tuple[int, Node]:
         """(sign, node); a positive part first, so that nothing has to be negated."""

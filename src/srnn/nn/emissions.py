@@ -89,7 +89,9 @@ class Emission:
     @property
     def digest(self) -> str:
         """What stands for it in the digest of a neuron: the name, for the library's own."""
-        return self.name if EMISSIONS.get(self.name) is self else digest_of(self.record.digest)
+        if EMISSIONS.get(self.name) is self:
+            return self.name
+        return digest_of(self.record.digest)
 
 
 class _Intervals(Algebra):

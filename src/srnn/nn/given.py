@@ -30,7 +30,9 @@ def is_spikes(x: Any) -> TypeIs[Spikes]:
 def default_dtype() -> str:
     """The dtype of new networks: torch's default, such as "float32"."""
     torch = sys.modules.get("torch")
-    return "float32" if torch is None else str(torch.get_default_dtype()).removeprefix("torch.")
+    if torch is None:
+        return "float32"
+    return str(torch.get_default_dtype()).removeprefix("torch.")
 
 
 def as_numpy(x: Any) -> Any:
@@ -44,4 +46,6 @@ def as_numpy(x: Any) -> Any:
     if x.is_meta:
         raise SrnnError("A tensor on the meta device has no numbers.")
     x = x.detach().to_dense().cpu()
-    return x.float().numpy() if str(x.dtype) == "torch.bfloat16" else x.numpy()
+    if str(x.dtype) == "torch.bfloat16":
+        return x.float().numpy()
+    return x.numpy()

@@ -134,7 +134,9 @@ class Loss:
             total = (y * steps).sum(1)
         else:
             total = _last(self._totals(y), lengths)
-        return total / steps.sum(1).clamp(min=1) if rule.mean else total
+        if not rule.mean:
+            return total
+        return total / steps.sum(1).clamp(min=1)
 
     def _totals(self, y: Tensor) -> Tensor:
         """The total after each step, (B, T, C), of what the steps count."""

@@ -134,11 +134,9 @@ class Multiplications(Algebra):
         """In how many neurons a product with this factor is a multiplication."""
         if factor.value is None:
             return self.size
-        return (
-            0
-            if self._is_one(factor)
-            else int(np.count_nonzero(np.broadcast_to(factor.value, self.size)))
-        )
+        if self._is_one(factor):
+            return 0
+        return int(np.count_nonzero(np.broadcast_to(factor.value, self.size)))
 
 
 def multiplications(neuron: Neuron, coefficients: Iterable[Any], size: int) -> int:

@@ -52,11 +52,15 @@ class StateFormat:
     def bits(self, layer: int, variable: str, maximum: int) -> int:
         """Fractional bits of a stored variable, at most those that a step computes with
         (``maximum``)."""
-        return maximum if self.width == 32 else min(maximum, self.kept[layer][variable])
+        if self.width == 32:
+            return maximum
+        return min(maximum, self.kept[layer][variable])
 
     def of_layer(self, number: int) -> KeptState | None:
         """How that layer stores its state; None: unrounded."""
-        return None if self.width == 32 else KeptState(self.width, dict(self.kept[number]))
+        if self.width == 32:
+            return None
+        return KeptState(self.width, dict(self.kept[number]))
 
     def arrays(self) -> dict[str, Array]:
         """The format as arrays by name, for a checkpoint."""
@@ -114,11 +118,9 @@ class StateFormat:
     def of_network(cls, network: Any) -> StateFormat:
         """The format in which a network's layers store their states."""
         kept = [layer.kept for layer in _layers(network)]
-        return (
-            cls(kept[0].width, tuple(one.bits for one in kept if one))
-            if kept and kept[0]
-            else cls()
-        )
+        if kept and kept[0]:
+            return cls(kept[0].width, tuple(one.bits for one in kept if one))
+        return cls()
 
     def into(self, network: Any) -> None:
         """Set the format of a network's layers. SrnnError where their state variables differ."""

@@ -133,7 +133,9 @@ def plot(about: dict[str, Any], points: Named) -> bytes:
 
 
 def _bytes(point: dict[str, Any], int8: bool) -> float:
-    return point["int8"]["flash_bytes"] if int8 else point["float32_flash_bytes"]
+    if int8:
+        return point["int8"]["flash_bytes"]
+    return point["float32_flash_bytes"]
 
 
 def _energy(point: dict[str, Any], int8: bool) -> float:

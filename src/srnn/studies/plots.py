@@ -233,7 +233,9 @@ def _name(value: Any) -> str:
         value, Mapping
     ):  # a line for each setting, so that names of neighbours do not overlap
         return "\n".join(f"{key}: {_name(setting)}" for key, setting in value.items())
-    return value if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, str):
+        return value
+    return json.dumps(value)
 
 
 def _file(key: str) -> str:

@@ -112,9 +112,9 @@ def measure_point(
 def accuracy_of(points: Iterable[Mapping[str, Any]]) -> str:
     """The accuracy by which people compare points: balanced where all report it, as rare classes
     may be what pruning loses."""
-    return (
-        "balanced_accuracy" if all("balanced_accuracy" in point for point in points) else "accuracy"
-    )
+    if all("balanced_accuracy" in point for point in points):
+        return "balanced_accuracy"
+    return "accuracy"
 
 
 def _accuracies(report: Mapping[str, Any]) -> dict[str, float]:

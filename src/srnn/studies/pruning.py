@@ -261,7 +261,9 @@ def share_name(point: dict[str, Any]) -> str:
     """What was pruned, for people."""
     if "pruned" not in point:
         return "no dead neurons"
-    return f"{100 * point['pruned']:.4g} % pruned" if point["pruned"] else "whole"
+    if point["pruned"]:
+        return f"{100 * point['pruned']:.4g} % pruned"
+    return "whole"
 
 
 def measure_run(folder: Path | str, options: TuningOptions | None = None) -> dict[str, Any]:

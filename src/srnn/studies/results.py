@@ -289,7 +289,9 @@ def _lost_table(rows: Sequence[dict[str, Any]], sweep: Sweep) -> list[str]:
 
 def _searched(sweep: Sweep) -> dict[str, str]:
     """The settings of a search's points, which their names do not say: a column for each."""
-    return short_names(sweep.parameters) if sweep.is_search else {}
+    if not sweep.is_search:
+        return {}
+    return short_names(sweep.parameters)
 
 
 def _several_seeds(points: Sequence[dict[str, Any]]) -> bool:

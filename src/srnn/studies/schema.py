@@ -319,7 +319,9 @@ class Sweep:
             if isinstance(values, list):
                 return values[min(number, len(values) - 1)]
             end = values.high if number else values.low
-            return int(end) if values.kind == "integer" else end
+            if values.kind != "integer":
+                return end
+            return int(end)
 
         longest = max(
             [2, *(len(values) for values in self.parameters.values() if isinstance(values, list))]

@@ -81,7 +81,9 @@ class Study:
         self._trial = Trial(self.study, known._trial_id)
         self._told = max(known.intermediate_values, default=0)
         self._tell(one)  # an epoch whose worker died before it could
-        return self._choose() if self.sweep.is_search else one.settings
+        if not self.sweep.is_search:
+            return one.settings
+        return self._choose()
 
     def should_prune(self, one: UnitStatus) -> bool:
         """Tell the study how far the unit is that was begun last. Whether to end it here."""
@@ -152,7 +154,9 @@ def _sampler(sweep: Sweep, point: str) -> Any:
     if not sweep.is_search:
         return RandomSampler()
     seed = derive_seed(sweep.sampler.seed, "sampler", int(point.removeprefix("p"))) % 2**32
-    return TPESampler(seed=seed) if sweep.sampler.name == "tpe" else RandomSampler(seed=seed)
+    if sweep.sampler.name == "tpe":
+        return TPESampler(seed=seed)
+    return RandomSampler(seed=seed)
 
 
 def _pruner(sweep: Sweep) -> Any:

@@ -216,7 +216,9 @@ class Units:
 
     def _notes(self, unit: Unit) -> dict[str, Any]:
         path = self.out / "units" / f"{unit.name}.json"
-        return read_object(path, "notes on a sweep's unit") if path.is_file() else {}
+        if not path.is_file():
+            return {}
+        return read_object(path, "notes on a sweep's unit")
 
     def _training(self, folder: Path) -> dict[str, Any]:
         """A training's result, or how far it is."""

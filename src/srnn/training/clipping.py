@@ -45,10 +45,10 @@ class Gradients:
 
     def divide(self, number: float) -> None:
         """Divide all gradients by a number."""
-        for parameter in (
-            p for group in self._groups.values() for p in group if p.grad is not None
-        ):
-            parameter.grad.div_(number)  # type: ignore[union-attr]
+        for group in self._groups.values():
+            for parameter in group:
+                if parameter.grad is not None:
+                    parameter.grad.div_(number)
 
     def norms(self) -> dict[str, float]:
         """The current norm of each layer's gradients."""

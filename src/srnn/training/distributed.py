@@ -142,11 +142,9 @@ class Team:
         """This process's part of a batch of ``total`` sequences: consecutive ones, divided as
         evenly as possible."""
         begin, end = self.rank * total // self.size, (self.rank + 1) * total // self.size
-        return (
-            Share(slice(begin, end), total)
-            if end > begin
-            else Share(slice(0, 1), total, counts=False)
-        )
+        if end > begin:
+            return Share(slice(begin, end), total)
+        return Share(slice(0, 1), total, counts=False)
 
     def draw(
         self, network: Network, share: Share, p: float, generator: torch.Generator
@@ -154,8 +152,9 @@ class Team:
         """The state of this process's part before the first step, and which of its neurons dropout
         keeps; drawn for all."""
         state = network.initial_state(share.total, generator)
-        sizes = [layer.size for layer in network.layers]
-        dropout = Dropout.draw(sizes, share.total, p, generator)  # type: ignore[arg-type]
+        layers: list[Any] = [*network.layers]
+        sizes = [layer.size for layer in layers]
+        dropout = Dropout.draw(sizes, share.total, p, generator)
         if self.size == 1:
             return state, dropout
         return each_part(
@@ -294,7 +293,9 @@ def _leave() -> None:
 
 def world_size() -> int:
     """How many processes this one trains with, itself included; 1 unless torchrun started it."""
-    return int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return 1
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_first() -> bool:

@@ -184,7 +184,9 @@ class ClassTally:
     @property
     def counts(self) -> np.ndarray:
         """(N, 2): see ``Evaluation``."""
-        return np.concatenate(self._counts) if self._counts else np.zeros((0, 2), np.int64)
+        if self._counts:
+            return np.concatenate(self._counts)
+        return np.zeros((0, 2), np.int64)
 
     def report(self, groups: np.ndarray | None) -> dict[str, Any]:
         """The accuracies."""
@@ -287,9 +289,9 @@ def accuracy_without(confusion: np.ndarray, left_out: int) -> float:
 def balanced_accuracy(confusion: np.ndarray) -> float:
     """Mean recall of the classes that occur, from counts (classes, classes); 0 if none does."""
     occur = confusion.sum(1)
-    return (
-        float(np.mean(confusion.diagonal()[occur > 0] / occur[occur > 0])) if occur.any() else 0.0
-    )
+    if not occur.any():
+        return 0.0
+    return float(np.mean(confusion.diagonal()[occur > 0] / occur[occur > 0]))
 
 
 def layer_rates(
@@ -320,6 +322,7 @@ def rate_report(network: Network, rates: list[float]) -> dict[str, Any] | None:
     rates."""
     if not rates:
         return None
-    sizes = [int(layer.size) for layer in network.layers]  # type: ignore[arg-type]
+    layers: list[Any] = [*network.layers]
+    sizes = [layer.size for layer in layers]
     mean = sum(rate * size for rate, size in zip(rates, sizes, strict=True)) / max(sum(sizes), 1)
     return {"layers": rates, "mean": mean}

@@ -161,7 +161,8 @@ class Watch:
         for name, counts in self.fired.items():
             rates = np.array(counts) / max(self.steps, 1)
             reports.setdefault(name, {})["silent"] = float((rates == 0).mean())
-            if network.get_submodule(name).neuron.emission.binary:  # type: ignore[union-attr]
+            layer: Any = network.get_submodule(name)
+            if layer.neuron.emission.binary:
                 reports[name]["saturated"] = float((rates > ALWAYS).mean())
         return reports
 

@@ -59,7 +59,9 @@ class Listener(Adapter):
     def state(self) -> State | None:
         """The network's state after the last label, from which a stream continues; None: a new
         sequence has begun."""
-        return None if self._ended else self._course.whole_state()
+        if self._ended:
+            return None
+        return self._course.whole_state()
 
     def end(self) -> None:
         """End the sequence; the next one starts anew. Until its first step, labels still belong to
@@ -128,11 +130,9 @@ class Listener(Adapter):
         loss = Loss(replace(loss.config, start=start), loss.per_step, loss.unlabelled_class)
         predicted = self.step(self._course, x, y, None, loss, last=False)[0].numpy()
         self._learnt, self._dropped, self._pending = self._learnt + heard, 0, self._pending[:0]
-        return (
-            np.pad(predicted, (heard - len(predicted), 0), constant_values=-1)
-            if predicted.ndim
-            else predicted
-        )
+        if not predicted.ndim:
+            return predicted
+        return np.pad(predicted, (heard - len(predicted), 0), constant_values=-1)
 
     # ---- saved ------------------------------------------------------------------------------------------------------
 

@@ -119,4 +119,6 @@ def _mlflow(module: Any, run: Run, epoch: int) -> Opened:
 def _known(run: Run) -> dict[str, Any]:
     """The ids by which services know the run, by service name."""
     path = run.path / _FILE
-    return read_object(path) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    return read_object(path)

@@ -77,11 +77,15 @@ def schedule_factor(config: ScheduleConfig, epoch: int, done: float) -> float:
     all steps is done."""
     if config.name == "step":
         factor = config.factor ** (epoch // config.every)
-        return factor * min(1.0, done / config.warmup) if config.warmup > 0 else factor
+        if config.warmup > 0:
+            return factor * min(1.0, done / config.warmup)
+        return factor
     warmup = config.warmup or (0.3 if config.name == "one_cycle" else 0.0)
     if done < warmup:
         rise = done / warmup
-        return 0.04 + 0.96 * rise if config.name == "one_cycle" else rise
+        if config.name != "one_cycle":
+            return rise
+        return 0.04 + 0.96 * rise
     if config.name == "constant":
         return 1.0
     left = 1.0 - (done - warmup) / (1.0 - warmup)

@@ -120,7 +120,9 @@ class Training:
 
     def accuracy(self, share: float) -> dict[str, float]:
         """The share of right decisions, as numbers of a report; none where answers are values."""
-        return {} if self.ready.loss.rule.value else {"accuracy": share}
+        if self.ready.loss.rule.value:
+            return {}
+        return {"accuracy": share}
 
     def save_last(self) -> None:
         """Write the checkpoint from which training continues to the same bits."""

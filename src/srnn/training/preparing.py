@@ -116,7 +116,9 @@ class Prepared:
     def _chosen(self) -> list[str]:
         """What was chosen for data that came without a recipe, and why, a line each."""
         recipe = self.trained.recipe
-        return recipe.note.splitlines()[1:] if is_suited({"note": recipe.note}) else []
+        if not is_suited({"note": recipe.note}):
+            return []
+        return recipe.note.splitlines()[1:]
 
     def _answers(self) -> dict[str, Any]:
         """What is known of the classes, or of the values."""
@@ -254,11 +256,9 @@ def prepare(
 def _path_of(task: Task, train_set: Sequences) -> SignalPath:
     """The task's signal path, with the statistics of its training data if it scales by them."""
     path, statistics = task.signal(), train_set.statistics
-    return (
-        path
-        if statistics is None or "statistics" not in path.settings
-        else path.calibrated(statistics=statistics)
-    )
+    if statistics is None or "statistics" not in path.settings:
+        return path
+    return path.calibrated(statistics=statistics)
 
 
 def _targets_of(task: Task, train_set: Sequences) -> Targets | None:
@@ -276,4 +276,6 @@ def _targets_of(task: Task, train_set: Sequences) -> Targets | None:
 def _device_reason(asked: str, device: torch.device) -> str:
     if asked != "auto":
         return "as asked for"
-    return "auto: no GPU found" if device.type == "cpu" else "auto: a GPU was found"
+    if device.type == "cpu":
+        return "auto: no GPU found"
+    return "auto: a GPU was found"

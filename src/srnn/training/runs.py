@@ -80,7 +80,9 @@ def open_trained(
     """
     path = find_model(path)
     trained = Run.open(path).trained() if path.is_dir() else Trained.read(path)
-    return trained if data is None else replace(trained, task=trained.task.reading(data, said=said))
+    if data is None:
+        return trained
+    return replace(trained, task=trained.task.reading(data, said=said))
 
 
 def default_folder(recipe_name: str, seed: int) -> Path:
@@ -279,7 +281,9 @@ class Run:
 
     def metrics_size(self) -> int:
         """Bytes in metrics.jsonl, so that a checkpoint can say how far the file had got."""
-        return self.metrics.stat().st_size if self.metrics.exists() else 0
+        if not self.metrics.exists():
+            return 0
+        return self.metrics.stat().st_size
 
     def truncate_metrics(self, size: int) -> None:
         """Drop the lines written after a checkpoint, before more are written."""
@@ -422,4 +426,6 @@ def _difference(ours: Any, theirs: Any, key: str = "") -> str:
             if difference:
                 return difference
         return ""
-    return "" if ours == theirs else f"{key}: {ours!r} there, {theirs!r} now"
+    if ours == theirs:
+        return ""
+    return f"{key}: {ours!r} there, {theirs!r} now"

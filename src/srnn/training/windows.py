@@ -55,26 +55,26 @@ class Window:
     @property
     def x(self) -> Tensor | Spikes:
         """The window's input, (B, steps, inputs)."""
-        return (
-            self.batch.x
-            if self.begin == 0 and self.last
-            else self.batch.x[:, self.begin : self.end]
-        )
+        if self.begin == 0 and self.last:
+            return self.batch.x
+        return self.batch.x[:, self.begin : self.end]
 
     @property
     def lengths(self) -> Tensor | None:
         """Valid steps in the window, (B,), 0 for a sequence that ended before it; None: all are
         valid."""
         lengths = self.batch.lengths
-        return None if lengths is None else (lengths - self.begin).clamp(0, self.end - self.begin)
+        if lengths is None:
+            return None
+        return (lengths - self.begin).clamp(0, self.end - self.begin)
 
     @property
     def steps(self) -> int:
         """Valid steps in the window, of all sequences together."""
         lengths = self.lengths
-        return (
-            len(self.batch.y) * (self.end - self.begin) if lengths is None else int(lengths.sum())
-        )
+        if lengths is None:
+            return len(self.batch.y) * (self.end - self.begin)
+        return int(lengths.sum())
 
     def score(self, loss: Loss, outputs: Tensor) -> Scored:
         """The window's loss, from the outputs of all steps up to its end (B, end, C), or of its own

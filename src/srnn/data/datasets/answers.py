@@ -61,7 +61,9 @@ def as_targets(y: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """Numbers (N,) or (N, T) as one value each, float32 (N, 1) or (N, T, 1); several values of each
     step, (N, T, values), as they are."""
     numbers = y.astype(np.float32)
-    return numbers if y.ndim == 3 else numbers[..., None]
+    if y.ndim == 3:
+        return numbers
+    return numbers[..., None]
 
 
 def units_of(unit: str, values: int) -> Targets:
@@ -74,7 +76,9 @@ def units_of(unit: str, values: int) -> Targets:
 
 def names_of_values(count: int) -> tuple[str, ...]:
     """Names of values that have none of their own."""
-    return (VALUE,) if count == 1 else tuple(f"{VALUE} {number}" for number in range(1, count + 1))
+    if count == 1:
+        return (VALUE,)
+    return tuple(f"{VALUE} {number}" for number in range(1, count + 1))
 
 
 def as_read(names: Sequence[str], values: bool) -> str:

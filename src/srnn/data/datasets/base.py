@@ -20,7 +20,7 @@ from ..targets import are_values, of_steps, unlabelled
 from .inputs import Inputs
 
 SplitName = Literal["train", "validation", "test"]
-SPLITS: tuple[str, ...] = get_args(SplitName)
+SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 _PADDED, _PADDED_RATIO = (
     2**33,
     100,

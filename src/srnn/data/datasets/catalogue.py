@@ -453,7 +453,9 @@ def data_set_of(task: str, options: Mapping[str, Any]) -> DataSet | None:
         if use.task == task
         and all(options.get(name) == value for name, value in use.options.items())
     ]
-    return max(fitting, key=lambda pair: pair[0])[1] if fitting else None
+    if not fitting:
+        return None
+    return max(fitting, key=lambda pair: pair[0])[1]
 
 
 def find_data_set(name: str) -> DataSet:

@@ -57,7 +57,9 @@ class Piece(NamedTuple):
     @property
     def names(self) -> tuple[str, ...]:
         """The labels in it."""
-        return (self.label,) if self.label else tuple(span.label for span in self.spans)
+        if self.label:
+            return (self.label,)
+        return tuple(span.label for span in self.spans)
 
 
 @dataclass(frozen=True)
@@ -345,12 +347,16 @@ def _labelled(ordered: Sequence[Span], piece: Piece, per_step: bool) -> Piece | 
         for span in ordered[first:last]
     )
     if per_step:
-        return piece._replace(spans=inside) if inside else None
+        if not inside:
+            return None
+        return piece._replace(spans=inside)
     counts = Counter[str]()
     for span in inside:
         counts[span.label] += span.stop - span.start
     label, count = counts.most_common(1)[0] if counts else ("", 0)
-    return piece._replace(label=label) if label and 2 * count >= piece.stop - piece.start else None
+    if label and 2 * count >= piece.stop - piece.start:
+        return piece._replace(label=label)
+    return None
 
 
 def moved(spans: Sequence[Span], ratio: float, samples: int) -> tuple[Span, ...]:

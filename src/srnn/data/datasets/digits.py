@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError, check_choice, check_whole
 from ..signals import WindowPath
-from ..tasks import Kind, Task, register
+from ..tasks import Task, register
 from .base import Split, SplitName, check_fraction, check_split
 
 DigitsSplit = Literal["stratified", "contiguous"]
@@ -30,9 +30,9 @@ _CONTIGUOUS_TEST = 360
 class DigitsTask(Task):
     """scikit-learn's handwritten digits, 64 pixels one after the other. Needs no download."""
 
-    name: ClassVar[str] = "digits"
-    kind: ClassVar[Kind] = "per_sequence"
-    class_names: ClassVar[tuple[str, ...]] = tuple("0123456789")
+    name = "digits"
+    kind = "per_sequence"
+    class_names = tuple("0123456789")
 
     window: int = 8
     """Pixels that the network sees at a step: its own and the next window - 1. 8 is a row of the

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 from ...errors import SrnnError, check_choice, check_whole
 from ..encoders import LevelCrossing
 from ..encoders.level_crossing import Rule
 from ..signals import CrossingPath, PathForm
-from ..tasks import Kind, Task, register
+from ..tasks import Task, register
 from .base import Split, SplitName, check_fraction, resolve_data_dir
 from .catalogue import CATALOGUE
 from .qtdb import CLASS_NAMES, LEADS, SAMPLE_RATE, STEPS, load_paper_split
@@ -33,11 +33,11 @@ for records."""
 class ECGTask(Task):
     """Wave segments of the electrocardiogram (PhysioNet QTDB), one of six at each step of 4 ms."""
 
-    name: ClassVar[str] = "ecg"
-    kind: ClassVar[Kind] = "per_step"
-    class_names: ClassVar[tuple[str, ...]] = CLASS_NAMES
-    step_ms: ClassVar[float | None] = 4.0
-    unlabelled_class: ClassVar[int | None] = 0
+    name = "ecg"
+    kind = "per_step"
+    class_names = CLASS_NAMES
+    step_ms = 4.0
+    unlabelled_class = 0
 
     source: Literal["paper_split", "records"] = "paper_split"
     """paper_split: the paper's encoded .mat files. records: raw PhysioNet records, encoded here."""

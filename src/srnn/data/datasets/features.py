@@ -17,7 +17,7 @@ from ...errors import SrnnError, check_whole
 from ..encoders.speech import FeatureKind, Normalisation, SpeechFeatures, Statistics, rounded
 from ..samples import fit_length
 from ..signals import PathForm, SignalPath, SpeechPath
-from ..tasks import Kind, Task
+from ..tasks import Task
 from .answers import Numbers, as_targets
 from .audio import Samples, read_audio
 from .base import Split, SplitName, later, padded
@@ -43,7 +43,7 @@ class FeatureArray(Inputs):
     """The path from sound to features, with the training set's statistics."""
 
     @property
-    def shape(self) -> tuple[int, int, int]:  # type: ignore[override]
+    def shape(self) -> tuple[int, int, int]:
         return (len(self.frames), self.frames.shape[1], self.path.inputs)
 
     def __getitem__(self, index: Any) -> FeatureArray:
@@ -80,8 +80,8 @@ class Sounds(Sequence[npt.NDArray[Any]]):
 class AudioTask(Task):
     """The options that tasks on sound share: features of frames 10 ms apart."""
 
-    kind: ClassVar[Kind] = "per_sequence"
-    step_ms: ClassVar[float | None] = 10.0
+    kind = "per_sequence"
+    step_ms = 10.0
     rate: ClassVar[int] = 16000
 
     features: FeatureKind = SpeechFeatures.kind
@@ -126,7 +126,7 @@ class AudioTask(Task):
 class FramesTask(AudioTask):
     """A task on sound with a label at every frame."""
 
-    kind: ClassVar[Kind] = "per_step"
+    kind = "per_step"
 
     label_lag: int = 0
     """Steps by which labels are delayed, up to 100; sequences are longer by as many."""

@@ -41,7 +41,9 @@ Watcher = Callable[[str, int, int | None], None]
 
 def address(file: DataFile, data_set: DataSet, mirror: str | None = None) -> str:
     """The URL of a file: MIRROR/FOLDER/NAME, else its official one."""
-    return f"{mirror.rstrip('/')}/{data_set.folder}/{file.name}" if mirror else file.url
+    if not mirror:
+        return file.url
+    return f"{mirror.rstrip('/')}/{data_set.folder}/{file.name}"
 
 
 def fetch(
@@ -225,4 +227,6 @@ def _accept(url: str, part: Path, path: Path, file: DataFile) -> None:
 
 
 def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0
+    if not path.is_file():
+        return 0
+    return path.stat().st_size

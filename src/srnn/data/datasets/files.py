@@ -82,7 +82,9 @@ class Item:
     def form(self) -> Form:
         """Its form by its suffix; with an unknown suffix it is sound, whose format the first bytes
         tell."""
-        return "arrays" if self.path.suffix.lower() in SENSOR_SUFFIXES + _OTHER_SENSORS else "sound"
+        if self.path.suffix.lower() in SENSOR_SUFFIXES + _OTHER_SENSORS:
+            return "arrays"
+        return "sound"
 
 
 class NamePattern:

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -72,7 +72,7 @@ class FolderTask(AudioTask):
     """Data of your own: a folder of sound or sensor files for each class, a table of files, or
     arrays in one file."""
 
-    name: ClassVar[str] = "folder"
+    name = "folder"
 
     path: str = ""
     """The folder, .csv, .npz or .h5 file; a path as it stands, or under the data folder."""
@@ -238,7 +238,9 @@ class FolderTask(AudioTask):
     @cached_property
     def content(self) -> Description:
         """What was in the source when the task was made."""
-        return self._with_next(self._content) if self.answer == "next" else self._content
+        if self.answer != "next":
+            return self._content
+        return self._with_next(self._content)
 
     def _with_next(self, about: Description) -> Description:
         """With the channels as the values of each step."""
@@ -275,7 +277,7 @@ class FolderTask(AudioTask):
         return Gaps(self.missing, self.longest_gap)
 
     @property
-    def kind(self) -> Kind:  # type: ignore[override]
+    def kind(self) -> Kind:
         return "per_step" if self.content.per_step else "per_sequence"
 
     @property
@@ -292,10 +294,12 @@ class FolderTask(AudioTask):
         return units_of(self.unit, len(self.content.class_names))
 
     @property
-    def step_ms(self) -> float | None:  # type: ignore[override]
+    def step_ms(self) -> float | None:
         if self.content.form == "sound":
             return 10.0
-        return 1000 * self.pool / self._array_rate if self._array_rate else None
+        if not self._array_rate:
+            return None
+        return 1000 * self.pool / self._array_rate
 
     @property
     def clip_seconds(self) -> float | None:  # type: ignore[override]

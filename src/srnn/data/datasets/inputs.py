@@ -22,9 +22,12 @@ class Inputs(ABC):
     a small part. Values are finite, by construction.
     """
 
-    shape: tuple[int, int, int]
-    """(N, T, C)."""
     ndim: ClassVar[int] = 3
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, int, int]:
+        """(N, T, C)."""
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -65,7 +68,7 @@ class WindowedArray(Inputs):
         sliding_window(self.signals[:0], self.width)  # SrnnError for a bad width
 
     @property
-    def shape(self) -> tuple[int, int, int]:  # type: ignore[override]
+    def shape(self) -> tuple[int, int, int]:
         return (*self.signals.shape, self.width)
 
     def __getitem__(self, index: Any) -> WindowedArray:
@@ -76,7 +79,7 @@ class WindowedArray(Inputs):
 
     def to_dense(self) -> npt.NDArray[np.float32]:
         scaled = self.signals.astype(np.float32) / np.float32(self.scale)
-        return sliding_window(scaled, self.width)  # type: ignore[return-value]
+        return sliding_window(scaled, self.width)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +98,7 @@ class JoinedInputs(Inputs):
         return cls(parts, np.array(places, np.int64))
 
     @property
-    def shape(self) -> tuple[int, int, int]:  # type: ignore[override]
+    def shape(self) -> tuple[int, int, int]:
         steps = max(part.shape[1] for part in self.parts)
         return len(self.places), steps, self.parts[0].shape[2]
 

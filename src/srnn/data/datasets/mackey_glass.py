@@ -22,7 +22,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +31,7 @@ from ...errors import check_whole, is_number, require
 from ..encoders.speech import Statistics
 from ..signals import ScaledPath
 from ..targets import Targets
-from ..tasks import Kind, Task, register
+from ..tasks import Task, register
 from .base import Split, SplitName, check_split
 
 Series = npt.NDArray[np.float64]
@@ -117,10 +117,10 @@ def integrated(tau: int, steps: int) -> Series:
 class MackeyGlassTask(Task):
     """The next sample of a chaotic series. Needs no download."""
 
-    name: ClassVar[str] = "mackey-glass"
-    kind: ClassVar[Kind] = "per_step"
-    class_names: ClassVar[tuple[str, ...]] = ("x",)
-    targets: ClassVar[Targets | None] = Targets((None,))
+    name = "mackey-glass"
+    kind = "per_step"
+    class_names = ("x",)
+    targets = Targets((None,))
 
     tau: int = 17
     """The delay of the equation, 17 to 30."""

@@ -15,7 +15,6 @@ import math
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +22,7 @@ import numpy.typing as npt
 from ...errors import SrnnError, check_whole
 from ...files import reading
 from ..signals import SignalPath, Steps, WindowPath
-from ..tasks import Kind, Task, register
+from ..tasks import Task, register
 from .base import Split, SplitName, check_split, not_found, resolve_data_dir
 from .catalogue import CATALOGUE, find_bare, folder_of
 from .inputs import WindowedArray
@@ -39,10 +38,10 @@ _FILES = {"train": "train", "validation": "train", "test": "t10k"}
 class SequentialMNISTTask(Task):
     """Handwritten digits, 784 pixels one after the other, row by row."""
 
-    name: ClassVar[str] = "smnist"
-    kind: ClassVar[Kind] = "per_sequence"
-    class_names: ClassVar[tuple[str, ...]] = tuple("0123456789")
-    analog_in_paper: ClassVar[bool] = True
+    name = "smnist"
+    kind = "per_sequence"
+    class_names = tuple("0123456789")
+    analog_in_paper = True
 
     window: int = 8
     """Pixels that the network sees at a step: its own and the next window - 1. 8: the published
@@ -98,7 +97,7 @@ class SequentialMNISTTask(Task):
 class PermutedMNISTTask(SequentialMNISTTask):
     """Handwritten digits, 784 pixels one after the other in one fixed random order."""
 
-    name: ClassVar[str] = "psmnist"
+    name = "psmnist"
 
     window: int = 4
     """Pixels that the network sees at a step: its own and the next window - 1, in the permuted

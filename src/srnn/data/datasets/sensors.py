@@ -342,7 +342,9 @@ class SensorFiles:
             self._read(item, replace(self.gaps, missing="interpolate", longest=_ANY_GAP))
         except SrnnError as error:
             other = Problem.of(item, error)
-            return [] if other == first else [other]
+            if other == first:
+                return []
+            return [other]
         return []
 
     def _noted(self, one: Sensed, typical: float, some_state: bool) -> Iterator[tuple[str, str]]:
@@ -366,7 +368,9 @@ class SensorFiles:
 def annotator_of(item: Item, cutting: Cutting) -> str | None:
     """Whose annotations are read with a file; None: it is no WFDB record, or labelled otherwise."""
     record = item.path.suffix.lower() in (".hea", ".dat")
-    return cutting.annotator if record and not item.label and not item.events else None
+    if record and not item.label and not item.events:
+        return cutting.annotator
+    return None
 
 
 def pieces_of(

@@ -27,7 +27,7 @@ from ...errors import SrnnError
 from ...files.hdf5 import Hdf5, list_type, lists, open_hdf5
 from ..encoders import EventBinning
 from ..signals import CochleaPath
-from ..tasks import Kind, Task, register
+from ..tasks import Task, register
 from .base import Split, SplitName, check_split, check_wholes, not_found, resolve_data_dir
 from .cache import Arrays, cached
 from .catalogue import CATALOGUE, folder_of
@@ -55,7 +55,7 @@ _CODE = 1  # incremented when the same file and options shall give another resul
 class EventTask(Task):
     """The options that SHD and SSC share: spikes of 700 channels in time bins."""
 
-    kind: ClassVar[Kind] = "per_sequence"
+    kind = "per_sequence"
     rate: ClassVar[int]
     """Sampling rate, in Hz, of the recordings behind the spikes."""
 
@@ -88,11 +88,9 @@ class EventTask(Task):
 class SHDTask(EventTask):
     """Spiking Heidelberg Digits: 0 to 9 in English and German."""
 
-    name: ClassVar[str] = "shd"
+    name = "shd"
     rate: ClassVar[int] = 48000
-    class_names: ClassVar[tuple[str, ...]] = tuple(
-        word for language in _DIGITS for word in language.split()
-    )
+    class_names = tuple(word for language in _DIGITS for word in language.split())
 
     validation_speakers: tuple[int, ...] | None = None
     """The speakers held out from training. None: the two with the highest numbers; (): nobody."""
@@ -130,9 +128,9 @@ class SHDTask(EventTask):
 class SSCTask(EventTask):
     """Spiking Speech Commands: 35 words."""
 
-    name: ClassVar[str] = "ssc"
+    name = "ssc"
     rate: ClassVar[int] = 16000
-    class_names: ClassVar[tuple[str, ...]] = tuple(f"word-{index:02d}" for index in range(35))
+    class_names = tuple(f"word-{index:02d}" for index in range(35))
     """Words by number; ``extra/keys`` in the files tells which they are."""
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:

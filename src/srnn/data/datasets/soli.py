@@ -17,7 +17,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +25,7 @@ from ...errors import SrnnError, check_whole
 from ...files import read_object, reading
 from ...files.hdf5 import open_hdf5
 from ...text import counted
-from ..tasks import Kind, Task, register
+from ..tasks import Task, register
 from .base import Split, SplitName, check_split, check_wholes, not_found, resolve_data_dir
 from .cache import Arrays, cached
 from .splitting import held_out
@@ -44,9 +43,9 @@ _CODE = 1
 class SoliTask(Task):
     """Hand gestures seen by a radar, one of eleven at each frame."""
 
-    name: ClassVar[str] = "soli"
-    kind: ClassVar[Kind] = "per_step"
-    class_names: ClassVar[tuple[str, ...]] = GESTURES
+    name = "soli"
+    kind = "per_step"
+    class_names = GESTURES
 
     receivers: tuple[int, ...] = (3,)
     """Which of the radar's four receivers are read."""
@@ -116,8 +115,8 @@ class SoliTask(Task):
 class SoliSequenceTask(SoliTask):
     """Hand gestures seen by a radar, one of eleven for each sequence."""
 
-    name: ClassVar[str] = "soli_sequence"
-    kind: ClassVar[Kind] = "per_sequence"
+    name = "soli_sequence"
+    kind = "per_sequence"
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, steps, inputs) in 0..1, y (N,) the gesture, groups the subjects."""
@@ -177,7 +176,10 @@ def read_names(folder: Path, half: str) -> tuple[Path, list[Path]]:
 
 def _numbers(name: str) -> tuple[int, int, int]:
     """Gesture, subject and instance, from a recording's name."""
-    gesture, subject, instance = map(int, _NAME.fullmatch(name).groups())  # type: ignore[union-attr]
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise ValueError(name)
+    gesture, subject, instance = map(int, match.groups())
     return gesture, subject, instance
 
 

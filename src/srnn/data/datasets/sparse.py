@@ -39,7 +39,12 @@ class SpikeArray(Inputs):
     end: npt.NDArray[np.int64]
     """(N,) ...and end. Sequences may be in any order, and share codes: selecting some copies no
     spikes."""
-    shape: tuple[int, int, int]
+    sequence_shape: tuple[int, int]
+    """(T, C)."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (len(self.begin), *self.sequence_shape)
 
     @classmethod
     def from_cache(
@@ -67,7 +72,7 @@ class SpikeArray(Inputs):
                 "These are not sparse spikes: the codes and the places where sequences begin do "
                 "not fit."
             )
-        return cls(gaps, edges[:-1], edges[1:], (len(edges) - 1, steps, channels))
+        return cls(gaps, edges[:-1], edges[1:], (steps, channels))
 
     @classmethod
     def from_events(
@@ -118,7 +123,7 @@ class SpikeArray(Inputs):
         begin = self.begin[index]
         if begin.ndim != 1:
             raise SrnnError("Take spikes by a slice, a list of integers or a mask.")
-        return SpikeArray(self.gaps, begin, self.end[index], (len(begin), *self.shape[1:]))
+        return SpikeArray(self.gaps, begin, self.end[index], self.sequence_shape)
 
     def packed(self) -> npt.NDArray[np.uint64]:
         """(N, T, ceil(C / 64)) words, as in ``srnn.data.spikes.Spikes``: bit j % 64 of word j // 64

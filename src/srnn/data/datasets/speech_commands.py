@@ -22,7 +22,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import ClassVar, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -79,8 +79,8 @@ _SPEAKER = re.compile(r"(?:.*_)?([0-9a-f]+)_nohash_\d+")
 class SpeechCommandsTask(AudioTask):
     """Google Speech Commands: one of 12 classes (ten words, silence, unknown), or of all words."""
 
-    name: ClassVar[str] = "gsc"
-    clip_seconds: ClassVar[float | None] = 1.0
+    name = "gsc"
+    clip_seconds = 1.0
 
     version: int = 2
     """Version of the data set: 1 (the paper's) or 2."""
@@ -121,7 +121,9 @@ class SpeechCommandsTask(AudioTask):
 
     @property
     def class_names(self) -> tuple[str, ...]:  # type: ignore[override]
-        return KEYWORDS if self.classes == 12 else WORDS[self.version]
+        if self.classes == 12:
+            return KEYWORDS
+        return WORDS[self.version]
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, 101, inputs) (99 steps for mfcc), y (N,) the word, groups the speakers.
@@ -235,7 +237,9 @@ def speaker_of(name: str) -> str | None:
     """The speaker in a recording's name, speaker_nohash_n or word_speaker_nohash_n; None if there
     is none."""
     match = _SPEAKER.fullmatch(Path(name).stem)
-    return match.group(1) if match else None
+    if not match:
+        return None
+    return match.group(1)
 
 
 def _silence(folder: Path, split: SplitName, count: int) -> list[Item]:
@@ -316,9 +320,9 @@ class PhonesTask(FramesTask):
     """Phones of spoken words, one at every step; labels from forced alignment (Speech Commands
     mini)."""
 
-    name: ClassVar[str] = "phones"
-    class_names: ClassVar[tuple[str, ...]] = PHONES
-    silence_class: ClassVar[int | None] = 0
+    name = "phones"
+    class_names = PHONES
+    silence_class = 0
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, 101 + label_lag, inputs), y (N, 101 + label_lag) the phone or -1, groups the

@@ -88,12 +88,16 @@ class Shares(NamedTuple):
         """Of what the shares are, for people."""
         if groups:
             return "groups"
-        return "sequences, each class by itself," if self.by_class else "sequences"
+        if self.by_class:
+            return "sequences, each class by itself,"
+        return "sequences"
 
     @property
     def tested(self) -> str:
         """What is for testing, for people."""
-        return f"{self.test:.0%}" if self.fold is None else "part {} of {}".format(*self.fold)
+        if self.fold is None:
+            return f"{self.test:.0%}"
+        return "part {} of {}".format(*self.fold)
 
     def __str__(self) -> str:
         tested = f" and {self.tested} for testing" if self.test or self.fold else ""

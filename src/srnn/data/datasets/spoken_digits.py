@@ -17,7 +17,7 @@ import numpy as np
 
 from ...errors import SrnnError, check_choice
 from ...files.hdf5 import open_hdf5
-from ..tasks import Kind, Task, register
+from ..tasks import Task, register
 from .base import Split, SplitName, check_split, not_found, resolve_data_dir
 from .catalogue import CATALOGUE
 from .features import AudioTask, load_clips
@@ -36,8 +36,8 @@ _NAME = re.compile(r"(\d)_([a-z]+)_(\d+)")
 class _Recordings(Task):
     """The options that tasks on these recordings share: how they are split."""
 
-    kind: ClassVar[Kind] = "per_sequence"
-    class_names: ClassVar[tuple[str, ...]] = tuple("0123456789")
+    kind = "per_sequence"
+    class_names = tuple("0123456789")
 
     splitting: DigitSplitting = "official"
     """official: by number of recording, every speaker in all splits. speaker: one held out for
@@ -49,7 +49,7 @@ class _Recordings(Task):
     after the last the first."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()  # type: ignore[misc]
+        super().__post_init__()  # type: ignore[misc]  # of the class beside this one
         check_choice("splitting", self.splitting, get_args(DigitSplitting))
         check_choice("test_speaker", self.test_speaker, SPEAKERS)
         if self.validation_speaker is not None:
@@ -107,7 +107,7 @@ class _Recordings(Task):
 class SpokenDigitsTask(_Recordings, AudioTask):
     """Free Spoken Digits: 0 to 9 in English, six speakers."""
 
-    name: ClassVar[str] = "spoken-digits"
+    name = "spoken-digits"
     rate: ClassVar[int] = RATE
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
@@ -128,7 +128,7 @@ class SpokenDigitsTask(_Recordings, AudioTask):
 class SpokenDigitSpikesTask(_Recordings, EventTask):
     """Free Spoken Digits, 0 to 9 in English by six speakers, as the spikes of a cochlea."""
 
-    name: ClassVar[str] = "spoken-digits-spikes"
+    name = "spoken-digits-spikes"
     rate: ClassVar[int] = RATE
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import ClassVar, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -107,7 +107,7 @@ def class_names(classes: int) -> tuple[str, ...]:
 class TIMITTask(FramesTask):
     """Phones of read sentences (TIMIT), one at every step."""
 
-    name: ClassVar[str] = "timit"
+    name = "timit"
 
     features: FeatureKind = "mfcc"
     """mfcc, the published network's, or log_mel."""

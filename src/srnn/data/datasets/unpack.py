@@ -222,7 +222,9 @@ class Note:
                     str(file): (int(size), int(crc))
                     for file, (size, crc) in content["files"].items()
                 }
-                return Note(str(content["archive"]), files) if files else None
+                if not files:
+                    return None
+                return Note(str(content["archive"]), files)
         except SrnnError:
             return None
 

@@ -49,7 +49,9 @@ def verify(data_set: DataSet, data_dir: Path | None = None) -> list[FileReport]:
         files += read_sums(data_set, sums)
     reports = [report for file in files for report in _check_packed(file, folder, data_set)]
     by_layout = {"soli": _check_soli, "timit": _check_timit}.get(data_set.name)
-    return reports if by_layout is None else [*reports, *by_layout(resolve_data_dir(data_dir))]
+    if by_layout is None:
+        return reports
+    return [*reports, *by_layout(resolve_data_dir(data_dir))]
 
 
 def usable(file: DataFile, folder: Path, data_set: DataSet) -> bool:

@@ -91,7 +91,9 @@ class LogMel:
         if self.level == "absolute":
             return np.log(energy + np.float32(FLOOR))
         top = energy.max()
-        return np.log1p(energy / top) if top > 0 else energy
+        if top > 0:
+            return np.log1p(energy / top)
+        return energy
 
     def energies(self, sound: Array) -> Array:
         """(N,) samples, N >= window -> (1 + (N - window) // hop, mels): S of the frames that lie
@@ -147,7 +149,9 @@ _STEP = math.log(6.4) / 27  # of the logarithm of the frequency, per mel, above
 
 def hz_to_mel(hz: float) -> float:
     """Slaney's mel scale (Auditory Toolbox, 1998)."""
-    return hz / _LINEAR if hz < _KNEE else _KNEE / _LINEAR + math.log(hz / _KNEE) / _STEP
+    if hz < _KNEE:
+        return hz / _LINEAR
+    return _KNEE / _LINEAR + math.log(hz / _KNEE) / _STEP
 
 
 def mel_to_hz(mel: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -3,6 +3,8 @@ by as many."""
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
 
@@ -10,8 +12,10 @@ from ...errors import SrnnError, check_whole
 from ...text import counted
 from .streaming import Array, WindowedStream
 
+_Value = TypeVar("_Value", bound=np.generic)
 
-def sliding_window(signal: npt.ArrayLike, width: int) -> npt.NDArray[np.generic]:
+
+def sliding_window(signal: npt.NDArray[_Value], width: int) -> npt.NDArray[_Value]:
     """Windows of ``width`` steps, stride 1, of a signal (N, T) or (N, T, C) -> (N, T, width * C),
     of its dtype.
 

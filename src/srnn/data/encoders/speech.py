@@ -152,7 +152,9 @@ class SpeechFeatures:
         if self.kind == "mfcc":
             return difference_derivatives(frames, self.derivatives)
         x = smoothed_derivatives(frames, self.derivatives)
-        return x / _deviation(x) if self.normalise == "clip" else x
+        if self.normalise != "clip":
+            return x
+        return x / _deviation(x)
 
     def fit(self, expanded: Iterable[Array]) -> Statistics:
         """Statistics of the training set from ``expand``'s results, each (..., channels), taken

@@ -124,15 +124,15 @@ def take(
     """A copy of a named part of a state. SrnnError unless it has the shape (None: any) and dtype,
     and is finite."""
     part = state.get(name)
-    fits = (
+    if (
         isinstance(part, np.ndarray)
         and part.dtype == np.dtype(dtype)
         and part.ndim == len(shape)
         and all(want is None or have == want for have, want in zip(part.shape, shape, strict=True))
-    )
-    if not fits or not np.isfinite(part).all():  # type: ignore[arg-type]
-        raise SrnnError(f"The state does not fit: '{name}' is missing, or has a different form.")
-    return part.copy()  # type: ignore[union-attr]
+        and np.isfinite(part).all()
+    ):
+        return part.copy()
+    raise SrnnError(f"The state does not fit: '{name}' is missing, or has a different form.")
 
 
 def take_count(state: Mapping[str, Array], name: str, most: int = 2**62) -> int:
@@ -208,11 +208,9 @@ class WindowedStream(StreamEncoder):
         x, full = self._taken(block), self._full
         buffer = np.concatenate([self._last, x])
         self._last = buffer[-self.width :].copy()
-        return (
-            self._steps(buffer, full)
-            if len(x) and self._full
-            else np.zeros((0, self.outputs), self.dtype)
-        )
+        if len(x) and self._full:
+            return self._steps(buffer, full)
+        return np.zeros((0, self.outputs), self.dtype)
 
     def _taken(self, block: npt.ArrayLike) -> Array:
         return check_block(block, self.channels, self.dtype)

@@ -46,7 +46,9 @@ class CalibrateStream(StreamEncoder):
         x = check_block(block, self.channels, np.float64)
         if self._scale is None:
             self._held = np.concatenate([self._held, x])
-            return self._none() if len(self._held) < self._samples else self._fix()
+            if len(self._held) < self._samples:
+                return self._none()
+            return self._fix()
         return (x - self._scale[0]) / self._scale[1]
 
     def flush(self) -> Array:

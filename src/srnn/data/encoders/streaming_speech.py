@@ -78,7 +78,9 @@ class LogMelStream(StreamEncoder):
                 sound = sound[front.hop :]
         self._sound = sound.copy()
         frames = np.concatenate(rows) if rows else self._none()
-        return rounded(frames).astype(np.float32) if self._half else frames
+        if not self._half:
+            return frames
+        return rounded(frames).astype(np.float32)
 
     def flush(self) -> Array:
         if self._count == 0:

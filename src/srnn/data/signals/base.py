@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -46,8 +46,6 @@ class SignalPath(ABC):
 
     form: ClassVar[PathForm] = "signal"
     """Whether the path takes a sensor's signal, or encoded steps."""
-    settings: frozenset[str] = frozenset()
-    """The settings that ``calibrated`` accepts."""
     channels: int
     """Channels of a sample."""
     rate: float | None
@@ -57,25 +55,12 @@ class SignalPath(ABC):
     units: tuple[str | None, ...] | None = None
     """Units of the channels, to which recordings are converted; None, also for one of them: not
     known."""
-    what: str
-    """Description of the signal, for people: "sound at 8000 Hz"."""
-    int16_scale: float = INT16_SCALE
-    """Divisor of raw int16 samples; 1 where they are used as they are: a sensor's channels, steps,
-    and pixels up to 255."""
     as_trained: bool = True
     """Whether training data were encoded in exactly this way. If not, it is close, and used only on
     request."""
-    pairs: tuple[str, ...] = ()
-    """Names of the channels whose rises and falls are inputs 2 i and 2 i + 1; empty: inputs are not
-    such pairs."""
     shape_advice: str = ""
     """What to do with a signal of another number of channels, for people; empty: there is nothing
     to say."""
-    step_inputs: str = ""
-    """What the inputs of a step are, for people who make them themselves; empty: there is nothing
-    to say."""
-    has_c: bool = False
-    """Whether the C export includes it: a device then takes the signal itself."""
     unlike_training: str = ""
     """How the network's input differs from that in training, for people; empty where it does
     not."""
@@ -84,6 +69,39 @@ class SignalPath(ABC):
     @abstractmethod
     def inputs(self) -> int:
         """Inputs of a step."""
+
+    @property
+    @abstractmethod
+    def what(self) -> str:
+        """Description of the signal, for people: "sound at 8000 Hz"."""
+
+    @property
+    def step_inputs(self) -> str:
+        """What the inputs of a step are, for people who make them themselves; empty: there is
+        nothing to say."""
+        return ""
+
+    @property
+    def pairs(self) -> tuple[str, ...]:
+        """Names of the channels whose rises and falls are inputs 2 i and 2 i + 1; empty: inputs are
+        not such pairs."""
+        return ()
+
+    @property
+    def int16_scale(self) -> float:
+        """Divisor of raw int16 samples; 1 where they are used as they are: a sensor's channels,
+        steps, and pixels up to 255."""
+        return INT16_SCALE
+
+    @property
+    def has_c(self) -> bool:
+        """Whether the C export includes it: a device then takes the signal itself."""
+        return False
+
+    @property
+    def settings(self) -> frozenset[str]:
+        """The settings that ``calibrated`` accepts: those of these that are fields of the path."""
+        return frozenset(item.name for item in fields(self) if item.name in _REFUSALS)  # type: ignore[arg-type]
 
     @abstractmethod
     def stream(self) -> StreamEncoder:
@@ -132,12 +150,16 @@ class SignalPath(ABC):
         """Seconds (or samples, where they are not in time) that a step waits for after its own
         sample."""
         samples = self.stream().latency
-        return samples / self.rate if self.rate else samples
+        if not self.rate:
+            return samples
+        return samples / self.rate
 
     @property
     def step_ms(self) -> float | None:
         """Milliseconds from one step to the next; None: steps are not in time."""
-        return 1000 * self.stream().hop / self.rate if self.rate else None
+        if not self.rate:
+            return None
+        return 1000 * self.stream().hop / self.rate
 
     def calibrated(
         self,
@@ -187,7 +209,9 @@ def listed(names: Sequence[str] | None, units: Sequence[str | None] | None) -> s
     each = units or [None] * len(names or ())
     one = next(iter({*each}), None) if len({*each}) == 1 else None
     if names is None:
-        return f"in {one or some([unit or 'no known unit' for unit in each])}" if units else ""
+        if not units:
+            return ""
+        return f"in {one or some([unit or 'no known unit' for unit in each])}"
     if one is not None:
         return f"{some(names)} in {one}"
     return some(
@@ -198,7 +222,9 @@ def listed(names: Sequence[str] | None, units: Sequence[str | None] | None) -> s
 def in_brackets(path: SignalPath) -> str:
     """The end of a path's ``what``: its names and units, where these are known."""
     known = listed(path.names, path.units)
-    return f" ({known})" if known else ""
+    if not known:
+        return ""
+    return f" ({known})"
 
 
 def check_calibration(seconds: float, what: str = "Calibration") -> None:
@@ -226,9 +252,6 @@ class Steps(SignalPath):
     """Input that was encoded elsewhere: (steps, inputs) in, the same out."""
 
     form = "steps"
-    int16_scale = 1.0
-    has_c = True
-
     channels: int
     every_ms: float | None = None
     """Milliseconds from one step to the next; None: steps are not in time."""
@@ -247,10 +270,20 @@ class Steps(SignalPath):
 
     @property
     def rate(self) -> float | None:  # type: ignore[override]
-        return 1000 / self.every_ms if self.every_ms else None
+        if not self.every_ms:
+            return None
+        return 1000 / self.every_ms
 
     @property
-    def what(self) -> str:  # type: ignore[override]
+    def int16_scale(self) -> float:
+        return 1.0
+
+    @property
+    def has_c(self) -> bool:
+        return True
+
+    @property
+    def what(self) -> str:
         every = f", one every {self.every_ms:g} ms" if self.every_ms else ""
         return f"steps of {self.channels} inputs{every}{in_brackets(self)}"
 

@@ -68,7 +68,6 @@ class CrossingPath(SignalPath):
     """(mean, std), in the signal's unit; None: those of the signal itself (for a stream, of its
     first ``calibration`` seconds). With zeros and ones, thresholds are in the signal's unit."""
     calibration: float = CALIBRATION
-    has_c = True
     noun: str = "channels"
     """What the channels are, for people: a plural, perhaps with more words after it."""
     as_trained: bool = True
@@ -112,28 +111,32 @@ class CrossingPath(SignalPath):
             object.__setattr__(self, "scale", (tuple(mean.tolist()), tuple(std.tolist())))
 
     @property
-    def settings(self) -> frozenset[str]:  # type: ignore[override]
-        return frozenset(
-            {"scale", "calibration"} if self.scale is None and self.horizon is None else ()
-        )
+    def settings(self) -> frozenset[str]:
+        if self.scale is not None or self.horizon is not None:
+            return frozenset()
+        return super().settings
+
+    @property
+    def has_c(self) -> bool:
+        return True
 
     @property
     def inputs(self) -> int:
         return 2 * self.channels
 
     @property
-    def pairs(self) -> tuple[str, ...]:  # type: ignore[override]
+    def pairs(self) -> tuple[str, ...]:
         if self.names is not None:
             return self.names
         name = self.noun.partition(" ")[0].removesuffix("s")
         return tuple(f"{name} {i + 1}" for i in range(self.channels))
 
     @property
-    def step_inputs(self) -> str:  # type: ignore[override]
+    def step_inputs(self) -> str:
         return "spikes, 0 or 1: " + ", ".join(f"{name} rises, {name} falls" for name in self.pairs)
 
     @property
-    def what(self) -> str:  # type: ignore[override]
+    def what(self) -> str:
         rate = f" at {self.rate:g} Hz" if self.rate else ""
         return f"{self.channels} {self.noun}{rate}{in_brackets(self)}"
 
@@ -151,7 +154,9 @@ class CrossingPath(SignalPath):
 
     def doubt(self, given: Array) -> str:
         stuck = [self.pairs[channel] for channel in stuck_channels(given)]
-        return f"{some(stuck)}: {FLAT}" if stuck else ""
+        if not stuck:
+            return ""
+        return f"{some(stuck)}: {FLAT}"
 
     def running(self, dtype: npt.DTypeLike = np.float64) -> RunningCrossingStream:
         """The encoder of level crossings by a smoothed signal's running scale."""
@@ -177,11 +182,9 @@ class CrossingPath(SignalPath):
 
     def whole(self, signal: npt.ArrayLike) -> Array:
         """(T, channels) -> spikes (T, 2 channels): 0, 1."""
-        return (
-            super().whole(signal)
-            if self.horizon is not None
-            else self.crossing(self.smoothed(signal))[0]
-        )
+        if self.horizon is not None:
+            return super().whole(signal)
+        return self.crossing(self.smoothed(signal))[0]
 
     # ---- on a device ------------------------------------------------------------------------------------------------
 
@@ -189,7 +192,9 @@ class CrossingPath(SignalPath):
     def std(self) -> tuple[float, ...] | None:
         """Standard deviation of each channel, in the signal's unit; None: it is known only on the
         device."""
-        return None if self.scale is None else self.scale[1]  # type: ignore[return-value]
+        if self.scale is None:
+            return None
+        return tuple(np.asarray(self.scale[1]).tolist())
 
     def with_std(self, std: Sequence[float]) -> CrossingPath:
         """The path with each channel's standard deviation, in the signal's unit. SrnnError unless
@@ -269,17 +274,17 @@ class CrossingPath(SignalPath):
         """Running scale: (up, down, one), by which the device multiplies a mean change: float32, or
         integers over ``one``."""
         up, down = self.crossing.up, self.crossing.down
-        return (
-            (max(1, round(_ONE * up)), max(1, round(_ONE * down)), _ONE)
-            if integer
-            else (up, down, 1)
-        )
+        if integer:
+            return (max(1, round(_ONE * up)), max(1, round(_ONE * down)), _ONE)
+        return (up, down, 1)
 
     def weights(self, integer: bool) -> Array:
         """(window, window) weights that give each place of a window as a sum of its samples:
         float32, or numerators."""
         numerators, denominator = smoothing_rows(self.window)
-        return numerators if integer else (numerators / denominator).astype(np.float32)
+        if integer:
+            return numerators
+        return (numerators / denominator).astype(np.float32)
 
     def in_c(self, signal: Array, std: Sequence[float] = (), integer: bool = False) -> Array:
         """signal (T, channels) and each channel's deviation -> spikes (T, 2 channels), to the bit
@@ -289,9 +294,9 @@ class CrossingPath(SignalPath):
         """
         smooth = self._smooth(signal, integer)
         if self.horizon is not None:
-            return (
-                self._running_integer(smooth) if integer else self.running(np.float32).push(smooth)
-            )
+            if integer:
+                return self._running_integer(smooth)
+            return self.running(np.float32).push(smooth)
         spikes = [
             replace(self.crossing, up=up, down=down)(smooth[:, channel : channel + 1])[0]
             for channel, (up, down) in enumerate(self.thresholds(std, integer))
@@ -322,7 +327,9 @@ class CrossingPath(SignalPath):
             else np.asarray(signal, np.float32)
         )
         if self.window == 1 or len(x) < self.window:
-            return x * self.denominator if integer else x
+            if not integer:
+                return x
+            return x * self.denominator
         weights, half, inner = self.weights(integer), self.late, len(x) - self.window + 1
 
         def at(places: slice, samples: Sequence[Array] | Array) -> Array:

@@ -63,7 +63,9 @@ class Channels(NamedTuple):
     units: tuple[str | None, ...] | None = None
 
     def unit(self, channel: int) -> str | None:
-        return self.units[channel] if self.units else None
+        if not self.units:
+            return None
+        return self.units[channel]
 
     def called(self, channel: int) -> str:
         return channel_called(channel, self.names)
@@ -176,7 +178,9 @@ def _unit_hint(value: float, low: float, high: float, unit: str | None) -> str:
         if given != wanted and unit in (None, wanted)
         if low / 1.25 <= abs(value) * one / other <= 1.25 * high
     ]
-    return ", as in {} instead of {}".format(*pairs[0]) if len(pairs) == 1 else ""
+    if len(pairs) != 1:
+        return ""
+    return ", as in {} instead of {}".format(*pairs[0])
 
 
 def _levels(

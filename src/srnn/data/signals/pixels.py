@@ -37,11 +37,11 @@ class WindowPath(SignalPath):
         return self.width
 
     @property
-    def what(self) -> str:  # type: ignore[override]
+    def what(self) -> str:
         return f"pixels from 0 to {self.white:g}"
 
     @property
-    def step_inputs(self) -> str:  # type: ignore[override]
+    def step_inputs(self) -> str:
         scaled = "from 0 to 1" if self.white == 1 else f"divided by {self.white:g}"
         return (
             f"its pixel and the next {self.width - 1}, {scaled}; where fewer follow, the last "
@@ -49,7 +49,7 @@ class WindowPath(SignalPath):
         )
 
     @property
-    def int16_scale(self) -> float:  # type: ignore[override]
+    def int16_scale(self) -> float:
         return INT16_SCALE if self.white == 1 else 1.0
 
     def stream(self) -> WindowStream:
@@ -78,6 +78,6 @@ class WindowPath(SignalPath):
     def whole(self, signal: npt.ArrayLike) -> Array:
         """(..., pixels, 1) -> (..., pixels, width), float32; one image or many."""
         x = np.asarray(signal, np.float32) / np.float32(self.white)
-        return (
-            sliding_window(x, self.width) if x.ndim == 3 else sliding_window(x[None], self.width)[0]
-        )
+        if x.ndim == 3:
+            return sliding_window(x, self.width)
+        return sliding_window(x[None], self.width)[0]

@@ -30,10 +30,6 @@ class ScaledPath(SignalPath):
     as a whole and as it arrives.
     """
 
-    settings = frozenset({"statistics"})
-    int16_scale = 1.0
-    has_c = True
-
     channels: int
     rate: float | None = None
     """Samples per second; None: not in time."""
@@ -59,13 +55,23 @@ class ScaledPath(SignalPath):
         return self.channels
 
     @property
-    def what(self) -> str:  # type: ignore[override]
+    def int16_scale(self) -> float:
+        return 1.0
+
+    @property
+    def has_c(self) -> bool:
+        return True
+
+    @property
+    def what(self) -> str:
         rate = f" at {self.rate:g} Hz" if self.rate else ""
         return counted(self.channels, "channel") + rate + in_brackets(self)
 
     @property
     def step_ms(self) -> float | None:
-        return 1000 * self.pool / self.rate if self.rate else None
+        if not self.rate:
+            return None
+        return 1000 * self.pool / self.rate
 
     def stream(self) -> StreamEncoder:
         statistics = known(self.statistics, "A scaled signal")

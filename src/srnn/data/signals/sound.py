@@ -28,20 +28,20 @@ class SoundPath(SignalPath):
     channels = 1
 
     @property
-    def what(self) -> str:  # type: ignore[override]
+    def what(self) -> str:
         return f"sound at {self.rate} Hz"
 
     def numbers(self, samples: Array) -> Array:
         """Samples with full scale at 1, as for sound in a file, also where converters or readers of
         WAV files give int16."""
-        return samples / np.float32(INT16_SCALE) if samples.dtype == np.int16 else samples
+        if samples.dtype != np.int16:
+            return samples
+        return samples / np.float32(INT16_SCALE)
 
 
 @dataclass(frozen=True)
 class SpeechPath(SoundPath):
     """Features of frames 10 ms apart, scaled by the training set's statistics."""
-
-    settings = frozenset({"statistics"})
 
     features: SpeechFeatures
     ternary: float | None = None
@@ -68,14 +68,14 @@ class SpeechPath(SoundPath):
         return self.features.channels
 
     @property
-    def has_c(self) -> bool:  # type: ignore[override]
+    def has_c(self) -> bool:
         """Only with features that can be streamed, and a window whose quarter is a whole number of
         samples, for its sines."""
         streamable = self.features.kind == "log_mel" and self.features.normalise == "training"
         return streamable and self.rate % 400 == 0 and self.statistics is not None
 
     @property
-    def step_inputs(self) -> str:  # type: ignore[override]
+    def step_inputs(self) -> str:
         return (
             f"features of {self.what}, which your program computes: C has a front end only for "
             "log_mel with "
@@ -129,7 +129,6 @@ class CochleaPath(SoundPath):
     silence is encoded.
     """
 
-    settings = frozenset({"gain", "calibration"})
     as_trained = False
     unlike_training = (
         "one gain per stream instead of one level per clip, no fades, and silence "
@@ -154,7 +153,7 @@ class CochleaPath(SoundPath):
         return self.binning.channels
 
     @property
-    def step_inputs(self) -> str:  # type: ignore[override]
+    def step_inputs(self) -> str:
         return f"spikes of the cochlea, 0 or 1, in bins of {self.binning.bin_ms:g} ms"
 
     @cached_property

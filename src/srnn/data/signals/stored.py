@@ -58,7 +58,9 @@ def alike(path: SignalPath, other: SignalPath) -> bool:
 
     def settings(one: SignalPath) -> Any:
         plain = _plain(one)
-        return {**plain, "statistics": None} if is_dataclass(one) else None
+        if not is_dataclass(one):
+            return None
+        return {**plain, "statistics": None}
 
     return type(path).__qualname__ == type(other).__qualname__ and settings(path) == settings(other)
 
@@ -78,7 +80,9 @@ def _plain(value: Any) -> Any:
         return {name: _plain(part) for name, part in value._asdict().items() if part is not None}
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
-    return [_plain(item) for item in value] if isinstance(value, (tuple, list)) else value
+    if not isinstance(value, (tuple, list)):
+        return value
+    return [_plain(item) for item in value]
 
 
 def _value(hint: Any, value: Any, name: str) -> Any:

@@ -139,7 +139,9 @@ class CrossingPlan(EncoderPlan):
         return Constant("smoothing", ctype, weights, what)
 
     def constants(self) -> list[Constant]:
-        return [self.table] if self.table else []
+        if not self.table:
+            return []
+        return [self.table]
 
     def report(self) -> dict[str, Any]:
         encoder = self.encoder

@@ -91,7 +91,9 @@ class LayerPlan:
     def coefficient(self, name: str) -> str:
         """The coefficient of neuron h, in C."""
         value = self.coefficients[name]
-        return value if isinstance(value, str) else f"{value.name}[h]"
+        if isinstance(value, str):
+            return value
+        return f"{value.name}[h]"
 
     def constants(self) -> list[Constant]:
         arrays = [constant for matrix in self.matrices for constant in matrix.constants]
@@ -165,7 +167,9 @@ def _bounds_of_emitted(neuron: Neuron) -> tuple[int, int]:
     """The integers that a neuron may have emitted."""
     if neuron.emission.binary:
         return 0, 1
-    return INT32 if math.isinf(neuron.emission.bound) else bounds_of(16)
+    if math.isinf(neuron.emission.bound):
+        return INT32
+    return bounds_of(16)
 
 
 def _step_function(

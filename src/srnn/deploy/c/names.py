@@ -95,14 +95,18 @@ def _free(name: str) -> str:
     """The name with letters that are not ASCII written out, tau for a Greek one."""
     letters = unicodedata.normalize("NFKD", name)
     plain = "".join(_written_out(letter) for letter in letters if not unicodedata.combining(letter))
-    return f"{plain}_" if plain in _WORDS or _RESERVED.fullmatch(plain) else plain
+    if plain in _WORDS or _RESERVED.fullmatch(plain):
+        return f"{plain}_"
+    return plain
 
 
 def _written_out(letter: str) -> str:
     if letter.isascii():
         return letter
     word = re.sub(r"\W", "_", unicodedata.name(letter).rpartition(" ")[2])
-    return word.lower() if letter.islower() else word
+    if not letter.islower():
+        return word
+    return word.lower()
 
 
 def one_comment(about: str) -> str:

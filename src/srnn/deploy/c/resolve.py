@@ -64,7 +64,9 @@ def without_unused(text: str) -> str:
 def _read(file: str) -> list[str]:
     """The lines below the one that includes the configuration, if there is one."""
     lines = (_RUNTIME / file).read_text(encoding="utf-8").splitlines()
-    return lines[lines.index(_SAMPLE) + 1 :] if _SAMPLE in lines else lines
+    if _SAMPLE not in lines:
+        return lines
+    return lines[lines.index(_SAMPLE) + 1 :]
 
 
 def _lines(lines: list[str], name: str, configuration: Configuration) -> Iterator[str]:
@@ -77,7 +79,9 @@ def _lines(lines: list[str], name: str, configuration: Configuration) -> Iterato
             return name.upper()
         value = configuration.get(word[0])
         known = isinstance(value, (str, int)) and not isinstance(value, bool)
-        return str(value) if known else word[0]
+        if known:
+            return str(value)
+        return word[0]
 
     place = 0
     while place < len(lines):

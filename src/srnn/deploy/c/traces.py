@@ -66,7 +66,9 @@ class LayerLearning:
     @property
     def output(self) -> str:
         """The name of the trace of the layer's output."""
-        return f"{self.name}_filtered" if self.filtered else f"{self.name}_{self.rows[-1]}"
+        if self.filtered:
+            return f"{self.name}_filtered"
+        return f"{self.name}_{self.rows[-1]}"
 
     @cached_property
     def rows(self) -> list[str]:

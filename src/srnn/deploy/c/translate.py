@@ -66,7 +66,9 @@ class FixedText(Fixed):
 
     @property
     def operand(self) -> str:
-        return f"({self.text})" if self.compound else self.text
+        if not self.compound:
+            return self.text
+        return f"({self.text})"
 
     def _with(self, text: str, bits: int, bounds: tuple[int, int], compound: bool = False) -> Self:
         return type(self)(text, bits, self.limit, self.counts, bounds, compound)

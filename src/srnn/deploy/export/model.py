@@ -289,11 +289,9 @@ def input_scale(trained: Trained) -> dict[str, list[float]]:
     scale = (
         signal.statistics if type(signal) is ScaledPath else None
     )  # a derived class may compute something else
-    return (
-        {}
-        if scale is None
-        else {"input_mean": scale.mean.tolist(), "input_std": scale.std.tolist()}
-    )
+    if scale is None:
+        return {}
+    return {"input_mean": scale.mean.tolist(), "input_std": scale.std.tolist()}
 
 
 def export_web(trained: Trained, out: Path, numbers: Format = "int8") -> dict[str, Any]:

@@ -347,8 +347,9 @@ def _build(layers: tuple[FrozenLayer, ...], entries: Mapping[str, Any], source: 
         raise SrnnError(
             f"{source} does not describe a network of this library: {error}."
         ) from error
-    for target, layer in zip(network.layers, hidden, strict=True):
-        target.output = layer.output  # type: ignore[assignment]
+    targets: list[Any] = [*network.layers]
+    for target, layer in zip(targets, hidden, strict=True):
+        target.output = layer.output
     FrozenNetwork(layers).into(network)
     return network.eval()
 

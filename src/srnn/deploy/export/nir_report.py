@@ -82,17 +82,23 @@ def to_seconds(steps: Array, own: Discretisation, dt: float, wanted: Discretisat
 
     steps: our time constants; our factor is 1 - 1/steps ("euler") or exp(-1/steps) ("exact").
     """
-    return steps * dt if own == wanted else dt / _other_rate(1.0 / steps, own)
+    if own == wanted:
+        return steps * dt
+    return dt / _other_rate(1.0 / steps, own)
 
 
 def to_steps(tau: Array, own: Discretisation, dt: float, theirs: Discretisation) -> Array:
     """The inverse of ``to_seconds``: our time constants from NIR's tau, which its reader would
     discretise as ``theirs``."""
-    return tau / dt if own == theirs else 1.0 / _other_rate(dt / tau, theirs)
+    if own == theirs:
+        return tau / dt
+    return 1.0 / _other_rate(dt / tau, theirs)
 
 
 def _other_rate(rate: Array, how: Discretisation) -> Array:
     """The rate that gives the same factor of a step in the other form, 1 - rate or exp(-rate);
     infinity for a factor of 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return -np.expm1(-rate) if how == "exact" else -np.log1p(-rate)
+        if how == "exact":
+            return -np.expm1(-rate)
+        return -np.log1p(-rate)

@@ -170,6 +170,7 @@ class Wiring:
         """
         if kind_of(self.nodes[key]) != DELAY:
             return key, None
+        delay: Any = self.nodes[key]
         before = self._before[key]
         if len(before) != 1 or (
             before[0] != self.input and kind_of(self.nodes[before[0]]) not in NEURONS
@@ -178,7 +179,7 @@ class Wiring:
                 f"{self.source}: the Delay '{key}' is fed by {before}; it must be fed by one "
                 "neuron, or by the input."
             )
-        return before[0], np.asarray(self.nodes[key].delay, np.float64).reshape(-1)  # type: ignore[attr-defined]
+        return before[0], np.asarray(delay.delay, np.float64).reshape(-1)
 
     def fed_by(self, name: str, source: str) -> str | None:
         """The key of ``current(name)`` through which ``source`` feeds the node; None: it does not.
@@ -189,7 +190,9 @@ class Wiring:
                 f"{self.source}: '{name}' is fed by '{source}' with several delays "
                 f"({', '.join(keys)})."
             )
-        return keys[0] if keys else None
+        if not keys:
+            return None
+        return keys[0]
 
     def _through(
         self, name: str, matrices: dict[str, Matrix], offset: Array | float
@@ -271,4 +274,6 @@ class Wiring:
             and not np.any(offset)
             and last != self.input
         )
-        return chain[:-1] if as_it_is and self.fed_by(last, last) is None else chain
+        if as_it_is and self.fed_by(last, last) is None:
+            return chain[:-1]
+        return chain

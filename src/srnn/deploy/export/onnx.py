@@ -400,7 +400,9 @@ class _OverClasses(Algebra):
 def _project(graph: Graph, key: str, layer: FrozenLayer, x: Value) -> Value:
     """The current that the input x (..., inputs) makes: x W_in^T + bias."""
     current = graph.one("MatMul", x, graph.constant(layer.weight_in.T, f"{key}.weight_in"))
-    return current + graph.constant(layer.bias, f"{key}.bias") if layer.has_bias else current
+    if not layer.has_bias:
+        return current
+    return current + graph.constant(layer.bias, f"{key}.bias")
 
 
 def _repeat(graph: Graph, current: Value, times: int, size: int) -> Value:
@@ -476,7 +478,9 @@ def _scan(
 
 def _encode(net: FrozenNetwork, x: Value) -> Value:
     """The input after the network's trained encoder, if it has one: -1, 0 and 1."""
-    return x if net.threshold is None else (x > net.threshold) - (x < -net.threshold)
+    if net.threshold is None:
+        return x
+    return (x > net.threshold) - (x < -net.threshold)
 
 
 def _state_inputs(graph: Graph, key: str, layer: FrozenLayer) -> list[Value]:

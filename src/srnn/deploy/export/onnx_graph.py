@@ -131,7 +131,9 @@ class Value(NDArrayOperatorsMixin):
         if ufunc is np.maximum:  # which equations take of x and 0 only
             operands = operands[:1]
         result = self.graph.one(_OPERATORS[ufunc], *operands)
-        return self.graph.one("CastLike", result, self) if ufunc in _COMPARISONS else result
+        if ufunc not in _COMPARISONS:
+            return result
+        return self.graph.one("CastLike", result, self)
 
 
 # ---- delays ---------------------------------------------------------------------------------------------------------------

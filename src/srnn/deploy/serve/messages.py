@@ -97,7 +97,9 @@ def read_samples(data: bytes, channels: int, format: SampleFormat, int16_scale: 
             f"{format})."
         )
     x = np.frombuffer(data, dtype).reshape(-1, channels)
-    return x if format == "float32" else (x / int16_scale).astype(np.float32)
+    if format == "float32":
+        return x
+    return (x / int16_scale).astype(np.float32)
 
 
 def read_rows(rows: object, channels: int) -> Array:

@@ -104,7 +104,9 @@ def _list(text: str) -> tuple[str, ...]:
 def _number(key: str, text: str) -> Any:
     """A rate, or a whole number of samples."""
     try:
-        return float(text) if key == "rate" else int(text)
+        if key == "rate":
+            return float(text)
+        return int(text)
     except ValueError as error:
         what = "a number of samples per second" if key == "rate" else "a number of samples"
         raise SrnnError(f"The {key} must be {what}, not {text[:50]!r}.") from error

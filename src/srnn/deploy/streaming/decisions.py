@@ -49,7 +49,9 @@ class Chooser:
         booleans (T,)."""
         ends = np.asarray(final, bool)
         if self.report != "change":
-            return ends if self.report == "end" else np.ones_like(ends)
+            if self.report == "end":
+                return ends
+            return np.ones_like(ends)
         *before, self._before = (
             self._before,
             *np.where(ends, -1, classes).tolist(),

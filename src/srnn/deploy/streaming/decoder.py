@@ -375,7 +375,9 @@ class Session:
             if self._position == segment:
                 self._begin()
         self._network = stream.flat_state()
-        return parts[0] if len(parts) == 1 else Decisions.joined([self._none, *parts])
+        if len(parts) == 1:
+            return parts[0]
+        return Decisions.joined([self._none, *parts])
 
     def _answers(self, x: Array, probe: Callable[[int], None] | None) -> Array:
         """(T, classes) scores, values or (T, 1) scores of an alarm after each of the steps x."""

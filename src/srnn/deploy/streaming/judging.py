@@ -176,7 +176,9 @@ def choose(decoder: Decoder, split: Split, allowed: float, seed: int = 0) -> Spo
         judged = [judge(decoder, one, clips, rule) for one, clips in heard]
         false = sum(one.an_hour for one in judged) / len(judged)
         share = sum(one.share for one in judged) / len(judged)
-        return (share, -false) if false <= allowed else (-1.0, -false)
+        if false <= allowed:
+            return (share, -false)
+        return (-1.0, -false)
 
     best = max(
         (SpottingRule(threshold, smooth) for smooth in GRID[1] for threshold in GRID[0]), key=worth

@@ -87,11 +87,9 @@ class Timing:
         if not self.blocks:
             return 0.0
         place = int(np.searchsorted(self._counts.cumsum(), math.ceil(self.blocks * percent / 100)))
-        return (
-            self.most
-            if place == self.CLASSES - 1
-            else min(self.LEAST * self.WIDTH**place, self.most)
-        )
+        if place == self.CLASSES - 1:
+            return self.most
+        return min(self.LEAST * self.WIDTH**place, self.most)
 
     def summary(self) -> dict[str, Any]:
         """Real-time factor (seconds of work per second of signal) and percentiles of a block's
@@ -145,7 +143,9 @@ class Beginning:
 
     def doubt(self) -> str:
         """Why what has come can hardly be like training's signals, for people; else empty."""
-        return self._signal.doubt(np.concatenate(self._kept)) if self._kept else ""
+        if not self._kept:
+            return ""
+        return self._signal.doubt(np.concatenate(self._kept))
 
     def unlike_training(self) -> str:
         """How it, or the way in which it is encoded, differs from training, for people; empty where

@@ -59,7 +59,9 @@ class SpottingRule:
     @classmethod
     def of(cls, trained: Trained) -> Self:
         """The network's own rule, or the default where it has none."""
-        return cls() if trained.spotting is None else cls.from_dict(trained.spotting, trained.name)
+        if trained.spotting is None:
+            return cls()
+        return cls.from_dict(trained.spotting, trained.name)
 
     @classmethod
     def from_dict(cls, content: Any, source: str) -> Self:

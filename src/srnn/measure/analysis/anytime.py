@@ -122,7 +122,9 @@ class Anytime:
         if self.unlabelled_class is None or not self.per_step:
             return None
         first = sorted(self._first.values())
-        return first[1] + 1 if len(first) > 1 else 1
+        if len(first) > 1:
+            return first[1] + 1
+        return 1
 
     @property
     def accuracy(self) -> list[float | None]:
@@ -143,7 +145,9 @@ class Anytime:
         """(T,) ``accuracy`` of labelled steps only, from ``labelled_from`` on. None if the task
         counts no unlabelled steps, since that is then ``accuracy`` itself."""
         labelled = self._labelled()
-        return None if labelled is None else ratios(labelled[0].cumsum(), labelled[1].cumsum())
+        if labelled is None:
+            return None
+        return ratios(labelled[0].cumsum(), labelled[1].cumsum())
 
     @property
     def at_step_labelled(self) -> list[float | None] | None:
@@ -175,7 +179,9 @@ class Anytime:
         if not len(values) or np.isnan(values[-1]):
             return None
         below = np.flatnonzero(~(values >= values[-1] - 0.01))
-        return int(below[-1]) + 2 if len(below) else 1
+        if not len(below):
+            return 1
+        return int(below[-1]) + 2
 
     def to_dict(self) -> dict[str, Any]:
         names = (

@@ -125,7 +125,9 @@ class ChangeTimes:
         """The waits counted so far, for every confidence."""
 
         def share(count: int, whole: int) -> float | None:
-            return count / whole if whole else None
+            if not whole:
+                return None
+            return count / whole
 
         points = []
         for i, confidence in enumerate(self.confidences):

@@ -68,17 +68,23 @@ class ClassReport:
     @property
     def balanced_accuracy(self) -> float | None:
         """Mean recall of the classes that occur."""
-        return balanced_accuracy(self.confusion) if self.confusion.any() else None
+        if not self.confusion.any():
+            return None
+        return balanced_accuracy(self.confusion)
 
     @property
     def frame_error_rate(self) -> float | None:
         """Fraction of labelled steps that are wrong; None for one decision per sequence."""
-        return 1 - self.accuracy if self.per_step and self.confusion.any() else None
+        if self.per_step and self.confusion.any():
+            return 1 - self.accuracy
+        return None
 
     @property
     def accuracy_without_silence(self) -> float | None:
         """Accuracy where the true class is not silence; None if the task has no such class."""
-        return None if self.silence is None else accuracy_without(self.confusion, self.silence)
+        if self.silence is None:
+            return None
+        return accuracy_without(self.confusion, self.silence)
 
     def to_dict(self) -> dict[str, Any]:
         rates = ("balanced_accuracy", "frame_error_rate", "accuracy_without_silence")

@@ -68,12 +68,16 @@ class _Matched:
 
     @property
     def sensitivity(self) -> float | None:
-        return self.found / self.reference if self.reference else None
+        if not self.reference:
+            return None
+        return self.found / self.reference
 
     @property
     def ppv(self) -> float | None:
         """Positive predictive value."""
-        return self.found / self.predicted if self.predicted else None
+        if not self.predicted:
+            return None
+        return self.found / self.predicted
 
     def to_dict(self) -> dict[str, Any]:
         names = ("reference", "predicted", "found", "sensitivity", "ppv")
@@ -91,12 +95,16 @@ class BorderReport(_Matched):
     @property
     def mean_ms(self) -> float | None:
         """Mean error; None if none was found."""
-        return float(np.mean(self.errors_ms)) if self.errors_ms else None
+        if not self.errors_ms:
+            return None
+        return float(np.mean(self.errors_ms))
 
     @property
     def sd_ms(self) -> float | None:
         """Sample standard deviation of the error; None for fewer than two."""
-        return float(np.std(self.errors_ms, ddof=1)) if len(self.errors_ms) > 1 else None
+        if len(self.errors_ms) > 1:
+            return float(np.std(self.errors_ms, ddof=1))
+        return None
 
     def to_dict(self) -> dict[str, Any]:
         errors = {

@@ -117,7 +117,9 @@ class GroupReport:
     def overall(self) -> float | None:
         """The accuracy over all groups; None where nothing counts."""
         right, total = self.counts.sum(0).tolist()
-        return right / total if total else None
+        if not total:
+            return None
+        return right / total
 
     @property
     def accuracy(self) -> list[float | None]:

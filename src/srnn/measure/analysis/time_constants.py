@@ -70,11 +70,9 @@ class TimeConstants:
         if self.initial is None:
             return None
         both = np.isfinite(self.values) & np.isfinite(self.initial)
-        return (
-            float(np.sqrt(np.square(self.values[both] - self.initial[both]).mean()))
-            if both.any()
-            else 0.0
-        )
+        if not both.any():
+            return 0.0
+        return float(np.sqrt(np.square(self.values[both] - self.initial[both]).mean()))
 
     def histogram(self, bins: int = 24) -> Histogram:
         """Histogram of the values now and before training, over the range of both."""
@@ -213,7 +211,9 @@ def _finite(values: Values) -> Values:
 
 def _spread(values: Values | None) -> Spread | None:
     known = np.array([]) if values is None else _finite(values)
-    return Spread(float(known.mean()), float(known.std())) if len(known) else None
+    if not len(known):
+        return None
+    return Spread(float(known.mean()), float(known.std()))
 
 
 def _summary(values: Values) -> dict[str, Any]:

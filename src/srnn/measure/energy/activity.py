@@ -54,7 +54,9 @@ class Activity:
     @property
     def layer_rates(self) -> list[float] | None:
         """The mean rate of each hidden layer."""
-        return None if self.rates is None else [float(np.mean(rate)) for rate in self.rates]
+        if self.rates is None:
+            return None
+        return [float(np.mean(rate)) for rate in self.rates]
 
 
 def _within(rate: float | Array) -> bool:

@@ -193,7 +193,9 @@ def _neurons(layer: FrozenLayer, updates: int) -> LayerShape:
 
 
 def _waiting(layer: FrozenLayer, what: str) -> int:
-    return layer.initial_state(1)[what].size if what in layer.delays else 0
+    if what not in layer.delays:
+        return 0
+    return layer.initial_state(1)[what].size
 
 
 def _classical(name: str, layer: Any) -> LayerShape:
@@ -237,7 +239,9 @@ def _normed(layer: LayerShape) -> LayerShape:
 def _fan(weights: Sequence[Array]) -> Array:
     """(presynaptic,): weights (postsynaptic, presynaptic) that are not 0, of all matrices together;
     () without matrices."""
-    return np.concatenate(weights).astype(bool).sum(0, dtype=float) if weights else np.zeros(0)
+    if weights:
+        return np.concatenate(weights).astype(bool).sum(0, dtype=float)
+    return np.zeros(0)
 
 
 @dataclass(frozen=True)
@@ -388,7 +392,9 @@ def _delivered(layer: LayerShape, rate: Array, following: LayerShape) -> Array:
     if following.inputs == layer.cells:
         return rate * updates
     both = rate.reshape(layer.directions, -1).sum(0)  # directions that are averaged
-    return both * updates if layer.spiking else np.minimum(both, 1.0) * updates
+    if layer.spiking:
+        return both * updates
+    return np.minimum(both, 1.0) * updates
 
 
 def _count(layer: LayerShape, arriving: Array, spikes: bool, rate: Array) -> LayerCounts:

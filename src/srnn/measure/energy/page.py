@@ -187,14 +187,18 @@ def word(network: str) -> str:
     path = Path(network)
     if not path.exists():  # a recipe's name, or a pretrained network's
         return network
-    return f"{path.resolve().parent.name}/{path.name}" if SEED.fullmatch(path.name) else path.name
+    if not SEED.fullmatch(path.name):
+        return path.name
+    return f"{path.resolve().parent.name}/{path.name}"
 
 
 def short_names(names: Sequence[str]) -> list[str]:
     """The last parts of the names, if these still differ: run folders may lie deep, and a table is
     narrow."""
     last = [Path(name).name for name in names]
-    return last if len(set(last)) == len(last) else list(names)
+    if len(set(last)) == len(last):
+        return last
+    return list(names)
 
 
 def name_of_seeds(networks: Sequence[str]) -> str:
@@ -292,7 +296,9 @@ def _by_model(
         if any(value is not None for value in row)
     ]
     columns = {"network": TEXT} | dict.fromkeys(MODELS, form)
-    return [Table(title, columns, known, points=points)] if len(known) >= least else []
+    if len(known) >= least:
+        return [Table(title, columns, known, points=points)]
+    return []
 
 
 def _known(seeds: Reports, *path: str) -> list[float] | None:

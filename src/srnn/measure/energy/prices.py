@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ...errors import SrnnError, naming, nearest
+from ...errors import SrnnError, is_number, naming, nearest
 from ...files import TEXT, read_text, reading
 from ...registry import is_name
 from ...text import brief
@@ -63,7 +63,7 @@ DEFAULT = "horowitz-45nm"
 
 
 def _is_amount(value: object) -> bool:
-    return type(value) in (int, float) and 0 <= value < float("inf")  # type: ignore[operator]
+    return is_number(value) and 0 <= value < float("inf")
 
 
 _TEXT = (lambda value: isinstance(value, str), "text")

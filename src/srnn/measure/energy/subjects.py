@@ -186,7 +186,9 @@ def _given(
 
 def _task(trained: Trained) -> str:
     config = trained.recipe.task
-    return f"{config.name} {config.options}" if config.options else config.name
+    if not config.options:
+        return config.name
+    return f"{config.name} {config.options}"
 
 
 def _find(

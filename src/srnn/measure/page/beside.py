@@ -223,4 +223,6 @@ def _differences(content: dict[str, Any]) -> Section:
 
 
 def _setting(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else json.dumps(value)
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value)

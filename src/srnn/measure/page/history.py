@@ -199,7 +199,9 @@ def _number(record: Any, *path: str | int) -> float | None:
             record = record[name]
     except (KeyError, IndexError, TypeError):
         return None
-    return record if isinstance(record, (int, float)) and math.isfinite(record) else None
+    if isinstance(record, (int, float)) and math.isfinite(record):
+        return record
+    return None
 
 
 def _drawn(plots: Sequence[Plot]) -> list[Plot]:

@@ -126,7 +126,9 @@ def _traces(network: Network) -> tuple[str, ...]:
     if not isinstance(network, SRNN):
         return ()
     neurons: list[Any] = [layer.neuron for layer in (*network.layers, network.readout)]
-    return ("u", "v") if all("u" in neuron.variables() for neuron in neurons) else ()
+    if not all("u" in neuron.variables() for neuron in neurons):
+        return ()
+    return ("u", "v")
 
 
 def _confidences(network: Network, loss: Loss, outputs: Tensor) -> npt.NDArray[np.float64]:
@@ -155,9 +157,10 @@ def _watched(network: Network, activity: Activity | None) -> list[dict[str, Any]
     """For each hidden layer its name, kind and size, and the neurons whose membranes are shown, the
     most active first."""
     layers = []
-    for number, layer in enumerate(network.layers):
+    hidden: list[Any] = [*network.layers]
+    for number, layer in enumerate(hidden):
         one = layer.forward_layer if isinstance(layer, BidirectionalLayer) else layer
-        spiking, kind = isinstance(network, SRNN) and one.neuron.emission.binary, kind_of(layer)  # type: ignore[union-attr]
+        spiking = isinstance(network, SRNN) and one.neuron.emission.binary
         neurons: list[int] = []
         if activity is not None and _traces(network):
             rates = next(a.rates for a in activity.layers if a.name.split(".")[1] == str(number))
@@ -168,8 +171,8 @@ def _watched(network: Network, activity: Activity | None) -> list[dict[str, Any]
         layers.append(
             {
                 "name": f"layers.{number}",
-                "kind": kind,
-                "size": int(layer.size),  # type: ignore[arg-type]
+                "kind": kind_of(layer),
+                "size": layer.size,
                 "spiking": spiking,
                 "neurons": neurons,
             }
@@ -278,7 +281,9 @@ def pack_levels(values: Array, fine: bool = False) -> Packed:
 
 def pack_activity(values: Array) -> Packed:
     """Pack as bits if all values are 0 or 1, else as levels."""
-    return pack_bits(values) if bool(((values == 0) | (values == 1)).all()) else pack_levels(values)
+    if bool(((values == 0) | (values == 1)).all()):
+        return pack_bits(values)
+    return pack_levels(values)
 
 
 def _packed(kind: str, shape: tuple[int, ...], data: Array) -> Packed:

@@ -69,7 +69,9 @@ class Fixed(ABC):
 
     def to(self, bits: int) -> Self:
         """This number with that many fractional bits."""
-        return self if bits == self.bits else self._shifted(possible_shift(bits - self.bits), bits)
+        if bits == self.bits:
+            return self
+        return self._shifted(possible_shift(bits - self.bits), bits)
 
     def kept(self, bits: int, width: int) -> Self:
         """This number as a state stores it: with ``bits`` fractional bits, in ``width`` bits (32:
@@ -81,8 +83,8 @@ class Fixed(ABC):
 
     def _partner(self, other: Any) -> Self:
         """A plain number in the step's text as a number of this format."""
-        if isinstance(other, Fixed):
-            return other  # type: ignore[return-value]
+        if isinstance(other, type(self)):
+            return other
         value = float(other) * 2**self.bits
         if value != int(value) or abs(value) > INT32_MAX:
             raise SrnnError(
@@ -164,7 +166,9 @@ def bounds_of(width: int) -> tuple[int, int]:
 
 def rounded_shift(values: Array, shift: int) -> Array:
     """values / 2**shift, rounded half up; (B, size) int64."""
-    return (values + (1 << (shift - 1))) >> shift if shift > 0 else values << -shift
+    if shift > 0:
+        return (values + (1 << (shift - 1))) >> shift
+    return values << -shift
 
 
 class FixedArray(Fixed):
@@ -180,7 +184,7 @@ class FixedArray(Fixed):
         return type(self)(clipped, bits, self.limit, self.saturated)
 
     def _constant(self, value: int, bits: int) -> Self:
-        return type(self)(np.int64(value), bits, self.limit, self.saturated)  # type: ignore[arg-type]
+        return type(self)(np.array(value, np.int64), bits, self.limit, self.saturated)
 
     def _sum(self, other: Self, bits: int) -> Self:
         return self._saturating(self.values + other.values, bits)

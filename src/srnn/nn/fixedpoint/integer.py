@@ -76,7 +76,9 @@ class InputFormat:
     @property
     def bound(self) -> int:
         """The largest absolute value that can be sent: int8's or int16's."""
-        return 128 if self.bits == 0 and self.largest <= LEVELS else 2**15
+        if self.bits == 0 and self.largest <= LEVELS:
+            return 128
+        return 2**15
 
     def encode(self, x: Array) -> Array:
         """Inputs as integers (int64), saturating."""
@@ -177,18 +179,24 @@ def emitted_bits(neuron: Neuron, bits: int) -> int:
     emission = neuron.emission
     if emission.binary:
         return 0
-    return bits if math.isinf(emission.bound) else passed_on(neuron).bits
+    if math.isinf(emission.bound):
+        return bits
+    return passed_on(neuron).bits
 
 
 def passed_on(neuron: Neuron) -> InputFormat:
     """The format in which the next layer receives what a neuron emits, which has a bound."""
     emission = neuron.emission
-    return InputFormat() if emission.binary else InputFormat(max(emission.bound, 1e-3), whole=False)
+    if emission.binary:
+        return InputFormat()
+    return InputFormat(max(emission.bound, 1e-3), whole=False)
 
 
 def _largest_sent(neuron: Neuron) -> int:
     """The largest integer that a neuron emits: a spike is 1."""
-    return 1 if neuron.emission.binary else passed_on(neuron).bound
+    if neuron.emission.binary:
+        return 1
+    return passed_on(neuron).bound
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

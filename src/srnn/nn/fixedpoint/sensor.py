@@ -138,4 +138,6 @@ def _check(count: Fraction, channel: int, mean: Fraction, std: Fraction, reach: 
 def _log2(value: Fraction) -> int:
     """The logarithm to base 2, rounded down, exactly."""
     guess = value.numerator.bit_length() - value.denominator.bit_length()
-    return guess if Fraction(2) ** guess <= value else guess - 1
+    if Fraction(2) ** guess <= value:
+        return guess
+    return guess - 1

@@ -67,7 +67,9 @@ class BidirectionalLayer(nn.Module):
 
     def _backward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         reversed_x = reverse_time(x, lengths)
-        return torch.cat([x[:, :1], reversed_x[:, :-1]], 1) if self.late else reversed_x
+        if not self.late:
+            return reversed_x
+        return torch.cat([x[:, :1], reversed_x[:, :-1]], 1)
 
     def forward(
         self,

@@ -285,7 +285,7 @@ class Layer(nn.Module):
             result = run_layer(problem, self.backend)
             if len(values) == len(problem.state):
                 return result
-            values |= result.state._asdict()  # type: ignore[attr-defined]
+            values |= zip(self.neuron.State._fields, result.state, strict=True)
             if result.arriving is not None:
                 values["arriving"] = result.arriving
             return replace(result, state=self.as_state(values))

@@ -29,7 +29,9 @@ def reached(state: Any) -> Tensor:
         first = first[0]
     found = first[0].isnan().all(1)
     incoming = getattr(first, "incoming", None)
-    return found if incoming is None else found | incoming.isnan().flatten(1).any(1)
+    if incoming is None:
+        return found
+    return found | incoming.isnan().flatten(1).any(1)
 
 
 def with_nans(

@@ -83,7 +83,9 @@ def as_norm(spec: NormSpec) -> Norm | None:
         options,
         [item.name for item in fields(Norm)] if name == "batch" else [],
     )
-    return Norm(**options) if name == "batch" else None
+    if name != "batch":
+        return None
+    return Norm(**options)
 
 
 class BatchNorm(nn.Module):

@@ -256,7 +256,8 @@ class SRNN(nn.Module):
     @property
     def inputs(self) -> int:
         """Input channels: those of the first layer, which may have been replaced."""
-        return (self.layers[0] if len(self.layers) else self.readout).inputs  # type: ignore[return-value]
+        first: Any = next(iter(self.layers), self.readout)
+        return first.inputs
 
     @property
     def outputs(self) -> int:

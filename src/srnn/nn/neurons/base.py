@@ -123,7 +123,9 @@ class Init:
 def _all_digits(number: float) -> str:
     """The number as ``Init.parse`` reads it back, in six digits where those are enough."""
     short = f"{number:g}"
-    return short if float(short) == number else repr(float(number))
+    if float(short) == number:
+        return short
+    return repr(float(number))
 
 
 _INIT_TYPES = (Init, "Init", "srnn.Init")

@@ -87,7 +87,9 @@ class Compression:
     def _of_kept(self, name: str, gradient: Tensor) -> Tensor:
         """Keep only the gradient of the remaining weights: pruned weights count in no norm and no
         moment."""
-        return gradient * self.masks[name] if name in self.masks else gradient
+        if name not in self.masks:
+            return gradient
+        return gradient * self.masks[name]
 
     def prunes(self, epoch: int) -> bool:
         """Whether weights are pruned at the start of this epoch (from 0)."""

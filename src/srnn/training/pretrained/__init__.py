@@ -89,7 +89,9 @@ class Card:
         """Standard deviation of the validation accuracy over the seeds; 0 for a single seed."""
         from statistics import stdev
 
-        return stdev(self.seeds.values()) if len(self.seeds) > 1 else 0.0
+        if len(self.seeds) > 1:
+            return stdev(self.seeds.values())
+        return 0.0
 
 
 def pretrained_names() -> list[str]:
@@ -134,4 +136,6 @@ def example(name: str) -> Path:
     """
     read_card(name)
     table = FOLDER / f"{name}.csv"
-    return table if table.is_file() else FOLDER / f"{name}.npy"
+    if table.is_file():
+        return table
+    return FOLDER / f"{name}.npy"

@@ -117,17 +117,17 @@ class NetworkConfig(Section, key="network"):
     def idle_keys(self) -> list[str]:
         """Keys that have no effect with the model."""
         known = ("model", "hidden", "recurrent", "bidirectional", "norm")
-        return (
-            []
-            if self.model == "srnn"
-            else [item.name for item in fields(self) if item.name not in known]
-        )
+        if self.model == "srnn":
+            return []
+        return [item.name for item in fields(self) if item.name not in known]
 
     def each(self, name: str) -> list[Any]:
         """A setting of the hidden layers (one for all of them, or a list) as a list with one value
         per layer."""
         value = getattr(self, name)
-        return value if isinstance(value, list) else [value] * len(self.hidden)
+        if isinstance(value, list):
+            return value
+        return [value] * len(self.hidden)
 
     def folded(self) -> NetworkConfig:
         """The network without its norm, folded into weights and biases (``SRNN.fold``): layers that

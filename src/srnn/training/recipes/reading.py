@@ -256,4 +256,6 @@ def _copy(value: Any) -> Any:
         return {key: _copy(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [_copy(inner) for inner in value]
-    return value.tolist() if hasattr(value, "tolist") else value
+    if not hasattr(value, "tolist"):
+        return value
+    return value.tolist()

@@ -146,7 +146,9 @@ class PruneConfig(Section, key="training.prune"):
 
     def last_epoch(self, epochs: int) -> int:
         """The epoch (from 0) at whose start pruning is complete; at the latest the last epoch."""
-        return int(self.end * epochs) if self.sparsity > 0 else 0
+        if self.sparsity > 0:
+            return int(self.end * epochs)
+        return 0
 
     def share(self, epoch: int, epochs: int) -> float:
         """Fraction of the weights that is pruned in ``epoch`` (from 0): fast at first, then slower

@@ -60,7 +60,9 @@ class Chunk:
     @property
     def presynaptic(self) -> Tensor:
         """What arrived at the synapses, (B, T, W)."""
-        return self.x if self.layer.weight_rec is None else torch.cat([self.x, self.states[-1]], -1)
+        if self.layer.weight_rec is None:
+            return self.x
+        return torch.cat([self.x, self.states[-1]], -1)
 
     @property
     def output(self) -> Tensor:
@@ -72,7 +74,9 @@ class Chunk:
         """The output, zero after a sequence's end; as bits if it consists of spikes."""
         output = self.output * valid_steps(self.lengths, self.x.shape[1], self.x.device)
         spikes = self.layer.neuron.emission.binary and self.layer.layer.output == "emission"
-        return Spikes.from_dense(output) if spikes else output
+        if not spikes:
+            return output
+        return Spikes.from_dense(output)
 
     def back(
         self, signal: Tensor, seed: tuple[Tensor, ...]
@@ -326,6 +330,7 @@ def _joined(parts: Sequence[Tensor | Spikes]) -> Tensor | Spikes:
     """The parts one after the other, in time."""
     if len(parts) == 1:
         return parts[0]
-    if isinstance(parts[0], Spikes):
-        return Spikes(torch.cat([part.words for part in parts], 1), parts[0].size)  # type: ignore[union-attr]
-    return torch.cat(parts, 1)  # type: ignore[arg-type]
+    spikes = [part for part in parts if isinstance(part, Spikes)]
+    if spikes:
+        return Spikes(torch.cat([part.words for part in spikes], 1), spikes[0].size)
+    return torch.cat([part for part in parts if isinstance(part, Tensor)], 1)

@@ -48,15 +48,15 @@ class LocalLayer:
     def passed(self, output: Tensor) -> Tensor:
         """What the layers above receive of an output (B, H) or (B, T, H), or what the output
         receives of their errors."""
-        return (
-            output
-            if self.passes is None
-            else output * self.passes.view(len(output), *[1] * (output.ndim - 2), -1)
-        )
+        if self.passes is None:
+            return output
+        return output * self.passes.view(len(output), *[1] * (output.ndim - 2), -1)
 
     def output_row(self) -> int:
         """Which row of a sensitivity belongs to the output."""
-        return 0 if self.layer.output == "membrane" else -1
+        if self.layer.output == "membrane":
+            return 0
+        return -1
 
     def slope(self, states: tuple[Tensor, ...], current: Tensor) -> Tensor:
         """The derivative of the output by the current of the same step, (..., H)."""
