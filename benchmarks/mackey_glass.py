@@ -194,9 +194,7 @@ def _recurrent(model: srnn.Model) -> Callable[[], Step]:
 
     def begin() -> Step:
         state: Any = None
-        past = np.zeros((0, 1))
-        if targets.linear is not None:
-            past = targets.linear.past
+        past = targets.past(1)
 
         def step(sample: float) -> float:
             nonlocal state, past
@@ -205,8 +203,7 @@ def _recurrent(model: srnn.Model) -> Callable[[], Step]:
                 result = network.run(torch.from_numpy(x[None]).float(), state)
             state = result.state
             answered = targets.answered(result.output[0].double().numpy(), x, past)
-            if targets.linear is not None:
-                past = targets.linear.after(x, past)
+            past = targets.after(x, past)
             return float(targets.restored(answered)[0, 0])
 
         return step

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from srnn import SrnnError
+from srnn.data.batches import Batch
 from srnn.data.linear import Linear, Moments, chosen_taps, most_taps
 from srnn.data.targets import Targets
 from srnn.nn.decision import RULES
@@ -72,7 +74,8 @@ def test_targets_keep_it_and_older_files_have_none() -> None:
     x, output = RNG.normal(size=(9, 2)), RNG.normal(size=(9, 3))
     answers = targets.restored(targets.answered(output, x))
     mean, std = targets.scale
-    left = (targets.left(answers, x) - mean) / (std * targets.rest)
+    batch = Batch(torch.from_numpy(x[None]), torch.from_numpy(answers[None]), None)
+    left = (batch.left(targets).y[0].numpy() - mean) / (std * targets.rest)
     np.testing.assert_allclose(left, output, atol=1e-12)
     for wrong in ({"weights": [[[1.0]]], "rest": [0.0]}, {"weights": [[[np.inf]]], "rest": [1.0]}):
         with pytest.raises(SrnnError, match="linear part must be finite"):

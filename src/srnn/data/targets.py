@@ -77,12 +77,17 @@ class Targets:
         """(values,) how many deviations of a target 1 of the network's output is."""
         return np.ones(len(self.units)) if self.linear is None else np.array(self.linear.rest)
 
-    def left(self, y: npt.NDArray[Any], x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Targets (..., T, values) less what the linear part says of whole sequences of inputs
-        (..., T, inputs)."""
+    def past(self, inputs: int) -> npt.NDArray[np.float64]:
+        """(steps, inputs) what the linear part sees of the time before a sequence."""
         if self.linear is None:
-            return y
-        return y - self.scale[1] * self.linear.said(x)
+            return np.zeros((0, inputs))
+        return self.linear.past
+
+    def after(self, x: npt.NDArray[Any], past: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """What ``past`` is after the steps x (T, inputs)."""
+        if self.linear is None:
+            return past
+        return self.linear.after(x, past)
 
     def answered(
         self,

@@ -114,10 +114,8 @@ class Decoder:
         self.classes, self.lag = trained.answers, task.lag(signal.form)
         self.alarm = Alarm.of(trained.alarm)
         """What raises an alarm; None: the network was not trained for that."""
-        self.past = np.zeros((0, task.inputs))
+        self.past = (task.targets or Targets(())).past(task.inputs)
         """Before a sequence, the steps that the linear part of values sees."""
-        if task.targets is not None and task.targets.linear is not None:
-            self.past = task.targets.linear.past
         self.targets = task.targets if self.alarm is None else Targets((None,))
         """Units of values; None: answers are classes."""
         self.step_seconds = task.step_ms / 1000 if task.step_ms else None
@@ -385,8 +383,7 @@ class Session:
         if targets is None:
             return self._scores.push(outputs[None])[0]
         outputs = targets.answered(outputs.astype(np.float64), x, self._past)
-        if targets.linear is not None:
-            self._past = targets.linear.after(x, self._past)
+        self._past = targets.after(x, self._past)
         if self._surprise is not None:
             return self._surprise.push(x, outputs)[:, None]
         return targets.restored(self._scores.push(outputs[None])[0])
