@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import hashlib
 import inspect
 import linecache
@@ -28,7 +29,7 @@ import re
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from contextvars import ContextVar
 from importlib import import_module
@@ -121,6 +122,7 @@ def _announce() -> None:
             ):
                 self.work.callback(self.add, time.monotonic())
                 self.work.enter_context(saying(COMPILING, self.spent))
+                self.work.enter_context(_without_collection())
 
         def on_end(self, event: Any) -> None:
             self.depth -= 1
@@ -131,6 +133,19 @@ def _announce() -> None:
             self.spent += time.monotonic() - begun
 
     events.register("numba:compile", Announced())
+
+
+@contextlib.contextmanager
+def _without_collection() -> Iterator[None]:
+    """Nothing of what a compiler builds is garbage before it is done: looking for it takes a tenth
+    of the time that compiling takes."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 @functools.cache

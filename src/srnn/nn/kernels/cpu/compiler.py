@@ -33,7 +33,7 @@ from .rows import OPTIONS, SOURCE_DIGEST, called
 def compile_loop(loop: Callable[..., Any]) -> Any:
     """The loop, compiled at its first call for each dtype, or taken from the disk. Functions of a
     neuron and of a surrogate that it calls are those of their records."""
-    return compiled(loop, SOURCE_DIGEST, nogil=True, **OPTIONS)
+    return compiled(loop, SOURCE_DIGEST, nogil=True, no_cfunc_wrapper=True, **OPTIONS)
 
 
 _refused: dict[tuple[object, ...], str] = {}
