@@ -106,6 +106,19 @@ class DecisionPlan:
         return True
 
     @property
+    def value_bits(self) -> list[int] | None:
+        """The fractional bits of each value; None: the answer is a class, or the score of an
+        alarm."""
+        if not self.how.value or self.rule.alarm is not None:
+            return None
+        if self.bits is None:
+            return [0] * len(self.rule.classes)
+        scales = integer_scales(self.rule.targets, self.bits, self.how)
+        if not scales:
+            return [score_bits(self.bits, self.how)] * len(self.rule.classes)
+        return [scale.bits for scale in scales]
+
+    @property
     def uses_math(self) -> bool:
         """Whether it calls a function of <math.h>."""
         if self.bits is not None:
