@@ -89,7 +89,11 @@ EXPORTED("next") int web_next(void)
 /* How unusual the signal is: above 1 there is an alarm. */
 EXPORTED("score") double web_score(void)
 {
+#if INTEGER
+    return (double)model.decision.score / MODEL_SCORE_ONE;
+#else
     return model.decision.score;
+#endif
 }
 
 #elif VALUES
