@@ -12,7 +12,6 @@ from ...data.datasets import SplitName
 from ...data.recordings import NOTHING_SAID, Reading
 from ...errors import SrnnError
 from ...files import read_object
-from ...nn.alarm import THRESHOLD
 from ...registry import is_name
 from ...text import plain
 from ...training.evaluation import ACCURACIES
@@ -90,6 +89,11 @@ def report_content(
     if samples < 0:
         raise SrnnError(f"The number of samples must be at least 0, not {samples}.")
     trained = open_trained(folder, data, said)
+    if trained.alarm is not None:
+        raise SrnnError(
+            f"{trained.name} raises alarms, and is not measured on labels: srnn serve and srnn "
+            "export web make the page that shows its score over time, srnn predict tells it."
+        )
     task = trained.task
     untrained, others = _compared(trained, baselines)
     analysis = analyse(
@@ -189,8 +193,7 @@ def describe_task(trained: Trained) -> dict[str, Any]:
         "inputs": task.inputs,
         "signal": task.signal().what,
         "class_names": list(task.class_names),
-        "values": None if task.targets is None else _values(trained),
-        "threshold": None if trained.alarm is None else THRESHOLD,
+        "values": _values(trained),
         "unlabelled_class": None
         if task.unlabelled_class is None
         else task.class_names[task.unlabelled_class],
@@ -201,11 +204,11 @@ def describe_task(trained: Trained) -> dict[str, Any]:
     }
 
 
-def _values(trained: Trained) -> list[dict[str, Any]]:
-    """Name and unit of each answer of a network that names no class."""
+def _values(trained: Trained) -> list[dict[str, Any]] | None:
+    """Name and unit of each value; None: answers are classes."""
     targets = trained.task.targets
-    if targets is None or trained.alarm is not None:
-        return [{"name": name, "unit": None} for name in trained.answers]
+    if targets is None:
+        return None
     return [
         {"name": name, "unit": unit}
         for name, unit in zip(trained.classes, targets.units, strict=True)

@@ -25,7 +25,6 @@ from torch import Tensor, nn
 
 from ...data.batches import Batch, Sequences, evenly_spread
 from ...data.spikes import as_dense
-from ...nn.alarm import Alarm, Surprise
 from ...nn.baselines import Network
 from ...nn.decision import softmax
 from ...nn.network import SRNN, BidirectionalLayer, Result
@@ -133,18 +132,13 @@ def _traces(network: Network) -> tuple[str, ...]:
 
 
 def _answers(trained: Trained, batch: Batch, outputs: Tensor) -> npt.NDArray[np.float64]:
-    """(B, T, C): probabilities of the classes at each step, from the steps read so far; values in
-    their own units, or (B, T, 1) the score of an alarm."""
+    """(B, T, C): probabilities of the classes at each step, from the steps read so far; or values,
+    in their own units."""
     network, loss, targets = trained.network, trained.loss, trained.task.targets
     output = outputs.double().numpy()
     if targets is not None:
         scores = running_scores(output, loss.config.scoring, loss.config.start)
-        said = targets.answered(scores, batch.numbers)
-        alarm = Alarm.of(trained.alarm)
-        if alarm is None:
-            return targets.restored(said)
-        rows = zip(batch.numbers, said, strict=True)
-        return np.stack([Surprise(alarm, targets.rest).push(*row)[:, None] for row in rows])
+        return targets.restored(targets.answered(scores, batch.numbers))
     if loss.per_step or network.bidirectional:
         return softmax(output)
     return confidences(
@@ -261,10 +255,7 @@ def _arrays(
 
 
 def _targets(trained: Trained, batch: Batch, row: int, steps: int) -> dict[str, Any]:
-    """The targets of a sequence's first steps, and where they are known; nothing of an alarm, whose
-    score has none."""
-    if trained.alarm is not None:
-        return {}
+    """The targets of a sequence's first steps, and where they are known."""
     true = batch.y[row].double().numpy()
     if not trained.loss.per_step:
         true = np.broadcast_to(true, (steps, len(true)))

@@ -1,7 +1,7 @@
 // Real sequences, step by step: a slider moves through input, labels, spikes, membranes and probabilities. Future steps are dimmed.
 
 const CLASSES = DATA.task.class_names, LONG = CLASSES.some(name => name.length > 10);
-const VALUES = DATA.task.values, LIMIT = DATA.task.threshold;  // of a network that names no class; a score above LIMIT is an alarm
+const VALUES = DATA.task.values;  // of a network that names no class
 const inWords = (value, i) => short(value) + (VALUES[i].unit ? " " + VALUES[i].unit : "");
 const classColour = i => `--c${i % 10}`;  // everywhere, the live page included
 const layerColour = i => `--c${[0, 2, 3, 6][i % 4]}`;
@@ -18,7 +18,7 @@ function player(samples) {
   let shown = [];  // tracks of the sample: {canvas, draw(context, width, height), base}
 
   const name = one => VALUES
-    ? `${one.group || "no. " + one.index}${one.error === null || LIMIT !== null ? "" : ` · off by ${inWords(one.error, 0)}`}`
+    ? `${one.group || "no. " + one.index}${one.error === null ? "" : ` · off by ${inWords(one.error, 0)}`}`
     : DATA.task.per_step
     ? `${one.group || "no. " + one.index} · ${one.labelled_steps ? percent(one.right_steps / one.labelled_steps, 0) : "no label"}`
     : `no. ${one.index} · ${CLASSES[one.true] ?? "no label"} ${one.right ? "✓" : "→ " + CLASSES[one.predicted]}`;
@@ -66,9 +66,9 @@ function player(samples) {
 
   function tellValues(sample, t) {
     const words = values => VALUES.map((one, i) => (VALUES.length > 1 ? one.name + " " : "") + (values[i] === null ? NONE : inWords(values[i], i))).join(", ");
-    const said = VALUES.map((_, i) => sample.probabilities.get(t, i)), known = VALUES.map((_, i) => sample.targets && sample.known.get(t, i) ? sample.targets.get(t, i) : null);
-    verdict.replaceChildren(LIMIT === null ? words(said) : `${said[0] > LIMIT ? "ALARM" : "normal"}, score ${short(said[0])}`);
-    truth.textContent = LIMIT !== null ? `an alarm is above ${LIMIT}` : known.every(value => value === null) ? "no target here" : `it is ${words(known)}`;
+    const said = VALUES.map((_, i) => sample.probabilities.get(t, i)), known = VALUES.map((_, i) => sample.known.get(t, i) ? sample.targets.get(t, i) : null);
+    verdict.replaceChildren(words(said));
+    truth.textContent = known.every(value => value === null) ? "no target here" : `it is ${words(known)}`;
     slider.setAttribute("aria-valuetext", `step ${t + 1}, ${verdict.textContent}, ${truth.textContent}`);
   }
 
@@ -150,7 +150,7 @@ function makeTracks(sample, watched, substeps) {
     membrane(layer, n, sample.layers[i], neuron, layerColour(i), substeps))));
   const many = CLASSES.length > 12;
   if (VALUES) VALUES.forEach((one, i) => add(one.name[0].toUpperCase() + one.name.slice(1), DATA.task.per_step ? "at each step, from the steps read so far" : "if the signal ended here", 100, values(sample, i),
-    [[classColour(i), one.unit ? `answer, ${one.unit}` : "answer"], LIMIT !== null ? ["--c1", "dashed: the threshold"] : ["--ink", "dashed: target"]]));
+    [[classColour(i), one.unit ? `answer, ${one.unit}` : "answer"], ["--ink", "dashed: target"]]));
   else add("Probability of each class", DATA.task.per_step || DATA.network.bidirectional ? "softmax of the output, 0 to 1" : "if the signal ended here, 0 to 1", many ? rows(CLASSES.length) : 100,
     many ? heat(sample.probabilities, "--accent", 1, [0, 1]) : lines(sample.probabilities, CLASSES.map((_, i) => i), CLASSES.map((_, i) => classColour(i)), 1, [0, 1], sample.one.exit && sample.one.exit.steps),
     many ? [["--accent", "strong: likely; a row for each class, the first on top"]] : CLASSES.map((name, i) => [classColour(i), name]));
@@ -248,15 +248,14 @@ function lines(array, columns, colours, per, range, mark) {
   };
 }
 
-/** An answer over time, and its target, or the threshold of its alarm. */
+/** An answer over time, and its target. */
 function values(sample, n) {
   const { probabilities: said, targets, known } = sample;
   return (context, width, height, first, count) => {
-    const seen = LIMIT === null ? [] : [0, 1.25 * LIMIT], end = Math.min(first + count, said.rows);
-    for (let t = first; t < end; t++) { seen.push(said.get(t, n)); if (targets && known.get(t, n)) seen.push(targets.get(t, n)); }
+    const seen = [], end = Math.min(first + count, said.rows);
+    for (let t = first; t < end; t++) { seen.push(said.get(t, n)); if (known.get(t, n)) seen.push(targets.get(t, n)); }
     const range = extent(seen), at = t => Math.min(t, said.rows - 1);
-    if (LIMIT !== null) curve(context, width, height, first, count, 1, () => LIMIT, range, "--c1", 1.2, [4, 3]);
-    else if (targets) curve(context, width, height, first, count, 1, t => known.get(at(t), n) ? targets.get(at(t), n) : NaN, range, "--ink", 1.2, [4, 3]);
+    curve(context, width, height, first, count, 1, t => known.get(at(t), n) ? targets.get(at(t), n) : NaN, range, "--ink", 1.2, [4, 3]);
     curve(context, width, height, first, count, 1, t => said.get(at(t), n), range, classColour(n), 1.8);
   };
 }
