@@ -11,6 +11,7 @@ detector that sees normal recordings only. InternalBleeding16 is one series of t
 collection whose beginning is normal, with one anomaly in the rest.
 
     srnn       srnn.fit_anomalies: how unusual the error of the next sample is
+    srnn int8  the same network in integers, as its C says it
     lstm       the same with torch's LSTM of about as many weights, and the same linear part
     ar         the linear part of it alone, whose taps are chosen as its are
     ar, large  the same, of which only a large error raises the alarm
@@ -41,6 +42,15 @@ import torch
 import srnn
 from srnn.data.linear import Moments, chosen_taps, most_taps
 from srnn.nn.alarm import THRESHOLD, Alarm, errors_of
+from srnn.nn.fixedpoint.alarm import SCORE_BITS, IntegerAlarm
+from srnn.nn.fixedpoint.decision import (
+    IntegerLinear,
+    integer_scales,
+    integer_scores,
+    integer_values,
+)
+from srnn.nn.fixedpoint.device import device_network
+from srnn.nn.fixedpoint.integer import quantise
 from srnn.progress import Reporter
 from srnn.text import markdown_table
 from srnn.training.alarms import with_alarm
@@ -171,6 +181,25 @@ def measure(name: str) -> Iterator[dict[str, Any]]:
         if kind == "srnn":
             row |= costs(model, (test[:20, :, None] - normal.mean()) / normal.std())
         yield row | {"seconds": round(time.perf_counter() - started)}
+        if kind == "srnn":
+            yield told(name, "srnn int8", [None, in_integers(model, test)], odd, THRESHOLD)
+
+
+def in_integers(model: Any, recordings: Array) -> list[float]:
+    """The scores at the end of recordings, as the int8 C gives them."""
+    small = quantise(device_network(model.spiking("exported")), model.inputs_as)
+    targets, loss, bits = model.task.targets, model.recipe.loss, model.inputs_as.bits
+    scales = integer_scales(targets, small.output_bits, loss.rule)
+    linear = IntegerLinear.of(targets, bits, scales)
+    alarm = IntegerAlarm.of(Alarm(**model.alarm), targets, bits, scales)
+    found = []
+    for recording in recordings:
+        x = model.inputs_as.encode(model.task.encode("x", recording[:, None]))
+        outputs = integer_scores(small.run(x[None]).output[0], small.output_bits, loss)
+        said = None if linear is None else linear.said(x)
+        scores = alarm.scores(x, integer_values(outputs, scales, said))
+        found.append(float(scores[-1]) / 2**SCORE_BITS)
+    return found
 
 
 def trained(kind: str, normal: Array, width: int, epochs: int) -> Any:

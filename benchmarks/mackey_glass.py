@@ -39,6 +39,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import stats
 
 import srnn
 from srnn.data.datasets.mackey_glass import (
@@ -184,19 +185,26 @@ def _esn(series: Array, settings: Settings, seed: int, tau: int, offset: float) 
     return begin, int(network.readout.size + (network.recurrent != 0).sum() + 2 * network.units)
 
 
+def _trained(
+    baseline: str | None, settings: Settings, seed: int, tau: int, offset: float
+) -> srnn.Model:
+    options = {"task.options.tau": tau, "task.options.offset": offset}
+    recipe = load_recipe("mackey-glass", {**options, **settings}, baseline=baseline)
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        srnn.train(recipe, run, seed=seed, reporter=Reporter(), examples=False)
+        model = srnn.load(run)
+        model.network.eval()
+    return model
+
+
 def _network(baseline: str | None) -> Callable[..., tuple[Any, int]]:
     def made(
         series: Array, settings: Settings, seed: int, tau: int, offset: float
     ) -> tuple[Any, int]:
-        options = {"task.options.tau": tau, "task.options.offset": offset}
-        recipe = load_recipe("mackey-glass", {**options, **settings}, baseline=baseline)
-        with tempfile.TemporaryDirectory() as folder:
-            run = Path(folder) / "run"
-            srnn.train(recipe, run, seed=seed, reporter=Reporter(), examples=False)
-            model = srnn.load(run)
-            network = model.network
+        model = _trained(baseline, settings, seed, tau, offset)
         begin = _streamed(model) if baseline is None else _recurrent(model)
-        return begin, sum(part.numel() for part in network.parameters())
+        return begin, sum(part.numel() for part in model.network.parameters())
 
     return made
 
@@ -370,6 +378,24 @@ def measure(taus: Sequence[int], families: Sequence[str]) -> Iterator[Settings]:
         }
 
 
+def costs() -> Iterator[Settings]:
+    """The energy of a step, by operations and with memory, and the bytes of the C, of what is
+    trained for the first run of tau 17; a line each. Without the linear part, which both have."""
+    if _rows("costs"):
+        return
+    for family, baseline in (("srnn", None), ("lstm", "lstm")):
+        model = _trained(baseline, chosen(family), 1, SEARCHED, 0.0)
+        found = model.energy(model.task.load("test").x)["models"]
+        row: Settings = {"kind": "costs", "family": family}
+        for name in ("fp32", "memory"):
+            row[f"{name}_nj"] = round(found[name]["energy_pj"]["step"] / 1000, 2)
+        for format in ("c", "int8") if baseline is None else ():
+            with tempfile.TemporaryDirectory() as folder:
+                report = model.export(Path(folder) / "c", format, name="net")
+            row[format] = [report["flash_bytes"], report["ram_bytes"]]
+        yield row
+
+
 # ---- lines and page -----------------------------------------------------------------------------
 
 
@@ -387,44 +413,123 @@ def _write(rows: Iterator[Settings]) -> None:
             file.write(json.dumps(row) + "\n")
 
 
-def _mean(family: str, column: str, taus: Sequence[int]) -> str:
-    """The mean over series, where all of them were measured."""
-    rows = [row for row in _rows("measure") if row["family"] == family and row["tau"] in taus]
-    if {row["tau"] for row in rows} != {*taus}:
+def _of_series(family: str, column: str) -> dict[int, float]:
+    """The mean over the runs of each series of which all are there."""
+    found: dict[int, list[float]] = {}
+    for row in _rows("measure"):
+        if row["family"] == family:
+            found.setdefault(row["tau"], []).append(row[column])
+    return {tau: float(np.mean(values)) for tau, values in found.items() if len(values) == RUNS}
+
+
+def measured() -> list[int]:
+    """The series that every family was measured on."""
+    return sorted(set.intersection(*(set(_of_series(one, "smape")) for one in FAMILIES)))
+
+
+def _with_interval(values: Sequence[float]) -> str:
+    """A mean over series, with a 95 % interval: Student's t."""
+    half = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
+    return f"{np.mean(values):.2f} ± {half:.2f}"
+
+
+def _beside_linear(family: str, column: str, taus: Sequence[int]) -> str:
+    """Less what the linear part alone has on the same series."""
+    if family == "linear":
         return "-"
-    return f"{np.mean([row[column] for row in rows]):.2f}"
+    own, other = _of_series(family, column), _of_series("linear", column)
+    return _with_interval([own[tau] - other[tau] for tau in taus])
+
+
+def _results(taus: Sequence[int]) -> list[list[str]]:
+    rows = []
+    for family in FAMILIES:
+        (parameters,) = {
+            row["parameters"]
+            for row in _rows("measure")
+            if row["family"] == family and row["tau"] == SEARCHED
+        }
+        each = {name: _of_series(family, name) for name in ("smape", "valid_time", "smape_next")}
+        rows.append(
+            [
+                family,
+                f"{parameters:,}",
+                f"{each['smape'][SEARCHED]:.2f}",
+                _with_interval([each["smape"][tau] for tau in taus]),
+                _beside_linear(family, "smape", taus),
+                f"{np.mean([each['valid_time'][tau] for tau in taus]):.2f}",
+                _beside_linear(family, "valid_time", taus),
+                f"{each['smape_next'][SEARCHED]:.3f}",
+            ]
+        )
+    rows += [[source, "-", f"{value:.2f}", *["-"] * 5] for source, value in PUBLISHED.items()]
+    last = np.mean([row["smape_last"] for row in _rows("measure") if row["tau"] == SEARCHED])
+    return [*rows, ["the sample before", "0", *["-"] * 5, f"{last:.2f}"]]
+
+
+def _trials() -> list[list[str]]:
+    """Every trial, the best of a family first."""
+    rows = _rows("search")
+    families = [*FAMILIES]
+    rows.sort(key=lambda row: (families.index(row["family"]), row["smape"]))
+    return [
+        [row["family"], f"{row['smape']:.2f}", f"{row['parameters']:,}", _in_words(row["settings"])]
+        for row in rows
+    ]
+
+
+def _in_words(settings: Settings) -> str:
+    """Settings of a trial, briefly."""
+    words = []
+    for name, value in settings.items():
+        if name == "network.readout":
+            value = value["neuron"]["tau_mem"]
+        if name == "network.neuron":
+            value = " ".join(map(str, value.values()))
+        if isinstance(value, float):
+            value = f"{value:.3g}"
+        words.append(f"{name.rpartition('.')[2]} {value}")
+    return ", ".join(words)
+
+
+def _costs() -> list[list[str]]:
+    rows = []
+    for row in _rows("costs"):
+        bytes_ = [
+            " + ".join(f"{part:,}" for part in row[name]) if name in row else "-"
+            for name in ("c", "int8")
+        ]
+        rows.append([row["family"], f"{row['fp32_nj']:g}", f"{row['memory_nj']:g}", *bytes_])
+    return rows
 
 
 def render() -> str:
     """The page."""
-    measured, searched = _rows("measure"), _rows("search")
-    titles = ["family", "parameters", "tau 17", "tau 17 to 24", "all 14 series", "next sample, 17"]
-    rows = [
-        [
-            family,
-            f"{[row['parameters'] for row in measured if row['family'] == family][-1]:,}",
-            _mean(family, "smape", [17]),
-            _mean(family, "smape", list(range(17, 25))),
-            _mean(family, "smape", list(SERIES)),
-            _mean(family, "smape_next", [17]),
-        ]
-        for family in FAMILIES
+    taus = measured()
+    over = f"{len(taus)} series"
+    titles = [
+        "family", "parameters", "sMAPE, 17", f"sMAPE, {over}", "minus linear",
+        "valid, Lyapunov times", "minus linear", "next sample, 17",
+    ]  # fmt: skip
+    each = [
+        [str(tau), *(f"{_of_series(family, 'smape')[tau]:.2f}" for family in FAMILIES)]
+        for tau in taus
     ]
-    rows += [[source, "-", f"{value:.2f}", "-", "-", "-"] for source, value in PUBLISHED.items()]
-    last = np.mean([row["smape_last"] for row in measured if row["tau"] == 17])
-    rows.append(["the sample before", "0", "-", "-", "-", f"{last:.2f}"])
-    each = [[str(tau), *(_mean(family, "smape", [tau]) for family in FAMILIES)] for tau in SERIES]
-    best = [[family, json.dumps(chosen(family)["settings"])] for family in FAMILIES]
-    minutes = sum(row["seconds"] for row in [*measured, *searched]) / 60
+    seconds = sum(row["seconds"] for kind in ("search", "measure") for row in _rows(kind))
     parts = [
         HEAD,
-        "\n".join(markdown_table(titles, rows)),
-        "sMAPE of single series:",
+        "\n".join(markdown_table(titles, _results(taus))),
+        f"sMAPE of each series, the mean of {RUNS} runs:",
         "\n".join(markdown_table(["tau", *FAMILIES], each)),
-        f"What was chosen among {TRIALS} trials of each family:",
-        "\n".join(markdown_table(["family", "settings"], best)),
-        f"All of it took {minutes:.0f} minutes of one shared core. The seed of a trial is its number, "
-        "that of a run twice its offset.",
+        f"All {TRIALS} trials of each family, by their sMAPE of two Lyapunov times:",
+        "\n".join(markdown_table(["family", "sMAPE", "parameters", "settings"], _trials())),
+        "A step's energy in nJ (float32, 45 nm; operations alone, and with memory traffic), and the "
+        "bytes of the C, flash + RAM, of the networks of tau 17 without their linear part:",
+        "\n".join(
+            markdown_table(["family", "operations", "with memory", "float32 C", "int8 C"], _costs())
+        ),
+        f"All of it took {seconds / 60:.0f} minutes of one shared core. The seed of every trial is 0; "
+        "the runs have seeds 1 to 3, and begin at 0, 0.5 and 1 Lyapunov times.",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -435,6 +540,7 @@ def main() -> None:
     parser.add_argument("--measure", action="store_true")
     parser.add_argument("--taus", nargs="+", type=int, default=list(SERIES))
     parser.add_argument("--families", nargs="+", choices=FAMILIES, default=list(FAMILIES))
+    parser.add_argument("--costs", action="store_true")
     parser.add_argument("--render", action="store_true")
     told = parser.parse_args()
     torch.set_num_threads(1)
@@ -442,6 +548,8 @@ def main() -> None:
         _write(search())
     if told.measure:
         _write(measure(told.taus, told.families))
+    if told.costs:
+        _write(costs())
     if told.render:
         (OUT / "README.md").write_text(render())
 
