@@ -385,7 +385,7 @@ def costs() -> Iterator[Settings]:
         return
     for family, baseline in (("srnn", None), ("lstm", "lstm")):
         model = _trained(baseline, chosen(family), 1, SEARCHED, 0.0)
-        found = model.energy(model.task.load("test").x)["models"]
+        found = model.energy(np.asarray(model.task.load("test").x))["models"]
         row: Settings = {"kind": "costs", "family": family}
         for name in ("fp32", "memory"):
             row[f"{name}_nj"] = round(found[name]["energy_pj"]["step"] / 1000, 2)

@@ -93,15 +93,16 @@ class IntegerAlarm(NamedTuple):
             math.ldexp(1 / (one * error), OFF_BITS)
             for one, error in zip(ones, usual.tolist(), strict=True)
         ]
-        slopes = [
+        above, below = (
             min(round(math.ldexp(one * math.log(2), SCORE_BITS)), _GREATEST)
             for one in (alarm.above, alarm.below)
-        ]
+        )
         return cls(
             tuple(Multiple.of(math.ldexp(one, -input_bits)) for one in ones),
             tuple(scale.offset for scale in scales),
             tuple(map(Multiple.of, offs)),
-            *slopes,
+            above,
+            below,
             alarm.prior,
             alarm.smooth,
             alarm.start,
