@@ -4,6 +4,7 @@ share of false alarms."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 
 import srnn
 from srnn import SrnnError
+from srnn.cli.main import main
 from srnn.nn.alarm import Alarm, Surprise
 from support.compiled import compilers
 
@@ -149,3 +151,16 @@ def test_mistakes_are_one_line() -> None:
     ):
         with pytest.raises(SrnnError, match=words):
             srnn.fit_anomalies(x, **options)  # type: ignore[arg-type]
+
+
+def test_a_stream_prints_a_line_where_an_alarm_begins_or_ends(
+    model: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x = np.concatenate([waves(1, 0.05, 5)[0], waves(3, 0.11, 5).reshape(-1, 1)])
+    np.savetxt(tmp_path / "x.csv", x, fmt="%.6g", header="a", comments="")
+    assert main(["stream", str(model.folder), str(tmp_path / "x.csv"), "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    alarms = [one["alarm"] for one in lines if one["type"] == "decision"]
+    raised = model.stream().push(np.loadtxt(tmp_path / "x.csv", skiprows=1)).scores[:, 0] > 1
+    assert alarms[0] is False and alarms[-1] is True
+    assert len(alarms) == 1 + np.count_nonzero(np.diff(raised))
