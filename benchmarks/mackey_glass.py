@@ -68,6 +68,8 @@ _SEARCH_AT = 22.0
 _FITTED = 600
 """Steps of a series that the linear part is fitted to while its taps are chosen."""
 _AHEAD, _STARTS = 150, (750, 900, 1050, 1200, 1350)
+_MAC = 4.6
+"""pJ of a multiplication with an addition, as ``srnn energy`` counts them in float32."""
 _OFF = 0.4
 """Deviations of a series from which on an answer is not valid."""
 PUBLISHED = {
@@ -441,19 +443,20 @@ def _beside_linear(family: str, column: str, taus: Sequence[int]) -> str:
     return _with_interval([own[tau] - other[tau] for tau in taus])
 
 
+def _parameters(family: str) -> int:
+    """Of the first run of tau 17."""
+    rows = [row for row in _rows("measure") if row["family"] == family]
+    return next(row["parameters"] for row in rows if row["tau"] == SEARCHED)
+
+
 def _results(taus: Sequence[int]) -> list[list[str]]:
     rows = []
     for family in FAMILIES:
-        (parameters,) = {
-            row["parameters"]
-            for row in _rows("measure")
-            if row["family"] == family and row["tau"] == SEARCHED
-        }
         each = {name: _of_series(family, name) for name in ("smape", "valid_time", "smape_next")}
         rows.append(
             [
                 family,
-                f"{parameters:,}",
+                f"{_parameters(family):,}",
                 f"{each['smape'][SEARCHED]:.2f}",
                 _with_interval([each["smape"][tau] for tau in taus]),
                 _beside_linear(family, "smape", taus),
@@ -495,11 +498,12 @@ def _in_words(settings: Settings) -> str:
 def _costs() -> list[list[str]]:
     rows = []
     for row in _rows("costs"):
-        bytes_ = [
-            " + ".join(f"{part:,}" for part in row[name]) if name in row else "-"
-            for name in ("c", "int8")
-        ]
-        rows.append([row["family"], f"{row['fp32_nj']:g}", f"{row['memory_nj']:g}", *bytes_])
+        written = ["-", "-"]
+        if "c" in row:
+            written = [" + ".join(f"{part:,}" for part in row[name]) for name in ("c", "int8")]
+        rows.append([row["family"], f"{row['fp32_nj']:g}", f"{row['memory_nj']:g}", *written])
+    for family in ("esn", "linear"):
+        rows.append([family, f"{_parameters(family) * _MAC / 1000:.2f}", "-", "-", "-"])
     return rows
 
 

@@ -228,6 +228,7 @@ class DecisionPlan:
             "ALARM": True,
             "ALARM_PRIOR": f"{alarm.prior}u",
             "ALARM_SMOOTH": f"{alarm.smooth}u",
+            "ALARM_STEPS": alarm.smooth,
             "ALARM_START": f"{alarm.start}u",
         }
         if self.bits is None:

@@ -109,6 +109,7 @@
 #define ALARM_LEAST 1e-30f
 #define ALARM_PRIOR 25u
 #define ALARM_SMOOTH 100u
+#define ALARM_STEPS 100
 #define ALARM_START 0u
 #define VALUE_BITS 8
 #define VALUE_FACTORS 1

@@ -78,7 +78,7 @@ int model_decide(model_decision *decision, const model_score output[MODEL_OUTPUT
 #endif
 #if ALARM
 /* After each model_decide, with the same input and output: how unusual the error is with which
- * inputs were foretold, over ALARM_SMOOTH steps: 0 is usual, and above 1 decision->alarm is not 0,
+ * inputs were foretold, over ALARM_STEPS steps: 0 is usual, and above 1 decision->alarm is not 0,
  * because the error is larger or smaller than that of signals like those of training.
 #if INTEGER
  * MODEL_SCORE_ONE stands for 1.
