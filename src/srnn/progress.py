@@ -194,12 +194,17 @@ def _classes(d: Mapping[str, Any]) -> str:
 
 
 def _values(d: Mapping[str, Any]) -> str:
-    """Names of the values, and what they are in training."""
-    said = []
-    for name, unit, mean, std in zip(d["classes"], *d["targets"].values(), strict=True):
+    """Names of the values, what they are in training, and their linear part."""
+    targets, said = d["targets"], list[str]()
+    columns = (targets[name] for name in ("units", "mean", "std"))
+    for name, unit, mean, std in zip(d["classes"], *columns, strict=True):
         of_unit = f" {one_line(unit, 24)}" if unit else ""
         said.append(f"{one_line(name, 24)}: mean {mean:.4g}, deviation {std:.4g}{of_unit}")
-    return "; ".join(said[:_NAMED])
+    linear = ""
+    if targets["linear"] is not None:
+        seen = counted(len(targets["linear"]["weights"]), "step")
+        linear = f"; with a linear part of {seen}"
+    return "; ".join(said[:_NAMED]) + linear
 
 
 def compiling(description: dict[str, Any]) -> str:

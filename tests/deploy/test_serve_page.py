@@ -97,12 +97,12 @@ def test_a_recording_is_drawn_as_it_runs(
     for canvas in (
         "spikes",
         "membranes",
-        "classes",
+        "answers",
     ):  # the paper of the input is there from the start
         assert browser.value(f"{INK}('{canvas}')") == 0
     browser.key(" ")
     browser.wait(f"{COUNT} > 400")
-    for canvas in ("input", "spikes", "membranes", "classes"):
+    for canvas in ("input", "spikes", "membranes", "answers"):
         browser.wait(f"{INK}('{canvas}') > 100")
     label = browser.value("document.querySelector('#label').textContent")
     assert label in ("P", "PQ", "QR", "RS", "ST", "TP")
@@ -207,10 +207,10 @@ def test_an_example_that_the_run_keeps_plays_at_once(
             "dirty = !!(model.label_lag = 500)"
         )  # half of what is in view: classes stand beside what they name
         browser.wait(
-            "document.querySelector('#classes-note').textContent.endsWith('named 500 steps later')"
+            "document.querySelector('#answers-note').textContent.endsWith('named 500 steps later')"
         )
         assert (
-            browser.value(f"{RIGHT}('classes')") == 0 and browser.value(f"{INK}('classes')") > 100
+            browser.value(f"{RIGHT}('answers')") == 0 and browser.value(f"{INK}('answers')") > 100
         )
         browser.value("model.label_lag = 0")
         browser.value(
@@ -274,7 +274,7 @@ def test_it_goes_on_after_the_server_came_back(
     assert browser.value("view.at") < 5000
     # What was computed again since the last state is not drawn twice.
     assert browser.value("view.spikes.length <= view.at && view.input.length <= view.sample")
-    assert browser.value("view.probabilities.length === view.spikes.length")
+    assert browser.value("view.answers.length === view.spikes.length")
 
 
 def test_stopped_and_started_while_the_server_is_away_it_has_one_stream(
@@ -328,7 +328,7 @@ def test_the_probabilities_of_a_network_that_rests_stand_beside_its_steps(
         browser.wait(
             "document.querySelector('#status')?.textContent === 'the signal ended: 64 steps'"
         )
-        shown = browser.value("view.probabilities.map(row => row !== null)")
+        shown = browser.value("view.answers.map(row => row !== null)")
     session = decoder.open()
     known = [*session.push(PIXELS).steps.tolist(), *session.finish().steps.tolist()]
     assert len(shown) > known[-1] and False in shown[: known[-1]]
@@ -451,6 +451,6 @@ def test_many_classes_leave_room_and_each_has_its_colour(browser: Browser, tmp_p
     )
     assert marks == bars and len(set(marks)) == 10
     assert (
-        browser.value("document.getElementById('classes-note').textContent")
+        browser.value("document.getElementById('answers-note').textContent")
         == "4.0 s, 1000 steps; 4 s in view"
     )

@@ -3,6 +3,7 @@ classes is refused."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from srnn.deploy.c import export_c
 from srnn.deploy.c.plan import make_plan
 from srnn.measure.policy import ExitPolicy
 from srnn.measure.scores import running_scores
+from srnn.nn.alarm import Alarm, Surprise
 from srnn.nn.decision import RULES, Rule, Until
+from srnn.nn.fixedpoint.alarm import IntegerAlarm, logarithm
 from srnn.nn.fixedpoint.decision import (
     IntegerLinear,
     integer_scales,
@@ -32,6 +35,12 @@ from support.compiled import build, compilers
 from support.deciding import LEAKY, decided
 
 NET = SRNN.paper(2, [6], 3, generator=torch.Generator().manual_seed(0))
+ALARMS = [
+    Alarm(0.5, 0.2, 0.9, 10, start=3),
+    Alarm(2.0, 0.0, 2.002, 1),
+    Alarm(0.01, 0.00999, 5000.0, 100_000),
+]
+TARGETS_OF_TWO = Linear((((0.9, 0.1), (0.0, 0.8)), ((0.05, 0.0), (0.1, 0.1))), (0.1, 0.3))
 NAMES = ("speed", "height", "load")
 LEAKY_VALUE = Rule("leaky mean of its output", joined=LEAKY.joined, confidence=None)
 OWN = {
@@ -148,6 +157,60 @@ def test_the_linear_part_is_the_same_in_c_and_onnx(compiler: str, tmp_path: Path
             scores, *after = session.run(["scores", *names], {"x": row[None], **state})
             state = dict(zip(state, after, strict=True))
             np.testing.assert_allclose(scores[0], expected[step], rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("compiler", compilers()[:1])
+@pytest.mark.parametrize("alarm", ALARMS)
+def test_an_alarm_is_the_same_in_integers_and_c(
+    compiler: str, alarm: Alarm, tmp_path: Path
+) -> None:
+    """As usual, far off, saturated, and never changing."""
+    net = SRNN.paper(2, [6], 2, generator=torch.Generator().manual_seed(0))
+    targets = Targets((None, None), (5.0, -300.0), (0.5, 40.0), TARGETS_OF_TWO)
+    rule = DecisionRule(LossConfig("mse"), NAMES[:2], targets=targets, alarm=alarm)
+    inputs_as, rng = InputFormat(4.0, whole=False), np.random.default_rng(2)
+    x = rng.normal(size=(300, 2)).cumsum(0) / 10
+    x[100:130] *= rng.choice([-30, 30], (30, 2))
+    x[200:] = 0.25
+    integers = inputs_as.encode(x)
+    small = quantise(device_network(net), inputs_as)
+    export_c(net, tmp_path, "net", "int8", decision=rule, inputs_as=inputs_as)
+    program = build(tmp_path, make_plan(small, "net", rule), compiler, "-fsanitize=undefined")
+    given = integers / 2.0**inputs_as.bits
+    lines = "\n".join(",".join(map(repr, row)) for row in given.tolist())
+    told = program.text("--steps", "300", given=lines).splitlines()
+
+    scales = integer_scales(targets, small.output_bits, rule.loss.rule)
+    linear = IntegerLinear.of(targets, inputs_as.bits, scales)
+    assert linear is not None
+    outputs = integer_scores(small.run(integers[None]).output[0], small.output_bits, rule.loss)
+    values = integer_values(outputs, scales, linear.said(integers))
+    whole = IntegerAlarm.of(alarm, targets, inputs_as.bits, scales)
+    found = whole.scores(integers, values)
+    expected = [(score, int(score > 2**16)) for score in found.tolist()]
+    rows = [line.split(",") for line in told]
+    assert [(round(float(score) * 2**16), int(one)) for score, one in rows] == expected
+
+    said = (values / 2.0 ** np.array([scale.bits for scale in scales]) - [5, -300]) / [0.5, 40]
+    real = Surprise(alarm, targets.rest).push(given, said)
+    near = np.abs(found / 2**16 - real) < 0.01 + 0.001 * real
+    assert near[:100].all()  # beyond, what is far off saturates
+    assert (found[:100] > 0).any() and (found.max() > 2**17 or alarm.smooth > 1000)
+
+
+def test_an_integer_logarithm_is_that_of_its_number() -> None:
+    numbers = [1, 2, 3, 2**30 - 1, 2**30, 2**31 + 12345, 2**40, 2**40 + 2**38, 2**60 - 1]
+    expected = [math.log2(number) - 40 for number in numbers]
+    found = [logarithm(number) / 2**20 for number in numbers]
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+    assert logarithm(0) == logarithm(1) == -40 * 2**20
+
+
+def test_alarms_that_rounding_would_raise_are_refused() -> None:
+    targets = Targets((None,), (0.0,), (1.0,), Linear((((1.0,),),), (1e-4,)))
+    scales = integer_scales(targets, 16, RULES["mse"])
+    with pytest.raises(SrnnError, match="told from rounding; export the network as float32"):
+        IntegerAlarm.of(Alarm(0.5, 0.1, 1.0, 9), targets, 12, scales)
 
 
 @pytest.mark.parametrize("own", ["mean"])

@@ -251,9 +251,7 @@ def test_the_commands(model: Any, tmp_path: Path, capsys: pytest.CaptureFixture[
     ("command", "words"),
     [
         (["stream", "RUN", "x.csv", "--report", "change"], "--report change is for networks"),
-        (["evaluate", "RUN", "--full"], "can be measured with --full"),
-        (["report", "RUN"], "can be shown on a page"),
-        (["serve", "RUN"], "can be served"),
+        (["evaluate", "RUN", "--live"], "can be measured with --live"),
     ],
 )
 def test_what_needs_classes_says_so(

@@ -141,8 +141,8 @@ def evaluate(
     original = open_trained(title, data, reading)
     trained = original if seed is None else replace(original, seed=seed)
     keeps = data is None and (full or false_accepts is not None)
-    if live or full:
-        trained.require_classes(f"measured with {'--live' if live else '--full'}")
+    if live:
+        trained.require_classes("measured with --live")
     run = _own_run(trained) if keeps else None
     if live:
         return _spot(trained, title, run, split, noise, false_accepts, data_dir, json)

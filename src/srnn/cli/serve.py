@@ -149,8 +149,6 @@ def load_models(
             raise SrnnError(f"There are two models named '{name}': give them names, as NAME=RUN.")
         folders[name] = folder
     networks = {name: open_trained(folder) for name, folder in folders.items()}
-    for network in networks.values():
-        network.require_classes("served")
     own = dict.fromkeys(networks, decoding)
     left_out: dict[str, list[str]] = {}
     for name, trained in networks.items() if len(networks) > 1 else ():

@@ -82,7 +82,7 @@ def stream(
     Args:
         source: a file, - for standard input, or mic
         format: format of standard input (default: csv)
-        report: print a line for every step, when the class changes, or when a sequence ends
+        report: print a line for every step, when the class or an alarm changes, or when a sequence ends
             (default: change; with --words end; of values, step if each step has one, else end)
         block: samples per block (default: 40 ms, or 256 if they are not in time; from a pipe, what
             has arrived)
@@ -121,6 +121,8 @@ def _when(
     decoder: Decoder, report: Literal["step", "change", "end"] | None, words: bool
 ) -> Literal["step", "change", "end"]:
     """Which decisions get a line. SrnnError for what values cannot do."""
+    if decoder.alarm is not None and not words:
+        return report or "change"
     if not decoder.loss.rule.value:
         return report or ("end" if words else "change")
     if words or report == "change":
@@ -282,7 +284,8 @@ def _walk(
         try:
             for made in blocks:
                 decisions = where_silent(made, watch, session.decoder.lag)
-                kept = chooser([one.number for one in decisions], [one.final for one in decisions])
+                answers = [one.number if one.alarm is None else one.alarm for one in decisions]
+                kept = chooser(answers, [one.final for one in decisions])
                 chosen = list(compress(decisions, kept))
                 count += len(chosen)
                 show(decisions, chosen)
@@ -343,6 +346,7 @@ def _json_line(decision: Decision) -> str:
             "label": decision.label,
             "probability": round(decision.probability, 6),
             **({} if decision.values is None else {"values": decision.values.tolist()}),
+            **({} if decision.alarm is None else {"alarm": decision.alarm}),
             "final": decision.final,
             "delay_ms": None if decision.delay is None else round(1000 * decision.delay, 3),
         }

@@ -79,6 +79,23 @@ class Sums(NamedTuple):
         return Sums(*(total[sums[0].sum(1) > 0] for total in sums))
 
 
+@torch.no_grad()
+def answers(
+    batch: Batch, output: torch.Tensor, loss: Loss, targets: Targets
+) -> tuple[Array, Array]:
+    """What a network's output (B, T, values) says for a batch, and what its targets are, in their
+    own units: (B, T, values) each, where T is 1 for values of sequences; NaN where no target
+    counts."""
+    mean, std = targets.scale
+    scores = loss.scores(output, batch.lengths).double().cpu().numpy()
+    said = targets.restored(targets.answered(scores, batch.numbers))
+    true = loss.targets(batch.y, output.double(), batch.lengths).cpu().numpy()
+    true = true * std * targets.rest + mean
+    if loss.per_step:
+        return said, true
+    return said[:, None], true[:, None]
+
+
 class ErrorTally:
     """The errors of a network, accumulated batch by batch."""
 
@@ -90,13 +107,8 @@ class ErrorTally:
     @torch.no_grad()
     def add(self, batch: Batch, output: torch.Tensor, loss: Loss) -> None:
         """Count one batch."""
-        mean, std = self.targets.scale
-        scores = loss.scores(output, batch.lengths).double().cpu().numpy()
-        said = self.targets.restored(self.targets.answered(scores, batch.numbers))
-        true = loss.targets(batch.y, output.double(), batch.lengths).cpu().numpy()
-        true = true * std * self.targets.rest + mean
-        if not loss.per_step:
-            said, true = said[:, None], true[:, None]
+        mean, _ = self.targets.scale
+        said, true = answers(batch, output, loss, self.targets)
         self._network.append(Sums.of(said, true, mean))
         self._naive["mean"].append(Sums.of(np.broadcast_to(mean, true.shape), true, mean))
         if loss.per_step:

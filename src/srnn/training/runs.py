@@ -82,6 +82,11 @@ def open_trained(
     trained = Run.open(path).trained() if path.is_dir() else Trained.read(path)
     if data is None:
         return trained
+    if trained.alarm is not None:
+        raise SrnnError(
+            f"{trained.name} raises alarms, and is not measured on labels: srnn predict tells the "
+            "score of any recording, and model.energy(x) its cost."
+        )
     return replace(trained, task=trained.task.reading(data, said=said))
 
 

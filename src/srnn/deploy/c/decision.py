@@ -21,6 +21,14 @@ from ...errors import SrnnError
 from ...nn.alarm import LEAST
 from ...nn.decision import Rule
 from ...nn.equations import Algebra, Text, Writer
+from ...nn.fixedpoint.alarm import (
+    ERROR_BITS,
+    LOG_BITS,
+    MEAN_BITS,
+    MOST_OFF,
+    SCORE_BITS,
+    IntegerAlarm,
+)
 from ...nn.fixedpoint.decision import (
     ONE_BITS,
     PER_LN2,
@@ -72,10 +80,7 @@ class DecisionPlan:
                     f"A class name has {length} bytes, more than {_LONGEST}: {name[:20]!r}..."
                 )
         if self.rule.alarm is not None and self.bits is not None:
-            raise SrnnError(
-                "int8 keeps inputs too coarsely for the error of a predicted sample, from which "
-                "alarms are told; export the network as float32."
-            )
+            self._integer_alarm()  # SrnnError where inputs are kept too coarsely for it
         if self.stands and not self.believes:
             raise SrnnError(
                 "This network's rule has no confidence in this format, "
@@ -104,6 +109,19 @@ class DecisionPlan:
         except SrnnError:
             return False
         return True
+
+    @property
+    def value_bits(self) -> list[int] | None:
+        """The fractional bits of each value; None: the answer is a class, or the score of an
+        alarm."""
+        if not self.how.value or self.rule.alarm is not None:
+            return None
+        if self.bits is None:
+            return [0] * len(self.rule.classes)
+        scales = integer_scales(self.rule.targets, self.bits, self.how)
+        if not scales:
+            return [score_bits(self.bits, self.how)] * len(self.rule.classes)
+        return [scale.bits for scale in scales]
 
     @property
     def uses_math(self) -> bool:
@@ -135,6 +153,8 @@ class DecisionPlan:
         each, linear = 14, self.rule.targets.linear
         if self.bits is None:
             each = 8
+        elif self.rule.alarm is not None:
+            each += 10  # factors and shifts of inputs, and of differences
         if linear is None:
             return names + each * len(self.rule.classes)
         return names + (each + 4 * (1 + linear.taps * linear.inputs)) * len(self.rule.classes)
@@ -204,16 +224,44 @@ class DecisionPlan:
         alarm = self.rule.alarm
         if alarm is None:
             return {"ALARM": False}
-        return {
+        told = {
             "ALARM": True,
-            "ALARM_USUAL": number(alarm.usual, "float"),
-            "ALARM_LEAST": number(LEAST, "float"),
-            "ALARM_ABOVE": number(alarm.above, "float"),
-            "ALARM_BELOW": number(alarm.below, "float"),
             "ALARM_PRIOR": f"{alarm.prior}u",
             "ALARM_SMOOTH": f"{alarm.smooth}u",
+            "ALARM_STEPS": alarm.smooth,
             "ALARM_START": f"{alarm.start}u",
         }
+        if self.bits is None:
+            return told | {
+                "SURPRISE_TYPE": "float",
+                "ALARM_USUAL": number(alarm.usual, "float"),
+                "ALARM_LEAST": number(LEAST, "float"),
+                "ALARM_ABOVE": number(alarm.above, "float"),
+                "ALARM_BELOW": number(alarm.below, "float"),
+            }
+        integers = self._integer_alarm()
+        columns = {
+            f"{kind}_{part.upper()}S": ", ".join(str(getattr(one, part)) for one in multiples)
+            for kind, multiples in (("SEEN", integers.seen), ("OFF", integers.off))
+            for part in ("factor", "shift")
+        }
+        return told | {
+            "SURPRISE_TYPE": "int32_t",
+            "ALARM_ABOVE": integers.above,
+            "ALARM_BELOW": integers.below,
+            "MOST_OFF": MOST_OFF,
+            "ERROR_BITS": ERROR_BITS,
+            "MEAN_BITS": MEAN_BITS,
+            "LOG_BITS": LOG_BITS,
+            "SCORE_ONE": 1 << SCORE_BITS,
+            **columns,
+        }
+
+    def _integer_alarm(self) -> IntegerAlarm:
+        alarm, targets = self.rule.alarm, self.rule.targets
+        assert alarm is not None and targets is not None and self.bits is not None
+        scales = integer_scales(targets, self.bits, self.how)
+        return IntegerAlarm.of(alarm, targets, self.input_bits, scales)
 
     def _scale(self) -> dict[str, Any]:
         """How scores become values in the targets' units."""

@@ -45,7 +45,7 @@ def arranged(
     """
     if layout == "plain":
         return files
-    if plan.decision is not None and plan.decision.how.value:
+    if plan.decision is not None and plan.decision.how.value and layout != "web":
         raise SrnnError(
             "The examples of a layout print a class, which a network with values lacks; "
             "use layout plain."
@@ -109,6 +109,7 @@ def _for_page(plan: Plan) -> dict[str, Any]:
         "layers": layers,
         # An output of the readout is this many times its value.
         "output_scale": 2**network.output_bits if isinstance(network, IntegerNetwork) else 1,
+        "value_bits": None if plan.decision is None else plan.decision.value_bits,
     }
 
 

@@ -303,7 +303,6 @@ def export_web(trained: Trained, out: Path, numbers: Format = "int8") -> dict[st
     """
     from tempfile import TemporaryDirectory
 
-    trained.require_classes("put on a page")
     from .web import find_compiler, write_page
 
     compiler = find_compiler()

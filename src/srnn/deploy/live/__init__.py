@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.resources import files
 from typing import Any, Literal
 
+from ...errors import is_number
 from ...measure.leads import has_waves
+from ...nn.alarm import THRESHOLD
 from ..streaming import Decoder
 
 _SCRIPTS = {"socket": ("live.js", "socket.js"), "device": ("live.js", "files.js", "device.js")}
@@ -46,8 +49,8 @@ def read_page(html: str) -> dict[str, Any]:
 
 def describe(name: str, decoder: Decoder) -> dict[str, Any]:
     """The description of a model for clients and pages."""
-    signal = decoder.signal
-    return {
+    signal, values = decoder.signal, decoder.targets is not None
+    told: dict[str, Any] = {
         "model": name,
         "task": decoder.task.name,
         "kind": decoder.task.kind,
@@ -60,8 +63,29 @@ def describe(name: str, decoder: Decoder) -> dict[str, Any]:
         "step_seconds": decoder.step_seconds,
         "latency": signal.latency,
         "label_lag": decoder.lag,
-        "classes": list(decoder.classes),
+        "classes": [] if values else list(decoder.classes),
         "heart": has_waves(decoder.task) and signal.form == "signal",
         "segment_steps": decoder.segment,
         "hidden": decoder.hidden,
     }
+    if values:
+        told["values"] = _values(decoder)
+    if decoder.alarm is not None:
+        told["alarm"] = {"threshold": THRESHOLD, "smooth": decoder.alarm.smooth}
+    return told
+
+
+def _values(decoder: Decoder) -> list[dict[str, Any]]:
+    """Name and unit of each value, and its root mean squared error on the validation split, None
+    where it is not known; of a network with an alarm, its score."""
+    assert decoder.targets is not None
+    told = []
+    for name, unit in zip(decoder.classes, decoder.targets.units, strict=True):
+        told.append({"name": name, "unit": unit, "error": None})
+        # What a file tells of its result is anything.
+        with suppress(AttributeError, KeyError, TypeError):
+            result: Any = decoder.trained.about["result"]
+            error = result.get("values", dict.fromkeys(decoder.classes, result))[name]["rmse"]
+            if is_number(error) and decoder.alarm is None:
+                told[-1]["error"] = error
+    return told

@@ -46,7 +46,13 @@ class Device {
   }
   step() {
     this.steps++;
-    const c = this.c, label = c.label(), scores = [...new KINDS[this.facts.number](c.memory.buffer, c.scores(), model.classes.length)];
+    const c = this.c, { number, value_bits } = this.facts;
+    if (model.alarm) return { ...this.look(), values: [c.score()] };
+    if (model.values) {
+      const values = [...new KINDS[number](c.memory.buffer, c.values(), model.values.length)];
+      return { ...this.look(), values: values.map((value, i) => value / 2 ** value_bits[i]) };
+    }
+    const label = c.label(), scores = [...new KINDS[number](c.memory.buffer, c.scores(), model.classes.length)];
     return { ...this.look(), label, scores, probabilities: model.kind === "per_step" ? this.softmax(scores) : this.alone(label, c.confidence()) };
   }
   softmax(outputs) {
@@ -104,11 +110,12 @@ function advance(began, first) {
   const rate = model.rate || 50, width = model.channels, due = Math.floor((performance.now() - began) / 1000 * rate) + first - feed.place;
   const data = feed.live ? feed.take() : feed.take(Math.max(0, Math.min(due, rate)));
   const trace = { type: "trace", sample: device.taken, step: device.count, input: [], spikes: [], membranes: [] };
-  const decisions = { type: "decisions", steps: [], classes: [], probabilities: [], states: [] };
+  const decisions = { type: "decisions", steps: [], classes: [], probabilities: [], values: [], states: [] };
   let state = "";
   const note = step => {
     trace.spikes.push(step.spikes); trace.membranes.push(step.membranes);
     decisions.steps.push(device.count++); decisions.classes.push(state ? null : step.label); decisions.states.push(state); decisions.probabilities.push(step.probabilities);
+    decisions.values.push(step.values);
   };
   for (let at = 0; at < data.length; at += width) {
     const row = [...data.subarray(at, at + width)];

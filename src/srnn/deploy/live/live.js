@@ -22,8 +22,8 @@ function say(text, bad) { $("status").textContent = text; $("status").className 
 function perSecond() { return model.step_seconds ? 1 / model.step_seconds : 100; }
 
 function clear() {
-  view = { input: [], sample: 0, spikes: [], membranes: [], probabilities: [], last: null, at: 0, count: 0, winner: "", doubt: "", names: [], tall: [] };
-  $("label").textContent = "–";
+  view = { input: [], sample: 0, spikes: [], membranes: [], answers: [], last: null, at: 0, count: 0, winner: "", said: 0, doubt: "", names: [], tall: [] };
+  $("label").textContent = "–"; $("label").className = "";
   for (const note of document.querySelectorAll("h2 span")) note.textContent = "";
   $("bars").replaceChildren(...model.classes.map((name, i) => {
     const row = document.createElement("div"), bar = document.createElement("i"), number = document.createElement("b"), text = document.createElement("span"), room = document.createElement("span");
@@ -41,6 +41,9 @@ function choose() {
   $("source").replaceChildren(...options.map(([value, text]) => new Option(text, value)));
   $("own").hidden = $("source").value !== "file";
   $("caution").hidden = !model.heart;
+  $("answers-title").textContent = model.alarm ? "Score" : model.values ? "Values" : "Classes";
+  $("answers").setAttribute("aria-label", model.alarm ? `Score over time; an alarm is above ${model.alarm.threshold}` : model.values ? "Values over time" : "Probability of each class over time");
+  $("label").setAttribute("aria-live", model.values && !model.alarm ? "off" : "polite");  // a number changes all the time
   lastState = null; clear(); say(`${model.input}; the encoder's delay is ${+model.latency.toFixed(3)} ${model.rate ? "s" : "samples"}`);
 }
 
@@ -115,28 +118,28 @@ function receive(message) {
   } else if (message.type === "trace") {
     // What came before already is computed again after a lost connection.
     if (message.sample < view.sample) view.input.splice(message.sample - view.sample);
-    if (message.step < view.at) for (const name of ["spikes", "membranes", "probabilities"]) view[name].splice(message.step - view.at);
+    if (message.step < view.at) for (const name of ["spikes", "membranes", "answers"]) view[name].splice(message.step - view.at);
     message.input.forEach(row => view.input.push(row));
     view.sample = message.sample + message.input.length;
-    message.spikes.forEach((layers, i) => { view.spikes.push(layers); view.membranes.push(message.membranes[i]); view.probabilities.push(null); });
+    message.spikes.forEach((layers, i) => { view.spikes.push(layers); view.membranes.push(message.membranes[i]); view.answers.push(null); });
     view.at = message.step + message.spikes.length;
   } else if (message.type === "decisions") {
     // Each in its step's place: none comes of a step at which the network rests. The signal's last steps come without a trace.
     message.steps.forEach((step, i) => {
-      if (step >= view.at) { view.probabilities.push(null); view.at = step + 1; }
-      const silent = message.classes[i] === null;  // a lead is flat or off
-      view.last = silent ? model.classes.map(() => 0) : message.probabilities[i];
-      view.probabilities[view.probabilities.length - view.at + step] = silent ? null : view.last;
+      if (step >= view.at) { view.answers.push(null); view.at = step + 1; }
+      const silent = !model.values && message.classes[i] === null;  // a lead is flat or off
+      view.last = model.values ? message.values[i] : silent ? model.classes.map(() => 0) : message.probabilities[i];
+      view.answers[view.answers.length - view.at + step] = silent ? null : view.last;
     });
     view.count += message.steps.length;
-    view.winner = model.classes[message.classes.at(-1)] ?? message.states.at(-1);
+    view.winner = model.values ? inWords(view.last) : model.classes[message.classes.at(-1)] ?? message.states.at(-1);
     showLabel();
   } else if (message.type === "state") lastState = message.state;
   else if (message.type === "doubt") beUnsure(message.doubt);
   else if (message.type === "error") stop(message.message, true);
-  else if (message.type === "end") stop(`the signal ended: ${message.steps} steps` + (view.doubt ? `; not sure: ${view.doubt}` : ""), view.doubt);
+  else if (message.type === "end") showLabel(true), stop(`the signal ended: ${message.steps} steps` + (view.doubt ? `; not sure: ${view.doubt}` : ""), view.doubt);
   const most = Math.round(SHOWN * perSecond());
-  for (const name of ["spikes", "membranes", "probabilities"]) if (view[name].length > 2 * most) view[name].splice(0, view[name].length - most);
+  for (const name of ["spikes", "membranes", "answers"]) if (view[name].length > 2 * most) view[name].splice(0, view[name].length - most);
   const samples = Math.round(SHOWN * (model.rate || 100));
   if (view.input.length > 2 * samples) view.input.splice(0, view.input.length - samples);
   dirty = true;
@@ -149,16 +152,29 @@ function beUnsure(doubt) {
   showLabel();
 }
 
-function showLabel() {
-  if (!view.winner) return;
+// Values with names and units, and how far they usually are from the truth; or whether there is an alarm.
+function inWords(values) {
+  if (model.alarm) return (values[0] > model.alarm.threshold ? "ALARM" : "normal") + `, score ${values[0].toPrecision(3)}`;
+  return model.values.map((one, i) => {
+    const name = model.values.length > 1 ? one.name + " " : "", error = one.error === null ? "" : ` ± ${+one.error.toPrecision(2)}`;
+    return name + +values[i].toPrecision(4) + error + (one.unit ? " " + one.unit : "");
+  }).join(", ");
+}
+
+// A number that changes at every step can be read four times a second.
+function showLabel(now) {
+  const time = performance.now();
+  if (!view.winner || (model.values && !now && time < view.said + 250)) return;
+  view.said = time;
   const text = view.doubt ? `not sure (${view.winner})` : view.winner;
   if ($("label").textContent !== text) $("label").textContent = text;
+  $("label").className = model.alarm && view.last[0] > model.alarm.threshold ? "bad" : "";
 }
 
 // ---- drawing -------------------------------------------------------------------------------------------------------------------
 
 const HEIGHTS = {};
-for (const id of ["classes", "input", "spikes", "membranes"]) HEIGHTS[id] = +$(id).getAttribute("height");
+for (const id of ["answers", "input", "spikes", "membranes"]) HEIGHTS[id] = +$(id).getAttribute("height");
 
 function sheet(id) {
   const element = $(id), scale = window.devicePixelRatio || 1, width = Math.max(1, element.clientWidth), height = HEIGHTS[id];
@@ -192,13 +208,61 @@ function traces(id, rows, most, own) {
     }
     pen.stroke();
     if (own) {
-      const unit = (model.units || [])[c], text = `${(model.names || [])[c] || c + 1}: ${words([low, high])}${unit ? " " + unit : ""}`;
-      pen.font = "11px system-ui, sans-serif"; pen.fillStyle = colourOf("--panel"); pen.globalAlpha = .8;
-      pen.fillRect(0, bottom - room + 1, pen.measureText(text).width + 6, 14);
-      pen.globalAlpha = 1; pen.fillStyle = colourOf("--soft"); pen.fillText(text, 3, bottom - room + 12);
+      const unit = (model.units || [])[c];
+      caption(pen, `${(model.names || [])[c] || c + 1}: ${words([low, high])}${unit ? " " + unit : ""}`, bottom - room);
     }
   }
   $(id + "-note").textContent = own ? `${count} channels, each on its own scale` : words(whole);
+}
+
+function caption(pen, text, top) {
+  pen.font = "11px system-ui, sans-serif"; pen.fillStyle = colourOf("--panel"); pen.globalAlpha = .8;
+  pen.fillRect(0, top + 1, pen.measureText(text).width + 6, 14);
+  pen.globalAlpha = 1; pen.fillStyle = colourOf("--soft"); pen.fillText(text, 3, top + 12);
+}
+
+// Where rows in a row fulfil something: [first, end] of each stretch.
+function stretches(rows, test) {
+  const found = [];
+  rows.forEach((row, i) => {
+    if (!row || !test(row)) return;
+    if (found.length && found.at(-1)[1] === i) found.at(-1)[1]++;
+    else found.push([i, i + 1]);
+  });
+  return found;
+}
+
+/** Each value over time, one below another, in a band of its usual error; a score, up to four times the threshold of alarms, which are
+ *  marked. */
+function valuesOverTime(rows, most) {
+  HEIGHTS.answers = 110 * model.values.length;
+  const { pen, width, height } = sheet("answers"), room = height / model.values.length, palette = colours();
+  const x = i => (most - rows.length + i - model.label_lag) / most * width;  // beside what it names
+  model.values.forEach((one, c) => {
+    const known = rows.filter(row => row).map(row => row[c]), error = one.error || 0, limit = model.alarm ? model.alarm.threshold : null;
+    if (!known.length) return;
+    const least = known.reduce((a, b) => Math.min(a, b)), largest = known.reduce((a, b) => Math.max(a, b));
+    const [low, high] = model.alarm ? [0, limit * Math.max(1.25, Math.min(4, largest / limit))] : [least - error, largest + error];
+    const part = value => high > low ? Math.max(0, Math.min(1, (value - low) / (high - low))) : .5;
+    const y = value => (c + 1) * room - 4 - part(value) * (room - 24);
+    pen.globalAlpha = .2;
+    pen.fillStyle = colourOf("--warn");
+    for (const [first, end] of limit === null ? [] : stretches(rows, row => row[c] > limit)) pen.fillRect(x(first), c * room, x(end) - x(first), room);
+    pen.fillStyle = palette[c % 10];
+    for (const [first, end] of error ? stretches(rows, () => true) : []) {
+      pen.beginPath();
+      for (let i = first; i < end; i++) pen.lineTo(x(i), y(rows[i][c] + error));
+      for (let i = end - 1; i >= first; i--) pen.lineTo(x(i), y(rows[i][c] - error));
+      pen.fill();
+    }
+    pen.globalAlpha = 1; pen.strokeStyle = palette[c % 10]; pen.lineWidth = 1.5; pen.beginPath();
+    for (const [first, end] of stretches(rows, () => true)) for (let i = first; i < end; i++) i > first ? pen.lineTo(x(i), y(rows[i][c])) : pen.moveTo(x(i), y(rows[i][c]));
+    pen.stroke();
+    caption(pen, `${model.values.length > 1 ? one.name + ": " : ""}${+least.toPrecision(3)} to ${+largest.toPrecision(3)}${one.unit ? " " + one.unit : ""}`, c * room);
+    if (limit === null) return;
+    pen.strokeStyle = colourOf("--warn"); pen.lineWidth = 1; pen.setLineDash([6, 4]); pen.beginPath();
+    pen.moveTo(0, y(limit)); pen.lineTo(width, y(limit)); pen.stroke(); pen.setLineDash([]);
+  });
 }
 
 /** The leads of an ECG in mV, as on paper: a small square is 0.04 s and 0.1 mV, a large one 0.2 s and 0.5 mV. */
@@ -261,17 +325,25 @@ function draw() {
     });
     $("spikes-note").textContent = `${total} neurons, ${(fired / spikes.length / total).toFixed(3)} spikes per neuron and step` + (model.hidden.length > 1 ? "; a colour for each layer, the first on top" : "");
   }
-  const strip = sheet("classes"), rows = view.probabilities.slice(-most);
+  const rows = view.answers.slice(-most);
+  if (model.values) valuesOverTime(rows, most);
+  else classesOverTime(rows, most);
+  const last = view.last;
+  if (last) [...$("bars").children].forEach((row, c) => { row.querySelector("i").style.width = 100 * last[c] + "%"; row.querySelector("b").textContent = last[c] === null ? "" : Math.round(100 * last[c]) + " %"; });
+  $("answers-note").textContent = model.step_seconds ? `${(view.at * model.step_seconds).toFixed(1)} s, ${view.at} steps; ${SHOWN} s in view` : `${view.at} steps; ${most} in view`;
+  if (model.label_lag) $("answers-note").textContent += `; named ${model.label_lag} steps later`;
+  if (model.values && model.values.some(one => one.error)) $("answers-note").textContent += "; ± its error in validation (RMSE)";
+}
+
+function classesOverTime(rows, most) {
+  HEIGHTS.answers = 80;
+  const strip = sheet("answers"), palette = colours();
   rows.forEach((row, i) => {
     if (!row || view.at - rows.length + i < model.label_lag) return;  // a rest, or of what was before the signal
     const x = (most - rows.length + i - model.label_lag) / most * strip.width;  // beside what it names
     let y = strip.height;
     row.forEach((p, c) => { strip.pen.fillStyle = palette[c % 10]; strip.pen.fillRect(x, y - p * strip.height, strip.width / most + .6, p * strip.height + .5); y -= p * strip.height; });
   });
-  const last = view.last;
-  if (last) [...$("bars").children].forEach((row, c) => { row.querySelector("i").style.width = 100 * last[c] + "%"; row.querySelector("b").textContent = last[c] === null ? "" : Math.round(100 * last[c]) + " %"; });
-  $("classes-note").textContent = model.step_seconds ? `${(view.at * model.step_seconds).toFixed(1)} s, ${view.at} steps; ${SHOWN} s in view` : `${view.at} steps; ${most} in view`;
-  if (model.label_lag) $("classes-note").textContent += `; named ${model.label_lag} steps later`;
 }
 
 // ---- controls ------------------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from ...files import reading
 from ...files.arrays import parse_npy
 from ...measure.heartbeats import heart_of
 from ...measure.leads import STATES
+from ...nn.alarm import THRESHOLD
 from ..streaming import Decisions, Decoder
 from .limits import Limits
 from .messages import Array, read_rows
@@ -98,6 +99,22 @@ def _check_count(count: int, limits: Limits) -> None:
         raise SrnnError(f"A body may have at most {limits.sequences} sequences, not {count}.")
 
 
+def _values(decoder: Decoder, scores: Array) -> dict[str, Any]:
+    """The answer where it is values, or the score of an alarm, under the keys of ``srnn predict
+    --json``: that at the end and, where each step has one, over time."""
+    assert decoder.targets is not None
+    names = decoder.classes
+    told: dict[str, Any] = {
+        "values": dict(zip(names, scores[-1].tolist(), strict=True)),
+        "units": dict(zip(names, decoder.targets.units, strict=True)),
+    }
+    if decoder.alarm is not None:
+        told |= {"alarm": bool(scores[-1, 0] > THRESHOLD), "threshold": THRESHOLD}
+    if decoder.task.kind == "per_step":
+        told["over_time"] = dict(zip(names, scores.T.tolist(), strict=True))
+    return told
+
+
 async def classify(decoder: Decoder, samples: Array) -> dict[str, Any]:
     """The answer for one sequence (samples, channels): one decision about all of it, as by
     ``predict`` for a recording."""
@@ -118,19 +135,23 @@ async def classify(decoder: Decoder, samples: Array) -> dict[str, Any]:
     if not len(decisions.steps):
         raise SrnnError("A sequence is too short: it yields no steps.")
 
+    told: dict[str, Any] = {
+        "steps": session.steps - decoder.lag,
+        "start_seconds": round(start, 6),
+    }
+    doubt = path.doubt(given)
+    told |= {"sure": not doubt, "notes": [doubt] if doubt else []}
+    if decoder.targets is not None:
+        return _values(decoder, decisions.scores) | told
     probabilities = decoder.probabilities(decisions.scores)
     believed = probabilities[-1]
     number = int(decisions.winners[-1])
-    doubt = path.doubt(given)
     answer: dict[str, Any] = {
         "class": number,
         "label": decoder.classes[number],
         "probability": round(float(believed[number]), 6),
         "probabilities": np.round(believed, 6).tolist(),
-        "steps": session.steps - decoder.lag,
-        "start_seconds": round(start, 6),
-        "sure": not doubt,
-        "notes": [doubt] if doubt else [],
+        **told,
     }
     if decoder.task.kind == "per_step":
         answer["classes"] = decisions.winners.tolist()

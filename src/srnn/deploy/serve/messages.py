@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ...errors import SrnnError, check_flag, check_whole, nearest
 from ...measure.leads import FLAT, STATES
+from ...nn.alarm import THRESHOLD
 from ..streaming import Decisions, Decoder
 from ..streaming.decisions import Report
 
@@ -140,9 +141,15 @@ def decisions_message(
     decoder: Decoder, decisions: Decisions, keep: Array, with_probabilities: bool
 ) -> dict[str, Any]:
     """The message with the rows ``keep`` (booleans) of some decisions, column by column."""
+    message: dict[str, Any]
     steps, scores, final = decisions if keep.all() else (column[keep] for column in decisions)
+    if decoder.targets is not None:
+        message = {"type": "decisions", "steps": steps.tolist(), "values": scores.tolist()}
+        if decoder.alarm is not None:
+            message["alarm"] = (scores[:, 0] > THRESHOLD).tolist()
+        return message | {"final": final.tolist()}
     believed = decoder.probabilities(scores).round(6)
-    message: dict[str, Any] = {
+    message = {
         "type": "decisions",
         "steps": steps.tolist(),
         "classes": scores.argmax(-1).tolist(),

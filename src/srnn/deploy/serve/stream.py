@@ -18,6 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from ...errors import SrnnError
 from ...measure.leads import FLAT, LeadWatch
+from ...nn.alarm import THRESHOLD
 from ..live import describe
 from ..streaming import Decisions, Decoder, Session
 from ..streaming.decisions import NO_CLASS, Chooser
@@ -95,6 +96,8 @@ class StreamConnection:
             raise SrnnError('The first message of a stream must be {"type": "start"}.')
 
         self._start = read_start(read_text(first["text"]))
+        if self._start.report == "change" and self._decoder.targets and not self._decoder.alarm:
+            raise SrnnError("'report' can be step or end: the answer is a value, not a class.")
         self._said = Said.of({key: getattr(self._start, key) for key in OF_STREAMS})
         self._said.check_stream(self._decoder.signal)
         if self._start.finite:
@@ -211,7 +214,10 @@ class StreamConnection:
         states = np.zeros(len(decisions.steps), np.uint8)
         if self._watch is not None:
             states = self._watch.states(decisions.steps - self._decoder.lag)
-        keep = self._chooser(np.where(states >= FLAT, NO_CLASS, decisions.winners), decisions.final)
+        answers = np.where(states >= FLAT, NO_CLASS, decisions.winners)
+        if self._decoder.alarm is not None:
+            answers = decisions.scores[:, 0] > THRESHOLD
+        keep = self._chooser(answers, decisions.final)
         if keep.any():
             message = decisions_message(self._decoder, decisions, keep, self._start.probabilities)
             if (states[keep] >= FLAT).any():

@@ -32,6 +32,8 @@ class Decision(NamedTuple):
     values: npt.NDArray[np.float64] | None = None
     """(values,) in their own units, where the answer is a value: it has neither a class nor a
     probability. None: it is a class."""
+    alarm: bool | None = None
+    """Whether there is an alarm; None: the network raises none."""
     delay: float | None = None
     """Seconds of signal and of work from that moment until the decision was known; None: not
     measured, or not in time."""

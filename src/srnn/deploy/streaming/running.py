@@ -43,7 +43,9 @@ def decisions_of(decoder: Decoder, known: Decisions) -> list[Decision]:
         if values:
             targets = decoder.targets or Targets((None,) * len(scores))
             label = targets.said(decoder.classes, scores)
-            if decoder.alarm is not None and scores[0] > THRESHOLD:
+            if decoder.alarm is not None:
+                one = one._replace(alarm=bool(scores[0] > THRESHOLD))
+            if one.alarm:
                 label = f"{label}  ALARM"
             one = one._replace(label=label, values=scores)
         else:

@@ -21,7 +21,14 @@ from .groups import GroupReport
 from .measuring import AnalysisOptions, Finding, Outcome, Subject
 from .neurons import Activity
 from .time_constants import AllTimeConstants
+from .values import ValueReport
 
+OF_VALUES: dict[str, type[Finding]] = {
+    "values": ValueReport,
+    "activity": Activity,
+    "time_constants": AllTimeConstants,
+}
+"""What is measured of a network whose answers are values."""
 ANALYSES: dict[str, type[Finding]] = {
     "classes": ClassReport,
     "groups": GroupReport,
@@ -33,15 +40,18 @@ ANALYSES: dict[str, type[Finding]] = {
     "activity": Activity,
     "time_constants": AllTimeConstants,
 }
-"""Every analysis, by its name in JSON, in the order in which they begin and people see them. Early
-exit comes before those that ask for the length of the sequences: it reads validation, and nothing
-else may have been read where that fails."""
+"""Every analysis of a network that names classes, by its name in JSON, in the order in which they
+begin and people see them. Early exit comes before those that ask for the length of the sequences:
+it reads validation, and nothing else may have been read where that fails."""
 
 
 class Analysis:
     """The results of an analysis: ``findings`` by name, each of which is also an attribute. What
     does not apply is None."""
 
+    values: ValueReport
+    """Of a network whose answers are values, which has no ``classes``, ``groups`` and
+    ``calibration``."""
     classes: ClassReport
     groups: GroupReport
     """The accuracy of each group, such as a speaker, and the interval in which other groups would
@@ -102,10 +112,10 @@ def analyse(
     split is read. Memory does not grow with the number of sequences. Raises SrnnError for missing
     data or data that do not fit.
     """
-    trained.require_classes("analysed")
     warn_if_learnt(trained, split)
     subject = Subject(trained, split, initial, options or AnalysisOptions(), data_dir, batch_size)
-    begun = {name: one.begin(subject) for name, one in ANALYSES.items()}
+    analyses = ANALYSES if trained.task.targets is None else OF_VALUES
+    begun = {name: one.begin(subject) for name, one in analyses.items()}
     taking_part = [one for one in begun.values() if one is not None]
     record = tuple(name for one in taking_part for name in one.record)
     tally = Tally(trained)
@@ -117,6 +127,6 @@ def analyse(
         for one in taking_part:
             one.add(outcome)
     evaluation = tally.evaluation(split, len(sequences), sequences.groups)
-    return Analysis(
-        evaluation, {name: one and one.result(evaluation) for name, one in begun.items()}
-    )
+    findings = {name: one and one.result(evaluation) for name, one in begun.items()}
+    nothing = {name: None for name in ANALYSES if name not in findings}
+    return Analysis(evaluation, findings | nothing)

@@ -46,6 +46,7 @@ def comparison_content(
         names, runs, energy["networks"], energy["compared_with_first"], strict=True
     ):
         trained = run.trained()
+        trained.require_classes("compared on a page")
         analysis = analyse(trained, split, data_dir=data_dir, options=options)
         logged = training(run)
         first = first or analysis.groups

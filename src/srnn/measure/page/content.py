@@ -29,6 +29,8 @@ from .history import history_sections
 from .samples import kind_of, take_samples
 
 SAMPLES = 6
+ERRORS = {"mae": "mean absolute error", "r2": "R2"}
+"""Those that are shown first of a network whose answers are values."""
 MOST_PAIRS = 8
 """Most channels of a signal whose rises and falls have a track each; with more, all inputs share
 one."""
@@ -87,7 +89,11 @@ def report_content(
     if samples < 0:
         raise SrnnError(f"The number of samples must be at least 0, not {samples}.")
     trained = open_trained(folder, data, said)
-    trained.require_classes("shown on a page")
+    if trained.alarm is not None:
+        raise SrnnError(
+            f"{trained.name} raises alarms, and is not measured on labels: srnn serve and srnn "
+            "export web make the page that shows its score over time, srnn predict tells it."
+        )
     task = trained.task
     untrained, others = _compared(trained, baselines)
     analysis = analyse(
@@ -146,8 +152,15 @@ def _in_short(analysis: Analysis, energy: dict[str, Any], spiking: bool) -> Valu
                 report[name],
                 SHARE,
             )
-    for part in analysis.groups.certainty():
-        found |= part.values if isinstance(part, Values) else {}
+    if analysis.groups is not None:
+        for part in analysis.groups.certainty():
+            found |= part.values if isinstance(part, Values) else {}
+    for name, title in ERRORS.items():
+        if report.get(name) is not None:
+            unit = "" if report["unit"] is None or name == "r2" else f", {report['unit']}"
+            found[title + unit] = report[name], NUMBER
+            if report["interval"] is not None:
+                found[f"{title}, 95 % interval"] = report["interval"][name], NUMBER
     if report["firing_rate"] is not None:
         rate = (
             "firing rate, spikes per neuron and step"
@@ -180,6 +193,7 @@ def describe_task(trained: Trained) -> dict[str, Any]:
         "inputs": task.inputs,
         "signal": task.signal().what,
         "class_names": list(task.class_names),
+        "values": _values(trained),
         "unlabelled_class": None
         if task.unlabelled_class is None
         else task.class_names[task.unlabelled_class],
@@ -188,6 +202,17 @@ def describe_task(trained: Trained) -> dict[str, Any]:
         "start": loss.start,
         "loss": loss.name,
     }
+
+
+def _values(trained: Trained) -> list[dict[str, Any]] | None:
+    """Name and unit of each value; None: answers are classes."""
+    targets = trained.task.targets
+    if targets is None:
+        return None
+    return [
+        {"name": name, "unit": unit}
+        for name, unit in zip(trained.classes, targets.units, strict=True)
+    ]
 
 
 def describe_network(trained: Trained) -> dict[str, Any]:

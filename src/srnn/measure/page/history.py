@@ -53,6 +53,13 @@ def _training(history: dict[str, Any], spiking: bool) -> Section:
             both("balanced_accuracy"),
             marks=marks,
         ),
+        Plot(
+            "Mean absolute error",
+            EPOCH,
+            Axis("mean absolute error", low=0),
+            both("mae"),
+            marks=marks,
+        ),
         Plot("Loss", EPOCH, Axis("loss"), both("loss"), marks=marks),
         Plot(
             "Firing rate" if spiking else "Activity",

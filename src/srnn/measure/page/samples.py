@@ -27,9 +27,9 @@ from ...data.batches import Batch, Sequences, evenly_spread
 from ...data.spikes import as_dense
 from ...nn.baselines import Network
 from ...nn.decision import softmax
-from ...nn.losses import Loss
 from ...nn.network import SRNN, BidirectionalLayer, Result
 from ...training.evaluation import run_batches
+from ...training.regression import answers
 from ...training.trained import Trained
 from ..analysis import Activity, ExitPolicy, prefixes, running_scores
 from ..leads import FLAT, dead_leads, has_waves
@@ -65,12 +65,12 @@ def take_samples(
             least active that fires.
         policy: marks where the network would decide early.
     """
-    network, loss = trained.network, trained.loss
+    network = trained.network
     indices = evenly_spread(sequences.y, count)
     batch = sequences.take(indices)
     x = as_dense(batch.x, torch.float32)
     ((_, result),) = run_batches(network, [batch], seed=trained.seed, record=_traces(network))
-    certain = _confidences(network, loss, result.output)
+    certain = _answers(trained, batch, result.output)
     watched = _watched(network, activity)
     most = max(1, BUDGET // len(indices) // _bytes_per_step(network, x, watched))
     lengths = [x.shape[1]] * len(x) if batch.lengths is None else batch.lengths.tolist()
@@ -82,7 +82,7 @@ def take_samples(
             "group": None if sequences.groups is None else str(sequences.groups[index]),
             "steps": steps,
             "shown": min(steps, MOST_STEPS, most),
-            **_outcome(loss, batch, result.output, row),
+            **_outcome(trained, batch, result.output, row),
             "exit": None,
         }
         if decided is not None and bool(decided.final[row]):
@@ -91,7 +91,7 @@ def take_samples(
                 "class": int(decided.winners[row]),
             }
         item |= {"input": _input(x[row, : item["shown"]].numpy())}
-        item |= _arrays(network, loss, batch, result, certain[row], watched, row, item["shown"])
+        item |= _arrays(trained, batch, result, certain[row], watched, row, item["shown"])
         if has_waves(trained.task):
             item |= _leads(trained, sequences, int(index), item)
         shown.append(item)
@@ -131,9 +131,14 @@ def _traces(network: Network) -> tuple[str, ...]:
     return ("u", "v")
 
 
-def _confidences(network: Network, loss: Loss, outputs: Tensor) -> npt.NDArray[np.float64]:
-    """(B, T, C): probabilities of the classes at each step, from the steps read so far."""
+def _answers(trained: Trained, batch: Batch, outputs: Tensor) -> npt.NDArray[np.float64]:
+    """(B, T, C): probabilities of the classes at each step, from the steps read so far; or values,
+    in their own units."""
+    network, loss, targets = trained.network, trained.loss, trained.task.targets
     output = outputs.double().numpy()
+    if targets is not None:
+        scores = running_scores(output, loss.config.scoring, loss.config.start)
+        return targets.restored(targets.answered(scores, batch.numbers))
     if loss.per_step or network.bidirectional:
         return softmax(output)
     return confidences(
@@ -141,10 +146,17 @@ def _confidences(network: Network, loss: Loss, outputs: Tensor) -> npt.NDArray[n
     )
 
 
-def _outcome(loss: Loss, batch: Batch, output: Tensor, row: int) -> dict[str, Any]:
+def _outcome(trained: Trained, batch: Batch, output: Tensor, row: int) -> dict[str, Any]:
     """The true class and the decision; with a label at every step, how many of the labelled steps
-    that count are right."""
+    that count are right; of values, the mean absolute error of the first, None where no target is
+    known."""
+    loss, targets = trained.loss, trained.task.targets
     y, lengths = batch.y[row], batch.lengths
+    if targets is not None:
+        said, true = answers(batch, output, loss, targets)
+        errors = np.abs(said - true)[row, :, 0]
+        known = errors[~np.isnan(errors)]
+        return {"error": float(known.mean()) if len(known) else None}
     if not loss.per_step:
         predicted, true = int(loss.scores(output, lengths).argmax(-1)[row]), int(y)
         return {"true": true, "predicted": predicted, "right": true == predicted}
@@ -200,8 +212,7 @@ def _bytes_per_step(network: Network, x: Tensor, watched: list[dict[str, Any]]) 
 
 
 def _arrays(
-    network: Network,
-    loss: Loss,
+    trained: Trained,
     batch: Batch,
     result: Result,
     certain: Array,
@@ -210,8 +221,11 @@ def _arrays(
     steps: int,
 ) -> dict[str, Any]:
     """The first ``steps`` steps of a sequence's results, packed."""
+    network, loss = trained.network, trained.loss
     sample: dict[str, Any] = {"probabilities": pack_levels(certain[:steps], fine=True)}
-    if loss.per_step:
+    if trained.task.targets is not None:
+        sample |= _targets(trained, batch, row, steps)
+    elif loss.per_step:
         sample["labels"] = pack_numbers(batch.y[row, :steps].numpy())
         sample["decisions"] = pack_numbers(result.output[row, :steps].argmax(-1).numpy())
     elif not network.bidirectional:
@@ -238,6 +252,17 @@ def _arrays(
         threshold = pack_levels(u - v, fine=True) if layer["spiking"] else None
         sample["membranes"].append({"u": pack_levels(u, fine=True), "threshold": threshold})
     return sample
+
+
+def _targets(trained: Trained, batch: Batch, row: int, steps: int) -> dict[str, Any]:
+    """The targets of a sequence's first steps, and where they are known."""
+    true = batch.y[row].double().numpy()
+    if not trained.loss.per_step:
+        true = np.broadcast_to(true, (steps, len(true)))
+    true = true[:steps]
+    known = ~np.isnan(true)
+    shown = np.where(known, true, true[known].mean() if known.any() else 0.0)
+    return {"targets": pack_levels(shown, fine=True), "known": pack_bits(known)}
 
 
 def _input(x: Array) -> dict[str, Any]:

@@ -87,12 +87,29 @@
 #define TAP_TYPE float
 #define LINEAR_TYPE float
 #endif
-#define ALARM_USUAL 1.0f
-#define ALARM_LEAST 1e-30f
+#if INTEGER
+#define SURPRISE_TYPE int32_t
+#define ALARM_ABOVE 65536
+#define ALARM_BELOW 65536
+#else
+#define SURPRISE_TYPE float
 #define ALARM_ABOVE 1.0f
 #define ALARM_BELOW 1.0f
+#endif
+#define SEEN_FACTORS 1
+#define SEEN_SHIFTS 1
+#define OFF_FACTORS 1
+#define OFF_SHIFTS 1
+#define MOST_OFF 4194304
+#define ERROR_BITS 24
+#define MEAN_BITS 40
+#define LOG_BITS 20
+#define SCORE_ONE 65536
+#define ALARM_USUAL 1.0f
+#define ALARM_LEAST 1e-30f
 #define ALARM_PRIOR 25u
 #define ALARM_SMOOTH 100u
+#define ALARM_STEPS 100
 #define ALARM_START 0u
 #define VALUE_BITS 8
 #define VALUE_FACTORS 1

@@ -156,11 +156,17 @@ void model_decision_init(model_decision *decision)
         decision->linear[c] = 0;
     decision->newest = 0;
 #endif
-#if ALARM
+#if ALARM && INTEGER
+    for (c = 0; c < NUM_CLASSES; c++)
+        decision->said[c] = (int32_t)offsets[c];
+    decision->mean = (int64_t)1 << MEAN_BITS;
+#elif ALARM
     for (c = 0; c < NUM_CLASSES; c++)
         decision->said[c] = 0.0f;
     decision->mean = ALARM_USUAL;
-    decision->score = 0.0f;
+#endif
+#if ALARM
+    decision->score = ZERO;
     decision->heard = 0;
     decision->alarm = 0;
 #endif
@@ -265,7 +271,87 @@ int model_decide(model_decision *decision, const model_score output[MODEL_OUTPUT
 #endif
 }
 
-#if ALARM
+#if ALARM && INTEGER
+static const int32_t seen_factors[NUM_CLASSES] = {SEEN_FACTORS};
+static const unsigned char seen_shifts[NUM_CLASSES] = {SEEN_SHIFTS};
+static const int32_t off_factors[NUM_CLASSES] = {OFF_FACTORS};
+static const unsigned char off_shifts[NUM_CLASSES] = {OFF_SHIFTS};
+
+/* factor x / 2^shift, rounded half up; at most limit, and at least -limit */
+static int64_t multiple(int64_t x, int32_t factor, unsigned char shift, int64_t limit)
+{
+    const int64_t half = ((int64_t)1 << shift) >> 1, y = (x * factor + half) >> shift;
+
+    if (y > limit)
+        return limit;
+    return y < -limit ? -limit : y;
+}
+
+/* log2 of a mean, MEAN_BITS fractional bits, with LOG_BITS; of 0 that of the least above it */
+static int64_t logarithm(int64_t mean)
+{
+    uint64_t mantissa = mean < 1 ? 1u : (uint64_t)mean;
+    int power = -MEAN_BITS, bit;
+    int64_t found;
+
+    while (mantissa >> (power + MEAN_BITS) > 1u)
+        power++;
+    if (power + MEAN_BITS > 30)
+        mantissa >>= power + MEAN_BITS - 30;
+    else
+        mantissa <<= 30 - power - MEAN_BITS;
+    found = power;
+    for (bit = 0; bit < LOG_BITS; bit++) {
+        mantissa = mantissa * mantissa >> 30;
+        found *= 2;
+        if (mantissa >> 31) {
+            mantissa >>= 1;
+            found++;
+        }
+    }
+    return found;
+}
+
+int32_t model_surprise(model_decision *decision, const model_input input[MODEL_INPUTS],
+        const model_score output[MODEL_OUTPUTS])
+{
+    const int64_t limit = INT32_MAX;
+    int64_t error = 0, off;
+    int c;
+
+    for (c = 0; c < NUM_CLASSES; c++) {
+        off = multiple(input[c], seen_factors[c], seen_shifts[c], INT64_MAX) + offsets[c];
+        off -= decision->said[c];
+        if (off > limit || off < -limit)
+            off = off < 0 ? -limit : limit;
+        off = multiple(off, off_factors[c], off_shifts[c], MOST_OFF);
+        error += off * off;
+        decision->said[c] = restored(output[c], c);
+#if LINEAR
+        decision->said[c] = answered(decision->said[c], decision->linear[c]);
+#endif
+    }
+    error = (error + NUM_CLASSES / 2) / NUM_CLASSES;
+    if (decision->heard > ALARM_START) {
+        uint32_t counted = decision->heard - ALARM_START;
+        int64_t count, more;
+        if (counted > ALARM_SMOOTH)
+            counted = ALARM_SMOOTH;
+        count = (int64_t)ALARM_PRIOR + counted;
+        more = error * ((int64_t)1 << (MEAN_BITS - ERROR_BITS)) - decision->mean + count / 2;
+        decision->mean += more / count - (more % count < 0);
+    }
+    if (decision->heard < UINT32_MAX)
+        decision->heard++;
+    off = logarithm(decision->mean);
+    off = off < 0 ? -off * ALARM_BELOW : off * ALARM_ABOVE;
+    off >>= LOG_BITS;
+    decision->score = (int32_t)(off < limit ? off : limit);
+    decision->alarm = decision->score > MODEL_SCORE_ONE;
+    return decision->score;
+}
+
+#elif ALARM
 float model_surprise(model_decision *decision, const model_input input[MODEL_INPUTS],
         const model_score output[MODEL_OUTPUTS])
 {

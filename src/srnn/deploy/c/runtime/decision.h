@@ -51,10 +51,15 @@ typedef struct {
     uint32_t newest;
     PAST_TYPE past[PAST];
 #endif
-#if ALARM
-    float said[NUM_CLASSES];
+#if ALARM && INTEGER
+    int64_t mean;
+    int32_t said[NUM_CLASSES];
+#elif ALARM
     float mean;
-    float score;
+    float said[NUM_CLASSES];
+#endif
+#if ALARM
+    SURPRISE_TYPE score;
     uint32_t heard;
     int32_t alarm;
 #endif
@@ -73,9 +78,16 @@ int model_decide(model_decision *decision, const model_score output[MODEL_OUTPUT
 #endif
 #if ALARM
 /* After each model_decide, with the same input and output: how unusual the error is with which
- * inputs were foretold, over ALARM_SMOOTH steps: 0 is usual, and above 1 decision->alarm is not 0,
- * because the error is larger or smaller than that of signals like those of training. */
-float model_surprise(model_decision *decision, const model_input input[MODEL_INPUTS],
+ * inputs were foretold, over ALARM_STEPS steps: 0 is usual, and above 1 decision->alarm is not 0,
+ * because the error is larger or smaller than that of signals like those of training.
+#if INTEGER
+ * MODEL_SCORE_ONE stands for 1.
+#endif
+ */
+#if INTEGER
+#define MODEL_SCORE_ONE SCORE_ONE
+#endif
+SURPRISE_TYPE model_surprise(model_decision *decision, const model_input input[MODEL_INPUTS],
         const model_score output[MODEL_OUTPUTS]);
 #endif
 #if BELIEVES

@@ -363,7 +363,9 @@ static void show(const model_score *numbers, int count)
 /* A line of output, written at once. */
 static void say(void)
 {
-#if ALARM
+#if ALARM && INTEGER
+    printf("%.10g,%d\n", (double)model.decision.score / MODEL_SCORE_ONE, (int)model.decision.alarm);
+#elif ALARM
     printf("%.9g,%d\n", (double)model.decision.score, model.decision.alarm);
 #elif SCALED && INTEGER
     int i, bits;

@@ -1,6 +1,8 @@
 // Real sequences, step by step: a slider moves through input, labels, spikes, membranes and probabilities. Future steps are dimmed.
 
 const CLASSES = DATA.task.class_names, LONG = CLASSES.some(name => name.length > 10);
+const VALUES = DATA.task.values;  // of a network that names no class
+const inWords = (value, i) => short(value) + (VALUES[i].unit ? " " + VALUES[i].unit : "");
 const classColour = i => `--c${i % 10}`;  // everywhere, the live page included
 const layerColour = i => `--c${[0, 2, 3, 6][i % 4]}`;
 
@@ -15,7 +17,9 @@ function player(samples) {
   const tracks = el("div", {}), note = el("p", { class: "note" });
   let shown = [];  // tracks of the sample: {canvas, draw(context, width, height), base}
 
-  const name = one => DATA.task.per_step
+  const name = one => VALUES
+    ? `${one.group || "no. " + one.index}${one.error === null ? "" : ` · off by ${inWords(one.error, 0)}`}`
+    : DATA.task.per_step
     ? `${one.group || "no. " + one.index} · ${one.labelled_steps ? percent(one.right_steps / one.labelled_steps, 0) : "no label"}`
     : `no. ${one.index} · ${CLASSES[one.true] ?? "no label"} ${one.right ? "✓" : "→ " + CLASSES[one.predicted]}`;
 
@@ -46,6 +50,7 @@ function player(samples) {
     const { sample, step } = state, t = step - 1;
     slider.value = step;
     clock.textContent = `step ${whole(step)} of ${whole(sample.shown)}` + (stepMs ? ` · ${inTime(step, stepMs)}` : "");
+    if (VALUES) return tellValues(sample, t);
     const decided = sample.decisions ? sample.decisions.get(t) : sample.one.predicted, label = sample.labels ? sample.labels.get(t) : sample.one.true;
     const said = CLASSES[decided] ?? "a lead is flat or off";
     verdict.replaceChildren(decided < 0 ? "" : el("i", { style: `background:var(${classColour(decided)})` }), said);
@@ -57,6 +62,14 @@ function player(samples) {
       const p = sample.probabilities.get(t, i);
       return el("li", { class: i === label ? "true" : null }, el("span", {}, CLASSES[i]), el("span", { class: "bar" }, el("i", { style: `width:${100 * p}%;background:var(${classColour(i)})` })), el("b", {}, percent(p, 0)));
     }));
+  }
+
+  function tellValues(sample, t) {
+    const words = values => VALUES.map((one, i) => (VALUES.length > 1 ? one.name + " " : "") + (values[i] === null ? NONE : inWords(values[i], i))).join(", ");
+    const said = VALUES.map((_, i) => sample.probabilities.get(t, i)), known = VALUES.map((_, i) => sample.known.get(t, i) ? sample.targets.get(t, i) : null);
+    verdict.replaceChildren(words(said));
+    truth.textContent = known.every(value => value === null) ? "no target here" : `it is ${words(known)}`;
+    slider.setAttribute("aria-valuetext", `step ${t + 1}, ${verdict.textContent}, ${truth.textContent}`);
   }
 
   function go(step) { state.step = Math.max(1, Math.min(state.sample.shown, Math.round(step))); draw(); }
@@ -91,7 +104,7 @@ function player(samples) {
   drawIn(tracks, redraw);
 
   const made = el("div", {},
-    chips("sample", DATA.task.per_step ? "Sequence · correct labelled steps" : "Sequence · true class", sequences.map((one, i) => [i, name(one)]), 0, choose),
+    chips("sample", VALUES ? "Sequence" : DATA.task.per_step ? "Sequence · correct labelled steps" : "Sequence · true class", sequences.map((one, i) => [i, name(one)]), 0, choose),
     el("div", { class: "controls" }, play, back, on, clock, el("label", {}, "in view", view)),
     el("div", { class: "player" }, el("div", {}, slider, tracks), el("div", { class: "now" }, verdict, truth, beliefs)), note);
   choose(0);
@@ -104,7 +117,7 @@ function open(one) {
   const dead = maybe(one.dead), said = maybe(one.decisions), decisions = dead && said ? { get: t => dead.get(t) ? -1 : said.get(t) } : said;
   return {
     one, shown: one.shown, input: { kind: one.input.kind, values: one.input.kind === "lines" ? one.input.values.map(unpack) : unpack(one.input.values), negative: maybe(one.input.negative) },
-    labels: maybe(one.labels), decisions, probabilities: unpack(one.probabilities), layers: one.layers.map(unpack),
+    labels: maybe(one.labels), decisions, targets: maybe(one.targets), known: maybe(one.known), probabilities: unpack(one.probabilities), layers: one.layers.map(unpack),
     leads: (one.leads || []).map(({ name, mv }) => ({ name, mv: unpack(mv) })),
     membranes: one.membranes.map(layer => layer && { u: unpack(layer.u), threshold: maybe(layer.threshold) }),
   };
@@ -136,7 +149,9 @@ function makeTracks(sample, watched, substeps) {
   sample.membranes.forEach((layer, i) => layer && watched[i].neurons.forEach((neuron, n) => add(`Membrane, layer ${i + 1}, neuron ${neuron}`, (n === 0 ? "the most active" : n === watched[i].neurons.length - 1 ? layer.threshold ? "the least active that fires" : "the least active that is ever above 0" : "the median") + (layer.threshold ? "; dashed: its threshold" + (sample.layers[i].type === "bits" ? "; ticks: its spikes" : "") : ""), 52,
     membrane(layer, n, sample.layers[i], neuron, layerColour(i), substeps))));
   const many = CLASSES.length > 12;
-  add("Probability of each class", DATA.task.per_step || DATA.network.bidirectional ? "softmax of the output, 0 to 1" : "if the signal ended here, 0 to 1", many ? rows(CLASSES.length) : 100,
+  if (VALUES) VALUES.forEach((one, i) => add(one.name[0].toUpperCase() + one.name.slice(1), DATA.task.per_step ? "at each step, from the steps read so far" : "if the signal ended here", 100, values(sample, i),
+    [[classColour(i), one.unit ? `answer, ${one.unit}` : "answer"], ["--ink", "dashed: target"]]));
+  else add("Probability of each class", DATA.task.per_step || DATA.network.bidirectional ? "softmax of the output, 0 to 1" : "if the signal ended here, 0 to 1", many ? rows(CLASSES.length) : 100,
     many ? heat(sample.probabilities, "--accent", 1, [0, 1]) : lines(sample.probabilities, CLASSES.map((_, i) => i), CLASSES.map((_, i) => classColour(i)), 1, [0, 1], sample.one.exit && sample.one.exit.steps),
     many ? [["--accent", "strong: likely; a row for each class, the first on top"]] : CLASSES.map((name, i) => [classColour(i), name]));
   add("", "", 20, axis);
@@ -230,6 +245,18 @@ function lines(array, columns, colours, per, range, mark) {
       context.font = "11px system-ui, sans-serif"; context.fillStyle = colourOf("--ink"); context.textAlign = x > width / 2 ? "right" : "left"; context.textBaseline = "top";
       context.fillText("early exit", x + (x > width / 2 ? -5 : 5), 3);
     }
+  };
+}
+
+/** An answer over time, and its target. */
+function values(sample, n) {
+  const { probabilities: said, targets, known } = sample;
+  return (context, width, height, first, count) => {
+    const seen = [], end = Math.min(first + count, said.rows);
+    for (let t = first; t < end; t++) { seen.push(said.get(t, n)); if (known.get(t, n)) seen.push(targets.get(t, n)); }
+    const range = extent(seen), at = t => Math.min(t, said.rows - 1);
+    curve(context, width, height, first, count, 1, t => known.get(at(t), n) ? targets.get(at(t), n) : NaN, range, "--ink", 1.2, [4, 3]);
+    curve(context, width, height, first, count, 1, t => said.get(at(t), n), range, classColour(n), 1.8);
   };
 }
 

@@ -85,6 +85,25 @@ EXPORTED("next") int web_next(void)
 #endif
 }
 
+#if ALARM
+/* How unusual the signal is: above 1 there is an alarm. */
+EXPORTED("score") double web_score(void)
+{
+#if INTEGER
+    return (double)model.decision.score / MODEL_SCORE_ONE;
+#else
+    return model.decision.score;
+#endif
+}
+
+#elif VALUES
+/* VALUES_ARE */
+EXPORTED("values") model_score *web_values(void)
+{
+    return model.values;
+}
+
+#else
 /* -1 before the first step. */
 EXPORTED("label") int web_label(void)
 {
@@ -102,4 +121,5 @@ EXPORTED("confidence") double web_confidence(void)
     return model_confidence(&model.decision);
 #endif
 }
+#endif
 /* NOLINTEND(misc-use-internal-linkage) */

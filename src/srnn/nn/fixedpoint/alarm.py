@@ -1,0 +1,152 @@
+"""Alarms in integers: what an int8 C library's ``NAME_surprise`` computes, to the bit.
+
+It follows ``nn/alarm.py``. Differences between what was foretold and what came are counted in
+deviations that are usual, so that the mean of their squares is 1 where all is as usual:
+
+    off   = (input - said at the step before) / (std rest sqrt(usual)),  12 fractional bits
+    error = mean over channels of off^2,                                 24
+    mean  = mean + (error - mean) / n,                                   40, rounded half up
+    score = |log2 mean| / log2(high / usual), or / log2(usual / low),    16
+
+``off`` saturates at 1024, so that sums fit 64 bits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from ...data.targets import Targets
+from ...errors import SrnnError
+from ..alarm import Alarm
+from ..frozen import Array
+from .decision import IntegerScale
+
+OFF_BITS = 12
+ERROR_BITS = 2 * OFF_BITS
+MEAN_BITS = ERROR_BITS + 16
+LOG_BITS = 20
+SCORE_BITS = 16
+MOST_OFF = 2 ** (10 + OFF_BITS)
+_GREATEST = 2**31 - 1
+
+
+class Multiple(NamedTuple):
+    """A factor as integers: (factor x + half) >> shift, rounded half up."""
+
+    factor: int
+    shift: int
+
+    @classmethod
+    def of(cls, value: float) -> Self:
+        """SrnnError where 64 bits are too few."""
+        share, power = math.frexp(value)
+        shift = 30 - power
+        if not 1 <= shift <= 62:
+            raise SrnnError(
+                f"The factor {value:.3g} of an alarm does not fit integers; export as float32."
+            )
+        return cls(round(math.ldexp(share, 30)), shift)
+
+    def __call__(self, x: Array) -> Array:
+        return (x * self.factor + (1 << self.shift - 1)) >> self.shift
+
+
+class IntegerAlarm(NamedTuple):
+    """What raises an alarm, in integers."""
+
+    seen: tuple[Multiple, ...]
+    """Of each channel, an input in the unit of its value, less the mean."""
+    offsets: tuple[int, ...]
+    """The means."""
+    off: tuple[Multiple, ...]
+    """A difference of values, in deviations that are usual."""
+    above: int
+    """The score per log2(mean / usual), with 16 fractional bits; and ``below``."""
+    below: int
+    prior: int
+    smooth: int
+    start: int
+
+    @classmethod
+    def of(
+        cls, alarm: Alarm, targets: Targets, input_bits: int, scales: Sequence[IntegerScale]
+    ) -> IntegerAlarm:
+        """For inputs with so many fractional bits, and values as of ``scales``.
+
+        SrnnError where inputs are kept too coarsely for what is usual.
+        """
+        usual = targets.rest * math.sqrt(alarm.usual)
+        step = math.ldexp(1.0, -input_bits)
+        if input_bits and usual.min() < step:
+            raise SrnnError(
+                f"int8 keeps inputs in steps of {step:.2g} deviations, and the usual error of a "
+                f"predicted sample is {usual.min():.2g}: its alarms would be told from rounding; "
+                "export the network as float32."
+            )
+        deviations, bits = targets.scale[1].tolist(), [scale.bits for scale in scales]
+        ones = [math.ldexp(std, own) for std, own in zip(deviations, bits, strict=True)]
+        offs = [
+            math.ldexp(1 / (one * error), OFF_BITS)
+            for one, error in zip(ones, usual.tolist(), strict=True)
+        ]
+        above, below = (
+            min(round(math.ldexp(one * math.log(2), SCORE_BITS)), _GREATEST)
+            for one in (alarm.above, alarm.below)
+        )
+        return cls(
+            tuple(Multiple.of(math.ldexp(one, -input_bits)) for one in ones),
+            tuple(scale.offset for scale in scales),
+            tuple(map(Multiple.of, offs)),
+            above,
+            below,
+            alarm.prior,
+            alarm.smooth,
+            alarm.start,
+        )
+
+    def scores(self, x: Array, values: Array) -> Array:
+        """Inputs (T, channels) of a whole sequence, as integers, and ``integer_values`` after each
+        of them (T, channels) -> the score after each, (T,) int64."""
+        errors = self.errors(np.asarray(x, np.int64), values)
+        mean, means = 1 << MEAN_BITS, list[int]()
+        for step, error in enumerate(errors.tolist()):
+            counted = step - self.start
+            if counted > 0:
+                count = self.prior + min(counted, self.smooth)
+                mean += ((error << MEAN_BITS - ERROR_BITS) - mean + count // 2) // count
+            means.append(mean)
+        return np.array([self._score(mean) for mean in means], np.int64)
+
+    def errors(self, x: Array, values: Array) -> Array:
+        """(T,) of which the first, that nobody has foretold, counts nothing."""
+        total = np.zeros(len(x), np.int64)
+        for channel, (seen, off, offset) in enumerate(
+            zip(self.seen, self.off, self.offsets, strict=True)
+        ):
+            said = np.concatenate([[offset], values[:-1, channel]])
+            apart = np.clip(seen(x[:, channel]) + offset - said, -_GREATEST, _GREATEST)
+            total += np.clip(off(apart), -MOST_OFF, MOST_OFF) ** 2
+        return (total + len(self.seen) // 2) // len(self.seen)
+
+    def _score(self, mean: int) -> int:
+        power = logarithm(mean)
+        slope = self.below if power < 0 else self.above
+        return min(abs(power) * slope >> LOG_BITS, _GREATEST)
+
+
+def logarithm(mean: int) -> int:
+    """log2 of a number with 40 fractional bits, with 20; of 0 that of the least above it."""
+    mean = max(mean, 1)
+    whole = mean.bit_length() - 1
+    mantissa, power = mean << 30 >> whole, whole - MEAN_BITS
+    for _ in range(LOG_BITS):
+        mantissa = mantissa * mantissa >> 30
+        power <<= 1
+        if mantissa >= 1 << 31:
+            mantissa >>= 1
+            power += 1
+    return power
