@@ -7,6 +7,7 @@ intervals follow from these counts.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -29,17 +30,18 @@ NETWORKS = {
 TRAINED_ON = {"sel16795", "sel221", "sel50"}
 """Records of today's validation split with which the pretrained networks of raw records, which are
 from before that split, were trained."""
+SILENCE = "_silence_/"
+"""Clips of nobody."""
 
 
 def write(name: str, unit: str) -> None:
     report = GroupReport.of(evaluate(open_trained(name), "validation"))
     assert report.names is not None
-    left_out = TRAINED_ON if name.startswith("ecg-records") else set()
-    groups = {
-        group: counts
-        for group, counts in zip(report.names, report.counts.tolist(), strict=True)
-        if group not in left_out and counts[1]
-    }
+    counts = dict(zip(report.names, report.counts.tolist(), strict=True))
+    left_out = {group for group in counts if group.startswith(SILENCE)}
+    if name.startswith("ecg-records"):
+        left_out = TRAINED_ON
+    groups = {group: of for group, of in counts.items() if group not in left_out and of[1]}
     content = {
         "network": name,
         "split": "validation",
@@ -47,7 +49,7 @@ def write(name: str, unit: str) -> None:
         "left_out": sorted(left_out),
         "right_of_counted": groups,
     }
-    text = json.dumps(content, indent=1) + "\n"
+    text = re.sub(r"\[\s+(\d+),\s+(\d+)\s+\]", r"[\1, \2]", json.dumps(content, indent=1)) + "\n"
     (RESULTS / name / "groups.json").write_text(text, encoding="utf-8")
 
 

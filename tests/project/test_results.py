@@ -105,7 +105,7 @@ def test_a_summary_has_all_its_tests_or_none() -> None:
 
 def test_the_table_is_that_of_its_files() -> None:
     page = (RESULTS / "README.md").read_text(encoding="utf-8")
-    assert results_table.replaced(page) == page, "write it again: python release/results_table.py"
+    assert results_table.replaced(page) == page, "write it again: python -m release.results_table"
 
 
 def test_a_folder_is_named_on_the_page_and_has_no_plots() -> None:
