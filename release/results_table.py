@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -169,6 +169,8 @@ def network(summary: dict[str, Any]) -> str:
 def cells_of(recipe: dict[str, Any]) -> str:
     """A baseline's name."""
     found = recipe["network"]
+    if found["model"] == "srnn":
+        return f"the same without spikes: {found['hidden'][0]} ReLU"
     units = " + ".join(map(str, found["hidden"]))
     both = " in each direction" if found["bidirectional"] else ""
     return f"{found['model'].upper()}, {units} units{both}"
@@ -323,8 +325,8 @@ def costs() -> Table:
             continue
         rows.append([f"`{bare(summary['command'])}`", *made(summary), "-", *energy(name)])
         for folder, told in baselines(name):
-            kind = f"its {told['recipe']['network']['model'].upper()}"
-            rows.append([kind, *made(told), trials(folder), "-", "-"])
+            kind = cells_of(told["recipe"]).partition(":")[0]
+            rows.append([f"compared: {kind}", *made(told), trials(folder), "-", "-"])
     return rows
 
 
@@ -387,9 +389,9 @@ def written(rows: Table) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
-def replaced(page: str) -> str:
+def replaced(page: str, tables: Mapping[str, Callable[[], Table]] = TABLES) -> str:
     """The page with each table in its place."""
-    return PLACE.sub(lambda found: found[1] + written(TABLES[found[2]]()), page)
+    return PLACE.sub(lambda found: found[1] + written(tables[found[2]]()), page)
 
 
 if __name__ == "__main__":
