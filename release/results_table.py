@@ -1,9 +1,12 @@
-"""The table of results/README.md, made from the JSON of its folders:
-``python release/results_table.py`` writes it anew.
+"""The tables and the picture of results/README.md, made from the JSON of its folders:
+``python -m release.results_table`` writes them anew.
 
     results/NAME/summary.json    several seeds of a recipe (srnn report)
     results/NAME/test.json       readings of the test split, ours and others'
+    results/NAME/groups.json     the pretrained network by record or speaker (release/groups.py)
     results/NAME/BASELINE/       the same of what it is compared with, whose tests are in NAME/test.json
+    results/searches             how many trainings each baseline's search had
+    results/published.json       what others have published
     src/srnn/training/pretrained/NAME.yaml    the card of the pretrained network: energy, and its test
 
 A number without a file is "-". To add or renew a row:
@@ -16,55 +19,71 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+import numpy as np
 import yaml
+
+from srnn.measure.analysis.groups import GroupReport
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
-ROWS = (
-    "digits",
-    "ecg",
-    "ecg-large",
-    "ecg-alif-lookahead",
-    "ecg-lookahead-large",
-    "ecg-bidirectional",
-    "ecg-bidirectional-large",
-    "ecg-records",
-    "ecg-records-large",
+LABELS_COME = {
+    "ecg": "76 ms later",
+    "ecg-large": "76 ms later",
+    "ecg-alif-lookahead": "276 ms later",
+    "ecg-lookahead-large": "376 ms later",
+    "ecg-bidirectional": "at the end",
+    "ecg-bidirectional-large": "at the end",
+}
+"""The rows of the paper's ECG file, and when they decide."""
+RAW_ECG = ("ecg-records", "ecg-records-large")
+SOUNDS = (
     "speech-commands-mini",
     "speech-commands-live",
-    "phones",
     "spoken-digits-official",
     "spoken-digits-official-256",
     "spoken-digits-speakers",
-    "smnist-delays",
-    "psmnist-brf",
-    "psmnist-delays",
 )
+IMAGES = ("digits", "smnist-delays", "psmnist-brf", "psmnist-delays")
+ROWS = (*LABELS_COME, *RAW_ECG, *SOUNDS, *IMAGES)
 CARDS = {"spoken-digits-official": "spoken-digits-spikes"}
 """Cards of another name than the folder's."""
-HEAD = (
-    "task and network",
-    "parameters",
-    "validation, %",
-    "test, %",
-    "best baseline: validation; test, %",
-    "energy, nJ",
-    "minutes",
-    "seeds",
-    "command",
-    "folder",
-)
+SEARCHES = {
+    "ecg/lstm": "ecg-lstm-search",
+    "ecg/gru": "ecg-gru-search",
+    "ecg-bidirectional/lstm": "ecg-bilstm-search",
+    "speech-commands-mini/lstm": "speech-commands-mini-lstm-search",
+    "spoken-digits-speakers/lstm": "spoken-digits-spikes-lstm-search",
+}
+"""The search of a baseline's settings, in results/searches."""
 SPEAKER = re.compile(r"--task\.options\.test_speaker (\w+)")
+COMMON = "ECG, raw records, labelled steps: "
+"""What the heading of a table says of all its rows."""
+PLACE = re.compile(r"(<!-- (\w+) -->\n\n?)(?:\|.*\n)+")
+"""Where a table stands on the page, and its name."""
+
+Table = list[list[str]]
 
 
 def read(path: Path) -> Any:
     """The content of a JSON file; None if there is none."""
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def card_of(name: str) -> dict[str, Any] | None:
+    path = ROOT / f"src/srnn/training/pretrained/{CARDS.get(name, name)}.yaml"
+    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def bare(command: str) -> str:
+    return command.replace(" --seed SEED", "")
+
+
+# ---- cells ---------------------------------------------------------------------------------------
 
 
 def percent(values: Sequence[float]) -> str:
@@ -78,95 +97,202 @@ def short(value: float) -> str:
     return f"{100 * value:.2f}".rstrip("0").rstrip(".")
 
 
-def metric(summary: dict[str, Any]) -> str:
-    """What chose the epoch: accuracy, or that of labelled steps."""
-    return summary["recipe"]["training"]["early_stopping"]["metric"]
+def validated(summary: dict[str, Any], measure: str) -> str:
+    return percent(summary[measure]["values"]) if measure in summary else "-"
 
 
-def tested(
-    tests: list[dict[str, Any]], command: str, measure: str, card: dict[str, Any] | None = None
-) -> str:
-    """What a training, and the pretrained network of that card, had on test: ours, then others'."""
-    trained = [one for one in tests if one.get("trained", "").rpartition(" --seed ")[0] == command]
-    shipped = [one for one in tests if card and "model" in one]
-    mine = [one[measure] for one in trained if "read_by" not in one]
-    others = [one[measure] for one in trained if "read_by" in one]
+def interval(name: str) -> str:
+    """The pretrained network's accuracy over records or speakers: 95 %, by how these differ."""
+    groups = read(RESULTS / name / "groups.json")
+    if groups is None:
+        return "-"
+    of = groups["right_of_counted"]
+    report = GroupReport(tuple(of), np.ones(len(of), np.int64), np.array(list(of.values())))
+    assert report.interval is not None
+    return " to ".join(f"{100 * bound:.1f}" for bound in report.interval)
 
-    parts = []
+
+def over(names: Iterable[str]) -> str:
+    """What the intervals are over: "over 11 records, 95 %"."""
+    found = [read(RESULTS / name / "groups.json") for name in names]
+    (of,) = {(len(one["right_of_counted"]), one["unit"]) for one in found if one}
+    return f"over {of[0]} {of[1]}, 95 %"
+
+
+def ours(tests: Iterable[dict[str, Any]], command: str, measure: str) -> list[float]:
+    """What we read ourselves, of each training by a command."""
+    return [one[measure] for one in trainings(tests, command) if "read_by" not in one]
+
+
+def trainings(tests: Iterable[dict[str, Any]], command: str) -> list[dict[str, Any]]:
+    return [one for one in tests if one.get("trained", "").rpartition(" --seed ")[0] == command]
+
+
+def by_others(tests: Iterable[dict[str, Any]], command: str | None, measure: str) -> str:
+    """What people read who tuned nothing: the mean of new trainings, and the pretrained network.
+    Without a command, only the latter."""
+    read_by = [one for one in tests if "read_by" in one and measure in one]
+    fresh = [one[measure] for one in trainings(read_by, command or "")]
+    told = [f"{100 * fmean(fresh):.2f} ({len(fresh)})"] if fresh else []
+    told += [f"pretrained {short(one[measure])}" for one in read_by if "model" in one and command]
+    return ", ".join(told) or "-"
+
+
+def own_test(name: str, summary: dict[str, Any], tests: list[dict[str, Any]], measure: str) -> str:
+    mine = ours(tests, bare(summary["command"]), measure)
     if mine:
-        parts.append(percent(mine))
-    elif card and card["test"] is not None:
-        parts.append(f"{percent([card['test']])} (pretrained)")
-    told = [short(fmean(others))] if others else []
-    told += [f"pretrained {short(shipped[0][measure])}"] if shipped else []
-    if told:
-        parts.append(f"others: {', '.join(told)}")
-    return "; ".join(parts) or "-"
+        return percent(mine)
+    card = card_of(name)
+    if card is None or card["test"] is None:
+        return "-"
+    return f"pretrained {short(card['test'])}"
 
 
-def baselines(folder: Path, tests: list[dict[str, Any]]) -> str:
-    """Each of a row's baselines: validation, and test."""
-    cells = []
-    for path in sorted(folder.glob("*/")):
-        summary, search = read(path / "summary.json"), read(path / "results.json")
-        if summary is not None:
-            command, measure = bare(summary["command"]), metric(summary)
-            numbers = f"{percent(summary[measure]['values'])}; {tested(tests, command, measure)}"
-            cells.append(f"{path.name.upper()}, {summary['parameters']:,}: {numbers}")
-        elif search is not None:
+def trials(baseline: str) -> str:
+    """Of the search that chose a baseline's settings."""
+    kept = read(RESULTS / baseline / "results.json")
+    if kept is None and baseline in SEARCHES:
+        kept = read(RESULTS / "searches" / "searches.json")[SEARCHES[baseline]]
+    return str(len(kept["points"])) if kept else "-"
+
+
+def link(name: str, text: str) -> str:
+    page = "summary" if (RESULTS / name / "summary.md").is_file() else "README"
+    return f"[{text}]({name}/{page}.md)"
+
+
+def network(summary: dict[str, Any]) -> str:
+    """The title without its task."""
+    return summary["title"].rpartition(": ")[2]
+
+
+def cells_of(recipe: dict[str, Any]) -> str:
+    """A baseline's name."""
+    found = recipe["network"]
+    if found["model"] == "srnn":
+        return f"the same without spikes: {found['hidden'][0]} ReLU"
+    units = " + ".join(map(str, found["hidden"]))
+    both = " in each direction" if found["bidirectional"] else ""
+    return f"{found['model'].upper()}, {units} units{both}"
+
+
+def baselines(name: str) -> list[tuple[str, dict[str, Any]]]:
+    """(folder, summary) of what a row is compared with; the best trial of a search, where its
+    settings were not trained again."""
+    found = []
+    for path in sorted((RESULTS / name).glob("*/")):
+        summary = read(path / "summary.json")
+        if summary is None:
+            search = read(path / "results.json")
             best = max(search["points"], key=lambda point: point["accuracy"]["mean"])
-            cells.append(
-                f"{path.name.upper()}, {best['parameters']:,}: "
-                f"{percent(best['accuracy']['values'])}; -"
+            summary = {**best, "command": "-", "recipe": search["recipe"]}
+        found.append((f"{name}/{path.name}", summary))
+    return found
+
+
+# ---- tables --------------------------------------------------------------------------------------
+
+
+def paper_ecg() -> Table:
+    """Accuracy of labelled steps first; of all steps, which is what others publish, in the last two
+    columns."""
+    rows = [
+        [
+            "network",
+            "labels come",
+            "parameters",
+            "validation",
+            over(LABELS_COME),
+            "test, read by others",
+            "all steps: validation",
+            "all steps: test, by others",
+        ]
+    ]
+    for name, come in LABELS_COME.items():
+        tests = read(RESULTS / name / "test.json") or []
+        summary = read(RESULTS / name / "summary.json")
+        for folder, told in [(name, summary), *baselines(name)]:
+            command = bare(told["command"])
+            own = folder == name
+            rows.append(
+                [
+                    link(name, network(told)) if own else cells_of(told["recipe"]),
+                    come,
+                    f"{told['parameters']:,}",
+                    validated(told, "accuracy_labelled"),
+                    interval(name) if own else "-",
+                    reading(tests, command, "accuracy_labelled", own),
+                    validated(told, "accuracy"),
+                    reading(tests, command, "accuracy", own),
+                ]
             )
-    return " / ".join(cells) or "-"
-
-
-def bare(command: str) -> str:
-    return command.replace(" --seed SEED", "")
-
-
-def row(name: str) -> list[str]:
-    folder = RESULTS / name
-    tests = read(folder / "test.json") or []
-    summary = read(folder / "summary.json")
-    if summary is None:
-        return speakers_row(name, tests)
-
-    path = ROOT / f"src/srnn/training/pretrained/{CARDS.get(name, name)}.yaml"
-    card = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
-    energy = card and [card["energy_nj"][model]["step"] for model in ("paper", "memory")]
-    command, measure = bare(summary["command"]), metric(summary)
-    return [
-        summary["title"],
-        f"{summary['parameters']:,}",
-        percent(summary[measure]["values"]),
-        tested(tests, command, measure, card),
-        baselines(folder, tests),
-        f"{energy[0]:.2f}; {energy[1]:,.1f}" if energy else "-",
-        minutes(summary),
-        between(summary["seeds"]),
-        f"`{command}`",
-        f"[{name}]({name}/{'summary' if (folder / 'summary.md').is_file() else 'README'}.md)",
+    return rows + [
+        [f"*{one['network']}, published*", one["decides"], one["parameters"], *4 * "-", one["test"]]
+        for one in read(RESULTS / "published.json")["ecg"]
     ]
 
 
-def speakers_row(name: str, tests: list[dict[str, Any]]) -> list[str]:
+def reading(tests: list[dict[str, Any]], command: str, measure: str, own: bool) -> str:
+    """By others; the pretrained network is the row's own, not its baseline's."""
+    of = [one for one in tests if own or "model" not in one]
+    return by_others(of, command, measure)
+
+
+def raw_ecg() -> Table:
+    return accuracies(RAW_ECG, "accuracy_labelled")
+
+
+def sounds() -> Table:
+    return accuracies(SOUNDS, "accuracy")
+
+
+def images() -> Table:
+    rows = accuracies(IMAGES, "accuracy", groups=False)
+    for one in read(RESULTS / "published.json")["images"]:
+        rows.append([f"*{one['network']}, published*", one["parameters"], "-", one["test"], "-"])
+    return rows
+
+
+def accuracies(names: Sequence[str], measure: str, groups: bool = True) -> Table:
+    """Rows of several tasks, each with what it is compared with below it."""
+    head = ["task and network", "parameters", "validation", "test", "test, read by others"]
+    rows: Table = []
+    for name in names:
+        tests = read(RESULTS / name / "test.json") or []
+        summary = read(RESULTS / name / "summary.json")
+        if summary is None:
+            rows += speakers_rows(name, tests)
+            continue
+        for folder, told in [(name, summary), *baselines(name)]:
+            own = folder == name
+            mine = ours(tests, bare(told["command"]), measure)
+            rows.append(
+                [
+                    link(name, told["title"].removeprefix(COMMON))
+                    if own
+                    else cells_of(told["recipe"]),
+                    f"{told['parameters']:,}",
+                    validated(told, measure),
+                    interval(name) if own else "-",
+                    own_test(name, told, tests, measure) if own else percent(mine),
+                    reading(tests, bare(told["command"]), measure, own),
+                ]
+            )
+    if not groups:
+        return [head, *([*row[:3], *row[4:]] for row in rows)]
+    return [[*head[:3], over(names), *head[3:]], *rows]
+
+
+def speakers_rows(name: str, tests: list[dict[str, Any]]) -> Table:
     """Each speaker left out once: means over seeds, then mean and deviation over the speakers."""
-    ours = [one for one in tests if "--baseline" not in one["trained"]]
-    theirs = [one for one in tests if "--baseline lstm" in one["trained"]]
-    seeds = sorted({int(one["trained"].split()[-1]) for one in ours})
+    of_lstm = [one for one in tests if "--baseline lstm" in one["trained"]]
+    of_ours = [one for one in tests if "--baseline" not in one["trained"]]
     return [
-        "Spoken digits as spikes, speakers not in training: 256 + 256 SE-adLIF",
-        f"{ours[0]['parameters']:,}",
-        "-",
-        over_speakers(ours),
-        f"LSTM, {theirs[0]['parameters']:,}: -; {over_speakers(theirs)}",
-        "-",
-        "-",
-        between(seeds),
-        "`srnn train spoken-digits-spikes --task.options.test_speaker SPEAKER`",
-        f"[{name}]({name}/README.md)",
+        [title, f"{of[0]['parameters']:,}", "-", "-", over_speakers(of), "-"]
+        for title, of in (
+            (link(name, "Spoken digits, speakers not in training: 256 + 256 SE-adLIF"), of_ours),
+            ("LSTM, 128 + 128 units", of_lstm),
+        )
     ]
 
 
@@ -179,33 +305,98 @@ def over_speakers(tests: list[dict[str, Any]]) -> str:
     return percent([fmean(values) for values in by_speaker.values()])
 
 
-def minutes(summary: dict[str, Any]) -> str:
-    """Of the trainings, and the processor."""
-    if "seconds" not in summary:
+def costs() -> Table:
+    """How each row was made, and what a step of its pretrained network costs."""
+    rows = [
+        [
+            "made by",
+            "seeds",
+            "minutes",
+            "best epoch over the last, points",
+            "trials of the baseline's search",
+            "energy of a step, nJ: operations",
+            "with memory",
+        ]
+    ]
+    for name in ROWS:
+        summary = read(RESULTS / name / "summary.json")
+        if summary is None:
+            rows.append(costs_of_speakers(name))
+            continue
+        rows.append([f"`{bare(summary['command'])}`", *made(summary), "-", *energy(name)])
+        for folder, told in baselines(name):
+            kind = cells_of(told["recipe"]).partition(":")[0]
+            rows.append([f"compared: {kind}", *made(told), trials(folder), "-", "-"])
+    return rows
+
+
+def costs_of_speakers(name: str) -> list[str]:
+    tests = read(RESULTS / name / "test.json")
+    seeds = sorted({int(one["trained"].split()[-1]) for one in tests})
+    command = "`srnn train spoken-digits-spikes --task.options.test_speaker SPEAKER`"
+    return [command, between(seeds), "-", "-", trials(f"{name}/lstm"), "-", "-"]
+
+
+def made(summary: dict[str, Any]) -> list[str]:
+    return [between(summary["seeds"]), minutes(summary), optimism(summary)]
+
+
+def energy(name: str) -> list[str]:
+    """Of a step of the pretrained network: at the paper's prices, and with memory."""
+    card = card_of(name)
+    if card is None:
+        return ["-", "-"]
+    operations, memory = (card["energy_nj"][model]["step"] for model in ("paper", "memory"))
+    return [f"{operations:.2f}", f"{memory:,.1f}"]
+
+
+def optimism(summary: dict[str, Any]) -> str:
+    """By how much the best epoch of each training, by validation, is better there than the mean of
+    its last tenth, in percentage points."""
+    last = summary.get("last_epochs")
+    if last is None:
         return "-"
-    least, most = (f"{time(summary['seconds']) / 60:.1f}" for time in (min, max))
-    processor = summary["environments"][0]["cpu"].removesuffix(" Processor").replace("(R)", "")
-    return f"{least if least == most else f'{least} to {most}'}, {processor}"
+    return f"{100 * (fmean(summary[last['measure']]['values']) - fmean(last['values'])):.2f}"
+
+
+def minutes(summary: dict[str, Any]) -> str:
+    seconds = summary.get("seconds")
+    if seconds is None or isinstance(seconds, dict):
+        return "-"
+    least, most = (f"{limit(seconds) / 60:.1f}" for limit in (min, max))
+    return least if least == most else f"{least} to {most}"
 
 
 def between(seeds: list[int]) -> str:
     """ "41 to 60", or each."""
-    if len(seeds) > 3:
-        assert seeds == [*range(seeds[0], seeds[-1] + 1)]
+    if len(seeds) > 3 and seeds == [*range(seeds[0], seeds[-1] + 1)]:
         return f"{seeds[0]} to {seeds[-1]}"
     return ", ".join(map(str, seeds))
 
 
-def table() -> str:
-    rows = [HEAD, ["---"] * len(HEAD), *map(row, ROWS)]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
+TABLES = {
+    "paper_ecg": paper_ecg,
+    "raw_ecg": raw_ecg,
+    "sounds": sounds,
+    "images": images,
+    "costs": costs,
+}
 
 
-def replaced(page: str) -> str:
-    """The page with the table in the place of its first one."""
-    return re.sub(r"(^\|.*\n)+", lambda _: table(), page, count=1, flags=re.MULTILINE)
+def written(rows: Table) -> str:
+    head, *body = rows
+    lines = [head, ["---"] * len(head), *body]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def replaced(page: str, tables: Mapping[str, Callable[[], Table]] = TABLES) -> str:
+    """The page with each table in its place."""
+    return PLACE.sub(lambda found: found[1] + written(tables[found[2]]()), page)
 
 
 if __name__ == "__main__":
+    from .results_picture import PATH, picture
+
     readme = RESULTS / "README.md"
     readme.write_text(replaced(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    PATH.write_text(picture(), encoding="utf-8")

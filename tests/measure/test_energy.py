@@ -178,7 +178,26 @@ def test_concatenated_directions_are_read_whole_but_not_in_the_paper_s_rule() ->
         count(describe_network(ClassicalRNN(3, [5, 4], 2, "lstm", bidirectional=True)), ANALOG)
     )
     extra = 2 * 4 * 5 * 4 + 4 * 2  # the second layer's gates, and the readout
-    assert found.synaptic_macs + found.neuron_macs - found.paper_macs == extra
+    padding = 2 * (5 + 4) * 14
+    assert found.synaptic_macs + found.neuron_macs + padding - found.paper_macs == extra
+
+
+@pytest.mark.parametrize(
+    ("cell", "by_its_equations", "by_the_paper"),
+    [
+        ("rnn", 4 * 36 + 36**2 + 36 * 6, 4 * 36 + 2 * 36**2 + 4 * 36 + 36 * 6),
+        ("gru", 3 * (4 * 36 + 36**2) + 2 * 36 + 36 * 6, 3 * (4 * 36 + 36**2) + 12 * 36 + 36 * 6),
+        ("lstm", 4 * (4 * 36 + 36**2) + 3 * 36 + 36 * 6, 4 * (4 * 36 + 36**2) + 17 * 36 + 36 * 6),
+    ],
+)
+def test_a_cell_is_counted_by_its_equations_but_in_the_paper_s_rule(
+    cell: Any, by_its_equations: int, by_the_paper: int
+) -> None:
+    """The paper's rule counts recurrent weights of an RNN twice, and adds to what a unit
+    multiplies."""
+    found = total(count(describe_network(ClassicalRNN(4, [36], 6, cell)), ANALOG))
+    assert found.synaptic_macs + found.neuron_macs == by_its_equations
+    assert found.paper_macs == by_the_paper
 
 
 def test_weights_that_are_0_cost_nothing_but_in_the_paper_s_rule() -> None:

@@ -1,25 +1,29 @@
 """What results/ says of itself: a command that it prints trains what it is said to have trained,
-and its table is its files'."""
+and every number of its pages is its files'."""
 
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from release import results_table
+from release import ecg_energy, results_picture, results_table
 
 from srnn.cli.train import with_short_forms
+from srnn.data.datasets.catalogue import CATALOGUE
 from srnn.files.yaml_reading import parse_yaml
+from srnn.measure.energy import FP32, Activity, count, describe_network, picojoules, total
 from srnn.training.recipes import Recipe, load_recipe, parse_recipe
 from support.commands import parse
 from support.pages import ROOT
 
 RESULTS = ROOT / "results"
-ROWS = [RESULTS / name for name in results_table.ROWS]
+ROWS = [RESULTS / name for name in (*results_table.ROWS, "phones")]
+"""And phones, which is no row: its labels cannot be had."""
 SUMMARIES = sorted(path.parent for row in ROWS for path in row.rglob("summary.json"))
 """Rows, and what they are compared with."""
 DEFAULTS_THAT_CAME_LATER = ("start", "mend")
@@ -103,9 +107,155 @@ def test_a_summary_has_all_its_tests_or_none() -> None:
             }
 
 
-def test_the_table_is_that_of_its_files() -> None:
+WRITE = "write it again: python -m release."
+
+
+def text(path: str) -> str:
+    """A page, its lines joined."""
+    return " ".join((ROOT / path).read_text(encoding="utf-8").split())
+
+
+def points(value: float, digits: int = 1) -> str:
+    return f"{100 * value:.{digits}f}"
+
+
+def test_the_tables_and_the_picture_are_those_of_their_files() -> None:
     page = (RESULTS / "README.md").read_text(encoding="utf-8")
-    assert results_table.replaced(page) == page, "write it again: python release/results_table.py"
+    assert {found[2] for found in results_table.PLACE.finditer(page)} == {*results_table.TABLES}
+    assert results_table.replaced(page) == page, f"{WRITE}results_table"
+    picture = results_picture.PATH.read_text(encoding="utf-8")
+    assert picture == results_picture.picture(), f"{WRITE}results_table"
+    energy = (ecg_energy.FOLDER / "README.md").read_text(encoding="utf-8")
+    assert ecg_energy.replaced(energy, ecg_energy.TABLES) == energy, f"{WRITE}ecg_energy"
+
+
+def test_no_result_is_of_an_uncommitted_tree() -> None:
+    """Of speech-commands-live, whose page says so, the commit is not on record."""
+    for folder in SUMMARIES:
+        commits = [one["git_commit"] for one in summary(folder).get("environments", [])]
+        assert commits or folder.name == "speech-commands-live"
+        assert all(re.fullmatch("[0-9a-f]{40}", commit) for commit in commits), folder
+
+
+def test_the_last_epochs_are_of_the_same_trainings() -> None:
+    """And so at most as good as the best one."""
+    for told in map(summary, SUMMARIES):
+        if "last_epochs" in told:
+            best, last = told[told["last_epochs"]["measure"]]["values"], told["last_epochs"]
+            assert all(a >= b for a, b in zip(best, last["values"], strict=True))
+
+
+def test_energies_that_need_no_data_are_counted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not spike costs the same whatever it reads."""
+    monkeypatch.chdir(ROOT)
+    measured = results_table.read(ecg_energy.MEASURED)["networks"]
+    recipes = {
+        name: parse_recipe(Path(path).read_text(encoding="utf-8"), source=name)
+        for name, path in ecg_energy.NETWORKS.items()
+        if name != "srnn"
+    }
+    twin = (RESULTS / "ecg" / "relu" / "recipe.yaml").read_text(encoding="utf-8")
+    recipes["twin"] = parse_recipe(twin, source="twin")
+    for name, recipe in recipes.items():
+        layers = describe_network(recipe.build_network(recipe.create_task(), seed=0))
+        counts = total(count(layers, Activity(True, 0.1)))
+        assert measured[name]["arithmetic_pj"] == pytest.approx(picojoules(counts, FP32))
+
+
+def test_the_headlines_are_those_of_their_files() -> None:
+    readme, claims = text("README.md"), text("docs/results.md")
+    ours, lstm = summary(RESULTS / "ecg"), summary(RESULTS / "ecg" / "lstm")
+
+    def read_by_others(row: str, baseline: str = "", measure: str = "accuracy_labelled") -> float:
+        told = summary(RESULTS / row / baseline)
+        command = results_table.bare(told["command"])
+        found = results_table.trainings(readings(RESULTS / row), command)
+        values = [one[measure] for one in found if "read_by" in one]
+        return sum(values) / len(values)
+
+    low, high = results_table.interval("ecg").split(" to ")
+    validation = points(ours["accuracy_labelled"]["mean"])
+    assert (
+        f"{points(read_by_others('ecg'))} %, 1,848 parameters (validation {validation}; over "
+        f"records {float(low):.0f} to {float(high):.0f})" in readme
+    )
+    assert (
+        f"tuned LSTM: {points(read_by_others('ecg', 'lstm'))} %, {lstm['parameters']:,} parameters "
+        f"(validation {points(lstm['accuracy_labelled']['mean'])})" in readme
+    )
+    assert f"confidence interval of {low} to {high} %" in claims
+    assert (
+        f"the LSTM has {points(read_by_others('ecg', 'lstm', 'accuracy'))} %, `ecg` "
+        f"{points(read_by_others('ecg', measure='accuracy'))}" in claims
+    )
+    raw = summary(RESULTS / "ecg-records")["accuracy_labelled"]["mean"]
+    shipped = [
+        one["accuracy_labelled"] for one in readings(RESULTS / "ecg-records") if "model" in one
+    ]
+    assert (
+        f"{points(shipped[0])} to {points(read_by_others('ecg-records'))} %, 1,848 parameters "
+        f"(validation {points(raw)})" in readme
+    )
+    low, high = results_table.interval("speech-commands-mini").split(" to ")
+    speech = summary(RESULTS / "speech-commands-mini")["accuracy"]["mean"]
+    heard = read_by_others("speech-commands-mini", measure="accuracy")
+    assert (
+        f"{points(heard)} %, 118,296 parameters (validation {points(speech)}; over speakers "
+        f"{float(low):.0f} to {float(high):.0f})" in readme
+    )
+    of_all = read_by_others("speech-commands-mini", "lstm", "accuracy")
+    assert f"LSTM: {points(of_all + 1e-9)} %, 262,156 parameters" in readme
+
+
+def test_the_energies_of_the_headlines_are_those_of_their_file() -> None:
+    of = results_table.read(ecg_energy.MEASURED)["networks"]
+    names = [f"memory_{technology}_pj" for technology in ecg_energy.TECHNOLOGIES]
+    nanojoules = {name: [f"{one[key] / 1000:.1f}" for key in names] for name, one in of.items()}
+    readme, claims = text("README.md"), text("docs/results.md")
+    assert "{} nJ, in int8 {}".format(*nanojoules["srnn"]) in readme
+    assert "LSTM of as many parameters: {} and {}".format(*nanojoules["lstm-18"]) in readme
+    assert "which is more accurate: {} and {}".format(*nanojoules["twin"]) in readme
+    ratios = {
+        name: [f"{one[key] / of['srnn'][key]:.1f}" for key in names] for name, one in of.items()
+    }
+    assert ratios["lstm-18"] == ratios["twin"]
+    assert f"{ratios['lstm'][0]} times less than an LSTM of as many units" in claims
+    assert f"{ratios['twin'][0]} times less than one of as many parameters" in claims
+    ints = [ratios[name][1] for name in ("lstm", "lstm-18", "twin")]
+    assert "In int8 {}, {} and {} times".format(*ints) in claims
+    times = [float(row[-1]) for row in ecg_energy.times()[1:]]
+    assert f"takes {min(times)} to {max(times)} times less time" in claims
+
+
+def test_a_claim_of_the_ecg_is_its_file_s() -> None:
+    claims, page = text("docs/results.md"), text("results/README.md")
+    for folder in (
+        "paper/results/paper-ecg-printed",
+        "paper/results/paper-ecg",
+        "results/ecg",
+        "results/ecg/relu",
+    ):
+        told = summary(ROOT / folder)
+        both = [results_table.validated(told, key) for key in ("accuracy_labelled", "accuracy")]
+        assert f"| {both[0]} | {both[1]} |" in claims
+    groups = results_table.read(RESULTS / "ecg" / "groups.json")["right_of_counted"].values()
+    each = sorted(right / counted for right, counted in groups)
+    assert f"right in {points(each[0], 0)} to {points(each[-1], 0)} % of the labelled" in claims
+    again = results_table.read(RESULTS / "ecg" / "again.json")
+    was = summary(RESULTS / "ecg")
+    first = was["seeds"].index(41)
+    below = again["accuracy"] - again["last_epochs"]
+    assert (
+        f"has {points(again['accuracy_labelled'], 2)} % of labelled steps at epoch "
+        f"{again['best_epoch']}, where its row has "
+        f"{points(was['accuracy_labelled']['values'][first], 2)} at epoch "
+        f"{was['best_epoch'][first]}; the mean of its last six epochs is {points(below, 2)} points"
+    ) in page
+
+
+def test_the_data_of_the_page_can_be_fetched() -> None:
+    named = re.findall(r"srnn data fetch (\S+?)`", text("results/README.md"))
+    assert len(named) == 5 and {*named} <= {*CATALOGUE}
 
 
 def test_a_folder_is_named_on_the_page_and_has_no_plots() -> None:

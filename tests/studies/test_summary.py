@@ -11,7 +11,7 @@ import pytest
 
 from srnn import SrnnError
 from srnn.cli.main import main
-from srnn.studies.summary import _plot, machine, spread, summarise
+from srnn.studies.summary import _plot, last_epochs, machine, spread, summarise
 from srnn.training.loop import train
 from srnn.training.runs import Run
 from support.commands import fails
@@ -29,6 +29,12 @@ def test_spread() -> None:
     assert spread([1.0])["std"] is None
 
 
+@pytest.mark.parametrize(("epochs", "last"), [(1, 1), (4, 1), (16, 2), (25, 2), (60, 6)])
+def test_the_last_tenth_of_the_epochs_is_at_least_one(epochs: int, last: int) -> None:
+    curve = [float(epoch) for epoch in range(epochs)]
+    assert last_epochs(curve) == pytest.approx(sum(curve[-last:]) / last)
+
+
 @pytest.mark.slow
 def test_seeds_add_up_and_mistakes_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -44,6 +50,7 @@ def test_seeds_add_up_and_mistakes_are_refused(
     assert summary["seeds"] == [0, 1]
     assert summary["accuracy"]["values"] == [result["accuracy"] for result in results]
     assert all(len(curve) == 2 for curve in summary["curves"])
+    assert summary["last_epochs"]["values"] == [curve[-1] for curve in summary["curves"]]
     assert json.loads((tmp_path / "out" / "summary.json").read_text()) == summary
     assert "mean ± std" in (tmp_path / "out" / "summary.md").read_text()
     picture = (tmp_path / "out" / "curves.svg").read_bytes()
@@ -115,7 +122,7 @@ def test_every_accuracy_has_a_column(tmp_path: Path) -> None:
     )
     summarise([tmp_path / "run"], tmp_path / "out", "tiny", "srnn train tiny")
     assert (
-        "| seed | accuracy | balanced accuracy | hidden"
+        "| seed | accuracy | balanced accuracy | last tenth of epochs | hidden"
         in (tmp_path / "out" / "summary.md").read_text()
     )
 

@@ -103,6 +103,11 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
     }
 
 
+def last_epochs(curve: Sequence[float]) -> float:
+    """The mean of the last tenth of a training's epochs, which nothing chose; at least one."""
+    return statistics.fmean(curve[-max(1, round(len(curve) / 10)) :])
+
+
 @locks("out")
 def summarise(folders: Sequence[Path], out: Path, title: str, command: str) -> dict[str, Any]:
     """Write the summary of some runs of one recipe into ``out``; return it.
@@ -123,6 +128,7 @@ def summarise(folders: Sequence[Path], out: Path, title: str, command: str) -> d
         raise SrnnError(f"A seed occurs twice among these runs ({seeds}).")
 
     results, measure = [run.result for run in runs], _measure(runs[0].recipe)
+    curves = [[record["validation"][measure] for record in run.epochs] for run in runs]
     summary = {
         "title": title,
         "command": command,
@@ -133,6 +139,7 @@ def summarise(folders: Sequence[Path], out: Path, title: str, command: str) -> d
             for name in ACCURACIES
             if all(name in r for r in results)
         },
+        "last_epochs": {"measure": measure, **spread(list(map(last_epochs, curves)))},
         "firing_rate": spread([r["firing_rate"]["mean"] for r in results])
         if results[0]["firing_rate"]
         else None,
@@ -141,7 +148,7 @@ def summarise(folders: Sequence[Path], out: Path, title: str, command: str) -> d
         "best_epoch": [r["best_epoch"] for r in results],
         "epochs": [r["epochs"] for r in results],
         "seconds": [r["seconds"] for r in results],
-        "curves": [[record["validation"][measure] for record in run.epochs] for run in runs],
+        "curves": curves,
         "environments": [run.environment for run in runs],
         "recipe": runs[-1].recipe.to_dict(),
     }
@@ -159,11 +166,13 @@ def _page(summary: dict[str, Any], shown: str) -> str:
     columns = [name for name in ACCURACIES if name in summary]
     titles = [name.replace("accuracy_", "accuracy, ").replace("_", " ") for name in columns]
     activity = "hidden firing rate" if summary["spiking"] else "hidden outputs not 0"
-    head = ["seed", *titles, activity, "best epoch", "training, s"]
+    last = summary["last_epochs"]
+    head = ["seed", *titles, "last tenth of epochs", activity, "best epoch", "training, s"]
     rows = [
         [
             str(seed),
             *(f"{summary[name]['values'][i]:.2%}" for name in columns),
+            f"{last['values'][i]:.2%}",
             f"{rate['values'][i]:.4f}" if rate else "n/a",
             f"{summary['best_epoch'][i]} of {summary['epochs'][i]}",
             f"{summary['seconds'][i]:.0f}",
@@ -172,7 +181,8 @@ def _page(summary: dict[str, Any], shown: str) -> str:
     ]
     if len(rows) > 1:
         both = [
-            f"{summary[name]['mean']:.2%} ± {100 * summary[name]['std']:.2f}" for name in columns
+            f"{one['mean']:.2%} ± {100 * one['std']:.2f}"
+            for one in (*(summary[name] for name in columns), last)
         ]
         mean_rate = f"{rate['mean']:.4f} ± {rate['std']:.4f}" if rate else "n/a"
         rows.append(["**mean ± std**", *both, mean_rate, "", ""])

@@ -42,26 +42,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cell:
-    """A unit of a torch cell, whose equations are not ours: its operations by the paper's rules."""
+    """A unit of a torch cell, whose equations are not a record of ours: its operations by these
+    equations, and what the paper's rule counts beyond them."""
 
     gates: int
     """Weights from each source to each unit."""
-    own: int
-    """Multiplications for each pair of units."""
     macs: int
-    """Multiplications of a unit by itself."""
+    """Multiplications of a unit by itself, those of its sigmoids and tanhs left out."""
     products: int
     """Products of gates and states in a unit, which NeuroBench counts as synaptic operations."""
     biases: int
     """Biases of a unit; torch's two are one where only their sum counts."""
     variables: int
+    paper_padding: int = 0
+    """Multiplications of a unit that only the paper's rule counts."""
+    paper_repeats: int = 1
+    """How often the paper's rule counts each recurrent weight."""
 
 
 CELLS = {
-    "rnn": Cell(1, 2, 4, 0, 1, 0),
-    "gru": Cell(3, 3, 12, 3, 4, 0),
-    "lstm": Cell(4, 4, 17, 3, 4, 1),
+    "rnn": Cell(1, 0, 0, 1, 0, paper_padding=4, paper_repeats=2),
+    "gru": Cell(3, 2, 3, 4, 0, paper_padding=10),
+    "lstm": Cell(4, 3, 3, 4, 1, paper_padding=14),
 }
+"""A GRU multiplies by its reset gate, and mixes by z h + (1 - z) n = n + z (h - n)."""
 _BITS = 32
 """How many spikes a word keeps until they arrive."""
 RELU_IN_PAPER = 5
@@ -137,7 +141,7 @@ class LayerShape:
         return self.cell.gates * self.units * len(self.fan_own)
 
 
-_PLAIN = Cell(gates=1, own=1, macs=0, products=0, biases=1, variables=0)
+_PLAIN = Cell(gates=1, macs=0, products=0, biases=1, variables=0)
 
 
 def describe_network(network: Network) -> tuple[LayerShape, ...]:
@@ -432,13 +436,10 @@ def _count(layer: LayerShape, arriving: Array, spikes: bool, rate: Array) -> Lay
     if spikes and layer.event_driven:
         counts += _added(active_in, float(arriving.sum()) * layer.directions)
     else:
-        counts += _multiplied(
-            stored_in * updates, stored_in * updates, layer.inputs * layer.directions * updates
-        )
+        counts += _multiplied(stored_in * updates, layer.inputs * layer.directions * updates)
     if layer.spiking:
         return counts + _added(active_own, float(own_events.sum()))
-    own_macs = stored_own * updates * layer.cell.own / layer.cell.gates
-    return counts + _multiplied(own_macs, stored_own * updates, len(layer.fan_own) * updates)
+    return counts + _multiplied(stored_own * updates, len(layer.fan_own) * updates)
 
 
 def _added(synapses: float, events: float) -> LayerCounts:
@@ -453,11 +454,11 @@ def _added(synapses: float, events: float) -> LayerCounts:
     )
 
 
-def _multiplied(macs: float, weights: float, values: float) -> LayerCounts:
+def _multiplied(weights: float, values: float) -> LayerCounts:
     """Counts of multiplied weights: each weight is read, each value once for the layer; sums stay
     in a register."""
     return LayerCounts(
-        synaptic_macs=macs, weight_reads=weights, signal_accesses=values, addresses=weights
+        synaptic_macs=weights, weight_reads=weights, signal_accesses=values, addresses=weights
     )
 
 
@@ -470,11 +471,11 @@ def _in_paper(
     whether or not the directions are concatenated.
     """
     inputs = layer.inputs if before is None else before.units
-    synapses, own = (
-        layer.cell.gates * inputs * layer.cells,
-        layer.weights_own * layer.cell.own / layer.cell.gates,
-    )
-    macs = RELU_IN_PAPER * layer.cells if layer.graded else layer.neuron_macs
+    synapses = layer.cell.gates * inputs * layer.cells
+    own = layer.weights_own * layer.cell.paper_repeats
+    macs = layer.neuron_macs + layer.cell.paper_padding * layer.cells
+    if layer.graded:
+        macs = RELU_IN_PAPER * layer.cells
     acs = 0.0
     if layer.event_driven and (before is None or before.spiking):
         acs += rate * synapses

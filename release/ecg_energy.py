@@ -1,0 +1,230 @@
+"""What a step of ECG costs, beside networks that do not spike:
+
+    python -m release.ecg_energy RUN ...    measures into results/ecg-energy/measured.json; needs the
+                                            paper's file, and runs of 'srnn train ecg --baseline relu'
+    python -m release.ecg_energy            writes the table of results/ecg-energy/README.md from that
+                                            file, results/ecg, results/device and the card of ecg
+
+The twin is the same network without spikes: its units pass on max(0, membrane). It is read with
+weights of 8 bits and outputs of as many bits as its row says, both rounded after training.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from srnn.data.datasets import Split
+from srnn.measure.energy.subjects import compare_energy
+from srnn.training.runs import open_trained
+
+from .results_table import RESULTS, Table, percent, read, replaced, validated
+
+FOLDER = RESULTS / "ecg-energy"
+MEASURED = FOLDER / "measured.json"
+NETWORKS = {
+    "srnn": "ecg",
+    "lstm-18": "results/ecg-energy/lstm-18.yaml",
+    "gru": "results/ecg/gru/recipe.yaml",
+    "lstm": "results/ecg/lstm/recipe.yaml",
+}
+"""The spiking network first; an LSTM of as many parameters, and cells with settings of their
+own."""
+TECHNOLOGIES = {"float32": "horowitz-45nm", "int8": "horowitz-45nm-int8"}
+BITS = (8, 4, 3, 2)
+MULTIPLICATION, ADDITION = 3.7, 0.9
+"""pJ, float32, 45 nm (Horowitz 2014); together a multiply-add of 4.6."""
+
+
+# ---- measuring -----------------------------------------------------------------------------------
+
+
+def measure(runs: Sequence[str]) -> dict[str, Any]:
+    """Energies of all networks, and the twin's accuracy by bits, for each of its runs."""
+    names = [*NETWORKS, "twin"]
+    networks: dict[str, dict[str, Any]] = {name: {} for name in names}
+    compared: dict[str, Any] = {}
+    for technology, prices in TECHNOLOGIES.items():
+        compared[technology] = compare_energy([*NETWORKS.values(), runs[0]], technology=prices)
+        for name, report in zip(names, compared[technology]["networks"], strict=True):
+            models = report["models"]
+            networks[name] |= {
+                "parameters": report["parameters"],
+                "arithmetic_pj": models["fp32"]["energy_pj"]["step"],
+                f"memory_{technology}_pj": models["memory"]["energy_pj"]["step"],
+            }
+    first = compared["float32"]["networks"][0]
+    return {
+        "runs": [f"srnn train ecg --baseline relu --seed {open_trained(run).seed}" for run in runs],
+        "firing_rate": first["firing_rate"]["mean"],
+        "pays_below": {
+            technology: one["break_even"]["relu"]["memory"] for technology, one in compared.items()
+        },
+        "networks": networks,
+        "twin_by_bits": {str(bits): [rounded(run, bits) for run in runs] for bits in BITS},
+    }
+
+
+def rounded(run: str, bits: int) -> float:
+    """The twin's accuracy of labelled steps on validation, with weights of 8 bits and outputs of so
+    many, whose range is the largest output on training."""
+    trained = open_trained(run)
+    first, readout = (one.directions[name] for one, name in _layers(trained))
+    train, validation = (trained.task.load(split) for split in ("train", "validation"))
+    largest = max(_outputs(first, part.x).max() for part in _parts(train))
+    levels = 2**bits - 1
+    right = counted = 0
+    for part in _parts(validation):
+        outputs = _outputs(first, part.x, largest / levels, levels)
+        true = part.y.copy()
+        true[:, : trained.recipe.loss.start] = -1
+        right += int((_answers(readout, outputs) == true).sum())
+        counted += int((true >= 0).sum())
+    return right / counted
+
+
+def _layers(trained: Any) -> Iterator[tuple[Any, str]]:
+    for layer in trained.network.freeze().layers:
+        (name,) = layer.directions
+        yield layer, name
+
+
+def _parts(split: Split) -> Iterator[Split]:
+    for begin in range(0, len(split), 100):
+        yield split.take(np.arange(begin, min(begin + 100, len(split))))
+
+
+def _int8(weights: Any) -> Any:
+    step = np.abs(weights).max() / 127
+    return np.round(weights / step) * step
+
+
+def _outputs(layer: Any, x: Any, step: float = 0.0, levels: int = 0) -> Any:
+    """(B, T, units) what the units pass on; with a step, rounded to so many of its multiples."""
+    alpha, own, back = layer.coefficients["alpha"], _int8(layer.weight_in), _int8(layer.weight_rec)
+    u = s = np.zeros((len(x), layer.size), np.float32)
+    outputs = np.zeros((*x.shape[:2], layer.size), np.float32)
+    for t in range(x.shape[1]):
+        u = alpha * u + (1 - alpha) * (x[:, t] @ own.T + s @ back.T + layer.bias)
+        s = np.maximum(u, 0)
+        if step:
+            s = np.minimum(np.round(s / step), levels) * step
+        outputs[:, t] = s
+    return outputs
+
+
+def _answers(layer: Any, outputs: Any) -> Any:
+    """(B, T) the class whose membrane is highest."""
+    alpha, own = layer.coefficients["alpha"], _int8(layer.weight_in)
+    currents = outputs @ own.T + layer.bias
+    y, answers = 0.0, np.zeros(outputs.shape[:2], np.int64)
+    for t in range(outputs.shape[1]):
+        y = alpha * y + (1 - alpha) * currents[:, t]
+        answers[:, t] = y.argmax(1)
+    return answers
+
+
+# ---- the page ------------------------------------------------------------------------------------
+
+
+def energies() -> Table:
+    """A row for each network: accuracy, and nJ a step."""
+    measured, device = read(MEASURED), device_of("ecg")
+    networks = measured["networks"]
+    rows = [
+        [
+            "network",
+            "parameters",
+            "labelled steps, %",
+            "arithmetic, float32, nJ",
+            "arithmetic of the exported C, nJ",
+            "with memory, float32, nJ",
+            "with memory, int8, nJ",
+        ]
+    ]
+    titles = {
+        "srnn": ("36 SE-adLIF", "ecg", exported(device["float32"]["counted"])),
+        "twin": ("the same without spikes: 36 ReLU", "ecg/relu", "-"),
+        "lstm-18": ("LSTM, 18 units, as many parameters", None, "-"),
+        "gru": ("GRU, 36 units", "ecg/gru", "-"),
+        "lstm": ("LSTM, 36 units", "ecg/lstm", lstm_exported(device)),
+    }
+    for name, (title, folder, in_c) in titles.items():
+        one = networks[name]
+        summary = read(RESULTS / folder / "summary.json") if folder else {}
+        rows.append(
+            [
+                title,
+                f"{one['parameters']:,}",
+                validated(summary, "accuracy_labelled"),
+                nanojoules(one["arithmetic_pj"]),
+                in_c,
+                nanojoules(one["memory_float32_pj"]),
+                nanojoules(one["memory_int8_pj"]),
+            ]
+        )
+    return rows
+
+
+def nanojoules(picojoules: float) -> str:
+    return f"{picojoules / 1000:.2f}" if picojoules < 10_000 else f"{picojoules / 1000:.1f}"
+
+
+def device_of(name: str) -> dict[str, Any]:
+    (found,) = (
+        one
+        for one in read(RESULTS / "device" / "device.json")["networks"]
+        if one["network"] == name
+    )
+    return found
+
+
+def exported(counted: dict[str, float]) -> str:
+    """What the exported C multiplies and adds, counted by itself."""
+    multiplications = counted["neuron_multiplies"] + counted["synaptic_multiplies"]
+    additions = counted["neuron_adds"] + counted["synaptic_adds"]
+    return nanojoules(multiplications * MULTIPLICATION + additions * ADDITION)
+
+
+def lstm_exported(device: dict[str, Any]) -> str:
+    """Multiply-adds of an LSTM in plain C, its gates' own operations left out."""
+    return nanojoules(device["lstm"]["multiply_adds"] * (MULTIPLICATION + ADDITION))
+
+
+def bits() -> Table:
+    measured = read(MEASURED)["twin_by_bits"]
+    return [
+        ["bits of a unit's output", *measured],
+        ["labelled steps, %", *(percent(values) for values in measured.values())],
+    ]
+
+
+def times() -> Table:
+    """ns a step on a processor, by compiler and flags."""
+    rows = [["compiler, flags", "36 SE-adLIF, ns", "LSTM, 36 units, ns", "ratio"]]
+    device = device_of("ecg")
+    ours, theirs = device["float32"]["ns"], device["lstm"]["ns"]
+    for compiler, flags in ours.items():
+        for kind, own in flags.items():
+            other = theirs[compiler][kind]
+            rows.append(
+                [f"{compiler}, {FLAGS[kind]}", f"{own:.0f}", f"{other:.0f}", f"{other / own:.1f}"]
+            )
+    own, other = (min(min(flags.values()) for flags in one.values()) for one in (ours, theirs))
+    rows.append(["each at its best", f"{own:.0f}", f"{other:.0f}", f"{other / own:.1f}"])
+    return rows
+
+
+FLAGS = {"plain": "the exported Makefile's", "fast": "`-O3 -march=native -ffast-math`"}
+TABLES = {"energies": energies, "bits": bits, "times": times}
+
+
+if __name__ == "__main__":
+    if sys.argv[1:]:
+        MEASURED.write_text(json.dumps(measure(sys.argv[1:]), indent=1) + "\n", encoding="utf-8")
+    readme = FOLDER / "README.md"
+    readme.write_text(replaced(readme.read_text(encoding="utf-8"), TABLES), encoding="utf-8")
