@@ -129,11 +129,11 @@ def _default(file: Path, seed: int, family: str, settings: dict[str, Any]) -> Ro
         "restores": result.get("restores", 0),
         "sick": result.get("sick", []),
         "firing_rate": (test["firing_rate"] or {}).get("mean"),
-        "step_nj": _step_nj(trained.network, (test["firing_rate"] or {}).get("layers")),
+        "step_nj": step_nj(trained.network, (test["firing_rate"] or {}).get("layers")),
     }
 
 
-def _step_nj(network: Any, rates: Sequence[float] | None) -> float:
+def step_nj(network: Any, rates: Sequence[float] | None) -> float:
     """Operations of a step, in nJ: 4.6 pJ a multiplication with its addition, 0.9 pJ an addition
     (float32, 45 nm)."""
     layers = describe_network(network)
@@ -155,28 +155,53 @@ def _as_large(file: Path, family: str, parameters: int, settings: dict[str, Any]
 
 class CausalCNN(nn.Module):
     """Three causal convolutions (8, 5, 3 steps) with batch norm and ReLU, their mean over valid
-    steps, and a linear layer."""
+    steps, and a linear layer.
 
-    def __init__(self, inputs: int, width: int, classes: int) -> None:
+    Args:
+        dilations: steps from one tap of each convolution to the next.
+        dropout: the probability with which what a convolution gives is dropped in training.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        width: int,
+        classes: int,
+        dilations: Sequence[int] = (1, 1, 1),
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
-        self.spans = (8, 5, 3)
+        self.spans, self.dropout = (8, 5, 3), dropout
         sizes = (inputs, width, width, width)
         self.layers = nn.ModuleList(
-            nn.Conv1d(below, above, span)
-            for below, above, span in zip(sizes, sizes[1:], self.spans, strict=False)
+            nn.Conv1d(below, above, span, dilation=dilation)
+            for below, above, span, dilation in zip(
+                sizes, sizes[1:], self.spans, dilations, strict=False
+            )
         )
         self.norms = nn.ModuleList(nn.BatchNorm1d(width) for _ in self.spans)
         self.readout = nn.Linear(width, classes)
 
     def forward(self, x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
         """x (B, T, inputs), lengths (B,) -> logits (B, classes)."""
-        x = x.transpose(1, 2)
-        for span, layer, norm in zip(self.spans, self.layers, self.norms, strict=True):
-            x = torch.relu(norm(layer(nn.functional.pad(x, (span - 1, 0)))))
+        x = self.features(x)
         if lengths is None:
             return self.readout(x.mean(2))
         valid = (torch.arange(x.shape[2]) < lengths[:, None])[:, None]
         return self.readout((x * valid).sum(2) / lengths[:, None])
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """x (B, T, inputs) -> (B, width, T)."""
+        x = x.transpose(1, 2)
+        for span, layer, norm in zip(self.spans, self.layers, self.norms, strict=True):
+            before = layer.dilation[0] * (span - 1)
+            x = torch.relu(norm(layer(nn.functional.pad(x, (before, 0)))))
+            x = nn.functional.dropout(x, self.dropout, self.training)
+        return x
+
+    def at_each_step(self, x: torch.Tensor) -> torch.Tensor:
+        """x (B, T, inputs) -> logits (B, T, classes), whose mean over time is ``forward``'s."""
+        return self.readout(self.features(x).transpose(1, 2))
 
 
 def _cnn(file: Path, seed: int, family: str, settings: dict[str, Any]) -> Row:

@@ -4,8 +4,8 @@ so many points of accuracy, and what it costs for people on whom the rule was no
     python -m benchmarks.early runs/movement   # writes results/any-time/early.json
     python -m benchmarks.early --table         # the tables of results/any-time/README.md from it
 
-The folder holds networks that ``python -m benchmarks.movement --runs FOLDER`` has kept: of each
-seed, one for each fold, which knows none of its two people. Words are those of the pretrained
+The folder holds networks that ``python -m benchmarks.people movement --runs FOLDER`` has kept: of
+each seed, one for each fold, which knows none of its two people. Words are those of the pretrained
 networks' validation, whose speakers are divided into four parts.
 
 A rule (``srnn.measure.policy``) is chosen on three of the four parts, as ``srnn evaluate --full``
@@ -233,7 +233,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("runs", nargs="?", type=Path, help="networks of benchmarks.movement")
+    parser.add_argument("runs", nargs="?", type=Path, help="networks of benchmarks.people movement")
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--table", action="store_true", help="print the tables of what is there")
     given = parser.parse_args()
