@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -34,29 +33,19 @@ from srnn.nn.neurons import NEURONS, Neuron
 from srnn.nn.surrogates import SURROGATES, Surrogate
 from srnn.training.checkpoints import read_checkpoint, save_checkpoint
 from support.commands import fails, parse
-from support.runs import few_digits
+from support.kept import QUICK_DIGITS, copy_of
 
-QUICK = ["digits", "--training.epochs=2", "--network.hidden=[8,8]", "--network.backend=reference"]
+QUICK = ["digits", *QUICK_DIGITS]
 KEYS = {"task", "split", "n_sequences", "accuracy", "firing_rate", "parameters", "seed"}
 
 
 pytestmark = pytest.mark.usefixtures("few_digits")
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run, trained once for all tests of this file."""
-    folder = tmp_path_factory.mktemp("trained") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        few_digits(patch)
-        assert main(["train", *QUICK, "--out", str(folder), "--seed", "3", "--json"]) == 0
-    return folder
-
-
 @pytest.fixture
-def run(trained: Path, tmp_path: Path) -> Path:
-    """A copy of it, which a test may change."""
-    return shutil.copytree(trained, tmp_path / "run")
+def run(tmp_path: Path) -> Path:
+    """What QUICK trains, which a test may change."""
+    return copy_of("digits", tmp_path / "run")
 
 
 def test_train_prints_one_json_object(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,7 +82,12 @@ def test_train_without_out_makes_a_folder_under_runs(
     assert len(list((tmp_path / "runs").iterdir())) == 1
 
 
-def test_evaluate_repeats_trainings_number(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_repeats_trainings_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert main(["train", *QUICK, "--out", str(run), "--seed", "3", "--json"]) == 0
+    capsys.readouterr()
     assert main(["evaluate", str(run), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     trained = json.loads((run / "result.json").read_text())

@@ -36,6 +36,7 @@ from srnn.training.recipes.schema import Recipe, TaskConfig
 from srnn.training.trained import Trained
 from support.compiled import COMPILERS, FLAGS, SANITIZED, build, compile_c
 from support.exporting import signal
+from support.kept import copy_of, write_tables
 
 needs_compiler = pytest.mark.skipif(
     not COMPILERS, reason="no C compiler (gcc, clang) on this machine"
@@ -527,32 +528,13 @@ def test_the_makefile_builds_what_it_says(tmp_path: Path) -> None:
     )
 
 
-@pytest.fixture(scope="module")
-def learnt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def learnt(tmp_path: Path) -> Path:
     """A folder with ``data``, tables in folders of their class, and ``run``, a network that has
     learnt them."""
-    folder, rng = tmp_path_factory.mktemp("learnt"), np.random.default_rng(0)
-    for number in range(30):
-        kind = ("still", "shaken", "turned")[number % 3]
-        x = rng.normal([0.1, 9.81, 20.0], [0.2 + 3 * (kind == "shaken"), 0.3, 2.0], (40, 3))
-        x[:, 1] -= 15 * (kind == "turned")
-        times = np.arange(40) * 0.02
-        table = [
-            "time,ax (m/s2),acc_y,temp",
-            *(f"{t:.2f},{a:.9g},{b:.9g},{c:.9g}" for t, (a, b, c) in zip(times, x, strict=True)),
-        ]
-        path = folder / "data" / kind / f"{number}.csv"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("\n".join(table))
-    options = [
-        "--training.epochs=14",
-        "--training.dropout=0",
-        "--training.augment.mix=0",
-        "--network.hidden=[8]",
-        "--network.backend=reference",
-    ]
-    assert main(["train", str(folder / "data"), *options, "--out", str(folder / "run")]) == 0
-    return folder
+    write_tables(tmp_path / "data")
+    copy_of("tables", tmp_path / "run")
+    return tmp_path
 
 
 @needs_compiler

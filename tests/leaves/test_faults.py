@@ -47,7 +47,7 @@ def test_some_faults_of_a_data_cache_and_an_archive() -> None:
     "workload", ["train", "sweep", "search", "summarise", "export c", "stream --state"]
 )
 def test_some_faults_of_each_kind(workload: str) -> None:
-    found = injected("--workloads", workload, "--most", "3")
+    found = injected("--workloads", workload, "--most", "2")
     assert found["bad"] == [] and found["faults"] >= 12
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,9 @@ from srnn.measure.energy.prices import load_technology
 from srnn.measure.page.content import training
 from srnn.measure.policy import ExitPolicy
 from srnn.studies.summary import read_run, summarise
-from srnn.training.loop import train
 from srnn.training.runs import Run
+from support.kept import copy_of
 from support.reproducing import evaluation, write_summary, write_sweep
-from support.tiny import TinyTask, tiny_recipe
 
 pytestmark = pytest.mark.robust
 
@@ -50,13 +48,6 @@ ODD = (
     [None],
     ["x"],
 )
-
-
-@pytest.fixture(scope="module")
-def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs") / "run"
-    train(tiny_recipe("--training.epochs=2"), folder, seed=0, task=TinyTask())
-    return folder
 
 
 POLICY = {"loss": "ce_mean", "confidence": 0.9, "margin": 0.1, "patience": 2, "earliest": 3, "start": 0,
@@ -166,9 +157,8 @@ def test_an_odd_value_in_a_result_is_read_or_one_line(name: str, tmp_path: Path)
         reads_or_says(read, path)
 
 
-def test_an_odd_result_of_a_run_is_read_or_one_line(run_folder: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    shutil.copytree(run_folder, folder)
+def test_an_odd_result_of_a_run_is_read_or_one_line(tmp_path: Path) -> None:
+    folder = copy_of("tiny", tmp_path / "run")
     read_run(folder)
     for name in ("result.json", "environment.json"):
         path, sound = folder / name, (folder / name).read_text()
@@ -193,10 +183,9 @@ def test_an_odd_result_of_a_run_is_read_or_one_line(run_folder: Path, tmp_path: 
 
 
 def test_metrics_are_read_while_they_are_written_and_refused_where_they_are_damaged(
-    run_folder: Path, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    folder = tmp_path / "run"
-    shutil.copytree(run_folder, folder)
+    folder = copy_of("tiny", tmp_path / "run")
     path, sound = folder / "metrics.jsonl", (folder / "metrics.jsonl").read_text()
     path.write_text(sound + '{"epoch": 3, "val')
     assert len(training(Run.open(folder))["epochs"]) == len(read_run(folder).epochs) == 2

@@ -169,8 +169,10 @@ def test_the_number_of_threads_changes_no_bit(binary: bool) -> None:
 
 
 @pytest.mark.parametrize("binary", [True, False])
-@pytest.mark.parametrize("neuron", neurons("alif", "adlif"))
+@pytest.mark.parametrize("neuron", ["alif", "adlif"])
 def test_recomputing_changes_no_bit(neuron: str, binary: bool) -> None:
+    """Of two neurons: the loop that keeps states and the one that computes them again are compiled
+    of the same step."""
     problem = make(
         neuron=neuron,
         batch=11,
@@ -468,13 +470,13 @@ def test_the_width_of_registers_is_that_of_the_processor(
 
 @pytest.mark.slow
 def test_on_a_processor_without_avx512(tmp_path) -> None:
-    """The same kernels compiled for AVX2 only, in another process; of neurons some, for LLVM splits
+    """The same kernels compiled for AVX2 only, in another process; of neurons one, for LLVM splits
     all vectors alike."""
     if info().get("register_bits", 512) < 512:
         pytest.skip("this processor has no AVX-512: all other tests are on such a one")
     environment = {**os.environ, "NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma,+popcnt,+bmi,+lzcnt",
                    "NUMBA_CACHE_DIR": str(tmp_path)}  # fmt: skip
-    tests = "every_neuron_equals and (alif or adlif) or test_large_layers or float32 or gradient"
+    tests = "every_neuron_equals and [alif] or test_large_layers or float32 or gradient"
     command = [
         sys.executable,
         "-m",

@@ -79,7 +79,7 @@ def test_processes_end_when_who_started_them_is_ended(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
 def test_a_sweep_of_two_workers_that_is_ended_goes_on(tmp_path: Path) -> None:
-    words = [*program(tmp_path, 40), "--workers", "2"]
+    words = [*program(tmp_path, 24), "--workers", "2"]
     process = subprocess.Popen(
         words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -106,7 +106,7 @@ def test_a_sweep_of_two_workers_that_is_ended_goes_on(tmp_path: Path) -> None:
     )
     content = json.loads(done.stdout)
     assert content["units"] == {"done": 2} and {row["epochs"] for row in content["trainings"]} == {
-        40
+        24
     }
     assert json.loads((tmp_path / "out" / "results.json").read_text()) == content
 

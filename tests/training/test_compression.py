@@ -4,7 +4,6 @@ holds."""
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +38,7 @@ from srnn.training.loop import train
 from srnn.training.recipes import Recipe
 from srnn.training.runs import Run
 from srnn.training.trained import Trained
+from support.kept import copy_of
 from support.tiny import TinyTask, tiny_recipe
 
 RECIPE = ("--network.hidden", "[8, 6]", "--training.epochs", "2")
@@ -50,19 +50,11 @@ def network(**options) -> SRNN:
     )
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of the tiny task, trained once for all tests of this file."""
-    folder = tmp_path_factory.mktemp("trained") / "run"
-    train(tiny_recipe(*RECIPE), folder, task=TinyTask())
-    return folder
-
-
 @pytest.fixture
-def tiny_run(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it, whose task recipes then name."""
+def tiny_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A trained run of the tiny task, which a test may change and whose task recipes then name."""
     monkeypatch.setattr(Recipe, "create_task", lambda self: TinyTask())
-    return shutil.copytree(trained, tmp_path / "run")
+    return copy_of("tiny", tmp_path / "run")
 
 
 # ---- masks ------------------------------------------------------------------------------------------------------------------

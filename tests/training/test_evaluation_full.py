@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from srnn.training.loop import train
 from srnn.training.recipes import parse_recipe
 from srnn.training.runs import Run
 from support import layouts
-from support.runs import few_digits
+from support.kept import copy_of
 
 QUICK = [
     "digits",
@@ -40,20 +39,10 @@ training: {epochs: 1}
 pytestmark = pytest.mark.usefixtures("few_digits")
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run, trained once for all tests of this file."""
-    folder = tmp_path_factory.mktemp("trained") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        few_digits(patch)
-        assert main(["train", *QUICK, "--out", str(folder), "--seed", "3", "--json"]) == 0
-    return folder
-
-
 @pytest.fixture
-def run(trained: Path, tmp_path: Path) -> Path:
-    """A copy of it, which a test may change."""
-    return shutil.copytree(trained, tmp_path / "run")
+def run(tmp_path: Path) -> Path:
+    """A trained run, which a test may change."""
+    return copy_of("digits", tmp_path / "run")
 
 
 def evaluated(capsys: pytest.CaptureFixture[str], *words: str | Path) -> dict:
