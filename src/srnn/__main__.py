@@ -36,7 +36,10 @@ def _again(unraisable: Any) -> None:
 
     # A process's signal also ends a sleep of the main thread, which one of this thread's own would
     # not.
-    send, where = (os.kill, [os.getpid()]) if os.name == "posix" else (signal.raise_signal, [])
+    if os.name == "posix":
+        send, where = (os.kill, [os.getpid()])
+    else:
+        send, where = (signal.raise_signal, [])
     timer = threading.Timer(0.01, send, [*where, signal.SIGINT])
     timer.daemon = True
     timer.start()

@@ -67,7 +67,9 @@ def why_no_numba() -> str:
     if "numba" in sys.modules:
         numba: Any = import_module("numba")  # which waits if another thread is importing it
 
-        return "NUMBA_DISABLE_JIT is set" if numba.config.DISABLE_JIT else ""
+        if numba.config.DISABLE_JIT:
+            return "NUMBA_DISABLE_JIT is set"
+        return ""
     if os.path.isfile(".numba_config.yaml"):
         raise SrnnError(
             "Numba would take settings from .numba_config.yaml in the current folder, which may be "
@@ -79,7 +81,9 @@ def why_no_numba() -> str:
         "0",
     ):  # as for measuring coverage
         return "NUMBA_DISABLE_JIT is set"
-    return "" if find_spec("numba") else "Numba is not installed"
+    if find_spec("numba"):
+        return ""
+    return "Numba is not installed"
 
 
 # ---- compiling -----------------------------------------------------------------------------------

@@ -69,7 +69,9 @@ def option(name: str, flag: bool = False) -> str:
 
 def either(at_a_command_line: str, in_python: str) -> str:
     """That one of two texts which its reader can use."""
-    return at_a_command_line if _AT_A_COMMAND_LINE[0] else in_python
+    if _AT_A_COMMAND_LINE[0]:
+        return at_a_command_line
+    return in_python
 
 
 def lacks_memory(error: BaseException) -> bool:
@@ -150,7 +152,10 @@ def check_positive(name: str, value: Any, maximum: int | None = None) -> None:
         or not 0 < value < math.inf
         or (maximum is not None and value > maximum)
     ):
-        bound = "" if maximum is None else f", at most {maximum:,}"
+        if maximum is None:
+            bound = ""
+        else:
+            bound = f", at most {maximum:,}"
         raise SrnnError(f"{name} must be a number above 0{bound}, not {brief(value)}.")
 
 
@@ -159,7 +164,10 @@ def check_whole(name: str, value: Any, minimum: int, maximum: int | None = None)
     names it."""
     whole = issubclass(type(value), Integral) and not isinstance(value, bool)
     if not whole or value < minimum or (maximum is not None and value > maximum):
-        bounds = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
+        if maximum is None:
+            bounds = f"of at least {minimum}"
+        else:
+            bounds = f"from {minimum} to {maximum}"
         raise SrnnError(f"{name} must be an integer {bounds}, not {brief(value)}.")
     return value
 

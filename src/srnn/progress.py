@@ -103,7 +103,9 @@ class Reporter:
 
 def rate_text(rate: float | None) -> str:
     """A firing rate for people; n/a for a network that has none."""
-    return "n/a" if rate is None else f"{rate:.3f}"
+    if rate is None:
+        return "n/a"
+    return f"{rate:.3f}"
 
 
 def right_text(numbers: Mapping[str, Any], digits: int = 2) -> str:
@@ -120,13 +122,16 @@ def header(description: dict[str, Any], width: int | None = None) -> list[str]:
     None: no wrapping.
     """
     d = description
-    steps = (
-        counted(d["steps"], "step")
-        if d["shortest"] == d["steps"]
-        else f"{d['shortest']:,} to {d['steps']:,} steps"
-    )
-    lasting = f" of {d['step_ms']:g} ms" if d["step_ms"] else ""
-    label = "one label per sequence" if d["kind"] == "per_sequence" else "one label per step"
+    if d["shortest"] == d["steps"]:
+        steps = counted(d["steps"], "step")
+    else:
+        steps = f"{d['shortest']:,} to {d['steps']:,} steps"
+    lasting = ""
+    if d["step_ms"]:
+        lasting = f" of {d['step_ms']:g} ms"
+    label = "one label per step"
+    if d["kind"] == "per_sequence":
+        label = "one label per sequence"
     if d.get("targets"):
         label = label.replace("label", "value")
         answers = {"values": _values(d)}
@@ -188,8 +193,12 @@ def _classes(d: Mapping[str, Any]) -> str:
         for split, names in d["absent"].items()
         if names
     )
-    unusual = unequal if fraction >= max(_UNEQUAL / len(d["classes"]), 0.3) else ""
-    others = f", and {more:,} more" if more > 0 else ""
+    unusual = ""
+    if fraction >= max(_UNEQUAL / len(d["classes"]), 0.3):
+        unusual = unequal
+    others = ""
+    if more > 0:
+        others = f", and {more:,} more"
     return f"{len(d['classes']):,}: {', '.join(classes)}{others}{unusual}{absent}"
 
 
@@ -198,7 +207,9 @@ def _values(d: Mapping[str, Any]) -> str:
     targets, said = d["targets"], list[str]()
     columns = (targets[name] for name in ("units", "mean", "std"))
     for name, unit, mean, std in zip(d["classes"], *columns, strict=True):
-        of_unit = f" {one_line(unit, 24)}" if unit else ""
+        of_unit = ""
+        if unit:
+            of_unit = f" {one_line(unit, 24)}"
         said.append(f"{one_line(name, 24)}: mean {mean:.4g}, deviation {std:.4g}{of_unit}")
     linear = ""
     if targets["linear"] is not None:
@@ -227,12 +238,12 @@ def epoch_line(record: dict[str, Any], width: int | None = None) -> str:
     name, accuracy = "accuracy", f"{validation.get('accuracy', 0):.2%}"
     if "mae" in validation:
         name, accuracy = "mean absolute error", f"{validation['mae']:.4g}"
-    best = "  best" if record["best"] else ""
-    balanced = (
-        f"  balanced {validation['balanced_accuracy']:.2%}"
-        if "balanced_accuracy" in validation
-        else ""
-    )
+    best = ""
+    if record["best"]:
+        best = "  best"
+    balanced = ""
+    if "balanced_accuracy" in validation:
+        balanced = f"  balanced {validation['balanced_accuracy']:.2%}"
     lines = (
         f"epoch {record['epoch']:4d}  loss {record['train']['loss']:.4g}"
         f"{right_text(record['train'])}  "
@@ -350,7 +361,9 @@ class BarReporter(Reporter):
 
     @property
     def _width(self) -> int:
-        return 80 if self._progress is None else self._progress.console.width
+        if self._progress is None:
+            return 80
+        return self._progress.console.width
 
 
 def _training_progress() -> Progress:

@@ -72,7 +72,9 @@ def is_name(given: str | Path, known: Collection[str], what: str) -> bool:
         return True
     if isinstance(given, Path):
         return False
-    there = "folder" if os.path.isdir(given) else "file"
+    there = "file"
+    if os.path.isdir(given):
+        there = "folder"
     warnings.warn(
         f"{given} is taken for the {what} of that name; for the {there} that is called the same, "
         f"write .{os.sep}{given}.",
@@ -112,16 +114,17 @@ def create(
     """
     refuse_class(what, spec)
     if not isinstance(spec, str) and not (isinstance(spec, Mapping) and "name" in spec):
-        blank = (
-            " In YAML a space must follow each colon."
-            if isinstance(spec, Mapping) and ":" in str([*spec])
-            else ""
-        )
+        blank = ""
+        if isinstance(spec, Mapping) and ":" in str([*spec]):
+            blank = " In YAML a space must follow each colon."
         raise SrnnError(
             f"A {what} is given by its name, or by a mapping with a 'name', not by "
             f"{brief(spec)}.{blank}"
         )
-    options: dict[str, Any] = {"name": spec} if isinstance(spec, str) else dict(spec)
+    if isinstance(spec, str):
+        options: dict[str, Any] = {"name": spec}
+    else:
+        options = dict(spec)
     name = options.pop("name")
     if not isinstance(name, str) or name not in registry:
         raise SrnnError(

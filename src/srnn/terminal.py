@@ -86,7 +86,10 @@ def open_console(stderr: bool = False, **options: Any) -> Console:
         def on_broken_pipe(self) -> None:
             raise  # the command line ends as it does whenever nobody reads its output; rich would exit with code 1
 
-    stream = sys.stderr if stderr else sys.stdout
+    if stderr:
+        stream = sys.stderr
+    else:
+        stream = sys.stdout
     return Printing(
         file=getattr(stream, "obedient", stream),
         markup=False,

@@ -81,7 +81,9 @@ def counted(count: int, one: str, more: str = "") -> str:
 
 def digits(value: float) -> str:
     """Three digits, or all digits of larger numbers, never in the form 1e+03."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
 
 
 def plain(value: Any) -> Any:
@@ -111,7 +113,9 @@ def markdown(text: str) -> str:
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     line = _MARKDOWN.sub(lambda mark: f"\\{mark[0]}", line)
     start = _LINE_START.match(line)  # of a list, a heading or a rule
-    return line if start is None else f"{start[1]}\\{line[start.start(2) :]}"
+    if start is None:
+        return line
+    return f"{start[1]}\\{line[start.start(2) :]}"
 
 
 def code(text: str) -> str:
@@ -190,5 +194,7 @@ def in_short(report: Mapping[str, Any]) -> tuple[str, str]:
     absolute error of values."""
     if "accuracy" in report:
         return "accuracy", f"{report['accuracy']:.2%}"
-    unit = f" {report['unit']}" if report["unit"] else ""
+    unit = ""
+    if report["unit"]:
+        unit = f" {report['unit']}"
     return "mean absolute error", f"{report['mae']:.4g}{unit}"

@@ -159,7 +159,10 @@ subjects. For each subject, all rows are measured on the same labels: those afte
 
 
 def _show(report: dict[str, Any], out: Path) -> None:
-    labels = "" if report["labels"] == report["sequences"] else f", {report['labels']:,} labels"
+    if report["labels"] == report["sequences"]:
+        labels = ""
+    else:
+        labels = f", {report['labels']:,} labels"
     print(f"recordings        {report['sequences']:,}{labels}")
     print(f"right, unadapted  {100 * report['accuracy_before']:.1f} %")
     print(

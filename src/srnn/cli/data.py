@@ -92,7 +92,10 @@ def info(
     def show() -> None:
         print(data_set.title)
         for key in ("licence", "citation", "size", "homepage", "folder", "tasks", "how_to_get"):
-            value = ", ".join(map(_use, data_set.uses)) if key == "tasks" else about[key]
+            if key == "tasks":
+                value = ", ".join(map(_use, data_set.uses))
+            else:
+                value = about[key]
             if value:
                 print(f"{key.replace('_', ' '):<11} {value}")
         for file in (*data_set.files, *([data_set.sums] if data_set.sums else [])):
@@ -262,7 +265,10 @@ def prepare(
                     f"({seconds:.1f} s)"
                 )
     done = {"unpacked": [str(path) for path in unpacked], "splits": splits, "skipped": skipped}
-    nothing = "" if any(done.values()) else f"{data_set.name}: nothing to prepare.\n"
+    if any(done.values()):
+        nothing = ""
+    else:
+        nothing = f"{data_set.name}: nothing to prepare.\n"
     return tell(json, {"data_set": data_set.name, **done}, lambda: print(nothing, end=""))
 
 

@@ -322,16 +322,24 @@ def _spot(
     from ..deploy.streaming.judging import THRESHOLDS, choose, concatenated, judge, listen
 
     decoder = Decoder.of(trained, data_dir=data_dir)
-    own_rule = SpottingRule.of(trained) if trained.spotting is not None else None
+    own_rule = None
+    if trained.spotting is not None:
+        own_rule = SpottingRule.of(trained)
     sounds = trained.task.load(split, data_dir)
     if false_accepts is not None:
-        validation = sounds if split == "validation" else trained.task.load("validation", data_dir)
+        if split == "validation":
+            validation = sounds
+        else:
+            validation = trained.task.load("validation", data_dir)
         own_rule = choose(decoder, validation, false_accepts, trained.seed)
         if run is not None:
             run.write_json("spotting.json", asdict(own_rule))
     signal, clips = concatenated(sounds, decoder.signal.rate or 1.0, trained.seed, noise)
     scores, rules = listen(decoder, signal), [SpottingRule(threshold) for threshold in THRESHOLDS]
-    by_rule = None if own_rule is None else judge(decoder, scores, clips, own_rule).to_dict()
+    if own_rule is None:
+        by_rule = None
+    else:
+        by_rule = judge(decoder, scores, clips, own_rule).to_dict()
     rows = [judge(decoder, scores, clips, rule).to_dict() for rule in rules]
 
     def show() -> None:
@@ -404,11 +412,9 @@ def _analysis_options(options: FullOptions, trained: Trained, no_exit: bool) -> 
     for name, value in options.given().items():
         (field, least, most), option = _FULL[name], f"--{name.replace('_', '-')}"
         if name.startswith("exit") and not can_exit(trained):
-            reason = (
-                "decides at every step"
-                if trained.loss.per_step
-                else "is read by a bidirectional network"
-            )
+            reason = "is read by a bidirectional network"
+            if trained.loss.per_step:
+                reason = "decides at every step"
             raise SrnnError(f"{option} has no effect: task '{task.name}' {reason} here; remove it.")
         if name == "tolerance" and not has_waves(task):
             raise SrnnError(

@@ -99,7 +99,9 @@ def input_format(text: str | None) -> InputFormat | None:
     from ..nn.fixedpoint.integer import InputFormat
 
     if text is None or text == "spikes":
-        return None if text is None else InputFormat()
+        if text is None:
+            return None
+        return InputFormat()
     try:
         return InputFormat(float(text), whole=False)
     except ValueError as error:
@@ -155,11 +157,9 @@ def _show(report: dict[str, Any], inputs: str) -> None:
     )
     encoder = report.get("encoder")
     if encoder is not None:
-        late = (
-            f"{encoder['latency_samples']} samples late"
-            if encoder["latency_samples"]
-            else "without latency"
-        )
+        late = "without latency"
+        if encoder["latency_samples"]:
+            late = f"{encoder['latency_samples']} samples late"
         print(
             f"encoder    {encoder['ram_bytes']:,} of these bytes of RAM; {late}; "
             f"{worst['encoder_adds']:,} and "
@@ -193,7 +193,9 @@ def _show(report: dict[str, Any], inputs: str) -> None:
             f"{learning['parameters']:,} "
             f"parameters and {learning['traces_ram_bytes']:,} for traces; {costs}"
         )
-    encode = "" if encoder is None else " --encode"
+    encode = " --encode"
+    if encoder is None:
+        encode = ""
     if encoder is not None and "std" in encoder:
         encode += f" {' '.join(map(repr, encoder['std'] or ())) or 'STD ...'}"  # of each channel
     how = {**report, "out": shlex.quote(str(report["out"])), "encode": encode}

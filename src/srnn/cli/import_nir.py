@@ -113,7 +113,9 @@ def _show(file: Path, imported: Imported, layers: list[dict[str, Any]], run: Pat
     inputs = counted(imported.network.inputs, "input")
     print(f"{file}: {inputs}, steps of {imported.dt:g} s ({imported.discretisation})")
     for layer in layers:
-        kind = "recurrent" if layer["recurrent"] else "feed-forward"
+        kind = "feed-forward"
+        if layer["recurrent"]:
+            kind = "recurrent"
         print(f"  {layer['name']:<10} {layer['size']} {layer['neuron']}, {kind}")
     for line in imported.report.lines():
         print(f"  {line}")
@@ -147,13 +149,16 @@ def make_recipe(imported: Imported, task_name: str | None, loss_name: LossName |
     from ..training.recipes.schema import Recipe, TaskConfig
 
     network = imported.network
-    kept = (
-        build(TaskConfig, imported.about["task"], "the file") if "task" in imported.about else None
-    )
+    kept = None
+    if "task" in imported.about:
+        kept = build(TaskConfig, imported.about["task"], "the file")
     if task_name is None and kept is None:
         raise SrnnError("The file names no task; name one with --task NAME.")
     own = kept is not None and task_name in (None, kept.name)
-    config = kept if kept is not None and own else TaskConfig(str(task_name))
+    if kept is not None and own:
+        config = kept
+    else:
+        config = TaskConfig(str(task_name))
     try:
         task = create_task(config.name, **config.options)
     except SrnnError as error:
@@ -173,9 +178,9 @@ def make_recipe(imported: Imported, task_name: str | None, loss_name: LossName |
     if loss_name is None and own and "loss" in imported.about:
         loss = build(LossConfig, imported.about["loss"], "the file")
     else:
-        of_sequence: LossName = (
-            "ce_spike_count" if network.readout.output == "emission" else "ce_mean"
-        )
+        of_sequence: LossName = "ce_mean"
+        if network.readout.output == "emission":
+            of_sequence = "ce_spike_count"
         loss = LossConfig(loss_name or ("nll" if task.kind == "per_step" else of_sequence))
     Loss.for_task(loss, task)  # SrnnError if it does not fit
     return Recipe(

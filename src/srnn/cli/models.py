@@ -126,4 +126,6 @@ def _hertz(rate: float | None) -> str:
 
 
 def _short(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
+    if value is None:
+        return "-"
+    return f"{100 * value:.1f}"

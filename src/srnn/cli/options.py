@@ -187,7 +187,9 @@ Settings = Annotated[Sequence[str], Parameter(parse=False)]
 
 def data_dir_again(data_dir: Path | None) -> list[str]:
     """The words that give --data-dir to another command; none where it was left out."""
-    return [] if data_dir is None else ["--data-dir", str(data_dir)]
+    if data_dir is None:
+        return []
+    return ["--data-dir", str(data_dir)]
 
 
 @contextlib.contextmanager

@@ -141,7 +141,9 @@ def _each(
         if len(found) > 1:
             count(number, len(found))
     for note, of in notes.items():
-        others = f" and {counted(len(of) - 1, 'other')}" if len(of) > 1 else ""
+        others = ""
+        if len(of) > 1:
+            others = f" and {counted(len(of) - 1, 'other')}"
         print(f"note: {one_line(f'{of[0]}{others}: {note}')}", file=sys.stderr)
     if cut:
         text = (
@@ -160,7 +162,9 @@ class _Counter:
 
     def __call__(self, number: int, of: int) -> None:
         if sys.stderr.isatty():
-            end = "\n" if number == of else ""
+            end = ""
+            if number == of:
+                end = "\n"
             print(f"\r{number} of {of}", end=end, file=sys.stderr, flush=True)
         elif time.monotonic() - self._said > _MINUTE:
             self._said = time.monotonic()
@@ -200,7 +204,9 @@ def _fill(
             numbers["predicted"] = 0
         print(json_text({"out": str(part.path), **numbers, "failed": failed}))
     else:
-        said = "" if had is None else " was finished"
+        said = " was finished"
+        if had is None:
+            said = ""
         print(f"{part.path}{said}: {counted(read, 'recording')}")
     return 2 if failed else 0
 
@@ -277,7 +283,9 @@ def _show(file: Path, prediction: Prediction, over_time: bool, width: int) -> No
     if prediction.targets is not None:
         _show_values(name, prediction, over_time)
         return
-    part = " of the steps" if prediction.per_step else ""
+    part = ""
+    if prediction.per_step:
+        part = " of the steps"
     said = f"{prediction.label}  {prediction.confidence:.1%}{part}"
     if not prediction.sure:
         said = (
@@ -346,9 +354,15 @@ def _rows(file: Path, prediction: Prediction, over_time: bool) -> Iterator[list[
         warnings.warn(f"{file}: {prediction.doubt}", RuntimeWarning, stacklevel=2)
     name, every, start = spreadsheet(str(file)), prediction.step_seconds, prediction.start_seconds
     if prediction.targets is not None:
-        scores = prediction.scores if over_time else prediction.scores[-1:]
+        if over_time:
+            scores = prediction.scores
+        else:
+            scores = prediction.scores[-1:]
         for step, values in enumerate(scores.tolist()):
-            seconds = "" if every is None else f"{start + step * every:.6g}"
+            if every is None:
+                seconds = ""
+            else:
+                seconds = f"{start + step * every:.6g}"
             yield [name, *([step, seconds] if over_time else []), *map("{:.9g}".format, values)]
         return
     if not over_time:
@@ -357,5 +371,8 @@ def _rows(file: Path, prediction: Prediction, over_time: bool) -> Iterator[list[
     for step, (label, confidence) in enumerate(
         zip(prediction.labels, prediction.believed.tolist(), strict=True)
     ):
-        seconds = "" if every is None else f"{start + step * every:.6g}"
+        if every is None:
+            seconds = ""
+        else:
+            seconds = f"{start + step * every:.6g}"
         yield [name, step, seconds, spreadsheet(label), f"{confidence:.6f}"]

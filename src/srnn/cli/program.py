@@ -76,7 +76,10 @@ def wrapped(text: str) -> str:
     lines: list[str] = []
     for indented, group in groupby(text.splitlines(), lambda line: line[:1] in ("", " ")):
         for line in group if indented else [" ".join(group)]:
-            lines += _example(line) if indented else [_filled(line)]
+            if indented:
+                lines += _example(line)
+            else:
+                lines += [_filled(line)]
     return "\n".join(lines)
 
 

@@ -135,11 +135,8 @@ def load_models(
     folders: dict[str, str] = {}
     for words in models:
         name, given, folder = words.rpartition("=")
-        name = (
-            name
-            if given
-            else os.path.basename(os.path.realpath(folder)).removesuffix(".safetensors")
-        )
+        if not given:
+            name = os.path.basename(os.path.realpath(folder)).removesuffix(".safetensors")
         if not name or not all(letter.isalnum() or letter in "-_." for letter in name):
             raise SrnnError(
                 f"A model's name may have only letters, digits and - _ ., not {name!r}: give "
@@ -186,7 +183,9 @@ def load_recording(
     from ..deploy.serve.app import Playable
     from ..deploy.streaming.sources import open_source
 
-    piped = io.BytesIO(sys.stdin.buffer.read()) if str(path) == "-" else None
+    piped = None
+    if str(path) == "-":
+        piped = io.BytesIO(sys.stdin.buffer.read())
 
     fitting, signal, names, problem = [], None, None, None
     for name, decoder in models.items():
@@ -214,7 +213,10 @@ def find_token(file: Path | None, new: bool) -> str | None:
     if new:
         return secrets.token_urlsafe(32)
     try:
-        token = os.environ.get(TOKEN, "") if file is None else file.read_text(encoding="utf-8")
+        if file is None:
+            token = os.environ.get(TOKEN, "")
+        else:
+            token = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SrnnError(f"Cannot read the token from {file}: {error}.") from error
     if file is None and not token:
@@ -231,7 +233,9 @@ def _say(url: str, models: list[str], token: str | None, new: bool, notes: list[
     """Say where it listens. A token is printed only if it is new."""
     for note in notes:
         print(note, flush=True)
-    shown = f"?token={token}" if token is not None and new else ""
+    shown = ""
+    if token is not None and new:
+        shown = f"?token={token}"
     print(f"serving {', '.join(models)} at {url}{shown}", flush=True)
     if token is not None and not new:
         print(

@@ -41,7 +41,9 @@ def tell(json: bool, result: Any, show: Callable[[], object]) -> int:
 
 
 def percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2%}"
+    if value is None:
+        return "-"
+    return f"{value:.2%}"
 
 
 def show_names(texts: Mapping[str, str]) -> None:
@@ -129,7 +131,9 @@ def _error(key: str, result: Mapping[str, Any], sure: bool = False) -> str:
     """An error with its unit and its interval; ``sure``: without it."""
     if result[key] is None:
         return "n/a"
-    unit = f" {one_line(result['unit'])}" if result["unit"] and key != "r2" else ""
+    unit = ""
+    if result["unit"] and key != "r2":
+        unit = f" {one_line(result['unit'])}"
     between = ""
     if result["interval"] is not None and not sure:
         between = "  ({:.4g} to {:.4g}, 95 %)".format(*result["interval"][key])
@@ -140,8 +144,12 @@ def _rate(value: Mapping[str, Any] | None, spiking: bool) -> str:
     if value is None:
         return "n/a"
     each = [f"{rate:.4f}" for rate in value["layers"]]
-    layers = f" (layers: {', '.join(each)})" if len(each) > 1 else ""
-    unit = "spikes per neuron and step" if spiking else "of outputs are not 0"
+    layers = ""
+    if len(each) > 1:
+        layers = f" (layers: {', '.join(each)})"
+    unit = "of outputs are not 0"
+    if spiking:
+        unit = "spikes per neuron and step"
     return f"{value['mean']:.4f} {unit}{layers}"
 
 

@@ -140,7 +140,9 @@ def _plot(plot: Plot) -> None:
     over = [place for line in lines for place in _over(line) if place is not None]
     low, high = plot.x.low, plot.x.high
     reach = [min(over) if low is None else low, max(over) if high is None else high]
-    scale = ", logarithmic" if plot.x.log else ""
+    scale = ""
+    if plot.x.log:
+        scale = ", logarithmic"
     print(f"  {plot.y.label} over {plot.x.label}, {written(reach, plot.x.form)}{scale}")
 
 
@@ -158,7 +160,9 @@ def _line(line: Line, plot: Plot) -> str:
 
 
 def _over(line: Line) -> Sequence[float | None]:
-    return range(1, len(line.y) + 1) if line.x is None else line.x
+    if line.x is None:
+        return range(1, len(line.y) + 1)
+    return line.x
 
 
 def sparkline(
@@ -172,7 +176,10 @@ def sparkline(
 
     If there are more values than ``width``, those that share a character are averaged.
     """
-    symbols = BLOCKS if has_blocks(sys.stdout.encoding) else ASCII
+    if has_blocks(sys.stdout.encoding):
+        symbols = BLOCKS
+    else:
+        symbols = ASCII
     count = min(len(values), width)
     cells: list[float | None] = []
     for i in range(count):
@@ -182,9 +189,13 @@ def sparkline(
     known = [cell for cell in cells if cell is not None]
     if not known:
         return " " * count
-    low = min(known) if low is None else low
-    high = max(known) if high is None else high
-    scale = (len(symbols) - 1) / (high - low) if high > low else 0.0
+    if low is None:
+        low = min(known)
+    if high is None:
+        high = max(known)
+    scale = 0.0
+    if high > low:
+        scale = (len(symbols) - 1) / (high - low)
 
     def symbol(cell: float | None) -> str:
         if cell is None:

@@ -126,7 +126,9 @@ def _when(
     if not decoder.loss.rule.value:
         return report or ("end" if words else "change")
     if words or report == "change":
-        option = "--words" if words else "--report change"
+        option = "--report change"
+        if words:
+            option = "--words"
         raise SrnnError(
             f"{option} is for networks that name a class; this one answers with values."
         )
@@ -155,7 +157,10 @@ def _stream(
     )
     source = replace(source, blocks=beginning.of(source.blocks))
     finite = state is None and source.ends
-    session: Session | Spotter = decoder.open_finite() if finite else decoder.open()
+    if finite:
+        session: Session | Spotter = decoder.open_finite()
+    else:
+        session = decoder.open()
     one_sequence = finite and not words and session.segment is None
     if one_sequence:
         source = as_clip(source, decoder.task, decoder.signal)
@@ -171,7 +176,10 @@ def _stream(
         return _walk(session, source, report, real_time, watch, finish=state is None, show=show)
 
     if json or decoder.loss.rule.value or not sys.stdout.isatty():
-        line = _json_line if json else decision_line
+        if json:
+            line = _json_line
+        else:
+            line = decision_line
         walked = walk(lambda _, chosen: [print(line(one), flush=True) for one in chosen])
     else:
         with LiveView(f"{model} - {source.name}", decoder.classes) as view:
@@ -355,7 +363,9 @@ def _json_line(decision: Decision) -> str:
 
 def _tell(summary: dict[str, Any], decoder: Decoder) -> None:
     latency = summary["block_latency_ms"]
-    unit = "s" if decoder.signal.rate else "samples"
+    unit = "samples"
+    if decoder.signal.rate:
+        unit = "s"
     if summary["unlike_training"]:
         print(f"unlike in training: {summary['unlike_training']}")
     samples, steps, shown = (
@@ -364,9 +374,10 @@ def _tell(summary: dict[str, Any], decoder: Decoder) -> None:
     print(f"{samples}, {steps}, {shown} shown")
     if summary["real_time_factor"]:
         factor = summary["real_time_factor"]
-        pace = (
-            f"{1 / factor:,.0f} times faster" if factor < 0.5 else f"{1 / factor:.2f} times as fast"
-        )
+        if factor < 0.5:
+            pace = f"{1 / factor:,.0f} times faster"
+        else:
+            pace = f"{1 / factor:.2f} times as fast"
         print(
             f"real-time factor {factor:.5f}: {pace + (' than' if factor < 0.5 else ' as')} the "
             "signal"

@@ -81,7 +81,9 @@ class LiveView:
             )
             table.add_column(max_width=20, no_wrap=True, overflow="ellipsis")
             for number in order:
-                style = "bold green" if number == self._now.number else ""
+                style = ""
+                if number == self._now.number:
+                    style = "bold green"
                 bar = "█" * round(float(predicted[number]) * min(WIDTH, room))
                 row = [Text(self._classes[number], style), Text(f"{predicted[number]:4.0%}", style)]
                 table.add_row(*row, *[Text(bar.ljust(min(WIDTH, room)), style)] * (room >= 5))
@@ -95,11 +97,20 @@ class LiveView:
 
 
 def decision_line(decision: Decision) -> str:
-    seconds = f"step {decision.step}" if decision.seconds is None else f"{decision.seconds:.3f} s"
-    known = "" if decision.delay is None else f"  {1000 * decision.delay:5.0f} ms later"
+    if decision.seconds is None:
+        seconds = f"step {decision.step}"
+    else:
+        seconds = f"{decision.seconds:.3f} s"
+    if decision.delay is None:
+        known = ""
+    else:
+        known = f"  {1000 * decision.delay:5.0f} ms later"
     if decision.values is not None:
         return f"{seconds:>12}  {decision.label}{known}{'  (final)' * decision.final}"
-    probability = "" if decision.number < 0 else f"{decision.probability:.1%}"
+    if decision.number < 0:
+        probability = ""
+    else:
+        probability = f"{decision.probability:.1%}"
     return (
         f"{seconds:>12}  {filled(decision.label, 12)} "
         f"{probability:>6}{known}{'  (final)' * decision.final}"

@@ -132,10 +132,15 @@ def _work(
         watch.stop()
 
     failed, left = any(one.state == "failed" for one in units.status()), units.left()
-    usual = (0, 1) if failed and not left else (0,)
+    if failed and not left:
+        usual = (0, 1)
+    else:
+        usual = (0,)
     died = [code for code in codes if code not in usual]
     if died:
-        what = "the same command continues" if left else "nothing is lost"
+        what = "nothing is lost"
+        if left:
+            what = "the same command continues"
         numbers = ", ".join(map(str, died))
         print(
             f"srnn: {len(died)} of {len(codes)} workers died (exit code {numbers}; see {logs}); "
@@ -173,7 +178,9 @@ def _write_results(units: Units, json: bool, *, if_new: bool) -> int:
     content = write_results(units.sweep, units.status(), units.out, if_new=if_new)
     counts = ", ".join(f"{count} {state}" for state, count in content["units"].items())
     tell(json, content, lambda: print(f"{units.sweep.title}: {counts}; {units.out}/results.md"))
-    return 1 if content["units"].get("failed") else 0
+    if content["units"].get("failed"):
+        return 1
+    return 0
 
 
 def _job_options(job: list[str], launcher: str | None) -> dict[str, Any]:
@@ -204,15 +211,18 @@ def _dry_run(sweep: Sweep, json: bool) -> int:
     ]
 
     def show() -> None:
-        limit = (
-            f", begun within {sweep.budget_minutes:g} minutes of training"
-            if sweep.budget_minutes
-            else ""
-        )
+        limit = ""
+        if sweep.budget_minutes:
+            limit = f", begun within {sweep.budget_minutes:g} minutes of training"
         print(f"{sweep.title}: {sweep.size} trainings of {sweep.recipe}{limit}")
-        unchanged = "chosen by the sampler" if sweep.is_search else "the recipe as it is"
+        unchanged = "the recipe as it is"
+        if sweep.is_search:
+            unchanged = "chosen by the sampler"
         for unit in units:
-            settings = json_text(unit["settings"]) if unit["settings"] else unchanged
+            if unit["settings"]:
+                settings = json_text(unit["settings"])
+            else:
+                settings = unchanged
             print(f"  {unit['unit']}  {settings}")
 
     about = {"name": sweep.name, "title": sweep.title, "budget_minutes": sweep.budget_minutes}

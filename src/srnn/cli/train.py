@@ -132,7 +132,9 @@ def _new_folder(name: str, seed: int) -> Path:
 
 
 def _title(recipe: str, baseline: str | None) -> str:
-    as_baseline = f" as {baseline}" if baseline else ""
+    as_baseline = ""
+    if baseline:
+        as_baseline = f" as {baseline}"
     return f"{recipe}{as_baseline}, best checkpoint on validation"
 
 
@@ -184,7 +186,9 @@ def _dry_run(
     if not description["compile_seconds"]:
         description["start"] = [str(one) for one in ready.measured_start()]
     ready.compression()  # SrnnError where int8 cannot represent the network
-    width = open_console().width if sys.stdout.isatty() else None
+    width = None
+    if sys.stdout.isatty():
+        width = open_console().width
     return tell(json, description, lambda: print("\n".join(header(description, width))))
 
 

@@ -74,17 +74,25 @@ def augment(
         return batch
     x = as_dense(batch.x).cpu().numpy()
     y = batch.y.cpu().numpy().copy()
-    lengths = np.full(len(x), x.shape[1]) if batch.lengths is None else batch.lengths.cpu().numpy()
+    if batch.lengths is None:
+        lengths = np.full(len(x), x.shape[1])
+    else:
+        lengths = batch.lengths.cpu().numpy()
     result, change = np.zeros_like(x), _change_events if events else _change_values
     for index, length in enumerate(lengths.tolist()):
-        steps = y[index, :length] if of_steps(y) else None
+        steps = None
+        if of_steps(y):
+            steps = y[index, :length]
         generator = np.random.default_rng(seeds[index])
         sequence = x[index, :length]
         if pixel_order is not None and (config.image_shift or config.image_warp):
             sequence = _move_image(sequence, pixel_order, config, generator)
         result[index, :length] = change(sequence, steps, config, blocks, lag, generator)
     dense = torch.from_numpy(result)
-    inputs = Spikes.from_dense(dense) if isinstance(batch.x, Spikes) else dense
+    if isinstance(batch.x, Spikes):
+        inputs = Spikes.from_dense(dense)
+    else:
+        inputs = dense
     return Batch(inputs.to(batch.x.device), torch.from_numpy(y).to(batch.y.device), batch.lengths)
 
 
@@ -142,10 +150,16 @@ def check(
             "training.augment.image_shift and image_warp apply only to images read pixel by pixel; "
             "remove them."
         )
-    idle = ("channel_mask", "time_mask", "channel_warp") if events else ("channel_shift", "drop")
+    if events:
+        idle = ("channel_mask", "time_mask", "channel_warp")
+    else:
+        idle = ("channel_shift", "drop")
     for name in idle:
         if getattr(config, name):
-            kind, other = ("events", "values") if events else ("values", "events")
+            if events:
+                kind, other = ("events", "values")
+            else:
+                kind, other = ("values", "events")
             raise SrnnError(
                 f"training.augment.{name} applies only to inputs that are {other}, but these are "
                 f"{kind}; remove it."

@@ -73,7 +73,10 @@ class Batch:
 def evenly_spread(y: npt.NDArray[Any], count: int) -> npt.NDArray[np.int64]:
     """Choose up to ``count`` sequences from labels (N, ...), spread evenly over the split, by class
     where each has one."""
-    order = np.argsort(y, kind="stable") if y.ndim == 1 else np.arange(len(y))
+    if y.ndim == 1:
+        order = np.argsort(y, kind="stable")
+    else:
+        order = np.arange(len(y))
     shown = min(count, len(y))
     return order[(2 * np.arange(shown) + 1) * len(y) // (2 * shown)]  # the middles of equal parts
 
@@ -168,7 +171,9 @@ class Sequences:
             signal = self.signals[index][self.place_of(index)]
         else:
             signal = path.original(self.steps_of(index))
-        return None if signal is None else np.asarray(signal, np.float32)
+        if signal is None:
+            return None
+        return np.asarray(signal, np.float32)
 
     def place_of(self, index: int) -> slice:
         """Where one sequence is in its signal."""
@@ -183,7 +188,8 @@ class Sequences:
         if self.lengths is not None:
             valid = self.lengths[indices]
             longest = int(valid.max())
-            y = y[:, :longest] if of_steps(y) else y
+            if of_steps(y):
+                y = y[:, :longest]
             lengths = torch.as_tensor(valid, dtype=torch.int64, device=self.device)
         dtype = torch.int64
         if are_values(y):
@@ -204,7 +210,10 @@ class Sequences:
         if isinstance(x, SpikeArray):
             words = np.ascontiguousarray(x.packed()[:, :steps]).view(np.int64)
             return Spikes(torch.from_numpy(words), x.shape[2]).to(self.device)
-        dense = x.to_dense() if isinstance(x, Inputs) else x
+        if isinstance(x, Inputs):
+            dense = x.to_dense()
+        else:
+            dense = x
         return torch.as_tensor(
             np.ascontiguousarray(dense[:, :steps]), dtype=torch.float32, device=self.device
         )

@@ -89,4 +89,6 @@ def pack(x: Array) -> Array | None:
     threads.for_each(
         lambda part: compiled(edges[part], edges[part + 1], flat, channels, out, other), parts
     )
-    return None if other[0] else words
+    if other[0]:
+        return None
+    return words

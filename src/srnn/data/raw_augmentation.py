@@ -76,11 +76,10 @@ class RawAugmentation:
             lag,
         )
         self._signals, self._bytes = dict[int, Array](), 0
-        self._noises = (
-            np.flatnonzero(sequences.y == background)
-            if sequences.y.ndim == 1
-            else np.zeros(0, np.int64)
-        )
+        if sequences.y.ndim == 1:
+            self._noises = np.flatnonzero(sequences.y == background)
+        else:
+            self._noises = np.zeros(0, np.int64)
         self._asked = asked = ", ".join(f"training.augment.{name}" for name in config.raw)
         if path.form != "signal":
             raise SrnnError(
@@ -133,14 +132,20 @@ class RawAugmentation:
         choice."""
         sequences = self.sequences
         y = sequences.y[indices]
-        lengths = None if sequences.lengths is None else sequences.lengths[indices]
+        if sequences.lengths is None:
+            lengths = None
+        else:
+            lengths = sequences.lengths[indices]
         signals = []
         for row, (index, seed) in enumerate(zip(indices.tolist(), seeds, strict=True)):
             signal, holds = self.changed(index, seed)
             signals.append(signal)
             if not holds and self.background is not None:
                 y[row] = self.background
-        steps = sequences.x.shape[1] if lengths is None else int(lengths.max())
+        if lengths is None:
+            steps = sequences.x.shape[1]
+        else:
+            steps = int(lengths.max())
         x, encoded = (
             np.zeros((len(indices), steps, self.path.inputs), np.float32),
             self.path.wholes(signals),
@@ -152,7 +157,10 @@ class RawAugmentation:
                 late = y[row, : sequences.length_of(index)]
                 samples = np.arange(len(late)) - self.lag  # the samples that the labels are of
                 move_labels(late, np.rint(self._places(samples, len(one), seed)), self.lag)
-        valid = None if lengths is None else torch.as_tensor(lengths, device=sequences.device)
+        if lengths is None:
+            valid = None
+        else:
+            valid = torch.as_tensor(lengths, device=sequences.device)
         labels = torch.from_numpy(y[:, :steps].copy() if of_steps(y) else y)
         return Batch(torch.from_numpy(x).to(sequences.device), labels.to(sequences.device), valid)
 
@@ -221,7 +229,10 @@ class RawAugmentation:
         if rng.random() >= self.config.stream:
             return clip, True
         length, whole = len(clip), bool(rng.random() < 0.5)
-        move = rng.uniform(0, WITHIN) if whole else rng.uniform(BEYOND, FARTHEST)
+        if whole:
+            move = rng.uniform(0, WITHIN)
+        else:
+            move = rng.uniform(BEYOND, FARTHEST)
         # At least enough silence between the clips that the window does not hold the other one's
         # word.
         gap = max(rng.uniform(0, 1), BEYOND - 1 + move)

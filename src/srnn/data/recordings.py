@@ -102,7 +102,9 @@ class Recording:
 
     def __repr__(self) -> str:
         count, channels = self.samples.shape
-        rate = f" at {self.rate:g} Hz" if self.rate else ""
+        rate = ""
+        if self.rate:
+            rate = f" at {self.rate:g} Hz"
         known = listed(self.channels, self.units)
         about = [f"{counted(count, 'sample')}{rate}", counted(channels, "channel")]
         if known:
@@ -304,7 +306,9 @@ def _read_frame(frame: Any, gaps: Gaps) -> Recording:
         x = frame.to_numpy(np.float64)
     except (TypeError, ValueError) as error:
         raise SrnnError(f"{name} is not a table of numbers ({error}).") from error
-    unit = time_unit(titles[0]) if len(titles) > 1 else None
+    unit = None
+    if len(titles) > 1:
+        unit = time_unit(titles[0])
     layout = Layout(",", titles, unit)
     x, filled = gaps.fill(name, x)
     recording = Recording(
@@ -379,7 +383,10 @@ def _read_texts(path: object, arrays: Any, key: str) -> tuple[str, ...] | None:
 
 
 def _text(value: Any) -> str:
-    text = value.decode() if isinstance(value, bytes) else str(value)
+    if isinstance(value, bytes):
+        text = value.decode()
+    else:
+        text = str(value)
     return one_line(composed(text), _LONGEST_NAME)
 
 
@@ -559,7 +566,10 @@ def _converted(
             continue
         factor = conversion(given, wanted)
         if factor is None:
-            which = f"channel {names[channel]}" if names else f"channel {channel + 1}"
+            if names:
+                which = f"channel {names[channel]}"
+            else:
+                which = f"channel {channel + 1}"
             raise SrnnError(
                 f"{name}: {which} is in {given}, and this network reads it in {wanted} (it has "
                 f"{listed(names, units)}): choose other channels "
@@ -598,5 +608,8 @@ def _unstated(
     if not taken:
         return ()
     *most, last = taken
-    listing = f"{', '.join(most)} and {last}" if most else last
+    if most:
+        listing = f"{', '.join(most)} and {last}"
+    else:
+        listing = last
     return (f"it does not state its {listing}: taken as {', '.join(taken.values())}",)

@@ -134,7 +134,10 @@ class Spikes:
     def from_dense(cls, x: Tensor) -> Spikes:
         """From zeros and ones (B, T, N) of any dtype. Raises SrnnError for other values."""
         if not isinstance(x, Tensor) or x.ndim != 3:
-            found = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+            if isinstance(x, Tensor):
+                found = tuple(x.shape)
+            else:
+                found = type(x).__name__
             raise SrnnError(f"Spikes are made from a tensor (batch, time, channels), not {found}.")
         spikes = cls.in_dense(x.detach())
         if spikes is None:
@@ -148,7 +151,9 @@ class Spikes:
         first = x.detach()[:1, :1].reshape(-1)[:_LOOK]
         if not bool(((first == 0) | (first == 1)).all()):
             return None
-        carrier = x if x.requires_grad else None
+        carrier = None
+        if x.requires_grad:
+            carrier = x
         if x.device.type == "cpu" and x.dtype in _PACKED and x.numel() and has_numba():
             from .packing import pack
 
@@ -219,7 +224,10 @@ class Spikes:
         """The spikes of the channels where ``keep`` (B, N) is true; the others are silenced, and
         receive no gradient."""
         mask = Spikes.from_dense(keep[:, None, :])
-        carrier: Any = None if self.carrier is None else _Mask.apply(self.carrier, keep)
+        if self.carrier is None:
+            carrier: Any = None
+        else:
+            carrier = _Mask.apply(self.carrier, keep)
         return Spikes(self.words & mask.words, self.size, carrier)
 
     def bits(self) -> np.ndarray[Any, Any]:
@@ -254,7 +262,10 @@ class Spikes:
 
     def rate(self, lengths: Tensor | None = None) -> float:
         """Spikes per channel and (valid) step."""
-        steps = self.shape[0] * self.shape[1] if lengths is None else int(lengths.sum())
+        if lengths is None:
+            steps = self.shape[0] * self.shape[1]
+        else:
+            steps = int(lengths.sum())
         return float(self.counts().sum()) / max(1, steps * self.size)
 
     def dense(self, dtype: torch.dtype | None = None) -> Tensor:

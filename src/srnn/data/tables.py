@@ -127,7 +127,9 @@ class Layout:
         titled = replace(untitled, titles=titles)
         if len(titles) == 1:
             return titled
-        first = untitled.fields(below)[0] if below else ""
+        first = ""
+        if below:
+            first = untitled.fields(below)[0]
         if (
             _CLOCKS & {*_words(titles[0])}
             and untitled.number(first) is None
@@ -173,13 +175,17 @@ class Layout:
         """Names of the channels; None where the table has none, or only numbers."""
         names = tuple(split_title(title)[0] for title in self.titles[self.leading :])
         numbered = all(name.isdecimal() for name in names)
-        return None if numbered or not all(names) else names
+        if numbered or not all(names):
+            return None
+        return names
 
     @property
     def units(self) -> tuple[str | None, ...] | None:
         """Units of the channels, as their titles state them; None where none does."""
         units = tuple(split_title(title)[1] for title in self.titles[self.leading :])
-        return units if any(units) else None
+        if any(units):
+            return units
+        return None
 
     def fields(self, text: str) -> list[str]:
         """The columns of a row but those of words, without quotes and blanks around them."""
@@ -215,7 +221,10 @@ class Layout:
                     "line or the column."
                 )
             dated = self.dates and column == 1
-            number = seconds_of(field) if dated else self.number(field)
+            if dated:
+                number = seconds_of(field)
+            else:
+                number = self.number(field)
             if number is None:
                 raise SrnnError(
                     f"{text[:40]!r} is not a row of numbers (column {column} is {field[:40]!r}); "

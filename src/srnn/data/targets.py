@@ -75,7 +75,9 @@ class Targets:
     @property
     def rest(self) -> npt.NDArray[np.float64]:
         """(values,) how many deviations of a target 1 of the network's output is."""
-        return np.ones(len(self.units)) if self.linear is None else np.array(self.linear.rest)
+        if self.linear is None:
+            return np.ones(len(self.units))
+        return np.array(self.linear.rest)
 
     def past(self, inputs: int) -> npt.NDArray[np.float64]:
         """(steps, inputs) what the linear part sees of the time before a sequence."""
@@ -109,7 +111,9 @@ class Targets:
     def in_words(self, number: int, value: float) -> str:
         """A value with its unit, for people."""
         unit = self.units[number]
-        return f"{value:.4g}" if unit is None else f"{value:.4g} {unit}"
+        if unit is None:
+            return f"{value:.4g}"
+        return f"{value:.4g} {unit}"
 
     def said(self, names: Sequence[str], values: npt.NDArray[Any]) -> str:
         """Values (values,) with names and units, for people; one that has no name of its own,
@@ -122,7 +126,10 @@ class Targets:
     def plain(self) -> dict[str, Any]:
         """As JSON values; ``restore`` reads them."""
         mean, std = (None if one is None else list(one) for one in (self.mean, self.std))
-        linear = None if self.linear is None else self.linear.plain()
+        if self.linear is None:
+            linear = None
+        else:
+            linear = self.linear.plain()
         return {"units": list(self.units), "mean": mean, "std": std, "linear": linear}
 
     @classmethod

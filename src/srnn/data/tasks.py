@@ -220,7 +220,9 @@ class Task(Stated):
         """The sample of a whole recording at which what ``as_clip`` reads begins; below 0: padding
         comes before it."""
         length = self._clip_length(path)
-        return 0 if length is None else clip_start(samples, length)
+        if length is None:
+            return 0
+        return clip_start(samples, length)
 
     def described(
         self, path: SignalPath | None = None, targets: Targets | None = None
@@ -470,8 +472,12 @@ class DescribedTask(Task):
             from .datasets.labelled import load_labelled
 
             # As the task itself does it: the same files give the same split.
-            shares = Shares.of(self.options) if self.hold_out else None
-            speaker = str(self.options.get("speaker", "")) if self.hold_out else ""
+            shares = None
+            if self.hold_out:
+                shares = Shares.of(self.options)
+            speaker = ""
+            if self.hold_out:
+                speaker = str(self.options.get("speaker", ""))
             path = self.whole_path()
             lag = self.lag(path.form)
             own = self.options if self.name == "folder" else {}  # the only one with these options
@@ -563,10 +569,9 @@ class DescribedTask(Task):
             ):  # making it again may read data, wherever the options say they are
                 raise ValueError("it does not describe its signal")
         # A path of another package: that package makes it again.
-        path = (
-            create_task(values["name"], **options).signal()
-            if signal is None
-            else restore(signal, source)
-        )
+        if signal is None:
+            path = create_task(values["name"], **options).signal()
+        else:
+            path = restore(signal, source)
         with naming(source):
             return cls(**values, path=path, options=options)

@@ -341,7 +341,9 @@ def _outputs(trained: Trained, steps: Array) -> Array:
 def far_longer(trained: Trained, steps: int) -> str:
     """How so many steps, read as one sequence, differ from training's sequences, for people; empty
     where they do not."""
-    known = trained.steps if trained.task.kind == "per_sequence" else None
+    known = None
+    if trained.task.kind == "per_sequence":
+        known = trained.steps
     if not known or steps <= _FAR_LONGER * known:
         return ""
     told = f"{steps:,} steps are read as one sequence, where training's had {known:,}"

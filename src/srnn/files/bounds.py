@@ -34,8 +34,12 @@ class Between:
         """The rule in words; ``what``: "an integer" or "a number"."""
         if self.high != math.inf and not self.above and not self.below:
             return f"{what} from {self.low:,} to {self.high:,}"
-        over = "above" if self.above else "of at least"
-        under = "below" if self.below else "at most"
+        over = "of at least"
+        if self.above:
+            over = "above"
+        under = "at most"
+        if self.below:
+            under = "below"
         low = f"{what} {over} {self.low:,}"
         if self.high == math.inf:
             return low
@@ -63,8 +67,13 @@ class Items:
 
     def words(self, what: str) -> str:
         """The rule in words; ``what``: "a list (each an integer)"."""
-        count = "one or more" if self.most is None else f"1 to {self.most}"
-        values = "distinct values" if self.distinct else "values"
+        if self.most is None:
+            count = "one or more"
+        else:
+            count = f"1 to {self.most}"
+        values = "values"
+        if self.distinct:
+            values = "distinct values"
         return what.replace("a list", f"a list of {count} {values}", 1)
 
     def schema(self) -> dict[str, Any]:

@@ -86,7 +86,10 @@ def keys_of(cls: Any, section: str = "") -> list[str]:
     keys: list[str] = []
     for name, hint in types_of(cls).items():
         key = _join(section, name)
-        keys += keys_of(hint, key) if is_dataclass(hint) else [key]
+        if is_dataclass(hint):
+            keys += keys_of(hint, key)
+        else:
+            keys += [key]
     return keys
 
 
@@ -194,7 +197,10 @@ def _checked(read: Callable[[Any, Any, str], Any], hint: Any, value: Any, key: s
         return read(hint, value, key)
     except _Wrong as wrong:
         key, valid, given = wrong.args
-        shown = "null" if given is None else brief(given)
+        if given is None:
+            shown = "null"
+        else:
+            shown = brief(given)
         raise SrnnError(f"'{key}' must be {valid}, not {shown}.") from None
 
 
@@ -247,7 +253,10 @@ def _typed(hint: Any, value: Any, key: str) -> Any:
     if origin is list and type(value) is bare(inner[0])[0]:  # --network.hidden 32
         return [_match(inner[0], value, key)]
     if origin is tuple and isinstance(value, (list, tuple)):
-        each = inner[:1] * len(value) if inner[-1] is ... else inner
+        if inner[-1] is ...:
+            each = inner[:1] * len(value)
+        else:
+            each = inner
         if len(value) == len(each):
             return tuple(_convert(one, item, key) for one, item in zip(each, value, strict=True))
     if (

@@ -127,7 +127,8 @@ def lists(
             f"'{dataset.name}' should be a row of lists of numbers, not {dataset.dtype} "
             f"{dataset.shape}"
         )
-    stop = len(dataset) if stop is None else stop
+    if stop is None:
+        stop = len(dataset)
     for first in range(start, stop, _BLOCK):
         yield from dataset[first : min(first + _BLOCK, stop)]
 
@@ -150,7 +151,10 @@ def _check(name: str, item: Any) -> None:
             )
     is_text = h5py.check_string_dtype(item.dtype) is not None
     element = list_type(item)
-    numbers = item.dtype if element is None else element
+    if element is None:
+        numbers = item.dtype
+    else:
+        numbers = element
     if numbers.kind not in "iufb" and not is_text:
         raise ValueError(
             f"'{name}' contains elements of the type {str(numbers)[:60]}, which cannot be read"

@@ -44,7 +44,10 @@ def json_schema(
         if item.name not in hints:
             continue
         hint = hints[item.name]
-        key = f"{section}.{item.name}" if section else item.name
+        if section:
+            key = f"{section}.{item.name}"
+        else:
+            key = item.name
         if is_dataclass(hint):
             found = json_schema(hint, examples, key)
         else:
@@ -56,7 +59,10 @@ def json_schema(
         if item.default is item.default_factory is MISSING:
             needed.append(item.name)
         elif not is_dataclass(hint):
-            default = item.default if item.default_factory is MISSING else item.default_factory()
+            if item.default_factory is MISSING:
+                default = item.default
+            else:
+                default = item.default_factory()
             found["default"] = list(default) if isinstance(default, tuple) else default
         properties[item.name] = found
     return {

@@ -29,7 +29,9 @@ def check_memory(size: int, what: str, do: str) -> None:
     Linux grants memory that it does not have, and ends a process that uses it without a word; other
     systems refuse it themselves.
     """
-    left = memory_left() if size > SMALL else None
+    left = None
+    if size > SMALL:
+        left = memory_left()
     if left is not None and size > left:
         needs = (
             f"takes about {size / GiB:.1f} GiB of memory, but only {left / GiB:.1f} GiB are free"

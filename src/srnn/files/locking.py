@@ -45,8 +45,13 @@ def check_folder(folder: Path) -> None:
     if os.path.lexists(there) and not os.path.isdir(
         there
     ):  # False where pathlib raises: for names that are too long
-        what = "a file" if os.path.exists(there) else "a link that leads nowhere"
-        which = "it" if there == folder else there
+        what = "a link that leads nowhere"
+        if os.path.exists(there):
+            what = "a file"
+        if there == folder:
+            which = "it"
+        else:
+            which = there
         raise SrnnError(
             f"Cannot write the folder {folder}: {which} is {what}; name a folder ({option('out')})."
         )

@@ -145,7 +145,10 @@ def _reason(error: BaseException) -> str:
     quote the file."""
     if isinstance(error, UnicodeDecodeError):
         return "it is not UTF-8 text; save it as UTF-8"
-    text = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
+    if isinstance(error, KeyError):
+        text = f"{error} is missing"
+    else:
+        text = " ".join(str(error).split())
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     return text[:200] or type(error).__name__

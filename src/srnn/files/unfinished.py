@@ -68,7 +68,10 @@ def new_folder_beside(target: Path) -> Iterator[Path]:
 
 def files_in(folder: Path) -> list[str]:
     """Names in a folder, without locks and unfinished files; none if there is no such folder."""
-    items = folder.iterdir() if folder.is_dir() else ()
+    if folder.is_dir():
+        items = folder.iterdir()
+    else:
+        items = ()
     names = [item.name for item in items]
     return [
         name

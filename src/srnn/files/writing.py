@@ -67,7 +67,10 @@ def whole_file(
                 yield file
             return
 
-        target = _target(path) if named else path
+        if named:
+            target = _target(path)
+        else:
+            target = path
         check_name(target)
         if parents:
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -36,7 +36,10 @@ def parse_yaml(text: str, source: Path | str) -> Any:
             return yaml.load(text, _loader())
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            where = "" if mark is None else f", line {mark.line + 1}"
+            if mark is None:
+                where = ""
+            else:
+                where = f", line {mark.line + 1}"
             problem = (error.problem or error.context or "")[:200]
             raise SrnnError(f"{source} is not valid YAML{where}: {problem}.") from error
 

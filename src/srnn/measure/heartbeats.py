@@ -141,7 +141,9 @@ class Heart:
     def rate(self) -> float | None:
         """Beats per minute: 60 seconds by the median RR; None where no two beats are in a row."""
         rr = self.intervals()["RR"]
-        return None if rr is None else 60 / rr.median
+        if rr is None:
+            return None
+        return 60 / rr.median
 
     def intervals(self) -> dict[str, Middle | None]:
         """Each interval in seconds; None where no beat has it."""
@@ -166,7 +168,10 @@ class Heart:
 
     def headline(self) -> str:
         """The rate, and what share of the time says nothing, for people."""
-        told = "no heart rate" if self.rate is None else f"{self.rate:.0f} beats/min"
+        if self.rate is None:
+            told = "no heart rate"
+        else:
+            told = f"{self.rate:.0f} beats/min"
         beats = counted(len(self.beats), "beat")
         parts = [f"{name} {share:.1%}" for name, share in self.shares().items()]
         parts[1:] = [

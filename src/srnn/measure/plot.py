@@ -100,7 +100,10 @@ def raster(
             )
             if base:
                 axes.axhline(base - 0.5, color=style.LIGHT, lw=0.6)
-            name = "readout" if index == len(result.layers) - 1 else f"layer {index}"
+            if index == len(result.layers) - 1:
+                name = "readout"
+            else:
+                name = f"layer {index}"
             marks.append((base + (size - 1) / 2, f"{name}\n{counted(size, 'neuron')}"))
             base += size
         axes.set_yticks([at for at, _ in marks], [text for _, text in marks])
@@ -158,7 +161,10 @@ def membranes(
         raise SrnnError(
             f"Layer {layer} has neurons 0 to {u.shape[1] - 1}, not all of {list(neurons)}."
         )
-    threshold = u - _array(traces["v"][sequence]) if "v" in traces else np.zeros_like(u)
+    if "v" in traces:
+        threshold = u - _array(traces["v"][sequence])
+    else:
+        threshold = np.zeros_like(u)
     x = np.arange(len(u)) * _per_step(u, steps, step_ms)
     with _drawing(axes, 0.5 + 0.7 * len(neurons)) as axes:
         for row, neuron in enumerate(neurons):
@@ -285,11 +291,17 @@ def anytime(
             label count, the accuracy of the labelled ones is drawn.
         relative: show time in percent of each curve's length, for sequences of different tasks.
     """
-    named = curves if isinstance(curves, Mapping) else {"": curves}
+    if isinstance(curves, Mapping):
+        named = curves
+    else:
+        named = {"": curves}
     with _drawing(axes, 2.6) as axes:
         for index, (name, curve) in enumerate(named.items()):
             percent = [np.nan if value is None else 100 * value for value in _accuracies(curve)]
-            x = np.linspace(0, 100, len(percent)) if relative else np.arange(1, len(percent) + 1)
+            if relative:
+                x = np.linspace(0, 100, len(percent))
+            else:
+                x = np.arange(1, len(percent) + 1)
             axes.plot(
                 x,
                 percent,
@@ -315,7 +327,10 @@ def confusion(report: ClassReport | Analysis, axes: Axes | None = None) -> Axes:
     With few classes, each field shows its count; with many, a bar shows which colour stands for
     which fraction.
     """
-    classes = report.classes if isinstance(report, Analysis) else report
+    if isinstance(report, Analysis):
+        classes = report.classes
+    else:
+        classes = report
     if not isinstance(classes, ClassReport):
         raise SrnnError(
             f"This draws an analysis or its classes, a ClassReport, not a {type(report).__name__}."
@@ -337,7 +352,10 @@ def confusion(report: ClassReport | Analysis, axes: Axes | None = None) -> Axes:
         if not few:
             axes.figure.colorbar(image, ax=axes, label="fraction of the true class")
             axes.tick_params(labelsize=min(7.0, 72 * (height - 1.6) / len(names)))
-        rotated: dict[str, Any] = {"rotation": 90} if max(map(len, names), default=0) > 4 else {}
+        if max(map(len, names), default=0) > 4:
+            rotated: dict[str, Any] = {"rotation": 90}
+        else:
+            rotated = {}
         axes.set_xticks(range(len(names)), names, **rotated)
         axes.set_yticks(range(len(names)), names)
         axes.set(xlabel="predicted", ylabel="true")
@@ -377,7 +395,10 @@ def _per_step(values: Array, steps: int, step_ms: float | None) -> float:
 
 
 def _time_axis(steps: int, step_ms: float | None) -> dict[str, Any]:
-    scale = 1.0 if step_ms is None else step_ms
+    if step_ms is None:
+        scale = 1.0
+    else:
+        scale = step_ms
     return {
         "xlim": (-0.5 * scale, max(steps - 0.5, 0.5) * scale),
         "xlabel": "time step" if step_ms is None else "time, ms",

@@ -93,11 +93,10 @@ class ExitPolicy:
             raise SrnnError(
                 f"decide takes output of shape (sequences, steps, classes), not {np.shape(output)}."
             )
-        last = (
-            np.full(len(x), x.shape[1] - 1)
-            if lengths is None
-            else np.atleast_1d(np.asarray(lengths)) - 1
-        )
+        if lengths is None:
+            last = np.full(len(x), x.shape[1] - 1)
+        else:
+            last = np.atleast_1d(np.asarray(lengths)) - 1
         if last.shape != (len(x),) or last.min() < 0 or last.max() >= x.shape[1]:
             raise SrnnError(f"lengths must be {len(x)} numbers from 1 to {x.shape[1]}.")
         scores = running_scores(x, self.loss, self.start)
@@ -184,7 +183,10 @@ class Deciding:
         if streams is not None and not _whole(streams, 1):
             raise SrnnError(f"streams must be an integer, at least 1, or None, not {streams!r}.")
         self.policy, self.streams = policy, streams
-        count = 1 if streams is None else streams
+        if streams is None:
+            count = 1
+        else:
+            count = streams
         self._scores: RunningScores | None = None
         self._standing: Standing | None = None
         self.classes = np.full(count, -1)
@@ -200,13 +202,17 @@ class Deciding:
         """
         x = np.asarray(output, np.float64)
         count = len(self.classes)
-        x = x[None] if self.streams is None and x.ndim == 1 else x
+        if self.streams is None and x.ndim == 1:
+            x = x[None]
         if x.ndim != 2 or len(x) != count or not x.shape[1]:
             raise SrnnError(
                 f"push takes the output of one step, for {count} stream(s), not an array of shape "
                 f"{np.shape(output)}."
             )
-        mask = np.ones(count, bool) if active is None else np.asarray(active)
+        if active is None:
+            mask = np.ones(count, bool)
+        else:
+            mask = np.asarray(active)
         if mask.shape != (count,) or mask.dtype != bool:
             raise SrnnError(f"active must be {count} booleans, one for each stream.")
         if self._scores is None or self._standing is None:
@@ -227,9 +233,10 @@ class Deciding:
 
     def reset(self, active: npt.ArrayLike | None = None) -> None:
         """Begin a new sequence in all streams, or where a mask (n,) is True."""
-        which = (
-            np.arange(len(self.classes)) if active is None else np.flatnonzero(np.asarray(active))
-        )
+        if active is None:
+            which = np.arange(len(self.classes))
+        else:
+            which = np.flatnonzero(np.asarray(active))
         self.classes[which], self.guesses[which] = -1, -1
         if self._scores is not None and self._standing is not None:
             self._scores.reset(which)

@@ -215,7 +215,10 @@ def _size(value: float, form: Form) -> str:
         case "points":
             return f"{100 * value:.2f} points"
         case "steps":
-            time = "" if form.step_ms is None else f" ({value * form.step_ms:,.0f} ms)"
+            if form.step_ms is None:
+                time = ""
+            else:
+                time = f" ({value * form.step_ms:,.0f} ms)"
             return f"{value:,.1f}".removesuffix(".0") + time
         case "energy":
             factor, unit = next(one for one in UNITS if value >= one[0])
@@ -272,7 +275,9 @@ def _cell(value: Any, form: Form) -> str:
 
 def over_time(step_ms: float | None) -> str:
     """The label of an axis of time steps."""
-    return "steps" if step_ms is None else f"steps of {step_ms:g} ms"
+    if step_ms is None:
+        return "steps"
+    return f"steps of {step_ms:g} ms"
 
 
 def layer_title(name: str) -> str:
@@ -280,7 +285,9 @@ def layer_title(name: str) -> str:
     found = re.fullmatch(r"layers\.(\d+)(?:\.(forward|backward)_layer)?", name)
     if found is None:
         return name.capitalize()
-    direction = f", {found[2]}s" if found[2] else ""
+    direction = ""
+    if found[2]:
+        direction = f", {found[2]}s"
     return f"Layer {int(found[1]) + 1}{direction}"
 
 

@@ -179,7 +179,10 @@ def note(axes: Axes, text: str, command: str | None = None) -> None:
 
     extent = axes.get_window_extent()
     width, height = (72 * size / axes.figure.dpi for size in (extent.width, extent.height))
-    steps = [] if command is None else [step.strip() for step in command.split(";")]
+    if command is None:
+        steps = []
+    else:
+        steps = [step.strip() for step in command.split(";")]
     for size in (7.0, 6.0, 5.0):
         characters = max(16, int(width / (0.62 * size)) - 1)
         told = textwrap.wrap(text, characters, break_on_hyphens=False)
@@ -235,7 +238,10 @@ def heat_map(
     image = axes.imshow(cells, **{"aspect": "auto", "origin": "lower", **look})
     low, high = image.get_clim()
     for x, y, text, value in texts:
-        colour = "white" if value < (low + high) / 2 else BLACK
+        if value < (low + high) / 2:
+            colour = "white"
+        else:
+            colour = BLACK
         axes.text(x, y, text, ha="center", va="center", fontsize=6.5, color=colour)
     return image
 
@@ -256,6 +262,9 @@ def log_scale(axes: Axes, *which: Literal["x", "y"]) -> None:
 
     for name in which:
         axes.set(**{f"{name}scale": "log"})
-        axis = axes.xaxis if name == "x" else axes.yaxis
+        if name == "x":
+            axis = axes.xaxis
+        else:
+            axis = axes.yaxis
         axis.set_major_formatter(Plain())
         axis.set_minor_formatter(Plain(labelOnlyBase=False))

@@ -86,7 +86,9 @@ class Alarm:
     @property
     def below(self) -> float:
         """The score per logarithm of usual / mean."""
-        return 1 / math.log(self.usual / self.low) if self.low else 0.0
+        if self.low:
+            return 1 / math.log(self.usual / self.low)
+        return 0.0
 
     def scores(self, means: Array) -> npt.NDArray[np.float64]:
         """Of mean errors."""

@@ -63,7 +63,10 @@ class CellLayer(nn.Module):
     ) -> None:
         super().__init__()
         self.inputs, self.units, self.name = inputs, units, cell
-        self.directions = 2 if bidirectional else 1
+        if bidirectional:
+            self.directions = 2
+        else:
+            self.directions = 1
         self.size = units * self.directions
         self.cell = CELLS[cell](inputs, units, batch_first=True, bidirectional=bidirectional)
         _uniform(self.cell, units**-0.5, generator)
@@ -71,7 +74,10 @@ class CellLayer(nn.Module):
     def initial_state(self, batch: int) -> CellState:
         """Zeros."""
         weight = next(self.cell.parameters())
-        shape = (batch, self.units) if self.directions == 1 else (batch, 2, self.units)
+        if self.directions == 1:
+            shape = (batch, self.units)
+        else:
+            shape = (batch, 2, self.units)
         return tuple(weight.new_zeros(shape) for _ in range(2 if self.name == "lstm" else 1))
 
     def forward(self, x: Tensor, state: CellState, lengths: Tensor | None) -> LayerResult:
@@ -176,7 +182,10 @@ class CellLayer(nn.Module):
         return parts[0]
 
     def _from_torch(self, hidden: Tensor | CellState) -> CellState:
-        parts = hidden if isinstance(hidden, tuple) else (hidden,)
+        if isinstance(hidden, tuple):
+            parts = hidden
+        else:
+            parts = (hidden,)
         return tuple(part[0] if self.directions == 1 else part.transpose(0, 1) for part in parts)
 
     def extra_repr(self) -> str:
@@ -204,11 +213,15 @@ class DenseLayer(nn.Module):
 
     def forward(self, x: Tensor, state: CellState, lengths: Tensor | None) -> LayerResult:
         """x (B, T, inputs) -> LayerResult, output (B, T, size)."""
-        valid = None if lengths is None else valid_steps(lengths, x.shape[1], x.device)
+        if lengths is None:
+            valid = None
+        else:
+            valid = valid_steps(lengths, x.shape[1], x.device)
         output = F.linear(
             x if valid is None else torch.where(valid, x, 0), self.weight_in, self.bias
         )
-        output = output.relu() if self.relu else output
+        if self.relu:
+            output = output.relu()
         return LayerResult(output if valid is None else output * valid, state)
 
     def extra_repr(self) -> str:
@@ -256,7 +269,10 @@ class ClassicalRNN(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        sizes = list(hidden) if isinstance(hidden, Iterable) else [hidden]
+        if isinstance(hidden, Iterable):
+            sizes = list(hidden)
+        else:
+            sizes = [hidden]
         for name, counts in (("inputs", [inputs]), ("hidden", sizes), ("outputs", [outputs])):
             for count in counts:
                 check_whole(name, count, 1)
@@ -276,11 +292,10 @@ class ClassicalRNN(nn.Module):
         self.layers, norms = nn.ModuleList(), nn.ModuleList()
         width = inputs
         for size, is_recurrent in zip(sizes, recurrents, strict=True):
-            layer = (
-                CellLayer(width, size, cell, bidirectional, generator)
-                if is_recurrent
-                else DenseLayer(width, size, relu=True, generator=generator)
-            )
+            if is_recurrent:
+                layer = CellLayer(width, size, cell, bidirectional, generator)
+            else:
+                layer = DenseLayer(width, size, relu=True, generator=generator)
             self.layers.append(layer)
             if norm == "layer":
                 norms.append(nn.LayerNorm(layer.size))
@@ -318,7 +333,8 @@ class ClassicalRNN(nn.Module):
             )
         x, lengths = checked(self, x, state, lengths, check)
         signal = as_dense(x, self.readout.weight_in.dtype)
-        state = self.initial_state(len(signal)) if state is None else state
+        if state is None:
+            state = self.initial_state(len(signal))
         results: list[LayerResult] = []
         with uncast(self.readout.weight_in.device):
             for index, (layer, layer_state) in enumerate(

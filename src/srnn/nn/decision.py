@@ -295,7 +295,9 @@ class Decisions(NamedTuple):
     the end decided."""
 
     def __repr__(self) -> str:
-        steps = f" {self.steps[0]} to {self.steps[-1]}" if len(self.steps) else ""
+        steps = ""
+        if len(self.steps):
+            steps = f" {self.steps[0]} to {self.steps[-1]}"
         return (
             f"Decisions({counted(len(self.steps), 'step')}{steps}, {int(self.final.sum()):,} final)"
         )

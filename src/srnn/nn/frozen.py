@@ -138,8 +138,11 @@ class FrozenLayer:
         )
 
     def __repr__(self) -> str:
-        kind = "feed-forward" if self.weight_rec is None else "recurrent"
-        kind += ", bidirectional" if self.backward else ""
+        kind = "recurrent"
+        if self.weight_rec is None:
+            kind = "feed-forward"
+        if self.backward:
+            kind += ", bidirectional"
         return (
             f"{type(self).__name__}({self.name}: {self.inputs} -> {self.size} "
             f"{self.neuron.name}, {kind})"
@@ -161,11 +164,10 @@ class FrozenLayer:
         for name, delays in self.delays.items():
             own = name == "arriving"
             entries = np.arange(delays.max() + own)[:, None]
-            sent = (
-                (entries == delays) * self.initial["s"]
-                if own
-                else np.zeros((len(entries), self.inputs))
-            )
+            if own:
+                sent = (entries == delays) * self.initial["s"]
+            else:
+                sent = np.zeros((len(entries), self.inputs))
             state[name] = np.tile(sent.astype(self.initial["s"].dtype), (batch, 1, 1))
         return state
 
@@ -189,7 +191,9 @@ class FrozenLayer:
     def matrices(self) -> list[Array]:
         """Weights by their presynaptic side: (H, I) from below, and (H, H) from the layer itself if
         it is recurrent."""
-        return [self.weight_in] if self.weight_rec is None else [self.weight_in, self.weight_rec]
+        if self.weight_rec is None:
+            return [self.weight_in]
+        return [self.weight_in, self.weight_rec]
 
     def as_type(self, dtype: type[np.floating[Any]]) -> Self:
         """The layer with arrays of that dtype."""

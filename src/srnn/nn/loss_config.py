@@ -81,7 +81,9 @@ class LossConfig(Section, key="loss"):
         """The loss whose scores choose the class, which is all that a decision needs to know. At
         every step the log-softmax differs from the output by the same number for all classes, so
         the means of both choose the same class."""
-        return "ce_mean" if self.name == "ce_steps" else self.name
+        if self.name == "ce_steps":
+            return "ce_mean"
+        return self.name
 
     @property
     def rule(self) -> Rule:

@@ -95,7 +95,10 @@ class Loss:
                 "use 'mask'."
             )
         self.config, self.rule, self.per_step, self.scale = config, config.rule, per_step, targets
-        self.unlabelled_class = unlabelled_class if config.unlabelled == "as_class" else None
+        if config.unlabelled == "as_class":
+            self.unlabelled_class = unlabelled_class
+        else:
+            self.unlabelled_class = None
         self.class_weights: Tensor | None = None
 
     @classmethod
@@ -291,7 +294,10 @@ def _last(values: Tensor, lengths: Tensor | None) -> Tensor:
 def neuron_rates(emitted: Tensor, lengths: Tensor | None = None) -> Tensor:
     """Mean emission of each neuron per valid step: (B, T, H) -> (H,). Padding emits nothing and is
     not counted."""
-    steps = emitted.shape[0] * emitted.shape[1] if lengths is None else int(lengths.sum())
+    if lengths is None:
+        steps = emitted.shape[0] * emitted.shape[1]
+    else:
+        steps = int(lengths.sum())
     return emitted.sum((0, 1)) / max(steps, 1)
 
 

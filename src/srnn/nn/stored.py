@@ -58,7 +58,10 @@ def _described(layer: FrozenLayer) -> dict[str, Any]:
 def arrays_of(frozen: FrozenNetwork, parameters: Mapping[str, Array]) -> dict[str, Array]:
     """The arrays of a frozen network by their names in a file, without those that ``parameters``
     hold as they are."""
-    arrays = {} if frozen.threshold is None else {f"{PREFIX}threshold": frozen.threshold}
+    if frozen.threshold is None:
+        arrays = {}
+    else:
+        arrays = {f"{PREFIX}threshold": frozen.threshold}
     for name, layer in frozen.directions.items():
         weights = {"weight_in": layer.weight_in, "weight_rec": layer.weight_rec, "bias": layer.bias}
         for key, value in weights.items():

@@ -48,7 +48,10 @@ def later(under_way: Tensor, lengths: Tensor | None, steps: int) -> Tensor:
     """The part of (B, depth, N) that is still under way after ``steps`` steps, or each sequence's
     ``lengths``; same shape."""
     depth = under_way.shape[1]
-    ends = None if lengths is None else lengths.clamp(max=depth)
+    if lengths is None:
+        ends = None
+    else:
+        ends = lengths.clamp(max=depth)
     return F.pad(under_way, (0, 0, 0, depth)).gather(
         1, indices_after(ends, min(steps, depth), under_way)
     )
@@ -87,7 +90,10 @@ def delayed_input(
 def indices_after(lengths: Tensor | None, steps: int, under_way: Tensor) -> Tensor:
     """Indices, of the shape of ``under_way`` (B, D, N), of the D steps after each sequence's
     last."""
-    last = torch.full((len(under_way),), steps) if lengths is None else lengths.to(torch.int64)
+    if lengths is None:
+        last = torch.full((len(under_way),), steps)
+    else:
+        last = lengths.to(torch.int64)
     after = last.to(under_way.device)[:, None] + torch.arange(
         under_way.shape[1], device=under_way.device
     )

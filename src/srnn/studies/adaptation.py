@@ -93,7 +93,10 @@ def correct(trained: Trained, heard: Sequence[Piece], scored: Sequence[Piece]) -
             result = network.run(
                 torch.from_numpy(piece.x)[None].to(network.readout.weight_in.dtype), state
             )
-        state = initial if piece.ends else result.state
+        if piece.ends:
+            state = initial
+        else:
+            state = result.state
         if number >= len(heard):
             of_piece = trained.loss(
                 result.output, torch.from_numpy(np.asarray(piece.y)).long()[None]
@@ -173,5 +176,7 @@ def curve_table(report: Mapping[str, Any], ways: Sequence[str]) -> list[str]:
 
 
 def _spread(values: Sequence[float]) -> str:
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    deviation = 0.0
+    if len(values) > 1:
+        deviation = statistics.stdev(values)
     return f"{100 * statistics.fmean(values):.2f} ± {100 * deviation:.2f}"

@@ -38,27 +38,34 @@ def write_curve(out: Path, about: dict[str, Any], points: Named) -> None:
 
     about: task, what, from, seed, command and, for weights, scope.
     """
-    name = "compression" if about["what"] == "int8" else "curve"
+    name = "curve"
+    if about["what"] == "int8":
+        name = "compression"
     write_atomically(out / f"{name}.md", markdown(about, points, f"{name}.svg").encode())
     write_atomically(out / f"{name}.svg", plot(about, points))
 
 
 def title(about: dict[str, Any]) -> str:
     """One line that says what was done."""
-    scope = f", scope {about['scope']}" if about["what"] == "weights" else ""
-    states = f", states of {about['state_bits']} bits" if about.get("state_bits", 32) != 32 else ""
-    done = (
-        f"fine-tuned for int8{states}"
-        if about["what"] == "int8"
-        else f"pruning of {about['what']}{scope}"
-    )
+    scope = ""
+    if about["what"] == "weights":
+        scope = f", scope {about['scope']}"
+    states = ""
+    if about.get("state_bits", 32) != 32:
+        states = f", states of {about['state_bits']} bits"
+    if about["what"] == "int8":
+        done = f"fine-tuned for int8{states}"
+    else:
+        done = f"pruning of {about['what']}{scope}"
     return f"{about['task']}, seed {about['seed']}: {done}"
 
 
 def markdown(about: dict[str, Any], points: Named, picture: str) -> str:
     """The table, the plot, and the command that reproduces both."""
     measure = accuracy_of(point for _, point in points)
-    measured = "Measured" if measure == "accuracy" else "Balanced accuracy, measured"
+    measured = "Balanced accuracy, measured"
+    if measure == "accuracy":
+        measured = "Measured"
     lines = [f"# {md(title(about))}", "", f"{measured} on the {points[0][1]['split']} split.", ""]
     if about["command"]:
         lines += ["```bash", one_line(about["command"]), "```", ""]

@@ -93,7 +93,9 @@ class WorkerJob:
         self.command, self.sharing = list(command), sharing
 
     def __call__(self) -> int:
-        environment = _environment(self.sharing) if self.sharing > 1 else None
+        environment = None
+        if self.sharing > 1:
+            environment = _environment(self.sharing)
         worker = subprocess.Popen(self.command, env=environment)
         try:
             return worker.wait()
@@ -129,7 +131,9 @@ def submit(
         executor = submitit.AutoExecutor(folder=folder, cluster=launcher)
         executor.update_parameters(**{"name": "srnn-sweep", "timeout_min": 60 * HOURS, **options})
         with executor.batch():
-            sharing = count if launcher == "local" else 1
+            sharing = 1
+            if launcher == "local":
+                sharing = count
             jobs = [executor.submit(WorkerJob(command, sharing)) for _ in range(count)]
         return jobs
     except Exception as error:  # a scheduler that is not there, an option that it does not know

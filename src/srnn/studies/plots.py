@@ -63,7 +63,9 @@ def _figure(
     fill: Callable[[Any, str], None],
 ) -> bytes:
     """One panel per metric, side by side; equal numbers give equal bytes."""
-    rows = max(2.6, 0.27 * len(points)) if sweep.variants else 2.9
+    rows = 2.9
+    if sweep.variants:
+        rows = max(2.6, 0.27 * len(points))
     with style.context():
         from matplotlib.figure import Figure
 
@@ -143,7 +145,9 @@ def _parameter(
         [x for x, _ in means], [mean for _, mean in means], "-", lw=1, color=style.GREY, zorder=0
     )
     axes.set_xticks(range(len(values)), [_name(value) for value in values])
-    without = " (without h = 0)" if flat and key == _WIDTH else ""
+    without = ""
+    if flat and key == _WIDTH:
+        without = " (without h = 0)"
     axes.set(xlabel=key + without, ylabel=_label(points, metric), xlim=(-0.5, len(values) - 0.5))
     axes.grid(axis="y")
 
@@ -169,9 +173,15 @@ def _heat_map(
         if known:
             for y, x in places:
                 cells[y][x] = known[0]
-            number = f"{known[0]:.1f}" if "accuracy" in metric else f"{known[0]:.3f}"
+            if "accuracy" in metric:
+                number = f"{known[0]:.1f}"
+            else:
+                number = f"{known[0]:.3f}"
             ys, xs = zip(*places, strict=True)
-            text = number if training is not None else f"{number}, whatever s"
+            if training is not None:
+                text = number
+            else:
+                text = f"{number}, whatever s"
             labels.append((statistics.fmean(xs), statistics.fmean(ys), text, known[0]))
     image = style.heat_map(axes, cells, labels)
     axes.set_xticks(range(len(columns)), [_name(value) for value in columns])
@@ -182,7 +192,9 @@ def _heat_map(
 
 def _seeds(points: Sequence[dict[str, Any]], metric: str) -> dict[str, Any]:
     """The spread of a metric over all seeds of the points, accuracy in percent."""
-    scale = 100 if "accuracy" in metric else 1
+    scale = 1
+    if "accuracy" in metric:
+        scale = 100
     return spread([scale * value for point in points for value in point[metric]["values"]])
 
 

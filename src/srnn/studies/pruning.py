@@ -144,7 +144,10 @@ def tuning_recipe(
         start_from=as_text(folder, pretrained_names()),
         prune=replace(recipe.training.prune, begin=0.0, end=0.0),
     )
-    data = "" if options.data is None else f" Fine-tuned on {options.data}."
+    if options.data is None:
+        data = ""
+    else:
+        data = f" Fine-tuned on {options.data}."
     return replace(
         recipe,
         network=recipe.network.folded(),
@@ -291,7 +294,9 @@ def quantise_run(
     options = options or TuningOptions()
     start = _open(folder, options)
     options = replace(options, state_bits=options.state_bits or start.recipe.training.state_bits)
-    states = f" and states of {options.state_bits} bits" if options.state_bits != 32 else ""
+    states = ""
+    if options.state_bits != 32:
+        states = f" and states of {options.state_bits} bits"
     recipe = tuning_recipe(start.recipe, folder, options, f"Fine-tuned with int8 weights{states}.")
     training = replace(recipe.training, quantise="int8", state_bits=options.state_bits)
     recipe = replace(recipe, training=training)

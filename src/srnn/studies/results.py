@@ -59,7 +59,10 @@ def write_results(
     written = out / "results.json"
     if if_new and written.is_file() and written.read_text() == text:
         return content
-    pictures = draw(sweep, points) if points else {}
+    if points:
+        pictures = draw(sweep, points)
+    else:
+        pictures = {}
     page = _page(content, sweep, list(pictures), _machine(rows, out))
 
     write_atomically(out / "results.csv", _csv(sweep, rows).encode())
@@ -122,7 +125,9 @@ def _points(sweep: Sweep, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]
                 **{metric: spread([row[metric] for row in done]) for metric in measured},
             }
         )
-    sign = -1 if sweep.maximise else 1
+    sign = 1
+    if sweep.maximise:
+        sign = -1
     return sorted(
         points, key=lambda point: (bool(point["lost"]), sign * point[sweep.optimise]["mean"])
     )
@@ -176,7 +181,9 @@ def _machine(rows: Sequence[dict[str, Any]], out: Path) -> str:
 def _page(content: Mapping[str, Any], sweep: Sweep, pictures: Sequence[str], machine: str) -> str:
     points, rows, budget = content["points"], content["trainings"], content["budget_minutes"]
     states = Counter(row["state"] for row in rows)
-    others_too = ", or the one that a point names" if "recipe" in setting_names(sweep) else ""
+    others_too = ""
+    if "recipe" in setting_names(sweep):
+        others_too = ", or the one that a point names"
     lines = [f"# {markdown(sweep.title)}", ""]
     if sweep.note:
         lines += [markdown(sweep.note), ""]
@@ -203,7 +210,8 @@ def _page(content: Mapping[str, Any], sweep: Sweep, pictures: Sequence[str], mac
         lines += [f"Not finished: {', '.join(others)}.", ""]
 
     lines += [f"![{Path(name).stem}]({name})" for name in pictures]
-    lines += [""] if pictures else []
+    if pictures:
+        lines += [""]
     if any("firing_rate" in point for point in points) and not all(
         point["spiking"] for point in points
     ):
@@ -212,15 +220,22 @@ def _page(content: Mapping[str, Any], sweep: Sweep, pictures: Sequence[str], mac
             "",
         ]
 
-    file = sweep.name if sweep.name in shipped_sweeps() else f"{sweep.name}.yaml"
-    limit = "" if budget is None else f" (budget: {budget:g})"
+    if sweep.name in shipped_sweeps():
+        file = sweep.name
+    else:
+        file = f"{sweep.name}.yaml"
+    if budget is None:
+        limit = ""
+    else:
+        limit = f" (budget: {budget:g})"
     lines += [
         f"Made by {code(f'srnn sweep {file}')}: {counted(states['done'], 'finished training')},",
         f"{content['minutes']:.1f} minutes of training in all{limit}. Each training is in "
         "[results.csv](results.csv), all",
         "numbers are in [results.json](results.json).",
     ]
-    lines += [markdown(machine)] if machine else []
+    if machine:
+        lines += [markdown(machine)]
     return "\n".join([*lines, ""])
 
 
@@ -229,7 +244,8 @@ def _points_table(points: Sequence[dict[str, Any]], sweep: Sweep) -> list[str]:
     metrics = [metric for metric in _SPREAD if any(metric in point for point in points)]
     several = _several_seeds(points)
     head = ["point", *searched.values(), *(metric.replace("_", " ") for metric in metrics)]
-    head += ["worst", "mended", "sick"] if several else []
+    if several:
+        head += ["worst", "mended", "sick"]
     head += ["parameters", "minutes", "seeds"]
 
     def row(point: dict[str, Any]) -> list[str]:
@@ -244,7 +260,9 @@ def _points_table(points: Sequence[dict[str, Any]], sweep: Sweep) -> list[str]:
                 str(len(point["mended"])),
                 str(len(point["sick"])),
             ]
-        lost = f" ({len(point['lost'])} lost)" if point["lost"] else ""
+        lost = ""
+        if point["lost"]:
+            lost = f" ({len(point['lost'])} lost)"
         seeds = ", ".join(map(str, point["seeds"])) + lost
         return [
             *cells,
@@ -254,7 +272,10 @@ def _points_table(points: Sequence[dict[str, Any]], sweep: Sweep) -> list[str]:
         ]
 
     order = list(sweep.variants)
-    listed = sorted(points, key=lambda point: order.index(point["variant"])) if order else points
+    if order:
+        listed = sorted(points, key=lambda point: order.index(point["variant"]))
+    else:
+        listed = points
     return markdown_table(head, map(row, listed))
 
 
@@ -307,10 +328,17 @@ def _setting(value: Any) -> str:
 def _number(value: float | None, metric: str, std: float | None = None) -> str:
     if value is None:
         return "n/a"
-    scale, digits, unit = (100, 2, " %") if "accuracy" in metric else (1, 4, "")
-    plus_minus = f" ± {scale * std:.{digits}f}" if std is not None else ""
+    if "accuracy" in metric:
+        scale, digits, unit = (100, 2, " %")
+    else:
+        scale, digits, unit = (1, 4, "")
+    plus_minus = ""
+    if std is not None:
+        plus_minus = f" ± {scale * std:.{digits}f}"
     return f"{scale * value:.{digits}f}{plus_minus}{unit}"
 
 
 def _minutes(seconds: float | None) -> str:
-    return "n/a" if seconds is None else f"{seconds / 60:.1f}"
+    if seconds is None:
+        return "n/a"
+    return f"{seconds / 60:.1f}"

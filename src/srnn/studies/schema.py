@@ -68,7 +68,8 @@ def _variants(listed: Any) -> dict[str, dict[str, Any]]:
         if not isinstance(entry, Mapping) or len(entry) != 1:
             raise ValueError(rule)
         name, settings = next(iter(entry.items()))
-        settings = {} if settings is None else settings
+        if settings is None:
+            settings = {}
         if not isinstance(name, str) or not isinstance(settings, Mapping):
             raise ValueError(rule)
         if re.fullmatch(r"(?!\.+$)[\w.+-]+", name) is None or name in variants:
@@ -85,7 +86,9 @@ def _axis(values: Any) -> list[Any] | Range:
         and len({json.dumps(value) for value in values}) == len(values)
     ):
         return values
-    match = _RANGE.fullmatch(values.strip()) if isinstance(values, str) else None
+    match = None
+    if isinstance(values, str):
+        match = _RANGE.fullmatch(values.strip())
     if match is None:
         raise ValueError(
             "a list of distinct values, or uniform(a, b), loguniform(a, b) or integer(a, b)"
@@ -221,9 +224,10 @@ class Sweep:
     def size(self) -> int:
         """Number of trainings: points times seeds."""
         axes = [len(values) for values in self.parameters.values() if isinstance(values, list)]
-        points = (
-            (self.trials or 0) if self.is_search else math.prod(axes) * max(1, len(self.variants))
-        )
+        if self.is_search:
+            points = self.trials or 0
+        else:
+            points = math.prod(axes) * max(1, len(self.variants))
         return points * len(self.seeds)
 
     @property
@@ -254,7 +258,10 @@ class Sweep:
         axes = [values for values in self.parameters.values() if isinstance(values, list)]
         for variant, settings in (self.variants or {"": {}}).items():
             for combination in itertools.product(*axes):
-                words = [variant] if variant else []
+                if variant:
+                    words = [variant]
+                else:
+                    words = []
                 words += [
                     f"{short[key]}={_text(value)}"
                     for key, value in zip(self.parameters, combination, strict=True)
@@ -277,7 +284,10 @@ class Sweep:
         name, baseline = str(overrides.pop("recipe", self.recipe)), overrides.pop("baseline", None)
         if name not in self._read:
             beside = self.path.parent / name
-            source = str(beside) if beside.is_file() and name not in shipped_recipes() else name
+            if beside.is_file() and name not in shipped_recipes():
+                source = str(beside)
+            else:
+                source = name
             self._read[name] = source, recipe_content(source)
         source, content = self._read[name]
         return make_recipe(content, source, overrides, baseline)
@@ -318,7 +328,10 @@ class Sweep:
         def value(values: list[Any] | Range, number: int) -> Any:
             if isinstance(values, list):
                 return values[min(number, len(values) - 1)]
-            end = values.high if number else values.low
+            if number:
+                end = values.high
+            else:
+                end = values.low
             if values.kind != "integer":
                 return end
             return int(end)
@@ -365,7 +378,10 @@ def shipped_sweeps() -> list[str]:
 def load_sweep(name: str) -> Sweep:
     """Load a sweep by its name in the package or by its file's path. SrnnError, which names file
     and key."""
-    path = _HERE / f"{name}.yaml" if is_name(name, shipped_sweeps(), "sweep") else Path(name)
+    if is_name(name, shipped_sweeps(), "sweep"):
+        path = _HERE / f"{name}.yaml"
+    else:
+        path = Path(name)
     if not path.is_file():
         raise SrnnError(
             f"There is no sweep '{name}', and no "
@@ -399,5 +415,8 @@ def _text(value: Any) -> str:
     """A setting's value as part of a file name."""
     if isinstance(value, float):
         return f"{value:g}"
-    text = value if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, str):
+        text = value
+    else:
+        text = json.dumps(value)
     return re.sub(r"[^\w.+-]+", "-", text).strip("-") or "empty"

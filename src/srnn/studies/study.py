@@ -36,7 +36,10 @@ def open_study(units: Units, address: str | None = None) -> Study | None:
     if not sweep.is_search and sweep.pruner.name == "none" and address is None:
         return None
     with locked(units.out, wait=600):  # a database's tables are created by one worker
-        storage = _open_journal(units.out / "study") if address is None else _open_database(address)
+        if address is None:
+            storage = _open_journal(units.out / "study")
+        else:
+            storage = _open_database(address)
         with reading("The storage", f"that of the sweep '{sweep.name}'"):
             study = Study(sweep, storage)
             study.catch_up(units)
@@ -71,7 +74,10 @@ class Study:
         from optuna.trial import Trial
 
         if one.unit.name not in self._open_trials():
-            params = self._encoded(one.settings) if self.sweep.is_search else {}
+            if self.sweep.is_search:
+                params = self._encoded(one.settings)
+            else:
+                params = {}
             about = {"unit": one.unit.name, "settings": one.settings}
             self.study.enqueue_trial(params, user_attrs=about)
         known = self._open_trials()[one.unit.name]
@@ -211,7 +217,10 @@ def _open_database(address: str) -> Any:
             'for PostgreSQL: pip install "srnn[postgres]".'
         ) from error
     except Exception as error:  # SQLAlchemy's and the driver's errors, ValueError for an address
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if str(error):
+            reason = str(error).splitlines()[0]
+        else:
+            reason = type(error).__name__
         raise SrnnError(
             f"The storage {_shown(address)} cannot be used: {_shown(reason)}"
         ) from error

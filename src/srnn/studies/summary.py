@@ -80,14 +80,19 @@ def read_run(folder: Path) -> FinishedRun:
 def _measure(recipe: Recipe) -> str:
     """What is drawn of a recipe's validation."""
     metric = recipe.training.early_stopping.metric
-    return metric if metric in ACCURACIES else "accuracy"
+    if metric in ACCURACIES:
+        return metric
+    return "accuracy"
 
 
 def machine(environment: dict[str, Any]) -> str:
     """Where and with what a run was trained, from its environment.json, in a sentence."""
     versions, commit = environment["versions"], environment["git_commit"]
     # An installed package has no commit.
-    code = f"srnn {versions.get('srnn')}" if commit is None else f"commit {commit}"
+    if commit is None:
+        code = f"srnn {versions.get('srnn')}"
+    else:
+        code = f"commit {commit}"
     return f"{environment['cpu']}, {environment['cores']} cores, torch {versions['torch']}, {code}."
 
 
@@ -165,7 +170,9 @@ def _page(summary: dict[str, Any], shown: str) -> str:
     environment, rate = summary["environments"][0], summary["firing_rate"]
     columns = [name for name in ACCURACIES if name in summary]
     titles = [name.replace("accuracy_", "accuracy, ").replace("_", " ") for name in columns]
-    activity = "hidden firing rate" if summary["spiking"] else "hidden outputs not 0"
+    activity = "hidden outputs not 0"
+    if summary["spiking"]:
+        activity = "hidden firing rate"
     last = summary["last_epochs"]
     head = ["seed", *titles, "last tenth of epochs", activity, "best epoch", "training, s"]
     rows = [
@@ -184,7 +191,9 @@ def _page(summary: dict[str, Any], shown: str) -> str:
             f"{one['mean']:.2%} ± {100 * one['std']:.2f}"
             for one in (*(summary[name] for name in columns), last)
         ]
-        mean_rate = f"{rate['mean']:.4f} ± {rate['std']:.4f}" if rate else "n/a"
+        mean_rate = "n/a"
+        if rate:
+            mean_rate = f"{rate['mean']:.4f} ± {rate['std']:.4f}"
         rows.append(["**mean ± std**", *both, mean_rate, "", ""])
     lines = [
         f"# {markdown(summary['title'])}",

@@ -103,7 +103,10 @@ class Units:
                 f"The sweep in {self.out} is one of srnn 0.1; choose another {option('out')}."
             )
         path, ours = self.out / "sweep.json", self._must_stay()
-        theirs = read_object(path, "a sweep's state") if path.is_file() else {}
+        if path.is_file():
+            theirs = read_object(path, "a sweep's state")
+        else:
+            theirs = {}
         for key, value in theirs.items():
             if key not in ours:
                 raise SrnnError(
@@ -129,7 +132,10 @@ class Units:
         """Units that run, and those that wait, unless the trainings have used up the budget."""
         status, budget = self.status(), self.sweep.budget_minutes
         spent = budget is not None and minutes(status) >= budget
-        states = ("running",) if spent else ("running", "waiting")
+        if spent:
+            states = ("running",)
+        else:
+            states = ("running", "waiting")
         return [one for one in status if one.state in states]
 
     def retry_failed(self) -> None:
@@ -150,14 +156,18 @@ class Units:
         trainings = {seed: self._training(self.run(unit, seed)) for seed in unit.seeds}
         numbers = list(trainings.values())
         begun = [training["best_so_far"] for training in numbers if "best_so_far" in training]
-        value = begun[-1] if begun else None
+        value = None
+        if begun:
+            value = begun[-1]
         if all("run" in training for training in numbers):
             state = "done"
             value = statistics.fmean(training[self.sweep.optimise] for training in numbers)
         elif notes.get("ended"):
             state = notes["ended"]
         else:
-            state = "running" if self._is_held(unit) else "waiting"
+            state = "waiting"
+            if self._is_held(unit):
+                state = "running"
 
         status = UnitStatus(
             unit=unit,
@@ -193,7 +203,9 @@ class Units:
     def _may_begin(self, unit: Unit) -> bool:
         """Count one more worker that begins a unit. False: too many died, and it has failed."""
         notes, epochs = self._notes(unit), self.of(unit).epochs
-        deaths = notes.get("begun", 0) if notes.get("epochs") == epochs else 0
+        deaths = 0
+        if notes.get("epochs") == epochs:
+            deaths = notes.get("begun", 0)
         if deaths >= MAX_DEATHS:
             error = (
                 f"its worker died {deaths} times; {option('retry_failed', flag=True)} tries again"
@@ -242,7 +254,10 @@ class Units:
             epochs = [record for record in read_json_lines(metrics) if "epoch" in record]
             if not epochs:
                 return {"epochs": 0}
-            best = max if self.sweep.maximise else min
+            if self.sweep.maximise:
+                best = max
+            else:
+                best = min
             return {
                 "best_so_far": best(record["validation"][self.sweep.optimise] for record in epochs),
                 "epochs": len(epochs),

@@ -22,7 +22,10 @@ class Watch:
 
     def __init__(self, units: Units, quiet: bool = False) -> None:
         self.units, self.quiet, self._live = units, quiet, None
-        self._told = set() if quiet else {one.unit.name for one in units.status() if one.ended}
+        if quiet:
+            self._told = set()
+        else:
+            self._told = {one.unit.name for one in units.status() if one.ended}
         self._next = time.monotonic()
         if not quiet and sys.stderr.isatty():
             from rich.live import Live
@@ -67,14 +70,21 @@ class Watch:
         running = [one for one in status if one.state == "running"]
         lines = [Text(f"{self.line(one)}  epoch {one.epochs}  {one.worker}") for one in running]
         budget = self.units.sweep.budget_minutes
-        used = "" if budget is None else f", {minutes(status):.0f} of {budget:g} minutes used"
+        if budget is None:
+            used = ""
+        else:
+            used = f", {minutes(status):.0f} of {budget:g} minutes used"
         title = f"{self.units.sweep.title}{used}"
         self._bar.update(self._all, completed=len(self._told), description=title)
         self._live.update(Group(*lines, self._bar), refresh=True)
 
     def line(self, one: UnitStatus) -> str:
         """A unit in a line."""
-        value = f"{self.units.sweep.optimise} {one.value:.4f}" if one.value is not None else ""
-        seconds = f"{one.seconds:.0f} s" if one.seconds else ""
+        value = ""
+        if one.value is not None:
+            value = f"{self.units.sweep.optimise} {one.value:.4f}"
+        seconds = ""
+        if one.seconds:
+            seconds = f"{one.seconds:.0f} s"
         words = (one.unit.name, one.state, value, seconds, one.error or "")
         return "  ".join(word for word in words if word)

@@ -92,7 +92,10 @@ class Course:
     ) -> None:
         self._network, self._types = network, [type(part) for part in state]
         self.state: list[tuple[Tensor, ...]] = [tuple(part) for part in state]
-        self.learner = None if rule is None else rule.in_chunks(layers, state)
+        if rule is None:
+            self.learner = None
+        else:
+            self.learner = rule.in_chunks(layers, state)
         if self.learner is not None:  # the state is the learner's
             self.learner.first, self.state = first, self.learner.state
 
@@ -150,7 +153,8 @@ class Course:
             layer, last = traces.layer, traces is learner.traces[-1]
             rows = len(layer.neuron.State._fields) + (learner.filtered and not last)
             size, width = layer.weight_in.shape
-            width += 0 if layer.weight_rec is None else size
+            if layer.weight_rec is not None:
+                width += size
             yield f"traces.{number}.synapses", traces.synapses, [(1, size, width)] * rows
             yield (
                 f"traces.{number}.own",
@@ -191,13 +195,22 @@ class Adapter:
     """
 
     def __init__(self, trained: Trained, config: Adaptation | None = None) -> None:
-        self.config = Adaptation() if config is None else config
+        if config is None:
+            self.config = Adaptation()
+        else:
+            self.config = config
         trained.require_classes("adapted")
         self.start = trained.folded()
         self.network = deepcopy(self.start.spiking("adapted")).eval()
         self._rule = create_rule(self.config.rule, self.config.feedback, trained.seed)
-        self.layers = [] if self._rule is None else local_layers(self.network)
-        chosen = self.network.readout if self.config.train == "readout" else self.network
+        if self._rule is None:
+            self.layers = []
+        else:
+            self.layers = local_layers(self.network)
+        if self.config.train == "readout":
+            chosen = self.network.readout
+        else:
+            chosen = self.network
         learning = {id(parameter) for parameter in chosen.parameters() if parameter.requires_grad}
         for parameter in self.network.parameters():
             parameter.requires_grad_(id(parameter) in learning)
@@ -262,7 +275,9 @@ class Adapter:
     def course(self, batch: int) -> Course:
         """A course for ``batch`` sequences, at their beginning."""
         state = self.network.initial_state(batch, torch.Generator().manual_seed(self.start.seed))
-        first = max(len(self.layers) - 1, 0) if self.config.train == "readout" else 0
+        first = 0
+        if self.config.train == "readout":
+            first = max(len(self.layers) - 1, 0)
         return Course(self.network, self.layers, self._rule, first, state)
 
     def step(

@@ -35,7 +35,10 @@ def size_of_inputs(sequences: Sequences) -> list[float]:
     differ in last bits only."""
     total, squares, count = 0.0, 0.0, 0
     for batch in sequences.batches(128):
-        x = batch.x.counts().double() if isinstance(batch.x, Spikes) else batch.x.double()
+        if isinstance(batch.x, Spikes):
+            x = batch.x.counts().double()
+        else:
+            x = batch.x.double()
         total += float(x.sum())
         squares += float(x.sum() if isinstance(batch.x, Spikes) else x.square().sum())
         count += math.prod(batch.x.shape)
@@ -59,7 +62,10 @@ def class_weights(
     """
     if asked == "none":
         return None
-    lengths = None if sequences.lengths is None else torch.as_tensor(sequences.lengths)
+    if sequences.lengths is None:
+        lengths = None
+    else:
+        lengths = torch.as_tensor(sequences.lengths)
     labels = torch.as_tensor(np.ascontiguousarray(sequences.y), dtype=torch.int64)
     output = torch.empty(*sequences.x.shape[:2], 0)  # only its steps matter
     target = loss.learnt(loss.targets(labels, output, lengths), output, lengths)
@@ -116,19 +122,19 @@ class TrainingBatches:
         others = generator.permutation(len(indices))[part]
         share = generator.beta(self.config.mix, self.config.mix)
         whole = len(others) == len(indices)  # then the others have already been changed
-        other = (
-            batch[others]
-            if whole
-            else self._changed(indices[others], self._seeds(indices[others], epoch))
-        )
+        if whole:
+            other = batch[others]
+        else:
+            other = self._changed(indices[others], self._seeds(indices[others], epoch))
         return mix(batch, other, self._events, max(share, 1 - share), seeds)
 
     def _changed(self, indices: Indices, seeds: list[int]) -> Batch:
         """The sequences, each with the changes drawn from its seed."""
         task = self.task
-        batch = (
-            self.sequences.take(indices) if self._raw is None else self._raw.take(indices, seeds)
-        )
+        if self._raw is None:
+            batch = self.sequences.take(indices)
+        else:
+            batch = self._raw.take(indices, seeds)
         return augment(
             batch,
             self.config,

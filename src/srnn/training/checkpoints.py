@@ -183,7 +183,9 @@ class TrainingState:
 
 
 def _read(hint: Any, value: Any, name: str) -> Any:
-    return Watch.of(value) if hint is Watch else convert(hint, value, name)
+    if hint is Watch:
+        return Watch.of(value)
+    return convert(hint, value, name)
 
 
 def save_checkpoint(
@@ -210,7 +212,9 @@ def architecture(network: Network) -> list[str]:
     lines = []
     for name, module in network.named_modules():
         if isinstance(module, Layer):
-            recurrent = "recurrent" if module.recurrent else "feed-forward"
+            recurrent = "feed-forward"
+            if module.recurrent:
+                recurrent = "recurrent"
             lines.append(  # not the module's repr: files must stay readable for ever
                 f"{name}: {module.inputs} -> {module.size} {module.neuron.name}, {recurrent}, "
                 f"{module.surrogate.name}, "
@@ -285,7 +289,10 @@ def load_network(network: Network, checkpoint: Checkpoint) -> None:
     architecture."""
     own, theirs = architecture(network), checkpoint.info.get("architecture")
     if theirs != own:
-        pairs = zip(map(str, theirs), own, strict=False) if isinstance(theirs, list) else []
+        if isinstance(theirs, list):
+            pairs = zip(map(str, theirs), own, strict=False)
+        else:
+            pairs = []
         detail = next(
             (f"'{one_line(a, 200)}' there, '{b}' here" for a, b in pairs if a != b),
             "the number of layers differs",

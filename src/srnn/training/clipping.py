@@ -59,11 +59,10 @@ class Gradients:
             for p in group
             if p.grad is not None
         ]
-        each = (
-            torch.stack([torch.linalg.vector_norm(gradient) for _, gradient in own]).tolist()
-            if own
-            else []
-        )
+        if own:
+            each = torch.stack([torch.linalg.vector_norm(gradient) for _, gradient in own]).tolist()
+        else:
+            each = []
         for (name, _), norm in zip(own, each, strict=True):
             norms[name] = math.hypot(norms[name], norm)
         return norms
@@ -79,7 +78,10 @@ class Gradients:
         """
         config = self._config
         whole = config.clip == "network"
-        bound = self._bound(recent.get(WHOLE, ())) if whole else math.inf
+        if whole:
+            bound = self._bound(recent.get(WHOLE, ()))
+        else:
+            bound = math.inf
         # Without clipping the norm is still needed: it tells whether every gradient is finite.
         total = float(
             fabric.clip_gradients(module, optimizer, max_norm=bound, error_if_nonfinite=False)
@@ -96,7 +98,10 @@ class Gradients:
     def _bound(self, recent: Any) -> float:
         """The largest norm that a gradient may keep; infinite: no limit."""
         config = self._config
-        fixed = math.inf if config.clip_norm is None else config.clip_norm
+        if config.clip_norm is None:
+            fixed = math.inf
+        else:
+            fixed = config.clip_norm
         if config.clip_quantile is None or len(recent) < FEWEST:
             return fixed
         return min(fixed, float(np.quantile(recent, config.clip_quantile)))

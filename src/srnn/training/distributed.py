@@ -68,13 +68,23 @@ class Team:
         from lightning_fabric.strategies.ddp import DDPStrategy
 
         self.size = world_size()
-        self.rank = int(os.environ["RANK"]) if self.size > 1 else 0
+        if self.size > 1:
+            self.rank = int(os.environ["RANK"])
+        else:
+            self.rank = 0
         self.first = self.rank == 0
-        local = int(os.environ.get("LOCAL_WORLD_SIZE", self.size)) if self.size > 1 else 1
-        strategy: Any = DDPStrategy(timeout=_TIMEOUT) if self.size > 1 else "auto"
+        local = 1
+        if self.size > 1:
+            local = int(os.environ.get("LOCAL_WORLD_SIZE", self.size))
+        strategy: Any = "auto"
+        if self.size > 1:
+            strategy = DDPStrategy(timeout=_TIMEOUT)
         # Set explicitly: inside a cluster's job Fabric would take the job's tasks for processes of
         # this training.
-        place: Any = TorchElasticEnvironment() if self.size > 1 else LightningEnvironment()
+        if self.size > 1:
+            place: Any = TorchElasticEnvironment()
+        else:
+            place = LightningEnvironment()
         # On a GPU, Fabric advises matrix products of lower precision, with which other neurons
         # would spike.
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
@@ -92,11 +102,9 @@ class Team:
             )
         except (RuntimeError, ValueError) as error:
             what = f"which this machine does not offer{f' {local} times' if local > 1 else ''}"
-            why = (
-                error
-                if local > 1
-                else "PyTorch finds none that it can use. Use 'cpu', or 'auto' for what there is."
-            )
+            why = "PyTorch finds none that it can use. Use 'cpu', or 'auto' for what there is."
+            if local > 1:
+                why = error
             raise SrnnError(f"training.device is '{device}', {what}: {why}") from error
         if self.size > 1:
             # The group is left at exit, when DDP's own objects are gone: if one of them drops the
@@ -185,8 +193,13 @@ class Team:
         if self.size == 1:
             return scored, steps, rates
         by_sequence = loss.per_step and loss.config.reduction == "sum"
-        weight = scored.weight if share.counts and (by_sequence or scored.counted) else 0
-        counts = [weight, scored.correct, scored.counted, steps] if share.counts else [0, 0, 0, 0]
+        weight = 0
+        if share.counts and (by_sequence or scored.counted):
+            weight = scored.weight
+        if share.counts:
+            counts = [weight, scored.correct, scored.counted, steps]
+        else:
+            counts = [0, 0, 0, 0]
         own = float(scored.loss.detach()) * weight
         total = self._sum([own, *counts, *(rate * counts[3] for rate in rates)])
         joint_weight = max(round(total[1]), 1)
@@ -209,8 +222,12 @@ class Team:
         if self.size == 1 or config.weight == 0 or not layers:
             return layers, lengths
         output = layers[0].output
-        steps = output.shape[0] * output.shape[1] if lengths is None else int(lengths.sum())
-        steps = steps if share.counts else 0
+        if lengths is None:
+            steps = output.shape[0] * output.shape[1]
+        else:
+            steps = int(lengths.sum())
+        if not share.counts:
+            steps = 0
         scale = steps / self._sum([steps])[0]
         joined = []
         for layer in layers:
@@ -226,7 +243,9 @@ class Team:
         """The first process's result of a function, for all processes."""
         if self.size == 1:
             return make()
-        made: Any = make() if self.first else None
+        made: Any = None
+        if self.first:
+            made = make()
         return self.fabric.broadcast(made)
 
     @torch.no_grad()

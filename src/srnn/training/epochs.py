@@ -75,7 +75,10 @@ def _score(training: Training, validation: Evaluation) -> list[float]:
 def _choose(training: Training, epoch: Epoch, validation: Evaluation | None) -> bool:
     """Count the epoch; whether its network is the best so far."""
     state = training.state
-    score = None if validation is None else _score(training, validation)
+    if validation is None:
+        score = None
+    else:
+        score = _score(training, validation)
     # An epoch that has pruned is the best so far: earlier networks still have the weights that are
     # gone.
     pruned = training.histories.compression.prunes(state.epoch)

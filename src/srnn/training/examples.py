@@ -69,7 +69,10 @@ def _write(path: Path, signal: npt.NDArray[Any], taken: SignalPath) -> None:
 def kept_examples(run: Path) -> list[Path]:
     """The recordings that a run keeps, in order; for a pretrained network, the one beside it; for
     any other file, none. Files larger than any that a run keeps are left out."""
-    paths = sorted((run / FOLDER).glob("[0-9]*.np[yz]")) if run.is_dir() else []
+    if run.is_dir():
+        paths = sorted((run / FOLDER).glob("[0-9]*.np[yz]"))
+    else:
+        paths = []
     if run.parent == PRETRAINED:
         paths = [example(run.stem)]
     return [path for path in paths if path.is_file() and path.stat().st_size <= BYTES][:EXAMPLES]

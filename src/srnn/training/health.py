@@ -97,7 +97,10 @@ class Watch:
 
     def check(self, network: Network) -> None:
         """ValueError unless what was seen are layers of this network."""
-        layers = network.layers if isinstance(network, SRNN) else ()
+        if isinstance(network, SRNN):
+            layers = network.layers
+        else:
+            layers = ()
         sizes = {f"layers.{number}": layer.size for number, layer in enumerate(layers)}
         parts = {name for name, _ in network.named_modules()}
         if not self.norms.keys() <= parts or any(
@@ -120,11 +123,10 @@ class Watch:
         total = sequences * steps
         # At random: an even spacing that divides the number of steps would pick the same few steps
         # of all sequences every time.
-        places = (
-            np.arange(total)
-            if total <= _SAMPLED
-            else np.random.default_rng(batch).integers(total, size=_SAMPLED)
-        )
+        if total <= _SAMPLED:
+            places = np.arange(total)
+        else:
+            places = np.random.default_rng(batch).integers(total, size=_SAMPLED)
         if lengths is not None:
             places = places[places % steps < lengths.cpu().numpy()[places // steps]]
         self.steps += len(places)
@@ -138,7 +140,9 @@ class Watch:
         together."""
         for name, norm in norms.items():
             batches, logs, largest, exploded = self.norms.get(name, (0, 0.0, 0.0, 0))
-            finite = norm if math.isfinite(norm) else 1e38
+            finite = 1e38
+            if math.isfinite(norm):
+                finite = norm
             self.norms[name] = [
                 batches + 1,
                 logs + math.log(max(finite, _TINY)),

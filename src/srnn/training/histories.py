@@ -35,7 +35,10 @@ class Average:
 
     def __init__(self, source: Network, decay: float | None) -> None:
         self.source, self.decay = source, decay
-        self.network = source if decay is None else copy.deepcopy(source)
+        if decay is None:
+            self.network = source
+        else:
+            self.network = copy.deepcopy(source)
 
     @torch.no_grad()
     def update(self, step: int) -> None:

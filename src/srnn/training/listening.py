@@ -110,11 +110,9 @@ class Listener(Adapter):
             (),
             (heard,) if loss.per_step else (),
         ):
-            each = (
-                f", or one for each of the {heard} steps since the last one"
-                if loss.per_step
-                else ""
-            )
+            each = ""
+            if loss.per_step:
+                each = f", or one for each of the {heard} steps since the last one"
             raise SrnnError(
                 f"A label is the number of a class{each}, not {labels.dtype} of shape "
                 f"{labels.shape}."

@@ -248,7 +248,9 @@ def _watched(training: Training, logger: LoggerName | None) -> Iterator[None]:
 
 def _load_model(training: Training) -> checkpoints.Checkpoint | None:
     """Load the network that becomes the model; the first process gets its file's content."""
-    best = checkpoints.read_checkpoint(training.run.best) if training.team.first else None
+    best = None
+    if training.team.first:
+        best = checkpoints.read_checkpoint(training.run.best)
     if best is not None:
         checkpoints.load_network(training.ready.network, best)
     training.histories.compression.finish(best)

@@ -41,7 +41,10 @@ def mend(training: Training, epoch: Epoch) -> None:
         training.histories.restart()
     weights_instead = any(layer.was_sick for layer in scaled) or (calmed and times == 1)
     restored.restores = restores
-    restored.lr_factor = failed.lr_factor if weights_instead else failed.lr_factor / 2
+    if weights_instead:
+        restored.lr_factor = failed.lr_factor
+    else:
+        restored.lr_factor = failed.lr_factor / 2
     training.state = restored
     training.team.agree(ready.network)
 

@@ -52,7 +52,9 @@ def build_optimizer(
         # Time constants, thresholds and the scale of a norm must not decay towards 0.
         own = (".params.", ".norm.", ".norms.")
         decays = not any(part in f".{name}" for part in own) and not name.startswith("encoder.")
-        weight_decay = config.weight_decay if decays else 0.0
+        weight_decay = 0.0
+        if decays:
+            weight_decay = config.weight_decay
         groups.setdefault((scale, weight_decay), []).append(parameter)
     cls: Any = OPTIMIZERS[config.name]
     return cls(
@@ -89,7 +91,10 @@ def schedule_factor(config: ScheduleConfig, epoch: int, done: float) -> float:
     if config.name == "constant":
         return 1.0
     left = 1.0 - (done - warmup) / (1.0 - warmup)
-    shape = left if config.name == "linear" else 0.5 * (1.0 - math.cos(math.pi * left))
+    if config.name == "linear":
+        shape = left
+    else:
+        shape = 0.5 * (1.0 - math.cos(math.pi * left))
     return config.final + (1.0 - config.final) * shape
 
 

@@ -171,7 +171,10 @@ def _pair(name: str, x: Any, y: Any) -> tuple[Any, Any]:
     """Sequences, as a list or as an array (N, T, C), and their labels: those given, or of a
     Dataset's pairs."""
     if not _is_dataset(x):
-        x = list(x) if _is_list(x) else _array(name, x)
+        if _is_list(x):
+            x = list(x)
+        else:
+            x = _array(name, x)
         if not len(x):
             raise SrnnError(f"{name} is empty: it holds no sequences.")
         return x, y
@@ -179,7 +182,10 @@ def _pair(name: str, x: Any, y: Any) -> tuple[Any, Any]:
         raise SrnnError(
             f"{name} is a Dataset of pairs (x, y), so it has labels of its own: remove y."
         )
-    pairs = [x[index] for index in range(len(x))] if hasattr(x, "__len__") else list(x)
+    if hasattr(x, "__len__"):
+        pairs = [x[index] for index in range(len(x))]
+    else:
+        pairs = list(x)
     if not pairs:
         raise SrnnError(f"{name} is an empty Dataset.")
     for index, pair in enumerate(pairs):
@@ -216,7 +222,10 @@ def _array(name: str, x: Any) -> Array:
         )
     array = np.asarray(as_numpy(x))
     if array.dtype.kind not in "iufb" or array.ndim not in (2, 3):
-        found = f"{array.dtype} {array.shape}" if array.ndim else f"a {type(x).__name__}"
+        if array.ndim:
+            found = f"{array.dtype} {array.shape}"
+        else:
+            found = f"a {type(x).__name__}"
         raise SrnnError(f"{name} should be {_FORMS}, not {found}.")
     if not array.size:
         raise SrnnError(f"{name} is empty: it has the shape {array.shape}.")
@@ -274,7 +283,10 @@ def _of_list(x: Sequence[Any], told: Told) -> Given:
     if rate is None and len({recording.rate is None for recording in read}) > 1:
         raise SrnnError("Some sequences of x state their rate and others do not: give rate.")
     named = read[0].channels is not None
-    chosen = None if channels is None or not named else tuple(channels)
+    if channels is None or not named:
+        chosen = None
+    else:
+        chosen = tuple(channels)
     first = Leading.of(read[0], chosen, read[0].name)
     parts, notes = list[Array](), dict[str, str]()
     for recording in read:
@@ -311,7 +323,10 @@ def _recording(name: str, one: Any) -> Recording:
         except ValueError as error:
             raise SrnnError(f"this is not an array of numbers ({error}).") from error
         if array.ndim not in (1, 2) or array.dtype.kind not in "iufb":
-            found = f"{array.dtype} {array.shape}" if array.ndim else brief(one)
+            if array.ndim:
+                found = f"{array.dtype} {array.shape}"
+            else:
+                found = brief(one)
             raise SrnnError(f"a sequence is an array of numbers (time, channels), not {found}.")
     recording = Recording(array if array.ndim == 2 else array[:, None], name=name)
     _check_numbers(name, recording.samples)
@@ -405,7 +420,10 @@ def _plain(name: str, labels: Array) -> Array:
     odd = [one for one in values if not isinstance(one, str)]
     if not odd:
         return labels.astype(str)
-    found = np.array(values).reshape(labels.shape) if len(odd) == len(values) else labels
+    if len(odd) == len(values):
+        found = np.array(values).reshape(labels.shape)
+    else:
+        found = labels
     if found.dtype.kind not in "biuf":
         raise SrnnError(
             f'{name} should hold integers, or text ("" for none), but it has {brief(odd[0])}.'

@@ -207,7 +207,8 @@ def prepare(
     or do not fit, and for settings that do not fit the task, the network, or each other.
     """
     config = recipe.training
-    task = recipe.create_task() if task is None else task
+    if task is None:
+        task = recipe.create_task()
     if config.early_stopping.metric == "accuracy_labelled" and task.unlabelled_class is None:
         raise SrnnError(
             "training.early_stopping.metric is 'accuracy_labelled', but the task leaves nothing "
@@ -244,7 +245,10 @@ def prepare(
             "values; remove them."
         )
     weights = class_weights(config.class_weights, train_set, trained.loss, task)
-    loss = trained.loss if weights is None else trained.loss.weighted(weights)
+    if weights is None:
+        loss = trained.loss
+    else:
+        loss = trained.loss.weighted(weights)
     if config.start_from is not None:
         start_from(network, config.start_from, train_set, torch.device(device))
     optimizer = build_optimizer(network, config.optimizer, config.lr_scale)

@@ -191,4 +191,6 @@ def _interval(sums: Sums, groups: Array | None) -> dict[str, list[float]] | None
 def _mean(values: Array) -> float | None:
     """None where one of them is not known, as the r2 of targets that are all the same."""
     mean = float(np.mean(values))
-    return None if np.isnan(mean) else mean
+    if np.isnan(mean):
+        return None
+    return mean

@@ -79,7 +79,10 @@ def open_trained(
         said: what the user says about these recordings.
     """
     path = find_model(path)
-    trained = Run.open(path).trained() if path.is_dir() else Trained.read(path)
+    if path.is_dir():
+        trained = Run.open(path).trained()
+    else:
+        trained = Trained.read(path)
     if data is None:
         return trained
     if trained.alarm is not None:
@@ -93,11 +96,10 @@ def open_trained(
 def default_folder(recipe_name: str, seed: int) -> Path:
     """runs/<recipe>-s<seed>-<number>, the first that is not there; characters that folder names
     cannot have everywhere are left out."""
-    name = (
-        recipe_name.removesuffix(Path(recipe_name).suffix)
-        if Path(recipe_name).name
-        else recipe_name
-    )
+    if Path(recipe_name).name:
+        name = recipe_name.removesuffix(Path(recipe_name).suffix)
+    else:
+        name = recipe_name
     names = (f"{file_name(name) or 'run'}-s{seed}-{number}" for number in count(1))
     return next(Path("runs") / name for name in names if not os.path.lexists(Path("runs") / name))
 
@@ -204,11 +206,11 @@ class Run:
             moved = difference.startswith(
                 "task.options.path:"
             )  # the data themselves are compared when they are read
-            place = (
-                f", or, if the data have moved, change their place in {path / 'recipe.yaml'}"
-                if moved
-                else ""
-            )
+            place = ""
+            if moved:
+                place = (
+                    f", or, if the data have moved, change their place in {path / 'recipe.yaml'}"
+                )
             raise SrnnError(
                 f"{path} was trained with another recipe ({difference}); resume it with its own "
                 f"recipe.yaml{place}."
@@ -232,7 +234,9 @@ class Run:
         _check_files(path)
         recipe, about = path / "recipe.yaml", path / "environment.json"
         content = read_json(about, "a run's environment")
-        seed = content.get("seed") if isinstance(content, dict) else None
+        seed = None
+        if isinstance(content, dict):
+            seed = content.get("seed")
         if type(seed) is not int or not 0 <= seed < 2**63:
             raise SrnnError(
                 f"{path} is not a complete run: {about} should hold the seed, an integer from 0 to "
@@ -281,7 +285,10 @@ class Run:
     def _records(self, key: str) -> list[dict[str, Any]]:
         """The records with that key, from whole lines only: the last line may be unfinished or
         torn."""
-        records = read_json_lines(self.metrics, "a run's metrics") if self.metrics.is_file() else []
+        if self.metrics.is_file():
+            records = read_json_lines(self.metrics, "a run's metrics")
+        else:
+            records = []
         return [record for record in records if isinstance(record, dict) and key in record]
 
     def metrics_size(self) -> int:
@@ -305,7 +312,9 @@ def _check_version(path: Path) -> None:
     """Raise SrnnError if another minor version began this training: going on to the same bits is
     promised within one only."""
     versions = read_object(path / "environment.json", "a run's environment").get("versions")
-    begun = versions.get("srnn") if isinstance(versions, dict) else None
+    begun = None
+    if isinstance(versions, dict):
+        begun = versions.get("srnn")
     if not isinstance(begun, str) or minor_version(begun) == minor_version(__version__):
         return
     raise SrnnError(

@@ -176,9 +176,15 @@ class _Scaling:
     def __init__(self, layer: Layer, measure: Callable[[], Tensor]) -> None:
         self._layer, self._measure = layer, measure
         # Batch norm would cancel a gain of the weights, so the current is scaled after it.
-        self._scaled = layer.weight_in if layer.norm is None else layer.norm.gamma
+        if layer.norm is None:
+            self._scaled = layer.weight_in
+        else:
+            self._scaled = layer.norm.gamma
         self._drawn = self._scaled.detach().clone()
-        self._weight_rec = None if layer.weight_rec is None else layer.weight_rec.detach().clone()
+        if layer.weight_rec is None:
+            self._weight_rec = None
+        else:
+            self._weight_rec = layer.weight_rec.detach().clone()
         self.gains = torch.ones(layer.size, dtype=torch.float64)
         """Gains of the input weights; negative: the sign was turned. Below 1, the recurrent weights
         have the same gain."""
@@ -205,7 +211,10 @@ class _Scaling:
         ones, rising = torch.ones_like(self.gains), mean < LAYER_RATES[0]
         octave = 0.0
         for _ in range(_OCTAVES):
-            octave += 1 if rising else -1
+            if rising:
+                octave += 1
+            else:
+                octave += -1
             if (float(self._set(ones * 2**octave).mean()) > TARGET) == rising:
                 break
         else:
@@ -214,11 +223,10 @@ class _Scaling:
         low, high = sorted((octave, octave - (1 if rising else -1)))
         for _ in range(3):
             middle = (low + high) / 2
-            low, high = (
-                (low, middle)
-                if float(self._set(ones * 2**middle).mean()) > TARGET
-                else (middle, high)
-            )
+            if float(self._set(ones * 2**middle).mean()) > TARGET:
+                low, high = (low, middle)
+            else:
+                low, high = (middle, high)
         self._set(ones * 2**high)
 
     def single(self) -> None:
@@ -248,10 +256,12 @@ class _Scaling:
 def channel_rates(emitted: Tensor | Spikes, lengths: Tensor | None) -> Tensor:
     """Fraction of the valid steps at which each channel of (B, T, N) is not 0: (N,), float64 on the
     CPU."""
-    totals = (
-        emitted.totals()
-        if isinstance(emitted, Spikes)
-        else (emitted.detach() != 0).sum((0, 1)).cpu()
-    )
-    steps = emitted.shape[0] * emitted.shape[1] if lengths is None else int(lengths.sum())
+    if isinstance(emitted, Spikes):
+        totals = emitted.totals()
+    else:
+        totals = (emitted.detach() != 0).sum((0, 1)).cpu()
+    if lengths is None:
+        steps = emitted.shape[0] * emitted.shape[1]
+    else:
+        steps = int(lengths.sum())
     return totals.double() / max(steps, 1)

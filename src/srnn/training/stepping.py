@@ -72,7 +72,10 @@ def _learn(training: Training, epoch: Epoch, batch: Batch, share: Share) -> None
         value = float(objective.detach())
         if config.update == "sequence":
             objective = objective * scored.weight
-            weight = scored.weight if loss.sums else weight + scored.weight
+            if loss.sums:
+                weight = scored.weight
+            else:
+                weight = weight + scored.weight
         team.fabric.backward(objective)
         if not _updates(training, window, scored):
             continue
@@ -112,7 +115,10 @@ def _updates(training: Training, window: Window, scored: Scored) -> bool:
         return window.last
     # A summed loss is weighted by its number of sequences, even if no step of them counts: the loss
     # is then 0.
-    counts = bool(scored.loss != 0) if training.ready.loss.sums else bool(scored.weight)
+    if training.ready.loss.sums:
+        counts = bool(scored.loss != 0)
+    else:
+        counts = bool(scored.weight)
     return counts or config.window is None
 
 

@@ -88,7 +88,9 @@ class _Unread:
             # Weights that the file's replace are not drawn: orthogonal ones take a while. And the
             # backend that trained the network need not be here: a network trained on a GPU is used
             # on a laptop.
-            backend = "reference" if described.backend == "reference" else "auto"
+            backend = "auto"
+            if described.backend == "reference":
+                backend = "reference"
             described = replace(described, init_in="zero", init_rec="zero", backend=backend)
         network = replace(self.recipe, network=described).build_network(self.task, self.seed)
         checkpoints.load_network(
@@ -156,7 +158,9 @@ class Trained:
     @property
     def answers(self) -> tuple[str, ...]:
         """Names of what it answers with: the classes, the values, or the score of an alarm."""
-        return self.classes if self.alarm is None else (SCORE,)
+        if self.alarm is None:
+            return self.classes
+        return (SCORE,)
 
     @property
     def decision(self) -> DecisionRule:
@@ -181,11 +185,10 @@ class Trained:
     @property
     def name(self) -> str:
         """Name of the run or file from which it was read, else of its task."""
-        name = (
-            self.task.name
-            if self.folder is None
-            else self.folder.resolve().name.removesuffix(".safetensors")
-        )
+        if self.folder is None:
+            name = self.task.name
+        else:
+            name = self.folder.resolve().name.removesuffix(".safetensors")
         return one_line(name)  # a file's may not be a text
 
     @property
@@ -197,10 +200,14 @@ class Trained:
         changed since.
         """
         network = vars(self)["network"]
-        frozen = network.frozen if isinstance(network, _Unread) else None
+        frozen = None
+        if isinstance(network, _Unread):
+            frozen = network.frozen
         if frozen is None or default_dtype() != "float32" or why_no_numba():
             return None
-        return None if frozen.why_not("A compiled stream") else frozen
+        if frozen.why_not("A compiled stream"):
+            return None
+        return frozen
 
     def frozen(self, done: str) -> FrozenNetwork:
         """The network as arrays. SrnnError, as of ``spiking``, if it is not a spiking one."""
@@ -419,7 +426,10 @@ class Trained:
             ):
                 raise ValueError(f"seed {seed}, {steps} steps")
             inputs, states = model["inputs"], model["states"]
-            inputs_as = None if inputs is None else build(InputFormat, inputs, source)
+            if inputs is None:
+                inputs_as = None
+            else:
+                inputs_as = build(InputFormat, inputs, source)
             ranges = None
             if states is not None:
                 ranges = tuple(convert(list[dict[str, float]], states, "states"))
@@ -438,7 +448,9 @@ class Trained:
                 layer["neuron"]["name"] in NEURONS and layer["surrogate"]["name"] in SURROGATES
                 for layer in described["layers"]
             )
-        frozen = stored.restore(arrays, described, source) if ours else None
+        frozen = None
+        if ours:
+            frozen = stored.restore(arrays, described, source)
         if frozen is not None and (frozen.inputs, frozen.outputs) != (task.inputs, task.outputs):
             raise SrnnError(
                 f"{path} has {frozen.inputs} inputs and {frozen.outputs} outputs, its task "
@@ -446,7 +458,10 @@ class Trained:
             )
         network = _Unread(path, arrays, info, recipe, task, seed, frozen)
         waits = frozen is not None and recipe.network.backend != "reference"
-        given: Any = network if waits else network.network()
+        if waits:
+            given: Any = network
+        else:
+            given = network.network()
         return cls(
             given,
             task,

@@ -141,7 +141,10 @@ class Trainee(nn.Module):
         """The window's output, to be differentiated before the next one runs; and the rest."""
         if isinstance(past, tuple):
             result = self.network.run(x, past, lengths=lengths, dropout=dropout)
-            past = None if last else each_part(result.state, Tensor.detach)
+            if last:
+                past = None
+            else:
+                past = each_part(result.state, Tensor.detach)
         else:
             result = run_window(past, x, lengths, last)
         return result.output, Ran(result.layers[:-1], past)

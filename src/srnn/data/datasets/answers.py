@@ -30,7 +30,9 @@ def _number(text: str) -> float | None:
         number = float(text)
     except ValueError:
         return None
-    return number if math.isfinite(number) else None
+    if math.isfinite(number):
+        return number
+    return None
 
 
 class Numbers(Mapping[str, float]):
@@ -68,7 +70,10 @@ def as_targets(y: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 def units_of(unit: str, values: int) -> Targets:
     """Targets with the units that a user gives, separated by commas; "": not known."""
-    units = [part.strip() or None for part in unit.split(",")] if unit else [None] * values
+    if unit:
+        units = [part.strip() or None for part in unit.split(",")]
+    else:
+        units = [None] * values
     if len(units) != values:
         raise SrnnError(f"unit names {len(units)} units, and there are {values} values.")
     return Targets(tuple(units))

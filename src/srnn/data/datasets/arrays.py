@@ -95,7 +95,10 @@ def describe(
     splits = any(item.split for item in items)
     if items[0].form == "sound":
         values = are_values(answer, (item.label for item in items))
-        names = names_of_values(1) if values else list_classes(item.label for item in items)
+        if values:
+            names = names_of_values(1)
+        else:
+            names = list_classes(item.label for item in items)
         return Description("sound", names, splits=splits, items=items, values=values)
     files = SensorFiles(source, items, cutting, **how).answering(answer)
     return Description(
@@ -148,7 +151,9 @@ def load_arrays(split: SplitName, source: Source, shares: Shares, about: Descrip
     )
     _say_axes(str(items[0].path), x.shape, "x.T")
     groups = [one.item.group for one in chosen]
-    names = np.array(groups) if all(groups) else None
+    names = None
+    if all(groups):
+        names = np.array(groups)
     pieces = [one.piece for one in chosen]
     if about.values:
         values = labels_of(pieces, Numbers(source), x.shape[1], about.per_step, np.nan)
@@ -173,7 +178,10 @@ def load_scaled(
     unscaled = load(split)
 
     def fit() -> Arrays:
-        train = unscaled if split == "train" else load("train")
+        if split == "train":
+            train = unscaled
+        else:
+            train = load("train")
         found = fit_scale(str(source), train, about.units)._asdict()
         return {name: values for name, values in found.items() if values is not None}
 
@@ -214,8 +222,14 @@ def _pooled(name: str, split: Split, count: int) -> Split:
     if count == 1:
         return split
     sequences, samples, channels = split.x.shape
-    lengths = None if split.lengths is None else split.lengths // count
-    shortest = samples // count if lengths is None else int(lengths.min())
+    if split.lengths is None:
+        lengths = None
+    else:
+        lengths = split.lengths // count
+    if lengths is None:
+        shortest = samples // count
+    else:
+        shortest = int(lengths.min())
     if shortest == 0:
         raise SrnnError(
             f"{name}: a sequence is shorter than the {count} samples of a step; lower pool."
@@ -232,7 +246,10 @@ def fit_scale(name: str, train: Split, units: tuple[str | None, ...] | None = No
     With what is to be known of each sequence, by which another one is told to be like them.
     """
     x = np.asarray(train.x)
-    lengths = [x.shape[1]] * len(x) if train.lengths is None else train.lengths
+    if train.lengths is None:
+        lengths = [x.shape[1]] * len(x)
+    else:
+        lengths = train.lengths
     valid = [row[:length] for row, length in zip(x, lengths, strict=True)]
     count = sum(map(len, valid))
     mean = np.sum([row.sum(0, dtype=np.float64) for row in valid], axis=0) / count
@@ -258,9 +275,9 @@ def _check_shapes(
                 f"{source}: {key} should have {count} entries, like x, not {values.shape}."
             )
     if of_steps(y) and y.shape[1] != steps:
-        fix = (
-            "; x seems to be (N, C, T), give x.transpose(0, 2, 1)" if y.shape[1] == channels else ""
-        )
+        fix = ""
+        if y.shape[1] == channels:
+            fix = "; x seems to be (N, C, T), give x.transpose(0, 2, 1)"
         raise SrnnError(f"{source}: y has labels of {y.shape[1]} steps, x has {steps} steps{fix}.")
     if "lengths" in optional and optional["lengths"].dtype.kind not in "iu":
         raise SrnnError(f"{source}: lengths should be integers, not {optional['lengths'].dtype}.")
@@ -295,11 +312,12 @@ def load_file(
         groups, splits = (_texts(source, optional.get(key)) for key in ("groups", "split"))
         rows = np.arange(count)
         if shares is not None or splits is not None:
-            labels = (
-                [classes[label] if label >= 0 else "-1 (unlabelled)" for label in y.tolist()]
-                if y.ndim == 1
-                else ["0"] * count
-            )
+            if y.ndim == 1:
+                labels = [
+                    classes[label] if label >= 0 else "-1 (unlabelled)" for label in y.tolist()
+                ]
+            else:
+                labels = ["0"] * count
             none = [""] * count
             columns = zip(labels, groups or none, splits or none, strict=True)
             where = Path(str(source))
@@ -322,14 +340,20 @@ def load_file(
             if not len(some_rows):
                 continue
             part = x[start : start + block][some_rows - start]
-            part = part if numbers is None else numbers(part)
+            if numbers is not None:
+                part = numbers(part)
             values[done : done + len(part)] = _float32(str(source), part, some_rows)
             done += len(part)
-    lengths = optional["lengths"][rows].astype(np.int64) if "lengths" in optional else None
+    lengths = None
+    if "lengths" in optional:
+        lengths = optional["lengths"][rows].astype(np.int64)
     if lengths is not None and lengths.min() >= 1:
         for row, length in zip(values, lengths, strict=True):
             row[length:] = 0
-    names = None if groups is None else np.array(groups)[rows]
+    if groups is None:
+        names = None
+    else:
+        names = np.array(groups)[rows]
     return about, Split(values, y[rows], lengths, names).validate(str(source), len(classes))
 
 
@@ -408,15 +432,23 @@ def _labels(
             f"{source}: y should be integers or text (sequences,) or (sequences, time), not "
             f"{y.dtype} {y.shape}; values are floats."
         )
-    names = np.asarray(content["class_names"]) if "class_names" in content else None
+    names = None
+    if "class_names" in content:
+        names = np.asarray(content["class_names"])
     if names is not None and names.ndim != 1:
         raise SrnnError(f"{source}: class_names should be a list of names, not {names.shape}.")
     if names is not None and len(names) > CLASSES:
         raise SrnnError(f"{source} has {len(names)} classes; at most {CLASSES} are possible.")
-    named = None if names is None else tuple(_texts(source, names) or ())
+    if names is None:
+        named = None
+    else:
+        named = tuple(_texts(source, names) or ())
     if y.dtype.kind in "USO":
         texts = _texts(source, y.ravel()) or []
-        classes = list_classes(text for text in texts if text) if named is None else named
+        if named is None:
+            classes = list_classes(text for text in texts if text)
+        else:
+            classes = named
         number = {"": UNLABELLED} | {name: index for index, name in enumerate(classes)}
         unknown = next((index for index, text in enumerate(texts) if text not in number), None)
         if unknown is not None:
@@ -462,7 +494,9 @@ def _values(
     if np.isnan(targets).all():
         raise SrnnError(f"{source}: y holds no targets: all of them are NaN.")
     count = targets.shape[-1]
-    names = _texts(source, np.asarray(content["class_names"])) if "class_names" in content else None
+    names = None
+    if "class_names" in content:
+        names = _texts(source, np.asarray(content["class_names"]))
     if names is not None and len(names) != count:
         raise SrnnError(
             f"{source}: class_names has {len(names)} names for {counted(count, 'value')}."
@@ -489,9 +523,15 @@ def _float32(
 def _say_rising(name: str, rises: Sequence[npt.NDArray[np.bool_]]) -> None:
     """A RuntimeWarning, once, for channels that rise throughout every recording: a network would
     learn when it was made."""
-    channels = np.flatnonzero(np.all(rises, axis=0)) if len(rises) >= 3 else ()
+    if len(rises) >= 3:
+        channels = np.flatnonzero(np.all(rises, axis=0))
+    else:
+        channels = ()
     if len(channels):
-        what, rise = ("channel", "rises") if len(channels) == 1 else ("channels", "rise")
+        if len(channels) == 1:
+            what, rise = ("channel", "rises")
+        else:
+            what, rise = ("channels", "rise")
         say(
             f"{name}: {what} {', '.join(map(str, channels))} (counted from 0) {rise} throughout "
             "every recording, as time or a "

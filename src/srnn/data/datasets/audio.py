@@ -175,7 +175,10 @@ def _check_whole(content: bytes, file: SoundFile) -> None:
         expected, found = int(promised[1]), file.frames
     else:
         noted = re.search(r"^data *: (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
-        expected, found = map(int, noted.groups()) if noted else (0, 0)
+        if noted:
+            expected, found = map(int, noted.groups())
+        else:
+            expected, found = (0, 0)
     if found < expected < _NOT_KNOWN:
         raise SrnnError(f"the sound is cut off: {expected} are announced, and {found} there.")
 

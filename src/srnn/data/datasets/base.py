@@ -78,23 +78,34 @@ class Split:
         return len(self.x)
 
     def __repr__(self) -> str:
-        labels = "a label a step" if of_steps(self.y) else "a label each"
+        labels = "a label each"
+        if of_steps(self.y):
+            labels = "a label a step"
         return f"Split(x {tuple(self.x.shape)}, {labels})"
 
     def take(self, index: npt.ArrayLike) -> Split:
         """The sequences at ``index`` (integers or a mask), in that order."""
         i = np.asarray(index)
-        lengths = None if self.lengths is None else self.lengths[i]
-        groups = None if self.groups is None else self.groups[i]
-        signals = (
-            None if self.signals is None else [self.signals[row] for row in np.arange(len(self))[i]]
-        )
-        starts = None if self.starts is None else self.starts[i]
-        channels = (
-            None
-            if self.channels is None
-            else [self.channels[row] for row in np.arange(len(self))[i]]
-        )
+        if self.lengths is None:
+            lengths = None
+        else:
+            lengths = self.lengths[i]
+        if self.groups is None:
+            groups = None
+        else:
+            groups = self.groups[i]
+        if self.signals is None:
+            signals = None
+        else:
+            signals = [self.signals[row] for row in np.arange(len(self))[i]]
+        if self.starts is None:
+            starts = None
+        else:
+            starts = self.starts[i]
+        if self.channels is None:
+            channels = None
+        else:
+            channels = [self.channels[row] for row in np.arange(len(self))[i]]
         return Split(
             self.x[i], self.y[i], lengths, groups, signals, starts, self.statistics, channels
         )
@@ -141,7 +152,10 @@ class Split:
         require(all(x.shape), f"there are no sequences (inputs have the shape {x.shape})")
         shapes = {"per_sequence": x.shape[:1], "per_step": x.shape[:2]}
         if are_values(y):
-            values = y.shape[-1] if classes is None else classes
+            if classes is None:
+                values = y.shape[-1]
+            else:
+                values = classes
             shapes = {name: (*shape, values) for name, shape in shapes.items()}
         if kind is not None:
             check_choice("A task's kind", kind, shapes)
@@ -155,7 +169,10 @@ class Split:
         if are_values(y):
             require(not np.isinf(y).any(), "targets must be finite, or NaN for none")
         else:
-            top = "" if classes is None else f" to {classes - 1}"
+            if classes is None:
+                top = ""
+            else:
+                top = f" to {classes - 1}"
             in_range = y.min() >= UNLABELLED and (classes is None or y.max() < classes)
             require(
                 in_range,

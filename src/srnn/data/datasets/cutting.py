@@ -169,9 +169,14 @@ def cut_recording(
     """
     length = len(recording.samples)
     resampled = samples != length and bool(rate and recording.rate)
-    ratio = rate / recording.rate if resampled and rate and recording.rate else 1.0
+    ratio = 1.0
+    if resampled and rate and recording.rate:
+        ratio = rate / recording.rate
     column = recording.words.get(cutting.group.casefold())
-    whole = [Span(0, length, "")] if column is None else runs(column)
+    if column is None:
+        whole = [Span(0, length, "")]
+    else:
+        whole = runs(column)
     parts = [
         part._replace(label=group or composed(part.label)) for part in moved(whole, ratio, samples)
     ]
@@ -204,14 +209,26 @@ def runs(column: npt.NDArray[Any]) -> list[Span]:
 
 def _span_of(recording: Recording, event: Event) -> Span:
     rate, length = recording.rate, len(recording.samples)
-    first = recording.start if rate is not None else 0.0
+    first = 0.0
+    if rate is not None:
+        first = recording.start
     start = round((event.start - first) * (rate or 1.0))
-    stop = start if event.end is None else round((event.end - first) * (rate or 1.0))
-    last = length if event.end is not None else length - 1
+    if event.end is None:
+        stop = start
+    else:
+        stop = round((event.end - first) * (rate or 1.0))
+    if event.end is not None:
+        last = length
+    else:
+        last = length - 1
     # One sample more: a recording may be said to last until the sample after its last one.
     if start < 0 or start >= length or stop > last + 1:
-        unit = "" if rate is None else " s"
-        ends = f" to {event.end:g}" if event.end is not None else ""
+        unit = " s"
+        if rate is None:
+            unit = ""
+        ends = ""
+        if event.end is not None:
+            ends = f" to {event.end:g}"
         whole = f"{first:g} to {first + length / (rate or 1.0):g}{unit}"
         raise SrnnError(
             f"{recording.name}: the event {event.label!r} at {event.start:g}{ends}{unit} is not "
@@ -269,7 +286,8 @@ def cut_all(
     for part in whole:
         for start, stop in windows(part, window, stride):
             piece = _labelled(ordered, Piece(start, stop, group=part.label), cutting.per_step)
-            pieces += [] if piece is None else [piece]
+            if piece is not None:
+                pieces += [piece]
     return tuple(pieces)
 
 
@@ -299,7 +317,9 @@ def _around(
             "sequence."
         )
     if stride is not None or cutting.per_step:
-        idle = "stride" if stride is not None else "per_step"
+        idle = "per_step"
+        if stride is not None:
+            idle = "stride"
         raise SrnnError(
             f"labels are points in time, on which the option {idle} has no effect; remove it."
         )
@@ -353,7 +373,10 @@ def _labelled(ordered: Sequence[Span], piece: Piece, per_step: bool) -> Piece | 
     counts = Counter[str]()
     for span in inside:
         counts[span.label] += span.stop - span.start
-    label, count = counts.most_common(1)[0] if counts else ("", 0)
+    if counts:
+        label, count = counts.most_common(1)[0]
+    else:
+        label, count = ("", 0)
     if label and 2 * count >= piece.stop - piece.start:
         return piece._replace(label=label)
     return None

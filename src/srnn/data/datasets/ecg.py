@@ -91,10 +91,14 @@ class ECGTask(Task):
 
     @property
     def split_since(self) -> str | None:
-        return SPLIT_SINCE if self.source == "records" else None
+        if self.source == "records":
+            return SPLIT_SINCE
+        return None
 
     def lag(self, form: PathForm = "signal") -> int:
-        in_files = PAPER_LABEL_LAG if self.source == "paper_split" and form == "signal" else 0
+        in_files = 0
+        if self.source == "paper_split" and form == "signal":
+            in_files = PAPER_LABEL_LAG
         return self.label_lag + in_files
 
     def signal(self) -> CrossingPath:

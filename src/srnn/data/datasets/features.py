@@ -228,8 +228,13 @@ def split_of(
             replace(x, frames=np.pad(x.frames, ((0, 0), (0, lag), (0, 0)))),
             later(labels, lag),
         )
-    lengths = None if length is not None else x.lengths + lag
-    groups = np.array([clip.group for clip in clips]) if all(clip.group for clip in clips) else None
+    if length is not None:
+        lengths = None
+    else:
+        lengths = x.lengths + lag
+    groups = None
+    if all(clip.group for clip in clips):
+        groups = np.array([clip.group for clip in clips])
     sounds = Sounds(clips, x.path.rate, length)
     return Split(x, labels, lengths, groups, sounds, statistics=x.path.statistics)
 

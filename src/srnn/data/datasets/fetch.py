@@ -81,10 +81,17 @@ def fetch(
                 get(file)
             if (folder / file.name).is_file():
                 done.append(folder / file.name)
-    here = folder.iterdir() if folder.is_dir() else ()
+    if folder.is_dir():
+        here = folder.iterdir()
+    else:
+        here = ()
     if not data_set.fetchable and all(path in done or path.name.startswith(".") for path in here):
-        are = "is" if len(done) == 1 else "are"
-        rest = f"{', '.join(path.name for path in done)} {are} there; the rest of " if done else ""
+        are = "are"
+        if len(done) == 1:
+            are = "is"
+        rest = ""
+        if done:
+            rest = f"{', '.join(path.name for path in done)} {are} there; the rest of "
         how = data_set.how_to_get.format(folder=folder)
         raise SrnnError(f"{rest}{data_set.name} cannot be downloaded ({data_set.licence}): {how}.")
     return done
@@ -106,7 +113,10 @@ def download(url: str, path: Path, file: DataFile, watch: Watcher = lambda *_: N
         most, fruitless = _size(part), 0
         while broken := _transfer(url, part, file, watch):
             kept = _size(part)
-            fruitless = 0 if kept > most else fruitless + 1
+            if kept > most:
+                fruitless = 0
+            else:
+                fruitless = fruitless + 1
             most = max(most, kept)
             if fruitless == ATTEMPTS:
                 raise SrnnError(
@@ -138,7 +148,10 @@ def _transfer(url: str, part: Path, file: DataFile, watch: Watcher) -> str:
         if not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
             have = 0  # the server sends all of it
         length = response.headers.get("Content-Length", "")
-        total = have + int(length[:18]) if length.isdecimal() else file.bytes
+        if length.isdecimal():
+            total = have + int(length[:18])
+        else:
+            total = file.bytes
         watch(file.name, have, total)
         # Not requests' own iter_content, which unpacks a .gz that a server calls its encoding.
         chunks = response.raw.stream(_CHUNK, decode_content=False)
@@ -179,7 +192,10 @@ def _answer(session: Session, url: str, have: int) -> Response:
     be read."""
     import requests
 
-    headers = {"Range": f"bytes={have}-"} if have else {}
+    if have:
+        headers = {"Range": f"bytes={have}-"}
+    else:
+        headers = {}
     try:
         return session.get(url, headers=headers, stream=True, timeout=TIMEOUT)
     except ValueError as error:  # InvalidURL, MissingSchema and their like

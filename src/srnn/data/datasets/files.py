@@ -122,8 +122,12 @@ class NamePattern:
     def read(self, name: str) -> dict[str, str] | None:
         """The fields of a name without its suffix, none containing the text that follows it; None
         if the name does not match."""
-        match = self._expression.fullmatch(name) if len(name) <= 255 else None
-        return None if match is None else match.groupdict()
+        match = None
+        if len(name) <= 255:
+            match = self._expression.fullmatch(name)
+        if match is None:
+            return None
+        return match.groupdict()
 
 
 def list_items(source: Path, speaker: str = "", cutting: Cutting = WHOLE) -> list[Item]:
@@ -366,7 +370,10 @@ def list_unread(source: Path, items: Sequence[Item]) -> list[str]:
     both = AUDIO_SUFFIXES + SENSOR_SUFFIXES
     read = both
     if items:
-        read = SENSOR_SUFFIXES if items[0].form == "arrays" else AUDIO_SUFFIXES
+        if items[0].form == "arrays":
+            read = SENSOR_SUFFIXES
+        else:
+            read = AUDIO_SUFFIXES
     read_here = {item.path for item in items}
     loose, endings = 0, Counter[str]()
     for path in visible_files(source):

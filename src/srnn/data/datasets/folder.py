@@ -252,7 +252,10 @@ class FolderTask(AudioTask):
     @cached_property
     def _content(self) -> Description:
         how = {"chosen": self._chosen, "gaps": self._gaps, "asked": self.rate, "skip": self.skip}
-        answer: Answer = "classes" if self.answer == "next" else self.answer
+        if self.answer == "next":
+            answer: Answer = "classes"
+        else:
+            answer = self.answer
         return describe(self.source, self.speaker, self.cutting, answer, **how)
 
     @cached_property
@@ -278,7 +281,9 @@ class FolderTask(AudioTask):
 
     @property
     def kind(self) -> Kind:
-        return "per_step" if self.content.per_step else "per_sequence"
+        if self.content.per_step:
+            return "per_step"
+        return "per_sequence"
 
     @property
     def class_names(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -305,11 +310,15 @@ class FolderTask(AudioTask):
     def clip_seconds(self) -> float | None:  # type: ignore[override]
         if self.content.form != "sound":
             return None
-        return self.seconds if self.window is None else self.window
+        if self.window is None:
+            return self.seconds
+        return self.window
 
     @property
     def _array_rate(self) -> float | None:
-        return self.content.rate if self.rate is None else self.rate
+        if self.rate is None:
+            return self.content.rate
+        return self.rate
 
     def signal(self) -> SignalPath:
         about = self.content
@@ -336,7 +345,10 @@ class FolderTask(AudioTask):
             return []
         assert isinstance(self.source, Path)  # what is in memory has no files
         cache = cache_of(self.source)
-        found = list_sound_problems(items, cache) if files is None else files.problems()
+        if files is None:
+            found = list_sound_problems(items, cache)
+        else:
+            found = files.problems()
         copies = list_copies(items, cache)
         return sorted([*found, *copies], key=lambda problem: problem.file)
 
@@ -363,8 +375,14 @@ class FolderTask(AudioTask):
         for name in (split, "train") if sound.features.fitted else (split,):
             if not clips[name]:
                 raise SrnnError(f"{source} has no clips for the {name} split; give it some.")
-        length = None if self.clip_seconds is None else round(self.clip_seconds * sound.rate)
-        seconds = None if length is None else length / sound.rate
+        if self.clip_seconds is None:
+            length = None
+        else:
+            length = round(self.clip_seconds * sound.rate)
+        if length is None:
+            seconds = None
+        else:
+            seconds = length / sound.rate
         windowed = self.window is not None
         changes = list_changes(items, cache, seconds, cut=not windowed)
         say_unread(source, items, [*changes, *list_shared(clips, cache)])
@@ -374,7 +392,10 @@ class FolderTask(AudioTask):
                 name: cut_clips(of, [lasting[item] for item in of], self.cutting, sound.rate)
                 for name, of in clips.items()
             }
-        classes = None if self.content.values else self.class_names
+        if self.content.values:
+            classes = None
+        else:
+            classes = self.class_names
         return load_clips(split, clips.__getitem__, cache.parent, sound, classes, length)
 
     def load_unscaled(self, split: SplitName) -> Split:
@@ -389,7 +410,10 @@ def next_samples(split: Split) -> Split:
     assert statistics is not None
     y = np.full_like(x, np.nan)
     y[:, :-1] = x[:, 1:] * statistics.std + statistics.mean
-    lengths = np.full(len(x), x.shape[1]) if split.lengths is None else split.lengths
+    if split.lengths is None:
+        lengths = np.full(len(x), x.shape[1])
+    else:
+        lengths = split.lengths
     y[np.arange(x.shape[1]) >= lengths[:, None] - 1] = np.nan
     return replace(split, y=y)
 

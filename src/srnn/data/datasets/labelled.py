@@ -111,7 +111,10 @@ def _of_arrays(
     values: bool,
 ) -> _Labelled:
     about, whole = load_file(split, source, shares, "values" if values else "classes", path.numbers)
-    ends = [whole.x.shape[1]] * len(whole) if whole.lengths is None else whole.lengths.tolist()
+    if whole.lengths is None:
+        ends = [whole.x.shape[1]] * len(whole)
+    else:
+        ends = whole.lengths.tolist()
     names = [f"{source}, sequence {index}," for index in range(len(whole))]
     given = (
         Recording(np.asarray(x)[:end], about.rate, about.names, about.units, name)
@@ -177,11 +180,9 @@ def _of_files(
         known = [*dict.fromkeys(label for piece in pieces for label in piece.names)]
         number = dict(zip(known, _numbers(source, known, classes), strict=True))
         y = labels_of(pieces, number, steps, per_step, UNLABELLED).astype(np.int64)
-    groups = (
-        np.array([one.item.group for one in chosen])
-        if all(one.item.group for one in chosen)
-        else None
-    )
+    groups = None
+    if all(one.item.group for one in chosen):
+        groups = np.array([one.item.group for one in chosen])
     return _Labelled(names, signals, y, groups, divided)
 
 

@@ -77,11 +77,10 @@ class SequentialMNISTTask(Task):
                     "validation_size is 0: nothing is held out for validation; use split train or "
                     "test."
                 )
-            part = (
-                slice(kept, None)
-                if split == "validation"
-                else slice(min(kept, self.training_size or kept))
-            )
+            if split == "validation":
+                part = slice(kept, None)
+            else:
+                part = slice(min(kept, self.training_size or kept))
             pixels, labels = pixels[part], labels[part]
         return Split(
             WindowedArray(pixels[:, self.pixel_order], self.window, 255.0), labels
@@ -160,10 +159,15 @@ def find_file(name: str, data_dir: Path | None = None) -> Path:
 
 def read_idx(path: Path, magic: int) -> npt.NDArray[np.uint8]:
     """The array of an IDX file of bytes, gzip-compressed or not. SrnnError if it is corrupt."""
-    opened = gzip.open if path.suffix == ".gz" else open
+    if path.suffix == ".gz":
+        opened = gzip.open
+    else:
+        opened = open
     with reading(path, "an IDX file; download it again"), opened(path, "rb") as file:
         content = file.read()
-    first_word = struct.unpack(">I", content[:4])[0] if len(content) >= 4 else None
+    first_word = None
+    if len(content) >= 4:
+        first_word = struct.unpack(">I", content[:4])[0]
     dimensions = magic & 0xFF
     start = 4 + 4 * dimensions
     if first_word != magic or len(content) < start:

@@ -148,12 +148,16 @@ class _Array:
             return
         if kind.numbers is None:
             raise pickle.UnpicklingError("it holds an array of other kinds of numbers")
-        order = "F" if by_columns else "C"
+        order = "C"
+        if by_columns:
+            order = "F"
         self.value = np.frombuffer(content, kind.numbers).reshape(shape, order=order)
 
 
 def _values(given: Any) -> Any:
-    return given.value if isinstance(given, _Array) else given
+    if isinstance(given, _Array):
+        return given.value
+    return given
 
 
 def _as_bytes(text: str, _: str) -> bytes:

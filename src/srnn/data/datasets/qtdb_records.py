@@ -111,9 +111,10 @@ def load_records(
         )
     sums = checksums(find_sums(folder))
     xs, ys, lengths, groups, signals, starts, leads = [], [], [], [], [], [], []
-    before, after = (
-        (0, 0) if path.horizon is None else (round(REMEMBERED * path.horizon * SAMPLE_RATE), window)
-    )
+    if path.horizon is None:
+        before, after = (0, 0)
+    else:
+        before, after = (round(REMEMBERED * path.horizon * SAMPLE_RATE), window)
     for name in names:
         record = read_record(folder, name, sums)
         signal = record.signal.astype(np.float32)  # all signals are views of it
@@ -229,10 +230,17 @@ def label_segments(samples: list[int], symbols: list[str], length: int) -> npt.N
     labels = np.full(length, -1, dtype=np.int64)
     waves: list[tuple[str, int | None, int, int | None]] = []  # kind, onset, peak, offset
     for i, symbol in enumerate(symbols):
-        kind = "R" if symbol in _wfdb.BEATS else symbol
+        if symbol in _wfdb.BEATS:
+            kind = "R"
+        else:
+            kind = symbol
         if kind in ("p", "R", "t"):
-            onset = samples[i - 1] if i > 0 and symbols[i - 1] == "(" else None
-            offset = samples[i + 1] if i + 1 < len(symbols) and symbols[i + 1] == ")" else None
+            onset = None
+            if i > 0 and symbols[i - 1] == "(":
+                onset = samples[i - 1]
+            offset = None
+            if i + 1 < len(symbols) and symbols[i + 1] == ")":
+                offset = samples[i + 1]
             waves.append((kind, onset, samples[i], offset))
 
     def mark(start: int | None, stop: int | None, label: int) -> None:
@@ -277,7 +285,10 @@ def _windows(
     # At a window, a running scale depends on all of the record before, as in a stream: so windows
     # are cut from its spikes.
     running = path.horizon is not None
-    signal = path.whole(record.signal) if running else path.smoothed(record.signal)
+    if running:
+        signal = path.whole(record.signal)
+    else:
+        signal = path.smoothed(record.signal)
     late = np.full(total, -1, dtype=np.int64)
     lag = min(label_lag, total)
     late[lag:] = record.labels[: total - lag]

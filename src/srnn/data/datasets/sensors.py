@@ -197,7 +197,9 @@ class SensorFiles:
     @cached_property
     def rate(self) -> float | None:
         """Samples per second of all; None: they stay as they are."""
-        return self._leading.rate if self.asked is None else self.asked
+        if self.asked is None:
+            return self._leading.rate
+        return self.asked
 
     @property
     def labelled_inside(self) -> bool:
@@ -264,7 +266,9 @@ class SensorFiles:
         kept = self._kept.get(item.path)
         if isinstance(kept, SrnnError):
             raise kept
-        return self._read(item, self.gaps) if kept is None else kept
+        if kept is None:
+            return self._read(item, self.gaps)
+        return kept
 
     def _keep(self, item: Item) -> Sensed:
         """A file, which is kept."""
@@ -314,7 +318,9 @@ class SensorFiles:
             else:
                 found.append(Problem.of(item, kept))
                 found += self._beside_its_gaps(item, found[-1])
-        typical = float(np.median([len(one.x) for _, one in read])) if read else 0.0
+        typical = 0.0
+        if read:
+            typical = float(np.median([len(one.x) for _, one in read]))
         some_state = any(one.rate is not None for _, one in read)
         for item, one in read:
             found += [Problem(item.name, *row) for row in self._noted(one, typical, some_state)]

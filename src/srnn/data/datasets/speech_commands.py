@@ -170,7 +170,9 @@ def which_set(name: str) -> SplitName:
     percentage = (int(place(speaker), 16) % (largest + 1)) * (100.0 / largest)
     if percentage < 10:
         return "validation"
-    return "test" if percentage < 20 else "train"
+    if percentage < 20:
+        return "test"
+    return "train"
 
 
 def _names(folder: Path, split: SplitName, version: int) -> list[str]:
@@ -308,7 +310,9 @@ def _mini_split(clip: Item) -> SplitName:
     tested, validated = cuts
     if at < tested:
         return "test"
-    return "validation" if at < validated else "train"
+    if at < validated:
+        return "validation"
+    return "train"
 
 
 # ---- phones ----------------------------------------------------------------------------------------------------------

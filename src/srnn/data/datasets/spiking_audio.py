@@ -65,22 +65,33 @@ def find_clips(
     SrnnError for a folder or file that is missing, no sound files, or names that do not match the
     pattern.
     """
-    names = None if pattern is None else NamePattern(pattern)
+    if pattern is None:
+        names = None
+    else:
+        names = NamePattern(pattern)
     clips: dict[Path, Item] = {}
     wrong: list[str] = []
     for where in map(Path, inputs):
         for path in _sound_files(where):
-            read = {} if names is None else names.read(path.stem)
+            if names is None:
+                read = {}
+            else:
+                read = names.read(path.stem)
             if read is None:
                 wrong.append(f"The name of {path} does not match the pattern '{pattern}'.")
                 continue
-            name = path.relative_to(where).as_posix() if path != where else path.name
+            if path != where:
+                name = path.relative_to(where).as_posix()
+            else:
+                name = path.name
             clip = Item(
                 path, name, read.get("label", path.resolve().parent.name), read.get("speaker", "")
             )
             clips.setdefault(path.resolve(), clip)
     if wrong and (misnamed is None or not clips):
-        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        more = ""
+        if len(wrong) > 1:
+            more = f" (and {len(wrong) - 1} more)"
         raise SrnnError(f"{wrong[0].removesuffix('.')}{more}.")
     if misnamed is not None:
         misnamed += wrong
@@ -222,7 +233,9 @@ def _check_sounds(clips: Sequence[Item], ear: Cochlea) -> None:
     """Read all files. SrnnError, with the first problem, if any cannot be converted."""
     bad = [problem for clip in clips if (problem := _problem(clip.path, ear))]
     if bad:
-        more = f" (and {len(bad) - 1} more of {len(clips)} files are bad)" if len(bad) > 1 else ""
+        more = ""
+        if len(bad) > 1:
+            more = f" (and {len(bad) - 1} more of {len(clips)} files are bad)"
         raise SrnnError(f"{bad[0].rstrip('.')}{more}; nothing was converted.")
 
 
@@ -260,9 +273,10 @@ def _in_threads(
         except SrnnError as error:
             return SrnnError(f"{clip.path}: {error}")
 
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
     threads = workers or cores
     pool = ThreadPoolExecutor(threads, thread_name_prefix="srnn-cochlea")
     waiting: deque[Future[tuple[Spikes, float] | SrnnError]] = deque()

@@ -49,10 +49,13 @@ class Shares(NamedTuple):
         text = options.get("fold", "")
         if not text:
             return cls(**named)
-        found = (
-            re.fullmatch(r"([1-9]\d{0,5})/([1-9]\d{0,5})", text) if isinstance(text, str) else None
-        )
-        fold = None if found is None else (int(found[1]), int(found[2]))
+        found = None
+        if isinstance(text, str):
+            found = re.fullmatch(r"([1-9]\d{0,5})/([1-9]\d{0,5})", text)
+        if found is None:
+            fold = None
+        else:
+            fold = (int(found[1]), int(found[2]))
         if fold is None or fold[1] < 2 or fold[0] > fold[1]:
             raise SrnnError(
                 f"fold must be such as 2/5, the second of five parts, not {brief(text)}."
@@ -100,7 +103,9 @@ class Shares(NamedTuple):
         return "part {} of {}".format(*self.fold)
 
     def __str__(self) -> str:
-        tested = f" and {self.tested} for testing" if self.test or self.fold else ""
+        tested = ""
+        if self.test or self.fold:
+            tested = f" and {self.tested} for testing"
         return f"{self.validation:.0%} for validation{tested}"
 
 
@@ -241,7 +246,9 @@ def split_by_class(names: Sequence[str], labels: Sequence[str], shares: Shares) 
         for index, own in zip(members, splits, strict=True):
             split[index] = own
     if len(rare) == len(of):
-        fewer = "set smaller fractions" if shares.fold is None else "make fewer folds"
+        fewer = "make fewer folds"
+        if shares.fold is None:
+            fewer = "set smaller fractions"
         raise SrnnError(
             f"No class has enough sequences to hold out {shares}: {some(rare)}; record more, or "
             f"{fewer}."

@@ -99,7 +99,9 @@ class _Recordings(Task):
             validated = speaker == (self.validation_speaker or following)
         if tested:
             return "test"
-        return "validation" if validated else "train"
+        if validated:
+            return "validation"
+        return "train"
 
 
 @register

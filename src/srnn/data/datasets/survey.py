@@ -87,7 +87,9 @@ def say_notes(source: Path, notes: Sequence[tuple[Path, str]]) -> None:
     """A RuntimeWarning, once, for each thing that is to be known of some recordings."""
     for note in dict.fromkeys(note for _, note in notes):
         files = [f"{path.parent.name}/{path.name}" for path, other in notes if other == note]
-        others = f" and {counted(len(files) - 1, 'other')}" if len(files) > 1 else ""
+        others = ""
+        if len(files) > 1:
+            others = f" and {counted(len(files) - 1, 'other')}"
         say(f"{source}: {files[0]}{others}: {note}.")
 
 

@@ -91,9 +91,10 @@ def folding(classes: int) -> dict[str, str | None]:
     if classes == 61:
         return {phone: phone for phone in _PHONES}
     to_48 = {phone: _TO_48.get(phone, phone) for phone in _PHONES}
-    folded = (
-        to_48 if classes == 48 else {phone: _TO_39.get(name, name) for phone, name in to_48.items()}
-    )
+    if classes == 48:
+        folded = to_48
+    else:
+        folded = {phone: _TO_39.get(name, name) for phone, name in to_48.items()}
     return {phone: None if phone == "q" else name for phone, name in folded.items()}
 
 
@@ -172,7 +173,10 @@ def list_sentences(folder: Path, split: SplitName, validation: Validation) -> li
     tested = split == "test" or (split, validation) == ("validation", "standard")
     speakers = list_speakers(folder, "test" if tested else "train")
     if tested:
-        wanted = CORE_TEST if split == "test" else DEVELOPMENT
+        if split == "test":
+            wanted = CORE_TEST
+        else:
+            wanted = DEVELOPMENT
         if missing := sorted(wanted - set(speakers)):
             raise SrnnError(
                 f"{folder} lacks {len(missing)} of the {len(wanted)} {split} speakers in its test "

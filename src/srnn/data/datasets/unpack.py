@@ -186,7 +186,10 @@ def unpack_archives(
 
 
 def list_archives(folder: Path) -> list[Path]:
-    paths = sorted(folder.iterdir()) if folder.is_dir() else ()
+    if folder.is_dir():
+        paths = sorted(folder.iterdir())
+    else:
+        paths = ()
     return [
         p
         for p in paths

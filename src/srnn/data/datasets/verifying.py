@@ -35,7 +35,9 @@ State = Literal["built in", "there", "packed", "incomplete", "missing", "ask for
 def find_sums(folder: Path, name: str = "SHA256SUMS") -> Path:
     """A folder's file of checksums: named as by ``fetch``, or with .txt, as by PhysioNet."""
     own, official = folder / name, folder / f"{name}.txt"
-    return official if official.is_file() and not own.is_file() else own
+    if official.is_file() and not own.is_file():
+        return official
+    return own
 
 
 def verify(data_set: DataSet, data_dir: Path | None = None) -> list[FileReport]:
@@ -76,7 +78,9 @@ def state(data_set: DataSet, data_dir: Path | None = None) -> State:
         return "packed"
     if any(not name.endswith(".part") for name in files_in(folder)):
         return "incomplete"
-    return "missing" if data_set.fetchable else "ask for it"
+    if data_set.fetchable:
+        return "missing"
+    return "ask for it"
 
 
 def _there(data_set: DataSet, folder: Path, root: Path) -> bool:
@@ -215,7 +219,9 @@ def _check_unpacked(file: DataFile, folder: Path, data_set: DataSet) -> list[Fil
             FileReport(name, "wrong", "it was changed after it was unpacked")
             for name in note.changed(folder)
         ]
-        s = "s are" if len(note.files) > 1 else " is"
+        s = " is"
+        if len(note.files) > 1:
+            s = "s are"
         good = FileReport(file.name, "readable", f"its {len(note.files):,} file{s} there, unpacked")
         return [*gone, *changed] or [good]
     if data_set.recordings and data_set.name != "movement":  # whose recordings are not sound

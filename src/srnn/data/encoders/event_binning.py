@@ -68,10 +68,15 @@ class EventBinning:
         if times.ndim != 1 or times.shape != units.shape:
             raise SrnnError(f"there are {times.shape} times for {units.shape} units")
         if len(times) and not times.min() >= 0:  # also catches NaN
-            problem = "negative" if (times < 0).any() else "not a number"
+            problem = "not a number"
+            if (times < 0).any():
+                problem = "negative"
             raise SrnnError(f"a spike's time is {problem}")
         if len(units) and (units.min() < 0 or units.max() >= self.units):
-            bad = units.max() if units.max() >= self.units else units.min()
+            if units.max() >= self.units:
+                bad = units.max()
+            else:
+                bad = units.min()
             raise SrnnError(f"a spike has the unit {bad}; units must be 0 to {self.units - 1}")
         # i * step in double precision, then rounded to the times' precision, as the authors'
         # comparison with float16 did.

@@ -103,7 +103,9 @@ def latency_coding(
 def _intensities(values: npt.ArrayLike, dimensions: int) -> npt.NDArray[np.float64]:
     x = as_numbers("Intensities", values).astype(np.float64)
     if x.ndim < dimensions:
-        wanted = "(..., channels)" if dimensions == 1 else "(..., time, channels)"
+        wanted = "(..., time, channels)"
+        if dimensions == 1:
+            wanted = "(..., channels)"
         raise SrnnError(f"Intensities must have the shape {wanted}, not {x.shape}.")
     if not ((x >= 0) & (x <= 1)).all():  # false for NaN too
         raise SrnnError(

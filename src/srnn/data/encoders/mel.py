@@ -111,7 +111,9 @@ def as_sound(samples: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> npt.N
     finite."""
     sound = as_numbers("Sound", samples)
     if sound.ndim != 1 or len(sound) == 0 or sound.dtype.kind == "b":
-        hint = "; average its channels first" if sound.ndim == 2 else ""
+        hint = ""
+        if sound.ndim == 2:
+            hint = "; average its channels first"
         raise SrnnError(
             f"Sound must be one channel of numbers (samples,), not {sound.dtype} "
             f"{sound.shape}{hint}."

@@ -118,8 +118,13 @@ class SpeechFeatures:
         hop = self.rate // FRAMES_A_SECOND
         if self.kind == "mfcc":
             return MFCC(self.rate, window=self.rate // 40, hop=hop)
-        level = "clip" if self.normalise == "clip" else "absolute"
-        high = self.rate / 2 if self.high_hz is None else self.high_hz
+        level = "absolute"
+        if self.normalise == "clip":
+            level = "clip"
+        if self.high_hz is None:
+            high = self.rate / 2
+        else:
+            high = self.high_hz
         return LogMel(self.rate, window=3 * hop, hop=hop, mels=self.mels, high=high, level=level)
 
     @property
@@ -177,7 +182,10 @@ class SpeechFeatures:
         std[std < 1e-5] = (
             1  # what is left of a silent band, in the difference of squares and in float32 derivatives
         )
-        shift = mean if self.normalise == "training" else np.zeros(shape)
+        if self.normalise == "training":
+            shift = mean
+        else:
+            shift = np.zeros(shape)
         return Statistics(shift.astype(np.float32), std.astype(np.float32))
 
     def __call__(self, samples: npt.ArrayLike, statistics: Statistics) -> Array:

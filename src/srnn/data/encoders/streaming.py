@@ -259,7 +259,9 @@ class Memoryless(StreamEncoder):
 
     def push(self, block: npt.ArrayLike) -> Array:
         x = check_block(block, self.channels, self._dtype)
-        return x if self._change is None else self._change(x)
+        if self._change is None:
+            return x
+        return self._change(x)
 
     def reset(self) -> None:
         pass

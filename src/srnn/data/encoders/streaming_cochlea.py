@@ -91,7 +91,10 @@ class CochleaFrames:
         # The converter behind SHD reads the model from 1 Hz on (TransferTables): frequencies are
         # shifted by 1 Hz at 0.
         table = self.cochlea.membrane.transfer(1 + frequency * (1 - 1 / self.step_rate), place)
-        dtype = np.complex64 if self.cochlea.precision == "float32" else np.complex128
+        if self.cochlea.precision == "float32":
+            dtype = np.complex64
+        else:
+            dtype = np.complex128
         return (table * self._resampling(frequency)[:, None]).astype(dtype)
 
     def _resampling(self, frequency: Array) -> Array:

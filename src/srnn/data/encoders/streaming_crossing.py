@@ -93,7 +93,10 @@ class SmoothingStream(WindowedStream):
         )
 
     def flush(self) -> Array:
-        rest = self._edge(self._last)[self.width - self.latency :] if self._full else self._last
+        if self._full:
+            rest = self._edge(self._last)[self.width - self.latency :]
+        else:
+            rest = self._last
         self.reset()
         return rest
 
@@ -127,11 +130,10 @@ class CrossingStream(StreamEncoder):
 
     @property
     def state(self) -> State:
-        level = (
-            np.zeros((0, self.channels), np.float64)
-            if self._level is None
-            else self._level[None].copy()
-        )
+        if self._level is None:
+            level = np.zeros((0, self.channels), np.float64)
+        else:
+            level = self._level[None].copy()
         return {"level": level}
 
     def restore(self, state: Mapping[str, Array]) -> None:
@@ -141,7 +143,10 @@ class CrossingStream(StreamEncoder):
                 f"The encoder's state does not fit: 'level' has {len(level)} samples instead of "
                 "one."
             )
-        self._level = level[0] if len(level) else None
+        if len(level):
+            self._level = level[0]
+        else:
+            self._level = None
 
 
 class RunningCrossingStream(StreamEncoder):

@@ -52,7 +52,10 @@ class CalibrateStream(StreamEncoder):
         return (x - self._scale[0]) / self._scale[1]
 
     def flush(self) -> Array:
-        rest = self._fix() if len(self._held) else self._held
+        if len(self._held):
+            rest = self._fix()
+        else:
+            rest = self._held
         self.reset()
         return rest
 
@@ -70,7 +73,10 @@ class CalibrateStream(StreamEncoder):
 
     @property
     def state(self) -> State:
-        scale = np.zeros((0, self.channels)) if self._scale is None else self._scale
+        if self._scale is None:
+            scale = np.zeros((0, self.channels))
+        else:
+            scale = self._scale
         return {"held": self._held.copy(), "scale": scale.copy()}
 
     def restore(self, state: Mapping[str, Array]) -> None:
@@ -114,14 +120,20 @@ class LoudnessStream(StreamEncoder):
             return x * self._gain
         silent = 0  # samples before the first that is not 0
         if not len(self._held):
-            silent = int(x.any(axis=1).argmax()) if x.any() else len(x)
+            if x.any():
+                silent = int(x.any(axis=1).argmax())
+            else:
+                silent = len(x)
         self._held = np.concatenate([self._held, x[silent:]])
         if len(self._held) < self._samples:
             return x[:silent]
         return np.concatenate([x[:silent], self._fix()])
 
     def flush(self) -> Array:
-        rest = self._fix() if len(self._held) else self._held
+        if len(self._held):
+            rest = self._fix()
+        else:
+            rest = self._held
         self.reset()
         return rest
 

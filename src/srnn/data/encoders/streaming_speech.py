@@ -77,7 +77,10 @@ class LogMelStream(StreamEncoder):
                 rows.append(np.log(front.energies(sound[: front.window]) + np.float32(FLOOR)))
                 sound = sound[front.hop :]
         self._sound = sound.copy()
-        frames = np.concatenate(rows) if rows else self._none()
+        if rows:
+            frames = np.concatenate(rows)
+        else:
+            frames = self._none()
         if not self._half:
             return frames
         return rounded(frames).astype(np.float32)
@@ -106,11 +109,10 @@ class LogMelStream(StreamEncoder):
     def restore(self, state: Mapping[str, Array]) -> None:
         sound = take(state, "sound", (None,), np.float32)
         count, started = take_count(state, "count", self._minimum), take_count(state, "started", 1)
-        held = (
-            range(self.front.window - self.front.hop, self.front.window)
-            if started
-            else range(self.latency + 1)
-        )
+        if started:
+            held = range(self.front.window - self.front.hop, self.front.window)
+        else:
+            held = range(self.latency + 1)
         if len(sound) not in held or bool(started) != (count > self.latency):
             raise SrnnError(
                 f"The encoder's state does not fit: it contains {len(sound)} samples of sound."
@@ -132,7 +134,9 @@ class DerivativeStream(WindowedStream):
     def _steps(self, buffer: Array, full: bool) -> Array:
         # If it was full before, all but four frames of the last window were returned. Else it has
         # only now become full.
-        first = self.latency + 1 if full else 0
+        first = 0
+        if full:
+            first = self.latency + 1
         return smoothed_derivatives(buffer, self._order)[first : len(buffer) - self.latency]
 
     def flush(self) -> Array:

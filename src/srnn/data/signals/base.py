@@ -207,7 +207,9 @@ def listed(names: Sequence[str] | None, units: Sequence[str | None] | None) -> s
     """What is known of channels, for people: "ax, ay in m/s2", "ax (g), temp"; empty where it is
     nothing."""
     each = units or [None] * len(names or ())
-    one = next(iter({*each}), None) if len({*each}) == 1 else None
+    one = None
+    if len({*each}) == 1:
+        one = next(iter({*each}), None)
     if names is None:
         if not units:
             return ""
@@ -284,7 +286,9 @@ class Steps(SignalPath):
 
     @property
     def what(self) -> str:
-        every = f", one every {self.every_ms:g} ms" if self.every_ms else ""
+        every = ""
+        if self.every_ms:
+            every = f", one every {self.every_ms:g} ms"
         return f"steps of {self.channels} inputs{every}{in_brackets(self)}"
 
     def stream(self) -> StreamEncoder:

@@ -137,19 +137,23 @@ class CrossingPath(SignalPath):
 
     @property
     def what(self) -> str:
-        rate = f" at {self.rate:g} Hz" if self.rate else ""
+        rate = ""
+        if self.rate:
+            rate = f" at {self.rate:g} Hz"
         return f"{self.channels} {self.noun}{rate}{in_brackets(self)}"
 
     def stream(self) -> StreamEncoder:
-        smoothing = [SmoothingStream(self.channels, self.smoothing)] if self.smoothing else []
+        if self.smoothing:
+            smoothing = [SmoothingStream(self.channels, self.smoothing)]
+        else:
+            smoothing = []
         if self.horizon is not None:
             return Chain(*smoothing, self.running())
         samples = round(self.calibration * (self.rate or 1))
-        first = (
-            CalibrateStream(self.channels, samples)
-            if self.scale is None
-            else ScaleStream(*self.scale)
-        )
+        if self.scale is None:
+            first = CalibrateStream(self.channels, samples)
+        else:
+            first = ScaleStream(*self.scale)
         return Chain(first, *smoothing, CrossingStream(self.crossing, self.channels))
 
     def doubt(self, given: Array) -> str:
@@ -321,11 +325,10 @@ class CrossingPath(SignalPath):
     def _smooth(self, signal: Array, integer: bool) -> Array:
         """Smoothed as in C, which sums in ascending order of the samples: float32; or integers,
         times ``denominator``."""
-        x = (
-            np.asarray(signal, np.int64).clip(-self.limit, self.limit)
-            if integer
-            else np.asarray(signal, np.float32)
-        )
+        if integer:
+            x = np.asarray(signal, np.int64).clip(-self.limit, self.limit)
+        else:
+            x = np.asarray(signal, np.float32)
         if self.window == 1 or len(x) < self.window:
             if not integer:
                 return x

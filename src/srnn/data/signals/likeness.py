@@ -156,9 +156,13 @@ def _sizes(size: Array, unlike: Array, least: Array, most: Array, channels: Chan
             continue
         how = f"{digits(low / value)} times smaller"
         if value > low:
-            how = f"{digits(value / high)} times larger" if high else "larger"
+            how = "larger"
+            if high:
+                how = f"{digits(value / high)} times larger"
         names = " and ".join(channels.called(channel) for channel in own)
-        verb = "is" if len(own) == 1 else "are"
+        verb = "are"
+        if len(own) == 1:
+            verb = "is"
         told.append(f"{names} {verb} {how} than in training{_unit_hint(value, low, high, unit)}")
     return told
 

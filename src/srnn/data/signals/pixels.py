@@ -42,7 +42,10 @@ class WindowPath(SignalPath):
 
     @property
     def step_inputs(self) -> str:
-        scaled = "from 0 to 1" if self.white == 1 else f"divided by {self.white:g}"
+        if self.white == 1:
+            scaled = "from 0 to 1"
+        else:
+            scaled = f"divided by {self.white:g}"
         return (
             f"its pixel and the next {self.width - 1}, {scaled}; where fewer follow, the last "
             f"{self.width} of the image"
@@ -50,7 +53,9 @@ class WindowPath(SignalPath):
 
     @property
     def int16_scale(self) -> float:
-        return INT16_SCALE if self.white == 1 else 1.0
+        if self.white == 1:
+            return INT16_SCALE
+        return 1.0
 
     def stream(self) -> WindowStream:
         return WindowStream(1, self.width, self.white)
@@ -60,7 +65,10 @@ class WindowPath(SignalPath):
             return (
                 f"its rows are not windows of pixels, each one pixel further. {self.shape_advice}"
             )
-        scale = 1 if given.shape[1] == self.channels else self.white
+        if given.shape[1] == self.channels:
+            scale = 1
+        else:
+            scale = self.white
         low, high = (round(float(value) * scale, 3) for value in (given.min(), given.max()))
         if low >= 0 and high <= self.white and not 0 < high <= 1 < self.white:
             return ""

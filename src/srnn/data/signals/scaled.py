@@ -64,7 +64,9 @@ class ScaledPath(SignalPath):
 
     @property
     def what(self) -> str:
-        rate = f" at {self.rate:g} Hz" if self.rate else ""
+        rate = ""
+        if self.rate:
+            rate = f" at {self.rate:g} Hz"
         return counted(self.channels, "channel") + rate + in_brackets(self)
 
     @property

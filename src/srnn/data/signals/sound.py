@@ -118,7 +118,9 @@ class SpeechPath(SoundPath):
         """Frames (..., T, front channels) of whole clips -> what a network reads, (..., T,
         inputs)."""
         x = scale(self.features.expand(frames), known(self.statistics, "Sound"))
-        return x if self.ternary is None else ternary(x, self.ternary)
+        if self.ternary is None:
+            return x
+        return ternary(x, self.ternary)
 
 
 @dataclass(frozen=True)
@@ -165,5 +167,8 @@ class CochleaPath(SoundPath):
             self._frames.cochlea.level or 1.0,
             max(1, round(self.calibration * self.rate)),
         )
-        first = LoudnessStream(samples, level) if self.gain is None else GainStream(self.gain)
+        if self.gain is None:
+            first = LoudnessStream(samples, level)
+        else:
+            first = GainStream(self.gain)
         return Chain(first, CochleaStream(self._frames, self.binning, clip_key(0, "stream")))

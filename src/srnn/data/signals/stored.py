@@ -86,7 +86,10 @@ def _plain(value: Any) -> Any:
 
 
 def _value(hint: Any, value: Any, name: str) -> Any:
-    options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    if get_origin(hint) in (Union, UnionType):
+        options = get_args(hint)
+    else:
+        options = (hint,)
     if value is not None:
         for option in options:
             if is_dataclass(option):

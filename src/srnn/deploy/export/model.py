@@ -199,7 +199,9 @@ def _encoder(trained: Trained, std: Sequence[float] | None) -> SignalPath | None
     written = type(signal) in (CrossingPath, SpeechPath, ScaledPath, Steps)
     encodes = written and signal.has_c and signal.as_trained
     if std is None:
-        return signal if encodes else None
+        if encodes:
+            return signal
+        return None
     if not encodes or not isinstance(signal, CrossingPath):
         raise SrnnError(
             f"Standard deviations ({option('std')}) belong to networks trained on raw ECG records; "
@@ -212,7 +214,10 @@ def _facts(trained: Trained) -> str:
     """What the C file says of the model after its task: its step, what it was trained on, and its
     channels."""
     step_ms = trained.task.step_ms
-    each = "" if step_ms is None else f", a step every {step_ms:g} ms"
+    if step_ms is None:
+        each = ""
+    else:
+        each = f", a step every {step_ms:g} ms"
     if step_ms is not None and (lag := trained.task.lag()):
         each += f", with the class of the step {lag} steps ({lag * step_ms:g} ms) before it"
     if (
@@ -339,7 +344,10 @@ def to_nir(
 
     step_ms = trained.task.step_ms
     if dt is None:
-        dt = 1e-3 if step_ms is None else step_ms / 1000
+        if step_ms is None:
+            dt = 1e-3
+        else:
+            dt = step_ms / 1000
     about = {
         "task": asdict(trained.recipe.task),
         "loss": asdict(trained.recipe.loss),

@@ -117,8 +117,14 @@ def load(
     Raises SrnnError, in one line, for a file that cannot be read or is not a chain of LIF, IF, LI
     or CubaLIF layers.
     """
-    graph = read(Path(source)) if isinstance(source, (str, Path)) else source
-    source = str(source) if isinstance(source, (str, Path)) else "the NIR graph"
+    if isinstance(source, (str, Path)):
+        graph = read(Path(source))
+    else:
+        graph = source
+    if isinstance(source, (str, Path)):
+        source = str(source)
+    else:
+        source = "the NIR graph"
     settings: dict[str, Any] = dict(neuron or {})
     if not set(settings) <= set(OPEN):
         raise SrnnError(
@@ -130,9 +136,10 @@ def load(
         source, "a network of layers"
     ):  # nodes contain whatever their writer put into them
         entries = _entries(graph, source)
-        how: Discretisation = (
-            entries.get("discretisation", "euler") if discretisation is None else discretisation
-        )
+        if discretisation is None:
+            how: Discretisation = entries.get("discretisation", "euler")
+        else:
+            how = discretisation
         step = check_stepping(entries.get("dt", DEFAULT_DT) if dt is None else dt, how)
         wiring, stepping = Wiring(*flatten(graph, source), source), Stepping(step, how, settings)
         reader = _Reader(wiring, stepping, entries if extension else {}, extension)
@@ -141,7 +148,10 @@ def load(
         for place, (before, node) in enumerate(chain):
             last = place == len(chain) - 1
             layer, origin = reader.layer(before, node, last)
-            name = "readout" if last else f"layers.{place}"
+            if last:
+                name = "readout"
+            else:
+                name = f"layers.{place}"
             layers.append(replace(layer, name=name))
             report.append(Entry(name, "neuron", "exact", f"node '{node}': {origin}"))
             if kind_of(wiring.nodes[node]) == "LI":
@@ -219,15 +229,25 @@ class _Reader:
         wiring, source = self.wiring, self.wiring.source
         matrices, bias = wiring.current(name)
         node, size = wiring.nodes[name], size_of(wiring.nodes[name])
-        fan_in = wiring.channels if before == wiring.input else {size_of(wiring.nodes[before])}
+        if before == wiring.input:
+            fan_in = wiring.channels
+        else:
+            fan_in = {size_of(wiring.nodes[before])}
         feed, back = wiring.fed_by(name, before), wiring.fed_by(name, name)
         assert feed is not None  # guaranteed by ``chain``
         matrix, fed_back = matrices[feed], None if back is None else matrices[back]
-        weight = wiring.diagonal(np.ones(size)) if matrix is None else matrix
-        recurrent = (
-            wiring.diagonal(np.ones(size)) if back is not None and fed_back is None else fed_back
-        )
-        bias = np.zeros(size) if np.ndim(bias) == 0 else np.asarray(bias)
+        if matrix is None:
+            weight = wiring.diagonal(np.ones(size))
+        else:
+            weight = matrix
+        if back is not None and fed_back is None:
+            recurrent = wiring.diagonal(np.ones(size))
+        else:
+            recurrent = fed_back
+        if np.ndim(bias) == 0:
+            bias = np.zeros(size)
+        else:
+            bias = np.asarray(bias)
         fits = len(weight) == size and weight.shape[1] in fan_in and bias.shape == (size,)
         if not fits or (recurrent is not None and recurrent.shape != (size, size)):
             raise SrnnError(
@@ -366,4 +386,6 @@ def _range(layer: FrozenLayer) -> Delays:
 
 
 def _dtype(entries: Mapping[str, Any]) -> Literal["float32", "float64"]:
-    return "float64" if entries.get("dtype") == "float64" else "float32"
+    if entries.get("dtype") == "float64":
+        return "float64"
+    return "float32"

@@ -125,7 +125,10 @@ class Stepping:
 
 def scaled(layer: FrozenLayer, factor: Array) -> FrozenLayer:
     """The layer with its current multiplied by ``factor``, neuron by neuron."""
-    recurrent = None if layer.weight_rec is None else factor[:, None] * layer.weight_rec
+    if layer.weight_rec is None:
+        recurrent = None
+    else:
+        recurrent = factor[:, None] * layer.weight_rec
     return replace(
         layer,
         weight_in=factor[:, None] * layer.weight_in,

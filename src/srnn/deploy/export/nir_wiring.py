@@ -38,7 +38,10 @@ def kind_of(node: Any) -> str:
 
 def size_of(node: Any) -> int:
     """Number of neurons of a node; for an output, of its values."""
-    shape = node.output_type["output"] if kind_of(node) == "Output" else np.shape(node.r)
+    if kind_of(node) == "Output":
+        shape = node.output_type["output"]
+    else:
+        shape = np.shape(node.r)
     return int(np.prod(np.asarray(shape)))
 
 
@@ -202,11 +205,10 @@ class Wiring:
         if kind_of(node) not in LINEAR:
             return matrices, offset
         scaling = kind_of(node) == "Scale"
-        weight = (
-            self.diagonal(np.asarray(node.scale).reshape(-1))
-            if scaling
-            else np.asarray(node.weight)
-        )
+        if scaling:
+            weight = self.diagonal(np.asarray(node.scale).reshape(-1))
+        else:
+            weight = np.asarray(node.weight)
         if weight.ndim != 2:
             raise SrnnError(
                 f"{self.source}: the weights of '{name}' are {weight.ndim}-dimensional, not a "
@@ -219,7 +221,9 @@ class Wiring:
                 key: weight if matrix is None else weight @ matrix
                 for key, matrix in matrices.items()
             }
-            moved = weight @ offset if isinstance(offset, np.ndarray) else 0.0
+            moved = 0.0
+            if isinstance(offset, np.ndarray):
+                moved = weight @ offset
         except ValueError as error:
             raise SrnnError(
                 f"{self.source}: the weights of '{name}' do not fit what comes before it."

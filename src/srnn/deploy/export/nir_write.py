@@ -203,7 +203,10 @@ def _layer_nodes(
     ]
     if scaling != "keep":
         layer = scaled(layer, scale).as_type(weight.dtype.type)
-    into = nir.Affine(layer.weight_in, layer.bias) if biased else nir.Linear(layer.weight_in)
+    if biased:
+        into = nir.Affine(layer.weight_in, layer.bias)
+    else:
+        into = nir.Linear(layer.weight_in)
     nodes = {"_in": into, ".neuron": node}
     if layer.weight_rec is not None:
         nodes[".rec"] = nir.Linear(layer.weight_rec)

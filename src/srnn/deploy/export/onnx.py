@@ -122,7 +122,10 @@ def state_arrays(net: SRNN, state: Sequence[Any]) -> dict[str, Array]:
     """A state, as ``net.run`` and ``net.initial_state`` give it, as the model's inputs by name."""
     singles: list[Any] = []
     for layer, entry in zip([*net.layers, net.readout], state, strict=True):
-        singles += entry if isinstance(layer, BidirectionalLayer) else [entry]
+        if isinstance(layer, BidirectionalLayer):
+            singles += entry
+        else:
+            singles += [entry]
     return {
         f"{key}.{variable}": np.ascontiguousarray(value.detach().cpu().numpy())
         for (key, layer), values in zip(net.freeze().directions.items(), singles, strict=True)
@@ -210,7 +213,10 @@ def _step_form(net: FrozenNetwork, graph: Graph, decision: DecisionRule | None) 
         after.append(state)
     (y,) = below
     graph.output("y", y, ["batch", net.outputs])
-    totals = {} if decision is None else _running_scores(graph, decision, inputs, y, net.outputs)
+    if decision is None:
+        totals = {}
+    else:
+        totals = _running_scores(graph, decision, inputs, y, net.outputs)
     _state_outputs(graph, net, after)
     for name, (value, shape) in totals.items():
         graph.output(f"{name}.next", value, shape)
@@ -230,10 +236,17 @@ def _sequence_form(net: FrozenNetwork, graph: Graph, decision: DecisionRule | No
         outputs = []
         for key, one in layer.directions.items():
             backwards, delayed = one is layer.backward, "incoming" in state_shapes(one)
-            current = x if delayed else _project(graph, key, one, x)
-            size = one.inputs if delayed else one.size
+            if delayed:
+                current = x
+            else:
+                current = _project(graph, key, one, x)
+            if delayed:
+                size = one.inputs
+            else:
+                size = one.size
             current = _repeat(graph, current, net.substeps if layer is net.layers[0] else 1, size)
-            current = _one_step_late(graph, current) if backwards and layer.late else current
+            if backwards and layer.late:
+                current = _one_step_late(graph, current)
             output, after[key] = _scan(graph, key, one, current, before[key], backwards)
             outputs.append(output)
         if len(outputs) == 1:
@@ -244,7 +257,10 @@ def _sequence_form(net: FrozenNetwork, graph: Graph, decision: DecisionRule | No
             x = graph.one("Concat", *outputs, axis=2)
     graph.output("y", x, ["batch", "time", net.outputs])
     if decision is not None:
-        shape = ["batch", "time", net.outputs] if decision.per_step else ["batch", net.outputs]
+        if decision.per_step:
+            shape = ["batch", "time", net.outputs]
+        else:
+            shape = ["batch", net.outputs]
         said = _linear_of_sequence(graph, decision, inputs)
         scores = _in_units(graph, decision, _scores(graph, decision, x), said)
         graph.output("scores", scores, shape)
@@ -432,13 +448,18 @@ def _advance(
     )
     if layer.weight_rec is not None:
         weight = graph.constant(layer.weight_rec.T, f"{key}.weight_rec")
-        arrives = first_step(graph, pending["arriving"]) if "arriving" in pending else own[-1]
+        if "arriving" in pending:
+            arrives = first_step(graph, pending["arriving"])
+        else:
+            arrives = own[-1]
         current = current + graph.one("MatMul", arrives, weight)
     *new, v = equations(type(neuron)).run(Algebra(), [*own, current, *layer.coefficients.values()])
     s = neuron.emit(v)
     if "arriving" in pending:
         delays = layer.delays["arriving"]
-        kept = later_steps(graph, pending["arriving"]) if delays.max() else None
+        kept = None
+        if delays.max():
+            kept = later_steps(graph, pending["arriving"])
         pending["arriving"] = send(graph, kept, delays, s)
     return (new[0] if layer.output == "membrane" else s), [*new, s, *pending.values()]
 

@@ -57,9 +57,10 @@ class Graph:
         self.nodes: list[NodeProto] = []
         self.inputs: list[ValueInfoProto] = []
         self.outputs: list[ValueInfoProto] = []
-        self.constants: dict[tuple[str, tuple[int, ...], bytes], TensorProto] = (
-            {} if outer is None else outer.constants
-        )
+        if outer is None:
+            self.constants: dict[tuple[str, tuple[int, ...], bytes], TensorProto] = {}
+        else:
+            self.constants = outer.constants
 
     def constant(self, value: Any, hint: str = "constant") -> Value:
         """A number or array; floats are converted to the model's dtype, integers to int64."""
@@ -72,7 +73,10 @@ class Graph:
             taken = {tensor.name for tensor in self.constants.values()}
             # A neuron's variable may have the same name as a weight.
             taken |= {value.name for value in (self.outer or self).inputs}
-            name = hint if hint not in taken else f"{hint}.{len(taken)}"
+            if hint not in taken:
+                name = hint
+            else:
+                name = f"{hint}.{len(taken)}"
             self.constants[key] = self._onnx.numpy_helper.from_array(array, name)
         return Value(self, self.constants[key].name)
 
@@ -103,7 +107,10 @@ class Graph:
 
     def proto(self) -> GraphProto:
         """The finished graph."""
-        constants = [*self.constants.values()] if self.outer is None else []
+        if self.outer is None:
+            constants = [*self.constants.values()]
+        else:
+            constants = []
         return self._onnx.helper.make_graph(
             self.nodes, self.name, self.inputs, self.outputs, constants
         )

@@ -40,7 +40,10 @@ class Access:
 
     def __init__(self, app: App, token: str | None) -> None:
         self._app = app
-        self._token = None if token is None else token.encode()
+        if token is None:
+            self._token = None
+        else:
+            self._token = token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -53,7 +56,9 @@ class Access:
         status, message = problem
         if scope["type"] == "websocket":
             await receive()  # its "websocket.connect"
-        headers = {"www-authenticate": "Bearer"} if status == 401 else None
+        headers = None
+        if status == 401:
+            headers = {"www-authenticate": "Bearer"}
         await Response(json.dumps({"detail": message}), status, headers, "application/json")(
             scope, receive, send
         )

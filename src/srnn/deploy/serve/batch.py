@@ -64,7 +64,9 @@ def _read_json(body: bytes, channels: int, limits: Limits) -> list[Array]:
     except (ValueError, RecursionError) as error:
         raise SrnnError("The body is not JSON.") from error
 
-    inputs = content.get("inputs") if isinstance(content, dict) else None
+    inputs = None
+    if isinstance(content, dict):
+        inputs = content.get("inputs")
     if not isinstance(inputs, list) or not inputs:
         raise SrnnError('The body must be a JSON object with "inputs": a list of sequences.')
     _check_count(len(inputs), limits)
@@ -122,7 +124,9 @@ async def classify(decoder: Decoder, samples: Array) -> dict[str, Any]:
     # What is too large for float32 is refused as not finite.
     with np.errstate(over="ignore"):
         samples = samples.astype(np.float32, copy=False)
-    start = decoder.task.clip_start(len(samples), path) / path.rate if path.rate else 0.0
+    start = 0.0
+    if path.rate:
+        start = decoder.task.clip_start(len(samples), path) / path.rate
     samples = decoder.task.as_clip(samples, path)
 
     session = decoder.open(whole=True)

@@ -19,7 +19,10 @@ def bind(host: str, port: int, shared: bool = False) -> socket.socket:
 
     SrnnError if it cannot have the address.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    if ":" in host:
+        family = socket.AF_INET6
+    else:
+        family = socket.AF_INET
     # asyncio sends small messages at once (TCP_NODELAY) only if the protocol is named; else the
     # kernel holds them for up to .2 s.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

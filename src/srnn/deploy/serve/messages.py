@@ -57,7 +57,9 @@ def read_text(text: str) -> dict[str, Any]:
         message = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise SrnnError("A text message must be a JSON object.") from error
-    kind = message.get("type") if isinstance(message, dict) else None
+    kind = None
+    if isinstance(message, dict):
+        kind = message.get("type")
     if kind not in TYPES:
         raise SrnnError(f"A text message needs a known type.{nearest(kind, TYPES)}")
     return message
@@ -105,7 +107,10 @@ def read_samples(data: bytes, channels: int, format: SampleFormat, int16_scale: 
 
 def read_rows(rows: object, channels: int) -> Array:
     """Rows of numbers -> (samples, channels) float32. SrnnError for anything else."""
-    lists = rows if isinstance(rows, list) else [rows]
+    if isinstance(rows, list):
+        lists = rows
+    else:
+        lists = [rows]
     types = {type(value) for row in lists for value in (row if isinstance(row, list) else [row])}
     if not types <= {int, float}:  # numpy would give each text the size of the longest: gigabytes
         raise SrnnError("Samples must be rows of numbers.")
@@ -117,7 +122,8 @@ def read_rows(rows: object, channels: int) -> Array:
         return np.zeros((0, channels), np.float32)
     if x.dtype.kind not in "iuf":  # integers beyond 64 bits
         raise SrnnError("Samples must be rows of numbers.")
-    x = x[:, None] if x.ndim == 1 and channels == 1 else x
+    if x.ndim == 1 and channels == 1:
+        x = x[:, None]
     if x.ndim != 2 or x.shape[1] != channels:
         raise SrnnError(
             f"Samples must be rows of {channels} numbers, not an array of shape {x.shape}."
@@ -142,7 +148,10 @@ def decisions_message(
 ) -> dict[str, Any]:
     """The message with the rows ``keep`` (booleans) of some decisions, column by column."""
     message: dict[str, Any]
-    steps, scores, final = decisions if keep.all() else (column[keep] for column in decisions)
+    if keep.all():
+        steps, scores, final = decisions
+    else:
+        steps, scores, final = (column[keep] for column in decisions)
     if decoder.targets is not None:
         message = {"type": "decisions", "steps": steps.tolist(), "values": scores.tolist()}
         if decoder.alarm is not None:

@@ -45,7 +45,9 @@ class Said:
         given = {key: text for key in OF_ARRAYS if (text := _text(asked, key))}
         numbers = {key: _number(key, given[key]) for key in ("rate", "longest_gap") if key in given}
         policy: Any = given.get("missing", DEFAULT.missing)
-        chosen = parse_channels(given["channels"], "channels") if "channels" in given else None
+        chosen = None
+        if "channels" in given:
+            chosen = parse_channels(given["channels"], "channels")
         names, units = (_list(given[key]) if key in given else None for key in ("names", "units"))
         return cls(
             Reading(
@@ -73,7 +75,10 @@ class Said:
         resampled."""
         rate = self.reading.rate
         if rate is not None and rate != path.rate:
-            wanted = "a signal that is not in time" if path.rate is None else f"{path.rate:g} Hz"
+            if path.rate is None:
+                wanted = "a signal that is not in time"
+            else:
+                wanted = f"{path.rate:g} Hz"
             raise SrnnError(
                 f"A stream is not resampled: the network reads {wanted}, not {rate:g} Hz."
             )
@@ -94,7 +99,9 @@ def _text(asked: Mapping[str, Any], key: str) -> str:
     value = asked.get(key)
     if isinstance(value, bool) or not isinstance(value, (str, int, float, type(None))):
         raise SrnnError(f"'{key}' must be a text, such as ax,ay.")
-    return "" if value is None else str(value).strip()
+    if value is None:
+        return ""
+    return str(value).strip()
 
 
 def _list(text: str) -> tuple[str, ...]:
@@ -108,5 +115,7 @@ def _number(key: str, text: str) -> Any:
             return float(text)
         return int(text)
     except ValueError as error:
-        what = "a number of samples per second" if key == "rate" else "a number of samples"
+        what = "a number of samples"
+        if key == "rate":
+            what = "a number of samples per second"
         raise SrnnError(f"The {key} must be {what}, not {text[:50]!r}.") from error

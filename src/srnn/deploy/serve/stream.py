@@ -226,7 +226,10 @@ class StreamConnection:
 
     async def _judge(self) -> None:
         """Say whether what has come is unlike those of training."""
-        doubt = "" if self._beginning is None else self._beginning.doubt()
+        if self._beginning is None:
+            doubt = ""
+        else:
+            doubt = self._beginning.doubt()
         self._beginning = None
         if doubt:
             await self._send({"type": "doubt", "doubt": doubt})

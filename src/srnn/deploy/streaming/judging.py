@@ -70,7 +70,10 @@ class Spotting:
         return 3600 * self.false_accepts / self.seconds
 
     def to_dict(self) -> dict[str, Any]:
-        delays = np.percentile(self.delays, (50, 95)).tolist() if self.delays else [None, None]
+        if self.delays:
+            delays = np.percentile(self.delays, (50, 95)).tolist()
+        else:
+            delays = [None, None]
         return {
             "seconds": round(self.seconds, 3),
             "words": self.words,

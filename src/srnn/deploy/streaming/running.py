@@ -38,7 +38,10 @@ def decisions_of(decoder: Decoder, known: Decisions) -> list[Decision]:
     ):
         if step < lag:
             continue
-        seconds = None if step_seconds is None else round(int(step - lag) * step_seconds, 6)
+        if step_seconds is None:
+            seconds = None
+        else:
+            seconds = round(int(step - lag) * step_seconds, 6)
         one = Decision(int(step), seconds, NO_CLASS, "", 0.0, bool(final), row)
         if values:
             targets = decoder.targets or Targets((None,) * len(scores))

@@ -79,16 +79,20 @@ def open_source(
         stream = stdin or sys.stdin.buffer
         name = "standard input"
         if said.rate is not None and said.rate != signal.rate:
-            wanted = (
-                "a signal that is not in time" if signal.rate is None else f"{signal.rate:g} Hz"
-            )
+            if signal.rate is None:
+                wanted = "a signal that is not in time"
+            else:
+                wanted = f"{signal.rate:g} Hz"
             raise SrnnError(
                 f"What comes through a pipe is not resampled: the network reads {wanted}, not "
                 f"{said.rate:g} Hz ({option('rate')}). Give a file."
             )
         if raw == "csv":
             # A row from a pipe is passed on as soon as it is there.
-            size = 1 if at_once and not stream.seekable() else block
+            if at_once and not stream.seekable():
+                size = 1
+            else:
+                size = block
             rows = Rows(
                 lines_of(stream, name), name, size, said.gaps.missing != "refuse", said.words
             )
@@ -192,7 +196,8 @@ def _raw(
         if data:
             x = np.frombuffer(data, dtype).reshape(-1, channels)
             count += len(x)
-            x = x if raw == "float32" else (x / signal.int16_scale).astype(np.float32)
+            if raw != "float32":
+                x = (x / signal.int16_scale).astype(np.float32)
             complete = _filled(filling, x, said)
             if len(complete):
                 yield complete
@@ -230,7 +235,10 @@ def open_microphone(
         except queue.Full:
             lost = True
 
-    number = int(device) if device is not None and device.isdigit() else device
+    if device is not None and device.isdigit():
+        number = int(device)
+    else:
+        number = device
     try:
         stream = sounddevice.InputStream(
             samplerate=rate,

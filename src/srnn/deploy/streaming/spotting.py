@@ -82,7 +82,8 @@ class Spotter:
 
     def __init__(self, decoder: Decoder, rule: SpottingRule | None = None) -> None:
         self._windows = Windows(decoder)
-        rule = SpottingRule.of(decoder.trained) if rule is None else rule
+        if rule is None:
+            rule = SpottingRule.of(decoder.trained)
         self.decoder, self._front = (
             decoder,
             decoder.open(),

@@ -47,7 +47,10 @@ class _SteppedNetwork:
         import torch
 
         dtype = self._net.readout.weight_in.dtype
-        dense = x.dense(dtype) if is_spikes(x) else torch.from_numpy(x).to(dtype)
+        if is_spikes(x):
+            dense = x.dense(dtype)
+        else:
+            dense = torch.from_numpy(x).to(dtype)
         before = tuple(type(parts)(*(part[which] for part in parts)) for parts in self._state)
         with torch.no_grad():
             result = self._net.run(dense[which], before)
@@ -90,7 +93,10 @@ def _network(net: SRNN | None, frozen: FrozenNetwork, streams: int) -> Any:
     net: the network as a module, to be stepped where it cannot be packed; None: CannotCompile
     there.
     """
-    layers: list[Any] = [] if net is None else [*net.layers, net.readout]
+    if net is None:
+        layers: list[Any] = []
+    else:
+        layers = [*net.layers, net.readout]
     backends = {layer.backend for layer in layers}
     if "reference" not in backends:
         lacking = frozen.why_not("A compiled stream")
@@ -175,7 +181,10 @@ class Stream:
             check_whole("streams", streams, 1)
         self._threshold = frozen.threshold
         self.inputs, self.outputs, self.streams = frozen.inputs, frozen.outputs, streams
-        self._count = 1 if streams is None else streams
+        if streams is None:
+            self._count = 1
+        else:
+            self._count = streams
         self._network = _network(self._net, frozen, self._count)
         self._neurons = [layer.neuron for layer in frozen.layers]
         self._start = frozen.initial_state(1)
@@ -192,7 +201,10 @@ class Stream:
         self.dtype = np.dtype(
             self.dtype.type
         )  # numpy's own object, not one that came out of a pickle
-        lead = () if self.streams is None else (self.streams,)
+        if self.streams is None:
+            lead = ()
+        else:
+            lead = (self.streams,)
         self._x_shape, self._out_shape = (*lead, self.inputs), (*lead, self.outputs)
         self._advance = getattr(self._network, "advance", None)
         if self._advance is not None:
@@ -256,7 +268,10 @@ class Stream:
         """One step, given the numbers of the input channels that spike (the rest are 0); with
         ``streams=n``, n such lists."""
         x = np.zeros(self._x_shape, self.dtype)
-        rows = [channels] if self.streams is None else channels
+        if self.streams is None:
+            rows = [channels]
+        else:
+            rows = channels
         if not isinstance(rows, (Sequence, np.ndarray)) or len(rows) != self._count:
             raise SrnnError(
                 f"push_events takes a list of {self._count} lists of channels, one for each stream."
@@ -312,10 +327,15 @@ class Stream:
                 block < -self._threshold
             ).astype(self.dtype)
         which = self._which(active)
-        make = np.empty if active is None else np.zeros
+        if active is None:
+            make = np.empty
+        else:
+            make = np.zeros
         out = make((self._count, shape[1], self.outputs), self.dtype)
         self._network.run(block, out, which)
-        return out[0] if self.streams is None else out
+        if self.streams is None:
+            return out[0]
+        return out
 
     def _array(self, x: Any) -> Array:
         """x as an array that compiled code takes: of the network's dtype, contiguous, aligned,
@@ -454,7 +474,10 @@ class Stream:
             )
         for number, (parts, start) in enumerate(zip(state, self._start, strict=True)):
             expected = {name: (count, *part.shape[1:]) for name, part in start.items()}
-            entries = parts if isinstance(parts, (tuple, list)) else [parts]
+            if isinstance(parts, (tuple, list)):
+                entries = parts
+            else:
+                entries = [parts]
             shapes = [tuple(part.shape) if is_tensor(part) else type(part) for part in entries]
             if shapes != list(expected.values()):
                 raise SrnnError(

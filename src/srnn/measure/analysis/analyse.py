@@ -114,7 +114,10 @@ def analyse(
     """
     warn_if_learnt(trained, split)
     subject = Subject(trained, split, initial, options or AnalysisOptions(), data_dir, batch_size)
-    analyses = ANALYSES if trained.task.targets is None else OF_VALUES
+    if trained.task.targets is None:
+        analyses = ANALYSES
+    else:
+        analyses = OF_VALUES
     begun = {name: one.begin(subject) for name, one in analyses.items()}
     taking_part = [one for one in begun.values() if one is not None]
     record = tuple(name for one in taking_part for name in one.record)

@@ -64,7 +64,10 @@ class Anytime:
         if not (loss.per_step or subject.online):
             return None
         unlabelled = task.unlabelled_class
-        name = "" if unlabelled is None else task.class_names[unlabelled]
+        if unlabelled is None:
+            name = ""
+        else:
+            name = task.class_names[unlabelled]
         found = cls(loss, subject.steps, unlabelled, task.step_ms, subject.online, name)
 
         def add(outcome: Outcome) -> None:
@@ -154,7 +157,9 @@ class Anytime:
         """(T,) accuracy of the decisions at this step only, if it is labelled; None as for
         ``accuracy_labelled``."""
         labelled = self._labelled()
-        return None if labelled is None else ratios(*labelled)
+        if labelled is None:
+            return None
+        return ratios(*labelled)
 
     def _labelled(self) -> tuple[Counts, Counts] | None:
         """(T,) right and counted labelled steps, from ``labelled_from`` on."""
@@ -174,7 +179,10 @@ class Anytime:
         """The number of steps after which the accuracy stays at most a percentage point below its
         last value; None: no decisions. If unlabelled steps count too, the accuracy of the labelled
         ones is used."""
-        accuracy = self.accuracy if self.accuracy_labelled is None else self.accuracy_labelled
+        if self.accuracy_labelled is None:
+            accuracy = self.accuracy
+        else:
+            accuracy = self.accuracy_labelled
         values = np.array([np.nan if value is None else value for value in accuracy])
         if not len(values) or np.isnan(values[-1]):
             return None
@@ -203,7 +211,10 @@ class Anytime:
         parts: list[Part] = []
         settled = self.settled_steps
         if not self.per_step:
-            marks = {} if settled is None else {f"settled at {settled}": settled}
+            if settled is None:
+                marks = {}
+            else:
+                marks = {f"settled at {settled}": settled}
             parts.append(
                 self._plot(
                     "Accuracy over time", "", [Line("if it ended here", self.accuracy)], marks
@@ -218,11 +229,9 @@ class Anytime:
                 )
             )
         else:  # the curve over all steps comes second, because it counts unlabelled ones by convention
-            late = (
-                f"before step {self.labelled_from} all labels are the same"
-                if (self.labelled_from or 1) > 1
-                else ""
-            )
+            late = ""
+            if (self.labelled_from or 1) > 1:
+                late = f"before step {self.labelled_from} all labels are the same"
             lines = _alone_and_so_far("labelled steps", self.at_step_labelled or [], labelled)
             parts.append(self._plot("Accuracy over time, labelled steps", late, lines))
             convention = f"those without a label count as {self.unlabelled_name}, by convention"

@@ -222,7 +222,9 @@ class Delineation:
         tolerance = self.tolerance_ms / self.step_ms
         partner = _pair(references, guesses, borders, tolerance)
         for i, reference in enumerate(references):
-            guess = guesses[partner[i]] if i in partner else None
+            guess = None
+            if i in partner:
+                guess = guesses[partner[i]]
             seen: list[Border] = [border for border in borders if _sees(reference, border, length)]
             found = 0
             for border in seen:  # at other borders a guess is neither right nor wrong

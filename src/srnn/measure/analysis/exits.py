@@ -319,9 +319,15 @@ class EarlyExit:
                 f"Every policy costs more than {allowed:g} points of accuracy on validation: "
                 "decide at the end."
             )
-        margin = f" and {policy.margin:g} above the next class" if policy.margin else ""
-        in_a_row = f" for {policy.patience} steps in a row" if policy.patience > 1 else ""
-        not_before = f", not before step {policy.earliest}" if policy.earliest > 1 else ""
+        margin = ""
+        if policy.margin:
+            margin = f" and {policy.margin:g} above the next class"
+        in_a_row = ""
+        if policy.patience > 1:
+            in_a_row = f" for {policy.patience} steps in a row"
+        not_before = ""
+        if policy.earliest > 1:
+            not_before = f", not before step {policy.earliest}"
         return (
             f"Policy: confidence {policy.confidence:g}{margin}{in_a_row}{not_before}; chosen on "
             "validation for a loss of "
@@ -373,5 +379,8 @@ def exit_counts(
 
 
 def _exit_counts(loss: Loss, steps: int, options: AnalysisOptions) -> ExitCounts:
-    patiences = PATIENCES if options.exit_patience is None else (options.exit_patience,)
+    if options.exit_patience is None:
+        patiences = PATIENCES
+    else:
+        patiences = (options.exit_patience,)
     return ExitCounts(loss, steps, patiences, options.exit_margin)

@@ -106,7 +106,9 @@ class GroupReport:
     @property
     def unit(self) -> str:
         """What the intervals are over."""
-        return "sequences" if self.names is None else "groups"
+        if self.names is None:
+            return "sequences"
+        return "groups"
 
     @property
     def count(self) -> int:
@@ -144,7 +146,10 @@ class GroupReport:
             few = float(stdtrit(total - 1, tail) / stdtrit(len(counted) - 1, tail)) ** 2
             variance = _variance(without - p)
             # Groups that agree by chance are worth no more than decisions that are independent.
-            alone = min(few * p * (1 - p) / variance, total) if variance else total
+            if variance:
+                alone = min(few * p * (1 - p) / variance, total)
+            else:
+                alone = total
         return (
             float(betaincinv(p * alone, (1 - p) * alone + 1, tail)) if right else 0.0,
             float(betaincinv(p * alone + 1, (1 - p) * alone, 1 - tail)) if right < total else 1.0,
@@ -171,11 +176,10 @@ class GroupReport:
         variance = _variance(ours[1] - theirs[1] - gain)
         # The same difference everywhere, mostly none: as many groups that agree, as in
         # ``interval``, say how rare others are.
-        half = (
-            -float(stdtrit(count - 1, tail)) * math.sqrt(variance)
-            if variance > 1e-20
-            else 1 - tail ** (1 / count)
-        )
+        if variance > 1e-20:
+            half = -float(stdtrit(count - 1, tail)) * math.sqrt(variance)
+        else:
+            half = 1 - tail ** (1 / count)
         ahead = np.subtract(
             *(counts[both, 0] / counts[both, 1] for counts in (self.counts, other.counts))
         )
@@ -191,7 +195,9 @@ class GroupReport:
     @property
     def accuracy_name(self) -> str:
         """What the accuracy is of."""
-        return "accuracy, labelled steps" if self.labelled else "accuracy"
+        if self.labelled:
+            return "accuracy, labelled steps"
+        return "accuracy"
 
     def certainty(self) -> tuple[Part, ...]:
         """The interval for people, with what it is over, or why there is none; nothing where

@@ -113,14 +113,16 @@ def prefixes(loss: Loss, output: Tensor, lengths: Tensor | None) -> Prefixes:
     """Decisions at every step from a network's output (B, T, C); the last one equals the loss's
     own, to the bit."""
     rows, steps = np.arange(len(output)), output.shape[1]
-    last = np.full(len(output), steps - 1) if lengths is None else lengths.cpu().numpy() - 1
+    if lengths is None:
+        last = np.full(len(output), steps - 1)
+    else:
+        last = lengths.cpu().numpy() - 1
     scores = running_scores(output.detach().cpu().numpy(), loss.config.scoring, loss.config.start)
     certain = confidences(scores, loss.config.scoring)
-    top = (
-        np.partition(certain, -2, axis=-1)[..., -2:]
-        if certain.shape[-1] > 1
-        else np.repeat(certain, 2, -1)
-    )
+    if certain.shape[-1] > 1:
+        top = np.partition(certain, -2, axis=-1)[..., -2:]
+    else:
+        top = np.repeat(certain, 2, -1)
     predicted = scores.argmax(-1)
     # A running sum rounds differently from the loss's: at the end the loss's own scores decide, as
     # in evaluation.

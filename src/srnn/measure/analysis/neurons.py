@@ -118,9 +118,10 @@ class Activity:
 
     def section(self) -> Section:
         above, steps = self.saturated_above, max(self.steps, 1)
-        silent, unit = (
-            ("dead", "SOPs per step") if self.spiking else ("always 0", "operations per step")
-        )
+        if self.spiking:
+            silent, unit = ("dead", "SOPs per step")
+        else:
+            silent, unit = ("always 0", "operations per step")
         columns = {
             "layer": TEXT,
             "neurons": COUNT,
@@ -142,14 +143,12 @@ class Activity:
             ]
             for layer in self.layers
         ]
-        rate = (
-            "spikes per neuron and step" if self.spiking else "fraction of outputs that are not 0"
-        )
-        operations = (
-            "synaptic operations"
-            if self.spiking
-            else "operations of outputs that are not 0, which multiply,"
-        )
+        rate = "fraction of outputs that are not 0"
+        if self.spiking:
+            rate = "spikes per neuron and step"
+        operations = "operations of outputs that are not 0, which multiply,"
+        if self.spiking:
+            operations = "synaptic operations"
         return Section(
             "Activity",
             f"The hidden neurons on the split; rate: {rate}.",
@@ -169,7 +168,9 @@ class Activity:
     def _plot(self, layer: LayerActivity) -> Plot:
         rates = np.sort(layer.rates)[::-1].tolist()
         edges = list(range(len(rates) + 1))
-        rate = "spikes per step" if self.spiking else "fraction of steps not 0"
+        rate = "fraction of steps not 0"
+        if self.spiking:
+            rate = "spikes per step"
         return Plot(
             layer_title(layer.name),
             Axis("neurons, most active first", low=0, high=len(rates)),
@@ -186,7 +187,10 @@ def neuron_activity(tally: ActivityTally, saturated_above: float = SATURATED) ->
     layers = []
     for index, (fired, shape) in enumerate(zip(tally.fired, shapes, strict=False)):
         assert shape.emission is not None, "an SRNN consists of neurons"
-        directions = [""] if shape.directions == 1 else [".forward_layer", ".backward_layer"]
+        if shape.directions == 1:
+            directions = [""]
+        else:
+            directions = [".forward_layer", ".backward_layer"]
         reached = fan_out(shapes, index)
         halves = zip(
             directions,

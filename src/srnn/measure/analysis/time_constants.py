@@ -80,17 +80,19 @@ class TimeConstants:
             self.values if self.initial is None else np.concatenate([self.values, self.initial])
         )
         log = bool(len(both) and both.min() > 0 and both.max() > WIDE * both.min())
-        edges = (
-            np.geomspace(both.min(), both.max(), bins + 1)
-            if log
-            else np.histogram_bin_edges(both, bins)
-        )
+        if log:
+            edges = np.geomspace(both.min(), both.max(), bins + 1)
+        else:
+            edges = np.histogram_bin_edges(both, bins)
 
         def counts(values: Values) -> list[int]:
             inside = np.clip(_finite(values), edges[0], edges[-1])  # a rounded edge loses no neuron
             return np.histogram(inside, edges)[0].tolist()
 
-        initial = None if self.initial is None else counts(self.initial)
+        if self.initial is None:
+            initial = None
+        else:
+            initial = counts(self.initial)
         return Histogram(log, edges.tolist(), counts(self.values), initial)
 
     def to_dict(self) -> dict[str, Any]:
@@ -170,7 +172,10 @@ def time_constants(
     SrnnError when the two architectures differ.
     """
     now = network.time_constants()
-    before = {} if initial is None else initial.time_constants()
+    if initial is None:
+        before = {}
+    else:
+        before = initial.time_constants()
     if before and {name: len(v) for name, v in now.items()} != {
         name: len(v) for name, v in before.items()
     }:
@@ -182,7 +187,9 @@ def time_constants(
         layer, _, tau = name.rpartition(".")
         module = network.get_submodule(layer)
         assert isinstance(module, Layer)
-        start = before[name].double().cpu().numpy() if before else None
+        start = None
+        if before:
+            start = before[name].double().cpu().numpy()
         trained = tau in trained_time_constants(module.neuron)
         constants.append(
             TimeConstants(name, trained, values.double().cpu().numpy(), start, step_ms)
@@ -210,7 +217,10 @@ def _finite(values: Values) -> Values:
 
 
 def _spread(values: Values | None) -> Spread | None:
-    known = np.array([]) if values is None else _finite(values)
+    if values is None:
+        known = np.array([])
+    else:
+        known = _finite(values)
     if not len(known):
         return None
     return Spread(float(known.mean()), float(known.std()))

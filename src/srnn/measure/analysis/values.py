@@ -80,7 +80,10 @@ class ValueReport:
         """Of the network with their intervals, and of other answers."""
         unit, interval = self.report["unit"], self.report["interval"]
         columns = {"answer": TEXT, **dict.fromkeys(_NAMES.values(), NUMBER)}
-        title = "Errors" if unit is None else f"Errors, in {unit}"
+        if unit is None:
+            title = "Errors"
+        else:
+            title = f"Errors, in {unit}"
         rows: list[list[Any]] = [["the network", *(self.report[key] for key in _NAMES)]]
         if interval is not None:
             rows.append(["  95 % interval", *(interval[key] for key in _NAMES)])
@@ -104,7 +107,10 @@ class ValueReport:
         for name, unit, pairs in zip(self.names[:_PLOTS], self.units, self.pairs, strict=False):
             if not len(pairs):
                 continue
-            own = "" if unit is None else f", {unit}"
+            if unit is None:
+                own = ""
+            else:
+                own = f", {unit}"
             low, high = float(pairs.min()), float(pairs.max())
             true, said = pairs.T.tolist()
             lines = [

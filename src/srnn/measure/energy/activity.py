@@ -71,7 +71,10 @@ class ActivityTally:
         from ...nn.network import SRNN
 
         self.network = network
-        self.record = ("s",) if isinstance(network, SRNN) and network.bidirectional else ()
+        if isinstance(network, SRNN) and network.bidirectional:
+            self.record = ("s",)
+        else:
+            self.record = ()
         """What the network has to record: the spikes of two directions do not follow from their
         mean."""
         self.sequences = self.steps = 0
@@ -110,9 +113,10 @@ class ActivityTally:
         counted = [
             np.concatenate([active(within(part, lengths)) for part in parts]) for parts in emitted
         ]
-        self.fired = (
-            [a + b for a, b in zip(counted, self.fired, strict=True)] if self.fired else counted
-        )
+        if self.fired:
+            self.fired = [a + b for a, b in zip(counted, self.fired, strict=True)]
+        else:
+            self.fired = counted
 
     def activity(self) -> Activity:
         """What was counted."""

@@ -311,7 +311,9 @@ def mean_rate(layers: Sequence[LayerShape], activity: Activity) -> float | None:
     """Mean rate over all hidden neurons, as the evaluation reports it; None if it was not
     measured."""
     sizes, rates = [layer.cells for layer in layers[:-1]], activity.layer_rates
-    return None if rates is None else float(np.dot(rates, sizes)) / sum(sizes)
+    if rates is None:
+        return None
+    return float(np.dot(rates, sizes)) / sum(sizes)
 
 
 def rates_of(layers: Sequence[LayerShape], rates: Sequence[float]) -> tuple[float, ...]:
@@ -357,7 +359,10 @@ def count(
         )
         if before is None:
             counts[0] += LayerCounts(state_words=layer.inputs)
-        following = layers[len(counts)] if len(counts) < len(layers) else layer
+        if len(counts) < len(layers):
+            following = layers[len(counts)]
+        else:
+            following = layer
         arriving, spikes, before = _delivered(layer, rate, following), layer.spiking, layer
     return tuple(counts)
 
@@ -366,7 +371,9 @@ def fan_out(layers: Sequence[LayerShape], index: int) -> Array:
     """(units of all directions,): how many synapses, with weights other than 0, an output of hidden
     layer ``index`` reaches."""
     layer, following = layers[index], layers[index + 1].fan_in
-    own = layer.fan_own if len(layer.fan_own) else 0
+    own = 0
+    if len(layer.fan_own):
+        own = layer.fan_own
     return own + (
         following if len(following) == layer.cells else np.tile(following, layer.directions)
     )
@@ -392,7 +399,10 @@ def _rates(layers: Sequence[LayerShape], activity: Activity) -> list[Array]:
 def _delivered(layer: LayerShape, rate: Array, following: LayerShape) -> Array:
     """What arrives at each input of the following layer: events from spiking layers, else values
     that are not 0."""
-    updates = layer.updates if layer.spiking else following.updates
+    if layer.spiking:
+        updates = layer.updates
+    else:
+        updates = following.updates
     if following.inputs == layer.cells:
         return rate * updates
     both = rate.reshape(layer.directions, -1).sum(0)  # directions that are averaged
@@ -410,7 +420,10 @@ def _count(layer: LayerShape, arriving: Array, spikes: bool, rate: Array) -> Lay
     own_events = rate[: len(layer.fan_own)] * updates
     active_own = float(own_events @ layer.fan_own)
     products = layer.cell.products * cells
-    emitted = rate.sum() * updates if layer.spiking else cells
+    if layer.spiking:
+        emitted = rate.sum() * updates
+    else:
+        emitted = cells
     counts = LayerCounts(
         neuron_macs=layer.neuron_macs * updates,
         effective_macs=products,
@@ -425,14 +438,14 @@ def _count(layer: LayerShape, arriving: Array, spikes: bool, rate: Array) -> Lay
         + layer.waiting_in / (_BITS if spikes else 1)
         + layer.waiting_own / (_BITS if layer.spiking else 1),
     )
-    counts += (
-        LayerCounts(effective_acs=active_in) if spikes else LayerCounts(effective_macs=active_in)
-    )
-    counts += (
-        LayerCounts(effective_acs=active_own)
-        if layer.spiking
-        else LayerCounts(effective_macs=active_own)
-    )
+    if spikes:
+        counts += LayerCounts(effective_acs=active_in)
+    else:
+        counts += LayerCounts(effective_macs=active_in)
+    if layer.spiking:
+        counts += LayerCounts(effective_acs=active_own)
+    else:
+        counts += LayerCounts(effective_macs=active_own)
     if spikes and layer.event_driven:
         counts += _added(active_in, float(arriving.sum()) * layer.directions)
     else:
@@ -470,7 +483,10 @@ def _in_paper(
     A layer after a bidirectional one reads as many inputs as there are units in one direction,
     whether or not the directions are concatenated.
     """
-    inputs = layer.inputs if before is None else before.units
+    if before is None:
+        inputs = layer.inputs
+    else:
+        inputs = before.units
     synapses = layer.cell.gates * inputs * layer.cells
     own = layer.weights_own * layer.cell.paper_repeats
     macs = layer.neuron_macs + layer.cell.paper_padding * layer.cells

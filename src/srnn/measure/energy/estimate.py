@@ -133,7 +133,10 @@ def energy_report(
     # Where a hidden layer spikes, everything depends on its rate; zeros of ReLU units only matter
     # to NeuroBench's counts.
     missing = rates is None and spiking(layers)
-    counts = () if missing else count(layers, activity, analog_in_paper)
+    if missing:
+        counts = ()
+    else:
+        counts = count(layers, activity, analog_in_paper)
     sums, spikes = total(counts), None
     if rates is not None and spiking(layers):
         emitted = sum(

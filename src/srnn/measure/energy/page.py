@@ -309,7 +309,9 @@ def _known(seeds: Reports, *path: str) -> list[float] | None:
         for name in path:
             value = value and value[name]
         values.append(value)
-    return None if None in values else values
+    if None in values:
+        return None
+    return values
 
 
 def _over(seeds: Reports, *path: str) -> float | Spread | None:

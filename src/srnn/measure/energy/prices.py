@@ -187,7 +187,10 @@ def load_technology(spec: str | Path = DEFAULT) -> Technology:
 def _read(spec: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     """The settings of the file, on top of those of its base."""
     shipped = FOLDER / f"{spec}.toml"
-    path = shipped if is_name(spec, technologies(), "technology") else Path(spec)
+    if is_name(spec, technologies(), "technology"):
+        path = shipped
+    else:
+        path = Path(spec)
     if not path.is_file():
         raise SrnnError(
             f"There is no technology '{spec}', and no such "
@@ -208,7 +211,10 @@ def _read(spec: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         for name, part in value.items() if known else (("", value),):
             if known and name not in known:
                 raise SrnnError(f'{path}: "{key}" has no "{name}".{nearest(name, known)}')
-            whole = f"{key}.{name}" if known else key
+            if known:
+                whole = f"{key}.{name}"
+            else:
+                whole = key
             good, rule = _KNOWN[whole]
             if not good(part):
                 raise SrnnError(f"{path}: {whole} must be {rule}, not {brief(part)}.")

@@ -180,7 +180,10 @@ def _given(
             f"{names[0]} has no firing rates; leave {option('rates')} out, or name a spiking "
             "recipe first."
         )
-    density = 1.0 if input_rate is None else input_rate
+    if input_rate is None:
+        density = 1.0
+    else:
+        density = input_rate
     return Activity(input_rate is not None, density, rates_of(layers, rates))
 
 

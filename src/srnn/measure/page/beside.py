@@ -77,11 +77,9 @@ def _measures(runs: Runs, split: str) -> Section:
 def _above_first(run: dict[str, Any], first: dict[str, Any]) -> str:
     """How sure a difference in accuracy is."""
     gain = run["above_first"]
-    what = (
-        "accuracy"
-        if first["measures"]["accuracy_labelled"] is None
-        else "accuracy of labelled steps"
-    )
+    what = "accuracy of labelled steps"
+    if first["measures"]["accuracy_labelled"] is None:
+        what = "accuracy"
     mean, low, high = (f"{100 * share:+.2f}" for share in (gain["accuracy"], *gain["interval"]))
     return (
         f"{run['name']}: {what} {mean} points compared with {first['name']} (95% confidence "

@@ -106,16 +106,22 @@ def measures(
     synapse. Neither is comparable with ``firing_rate`` or ``sops_per_step``.
     """
     report = analysis.evaluation.report
-    activity = None if analysis.activity is None else analysis.activity.to_dict()
-    chosen = (
-        None
-        if analysis.exit is None or analysis.exit.policy.confidence is None
-        else analysis.exit.result
-    )
-    rate = None if report["firing_rate"] is None else report["firing_rate"]["mean"]
-    sops, spiking = (
-        (None, True) if activity is None else (activity["sops_per_step"], activity["spiking"])
-    )
+    if analysis.activity is None:
+        activity = None
+    else:
+        activity = analysis.activity.to_dict()
+    if analysis.exit is None or analysis.exit.policy.confidence is None:
+        chosen = None
+    else:
+        chosen = analysis.exit.result
+    if report["firing_rate"] is None:
+        rate = None
+    else:
+        rate = report["firing_rate"]["mean"]
+    if activity is None:
+        sops, spiking = (None, True)
+    else:
+        sops, spiking = (activity["sops_per_step"], activity["spiking"])
     return {
         "name": name,
         "accuracy": report["accuracy"],

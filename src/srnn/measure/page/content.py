@@ -39,8 +39,14 @@ one."""
 def _compared(trained: Trained, baselines: Sequence[str] | None) -> tuple[list[str], list[str]]:
     """The names of untrained baselines, and the run folders, whose energy is compared with a
     run's."""
-    default = ["lstm"] if trained.recipe.network.model == "srnn" else []
-    names = default if baselines is None else list(baselines)
+    if trained.recipe.network.model == "srnn":
+        default = ["lstm"]
+    else:
+        default = []
+    if baselines is None:
+        names = default
+    else:
+        names = list(baselines)
     untrained = [name for name in names if is_name(name, BASELINES, "baseline")]
     others = [name for name in names if name not in BASELINES]
     for name in others:
@@ -154,19 +160,23 @@ def _in_short(analysis: Analysis, energy: dict[str, Any], spiking: bool) -> Valu
             )
     if analysis.groups is not None:
         for part in analysis.groups.certainty():
-            found |= part.values if isinstance(part, Values) else {}
+            if isinstance(part, Values):
+                found |= part.values
+            else:
+                found |= {}
     for name, title in ERRORS.items():
         if report.get(name) is not None:
-            unit = "" if report["unit"] is None or name == "r2" else f", {report['unit']}"
+            if report["unit"] is None or name == "r2":
+                unit = ""
+            else:
+                unit = f", {report['unit']}"
             found[title + unit] = report[name], NUMBER
             if report["interval"] is not None:
                 found[f"{title}, 95 % interval"] = report["interval"][name], NUMBER
     if report["firing_rate"] is not None:
-        rate = (
-            "firing rate, spikes per neuron and step"
-            if spiking
-            else "activity, fraction of outputs that are not 0"
-        )
+        rate = "activity, fraction of outputs that are not 0"
+        if spiking:
+            rate = "firing rate, spikes per neuron and step"
         found[rate] = report["firing_rate"]["mean"], NUMBER
     found["parameters"] = report["parameters"], COUNT
     found["bytes of memory"] = energy["footprint_bytes"], COUNT
@@ -246,7 +256,9 @@ def training(run: Run) -> dict[str, Any]:
     that validation chose."""
     epochs = run.epochs()
     best = [record["epoch"] for record in epochs if record.get("best")]
-    result = run.result() if run.outcome.is_file() else None
+    result = None
+    if run.outcome.is_file():
+        result = run.result()
     if result is not None:
         result.pop("run", None)  # the run's location is private
     return {

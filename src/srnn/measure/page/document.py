@@ -21,11 +21,10 @@ SCRIPTS = {
 
 def page(content: dict[str, Any]) -> str:
     """The HTML page of a ``report_content`` or ``comparison_content``."""
-    title = (
-        content["name"]
-        if content["kind"] == "report"
-        else "comparison of " + ", ".join(run["name"] for run in content["runs"])
-    )
+    if content["kind"] == "report":
+        title = content["name"]
+    else:
+        title = "comparison of " + ", ".join(run["name"] for run in content["runs"])
     parts = {
         "title": html.escape(one_line(f"srnn: {title}")),
         "style": _asset("style.css"),

@@ -33,13 +33,20 @@ def history_sections(history: dict[str, Any], spiking: bool) -> dict[str, Sectio
         return {}
     found = {"training": _training(history, spiking)}
     health = _health(history, spiking)
-    return found if health is None else found | {"health": health}
+    if health is None:
+        return found
+    return found | {"health": health}
 
 
 def _training(history: dict[str, Any], spiking: bool) -> Section:
     epochs, best = history["epochs"], history["best_epoch"]
-    marks = {f"best: {best}": best} if best else {}
-    rate = "spikes per neuron and step" if spiking else "fraction of outputs not 0"
+    if best:
+        marks = {f"best: {best}": best}
+    else:
+        marks = {}
+    rate = "fraction of outputs not 0"
+    if spiking:
+        rate = "spikes per neuron and step"
 
     def both(key: str) -> list[Line]:
         return [_line(epochs, split, split, key) for split in ("validation", "train")]
@@ -76,9 +83,9 @@ def _training(history: dict[str, Any], spiking: bool) -> Section:
         ),
     ]
     took = {"epochs": (len(epochs), NUMBER), "time": (_number(epochs[-1], "seconds"), SECONDS)}
-    chosen = (
-        f"epoch {best}, which validation chose" if best else "the checkpoint that validation chose"
-    )
+    chosen = "the checkpoint that validation chose"
+    if best:
+        chosen = f"epoch {best}, which validation chose"
     return Section("Training", f"Everything else is from {chosen}.", (*_drawn(plots), Values(took)))
 
 
@@ -93,13 +100,17 @@ def _health(history: dict[str, Any], spiking: bool) -> Section | None:
             rates.append(
                 _line(epochs, title, "train", "firing_rate", "layers", int(name.split(".")[1]))
             )
-        silent = "silent" if spiking else "always 0"
+        silent = "always 0"
+        if spiking:
+            silent = "silent"
         idle.append(_line(epochs, f"{title}, {silent}", "health", name, "silent"))
         saturated = _line(epochs, f"{title}, saturated", "health", name, "saturated")
         idle.append(Line(saturated.name, saturated.y, saturated.x, "dashed"))
         norm = _line(epochs, title, "health", name, "gradient_norm")
         norms.append(Line(title, [value or None for value in norm.y], norm.x))  # 0 has no logarithm
-    rate = "spikes per neuron and step" if spiking else "fraction of outputs not 0"
+    rate = "fraction of outputs not 0"
+    if spiking:
+        rate = "spikes per neuron and step"
     subtitle = "fractions of a layer, at the sampled steps: always 0, or not 0 at nearly every step"
     if spiking:
         subtitle = "fractions of a layer that never spiked, or at nearly every sampled step"
@@ -188,8 +199,13 @@ def _unhealthy(epochs: Records) -> list[list[str]]:
 
 def _line(epochs: Records, name: str, *path: str | int) -> Line:
     """What the records have at that path."""
-    label = "training" if name == "train" else name
-    look = "thin" if name == "train" else "line"
+    if name == "train":
+        label = "training"
+    else:
+        label = name
+    look = "line"
+    if name == "train":
+        look = "thin"
     return Line(
         label,
         [_number(record, *path) for record in epochs],

@@ -73,8 +73,14 @@ def take_samples(
     certain = _answers(trained, batch, result.output)
     watched = _watched(network, activity)
     most = max(1, BUDGET // len(indices) // _bytes_per_step(network, x, watched))
-    lengths = [x.shape[1]] * len(x) if batch.lengths is None else batch.lengths.tolist()
-    decided = None if policy is None else policy.decide(result.output.numpy(), lengths)
+    if batch.lengths is None:
+        lengths = [x.shape[1]] * len(x)
+    else:
+        lengths = batch.lengths.tolist()
+    if policy is None:
+        decided = None
+    else:
+        decided = policy.decide(result.output.numpy(), lengths)
     shown = []
     for row, (index, steps) in enumerate(zip(indices.tolist(), lengths, strict=True)):
         item = {
@@ -113,7 +119,10 @@ def _leads(
     states = np.pad(dead, (task.lag(), 0))[
         : item["shown"]
     ]  # a decision names what was so much earlier
-    names = path.pairs if sequences.channels is None else sequences.channels[index]
+    if sequences.channels is None:
+        names = path.pairs
+    else:
+        names = sequences.channels[index]
     leads = [
         {"name": name, "mv": pack_levels(values[:, None], fine=True)}
         for name, values in zip(names, signal[: item["shown"]].T, strict=True)
@@ -171,13 +180,17 @@ def _watched(network: Network, activity: Activity | None) -> list[dict[str, Any]
     layers = []
     hidden: list[Any] = [*network.layers]
     for number, layer in enumerate(hidden):
-        one = layer.forward_layer if isinstance(layer, BidirectionalLayer) else layer
+        if isinstance(layer, BidirectionalLayer):
+            one = layer.forward_layer
+        else:
+            one = layer
         spiking = isinstance(network, SRNN) and one.neuron.emission.binary
         neurons: list[int] = []
         if activity is not None and _traces(network):
             rates = next(a.rates for a in activity.layers if a.name.split(".")[1] == str(number))
             order = np.argsort(-rates, kind="stable")
-            order = order[rates[order] > 0] if (rates > 0).any() else order
+            if (rates > 0).any():
+                order = order[rates[order] > 0]
             places = np.linspace(0, len(order) - 1, min(WATCHED, len(order)))
             neurons = order[np.rint(places).astype(np.int64)].tolist()
         layers.append(
@@ -204,9 +217,10 @@ def _bytes_per_step(network: Network, x: Tensor, watched: list[dict[str, Any]]) 
     binary = bool(((x == 0) | (x.abs() == 1)).all())
     size = x.shape[2] // (4 if binary else 1)
     for layer in watched:
-        activity = (
-            layer["size"] // 8 if layer["spiking"] and not network.bidirectional else layer["size"]
-        )
+        if layer["spiking"] and not network.bidirectional:
+            activity = layer["size"] // 8
+        else:
+            activity = layer["size"]
         size += network.substeps * (activity + 4 * len(layer["neurons"]))
     return size + 2 * network.outputs + 4
 
@@ -229,7 +243,10 @@ def _arrays(
         sample["labels"] = pack_numbers(batch.y[row, :steps].numpy())
         sample["decisions"] = pack_numbers(result.output[row, :steps].argmax(-1).numpy())
     elif not network.bidirectional:
-        lengths = None if batch.lengths is None else batch.lengths[row : row + 1]
+        if batch.lengths is None:
+            lengths = None
+        else:
+            lengths = batch.lengths[row : row + 1]
         sample["decisions"] = pack_numbers(
             prefixes(loss, result.output[row : row + 1], lengths).predicted[0, :steps]
         )
@@ -242,14 +259,18 @@ def _arrays(
         if not layer["neurons"]:
             sample["membranes"].append(None)
             continue
-        prefix = "forward." if network.bidirectional else ""
+        prefix = ""
+        if network.bidirectional:
+            prefix = "forward."
         u, v = (
             emitted.traces[prefix + name][row][:inner, layer["neurons"]].numpy()
             for name in ("u", "v")
         )
         # A spike occurs where the drive v = u - threshold is above 0, which gives the threshold,
         # moving or not.
-        threshold = pack_levels(u - v, fine=True) if layer["spiking"] else None
+        threshold = None
+        if layer["spiking"]:
+            threshold = pack_levels(u - v, fine=True)
         sample["membranes"].append({"u": pack_levels(u, fine=True), "threshold": threshold})
     return sample
 
@@ -295,9 +316,18 @@ def pack_levels(values: Array, fine: bool = False) -> Packed:
     """Pack real numbers, rounded to 256 levels from min to max; ``fine``: to 65,536. Values that
     are not finite become 0."""
     x = np.nan_to_num(np.asarray(values, np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = (float(x.min()), float(x.max())) if x.size else (0.0, 0.0)
-    top, dtype = (65535, "<u2") if fine else (255, "u1")
-    scaled = np.rint((x - low) / (high - low) * top) if high > low else np.zeros(x.shape)
+    if x.size:
+        low, high = (float(x.min()), float(x.max()))
+    else:
+        low, high = (0.0, 0.0)
+    if fine:
+        top, dtype = (65535, "<u2")
+    else:
+        top, dtype = (255, "u1")
+    if high > low:
+        scaled = np.rint((x - low) / (high - low) * top)
+    else:
+        scaled = np.zeros(x.shape)
     return _packed("fine" if fine else "levels", x.shape, scaled.astype(dtype)) | {
         "low": low,
         "high": high,

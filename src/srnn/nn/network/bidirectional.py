@@ -86,7 +86,10 @@ class BidirectionalLayer(nn.Module):
                 "The state of a bidirectional layer must be a pair: those of its forward and its "
                 "backward layer."
             )
-        ahead_state, back_state = state if state is not None else self.initial_state(x.shape[0])
+        if state is not None:
+            ahead_state, back_state = state
+        else:
+            ahead_state, back_state = self.initial_state(x.shape[0])
         x, reversed_x = self.signals(x, lengths)
         ahead = self.forward_layer(x, ahead_state, lengths, record, gain=gain)
         back = self.backward_layer(reversed_x, back_state, lengths, record, gain=gain)

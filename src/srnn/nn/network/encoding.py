@@ -80,7 +80,10 @@ def as_encoder(
         return spec
     if not isinstance(spec, (str, Mapping)):
         raise SrnnError(f"A trained encoder is given by its name or a mapping, not by {spec!r}.")
-    options: dict[str, Any] = {"name": spec} if isinstance(spec, str) else dict(spec)
+    if isinstance(spec, str):
+        options: dict[str, Any] = {"name": spec}
+    else:
+        options = dict(spec)
     name = options.pop("name", None)
     if name != "learned_ternary":
         raise SrnnError(f"Unknown trained encoder {name!r}; use 'learned_ternary'.")

@@ -51,7 +51,9 @@ def freeze(
         state_as=StateFormat.of_network(network),
         dtype=str(dtype).removeprefix("torch."),
     )
-    return frozen if consumer is None else frozen.require(consumer, neurons)
+    if consumer is None:
+        return frozen
+    return frozen.require(consumer, neurons)
 
 
 def with_drawn_state(frozen: FrozenNetwork, network: Any, seed: int) -> FrozenNetwork:

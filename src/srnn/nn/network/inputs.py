@@ -76,9 +76,14 @@ def as_input(net: Any, x: Input, packs: bool = False) -> Tensor | Spikes:
             sequence, *places = events.indices().numpy()
             ends = np.searchsorted(sequence, np.arange(1, batch))
             return Spikes.from_events(np.split(np.stack(places), ends, 1), steps, channels)
-    x = x if x.layout == torch.strided else x.to_dense()
-    spikes = Spikes.in_dense(x) if packs else None
-    return x.to(dtype) if spikes is None else spikes
+    if x.layout != torch.strided:
+        x = x.to_dense()
+    spikes = None
+    if packs:
+        spikes = Spikes.in_dense(x)
+    if spikes is None:
+        return x.to(dtype)
+    return spikes
 
 
 def checked(
@@ -201,7 +206,10 @@ def call(
             raise SrnnError(
                 f"Expected a sequence of shape (time, {net.inputs}), got {tuple(x.shape)}."
             )
-        whole = None if state is None else each_part(state, lambda part: part[None])
+        if state is None:
+            whole = None
+        else:
+            whole = each_part(state, lambda part: part[None])
         result = net.run(x[None], whole, check=check)
         return result.output[0], each_part(result.state, lambda part: part[0])
     result = net.run(x, state, lengths=lengths, check=check)

@@ -110,12 +110,21 @@ class Layer(nn.Module):
         self.weight_in = nn.Parameter(torch.empty(size, inputs))
         init_weight(self.weight_in, init_in, generator)
         self.weight_in.data *= gain_in
-        self.weight_rec = nn.Parameter(torch.empty(size, size)) if recurrent else None
+        if recurrent:
+            self.weight_rec = nn.Parameter(torch.empty(size, size))
+        else:
+            self.weight_rec = None
         if self.weight_rec is not None:
             init_weight(self.weight_rec, init_rec, generator)
-        self.bias = nn.Parameter(torch.zeros(size)) if bias else None
+        if bias:
+            self.bias = nn.Parameter(torch.zeros(size))
+        else:
+            self.bias = None
         settings = as_norm(norm)
-        self.norm = None if settings is None else BatchNorm(size, settings)
+        if settings is None:
+            self.norm = None
+        else:
+            self.norm = BatchNorm(size, settings)
         self.params = NeuronParameters(self.neuron, size, generator)
         self.delays = Delays.parse(delays)
         if self.delays.recurrent is not None and not recurrent:
@@ -220,7 +229,10 @@ class Layer(nn.Module):
     def dynamics(self) -> tuple[Neuron, tuple[Tensor, ...]]:
         """The model that runs in time and its coefficients, each (size,)."""
         coefficients = self.params.coefficients()
-        neuron = in_form(self.neuron, detached_model) if self.neuron.detach_reset else self.neuron
+        if self.neuron.detach_reset:
+            neuron = in_form(self.neuron, detached_model)
+        else:
+            neuron = self.neuron
         if self.kept is None:
             return neuron, coefficients
         return in_form(neuron, rounded_model), (
@@ -238,7 +250,8 @@ class Layer(nn.Module):
     ) -> LayerResult:
         """x (B, T, inputs) -> LayerResult. ``gain`` multiplies the input weights (``Dropout``)."""
         with uncast(self.weight_in.device):
-            state = self.initial_state(x.shape[0]) if state is None else state
+            if state is None:
+                state = self.initial_state(x.shape[0])
             shapes = {name: (x.shape[0], *shape) for name, shape in self.state_shapes.items()}
             found = [
                 tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__
@@ -291,7 +304,9 @@ class Layer(nn.Module):
             return replace(result, state=self.as_state(values))
 
     def extra_repr(self) -> str:
-        kind = "recurrent" if self.recurrent else "feed-forward"
+        kind = "feed-forward"
+        if self.recurrent:
+            kind = "recurrent"
         kind += "".join(f", {name} delayed by {how}" for name, how in self.delays.drawn.items())
         count = f"{sum(parameter.numel() for parameter in self.parameters()):,} parameters"
         return (

@@ -55,12 +55,14 @@ def with_nans(
     if found.device.type == "cpu" and not traced() and not bool(found.any()):
         return output
     everywhere = found.new_ones(output.shape[:2])
-    valid = (
-        everywhere
-        if lengths is None
-        else valid_steps(lengths, output.shape[1], output.device)[..., 0]
-    )
-    here = everywhere.logical_not() if isinstance(x, Spikes) else x.isnan().any(2) & valid
+    if lengths is None:
+        valid = everywhere
+    else:
+        valid = valid_steps(lengths, output.shape[1], output.device)[..., 0]
+    if isinstance(x, Spikes):
+        here = everywhere.logical_not()
+    else:
+        here = x.isnan().any(2) & valid
     from_start = reached(before) | ~here.any(1) | mixed
     since = (here.cumsum(1) > 0) | from_start[:, None]
     return output.masked_fill((found[:, None] & since & valid)[..., None], torch.nan)

@@ -74,7 +74,10 @@ def as_norm(spec: NormSpec) -> Norm | None:
         return spec
     if not isinstance(spec, (str, Mapping)):
         raise SrnnError(f"A norm is given by its name or a mapping, not by {spec!r}.")
-    options: dict[str, Any] = {"name": spec} if isinstance(spec, str) else dict(spec)
+    if isinstance(spec, str):
+        options: dict[str, Any] = {"name": spec}
+    else:
+        options = dict(spec)
     name = options.pop("name", "batch")
     if name not in ("none", "batch"):
         raise SrnnError(f"Unknown norm {name!r}; use 'none' or 'batch'.")
@@ -148,7 +151,10 @@ class BatchNorm(nn.Module):
         self, weight: Tensor, bias: Tensor | None, mean: Tensor, variance: Tensor
     ) -> tuple[Tensor, Tensor]:
         scale = self.gamma.to(mean.dtype) / (variance + EPSILON).sqrt()
-        shift = -scale * mean if bias is None else bias.to(mean.dtype) - scale * mean
+        if bias is None:
+            shift = -scale * mean
+        else:
+            shift = bias.to(mean.dtype) - scale * mean
         return weight * scale.to(weight.dtype)[:, None], shift.to(weight.dtype)
 
     @torch.no_grad()
@@ -242,4 +248,6 @@ def _products(rows: Tensor) -> tuple[Tensor, Tensor]:
 def _wide(like: Tensor) -> torch.dtype:
     """The dtype of statistics: double precision where the device has it, because differences of
     large sums need it."""
-    return torch.float32 if like.device.type == "mps" else torch.float64
+    if like.device.type == "mps":
+        return torch.float32
+    return torch.float64

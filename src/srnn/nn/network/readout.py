@@ -65,13 +65,14 @@ def as_readout(spec: str | Mapping[str, Any] | Readout | Neuron) -> Readout:
     options = dict(spec)
     name = options.pop("name", "integrator")
     if not isinstance(name, str) or name not in READOUTS:
-        neuron = (
-            f" A neuron is given as a mapping, {{neuron: {name}}}."
-            if isinstance(name, str) and name in DEFINED
-            else ""
-        )
+        neuron = ""
+        if isinstance(name, str) and name in DEFINED:
+            neuron = f" A neuron is given as a mapping, {{neuron: {name}}}."
         raise SrnnError(f"Unknown readout {name!r}.{nearest(str(name), READOUTS)}{neuron}")
     check_settings("A readout has", options, ("name", "neuron", "output"))
     base = READOUTS[name]
-    neuron = as_neuron(options["neuron"]) if "neuron" in options else base.neuron
+    if "neuron" in options:
+        neuron = as_neuron(options["neuron"])
+    else:
+        neuron = base.neuron
     return Readout(neuron, options.get("output", base.output))

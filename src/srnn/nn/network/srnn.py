@@ -47,7 +47,10 @@ def each_layer(
             f"{what} cannot be {given!r}; give one for all hidden layers, or a list with one for "
             "each."
         )
-    values = [given] * len(sizes) if isinstance(given, one) else list(given)
+    if isinstance(given, one):
+        values = [given] * len(sizes)
+    else:
+        values = list(given)
     if len(values) != len(sizes):
         layers = f"{len(sizes)} hidden layer{'s' * (len(sizes) != 1)}"
         raise SrnnError(
@@ -295,7 +298,10 @@ class SRNN(nn.Module):
             dropout: decides which neurons the layers above receive, in training.
             check: refuse an input that is not finite, and say where; this costs one pass over it.
         """
-        record = (record,) if isinstance(record, str) else tuple(record or ())
+        if isinstance(record, str):
+            record = (record,)
+        else:
+            record = tuple(record or ())
         packs = self.encoder is None and self.readout.backend != "reference" and not record
         x, lengths = checked(self, x, state, lengths, check, packs)
         if state is None:
@@ -366,7 +372,9 @@ class SRNN(nn.Module):
 
     def hidden_lengths(self, lengths: Tensor | None) -> Tensor | None:
         """Valid steps of the hidden layers, (B,), from those of the input."""
-        return None if lengths is None else lengths * self.substeps
+        if lengths is None:
+            return None
+        return lengths * self.substeps
 
     def forward(
         self,
@@ -413,7 +421,9 @@ class SRNN(nn.Module):
     def extra_repr(self) -> str:
         count = sum(parameter.numel() for parameter in self.parameters())
         sizes = [self.inputs, *(layer.size for layer in self.layers), self.outputs]
-        more = f", {self.substeps} substeps" if self.substeps > 1 else ""
+        more = ""
+        if self.substeps > 1:
+            more = f", {self.substeps} substeps"
         return f"{' -> '.join(map(str, sizes))}, {count:,} parameters{more}"
 
     def time_constants(self) -> dict[str, Tensor]:

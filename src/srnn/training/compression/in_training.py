@@ -40,7 +40,10 @@ def start_from(network: Network, folder: str, train_set: Sequences, device: torc
     """
     with naming("training.start_from"):
         trained = open_trained(folder)
-    source: Any = trained.network if has_norm(network) else trained.folded().network
+    if has_norm(network):
+        source: Any = trained.network
+    else:
+        source = trained.folded().network
     if len(source.layers) == len(network.layers):
         pairs = zip(source.layers, network.layers, strict=True)
         dropped: list[int] = [a.size - b.size for a, b in pairs]
@@ -93,7 +96,9 @@ class Compression:
 
     def prunes(self, epoch: int) -> bool:
         """Whether weights are pruned at the start of this epoch (from 0)."""
-        before = self._share(epoch - 1) if epoch > 0 else 0.0
+        before = 0.0
+        if epoch > 0:
+            before = self._share(epoch - 1)
         return self._share(epoch) > before
 
     def begin_epoch(self, epoch: int) -> None:

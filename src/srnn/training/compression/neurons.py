@@ -104,8 +104,13 @@ def remove_neurons(network: SRNN, smaller: SRNN, removed: Sequence[Tensor]) -> S
         [*(~mask.numpy() for mask in removed), np.ones(frozen.outputs, bool)],
         strict=True,
     ):
-        recurrent = None if layer.weight_rec is None else layer.weight_rec[own][:, own]
-        bias = layer.bias[own] if layer.has_bias else None
+        if layer.weight_rec is None:
+            recurrent = None
+        else:
+            recurrent = layer.weight_rec[own][:, own]
+        bias = None
+        if layer.has_bias:
+            bias = layer.bias[own]
         left = {name: value[own] for name, value in layer.parameters.items()}
         weight_in = layer.weight_in[own][:, below]
         layers.append(

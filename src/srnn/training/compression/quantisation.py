@@ -29,7 +29,10 @@ def as_int8(weight_in: Tensor, weight_rec: Tensor | None) -> tuple[Tensor, Tenso
     """A layer's weights (size, inputs) and (size, size), rounded to values that int8 can represent
     (but still floats)."""
     below = weight_in.cpu().numpy()
-    own = None if weight_rec is None else weight_rec.cpu().numpy()
+    if weight_rec is None:
+        own = None
+    else:
+        own = weight_rec.cpu().numpy()
     scales, k = row_scales(below, own)
     quantised = torch.from_numpy(rounded(below, scales) * scales[:, None]).to(weight_in)
     if weight_rec is None or own is None:

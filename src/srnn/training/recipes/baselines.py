@@ -93,15 +93,24 @@ def _cells(
 
 def _without_spikes(recipe: Recipe) -> Recipe:
     """The recipe with a loss that needs no spikes."""
-    name = "ce_mean" if recipe.loss.name == "ce_spike_count" else recipe.loss.name
+    if recipe.loss.name == "ce_spike_count":
+        name = "ce_mean"
+    else:
+        name = recipe.loss.name
     return replace(recipe, loss=replace(recipe.loss, name=name, rate=RateConfig()))
 
 
 def _relu(recipe: Recipe) -> Recipe:
     old = recipe.network
     each = [_leaky("relu", one) for one in old.each("neuron")]
-    neuron = each if isinstance(old.neuron, list) else each[0]
-    readout = old.readout if isinstance(old.readout, Mapping) else {"name": old.readout}
+    if isinstance(old.neuron, list):
+        neuron = each
+    else:
+        neuron = each[0]
+    if isinstance(old.readout, Mapping):
+        readout = old.readout
+    else:
+        readout = {"name": old.readout}
     integrator = {
         "name": "integrator",
         "neuron": _leaky("integrator", readout.get("neuron", "integrator")),
@@ -112,7 +121,10 @@ def _relu(recipe: Recipe) -> Recipe:
 def _leaky(name: str, neuron: str | Mapping[str, Any]) -> dict[str, Any]:
     """A membrane without spikes in place of a spiking neuron, of which only the leak and the
     initial membrane remain."""
-    settings = neuron if isinstance(neuron, Mapping) else {}
+    if isinstance(neuron, Mapping):
+        settings = neuron
+    else:
+        settings = {}
     kept = {key: settings[key] for key in ("tau_mem", "time_constants") if key in settings}
     if "trained" in settings:
         kept["trained"] = [key for key in settings["trained"] if key == "tau_mem"]
@@ -124,7 +136,10 @@ def _lif(recipe: Recipe) -> Recipe:
     from ...nn.network.readout import as_readout
 
     readout = recipe.network.readout
-    settings: dict[str, Any] = dict(readout) if isinstance(readout, Mapping) else {"name": readout}
+    if isinstance(readout, Mapping):
+        settings: dict[str, Any] = dict(readout)
+    else:
+        settings = {"name": readout}
     # An integrating readout has no spikes to reset it, and stays; a spiking one becomes LIF too.
     if as_readout(readout).neuron.emission.binary:
         settings["neuron"] = dict(LIF)

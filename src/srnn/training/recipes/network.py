@@ -105,7 +105,10 @@ class NetworkConfig(Section, key="network"):
             require(delays.keys() <= known, "network.delays", what, self.delays)
         fits = self.model == "srnn" or self.norm in ("none", "layer")
         require(fits, "network.norm", f"none or layer with network.model '{self.model}'", self.norm)
-        default = NetworkConfig() if self.model != "srnn" else self
+        if self.model != "srnn":
+            default = NetworkConfig()
+        else:
+            default = self
         for name in self.idle_keys():
             if getattr(self, name) != getattr(default, name):
                 raise SrnnError(
@@ -206,7 +209,10 @@ def network_config(network: SRNN) -> NetworkConfig:
         )
     layers: list[Any] = [getattr(layer, "forward_layer", layer) for layer in network.layers]
     first: Any = network.layers[0]
-    directions = {"merge": first.merge, "late": first.late} if network.bidirectional else {}
+    if network.bidirectional:
+        directions = {"merge": first.merge, "late": first.late}
+    else:
+        directions = {}
     delays, encoder = [layer.delays.describe() for layer in layers], None
     if network.encoder is not None:
         per_channel = network.encoder.log_threshold.numel() > 1

@@ -103,7 +103,10 @@ def noted_recipe(
     recipe = make_recipe(content, name, overrides, baseline)
     if not is_suited(content):
         return recipe
-    changed = apply_overrides({}, overrides) if overrides else {}
+    if overrides:
+        changed = apply_overrides({}, overrides)
+    else:
+        changed = {}
     settings = [f"{key} {brief(value)}" for key, value in _flat(changed)]
     if baseline is not None:
         settings.insert(0, f"baseline {baseline}")
@@ -209,7 +212,8 @@ def apply_overrides(content: Mapping[str, Any], overrides: Overrides) -> dict[st
                     from ...nn.network.readout import as_readout
 
                     inner = as_readout(section).neuron.name
-                inner = {"name": inner} if isinstance(inner, str) else inner
+                if isinstance(inner, str):
+                    inner = {"name": inner}
             if inner is not None and not isinstance(inner, dict):
                 raise SrnnError(f"--{key}: '{'.'.join(path[: depth + 1])}' has no inner settings.")
             section[part] = section = {} if inner is None else inner

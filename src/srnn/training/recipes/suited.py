@@ -92,9 +92,10 @@ def suited_recipe(task: FolderTask) -> dict[str, Any]:
 def _measure(task: FolderTask) -> _Measured:
     sound = task.content.form == "sound"
     # Of sound, the features that training reads, too, so that they are computed once.
-    split = (
-        replace(task, **_for_sound(task)).load("train") if sound else task.load_unscaled("train")
-    )
+    if sound:
+        split = replace(task, **_for_sound(task)).load("train")
+    else:
+        split = task.load_unscaled("train")
     count, steps, inputs = split.x.shape
     x = np.asarray(split.x[:1000])
     return _Measured(
@@ -166,7 +167,10 @@ def _training(measured: _Measured, reasons: list[str]) -> dict[str, Any]:
     wanted = -(-_UPDATES // batches)
     affordable = _WORK // (measured.sequences * measured.steps)
     epochs = max(_EPOCHS[0], min(wanted, affordable, _EPOCHS[1]))
-    limit = "what takes a few minutes" if affordable < wanted else f"up to {_UPDATES:,} updates"
+    if affordable < wanted:
+        limit = "what takes a few minutes"
+    else:
+        limit = f"up to {_UPDATES:,} updates"
     reasons.append(
         f"epochs: {epochs}, {limit} with {measured.sequences:,} sequences of {measured.steps:,} "
         "steps"

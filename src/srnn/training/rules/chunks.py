@@ -85,11 +85,10 @@ class Chunk:
         T, H), of bias and coefficients (B, H, 1 + C), and of the first state."""
         layer = self.layer
         weights = layer.weight_rec
-        own_weight = (
-            signal.new_zeros(signal.shape[-1])
-            if weights is None
-            else weights.diagonal().contiguous()
-        )
+        if weights is None:
+            own_weight = signal.new_zeros(signal.shape[-1])
+        else:
+            own_weight = weights.diagonal().contiguous()
         by_current, by_coefficient, start = walks.back(
             layer.neuron,
             layer.layer.surrogate,
@@ -163,7 +162,10 @@ class ChunkTraces:
         presynaptic, moved, moved_own = chunk.presynaptic, [], []
         for signal, seed, through in asked:
             by_current, of_own, start = chunk.back(signal, seed)
-            factors = [*start] if through is None else [*start, through]
+            if through is None:
+                factors = [*start]
+            else:
+                factors = [*start, through]
             for factor, old in zip(factors, self.own, strict=False):
                 of_own = of_own + factor[:, :, None] * old
             of_synapses = by_current.transpose(1, 2) @ presynaptic
@@ -242,7 +244,10 @@ class ChunkLearner:
         x = without_padding(x, lengths)
         chunks: list[Chunk] = []
         for number, layer in enumerate(self.layers):
-            below = self.layers[number - 1].passed(chunks[-1].output) if chunks else x
+            if chunks:
+                below = self.layers[number - 1].passed(chunks[-1].output)
+            else:
+                below = x
             chunks.append(Chunk.run(layer, below, self.state[number], lengths))
             self.state[number] = chunks[-1].last
         return chunks
@@ -253,7 +258,9 @@ class ChunkLearner:
         outputs)."""
         readout, end = self.layers[-1], chunks[-1]
         signals, at_current = [error], error * readout.slope(end.states, end.currents)
-        kept = readout.kept(end.states, end.currents).mean(-1) if self.filtered else None
+        kept = None
+        if self.filtered:
+            kept = readout.kept(end.states, end.currents).mean(-1)
         for number in range(len(chunks) - 2, self.first - 1, -1):
             if self.feedback is not None:
                 signals.append(self.layers[number].passed(at_current @ self.feedback[number]))

@@ -57,7 +57,10 @@ class RunningMean:
             pull = (self.config.rho - 1) * self.past[name] + self.config.alpha * (
                 parameter - self.mean[name]
             )
-            parameter.grad = pull if parameter.grad is None else parameter.grad + pull
+            if parameter.grad is None:
+                parameter.grad = pull
+            else:
+                parameter.grad = parameter.grad + pull
 
     @torch.no_grad()
     def update(self) -> None:

@@ -56,11 +56,10 @@ def local_layers(network: SRNN, dropout: Dropout | None = None) -> list[LocalLay
         if applies:
             raise SrnnError(f"Online learning rules cannot train this network: it {reason}.")
     dtype = network.readout.weight_in.dtype
-    passes = (
-        [None] * len(layers)
-        if dropout is None
-        else [*(k.to(dtype) * dropout.gain for k in dropout.keep), None]
-    )
+    if dropout is None:
+        passes = [None] * len(layers)
+    else:
+        passes = [*(k.to(dtype) * dropout.gain for k in dropout.keep), None]
     return [LocalLayer(layer, factor) for layer, factor in zip(layers, passes, strict=True)]
 
 
@@ -91,7 +90,10 @@ class Learner:
         require(isinstance(network, SRNN), "network", "an SRNN", network)
         require(isinstance(rule, OnlineRule), "rule", "an object such as EProp()", rule)
         self._network, self._batch = network, check_whole("batch", batch, 0)
-        start = network.initial_state(batch) if state is None else state
+        if state is None:
+            start = network.initial_state(batch)
+        else:
+            start = state
         self._learner, self._chunks = follow(network, rule, start, dropout), list[Chunk]()
 
     @property
@@ -185,7 +187,10 @@ def run_window(
     Call it before the next window runs. ``lengths`` (B,): the valid steps; ``last``: nothing
     follows. The gradients are those of the learner's rule; the outputs of hidden layers have none.
     """
-    lengths = torch.full((x.shape[0],), x.shape[1]) if lengths is None else lengths.to(torch.int64)
+    if lengths is None:
+        lengths = torch.full((x.shape[0],), x.shape[1])
+    else:
+        lengths = lengths.to(torch.int64)
     with torch.no_grad():
         result, learn = learner.window(x, lengths, last)
     valid = valid_steps(lengths, x.shape[1], result.output.device)

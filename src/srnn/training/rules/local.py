@@ -41,8 +41,14 @@ class LocalLayer:
         """Take up the parameters as they are now."""
         layer = self.layer
         self.weight_in = layer.weight_in.detach()
-        self.weight_rec = None if layer.weight_rec is None else layer.weight_rec.detach()
-        self.bias = None if layer.bias is None else layer.bias.detach()
+        if layer.weight_rec is None:
+            self.weight_rec = None
+        else:
+            self.weight_rec = layer.weight_rec.detach()
+        if layer.bias is None:
+            self.bias = None
+        else:
+            self.bias = layer.bias.detach()
         self.coefficients = tuple(value.detach() for value in layer.params.coefficients())
 
     def passed(self, output: Tensor) -> Tensor:
@@ -93,9 +99,10 @@ class LocalLayer:
             (layer.bias, by_bias),
         ):
             if parameter is not None and parameter.requires_grad:
-                parameter.grad = (
-                    gradient.clone() if parameter.grad is None else parameter.grad + gradient
-                )
+                if parameter.grad is None:
+                    parameter.grad = gradient.clone()
+                else:
+                    parameter.grad = parameter.grad + gradient
         with torch.enable_grad():
             coefficients = layer.params.coefficients()
         pairs = [

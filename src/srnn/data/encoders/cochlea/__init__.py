@@ -155,7 +155,10 @@ class Cochlea:
             x = np.pad(x, (0, 2 * (padded - 1) - len(x)))
         # Resampled sound has nothing above half its own rate: those bins need no transfer function.
         bins = min(padded, math.ceil(padded * min(1.0, rate / self.rate)))
-        dtype = np.complex64 if self.precision == "float32" else np.complex128
+        if self.precision == "float32":
+            dtype = np.complex64
+        else:
+            dtype = np.complex128
         spectrum = np.asarray(rfft(x))[:bins].astype(dtype)
         places = np.linspace(0, self.membrane.length, self.places)
         for first in range(0, self.places, BLOCK):

@@ -93,7 +93,10 @@ class BushyCell:
         """
         steps, places = probability.shape
         wait = self.wait(rate)
-        recent, current, potential, pause = self.rest(places, rate) if state is None else state
+        if state is None:
+            recent, current, potential, pause = self.rest(places, rate)
+        else:
+            recent, current, potential, pause = state
         most = places * (steps // (wait + 1) + 1)
         out_t, out_i = np.empty(most, np.int64), np.empty(most, np.int64)
         count = loop(_integrate)(

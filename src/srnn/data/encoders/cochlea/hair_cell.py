@@ -72,7 +72,10 @@ class HairCell:
         ``reservoirs`` (3, P): the state to continue from, overwritten by the final one; None:
         silence before.
         """
-        held = self.reservoirs(velocity.shape[1]) if reservoirs is None else reservoirs
+        if reservoirs is None:
+            held = self.reservoirs(velocity.shape[1])
+        else:
+            held = reservoirs
         loop(_release)(
             velocity,
             held[0],
@@ -111,7 +114,9 @@ def _release(
     for t in range(steps):
         for i in range(places):
             drive = v[t, i] + offset
-            released = g_dt * drive / (drive + half) * q[i] if drive > 0 else 0.0
+            released = 0.0
+            if drive > 0:
+                released = g_dt * drive / (drive + half) * q[i]
             replenished = y_dt * max(capacity - q[i], 0.0)
             returned = x_dt * w[i]
             q_new = q[i] + replenished - released + returned
