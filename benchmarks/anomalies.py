@@ -54,7 +54,7 @@ from srnn.nn.fixedpoint.integer import quantise
 from srnn.progress import Reporter
 from srnn.text import markdown_table
 from srnn.training.alarms import with_alarm
-from srnn.training.own_data import Told, recipe_for, settings_of
+from srnn.training.own_data import FitArguments, recipe_for, settings_of
 from srnn.training.recipes.baselines import as_baseline
 
 Array = npt.NDArray[np.float64]
@@ -211,7 +211,7 @@ def trained(kind: str, normal: Array, width: int, epochs: int) -> Any:
         return srnn.fit_anomalies(
             x, false_alarms=RATE, smooth=smooth, reporter=Reporter(), **settings
         )
-    given = Told([0] * len(normal), validation=settings.pop("validation"))
+    given = FitArguments([0] * len(normal), validation=settings.pop("validation"))
     own = {"task.options.answer": "next", "training.refit": False, "training.dropout": 0.0}
     asked = settings_of(0, epochs, None, width, None, None, None, None) | own
     recipe, task = recipe_for(normal[..., None], given, asked)

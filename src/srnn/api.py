@@ -393,13 +393,13 @@ def fit(
     Raises SrnnError, before anything is written, for data or settings that do not fit; also when
     training diverges for good.
     """
-    from .training.own_data import Told, recipe_for, settings_of
+    from .training.own_data import FitArguments, recipe_for, settings_of
 
     if resume and out is None:
         raise SrnnError("resume continues the run in a folder: name it with out.")
-    told = Told(y, lengths, groups, rate, channels, units, classes, validation)
+    arguments = FitArguments(y, lengths, groups, rate, channels, units, classes, validation)
     settings = settings_of(test, epochs, patience, hidden, neuron, lr, batch_size, unit)
-    recipe, task = recipe_for(x, told, settings | dict(overrides))
+    recipe, task = recipe_for(x, arguments, settings | dict(overrides))
     with _folder(out) as folder:
         how: dict[str, Any] = {"seed": seed, "resume": resume, "overwrite": overwrite}
         model = train(recipe, folder, task=task, reporter=reporter, **how)

@@ -276,7 +276,7 @@ class _DiskCache:
 
         processor = codegen.magic_tuple()  # with its features
         versions = (numba.__version__, llvmlite.__version__, sys.implementation.cache_tag)
-        function = (_told(self._function), self._depends_on)
+        function = (_fingerprint(self._function), self._depends_on)
         digest = hashlib.sha256(repr((str(signature), processor, function, versions)).encode())
         return f"{self._function.__name__}-{digest.hexdigest()[:40]}"
 
@@ -285,7 +285,7 @@ _PART = re.compile(r"^declare .*@(\w+-[0-9a-f]{40})\(", re.MULTILINE)
 """The name of a part, in the text of machine code that calls it."""
 
 
-def _told(value: Any) -> object:
+def _fingerprint(value: Any) -> object:
     """What machine code depends on in a function and all that its closure holds.
 
     Its text is the same in every process. A function's pickle is not: in one compiled from source,
@@ -295,13 +295,17 @@ def _told(value: Any) -> object:
     if isinstance(value, FunctionType):
         cells = [cell.cell_contents for cell in value.__closure__ or ()]
         source = _source_digest(value.__code__.co_filename)
-        return value.__qualname__, source, *map(_told, (value.__code__, value.__defaults__, *cells))
+        return (
+            value.__qualname__,
+            source,
+            *map(_fingerprint, (value.__code__, value.__defaults__, *cells)),
+        )
     if isinstance(value, CodeType):
-        return value.co_code, value.co_names, _told(value.co_consts)
+        return value.co_code, value.co_names, _fingerprint(value.co_consts)
     if isinstance(value, tuple):
-        return tuple(map(_told, value))
+        return tuple(map(_fingerprint, value))
     if hasattr(value, "__wrapped__"):  # a part
-        return _told(value.__wrapped__)
+        return _fingerprint(value.__wrapped__)
     from numba.core.serialize import dumps
 
     return hashlib.sha256(dumps(value)).hexdigest()

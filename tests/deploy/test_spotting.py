@@ -18,7 +18,7 @@ from srnn.data.datasets import Split
 from srnn.data.datasets.spoken_digits import SpokenDigitsTask
 from srnn.data.encoders.speech import SpeechFeatures
 from srnn.deploy.streaming import Decoder, Spotter, SpottingRule, judging
-from srnn.deploy.streaming.judging import Clip, Heard, choose, concatenated, judge
+from srnn.deploy.streaming.judging import Clip, Listened, choose, concatenated, judge
 from srnn.deploy.streaming.spotting import Detector
 from srnn.nn.decision import RULES, softmax
 from srnn.training.runs import Run
@@ -50,14 +50,14 @@ def test_every_clip_lies_once_in_the_signal_where_it_is_said_to() -> None:
         concatenated(Split(np.zeros((1, 1, 1), np.float32), np.zeros(1, np.int64)), RATE)
 
 
-def heard_of(said: list[tuple[int, int, float]]) -> Heard:
+def heard_of(said: list[tuple[int, int, float]]) -> Listened:
     """Windows that end at a step, say a class with a probability, and share the rest among the
     other two."""
     rows = np.zeros((len(said), 3))
     for row, (_, label, probability) in zip(rows, said, strict=True):
         row[:] = (1 - probability) / 2
         row[label] = probability
-    return Heard(11.0, np.array([end for end, _, _ in said]), np.log(rows))
+    return Listened(11.0, np.array([end for end, _, _ in said]), np.log(rows))
 
 
 DECODER: Any = SimpleNamespace(

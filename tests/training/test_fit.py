@@ -17,7 +17,7 @@ from srnn import SrnnError
 from srnn.data.datasets.memory import GivenTask
 from srnn.data.recordings import Recording
 from srnn.training import own_data
-from srnn.training.own_data import Told
+from srnn.training.own_data import FitArguments
 
 QUICK = {
     "network.backend": "reference",
@@ -38,7 +38,7 @@ def numbers(count: int = 24, steps: int = 6, channels: int = 2) -> tuple[Array, 
 
 def gather(x: Any, y: Any, **told: Any) -> Any:
     """The arrays that ``srnn.fit`` makes of them."""
-    return own_data.gather(x, Told(y, **told))
+    return own_data.gather(x, FitArguments(y, **told))
 
 
 def same_weights(one: srnn.Model, other: srnn.Model) -> bool:

@@ -139,13 +139,13 @@ class Sequences:
     def digest(self) -> str:
         """A digest of labels, lengths and groups: it identifies the sequences on any machine
         (features may differ in bits)."""
-        told = hashlib.sha256(repr(self.x.shape).encode())
+        digest_so_far = hashlib.sha256(repr(self.x.shape).encode())
         groups = (
             None if self.groups is None else self.groups.astype(str)
         )  # the bytes of objects would be addresses
         for known in (self.y, self.lengths, groups):
-            told.update(b"-" if known is None else np.ascontiguousarray(known).tobytes())
-        return told.hexdigest()
+            digest_so_far.update(b"-" if known is None else np.ascontiguousarray(known).tobytes())
+        return digest_so_far.hexdigest()
 
     @property
     def typical_length(self) -> int:

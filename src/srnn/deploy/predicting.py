@@ -272,8 +272,8 @@ def predict(
     steps = task.encode(name, x, form)
     doubt = path.doubt(x)
     per_step = task.kind == "per_step" and trained.alarm is None
-    if told := far_longer(trained, len(steps)):
-        warnings.warn(f"{name}: {told}", RuntimeWarning, stacklevel=3)
+    if note := far_longer(trained, len(steps)):
+        warnings.warn(f"{name}: {note}", RuntimeWarning, stacklevel=3)
     # For each step: its input, each class's score and confidence, and what is needed in between.
     kept = len(steps) * (4 * steps.shape[1] + 24 * len(trained.classes))
     check_memory(kept, f"{name}: the class at every one of {len(steps):,} steps", shorter)
@@ -346,8 +346,8 @@ def far_longer(trained: Trained, steps: int) -> str:
         known = trained.steps
     if not known or steps <= _FAR_LONGER * known:
         return ""
-    told = f"{steps:,} steps are read as one sequence, where training's had {known:,}"
-    return f"{told}; cut it, or let srnn stream --segment do so."
+    note = f"{steps:,} steps are read as one sequence, where training's had {known:,}"
+    return f"{note}; cut it, or let srnn stream --segment do so."
 
 
 def recordings(paths: Iterable[Path]) -> Iterator[Path]:

@@ -185,7 +185,7 @@ def note(axes: Axes, text: str, command: str | None = None) -> None:
         steps = [step.strip() for step in command.split(";")]
     for size in (7.0, 6.0, 5.0):
         characters = max(16, int(width / (0.62 * size)) - 1)
-        told = textwrap.wrap(text, characters, break_on_hyphens=False)
+        about = textwrap.wrap(text, characters, break_on_hyphens=False)
         words = [
             line
             for step in steps
@@ -194,7 +194,7 @@ def note(axes: Axes, text: str, command: str | None = None) -> None:
             )
         ]
         line = 1.35 * size
-        needed = line * (len(told) + len(words) + (1 if words else 0))
+        needed = line * (len(about) + len(words) + (1 if words else 0))
         if needed < height:
             break
     look: dict[str, Any] = {
@@ -207,9 +207,9 @@ def note(axes: Axes, text: str, command: str | None = None) -> None:
         "fontsize": size,
         "annotation_clip": False,
     }
-    axes.annotate("\n".join(told), (0.5, 0.5), (0, needed / 2), **look)
+    axes.annotate("\n".join(about), (0.5, 0.5), (0, needed / 2), **look)
     if words:
-        place = (0, needed / 2 - line * (len(told) + 1))
+        place = (0, needed / 2 - line * (len(about) + 1))
         axes.annotate("\n".join(words), (0.5, 0.5), place, color=BLUE, family="monospace", **look)
 
 

@@ -45,7 +45,7 @@ _FORMS = (
 )
 
 
-class Told(NamedTuple):
+class FitArguments(NamedTuple):
     """What ``srnn.fit`` is told of the sequences; see there."""
 
     y: Any = None
@@ -84,21 +84,23 @@ def settings_of(
     return {key: value for key, value in settings.items() if value is not None}
 
 
-def recipe_for(x: Any, told: Told, settings: Mapping[str, Any]) -> tuple[Recipe, Task | None]:
+def recipe_for(
+    x: Any, arguments: FitArguments, settings: Mapping[str, Any]
+) -> tuple[Recipe, Task | None]:
     """The recipe that ``srnn train`` gives to such data, with these settings by dotted keys; and
     the data as its task, or None where the recipe names them. SrnnError for what is not data.
     """
     options = dict[str, Any]()
-    if is_number(told.validation):
-        options["task.options.validation_fraction"] = told.validation
-        told = told._replace(validation=None)
+    if is_number(arguments.validation):
+        options["task.options.validation_fraction"] = arguments.validation
+        arguments = arguments._replace(validation=None)
     if not isinstance(x, (str, Path)):
-        given = gather(x, told)
+        given = gather(x, arguments)
         asked = settings.get("task.options.answer", GivenTask.answer)
         content = suited_recipe(GivenTask(arrays=given, answer=asked))
         recipe = noted_recipe(content, "srnn.fit", {**options, **settings})
         return recipe, GivenTask.of(given, recipe.task.options)
-    for name, value in told._asdict().items():
+    for name, value in arguments._asdict().items():
         if value is not None and name in ("rate", "channels"):
             options[f"task.options.{name}"] = value
         elif value is not None:
@@ -108,35 +110,35 @@ def recipe_for(x: Any, told: Told, settings: Mapping[str, Any]) -> tuple[Recipe,
     return load_recipe(x, {**options, **settings}), None
 
 
-def gather(x: Any, told: Told) -> Given:
+def gather(x: Any, arguments: FitArguments) -> Given:
     """Sequences and their labels as the arrays of one data set. SrnnError, which names the
     argument, for anything else."""
-    if told.rate is not None:
-        check_positive("rate", told.rate)
-    x, y = _pair("x", x, told.y)
-    if told.lengths is not None and isinstance(x, list):
+    if arguments.rate is not None:
+        check_positive("rate", arguments.rate)
+    x, y = _pair("x", x, arguments.y)
+    if arguments.lengths is not None and isinstance(x, list):
         raise SrnnError("x is a list, whose sequences have lengths of their own: remove lengths.")
     labels = _labels("y", x, y)
-    optional = {"groups": told.groups, "class_names": told.classes}
-    if told.validation is None:
-        given = _sequences(x, told)
+    optional = {"groups": arguments.groups, "class_names": arguments.classes}
+    if arguments.validation is None:
+        given = _sequences(x, arguments)
     else:
-        if told.groups is not None:
+        if arguments.groups is not None:
             raise SrnnError(
                 "groups says which sequences are held out together, and validation which are: "
                 "remove one."
             )
-        more_x, more_y = _pair("x of validation", *_two(told.validation))
-        given = _of_list([*_cut(x, told.lengths), *more_x], told)
+        more_x, more_y = _pair("x of validation", *_two(arguments.validation))
+        given = _of_list([*_cut(x, arguments.lengths), *more_x], arguments)
         labels = _joined(labels, _labels("y of validation", more_x, more_y))
         if labels.ndim > 1:  # which may go on where no sequence does
             labels = labels[:, : given["x"].shape[1]]
         optional["split"] = ["train"] * len(x) + ["validation"] * len(more_x)
     given["y"] = labels
-    if told.rate is not None:
-        given["rate"] = np.asarray(told.rate)
-    if told.units is not None:
-        given["units"] = _units(told.units)
+    if arguments.rate is not None:
+        given["rate"] = np.asarray(arguments.rate)
+    if arguments.units is not None:
+        given["units"] = _units(arguments.units)
     for name, values in optional.items():
         if values is not None:
             given[name] = np.asarray(as_numpy(values))
@@ -200,15 +202,15 @@ def _pair(name: str, x: Any, y: Any) -> tuple[Any, Any]:
 # ---- sequences ----------------------------------------------------------------------------------
 
 
-def _sequences(x: Any, told: Told) -> Given:
+def _sequences(x: Any, arguments: FitArguments) -> Given:
     """x (N, T, C), and what is known of its lengths and channels."""
     if isinstance(x, list):
-        return _of_list(x, told)
+        return _of_list(x, arguments)
     given = Given(x=x)
-    if told.lengths is not None:
-        given["lengths"] = np.asarray(as_numpy(told.lengths))
-    if told.channels is not None:
-        given["channels"] = _names(told.channels)
+    if arguments.lengths is not None:
+        given["lengths"] = np.asarray(as_numpy(arguments.lengths))
+    if arguments.channels is not None:
+        given["channels"] = _names(arguments.channels)
     return given
 
 
@@ -275,11 +277,11 @@ def _cut(x: Any, lengths: Any) -> list[Any]:
     ]
 
 
-def _of_list(x: Sequence[Any], told: Told) -> Given:
+def _of_list(x: Sequence[Any], arguments: FitArguments) -> Given:
     """The sequences of a list, padded, with the first one's channels in its units and at its
     rate."""
     read = [_recording(f"x[{index}]", one) for index, one in enumerate(x)]
-    rate, channels = told.rate, told.channels
+    rate, channels = arguments.rate, arguments.channels
     if rate is None and len({recording.rate is None for recording in read}) > 1:
         raise SrnnError("Some sequences of x state their rate and others do not: give rate.")
     named = read[0].channels is not None

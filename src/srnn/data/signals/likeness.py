@@ -93,14 +93,14 @@ def differences(x: Array, channels: Channels) -> list[str]:
     level, spread, size, still, rough = _measured(x, channels.std, channels.units)
     seen = channels.seen.astype(np.float64)
     least, most = (dict(zip(MEASURES, part, strict=True)) for part in seen)
-    told = []
+    notes = []
     stuck = (still > 0.5) & (still > most["still"] + 0.3)
     for channel in np.flatnonzero(stuck).tolist():
-        told.append(f"{channels.called(channel)} hardly ever changes: {FLAT}")
+        notes.append(f"{channels.called(channel)} hardly ever changes: {FLAT}")
     sized = (size * 2.5 < least["size"]) | (size > 2.5 * most["size"])
-    told += _sizes(size, sized & ~stuck, least["size"], most["size"], channels)
+    notes += _sizes(size, sized & ~stuck, least["size"], most["size"], channels)
     other = ~stuck & ~sized
-    told += _levels(level, other, least["level"], most["level"], channels)
+    notes += _levels(level, other, least["level"], most["level"], channels)
     for channel in np.flatnonzero(other).tolist():
         called, own, low, high = (
             channels.called(channel),
@@ -110,14 +110,14 @@ def differences(x: Array, channels: Channels) -> list[str]:
         )
         hint = _unit_hint(own, low, high, channels.unit(channel))
         if high == 0 < own:
-            told.append(f"{called} varies, which it never did in training")
+            notes.append(f"{called} varies, which it never did in training")
         elif 0 < own * 5 < low:
-            told.append(f"{called} varies {digits(low / own)} times less than in training{hint}")
+            notes.append(f"{called} varies {digits(low / own)} times less than in training{hint}")
         elif own > 5 * high:
-            told.append(f"{called} varies {digits(own / high)} times more than in training{hint}")
+            notes.append(f"{called} varies {digits(own / high)} times more than in training{hint}")
         elif rough[channel] > 2.5 * most["rough"][channel]:
-            told.append(f"{called} is rougher than in training: noise, or a loose electrode")
-    return told[:_SHOWN]
+            notes.append(f"{called} is rougher than in training: noise, or a loose electrode")
+    return notes[:_SHOWN]
 
 
 def stuck_channels(x: Array) -> list[int]:
@@ -145,7 +145,7 @@ def _measured(x: Array, std: Array, units: tuple[str | None, ...] | None) -> Arr
 
 def _sizes(size: Array, unlike: Array, least: Array, most: Array, channels: Channels) -> list[str]:
     """One line for each unit, whose channels have one size."""
-    told = []
+    notes = []
     units = channels.units or (None,) * len(size)
     for unit in dict.fromkeys(units):
         own = [channel for channel in np.flatnonzero(unlike).tolist() if units[channel] == unit]
@@ -163,8 +163,8 @@ def _sizes(size: Array, unlike: Array, least: Array, most: Array, channels: Chan
         verb = "are"
         if len(own) == 1:
             verb = "is"
-        told.append(f"{names} {verb} {how} than in training{_unit_hint(value, low, high, unit)}")
-    return told
+        notes.append(f"{names} {verb} {how} than in training{_unit_hint(value, low, high, unit)}")
+    return notes
 
 
 def _unit_hint(value: float, low: float, high: float, unit: str | None) -> str:

@@ -211,20 +211,20 @@ class DecisionPlan:
         subject = "The class of a sequence is"
         if self.rule.per_step:
             subject = "Every step has a class of its own:"
-        told = {"VALUES": self.how.value, "TITLE": self.how.title.format(over=over)}
+        fields = {"VALUES": self.how.value, "TITLE": self.how.title.format(over=over)}
         if self.how.value:
             subject = "A step's value" if self.rule.per_step else "A sequence's value"
-            told["VALUES_ARE"] = "a float"
+            fields["VALUES_ARE"] = "a float"
             if self.bits is not None:
-                told["VALUES_ARE"] = f"s / 2^{score_bits(self.bits, self.how)} for an integer s"
-        return told | {"SUBJECT": subject} | self._scale()
+                fields["VALUES_ARE"] = f"s / 2^{score_bits(self.bits, self.how)} for an integer s"
+        return fields | {"SUBJECT": subject} | self._scale()
 
     def _alarm(self) -> dict[str, Any]:
         """What raises an alarm."""
         alarm = self.rule.alarm
         if alarm is None:
             return {"ALARM": False}
-        told = {
+        fields = {
             "ALARM": True,
             "ALARM_PRIOR": f"{alarm.prior}u",
             "ALARM_SMOOTH": f"{alarm.smooth}u",
@@ -232,7 +232,7 @@ class DecisionPlan:
             "ALARM_START": f"{alarm.start}u",
         }
         if self.bits is None:
-            return told | {
+            return fields | {
                 "SURPRISE_TYPE": "float",
                 "ALARM_USUAL": number(alarm.usual, "float"),
                 "ALARM_LEAST": number(LEAST, "float"),
@@ -245,7 +245,7 @@ class DecisionPlan:
             for kind, multiples in (("SEEN", integers.seen), ("OFF", integers.off))
             for part in ("factor", "shift")
         }
-        return told | {
+        return fields | {
             "SURPRISE_TYPE": "int32_t",
             "ALARM_ABOVE": integers.above,
             "ALARM_BELOW": integers.below,
@@ -265,21 +265,21 @@ class DecisionPlan:
 
     def _scale(self) -> dict[str, Any]:
         """How scores become values in the targets' units."""
-        targets, told = self.rule.targets, {"SCALED": False, "LINEAR": False}
+        targets, fields = self.rule.targets, {"SCALED": False, "LINEAR": False}
         if targets is None or targets.mean is None or targets.std is None:
-            return told
+            return fields
         units = [one or "unit not stated" for one in targets.units]
-        told |= {"SCALED": True, "VALUE_UNITS": "; ".join(units).replace("*/", "* /")}
-        told |= self._linear(targets)
+        fields |= {"SCALED": True, "VALUE_UNITS": "; ".join(units).replace("*/", "* /")}
+        fields |= self._linear(targets)
         if self.bits is None:
-            return told | {
+            return fields | {
                 "VALUE_MEANS": ", ".join(number(one, "float") for one in targets.mean),
                 "VALUE_STDS": ", ".join(number(one, "float") for one in targets.std),
             }
-        told["VALUES_ARE"] = f"values[i] / 2^{self.name.upper()}_VALUE_BITS[i]"
+        fields["VALUES_ARE"] = f"values[i] / 2^{self.name.upper()}_VALUE_BITS[i]"
         scales = integer_scales(targets, self.bits, self.how)
         columns = {name: [getattr(one, name) for one in scales] for name in IntegerScale._fields}
-        return told | {
+        return fields | {
             "VALUE_BITS": ", ".join(map(str, columns["bits"])),
             "VALUE_FACTORS": ", ".join(map(str, columns["factor"])),
             "VALUE_SHIFTS": ", ".join(map(str, columns["shift"])),
@@ -291,7 +291,7 @@ class DecisionPlan:
         linear = targets.linear
         if linear is None:
             return {}
-        told: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "LINEAR": True,
             "TAPS": linear.taps,
             "PAST": linear.taps * linear.inputs,
@@ -300,36 +300,39 @@ class DecisionPlan:
         kind, weights = "float", np.array(linear.weights)
         if self.bits is None:
             rests = ", ".join(number(one, "float") for one in linear.rest)
-            told |= {"LINEAR_TYPE": "float", "VALUE_RESTS": rests}
+            fields |= {"LINEAR_TYPE": "float", "VALUE_RESTS": rests}
         else:
             scales = integer_scales(targets, self.bits, self.how)
             integers = IntegerLinear.of(targets, self.input_bits, scales)
             assert integers is not None
             kind, weights = "int32_t", integers.weights
             shifts = ", ".join(map(str, integers.shifts))
-            told |= {"LINEAR_TYPE": "int64_t", "TAP_SHIFTS": shifts}
+            fields |= {"LINEAR_TYPE": "int64_t", "TAP_SHIFTS": shifts}
         rows = [", ".join(number(one, kind) for one in tap.ravel()) for tap in weights]
-        return told | {"TAP_TYPE": kind, "TAPS_OF_STEPS": [{"TAPS_OF_STEP": row} for row in rows]}
+        return fields | {"TAP_TYPE": kind, "TAPS_OF_STEPS": [{"TAPS_OF_STEP": row} for row in rows]}
 
     def _scores(self) -> dict[str, Any]:
         """The types of scores and of the number of steps in them."""
-        told = {"SCORE_TYPE": "float", "STEPS_TYPE": "float", "ONE_STEP": "1.0f"}
+        fields = {"SCORE_TYPE": "float", "STEPS_TYPE": "float", "ONE_STEP": "1.0f"}
         if self.bits is not None:
-            told = {"SCORE_TYPE": "int32_t", "STEPS_TYPE": "int64_t", "ONE_STEP": "1"}
+            fields = {"SCORE_TYPE": "int32_t", "STEPS_TYPE": "int64_t", "ONE_STEP": "1"}
             if self.how.adds:
-                told["SCORE_TYPE"] = "int64_t"
-        return told
+                fields["SCORE_TYPE"] = "int64_t"
+        return fields
 
     def _steps(self) -> dict[str, Any]:
         """What a step counts, and how it is joined to the total."""
         counted, value = self._written()
-        told: dict[str, Any] = {"COUNTED_LINES": _lines("COUNTED", counted), "COUNTED_VALUE": value}
+        fields: dict[str, Any] = {
+            "COUNTED_LINES": _lines("COUNTED", counted),
+            "COUNTED_VALUE": value,
+        }
         if self.how.keeps and not self.how.adds:
             joined, total = self._written(joining=True)
-            told |= {"JOINED_LINES": _lines("JOINED", joined), "JOINED_VALUE": total}
+            fields |= {"JOINED_LINES": _lines("JOINED", joined), "JOINED_VALUE": total}
         if self.how.soft and self.bits is not None:
-            told["OUTPUT_EXPONENTIALS"] = [_exponential("exponential", self.bits)]
-        return told
+            fields["OUTPUT_EXPONENTIALS"] = [_exponential("exponential", self.bits)]
+        return fields
 
     def _written(self, joining: bool = False) -> tuple[list[tuple[str, str]], str]:
         """What a step of a class counts, or joins it to the total: local variables, and value."""
@@ -350,15 +353,18 @@ class DecisionPlan:
     def _belief(self) -> dict[str, Any]:
         """How far any class is believed."""
         how, bits = self.how, self.bits
-        told: dict[str, Any] = {"BELIEVES": self.believes, "STEPS_COUNTED": how.value and how.mean}
+        fields: dict[str, Any] = {
+            "BELIEVES": self.believes,
+            "STEPS_COUNTED": how.value and how.mean,
+        }
         if not self.believes:
-            return told
+            return fields
         if bits is None:
             belief: _Belief = _FloatBelief(how.mean)
-            told |= {"BELIEF_TYPE": "float", "BELIEF_PART": "float", "BELIEF_RANGE": "0 to 1"}
+            fields |= {"BELIEF_TYPE": "float", "BELIEF_PART": "float", "BELIEF_RANGE": "0 to 1"}
         else:
             belief = _FixedBelief(how.mean, score_bits(bits, how))
-            told |= {
+            fields |= {
                 "BELIEF_TYPE": "int32_t",
                 "BELIEF_PART": "uint64_t",
                 "BELIEF_RANGE": f"0 to 2^{ONE_BITS}",
@@ -367,13 +373,13 @@ class DecisionPlan:
         score = _Believed(Text("own"), Text(_TOTAL))
         (believed,) = how.confidence_record.run(belief, [score, classes])
         divided = how.mean and "count" in f"{belief.added} {believed.own.text}"
-        return told | {
+        return fields | {
             "STEPS_COUNTED": divided,
             "BELIEF_OF_MEAN": divided,
             "BELIEF_OF_LARGEST": belief.uses_most,
             "BELIEF_ADDED": belief.added,
             "BELIEF_RESULT": believed.own.text,
-            **belief.told,
+            **belief.fields,
         }
 
     def _until(self) -> dict[str, Any]:
@@ -454,7 +460,7 @@ class _Belief(Algebra, ABC):
 
     def __init__(self, mean: bool) -> None:
         self.mean, self.added, self.uses_most = mean, "", False
-        self.told: dict[str, Any] = {
+        self.fields: dict[str, Any] = {
             "BELIEF_SOFT": False,
             "BELIEF_FINER": False,
             "BELIEF_DIVIDES": False,
@@ -519,7 +525,7 @@ class _FixedBelief(_Belief):
     def apply(self, operation: str, *operands: Any) -> Any:
         if operation == "softmax":
             fine = fine_bits(self.bits, self.mean)
-            self.told |= {
+            self.fields |= {
                 "BELIEF_SOFT": True,
                 "SCORE_EXPONENTIALS": [_exponential("exponential_of_scores", fine)],
                 "BELIEF_FINER": fine > self.bits,
@@ -538,7 +544,7 @@ class _FixedBelief(_Belief):
         own = [operand.own for operand in operands]
         each = [operand.each for operand in operands]
         if operation == "divide":
-            self.told["BELIEF_DIVIDES"] = True
+            self.fields["BELIEF_DIVIDES"] = True
             part, whole = own
             share = f"divided((int64_t)({part.text}), (int64_t)({whole.text}))"
             return _Believed(Text(share), Text(""))

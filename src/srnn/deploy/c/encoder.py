@@ -163,7 +163,7 @@ class CrossingPlan(EncoderPlan):
     def configuration(self) -> dict[str, Any]:
         encoder, window = self.encoder, self.encoder.window
         kept = "level" if self.running else "before"
-        told: dict[str, Any] = {
+        fields: dict[str, Any] = {
             **self.base(),
             "CROSSING": True,
             "CHANNELS_COUNTED": counted(self.channels, "channel"),
@@ -184,18 +184,22 @@ class CrossingPlan(EncoderPlan):
             "THRESHOLDS_TOLD": self._unit(f"{encoder.crossing.up:g}", f"{encoder.crossing.down:g}"),
         }
         if self.table is not None:
-            told["SMOOTHING_TYPE"] = self.table.ctype
+            fields["SMOOTHING_TYPE"] = self.table.ctype
         if encoder.std is not None:
             pairs = zip(*encoder.thresholds(encoder.std, self.integer), strict=True)
             for side, values in zip(("UP", "DOWN"), pairs, strict=True):
                 written = (number(value, self.sample) for value in values)
-                told[f"{side}_THRESHOLDS"] = ", ".join(written)
+                fields[f"{side}_THRESHOLDS"] = ", ".join(written)
         if self.running:
             up, down, unit = encoder.multiples(self.integer)
             horizon = encoder.running().horizon
-            told |= {"UP": number(up, self.sample), "DOWN": number(down, self.sample), "UNIT": unit}
-            told |= {"HORIZON": number(horizon, self.sample), "HALF_HORIZON": horizon // 2}
-        return told
+            fields |= {
+                "UP": number(up, self.sample),
+                "DOWN": number(down, self.sample),
+                "UNIT": unit,
+            }
+            fields |= {"HORIZON": number(horizon, self.sample), "HALF_HORIZON": horizon // 2}
+        return fields
 
     def _unit(self, up: str, down: str) -> str:
         encoder, upper = self.encoder, self.name.upper()

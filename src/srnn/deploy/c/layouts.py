@@ -52,10 +52,10 @@ def arranged(
         )
     if layout == "web" and plan.decision is None:
         raise SrnnError("A page shows classes, and this network's decision is not known.")
-    name, told = plan.name, _told(layout, plan, about)
+    name, described = plan.name, _told(layout, plan, about)
     library = {f"src/{name}{end}": files[f"{name}{end}"] for end in (".h", ".c", "_weights.h")}
     own = {
-        path.replace("model", name): resolved(f"layouts/{layout}/{path}", name, told)
+        path.replace("model", name): resolved(f"layouts/{layout}/{path}", name, described)
         for path in runtime_files(f"layouts/{layout}")
     }
     return library | {f"{name}.json": files[f"{name}.json"]} | own
@@ -68,9 +68,9 @@ def _told(layout: Layout | ForPage, plan: Plan, about: str) -> dict[str, Any]:
     if plan.uses_math:
         flags.append("-lm")
     endless = plan.decision is not None and plan.decision.rule.per_step
-    told = configuration(plan)
-    told |= {other.upper(): other == layout for other in LAYOUTS}
-    return told | {
+    described = configuration(plan)
+    described |= {other.upper(): other == layout for other in LAYOUTS}
+    return described | {
         "ABOUT": about,
         "ABOUT_QUOTED": json.dumps(about),
         "SRNN_VERSION": __version__,

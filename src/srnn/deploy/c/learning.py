@@ -174,7 +174,7 @@ class Learning:
         """What ``learning.h`` and ``learning.c`` are told."""
         readout, hidden, loss = self.readout, self.layers[:-1], self.loss
         outputs, smoothing = readout.size, loss.label_smoothing
-        told: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "HIDDEN": bool(hidden),
             "LEARNERS": "the readout" + " and, by e-prop, the hidden layer" * bool(hidden),
             "SUMMED": self.summed,
@@ -196,14 +196,14 @@ class Learning:
             "KEPT_DIFFERS": False,
         }
         for when, costs in self.operations.items():
-            told |= {f"{when}_{what}".upper(): cost for what, cost in costs.items()}
+            fields |= {f"{when}_{what}".upper(): cost for what, cost in costs.items()}
         for layer in hidden:
             first = readout.layer.variables[0]
             kept = readout.slope(first, first)
             column = readout.slope(readout.rows[-1], "current").replace("[h]", "[c]")
-            told |= {"HIDDEN_SIZE": layer.size, "COLUMN": column}
-            told |= {"KEPT": kept, "KEPT_DIFFERS": "[h]" in kept}
-        return told
+            fields |= {"HIDDEN_SIZE": layer.size, "COLUMN": column}
+            fields |= {"KEPT": kept, "KEPT_DIFFERS": "[h]" in kept}
+        return fields
 
     def _layer(self, layer: LayerLearning) -> dict[str, Any]:
         signal, index = "signal", "h"

@@ -23,22 +23,22 @@ def main_c(plan: Plan) -> str:
     names = samples.names_in_c()
     readers = [_reader("input_read", f"{plan.name}_input", plan.input, f"{upper}_INPUTS")]
     readers[0]["READ_NAMED"] = int(names["NAMED"] and encoder is None)
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "PER_STEP": plan.decision is not None and plan.decision.rule.per_step,
         "COUNTED": [{"WHAT": what} for what in plan.counted],
         "ENDS": encoder is not None and encoder.ends,
         # Whether what it reads is not the input of a step yet.
         "SAMPLED": encoder is not None or samples.statistics is not None or bool(plan.input_bits),
     }
-    if told["SAMPLED"]:
+    if fields["SAMPLED"]:
         ctype = samples.ctype if encoder is None else encoder.sample
         counts = samples.multiplied if encoder is None else None
         readers.append(_reader("signal_read", ctype, ctype, f"{upper}_CHANNELS", counts))
         readers[1]["READ_NAMED"] = int(names["NAMED"])
     if isinstance(encoder, CrossingPlan) and not encoder.running:
-        told |= _multiples(encoder)
-    told |= {**names, "READERS": readers}
-    return resolved("main.c", plan.name, configuration(plan) | told)
+        fields |= _multiples(encoder)
+    fields |= {**names, "READERS": readers}
+    return resolved("main.c", plan.name, configuration(plan) | fields)
 
 
 def _reader(
@@ -55,7 +55,7 @@ def _reader(
         counts: what each number is multiplied with, to be rounded; None: it is not.
     """
     whole = base.removesuffix("_t").upper()
-    told = {
+    fields = {
         "READ": function,
         "READ_TYPE": ctype,
         "READ_LENGTH": length,
@@ -69,7 +69,7 @@ def _reader(
             "READ_GREATEST": "(double)FLT_MAX",
         }
     if counts is not None:
-        told |= {
+        fields |= {
             "COUNTS": ", ".join(repr(float(count)) for count in counts),
             "REAL": "double",
             "HALF": "0.5",
@@ -77,15 +77,15 @@ def _reader(
             "ROUNDED_LEAST": f"{whole}_MIN",
             "ROUNDED_MOST": f"{whole}_MAX",
         }
-    return told | limits
+    return fields | limits
 
 
 def _multiples(plan: CrossingPlan) -> dict[str, Any]:
     """What turns the deviation of a channel into its thresholds."""
     crossing, std = plan.encoder.crossing, plan.encoder.std
-    told = dict[str, Any]()
+    fields = dict[str, Any]()
     for side, value in (("UP", crossing.up), ("DOWN", crossing.down)):
-        told[f"{side}_MULTIPLE"] = repr(value) if plan.integer else number(value, "float")
+        fields[f"{side}_MULTIPLE"] = repr(value) if plan.integer else number(value, "float")
     if std is not None:
-        told["STATED"] = " ".join(f"{value:g}" for value in std)
-    return told
+        fields["STATED"] = " ".join(f"{value:g}" for value in std)
+    return fields

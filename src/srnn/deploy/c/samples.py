@@ -94,7 +94,7 @@ class SamplesPlan:
     def configuration(self) -> dict[str, Any]:
         """What ``samples.h`` is told, and all who push samples."""
         lines = self._lines()
-        told = {
+        fields = {
             "CHANNELS": self.channels,
             "SAMPLE": self.ctype if self.statistics else f"{self.name}_input",
             "CONVERTS": self.statistics is not None,
@@ -106,7 +106,7 @@ class SamplesPlan:
             "CHANNELS_LISTED": "\n".join(f" *     {line}" for line in lines),
         }
         if self.format is not None:
-            return told | {
+            return fields | {
                 "FACTORS": _listed(self.format.factors, "int32_t"),
                 "OFFSETS": _listed(self.format.offsets, "int64_t"),
                 "SHIFTS": _listed(self.format.shifts, "uint8_t"),
@@ -114,8 +114,8 @@ class SamplesPlan:
             }
         if self.statistics is not None:
             means, deviations = (_listed(part, "float") for part in self.statistics[:2])
-            return told | {"MEANS": means, "DEVIATIONS": deviations}
-        return told
+            return fields | {"MEANS": means, "DEVIATIONS": deviations}
+        return fields
 
     def _lines(self) -> list[str]:
         """What is known of each channel; nothing where that is nothing of any."""

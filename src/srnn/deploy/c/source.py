@@ -15,19 +15,19 @@ from .resolve import Configuration, folded, resolved, without_unused
 
 def header(plan: Plan, about: str, inputs: str = "") -> str:
     """NAME.h: sizes, types and functions. ``inputs``: what the inputs of a step are."""
-    told = {
+    fields = {
         "ABOUT": about,
         "INPUTS_ARE": inputs,
         "INPUTS_TOLD": bool(inputs) and plan.encoder is None,
     }
-    return folded(resolved("model.h", plan.name, configuration(plan) | _costs(plan) | told))
+    return folded(resolved("model.h", plan.name, configuration(plan) | _costs(plan) | fields))
 
 
 def weights(plan: Plan) -> str:
     """NAME_weights.h: all constants."""
     constants = [constant.configuration() for constant in plan.constants()]
-    told = {"NAME": plan.name, "FLASH": plan.flash_bytes, "CONSTANTS": constants}
-    return resolved("model_weights.h", plan.name, told)
+    fields = {"NAME": plan.name, "FLASH": plan.flash_bytes, "CONSTANTS": constants}
+    return resolved("model_weights.h", plan.name, fields)
 
 
 def source(plan: Plan) -> str:
@@ -96,7 +96,7 @@ def _begun(plan: Plan) -> list[tuple[str, str]]:
 def _costs(plan: Plan) -> dict[str, Any]:
     """What the head of NAME.h says of arithmetic and sizes."""
     network, encoder, operations = plan.network, plan.encoder, plan.operations()
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "FLASH": plan.flash_bytes,
         "STATE_RAM": plan.state_bytes,
         "SYNAPTIC_ADDS": operations["synaptic_adds"],
@@ -112,22 +112,22 @@ def _costs(plan: Plan) -> dict[str, Any]:
         "INPUT_KIND": plan.input.removesuffix("_t"),
     }
     if encoder is not None:
-        told["ENCODER_RAM"] = encoder.ram_bytes
+        fields["ENCODER_RAM"] = encoder.ram_bytes
     if plan.decision is not None:
-        told["DECISION_RAM"] = plan.decision.ram_bytes
+        fields["DECISION_RAM"] = plan.decision.ram_bytes
     if isinstance(network, IntegerNetwork):
         layers = [*zip(plan.layers, network.layers, strict=True)]
         kept = list[str]()
         for layer, own in layers:
             bits = map("{} {}".format, layer.variables, own.kept_bits.values())
             kept.append(f"{layer.name} {', '.join(bits)}")
-        told |= {
+        fields |= {
             "STATE_BITS": ", ".join(f"{layer.name} {own.bits}" for layer, own in layers),
             "STATE_KIND": f"int{plan.state_width}",
             "KEPT_BITS": "; ".join(kept),
             "OUTPUT_BITS": network.output_bits,
         }
-    return told
+    return fields
 
 
 def _layer(plan: Plan, layer: LayerPlan) -> dict[str, Any]:
@@ -141,7 +141,7 @@ def _layer(plan: Plan, layer: LayerPlan) -> dict[str, Any]:
     sources = _sources(plan, layer)
     reads_emission = last and model.output == "emission"
     arguments = _arguments(plan, layer)
-    told = {
+    fields = {
         "LAYER": layer.name,
         "STEP_LAYER": f"step_{layer.name}",
         "STEP_PARAMETERS": ", ".join(f"{ctype} *{name}" for name, ctype in arguments.items()),
@@ -172,14 +172,14 @@ def _layer(plan: Plan, layer: LayerPlan) -> dict[str, Any]:
         **(learning.configuration(plan.name) if learning else {}),
     }
     if isinstance(model, IntegerLayer) and layer.scaling is not None:
-        told |= {
+        fields |= {
             # Not where, say, all weights are 0.
             "SCALED_CURRENT": "current" in layer.step.parameters,
             "CURRENT_FITS": model.largest_current <= INT32_MAX and model.shift > 0,
             "SCALES": layer.scaling.name,
             "SCALE_SHIFT": model.shift,
         }
-    return told
+    return fields
 
 
 def _sources(plan: Plan, layer: LayerPlan) -> list[Configuration]:
@@ -190,7 +190,7 @@ def _sources(plan: Plan, layer: LayerPlan) -> list[Configuration]:
     for place, (matrix, arriving, sent) in enumerate(layer.read):
         names = [constant.name for constant in matrix.constants]
         value = "presynaptic[j]"
-        told: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "ADD_ROWS": row_name(sent.kind, matrix.sparse),
             "SPARSE": matrix.sparse,
             "SPIKES": sent.kind == "spike",
@@ -204,9 +204,9 @@ def _sources(plan: Plan, layer: LayerPlan) -> list[Configuration]:
         }
         if matrix.sparse:
             start, to, _ = matrix.constants
-            told |= {"START": start.name, "ROW_START": start.ctype}
-            told |= {"TO": to.name, "ROW_TARGET": to.ctype}
-        sources.append(told)
+            fields |= {"START": start.name, "ROW_START": start.ctype}
+            fields |= {"TO": to.name, "ROW_TARGET": to.ctype}
+        sources.append(fields)
     if lift:
         sources[0 if lift > 0 else -1] |= {"LIFTED": True, "LIFT": 2 ** abs(lift)}
     return [*sources]

@@ -185,7 +185,7 @@ class LayerLearning:
 
     def configuration(self, name: str) -> dict[str, Any]:
         """What ``traces.c`` and ``learning.c`` are told: traces are updated before the step."""
-        told: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "LAYER": self.name,
             "SIZE": self.size,
             "LEARNT": self.count,
@@ -202,27 +202,27 @@ class LayerLearning:
             "FOLLOW_LAYER": f"follow_{self.name}",
         }
         if self.kept:
-            told |= {"SLOPES": f"{self.name}_slopes", "SLOPE_ARGUMENTS": self._slope_arguments()}
-            told |= {"TRACED_SLOPES": self._slopes[0]}
+            fields |= {"SLOPES": f"{self.name}_slopes", "SLOPE_ARGUMENTS": self._slope_arguments()}
+            fields |= {"TRACED_SLOPES": self._slopes[0]}
         types = {
             "state": f"const {name}_state",
             "parameters": f"const {name}_parameters",
             "traces": f"{name}_traces",
             "input": f"const {name}_input",
         }
-        body = resolved("traces.c", name, told)
+        body = resolved("traces.c", name, fields)
         read = [own for own in types if re.search(rf"\b{own}(->|\[)", body)]
-        told["FOLLOW_PARAMETERS"] = ", ".join(f"{types[own]} *{own}" for own in read)
-        told["FOLLOW_ARGUMENTS"] = ", ".join(read)
-        return told
+        fields["FOLLOW_PARAMETERS"] = ", ".join(f"{types[own]} *{own}" for own in read)
+        fields["FOLLOW_ARGUMENTS"] = ", ".join(read)
+        return fields
 
     def _tensors(self) -> list[dict[str, Any]]:
         """Where each lies, and what it was when it was shipped."""
-        told, offset = list[dict[str, Any]](), 0
+        fields, offset = list[dict[str, Any]](), 0
         for constant, length in self.tensors:
-            told.append({"SHIPPED": constant, "OFFSET": offset, "TENSOR_LENGTH": length})
+            fields.append({"SHIPPED": constant, "OFFSET": offset, "TENSOR_LENGTH": length})
             offset += length
-        return told
+        return fields
 
     def _slope_arguments(self) -> str:
         """Of the call that computes one neuron's slopes."""

@@ -192,7 +192,7 @@ class Traced:
 
     def written(self, name: str) -> str:
         """The function with that name."""
-        told = {
+        fields = {
             "TRACED_ABOUT": self.about,
             "TOLD_ABOUT": bool(self.about),
             "RETURNED": self.returned if self.result else "void",
@@ -207,4 +207,4 @@ class Traced:
             "RESULT_USED": bool(self.result),
             "RESULT": self.result,
         }
-        return resolved("traced.c", "", told)
+        return resolved("traced.c", "", fields)

@@ -99,24 +99,27 @@ def compiled(library: Path, compiler: list[str]) -> bytes:
 def _of_signal(decoder: Decoder) -> dict[str, Any]:
     """What the page must know of the signal, to read it and to say what is unlike training's."""
     path = decoder.signal
-    told: dict[str, Any] = {
+    about: dict[str, Any] = {
         "ones": _PER_UNIT,
         "segment": decoder.segment,
         "far": FAR,
         "spellings": [sorted(spellings(unit)) if unit else [] for unit in path.units or ()],
     }
     if isinstance(path, ScaledPath) and path.statistics is not None:
-        told |= {"means": path.statistics.mean.tolist(), "deviations": path.statistics.std.tolist()}
-    return told
+        about |= {
+            "means": path.statistics.mean.tolist(),
+            "deviations": path.statistics.std.tolist(),
+        }
+    return about
 
 
 def _examples(trained: Trained, decoder: Decoder) -> list[dict[str, str]]:
     """The recordings that the model keeps, as float32."""
     from ...training.examples import kept_examples
 
-    told = []
+    about = []
     for file in kept_examples(trained.folder) if trained.folder else ():
         samples = open_source(str(file), decoder.signal, 4096).whole().astype("<f4")
         content = base64.b64encode(np.ascontiguousarray(samples).tobytes()).decode()
-        told.append({"name": file.stem, "samples": content})
-    return told
+        about.append({"name": file.stem, "samples": content})
+    return about

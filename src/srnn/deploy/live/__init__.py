@@ -50,7 +50,7 @@ def read_page(html: str) -> dict[str, Any]:
 def describe(name: str, decoder: Decoder) -> dict[str, Any]:
     """The description of a model for clients and pages."""
     signal, values = decoder.signal, decoder.targets is not None
-    told: dict[str, Any] = {
+    described: dict[str, Any] = {
         "model": name,
         "task": decoder.task.name,
         "kind": decoder.task.kind,
@@ -69,23 +69,23 @@ def describe(name: str, decoder: Decoder) -> dict[str, Any]:
         "hidden": decoder.hidden,
     }
     if values:
-        told["values"] = _values(decoder)
+        described["values"] = _values(decoder)
     if decoder.alarm is not None:
-        told["alarm"] = {"threshold": THRESHOLD, "smooth": decoder.alarm.smooth}
-    return told
+        described["alarm"] = {"threshold": THRESHOLD, "smooth": decoder.alarm.smooth}
+    return described
 
 
 def _values(decoder: Decoder) -> list[dict[str, Any]]:
     """Name and unit of each value, and its root mean squared error on the validation split, None
     where it is not known; of a network with an alarm, its score."""
     assert decoder.targets is not None
-    told = []
+    described = []
     for name, unit in zip(decoder.classes, decoder.targets.units, strict=True):
-        told.append({"name": name, "unit": unit, "error": None})
+        described.append({"name": name, "unit": unit, "error": None})
         # What a file tells of its result is anything.
         with suppress(AttributeError, KeyError, TypeError):
             result: Any = decoder.trained.about["result"]
             error = result.get("values", dict.fromkeys(decoder.classes, result))[name]["rmse"]
             if is_number(error) and decoder.alarm is None:
-                told[-1]["error"] = error
-    return told
+                described[-1]["error"] = error
+    return described

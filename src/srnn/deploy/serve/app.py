@@ -156,8 +156,8 @@ def _add_models(app: FastAPI, models: Mapping[str, Decoder], limits: Limits) -> 
             )
         data = np.ascontiguousarray(read.samples, "<f4").tobytes()
         doubt = models[name].signal.doubt(read.samples)
-        told = {"Srnn-Notes": read.notes, "Srnn-Doubt": doubt, "Srnn-Channels": read.channels}
-        headers = {**HEADERS, **{name: json.dumps(value) for name, value in told.items()}}
+        sent = {"Srnn-Notes": read.notes, "Srnn-Doubt": doubt, "Srnn-Channels": read.channels}
+        headers = {**HEADERS, **{name: json.dumps(value) for name, value in sent.items()}}
         return Response(data, headers=headers, media_type="application/octet-stream")
 
     async def answer(name: str, kind: str, body: bytes, asked: Mapping[str, str]) -> str:

@@ -106,15 +106,15 @@ def _values(decoder: Decoder, scores: Array) -> dict[str, Any]:
     --json``: that at the end and, where each step has one, over time."""
     assert decoder.targets is not None
     names = decoder.classes
-    told: dict[str, Any] = {
+    reply: dict[str, Any] = {
         "values": dict(zip(names, scores[-1].tolist(), strict=True)),
         "units": dict(zip(names, decoder.targets.units, strict=True)),
     }
     if decoder.alarm is not None:
-        told |= {"alarm": bool(scores[-1, 0] > THRESHOLD), "threshold": THRESHOLD}
+        reply |= {"alarm": bool(scores[-1, 0] > THRESHOLD), "threshold": THRESHOLD}
     if decoder.task.kind == "per_step":
-        told["over_time"] = dict(zip(names, scores.T.tolist(), strict=True))
-    return told
+        reply["over_time"] = dict(zip(names, scores.T.tolist(), strict=True))
+    return reply
 
 
 async def classify(decoder: Decoder, samples: Array) -> dict[str, Any]:
@@ -139,14 +139,14 @@ async def classify(decoder: Decoder, samples: Array) -> dict[str, Any]:
     if not len(decisions.steps):
         raise SrnnError("A sequence is too short: it yields no steps.")
 
-    told: dict[str, Any] = {
+    reply: dict[str, Any] = {
         "steps": session.steps - decoder.lag,
         "start_seconds": round(start, 6),
     }
     doubt = path.doubt(given)
-    told |= {"sure": not doubt, "notes": [doubt] if doubt else []}
+    reply |= {"sure": not doubt, "notes": [doubt] if doubt else []}
     if decoder.targets is not None:
-        return _values(decoder, decisions.scores) | told
+        return _values(decoder, decisions.scores) | reply
     probabilities = decoder.probabilities(decisions.scores)
     believed = probabilities[-1]
     number = int(decisions.winners[-1])
@@ -155,7 +155,7 @@ async def classify(decoder: Decoder, samples: Array) -> dict[str, Any]:
         "label": decoder.classes[number],
         "probability": round(float(believed[number]), 6),
         "probabilities": np.round(believed, 6).tolist(),
-        **told,
+        **reply,
     }
     if decoder.task.kind == "per_step":
         answer["classes"] = decisions.winners.tolist()

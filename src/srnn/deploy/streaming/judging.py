@@ -119,7 +119,7 @@ def concatenated(
     return signal, clips
 
 
-class Heard(NamedTuple):
+class Listened(NamedTuple):
     """What the windows of a signal said."""
 
     seconds: float
@@ -128,22 +128,24 @@ class Heard(NamedTuple):
     scores: Array
 
 
-def listen(decoder: Decoder, signal: npt.ArrayLike) -> Heard:
+def listen(decoder: Decoder, signal: npt.ArrayLike) -> Listened:
     """All windows of a signal (samples, 1). SrnnError for a network that does not tell words in
     time."""
     windows, encoder, x = Windows(decoder), decoder.signal.stream(), np.asarray(signal)
     parts = [windows.push(encoder.push(x[at : at + 2**15])) for at in range(0, len(x), 2**15)]
     ends, scores = zip(*parts, windows.push(encoder.flush()), strict=True)
-    return Heard(
+    return Listened(
         len(x) / (decoder.signal.rate or 1.0), np.concatenate(ends), np.concatenate(scores)
     )
 
 
-def judge(decoder: Decoder, heard: Heard, clips: Sequence[Clip], rule: SpottingRule) -> Spotting:
+def judge(
+    decoder: Decoder, listened: Listened, clips: Sequence[Clip], rule: SpottingRule
+) -> Spotting:
     """What is understood with a rule."""
     rate, step, segment = decoder.signal.rate, decoder.step_seconds, decoder.segment
     assert rate is not None and step is not None and segment is not None
-    known = Detector(decoder, rule).push(heard.ends, heard.scores)
+    known = Detector(decoder, rule).push(listened.ends, listened.scores)
     times, labels = (known.steps * step)[known.final].tolist(), known.winners[known.final].tolist()
     words = [is_word(name) for name in decoder.classes]
     understood, decided = dict[Clip, float](), set[Clip]()
@@ -163,7 +165,7 @@ def judge(decoder: Decoder, heard: Heard, clips: Sequence[Clip], rule: SpottingR
             decided.add(clip)
     wanted = sum(words[clip.label] for clip in clips)
     return Spotting(
-        heard.seconds, wanted, rule, len(understood), false, mistaken, tuple(understood.values())
+        listened.seconds, wanted, rule, len(understood), false, mistaken, tuple(understood.values())
     )
 
 
@@ -173,10 +175,10 @@ def choose(decoder: Decoder, split: Split, allowed: float, seed: int = 0) -> Spo
     all have more, the one with the fewest.
     """
     signals = [concatenated(split, decoder.signal.rate or 1.0, seed, noise) for noise in CHOSEN_AT]
-    heard = [(listen(decoder, signal), clips) for signal, clips in signals]
+    listened = [(listen(decoder, signal), clips) for signal, clips in signals]
 
     def worth(rule: SpottingRule) -> tuple[float, float]:
-        judged = [judge(decoder, one, clips, rule) for one, clips in heard]
+        judged = [judge(decoder, one, clips, rule) for one, clips in listened]
         false = sum(one.an_hour for one in judged) / len(judged)
         share = sum(one.share for one in judged) / len(judged)
         if false <= allowed:

@@ -131,13 +131,13 @@ def info() -> dict[str, Any]:
     import torch
 
     named: str | None = numba.config.CPU_NAME  # type: ignore[attr-defined]
-    told: dict[str, Any] = {
+    about: dict[str, Any] = {
         "threads": torch.get_num_threads(),
         "processor": named or llvm.get_host_cpu_name(),
     }
     if not named:  # LLVM does not tell the features of a processor that NUMBA_CPU_NAME names
-        told["register_bits"] = _register_bits(llvm.get_host_cpu_features())
-    return told | {"numba": numba.__version__, "cache": folder_in_use()}
+        about["register_bits"] = _register_bits(llvm.get_host_cpu_features())
+    return about | {"numba": numba.__version__, "cache": folder_in_use()}
 
 
 def _register_bits(features: Mapping[str, bool]) -> int:
