@@ -195,7 +195,15 @@ STUDIES = {
                     **STRONGER,
                 },
                 "the recipe's 36 adlif": {HIDDEN: [36], NEURON: ADLIF, LR: 0.02, DROPOUT: 0},
+                "csilif, stretched, 0.02, dropout 0.3, long": {
+                    HIDDEN: [71],
+                    **CSILIF,
+                    **STRETCHED,
+                    **STRONGER,
+                    **LONG,
+                },
             },
+            "cnn": {"0.01, stretched, long": {**BACK, **STRETCHED, **LONG}},
         },
     ),
     "ecg-records": Study(
