@@ -172,6 +172,9 @@ class CausalCNN(nn.Module):
     ) -> None:
         super().__init__()
         self.spans, self.dropout = (8, 5, 3), dropout
+        self.before = [
+            dilation * (span - 1) for span, dilation in zip(self.spans, dilations, strict=True)
+        ]
         sizes = (inputs, width, width, width)
         self.layers = nn.ModuleList(
             nn.Conv1d(below, above, span, dilation=dilation)
@@ -193,8 +196,7 @@ class CausalCNN(nn.Module):
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """x (B, T, inputs) -> (B, width, T)."""
         x = x.transpose(1, 2)
-        for span, layer, norm in zip(self.spans, self.layers, self.norms, strict=True):
-            before = layer.dilation[0] * (span - 1)
+        for before, layer, norm in zip(self.before, self.layers, self.norms, strict=True):
             x = torch.relu(norm(layer(nn.functional.pad(x, (before, 0)))))
             x = nn.functional.dropout(x, self.dropout, self.training)
         return x

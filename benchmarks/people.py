@@ -195,7 +195,15 @@ STUDIES = {
                     **STRONGER,
                 },
                 "the recipe's 36 adlif": {HIDDEN: [36], NEURON: ADLIF, LR: 0.02, DROPOUT: 0},
-            }
+                "csilif, stretched, 0.02, dropout 0.3, long": {
+                    HIDDEN: [71],
+                    **CSILIF,
+                    **STRETCHED,
+                    **STRONGER,
+                    **LONG,
+                },
+            },
+            "cnn": {"0.01, stretched, long": {**BACK, **STRETCHED, **LONG}},
         },
     ),
     "ecg-records": Study(
@@ -413,10 +421,11 @@ def convolutional(
     row: Row = {"parameters": size(net)}
     # As a stream it keeps what its taps need, and multiplies by every weight once a step.
     row["step_nj"] = round(size(net) * FP32["synaptic_macs"] / 1000, 2)
-    average.eval()
+    net.load_state_dict(average.module.state_dict())
+    net.eval()
     for split in splits_of(fold):
         sequences = Sequences(task, split)
-        row[split] = by_group(ready.loss, cnn_outputs(average.module, sequences), sequences)
+        row[split] = by_group(ready.loss, cnn_outputs(net, sequences), sequences)
     return row
 
 

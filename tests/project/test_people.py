@@ -176,8 +176,8 @@ def test_accuracies_are_by_person_as_the_loss_counts() -> None:
     said = torch.nn.functional.one_hot(torch.tensor([[0, 1, 0], [0, 1, 0], [1, 1, 1]]), 2)
     sequences = SimpleNamespace(groups=np.array(["a", "b", "a"]))
     batch = Batch(torch.zeros(3, 3, 1), y, None)
-    for unlabelled, of_a in (("as_class", 2 / 4), ("mask", 1 / 3)):
-        config = LossConfig("nll", start=1, unlabelled=unlabelled)
+    as_class = LossConfig("nll", start=1, unlabelled="as_class")
+    for config, of_a in ((as_class, 2 / 4), (replace(as_class, unlabelled="mask"), 1 / 3)):
         loss = Loss(config, unlabelled_class=0)
         found = by_group(loss, [(batch, said.float())], sequences)  # type: ignore[arg-type]
         assert found == {"a": pytest.approx(of_a), "b": 1 / 2}
