@@ -305,7 +305,7 @@ def test_a_cache_of_compiled_loops_replaces_a_link_and_does_without_a_pipe(
     kind: str, tmp_path: Path, victim: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "numba"))
-    monkeypatch.setattr(compiling, "_told", lambda value: "the same")
+    monkeypatch.setattr(compiling, "_fingerprint", lambda value: "the same")
     assert compiling.compiled(_add)(3.0, 4.0) == 7
     (kept,) = (tmp_path / "numba" / "srnn").iterdir()
     kept.unlink()
