@@ -51,7 +51,7 @@ def test_energy_is_that_of_the_operations(data: Path) -> None:
     network = recipe.build_network(recipe.create_task(), 0)
     parameters = sum(p.numel() for p in network.parameters())
     # Each weight is multiplied once a step, and the gates by the states: some pJ a parameter.
-    assert 4.6 * 0.9 < board._step_nj(network, None) * 1000 / parameters < 4.6 * 1.2
+    assert 4.6 * 0.9 < board.step_nj(network, None) * 1000 / parameters < 4.6 * 1.2
 
 
 @pytest.mark.filterwarnings("ignore:.*names no validation split")
