@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,23 @@ _BLOCK = 2**20  # numbers that are checked at a time
 _chosen: ContextVar[Path | None] = ContextVar("data folder", default=None)
 UNLABELLED = -1
 """The label of a step (or sequence) that has none."""
+
+
+_T = TypeVar("_T")
+
+
+def _taken(array: npt.NDArray[Any] | None, index: npt.NDArray[Any]) -> Any:
+    """What an array, if there is one, has at ``index``."""
+    if array is None:
+        return None
+    return array[index]
+
+
+def _listed(entries: Sequence[_T] | None, rows: npt.NDArray[Any]) -> list[_T] | None:
+    """What a list, if there is one, has at ``rows``."""
+    if entries is None:
+        return None
+    return [entries[row] for row in rows]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,28 +103,16 @@ class Split:
     def take(self, index: npt.ArrayLike) -> Split:
         """The sequences at ``index`` (integers or a mask), in that order."""
         i = np.asarray(index)
-        if self.lengths is None:
-            lengths = None
-        else:
-            lengths = self.lengths[i]
-        if self.groups is None:
-            groups = None
-        else:
-            groups = self.groups[i]
-        if self.signals is None:
-            signals = None
-        else:
-            signals = [self.signals[row] for row in np.arange(len(self))[i]]
-        if self.starts is None:
-            starts = None
-        else:
-            starts = self.starts[i]
-        if self.channels is None:
-            channels = None
-        else:
-            channels = [self.channels[row] for row in np.arange(len(self))[i]]
+        rows = np.arange(len(self))[i]
         return Split(
-            self.x[i], self.y[i], lengths, groups, signals, starts, self.statistics, channels
+            self.x[i],
+            self.y[i],
+            _taken(self.lengths, i),
+            _taken(self.groups, i),
+            _listed(self.signals, rows),
+            _taken(self.starts, i),
+            self.statistics,
+            _listed(self.channels, rows),
         )
 
     def validate(self, where: str, classes: int | None = None, inputs: int | None = None) -> Self:
