@@ -54,7 +54,8 @@ def test_leads_are_drawn_on_paper_and_a_flat_one_is_no_class(tmp_path: Path) -> 
         )
         assert shape[0] == pytest.approx(shape[1], abs=0.5)
         browser.wait(f"{LABEL} === 'flat'")
-        assert browser.value(
+        # The label is set at once, the bars with the next frame.
+        browser.wait(
             "[...document.querySelectorAll('#bars b')].every(b => b.textContent === '0 %')"
         )
         browser.size(390, 844, mobile=True)
