@@ -735,6 +735,8 @@ def main() -> None:
     if given.table:
         print(*tables(study), sep="\n\n")
         return
+    if given.runs is not None:
+        given.runs.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     families = given.families or list(study.trials)
     search(study, families)

@@ -1,12 +1,14 @@
 """What a step of ECG costs, beside networks that do not spike:
 
     python -m release.ecg_energy RUN ...    measures into results/ecg-energy/measured.json; needs the
-                                            paper's file, and runs of 'srnn train ecg --baseline relu'
+                                            paper's file, and runs of ecg, of its twin
+                                            (--baseline relu) and of the LSTM of 18 units
     python -m release.ecg_energy            writes the table of results/ecg-energy/README.md from that
                                             file, results/ecg, results/device and the card of ecg
 
 The twin is the same network without spikes: its units pass on max(0, membrane). It is read with
-weights of 8 bits and outputs of as many bits as its row says, both rounded after training.
+weights of 8 bits and outputs of as many bits as its row says, both rounded after training; the
+LSTM with 8 bits of either.
 """
 
 from __future__ import annotations
@@ -17,9 +19,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from srnn.data.datasets import Split
 from srnn.measure.energy.subjects import compare_energy
+from srnn.training.compression.evaluation import evaluate_int8
 from srnn.training.runs import open_trained
 
 from .results_table import RESULTS, Table, percent, read, replaced, validated
@@ -28,7 +32,7 @@ FOLDER = RESULTS / "ecg-energy"
 MEASURED = FOLDER / "measured.json"
 NETWORKS = {
     "srnn": "ecg",
-    "lstm-18": "results/ecg-energy/lstm-18.yaml",
+    "lstm-18": "results/ecg/lstm-18/recipe.yaml",
     "gru": "results/ecg/gru/recipe.yaml",
     "lstm": "results/ecg/lstm/recipe.yaml",
 }
@@ -36,6 +40,7 @@ NETWORKS = {
 own."""
 TECHNOLOGIES = {"float32": "horowitz-45nm", "int8": "horowitz-45nm-int8"}
 BITS = (8, 4, 3, 2)
+METRIC = "accuracy_labelled"
 MULTIPLICATION, ADDITION = 3.7, 0.9
 """pJ, float32, 45 nm (Horowitz 2014); together a multiply-add of 4.6."""
 
@@ -44,12 +49,16 @@ MULTIPLICATION, ADDITION = 3.7, 0.9
 
 
 def measure(runs: Sequence[str]) -> dict[str, Any]:
-    """Energies of all networks, and the twin's accuracy by bits, for each of its runs."""
+    """Energies of all networks, and for each of the runs its accuracy with few bits."""
+    of: dict[str, list[str]] = {"srnn": [], "twin": [], "lstm-18": []}
+    for run in runs:
+        of[kind(run)].append(run)
     names = [*NETWORKS, "twin"]
     networks: dict[str, dict[str, Any]] = {name: {} for name in names}
     compared: dict[str, Any] = {}
     for technology, prices in TECHNOLOGIES.items():
-        compared[technology] = compare_energy([*NETWORKS.values(), runs[0]], technology=prices)
+        subjects = [*NETWORKS.values(), of["twin"][0]]
+        compared[technology] = compare_energy(subjects, technology=prices)
         for name, report in zip(names, compared[technology]["networks"], strict=True):
             models = report["models"]
             networks[name] |= {
@@ -59,14 +68,58 @@ def measure(runs: Sequence[str]) -> dict[str, Any]:
             }
     first = compared["float32"]["networks"][0]
     return {
-        "runs": [f"srnn train ecg --baseline relu --seed {open_trained(run).seed}" for run in runs],
+        "seeds": {name: [open_trained(run).seed for run in found] for name, found in of.items()},
         "firing_rate": first["firing_rate"]["mean"],
         "pays_below": {
             technology: one["break_even"]["relu"]["memory"] for technology, one in compared.items()
         },
         "networks": networks,
-        "twin_by_bits": {str(bits): [rounded(run, bits) for run in runs] for bits in BITS},
+        "twin_by_bits": {str(bits): [rounded(run, bits) for run in of["twin"]] for bits in BITS},
+        "int8": {
+            "srnn": [evaluate_int8(open_trained(run)).report[METRIC] for run in of["srnn"]],
+            "lstm-18": [rounded_lstm(run) for run in of["lstm-18"]],
+        },
     }
+
+
+def kind(run: str) -> str:
+    """Which of the networks a run has trained."""
+    network = open_trained(run).recipe.network
+    if network.model == "lstm":
+        return "lstm-18"
+    return "twin" if network.neuron["name"] == "relu" else "srnn"
+
+
+def rounded_lstm(run: str) -> float:
+    """The LSTM's accuracy of labelled steps on validation, with weights and outputs of 8 bits."""
+    trained = open_trained(run)
+    (layer,), readout = trained.network.layers, trained.network.readout
+    weights = [
+        _int8(getattr(layer.cell, name).detach().numpy())
+        for name in ("weight_ih_l0", "weight_hh_l0")
+    ]
+    biases = (layer.cell.bias_ih_l0 + layer.cell.bias_hh_l0).detach().numpy()
+    last, bias = _int8(readout.weight_in.detach().numpy()), readout.bias.detach().numpy()
+    right = counted = 0
+    for part in _parts(trained.task.load("validation")):
+        answers = (_lstm_outputs(*weights, biases, part.x) @ last.T + bias).argmax(2)
+        true = part.y.copy()
+        true[:, : trained.recipe.loss.start] = -1
+        right += int((answers == true).sum())
+        counted += int((true >= 0).sum())
+    return right / counted
+
+
+def _lstm_outputs(own: Any, back: Any, bias: Any, x: Any, levels: int = 127) -> Any:
+    """(B, T, units) what the units pass on, -1 to 1, rounded to so many levels of either sign."""
+    h = c = np.zeros((len(x), back.shape[1]), np.float32)
+    outputs = np.zeros((*x.shape[:2], back.shape[1]), np.float32)
+    for t in range(x.shape[1]):
+        i, f, g, o = np.split(x[:, t] @ own.T + h @ back.T + bias, 4, axis=1)
+        c = expit(f) * c + expit(i) * np.tanh(g)
+        h = np.round(expit(o) * np.tanh(c) * levels) / levels
+        outputs[:, t] = h
+    return outputs
 
 
 def rounded(run: str, bits: int) -> float:
@@ -135,11 +188,13 @@ def energies() -> Table:
     """A row for each network: accuracy, and nJ a step."""
     measured, device = read(MEASURED), device_of("ecg")
     networks = measured["networks"]
+    in_int8 = {**measured["int8"], "twin": measured["twin_by_bits"]["8"]}
     rows = [
         [
             "network",
             "parameters",
             "labelled steps, %",
+            "the same in int8, %",
             "arithmetic, float32, nJ",
             "arithmetic of the exported C, nJ",
             "with memory, float32, nJ",
@@ -149,18 +204,19 @@ def energies() -> Table:
     titles = {
         "srnn": ("36 SE-adLIF", "ecg", exported(device["float32"]["counted"])),
         "twin": ("the same without spikes: 36 ReLU", "ecg/relu", "-"),
-        "lstm-18": ("LSTM, 18 units, as many parameters", None, "-"),
+        "lstm-18": ("LSTM, 18 units, as many parameters", "ecg/lstm-18", "-"),
         "gru": ("GRU, 36 units", "ecg/gru", "-"),
         "lstm": ("LSTM, 36 units", "ecg/lstm", lstm_exported(device)),
     }
     for name, (title, folder, in_c) in titles.items():
         one = networks[name]
-        summary = read(RESULTS / folder / "summary.json") if folder else {}
+        summary = read(RESULTS / folder / "summary.json")
         rows.append(
             [
                 title,
                 f"{one['parameters']:,}",
-                validated(summary, "accuracy_labelled"),
+                validated(summary, METRIC),
+                percent(in_int8[name]) if name in in_int8 else "-",
                 nanojoules(one["arithmetic_pj"]),
                 in_c,
                 nanojoules(one["memory_float32_pj"]),
