@@ -28,6 +28,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,8 @@ from srnn.training.loop import train
 from srnn.training.preparing import prepare
 from srnn.training.recipes import Recipe, load_recipe
 from srnn.training.runs import open_trained
+
+from .cnn import CausalCNN, cnn_step_nj, of_mixed, size, train_cnn
 
 UCR = (
     "FordA",
@@ -115,7 +118,7 @@ def _default(file: Path, seed: int, family: str, settings: dict[str, Any]) -> Ro
         recipe = load_recipe(str(file), settings)
     else:
         ours = prepare(load_recipe(str(file), settings), seed=seed)
-        wanted = sum(parameter.numel() for parameter in ours.network.parameters())
+        wanted = size(ours.network)
         recipe = _as_large(file, family, wanted, settings)
     with tempfile.TemporaryDirectory() as folder:
         result = train(recipe, Path(folder) / "run", seed=seed, examples=False, reporter=Reporter())
@@ -148,118 +151,39 @@ def _as_large(file: Path, family: str, parameters: int, settings: dict[str, Any]
         given = {"training.optimizer.lr": _LR[family], **settings, "network.hidden": [width] * 2}
         recipe = load_recipe(str(file), given, baseline=family)
         network = recipe.build_network(recipe.create_task(), 0)
-        if sum(p.numel() for p in network.parameters()) <= parameters or width == 8:
+        if size(network) <= parameters or width == 8:
             return recipe
         width -= 4
-
-
-class CausalCNN(nn.Module):
-    """Three causal convolutions (8, 5, 3 steps) with batch norm and ReLU, their mean over valid
-    steps, and a linear layer.
-
-    Args:
-        dilations: steps from one tap of each convolution to the next.
-        dropout: the probability with which what a convolution gives is dropped in training.
-    """
-
-    def __init__(
-        self,
-        inputs: int,
-        width: int,
-        classes: int,
-        dilations: Sequence[int] = (1, 1, 1),
-        dropout: float = 0.0,
-    ) -> None:
-        super().__init__()
-        self.spans, self.dropout = (8, 5, 3), dropout
-        self.before = [
-            dilation * (span - 1) for span, dilation in zip(self.spans, dilations, strict=True)
-        ]
-        sizes = (inputs, width, width, width)
-        self.layers = nn.ModuleList(
-            nn.Conv1d(below, above, span, dilation=dilation)
-            for below, above, span, dilation in zip(
-                sizes, sizes[1:], self.spans, dilations, strict=False
-            )
-        )
-        self.norms = nn.ModuleList(nn.BatchNorm1d(width) for _ in self.spans)
-        self.readout = nn.Linear(width, classes)
-
-    def forward(self, x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
-        """x (B, T, inputs), lengths (B,) -> logits (B, classes)."""
-        x = self.features(x)
-        if lengths is None:
-            return self.readout(x.mean(2))
-        valid = (torch.arange(x.shape[2]) < lengths[:, None])[:, None]
-        return self.readout((x * valid).sum(2) / lengths[:, None])
-
-    def features(self, x: torch.Tensor) -> torch.Tensor:
-        """x (B, T, inputs) -> (B, width, T)."""
-        x = x.transpose(1, 2)
-        for before, layer, norm in zip(self.before, self.layers, self.norms, strict=True):
-            x = torch.relu(norm(layer(nn.functional.pad(x, (before, 0)))))
-            x = nn.functional.dropout(x, self.dropout, self.training)
-        return x
-
-    def at_each_step(self, x: torch.Tensor) -> torch.Tensor:
-        """x (B, T, inputs) -> logits (B, T, classes), whose mean over time is ``forward``'s."""
-        return self.readout(self.features(x).transpose(1, 2))
 
 
 def _cnn(file: Path, seed: int, family: str, settings: dict[str, Any]) -> Row:
     """A causal CNN with the default recipe's parameters, updates, augmentation and refit."""
     recipe = load_recipe(str(file), settings)
     ready = prepare(recipe, seed=seed, refit=recipe.training.refit)
-    task, config = ready.trained.task, recipe.training
-    wanted = sum(parameter.numel() for parameter in ready.network.parameters())
+    task, wanted = ready.trained.task, size(ready.network)
     torch.manual_seed(seed)
     width = 8
-    while _size(CausalCNN(task.inputs, width + 4, task.outputs)) <= wanted:
+    while size(CausalCNN(task.inputs, width + 4, task.outputs)) <= wanted:
         width += 4
     net = CausalCNN(task.inputs, width, task.outputs)
-    optimizer = torch.optim.Adam(net.parameters(), 0.002)
-    updates = config.epochs * ready.steps_per_epoch
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.002, updates)
-    order = np.random.default_rng(seed)
-    net.train()
-    for epoch in range(config.epochs):
-        rows = order.permutation(len(ready.train_set))
-        for step in range(ready.steps_per_epoch):
-            indices = rows[step * config.batch_size :][: config.batch_size]
-            batch = ready.batches.take(indices, slice(None), epoch, step)
-            optimizer.zero_grad()
-            _cnn_loss(net, batch).backward()
-            optimizer.step()
-            schedule.step()
-    net.eval()
+
+    def loss(batch: Batch) -> torch.Tensor:
+        logits = net(as_dense(batch.x, torch.float32), batch.lengths)
+        smoothed = partial(nn.functional.cross_entropy, logits, label_smoothing=0.05)
+        return of_mixed(smoothed, batch)
+
+    train_cnn(net, ready, torch.optim.Adam(net.parameters(), 0.002), 0.002, seed, loss)
     right, test = 0, Sequences(task, "test")
     with torch.no_grad():
         for batch in test.batches(256):
             logits = net(as_dense(batch.x, torch.float32), batch.lengths)
             right += int((logits.argmax(1) == batch.y).sum())
-    # As a stream it keeps the last steps of each layer, and multiplies by every weight once a step.
-    nanojoules = round(_size(net) * FP32["synaptic_macs"] / 1000, 2)
     return {
         "accuracy": right / len(test),
-        "parameters": _size(net),
-        "epochs": config.epochs,
-        "step_nj": nanojoules,
+        "parameters": size(net),
+        "epochs": recipe.training.epochs,
+        "step_nj": cnn_step_nj(net),
     }
-
-
-def _size(net: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in net.parameters())
-
-
-def _cnn_loss(net: CausalCNN, batch: Batch) -> torch.Tensor:
-    logits = net(as_dense(batch.x, torch.float32), batch.lengths)
-    loss = nn.functional.cross_entropy(logits, batch.y, label_smoothing=0.05)
-    if batch.mixed is None:
-        return loss
-    other, share = batch.mixed
-    return share * loss + (1 - share) * nn.functional.cross_entropy(
-        logits, other, label_smoothing=0.05
-    )
 
 
 def _minirocket(file: Path, seed: int, family: str, settings: dict[str, Any]) -> Row:

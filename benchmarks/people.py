@@ -34,7 +34,6 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.stats import t as student
-from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from srnn.data.batches import Batch, Sequences
@@ -43,7 +42,6 @@ from srnn.data.datasets.splitting import Shares, split_by_group
 from srnn.data.spikes import as_dense
 from srnn.data.tasks import Task
 from srnn.files import append_line, read_json_lines
-from srnn.measure.energy import FP32
 from srnn.nn.losses import Loss
 from srnn.progress import Reporter
 from srnn.text import markdown_table
@@ -56,7 +54,8 @@ from srnn.training.recipes import Recipe, load_recipe
 from srnn.training.runs import Run
 from srnn.training.trained import Trained
 
-from .board import CausalCNN, step_nj
+from .board import step_nj
+from .cnn import CausalCNN, cnn_step_nj, of_mixed, size, train_cnn
 
 Settings = Mapping[str, Any]
 Trials = Mapping[str, Settings]
@@ -346,10 +345,6 @@ def widest(weights: Callable[[int], int], most: int) -> int:
     return width
 
 
-def size(net: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in net.parameters())
-
-
 def task_of(recipe: Recipe, fold: str) -> Task:
     """The recipe's task with a fold of its people for validation. A task that has folds of its own
     makes them the same way."""
@@ -467,40 +462,23 @@ def convolutional(
     net = wide(width)
     averaging = get_ema_multi_avg_fn(config.average or 0.0)
     average = AveragedModel(net, multi_avg_fn=averaging, use_buffers=True)
+
+    def loss(batch: Batch) -> torch.Tensor:
+        output = net.at_each_step(as_dense(batch.x, torch.float32))
+        return of_mixed(lambda y: ready.loss(output, y, batch.lengths).loss, batch)
+
+    def update() -> None:
+        average.update_parameters(net)
+
     optimizer = build_optimizer(net, config.optimizer, {})
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.optimizer.lr, config.epochs * ready.steps_per_epoch
-    )
-    order = np.random.default_rng(seed)
-    net.train()
-    for epoch in range(config.epochs):
-        rows = order.permutation(len(ready.train_set))
-        for step in range(ready.steps_per_epoch):
-            indices = rows[step * config.batch_size :][: config.batch_size]
-            batch = ready.batches.take(indices, slice(None), epoch, step)
-            optimizer.zero_grad()
-            cnn_loss(net, ready.loss, batch).backward()
-            optimizer.step()
-            schedule.step()
-            average.update_parameters(net)
-    row: Row = {"parameters": size(net)}
-    # As a stream it keeps what its taps need, and multiplies by every weight once a step.
-    row["step_nj"] = round(size(net) * FP32["synaptic_macs"] / 1000, 2)
+    train_cnn(net, ready, optimizer, config.optimizer.lr, seed, loss, update)
+    row: Row = {"parameters": size(net), "step_nj": cnn_step_nj(net)}
     net.load_state_dict(average.module.state_dict())
     net.eval()
     for split in splits_of(fold):
         sequences = Sequences(task, split)
         row[split] = by_group(ready.loss, cnn_outputs(net, sequences), sequences)
     return row
-
-
-def cnn_loss(net: CausalCNN, loss: Loss, batch: Batch) -> torch.Tensor:
-    output = net.at_each_step(as_dense(batch.x, torch.float32))
-    own = loss(output, batch.y, batch.lengths).loss
-    if batch.mixed is None:
-        return own
-    other, share = batch.mixed
-    return share * own + (1 - share) * loss(output, other, batch.lengths).loss
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from benchmarks.board import CausalCNN
+from benchmarks.cnn import CausalCNN
 from benchmarks.people import (
     DILATIONS,
     FRESH,
