@@ -304,6 +304,17 @@ def test_missing_folders_and_files_say_how_to_get_them(small: Path, tmp_path: Pa
     read_record(small / "qtdb" / "records", "sel2")
 
 
+def test_a_header_describes_as_many_signals_as_it_counts(small: Path) -> None:
+    """wfdb would make an entry for each."""
+    path = small / "qtdb" / "records" / "sel1.hea"
+    first, *lines = path.read_text().splitlines()
+    name, _, *rest = first.split()
+    path.write_text("\n".join([" ".join([name, "99999999", *rest]), *lines]) + "\n")
+    says = "its header counts 99999999 signals, and describes 2"
+    with pytest.raises(SrnnError, match=says):
+        read_record(path.parent, "sel1")
+
+
 def test_a_split_without_all_of_its_records_is_refused(
     small: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,9 +23,11 @@ BEATS = frozenset("NLRBAaJSVrFejnE/fQ?")
 def read_record(path: Path, physical: bool) -> Any:
     """wfdb's Record of PATH.hea, with ``p_signal`` (``physical``) or ``d_signal``.
 
-    SrnnError: wfdb is not installed.
+    ValueError for a header that has lines for fewer signals than it counts: wfdb would make an
+    entry for each of a hundred million. SrnnError: wfdb is not installed.
     """
     with _wfdb() as wfdb:
+        _check_signals(path.with_name(f"{path.name}.hea"))
         return wfdb.rdrecord(str(path.absolute()), physical=physical)
 
 
@@ -39,6 +41,15 @@ def read_annotation(path: Path, annotator: str) -> Any:
         if not _ends(path.with_name(f"{path.name}.{annotator}").read_bytes()):
             raise ValueError(f"its annotation {annotator} is truncated")
         return wfdb.rdann(str(path.absolute()), annotator)
+
+
+def _check_signals(header: Path) -> None:
+    lines = header.read_text(encoding="latin-1").splitlines()
+    first, *signals = [line.split() for line in lines if line.strip() and not line.startswith("#")]
+    if "/" in first[0]:
+        return  # of several segments, which have headers of their own
+    if len(signals) < int(first[1]):
+        raise ValueError(f"its header counts {first[1]} signals, and describes {len(signals)}")
 
 
 def _ends(annotation: bytes) -> bool:
