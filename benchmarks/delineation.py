@@ -33,8 +33,6 @@ from .machine import describe
 Times = npt.NDArray[np.float64]
 TOLERANCE = 0.15
 """Seconds."""
-TRAINED_ON = frozenset({"sel16795", "sel221", "sel50"})
-"""Validation records of today on which the pretrained networks, of srnn 0.1, were trained."""
 BORDERS = {
     ("P", "onset"): "p_onset",
     ("P", "offset"): "p_end",
@@ -134,9 +132,8 @@ def summary(rows: Sequence[dict[str, Any]], wave: str, border: str) -> list[str]
 LEAD = """The waves that `srnn predict` finds in {records} validation records of QTDB, beside a
 cardiologist's marks (q1c). A border is found if one of its kind is within 150 ms; errors are found -
 marked, so late is positive. Experts: two standard deviations between them (CSE Working Party, 1985;
-published), with which an algorithm's standard deviation is compared. Validation records on which the
-networks were trained ({left_out}) are left out. Validation chose the networks, so
-these numbers are slightly optimistic; sel103 and sel16483 are among the records that chose."""
+published), with which an algorithm's standard deviation is compared. These records chose the epoch and
+the seed of the networks, so the numbers are slightly optimistic."""
 BEATS = """Of the {marked:,} beats of all of {records} records that have reference beats (atr), {found:.2%} were
 found; of the {reported:,} beats that were found, {right:.2%} are beats."""
 HEAD = (
@@ -153,7 +150,7 @@ HEAD = (
 def page(lines: Sequence[dict[str, Any]]) -> str:
     """README.md, of the lines of the JSON file."""
     about, *rows = lines
-    text = LEAD.format(records=about["records"], left_out=", ".join(sorted(TRAINED_ON)))
+    text = LEAD.format(records=about["records"])
     told = ["# Delineation of whole records", "", text]
     for network in dict.fromkeys(row["network"] for row in rows):
         own = [row for row in rows if row["network"] == network]
@@ -179,7 +176,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--networks", nargs="+", default=["ecg-records", "ecg-records-large"])
     arguments = parser.parse_args(words)
-    names = [name for name in RECORDS["validation"] if name not in TRAINED_ON]
+    names = RECORDS["validation"]
     folder = records_folder()
     rows = [row for network in arguments.networks for row in measure(network, names, folder)]
     command = f"python -m benchmarks.delineation --out {arguments.out}"

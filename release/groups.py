@@ -27,9 +27,6 @@ NETWORKS = {
     "speech-commands-mini": "speakers",
     "speech-commands-live": "speakers",
 }
-TRAINED_ON = {"sel16795", "sel221", "sel50"}
-"""Records of today's validation split with which the pretrained networks of raw records, which are
-from before that split, were trained."""
 SILENCE = "_silence_/"
 """Clips of nobody."""
 
@@ -39,8 +36,6 @@ def write(name: str, unit: str) -> None:
     assert report.names is not None
     counts = dict(zip(report.names, report.counts.tolist(), strict=True))
     left_out = {group for group in counts if group.startswith(SILENCE)}
-    if name.startswith("ecg-records"):
-        left_out = TRAINED_ON
     groups = {group: of for group, of in counts.items() if group not in left_out and of[1]}
     content = {
         "network": name,

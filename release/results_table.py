@@ -5,6 +5,7 @@
     results/NAME/test.json       readings of the test split, ours and others'
     results/NAME/groups.json     the pretrained network by record or speaker (release/groups.py)
     results/NAME/BASELINE/       the same of what it is compared with, whose tests are in NAME/test.json
+    results/people               the study of raw records (benchmarks.people)
     results/searches             how many trainings each baseline's search had
     results/published.json       what others have published
     src/srnn/training/pretrained/NAME.yaml    the card of the pretrained network: energy, and its test
@@ -20,12 +21,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
 import yaml
+from benchmarks.people import FRESH, STUDIES, best_trial, people, rows_of, with_interval
 
 from srnn.measure.analysis.groups import GroupReport
 
@@ -40,7 +43,9 @@ LABELS_COME = {
     "ecg-bidirectional-large": "at the end",
 }
 """The rows of the paper's ECG file, and when they decide."""
-RAW_ECG = ("ecg-records", "ecg-records-large")
+RAW_ECG = ("ecg-records-large", "ecg-records")
+THE_RECIPE_S_OWN = "the recipe's 36 adlif"
+"""What the study of raw records calls the recipe ecg-records."""
 SOUNDS = (
     "speech-commands-mini",
     "speech-commands-live",
@@ -239,7 +244,46 @@ def reading(tests: list[dict[str, Any]], command: str, measure: str, own: bool) 
 
 
 def raw_ecg() -> Table:
-    return accuracies(RAW_ECG, "accuracy_labelled")
+    """The pretrained networks, and what they are compared with, by cross-validation over all
+    records but those for testing; beside it their own validation records."""
+    study = replace(STUDIES["ecg-records"], out=ROOT / STUDIES["ecg-records"].out)
+    lines = rows_of(study)
+    best = {family: best_trial(study, lines, family) for family in study.trials}
+    held_out = {
+        "ecg-records-large": people(lines, "srnn", best["srnn"], FRESH),
+        "ecg-records": people(lines, "srnn", THE_RECIPE_S_OWN, FRESH[:1]),
+    }
+    ours = held_out["ecg-records-large"]
+    table = [
+        [
+            "network",
+            "parameters",
+            f"{len(ours)} records, each held out once",
+            "minus the first",
+            "validation of the recipe's own split",
+            over(RAW_ECG),
+            "test",
+        ]
+    ]
+    for name, of in held_out.items():
+        summary = read(RESULTS / name / "summary.json")
+        own = [validated(summary, "accuracy_labelled"), interval(name)]
+        title = link(name, summary["title"].removeprefix(COMMON))
+        size = f"{summary['parameters']:,}"
+        table.append([title, size, *beside(of, ours), *own, "-"])
+    for family, title in (("lstm", "LSTM"), ("cnn", "causal CNN")):
+        of = people(lines, family, best[family], FRESH)
+        (size,) = {row["parameters"] for row in lines if of_trial(row, family, best[family])}
+        table.append([title, f"{size:,}", *beside(of, ours), "-", "-", "-"])
+    return table
+
+
+def of_trial(row: dict[str, Any], family: str, trial: str) -> bool:
+    return (row["family"], row["trial"]) == (family, trial)
+
+
+def beside(of: np.ndarray, ours: np.ndarray) -> list[str]:
+    return [with_interval(of), "-" if of is ours else with_interval(of - ours)]
 
 
 def sounds() -> Table:

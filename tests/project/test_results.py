@@ -228,7 +228,7 @@ def test_the_energies_of_the_headlines_are_those_of_their_file() -> None:
 
 
 def test_a_claim_of_the_ecg_is_its_file_s() -> None:
-    claims, page = text("docs/results.md"), text("results/README.md")
+    claims = text("docs/results.md")
     for folder in (
         "paper/results/paper-ecg-printed",
         "paper/results/paper-ecg",
@@ -241,16 +241,6 @@ def test_a_claim_of_the_ecg_is_its_file_s() -> None:
     groups = results_table.read(RESULTS / "ecg" / "groups.json")["right_of_counted"].values()
     each = sorted(right / counted for right, counted in groups)
     assert f"right in {points(each[0], 0)} to {points(each[-1], 0)} % of the labelled" in claims
-    again = results_table.read(RESULTS / "ecg" / "again.json")
-    was = summary(RESULTS / "ecg")
-    first = was["seeds"].index(41)
-    below = again["accuracy"] - again["last_epochs"]
-    assert (
-        f"has {points(again['accuracy_labelled'], 2)} % of labelled steps at epoch "
-        f"{again['best_epoch']}, where its row has "
-        f"{points(was['accuracy_labelled']['values'][first], 2)} at epoch "
-        f"{was['best_epoch'][first]}; the mean of its last six epochs is {points(below, 2)} points"
-    ) in page
 
 
 def test_the_data_of_the_page_can_be_fetched() -> None:
