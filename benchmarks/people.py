@@ -263,14 +263,6 @@ STUDIES = {
         silent=("sele0129",),
         apart={
             "srnn": {
-                "the recipe's 36 adlif": {
-                    HIDDEN: [36],
-                    NEURON: ADLIF,
-                    LR: 0.02,
-                    DROPOUT: 0,
-                    "training.epochs": 100,
-                    "training.batch_size": 8,
-                },
                 "36 csilif, 0.02, long, dropout 0.1": {
                     HIDDEN: [36],
                     **CSILIF,

@@ -157,7 +157,10 @@ def ship(name: str, folders: list[Path]) -> None:
 def write_example(
     name: str, model: srnn.Model, sequences: Sequences, sample: dict[str, Any] | None
 ) -> None:
-    """A sequence of validation; or, where the texts name a table of the data, some rows of it."""
+    """A sequence of validation; or, where the texts name a table of the data, some rows of it. One
+    that is there stays, since pages print what the network says of it."""
+    if (FOLDER / f"{name}.npy").is_file():
+        return
     if sample is not None:
         titles, *rows = (
             (resolve_data_dir() / sample["file"]).read_text(encoding="utf-8").splitlines()
@@ -169,7 +172,11 @@ def write_example(
         keep_examples(Path(place), model.task, sequences)
         recordings = kept_examples(Path(place))
         right = (path for path in recordings if predict(model, path).label in path.stem)
-        np.save(FOLDER / f"{name}.npy", np.load(next(right, recordings[0])))
+        content = np.load(next(right, recordings[0]))
+        np.save(
+            FOLDER / f"{name}.npy",
+            content if isinstance(content, np.ndarray) else content["signal"],
+        )
 
 
 def write_again(name: str) -> None:
