@@ -45,7 +45,7 @@ def test_the_same_heart_at_any_rate(model: srnn.Model, rate: float) -> None:
     found = heart.intervals()
     middles = {name: one.median for name, one in found.items() if one is not None}
     expected = {"RR": 0.8, "P": 0.12, "PR": 0.175, "QRS": 0.09, "QT": 0.415}
-    assert middles == pytest.approx(expected, abs=0.02)
+    assert middles == pytest.approx(expected, abs=0.025)
     assert [beat.r for beat in heart.beats] == pytest.approx(
         0.8 * np.arange(1, 15) + 0.41, abs=0.012
     )
@@ -102,7 +102,10 @@ def test_missing_samples_are_refused_or_off(model: srnn.Model) -> None:
 def test_noise_is_unsure(model: srnn.Model) -> None:
     noise = np.random.default_rng(0).normal(0, 1, (5000, 2))
     heart = said(model, noise).heart
-    assert heart is not None and heart.shares()["unsure"] > 0.5 and len(heart.beats) < 5
+    assert heart is not None and heart.shares()["unsure"] > 0.9 and len(heart.beats) < 5
+    hum = 0.3 * np.sin(2 * np.pi * 50 * np.arange(5000) / 250)[:, None] * [1, 0.7]
+    heart = said(model, hum).heart
+    assert heart is not None and heart.shares()["unsure"] == 1 and heart.rate is None
 
 
 def test_other_networks_know_of_no_heart(

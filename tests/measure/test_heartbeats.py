@@ -145,6 +145,24 @@ def test_nothing_is_sure_at_the_beginning() -> None:
     )
 
 
+@pytest.mark.parametrize(("pause", "unsure"), [(500, False), (600, True)])
+def test_three_seconds_without_a_beat_are_unsure(pause: int, unsure: bool) -> None:
+    """From peak to peak: a beat of 200 steps is 0.8 s."""
+    found = heart(steps(*BEAT, (TP, pause), *BEAT))
+    assert len(found.beats) == 2
+    between = found.states[250 + 72 : 250 + 200 + pause + 72]
+    assert (between == (IN_DOUBT if unsure else READ)).all()
+    assert (found.states[250 + 200 + pause + 72 :] == READ).all()
+
+
+def test_a_lead_that_is_off_makes_no_step_before_it_unsure() -> None:
+    numbers = steps(*BEAT, *BEAT, (TP, 1000), *BEAT)
+    dead = np.zeros((len(numbers), 2), np.uint8)
+    dead[400:1400, 0] = OFF
+    found = heart(numbers, dead=dead)
+    assert (found.states[250:650] == READ).all() and (found.states[650:1650] == OFF).all()
+
+
 @pytest.mark.parametrize("labels", [np.full(500, TP), np.full(500, QR), np.zeros(1, np.int64)])
 def test_labels_that_are_no_heart_have_no_beats(labels: np.ndarray) -> None:
     found = heart(labels)

@@ -13,8 +13,10 @@ last P wave before it and the T wave after it, as far as they are found.
 Where a lead is flat or off (``leads.py``) there is no label: a network of two leads labels 90 % of
 the steps rightly, and 59 % with one of them flat (16 validation records of QTDB). A step is unsure
 
-    if the class found has a probability below ``UNSURE``: then fewer than half are right, and they
-    are 1.6 % of an ECG, 71 % of white noise and 98 % of mains hum;
+    if the class found has a probability below ``UNSURE``: then fewer than half are right; they are
+    1.9 % of an ECG;
+    between two R peaks more than ``LONGEST_RR`` apart, while the leads are neither flat nor off:
+    95 to 100 % of white noise and all of mains hum, in which the network is often sure;
     for ``BEGINNING_SECONDS``, in which 38, 62 and 73 % are right;
     for ``RECOVERY_SECONDS`` after a lead was flat or off: after 20 s of a flat line 54 and 71 % are
     right in the first two seconds, then 84 % and more.
@@ -25,6 +27,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,6 +52,8 @@ LONGEST_PR = 0.5
 UNSURE = 0.5
 BEGINNING_SECONDS = 0.75
 RECOVERY_SECONDS = 2.0
+LONGEST_RR = 3.0
+"""Seconds."""
 SHOWN_SECONDS = 0.1
 """Shorter stretches of unsure steps are mostly borders of waves, and not listed."""
 NOT_MEDICAL = "Not a medical device."
@@ -300,6 +305,11 @@ def read_heart(
     states = np.maximum(states, worst).astype(np.uint8)
     labels = np.where(worst >= FLAT, -1, numbers)
     beats = _beats(labels, states, step_seconds, start_seconds)
+    peaks = [round((beat.r - start_seconds) / step_seconds) for beat in beats]
+    heard = _so_far(worst < FLAT)
+    for first, end in pairwise([0, *peaks, len(states)]):
+        if (heard[end] - heard[first]) * step_seconds > LONGEST_RR:
+            states[first:end] = np.maximum(states[first:end], IN_DOUBT)
     return Heart(tuple(beats), states, dead, step_seconds, tuple(leads))
 
 
