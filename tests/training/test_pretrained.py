@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from contextlib import nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
 from statistics import median_low
@@ -23,7 +22,6 @@ from srnn.cli import models
 from srnn.cli.main import main
 from srnn.cli.serve import load_models
 from srnn.data.batches import Sequences
-from srnn.data.datasets import qtdb_records
 from srnn.measure.energy.subjects import compare_energy
 from srnn.training.evaluation import Tally
 from srnn.training.pretrained import FOLDER, Card, example, pretrained_names, read_card
@@ -39,9 +37,6 @@ LONG = (
     "movement",
 )
 """Networks whose example takes the reference backend a second."""
-FORMER = {"validation": ("sel103", "sel16483", "sel302", "sel46", "sel883", "sele0121")}
-"""Records that validated the networks on raw ECG, before the split was by name
-(results/adaptation-ecg has them, too)."""
 
 
 def test_each_has_its_files_and_all_are_small() -> None:
@@ -182,14 +177,9 @@ def test_a_name_in_energy_is_the_network_and_with_rates_the_recipe(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_it_is_as_accurate_as_its_card_says(
-    name: str, data_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_is_as_accurate_as_its_card_says(name: str, data_dir: Path) -> None:
     """On validation, or on 512 sequences from all over it: then within three standard errors."""
     card, model = read_card(name), srnn.load(name)
-    is_of_former_split = model.task.split_since is not None
-    if is_of_former_split:
-        monkeypatch.setattr(qtdb_records, "RECORDS", FORMER)
     try:
         sequences, tally = Sequences(model.task, "validation", data_dir), Tally(model)
     except SrnnError as error:
@@ -202,8 +192,6 @@ def test_it_is_as_accurate_as_its_card_says(
         batch = sequences.take(places[start : start + 128])
         with torch.no_grad():
             tally.add(batch, model.network.run(batch.x, lengths=batch.lengths))
-    note = pytest.warns(RuntimeWarning, match="split the data of task 'ecg' otherwise")
-    with note if is_of_former_split else nullcontext():
-        measured = tally.evaluation("validation", count).report[card.metric.replace(", ", "_")]
+    measured = tally.evaluation("validation", count).report[card.metric.replace(", ", "_")]
     error = 3 * (card.validation * (1 - card.validation) / count) ** 0.5
     assert measured == pytest.approx(card.validation, abs=error if count < len(sequences) else 3e-3)
