@@ -137,6 +137,14 @@ BEATS = {
     LR: 0.01,
 }
 """Of both studies of the heart's beats."""
+SHORT_LSTM: Trials = {
+    "0.005": {LR: 0.005},
+    "0.01": {},
+    "0.02": {LR: 0.02},
+    "0.01, dropout 0.3": {DROPOUT: 0.3},
+    "0.01, two layers": TWO,
+}
+"""Of the LSTM in both studies of the heart's beats."""
 OF_THE_FILE: Mapping[str, Trials] = {
     "srnn": {
         "adlif, 0.02": {NEURON: ADLIF, **STRONGER},
@@ -153,11 +161,7 @@ OF_THE_FILE: Mapping[str, Trials] = {
         },
     },
     "lstm": {
-        "0.005": {LR: 0.005},
-        "0.01": {},
-        "0.02": {LR: 0.02},
-        "0.01, dropout 0.3": {DROPOUT: 0.3},
-        "0.01, two layers": TWO,
+        **SHORT_LSTM,
         "0.01, stretched": STRETCHED,
         "0.0074, stretched, long": {LR: 0.0074, **STRETCHED, **LONG},
         "0.0074, stretched, long, dropout 0.3": {LR: 0.0074, **STRETCHED, **LONG, DROPOUT: 0.3},
@@ -194,11 +198,7 @@ OF_RECORDS: Mapping[str, Trials] = {
         "csilif, 0.02, long, dropout 0.5": {**CSILIF, **LONG, LR: 0.02, DROPOUT: 0.5},
     },
     "lstm": {
-        "0.005": {LR: 0.005},
-        "0.01": {},
-        "0.02": {LR: 0.02},
-        "0.01, dropout 0.3": {DROPOUT: 0.3},
-        "0.01, two layers": TWO,
+        **SHORT_LSTM,
         "0.0037, long": {LR: 0.0037, **LONG},
         "0.0074, long": {LR: 0.0074, **LONG},
         "0.0074, long, dropout 0.3": {LR: 0.0074, **LONG, DROPOUT: 0.3},

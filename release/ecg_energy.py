@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from srnn.data.datasets import Split
 from srnn.measure.energy.subjects import compare_energy
 from srnn.training.compression.evaluation import evaluate_int8
 from srnn.training.runs import open_trained
+from srnn.training.trained import Trained
 
 from .results_table import RESULTS, Table, percent, read, replaced, validated
 
@@ -100,14 +101,11 @@ def rounded_lstm(run: str) -> float:
     ]
     biases = (layer.cell.bias_ih_l0 + layer.cell.bias_hh_l0).detach().numpy()
     last, bias = _int8(readout.weight_in.detach().numpy()), readout.bias.detach().numpy()
-    right = counted = 0
-    for part in _parts(trained.task.load("validation")):
-        answers = (_lstm_outputs(*weights, biases, part.x) @ last.T + bias).argmax(2)
-        true = part.y.copy()
-        true[:, : trained.recipe.loss.start] = -1
-        right += int((answers == true).sum())
-        counted += int((true >= 0).sum())
-    return right / counted
+
+    def answers(x: Any) -> Any:
+        return (_lstm_outputs(*weights, biases, x) @ last.T + bias).argmax(2)
+
+    return _share_right(trained, trained.task.load("validation"), answers)
 
 
 def _lstm_outputs(own: Any, back: Any, bias: Any, x: Any, levels: int = 127) -> Any:
@@ -130,12 +128,21 @@ def rounded(run: str, bits: int) -> float:
     train, validation = (trained.task.load(split) for split in ("train", "validation"))
     largest = max(_outputs(first, part.x).max() for part in _parts(train))
     levels = 2**bits - 1
+
+    def answers(x: Any) -> Any:
+        return _answers(readout, _outputs(first, x, largest / levels, levels))
+
+    return _share_right(trained, validation, answers)
+
+
+def _share_right(trained: Trained, split: Split, answers: Callable[[Any], Any]) -> float:
+    """The accuracy of labelled steps, as the recipe's loss counts them; ``answers``: x (B, T,
+    inputs) -> (B, T) classes."""
     right = counted = 0
-    for part in _parts(validation):
-        outputs = _outputs(first, part.x, largest / levels, levels)
+    for part in _parts(split):
         true = part.y.copy()
         true[:, : trained.recipe.loss.start] = -1
-        right += int((_answers(readout, outputs) == true).sum())
+        right += int((answers(part.x) == true).sum())
         counted += int((true >= 0).sum())
     return right / counted
 

@@ -241,6 +241,15 @@ def test_a_claim_of_the_ecg_is_its_file_s() -> None:
     assert f"right in {points(each[0], 0)} to {points(each[-1], 0)} % of the labelled" in claims
 
 
+def test_a_seed_that_was_trained_twice_has_the_same_curve() -> None:
+    again = results_table.read(RESULTS / "ecg" / "again.json")
+    row = summary(RESULTS / "ecg")
+    place = row["seeds"].index(41)
+    assert again["git_commit"] != row["environments"][place]["git_commit"]
+    assert again["curve"] == row["curves"][place]
+    assert again["accuracy"] == row["accuracy"]["values"][place]
+
+
 def test_the_data_of_the_page_can_be_fetched() -> None:
     named = re.findall(r"srnn data fetch (\S+?)`", text("results/README.md"))
     assert len(named) == 5 and {*named} <= {*CATALOGUE}
