@@ -23,7 +23,6 @@ QUICK = {
     "network.backend": "reference",
     "network.hidden": [3],
     "training.epochs": 1,
-    "training.refit": False,
 }
 SPLITS: tuple[Any, ...] = ("train", "validation", "test")
 Array = np.ndarray
@@ -83,17 +82,16 @@ def test_data_in_memory_give_the_same_bits_as_in_a_file(tmp_path: Path, per_step
         class_names=["still", "fast"],
         **known,
     )
-    quick = QUICK | {"training.refit": not per_step}
-    filed = srnn.train(tmp_path / "own.npz", tmp_path / "filed", quick)
+    filed = srnn.train(tmp_path / "own.npz", tmp_path / "filed", QUICK)
     options: dict[str, Any] = {
         "channels": ["ax", "gx"],
         "classes": ["still", "fast"],
-        "overrides": quick,
+        "overrides": QUICK,
         **known,
     }
     fitted = srnn.fit(x, y, **options)
     kept = srnn.fit(x, y, **options, out=tmp_path / "kept")
-    by_path = srnn.fit(tmp_path / "own.npz", overrides=quick)
+    by_path = srnn.fit(tmp_path / "own.npz", overrides=QUICK)
     for model in (fitted, kept, by_path):
         assert same_weights(model, filed) and model.about == filed.about
         assert model.task.signal() == filed.task.signal() and model.classes == ("still", "fast")

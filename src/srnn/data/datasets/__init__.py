@@ -2,13 +2,12 @@
 torch."""
 
 from .base import SPLITS, Split, SplitName, resolve_data_dir
-from .inputs import Inputs, JoinedInputs, WindowedArray
+from .inputs import Inputs, WindowedArray
 from .sparse import SpikeArray
 
 __all__ = [
     "SPLITS",
     "Inputs",
-    "JoinedInputs",
     "SpikeArray",
     "Split",
     "SplitName",
