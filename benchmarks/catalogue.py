@@ -60,13 +60,10 @@ _ENTRIES = (
     _ours("srnn-convert", "srnn, packing timed", "as srnn, with the packing of dense inputs on the "
                                                  "clock",
           input="convert", binary_only=True),
-    Entry("srnn-adlif", "srnn, adLIF neurons", "ours", options={"backend": "fast", "neuron": "adlif"}, kinds=("speed",),
-          differs="another neuron, whose file is all that was added for it: two more trained "
-                  "parameters; thresholds set for "
-                  "the same firing rates"),
-    Entry("srnn-norm", "srnn, batch norm", "ours", options={"backend": "fast", "norm": "batch"}, kinds=("speed",),
-          differs="batch norm of each layer's current, as the default has it; thresholds set for the "
-                  "same firing rates"),
+    Entry("srnn-adlif", "srnn, adLIF neurons, batch norm", "ours", kinds=("speed",),
+          options={"backend": "fast", "neuron": "adlif", "norm": "batch"},
+          differs="as data of one's own are learnt by default: two more trained parameters of a neuron, "
+                  "and batch norm of each layer's current; thresholds set for the same firing rates"),
     Entry("srnn-brf", "srnn, BRF neurons", "ours", options={"backend": "fast", "neuron": "brf"}, kinds=("speed",),
           differs="another neuron, with two trained parameters, as ours; thresholds set for the "
                   "same firing rates"),

@@ -62,7 +62,9 @@ SEARCHES = {
     "ecg/gru": "ecg-gru-search",
     "ecg-bidirectional/lstm": "ecg-bilstm-search",
     "speech-commands-mini/lstm": "speech-commands-mini-lstm-search",
+    "spoken-digits-official/lstm": "spoken-digits-official-lstm-search",
     "spoken-digits-speakers/lstm": "spoken-digits-spikes-lstm-search",
+    "digits/lstm": "digits-lstm-search",
 }
 """The search of a baseline's settings, in results/searches."""
 SPEAKER = re.compile(r"--task\.options\.test_speaker (\w+)")
