@@ -212,7 +212,7 @@ def trained(kind: str, normal: Array, width: int, epochs: int) -> Any:
             x, false_alarms=RATE, smooth=smooth, reporter=Reporter(), **settings
         )
     given = FitArguments([0] * len(normal), validation=settings.pop("validation"))
-    own = {"task.options.answer": "next", "training.dropout": 0.0}
+    own = {"task.options.answer": "next", "training.refit": False, "training.dropout": 0.0}
     asked = settings_of(0, epochs, None, width, None, None, None, None) | own
     recipe, task = recipe_for(normal[..., None], given, asked)
     with TemporaryDirectory() as folder:

@@ -256,7 +256,8 @@ def train(
     logger: LoggerName | None = None,
     examples: bool = True,
 ) -> Model:
-    """Train a recipe, write a run folder, and return the model, which validation chose.
+    """Train a recipe, write a run folder, and return the model: the one that validation chose, or
+    with a refit the last one.
 
     Args:
         recipe: the name of a shipped recipe, a YAML file or a ``Recipe``; or data of your own that
@@ -371,7 +372,9 @@ def fit(
         unit: of values, such as "km/h"; of several, separated by commas.
         classes: names of the classes 0, 1, ..., or of values; or the order of those in y.
         validation: the fraction held out, of the groups or of each class, to measure the result; or
-            a pair (x, y) or a Dataset instead. It also chooses the epoch.
+            a pair (x, y) or a Dataset instead. Where sequences are few, a second training then
+            learns these, too; not with ``overrides={"training.refit": False}``, where the best
+            epoch on them is chosen.
         test: the fraction held out for ``model.evaluate("test")``; 0 if test data are elsewhere.
         epochs: how often the training data are seen, at most.
         patience: stop after so many without a better one.
@@ -433,8 +436,8 @@ def fit_anomalies(
         raise SrnnError(f"false_alarms must be above 0 and below 1, not {false_alarms!r}.")
     if smooth is not None:
         check_whole("smooth", smooth, 1, 2**31 - 1)
-    # An error is smallest where nothing is left out.
-    own = {"task.options.answer": "next", "training.dropout": 0.0}
+    # What sets the threshold must not be learnt, and an error is smallest where nothing is left out.
+    own = {"task.options.answer": "next", "training.refit": False, "training.dropout": 0.0}
     settings["overrides"] = own | dict(settings.get("overrides", {}))
     model = fit(x, [0] * len(x), **settings)
     raised = Model.of(with_alarm(model, false_alarms, smooth))

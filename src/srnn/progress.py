@@ -229,6 +229,9 @@ def compiling(description: dict[str, Any]) -> str:
 def epoch_line(record: dict[str, Any], width: int | None = None) -> str:
     """One epoch in one line, of at most ``width`` characters if that is given (and is 20 or
     more)."""
+    if "refit_epoch" in record:
+        loss, right = record["train"]["loss"], right_text(record["train"])
+        return f"refit {record['refit_epoch']:4d}  loss {loss:.4g}{right}"
     validation = record["validation"]
     firing = validation["firing_rate"]
     rate = rate_text(firing["mean"] if firing else None)

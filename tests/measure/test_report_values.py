@@ -35,6 +35,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             "task.options.unit": UNITS[name],
             "network.hidden": [6],
             "training.epochs": 2,
+            "training.refit": False,
         }
         srnn.train(str(folder / f"{name}.npz"), folder / name, words, reporter=LineReporter())
     return {name: folder / name for name in targets}

@@ -22,7 +22,7 @@ SEEDS = {"digits": 3, "tables": 0, "tiny": 0}
 WORDS = {
     "digits": QUICK_DIGITS,
     "tables": ("--training.epochs=14", "--training.dropout=0", "--training.augment.mix=0",
-               "--network.hidden=[8]", "--network.backend=reference"),
+               "--training.refit=false", "--network.hidden=[8]", "--network.backend=reference"),
     "tiny": ("--network.hidden=[8, 6]", "--training.epochs=2"),
 }  # fmt: skip
 """Of each run, what its recipe overrides."""

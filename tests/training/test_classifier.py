@@ -18,7 +18,7 @@ from srnn import SrnnError
 QUICK: dict[str, Any] = {
     "epochs": 1,
     "hidden": 3,
-    "overrides": {"network.backend": "reference"},
+    "overrides": {"network.backend": "reference", "training.refit": False},
 }
 
 

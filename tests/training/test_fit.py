@@ -23,6 +23,7 @@ QUICK = {
     "network.backend": "reference",
     "network.hidden": [3],
     "training.epochs": 1,
+    "training.refit": False,
 }
 SPLITS: tuple[Any, ...] = ("train", "validation", "test")
 Array = np.ndarray
@@ -82,16 +83,17 @@ def test_data_in_memory_give_the_same_bits_as_in_a_file(tmp_path: Path, per_step
         class_names=["still", "fast"],
         **known,
     )
-    filed = srnn.train(tmp_path / "own.npz", tmp_path / "filed", QUICK)
+    quick = QUICK | {"training.refit": not per_step}
+    filed = srnn.train(tmp_path / "own.npz", tmp_path / "filed", quick)
     options: dict[str, Any] = {
         "channels": ["ax", "gx"],
         "classes": ["still", "fast"],
-        "overrides": QUICK,
+        "overrides": quick,
         **known,
     }
     fitted = srnn.fit(x, y, **options)
     kept = srnn.fit(x, y, **options, out=tmp_path / "kept")
-    by_path = srnn.fit(tmp_path / "own.npz", overrides=QUICK)
+    by_path = srnn.fit(tmp_path / "own.npz", overrides=quick)
     for model in (fitted, kept, by_path):
         assert same_weights(model, filed) and model.about == filed.about
         assert model.task.signal() == filed.task.signal() and model.classes == ("still", "fast")

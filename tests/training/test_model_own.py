@@ -29,17 +29,17 @@ from support.tiny import TinyTask, tiny_recipe
 
 
 @pytest.mark.parametrize("listed", [False, True])
-def test_a_model_that_only_a_former_version_could_train_is_read(
+def test_a_model_that_only_version_0_1_could_train_is_read(
     listed: bool, tmp_path: Path, monkeypatch
 ) -> None:
     """It could learn delays, which its models hold as whole steps, and had rules and feedback that
-    are gone, and a second training on all sequences."""
+    are gone."""
     net = srnn.SRNN.paper(3, [5], 2, delays={"recurrent": "uniform(0, 9)"})
     model = srnn.from_network(net, "ab")
     described = model.recipe.to_dict()
     delays = {"recurrent": "uniform(0, 9)", "learned": True, "sigma": 5.0}
     described["network"]["delays"] = [delays] if listed else delays
-    described["training"] |= {"refit": listed} | (
+    described["training"] |= (
         {"rule": "es-d-rtrl"} if listed else {"rule": "e-prop", "feedback": "learned"}
     )
 

@@ -76,7 +76,7 @@ def small_data(recipe: Recipe, root: Path) -> list[str]:
     """Write the recipe's data into a folder; the settings that such small data need."""
     task, options = recipe.task.name, recipe.task.options
     if task in ("digits", "mackey-glass"):  # whose data are always there, all of them
-        return ["--training.batch_size", "256"]
+        return ["--training.batch_size", "256", "--training.refit", "false"]
     named = f"{task}, {options.get('source')}"
     if named == "ecg, records":
         pytest.importorskip("wfdb", reason='wfdb is not installed: pip install "srnn[ecg]"')

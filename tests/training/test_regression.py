@@ -25,6 +25,7 @@ from support.commands import fails
 from support.compiled import compilers
 
 FAST: dict[str, Any] = {"epochs": 2, "hidden": 6}
+QUIET = {"training.refit": False}
 
 
 def waves(count: int = 40, steps: int = 20) -> tuple[np.ndarray, np.ndarray]:
@@ -88,9 +89,7 @@ def test_the_program_prints_the_targets_unit(
     table = "\n".join(f"{one:.9g}" for one in x[2, :, 0])
     lines = printed(tmp_path / format, compiler, f"{table}\n")
     expected = model.predict(x[2]).scores[:, 0]
-    # C answers in float32, whose numbers lie 1.2e-4 apart here.
-    apart = np.spacing(np.float32(expected.max()))
-    bound = apart if format == "c" else 0.2 * y.std()
+    bound = 1e-4 if format == "c" else 0.2 * y.std()
     assert np.abs(np.array(lines) - expected).max() < bound
     assert "(km/h)" in (tmp_path / format / "net.h").read_text()
 
@@ -145,7 +144,7 @@ def test_steps_with_several_values_and_ends(tmp_path: Path) -> None:
     x = [rng.normal(size=(int(length), 1)) for length in rng.integers(5, 12, 24)]
     y = [np.hstack([one, 1e4 * one + 1e5]) for one in x]
     y[0][2] = np.nan
-    model: Any = srnn.fit(x, y, classes=["level", "pressure"], unit="m,Pa", **FAST)
+    model: Any = srnn.fit(x, y, classes=["level", "pressure"], unit="m,Pa", overrides=QUIET, **FAST)
     report = model.evaluate("test").report
     assert set(report["values"]) == {"level", "pressure"} and report["unit"] is None
     assert report["values"]["pressure"]["unit"] == "Pa"
@@ -160,7 +159,7 @@ def test_the_naive_answers_are_what_they_say() -> None:
     step before, not of the step itself."""
     steps = np.repeat(np.arange(10.0), 3)
     y = np.tile(steps, (24, 1))
-    model = srnn.fit(y[..., None] * 1.0, y, **FAST)
+    model = srnn.fit(y[..., None] * 1.0, y, overrides=QUIET, **FAST)
     naive = model.evaluate("test").report["naive"]
     assert naive["target of the step before"]["mae"] == pytest.approx(9 / 29)
     assert naive["mean of the training targets"]["r2"] == pytest.approx(0, abs=1e-6)

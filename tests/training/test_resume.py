@@ -109,13 +109,17 @@ class _Stop(Exception):
     pass
 
 
-@pytest.mark.parametrize("every", [1, pytest.param(None, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("every", "refit"),
+    [(1, False), *(pytest.param(None, refit, marks=pytest.mark.slow) for refit in (False, True))],
+)
 def test_stopped_at_every_single_write_it_ends_with_the_same_bits(
-    every: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    every: int | None, refit: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The thorough twin of the test above: stop right before, and right after, each write to the
     run folder."""
     words = ["--training.epochs=3"] + ([f"--training.checkpoint_every={every}"] if every else [])
+    words += ["--training.refit=true"] if refit else []
     recipe = tiny_recipe(*words)
     train(recipe, tmp_path / "whole", task=TinyTask(), resume=True)
 

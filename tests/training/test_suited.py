@@ -20,19 +20,25 @@ def arrays(folder: Path, count: int, steps: int, channels: int = 1, **more: np.n
     return str(folder / "mine.npz")
 
 
-def settled(recipe: Recipe) -> tuple[int, int]:
-    return recipe.training.epochs, recipe.task.options.get("pool", 1)
+def settled(recipe: Recipe) -> tuple[int, int, bool]:
+    return recipe.training.epochs, recipe.task.options.get("pool", 1), recipe.training.refit
 
 
 @pytest.mark.parametrize(
-    ("count", "steps", "pool"),
-    [(60, 100, 1), (60, 500, 1), (60, 1250, 4), (60, 7000, 22), (3600, 40, 1)],
+    ("count", "steps", "pool", "refit"),
+    [
+        (60, 100, 1, True),
+        (60, 500, 1, True),
+        (60, 1250, 4, True),
+        (60, 7000, 22, True),
+        (3600, 40, 1, False),
+    ],
 )
-def test_pooling_and_epochs_follow_length_and_number(
-    count: int, steps: int, pool: int, tmp_path: Path
+def test_pooling_and_refit_follow_length_and_number(
+    count: int, steps: int, pool: int, refit: bool, tmp_path: Path
 ) -> None:
-    epochs, chosen = settled(load_recipe(arrays(tmp_path, count, steps)))
-    assert chosen == pool
+    epochs, chosen, again = settled(load_recipe(arrays(tmp_path, count, steps)))
+    assert (chosen, again) == (pool, refit)
     assert 10 <= epochs <= 400
     assert epochs * 0.65 * count * (steps / pool) <= 21_000_000
 
@@ -54,13 +60,14 @@ def test_it_says_what_it_chose_and_what_was_set_by_hand(tmp_path: Path) -> None:
         "steps",
         "width",
         "epochs",
+        "refit",
         "variety",
     ]
     assert "classes, since labels are integers; for values: y.astype(float)" in note[1]
     assert "the mean of 4 samples" in note[2]
     changed = load_recipe(path, {"training.epochs": 7, "task.options.pool": 2})
     assert changed.note.splitlines()[-1] == "by hand: training.epochs 7, task.options.pool 2"
-    assert settled(changed) == (7, 2)
+    assert settled(changed)[:2] == (7, 2)
     description = prepare(changed).description()
     assert description["chosen"] == changed.note.splitlines()[1:]
 
@@ -82,6 +89,6 @@ def test_a_rare_class_and_few_sequences_train(tmp_path: Path) -> None:
     labels = np.array(["often"] * 11 + ["seldom"] * 10 + ["rare"] * 2)
     recipe = load_recipe(arrays(tmp_path, 23, 20, y=labels))
     task = create_task("folder", path=recipe.task.options["path"])
-    ready = prepare(recipe, task=task)
-    held_out = len(ready.validation_set) + len(task.load("test"))
-    assert len(ready.train_set) == 23 - held_out
+    ready = prepare(recipe, task=task, refit=recipe.training.refit)
+    assert len(ready.train_set) == 23 - len(task.load("test"))
+    assert recipe.training.refit

@@ -25,6 +25,7 @@ RESULT_NAMES = {
     "parameters": "parameters",
     "seed": "seed",
     "epochs": "epochs",
+    "refit": "then refitted on",
     "seconds": "seconds",
 }
 
@@ -157,6 +158,8 @@ def _text(key: str, value: Any) -> str:
         return f"{value:.2%}"
     if key == "seconds":
         return f"{value:.1f}"
+    if key == "refit":
+        return f"all {value:,} sequences"
     if key in ("n_sequences", "parameters"):
         return f"{value:,}"
     return str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,7 +15,8 @@ import torch
 from torch import Tensor
 
 from ..errors import SrnnError, check_whole
-from .datasets import Inputs, SpikeArray, Split
+from .datasets import Inputs, JoinedInputs, SpikeArray, Split
+from .datasets.base import in_steps
 from .spikes import Spikes, as_dense
 from .targets import Targets, are_values, of_steps
 
@@ -110,6 +112,29 @@ class Sequences:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def joined(self, other: Sequences) -> Sequences:
+        """These sequences, then those of another split of the same task; scaled as these are."""
+        both, (x, other_x) = copy.copy(self), (self.x, other.x)
+        both.x = JoinedInputs.of(x, other_x)
+        steps = both.x.shape[1]
+        labels = [self.y, other.y]
+        if of_steps(self.y):
+            labels = [in_steps(y, steps) for y in labels]
+        both.y = np.concatenate(labels)
+        if self.lengths is not None or other.lengths is not None or x.shape[1] != other_x.shape[1]:
+            both.lengths = np.array(
+                [one.length_of(row) for one in (self, other) for row in range(len(one))], np.int64
+            )
+        if self.groups is not None and other.groups is not None:
+            both.groups = np.concatenate([self.groups, other.groups])
+        if self.signals is not None and other.signals is not None:
+            both.signals = [*self.signals, *other.signals]
+        if self.channels is not None and other.channels is not None:
+            both.channels = [*self.channels, *other.channels]
+        if self.starts is not None and other.starts is not None:
+            both.starts = np.concatenate([self.starts, other.starts])
+        return both
 
     def digest(self) -> str:
         """A digest of labels, lengths and groups: it identifies the sequences on any machine

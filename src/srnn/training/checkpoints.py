@@ -111,6 +111,9 @@ class TrainingState:
     """What was wrong in the best epoch."""
     start: list[dict[str, Any]] = field(default_factory=list)
     """What was measured before the first step, by layer (``starting.LayerStart``)."""
+    held_out: dict[str, Any] = field(default_factory=dict)
+    """While the training is repeated on all sequences (``training.refit``): the result of the one
+    that validation was held out of. Else empty."""
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> TrainingState:
@@ -151,6 +154,8 @@ class TrainingState:
     def finished(self, recipe: Recipe) -> bool:
         """Whether all epochs are done, or patience is at its end."""
         config = recipe.training
+        if self.held_out:
+            return self.epoch >= self.held_out["epochs"]
         patience = config.early_stopping.patience
         waited = self.epoch - max(self.best_epoch, config.prune.last_epoch(config.epochs))
         return self.epoch >= config.epochs or (

@@ -12,10 +12,13 @@ from .regression import ERRORS
 
 
 def validate(training: Training, epoch: Epoch) -> Evaluation | None:
-    """The network on the validation split; None if the epoch has failed, or fails here."""
+    """The network on the validation split; None if the epoch has failed, or fails here, and where
+    all sequences are learnt."""
     if epoch.failed:
         return None
     training.histories.end_epoch()
+    if training.state.held_out:
+        return None
     training.reporter.phase("validating")
     averaged, split = training.averaged, training.ready.validation_set
     validation = training.team.from_first(
@@ -27,9 +30,12 @@ def validate(training: Training, epoch: Epoch) -> Evaluation | None:
     return validation
 
 
-def end_epoch(training: Training, epoch: Epoch, validation: Evaluation) -> None:
+def end_epoch(training: Training, epoch: Epoch, validation: Evaluation | None) -> None:
     """Count the epoch, and write what it gave: its line of metrics, the best network, the last
-    checkpoint."""
+    checkpoint.
+
+    ``validation``: None where all sequences are learnt.
+    """
     state, run = training.state, training.run
     state.seconds = epoch.seconds
     trained_on = _training_numbers(training)
@@ -39,13 +45,13 @@ def end_epoch(training: Training, epoch: Epoch, validation: Evaluation) -> None:
     # with the same numbers.
     run.log(record)
     state.metrics_size = run.metrics_size()
-    if best:
+    if _becomes_model(training, best):
         training.save_best()
     training.save_last()
     training.reporter.epoch(record)
     for what in epoch.sick.values():
         training.reporter.event(f"epoch {state.epoch}: {what}")
-    if training.log is not None:
+    if training.log is not None and validation is not None:
         training.log.log(record)
 
 
@@ -66,41 +72,59 @@ def _score(training: Training, validation: Evaluation) -> list[float]:
     return [validation.report[metric], -validation.loss]
 
 
-def _choose(training: Training, epoch: Epoch, validation: Evaluation) -> bool:
+def _choose(training: Training, epoch: Epoch, validation: Evaluation | None) -> bool:
     """Count the epoch; whether its network is the best so far."""
-    state, score = training.state, _score(training, validation)
+    state = training.state
+    if validation is None:
+        score = None
+    else:
+        score = _score(training, validation)
     # An epoch that has pruned is the best so far: earlier networks still have the weights that are
     # gone.
     pruned = training.histories.compression.prunes(state.epoch)
-    best = state.best is None or score > state.best or pruned
+    best = score is not None and (state.best is None or score > state.best or pruned)
     state.epoch, state.step, state.sums, state.skipped = state.epoch + 1, 0, {}, 0
     if best:
         state.best, state.best_epoch = score, state.epoch
+    if training.config.refit or best:
         state.sick = list(epoch.sick.values())
+    return best
+
+
+def _becomes_model(training: Training, best: bool) -> bool:
+    """Whether the epoch's network is written as the model: the best so far, or the last one if it
+    is followed by a refit."""
+    if training.config.refit:
+        return training.state.finished(training.ready.trained.recipe)
     return best
 
 
 def _record(
     training: Training,
     epoch: Epoch,
-    validation: Evaluation,
+    validation: Evaluation | None,
     trained_on: dict[str, Any],
     best: bool,
 ) -> dict[str, Any]:
-    """The epoch's line of metrics."""
-    state, numbers = training.state, validation.report
+    """The epoch's line of metrics; it is called "refit_epoch" where all sequences are learnt, and
+    none validates."""
+    state = training.state
     record: dict[str, Any] = {
-        "epoch": state.epoch,
+        "refit_epoch" if validation is None else "epoch": state.epoch,
         "step": state.epoch * training.ready.steps_per_epoch,
         "train": trained_on,
-        "validation": {
+    }
+    if validation is not None:
+        numbers = validation.report
+        record["validation"] = {
             "loss": validation.loss,
             **{
                 name: numbers[name]
                 for name in (*ACCURACIES, *ERRORS, "firing_rate")
                 if name in numbers
             },
-        },
+        }
+    record |= {
         "lr": epoch.lr,
         "gradient_norm": epoch.gradient_norm,
         "health": state.watch.report(training.ready.network),

@@ -76,11 +76,26 @@ def evaluate(
     states, in batches of ``batch_size``: the same seed and size give the same numbers. Raises
     SrnnError for data that are missing or do not fit, and if outputs are not finite.
     """
+    warn_if_learnt(trained, split)
     with saying(f"reading and measuring the {split} split of {trained.task.name}"):
         sequences = Sequences(
             trained.task, split, data_dir, trained.network.readout.weight_in.device
         )
         return evaluate_sequences(trained, sequences, split, batch_size=batch_size)
+
+
+def warn_if_learnt(trained: Trained, split: SplitName) -> None:
+    """A RuntimeWarning if the network has learnt the validation split on which it is about to be
+    measured."""
+    if split == "validation" and trained.has_learnt_validation:
+        warnings.warn(
+            f"{trained.name} has also learnt its validation sequences (training.refit), so what is "
+            "measured on them says nothing. A network trained without them had "
+            f"{' '.join(in_short(trained.about['result']))}; "
+            "measure this one on the test split.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 def evaluate_sequences(

@@ -23,6 +23,7 @@ from ..data.tasks import Task
 from ..errors import SrnnError, check_whole, option
 from ..files import locks
 from ..progress import Reporter, ScriptReporter
+from ..text import in_short
 from . import checkpoints
 from .batches import differ
 from .compression.evaluation import int8_of
@@ -71,7 +72,9 @@ def train(
 
     Returns:
         The content of result.json: ``evaluate``'s report of the best checkpoint on the validation
-        split, and its loss; its epoch, and the number of all epochs; seconds; run.
+        split, and its loss; its epoch, and the number of all epochs; seconds; run. With
+        ``training.refit`` that of the last epoch before all sequences were learnt, and how many
+        these are.
 
     Raises SrnnError for bad data, recipes and folders, and when training diverges for good.
     """
@@ -82,6 +85,9 @@ def train(
         _begin(training)
         with _watched(training, logger):
             _train_epochs(training)
+            if recipe.training.refit and not training.state.held_out:
+                training = _refit(training, data_dir, task)
+                _train_epochs(training)
         return _finish(training, examples)
     finally:
         reporter.stop()
@@ -94,7 +100,7 @@ def _train_epochs(training: Training) -> None:
         while not epoch.failed and training.state.step < training.ready.steps_per_epoch:
             step(training, epoch)
         validation = validate(training, epoch)
-        if validation is None:
+        if epoch.failed:
             mend(training, epoch)
         else:
             end_epoch(training, epoch, validation)
@@ -127,7 +133,10 @@ def _prepare(
         if logger:
             service(logger)
     reporter.phase("reading the data")
-    ready = prepare(recipe, seed=seed, data_dir=data_dir, task=task, device=team.fabric.device)
+    again = resume and _is_refitting(out)
+    ready = prepare(
+        recipe, seed=seed, data_dir=data_dir, task=task, device=team.fabric.device, refit=again
+    )
     training = Training.of(ready, seed, team, reporter)
     reporter.header(ready.description)
     training.run = team.open_run(out, recipe, seed, resume, overwrite)
@@ -159,9 +168,45 @@ def _measure_start(training: Training) -> None:
 
 
 def _announce(training: Training) -> None:
-    training.reporter.start(
-        training.config.epochs, training.ready.steps_per_epoch, training.batch_number
+    epochs = training.state.held_out.get("epochs", training.config.epochs)
+    training.reporter.start(epochs, training.ready.steps_per_epoch, training.batch_number)
+
+
+def _is_refitting(out: Path) -> bool:
+    """Whether the last checkpoint in a folder is of a training on all sequences."""
+    last = out / "checkpoints" / "last.safetensors"
+    if not last.is_file():
+        return False
+    return bool(checkpoints.TrainingState.of(checkpoints.read_checkpoint(last)).held_out)
+
+
+def _refit(training: Training, data_dir: Path | None, task: Task | None) -> Training:
+    """The same training from its beginning, on the sequences of training and validation
+    together."""
+    done, team, reporter = training.state, training.team, training.reporter
+    _load_model(training)
+    held_out = _held_out_result(training)
+    ready = prepare(
+        training.ready.trained.recipe,
+        seed=training.seed,
+        data_dir=data_dir,
+        task=task,
+        device=team.fabric.device,
+        refit=True,
     )
+    again = Training.of(ready, training.seed, team, reporter)
+    again.run, again.log = training.run, training.log
+    again.state.held_out = held_out
+    again.state.seconds, again.state.metrics_size = done.seconds, done.metrics_size
+    again.state.restores, again.state.lr_factor = done.restores, done.lr_factor
+    reporter.event(
+        f"validation {' '.join(in_short(held_out))}; now the same training on all "
+        f"{len(ready.train_set):,} sequences (training.refit)"
+    )
+    _measure_start(again)
+    again.save_last()
+    _announce(again)
+    return again
 
 
 def _continued(training: Training) -> checkpoints.TrainingState:
@@ -222,16 +267,18 @@ def _held_out_result(training: Training) -> dict[str, Any]:
         **final.report,
         "loss": final.loss,
         "epochs": state.epoch,
-        "best_epoch": state.best_epoch,
+        "best_epoch": state.epoch if training.config.refit else state.best_epoch,
     }
 
 
 def _finish(training: Training, examples: bool) -> dict[str, Any]:
-    """The result is that of the network that validation chose; what int8 needs from the training
-    data completes the model."""
+    """The result is that of the network that validation chose, or of the last one before a refit;
+    what int8 needs from the training data completes the model."""
     run, ready, state = training.run, training.ready, training.state
     best = _load_model(training)
-    report = _held_out_result(training)
+    report = state.held_out or _held_out_result(training)
+    if state.held_out:
+        report["refit"] = len(ready.train_set)
     result = {**report, "seconds": round(state.seconds, 3), "run": str(run.path)}
     if state.restores:
         result["restores"] = state.restores

@@ -198,12 +198,13 @@ def prepare(
     data_dir: Path | None = None,
     task: Task | None = None,
     device: torch.device | str = "cpu",
+    refit: bool = False,
 ) -> Prepared:
     """Read the data and build the network, and refuse everything that training would refuse.
 
     ``seed`` draws the initial weights. ``task``: the task itself, if the recipe cannot name it.
-    SrnnError for data that are missing or do not fit, and for settings that do not fit the task,
-    the network, or each other.
+    ``refit``: the validation split's sequences are learnt, too. SrnnError for data that are missing
+    or do not fit, and for settings that do not fit the task, the network, or each other.
     """
     config = recipe.training
     if task is None:
@@ -231,6 +232,9 @@ def prepare(
     validation_set = Sequences(task, "validation", data_dir, device)
     targets = _targets_of(task, train_set)
     taps = suited_taps(targets, train_set, validation_set, recipe.loss)
+    if refit:
+        train_set = train_set.joined(validation_set)
+        targets = _targets_of(task, train_set)
     targets = with_linear(targets, train_set, taps, recipe.loss)
     described = task.described(_path_of(task, train_set), targets)
     described.check_path()  # before a training whose model could not be read

@@ -169,6 +169,13 @@ class Trained:
         return DecisionRule(self.recipe.loss, self.classes, targets=self.task.targets, alarm=alarm)
 
     @property
+    def has_learnt_validation(self) -> bool:
+        """Whether the network has learnt the validation split of its task, too
+        (``training.refit``)."""
+        of_others = getattr(self.task, "data", None) is not None
+        return "refit" in self.about.get("result", {}) and not of_others
+
+    @property
     def file(self) -> Path | None:
         """The model's file; None if it has none."""
         if self.folder is None or not self.folder.is_dir():
@@ -491,12 +498,11 @@ Trained.network = _Network()  # type: ignore[assignment]  # here, lest it be tak
 
 
 def _without_removed(recipe: Any) -> Any:
-    """The recipe of a model's file without what only former versions could do, none of which matters
-    to who uses the network.
+    """The recipe of a model's file without what only version 0.1 could do, none of which matters to
+    who uses the network.
 
-    A model keeps delays as whole steps, learned or drawn; and by which rule it was trained, or
-    whether once more on all sequences, changes nothing. The first models say nothing of norm: there
-    was none yet.
+    A model keeps delays as whole steps, learned or drawn; and by which rule it was trained changes
+    nothing. The first models say nothing of norm: there was none yet.
     """
     match recipe:
         case {"network": dict() as network, "training": dict() as training}:
@@ -516,7 +522,7 @@ def _drawn(network: dict[str, Any]) -> dict[str, Any]:
 
 
 def _renamed(training: dict[str, Any]) -> dict[str, Any]:
-    renamed = {key: value for key, value in training.items() if key != "refit"}
+    renamed = dict(training)
     if training.get("rule") in ("rtrl", "es-d-rtrl"):
         renamed["rule"] = "d-rtrl"  # whose settings are the same
     if training.get("feedback") == "learned":

@@ -2,12 +2,13 @@
 torch."""
 
 from .base import SPLITS, Split, SplitName, resolve_data_dir
-from .inputs import Inputs, WindowedArray
+from .inputs import Inputs, JoinedInputs, WindowedArray
 from .sparse import SpikeArray
 
 __all__ = [
     "SPLITS",
     "Inputs",
+    "JoinedInputs",
     "SpikeArray",
     "Split",
     "SplitName",

@@ -291,9 +291,13 @@ def shown(names: Iterable[str]) -> tuple[str, ...]:
 def later(labels: npt.NDArray[Any], steps: int) -> npt.NDArray[Any]:
     """Labels (N, T, ...) -> (N, T + steps, ...), each ``steps`` steps later: by then a network has
     seen that much of what follows."""
-    shape = (len(labels), steps + labels.shape[1], *labels.shape[2:])
-    wider = np.full(shape, unlabelled(labels), labels.dtype)
-    wider[:, steps:] = labels
+    return in_steps(labels, steps + labels.shape[1], steps)
+
+
+def in_steps(labels: npt.NDArray[Any], steps: int, first: int = 0) -> npt.NDArray[Any]:
+    """Labels (N, T, ...) -> (N, steps, ...), from the step ``first`` on; the others have none."""
+    wider = np.full((len(labels), steps, *labels.shape[2:]), unlabelled(labels), labels.dtype)
+    wider[:, first : first + labels.shape[1]] = labels
     return wider
 
 

@@ -80,3 +80,35 @@ class WindowedArray(Inputs):
     def to_dense(self) -> npt.NDArray[np.float32]:
         scaled = self.signals.astype(np.float32) / np.float32(self.scale)
         return sliding_window(scaled, self.width)
+
+
+@dataclass(frozen=True, eq=False)
+class JoinedInputs(Inputs):
+    """The sequences of several splits, each as it is stored; shorter ones are filled up with
+    zeros."""
+
+    parts: tuple[npt.NDArray[np.float32] | Inputs, ...]
+    places: npt.NDArray[np.int64]
+    """(N, 2) for each sequence the number of its part, and its own number in there."""
+
+    @classmethod
+    def of(cls, *parts: npt.NDArray[np.float32] | Inputs) -> Self:
+        """All sequences of all parts, in order."""
+        places = [(number, row) for number, part in enumerate(parts) for row in range(len(part))]
+        return cls(parts, np.array(places, np.int64))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        steps = max(part.shape[1] for part in self.parts)
+        return len(self.places), steps, self.parts[0].shape[2]
+
+    def __getitem__(self, index: Any) -> JoinedInputs:
+        return JoinedInputs(self.parts, self.places[index])
+
+    def to_dense(self) -> npt.NDArray[np.float32]:
+        values = np.zeros(self.shape, np.float32)
+        for number, part in enumerate(self.parts):
+            rows = np.flatnonzero(self.places[:, 0] == number)
+            taken = np.asarray(part[self.places[rows, 1]], np.float32)
+            values[rows, : taken.shape[1]] = taken
+        return values

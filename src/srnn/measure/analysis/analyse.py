@@ -8,7 +8,7 @@ from typing import Any
 
 from ...data.datasets import SplitName
 from ...nn.baselines import Network
-from ...training.evaluation import Evaluation, Tally, run_batches
+from ...training.evaluation import Evaluation, Tally, run_batches, warn_if_learnt
 from ...training.trained import Trained
 from ..sections import Section
 from .anytime import Anytime
@@ -112,6 +112,7 @@ def analyse(
     split is read. Memory does not grow with the number of sequences. Raises SrnnError for missing
     data or data that do not fit.
     """
+    warn_if_learnt(trained, split)
     subject = Subject(trained, split, initial, options or AnalysisOptions(), data_dir, batch_size)
     if trained.task.targets is None:
         analyses = ANALYSES

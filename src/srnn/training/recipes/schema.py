@@ -219,6 +219,11 @@ class TrainingConfig(Section, key="training"):
     """Also scale gradients down to this quantile of the last batches' norms (AutoClip); null:
     no."""
     early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
+    refit: bool = False
+    """true: once validation has said what to expect, the same training runs again, with new weights
+    from the same seed, on the training and validation sequences together, for as many epochs; its
+    last network becomes the model. What is reported is the last epoch of the first training, on
+    sequences that it had not learnt."""
     start: Literal["measured", "drawn"] = "measured"
     """measured: before the first step, weights of layers that would be silent or saturated are
     scaled until they spike (``training.starting``); drawn: the network stays as drawn."""

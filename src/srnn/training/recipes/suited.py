@@ -35,6 +35,9 @@ _WORK = 20_000_000
 _EPOCHS = (10, 400)
 """The fewest and the most epochs: beyond the latter, tiny sets no longer improve either."""
 _BATCH = 16
+_MANY = 2_000
+"""Sequences from which on what validation holds out is no longer missed, and a refit not worth its
+time."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +175,9 @@ def _training(measured: _Measured, reasons: list[str]) -> dict[str, Any]:
         f"epochs: {epochs}, {limit} with {measured.sequences:,} sequences of {measured.steps:,} "
         "steps"
     )
+    refit = measured.sequences < _MANY
+    if refit:
+        reasons.append("refit: after validation, a second training learns all sequences")
     return {
         "epochs": epochs,
         "batch_size": _BATCH,
@@ -179,6 +185,7 @@ def _training(measured: _Measured, reasons: list[str]) -> dict[str, Any]:
         "schedule": {"name": "one_cycle"},
         "average": 0.99,
         "dropout": 0.2,
+        "refit": refit,
         "augment": _augment(measured, reasons),
     }
 
