@@ -31,6 +31,7 @@ def settled(recipe: Recipe) -> tuple[int, int, bool]:
         (60, 500, 1, True),
         (60, 1250, 4, True),
         (60, 7000, 22, True),
+        (500, 100, 1, False),
         (3600, 40, 1, False),
     ],
 )
