@@ -273,7 +273,8 @@ def render(rows: Sequence[Row]) -> str:
             "",
             "Over all sets that a family has been measured on; the difference is over those that "
             "both have. After",
-            "a comma stands what was changed in the default.",
+            "a comma stands what was changed in the default, which refits where sequences are fewer "
+            "than 300.",
             "A parameter is a byte in int8. Energy is of the operations alone (4.6 pJ a "
             "multiplication, 0.9 pJ an",
             "addition: float32, 45 nm), the median over sets; MiniROCKET has no steps. Seconds are "

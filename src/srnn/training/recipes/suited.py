@@ -36,7 +36,7 @@ _EPOCHS = (10, 400)
 """The fewest and the most epochs: beyond the latter, tiny sets no longer improve either."""
 _BATCH = 16
 _FEW = 300
-"""Below so many sequences what validation holds out is missed: on the board a refit is worth 1.5
+"""Below so many sequences what validation holds out is missed: on the board a refit is worth 1.8
 points there, and nothing above."""
 
 
