@@ -100,17 +100,21 @@ def _intro(results: Mapping[str, Any]) -> str:
         f"Made by `{settings['command']}`; how to read it: docs/benchmarks.md.",
     ]
     earlier = [f"`{run['settings']['command']}` ({run['date']}, commit "
-               f"{run['machine']['commit'] or 'unknown'})"
+               f"{run['machine']['commit'] or 'unknown'}{_load(run['machine'])})"
                for run in results.get("earlier", [])]  # fmt: skip
     if earlier:
         lines.append(f"Parts of it were measured before, by {', '.join(earlier)}.")
     if settings["quick"]:
         lines.append("**A trial run on shrunk networks (`--quick`): these numbers mean nothing.**")
-    if (machine["load_before"] or 0) > IDLE:
-        lines.append(
-            f"**The machine was not idle: load {machine['load_before']:.1f} before the start.**"
-        )
+    if busy := _load(machine):
+        lines.append(f"**The machine was not idle before the start{busy}.**")
     return "\n\n".join(lines)
+
+
+def _load(machine: Mapping[str, Any]) -> str:
+    """What to say of a machine on which something else ran; nothing of an idle one."""
+    load = machine["load_before"] or 0
+    return f", load {load:.1f}" if load > IDLE else ""
 
 
 def _speed(results: Mapping[str, Any], what: str) -> list[str]:
