@@ -137,7 +137,7 @@ BEATS = {
     LR: 0.01,
 }
 """Of both studies of the heart's beats."""
-SHORT_LSTM: Trials = {
+SHORT: Trials = {
     "0.005": {LR: 0.005},
     "0.01": {},
     "0.02": {LR: 0.02},
@@ -145,6 +145,13 @@ SHORT_LSTM: Trials = {
     "0.01, two layers": TWO,
 }
 """Of the LSTM in both studies of the heart's beats."""
+CELLS: Trials = {
+    **SHORT,
+    "0.0037, long": {LR: 0.0037, **LONG},
+    "0.0074, long": {LR: 0.0074, **LONG},
+    "0.0074, long, dropout 0.3": {LR: 0.0074, **LONG, DROPOUT: 0.3},
+}
+"""Of the LSTM and the GRU on raw records."""
 OF_THE_FILE: Mapping[str, Trials] = {
     "srnn": {
         "adlif, 0.02": {NEURON: ADLIF, **STRONGER},
@@ -161,7 +168,7 @@ OF_THE_FILE: Mapping[str, Trials] = {
         },
     },
     "lstm": {
-        **SHORT_LSTM,
+        **SHORT,
         "0.01, stretched": STRETCHED,
         "0.0074, stretched, long": {LR: 0.0074, **STRETCHED, **LONG},
         "0.0074, stretched, long, dropout 0.3": {LR: 0.0074, **STRETCHED, **LONG, DROPOUT: 0.3},
@@ -197,12 +204,8 @@ OF_RECORDS: Mapping[str, Trials] = {
         "csilif, 0.02, long, dropout 0.3": {**CSILIF, **STRONGER, **LONG},
         "csilif, 0.02, long, dropout 0.5": {**CSILIF, **LONG, LR: 0.02, DROPOUT: 0.5},
     },
-    "lstm": {
-        **SHORT_LSTM,
-        "0.0037, long": {LR: 0.0037, **LONG},
-        "0.0074, long": {LR: 0.0074, **LONG},
-        "0.0074, long, dropout 0.3": {LR: 0.0074, **LONG, DROPOUT: 0.3},
-    },
+    "lstm": CELLS,
+    "gru": CELLS,
     "cnn": {
         "0.005": {LR: 0.005, **BACK},
         "0.01": BACK,
@@ -214,8 +217,8 @@ OF_RECORDS: Mapping[str, Trials] = {
         "0.02, long, dropout 0.3": {LR: 0.02, DROPOUT: 0.3, **BACK, **LONG},
     },
 }
-"""All decided on before any was trained. A GRU was to have the LSTM's eight: five were begun. The
-recipe's augmentation is everyone's: hearts made faster and slower, and leads mixed."""
+"""All decided on before any was trained. The recipe's augmentation is everyone's: hearts made faster
+and slower, and leads mixed."""
 
 STUDIES = {
     "ecg": Study(

@@ -273,7 +273,7 @@ def raw_ecg() -> Table:
         title = link(name, summary["title"].removeprefix(COMMON))
         size = f"{summary['parameters']:,}"
         table.append([title, size, *beside(of, ours), *own, "-"])
-    for family, title in (("lstm", "LSTM"), ("cnn", "causal CNN")):
+    for family, title in (("gru", "GRU"), ("lstm", "LSTM"), ("cnn", "causal CNN")):
         of = people(lines, family, best[family], FRESH)
         (size,) = {row["parameters"] for row in lines if of_trial(row, family, best[family])}
         table.append([title, f"{size:,}", *beside(of, ours), "-", "-", "-"])
