@@ -144,7 +144,7 @@ SHORT: Trials = {
     "0.01, dropout 0.3": {DROPOUT: 0.3},
     "0.01, two layers": TWO,
 }
-"""Of the LSTM in both studies of the heart's beats."""
+"""Of torch's cells in both studies of the heart's beats."""
 CELLS: Trials = {
     **SHORT,
     "0.0037, long": {LR: 0.0037, **LONG},
