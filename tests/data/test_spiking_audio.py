@@ -13,6 +13,7 @@ import pytest
 from scipy.io import wavfile
 
 from srnn.cli.main import main
+from srnn.data.datasets import spiking_audio
 from srnn.data.datasets.files import Item
 from srnn.data.datasets.spiking_audio import convert, find_clips
 from srnn.data.encoders import Cochlea
@@ -305,6 +306,7 @@ def test_a_full_disk_is_one_line(recordings: Path, tmp_path: Path, most: int) ->
         find_clips([recordings], "{label}_{speaker}_{index}"),
         resource.getrlimit(resource.RLIMIT_FSIZE),
     )
+    SMALL.spikes(tone(300, 0.05), 8000, 0)  # compiled code would not fit, either
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
     try:
         with pytest.raises(SrnnError, match=r"^Cannot write .*o\.h5: File too large\.$"):
@@ -312,6 +314,33 @@ def test_a_full_disk_is_one_line(recordings: Path, tmp_path: Path, most: int) ->
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of a process")
+def test_what_no_longer_fits_is_read_again_as_it_was_written(tmp_path: Path) -> None:
+    """HDF5 believes what it reads: beyond the end of the file that was whatever memory held."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with (tmp_path / "file").open("w+b") as file:
+        disk = spiking_audio._Disk(file)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4, before[1]))
+        try:
+            for place, content in ((0, b"abcdefgh"), (10, b"klm"), (2, b"CDEF")):
+                disk.seek(place)
+                assert disk.write(content) == len(content)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        for place, found in ((0, b"abCDEFgh"), (3, b"DEF"), (10, b"klm"), (11, b"l")):
+            disk.seek(place)
+            buffer = bytearray(b"?" * len(found))
+            assert disk.readinto(buffer) == len(found) and buffer == found
+            disk.seek(place)
+            assert disk.read(len(found)) == found
+        disk.seek(12)
+        assert disk.read(5) == b"m"
+        with pytest.raises(OSError, match="File too large"):
+            disk.check()
 
 
 def test_the_command(recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -293,16 +293,13 @@ def _in_threads(
 
 class _Disk:
     """The file that HDF5 writes. It is not told of a full disk: it would fail again while it closes
-    the file, and crash."""
+    the file, and crash. What could not be written is kept until then, because HDF5 reads some of it
+    again, and takes whatever memory held where a file ends too soon."""
 
     def __init__(self, file: Any) -> None:
         self._file, self._error = file.raw, None
-        self.seek, self.tell, self.read, self.readinto = (
-            file.raw.seek,
-            file.raw.tell,
-            file.raw.read,
-            file.raw.readinto,
-        )
+        self._lost: list[tuple[int, bytes]] = []
+        self.seek, self.tell = file.raw.seek, file.raw.tell
 
     def check(self) -> None:
         """OSError if something could not be written."""
@@ -310,11 +307,27 @@ class _Disk:
             raise self._error
 
     def write(self, content: Any) -> int:
+        start, done = self.tell(), 0
         with self._noted():
-            done = 0
             while done < len(content):
                 done += self._file.write(memoryview(content)[done:])
+        if self._error is not None:
+            self._lost.append((start, bytes(content)))
         return len(content)
+
+    def read(self, size: int) -> bytes:
+        content = bytearray(size)
+        return bytes(content[: self.readinto(content)])
+
+    def readinto(self, buffer: Any) -> int:
+        start, into = self.tell(), memoryview(buffer)
+        size = self._file.readinto(into)
+        for place, content in self._lost:
+            first, end = max(place, start), min(place + len(content), start + len(into))
+            if first < end:
+                into[first - start : end - start] = content[first - place : end - place]
+                size = max(size, end - start)
+        return int(size)
 
     def truncate(self, size: int) -> None:
         with self._noted():
