@@ -20,6 +20,7 @@ halves of characters."""
 _MARKDOWN = re.compile(r"[\\`*\[\]~|]|(?<![^\W_])_|_(?![^\W_])")
 _LINE_START = re.compile(r"(\d{0,9})([.)](?=\s|$)|[-+](?=[-\s]|$)|[#=])")
 _FORMULA = re.compile(r"[=+@\t\r-]")
+_IN_HTML = str.maketrans({mark: f"\\u{ord(mark):04x}" for mark in "<>&"})
 
 
 def composed(text: str) -> str:
@@ -97,13 +98,25 @@ def plain(value: Any) -> Any:
     return value
 
 
-def json_text(value: Any, indent: int | None = None) -> str:
+def json_text(value: Any, **form: Any) -> str:
     """JSON that every reader accepts: with null in place of NaN and Infinity, which Python would
-    write."""
+    write.
+
+    ``form``: options of ``json.dumps``.
+    """
     try:
-        return json.dumps(value, allow_nan=False, indent=indent)
+        return json.dumps(value, allow_nan=False, **form)
     except (TypeError, ValueError):  # a number that is not finite, a key that is not text
-        return json.dumps(plain(value), allow_nan=False, indent=indent)
+        return json.dumps(plain(value), allow_nan=False, **form)
+
+
+def json_in_html(value: Any) -> str:
+    """JSON as the content of a script element, in ASCII on one line.
+
+    No ``<``, ``>`` or ``&`` is left: ``</script`` would end the element, and after ``<!--<script``
+    its own end would no longer end it. In JSON they stand in texts only, where they can be escaped.
+    """
+    return json_text(value, separators=(",", ":")).translate(_IN_HTML)
 
 
 def markdown(text: str) -> str:

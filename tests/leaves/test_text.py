@@ -34,6 +34,7 @@ from srnn.text import (
     brief,
     code,
     filled,
+    json_in_html,
     json_text,
     markdown,
     markdown_table,
@@ -323,6 +324,14 @@ def test_a_page_holds_texts_of_others_as_data(text: str) -> None:
     data = json.loads(made["hostile"][begin : made["hostile"].index("</script", begin)])
     assert data["name"] == data["recipe"] == data["task"]["class_names"][0] == text
     made["hostile"].encode()
+
+
+@pytest.mark.parametrize("text", [*HOSTILE, *ENDINGS, "a\u2028b\u2029c", "\ud800"])
+def test_json_in_html_has_no_mark_of_html(text: str) -> None:
+    value = {text: [text, nan]}
+    line = json_in_html(value)
+    assert json.loads(line) == {text: [text, None]}
+    assert line.isascii() and line.isprintable() and not set("<>&") & set(line)
 
 
 @given(

@@ -22,7 +22,7 @@ from srnn.data.batches import Sequences, evenly_spread
 from srnn.errors import SrnnError
 from srnn.measure.analysis import AnalysisOptions
 from srnn.measure.energy.subjects import compare_energy
-from srnn.measure.page import page, report_content, samples, to_json
+from srnn.measure.page import page, report_content, samples
 from srnn.measure.page.content import plain
 from srnn.measure.page.samples import pack_activity, pack_bits, pack_levels, pack_numbers
 from srnn.nn.neurons import LIF
@@ -118,7 +118,7 @@ def test_numbers_are_those_of_evaluation_and_energy(tmp_path: Path) -> None:
         assert ours["models"] == theirs["models"]
     assert content["training"]["best_epoch"] == 2 and len(content["training"]["epochs"]) == 3
     assert content["training"]["events"] == [RESTORED]
-    assert "run" not in content["training"]["result"] and str(tmp_path) not in to_json(content)
+    assert "run" not in content["training"]["result"] and str(tmp_path) not in json.dumps(content)
     plots = [
         part for part in content["sections"]["time_constants"]["parts"] if part["kind"] == "plot"
     ]

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from ...errors import is_number
 from ...measure.leads import has_waves
 from ...nn.alarm import THRESHOLD
+from ...text import json_in_html
 from ..streaming import Decoder
 
 _SCRIPTS = {"socket": ("live.js", "socket.js"), "device": ("live.js", "files.js", "device.js")}
@@ -36,10 +37,10 @@ def page(engine: Literal["socket", "device"], data: Mapping[str, Any] | None = N
     folder = files("srnn.deploy.live")
     scripts = "\n".join(folder.joinpath(name).read_text("utf-8") for name in _SCRIPTS[engine])
     html = folder.joinpath("page.html").read_text("utf-8")
-    embedded = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
     html = html.replace("POLICY", f"\n{_ALONE}" if engine == "device" else "")
-    html = html.replace("PAGE_DATA", embedded if data is not None else "{}")
-    return html.replace("SCRIPTS\n", f"{scripts}\nbegin();\n")
+    html = html.replace("SCRIPTS\n", f"{scripts}\nbegin();\n")
+    # The data last, so that no placeholder in them is replaced.
+    return html.replace("PAGE_DATA", json_in_html(data or {}), 1)
 
 
 def read_page(html: str) -> dict[str, Any]:

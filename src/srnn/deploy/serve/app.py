@@ -9,14 +9,16 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from fastapi import FastAPI, HTTPException, Request, Response, WebSocket
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse
 from starlette.requests import ClientDisconnect
 from starlette.websockets import WebSocketDisconnect
 
 from ...errors import SrnnError, naming
+from ...text import json_text
 from ..live import describe, page
 from ..streaming import Decoder
 from .access import Access
@@ -77,7 +79,7 @@ def create_app(
 
     @app.exception_handler(SrnnError)
     async def mistake(_: Request, error: Exception) -> Response:
-        return JSONResponse({"detail": str(error)}, 422, HEADERS)
+        return _json({"detail": str(error)}, 422)
 
     _add_page(app, recordings)
     _add_models(app, models, limits)
@@ -106,7 +108,7 @@ def _add_page(app: FastAPI, recordings: Sequence[Playable]) -> None:
             }
             for i, one in enumerate(recordings)
         ]
-        return JSONResponse({"recordings": shown}, headers=HEADERS)
+        return _json({"recordings": shown})
 
     @app.get("/v1/recordings/{number}")
     async def recording(number: str) -> Response:
@@ -124,7 +126,7 @@ def _add_models(app: FastAPI, models: Mapping[str, Decoder], limits: Limits) -> 
     @app.get("/v1/models")
     async def list_models() -> Response:
         shown = [describe(name, decoder) for name, decoder in models.items()]
-        return JSONResponse({"models": shown}, headers=HEADERS)
+        return _json({"models": shown})
 
     @app.post("/v1/models/{name}/classify")
     async def classify_batch(name: str, request: Request) -> Response:
@@ -179,7 +181,7 @@ def _add_streams(app: FastAPI, models: Mapping[str, Decoder], limits: Limits, ke
 
     @app.get("/v1/status")
     async def status() -> Response:
-        return JSONResponse({**counts, "limit": int(limits.streams)}, headers=HEADERS)
+        return _json({**counts, "limit": int(limits.streams)})
 
     @app.websocket("/v1/models/{name}/stream")
     async def stream(socket: WebSocket, name: str) -> None:
@@ -208,6 +210,11 @@ def _signing_key(token: str) -> bytes:
     return hashlib.blake2b(token.encode(), digest_size=32, person=b"srnn state").digest()
 
 
+def _json(content: Any, status: int = 200) -> Response:
+    """An answer in ASCII: names, as of files and classes, may be no text, which UTF-8 refuses."""
+    return Response(json_text(content), status, HEADERS, "application/json")
+
+
 async def _deny(socket: WebSocket, status: int, message: str) -> None:
     await socket.receive()  # its "websocket.connect"
-    await socket.send_denial_response(JSONResponse({"detail": message}, status))
+    await socket.send_denial_response(_json({"detail": message}, status))

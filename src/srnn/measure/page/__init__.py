@@ -11,7 +11,7 @@ docs/report.md explains the page.
 from .beside import comparison_sections
 from .comparison import comparison_content
 from .content import report_content
-from .document import check_page, page, to_json, write_page
+from .document import check_page, page, write_page
 
 __all__ = [
     "check_page",
@@ -19,6 +19,5 @@ __all__ = [
     "comparison_sections",
     "page",
     "report_content",
-    "to_json",
     "write_page",
 ]

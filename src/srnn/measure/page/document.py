@@ -4,14 +4,13 @@ forbids the browser to use one."""
 from __future__ import annotations
 
 import html
-import json
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from ...errors import SrnnError, option
 from ...files import check_name, check_writable, whole_file
-from ...text import one_line
+from ...text import json_in_html, one_line
 
 SCRIPTS = {
     "report": ("base.js", "plots.js", "player.js", "sections.js", "report.js"),
@@ -29,19 +28,12 @@ def page(content: dict[str, Any]) -> str:
         "title": html.escape(one_line(f"srnn: {title}")),
         "style": _asset("style.css"),
         "script": "\n".join(_asset(name) for name in SCRIPTS[content["kind"]]),
-        # "<" could end the script element; in JSON it only occurs in strings, where it can be
-        # escaped.
-        "data": to_json(content).replace("<", "\\u003c"),
+        "data": json_in_html(content),
     }
     text = _asset("page.html")
     for name, part in parts.items():  # the data last, so that no placeholder in them is replaced
         text = text.replace(f"<!-- {name} -->", part, 1)
     return text
-
-
-def to_json(content: dict[str, Any]) -> str:
-    """JSON on one line."""
-    return json.dumps(content, allow_nan=False, separators=(",", ":"))
 
 
 def check_page(path: Path | str, *, named: bool = True) -> None:
