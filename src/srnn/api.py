@@ -24,13 +24,13 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from .data.gaps import LONGEST_GAP, Gaps, Missing
 from .data.recordings import Reading, Recording
 from .errors import SrnnError, check_positive, check_whole, is_number, require
+from .files import temporary_folder
 from .text import html_table, in_short, some
 from .training.trained import Trained
 
@@ -452,8 +452,8 @@ def _folder(out: Path | str | None) -> Iterator[Path | str]:
     if out is not None:
         yield out
         return
-    with TemporaryDirectory(prefix="srnn-") as folder:
-        yield Path(folder) / "model"
+    with temporary_folder() as folder:
+        yield folder / "model"
 
 
 def load(source: Path | str) -> Model:

@@ -282,6 +282,14 @@ def test_info_lists_the_gpu_backend_where_its_triton_can_be_used(
     assert ("gpu" in json.loads(capsys.readouterr().out)["backends"]) == (reason == "")
 
 
+def test_info_says_where_no_compiled_code_is_kept(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("srnn.nn.kernels.cpu.compiler.folder_in_use", lambda: None)
+    assert main(["info"]) == 0
+    assert "cache none" in capsys.readouterr().out
+
+
 def test_recipes_and_info(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recipes"]) == 0
     assert "digits" in capsys.readouterr().out

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import logging
+import os
 import socket
+import tempfile
 import threading
 import time
 import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -253,3 +257,22 @@ def test_a_server_that_stops_leaves_no_traceback(
     with pytest.raises(ConnectionClosed):
         client.hear()
     assert "Traceback" not in caplog.text
+
+
+def test_a_file_of_the_page_that_cannot_be_put_anywhere_is_refused(
+    models: dict[str, Decoder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(models) as running:
+        path = "/v1/models/ecg/recording?file=heart.csv"
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nothing"))
+        status, found = running.ask(path, b"1,2")
+        assert status == 422 and "set TMPDIR" in found["detail"]
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        monkeypatch.setattr(Path, "write_bytes", _full)
+        status, found = running.ask(path, b"1,2")
+        assert status == 422 and found["detail"].startswith("Cannot write heart.csv: No space")
+    assert list(tmp_path.iterdir()) == []
+
+
+def _full(*_: object) -> int:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -9,8 +9,10 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import srnn
@@ -376,3 +378,12 @@ def test_a_line_is_there_whole_or_not_at_all(
     with pytest.raises(SrnnError, match=f"Cannot write {path}: No space left"):
         append_line(path, "second")
     assert path.read_text() == "first\n"
+
+
+def test_without_a_place_for_temporary_folders_one_line_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nothing"))
+    with pytest.raises(SrnnError, match="set TMPDIR"):
+        srnn.fit(np.zeros((20, 3, 1)), [0, 1] * 10, epochs=1)
+    assert list(tmp_path.iterdir()) == []

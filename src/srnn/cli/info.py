@@ -53,9 +53,7 @@ def info(*, warm: bool = False, json: Json = False) -> int:
     def show() -> None:
         for name, value in about.items():
             if isinstance(value, dict):
-                value = ", ".join(
-                    f"{key} {inner or 'not installed'}" for key, inner in value.items()
-                )
+                value = ", ".join(f"{key} {inner or 'none'}" for key, inner in value.items())
             elif isinstance(value, list):
                 value = ", ".join(value)
             print(f"{name:<12} {value if value is not None else 'none'}")

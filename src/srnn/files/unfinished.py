@@ -95,7 +95,8 @@ def remove_leftovers(folder: Path, name: str | None = None, age: float = _DAY) -
 
 
 def _remove_if_old(item: os.DirEntry[str], age: float) -> None:
-    if time.time() - item.stat(follow_symlinks=False).st_mtime < age or item.is_symlink():
+    since = time.time() - item.stat(follow_symlinks=False).st_mtime
+    if max(since, 0.0) < age or item.is_symlink():  # below 0 if the clock was set back
         return
     if item.is_dir():
         shutil.rmtree(item.path)

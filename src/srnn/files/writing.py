@@ -4,6 +4,7 @@ new one.
     whole_file, write_atomically, write_json    a file
     whole_folder                                a folder
     append_line, cut_lines                      a file of lines
+    temporary_folder                            a folder that is removed at the end
     only_writer                                 refuses at once to write what another process is about to write
     check_new                                   refuses what is there, unless it may be overwritten
     changing                                    around anything else that changes a file or folder
@@ -22,6 +23,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 from ..errors import SrnnError, option
@@ -114,6 +116,21 @@ def whole_folder(path: Path) -> Iterator[Path]:
                 target.rmdir()
             os.replace(temporary, target)
         _sync(target.parent)
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A new folder where the system has such (TMPDIR names the place), removed when the block ends.
+    SrnnError if none can be made."""
+    try:
+        made = TemporaryDirectory(prefix="srnn-")
+    except OSError as error:
+        raise SrnnError(
+            f"No temporary folder can be made ({error.strerror}): set TMPDIR to a folder in which "
+            "you may write."
+        ) from error
+    with made as name:
+        yield Path(name)
 
 
 def check_new(path: Path, overwrite: bool = False, ours: bool = True, also: str = "") -> None:

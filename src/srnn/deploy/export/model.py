@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ...data.signals import CrossingPath, ScaledPath, SpeechPath, Steps
 from ...data.signals.base import listed
 from ...errors import SrnnError, check_whole, either, option
-from ...files import check_writable
+from ...files import check_writable, temporary_folder
 from ...measure.policy import ExitPolicy
 from ...nn.loss_config import DecisionRule
 from ...text import brief, counted
@@ -306,14 +306,12 @@ def export_web(trained: Trained, out: Path, numbers: Format = "int8") -> dict[st
     ``numbers``: "int8", or "float32", as for ``export_c``. Returns the sizes of the page and of its
     WebAssembly, in bytes. SrnnError also where there is no compiler.
     """
-    from tempfile import TemporaryDirectory
-
     from .web import find_compiler, write_page
 
     compiler = find_compiler()
     check_writable(out.parent)
-    with TemporaryDirectory() as folder:
-        library = Path(folder) / "library"
+    with temporary_folder() as folder:
+        library = folder / "library"
         export_c(trained, library, numbers, name="model", layout="web")
         return write_page(trained, out, library, compiler, numbers)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from ...data.datasets.audio import AUDIO_SUFFIXES
 from ...data.recordings import SENSOR_SUFFIXES, Recording, read_signal
 from ...data.signals import SignalPath
 from ...errors import SrnnError
+from ...files import changing, temporary_folder
 from .said import OF_FILES, Said, check_keys
 
 SUFFIXES = (*SENSOR_SUFFIXES, ".txt", *AUDIO_SUFFIXES)
@@ -34,10 +34,11 @@ def read_dropped(body: bytes, asked: Mapping[str, str], signal: SignalPath) -> R
             "WFDB records."
         )
     said = Said.of(asked).reading
-    with TemporaryDirectory() as folder:
-        path = Path(folder, f"file{suffix}")
-        path.write_bytes(body)
+    with temporary_folder() as folder:
+        path = folder / f"file{suffix}"
         try:
+            with changing(path):
+                path.write_bytes(body)
             return read_signal(path, signal, said)
         except SrnnError as error:
             raise SrnnError(str(error).replace(str(path), name[-100:])) from error
