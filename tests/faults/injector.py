@@ -133,13 +133,11 @@ class Injector:
             recorded = read_trace(trace.read_bytes())
             for kind in kinds:
                 large = 1 << 15
-                if kind in ("disk full", "input/output error"):
-                    number = errno.ENOSPC if kind == "disk full" else errno.EIO
+                if kind in ERRORS:
                     for at in points(kind, calls):
                         self._fresh(before, place)
-                        self._live(
-                            workload, kind, at + 1, place, wanted, {"at": at + 1, "error": number}
-                        )
+                        fault = {"at": at + 1, "error": ERRORS[kind]}
+                        self._live(workload, kind, at + 1, place, wanted, fault)
                 elif kind == "no memory":
                     self._fresh(before, place)
                     count = self._must(self.fork(workload.run, place, large=large))
@@ -174,7 +172,9 @@ class Injector:
         # A sweep says of a training what has ended it, and goes on with the next.
         ends = re.compile("srnn: |.*  failed  .*(Cannot |there is not enough memory)")
         lines = [line for line in said.splitlines() if ends.match(line)]
-        if code == 0:
+        if kind == "kill -9" and code == -signal.SIGKILL:
+            self._again(workload, kind, at, place, wanted, "killed")
+        elif code == 0 and kind != "kill -9":
             self._again(workload, kind, at, place, wanted, "undisturbed")
         elif code in (1, 2) and lines and "Traceback" not in said:
             self._again(workload, kind, at, place, wanted, "one line")
@@ -234,5 +234,6 @@ class Injector:
         return count
 
 
-LIVE = ("disk full", "input/output error", "no memory")
+ERRORS = {"disk full": errno.ENOSPC, "input/output error": errno.EIO, "kill -9": 0}
+LIVE = (*ERRORS, "no memory")
 ALL = (*LIVE, *KINDS)

@@ -1,10 +1,11 @@
 /* Loaded before the C library (LD_PRELOAD): system calls that change files below one folder are counted, written down, and the
- * n-th fails; or the n-th large allocation does. Controlled by faults_arm and faults_disarm; see disk.py for the trace. */
+ * n-th fails, or is the process's last (error 0); or the n-th large allocation does. Controlled by faults_arm and faults_disarm; see disk.py for the trace. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -81,7 +82,11 @@ static int place_of(int handle, char *path)
 /* Count a call, fail it if it is the one, else write it down: kind, two names, an offset, data. */
 static int fails(char kind, const char *path, const char *other, int64_t offset, const void *data, size_t size)
 {
-    if (kind != 'u' && ++calls == fail_at) { errno = failure; return 1; }
+    if (kind != 'u' && ++calls == fail_at) {
+        if (!failure) kill(getpid(), SIGKILL);
+        errno = failure;
+        return 1;
+    }
     if (trace >= 0) {
         uint64_t head[4] = {strlen(path), other ? strlen(other) : 0, (uint64_t)offset, size};
         plain_write(trace, &kind, 1);

@@ -231,6 +231,83 @@ def _streamed(folder: Path) -> Any:
     )
 
 
+def _fit(folder: Path) -> int:
+    import srnn
+    from support.tiny import TinyTask
+
+    data = TinyTask().load("train")
+    srnn.fit(
+        data.x,
+        data.y,
+        hidden=4,
+        epochs=2,
+        neuron="lif",
+        overrides={"network.backend": "reference", "training.checkpoint_every": 1},
+        out=folder / "run",
+        resume=True,
+    )
+    return 0
+
+
+def _with_recordings(folder: Path) -> None:
+    _with_run(folder)
+    (folder / "data").mkdir()
+    for number in range(4):
+        steps = np.roll(np.tile(np.eye(3), (4, 1)), number, 1)
+        np.savetxt(folder / "data" / f"{number}.csv", steps, delimiter=",")
+
+
+def _predict(folder: Path) -> int:
+    words = ("--input", "steps", "--over-time", "--out", folder / "part.csv")
+    return _command("predict", folder / "run", folder / "data", *words)
+
+
+def _with_labels(folder: Path) -> None:
+    from support.tiny import TinyTask
+
+    _with_run(folder)
+    data = TinyTask().load("validation")
+    np.savez(folder / "data.npz", x=data.x, y=data.y, class_names=np.array(["a", "b", "c"]))
+
+
+def _adapt(folder: Path) -> int:
+    out = folder / "a.safetensors"
+    if out.exists():
+        return 0  # it is refused to write over what is whole
+    return _command("adapt", folder / "run", "--data", folder / "data.npz", "--out", out)
+
+
+def _with_spikes(folder: Path) -> None:
+    from support.layouts import write_shd
+
+    write_shd(folder)
+    events = folder / "shd" / "shd_train.h5"
+    for name in ("shd_train.h5", "shd_test.h5"):
+        with zipfile.ZipFile(folder / "shd" / f"{name}.zip", "w") as archive:
+            archive.write(events, name)
+    events.unlink()
+
+
+def _prepare(folder: Path) -> int:
+    from dataclasses import replace
+
+    from srnn.data.datasets import catalogue
+
+    shd = replace(catalogue.CATALOGUE["shd"], files=())  # whose checksums these are not
+    catalogue.find_data_set = lambda _: shd
+    return _command("data", "prepare", "shd", "--data-dir", folder, "--json")
+
+
+def _prepared(folder: Path) -> Any:
+    from srnn.data.datasets.cache import read_arrays
+
+    found = {path: read_arrays(path) for path in (folder / "shd").rglob("*.npz")}
+    sizes = [
+        {} if one is None else {key: x.shape for key, x in one.items()} for one in found.values()
+    ]
+    return _files("shd/shd_train.h5", "shd/shd_test.h5")(folder), sorted(map(str, sizes))
+
+
 WORKLOADS = {
     workload.name: workload
     for workload in (
@@ -249,5 +326,9 @@ WORKLOADS = {
         Workload("data cache", _as_command(_cache), _cached, _with_recipe),
         Workload("compile cache", _as_command(_compile), _kept),
         Workload("unpack", _as_command(_unpack), _unpacked, _with_archive),
+        Workload("fit", _as_command(_fit), _trained),
+        Workload("predict --out", _predict, _files("part.csv", "part.csv.journal"), _with_recordings),
+        Workload("adapt", _adapt, _files("a.safetensors"), _with_labels),
+        Workload("data prepare", _prepare, _prepared, _with_spikes),
     )
 }  # fmt: skip

@@ -44,7 +44,19 @@ def test_some_faults_of_a_data_cache_and_an_archive() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "workload", ["train", "sweep", "search", "summarise", "export c", "stream --state"]
+    "workload",
+    [
+        "train",
+        "sweep",
+        "search",
+        "summarise",
+        "export c",
+        "stream --state",
+        "fit",
+        "predict --out",
+        "adapt",
+        "data prepare",
+    ],
 )
 def test_some_faults_of_each_kind(workload: str) -> None:
     found = injected("--workloads", workload, "--most", "2")
