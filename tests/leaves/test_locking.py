@@ -340,7 +340,7 @@ def test_who_alone_writes_a_folder_removes_at_once_what_was_left_there(tmp_path:
     for name in ("one", "other"):
         left = temporary_beside(tmp_path / name)
         left.touch()
-        os.utime(left, (time.time() + 1e6,) * 2)
+        os.utime(left, (time.time() + 1e6, time.time() + 1e6))
     remove_leftovers(tmp_path, "one", age=0)
     assert [path.name.startswith(".other-") for path in tmp_path.iterdir()] == [True]
     remove_leftovers(tmp_path, age=0)
