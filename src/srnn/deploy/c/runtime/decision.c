@@ -32,15 +32,15 @@ static int32_t mean(int64_t total, int64_t count)
 #endif
 #if SCALED && INTEGER
 const int16_t MODEL_VALUE_BITS[MODEL_NUM_CLASSES] = {VALUE_BITS};
-static const int32_t factors[NUM_CLASSES] = {VALUE_FACTORS};
-static const int64_t offsets[NUM_CLASSES] = {VALUE_OFFSETS};
-static const unsigned char shifts[NUM_CLASSES] = {VALUE_SHIFTS};
+static const int32_t value_factors[NUM_CLASSES] = {VALUE_FACTORS};
+static const int64_t value_offsets[NUM_CLASSES] = {VALUE_OFFSETS};
+static const unsigned char value_shifts[NUM_CLASSES] = {VALUE_SHIFTS};
 
 /* The score in the targets' unit, rounded half up, saturating. */
 static int32_t restored(int32_t score, int c)
 {
-    const int64_t half = ((int64_t)1 << shifts[c]) >> 1;
-    const int64_t value = offsets[c] + (((int64_t)score * factors[c] + half) >> shifts[c]);
+    const int64_t half = ((int64_t)1 << value_shifts[c]) >> 1;
+    const int64_t value = value_offsets[c] + (((int64_t)score * value_factors[c] + half) >> value_shifts[c]);
 
     if (value > INT32_MAX)
         return INT32_MAX;
@@ -158,7 +158,7 @@ void model_decision_init(model_decision *decision)
 #endif
 #if ALARM && INTEGER
     for (c = 0; c < NUM_CLASSES; c++)
-        decision->said[c] = (int32_t)offsets[c];
+        decision->said[c] = (int32_t)value_offsets[c];
     decision->mean = (int64_t)1 << MEAN_BITS;
 #elif ALARM
     for (c = 0; c < NUM_CLASSES; c++)
@@ -320,7 +320,7 @@ int32_t model_surprise(model_decision *decision, const model_input input[MODEL_I
     int c;
 
     for (c = 0; c < NUM_CLASSES; c++) {
-        off = multiple(input[c], seen_factors[c], seen_shifts[c], INT64_MAX) + offsets[c];
+        off = multiple(input[c], seen_factors[c], seen_shifts[c], INT64_MAX) + value_offsets[c];
         off -= decision->said[c];
         if (off > limit || off < -limit)
             off = off < 0 ? -limit : limit;
