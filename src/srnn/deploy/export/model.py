@@ -268,8 +268,16 @@ def save_triton(trained: Trained, model: ModelProto, path: Path) -> None:
 
 
 def to_onnx(trained: Trained, form: Form = "step") -> ModelProto:
-    """The ONNX model itself, with the class scores by which the network decides."""
+    """The ONNX model itself, with the class scores by which the network decides.
+
+    SrnnError for a network that raises alarms.
+    """
     from . import onnx
+
+    if trained.alarm is not None:
+        raise SrnnError(
+            f"{trained.name} raises alarms, and ONNX gives no score of an alarm; C and a page do."
+        )
 
     task = trained.task
     about = {**({"label_lag": task.lag()} if task.lag() else {}), **input_scale(trained)}
