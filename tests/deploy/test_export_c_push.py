@@ -124,13 +124,13 @@ def pushed(
     """(B, T) records of the scores and the answer at each step of a signal (B, T, channels)."""
     text = (
         STEPS.replace("POOL", str(plan.samples.pool))
-        .replace("SAMPLE", plan.samples.ctype)
+        .replace("SAMPLE", plan.samples.sample)
         .replace("sizeof ANSWER", f"sizeof {answer.replace('&', '')}")
     )
     (folder / "push.c").write_text(text.replace("ANSWER", answer))
     sources = [folder / "push.c", folder / "net.c"]
     compile_c([compiler, *FLAGS, *SANITIZED], sources, folder / "push")
-    raw = np.ascontiguousarray(signal, DTYPES[plan.samples.ctype])
+    raw = np.ascontiguousarray(signal, DTYPES[plan.samples.sample])
     command = [folder / "push", str(signal.shape[1])]
     done = subprocess.run(command, input=raw.tobytes(), capture_output=True, check=True)
     score = (DTYPES[plan.number], plan.network.outputs)
@@ -269,7 +269,7 @@ def test_a_sensor_in_integers(counts: Any, compiler: str, tmp_path: Path) -> Non
     _, model = exported(net, tmp_path, "int8", counts=counts, **options)
     plan = make_plan(model, "net", rule, counts=counts)
     sensor, x = plan.samples.format, recorded()
-    assert sensor is not None and plan.samples.ctype == "int32_t"
+    assert sensor is not None and plan.samples.sample == "int32_t"
     samples = sensor.samples(x)
     samples[0, :5] = [[2**31 - 1] * 3, [-(2**31)] * 3, [0, 0, 0], [1, -1, 2**30], [-1, 1, 7]]
     inputs = sensor.inputs(samples)

@@ -22,7 +22,8 @@ from srnn.deploy.streaming import Decoder
 from srnn.errors import SrnnError
 from support.browser import Browser
 from support.pages import ROOT
-from support.pages_in_node import NODE, read_in_page, run_in_page
+from support.pages_in_node import NODE, read_in_page, run_in_page, samples_in_page
+from support.random_models import FORMS, case_of
 
 SITE = ROOT / "docs" / "live"
 needs_node = pytest.mark.skipif(
@@ -116,7 +117,7 @@ def test_integers_answer_to_the_bit(heart: Path, tmp_path: Path) -> None:
     x = np.load(srnn.example("ecg-records")).astype(np.float32)
     x.astype("<f4").tofile(tmp_path / "x")
     page = run_in_page(heart, tmp_path / "x")
-    whole = np.trunc(x.astype(np.float64) * 1000 + np.sign(x) * 0.5)
+    whole = np.rint(x.astype(np.float64) * 1000)
     host = _on_this_machine(srnn.load("ecg-records"), "int8", tmp_path, whole)
     assert len(host) == len(page["labels"]) == len(x)
     assert [
@@ -138,12 +139,25 @@ def test_floats_answer_within_rounding(tmp_path: Path) -> None:
     x = np.load(srnn.example("speech-commands-mini")).astype(np.float32).reshape(-1, 1)[:8000]
     x.tofile(tmp_path / "x")
     page = run_in_page(tmp_path / "words.html", tmp_path / "x")
-    whole = np.clip(np.trunc(x.astype(np.float64) * 32768 + np.sign(x) * 0.5), -32768, 32767)
+    whole = np.clip(np.rint(x.astype(np.float64) * 32768), -32768, 32767)
     host = np.array(_on_this_machine(model, "float32", tmp_path, whole))
     assert page["labels"][-1] == host[-1, 0]
     scores = np.array(page["scores"])
     assert scores.shape == host[:, 1:].shape
     assert np.median(abs(scores - host[:, 1:])) < 1e-4
+
+
+@needs_node
+@pytest.mark.parametrize("form", FORMS)
+def test_a_value_is_the_sample_that_c_expects(form: str, tmp_path: Path) -> None:
+    """Pages multiplied analog inputs of steps by 32768 whatever their format, spikes by 1000, and
+    rounded halves away from zero."""
+    case = case_of("ce_mean", form, 1)
+    given, model = case.given, case.model
+    export_c(model, tmp_path / "c", "int8", name="model", layout="web", std=given.std)
+    facts = json.loads((tmp_path / "c" / "page.json").read_text())
+    x = np.concatenate([case.xs[-1], case.xs[-1] * 1000])
+    np.testing.assert_array_equal(samples_in_page(facts, x), given.samples(x)[1])
 
 
 @needs_node
@@ -291,11 +305,14 @@ def test_c_that_is_not_compiled_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(SITE.glob("*.json")), ids=lambda path: path.stem)
-def test_the_pages_of_the_site_are_of_today(path: Path) -> None:
-    """Renewed by release/live_pages.py: what is said of the network."""
+def test_the_pages_of_the_site_are_of_today(path: Path, tmp_path: Path) -> None:
+    """Renewed by release/live_pages.py: what is said of the network, and of its C."""
     data = json.loads(path.read_text("utf-8"))
     name = data["model"]["model"]
     described = describe(name, Decoder.of(srnn.load(name)))
     assert data["model"] == json.loads(json.dumps(described)), "python release/live_pages.py"
+    export_c(srnn.load(name), tmp_path / "c", "int8", name="model", layout="web")
+    facts = json.loads((tmp_path / "c" / "page.json").read_text())
+    assert data["facts"] | facts == data["facts"], "python release/live_pages.py"
     assert len(data["recordings"]) == 1
     assert read_page(page("device", data)) == data

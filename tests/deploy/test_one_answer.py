@@ -1,13 +1,18 @@
-"""One property: whatever reads a finite recording says the same of it, whole, in blocks or on a
-device.
+"""One property: whatever reads a finite recording says the same of it, whole, in blocks, on a
+device, in a page, in another format or without torch.
 
-It holds for every rule, one of one's own and values, and for random networks and recordings:
-answer, confidence, and where an answer stands before the end.
+It holds for every rule, one of one's own, values and alarms, every form of input, and for random
+networks and recordings: answer, confidence, and where an answer stands before the end. How many
+networks the slow test draws is said by ``SRNN_TEST_NETWORKS``, and from which number on by
+``SRNN_TEST_FIRST``.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import os
+import shutil
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,113 +20,40 @@ import numpy as np
 import pytest
 import torch
 
-import srnn
-from srnn import SRNN, SrnnError
+from srnn import SrnnError
+from srnn.data.signals import SpeechPath
 from srnn.data.targets import Targets
-from srnn.deploy.export.model import with_exit
+from srnn.deploy.c.decision import DecisionPlan
+from srnn.deploy.export.model import to_onnx, with_exit
+from srnn.deploy.export.web import find_compiler
 from srnn.deploy.streaming import Decisions, Decoder
 from srnn.measure.policy import ExitPolicy
-from srnn.nn.decision import RULES, Rule, softmax
-from srnn.nn.fixedpoint.decision import (
-    integer_confidences,
-    integer_scales,
-    integer_scores,
-    integer_stands,
-    integer_values,
-)
-from srnn.nn.fixedpoint.device import device_network
-from srnn.nn.fixedpoint.integer import InputFormat, quantise
-from support.compiled import compilers
-from support.deciding import LEAKY, decided
-from support.everywhere import devices
+from srnn.nn.alarm import Alarm, Surprise
+from srnn.nn.decision import RULES
+from srnn.nn.fixedpoint.alarm import SCORE_BITS
+from srnn.nn.fixedpoint.device import device_network, run_float32
+from srnn.nn.fixedpoint.integer import quantise
+from support.compiled import SANITIZED, compilers
+from support.deciding import decided
+from support.everywhere import WithoutTorch, devices, integer_answers, pages
 from support.graded import BoundedALIF
 from support.onnx_scores import check_onnx
+from support.pages_in_node import NODE
+from support.random_models import (
+    COMPILED,
+    FORMS,
+    KINDS,
+    MORE,
+    OWN,
+    Case,
+    case_of,
+    outputs_of,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:Layers run on the slow reference backend")
-
-INPUTS, NAMES = 4, "abcd"
-LAYERS = (("alif",), (BoundedALIF.name,), ("lif", "adlif"), (BoundedALIF.name, "alif"))
-"""Each is compiled; what is drawn beside is not."""
-LEAKY_SOFT = Rule("leaky mean of softmax(output)", counted=softmax, joined=LEAKY.joined)
-OWN = {
-    "leaky": LEAKY,
-    "leaky softmax": LEAKY_SOFT,
-}
-KINDS = [*RULES, *OWN]
-
-
-def drawn(rng: np.random.Generator, readout: str, **options: Any) -> SRNN:
-    """A network of random layers, most of whose neurons spike."""
-    neurons = LAYERS[int(rng.integers(len(LAYERS)))]
-    depth = len(neurons)
-    recurrent = rng.choice([True, False], depth).tolist()
-    delays = [None, {"input": 2}, {"recurrent": "uniform(0, 3)"}]
-    hidden = rng.integers(5, 12, depth).tolist()
-    net = SRNN.paper(
-        INPUTS,
-        hidden,
-        len(NAMES),
-        neuron=list(neurons),
-        readout=readout,
-        recurrent=recurrent,
-        delays=[delays[int(rng.integers(3))] for _ in range(depth)],
-        generator=torch.Generator().manual_seed(int(rng.integers(2**31))),
-        **options,
-    )
-    with torch.no_grad():
-        for layer in [*net.layers, net.readout]:
-            layer.weight_in *= 6
-            layer.bias.normal_(0.3, 0.3, generator=torch.Generator().manual_seed(depth))
-    return net.eval()
-
-
-def fits(net: SRNN) -> bool:
-    """Whether its classes vary, in int8, too, whose sums graded values may exceed."""
-    x = recordings(0)[-1][None]
-    with torch.no_grad():
-        outputs = [net.run(torch.from_numpy(x)).output[0].numpy()]
-    if net.substeps == 1:
-        try:
-            outputs.append(
-                quantise(device_network(net), InputFormat()).run(x.astype(int)).output[0]
-            )
-        except SrnnError:
-            return False
-    return all(len(np.unique(output.argmax(-1))) > 1 for output in outputs)
-
-
-def model_of(kind: str, seed: int, monkeypatch: pytest.MonkeyPatch, **options: Any) -> srnn.Model:
-    """A random network that decides by a rule, with an exit policy where its sequences have a
-    class."""
-    rng = np.random.default_rng([seed, *kind.encode()])
-    name: Any = kind
-    if kind in OWN:
-        name = "nll" if OWN[kind].per_step else "ce_last"
-        monkeypatch.setitem(RULES, name, OWN[kind])
-    readout, start = "integrator", int(rng.integers(0, 6))
-    if name == "ce_spike_count":
-        readout = "spike_count"
-    net = drawn(rng, readout, **options)
-    while not fits(net):
-        net = drawn(rng, readout, **options)
-    targets = None
-    if RULES[name].value and seed % 2 == 0:  # otherwise the outputs themselves are the values
-        mean, std = rng.normal(0, 100, INPUTS), np.exp(rng.normal(0, 5, INPUTS))
-        targets = Targets((None,) * len(NAMES), tuple(mean.tolist()), tuple(std.tolist()))
-    model = srnn.from_network(net, NAMES, loss=name, start=start, targets=targets)
-    if RULES[name].per_step or RULES[name].value:
-        return model
-    confidence, earliest = float(rng.choice([0.25, 0.3, 0.4])), int(rng.integers(1, 7))
-    margin, patience = float(rng.choice([0.0, 0.02])), int(rng.integers(1, 4))
-    policy = ExitPolicy(name, start, confidence, margin, patience, earliest)
-    return replace(model, policy=policy.to_dict())
-
-
-def recordings(seed: int) -> list[np.ndarray]:
-    """Of one step, of few, and of many."""
-    rng = np.random.default_rng(seed)
-    lengths = (1, int(rng.integers(2, 8)), int(rng.integers(30, 60)))
-    return [(rng.random((length, INPUTS)) < 0.4).astype(np.float32) for length in lengths]
+MANY = int(os.environ.get("SRNN_TEST_NETWORKS", "16"))
+FIRST = int(os.environ.get("SRNN_TEST_FIRST", "0"))
+NOT_IN_NIR = {"silif", "csilif", "brf", "bhrf", "drf", BoundedALIF.name}
 
 
 def blocks(x: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
@@ -135,45 +67,56 @@ def streamed(decoder: Decoder, parts: list[np.ndarray]) -> Decisions:
     return Decisions.joined([*map(session.push, parts), session.finish()])
 
 
-def output_of(model: srnn.Model, x: np.ndarray) -> np.ndarray:
-    with torch.no_grad():
-        return model.spiking("run").run(torch.from_numpy(x)[None]).output[0].numpy()
-
-
-def scale_of(model: srnn.Model) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of its values; 0 and 1 of class scores."""
-    targets = model.task.targets or Targets((None,) * len(NAMES))
+def scale_of(case: Case) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of its values; 0 and 1 of class scores and alarms."""
+    targets = case.model.task.targets
+    if targets is None or case.kind == "alarm":
+        targets = Targets((None,) * len(case.model.answers))
     return targets.scale
 
 
-def check_python(model: srnn.Model, x: np.ndarray, seed: int) -> Any:
+def scored(case: Case, output: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """What outputs (T, outputs) for these steps mean, by definition: (T, answers)."""
+    loss, targets = case.model.decision.loss, case.model.task.targets
+    output = output.astype(float)
+    if targets is not None:
+        output = targets.answered(output, steps)
+    alarm = Alarm.of(case.model.alarm)
+    if alarm is not None:
+        assert targets is not None
+        return Surprise(alarm, targets.rest).push(steps, output)[:, None]
+    mean, std = scale_of(case)
+    return mean + std * decided(loss.rule, loss.start, output)
+
+
+def check_python(case: Case, x: np.ndarray, steps: np.ndarray, seed: int) -> Any:
     """Whole and in blocks, with and without the policy. Returns the whole's prediction."""
-    rule, start = model.decision.loss.rule, model.decision.loss.start
+    model, rule = case.model, case.model.decision.loss.rule
     whole: Any = model.predict(x)
-    output = output_of(model, x)
-    expected = decided(rule, start, output.astype(float))
+    output = outputs_of(model.spiking("run"), steps)
+    expected, (_, std) = scored(case, output, steps), scale_of(case)
     if not rule.per_step:
         scores = model.loss.scores(torch.from_numpy(output)[None])[0].numpy()
-        np.testing.assert_allclose(scores, expected[-1], atol=1e-5)
-    mean, std = scale_of(model)
-    expected = mean + std * expected
+        loss = model.decision.loss
+        np.testing.assert_allclose(
+            scores, decided(rule, loss.start, output.astype(float))[-1], atol=1e-5
+        )
     np.testing.assert_allclose(whole.scores / std, expected / std, atol=1e-9)
 
     rng, decoder = np.random.default_rng(seed), Decoder.of(model)
     parts = streamed(decoder, blocks(x, rng))
     for ours, theirs in zip(parts, streamed(decoder, blocks(x, rng)), strict=True):
-        if len(ours) == len(
-            theirs
-        ):  # else the last step was known before the end, and is told again
+        # Else the last step was known before the end, and is told again.
+        if len(ours) == len(theirs):
             np.testing.assert_array_equal(ours, theirs)
-    np.testing.assert_allclose(parts.scores[: len(x)] / std, expected / std, atol=1e-5)
+    np.testing.assert_allclose(parts.scores[: len(steps)] / std, expected / std, atol=1e-5)
     np.testing.assert_allclose(parts.scores[-1] / std, expected[-1] / std, atol=1e-5)
     assert parts.final[-1] or rule.per_step
     believed = decoder.probabilities(parts.scores)
-    np.testing.assert_allclose(believed[: len(x)], whole.probabilities, atol=1e-5)
+    np.testing.assert_allclose(believed[: len(steps)], whole.probabilities, atol=1e-5)
     if rule.value:
         np.testing.assert_array_equal(
-            whole.value, whole.scores if rule.per_step else whole.scores[-1]
+            whole.value, whole.scores if whole.per_step else whole.scores[-1]
         )
     elif not rule.per_step:
         np.testing.assert_allclose(believed[-1, whole.number], whole.confidence, atol=1e-5)
@@ -187,76 +130,246 @@ def check_python(model: srnn.Model, x: np.ndarray, seed: int) -> Any:
     return whole
 
 
-def check_devices(
-    model: srnn.Model, xs: list[np.ndarray], wholes: list[Any], folder: Path, compiler: str
-) -> None:
-    """float32 C against the prediction; int8 C against the integer model, to the bit."""
-    net, decision = model.spiking("exported"), with_exit(model)
-    loss, rule = decision.loss, decision.loss.rule
-    program = devices(net, decision, folder, compiler)
-    small = quantise(device_network(net), InputFormat())
-    for x, whole in zip(xs, wholes, strict=True):
-        told = program(x)
-        outputs = small.run(x[None].astype(int)).output[0]
-        np.testing.assert_array_equal(told["outputs"], outputs)
-        integers = integer_scores(outputs, small.output_bits, loss)
-        if rule.value:
-            mean, std = scale_of(model)
-            bound = 1e-4 + 1e-6 * np.abs(mean) / std
-            assert (np.abs(told["values"] - whole.scores) / std < bound).all()
-            scales = integer_scales(decision.targets, small.output_bits, rule)
-            if scales:
-                integers = integer_values(integers, scales)
-            np.testing.assert_array_equal(told["integers"], integers)
-            continue
-        best = integers.argmax(-1)
-        np.testing.assert_array_equal(told["small_label"], best)
-        shares = integer_confidences(integers, small.output_bits, loss)
-        np.testing.assert_array_equal(told["share"], shares[np.arange(len(x)), best])
-        ordered = np.sort(whole.scores, -1)
-        clear = ordered[:, -1] - ordered[:, -2] > 1e-4  # no tie, which rounding decides
-        np.testing.assert_array_equal(told["label"][clear], whole.numbers[clear])
-        np.testing.assert_allclose(told["confidence"], whole.probabilities.max(-1), atol=1e-4)
-        if decision.until is not None:
-            policy = ExitPolicy.of(model)
-            assert policy is not None
+def close_answers(case: Case, told: dict[str, Any], scores: np.ndarray, believed: Any) -> None:
+    """float32 answers are those of scores (T, answers) and confidences, up to rounding."""
+    mean, std = scale_of(case)
+    if case.kind == "alarm":
+        np.testing.assert_allclose(told["score"], scores[:, 0], atol=1e-3, rtol=1e-3)
+        return
+    if case.model.decision.loss.rule.value:
+        bound = 1e-4 + 1e-6 * np.abs(mean) / std
+        assert (np.abs(told["answer"] - scores) / std < bound).all()
+        return
+    ordered = np.sort(scores, -1)
+    clear = ordered[:, -1] - ordered[:, -2] > 1e-4  # no tie, which rounding decides
+    np.testing.assert_array_equal(told["label"][clear], scores.argmax(-1)[clear])
+    np.testing.assert_allclose(told["confidence"], believed.max(-1), atol=1e-4)
+
+
+def check_devices(case: Case, wholes: list[Any], folder: Path, compiler: str, *flags: str) -> Any:
+    """float32 C against the prediction; int8 C against the integer model, to the bit. Returns what
+    both said."""
+    decision, device = with_exit(case.model), device_network(case.model.spiking("exported"))
+    program = devices(case, folder, compiler, *flags)
+    small = quantise(device, case.given.inputs_as, case.model.state_format(case.state_bits))
+    said = []
+    for x, whole in zip(case.xs, wholes, strict=True):
+        samples, inputs = case.given.samples(x), case.given.inputs(x)
+        told, integers = (program(*pair) for pair in zip(("plain", "small"), samples, strict=True))
+        said.append((told, integers))
+        rounded = isinstance(case.given.path, SpeechPath)  # of which a logarithm may be another
+        for found, expected in zip((told["input"], integers["input"]), inputs, strict=True):
+            one = 1.0 if found.dtype.kind == "f" else 2.0**case.given.inputs_as.bits
+            off = np.abs(found / one - expected / one)
+            assert off.max() < (0.05 if rounded else 1e-5)
+            assert found.dtype.kind == "f" or rounded or (found == expected).all()
+        np.testing.assert_allclose(
+            told["output"],
+            run_float32(device, told["input"][None]).output[0],
+            rtol=1e-6,
+            atol=1e-6,
+        )
+        scores = scored(case, told["output"], told["input"])
+        close_answers(case, told, scores, Decoder.of(case.model).probabilities(scores))
+        if not rounded:
+            close_answers(case, told, whole.scores, whole.probabilities)
+        policy = ExitPolicy.of(case.model)
+        if policy is not None:
             first = policy.decide(told["output"])
             expected = np.flatnonzero(told["stands"])[:1].tolist()
             assert expected == ([int(first.steps)] if first.final else [])
-            stands = integer_stands(integers, small.output_bits, loss, decision.until)
-            np.testing.assert_array_equal(told["small_stands"], stands)
+        expected = integer_answers(small, decision, integers["input"])
+        same_integers(integers, expected)
+    return said
+
+
+def same_integers(found: Any, expected: Any) -> None:
+    """int8 answers are those of the integer model, to the bit."""
+    np.testing.assert_array_equal(found["output"], expected.output)
+    names = {
+        "answer": expected.answer,
+        "score": expected.score,
+        "label": expected.label,
+        "confidence": expected.share,
+        "stands": expected.stands,
+    }
+    for name, values in names.items():
+        if values is not None:
+            np.testing.assert_array_equal(found[name], values, name)
+
+
+def check_pages(case: Case, said: Any, folder: Path) -> None:
+    """Pages say what the C said on this machine, in int8 to the bit."""
+    decision, device = with_exit(case.model), device_network(case.model.spiking("exported"))
+    small = quantise(device, case.given.inputs_as)
+    for told, (plain, _) in zip(pages(case, folder, "float32"), said, strict=True):
+        same_in_page(case, told, {name: plain[name] for name in plain.dtype.names}, 1e-4)
+    plan = DecisionPlan("net", case.model.decision, small.output_bits)
+    for told, (_, integers) in zip(pages(case, folder, "int8"), said, strict=True):
+        found = integer_answers(small, decision, integers["input"])
+        bits = {"answer": plan.value_bits, "score": SCORE_BITS, "confidence": 30}
+        expected: dict[str, Any] = vars(found) | {"confidence": found.share}
+        for name, of in bits.items():
+            if of is not None and expected[name] is not None:
+                expected[name] = expected[name] / 2.0 ** np.array(of)
+        same_in_page(case, told, expected, 0)
+
+
+def same_in_page(case: Case, told: dict[str, Any], expected: Any, off: float) -> None:
+    """``off``: by how much rounding may differ; the front end for sound has a logarithm of each
+    library's own, so that of sound most labels are compared."""
+    heard, (_, std) = isinstance(case.given.path, SpeechPath), scale_of(case)
+    rule, values = case.model.decision.loss.rule, np.array(told["values"])
+    if case.kind == "alarm":
+        pairs = [(values[:, 0], expected["score"])]
+    elif rule.value:
+        pairs = [(values / std, expected["answer"] / std)]
+    else:
+        labels = np.array(told["labels"])
+        assert (labels == expected["label"]).mean() >= (0.9 if heard else 1)
+        pairs = [(np.array(told["scores"]), expected["output"])]
+        if not rule.per_step and expected["confidence"] is not None:
+            believed = np.array(told["probabilities"], float)[np.arange(len(labels)), labels]
+            pairs.append((believed, expected["confidence"]))
+    for found, wanted in pairs:
+        assert len(found) == len(wanted)
+        if not heard:
+            np.testing.assert_allclose(found, wanted, atol=off, rtol=off)
+
+
+def check_exchange(case: Case, wholes: list[Any], folder: Path) -> None:
+    """ONNX gives the scores after every step, and refuses alarms; NIR gives the network back."""
+    x = case.steps[-1]
+    bound = 1e-4 * scale_of(case)[1].max() + 1e-6 * np.abs(scale_of(case)[0]).max()
+    if case.kind == "alarm":
+        with pytest.raises(SrnnError, match="no score of an alarm"):
+            to_onnx(case.model)
+    else:
+        check_onnx(case.model, x, wholes[-1].scores, [len(x)], bound)
+    nir, net = pytest.importorskip("srnn.deploy.export.nir"), case.model.spiking("exported")
+    if case.neurons & NOT_IN_NIR:
+        with pytest.raises(SrnnError, match=r"^NIR cannot take this network: .* the neuron"):
+            nir.to_graph(net)
+        return
+    graph, _ = nir.to_graph(net)
+    nir.save(graph, folder / "net.nir")
+    back = nir.load(folder / "net.nir").network.eval()
+    np.testing.assert_array_equal(outputs_of(back, x), outputs_of(net, x))
+
+
+def check_without_torch(case: Case, process: WithoutTorch, folder: Path) -> None:
+    """A process that cannot import torch says the same of the model's file."""
+    std = scale_of(case)[1]
+    for x, (whole, parts) in zip(case.xs, process(case, folder), strict=True):
+        expected: Any = case.model.predict(x)
+        np.testing.assert_allclose(whole / std, expected.scores / std, atol=1e-5)
+        np.testing.assert_allclose(parts[: len(whole)] / std, expected.scores / std, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def without_torch() -> Iterator[WithoutTorch]:
+    process = WithoutTorch()
+    yield process
+    process.close()
+
+
+def no_pages() -> str:
+    """Why this machine cannot make a page and run it; empty where it can."""
+    if NODE is None:
+        return "no Node: pages are not compared"
+    try:
+        find_compiler()
+    except SrnnError:
+        return "no compiler to WebAssembly (pip install 'srnn[web]'): pages are not compared"
+    return ""
 
 
 def check(
-    kind: str, seed: int, monkeypatch: pytest.MonkeyPatch, folder: Path, compiler: str
-) -> None:
-    model, xs = model_of(kind, seed, monkeypatch), recordings(seed)
-    wholes = [check_python(model, x, seed) for x in xs]
-    check_devices(model, xs, wholes, folder, compiler)
-    check_onnx(model, xs[-1], wholes[-1].scores, [len(xs[-1])], 1e-4 * scale_of(model)[1].max())
+    case: Case, seed: int, folder: Path, compiler: str, process: WithoutTorch, *flags: str
+) -> Any:
+    """All but pages. Returns what C said."""
+    steps = case.steps
+    wholes = [check_python(case, x, own, seed) for x, own in zip(case.xs, steps, strict=True)]
+    said = check_devices(case, wholes, folder, compiler, *flags)
+    check_exchange(case, wholes, folder)
+    # What is one's own is not read without torch.
+    if case.kind not in OWN and BoundedALIF.name not in case.neurons:
+        check_without_torch(case, process, folder)
+    return said
+
+
+def registered(monkeypatch: pytest.MonkeyPatch) -> Any:
+    return lambda name, rule: monkeypatch.setitem(RULES, name, rule)
 
 
 @pytest.mark.parametrize("compiler", compilers()[:1])
 @pytest.mark.parametrize("kind", KINDS)
 def test_all_say_the_same(
-    kind: str, compiler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str,
+    compiler: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    without_torch: WithoutTorch,
 ) -> None:
-    check(kind, 0, monkeypatch, tmp_path, compiler)
+    """Each kind of answer, with one of the forms of input."""
+    form = [*FORMS][KINDS.index(kind) % len(FORMS)]
+    case = case_of(kind, form, 0, registered(monkeypatch))
+    check(case, 0, tmp_path, compiler, without_torch, *SANITIZED)
+
+
+@pytest.mark.parametrize("compiler", compilers()[:1])
+@pytest.mark.parametrize("form", FORMS)
+def test_pages_say_the_same(
+    form: str, compiler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each form of input, with one of the kinds of answer."""
+    if reason := no_pages():
+        pytest.skip(reason)
+    kind = KINDS[::-1][[*FORMS].index(form)]
+    case = case_of(kind, form, 0, registered(monkeypatch))
+    wholes = [case.model.predict(x) for x in case.xs]
+    check_pages(case, check_devices(case, wholes, tmp_path, compiler), tmp_path)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(0)
 @pytest.mark.parametrize("compiler", compilers()[:1])
-@pytest.mark.parametrize("seed", [1, 2])
-@pytest.mark.parametrize("kind", KINDS)
-def test_all_say_the_same_of_more_networks(
-    kind: str, seed: int, compiler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_all_say_the_same_of_random_networks(
+    compiler: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    without_torch: WithoutTorch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    check(kind, seed, monkeypatch, tmp_path, compiler)
+    """Every neuron, kind of answer and form of input. All are tried, and those that differ told."""
+    wrong, begun, lacking = list[str](), time.monotonic(), no_pages()
+    for number in range(FIRST, FIRST + MANY):
+        rng = np.random.default_rng(number)
+        kind, form = str(rng.choice(KINDS)), str(rng.choice([*FORMS]))
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with monkeypatch.context() as patch:
+            try:
+                case = case_of(kind, form, number, registered(patch), COMPILED + MORE)
+                flags = ("-O1", "-fsanitize=undefined", "-fno-sanitize-recover=all")
+                said = check(case, number, folder, compiler, without_torch, *flags)
+                if not lacking:
+                    check_pages(case, said, folder)
+            except (AssertionError, SrnnError) as error:
+                wrong.append(f"{number} ({kind}, {form}): {str(error).strip()[:400]}")
+        shutil.rmtree(folder)
+        if MANY > 16 and number % 10 == 9:
+            with capsys.disabled():
+                minutes = (time.monotonic() - begun) / 60
+                print(f"{number + 1 - FIRST} networks, {minutes:.1f} min, {len(wrong)} differ")
+    assert not wrong, "\n\n".join(wrong)
+    if lacking:
+        pytest.skip(f"{lacking}; all else agrees")
 
 
 @pytest.mark.parametrize("kind", ["ce_mean", "mse_mean"])
-def test_of_networks_that_no_device_takes(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = model_of(kind, 0, monkeypatch, substeps=2)
-    for x in recordings(1):
-        bound = 1e-4 * scale_of(model)[1].max()
-        check_onnx(model, x, check_python(model, x, 0).scores, [len(x)], bound)
+def test_of_networks_that_no_device_takes(kind: str) -> None:
+    case = case_of(kind, "spikes", 0, substeps=2)
+    for x in case.xs:
+        bound = 1e-4 * scale_of(case)[1].max()
+        check_onnx(case.model, x, check_python(case, x, x, 0).scores, [len(x)], bound)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from support.without_torch import FORBIDDING
+
 KEPT = Path(__file__).parents[1] / "fixtures" / "models"
 
 MODULES = (
@@ -46,16 +48,6 @@ MODULES = (
     "srnn.training.trained",
 )
 
-FORBIDDING = """
-import importlib, sys
-
-class Forbidden:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "torch":
-            raise ImportError("torch is forbidden here")
-
-sys.meta_path.insert(0, Forbidden())
-"""
 EACH = """
 wrong = []
 for name in sys.argv[1:]:

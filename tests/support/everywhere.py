@@ -1,81 +1,123 @@
-"""One C program that decides by a float32 and an int8 library of the same network, and says all
-that they say."""
+"""The ways out of a model that are no Python with torch: a C program with its float32 and its int8
+library, its pages, and a process without torch. Each says all that it can of a recording."""
 
 from __future__ import annotations
 
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from srnn import SRNN
-from srnn.deploy.c import export_c
+from srnn.deploy.c.arrays import DTYPES
+from srnn.deploy.c.encoder import CrossingPlan
+from srnn.deploy.c.plan import Plan, make_plan
+from srnn.deploy.export.model import export_c, export_web, with_exit
+from srnn.nn.fixedpoint.alarm import IntegerAlarm
+from srnn.nn.fixedpoint.decision import (
+    IntegerLinear,
+    integer_confidences,
+    integer_scales,
+    integer_scores,
+    integer_stands,
+    integer_values,
+)
+from srnn.nn.fixedpoint.device import device_network
+from srnn.nn.fixedpoint.integer import IntegerNetwork, quantise
 from srnn.nn.loss_config import DecisionRule
-from support.compiled import FLAGS, SANITIZED, compile_c
+from support.compiled import FLAGS, compile_c
+from support.pages_in_node import run_in_page
+from support.random_models import PER_UNIT, Case
+from support.without_torch import FORBIDDING
 
-_DRIVER = """\
-#include "plain/plain.h"
-#include "small/small.h"
-#include <stdio.h>
+_LIBRARY = """\
+#include "NET/NET.h"
 
-static plain_state state;
-static plain_decision decision;
-static small_state states;
-static small_decision decisions;
+static NET_model NET_whole;
 
-int main(void)
+static void NET_say(const NET_input *input)
 {
-    uint8_t given[PLAIN_INPUTS + 1];
-    int i;
+    ANSWER_TYPE answer[NET_NUM_CLASSES] = {0}, confidence = 0;
+    double score = 0;
+    int32_t label = 0, stands = 0, alarm = 0;
 
-    while (fread(given, sizeof given, 1, stdin) == 1) {
-        float x[PLAIN_INPUTS], output[PLAIN_OUTPUTS], values[PLAIN_OUTPUTS], confidence = 0.0f;
-        int8_t inputs[PLAIN_INPUTS];
-        int32_t outputs[PLAIN_OUTPUTS], integers[PLAIN_OUTPUTS], share = 0, told[4] = {0, 0, 0, 0};
+    NET_answer(&NET_whole, input);
+SAID
+    fwrite(input, sizeof *input, NET_INPUTS, stdout);
+    fwrite(NET_whole.scores, sizeof NET_whole.scores, 1, stdout);
+    fwrite(answer, sizeof answer, 1, stdout);
+    fwrite(&confidence, sizeof confidence, 1, stdout);
+    fwrite(&score, sizeof score, 1, stdout);
+    fwrite(&label, sizeof label, 1, stdout);
+    fwrite(&stands, sizeof stands, 1, stdout);
+    fwrite(&alarm, sizeof alarm, 1, stdout);
+}
 
-        if (given[0]) {
-            plain_init(&state);
-            plain_decision_init(&decision);
-            small_init(&states);
-            small_decision_init(&decisions);
-        }
-        for (i = 0; i < PLAIN_INPUTS; i++) {
-            x[i] = given[i + 1];
-            inputs[i] = (int8_t)given[i + 1];
-        }
-        plain_step(&state, x, output);
-        small_step(&states, inputs, outputs);
-        for (i = 0; i < PLAIN_OUTPUTS; i++) {
-            values[i] = 0.0f;
-            integers[i] = 0;
-        }
-DECIDE        fwrite(output, sizeof output, 1, stdout);
-        fwrite(outputs, sizeof outputs, 1, stdout);
-        fwrite(values, sizeof values, 1, stdout);
-        fwrite(integers, sizeof integers, 1, stdout);
-        fwrite(&confidence, sizeof confidence, 1, stdout);
-        fwrite(&share, sizeof share, 1, stdout);
-        fwrite(told, sizeof told, 1, stdout);
+static void NET_run(void)
+{
+    SAMPLE sample[NET_CHANNELS];
+    THRESHOLDS
+
+    NET_begin(&NET_whole MORE);
+    while (fread(sample, sizeof sample, 1, stdin) == 1) {
+        PUSH
     }
-    return 0;
+    END
+}
+
+"""
+_MAIN = """\
+int main(int argc, char **argv)
+{
+    if (argc == 2 && *argv[1] == 'p')
+        plain_run();
+    else
+        small_run();
+    return fflush(stdout) != 0;
 }
 """
-_CLASSES = """\
-        told[0] = plain_decide(&decision, output);
-        told[1] = small_decide(&decisions, outputs);
-        confidence = plain_confidence(&decision);
-        share = small_confidence(&decisions);
-"""
-_STANDS = """\
-        told[2] = plain_stands(&decision);
-        told[3] = small_stands(&decisions);
-"""
-_VALUES = """\
-        plain_decide(&decision, output, values);
-        small_decide(&decisions, outputs, integers);
-"""
+_READY = "while (NET_encode(&NET_whole.encoder, NET_whole.input)) NET_say(NET_whole.input);"
+
+
+def _library(plan: Plan, decision: DecisionRule) -> str:
+    """The part of the program that runs a library."""
+    said = ["label = NET_whole.label;"]
+    if decision.loss.rule.value:
+        said = [
+            "for (int i = 0; i < NET_NUM_CLASSES; i++)",
+            "    answer[i] = NET_whole.values[i];",
+        ]
+    if decision.alarm is not None:
+        said += ["score = (double)NET_whole.decision.score;", "alarm = NET_whole.decision.alarm;"]
+    assert plan.decision is not None
+    if plan.decision.believes:
+        said += ["confidence = NET_confidence(&NET_whole.decision);"]
+    if plan.decision.stands:
+        said += ["stands = NET_whole.stands;"]
+    encoder, push, end, more, thresholds = plan.encoder, "NET_say(sample);", "", "", ""
+    if plan.samples.statistics is not None:
+        push = "if (NET_take(&NET_whole, sample)) NET_say(NET_whole.input);"
+    if encoder is not None:
+        push = f"NET_encoder_push(&NET_whole.encoder, sample);\n        {_READY}"
+        if encoder.ends:
+            end = f"NET_encoder_end(&NET_whole.encoder);\n    {_READY}"
+        if isinstance(encoder, CrossingPlan) and not encoder.running:
+            thresholds = "static const SAMPLE up[] = NET_UP, down[] = NET_DOWN;"
+            more = ", up, down"
+    text = _LIBRARY.replace("SAID", "\n".join(f"    {line}" for line in said))
+    text = text.replace("PUSH", push).replace("END", end).replace(" MORE", more)
+    text = text.replace("THRESHOLDS", thresholds).replace("SAMPLE", plan.signal.sample)
+    return (
+        text.replace("ANSWER_TYPE", plan.number)
+        .replace("NET_NUM", f"{plan.name.upper()}_NUM")
+        .replace("NET_INPUTS", f"{plan.name.upper()}_INPUTS")
+        .replace("NET_CHANNELS", f"{plan.name.upper()}_CHANNELS")
+        .replace("NET_UP", f"{plan.name.upper()}_UP")
+        .replace("NET_DOWN", f"{plan.name.upper()}_DOWN")
+        .replace("NET", plan.name)
+    )
 
 
 @dataclass
@@ -83,46 +125,152 @@ class Devices:
     """The compiled program."""
 
     path: Path
-    record: np.dtype[Any]
+    plans: dict[str, Plan]
 
-    def __call__(self, recording: np.ndarray) -> Any:
-        """A recording (T, inputs) of zeros and ones -> what both libraries say after each step."""
-        begins = np.zeros((len(recording), 1))
-        begins[:1] = 1
-        given = np.hstack([begins, recording]).astype(np.uint8)
-        done = subprocess.run([self.path], input=given.tobytes(), capture_output=True, check=False)
+    def __call__(self, library: str, samples: np.ndarray) -> Any:
+        """Samples (T, channels) as a library takes them -> what it says after each step."""
+        plan = self.plans[library]
+        raw = np.ascontiguousarray(samples, DTYPES[plan.signal.sample])
+        assert (raw == samples).all(), "a sample does not fit its C type"
+        command = [self.path, library]
+        done = subprocess.run(command, input=raw.tobytes(), capture_output=True, check=False)
         assert done.returncode == 0, done.stderr.decode()
-        return np.frombuffer(done.stdout, self.record)
-
-
-def devices(net: SRNN, decision: DecisionRule, folder: Path, compiler: str) -> Devices:
-    """Export both libraries and compile the program."""
-    export_c(net, folder / "plain", "plain", "float32", decision=decision)
-    export_c(net, folder / "small", "small", "int8", decision=decision)
-    decide = _CLASSES
-    if decision.until is not None:
-        decide += _STANDS
-    if decision.loss.rule.value:
-        decide = _VALUES
-    driver = folder / "driver.c"
-    driver.write_text(_DRIVER.replace("DECIDE", decide))
-    sources = [driver, *(folder / name / f"{name}.c" for name in ("plain", "small"))]
-    flags = [flag for flag in (*FLAGS, *SANITIZED) if flag not in ("-O2", "-g")]
-    path = folder / "driver"
-    compile_c([compiler, *flags], sources, path)
-    many = net.outputs
-    record = np.dtype(
-        [
-            ("output", "f4", many),
-            ("outputs", "i4", many),
-            ("values", "f4", many),
-            ("integers", "i4", many),
-            ("confidence", "f4"),
-            ("share", "i4"),
+        number, net = DTYPES[plan.number], plan.network
+        assert plan.decision is not None
+        record = [
+            ("input", DTYPES[plan.input], net.inputs),
+            ("output", number, net.outputs),
+            ("answer", number, len(plan.decision.rule.classes)),
+            ("confidence", number),
+            ("score", "f8"),
             ("label", "i4"),
-            ("small_label", "i4"),
             ("stands", "i4"),
-            ("small_stands", "i4"),
+            ("alarm", "i4"),
         ]
-    )
-    return Devices(path, record)
+        return np.frombuffer(done.stdout, np.dtype(record))
+
+
+def devices(case: Case, folder: Path, compiler: str, *flags: str) -> Devices:
+    """Export both libraries and compile the program."""
+    given, decision, text, plans = case.given, with_exit(case.model), "#include <stdio.h>\n", {}
+    for name, format in (("plain", "float32"), ("small", "int8")):
+        std, options = given.std, {}
+        if format == "int8":
+            options = {"state_bits": case.state_bits}
+        if format == "int8" and std is not None:  # in the unit of the samples
+            std = tuple(one * PER_UNIT for one in std)
+        export_c(case.model, folder / name, format, name=name, std=std, **options)  # type: ignore[arg-type]
+        net = device_network(case.model.spiking("exported"), _encoder(case, std))
+        if format == "int8":
+            net = quantise(net, given.inputs_as, case.model.state_format(case.state_bits))
+        plans[name] = make_plan(net, name, decision)
+        text += _library(plans[name], decision)
+    (folder / "driver.c").write_text(text + _MAIN)
+    sources = [folder / "driver.c", *(folder / name / f"{name}.c" for name in plans)]
+    kept = [flag for flag in (*FLAGS, *flags) if flag not in ("-O2", "-g")]
+    compile_c([compiler, *kept], sources, folder / "driver")
+    return Devices(folder / "driver", plans)
+
+
+def _encoder(case: Case, std: tuple[float, ...] | None) -> Any:
+    path = case.model.task.signal()
+    return path if std is None else path.with_std(std)  # type: ignore[attr-defined]
+
+
+@dataclass
+class Answers:
+    """What the integer model says after each step."""
+
+    output: np.ndarray
+    answer: np.ndarray | None = None
+    """Of values."""
+    score: np.ndarray | None = None
+    """Of an alarm."""
+    label: np.ndarray | None = None
+    share: np.ndarray | None = None
+    stands: np.ndarray | None = None
+
+
+def integer_answers(net: IntegerNetwork, decision: DecisionRule, x: np.ndarray) -> Answers:
+    """Of inputs x (T, inputs), integers."""
+    loss, rule, bits = decision.loss, decision.loss.rule, net.output_bits
+    found = Answers(net.run(x[None].astype(int)).output[0])
+    scores = integer_scores(found.output, bits, loss)
+    if rule.value:
+        scales = integer_scales(decision.targets, bits, rule)
+        said = None
+        if decision.targets is not None:
+            linear = IntegerLinear.of(decision.targets, net.inputs_as.bits, scales)
+            said = linear and linear.said(x.astype(int))
+        found.answer = integer_values(scores, scales, said) if scales else scores
+        if decision.alarm is not None:
+            assert decision.targets is not None
+            alarm = IntegerAlarm.of(decision.alarm, decision.targets, net.inputs_as.bits, scales)
+            found.score = alarm.scores(x.astype(int), found.answer)
+        return found
+    found.label = scores.argmax(-1)
+    shares = integer_confidences(scores, bits, loss)
+    found.share = shares[np.arange(len(x)), found.label]
+    if decision.until is not None:
+        found.stands = integer_stands(scores, bits, loss, decision.until)
+    return found
+
+
+def pages(case: Case, folder: Path, numbers: Any) -> list[dict[str, Any]]:
+    """What the model's page says of each recording."""
+    page = folder / f"{numbers}.html"
+    export_web(case.model, page, numbers, std=case.given.std)
+    told = []
+    for number, x in enumerate(case.xs):
+        samples = folder / f"{number}.f32"
+        samples.write_bytes(np.ascontiguousarray(x, "<f4").tobytes())
+        told.append(run_in_page(page, samples))
+    return told
+
+
+_SERVING = """
+import numpy as np
+import srnn
+
+for line in sys.stdin:
+    file, *files = line.rstrip("\\n").split("\\t")
+    model, found = srnn.load(file), {}
+    for number, name in enumerate(files):
+        x = np.load(name)
+        found[f"whole{number}"] = model.predict(x).scores
+        session = model.stream()
+        parts = [session.push(part).scores for part in np.array_split(x, 3)]
+        found[f"parts{number}"] = np.concatenate([*parts, session.finish().scores])
+    np.savez(file + ".npz", **found)
+    assert "torch" not in sys.modules
+    print("done", flush=True)
+"""
+
+
+class WithoutTorch:
+    """A process that cannot import torch, and reads models."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-c", FORBIDDING + _SERVING]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def __call__(self, case: Case, folder: Path) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Of each recording the scores whole, and in parts."""
+        file = folder / "model.safetensors"
+        case.model.save(file)
+        names = [str(file)]
+        for number, x in enumerate(case.xs):
+            np.save(folder / f"{number}.npy", x)
+            names.append(str(folder / f"{number}.npy"))
+        process = self._process
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write("\t".join(names) + "\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "done\n", "the process without torch failed"
+        with np.load(f"{file}.npz") as found:
+            return [(found[f"whole{n}"], found[f"parts{n}"]) for n in range(len(case.xs))]
+
+    def close(self) -> None:
+        self._process.communicate(timeout=60)

@@ -9,6 +9,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import srnn.deploy.live as live
 
 NODE = shutil.which("node")
@@ -42,6 +44,22 @@ def read_in_page(files: list[Path], **wanted: Any) -> dict[str, Any]:
     """What the page makes of files: {samples, notes}, or {error}."""
     script = (_PAGE / "files.js").read_text() + (_HERE / "read_files.js").read_text()
     return _run(script, json.dumps(_USUAL | wanted), *files)
+
+
+def samples_in_page(facts: dict[str, Any], values: np.ndarray) -> np.ndarray:
+    """What a page with these facts makes of values (T, channels): samples of its C."""
+    script = (
+        _AS_A_PAGE + (_PAGE / "device.js").read_text() + (_HERE / "page_samples.js").read_text()
+    )
+    data = json.dumps({"facts": facts, "model": {}, "values": values.astype(np.float32).tolist()})
+    return np.array(
+        _run(
+            script.replace(
+                'require("fs").readFileSync(process.argv[1], "utf8")', "process.argv[1]"
+            ),
+            data,
+        )
+    )
 
 
 def run_in_page(page: Path, samples: Path) -> dict[str, Any]:

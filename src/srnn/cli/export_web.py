@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from .options import Json, Model
+from .decoding import numbers
+from .options import MORE, Json, Model
 from .show import tell
 
 
@@ -15,6 +16,7 @@ def export_web(
     *,
     out: Path,
     format: Literal["float32", "int8"] = "int8",
+    std: Annotated[list[str] | None, MORE] = None,
     json: Json = False,
 ) -> int:
     """Write a trained network as a page that needs no server: one HTML file in which the network
@@ -29,11 +31,14 @@ def export_web(
     Args:
         out: the file to write (.html)
         format: numbers, as for srnn export c
+        std: raw ECG with scale: record: standard deviation of each lead in the signal's unit, as
+            S S or S,S
     """
     from ..deploy.export.model import export_web
     from ..training.runs import open_trained
 
-    report = export_web(open_trained(model), out, format)
+    deviations = None if std is None else numbers("--std", ",".join(std))
+    report = export_web(open_trained(model), out, format, std=deviations)
 
     def show() -> None:
         print(

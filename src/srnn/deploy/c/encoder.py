@@ -13,6 +13,10 @@ from ...text import counted
 from .arrays import Constant, Member, number, struct_dtype, struct_members, whole_type
 from .resolve import resolved
 
+PER_UNIT = 1000
+"""What 1 in a channel's unit is as an integer sample where the unit does not matter, as for level
+crossings."""
+
 
 @dataclass(frozen=True)
 class EncoderPlan(ABC):
@@ -56,6 +60,11 @@ class EncoderPlan(ABC):
     @abstractmethod
     def sample(self) -> str:
         """The C type of a sample."""
+
+    @property
+    @abstractmethod
+    def multiplied(self) -> list[float] | None:
+        """What 1 in a channel's unit is as a sample, as for ``SamplesPlan``."""
 
     @property
     @abstractmethod
@@ -119,6 +128,10 @@ class CrossingPlan(EncoderPlan):
     def sample(self) -> str:
         """C type of samples, thresholds and smoothed values."""
         return "int32_t" if self.integer else "float"
+
+    @property
+    def multiplied(self) -> list[float] | None:
+        return [float(PER_UNIT)] * self.channels if self.integer else None
 
     @property
     def wide(self) -> str:

@@ -13,8 +13,9 @@ from typing import Any, Literal
 import numpy as np
 
 from ..._version import __version__
-from ...errors import SrnnError
+from ...errors import SrnnError, option
 from ...nn.fixedpoint.integer import IntegerNetwork
+from .encoder import CrossingPlan
 from .plan import Plan
 from .resolve import resolved, runtime_files
 from .source import configuration
@@ -87,13 +88,13 @@ def _told(layout: Layout | ForPage, plan: Plan, about: str) -> dict[str, Any]:
         "ONE": int((plan.samples.multiplied or [1])[0]) or 1,
         "MADE_UP": ", ".join(["500"] * (encoder.channels if encoder else 0)),
         "ENDS": encoder is not None and encoder.ends,
-        "WEB_FACTS": json.dumps(_for_page(plan)),
+        "WEB_FACTS": json.dumps(_for_page(plan)) if layout == "web" else "",
     }
 
 
 def _for_page(plan: Plan) -> dict[str, Any]:
     """What JavaScript must know to write samples and to read states."""
-    encoder, samples, network = plan.encoder, plan.samples, plan.network
+    network, signal = plan.network, plan.signal
     state = plan.state_dtype()
     layers = []
     for layer in plan.layers[:-1]:
@@ -102,15 +103,35 @@ def _for_page(plan: Plan) -> dict[str, Any]:
             {"size": layer.layer.size, "spikes": places.get("s"), "membrane": places.get("u")}
         )
     return {
-        "sample": (samples.ctype if encoder is None else encoder.sample).removesuffix("_t"),
+        "sample": signal.sample.removesuffix("_t"),
         "number": plan.number.removesuffix("_t"),
-        "channels": samples.channels if encoder is None else encoder.channels,
-        "counts": samples.multiplied if encoder is None else None,
+        "channels": signal.channels,
+        "counts": signal.multiplied,
+        **_thresholds(plan),
         "layers": layers,
         # An output of the readout is this many times its value.
         "output_scale": 2**network.output_bits if isinstance(network, IntegerNetwork) else 1,
         "value_bits": None if plan.decision is None else plan.decision.value_bits,
     }
+
+
+def _thresholds(plan: Plan) -> dict[str, Any]:
+    """Those of each channel, as samples, where the encoder is told them.
+
+    SrnnError where they are not known: a page cannot measure them.
+    """
+    encoder = plan.encoder
+    if not isinstance(encoder, CrossingPlan) or encoder.running:
+        return {}
+    path, counts = encoder.encoder, encoder.multiplied or [1.0] * encoder.channels
+    if path.std is None:
+        raise SrnnError(
+            "A page cannot measure the standard deviations of the signal's channels, which this "
+            f"network needs; state them: {option('std')}."
+        )
+    deviations = [std * count for std, count in zip(path.std, counts, strict=True)]
+    up, down = zip(*path.thresholds(deviations, encoder.integer), strict=True)
+    return {"thresholds": {"up": up, "down": down}}
 
 
 def _places(state: np.dtype[Any], layer: str) -> dict[str, int]:

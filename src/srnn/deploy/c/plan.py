@@ -15,7 +15,7 @@ from ...nn.loss_config import DecisionRule
 from .arrays import DTYPES, Constant, index_types, struct_dtype, whole_type
 from .decision import DecisionPlan
 from .delays import Sent
-from .encoder import CrossingPlan
+from .encoder import CrossingPlan, EncoderPlan
 from .layers import LayerPlan, StepFunction, plan_layer
 from .learning import Learn, Learning
 from .samples import SamplesPlan
@@ -41,6 +41,11 @@ class Plan:
     """What turns the outputs into a class, if the rule is known."""
     learning: Learning | None
     """What continues to learn."""
+
+    @property
+    def signal(self) -> EncoderPlan | SamplesPlan:
+        """What takes the samples."""
+        return self.encoder or self.samples
 
     @property
     def integer(self) -> bool:

@@ -31,7 +31,8 @@ def main_c(plan: Plan) -> str:
         "SAMPLED": encoder is not None or samples.statistics is not None or bool(plan.input_bits),
     }
     if fields["SAMPLED"]:
-        ctype = samples.ctype if encoder is None else encoder.sample
+        ctype = plan.signal.sample
+        # A recording for an encoder is one of samples, as a converter gives them.
         counts = samples.multiplied if encoder is None else None
         readers.append(_reader("signal_read", ctype, ctype, f"{upper}_CHANNELS", counts))
         readers[1]["READ_NAMED"] = int(names["NAMED"])

@@ -61,7 +61,7 @@ class SamplesPlan:
         return SensorFormat.of(mean, std, self.inputs_as, self.counts, self.pool)
 
     @property
-    def ctype(self) -> str:
+    def sample(self) -> str:
         """The C type of a sample."""
         if self.format is not None:
             return "int32_t"
@@ -69,7 +69,7 @@ class SamplesPlan:
 
     @property
     def multiplied(self) -> list[float] | None:
-        """What each channel's value is as a sample, for 1 in its unit; None: samples are values."""
+        """What 1 in a channel's unit is as a sample, which is rounded; None: samples are values."""
         if self.format is not None:
             return [float(count) for count in self.format.counts]
         if self.inputs_as is not None and self.inputs_as.bits:
@@ -96,7 +96,7 @@ class SamplesPlan:
         lines = self._lines()
         fields = {
             "CHANNELS": self.channels,
-            "SAMPLE": self.ctype if self.statistics else f"{self.name}_input",
+            "SAMPLE": self.sample if self.statistics else f"{self.name}_input",
             "CONVERTS": self.statistics is not None,
             "POOLED": self.pool > 1,
             "POOL": self.pool,

@@ -48,6 +48,10 @@ class SoundPlan(EncoderPlan):
         return "int16_t"
 
     @property
+    def multiplied(self) -> list[float]:
+        return [self.encoder.int16_scale]
+
+    @property
     def front(self) -> LogMel:
         return check_streamable(self.encoder.features)
 

@@ -307,12 +307,18 @@ def input_scale(trained: Trained) -> dict[str, list[float]]:
     return {"input_mean": scale.mean.tolist(), "input_std": scale.std.tolist()}
 
 
-def export_web(trained: Trained, out: Path, numbers: Format = "int8") -> dict[str, Any]:
+def export_web(
+    trained: Trained,
+    out: Path,
+    numbers: Format = "int8",
+    *,
+    std: Sequence[float] | None = None,
+) -> dict[str, Any]:
     """Write a page that needs no server, an HTML file with the network's C in it; see
     ``deploy.export.web``.
 
-    ``numbers``: "int8", or "float32", as for ``export_c``. Returns the sizes of the page and of its
-    WebAssembly, in bytes. SrnnError also where there is no compiler.
+    ``numbers`` ("int8" or "float32") and ``std`` are as for ``export_c``. Returns the sizes of the
+    page and of its WebAssembly, in bytes. SrnnError also where there is no compiler.
     """
     from .web import find_compiler, write_page
 
@@ -320,7 +326,7 @@ def export_web(trained: Trained, out: Path, numbers: Format = "int8") -> dict[st
     check_writable(out.parent)
     with temporary_folder() as folder:
         library = folder / "library"
-        export_c(trained, library, numbers, name="model", layout="web")
+        export_c(trained, library, numbers, name="model", layout="web", std=std)
         return write_page(trained, out, library, compiler, numbers)
 
 

@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from ...training.trained import Trained
     from ..c.project import Format
 
-_PER_UNIT = 1000
-"""What 1 in a channel's unit is as an integer sample where gain does not matter, as for level
-crossings."""
 _FLAGS = (
     "-target",
     "wasm32-wasi",
@@ -100,7 +97,6 @@ def _of_signal(decoder: Decoder) -> dict[str, Any]:
     """What the page must know of the signal, to read it and to say what is unlike training's."""
     path = decoder.signal
     about: dict[str, Any] = {
-        "ones": _PER_UNIT,
         "segment": decoder.segment,
         "far": FAR,
         "spellings": [sorted(spellings(unit)) if unit else [] for unit in path.units or ()],

@@ -1,19 +1,17 @@
 // The engine of a page that needs no server: the network's exported C, compiled to WebAssembly. Nothing leaves the device.
 const PAGE = JSON.parse($("page-data").textContent);  // deploy/export/web.py writes it
-const KINDS = { float: Float32Array, int32: Int32Array, int16: Int16Array, int8: Int8Array, uint8: Uint8Array };
+const KINDS = { float: Float32Array, int32: Int32Array, int16: Int16Array, int8: Int8Array };
 const CHECKED = 5;  // seconds from which a live signal is compared with those of training
 
 const bytesOf = text => Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
 let device = null, leads = null, timer = 0, heardSoFar = [];
 
-// What a value is as a sample of the C library: NAME_main.c rounds in the same way.
-function asSample(value, channel) {
-  const { sample, counts } = PAGE.facts;
+// What a value is as a sample of the C library: half to even, and clamped, as in NAME_main.c.
+function asSample(value, channel, { sample, counts }) {
   if (sample === "float") return value;
-  const times = sample === "int16" ? 32768 : counts ? counts[channel] : PAGE.facts.ones;
-  const limit = 2 ** ({ int8: 7, uint8: 8, int16: 15, int32: 31 })[sample];
-  const whole = Math.trunc(value * times + Math.sign(value) * .5);
-  return Math.max(sample === "uint8" ? 0 : -limit, Math.min(limit - 1, whole));
+  const number = value * (counts ? counts[channel] : 1), limit = 2 ** (8 * KINDS[sample].BYTES_PER_ELEMENT - 1);
+  const below = Math.floor(number), rest = number - below, whole = below + (rest > .5 || (rest === .5 && below % 2 !== 0));
+  return Math.max(-limit, Math.min(limit - 1, whole));
 }
 
 // One network: push(values) gives the steps that a sample completes.
@@ -27,11 +25,16 @@ class Device {
     this.c = c; this.facts = facts;
     this.begin();
   }
-  begin() { this.c.begin(); this.steps = 0; }
+  begin() {
+    for (const [side, values] of Object.entries(this.facts.thresholds || {})) this.room(this.c[side]()).set(values);
+    this.c.begin();
+    this.steps = 0;
+  }
+  room(place) { return new KINDS[this.facts.sample](this.c.memory.buffer, place, this.facts.channels); }
   push(values) {
-    const { facts, c } = this, room = new KINDS[facts.sample](c.memory.buffer, c.sample(), facts.channels);
-    for (let i = 0; i < facts.channels; i++) room[i] = asSample(values[i], i);
-    c.push();
+    const room = this.room(this.c.sample());
+    for (let i = 0; i < room.length; i++) room[i] = asSample(values[i], i, this.facts);
+    this.c.push();
     return this.next();
   }
   // The steps that were still under way when the signal ended.
