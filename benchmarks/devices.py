@@ -12,6 +12,10 @@ input. Told are
     RAM            state, front end and decision, and the deepest stack of a whole run
     instructions   executed for a step: by the front end, and by network and decision, as boards.py counts them
 
+Two sequences tell little of a network: ``--labels 200`` compares that many on this machine instead,
+whose labels are those of the boards, with their true labels, and adds the table to DIR's
+devices.json and devices.md.
+
 Beside them an LSTM of as many hidden units with random weights: in such C on the same boards
 (float32), and the bytes of its ONNX model. Needs gcc, and the Debian packages gcc-arm-none-eabi
 libnewlib-arm-none-eabi qemu-system-arm gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf
@@ -242,6 +246,70 @@ def measure(
     return found
 
 
+def labels(name: str, trained: Trained, count: int, data_dir: Path | None) -> dict[str, Any]:
+    """How many sequences, each of which has a class, get the right one: in Python, in C on this
+    machine, and from the integer model."""
+    from srnn.data.batches import Sequences
+    from srnn.deploy.export.model import export_c
+    from srnn.nn.fixedpoint.decision import integer_scores
+    from srnn.nn.fixedpoint.device import device_network
+    from srnn.nn.fixedpoint.integer import quantise
+
+    assert trained.inputs_as is not None
+    split, golden = (
+        Sequences(trained.task, "validation", data_dir),
+        recorded(trained, count, data_dir),
+    )
+    true = split.take(np.linspace(0, len(split) - 1, count).astype(int)).y.numpy().ravel()
+    network, encoder = trained.spiking("exported"), trained.task.signal()
+    said: dict[str, np.ndarray] = {"python": np.array(golden.labels)}
+    hop = [] if golden.rate is None else [f"-DENCODER={golden.blocks['float32'][0].shape[1]}"]
+    defines = _defines("net", network.inputs, network.outputs, "-DDECISION", *hop)
+    for format in FORMATS:
+        with tempfile.TemporaryDirectory() as folder:
+            library = Path(folder) / format
+            export_c(trained, library, format, name="net")
+            here = on_host(library, "net", defines, given(golden.blocks[format]))
+        said[format] = here[np.flatnonzero(here < 0) - 1]
+    small, model = quantise(device_network(network), trained.inputs_as), list[int]()
+    for blocks in golden.blocks["int8"]:
+        x = blocks
+        if golden.rate is not None:
+            x = trained.inputs_as.encode(encoder.whole(blocks.reshape(-1, 1) / np.float32(32768)))
+        outputs = small.run(x[None].astype(int)).output[0]
+        scores = integer_scores(outputs, small.output_bits, trained.decision.loss)
+        model.append(int(scores[-1].argmax()))
+    said["integer model"] = np.array(model)
+    return {
+        "network": name,
+        "split": "validation",
+        "sequences": count,
+        "right": {who: int((found == true).sum()) for who, found in said.items()},
+        "as_in_python": {who: int((said[who] == said["python"]).sum()) for who in FORMATS},
+        "int8_as_its_model": int((said["int8"] == said["integer model"]).sum()),
+    }
+
+
+def _of_labels(found: dict[str, Any]) -> str:
+    """The table of what ``labels`` found; empty where that was not asked."""
+    if "labels" not in found:
+        return ""
+    head = (
+        "network | sequences | right: Python, float32 | C, float32 | C, int8 | integer model | "
+        "as in Python: C, float32 | C, int8"
+    )
+    rows = []
+    for one in found["labels"]["networks"]:
+        right, same = one["right"], one["as_in_python"]
+        numbers = [one["sequences"], *right.values(), *same.values()]
+        rows.append(" | ".join([one["network"], *map(str, numbers)]))
+    about = found["labels"]
+    return (
+        f"\nMore sequences, on a desktop, whose C answers as a board's does: `{about['command']}`, "
+        f"commit {about['machine']['commit']}.\n\n{table(head, rows)}\n"
+    )
+
+
 def page(found: dict[str, Any]) -> str:
     """The tables, in markdown."""
     rows, beside = [], []
@@ -278,7 +346,7 @@ def page(found: dict[str, Any]) -> str:
         f"# On microcontrollers\n\nMade by `{found['command']}`, commit "
         f"{found['machine']['commit']}; {compilers}; "
         f"{found['emulator']}. What is measured: "
-        f"benchmarks/devices.py.\n\n{table(head, rows)}\n\n{table(other, beside)}\n"
+        f"benchmarks/devices.py.\n\n{table(head, rows)}\n{_of_labels(found)}\n{table(other, beside)}\n"
     )
 
 
@@ -295,6 +363,12 @@ def main() -> None:
         "--sequences", type=int, default=4, help="of the validation split (default: 4)"
     )
     parser.add_argument(
+        "--labels",
+        type=int,
+        metavar="N",
+        help="compare so many sequences on this machine instead, and add that to what DIR holds",
+    )
+    parser.add_argument(
         "--data-dir", type=Path, help="folder with the data sets (default: SRNN_DATA)"
     )
     parser.add_argument(
@@ -303,6 +377,21 @@ def main() -> None:
     options = parser.parse_args()
     from srnn.training.runs import open_trained
 
+    if options.labels:
+        found = json.loads((options.out / "devices.json").read_text())
+        compared = [
+            labels(
+                name or Path(path).name, open_trained(Path(path)), options.labels, options.data_dir
+            )
+            for name, _, path in (text.rpartition("=") for text in options.networks)
+        ]
+        found["labels"] = {
+            "command": f"python -m benchmarks.devices {' '.join(options.networks)} --labels "
+                       f"{options.labels} --out DIR",
+            "machine": machine.describe(),
+            "networks": compared,
+        }  # fmt: skip
+        return _write(options.out, found)
     records = []
     for text in options.networks:
         name, _, path = text.rpartition("=")
@@ -333,8 +422,12 @@ def main() -> None:
                    "DIR",
     }  # fmt: skip
     options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "devices.json").write_text(json.dumps(found, indent=1) + "\n")
-    (options.out / "devices.md").write_text(page(found))
+    _write(options.out, found)
+
+
+def _write(out: Path, found: dict[str, Any]) -> None:
+    (out / "devices.json").write_text(json.dumps(found, indent=1) + "\n")
+    (out / "devices.md").write_text(page(found))
 
 
 if __name__ == "__main__":

@@ -8,18 +8,24 @@ import shutil
 import subprocess
 import wave
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import srnn
+from srnn import SRNN
+from srnn.data.encoders import LevelCrossing
+from srnn.data.signals import CrossingPath
 from srnn.deploy.export.model import export_c, export_web
 from srnn.deploy.export.web import compiled, find_compiler
 from srnn.deploy.live import describe, page, read_page
 from srnn.deploy.streaming import Decoder
 from srnn.errors import SrnnError
+from srnn.nn.fixedpoint.integer import InputFormat
 from support.browser import Browser
 from support.pages import ROOT
 from support.pages_in_node import NODE, read_in_page, run_in_page, samples_in_page
@@ -292,6 +298,18 @@ def test_without_a_compiler_one_line_says_what_to_install(
     with pytest.raises(SrnnError, match=r'pip install "srnn\[web\]"'):
         export_web(srnn.load("ecg-records"), tmp_path / "a.html")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_page_needs_the_deviations_of_a_signal_without_a_running_scale(tmp_path: Path) -> None:
+    """Its thresholds were 0."""
+    net = SRNN.paper(4, [3], 2, generator=torch.Generator().manual_seed(0))
+    path = CrossingPath(LevelCrossing("difference", 0.5, 0.5), 2, 100.0)
+    model = replace(srnn.from_network(net, "ab", signal=path), inputs_as=InputFormat())
+    with pytest.raises(SrnnError, match="cannot measure the standard deviations"):
+        export_c(model, tmp_path / "c", "int8", name="model", layout="web")
+    export_c(model, tmp_path / "c", "int8", name="model", layout="web", std=(0.25, 3.0))
+    facts = json.loads((tmp_path / "c" / "page.json").read_text())
+    assert facts["thresholds"] == {"up": [125, 1500], "down": [125, 1500]}
 
 
 def test_c_that_is_not_compiled_is_one_line(tmp_path: Path) -> None:
