@@ -6,6 +6,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -85,3 +86,21 @@ def test_labels_are_those_of_whole_recordings(monkeypatch: pytest.MonkeyPatch) -
     golden = devices.recorded(trained, 1, None)
     assert [model.classes[label] for label in golden.labels] == [model.predict(sound).label]
     assert len(golden.blocks["int8"][0]) > model.steps
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler (gcc) on this machine")
+def test_more_sequences_are_compared_on_this_machine(data_dir: Path) -> None:
+    found = devices.labels("digits", open_trained(Path("digits")), 12, data_dir)
+    assert found["right"]["python"] > 8
+    assert found["as_in_python"]["float32"] == 12 and found["as_in_python"]["int8"] > 10
+    assert found["int8_as_its_model"] == 12
+    about: dict[str, Any] = {
+        "networks": [],
+        "machine": {"commit": "0"},
+        "compilers": ["gcc"],
+        "emulator": "qemu",
+        "command": "x",
+        "labels": {"networks": [found], "machine": {"commit": "1"}, "command": "python -m y"},
+    }
+    assert "python -m y" in devices.page(about) and "| digits | 12 |" in devices.page(about)
