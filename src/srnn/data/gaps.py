@@ -114,6 +114,16 @@ class Gaps:
             f"cut the recording there, or allow gaps as long as this ({self._words()})."
         )
 
+    def noted(self, filled: int, of: str = "") -> tuple[str, ...]:
+        """A note on so many values that were filled in; none for 0. ``of``: in what, for people."""
+        how = {
+            "interpolate": "on a line between their neighbours",
+            "hold": "with the value before them",
+        }
+        if not filled:
+            return ()
+        return (f"{counted(filled, 'missing value')}{of} filled in {how[self.missing]}",)
+
     def _words(self) -> str:
         if self.missing == "refuse":
             return "missing: interpolate or hold"

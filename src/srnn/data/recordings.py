@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,12 +31,13 @@ import numpy.typing as npt
 
 from ..errors import SrnnError, check_positive, either, nearest, option
 from ..files import reading
+from ..files.arrays import open_npz, read_npy
 from ..text import composed, counted, one_line, some
 from .datasets.audio import AUDIO_SUFFIXES, FASTEST, at_rate, read_channels
 from .gaps import DEFAULT, Gaps
 from .samples import check_channels, check_finite
 from .signals.base import SignalPath, listed
-from .tables import TABLE_SUFFIXES, WORDS, Layout, read_table, time_unit
+from .tables import TABLE_SUFFIXES, WORDS, Layout, read_layout, read_table, time_unit
 from .units import conversion
 
 Array = npt.NDArray[Any]
@@ -45,6 +47,7 @@ _GAP = 1.5
 """How many times the usual distance makes a gap between two samples."""
 _SECONDS_AT_MOST = 1e11  # 3,000 years: times above it are in other units, since 1970
 _NAME_ONE = "Name a .wav, .csv, .npy, .npz or WFDB file."
+_NUMPY = "a signal in NumPy's format"
 _LONGEST_NAME = 200
 
 
@@ -85,6 +88,8 @@ class Recording:
     """(T,) texts of the columns of words, such as "label", by their names in lower case."""
     start: float = 0.0
     """The time of the first sample, in seconds, as a column of time states it."""
+    filled: int = 0
+    """Values that were missing, and were filled in."""
 
     def __post_init__(self) -> None:
         x = self.samples
@@ -171,19 +176,22 @@ def read_recording(
     SrnnError, which names the file (and line, or sample): missing, damaged, not finite, of another
     format.
     """
+    noted = 0  # values whose filling in is already noted
     if isinstance(source, (str, Path)):
         recording = _read_file(Path(source), gaps, annotator, words)
     elif isinstance(source, Recording):
-        recording = source
+        recording, noted = source, source.filled
     elif is_frame(source):
         recording = _read_frame(source, gaps)
     else:
         recording = _of_array(np.asarray(source), "The signal")
-    x, filled = gaps.fill(recording.name, recording.samples)
+    x, more = gaps.fill(recording.name, recording.samples)
+    filled = recording.filled + more
     return replace(
         recording,
         samples=check_finite(recording.name, x, 0),
-        notes=(*recording.notes, *_filled(filled, gaps)),
+        notes=(*recording.notes, *gaps.noted(filled - noted)),
+        filled=filled,
     )
 
 
@@ -230,16 +238,6 @@ def _check_file(path: Path) -> None:
         raise SrnnError(f"{path} is empty (0 bytes).")
 
 
-def _filled(count: int, gaps: Gaps) -> tuple[str, ...]:
-    how = {
-        "interpolate": "on a line between their neighbours",
-        "hold": "with the value before them",
-    }
-    if not count:
-        return ()
-    return (f"{counted(count, 'missing value')} filled in {how[gaps.missing]}",)
-
-
 def _read_table(path: Path, gaps: Gaps, words: Collection[str]) -> Recording:
     name, filled = str(path), 0
 
@@ -257,8 +255,8 @@ def _read_table(path: Path, gaps: Gaps, words: Collection[str]) -> Recording:
         layout.channels,
         layout.units,
         name,
-        notes=_filled(filled, gaps),
         words=texts,
+        filled=filled,
     )
     if layout.unit is None:
         return recording
@@ -292,11 +290,11 @@ def _timed(recording: Recording, times: Array, unit: float, gaps: Gaps) -> Recor
     if every.max() <= _GAP * step:
         return replace(recording, rate=float(len(every) / every.sum()))
     even, more = gaps.even(name, seconds, x, step)
-    notes = (*recording.notes, *_filled(more, gaps))
     places = seconds[0] + step * np.arange(len(even))
     rows = np.searchsorted(seconds, places + 1e-6 * step, side="right") - 1
     words = {name: column[rows] for name, column in recording.words.items()}
-    return replace(recording, samples=even, rate=1 / step, notes=notes, words=words)
+    filled = recording.filled + more
+    return replace(recording, samples=even, rate=1 / step, filled=filled, words=words)
 
 
 def _read_frame(frame: Any, gaps: Gaps) -> Recording:
@@ -317,7 +315,7 @@ def _read_frame(frame: Any, gaps: Gaps) -> Recording:
         layout.channels,
         layout.units,
         name,
-        notes=_filled(filled, gaps),
+        filled=filled,
     )
     if unit is not None:
         return _timed(recording, x[:, 0], unit, gaps)
@@ -328,12 +326,9 @@ def _read_frame(frame: Any, gaps: Gaps) -> Recording:
 
 
 def _read_numpy(path: Path) -> Recording:
-    from ..files.arrays import open_npz, read_npy
-
-    what = "a signal in NumPy's format"
     if path.suffix.lower() == ".npy":
-        return _of_array(read_npy(path, what), str(path))
-    with open_npz(path, what) as arrays:
+        return _of_array(read_npy(path, _NUMPY), str(path))
+    with open_npz(path, _NUMPY) as arrays:
         names = [name for name in arrays if name not in ("rate", "channels", "units")]
         name = next(
             (name for name in ("signal", "x") if name in names),
@@ -358,7 +353,7 @@ def read_rate(path: object, arrays: Any) -> float | None:
 
 
 class Stated(NamedTuple):
-    """What a file of arrays says of its channels, as ``Recording`` has it."""
+    """What a file says of its channels, as ``Recording`` has it."""
 
     channels: tuple[str, ...] | None
     units: tuple[str | None, ...] | None
@@ -373,6 +368,20 @@ def read_stated(path: object, arrays: Any) -> Stated:
         _read_texts(path, arrays, "channels"),
         None if units is None else tuple(unit or None for unit in units),
     )
+
+
+def read_header(path: Path, words: Collection[str] = WORDS) -> Stated:
+    """What a table or a file of arrays says of its channels, without its samples. Nothing where it
+    is of another kind, or cannot be read: who reads its samples says so.
+    """
+    with suppress(SrnnError):
+        if path.suffix.lower() in TABLE_SUFFIXES:
+            layout = read_layout(path, words)
+            return Stated(layout.channels, layout.units)
+        if path.suffix.lower() == ".npz":
+            with open_npz(path, _NUMPY) as arrays:
+                return read_stated(path, arrays)
+    return Stated(None, None)
 
 
 def _read_texts(path: object, arrays: Any, key: str) -> tuple[str, ...] | None:
@@ -601,8 +610,18 @@ def _unstated(
     taken: dict[str, str] = {}
     if path.names is not None and names is None:
         taken["names"] = some(path.names)
-    if path.units is not None and units is None:
-        taken["units"] = listed(None, path.units)
+    wanted = path.units or ()
+    lacking = [
+        channel
+        for channel, unit in enumerate(wanted)
+        if unit is not None and (units is None or units[channel] is None)
+    ]
+    what = "units"
+    if lacking:
+        if len(lacking) < sum(unit is not None for unit in wanted):
+            called = some([str((path.names or range(1, 1 + len(wanted)))[c]) for c in lacking])
+            what = f"unit of {called}"
+        taken[what] = listed(None, [wanted[channel] for channel in lacking])
     if path.form == "signal" and path.rate is not None and rate is None:
         taken["rate"] = f"{path.rate:g} Hz ({option('rate')} says another)"
     if not taken:

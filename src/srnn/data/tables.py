@@ -337,6 +337,41 @@ def read_titles(path: Path) -> tuple[str, ...]:
         return Layout._begun(text)[1]
 
 
+def read_layout(path: Path, words: Collection[str] = WORDS) -> Layout:
+    """How a table in a file is written, told by its first rows alone. SrnnError as for
+    ``read_table``."""
+    with reading(path, "a table of numbers"):
+        return _read_beginning(path, _encoding(path), words).layout
+
+
+class _Beginning(NamedTuple):
+    """What a table's first rows tell."""
+
+    layout: Layout
+    titles: tuple[str, ...]
+    """The names of all columns."""
+    skipped: int
+    """Lines before the first row of numbers."""
+
+
+def _read_beginning(path: Path, encoding: str, words: Collection[str]) -> _Beginning:
+    with path.open(encoding=encoding, errors="replace") as file:
+        lines = content(file)
+        number, text = next(lines, (0, ""))
+        if not number:
+            raise SrnnError(f"{path} holds no samples.")
+        where, skipped, below = f"{path}, line {number}", 0, text
+        if Layout.has_titles(text):
+            skipped = number
+            number, below = next(lines, (0, ""))
+        layout = Layout.of(text, where, below, words)
+        if number:
+            layout.check_titles(
+                f"{path}, line {number}", len(layout.fields(below.partition("#")[0]))
+            )
+        return _Beginning(layout, Layout._begun(text)[1], skipped)
+
+
 class Table(NamedTuple):
     """A table in a file."""
 
@@ -357,20 +392,7 @@ def read_table(
     """
     with reading(path, "a table of numbers"):
         encoding = _encoding(path)
-        with path.open(encoding=encoding, errors="replace") as file:
-            lines = content(file)
-            number, text = next(lines, (0, ""))
-            if not number:
-                raise SrnnError(f"{path} holds no samples.")
-            where, skipped, below = f"{path}, line {number}", 0, text
-            if Layout.has_titles(text):
-                skipped = number
-                number, below = next(lines, (0, ""))
-            layout = Layout.of(text, where, below, words)
-            if number:
-                layout.check_titles(
-                    f"{path}, line {number}", len(layout.fields(below.partition("#")[0]))
-                )
+        layout, titles, skipped = _read_beginning(path, encoding, words)
         read = False
         for decimal in ".," if layout.has_decimal_commas else ".":
             try:
@@ -380,7 +402,6 @@ def read_table(
             read = True
             mended = mend(x, layout)
             if np.isfinite(mended).all():
-                titles = Layout._begun(text)[1]
                 named = {titles[place].casefold(): column for place, column in texts.items()}
                 return Table(mended, layout, named)
             if mended is not x:  # so that what is named is what could not be filled in

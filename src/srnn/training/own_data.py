@@ -26,7 +26,7 @@ from ..data.datasets.base import UNLABELLED, padded
 from ..data.datasets.memory import GivenTask
 from ..data.datasets.sensors import Leading
 from ..data.datasets.survey import say
-from ..data.recordings import Recording, at_rate, is_frame, read_recording
+from ..data.recordings import Recording, Stated, at_rate, is_frame, read_recording
 from ..data.samples import check_finite
 from ..data.tasks import Task
 from ..errors import SrnnError, check_positive, check_whole, is_number, naming
@@ -289,7 +289,8 @@ def _of_list(x: Sequence[Any], arguments: FitArguments) -> Given:
         chosen = None
     else:
         chosen = tuple(channels)
-    first = Leading.of(read[0], chosen, read[0].name)
+    said = [(one.name, Stated(one.channels, one.units)) for one in read]
+    first = Leading.of(read[0], chosen, read[0].name, said)
     parts, notes = list[Array](), dict[str, str]()
     for recording in read:
         alike = first.alike(recording)

@@ -33,7 +33,7 @@ from .splitting import Shares, split_items
 from .survey import list_shared, say, say_notes, say_unread
 
 _BLOCK = 2**24  # numbers of a file that are converted at a time
-_CODE = 3  # incremented when the same files shall give other statistics
+_CODE = 4  # incremented when the same files shall give other statistics
 
 
 class Given(dict[str, npt.NDArray[Any]]):

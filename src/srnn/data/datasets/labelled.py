@@ -159,7 +159,7 @@ def _of_files(
         one = match(given, path, said)
         given = replace(given, rate=said.rate or given.rate)
         pieces = pieces_of(given, item, cutting, len(one.samples), path.rate)
-        return Sensed(one.samples, pieces, one.rate, one.notes, None, ())
+        return Sensed(one.samples, pieces, one.rate, one.notes, None, (), one.filled)
 
     if shares is None and divided:
         chosen = cut(source, items, cutting, read)

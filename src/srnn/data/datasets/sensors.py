@@ -5,7 +5,7 @@ each.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,8 +17,19 @@ import numpy.typing as npt
 from ...errors import SrnnError
 from ...text import counted, some
 from ..gaps import DEFAULT, Gaps
-from ..recordings import Reading, Recording, at_rate, match, read_recording, take_channels
+from ..recordings import (
+    Reading,
+    Recording,
+    Stated,
+    at_rate,
+    match,
+    read_header,
+    read_recording,
+    take_channels,
+)
 from ..signals import ScaledPath
+from ..signals.likeness import odd_sizes
+from ..units import conversion, known_unit
 from .answers import Answer, are_values, names_of_values
 from .base import SplitName
 from .cutting import WHOLE, Cutting, Piece, cut_recording
@@ -42,12 +53,14 @@ class Sensed(NamedTuple):
     rate: float | None
     """Samples per second that the file states; None: it does not."""
     notes: tuple[str, ...]
-    """What was filled in, for people."""
+    """What was filled in, or is not stated, for people."""
     rises: npt.NDArray[np.bool_] | None
     """(channels,) whether each never falls, as time and counters do; None: it is too short to
     say."""
     others: tuple[str, ...]
     """Its channels that are not read, though nobody chose others."""
+    filled: int
+    """Values that were missing, and were filled in."""
 
 
 class Cut(NamedTuple):
@@ -62,8 +75,8 @@ class Cut(NamedTuple):
 
 
 class Leading(NamedTuple):
-    """What the first of several recordings says of all of them: which channels they have, in which
-    units, and how fast they are.
+    """What is said of all of several recordings: by the first, which channels they have, and how
+    fast they are; by any of them, their units.
     """
 
     what: str
@@ -71,27 +84,84 @@ class Leading(NamedTuple):
     channels: int
     names: tuple[str, ...] | None
     """Names of the channels; None: they are not known, or may differ from one to the next."""
-    units: tuple[str | None, ...] | None
     rate: float | None
     chosen: tuple[str | int, ...] | None
     """The channels that are read of each, as for ``Reading``; None: those with these names."""
+    stated: tuple[Mapping[str, str], ...] = ()
+    """Of each channel, the units that some recording states, with the name of the first that does;
+    the first unit is that of all."""
 
     @classmethod
-    def of(cls, first: Recording, chosen: tuple[str | int, ...] | None, what: object) -> Leading:
+    def of(
+        cls,
+        first: Recording,
+        chosen: tuple[str | int, ...] | None,
+        what: object,
+        said: Iterable[tuple[str, Stated]],
+    ) -> Leading:
+        """``said``: what each recording says of its channels, with its name."""
+        own = Stated(first.channels, first.units)
         first = take_channels(first, chosen)
         names = first.channels
         if any(isinstance(one, int) for one in chosen or ()):
             names = None  # what has one place need not have one name
-        return cls(str(what), first.samples.shape[1], names, first.units, first.rate, chosen)
+        leading = cls(str(what), first.samples.shape[1], names, first.rate, chosen)
+        stated: list[dict[str, str]] = [{} for _ in range(leading.channels)]
+        for name, one in [(str(what), own), *said]:
+            for units, unit in zip(stated, leading._units_in(one), strict=True):
+                if unit is not None:
+                    units.setdefault(known_unit(unit) or unit, name)
+        return leading._replace(stated=tuple(stated))
+
+    @property
+    def units(self) -> tuple[str | None, ...] | None:
+        """Units of the channels, to which those of each recording are converted."""
+        units = tuple(next(iter(one), None) for one in self.stated)
+        if any(units):
+            return units
+        return None
+
+    def _units_in(self, stated: Stated) -> list[str | None]:
+        """The units that a recording states of these channels; None where it does not."""
+        names, units = stated
+        if units is None:
+            return [None] * self.channels
+        places: Sequence[str | int] = self.chosen or range(self.channels)
+        if self.chosen is None and self.names is not None and names is not None:
+            places = self.names
+        known = {name.casefold(): place for place, name in reversed([*enumerate(names or ())])}
+        found = [
+            known.get(place.casefold(), -1) if isinstance(place, str) else place for place in places
+        ]
+        return [units[place] if 0 <= place < len(units) else None for place in found]
 
     def alike(self, recording: Recording) -> Recording:
-        """One of the recordings with the first one's channels, in its units, at its own rate.
+        """One of the recordings with these channels, in these units, at its own rate.
 
-        SrnnError where it lacks some of them.
+        SrnnError where it lacks some of them, or its units cannot be known.
         """
         self._check_channels(recording)
+        self._check_units(recording)
         path = ScaledPath(self.channels, names=self.names, units=self.units)
         return match(recording, path, Reading(channels=self.chosen))
+
+    def _check_units(self, recording: Recording) -> None:
+        own = self._units_in(Stated(recording.channels, recording.units))
+        for channel, (given, stated) in enumerate(zip(own, self.stated, strict=True)):
+            called, wanted = str(channel + 1), next(iter(stated), None)
+            if self.names is not None:
+                called = self.names[channel]
+            if given is None and len(stated) > 1:
+                found = " and ".join(f"{unit} in {name}" for unit, name in stated.items())
+                raise SrnnError(
+                    f"{recording.name} does not state the unit of {called}, which is {found}; "
+                    f"state it in its title, as {called} ({wanted})"
+                )
+            if given and wanted and conversion(given, wanted) is None:
+                raise SrnnError(
+                    f"{recording.name} has {called} in {given}, but {stated[wanted]} in {wanted}; "
+                    "correct the unit, or choose other channels with the option channels"
+                )
 
     def _check_channels(self, recording: Recording) -> None:
         if self.chosen is not None:
@@ -184,7 +254,8 @@ class SensorFiles:
     def _leading(self) -> Leading:
         """What the first file that can be read says of all others."""
         item, recording = self._found
-        return Leading.of(recording, self.chosen, item.path)
+        said = ((one.name, read_header(one.path, self.cutting.words)) for one in self.items)
+        return Leading.of(recording, self.chosen, item.path, said)
 
     def _recording(self, item: Item, gaps: Gaps) -> Recording:
         annotator = annotator_of(item, self.cutting)
@@ -302,7 +373,13 @@ class SensorFiles:
             )
         pieces = pieces_of(recording, item, self.cutting, len(x), self.rate)
         return Sensed(
-            x.astype(np.float32, copy=False), pieces, matched.rate, matched.notes, rises, others
+            x.astype(np.float32, copy=False),
+            pieces,
+            matched.rate,
+            matched.notes,
+            rises,
+            others,
+            matched.filled,
         )
 
     # ---- what is wrong ----------------------------------------------------------------------
@@ -324,7 +401,18 @@ class SensorFiles:
         some_state = any(one.rate is not None for _, one in read)
         for item, one in read:
             found += [Problem(item.name, *row) for row in self._noted(one, typical, some_state)]
+        found += self._odd_sizes(read)
         return [*found, *self._unread_channels(read)]
+
+    def _odd_sizes(self, read: Sequence[tuple[Item, Sensed]]) -> Iterator[Problem]:
+        """Files that are so much larger or smaller than most others of their class that they may be
+        in another unit."""
+        for label in dict.fromkeys(item.label for item, _ in read):
+            alike = [(item, one) for item, one in read if item.label == label]
+            odd = odd_sizes([one.x for _, one in alike], self.names, self.units)
+            for (item, _), problem in zip(alike, odd, strict=True):
+                if problem:
+                    yield Problem(item.name, problem, "see whether it is in their unit")
 
     def _unread_channels(self, read: Sequence[tuple[Item, Sensed]]) -> list[Problem]:
         """Channels that some files have and the first one lacks: said of them, or if they are most,
@@ -361,8 +449,13 @@ class SensorFiles:
             yield "holds no sequence with a label", mend
         if window is not None and len(one.x) < window:
             yield f"has {len(one.x)} steps, fewer than a window, {window}", "it is used as it is"
+        filled = self.gaps.noted(one.filled)
+        name, unit = (self.names or ("ax",))[0], (self.units or ("g",))[0] or "g"
         for note in one.notes:
-            yield note, f"as missing: {self.gaps.missing} says; missing: refuse would refuse it"
+            mend = f"it is read so; its titles can state it, as {name} ({unit})"
+            if note in filled:
+                mend = f"as missing: {self.gaps.missing} says; missing: refuse would refuse it"
+            yield note, mend
         if one.rate is None and (rate is not None or some_state):
             yield "does not state its rate", "it is read as it is (a column time states it)"
         elif one.rate and rate and not math.isclose(one.rate, rate, rel_tol=_SAME_RATE):

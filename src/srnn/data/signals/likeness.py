@@ -41,6 +41,10 @@ MEASURES = ("level", "spread", "size", "still", "rough")
 _STILL = 1e-3
 """Part of a channel's deviation in training that is no change."""
 FLAT = "a flat line, or a sensor that is saturated or off"
+_ALIKE, _APART, _ODD = 4, 3.0, 5.0
+"""Recordings of one kind, at least, among which one can be odd; times that set clusters of sizes
+apart; and times their median from which on one is odd. The least factor between two units is
+9.8."""
 _SHOWN = 3
 """Differences that are told at most."""
 
@@ -118,6 +122,70 @@ def differences(x: Array, channels: Channels) -> list[str]:
         elif rough[channel] > 2.5 * most["rough"][channel]:
             notes.append(f"{called} is rougher than in training: noise, or a loose electrode")
     return notes[:_SHOWN]
+
+
+def odd_sizes(
+    recordings: Sequence[Array],
+    names: tuple[str, ...] | None = None,
+    units: tuple[str | None, ...] | None = None,
+) -> list[str]:
+    """How each of some recordings (T, channels) of one kind is larger or smaller than most others,
+    as in another unit, for people; "" where it is not.
+
+    Their sizes, root mean squares, fall into clusters that are ``_APART`` times apart or more; odd
+    is what is outside of the largest one, and ``_ODD`` times its median or less. One channel is odd
+    if its size and its standard deviation are; channels in one unit, together, if their size is:
+    whatever the orientation of an accelerometer.
+    """
+    if len(recordings) < _ALIKE or recordings[0].shape[1] > MOST:
+        return [""] * len(recordings)
+    every = np.arange(recordings[0].shape[1])
+    kinds = np.array(units or [""] * len(every), object)
+    together = [every[kinds == kind] for kind in dict.fromkeys(kinds.tolist())]
+    power = np.stack([np.square(x, dtype=np.float64).mean(0) for x in recordings])
+    spread = np.stack([x.std(0, dtype=np.float64) for x in recordings])
+    told = [""] * len(recordings)
+    for group in [*(one for one in together if len(one) > 1), *every[:, None]]:
+        size = np.sqrt(power[:, group].sum(1))
+        most = _largest_cluster(size)
+        odd = _far(size, most)
+        if len(group) == 1:
+            varied = spread[:, group[0]]
+            odd &= _far(varied, _largest_cluster(varied))
+        for row in np.flatnonzero(odd).tolist():
+            if told[row]:
+                continue
+            called = "all channels are"
+            if len(group) < len(every):
+                called = " and ".join(channel_called(c, names) for c in group)
+                called += " is" if len(group) == 1 else " are"
+            low, high, own = size[most].min(), size[most].max(), size[row]
+            ratio = np.median(size[most]) / own
+            how = f"{digits(ratio)} times smaller"
+            if ratio < 1:
+                how = f"{digits(1 / ratio)} times larger"
+            hint = _unit_hint(own, low, high, units[group[0]] if units else None)
+            told[row] = f"{called} {how} than in most other recordings{hint}"
+    return told
+
+
+def _largest_cluster(values: Array) -> npt.NDArray[np.intp]:
+    """Places of the largest set of positive values without gaps of ``_APART`` times; of equal ones
+    that of the first value."""
+    order = np.flatnonzero(values > 0)
+    order = order[np.argsort(values[order], kind="stable")]
+    gaps = np.flatnonzero(np.diff(np.log(values[order])) > np.log(_APART)) + 1
+    return max(np.split(order, gaps), key=lambda one: (len(one), -one.min(initial=len(values))))
+
+
+def _far(values: Array, most: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+    """Which positive values are far from the median of those of a cluster, and not in it."""
+    if len(most) < _ALIKE - 1:
+        return np.zeros(len(values), bool)
+    middle = np.median(values[most])
+    far = (values > 0) & ((values >= _ODD * middle) | (values * _ODD <= middle))
+    far[most] = False
+    return far
 
 
 def stuck_channels(x: Array) -> list[int]:
