@@ -334,7 +334,7 @@ def fit(
     channels: Sequence[str | int] | None = None,
     units: Sequence[str | None] | None = None,
     unit: str | None = None,
-    classes: Sequence[str] | None = None,
+    classes: Sequence[str | int] | None = None,
     validation: Any = None,
     test: float | None = None,
     epochs: int | None = None,
@@ -359,10 +359,10 @@ def fit(
             list of arrays (time, channels) of different lengths; a list of DataFrames or
             ``Recording``s, which are read like files; a torch Dataset of pairs (x, y); or the path
             of data that ``srnn train`` reads: a folder, a .csv, .npz or .h5 file.
-        y: a class for each sequence (N,), or step (N, T): integers from 0, -1 for none, or text, ""
-            for none. Floats are values to answer with, NaN for none; a step may have several,
-            (N, T, values). A list of (time,) arrays if x is a list and steps have labels. None if x
-            is a Dataset or a path.
+        y: a class for each sequence (N,), or step (N, T): integers from 0, -1 for none; text, ""
+            for none; or truth values. Predictions give labels back as they are here. Floats are
+            values to answer with, NaN for none; a step may have several, (N, T, values). A list of
+            (time,) arrays if x is a list and steps have labels. None if x is a Dataset or a path.
         lengths: (N,) valid steps of each sequence, if an array is padded.
         groups: (N,) whom or what each sequence is of (a speaker, a patient): nobody is in two
             splits.
@@ -370,7 +370,7 @@ def fit(
         channels: names of the channels of arrays; of tables and files, which to read.
         units: such as "g" or "mV"; None for an unknown one.
         unit: of values, such as "km/h"; of several, separated by commas.
-        classes: names of the classes 0, 1, ..., or of values; or the order of those in y.
+        classes: names of the classes 0, 1, ..., or of values; or the labels of y in an order.
         validation: the fraction held out, of the groups or of each class, to measure the result; or
             a pair (x, y) or a Dataset instead. Where sequences are few, a second training then
             learns these, too; not with ``overrides={"training.refit": False}``, where the best

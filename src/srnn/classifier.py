@@ -122,10 +122,14 @@ class SRNNClassifier(ClassifierMixin, BaseEstimator):
         check_classification_targets(labels)
         X = self._sequences(X, reset=True)
         known, numbers = np.unique(labels, return_inverse=True)
+        if labels.dtype.kind == "f":
+            labels = labels.astype(np.int64)
+        # Numbers keep their type in the model, too; what else there may be is named.
+        given, names = numbers, [str(one) for one in known]
+        if labels.dtype.kind in "biu":
+            given, names = labels, np.unique(labels).tolist()
         with _as_value_errors():
-            self.model_ = fit(
-                X, numbers, groups=groups, classes=[str(one) for one in known], **settings
-            )
+            self.model_ = fit(X, given, groups=groups, classes=names, **settings)
         self.classes_ = known
         return self
 

@@ -232,12 +232,15 @@ def said(path: Path, **options: Any) -> list[str]:
 
 
 def test_labels_that_skip_a_class_are_said_once(tmp_path: Path) -> None:
-    np.savez(
-        tmp_path / "a.npz",
-        x=np.random.default_rng(0).normal(size=(30, 5, 2)),
-        y=np.array([0, 1, 3])[np.arange(30) % 3],
-    )
-    assert said(tmp_path / "a.npz") == [": 1 of 4 classes do not occur in y: 2."]
+    arrays = {
+        "x": np.random.default_rng(0).normal(size=(30, 5, 2)),
+        "y": np.array([0, 1, 3])[np.arange(30) % 3],
+    }
+    np.savez(tmp_path / "a.npz", **arrays)
+    assert said(tmp_path / "a.npz") == [], "without names, what occurs is the classes"
+    assert create_task("folder", path=str(tmp_path / "a.npz")).labels == (0, 1, 3)
+    np.savez(tmp_path / "b.npz", **arrays, class_names=["a", "b", "c", "d"])
+    assert said(tmp_path / "b.npz") == [": 1 of 4 classes do not occur in y: c."]
 
 
 def test_arrays_of_few_steps_and_many_channels_are_said(tmp_path: Path) -> None:

@@ -88,7 +88,9 @@ def test_the_frozen_arrays_of_a_file_are_those_of_its_parameters(tmp_path: Path)
     assert all(values.tobytes() == again[name].tobytes() for name, values in arrays.items())
     training = said["model"]["recipe"]["training"]
     assert training.pop("refit") is False and training["augment"].pop("rotate") == 0
-    assert said["model"].pop("alarm") is None and said["model"]["task"].pop("targets") is None
+    task = said["model"]["task"]
+    assert said["model"].pop("alarm") is None and task.pop("targets") is None
+    assert task.pop("label_type") == "text"
     assert said == about
     older = srnn.load(KEPT / "version-1.safetensors")
     assert older.unread is None

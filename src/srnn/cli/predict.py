@@ -249,8 +249,8 @@ def as_json(file: Path, prediction: Prediction, over_time: bool) -> dict[str, An
         return _values_json(file, prediction, over_time)
     result: dict[str, Any] = {
         "file": str(file),
-        "label": prediction.label,
-        "class": prediction.number if prediction.label in prediction.classes else None,
+        "label": str(prediction.label),
+        "class": prediction.number if str(prediction.label) in prediction.classes else None,
         "confidence": round(prediction.confidence, 6),
         "steps": len(prediction.scores),
         "sure": prediction.sure,
@@ -269,7 +269,7 @@ def as_json(file: Path, prediction: Prediction, over_time: bool) -> dict[str, An
         )
         result["classes"] = prediction.numbers.tolist()
         result["segments"] = [
-            {"first": first, "end": end, "label": label, "confidence": round(confidence, 6)}
+            {"first": first, "end": end, "label": str(label), "confidence": round(confidence, 6)}
             for first, end, label, confidence in prediction.segments()
         ]
     return result
@@ -366,7 +366,7 @@ def _rows(file: Path, prediction: Prediction, over_time: bool) -> Iterator[list[
             yield [name, *([step, seconds] if over_time else []), *map("{:.9g}".format, values)]
         return
     if not over_time:
-        yield [name, spreadsheet(prediction.label), f"{prediction.confidence:.6f}"]
+        yield [name, spreadsheet(str(prediction.label)), f"{prediction.confidence:.6f}"]
         return
     for step, (label, confidence) in enumerate(
         zip(prediction.labels, prediction.believed.tolist(), strict=True)
@@ -375,4 +375,4 @@ def _rows(file: Path, prediction: Prediction, over_time: bool) -> Iterator[list[
             seconds = ""
         else:
             seconds = f"{start + step * every:.6g}"
-        yield [name, step, seconds, spreadsheet(label), f"{confidence:.6f}"]
+        yield [name, step, seconds, spreadsheet(str(label)), f"{confidence:.6f}"]

@@ -27,6 +27,7 @@ from ..files import CLASSES, reading
 from ..files.conversion import convert
 from ..registry import OWN
 from ..text import counted
+from .datasets.answers import Label, LabelType, as_given
 from .datasets.base import Split, SplitName, data_folder, resolve_data_dir, shown
 from .datasets.splitting import Shares
 from .encoders.speech import Statistics
@@ -56,6 +57,9 @@ class Stated(ABC):
     """Whether a label belongs to a sequence or to a step."""
     class_names: tuple[str, ...]
     """Names of the classes; or of the values, where it has ``targets``."""
+    label_type: LabelType = "text"
+    """What the labels are that ``class_names`` names: predictions give them back as they were
+    given."""
     targets: Targets | None = None
     """What is learnt, where this is values; None: classes."""
     step_ms: float | None = None
@@ -85,6 +89,11 @@ class Task(Stated):
         """Square images read pixel by pixel: (T,) the place of each step's pixel, counted row by
         row; None: no images."""
         return None
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """The labels of the classes as they were given in training; or the names of the values."""
+        return as_given(self.class_names, self.label_type)
 
     @property
     def background_class(self) -> int | None:
@@ -368,6 +377,7 @@ _PLAIN = (
     "name",
     "kind",
     "class_names",
+    "label_type",
     "step_ms",
     "unlabelled_class",
     "silence_class",
@@ -388,6 +398,7 @@ class DescribedTask(Task):
     name: str
     kind: Kind
     class_names: tuple[str, ...]
+    label_type: LabelType = "text"
     path: SignalPath
     targets: Targets | None = None
     step_ms: float | None = None
@@ -552,10 +563,12 @@ class DescribedTask(Task):
         """The task from what ``plain`` gave. SrnnError, which names the ``source``, for anything
         else."""
         with reading(source, "a model's task"):
-            plain = {"analog_in_paper": False, **plain}  # missing from the first files of version 1
+            # Missing from the first files.
+            plain = {"analog_in_paper": False, "label_type": "text", **plain}
             hints = get_type_hints(cls) | {"class_names": list[str]}
             values = {name: convert(hints[name], plain[name], name) for name in _PLAIN}
             values["class_names"] = shown(values["class_names"])
+            as_given(values["class_names"], values["label_type"])
             if plain.get("targets") is not None:  # missing from the first files
                 values["targets"] = Targets.restore(plain["targets"])
             options, signal = convert(dict[str, Any], plain["options"], "options"), plain["signal"]

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..data.datasets.answers import Label, LabelType, as_given
 from ..data.datasets.audio import AUDIO_SUFFIXES
 from ..data.datasets.files import visible_files
 from ..data.recordings import (
@@ -89,6 +90,8 @@ class Prediction:
     heart: Heart | None = None
     """Beats and intervals of an ECG whose steps are labelled. Where a lead is flat or off, that is
     said in place of a label."""
+    label_type: LabelType = "text"
+    """What the labels are whose names ``classes`` holds."""
     threshold: Alarm | None = None
     """What raises an alarm: then the answer is the score, and ``alarm`` says whether there is one.
     None: the network was not trained for that."""
@@ -121,7 +124,7 @@ class Prediction:
     def answer(self) -> str:
         """The answer for people: the label, or values with their units, those at the end."""
         if self.probabilities.shape[-1]:
-            return self.label
+            return str(self.label)
         known = self.targets or Targets((None,) * len(self.classes))
         said = known.said(self.classes, self.scores[-1])
         if self.threshold is None:
@@ -145,12 +148,12 @@ class Prediction:
         return int(self.scores[-1].argmax())
 
     @property
-    def label(self) -> str:
-        """The name of the predicted class; where steps are labelled, what is said of most of
-        them."""
+    def label(self) -> Label:
+        """The predicted class as its label was given in training: an integer, a truth value or
+        text; where steps are labelled, what is said of most of them."""
         if self.per_step and self.probabilities.shape[-1]:
-            return self._names[int(self._counts().argmax())]
-        return self.classes[self.number]
+            return self._labels[int(self._counts().argmax())]
+        return self._labels[self.number]
 
     @property
     def confidence(self) -> float:
@@ -166,10 +169,11 @@ class Prediction:
         return self.scores.argmax(-1)
 
     @property
-    def labels(self) -> list[str]:
-        """What is said of each step: the name of its class, or "flat" or "off" of an ECG that has
-        none there."""
-        return [self._names[number] for number in self._said()]
+    def labels(self) -> list[Label]:
+        """What is said of each step: its class, as in ``label``, or "flat" or "off" of an ECG that
+        has none there."""
+        labels = self._labels
+        return [labels[number] for number in self._said()]
 
     @property
     def believed(self) -> npt.NDArray[np.float64]:
@@ -178,21 +182,21 @@ class Prediction:
             return self.probabilities.max(-1)
         return np.where(self.heart.silent, 0.0, self.probabilities.max(-1))
 
-    def segments(self) -> list[tuple[int, int, str, float]]:
+    def segments(self) -> list[tuple[int, int, Label, float]]:
         """Stretches of which the same is said: (first step, step after the last, label, mean
         confidence in it)."""
-        numbers, believed = self._said(), self.believed
+        numbers, believed, labels = self._said(), self.believed, self._labels
         cuts = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
         return [
-            (first, end, self._names[numbers[first]], float(believed[first:end].mean()))
+            (first, end, labels[numbers[first]], float(believed[first:end].mean()))
             for first, end in pairwise(cuts)
             if end > first
         ]
 
     @property
-    def _names(self) -> tuple[str, ...]:
+    def _labels(self) -> tuple[Label, ...]:
         """What can be said of a step: a class, or a state in its place."""
-        return (*self.classes, *STATES)
+        return (*as_given(self.classes, self.label_type), *STATES)
 
     def _said(self) -> npt.NDArray[np.int64]:
         """(T,) what is said of each step, as a place in ``_names``."""
@@ -201,7 +205,7 @@ class Prediction:
         return np.where(self.heart.silent, len(self.classes) + self.heart.states, self.numbers)
 
     def _counts(self) -> npt.NDArray[np.int64]:
-        return np.bincount(self._said(), minlength=len(self._names))
+        return np.bincount(self._said(), minlength=len(self._labels))
 
     def __repr__(self) -> str:
         steps, doubt = (
@@ -305,6 +309,7 @@ def predict(
         name,
         Targets((None,)) if alarm else task.targets,
         heart,
+        "text" if alarm else task.label_type,
         alarm,
     )
 

@@ -39,6 +39,8 @@ from .recipes.reading import noted_recipe
 from .recipes.suited import suited_recipe
 
 Array = npt.NDArray[Any]
+_BOOLEANS = np.dtype(np.int8)
+"""What holds labels that are truth values, with -1 for steps beyond a sequence's end."""
 _FORMS = (
     "an array (sequences, time, channels), a list of arrays (time, channels) or of DataFrames, "
     "or a torch Dataset of pairs (x, y)"
@@ -54,7 +56,7 @@ class FitArguments(NamedTuple):
     rate: float | None = None
     channels: Sequence[str | int] | None = None
     units: Sequence[str | None] | None = None
-    classes: Sequence[str] | None = None
+    classes: Sequence[str | int] | None = None
     validation: Any = None
     """A fraction; or sequences, as (x, y) or a Dataset."""
 
@@ -134,6 +136,8 @@ def gather(x: Any, arguments: FitArguments) -> Given:
         if labels.ndim > 1:  # which may go on where no sequence does
             labels = labels[:, : given["x"].shape[1]]
         optional["split"] = ["train"] * len(x) + ["validation"] * len(more_x)
+    if labels.dtype == _BOOLEANS:
+        optional["class_names"] = _of_booleans(arguments.classes)
     given["y"] = labels
     if arguments.rate is not None:
         given["rate"] = np.asarray(arguments.rate)
@@ -340,7 +344,7 @@ def _recording(name: str, one: Any) -> Recording:
 
 
 def _labels(name: str, x: Any, y: Any) -> Array:
-    """(N,) or (N, T): integers, text, or floats, which are values. Lists of labels per step, of
+    """(N,) or (N, T): integers, text, or floats, which are values (truth values: ``_BOOLEANS``). Lists of labels per step, of
     different lengths, are padded.
 
     ``x``: the sequences, with which lists must agree.
@@ -401,7 +405,7 @@ def _array_of(name: str, values: Any) -> Array:
 
 
 def _classes(name: str, labels: Array) -> Array:
-    """Labels as int64, or text; values as they are."""
+    """Labels as int64, truth values as ``_BOOLEANS``, or text; values as they are."""
     if labels.dtype.kind == "O":
         labels = _plain(name, labels)
     kind = labels.dtype.kind
@@ -412,9 +416,20 @@ def _classes(name: str, labels: Array) -> Array:
         )
     if kind == "f":
         return labels
+    if kind == "b":
+        return labels.astype(_BOOLEANS)
     if kind in "iu":
         return labels.astype(np.int64)
-    return labels.astype(str)  # False and True are names, too
+    return labels.astype(str)
+
+
+def _of_booleans(classes: Sequence[Any] | None) -> Any:
+    """Names of the classes of truth values, 0 and 1; or these themselves, in an order."""
+    if classes is None:
+        return [False, True]
+    if {*map(str, classes)} == {"False", "True"}:
+        return [str(one) == "True" for one in classes]
+    return classes
 
 
 def _plain(name: str, labels: Array) -> Array:
@@ -444,7 +459,8 @@ def _widened(labels: Array, steps: int) -> Array:
 
 def _joined(labels: Array, more: Array) -> Array:
     """The labels of two sets of sequences, one after the other."""
-    if labels.dtype.kind != more.dtype.kind or labels.ndim != more.ndim:
+    alike = labels.dtype == more.dtype or labels.dtype.kind in "Uf"
+    if labels.dtype.kind != more.dtype.kind or labels.ndim != more.ndim or not alike:
         raise SrnnError(
             f"y of validation should be like y, {labels.dtype} with {labels.ndim} axes, not "
             f"{more.dtype} with {more.ndim}."

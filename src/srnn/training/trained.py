@@ -25,6 +25,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from ..compiling import why_no_numba
+from ..data.datasets.answers import Label
 from ..data.tasks import DescribedTask, Task
 from ..errors import SrnnError, naming_once
 from ..files import reading
@@ -154,6 +155,12 @@ class Trained:
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, in the order of the outputs."""
         return self.task.class_names
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """The labels of the classes as they were given in training, in the order of the outputs:
+        integers, truth values or text."""
+        return self.task.labels
 
     @property
     def answers(self) -> tuple[str, ...]:

@@ -10,10 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError, either
-from ...text import brief
+from ...text import brief, some
 from ..targets import VALUE, Targets
 
 Answer = Literal["auto", "classes", "values", "next"]
+LabelType = Literal["text", "integer", "boolean"]
+Label = str | Any
+"""A label as it was given: text, an integer or a truth value (of which type, a checker cannot know)."""
+_FEW = 20
+"""Different whole numbers up to which floats look like classes."""
 
 
 def are_values(answer: Answer, labels: Iterable[str]) -> bool:
@@ -84,6 +89,29 @@ def names_of_values(count: int) -> tuple[str, ...]:
     if count == 1:
         return (VALUE,)
     return tuple(f"{VALUE} {number}" for number in range(1, count + 1))
+
+
+def as_given(names: Sequence[str], kind: LabelType) -> tuple[Label, ...]:
+    """The labels whose names these are."""
+    if kind == "integer":
+        return tuple(map(int, names))
+    if kind == "boolean":
+        return tuple(name == str(True) for name in names)
+    return tuple(names)
+
+
+def look_like_classes(y: npt.NDArray[Any]) -> str:
+    """What makes floats, one for each sequence, look like classes, for people: whole numbers, few
+    and often; "" for values."""
+    if y.ndim != 1:
+        return ""
+    there = y[~np.isnan(y)]
+    if not len(there) or (there != np.round(there)).any():
+        return ""
+    known = np.unique(there)
+    if len(known) > _FEW or len(there) < 3 * len(known):
+        return ""
+    return some([f"{value:g}" for value in known])
 
 
 def as_read(names: Sequence[str], values: bool) -> str:

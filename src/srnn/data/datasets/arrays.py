@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError
+from ...errors import SrnnError, either
 from ...files import CLASSES, check_memory, reading
 from ...files.arrays import open_npz
 from ...files.hdf5 import open_hdf5
@@ -23,7 +23,15 @@ from ..recordings import read_rate, read_stated
 from ..signals.likeness import seen_in
 from ..targets import are_values as holds_values
 from ..targets import of_steps
-from .answers import Answer, Numbers, are_values, as_targets, names_of_values
+from .answers import (
+    Answer,
+    LabelType,
+    Numbers,
+    are_values,
+    as_targets,
+    look_like_classes,
+    names_of_values,
+)
 from .base import UNLABELLED, Split, SplitName, check_split, padded
 from .cache import Arrays, cache_of, cached
 from .cutting import WHOLE, Cutting, labels_of
@@ -72,6 +80,8 @@ class Description(NamedTuple):
     """The files of a folder or table, if they are a sensor's."""
     values: bool = False
     """Whether labels are values, with the names ``class_names``, and not classes."""
+    label_type: LabelType = "text"
+    """What the labels are whose names ``class_names`` holds."""
 
 
 def describe(
@@ -364,7 +374,7 @@ def _open(
     """A mapping of a data set's arrays; what it contains; x, (N, T, C) numbers, an array or an HDF5
     dataset in its place; and y, as ``_labels`` gives it."""
     with _contents(source) as content:
-        (classes, y), x = _labels(source, content, answer), content["x"]
+        (classes, y, kind), x = _labels(source, content, answer), content["x"]
         if x.ndim != 3:
             raise SrnnError(f"{source}: x should be (sequences, time, channels), not {x.shape}.")
         if x.dtype.kind not in "iufb":
@@ -380,6 +390,7 @@ def _open(
             names=stated.channels,
             units=stated.units,
             values=holds_values(y),
+            label_type=kind,
         )
         for key, values in stated._asdict().items():
             if values is not None and len(values) != x.shape[2]:
@@ -417,17 +428,33 @@ def _texts(source: Source, values: npt.NDArray[Any] | None) -> list[str] | None:
         return [composed(v.decode() if isinstance(v, bytes) else str(v)) for v in values.tolist()]
 
 
-def _labels(
-    source: Source, content: Any, answer: Answer
-) -> tuple[tuple[str, ...], npt.NDArray[Any]]:
-    """Names of the classes; y (N,) or (N, T), a class each, -1 for none. Labels that are text are
-    their own names, sorted. Of values: their names, and float32 ``as_targets``."""
+class _Labels(NamedTuple):
+    """The labels of a file of arrays."""
+
+    names: tuple[str, ...]
+    """Of the classes, or of the values."""
+    y: npt.NDArray[Any]
+    """(N,) or (N, T), a class each, -1 for none; of values float32 ``as_targets``."""
+    kind: LabelType = "text"
+    """What the labels are."""
+
+
+def _labels(source: Source, content: Any, answer: Answer) -> _Labels:
+    """Labels that are text, truth values or integers are their own names, sorted, unless
+    class_names names the integers 0, 1, ..., or holds labels like them in another order."""
     y = np.asarray(content["y"])
     if not y.size:
         raise SrnnError(f"{source} is empty: it holds no sequences (y has the shape {y.shape}).")
     if answer == "values" or (answer == "auto" and y.dtype.kind == "f"):
+        if answer == "auto" and (whole := look_like_classes(y)):
+            how = either("--task.options.answer values", 'overrides={"task.options.answer": ...}')
+            say(
+                f"{source}: y holds floats, which are values, though all are whole numbers "
+                f"({whole}); if they are classes, give y.astype(int), else set answer to values: "
+                f"{how}."
+            )
         return _values(source, content, y)
-    if y.ndim not in (1, 2) or y.dtype.kind not in "iuUSO":
+    if y.ndim not in (1, 2) or y.dtype.kind not in "biuUSO":
         raise SrnnError(
             f"{source}: y should be integers or text (sequences,) or (sequences, time), not "
             f"{y.dtype} {y.shape}; values are floats."
@@ -439,6 +466,8 @@ def _labels(
         raise SrnnError(f"{source}: class_names should be a list of names, not {names.shape}.")
     if names is not None and len(names) > CLASSES:
         raise SrnnError(f"{source} has {len(names)} classes; at most {CLASSES} are possible.")
+    if y.dtype.kind in "biu" and (names is None or names.dtype.kind in "biu"):
+        return _numbered(source, y, names)
     if names is None:
         named = None
     else:
@@ -459,27 +488,52 @@ def _labels(
             )
         if not classes:
             raise SrnnError(f"{source}: y holds no labels.")
-        return classes, np.array([number[text] for text in texts], np.int64).reshape(y.shape)
+        numbers = np.array([number[text] for text in texts], np.int64).reshape(y.shape)
+        return _Labels(classes, numbers)
+    _check_from_0(source, y)
+    if named and y.max() >= len(named):
+        raise SrnnError(
+            f"{source}: y holds the label {y.max()}, but class_names has {len(named)} names."
+        )
+    return _Labels(named or (), y.astype(np.int64))
+
+
+def _check_from_0(source: Source, y: npt.NDArray[Any]) -> None:
     if y.min() < UNLABELLED or y.max() < 0:
         raise SrnnError(
             f"{source}: y should hold classes from 0 up, or -1 for none, but ranges from {y.min()} "
             f"to {y.max()}."
         )
-    count = max(int(y.max()) + 1, 0 if named is None else len(named))
-    if count > CLASSES:
-        raise SrnnError(
-            f"{source} has {count} classes (a label is {y.max()}); at most {CLASSES} are possible."
-        )
-    if named is not None and count > len(named):
-        raise SrnnError(
-            f"{source}: y holds the label {y.max()}, but class_names has {len(named)} names."
-        )
-    return named or tuple(str(number) for number in range(count)), y.astype(np.int64)
 
 
-def _values(
-    source: Source, content: Any, y: npt.NDArray[Any]
-) -> tuple[tuple[str, ...], npt.NDArray[np.float32]]:
+def _numbered(source: Source, y: npt.NDArray[Any], names: npt.NDArray[Any] | None) -> _Labels:
+    """Integers or truth values, which are their own names, in the order of ``names`` if it is
+    there."""
+    kinds = {(y if names is None else names).dtype.kind}
+    y = y.astype(np.int64)
+    if names is None:
+        _check_from_0(source, y)
+        values = np.unique(y)
+        values = values[values != UNLABELLED]
+    else:
+        values = names.astype(np.int64)
+    if len(values) > CLASSES:
+        raise SrnnError(f"{source} has {len(values)} classes; at most {CLASSES} are possible.")
+    order = np.argsort(values, kind="stable")
+    place = np.minimum(np.searchsorted(values[order], y), len(values) - 1)
+    numbers = np.where(values[order][place] == y, order[place], UNLABELLED)
+    unknown = np.argwhere((numbers == UNLABELLED) & (y != UNLABELLED))
+    if len(unknown):
+        raise SrnnError(
+            f"{source}: y of sequence {unknown[0, 0]} is the label {y[tuple(unknown[0])]}, which "
+            "is not among class_names."
+        )
+    if kinds == {"b"}:
+        return _Labels(tuple(str(bool(value)) for value in values), numbers, "boolean")
+    return _Labels(tuple(map(str, values.tolist())), numbers, "integer")
+
+
+def _values(source: Source, content: Any, y: npt.NDArray[Any]) -> _Labels:
     """Names of the values, and the targets."""
     if y.ndim not in (1, 2, 3) or y.dtype.kind not in "iuf":
         raise SrnnError(
@@ -501,7 +555,7 @@ def _values(
         raise SrnnError(
             f"{source}: class_names has {len(names)} names for {counted(count, 'value')}."
         )
-    return tuple(names or names_of_values(count)), targets
+    return _Labels(tuple(names or names_of_values(count)), targets)
 
 
 def _float32(

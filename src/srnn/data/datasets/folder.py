@@ -41,7 +41,7 @@ from ..signals.scaled import MOST_POOLED
 from ..targets import Targets
 from ..tasks import Kind, register
 from ..units import parse_channels
-from .answers import Answer, units_of
+from .answers import Answer, LabelType, units_of
 from .arrays import Description, Source, describe, load_arrays, load_scaled
 from .audio import read_audio
 from .base import Split, SplitName, check_split, not_found, resolve_data_dir
@@ -247,7 +247,7 @@ class FolderTask(AudioTask):
         if about.channels is None:
             return about
         names = about.names or tuple(f"channel {number + 1}" for number in range(about.channels))
-        return about._replace(class_names=names, per_step=True, values=True)
+        return about._replace(class_names=names, per_step=True, values=True, label_type="text")
 
     @cached_property
     def _content(self) -> Description:
@@ -288,6 +288,10 @@ class FolderTask(AudioTask):
     @property
     def class_names(self) -> tuple[str, ...]:  # type: ignore[override]
         return self.content.class_names
+
+    @property
+    def label_type(self) -> LabelType:  # type: ignore[override]
+        return self.content.label_type
 
     @property
     def targets(self) -> Targets | None:  # type: ignore[override]
