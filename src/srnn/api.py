@@ -31,7 +31,7 @@ from .data.gaps import LONGEST_GAP, Gaps, Missing
 from .data.recordings import Reading, Recording
 from .errors import SrnnError, check_positive, check_whole, is_number, require
 from .files import temporary_folder
-from .text import html_table, in_short, some
+from .text import counted, html_table, in_short, some
 from .training.trained import Trained
 
 if TYPE_CHECKING:
@@ -119,20 +119,29 @@ class Model(Trained):
             longest_gap: samples that may be missing in a row.
 
         Raises SrnnError for a recording that cannot be read, does not fit, or is too short for one
-        step. A RuntimeWarning says where one is unlike those of training (``Prediction.doubt``).
+        step. A RuntimeWarning says where one is unlike those of training (``Prediction.doubt``),
+        and how many missing values were filled in.
         """
         from .deploy.predicting import predict
 
-        said = Reading(rate, channels, Gaps(missing, longest_gap))
+        gaps = Gaps(missing, longest_gap)
+        said = Reading(rate, channels, gaps)
         many = False
         if isinstance(signal, (list, tuple)) and signal:
             first = signal[0]
             many = not _is_number(first)
             if isinstance(first, (list, tuple)) and self.task.whole_path(form).channels > 1:
                 many = not all(map(_is_number, first))
-        if many or getattr(signal, "ndim", 0) == 3:
-            return [_warned(predict(self, one, form, said)) for one in signal]  # type: ignore[arg-type, union-attr]
-        return _warned(predict(self, signal, form, said))  # type: ignore[arg-type]
+        many = many or getattr(signal, "ndim", 0) == 3
+        if many:
+            found = [_warned(predict(self, one, form, said)) for one in signal]  # type: ignore[arg-type, union-attr]
+        else:
+            found = [_warned(predict(self, signal, form, said))]  # type: ignore[arg-type]
+        holed = [one for one in found if one.filled]
+        of = f" in {counted(len(holed), 'recording')}" if many else ""
+        for note in gaps.noted(sum(one.filled for one in holed), of):
+            warnings.warn(f"{holed[0].name}: {note}.", RuntimeWarning, stacklevel=2)
+        return found if many else found[0]
 
     def stream(
         self,
@@ -144,6 +153,8 @@ class Model(Trained):
         segment: float | None = None,
         policy: ExitPolicy | None = None,
         learn: Adaptation | None = None,
+        missing: Missing = "interpolate",
+        longest_gap: int = LONGEST_GAP,
         data_dir: Path | None = None,
     ) -> Session:
         """A new stream through the network: ``push(block)`` gives decisions, ``finish()`` the last
@@ -166,6 +177,9 @@ class Model(Trained):
             learn: with ``Adaptation()`` the stream learns from the targets it is given,
                 ``session.learn(target)``; it goes on, so that its sequences are as long as those in
                 training, or ``segment``.
+            missing: what is done about missing samples (NaN): "interpolate", for which decisions
+                wait for the end of the gap, "hold" the last value, or "refuse".
+            longest_gap: samples that may be missing in a row.
             data_dir: where training data are, for a model that lacks the statistics it needs.
 
         Raises SrnnError for a network that cannot be streamed (it says why).
@@ -182,6 +196,7 @@ class Model(Trained):
             segment=segment,
             policy=policy,
             learn=learn,
+            gaps=Gaps(missing, longest_gap),
         )
         if decoder.adaptation is None:
             return decoder.open_finite()
@@ -343,6 +358,8 @@ def fit(
     neuron: str | Neuron | Mapping[str, Any] | None = None,
     lr: float | None = None,
     batch_size: int | None = None,
+    missing: Missing = "interpolate",
+    longest_gap: int = LONGEST_GAP,
     overrides: Mapping[str, Any] = MappingProxyType({}),
     seed: int = 0,
     out: Path | str | None = None,
@@ -350,9 +367,7 @@ def fit(
     overwrite: bool = False,
     reporter: Reporter | None = None,
 ) -> Model:
-    """Train a network on data of your own, and return it.
-
-    The same recipe, splits and bits as by ``srnn train FOLDER``.
+    """Train a network on data of your own, with recipe, splits and bits of ``srnn train FOLDER``.
 
     Args:
         x: an array or tensor (sequences, time, channels), or (sequences, time) for one channel; a
@@ -364,24 +379,24 @@ def fit(
             values to answer with, NaN for none; a step may have several, (N, T, values). A list of
             (time,) arrays if x is a list and steps have labels. None if x is a Dataset or a path.
         lengths: (N,) valid steps of each sequence, if an array is padded.
-        groups: (N,) whom or what each sequence is of (a speaker, a patient): nobody is in two
-            splits.
+        groups: (N,) whom or what each sequence is of (a patient): nobody is in two splits.
         rate: samples per second; tables of other rates are resampled to it.
         channels: names of the channels of arrays; of tables and files, which to read.
         units: such as "g" or "mV"; None for an unknown one.
         unit: of values, such as "km/h"; of several, separated by commas.
         classes: names of the classes 0, 1, ..., or of values; or the labels of y in an order.
         validation: the fraction held out, of the groups or of each class, to measure the result; or
-            a pair (x, y) or a Dataset instead. Where sequences are few, a second training then
-            learns these, too; not with ``overrides={"training.refit": False}``, where the best
-            epoch on them is chosen.
-        test: the fraction held out for ``model.evaluate("test")``; 0 if test data are elsewhere.
+            a pair (x, y) or a Dataset. If sequences are few, a second training then learns these,
+            too; not with ``overrides={"training.refit": False}``: their best epoch is chosen.
+        test: the fraction held out for ``model.evaluate("test")``; 0: they are elsewhere.
         epochs: how often the training data are seen, at most.
         patience: stop after so many without a better one.
         hidden: neurons in the hidden layer, or in each of several.
         neuron: of the hidden layers: its name ("adlif", ...), ``srnn.ALIF(...)``, or a mapping.
         lr: the largest learning rate.
         batch_size: sequences in a batch.
+        missing: what is done about missing samples (NaN), as by ``predict``.
+        longest_gap: samples that may be missing in a row.
         overrides: other settings of a recipe by their dotted keys: {"training.dropout": 0.2}.
         seed: the seed of everything random.
         reporter: receives what happens, as for ``train``.
@@ -390,15 +405,15 @@ def fit(
         overwrite: replace the run in ``out``.
 
     What is None is as ``srnn train`` has it; ``model.about["result"]`` is the validation result.
-    Raises SrnnError, before anything is written, for data or settings that do not fit; also when
-    training diverges for good.
+    Raises SrnnError, before anything is written, for what does not fit; or if training diverges.
     """
     from .training.own_data import FitArguments, recipe_for, settings_of
 
     if resume and out is None:
         raise SrnnError("resume continues the run in a folder: name it with out.")
     arguments = FitArguments(y, lengths, groups, rate, channels, units, classes, validation)
-    settings = settings_of(test, epochs, patience, hidden, neuron, lr, batch_size, unit)
+    gaps = Gaps(missing, longest_gap)
+    settings = settings_of(test, epochs, patience, hidden, neuron, lr, batch_size, unit, gaps)
     recipe, task = recipe_for(x, arguments, settings | dict(overrides))
     with _folder(out) as folder:
         how: dict[str, Any] = {"seed": seed, "resume": resume, "overwrite": overwrite}

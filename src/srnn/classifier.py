@@ -19,6 +19,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from .api import Model, fit
+from .data.gaps import LONGEST_GAP, Missing
 from .errors import SrnnError
 from .nn.given import as_numpy
 
@@ -65,6 +66,8 @@ class SRNNClassifier(ClassifierMixin, BaseEstimator):
         neuron: the hidden layers' neuron.
         lr: the largest learning rate.
         batch_size: sequences in a batch.
+        missing: what is done about missing samples (NaN), of training and of prediction.
+        longest_gap: samples that may be missing in a row.
         overrides: other settings of a recipe by their dotted keys.
         seed: the seed of everything random.
     """
@@ -87,6 +90,8 @@ class SRNNClassifier(ClassifierMixin, BaseEstimator):
         neuron: str | Neuron | Mapping[str, Any] | None = None,
         lr: float | None = None,
         batch_size: int | None = None,
+        missing: Missing = "interpolate",
+        longest_gap: int = LONGEST_GAP,
         overrides: Mapping[str, Any] | None = None,
         seed: int = 0,
     ) -> None:
@@ -95,6 +100,7 @@ class SRNNClassifier(ClassifierMixin, BaseEstimator):
         self.epochs, self.patience = epochs, patience
         self.hidden, self.neuron = hidden, neuron
         self.lr, self.batch_size = lr, batch_size
+        self.missing, self.longest_gap = missing, longest_gap
         self.overrides, self.seed = overrides, seed
 
     def fit(self, X: Any, y: Any, *, groups: Any = None) -> Self:
@@ -146,7 +152,8 @@ class SRNNClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "model_")
         X = self._sequences(X, reset=False)
         with _as_value_errors():
-            found = self.model_.predict([*X])
+            how: dict[str, Any] = {"missing": self.missing, "longest_gap": self.longest_gap}
+            found = self.model_.predict([*X], **how)
         assert isinstance(found, list)
         return found
 
@@ -154,10 +161,12 @@ class SRNNClassifier(ClassifierMixin, BaseEstimator):
         """A table as scikit-learn checks it; anything else as it is."""
         X = as_numpy(X)
         if issparse(X) or (hasattr(X, "__array__") and np.asarray(X).ndim <= 2):
-            return validate_data(self, X, reset=reset)
+            finite = True if self.missing == "refuse" else "allow-nan"
+            return validate_data(self, X, reset=reset, ensure_all_finite=finite)
         return X
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = self.missing != "refuse"
         return tags

@@ -79,14 +79,14 @@ def test_the_place_of_what_is_not_finite_is_that_in_the_file(
 ) -> None:
     monkeypatch.setattr(BLOCK, 40)
     x = np.zeros((30, 10, 2))
-    x[23, 4, 1] = np.nan
+    x[23, 9, 1] = np.nan  # which no other step follows
     np.savez(
         tmp_path / "a.npz",
         x=x,
         y=np.arange(30) % 3,
         split=np.array(["train", "validation", "test"] * 10),
     )
-    with pytest.raises(SrnnError, match=r"x\[23, 4, 1\] is not finite"):
+    with pytest.raises(SrnnError, match=r"x\[23, 9, 1\] is not finite"):
         create_task("folder", path=str(tmp_path / "a.npz"), scale="none").load("test")
 
 

@@ -360,12 +360,6 @@ def test_gaps_in_training_recordings_are_treated_as_is_said(gestures: Path) -> N
     ):
         with pytest.raises(SrnnError, match=message):
             create_task("folder", path=str(gestures), **options).load("train")
-    np.savez(gestures.parent / "a.npz", x=np.ones((9, 5, 2)), y=np.arange(9) % 3)
-    with pytest.raises(
-        SrnnError,
-        match=r"The option 'missing' is for sensor files, and .*a\.npz is one file of arrays",
-    ):
-        create_task("folder", path=str(gestures.parent / "a.npz"), missing="hold")
 
 
 def test_channels_are_read_by_name(gestures: Path) -> None:

@@ -252,7 +252,7 @@ def test_tables_state_their_names_units_and_rate() -> None:
     assert slower["x"].shape == (24, 3, 2) and slower["rate"] == 25
     gap = frames(x)
     gap[3].iloc[2] = np.nan
-    with pytest.warns(RuntimeWarning, match=r"x\[3\]: 2 missing values filled in on a line"):
+    with pytest.warns(RuntimeWarning, match=r"x: 2 missing values in 1 sequence filled in on"):
         filled = gather(gap, y)["x"]
     np.testing.assert_allclose(filled[3, 2], x[3, [1, 3]].mean(0), rtol=1e-6)
 
@@ -310,7 +310,7 @@ def test_labels_of_steps_end_where_their_sequence_does() -> None:
 
 X, Y = numbers()
 NAN = X.copy()
-NAN[7, 3, 1] = np.nan
+NAN[7, 5, 1] = np.nan
 
 
 @pytest.mark.parametrize(
@@ -337,11 +337,11 @@ NAN[7, 3, 1] = np.nan
         ({"y": np.eye(2)[Y].astype(int)}, "y has labels of 2 steps, x has 6"),
         (
             {"x": NAN},
-            r"x\[7\]: sample 3 is not finite in channel 1.*give DataFrames, in which short gaps",
+            r"x\[7\]: sample 5 is not finite in channel 1.*its beginning or end is not filled in",
         ),
         (
             {"x": list(NAN)},
-            r"x\[7\]: sample 3 is not finite in channel 1.*give DataFrames, in which short gaps",
+            r"x\[7\]: sample 5 is not finite in channel 1.*its beginning or end is not filled in",
         ),
         ({"x": X * 1e300}, "not finite"),
         (

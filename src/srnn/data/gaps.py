@@ -9,6 +9,7 @@ not finite. A signal that is still coming is filled in the same way (``Filling``
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -149,6 +150,50 @@ class Filling:
         self._last: Array | None = None  # the last sample that was passed on
         self._held: list[Array] = []  # those after it
         self._lost: Array = np.zeros(0, np.int64)  # samples missing up to now, in each channel
+
+    @property
+    def waits(self) -> bool:
+        """Whether samples wait for the end of a gap."""
+        return bool(self._held)
+
+    @property
+    def state(self) -> dict[str, Array]:
+        """What ``restore`` continues from: nothing before the first sample."""
+        if self._last is None:
+            return {}
+        return {
+            "numbers": np.array([self._count, self.filled]),
+            "rows": np.stack([self._last, *self._held]),
+            "lost": np.asarray(self._lost, np.int64),
+        }
+
+    def restore(self, state: Mapping[str, Array], channels: int) -> None:
+        """Continue from a state. SrnnError, and nothing is changed, if it does not fit."""
+        if not state:
+            return
+        none = np.zeros(0)
+        numbers, rows, lost = (state.get(name, none) for name in ("numbers", "rows", "lost"))
+        fits = (
+            (numbers.shape, numbers.dtype) == ((2,), np.int64)
+            and (lost.shape, lost.dtype) == ((channels,), np.int64)
+            and rows.ndim == 2
+            and rows.dtype.kind in "iuf"
+            and rows.shape[1] == channels
+            and 1 <= len(rows) <= 1 + numbers[0]
+            and np.isfinite(rows[0]).all()
+            and not np.isinf(rows).any()
+            and numbers[1] >= 0
+            and 0 <= lost.min() <= lost.max() <= self._gaps.longest
+        )
+        if fits and self._gaps.missing == "interpolate":
+            missing = np.isnan(rows[::-1]).cumprod(0).sum(0)
+            fits = np.array_equal(missing, lost) and (len(rows) > 1) == lost.any()
+        elif fits:
+            fits = len(rows) == 1
+        if not fits:
+            raise SrnnError("This state does not fit what is done about missing samples.")
+        self._count, self.filled = numbers.tolist()
+        self._last, self._held, self._lost = rows[0], list(rows[1:].copy()), lost.copy()
 
     def push(self, block: Array) -> Array:
         """(samples, channels) -> the samples, none or more, that are complete now.

@@ -92,6 +92,8 @@ class Prediction:
     said in place of a label."""
     label_type: LabelType = "text"
     """What the labels are whose names ``classes`` holds."""
+    filled: int = 0
+    """Values of the recording that were missing, and were filled in."""
     threshold: Alarm | None = None
     """What raises an alarm: then the answer is the score, and ``alarm`` says whether there is one.
     None: the network was not trained for that."""
@@ -310,6 +312,7 @@ def predict(
         Targets((None,)) if alarm else task.targets,
         heart,
         "text" if alarm else task.label_type,
+        recording.filled,
         alarm,
     )
 

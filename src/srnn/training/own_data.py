@@ -3,7 +3,7 @@ hold (``Given``).
 
     array, tensor (N, T, C) or (N, T)         sequences of one length, or padded, with ``lengths``
     list of arrays (T_i, C) or (T_i,)         sequences of different lengths
-    list of DataFrames, of ``Recording``s     the same, read like files: with names, units, rate, and gaps that are filled
+    list of DataFrames, of ``Recording``s     the same, read like files: with names, units and rate
     torch's Dataset                           of pairs (x, y)
 
 What is wrong with the arrays themselves is said where files of arrays are read
@@ -13,7 +13,8 @@ What is wrong with the arrays themselves is said where files of arrays are read
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ from ..data.datasets.base import UNLABELLED, padded
 from ..data.datasets.memory import GivenTask
 from ..data.datasets.sensors import Leading
 from ..data.datasets.survey import say
+from ..data.gaps import DEFAULT, Gaps
 from ..data.recordings import Recording, Stated, at_rate, is_frame, read_recording
 from ..data.samples import check_finite
 from ..data.tasks import Task
@@ -33,7 +35,7 @@ from ..errors import SrnnError, check_positive, check_whole, is_number, naming
 from ..files import reading
 from ..nn.given import as_numpy
 from ..nn.neurons import Neuron
-from ..text import brief
+from ..text import brief, counted
 from .recipes import Recipe, load_recipe
 from .recipes.reading import noted_recipe
 from .recipes.suited import suited_recipe
@@ -70,12 +72,15 @@ def settings_of(
     lr: float | None,
     batch_size: int | None,
     unit: str | None,
+    gaps: Gaps = DEFAULT,
 ) -> dict[str, Any]:
     """The keywords of ``srnn.fit`` as settings of a recipe, by dotted keys; those that are None are
     left out."""
     settings = {
         "task.options.test_fraction": test,
         "task.options.unit": unit,
+        "task.options.missing": gaps.missing if gaps.missing != DEFAULT.missing else None,
+        "task.options.longest_gap": gaps.longest if gaps.longest != DEFAULT.longest else None,
         "training.epochs": epochs,
         "training.early_stopping.patience": patience,
         "training.optimizer.lr": lr,
@@ -97,7 +102,11 @@ def recipe_for(
         options["task.options.validation_fraction"] = arguments.validation
         arguments = arguments._replace(validation=None)
     if not isinstance(x, (str, Path)):
-        given = gather(x, arguments)
+        gaps = Gaps(
+            settings.get("task.options.missing", DEFAULT.missing),
+            settings.get("task.options.longest_gap", DEFAULT.longest),
+        )
+        given = gather(x, arguments, gaps)
         asked = settings.get("task.options.answer", GivenTask.answer)
         content = suited_recipe(GivenTask(arrays=given, answer=asked))
         recipe = noted_recipe(content, "srnn.fit", {**options, **settings})
@@ -112,9 +121,10 @@ def recipe_for(
     return load_recipe(x, {**options, **settings}), None
 
 
-def gather(x: Any, arguments: FitArguments) -> Given:
-    """Sequences and their labels as the arrays of one data set. SrnnError, which names the
-    argument, for anything else."""
+def gather(x: Any, arguments: FitArguments, gaps: Gaps = DEFAULT) -> Given:
+    """Sequences and their labels as the arrays of one data set, in which gaps are filled (a
+    RuntimeWarning says how many values). SrnnError, which names the argument, for anything else.
+    """
     if arguments.rate is not None:
         check_positive("rate", arguments.rate)
     x, y = _pair("x", x, arguments.y)
@@ -123,7 +133,7 @@ def gather(x: Any, arguments: FitArguments) -> Given:
     labels = _labels("y", x, y)
     optional = {"groups": arguments.groups, "class_names": arguments.classes}
     if arguments.validation is None:
-        given = _sequences(x, arguments)
+        given = _sequences(x, arguments, gaps)
     else:
         if arguments.groups is not None:
             raise SrnnError(
@@ -131,7 +141,7 @@ def gather(x: Any, arguments: FitArguments) -> Given:
                 "remove one."
             )
         more_x, more_y = _pair("x of validation", *_two(arguments.validation))
-        given = _of_list([*_cut(x, arguments.lengths), *more_x], arguments)
+        given = _of_list([*_cut(x, arguments.lengths), *more_x], arguments, gaps)
         labels = _joined(labels, _labels("y of validation", more_x, more_y))
         if labels.ndim > 1:  # which may go on where no sequence does
             labels = labels[:, : given["x"].shape[1]]
@@ -206,13 +216,14 @@ def _pair(name: str, x: Any, y: Any) -> tuple[Any, Any]:
 # ---- sequences ----------------------------------------------------------------------------------
 
 
-def _sequences(x: Any, arguments: FitArguments) -> Given:
+def _sequences(x: Any, arguments: FitArguments, gaps: Gaps) -> Given:
     """x (N, T, C), and what is known of its lengths and channels."""
     if isinstance(x, list):
-        return _of_list(x, arguments)
+        return _of_list(x, arguments, gaps)
     given = Given(x=x)
     if arguments.lengths is not None:
         given["lengths"] = np.asarray(as_numpy(arguments.lengths))
+    given["x"] = _without_gaps(x, given.get("lengths"), gaps)
     if arguments.channels is not None:
         given["channels"] = _names(arguments.channels)
     return given
@@ -237,20 +248,48 @@ def _array(name: str, x: Any) -> Array:
         raise SrnnError(f"{name} is empty: it has the shape {array.shape}.")
     if array.ndim == 2:
         array = array[..., None]
-    for index, row in enumerate(array):
-        _check_numbers(f"{name}[{index}]", row)
     return array
 
 
-def _check_numbers(name: str, x: Array) -> None:
-    """SrnnError for a sequence (time, channels) with numbers that are missing, or infinite in
-    float32."""
+def _without_gaps(x: Array, lengths: Array | None, gaps: Gaps) -> Array:
+    """Sequences (N, T, C) whose gaps are filled; what is beyond their lengths is no gap."""
+    whole, ends = x, np.full(len(x), x.shape[1])
+    if lengths is not None and lengths.shape == ends.shape and lengths.dtype.kind in "iu":
+        ends = np.where((lengths > 0) & (lengths <= x.shape[1]), lengths, ends)
+    filled = dict[int, int]()
+    for index, end in enumerate(ends.tolist()):
+        part = Recording(x[index, :end], name=f"x[{index}]")
+        read = _checked(part, gaps)
+        if read.filled or not np.isfinite(x[index, end:]).all():
+            if whole is x:
+                whole = np.array(x)
+            whole[index, :end], whole[index, end:] = read.samples, 0
+            filled[index] = read.filled
+    _say_filled(gaps, filled.values())
+    return whole
+
+
+def _say_filled(gaps: Gaps, filled: Iterable[int]) -> None:
+    """One RuntimeWarning for values that were filled in: so many of each sequence."""
+    counts = [count for count in filled if count]
+    for note in gaps.noted(sum(counts), f" in {counted(len(counts), 'sequence')}"):
+        warnings.warn(f"x: {note}.", RuntimeWarning, stacklevel=2)
+
+
+def _checked(recording: Recording, gaps: Gaps) -> Recording:
+    """The recording with its gaps filled. SrnnError for numbers that are still missing, or infinite
+    in float32."""
+    x, filled = gaps.fill(recording.name, recording.samples)
     try:
-        check_finite(name, x, 0, np.float32)
+        check_finite(recording.name, x, 0, np.float32)
     except SrnnError as error:
-        raise SrnnError(
-            f"{error} Repair or drop it, or give DataFrames, in which short gaps are filled."
-        ) from error
+        how = ""
+        if np.isnan(x).any():
+            how = "; what is missing at its beginning or end is not filled in"
+            if gaps.missing == "refuse":
+                how = "; missing: interpolate or hold fills gaps"
+        raise SrnnError(f"{error} Repair or drop it{how}.") from error
+    return replace(recording, samples=x, filled=recording.filled + filled)
 
 
 def _names(channels: Sequence[str | int]) -> Array:
@@ -281,10 +320,10 @@ def _cut(x: Any, lengths: Any) -> list[Any]:
     ]
 
 
-def _of_list(x: Sequence[Any], arguments: FitArguments) -> Given:
+def _of_list(x: Sequence[Any], arguments: FitArguments, gaps: Gaps) -> Given:
     """The sequences of a list, padded, with the first one's channels in its units and at its
     rate."""
-    read = [_recording(f"x[{index}]", one) for index, one in enumerate(x)]
+    read = [_recording(f"x[{index}]", one, gaps) for index, one in enumerate(x)]
     rate, channels = arguments.rate, arguments.channels
     if rate is None and len({recording.rate is None for recording in read}) > 1:
         raise SrnnError("Some sequences of x state their rate and others do not: give rate.")
@@ -300,7 +339,9 @@ def _of_list(x: Sequence[Any], arguments: FitArguments) -> Given:
         alike = first.alike(recording)
         part = at_rate(recording.name, alike.samples, alike.rate, rate or first.rate, sound=False)
         parts.append(part.astype(np.float32, copy=False))
-        notes |= {note: recording.name for note in alike.notes if note not in notes}
+        known = (*notes, *gaps.noted(recording.filled))
+        notes |= {note: recording.name for note in alike.notes if note not in known}
+    _say_filled(gaps, (recording.filled for recording in read))
     for note, name in notes.items():
         say(f"{name}: {note}.")
     array, lengths = padded("x", parts)
@@ -318,12 +359,11 @@ def _of_list(x: Sequence[Any], arguments: FitArguments) -> Given:
     return given
 
 
-def _recording(name: str, one: Any) -> Recording:
-    """One sequence of a list. Numbers are taken as they are; gaps are filled in what is read like a
-    file."""
+def _recording(name: str, one: Any, gaps: Gaps) -> Recording:
+    """One sequence of a list, with its gaps filled."""
     if isinstance(one, Recording) or is_frame(one):
         with naming(name):
-            return replace(read_recording(one), name=name)
+            return replace(read_recording(one, gaps), name=name)
     with naming(name):
         try:
             array = np.asarray(as_numpy(one))
@@ -335,9 +375,7 @@ def _recording(name: str, one: Any) -> Recording:
             else:
                 found = brief(one)
             raise SrnnError(f"a sequence is an array of numbers (time, channels), not {found}.")
-    recording = Recording(array if array.ndim == 2 else array[:, None], name=name)
-    _check_numbers(name, recording.samples)
-    return recording
+    return _checked(Recording(array if array.ndim == 2 else array[:, None], name=name), gaps)
 
 
 # ---- labels -------------------------------------------------------------------------------------

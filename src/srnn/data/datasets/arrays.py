@@ -19,6 +19,7 @@ from ...files.hdf5 import open_hdf5
 from ...text import composed, counted, some
 from ..encoders.pooling import pooled
 from ..encoders.speech import Statistics, scale
+from ..gaps import DEFAULT, Gaps
 from ..recordings import read_rate, read_stated
 from ..signals.likeness import seen_in
 from ..targets import are_values as holds_values
@@ -82,6 +83,8 @@ class Description(NamedTuple):
     """Whether labels are values, with the names ``class_names``, and not classes."""
     label_type: LabelType = "text"
     """What the labels are whose names ``class_names`` holds."""
+    gaps: Gaps = DEFAULT
+    """What is done about missing samples in arrays."""
 
 
 def describe(
@@ -100,7 +103,7 @@ def describe(
     """
     if isinstance(source, Given) or (not source.is_dir() and source.suffix.lower() in ARRAY_FILES):
         with _open(source, answer) as (_, about, _, _):
-            return about
+            return about._replace(gaps=how.get("gaps", DEFAULT))
     items = tuple(list_items(source, speaker, cutting))
     splits = any(item.split for item in items)
     if items[0].form == "sound":
@@ -138,7 +141,8 @@ def load_arrays(split: SplitName, source: Source, shares: Shares, about: Descrip
     check_split(split)
     files, items = about.files, about.items
     if isinstance(source, Given) or files is None:
-        return load_file(split, source, shares, "values" if about.values else "classes")[1]
+        answer: Answer = "values" if about.values else "classes"
+        return load_file(split, source, shares, answer, gaps=about.gaps)[1]
     chosen = files.sequences(split, shares)
     shared: list[str] = []
     if not files.divided_inside:
@@ -222,6 +226,8 @@ def _cached(
         options["pool"] = pool
     if about.files is not None:
         options |= about.files.options
+    elif about.gaps != DEFAULT:
+        options["gaps"] = [about.gaps.missing, about.gaps.longest]
     files = [item.path for item in about.items] or [source]
     return cached(cache_of(source), "scale", options, files, fit, Statistics.read)
 
@@ -293,18 +299,36 @@ def _check_shapes(
         raise SrnnError(f"{source}: lengths should be integers, not {optional['lengths'].dtype}.")
 
 
+def _rows_of(
+    split: SplitName,
+    source: Source,
+    labels: Sequence[str],
+    groups: Sequence[str] | None,
+    splits: Sequence[str] | None,
+    shares: Shares,
+) -> npt.NDArray[np.int64]:
+    """The rows of one split of a file."""
+    where, none = Path(str(source)), [""] * len(labels)
+    columns = zip(labels, groups or none, splits or none, strict=True)
+    items = [Item(where, f"{index:08d}", *of) for index, of in enumerate(columns)]
+    chosen = split_items(where, items, shares)[split]
+    return np.array([int(item.name) for item in chosen], np.int64)
+
+
 def load_file(
     split: SplitName,
     source: Source,
     shares: Shares | None,
     answer: Answer = "auto",
     numbers: Callable[[Any], Any] | None = None,
+    gaps: Gaps = DEFAULT,
 ) -> tuple[Description, Split]:
     """What ``describe`` says about an .npz or HDF5 file or arrays in memory, and one split as
     ``load_arrays`` gives it.
 
     ``shares`` None: where the file names no splits, all sequences. ``answer``: as for ``describe``.
-    ``numbers``: as for ``read_signal``.
+    ``numbers``: as for ``read_signal``. ``gaps``: what is done about missing samples; a
+    RuntimeWarning says how many were filled in.
     """
     with _open(source, answer) as (content, about, x, y):
         classes, (count, steps, channels) = about.class_names, x.shape
@@ -322,18 +346,12 @@ def load_file(
         groups, splits = (_texts(source, optional.get(key)) for key in ("groups", "split"))
         rows = np.arange(count)
         if shares is not None or splits is not None:
+            labels = ["0"] * count
             if y.ndim == 1:
                 labels = [
                     classes[label] if label >= 0 else "-1 (unlabelled)" for label in y.tolist()
                 ]
-            else:
-                labels = ["0"] * count
-            none = [""] * count
-            columns = zip(labels, groups or none, splits or none, strict=True)
-            where = Path(str(source))
-            items = [Item(where, f"{index:08d}", *of) for index, of in enumerate(columns)]
-            chosen = split_items(where, items, shares or Shares(0, 0))[split]
-            rows = np.array([int(item.name) for item in chosen], np.int64)
+            rows = _rows_of(split, source, labels, groups, splits, shares or Shares(0, 0))
         if not len(rows):
             raise SrnnError(f"{source} has no sequences for the {split} split; give it some.")
         check_memory(
@@ -343,6 +361,8 @@ def load_file(
         )
         values = np.empty((len(rows), steps, channels), np.float32)
         block, done = max(_BLOCK // max(steps * channels, 1), 1), 0
+        ends = optional.get("lengths", np.full(count, steps))
+        filled = list[int]()
         for start in range(
             0, count, block
         ):  # of the file: HDF5 reads consecutive rows at once, but others one by one
@@ -352,8 +372,13 @@ def load_file(
             part = x[start : start + block][some_rows - start]
             if numbers is not None:
                 part = numbers(part)
+            if part.dtype.kind == "f" and np.isnan(part).any():
+                part = np.array(part)
+                filled += _fill(str(source), part, some_rows, ends, gaps)
             values[done : done + len(part)] = _float32(str(source), part, some_rows)
             done += len(part)
+    for note in gaps.noted(sum(filled), f" in {counted(len(filled), 'sequence')}"):
+        say(f"{source}: {note}.")
     lengths = None
     if "lengths" in optional:
         lengths = optional["lengths"][rows].astype(np.int64)
@@ -558,6 +583,23 @@ def _values(source: Source, content: Any, y: npt.NDArray[Any]) -> _Labels:
     return _Labels(tuple(names or names_of_values(count)), targets)
 
 
+def _fill(
+    name: str,
+    part: npt.NDArray[Any],
+    rows: npt.NDArray[Any],
+    ends: npt.NDArray[Any],
+    gaps: Gaps,
+) -> Iterator[int]:
+    """Fill the gaps of these rows of a file in place, and clear what is missing beyond their ends;
+    gives how many values were filled in of each row that had some."""
+    for index, row in zip(part, rows.tolist(), strict=True):
+        end = max(int(ends[row]), 0)
+        index[:end], filled = gaps.fill(f"{name}: x[{row}]", index[:end])
+        index[end:][np.isnan(index[end:])] = 0
+        if filled:
+            yield filled
+
+
 def _float32(
     name: str, x: npt.NDArray[Any], rows: npt.NDArray[Any] | None = None
 ) -> npt.NDArray[np.float32]:
@@ -570,7 +612,12 @@ def _float32(
         value = x[tuple(place)]
         if rows is not None:
             place[0] = int(rows[place[0]])
-        raise SrnnError(f"{name}: x{place} is not finite (NaN or infinity) in float32: {value}.")
+        fix = "repair or drop it"
+        if np.isnan(value):
+            fix += "; gaps that end are filled in by missing: interpolate or hold"
+        raise SrnnError(
+            f"{name}: x{place} is not finite (NaN or infinity) in float32: {value}; {fix}."
+        )
     return values
 
 

@@ -107,9 +107,9 @@ class FolderTask(AudioTask):
     in "ii,v1" or [1, 2]. None: those of the first file, for which the others are searched by
     name."""
     missing: Missing = DEFAULT.missing
-    """Sensor files: what is done about missing samples: interpolate, hold or refuse."""
+    """Sensor files and arrays: what is done about missing samples: interpolate, hold or refuse."""
     longest_gap: int = DEFAULT.longest
-    """Sensor files: samples that may be missing in a row."""
+    """Sensor files and arrays: samples that may be missing in a row."""
     window: float | None = None
     """Sensor and sound files: the length of a sequence, in seconds if the rate is known, else in
     steps, into which recordings are cut. All from one recording are in one split. None: each
@@ -184,7 +184,6 @@ class FolderTask(AudioTask):
             )
         for name, idle in (
             ("channels", self.channels is None),
-            ("missing", self._gaps == DEFAULT),
             ("window", self.cutting == WHOLE),
         ):
             if not idle and not about.items:

@@ -17,7 +17,7 @@ from ...text import some
 from ..recordings import NOTHING_SAID, Reading, Recording, match, read_recording
 from ..signals import SignalPath
 from ..targets import of_steps
-from .answers import Numbers, as_targets
+from .answers import Answer, Numbers, as_targets
 from .arrays import load_file
 from .base import UNLABELLED, Split, SplitName, later, padded, shown
 from .cutting import WHOLE, Cutting, labels_of
@@ -110,7 +110,8 @@ def _of_arrays(
     said: Reading,
     values: bool,
 ) -> _Labelled:
-    about, whole = load_file(split, source, shares, "values" if values else "classes", path.numbers)
+    answer: Answer = "values" if values else "classes"
+    about, whole = load_file(split, source, shares, answer, path.numbers, said.gaps)
     if whole.lengths is None:
         ends = [whole.x.shape[1]] * len(whole)
     else:

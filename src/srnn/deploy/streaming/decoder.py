@@ -16,7 +16,9 @@ the bit for any block size.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
+from copy import copy, deepcopy
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...data.encoders.streaming import StreamEncoder, as_samples, take
+from ...data.gaps import Filling, Gaps
 from ...data.signals import Form, SignalPath
 from ...data.signals.base import Scale
 from ...data.targets import Targets
@@ -61,6 +64,7 @@ class Decoder:
         policy: ends a sequence as soon as the network is sure enough; the network then rests until
             the next segment. Only where a sequence has one label.
         learn: how its sessions learn, each by itself (``Session.learn``); None: they do not.
+        gaps: what is done about missing samples (NaN) of what is pushed; None: they are refused.
 
     Use a decoder and its sessions from one thread at a time: they share the network's working
     memory (but see ``encode``).
@@ -75,6 +79,7 @@ class Decoder:
         usual: int | None = None,
         policy: ExitPolicy | None = None,
         learn: Adaptation | None = None,
+        gaps: Gaps | None = None,
     ) -> None:
         frozen, task, loss = trained.frozen("streamed"), trained.task, trained.recipe.loss
         if learn is not None:
@@ -103,7 +108,7 @@ class Decoder:
         if policy is not None:
             policy.check(loss)
         self.stream = Stream(trained)
-        self.trained, self.adaptation = trained, learn
+        self.trained, self.adaptation, self.gaps = trained, learn, gaps
         self.task, self.loss, self.signal, self.policy = task, loss, signal, policy
         self.until = Until() if policy is None else policy.until
         """When an answer stands before its sequence ends."""
@@ -149,6 +154,7 @@ class Decoder:
         segment: float | None = None,
         policy: ExitPolicy | None = None,
         learn: Adaptation | None = None,
+        gaps: Gaps | None = None,
     ) -> Decoder:
         """The decoder of a trained network.
 
@@ -169,6 +175,7 @@ class Decoder:
             policy: ends a sequence, which has one label, once the network is sure enough; the
                 network then rests until the next.
             learn: how its sessions learn what they are told, each by itself; None: they do not.
+            gaps: what is done about missing samples; None: they are refused.
 
         SrnnError for a network that cannot be streamed (it says why).
         """
@@ -192,7 +199,8 @@ class Decoder:
                     f"{segment:g}{unit}."
                 )
             steps = round(segment / length)
-        return cls(trained, signal, segment=steps, usual=usual, policy=policy, learn=learn)
+        how: dict[str, Any] = {"policy": policy, "learn": learn, "gaps": gaps}
+        return cls(trained, signal, segment=steps, usual=usual, **how)
 
     def __repr__(self) -> str:
         return f"Decoder({self.trained.name}: {self.signal.what} -> {some(self.classes)})"
@@ -269,7 +277,8 @@ class Session:
 
     def push(self, block: npt.ArrayLike) -> Decisions:
         """(samples, channels), any number of samples, or one sample (channels,) -> decisions of the
-        steps that are now known.
+        steps that are now known. With ``gaps`` that interpolate, what is missing, NaN, waits for
+        its end, with what comes meanwhile.
 
         SrnnError, and nothing has changed, for a block that does not fit or is not finite.
         """
@@ -282,7 +291,14 @@ class Session:
         again, as final. But what is left after whole segments may be too short to judge, and then
         nothing is final: less than half a segment, no more than the steps before the loss's
         ``start``, or fewer than a policy's ``earliest``.
+
+        A RuntimeWarning says how many values were missing and filled in. SrnnError if the last ones
+        are missing.
         """
+        if self._filling is not None and self.decoder.gaps is not None:
+            self._filling.finish()
+            for note in self.decoder.gaps.noted(self.filled):
+                warnings.warn(f"The signal: {note}.", RuntimeWarning, stacklevel=2)
         return self.decide_last(self.encoder.flush())
 
     def encode(self, block: npt.ArrayLike) -> Array:
@@ -292,6 +308,13 @@ class Session:
         (``encoder.heavy`` says where that pays).
         """
         samples = self.decoder.signal.numbers(as_samples(as_numpy(block), self.encoder.channels))
+        count, filling = len(samples), self._filling
+        if filling is not None and (filling.waits or np.isnan(samples).any()):
+            filling = deepcopy(filling)  # for nothing changes by an error
+            samples = filling.push(samples)
+        elif filling is not None and count and np.isfinite(samples).all():
+            filling = copy(filling)
+            filling.push(samples)
         with np.errstate(over="ignore"):
             try:
                 steps = self.encoder.push(samples)
@@ -312,8 +335,14 @@ class Session:
             raise SrnnError(
                 "The samples are too large to be encoded: the network's inputs are not finite."
             )
-        self.samples += len(samples)
+        self.samples += count
+        self._filling = filling
         return steps
+
+    @property
+    def filled(self) -> int:
+        """Values that were missing, and were filled in."""
+        return 0 if self._filling is None else self._filling.filled
 
     def decide_last(self, steps: Array) -> Decisions:
         """The second half of ``finish``; the first is ``encoder.flush``."""
@@ -483,12 +512,18 @@ class Session:
         if self._listener is not None:
             self._listener.reset()
         self.encoder.reset()
+        self._filling = self._new_filling()
         self._network = self.decoder._initial
         self.samples = self.steps = 0
         self._last: Array | None = (
             None  # (classes,) the scores of the last step, unless it was final
         )
         self._new_segment()
+
+    def _new_filling(self) -> Filling | None:
+        if self.decoder.gaps is None or self.decoder.gaps.missing == "refuse":
+            return None
+        return Filling("The signal", self.decoder.gaps)
 
     def save(self, key: bytes = b"") -> bytes:
         """The state as bytes. With a ``key``, only its holders can make bytes that ``restore``
@@ -504,6 +539,8 @@ class Session:
         if self._surprise is not None:
             mean = np.array([self._surprise.mean, self._surprise.steps])
             arrays |= {"surprise.said": self._surprise.said, "surprise.mean": mean}
+        if self._filling is not None:
+            arrays |= {f"filling.{name}": part for name, part in self._filling.state.items()}
         if self._listener is not None:
             arrays |= {f"learner.{name}": part for name, part in self._listener.arrays().items()}
         info = {
@@ -559,6 +596,9 @@ class Session:
             decoder.stream.check_flat_state(network)
         encoder = self.decoder.signal.stream()
         encoder.restore(_of(arrays, "encoder."))
+        filling = self._new_filling()
+        if filling is not None:
+            filling.restore(_of(arrays, "filling."), encoder.channels)
         if self._listener is not None:
             self._listener.restore(_of(arrays, "learner."))
             self._stream = Stream(self._listener.network)
@@ -569,6 +609,7 @@ class Session:
             mean, read = take(arrays, "surprise.mean", (2,), np.float64).tolist()
             self._surprise.said, self._surprise.mean = said.copy(), mean
             self._surprise.steps = int(read)
+        self._filling = filling
         self.encoder, self._scores, self._network, self.segment = (
             encoder,
             scores,
