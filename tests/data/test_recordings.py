@@ -241,13 +241,13 @@ def test_a_sensor_is_resampled_without_jumps_at_its_ends(tmp_path: Path) -> None
             "a.csv",
             "timestamp,x,y\n5,1,2\n",
             r"a.csv, line 1: the first column is called 'timestamp', a time whose unit is not "
-            r"understood: call it time",
+            r"understood; call it time",
         ),
         (
             "a.csv",
             "Zeit (ms),x,y\n5,1,2\n",  # it does say a unit
             r"a.csv, line 1: the first column is called 'Zeit \(ms\)', a time whose unit is not "
-            r"understood: call it time",
+            r"understood; call it time",
         ),
         (
             "a.csv",

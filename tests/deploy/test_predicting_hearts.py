@@ -93,9 +93,11 @@ def test_missing_samples_are_refused_or_off(model: srnn.Model) -> None:
     x[2000:3000, 0] = np.nan
     with pytest.raises(SrnnError, match="1,000 samples are missing in channel 0"):
         said(model, x)
-    found = said(model, x, longest_gap=1000)
+    with pytest.warns(RuntimeWarning, match="1,000 missing values filled in"):
+        found = said(model, x, longest_gap=1000)
     assert set(found.labels[2000:3000]) <= {"off", "flat"}
-    held = said(model, x, longest_gap=1000, missing="hold")
+    with pytest.warns(RuntimeWarning, match="1,000 missing values filled in"):
+        held = said(model, x, longest_gap=1000, missing="hold")
     assert set(held.labels[2000:3000]) <= {"off", "flat"}
 
 

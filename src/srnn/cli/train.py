@@ -194,10 +194,12 @@ def _dry_run(
 
 def _problems(task: Task, json: bool) -> list[dict[str, Any]]:
     """What is wrong with files of the data; SrnnError if training would refuse some."""
+    from ..data.datasets.survey import called, grouped
+
     problems = task.problems()
     plain = [problem._asdict() for problem in problems]
     if problems and not json:
-        rows = [(problem.file, problem.problem, problem.mend) for problem in problems]
+        rows = [(called(alike), alike[0].problem, alike[0].mend) for alike in grouped(problems)]
         show_table("files", ("file", "problem", "what mends it, or is done"), rows, left=(0, 1, 2))
     refused = {problem.file for problem in problems if problem.refused}
     if refused and not task.chosen()["skip"]:

@@ -79,6 +79,19 @@ class Gaps:
         count = sum(gap.lost for gap in found)
         return filled, count
 
+    def check(self, name: str, x: Array, dtype: npt.DTypeLike | None = None) -> Array:
+        """The samples after ``fill``. SrnnError, which begins with ``name``, for what is still
+        missing, or infinite (in ``dtype``)."""
+        try:
+            return check_finite(name, x, 0, dtype)
+        except SrnnError as error:
+            how = "repair or drop it"
+            if np.isnan(x).any() and self.missing == "refuse":
+                how = "missing: interpolate or hold fills gaps in"
+            elif np.isnan(x).any():
+                how = "cut it off: what is missing at its beginning or end is not filled in"
+            raise SrnnError(f"{str(error).rstrip('.')}; {how}.") from error
+
     def even(self, name: str, seconds: Array, x: Array, step: float) -> tuple[Array, int]:
         """Samples (T, channels) at these times -> samples ``step`` seconds apart, and how many more
         there are.

@@ -45,6 +45,9 @@ SENSOR_SUFFIXES = (".csv", ".npy", ".npz")
 """Suffixes, in lower case, of the sensor files for which folders are searched."""
 _GAP = 1.5
 """How many times the usual distance makes a gap between two samples."""
+_SAME_CLOCK, _EXACT = 0.01, 2e-5
+"""Parts by which a measured rate may differ from the round one that it is taken as; and up to which
+nothing is said of that."""
 _SECONDS_AT_MOST = 1e11  # 3,000 years: times above it are in other units, since 1970
 _NAME_ONE = "Name a .wav, .csv, .npy, .npz or WFDB file."
 _NUMPY = "a signal in NumPy's format"
@@ -69,7 +72,7 @@ class Recording:
     samples: Array
     """(T >= 1, channels), finite."""
     rate: float | None = None
-    """Samples per second; None: not known."""
+    """Samples per second; None: not known. One that its times tell is the nearest round one."""
     channels: tuple[str, ...] | None = None
     """Names of the channels; None: not known."""
     units: tuple[str | None, ...] | None = None
@@ -90,6 +93,8 @@ class Recording:
     """The time of the first sample, in seconds, as a column of time states it."""
     filled: int = 0
     """Values that were missing, and were filled in."""
+    clock: float | None = None
+    """Samples per second exactly as its times tell; None: it has none."""
 
     def __post_init__(self) -> None:
         x = self.samples
@@ -189,7 +194,7 @@ def read_recording(
     filled = recording.filled + more
     return replace(
         recording,
-        samples=check_finite(recording.name, x, 0),
+        samples=gaps.check(recording.name, x),
         notes=(*recording.notes, *gaps.noted(filled - noted)),
         filled=filled,
     )
@@ -282,19 +287,38 @@ def _timed(recording: Recording, times: Array, unit: float, gaps: Gaps) -> Recor
         row = int(np.argmin(every > 0)) + 1
         before, after = times[row - 1 : row + 1]
         raise SrnnError(
-            f"{name}: time does not advance at sample {row}, from {before:g} to {after:g}."
+            f"{name}: time does not advance at sample {row}, from {before:g} to {after:g}; sort "
+            "its rows by time, and drop what is there twice."
         )
     if not len(every):
         return recording
     step = float(np.median(every))
     if every.max() <= _GAP * step:
-        return replace(recording, rate=float(len(every) / every.sum()))
+        return _at_round_rate(recording, float(len(every) / every.sum()))
     even, more = gaps.even(name, seconds, x, step)
     places = seconds[0] + step * np.arange(len(even))
     rows = np.searchsorted(seconds, places + 1e-6 * step, side="right") - 1
     words = {name: column[rows] for name, column in recording.words.items()}
     filled = recording.filled + more
-    return replace(recording, samples=even, rate=1 / step, filled=filled, words=words)
+    recording = replace(recording, samples=even, filled=filled, words=words)
+    return _at_round_rate(recording, 1 / step)
+
+
+def _at_round_rate(recording: Recording, measured: float) -> Recording:
+    """The recording with the round rate that is nearest to the one measured by its times, a whole
+    number of samples per second or of milliseconds per sample, if one is near; a note says so.
+
+    No clock is exact, and the ratio of two measured rates would be too complex to resample.
+    """
+    whole = [round(measured), 1000 / max(round(1000 / measured), 1)]
+    rate = min(whole, key=lambda one: abs(one - measured))
+    if not math.isclose(rate, measured, rel_tol=_SAME_CLOCK):
+        return replace(recording, rate=measured, clock=measured)
+    notes = recording.notes
+    if not math.isclose(rate, measured, rel_tol=_EXACT):
+        note = f"its times are not exactly even: taken as {rate:g} Hz; the option rate says another"
+        notes = (*notes, note)
+    return replace(recording, rate=float(rate), clock=measured, notes=notes)
 
 
 def _read_frame(frame: Any, gaps: Gaps) -> Recording:

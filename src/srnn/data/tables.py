@@ -24,7 +24,7 @@ from ..errors import SrnnError, naming
 from ..files import reading
 from ..text import counted, some
 from .samples import check_finite
-from .units import split_title
+from .units import known_unit, split_title
 
 Array = npt.NDArray[Any]
 TABLE_SUFFIXES = (".csv", ".txt")
@@ -49,6 +49,7 @@ _IN_UNITS = (
 _CLOCKS = {"time", "timestamp", "datetime", "date", "clock", "zeit", "epoch"}
 WORDS = ("label", "group")
 """Columns that are never channels: what each row is of, and whom or what it is of."""
+_UNIT_AT_MOST = 20
 _MISSING = ("", "nan", "NaN", "NAN")
 _LINE_AT_MOST = 2**20
 _BEGINNING = 2**16  # bytes that tell an encoding
@@ -72,7 +73,7 @@ def time_unit(title: str) -> float | None:
         return _UNITS[words[1]]
     if _CLOCKS & {*words}:
         raise SrnnError(
-            f"the first column is called {title[:40]!r}, a time whose unit is not understood: call "
+            f"the first column is called {title[:40]!r}, a time whose unit is not understood; call "
             "it time (in seconds), "
             "time_ms, time_us or time_ns, or remove it."
         )
@@ -107,10 +108,13 @@ class Layout:
     """Whether the first column's times are dates, which become seconds since 1970."""
     words: tuple[int, ...] = ()
     """The places of the columns of words, which are not among the ``titles``."""
+    stated: tuple[str, ...] = ()
+    """What a row of units below the titles says of each, "" for nothing; empty: there is none."""
 
     @classmethod
     def of(cls, text: str, where: str, below: str = "", words: Collection[str] = WORDS) -> Layout:
-        """The layout of a table with this first row, and this row ``below`` it.
+        """The layout of a table with this first row, and this row ``below`` it, which may be one of
+        units.
 
         ``words``: names of columns that are no channels. SrnnError, which begins with ``where``, as
         for ``time_unit``.
@@ -124,7 +128,7 @@ class Layout:
         if not titles:
             raise SrnnError(f"{where}: there are no channels beside {some(untitled.fields(text))}.")
         untitled = replace(untitled, words=places)
-        titled = replace(untitled, titles=titles)
+        titled = replace(untitled, titles=titles, stated=untitled._read_units(below, len(titles)))
         if len(titles) == 1:
             return titled
         first = ""
@@ -136,8 +140,21 @@ class Layout:
             and seconds_of(first) is not None
         ):
             return replace(titled, unit=1.0, dates=True)
+        title = titles[0]
+        if titled.stated and titled.stated[0] in _UNITS:
+            title = f"{_words(title)[0] if _words(title) else title} {titled.stated[0]}"
         with naming(where):
-            return replace(titled, unit=time_unit(titles[0]))
+            return replace(titled, unit=time_unit(title))
+
+    def _read_units(self, text: str, count: int) -> tuple[str, ...]:
+        """The units in a row of them, in which there are no numbers; none if it is another row."""
+        fields = self.fields(text)
+        if len(fields) != count or any(self.number(field) is not None for field in fields):
+            return ()
+        units = tuple(field.strip("()[]").strip() for field in fields)
+        known = any(unit in _UNITS or known_unit(unit) for unit in units)
+        words = all(len(unit) <= _UNIT_AT_MOST for unit in units)
+        return units if known and words else ()
 
     @classmethod
     def _begun(cls, text: str) -> tuple[Layout, tuple[str, ...]]:
@@ -183,6 +200,12 @@ class Layout:
     def units(self) -> tuple[str | None, ...] | None:
         """Units of the channels, as their titles state them; None where none does."""
         units = tuple(split_title(title)[1] for title in self.titles[self.leading :])
+        if self.stated:
+            below = self.stated[self.leading :]
+            units = tuple(
+                unit or known_unit(other) or other or None
+                for unit, other in zip(units, below, strict=True)
+            )
         if any(units):
             return units
         return None
@@ -302,7 +325,7 @@ class Rows:
         else:
             first = next(lines, None)
             self.layout = Layout.of(text, where, first[1] if first else "", self._words)
-            if first:
+            if first and not self.layout.stated:
                 yield first
         yield from lines
 
@@ -365,6 +388,9 @@ def _read_beginning(path: Path, encoding: str, words: Collection[str]) -> _Begin
             skipped = number
             number, below = next(lines, (0, ""))
         layout = Layout.of(text, where, below, words)
+        if layout.stated:
+            skipped = number
+            number, below = next(lines, (0, ""))
         if number:
             layout.check_titles(
                 f"{path}, line {number}", len(layout.fields(below.partition("#")[0]))

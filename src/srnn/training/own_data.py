@@ -29,7 +29,6 @@ from ..data.datasets.sensors import Leading
 from ..data.datasets.survey import say
 from ..data.gaps import DEFAULT, Gaps
 from ..data.recordings import Recording, Stated, at_rate, is_frame, read_recording
-from ..data.samples import check_finite
 from ..data.tasks import Task
 from ..errors import SrnnError, check_positive, check_whole, is_number, naming
 from ..files import reading
@@ -280,16 +279,11 @@ def _checked(recording: Recording, gaps: Gaps) -> Recording:
     """The recording with its gaps filled. SrnnError for numbers that are still missing, or infinite
     in float32."""
     x, filled = gaps.fill(recording.name, recording.samples)
-    try:
-        check_finite(recording.name, x, 0, np.float32)
-    except SrnnError as error:
-        how = ""
-        if np.isnan(x).any():
-            how = "; what is missing at its beginning or end is not filled in"
-            if gaps.missing == "refuse":
-                how = "; missing: interpolate or hold fills gaps"
-        raise SrnnError(f"{error} Repair or drop it{how}.") from error
-    return replace(recording, samples=x, filled=recording.filled + filled)
+    return replace(
+        recording,
+        samples=gaps.check(recording.name, x, np.float32),
+        filled=recording.filled + filled,
+    )
 
 
 def _names(channels: Sequence[str | int]) -> Array:

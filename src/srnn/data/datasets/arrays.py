@@ -42,7 +42,7 @@ from .splitting import Shares, split_items
 from .survey import list_shared, say, say_notes, say_unread
 
 _BLOCK = 2**24  # numbers of a file that are converted at a time
-_CODE = 4  # incremented when the same files shall give other statistics
+_CODE = 5  # incremented when the same files shall give other statistics
 
 
 class Given(dict[str, npt.NDArray[Any]]):
@@ -146,7 +146,7 @@ def load_arrays(split: SplitName, source: Source, shares: Shares, about: Descrip
     chosen = files.sequences(split, shares)
     shared: list[str] = []
     if not files.divided_inside:
-        shared = list_shared(split_items(source, items, shares), cache_of(source))
+        shared = list_shared(split_items(source, files.used, shares), cache_of(source))
     say_unread(source, items, shared)
     if not chosen:
         raise SrnnError(f"{source} has no sequences for the {split} split; give it some.")

@@ -121,7 +121,7 @@ def resampled(
     if not up:
         raise SrnnError(
             f"has {rate:.12g} samples per second; the ratio to {wanted:.12g} is too large to "
-            "resample."
+            "resample; set the option rate."
         )
     check_samples(
         samples.size * up // down, 4 * samples.size, f"has {rate:.12g} samples per second"
@@ -129,7 +129,7 @@ def resampled(
     if max(up, down) > ODDEST:  # the filter has twenty times as many coefficients
         raise SrnnError(
             f"has {rate:.12g} samples per second; the ratio to {wanted:.12g} is too complex to "
-            "resample."
+            "resample; set the option rate."
         )
     if (
         samples.dtype.char in "eg"

@@ -208,7 +208,7 @@ def runs(column: npt.NDArray[Any]) -> list[Span]:
 
 
 def _span_of(recording: Recording, event: Event) -> Span:
-    rate, length = recording.rate, len(recording.samples)
+    rate, length = recording.clock or recording.rate, len(recording.samples)
     first = 0.0
     if rate is not None:
         first = recording.start

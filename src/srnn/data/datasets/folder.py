@@ -371,10 +371,9 @@ class FolderTask(AudioTask):
         check_split(split)
         assert isinstance(source, Path)  # what is in memory is arrays
         items, sound, cache = self.content.items, self.sound, cache_of(source)
-        clips = split_items(source, items, shares)
         if self.skip and any(problem.refused for problem in list_sound_problems(items, cache)):
             items, _ = usable(source, items, lambda item: read_audio(item.path), skip=True)
-            clips = {name: [item for item in of if item in items] for name, of in clips.items()}
+        clips = split_items(source, items, shares)
         for name in (split, "train") if sound.features.fitted else (split,):
             if not clips[name]:
                 raise SrnnError(f"{source} has no clips for the {name} split; give it some.")

@@ -158,12 +158,13 @@ def _of_files(
     def read(item: Item) -> Sensed:
         given = read_recording(item.path, said.gaps, annotator_of(item, cutting), cutting.words)
         one = match(given, path, said)
-        given = replace(given, rate=said.rate or given.rate)
+        if said.rate is not None:
+            given = replace(given, rate=said.rate, clock=None)
         pieces = pieces_of(given, item, cutting, len(one.samples), path.rate)
         return Sensed(one.samples, pieces, one.rate, one.notes, None, (), one.filled)
 
     if shares is None and divided:
-        chosen = cut(source, items, cutting, read)
+        chosen = cut(items, cutting, read)
     else:
         chosen = divide(source, items, cutting, read, split, shares or Shares(0, 0))
     if not chosen:

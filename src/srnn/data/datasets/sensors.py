@@ -5,6 +5,7 @@ each.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -240,10 +241,30 @@ class SensorFiles:
         return replace(self, cutting=replace(self.cutting, per_step=True), values=True)
 
     @cached_property
+    def _headers(self) -> list[Stated]:
+        """What each file says of its channels."""
+        return [read_header(item.path, self.cutting.words) for item in self.items]
+
+    def _by_rank(self) -> Sequence[Item]:
+        """The files in their order; but where most of them lack channels of the first one, those
+        with the commonest channels come first."""
+        named = [
+            None if one.channels is None else frozenset(map(str.casefold, one.channels))
+            for one in self._headers
+        ]
+        first, usual = named[0], Counter(named).most_common(1)[0][0]
+        if self.chosen is not None or first is None or usual is None:
+            return self.items
+        if 2 * sum(one is None or one >= first for one in named) >= len(named):
+            return self.items
+        ranked = sorted(range(len(named)), key=lambda index: named[index] != usual)
+        return [self.items[index] for index in ranked]
+
+    @cached_property
     def _found(self) -> tuple[Item, Recording]:
         """The first file that can be read, as it is."""
         problems = []
-        for item in self.items:
+        for item in self._by_rank():
             try:
                 return item, self._recording(item, self.gaps)
             except SrnnError as error:
@@ -254,7 +275,7 @@ class SensorFiles:
     def _leading(self) -> Leading:
         """What the first file that can be read says of all others."""
         item, recording = self._found
-        said = ((one.name, read_header(one.path, self.cutting.words)) for one in self.items)
+        said = zip((one.name for one in self.items), self._headers, strict=True)
         return Leading.of(recording, self.chosen, item.path, said)
 
     def _recording(self, item: Item, gaps: Gaps) -> Recording:
@@ -325,12 +346,19 @@ class SensorFiles:
         ]
         return options
 
+    @cached_property
+    def used(self) -> Sequence[Item]:
+        """The files of which splits are made: all, but for those that are left out by ``skip``."""
+        if not self.skip:
+            return self.items
+        return usable(self.source, self.items, self._keep, skip=True)[0]
+
     def sequences(self, split: SplitName, shares: Shares) -> list[Cut]:
         """The sequences of one split."""
         if not self.divided_inside:
-            items = split_items(self.source, self.items, shares)[split]
-            return cut(self.source, items, self.cutting, self._read_once, self.skip)
-        return divide(self.source, self.items, self.cutting, self._keep, split, shares, self.skip)
+            items = split_items(self.source, self.used, shares)[split]
+            return cut(items, self.cutting, self._read_once)
+        return divide(self.source, self.used, self.cutting, self._keep, split, shares)
 
     def _read_once(self, item: Item) -> Sensed:
         """A file, which is not kept, unless it is already."""
@@ -452,7 +480,8 @@ class SensorFiles:
         filled = self.gaps.noted(one.filled)
         name, unit = (self.names or ("ax",))[0], (self.units or ("g",))[0] or "g"
         for note in one.notes:
-            mend = f"it is read so; its titles can state it, as {name} ({unit})"
+            note, _, mend = note.partition("; ")
+            mend = mend or f"it is read so; its titles can state it, as {name} ({unit})"
             if note in filled:
                 mend = f"as missing: {self.gaps.missing} says; missing: refuse would refuse it"
             yield note, mend
@@ -486,7 +515,6 @@ def divide(
     read: Callable[[Item], Sensed],
     split: SplitName,
     shares: Shares,
-    skip: bool = False,
 ) -> list[Cut]:
     """The sequences of one split of files, all of which are read. Those of one group are in one
     split: of one recording, unless a column, table or pattern says other groups. With fewer than
@@ -494,7 +522,7 @@ def divide(
 
     SrnnError as for ``split_items``; and for windows that overlap and would be in two splits.
     """
-    every = cut(source, items, cutting, read, skip)
+    every = cut(items, cutting, read)
     if not every:
         raise no_labels(source)
     if all(item.label and not item.group for item in items) and not any(
@@ -527,17 +555,11 @@ def no_labels(source: Path) -> SrnnError:
     )
 
 
-def cut(
-    source: Path,
-    items: Iterable[Item],
-    cutting: Cutting,
-    read: Callable[[Item], Sensed],
-    skip: bool = False,
-) -> list[Cut]:
-    """The sequences of files, in their order. ``skip``: as for ``usable``."""
-    good, found = usable(source, [*items], read, skip)
+def cut(items: Iterable[Item], cutting: Cutting, read: Callable[[Item], Sensed]) -> list[Cut]:
+    """The sequences of files, in their order."""
     sequences = []
-    for item, sensed in zip(good, found, strict=True):
+    for item in items:
+        sensed = read(item)
         for index, piece in enumerate(sensed.pieces):
             one = replace(
                 item,

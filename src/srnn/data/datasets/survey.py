@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
@@ -23,6 +23,8 @@ from .files import Item, list_unread
 
 Read = TypeVar("Read")
 _CODE = 1
+_NAMED = 3
+"""Files with one problem that are named; of more, the first is."""
 _TOLERANCE = 1e-3  # seconds by which a clip's length may differ from the wanted one
 
 
@@ -53,7 +55,7 @@ def usable(
     """
     good: list[Item] = []
     found: list[Read] = []
-    bad: list[str] = []
+    bad: list[Problem] = []
     for item in items:
         try:
             found.append(read(item))
@@ -61,13 +63,30 @@ def usable(
         except SrnnError as error:
             if not skip:
                 raise
-            bad.append(f"{item.name} ({Problem.of(item, error).problem})")
+            bad.append(Problem.of(item, error))
     if bad:
+        named = [f"{called(alike)} ({alike[0].problem})" for alike in grouped(bad)]
         say(
             f"{source}: files left out that cannot be used, {len(bad)} of {len(items)}: "
-            f"{some(bad)}."
+            f"{some(named)}."
         )
     return good, found
+
+
+def grouped(problems: Iterable[Problem]) -> list[list[Problem]]:
+    """Problems that are the same, of different files, together."""
+    found = dict[tuple[str, str], list[Problem]]()
+    for one in problems:
+        found.setdefault((one.problem, one.mend), []).append(one)
+    return [*found.values()]
+
+
+def called(problems: Sequence[Problem]) -> str:
+    """The files of some problems: by name, or if they are many, by number."""
+    names = [one.file for one in problems]
+    if len(names) <= _NAMED:
+        return ", ".join(names)
+    return f"{len(names)} files; first: {names[0]}"
 
 
 def say_unread(source: Path, items: Sequence[Item], changes: Sequence[str] = ()) -> None:
