@@ -89,7 +89,7 @@ class Gaps:
             if np.isnan(x).any() and self.missing == "refuse":
                 how = "missing: interpolate or hold fills gaps in"
             elif np.isnan(x).any():
-                how = "cut it off: what is missing at its beginning or end is not filled in"
+                how = "cut it off: what is missing (NaN) at its beginning or end is not filled in"
             raise SrnnError(f"{str(error).rstrip('.')}; {how}.") from error
 
     def even(self, name: str, seconds: Array, x: Array, step: float) -> tuple[Array, int]:
