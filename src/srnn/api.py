@@ -100,6 +100,7 @@ class Model(Trained):
         channels: Sequence[str | int] | None = None,
         missing: Missing = "interpolate",
         longest_gap: int = LONGEST_GAP,
+        segment: float | None = None,
     ) -> Prediction | list[Prediction]:
         """What the network predicts for a recording.
 
@@ -117,12 +118,15 @@ class Model(Trained):
             missing: what is done about missing samples (NaN, rows that the times tell of):
                 "interpolate", "hold" the last value, or "refuse".
             longest_gap: samples that may be missing in a row.
+            segment: seconds (steps, where these are not in time) after which a sequence ends and
+                the next begins, as training cut its recordings by ``window``; None: each recording
+                is one sequence.
 
         Raises SrnnError for a recording that cannot be read, does not fit, or is too short for one
         step. A RuntimeWarning says where one is unlike those of training (``Prediction.doubt``),
         and how many missing values were filled in.
         """
-        from .deploy.predicting import predict
+        from .deploy.predicting import far_longer, predict
 
         gaps = Gaps(missing, longest_gap)
         said = Reading(rate, channels, gaps)
@@ -134,9 +138,13 @@ class Model(Trained):
                 many = not all(map(_is_number, first))
         many = many or getattr(signal, "ndim", 0) == 3
         if many:
-            found = [_warned(predict(self, one, form, said)) for one in signal]  # type: ignore[arg-type, union-attr]
+            found = [_warned(predict(self, one, form, said, segment)) for one in signal]  # type: ignore[arg-type, union-attr]
         else:
-            found = [_warned(predict(self, signal, form, said))]  # type: ignore[arg-type]
+            found = [_warned(predict(self, signal, form, said, segment))]  # type: ignore[arg-type]
+        longer = [] if segment else [one for one in found if far_longer(self, len(one.scores))]
+        if longer and self.task.segment is not None:
+            note = far_longer(self, len(longer[0].scores))
+            warnings.warn(f"{longer[0].name}: {note}.", RuntimeWarning, stacklevel=2)
         holed = [one for one in found if one.filled]
         of = f" in {counted(len(holed), 'recording')}" if many else ""
         for note in gaps.noted(sum(one.filled for one in holed), of):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from ..errors import SrnnError
 from ..nn.alarm import THRESHOLD
@@ -37,6 +38,7 @@ def predict(
     *,
     over_time: bool = False,
     form: Form = "auto",
+    segment: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
     recording: RecordingOptions = AS_STATED,
     shard: Annotated[str | None, Parameter(metavar="I/N")] = None,
     out: Path | None = None,
@@ -62,6 +64,7 @@ def predict(
 
     Args:
         over_time: the class at every step instead of one for each file
+        segment: cut recordings every so many seconds, as training did by window, and answer the mean
         shard: predict only share I of N, counted from 1, as 2/8; a recording's name says in which
             it is, so name them alike in all N
         out: write the table to this file (.csv or .parquet), whole or not at all; the same command
@@ -82,12 +85,11 @@ def predict(
         raise SrnnError(f"{', '.join(map(str, files))}: no recordings were found.")
     if share is not None:
         found = share.of(found)
-    steps = ["step", "seconds"] if over_time else []
-    columns = ["file", *steps, *_columns(loaded)]
-    each = partial(_each, loaded, form, recording.reading())
+    columns = ["file", *(["step", "seconds"] if over_time else []), *_columns(loaded)]
+    each = partial(_each, loaded, form, recording.reading(), segment)
 
     if out is not None:
-        options = {"over_time": over_time, "input": form, **asdict(recording)}
+        options = {"over_time": over_time, "input": form, **asdict(recording), **_asked(segment)}
         with place("--out", out):
             part = parts.Part(out, columns, parts.made_of(loaded, options, found))
             return _fill(part, found, over_time, each, json)
@@ -111,10 +113,16 @@ def predict(
     return 2 if failed else 0
 
 
+def _asked(segment: float | None) -> dict[str, float]:
+    """A segment, where one is asked for: tables from before it was an option go on."""
+    return {} if segment is None else {"segment": segment}
+
+
 def _each(
     loaded: Trained,
     form: Form,
     said: Reading,
+    segment: float | None,
     found: list[Path],
     take: Callable[[Path, Prediction], object],
     count: Callable[[int, int], None] = lambda number, of: None,
@@ -129,7 +137,7 @@ def _each(
     notes, failed, cut = dict[str, list[Path]](), dict[str, str](), 0
     for number, file in enumerate(found, 1):
         try:
-            prediction = predicting.predict(loaded, file, form, said)
+            prediction = predicting.predict(loaded, file, form, said, segment)
         except SrnnError as error:
             failed[str(file)] = one_line(str(error))
             print(f"srnn: {failed[str(file)]}", file=sys.stderr, flush=True)
@@ -224,12 +232,17 @@ def _columns(loaded: Trained) -> list[str]:
     ]
 
 
+def _at_end(prediction: Prediction) -> Any:
+    """(outputs,) the values at the end, or of several sequences."""
+    return prediction.scores[-1] if prediction.per_step else prediction.value
+
+
 def _values_json(file: Path, prediction: Prediction, over_time: bool) -> dict[str, Any]:
     """``as_json`` of a network whose answer is a value: that at the end, and over time."""
     targets, names = prediction.targets, prediction.classes
     result: dict[str, Any] = {
         "file": str(file),
-        "values": dict(zip(names, prediction.scores[-1].tolist(), strict=True)),
+        "values": dict(zip(names, _at_end(prediction).tolist(), strict=True)),
         "units": dict(zip(names, targets.units if targets else (), strict=False)),
         "steps": len(prediction.scores),
         "sure": prediction.sure,
@@ -257,8 +270,11 @@ def as_json(file: Path, prediction: Prediction, over_time: bool) -> dict[str, An
         "notes": [*prediction.notes, *([prediction.doubt] if prediction.doubt else [])],
     }
     if not prediction.per_step:
-        result["probabilities"] = [
-            round(value, 6) for value in prediction.probabilities[-1].tolist()
+        result["probabilities"] = [round(value, 6) for value in prediction.overall.tolist()]
+    if prediction.ends is not None:
+        result["sequences"] = [
+            {"first": first, "end": end, "label": str(label), "confidence": round(confidence, 6)}
+            for first, end, label, confidence in prediction.sequences()
         ]
     if prediction.heart is not None:
         result["heart"] = prediction.heart.to_dict(over_time)
@@ -286,6 +302,8 @@ def _show(file: Path, prediction: Prediction, over_time: bool, width: int) -> No
     part = ""
     if prediction.per_step:
         part = " of the steps"
+    elif prediction.ends is not None:
+        part = f", the mean of {len(prediction.ends)} sequences"
     said = f"{prediction.label}  {prediction.confidence:.1%}{part}"
     if not prediction.sure:
         said = (
@@ -357,7 +375,7 @@ def _rows(file: Path, prediction: Prediction, over_time: bool) -> Iterator[list[
         if over_time:
             scores = prediction.scores
         else:
-            scores = prediction.scores[-1:]
+            scores = _at_end(prediction)[None]
         for step, values in enumerate(scores.tolist()):
             if every is None:
                 seconds = ""

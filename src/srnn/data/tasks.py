@@ -116,6 +116,12 @@ class Task(Stated):
         """
         return None
 
+    @property
+    def segment(self) -> float | None:
+        """The length of the windows into which training's recordings were cut, in seconds, or in
+        steps where these are not in time; None: they were not cut."""
+        return None
+
     def lag(self, form: PathForm = "signal") -> int:
         """Steps by which labels come later than what they name, so that a network has seen what
         follows it: for the signal, or for encoded steps as in the task's files, whose labels may
@@ -465,6 +471,18 @@ class DescribedTask(Task):
         label, group = WORDS
         return str(self.options.get("label", label)), str(self.options.get("group", group))
 
+    @property
+    def segment(self) -> float | None:
+        window = self._own_options.get("window")
+        if window is None or self.step_ms is not None:
+            return window
+        return window / getattr(self.path, "pool", 1)
+
+    @property
+    def _own_options(self) -> Mapping[str, Any]:
+        """The options of data of one's own: only the task "folder" has these."""
+        return self.options if self.name == "folder" else {}
+
     def _original(self, data_dir: Path | None = None) -> Task:
         if self.own is not None:
             return self.own
@@ -491,7 +509,7 @@ class DescribedTask(Task):
                 speaker = str(self.options.get("speaker", ""))
             path = self.whole_path()
             lag = self.lag(path.form)
-            own = self.options if self.name == "folder" else {}  # the only one with these options
+            own = self._own_options
             return load_labelled(
                 split,
                 self.data,

@@ -36,7 +36,8 @@ from ..data.recordings import (
 )
 from ..data.signals import Form, SignalPath
 from ..data.targets import Targets
-from ..errors import SrnnError
+from ..data.tasks import Task
+from ..errors import SrnnError, check_positive, either
 from ..files import check_memory
 from ..measure.heartbeats import Heart, heart_of
 from ..measure.leads import STATES
@@ -90,6 +91,9 @@ class Prediction:
     heart: Heart | None = None
     """Beats and intervals of an ECG whose steps are labelled. Where a lead is flat or off, that is
     said in place of a label."""
+    ends: Array | None = None
+    """(sequences,) the step after the last one of each of the sequences into which the recording
+    was cut; None: it is one. The answer is then the mean of theirs, an alarm that of any."""
     label_type: LabelType = "text"
     """What the labels are whose names ``classes`` holds."""
     filled: int = 0
@@ -110,7 +114,21 @@ class Prediction:
         step has one."""
         if self.per_step:
             return self.scores
-        return self.scores[-1]
+        return self._overall(self.scores)
+
+    @property
+    def overall(self) -> Array:
+        """(classes,) the confidence in each class: after the last step, or the mean of that at the
+        ends of several sequences; (0,) where the answer is a value."""
+        return self._overall(self.probabilities)
+
+    def _overall(self, over_time: Array) -> Array:
+        if self.ends is None:
+            return over_time[-1]
+        at_ends = over_time[self.ends - 1]
+        if self.threshold is not None:
+            return at_ends.max(0)
+        return at_ends.mean(0)
 
     @property
     def alarm(self) -> bool:
@@ -120,7 +138,7 @@ class Prediction:
         """
         if self.threshold is None:
             raise SrnnError(f"{self.name}: this network raises no alarms (srnn.fit_anomalies).")
-        return bool(self.scores[-1, 0] > THRESHOLD)
+        return bool(self._overall(self.scores)[0] > THRESHOLD)
 
     @property
     def answer(self) -> str:
@@ -128,7 +146,8 @@ class Prediction:
         if self.probabilities.shape[-1]:
             return str(self.label)
         known = self.targets or Targets((None,) * len(self.classes))
-        said = known.said(self.classes, self.scores[-1])
+        last = self.scores[-1] if self.per_step else self.value
+        said = known.said(self.classes, last)
         if self.threshold is None:
             return said
         state = "normal"
@@ -147,6 +166,8 @@ class Prediction:
             raise SrnnError(f"{self.name} gets a value, not a class; read it from .value.")
         if self.per_step:
             return int(self._counts()[: len(self.classes)].argmax())
+        if self.ends is not None:
+            return int(self.overall.argmax())
         return int(self.scores[-1].argmax())
 
     @property
@@ -163,7 +184,7 @@ class Prediction:
         fraction that has it."""
         if self.per_step and self.probabilities.shape[-1]:
             return float(self._counts().max() / len(self.scores))
-        return float(self.probabilities[-1, self.number])
+        return float(self.overall[self.number])
 
     @property
     def numbers(self) -> npt.NDArray[np.int64]:
@@ -194,6 +215,22 @@ class Prediction:
             for first, end in pairwise(cuts)
             if end > first
         ]
+
+    def sequences(self) -> list[tuple[int, int, Label, float]]:
+        """The sequences into which the recording was cut, which have one label each: (first step,
+        step after the last, label, confidence). SrnnError where the answer is a value."""
+        ends = [len(self.scores)] if self.ends is None else self.ends.tolist()
+        found = []
+        for first, end in pairwise([0, *ends]):
+            part = replace(
+                self,
+                scores=self.scores[first:end],
+                probabilities=self.probabilities[first:end],
+                ends=None,
+                heart=None,
+            )
+            found.append((first, end, part.label, part.confidence))
+        return found
 
     @property
     def _labels(self) -> tuple[Label, ...]:
@@ -229,7 +266,7 @@ class Prediction:
                 repr(self),
                 [(name, one and f"{1000 * one.median:.0f} ms") for name, one in found.items()],
             )
-        believed = self.probabilities[-1]
+        believed = self.overall
         if self.per_step:
             believed = np.bincount(self.numbers, minlength=len(self.classes)) / len(self.numbers)
         most = np.argsort(-believed, kind="stable")[:_SHOWN]
@@ -243,6 +280,7 @@ def predict(
     signal: str | Path | npt.ArrayLike | Recording,
     form: Form = "auto",
     said: Reading = NOTHING_SAID,
+    segment: float | None = None,
 ) -> Prediction:
     """What a trained network says about one recording.
 
@@ -254,20 +292,20 @@ def predict(
             has another number of channels, is steps.
         said: what is to be known of the recording that it does not state itself: its rate, and
             which channels to read.
+        segment: seconds (steps, where these are not in time) after which a sequence ends and the
+            next begins; a rest of less than half of it is not read. None: it is one sequence.
 
     Raises SrnnError for a recording that cannot be read, does not fit, is too short for one step,
-    or so long that its scores exceed the machine's memory. A RuntimeWarning says where one that
-    gets a single class is far longer than training's sequences; ``Prediction.doubt`` where one is
-    unlike those of training.
+    or so long that its scores exceed the machine's memory. ``Prediction.doubt`` says where one is
+    unlike those of training; a note where it is longer than the windows of these; a RuntimeWarning
+    where it gets a single class and is far longer than they were.
     """
     loss, task = trained.recipe.loss, trained.task
     path = task.whole_path(form)
     in_memory = not isinstance(signal, (str, Path))
     if in_memory and not isinstance(signal, Recording) and not is_frame(signal):
         signal = _array(signal, path)
-    strict = (
-        not in_memory and not path.shape_advice
-    )  # an array may hold steps, and ``encode`` gives that advice
+    strict = not in_memory and not path.shape_advice  # an array may hold steps: see ``encode``
     said = replace(said, words=task.words)
     read = read_recording(signal, said.gaps, said.annotator, said.words)
     recording = match(read, path, said, strict)
@@ -275,25 +313,24 @@ def predict(
     lag = task.lag(path.form)
     shorter = "cut the recording, or read it with srnn stream, which keeps nothing of it"
     check_memory(8 * x.size, f"{name}: to encode {len(x):,} samples", shorter)
-    steps = task.encode(name, x, form)
+    pieces = _cut(x, task, path, segment)
+    parts = [task.encode(name, piece, form) for piece in pieces]
     doubt = path.doubt(x)
     per_step = task.kind == "per_step" and trained.alarm is None
-    if note := far_longer(trained, len(steps)):
-        warnings.warn(f"{name}: {note}", RuntimeWarning, stacklevel=3)
+    notes = (*recording.notes, *_longer(trained, name, len(parts[0])))
     # For each step: its input, each class's score and confidence, and what is needed in between.
-    kept = len(steps) * (4 * steps.shape[1] + 24 * len(trained.classes))
-    check_memory(kept, f"{name}: the class at every one of {len(steps):,} steps", shorter)
-    steps = np.pad(steps, ((0, lag), (0, 0))) if lag else steps
+    ends = np.cumsum([len(steps) for steps in parts])
+    kept = int(ends[-1]) * (4 * parts[0].shape[1] + 24 * len(trained.classes))
+    check_memory(kept, f"{name}: the class at every one of {ends[-1]:,} steps", shorter)
     alarm = Alarm.of(trained.alarm)
-    scores = _scores(trained, alarm, steps, lag)
-    del steps  # for a long recording, it is as large as what is returned
+    scores = np.concatenate([_scores(trained, alarm, parts.pop(0), lag) for _ in ends])
     believed = confidences(scores, loss.scoring)
     checked = believed
     if loss.rule.value:
         checked = scores
     check_confidences(checked, np.arange(len(scores)), f"{name}: the network's output")
     start = (
-        task.clip_start(len(x), path) / path.rate
+        task.clip_start(len(pieces[0]), path) / path.rate
         if path.rate and x.shape[1] == path.channels
         else 0.0
     )
@@ -306,20 +343,39 @@ def predict(
         per_step,
         seconds,
         start,
-        recording.notes,
+        notes,
         doubt,
         name,
         Targets((None,)) if alarm else task.targets,
         heart,
+        ends if len(ends) > 1 else None,
         "text" if alarm else task.label_type,
         recording.filled,
         alarm,
     )
 
 
+def _cut(x: Array, task: Task, path: SignalPath, segment: float | None) -> list[Array]:
+    """A recording (samples, channels) as the sequences into which it is to be cut."""
+    if segment is None:
+        return [x]
+    check_positive("segment", segment, 10**9)
+    if path.rate:
+        samples = round(segment * path.rate)
+    else:
+        samples = round(segment * getattr(path, "pool", 1))
+    if samples < 1:
+        raise SrnnError(f"segment must be at least one sample, not {segment:g}.")
+    parts = [x[start : start + samples] for start in range(0, len(x), samples)]
+    if len(parts) > 1 and 2 * len(parts[-1]) < samples and task.kind == "per_sequence":
+        parts.pop()
+    return parts
+
+
 def _scores(trained: Trained, alarm: Alarm | None, steps: Array, lag: int) -> Array:
     """Scores of classes, values in their own units, or the score of an alarm, after each of the
-    steps from number ``lag`` on."""
+    steps, for which ``lag`` more are read."""
+    steps = np.pad(steps, ((0, lag), (0, 0))) if lag else steps
     loss, targets = trained.recipe.loss, trained.task.targets
     output = np.asarray(_outputs(trained, steps), np.float64)
     if targets is None:
@@ -346,16 +402,32 @@ def _outputs(trained: Trained, steps: Array) -> Array:
         return network.run(x, generator=generator).output[0].cpu().numpy()
 
 
+def _longer(trained: Trained, name: str, steps: int) -> tuple[str, ...]:
+    """The note on a sequence that is longer than training's windows; a RuntimeWarning for one that
+    is far longer than training's sequences."""
+    note = far_longer(trained, steps)
+    if note and trained.task.segment is None:
+        warnings.warn(f"{name}: {note}", RuntimeWarning, stacklevel=4)
+        return ()
+    return (note,) if note else ()
+
+
 def far_longer(trained: Trained, steps: int) -> str:
     """How so many steps, read as one sequence, differ from training's sequences, for people; empty
     where they do not."""
-    known = None
-    if trained.task.kind == "per_sequence":
+    task, known = trained.task, None
+    if task.kind == "per_sequence":
         known = trained.steps
-    if not known or steps <= _FAR_LONGER * known:
+    windows = task.segment
+    if not known or steps <= (_FAR_LONGER if windows is None else 1) * known:
         return ""
+    length = windows or known * (task.step_ms or 1000) / 1000
+    how = either(f"--segment {length:g}", f"segment={length:g}")
+    if windows is not None:
+        unit = " s" if task.step_ms else " steps"
+        return f"it is read as one sequence, where training cut windows of {length:g}{unit} ({how})"
     note = f"{steps:,} steps are read as one sequence, where training's had {known:,}"
-    return f"{note}; cut it, or let srnn stream --segment do so."
+    return f"{note}; cut it, as by {how}."
 
 
 def recordings(paths: Iterable[Path]) -> Iterator[Path]:

@@ -19,6 +19,7 @@ from ...files.arrays import parse_npy
 from ...measure.heartbeats import heart_of
 from ...measure.leads import STATES
 from ...nn.alarm import THRESHOLD
+from ..predicting import far_longer
 from ..streaming import Decisions, Decoder
 from .limits import Limits
 from .messages import Array, read_rows
@@ -144,7 +145,8 @@ async def classify(decoder: Decoder, samples: Array) -> dict[str, Any]:
         "start_seconds": round(start, 6),
     }
     doubt = path.doubt(given)
-    reply |= {"sure": not doubt, "notes": [doubt] if doubt else []}
+    longer = far_longer(decoder.trained, session.steps - decoder.lag)
+    reply |= {"sure": not doubt, "notes": [note for note in (doubt, longer) if note]}
     if decoder.targets is not None:
         return _values(decoder, decisions.scores) | reply
     probabilities = decoder.probabilities(decisions.scores)
