@@ -247,7 +247,8 @@ def test_arrays_of_few_steps_and_many_channels_are_said(tmp_path: Path) -> None:
     x, y = np.random.default_rng(0).normal(size=(30, 6, 100)), np.arange(30) % 3
     np.savez(tmp_path / "a.npz", x=x, y=y)
     assert said(tmp_path / "a.npz") == [
-        " has 6 steps of 100 channels; if there are in fact 100 steps, give x.transpose(0, 2, 1)."
+        " has 6 steps of 100 channels; if there are in fact 100 steps, give x.transpose(0, 2, 1), "
+        "else name the channels."
     ]
     np.savez(tmp_path / "b.npz", x=np.zeros((30, 100, 700), np.float32), y=y)  # SHD's shape
     assert said(tmp_path / "b.npz", scale="none") == []
@@ -257,6 +258,31 @@ def test_arrays_of_few_steps_and_many_channels_are_said(tmp_path: Path) -> None:
         match=r"labels of 100 steps, x has 6 steps; x seems to be \(N, C, T\), give x\.transpose",
     ):
         create_task("folder", path=str(tmp_path / "c.npz")).load("train")
+
+
+def test_channels_first_are_said(tmp_path: Path) -> None:
+    """(N, C, T) was learnt as 29 channels of 3 steps."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(30, 3, 29)), np.arange(30) % 3
+    np.savez(tmp_path / "a.npz", x=x, y=y)
+    assert said(tmp_path / "a.npz") == [
+        " has 3 steps of 29 channels; if there are in fact 29 steps, give x.transpose(0, 2, 1), "
+        "else name the channels."
+    ]
+    named = [f"c{number}" for number in range(29)]
+    for name, more in (
+        ("turned", {"x": x.transpose(0, 2, 1)}),
+        ("named", {"x": x, "channels": named}),
+        ("square", {"x": x[:, :, :3]}),
+        ("spikes", {"x": (x > 1).astype(np.float32)}),
+    ):
+        np.savez(tmp_path / f"{name}.npz", y=y, **more)
+        assert said(tmp_path / f"{name}.npz", scale="none") == [], name
+    for number in range(12):
+        path = tmp_path / "files" / "ab"[number % 2] / f"{number}.npy"
+        write_recording(path, rng.normal(size=(3, 29)))
+    (line,) = said(tmp_path / "files")
+    assert "has 3 steps of 29 channels; if there are in fact 29 steps, give x.T" in line
 
 
 def test_spikes_that_would_be_scaled_are_said(tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ def load_arrays(split: SplitName, source: Source, shares: Shares, about: Descrip
     x, lengths = padded(
         str(source), [one.sensed.x[one.piece.start : one.piece.stop] for one in chosen]
     )
-    _say_axes(str(items[0].path), x.shape, "x.T")
+    _say_axes(str(items[0].path), x, about.names, "x.T")
     groups = [one.item.group for one in chosen]
     names = None
     if all(groups):
@@ -338,7 +338,7 @@ def load_file(
             if key in content
         }
         _check_shapes(source, x.shape, y, optional)
-        _say_axes(str(source), x.shape, "x.transpose(0, 2, 1)")
+        _say_axes(str(source), x, about.names, "x.transpose(0, 2, 1)")
         missing = np.setdiff1d(np.arange(len(classes)), y)
         if len(missing) and not about.values:
             named = some([classes[index] for index in missing])
@@ -641,12 +641,15 @@ def _say_rising(name: str, rises: Sequence[npt.NDArray[np.bool_]]) -> None:
         )
 
 
-def _say_axes(name: str, shape: Sequence[int], fix: str) -> None:
-    """A RuntimeWarning, once, for so few steps of so many channels that the two axes are probably
-    swapped."""
-    steps, channels = shape[-2:]
-    if channels > 64 and 8 * steps <= channels:
+def _say_axes(name: str, x: Any, names: Sequence[str] | None, fix: str) -> None:
+    """A RuntimeWarning, once, for fewer steps than channels, whose axes are probably swapped:
+    unless somebody named the channels, or they hold spikes, of which there may be many."""
+    steps, channels = x.shape[-2:]
+    if names is not None or steps >= channels:
+        return
+    spikes = np.isin(np.asarray(x[:1]), (0, 1)).all()
+    if not spikes or (channels > 64 and 8 * steps <= channels):
         say(
             f"{name} has {steps} steps of {channels} channels; if there are in fact {channels} "
-            f"steps, give {fix}."
+            f"steps, give {fix}, else name the channels."
         )
