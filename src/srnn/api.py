@@ -204,7 +204,8 @@ class Model(Trained):
             segment=segment,
             policy=policy,
             learn=learn,
-            gaps=Gaps(missing, longest_gap),
+            missing=missing,
+            longest_gap=longest_gap,
         )
         if decoder.adaptation is None:
             return decoder.open_finite()

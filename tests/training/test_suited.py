@@ -44,6 +44,7 @@ def test_pooling_and_refit_follow_length_and_number(
     assert epochs * 0.65 * count * (steps / pool) <= 21_000_000
 
 
+@pytest.mark.filterwarnings("ignore:.*has 40 steps of 300 channels:RuntimeWarning")
 def test_more_inputs_take_fewer_neurons_so_that_int8_fits(tmp_path: Path) -> None:
     for channels in (1, 40, 300):
         recipe = load_recipe(arrays(tmp_path, 30, 40, channels))

@@ -76,6 +76,7 @@ class DecoderOptions:
             calibration=self.calibrate,
             gain=self.gain,
             segment=self.segment,
+            missing="refuse",  # a source fills its gaps, and what a service is sent has to be finite
             policy=self._policy(trained),
         )
 

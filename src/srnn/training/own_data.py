@@ -451,7 +451,7 @@ def _classes(name: str, labels: Array) -> Array:
     if kind == "b":
         return labels.astype(_BOOLEANS)
     if kind in "iu":
-        return labels.astype(np.int64)
+        return labels if labels.dtype == np.uint64 else labels.astype(np.int64)
     return labels.astype(str)
 
 

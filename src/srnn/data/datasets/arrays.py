@@ -41,6 +41,7 @@ from .sensors import SensorFiles
 from .splitting import Shares, split_items
 from .survey import list_shared, say, say_notes, say_unread
 
+_LARGEST = 2**63 - 1
 _BLOCK = 2**24  # numbers of a file that are converted at a time
 _CODE = 5  # incremented when the same files shall give other statistics
 
@@ -535,6 +536,9 @@ def _numbered(source: Source, y: npt.NDArray[Any], names: npt.NDArray[Any] | Non
     """Integers or truth values, which are their own names, in the order of ``names`` if it is
     there."""
     kinds = {(y if names is None else names).dtype.kind}
+    for values in (y, names):
+        if values is not None and values.dtype == np.uint64 and values.max() > _LARGEST:
+            raise SrnnError(f"{source}: a label is {values.max()}; at most {_LARGEST} is possible.")
     y = y.astype(np.int64)
     if names is None:
         _check_from_0(source, y)

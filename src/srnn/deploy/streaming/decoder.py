@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable
-from copy import copy, deepcopy
+from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...data.encoders.streaming import StreamEncoder, as_samples, take
-from ...data.gaps import Filling, Gaps
+from ...data.gaps import LONGEST_GAP, Filling, Gaps, Missing
 from ...data.signals import Form, SignalPath
 from ...data.signals.base import Scale
 from ...data.targets import Targets
@@ -154,7 +154,8 @@ class Decoder:
         segment: float | None = None,
         policy: ExitPolicy | None = None,
         learn: Adaptation | None = None,
-        gaps: Gaps | None = None,
+        missing: Missing = "interpolate",
+        longest_gap: int = LONGEST_GAP,
     ) -> Decoder:
         """The decoder of a trained network.
 
@@ -175,7 +176,9 @@ class Decoder:
             policy: ends a sequence, which has one label, once the network is sure enough; the
                 network then rests until the next.
             learn: how its sessions learn what they are told, each by itself; None: they do not.
-            gaps: what is done about missing samples; None: they are refused.
+            missing: what is done about missing samples (NaN): "interpolate", for which decisions
+                wait for the end of the gap, "hold" the last value, or "refuse".
+            longest_gap: samples that may be missing in a row.
 
         SrnnError for a network that cannot be streamed (it says why).
         """
@@ -199,8 +202,9 @@ class Decoder:
                     f"{segment:g}{unit}."
                 )
             steps = round(segment / length)
-        how: dict[str, Any] = {"policy": policy, "learn": learn, "gaps": gaps}
-        return cls(trained, signal, segment=steps, usual=usual, **how)
+        how: dict[str, Any] = {"policy": policy, "learn": learn}
+        gaps = Gaps(missing, longest_gap)
+        return cls(trained, signal, segment=steps, usual=usual, gaps=gaps, **how)
 
     def __repr__(self) -> str:
         return f"Decoder({self.trained.name}: {self.signal.what} -> {some(self.classes)})"
@@ -309,12 +313,10 @@ class Session:
         """
         samples = self.decoder.signal.numbers(as_samples(as_numpy(block), self.encoder.channels))
         count, filling = len(samples), self._filling
-        if filling is not None and (filling.waits or np.isnan(samples).any()):
+        holed = filling is not None and (filling.waits or bool(np.isnan(samples).any()))
+        if filling is not None and holed:
             filling = deepcopy(filling)  # for nothing changes by an error
             samples = filling.push(samples)
-        elif filling is not None and count and np.isfinite(samples).all():
-            filling = copy(filling)
-            filling.push(samples)
         with np.errstate(over="ignore"):
             try:
                 steps = self.encoder.push(samples)
@@ -335,6 +337,8 @@ class Session:
             raise SrnnError(
                 "The samples are too large to be encoded: the network's inputs are not finite."
             )
+        if filling is not None and not holed:
+            filling.push(samples)
         self.samples += count
         self._filling = filling
         return steps
