@@ -246,22 +246,26 @@ def spoil(scratch: object) -> None:
             part.fill(float("nan") if part.dtype.kind == "f" else 2**40 + 12345)  # type: ignore[union-attr]
 
 
+def in_panels(matrix: np.ndarray, panel: int) -> np.ndarray:
+    return np.concatenate(
+        [matrix[:, at : at + panel].ravel() for at in range(0, matrix.shape[1], panel)]
+    )
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_matrices_are_packed_by_panels_of_two_vectors(dtype: type) -> None:
     for columns in (1, 8, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65):
         matrix = np.arange(1, 3 * columns + 1, dtype=dtype).reshape(3, columns)
         lanes = rows.lanes_of(matrix)
         wide = np.pad(matrix, ((0, 0), (0, -columns % lanes)))
-        panels = [
-            wide[:, first : first + 2 * lanes].ravel()
-            for first in range(0, wide.shape[1], 2 * lanes)
-        ]
-        np.testing.assert_array_equal(weights.packed(matrix), np.concatenate(panels))
+        first_row = 100 + np.arange(wide.shape[1], dtype=dtype)
+
+        zeros = in_panels(np.vstack([np.zeros_like(first_row), wide]), 2 * lanes)
+        np.testing.assert_array_equal(weights.packed(matrix), zeros)
+        np.testing.assert_array_equal(weights.packed(np.asfortranarray(matrix)), zeros)
         np.testing.assert_array_equal(
-            weights.packed_transposed(matrix.T.copy()), np.concatenate(panels)
-        )
-        np.testing.assert_array_equal(
-            weights.packed(np.asfortranarray(matrix)), np.concatenate(panels)
+            weights.packed_transposed(matrix.T.copy(), first_row),
+            in_panels(np.vstack([first_row, wide]), 2 * lanes),
         )
 
 

@@ -75,8 +75,8 @@ def test_the_compiled_way_back_has_a_product_a_step_only_through_recurrent_weigh
     readout, hidden = seen[-2:]
     assert readout == (False, 0) and hidden == (
         recurrent,
-        5 * 16 if recurrent else 0,
-    )  # the matrix, by whole vectors
+        (1 + 5) * 16 if recurrent else 0,
+    )  # what sums begin with, and the matrix, by whole vectors
 
 
 class Elements(TorchDispatchMode):

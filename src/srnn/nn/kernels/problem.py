@@ -17,8 +17,8 @@ from ..neurons.base import Neuron
 from ..surrogates import Surrogate
 
 FEW_INPUTS = 8
-"""Up to this many dense channels the CPU backend adds up step by step, skipping zeros, to the same
-bits as a stream; more go through a matrix product, some steps at once."""
+"""Up to this many dense channels the CPU backend adds up step by step, skipping zeros; more go
+through a matrix product, some steps at once. Both sum in the order of a stream."""
 _DTYPES = (torch.float32, torch.float64)
 
 

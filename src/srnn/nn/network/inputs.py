@@ -44,8 +44,7 @@ def as_input(net: Any, x: Input, packs: bool = False) -> Tensor | Spikes:
         raise SrnnError(
             f"The input must be a tensor, a numpy array or Spikes, not {type(x).__name__}."
         )
-    # Few channels stay dense: streams and whole sequences then sum them to the same bits, and
-    # packing would gain nothing.
+    # Few channels stay dense: packing them would gain nothing.
     packs = packs and device.type == "cpu" and x.shape[-1:] > (FEW_INPUTS,) and not traced()
     if isinstance(x, np.ndarray):
         if x.dtype.kind not in "biuf":

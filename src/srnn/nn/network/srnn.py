@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import functools
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -368,7 +370,9 @@ class SRNN(nn.Module):
         if self.substeps == 1 or not self.layers:
             return emitted
         emitted = as_dense(emitted, self.readout.weight_in.dtype)
-        return emitted.unflatten(1, (emitted.shape[1] // self.substeps, self.substeps)).mean(2)
+        parts = emitted.unflatten(1, (emitted.shape[1] // self.substeps, self.substeps)).unbind(2)
+        # One after the other, as a stream adds them up: torch's own mean has no order of its own.
+        return functools.reduce(operator.add, parts) / self.substeps
 
     def hidden_lengths(self, lengths: Tensor | None) -> Tensor | None:
         """Valid steps of the hidden layers, (B,), from those of the input."""

@@ -79,7 +79,7 @@ class Parameters(NamedTuple):
     weights: Array
     """(presynaptic, W): row j is of presynaptic neuron j. First the input (not if MANY), then the
     layer itself (if recurrent)."""
-    projection: Array  # the input weights (I, W) as ``multiply`` wants them, if MANY
+    projection: Array  # bias and input weights (I, W) as ``multiply`` wants them, if MANY
     coefficients: Arrays  # (W,) each
 
 

@@ -45,8 +45,8 @@ cache."""
 
 @called
 def project(projected, x, at, channels, steps, projection, width):
-    """The input's part of the currents of the next BLOCK steps: projected (BLOCK, width) = x
-    (steps, channels) times the weights.
+    """Bias and input's part of the currents of the next BLOCK steps: projected (BLOCK, width) =
+    bias + x (steps, channels) times the weights.
 
     Behind these rows ``projected`` has room for BLOCK steps of x: if fewer are left, they are
     copied there, because a product reads BLOCK rows however few it is asked for.
@@ -80,8 +80,8 @@ def project(projected, x, at, channels, steps, projection, width):
 def list_arrivals(total, at, row, t, own, sizes, weights, lines, active, listed):
     """Append the layer's own spikes that reach it at step t to ``active``; the new ``listed``.
 
-    What comes from before the sequence need not be 0 or 1: other values are added to total[at : at
-    + W] at once.
+    What comes from before the sequence need not be 0 or 1: another value is added to total[at : at
+    + W] at once, after all that are listed before it.
     """
     width, count = sizes.width, (sizes.size + 63) // 64
     for w in range(count):
@@ -93,6 +93,11 @@ def list_arrivals(total, at, row, t, own, sizes, weights, lines, active, listed)
                 if value == 1.0:
                     word |= np.uint64(1) << np.uint64(i)
                 elif value != 0.0:
+                    below = word & ((np.uint64(1) << np.uint64(i)) - np.uint64(1))
+                    word ^= below
+                    listed = list_bits(below, own + 64 * w, active, listed)
+                    add_active_rows(total, at, weights, 0, width, active, listed)
+                    listed = 0
                     place = (own + 64 * w + i) * width
                     add_weighted_rows(
                         total, at, lines.early, first + i, 0, 1, weights, place, 0, width
@@ -125,6 +130,9 @@ def sum_currents(
     """total[at : at + W] = the current into every neuron of sequence ``row`` at step t; steps are
     asked for in order.
 
+    Summed in the order of a stream, so that both give the same bits: the bias, the input's channels
+    one after the other, what neurons emitted a step ago.
+
     s[s_at : s_at + W]: what they emitted a step ago, if they do not spike.
     """
     width, here, own, listed = sizes.width, row * sizes.steps + t, 0, 0
@@ -147,7 +155,7 @@ def sum_currents(
                 width,
             )
         for h in range(0, width, lanes_of(total)):
-            store(total, at + h, load(bias, h) + load(projected, t % BLOCK * width + h))
+            store(total, at + h, load(projected, t % BLOCK * width + h))
     else:
         own = sizes.channels
         for h in range(0, width, lanes_of(total)):
@@ -159,15 +167,15 @@ def sum_currents(
         add_weighted_rows(
             total, at, inputs.x, here * sizes.channels, 1, sizes.channels, weights, 0, width, width
         )
-    if sizes.recurrent:
-        if spiking and t > 0 and not lines.delayed:
+    if spiking and sizes.recurrent:
+        if t > 0 and not lines.delayed:
             count = (sizes.size + 63) // 64
             listed = list_spikes(words, (here - 1) * count, count, own, active, listed)
-        elif spiking:
-            listed = list_arrivals(total, at, row, t, own, sizes, weights, lines, active, listed)
         else:
-            add_weighted_rows(total, at, s, s_at, 1, sizes.size, weights, own * width, width, width)
+            listed = list_arrivals(total, at, row, t, own, sizes, weights, lines, active, listed)
     add_active_rows(total, at, weights, 0, width, active, listed)
+    if sizes.recurrent and not spiking:
+        add_weighted_rows(total, at, s, s_at, 1, sizes.size, weights, own * width, width, width)
 
 
 class EmissionLoops(NamedTuple):

@@ -142,10 +142,11 @@ class _Layer:
             for tensor in (None if self.projects else weight_in, weight_rec)
             if tensor is not None
         ]
+        first = self.padding.rows(bias, 1)
         return Parameters(
-            bias=self.padding.rows(bias, 1),
+            bias=first,
             weights=presynaptic_major(*matrices) if matrices else self.padding.empty(0),
-            projection=packed_transposed(weight_in.detach().numpy())
+            projection=packed_transposed(weight_in.detach().numpy(), first)
             if self.projects
             else self.padding.empty(0),
             coefficients=coefficients,

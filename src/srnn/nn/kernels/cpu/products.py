@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from .arguments import BLOCK
 from .memory import WRITE, prefetch
-from .rows import add_outers, called, inlined, lanes_of, store_block, store_rows, zero_panel
+from .rows import (
+    add_outers,
+    called,
+    inlined,
+    lanes_of,
+    repeat_row,
+    store_block,
+    store_rows,
+    zero_panel,
+)
 
 UNROLLED = 4
 """How many terms of its sums one turn of a matrix product's loop adds."""
 
 
 @inlined
-def _products(panel, left, at, stride, depth, packed, start, row):
+def _products(like, left, at, stride, depth, packed, start, row):
     step = len(row) * lanes_of(left)
+    panel = repeat_row(like, packed, start, row)
+    start += step
     k = 0
     while k + UNROLLED <= depth:
         panel = add_outers(panel, left, at + k, stride, packed, start + k * step, row, UNROLLED)
@@ -48,20 +59,20 @@ def multiply(
     out_further,
     further,
 ):
-    """out = left @ matrix, for at most BLOCK rows: row r at out[out_at + r out_stride], its first
-    ``columns`` numbers.
+    """out = first + left @ matrix, for at most BLOCK rows: row r at out[out_at + r out_stride], its
+    first ``columns`` numbers. Each is summed from ``first`` on, in the order of the matrix's rows.
 
     left: rows of ``depth`` numbers, row r at left[at + r stride]; BLOCK rows must be readable,
-    however few are wanted. packed: the matrix (depth, width), by ``weights.packed``. ``blocks``:
-    how many such products to make; each next one has its rows ``further`` on in left, and its
-    result ``out_further`` on in out. So a panel of the matrix, once in the nearest cache, serves
-    them all.
+    however few are wanted. packed: ``first`` (width,) and the matrix (depth, width), by
+    ``weights.packed``. ``blocks``: how many such products to make; each next one has its rows
+    ``further`` on in left, and its result ``out_further`` on in out. So a panel of the matrix, once
+    in the nearest cache, serves them all.
     """
     lanes = lanes_of(out)
     two, one = zero_panel(out, 2), zero_panel(out, 1)
     column = 0
     while column + 2 * lanes <= width:
-        start, left_over = column * depth, columns - column
+        start, left_over = column * (depth + 1), columns - column
         for b in range(blocks):
             first, to = at + b * further, out_at + b * out_further + column
             if rows == 1:
@@ -78,7 +89,7 @@ def multiply(
                 _store(out, to, out_stride, rows, left_over, block, two)
         column += 2 * lanes
     if column < width:
-        start, left_over = column * depth, columns - column
+        start, left_over = column * (depth + 1), columns - column
         for b in range(blocks):
             first, to = at + b * further, out_at + b * out_further + column
             block = _products(zero_panel(out, 8), left, first, stride, depth, packed, start, one)

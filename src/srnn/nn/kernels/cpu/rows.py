@@ -111,6 +111,17 @@ def zero_vectors(code: Code, vector: Vector, count: int) -> Any:
     return code.tuple_of(types.UniTuple(vector, count), [constant(vector.llvm, 0.0)] * count)
 
 
+@instruction(lambda panel, *_: panel)
+def repeat_row(code: Code, panel: Operand, rows: Operand, start: Operand, row: Operand) -> Any:
+    """A panel of as many rows as ``panel`` has, each the one at rows[start].
+
+    ``panel`` and ``row`` (of one row's width): only their types matter.
+    """
+    address, across = pointer(code, rows, start.value), row.of.count
+    vectors = [load_at(code.builder, address, row.of.dtype, i) for i in range(across)]
+    return code.tuple_of(panel.of, vectors * (panel.of.count // across))
+
+
 @instruction(types.void)
 def store_panel(code: Code, array: Operand, index: Operand, panel: Operand) -> None:
     """Store a panel's vectors one after the other from array[index]."""

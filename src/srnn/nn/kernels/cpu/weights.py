@@ -118,33 +118,40 @@ def presynaptic_major(*matrices: Array) -> Array:
 
 def packed(matrix: Array) -> Array:
     """A matrix (depth, columns) as ``multiply`` wants it, flat: columns, padded with zeros to whole
-    vectors, cut into panels of two vectors (a last one may have one)."""
+    vectors, cut into panels of two vectors (a last one may have one). A panel's first row is what
+    its sums begin with: here zeros."""
     depth, columns = matrix.shape
     panel = 2 * lanes_of(matrix)
     whole, width = columns - columns % panel, padded_width(columns, matrix)
-    result = buffers.empty(depth * width, matrix.dtype)
-    panels, last = result[: depth * whole], result[depth * whole :].reshape(depth, width - whole)
-    panels.reshape(-1, depth, panel)[:] = (
-        matrix[:, :whole].reshape(depth, -1, panel).transpose(1, 0, 2)
-    )
-    last[:, : columns - whole] = matrix[:, whole:]
-    last[:, columns - whole :] = 0
+    result = buffers.empty((depth + 1) * width, matrix.dtype)
+    panels, last = np.split(result, [(depth + 1) * whole])
+    panels, last = panels.reshape(-1, depth + 1, panel), last.reshape(depth + 1, width - whole)
+    panels[:, 0] = 0
+    panels[:, 1:] = matrix[:, :whole].reshape(depth, -1, panel).transpose(1, 0, 2)
+    last[0] = 0
+    last[1:, : columns - whole] = matrix[:, whole:]
+    last[1:, columns - whole :] = 0
     return result
 
 
-def packed_transposed(matrix: Array) -> Array:
-    """``packed`` of the transpose of a matrix (columns, depth)."""
+def packed_transposed(matrix: Array, first_row: Array) -> Array:
+    """``packed`` of the transpose of a matrix (columns, depth), for sums that begin with
+    ``first_row`` (width,)."""
     columns, depth = matrix.shape
     width, panel, flat = (
         padded_width(columns, matrix),
         2 * lanes_of(matrix),
         np.ascontiguousarray(matrix).reshape(-1),
     )
-    result = (buffers.empty if width == columns else buffers.zeros)(depth * width, matrix.dtype)
+    result = (buffers.empty if width == columns else buffers.zeros)(
+        (depth + 1) * width, matrix.dtype
+    )
     for first in range(0, columns, panel):
         end, pitch = min(first + panel, columns), min(panel, width - first)
+        at = first * (depth + 1)
+        result[at : at + pitch] = first_row[first : first + pitch]
         compile_loop(turn)(
-            result, first * depth, pitch, flat, first * depth, depth, 0, 1, end - first, depth
+            result, at + pitch, pitch, flat, first * depth, depth, 0, 1, end - first, depth
         )
     return result
 
