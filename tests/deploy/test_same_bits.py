@@ -47,9 +47,9 @@ def trained(seed: int, binary: bool, options: dict[str, Any]) -> SRNN:
     net = SRNN(outputs=3, generator=generator, **options)
     with torch.no_grad():
         for layer in [*net.layers, net.readout]:
-            layer.weight_in *= 3  # type: ignore[operator]
+            layer.weight_in *= 3
             if layer.bias is not None:
-                layer.bias.normal_(0.1, 0.2, generator=generator)  # type: ignore[operator]
+                layer.bias.normal_(0.1, 0.2, generator=generator)
         for _ in range(3):
             net(torch.from_numpy(signal(rng, binary, 8, 20, net.inputs)))
     return net.eval()

@@ -154,7 +154,7 @@ DELAYS = (None, {"input": "uniform(0, 50)"}, {"recurrent": "uniform(0, 9)", "inp
 @pytest.mark.parametrize(
     "neurons", [("alif", "relu"), pytest.param([*NEURONS], marks=pytest.mark.slow)]
 )
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 10**6), inputs=st.integers(1, 70), hidden=st.lists(st.integers(1, 40), max_size=3),
     readout=st.sampled_from(["integrator", "relu"]), substeps=st.integers(1, 6), bias=st.booleans(),
@@ -170,7 +170,8 @@ def test_a_stream_has_the_bits_of_whole_sequences(
 ) -> None:  # fmt: skip
     """Whatever a layer reads: analog values, spikes, activations, or the means of either."""
     rng = np.random.default_rng(seed)
-    kinds = [as_neuron(str(rng.choice(neurons))) for _ in hidden]
+    pair = [neurons[seed % len(neurons)], "relu"]  # every set of kinds is compiled
+    kinds = [as_neuron(str(rng.choice(pair))) for _ in hidden]
     recurrent = rng.choice([True, False], len(hidden)).tolist()
     delays: list[Any] = [
         # Delayed activations only the reference takes.

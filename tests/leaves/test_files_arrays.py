@@ -166,6 +166,20 @@ def test_an_npz_that_lies_is_one_line(tmp_path: Path) -> None:
             read_npz(path, "a file")
 
 
+@pytest.mark.parametrize("at", range(4))
+def test_an_npz_with_a_damaged_beginning_is_not_said_to_be_a_pickle(
+    at: int, tmp_path: Path
+) -> None:
+    """numpy takes it for one, and says how to load it all the same."""
+    path = tmp_path / "a.npz"
+    np.savez(path, x=np.arange(3.0))
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(SrnnError, match=r"\(it is not an \.npz\)\.$"):
+        read_npz(path, "a file")
+
+
 def test_npy_files_are_read(tmp_path: Path) -> None:
     array = np.arange(5000.0).reshape(2, -1)
     np.save(tmp_path / "a.npy", array)

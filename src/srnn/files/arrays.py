@@ -17,6 +17,8 @@ import numpy.typing as npt
 from .reading import reading
 
 _KINDS = "biufcSU"
+_ZIPS = (b"PK\3\4", b"PK\5\6")
+"""How a zip begins: with a member, or with the end of an empty one."""
 _LOCAL_HEADER = 30
 """Bytes of a zip member's own header before its name."""
 
@@ -61,7 +63,9 @@ def open_npz(path: Path, what: str) -> Iterator[Npz]:
     with contextlib.ExitStack() as closing:
         with reading(path, what):
             file = closing.enter_context(path.open("rb"))
-            if file.read(2) != b"PK":
+            if (
+                file.read(4) not in _ZIPS
+            ):  # numpy would take it for a pickle, and say how to load it
                 raise ValueError("it is not an .npz")
             file.seek(0)
             opened = closing.enter_context(np.load(file, allow_pickle=False))
