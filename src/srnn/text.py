@@ -17,6 +17,7 @@ _CONTROLS = re.compile(
 )
 """Characters that a terminal obeys instead of showing or that change the direction of writing, and
 halves of characters."""
+_CUT = " [...] "
 _MARKDOWN = re.compile(r"[\\`*\[\]~|]|(?<![^\W_])_|_(?![^\W_])")
 _LINE_START = re.compile(r"(\d{0,9})([.)](?=\s|$)|[-+](?=[-\s]|$)|[#=])")
 _FORMULA = re.compile(r"[=+@\t\r-]")
@@ -35,12 +36,13 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str, most: int = 2000) -> str:
-    """The text, printable and without line breaks; if it is longer than ``most`` characters, part
-    of its middle is left out."""
+    """The text, printable and without line breaks; of more than ``most`` characters, the middle
+    is left out."""
     line = printable(" ".join(text.split()))
     if len(line) <= most:
         return line
-    return f"{line[: most * 2 // 3]} [...] {line[-(most // 3) :]}"
+    left, cut = most - len(_CUT), (most - len(_CUT)) * 2 // 3
+    return f"{line[:cut]}{_CUT}{line[cut - left :]}"
 
 
 def places(line: str) -> int:

@@ -165,7 +165,7 @@ def test_unsound_files_are_one_line_with_their_name(
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(SrnnError, match=r"nothing\.wav cannot be read"):
+    with pytest.raises(SrnnError, match=r"nothing\.wav was not found"):
         read_audio(tmp_path / "nothing.wav")
 
 

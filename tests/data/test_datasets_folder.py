@@ -294,9 +294,7 @@ def test_a_group_in_two_splits_is_said(words: Path) -> None:
 
 def test_a_link_to_nothing_is_one_line(words: Path) -> None:
     (words / "low" / "gone-0.wav").symlink_to(words / "nowhere.wav")
-    with pytest.raises(
-        SrnnError, match=r"gone-0\.wav is not a file \(a pipe, or a link to nothing\); remove it"
-    ):
+    with pytest.raises(SrnnError, match=r"gone-0\.wav is a link that leads nowhere\. Remove it"):
         create_task("folder", path=str(words))
 
 

@@ -96,8 +96,8 @@ def test_lines_end_as_programs_write_them(tmp_path: Path, head: list[str], end: 
         read_recording(tmp_path / "a.csv")
 
 
-def test_a_name_too_long_for_the_machine_is_not_found() -> None:
-    with pytest.raises(SrnnError, match=r"was not found\. Name a"):
+def test_a_name_too_long_for_the_machine_is_one_line() -> None:
+    with pytest.raises(SrnnError, match=r"File name too long\. Name a"):
         read_recording(Path("a" * 300 + ".csv"))
 
 
@@ -408,6 +408,6 @@ def test_arrays_that_are_no_signal_are_refused(tmp_path: Path) -> None:
 def test_a_named_pipe_is_said_to_be_one(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "sensor.csv")
     with pytest.raises(
-        SrnnError, match=r"sensor\.csv is a pipe or a device, which srnn stream reads as -"
+        SrnnError, match=r"sensor\.csv is a pipe or a device, .*srnn stream reads a pipe as -"
     ):
         read_as(tmp_path / "sensor.csv", 2, None)

@@ -20,6 +20,7 @@ from srnn import SrnnError
 from srnn.files import (
     append_line,
     check_files,
+    check_regular,
     cut_lines,
     files_in,
     only_writer,
@@ -68,15 +69,25 @@ def test_a_file_at_its_limit_is_read_and_one_byte_more_is_not(tmp_path: Path) ->
 
 
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no /dev/zero here")
-def test_a_device_without_an_end_is_too_large() -> None:
-    with pytest.raises(SrnnError, match="too large"):
+def test_a_device_without_an_end_is_not_read() -> None:
+    with pytest.raises(SrnnError, match="/dev/zero is a pipe or a device, not a file"):
         read_bytes(Path("/dev/zero"), "a note", 1000)
 
 
 def test_what_is_no_file_is_one_line(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "missing", tmp_path / ("x" * 300), tmp_path / "zero\0byte"):
-        with pytest.raises(SrnnError, match="Cannot read"):
-            read_json(path)
+    (tmp_path / "link").symlink_to("nowhere")
+    for name, why in (
+        ("", " is a folder"),
+        ("missing", "missing was not found"),
+        ("link", "link is a link that leads nowhere"),
+        ("x" * 300, "cannot be read: File name too long"),
+        ("zero\0byte", "cannot be read: embedded null byte"),
+    ):
+        with pytest.raises(SrnnError, match=why) as caught:
+            read_json(tmp_path / name)
+        with pytest.raises(SrnnError) as direct:
+            check_regular(tmp_path / name)
+        assert str(caught.value) == str(direct.value)
 
 
 def test_a_bad_line_is_named(tmp_path: Path) -> None:
@@ -111,7 +122,7 @@ def test_lines_are_bounded_together(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         path.write_bytes(content)
         with pytest.raises(SrnnError, match="too large for JSON lines: at most 20 bytes"):
             read_json_lines(path)
-    with pytest.raises(SrnnError, match="Cannot read"):
+    with pytest.raises(SrnnError, match="was not found"):
         read_json_lines(tmp_path / "missing")
 
 

@@ -185,6 +185,10 @@ def test_npy_files_are_read(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", array)
     assert (read_npy(tmp_path / "a.npy", "an array") == array).all()
     (tmp_path / "a.npy").write_bytes(npy(array)[:-1])
-    for path, why in (("a.npy", ""), ("none.npy", "No such file"), ("", "directory")):
-        with pytest.raises(SrnnError, match=rf"cannot be read as an array \(.*{why}"):
+    for path, why in (
+        ("a.npy", "cannot be read as an array"),
+        ("none.npy", "was not found"),
+        ("", "is a folder"),
+    ):
+        with pytest.raises(SrnnError, match=why):
             read_npy(tmp_path / path, "an array")

@@ -14,6 +14,7 @@ from cyclopts import Parameter
 
 from ..deploy.serve.limits import Limits
 from ..errors import SrnnError
+from ..files import TEXT
 from ..text import json_text
 from .decoding import NOTHING_SAID, DecoderOptions
 from .options import AS_STATED, DataDir, Form, Json, RecordingOptions
@@ -216,7 +217,8 @@ def find_token(file: Path | None, new: bool) -> str | None:
         if file is None:
             token = os.environ.get(TOKEN, "")
         else:
-            token = file.read_text(encoding="utf-8")
+            with file.open(encoding="utf-8") as opened:  # a pipe, too, but no more than a token is
+                token = opened.read(TEXT)
     except (OSError, UnicodeDecodeError) as error:
         raise SrnnError(f"Cannot read the token from {file}: {error}.") from error
     if file is None and not token:

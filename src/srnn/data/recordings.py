@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import SrnnError, check_positive, either, nearest, option
-from ..files import reading
+from ..files import check_regular, reading
 from ..files.arrays import open_npz, read_npy
 from ..text import composed, counted, one_line, some
 from .datasets.audio import AUDIO_SUFFIXES, FASTEST, at_rate, read_channels
@@ -49,7 +49,7 @@ _SAME_CLOCK, _EXACT = 0.01, 2e-5
 """Parts by which a measured rate may differ from the round one that it is taken as; and up to which
 nothing is said of that."""
 _SECONDS_AT_MOST = 1e11  # 3,000 years: times above it are in other units, since 1970
-_NAME_ONE = "Name a .wav, .csv, .npy, .npz or WFDB file."
+_NAME_ONE = "Name a .wav, .csv, .npy, .npz or WFDB file; srnn stream reads a pipe as -."
 _NUMPY = "a signal in NumPy's format"
 _LONGEST_NAME = 200
 
@@ -232,13 +232,7 @@ def _is_record(path: Path) -> bool:
 
 
 def _check_file(path: Path) -> None:
-    if not os.path.isfile(path):  # False where pathlib would raise: for names that are too long
-        there = "was not found"
-        if os.path.isdir(path):
-            there = "is a folder"
-        elif os.path.exists(path):
-            there = "is a pipe or a device, which srnn stream reads as -"
-        raise SrnnError(f"{path} {there}. {_NAME_ONE}")
+    check_regular(path, _NAME_ONE)
     if path.stat().st_size == 0:
         raise SrnnError(f"{path} is empty (0 bytes).")
 

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import SrnnError, naming
-from ..files import reading
+from ..files import check_regular, reading
 from ..text import counted, some
 from .samples import check_finite
 from .units import known_unit, split_title
@@ -513,7 +513,9 @@ def lines_of(stream: IO[bytes], name: str) -> Iterator[str]:
 
 
 def _encoding(path: Path) -> str:
-    """UTF-16 where a file begins with its mark, UTF-8, or else Latin-1."""
+    """UTF-16 where a file begins with its mark, UTF-8, or else Latin-1. SrnnError: it is no
+    regular file."""
+    check_regular(path)
     with path.open("rb") as file:
         beginning = file.read(_BEGINNING)
     if beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):

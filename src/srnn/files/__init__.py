@@ -28,6 +28,7 @@ from .locking import FolderInUse, check_folder, check_writable, locked, locks
 from .reading import (
     check_file,
     check_files,
+    check_regular,
     parse_json,
     read_bytes,
     read_json,
@@ -64,6 +65,7 @@ __all__ = [
     "check_memory",
     "check_name",
     "check_new",
+    "check_regular",
     "check_writable",
     "cut_lines",
     "files_in",

@@ -14,7 +14,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from .reading import reading
+from .reading import check_regular, reading
 
 _KINDS = "biufcSU"
 _ZIPS = (b"PK\3\4", b"PK\5\6")
@@ -32,6 +32,7 @@ def parse_npy(content: bytes, source: Path | str) -> npt.NDArray[Any]:
 
 def read_npy(path: Path, what: str) -> npt.NDArray[Any]:
     """The array of a .npy file. SrnnError as for ``parse_npy``, and if the file cannot be read."""
+    check_regular(path)
     with reading(path, what), path.open("rb") as file:
         return _loaded(file)
 
@@ -61,6 +62,7 @@ class Npz(Mapping[str, npt.NDArray[Any]]):
 def open_npz(path: Path, what: str) -> Iterator[Npz]:
     """Open an .npz, compressed or not. SrnnError, which names the file, for other files."""
     with contextlib.ExitStack() as closing:
+        check_regular(path)
         with reading(path, what):
             file = closing.enter_context(path.open("rb"))
             if (
@@ -81,6 +83,7 @@ def read_npz(path: Path, what: str) -> dict[str, npt.NDArray[Any]]:
 def map_npz(path: Path, what: str) -> dict[str, npt.NDArray[Any]]:
     """The arrays of an uncompressed .npz as read-only memory maps, their checksums verified.
     SrnnError for anything else."""
+    check_regular(path)
     with reading(path, what), path.open("rb") as file, zipfile.ZipFile(file) as archive:
         damaged = archive.testzip()
         if damaged is not None:

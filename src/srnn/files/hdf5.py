@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import SrnnError
-from .reading import reading
+from .reading import check_regular, reading
 
 if TYPE_CHECKING:
     import h5py
@@ -37,8 +37,7 @@ def open_hdf5(path: Path, what: str) -> Iterator[Hdf5]:
     import h5py
 
     with reading(path, what):
-        if not path.is_file():  # a pipe would block
-            raise ValueError("there is no such file")
+        check_regular(path)
         with h5py.File(path, "r") as file:
             yield Hdf5(file, path)
 

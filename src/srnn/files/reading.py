@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,28 @@ def is_special(path: Path) -> bool:
     return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 
+def check_regular(path: Path, advice: str = "") -> None:
+    """SrnnError unless a file that is to be read is there and is a file: a pipe may never begin, a
+    device never end.
+
+    Whether the user named it, another file names it, or it was found in a folder, makes no
+    difference, and a link counts as what it leads to. Every reader of this package begins with
+    this. ``advice``: what the user can do, after the sentence.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        what = "is a link that leads nowhere" if os.path.islink(path) else "was not found"
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+        what = f"cannot be read: {getattr(error, 'strerror', None) or error}"
+    else:
+        if stat.S_ISREG(mode):
+            return
+        kind = "folder" if stat.S_ISDIR(mode) else "pipe or a device"
+        what = f"is a {kind}, not a file"
+    raise SrnnError(" ".join(filter(None, (f"{path} {what}.", advice))))
+
+
 def check_files(folder: Path) -> None:
     """SrnnError for a pipe or a device in a folder, if there is one, whose files have their names
     from the program."""
@@ -52,13 +75,14 @@ def check_file(path: Path) -> None:
 
 
 def read_bytes(path: Path, what: str, most: int = LARGEST) -> bytes:
-    """A file's bytes, or a pipe's or device's. SrnnError: it is missing, unreadable, or has more
-    than ``most`` bytes."""
+    """A file's bytes. SrnnError: it is missing, no regular file, unreadable, or has more than
+    ``most`` bytes."""
+    check_regular(path)
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             content = b"" if size > most else file.read(size + 1)  # takes only that much memory
-            if len(content) > size:  # it has no size (a pipe, a device), or grew
+            if len(content) > size:  # it grew, or has no size (in /proc)
                 content += file.read(most + 1 - len(content))
     except OSError as error:
         raise SrnnError(f"Cannot read {path}: {error.strerror or error}.") from error
@@ -107,6 +131,7 @@ def read_json_lines(path: Path, what: str = "JSON lines") -> list[Any]:
     """
     values = []
     left = JSON
+    check_regular(path)
     try:
         with open(path, "rb") as file:
             number = 0

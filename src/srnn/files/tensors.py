@@ -63,8 +63,6 @@ def load_arrays(path: Path) -> tuple[Arrays, dict[str, Any]]:
 
     SrnnError if it is missing, damaged, or not a file of this library.
     """
-    if not path.is_file():
-        raise SrnnError(f"Cannot read the checkpoint {path}: there is no such file.")
     content = read_bytes(path, "a checkpoint")
     header_end = 8 + int.from_bytes(content[:8], "little")
     match = _DIGEST.search(content, 8, min(header_end, len(content)))

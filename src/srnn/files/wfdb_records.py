@@ -10,12 +10,15 @@ from __future__ import annotations
 import contextlib
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ..errors import need
+from ..errors import naming, need
+from .reading import check_regular, read_bytes
 
+_NONE = "~"
+"""The name of no file, where a header has a segment or a signal without one."""
 BEATS = frozenset("NLRBAaJSVrFejnE/fQ?")
 """The symbols of annotations that are of heart beats."""
 
@@ -24,10 +27,13 @@ def read_record(path: Path, physical: bool) -> Any:
     """wfdb's Record of PATH.hea, with ``p_signal`` (``physical``) or ``d_signal``.
 
     ValueError for a header that has lines for fewer signals than it counts: wfdb would make an
-    entry for each of a hundred million. SrnnError: wfdb is not installed.
+    entry for each of a hundred million. SrnnError: wfdb is not installed, or a file of the record
+    is missing or no regular file.
     """
     with _wfdb() as wfdb:
-        _check_signals(path.with_name(f"{path.name}.hea"))
+        for segment in _check_header(wfdb, path):
+            if _check_header(wfdb, path.with_name(segment)):
+                raise ValueError(f"its segment {segment} has segments itself")
         return wfdb.rdrecord(str(path.absolute()), physical=physical)
 
 
@@ -38,18 +44,30 @@ def read_annotation(path: Path, annotator: str) -> Any:
     is not installed.
     """
     with _wfdb() as wfdb:
-        if not _ends(path.with_name(f"{path.name}.{annotator}").read_bytes()):
+        beside = path.with_name(f"{path.name}.{annotator}")
+        if not _ends(read_bytes(beside, "annotations")):
             raise ValueError(f"its annotation {annotator} is truncated")
         return wfdb.rdann(str(path.absolute()), annotator)
 
 
-def _check_signals(header: Path) -> None:
-    lines = header.read_text(encoding="latin-1").splitlines()
-    first, *signals = [line.split() for line in lines if line.strip() and not line.startswith("#")]
-    if "/" in first[0]:
-        return  # of several segments, which have headers of their own
-    if len(signals) < int(first[1]):
-        raise ValueError(f"its header counts {first[1]} signals, and describes {len(signals)}")
+def _check_header(wfdb: Any, path: Path) -> list[str]:
+    """Check PATH.hea and the files that it names for its signals; returns its segments' names."""
+    header = path.with_name(f"{path.name}.hea")
+    check_regular(header)
+    record = wfdb.rdheader(str(path.absolute()))
+    if isinstance(record, wfdb.MultiRecord):
+        return _distinct(record.seg_name)
+    files = record.file_name or ()
+    if len(files) < record.n_sig:
+        raise ValueError(f"its header counts {record.n_sig} signals, and describes {len(files)}")
+    with naming(header):
+        for name in _distinct(files):
+            check_regular(path.with_name(name))
+    return []
+
+
+def _distinct(names: Iterable[str]) -> list[str]:
+    return [name for name in dict.fromkeys(names) if name != _NONE]
 
 
 def _ends(annotation: bytes) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError, either
-from ...files import CLASSES, check_memory, reading
+from ...files import CLASSES, check_memory, check_regular, reading
 from ...files.arrays import open_npz
 from ...files.hdf5 import open_hdf5
 from ...text import composed, counted, some
@@ -434,6 +434,7 @@ def _contents(source: Source) -> Iterator[Any]:
         yield source
         return
     needed = "it needs x (N, T, C) and y (N,) or (N, T)"
+    check_regular(source)
     if source.stat().st_size == 0:
         raise SrnnError(f"{source} is empty (0 bytes); {needed}.")
     with (open_hdf5 if source.suffix.lower() in HDF5 else open_npz)(

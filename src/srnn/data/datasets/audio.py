@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import io
 import math
-import os
 import re
-import stat
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError, naming
-from ...files import read_bytes, reading
+from ...files import read_bytes
 
 if TYPE_CHECKING:
     from soundfile import SoundFile
@@ -66,13 +64,9 @@ def read_audio(path: Path, rate: int | None = None) -> tuple[Samples, int]:
 def read_channels(path: Path) -> tuple[Samples, int]:
     """The samples (N >= 1, channels) of a sound file, as for ``read_audio`` but of each channel, at
     the file's rate, and perhaps not finite."""
-    with reading(path, "sound"):
-        there = os.stat(path)
-        if not stat.S_ISREG(there.st_mode):  # such as a pipe, which would block
-            raise ValueError("it is not a regular file")
-        if there.st_size == 0:
-            raise SrnnError(f"{path} is empty (0 bytes); get it again or remove it.")
     content = read_bytes(path, "sound")
+    if not content:
+        raise SrnnError(f"{path} is empty (0 bytes); get it again or remove it.")
     with naming(path):
         samples, own_rate = decode(content)
     if len(samples) == 0:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from ...errors import SrnnError
-from ...files import CLASSES, read_text, reading
+from ...errors import SrnnError, naming
+from ...files import CLASSES, check_regular, read_text, reading
 from ...text import brief, composed, some
 from ..recordings import SENSOR_SUFFIXES
 from ..tables import TABLE_SUFFIXES, read_titles
@@ -158,6 +158,8 @@ def list_items(source: Path, speaker: str = "", cutting: Cutting = WHOLE) -> lis
                 "columns file,label "
                 f"may name the classes instead, or a column '{cutting.label}' in each file."
             )
+        for item in items:
+            check_regular(item.path, "Remove it.")
     else:
         raise SrnnError(f"{source} is not a folder or a .csv, .npz, {' or '.join(HDF5)} file.")
     other = next((item for item in items if item.form != items[0].form), None)
@@ -242,9 +244,6 @@ def _folders(source: Path) -> list[Item]:
         for path, name in paths.items()
         if path.suffix.lower() in AUDIO_SUFFIXES + SENSOR_SUFFIXES
     }
-    for path in paths:
-        if not os.path.isfile(path):
-            raise SrnnError(f"{path} is not a file (a pipe, or a link to nothing); remove it.")
     tops = {name.parts[0]: _SPLIT_FOLDERS.get(name.parts[0].lower()) for name in paths.values()}
     if len(set(tops.values())) < 2 or None in tops.values():
         return [Item(path, name.as_posix(), name.parts[0]) for path, name in paths.items()]
@@ -344,8 +343,8 @@ def _row(source: Path, where: str, cells: dict[str, str]) -> Item:
             f"{where}: {file[:100]!r} is a file on another computer; copy it to this one first."
         )
     path = source.parent / file
-    if not path.is_file():
-        raise SrnnError(f"{where}: {path} was not found.")
+    with naming(where):
+        check_regular(path)
     if not cells["start"] and not cells["end"]:
         return Item(path, file, label, cells["group"], cells["split"])
     times = []

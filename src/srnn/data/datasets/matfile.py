@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError
-from ...files import reading
+from ...files import check_regular, reading
 
 
 def read_mat(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
@@ -20,6 +20,7 @@ def read_mat(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
     """
     from scipy.io import loadmat
 
+    check_regular(path)
     with reading(path, "a MATLAB 5 .mat file"), path.open("rb") as file:
         variables = {
             name: value for name, value in loadmat(file).items() if not name.startswith("__")

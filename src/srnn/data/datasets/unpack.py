@@ -20,6 +20,7 @@ from typing import Any
 from ...errors import SrnnError
 from ...files import (
     check_file,
+    check_regular,
     locked,
     new_folder_beside,
     read_json,
@@ -143,6 +144,7 @@ def _refused(archive: Path) -> Iterator[None]:
     """SrnnError, one line, for anything wrong with an archive or the disk."""
     with reading(archive, "an archive"):
         try:
+            check_regular(archive)
             if archive.stat().st_size == 0:
                 raise SrnnError(f"{archive} is empty; fetch it again.")
             yield
@@ -274,4 +276,4 @@ def _measure(path: Path) -> tuple[int, int]:
 def _not_written(archive: Path, error: OSError) -> SrnnError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return SrnnError(f"The disk is full: {archive} could not be unpacked; free some space.")
-    return SrnnError(f"{archive} could not be unpacked: {error}.")
+    return SrnnError(f"{archive} could not be unpacked: {error.strerror or error}.")
