@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from srnn.data import recordings
 from srnn.data.datasets.audio import read_audio
-from srnn.data.recordings import read_recording
+from srnn.data.recordings import read_recording, take_channels
+from srnn.data.tables import COLUMNS, Rows, read_titles
 from srnn.errors import SrnnError
 from support.signals import read_as
 from support.sounds import tone, write_wav
@@ -411,3 +413,30 @@ def test_a_named_pipe_is_said_to_be_one(tmp_path: Path) -> None:
         SrnnError, match=r"sensor\.csv is a pipe or a device, .*srnn stream reads a pipe as -"
     ):
         read_as(tmp_path / "sensor.csv", 2, None)
+
+
+@pytest.mark.parametrize("titles", [True, False])
+def test_a_table_has_a_bounded_number_of_columns(titles: bool, tmp_path: Path) -> None:
+    """One of 300,000 columns took half a minute, and as many gigabytes to train on."""
+    for count in (COLUMNS, COLUMNS + 1):
+        first = [f"c{k}" for k in range(count)] if titles else ["2"] * count
+        lines = [",".join(first), ",".join(["1"] * count)]
+        path = tmp_path / f"{count}.csv"
+        path.write_text("\n".join(lines))
+        if count == COLUMNS:
+            assert read_recording(path).samples.shape == (2 - titles, COLUMNS)
+            continue
+        for read in (read_recording, read_titles, lambda _, lines=lines: list(Rows(lines, "-", 9))):
+            with pytest.raises(SrnnError, match=r"there are 10,001 columns; at most 10,000"):
+                read(path)
+
+
+def test_many_channels_are_looked_up_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All names were listed anew for each channel."""
+    (tmp_path / "a.csv").write_text("a,b,c\n1,2,3\n")
+    made, looked = recordings._places, []
+    monkeypatch.setattr(recordings, "_places", lambda one: looked.append(1) or made(one))
+    found = take_channels(read_recording(tmp_path / "a.csv"), ["C", "a", "b"])
+    assert found.samples.tolist() == [[3, 1, 2]] and len(looked) == 1

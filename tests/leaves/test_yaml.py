@@ -59,6 +59,32 @@ def test_what_is_not_plain_data_is_one_short_line(text: str, expected: str) -> N
     assert len(str(caught.value)) < 400 and str(caught.value).isprintable()
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "each",
+    [
+        "a{n}: &a{n} [{ten}]",
+        "a{n}: &a{n} {{x: *a{m}, y: *a{m}, z: [{ten}]}}",
+        "a{n}: &a{n} {{<<: [{ten}]}}",
+    ],
+)
+def test_aliases_of_aliases_do_not_multiply(each: str) -> None:
+    """Eleven lines stood for 10^12 values, which were copied one by one."""
+    text = "\n".join(
+        ["a0: &a0 {k: 1}"]
+        + [each.format(n=n, m=n - 1, ten=", ".join([f"*a{n - 1}"] * 10)) for n in range(1, 13)]
+    )
+    with pytest.raises(SrnnError, match="repeat more than 100,000 values"):
+        parse_yaml(text, "the.file")
+
+
+def test_as_many_values_as_aliases_may_repeat() -> None:
+    text = f"[&a [{', '.join('1' * 99)}], {', '.join(['*a'] * 1000)}"
+    assert len(parse_yaml(text + "]", "the.file")) == 1001
+    with pytest.raises(SrnnError, match="repeat more than 100,000 values"):
+        parse_yaml(text + ", *a]", "the.file")
+
+
 def test_what_yaml_1_1_makes_of_words_stays(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(

@@ -475,3 +475,30 @@ def test_a_damaged_file_is_one_line_that_names_it(name: str, tmp_path: Path) -> 
         (out / name).write_text(content)
         with pytest.raises(SrnnError, match=name.rpartition("/")[2].replace(".", r"\.")):
             work(sweep, out)
+
+
+def test_a_unit_that_nobody_has_begun_is_not_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four looks at the disk for each of 20,000 seeds took seconds after every training."""
+    sweep = sweep_in(tmp_path, SWEEP.replace("[0, 1]", str([*range(500)])))
+    units = units_in(sweep, tmp_path / "out")
+    begun = {unit.name: unit for unit in units.all if unit.name in ("a/s7", "b/s8", "b/s9")}
+    units.note(begun["a/s7"], ended="failed", error="why")
+    (units.out / "runs" / "b" / "s8").mkdir(parents=True)
+    looked = list[str]()
+    look = Units.of
+    monkeypatch.setattr(
+        Units, "of", lambda self, unit: looked.append(unit.name) or look(self, unit)
+    )
+    with units.hold(begun["b/s9"]):
+        looked.clear()
+        found = units.status()
+    assert sorted(looked) == sorted(begun)
+    assert {one.unit.name: one.state for one in found if one.state != "waiting"} == {
+        "a/s7": "failed",
+        "b/s9": "running",
+    }
+    monkeypatch.undo()
+    first = units.all[0]
+    assert first.name not in begun and found[0] == units.of(first)

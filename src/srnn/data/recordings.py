@@ -514,7 +514,8 @@ def take_channels(recording: Recording, chosen: Sequence[str | int] | None) -> R
     """
     if chosen is None:
         return recording
-    columns = [_column(recording, one) for one in chosen]
+    places = _places(recording)
+    columns = [_column(recording, places, one) for one in chosen]
     names, units = recording.channels, recording.units
     return replace(
         recording,
@@ -545,14 +546,15 @@ def _by_name(recording: Recording, path: SignalPath) -> Recording:
 
 
 def _places(recording: Recording) -> dict[str, list[int]]:
+    """The columns of each name, in lower case."""
     places: dict[str, list[int]] = {}
     for column, name in enumerate(recording.channels or ()):
         places.setdefault(name.casefold(), []).append(column)
     return places
 
 
-def _column(recording: Recording, chosen: str | int) -> int:
-    """The column of one channel."""
+def _column(recording: Recording, places: Mapping[str, list[int]], chosen: str | int) -> int:
+    """The column of one channel; ``places``: as of ``_places``."""
     count = recording.samples.shape[1]
     if isinstance(chosen, int):
         if not 0 <= chosen < count:
@@ -564,7 +566,7 @@ def _column(recording: Recording, chosen: str | int) -> int:
             f"{recording.name} does not name its {counted(count, 'channel')}, so there is no "
             f"{chosen!r}: choose them by number, as {either('--channels 1,2', 'channels=[0, 1]')}."
         )
-    found = _places(recording).get(chosen.casefold(), [])
+    found = places.get(chosen.casefold(), [])
     if not found:
         advice = nearest(chosen, recording.channels)
         raise SrnnError(f"{recording.name} has no channel {chosen!r}.{advice}")

@@ -51,6 +51,8 @@ WORDS = ("label", "group")
 """Columns that are never channels: what each row is of, and whom or what it is of."""
 _UNIT_AT_MOST = 20
 _MISSING = ("", "nan", "NaN", "NAN")
+COLUMNS = 10_000
+"""Columns of a table at most. Each takes pandas some 30 us, and batch norm as many numbers."""
 _LINE_AT_MOST = 2**20
 _BEGINNING = 2**16  # bytes that tell an encoding
 _BLOCK = 4096  # rows of a file that are held as lists of numbers at a time
@@ -119,7 +121,7 @@ class Layout:
         ``words``: names of columns that are no channels. SrnnError, which begins with ``where``, as
         for ``time_unit``.
         """
-        untitled, titles = cls._begun(text)
+        untitled, titles = cls._begun(text, where)
         if not titles:
             return untitled
         known = {name.casefold() for name in words}
@@ -157,12 +159,17 @@ class Layout:
         return units if known and words else ()
 
     @classmethod
-    def _begun(cls, text: str) -> tuple[Layout, tuple[str, ...]]:
+    def _begun(cls, text: str, where: str) -> tuple[Layout, tuple[str, ...]]:
         """The layout but for its titles, and these; none where the row holds numbers."""
         outside_quotes = re.sub('"[^"]*"', "", text)
         separator = next((one for one in ";\t," if one in outside_quotes), " ")
         untitled = cls(separator)
         fields = untitled.fields(text)
+        if len(fields) > COLUMNS:
+            raise SrnnError(
+                f"{where}: there are {len(fields):,} columns; at most {COLUMNS:,} are read. A row is a "
+                "sample, and a column a channel."
+            )
         # pandas calls columns without names 0, 1, 2.
         numbered = len(fields) > 2 and fields == [*map(str, range(len(fields)))]
         named = any(field and untitled.number(field) is None for field in fields)
@@ -173,9 +180,10 @@ class Layout:
         return untitled, tuple(fields) if titled else ()
 
     @classmethod
-    def has_titles(cls, text: str) -> bool:
-        """Whether a table's first row holds names, not numbers."""
-        return bool(cls._begun(text)[1])
+    def has_titles(cls, text: str, where: str) -> bool:
+        """Whether a table's first row holds names, not numbers. SrnnError, which begins with
+        ``where``, for too many."""
+        return bool(cls._begun(text, where)[1])
 
     @property
     def has_decimal_commas(self) -> bool:
@@ -319,7 +327,7 @@ class Rows:
         if not number:
             return
         where = f"{self._name}, line {number}"
-        if not Layout.has_titles(text):
+        if not Layout.has_titles(text, where):
             self.layout = Layout.of(text, where)
             yield number, text
         else:
@@ -357,7 +365,7 @@ def read_titles(path: Path) -> tuple[str, ...]:
         path.open(encoding=_encoding(path), errors="replace") as file,
     ):
         _, text = next(content(file), (0, ""))
-        return Layout._begun(text)[1]
+        return Layout._begun(text, str(path))[1]
 
 
 def read_layout(path: Path, words: Collection[str] = WORDS) -> Layout:
@@ -384,7 +392,7 @@ def _read_beginning(path: Path, encoding: str, words: Collection[str]) -> _Begin
         if not number:
             raise SrnnError(f"{path} holds no samples.")
         where, skipped, below = f"{path}, line {number}", 0, text
-        if Layout.has_titles(text):
+        if Layout.has_titles(text, where):
             skipped = number
             number, below = next(lines, (0, ""))
         layout = Layout.of(text, where, below, words)
@@ -395,7 +403,7 @@ def _read_beginning(path: Path, encoding: str, words: Collection[str]) -> _Begin
             layout.check_titles(
                 f"{path}, line {number}", len(layout.fields(below.partition("#")[0]))
             )
-        return _Beginning(layout, Layout._begun(text)[1], skipped)
+        return _Beginning(layout, Layout._begun(text, where)[1], skipped)
 
 
 class Table(NamedTuple):

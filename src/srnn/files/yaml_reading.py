@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from ..errors import SrnnError
 from .limits import TEXT
 from .reading import read_text, reading
 
+REPEATED = 100_000
+"""Values that the aliases of a file may stand for: those of aliases of aliases multiply."""
 _LARGEST_INTEGER = 2**64
 _STRING, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 
@@ -55,14 +58,24 @@ def _loader() -> Any:
     class Loader(yaml.SafeLoader):
         def __init__(self, stream: str) -> None:
             super().__init__(stream)
-            self._complete = set[yaml.Node]()
+            self._sizes = dict[yaml.Node, int]()  # of complete nodes, aliases written out
+            self._repeated = 0
 
         def compose_node(self, parent: Any, index: Any) -> Any:
             is_alias = self.check_event(yaml.AliasEvent)
             node: Any = super().compose_node(parent, index)
-            if is_alias and node not in self._complete:
+            if not is_alias:
+                if isinstance(node, yaml.MappingNode):
+                    parts = chain.from_iterable(node.value)
+                else:
+                    parts = node.value if isinstance(node, yaml.SequenceNode) else ()
+                self._sizes[node] = 1 + sum(self._sizes[part] for part in parts)
+                return node
+            if node not in self._sizes:
                 raise mistake("an alias is inside the value that it refers to", node)
-            self._complete.add(node)
+            self._repeated += self._sizes[node]
+            if self._repeated > REPEATED:
+                raise mistake(f"its aliases repeat more than {REPEATED:,} values", node)
             return node
 
         def compose_mapping_node(self, anchor: Any) -> Any:

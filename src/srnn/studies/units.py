@@ -80,6 +80,16 @@ class Units:
         self.all = sweep.units()
         self._final: dict[str, UnitStatus] = {}
         """Of what is done or pruned, which is read once."""
+        self._waiting = {
+            unit.name: UnitStatus(
+                unit,
+                "waiting",
+                {} if sweep.is_search else dict(unit.settings),
+                {seed: {"epochs": 0} for seed in unit.seeds},
+            )
+            for unit in self.all
+        }
+        """Of those that nobody has begun."""
         self._ours = ""
         """The unit that this process trains, which its own lock does not keep out."""
 
@@ -126,7 +136,19 @@ class Units:
 
     def status(self) -> list[UnitStatus]:
         """Every unit, in the sweep's order."""
-        return [self.of(unit) for unit in self.all]
+        there = self._there()
+        return [
+            self.of(unit) if unit.name in there else self._waiting[unit.name] for unit in self.all
+        ]
+
+    def _there(self) -> set[str]:
+        """The names of the units of which the folder holds anything: to look for each of twenty
+        thousand takes seconds, after every training."""
+        below = "*" if self.sweep.is_search else "*/*"
+        runs, units = self.out / "runs", self.out / "units"
+        return {path.relative_to(runs).as_posix() for path in runs.glob(below)} | {
+            path.relative_to(units).as_posix().removesuffix(".json") for path in units.glob(below)
+        }
 
     def left(self) -> list[UnitStatus]:
         """Units that run, and those that wait, unless the trainings have used up the budget."""
