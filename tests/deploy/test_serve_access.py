@@ -281,3 +281,14 @@ def test_a_system_may_refuse_descriptors_or_know_none(monkeypatch: pytest.Monkey
         raise_descriptors(10**30)
     monkeypatch.setitem(sys.modules, "resource", None)
     raise_descriptors(2000)
+
+
+def test_a_body_has_one_length(service: Service) -> None:
+    """With two, a proxy and the service may see a request end at different places."""
+    head = b"POST /v1/models/digits/classify HTTP/1.1\r\nHost: localhost\r\n"
+    both = b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", service.port), timeout=10) as opened:
+        opened.sendall(head + both + b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = b"".join(iter(lambda: opened.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 400 ") and b"connection: close" in answer.lower()
+    assert answer.count(b"HTTP/1.1") == 1 and b"not both" in answer

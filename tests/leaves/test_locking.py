@@ -32,7 +32,7 @@ from srnn.files import (
     whole_folder,
     write_atomically,
 )
-from srnn.files.unfinished import temporary_beside
+from srnn.files.unfinished import lock_beside, temporary_beside
 from srnn.training.loop import train
 from srnn.training.runs import Run
 from support.tiny import TinyTask, tiny_recipe
@@ -204,13 +204,26 @@ def refused(folder: Path) -> str:
     return said[0]
 
 
-def test_a_lock_that_is_a_link_leaves_what_it_names_alone(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.name != "posix", reason="no pipes with names here")
+@pytest.mark.parametrize("thing", ["link", "dangling", "pipe", "folder"])
+def test_a_lock_is_a_file(thing: str, tmp_path: Path) -> None:
+    """A pipe as a lock kept nobody out, and was removed."""
     (tmp_path / "kept").write_text("content")
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / locking.NAME).symlink_to(tmp_path / "kept")
-    with pytest.raises(SrnnError, match="Cannot write the folder"), locked(tmp_path / "run"):
-        pass
-    assert (tmp_path / "kept").read_text() == "content"
+    for lock, hold in (
+        (tmp_path / "run" / locking.NAME, lambda: locked(tmp_path / "run")),
+        (lock_beside(tmp_path / "out.csv"), lambda: only_writer(tmp_path / "out.csv")),
+    ):
+        if thing == "pipe":
+            os.mkfifo(lock)
+        elif thing == "folder":
+            lock.mkdir()
+        else:
+            lock.symlink_to(tmp_path / ("kept" if thing == "link" else "nothing"))
+        with pytest.raises(SrnnError, match="should be a lock, but is not a file"), hold():
+            pass
+        assert os.path.lexists(lock)
+    assert (tmp_path / "kept").read_text() == "content" and not (tmp_path / "nothing").exists()
 
 
 def test_a_function_holds_its_folder_where_it_is_asked_to_and_waits_for_it(tmp_path: Path) -> None:

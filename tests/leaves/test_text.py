@@ -356,3 +356,14 @@ def test_json_has_no_numbers_that_only_python_reads(value: Any) -> None:
         )
 
     assert json.loads(json_text(value), parse_constant=refuse) == nulls(value)
+
+
+@pytest.mark.parametrize("most", [20, 21, 22, 2000])
+def test_a_line_is_no_longer_than_it_may_be(most: int) -> None:
+    """What stands for the middle was not counted."""
+    text = "".join(map(str, range(1000)))
+    assert one_line(text[:most], most) == text[:most]
+    line = one_line(text[: most + 1], most)
+    first, last = line.split(" [...] ")
+    assert len(line) == most and text.startswith(first) and text[: most + 1].endswith(last)
+    assert len(str(SrnnError("x" * 9999))) == 2000

@@ -3,6 +3,7 @@ folders."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -400,3 +401,21 @@ def test_an_option_is_called_as_the_user_calls_it() -> None:
     with command_line():
         assert (option("data_dir"), option("resume", flag=True)) == ("--data-dir", "--resume")
     assert option("out") == "out"
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_full_disk_at_the_start_leaves_nothing(
+    there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty folder checkpoints was left."""
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    if there:
+        (tmp_path / "run").mkdir()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(SrnnError, match="No space left"):
+            train(tiny_recipe("--training.epochs=1"), tmp_path / "run", task=TinyTask())
+    assert [path.name for path in tmp_path.rglob("*")] == ["run"] * there

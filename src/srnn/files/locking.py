@@ -16,6 +16,7 @@ import functools
 import inspect
 import os
 import platform
+import stat
 import warnings
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -106,8 +107,12 @@ def holding(lock: BaseFileLock, wait: float = 0.0) -> Iterator[None]:
     """Hold a lock for the block, and remove its file at the end; its folder is created if missing.
 
     filelock's Timeout if another has it for longer than ``wait`` seconds; OSError if its file
-    cannot be written. Where the file system cannot lock, one warning says so.
+    cannot be written; SrnnError if something else has its name: a lock on a pipe keeps nobody out,
+    and a link would be followed. Where the file system cannot lock, one warning says so.
     """
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(os.lstat(lock.lock_file).st_mode):
+            raise SrnnError(f"{lock.lock_file} should be a lock, but is not a file; remove it.")
     try:
         lock.acquire(wait)
     except OSError as error:

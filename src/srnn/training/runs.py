@@ -154,11 +154,16 @@ class Run:
         )  # refuses what no recipe can hold, such as a name that is not a text, before training
         if overwrite:
             _clear_run(path)
-        with changing(path):
-            (path / "checkpoints").mkdir(parents=True, exist_ok=True)
         run = cls(path, recipe, seed)
-        run.write_json("environment.json", environment(seed) | dict(about))
-        write_atomically(path / "recipe.yaml", text.encode())  # last: with it the folder is a run
+        try:
+            with changing(path):
+                (path / "checkpoints").mkdir(parents=True, exist_ok=True)
+            run.write_json("environment.json", environment(seed) | dict(about))
+            write_atomically(path / "recipe.yaml", text.encode())  # last: it makes the folder a run
+        except SrnnError:
+            with suppress(SrnnError):
+                _clear(path)
+            raise
         return run
 
     @classmethod

@@ -4,6 +4,8 @@ token    if one is set, every request needs it: "Authorization: Bearer TOKEN", o
          of a WebSocket). Compared in constant time.
 host     without a token, only loopback names are accepted, so that no page can reach the server by a name that resolves to it
          (DNS rebinding); with a token, such a page would not know it
+length   a request has Content-Length or Transfer-Encoding: with both, a proxy and this server might see it end at different
+         places (request smuggling); its connection is closed
 origin   a browser sends the origin of the page that makes a request; pages other than the server's own are refused
 """
 
@@ -36,7 +38,7 @@ def is_loopback(host: str) -> bool:
 
 
 class Access:
-    """ASGI middleware: passes on permitted requests, and answers all others with 401 or 403."""
+    """ASGI middleware: passes on permitted requests, and answers all others with 400, 401 or 403."""
 
     def __init__(self, app: App, token: str | None) -> None:
         self._app = app
@@ -56,9 +58,7 @@ class Access:
         status, message = problem
         if scope["type"] == "websocket":
             await receive()  # its "websocket.connect"
-        headers = None
-        if status == 401:
-            headers = {"www-authenticate": "Bearer"}
+        headers = {400: {"connection": "close"}, 401: {"www-authenticate": "Bearer"}}.get(status)
         await Response(json.dumps({"detail": message}), status, headers, "application/json")(
             scope, receive, send
         )
@@ -68,6 +68,8 @@ class Access:
         headers = {
             name.lower(): value for name, value in reversed(scope["headers"])
         }  # the first of each counts
+        if b"content-length" in headers and b"transfer-encoding" in headers:
+            return 400, "A request has Content-Length or Transfer-Encoding, not both."
         host = headers.get(b"host", b"").decode("latin-1")
         name = _part(f"//{host}", "hostname")
         if self._token is None and (name is None or not is_loopback(name)):
