@@ -14,6 +14,7 @@ from srnn.cli.main import main
 from srnn.training.loop import train
 from srnn.training.recipes import Recipe
 from support.commands import fails
+from support.sounds import tone, write_wav
 from support.tiny import TinyTask, tiny_recipe
 
 TUNED = "--epochs 1"
@@ -23,6 +24,9 @@ COMMANDS = {
     "dead": "compress RUN --what dead --out OUT",
     "import nir": "import nir NIR --task tiny --out OUT",
     "export c": "export c RUN --out OUT",
+    "export nir": "export nir RUN --out OUT",
+    "export onnx": "export onnx RUN --out OUT",
+    "encode": "data encode cochlea WAV --places 4 --workers 1 --out OUT",
     "adapt": "adapt RUN --data DATA --limit 2 --out OUT",
     "curve": "adapt RUN --data DATA --curve 1 --out OUT",
 }
@@ -45,7 +49,8 @@ def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         groups=groups,
         class_names=np.array(["a", "b", "c"]),
     )
-    names = {"RUN": "run", "NIR": "net.nir", "DATA": "data.npz", "OUT": "out"}
+    write_wav(tmp_path / "a" / "a.wav", tone(0.1))
+    names = {"RUN": "run", "NIR": "net.nir", "WAV": "a", "DATA": "data.npz", "OUT": "out"}
     return {word: str(tmp_path / name) for word, name in names.items()}
 
 
@@ -72,6 +77,29 @@ def test_a_command_replaces_what_it_made_before_and_nothing_else(
     command[-1] = str(elsewhere)
     assert "is not empty; choose another --out" in fails(capsys, *command, "--overwrite")
     assert [path.name for path in elsewhere.iterdir()] == ["own.txt"]
+
+
+def test_what_is_there_is_no_page_s(
+    words: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A page, and what Python exports, were replaced without a word."""
+    there = tmp_path / "there"
+    there.write_text("mine")
+    refused = f"{there} exists; --overwrite replaces it, or choose another"
+    assert f"{refused} --out." in fails(capsys, "export", "web", words["RUN"], "--out", there)
+    report = ["export", "nir", words["RUN"], "--out", words["OUT"], "--report", there]
+    assert f"{refused} --report." in fails(capsys, *report)
+    example = tmp_path / "there.npy"
+    example.write_text("mine")
+    example_is_there = fails(capsys, "models", "ecg-records", "--example", example)
+    assert "replaces it, or choose another --example." in example_is_there
+    for form in ("web", "nir", "onnx"):
+        with pytest.raises(SrnnError, match="overwrite=True replaces it, or choose another out"):
+            srnn.load(words["RUN"]).export(there, form)
+    assert there.read_text() == example.read_text() == "mine"
+    assert not (tmp_path / "out").exists()
+    if Path("/dev/null").exists():
+        assert main(["export", "nir", words["RUN"], "--out", "/dev/null"]) == 0
 
 
 def test_compressing_does_not_overwrite_what_it_starts_from(

@@ -249,6 +249,7 @@ def test_a_misnamed_clip_is_left_out_when_asked(
     report = json.loads(capsys.readouterr().out)
     assert report["clips"] == 1 and "odd.wav does not match" in report["left_out"][0]
     (tmp_path / "2_ann_0.wav").unlink()
+    words[-1] = str(tmp_path / "new.h5")
     assert main([*words, "--leave-out-bad"]) == 2 and "odd.wav" in capsys.readouterr().err
 
 
@@ -362,7 +363,7 @@ def test_the_command(recordings: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert report["clips"] == 3 and report["file"] == str(out) and report["left_out"] == []
     with h5py.File(out) as file:
         assert file["spikes/times"][0].dtype == np.float16
-    assert main(words) == 0
+    assert main([*words, "--overwrite"]) == 0
     assert "3 clips" in capsys.readouterr().out
-    assert main(["data", "encode", "cochlea", str(tmp_path / "no"), "--out", str(out)]) == 2
+    assert main(["data", "encode", "cochlea", str(tmp_path / "no"), "--out", "new.h5"]) == 2
     assert capsys.readouterr().err.count("\n") == 1

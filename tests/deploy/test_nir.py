@@ -232,7 +232,7 @@ def test_a_run_goes_out_and_comes_back_as_a_run(
     ours, theirs = Run.open(run).trained(), Run.open(copy).trained()
     assert same_parameters(ours.network, theirs.network)  # type: ignore[arg-type]
     assert ours.task == theirs.task and ours.loss.config == theirs.loss.config
-    assert "soft reset" in command("export nir", capsys, copy, "--out", file)
+    assert "soft reset" in command("export nir", capsys, copy, "--out", file, "--overwrite")
     told = json.loads(
         command("import nir", capsys, file, "--no-extension", "--dt", "0.001", "--json")
     )

@@ -396,7 +396,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         and "ce_mean" in texts["loss"]
     )
     assert found["outputs"]["scores"] == ["batch", 10] and "decision.steps" in found["inputs"]
-    shown = command(capsys, run, "--out", out, "--form", "sequence")
+    shown = command(capsys, run, "--out", out, "--form", "sequence", "--overwrite")
     assert "(batch, time, 10)" in shown and "maximal difference" in shown
     assert sorted(path.name for path in tmp_path.iterdir()) == ["net.onnx", "run"]
     with pytest.raises(SrnnError, match="no folder"):

@@ -146,7 +146,9 @@ def _export(form: str, out: str, *words: str) -> Callable[[Path], int]:
     def run(folder: Path) -> int:
         if form == "c" and any((folder / out).glob("*.json")):
             return 0  # it is refused to write over what is whole
-        return _command("export", form, folder / "run", "--out", folder / out, "--json", *words)
+        again = () if form == "c" else ("--overwrite",)
+        given = (folder / "run", "--out", folder / out, "--json", *words, *again)
+        return _command("export", form, *given)
 
     return run
 

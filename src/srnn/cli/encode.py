@@ -26,6 +26,7 @@ def encode(
     times: Literal["float32", "float16"] = "float32",
     workers: int | None = None,
     leave_out_bad: bool = False,
+    overwrite: bool = False,
     seed: Seed = 0,
     json: Json = False,
 ) -> int:
@@ -48,22 +49,23 @@ def encode(
         out: the file to write, .h5
         pattern: such as {label}_{speaker}_{index}; without it labels are folders
         places: spike trains
-        as_stream: the same gain for all clips, this one, and no fades, instead of the same level
-            and fades
+        as_stream: this gain for all clips and no fades, instead of the same level and fades
         length: cut clips to so many seconds, or pad them with silence (default: neither)
         times: precision of the times of spikes; SHD has float16
         workers: threads (default: one per core)
         leave_out_bad: skip clips that are damaged, silent or misnamed
+        overwrite: replace the file in --out
     """
     from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 
     from ..data.datasets.spiking_audio import convert, find_clips
     from ..data.encoders.cochlea import Cochlea
+    from ..files import check_new
     from .show import progress_bars
 
+    check_new(out, overwrite, ours=not out.is_dir())
     heard = {} if as_stream is None else {"level": None, "gain": as_stream, "ramps": False}
-    cochlea = Cochlea(places=places, **heard)
-    misnamed: list[str] = []
+    cochlea, misnamed = Cochlea(places=places, **heard), list[str]()
     clips = find_clips(inputs, pattern, misnamed if leave_out_bad else None)
     start = time.perf_counter()
     with progress_bars(not json, MofNCompleteColumn(), TimeRemainingColumn(compact=True)) as watch:
@@ -89,7 +91,5 @@ def encode(
             f"{done.spikes / done.clips:.0f} spikes per clip; took {took:.1f} s"
         )
 
-    report = done._asdict()
-    report["sound_seconds"] = report.pop("seconds")
-    report |= {"file": str(out), "seconds": took}
+    report = done._asdict() | {"sound_seconds": done.seconds, "file": str(out), "seconds": took}
     return tell(json, report, show)

@@ -18,6 +18,7 @@ def export_nir(
     discretisation: Literal["euler", "exact"] = "euler",
     scaling: Literal["keep", "one", "unscaled"] = "keep",
     report: Path | None = None,
+    overwrite: bool = False,
     json: Json = False,
 ) -> int:
     """Write a trained network as a NIR file (neuroir.org), and report layer by layer what is exact,
@@ -38,12 +39,16 @@ def export_nir(
         scaling: r is our resistance (keep), 1, or tau/dt (unscaled); for the latter two the weights
             are scaled
         report: also write the report to this file, as JSON
+        overwrite: replace the files in --out and --report
     """
     from ..deploy.export import nir
     from ..deploy.export.model import input_scale, to_nir
-    from ..files import write_json
+    from ..files import check_new, write_json
     from ..training.runs import open_trained
 
+    check_new(out, overwrite, ours=not out.is_dir())
+    if report is not None:
+        check_new(report, overwrite, ours=not report.is_dir(), name="report")
     trained = open_trained(model)
     graph, losses, step = to_nir(trained, dt, discretisation, scaling)
     nir.save(graph, out)

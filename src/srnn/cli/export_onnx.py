@@ -28,6 +28,7 @@ def export_onnx(
     *,
     out: Path,
     form: Literal["step", "sequence", "triton"] = "step",
+    overwrite: bool = False,
     json: Json = False,
 ) -> int:
     """Write a trained network as an ONNX model, for onnxruntime and others.
@@ -45,11 +46,14 @@ def export_onnx(
     Args:
         out: the file to write (.onnx); for triton the folder, new or empty
         form: one step, whole sequences, or one step whose state Triton Inference Server keeps
+        overwrite: replace the file in --out
     """
     from ..deploy.export import onnx
     from ..deploy.export.model import input_scale, save_triton, to_onnx
+    from ..files import check_new
     from ..training.runs import open_trained
 
+    check_new(out, overwrite, ours=not out.is_dir())
     trained = open_trained(model)
     written = to_onnx(trained, "sequence" if form == "sequence" else "step")
     difference = check(written, trained.spiking("exported"))

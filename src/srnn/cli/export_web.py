@@ -17,6 +17,7 @@ def export_web(
     out: Path,
     format: Literal["float32", "int8"] = "int8",
     std: Annotated[list[str] | None, MORE] = None,
+    overwrite: bool = False,
     json: Json = False,
 ) -> int:
     """Write a trained network as a page that needs no server: one HTML file in which the network
@@ -33,12 +34,13 @@ def export_web(
         format: numbers, as for srnn export c
         std: raw ECG with scale: record: standard deviation of each lead in the signal's unit, as
             S S or S,S
+        overwrite: replace the file in --out
     """
     from ..deploy.export.model import export_web
     from ..training.runs import open_trained
 
     deviations = None if std is None else numbers("--std", ",".join(std))
-    report = export_web(open_trained(model), out, format, std=deviations)
+    report = export_web(open_trained(model), out, format, std=deviations, overwrite=overwrite)
 
     def show() -> None:
         print(

@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from ..training.pretrained import Card
 
 
-def models(name: str | None = None, /, *, example: Path | None = None, json: Json = False) -> int:
+def models(
+    name: str | None = None,
+    /,
+    *,
+    example: Path | None = None,
+    overwrite: bool = False,
+    json: Json = False,
+) -> int:
     """List the pretrained networks, or show the card of one.
 
     Wherever a command takes a MODEL, it also takes one of their names.
@@ -28,11 +35,12 @@ def models(name: str | None = None, /, *, example: Path | None = None, json: Jso
         name: a pretrained network, to show its card (default: a table of all)
         example: write its example to this file, of its kind: .npy, or .csv where channels have
             names
+        overwrite: replace the file in --example
     """
     from dataclasses import asdict
 
     from ..errors import SrnnError
-    from ..files import whole_file
+    from ..files import check_new, whole_file
     from ..training import pretrained
 
     if name is None:
@@ -49,6 +57,7 @@ def models(name: str | None = None, /, *, example: Path | None = None, json: Jso
                 f"The example is a {kept.suffix} file; give --example a name that ends in "
                 f"{kept.suffix}, not {example}."
             )
+        check_new(example, overwrite, ours=not example.is_dir(), name="example")
         with whole_file(example, named=True) as file:
             file.write(kept.read_bytes())
     return tell(json, asdict(card), lambda: show_card(name, card))

@@ -133,23 +133,27 @@ def temporary_folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def check_new(path: Path, overwrite: bool = False, ours: bool = True, also: str = "") -> None:
-    """SrnnError if a file or a folder that is not empty is there, unless it may be overwritten.
+def check_new(
+    path: Path, overwrite: bool = False, ours: bool = True, also: str = "", name: str = "out"
+) -> None:
+    """SrnnError if a file or a folder that is not empty is there, unless it may be overwritten. In a
+    pipe or a device (/dev/stdout) nothing is overwritten.
 
     Args:
         overwrite: whether it may, where it is ``ours``: what the same command writes.
         also: what else can be done about ours.
+        name: the option that names the path.
     """
     if path.is_dir():
         there, what = bool(files_in(path)), f"The output folder {path} is not empty"
     else:
-        there, what = os.path.lexists(path), f"{path} exists"
+        there, what = os.path.lexists(path) and not is_special(path), f"{path} exists"
     if not there or (overwrite and ours):
         return
     advice = ""
     if ours:
         advice = f"{also}{option('overwrite', flag=True)} replaces it, or "
-    raise SrnnError(f"{what}; {advice}choose another {option('out')}.")
+    raise SrnnError(f"{what}; {advice}choose another {option(name)}.")
 
 
 @contextlib.contextmanager

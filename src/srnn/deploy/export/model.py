@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ...data.signals import CrossingPath, ScaledPath, SpeechPath, Steps
 from ...data.signals.base import listed
 from ...errors import SrnnError, check_whole, either, option
-from ...files import check_writable, temporary_folder
+from ...files import check_new, check_writable, temporary_folder
 from ...measure.policy import ExitPolicy
 from ...nn.loss_config import DecisionRule
 from ...text import brief, counted
@@ -239,12 +239,19 @@ def with_exit(trained: Trained) -> DecisionRule:
 
 
 def export_onnx(
-    trained: Trained, path: Path, form: Form | Literal["triton"] = "step"
+    trained: Trained,
+    path: Path,
+    form: Form | Literal["triton"] = "step",
+    *,
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """An ONNX model, one step with its state or whole sequences (``deploy.export.onnx``); or a
-    folder of Triton's model repository with the first (``deploy.export.triton``)."""
+    folder of Triton's model repository, new or empty, with the first (``deploy.export.triton``).
+
+    ``overwrite``: replace a file that is there."""
     from . import onnx
 
+    check_new(path, overwrite, ours=not path.is_dir())
     if form != "triton":
         model = to_onnx(trained, form)
         onnx.save(model, path)
@@ -313,15 +320,18 @@ def export_web(
     numbers: Format = "int8",
     *,
     std: Sequence[float] | None = None,
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """Write a page that needs no server, an HTML file with the network's C in it; see
     ``deploy.export.web``.
 
-    ``numbers`` ("int8" or "float32") and ``std`` are as for ``export_c``. Returns the sizes of the
-    page and of its WebAssembly, in bytes. SrnnError also where there is no compiler.
+    ``numbers`` ("int8" or "float32") and ``std`` are as for ``export_c``; ``overwrite``: replace a
+    file that is there. Returns the sizes of the page and of its WebAssembly, in bytes. SrnnError
+    also where there is no compiler.
     """
     from .web import find_compiler, write_page
 
+    check_new(out, overwrite, ours=not out.is_dir())
     compiler = find_compiler()
     check_writable(out.parent)
     with temporary_folder() as folder:
@@ -337,11 +347,13 @@ def export_nir(
     dt: float | None = None,
     discretisation: Discretisation = "euler",
     scaling: Scaling = "keep",
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """A NIR graph; see ``deploy.export.nir``. ``dt``: seconds per step of the reader; None: the
-    task's, else 1 ms."""
+    task's, else 1 ms. ``overwrite``: replace a file that is there."""
     from . import nir
 
+    check_new(path, overwrite, ours=not path.is_dir())
     graph, report, dt = to_nir(trained, dt, discretisation, scaling)
     nir.save(graph, path)
     return {"out": str(path), "dt": dt, "nodes": len(graph.nodes), **report.to_dict()}
