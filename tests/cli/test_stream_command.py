@@ -372,7 +372,7 @@ def test_a_network_that_overflows_is_said_in_one_line(run: str) -> None:
         (["x.csv", "--input", "sound"], "--input cannot be 'sound'"),
         (["mic"], "A microphone records sound"),
         (["record"], "was not found"),
-        (["record.hea"], "is damaged, or a file of it is missing"),
+        (["record.hea"], "record.hea: record.dat was not found"),
     ],
 )
 def test_mistakes_are_one_line(

@@ -222,7 +222,7 @@ def test_another_kind_of_file_is_refused(tmp_path: Path, content: bytes) -> None
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "f.mat").mkdir()
-    expect_one_line(tmp_path / "f.mat", "cannot be read")
+    expect_one_line(tmp_path / "f.mat", "is a folder")
 
 
 def test_a_truncated_file_is_refused_wherever_it_ends(good: Path, tmp_path: Path) -> None:
