@@ -343,6 +343,12 @@ def test_all_say_the_same_of_random_networks(
 ) -> None:
     """Every neuron, kind of answer and form of input. All are tried, and those that differ told."""
     wrong, begun, lacking = list[str](), time.monotonic(), no_pages()
+
+    def report(text: str) -> None:
+        if MANY > 16:
+            with capsys.disabled():
+                print(text, flush=True)
+
     for number in range(FIRST, FIRST + MANY):
         rng = np.random.default_rng(number)
         kind, form = str(rng.choice(KINDS)), str(rng.choice([*FORMS]))
@@ -357,11 +363,11 @@ def test_all_say_the_same_of_random_networks(
                     check_pages(case, said, folder)
             except (AssertionError, SrnnError) as error:
                 wrong.append(f"{number} ({kind}, {form}): {str(error).strip()[:400]}")
+                report(wrong[-1])
         shutil.rmtree(folder)
-        if MANY > 16 and number % 10 == 9:
-            with capsys.disabled():
-                minutes = (time.monotonic() - begun) / 60
-                print(f"{number + 1 - FIRST} networks, {minutes:.1f} min, {len(wrong)} differ")
+        if number % 10 == 9:
+            minutes = (time.monotonic() - begun) / 60
+            report(f"{number + 1 - FIRST} networks, {minutes:.1f} min, {len(wrong)} differ")
     assert not wrong, "\n\n".join(wrong)
     if lacking:
         pytest.skip(f"{lacking}; all else agrees")
