@@ -236,7 +236,7 @@ def test_a_spotter_s_windows_are_whole_sequences_however_the_signal_comes(
     for ours, theirs in zip(zip(*pieces, strict=True), known, strict=True):
         np.testing.assert_array_equal(np.concatenate(ours), theirs)
     with pytest.raises(SrnnError, match=rf"Sample {len(signal) + 2} is not finite in channel 0"):
-        spotter.push(np.array([0, 1, np.nan]))
+        spotter.push(np.array([0, 1, np.inf]))
     assert np.diff(known[0][known[2]]).min() >= 50 and (spotter.samples, spotter.steps) == (
         len(signal),
         len(steps),

@@ -386,7 +386,7 @@ def test_policy_files(tmp_path: Path) -> None:
     for name, message in (
         ("broken.json", "broken.json cannot be read as an exit policy"),
         ("bytes.json", "bytes.json cannot be read as an exit policy"),
-        ("none.json", "Cannot read"),
+        ("none.json", "none.json was not found"),
     ):
         with pytest.raises(SrnnError, match=message):
             ExitPolicy.load(tmp_path / name)

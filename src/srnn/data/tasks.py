@@ -256,12 +256,17 @@ class Task(Stated):
         )
 
     def chosen(self) -> dict[str, Any]:
-        """The options with which the task was made, as ``create_task`` takes them."""
-        values = {option.name: getattr(self, option.name) for option in fields(self)}
-        return {
-            name: value.item() if isinstance(value, np.generic) else value
-            for name, value in values.items()
-        }
+        """The options with which the task was made, as ``create_task`` takes them, and as a file has
+        them."""
+        values = {}
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if isinstance(value, np.generic):
+                value = value.item()
+            elif isinstance(value, tuple):
+                value = list(value)
+            values[option.name] = value
+        return values
 
     def origin(self, data_dir: Path | None = None) -> str:
         """Where its data come from, for people: the data set's title (if it is not in the

@@ -299,11 +299,10 @@ class Session:
         A RuntimeWarning says how many values were missing and filled in. SrnnError if the last ones
         are missing.
         """
-        if self._filling is not None and self.decoder.gaps is not None:
-            self._filling.finish()
-            for note in self.decoder.gaps.noted(self.filled):
-                warnings.warn(f"The signal: {note}.", RuntimeWarning, stacklevel=2)
-        return self.decide_last(self.encoder.flush())
+        notes, steps = self.flush()
+        for note in notes:
+            warnings.warn(f"The signal: {note}.", RuntimeWarning, stacklevel=2)
+        return self.decide_last(steps)
 
     def encode(self, block: npt.ArrayLike) -> Array:
         """The first half of ``push``: the steps that are now known, (steps, inputs).
@@ -348,8 +347,17 @@ class Session:
         """Values that were missing, and were filled in."""
         return 0 if self._filling is None else self._filling.filled
 
+    def flush(self) -> tuple[tuple[str, ...], Array]:
+        """The first half of ``finish``: what was filled in, for people, and the steps that the
+        encoder held back. SrnnError if the last samples are missing."""
+        notes: tuple[str, ...] = ()
+        if self._filling is not None and self.decoder.gaps is not None:
+            self._filling.finish()
+            notes = self.decoder.gaps.noted(self.filled)
+        return notes, self.encoder.flush()
+
     def decide_last(self, steps: Array) -> Decisions:
-        """The second half of ``finish``; the first is ``encoder.flush``."""
+        """The second half of ``finish``."""
         rest = self.decide(steps)
         if not self._too_short():
             if (

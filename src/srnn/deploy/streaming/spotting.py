@@ -101,8 +101,9 @@ class Spotter:
         return self._decide(self._front.encode(block))
 
     def finish(self) -> Decisions:
-        """End the signal: the windows that ended in what the encoder held back."""
-        return self._decide(self._front.encoder.flush())
+        """End the signal: the windows that ended in what the encoder held back. SrnnError if the
+        last samples are missing."""
+        return self._decide(self._front.flush()[1])
 
     @property
     def samples(self) -> int:
