@@ -66,7 +66,11 @@ def test_the_header_says_what_is_trained() -> None:
         "12,345 training and 1 validation sequences x 17 to 101 steps of 10 ms x 1 input, one "
         "label per sequence" in text
     )
-    assert "35: a name of w [...] ning 0" in text and "and 23 more" in text and text.count("[...]") == 12
+    assert (
+        "35: a name of w [...] ning 0" in text
+        and "and 23 more" in text
+        and text.count("[...]") == 12
+    )
     assert "27,476 parameters" in text and "1 epoch of 193 batches of 64" in text
     assert "cpu (auto: no GPU found), 1 thread; backend cpu (the fastest that can)" in text
     assert "compiling" not in text
