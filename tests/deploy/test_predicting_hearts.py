@@ -108,6 +108,23 @@ def test_noise_is_unsure(model: srnn.Model) -> None:
     assert heart is not None and heart.shares()["unsure"] == 1 and heart.rate is None
 
 
+def test_no_rate_is_given_of_noise_in_which_some_beats_are_found(
+    model: srnn.Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Muscles that are tense all the time: a few beats are found, a rate from them is wrong."""
+    noisy = heartbeats(20, 250) + np.random.default_rng(2).normal(0, 0.3, (5000, 2))
+    heart = said(model, noisy).heart
+    assert heart is not None and len([beat for beat in heart.beats if beat.rr]) > 1
+    assert heart.rate is None and heart.withheld
+    noisy_file = write(tmp_path / "noisy.npz", noisy)
+    assert main(["predict", "ecg-records", noisy_file]) == 0
+    out = capsys.readouterr().out
+    assert "no heart rate: most of the recording is unsure" in out and "beats/min" not in out
+    assert main(["predict", "ecg-records", noisy_file, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["results"][0]["heart"]
+    assert told["rate"] is None and "unsure" in told["withheld"]
+
+
 def test_other_networks_know_of_no_heart(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

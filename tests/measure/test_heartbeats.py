@@ -136,6 +136,25 @@ def test_a_beat_of_which_most_is_unsure_does_not_count() -> None:
     assert found.shares()["unsure"] == pytest.approx((188 + 200) / 850)
 
 
+def test_of_a_recording_that_is_mostly_unsure_there_are_beats_but_no_rate() -> None:
+    sure = heart(steps(*BEAT * 6), doubted=slice(600, 900))
+    assert sure.rate == pytest.approx(75) and not sure.withheld
+    found = heart(steps(*BEAT * 6), doubted=slice(400, 950))
+    assert found.shares()["unsure"] > 0.5 and found.beats[1].rr == pytest.approx(0.8)
+    assert found.rate is None and set(found.intervals().values()) == {None}
+    assert "no heart rate: most of the recording is unsure (" in found.headline()
+    told = found.to_dict()
+    assert told["rate"] is None and told["withheld"] and told["count"] == len(found.beats)
+
+
+def test_what_a_dead_lead_hides_does_not_make_the_rest_unsure() -> None:
+    dead = np.zeros((2400, 2), np.uint8)
+    dead[1200:, 0] = FLAT
+    found = heart(steps(*BEAT * 12), dead=dead, doubted=slice(0, 400))
+    assert found.rate == pytest.approx(75) and not found.withheld
+    assert heart(steps(*BEAT * 12), dead=dead, doubted=slice(0, 700)).withheld
+
+
 def test_nothing_is_sure_at_the_beginning() -> None:
     found = read_heart(steps(*BEAT), np.eye(6)[steps(*BEAT)], np.zeros((200, 0), np.uint8), 0.004)
     assert (
