@@ -256,7 +256,7 @@ def test_the_command_brings_training_along(
     assert main(["export", "c", run, "--out", str(tmp_path / "a")]) == 0
     shown = capsys.readouterr().out
     assert (
-        "3 samples late" in shown
+        "5 samples late" in shown
         and "--std, or in ecg_encoder_init" in shown
         and "/ecg --encode STD ... <" in shown
     )
@@ -268,7 +268,7 @@ def test_the_command_brings_training_along(
         shown_as = json.loads(capsys.readouterr().out)["encoder"]
         assert shown_as["std"] == list(STD)
         shutil.move(tmp_path / "b", tmp_path / std[0])
-    assert shown_as["rule"] == "send_on_delta" and shown_as["smoothing"] == 7
+    assert shown_as["rule"] == "send_on_delta" and shown_as["smoothing"] == 11
     assert (
         "#define ECG_UP {720, 402}" in (tmp_path / "171.3" / "ecg.h").read_text()
     )  # 0.1 x 42 x std, rounded up

@@ -58,6 +58,8 @@ class ECGTask(Task):
     """records: threshold for falls, in the same unit."""
     smoothing: int = 7
     """records: samples of the Savitzky-Golay window (order 3), odd, at least 5; 0: none."""
+    mains: tuple[float, ...] = ()
+    """records: Hz of the hum that smoothing removes; [50, 60] needs 11 samples."""
     window: int = 1301
     """records: steps in a sequence."""
     stride: int = 1000
@@ -118,6 +120,7 @@ class ECGTask(Task):
             noun="leads of ECG",
             as_trained=self.source == "records",
             horizon=HORIZON if running else None,
+            mains=self.mains,
             units=("mV",) * LEADS,  # of every record; its leads are named differently in each
         )
 

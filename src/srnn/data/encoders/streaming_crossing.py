@@ -37,8 +37,24 @@ LONGEST = 2**24
 
 
 @functools.cache
-def smoothing_weights(window: int) -> Array:
-    """What ``scipy.signal.savgol_coeffs(window, ORDER)`` gives, to the bit."""
+def rows_without_hum(window: int, hum: tuple[float, ...]) -> Array:
+    """(window, window) weights: row i gives the value at place i of the polynomial that is fitted to
+    a window together with waves of these frequencies (in turns per sample), which are left out. So
+    its middle row has gain 0 at them, and passes polynomials, as the smoothing without waves does.
+    """
+    places = np.arange(window) - window // 2
+    powers = (places / (window // 2))[:, None] ** np.arange(ORDER + 1.0)
+    turns = 2 * np.pi * places[:, None] * np.asarray(hum)
+    fitted = np.linalg.pinv(np.hstack([powers, np.cos(turns), np.sin(turns)]))
+    return powers @ fitted[: ORDER + 1]
+
+
+@functools.cache
+def smoothing_weights(window: int, hum: tuple[float, ...] = ()) -> Array:
+    """What ``scipy.signal.savgol_coeffs(window, ORDER)`` gives, to the bit; with ``hum``, the middle
+    row of ``rows_without_hum``."""
+    if hum:
+        return rows_without_hum(window, hum)[window // 2, ::-1]
     from scipy.linalg import lstsq
 
     places = np.arange(window // 2, -window // 2, -1.0)
@@ -47,26 +63,29 @@ def smoothing_weights(window: int) -> Array:
     return solved[0]
 
 
-def smooth(signal: Array, window: int) -> Array:
+def smooth(signal: Array, window: int, hum: tuple[float, ...] = ()) -> Array:
     """``scipy.signal.savgol_filter(signal, window, ORDER, axis=0)`` of at least a window of float64
-    (T, channels), to the bit.
+    (T, channels), to the bit; with ``hum``, by the weights of ``rows_without_hum``.
 
     Without ``scipy.signal``, whose import takes as long as all else until the first prediction of an
     ECG.
     """
     from scipy.ndimage import convolve1d
 
-    smoothed = convolve1d(signal, smoothing_weights(window), axis=0, mode="constant")
+    smoothed = convolve1d(signal, smoothing_weights(window, hum), axis=0, mode="constant")
     half, places = window // 2, np.arange(float(window))
     ends = ((signal[:window], slice(0, half)), (signal[-window:], slice(-half, None)))
     for samples, part in ends:
-        polynomial = np.polyfit(places, samples, ORDER)
-        smoothed[part] = np.polyval(polynomial, places[part, None])
+        if hum:
+            smoothed[part] = rows_without_hum(window, hum)[part] @ samples
+        else:
+            polynomial = np.polyfit(places, samples, ORDER)
+            smoothed[part] = np.polyval(polynomial, places[part, None])
     return smoothed
 
 
 class SmoothingStream(WindowedStream):
-    """``smooth``, streaming, in float64; ``window`` is odd, above 3.
+    """``smooth``, streaming, in float64; ``window`` is odd, above 3; ``hum`` in turns per sample.
 
     It is not causal: a sample's value depends on as many samples after it as before it. So the
     stream is late by half the window (3 samples of 7: 12 ms at 250 Hz). At both ends the polynomial
@@ -76,10 +95,10 @@ class SmoothingStream(WindowedStream):
 
     dtype = np.float64
 
-    def __init__(self, channels: int, window: int) -> None:
+    def __init__(self, channels: int, window: int, hum: tuple[float, ...] = ()) -> None:
         self.channels = self.outputs = channels
-        self.latency, self.width = window // 2, window
-        self._weights = smoothing_weights(window)
+        self.latency, self.width, self._hum = window // 2, window, hum
+        self._weights = smoothing_weights(window, hum)
         self.reset()
 
     def _steps(self, buffer: Array, full: bool) -> Array:
@@ -102,7 +121,7 @@ class SmoothingStream(WindowedStream):
 
     def _edge(self, window: Array) -> Array:
         """The polynomial fitted to one window of samples, at each of them."""
-        return smooth(window, self.width)
+        return smooth(window, self.width, self._hum)
 
 
 class CrossingStream(StreamEncoder):

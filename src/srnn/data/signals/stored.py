@@ -46,7 +46,7 @@ def describe(path: SignalPath) -> dict[str, Any] | None:
     # A file of before these has none of them.
     unsaid = [
         name
-        for name, value in (("names", None), ("units", None), ("pool", 1))
+        for name, value in (("names", None), ("units", None), ("pool", 1), ("mains", []))
         if plain.get(name, "") == value
     ]
     return {"kind": kind, **{name: value for name, value in plain.items() if name not in unsaid}}

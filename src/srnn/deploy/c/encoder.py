@@ -151,8 +151,9 @@ class CrossingPlan(EncoderPlan):
             "down": encoder.crossing.down,
         }
         scale = {"horizon": encoder.horizon} if self.running else {"std": encoder.std}
-        more = {"smoothing": encoder.smoothing, "latency_samples": encoder.late, **scale}
-        return {**about, **more, "ram_bytes": self.ram_bytes}
+        more = {"smoothing": encoder.smoothing, "mains": list(encoder.mains), **scale}
+        late = {"latency_samples": encoder.late, "ram_bytes": self.ram_bytes}
+        return {**about, **more, **late}
 
     @property
     def operations(self) -> tuple[int, int]:
