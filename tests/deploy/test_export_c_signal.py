@@ -270,7 +270,7 @@ def test_the_command_brings_training_along(
         shutil.move(tmp_path / "b", tmp_path / std[0])
     assert shown_as["rule"] == "send_on_delta" and shown_as["smoothing"] == 11
     assert (
-        "#define ECG_UP {720, 402}" in (tmp_path / "171.3" / "ecg.h").read_text()
+        "#define ECG_UP {8771, 4900}" in (tmp_path / "171.3" / "ecg.h").read_text()
     )  # 0.1 x 42 x std, rounded up
     for words, message in (
         (["export", "c", run, "--out", str(tmp_path / "c"), "--std", "1"], "2 standard deviations"),

@@ -129,5 +129,6 @@ def test_a_recipe_may_ask_for_it() -> None:
     changes = {"task.options.mains": [50], "task.options.smoothing": 11}
     task = load_recipe("ecg-records", changes).create_task()
     assert isinstance(task, ECGTask) and task.signal().mains == (50.0,)
+    assert ECGTask(mains=[]) == ECGTask()  # type: ignore[arg-type]  # as a file has it
     with pytest.raises(SrnnError, match="'mains' has no effect with source 'paper_split'"):
         ECGTask(mains=(50.0,))

@@ -74,7 +74,8 @@ class ECGTask(Task):
         check_choice("scale", self.scale, ("record", "running"))
         check_fraction("validation_fraction", self.validation_fraction)
         check_whole("validation_blocks", self.validation_blocks, 0)
-        self.signal()  # SrnnError for a bad option
+        # SrnnError for a bad option. A file has a list in place of a tuple.
+        object.__setattr__(self, "mains", self.signal().mains)
         for name, minimum in (("window", 1), ("stride", 1), ("label_lag", 0)):
             check_whole(name, getattr(self, name), minimum)
         if self.label_lag > STEPS:
