@@ -26,7 +26,7 @@ from support.compiled import Program, build, compilers
 from support.exporting import NEURONS, exported
 
 pytestmark = pytest.mark.slow
-STEPS, BLOCK = 500_000, 50_000
+STEPS, BLOCK = 200_000, 50_000
 UNDEFINED = ("-fsanitize=undefined", "-fno-sanitize-recover=all")
 
 

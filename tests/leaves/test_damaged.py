@@ -24,7 +24,7 @@ from srnn.data.recordings import read_recording
 
 KEPT = Path(__file__).parents[1] / "fixtures" / "models"
 SIGNAL = KEPT / "version-1-signal.npy"
-MANY = pytest.param(2000, marks=pytest.mark.robust)
+MANY = pytest.param(500, marks=pytest.mark.robust)
 
 Mend = Callable[[bytes], bytes]
 
