@@ -251,7 +251,12 @@ def test_the_command_brings_training_along(
 ) -> None:
     from srnn.cli.main import main
 
-    told = ("--network.neuron.threshold=0.2", "--task.options.scale=record")
+    told = (
+        "--network.neuron.threshold=0.2",
+        "--task.options.scale=record",
+        "--task.options.smoothing=7",  # with mains: test_mains.py
+        "--task.options.mains=[]",
+    )
     run = str(make_run(tmp_path / "ecg", *told, recipe="ecg-records"))
     assert main(["export", "c", run, "--out", str(tmp_path / "a")]) == 0
     shown = capsys.readouterr().out
@@ -316,7 +321,12 @@ def test_a_whole_raw_record(compiler: str, data_dir: Path, tmp_path: Path) -> No
         pytest.skip(f"no records: {error}")
     signal = raw.d_signal.astype(float)
     std = tuple(float(value) for value in signal.std(axis=0))
-    told = ("--network.neuron.threshold=0.2", "--task.options.scale=record")
+    told = (
+        "--network.neuron.threshold=0.2",
+        "--task.options.scale=record",
+        "--task.options.smoothing=7",  # with mains: test_mains.py
+        "--task.options.mains=[]",
+    )
     trained = Run.open(make_run(tmp_path / "run", *told, recipe="ecg-records")).trained()
     network, encoder = trained.network, trained.task.signal()
     assert isinstance(encoder, CrossingPath) and encoder.smoothing == 7

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import copy
 import time
 from contextlib import suppress
 from typing import Any
@@ -61,10 +62,12 @@ class StreamConnection:
     ) -> None:
         self._socket = socket
         self._name = name
-        self._decoder = decoder
+        # What is missing in a live stream is refused, not filled in.
+        self._decoder = copy.copy(decoder)
+        self._decoder.gaps = None
         self._limits = limits
         self._key = key
-        self._session: Session = decoder.open()
+        self._session: Session = self._decoder.open()
         self._start = Start()
         self._told = 0  # samples at the last state that was sent
         self._said = NOTHING
