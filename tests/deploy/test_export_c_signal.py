@@ -251,12 +251,7 @@ def test_the_command_brings_training_along(
 ) -> None:
     from srnn.cli.main import main
 
-    told = (
-        "--network.neuron.threshold=0.2",
-        "--task.options.scale=record",
-        "--task.options.smoothing=7",  # with mains: test_mains.py
-        "--task.options.mains=[]",
-    )
+    told = ("--network.neuron.threshold=0.2", "--task.options.scale=record")
     run = str(make_run(tmp_path / "ecg", *told, recipe="ecg-records"))
     assert main(["export", "c", run, "--out", str(tmp_path / "a")]) == 0
     shown = capsys.readouterr().out
