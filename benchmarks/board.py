@@ -131,7 +131,7 @@ def _default(file: Path, seed: int, family: str, settings: dict[str, Any]) -> Ro
         "parameters": result["parameters"],
         "epochs": result["epochs"],
         "restores": result.get("restores", 0),
-        "sick": result.get("sick", []),
+        "unhealthy": result.get("unhealthy", []),
         "firing_rate": (test["firing_rate"] or {}).get("mean"),
         "step_nj": step_nj(trained.network, (test["firing_rate"] or {}).get("layers")),
     }

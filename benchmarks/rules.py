@@ -42,7 +42,7 @@ def learn(rule: str, steps: int, neurons: int, window: int, limit: float) -> tup
     seconds."""
     from srnn import ALIF, SRNN, Init, Integrator
     from srnn.training.rules import create_rule
-    from srnn.training.windows import Trainee
+    from srnn.training.windows import WrappedNetwork
 
     generator = torch.Generator().manual_seed(0)
     network = SRNN(
@@ -56,7 +56,7 @@ def learn(rule: str, steps: int, neurons: int, window: int, limit: float) -> tup
     )
     optimizer, trainee = (
         torch.optim.Adam(network.parameters(), 1e-3),
-        Trainee(network, create_rule(rule)),
+        WrappedNetwork(network, create_rule(rule)),
     )
     past, done, start = (
         trainee.begin(network.initial_state(BATCH, generator)),

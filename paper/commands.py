@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from srnn.cli.main import Program, ending, run_program
 from srnn.cli.options import MORE, DataDir, Json, Settings
-from srnn.cli.show import show_table, tell
+from srnn.cli.show import print_result, show_table
 
 if TYPE_CHECKING:
     from .compat import Replay
@@ -96,7 +96,7 @@ def import_network(
 
     task = published.trained.task.name
     report = {"published": name, "task": task, "out": str(out), "silent_units": silent}
-    return tell(json, report, show)
+    return print_result(json, report, show)
 
 
 def verify(
@@ -125,7 +125,9 @@ def verify(
 
     replay = compat.verify(task, weights, golden, backend=backend, dtype=dtype)
     files = {"weights": str(weights), "golden": str(golden)}
-    tell(json, {"task": replay.task, **files, **replay.report()}, lambda: _show_replay(replay))
+    print_result(
+        json, {"task": replay.task, **files, **replay.report()}, lambda: _show_replay(replay)
+    )
     return 0 if replay.passed else 1
 
 
@@ -212,6 +214,6 @@ def reproduce(
                         print(f"     {panel.command}")
             print(f"files: {', '.join(files[name])}\n")
 
-    return tell(
+    return print_result(
         json, {name: {**one.to_dict(), "files": files[name]} for name, one in made.items()}, show
     )

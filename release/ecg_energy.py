@@ -22,7 +22,7 @@ import numpy as np
 from scipy.special import expit
 
 from srnn.data.datasets import Split
-from srnn.measure.energy.subjects import compare_energy
+from srnn.measure.energy.compared import compare_energy
 from srnn.training.compression.evaluation import evaluate_int8
 from srnn.training.runs import open_trained
 from srnn.training.trained import Trained

@@ -33,12 +33,12 @@ from srnn.data.datasets.catalogue import find_data_set
 from srnn.data.recordings import read_signal
 from srnn.deploy.predicting import predict
 from srnn.deploy.streaming import Decoder, SpottingRule
-from srnn.deploy.streaming.judging import concatenated, judge, listen
+from srnn.deploy.streaming.spotting_evaluation import concatenated, evaluate_spotting, score_windows
 from srnn.files import read_object
 from srnn.files.yaml_reading import read_yaml
 from srnn.measure.energy import evaluate_activity
 from srnn.measure.energy.estimate import energy_report
-from srnn.measure.energy.prices import DEFAULT, load_technology
+from srnn.measure.energy.operation_energy import DEFAULT, load_technology
 from srnn.nn.network import Layer
 from srnn.text import digits, markdown_table
 from srnn.training.checkpoints import read_checkpoint
@@ -205,7 +205,7 @@ def spotted(model: srnn.Model) -> dict[str, dict[str, float]]:
         split = model.task.load(name)
         for noise in (None, 20.0, 10.0):
             signal, clips = concatenated(split, decoder.signal.rate or 1.0, model.seed, noise)
-            row = judge(decoder, listen(decoder, signal), clips, rule).to_dict()
+            row = evaluate_spotting(decoder, score_windows(decoder, signal), clips, rule).to_dict()
             found[f"{name}, no noise" if noise is None else f"{name}, {noise:g} dB of noise"] = {
                 "understood": row["understood"] / row["words"],
                 "false_accepts": row["false_accepts_an_hour"],

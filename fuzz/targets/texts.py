@@ -59,13 +59,13 @@ def sweep_seeds() -> dict[str, bytes]:
 
 
 def read_technology(data: bytes, folder: Path) -> object:
-    from srnn.measure.energy.prices import load_technology
+    from srnn.measure.energy.operation_energy import load_technology
 
     return load_technology(write(folder, "a.toml", data))
 
 
 def technology_seeds() -> dict[str, bytes]:
-    from srnn.measure.energy.prices import DEFAULT, FOLDER
+    from srnn.measure.energy.operation_energy import DEFAULT, FOLDER
 
     own = f'base = "{DEFAULT}"\nname = "int8"\nword_bits = 8\nmac = {{pj = 0.23, source = "x"}}\n'
     return {"own": own.encode(), "shipped": (FOLDER / f"{DEFAULT}.toml").read_bytes()}

@@ -28,7 +28,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from .data.gaps import LONGEST_GAP, Gaps, Missing
-from .data.recordings import Reading, Recording
+from .data.recordings import Overrides, Recording
 from .errors import SrnnError, check_positive, check_whole, is_number, require
 from .files import temporary_folder
 from .text import counted, html_table, in_short, some
@@ -123,13 +123,13 @@ class Model(Trained):
                 is one sequence.
 
         Raises SrnnError for a recording that cannot be read, does not fit, or is too short for one
-        step. A RuntimeWarning says where one is unlike those of training (``Prediction.doubt``),
+        step. A RuntimeWarning says where one is unlike those of training (``Prediction.drift``),
         and how many missing values were filled in.
         """
         from .deploy.predicting import far_longer, predict
 
         gaps = Gaps(missing, longest_gap)
-        said = Reading(rate, channels, gaps)
+        said = Overrides(rate, channels, gaps)
         many = False
         if isinstance(signal, (list, tuple)) and signal:
             first = signal[0]
@@ -497,7 +497,7 @@ def load(source: Path | str) -> Model:
 def _warned(prediction: Prediction) -> Prediction:
     """The prediction, with a warning where it is not sure."""
     if not prediction.sure:
-        warnings.warn(f"{prediction.name}: {prediction.doubt}", RuntimeWarning, stacklevel=3)
+        warnings.warn(f"{prediction.name}: {prediction.drift}", RuntimeWarning, stacklevel=3)
     return prediction
 
 
@@ -564,7 +564,7 @@ def from_network(
     Raises SrnnError for a network that a recipe cannot describe, or settings that do not fit it.
     """
     from .data.signals import SignalPath, Steps
-    from .data.tasks import DescribedTask
+    from .data.tasks import TaskMetadata
     from .nn.loss_config import LossConfig
     from .nn.network import freeze
     from .nn.network.inputs import uncompiled
@@ -600,7 +600,7 @@ def from_network(
         step_ms = path.step_ms
     answers: dict[str, Any] = {"kind": kind, "class_names": names}
     answers["targets"] = _targets_of(scored, targets, len(names))
-    task = DescribedTask(name=name, path=path, step_ms=step_ms, **answers)
+    task = TaskMetadata(name=name, path=path, step_ms=step_ms, **answers)
     if len({*names}) != len(names):
         raise SrnnError(f"Two classes have the same name: {some(names)}.")
     recipe = Recipe(task=TaskConfig(name), network=network_config(network), loss=scored)

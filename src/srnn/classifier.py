@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 from .api import Model, fit
 from .data.gaps import LONGEST_GAP, Missing
 from .errors import SrnnError
-from .nn.given import as_numpy
+from .nn.array_likes import as_numpy
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
@@ -145,7 +145,7 @@ class SRNNClassifier(ClassifierMixin, BaseEstimator):
         return self.classes_[numbers]
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
-        """(N, classes) how far each label is believed, at the end of each sequence."""
+        """(N, classes) the confidence in each label, at the end of each sequence."""
         return np.array([found.probabilities[-1] for found in self._found(X)], np.float64)
 
     def _found(self, X: Any) -> list[Prediction]:

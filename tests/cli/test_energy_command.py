@@ -15,8 +15,8 @@ import pytest
 
 from srnn.cli.main import main
 from srnn.measure.energy import MODELS
+from srnn.measure.energy.compared import compare_energy
 from srnn.measure.energy.page import section, short_names
-from srnn.measure.energy.subjects import compare_energy
 from srnn.measure.sections import ENERGY, Spread, Table, written
 from srnn.training.recipes import dump_recipe, load_recipe
 from srnn.training.runs import Run
@@ -241,7 +241,7 @@ def test_a_file_is_no_folder_to_write_before_anything_is_measured(
 ) -> None:
     (tmp_path / "file").write_text("kept")
     monkeypatch.setattr(
-        "srnn.measure.energy.subjects.compare_energy",
+        "srnn.measure.energy.compared.compare_energy",
         lambda *_, **__: pytest.fail("it was measured"),
     )
     assert "it is a file" in fails(capsys, "energy", "digits", "--out", tmp_path / "file")

@@ -93,11 +93,11 @@ def test_a_signal_in_another_unit_is_told(
     for white, expected in ((1, None), (255, told)):
         source = write_csv(tmp_path / "x.csv", white * np.linspace(0, 1, 64))
         assert main(["stream", run, source, "--json"]) == 0
-        assert lines(capsys)[-1]["unlike_training"] == expected
+        assert lines(capsys)[-1]["training_difference"] == expected
     assert main(["stream", run, source]) == 0
     assert f"unlike in training: {told}" in capsys.readouterr().out
     scale = Statistics(np.array([0.0, 9.8], np.float32), np.array([2.0, 0.5], np.float32))
-    for signal, x, doubt in (
+    for signal, x, drift in (
         (WindowPath(3, 255), np.linspace(0, 1, 64)[:, None], "from 0 to 1; is its white 255"),
         (
             ScaledPath(2, 50.0, scale),
@@ -107,10 +107,10 @@ def test_a_signal_in_another_unit_is_told(
         (ScaledPath(2, 50.0, scale), np.full((64, 2), 9.0), "^$"),
     ):
         beginning = Beginning(signal)
-        assert not beginning.unlike_training()  # nothing has come
+        assert not beginning.training_difference()  # nothing has come
         passed = [*beginning.of(iter(np.split(x, [0, 1, 30])))]
         assert np.array_equal(np.concatenate(passed), x) and re.search(
-            doubt, beginning.unlike_training()
+            drift, beginning.training_difference()
         )
 
 
@@ -135,7 +135,7 @@ def test_a_file_is_one_sequence(tmp_path: Path, capsys: pytest.CaptureFixture[st
         end, summary = lines(capsys)
         assert (end["label"], end["step"]) == (expected.label, length - 1)
         assert end["probability"] == pytest.approx(expected.confidence, abs=1e-6)
-        assert bool(summary["unlike_training"]) == longer
+        assert bool(summary["training_difference"]) == longer
         assert main([*words, "--report", "end", "--segment", "153"]) == 0
         assert [one["step"] for one in lines(capsys)[:-1]] == [152] + [305, 458, 611, 699] * longer
 

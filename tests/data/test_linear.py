@@ -9,14 +9,14 @@ import torch
 
 from srnn import SrnnError
 from srnn.data.batches import Batch
-from srnn.data.linear import Linear, Moments, chosen_taps, most_taps
+from srnn.data.linear import LinearPart, Moments, chosen_taps, most_taps
 from srnn.data.targets import Targets
 from srnn.nn.decision import RULES
 from srnn.nn.fixedpoint.decision import IntegerLinear, integer_scales, integer_values
 
 RNG = np.random.default_rng(0)
 WEIGHTS = RNG.normal(size=(4, 2, 3))
-LINEAR = Linear.restore({"weights": WEIGHTS.tolist(), "rest": [0.1, 1.0, 0.5]})
+LINEAR = LinearPart.restore({"weights": WEIGHTS.tolist(), "rest": [0.1, 1.0, 0.5]})
 
 
 def direct(weights: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -79,9 +79,9 @@ def test_targets_keep_it_and_older_files_have_none() -> None:
     np.testing.assert_allclose(left, output, atol=1e-12)
     for wrong in ({"weights": [[[1.0]]], "rest": [0.0]}, {"weights": [[[np.inf]]], "rest": [1.0]}):
         with pytest.raises(SrnnError, match="linear part must be finite"):
-            Linear.restore(wrong)
+            LinearPart.restore(wrong)
     with pytest.raises(SrnnError, match="needs weights"):
-        Linear.restore({"weights": [[[1.0, 2.0]]], "rest": [1.0]})
+        LinearPart.restore({"weights": [[[1.0, 2.0]]], "rest": [1.0]})
     with pytest.raises(SrnnError, match="1 values cannot have 3 linear parts"):
         Targets((None,), linear=LINEAR)
 

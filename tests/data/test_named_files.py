@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from srnn import SrnnError
-from srnn.data.datasets.cutting import Cutting
 from srnn.data.datasets.files import list_items
 from srnn.data.datasets.folder import FolderTask
 from srnn.data.datasets.matfile import read_mat
+from srnn.data.datasets.segmentation import Segmentation
 from srnn.data.datasets.unpack import read_through, unpack
 from srnn.data.recordings import read_recording
 from srnn.data.tables import read_titles
@@ -161,7 +161,7 @@ def test_what_lies_in_a_folder_is_a_file(
     """A link to nothing was [Errno 2]."""
     put(tmp_path / "b.csv", thing, monkeypatch)
     with pytest.raises(SrnnError, match=r"b\.csv is a .*\. Remove it\.") as caught:
-        list_items(labelled(tmp_path), cutting=Cutting())
+        list_items(labelled(tmp_path), cutting=Segmentation())
     assert "Errno" not in str(caught.value)
 
 

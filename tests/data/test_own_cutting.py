@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from srnn.data.datasets.base import SPLITS
-from srnn.data.datasets.cutting import (
-    Cutting,
-    Piece,
-    Span,
+from srnn.data.datasets.segmentation import (
+    LabelledInterval,
+    Segment,
+    Segmentation,
     cut_all,
     labels_of,
     moved,
@@ -70,31 +70,49 @@ def load(path: Path, **options: Any) -> dict[str, Any]:
 
 
 def test_windows_lie_within_a_part_and_a_short_part_is_one() -> None:
-    assert [*windows(Span(10, 35, ""), 10, None)] == [(10, 20), (20, 30)]
-    assert [*windows(Span(10, 35, ""), 10, 5)] == [(10, 20), (15, 25), (20, 30), (25, 35)]
+    assert [*windows(LabelledInterval(10, 35, ""), 10, None)] == [(10, 20), (20, 30)]
+    assert [*windows(LabelledInterval(10, 35, ""), 10, 5)] == [
+        (10, 20),
+        (15, 25),
+        (20, 30),
+        (25, 35),
+    ]
     assert (
-        [*windows(Span(10, 35, ""), 26, 1)]
-        == [*windows(Span(10, 35, ""), None, None)]
+        [*windows(LabelledInterval(10, 35, ""), 26, 1)]
+        == [*windows(LabelledInterval(10, 35, ""), None, None)]
         == [(10, 35)]
     )
-    assert [*windows(Span(0, 25, ""), 10, 13)] == [(0, 10), (13, 23)]
+    assert [*windows(LabelledInterval(0, 25, ""), 10, 13)] == [(0, 10), (13, 23)]
 
 
 def test_the_label_of_a_window_is_that_of_most_of_its_steps() -> None:
-    spans, whole = [Span(0, 6, "a"), Span(6, 14, "b"), Span(19, 20, "a")], [Span(0, 30, "")]
-    pieces = cut_all(spans, whole, "", Cutting(window=10), None)
-    assert pieces == (Piece(0, 10, "a"),), (
+    spans, whole = (
+        [LabelledInterval(0, 6, "a"), LabelledInterval(6, 14, "b"), LabelledInterval(19, 20, "a")],
+        [LabelledInterval(0, 30, "")],
+    )
+    pieces = cut_all(spans, whole, "", Segmentation(window=10), None)
+    assert pieces == (Segment(0, 10, "a"),), (
         "the others have a label for fewer than half of their steps"
     )
-    (first, second) = cut_all(spans, whole, "", Cutting(window=10, per_step=True), None)
+    (first, second) = cut_all(spans, whole, "", Segmentation(window=10, per_step=True), None)
     labels = labels_of([first, second], {"a": 0, "b": 1}, 10, True, -1).tolist()
     assert labels == [[0] * 6 + [1] * 4, [1] * 4 + [-1] * 5 + [0]]
-    assert [piece.label for piece in cut_all(spans, whole, "", Cutting(), None)] == ["a", "b", "a"]
+    assert [piece.label for piece in cut_all(spans, whole, "", Segmentation(), None)] == [
+        "a",
+        "b",
+        "a",
+    ]
     for seed in range(20):
         column = np.random.default_rng(seed).choice(["a", "b", "c", ""], 60)
         column = np.repeat(column, np.random.default_rng(seed).integers(1, 4, 60))
-        named = Cutting().named(runs(column))
-        cut = cut_all(named, [Span(0, len(column), "")], "", Cutting(window=7, stride=3), None)
+        named = Segmentation().named(runs(column))
+        cut = cut_all(
+            named,
+            [LabelledInterval(0, len(column), "")],
+            "",
+            Segmentation(window=7, stride=3),
+            None,
+        )
         found = {piece.start: piece.label for piece in cut}
         for start in range(0, len(column) - 6, 3):
             inside = column[start : start + 7].tolist()
@@ -104,18 +122,25 @@ def test_the_label_of_a_window_is_that_of_most_of_its_steps() -> None:
 
 
 def test_spans_keep_their_place_at_another_rate() -> None:
-    spans = (Span(0, 10, "a"), Span(10, 11, "b"), Span(11, 100, "c"), Span(60, 60, "point"))
+    spans = (
+        LabelledInterval(0, 10, "a"),
+        LabelledInterval(10, 11, "b"),
+        LabelledInterval(11, 100, "c"),
+        LabelledInterval(60, 60, "point"),
+    )
     assert moved(spans, 1, 100) == spans
     assert moved(spans, 2, 200) == (
-        Span(0, 20, "a"),
-        Span(20, 22, "b"),
-        Span(22, 200, "c"),
-        Span(120, 120, "point"),
+        LabelledInterval(0, 20, "a"),
+        LabelledInterval(20, 22, "b"),
+        LabelledInterval(22, 200, "c"),
+        LabelledInterval(120, 120, "point"),
     )
     slower = moved(spans, 0.1, 10)
-    assert slower == (Span(0, 1, "a"), Span(1, 10, "c"), Span(6, 6, "point")), (
-        "what is too short is left out"
-    )
+    assert slower == (
+        LabelledInterval(0, 1, "a"),
+        LabelledInterval(1, 10, "c"),
+        LabelledInterval(6, 6, "point"),
+    ), "what is too short is left out"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 from srnn.data.batches import Sequences
 from srnn.data.encoders.speech import SpeechFeatures, Statistics
 from srnn.data.signals import ScaledPath, SpeechPath, describe, restore
-from srnn.data.tasks import DescribedTask, create_task
+from srnn.data.tasks import TaskMetadata, create_task
 from srnn.errors import SrnnError
 from support.sounds import write_wav
 
@@ -438,7 +438,7 @@ def test_names_units_and_rate_of_training_are_kept_in_the_model(gestures: Path) 
     )
     assert path.what == "3 channels at 50 Hz (ax, ay, az in g)"
     np.testing.assert_allclose(task.statistics().mean, UNITS, rtol=0.05)
-    again = DescribedTask.restored(task.described().plain(), "a model").signal()
+    again = TaskMetadata.restored(task.described().plain(), "a model").signal()
     assert (again.names, again.units) == (path.names, path.units)
     assert "names" not in describe(ScaledPath(2, 50.0)), "as in a file of before them"
 
@@ -539,7 +539,7 @@ def test_values_too_large_to_be_encoded_are_refused() -> None:
     known = Statistics(np.zeros(40, np.float32), np.ones(40, np.float32))
     loud = np.full((3000, 1), 1e36, np.float32)
     for path in (ScaledPath(1, statistics=scale), SpeechPath(features, statistics=known)):
-        task = DescribedTask(name="t", kind="per_sequence", class_names=("a", "b"), path=path)
+        task = TaskMetadata(name="t", kind="per_sequence", class_names=("a", "b"), path=path)
         assert len(task.encode("quiet.wav", loud / 1e36)) > 0
         with pytest.raises(
             SrnnError, match=r"loud\.wav has values that are too large to be encoded"

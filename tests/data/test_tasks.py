@@ -19,7 +19,7 @@ from srnn.data.datasets.digits import DigitsTask
 from srnn.data.datasets.ecg import ECGTask
 from srnn.data.encoders import LevelCrossing
 from srnn.data.signals import CrossingPath
-from srnn.data.tasks import DescribedTask, Task, create_task, known_tasks, register
+from srnn.data.tasks import Task, TaskMetadata, create_task, known_tasks, register
 from srnn.errors import SrnnError
 
 WITHOUT_OPTIONS = [
@@ -432,4 +432,4 @@ def test_analog_inputs_of_the_papers_tables_are_a_tasks_own_and_kept_with_a_mode
     analog = {name for name, task in known_tasks().items() if task.analog_in_paper}
     assert analog == {"smnist", "psmnist"}
     kept = create_task("psmnist").described().plain()
-    assert DescribedTask.restored(json.loads(json.dumps(kept)), "model").analog_in_paper is True
+    assert TaskMetadata.restored(json.loads(json.dumps(kept)), "model").analog_in_paper is True

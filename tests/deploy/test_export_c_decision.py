@@ -15,8 +15,8 @@ import torch
 from srnn import SRNN, SrnnError
 from srnn.deploy.c import export_c
 from srnn.deploy.c.decision import DecisionPlan
-from srnn.measure.scores import confidences, running_scores
-from srnn.nn.decision import Standing, Until
+from srnn.measure.scores import confidences_of, running_scores
+from srnn.nn.decision import StoppingCriterion, StoppingState
 from srnn.nn.fixedpoint.decision import (
     POWER,
     exponential,
@@ -43,7 +43,9 @@ RULES = [
 CLASSES = ("a", "b", "c", "d")
 NET = SRNN.paper(2, [2], 4, generator=torch.Generator().manual_seed(0))
 TYPES = {"float32": ("float", "double", "float"), "int8": ("int32_t", "int64_t", "int32_t")}
-UNTIL = Until(confidence=0.26037, margin=0.01013, patience=2, earliest=4)  # no share of few spikes
+UNTIL = StoppingCriterion(
+    confidence=0.26037, margin=0.01013, patience=2, earliest=4
+)  # no share of few spikes
 
 CALL = """\
         case {number}: {{
@@ -162,9 +164,11 @@ def test_the_label_is_that_of_the_loss(rule: LossConfig, deciders: Deciders) -> 
         np.testing.assert_array_equal(told["label"], expected.argmax(-1))
         differs += int((told["label"] != x.argmax(-1)).sum())
         if deciders.format == "float32":
-            confidence = confidences(expected, rule.name).max(-1)
+            confidence = confidences_of(expected, rule.name).max(-1)
             np.testing.assert_allclose(told["confidence"], confidence, rtol=1e-4)
-            _, stands = Standing(UNTIL, rule.rule, 1, 4).push(expected[None], np.arange(len(x)))
+            _, stands = StoppingState(UNTIL, rule.rule, 1, 4).push(
+                expected[None], np.arange(len(x))
+            )
             np.testing.assert_array_equal(told["stands"], stands[0])
     assert (differs > 100) == (
         rule.name not in ("nll", "ce_last")
@@ -204,7 +208,7 @@ def test_the_integer_confidence_is_nearly_the_real_one(rule: LossConfig, bits: i
     if rule.name == "ce_spike_count":
         outputs = abs(outputs)
     scores = integer_scores(outputs, bits, rule)
-    real = confidences(
+    real = confidences_of(
         running_scores(outputs[None] / 2.0**bits, rule.scoring, rule.start)[0], rule.scoring
     )
     believed = integer_confidences(scores, bits, rule) / 2.0**30
@@ -307,5 +311,7 @@ def test_a_share_reaches_the_threshold_that_it_equals(spikes: int) -> None:
     share = (9 - spikes) / 10  # (8 - spikes + 1) / (8 + 2)
     scores = np.array([[8 - spikes, spikes]])
     for confidence, stands in ((share, True), (share + 1e-8, False)):
-        found = integer_stands(scores, 0, LossConfig("ce_spike_count"), Until(confidence))
+        found = integer_stands(
+            scores, 0, LossConfig("ce_spike_count"), StoppingCriterion(confidence)
+        )
         assert found.tolist() == [stands]

@@ -24,7 +24,7 @@ from srnn.nn.emissions import RELU
 from srnn.nn.equations import Text
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import InputFormat
-from srnn.nn.kernels import walks
+from srnn.nn.kernels import loops
 from srnn.nn.loss_config import LossConfig
 from srnn.nn.network import freeze
 from srnn.nn.neurons import as_neuron
@@ -393,7 +393,7 @@ def test_a_relu_has_the_slope_at_zero_with_which_it_was_trained() -> None:
     neuron = as_neuron("relu")
     (slope,) = emission_slope(RELU, None).run(FloatC(), [Text("drive")])
     assert slope.text == "(1.0f + 0.0f * drive) * (float)(drive >= 0.0f)"
-    assert walks.emission_slope(neuron, None, torch.zeros(1)) == 1.0  # type: ignore[arg-type]
+    assert loops.emission_slope(neuron, None, torch.zeros(1)) == 1.0  # type: ignore[arg-type]
 
 
 def test_forgetting_and_running_without_learning(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from srnn.deploy.c import export_c
 from srnn.deploy.c.arrays import DTYPES
 from srnn.deploy.c.plan import Plan, make_plan
 from srnn.measure.scores import running_scores
-from srnn.nn.decision import Until
+from srnn.nn.decision import StoppingCriterion
 from srnn.nn.fixedpoint.device import run_float32
 from srnn.nn.fixedpoint.integer import InputFormat
 from srnn.nn.fixedpoint.sensor import SensorFormat
@@ -33,7 +33,7 @@ from support.hearts import Format, scores_of
 from support.signals import two_leads
 from support.sounds import tone
 
-UNTIL = Until(confidence=0.4, patience=2)
+UNTIL = StoppingCriterion(confidence=0.4, patience=2)
 CLASSES = ("rest", "walk", "run")
 PROGRAM = """\
 #include "net.h"

@@ -28,7 +28,7 @@ from srnn.deploy.export.model import to_onnx, with_exit
 from srnn.deploy.export.web import find_compiler
 from srnn.deploy.streaming import Decisions, Decoder
 from srnn.measure.policy import ExitPolicy
-from srnn.nn.alarm import Alarm, Surprise
+from srnn.nn.alarm import Alarm, AnomalyScore
 from srnn.nn.decision import RULES
 from srnn.nn.fixedpoint.alarm import SCORE_BITS
 from srnn.nn.fixedpoint.device import device_network, run_float32
@@ -84,7 +84,7 @@ def scored(case: Case, output: np.ndarray, steps: np.ndarray) -> np.ndarray:
     alarm = Alarm.of(case.model.alarm)
     if alarm is not None:
         assert targets is not None
-        return Surprise(alarm, targets.rest).push(steps, output)[:, None]
+        return AnomalyScore(alarm, targets.rest).push(steps, output)[:, None]
     mean, std = scale_of(case)
     return mean + std * decided(loss.rule, loss.start, output)
 

@@ -27,7 +27,7 @@ from srnn.deploy.serve.batch import read_body
 from srnn.deploy.streaming import Decisions, Decoder
 from srnn.deploy.streaming.running import decisions_of
 from srnn.deploy.streaming.sources import open_source
-from srnn.measure.scores import confidences, running_scores
+from srnn.measure.scores import confidences_of, running_scores
 from srnn.training.checkpoints import read_checkpoint, save_checkpoint
 from srnn.training.loop import train
 from support.runs import ECG, SPOKEN, make_run, small_model
@@ -209,12 +209,12 @@ def test_a_channel_in_another_unit_is_named() -> None:
     x = np.random.default_rng(0).normal(scale[0], scale[1], (40, 2))
     model.predict(x)
     x[:, 1] = 9800
-    doubt = (
+    drift = (
         r"^The signal: channel 1 \(counted from 0\) lies 1\.96e\+04 standard deviations from its "
         r"mean in training; "
         "is it in the same"
     )
-    with pytest.warns(RuntimeWarning, match=doubt):
+    with pytest.warns(RuntimeWarning, match=drift):
         model.predict(x)
 
 
@@ -282,17 +282,17 @@ def test_one_class_for_far_more_than_a_sequence_is_doubted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("white", "brightest", "doubt"),
+    ("white", "brightest", "drift"),
     [(1, 1, ""), (1, 16, "0 to 16"), (255, 255, ""), (255, 1, "0 to 1"), (255, 0, "")],
 )
 def test_images_of_another_white_are_named(
-    white: float, brightest: float, doubt: str, tmp_path: Path
+    white: float, brightest: float, drift: str, tmp_path: Path
 ) -> None:
     model = from_network(SRNN.paper(3, [4], 2), ("a", "b"), signal=WindowPath(3, white)).save(
         tmp_path / "model.safetensors"
     )
     np.save(tmp_path / "x.npy", np.linspace(0, brightest, 20))
-    warned = pytest.warns(RuntimeWarning, match=doubt) if doubt else contextlib.nullcontext()
+    warned = pytest.warns(RuntimeWarning, match=drift) if drift else contextlib.nullcontext()
     with warned:
         assert main(["predict", str(model), str(tmp_path / "x.npy"), "--csv"]) == 0
 
@@ -475,7 +475,7 @@ def test_a_long_recording_is_held_few_times() -> None:
     scores = np.ones((1, 2**17, 16))
     running, peak = _peak(lambda: running_scores(scores, "ce_mean"))
     assert peak < 1.5 * running.nbytes
-    believed, peak = _peak(lambda: confidences(running, "ce_mean"))
+    believed, peak = _peak(lambda: confidences_of(running, "ce_mean"))
     assert peak < 1.5 * believed.nbytes
 
 

@@ -14,7 +14,7 @@ import pytest
 import srnn
 from srnn import SrnnError
 from srnn.cli.main import main
-from srnn.data.tasks import DescribedTask
+from srnn.data.tasks import TaskMetadata
 
 QUICK: dict[str, Any] = {"network.backend": "reference", "training.refit": False}
 RATE = 10
@@ -112,4 +112,4 @@ def test_only_what_was_cut_has_windows() -> None:
     assert srnn.load("digits").task.segment is None, "its window is something else"
     assert srnn.load("movement").task.segment == 2
     task = srnn.load("ecg").task
-    assert isinstance(task, DescribedTask) and task.segment is None
+    assert isinstance(task, TaskMetadata) and task.segment is None

@@ -18,7 +18,7 @@ import srnn
 from srnn.data.datasets.spoken_digits import SpokenDigitsTask
 from srnn.data.encoders import Statistics
 from srnn.data.signals import ScaledPath
-from srnn.data.signals.likeness import seen_in
+from srnn.data.signals.drift import seen_in
 from srnn.deploy.live import page
 from srnn.deploy.serve.app import Playable
 from srnn.deploy.streaming import Decoder

@@ -17,9 +17,15 @@ from srnn.cli.main import main
 from srnn.data.datasets import Split
 from srnn.data.datasets.spoken_digits import SpokenDigitsTask
 from srnn.data.encoders.speech import SpeechFeatures
-from srnn.deploy.streaming import Decoder, Spotter, SpottingRule, judging
-from srnn.deploy.streaming.judging import Clip, Listened, choose, concatenated, judge
+from srnn.deploy.streaming import Decoder, Spotter, SpottingRule, spotting_evaluation
 from srnn.deploy.streaming.spotting import Detector
+from srnn.deploy.streaming.spotting_evaluation import (
+    Clip,
+    ScoredWindows,
+    choose_threshold,
+    concatenated,
+    evaluate_spotting,
+)
 from srnn.nn.decision import RULES, softmax
 from srnn.training.runs import Run
 from support.runs import make_run
@@ -50,14 +56,14 @@ def test_every_clip_lies_once_in_the_signal_where_it_is_said_to() -> None:
         concatenated(Split(np.zeros((1, 1, 1), np.float32), np.zeros(1, np.int64)), RATE)
 
 
-def heard_of(said: list[tuple[int, int, float]]) -> Listened:
+def heard_of(said: list[tuple[int, int, float]]) -> ScoredWindows:
     """Windows that end at a step, say a class with a probability, and share the rest among the
     other two."""
     rows = np.zeros((len(said), 3))
     for row, (_, label, probability) in zip(rows, said, strict=True):
         row[:] = (1 - probability) / 2
         row[label] = probability
-    return Listened(11.0, np.array([end for end, _, _ in said]), np.log(rows))
+    return ScoredWindows(11.0, np.array([end for end, _, _ in said]), np.log(rows))
 
 
 DECODER: Any = SimpleNamespace(
@@ -84,7 +90,8 @@ def test_what_is_understood() -> None:
         (760, 1, 0.9), (870, 0, 0.9),  # the fourth: wrong, and then beyond its end and half a window
     ])  # fmt: skip
     unsure, sure = (
-        judge(DECODER, heard, clips, SpottingRule(threshold)) for threshold in (0.5, 0.8)
+        evaluate_spotting(DECODER, heard, clips, SpottingRule(threshold))
+        for threshold in (0.5, 0.8)
     )
     assert (
         sure.words == 4 and sure.understood == 2 and (sure.false_accepts, sure.mistaken) == (3, 1)
@@ -108,10 +115,12 @@ def test_the_first_detection_decides_until_half_a_window_after_the_clip() -> Non
         (550, 1, 0.9),  # half a window after the second's end
         (851, 1, 0.9),  # a step later than that after the third's
     ])  # fmt: skip
-    found = judge(DECODER, heard, clips, SpottingRule(0.8))
+    found = evaluate_spotting(DECODER, heard, clips, SpottingRule(0.8))
     assert (found.understood, found.false_accepts, found.mistaken) == (1, 3, 1)
     assert found.delays == pytest.approx((1.55,))
-    assert judge(DECODER, heard, [Clip(100, 200, 2)], SpottingRule(0.8)).share == 0  # of no word
+    assert (
+        evaluate_spotting(DECODER, heard, [Clip(100, 200, 2)], SpottingRule(0.8)).share == 0
+    )  # of no word
 
 
 def test_a_mean_of_windows_outvotes_one_of_them() -> None:
@@ -173,24 +182,24 @@ def test_the_rule_chosen_understands_most_of_those_allowed(monkeypatch: pytest.M
     allowed decides."""
     clips = [Clip(200, 300, 0), Clip(500, 600, 1), Clip(800, 900, 1), Clip(1000, 1100, 2)]
     heard = heard_of([(290, 0, 0.62), (590, 1, 0.92), (890, 0, 0.37), (1090, 0, 0.72)])
-    monkeypatch.setattr(judging, "listen", lambda *_: heard)
-    monkeypatch.setattr(judging, "concatenated", lambda *_: (None, clips))
-    monkeypatch.setattr(judging, "GRID", (judging.GRID[0], (1,)))
-    chosen = {n: choose(DECODER, sounds(3), n) for n in (0, 400, 10_000)}
+    monkeypatch.setattr(spotting_evaluation, "score_windows", lambda *_: heard)
+    monkeypatch.setattr(spotting_evaluation, "concatenated", lambda *_: (None, clips))
+    monkeypatch.setattr(spotting_evaluation, "GRID", (spotting_evaluation.GRID[0], (1,)))
+    chosen = {n: choose_threshold(DECODER, sounds(3), n) for n in (0, 400, 10_000)}
     assert (
         0.72 < chosen[0].threshold <= 0.92
-        and judge(DECODER, heard, clips, chosen[0]).understood == 1
+        and evaluate_spotting(DECODER, heard, clips, chosen[0]).understood == 1
     )
     assert (
         0.37 < chosen[400].threshold <= 0.62
-        and judge(DECODER, heard, clips, chosen[400]).understood == 2
+        and evaluate_spotting(DECODER, heard, clips, chosen[400]).understood == 2
     )
     assert (
-        choose(DECODER, sounds(3), 3600 / 11).threshold == chosen[400].threshold
+        choose_threshold(DECODER, sounds(3), 3600 / 11).threshold == chosen[400].threshold
     )  # just as many as it has
     assert (chosen[0].chosen_on, chosen[0].false_accepts) == ("validation", 0)
-    assert judge(DECODER, heard, clips, chosen[10_000]) == replace(
-        judge(DECODER, heard, clips, chosen[400]), rule=chosen[10_000]
+    assert evaluate_spotting(DECODER, heard, clips, chosen[10_000]) == replace(
+        evaluate_spotting(DECODER, heard, clips, chosen[400]), rule=chosen[10_000]
     )  # no more words are to be had, so the fewest false accepts
 
 

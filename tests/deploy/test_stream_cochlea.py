@@ -116,7 +116,9 @@ def test_a_tasks_sound_is_calibrated_or_given_a_gain() -> None:
     x = sound(4000)[:, 0]
     given = task.live("signal").calibrated(gain=2.0)
     assert (
-        given.rate == 8000 and "one gain per stream" in given.unlike_training and task.inputs == 14
+        given.rate == 8000
+        and "one gain per stream" in given.training_difference
+        and task.inputs == 14
     )
     level = 0.3 / np.sqrt(
         np.mean((2 * x[1:2001]) ** 2)

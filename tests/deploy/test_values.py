@@ -12,14 +12,14 @@ import pytest
 import torch
 
 from srnn import SRNN, SrnnError
-from srnn.data.linear import Linear
+from srnn.data.linear import LinearPart
 from srnn.data.targets import Targets
 from srnn.deploy.c import export_c
 from srnn.deploy.c.plan import make_plan
 from srnn.measure.policy import ExitPolicy
 from srnn.measure.scores import running_scores
-from srnn.nn.alarm import Alarm, Surprise
-from srnn.nn.decision import RULES, Rule, Until
+from srnn.nn.alarm import Alarm, AnomalyScore
+from srnn.nn.decision import RULES, Rule, StoppingCriterion
 from srnn.nn.fixedpoint.alarm import IntegerAlarm, logarithm
 from srnn.nn.fixedpoint.decision import (
     IntegerLinear,
@@ -40,7 +40,7 @@ ALARMS = [
     Alarm(2.0, 0.0, 2.002, 1),
     Alarm(0.01, 0.00999, 5000.0, 100_000),
 ]
-TARGETS_OF_TWO = Linear((((0.9, 0.1), (0.0, 0.8)), ((0.05, 0.0), (0.1, 0.1))), (0.1, 0.3))
+TARGETS_OF_TWO = LinearPart((((0.9, 0.1), (0.0, 0.8)), ((0.05, 0.0), (0.1, 0.1))), (0.1, 0.3))
 NAMES = ("speed", "height", "load")
 LEAKY_VALUE = Rule("leaky mean of its output", joined=LEAKY.joined, confidence=None)
 OWN = {
@@ -99,7 +99,7 @@ def test_a_value_is_the_same_everywhere(
 
 
 WEIGHTS = np.random.default_rng(2).normal(size=(5, 2, 3)).tolist()
-LINEAR = Linear.restore({"weights": WEIGHTS, "rest": [0.05, 1.0, 0.3]})
+LINEAR = LinearPart.restore({"weights": WEIGHTS, "rest": [0.05, 1.0, 0.3]})
 TARGETS = Targets(("m/s", None, "m"), (1000.0, 0.0, -3.0), (20.0, 1.0, 5.0), LINEAR)
 
 
@@ -192,7 +192,7 @@ def test_an_alarm_is_the_same_in_integers_and_c(
     assert [(round(float(score) * 2**16), int(one)) for score, one in rows] == expected
 
     said = (values / 2.0 ** np.array([scale.bits for scale in scales]) - [5, -300]) / [0.5, 40]
-    real = Surprise(alarm, targets.rest).push(given, said)
+    real = AnomalyScore(alarm, targets.rest).push(given, said)
     near = np.abs(found / 2**16 - real) < 0.01 + 0.001 * real
     assert near[:100].all()  # beyond, what is far off saturates
     assert (found[:100] > 0).any() and (found.max() > 2**17 or alarm.smooth > 1000)
@@ -207,7 +207,7 @@ def test_an_integer_logarithm_is_that_of_its_number() -> None:
 
 
 def test_alarms_that_rounding_would_raise_are_refused() -> None:
-    targets = Targets((None,), (0.0,), (1.0,), Linear((((1.0,),),), (1e-4,)))
+    targets = Targets((None,), (0.0,), (1.0,), LinearPart((((1.0,),),), (1e-4,)))
     scales = integer_scales(targets, 16, RULES["mse"])
     with pytest.raises(SrnnError, match="told from rounding; export the network as float32"):
         IntegerAlarm.of(Alarm(0.5, 0.1, 1.0, 9), targets, 12, scales)
@@ -225,7 +225,10 @@ def test_what_needs_classes_is_refused(
         export_c(NET, tmp_path / "learns", "net", decision=ruled, learn="readout")
     with pytest.raises(SrnnError, match="no answer can stand early"):
         export_c(
-            NET, tmp_path / "early", "net", decision=DecisionRule(ruled.loss, NAMES, Until(0.5))
+            NET,
+            tmp_path / "early",
+            "net",
+            decision=DecisionRule(ruled.loss, NAMES, StoppingCriterion(0.5)),
         )
     with pytest.raises(SrnnError, match="An exit policy's loss must be one of"):
         ExitPolicy("ce_last")

@@ -12,17 +12,17 @@ import pytest
 
 from srnn import SrnnError
 from srnn.files.bounds import BelowOne, Between, Items, Positive
-from srnn.files.conversion import Section, convert, keys_of, read_section
+from srnn.files.conversion import CheckedSettings, convert, keys_of, read_section
 
 
 @dataclass(frozen=True)
-class Inner(Section, key="inner"):
+class Inner(CheckedSettings, key="inner"):
     rate: BelowOne = 0.0
     kind: Literal["a", "b"] = "a"
 
 
 @dataclass(frozen=True)
-class Outer(Section):
+class Outer(CheckedSettings):
     size: Annotated[int, Between(1, 9)] = field(metadata={"missing": ": how large it is"})
     inner: Inner = field(default_factory=Inner)
     sizes: Annotated[list[Annotated[int, Between(1, 9)]], Items(3)] = field(

@@ -14,9 +14,9 @@ from paper.evidence import gather, read_sweep
 from srnn import SrnnError
 from srnn.data.datasets.soli import read_names
 from srnn.data.datasets.speech_commands import read_segments
-from srnn.data.datasets.unpack import Note
+from srnn.data.datasets.unpack import UnpackRecord
 from srnn.files import TEXT
-from srnn.measure.energy.prices import load_technology
+from srnn.measure.energy.operation_energy import load_technology
 from srnn.measure.page.content import training
 from srnn.measure.policy import ExitPolicy
 from srnn.studies.summary import read_run, summarise
@@ -209,7 +209,7 @@ def test_a_note_that_cannot_be_read_is_none(tmp_path: Path) -> None:
         (tmp_path / ".cache" / "a.unpacked").write_bytes(
             text if isinstance(text, bytes) else text.encode()
         )
-        assert Note.read(tmp_path, "a") is None
+        assert UnpackRecord.read(tmp_path, "a") is None
 
 
 @pytest.mark.parametrize(

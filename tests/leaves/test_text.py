@@ -22,8 +22,8 @@ from paper.table import Table
 from srnn import SrnnError
 from srnn.cli.main import main
 from srnn.errors import check_positive, check_whole
+from srnn.measure.energy.operation_energy import MODELS
 from srnn.measure.energy.page import page as energy_page
-from srnn.measure.energy.prices import MODELS
 from srnn.measure.page.document import page
 from srnn.nn.neurons import Init
 from srnn.studies import load_sweep

@@ -24,7 +24,7 @@ from srnn.measure.analysis import (
     running_scores,
 )
 from srnn.measure.analysis.exits import CONFIDENCES, PATIENCES, EarlyExit
-from srnn.measure.scores import RunningScores, check_confidences, confidences
+from srnn.measure.scores import RunningScores, check_confidences, confidences_of
 from srnn.nn.decision import RULES, in_a_row
 from srnn.nn.loss_config import LossConfig, LossName
 from srnn.nn.losses import Loss
@@ -98,7 +98,7 @@ def test_running_scores_step_by_step_to_the_bit(loss: str, start: int, seed: int
         for t in range(8):
             assert (running.push(x[:, t, None], everyone)[:, 0] == whole[:, t]).all()
         running.reset(everyone)
-    believed = confidences(whole, loss)
+    believed = confidences_of(whole, loss)
     assert believed.sum(-1) == pytest.approx(1)
     assert (
         np.take_along_axis(believed, whole.argmax(-1)[..., None], -1)[..., 0] == believed.max(-1)
@@ -130,7 +130,7 @@ def test_confidences_by_hand() -> None:
         "ce_mean": 1 / (1 + np.exp(-2)),
     }
     for loss, first in expected.items():
-        assert confidences(scores, loss) == pytest.approx(np.array([[first, 1 - first]]))
+        assert confidences_of(scores, loss) == pytest.approx(np.array([[first, 1 - first]]))
 
 
 def test_confidences_that_are_not_finite_are_refused_by_the_number_of_their_step() -> None:
@@ -259,12 +259,12 @@ def test_a_bound_is_reached_not_exceeded() -> None:
     believed = np.array(
         [[0.625, 0.375], [0.624, 0.376]]
     )  # with a margin of a quarter, and a little less
-    assert ExitPolicy("ce_mean", confidence=0.625).sure(believed).tolist() == [True, False]
-    assert ExitPolicy("ce_mean", confidence=0.5, margin=0.25).sure(believed).tolist() == [
+    assert ExitPolicy("ce_mean", confidence=0.625).confident(believed).tolist() == [True, False]
+    assert ExitPolicy("ce_mean", confidence=0.5, margin=0.25).confident(believed).tolist() == [
         True,
         False,
     ]
-    assert ExitPolicy("ce_mean", confidence=1).sure(np.ones((1, 1))).tolist() == [True]
+    assert ExitPolicy("ce_mean", confidence=1).confident(np.ones((1, 1))).tolist() == [True]
     told: Any = SimpleNamespace(predicted=np.zeros((2, 1), int), last=np.zeros(2, int))
     told.confidence, told.margin = believed[:, :1], np.diff(-believed)
     counts = ExitCounts(Loss(LossConfig("ce_mean"), per_step=False), 1, margin=0.25)
@@ -403,7 +403,7 @@ def test_numbers_that_json_cannot_hold_are_refused_before_a_file_is_written(
 def test_outputs_of_a_wrong_shape_are_refused() -> None:
     policy = ExitPolicy("ce_mean", confidence=0.5)
     with pytest.raises(SrnnError, match="pass the number of steps"):
-        ExitPolicy("ce_mean", confidence=0.5, earliest=2).sure(np.ones((4, 2)) / 2)
+        ExitPolicy("ce_mean", confidence=0.5, earliest=2).confident(np.ones((4, 2)) / 2)
     for bad in (np.zeros(3), np.zeros((2, 0, 3)), np.zeros((1, 2, 3, 4))):
         with pytest.raises(SrnnError, match="shape"):
             policy.decide(bad)

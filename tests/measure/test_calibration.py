@@ -10,7 +10,7 @@ import torch
 
 from srnn.cli.show_section import show_section
 from srnn.measure.analysis import Calibration, analyse
-from srnn.measure.scores import confidences
+from srnn.measure.scores import confidences_of
 from srnn.training.trained import Trained
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
 
@@ -75,7 +75,7 @@ def test_confidences_are_those_of_the_decision(loss: str) -> None:
     with torch.no_grad():
         output = trained.network.run(torch.from_numpy(data.x), lengths=lengths).output
     scores = trained.loss.scores(output, lengths).double().numpy()
-    believed = confidences(scores, trained.loss.config.scoring).max(-1)
+    believed = confidences_of(scores, trained.loss.config.scoring).max(-1)
     if loss == "nll":
         steps = np.arange(12)
         believed = believed[(data.y >= 0) & (steps >= 2) & (steps < lengths.numpy()[:, None])]

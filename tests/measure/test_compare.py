@@ -10,7 +10,7 @@ import pytest
 from srnn.cli.main import main
 from srnn.errors import SrnnError
 from srnn.measure.page import comparison_content, page, report_content
-from srnn.measure.page.beside import MEASURES
+from srnn.measure.page.compared import MEASURES
 from srnn.measure.page.comparison import differences
 from srnn.measure.page.content import short_names
 from srnn.measure.sections import NUMBER, Measure, written

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from srnn.data.datasets.qtdb import CLASS_NAMES
 from srnn.measure.analysis import Delineation
-from srnn.measure.analysis.delineation import CSE_TOLERANCE_MS, Run, clean, has_waves
+from srnn.measure.analysis.delineation import CSE_TOLERANCE_MS, Interval, clean, has_waves
 
 P, PQ, QR, RS, ST, TP = range(6)
 
@@ -117,7 +117,9 @@ def test_short_gaps_are_closed_and_flickers_dropped() -> None:
     report = found(true, ragged, gap_ms=16, shortest_ms=16)  # a gap must be shorter, a wave as long
     assert report["P"]["predicted"] == 3
     assert found(true, ragged, gap_ms=0)["P"]["predicted"] == 2  # both halves, and still no flicker
-    assert clean([Run(0, 3), Run(4, 6), Run(20, 22)], gap=2, shortest=3) == [Run(0, 6)]
+    assert clean([Interval(0, 3), Interval(4, 6), Interval(20, 22)], gap=2, shortest=3) == [
+        Interval(0, 6)
+    ]
     assert clean([], 5, 5) == []
 
 

@@ -22,7 +22,7 @@ from srnn.measure.energy import (
     picojoules,
     total,
 )
-from srnn.measure.energy.prices import parts
+from srnn.measure.energy.operation_energy import parts
 from srnn.nn.arithmetic import absolute
 from srnn.nn.baselines import ClassicalRNN
 from srnn.nn.neurons import ALIF, AdLIF

@@ -29,8 +29,8 @@ from srnn.measure.energy import (
     picojoules,
     rates_of,
 )
+from srnn.measure.energy.compared import compare_energy
 from srnn.measure.energy.page import in_short
-from srnn.measure.energy.subjects import compare_energy
 from srnn.measure.sections import Note
 from srnn.nn.baselines import ClassicalRNN
 from support.energies import ANALOG, GIVEN, SPIKES, small, spiking

@@ -256,7 +256,7 @@ def test_a_line_is_known_in_a_stream_once_it_has_lasted(block: int) -> None:
     late = 22  # a decision is about so many samples before the last that came
     said = []
     for first in range(0, len(x), block):
-        watch.hear(x[first : first + block])
+        watch.observe(x[first : first + block])
         said += watch.states(np.arange(max(0, first - late), first + block - late)).tolist()
     found, whole = np.array(said), dead_leads(x, 250, in_mv=False).max(-1)[: len(said)]
     assert ((found == whole) | (found == READ)).all()
@@ -268,6 +268,6 @@ def test_a_line_is_known_in_a_stream_once_it_has_lasted(block: int) -> None:
 def test_a_stream_that_is_flat_from_its_beginning_is_flat() -> None:
     watch = LeadWatch(2, 250.0, samples=1000)  # a state was restored
     for _ in range(50):
-        watch.hear(np.zeros((10, 2)))
+        watch.observe(np.zeros((10, 2)))
     assert (watch.states(np.arange(1400, 1500)) == FLAT).all()
     assert not watch.states(np.array([0, 999, 1500, 9999])).any()  # not kept, or to come

@@ -21,7 +21,7 @@ from srnn.cli.main import main
 from srnn.data.batches import Sequences, evenly_spread
 from srnn.errors import SrnnError
 from srnn.measure.analysis import AnalysisOptions
-from srnn.measure.energy.subjects import compare_energy
+from srnn.measure.energy.compared import compare_energy
 from srnn.measure.page import page, report_content, samples
 from srnn.measure.page.content import plain
 from srnn.measure.page.samples import pack_activity, pack_bits, pack_levels, pack_numbers

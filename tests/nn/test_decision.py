@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from srnn import SrnnError
-from srnn.measure.scores import RunningScores, confidences, running_scores
-from srnn.nn.decision import RULES, Rule, Standing, Until, softmax, total_of
+from srnn.measure.scores import RunningScores, confidences_of, running_scores
+from srnn.nn.decision import RULES, Rule, StoppingCriterion, StoppingState, softmax, total_of
 from srnn.nn.loss_config import LossConfig, LossName
 from srnn.nn.losses import Loss
 from support.deciding import LEAKY, decided
@@ -44,7 +44,7 @@ def test_every_rule_against_its_definition(name: LossName, start: int) -> None:
         state.push(x[:, 6:]),
     ]
     np.testing.assert_array_equal(np.concatenate(parts, 1), running_scores(x, name, start))
-    believed = confidences(np.abs(expected), name)
+    believed = confidences_of(np.abs(expected), name)
     if RULES[name].value:
         assert believed.shape == (3, 9, 0)
         return
@@ -86,9 +86,9 @@ def test_the_words_over_the_classes() -> None:
 
 
 def standing(
-    until: Until, rule: Rule, scores: np.ndarray, steps: np.ndarray
+    until: StoppingCriterion, rule: Rule, scores: np.ndarray, steps: np.ndarray
 ) -> tuple[np.ndarray, list[bool]]:
-    """What ``Until`` says of one stream's scores (T, C), in plain loops."""
+    """What ``StoppingCriterion`` says of one stream's scores (T, C), in plain loops."""
     means, stands, row, before, last = [], [], 0, -1, -until.rest
     for number, step in enumerate(steps.tolist()):
         mean = scores[max(0, number + 1 - until.smooth) : number + 1].mean(0)
@@ -110,7 +110,7 @@ def standing(
 def test_when_an_answer_stands(seed: int) -> None:
     """Several streams at once and in blocks, some of them begun anew, against the definition."""
     rng = np.random.default_rng(seed)
-    until = Until(
+    until = StoppingCriterion(
         confidence=float(rng.choice([0.0, 0.4, 0.5])),
         margin=float(rng.choice([0.0, 0.1])),
         patience=int(rng.integers(1, 4)),
@@ -121,7 +121,7 @@ def test_when_an_answer_stands(seed: int) -> None:
     )
     rule, steps = RULES["ce_mean"], np.sort(rng.choice(60, 30, replace=False))
     scores = np.repeat(rng.normal(size=(3, 10, 3)), 3, axis=1)
-    reader = Standing(until, rule, 3, 3)
+    reader = StoppingState(until, rule, 3, 3)
     reader.push(scores[:1], steps, np.array([0]))
     reader.reset(np.array([0]))
     parts = [
@@ -135,4 +135,4 @@ def test_when_an_answer_stands(seed: int) -> None:
         mean, stood = standing(until, rule, scores[stream], steps)
         np.testing.assert_allclose(means[stream], mean, atol=1e-12)
         assert stands[stream].tolist() == stood
-    assert not Standing(Until(), rule, 3, 3).push(scores, steps)[1].any()
+    assert not StoppingState(StoppingCriterion(), rule, 3, 3).push(scores, steps)[1].any()

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from srnn import SRNN, SrnnError
 from srnn.data.spikes import Spikes
+from srnn.nn.delay_buffer import delayed_input, depth_of, draw, later, reached
 from srnn.nn.delays import LONGEST, Delays
 from srnn.nn.network import Layer
 from srnn.nn.neurons import LIF, Init
-from srnn.nn.under_way import delayed_input, depth_of, draw, later, reached
 
 
 def layer(backend: str = "reference", inputs: int = 3, size: int = 8, **options: Any) -> Layer:
@@ -217,15 +217,15 @@ def test_numbers_under_way_arrive_with_bits_and_take_a_gradient(
 
 def test_what_is_still_under_way_later() -> None:
     """Also after more steps than anything is under way: nothing."""
-    under_way = torch.rand(4, 3, 2, generator=torch.Generator().manual_seed(0))
+    in_flight = torch.rand(4, 3, 2, generator=torch.Generator().manual_seed(0))
     for lengths, steps in ((None, 0), (None, 2), (None, 99), (torch.tensor([0, 1, 3, 99]), 99)):
         ends = [steps] * 4 if lengths is None else lengths.tolist()
         wanted = [
-            [under_way[b, k + end] if k + end < 3 else torch.zeros(2) for k in range(3)]
+            [in_flight[b, k + end] if k + end < 3 else torch.zeros(2) for k in range(3)]
             for b, end in enumerate(ends)
         ]
         assert torch.equal(
-            later(under_way, lengths, steps), torch.stack([torch.stack(rows) for rows in wanted])
+            later(in_flight, lengths, steps), torch.stack([torch.stack(rows) for rows in wanted])
         )
 
 

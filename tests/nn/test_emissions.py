@@ -18,7 +18,7 @@ from srnn.nn.arithmetic import positive_part, unit_step
 from srnn.nn.emissions import EMISSIONS, Emission
 from srnn.nn.fixedpoint.device import run_float32
 from srnn.nn.fixedpoint.integer import InputFormat, quantise
-from srnn.nn.kernels.walks import emission_slope
+from srnn.nn.kernels.loops import emission_slope
 from srnn.nn.network import Readout, freeze
 from srnn.nn.neurons import ALIF, LIF, ReLU
 from srnn.nn.operations import multiplications

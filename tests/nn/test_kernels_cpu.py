@@ -37,7 +37,7 @@ pytest.importorskip("numba")
 def neurons(*quick: str) -> list[Any]:
     """Every neuron, of which the slow tests have all but these.
 
-    Loops are compiled for each, in seconds; what differs between neurons, test_kernels_walks
+    Loops are compiled for each, in seconds; what differs between neurons, test_kernels_loops
     compares for all of them.
     """
     return [
@@ -55,7 +55,7 @@ def test_every_neuron_equals_the_reference(neuron: str, shape: dict) -> None:
 @pytest.mark.slow
 def test_a_surrogate_of_other_parameters_equals_the_reference() -> None:
     """Of two parameters, not of four; each surrogate's own derivative, compiled:
-    test_kernels_walks."""
+    test_kernels_loops."""
     assert_same(make(surrogate="slayer", batch=9, size=17))
 
 

@@ -18,7 +18,7 @@ from srnn.data.batches import Batch, Sequences
 from srnn.data.encoders import ternary
 from srnn.measure.analysis.neurons import neuron_activity
 from srnn.measure.energy import ActivityTally, break_even, describe_network, load_technology
-from srnn.measure.energy.subjects import compare_energy
+from srnn.measure.energy.compared import compare_energy
 from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.network.encoding import LearnedTernary
 from srnn.studies.pruning import measure_run

@@ -64,7 +64,7 @@ def rounded_problem(bits: int, width: int = 16, **options) -> LayerProblem:
 def test_the_rounded_model_equals_the_reference(
     neuron: str, shape: dict, bits: int, width: int
 ) -> None:
-    """Of the other neurons the steps and adjoints are compared, compiled, in test_kernels_walks."""
+    """Of the other neurons the steps and adjoints are compared, compiled, in test_kernels_loops."""
     problem, binary = rounded_problem(bits, width, neuron=neuron, **shape), shape["binary"]
     expected, found = (differentiate(problem, backend, binary) for backend in ("reference", "cpu"))
     for name, value in expected.items():

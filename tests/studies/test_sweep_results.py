@@ -16,7 +16,7 @@ from srnn.studies import Sweep
 from srnn.studies.plots import draw
 from srnn.studies.results import write_results
 from srnn.studies.units import UnitStatus
-from srnn.studies.watch import Watch
+from srnn.studies.watch import SweepView
 from support.sweeps import BASE, sweep_of
 
 
@@ -53,7 +53,10 @@ def test_results_have_every_training_and_the_spread(tmp_path: Path) -> None:
     )
     sweep = sweep_of(tmp_path, text)
     status = _status(sweep)
-    for number, (key, value) in {3: ("restores", 2), 4: ("sick", ["layers.0 is silent"])}.items():
+    for number, (key, value) in {
+        3: ("restores", 2),
+        4: ("unhealthy", ["layers.0 is silent"]),
+    }.items():
         ((_, result),) = status[number].trainings.items()
         result[key] = value
     status[-1] = replace(_unfinished(status[-1], "failed", epochs=0), error="it diverged")
@@ -82,11 +85,15 @@ def test_results_have_every_training_and_the_spread(tmp_path: Path) -> None:
         in page
     )
     assert "| 0, 1 (1 lost) |" in page
-    sick = (
+    unhealthy = (
         "| `h=0,s=3` | 54.10 ± 4.10 % | 1.0000 ± 0.0000 | 0.1000 ± 0.0000 | 50.00 % | 0 | 1 | "
         "10 | 0.1 | 0, 1, 2 |"
     )
-    assert sick in page and rows[4]["sick"] == "layers.0 is silent" and rows[3]["restores"] == "2"
+    assert (
+        unhealthy in page
+        and rows[4]["unhealthy"] == "layers.0 is silent"
+        and rows[3]["restores"] == "2"
+    )
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"results.csv", "results.json", "results.md", "h.svg", "s.svg", "h-s.svg"}
 
@@ -185,7 +192,7 @@ def test_what_a_person_sees_in_a_terminal(tmp_path: Path, monkeypatch: pytest.Mo
         monkeypatch.setattr(
             sys, "stderr", SimpleNamespace(isatty=lambda: True, write=file.write, flush=file.flush)
         )
-        watch = Watch(SimpleNamespace(sweep=sweep, status=lambda: status, all=sweep.units()))  # type: ignore[arg-type]
+        watch = SweepView(SimpleNamespace(sweep=sweep, status=lambda: status, all=sweep.units()))  # type: ignore[arg-type]
         status[:] = [
             _status(sweep)[0],
             _unfinished(status[1], "running", best_so_far=0.5, epochs=7, seconds=90.0),
@@ -210,7 +217,7 @@ def test_a_look_that_fails_ends_no_training_and_lines_are_said_once(
             raise SrnnError("It cannot be read.")
         return status
 
-    watch = Watch(SimpleNamespace(sweep=sweep, status=look))  # type: ignore[arg-type]
+    watch = SweepView(SimpleNamespace(sweep=sweep, status=look))  # type: ignore[arg-type]
     for clock[0] in (101, 102, 103, 104, 105):
         watch.tick()
         status[0] = _status(sweep)[0]

@@ -456,15 +456,17 @@ def test_a_budget_ends_a_sweep_between_two_trainings_and_may_be_raised(tmp_path:
     assert len(units_in(longer, out).left()) == 1
 
 
-def test_a_sweep_goes_on_after_a_training_whose_best_epoch_was_sick(tmp_path: Path) -> None:
+def test_a_sweep_goes_on_after_a_training_whose_best_epoch_was_unhealthy(tmp_path: Path) -> None:
     sweep, out = sweep_in(tmp_path, ONE, "--training.epochs=1"), tmp_path / "out"
     work(sweep, out)
     result = out / "runs" / "base" / "s0" / "result.json"
-    sick = ["layers.0 is silent (4 of 4 neurons emitted nothing)"]
-    result.write_text(json.dumps({**json.loads(result.read_text()), "sick": sick, "restores": 2}))
+    unhealthy = ["layers.0 is silent (4 of 4 neurons emitted nothing)"]
+    result.write_text(
+        json.dumps({**json.loads(result.read_text()), "unhealthy": unhealthy, "restores": 2})
+    )
     assert work(sweep, out) == 0
     (row,) = write_results(sweep, units_in(sweep, out).status(), out)["trainings"]
-    assert (row["sick"], row["restores"]) == (sick[0], 2)
+    assert (row["unhealthy"], row["restores"]) == (unhealthy[0], 2)
 
 
 @pytest.mark.parametrize("name", ["units/base/s0.json", "sweep.json", "runs/base/s0/result.json"])

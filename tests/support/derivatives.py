@@ -13,7 +13,7 @@ from torch import Tensor
 
 from srnn.nn.derivatives import jacobian_record
 from srnn.nn.equations import function
-from srnn.nn.kernels import walks
+from srnn.nn.kernels import loops
 from srnn.training.rules.local import LocalLayer
 
 
@@ -55,7 +55,7 @@ class Derivatives:
         ]
         rows = torch.stack(partials).view(count, -1, *current.shape).to(current.dtype)
         v = layer.neuron.step(*arguments)[-1]
-        emission = walks.emission_slope(layer.neuron, layer.layer.surrogate, v)
+        emission = loops.emission_slope(layer.neuron, layer.layer.surrogate, v)
         return cls(rows[:, :count], rows[:, count], rows[:, count + 1 :], emission)
 
     def with_own_weight(self, weight_rec: Tensor | None) -> Self:

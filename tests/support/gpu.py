@@ -29,8 +29,10 @@ def blocks_of(monkeypatch: pytest.MonkeyPatch, columns: int, depth: int = 16) ->
     """Cut recurrent layers into blocks of few neurons, so that a small layer has several."""
     choose = plans.choose_plan
 
-    def choose_small(size: int, recurrent: bool, *rest: Any) -> plans.Plan | None:
-        return plans.Plan(16, columns, 4, depth) if recurrent else choose(size, recurrent, *rest)
+    def choose_small(size: int, recurrent: bool, *rest: Any) -> plans.LaunchPlan | None:
+        return (
+            plans.LaunchPlan(16, columns, 4, depth) if recurrent else choose(size, recurrent, *rest)
+        )
 
     monkeypatch.setattr(plans, "choose_plan", choose_small)
 

@@ -11,12 +11,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from srnn.data.spikes import Spikes
+from srnn.nn.delay_buffer import depth_of, reached
 from srnn.nn.equations import Record
 from srnn.nn.kernels.problem import LayerProblem
 from srnn.nn.kernels.running import run_layer, warn_slow
 from srnn.nn.neurons import ALIF, Neuron, as_neuron
 from srnn.nn.surrogates import as_surrogate
-from srnn.nn.under_way import depth_of, reached
 
 CPU_BACKENDS = ("cpu", "reference")
 """Those that run where the tests do; the third one's tests are

@@ -15,7 +15,7 @@ import srnn
 from srnn import SRNN, SrnnError
 from srnn.data.encoders import LevelCrossing
 from srnn.data.encoders.speech import SpeechFeatures, Statistics
-from srnn.data.linear import Linear
+from srnn.data.linear import LinearPart
 from srnn.data.signals import CrossingPath, ScaledPath, SignalPath, SpeechPath, Steps
 from srnn.data.targets import Targets
 from srnn.measure.policy import ExitPolicy
@@ -414,7 +414,9 @@ def _targets(
     if kind in ("linear", "alarm"):
         taps = int(rng.integers(1, 5))
         weights = rng.normal(0, 0.3 / scale, (taps, inputs, outputs)).tolist()
-        linear = Linear.restore({"weights": weights, "rest": rng.uniform(0.1, 1, outputs).tolist()})
+        linear = LinearPart.restore(
+            {"weights": weights, "rest": rng.uniform(0.1, 1, outputs).tolist()}
+        )
     if not rule.value or (linear is None and not scaled):
         return None
     mean, std = rng.normal(0, 100, outputs), np.exp(rng.normal(0, 3, outputs))

@@ -16,7 +16,7 @@ import torch
 import srnn
 from srnn import SrnnError
 from srnn.cli.main import main
-from srnn.nn.alarm import Alarm, Surprise
+from srnn.nn.alarm import Alarm, AnomalyScore
 from support.compiled import compilers
 
 STEPS = 40
@@ -43,12 +43,12 @@ def test_a_score_is_of_a_mean_of_errors_that_begins_at_what_is_usual() -> None:
     x, said = rng.normal(size=(30, 2)), rng.normal(size=(30, 2))
     rest, alarm = np.array([0.5, 3.0]), Alarm(4.0, 1.0, 8.0, 8, start=3)
     errors = np.square((x[1:] - said[:-1]) / rest).mean(1)
-    found = Surprise(alarm, rest).push(x, said)
+    found = AnomalyScore(alarm, rest).push(x, said)
     assert (found[:4] == 0).all()  # nothing counts before
     mean = (2 * 4.0 + errors[3:11].sum()) / 10  # usual for two steps, then eight
     means = [mean, mean + (errors[11] - mean) / 10]
     np.testing.assert_allclose(found[11:13], alarm.scores(np.array(means)))
-    parts = Surprise(alarm, rest)
+    parts = AnomalyScore(alarm, rest)
     cut = [parts.push(x[a:b], said[a:b]) for a, b in ((0, 1), (1, 1), (1, 17), (17, 30))]
     np.testing.assert_array_equal(np.concatenate(cut), found)
     parts.reset()

@@ -17,10 +17,10 @@ from srnn import SRNN, SrnnError
 from srnn.nn.network import has_norm
 from srnn.nn.state_format import StateFormat
 from srnn.studies.pruning import TuningOptions, prune_run, quantise_run
+from srnn.training.callbacks import Average, Callbacks
 from srnn.training.checkpoints import architecture, read_checkpoint
 from srnn.training.compression.masks import sparsity
 from srnn.training.evaluation import evaluate
-from srnn.training.histories import Average, Histories
 from srnn.training.loop import train
 from srnn.training.recipes import Recipe
 from srnn.training.runs import Run
@@ -153,8 +153,8 @@ def test_an_average_that_begins_again_is_what_is_trained_then() -> None:
 def test_all_parts_with_a_history_take_their_turn() -> None:
     """Masks come after what changes the weights, or their average."""
     parts = Mock()
-    histories = Histories(parts.compression, parts.average, parts.running_mean)
-    histories.after_step(3)
+    callbacks = Callbacks(parts.compression, parts.average, parts.running_mean)
+    callbacks.after_step(3)
     mask = call.compression.after_step
     assert parts.mock_calls == [
         call.average.update(3),
@@ -162,10 +162,10 @@ def test_all_parts_with_a_history_take_their_turn() -> None:
         call.running_mean.update(),
     ]
     parts.reset_mock()
-    histories.end_epoch()
+    callbacks.end_epoch()
     assert parts.mock_calls == [call.running_mean.settle(), mask()]
     parts.reset_mock()
-    histories.restart()
+    callbacks.restart()
     assert parts.mock_calls == [call.average.restart(), call.running_mean.restart()]
 
 

@@ -231,7 +231,7 @@ def test_foreign_and_missing_files_are_refused(tmp_path: Path) -> None:
     [
         {"skipped": -1}, {"best_epoch": 0.5}, {"restores": True}, {"metrics_size": 2**53}, {"best": [math.inf]},
         {"inputs": [1.0]}, {"inputs": [1.0, math.nan]}, {"sums": {"loss": math.nan}}, {"mends": 1},
-        {"sick": [3.5]}, {"start": [1]}, {"watch": {"steps": 1}}, {"watch": {**asdict(Watch()), "fired": 3}},
+        {"unhealthy": [3.5]}, {"start": [1]}, {"watch": {"steps": 1}}, {"watch": {**asdict(Watch()), "fired": 3}},
     ],
 )  # fmt: skip
 def test_a_state_that_no_training_writes_is_refused(change: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from srnn.cli.main import main
 from srnn.data.batches import Sequences
 from srnn.data.datasets import Split
 from srnn.measure.energy import energy
-from srnn.measure.energy.subjects import compare_energy
+from srnn.measure.energy.compared import compare_energy
 from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.fixedpoint.integer import IntegerNetwork, measure_ranges, quantise
 from srnn.studies import pruning as flow

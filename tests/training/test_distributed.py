@@ -21,7 +21,7 @@ from srnn import SRNN, SrnnError
 from srnn.cli.main import main
 from srnn.nn.network.inputs import each_part
 from srnn.training.checkpoints import read_checkpoint
-from srnn.training.distributed import Share, Team, world_size
+from srnn.training.distributed import ProcessGroup, Shard, world_size
 from srnn.training.loop import train
 from support.distributed import cases
 from support.tiny import tiny_recipe
@@ -140,9 +140,9 @@ def test_shares_are_the_whole_batch_and_nothing_twice(total: int, size: int) -> 
     covered: list[int] = []
     lengths = []
     for rank in range(size):
-        team = Team.__new__(Team)
-        team.rank, team.size = rank, size
-        share = team.share(total)
+        processes = ProcessGroup.__new__(ProcessGroup)
+        processes.rank, processes.size = rank, size
+        share = processes.shard(total)
         assert share.part.stop > share.part.start and share.total == total
         if share.counts:
             covered += range(total)[share.part]
@@ -175,15 +175,15 @@ def test_alone_nothing_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(f"SLURM_{name}", "3")
     monkeypatch.setenv("SLURM_JOB_NAME", "sweep")
     assert world_size() == 1
-    team = Team("cpu")
-    assert team.first and team.share(5) == Share(slice(0, 5), 5)
-    assert team.from_first(lambda: 3) == 3
-    team.raise_if_broken(
+    processes = ProcessGroup("cpu")
+    assert processes.first and processes.shard(5) == Shard(slice(0, 5), 5)
+    assert processes.from_first(lambda: 3) == 3
+    processes.raise_if_broken(
         RuntimeError("connection closed by peer"), Path("run")
     )  # none of ours: says nothing
     if not torch.cuda.is_available():
         with pytest.raises(SrnnError, match="does not offer: PyTorch finds none that it can use"):
-            Team("cuda")
+            ProcessGroup("cuda")
 
 
 def test_a_mac_trains_on_its_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,7 +193,7 @@ def test_a_mac_trains_on_its_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(MPSAccelerator, "is_available", staticmethod(lambda: True))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert Team("auto").fabric.device.type == "cpu"
+    assert ProcessGroup("auto").fabric.device.type == "cpu"
 
 
 def test_no_coarser_products_are_advised_on_a_gpu(
@@ -208,7 +208,7 @@ def test_no_coarser_products_are_advised_on_a_gpu(
     # Lightning, which another test may have imported, puts its own logger in this one's place.
     logger = logging.getLogger("lightning_fabric.utilities.rank_zero")
     monkeypatch.setattr(rank_zero, "log", logger)
-    Team("cpu")
+    ProcessGroup("cpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
@@ -221,27 +221,27 @@ def test_what_the_first_is_refused_it_alone_says(
 ) -> None:
     """The others wait for it, and would tell of a lost connection after it has ended."""
     told: list[str] = []
-    recipe, team = tiny_recipe(), Team("cpu")
-    monkeypatch.setattr(team.fabric, "broadcast", lambda text: told.append(text) or told[0])
+    recipe, processes = tiny_recipe(), ProcessGroup("cpu")
+    monkeypatch.setattr(processes.fabric, "broadcast", lambda text: told.append(text) or told[0])
     (tmp_path / "notes.txt").write_text("none of ours")
     with pytest.raises(SrnnError, match="holds no run to resume"):
-        team.open_run(tmp_path, recipe, 0, resume=True)
-    team.first = False
+        processes.open_run(tmp_path, recipe, 0, resume=True)
+    processes.first = False
     with pytest.raises(SystemExit) as ended:
-        team.open_run(tmp_path, recipe, 0, resume=True)
+        processes.open_run(tmp_path, recipe, 0, resume=True)
     assert ended.value.code == 2 and told[1:] == [""]
 
 
 def test_a_lost_connection_is_told_apart_from_other_errors() -> None:
-    team = Team("cpu")
-    team.rank, team.size = 1, 2
-    team.raise_if_broken(RuntimeError("The size of tensor a must match"), Path("run"))
+    processes = ProcessGroup("cpu")
+    processes.rank, processes.size = 1, 2
+    processes.raise_if_broken(RuntimeError("The size of tensor a must match"), Path("run"))
     for lost in ("[enforce fail] Gloo", "NCCL error", "Connection reset", "closed by peer"):
         with pytest.raises(
             SrnnError,
             match=r"Process 1 of 2 has lost another one.* out='run', resume=True continues",
         ):
-            team.raise_if_broken(RuntimeError(lost), Path("run"))
+            processes.raise_if_broken(RuntimeError(lost), Path("run"))
 
 
 def test_the_command_needs_a_folder_that_all_processes_can_name(

@@ -14,7 +14,7 @@ import torch
 
 import srnn
 from srnn import SrnnError
-from srnn.data.datasets.memory import GivenTask
+from srnn.data.datasets.memory import InMemoryTask
 from srnn.data.recordings import Recording
 from srnn.training import own_data
 from srnn.training.own_data import FitArguments
@@ -130,7 +130,7 @@ def test_a_task_of_a_program_stays_with_the_model_that_train_returns(tmp_path: P
     recipe = srnn.training.recipes.parse_recipe(
         "task: {name: unknown}", [f"--{key}={value}" for key, value in QUICK.items()]
     )
-    model = srnn.train(recipe, tmp_path / "run", task=GivenTask(arrays=given))
+    model = srnn.train(recipe, tmp_path / "run", task=InMemoryTask(arrays=given))
     assert len(model.task.load("validation")) == 4
 
 
@@ -275,7 +275,7 @@ def test_tables_state_their_names_units_and_rate() -> None:
     ],
 )
 def test_labels_in_every_form(y: Any, classes: tuple[str, ...]) -> None:
-    task = GivenTask(arrays=gather(numbers()[0], y))
+    task = InMemoryTask(arrays=gather(numbers()[0], y))
     assert task.class_names == classes and task.kind == (
         "per_step" if np.ndim(task.arrays["y"]) == 2 else "per_sequence"
     )

@@ -48,7 +48,7 @@ def test_a_silent_layer_is_named_and_scaled_until_it_spikes(tmp_path: Path) -> N
     first, mended, *epochs = _records(tmp_path / "run")
     silent = "layers.0 is silent (8 of 8 neurons emitted nothing)"
     assert (
-        first["sick"] == [silent] and told.events[0] == f"epoch 1: {silent}"
+        first["unhealthy"] == [silent] and told.events[0] == f"epoch 1: {silent}"
     )  # as drawn: it may wake by itself
     assert len(told.events) == 2 and told.events[1].startswith(
         f"epoch 2, batch 4: {silent}; back to the last checkpoint"
@@ -67,7 +67,9 @@ def test_silence_of_a_start_as_drawn_may_end_by_itself_in_the_first_tenth_of_the
     train(tiny_recipe(*SILENT, "--training.epochs=20"), tmp_path / "run", task=TinyTask())
     first, second, mended, *_ = _records(tmp_path / "run")
     assert (
-        first["sick"] == second["sick"] == ["layers.0 is silent (8 of 8 neurons emitted nothing)"]
+        first["unhealthy"]
+        == second["unhealthy"]
+        == ["layers.0 is silent (8 of 8 neurons emitted nothing)"]
     )
     assert mended["event"] == "restored" and mended["where"].startswith("epoch 3,")
 
@@ -112,10 +114,13 @@ def test_without_mending_a_dead_result_says_so(tmp_path: Path) -> None:
         task=TinyTask(),
         reporter=told,
     )
-    assert result["sick"] == ["layers.0 is silent (8 of 8 neurons emitted nothing)"]
-    assert json.loads((tmp_path / "run" / "result.json").read_text())["sick"] == result["sick"]
-    assert len(told.events) == 5 and "is sick: layers.0 is silent" in told.events[-1]
-    assert all(record["sick"] == result["sick"] for record in _records(tmp_path / "run"))
+    assert result["unhealthy"] == ["layers.0 is silent (8 of 8 neurons emitted nothing)"]
+    assert (
+        json.loads((tmp_path / "run" / "result.json").read_text())["unhealthy"]
+        == result["unhealthy"]
+    )
+    assert len(told.events) == 5 and "is unhealthy: layers.0 is silent" in told.events[-1]
+    assert all(record["unhealthy"] == result["unhealthy"] for record in _records(tmp_path / "run"))
 
 
 def test_a_saturated_layer_is_named_and_calmed(tmp_path: Path) -> None:
@@ -259,7 +264,7 @@ def test_a_run_from_before_is_resumed_as_it_was(
     old = {
         k: v
         for k, v in checkpoint.info["state"].items()
-        if k not in ("mends", "watch", "sick", "start")
+        if k not in ("mends", "watch", "unhealthy", "start")
     }
     checkpoints.save_checkpoint(
         Run.open(run).last, checkpoint.tensors, {**checkpoint.info, "state": old}
@@ -329,7 +334,7 @@ def test_no_step_is_overlooked_and_every_epoch_counts_anew() -> None:
         ([50] * 10, 3, ""),
     ],
 )
-def test_where_a_layer_begins_to_be_sick(fired: list[int], exploded: int, wrong: str) -> None:
+def test_where_a_layer_begins_to_be_unhealthy(fired: list[int], exploded: int, wrong: str) -> None:
     """Nine tenths of the neurons silent, half of them above .95, a quarter of the batches and at
     least four above 1e5."""
     watch = Watch(steps=100, fired={"layers.0": fired})

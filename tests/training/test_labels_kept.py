@@ -17,7 +17,7 @@ import torch
 import srnn
 from srnn import SrnnError
 from srnn.cli.main import main
-from srnn.data.datasets.memory import GivenTask
+from srnn.data.datasets.memory import InMemoryTask
 from srnn.training.own_data import FitArguments, gather
 
 QUICK: dict[str, Any] = {
@@ -94,7 +94,7 @@ def test_labels_of_steps_keep_their_type() -> None:
     }
     rows = [[True, False][: 1 + index % 2] for index in range(30)]
     given = gather([np.full((len(row), 1), 0.5) for row in rows], FitArguments(rows))
-    task = GivenTask(arrays=given)
+    task = InMemoryTask(arrays=given)
     assert task.labels == (False, True)
     assert {*np.unique(task.load("train").y)} == {-1, 0, 1}, "what is no step has no label"
 
@@ -147,9 +147,9 @@ def test_the_classifier_gives_back_what_it_was_given() -> None:
 def test_floats_that_are_whole_are_values_and_that_is_said() -> None:
     x, y = sequences([1.0, 2.0])
     with pytest.warns(RuntimeWarning, match=r"whole numbers \(1, 2\).*astype\(int\)"):
-        task = GivenTask(arrays=gather(x, FitArguments(np.array(y))))
+        task = InMemoryTask(arrays=gather(x, FitArguments(np.array(y))))
         assert task.targets is not None
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert GivenTask(arrays=gather(x, FitArguments(np.array(y))), answer="values").targets
-        assert GivenTask(arrays=gather(x, FitArguments(np.array(y) + 0.5))).targets
+        assert InMemoryTask(arrays=gather(x, FitArguments(np.array(y))), answer="values").targets
+        assert InMemoryTask(arrays=gather(x, FitArguments(np.array(y) + 0.5))).targets

@@ -186,7 +186,7 @@ def test_a_divergence_goes_back_and_halves_the_rate(
 
 
 def test_a_divergence_names_its_own_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not the one before, though a sick layer that is left alone was found after it; nor, in
+    """Not the one before, though an unhealthy layer that is left alone was found after it; nor, in
     validation, one after the last."""
     _break_loss(monkeypatch, lambda count: count == 6)
     silent = ("--network.neuron.threshold=100", "--training.start=drawn", "--training.mend=false")
@@ -194,7 +194,7 @@ def test_a_divergence_names_its_own_batch(tmp_path: Path, monkeypatch: pytest.Mo
         _Events(),
         (*silent, "--training.checkpoint_every=1", "--training.epochs=2"),
     )
-    train(tiny_recipe(*arguments), tmp_path / "sick", task=TinyTask(), reporter=reporter)
+    train(tiny_recipe(*arguments), tmp_path / "unhealthy", task=TinyTask(), reporter=reporter)
     assert next(event for event in reporter.events if "not finite" in event).startswith(
         "epoch 2, batch 2: "
     )

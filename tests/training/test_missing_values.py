@@ -12,7 +12,7 @@ import pytest
 
 import srnn
 from srnn import SrnnError
-from srnn.data.datasets.memory import GivenTask
+from srnn.data.datasets.memory import InMemoryTask
 from srnn.data.gaps import DEFAULT, Gaps
 from srnn.data.tasks import create_task
 from srnn.training.own_data import FitArguments, gather
@@ -106,7 +106,7 @@ def test_padding_is_no_gap() -> None:
     for row, length in zip(x, lengths, strict=True):
         row[length:] = np.nan
     given = gather(x, FitArguments(y, lengths=lengths))
-    assert not np.isnan(given["x"]).any() and GivenTask(arrays=given).load("train")
+    assert not np.isnan(given["x"]).any() and InMemoryTask(arrays=given).load("train")
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".h5"])

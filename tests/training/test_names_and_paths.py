@@ -19,8 +19,8 @@ from srnn.cli.main import main
 from srnn.cli.serve import load_models
 from srnn.deploy.streaming import Decoder
 from srnn.errors import SrnnError
-from srnn.measure.energy.prices import load_technology
-from srnn.measure.energy.subjects import compare_energy
+from srnn.measure.energy.compared import compare_energy
+from srnn.measure.energy.operation_energy import load_technology
 from srnn.registry import as_text, is_name
 from srnn.studies import load_sweep
 from srnn.training.pretrained import FOLDER, example

@@ -22,7 +22,7 @@ from srnn.cli import models
 from srnn.cli.main import main
 from srnn.cli.serve import load_models
 from srnn.data.batches import Sequences
-from srnn.measure.energy.subjects import compare_energy
+from srnn.measure.energy.compared import compare_energy
 from srnn.training.evaluation import Tally
 from srnn.training.pretrained import FOLDER, Card, example, pretrained_names, read_card
 from srnn.training.recipes import load_recipe
@@ -168,8 +168,8 @@ def test_a_name_in_energy_is_the_network_and_with_rates_the_recipe(
         taken.append(trained)
         raise SrnnError("enough")
 
-    monkeypatch.setattr("srnn.measure.energy.subjects.measure_input", lambda _: None)
-    monkeypatch.setattr("srnn.measure.energy.subjects.evaluate_activity", stop)
+    monkeypatch.setattr("srnn.measure.energy.compared.measure_input", lambda _: None)
+    monkeypatch.setattr("srnn.measure.energy.compared.evaluate_activity", stop)
     with pytest.raises(SrnnError, match="enough"):
         compare_energy(["ecg-large"])
     assert taken[0].name == "ecg-large" and taken[0].about["result"]

@@ -20,7 +20,7 @@ from srnn.training.checkpoints import read_checkpoint
 from srnn.training.loop import train
 from srnn.training.rules import DRTRL, EProp, OnlineRule, follow, run_window
 from srnn.training.runs import Run
-from srnn.training.windows import Trainee, Window
+from srnn.training.windows import Window, WrappedNetwork
 from support.rtrl import RTRL
 from support.rules import assert_equal, distance, make, problem, taken
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
@@ -33,7 +33,7 @@ RULES = [RTRL(), DRTRL(), EProp()]
 def learnt(network, rule: OnlineRule | None, loss: Loss, batch: Batch, size: int | None):
     """The gradients of all windows of a batch, added up, each loss times what it is a mean over;
     and the weights' sum."""
-    trainee = Trainee(network, rule)
+    trainee = WrappedNetwork(network, rule)
     past, outputs, weight = trainee.begin(network.initial_state(len(batch.y))), [], 0
     for window in Window.cut(batch, size):
         output, ran = trainee(window.x, window.lengths, past, None, window.last)

@@ -10,8 +10,8 @@ from cyclopts import Parameter
 
 from ..errors import SrnnError, require
 from ..text import markdown
-from .options import AS_STATED, MORE, Data, DataDir, Json, Models, RecordingOptions, Seed, place
-from .show import tell
+from .options import MORE, NO_OPTIONS, Data, DataDir, Json, Models, RecordingOptions, Seed, place
+from .show import print_result
 
 if TYPE_CHECKING:
     from ..data.datasets import SplitName
@@ -46,7 +46,7 @@ def adapt(
     ] = "train",
     seed: Seed = 0,
     data: Data = None,
-    recording: RecordingOptions = AS_STATED,
+    recording: RecordingOptions = NO_OPTIONS,
     data_dir: DataDir = None,
     json: Json = False,
 ) -> int:
@@ -95,7 +95,7 @@ def adapt(
             check_folder(out)
             check_new(out, overwrite, ours=(out / "adaptation.json").is_file())
             report, table = _curve(opened, config, curve, split, data_dir, seed, out)
-        return tell(json, report, lambda: print(f"{table}\n\nwritten: {out}"))
+        return print_result(json, report, lambda: print(f"{table}\n\nwritten: {out}"))
     with place("--out", out, overwrite):
         opened = [open_trained(path, data, said) for path in models]
         if len(opened) > 1:
@@ -104,7 +104,7 @@ def adapt(
             opened[0], split, config, data_dir=data_dir, limit=limit, seed=seed
         )
         adapted.save(out)
-    return tell(json, {**report, "model": str(out)}, lambda: _show(report, out))
+    return print_result(json, {**report, "model": str(out)}, lambda: _show(report, out))
 
 
 def _curve(

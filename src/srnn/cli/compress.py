@@ -11,8 +11,8 @@ from cyclopts import Parameter
 
 from ..errors import SrnnError
 from .options import (
-    AS_STATED,
     MORE,
+    NO_OPTIONS,
     Called,
     Data,
     DataDir,
@@ -22,7 +22,7 @@ from .options import (
     Split,
     StateBits,
 )
-from .show import show_table, tell
+from .show import print_result, show_table
 
 if TYPE_CHECKING:
     from ..progress import Reporter
@@ -108,7 +108,7 @@ def compress(
     state_bits: StateBits = None,
     split: Split = "validation",
     data: Data = None,
-    recording: RecordingOptions = AS_STATED,
+    recording: RecordingOptions = NO_OPTIONS,
     data_dir: DataDir = None,
     json: Json = False,
     called: Called,
@@ -167,7 +167,9 @@ def compress(
     )
     if out is None:
         measured = {"run": str(model), "before": measure_run(model, options)}
-        return tell(json, measured, lambda: _show_points([("as trained", measured["before"])]))
+        return print_result(
+            json, measured, lambda: _show_points([("as trained", measured["before"])])
+        )
     command = repeated(called, options.epochs, options.lr_factor)
     return _made(model, out, pruning, options, command, json)
 
@@ -188,9 +190,9 @@ def _made(
     reporter = reporter_for(json)
     if pruning.wanted:
         curve = pruning.run(model, out, options, reporter, command)
-        return tell(json, curve, lambda: _show_curve(curve, out))
+        return print_result(json, curve, lambda: _show_curve(curve, out))
     points = quantise_run(model, out, options, reporter, command)
-    return tell(json, points, lambda: _show_tuned(points, out))
+    return print_result(json, points, lambda: _show_tuned(points, out))
 
 
 def repeated(called: Called, epochs: int, lr_factor: float) -> str:

@@ -16,7 +16,7 @@ from cyclopts import Parameter
 from ..errors import SrnnError
 from ..text import some
 from .options import DataDir, Json, data_dir_again
-from .show import show_names, tell
+from .show import print_result, show_names
 
 if TYPE_CHECKING:
     from ..data.datasets.catalogue import DataSet, Use
@@ -70,7 +70,7 @@ def list_data_sets(*, data_dir: DataDir = None, json: Json = False) -> int:
         row["name"]: f"{row['state']:<12} {row['title']}; {row['size']}; {row['licence']}"
         for row in rows
     }
-    return tell(json, {"data_sets": rows}, lambda: show_names(texts))
+    return print_result(json, {"data_sets": rows}, lambda: show_names(texts))
 
 
 def info(
@@ -108,7 +108,7 @@ def info(
                 f"{', '.join(filter(None, [address(file, data_set, _mirror(mirror)), *known]))}"
             )
 
-    return tell(json, about, show)
+    return print_result(json, about, show)
 
 
 def _use(use: Use) -> str:
@@ -150,7 +150,9 @@ def fetch(
         if data_set.unpack:
             print(f"Now unpack it: {_command(data_set, data_dir, 'prepare')}")
 
-    return tell(json, {"data_set": data_set.name, "files": [str(path) for path in paths]}, show)
+    return print_result(
+        json, {"data_set": data_set.name, "files": [str(path) for path in paths]}, show
+    )
 
 
 def verify(name: Name, /, *, data_dir: DataDir = None, json: Json = False) -> int:
@@ -177,7 +179,7 @@ def verify(name: Name, /, *, data_dir: DataDir = None, json: Json = False) -> in
             print(f"srnn: some files are missing or wrong; {how}", file=sys.stderr)
 
     files = [asdict(report) for report in reports]
-    tell(json, {"data_set": data_set.name, "good": not bad, "files": files}, show)
+    print_result(json, {"data_set": data_set.name, "good": not bad, "files": files}, show)
     return 1 if bad else 0
 
 
@@ -269,7 +271,7 @@ def prepare(
         nothing = ""
     else:
         nothing = f"{data_set.name}: nothing to prepare.\n"
-    return tell(json, {"data_set": data_set.name, **done}, lambda: print(nothing, end=""))
+    return print_result(json, {"data_set": data_set.name, **done}, lambda: print(nothing, end=""))
 
 
 def _check_archive(data_set: DataSet, data_dir: Path | None, archive: Path) -> None:

@@ -111,7 +111,7 @@ class DecoderOptions:
         return replace(self, **left), [f"--{name}" for name in others]
 
 
-NOTHING_SAID = DecoderOptions()
+DEFAULT_DECODING = DecoderOptions()
 
 
 def numbers(option: str, text: str) -> list[float]:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from .options import Json, Seed
-from .show import tell
+from .show import print_result
 
 
 def encode(
@@ -64,8 +64,8 @@ def encode(
     from .show import progress_bars
 
     check_new(out, overwrite, ours=not out.is_dir())
-    heard = {} if as_stream is None else {"level": None, "gain": as_stream, "ramps": False}
-    cochlea, misnamed = Cochlea(places=places, **heard), list[str]()
+    options = {} if as_stream is None else {"level": None, "gain": as_stream, "ramps": False}
+    cochlea, misnamed = Cochlea(places=places, **options), list[str]()
     clips = find_clips(inputs, pattern, misnamed if leave_out_bad else None)
     start = time.perf_counter()
     with progress_bars(not json, MofNCompleteColumn(), TimeRemainingColumn(compact=True)) as watch:
@@ -92,4 +92,4 @@ def encode(
         )
 
     report = done._asdict() | {"sound_seconds": done.seconds, "file": str(out), "seconds": took}
-    return tell(json, report, show)
+    return print_result(json, report, show)

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from ..errors import SrnnError
+from ..measure.energy.operation_energy import DEFAULT
 from ..measure.energy.page import in_short, page, section, word
-from ..measure.energy.prices import DEFAULT
 from ..text import json_text
-from .options import AS_STATED, Called, Data, DataDir, Json, RecordingOptions, Split
-from .show import tell
+from .options import NO_OPTIONS, Called, Data, DataDir, Json, RecordingOptions, Split
+from .show import print_result
 from .show_section import show_section
 
 
@@ -29,7 +29,7 @@ def energy(
     all: bool = False,
     out: Path | None = None,
     data: Data = None,
-    recording: RecordingOptions = AS_STATED,
+    recording: RecordingOptions = NO_OPTIONS,
     data_dir: DataDir = None,
     json: Json = False,
     called: Called,
@@ -69,7 +69,7 @@ def energy(
         of_input = _rate("--input-rate", input_rate)
 
     from ..files import check_folder
-    from ..measure.energy.subjects import compare_energy
+    from ..measure.energy.compared import compare_energy
 
     if out is not None:
         check_folder(out)  # before anything is measured
@@ -93,7 +93,7 @@ def energy(
         command = shlex.join(word(one) if one in networks else one for one in words)
         _write(out, comparison, command)
     shown = section if all else in_short
-    return tell(json, comparison, lambda: show_section(shown(comparison)))
+    return print_result(json, comparison, lambda: show_section(shown(comparison)))
 
 
 def _write(folder: Path, comparison: dict[str, Any], command: str) -> None:

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from ..errors import SrnnError
 from .options import (
-    AS_STATED,
+    NO_OPTIONS,
     RARE,
     Data,
     DataDir,
@@ -22,12 +22,12 @@ from .options import (
     SeedNumber,
     Split,
 )
-from .show import RESULT_NAMES, percent, show_result, show_table, tell
+from .show import RESULT_NAMES, percent, print_result, show_result, show_table
 from .show_section import show_parts, show_section
 
 if TYPE_CHECKING:
     from ..data.datasets import SplitName
-    from ..data.recordings import Reading
+    from ..data.recordings import Overrides
     from ..measure.analysis import Analysis, AnalysisOptions
     from ..nn.baselines import Network
     from ..training.evaluation import Evaluation
@@ -70,7 +70,7 @@ class FullOptions:
         return {name: value for name, value in values.items() if value is not None}
 
 
-NOTHING_SAID = FullOptions()
+DEFAULT_OPTIONS = FullOptions()
 
 
 def evaluate(
@@ -80,7 +80,7 @@ def evaluate(
     split: Split = "validation",
     full: bool = False,
     no_exit: NoExit = False,
-    options: FullOptions = NOTHING_SAID,
+    options: FullOptions = DEFAULT_OPTIONS,
     live: bool = False,
     noise: float | None = None,
     false_accepts: float | None = None,
@@ -89,7 +89,7 @@ def evaluate(
         Parameter(help="seed of random initial states (default: the run's own, or 0)"),
     ] = None,
     data: Data = None,
-    recording: RecordingOptions = AS_STATED,
+    recording: RecordingOptions = NO_OPTIONS,
     data_dir: DataDir = None,
     json: Json = False,
 ) -> int:
@@ -150,9 +150,11 @@ def evaluate(
         chosen = _analysis_options(options, trained, no_exit)
         initial = original.untrained()  # of the training's own seed
         analysis = _analyse_fully(trained, initial, run, split, data_dir, chosen)
-        return tell(json, analysis.to_dict(), lambda: _show_analysis(analysis, title, trained))
+        return print_result(
+            json, analysis.to_dict(), lambda: _show_analysis(analysis, title, trained)
+        )
     measured = evaluation.evaluate(trained, split, data_dir=data_dir)
-    return tell(json, measured.report, lambda: _show_evaluation(measured, title, trained))
+    return print_result(json, measured.report, lambda: _show_evaluation(measured, title, trained))
 
 
 def _check_full(options: FullOptions, full: bool, no_exit: bool) -> None:
@@ -237,7 +239,7 @@ def _evaluate_together(
     split: SplitName,
     seed: int | None,
     data: Path | None,
-    reading: Reading,
+    reading: Overrides,
     data_dir: Path | None,
     json: bool,
 ) -> int:
@@ -305,7 +307,7 @@ def _evaluate_together(
         **spreads,
         "together": {**together, **groups.to_dict()},
     }
-    return tell(json, content, show)
+    return print_result(json, content, show)
 
 
 def _spot(
@@ -319,7 +321,13 @@ def _spot(
     json: bool,
 ) -> int:
     from ..deploy.streaming import Decoder, SpottingRule
-    from ..deploy.streaming.judging import THRESHOLDS, choose, concatenated, judge, listen
+    from ..deploy.streaming.spotting_evaluation import (
+        THRESHOLDS,
+        choose_threshold,
+        concatenated,
+        evaluate_spotting,
+        score_windows,
+    )
 
     decoder = Decoder.of(trained, data_dir=data_dir)
     own_rule = None
@@ -331,16 +339,19 @@ def _spot(
             validation = sounds
         else:
             validation = trained.task.load("validation", data_dir)
-        own_rule = choose(decoder, validation, false_accepts, trained.seed)
+        own_rule = choose_threshold(decoder, validation, false_accepts, trained.seed)
         if run is not None:
             run.write_json("spotting.json", asdict(own_rule))
     signal, clips = concatenated(sounds, decoder.signal.rate or 1.0, trained.seed, noise)
-    scores, rules = listen(decoder, signal), [SpottingRule(threshold) for threshold in THRESHOLDS]
+    scores, rules = (
+        score_windows(decoder, signal),
+        [SpottingRule(threshold) for threshold in THRESHOLDS],
+    )
     if own_rule is None:
         by_rule = None
     else:
-        by_rule = judge(decoder, scores, clips, own_rule).to_dict()
-    rows = [judge(decoder, scores, clips, rule).to_dict() for rule in rules]
+        by_rule = evaluate_spotting(decoder, scores, clips, own_rule).to_dict()
+    rows = [evaluate_spotting(decoder, scores, clips, rule).to_dict() for rule in rules]
 
     def show() -> None:
         print(
@@ -364,7 +375,7 @@ def _spot(
             )
 
     report = {"split": split, "noise_db": noise, "rule": by_rule, "thresholds": rows}
-    return tell(json, report, show)
+    return print_result(json, report, show)
 
 
 def _analyse_fully(

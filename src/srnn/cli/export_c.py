@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from ..errors import SrnnError
 from .decoding import numbers
 from .options import MORE, DataDir, Json, Model, StateBits
-from .show import tell
+from .show import print_result
 
 if TYPE_CHECKING:
     from ..nn.fixedpoint.integer import InputFormat
@@ -91,7 +91,7 @@ def export_c(
         overwrite=overwrite,
     )
     report = {**report, "out": str(out), "layout": layout}
-    return tell(json, report, lambda: _show(report, trained.task.signal().step_inputs))
+    return print_result(json, report, lambda: _show(report, trained.task.signal().step_inputs))
 
 
 def input_format(text: str | None) -> InputFormat | None:

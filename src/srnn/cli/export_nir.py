@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from .options import Json, Model
-from .show import tell
+from .show import print_result
 
 
 def export_nir(
@@ -71,4 +71,4 @@ def export_nir(
                 "other readers ignore it."
             )
 
-    return tell(json, content, show)
+    return print_result(json, content, show)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .options import Json, Model
-from .show import tell
+from .show import print_result
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -85,7 +85,7 @@ def export_onnx(
                 f"onnxruntime: {difference:.1e}"
             )
 
-    return tell(json, content, show)
+    return print_result(json, content, show)
 
 
 def check(model: ModelProto, network: SRNN) -> float | None:

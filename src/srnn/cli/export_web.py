@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from .decoding import numbers
 from .options import MORE, Json, Model
-from .show import tell
+from .show import print_result
 
 
 def export_web(
@@ -48,4 +48,4 @@ def export_web(
         )
         print(f"open it in a browser, or serve it: python -m http.server -d {out.parent}")
 
-    return tell(json, report, show)
+    return print_result(json, report, show)

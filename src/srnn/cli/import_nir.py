@@ -9,7 +9,7 @@ from ..errors import SrnnError
 from ..nn.loss_config import LossName
 from ..text import counted
 from .options import Json
-from .show import tell
+from .show import print_result
 
 if TYPE_CHECKING:
     from ..data.tasks import Task
@@ -105,7 +105,7 @@ def import_nir(
         "report": imported.report.to_dict(),
         "out": None if out is None else str(out),
     }
-    return tell(json, report, lambda: _show(file, imported, layers, out))
+    return print_result(json, report, lambda: _show(file, imported, layers, out))
 
 
 def _show(file: Path, imported: Imported, layers: list[dict[str, Any]], run: Path | None) -> None:

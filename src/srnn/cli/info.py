@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from .options import Json
-from .show import tell
+from .show import print_result
 
 
 def info(*, warm: bool = False, json: Json = False) -> int:
@@ -58,7 +58,7 @@ def info(*, warm: bool = False, json: Json = False) -> int:
                 value = ", ".join(value)
             print(f"{name:<12} {value if value is not None else 'none'}")
 
-    return tell(json, about, show)
+    return print_result(json, about, show)
 
 
 def warm_up() -> float:

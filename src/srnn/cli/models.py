@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..terminal import open_console
 from ..text import digits
 from .options import Json
-from .show import percent, show_table, tell
+from .show import percent, print_result, show_table
 
 if TYPE_CHECKING:
     from ..training.pretrained import Card
@@ -48,7 +48,7 @@ def models(
             raise SrnnError("Which network's example? srnn models NAME --example FILE.")
         cards = {one: pretrained.read_card(one) for one in pretrained.pretrained_names()}
         plain = {one: asdict(card) for one, card in cards.items()}
-        return tell(json, plain, lambda: _show_table(cards))
+        return print_result(json, plain, lambda: _show_table(cards))
     card = pretrained.read_card(name)
     if example is not None:
         kept = pretrained.example(name)
@@ -60,7 +60,7 @@ def models(
         check_new(example, overwrite, ours=not example.is_dir(), name="example")
         with whole_file(example, named=True) as file:
             file.write(kept.read_bytes())
-    return tell(json, asdict(card), lambda: show_card(name, card))
+    return print_result(json, asdict(card), lambda: show_card(name, card))
 
 
 def _show_table(cards: dict[str, Card]) -> None:

@@ -16,7 +16,7 @@ from ..data.units import parse_channels
 from ..errors import SrnnError
 
 if TYPE_CHECKING:
-    from ..data.recordings import Reading
+    from ..data.recordings import Overrides
 
 MORE = Parameter(consume_multiple=(1, None))
 """Of an option that takes one value or more: ``--sparsity 0.5 0.9``."""
@@ -119,16 +119,16 @@ class RecordingOptions:
     missing: Literal["interpolate", "hold", "refuse"] = "interpolate"
     longest_gap: Annotated[int, Parameter(validator=Number(gte=1))] = 25
 
-    def reading(self) -> Reading:
+    def reading(self) -> Overrides:
         """The same, for the reader of recordings."""
         from ..data.gaps import Gaps
-        from ..data.recordings import Reading
+        from ..data.recordings import Overrides
 
-        return Reading(self.rate, self.channels, Gaps(self.missing, self.longest_gap))
+        return Overrides(self.rate, self.channels, Gaps(self.missing, self.longest_gap))
 
-    def of(self, data: Path | None) -> Reading:
+    def of(self, data: Path | None) -> Overrides:
         """The same, for the recordings that --data names. SrnnError where it names none."""
-        if data is None and self != AS_STATED:
+        if data is None and self != NO_OPTIONS:
             raise SrnnError(
                 "--rate, --channels and --missing are for recordings that --data names; remove "
                 "them."
@@ -136,7 +136,7 @@ class RecordingOptions:
         return self.reading()
 
 
-AS_STATED = RecordingOptions()
+NO_OPTIONS = RecordingOptions()
 Data = Annotated[
     Path | None,
     Parameter(

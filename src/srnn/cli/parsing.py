@@ -104,8 +104,8 @@ def _parse(words: Sequence[str], program: Program, python: Sequence[str]) -> Par
         return _bound(_print_help, app, ALL in rest)
     if settings and "settings" not in unparsed:
         raise SrnnError(f"'{app.name[0]}' takes no recipe settings such as {settings[0]}.")
-    told = {"settings": settings, "called": Call(program.name, words, python)}
-    bound.arguments |= {name: told[name] for name in unparsed}
+    injected = {"settings": settings, "called": Call(program.name, words, python)}
+    bound.arguments |= {name: injected[name] for name in unparsed}
     return Parsed(function, bound)
 
 

@@ -18,10 +18,10 @@ from cyclopts.validators import Number
 from ..errors import SrnnError
 from ..nn.alarm import THRESHOLD
 from ..text import counted, filled, json_text, one_line, places, spreadsheet
-from .options import AS_STATED, Form, Json, Model, RecordingOptions, place
+from .options import NO_OPTIONS, Form, Json, Model, RecordingOptions, place
 
 if TYPE_CHECKING:
-    from ..data.recordings import Reading
+    from ..data.recordings import Overrides
     from ..deploy.parts import Part
     from ..deploy.predicting import Prediction
     from ..measure.heartbeats import Heart
@@ -39,7 +39,7 @@ def predict(
     over_time: bool = False,
     form: Form = "auto",
     segment: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
-    recording: RecordingOptions = AS_STATED,
+    recording: RecordingOptions = NO_OPTIONS,
     shard: Annotated[str | None, Parameter(metavar="I/N")] = None,
     out: Path | None = None,
     csv: bool = False,
@@ -121,7 +121,7 @@ def _asked(segment: float | None) -> dict[str, float]:
 def _each(
     loaded: Trained,
     form: Form,
-    said: Reading,
+    said: Overrides,
     segment: float | None,
     found: list[Path],
     take: Callable[[Path, Prediction], object],
@@ -246,7 +246,7 @@ def _values_json(file: Path, prediction: Prediction, over_time: bool) -> dict[st
         "units": dict(zip(names, targets.units if targets else (), strict=False)),
         "steps": len(prediction.scores),
         "sure": prediction.sure,
-        "notes": [*prediction.notes, *([prediction.doubt] if prediction.doubt else [])],
+        "notes": [*prediction.notes, *([prediction.drift] if prediction.drift else [])],
     }
     if prediction.threshold is not None:
         result["alarm"], result["threshold"] = prediction.alarm, THRESHOLD
@@ -267,7 +267,7 @@ def as_json(file: Path, prediction: Prediction, over_time: bool) -> dict[str, An
         "confidence": round(prediction.confidence, 6),
         "steps": len(prediction.scores),
         "sure": prediction.sure,
-        "notes": [*prediction.notes, *([prediction.doubt] if prediction.doubt else [])],
+        "notes": [*prediction.notes, *([prediction.drift] if prediction.drift else [])],
     }
     if not prediction.per_step:
         result["probabilities"] = [round(value, 6) for value in prediction.overall.tolist()]
@@ -307,7 +307,7 @@ def _show(file: Path, prediction: Prediction, over_time: bool, width: int) -> No
     said = f"{prediction.label}  {prediction.confidence:.1%}{part}"
     if not prediction.sure:
         said = (
-            f"not sure ({prediction.label} {prediction.confidence:.1%}{part}; {prediction.doubt})"
+            f"not sure ({prediction.label} {prediction.confidence:.1%}{part}; {prediction.drift})"
         )
     print(f"{name}  {said}", flush=True)
     for first, end, label, confidence in prediction.segments() if over_time else ():
@@ -323,7 +323,7 @@ def _show_values(name: str, prediction: Prediction, over_time: bool) -> None:
     if prediction.per_step:
         said = f"{said} at its end"
     if not prediction.sure:
-        said = f"not sure ({said}; {prediction.doubt})"
+        said = f"not sure ({said}; {prediction.drift})"
     print(f"{name}  {said}", flush=True)
     targets = prediction.targets
     if not over_time or targets is None:
@@ -345,10 +345,10 @@ def _show_heart(name: str, prediction: Prediction, heart: Heart, over_time: bool
     that says nothing."""
     from .show_section import show_parts
 
-    doubt = ""
+    drift = ""
     if not prediction.sure:
-        doubt = f"not sure ({prediction.doubt}): "
-    print(f"{name}  {one_line(doubt + heart.headline())}", flush=True)
+        drift = f"not sure ({prediction.drift}): "
+    print(f"{name}  {one_line(drift + heart.headline())}", flush=True)
     show_parts(heart.section().parts)
     if not over_time:
         return
@@ -368,8 +368,8 @@ def _intervals(in_ms: Mapping[str, float | None]) -> str:
 
 def _rows(file: Path, prediction: Prediction, over_time: bool) -> Iterator[list[Any]]:
     """The rows of a table: one, or one for every step. A warning says what speaks against them."""
-    if prediction.doubt:
-        warnings.warn(f"{file}: {prediction.doubt}", RuntimeWarning, stacklevel=2)
+    if prediction.drift:
+        warnings.warn(f"{file}: {prediction.drift}", RuntimeWarning, stacklevel=2)
     name, every, start = spreadsheet(str(file)), prediction.step_seconds, prediction.start_seconds
     if prediction.targets is not None:
         if over_time:
@@ -387,7 +387,7 @@ def _rows(file: Path, prediction: Prediction, over_time: bool) -> Iterator[list[
         yield [name, spreadsheet(str(prediction.label)), f"{prediction.confidence:.6f}"]
         return
     for step, (label, confidence) in enumerate(
-        zip(prediction.labels, prediction.believed.tolist(), strict=True)
+        zip(prediction.labels, prediction.confidences.tolist(), strict=True)
     ):
         if every is None:
             seconds = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .options import Baseline, Json, RecipeName, Settings
-from .show import show_names, tell
+from .show import print_result, show_names
 
 
 def list_recipes(*, json: Json = False) -> int:
@@ -11,7 +11,7 @@ def list_recipes(*, json: Json = False) -> int:
     from ..training.recipes import load_recipe, shipped_recipes
 
     notes = {name: load_recipe(name).note for name in shipped_recipes()}
-    return tell(json, notes, lambda: show_names(notes))
+    return print_result(json, notes, lambda: show_names(notes))
 
 
 def show_recipe(
@@ -32,7 +32,7 @@ def show_recipe(
     from ..training.recipes import dump_recipe, load_recipe
 
     recipe = load_recipe(name, settings, baseline)
-    return tell(json, recipe.to_dict(), lambda: print(dump_recipe(recipe), end=""))
+    return print_result(json, recipe.to_dict(), lambda: print(dump_recipe(recipe), end=""))
 
 
 def show_schema() -> None:

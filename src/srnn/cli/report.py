@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from ..errors import SrnnError
-from .options import AS_STATED, MORE, Data, DataDir, Json, Models, NoExit, RecordingOptions
-from .show import show_result, tell
+from .options import MORE, NO_OPTIONS, Data, DataDir, Json, Models, NoExit, RecordingOptions
+from .show import print_result, show_result
 from .show_section import show_section
 
 if TYPE_CHECKING:
     from ..data.datasets import SplitName
-    from ..data.recordings import Reading
+    from ..data.recordings import Overrides
     from ..measure.analysis import AnalysisOptions
 
 
@@ -36,7 +36,7 @@ def report(
     title: str | None = None,
     command: str | None = None,
     data: Data = None,
-    recording: RecordingOptions = AS_STATED,
+    recording: RecordingOptions = NO_OPTIONS,
     data_dir: DataDir = None,
     json: Json = False,
 ) -> int:
@@ -120,7 +120,7 @@ def _show_one(
     samples: int,
     baselines: list[str] | None,
     data: Path | None,
-    reading: Reading,
+    reading: Overrides,
     data_dir: Path | None,
     options: AnalysisOptions,
     json: bool,
@@ -153,7 +153,7 @@ def _show_one(
         show_section(section(content["energy"]))
         print(f"page: {out}")
 
-    return tell(json, content, show)
+    return print_result(json, content, show)
 
 
 def _page_of(model: str) -> Path:
@@ -190,7 +190,7 @@ def _compare(
         show_section(comparison_sections(content)["measures"])
         print(f"page: {out}")
 
-    return tell(json, content, show)
+    return print_result(json, content, show)
 
 
 # ---- the seeds of one recipe ----
@@ -233,4 +233,4 @@ def _summarise(
         mean, seeds = f"{accuracy['mean']:.2%}", summary["seeds"]
         print(f"{summary['title']}: {mean}{plus_minus} (seeds {seeds}); {out}/summary.md")
 
-    return tell(json, summary, show)
+    return print_result(json, summary, show)

@@ -16,8 +16,8 @@ from ..deploy.serve.limits import Limits
 from ..errors import SrnnError
 from ..files import TEXT
 from ..text import json_text
-from .decoding import NOTHING_SAID, DecoderOptions
-from .options import AS_STATED, DataDir, Form, Json, RecordingOptions
+from .decoding import DEFAULT_DECODING, DecoderOptions
+from .options import NO_OPTIONS, DataDir, Form, Json, RecordingOptions
 
 if TYPE_CHECKING:
     from ..deploy.serve.app import Playable
@@ -38,9 +38,9 @@ def serve(
     token_file: Path | None = None,
     new_token: bool = False,
     recording: Annotated[list[Path] | None, Parameter(allow_repeating=True)] = None,
-    of_recording: RecordingOptions = AS_STATED,
+    of_recording: RecordingOptions = NO_OPTIONS,
     form: Form = "auto",
-    decoding: DecoderOptions = NOTHING_SAID,
+    decoding: DecoderOptions = DEFAULT_DECODING,
     max_streams: int = Limits.streams,
     max_message: int = Limits.message_bytes,
     max_body: int = Limits.body_bytes,
@@ -119,7 +119,7 @@ def _print_json(
 
 def load_models(
     models: list[str],
-    decoding: DecoderOptions = NOTHING_SAID,
+    decoding: DecoderOptions = DEFAULT_DECODING,
     form: Form = "auto",
     data_dir: Path | None = None,
 ) -> tuple[dict[str, Decoder], list[Playable], list[str]]:
@@ -175,7 +175,7 @@ def load_models(
 
 
 def load_recording(
-    path: Path, models: dict[str, Decoder], said: RecordingOptions = AS_STATED
+    path: Path, models: dict[str, Decoder], said: RecordingOptions = NO_OPTIONS
 ) -> Playable:
     """A signal for the live page, "-" for standard input. SrnnError unless it fits one of the
     models."""

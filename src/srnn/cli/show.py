@@ -30,7 +30,7 @@ RESULT_NAMES = {
 }
 
 
-def tell(json: bool, result: Any, show: Callable[[], object]) -> int:
+def print_result(json: bool, result: Any, show: Callable[[], object]) -> int:
     """Print a command's result: as one JSON object, or by calling ``show``. Returns the exit code,
     0."""
     if json:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import SrnnError, check_whole, naming
 from ..text import counted, json_text, one_line
-from .decoding import NOTHING_SAID, DecoderOptions
-from .options import AS_STATED, DataDir, Form, Json, Model, RecordingOptions, place
+from .decoding import DEFAULT_DECODING, DecoderOptions
+from .options import NO_OPTIONS, DataDir, Form, Json, Model, RecordingOptions, place
 from .stream_view import LiveView, decision_line
 
 if TYPE_CHECKING:
@@ -53,11 +53,11 @@ def stream(
     *,
     format: Literal["csv", "float32", "int16"] | None = None,
     form: Form = "auto",
-    recording: RecordingOptions = AS_STATED,
+    recording: RecordingOptions = NO_OPTIONS,
     report: Literal["step", "change", "end"] | None = None,
     block: int | None = None,
     words: bool = False,
-    decoding: DecoderOptions = NOTHING_SAID,
+    decoding: DecoderOptions = DEFAULT_DECODING,
     state: Path | None = None,
     real_time: bool = False,
     device: str | None = None,
@@ -153,7 +153,7 @@ def _stream(
     from ..measure.leads import LeadWatch
 
     beginning = Beginning(
-        decoder.signal, lambda doubt: _note(source, f"unlike in training: {doubt}")
+        decoder.signal, lambda drift: _note(source, f"unlike in training: {drift}")
     )
     source = replace(source, blocks=beginning.of(source.blocks))
     finite = state is None and source.ends
@@ -187,7 +187,7 @@ def _stream(
     timing, count, interrupted = walked
     if state is not None and isinstance(session, Session):
         write_atomically(state, session.save(), named=True)
-    unlike = beginning.unlike_training()
+    unlike = beginning.training_difference()
     if one_sequence and not unlike:
         unlike = far_longer(decoder.trained, session.steps)
     summary = {
@@ -198,13 +198,13 @@ def _stream(
         "samples_in_all": session.samples,
         "steps_in_all": session.steps,
         "encoder_latency": decoder.signal.latency,
-        "unlike_training": unlike or None,
+        "training_difference": unlike or None,
         **timing.summary(),
     }
     if json:
         print(json_text({"type": "summary", **summary}))
     else:
-        _tell(summary, decoder)
+        _show_timing(summary, decoder)
     return 0
 
 
@@ -361,13 +361,13 @@ def _json_line(decision: Decision) -> str:
     )
 
 
-def _tell(summary: dict[str, Any], decoder: Decoder) -> None:
+def _show_timing(summary: dict[str, Any], decoder: Decoder) -> None:
     latency = summary["block_latency_ms"]
     unit = "samples"
     if decoder.signal.rate:
         unit = "s"
-    if summary["unlike_training"]:
-        print(f"unlike in training: {summary['unlike_training']}")
+    if summary["training_difference"]:
+        print(f"unlike in training: {summary['training_difference']}")
     samples, steps, shown = (
         counted(summary[f"{name}s"], name) for name in ("sample", "step", "decision")
     )

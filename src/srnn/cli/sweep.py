@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from ..errors import SrnnError, check_whole
 from ..text import json_text
 from .options import MORE, Called, DataDir, Json, data_dir_again
-from .show import show_names, tell
+from .show import print_result, show_names
 
 if TYPE_CHECKING:
     from ..studies.schema import Sweep
@@ -110,10 +110,10 @@ def _work(
     interrupted."""
     from ..studies.launching import interrupted_by_signals, run_processes
     from ..studies.study import open_study
-    from ..studies.watch import Watch
+    from ..studies.watch import SweepView
     from ..studies.worker import Worker
 
-    study, watch = open_study(units, storage), Watch(units, quiet=quiet)
+    study, watch = open_study(units, storage), SweepView(units, quiet=quiet)
     logs, codes = units.out / "workers", []
     try:
         with interrupted_by_signals():
@@ -169,7 +169,7 @@ def _submit(
         print(f"{units.sweep.title}: submitted the jobs {', '.join(jobs)}; they print to {logs}")
         print(f"how far they are: srnn sweep {file} --out {units.out} --report")
 
-    return tell(json, {"jobs": jobs, "logs": str(logs)}, show)
+    return print_result(json, {"jobs": jobs, "logs": str(logs)}, show)
 
 
 def _write_results(units: Units, json: bool, *, if_new: bool) -> int:
@@ -177,7 +177,9 @@ def _write_results(units: Units, json: bool, *, if_new: bool) -> int:
 
     content = write_results(units.sweep, units.status(), units.out, if_new=if_new)
     counts = ", ".join(f"{count} {state}" for state, count in content["units"].items())
-    tell(json, content, lambda: print(f"{units.sweep.title}: {counts}; {units.out}/results.md"))
+    print_result(
+        json, content, lambda: print(f"{units.sweep.title}: {counts}; {units.out}/results.md")
+    )
     if content["units"].get("failed"):
         return 1
     return 0
@@ -201,7 +203,7 @@ def _list(sweeps: dict[str, Sweep], json: bool) -> int:
     texts = {
         name: f" {one['title']} ({one['trainings']} trainings)" for name, one in listed.items()
     }
-    return tell(json, listed, lambda: show_names(texts))
+    return print_result(json, listed, lambda: show_names(texts))
 
 
 def _dry_run(sweep: Sweep, json: bool) -> int:
@@ -226,4 +228,4 @@ def _dry_run(sweep: Sweep, json: bool) -> int:
             print(f"  {unit['unit']}  {settings}")
 
     about = {"name": sweep.name, "title": sweep.title, "budget_minutes": sweep.budget_minutes}
-    return tell(json, {**about, "units": units}, show)
+    return print_result(json, {**about, "units": units}, show)

@@ -15,7 +15,7 @@ from cyclopts import Parameter
 from ..errors import SrnnError
 from ..text import counted, json_text
 from .options import Baseline, Called, DataDir, Json, RecipeName, Seed, Settings, data_dir_again
-from .show import show_table, tell
+from .show import print_result, show_table
 
 if TYPE_CHECKING:
     from ..data.tasks import Task
@@ -174,10 +174,10 @@ def _dry_run(
 
     from ..progress import header
     from ..terminal import open_console
-    from ..training.distributed import Team
+    from ..training.distributed import ProcessGroup
     from ..training.preparing import prepare
 
-    device = Team(recipe.training.device).fabric.device
+    device = ProcessGroup(recipe.training.device).fabric.device
     ready = prepare(recipe, seed=seed, data_dir=data_dir, task=task, device=device)
     description = {**ready.description(), "problems": problems}
     # If nothing has to be compiled for it, the layers run once, to show how the network would
@@ -189,7 +189,7 @@ def _dry_run(
     width = None
     if sys.stdout.isatty():
         width = open_console().width
-    return tell(json, description, lambda: print("\n".join(header(description, width))))
+    return print_result(json, description, lambda: print("\n".join(header(description, width))))
 
 
 def _problems(task: Task, json: bool) -> list[dict[str, Any]]:
@@ -261,7 +261,7 @@ def _train(
         print(*(f"  {command}" for command in commands), sep="\n")
         print(f"  {last}  # once, when everything is chosen")
 
-    return tell(json, result, show)
+    return print_result(json, result, show)
 
 
 def _next(recipe: Recipe, out: Path, data_dir: Path | None) -> list[list[str]]:

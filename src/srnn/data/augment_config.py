@@ -8,14 +8,14 @@ from typing import Annotated
 
 from ..errors import require
 from ..files.bounds import BelowOne, Between, CountFrom0, Fraction, NotNegative
-from ..files.conversion import Section
+from ..files.conversion import CheckedSettings
 
 Decibels = Annotated[float, Between(-30, 100)]
 _RAW = ("gain", "speed", "rotate", "channel_mix", "noise", "stream")
 
 
 @dataclass(frozen=True)
-class AugmentConfig(Section, key="training.augment"):
+class AugmentConfig(CheckedSettings, key="training.augment"):
     """How training sequences are changed at random, anew in every epoch. See
     ``srnn.data.augmentation`` and, for changes to raw signals, ``srnn.data.raw_augmentation``."""
 

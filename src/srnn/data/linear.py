@@ -36,7 +36,7 @@ _EXACT = 1e-4
 
 
 @dataclass(frozen=True)
-class Linear:
+class LinearPart:
     """A fitted linear part."""
 
     weights: tuple[tuple[tuple[float, ...], ...], ...]
@@ -128,7 +128,7 @@ class Moments(NamedTuple):
             self.known + len(true),
         )
 
-    def fitted(self, taps: int, inputs: int) -> Linear:
+    def fitted(self, taps: int, inputs: int) -> LinearPart:
         """The linear part of so many taps, by ridge regression."""
         size = taps * inputs
         seen, both = self.seen[:size, :size], self.both[:size]
@@ -136,7 +136,7 @@ class Moments(NamedTuple):
         weights = np.linalg.solve(seen + _RIDGE * max(scale, 1e-30) * np.eye(size), both)
         rest = np.sqrt(self.error(weights))
         shaped = weights.reshape(taps, inputs, -1).tolist()
-        return Linear(tuple(tuple(map(tuple, tap)) for tap in shaped), tuple(rest.tolist()))
+        return LinearPart(tuple(tuple(map(tuple, tap)) for tap in shaped), tuple(rest.tolist()))
 
     def error(self, weights: Array) -> npt.NDArray[np.float64]:
         """(values,) the mean squared error of the weights (taps inputs, values)."""

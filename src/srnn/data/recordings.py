@@ -125,7 +125,7 @@ class Recording:
 
 
 @dataclass(frozen=True)
-class Reading:
+class Overrides:
     """What a user says of recordings that they do not say themselves, or say wrongly; what is done
     about gaps; and whose annotations are read.
     """
@@ -149,10 +149,10 @@ class Reading:
             check_positive("rate", self.rate, FASTEST)
 
 
-NOTHING_SAID = Reading()
+NO_OVERRIDES = Overrides()
 
 
-def read_signal(source: Any, path: SignalPath, said: Reading = NOTHING_SAID) -> Recording:
+def read_signal(source: Any, path: SignalPath, said: Overrides = NO_OVERRIDES) -> Recording:
     """A recording as a signal path takes it: ``read_recording``, then ``match``. SrnnError as for
     both.
     """
@@ -175,7 +175,7 @@ def read_recording(
             DatetimeIndex gives the rate), or an array (samples, channels), (samples,) for one
             channel.
         gaps: what is done about missing samples.
-        annotator: whose annotations are read with a WFDB record, as for ``Reading``.
+        annotator: whose annotations are read with a WFDB record, as for ``Overrides``.
         words: names of a table's columns that are no channels.
 
     SrnnError, which names the file (and line, or sample): missing, damaged, not finite, of another
@@ -370,36 +370,36 @@ def read_rate(path: object, arrays: Any) -> float | None:
     return rate
 
 
-class Stated(NamedTuple):
+class ChannelMetadata(NamedTuple):
     """What a file says of its channels, as ``Recording`` has it."""
 
     channels: tuple[str, ...] | None
     units: tuple[str | None, ...] | None
 
 
-def read_stated(path: object, arrays: Any) -> Stated:
+def read_stated(path: object, arrays: Any) -> ChannelMetadata:
     """The names and units under "channels" and "units" in a file of arrays; None for those that it
     does not state.
     """
     units = _read_texts(path, arrays, "units")
-    return Stated(
+    return ChannelMetadata(
         _read_texts(path, arrays, "channels"),
         None if units is None else tuple(unit or None for unit in units),
     )
 
 
-def read_header(path: Path, words: Collection[str] = WORDS) -> Stated:
+def read_header(path: Path, words: Collection[str] = WORDS) -> ChannelMetadata:
     """What a table or a file of arrays says of its channels, without its samples. Nothing where it
     is of another kind, or cannot be read: who reads its samples says so.
     """
     with suppress(SrnnError):
         if path.suffix.lower() in TABLE_SUFFIXES:
             layout = read_layout(path, words)
-            return Stated(layout.channels, layout.units)
+            return ChannelMetadata(layout.channels, layout.units)
         if path.suffix.lower() == ".npz":
             with open_npz(path, _NUMPY) as arrays:
                 return read_stated(path, arrays)
-    return Stated(None, None)
+    return ChannelMetadata(None, None)
 
 
 def _read_texts(path: object, arrays: Any, key: str) -> tuple[str, ...] | None:
@@ -462,7 +462,7 @@ def _read_annotations(path: Path, annotator: str, samples: int) -> tuple[Annotat
 def match(
     recording: Recording,
     path: SignalPath,
-    said: Reading = NOTHING_SAID,
+    said: Overrides = NO_OVERRIDES,
     strict: bool = True,
 ) -> Recording:
     """The recording as a signal path takes it: the path's channels in its order, units and rate.

@@ -406,7 +406,7 @@ def _read_beginning(path: Path, encoding: str, words: Collection[str]) -> _Begin
         return _Beginning(layout, Layout._begun(text, where)[1], skipped)
 
 
-class Table(NamedTuple):
+class TableData(NamedTuple):
     """A table in a file."""
 
     x: Array
@@ -417,11 +417,11 @@ class Table(NamedTuple):
 
 
 def read_table(
-    path: Path, mend: Callable[[Array, Layout], Array], words: Collection[str] = WORDS
-) -> Table:
+    path: Path, repair: Callable[[Array, Layout], Array], words: Collection[str] = WORDS
+) -> TableData:
     """A table in a file. SrnnError, which names file and line.
 
-    ``mend``: fills in what is missing: NaN where a cell is empty or says so. What is not finite
+    ``repair``: fills in what is missing: NaN where a cell is empty or says so. What is not finite
     after it is refused. ``words``: as for ``Layout.of``.
     """
     with reading(path, "a table of numbers"):
@@ -434,12 +434,12 @@ def read_table(
             except ValueError:  # a cell without such a number, or rows of different lengths
                 continue
             read = True
-            mended = mend(x, layout)
-            if np.isfinite(mended).all():
+            repaired = repair(x, layout)
+            if np.isfinite(repaired).all():
                 named = {titles[place].casefold(): column for place, column in texts.items()}
-                return Table(mended, layout, named)
-            if mended is not x:  # so that what is named is what could not be filled in
-                check_finite(str(path), mended[:, layout.leading :], 0)
+                return TableData(repaired, layout, named)
+            if repaired is not x:  # so that what is named is what could not be filled in
+                check_finite(str(path), repaired[:, layout.leading :], 0)
         with path.open(encoding=encoding, errors="replace") as file:
             for _ in Rows(
                 file, str(path), _BLOCK, gaps=not read, words=words

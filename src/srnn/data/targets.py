@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ..errors import SrnnError
 from ..files.conversion import convert
 from ..text import one_line
-from .linear import Linear
+from .linear import LinearPart
 
 VALUE = "value"
 """The name of a value that has none of its own."""
@@ -34,7 +34,7 @@ class Targets:
     """Of the training split; None: it has not been read yet."""
     std: tuple[float, ...] | None = None
     """The standard deviation in the training split, above 0; 1 for a value that never changes."""
-    linear: Linear | None = None
+    linear: LinearPart | None = None
     """The linear part of values at each step; None: there is none."""
 
     def __post_init__(self) -> None:
@@ -98,7 +98,7 @@ class Targets:
         past: npt.NDArray[Any] | None = None,
     ) -> npt.NDArray[Any]:
         """What a network gives (..., T, values) for the inputs x, with the linear part: standardised
-        values. ``past``: as of ``Linear.said``."""
+        values. ``past``: as of ``LinearPart.said``."""
         if self.linear is None:
             return output
         return self.rest * output + self.linear.said(x, past)
@@ -140,7 +140,7 @@ class Targets:
         scales = (convert(list[float] | None, plain[name], name) for name in ("mean", "std"))
         mean, std = (None if one is None else tuple(one) for one in scales)
         linear = plain.get("linear")  # missing from older files
-        return cls(named, mean, std, None if linear is None else Linear.restore(linear))
+        return cls(named, mean, std, None if linear is None else LinearPart.restore(linear))
 
 
 def of_steps(y: Any) -> bool:

@@ -31,7 +31,7 @@ from .datasets.answers import Label, LabelType, as_given
 from .datasets.base import Split, SplitName, data_folder, resolve_data_dir, shown
 from .datasets.splitting import Shares
 from .encoders.speech import Statistics
-from .recordings import NOTHING_SAID, Reading
+from .recordings import NO_OVERRIDES, Overrides
 from .samples import clip_start, fit_length
 from .signals import Form, PathForm, SignalPath, Steps, alike, describe, restore
 from .signals.base import LONGEST_CALIBRATION
@@ -49,7 +49,7 @@ FOLDS = ("fold", "test_speaker", "validation_speaker")
 differ."""
 
 
-class Stated(ABC):
+class TaskProperties(ABC):
     """What a task states of itself: in its class or, where its options decide, as properties."""
 
     name: str
@@ -81,7 +81,7 @@ class Stated(ABC):
 
 
 @dataclass(frozen=True)
-class Task(Stated):
+class Task(TaskProperties):
     """What every task has. The fields of a task are its options, checked when it is made."""
 
     @property
@@ -241,14 +241,14 @@ class Task(Stated):
 
     def described(
         self, path: SignalPath | None = None, targets: Targets | None = None
-    ) -> DescribedTask:
+    ) -> TaskMetadata:
         """The task without its data, as a model stores it.
 
         ``path`` and ``targets``: its signal path, and its targets, with the statistics of its
         training data.
         """
         values = {name: getattr(self, name) for name in _PLAIN}
-        return DescribedTask(
+        return TaskMetadata(
             **values,
             path=path or self.signal(),
             targets=targets or self.targets,
@@ -285,8 +285,8 @@ class Task(Stated):
         return []
 
     def reading(
-        self, data: Path, hold_out: bool = False, said: Reading = NOTHING_SAID
-    ) -> DescribedTask:
+        self, data: Path, hold_out: bool = False, said: Overrides = NO_OVERRIDES
+    ) -> TaskMetadata:
         """The task with labelled recordings in place of its own data.
 
         Args:
@@ -336,9 +336,11 @@ _Task = TypeVar("_Task", bound=type[Task])
 def register(task: _Task) -> _Task:
     """A decorator that makes a task known by its name. SrnnError if another class has that name, or
     if it states too little."""
-    for told in ("name", "kind", "class_names"):
-        if not hasattr(task, told):
-            raise SrnnError(f"The task {task.__qualname__} has no {told}, which every task needs.")
+    for stated in ("name", "kind", "class_names"):
+        if not hasattr(task, stated):
+            raise SrnnError(
+                f"The task {task.__qualname__} has no {stated}, which every task needs."
+            )
     if isinstance(task.kind, str):  # otherwise it is a property: it depends on the task's options
         check_choice(f"The kind of task '{task.name}'", task.kind, get_args(Kind))
     other = _tasks.setdefault(task.name, task)
@@ -396,11 +398,11 @@ _PLAIN = (
     "channel_blocks",
     "clip_seconds",
 )
-"""Fields of a ``DescribedTask`` that its file holds as they are."""
+"""Fields of a ``TaskMetadata`` that its file holds as they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class DescribedTask(Task):
+class TaskMetadata(Task):
     """Classes, steps and signal path of a task. Its data are looked for only when they are loaded.
 
     SrnnError for values beyond what a model's file may contain.
@@ -425,7 +427,7 @@ class DescribedTask(Task):
     hold_out: bool = False
     """Where ``data`` name no splits: whether some are held out for validation and testing, or every
     split is all of them."""
-    said: Reading = NOTHING_SAID
+    said: Overrides = NO_OVERRIDES
     """What the user says about the recordings in ``data``."""
     own: Task | None = field(default=None, compare=False)
     """The task itself, with its data, where name and options cannot make it again; a model's file
@@ -502,8 +504,8 @@ class DescribedTask(Task):
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         if self.data is not None:
-            from .datasets.cutting import Cutting
             from .datasets.labelled import load_labelled
+            from .datasets.segmentation import Segmentation
 
             # As the task itself does it: the same files give the same split.
             shares = None
@@ -525,7 +527,7 @@ class DescribedTask(Task):
                 speaker,
                 lag,
                 self.said,
-                Cutting.of({**own, "per_step": self._cuts_steps(own)}),
+                Segmentation.of({**own, "per_step": self._cuts_steps(own)}),
                 self.targets is not None,
             )
         original = self._original(data_dir)
@@ -578,7 +580,7 @@ class DescribedTask(Task):
 
     def described(
         self, path: SignalPath | None = None, targets: Targets | None = None
-    ) -> DescribedTask:
+    ) -> TaskMetadata:
         return replace(self, path=path or self.path, targets=targets or self.targets)
 
     @classmethod

@@ -26,9 +26,9 @@ from ..data.datasets.answers import Label, LabelType, as_given
 from ..data.datasets.audio import AUDIO_SUFFIXES
 from ..data.datasets.files import visible_files
 from ..data.recordings import (
-    NOTHING_SAID,
+    NO_OVERRIDES,
     SENSOR_SUFFIXES,
-    Reading,
+    Overrides,
     Recording,
     is_frame,
     match,
@@ -41,9 +41,9 @@ from ..errors import SrnnError, check_positive, either
 from ..files import check_memory
 from ..measure.heartbeats import Heart, heart_of
 from ..measure.leads import STATES
-from ..measure.scores import check_confidences, confidences, running_scores
-from ..nn.alarm import THRESHOLD, Alarm, Surprise
-from ..nn.given import as_numpy
+from ..measure.scores import check_confidences, confidences_of, running_scores
+from ..nn.alarm import THRESHOLD, Alarm, AnomalyScore
+from ..nn.array_likes import as_numpy
 from ..text import counted, html_table
 from ..training.trained import Trained
 from .streaming.stream import Stream
@@ -81,7 +81,7 @@ class Prediction:
     notes: tuple[str, ...] = ()
     """What is to be known of how the recording was read, for people: what it does not state, what
     was filled in."""
-    doubt: str = ""
+    drift: str = ""
     """Why the recording can hardly be like those of training, for people; empty where nothing
     speaks for that."""
     name: str = "The signal"
@@ -106,7 +106,7 @@ class Prediction:
     def sure(self) -> bool:
         """Whether the recording can be like those of training. If not, ``label`` and ``confidence``
         mean little."""
-        return not self.doubt
+        return not self.drift
 
     @property
     def value(self) -> Array:
@@ -199,7 +199,7 @@ class Prediction:
         return [labels[number] for number in self._said()]
 
     @property
-    def believed(self) -> npt.NDArray[np.float64]:
+    def confidences(self) -> npt.NDArray[np.float64]:
         """(T,) the confidence in what is said of each step; 0 where that is no class."""
         if self.heart is None:
             return self.probabilities.max(-1)
@@ -208,10 +208,10 @@ class Prediction:
     def segments(self) -> list[tuple[int, int, Label, float]]:
         """Stretches of which the same is said: (first step, step after the last, label, mean
         confidence in it)."""
-        numbers, believed, labels = self._said(), self.believed, self._labels
+        numbers, confidences, labels = self._said(), self.confidences, self._labels
         cuts = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
         return [
-            (first, end, labels[numbers[first]], float(believed[first:end].mean()))
+            (first, end, labels[numbers[first]], float(confidences[first:end].mean()))
             for first, end in pairwise(cuts)
             if end > first
         ]
@@ -247,15 +247,15 @@ class Prediction:
         return np.bincount(self._said(), minlength=len(self._labels))
 
     def __repr__(self) -> str:
-        steps, doubt = (
+        steps, drift = (
             counted(len(self.scores), "step"),
-            f", not sure: {self.doubt}" if self.doubt else "",
+            f", not sure: {self.drift}" if self.drift else "",
         )
         if self.heart is not None:
-            return f"Prediction({self.heart.headline()}, {steps}{doubt})"
+            return f"Prediction({self.heart.headline()}, {steps}{drift})"
         if not self.probabilities.shape[-1]:
-            return f"Prediction({self.answer}, {steps}{doubt})"
-        return f"Prediction({self.label!r}, confidence {self.confidence:.3f}, {steps}{doubt})"
+            return f"Prediction({self.answer}, {steps}{drift})"
+        return f"Prediction({self.label!r}, confidence {self.confidence:.3f}, {steps}{drift})"
 
     def _repr_html_(self) -> str:
         if not self.probabilities.shape[-1]:
@@ -266,12 +266,12 @@ class Prediction:
                 repr(self),
                 [(name, one and f"{1000 * one.median:.0f} ms") for name, one in found.items()],
             )
-        believed = self.overall
+        confidences = self.overall
         if self.per_step:
-            believed = np.bincount(self.numbers, minlength=len(self.classes)) / len(self.numbers)
-        most = np.argsort(-believed, kind="stable")[:_SHOWN]
+            confidences = np.bincount(self.numbers, minlength=len(self.classes)) / len(self.numbers)
+        most = np.argsort(-confidences, kind="stable")[:_SHOWN]
         return html_table(
-            repr(self), [(self.classes[number], f"{believed[number]:.1%}") for number in most]
+            repr(self), [(self.classes[number], f"{confidences[number]:.1%}") for number in most]
         )
 
 
@@ -279,7 +279,7 @@ def predict(
     trained: Trained,
     signal: str | Path | npt.ArrayLike | Recording,
     form: Form = "auto",
-    said: Reading = NOTHING_SAID,
+    said: Overrides = NO_OVERRIDES,
     segment: float | None = None,
 ) -> Prediction:
     """What a trained network says about one recording.
@@ -296,7 +296,7 @@ def predict(
             next begins; a rest of less than half of it is not read. None: it is one sequence.
 
     Raises SrnnError for a recording that cannot be read, does not fit, is too short for one step,
-    or so long that its scores exceed the machine's memory. ``Prediction.doubt`` says where one is
+    or so long that its scores exceed the machine's memory. ``Prediction.drift`` says where one is
     unlike those of training; a note where it is longer than the windows of these; a RuntimeWarning
     where it gets a single class and is far longer than they were.
     """
@@ -315,7 +315,7 @@ def predict(
     check_memory(8 * x.size, f"{name}: to encode {len(x):,} samples", shorter)
     pieces = _cut(x, task, path, segment)
     parts = [task.encode(name, piece, form) for piece in pieces]
-    doubt = path.doubt(x)
+    drift = path.drift(x)
     per_step = task.kind == "per_step" and trained.alarm is None
     notes = (*recording.notes, *_longer(trained, name, len(parts[0])))
     # For each step: its input, each class's score and confidence, and what is needed in between.
@@ -324,8 +324,8 @@ def predict(
     check_memory(kept, f"{name}: the class at every one of {ends[-1]:,} steps", shorter)
     alarm = Alarm.of(trained.alarm)
     scores = np.concatenate([_scores(trained, alarm, parts.pop(0), lag) for _ in ends])
-    believed = confidences(scores, loss.scoring)
-    checked = believed
+    confidences = confidences_of(scores, loss.scoring)
+    checked = confidences
     if loss.rule.value:
         checked = scores
     check_confidences(checked, np.arange(len(scores)), f"{name}: the network's output")
@@ -335,16 +335,16 @@ def predict(
         else 0.0
     )
     seconds = task.step_ms and task.step_ms / 1000
-    heart = heart_of(task, path, recording, scores, believed, in_mv=read.units is not None)
+    heart = heart_of(task, path, recording, scores, confidences, in_mv=read.units is not None)
     return Prediction(
         trained.answers,
         scores,
-        believed,
+        confidences,
         per_step,
         seconds,
         start,
         notes,
-        doubt,
+        drift,
         name,
         Targets((None,)) if alarm else task.targets,
         heart,
@@ -382,7 +382,7 @@ def _scores(trained: Trained, alarm: Alarm | None, steps: Array, lag: int) -> Ar
         return running_scores(output[None, lag:], loss.scoring, loss.start)[0]
     values = targets.answered(output, steps)[lag:]
     if alarm is not None:
-        return Surprise(alarm, targets.rest).push(steps, values)[:, None]
+        return AnomalyScore(alarm, targets.rest).push(steps, values)[:, None]
     return targets.restored(running_scores(values[None], loss.scoring, loss.start)[0])
 
 

@@ -50,7 +50,7 @@ class _Wrong(Exception):
     """(key, what is valid, what was given)."""
 
 
-class Section:
+class CheckedSettings:
     """Base of a frozen dataclass whose fields' types say what is valid, wherever it is made.
 
         @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def read_section(
         cls: the dataclass. If a field without a default is missing, the error ends with the words
             of its ``metadata={"missing": words}``.
         content: as a file's reader returns it.
-        section: the dotted key of the whole, where the class has none of its own (``Section``).
+        section: the dotted key of the whole, where the class has none of its own (``CheckedSettings``).
         root: the outermost dataclass, whose keys are suggested for an unknown one; None: ``cls``.
         given: values of fields that are not the file's.
     """

@@ -46,7 +46,7 @@ from ..data.recordings import Recording
 from ..data.signals import SignalPath
 from ..data.tasks import Task
 from ..text import counted
-from .leads import FLAT, IN_DOUBT, OFF, READ, STATES, Run, dead_leads, has_waves, runs
+from .leads import FLAT, IN_DOUBT, OFF, READ, STATES, Interval, dead_leads, has_waves, runs
 from .sections import COUNT, TEXT, Note, Section, Table
 
 Array = npt.NDArray[Any]
@@ -70,14 +70,14 @@ SHOWN_SECONDS = 0.1
 NOT_MEDICAL = "Not a medical device."
 
 
-def clean(found: list[Run], gap: float, shortest: float) -> list[Run]:
+def clean(found: list[Interval], gap: float, shortest: float) -> list[Interval]:
     """Join runs (in order) that are less than ``gap`` steps apart, then drop those shorter than
     ``shortest`` steps.
     """
-    joined: list[Run] = []
+    joined: list[Interval] = []
     for run in found:
         if joined and run.onset - joined[-1].offset < gap:
-            joined[-1] = Run(joined[-1].onset, run.offset)
+            joined[-1] = Interval(joined[-1].onset, run.offset)
         else:
             joined.append(run)
     return [run for run in joined if run.offset - run.onset >= shortest]
@@ -195,17 +195,17 @@ class Heart:
     def headline(self) -> str:
         """The rate, and what share of the time says nothing, for people."""
         if self.rate is not None:
-            told = f"{self.rate:.0f} beats/min"
+            text = f"{self.rate:.0f} beats/min"
         elif self.withheld:
-            told = f"no heart rate: {self.withheld}"
+            text = f"no heart rate: {self.withheld}"
         else:
-            told = "no heart rate"
+            text = "no heart rate"
         beats = counted(len(self.beats), "beat")
         parts = [f"{name} {share:.1%}" for name, share in self.shares().items()]
         parts[1:] = [
             part + self._whose(state) for state, part in zip((FLAT, OFF), parts[1:], strict=True)
         ]
-        return f"{told} ({beats}); {', '.join(parts)} of the time"
+        return f"{text} ({beats}); {', '.join(parts)} of the time"
 
     def _whose(self, state: int) -> str:
         """The leads that are in this state, for people."""
@@ -348,7 +348,7 @@ def _beats(labels: Array, states: Array, step: float, start: float) -> list[Beat
     for qrs, least, most in zip(complexes, earliest, latest, strict=False):
         p = _before(p_waves, qrs.onset, max(least, qrs.onset - round(LONGEST_PR / step)))
         t = _after(t_waves, qrs.offset, most)
-        whole = Run(p.onset if p else qrs.onset, t.offset if t else qrs.offset)
+        whole = Interval(p.onset if p else qrs.onset, t.offset if t else qrs.offset)
         if 2 * (doubted[whole.offset] - doubted[whole.onset]) > whole.offset - whole.onset:
             before = None
             continue
@@ -366,7 +366,7 @@ def _beats(labels: Array, states: Array, step: float, start: float) -> list[Beat
     return found
 
 
-def _waves(labels: Array, wave: str, step: float) -> list[Run]:
+def _waves(labels: Array, wave: str, step: float) -> list[Interval]:
     """The runs of a wave. One beside a step without a label, or at an end of the recording, may
     have begun or ended elsewhere, and is left out.
     """
@@ -382,7 +382,7 @@ def _so_far(mask: Array) -> npt.NDArray[np.int64]:
     return np.concatenate([[0], mask.cumsum()])
 
 
-def _before(waves: list[Run], place: int, earliest: int) -> Run | None:
+def _before(waves: list[Interval], place: int, earliest: int) -> Interval | None:
     """The last wave that begins between two places."""
     number = bisect_left(waves, (place,)) - 1
     if number < 0 or waves[number].onset < earliest:
@@ -390,7 +390,7 @@ def _before(waves: list[Run], place: int, earliest: int) -> Run | None:
     return waves[number]
 
 
-def _after(waves: list[Run], place: int, latest: int) -> Run | None:
+def _after(waves: list[Interval], place: int, latest: int) -> Interval | None:
     """The first wave that begins after a place and ends before the latest."""
     number = bisect_left(waves, (place,))
     if number == len(waves) or waves[number].offset >= latest:

@@ -37,17 +37,17 @@ def has_waves(task: Task) -> bool:
     return per_step and tuple(task.class_names) == CLASS_NAMES
 
 
-class Run(NamedTuple):
+class Interval(NamedTuple):
     """A stretch of steps: onset to offset - 1."""
 
     onset: int
     offset: int
 
 
-def runs(mask: npt.NDArray[np.bool_]) -> list[Run]:
+def runs(mask: npt.NDArray[np.bool_]) -> list[Interval]:
     """The runs of True, in order."""
     edges = np.flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0))
-    return [Run(onset, offset) for onset, offset in edges.reshape(-1, 2).tolist()]
+    return [Interval(onset, offset) for onset, offset in edges.reshape(-1, 2).tolist()]
 
 
 def dead_leads(
@@ -118,7 +118,7 @@ class LeadWatch:
             return None
         return cls(path.channels, path.rate, samples)
 
-    def hear(self, block: Array) -> None:
+    def observe(self, block: Array) -> None:
         """The next samples (n, channels)."""
         if not len(block):
             return
@@ -133,7 +133,7 @@ class LeadWatch:
     def of_blocks(self, blocks: Iterator[Array]) -> Iterator[Array]:
         """The same blocks, each heard before it is passed on."""
         for block in blocks:
-            self.hear(block)
+            self.observe(block)
             yield block
 
     def states(self, samples: Array) -> npt.NDArray[np.uint8]:

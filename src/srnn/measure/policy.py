@@ -1,5 +1,5 @@
 """Early exit: decide as soon as the network is sure enough, instead of at the end. A policy is a
-record of when an answer stands (``nn.decision.Until``) for one loss, with its origin.
+record of when an answer stands (``nn.decision.StoppingCriterion``) for one loss, with its origin.
 
     policy = ExitPolicy.load(Path("runs/digits/exit-policy.json"))
     policy.decide(output)                       # (B, T, C) at once: at which step, which class
@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from ..errors import SrnnError, naming
 from ..files import read_json, write_json
-from ..nn.decision import RULES, Decisions, Standing, Until, in_a_row
+from ..nn.decision import RULES, Decisions, StoppingCriterion, StoppingState, in_a_row
 from ..registry import check_settings
 from ..text import brief
 from .scores import RunningScores, Scores, running_scores
@@ -100,9 +100,9 @@ class ExitPolicy:
         if last.shape != (len(x),) or last.min() < 0 or last.max() >= x.shape[1]:
             raise SrnnError(f"lengths must be {len(x)} numbers from 1 to {x.shape[1]}.")
         scores = running_scores(x, self.loss, self.start)
-        standing = Standing(self.until, RULES[self.loss], len(x), x.shape[-1])
-        _, stands = standing.push(scores, np.arange(x.shape[1]))
-        exits = stands & (np.arange(x.shape[1]) <= last[:, None])
+        stopping = StoppingState(self.until, RULES[self.loss], len(x), x.shape[-1])
+        _, met = stopping.push(scores, np.arange(x.shape[1]))
+        exits = met & (np.arange(x.shape[1]) <= last[:, None])
         at = np.where(exits.any(1), exits.argmax(1), last)
         decisions = Decisions(at, scores[np.arange(len(x)), at], exits.any(1))
         if not one:
@@ -113,7 +113,7 @@ class ExitPolicy:
         """Decide one step at a time, for one stream or for ``streams`` of them."""
         return Deciding(self, streams)
 
-    def sure(self, believed: Scores, read: Counts | None = None) -> Flags:
+    def confident(self, confidences: Scores, read: Counts | None = None) -> Flags:
         """Confidences (..., C) -> (...): whether ``confidence``, ``margin`` and ``earliest`` are
         reached.
 
@@ -125,12 +125,12 @@ class ExitPolicy:
                 f"This exit policy waits for step {self.earliest}; pass the number of steps read "
                 "so far."
             )
-        return self.until.sure(believed, read)
+        return self.until.confident(confidences, read)
 
     @property
-    def until(self) -> Until:
+    def until(self) -> StoppingCriterion:
         """When an answer stands."""
-        return Until(self.confidence, self.margin, self.patience, self.earliest)
+        return StoppingCriterion(self.confidence, self.margin, self.patience, self.earliest)
 
     def check(self, loss: LossConfig) -> None:
         """SrnnError unless it is for networks with this loss."""
@@ -188,7 +188,7 @@ class Deciding:
         else:
             count = streams
         self._scores: RunningScores | None = None
-        self._standing: Standing | None = None
+        self._stopping: StoppingState | None = None
         self.classes = np.full(count, -1)
         """(streams,) the class decided for each stream, -1 while undecided."""
         self.guesses = np.full(count, -1)
@@ -215,15 +215,15 @@ class Deciding:
             mask = np.asarray(active)
         if mask.shape != (count,) or mask.dtype != bool:
             raise SrnnError(f"active must be {count} booleans, one for each stream.")
-        if self._scores is None or self._standing is None:
+        if self._scores is None or self._stopping is None:
             policy = self.policy
             self._scores = RunningScores(policy.loss, policy.start, count, x.shape[1])
-            self._standing = Standing(policy.until, RULES[policy.loss], count, x.shape[1])
+            self._stopping = StoppingState(policy.until, RULES[policy.loss], count, x.shape[1])
         which = np.flatnonzero(mask)
         scores = self._scores.push(x[which, None], which)
-        _, stands = self._standing.push(scores, self._scores.steps[which, None] - 1, which)
-        guess = self.guesses[which] = self._standing.classes[which]
-        decided = stands[:, 0] & (self.classes[which] < 0)
+        _, met = self._stopping.push(scores, self._scores.steps[which, None] - 1, which)
+        guess = self.guesses[which] = self._stopping.classes[which]
+        decided = met[:, 0] & (self.classes[which] < 0)
         self.classes[which[decided]] = guess[decided]
         if self.streams is None:
             if self.classes[0] >= 0:
@@ -238,19 +238,19 @@ class Deciding:
         else:
             which = np.flatnonzero(np.asarray(active))
         self.classes[which], self.guesses[which] = -1, -1
-        if self._scores is not None and self._standing is not None:
+        if self._scores is not None and self._stopping is not None:
             self._scores.reset(which)
-            self._standing.reset(which)
+            self._stopping.reset(which)
 
 
 def first_exit(
-    predicted: Counts, sure: Flags, patiences: Sequence[int], earliest: Sequence[int] = (1,)
+    predicted: Counts, confident: Flags, patiences: Sequence[int], earliest: Sequence[int] = (1,)
 ) -> list[Counts]:
     """The first step (B,) at which the same class has been sure for ``patience`` consecutive steps,
     none of them before step number ``earliest`` (from 1); -1: never. For each patience, and within
     it for each earliest."""
-    nothing = np.zeros(len(sure), np.int64)
-    counts, steps = in_a_row(predicted, sure, nothing, nothing), []
+    nothing = np.zeros(len(confident), np.int64)
+    counts, steps = in_a_row(predicted, confident, nothing, nothing), []
     for patience in patiences:
         long_enough = counts >= patience
         for first in earliest:

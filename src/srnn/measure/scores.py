@@ -81,7 +81,7 @@ class RunningScores:
         self.steps[which], self.total[which] = 0, 0.0
 
 
-def confidences(scores: Scores, loss: str) -> Scores:
+def confidences_of(scores: Scores, loss: str) -> Scores:
     """Scores (..., C) -> confidence in each class, (..., C), summing to 1; the ranking of the
     classes is kept.
 
@@ -95,12 +95,12 @@ def confidences(scores: Scores, loss: str) -> Scores:
 
 
 def check_confidences(
-    believed: Scores, steps: npt.NDArray[np.int64], what: str = "The network's output"
+    confidences: Scores, steps: npt.NDArray[np.int64], what: str = "The network's output"
 ) -> None:
     """SrnnError, which names the first of the ``steps`` (T,) concerned, if confidences (T, C) are
     not finite: they would mean no class."""
-    if not np.isfinite(believed).all():
-        step = int(steps[~np.isfinite(believed).all(-1)][0])
+    if not np.isfinite(confidences).all():
+        step = int(steps[~np.isfinite(confidences).all(-1)][0])
         raise SrnnError(
             f"{what} is not finite from step {step} on: the samples are too large for it, or its "
             "weights are damaged."

@@ -7,11 +7,11 @@ sensor that is stuck, raises the alarm as one that is too hard does.
     score = log(mean / usual) / log(high / usual), or log(usual / mean) / log(usual / low)
     alarm: score > 1
 
-x and what is said are as the network reads them; ``rest`` is the deviation of what the linear part
+x and what is said are as the network reads them; ``residual_scale`` is the deviation of what the linear part
 leaves of each channel (``data/linear.py``), so that all channels count alike. The mean is usual at
 first, as if that had been read for a quarter of ``smooth`` steps: a few errors raise no alarm.
 Beyond ``smooth`` steps it is an exponential mean of the last. The first ``start`` steps, in which a
-network has seen too little to say anything, count nowhere. ``Surprise`` reads this in numpy,
+network has seen too little to say anything, count nowhere. ``AnomalyScore`` reads this in numpy,
 ``NAME_surprise`` in C.
 """
 
@@ -96,27 +96,27 @@ class Alarm:
         return np.where(off < 0, -self.below * off, self.above * off)
 
 
-def errors_of(x: Array, said: Array, rest: Array) -> npt.NDArray[np.float64]:
+def errors_of(x: Array, predicted: Array, residual_scale: Array) -> npt.NDArray[np.float64]:
     """Of samples, and what was said of them, (..., channels)."""
-    return np.square((x - said) / rest).mean(-1, dtype=np.float64)
+    return np.square((x - predicted) / residual_scale).mean(-1, dtype=np.float64)
 
 
-class Surprise:
-    """The score of one stream; the state is ``said, mean, steps``.
+class AnomalyScore:
+    """The score of one stream; the state is ``predicted, mean, steps``.
 
-    ``rest``: (channels,) what the linear part leaves.
+    ``residual_scale``: (channels,) what the linear part leaves.
     """
 
-    def __init__(self, alarm: Alarm, rest: Array) -> None:
-        self.alarm, self.rest = alarm, rest
+    def __init__(self, alarm: Alarm, residual_scale: Array) -> None:
+        self.alarm, self.residual_scale = alarm, residual_scale
         self.reset()
 
-    def push(self, x: Array, said: Array) -> npt.NDArray[np.float64]:
+    def push(self, x: Array, predicted: Array) -> npt.NDArray[np.float64]:
         """The next steps' inputs, and what was said after each of its next (T, channels) -> the
         score after each, (T,)."""
-        said = np.concatenate([self.said[None], said.astype(np.float64)])
-        self.said = said[-1]
-        return self.alarm.scores(self.averaged(errors_of(x, said[:-1], self.rest)))
+        predicted = np.concatenate([self.predicted[None], predicted.astype(np.float64)])
+        self.predicted = predicted[-1]
+        return self.alarm.scores(self.averaged(errors_of(x, predicted[:-1], self.residual_scale)))
 
     def averaged(self, errors: Array) -> npt.NDArray[np.float64]:
         """The next steps' errors (T,) -> the mean after each."""
@@ -132,7 +132,7 @@ class Surprise:
 
     def reset(self) -> None:
         """The next step begins a recording."""
-        self.said = np.zeros(len(self.rest))
+        self.predicted = np.zeros(len(self.residual_scale))
         """(channels,) what the last step said of the next."""
         self.mean = self.alarm.usual
         self.steps = 0

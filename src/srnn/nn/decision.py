@@ -3,7 +3,7 @@
     y = counted(x)                 what a step counts of its outputs x: themselves, or their softmax
     total = joined(total, y)       the total after the step: total + y, or y alone
     scores = total                 or, for a mean, total / the number of steps in it
-    confidence(scores, classes)    how far each class is believed, from 0 to 1, summing to 1
+    confidence(scores, classes)    the confidence in each class, from 0 to 1, summing to 1
 
 The class is that of the largest score. A rule without a confidence gives no class but values, as in
 a regression: its scores. The steps up to ``loss.start`` are each scored alone: after each of them
@@ -16,9 +16,9 @@ agree at each step. A rule of your own is one entry, and its name in ``LossName`
 The functions are plain arithmetic of arrays whose last axis is the classes; ``softmax`` and
 ``total_of`` are over these.
 
-``Until`` says when an answer stands before the end, given the scores so far: an early exit
+``StoppingCriterion`` says when an answer stands before the end, given the scores so far: an early exit
 (``measure/policy.py``) and a word heard in a stream (``deploy/streaming/spotting.py``) are
-such records. ``Standing`` reads it in numpy, ``integer_stands`` in integers, ``NAME_stands`` in C.
+such records. ``StoppingState`` reads it in numpy, ``integer_stands`` in integers, ``NAME_stands`` in C.
 """
 
 from __future__ import annotations
@@ -148,20 +148,19 @@ value."""
 
 
 @dataclass(frozen=True)
-class Until:
-    """When an answer stands, read from the scores as they come: at an early exit, or as a word
-    heard.
+class StoppingCriterion:
+    """When an answer is final, decided from the scores as they come: at an early exit, or for a
+    spotted word.
 
     s = mean of the last ``smooth`` scores
-    sure = the class of s is among ``among``, is believed at least ``confidence``, and more than
+    confident = the class of s is among ``among``, has at least ``confidence``, and more than
         any other by ``margin``, at step ``earliest`` or later
-    row = for how many scores in a row it has been sure of the same class
-    stands = row >= ``patience``, and ``rest`` steps or more after the last answer that stood
-
+    row = for how many scores in a row the same class has been confident
+    met = row >= ``patience``, and ``rest`` steps or more after the last final answer
     """
 
     confidence: float | None = None
-    """The least confidence in a class, 0 to 1; None: no answer stands before the end."""
+    """The least confidence in a class, 0 to 1; None: no answer is final before the end."""
     margin: float = 0.0
     """The least difference between that confidence and the confidence in any other class, 0 to
     1."""
@@ -176,38 +175,40 @@ class Until:
     among: tuple[int, ...] | None = None
     """Classes that can be answers; None: all."""
 
-    def sure(self, believed: Array, read: Array | int | None = None) -> npt.NDArray[np.bool_]:
-        """Confidences (..., C), after so many steps (...) -> (...): whether a class is believed
-        enough.
+    def confident(
+        self, confidences: Array, read: Array | int | None = None
+    ) -> npt.NDArray[np.bool_]:
+        """Confidences (..., C), after so many steps (...) -> (...): whether the confidence
+        in a class is high enough.
 
         ``read`` is needed where there is an ``earliest``.
         """
         if self.confidence is None:
-            return np.zeros(believed.shape[:-1], bool)
-        classes = believed.argmax(-1)[..., None]  # several times as fast as max over few classes
-        best = np.take_along_axis(believed, classes, -1)[..., 0]
+            return np.zeros(confidences.shape[:-1], bool)
+        classes = confidences.argmax(-1)[..., None]  # several times as fast as max over few classes
+        best = np.take_along_axis(confidences, classes, -1)[..., 0]
         enough = best >= self.confidence
         if self.earliest > 1:
             assert read is not None
             enough = enough & (read >= self.earliest)
-        if self.margin > 0 and believed.shape[-1] > 1:
-            second = np.partition(believed, -2, axis=-1)[..., -2]
+        if self.margin > 0 and confidences.shape[-1] > 1:
+            second = np.partition(confidences, -2, axis=-1)[..., -2]
             enough = enough & (best - second >= self.margin)
         return enough
 
 
-class Standing:
-    """``Until``, read from n streams. The state is ``heard, row, classes, last, past``.
+class StoppingState:
+    """``StoppingCriterion``, read from n streams. The state is ``count, row, classes, last, past``.
 
     Args:
         until: when an answer stands.
-        rule: how far a class is believed.
+        rule: how the confidence in a class follows from the outputs.
         streams, classes: how many there are.
     """
 
-    def __init__(self, until: Until, rule: Rule, streams: int, classes: int) -> None:
+    def __init__(self, until: StoppingCriterion, rule: Rule, streams: int, classes: int) -> None:
         self.until, self.rule = until, rule
-        self.heard = np.zeros(streams, np.int64)
+        self.count = np.zeros(streams, np.int64)
         """Number of scores that each stream has given."""
         self.row = np.zeros(streams, np.int64)
         """For how many of them in a row it has been sure of ``classes``."""
@@ -230,17 +231,17 @@ class Standing:
         if self.until.smooth > 1:
             scores = self._averaged(scores, which)
         assert self.rule.confidence is not None
-        believed = self.rule.confidence(scores, scores.shape[-1])
-        sure, classes = self.until.sure(believed, steps + 1), scores.argmax(-1)
+        confidences = self.rule.confidence(scores, scores.shape[-1])
+        confident, classes = self.until.confident(confidences, steps + 1), scores.argmax(-1)
         if self.until.among is not None:
-            sure &= np.isin(classes, self.until.among)
-        rows = in_a_row(classes, sure, self.classes[which], self.row[which])
-        stands = rows >= self.until.patience
+            confident &= np.isin(classes, self.until.among)
+        rows = in_a_row(classes, confident, self.classes[which], self.row[which])
+        met = rows >= self.until.patience
         if self.until.rest:
-            stands = self._rested(stands, np.broadcast_to(steps, stands.shape), which)
-        self.heard[which] += scores.shape[1]
+            met = self._rested(met, np.broadcast_to(steps, met.shape), which)
+        self.count[which] += scores.shape[1]
         self.classes[which], self.row[which] = classes[:, -1], rows[:, -1]
-        return scores, stands
+        return scores, met
 
     def _averaged(self, scores: Array, which: Array | slice) -> Array:
         """Each with those before it; the first ones with fewer."""
@@ -248,13 +249,13 @@ class Standing:
         known = np.concatenate([self.past[which], scores], axis=1)
         self.past[which] = known[:, count:]
         total = sum(known[:, first : first + count] for first in range(smooth))
-        heard = self.heard[which, None] + np.arange(1, count + 1)
-        return total / np.minimum(heard, smooth)[..., None]
+        count = self.count[which, None] + np.arange(1, count + 1)
+        return total / np.minimum(count, smooth)[..., None]
 
-    def _rested(self, stands: Array, steps: Array, which: Array | slice) -> npt.NDArray[np.bool_]:
+    def _rested(self, met: Array, steps: Array, which: Array | slice) -> npt.NDArray[np.bool_]:
         """Those of the answers that come late enough after the one before."""
-        kept, last = np.zeros_like(stands), self.last[which].copy()
-        for stream, number in np.argwhere(stands):
+        kept, last = np.zeros_like(met), self.last[which].copy()
+        for stream, number in np.argwhere(met):
             if steps[stream, number] - last[stream] >= self.until.rest:
                 kept[stream, number], last[stream] = True, steps[stream, number]
         self.last[which] = last
@@ -262,11 +263,13 @@ class Standing:
 
     def reset(self, which: Array | slice = EVERY) -> None:
         """These streams begin anew."""
-        self.heard[which], self.row[which], self.classes[which] = 0, 0, -1
+        self.count[which], self.row[which], self.classes[which] = 0, 0, -1
         self.last[which], self.past[which] = -self.until.rest, 0.0
 
 
-def in_a_row(classes: Array, sure: Array, before: Array, count: Array) -> npt.NDArray[np.int64]:
+def in_a_row(
+    classes: Array, confident: Array, before: Array, count: Array
+) -> npt.NDArray[np.int64]:
     """(B, T): for how many scores in a row the same class has been sure.
 
     Args:
@@ -274,10 +277,10 @@ def in_a_row(classes: Array, sure: Array, before: Array, count: Array) -> npt.ND
         before, count: (B,) the class of the scores before, and the number of such scores up to it.
     """
     step = np.arange(classes.shape[1])
-    held = np.column_stack([count > 0, sure[:, :-1]])
-    goes_on = sure & held & (classes == np.column_stack([before, classes[:, :-1]]))
+    held = np.column_stack([count > 0, confident[:, :-1]])
+    goes_on = confident & held & (classes == np.column_stack([before, classes[:, :-1]]))
     begun = np.maximum.accumulate(np.where(goes_on, -count[:, None], step), axis=1)
-    return np.where(sure, step - begun + 1, 0)
+    return np.where(confident, step - begun + 1, 0)
 
 
 class Decisions(NamedTuple):

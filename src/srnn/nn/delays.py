@@ -6,7 +6,7 @@ delay of d >= 0 steps it sees x[t - d] of an input channel, s[t - 1 - d] of one 
 A constant recurrent delay of k - 1 is the skip recurrence s[t - k] (ASRC-SNN, arXiv 2505.11455).
 Delays are drawn once and are not trained.
 
-What is under way is state, like the neuron's variables and s (``under_way.py``).
+What is under way is state, like the neuron's variables and s (``delay_buffer.py``).
 """
 
 from __future__ import annotations

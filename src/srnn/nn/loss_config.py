@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Literal
 
 from ..errors import SrnnError
 from ..files.bounds import BelowOne, CountFrom0, Fraction, NotNegative
-from ..files.conversion import Section
+from ..files.conversion import CheckedSettings
 
 if TYPE_CHECKING:
     from ..data.targets import Targets
     from .alarm import Alarm
-    from .decision import Rule, Until
+    from .decision import Rule, StoppingCriterion
 
 LossName = Literal[
     "nll",
@@ -29,7 +29,7 @@ LossName = Literal[
 
 
 @dataclass(frozen=True)
-class RateConfig(Section, key="loss.rate"):
+class RateConfig(CheckedSettings, key="loss.rate"):
     """Firing-rate regulariser on the hidden layers: weight x mean over neurons of the squared
     excess.
 
@@ -53,7 +53,7 @@ class RateConfig(Section, key="loss.rate"):
 
 
 @dataclass(frozen=True)
-class LossConfig(Section, key="loss"):
+class LossConfig(CheckedSettings, key="loss"):
     """How the readout's output over time becomes class scores, and their loss. See
     ``srnn.losses``."""
 
@@ -103,7 +103,7 @@ class DecisionRule:
     class."""
     classes: tuple[str, ...]
     """Names of the classes, or of the values, in the order of the network's outputs."""
-    until: Until | None = None
+    until: StoppingCriterion | None = None
     """When an answer stands before a sequence's end; None: it is not asked."""
     targets: Targets | None = None
     """What the answer is a value of, if it is one: with its mean and deviation, scores become

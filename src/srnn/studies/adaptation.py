@@ -26,14 +26,14 @@ from ..data.datasets import SplitName
 from ..errors import SrnnError
 from ..text import markdown, markdown_table
 from ..training.adapting import Adaptation
-from ..training.listening import Listener
+from ..training.online import OnlineLearner
 from ..training.trained import Trained
 
 Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Piece:
+class LabelledSteps:
     """The steps that one label belongs to."""
 
     x: Array
@@ -44,28 +44,29 @@ class Piece:
     """Whether a sequence ends with this piece."""
 
 
-def cycles(x: Array, y: Array) -> list[Piece]:
+def cycles(x: Array, y: Array) -> list[LabelledSteps]:
     """A stream (T, inputs) whose labels (T,), -1 where they are not known, come in cycles: one
     piece for each cycle."""
     labelled = y[y >= 0]
     if not len(labelled):
-        return [Piece(x, y, False)]
+        return [LabelledSteps(x, y, False)]
     known = np.where(y < 0, 0, 1).cumsum()
     before = np.concatenate([labelled[:1], labelled])[
         known - (y >= 0)
     ]  # the last known class before each step
     starts = np.flatnonzero((y == labelled[0]) & (before != labelled[0]))
     return [
-        Piece(a, b, False) for a, b in zip(np.split(x, starts), np.split(y, starts), strict=True)
+        LabelledSteps(a, b, False)
+        for a, b in zip(np.split(x, starts), np.split(y, starts), strict=True)
     ]
 
 
-def joined(parts: Sequence[Piece]) -> list[Piece]:
+def joined(parts: Sequence[LabelledSteps]) -> list[LabelledSteps]:
     """Pieces of one sequence, joined into one piece."""
     if not parts or parts[0].ends:
         return list(parts)
     return [
-        Piece(
+        LabelledSteps(
             np.concatenate([part.x for part in parts]),
             np.concatenate([part.y for part in parts]),
             False,
@@ -73,22 +74,24 @@ def joined(parts: Sequence[Piece]) -> list[Piece]:
     ]
 
 
-def learn(listener: Listener, told: Sequence[Piece]) -> None:
+def learn(learner: OnlineLearner, labelled: Sequence[LabelledSteps]) -> None:
     """One step of the optimiser for each piece."""
-    for piece in told:
-        listener.hear(piece.x)
-        listener.tell(piece.y)
+    for piece in labelled:
+        learner.observe(piece.x)
+        learner.learn_label(piece.y)
         if piece.ends:
-            listener.end()
+            learner.end()
 
 
-def correct(trained: Trained, heard: Sequence[Piece], scored: Sequence[Piece]) -> tuple[int, int]:
-    """How many labels of ``scored``, which follow ``heard``, are predicted, and how many there
+def correct(
+    trained: Trained, observed: Sequence[LabelledSteps], scored: Sequence[LabelledSteps]
+) -> tuple[int, int]:
+    """How many labels of ``scored``, which follow ``observed``, are predicted, and how many there
     are."""
     network, right, counted = trained.spiking("scored").eval(), 0, 0
-    heard, scored = joined(heard), joined(scored)
+    observed, scored = joined(observed), joined(scored)
     state = initial = network.initial_state(1, torch.Generator().manual_seed(trained.seed))
-    for number, piece in enumerate([*heard, *scored]):
+    for number, piece in enumerate([*observed, *scored]):
         with torch.no_grad():
             result = network.run(
                 torch.from_numpy(piece.x)[None].to(network.readout.weight_in.dtype), state
@@ -97,7 +100,7 @@ def correct(trained: Trained, heard: Sequence[Piece], scored: Sequence[Piece]) -
             state = initial
         else:
             state = result.state
-        if number >= len(heard):
+        if number >= len(observed):
             of_piece = trained.loss(
                 result.output, torch.from_numpy(np.asarray(piece.y)).long()[None]
             )
@@ -136,23 +139,23 @@ def adaptation_curve(
                 np.concatenate([x for x, _ in parts]), np.concatenate([y for _, y in parts])
             )
         else:
-            stream = [Piece(x, y, True) for x, y in parts]
-        told, scored = stream[: counts[-1]], stream[counts[-1] :]
+            stream = [LabelledSteps(x, y, True) for x, y in parts]
+        labelled, scored = stream[: counts[-1]], stream[counts[-1] :]
         if sum(int((np.asarray(piece.y) >= 0).any()) for piece in scored) < 2:
             left_out += 1
             continue
-        right, counted = correct(trained, told, scored)
+        right, counted = correct(trained, labelled, scored)
         row: dict[str, Any] = {
             "subject": subject,
             "scored_labels": counted,
             "before": right / counted,
         }
         for name, way in ways.items():
-            listener, learnt = Listener(trained, way), 0
+            learner, learnt = OnlineLearner(trained, way), 0
             for count in counts:
-                learn(listener, told[learnt:count])
+                learn(learner, labelled[learnt:count])
                 learnt = count
-                row[f"{name} {count}"] = correct(listener.trained(), told, scored)[0] / counted
+                row[f"{name} {count}"] = correct(learner.trained(), labelled, scored)[0] / counted
         rows.append(row)
     if not rows:
         raise SrnnError(

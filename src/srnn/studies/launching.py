@@ -33,19 +33,21 @@ def interrupted_by_signals() -> Iterator[None]:
     names = ("SIGINT", "SIGTERM", "SIGHUP")
     numbers = [number for name in names if (number := getattr(signal, name, None)) is not None]
     before = {number: signal.getsignal(number) for number in numbers}
-    heard = [number for number in numbers if before[number] is not signal.SIG_IGN]  # as under nohup
+    handled = [
+        number for number in numbers if before[number] is not signal.SIG_IGN
+    ]  # as under nohup
 
     def interrupt(*_: object) -> None:
-        for number in heard:
+        for number in handled:
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    for number in heard:
+    for number in handled:
         signal.signal(number, interrupt)
     try:
         yield
     finally:
-        for number in heard:
+        for number in handled:
             signal.signal(number, before[number])
 
 

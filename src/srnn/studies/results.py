@@ -88,8 +88,8 @@ def _rows(one: UnitStatus) -> list[dict[str, Any]]:
             "worker": one.worker,
             "error": None if done else one.error,
         }
-        if "sick" in training:
-            row["sick"] = "; ".join(training["sick"])
+        if "unhealthy" in training:
+            row["unhealthy"] = "; ".join(training["unhealthy"])
         rows.append(row)
     return rows
 
@@ -120,7 +120,7 @@ def _points(sweep: Sweep, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]
                 "seeds": [row["seed"] for row in done],
                 "lost": [row["seed"] for row in own if row["state"] in _LOST],
                 "mended": [row["seed"] for row in done if row.get("restores")],
-                "sick": [row["seed"] for row in done if row.get("sick")],
+                "unhealthy": [row["seed"] for row in done if row.get("unhealthy")],
                 "parameters": done[0]["parameters"],
                 **{metric: spread([row[metric] for row in done]) for metric in measured},
             }
@@ -245,7 +245,7 @@ def _points_table(points: Sequence[dict[str, Any]], sweep: Sweep) -> list[str]:
     several = _several_seeds(points)
     head = ["point", *searched.values(), *(metric.replace("_", " ") for metric in metrics)]
     if several:
-        head += ["worst", "mended", "sick"]
+        head += ["worst", "mended", "unhealthy"]
     head += ["parameters", "minutes", "seeds"]
 
     def row(point: dict[str, Any]) -> list[str]:
@@ -258,7 +258,7 @@ def _points_table(points: Sequence[dict[str, Any]], sweep: Sweep) -> list[str]:
             cells += [
                 _number(worst, sweep.optimise),
                 str(len(point["mended"])),
-                str(len(point["sick"])),
+                str(len(point["unhealthy"])),
             ]
         lost = ""
         if point["lost"]:

@@ -85,15 +85,15 @@ class Study:
             self.storage.set_trial_state_values(known._trial_id, self.states.RUNNING)
         self.study.sampler = _sampler(self.sweep, one.unit.point)
         self._trial = Trial(self.study, known._trial_id)
-        self._told = max(known.intermediate_values, default=0)
-        self._tell(one)  # an epoch whose worker died before it could
+        self._reported = max(known.intermediate_values, default=0)
+        self._report(one)  # an epoch whose worker died before it could
         if not self.sweep.is_search:
             return one.settings
         return self._choose()
 
     def should_prune(self, one: UnitStatus) -> bool:
         """Tell the study how far the unit is that was begun last. Whether to end it here."""
-        self._tell(one)
+        self._report(one)
         return self._trial.should_prune()
 
     def end(self, one: UnitStatus) -> None:
@@ -106,10 +106,10 @@ class Study:
         else:
             self.study.tell(trial.number, state=self.states.PRUNED)  # with the last value reported
 
-    def _tell(self, one: UnitStatus) -> None:
-        if one.value is not None and one.epochs > self._told:
+    def _report(self, one: UnitStatus) -> None:
+        if one.value is not None and one.epochs > self._reported:
             self._trial.report(one.value, one.epochs)
-            self._told = one.epochs
+            self._reported = one.epochs
 
     def _open_trials(self) -> dict[str, FrozenTrial]:
         """Trials that have not ended, by unit."""

@@ -30,10 +30,10 @@ from .schema import Sweep, Unit
 
 METRICS = (
     *("accuracy", "accuracy_labelled", "balanced_accuracy", "loss", "firing_rate"),
-    *("parameters", "best_epoch", "epochs", "seconds", "restores", "sick"),
+    *("parameters", "best_epoch", "epochs", "seconds", "restores", "unhealthy"),
 )
-"""What a sweep keeps of a result; restores and sick only of trainings that went back, or are
-sick."""
+"""What a sweep keeps of a result; restores and unhealthy only of trainings that went back, or are
+unhealthy."""
 MAX_DEATHS = 3
 """Workers that may die in a unit before it counts as failed, as it may be what kills them; an epoch
 that one of them has finished begins the count anew."""
@@ -261,6 +261,8 @@ class Units:
             return self._unfinished(folder / "metrics.jsonl")
         with reading(path, "a run's result"):
             result = read_object(path)
+            if "sick" in result:  # as srnn 0.2 called it
+                result["unhealthy"] = result.pop("sick")
             names = [name for name in METRICS if name in result or name == self.sweep.optimise]
             rate = result["firing_rate"]
             return {

@@ -16,16 +16,16 @@ _EVERY = 2.0
 it."""
 
 
-class Watch:
+class SweepView:
     """Shows a sweep, unless ``quiet``. Call ``tick`` often, and ``stop`` when the sweep has
     ended."""
 
     def __init__(self, units: Units, quiet: bool = False) -> None:
         self.units, self.quiet, self._live = units, quiet, None
         if quiet:
-            self._told = set()
+            self._shown = set()
         else:
-            self._told = {one.unit.name for one in units.status() if one.ended}
+            self._shown = {one.unit.name for one in units.status() if one.ended}
         self._next = time.monotonic()
         if not quiet and sys.stderr.isatty():
             from rich.live import Live
@@ -33,7 +33,7 @@ class Watch:
 
             console = open_console(stderr=True)
             self._bar = open_progress(console, TaskProgressColumn(), TimeRemainingColumn())
-            self._all = self._bar.add_task("", completed=len(self._told), total=len(units.all))
+            self._all = self._bar.add_task("", completed=len(self._shown), total=len(units.all))
             self._live = Live(console=console, auto_refresh=False)
             self._live.start()
 
@@ -57,9 +57,9 @@ class Watch:
     def _look(self) -> None:
         status = self.units.status()
         for one in status:
-            if one.ended and one.unit.name not in self._told:
-                self._told.add(one.unit.name)
-                text = f"{len(self._told)}/{len(status)}  {self.line(one)}"
+            if one.ended and one.unit.name not in self._shown:
+                self._shown.add(one.unit.name)
+                text = f"{len(self._shown)}/{len(status)}  {self.line(one)}"
                 print(text, file=sys.stderr, flush=True)
         if self._live is None:
             return
@@ -75,7 +75,7 @@ class Watch:
         else:
             used = f", {minutes(status):.0f} of {budget:g} minutes used"
         title = f"{self.units.sweep.title}{used}"
-        self._bar.update(self._all, completed=len(self._told), description=title)
+        self._bar.update(self._all, completed=len(self._shown), description=title)
         self._live.update(Group(*lines, self._bar), refresh=True)
 
     def line(self, one: UnitStatus) -> str:

@@ -71,7 +71,7 @@ class Adaptation:
         EProp(self.feedback)  # makes its own check
 
 
-class Course:
+class Episode:
     """Where a network is in its sequences: its state and, for a rule that runs forwards in time,
     the rule's traces.
 
@@ -245,7 +245,7 @@ class Adapter:
         Returns the class predicted beforehand, (B,) or (B, T).
         """
         dense = as_dense(x, self.network.readout.weight_in.dtype)
-        return self.step(self.course(len(y)), dense, y, lengths, self.start.loss, last=True)
+        return self.step(self.episode(len(y)), dense, y, lengths, self.start.loss, last=True)
 
     def forget(self) -> None:
         """Go back to the network as it was trained: its parameters, with a new optimiser and new
@@ -272,16 +272,16 @@ class Adapter:
             about=about,
         )
 
-    def course(self, batch: int) -> Course:
+    def episode(self, batch: int) -> Episode:
         """A course for ``batch`` sequences, at their beginning."""
         state = self.network.initial_state(batch, torch.Generator().manual_seed(self.start.seed))
         first = 0
         if self.config.train == "readout":
             first = max(len(self.layers) - 1, 0)
-        return Course(self.network, self.layers, self._rule, first, state)
+        return Episode(self.network, self.layers, self._rule, first, state)
 
     def step(
-        self, course: Course, x: Tensor, y: Tensor, lengths: Tensor | None, loss: Loss, last: bool
+        self, episode: Episode, x: Tensor, y: Tensor, lengths: Tensor | None, loss: Loss, last: bool
     ) -> Tensor:
         """Run x (B, T, inputs) and learn its labels. Returns the class predicted beforehand."""
         scored = list[Scored]()
@@ -291,7 +291,7 @@ class Adapter:
             return scored[0]
 
         self.optimizer.zero_grad()
-        output = course.run(x, lengths, score, last)
+        output = episode.run(x, lengths, score, last)
         if scored[0].counted:
             self._step()
         self.seen += len(y)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..data.batches import Sequences
-from ..nn.alarm import LEAST, Alarm, Surprise, errors_of
+from ..nn.alarm import LEAST, Alarm, AnomalyScore, errors_of
 from .evaluation import run_batches
 from .trained import Trained
 
@@ -23,8 +23,8 @@ def read(trained: Trained, sequences: Sequences) -> list[np.ndarray]:
     assert targets is not None
     for batch, result in run_batches(trained.network, sequences.batches(64), seed=trained.seed):
         x = batch.numbers
-        said = targets.answered(result.output.cpu().numpy(), x)
-        errors = errors_of(x[:, 1:], said[:, :-1], targets.rest)
+        predicted = targets.answered(result.output.cpu().numpy(), x)
+        errors = errors_of(x[:, 1:], predicted[:, :-1], targets.rest)
         for row in errors:
             steps = sequences.length_of(len(found))
             found.append(np.append(0.0, row[: steps - 1]))
@@ -54,7 +54,7 @@ def with_alarm(
     steps = smooth or trained.steps or 1
     alarm = Alarm(usual, usual / 2, 2 * usual, steps, start, false_alarms)
     rest = np.ones(trained.task.outputs)
-    means = np.array([Surprise(alarm, rest).averaged(one)[-1] for one in errors])
+    means = np.array([AnomalyScore(alarm, rest).averaged(one)[-1] for one in errors])
     low = float(np.quantile(means, false_alarms / 2, method="lower"))
     high = float(np.quantile(means, 1 - false_alarms / 2, method="higher"))
     # Recordings that are all alike leave no room between the two.

@@ -22,9 +22,9 @@ from ..errors import SrnnError
 from ..files import reading
 from ..files.conversion import build, convert
 from ..files.tensors import load_arrays, save_arrays
+from ..nn.array_likes import as_numpy
 from ..nn.baselines import CellLayer, DenseLayer, Network
 from ..nn.delays import check_delays
-from ..nn.given import as_numpy
 from ..nn.losses import Scored
 from ..nn.network import Layer, layers_by_name
 from ..nn.neurons import NEURONS
@@ -103,14 +103,14 @@ class TrainingState:
     validation_inputs: list[float] = field(default_factory=list)
     """The same as ``inputs`` for the validation split."""
     mends: bool = False
-    """Whether sick layers are mended; not in a run from before they were looked for, so that it
+    """Whether unhealthy layers are mended; not in a run from before they were looked for, so that it
     ends as it would have."""
     watch: Watch = field(default_factory=Watch)
     """What was seen of the layers in the current epoch."""
-    sick: list[str] = field(default_factory=list)
+    unhealthy: list[str] = field(default_factory=list)
     """What was wrong in the best epoch."""
     start: list[dict[str, Any]] = field(default_factory=list)
-    """What was measured before the first step, by layer (``starting.LayerStart``)."""
+    """What was measured before the first step, by layer (``initialisation.LayerInitialisation``)."""
     held_out: dict[str, Any] = field(default_factory=dict)
     """While the training is repeated on all sequences (``training.refit``): the result of the one
     that validation was held out of. Else empty."""
@@ -120,7 +120,10 @@ class TrainingState:
         """The state in a last checkpoint. SrnnError unless it is one that training writes."""
         with reading(checkpoint.path, "a checkpoint of this version's training"):
             try:
-                state = build(cls, checkpoint.info["state"], _read)
+                plain = dict(checkpoint.info["state"])
+                if "sick" in plain:  # as srnn 0.2 called it
+                    plain["unhealthy"] = plain.pop("sick")
+                state = build(cls, plain, _read)
             except SrnnError as error:  # it does not name the file
                 raise ValueError(str(error)) from error
             counts = (

@@ -8,7 +8,7 @@ The bound is ``clip_norm``, or it adapts: ``clip_quantile`` of the norms of the 
 (AutoClip, Seetharaman et al. 2020, arXiv 2007.14469), so that a recipe need not know how large its
 gradients are. Adaptive gradient clipping (AGC, Brock et al. 2021, arXiv 2102.06171) bounds them by
 the weights' norms instead. These say little here: a layer's weights may start forty times larger
-than another's (``starting.py``), and time constants are counted in steps.
+than another's (``initialisation.py``), and time constants are counted in steps.
 """
 
 from __future__ import annotations

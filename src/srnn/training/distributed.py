@@ -43,7 +43,7 @@ _TIMEOUT = timedelta(hours=2)
 
 
 @dataclass(frozen=True)
-class Share:
+class Shard:
     """Which sequences of a batch belong to this process."""
 
     part: slice
@@ -54,7 +54,7 @@ class Share:
     counts nothing."""
 
 
-class Team:
+class ProcessGroup:
     """The processes that train together, including this one, which is usually alone: then nothing
     here changes anything.
 
@@ -131,7 +131,7 @@ class Team:
         SrnnError if it is refused; the other processes, which wait for the first, then end without
         a word (SystemExit).
         """
-        run, refused = Onlooker(out, recipe, seed), ""
+        run, refused = FollowerRun(out, recipe, seed), ""
         if self.first:
             try:
                 if resume:
@@ -146,44 +146,44 @@ class Team:
             raise SystemExit(2)
         return run
 
-    def share(self, total: int) -> Share:
+    def shard(self, total: int) -> Shard:
         """This process's part of a batch of ``total`` sequences: consecutive ones, divided as
         evenly as possible."""
         begin, end = self.rank * total // self.size, (self.rank + 1) * total // self.size
         if end > begin:
-            return Share(slice(begin, end), total)
-        return Share(slice(0, 1), total, counts=False)
+            return Shard(slice(begin, end), total)
+        return Shard(slice(0, 1), total, counts=False)
 
     def draw(
-        self, network: Network, share: Share, p: float, generator: torch.Generator
+        self, network: Network, shard: Shard, p: float, generator: torch.Generator
     ) -> tuple[tuple[Any, ...], Dropout | None]:
         """The state of this process's part before the first step, and which of its neurons dropout
         keeps; drawn for all."""
-        state = network.initial_state(share.total, generator)
+        state = network.initial_state(shard.total, generator)
         layers: list[Any] = [*network.layers]
         sizes = [layer.size for layer in layers]
-        dropout = Dropout.draw(sizes, share.total, p, generator)
+        dropout = Dropout.draw(sizes, shard.total, p, generator)
         if self.size == 1:
             return state, dropout
         return each_part(
-            state, lambda part: part[share.part]
-        ), None if dropout is None else dropout.part(share.part)
+            state, lambda part: part[shard.part]
+        ), None if dropout is None else dropout.part(shard.part)
 
-    def join_norms(self, network: Network, share: Share) -> None:
+    def join_norms(self, network: Network, shard: Shard) -> None:
         """Let batch norm see the whole batch: the moments of each layer's input are summed over all
         processes."""
         if self.size == 1:
             return
 
         def joined(sums: Tensor) -> Tensor:  # zeros for a share that counts nothing
-            return _Summed.apply(sums * share.counts, self._add_up)
+            return _Summed.apply(sums * shard.counts, self._add_up)
 
         for module in network.modules():
             if isinstance(module, BatchNorm):
                 module.joined = joined
 
     def join(
-        self, loss: Loss, share: Share, scored: Scored, steps: int, rates: list[float]
+        self, loss: Loss, shard: Shard, scored: Scored, steps: int, rates: list[float]
     ) -> tuple[Scored, int, list[float]]:
         """Loss, valid steps and firing rates of this process's part -> those of the whole batch.
 
@@ -194,9 +194,9 @@ class Team:
             return scored, steps, rates
         by_sequence = loss.per_step and loss.config.reduction == "sum"
         weight = 0
-        if share.counts and (by_sequence or scored.counted):
+        if shard.counts and (by_sequence or scored.counted):
             weight = scored.weight
-        if share.counts:
+        if shard.counts:
             counts = [weight, scored.correct, scored.counted, steps]
         else:
             counts = [0, 0, 0, 0]
@@ -213,7 +213,7 @@ class Team:
     def join_layers(
         self,
         config: RateConfig,
-        share: Share,
+        shard: Shard,
         layers: Sequence[LayerResult],
         lengths: Tensor | None,
     ) -> tuple[Sequence[LayerResult], Tensor | None]:
@@ -226,7 +226,7 @@ class Team:
             steps = output.shape[0] * output.shape[1]
         else:
             steps = int(lengths.sum())
-        if not share.counts:
+        if not shard.counts:
             steps = 0
         scale = steps / self._sum([steps])[0]
         joined = []
@@ -292,7 +292,7 @@ class _Summed(torch.autograd.Function):
         return ctx.add_up(gradients[0].contiguous()), None
 
 
-class Onlooker(Run):
+class FollowerRun(Run):
     """The run as seen by the processes that do not write it."""
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:

@@ -16,12 +16,12 @@ def validate(training: Training, epoch: Epoch) -> Evaluation | None:
     all sequences are learnt."""
     if epoch.failed:
         return None
-    training.histories.end_epoch()
+    training.callbacks.end_epoch()
     if training.state.held_out:
         return None
     training.reporter.phase("validating")
     averaged, split = training.averaged, training.ready.validation_set
-    validation = training.team.from_first(
+    validation = training.processes.from_first(
         lambda: evaluate_sequences(averaged, split, "validation", finite=False)
     )
     if not math.isfinite(validation.loss):
@@ -49,7 +49,7 @@ def end_epoch(training: Training, epoch: Epoch, validation: Evaluation | None) -
         training.save_best()
     training.save_last()
     training.reporter.epoch(record)
-    for what in epoch.sick.values():
+    for what in epoch.unhealthy.values():
         training.reporter.event(f"epoch {state.epoch}: {what}")
     if training.log is not None and validation is not None:
         training.log.log(record)
@@ -81,13 +81,13 @@ def _choose(training: Training, epoch: Epoch, validation: Evaluation | None) -> 
         score = _score(training, validation)
     # An epoch that has pruned is the best so far: earlier networks still have the weights that are
     # gone.
-    pruned = training.histories.compression.prunes(state.epoch)
+    pruned = training.callbacks.compression.prunes(state.epoch)
     best = score is not None and (state.best is None or score > state.best or pruned)
     state.epoch, state.step, state.sums, state.skipped = state.epoch + 1, 0, {}, 0
     if best:
         state.best, state.best_epoch = score, state.epoch
     if training.config.refit or best:
-        state.sick = list(epoch.sick.values())
+        state.unhealthy = list(epoch.unhealthy.values())
     return best
 
 
@@ -129,8 +129,8 @@ def _record(
         "gradient_norm": epoch.gradient_norm,
         "health": state.watch.report(training.ready.network),
     }
-    if epoch.sick:
-        record["sick"] = list(epoch.sick.values())
+    if epoch.unhealthy:
+        record["unhealthy"] = list(epoch.unhealthy.values())
     if state.epoch == 1 and state.start:
         record["start"] = state.start
     return record | {

@@ -9,7 +9,7 @@ gradients' norms of every batch. A layer is
     exploded   the norm of its gradients was above ``EXPLODED`` in at least ``LONG`` of the batches
 
 ``examine`` names such layers; the training loop goes back to its last checkpoint, which was
-healthy, and lowers the learning rate, or scales the layer's weights if it was sick from the start.
+healthy, and lowers the learning rate, or scales the layer's weights if it was unhealthy from the start.
 A layer whose gradients exploded has smaller recurrent weights from there on (``calm``). If weights
 start as drawn, silent layers have the first tenth of the epochs to wake by themselves, through the
 surrogate's gradients: scaling such layers of `ecg` and `ecg-records` in epoch 2 cost one point and

@@ -6,7 +6,7 @@ Two things make a run reproducible to the bit, even if it was killed and resumed
 step), so no generator has a history. And whatever has a history (weights, moments, counters, sums
 so far) is written to one atomic checkpoint.
 
-Several processes may train together (``distributed.py``). A process that trains alone is a ``Team``
+Several processes may train together (``distributed.py``). A process that trains alone is a ``ProcessGroup``
 of one: nothing changes.
 """
 
@@ -27,16 +27,16 @@ from ..text import in_short
 from . import checkpoints
 from .batches import differ
 from .compression.evaluation import int8_of
-from .distributed import Team, is_first, world_size
+from .distributed import ProcessGroup, is_first, world_size
 from .epochs import end_epoch, validate
 from .evaluation import evaluate_sequences
 from .examples import keep_examples
 from .loggers import Logger, LoggerName, service
-from .mending import mend
 from .optimisation import subnormals_as_zero
 from .parts import Epoch, Training
 from .preparing import prepare
 from .recipes import Recipe
+from .recovery import recover
 from .runs import Run
 from .stepping import step
 
@@ -101,7 +101,7 @@ def _train_epochs(training: Training) -> None:
             step(training, epoch)
         validation = validate(training, epoch)
         if epoch.failed:
-            mend(training, epoch)
+            recover(training, epoch)
         else:
             end_epoch(training, epoch, validation)
 
@@ -125,21 +125,21 @@ def _prepare(
             f"training.rule '{config.rule}' trains in one process; only bptt shares a batch among "
             "several."
         )
-    team = Team(config.device)
-    if not team.first:
+    processes = ProcessGroup(config.device)
+    if not processes.first:
         reporter = Reporter()
-    if team.first:
+    if processes.first:
         Run.check(out, resume, overwrite)
         if logger:
             service(logger)
     reporter.phase("reading the data")
     again = resume and _is_refitting(out)
     ready = prepare(
-        recipe, seed=seed, data_dir=data_dir, task=task, device=team.fabric.device, refit=again
+        recipe, seed=seed, data_dir=data_dir, task=task, device=processes.fabric.device, refit=again
     )
-    training = Training.of(ready, seed, team, reporter)
+    training = Training.of(ready, seed, processes, reporter)
     reporter.header(ready.description)
-    training.run = team.open_run(out, recipe, seed, resume, overwrite)
+    training.run = processes.open_run(out, recipe, seed, resume, overwrite)
     return training
 
 
@@ -163,8 +163,8 @@ def _measure_start(training: Training) -> None:
     if starts := training.ready.measured_start():
         training.reporter.note(f"start     measured: {'; '.join(map(str, starts))}")
         training.state.start = [asdict(layer) for layer in starts]
-    training.team.agree(training.ready.network)
-    training.histories.restart()
+    training.processes.agree(training.ready.network)
+    training.callbacks.restart()
 
 
 def _announce(training: Training) -> None:
@@ -183,7 +183,7 @@ def _is_refitting(out: Path) -> bool:
 def _refit(training: Training, data_dir: Path | None, task: Task | None) -> Training:
     """The same training from its beginning, on the sequences of training and validation
     together."""
-    done, team, reporter = training.state, training.team, training.reporter
+    done, processes, reporter = training.state, training.processes, training.reporter
     _load_model(training)
     held_out = _held_out_result(training)
     ready = prepare(
@@ -191,10 +191,10 @@ def _refit(training: Training, data_dir: Path | None, task: Task | None) -> Trai
         seed=training.seed,
         data_dir=data_dir,
         task=task,
-        device=team.fabric.device,
+        device=processes.fabric.device,
         refit=True,
     )
-    again = Training.of(ready, training.seed, team, reporter)
+    again = Training.of(ready, training.seed, processes, reporter)
     again.run, again.log = training.run, training.log
     again.state.held_out = held_out
     again.state.seconds, again.state.metrics_size = done.seconds, done.metrics_size
@@ -234,12 +234,12 @@ def _continued(training: Training) -> checkpoints.TrainingState:
 def _watched(training: Training, logger: LoggerName | None) -> Iterator[None]:
     """While epochs are trained: a logger that gets their metrics; one line for a connection that
     broke."""
-    if logger and training.team.first:
+    if logger and training.processes.first:
         training.log = Logger(logger, training.run, training.state.epoch)
     try:
         yield
     except RuntimeError as error:
-        training.team.raise_if_broken(error, training.run.path)
+        training.processes.raise_if_broken(error, training.run.path)
         raise
     finally:
         if training.log is not None:
@@ -249,18 +249,18 @@ def _watched(training: Training, logger: LoggerName | None) -> Iterator[None]:
 def _load_model(training: Training) -> checkpoints.Checkpoint | None:
     """Load the network that becomes the model; the first process gets its file's content."""
     best = None
-    if training.team.first:
+    if training.processes.first:
         best = checkpoints.read_checkpoint(training.run.best)
     if best is not None:
         checkpoints.load_network(training.ready.network, best)
-    training.histories.compression.finish(best)
+    training.callbacks.compression.finish(best)
     return best
 
 
 def _held_out_result(training: Training) -> dict[str, Any]:
     """What validation says about the network that becomes the model."""
-    ready, state, team = training.ready, training.state, training.team
-    final = team.from_first(
+    ready, state, processes = training.ready, training.state, training.processes
+    final = processes.from_first(
         lambda: evaluate_sequences(ready.trained, ready.validation_set, "validation")
     )
     return {
@@ -282,11 +282,11 @@ def _finish(training: Training, examples: bool) -> dict[str, Any]:
     result = {**report, "seconds": round(state.seconds, 3), "run": str(run.path)}
     if state.restores:
         result["restores"] = state.restores
-    if state.sick:
-        result["sick"] = state.sick
+    if state.unhealthy:
+        result["unhealthy"] = state.unhealthy
         training.reporter.event(
-            f"the network of the best epoch, {report['best_epoch']}, is sick: "
-            f"{'; '.join(state.sick)}"
+            f"the network of the best epoch, {report['best_epoch']}, is unhealthy: "
+            f"{'; '.join(state.unhealthy)}"
         )
     if best is not None:
         kept = {name: value for name, value in report.items() if name != "loss"}

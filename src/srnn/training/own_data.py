@@ -24,15 +24,15 @@ import numpy.typing as npt
 
 from ..data.datasets.arrays import Given
 from ..data.datasets.base import UNLABELLED, padded
-from ..data.datasets.memory import GivenTask
+from ..data.datasets.memory import InMemoryTask
 from ..data.datasets.sensors import Leading
 from ..data.datasets.survey import say
 from ..data.gaps import DEFAULT, Gaps
-from ..data.recordings import Recording, Stated, at_rate, is_frame, read_recording
+from ..data.recordings import ChannelMetadata, Recording, at_rate, is_frame, read_recording
 from ..data.tasks import Task
 from ..errors import SrnnError, check_positive, check_whole, is_number, naming
 from ..files import reading
-from ..nn.given import as_numpy
+from ..nn.array_likes import as_numpy
 from ..nn.neurons import Neuron
 from ..text import brief, counted
 from .recipes import Recipe, load_recipe
@@ -106,10 +106,10 @@ def recipe_for(
             settings.get("task.options.longest_gap", DEFAULT.longest),
         )
         given = gather(x, arguments, gaps)
-        asked = settings.get("task.options.answer", GivenTask.answer)
-        content = suited_recipe(GivenTask(arrays=given, answer=asked))
+        asked = settings.get("task.options.answer", InMemoryTask.answer)
+        content = suited_recipe(InMemoryTask(arrays=given, answer=asked))
         recipe = noted_recipe(content, "srnn.fit", {**options, **settings})
-        return recipe, GivenTask.of(given, recipe.task.options)
+        return recipe, InMemoryTask.of(given, recipe.task.options)
     for name, value in arguments._asdict().items():
         if value is not None and name in ("rate", "channels"):
             options[f"task.options.{name}"] = value
@@ -326,7 +326,7 @@ def _of_list(x: Sequence[Any], arguments: FitArguments, gaps: Gaps) -> Given:
         chosen = None
     else:
         chosen = tuple(channels)
-    said = [(one.name, Stated(one.channels, one.units)) for one in read]
+    said = [(one.name, ChannelMetadata(one.channels, one.units)) for one in read]
     first = Leading.of(read[0], chosen, read[0].name, said)
     parts, notes = list[Array](), dict[str, str]()
     for recording in read:

@@ -5,10 +5,10 @@ what one epoch needs.
     begin       from the run's last checkpoint, or from the beginning (``loop.py``)
     step        one batch (``stepping.py``)
     end_epoch   validate, choose, write (``epochs.py``)
-    mend        back to the last checkpoint (``mending.py``)
+    mend        back to the last checkpoint (``recovery.py``)
 
-Whatever attaches to training has one place here: rules in ``trainee``, several processes in
-``team``, averaging, compression and FPTT in ``histories``, loggers in ``log``, health in
+Whatever attaches to training has one place here: rules in ``wrapped``, several processes in
+``processes``, averaging, compression and FPTT in ``callbacks``, loggers in ``log``, health in
 ``state.watch``.
 """
 
@@ -25,13 +25,13 @@ from ..files import reading
 from ..progress import Reporter
 from . import checkpoints
 from .batches import size_of_inputs
+from .callbacks import Average, Callbacks
 from .checkpoints import TrainingState
 from .clipping import Gradients
 from .compression.quantisation import rounded_weights
-from .distributed import Onlooker, Team
+from .distributed import FollowerRun, ProcessGroup
 from .evaluation import rate_report
 from .health import WAITS
-from .histories import Average, Histories
 from .loggers import Logger
 from .preparing import Prepared
 from .recipes.schema import TrainingConfig
@@ -40,7 +40,7 @@ from .rules.fptt import RunningMean
 from .runs import Run
 from .seeds import epoch_order
 from .trained import Trained
-from .windows import Trainee
+from .windows import WrappedNetwork
 
 
 @dataclass
@@ -50,15 +50,15 @@ class Training:
 
     ready: Prepared
     seed: int
-    team: Team
+    processes: ProcessGroup
     reporter: Reporter
-    trainee: Trainee
+    wrapped: WrappedNetwork
     """The network with its rule, as this process calls it."""
     module: Any
     """The same, as Fabric wraps it for several processes."""
     optimizer: Any
     """``ready.optimizer``, as Fabric wraps it."""
-    histories: Histories
+    callbacks: Callbacks
     gradients: Gradients
     generator: torch.Generator
     """What is random in a batch, seeded anew for each."""
@@ -68,26 +68,28 @@ class Training:
     log: Logger | None = None
 
     @classmethod
-    def of(cls, ready: Prepared, seed: int, team: Team, reporter: Reporter) -> Training:
+    def of(
+        cls, ready: Prepared, seed: int, processes: ProcessGroup, reporter: Reporter
+    ) -> Training:
         """The parts of a training that has not begun, without its run."""
         config, network = ready.trained.recipe.training, ready.network
-        trainee = Trainee(network, create_rule(config.rule, config.feedback, seed))
-        module, optimizer = team.fabric.setup(trainee, ready.optimizer)
+        wrapped = WrappedNetwork(network, create_rule(config.rule, config.feedback, seed))
+        module, optimizer = processes.fabric.setup(wrapped, ready.optimizer)
         return cls(
             ready=ready,
             seed=seed,
-            team=team,
+            processes=processes,
             reporter=reporter,
-            trainee=trainee,
+            wrapped=wrapped,
             module=module,
             optimizer=optimizer,
-            histories=Histories(
+            callbacks=Callbacks(
                 ready.compression(),
                 Average(network, config.average),
                 RunningMean(network, config.fptt),
             ),
             gradients=Gradients(network, config),
-            generator=torch.Generator(team.fabric.device),
+            generator=torch.Generator(processes.fabric.device),
             state=TrainingState(
                 mends=config.mend,
                 data=ready.train_set.digest(),
@@ -111,7 +113,7 @@ class Training:
     def averaged(self) -> Trained:
         """What is validated and becomes the model: the average of the weights, or the network
         itself."""
-        return replace(self.ready.trained, network=self.histories.average.network)
+        return replace(self.ready.trained, network=self.callbacks.average.network)
 
     @property
     def batch_number(self) -> int:
@@ -126,17 +128,17 @@ class Training:
 
     def save_last(self) -> None:
         """Write the checkpoint from which training continues to the same bits."""
-        if isinstance(self.run, Onlooker):
+        if isinstance(self.run, FollowerRun):
             return
         network = self.ready.network
         tensors = checkpoints.network_tensors(network)
-        tensors |= checkpoints.optimizer_tensors(self.ready.optimizer) | self.histories.tensors()
+        tensors |= checkpoints.optimizer_tensors(self.ready.optimizer) | self.callbacks.tensors()
         checkpoints.save_checkpoint(self.run.last, tensors, self._info(self.ready.trained))
 
     def save_best(self) -> None:
         """Write the network that is validated as a model, from which nothing can resume: rounded as
         it computes, if it is trained for int8."""
-        if isinstance(self.run, Onlooker):
+        if isinstance(self.run, FollowerRun):
             return
         best = self.averaged
         rounded = {
@@ -155,7 +157,7 @@ class Training:
         checkpoint = checkpoints.read_checkpoint(self.run.last)
         checkpoints.load_network(network, checkpoint)
         checkpoints.load_optimizer(self.ready.optimizer, checkpoint)
-        self.histories.load(checkpoint)
+        self.callbacks.load(checkpoint)
         state = TrainingState.of(checkpoint)
         with reading(self.run.last, "a checkpoint of this network's training"):
             state.watch.check(network)
@@ -172,7 +174,7 @@ class Epoch:
     order: np.ndarray
     """The numbers of all sequences, in the order in which they are learnt."""
     waits: bool
-    """Whether layers that start sick have time to recover by themselves."""
+    """Whether layers that start unhealthy have time to recover by themselves."""
     seconds_before: float
     first_step: int
     clock: float = field(default_factory=time.perf_counter)
@@ -181,7 +183,7 @@ class Epoch:
     samples_per_s: float = 0.0
     diverged: str = ""
     """What was not finite."""
-    sick: dict[str, str] = field(default_factory=dict)
+    unhealthy: dict[str, str] = field(default_factory=dict)
     """What is wrong with layers, by name."""
     urgent: dict[str, str] = field(default_factory=dict)
     """That which has to be mended before training goes on."""
@@ -192,7 +194,7 @@ class Epoch:
         config, state = training.config, training.state
         if state.step == 0:
             state.watch.begin_epoch()
-            training.histories.compression.begin_epoch(state.epoch)
+            training.callbacks.compression.begin_epoch(state.epoch)
         return cls(
             order=epoch_order(training.seed, state.epoch, len(training.ready.train_set)),
             waits=config.start == "drawn" and state.epoch < max(1, WAITS * config.epochs),

@@ -27,12 +27,12 @@ from ..nn.network import SRNN, layers_by_name
 from ..text import some
 from .batches import TrainingBatches, class_weights
 from .compression.in_training import Compression, start_from
+from .initialisation import LayerInitialisation, measured_start
 from .optimisation import build_optimizer
 from .recipes import Recipe
 from .recipes.suited import is_suited
 from .regression import suited_taps, with_linear
 from .rules import local_layers
-from .starting import LayerStart, measured_start
 from .trained import Trained
 
 
@@ -62,7 +62,7 @@ class Prepared:
         """Batches in an epoch."""
         return math.ceil(len(self.train_set) / self.trained.recipe.training.batch_size)
 
-    def measured_start(self, only: Collection[str] | None = None) -> list[LayerStart]:
+    def measured_start(self, only: Collection[str] | None = None) -> list[LayerInitialisation]:
         """Scale the layers, all or only those named, that would start silent or saturated; none if
         the recipe takes its weights from another run or, unless layers are named, keeps them as
         drawn."""

@@ -49,10 +49,10 @@ class Sums(NamedTuple):
     target_squared: Array
 
     @classmethod
-    def of(cls, said: Array, true: Array, centre: Array) -> Sums:
+    def of(cls, predicted: Array, true: Array, centre: Array) -> Sums:
         """Of answers and targets (N, T, values), NaN where there is no target."""
         known = ~np.isnan(true)
-        error, off = np.where(known, said - true, 0.0), np.where(known, true - centre, 0.0)
+        error, off = np.where(known, predicted - true, 0.0), np.where(known, true - centre, 0.0)
         parts = (known, np.abs(error), np.square(error), off, np.square(off))
         return cls(*(part.sum(1, dtype=np.float64) for part in parts))
 
@@ -88,12 +88,12 @@ def answers(
     counts."""
     mean, std = targets.scale
     scores = loss.scores(output, batch.lengths).double().cpu().numpy()
-    said = targets.restored(targets.answered(scores, batch.numbers))
+    predicted = targets.restored(targets.answered(scores, batch.numbers))
     true = loss.targets(batch.y, output.double(), batch.lengths).cpu().numpy()
     true = true * std * targets.rest + mean
     if loss.per_step:
-        return said, true
-    return said[:, None], true[:, None]
+        return predicted, true
+    return predicted[:, None], true[:, None]
 
 
 class ErrorTally:
@@ -108,8 +108,8 @@ class ErrorTally:
     def add(self, batch: Batch, output: torch.Tensor, loss: Loss) -> None:
         """Count one batch."""
         mean, _ = self.targets.scale
-        said, true = answers(batch, output, loss, self.targets)
-        self._network.append(Sums.of(said, true, mean))
+        predicted, true = answers(batch, output, loss, self.targets)
+        self._network.append(Sums.of(predicted, true, mean))
         self._naive["mean"].append(Sums.of(np.broadcast_to(mean, true.shape), true, mean))
         if loss.per_step:
             before = np.full_like(true, np.nan)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..data.batches import Batch
 from ..nn.losses import Scored, rate_penalty
-from .distributed import Share
+from .distributed import Shard
 from .evaluation import layer_rates, rate_report
 from .health import EVERY, SAMPLED_EVERY
 from .optimisation import schedule_factor, set_learning_rate
@@ -26,10 +26,10 @@ def step(training: Training, epoch: Epoch) -> None:
     state, config = training.state, training.config
     _set_learning_rate(training, epoch)
     indices = epoch.order[state.step * config.batch_size :][: config.batch_size]
-    share = training.team.share(len(indices))
-    batch = training.ready.batches.take(indices, share.part, state.epoch, state.step)
+    shard = training.processes.shard(len(indices))
+    batch = training.ready.batches.take(indices, shard.part, state.epoch, state.step)
     batch = batch.left(training.ready.trained.task.targets)
-    _learn(training, epoch, batch, share)
+    _learn(training, epoch, batch, shard)
     if epoch.diverged:
         return
     state.step += 1
@@ -48,14 +48,14 @@ def _set_learning_rate(training: Training, epoch: Epoch) -> None:
     set_learning_rate(training.ready.optimizer, epoch.lr)
 
 
-def _learn(training: Training, epoch: Epoch, batch: Batch, share: Share) -> None:
+def _learn(training: Training, epoch: Epoch, batch: Batch, shard: Shard) -> None:
     """All windows of a batch."""
-    state, config, team = training.state, training.config, training.team
+    state, config, processes = training.state, training.config, training.processes
     network, loss = training.ready.network, training.ready.loss
     training.generator.manual_seed(derive_seed(training.seed, "batch", state.epoch, state.step))
-    initial, dropout = team.draw(network, share, config.dropout, training.generator)
-    past: Any = training.trainee.begin(initial, dropout)
-    team.join_norms(network, share)
+    initial, dropout = processes.draw(network, shard, config.dropout, training.generator)
+    past: Any = training.wrapped.begin(initial, dropout)
+    processes.join_norms(network, shard)
 
     outputs, weight = None, 0.0
     for window in Window.cut(batch, config.window):
@@ -65,7 +65,7 @@ def _learn(training: Training, epoch: Epoch, batch: Batch, share: Share) -> None
             outputs = output
         else:
             outputs = torch.cat([outputs.detach(), output], 1)
-        scored, objective = _score(training, window, outputs, ran.layers, share)
+        scored, objective = _score(training, window, outputs, ran.layers, shard)
 
         if config.update == "window" or window.begin == 0:
             training.optimizer.zero_grad()
@@ -76,7 +76,7 @@ def _learn(training: Training, epoch: Epoch, batch: Batch, share: Share) -> None
                 weight = scored.weight
             else:
                 weight = weight + scored.weight
-        team.fabric.backward(objective)
+        processes.fabric.backward(objective)
         if not _updates(training, window, scored):
             continue
         if weight:
@@ -87,21 +87,21 @@ def _learn(training: Training, epoch: Epoch, batch: Batch, share: Share) -> None
 
 
 def _score(
-    training: Training, window: Window, outputs: Tensor, hidden: Any, share: Share
+    training: Training, window: Window, outputs: Tensor, hidden: Any, shard: Shard
 ) -> tuple[Scored, Tensor]:
     """(the window's score, what is minimised), both of the whole batch, whichever part of it is
     this process's."""
-    network, loss, team, state = (
+    network, loss, processes, state = (
         training.ready.network,
         training.ready.loss,
-        training.team,
+        training.processes,
         training.state,
     )
     rate = training.ready.trained.recipe.loss.rate
     scored, rates = window.score(loss, outputs), layer_rates(network, hidden, window.lengths)
-    scored, steps, rates = team.join(loss, share, scored, window.steps, rates)
+    scored, steps, rates = processes.join(loss, shard, scored, window.steps, rates)
     own_lengths = network.hidden_lengths(window.lengths)
-    layers, lengths = team.join_layers(rate, share, hidden, own_lengths)
+    layers, lengths = processes.join_layers(rate, shard, hidden, own_lengths)
     state.add(scored, steps, rates)
     if state.step % SAMPLED_EVERY == 0:
         state.watch.see(network, hidden, own_lengths, state.step)
@@ -124,25 +124,25 @@ def _updates(training: Training, window: Window, scored: Scored) -> bool:
 
 def _update(training: Training, epoch: Epoch, value: float) -> None:
     """A step of the optimiser, unless the loss or its gradient is not finite."""
-    state, config, histories = training.state, training.config, training.histories
-    histories.running_mean.regularise()
+    state, config, callbacks = training.state, training.config, training.callbacks
+    callbacks.running_mean.regularise()
     norms = training.gradients.norms()
     norm = training.gradients.clip(
-        training.team.fabric, training.module, training.optimizer, norms, state.watch.recent
+        training.processes.fabric, training.module, training.optimizer, norms, state.watch.recent
     )
     epoch.gradient_norm = norm
     state.watch.add_norms(norms, norm, remember=config.clip_quantile is not None)
     if math.isfinite(value) and math.isfinite(norm):
         training.optimizer.step()
-        histories.after_step(training.batch_number + 1)
+        callbacks.after_step(training.batch_number + 1)
     elif math.isfinite(value) and state.skipped < config.max_skipped:
         state.skipped += 1
-        _tell_skipped(training, norm)
+        _report_skipped(training, norm)
     else:
         epoch.diverged = f"loss {value:.4g}, gradient norm {norm:.4g}"
 
 
-def _tell_skipped(training: Training, norm: float) -> None:
+def _report_skipped(training: Training, norm: float) -> None:
     """Report a skipped batch: a gradient through many steps may overflow for one batch of sequences
     and for no other."""
     where = f"epoch {training.state.epoch + 1}, batch {training.state.step + 1}"
@@ -169,10 +169,10 @@ def _report(training: Training, epoch: Epoch) -> None:
 
 
 def _examine(training: Training, epoch: Epoch) -> None:
-    """Look for sick layers, now and then."""
+    """Look for unhealthy layers, now and then."""
     state, last = training.state, training.ready.steps_per_epoch
     if state.step == last or state.step % training.checkpoint_every == 0 or state.step % EVERY == 0:
         examine = partial(state.watch.examine, training.ready.network, epoch.waits)
-        epoch.sick, epoch.urgent = training.team.from_first(examine)
+        epoch.unhealthy, epoch.urgent = training.processes.from_first(examine)
         if not state.mends:
             epoch.urgent = {}

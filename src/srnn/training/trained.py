@@ -26,17 +26,17 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..compiling import why_no_numba
 from ..data.datasets.answers import Label
-from ..data.tasks import DescribedTask, Task
+from ..data.tasks import Task, TaskMetadata
 from ..errors import SrnnError, naming_once
 from ..files import reading
 from ..files.conversion import convert
 from ..files.tensors import Arrays, load_arrays, save_arrays
 from ..nn import stored
 from ..nn.alarm import SCORE, Alarm
+from ..nn.array_likes import default_dtype
 from ..nn.delays import LEARNED
 from ..nn.fixedpoint.integer import InputFormat
 from ..nn.frozen import FrozenNetwork
-from ..nn.given import default_dtype
 from ..nn.loss_config import DecisionRule
 from ..nn.neurons import NEURONS
 from ..nn.state_format import StateFormat
@@ -424,7 +424,7 @@ class Trained:
             )
         with reading(source, "a model"):
             recipe = build(Recipe, _without_removed(model["recipe"]), source)
-            task = DescribedTask.restored(model["task"], source)
+            task = TaskMetadata.restored(model["task"], source)
             seed, steps = model["seed"], convert(int | None, model["steps"], "steps")
             if (
                 type(seed) is not int

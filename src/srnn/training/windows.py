@@ -112,7 +112,7 @@ class Ran:
         """The results of the hidden layers, and the past from which the next window begins."""
 
 
-class Trainee(nn.Module):
+class WrappedNetwork(nn.Module):
     """The network as Fabric wants it: a module that is called for its output.
 
     Args:

@@ -21,7 +21,7 @@ from ..encoders.pooling import pooled
 from ..encoders.speech import Statistics, scale
 from ..gaps import DEFAULT, Gaps
 from ..recordings import read_rate, read_stated
-from ..signals.likeness import seen_in
+from ..signals.drift import seen_in
 from ..targets import are_values as holds_values
 from ..targets import of_steps
 from .answers import (
@@ -35,8 +35,8 @@ from .answers import (
 )
 from .base import UNLABELLED, Split, SplitName, check_split, padded
 from .cache import Arrays, cache_of, cached
-from .cutting import WHOLE, Cutting, labels_of
 from .files import ARRAY_FILES, HDF5, Form, Item, list_classes, list_items
+from .segmentation import WHOLE, Segmentation, labels_of
 from .sensors import SensorFiles
 from .splitting import Shares, split_items
 from .survey import list_shared, say, say_notes, say_unread
@@ -91,7 +91,7 @@ class Description(NamedTuple):
 def describe(
     source: Source,
     speaker: str = "",
-    cutting: Cutting = WHOLE,
+    cutting: Segmentation = WHOLE,
     answer: Answer = "auto",
     **how: Any,
 ) -> Description:

@@ -22,9 +22,9 @@ from .answers import Numbers, as_targets
 from .audio import Samples, read_audio
 from .base import Split, SplitName, later, padded
 from .cache import Arrays, cached
-from .cutting import Cutting, Span, windows
 from .files import Item
 from .inputs import Inputs
+from .segmentation import LabelledInterval, Segmentation, windows
 
 _CODE = 1  # incremented when the same files and options shall give another result
 _CLIPS_AT_ONCE = 256
@@ -173,7 +173,7 @@ def load_features(
 
 
 def cut_clips(
-    clips: Sequence[Item], seconds: Sequence[float], cutting: Cutting, rate: int
+    clips: Sequence[Item], seconds: Sequence[float], cutting: Segmentation, rate: int
 ) -> list[Item]:
     """The windows of sound files, each of which lasts so many seconds; a file's are of one group.
 
@@ -188,7 +188,7 @@ def cut_clips(
         if window is None or samples <= window:
             found.append(whole)
             continue
-        part = Span(0, samples, "")
+        part = LabelledInterval(0, samples, "")
         found += [replace(whole, start=start) for start, _ in windows(part, window, stride)]
     return found
 

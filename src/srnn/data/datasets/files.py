@@ -21,7 +21,7 @@ from ..recordings import SENSOR_SUFFIXES
 from ..tables import TABLE_SUFFIXES, read_titles
 from .audio import AUDIO_SUFFIXES
 from .base import SplitName
-from .cutting import WHOLE, Cutting, Event
+from .segmentation import WHOLE, Event, Segmentation
 
 Form = Literal["sound", "arrays"]
 HDF5 = (".h5", ".hdf5")
@@ -130,7 +130,7 @@ class NamePattern:
         return match.groupdict()
 
 
-def list_items(source: Path, speaker: str = "", cutting: Cutting = WHOLE) -> list[Item]:
+def list_items(source: Path, speaker: str = "", cutting: Segmentation = WHOLE) -> list[Item]:
     """The files of a folder or table, sorted by name (a table's in its order), all of one form; or
     a table that is itself a recording with a column of labels.
 
@@ -181,14 +181,14 @@ def list_items(source: Path, speaker: str = "", cutting: Cutting = WHOLE) -> lis
     ]
 
 
-def _has_labels(path: Path, cutting: Cutting) -> bool:
+def _has_labels(path: Path, cutting: Segmentation) -> bool:
     """Whether it is a table with a column of labels."""
     if path.suffix.lower() not in TABLE_SUFFIXES:
         return False
     return cutting.label.casefold() in {title.casefold() for title in read_titles(path)}
 
 
-def _labelled_inside(source: Path, cutting: Cutting) -> list[Item]:
+def _labelled_inside(source: Path, cutting: Segmentation) -> list[Item]:
     """The files in a folder and its subfolders if their labels are in them, or beside them: tables
     with a column of labels, else WFDB records; none if there are neither, and folders are the
     classes."""
@@ -281,14 +281,14 @@ def list_classes(labels: Iterable[str]) -> tuple[str, ...]:
     return different
 
 
-def _speaker(source: Path, item: Item, pattern: NamePattern, told: str) -> str:
+def _speaker(source: Path, item: Item, pattern: NamePattern, stated: str) -> str:
     parts = item.path.with_suffix("").parts
     if source.is_dir():
         parts = parts[len(source.parts) + bool(item.split) + bool(item.label) :]
-    read = pattern.read(composed("/".join(parts[-1 - told.count("/") :])))
+    read = pattern.read(composed("/".join(parts[-1 - stated.count("/") :])))
     if read is None:
         raise SrnnError(
-            f"The pattern {told!r} does not find the speaker in the name of {item.path}."
+            f"The pattern {stated!r} does not find the speaker in the name of {item.path}."
         )
     return read["speaker"]
 

@@ -47,8 +47,8 @@ from .audio import read_audio
 from .base import Split, SplitName, check_split, not_found, resolve_data_dir
 from .cache import cache_of
 from .catalogue import data_set_of
-from .cutting import WHOLE, Cutting
 from .features import AudioTask, cut_clips, load_clips
+from .segmentation import WHOLE, Segmentation
 from .splitting import Shares, split_items
 from .survey import (
     Problem,
@@ -63,7 +63,7 @@ from .survey import (
 
 Scale = Literal["training", "none"]
 _NOT_OF_SOUND = ("per_step", "label", "group", "annotator", "classes")
-"""Options of ``Cutting`` for labels within a file."""
+"""Options of ``Segmentation`` for labels within a file."""
 
 
 @register
@@ -121,11 +121,11 @@ class FolderTask(AudioTask):
     per_step: bool = False
     """Sensor files: each step keeps the label that is given in the file. Otherwise a window has
     that of most of its steps, at least of half of them; without, it is left out."""
-    label: str = Cutting.label
+    label: str = Segmentation.label
     """Tables: the column that says what each row is of, if it is there (empty: nothing)."""
-    group: str = Cutting.group
+    group: str = Segmentation.group
     """Tables: the column that says whom or what each row is of, if it is there."""
-    annotator: str = Cutting.annotator
+    annotator: str = Segmentation.annotator
     """WFDB records: the ending of the files with the annotations that are the labels."""
     classes: Mapping[str, str] | None = None
     """Which labels are which class, such as {N: normal, V: pvc}; others have none. Labels that
@@ -160,7 +160,7 @@ class FolderTask(AudioTask):
         check_whole("pool", self.pool, 1, MOST_POOLED)
         for name in ("seconds", "rate"):
             if getattr(self, name) is not None:
-                check_positive(name, getattr(self, name), 10**6)  # as ``DescribedTask``
+                check_positive(name, getattr(self, name), 10**6)  # as ``TaskMetadata``
         about = self.content
         if about.form == "sound":
             super().__post_init__()
@@ -258,9 +258,9 @@ class FolderTask(AudioTask):
         return describe(self.source, self.speaker, self.cutting, answer, **how)
 
     @cached_property
-    def cutting(self) -> Cutting:
+    def cutting(self) -> Segmentation:
         """How recordings become sequences."""
-        return Cutting.of(self.chosen())
+        return Segmentation.of(self.chosen())
 
     @property
     def _chosen(self) -> tuple[str | int, ...] | None:

@@ -14,14 +14,14 @@ import numpy.typing as npt
 
 from ...errors import SrnnError
 from ...text import some
-from ..recordings import NOTHING_SAID, Reading, Recording, match, read_recording
+from ..recordings import NO_OVERRIDES, Overrides, Recording, match, read_recording
 from ..signals import SignalPath
 from ..targets import of_steps
 from .answers import Answer, Numbers, as_targets
 from .arrays import load_file
 from .base import UNLABELLED, Split, SplitName, later, padded, shown
-from .cutting import WHOLE, Cutting, labels_of
 from .files import ARRAY_FILES, Item, list_items
+from .segmentation import WHOLE, Segmentation, labels_of
 from .sensors import Sensed, annotator_of, cut, divide, pieces_of
 from .splitting import Shares
 from .survey import say, say_notes
@@ -52,8 +52,8 @@ def load_labelled(
     shares: Shares | None = None,
     speaker: str = "",
     lag: int = 0,
-    said: Reading = NOTHING_SAID,
-    cutting: Cutting = WHOLE,
+    said: Overrides = NO_OVERRIDES,
+    cutting: Segmentation = WHOLE,
     values: bool = False,
 ) -> Split:
     """The sequences of a folder, table or file as the task 'folder' reads them, in their order.
@@ -107,7 +107,7 @@ def _of_arrays(
     classes: Sequence[str],
     path: SignalPath,
     shares: Shares | None,
-    said: Reading,
+    said: Overrides,
     values: bool,
 ) -> _Labelled:
     answer: Answer = "values" if values else "classes"
@@ -148,8 +148,8 @@ def _of_files(
     path: SignalPath,
     shares: Shares | None,
     speaker: str,
-    said: Reading,
-    cutting: Cutting,
+    said: Overrides,
+    cutting: Segmentation,
     values: bool,
 ) -> _Labelled:
     items = list_items(source, speaker, cutting)

@@ -14,7 +14,7 @@ from .folder import FolderTask
 
 
 @dataclass(frozen=True)
-class GivenTask(FolderTask):
+class InMemoryTask(FolderTask):
     """The task "folder" with arrays in memory in the place of a path."""
 
     arrays: Given = field(default_factory=Given, repr=False, compare=False)

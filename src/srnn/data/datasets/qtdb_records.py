@@ -138,7 +138,7 @@ def load_records(
     return whole.validate(str(folder), len(CLASS_NAMES), len(CHANNELS))
 
 
-class Record(NamedTuple):
+class LabelledRecord(NamedTuple):
     signal: npt.NDArray[np.float64]
     """(T, 2), mV."""
     labels: npt.NDArray[np.int64]
@@ -156,7 +156,7 @@ def records_folder(data_dir: Path | None = None) -> Path:
     raise not_found("QTDB's records were", resolve_data_dir(data_dir), SOURCE.format(folder=folder))
 
 
-def read_record(folder: Path, name: str, sums: dict[str, str] | None = None) -> Record:
+def read_record(folder: Path, name: str, sums: dict[str, str] | None = None) -> LabelledRecord:
     """A record's two leads in mV, and the labels from its annotation q1c.
 
     ``sums``: file name -> SHA-256, as in PhysioNet's SHA256SUMS; .dat and .q1c files named in it
@@ -182,7 +182,7 @@ def read_record(folder: Path, name: str, sums: dict[str, str] | None = None) -> 
         ) from error
 
 
-def _read_wfdb(path: Path) -> Record:
+def _read_wfdb(path: Path) -> LabelledRecord:
     """A record. Raises ValueError, or any other exception, for corrupt files."""
 
     def require(good: object, problem: str) -> None:
@@ -218,7 +218,7 @@ def _read_wfdb(path: Path) -> Record:
     require(inside, "its annotation q1c has marks outside the signal, or out of order")
     labels = label_segments(samples.tolist(), symbols, len(digital))
     require((labels >= 0).any(), "its annotation q1c has no complete wave")
-    return Record((digital - baseline) / gain, labels, tuple(map(str, record.sig_name)))
+    return LabelledRecord((digital - baseline) / gain, labels, tuple(map(str, record.sig_name)))
 
 
 def label_segments(samples: list[int], symbols: list[str], length: int) -> npt.NDArray[np.int64]:
@@ -277,7 +277,7 @@ def annotated_stretches(labels: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
 
 
 def _windows(
-    record: Record, path: CrossingPath, steps: int, stride: int, label_lag: int
+    record: LabelledRecord, path: CrossingPath, steps: int, stride: int, label_lag: int
 ) -> Iterator[tuple[int, npt.NDArray[np.float32], npt.NDArray[np.int64]]]:
     """First sample, spikes (T, 4) and labels (T,) of each window of a record's annotated stretches;
     T at most ``steps``."""

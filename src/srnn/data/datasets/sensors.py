@@ -19,9 +19,9 @@ from ...errors import SrnnError
 from ...text import counted, some
 from ..gaps import DEFAULT, Gaps
 from ..recordings import (
-    Reading,
+    ChannelMetadata,
+    Overrides,
     Recording,
-    Stated,
     at_rate,
     match,
     read_header,
@@ -29,12 +29,12 @@ from ..recordings import (
     take_channels,
 )
 from ..signals import ScaledPath
-from ..signals.likeness import odd_sizes
+from ..signals.drift import odd_sizes
 from ..units import conversion, known_unit
 from .answers import Answer, are_values, names_of_values
 from .base import SplitName
-from .cutting import WHOLE, Cutting, Piece, cut_recording
 from .files import Item, list_classes
+from .segmentation import WHOLE, Segment, Segmentation, cut_recording
 from .splitting import Shares, split_items
 from .survey import Problem, say, usable
 
@@ -49,7 +49,7 @@ class Sensed(NamedTuple):
 
     x: npt.NDArray[np.float32]
     """(T, channels), the channels of the first file in its units, at the data set's rate."""
-    pieces: tuple[Piece, ...]
+    pieces: tuple[Segment, ...]
     """Those of its samples that are sequences."""
     rate: float | None
     """Samples per second that the file states; None: it does not."""
@@ -72,7 +72,7 @@ class Cut(NamedTuple):
     file: str
     """The file's own name."""
     sensed: Sensed
-    piece: Piece
+    piece: Segment
 
 
 class Leading(NamedTuple):
@@ -87,7 +87,7 @@ class Leading(NamedTuple):
     """Names of the channels; None: they are not known, or may differ from one to the next."""
     rate: float | None
     chosen: tuple[str | int, ...] | None
-    """The channels that are read of each, as for ``Reading``; None: those with these names."""
+    """The channels that are read of each, as for ``Overrides``; None: those with these names."""
     stated: tuple[Mapping[str, str], ...] = ()
     """Of each channel, the units that some recording states, with the name of the first that does;
     the first unit is that of all."""
@@ -98,10 +98,10 @@ class Leading(NamedTuple):
         first: Recording,
         chosen: tuple[str | int, ...] | None,
         what: object,
-        said: Iterable[tuple[str, Stated]],
+        said: Iterable[tuple[str, ChannelMetadata]],
     ) -> Leading:
         """``said``: what each recording says of its channels, with its name."""
-        own = Stated(first.channels, first.units)
+        own = ChannelMetadata(first.channels, first.units)
         first = take_channels(first, chosen)
         names = first.channels
         if any(isinstance(one, int) for one in chosen or ()):
@@ -122,7 +122,7 @@ class Leading(NamedTuple):
             return units
         return None
 
-    def _units_in(self, stated: Stated) -> list[str | None]:
+    def _units_in(self, stated: ChannelMetadata) -> list[str | None]:
         """The units that a recording states of these channels; None where it does not."""
         names, units = stated
         if units is None:
@@ -144,10 +144,10 @@ class Leading(NamedTuple):
         self._check_channels(recording)
         self._check_units(recording)
         path = ScaledPath(self.channels, names=self.names, units=self.units)
-        return match(recording, path, Reading(channels=self.chosen))
+        return match(recording, path, Overrides(channels=self.chosen))
 
     def _check_units(self, recording: Recording) -> None:
-        own = self._units_in(Stated(recording.channels, recording.units))
+        own = self._units_in(ChannelMetadata(recording.channels, recording.units))
         for channel, (given, stated) in enumerate(zip(own, self.stated, strict=True)):
             called, wanted = str(channel + 1), next(iter(stated), None)
             if self.names is not None:
@@ -196,9 +196,9 @@ class SensorFiles:
 
     source: Path
     items: tuple[Item, ...]
-    cutting: Cutting = WHOLE
+    cutting: Segmentation = WHOLE
     chosen: tuple[str | int, ...] | None = None
-    """The channels that are read of each, as for ``Reading``; None: those with the names of the
+    """The channels that are read of each, as for ``Overrides``; None: those with the names of the
     first one's.
     """
     gaps: Gaps = DEFAULT
@@ -241,7 +241,7 @@ class SensorFiles:
         return replace(self, cutting=replace(self.cutting, per_step=True), values=True)
 
     @cached_property
-    def _headers(self) -> list[Stated]:
+    def _headers(self) -> list[ChannelMetadata]:
         """What each file says of its channels."""
         return [read_header(item.path, self.cutting.words) for item in self.items]
 
@@ -493,7 +493,7 @@ class SensorFiles:
             yield f"has {len(one.x)} steps, others {typical:g}", "see whether it was cut off"
 
 
-def annotator_of(item: Item, cutting: Cutting) -> str | None:
+def annotator_of(item: Item, cutting: Segmentation) -> str | None:
     """Whose annotations are read with a file; None: it is no WFDB record, or labelled otherwise."""
     record = item.path.suffix.lower() in (".hea", ".dat")
     if record and not item.label and not item.events:
@@ -502,8 +502,8 @@ def annotator_of(item: Item, cutting: Cutting) -> str | None:
 
 
 def pieces_of(
-    recording: Recording, item: Item, cutting: Cutting, samples: int, rate: float | None
-) -> tuple[Piece, ...]:
+    recording: Recording, item: Item, cutting: Segmentation, samples: int, rate: float | None
+) -> tuple[Segment, ...]:
     """``cut_recording`` of a file."""
     return cut_recording(recording, item.label, item.group, item.events, cutting, samples, rate)
 
@@ -511,7 +511,7 @@ def pieces_of(
 def divide(
     source: Path,
     items: Sequence[Item],
-    cutting: Cutting,
+    cutting: Segmentation,
     read: Callable[[Item], Sensed],
     split: SplitName,
     shares: Shares,
@@ -555,7 +555,7 @@ def no_labels(source: Path) -> SrnnError:
     )
 
 
-def cut(items: Iterable[Item], cutting: Cutting, read: Callable[[Item], Sensed]) -> list[Cut]:
+def cut(items: Iterable[Item], cutting: Segmentation, read: Callable[[Item], Sensed]) -> list[Cut]:
     """The sequences of files, in their order."""
     sequences = []
     for item in items:

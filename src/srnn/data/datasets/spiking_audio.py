@@ -260,7 +260,7 @@ def _in_threads(
     """Each clip's spikes and seconds, or what is wrong with it, in order. The compiled stages
     release the GIL."""
 
-    def hear(clip: Item) -> tuple[Spikes, float] | SrnnError:
+    def encode(clip: Item) -> tuple[Spikes, float] | SrnnError:
         try:
             samples, rate = read_audio(clip.path)
         except SrnnError as error:
@@ -282,7 +282,7 @@ def _in_threads(
     waiting: deque[Future[tuple[Spikes, float] | SrnnError]] = deque()
     try:
         for clip in clips:
-            waiting.append(pool.submit(hear, clip))
+            waiting.append(pool.submit(encode, clip))
             if len(waiting) > 2 * threads:  # no more results in memory than keep all threads busy
                 yield waiting.popleft().result()
         while waiting:

@@ -162,7 +162,7 @@ def unpack_archives(
     """Unpack every archive in a folder into that folder, unless this was done before; returns the
     archives unpacked now.
 
-    The result is recorded (``Note``): another archive of the same name is unpacked anew, and so is
+    The result is recorded (``UnpackRecord``): another archive of the same name is unpacked anew, and so is
     one whose files are no longer all there, and everything with ``overwrite``. The note is written
     last. ``check`` is called before an archive is unpacked, and raises SrnnError for one that must
     not be. ``unpacking``: what writes an archive's files where they do not stay as they are.
@@ -177,7 +177,7 @@ def unpack_archives(
         paths = unpacking(archive, folder.resolve(), strip)
         root = folder.resolve()
         try:
-            note = Note(
+            note = UnpackRecord(
                 state, {path.relative_to(root).as_posix(): _measure(path) for path in paths}
             )
         except OSError as error:
@@ -201,12 +201,12 @@ def list_archives(folder: Path) -> list[Path]:
 
 def is_unpacked(archive: Path) -> bool:
     """Whether an archive was unpacked as it is now, and its files are still there."""
-    note = Note.read(archive.parent, archive.name)
+    note = UnpackRecord.read(archive.parent, archive.name)
     return note is not None and note.archive == state_of(archive) and not note.lost(archive.parent)
 
 
 @dataclass(frozen=True)
-class Note:
+class UnpackRecord:
     """A record of the files unpacked from an archive: FOLDER/.cache/NAME.unpacked, JSON."""
 
     archive: str
@@ -215,7 +215,7 @@ class Note:
     """Name under the folder -> size and CRC-32."""
 
     @staticmethod
-    def read(folder: Path, name: str) -> Note | None:
+    def read(folder: Path, name: str) -> UnpackRecord | None:
         """The note of an archive; None if there is none, or it cannot be read. SrnnError for a pipe
         under its name."""
         path = _note_path(folder, name)
@@ -229,7 +229,7 @@ class Note:
                 }
                 if not files:
                     return None
-                return Note(str(content["archive"]), files)
+                return UnpackRecord(str(content["archive"]), files)
         except SrnnError:
             return None
 

@@ -20,7 +20,7 @@ from .audio import read_audio
 from .base import resolve_data_dir
 from .catalogue import DataFile, DataSet, FileReport, find_bare, folder_of
 from .shd import check_file
-from .unpack import Note, read_through, state_of
+from .unpack import UnpackRecord, read_through, state_of
 
 _MAGIC = {
     ".zip": (b"PK\x03\x04",),
@@ -199,7 +199,7 @@ def _check_packed(file: DataFile, folder: Path, data_set: DataSet) -> list[FileR
         return [report]
     if report.condition == "missing":
         return _check_unpacked(file, folder, data_set)
-    note = Note.read(folder, file.name)
+    note = UnpackRecord.read(folder, file.name)
     if note is None or note.archive != state_of(path):  # not unpacked yet
         return [report]
     return [
@@ -210,7 +210,7 @@ def _check_packed(file: DataFile, folder: Path, data_set: DataSet) -> list[FileR
 
 def _check_unpacked(file: DataFile, folder: Path, data_set: DataSet) -> list[FileReport]:
     """The files unpacked from an archive: every bad one, or one report if all are intact."""
-    note = Note.read(folder, file.name)
+    note = UnpackRecord.read(folder, file.name)
     if note is not None:
         gone = [FileReport(name, "missing") for name in note.files if not (folder / name).is_file()]
         if len(gone) == len(note.files) and not (folder / file.name).is_file():

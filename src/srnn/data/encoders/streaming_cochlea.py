@@ -141,11 +141,11 @@ class CochleaStream(StreamEncoder):
         frames, bins = self.frames, [self._none()]
         size, hop = frames.samples(frames.frame), frames.samples(frames.hop)
         while len(self._sound) >= size:
-            bins.append(self._hear(self._sound[:size], frames.hop))
+            bins.append(self._encode(self._sound[:size], frames.hop))
             self._sound = self._sound[hop:].copy()
         return np.concatenate(bins)
 
-    def _hear(self, sound: Array, steps: int) -> Array:
+    def _encode(self, sound: Array, steps: int) -> Array:
         """Pass a frame's first ``steps`` steps through the cells -> the bins that are now full."""
         frames, cochlea = self.frames, self.frames.cochlea
         spectrum, when, units = frames.spectrum(sound), [], []
@@ -187,7 +187,7 @@ class CochleaStream(StreamEncoder):
         bins = []
         while self._steps <= last:
             sound = np.pad(self._sound[:size], (0, max(0, size - len(self._sound))))
-            bins.append(self._hear(sound, min(frames.hop, last + 1 - self._steps)))
+            bins.append(self._encode(sound, min(frames.hop, last + 1 - self._steps)))
             self._sound = self._sound[hop:]
         if self._bins() == self._bin(np.array(last)):  # the last bin is not full
             bins.append(self._pending[None])

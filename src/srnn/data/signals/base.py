@@ -61,7 +61,7 @@ class SignalPath(ABC):
     shape_advice: str = ""
     """What to do with a signal of another number of channels, for people; empty: there is nothing
     to say."""
-    unlike_training: str = ""
+    training_difference: str = ""
     """How the network's input differs from that in training, for people; empty where it does
     not."""
 
@@ -133,7 +133,7 @@ class SignalPath(ABC):
         None: it cannot be recovered."""
         return None
 
-    def doubt(self, given: Array) -> str:
+    def drift(self, given: Array) -> str:
         """Why a signal (samples, channels), or encoded steps (steps, inputs), can hardly be like
         those of training, for people; else empty."""
         return ""

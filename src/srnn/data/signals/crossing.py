@@ -43,7 +43,7 @@ from ..encoders.streaming_crossing import (
 )
 from ..encoders.streaming_scaling import CalibrateStream, ScaleStream, check_scale
 from .base import CALIBRATION, Scale, SignalPath, check_calibration, check_stated, in_brackets
-from .likeness import FLAT, stuck_channels
+from .drift import FLAT, stuck_channels
 
 Array = np.ndarray[Any, Any]
 WIDEST = 2**16 - 1
@@ -190,7 +190,7 @@ class CrossingPath(SignalPath):
             first = ScaleStream(*self.scale)
         return Chain(first, *smoothing, CrossingStream(self.crossing, self.channels))
 
-    def doubt(self, given: Array) -> str:
+    def drift(self, given: Array) -> str:
         stuck = [self.pairs[channel] for channel in stuck_channels(given)]
         if not stuck:
             return ""

@@ -60,7 +60,7 @@ class WindowPath(SignalPath):
     def stream(self) -> WindowStream:
         return WindowStream(1, self.width, self.white)
 
-    def doubt(self, given: Array) -> str:
+    def drift(self, given: Array) -> str:
         if ((given[1:, :-1] != given[:-1, 1:]).any(1) & (given[1:] != given[:-1]).any(1)).any():
             return (
                 f"its rows are not windows of pixels, each one pixel further. {self.shape_advice}"

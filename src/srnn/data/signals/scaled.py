@@ -13,7 +13,7 @@ from ..encoders.speech import Statistics
 from ..encoders.streaming import Chain, StreamEncoder
 from ..encoders.streaming_scaling import ScaleStream
 from .base import Array, SignalPath, check_stated, in_brackets, known
-from .likeness import Channels, channel_called, differences
+from .drift import Channels, channel_called, differences
 
 MOST_POOLED = 1_000
 FAR = 10.0
@@ -82,12 +82,12 @@ class ScaledPath(SignalPath):
             return scaling
         return Chain(PoolStream(self.channels, self.pool), scaling)
 
-    def doubt(self, given: Array) -> str:
+    def drift(self, given: Array) -> str:
         statistics = known(self.statistics, "A scaled signal")
         if statistics.seen is not None:
             channels = Channels(statistics.seen, statistics.std, self.names, self.units)
-            if told := differences(pooled(given, self.pool), channels):
-                return "; ".join(told)
+            if found := differences(pooled(given, self.pool), channels):
+                return "; ".join(found)
         steps = self.whole(given)
         far = np.sqrt(np.einsum("tc,tc->c", steps, steps, dtype=np.float64) / len(steps))
         channel = int(far.argmax())

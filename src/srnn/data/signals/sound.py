@@ -132,7 +132,7 @@ class CochleaPath(SoundPath):
     """
 
     as_trained = False
-    unlike_training = (
+    training_difference = (
         "one gain per stream instead of one level per clip, no fades, and silence "
         "is "
         "encoded (docs/cochlea.md)"

@@ -99,7 +99,7 @@ class DecisionPlan:
 
     @property
     def believes(self) -> bool:
-        """Whether it says how far a class is believed. int8 cannot for every rule."""
+        """Whether it gives the confidence in a class. int8 cannot for every rule."""
         if self.how.value:
             return False
         if self.bits is None:
@@ -194,13 +194,13 @@ class DecisionPlan:
             "SHARE_BITS": 2 * ONE_BITS + 2,
             **self._scores(),
             **self._alarm(),
-            **self._told(),
+            **self._properties(),
             **self._steps(),
             **self._belief(),
             **self._until(),
         }
 
-    def _told(self) -> dict[str, Any]:
+    def _properties(self) -> dict[str, Any]:
         """What NAME.h says of the answer."""
         over = " over all of its steps"
         if self.rule.loss.start:
@@ -351,7 +351,7 @@ class DecisionPlan:
         return integer.assignments, fixed.to(bits if joining else fixed.bits).text
 
     def _belief(self) -> dict[str, Any]:
-        """How far any class is believed."""
+        """The confidence in any class."""
         how, bits = self.how, self.bits
         fields: dict[str, Any] = {
             "BELIEVES": self.believes,
@@ -371,14 +371,14 @@ class DecisionPlan:
             }
         classes = belief.constant(float(len(self.rule.classes)))
         score = _Believed(Text("own"), Text(_TOTAL))
-        (believed,) = how.confidence_record.run(belief, [score, classes])
-        divided = how.mean and "count" in f"{belief.added} {believed.own.text}"
+        (confidences,) = how.confidence_record.run(belief, [score, classes])
+        divided = how.mean and "count" in f"{belief.added} {confidences.own.text}"
         return fields | {
             "STEPS_COUNTED": divided,
             "BELIEF_OF_MEAN": divided,
             "BELIEF_OF_LARGEST": belief.uses_most,
             "BELIEF_ADDED": belief.added,
-            "BELIEF_RESULT": believed.own.text,
+            "BELIEF_RESULT": confidences.own.text,
             **belief.fields,
         }
 

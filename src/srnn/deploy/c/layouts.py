@@ -53,7 +53,7 @@ def arranged(
         )
     if layout == "web" and plan.decision is None:
         raise SrnnError("A page shows classes, and this network's decision is not known.")
-    name, described = plan.name, _told(layout, plan, about)
+    name, described = plan.name, _properties(layout, plan, about)
     library = {f"src/{name}{end}": files[f"{name}{end}"] for end in (".h", ".c", "_weights.h")}
     own = {
         path.replace("model", name): resolved(f"layouts/{layout}/{path}", name, described)
@@ -62,7 +62,7 @@ def arranged(
     return library | {f"{name}.json": files[f"{name}.json"]} | own
 
 
-def _told(layout: Layout | ForPage, plan: Plan, about: str) -> dict[str, Any]:
+def _properties(layout: Layout | ForPage, plan: Plan, about: str) -> dict[str, Any]:
     """What the files in ``runtime/layouts`` are told."""
     encoder, symbol = plan.encoder, f"SRNN_{plan.name.upper()}"
     flags = [] if plan.integer else ["-ffp-contract=off"]

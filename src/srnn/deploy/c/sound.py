@@ -80,8 +80,8 @@ class SoundPlan(EncoderPlan):
         front = self.front
         filters = mel_filters(front.rate, front.window, front.mels, front.low, front.high)
         weights = filters[:, : self.points].T
-        heard = np.flatnonzero(weights.any(1))
-        first, weights = int(heard[0]), weights[heard[0] : heard[-1] + 1]
+        nonzero = np.flatnonzero(weights.any(1))
+        first, weights = int(nonzero[0]), weights[nonzero[0] : nonzero[-1] + 1]
         lower = (weights != 0).argmax(1)
         upper = np.minimum(lower + 1, front.mels - 1)
         both = np.take_along_axis(weights, np.stack([lower, upper], 1), 1)
@@ -140,8 +140,8 @@ class SoundPlan(EncoderPlan):
                 own_multiplies += combined
             adds += self.points // p * own_adds
             multiplies += self.points // p * own_multiplies
-        heard = len(self.bands[1])
-        adds, multiplies = adds + 11 * heard + front.mels, multiplies + 8 * heard
+        nonzero = len(self.bands[1])
+        adds, multiplies = adds + 11 * nonzero + front.mels, multiplies + 8 * nonzero
         products = WIDTH * (channels - front.mels)
         return adds + products + channels, multiplies + products + channels
 

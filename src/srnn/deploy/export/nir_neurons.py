@@ -73,8 +73,8 @@ class Stepping:
             self.settings.get(key, OPEN[key]) != OPEN[key] for key in ("reset_kind", "reset_step")
         )
         synapse = kind == "CubaLIF" or other_reset
-        told = (f"{key} {value}" for key, value in self.settings.items() if synapse)
-        return self._spiking(make, fields, synapse, where), ", ".join((how, *told))
+        stated = (f"{key} {value}" for key, value in self.settings.items() if synapse)
+        return self._spiking(make, fields, synapse, where), ", ".join((how, *stated))
 
     def _spiking(
         self, make: Make, fields: Mapping[str, Array], synapse: bool, where: str

@@ -55,12 +55,12 @@ def _configuration(model: ModelProto, initial: Mapping[str, Array]) -> str:
     shapes = {item.name: _shape(item) for item in (*model.graph.input, *model.graph.output)}
     given = [item.name for item in model.graph.input if item.name not in initial]
     kept = [f"{name}.next" for name in initial]
-    told = [item.name for item in model.graph.output if item.name not in kept]
+    outputs = [item.name for item in model.graph.output if item.name not in kept]
     lines = [
         'backend: "onnxruntime"',
         f"max_batch_size: {LARGEST_BATCH}",
         *(f'input {{ name: "{name}" {shapes[name]} }}' for name in given),
-        *(f'output {{ name: "{name}" {shapes[name]}{_labels(name)} }}' for name in told),
+        *(f'output {{ name: "{name}" {shapes[name]}{_labels(name)} }}' for name in outputs),
         "sequence_batching {",
         f"  max_sequence_idle_microseconds: {_IDLE}",
         f"  oldest {{ max_candidate_sequences: {MOST_SEQUENCES} }}",

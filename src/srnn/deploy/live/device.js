@@ -96,7 +96,7 @@ class Leads {
 }
 
 // Why a signal (rows of values) can hardly be like those of training; "" if nothing speaks against it.
-function doubtOf(rows) {
+function driftOf(rows) {
   const { means, deviations } = PAGE.facts, called = i => (model.names || [])[i] || `channel ${i}`;
   if (rows.length < 2) return "";
   for (let i = 0; i < model.channels; i++) {
@@ -123,13 +123,13 @@ function advance(began, first) {
   for (let at = 0; at < data.length; at += width) {
     const row = [...data.subarray(at, at + width)];
     trace.input.push(row); device.taken++;
-    if (heardSoFar.length < CHECKED * rate && heardSoFar.push(row) === Math.ceil(CHECKED * rate) && !feed.doubt) tellDoubt();
+    if (heardSoFar.length < CHECKED * rate && heardSoFar.push(row) === Math.ceil(CHECKED * rate) && !feed.drift) reportDrift();
     if (leads) state = leads.see(row);
     device.push(row).forEach(note);
     if (feed.live && PAGE.facts.segment && device.steps >= PAGE.facts.segment) device.begin();
   }
   if (feed.over) {
-    if (!feed.doubt && heardSoFar.length < CHECKED * rate) tellDoubt();
+    if (!feed.drift && heardSoFar.length < CHECKED * rate) reportDrift();
     device.finish().forEach(note);
   }
   if (trace.input.length || trace.spikes.length) receive(trace);
@@ -138,9 +138,9 @@ function advance(began, first) {
   timer = setTimeout(advance, PIECE * 1000, began, first);
 }
 
-function tellDoubt() {
-  const doubt = doubtOf(heardSoFar);
-  if (doubt) receive({ type: "doubt", doubt });
+function reportDrift() {
+  const drift = driftOf(heardSoFar);
+  if (drift) receive({ type: "drift", drift });
 }
 
 const engine = {

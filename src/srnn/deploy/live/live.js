@@ -3,7 +3,7 @@
 //   engine.open()            its models and recordings, {models, recordings}
 //   engine.sources(model)    what it can read besides, [[value, text], ...]; engine.live(kind) opens one of these
 //   engine.recording(i)      the samples of recording i, Float32Array
-//   engine.read(files)       [samples, notes, doubt, names of channels] of files, as the network takes them
+//   engine.read(files)       [samples, notes, drift, names of channels] of files, as the network takes them
 //   engine.connect()         begins a stream, from a saved state or anew; engine.leave() ends it
 //   engine.run(place)        takes samples from the feed as time passes, and calls receive() with what the network did
 const $ = id => document.getElementById(id);
@@ -22,7 +22,7 @@ function say(text, bad) { $("status").textContent = text; $("status").className 
 function perSecond() { return model.step_seconds ? 1 / model.step_seconds : 100; }
 
 function clear() {
-  view = { input: [], sample: 0, spikes: [], membranes: [], answers: [], last: null, at: 0, count: 0, winner: "", said: 0, doubt: "", names: [], tall: [] };
+  view = { input: [], sample: 0, spikes: [], membranes: [], answers: [], last: null, at: 0, count: 0, winner: "", said: 0, drift: "", names: [], tall: [] };
   $("label").textContent = "–"; $("label").className = "";
   for (const note of document.querySelectorAll("h2 span")) note.textContent = "";
   $("bars").replaceChildren(...model.classes.map((name, i) => {
@@ -57,17 +57,17 @@ async function openFeed() {
     return { place: 0, take(n) { const out = new Float32Array(n * width); for (let i = 0; i < out.length; i++) { const c = i % width; level[c] = model.form === "steps" ? +(Math.random() < .05) : .98 * level[c] + .3 * (Math.random() - .5); out[i] = level[c]; } this.place += n; return out; }, close() {} };
   }
   if (!kind.startsWith("recording ") && kind !== "file") return engine.live(kind);
-  let samples, notes = [], doubt = "", names = null;
+  let samples, notes = [], drift = "", names = null;
   if (kind === "file") {
     const files = [...$("file").files];
     if (!files.length) throw new Error("Choose a file first.");
-    [samples, notes, doubt, names] = await engine.read(files);
+    [samples, notes, drift, names] = await engine.read(files);
   } else {
     const number = +kind.split(" ")[1];
     samples = await engine.recording(number);
     names = recordings.find(one => one.number === number).channels;
   }
-  return { place: 0, notes: notes.join("; "), doubt, names, take(n) { const out = samples.subarray(this.place * width, (this.place + n) * width); this.place += out.length / width; return out; }, get over() { return this.place * width >= samples.length; }, close() {} };
+  return { place: 0, notes: notes.join("; "), drift, names, take(n) { const out = samples.subarray(this.place * width, (this.place + n) * width); this.place += out.length / width; return out; }, get over() { return this.place * width >= samples.length; }, close() {} };
 }
 
 async function openMicrophone() {
@@ -112,8 +112,8 @@ function stop(text, bad) {
 function receive(message) {
   if (message.type === "ready") {
     if (!feed.live) feed.place = begun + message.samples;
-    if (feed.doubt) beUnsure(feed.doubt);
-    else if (!view.doubt) say(message.samples ? `resumed at sample ${message.samples}` : feed.notes || "running");
+    if (feed.drift) beUnsure(feed.drift);
+    else if (!view.drift) say(message.samples ? `resumed at sample ${message.samples}` : feed.notes || "running");
     engine.run(feed.place);
   } else if (message.type === "trace") {
     // What came before already is computed again after a lost connection.
@@ -135,9 +135,9 @@ function receive(message) {
     view.winner = model.values ? inWords(view.last) : model.classes[message.classes.at(-1)] ?? message.states.at(-1);
     showLabel();
   } else if (message.type === "state") lastState = message.state;
-  else if (message.type === "doubt") beUnsure(message.doubt);
+  else if (message.type === "drift") beUnsure(message.drift);
   else if (message.type === "error") stop(message.message, true);
-  else if (message.type === "end") showLabel(true), stop(`the signal ended: ${message.steps} steps` + (view.doubt ? `; not sure: ${view.doubt}` : ""), view.doubt);
+  else if (message.type === "end") showLabel(true), stop(`the signal ended: ${message.steps} steps` + (view.drift ? `; not sure: ${view.drift}` : ""), view.drift);
   const most = Math.round(SHOWN * perSecond());
   for (const name of ["spikes", "membranes", "answers"]) if (view[name].length > 2 * most) view[name].splice(0, view[name].length - most);
   const samples = Math.round(SHOWN * (model.rate || 100));
@@ -146,9 +146,9 @@ function receive(message) {
 }
 
 // What is unlike training's recordings still gets a class, which means little.
-function beUnsure(doubt) {
-  view.doubt = doubt;
-  say("not sure: " + doubt, true);
+function beUnsure(drift) {
+  view.drift = drift;
+  say("not sure: " + drift, true);
   showLabel();
 }
 
@@ -166,7 +166,7 @@ function showLabel(now) {
   const time = performance.now();
   if (!view.winner || (model.values && !now && time < view.said + 250)) return;
   view.said = time;
-  const text = view.doubt ? `not sure (${view.winner})` : view.winner;
+  const text = view.drift ? `not sure (${view.winner})` : view.winner;
   if ($("label").textContent !== text) $("label").textContent = text;
   $("label").className = model.alarm && view.last[0] > model.alarm.threshold ? "bad" : "";
 }

@@ -39,7 +39,7 @@ const engine = {
     const asked = new URLSearchParams({ file: file.name, rate: $("rate").value, channels: $("names").value, missing: $("missing").value });
     const reply = await fetch(`/v1/models/${encodeURIComponent(model.model)}/recording?${asked}`, { method: "POST", body: file, headers: token ? { Authorization: "Bearer " + token } : {} });
     if (!reply.ok) throw new Error((await reply.json()).detail);
-    return [new Float32Array(await reply.arrayBuffer()), JSON.parse(reply.headers.get("Srnn-Notes")), JSON.parse(reply.headers.get("Srnn-Doubt")), JSON.parse(reply.headers.get("Srnn-Channels"))];
+    return [new Float32Array(await reply.arrayBuffer()), JSON.parse(reply.headers.get("Srnn-Notes")), JSON.parse(reply.headers.get("Srnn-Drift")), JSON.parse(reply.headers.get("Srnn-Channels"))];
   },
 
   leave() {
@@ -57,7 +57,7 @@ const engine = {
     if (token) address.searchParams.set("token", token);
     const own = socket = new WebSocket(address);
     own.binaryType = "arraybuffer";
-    own.onopen = () => own.send(JSON.stringify({ type: "start", format: "float32", report: "step", probabilities: true, trace: true, doubt: true, finite: "over" in feed, state: lastState, state_every: Math.max(1, Math.round(model.rate || 50)) }));
+    own.onopen = () => own.send(JSON.stringify({ type: "start", format: "float32", report: "step", probabilities: true, trace: true, drift: true, finite: "over" in feed, state: lastState, state_every: Math.max(1, Math.round(model.rate || 50)) }));
     own.onmessage = event => {
       if (own !== socket) return;
       const message = JSON.parse(event.data);

@@ -27,7 +27,7 @@ from .bodies import receive_body, unless_gone
 from .dropped import read_dropped
 from .limits import Limits
 from .messages import Array, finite_json
-from .said import OF_ARRAYS, Said, check_keys
+from .metadata import ARRAY_KEYS, ClientMetadata, check_keys
 from .stream import StreamConnection
 
 PAGE_POLICY = (
@@ -157,15 +157,15 @@ def _add_models(app: FastAPI, models: Mapping[str, Decoder], limits: Limits) -> 
                 read_dropped, body, request.query_params, models[name].signal
             )
         data = np.ascontiguousarray(read.samples, "<f4").tobytes()
-        doubt = models[name].signal.doubt(read.samples)
-        sent = {"Srnn-Notes": read.notes, "Srnn-Doubt": doubt, "Srnn-Channels": read.channels}
+        drift = models[name].signal.drift(read.samples)
+        sent = {"Srnn-Notes": read.notes, "Srnn-Drift": drift, "Srnn-Channels": read.channels}
         headers = {**HEADERS, **{name: json.dumps(value) for name, value in sent.items()}}
         return Response(data, headers=headers, media_type="application/octet-stream")
 
     async def answer(name: str, kind: str, body: bytes, asked: Mapping[str, str]) -> str:
         """The JSON for a body, of which the address says what is asked."""
-        check_keys(asked, OF_ARRAYS)
-        said, results = Said.of(asked), []
+        check_keys(asked, ARRAY_KEYS)
+        said, results = ClientMetadata.of(asked), []
         async with computing:
             read = await asyncio.to_thread(read_body, body, kind, models[name], limits, said)
             for number, sequence in enumerate(read):

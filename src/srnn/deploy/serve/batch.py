@@ -23,7 +23,7 @@ from ..predicting import far_longer
 from ..streaming import Decisions, Decoder
 from .limits import Limits
 from .messages import Array, read_rows
-from .said import NOTHING, Said
+from .metadata import NO_METADATA, ClientMetadata
 from .turns import Turns
 
 
@@ -32,7 +32,7 @@ def read_body(
     content_type: str,
     decoder: Decoder,
     limits: Limits | None = None,
-    said: Said = NOTHING,
+    said: ClientMetadata = NO_METADATA,
 ) -> list[Recording]:
     """A request's sequences, as the network's signal path takes them.
 
@@ -87,7 +87,7 @@ def _read_npy(body: bytes, channels: int, limits: Limits) -> list[Array]:
     return list(array)
 
 
-def _read_sound(body: bytes, decoder: Decoder, said: Said) -> Recording:
+def _read_sound(body: bytes, decoder: Decoder, said: ClientMetadata) -> Recording:
     signal = decoder.signal
     if signal.channels != 1 or signal.form != "signal" or signal.rate is None:
         raise SrnnError(f"This model reads {signal.what}, not sound.")
@@ -144,19 +144,19 @@ async def classify(decoder: Decoder, samples: Array) -> dict[str, Any]:
         "steps": session.steps - decoder.lag,
         "start_seconds": round(start, 6),
     }
-    doubt = path.doubt(given)
+    drift = path.drift(given)
     longer = far_longer(decoder.trained, session.steps - decoder.lag)
-    reply |= {"sure": not doubt, "notes": [note for note in (doubt, longer) if note]}
+    reply |= {"sure": not drift, "notes": [note for note in (drift, longer) if note]}
     if decoder.targets is not None:
         return _values(decoder, decisions.scores) | reply
     probabilities = decoder.probabilities(decisions.scores)
-    believed = probabilities[-1]
+    confidences = probabilities[-1]
     number = int(decisions.winners[-1])
     answer: dict[str, Any] = {
         "class": number,
         "label": decoder.classes[number],
-        "probability": round(float(believed[number]), 6),
-        "probabilities": np.round(believed, 6).tolist(),
+        "probability": round(float(confidences[number]), 6),
+        "probabilities": np.round(confidences, 6).tolist(),
         **reply,
     }
     if decoder.task.kind == "per_step":

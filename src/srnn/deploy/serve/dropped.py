@@ -10,7 +10,7 @@ from ...data.recordings import SENSOR_SUFFIXES, Recording, read_signal
 from ...data.signals import SignalPath
 from ...errors import SrnnError
 from ...files import changing, temporary_folder
-from .said import OF_FILES, Said, check_keys
+from .metadata import FILE_KEYS, ClientMetadata, check_keys
 
 SUFFIXES = (*SENSOR_SUFFIXES, ".txt", *AUDIO_SUFFIXES)
 """Of the files that can be read alone; a WFDB record has several."""
@@ -20,12 +20,12 @@ def read_dropped(body: bytes, asked: Mapping[str, str], signal: SignalPath) -> R
     """The recording in a file's bytes, as the path takes it.
 
     Args:
-        asked: ``file``, the file's name; and where they are given, what ``OF_FILES`` lists, as of
+        asked: ``file``, the file's name; and where they are given, what ``FILE_KEYS`` lists, as of
             srnn predict.
 
     SrnnError, which names the file, as for ``read_signal``.
     """
-    check_keys(asked, ("file", *OF_FILES))
+    check_keys(asked, ("file", *FILE_KEYS))
     name = asked.get("file", "")
     suffix = Path(name).suffix.lower()
     if suffix not in SUFFIXES:
@@ -33,7 +33,7 @@ def read_dropped(body: bytes, asked: Mapping[str, str], signal: SignalPath) -> R
             f"The page reads {', '.join(SUFFIXES)}, not {name[:100]!r}; srnn predict also reads "
             "WFDB records."
         )
-    said = Said.of(asked).reading
+    said = ClientMetadata.of(asked).reading
     with temporary_folder() as folder:
         path = folder / f"file{suffix}"
         try:

@@ -36,7 +36,7 @@ class Start:
     """Whether the signal is one that ends, such as a file: one sequence, unless the server was
     given a segment."""
     trace: bool = False
-    doubt: bool = False
+    drift: bool = False
     """Whether the server says that the signal is unlike those of training, if it is."""
     rate: float | None = None
     """Of the samples; with this and the next, what contradicts the network is refused."""
@@ -78,7 +78,7 @@ def read_start(message: dict[str, Any]) -> Start:
     for key, choices in (("format", get_args(SampleFormat)), ("report", get_args(Report))):
         if options.get(key, choices[0]) not in choices:
             raise SrnnError(f"'{key}' must be one of {', '.join(choices)}.")
-    for key in ("probabilities", "finite", "trace", "doubt"):
+    for key in ("probabilities", "finite", "trace", "drift"):
         check_flag(key, options.get(key, False))
     if options.get("state_every") is not None:
         check_whole("state_every", options["state_every"], 1, 2**53 - 1)
@@ -157,16 +157,16 @@ def decisions_message(
         if decoder.alarm is not None:
             message["alarm"] = (scores[:, 0] > THRESHOLD).tolist()
         return message | {"final": final.tolist()}
-    believed = decoder.probabilities(scores).round(6)
+    confidences = decoder.probabilities(scores).round(6)
     message = {
         "type": "decisions",
         "steps": steps.tolist(),
         "classes": scores.argmax(-1).tolist(),
-        "probability": believed.max(-1).tolist(),  # scores and probabilities have the same order
+        "probability": confidences.max(-1).tolist(),  # scores and probabilities have the same order
         "final": final.tolist(),
     }
     if with_probabilities:
-        message["probabilities"] = believed.tolist()
+        message["probabilities"] = confidences.tolist()
     return message
 
 

@@ -36,7 +36,7 @@ from .messages import (
     read_start,
     read_text,
 )
-from .said import NOTHING, OF_STREAMS, Said
+from .metadata import NO_METADATA, STREAM_KEYS, ClientMetadata
 from .turns import MOST, Turns
 
 TRACED = 64
@@ -69,8 +69,8 @@ class StreamConnection:
         self._key = key
         self._session: Session = self._decoder.open()
         self._start = Start()
-        self._told = 0  # samples at the last state that was sent
-        self._said = NOTHING
+        self._sent = 0  # samples at the last state that was sent
+        self._said = NO_METADATA
         self._beginning: Beginning | None = None
 
     async def run(self) -> None:
@@ -101,15 +101,15 @@ class StreamConnection:
         self._start = read_start(read_text(first["text"]))
         if self._start.report == "change" and self._decoder.targets and not self._decoder.alarm:
             raise SrnnError("'report' can be step or end: the answer is a value, not a class.")
-        self._said = Said.of({key: getattr(self._start, key) for key in OF_STREAMS})
+        self._said = ClientMetadata.of({key: getattr(self._start, key) for key in STREAM_KEYS})
         self._said.check_stream(self._decoder.signal)
         if self._start.finite:
             self._session = self._decoder.open_finite()
         if self._start.state is not None:
             self._session.restore(self._start.state, self._key)
-        self._told = self._session.samples
+        self._sent = self._session.samples
         self._chooser = Chooser(self._start.report)
-        self._begin_listening()
+        self._begin_checks()
         self._turns = Turns(self._session, TRACED if self._start.trace else MOST)
 
         await self._send(
@@ -138,43 +138,43 @@ class StreamConnection:
         if said["type"] == "samples":
             await self._push(read_rows(said.get("samples"), channels))
         elif said["type"] == "state":
-            await self._tell_state()
+            await self._send_state()
         elif said["type"] == "reset":
             self._session.reset()
-            self._told = 0
+            self._sent = 0
             self._chooser = Chooser(self._start.report)
-            self._begin_listening()
+            self._begin_checks()
         elif said["type"] == "finish":
-            await self._tell(await self._turns.finish())
+            await self._send_decisions(await self._turns.finish())
             await self._judge()
             return False
         else:
             raise SrnnError("A stream can be started only once.")
         return True
 
-    def _begin_listening(self) -> None:
+    def _begin_checks(self) -> None:
         """Listen for whether the signal is unlike those of training, from its beginning on, and
         where a lead of it is off."""
         self._watch = LeadWatch.of(self._decoder.task, self._decoder.signal, self._session.samples)
-        if self._start.doubt and not self._session.samples:
+        if self._start.drift and not self._session.samples:
             self._beginning = Beginning(self._decoder.signal)
 
     async def _push(self, samples: Array) -> None:
         every = self._start.state_every
-        if self._said != NOTHING and len(samples):
+        if self._said != NO_METADATA and len(samples):
             samples = self._said.match("The signal", samples, self._decoder.signal).samples
         async for block in self._turns.cut(samples):
             if self._watch is not None:
-                self._watch.hear(block)
+                self._watch.observe(block)
             if self._start.trace:
                 await self._push_traced(block)
             else:
-                await self._tell(await self._turns.decide(block))
+                await self._send_decisions(await self._turns.decide(block))
 
-            if every is not None and self._session.samples - self._told >= every:
-                await self._tell_state()
+            if every is not None and self._session.samples - self._sent >= every:
+                await self._send_state()
             if self._beginning is not None:
-                self._beginning.hear(block)
+                self._beginning.observe(block)
                 if self._beginning.judged:
                     await self._judge()
 
@@ -210,9 +210,9 @@ class StreamConnection:
                 "membranes": membranes,
             }
         )
-        await self._tell(decisions)
+        await self._send_decisions(decisions)
 
-    async def _tell(self, decisions: Decisions) -> None:
+    async def _send_decisions(self, decisions: Decisions) -> None:
         """Send the decisions that the client has asked for."""
         states = np.zeros(len(decisions.steps), np.uint8)
         if self._watch is not None:
@@ -230,15 +230,15 @@ class StreamConnection:
     async def _judge(self) -> None:
         """Say whether what has come is unlike those of training."""
         if self._beginning is None:
-            doubt = ""
+            drift = ""
         else:
-            doubt = self._beginning.doubt()
+            drift = self._beginning.drift()
         self._beginning = None
-        if doubt:
-            await self._send({"type": "doubt", "doubt": doubt})
+        if drift:
+            await self._send({"type": "drift", "drift": drift})
 
-    async def _tell_state(self) -> None:
-        session, self._told = self._session, self._session.samples
+    async def _send_state(self) -> None:
+        session, self._sent = self._session, self._session.samples
         state = base64.b64encode(session.save(self._key)).decode()
         await self._send(
             {"type": "state", "samples": session.samples, "steps": session.steps, "state": state}

@@ -33,10 +33,10 @@ from ...data.signals.base import Scale
 from ...data.targets import Targets
 from ...errors import SrnnError, is_number, require
 from ...measure.policy import ExitPolicy
-from ...measure.scores import RunningScores, confidences
-from ...nn.alarm import Alarm, Surprise
-from ...nn.decision import Decisions, Standing, Until
-from ...nn.given import as_numpy
+from ...measure.scores import RunningScores, confidences_of
+from ...nn.alarm import Alarm, AnomalyScore
+from ...nn.array_likes import as_numpy
+from ...nn.decision import Decisions, StoppingCriterion, StoppingState
 from ...text import counted, some
 from ...training.runs import open_trained
 from ...training.trained import Trained
@@ -46,7 +46,7 @@ from .stream import Stream
 
 if TYPE_CHECKING:
     from ...training.adapting import Adaptation
-    from ...training.listening import Listener
+    from ...training.online import OnlineLearner
 
 
 class Decoder:
@@ -110,7 +110,7 @@ class Decoder:
         self.stream = Stream(trained)
         self.trained, self.adaptation, self.gaps = trained, learn, gaps
         self.task, self.loss, self.signal, self.policy = task, loss, signal, policy
-        self.until = Until() if policy is None else policy.until
+        self.until = StoppingCriterion() if policy is None else policy.until
         """When an answer stands before its sequence ends."""
         self.asked = segment
         """The segment that was asked for, which cuts finite signals, too."""
@@ -242,7 +242,7 @@ class Decoder:
 
     def probabilities(self, scores: Array) -> Array:
         """Class scores (T, classes) -> probabilities (T, classes)."""
-        return confidences(scores, self.loss.scoring)
+        return confidences_of(scores, self.loss.scoring)
 
 
 class Session:
@@ -259,18 +259,18 @@ class Session:
         """Its decoder; and the steps in a sequence, None: the sequence ends with the stream."""
         self.encoder: StreamEncoder = decoder.signal.stream()
         self._scores, self._stream = self._new_scores(), decoder.stream
-        self._standing = Standing(decoder.until, decoder.loss.rule, 1, len(decoder.classes))
-        self._listener: Listener | None = None
-        self._surprise: Surprise | None = None
+        self._stopping = StoppingState(decoder.until, decoder.loss.rule, 1, len(decoder.classes))
+        self._online: OnlineLearner | None = None
+        self._anomaly: AnomalyScore | None = None
         if decoder.alarm is not None:
             assert decoder.task.targets is not None
-            self._surprise = Surprise(decoder.alarm, decoder.task.targets.rest)
+            self._anomaly = AnomalyScore(decoder.alarm, decoder.task.targets.rest)
         self.reset()
         if decoder.adaptation is not None:
-            from ...training.listening import Listener
+            from ...training.online import OnlineLearner
 
-            self._listener = Listener(decoder.trained, decoder.adaptation)
-            self._stream = Stream(self._listener.network)
+            self._online = OnlineLearner(decoder.trained, decoder.adaptation)
+            self._stream = Stream(self._online.network)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Decoder.restore, (self.decoder, self.save())  # so that it can be pickled and copied
@@ -425,8 +425,8 @@ class Session:
             return self._scores.push(outputs[None])[0]
         outputs = targets.answered(outputs.astype(np.float64), x, self._past)
         self._past = targets.after(x, self._past)
-        if self._surprise is not None:
-            return self._surprise.push(x, outputs)[:, None]
+        if self._anomaly is not None:
+            return self._anomaly.push(x, outputs)[:, None]
         return targets.restored(self._scores.push(outputs[None])[0])
 
     def _new_scores(self) -> RunningScores:
@@ -442,8 +442,8 @@ class Session:
 
     def _run(self, x: Array, probe: Callable[[int], None] | None) -> Array:
         stream = self._stream
-        if self._listener is not None:
-            self._listener.hear(x)
+        if self._online is not None:
+            self._online.observe(x)
         if probe is None:
             return stream.run(x)
         rows = []
@@ -457,27 +457,27 @@ class Session:
         if self.decoder.policy is None or not len(scores):
             return None
         first = self._scores.steps[0] - len(scores)
-        _, stands = self._standing.push(scores[None], first + np.arange(len(scores)))
-        if stands.any():
-            return int(stands.argmax())
+        _, met = self._stopping.push(scores[None], first + np.arange(len(scores)))
+        if met.any():
+            return int(met.argmax())
         return None
 
     def _begin(self) -> None:
         """Begin the next segment."""
         self._stream.set_flat_state(self.decoder._initial)
-        if self._listener is not None:
-            self._listener.end()
+        if self._online is not None:
+            self._online.end()
         self._new_segment()
 
     def _new_segment(self) -> None:
         self._scores.reset()
         self._past = self.decoder.past
         """Steps that the linear part of values still sees."""
-        if self._surprise is not None:
-            self._surprise.reset()
+        if self._anomaly is not None:
+            self._anomaly.reset()
         self._position = 0  # of the next step within its segment
         self._ended = False  # the segment's decision is made: the network rests
-        self._standing.reset()
+        self._stopping.reset()
 
     # ---- learning ---------------------------------------------------------------------------------------------------
 
@@ -491,7 +491,7 @@ class Session:
         Returns the class predicted beforehand, () or (T,). SrnnError for a target that does not
         fit, if nothing was heard, or for a stream that was opened without ``learn``.
         """
-        predicted = self._learner().tell(target)
+        predicted = self._learner().learn_label(target)
         self._restart()
         return predicted
 
@@ -504,25 +504,25 @@ class Session:
         """The network with what it has learnt, and its task: a model like any other."""
         return self._learner().trained()
 
-    def _learner(self) -> Listener:
-        if self._listener is None:
+    def _learner(self) -> OnlineLearner:
+        if self._online is None:
             raise SrnnError("This stream does not learn; open it with learn=Adaptation().")
-        return self._listener
+        return self._online
 
     def _restart(self) -> None:
         """Continue with what was learnt."""
-        listener = self._learner()
-        self._stream = Stream(listener.network)
-        if listener.state is not None and not listener.heard:
-            self._stream.state = listener.state
+        learner = self._learner()
+        self._stream = Stream(learner.network)
+        if learner.state is not None and not learner.observed:
+            self._stream.state = learner.state
             self._network = self._stream.flat_state()
 
     # ---- state ------------------------------------------------------------------------------------------------------
 
     def reset(self) -> None:
         """Back to the beginning. What was learnt stays."""
-        if self._listener is not None:
-            self._listener.reset()
+        if self._online is not None:
+            self._online.reset()
         self.encoder.reset()
         self._filling = self._new_filling()
         self._network = self.decoder._initial
@@ -548,21 +548,21 @@ class Session:
         }
         if len(self._past):
             arrays["past"] = self._past
-        if self._surprise is not None:
-            mean = np.array([self._surprise.mean, self._surprise.steps])
-            arrays |= {"surprise.said": self._surprise.said, "surprise.mean": mean}
+        if self._anomaly is not None:
+            mean = np.array([self._anomaly.mean, self._anomaly.steps])
+            arrays |= {"surprise.said": self._anomaly.predicted, "surprise.mean": mean}
         if self._filling is not None:
             arrays |= {f"filling.{name}": part for name, part in self._filling.state.items()}
-        if self._listener is not None:
-            arrays |= {f"learner.{name}": part for name, part in self._listener.arrays().items()}
+        if self._online is not None:
+            arrays |= {f"learner.{name}": part for name, part in self._online.arrays().items()}
         info = {
             "decoder": self.decoder.fingerprint,
             "samples": self.samples,
             "steps": self.steps,
             "position": self._position,
             "ended": self._ended,
-            "guess": int(self._standing.classes[0]),
-            "sure": int(self._standing.row[0]),
+            "guess": int(self._stopping.classes[0]),
+            "sure": int(self._stopping.row[0]),
             "segment": self.segment,
         }
         return pack(arrays, info, key)
@@ -611,16 +611,16 @@ class Session:
         filling = self._new_filling()
         if filling is not None:
             filling.restore(_of(arrays, "filling."), encoder.channels)
-        if self._listener is not None:
-            self._listener.restore(_of(arrays, "learner."))
-            self._stream = Stream(self._listener.network)
+        if self._online is not None:
+            self._online.restore(_of(arrays, "learner."))
+            self._stream = Stream(self._online.network)
         if len(decoder.past):
             self._past = take(arrays, "past", decoder.past.shape, np.float64).copy()
-        if self._surprise is not None:
-            said = take(arrays, "surprise.said", self._surprise.said.shape, np.float64)
+        if self._anomaly is not None:
+            said = take(arrays, "surprise.said", self._anomaly.predicted.shape, np.float64)
             mean, read = take(arrays, "surprise.mean", (2,), np.float64).tolist()
-            self._surprise.said, self._surprise.mean = said.copy(), mean
-            self._surprise.steps = int(read)
+            self._anomaly.predicted, self._anomaly.mean = said.copy(), mean
+            self._anomaly.steps = int(read)
         self._filling = filling
         self.encoder, self._scores, self._network, self.segment = (
             encoder,
@@ -629,7 +629,7 @@ class Session:
             segment,
         )
         self.samples, self.steps, self._position = samples, steps, position
-        self._standing.classes[0], self._standing.row[0] = guess, sure
+        self._stopping.classes[0], self._stopping.row[0] = guess, sure
         self._ended, self._last = ended, last[0] if len(last) else None
 
 

@@ -25,16 +25,16 @@ def decisions_of(decoder: Decoder, known: Decisions) -> list[Decision]:
     which name what was before the stream. SrnnError where the network's output is not finite."""
     if not len(known.steps):
         return []
-    believed, step_seconds, lag = (
+    confidences, step_seconds, lag = (
         decoder.probabilities(known.scores),
         decoder.step_seconds,
         decoder.lag,
     )
     values = decoder.loss.rule.value
-    check_confidences(known.scores if values else believed, known.steps)
+    check_confidences(known.scores if values else confidences, known.steps)
     made = []
     for step, number, final, row, scores in zip(
-        known.steps, known.winners, known.final, believed, known.scores, strict=True
+        known.steps, known.winners, known.final, confidences, known.scores, strict=True
     ):
         if step < lag:
             continue
@@ -121,41 +121,41 @@ class Beginning:
     """After which it is judged for the first time."""
 
     def __init__(
-        self, signal: SignalPath, tell: Callable[[str], None] = lambda doubt: None
+        self, signal: SignalPath, report: Callable[[str], None] = lambda drift: None
     ) -> None:
         self._signal, self._kept, self._room = signal, list[Array](), self.KEPT
-        self._tell, self._waits = tell, round(self.SECONDS * (signal.rate or 100))
+        self._report, self._waits = report, round(self.SECONDS * (signal.rate or 100))
 
     def of(self, blocks: Iterator[Array]) -> Iterator[Array]:
-        """The same blocks. ``tell`` is called once, if the first seconds are unlike training."""
+        """The same blocks. ``report`` is called once, if the first seconds are unlike training."""
         for block in blocks:
-            self.hear(block)
+            self.observe(block)
             yield block
 
-    def hear(self, block: Array) -> None:
+    def observe(self, block: Array) -> None:
         """A block, as for ``of``."""
         if self._room > 0 and block.size:
             self._kept.append(np.array(block).reshape(-1, self._signal.channels))
             self._room -= block.size
         before, self._waits = self._waits, self._waits - len(block)
-        if before > 0 >= self._waits and (doubt := self.doubt()):
-            self._tell(doubt)
+        if before > 0 >= self._waits and (drift := self.drift()):
+            self._report(drift)
 
     @property
     def judged(self) -> bool:
         """Whether the first seconds have come."""
         return self._waits <= 0
 
-    def doubt(self) -> str:
+    def drift(self) -> str:
         """Why what has come can hardly be like training's signals, for people; else empty."""
         if not self._kept:
             return ""
-        return self._signal.doubt(np.concatenate(self._kept))
+        return self._signal.drift(np.concatenate(self._kept))
 
-    def unlike_training(self) -> str:
+    def training_difference(self) -> str:
         """How it, or the way in which it is encoded, differs from training, for people; empty where
         it does not."""
-        return self._signal.unlike_training or self.doubt()
+        return self._signal.training_difference or self.drift()
 
 
 def run_source(

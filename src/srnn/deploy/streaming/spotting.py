@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from ...errors import SrnnError, check_whole, is_number
 from ...files.conversion import build, checking
-from ...nn.decision import Decisions, Standing, Until
+from ...nn.decision import Decisions, StoppingCriterion, StoppingState
 from ...text import brief
 from ...training.trained import Trained
 from .decisions import Array
@@ -50,11 +50,13 @@ class SpottingRule:
             )
         check_whole("A spotting rule's smooth", self.smooth, 1, 100)
 
-    def until(self, decoder: Decoder) -> Until:
-        """When a word stands: it is believed enough, and the one before ended a window ago."""
+    def until(self, decoder: Decoder) -> StoppingCriterion:
+        """When a word stands: its confidence is high enough, and the one before ended a window ago."""
         assert decoder.segment is not None
         words = tuple(number for number, name in enumerate(decoder.classes) if is_word(name))
-        return Until(self.threshold, smooth=self.smooth, rest=decoder.segment, among=words)
+        return StoppingCriterion(
+            self.threshold, smooth=self.smooth, rest=decoder.segment, among=words
+        )
 
     @classmethod
     def of(cls, trained: Trained) -> Self:
@@ -150,13 +152,15 @@ class Detector:
     """Windows -> detections, by a rule."""
 
     def __init__(self, decoder: Decoder, rule: SpottingRule) -> None:
-        self._standing = Standing(rule.until(decoder), decoder.loss.rule, 1, len(decoder.classes))
+        self._stopping = StoppingState(
+            rule.until(decoder), decoder.loss.rule, 1, len(decoder.classes)
+        )
 
     def push(self, ends: Array, scores: Array) -> Decisions:
         """The windows, each with the mean of its scores and those of the windows before; final: a
         word is detected."""
-        mean, stands = self._standing.push(scores[None], ends)
-        return Decisions(ends, mean[0], stands[0])
+        mean, met = self._stopping.push(scores[None], ends)
+        return Decisions(ends, mean[0], met[0])
 
 
 def is_word(name: str) -> bool:

@@ -16,9 +16,9 @@ import numpy as np
 
 from ...compiling import CannotCompile, why_no_numba
 from ...errors import SrnnError, check_whole
+from ...nn.array_likes import as_numpy, is_spikes, is_tensor
 from ...nn.delays import state_type
 from ...nn.frozen import FrozenNetwork
-from ...nn.given import as_numpy, is_spikes, is_tensor
 from ...training.trained import Trained
 
 if TYPE_CHECKING:

@@ -21,11 +21,10 @@ from .delineation import Delineation, has_waves
 from .exits import ExitCounts, can_exit, exit_counts
 from .groups import GroupReport
 from .measuring import AnalysisOptions, prefixes
-from .neurons import Activity, recipe_spikes
+from .neurons import NeuronActivity, recipe_spikes
 from .time_constants import TimeConstants, time_constants
 
 __all__ = [
-    "Activity",
     "Analysis",
     "AnalysisOptions",
     "Anytime",
@@ -35,6 +34,7 @@ __all__ = [
     "ExitCounts",
     "ExitPolicy",
     "GroupReport",
+    "NeuronActivity",
     "TimeConstants",
     "analyse",
     "can_exit",

@@ -19,13 +19,13 @@ from .delineation import Delineation
 from .exits import EarlyExit
 from .groups import GroupReport
 from .measuring import AnalysisOptions, Finding, Outcome, Subject
-from .neurons import Activity
+from .neurons import NeuronActivity
 from .time_constants import AllTimeConstants
 from .values import ValueReport
 
 OF_VALUES: dict[str, type[Finding]] = {
     "values": ValueReport,
-    "activity": Activity,
+    "activity": NeuronActivity,
     "time_constants": AllTimeConstants,
 }
 """What is measured of a network whose answers are values."""
@@ -37,7 +37,7 @@ ANALYSES: dict[str, type[Finding]] = {
     "anytime": Anytime,
     "change_times": ChangeTimes,
     "delineation": Delineation,
-    "activity": Activity,
+    "activity": NeuronActivity,
     "time_constants": AllTimeConstants,
 }
 """Every analysis of a network that names classes, by its name in JSON, in the order in which they
@@ -66,7 +66,7 @@ class Analysis:
     """Time to decision after changes of the true class, for tasks with a decision at every step."""
     delineation: Delineation | None
     """For the six segments of the ECG."""
-    activity: Activity | None
+    activity: NeuronActivity | None
     """For spiking (and ReLU) networks."""
     time_constants: AllTimeConstants
 

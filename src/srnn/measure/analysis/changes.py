@@ -103,18 +103,18 @@ class ChangeTimes:
             lambda _: found, lambda outcome: found.add(outcome.true, outcome.confidences)
         )
 
-    def add(self, true: Counts, believed: npt.NDArray[np.floating[Any]]) -> None:
+    def add(self, true: Counts, confidences: npt.NDArray[np.floating[Any]]) -> None:
         """Count B sequences: true classes (B, T), -1 where nothing counts, and class probabilities
         (B, T, C)."""
         since, known = since_change(true)
         self.changes += int((known & (since == 0)).sum())
-        is_right = believed.argmax(-1) == true
-        in_true = np.take_along_axis(believed, np.maximum(true, 0)[..., None], axis=-1)[..., 0]
+        is_right = confidences.argmax(-1) == true
+        in_true = np.take_along_axis(confidences, np.maximum(true, 0)[..., None], axis=-1)[..., 0]
         stretch = (
             np.arange(true.size).reshape(true.shape) - since
         )  # the flat index of its first step
         for i, confidence in enumerate(self.confidences):
-            first = _first(stretch, known & (believed.max(-1) >= confidence))
+            first = _first(stretch, known & (confidences.max(-1) >= confidence))
             self.sure[i] += np.bincount(since.ravel()[first], minlength=self.sure.shape[1])
             self.sure_right[i] += int(is_right.ravel()[first].sum())
             first = _first(stretch, known & (in_true >= confidence))

@@ -32,7 +32,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..heartbeats import GAP_MS, SHORTEST_MS, WAVES, clean
-from ..leads import Run, has_waves, runs
+from ..leads import Interval, has_waves, runs
 from ..sections import COUNT, NUMBER, SHARE, TEXT, Form, Note, Section, Table
 from .measuring import Measurement, Subject
 
@@ -248,14 +248,17 @@ class Delineation:
                 report.borders[border].predicted += 1
 
 
-def _sees(run: Run, border: Border, length: int) -> bool:
+def _sees(run: Interval, border: Border, length: int) -> bool:
     """Whether a run has this border within a stretch of ``length`` steps, so that it begins, or
     ends, there."""
     return 0 < getattr(run, border) < length
 
 
 def _pair(
-    references: list[Run], guesses: list[Run], borders: tuple[Border, ...], tolerance: float
+    references: list[Interval],
+    guesses: list[Interval],
+    borders: tuple[Border, ...],
+    tolerance: float,
 ) -> dict[int, int]:
     """Reference index -> guess index, one to one, nearest first; pairs overlap or have a border
     within tolerance."""

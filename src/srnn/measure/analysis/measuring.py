@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError
-from ..scores import Scores, confidences, running_scores
+from ..scores import Scores, confidences_of, running_scores
 from ..sections import Section
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def prefixes(loss: Loss, output: Tensor, lengths: Tensor | None) -> Prefixes:
     else:
         last = lengths.cpu().numpy() - 1
     scores = running_scores(output.detach().cpu().numpy(), loss.config.scoring, loss.config.start)
-    certain = confidences(scores, loss.config.scoring)
+    certain = confidences_of(scores, loss.config.scoring)
     if certain.shape[-1] > 1:
         top = np.partition(certain, -2, axis=-1)[..., -2:]
     else:
@@ -162,7 +162,7 @@ class Outcome:
     @cached_property
     def confidences(self) -> Scores:
         """(B, C) or (B, T, C) confidences in the classes."""
-        return confidences(self.scores.double().cpu().numpy(), self.loss.config.scoring)
+        return confidences_of(self.scores.double().cpu().numpy(), self.loss.config.scoring)
 
     @cached_property
     def prefixes(self) -> Prefixes:

@@ -54,7 +54,7 @@ class LayerActivity:
 
 
 @dataclass(frozen=True)
-class Activity:
+class NeuronActivity:
     """The activity of all hidden layers."""
 
     layers: tuple[LayerActivity, ...]
@@ -179,7 +179,7 @@ class Activity:
         )
 
 
-def neuron_activity(tally: ActivityTally, saturated_above: float = SATURATED) -> Activity:
+def neuron_activity(tally: ActivityTally, saturated_above: float = SATURATED) -> NeuronActivity:
     """The activity of an SRNN's neurons in the batches of a tally."""
     network = tally.network
     assert isinstance(network, SRNN)
@@ -203,7 +203,7 @@ def neuron_activity(tally: ActivityTally, saturated_above: float = SATURATED) ->
             layers.append(
                 LayerActivity(shape.name + direction, shape.emission, rates, int(spikes @ fans))
             )
-    return Activity(
+    return NeuronActivity(
         tuple(layers),
         tally.sequences,
         tally.steps,

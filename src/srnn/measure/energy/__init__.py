@@ -11,7 +11,7 @@ picojoules(total(counts), FP32)
 from .activity import Activity, ActivityTally, evaluate_activity, measure_input
 from .counting import LayerCounts, LayerShape, count, describe_network, rates_of, total
 from .estimate import break_even, compare, energy, energy_report
-from .prices import (
+from .operation_energy import (
     FP32,
     INT8,
     MODELS,

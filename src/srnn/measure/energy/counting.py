@@ -1,5 +1,5 @@
 """The one count of operations, for every layer and one step of the network's input. Price lists
-(``prices.py``) apply to it.
+(``operation_energy.py``) apply to it.
 
     layers = describe_network(net)                 sizes, weights that are not 0, multiplications of the neurons' equations
     counts = count(layers, activity)               one ``LayerCounts`` each, for what arrives and what the neurons emit

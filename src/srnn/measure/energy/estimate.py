@@ -23,7 +23,7 @@ from .counting import (
     spiking,
     total,
 )
-from .prices import (
+from .operation_energy import (
     DEFAULT,
     FP32,
     MODELS,

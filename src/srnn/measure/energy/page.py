@@ -27,7 +27,7 @@ from ..sections import (
     markdown,
 )
 from .estimate import compare
-from .prices import MODELS
+from .operation_energy import MODELS
 
 SEED = re.compile(r"(s|seed)[-_.]*\d+")
 """The name of a folder that only gives the seed, as in a sweep."""

@@ -8,7 +8,7 @@
 docs/report.md explains the page.
 """
 
-from .beside import comparison_sections
+from .compared import comparison_sections
 from .comparison import comparison_content
 from .content import report_content
 from .document import check_page, page, write_page

@@ -14,9 +14,9 @@ from ...files import read_object
 from ...text import plain
 from ...training.runs import Run
 from ..analysis import Analysis, AnalysisOptions, GroupReport, analyse
-from ..energy.subjects import compare_energy
+from ..energy.compared import compare_energy
 from ..sections import as_json
-from .beside import comparison_sections
+from .compared import comparison_sections
 from .content import describe_network, describe_task, short_names, training
 
 

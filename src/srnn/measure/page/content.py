@@ -9,7 +9,7 @@ from typing import Any
 
 from ...data.batches import Sequences
 from ...data.datasets import SplitName
-from ...data.recordings import NOTHING_SAID, Reading
+from ...data.recordings import NO_OVERRIDES, Overrides
 from ...errors import SrnnError
 from ...files import read_object
 from ...registry import is_name
@@ -20,8 +20,8 @@ from ...training.recipes.baselines import BASELINES
 from ...training.runs import Run, open_trained
 from ...training.trained import Trained
 from ..analysis import Analysis, AnalysisOptions, analyse, recipe_spikes
+from ..energy.compared import compare_energy
 from ..energy.page import section as energy_section
-from ..energy.subjects import compare_energy
 from ..heartbeats import NOT_MEDICAL
 from ..leads import has_waves
 from ..sections import COUNT, ENERGY, NUMBER, SHARE, Form, Values, as_json
@@ -75,7 +75,7 @@ def report_content(
     samples: int = SAMPLES,
     baselines: Sequence[str] | None = None,
     data: Path | None = None,
-    said: Reading = NOTHING_SAID,
+    said: Overrides = NO_OVERRIDES,
     data_dir: Path | None = None,
     options: AnalysisOptions | None = None,
 ) -> dict[str, Any]:

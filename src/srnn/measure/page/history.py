@@ -152,7 +152,7 @@ def _health(history: dict[str, Any], spiking: bool) -> Section | None:
     mended = sum(one.get("event") == "restored" for one in history["events"])
     often = {0: "never mended", 1: "mended once"}.get(mended, f"mended {mended} times")
     lead = (
-        f"The training was {often}. A layer is sick when nearly all of its neurons are silent, "
+        f"The training was {often}. A layer is unhealthy when nearly all of its neurons are silent, "
         "half of them spike at nearly "
         "every step, or its gradient has exploded."
     )
@@ -193,7 +193,7 @@ def _unhealthy(epochs: Records) -> list[list[str]]:
     return [
         [f"epoch {record['epoch']}", reason]
         for record in epochs
-        for reason in record.get("sick", ())
+        for reason in record.get("unhealthy", record.get("sick", ()))
     ]
 
 

@@ -31,9 +31,9 @@ from ...nn.network import SRNN, BidirectionalLayer, Result
 from ...training.evaluation import run_batches
 from ...training.regression import answers
 from ...training.trained import Trained
-from ..analysis import Activity, ExitPolicy, prefixes, running_scores
+from ..analysis import ExitPolicy, NeuronActivity, prefixes, running_scores
 from ..leads import FLAT, dead_leads, has_waves
-from ..scores import confidences
+from ..scores import confidences_of
 
 BUDGET = 1_500_000
 """Max bytes of all samples together, before they are encoded as text; longer sequences are cut."""
@@ -54,7 +54,7 @@ def take_samples(
     sequences: Sequences,
     count: int,
     *,
-    activity: Activity | None = None,
+    activity: NeuronActivity | None = None,
     policy: ExitPolicy | None = None,
 ) -> dict[str, Any]:
     """The content of the page's player: ``watched`` neurons of each hidden layer, and ``count``
@@ -150,7 +150,7 @@ def _answers(trained: Trained, batch: Batch, outputs: Tensor) -> npt.NDArray[np.
         return targets.restored(targets.answered(scores, batch.numbers))
     if loss.per_step or network.bidirectional:
         return softmax(output)
-    return confidences(
+    return confidences_of(
         running_scores(output, loss.config.scoring, loss.config.start), loss.config.scoring
     )
 
@@ -174,7 +174,7 @@ def _outcome(trained: Trained, batch: Batch, output: Tensor, row: int) -> dict[s
     return {"labelled_steps": int(counted.sum()), "right_steps": right}
 
 
-def _watched(network: Network, activity: Activity | None) -> list[dict[str, Any]]:
+def _watched(network: Network, activity: NeuronActivity | None) -> list[dict[str, Any]]:
     """For each hidden layer its name, kind and size, and the neurons whose membranes are shown, the
     most active first."""
     layers = []

@@ -127,8 +127,8 @@ class IntegerAlarm(NamedTuple):
         for channel, (seen, off, offset) in enumerate(
             zip(self.seen, self.off, self.offsets, strict=True)
         ):
-            said = np.concatenate([[offset], values[:-1, channel]])
-            apart = np.clip(seen(x[:, channel]) + offset - said, -_GREATEST, _GREATEST)
+            predicted = np.concatenate([[offset], values[:-1, channel]])
+            apart = np.clip(seen(x[:, channel]) + offset - predicted, -_GREATEST, _GREATEST)
             total += np.clip(off(apart), -MOST_OFF, MOST_OFF) ** 2
         return (total + len(self.seen) // 2) // len(self.seen)
 

@@ -30,9 +30,9 @@ def run_layer(
     """x (B, T, I), integers, from a state as ``FrozenLayer.initial_state`` has it."""
     batch, steps = x.shape[:2]
     names = (*layer.neuron.variables(), "s")
-    under_way = {}
+    in_flight = {}
     if "incoming" in layer.delays:
-        x, under_way["incoming"] = _delayed(x, layer.delays["incoming"], state["incoming"])
+        x, in_flight["incoming"] = _delayed(x, layer.delays["incoming"], state["incoming"])
     delays = layer.delays.get("arriving", np.zeros(layer.size, np.int64))
     itself = np.zeros((batch, steps + 1 + delays.max(), layer.size), np.int32)
     itself[:, : 1 + delays.max()] = state.get("arriving", state["s"][:, None])
@@ -63,8 +63,8 @@ def run_layer(
         np.empty(layer.size, np.int64),
     )
     if "arriving" in layer.delays:
-        under_way["arriving"] = itself[:, steps:].astype(np.int64)
-    after = dict(zip(names, now.swapaxes(0, 1).astype(np.int64), strict=True)) | under_way
+        in_flight["arriving"] = itself[:, steps:].astype(np.int64)
+    after = dict(zip(names, now.swapaxes(0, 1).astype(np.int64), strict=True)) | in_flight
     peaks = dict(zip(layer.neuron.variables(), largest.tolist(), strict=True))
     output = membrane if layer.output == "membrane" else emitted
     return DeviceRun(output, [emitted], [after], [peaks], saturated)

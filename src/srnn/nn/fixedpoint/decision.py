@@ -19,7 +19,7 @@ import numpy as np
 
 from ...data.targets import Targets
 from ...errors import SrnnError
-from ..decision import Rule, Until, in_a_row
+from ..decision import Rule, StoppingCriterion, in_a_row
 from ..equations import Algebra
 from ..frozen import Array
 from ..loss_config import LossConfig
@@ -226,19 +226,21 @@ def integer_confidences(scores: Array, bits: int, loss: LossConfig) -> Array:
     check_belief(loss.rule, own)
     belief = _Belief(own, loss.rule.mean, _steps_in(len(scores), loss))
     values = [scores, belief.constant(scores.shape[-1])]
-    (believed,) = loss.rule.confidence_record.run(belief, values)
-    return believed
+    (confidences,) = loss.rule.confidence_record.run(belief, values)
+    return confidences
 
 
-def integer_stands(scores: Array, bits: int, loss: LossConfig, until: Until) -> Array:
+def integer_stands(scores: Array, bits: int, loss: LossConfig, until: StoppingCriterion) -> Array:
     """``integer_scores`` (T, classes) of a sequence -> whether its class stands after each step,
     (T,) booleans."""
     if until.confidence is None:
         return np.zeros(len(scores), bool)
     whole = replace(until, confidence=in_units(until.confidence), margin=in_units(until.margin))
-    sure = whole.sure(integer_confidences(scores, bits, loss), np.arange(1, len(scores) + 1))
+    confident = whole.confident(
+        integer_confidences(scores, bits, loss), np.arange(1, len(scores) + 1)
+    )
     nothing = np.zeros(1, np.int64)
-    return in_a_row(scores.argmax(-1)[None], sure[None], nothing, nothing)[0] >= until.patience
+    return in_a_row(scores.argmax(-1)[None], confident[None], nothing, nothing)[0] >= until.patience
 
 
 def in_units(probability: float) -> int:

@@ -47,10 +47,10 @@ def device_network(network: Any, encoder: SignalPath | None = None) -> FrozenNet
     return replace(frozen, layers=layers, signal=encoder, dtype="float32")
 
 
-def sent(under_way: Array, delays: Array, values: Array) -> Array:
+def sent(in_flight: Array, delays: Array, values: Array) -> Array:
     """What is under way (B, depth, N) with one more entry, and with each of the values (B, N) added
     at its delay."""
-    entries = np.concatenate([under_way, np.zeros_like(values)[:, None]], 1)
+    entries = np.concatenate([in_flight, np.zeros_like(values)[:, None]], 1)
     entries[:, delays, np.arange(len(delays))] += values
     return entries
 
@@ -84,18 +84,18 @@ def run_steps(network: FrozenNetwork, x: Array, state: States | None, step: Step
         seen, variables = x[:, t], list[Array]()
         for number, layer in enumerate(network.layers):
             part = now[number]
-            arrives, under_way = {"incoming": seen, "arriving": part["s"]}, {}
+            arrives, in_flight = {"incoming": seen, "arriving": part["s"]}, {}
             if "incoming" in layer.delays:
-                under_way["incoming"] = sent(part["incoming"], layer.delays["incoming"], seen)
+                in_flight["incoming"] = sent(part["incoming"], layer.delays["incoming"], seen)
             if "arriving" in layer.delays:
-                under_way["arriving"] = part["arriving"]
-            for name, entries in under_way.items():
-                arrives[name], under_way[name] = entries[:, 0], entries[:, 1:]
+                in_flight["arriving"] = part["arriving"]
+            for name, entries in in_flight.items():
+                arrives[name], in_flight[name] = entries[:, 0], entries[:, 1:]
             variables, seen = step(number, part, (arrives["incoming"], arrives["arriving"]))
             if "arriving" in layer.delays:
-                under_way["arriving"] = sent(under_way["arriving"], layer.delays["arriving"], seen)
+                in_flight["arriving"] = sent(in_flight["arriving"], layer.delays["arriving"], seen)
             now[number] = (
-                dict(zip(layer.neuron.State._fields, (*variables, seen), strict=True)) | under_way
+                dict(zip(layer.neuron.State._fields, (*variables, seen), strict=True)) | in_flight
             )
             emitted[number][:, t] = seen
         output[:, t] = variables[0] if network.layers[-1].output == "membrane" else seen

@@ -17,11 +17,11 @@ from torch.nn import functional as F
 
 from ...data.spikes import as_dense
 from ...errors import SrnnError, nearest
+from ..delay_buffer import taps
 from ..emissions import Emission
 from ..equations import Algebra
 from ..neurons import Neuron
 from ..surrogates import Surrogate
-from ..under_way import taps
 from .problem import LayerProblem, LayerResult, is_autocast, valid_steps
 
 
@@ -140,9 +140,9 @@ def run_layer(problem: LayerProblem) -> LayerResult:
         s_new = emit(neuron.emission, v, p.surrogate)
         out = new[0] if p.output == "membrane" else s_new
         if arriving is not None and sent is not None:
-            under_way = F.pad(arriving[:, 1:], (0, 0, 0, 1)) + sent * s_new[:, None]
+            in_flight = F.pad(arriving[:, 1:], (0, 0, 0, 1)) + sent * s_new[:, None]
             arriving = (
-                under_way if valid is None else torch.where(valid[t][:, None], under_way, arriving)
+                in_flight if valid is None else torch.where(valid[t][:, None], in_flight, arriving)
             )
         if valid is not None:
             new = [

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ...data.spikes import Spikes
 from ...errors import SrnnError, check_flag, check_whole, is_number, require
+from ..delay_buffer import delayed_input, depth_of, draw, reached, taps
 from ..delays import Delays, state_type
 from ..emissions import Output
 from ..kernels.problem import LayerProblem, LayerResult, uncast
@@ -18,7 +19,6 @@ from ..kernels.running import check_backend, run_layer
 from ..neurons import Neuron, as_neuron
 from ..neurons.forms import KeptState, detached_model, grids, in_form, rounded_model
 from ..surrogates import Surrogate, as_surrogate
-from ..under_way import delayed_input, depth_of, draw, reached, taps
 from .norm import BatchNorm, NormSpec, as_norm
 from .parameters import NeuronParameters
 

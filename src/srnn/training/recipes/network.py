@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from ...errors import SrnnError, either, require
 from ...files.bounds import Between, Items, Positive
-from ...files.conversion import Section
+from ...files.conversion import CheckedSettings
 
 if TYPE_CHECKING:
     from ...nn.baselines import Network
@@ -24,7 +24,7 @@ Sizes = Annotated[list[Annotated[int, Between(1, MOST_NEURONS)]], Items(MOST_LAY
 
 
 @dataclass(frozen=True)
-class NetworkConfig(Section, key="network"):
+class NetworkConfig(CheckedSettings, key="network"):
     """The network: the arguments of ``srnn.SRNN``, or of a baseline; inputs and outputs are the
     task's."""
 

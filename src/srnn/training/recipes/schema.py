@@ -28,7 +28,7 @@ from ...files.bounds import (
     Positive,
     WithinZeroAndOne,
 )
-from ...files.conversion import Section
+from ...files.conversion import CheckedSettings
 from ...nn.loss_config import LossConfig
 from .network import NetworkConfig
 
@@ -44,7 +44,7 @@ _TASK_MISSING = (
 
 
 @dataclass(frozen=True)
-class TaskConfig(Section, key="task"):
+class TaskConfig(CheckedSettings, key="task"):
     """The task and its options."""
 
     name: str = field(metadata={"missing": _TASK_MISSING})
@@ -78,7 +78,7 @@ AboveZero = Annotated[float, Between(0, LARGEST, above=True)]
 
 
 @dataclass(frozen=True)
-class OptimizerConfig(Section, key="training.optimizer"):
+class OptimizerConfig(CheckedSettings, key="training.optimizer"):
     """An optimiser of torch's Adam family."""
 
     name: Literal["adam", "adamw", "adamax", "nadam", "radam"] = "adam"
@@ -92,7 +92,7 @@ class OptimizerConfig(Section, key="training.optimizer"):
 
 
 @dataclass(frozen=True)
-class ScheduleConfig(Section, key="training.schedule"):
+class ScheduleConfig(CheckedSettings, key="training.schedule"):
     """The learning rate over the training, as a factor; ``warmup`` is a fraction of the training
     for all of them.
 
@@ -115,7 +115,7 @@ class ScheduleConfig(Section, key="training.schedule"):
 
 
 @dataclass(frozen=True)
-class EarlyStoppingConfig(Section, key="training.early_stopping"):
+class EarlyStoppingConfig(CheckedSettings, key="training.early_stopping"):
     """Which validation metric chooses the best checkpoint, and when to stop."""
 
     metric: Metric = "accuracy"
@@ -125,7 +125,7 @@ class EarlyStoppingConfig(Section, key="training.early_stopping"):
 
 
 @dataclass(frozen=True)
-class PruneConfig(Section, key="training.prune"):
+class PruneConfig(CheckedSettings, key="training.prune"):
     """Gradual pruning: the smallest weights are pruned at the start of each epoch; see
     ``share``."""
 
@@ -162,7 +162,7 @@ class PruneConfig(Section, key="training.prune"):
 
 
 @dataclass(frozen=True)
-class FPTTConfig(Section, key="training.fptt"):
+class FPTTConfig(CheckedSettings, key="training.fptt"):
     """Forward propagation through time: each window's update stays close to a running mean
     (``rules.fptt``). It works with any rule that has windows."""
 
@@ -175,7 +175,7 @@ class FPTTConfig(Section, key="training.fptt"):
 
 
 @dataclass(frozen=True)
-class TrainingConfig(Section, key="training"):
+class TrainingConfig(CheckedSettings, key="training"):
     """One training run."""
 
     epochs: Annotated[int, Between(1, 10_000_000)] = 20
@@ -226,7 +226,7 @@ class TrainingConfig(Section, key="training"):
     sequences that it had not learnt."""
     start: Literal["measured", "drawn"] = "measured"
     """measured: before the first step, weights of layers that would be silent or saturated are
-    scaled until they spike (``training.starting``); drawn: the network stays as drawn."""
+    scaled until they spike (``training.initialisation``); drawn: the network stays as drawn."""
     start_from: str | None = None
     """Folder of a run: this training starts from its best network; null: new weights. Weights of 0
     in it stay 0; if its hidden layers are larger, the neurons used least are removed."""
@@ -301,7 +301,7 @@ class TrainingConfig(Section, key="training"):
 
 
 @dataclass(frozen=True)
-class Recipe(Section):
+class Recipe(CheckedSettings):
     """Everything that determines a result, except seed and folders."""
 
     task: TaskConfig

@@ -1,7 +1,7 @@
 """D-RTRL and e-prop several steps at a time, on the compiled loops.
 
 Within a chunk of steps no trace per synapse is needed. What the signals of later steps ask of step
-t is computed backwards, each neuron on its own (``kernels.walks.back``); the gradient is one
+t is computed backwards, each neuron on its own (``kernels.loops.run_backward``); the gradient is one
 product of matrices, and so are the traces at the chunk's end:
 
     S_t = M_t S_{t-1} + d_t z_t                a neuron's sensitivities; z_t is what arrives at its synapses
@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from ...data.spikes import Spikes, as_dense
-from ...nn.kernels import walks
+from ...nn.kernels import loops
 from ...nn.kernels.problem import LayerResult, valid_steps, without_padding
 from ...nn.network import Result
 from .local import LocalLayer
@@ -52,7 +52,7 @@ class Chunk:
         currents = x @ layer.weight_in.t()
         if layer.bias is not None:
             currents = currents + layer.bias
-        ran = walks.forth(
+        ran = loops.run_forward(
             layer.neuron, currents, layer.weight_rec, layer.coefficients, state, lengths
         )
         return cls(layer, x, *ran, lengths)
@@ -81,7 +81,7 @@ class Chunk:
     def back(
         self, signal: Tensor, seed: tuple[Tensor, ...]
     ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-        """What a signal (B, T, H) and a seed ask of the chunk (see ``walks.back``): of currents (B,
+        """What a signal (B, T, H) and a seed ask of the chunk (see ``loops.run_backward``): of currents (B,
         T, H), of bias and coefficients (B, H, 1 + C), and of the first state."""
         layer = self.layer
         weights = layer.weight_rec
@@ -89,7 +89,7 @@ class Chunk:
             own_weight = signal.new_zeros(signal.shape[-1])
         else:
             own_weight = weights.diagonal().contiguous()
-        by_current, by_coefficient, start = walks.back(
+        by_current, by_coefficient, start = loops.run_backward(
             layer.neuron,
             layer.layer.surrogate,
             layer.layer.output == "membrane",

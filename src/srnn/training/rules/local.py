@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ...errors import SrnnError
 from ...nn.derivatives import adjoint
-from ...nn.kernels import walks
+from ...nn.kernels import loops
 from ...nn.network.layer import Layer
 
 
@@ -71,7 +71,7 @@ class LocalLayer:
         if self.layer.output == "membrane":
             seeds[0] = none + 1
         else:
-            seeds[-1] = walks.emission_slope(
+            seeds[-1] = loops.emission_slope(
                 self.neuron, self.layer.surrogate, self.neuron.step(*arguments)[-1]
             )
         return adjoint(type(self.neuron))(*seeds, *arguments)[len(states)].expand_as(current)

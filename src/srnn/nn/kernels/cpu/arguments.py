@@ -69,7 +69,7 @@ class Sizes(NamedTuple):
     span: int  # steps between two ``checkpoints``, a divisor of CHUNK
 
 
-class Inputs(NamedTuple):
+class InputArrays(NamedTuple):
     x: Array  # (B, T, I), unless the input is spikes
     x_words: Array  # (B, T, ceil(I / 64)) uint64, if it is: bit j % 64 of word j // 64 is channel j
 
@@ -137,7 +137,7 @@ class Adjoint(NamedTuple):
     g_sent: Array  # (B, depth, W): these
 
 
-class Gradients(NamedTuple):
+class GradientArrays(NamedTuple):
     emitted: int
     g_out: Array  # (B, T, H), read if anything ``emitted`` has a gradient
     g_state: Arrays  # (B, W) each: of the final state, overwritten by those of the initial one
@@ -193,5 +193,15 @@ def from_fields(
     return written("around", text, known)(loop)
 
 
-FORWARD = (Sizes, Inputs, Parameters, Lines, Saved, Outputs, ForwardScratch)
-BACKWARD = (Sizes, Inputs, Parameters, Lines, Saved, Adjoint, Gradients, Tape, BackwardScratch)
+FORWARD = (Sizes, InputArrays, Parameters, Lines, Saved, Outputs, ForwardScratch)
+BACKWARD = (
+    Sizes,
+    InputArrays,
+    Parameters,
+    Lines,
+    Saved,
+    Adjoint,
+    GradientArrays,
+    Tape,
+    BackwardScratch,
+)

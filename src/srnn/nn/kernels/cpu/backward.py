@@ -50,13 +50,13 @@ from .memory import (
 from .products import multiply
 from .rows import called, inlined, lanes_of, pasted
 from .simd import add_vectors
-from .weight_gradients import Chunk, add_input_weights, add_own_weights, clear, valid_steps
+from .weight_gradients import Tile, add_input_weights, add_own_weights, clear, valid_steps
 
 TOGETHER = 8
 """Steps whose input gradients are multiplied together."""
 
 
-class Span(NamedTuple):
+class StepRange(NamedTuple):
     """Steps ``first`` to ``last`` of a chunk, the ``number``-th span of the sequences."""
 
     number: int
@@ -299,13 +299,13 @@ def make_backward(
                 for k in range(CHUNK):
                     clear(scratch.g_currents, (k * BLOCK + rows) * width, (k + 1) * pitch)
             if delayed and adjoint.has_g_sent:
-                _bring_out(Chunk(block, rows, 0, 0), sizes, lines, adjoint.g_sent, scratch.arriving)
+                _bring_out(Tile(block, rows, 0, 0), sizes, lines, adjoint.g_sent, scratch.arriving)
             for start in range((longest - 1) // CHUNK * CHUNK, -1, -CHUNK):
-                chunk = Chunk(block, rows, start, min(start + CHUNK, longest))
+                chunk = Tile(block, rows, start, min(start + CHUNK, longest))
                 clear(scratch.g_currents, (chunk.stop - start) * pitch, CHUNK * pitch)
                 for number in range((chunk.stop - 1) // span, start // span - 1, -1):
                     first_k = number * span - start
-                    part = Span(number, first_k, min(first_k + span, chunk.stop - start))
+                    part = StepRange(number, first_k, min(first_k + span, chunk.stop - start))
                     _recompute_states(
                         step,
                         emit,

@@ -15,9 +15,9 @@ from torch import Tensor
 from .... import threads
 from ....data.spikes import Spikes
 from ....errors import SrnnError
+from ...delay_buffer import later
 from ...neurons import Neuron
 from ...surrogates import Surrogate
-from ...under_way import later
 from ..problem import FEW_INPUTS, LayerProblem, LayerResult, aside
 from . import buffers
 from .arguments import (
@@ -29,9 +29,9 @@ from .arguments import (
     BackwardScratch,
     Emitted,
     ForwardScratch,
-    Gradients,
+    GradientArrays,
+    InputArrays,
     InputKind,
-    Inputs,
     Kept,
     Lines,
     Outputs,
@@ -256,7 +256,7 @@ class _Run(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         n, sizes, empty = len(layer.neuron.coefficients), layer.sizes, layer.padding.empty(0)
         dense = x if sizes.input_kind != InputKind.SPIKES else None
-        inputs = Inputs(empty if dense is None else _flat(dense), layer.x_words)
+        inputs = InputArrays(empty if dense is None else _flat(dense), layer.x_words)
         coefficients = tuple(layer.padding.constants(tensor) for tensor in tensors[:n])
         parameters = layer.parameters(weight_in, bias, weight_rec, coefficients)
         state = tuple(layer.padding.rows(tensor, layer.batch) for tensor in tensors[n:])
@@ -328,7 +328,7 @@ class _Run(torch.autograd.Function):
         x, early, currents, *checkpoints = (
             tensor.numpy() for tensor in others[len(layer.watched) :]
         )
-        inputs, lines = Inputs(x, layer.x_words), lines._replace(early=early)
+        inputs, lines = InputArrays(x, layer.x_words), lines._replace(early=early)
         saved = Saved(layer.words, currents, tuple(checkpoints))
         if (
             sizes.kept != Kept.CURRENTS
@@ -347,7 +347,7 @@ class _Run(torch.autograd.Function):
         g_bias, g_coefficients = (
             sums(layer.padding.zeros, count) for count in (1, len(parameters.coefficients))
         )
-        whole = Gradients(
+        whole = GradientArrays(
             emitted=int(Emitted.NOTHING) if g_emitted is None else layer.emitted,
             g_out=empty if g_emitted is None else _flat(g_emitted),
             g_state=g_state,

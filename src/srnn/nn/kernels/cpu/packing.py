@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...array_likes import is_spikes
 from ...frozen import FrozenNetwork
-from ...given import is_spikes
 from . import stream
 from .arguments import Array, Emitted
 from .rows import LIST_OVERRUN, lanes_of
@@ -186,7 +186,7 @@ class PackedNetwork:
     def state(self, which: Any) -> list[list[Array]]:
         """A copy of the state of some streams (slice or numbers): for each layer the arrays
         (streams, size) of its variables and s, and with delays those of what is under way (see
-        ``nn/under_way.py``)."""
+        ``nn/delay_buffer.py``)."""
         self._unwind(which)
         state = []
         for number in range(len(self.models)):

@@ -28,7 +28,7 @@ from .rows import (
 from .simd import as_vector
 
 
-class Chunk(NamedTuple):
+class Tile(NamedTuple):
     """Where the loop is: ``rows`` sequences from ``block`` on, steps ``start`` to ``stop`` (where
     the longest ends)."""
 

@@ -24,11 +24,11 @@ from torch.nn import functional as F
 from ....compiling import CannotCompile
 from ....data.spikes import Spikes
 from ....errors import SrnnError
+from ...delay_buffer import later, reached
 from ...derivatives import adjoint_record
 from ...equations import Record, Writer, equations, function, record
 from ...neurons import Neuron
 from ...surrogates import Surrogate
-from ...under_way import later, reached
 from ..problem import LayerProblem, LayerResult, aside, valid_steps, without_padding
 from . import loops, plans
 
@@ -281,7 +281,7 @@ class _Run(torch.autograd.Function):
         return None, None, None, None, g_current, g_weight, *g_coefficients, *g_state
 
 
-def _under_way(emission: Tensor, depth: int, delays: Tensor, lengths: Tensor | None) -> Tensor:
+def _in_flight(emission: Tensor, depth: int, delays: Tensor, lengths: Tensor | None) -> Tensor:
     """What was emitted within the sequences and has not arrived by their last steps: (B, depth,
     H)."""
     batch, steps, size = emission.shape
@@ -310,7 +310,7 @@ def _run(problem: LayerProblem) -> LayerResult:
     emission, membrane, *state = _Run.apply(Loop(p, device), p.wants_gradients, *tensors)
     arriving = None
     if p.arriving is not None and p.delays is not None:
-        arriving = _under_way(emission, p.arriving.shape[1], p.delays, lengths)
+        arriving = _in_flight(emission, p.arriving.shape[1], p.delays, lengths)
         arriving = arriving + later(p.arriving, lengths, steps)
     emitted = emission if p.output == "emission" else membrane
     return LayerResult(emitted, p.neuron.State._make(state), arriving=arriving)

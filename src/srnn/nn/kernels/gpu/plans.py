@@ -78,7 +78,7 @@ class Products:
 
 
 @dataclass(frozen=True)
-class Plan:
+class LaunchPlan:
     """Programs of ``rows`` sequences and ``columns`` neurons, of ``warps`` warps; ``depth`` neurons
     are multiplied at once."""
 
@@ -99,7 +99,7 @@ def shared_memory(device: torch.device) -> int:
     return getattr(torch.cuda.get_device_properties(device), "shared_memory_per_block_optin", LEAST)
 
 
-def choose_plan(size: int, recurrent: bool, products: Products, shared: int) -> Plan | None:
+def choose_plan(size: int, recurrent: bool, products: Products, shared: int) -> LaunchPlan | None:
     """The largest blocks of neurons whose recurrent weights fit into ``shared`` bytes; None if not
     even the smallest do.
 
@@ -107,7 +107,7 @@ def choose_plan(size: int, recurrent: bool, products: Products, shared: int) -> 
     programs, and many.
     """
     if not recurrent:
-        return Plan(4, 32, 1)
+        return LaunchPlan(4, 32, 1)
     depth = min(DEEPEST, max(FLATTEST, 1 << (size - 1).bit_length()))
     column = (
         -(-size // depth)
@@ -118,11 +118,11 @@ def choose_plan(size: int, recurrent: bool, products: Products, shared: int) -> 
     for columns in (128, 64, 32, 16):
         wide = columns > 16 and (columns >= 2 * size or (columns == 128 and size > 128))
         if not wide and columns * column + SPARE <= shared:
-            return Plan(16, columns, 8 if size > 64 else 4, depth)
+            return LaunchPlan(16, columns, 8 if size > 64 else 4, depth)
     return None
 
 
-def plan_of(problem: LayerProblem) -> Plan | None:
+def plan_of(problem: LayerProblem) -> LaunchPlan | None:
     """The plan of a problem on its device; None if the layer is too large for it, or its offsets
     for 32 bits."""
     size, weight = len(problem.weight_in), problem.weight_in

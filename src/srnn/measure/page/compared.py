@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..energy.prices import MODELS
+from ..energy.operation_energy import MODELS
 from ..sections import (
     COUNT,
     ENERGY,

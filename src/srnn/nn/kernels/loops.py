@@ -1,7 +1,7 @@
 """A layer forwards over time, keeping every state, and back through each of its neurons alone: what
 online rules need.
 
-In plain torch here, for any device; or by the compiled loops of ``cpu/walks.py``, where these can
+In plain torch here, for any device; or by the compiled loops of ``cpu/loops.py``, where these can
 do it.
 """
 
@@ -36,7 +36,7 @@ def _compiled(tensor: Tensor) -> bool:
 
 
 @torch.no_grad()
-def forth(
+def run_forward(
     neuron: Neuron,
     currents: Tensor,
     weight_rec: Tensor | None,
@@ -58,10 +58,10 @@ def forth(
     s) at the end, (B, H) each.
     """
     if _compiled(currents):
-        from .cpu import walks
+        from .cpu import loops
 
         try:
-            return walks.forth(neuron, currents, weight_rec, coefficients, state, lengths)
+            return loops.run_forward(neuron, currents, weight_rec, coefficients, state, lengths)
         except CannotCompile as error:
             warn_slow(str(error))
     before, totals = [], []
@@ -82,7 +82,7 @@ def forth(
 
 
 @torch.no_grad()
-def back(
+def run_backward(
     neuron: Neuron,
     surrogate: Surrogate,
     membrane: bool,
@@ -94,13 +94,13 @@ def back(
     seed: State,
     lengths: Tensor,
 ) -> tuple[Tensor, tuple[Tensor, ...], State]:
-    """Back through the steps of ``forth``, each neuron on its own: nothing passes through other
+    """Back through the steps of ``run_forward``, each neuron on its own: nothing passes through other
     neurons' recurrent weights.
 
     Args:
         membrane: whether the layer passes on its membrane, not its emission.
         own_weight: each neuron's recurrent weight to itself, (H,).
-        states, currents: as ``forth`` returns them.
+        states, currents: as ``run_forward`` returns them.
         signal: the derivative of the loss with respect to each step's output, (B, T, H).
         seed: the derivative with respect to (*variables, s) at the end, (B, H) each.
 
@@ -108,10 +108,10 @@ def back(
     each, and (*variables, s) at the beginning, (B, H) each.
     """
     if _compiled(currents):
-        from .cpu import walks
+        from .cpu import loops
 
         try:
-            return walks.back(
+            return loops.run_backward(
                 neuron,
                 surrogate,
                 membrane,

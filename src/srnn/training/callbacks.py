@@ -73,7 +73,7 @@ class Average:
 
 
 @dataclass(frozen=True)
-class Histories:
+class Callbacks:
     """The histories of one training; a part that the recipe does not ask for does nothing."""
 
     compression: Compression

@@ -13,14 +13,14 @@ import torch
 
 from srnn.data.batches import Sequences
 from srnn.nn.network import SRNN
-from srnn.training.loop import train
-from srnn.training.starting import (
+from srnn.training.initialisation import (
     LAYER_RATES,
     NEURON_RATES,
-    LayerStart,
+    LayerInitialisation,
     channel_rates,
     measured_start,
 )
+from srnn.training.loop import train
 from support.tiny import TinyTask, tiny_recipe
 
 THRESHOLDS = {"silent": 100.0, "saturated": 1e-9}
@@ -237,13 +237,13 @@ def test_a_network_from_another_run_is_not_touched(tmp_path: Path) -> None:
 
 
 def test_what_is_said_of_a_layer() -> None:
-    layer = LayerStart("layers.0", 36, (0.0, 0.053), (36, 0), (0, 0), 36, (1.0, 38.1))
+    layer = LayerInitialisation("layers.0", 36, (0.0, 0.053), (36, 0), (0, 0), 36, (1.0, 38.1))
     assert (
         str(layer) == "layers.0 rate 0.000 -> 0.053, gains 1 to 38.1, 36 -> 0 of 36 neurons silent"
     )
     assert ", gain 38.1, " in str(replace(layer, gains=(38.1, 38.1)))  # it was "gains 38.1 to 38.1"
     assert (
-        layer.was_sick
-        and replace(layer, rates=(0.6, 0.1)).was_sick
-        and not replace(layer, rates=(0.1, 0.6)).was_sick
+        layer.was_unhealthy
+        and replace(layer, rates=(0.6, 0.1)).was_unhealthy
+        and not replace(layer, rates=(0.1, 0.6)).was_unhealthy
     )

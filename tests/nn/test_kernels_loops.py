@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from srnn import threads
-from srnn.nn.kernels import walks
+from srnn.nn.kernels import loops
 from srnn.nn.network.layer import Layer
 from srnn.nn.neurons import NEURONS
 from srnn.nn.neurons.forms import KeptState, grids, in_form, rounded_model
@@ -62,7 +62,7 @@ SIZES = [(1, False), (1, True), (5, False), (5, True), (17, False), (17, True)]
 
 def in_torch(walk: Callable[..., Any], *arguments: Any) -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(walks, "has_numba", lambda: False)
+        patch.setattr(loops, "has_numba", lambda: False)
         return walk(*arguments)
 
 
@@ -87,7 +87,7 @@ def walks_agree(neuron: str, rounded: bool, size: int, recurrent: bool) -> None:
             (*coefficients, *grids(model, kept, coefficients[0])),
         )
     there = [
-        how(walks.forth, model, currents, weight_rec, coefficients, state, LENGTHS)
+        how(loops.run_forward, model, currents, weight_rec, coefficients, state, LENGTHS)
         for how in (compiled, in_torch)
     ]
     for one, other in zip(*there, strict=True):
@@ -115,7 +115,7 @@ def walks_agree(neuron: str, rounded: bool, size: int, recurrent: bool) -> None:
         )
         back = []
         for how in (compiled, in_torch):
-            g_currents, g_coefficients, g_state = how(walks.back, *arguments)
+            g_currents, g_coefficients, g_state = how(loops.run_backward, *arguments)
             back.append(
                 (g_currents, g_coefficients[:trained], g_state)
             )  # a grid's bounds are not trained
@@ -133,12 +133,19 @@ def test_every_surrogates_derivative_is_compiled_as_torch_computes_it(surrogate:
     """Of drives on both sides of the threshold: the derivatives by the currents."""
     layer, currents, state, signal, seed = problem("lif", 17, torch.float64)
     coefficients = tuple(value.detach() for value in layer.params.coefficients())
-    states, totals, _ = walks.forth(layer.neuron, currents, None, coefficients, state, LENGTHS)
+    states, totals, _ = loops.run_forward(
+        layer.neuron, currents, None, coefficients, state, LENGTHS
+    )
     arguments = (coefficients, states, totals, signal, seed, LENGTHS)
     found, expected = (
-        how(walks.back, layer.neuron, as_surrogate(surrogate), False, torch.zeros(17), *arguments)[
-            0
-        ]
+        how(
+            loops.run_backward,
+            layer.neuron,
+            as_surrogate(surrogate),
+            False,
+            torch.zeros(17),
+            *arguments,
+        )[0]
         for how in (compiled, in_torch)
     )
     assert torch.allclose(found, expected, rtol=1e-9, atol=1e-12) and expected.any()
@@ -153,7 +160,7 @@ def test_a_step_that_numba_does_not_understand_is_walked_in_torch(
         tuple(value.detach() for value in layer.params.coefficients()),
     )
     with pytest.warns(RuntimeWarning, match="cannot compile the neuron 'odd'"):
-        states, totals, _ = walks.forth(model, currents, None, coefficients, state, LENGTHS)
+        states, totals, _ = loops.run_forward(model, currents, None, coefficients, state, LENGTHS)
     arguments = (
         layer.surrogate,
         False,
@@ -165,14 +172,16 @@ def test_a_step_that_numba_does_not_understand_is_walked_in_torch(
         seed,
         LENGTHS,
     )
-    expected = in_torch(walks.back, layer.neuron, *arguments)[0]
+    expected = in_torch(loops.run_backward, layer.neuron, *arguments)[0]
     with pytest.warns(
         RuntimeWarning, match="cannot compile the neuron 'odd' with 'multi_gaussian'"
     ):
-        assert torch.equal(walks.back(model, *arguments)[0], expected)
+        assert torch.equal(loops.run_backward(model, *arguments)[0], expected)
     monkeypatch.setattr(threads, "for_each", None)  # neither is tried again
-    assert torch.equal(walks.back(model, *arguments)[0], expected)
-    assert torch.equal(walks.forth(model, currents, None, coefficients, state, LENGTHS)[1], totals)
+    assert torch.equal(loops.run_backward(model, *arguments)[0], expected)
+    assert torch.equal(
+        loops.run_forward(model, currents, None, coefficients, state, LENGTHS)[1], totals
+    )
 
 
 def test_a_walk_changes_nothing_that_it_is_given() -> None:
@@ -180,10 +189,10 @@ def test_a_walk_changes_nothing_that_it_is_given() -> None:
     coefficients = tuple(value.detach() for value in layer.params.coefficients())
     weight_rec = layer.weight_rec.detach()  # type: ignore[union-attr]
     kept = [part.clone() for part in (currents, *state, signal, *seed)]
-    states, totals, _ = walks.forth(
+    states, totals, _ = loops.run_forward(
         layer.neuron, currents, weight_rec, coefficients, state, LENGTHS
     )
-    walks.back(
+    loops.run_backward(
         layer.neuron, layer.surrogate, False, torch.zeros(5), coefficients, states, totals, signal, seed, LENGTHS
     )  # fmt: skip
     assert all(
@@ -196,7 +205,7 @@ def test_what_a_walk_ends_in_is_what_the_layer_ends_in() -> None:
     x = (torch.rand(3, 9, 2, generator=torch.Generator().manual_seed(1)) < 0.5).double()
     coefficients = tuple(value.detach() for value in layer.params.coefficients())
     currents = x @ layer.weight_in.detach().t()
-    _, _, last = walks.forth(
+    _, _, last = loops.run_forward(
         layer.neuron, currents, layer.weight_rec.detach(), coefficients, state, LENGTHS
     )  # type: ignore[union-attr]
     expected = layer(x, state, LENGTHS).state

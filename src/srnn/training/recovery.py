@@ -1,4 +1,4 @@
-"""After a loss that is not finite, too many such gradients, or an epoch with sick layers: back to
+"""After a loss that is not finite, too many such gradients, or an epoch with unhealthy layers: back to
 the last checkpoint."""
 
 from __future__ import annotations
@@ -8,45 +8,45 @@ from typing import Any
 
 from ..errors import SrnnError
 from .health import calm
+from .initialisation import LayerInitialisation
 from .parts import Epoch, Training
-from .starting import LayerStart
 
 
-def mend(training: Training, epoch: Epoch) -> None:
+def recover(training: Training, epoch: Epoch) -> None:
     """Return to the last checkpoint with half the learning rate, or with other weights.
 
     The learning rate is halved unless weights are scaled instead: those of a layer that was already
-    sick in the checkpoint, and, the first time after a checkpoint, the recurrent weights through
+    unhealthy in the checkpoint, and, the first time after a checkpoint, the recurrent weights through
     which gradients exploded (they shrink more each time). Merely skipping batches would not do: a
     network that overflows on every batch never recovers.
 
     Raises SrnnError once ``training.max_restores`` are used up.
     """
     ready, failed = training.ready, training.state
-    sick, restores = epoch.urgent, failed.restores + 1
+    unhealthy, restores = epoch.urgent, failed.restores + 1
     # What is not finite in validation comes after the last batch.
-    batch = min(failed.step + (not sick), ready.steps_per_epoch)
+    batch = min(failed.step + (not unhealthy), ready.steps_per_epoch)
     where = f"epoch {failed.epoch + 1}, batch {batch}"
-    reason = epoch.diverged or "; ".join(sick.values())
+    reason = epoch.diverged or "; ".join(unhealthy.values())
     if restores > training.config.max_restores:
         raise SrnnError(_given_up(training, epoch, where, reason))
 
     restored = training.load_last()
-    scaled: list[LayerStart] = []
+    scaled: list[LayerInitialisation] = []
     if not epoch.diverged:
-        scaled = [layer for layer in ready.measured_start(sick) if layer.scaled]
+        scaled = [layer for layer in ready.measured_start(unhealthy) if layer.scaled]
     times = restores - restored.restores  # how often training has come back to this checkpoint
     calmed = calm(ready.network, failed.watch.exploded(), times)
     if scaled or calmed:
-        training.histories.restart()
-    weights_instead = any(layer.was_sick for layer in scaled) or (calmed and times == 1)
+        training.callbacks.restart()
+    weights_instead = any(layer.was_unhealthy for layer in scaled) or (calmed and times == 1)
     restored.restores = restores
     if weights_instead:
         restored.lr_factor = failed.lr_factor
     else:
         restored.lr_factor = failed.lr_factor / 2
     training.state = restored
-    training.team.agree(ready.network)
+    training.processes.agree(ready.network)
 
     event: dict[str, Any] = {
         "event": "restored",
@@ -59,7 +59,9 @@ def mend(training: Training, epoch: Epoch) -> None:
     if calmed:
         event["calmed"] = calmed
     training.run.log(event)
-    _tell(training, where, f"not finite ({reason})" if epoch.diverged else reason, scaled, calmed)
+    _report_recovery(
+        training, where, f"not finite ({reason})" if epoch.diverged else reason, scaled, calmed
+    )
 
 
 def _given_up(training: Training, epoch: Epoch, where: str, reason: str) -> str:
@@ -86,8 +88,12 @@ def _given_up(training: Training, epoch: Epoch, where: str, reason: str) -> str:
     )
 
 
-def _tell(
-    training: Training, where: str, what: str, scaled: list[LayerStart], calmed: dict[str, float]
+def _report_recovery(
+    training: Training,
+    where: str,
+    what: str,
+    scaled: list[LayerInitialisation],
+    calmed: dict[str, float],
 ) -> None:
     changes = ""
     if scaled:

@@ -44,16 +44,16 @@ def taps(delays: Tensor, depth: int, like: Tensor) -> Tensor:
     return (torch.arange(depth, device=delays.device)[:, None] == delays).to(like.dtype)
 
 
-def later(under_way: Tensor, lengths: Tensor | None, steps: int) -> Tensor:
+def later(in_flight: Tensor, lengths: Tensor | None, steps: int) -> Tensor:
     """The part of (B, depth, N) that is still under way after ``steps`` steps, or each sequence's
     ``lengths``; same shape."""
-    depth = under_way.shape[1]
+    depth = in_flight.shape[1]
     if lengths is None:
         ends = None
     else:
         ends = lengths.clamp(max=depth)
-    return F.pad(under_way, (0, 0, 0, depth)).gather(
-        1, indices_after(ends, min(steps, depth), under_way)
+    return F.pad(in_flight, (0, 0, 0, depth)).gather(
+        1, indices_after(ends, min(steps, depth), in_flight)
     )
 
 
@@ -87,17 +87,17 @@ def delayed_input(
     return arrivals[:, :steps], torch.where(reached(delays - 1, depth), after, 0)
 
 
-def indices_after(lengths: Tensor | None, steps: int, under_way: Tensor) -> Tensor:
-    """Indices, of the shape of ``under_way`` (B, D, N), of the D steps after each sequence's
+def indices_after(lengths: Tensor | None, steps: int, in_flight: Tensor) -> Tensor:
+    """Indices, of the shape of ``in_flight`` (B, D, N), of the D steps after each sequence's
     last."""
     if lengths is None:
-        last = torch.full((len(under_way),), steps)
+        last = torch.full((len(in_flight),), steps)
     else:
         last = lengths.to(torch.int64)
-    after = last.to(under_way.device)[:, None] + torch.arange(
-        under_way.shape[1], device=under_way.device
+    after = last.to(in_flight.device)[:, None] + torch.arange(
+        in_flight.shape[1], device=in_flight.device
     )
-    return after[:, :, None].expand_as(under_way)
+    return after[:, :, None].expand_as(in_flight)
 
 
 class _Carried(torch.autograd.Function):

@@ -1,9 +1,8 @@
-"""A trained network that learns from a stream: it is told what it just heard, whenever somebody
-knows.
+"""Online learning: a trained network that goes on learning from a stream, whenever a label arrives.
 
-    listener = Listener(trained, Adaptation())
-    listener.hear(steps)                   # (T, inputs), any number of times
-    listener.tell(label)                   # one for all steps since the last call, or one for each of them
+    learner = OnlineLearner(trained, Adaptation())
+    learner.observe(steps)            # (T, inputs), any number of times
+    learner.learn_label(label)        # one for all steps since the last call, or one for each of them
 
 The network's state and the rule's traces carry on past each label. Memory does not grow with the
 stream: only the traces and the steps without a label yet, at most two windows of them, are kept.
@@ -37,7 +36,7 @@ from .trained import Trained
 Arrays = dict[str, npt.NDArray[Any]]
 
 
-class Listener(Adapter):
+class OnlineLearner(Adapter):
     """An ``Adapter`` for one stream."""
 
     def __init__(self, trained: Trained, config: Adaptation | None = None) -> None:
@@ -46,12 +45,12 @@ class Listener(Adapter):
         self._begin()
 
     def _begin(self) -> None:
-        self._course, self._ended = self.course(1), False
+        self._episode, self._ended = self.episode(1), False
         self._pending = np.zeros((0, self.network.inputs), self._dtype)
         self._learnt = self._dropped = 0
 
     @property
-    def heard(self) -> int:
+    def observed(self) -> int:
         """Steps of the sequence since the last label."""
         return self._dropped + len(self._pending)
 
@@ -61,7 +60,7 @@ class Listener(Adapter):
         sequence has begun."""
         if self._ended:
             return None
-        return self._course.whole_state()
+        return self._episode.whole_state()
 
     def end(self) -> None:
         """End the sequence; the next one starts anew. Until its first step, labels still belong to
@@ -76,10 +75,10 @@ class Listener(Adapter):
     def forget(self) -> None:
         """Go back to the network as it was trained. The sequence goes on; its traces start anew."""
         super().forget()
-        if hasattr(self, "_course"):
-            self._course.clear()
+        if hasattr(self, "_episode"):
+            self._episode.clear()
 
-    def hear(self, x: npt.ArrayLike) -> None:
+    def observe(self, x: npt.ArrayLike) -> None:
         """Take steps (T, inputs) of the sequence, to which the next label will belong."""
         if self._ended:
             self._begin()
@@ -88,11 +87,11 @@ class Listener(Adapter):
             self.config.window,
         )
         while len(steps) >= 2 * window:  # no label reaches the older ones any more
-            self._course.run(torch.from_numpy(steps[None, :window]), None, None, last=False)
+            self._episode.run(torch.from_numpy(steps[None, :window]), None, None, last=False)
             steps, self._dropped = steps[window:], self._dropped + window
         self._pending = steps.copy()
 
-    def tell(self, label: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    def learn_label(self, label: npt.ArrayLike) -> npt.NDArray[np.int64]:
         """Learn the label of all steps since the last label or the start of the sequence, with one
         step of the optimiser.
 
@@ -103,16 +102,16 @@ class Listener(Adapter):
         Returns the class predicted beforehand, () or (T,); -1 for steps so long ago (``window``)
         that they were dropped. SrnnError for a label that does not fit, or if nothing was heard.
         """
-        loss, heard, labels = self.start.loss, self.heard, np.asarray(label)
+        loss, observed, labels = self.start.loss, self.observed, np.asarray(label)
         if not len(self._pending):
             raise SrnnError("There is nothing to learn: no step has come since the last label.")
         if labels.dtype.kind not in "iu" or labels.shape not in (
             (),
-            (heard,) if loss.per_step else (),
+            (observed,) if loss.per_step else (),
         ):
             each = ""
             if loss.per_step:
-                each = f", or one for each of the {heard} steps since the last one"
+                each = f", or one for each of the {observed} steps since the last one"
             raise SrnnError(
                 f"A label is the number of a class{each}, not {labels.dtype} of shape "
                 f"{labels.shape}."
@@ -122,15 +121,15 @@ class Listener(Adapter):
                 f"A label must be from 0 to {len(self.start.classes) - 1}, or -1 if it is not "
                 "known."
             )
-        x, shape = torch.from_numpy(self._pending[None]), (1, heard) if loss.per_step else (1,)
+        x, shape = torch.from_numpy(self._pending[None]), (1, observed) if loss.per_step else (1,)
         y = torch.from_numpy(np.broadcast_to(labels, shape).astype(np.int64))[..., -x.shape[1] :]
         start = max(loss.config.start - self._learnt - self._dropped, 0)
         loss = Loss(replace(loss.config, start=start), loss.per_step, loss.unlabelled_class)
-        predicted = self.step(self._course, x, y, None, loss, last=False)[0].numpy()
-        self._learnt, self._dropped, self._pending = self._learnt + heard, 0, self._pending[:0]
+        predicted = self.step(self._episode, x, y, None, loss, last=False)[0].numpy()
+        self._learnt, self._dropped, self._pending = self._learnt + observed, 0, self._pending[:0]
         if not predicted.ndim:
             return predicted
-        return np.pad(predicted, (heard - len(predicted), 0), constant_values=-1)
+        return np.pad(predicted, (observed - len(predicted), 0), constant_values=-1)
 
     # ---- saved ------------------------------------------------------------------------------------------------------
 
@@ -140,7 +139,7 @@ class Listener(Adapter):
         tensors = (
             network_tensors(self.network)
             | optimizer_tensors(self.optimizer)
-            | self._course.tensors()
+            | self._episode.tensors()
         )
         counts = (self.seen, self.right, self.scored, self._ended, self._learnt, self._dropped)
         numbers = {"pending": self._pending.copy(), "counts": np.array(counts, np.int64)}
@@ -177,6 +176,6 @@ class Listener(Adapter):
         load_optimizer(self.optimizer, checkpoint)
         self.refresh()
         self._begin()
-        self._course.load(tensors)
+        self._episode.load(tensors)
         self.seen, self.right, self.scored, ended, self._learnt, self._dropped = counts.tolist()
         self._ended, self._pending = bool(ended), pending.copy()

@@ -16,7 +16,7 @@ from srnn.cli.main import main
 from srnn.data.datasets.base import Split
 from srnn.data.encoders.level_crossing import LevelCrossing
 from srnn.data.signals import CrossingPath, ScaledPath, describe, restore
-from srnn.data.signals.likeness import FEWEST, Channels, differences, seen_in
+from srnn.data.signals.drift import FEWEST, Channels, differences, seen_in
 from srnn.data.tasks import create_task
 from srnn.deploy.predicting import Prediction
 from srnn.errors import SrnnError
@@ -58,7 +58,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def test_recordings_like_those_of_training_are_not_doubted(path: ScaledPath) -> None:
     """40 that training has not seen."""
-    assert [path.doubt(movement(number)) for number in range(100, 140)] == [""] * 40
+    assert [path.drift(movement(number)) for number in range(100, 140)] == [""] * 40
 
 
 @pytest.mark.parametrize("number", [100, 101, 102])  # of each class
@@ -80,8 +80,8 @@ def test_recordings_like_those_of_training_are_not_doubted(path: ScaledPath) -> 
 def test_what_is_unlike_training_is_told_by_name(
     path: ScaledPath, number: int, change: Any, told: str
 ) -> None:
-    doubt = path.doubt(change(movement(number)))
-    assert re.search(told, doubt), doubt
+    drift = path.drift(change(movement(number)))
+    assert re.search(told, drift), drift
 
 
 def pressures(number: int) -> np.ndarray:
@@ -140,11 +140,11 @@ def test_each_channel_is_judged_by_itself(path: ScaledPath) -> None:
     """What is wrong in several channels is told of each; what is like training's in the others
     changes nothing."""
     x = movement(100)
-    dead, other = path.doubt(x * [1, 0, 1, 1]), path.doubt(x * [1, 0, 1, 0])
+    dead, other = path.drift(x * [1, 0, 1, 1]), path.drift(x * [1, 0, 1, 0])
     assert dead.count("hardly ever changes") == 1 and other.count("hardly ever changes") == 2
     assert "channel ay" in dead and "channel gx" not in dead and "channel gx" in other
     for still, factors in ((True, [1, 1, 1, np.pi / 180]), (False, [1, 1, 1, 1000.0])):
-        told = path.doubt(movement(102 if still else 101) * factors)
+        told = path.drift(movement(102 if still else 101) * factors)
         assert re.findall(r"channel (\w+)", told) == ["gx"]
 
 
@@ -154,7 +154,7 @@ def test_false_alarms_are_fewer_than_one_in_a_hundred(data_dir: Path) -> None:
     measures."""
     digits = create_task("digits")
     images = [digits.signal().original(x) for x in np.asarray(digits.load("validation").x)]
-    alarms = [bool(digits.signal().doubt(image)) for image in images if image is not None]
+    alarms = [bool(digits.signal().drift(image)) for image in images if image is not None]
     assert len(alarms) > 200 and sum(alarms) <= 0.01 * len(alarms)
     pytest.importorskip("wfdb")
     ecg = create_task("ecg", source="records", scale="running")
@@ -163,7 +163,7 @@ def test_false_alarms_are_fewer_than_one_in_a_hundred(data_dir: Path) -> None:
     seen = seen_in(leads["train"], std, units)
     assert seen is not None
     alarms = [
-        bool(ecg.signal().doubt(x) or differences(x, Channels(seen, std, None, units)))
+        bool(ecg.signal().drift(x) or differences(x, Channels(seen, std, None, units)))
         for x in leads["validation"]
     ]
     assert len(alarms) > 150 and sum(alarms) <= 0.01 * len(alarms)
@@ -178,7 +178,7 @@ def windows(split: Split) -> list[np.ndarray]:
 
 
 def test_noise_in_place_of_a_signal_is_told(path: ScaledPath) -> None:
-    assert path.doubt(movement(103)) == ""
+    assert path.drift(movement(103)) == ""
     calm = seen_in([np.cumsum(movement(n)[:, :2], 0) for n in range(1, 30, 3)], np.ones(2))
     assert calm is not None
     rng = np.random.default_rng(0)
@@ -193,10 +193,10 @@ def test_it_is_kept_in_the_models_file(path: ScaledPath) -> None:
     plain = describe(path)
     again = restore(plain, "a model")
     changed = movement(100) / G
-    assert again.doubt(changed) == path.doubt(changed) != ""
+    assert again.drift(changed) == path.drift(changed) != ""
     assert plain is not None
     del plain["statistics"]["seen"]  # as in a file of before it
-    assert restore(plain, "a model").doubt(movement(100)) == ""
+    assert restore(plain, "a model").drift(movement(100)) == ""
     plain["statistics"]["seen"] = [[[1.0]]]
     with pytest.raises(SrnnError, match="what was seen in training must be finite numbers"):
         restore(plain, "a model")
@@ -212,9 +212,9 @@ def test_few_recordings_tell_nothing() -> None:
 def test_a_lead_that_is_off_is_told_without_training() -> None:
     path = CrossingPath(LevelCrossing(), 2, 250, names=("ii", "v5"))
     beats = np.cumsum(np.random.default_rng(0).normal(size=(1000, 2)), 0)
-    assert path.doubt(beats) == ""
-    assert path.doubt(beats * [1, 0]) == "v5: a flat line, or a sensor that is saturated or off"
-    assert path.doubt(np.clip(beats, None, [beats[:, 0].min() + 0.1, 1e9])).startswith(
+    assert path.drift(beats) == ""
+    assert path.drift(beats * [1, 0]) == "v5: a flat line, or a sensor that is saturated or off"
+    assert path.drift(np.clip(beats, None, [beats[:, 0].min() + 0.1, 1e9])).startswith(
         "ii: a flat line"
     )
 
@@ -250,7 +250,7 @@ def test_a_prediction_is_not_sure_of_what_is_unlike_training(
     )
     assert main(["predict", file, str(good), str(bad), "--json"]) == 0
     one, other = json.loads(capsys.readouterr().out)["results"]
-    assert one["sure"] and not other["sure"] and other["notes"][-1] == found.doubt
+    assert one["sure"] and not other["sure"] and other["notes"][-1] == found.drift
     assert (other["label"], other["confidence"]) == (found.label, round(found.confidence, 6))
     with pytest.warns(RuntimeWarning, match=r"bad\.npy: channel ax and"):
         assert main(["predict", file, str(bad), "--csv"]) == 0

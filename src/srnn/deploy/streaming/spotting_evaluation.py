@@ -44,7 +44,7 @@ class Clip(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Spotting:
+class SpottingResult:
     """How much of a signal was understood."""
 
     seconds: float
@@ -119,7 +119,7 @@ def concatenated(
     return signal, clips
 
 
-class Listened(NamedTuple):
+class ScoredWindows(NamedTuple):
     """What the windows of a signal said."""
 
     seconds: float
@@ -128,20 +128,20 @@ class Listened(NamedTuple):
     scores: Array
 
 
-def listen(decoder: Decoder, signal: npt.ArrayLike) -> Listened:
+def score_windows(decoder: Decoder, signal: npt.ArrayLike) -> ScoredWindows:
     """All windows of a signal (samples, 1). SrnnError for a network that does not tell words in
     time."""
     windows, encoder, x = Windows(decoder), decoder.signal.stream(), np.asarray(signal)
     parts = [windows.push(encoder.push(x[at : at + 2**15])) for at in range(0, len(x), 2**15)]
     ends, scores = zip(*parts, windows.push(encoder.flush()), strict=True)
-    return Listened(
+    return ScoredWindows(
         len(x) / (decoder.signal.rate or 1.0), np.concatenate(ends), np.concatenate(scores)
     )
 
 
-def judge(
-    decoder: Decoder, listened: Listened, clips: Sequence[Clip], rule: SpottingRule
-) -> Spotting:
+def evaluate_spotting(
+    decoder: Decoder, listened: ScoredWindows, clips: Sequence[Clip], rule: SpottingRule
+) -> SpottingResult:
     """What is understood with a rule."""
     rate, step, segment = decoder.signal.rate, decoder.step_seconds, decoder.segment
     assert rate is not None and step is not None and segment is not None
@@ -164,21 +164,21 @@ def judge(
         if within:
             decided.add(clip)
     wanted = sum(words[clip.label] for clip in clips)
-    return Spotting(
+    return SpottingResult(
         listened.seconds, wanted, rule, len(understood), false, mistaken, tuple(understood.values())
     )
 
 
-def choose(decoder: Decoder, split: Split, allowed: float, seed: int = 0) -> SpottingRule:
+def choose_threshold(decoder: Decoder, split: Split, allowed: float, seed: int = 0) -> SpottingRule:
     """The rule that understands most words of a validation split, on average over the clean signal
     and 20 dB of noise, among those with at most ``allowed`` false accepts per hour on average; if
     all have more, the one with the fewest.
     """
     signals = [concatenated(split, decoder.signal.rate or 1.0, seed, noise) for noise in CHOSEN_AT]
-    listened = [(listen(decoder, signal), clips) for signal, clips in signals]
+    listened = [(score_windows(decoder, signal), clips) for signal, clips in signals]
 
     def worth(rule: SpottingRule) -> tuple[float, float]:
-        judged = [judge(decoder, one, clips, rule) for one, clips in listened]
+        judged = [evaluate_spotting(decoder, one, clips, rule) for one, clips in listened]
         false = sum(one.an_hour for one in judged) / len(judged)
         share = sum(one.share for one in judged) / len(judged)
         if false <= allowed:

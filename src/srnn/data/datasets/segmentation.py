@@ -1,6 +1,6 @@
 """How a recording becomes sequences: where its labels are, and how it is cut.
 
-What is labelled is a ``Span`` of samples, whoever says so: the rows of a column that say the same,
+What is labelled is a ``LabelledInterval`` of samples, whoever says so: the rows of a column that say the same,
 an event of a table, an annotation of a WFDB record (a point, whose span has no length).
 """
 
@@ -35,7 +35,7 @@ class Event(NamedTuple):
     label: str
 
 
-class Span(NamedTuple):
+class LabelledInterval(NamedTuple):
     """Samples, from ``start`` up to but without ``stop``, that have one label."""
 
     start: int
@@ -44,13 +44,13 @@ class Span(NamedTuple):
     label: str
 
 
-class Piece(NamedTuple):
+class Segment(NamedTuple):
     """The samples of a recording that are one sequence."""
 
     start: int
     stop: int
     label: str = ""
-    spans: tuple[Span, ...] = ()
+    spans: tuple[LabelledInterval, ...] = ()
     """Where each step has a label: the labels, with places from the piece's first sample on."""
     group: str = ""
 
@@ -63,7 +63,7 @@ class Piece(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Cutting:
+class Segmentation:
     """The options of the task "folder" that say how recordings become sequences."""
 
     window: float | None = None
@@ -124,7 +124,7 @@ class Cutting:
         """The different classes that ``classes`` names; None: the labels are the classes."""
         return tuple(dict.fromkeys(self._named.values())) or None
 
-    def named(self, spans: Sequence[Span]) -> tuple[Span, ...]:
+    def named(self, spans: Sequence[LabelledInterval]) -> tuple[LabelledInterval, ...]:
         """The spans with the names of their classes in place of labels; without those that have
         none."""
         names = self._named
@@ -147,7 +147,7 @@ class Cutting:
         return steps
 
 
-WHOLE = Cutting()
+WHOLE = Segmentation()
 """Each file is a sequence, unless its labels say more."""
 
 
@@ -156,10 +156,10 @@ def cut_recording(
     label: str,
     group: str,
     events: Sequence[Event],
-    cutting: Cutting,
+    cutting: Segmentation,
     samples: int,
     rate: float | None,
-) -> tuple[Piece, ...]:
+) -> tuple[Segment, ...]:
     """The sequences of a recording that is resampled to so many samples (at a rate in Hz, if this
     is known).
 
@@ -174,7 +174,7 @@ def cut_recording(
         ratio = rate / recording.rate
     column = recording.words.get(cutting.group.casefold())
     if column is None:
-        whole = [Span(0, length, "")]
+        whole = [LabelledInterval(0, length, "")]
     else:
         whole = runs(column)
     parts = [
@@ -188,8 +188,8 @@ def cut_recording(
 
 
 def find_spans(
-    recording: Recording, cutting: Cutting, events: Sequence[Event] = ()
-) -> tuple[Span, ...]:
+    recording: Recording, cutting: Segmentation, events: Sequence[Event] = ()
+) -> tuple[LabelledInterval, ...]:
     """What is labelled in a recording. SrnnError, which names it, for an event that is not within
     it."""
     if events:
@@ -201,13 +201,13 @@ def find_spans(
     return cutting.named(spans)
 
 
-def runs(column: npt.NDArray[Any]) -> list[Span]:
+def runs(column: npt.NDArray[Any]) -> list[LabelledInterval]:
     """The spans of rows that say the same."""
     borders = [0, *(np.flatnonzero(column[1:] != column[:-1]) + 1).tolist(), len(column)]
-    return [Span(start, stop, str(column[start])) for start, stop in pairwise(borders)]
+    return [LabelledInterval(start, stop, str(column[start])) for start, stop in pairwise(borders)]
 
 
-def _span_of(recording: Recording, event: Event) -> Span:
+def _span_of(recording: Recording, event: Event) -> LabelledInterval:
     rate, length = recording.clock or recording.rate, len(recording.samples)
     first = 0.0
     if rate is not None:
@@ -235,27 +235,30 @@ def _span_of(recording: Recording, event: Event) -> Span:
             "within "
             f"the recording, {whole}; correct its times."
         )
-    return Span(start, max(min(stop, last), start), event.label)
+    return LabelledInterval(start, max(min(stop, last), start), event.label)
 
 
-def _annotated(recording: Recording, cutting: Cutting) -> list[Span]:
+def _annotated(recording: Recording, cutting: Segmentation) -> list[LabelledInterval]:
     """The beats of a WFDB record, or if ``classes`` names some, its rhythms."""
     marks = recording.annotations
     if any(str(label).startswith("(") for label in cutting.classes or ()):
         rhythms = [mark for mark in marks if mark.symbol == _RHYTHM]
         ends = [*(mark.sample for mark in rhythms[1:]), len(recording.samples)]
-        return [Span(one.sample, end, one.text) for one, end in zip(rhythms, ends, strict=True)]
+        return [
+            LabelledInterval(one.sample, end, one.text)
+            for one, end in zip(rhythms, ends, strict=True)
+        ]
     beats = (mark for mark in marks if cutting.classes is not None or mark.symbol in BEATS)
-    return [Span(mark.sample, mark.sample, mark.symbol) for mark in beats]
+    return [LabelledInterval(mark.sample, mark.sample, mark.symbol) for mark in beats]
 
 
 def cut_all(
-    spans: Sequence[Span] | None,
-    whole: Sequence[Span],
+    spans: Sequence[LabelledInterval] | None,
+    whole: Sequence[LabelledInterval],
     label: str,
-    cutting: Cutting,
+    cutting: Segmentation,
     rate: float | None,
-) -> tuple[Piece, ...]:
+) -> tuple[Segment, ...]:
     """The sequences of a recording at a rate (Hz; None: not known).
 
     Args:
@@ -267,7 +270,7 @@ def cut_all(
     window, stride = cutting.steps("window", rate), cutting.steps("stride", rate)
     if spans is None:
         pieces = [
-            Piece(start, stop, label, group=part.label)
+            Segment(start, stop, label, group=part.label)
             for part in whole
             for start, stop in windows(part, window, stride)
         ]
@@ -285,13 +288,15 @@ def cut_all(
     pieces = []
     for part in whole:
         for start, stop in windows(part, window, stride):
-            piece = _labelled(ordered, Piece(start, stop, group=part.label), cutting.per_step)
+            piece = _labelled(ordered, Segment(start, stop, group=part.label), cutting.per_step)
             if piece is not None:
                 pieces += [piece]
     return tuple(pieces)
 
 
-def windows(part: Span, window: int | None, stride: int | None) -> Iterator[tuple[int, int]]:
+def windows(
+    part: LabelledInterval, window: int | None, stride: int | None
+) -> Iterator[tuple[int, int]]:
     """Where windows begin and end. A part that is shorter than one is a window of its own length;
     what is left behind the last one is not used.
     """
@@ -304,12 +309,12 @@ def windows(part: Span, window: int | None, stride: int | None) -> Iterator[tupl
 
 
 def _around(
-    points: Sequence[Span],
-    whole: Sequence[Span],
-    cutting: Cutting,
+    points: Sequence[LabelledInterval],
+    whole: Sequence[LabelledInterval],
+    cutting: Segmentation,
     window: int | None,
     stride: int | None,
-) -> Iterator[Piece]:
+) -> Iterator[Segment]:
     """A window around each point in time, but for those too near to an end."""
     if window is None:
         raise SrnnError(
@@ -327,19 +332,21 @@ def _around(
         start = point.start - window // 2
         for part in whole:
             if part.start <= start and start + window <= part.stop:
-                yield Piece(start, start + window, point.label, group=part.label)
+                yield Segment(start, start + window, point.label, group=part.label)
 
 
-def _segments(spans: Sequence[Span], whole: Sequence[Span]) -> Iterator[Piece]:
+def _segments(
+    spans: Sequence[LabelledInterval], whole: Sequence[LabelledInterval]
+) -> Iterator[Segment]:
     """Each span by itself."""
     for span in spans:
         for part in whole:
             start, stop = max(span.start, part.start), min(span.stop, part.stop)
             if start < stop:
-                yield Piece(start, stop, span.label, group=part.label)
+                yield Segment(start, stop, span.label, group=part.label)
 
 
-def _apart(spans: Sequence[Span]) -> list[Span]:
+def _apart(spans: Sequence[LabelledInterval]) -> list[LabelledInterval]:
     """The spans in their order. SrnnError if two overlap."""
     ordered = sorted(spans)
     for one, other in pairwise(ordered):
@@ -352,14 +359,16 @@ def _apart(spans: Sequence[Span]) -> list[Span]:
     return ordered
 
 
-def _labelled(ordered: Sequence[Span], piece: Piece, per_step: bool) -> Piece | None:
+def _labelled(
+    ordered: Sequence[LabelledInterval], piece: Segment, per_step: bool
+) -> Segment | None:
     """The piece with the label of most of its samples, or with the labels of its steps; None if
     less than half of it has one label, or none of it any.
     """
     first = bisect_right(ordered, piece.start, key=lambda span: span.stop)
     last = bisect_left(ordered, piece.stop, key=lambda span: span.start)
     inside = tuple(
-        Span(
+        LabelledInterval(
             max(span.start, piece.start) - piece.start,
             min(span.stop, piece.stop) - piece.start,
             span.label,
@@ -382,7 +391,9 @@ def _labelled(ordered: Sequence[Span], piece: Piece, per_step: bool) -> Piece | 
     return None
 
 
-def moved(spans: Sequence[Span], ratio: float, samples: int) -> tuple[Span, ...]:
+def moved(
+    spans: Sequence[LabelledInterval], ratio: float, samples: int
+) -> tuple[LabelledInterval, ...]:
     """The spans of a recording that now has so many samples, ``ratio`` times what it had."""
     if ratio == 1:
         return tuple(spans)
@@ -393,14 +404,14 @@ def moved(spans: Sequence[Span], ratio: float, samples: int) -> tuple[Span, ...]
             min(round(span.stop * ratio), samples),
         )
         if span.start == span.stop:
-            found.append(Span(start, start, span.label))
+            found.append(LabelledInterval(start, start, span.label))
         elif start < stop:
-            found.append(Span(start, stop, span.label))
+            found.append(LabelledInterval(start, stop, span.label))
     return tuple(found)
 
 
 def labels_of(
-    pieces: Sequence[Piece], number: Mapping[str, float], steps: int, per_step: bool, none: float
+    pieces: Sequence[Segment], number: Mapping[str, float], steps: int, per_step: bool, none: float
 ) -> npt.NDArray[Any]:
     """The numbers of the pieces' classes, or their values: (N,), or where each step has a label
     (N, steps), ``none`` where there is none.

@@ -11,7 +11,7 @@ import torch
 
 from srnn import SRNN, Adaptation, Model, SrnnError, from_network
 from srnn.deploy.streaming import Session
-from srnn.training.listening import Listener
+from srnn.training.online import OnlineLearner
 from srnn.training.rules import DRTRL, EProp
 from support.rules import LEAKY, NEURONS
 from support.step_by_step import StepByStep
@@ -129,12 +129,12 @@ def test_the_loss_starts_once_in_a_sequence_and_not_after_each_label() -> None:
     """At its fifth step. Of the three steps before the first label the last one counts, as of any
     sequence so short."""
     listener, counted = (
-        Listener(from_network(model().network, CLASSES, loss="nll", start=4), Adaptation()),
+        OnlineLearner(from_network(model().network, CLASSES, loss="nll", start=4), Adaptation()),
         [],
     )
     for steps in (3, 3, 5):
-        listener.hear(signal(steps))
-        listener.tell(1)
+        listener.observe(signal(steps))
+        listener.learn_label(1)
         counted.append(listener.scored)
     assert counted == [1, 1 + 2, 1 + 2 + 5]
 
@@ -145,7 +145,7 @@ def test_the_label_of_a_sequence_that_has_ended(loss: Any) -> None:
     BPTT's for the readout."""
     x, labels = signal(36), [0, 2, 1]
     session = model(loss=loss).stream(segment=12, learn=Adaptation(lr=0.1, **SGD))
-    listener = Listener(model(loss=loss), Adaptation(rule="bptt", lr=0.1, **SGD))
+    listener = OnlineLearner(model(loss=loss), Adaptation(rule="bptt", lr=0.1, **SGD))
     for number, label in enumerate(labels):
         part = x[12 * number : 12 * number + 12]
         decisions = session.push(part)
@@ -210,14 +210,14 @@ def test_what_was_learnt_can_be_forgotten() -> None:
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_what_no_label_was_told_of() -> None:
-    listener = Listener(model(), Adaptation("all", lr=0.1, window=10, **SGD))
-    listener.hear(signal(1234))
-    assert listener.heard == 1234
+    listener = OnlineLearner(model(), Adaptation("all", lr=0.1, window=10, **SGD))
+    listener.observe(signal(1234))
+    assert listener.observed == 1234
     assert sum(part.size for part in listener.arrays().values()) < 800
-    late = Listener(model(), Adaptation("all", lr=0.1, window=10, **SGD))
+    late = OnlineLearner(model(), Adaptation("all", lr=0.1, window=10, **SGD))
     for block in np.array_split(signal(1234), 77):
-        late.hear(block)
-    assert np.array_equal(listener.tell(2), late.tell(2))
+        late.observe(block)
+    assert np.array_equal(listener.learn_label(2), late.learn_label(2))
     assert (
         listener.accuracy() == late.accuracy() and listener.scored == 14
     )  # the last ten, and what is left of a window
@@ -228,15 +228,15 @@ def test_memory_does_not_grow_with_what_no_label_was_told_of() -> None:
 def test_steps_that_were_dropped_count_as_heard_and_are_not_predicted() -> None:
     """The loss starts at the 21st step: of the first label's the last five count, of the second's
     all."""
-    listener = Listener(
+    listener = OnlineLearner(
         from_network(model().network, CLASSES, loss="nll", start=20), Adaptation(window=10)
     )
-    listener.hear(signal(25))
-    predicted = listener.tell(1)
+    listener.observe(signal(25))
+    predicted = listener.learn_label(1)
     assert (predicted[:10] == -1).all() and (predicted[10:] >= 0).all() and len(predicted) == 25
     assert listener.scored == 5
-    listener.hear(signal(10))
-    assert listener.heard == 10 and len(listener.tell(1)) == 10 and listener.scored == 15
+    listener.observe(signal(10))
+    assert listener.observed == 10 and len(listener.learn_label(1)) == 10 and listener.scored == 15
 
 
 def test_what_cannot_be_learnt() -> None:
@@ -261,7 +261,7 @@ def test_what_cannot_be_learnt() -> None:
     other = model(loss="ce_mean").stream(learn=Adaptation("all")).decoder
     with pytest.raises(SrnnError, match="another network, or to other settings"):
         other.restore(state)
-    listener = Listener(model(), Adaptation("all"))
+    listener = OnlineLearner(model(), Adaptation("all"))
     arrays = listener.arrays()
     for name in ("counts", "pending", "network.readout.weight_in", "state.0.0"):
         with pytest.raises(SrnnError, match="does not fit what the stream learns"):
@@ -271,10 +271,10 @@ def test_what_cannot_be_learnt() -> None:
 def test_a_state_that_does_not_fit_changes_nothing() -> None:
     """Whatever part of it: what was read before that part is taken back."""
     config = Adaptation("all", lr=0.1, window=10)
-    told, listener = Listener(model(), config), Listener(model(), config)
-    told.hear(signal(20))  # two windows: as many as are kept
-    told.tell(1)
-    told.hear(signal(19))
+    told, listener = OnlineLearner(model(), config), OnlineLearner(model(), config)
+    told.observe(signal(20))  # two windows: as many as are kept
+    told.learn_label(1)
+    told.observe(signal(19))
     arrays, before = told.arrays(), listener.arrays()
     for name, value in {
         "counts": arrays["counts"] - 30,
@@ -295,10 +295,10 @@ def test_a_state_that_does_not_fit_changes_nothing() -> None:
 
 
 def test_a_saved_sequence_that_has_ended_stays_ended() -> None:
-    listener, other = Listener(model(), Adaptation()), Listener(model(), Adaptation())
-    listener.hear(signal(5))
+    listener, other = OnlineLearner(model(), Adaptation()), OnlineLearner(model(), Adaptation())
+    listener.observe(signal(5))
     listener.end()
     other.restore(listener.arrays())
-    assert other.state is None and other.heard == 5
-    other.hear(signal(3))
-    assert other.state is not None and other.heard == 3
+    assert other.state is None and other.observed == 5
+    other.observe(signal(3))
+    assert other.state is not None and other.observed == 3

@@ -1,7 +1,7 @@
 """Compiled loops over a layer's steps without a graph: forwards, keeping every state, and back
 through each neuron alone.
 
-Both are what learning forwards in time needs (``srnn.training.rules``). ``back`` is the backward
+Both are what learning forwards in time needs (``srnn.training.rules``). ``run_backward`` is the backward
 loop of ``backward.py`` for a layer whose neurons do not receive each other's output: from the
 derivative of a loss with respect to each neuron's output it gives that with respect to each step's
 current. Nothing crosses between neurons, so a vector of them goes all the way back in registers.
@@ -30,11 +30,11 @@ from .simd import add_vectors
 from .weights import padded_width
 
 
-def make_forth(step: Callable[..., Any], emission: EmissionLoops) -> Callable[..., Any]:
+def make_forward_loop(step: Callable[..., Any], emission: EmissionLoops) -> Callable[..., Any]:
     """The forward loop, uncompiled; it keeps spikes as any other values."""
     emit = emission.emit
 
-    def forth(
+    def run_forward(
         first,
         last,
         lengths,
@@ -77,10 +77,10 @@ def make_forth(step: Callable[..., Any], emission: EmissionLoops) -> Callable[..
                     )
                     store_each(state, own + h, result[:-1] + emit(result[-1]))
 
-    return forth
+    return run_forward
 
 
-def make_back(
+def make_backward_loop(
     step: Callable[..., Any],
     step_adjoint: Callable[..., Any],
     psi: Callable[..., Any],
@@ -89,7 +89,7 @@ def make_back(
     """The way back, uncompiled."""
     slope = emission.slope
 
-    def back(
+    def run_backward(
         first,
         last,
         lengths,
@@ -150,7 +150,7 @@ def make_back(
                 store_each(seed, row * width + h, g_state)
                 store_each(g_coefficients, row * width + h, sums)
 
-    return back
+    return run_backward
 
 
 def _padding(tensor: Tensor) -> Padding:
@@ -159,7 +159,7 @@ def _padding(tensor: Tensor) -> Padding:
     return Padding(values.shape[-1], padded_width(values.shape[-1], values), values.dtype)
 
 
-def forth(
+def run_forward(
     neuron: Neuron,
     currents: Tensor,
     weight_rec: Tensor | None,
@@ -167,7 +167,7 @@ def forth(
     state: tuple[Tensor, ...],
     lengths: Tensor,
 ) -> tuple[tuple[Tensor, ...], Tensor, tuple[Tensor, ...]]:
-    """See ``srnn.nn.kernels.walks.forth``."""
+    """See ``srnn.nn.kernels.loops.run_forward``."""
     (batch, steps, size), padding = currents.shape, _padding(currents)
     total = padding.rows(currents, batch * steps)
     weights = padding.empty(0) if weight_rec is None else padding.rows(weight_rec.t(), size)
@@ -175,7 +175,7 @@ def forth(
     states = tuple(padding.empty(batch, steps, padding.width) for _ in state)
     constants, ends = tuple(padding.constants(value) for value in coefficients), lengths.numpy()
     layer = (steps, size, padding.width, weight_rec is not None, total, weights, constants)
-    loop = forward_loop(type(neuron), make_forth)
+    loop = forward_loop(type(neuron), make_forward_loop)
     with cannot_compile(f"the neuron '{neuron.name}'", loop, currents.dtype):
         threads.for_each(lambda row: loop(row, row + 1, ends, *layer, now, states), batch)
     return (
@@ -185,7 +185,7 @@ def forth(
     )
 
 
-def back(
+def run_backward(
     neuron: Neuron,
     surrogate: Surrogate,
     membrane: bool,
@@ -197,7 +197,7 @@ def back(
     seed: tuple[Tensor, ...],
     lengths: Tensor,
 ) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """See ``srnn.nn.kernels.walks.back``."""
+    """See ``srnn.nn.kernels.loops.run_backward``."""
     (batch, steps, _), padding = currents.shape, _padding(currents)
     places = batch * steps
     g_state, g_currents = (
@@ -220,7 +220,7 @@ def back(
         g_currents,
         g_coefficients,
     )
-    loop = backward_loop(type(neuron), type(surrogate), make_back)
+    loop = backward_loop(type(neuron), type(surrogate), make_backward_loop)
     with cannot_compile(
         f"the neuron '{neuron.name}' with '{surrogate.name}'", loop, currents.dtype
     ):

@@ -22,7 +22,7 @@ import srnn
 from srnn.data.encoders.speech import Statistics
 from srnn.data.recordings import Recording
 from srnn.data.signals import ScaledPath
-from srnn.data.signals.likeness import seen_in
+from srnn.data.signals.drift import seen_in
 from srnn.deploy.streaming import Decoder
 from support.serving import Service, serving, told
 
@@ -169,23 +169,23 @@ def test_a_stream_says_once_that_it_is_unlike_training(
 ) -> None:
     x = X[: 50 * seconds]
     path = model.task.signal()
-    assert path.doubt(x) == "" and "as in g instead of m/s2" in path.doubt(x / G)
+    assert path.drift(x) == "" and "as in g instead of m/s2" in path.drift(x / G)
     for given, asked, count in (
         (x, True, 0),
         (x / np.float32(G), True, 1),
         (x / np.float32(G), False, 0),
     ):
-        messages = finished(service, given, doubt=asked)
-        doubts = [message["doubt"] for message in messages if message["type"] == "doubt"]
+        messages = finished(service, given, drift=asked)
+        doubts = [message["drift"] for message in messages if message["type"] == "drift"]
         assert len(doubts) == count
         if count:
             assert "as in g instead of m/s2" in doubts[0] and messages[-1]["type"] == "end"
-    client = service.stream("sensor", doubt=True)
+    client = service.stream("sensor", drift=True)
     client.push(x / np.float32(G))
     client.say(type="reset")
     client.push(x)
     kinds = [message["type"] for message in client.finish()]
-    assert kinds.count("doubt") == (seconds == 6), "what comes after a reset is judged by itself"
+    assert kinds.count("drift") == (seconds == 6), "what comes after a reset is judged by itself"
 
 
 def test_a_file_that_the_page_reads_says_so_at_once(service: Service) -> None:
@@ -195,7 +195,7 @@ def test_a_file_that_the_page_reads_says_so_at_once(service: Service) -> None:
     )
     request = f"{service.url}/v1/models/sensor/recording?{query}"
     with urllib.request.urlopen(urllib.request.Request(request, rows.encode())) as reply:
-        assert "as in g instead of m/s2" in json.loads(reply.headers["Srnn-Doubt"])
+        assert "as in g instead of m/s2" in json.loads(reply.headers["Srnn-Drift"])
         assert json.loads(reply.headers["Srnn-Notes"]) == []
         assert len(reply.read()) == X.size * 4
     for key in ("units", "names"):

@@ -52,7 +52,7 @@ _ROUNDS = 30
 
 
 @dataclass(frozen=True)
-class LayerStart:
+class LayerInitialisation:
     """What the measurement found in a layer, and what it changed."""
 
     name: str
@@ -69,7 +69,7 @@ class LayerStart:
     """Smallest and largest absolute gain."""
 
     @property
-    def was_sick(self) -> bool:
+    def was_unhealthy(self) -> bool:
         """Whether the layer's mean rate was out of bounds."""
         return not LAYER_RATES[0] <= self.rates[0] <= LAYER_RATES[1]
 
@@ -89,7 +89,7 @@ class LayerStart:
 @torch.no_grad()
 def measured_start(
     network: Network, train_set: Sequences, seed: int, only: Collection[str] | None = None
-) -> list[LayerStart]:
+) -> list[LayerInitialisation]:
     """Measure the hidden layers (and a readout whose spikes are read), and scale the weights of
     those out of bounds, in place.
 
@@ -105,7 +105,7 @@ def measured_start(
     device = network.readout.weight_in.device
     generator = torch.Generator(device).manual_seed(derive_seed(seed, "start"))
     state = network.initial_state(len(indices), generator)
-    starts: list[LayerStart] = []
+    starts: list[LayerInitialisation] = []
     x, lengths = network.hold(network.encode(batch.x)), network.hidden_lengths(batch.lengths)
     for index, (layer, layer_state) in enumerate(zip(network.layers, state[:-1], strict=True)):
         if only is None or f"layers.{index}" in only:
@@ -138,7 +138,7 @@ def _directions(
 
 def _start(
     name: str, layer: Layer, x: Tensor | Spikes, state: tuple[Tensor, ...], lengths: Tensor | None
-) -> list[LayerStart]:
+) -> list[LayerInitialisation]:
     """Measure and scale one layer; do nothing if it does not spike."""
     if not layer.neuron.emission.binary:
         return []
@@ -152,7 +152,7 @@ def _start(
         for then, now in zip(_outside(before), _outside(after), strict=True)
     )
     return [
-        LayerStart(
+        LayerInitialisation(
             name,
             layer.size,
             (float(before.mean()), float(after.mean())),

@@ -19,30 +19,30 @@ import numpy as np
 import numpy.typing as npt
 
 from ...data.gaps import DEFAULT, LONGEST_GAP, Gaps
-from ...data.recordings import NOTHING_SAID, Reading, Recording, match, read_recording
+from ...data.recordings import NO_OVERRIDES, Overrides, Recording, match, read_recording
 from ...data.signals import SignalPath
 from ...data.units import parse_channels
 from ...errors import SrnnError, nearest
 
-OF_FILES = ("rate", "channels", "missing", "longest_gap")
+FILE_KEYS = ("rate", "channels", "missing", "longest_gap")
 """What is said of files, which state names and units themselves."""
-OF_STREAMS = ("rate", "channels", "names", "units")
+STREAM_KEYS = ("rate", "channels", "names", "units")
 """What is said of streams, in which nothing may be missing."""
-OF_ARRAYS = ("rate", "channels", "missing", "longest_gap", "names", "units")
+ARRAY_KEYS = ("rate", "channels", "missing", "longest_gap", "names", "units")
 
 
 @dataclass(frozen=True)
-class Said:
+class ClientMetadata:
     """What a client says of its samples."""
 
-    reading: Reading = NOTHING_SAID
+    reading: Overrides = NO_OVERRIDES
     names: tuple[str, ...] | None = None
     units: tuple[str | None, ...] | None = None
 
     @classmethod
-    def of(cls, asked: Mapping[str, Any]) -> Said:
-        """What is asked under keys of ``OF_ARRAYS``. SrnnError for values that mean nothing."""
-        given = {key: text for key in OF_ARRAYS if (text := _text(asked, key))}
+    def of(cls, asked: Mapping[str, Any]) -> ClientMetadata:
+        """What is asked under keys of ``ARRAY_KEYS``. SrnnError for values that mean nothing."""
+        given = {key: text for key in ARRAY_KEYS if (text := _text(asked, key))}
         numbers = {key: _number(key, given[key]) for key in ("rate", "longest_gap") if key in given}
         policy: Any = given.get("missing", DEFAULT.missing)
         chosen = None
@@ -50,7 +50,7 @@ class Said:
             chosen = parse_channels(given["channels"], "channels")
         names, units = (_list(given[key]) if key in given else None for key in ("names", "units"))
         return cls(
-            Reading(
+            Overrides(
                 numbers.get("rate"), chosen, Gaps(policy, numbers.get("longest_gap", LONGEST_GAP))
             ),
             names,
@@ -85,7 +85,7 @@ class Said:
         self.match("The signal", np.zeros((1, self.of_channels(path)), np.float32), path)
 
 
-NOTHING = Said()
+NO_METADATA = ClientMetadata()
 
 
 def check_keys(asked: Iterable[str], known: Sequence[str]) -> None:
