@@ -28,7 +28,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from .data.gaps import LONGEST_GAP, Gaps, Missing
-from .data.recordings import Overrides, Recording
+from .data.recordings import ReadingOverrides, Recording
 from .errors import SrnnError, check_positive, check_whole, is_number, require
 from .files import temporary_folder
 from .text import counted, html_table, in_short, some
@@ -129,7 +129,7 @@ class Model(Trained):
         from .deploy.predicting import far_longer, predict
 
         gaps = Gaps(missing, longest_gap)
-        said = Overrides(rate, channels, gaps)
+        said = ReadingOverrides(rate, channels, gaps)
         many = False
         if isinstance(signal, (list, tuple)) and signal:
             first = signal[0]

@@ -32,7 +32,7 @@ from srnn.data.datasets.qtdb_records import (
 )
 from srnn.data.datasets.verifying import state
 from srnn.data.raw_augmentation import RawAugmentation
-from srnn.data.recordings import Overrides, Recording, match
+from srnn.data.recordings import ReadingOverrides, Recording, match
 from srnn.errors import SrnnError
 from srnn.training.evaluation import evaluate
 from support.layouts import hide_beside
@@ -115,10 +115,10 @@ def test_a_recording_in_microvolts_is_converted_and_one_in_g_is_refused() -> Non
             match(Recording(np.ones((9, 3)), 250, ("I", "II", "V1"), ("mV",) * 3), path)
         three = Recording(np.c_[beats_mv, beats_mv[:, 0]], 250, ("I", "II", "V1"), ("mV",) * 3)
         assert np.array_equal(
-            match(three, path, Overrides(channels=["v1", "II"])).samples, beats_mv
+            match(three, path, ReadingOverrides(channels=["v1", "II"])).samples, beats_mv
         )
         with pytest.raises(SrnnError, match="has no channel 'V2'"):
-            match(three, path, Overrides(channels=["V2", "II"]))
+            match(three, path, ReadingOverrides(channels=["V2", "II"]))
 
 
 def test_a_flat_lead_has_no_spikes() -> None:

@@ -12,7 +12,7 @@ import pytest
 from srnn.data.gaps import Gaps
 from srnn.data.recordings import (
     Annotation,
-    Overrides,
+    ReadingOverrides,
     Recording,
     match,
     read_recording,
@@ -87,12 +87,13 @@ def test_contradictions_are_refused(tmp_path: Path) -> None:
     ):
         read_signal(path, ACCELEROMETER)
     assert np.array_equal(
-        read_signal(path, ACCELEROMETER, Overrides(channels=["Z", 1, "x"])).samples, X[:, [2, 1, 0]]
+        read_signal(path, ACCELEROMETER, ReadingOverrides(channels=["Z", 1, "x"])).samples,
+        X[:, [2, 1, 0]],
     )
     with pytest.raises(SrnnError, match=r"has no channel 'q'\. There are: x, y, z"):
-        read_signal(path, ACCELEROMETER, Overrides(channels=["q", "y", "z"]))
+        read_signal(path, ACCELEROMETER, ReadingOverrides(channels=["q", "y", "z"]))
     with pytest.raises(SrnnError, match="has no channel 4: it has 3 channels"):
-        read_signal(path, ACCELEROMETER, Overrides(channels=[3, 0, 1]))
+        read_signal(path, ACCELEROMETER, ReadingOverrides(channels=[3, 0, 1]))
     with pytest.raises(
         SrnnError,
         match=r"channel ay is in mV, and this network reads it in m/s2 \(it has ax \(g\), ay "
@@ -107,7 +108,7 @@ def test_contradictions_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
         SrnnError, match="does not name its 3 channels, so there is no 'ax': choose them by number"
     ):
-        read_signal(X, ACCELEROMETER, Overrides(channels=["ax"]))
+        read_signal(X, ACCELEROMETER, ReadingOverrides(channels=["ax"]))
 
 
 def test_the_advice_is_the_command_that_mends_it(tmp_path: Path) -> None:
@@ -117,9 +118,9 @@ def test_the_advice_is_the_command_that_mends_it(tmp_path: Path) -> None:
 
 def test_the_rate_that_is_said_is_the_recordings(tmp_path: Path) -> None:
     path = csv(tmp_path, "ax,ay,az", np.tile(X, (10, 1)))
-    assert len(read_signal(path, ACCELEROMETER, Overrides(rate=100)).samples) == 20
+    assert len(read_signal(path, ACCELEROMETER, ReadingOverrides(rate=100)).samples) == 20
     with pytest.raises(SrnnError, match="rate must be"):
-        Overrides(rate=0)
+        ReadingOverrides(rate=0)
 
 
 def test_arrays_in_files_state_names_units_and_rate(tmp_path: Path) -> None:
@@ -155,9 +156,9 @@ def test_annotations_are_read_when_they_are_asked_for(data_dir: Path) -> None:
         ",000", "000"
     )
     assert "240 annotations" in repr(recording)
-    faster = read_signal(path, ScaledPath(2, 500), Overrides(annotator="q1c")).annotations
+    faster = read_signal(path, ScaledPath(2, 500), ReadingOverrides(annotator="q1c")).annotations
     assert [mark.sample for mark in faster] == [2 * mark.sample for mark in recording.annotations]
-    one = read_signal(path, ScaledPath(1, 250), Overrides(channels=["V5"], annotator="q1c"))
+    one = read_signal(path, ScaledPath(1, 250), ReadingOverrides(channels=["V5"], annotator="q1c"))
     assert one.annotations == recording.annotations
     with pytest.raises(SrnnError, match=r"sel100 has no annotations of pu: there is no sel100\.pu"):
         read_recording(path, annotator="pu")

@@ -14,7 +14,7 @@ import pytest
 
 from srnn.data.encoders.level_crossing import LevelCrossing
 from srnn.data.gaps import Gaps, Missing
-from srnn.data.recordings import Overrides
+from srnn.data.recordings import ReadingOverrides
 from srnn.data.signals import CrossingPath, ScaledPath
 from srnn.deploy.streaming.sources import Source, open_microphone, open_source
 from srnn.errors import SrnnError
@@ -159,7 +159,7 @@ def test_rows(text: str) -> None:
 def test_rows_from_a_pipe_are_read_by_name_and_unit(block: int) -> None:
     signal = ScaledPath(2, 250, names=("ax", "az"), units=("m/s2", "m/s2"))
 
-    def piped(text: str, said: Overrides = Overrides()) -> np.ndarray:  # noqa: B008
+    def piped(text: str, said: ReadingOverrides = ReadingOverrides()) -> np.ndarray:  # noqa: B008
         return whole(open_source("-", signal, block, "csv", io.BytesIO(text.encode()), said=said))
 
     rows = "1,2,3\n4,5,6\n"
@@ -169,7 +169,10 @@ def test_rows_from_a_pipe_are_read_by_name_and_unit(block: int) -> None:
     with pytest.warns(
         RuntimeWarning, match="^standard input: it does not state its units: taken as in m/s2"
     ) as told:
-        assert piped(f"u,v,w\n{rows}", Overrides(channels=["w", 0])).tolist() == [[3, 1], [6, 4]]
+        assert piped(f"u,v,w\n{rows}", ReadingOverrides(channels=["w", 0])).tolist() == [
+            [3, 1],
+            [6, 4],
+        ]
     assert len(told) == 1
     signal = ScaledPath(2, 250, names=("ax", "az"))
     assert piped(
@@ -184,7 +187,7 @@ def test_rows_from_a_pipe_are_read_by_name_and_unit(block: int) -> None:
         SrnnError,
         match=r"is not resampled: the network reads 250 Hz, not 100 Hz \(rate\)\. Give a file",
     ):
-        piped(f"ax,t,az\n{rows}", Overrides(rate=100))
+        piped(f"ax,t,az\n{rows}", ReadingOverrides(rate=100))
 
 
 @pytest.mark.parametrize("block", [1, 3, 100])
@@ -195,7 +198,7 @@ def test_gaps_in_a_pipe_are_filled_as_those_of_a_file(
     text = "ay (g),t,ax (g)\n1,1,1\n2,,nan\n3,,\n4,1,4\n5,1,5\n"
     (tmp_path / "a.csv").write_text(text)
     signal = ScaledPath(2, 250, names=("ax", "ay"), units=("m/s2", "m/s2"))
-    said = Overrides(gaps=Gaps(missing))
+    said = ReadingOverrides(gaps=Gaps(missing))
     whole = open_source(str(tmp_path / "a.csv"), signal, 9, said=said).whole()
     told = (
         rf"^standard input: values are missing, and are filled in \({missing}\), at most 25 in "
@@ -248,7 +251,12 @@ def test_gaps_in_a_pipe_that_may_not_be_filled_are_one_line(
     text: str, gaps: Gaps, told: str
 ) -> None:
     source = open_source(
-        "-", ScaledPath(2, 250), 4, "csv", io.BytesIO(text.encode()), said=Overrides(gaps=gaps)
+        "-",
+        ScaledPath(2, 250),
+        4,
+        "csv",
+        io.BytesIO(text.encode()),
+        said=ReadingOverrides(gaps=gaps),
     )
     with pytest.raises(SrnnError, match=told):
         source.whole()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from srnn.data.recordings import Overrides, read_signal
+from srnn.data.recordings import ReadingOverrides, read_signal
 from srnn.data.signals import ScaledPath
 
 
@@ -49,4 +49,4 @@ def read_as(
     path: Path, channels: int, rate: float | None, chosen: list[int | str] | None = None
 ) -> np.ndarray:
     """The samples of a recording for a network of so many channels at this rate."""
-    return read_signal(path, ScaledPath(channels, rate), Overrides(channels=chosen)).samples
+    return read_signal(path, ScaledPath(channels, rate), ReadingOverrides(channels=chosen)).samples

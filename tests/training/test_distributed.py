@@ -21,7 +21,7 @@ from srnn import SRNN, SrnnError
 from srnn.cli.main import main
 from srnn.nn.network.inputs import each_part
 from srnn.training.checkpoints import read_checkpoint
-from srnn.training.distributed import ProcessGroup, Shard, world_size
+from srnn.training.distributed import BatchShard, ProcessGroup, world_size
 from srnn.training.loop import train
 from support.distributed import cases
 from support.tiny import tiny_recipe
@@ -176,7 +176,7 @@ def test_alone_nothing_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_JOB_NAME", "sweep")
     assert world_size() == 1
     processes = ProcessGroup("cpu")
-    assert processes.first and processes.shard(5) == Shard(slice(0, 5), 5)
+    assert processes.first and processes.shard(5) == BatchShard(slice(0, 5), 5)
     assert processes.from_first(lambda: 3) == 3
     processes.raise_if_broken(
         RuntimeError("connection closed by peer"), Path("run")

@@ -27,7 +27,7 @@ from .show_section import show_parts, show_section
 
 if TYPE_CHECKING:
     from ..data.datasets import SplitName
-    from ..data.recordings import Overrides
+    from ..data.recordings import ReadingOverrides
     from ..measure.analysis import Analysis, AnalysisOptions
     from ..nn.baselines import Network
     from ..training.evaluation import Evaluation
@@ -239,7 +239,7 @@ def _evaluate_together(
     split: SplitName,
     seed: int | None,
     data: Path | None,
-    reading: Overrides,
+    reading: ReadingOverrides,
     data_dir: Path | None,
     json: bool,
 ) -> int:

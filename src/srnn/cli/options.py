@@ -16,7 +16,7 @@ from ..data.units import parse_channels
 from ..errors import SrnnError
 
 if TYPE_CHECKING:
-    from ..data.recordings import Overrides
+    from ..data.recordings import ReadingOverrides
 
 MORE = Parameter(consume_multiple=(1, None))
 """Of an option that takes one value or more: ``--sparsity 0.5 0.9``."""
@@ -119,14 +119,14 @@ class RecordingOptions:
     missing: Literal["interpolate", "hold", "refuse"] = "interpolate"
     longest_gap: Annotated[int, Parameter(validator=Number(gte=1))] = 25
 
-    def reading(self) -> Overrides:
+    def reading(self) -> ReadingOverrides:
         """The same, for the reader of recordings."""
         from ..data.gaps import Gaps
-        from ..data.recordings import Overrides
+        from ..data.recordings import ReadingOverrides
 
-        return Overrides(self.rate, self.channels, Gaps(self.missing, self.longest_gap))
+        return ReadingOverrides(self.rate, self.channels, Gaps(self.missing, self.longest_gap))
 
-    def of(self, data: Path | None) -> Overrides:
+    def of(self, data: Path | None) -> ReadingOverrides:
         """The same, for the recordings that --data names. SrnnError where it names none."""
         if data is None and self != NO_OPTIONS:
             raise SrnnError(

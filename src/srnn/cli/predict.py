@@ -21,7 +21,7 @@ from ..text import counted, filled, json_text, one_line, places, spreadsheet
 from .options import NO_OPTIONS, Form, Json, Model, RecordingOptions, place
 
 if TYPE_CHECKING:
-    from ..data.recordings import Overrides
+    from ..data.recordings import ReadingOverrides
     from ..deploy.parts import Part
     from ..deploy.predicting import Prediction
     from ..measure.heartbeats import Heart
@@ -121,7 +121,7 @@ def _asked(segment: float | None) -> dict[str, float]:
 def _each(
     loaded: Trained,
     form: Form,
-    said: Overrides,
+    said: ReadingOverrides,
     segment: float | None,
     found: list[Path],
     take: Callable[[Path, Prediction], object],

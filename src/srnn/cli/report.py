@@ -14,7 +14,7 @@ from .show_section import show_section
 
 if TYPE_CHECKING:
     from ..data.datasets import SplitName
-    from ..data.recordings import Overrides
+    from ..data.recordings import ReadingOverrides
     from ..measure.analysis import AnalysisOptions
 
 
@@ -120,7 +120,7 @@ def _show_one(
     samples: int,
     baselines: list[str] | None,
     data: Path | None,
-    reading: Overrides,
+    reading: ReadingOverrides,
     data_dir: Path | None,
     options: AnalysisOptions,
     json: bool,

@@ -125,7 +125,7 @@ class Recording:
 
 
 @dataclass(frozen=True)
-class Overrides:
+class ReadingOverrides:
     """What a user says of recordings that they do not say themselves, or say wrongly; what is done
     about gaps; and whose annotations are read.
     """
@@ -149,10 +149,10 @@ class Overrides:
             check_positive("rate", self.rate, FASTEST)
 
 
-NO_OVERRIDES = Overrides()
+NO_OVERRIDES = ReadingOverrides()
 
 
-def read_signal(source: Any, path: SignalPath, said: Overrides = NO_OVERRIDES) -> Recording:
+def read_signal(source: Any, path: SignalPath, said: ReadingOverrides = NO_OVERRIDES) -> Recording:
     """A recording as a signal path takes it: ``read_recording``, then ``match``. SrnnError as for
     both.
     """
@@ -175,7 +175,7 @@ def read_recording(
             DatetimeIndex gives the rate), or an array (samples, channels), (samples,) for one
             channel.
         gaps: what is done about missing samples.
-        annotator: whose annotations are read with a WFDB record, as for ``Overrides``.
+        annotator: whose annotations are read with a WFDB record, as for ``ReadingOverrides``.
         words: names of a table's columns that are no channels.
 
     SrnnError, which names the file (and line, or sample): missing, damaged, not finite, of another
@@ -462,7 +462,7 @@ def _read_annotations(path: Path, annotator: str, samples: int) -> tuple[Annotat
 def match(
     recording: Recording,
     path: SignalPath,
-    said: Overrides = NO_OVERRIDES,
+    said: ReadingOverrides = NO_OVERRIDES,
     strict: bool = True,
 ) -> Recording:
     """The recording as a signal path takes it: the path's channels in its order, units and rate.

@@ -31,7 +31,7 @@ from .datasets.answers import Label, LabelType, as_given
 from .datasets.base import Split, SplitName, data_folder, resolve_data_dir, shown
 from .datasets.splitting import Shares
 from .encoders.speech import Statistics
-from .recordings import NO_OVERRIDES, Overrides
+from .recordings import NO_OVERRIDES, ReadingOverrides
 from .samples import clip_start, fit_length
 from .signals import Form, PathForm, SignalPath, Steps, alike, describe, restore
 from .signals.base import LONGEST_CALIBRATION
@@ -285,7 +285,7 @@ class Task(TaskProperties):
         return []
 
     def reading(
-        self, data: Path, hold_out: bool = False, said: Overrides = NO_OVERRIDES
+        self, data: Path, hold_out: bool = False, said: ReadingOverrides = NO_OVERRIDES
     ) -> TaskMetadata:
         """The task with labelled recordings in place of its own data.
 
@@ -427,7 +427,7 @@ class TaskMetadata(Task):
     hold_out: bool = False
     """Where ``data`` name no splits: whether some are held out for validation and testing, or every
     split is all of them."""
-    said: Overrides = NO_OVERRIDES
+    said: ReadingOverrides = NO_OVERRIDES
     """What the user says about the recordings in ``data``."""
     own: Task | None = field(default=None, compare=False)
     """The task itself, with its data, where name and options cannot make it again; a model's file

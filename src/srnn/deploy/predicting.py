@@ -28,7 +28,7 @@ from ..data.datasets.files import visible_files
 from ..data.recordings import (
     NO_OVERRIDES,
     SENSOR_SUFFIXES,
-    Overrides,
+    ReadingOverrides,
     Recording,
     is_frame,
     match,
@@ -279,7 +279,7 @@ def predict(
     trained: Trained,
     signal: str | Path | npt.ArrayLike | Recording,
     form: Form = "auto",
-    said: Overrides = NO_OVERRIDES,
+    said: ReadingOverrides = NO_OVERRIDES,
     segment: float | None = None,
 ) -> Prediction:
     """What a trained network says about one recording.

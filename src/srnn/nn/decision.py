@@ -211,11 +211,11 @@ class StoppingState:
         self.count = np.zeros(streams, np.int64)
         """Number of scores that each stream has given."""
         self.row = np.zeros(streams, np.int64)
-        """For how many of them in a row it has been sure of ``classes``."""
+        """For how many of them in a row ``classes`` has been confident."""
         self.classes = np.full(streams, -1)
         """The class of the last scores; -1: there were none."""
         self.last = np.full(streams, -until.rest)
-        """The step of the last answer that stood."""
+        """The step of the last final answer."""
         self.past = np.zeros((streams, until.smooth - 1, classes))
         """The scores before, which are averaged with the next."""
 
@@ -249,8 +249,8 @@ class StoppingState:
         known = np.concatenate([self.past[which], scores], axis=1)
         self.past[which] = known[:, count:]
         total = sum(known[:, first : first + count] for first in range(smooth))
-        count = self.count[which, None] + np.arange(1, count + 1)
-        return total / np.minimum(count, smooth)[..., None]
+        so_far = self.count[which, None] + np.arange(1, count + 1)
+        return total / np.minimum(so_far, smooth)[..., None]
 
     def _rested(self, met: Array, steps: Array, which: Array | slice) -> npt.NDArray[np.bool_]:
         """Those of the answers that come late enough after the one before."""
@@ -270,10 +270,10 @@ class StoppingState:
 def in_a_row(
     classes: Array, confident: Array, before: Array, count: Array
 ) -> npt.NDArray[np.int64]:
-    """(B, T): for how many scores in a row the same class has been sure.
+    """(B, T): for how many scores in a row the same class has been confident.
 
     Args:
-        classes, sure: (B, T) the class of each of the next scores, and whether it is sure.
+        classes, confident: (B, T) the class of each of the next scores, and whether it is confident.
         before, count: (B,) the class of the scores before, and the number of such scores up to it.
     """
     step = np.arange(classes.shape[1])

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..data.batches import Sequences
 from ..data.datasets import SplitName
-from ..data.recordings import NO_OVERRIDES, Overrides
+from ..data.recordings import NO_OVERRIDES, ReadingOverrides
 from ..errors import SrnnError, check_positive, option
 from ..files import check_folder, check_new, check_writable, locks, write_json
 from ..nn.network import freeze
@@ -52,7 +52,7 @@ class TuningOptions:
     data_dir: Path | None = None
     data: Path | None = None
     """Labelled recordings to fine-tune and measure on instead of the task's own data."""
-    said: Overrides = NO_OVERRIDES
+    said: ReadingOverrides = NO_OVERRIDES
     """What is to be known of these recordings that they do not state themselves."""
     resume: bool = False
     overwrite: bool = False

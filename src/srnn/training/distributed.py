@@ -43,7 +43,7 @@ _TIMEOUT = timedelta(hours=2)
 
 
 @dataclass(frozen=True)
-class Shard:
+class BatchShard:
     """Which sequences of a batch belong to this process."""
 
     part: slice
@@ -146,16 +146,16 @@ class ProcessGroup:
             raise SystemExit(2)
         return run
 
-    def shard(self, total: int) -> Shard:
+    def shard(self, total: int) -> BatchShard:
         """This process's part of a batch of ``total`` sequences: consecutive ones, divided as
         evenly as possible."""
         begin, end = self.rank * total // self.size, (self.rank + 1) * total // self.size
         if end > begin:
-            return Shard(slice(begin, end), total)
-        return Shard(slice(0, 1), total, counts=False)
+            return BatchShard(slice(begin, end), total)
+        return BatchShard(slice(0, 1), total, counts=False)
 
     def draw(
-        self, network: Network, shard: Shard, p: float, generator: torch.Generator
+        self, network: Network, shard: BatchShard, p: float, generator: torch.Generator
     ) -> tuple[tuple[Any, ...], Dropout | None]:
         """The state of this process's part before the first step, and which of its neurons dropout
         keeps; drawn for all."""
@@ -169,7 +169,7 @@ class ProcessGroup:
             state, lambda part: part[shard.part]
         ), None if dropout is None else dropout.part(shard.part)
 
-    def join_norms(self, network: Network, shard: Shard) -> None:
+    def join_norms(self, network: Network, shard: BatchShard) -> None:
         """Let batch norm see the whole batch: the moments of each layer's input are summed over all
         processes."""
         if self.size == 1:
@@ -183,7 +183,7 @@ class ProcessGroup:
                 module.joined = joined
 
     def join(
-        self, loss: Loss, shard: Shard, scored: Scored, steps: int, rates: list[float]
+        self, loss: Loss, shard: BatchShard, scored: Scored, steps: int, rates: list[float]
     ) -> tuple[Scored, int, list[float]]:
         """Loss, valid steps and firing rates of this process's part -> those of the whole batch.
 
@@ -213,7 +213,7 @@ class ProcessGroup:
     def join_layers(
         self,
         config: RateConfig,
-        shard: Shard,
+        shard: BatchShard,
         layers: Sequence[LayerResult],
         lengths: Tensor | None,
     ) -> tuple[Sequence[LayerResult], Tensor | None]:

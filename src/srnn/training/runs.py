@@ -30,7 +30,7 @@ from types import MappingProxyType
 from typing import Any
 
 from .._version import __version__, minor_version
-from ..data.recordings import NO_OVERRIDES, Overrides
+from ..data.recordings import NO_OVERRIDES, ReadingOverrides
 from ..errors import SrnnError, either, option
 from ..files import (
     append_line,
@@ -68,7 +68,7 @@ _WRITTEN = (
 
 
 def open_trained(
-    path: Path | str, data: Path | None = None, said: Overrides = NO_OVERRIDES
+    path: Path | str, data: Path | None = None, said: ReadingOverrides = NO_OVERRIDES
 ) -> Trained:
     """The network in a run folder or a model's file, or the pretrained one of that name. SrnnError
     for anything else.

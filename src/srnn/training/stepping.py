@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..data.batches import Batch
 from ..nn.losses import Scored, rate_penalty
-from .distributed import Shard
+from .distributed import BatchShard
 from .evaluation import layer_rates, rate_report
 from .health import EVERY, SAMPLED_EVERY
 from .optimisation import schedule_factor, set_learning_rate
@@ -48,7 +48,7 @@ def _set_learning_rate(training: Training, epoch: Epoch) -> None:
     set_learning_rate(training.ready.optimizer, epoch.lr)
 
 
-def _learn(training: Training, epoch: Epoch, batch: Batch, shard: Shard) -> None:
+def _learn(training: Training, epoch: Epoch, batch: Batch, shard: BatchShard) -> None:
     """All windows of a batch."""
     state, config, processes = training.state, training.config, training.processes
     network, loss = training.ready.network, training.ready.loss
@@ -87,7 +87,7 @@ def _learn(training: Training, epoch: Epoch, batch: Batch, shard: Shard) -> None
 
 
 def _score(
-    training: Training, window: Window, outputs: Tensor, hidden: Any, shard: Shard
+    training: Training, window: Window, outputs: Tensor, hidden: Any, shard: BatchShard
 ) -> tuple[Scored, Tensor]:
     """(the window's score, what is minimised), both of the whole batch, whichever part of it is
     this process's."""

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ...errors import SrnnError
 from ...text import some
-from ..recordings import NO_OVERRIDES, Overrides, Recording, match, read_recording
+from ..recordings import NO_OVERRIDES, ReadingOverrides, Recording, match, read_recording
 from ..signals import SignalPath
 from ..targets import of_steps
 from .answers import Answer, Numbers, as_targets
@@ -52,7 +52,7 @@ def load_labelled(
     shares: Shares | None = None,
     speaker: str = "",
     lag: int = 0,
-    said: Overrides = NO_OVERRIDES,
+    said: ReadingOverrides = NO_OVERRIDES,
     cutting: Segmentation = WHOLE,
     values: bool = False,
 ) -> Split:
@@ -107,7 +107,7 @@ def _of_arrays(
     classes: Sequence[str],
     path: SignalPath,
     shares: Shares | None,
-    said: Overrides,
+    said: ReadingOverrides,
     values: bool,
 ) -> _Labelled:
     answer: Answer = "values" if values else "classes"
@@ -148,7 +148,7 @@ def _of_files(
     path: SignalPath,
     shares: Shares | None,
     speaker: str,
-    said: Overrides,
+    said: ReadingOverrides,
     cutting: Segmentation,
     values: bool,
 ) -> _Labelled:

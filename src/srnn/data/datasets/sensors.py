@@ -20,7 +20,7 @@ from ...text import counted, some
 from ..gaps import DEFAULT, Gaps
 from ..recordings import (
     ChannelMetadata,
-    Overrides,
+    ReadingOverrides,
     Recording,
     at_rate,
     match,
@@ -87,7 +87,7 @@ class Leading(NamedTuple):
     """Names of the channels; None: they are not known, or may differ from one to the next."""
     rate: float | None
     chosen: tuple[str | int, ...] | None
-    """The channels that are read of each, as for ``Overrides``; None: those with these names."""
+    """The channels that are read of each, as for ``ReadingOverrides``; None: those with these names."""
     stated: tuple[Mapping[str, str], ...] = ()
     """Of each channel, the units that some recording states, with the name of the first that does;
     the first unit is that of all."""
@@ -144,7 +144,7 @@ class Leading(NamedTuple):
         self._check_channels(recording)
         self._check_units(recording)
         path = ScaledPath(self.channels, names=self.names, units=self.units)
-        return match(recording, path, Overrides(channels=self.chosen))
+        return match(recording, path, ReadingOverrides(channels=self.chosen))
 
     def _check_units(self, recording: Recording) -> None:
         own = self._units_in(ChannelMetadata(recording.channels, recording.units))
@@ -198,7 +198,7 @@ class SensorFiles:
     items: tuple[Item, ...]
     cutting: Segmentation = WHOLE
     chosen: tuple[str | int, ...] | None = None
-    """The channels that are read of each, as for ``Overrides``; None: those with the names of the
+    """The channels that are read of each, as for ``ReadingOverrides``; None: those with the names of the
     first one's.
     """
     gaps: Gaps = DEFAULT

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...data.gaps import DEFAULT, LONGEST_GAP, Gaps
-from ...data.recordings import NO_OVERRIDES, Overrides, Recording, match, read_recording
+from ...data.recordings import NO_OVERRIDES, ReadingOverrides, Recording, match, read_recording
 from ...data.signals import SignalPath
 from ...data.units import parse_channels
 from ...errors import SrnnError, nearest
@@ -35,7 +35,7 @@ ARRAY_KEYS = ("rate", "channels", "missing", "longest_gap", "names", "units")
 class ClientMetadata:
     """What a client says of its samples."""
 
-    reading: Overrides = NO_OVERRIDES
+    reading: ReadingOverrides = NO_OVERRIDES
     names: tuple[str, ...] | None = None
     units: tuple[str | None, ...] | None = None
 
@@ -50,7 +50,7 @@ class ClientMetadata:
             chosen = parse_channels(given["channels"], "channels")
         names, units = (_list(given[key]) if key in given else None for key in ("names", "units"))
         return cls(
-            Overrides(
+            ReadingOverrides(
                 numbers.get("rate"), chosen, Gaps(policy, numbers.get("longest_gap", LONGEST_GAP))
             ),
             names,

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...data.gaps import Filling
-from ...data.recordings import NO_OVERRIDES, Overrides, Recording, match, read_signal
+from ...data.recordings import NO_OVERRIDES, ReadingOverrides, Recording, match, read_signal
 from ...data.signals import SignalPath
 from ...data.tables import Rows, lines_of
 from ...data.tasks import Task
@@ -62,7 +62,7 @@ def open_source(
     stdin: IO[bytes] | None = None,
     *,
     at_once: bool = True,
-    said: Overrides = NO_OVERRIDES,
+    said: ReadingOverrides = NO_OVERRIDES,
 ) -> Source:
     """Open a signal, as this path takes it.
 
@@ -121,7 +121,7 @@ def as_clip(source: Source, task: Task, path: SignalPath) -> Source:
     return replace(source, blocks=iter(blocks))
 
 
-def _piped(rows: Rows, name: str, signal: SignalPath, said: Overrides) -> Iterator[Array]:
+def _piped(rows: Rows, name: str, signal: SignalPath, said: ReadingOverrides) -> Iterator[Array]:
     """The signal of a table from a pipe. A RuntimeWarning where it has times that tell another rate
     than the wanted one."""
     times: list[float] = []
@@ -146,7 +146,7 @@ def _piped(rows: Rows, name: str, signal: SignalPath, said: Overrides) -> Iterat
     filling.finish()
 
 
-def _filled(filling: Filling, block: Array, said: Overrides) -> Array:
+def _filled(filling: Filling, block: Array, said: ReadingOverrides) -> Array:
     """The samples that are complete with this block. A RuntimeWarning, once, where some were
     missing."""
     before = filling.filled
@@ -178,7 +178,7 @@ def _raw(
     signal: SignalPath,
     block: int,
     raw: RawFormat,
-    said: Overrides,
+    said: ReadingOverrides,
     at_once: bool,
 ) -> Iterator[Array]:
     """Blocks from raw samples; ``at_once``: as they come."""

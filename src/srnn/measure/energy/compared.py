@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...data.recordings import NO_OVERRIDES, Overrides
+from ...data.recordings import NO_OVERRIDES, ReadingOverrides
 from ...errors import SrnnError, option
 from ...registry import is_name
 from ...training.recipes import as_baseline, load_recipe
@@ -38,7 +38,7 @@ def compare_energy(
     *,
     split: SplitName = "validation",
     data: Path | None = None,
-    said: Overrides = NO_OVERRIDES,
+    said: ReadingOverrides = NO_OVERRIDES,
     data_dir: Path | None = None,
     technology: str | Path = DEFAULT,
     rates: Sequence[float] | None = None,
@@ -195,7 +195,7 @@ def _task(trained: Trained) -> str:
 
 
 def _find(
-    item: str | Path, data: Path | None, said: Overrides, rates: Sequence[float] | None
+    item: str | Path, data: Path | None, said: ReadingOverrides, rates: Sequence[float] | None
 ) -> Trained:
     """The network of that run or model, the pretrained one of that name (not with given ``rates``),
     or a new one from that recipe (seed 0)."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...data.batches import Sequences
 from ...data.datasets import SplitName
-from ...data.recordings import NO_OVERRIDES, Overrides
+from ...data.recordings import NO_OVERRIDES, ReadingOverrides
 from ...errors import SrnnError
 from ...files import read_object
 from ...registry import is_name
@@ -75,7 +75,7 @@ def report_content(
     samples: int = SAMPLES,
     baselines: Sequence[str] | None = None,
     data: Path | None = None,
-    said: Overrides = NO_OVERRIDES,
+    said: ReadingOverrides = NO_OVERRIDES,
     data_dir: Path | None = None,
     options: AnalysisOptions | None = None,
 ) -> dict[str, Any]:
