@@ -1,5 +1,5 @@
-"""The one exception for a user's mistake, the "did you mean" that its messages end with, and the
-checks that raise it."""
+"""The one exception for a user's mistake, what it is about, and the "did you mean" that its messages
+end with. Values of settings are checked by ``check`` (``files/conversion.py``)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,36 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from numbers import Integral, Real
-from typing import Any, TypeGuard
+from typing import Any, Literal, TypeGuard, get_args
 
 from .text import brief, one_line
+
+Kind = Literal[
+    "value",
+    "name",
+    "missing",
+    "exists",
+    "conflict",
+    "data",
+    "file",
+    "unsupported",
+    "package",
+    "resource",
+]
+"""What is wrong, for programs that act on it:
+
+- ``value``: a setting, an argument or an option has a value or a type that is not valid.
+- ``name``: there is no key, recipe, class, channel, or other thing of this name.
+- ``missing``: a file, a folder, a required setting or a part of what was given is not there.
+- ``exists``: something would be overwritten.
+- ``conflict``: settings that are each valid do not go together, or one has no effect here.
+- ``data``: recordings, arrays or labels have a shape, a size or contents that cannot be used.
+- ``file``: a file cannot be read or written, or does not hold what it should.
+- ``unsupported``: this network, format or platform cannot do what was asked.
+- ``package``: a package or a tool is not installed, or does not work.
+- ``resource``: memory, disk, time, the network, a device or another process stands in the way.
+"""
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 class SrnnError(Exception):
@@ -21,10 +48,24 @@ class SrnnError(Exception):
     the message (a quoted third-party error, a file name with a newline in it) are folded to spaces,
     control characters are written out, and the middle of a very long one is left out, so the
     promise of one line holds whatever was put in.
+
+        try:
+            srnn.fit(x, y, epochs=0)
+        except srnn.SrnnError as error:
+            print(error.kind, error.field)  # value epochs
+
+    Args:
+        message: the line.
+        kind: what is wrong, one of ``KINDS``.
+        field: what it is about: the argument (``"epochs"``), the recipe's key
+            (``"training.optimizer.lr"``), the column, channel or label, or the file's path; ``""`` if
+            it is about no single one.
     """
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, kind: Kind = "value", field: object = "") -> None:
         super().__init__(one_line(str(message)))
+        self.kind: Kind = kind
+        self.field = one_line(str(field))
 
 
 @contextmanager
@@ -34,7 +75,7 @@ def naming(where: object) -> Iterator[None]:
     try:
         yield
     except SrnnError as error:
-        raise SrnnError(f"{where}: {error}") from error
+        raise SrnnError(f"{where}: {error}", error.kind, error.field) from error
 
 
 @contextmanager
@@ -45,7 +86,7 @@ def naming_once(where: object) -> Iterator[None]:
     except SrnnError as error:
         if str(where) in str(error):
             raise
-        raise SrnnError(f"{where}: {error}") from error
+        raise SrnnError(f"{where}: {error}", error.kind, error.field) from error
 
 
 _AT_A_COMMAND_LINE = [False]
@@ -117,19 +158,20 @@ def need(package: str, what: str, extra: str) -> Any:
         return import_module(package)
     except ImportError as error:
         install = (
-            f'pip install "srnn[{extra}]"; in a copy of the source pip install '
-            f'".[{extra}]", '
-            f'or ".[all]" for all extras'
+            f'pip install "srnn[{extra}]"; in a copy of the source pip install ".[{extra}]", '
+            'or ".[all]" for all extras'
         )
-        raise SrnnError(f"{what} needs {package}: {install}.") from error
+        raise SrnnError(f"{what} needs {package}: {install}.", "package", package) from error
     except OSError as error:  # its library in C is missing
-        raise SrnnError(f"{package} is installed, but does not work: {error}") from error
+        said = f"{package} is installed, but does not work: {error}"
+        raise SrnnError(said, "package", package) from error
 
 
 def require(condition: bool, key: str, rule: str, value: object) -> None:
-    """Raise SrnnError, naming the key and the rule, unless the condition holds."""
+    """Raise SrnnError, naming the key and the rule, unless the condition holds: for rules between
+    settings. What one setting may be is stated by its type (``check``)."""
     if not condition:
-        raise SrnnError(f"'{key}' must be {rule}, not {brief(value)}.")
+        raise SrnnError(f"'{key}' must be {rule}, not {brief(value)}.", "value", key)
 
 
 def is_number(value: object) -> TypeGuard[float]:

@@ -31,7 +31,7 @@ from typing import (
 
 from ..errors import SrnnError, is_number, naming_once, nearest
 from ..text import brief
-from .bounds import MOST, Between, ReadBy
+from .bounds import MOST, Between, Items, ReadBy
 from .reading import reading
 from .yaml_reading import parse_yaml
 
@@ -113,15 +113,14 @@ def read_section(
     if not isinstance(content, Mapping):
         keys = f"{', '.join(hints)}, not {brief(content)}."
         if section:
-            raise SrnnError(f"'{section}' must be a section with {keys}")
+            raise SrnnError(f"'{section}' must be a section with {keys}", "value", section)
         raise SrnnError(f"the {cls.__name__.lower()} must be a mapping with the keys {keys}")
     values: dict[str, Any] = {}
     for name, value in content.items():
         key = _join(section, str(name))
         if name not in hints:
-            raise SrnnError(
-                f"unknown key '{key}'.{_suggest(str(name), hints, section, root or cls)}"
-            )
+            near = _suggest(str(name), hints, section, root or cls)
+            raise SrnnError(f"unknown key '{key}'.{near}", "name", key)
         hint = hints[name]
         if value is None and not takes_null(hint):
             continue
@@ -136,9 +135,31 @@ def read_section(
         ):
             key = _join(section, item.name)
             if not is_dataclass(hints[item.name]):
-                raise SrnnError(f"'{key}' must be given{item.metadata.get('missing', '')}.")
+                more = item.metadata.get("missing", "")
+                raise SrnnError(f"'{key}' must be given{more}.", "missing", key)
             values[item.name] = read_section(hints[item.name], {}, key, root or cls)
     return cls(**values, **given)
+
+
+def check(field: str, value: Any, hint: Any, *rules: Between | Items) -> Any:
+    """The value, if it is one of the type; otherwise SrnnError, which names the field.
+
+        epochs = check("epochs", epochs, int, Between(1, 1000))
+        merge = check("merge", merge, Literal["mean", "concat"])
+
+    Args:
+        field: the argument or setting that has the value, as its user calls it.
+        value: numpy's and torch's numbers count as numbers; text does not.
+        hint: int, float, str, bool, None, Literal, and lists, tuples, mappings and unions of these,
+            each with its bounds (``Count``, ``Positive``).
+        rules: bounds, where the type has none.
+
+    Returns:
+        The value, as a plain number; a float where an integer stands for one.
+    """
+    if rules:
+        hint = Annotated[hint, *rules]
+    return _checked(_match, hint, value, field)
 
 
 def convert(hint: Any, value: Any, key: str) -> Any:
@@ -159,7 +180,7 @@ def build(
     hints = types_of(cls)
     for name in values:
         if name not in hints:
-            raise SrnnError(f"{cls.__name__} has no setting {name!r:.100}.")
+            raise SrnnError(f"{cls.__name__} has no setting {name!r:.100}.", "name", name)
     return cls(**{name: read(hints[name], value, name) for name, value in values.items()})
 
 
@@ -201,7 +222,7 @@ def _checked(read: Callable[[Any, Any, str], Any], hint: Any, value: Any, key: s
             shown = "null"
         else:
             shown = brief(given)
-        raise SrnnError(f"'{key}' must be {valid}, not {shown}.") from None
+        raise SrnnError(f"'{key}' must be {valid}, not {shown}.", "value", key) from None
 
 
 def _convert(hint: Any, value: Any, key: str) -> Any:
