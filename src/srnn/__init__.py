@@ -137,7 +137,7 @@ _HOME = {
     "training.pretrained": ("example",),
     "training.recipes": ("load_recipe",),
 }
-_WINGS = ("data", "nn", "training", "measure", "deploy", "studies", "paper", "cli")
+_WINGS = ("data", "nn", "training", "measure", "deploy", "studies", "testing", "cli")
 _MODULES = {"losses": "nn.losses", "plot": "measure.plot", "progress": "progress"} | {
     wing: wing for wing in _WINGS
 }
