@@ -107,7 +107,7 @@ def check_neuron(
             would be tested; or where a gradient is not finite.
         SrnnError: for settings that ``SRNN`` refuses.
     """
-    from . import SRNN
+    from .nn.network import SRNN
     from .nn.neurons import as_neuron
 
     model = as_neuron(neuron() if isinstance(neuron, type) else neuron)
@@ -157,7 +157,7 @@ def check_neuron(
         else:
             report.compared[what] = f"within {tolerance:g}"
 
-    from . import from_network
+    from .api import from_network
 
     built = from_network(
         network("auto", gain).eval(), [f"class {number}" for number in range(outputs)]
@@ -183,7 +183,7 @@ def check_model(model: Trained, recordings: Sequence[npt.ArrayLike]) -> Report:
     Raises:
         AssertionError: where two differ.
     """
-    from . import Model, load
+    from .api import Model, load
 
     own = Model.of(model)
     report = Report()
