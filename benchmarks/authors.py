@@ -75,7 +75,9 @@ def train_theirs(
     if program is None:
         raise SrnnError(
             f"There is a program of the authors' for {', '.join(PROGRAMS)}, not for {recipe}; "
-            "leave it out."
+            "leave it out.",
+            "name",
+            "recipe",
         )
     with their_code(checkout, program) as (snn, tools):
         task = load_recipe(recipe).create_task()
@@ -137,7 +139,9 @@ def their_code(checkout: Path | None, program: Program) -> Iterator[tuple[Module
     if checkout is None or not (checkout / tools).is_file() or not (checkout / "snn").is_dir():
         raise SrnnError(
             f"The authors' program is not here: git clone {HOME}, and name the folder with "
-            "--checkout."
+            "--checkout.",
+            "missing",
+            "checkout",
         )
     sys.path.insert(0, str(checkout))
     try:

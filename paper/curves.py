@@ -76,7 +76,9 @@ def write_curves(folder: Path | str, runs: Path | None = None) -> Path:
     if not points:
         raise SrnnError(
             f"{runs or folder} does not hold the run folder of every training in "
-            f"{folder / 'results.json'}."
+            f"{folder / 'results.json'}.",
+            "missing",
+            runs or folder,
         )
     path = folder / FILE
     write_atomically(path, (json.dumps({"split": "train", "points": points}) + "\n").encode())

@@ -160,7 +160,9 @@ def gather(
     Raises SrnnError for a folder that is missing, or a file that is damaged.
     """
     if results is not None and not results.is_dir():
-        raise SrnnError(f"There is no results folder {results}; name one with --results.")
+        raise SrnnError(
+            f"There is no results folder {results}; name one with --results.", "missing", results
+        )
     folder = RESULTS if results is None else results
     entries, sweeps = [], []
     trained = [_run(path) for path in runs]
@@ -248,7 +250,9 @@ def _joined(entry: Entry, run: Entry) -> Entry:
     if run.seeds[0] in entry.seeds:
         raise SrnnError(
             f"{run.runs[0]} and {entry.runs[0]} have the same recipe and the same seed, "
-            f"{run.seeds[0]}; name only one of them."
+            f"{run.seeds[0]}; name only one of them.",
+            "conflict",
+            "results",
         )
     rate = None
     if entry.firing_rate is not None and run.firing_rate is not None:

@@ -82,7 +82,9 @@ def _names(names: Sequence[str]) -> list[str]:
     for name in names:
         if name != "all" and name not in MAKERS:
             raise SrnnError(
-                f"There is no table or figure '{name}'.{nearest(name, [*MAKERS, 'all'])}"
+                f"There is no table or figure '{name}'.{nearest(name, [*MAKERS, 'all'])}",
+                "name",
+                "what",
             )
     return list(MAKERS) if "all" in names else [name for name in MAKERS if name in names]
 

@@ -35,7 +35,9 @@ class Published:
 def definition(name: str) -> Definition:
     """The published network of that name. Raises SrnnError for an unknown name."""
     if name not in PUBLISHED:
-        raise SrnnError(f"There is no published network '{name}'.{nearest(name, PUBLISHED)}")
+        raise SrnnError(
+            f"There is no published network '{name}'.{nearest(name, PUBLISHED)}", "name", "network"
+        )
     return PUBLISHED[name]
 
 
@@ -61,7 +63,9 @@ def load_published(name: str, weights: Path | str, overrides: Sequence[str] = ()
         if not np.isfinite(value).all():
             names = " + ".join(f"'{key}'" for key in described.names[own])
             raise SrnnError(
-                f"{path}: {names} holds values that are not finite; copy the file again."
+                f"{path}: {names} holds values that are not finite; copy the file again.",
+                "data",
+                path,
             )
         with torch.no_grad():
             network.get_parameter(own).copy_(torch.from_numpy(value))
@@ -81,13 +85,17 @@ def _total(
         if key not in arrays:
             raise SrnnError(
                 f"{path} has no '{key}': these are not the weights of the published '{name}' "
-                "network."
+                "network.",
+                "data",
+                path,
             )
         if arrays[key].shape != total.shape or arrays[key].dtype.kind != "f":
             raise SrnnError(
                 f"{path}: '{key}' is {arrays[key].dtype} {arrays[key].shape}, expected floats of "
                 f"shape {total.shape}; "
-                f"these are not the weights of the published '{name}' network."
+                f"these are not the weights of the published '{name}' network.",
+                "data",
+                path,
             )
         with np.errstate(
             invalid="ignore"

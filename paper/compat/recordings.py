@@ -86,7 +86,9 @@ class Golden:
         name = self._prefix + name if self._prefix + name in self._arrays else name
         if name not in self._arrays:
             raise SrnnError(
-                f"{self.path} has no '{name}'; it is not a golden file of this network."
+                f"{self.path} has no '{name}'; it is not a golden file of this network.",
+                "data",
+                self.path,
             )
         array = self._arrays[name]
         fits = array.ndim == len(shape) and all(
@@ -96,7 +98,9 @@ class Golden:
             wanted = ", ".join("any" if length is None else str(length) for length in shape)
             raise SrnnError(
                 f"{self.path}: '{name}' is {array.dtype} {array.shape}, expected numbers "
-                f"({wanted})."
+                f"({wanted}).",
+                "data",
+                self.path,
             )
         return array
 
@@ -104,7 +108,9 @@ class Golden:
         """Numbers of that shape, all of them finite; see ``array``."""
         array = self.array(name, *shape)
         if not np.isfinite(array).all():
-            raise SrnnError(f"{self.path}: '{name}' contains values that are not finite.")
+            raise SrnnError(
+                f"{self.path}: '{name}' contains values that are not finite.", "data", self.path
+            )
         return array
 
     def spikes(self, layer: str, size: int) -> Array:
@@ -115,7 +121,9 @@ class Golden:
         recorded = int(self.finite(f"{name}_n"))
         if recorded != size:
             raise SrnnError(
-                f"{self.path}: '{name}' is of {recorded} neurons, but the network has {size}."
+                f"{self.path}: '{name}' is of {recorded} neurons, but the network has {size}.",
+                "data",
+                self.path,
             )
         return self._unpacked(self.array(name, None, None, -(-size // 8)), name, size)
 
@@ -133,7 +141,9 @@ class Golden:
             x = self.finite("x", None, None, None)
         if x.shape[1] < steps:
             raise SrnnError(
-                f"{self.path}: 'x' has {x.shape[1]} steps, the recorded spikes have {steps}."
+                f"{self.path}: 'x' has {x.shape[1]} steps, the recorded spikes have {steps}.",
+                "data",
+                self.path,
             )
         x = x[:, :steps].astype(dtype)
         if kind == "pixels":
@@ -141,13 +151,17 @@ class Golden:
         if x.shape[-1] != channels or not x.size:
             raise SrnnError(
                 f"{self.path}: 'x' is {x.shape} once encoded; the network has {channels} input "
-                "channels."
+                "channels.",
+                "data",
+                self.path,
             )
         return x
 
     def _unpacked(self, packed: Array, name: str, size: int) -> Array:
         if packed.dtype != np.uint8:
             raise SrnnError(
-                f"{self.path}: '{name}' is {packed.dtype}, expected packed bits (uint8)."
+                f"{self.path}: '{name}' is {packed.dtype}, expected packed bits (uint8).",
+                "data",
+                self.path,
             )
         return np.unpackbits(packed, axis=-1, count=size)

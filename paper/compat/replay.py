@@ -99,7 +99,7 @@ def verify(
     """
     check_backend(backend)
     if dtype not in DTYPES:
-        raise SrnnError(f"dtype must be float32 or float64, not {dtype!r}.")
+        raise SrnnError(f"dtype must be float32 or float64, not {dtype!r}.", "value", "dtype")
     recording = definition(name).recording
     published = load_published(name, weights)
     network = published.network.to(DTYPES[dtype])
@@ -114,11 +114,15 @@ def verify(
     sub_steps, batch, _ = recorded.spikes(recording.layers[0], next(iter(names)).size).shape
     steps = sub_steps // network.substeps
     if not steps or not batch:
-        raise SrnnError(f"{recorded.path} holds no steps of '{recording.layers[0]}'.")
+        raise SrnnError(
+            f"{recorded.path} holds no steps of '{recording.layers[0]}'.", "data", recorded.path
+        )
     x = torch.from_numpy(recorded.input(recording.input, network.inputs, steps, np.dtype(dtype)))
     if len(x) != batch:
         raise SrnnError(
-            f"{recorded.path}: 'x' has {len(x)} sequences, the recorded spikes have {batch}."
+            f"{recorded.path}: 'x' has {len(x)} sequences, the recorded spikes have {batch}.",
+            "data",
+            recorded.path,
         )
     state = initial_state(network, recording, recorded, batch)
     result = network.run(x, state)
@@ -148,7 +152,9 @@ def verify(
         if not 0 < len(expected) <= len(output):
             raise SrnnError(
                 f"{recorded.path}: '{recording.output}' has {len(expected)} steps, not 1 to "
-                f"{len(output)}."
+                f"{len(output)}.",
+                "data",
+                recorded.path,
             )
         output = output[-len(expected) :]
     else:
@@ -221,17 +227,23 @@ def _compare(
         recorded = golden.spikes(name, layer.size)
         if recorded.shape != spike.shape:
             raise SrnnError(
-                f"{golden.path}: 'spike_{name}' is {recorded.shape}, expected {spike.shape}."
+                f"{golden.path}: 'spike_{name}' is {recorded.shape}, expected {spike.shape}.",
+                "data",
+                golden.path,
             )
         compared, mismatches = spike.size, int(np.count_nonzero(recorded != spike))
     expected = golden.array(f"mem_{name}", None, *membrane.shape[1:])
     if not 0 < len(expected) <= len(membrane):
         raise SrnnError(
-            f"{golden.path}: 'mem_{name}' has {len(expected)} steps, not 1 to {len(membrane)}."
+            f"{golden.path}: 'mem_{name}' has {len(expected)} steps, not 1 to {len(membrane)}.",
+            "data",
+            golden.path,
         )
     sound = np.setdiff1d(np.arange(layer.size), silent)
     if not np.isfinite(expected[..., sound]).all():
-        raise SrnnError(f"{golden.path}: 'mem_{name}' holds values that are not finite.")
+        raise SrnnError(
+            f"{golden.path}: 'mem_{name}' holds values that are not finite.", "data", golden.path
+        )
     error = _greatest(membrane[: len(expected), :, sound] - expected[..., sound])
     return LayerReplay(compared, mismatches, error)
 

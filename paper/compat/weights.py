@@ -34,7 +34,7 @@ def read_arrays(path: Path, what: str) -> dict[str, np.ndarray]:
     """Arrays of an .npz file by name; messages call it a ``what`` file. SrnnError as for
     ``read_weights``."""
     if not path.is_file():
-        raise SrnnError(f"There is no {what} file {path}.")
+        raise SrnnError(f"There is no {what} file {path}.", "missing", path)
     return read_npz(path, f"a {what} file (.npz)")
 
 
@@ -44,11 +44,13 @@ def read_weights(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise SrnnError(
             f"There is no weights file {path}; name a published network's .npz or .pth with "
-            "--weights."
+            "--weights.",
+            "missing",
+            path,
         )
     weights = read_arrays(path, "weights") if path.suffix == ".npz" else _read_pickled(path)
     if not weights:
-        raise SrnnError(f"{path} holds no weights.")
+        raise SrnnError(f"{path} holds no weights.", "data", path)
     return weights
 
 
@@ -59,7 +61,9 @@ def _read_pickled(path: Path) -> dict[str, np.ndarray]:
         except pickle.UnpicklingError as error:
             raise SrnnError(
                 f"Refused to open {path}: {_refused(error)}. Only weights are read, and nothing is "
-                "run."
+                "run.",
+                "file",
+                path,
             ) from error
         except RuntimeError as error:  # torch goes on to say how to load it all the same
             raise ValueError(str(error).partition(". ")[0]) from error
