@@ -313,17 +313,23 @@ def train(
     if not isinstance(recipe, (Recipe, str, Path)):
         raise SrnnError(
             f"A recipe is a name, a file or a Recipe, not a {type(recipe).__name__}. Arrays of "
-            "your own are trained with srnn.fit(x, y)."
+            "your own are trained with srnn.fit(x, y).",
+            "value",
+            "recipe",
         )
     if task is not None and (isinstance(task, type) or not hasattr(task, "class_names")):
         raise SrnnError(
             "The task must be an object of a class derived from srnn.data.tasks.Task, not a "
-            f"{type(task).__name__}."
+            f"{type(task).__name__}.",
+            "value",
+            "task",
         )
     if isinstance(recipe, Recipe) and overrides:
         raise SrnnError(
             "Overrides are for recipes given by name or file; change a Recipe with "
-            "dataclasses.replace."
+            "dataclasses.replace.",
+            "conflict",
+            "overrides",
         )
     place = None if data_dir is None else Path(data_dir)
     shown = reporter_for(json=False) if reporter is None and hasattr(sys, "ps1") else None
@@ -419,7 +425,7 @@ def fit(
     from .training.own_data import FitArguments, recipe_for, settings_of
 
     if resume and out is None:
-        raise SrnnError("resume continues the run in a folder: name it with out.")
+        raise SrnnError("resume continues the run in a folder: name it with out.", "missing", "out")
     arguments = FitArguments(y, lengths, groups, rate, channels, units, classes, validation)
     gaps = Gaps(missing, longest_gap)
     settings = settings_of(test, epochs, patience, hidden, neuron, lr, batch_size, unit, gaps)
@@ -454,10 +460,16 @@ def fit_anomalies(
     if isinstance(x, (str, Path)) or "y" in settings or pair:
         raise SrnnError(
             "fit_anomalies takes normal recordings in memory, without labels, and a fraction of "
-            "them for validation."
+            "them for validation.",
+            "conflict",
+            "x",
         )
     if not is_number(false_alarms) or not 0 < false_alarms < 1:
-        raise SrnnError(f"false_alarms must be above 0 and below 1, not {false_alarms!r}.")
+        raise SrnnError(
+            f"false_alarms must be above 0 and below 1, not {false_alarms!r}.",
+            "value",
+            "false_alarms",
+        )
     if smooth is not None:
         check_whole("smooth", smooth, 1, 2**31 - 1)
     # What sets the threshold must not be learnt, and an error is smallest where nothing is left out.
@@ -508,7 +520,9 @@ def _step_ms(rate: float | None, step_ms: float | None, signal: SignalPath | Non
         if step_ms is not None or signal is not None:
             raise SrnnError(
                 "'rate' is of steps alone: a signal path states its own, and 'step_ms' is the same "
-                "as 'rate'."
+                "as 'rate'.",
+                "conflict",
+                "rate",
             )
         step_ms = 1000 / rate
     if step_ms is not None:
@@ -523,7 +537,11 @@ def _targets_of(loss: LossConfig, targets: Targets | None, outputs: int) -> Targ
     if loss.rule.value:
         return targets or Targets((None,) * outputs)
     if targets is not None:
-        raise SrnnError(f"targets are for losses of values, such as mse_mean, not {loss.name}.")
+        raise SrnnError(
+            f"targets are for losses of values, such as mse_mean, not {loss.name}.",
+            "conflict",
+            "targets",
+        )
     return None
 
 
@@ -591,7 +609,9 @@ def from_network(
         raise SrnnError(
             f"The network has {network.inputs} inputs and {network.outputs} outputs; the signal "
             f"gives {path.inputs}, and "
-            f"classes names {len(names)}."
+            f"classes names {len(names)}.",
+            "conflict",
+            "classes",
         )
     scored, kind = LossConfig(loss, start), "per_sequence"
     if scored.rule.per_step:
@@ -602,7 +622,7 @@ def from_network(
     answers["targets"] = _targets_of(scored, targets, len(names))
     task = TaskMetadata(name=name, path=path, step_ms=step_ms, **answers)
     if len({*names}) != len(names):
-        raise SrnnError(f"Two classes have the same name: {some(names)}.")
+        raise SrnnError(f"Two classes have the same name: {some(names)}.", "value", "classes")
     recipe = Recipe(task=TaskConfig(name), network=network_config(network), loss=scored)
     model = Model(network, task, recipe, steps=steps, about=about or {})
     model.check_recipe()  # before the copy, because torch cannot copy all that is refused here

@@ -74,7 +74,9 @@ def why_no_numba() -> str:
         raise SrnnError(
             "Numba would take settings from .numba_config.yaml in the current folder, which may be "
             "anybody's; start from another folder, or set its NUMBA_... environment variables "
-            "instead."
+            "instead.",
+            "resource",
+            ".numba_config.yaml",
         )
     if os.environ.get("NUMBA_DISABLE_JIT", "").strip() not in (
         "",

@@ -34,12 +34,16 @@ def define(known: dict[str, Any], cls: type, library: str, needed: tuple[str, ..
         raise SrnnError(
             f"The name of the class {cls.__name__} is {name!r}; functions are named after it, in "
             "Python and in C, so it may "
-            "have only letters, digits and _, as in 'my_neuron'."
+            "have only letters, digits and _, as in 'my_neuron'.",
+            "value",
+            "name",
         )
     for function in needed:
         if not hasattr(cls, function):
             raise SrnnError(
-                f"The class {cls.__name__}, named '{name}', needs a function '{function}'."
+                f"The class {cls.__name__}, named '{name}', needs a function '{function}'.",
+                "missing",
+                function,
             )
     if not (name in known and known[name].__module__.startswith(library)):
         known[name] = cls
@@ -53,7 +57,9 @@ def defined(known: Mapping[str, Any], cls: type, what: str) -> str:
         raise SrnnError(
             f"The name '{name}' of the {what} {cls.__name__} belongs to another class; give it a "
             "name of its own (name = ...) "
-            "or, if you have defined the class again, build the network again."
+            "or, if you have defined the class again, build the network again.",
+            "conflict",
+            "name",
         )
     return name
 
@@ -100,7 +106,9 @@ OWN = "Your own have a name once their class is defined: import its module first
 def refuse_class(what: str, spec: Any) -> None:
     """SrnnError for a class where an object of it was meant."""
     if isinstance(spec, type):
-        raise SrnnError(f"A {what} is given as an object, {spec.__name__}(), not as the class.")
+        raise SrnnError(
+            f"A {what} is given as an object, {spec.__name__}(), not as the class.", "value", what
+        )
 
 
 def create(
@@ -119,7 +127,9 @@ def create(
             blank = " In YAML a space must follow each colon."
         raise SrnnError(
             f"A {what} is given by its name, or by a mapping with a 'name', not by "
-            f"{brief(spec)}.{blank}"
+            f"{brief(spec)}.{blank}",
+            "value",
+            what,
         )
     if isinstance(spec, str):
         options: dict[str, Any] = {"name": spec}
@@ -128,7 +138,9 @@ def create(
     name = options.pop("name")
     if not isinstance(name, str) or name not in registry:
         raise SrnnError(
-            f"Unknown {what} {brief(name)}.{nearest(str(name), registry)}{hint and ' '}{hint}"
+            f"Unknown {what} {brief(name)}.{nearest(str(name), registry)}{hint and ' '}{hint}",
+            "name",
+            what,
         )
     cls = registry[name]
     known = [item.name for item in fields(cls)]  # type: ignore[arg-type]
@@ -141,4 +153,4 @@ def check_settings(whose: str, given: Iterable[object], known: Sequence[str]) ->
     message: "The norm 'batch' has"."""
     for key in given:
         if key not in known:
-            raise SrnnError(f"{whose} no setting '{key}'.{nearest(str(key), known)}")
+            raise SrnnError(f"{whose} no setting '{key}'.{nearest(str(key), known)}", "name", key)

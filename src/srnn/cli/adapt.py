@@ -23,7 +23,9 @@ def _check_feedback(feedback: str, *, hidden: bool) -> None:
     """SrnnError for feedback to hidden layers, where these do not learn by it."""
     if feedback != "symmetric" and not hidden:
         raise SrnnError(
-            "--feedback is for hidden layers that learn by e-prop: --train all --rule e-prop."
+            "--feedback is for hidden layers that learn by e-prop: --train all --rule e-prop.",
+            "conflict",
+            "feedback",
         )
 
 
@@ -99,7 +101,9 @@ def adapt(
     with place("--out", out, overwrite):
         opened = [open_trained(path, data, said) for path in models]
         if len(opened) > 1:
-            raise SrnnError(f"Without --curve give one model, not {len(opened)}.")
+            raise SrnnError(
+                f"Without --curve give one model, not {len(opened)}.", "value", "models"
+            )
         adapted, report = adapting.adapt(
             opened[0], split, config, data_dir=data_dir, limit=limit, seed=seed
         )

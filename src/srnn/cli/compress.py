@@ -58,20 +58,28 @@ class PruningOptions:
         are given."""
         how = self.scope is not None or self.gradual > 0
         if how and not self.wanted:
-            raise SrnnError("--scope and --gradual are for pruning; add --sparsity.")
+            raise SrnnError(
+                "--scope and --gradual are for pruning; add --sparsity.", "conflict", "sparsity"
+            )
         if self.what == "dead" and (self.sparsity is not None or tuned):
             raise SrnnError(
                 "--what dead removes all neurons that never spike, without training; leave out "
-                "--sparsity and --epochs."
+                "--sparsity and --epochs.",
+                "conflict",
+                "what",
             )
         if self.wanted and self.what != "dead" and self.sparsity is None:
             raise SrnnError(
                 "--sparsity is missing: the fractions to prune, such as 0.5 0.9; only --what dead "
-                "needs none."
+                "needs none.",
+                "missing",
+                "sparsity",
             )
         if how and self.what not in (None, "weights"):
             raise SrnnError(
-                f"--scope and --gradual are for --what weights, not {self.what}; leave them out."
+                f"--scope and --gradual are for --what weights, not {self.what}; leave them out.",
+                "conflict",
+                "what",
             )
 
     def run(
@@ -149,7 +157,9 @@ def compress(
     tuned = epochs is not None or lr_factor is not None
     pruning.check(tuned)
     if out is None and (pruning.wanted or tuned or resume or overwrite):
-        raise SrnnError("Pruning and fine-tuning make new runs; name their folder: --out DIR.")
+        raise SrnnError(
+            "Pruning and fine-tuning make new runs; name their folder: --out DIR.", "missing", "out"
+        )
 
     from ..studies.pruning import TuningOptions, measure_run
 

@@ -237,7 +237,9 @@ def prepare(
     if data_set.recordings and not any(folder.glob(data_set.recordings)):
         raise SrnnError(
             f"{folder} contains no files of {data_set.name}; get them first: "
-            f"{_command(data_set, data_dir, 'fetch')}"
+            f"{_command(data_set, data_dir, 'fetch')}",
+            "missing",
+            folder,
         )
     splits, skipped = [], []
     for use in data_set.uses:
@@ -284,5 +286,7 @@ def _check_archive(data_set: DataSet, data_dir: Path | None, archive: Path) -> N
                 f"{archive} was not unpacked: it does not match the catalogue ({report.note}); if "
                 "you trust it, unpack it into "
                 f"{archive.parent} yourself and remove it, or fetch it again: "
-                f"{_command(data_set, data_dir, 'fetch')}"
+                f"{_command(data_set, data_dir, 'fetch')}",
+                "data",
+                archive,
             )

@@ -58,12 +58,16 @@ class DecoderOptions:
         from ..deploy.streaming import Decoder
 
         if (self.mean is None) != (self.std is None):
-            raise SrnnError("Give --mean and --std together.")
+            raise SrnnError(
+                "Give --mean and --std together.", "missing", "mean" if self.mean is None else "std"
+            )
         for option, given in (("--mean and --std", self.mean), ("--gain", self.gain)):
             if given is not None and self.calibrate is not None:
                 raise SrnnError(
                     f"--calibrate takes from the signal what {option} would set; remove {option} "
-                    "or --calibrate."
+                    "or --calibrate.",
+                    "conflict",
+                    "calibrate",
                 )
         scale = None
         if self.mean is not None and self.std is not None:
@@ -92,7 +96,9 @@ class DecoderOptions:
         if policy is None:
             raise SrnnError(
                 f"{trained.name} has no exit policy: 'srnn evaluate RUN --full' chooses one on "
-                "validation, or name a file."
+                "validation, or name a file.",
+                "missing",
+                "policy",
             )
         return policy
 
@@ -121,5 +127,7 @@ def numbers(option: str, text: str) -> list[float]:
         return [float(part) for part in text.split(",")]
     except ValueError:
         raise SrnnError(
-            f"{option} takes comma-separated numbers, such as 0.1,0.2, not {text!r}."
+            f"{option} takes comma-separated numbers, such as 0.1,0.2, not {text!r}.",
+            "value",
+            option.lstrip("-"),
         ) from None

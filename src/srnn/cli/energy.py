@@ -111,6 +111,8 @@ def _rate(option: str, word: str) -> float:
         value = -1.0
     if not 0 <= value <= 1:
         raise SrnnError(
-            f"{option} takes spikes per neuron and step, between 0 and 1, not {word!r}."
+            f"{option} takes spikes per neuron and step, between 0 and 1, not {word!r}.",
+            "value",
+            option.lstrip("-"),
         )
     return value

@@ -131,7 +131,11 @@ def evaluate(
 
     if len(models) > 1:
         if full or live:
-            raise SrnnError("--full and --live measure one model; name one.")
+            raise SrnnError(
+                "--full and --live measure one model; name one.",
+                "conflict",
+                "full" if full else "live",
+            )
         return _evaluate_together(models, split, seed, data, reading, data_dir, json)
 
     from ..training import evaluation
@@ -163,20 +167,30 @@ def _check_full(options: FullOptions, full: bool, no_exit: bool) -> None:
     names = [*(["no_exit"] if no_exit else []), *options.given()]
     named = [f"--{name.replace('_', '-')}" for name in names]
     if named and not full:
-        raise SrnnError(f"{named[0]} belongs to --full; add it.")
+        raise SrnnError(f"{named[0]} belongs to --full; add it.", "conflict", "full")
     if no_exit and len(named) > 1 and named[1].startswith("--exit"):
-        raise SrnnError(f"{named[1]} and --no-exit contradict each other; give one of them.")
+        raise SrnnError(
+            f"{named[1]} and --no-exit contradict each other; give one of them.",
+            "conflict",
+            "no_exit",
+        )
 
 
 def _check_live(live: bool, full: bool, noise: float | None, false_accepts: float | None) -> None:
     """SrnnError for --live beside --full, for its options without it, and for values out of their
     range."""
     if live and full:
-        raise SrnnError("--live and --full measure different things; give one of them.")
+        raise SrnnError(
+            "--live and --full measure different things; give one of them.", "conflict", "live"
+        )
     if noise is not None and not (live and -100 <= noise <= 100):
-        raise SrnnError("--noise needs --live, and must be between -100 and 100 decibels.")
+        raise SrnnError(
+            "--noise needs --live, and must be between -100 and 100 decibels.", "value", "noise"
+        )
     if false_accepts is not None and not (live and false_accepts >= 0):
-        raise SrnnError("--false-accepts needs --live, and must be at least 0.")
+        raise SrnnError(
+            "--false-accepts needs --live, and must be at least 0.", "value", "false_accepts"
+        )
 
 
 def _show_analysis(analysis: Analysis, title: str, trained: Trained) -> None:
@@ -229,7 +243,9 @@ def _folds(paths: list[str], models: list[Trained], data: Path | None) -> list[d
         ):
             raise SrnnError(
                 f"{path} has another task, other options of it, or other classes, than {paths[0]}; "
-                "measure them apart."
+                "measure them apart.",
+                "conflict",
+                path,
             )
     return folds
 
@@ -244,7 +260,7 @@ def _evaluate_together(
     json: bool,
 ) -> int:
     if len(set(paths)) < len(paths):
-        raise SrnnError("A model is named twice; name each once.")
+        raise SrnnError("A model is named twice; name each once.", "value", "models")
     import numpy as np
 
     from ..measure.analysis import ClassReport, GroupReport
@@ -426,12 +442,20 @@ def _analysis_options(options: FullOptions, trained: Trained, no_exit: bool) -> 
             reason = "is read by a bidirectional network"
             if trained.loss.per_step:
                 reason = "decides at every step"
-            raise SrnnError(f"{option} has no effect: task '{task.name}' {reason} here; remove it.")
+            raise SrnnError(
+                f"{option} has no effect: task '{task.name}' {reason} here; remove it.",
+                "conflict",
+                name,
+            )
         if name == "tolerance" and not has_waves(task):
             raise SrnnError(
-                f"--tolerance is for the waves of an ECG, but the task is '{task.name}'; remove it."
+                f"--tolerance is for the waves of an ECG, but the task is '{task.name}'; remove it.",
+                "conflict",
+                "tolerance",
             )
         if not least <= value <= most:
-            raise SrnnError(f"{option} must be from {least:g} to {most:,}, not {value}.")
+            raise SrnnError(
+                f"{option} must be from {least:g} to {most:,}, not {value}.", "value", name
+            )
         chosen[field] = value * 0.01 if name == "exit_loss" else value  # from percentage points
     return AnalysisOptions(not no_exit, **chosen)

@@ -106,7 +106,9 @@ def input_format(text: str | None) -> InputFormat | None:
         return InputFormat(float(text), whole=False)
     except ValueError as error:
         raise SrnnError(
-            f"--inputs must be 'spikes' or the largest analog input, not {text!r}."
+            f"--inputs must be 'spikes' or the largest analog input, not {text!r}.",
+            "value",
+            "inputs",
         ) from error
 
 
@@ -132,7 +134,9 @@ def with_ranges(
             f"int8 needs to know the inputs, and the ranges of {state_bits}-bit states; give the "
             f"training data: {error}"
             if lacks_states
-            else f"int8 needs to know the inputs; give --inputs, or the training data: {error}"
+            else f"int8 needs to know the inputs; give --inputs, or the training data: {error}",
+            "missing",
+            "inputs",
         ) from error
     return replace(trained, **measure_int8(trained, sequences, inputs_as))
 

@@ -74,7 +74,9 @@ def import_nir(
     """
     if out is None and (task is not None or loss is not None or overwrite):
         raise SrnnError(
-            "--task, --loss and --overwrite are for the run that --out names; add --out RUN."
+            "--task, --loss and --overwrite are for the run that --out names; add --out RUN.",
+            "conflict",
+            "out",
         )
 
     from ..deploy.export import nir
@@ -153,7 +155,7 @@ def make_recipe(imported: Imported, task_name: str | None, loss_name: LossName |
     if "task" in imported.about:
         kept = build(TaskConfig, imported.about["task"], "the file")
     if task_name is None and kept is None:
-        raise SrnnError("The file names no task; name one with --task NAME.")
+        raise SrnnError("The file names no task; name one with --task NAME.", "missing", "task")
     own = kept is not None and task_name in (None, kept.name)
     if kept is not None and own:
         config = kept
@@ -167,13 +169,17 @@ def make_recipe(imported: Imported, task_name: str | None, loss_name: LossName |
         raise SrnnError(
             f"The file's own task cannot be made here: {error} Name another with --task, or make a "
             "model of the network in "
-            "Python: srnn.from_network(srnn.deploy.export.nir.load(FILE).network, CLASSES)."
+            "Python: srnn.from_network(srnn.deploy.export.nir.load(FILE).network, CLASSES).",
+            error.kind,
+            error.field,
         ) from error
     if (task.inputs, task.outputs) != (network.inputs, network.outputs):
         raise SrnnError(
             f"The network has {network.inputs} inputs and {network.outputs} outputs, the task "
             f"'{task.name}' has "
-            f"{task.inputs} and {task.outputs}."
+            f"{task.inputs} and {task.outputs}.",
+            "conflict",
+            "task",
         )
     if loss_name is None and own and "loss" in imported.about:
         loss = build(LossConfig, imported.about["loss"], "the file")

@@ -29,7 +29,7 @@ def info(*, warm: bool = False, json: Json = False) -> int:
 
     without = why_no_numba()
     if without and warm:
-        raise SrnnError(f"Nothing can be compiled in advance: {without}.")
+        raise SrnnError(f"Nothing can be compiled in advance: {without}.", "package", "numba")
     cpu, lacking = {"off:": without}, {"gpu"} if no_triton() else set()
     if without:
         lacking.add("cpu")

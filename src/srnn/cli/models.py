@@ -45,7 +45,9 @@ def models(
 
     if name is None:
         if example is not None:
-            raise SrnnError("Which network's example? srnn models NAME --example FILE.")
+            raise SrnnError(
+                "Which network's example? srnn models NAME --example FILE.", "missing", "name"
+            )
         cards = {one: pretrained.read_card(one) for one in pretrained.pretrained_names()}
         plain = {one: asdict(card) for one, card in cards.items()}
         return print_result(json, plain, lambda: _show_table(cards))
@@ -55,7 +57,9 @@ def models(
         if example.suffix != kept.suffix:
             raise SrnnError(
                 f"The example is a {kept.suffix} file; give --example a name that ends in "
-                f"{kept.suffix}, not {example}."
+                f"{kept.suffix}, not {example}.",
+                "value",
+                "example",
             )
         check_new(example, overwrite, ours=not example.is_dir(), name="example")
         with whole_file(example, named=True) as file:

@@ -131,7 +131,9 @@ class RecordingOptions:
         if data is None and self != NO_OPTIONS:
             raise SrnnError(
                 "--rate, --channels and --missing are for recordings that --data names; remove "
-                "them."
+                "them.",
+                "conflict",
+                "data",
             )
         return self.reading()
 
@@ -203,7 +205,9 @@ def place(option: str, path: Path, overwrite: bool = True) -> Iterator[None]:
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise SrnnError(
             f"{option}: {path} cannot be written: the folder {folder} does not exist, or is "
-            "write-protected."
+            "write-protected.",
+            "file",
+            path,
         )
     with only_writer(path):
         check_new(path, overwrite, ours=not path.is_dir())

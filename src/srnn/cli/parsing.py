@@ -77,13 +77,15 @@ def parse(words: Sequence[str], program: Program, python: Sequence[str] = AGAIN)
         )
         if file is None:
             raise
-        raise SrnnError(f"{error} If you mean the file {file}, write ./{file}.") from error
+        raise SrnnError(
+            f"{error} If you mean the file {file}, write ./{file}.", error.kind, error.field
+        ) from error
 
 
 def _parse(words: Sequence[str], program: Program, python: Sequence[str]) -> Parsed:
     for word in words:
         if "\0" in word:  # no file can have such a name, and open() would raise an error of its own
-            raise SrnnError(f"The argument {word!r} contains a zero byte.")
+            raise SrnnError(f"The argument {word!r} contains a zero byte.", "value", "arguments")
     command, rest = _command(words, program)
     where, _ = program.commands[command]
     parts = program.parts(command)
@@ -91,7 +93,7 @@ def _parse(words: Sequence[str], program: Program, python: Sequence[str]) -> Par
         return _bound(list_commands, program, command)
     if not where:
         called = ", ".join(f"{program.name} {command} {part}" for part in parts)
-        raise SrnnError(f"Say which: {called}.")
+        raise SrnnError(f"Say which: {called}.", "missing", "command")
     app = app_of(command, program, ALL in rest)
     others, settings = split_settings([_Dash(word) if word == "-" else word for word in rest])
     try:
@@ -99,11 +101,15 @@ def _parse(words: Sequence[str], program: Program, python: Sequence[str]) -> Par
             others, exit_on_error=False, print_error=False, help_on_error=False
         )
     except CycloptsError as error:
-        raise SrnnError(_message(error, app)) from error
+        raise SrnnError(_message(error, app), "value", "arguments") from error
     if function == app.help_print:
         return _bound(_print_help, app, ALL in rest)
     if settings and "settings" not in unparsed:
-        raise SrnnError(f"'{app.name[0]}' takes no recipe settings such as {settings[0]}.")
+        raise SrnnError(
+            f"'{app.name[0]}' takes no recipe settings such as {settings[0]}.",
+            "name",
+            settings[0].lstrip("-"),
+        )
     injected = {"settings": settings, "called": Call(program.name, words, python)}
     bound.arguments |= {name: injected[name] for name in unparsed}
     return Parsed(function, bound)
@@ -117,17 +123,23 @@ def _command(words: Sequence[str], program: Program) -> tuple[str, list[str]]:
     """(the command that the words name, or a part of it; the words behind that)."""
     first, *rest = words
     if first.startswith("-"):
-        raise SrnnError(f"Name a command before {first} (see: {program.name} --help).")
+        raise SrnnError(
+            f"Name a command before {first} (see: {program.name} --help).", "missing", "command"
+        )
     if first not in program.parts():
         raise SrnnError(
-            f"'{program.name}' has no command '{first}'.{nearest(first, program.parts())}"
+            f"'{program.name}' has no command '{first}'.{nearest(first, program.parts())}",
+            "name",
+            first,
         )
     parts = program.parts(first)
     if not parts or not rest or rest[0].startswith("-"):
         return first, rest
     part, *rest = rest
     if part not in parts:
-        raise SrnnError(f"'{program.name} {first}' has no '{part}'.{nearest(part, parts)}")
+        raise SrnnError(
+            f"'{program.name} {first}' has no '{part}'.{nearest(part, parts)}", "name", part
+        )
     return f"{first} {part}", rest
 
 

@@ -72,7 +72,7 @@ def predict(
         csv: print a table with commas and nothing else
     """
     if csv and (json or out is not None):
-        raise SrnnError("--csv excludes --json and --out; give one of them.")
+        raise SrnnError("--csv excludes --json and --out; give one of them.", "conflict", "csv")
     from ..api import load
     from ..deploy import parts, predicting
 
@@ -82,7 +82,9 @@ def predict(
     loaded = load(model)
     found = list(dict.fromkeys(file for file in predicting.recordings(files) if file != out))
     if not found:
-        raise SrnnError(f"{', '.join(map(str, files))}: no recordings were found.")
+        raise SrnnError(
+            f"{', '.join(map(str, files))}: no recordings were found.", "missing", "recordings"
+        )
     if share is not None:
         found = share.of(found)
     columns = ["file", *(["step", "seconds"] if over_time else []), *_columns(loaded)]

@@ -107,7 +107,7 @@ def _refuse(options: dict[str, Any], whose: str) -> None:
     """SrnnError for options that are given, but belong to another form of the command."""
     for option, value in options.items():
         if value is not None:
-            raise SrnnError(f"{option} is for {whose}.")
+            raise SrnnError(f"{option} is for {whose}.", "conflict", option.lstrip("-"))
 
 
 # ---- one run ----
@@ -215,7 +215,9 @@ def _summarise(
         raise SrnnError(
             "These runs are seeds of one recipe; name a folder for their summary, --out DIR, or a "
             "page, "
-            "--out FILE.html."
+            "--out FILE.html.",
+            "missing",
+            "out",
         )
     from ..studies.summary import summarise
     from ..training.runs import Run

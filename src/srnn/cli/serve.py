@@ -83,7 +83,7 @@ def serve(
 
     check_installed()
     if not 0 <= port < 65536:
-        raise SrnnError(f"--port must be from 0 to 65535, not {port}.")
+        raise SrnnError(f"--port must be from 0 to 65535, not {port}.", "value", "port")
     limits = Limits(max_streams, max_message, max_body, max_sequences, idle)
     token = find_token(token_file, new_token)
     check_exposure(host, token)
@@ -141,10 +141,16 @@ def load_models(
         if not name or not all(letter.isalnum() or letter in "-_." for letter in name):
             raise SrnnError(
                 f"A model's name may have only letters, digits and - _ ., not {name!r}: give "
-                "NAME=RUN."
+                "NAME=RUN.",
+                "value",
+                "models",
             )
         if name in folders:
-            raise SrnnError(f"There are two models named '{name}': give them names, as NAME=RUN.")
+            raise SrnnError(
+                f"There are two models named '{name}': give them names, as NAME=RUN.",
+                "value",
+                "models",
+            )
         folders[name] = folder
     networks = {name: open_trained(folder) for name, folder in folders.items()}
     own = dict.fromkeys(networks, decoding)
@@ -155,7 +161,11 @@ def load_models(
             left_out.setdefault(option, []).append(name)
     for option, names in left_out.items():
         if len(names) == len(networks):
-            raise SrnnError(f"{option} applies to none of the models {', '.join(names)}.")
+            raise SrnnError(
+                f"{option} applies to none of the models {', '.join(names)}.",
+                "conflict",
+                option.lstrip("-"),
+            )
     decoders = {
         name: own[name].decoder(trained, form, data_dir) for name, trained in networks.items()
     }
@@ -203,14 +213,16 @@ def load_recording(
         names = source.channels
         signal = whole[: int(LONGEST_RECORDING * rate) if rate else None].astype(np.float32)
     if signal is None:
-        raise SrnnError(f"The recording fits no model: {problem}")
+        raise SrnnError(f"The recording fits no model: {problem}", "data", path)
     return Playable(path.name, signal, tuple(fitting), channels=names)
 
 
 def find_token(file: Path | None, new: bool) -> str | None:
     """The token from the file, from SRNN_TOKEN, or a new one; None if none is wanted."""
     if file is not None and new:
-        raise SrnnError("--token-file and --new-token exclude each other.")
+        raise SrnnError(
+            "--token-file and --new-token exclude each other.", "conflict", "token_file"
+        )
     if new:
         return secrets.token_urlsafe(32)
     try:
@@ -220,13 +232,15 @@ def find_token(file: Path | None, new: bool) -> str | None:
             with file.open(encoding="utf-8") as opened:  # a pipe, too, but no more than a token is
                 token = opened.read(TEXT)
     except (OSError, UnicodeDecodeError) as error:
-        raise SrnnError(f"Cannot read the token from {file}: {error}.") from error
+        raise SrnnError(f"Cannot read the token from {file}: {error}.", "file", file) from error
     if file is None and not token:
         return None
     token = token.strip()
     if not token or not token.isascii() or not token.isprintable():
         raise SrnnError(
-            f"{file or TOKEN} contains no token, which is one line of printable ASCII characters."
+            f"{file or TOKEN} contains no token, which is one line of printable ASCII characters.",
+            "data",
+            file or TOKEN,
         )
     return token
 

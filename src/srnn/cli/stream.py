@@ -97,10 +97,14 @@ def stream(
     _check_source(chosen, real_time)
     if state is not None and words:
         raise SrnnError(
-            "--state keeps one sequence, and --words has several at a time; give one of them."
+            "--state keeps one sequence, and --words has several at a time; give one of them.",
+            "conflict",
+            "state",
         )
     if state is not None and state.exists() and not state.is_file():
-        raise SrnnError(f"--state: {state} is a folder, a pipe or a device; name a file.")
+        raise SrnnError(
+            f"--state: {state} is a folder, a pipe or a device; name a file.", "file", state
+        )
 
     with nullcontext() if state is None else place("--state", state):
         from ..training.runs import open_trained
@@ -108,7 +112,9 @@ def stream(
         decoder = decoding.decoder(open_trained(model), form, data_dir)
         if real_time and decoder.signal.rate is None:
             raise SrnnError(
-                f"--real-time needs a signal in time; this network reads {decoder.signal.what}."
+                f"--real-time needs a signal in time; this network reads {decoder.signal.what}.",
+                "conflict",
+                "real_time",
             )
         when = _when(decoder, report, words)
         opened = _open(chosen, decoder)
@@ -130,7 +136,9 @@ def _when(
         if words:
             option = "--words"
         raise SrnnError(
-            f"{option} is for networks that name a class; this one answers with values."
+            f"{option} is for networks that name a class; this one answers with values.",
+            "conflict",
+            option.lstrip("-"),
         )
     return report or ("step" if decoder.loss.rule.per_step else "end")
 
@@ -217,19 +225,31 @@ def _check_source(chosen: _Input, real_time: bool) -> None:
     source = chosen.name
     if chosen.format is not None and source != "-":
         raise SrnnError(
-            f"--format is for standard input (-), and the source is {source}; leave it out."
+            f"--format is for standard input (-), and the source is {source}; leave it out.",
+            "conflict",
+            "format",
         )
     if chosen.device is not None and source != "mic":
-        raise SrnnError(f"--device chooses a microphone, and the source is {source}; leave it out.")
+        raise SrnnError(
+            f"--device chooses a microphone, and the source is {source}; leave it out.",
+            "conflict",
+            "device",
+        )
     rows = source != "mic" and (source != "-" or chosen.format in (None, "csv"))
     if chosen.said.channels is not None and not rows:
         raise SrnnError(
-            "--channels is for files and rows from a pipe; this source has the network's channels."
+            "--channels is for files and rows from a pipe; this source has the network's channels.",
+            "conflict",
+            "channels",
         )
     if chosen.said.rate is not None and source == "mic":
-        raise SrnnError("--rate is for files; a microphone is asked for the network's rate.")
+        raise SrnnError(
+            "--rate is for files; a microphone is asked for the network's rate.", "conflict", "rate"
+        )
     if real_time and source in ("-", "mic"):
-        raise SrnnError("--real-time is for files; a live source has its own pace.")
+        raise SrnnError(
+            "--real-time is for files; a live source has its own pace.", "conflict", "real_time"
+        )
 
 
 def _open(chosen: _Input, decoder: Decoder) -> Source:
@@ -256,7 +276,9 @@ def _open(chosen: _Input, decoder: Decoder) -> Source:
         if signal.form == "steps" and chosen.form == "auto" and "channel" in str(error):
             raise SrnnError(
                 f"{error} The network reads {signal.what}; if this is the raw signal, try --input "
-                "signal."
+                "signal.",
+                error.kind,
+                error.field,
             ) from error
         raise
 

@@ -79,7 +79,9 @@ def sweep(
         ):  # results that lie there are from elsewhere
             raise SrnnError(
                 f"Nothing of the sweep '{loaded.name}' has been trained in {units.out}: there are "
-                "no results to write."
+                "no results to write.",
+                "missing",
+                units.out,
             )
         return _write_results(units, json, if_new=False)
     units.begin()
@@ -191,7 +193,9 @@ def _job_options(job: list[str], launcher: str | None) -> dict[str, Any]:
     for word in job:
         key, equals, value = word.partition("=")
         if not key or not equals or not launcher:
-            raise SrnnError(f"--job takes KEY=VALUE, and needs --launcher; not {word!r}.")
+            raise SrnnError(
+                f"--job takes KEY=VALUE, and needs --launcher; not {word!r}.", "value", "job"
+            )
         options[key] = int(value) if value.isdecimal() else value
     return options
 

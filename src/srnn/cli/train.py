@@ -80,7 +80,7 @@ def train(
     from ..training.recipes import load_recipe
 
     if resume and out is None:
-        raise SrnnError("--resume needs the run folder to resume: --out DIR.")
+        raise SrnnError("--resume needs the run folder to resume: --out DIR.", "missing", "out")
     settings = with_short_forms(settings, epochs, device)
     if dry_run:
         return _dry_run(recipe, settings, baseline, seed, data_dir, json)
@@ -126,7 +126,9 @@ def _new_folder(name: str, seed: int) -> Path:
 
     if world_size() > 1:
         raise SrnnError(
-            "Processes that train together need one folder that all of them can access: --out DIR."
+            "Processes that train together need one folder that all of them can access: --out DIR.",
+            "missing",
+            "out",
         )
     return default_folder(name, seed)
 
@@ -208,7 +210,9 @@ def _problems(task: Task, json: bool) -> list[dict[str, Any]]:
         raise SrnnError(
             f"{counted(len(refused), 'file')} cannot be used: mend what is listed above, or leave "
             "such "
-            "files out with --task.options.skip true."
+            "files out with --task.options.skip true.",
+            "data",
+            "data",
         )
     return plain
 

@@ -137,7 +137,11 @@ class Prediction:
         SrnnError where the network was not trained to say so.
         """
         if self.threshold is None:
-            raise SrnnError(f"{self.name}: this network raises no alarms (srnn.fit_anomalies).")
+            raise SrnnError(
+                f"{self.name}: this network raises no alarms (srnn.fit_anomalies).",
+                "unsupported",
+                "alarm",
+            )
         return bool(self._overall(self.scores)[0] > THRESHOLD)
 
     @property
@@ -163,7 +167,11 @@ class Prediction:
         SrnnError where the answer is a value.
         """
         if not self.probabilities.shape[-1]:
-            raise SrnnError(f"{self.name} gets a value, not a class; read it from .value.")
+            raise SrnnError(
+                f"{self.name} gets a value, not a class; read it from .value.",
+                "unsupported",
+                "number",
+            )
         if self.per_step:
             return int(self._counts()[: len(self.classes)].argmax())
         if self.ends is not None:
@@ -365,7 +373,9 @@ def _cut(x: Array, task: Task, path: SignalPath, segment: float | None) -> list[
     else:
         samples = round(segment * getattr(path, "pool", 1))
     if samples < 1:
-        raise SrnnError(f"segment must be at least one sample, not {segment:g}.")
+        raise SrnnError(
+            f"segment must be at least one sample, not {segment:g}.", "value", "segment"
+        )
     parts = [x[start : start + samples] for start in range(0, len(x), samples)]
     if len(parts) > 1 and 2 * len(parts[-1]) < samples and task.kind == "per_sequence":
         parts.pop()
@@ -454,10 +464,14 @@ def _array(signal: npt.ArrayLike, path: SignalPath) -> Array:
     try:
         x = np.asarray(as_numpy(signal))
     except ValueError as error:
-        raise SrnnError(f"The signal is not an array of numbers ({error}).") from error
+        raise SrnnError(
+            f"The signal is not an array of numbers ({error}).", "data", "signal"
+        ) from error
     if x.ndim not in (1, 2) or x.dtype.kind not in "fiub":
         raise SrnnError(
             f"This network reads {path.what}: an array of numbers (samples, {path.channels}), not "
-            f"{x.dtype} {x.shape}."
+            f"{x.dtype} {x.shape}.",
+            "data",
+            "signal",
         )
     return x

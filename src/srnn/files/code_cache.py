@@ -58,7 +58,7 @@ def keep(name: str, content: bytes) -> None:
             return
         except SrnnError as error:
             reason = _cannot_write(folder, error.__cause__ or error)
-    raise SrnnError(reason)
+    raise SrnnError(reason, "file")
 
 
 def folder_in_use() -> str | None:

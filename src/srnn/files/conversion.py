@@ -114,7 +114,9 @@ def read_section(
         keys = f"{', '.join(hints)}, not {brief(content)}."
         if section:
             raise SrnnError(f"'{section}' must be a section with {keys}", "value", section)
-        raise SrnnError(f"the {cls.__name__.lower()} must be a mapping with the keys {keys}")
+        raise SrnnError(
+            f"the {cls.__name__.lower()} must be a mapping with the keys {keys}", "value", section
+        )
     values: dict[str, Any] = {}
     for name, value in content.items():
         key = _join(section, str(name))

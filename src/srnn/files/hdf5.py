@@ -58,7 +58,9 @@ class Hdf5(Mapping[str, "h5py.Dataset"]):
             raise KeyError(name)
         if isinstance(item, Mapping):
             raise SrnnError(
-                f"{self._path}: {name} is a group, but should be an array (an HDF5 dataset)."
+                f"{self._path}: {name} is a group, but should be an array (an HDF5 dataset).",
+                "data",
+                self._path,
             )
         return item
 

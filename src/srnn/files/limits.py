@@ -36,7 +36,7 @@ def check_memory(size: int, what: str, do: str) -> None:
         needs = (
             f"takes about {size / GiB:.1f} GiB of memory, but only {left / GiB:.1f} GiB are free"
         )
-        raise SrnnError(f"{what} {needs}; {do}.")
+        raise SrnnError(f"{what} {needs}; {do}.", "resource", "memory")
 
 
 def memory_left(meminfo: Path = Path("/proc/meminfo")) -> int | None:

@@ -54,7 +54,9 @@ def check_folder(folder: Path) -> None:
         else:
             which = there
         raise SrnnError(
-            f"Cannot write the folder {folder}: {which} is {what}; name a folder ({option('out')})."
+            f"Cannot write the folder {folder}: {which} is {what}; name a folder ({option('out')}).",
+            "file",
+            folder,
         )
 
 
@@ -66,11 +68,15 @@ def check_writable(folder: Path) -> None:
     )
     if existing is None:  # a drive of Windows
         raise SrnnError(
-            f"Cannot write into the folder {folder}: {folder.absolute().anchor} does not exist."
+            f"Cannot write into the folder {folder}: {folder.absolute().anchor} does not exist.",
+            "missing",
+            folder,
         )
     if not os.path.isdir(existing) or not os.access(existing, os.W_OK | os.X_OK):
         raise SrnnError(
-            f"Cannot write into the folder {folder}: no permission to write in {existing}."
+            f"Cannot write into the folder {folder}: no permission to write in {existing}.",
+            "file",
+            folder,
         )
 
 
@@ -98,7 +104,9 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
             ) from None
         except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
             what = getattr(error, "strerror", None) or error
-            raise SrnnError(f"Cannot write the folder {folder}: {what}.") from error
+            raise SrnnError(
+                f"Cannot write the folder {folder}: {what}.", "resource", folder
+            ) from error
         yield
 
 
@@ -112,7 +120,11 @@ def holding(lock: BaseFileLock, wait: float = 0.0) -> Iterator[None]:
     """
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISREG(os.lstat(lock.lock_file).st_mode):
-            raise SrnnError(f"{lock.lock_file} should be a lock, but is not a file; remove it.")
+            raise SrnnError(
+                f"{lock.lock_file} should be a lock, but is not a file; remove it.",
+                "file",
+                lock.lock_file,
+            )
     try:
         lock.acquire(wait)
     except OSError as error:

@@ -30,7 +30,9 @@ def reading(source: Path | str, what: str) -> Iterator[None]:
     except SrnnError:
         raise
     except Exception as error:
-        raise SrnnError(f"{source} cannot be read as {what} ({_reason(error)}).") from error
+        raise SrnnError(
+            f"{source} cannot be read as {what} ({_reason(error)}).", "file", source
+        ) from error
 
 
 def is_special(path: Path) -> bool:
@@ -57,7 +59,7 @@ def check_regular(path: Path, advice: str = "") -> None:
             return
         kind = "folder" if stat.S_ISDIR(mode) else "pipe or a device"
         what = f"is a {kind}, not a file"
-    raise SrnnError(" ".join(filter(None, (f"{path} {what}.", advice))))
+    raise SrnnError(" ".join(filter(None, (f"{path} {what}.", advice))), "file", path)
 
 
 def check_files(folder: Path) -> None:
@@ -71,7 +73,7 @@ def check_files(folder: Path) -> None:
 def check_file(path: Path) -> None:
     """SrnnError for a pipe or a device under a name that the program chose."""
     if is_special(path):
-        raise SrnnError(f"{path} is a pipe or a device, not a file; remove it.")
+        raise SrnnError(f"{path} is a pipe or a device, not a file; remove it.", "file", path)
 
 
 def read_bytes(path: Path, what: str, most: int = LARGEST) -> bytes:
@@ -85,14 +87,18 @@ def read_bytes(path: Path, what: str, most: int = LARGEST) -> bytes:
             if len(content) > size:  # it grew, or has no size (in /proc)
                 content += file.read(most + 1 - len(content))
     except OSError as error:
-        raise SrnnError(f"Cannot read {path}: {error.strerror or error}.") from error
+        raise SrnnError(f"Cannot read {path}: {error.strerror or error}.", "file", path) from error
     except (
         ValueError,
         MemoryError,
     ) as error:  # a name with a zero byte; more memory than the machine has
-        raise SrnnError(f"Cannot read {path} as {what} ({_reason(error)}).") from error
+        raise SrnnError(
+            f"Cannot read {path} as {what} ({_reason(error)}).", "file", path
+        ) from error
     if max(size, len(content)) > most:
-        raise SrnnError(f"{path} is too large for {what}: at most {most} bytes are read.")
+        raise SrnnError(
+            f"{path} is too large for {what}: at most {most} bytes are read.", "file", path
+        )
     return content
 
 
@@ -118,7 +124,7 @@ def read_object(path: Path, what: str = "a JSON object") -> dict[str, Any]:
     """The JSON object of a file. SrnnError as for ``read_json``, and for any other value."""
     content = read_json(path, what)
     if not isinstance(content, dict):
-        raise SrnnError(f"{path} cannot be read as {what} (it is not a JSON object).")
+        raise SrnnError(f"{path} cannot be read as {what} (it is not a JSON object).", "file", path)
     return content
 
 
@@ -140,7 +146,9 @@ def read_json_lines(path: Path, what: str = "JSON lines") -> list[Any]:
                 left -= len(line)
                 if left < 0:
                     raise SrnnError(
-                        f"{path} is too large for {what}: at most {JSON} bytes are read."
+                        f"{path} is too large for {what}: at most {JSON} bytes are read.",
+                        "file",
+                        path,
                     )
                 if not line.strip():
                     continue
@@ -150,7 +158,7 @@ def read_json_lines(path: Path, what: str = "JSON lines") -> list[Any]:
                     if line.endswith(b"\n"):  # else it is the last one, and may be incomplete
                         raise
     except OSError as error:
-        raise SrnnError(f"Cannot read {path}: {error.strerror or error}.") from error
+        raise SrnnError(f"Cannot read {path}: {error.strerror or error}.", "file", path) from error
     return values
 
 

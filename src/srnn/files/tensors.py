@@ -67,14 +67,16 @@ def load_arrays(path: Path) -> tuple[Arrays, dict[str, Any]]:
     header_end = 8 + int.from_bytes(content[:8], "little")
     match = _DIGEST.search(content, 8, min(header_end, len(content)))
     if match is None:
-        raise SrnnError(f"{path} is not a checkpoint of srnn, or it is damaged.")
+        raise SrnnError(f"{path} is not a checkpoint of srnn, or it is damaged.", "file", path)
     view = memoryview(content)  # avoids a copy
     digest = hashlib.sha256(view[: match.start()])
     digest.update(_ZEROS)
     digest.update(view[match.end() :])
     if digest.hexdigest().encode() != match[1]:
         raise SrnnError(
-            f"The checkpoint {path} is damaged (its checksum does not match); use another one."
+            f"The checkpoint {path} is damaged (its checksum does not match); use another one.",
+            "file",
+            path,
         )
     # Whoever can write the file can make the checksum fit: nothing is trusted unchecked from here
     # on, either.
@@ -84,6 +86,8 @@ def load_arrays(path: Path) -> tuple[Arrays, dict[str, Any]]:
         if info.get("format") != FORMAT:
             raise SrnnError(
                 f"{path} has the checkpoint format {str(info.get('format'))[:50]}; this version of "
-                f"srnn reads {FORMAT}."
+                f"srnn reads {FORMAT}.",
+                "unsupported",
+                path,
             )
     return arrays, info

@@ -127,7 +127,9 @@ def temporary_folder() -> Iterator[Path]:
     except OSError as error:
         raise SrnnError(
             f"No temporary folder can be made ({error.strerror}): set TMPDIR to a folder in which "
-            "you may write."
+            "you may write.",
+            "resource",
+            "TMPDIR",
         ) from error
     with made as name:
         yield Path(name)
@@ -153,7 +155,7 @@ def check_new(
     advice = ""
     if ours:
         advice = f"{also}{option('overwrite', flag=True)} replaces it, or "
-    raise SrnnError(f"{what}; {advice}choose another {option(name)}.")
+    raise SrnnError(f"{what}; {advice}choose another {option(name)}.", "exists", path)
 
 
 @contextlib.contextmanager
@@ -174,7 +176,9 @@ def only_writer(path: Path) -> Iterator[None]:
             except Timeout:
                 raise SrnnError(
                     f"{path} is being written by another process; wait for it, or choose another "
-                    "name."
+                    "name.",
+                    "resource",
+                    path,
                 ) from None
         yield
 
@@ -237,9 +241,11 @@ def check_name(path: Path) -> None:
         raise _cannot_write(path, error) from error
 
     if stat.S_ISDIR(mode):
-        raise SrnnError(f"Cannot write {path}: it is a folder.")
+        raise SrnnError(f"Cannot write {path}: it is a folder.", "file", path)
     if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
-        raise SrnnError(f"Cannot write {path}: it is a pipe or a device, not a file; remove it.")
+        raise SrnnError(
+            f"Cannot write {path}: it is a pipe or a device, not a file; remove it.", "file", path
+        )
 
 
 def _target(path: Path) -> Path:
@@ -247,7 +253,7 @@ def _target(path: Path) -> Path:
     try:
         return path.resolve()
     except (ValueError, RuntimeError) as error:  # a name with a zero byte; links in a circle
-        raise SrnnError(f"Cannot write {path}: {error}.") from error
+        raise SrnnError(f"Cannot write {path}: {error}.", "file", path) from error
 
 
 @contextlib.contextmanager
@@ -260,7 +266,9 @@ def changing(path: Path) -> Iterator[None]:
 
 
 def _cannot_write(path: Path, error: OSError | ValueError) -> SrnnError:
-    return SrnnError(f"Cannot write {path}: {getattr(error, 'strerror', None) or error}.")
+    return SrnnError(
+        f"Cannot write {path}: {getattr(error, 'strerror', None) or error}.", "file", path
+    )
 
 
 def _sync(path: Path) -> None:

@@ -44,7 +44,9 @@ def parse_yaml(text: str, source: Path | str) -> Any:
             else:
                 where = f", line {mark.line + 1}"
             problem = (error.problem or error.context or "")[:200]
-            raise SrnnError(f"{source} is not valid YAML{where}: {problem}.") from error
+            raise SrnnError(
+                f"{source} is not valid YAML{where}: {problem}.", "file", source
+            ) from error
 
 
 @functools.cache

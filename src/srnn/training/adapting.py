@@ -220,7 +220,9 @@ class Adapter:
         if not self.parameters:
             raise SrnnError(
                 "There is nothing to adapt: none of the parameters that should learn requires a "
-                "gradient."
+                "gradient.",
+                "unsupported",
+                "train",
             )
         self._initial = [parameter.detach().clone() for parameter in self.parameters]
         kept = {

@@ -77,7 +77,9 @@ def class_weights(
             if name not in known:
                 raise SrnnError(
                     f"training.class_weights: {task.name} has no class "
-                    f"{name!r}.{nearest(name, known)}"
+                    f"{name!r}.{nearest(name, known)}",
+                    "name",
+                    "training.class_weights",
                 )
             weights[known[name]] = weight
     else:

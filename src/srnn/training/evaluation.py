@@ -228,7 +228,9 @@ class Tally:
         if self.finite and not math.isfinite(scored.loss):
             raise SrnnError(
                 f"The outputs of {self.trained.name} are not finite: samples are too large for it, "
-                "or its weights are damaged."
+                "or its weights are damaged.",
+                "data",
+                self.trained.name,
             )
         self._loss_sum += float(scored.loss) * scored.weight
         self._weight += scored.weight

@@ -25,7 +25,11 @@ def service(name: LoggerName) -> Any:
     """The package of a service. SrnnError for a service that is not known, or whose package is not
     installed."""
     if name not in get_args(LoggerName):
-        raise SrnnError(f"There is no logger {name!r}.{nearest(str(name), get_args(LoggerName))}")
+        raise SrnnError(
+            f"There is no logger {name!r}.{nearest(str(name), get_args(LoggerName))}",
+            "name",
+            "logger",
+        )
     return need(
         "torch.utils.tensorboard" if name == "tensorboard" else name, f"The logger '{name}'", name
     )
@@ -48,7 +52,9 @@ class Logger:
         except SrnnError:
             raise
         except Exception as error:
-            raise SrnnError(f"The logger '{name}' cannot be started: {error}") from error
+            raise SrnnError(
+                f"The logger '{name}' cannot be started: {error}", "resource", "logger"
+            ) from error
         self._write, self._close = opened
 
     def log(self, record: dict[str, Any]) -> None:

@@ -123,7 +123,9 @@ def _prepare(
     if config.rule != "bptt" and world_size() > 1:
         raise SrnnError(
             f"training.rule '{config.rule}' trains in one process; only bptt shares a batch among "
-            "several."
+            "several.",
+            "conflict",
+            "training.rule",
         )
     processes = ProcessGroup(config.device)
     if not processes.first:
@@ -225,7 +227,9 @@ def _continued(training: Training) -> checkpoints.TrainingState:
             f"The checkpoint {training.run.last} was made with other data: sequences, labels, "
             "speakers or inputs are not the "
             f"same. Resume with the data with which training began ({option('data_dir')}), or "
-            f"choose another {option('out')}."
+            f"choose another {option('out')}.",
+            "conflict",
+            "data_dir",
         )
     return state
 

@@ -42,7 +42,9 @@ def build_optimizer(
         if not any(fnmatchcase(name, pattern) for name in names):
             raise SrnnError(
                 f"training.lr_scale: no parameter matches '{pattern}'. Parameters: "
-                f"{', '.join(names)}."
+                f"{', '.join(names)}.",
+                "name",
+                "training.lr_scale",
             )
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():

@@ -115,7 +115,9 @@ def recipe_for(
             options[f"task.options.{name}"] = value
         elif value is not None:
             raise SrnnError(
-                f"The data in {x} state this themselves: remove {name}, which is for arrays."
+                f"The data in {x} state this themselves: remove {name}, which is for arrays.",
+                "conflict",
+                name,
             )
     return load_recipe(x, {**options, **settings}), None
 
@@ -128,7 +130,11 @@ def gather(x: Any, arguments: FitArguments, gaps: Gaps = DEFAULT) -> Given:
         check_positive("rate", arguments.rate)
     x, y = _pair("x", x, arguments.y)
     if arguments.lengths is not None and isinstance(x, list):
-        raise SrnnError("x is a list, whose sequences have lengths of their own: remove lengths.")
+        raise SrnnError(
+            "x is a list, whose sequences have lengths of their own: remove lengths.",
+            "conflict",
+            "lengths",
+        )
     labels = _labels("y", x, y)
     optional = {"groups": arguments.groups, "class_names": arguments.classes}
     if arguments.validation is None:
@@ -137,7 +143,9 @@ def gather(x: Any, arguments: FitArguments, gaps: Gaps = DEFAULT) -> Given:
         if arguments.groups is not None:
             raise SrnnError(
                 "groups says which sequences are held out together, and validation which are: "
-                "remove one."
+                "remove one.",
+                "conflict",
+                "groups",
             )
         more_x, more_y = _pair("x of validation", *_two(arguments.validation))
         given = _of_list([*_cut(x, arguments.lengths), *more_x], arguments, gaps)
@@ -178,7 +186,9 @@ def _two(validation: Any) -> tuple[Any, Any]:
         return validation[0], validation[1]
     raise SrnnError(
         "validation should be a fraction, a pair (x, y) or a torch Dataset, not "
-        f"{brief(validation)}."
+        f"{brief(validation)}.",
+        "value",
+        "validation",
     )
 
 
@@ -191,23 +201,27 @@ def _pair(name: str, x: Any, y: Any) -> tuple[Any, Any]:
         else:
             x = _array(name, x)
         if not len(x):
-            raise SrnnError(f"{name} is empty: it holds no sequences.")
+            raise SrnnError(f"{name} is empty: it holds no sequences.", "data", name)
         return x, y
     if y is not None:
         raise SrnnError(
-            f"{name} is a Dataset of pairs (x, y), so it has labels of its own: remove y."
+            f"{name} is a Dataset of pairs (x, y), so it has labels of its own: remove y.",
+            "conflict",
+            "y",
         )
     if hasattr(x, "__len__"):
         pairs = [x[index] for index in range(len(x))]
     else:
         pairs = list(x)
     if not pairs:
-        raise SrnnError(f"{name} is an empty Dataset.")
+        raise SrnnError(f"{name} is an empty Dataset.", "data", name)
     for index, pair in enumerate(pairs):
         if not isinstance(pair, (list, tuple)) or len(pair) != 2:
             raise SrnnError(
                 f"{name} should be a Dataset of pairs (x, y), but its item {index} is "
-                f"{brief(pair)}."
+                f"{brief(pair)}.",
+                "data",
+                name,
             )
     return [one for one, _ in pairs], [label for _, label in pairs]
 
@@ -234,7 +248,9 @@ def _array(name: str, x: Any) -> Array:
         raise SrnnError(
             f"{name} is one table, which is one recording: give a list with a DataFrame for each "
             "sequence, "
-            "as in [part for _, part in table.groupby('recording')]."
+            "as in [part for _, part in table.groupby('recording')].",
+            "data",
+            name,
         )
     array = np.asarray(as_numpy(x))
     if array.dtype.kind not in "iufb" or array.ndim not in (2, 3):
@@ -242,9 +258,9 @@ def _array(name: str, x: Any) -> Array:
             found = f"{array.dtype} {array.shape}"
         else:
             found = f"a {type(x).__name__}"
-        raise SrnnError(f"{name} should be {_FORMS}, not {found}.")
+        raise SrnnError(f"{name} should be {_FORMS}, not {found}.", "data", name)
     if not array.size:
-        raise SrnnError(f"{name} is empty: it has the shape {array.shape}.")
+        raise SrnnError(f"{name} is empty: it has the shape {array.shape}.", "data", name)
     if array.ndim == 2:
         array = array[..., None]
     return array
@@ -292,7 +308,9 @@ def _names(channels: Sequence[str | int]) -> Array:
         if not isinstance(name, str):
             raise SrnnError(
                 f"channels names the channels of x, by text and not by {brief(name)}; choose them "
-                "with x[..., k]."
+                "with x[..., k].",
+                "value",
+                "channels",
             )
     return np.array(channels)
 
@@ -308,7 +326,9 @@ def _cut(x: Any, lengths: Any) -> list[Any]:
         return list(x)
     ends = np.asarray(as_numpy(lengths)).tolist()
     if len(ends) != len(x):
-        raise SrnnError(f"lengths should have {len(x)} entries, like x, not {len(ends)}.")
+        raise SrnnError(
+            f"lengths should have {len(x)} entries, like x, not {len(ends)}.", "data", "lengths"
+        )
     return [
         row[: check_whole("lengths", end, 1, len(row))] for row, end in zip(x, ends, strict=True)
     ]
@@ -320,7 +340,9 @@ def _of_list(x: Sequence[Any], arguments: FitArguments, gaps: Gaps) -> Given:
     read = [_recording(f"x[{index}]", one, gaps) for index, one in enumerate(x)]
     rate, channels = arguments.rate, arguments.channels
     if rate is None and len({recording.rate is None for recording in read}) > 1:
-        raise SrnnError("Some sequences of x state their rate and others do not: give rate.")
+        raise SrnnError(
+            "Some sequences of x state their rate and others do not: give rate.", "missing", "rate"
+        )
     named = read[0].channels is not None
     if channels is None or not named:
         chosen = None
@@ -362,13 +384,15 @@ def _recording(name: str, one: Any, gaps: Gaps) -> Recording:
         try:
             array = np.asarray(as_numpy(one))
         except ValueError as error:
-            raise SrnnError(f"this is not an array of numbers ({error}).") from error
+            raise SrnnError(f"this is not an array of numbers ({error}).", "data", name) from error
         if array.ndim not in (1, 2) or array.dtype.kind not in "iufb":
             if array.ndim:
                 found = f"{array.dtype} {array.shape}"
             else:
                 found = brief(one)
-            raise SrnnError(f"a sequence is an array of numbers (time, channels), not {found}.")
+            raise SrnnError(
+                f"a sequence is an array of numbers (time, channels), not {found}.", "data", name
+            )
     return _checked(Recording(array if array.ndim == 2 else array[:, None], name=name), gaps)
 
 
@@ -384,15 +408,19 @@ def _labels(name: str, x: Any, y: Any) -> Array:
     if y is None:
         raise SrnnError(
             f"{name} is missing: give a class or a value for each sequence (N,), or for each step "
-            "(N, T)."
+            "(N, T).",
+            "missing",
+            name,
         )
     count = len(x)
     if not hasattr(y, "__len__") or isinstance(y, str):
         raise SrnnError(
-            f"{name} should have a class for each of {count} sequences, not {brief(y)}."
+            f"{name} should have a class for each of {count} sequences, not {brief(y)}.",
+            "data",
+            name,
         )
     if len(y) != count:
-        raise SrnnError(f"x has {count} sequences, and {name} has {len(y)} labels.")
+        raise SrnnError(f"x has {count} sequences, and {name} has {len(y)} labels.", "data", name)
     if not _is_list(y):
         labels = np.asarray(as_numpy(y))
         column = is_frame(y) and labels.shape[1:] == (1,)
@@ -408,12 +436,16 @@ def _labels(name: str, x: Any, y: Any) -> Array:
         if not 1 <= row.ndim <= most or row.dtype.kind != rows[0].dtype.kind:
             raise SrnnError(
                 f"{name} should be integers, text or floats, one for each sequence, or a list for "
-                "the steps of each."
+                "the steps of each.",
+                "data",
+                name,
             )
         if isinstance(x, list) and len(row) != _length(x[index]):
             raise SrnnError(
                 f"{name}[{index}] has labels of {len(row)} steps, and x[{index}] has "
-                f"{_length(x[index])}."
+                f"{_length(x[index])}.",
+                "data",
+                f"{name}[{index}]",
             )
     longest = max(map(len, rows))
     return np.concatenate([_widened(row[None], longest) for row in rows])
@@ -431,7 +463,9 @@ def _array_of(name: str, values: Any) -> Array:
         odd = [one for one in values if not isinstance(one, str)]
         if odd:
             raise SrnnError(
-                f"{name} should hold integers, or text, not both: it has {brief(odd[0])}."
+                f"{name} should hold integers, or text, not both: it has {brief(odd[0])}.",
+                "data",
+                name,
             )
     return array
 
@@ -444,7 +478,9 @@ def _classes(name: str, labels: Array) -> Array:
     if kind not in "biuUf":
         raise SrnnError(
             f"{name} should hold classes, integers or text, or values, floats, not {labels.dtype} "
-            f"{labels.shape}."
+            f"{labels.shape}.",
+            "data",
+            name,
         )
     if kind == "f":
         return labels
@@ -476,7 +512,9 @@ def _plain(name: str, labels: Array) -> Array:
         found = labels
     if found.dtype.kind not in "biuf":
         raise SrnnError(
-            f'{name} should hold integers, or text ("" for none), but it has {brief(odd[0])}.'
+            f'{name} should hold integers, or text ("" for none), but it has {brief(odd[0])}.',
+            "data",
+            name,
         )
     return found
 
@@ -495,7 +533,9 @@ def _joined(labels: Array, more: Array) -> Array:
     if labels.dtype.kind != more.dtype.kind or labels.ndim != more.ndim or not alike:
         raise SrnnError(
             f"y of validation should be like y, {labels.dtype} with {labels.ndim} axes, not "
-            f"{more.dtype} with {more.ndim}."
+            f"{more.dtype} with {more.ndim}.",
+            "data",
+            "validation",
         )
     if labels.ndim == 1:
         return np.concatenate([labels, more])

@@ -212,18 +212,24 @@ def prepare(
     if config.early_stopping.metric == "accuracy_labelled" and task.unlabelled_class is None:
         raise SrnnError(
             "training.early_stopping.metric is 'accuracy_labelled', but the task leaves nothing "
-            "unlabelled; use 'accuracy'."
+            "unlabelled; use 'accuracy'.",
+            "conflict",
+            "training.early_stopping.metric",
         )
     if task.targets is None and len(task.class_names) < 2:
         only = ", ".join(task.class_names)
         raise SrnnError(
             f"{task.name} has only one class, {only}; a network tells classes apart, so give two "
-            "or more."
+            "or more.",
+            "data",
+            "y",
         )
     if twice := [name for name, count in Counter(shown(task.class_names)).items() if count > 1]:
         raise SrnnError(
             f"{task.name} has two classes with the same name, {some(twice)}; give each a name of "
-            "its own."
+            "its own.",
+            "data",
+            "classes",
         )
     network = recipe.build_network(task, seed)
     if config.online and isinstance(network, SRNN):
@@ -242,7 +248,9 @@ def prepare(
     if task.targets is not None and config.balances:
         raise SrnnError(
             "training.class_weights and balanced accuracy are for classes, and this task has "
-            "values; remove them."
+            "values; remove them.",
+            "conflict",
+            "training.class_weights",
         )
     weights = class_weights(config.class_weights, train_set, trained.loss, task)
     if weights is None:

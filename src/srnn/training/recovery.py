@@ -29,7 +29,7 @@ def recover(training: Training, epoch: Epoch) -> None:
     where = f"epoch {failed.epoch + 1}, batch {batch}"
     reason = epoch.diverged or "; ".join(unhealthy.values())
     if restores > training.config.max_restores:
-        raise SrnnError(_given_up(training, epoch, where, reason))
+        raise SrnnError(_given_up(training, epoch, where, reason), "data", "training")
 
     restored = training.load_last()
     scaled: list[LayerInitialisation] = []

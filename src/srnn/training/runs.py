@@ -88,7 +88,9 @@ def open_trained(
     if trained.alarm is not None:
         raise SrnnError(
             f"{trained.name} raises alarms, and is not measured on labels: srnn predict tells the "
-            "score of any recording, and model.energy(x) its cost."
+            "score of any recording, and model.energy(x) its cost.",
+            "unsupported",
+            "data",
         )
     return replace(trained, task=trained.task.reading(data, said=said))
 
@@ -124,7 +126,9 @@ class Run:
         check_folder(path)
         if resume and overwrite:
             both = f"{option('resume', flag=True)} and {option('overwrite', flag=True)}"
-            raise SrnnError(f"{both} contradict each other; give one of them.")
+            raise SrnnError(
+                f"{both} contradict each other; give one of them.", "conflict", "resume"
+            )
         if not resume:
             also = ""
             if resume is not None:
@@ -133,7 +137,9 @@ class Run:
         _check_files(path)
         for folder in (path / "checkpoints", path / "examples"):
             if folder.is_symlink():  # what is written there would be elsewhere
-                raise SrnnError(f"{folder} is a link; move the folder itself there.")
+                raise SrnnError(
+                    f"{folder} is a link; move the folder itself there.", "file", folder
+                )
         check_writable(path)
 
     @classmethod
@@ -195,7 +201,9 @@ class Run:
             if not _has_only_begun(path):
                 raise SrnnError(
                     f"{path} is not empty and holds no run to resume (no recipe.yaml); choose "
-                    f"another {option('out')}."
+                    f"another {option('out')}.",
+                    "missing",
+                    path,
                 )
             _clear(path)
             return cls.start(path, recipe, seed)
@@ -218,12 +226,16 @@ class Run:
                 )
             raise SrnnError(
                 f"{path} was trained with another recipe ({difference}); resume it with its own "
-                f"recipe.yaml{place}."
+                f"recipe.yaml{place}.",
+                "conflict",
+                path,
             )
         if run.seed != seed:
             own = f"{option('seed')} {run.seed}"
             raise SrnnError(
-                f"{path} was started with seed {run.seed}, not {seed}; resume it with {own}."
+                f"{path} was started with seed {run.seed}, not {seed}; resume it with {own}.",
+                "conflict",
+                "seed",
             )
         return run
 
@@ -234,7 +246,9 @@ class Run:
         if not (path / "recipe.yaml").is_file():
             raise SrnnError(
                 f"{path} is not a run: it has no recipe.yaml. Name the folder that 'srnn train' "
-                "wrote."
+                "wrote.",
+                "missing",
+                path,
             )
         _check_files(path)
         recipe, about = path / "recipe.yaml", path / "environment.json"
@@ -245,7 +259,9 @@ class Run:
         if type(seed) is not int or not 0 <= seed < 2**63:
             raise SrnnError(
                 f"{path} is not a complete run: {about} should hold the seed, an integer from 0 to "
-                "below 2^63."
+                "below 2^63.",
+                "data",
+                path,
             )
         return cls(path, parse_recipe(read_text(recipe, "a recipe"), source=str(recipe)), seed)
 
@@ -254,7 +270,9 @@ class Run:
         if not self.best.is_file():
             raise SrnnError(
                 f"{self.path} has no checkpoint yet; train it to the end of its first epoch "
-                f"({_resumed(self.path)})."
+                f"({_resumed(self.path)}).",
+                "missing",
+                self.path,
             )
         files = {"policy": self.path / "exit-policy.json", "spotting": self.path / "spotting.json"}
         chosen = {name: read_object(file) for name, file in files.items() if file.is_file()}
@@ -274,7 +292,9 @@ class Run:
         has not ended."""
         if not self.outcome.is_file():
             raise SrnnError(
-                f"{self.path} has no result yet; finish its training first ({_resumed(self.path)})."
+                f"{self.path} has no result yet; finish its training first ({_resumed(self.path)}).",
+                "missing",
+                self.path,
             )
         return read_object(self.outcome, "a run's result")
 
@@ -325,7 +345,9 @@ def _check_version(path: Path) -> None:
     raise SrnnError(
         f"{path} was begun by srnn {begun}, whose trainings srnn {__version__} does not continue "
         "(it does read their "
-        f"models); finish it with that version, or train anew in another {option('out')}."
+        f"models); finish it with that version, or train anew in another {option('out')}.",
+        "unsupported",
+        path,
     )
 
 

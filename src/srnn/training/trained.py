@@ -84,7 +84,11 @@ class _Unread:
             size**2 for size, has in recurrent if has
         )
         if weights > sum(array.size for array in self.arrays.values()):  # before memory is taken
-            raise SrnnError(f"{self.path} holds fewer weights than the network that it describes.")
+            raise SrnnError(
+                f"{self.path} holds fewer weights than the network that it describes.",
+                "data",
+                self.path,
+            )
         if described.model == "srnn":
             # Weights that the file's replace are not drawn: orthogonal ones take a while. And the
             # backend that trained the network need not be here: a network trained on a GPU is used
@@ -231,7 +235,9 @@ class Trained:
             name = self.folder or f"task {self.task.name}"
             raise SrnnError(
                 f"{name} has a network of kind '{self.recipe.network.model}'; only spiking "
-                f"networks can be {done}."
+                f"networks can be {done}.",
+                "unsupported",
+                "network",
             )
         return self.network
 
@@ -240,7 +246,9 @@ class Trained:
         if self.task.targets is not None:
             raise SrnnError(
                 f"{self.name} answers with values, and only networks that name a class can be "
-                f"{done}."
+                f"{done}.",
+                "unsupported",
+                "network",
             )
 
     def untrained(self) -> Network | None:
@@ -283,7 +291,9 @@ class Trained:
         except SrnnError as error:
             raise SrnnError(
                 f"{self.name} has no statistics of its training data, and computing them needs the "
-                f"data once: {error}"
+                f"data once: {error}",
+                "missing",
+                "data_dir",
             ) from error
         path = self.task.signal().calibrated(statistics=statistics)
         fitted = self.but(task=self.task.described(path))
@@ -365,7 +375,9 @@ class Trained:
                 if own != made:  # as after one layer has been replaced
                     raise SrnnError(
                         f"A recipe cannot describe this network: instead of '{own}' it would make "
-                        f"'{made}'; use it from Python."
+                        f"'{made}'; use it from Python.",
+                        "unsupported",
+                        "network",
                     )
         own, others = (
             {(name, part.shape) for name, part in net.state_dict().items()}
@@ -375,7 +387,9 @@ class Trained:
             raise SrnnError(
                 f"A recipe cannot describe this network's '{min(own ^ others)[0]}'; remove what "
                 "was added to it, and make "
-                "weight_norm, pruning and other parametrizations permanent (torch.nn.utils)."
+                "weight_norm, pruning and other parametrizations permanent (torch.nn.utils).",
+                "unsupported",
+                "network",
             )
 
     def save(self, path: Path | str, *, named: bool = True) -> Path:
@@ -392,7 +406,9 @@ class Trained:
         except (TypeError, ValueError) as error:
             raise SrnnError(
                 "A model's 'about' can only hold text, numbers, lists and mappings, since it is "
-                f"kept as JSON: {error}."
+                f"kept as JSON: {error}.",
+                "value",
+                "about",
             ) from error
         tensors = checkpoints.model_tensors(self.network)
         self.write(Path(path), tensors, checkpoints.made_of(self.network), named=named)
@@ -414,13 +430,17 @@ class Trained:
         if not isinstance(model, dict):
             raise SrnnError(
                 f"{path} is a checkpoint without a model's description (format, classes, signal); "
-                "name a model.safetensors."
+                "name a model.safetensors.",
+                "data",
+                path,
             )
         if model.get("version") not in (1, VERSION):
             version = one_line(str(model.get("version")), 50)
             raise SrnnError(
                 f"{path} has version {version} of the model's format; this srnn reads 1 to "
-                f"{VERSION}."
+                f"{VERSION}.",
+                "unsupported",
+                path,
             )
         with reading(source, "a model"):
             recipe = build(Recipe, _without_removed(model["recipe"]), source)
@@ -461,7 +481,9 @@ class Trained:
         if frozen is not None and (frozen.inputs, frozen.outputs) != (task.inputs, task.outputs):
             raise SrnnError(
                 f"{path} has {frozen.inputs} inputs and {frozen.outputs} outputs, its task "
-                f"{task.inputs} and {task.outputs}."
+                f"{task.inputs} and {task.outputs}.",
+                "data",
+                path,
             )
         network = _Unread(path, arrays, info, recipe, task, seed, frozen)
         waits = frozen is not None and recipe.network.backend != "reference"

@@ -72,19 +72,27 @@ class DecisionPlan:
     def __post_init__(self) -> None:
         if self.rule.loss.start >= _LAST_START:
             start = self.rule.loss.start
-            raise SrnnError(f"C counts steps up to {_LAST_START}; the loss starts at {start}.")
+            raise SrnnError(
+                f"C counts steps up to {_LAST_START}; the loss starts at {start}.",
+                "unsupported",
+                "loss.start",
+            )
         for name in self.rule.classes:
             length = len(in_bytes(name))
             if length > _LONGEST:
                 raise SrnnError(
-                    f"A class name has {length} bytes, more than {_LONGEST}: {name[:20]!r}..."
+                    f"A class name has {length} bytes, more than {_LONGEST}: {name[:20]!r}...",
+                    "unsupported",
+                    "classes",
                 )
         if self.rule.alarm is not None and self.bits is not None:
             self._integer_alarm()  # SrnnError where inputs are kept too coarsely for it
         if self.stands and not self.believes:
             raise SrnnError(
                 "This network's rule has no confidence in this format, "
-                "so that no answer can stand early."
+                "so that no answer can stand early.",
+                "unsupported",
+                "decision",
             )
 
     @property
@@ -471,7 +479,9 @@ class _Belief(Algebra, ABC):
         if self.added not in ("", text):
             raise SrnnError(
                 "C can sum over the classes once for a confidence; "
-                "this network's rule does so twice."
+                "this network's rule does so twice.",
+                "unsupported",
+                "decision",
             )
         self.added = text
 
@@ -566,5 +576,7 @@ def _refuse_classes(operation: str) -> None:
     if operation in ("softmax", "total_of"):
         raise SrnnError(
             f"C has '{operation}' over the classes only of a step's outputs or of the scores "
-            "themselves; this network's rule uses it of something else."
+            "themselves; this network's rule uses it of something else.",
+            "unsupported",
+            "decision",
         )

@@ -71,7 +71,9 @@ def export_c(
     if encoder is not None and isinstance(network, FrozenNetwork):
         raise SrnnError(
             "The encoder for a network from device_network is given there: "
-            "device_network(net, encoder)."
+            "device_network(net, encoder).",
+            "conflict",
+            "encoder",
         )
     device = network if isinstance(network, FrozenNetwork) else device_network(network, encoder)
     if format == "int8":
@@ -98,15 +100,23 @@ def _check_format(
 ) -> None:
     """SrnnError for a format or layout that does not exist, and what does not belong to it."""
     if format not in ("float32", "int8"):
-        raise SrnnError(f"The format of C must be float32 or int8, not {format!r}.")
+        raise SrnnError(
+            f"The format of C must be float32 or int8, not {format!r}.", "value", "format"
+        )
     if layout not in (*LAYOUTS, "web"):
-        raise SrnnError(f"There is no layout {layout!r} for C.{nearest(str(layout), LAYOUTS)}")
+        raise SrnnError(
+            f"There is no layout {layout!r} for C.{nearest(str(layout), LAYOUTS)}", "name", "layout"
+        )
     if inputs_as is not None and format != "int8":
         named = either("--inputs", "inputs_as")
-        raise SrnnError(f"{named} belongs to format int8; float32 takes any input.")
+        raise SrnnError(
+            f"{named} belongs to format int8; float32 takes any input.", "conflict", "inputs_as"
+        )
     if state_as is not None and format != "int8":
         raise SrnnError(
-            "The width of states belongs to format int8; float32 keeps states in float32."
+            "The width of states belongs to format int8; float32 keeps states in float32.",
+            "conflict",
+            "state_as",
         )
 
 

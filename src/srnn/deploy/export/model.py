@@ -52,7 +52,9 @@ def export(trained: Trained, path: Path, format: str = "c", **options: Any) -> d
         raise SrnnError(
             f"Only a model can be exported, not a {type(trained).__name__}: srnn.load reads one, "
             "srnn.from_network makes one of "
-            "a network."
+            "a network.",
+            "value",
+            "model",
         )
     writers: dict[str, tuple[Any, ...]] = {
         "c": (export_c, "float32"),
@@ -63,7 +65,9 @@ def export(trained: Trained, path: Path, format: str = "c", **options: Any) -> d
     }
     if format not in [*writers]:  # whatever its type
         raise SrnnError(
-            f"A model can be exported as 'c', 'int8', 'onnx', 'nir' or 'web', not as {format!r}."
+            f"A model can be exported as 'c', 'int8', 'onnx', 'nir' or 'web', not as {format!r}.",
+            "value",
+            "format",
         )
     write, *given = writers[format]
     known = list(signature(write).parameters)[2 + len(given) :]
@@ -71,7 +75,9 @@ def export(trained: Trained, path: Path, format: str = "c", **options: Any) -> d
         if name not in known:
             raise SrnnError(
                 f"The export as {format!r} has no option {name!r}. Its options are: "
-                f"{', '.join(known)}."
+                f"{', '.join(known)}.",
+                "name",
+                name,
             )
     return write(trained, path, *given, **options)
 
@@ -120,7 +126,9 @@ def export_c(
 
     if format != "int8" and state_bits is not None:
         raise SrnnError(
-            f"{option('state_bits')} belongs to format int8; float32 keeps states in float32."
+            f"{option('state_bits')} belongs to format int8; float32 keeps states in float32.",
+            "conflict",
+            "state_bits",
         )
     if state_bits is not None:
         check_width(check_whole("state_bits", state_bits, 8, 32))
@@ -128,7 +136,9 @@ def export_c(
         raise SrnnError(
             "inputs_as must be an InputFormat of srnn.nn.fixedpoint.integer (InputFormat() for "
             "spikes, InputFormat(largest, "
-            f"whole=False) for analog inputs), not {brief(inputs_as)}."
+            f"whole=False) for analog inputs), not {brief(inputs_as)}.",
+            "value",
+            "inputs_as",
         )
     device = device_network(trained.spiking("exported"), _encoder(trained, std))
     state_as = None
@@ -170,7 +180,9 @@ def _integer_formats(
         raise SrnnError(
             f"{trained.name} does not say what its inputs are like, which int8 must know; state "
             "their largest value with "
-            f"{either('--inputs', 'inputs_as=InputFormat(largest) of srnn.nn.fixedpoint.integer')}."
+            f"{either('--inputs', 'inputs_as=InputFormat(largest) of srnn.nn.fixedpoint.integer')}.",
+            "missing",
+            "inputs_as",
         )
     if state_bits in (None, device.state_as.width):
         return inputs_as, None
@@ -186,7 +198,9 @@ def _integer_formats(
             "inputs): "
             "dataclasses.replace(model, state_ranges=measure_ranges(model.network.freeze(), x, "
             "inputs_as)), of "
-            "srnn.nn.fixedpoint.integer."
+            "srnn.nn.fixedpoint.integer.",
+            "missing",
+            "state_bits",
         )
     return inputs_as, state_as
 
@@ -205,7 +219,9 @@ def _encoder(trained: Trained, std: Sequence[float] | None) -> SignalPath | None
     if not encodes or not isinstance(signal, CrossingPath):
         raise SrnnError(
             f"Standard deviations ({option('std')}) belong to networks trained on raw ECG records; "
-            f"this one (task {trained.task.name}) has no such encoder."
+            f"this one (task {trained.task.name}) has no such encoder.",
+            "conflict",
+            "std",
         )
     return signal.with_std(std)
 
@@ -283,7 +299,9 @@ def to_onnx(trained: Trained, form: Form = "step") -> ModelProto:
 
     if trained.alarm is not None:
         raise SrnnError(
-            f"{trained.name} raises alarms, and ONNX gives no score of an alarm; C and a page do."
+            f"{trained.name} raises alarms, and ONNX gives no score of an alarm; C and a page do.",
+            "unsupported",
+            "format",
         )
 
     task = trained.task

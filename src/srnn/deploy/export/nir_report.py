@@ -66,12 +66,16 @@ def check_stepping(dt: float, discretisation: str) -> float:
     if not (is_number(dt) and 1e-30 <= dt <= 1e30):
         raise SrnnError(
             "dt is the length of a time step in seconds, a positive number (1e-30 to 1e30), not "
-            f"{dt!r}."
+            f"{dt!r}.",
+            "value",
+            "dt",
         )
     if discretisation not in get_args(Discretisation):
         raise SrnnError(
             "The discretisation is 'euler' (1 - dt/tau) or 'exact' (exp(-dt/tau)), not "
-            f"{discretisation!r}."
+            f"{discretisation!r}.",
+            "value",
+            "discretisation",
         )
     return float(dt)
 

@@ -146,7 +146,9 @@ def to_graph(
     nir = need("nir", "NIR", "nir")
     dt = check_stepping(dt, discretisation)
     if scaling not in get_args(Scaling):
-        raise SrnnError(f"The scaling must be 'keep', 'one' or 'unscaled', not {scaling!r}.")
+        raise SrnnError(
+            f"The scaling must be 'keep', 'one' or 'unscaled', not {scaling!r}.", "value", "scaling"
+        )
     frozen = freeze(net, "NIR", neurons=_STEPPED)
     nodes: dict[str, NIRNode] = {"input": nir.Input({"input": np.array([frozen.inputs])})}
     edges, below, entries = [], "input", _of_the_network(frozen)
@@ -259,7 +261,9 @@ def _seconds(
         raise SrnnError(
             f"{layer.name}: a time constant of {steps.min():g} steps has no tau in NIR with the "
             "discretisation "
-            f"'{discretisation}'; try the other one."
+            f"'{discretisation}'; try the other one.",
+            "unsupported",
+            "discretisation",
         )
     return tau
 

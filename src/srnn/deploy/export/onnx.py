@@ -75,7 +75,11 @@ def to_model(
     """
     onnx = need("onnx", "An ONNX model", "onnx")
     if form not in get_args(Form):
-        raise SrnnError(f"The form of an ONNX model must be 'step' or 'sequence', not {form!r}.")
+        raise SrnnError(
+            f"The form of an ONNX model must be 'step' or 'sequence', not {form!r}.",
+            "value",
+            "form",
+        )
     frozen = freeze(net, "ONNX's step form" if form == "step" else "ONNX")
     graph = Graph(form, np.dtype(frozen.dtype))
     if decision is not None:
@@ -114,7 +118,9 @@ def save(model: ModelProto, path: Path | str) -> None:
     """Write the model atomically. SrnnError if it cannot be written."""
     path = Path(path)
     if not path.parent.is_dir():
-        raise SrnnError(f"Cannot write {path}: there is no folder {path.parent}.")
+        raise SrnnError(
+            f"Cannot write {path}: there is no folder {path.parent}.", "missing", path.parent
+        )
     write_atomically(path, model.SerializeToString(), named=True)
 
 

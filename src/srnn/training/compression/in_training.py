@@ -139,7 +139,9 @@ class Compression:
             ):
                 raise SrnnError(
                     f"The checkpoint {checkpoint.path} does not fit: its mask of '{name}' has "
-                    "another shape."
+                    "another shape.",
+                    "data",
+                    checkpoint.path,
                 )
         self.masks = {
             name: mask.to(self._matrices[name].device)

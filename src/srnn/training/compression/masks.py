@@ -40,7 +40,9 @@ def magnitude_masks(
     """
     check_share("sparsity", sparsity)
     if scope not in ("layer", "network"):
-        raise SrnnError(f"The scope of pruning must be 'layer' or 'network', not {scope!r}.")
+        raise SrnnError(
+            f"The scope of pruning must be 'layer' or 'network', not {scope!r}.", "value", "scope"
+        )
     matrices = dict(weight_matrices(network))
     if scope == "layer":
         return {name: _largest(matrix.detach(), sparsity) for name, matrix in matrices.items()}
@@ -72,7 +74,9 @@ def apply_masks(network: SRNN, masks: Mapping[str, Tensor]) -> None:
         if name not in matrices or matrices[name].shape != mask.shape or mask.dtype != torch.bool:
             raise SrnnError(
                 f"The mask '{name}', {mask.dtype} of shape {tuple(mask.shape)}, fits no weights of "
-                "this network."
+                "this network.",
+                "data",
+                name,
             )
     for name, mask in masks.items():
         matrices[name].mul_(mask)
@@ -95,5 +99,7 @@ def check_share(what: str, value: float) -> None:
     """SrnnError unless 0 <= value < 1."""
     if not is_number(value) or not 0 <= value < 1:
         raise SrnnError(
-            f"The {what} must be a fraction, at least 0 and below 1, such as 0.9, not {value!r}."
+            f"The {what} must be a fraction, at least 0 and below 1, such as 0.9, not {value!r}.",
+            "value",
+            what,
         )

@@ -87,7 +87,9 @@ def smaller_recipe(recipe: Recipe, removed: Sequence[Tensor]) -> Recipe:
     if min(hidden) < 1:
         raise SrnnError(
             f"A hidden layer would lose all of its {recipe.network.hidden[hidden.index(0)]} "
-            "neurons; remove fewer."
+            "neurons; remove fewer.",
+            "conflict",
+            "network.hidden",
         )
     return replace(recipe, network=replace(recipe.network.folded(), hidden=hidden))
 

@@ -114,7 +114,9 @@ def find_model(path: Path | str) -> Path:
     if Path(path).parent == Path():
         close = nearest(path, names, "srnn models")
     raise SrnnError(
-        f"{path} was not found: name a run folder, a model's file, or a pretrained network.{close}"
+        f"{path} was not found: name a run folder, a model's file, or a pretrained network.{close}",
+        "missing",
+        path,
     )
 
 
@@ -122,7 +124,9 @@ def read_card(name: str) -> Card:
     """The card of a pretrained network. SrnnError, with the nearest name, for any other."""
     if name not in pretrained_names():
         raise SrnnError(
-            f"There is no pretrained network '{name}'.{nearest(name, pretrained_names())}"
+            f"There is no pretrained network '{name}'.{nearest(name, pretrained_names())}",
+            "name",
+            name,
         )
     path = FOLDER / f"{name}.yaml"
     return build(Card, read_yaml(path, "a card"), path.name)

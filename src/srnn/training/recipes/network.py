@@ -114,7 +114,9 @@ class NetworkConfig(CheckedSettings, key="network"):
                 raise SrnnError(
                     f"'network.{name}' has no effect with network.model '{self.model}'; remove it, "
                     "or let "
-                    f"{either(f'--baseline {self.model}', f'baseline={self.model!r}')} do it."
+                    f"{either(f'--baseline {self.model}', f'baseline={self.model!r}')} do it.",
+                    "conflict",
+                    f"network.{name}",
                 )
 
     def idle_keys(self) -> list[str]:
@@ -191,13 +193,17 @@ class NetworkConfig(CheckedSettings, key="network"):
                 generator=generator,
             )
         except SrnnError as error:
-            raise SrnnError(f"Recipe section 'network': {error}") from error
+            raise SrnnError(
+                f"Recipe section 'network': {error}", error.kind, error.field
+            ) from error
         except (
             TypeError,
             ValueError,
             AttributeError,
         ) as error:  # a neuron's or readout's free-form mapping
-            raise SrnnError(f"Recipe section 'network' is invalid: {error}") from error
+            raise SrnnError(
+                f"Recipe section 'network' is invalid: {error}", "value", "network"
+            ) from error
 
 
 def network_config(network: SRNN) -> NetworkConfig:
@@ -205,7 +211,9 @@ def network_config(network: SRNN) -> NetworkConfig:
     hidden layers."""
     if not len(network.layers):
         raise SrnnError(
-            "A recipe describes networks with at least one hidden layer; use this one from Python."
+            "A recipe describes networks with at least one hidden layer; use this one from Python.",
+            "unsupported",
+            "network",
         )
     layers: list[Any] = [getattr(layer, "forward_layer", layer) for layer in network.layers]
     first: Any = network.layers[0]

@@ -142,12 +142,16 @@ def recipe_content(name: str | Path, overrides: Overrides = ()) -> dict[str, Any
     elif os.path.isfile(
         path / "recipe.yaml"
     ):  # False where pathlib would raise: for names that are too long
-        raise SrnnError(f"{name} is a run; its recipe is {path / 'recipe.yaml'}.")
+        raise SrnnError(
+            f"{name} is a run; its recipe is {path / 'recipe.yaml'}.", "value", "recipe"
+        )
     elif path.suffix in (".yaml", ".yml") and not os.path.isfile(path):
-        raise SrnnError(f"There is no recipe file {name}.")
+        raise SrnnError(f"There is no recipe file {name}.", "missing", name)
     elif not os.path.isfile(path):
         others = nearest(name, shipped_recipes(), "srnn recipes")
-        raise SrnnError(f"There is no recipe '{name}', and no file or folder of data.{others}")
+        raise SrnnError(
+            f"There is no recipe '{name}', and no file or folder of data.{others}", "name", "recipe"
+        )
     return _read(read_text(path, "a recipe", TEXT), name)
 
 
@@ -168,7 +172,9 @@ def _read(text: str, source: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         sections = ", ".join(types_of(Recipe))
         raise SrnnError(
-            f"{source}: a recipe is a mapping with the sections {sections}, not {brief(content)}."
+            f"{source}: a recipe is a mapping with the sections {sections}, not {brief(content)}.",
+            "data",
+            source,
         )
     return content
 
@@ -215,7 +221,9 @@ def apply_overrides(content: Mapping[str, Any], overrides: Overrides) -> dict[st
                 if isinstance(inner, str):
                     inner = {"name": inner}
             if inner is not None and not isinstance(inner, dict):
-                raise SrnnError(f"--{key}: '{'.'.join(path[: depth + 1])}' has no inner settings.")
+                raise SrnnError(
+                    f"--{key}: '{'.'.join(path[: depth + 1])}' has no inner settings.", "value", key
+                )
             section[part] = section = {} if inner is None else inner
         section[last] = _copy(value)  # which a later override may change
     return result
@@ -227,20 +235,24 @@ def read_settings(words: Sequence[str]) -> Iterator[tuple[str, Any]]:
     if isinstance(words, str):  # its letters would be taken for words
         raise SrnnError(
             f"Settings are words in a list, or values by their keys: {{'training.epochs': 5}}, not "
-            f"{words!r}."
+            f"{words!r}.",
+            "value",
+            "overrides",
         )
     rest = iter(words)
     for word in rest:
         if not word.startswith("--"):
             raise SrnnError(
                 f"{word!r} is not a recipe setting; write --section.key value, as in "
-                "--training.epochs 5."
+                "--training.epochs 5.",
+                "value",
+                "overrides",
             )
         key, given, text = word[2:].partition("=")
         if not given:
             following = next(rest, None)
             if following is None:
-                raise SrnnError(f"The recipe setting --{key} needs a value.")
+                raise SrnnError(f"The recipe setting --{key} needs a value.", "missing", key)
             text = following
         # A pattern of names, {speaker}-{index}, or a mapping? YAML reads the first as a mapping
         # with something after it.

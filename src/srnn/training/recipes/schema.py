@@ -322,7 +322,9 @@ class Recipe(CheckedSettings):
                 raise SrnnError(
                     f"'training.{name}' has no effect with network.model '{self.network.model}': "
                     "only spiking "
-                    "networks can be pruned or quantised, or learn forwards in time; remove it."
+                    "networks can be pruned or quantised, or learn forwards in time; remove it.",
+                    "conflict",
+                    f"training.{name}",
                 )
         whole = self.training.rule != "tbptt" or not self.network.bidirectional
         what = "bptt for a bidirectional network, which needs whole sequences"
@@ -354,12 +356,16 @@ class Recipe(CheckedSettings):
                 "spike_count."
                 if self.network.model == "srnn"
                 else "The loss 'ce_spike_count' needs spikes, and network.model "
-                f"'{self.network.model}' has none; use ce_mean."
+                f"'{self.network.model}' has none; use ce_mean.",
+                "conflict",
+                "network.readout",
             )
         if self.loss.rate.weight > 0 and self.network.model != "srnn":
             raise SrnnError(
                 f"loss.rate needs spikes, and network.model '{self.network.model}' has none; "
-                "remove it."
+                "remove it.",
+                "conflict",
+                "loss.rate",
             )
         return network
 

@@ -54,7 +54,11 @@ def local_layers(network: SRNN, dropout: Dropout | None = None) -> list[LocalLay
     }
     for reason, applies in reasons.items():
         if applies:
-            raise SrnnError(f"Online learning rules cannot train this network: it {reason}.")
+            raise SrnnError(
+                f"Online learning rules cannot train this network: it {reason}.",
+                "unsupported",
+                "network",
+            )
     dtype = network.readout.weight_in.dtype
     if dropout is None:
         passes = [None] * len(layers)
@@ -110,7 +114,9 @@ class Learner:
         if x.ndim != 2 or len(x) != self._batch:
             raise SrnnError(
                 f"A step must have the shape (batch, inputs), with {self._batch} sequences, not "
-                f"{tuple(x.shape)}."
+                f"{tuple(x.shape)}.",
+                "value",
+                "x",
             )
         ones = torch.ones(len(x), dtype=torch.int64)
         steps, lengths = checked(
@@ -127,12 +133,16 @@ class Learner:
         output."""
         if not self._chunks:
             raise SrnnError(
-                "There is no step to learn from: call step first, and give after learn."
+                "There is no step to learn from: call step first, and give after learn.",
+                "conflict",
+                "error",
             )
         if error.shape != self._error.shape:
             raise SrnnError(
                 f"The error must have the output's shape {tuple(self._error.shape)}, not "
-                f"{tuple(error.shape)}."
+                f"{tuple(error.shape)}.",
+                "value",
+                "error",
             )
         self._error += error
 

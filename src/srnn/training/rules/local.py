@@ -22,7 +22,9 @@ class LocalLayer:
         if layer.kept is not None or layer.weights_as is not None:
             raise SrnnError(
                 "Online learning rules cannot train a network with rounded weights or states; the "
-                "rule bptt can."
+                "rule bptt can.",
+                "unsupported",
+                "rule",
             )
         weights = (layer.weight_in, layer.weight_rec, layer.bias)
         if not all(
@@ -31,7 +33,9 @@ class LocalLayer:
             raise SrnnError(
                 "Online learning rules cannot train what weight_norm, pruning or another "
                 "parametrization computes; "
-                "make it permanent first."
+                "make it permanent first.",
+                "unsupported",
+                "network",
             )
         self.passes = passes
         self.layer, self.neuron = layer, layer.dynamics()[0]
