@@ -88,7 +88,9 @@ class Split:
                 value is None and name in ("lengths", "groups")
             ):
                 raise SrnnError(
-                    f"{name} of a Split must be an array, not a {type(value).__name__}."
+                    f"{name} of a Split must be an array, not a {type(value).__name__}.",
+                    "data",
+                    name,
                 )
 
     def __len__(self) -> int:
@@ -121,18 +123,24 @@ class Split:
         if not isinstance(x, Inputs) and x.dtype != np.float32:  # an array may hold anything
             raise SrnnError(
                 f"{where}: inputs must be float32 (sequences, steps, channels), not {x.dtype} "
-                f"{x.shape}."
+                f"{x.shape}.",
+                "data",
+                where,
             )
         known = {"labels": (self.y, (np.int64, np.float32)), "lengths": (self.lengths, (np.int64,))}
         for name, (numbers, types) in known.items():
             if numbers is not None and numbers.dtype not in types:
                 raise SrnnError(
-                    f"{where}: {name} must be int64, not {numbers.dtype} {numbers.shape}."
+                    f"{where}: {name} must be int64, not {numbers.dtype} {numbers.shape}.",
+                    "data",
+                    where,
                 )
         self.check(where, classes, inputs)
         if groups is not None and (groups.shape != x.shape[:1] or groups.dtype.kind != "U"):
             raise SrnnError(
-                f"{where}: groups must be {x.shape[0]} names, not {groups.dtype} {groups.shape}."
+                f"{where}: groups must be {x.shape[0]} names, not {groups.dtype} {groups.shape}.",
+                "data",
+                where,
             )
         return self
 
@@ -146,7 +154,7 @@ class Split:
 
         def require(good: object, problem: str) -> None:
             if not good:
-                raise SrnnError(f"{where}: {problem}.")
+                raise SrnnError(f"{where}: {problem}.", "data", where)
 
         x, y, lengths = self.x, self.y, self.lengths
         axes = f"(sequences, steps, {'channels' if inputs is None else f'{inputs} channels'})"
@@ -236,7 +244,9 @@ def resolve_data_dir(data_dir: str | os.PathLike[str] | None = None) -> Path:
     except RuntimeError as error:  # as in a container with a user of its own
         raise SrnnError(
             "This user has no home folder, in which data would be: name their folder "
-            f"({option('data_dir')} or SRNN_DATA)."
+            f"({option('data_dir')} or SRNN_DATA).",
+            "missing",
+            "data_dir",
         ) from error
 
 
@@ -245,14 +255,16 @@ def not_found(what: str, root: Path, how: str) -> SrnnError:
     ``how`` to get it."""
     return SrnnError(
         f"{what} not found under {root}: {how}, or choose another data folder "
-        f"({option('data_dir')} or SRNN_DATA)."
+        f"({option('data_dir')} or SRNN_DATA).",
+        "missing",
+        what,
     )
 
 
 def check_split(split: str) -> None:
     """SrnnError unless ``split`` is train, validation or test."""
     if split not in SPLITS:
-        raise SrnnError(f"There is no split {split!r}.{nearest(split, SPLITS)}")
+        raise SrnnError(f"There is no split {split!r}.{nearest(split, SPLITS)}", "name", "split")
 
 
 def check_padding(where: str, lengths: npt.NDArray[np.int64], step_bytes: int) -> None:
@@ -263,7 +275,9 @@ def check_padding(where: str, lengths: npt.NDArray[np.int64], step_bytes: int) -
         raise SrnnError(
             f"{where}: the longest of {len(lengths)} sequences has {lengths.max()} steps; padding "
             "all of them to that would "
-            f"take {padded:,} bytes instead of {own:,}. Shorten or remove it."
+            f"take {padded:,} bytes instead of {own:,}. Shorten or remove it.",
+            "data",
+            where,
         )
 
 
@@ -304,7 +318,9 @@ def in_steps(labels: npt.NDArray[Any], steps: int, first: int = 0) -> npt.NDArra
 def check_fraction(name: str, value: Any) -> None:
     """SrnnError unless ``value`` is a number strictly between 0 and 1."""
     if not is_number(value) or not 0 < value < 1:
-        raise SrnnError(f"{name} must be a number above 0 and below 1, not {value!r}.")
+        raise SrnnError(
+            f"{name} must be a number above 0 and below 1, not {value!r}.", "value", name
+        )
 
 
 def check_wholes(name: str, value: object) -> tuple[int, ...] | None:
@@ -313,5 +329,5 @@ def check_wholes(name: str, value: object) -> tuple[int, ...] | None:
     if value is None:
         return None
     if not isinstance(value, (list, tuple)):
-        raise SrnnError(f"{name} must be a list of integers, not {value!r}.")
+        raise SrnnError(f"{name} must be a list of integers, not {value!r}.", "value", name)
     return tuple(check_whole(name, number, 0) for number in value)

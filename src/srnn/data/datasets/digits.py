@@ -80,7 +80,9 @@ def split_indices(
         if not 0 < count < len(rest):
             raise SrnnError(
                 f"validation_fraction {validation_fraction} leaves a split without samples of "
-                f"class {digit}."
+                f"class {digit}.",
+                "value",
+                "validation_fraction",
             )
         if splitting == "stratified":
             chosen = (np.arange(count) * len(rest) + len(rest) // 2) // count

@@ -80,7 +80,9 @@ class ECGTask(Task):
             check_whole(name, getattr(self, name), minimum)
         if self.label_lag > STEPS:
             raise SrnnError(
-                f"label_lag must be at most the {STEPS} steps of a sequence, not {self.label_lag}."
+                f"label_lag must be at most the {STEPS} steps of a sequence, not {self.label_lag}.",
+                "value",
+                "label_lag",
             )
         for option in fields(self):
             idle = option.name not in _OF_BOTH and (option.name in _OF_FILES) == (
@@ -89,7 +91,9 @@ class ECGTask(Task):
             if idle and getattr(self, option.name) != option.default:
                 raise SrnnError(
                     f"The ecg option '{option.name}' has no effect with source '{self.source}'; "
-                    "remove it."
+                    "remove it.",
+                    "conflict",
+                    option.name,
                 )
 
     @property

@@ -93,7 +93,11 @@ def fetch(
         if done:
             rest = f"{', '.join(path.name for path in done)} {are} there; the rest of "
         how = data_set.how_to_get.format(folder=folder)
-        raise SrnnError(f"{rest}{data_set.name} cannot be downloaded ({data_set.licence}): {how}.")
+        raise SrnnError(
+            f"{rest}{data_set.name} cannot be downloaded ({data_set.licence}): {how}.",
+            "unsupported",
+            data_set.name,
+        )
     return done
 
 
@@ -121,16 +125,22 @@ def download(url: str, path: Path, file: DataFile, watch: Watcher = lambda *_: N
             if fruitless == ATTEMPTS:
                 raise SrnnError(
                     f"The connection to {url} keeps breaking ({broken}); {kept:,} bytes are kept, "
-                    "fetch again to resume."
+                    "fetch again to resume.",
+                    "resource",
+                    url,
                 )
             time.sleep(2**fruitless)
         _accept(url, part, path, file)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise SrnnError(
-                f"The disk is full: {path} could not be written; free some space and fetch again."
+                f"The disk is full: {path} could not be written; free some space and fetch again.",
+                "resource",
+                path,
             ) from error
-        raise SrnnError(f"{path} could not be written: {error.strerror or error}.") from error
+        raise SrnnError(
+            f"{path} could not be written: {error.strerror or error}.", "data", path
+        ) from error
 
 
 def _transfer(url: str, part: Path, file: DataFile, watch: Watcher) -> str:
@@ -200,7 +210,9 @@ def _answer(session: Session, url: str, have: int) -> Response:
         return session.get(url, headers=headers, stream=True, timeout=TIMEOUT)
     except ValueError as error:  # InvalidURL, MissingSchema and their like
         raise SrnnError(
-            f"{url} is not a valid URL, or leads to none: {one_line(str(error), 200)}."
+            f"{url} is not a valid URL, or leads to none: {one_line(str(error), 200)}.",
+            "value",
+            "mirror",
         ) from error
     except requests.RequestException as error:
         reason = str(getattr(error.args[0], "reason", error)).rpartition(": ")[
@@ -209,7 +221,9 @@ def _answer(session: Session, url: str, have: int) -> Response:
         raise SrnnError(
             f"{url} cannot be reached ({one_line(reason, 200)}); check the network, or name a "
             "mirror "
-            f"({option('mirror')} or SRNN_MIRROR)."
+            f"({option('mirror')} or SRNN_MIRROR).",
+            "resource",
+            url,
         ) from error
 
 
@@ -218,7 +232,9 @@ def _check_answer(url: str, response: Response) -> None:
     if url.startswith("https:") and not response.url.startswith("https:"):
         raise SrnnError(
             f"{url} leads to {response.url[:200]}, which is not encrypted; try a mirror "
-            f"({option('mirror')})."
+            f"({option('mirror')}).",
+            "resource",
+            url,
         )
     if not response.ok:
         reason = f"it answered {response.status_code} {response.reason}"
@@ -226,7 +242,9 @@ def _check_answer(url: str, response: Response) -> None:
             reason = "the server has no such file"
         raise SrnnError(
             f"{url} cannot be downloaded: {reason}; try a mirror ({option('mirror')} or "
-            "SRNN_MIRROR)."
+            "SRNN_MIRROR).",
+            "resource",
+            url,
         )
 
 
@@ -237,7 +255,9 @@ def _accept(url: str, part: Path, path: Path, file: DataFile) -> None:
         part.unlink(missing_ok=True)
         raise SrnnError(
             f"{url} sent something other than {file.name} ({report.note}); fetch again, or try a "
-            "mirror."
+            "mirror.",
+            "data",
+            url,
         )
     os.replace(part, path)
 

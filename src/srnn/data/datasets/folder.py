@@ -147,7 +147,9 @@ class FolderTask(AudioTask):
         if not isinstance(self.speaker, str):
             raise SrnnError(
                 f"speaker must be a pattern of names, such as '{{speaker}}_{{index}}', not "
-                f"{self.speaker!r}."
+                f"{self.speaker!r}.",
+                "value",
+                "speaker",
             )
         _ = self._asked_shares
         if isinstance(self.channels, list):
@@ -167,11 +169,15 @@ class FolderTask(AudioTask):
             if self.seconds is not None and not round(self.seconds * self.sound.rate):
                 raise SrnnError(
                     f"seconds must be at least one sample, 1/{self.sound.rate} s, not "
-                    f"{self.seconds!r}."
+                    f"{self.seconds!r}.",
+                    "value",
+                    "seconds",
                 )
             if self.window is not None and self.seconds != FolderTask.seconds:
                 raise SrnnError(
-                    "seconds is for whole clips, and window cuts recordings; give one of them."
+                    "seconds is for whole clips, and window cuts recordings; give one of them.",
+                    "conflict",
+                    "seconds",
                 )
             _ = (
                 self.cutting.steps("window", self.sound.rate),
@@ -180,7 +186,9 @@ class FolderTask(AudioTask):
         elif not about.items and about.rate is not None and self.rate not in (None, about.rate):
             raise SrnnError(
                 f"{source} states a rate of {about.rate:g} Hz; remove the option 'rate', "
-                f"{self.rate:g}."
+                f"{self.rate:g}.",
+                "data",
+                source,
             )
         for name, idle in (
             ("channels", self.channels is None),
@@ -189,20 +197,34 @@ class FolderTask(AudioTask):
             if not idle and not about.items:
                 raise SrnnError(
                     f"The option '{name}' is for sensor files, and {source} is one file of arrays; "
-                    "remove it."
+                    "remove it.",
+                    "conflict",
+                    name,
                 )
         if self.answer == "next" and (about.form == "sound" or self.scale == "none"):
-            raise SrnnError("answer next is for scaled arrays and sensor files; remove it.")
+            raise SrnnError(
+                "answer next is for scaled arrays and sensor files; remove it.",
+                "conflict",
+                "answer",
+            )
         if self.answer == "next" and self.pool > 1:
-            raise SrnnError("pool is for one label of each sequence, and answer next has none.")
+            raise SrnnError(
+                "pool is for one label of each sequence, and answer next has none.",
+                "conflict",
+                "pool",
+            )
         if self.unit and not about.values:
             raise SrnnError(
-                f"unit is for values, and the labels of {source} are classes; remove it."
+                f"unit is for values, and the labels of {source} are classes; remove it.",
+                "conflict",
+                "unit",
             )
         _ = self.targets
         if self.skip and not about.items:
             raise SrnnError(
-                f"{source} is one file, so there is nothing to skip; remove the option 'skip'."
+                f"{source} is one file, so there is nothing to skip; remove the option 'skip'.",
+                "data",
+                source,
             )
         without = {
             "sound": ("scale", "pool", "channels", "missing", "longest_gap", *_NOT_OF_SOUND),
@@ -210,12 +232,16 @@ class FolderTask(AudioTask):
         }
         if self.pool > 1 and (about.per_step or self.scale == "none"):
             raise SrnnError(
-                "pool is for scaled arrays with one label for each sequence; remove it."
+                "pool is for scaled arrays with one label for each sequence; remove it.",
+                "conflict",
+                "pool",
             )
         for own in fields(self):
             if own.name in without[about.form] and getattr(self, own.name) != own.default:
                 raise SrnnError(
-                    f"The option '{own.name}' has no effect on {about.form}; remove it."
+                    f"The option '{own.name}' has no effect on {about.form}; remove it.",
+                    "conflict",
+                    own.name,
                 )
 
     @cached_property
@@ -376,7 +402,9 @@ class FolderTask(AudioTask):
         clips = split_items(source, items, shares)
         for name in (split, "train") if sound.features.fitted else (split,):
             if not clips[name]:
-                raise SrnnError(f"{source} has no clips for the {name} split; give it some.")
+                raise SrnnError(
+                    f"{source} has no clips for the {name} split; give it some.", "missing", source
+                )
         if self.clip_seconds is None:
             length = None
         else:
@@ -433,7 +461,9 @@ def find_source(path: str) -> Path:
             "The task 'folder' needs the option 'path': a folder of files for each class, or a "
             ".csv, .npz or .h5 file; "
             "or, for a trained network, whose data were in memory, other recordings "
-            f"({option('data')})."
+            f"({option('data')}).",
+            "missing",
+            "path",
         )
     here = Path(os.path.expanduser(path))  # which leaves ~NOBODY as it is
     if os.path.exists(here):  # False where pathlib would raise: for names that are too long
@@ -448,5 +478,7 @@ def find_source(path: str) -> Path:
     raise SrnnError(
         f"{path} was not found, neither here nor under {root} ({option('data_dir')} or SRNN_DATA): "
         "name a folder or file with 'path', or, for a trained network, other recordings "
-        f"({option('data')})."
+        f"({option('data')}).",
+        "missing",
+        path,
     )

@@ -42,7 +42,9 @@ def unpack_listed(
             raise SrnnError(
                 f"{archive} lacks {len(missing):,} of the {len(names):,} files of {data_set.name}, "
                 f"such as {missing[0]}; "
-                "fetch it again."
+                "fetch it again.",
+                "missing",
+                archive,
             )
         with changing(folder):
             present, root = _files(whole), folder.resolve()

@@ -70,12 +70,16 @@ class SequentialMNISTTask(Task):
             if kept < 1:
                 raise SrnnError(
                     f"validation_size is {self.validation_size}, but {where} contains "
-                    f"{len(pixels)} images in all."
+                    f"{len(pixels)} images in all.",
+                    "value",
+                    "validation_size",
                 )
             if split == "validation" and not self.validation_size:
                 raise SrnnError(
                     "validation_size is 0: nothing is held out for validation; use split train or "
-                    "test."
+                    "test.",
+                    "conflict",
+                    "validation_size",
                 )
             if split == "validation":
                 part = slice(kept, None)
@@ -137,11 +141,15 @@ def read_images(
     if images.shape[1:] != (_SIDE, _SIDE):
         raise SrnnError(
             f"{images_path} contains images of {images.shape[1:]} pixels, expected ({_SIDE}, "
-            f"{_SIDE})."
+            f"{_SIDE}).",
+            "data",
+            images_path,
         )
     if len(images) != len(labels):
         raise SrnnError(
-            f"{images_path} contains {len(images)} images, but {labels_path} {len(labels)} labels."
+            f"{images_path} contains {len(images)} images, but {labels_path} {len(labels)} labels.",
+            "data",
+            images_path,
         )
     return images.reshape(-1, PIXELS), labels.astype(np.int64), images_path
 
@@ -173,14 +181,18 @@ def read_idx(path: Path, magic: int) -> npt.NDArray[np.uint8]:
     if first_word != magic or len(content) < start:
         raise SrnnError(
             f"{path} is not an IDX file of {'images' if magic == _IMAGES else 'labels'}; download "
-            "it again."
+            "it again.",
+            "data",
+            path,
         )
     shape = struct.unpack(f">{dimensions}I", content[4:start])
     if 0 in shape:  # numpy rejects such a shape if its other sizes are too large
-        raise SrnnError(f"{path} is empty: it contains no items.")
+        raise SrnnError(f"{path} is empty: it contains no items.", "missing", path)
     if len(content) - start != math.prod(shape):
         raise SrnnError(
             f"{path} should contain {shape} bytes, but has {len(content) - start}; download it "
-            "again."
+            "again.",
+            "data",
+            path,
         )
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)

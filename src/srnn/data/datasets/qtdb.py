@@ -74,7 +74,9 @@ def load_paper_split(
     if whole and split == "validation":
         raise SrnnError(
             "validation_blocks is 0: this task holds nothing out for validation; use split train "
-            "or test."
+            "or test.",
+            "conflict",
+            "validation_blocks",
         )
     if whole or split == "test":
         return everything
@@ -91,19 +93,31 @@ def read_paper_mat(path: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.
         if array.ndim != 3 or array.shape[1:] != (STEPS, last) or len(array) == 0:
             raise SrnnError(
                 f"{path}: '{name}' has the shape {array.shape}, expected (sequences, {STEPS}, "
-                f"{last})."
+                f"{last}).",
+                "data",
+                path,
             )
     if len(x) != len(one_hot):
-        raise SrnnError(f"{path}: 'x' contains {len(x)} sequences, 'y' {len(one_hot)}.")
+        raise SrnnError(
+            f"{path}: 'x' contains {len(x)} sequences, 'y' {len(one_hot)}.", "data", path
+        )
     if not np.isfinite(x).all():
-        raise SrnnError(f"{path}: 'x' contains values that are not finite (NaN or infinity).")
+        raise SrnnError(
+            f"{path}: 'x' contains values that are not finite (NaN or infinity).", "data", path
+        )
     if np.abs(x).max() > 1:
         raise SrnnError(
-            f"{path}: 'x' contains values other than -1, 0 and 1: it is not level-crossing encoded."
+            f"{path}: 'x' contains values other than -1, 0 and 1: it is not level-crossing encoded.",
+            "data",
+            path,
         )
     labelled = one_hot != 0
     if not ((one_hot == 0) | (one_hot == 1)).all() or (labelled.sum(-1) > 1).any():
-        raise SrnnError(f"{path}: 'y' is not one-hot (a row must be all zero, or have a single 1).")
+        raise SrnnError(
+            f"{path}: 'y' is not one-hot (a row must be all zero, or have a single 1).",
+            "data",
+            path,
+        )
     return x.astype(np.float32), np.where(labelled.any(-1), labelled.argmax(-1), -1).astype(
         np.int64
     )
@@ -140,7 +154,9 @@ def validation_mask(
         raise SrnnError(
             f"{blocks} validation blocks need at least {2 * blocks} records, but there are "
             f"{len(starts)}; "
-            "lower validation_blocks."
+            "lower validation_blocks.",
+            "value",
+            "validation_blocks",
         )
     least = 2 * np.arange(
         blocks + 1

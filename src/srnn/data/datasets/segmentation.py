@@ -99,7 +99,9 @@ class Segmentation:
         if self.stride is not None and self.window is None:
             raise SrnnError(
                 "The option 'stride' says how far apart windows begin; give 'window' too, or "
-                "remove it."
+                "remove it.",
+                "missing",
+                "window",
             )
 
     @property
@@ -143,7 +145,7 @@ class Segmentation:
             return None
         steps = round(value * (rate or 1.0))
         if not steps:
-            raise SrnnError(f"{what} must be at least one step, not {value!r}.")
+            raise SrnnError(f"{what} must be at least one step, not {value!r}.", "data", what)
         return steps
 
 
@@ -233,7 +235,9 @@ def _span_of(recording: Recording, event: Event) -> LabelledInterval:
         raise SrnnError(
             f"{recording.name}: the event {event.label!r} at {event.start:g}{ends}{unit} is not "
             "within "
-            f"the recording, {whole}; correct its times."
+            f"the recording, {whole}; correct its times.",
+            "data",
+            recording.name,
         )
     return LabelledInterval(start, max(min(stop, last), start), event.label)
 
@@ -279,7 +283,9 @@ def cut_all(
     if points:
         if len(points) < len(spans):
             raise SrnnError(
-                "some labels are points in time and some last; give all an end, or none."
+                "some labels are points in time and some last; give all an end, or none.",
+                "data",
+                "events",
             )
         return tuple(_around(points, whole, cutting, window, stride))
     if window is None and not cutting.per_step:
@@ -319,14 +325,18 @@ def _around(
     if window is None:
         raise SrnnError(
             "labels are points in time; say with the option window how much around each is a "
-            "sequence."
+            "sequence.",
+            "missing",
+            "window",
         )
     if stride is not None or cutting.per_step:
         idle = "per_step"
         if stride is not None:
             idle = "stride"
         raise SrnnError(
-            f"labels are points in time, on which the option {idle} has no effect; remove it."
+            f"labels are points in time, on which the option {idle} has no effect; remove it.",
+            "conflict",
+            idle,
         )
     for point in points:
         start = point.start - window // 2
@@ -354,7 +364,9 @@ def _apart(spans: Sequence[LabelledInterval]) -> list[LabelledInterval]:
             raise SrnnError(
                 f"the events {one.label!r} and {other.label!r} overlap at sample {other.start}; "
                 "correct "
-                "their times, or give no window, so that each is a sequence."
+                "their times, or give no window, so that each is a sequence.",
+                "data",
+                "events",
             )
     return ordered
 

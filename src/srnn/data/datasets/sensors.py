@@ -156,12 +156,16 @@ class Leading(NamedTuple):
                 found = " and ".join(f"{unit} in {name}" for unit, name in stated.items())
                 raise SrnnError(
                     f"{recording.name} does not state the unit of {called}, which is {found}; "
-                    f"state it in its title, as {called} ({wanted})"
+                    f"state it in its title, as {called} ({wanted})",
+                    "data",
+                    recording.name,
                 )
             if given and wanted and conversion(given, wanted) is None:
                 raise SrnnError(
                     f"{recording.name} has {called} in {given}, but {stated[wanted]} in {wanted}; "
-                    "correct the unit, or choose other channels with the option channels"
+                    "correct the unit, or choose other channels with the option channels",
+                    "data",
+                    recording.name,
                 )
 
     def _check_channels(self, recording: Recording) -> None:
@@ -173,7 +177,9 @@ class Leading(NamedTuple):
                 raise SrnnError(
                     f"{recording.name} has {count} channels, but {self.what} has {self.channels}; "
                     "choose "
-                    "which to read with the option channels."
+                    "which to read with the option channels.",
+                    "data",
+                    recording.name,
                 )
             return
         known = {name.casefold() for name in recording.channels}
@@ -183,7 +189,9 @@ class Leading(NamedTuple):
                 "has "
                 f"{some(self.names)}; name them alike, or choose which to read by name or number "
                 "with "
-                "the option channels."
+                "the option channels.",
+                "data",
+                recording.name,
             )
 
 
@@ -216,13 +224,17 @@ class SensorFiles:
             raise SrnnError(
                 f"{self.source} has one label for each file; per_step is for labels in the files, "
                 "or "
-                "for a table of events, so remove it."
+                "for a table of events, so remove it.",
+                "data",
+                self.source,
             )
         if self.cutting.classes is not None and not self.labelled_inside:
             raise SrnnError(
                 f"{self.source} has one label for each file; the option classes is for labels in "
                 "the "
-                "files, so remove it, or rename the folders."
+                "files, so remove it, or rename the folders.",
+                "data",
+                self.source,
             )
 
     def answering(self, answer: Answer) -> Self:
@@ -536,7 +548,9 @@ def divide(
             raise SrnnError(
                 f"{source} holds too few recordings to hold some out, and windows that overlap "
                 "must "
-                "not be in two splits; give more recordings, a column of groups, or no stride."
+                "not be in two splits; give more recordings, a column of groups, or no stride.",
+                "data",
+                source,
             )
         say(
             f"{source} holds {counted(len(items), 'recording')}, so that parts of one are in all "
@@ -551,7 +565,9 @@ def divide(
 def no_labels(source: Path) -> SrnnError:
     """The error to raise where nothing can be made of any file."""
     return SrnnError(
-        f"{source}: no sequence has a label; see the options label, classes and window."
+        f"{source}: no sequence has a label; see the options label, classes and window.",
+        "data",
+        source,
     )
 
 

@@ -59,7 +59,9 @@ class SoliTask(Task):
         if not receivers or max(receivers) >= RECEIVERS or len(set(receivers)) < len(receivers):
             raise SrnnError(
                 f"receivers must be different numbers from 0 to {RECEIVERS - 1}, not "
-                f"{self.receivers!r}."
+                f"{self.receivers!r}.",
+                "value",
+                "receivers",
             )
         object.__setattr__(self, "receivers", receivers)
         object.__setattr__(
@@ -145,7 +147,9 @@ def list_recordings(folder: Path, half: str) -> list[Path]:
     if missing:
         raise SrnnError(
             f"{folder} lacks {counted(len(missing), 'recording')} that {source.name} names, such "
-            f"as {missing[0]}."
+            f"as {missing[0]}.",
+            "missing",
+            folder,
         )
     return paths
 
@@ -159,7 +163,9 @@ def read_names(folder: Path, half: str) -> tuple[Path, list[Path]]:
     else:
         raise SrnnError(
             f"{folder / 'file_half.json'}, the official split, was not found; get it with 'srnn "
-            "data fetch soli'."
+            "data fetch soli'.",
+            "missing",
+            folder / "file_half.json",
         )
     try:
         with reading(path, "a split"):
@@ -167,7 +173,7 @@ def read_names(folder: Path, half: str) -> tuple[Path, list[Path]]:
             keys = sorted(map(_numbers, names))
     except SrnnError as error:
         raise SrnnError(
-            f'{path} is not a split {{"train": ["0_8_4", ...], "eval": [...]}}.'
+            f'{path} is not a split {{"train": ["0_8_4", ...], "eval": [...]}}.', "data", path
         ) from error
     return path, [
         folder / f"{gesture}_{subject}_{instance}.h5" for gesture, subject, instance in keys
@@ -220,22 +226,32 @@ def read_recording(
         ):
             raise SrnnError(
                 f"{path}: ch{receiver} should be floats (T, {PIXELS}), not {image.dtype} "
-                f"{image.shape}."
+                f"{image.shape}.",
+                "data",
+                path,
             )
         if not np.isfinite(image).all():
             raise SrnnError(
-                f"{path}: ch{receiver} contains values that are not finite (NaN or infinity)."
+                f"{path}: ch{receiver} contains values that are not finite (NaN or infinity).",
+                "data",
+                path,
             )
     if {len(image) for image in images} != {len(labels)}:
         raise SrnnError(
-            f"{path} has {len(labels)} labels for {[len(image) for image in images]} frames."
+            f"{path} has {len(labels)} labels for {[len(image) for image in images]} frames.",
+            "data",
+            path,
         )
     if not (labels == gesture).all():
         raise SrnnError(
-            f"{path} is named for gesture {gesture}, but has labels {np.unique(labels).tolist()}."
+            f"{path} is named for gesture {gesture}, but has labels {np.unique(labels).tolist()}.",
+            "data",
+            path,
         )
     if gesture >= len(GESTURES):
         raise SrnnError(
-            f"{path}: gesture {gesture} is out of range; gestures are 0 to {len(GESTURES) - 1}."
+            f"{path}: gesture {gesture} is out of range; gestures are 0 to {len(GESTURES) - 1}.",
+            "data",
+            path,
         )
     return np.concatenate(images, axis=1).astype(np.float32), labels.astype(np.int64)

@@ -70,7 +70,8 @@ class SpikeArray(Inputs):
         ):
             raise SrnnError(
                 "These are not sparse spikes: the codes and the places where sequences begin do "
-                "not fit."
+                "not fit.",
+                "data",
             )
         return cls(gaps, edges[:-1], edges[1:], (steps, channels))
 
@@ -87,7 +88,9 @@ class SpikeArray(Inputs):
         if steps * row >= 2**31:
             raise SrnnError(
                 f"{steps} steps of {channels} channels are too many for one sequence of sparse "
-                "spikes."
+                "spikes.",
+                "value",
+                "steps",
             )
         codes = []
         for step, channel in sequences:
@@ -97,7 +100,9 @@ class SpikeArray(Inputs):
             ):
                 raise SrnnError(
                     f"Each spike needs a step and a channel, within {steps} steps and {channels} "
-                    "channels."
+                    "channels.",
+                    "data",
+                    "events",
                 )
             raster = np.zeros(steps * row, bool)
             raster[t * row + c] = True
@@ -114,7 +119,9 @@ class SpikeArray(Inputs):
         if dense.ndim != 3 or not ((dense == 0) | (dense == 1)).all():
             raise SrnnError(
                 f"Spikes are zeros and ones (sequences, steps, channels), not {dense.shape} "
-                f"{dense.dtype}."
+                f"{dense.dtype}.",
+                "data",
+                "x",
             )
         events = ((step, channel) for step, channel in map(np.nonzero, dense))
         return cls.from_events(events, *dense.shape[1:])
@@ -122,7 +129,9 @@ class SpikeArray(Inputs):
     def __getitem__(self, index: Any) -> SpikeArray:
         begin = self.begin[index]
         if begin.ndim != 1:
-            raise SrnnError("Take spikes by a slice, a list of integers or a mask.")
+            raise SrnnError(
+                "Take spikes by a slice, a list of integers or a mask.", "value", "index"
+            )
         return SpikeArray(self.gaps, begin, self.end[index], self.sequence_shape)
 
     def packed(self) -> npt.NDArray[np.uint64]:
@@ -163,7 +172,8 @@ class SpikeArray(Inputs):
         if ended.max() > raster:  # a cache not written by us
             raise SrnnError(
                 f"Sparse spikes go beyond their {raster} bits; delete the folder .cache next to "
-                "the data."
+                "the data.",
+                "data",
             )
         jumps[first] += (np.diff(full, prepend=0) * raster - np.append(1, ended[:-1])).astype(
             np.int32

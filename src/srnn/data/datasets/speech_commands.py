@@ -96,12 +96,14 @@ class SpeechCommandsTask(AudioTask):
     def __post_init__(self) -> None:
         super().__post_init__()
         if isinstance(self.version, bool) or self.version not in (1, 2):
-            raise SrnnError(f"version must be 1 or 2, not {self.version!r}.")
+            raise SrnnError(f"version must be 1 or 2, not {self.version!r}.", "value", "version")
         words = len(WORDS[self.version])
         if isinstance(self.classes, bool) or self.classes not in (12, words):
             raise SrnnError(
                 f"classes must be 12 or {words} (all words of version {self.version}), not "
-                f"{self.classes!r}."
+                f"{self.classes!r}.",
+                "value",
+                "classes",
             )
         check_choice("source", self.source, get_args(Source))
         check_choice("test_set", self.test_set, get_args(TestSet))
@@ -112,11 +114,15 @@ class SpeechCommandsTask(AudioTask):
         ):
             raise SrnnError(
                 "source 'mini' is of version 2 with 12 classes; remove version, classes and "
-                "test_set."
+                "test_set.",
+                "conflict",
+                "source",
             )
         if self.test_set == "official" and self.classes != 12:
             raise SrnnError(
-                "The official test set has 12 classes; with all words, test_set must be 'lists'."
+                "The official test set has 12 classes; with all words, test_set must be 'lists'.",
+                "conflict",
+                "test_set",
             )
 
     @property
@@ -180,7 +186,11 @@ def _names(folder: Path, split: SplitName, version: int) -> list[str]:
     present = _present(folder, version)
     listed = {other: _listed(folder, other, present, version) for other in _LISTS}
     if both := listed["validation"] & listed["test"]:
-        raise SrnnError(f"{folder}: {min(both)} is in both the validation list and the test list.")
+        raise SrnnError(
+            f"{folder}: {min(both)} is in both the validation list and the test list.",
+            "data",
+            folder,
+        )
     if split != "train":
         return sorted(listed[split])
     return sorted(present - listed["validation"] - listed["test"])
@@ -197,12 +207,14 @@ def _present(folder: Path, version: int) -> set[str]:
         raise SrnnError(
             f"{folder} lacks {len(missing)} of its {len(WORDS[version])} words, such as "
             f"'{missing[0]}'; unpack it with "
-            f"'srnn data prepare {name}'."
+            f"'srnn data prepare {name}'.",
+            "missing",
+            folder,
         )
     paths = (path for word in WORDS[version] for path in (folder / word).glob("[!.]*.wav"))
     present = {path.relative_to(folder).as_posix() for path in paths}
     if not present:
-        raise SrnnError(f"{folder} contains no recordings; unpack it again.")
+        raise SrnnError(f"{folder} contains no recordings; unpack it again.", "missing", folder)
     return present
 
 
@@ -217,12 +229,16 @@ def _listed(folder: Path, split: SplitName, present: set[str], version: int) -> 
     if foreign := next((name for name in missing if _word(name) not in WORDS[version]), None):
         raise SrnnError(
             f"{folder} is not of version {version}, which has no '{_word(foreign)}' ({path.name} "
-            "lists it)."
+            "lists it).",
+            "missing",
+            folder,
         )
     if missing:
         recordings = counted(len(missing), "recording")
         raise SrnnError(
-            f"{folder} lacks {recordings} that {path.name} lists, such as {missing[0]}."
+            f"{folder} lacks {recordings} that {path.name} lists, such as {missing[0]}.",
+            "missing",
+            folder,
         )
     return listed
 
@@ -251,7 +267,9 @@ def _silence(folder: Path, split: SplitName, count: int) -> list[Item]:
     if not files:
         raise SrnnError(
             f"{folder / '_background_noise_'} contains no sound, from which the class {SILENCE} is "
-            "cut."
+            "cut.",
+            "missing",
+            folder / "_background_noise_",
         )
     first, last = _NOISE_PARTS[split]
     clips = []
@@ -261,7 +279,9 @@ def _silence(folder: Path, split: SplitName, count: int) -> list[Item]:
         if end < begin:
             raise SrnnError(
                 f"{path} is {samples / RATE:.1f} s long; background noise must be at least 10 s "
-                "long."
+                "long.",
+                "data",
+                path,
             )
         pieces = len(range(index, count, len(files)))
         for start in np.linspace(begin, end, pieces).astype(int).tolist():
@@ -281,7 +301,9 @@ def _keyword_folders(folder: Path, how: str) -> list[Item]:
         if not paths:
             raise SrnnError(
                 f"{folder / word} contains no recordings: {how}, or choose another data folder "
-                f"({option('data_dir')})."
+                f"({option('data_dir')}).",
+                "missing",
+                folder / word,
             )
         clips += [_clip(folder, f"{word}/{path.name}", word) for path in paths]
     return clips
@@ -294,7 +316,11 @@ def _mini(split: SplitName, root: Path) -> list[Item]:
         clip for clip in _keyword_folders(root / _MINI, _GET_MINI) if _mini_split(clip) == split
     ]
     if not clips:
-        raise SrnnError(f"{root / _MINI} contains no recordings of the {split} split; {_GET_MINI}.")
+        raise SrnnError(
+            f"{root / _MINI} contains no recordings of the {split} split; {_GET_MINI}.",
+            "missing",
+            root / _MINI,
+        )
     return clips
 
 
@@ -305,7 +331,11 @@ def _mini_split(clip: Item) -> SplitName:
     elif speaker is not None:
         at, cuts = place(speaker), _MINI_CUTS["speakers"]
     else:
-        raise SrnnError(f"{clip.path}: the name does not say who speaks (speaker_nohash_number).")
+        raise SrnnError(
+            f"{clip.path}: the name does not say who speaks (speaker_nohash_number).",
+            "data",
+            clip.path,
+        )
 
     tested, validated = cuts
     if at < tested:
@@ -360,7 +390,9 @@ def read_segments(path: Path) -> dict[str, Segments]:
     """The segments of every aligned recording by its name, word/file.flac. SrnnError if the file is
     corrupt."""
     if not path.is_file():
-        raise SrnnError(f"{path} was not found: it contains the phones of {_MINI}.")
+        raise SrnnError(
+            f"{path} was not found: it contains the phones of {_MINI}.", "missing", path
+        )
     try:
         with reading(path, "a list of phones"):
             labels = read_object(path)["labels"]
@@ -370,16 +402,20 @@ def read_segments(path: Path) -> dict[str, Segments]:
             }
     except SrnnError as error:
         raise SrnnError(
-            f'{path} is not a list of phones {{"labels": {{file: [[phone, first, frames], ...]}}}}.'
+            f'{path} is not a list of phones {{"labels": {{file: [[phone, first, frames], ...]}}}}.',
+            "data",
+            path,
         ) from error
     for name, parts in read.items():
         end = 0
         for phone, first, count in parts:
             if phone not in PHONES:
-                raise SrnnError(f"{path}: {name} has an unknown phone '{phone}'.")
+                raise SrnnError(f"{path}: {name} has an unknown phone '{phone}'.", "data", path)
             if first < end or count < 1:
                 raise SrnnError(
-                    f"{path}: the segments of {name} overlap or are empty at frame {first}."
+                    f"{path}: the segments of {name} overlap or are empty at frame {first}.",
+                    "data",
+                    path,
                 )
             end = first + count
     return read

@@ -92,7 +92,7 @@ def find_clips(
         more = ""
         if len(wrong) > 1:
             more = f" (and {len(wrong) - 1} more)"
-        raise SrnnError(f"{wrong[0].removesuffix('.')}{more}.")
+        raise SrnnError(f"{wrong[0].removesuffix('.')}{more}.", "data", "inputs")
     if misnamed is not None:
         misnamed += wrong
     if len({clip.name for clip in clips.values()}) < len(clips):
@@ -107,10 +107,12 @@ def _sound_files(where: Path) -> list[Path]:
     if where.is_file():
         return [where]
     if not where.is_dir():
-        raise SrnnError(f"{where} does not exist: name folders or sound files.")
+        raise SrnnError(f"{where} does not exist: name folders or sound files.", "missing", where)
     paths = [p for p in visible_files(where) if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file()]
     if not paths:
-        raise SrnnError(f"{where} contains no sound files ({', '.join(AUDIO_SUFFIXES)}).")
+        raise SrnnError(
+            f"{where} contains no sound files ({', '.join(AUDIO_SUFFIXES)}).", "missing", where
+        )
     return paths
 
 
@@ -154,7 +156,9 @@ def convert(
     if max(len(labels), len(speakers)) > 2**16:
         raise SrnnError(
             f"{len(labels)} labels and {len(speakers)} speakers are too many; at most 65,536 of "
-            "each are possible."
+            "each are possible.",
+            "data",
+            "clips",
         )
     ear = cochlea or Cochlea()
     chosen: list[Item] = []
@@ -184,7 +188,9 @@ def convert(
                 progress(index + 1, len(clips))
         if not chosen:
             raise SrnnError(
-                f"None of the {len(clips)} clips could be converted; the first: {left_out[0]}"
+                f"None of the {len(clips)} clips could be converted; the first: {left_out[0]}",
+                "data",
+                "clips",
             )
         times.resize((len(chosen),))
         units.resize((len(chosen),))
@@ -216,17 +222,27 @@ def _check_settings(
     clips: Sequence[Item], workers: int | None, time_type: str, length: float | None
 ) -> None:
     if not clips:
-        raise SrnnError("There are no clips to convert.")
+        raise SrnnError("There are no clips to convert.", "missing", "clips")
     if len({clip.name for clip in clips}) < len(clips):
         raise SrnnError(
-            "Each clip needs a name of its own, from which its random numbers are made."
+            "Each clip needs a name of its own, from which its random numbers are made.",
+            "value",
+            "clips",
         )
     if time_type not in ("float32", "float16"):
-        raise SrnnError(f"Spike times are written as float32 or float16, not {time_type!r}.")
+        raise SrnnError(
+            f"Spike times are written as float32 or float16, not {time_type!r}.",
+            "value",
+            "time_type",
+        )
     if workers is not None:
         check_whole("workers", workers, 1, 1024)
     if length is not None and not 0.01 <= length <= 3600:
-        raise SrnnError(f"The length of a clip must be 0.01 to 3,600 seconds, not {length:g}.")
+        raise SrnnError(
+            f"The length of a clip must be 0.01 to 3,600 seconds, not {length:g}.",
+            "value",
+            "length",
+        )
 
 
 def _check_sounds(clips: Sequence[Item], ear: Cochlea) -> None:
@@ -236,7 +252,7 @@ def _check_sounds(clips: Sequence[Item], ear: Cochlea) -> None:
         more = ""
         if len(bad) > 1:
             more = f" (and {len(bad) - 1} more of {len(clips)} files are bad)"
-        raise SrnnError(f"{bad[0].rstrip('.')}{more}; nothing was converted.")
+        raise SrnnError(f"{bad[0].rstrip('.')}{more}; nothing was converted.", "data", "clips")
 
 
 def _problem(path: Path, ear: Cochlea) -> str:
@@ -271,7 +287,7 @@ def _in_threads(
         try:
             return ear.spikes(samples, rate, clip_key(seed, clip.name)), len(samples) / rate
         except SrnnError as error:
-            return SrnnError(f"{clip.path}: {error}")
+            return SrnnError(f"{clip.path}: {error}", "data", clip.path)
 
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
@@ -349,7 +365,9 @@ def _whole_file(out: Path, h5py: Any) -> Iterator[tuple[Any, _Disk]]:
     """An HDF5 file that is written atomically, renamed when complete and removed otherwise, and
     where it is written to."""
     if out.is_dir():
-        raise SrnnError(f"{out} is a folder; name a file to write, such as {out / 'spikes.h5'}.")
+        raise SrnnError(
+            f"{out} is a folder; name a file to write, such as {out / 'spikes.h5'}.", "data", out
+        )
     with whole_file(out, parents=True, named=True) as whole:
         disk = _Disk(whole)
         try:
@@ -358,5 +376,5 @@ def _whole_file(out: Path, h5py: Any) -> Iterator[tuple[Any, _Disk]]:
                 yield file, disk
         except (OSError, RuntimeError) as error:  # h5py raises both
             disk.check()
-            raise SrnnError(f"Cannot write {out}: {error}") from error
+            raise SrnnError(f"Cannot write {out}: {error}", "file", out) from error
         disk.check()

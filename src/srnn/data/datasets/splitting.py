@@ -58,10 +58,14 @@ class Shares(NamedTuple):
             fold = (int(found[1]), int(found[2]))
         if fold is None or fold[1] < 2 or fold[0] > fold[1]:
             raise SrnnError(
-                f"fold must be such as 2/5, the second of five parts, not {brief(text)}."
+                f"fold must be such as 2/5, the second of five parts, not {brief(text)}.",
+                "value",
+                "fold",
             )
         if named.get("test", cls().test) != cls().test:
-            raise SrnnError(f"fold {text} says what is for testing; remove test_fraction.")
+            raise SrnnError(
+                f"fold {text} says what is for testing; remove test_fraction.", "conflict", "fold"
+            )
         return cls(**named, fold=fold)
 
     def split(self, count: int) -> list[SplitName] | None:
@@ -120,7 +124,9 @@ def split_items(source: Path, items: Sequence[Item], shares: Shares) -> dict[str
             if name not in SPLITS:
                 raise SrnnError(
                     f"{source}: split must be train, validation or test for every row, not "
-                    f"'{name}'."
+                    f"'{name}'.",
+                    "data",
+                    source,
                 )
         if shares.fold is not None:
             return _folded(source, items, shares)
@@ -151,7 +157,9 @@ def _folded(source: Path, items: Sequence[Item], shares: Shares) -> dict[str, li
         raise SrnnError(
             f"{source} names its splits, but none for testing beside which a fold could be for "
             "validation; remove "
-            "one or the other."
+            "one or the other.",
+            "data",
+            source,
         )
     held_out = [split == "test" for split in _share_out(source, others, shares)]
     return {
@@ -167,7 +175,9 @@ def _share_out(source: Path, items: Sequence[Item], shares: Shares) -> Sequence[
     if any(groups) and not all(groups):
         raise SrnnError(
             f"{source}: some files have a group and some have none; give one to all or none of "
-            "them."
+            "them.",
+            "data",
+            source,
         )
     with naming(source):
         if any(groups):
@@ -195,15 +205,23 @@ def held_out(
     for number in numbers:
         if number not in present:
             raise SrnnError(
-                f"validation_{what}s: there is no {what} {number!r}; there are {list(present)}."
+                f"validation_{what}s: there is no {what} {number!r}; there are {list(present)}.",
+                "name",
+                f"validation_{what}s",
             )
     if split == "validation" and not numbers:
         raise SrnnError(
             f"validation_{what}s is empty: no {what} is held out for validation; use split train "
-            "or test."
+            "or test.",
+            "conflict",
+            f"validation_{what}s",
         )
     if set(numbers) == set(present):
-        raise SrnnError(f"Holding out the {what}s {numbers} leaves no {what} to train on.")
+        raise SrnnError(
+            f"Holding out the {what}s {numbers} leaves no {what} to train on.",
+            "value",
+            f"validation_{what}s",
+        )
     return numbers
 
 
@@ -220,7 +238,9 @@ def split_by_group(groups: Sequence[str], shares: Shares) -> dict[str, SplitName
             needed = f"a fold of {shares.fold[1]} needs as many groups, and others to train on"
         raise SrnnError(
             f"{counted(len(names), 'group')} (speakers, subjects), {some(names)}: too few to hold "
-            f"out {shares}; {needed}."
+            f"out {shares}; {needed}.",
+            "data",
+            "groups",
         )
     return dict(zip(names, splits, strict=True))
 
@@ -251,7 +271,9 @@ def split_by_class(names: Sequence[str], labels: Sequence[str], shares: Shares) 
             fewer = "set smaller fractions"
         raise SrnnError(
             f"No class has enough sequences to hold out {shares}: {some(rare)}; record more, or "
-            f"{fewer}."
+            f"{fewer}.",
+            "data",
+            "classes",
         )
     if rare:
         say(

@@ -87,7 +87,9 @@ def folding(classes: int) -> dict[str, str | None]:
     """Each of the 61 phones -> its class among 61, 48 or 39; None for one without a class.
     SrnnError for other numbers."""
     if classes not in (61, 48, 39):
-        raise SrnnError(f"TIMIT has 61 phones, or 48 or 39 folded ones, not {classes!r}.")
+        raise SrnnError(
+            f"TIMIT has 61 phones, or 48 or 39 folded ones, not {classes!r}.", "value", "classes"
+        )
     if classes == 61:
         return {phone: phone for phone in _PHONES}
     to_48 = {phone: _TO_48.get(phone, phone) for phone in _PHONES}
@@ -181,7 +183,9 @@ def list_sentences(folder: Path, split: SplitName, validation: Validation) -> li
             raise SrnnError(
                 f"{folder} lacks {len(missing)} of the {len(wanted)} {split} speakers in its test "
                 "folder, such as "
-                f"{missing[0].upper()}."
+                f"{missing[0].upper()}.",
+                "missing",
+                folder,
             )
     elif validation == "standard":
         wanted = frozenset(speakers)
@@ -199,7 +203,7 @@ def list_sentences(folder: Path, split: SplitName, validation: Validation) -> li
             if not name.startswith("sa"):
                 clips.append(Item(path, path.relative_to(folder).as_posix(), "", speaker))
     if not clips:
-        raise SrnnError(f"{folder} contains no sentences for the {split} split.")
+        raise SrnnError(f"{folder} contains no sentences for the {split} split.", "missing", folder)
     return clips
 
 
@@ -217,7 +221,7 @@ def find_phones(sound: Path) -> Path:
     for path in sound.parent.iterdir():
         if path.name.lower() == f"{stem}.phn":
             return path
-    raise SrnnError(f"{sound} has no phones next to it ({stem.upper()}.PHN).")
+    raise SrnnError(f"{sound} has no phones next to it ({stem.upper()}.PHN).", "missing", sound)
 
 
 def read_phones(
@@ -235,23 +239,29 @@ def read_phones(
         if len(parts) != 3 or not all(p.isdecimal() and len(p) < 12 for p in parts[:2]):
             raise SrnnError(
                 f"{path}, line {index}: should be 'first_sample end_sample phone', not "
-                f"'{line.strip()[:80]}'."
+                f"'{line.strip()[:80]}'.",
+                "data",
+                path,
             )
         if parts[2] not in number:
             raise SrnnError(
-                f"{path}, line {index}: '{parts[2][:80]}' is not one of TIMIT's 61 phones."
+                f"{path}, line {index}: '{parts[2][:80]}' is not one of TIMIT's 61 phones.",
+                "data",
+                path,
             )
         start, end = int(parts[0]), int(parts[1])
         if end <= start or (ends and start < ends[-1]):
             raise SrnnError(
                 f"{path}, line {index}: the phone from {start} to {end} is empty or overlaps the "
-                "one before."
+                "one before.",
+                "missing",
+                path,
             )
         starts.append(start)
         ends.append(end)
         phones.append(number[parts[2]])
     if not starts:
-        raise SrnnError(f"{path} contains no phones.")
+        raise SrnnError(f"{path} contains no phones.", "missing", path)
 
     def at(samples: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         index = np.searchsorted(starts, samples, side="right") - 1
@@ -283,5 +293,9 @@ def list_speakers(folder: Path, part: str) -> dict[str, Path]:
             )
             speakers.update((path.name.lower(), path) for path in paths)
     if not speakers:
-        raise SrnnError(f"{folder / part.upper()} contains no speakers (DR1..DR8/SPEAKER/*.WAV).")
+        raise SrnnError(
+            f"{folder / part.upper()} contains no speakers (DR1..DR8/SPEAKER/*.WAV).",
+            "missing",
+            folder / part.upper(),
+        )
     return speakers
