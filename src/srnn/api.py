@@ -29,8 +29,10 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from .data.gaps import LONGEST_GAP, Gaps, Missing
 from .data.recordings import ReadingOverrides, Recording
-from .errors import SrnnError, check_positive, check_whole, is_number, require
+from .errors import SrnnError, is_number, require
 from .files import temporary_folder
+from .files.bounds import Between, Positive
+from .files.conversion import check
 from .text import counted, html_table, in_short, some
 from .training.trained import Trained
 
@@ -471,7 +473,7 @@ def fit_anomalies(
             "false_alarms",
         )
     if smooth is not None:
-        check_whole("smooth", smooth, 1, 2**31 - 1)
+        check("smooth", smooth, int, Between(1, 2**31 - 1))
     # What sets the threshold must not be learnt, and an error is smallest where nothing is left out.
     own = {"task.options.answer": "next", "training.refit": False, "training.dropout": 0.0}
     settings["overrides"] = own | dict(settings.get("overrides", {}))
@@ -516,7 +518,7 @@ def _warned(prediction: Prediction) -> Prediction:
 def _step_ms(rate: float | None, step_ms: float | None, signal: SignalPath | None) -> float | None:
     """Milliseconds of a step, from either statement. SrnnError for two statements of one thing."""
     if rate is not None:
-        check_positive("rate", rate)
+        check("rate", rate, Positive)
         if step_ms is not None or signal is not None:
             raise SrnnError(
                 "'rate' is of steps alone: a signal path states its own, and 'step_ms' is the same "
@@ -526,7 +528,7 @@ def _step_ms(rate: float | None, step_ms: float | None, signal: SignalPath | Non
             )
         step_ms = 1000 / rate
     if step_ms is not None:
-        check_positive("step_ms", step_ms)
+        check("step_ms", step_ms, Positive)
     return step_ms
 
 
@@ -600,10 +602,10 @@ def from_network(
     )
     require(about is None or isinstance(about, Mapping), "about", "a mapping of JSON values", about)
     require(isinstance(name, str), "name", "text", name)
-    check_whole("start", start, 0)
+    check("start", start, int, Between(0))
     step_ms = _step_ms(rate, step_ms, signal)
     if steps is not None:
-        check_whole("steps", steps, 1, 2**31 - 1)
+        check("steps", steps, int, Between(1, 2**31 - 1))
     path, names = signal or Steps(network.inputs, step_ms), tuple(map(str, classes))
     if len(names) != network.outputs or path.inputs != network.inputs:
         raise SrnnError(

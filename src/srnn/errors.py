@@ -57,7 +57,7 @@ class SrnnError(Exception):
     Args:
         message: the line.
         kind: what is wrong, one of ``KINDS``.
-        field: what it is about: the argument (``"epochs"``), the recipe's key
+        field: what it is about: the argument (``"epochs"``; of a command ``--epochs`` is the same), the recipe's key
             (``"training.optimizer.lr"``), the column, channel or label, or the file's path; ``""`` if
             it is about no single one.
     """
@@ -65,7 +65,8 @@ class SrnnError(Exception):
     def __init__(self, message: str, kind: Kind = "value", field: object = "") -> None:
         super().__init__(one_line(str(message)))
         self.kind: Kind = kind
-        self.field = one_line(str(field))
+        name = one_line(str(field))
+        self.field = name[2:].replace("-", "_") if name.startswith("--") else name
 
 
 @contextmanager

@@ -396,11 +396,11 @@ def test_bad_tables_are_one_line(words: Path, text: str, message: str) -> None:
         ({"path": "nowhere"}, r"nowhere was not found, .* \(data_dir or SRNN_DATA\)"),
         ({"path": "~nobody-of-that-name/words"}, "~nobody-of-that-name/words was not found"),
         ({"path": "a" * 300}, "was not found"),
-        ({"path": ".", "seconds": 0}, "seconds must be a number above 0"),
-        ({"path": ".", "seconds": True}, "seconds must be"),
+        ({"path": ".", "seconds": 0}, "'seconds' must be a number above 0"),
+        ({"path": ".", "seconds": True}, "'seconds' must be"),
         (
             {"path": ".", "seconds": 1e308},
-            "seconds must be a number above 0, at most 1,000,000, not 1e\\+308",
+            "'seconds' must be a number above 0 and at most 1,000,000, not 1e\\+308",
         ),
         (
             {"path": ".", "speaker": 5},

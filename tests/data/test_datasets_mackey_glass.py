@@ -49,7 +49,7 @@ def test_mistakes_are_one_line() -> None:
     for options, words in (
         ({"tau": 16}, "'tau' must be 17 to 30, not 16"),
         ({"offset": -1}, "'offset' must be 0 to 30"),
-        ({"window": 20}, "window must be"),
+        ({"window": 20}, "'window' must be"),
     ):
         with pytest.raises(SrnnError, match=words):
             create_task("mackey-glass", **options)

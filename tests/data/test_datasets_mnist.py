@@ -188,7 +188,7 @@ def test_a_missing_file_says_how_to_get_it(tmp_path: Path) -> None:
         ({"training_size": 0}, "training_size"),
         ({"window": 785}, "window"),
         ({"window": 0}, "window"),
-        ({"permutation_seed": 2**32}, "from 0 to 4294967295"),
+        ({"permutation_seed": 2**32}, "from 0 to 4,294,967,295"),
         ({"permutation_seed": -1}, "permutation_seed"),
     ],
 )

@@ -241,7 +241,7 @@ def test_the_official_test_set(root: Path) -> None:
         ({"version": 3}, "version must be 1 or 2"),
         ({"classes": 30}, r"classes must be 12 or 35 \(all words of version 2\)"),
         ({"version": 1, "classes": 35}, "classes must be 12 or 30"),
-        ({"source": "tiny"}, "source cannot be 'tiny'"),
+        ({"source": "tiny"}, "'source' must be one of .*, not 'tiny'"),
         ({"source": "mini", "classes": 35}, "source 'mini' is of version 2"),
         ({"test_set": "official", "classes": 35}, "The official test set has 12 classes"),
         ({"ternary": 0}, "ternary threshold"),

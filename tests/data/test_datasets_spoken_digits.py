@@ -75,11 +75,11 @@ def test_features_can_be_chosen(root: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"splitting": "random"}, "splitting cannot be 'random'"),
+        ({"splitting": "random"}, "'splitting' must be one of official, speaker, not 'random'"),
         ({"splitting": "speaker", "test_speaker": "jakson"}, "Did you mean 'jackson'"),
         (
             {"splitting": "speaker", "validation_speaker": "bob"},
-            "validation_speaker cannot be 'bob'",
+            "'validation_speaker' must be one of .*, not 'bob'",
         ),
         (
             {"splitting": "speaker", "test_speaker": "theo", "validation_speaker": "theo"},

@@ -496,9 +496,9 @@ def test_what_is_wrong_is_one_line_with_file_and_row(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rate": 0}, "rate must be a number above 0"),
-        ({"rate": True}, "rate must be a number above 0"),
-        ({"scale": "train"}, "scale cannot be 'train'. Did you mean 'training'"),
+        ({"rate": 0}, "'rate' must be a number above 0"),
+        ({"rate": True}, "'rate' must be a number above 0"),
+        ({"scale": "train"}, "'scale' must be one of .*, not 'train'. Did you mean 'training'"),
         ({"seconds": 2.0}, "The option 'seconds' has no effect on arrays"),
         ({"array_step_ms": 2}, "no option 'array_step_ms'"),
     ],

@@ -13,7 +13,9 @@ from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..errors import SrnnError, check_whole, naming
+from ..errors import SrnnError, naming
+from ..files.bounds import Between
+from ..files.conversion import check
 from ..text import counted, json_text, one_line
 from .decoding import DEFAULT_DECODING, DecoderOptions
 from .options import NO_OPTIONS, DataDir, Form, Json, Model, RecordingOptions, place
@@ -92,7 +94,7 @@ def stream(
         device: mic: which microphone, by its number or part of its name
     """
     if block is not None:
-        check_whole("--block", block, 1, 2**31 - 1)
+        check("--block", block, int, Between(1, 2**31 - 1))
     chosen = _Input(source, form, format, recording, block, device)
     _check_source(chosen, real_time)
     if state is not None and words:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from ..errors import SrnnError, check_whole
+from ..errors import SrnnError
+from ..files.bounds import Between
+from ..files.conversion import check
 from ..text import json_text
 from .options import MORE, Called, DataDir, Json, data_dir_again
 from .show import print_result, show_names
@@ -62,7 +64,7 @@ def sweep(
 
     if file == "list":
         return _list({name: load_sweep(name) for name in shipped_sweeps()}, json)
-    check_whole("--workers", workers, 1, 1024)
+    check("--workers", workers, int, Between(1, 1024))
     options = _job_options(job or [], launcher)
     loaded = load_sweep(file)
     if dry_run:

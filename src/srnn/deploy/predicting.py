@@ -37,8 +37,10 @@ from ..data.recordings import (
 from ..data.signals import Form, SignalPath
 from ..data.targets import Targets
 from ..data.tasks import Task
-from ..errors import SrnnError, check_positive, either
+from ..errors import SrnnError, either
 from ..files import check_memory
+from ..files.bounds import Between
+from ..files.conversion import check
 from ..measure.heartbeats import Heart, heart_of
 from ..measure.leads import STATES
 from ..measure.scores import check_confidences, confidences_of, running_scores
@@ -367,7 +369,7 @@ def _cut(x: Array, task: Task, path: SignalPath, segment: float | None) -> list[
     """A recording (samples, channels) as the sequences into which it is to be cut."""
     if segment is None:
         return [x]
-    check_positive("segment", segment, 10**9)
+    check("segment", segment, float, Between(0, 10**9, above=True))
     if path.rate:
         samples = round(segment * path.rate)
     else:

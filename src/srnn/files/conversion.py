@@ -224,7 +224,20 @@ def _checked(read: Callable[[Any, Any, str], Any], hint: Any, value: Any, key: s
             shown = "null"
         else:
             shown = brief(given)
-        raise SrnnError(f"'{key}' must be {valid}, not {shown}.", "value", key) from None
+        near = nearest(given, _choices(hint)) if isinstance(given, str) else ""
+        if "Did you mean" not in near:  # all of them are in the message already
+            near = ""
+        raise SrnnError(f"'{key}' must be {valid}, not {shown}.{near}", "value", key) from None
+
+
+def _choices(hint: Any) -> list[str]:
+    """The texts among which a type chooses."""
+    plain, _ = bare(hint)
+    if get_origin(plain) is Literal:
+        return [one for one in get_args(plain) if isinstance(one, str)]
+    if get_origin(plain) in (Union, UnionType):
+        return [one for part in get_args(plain) for one in _choices(part)]
+    return []
 
 
 def _convert(hint: Any, value: Any, key: str) -> Any:

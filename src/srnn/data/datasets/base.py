@@ -13,7 +13,9 @@ from typing import Any, Literal, Self, TypeVar, get_args
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_choice, check_whole, is_number, nearest, option
+from ...errors import SrnnError, is_number, nearest, option
+from ...files.bounds import Between
+from ...files.conversion import check
 from ...text import composed, one_line
 from ..encoders.speech import Statistics
 from ..targets import are_values, of_steps, unlabelled
@@ -171,7 +173,7 @@ class Split:
                 values = classes
             shapes = {name: (*shape, values) for name, shape in shapes.items()}
         if kind is not None:
-            check_choice("A task's kind", kind, shapes)
+            check("kind", kind, Literal["per_sequence", "per_step"])
             shapes = {kind: shapes[kind]}
         wanted, dtype = " or ".join(map(str, shapes.values())), "int64"
         if are_values(y):
@@ -330,4 +332,4 @@ def check_wholes(name: str, value: object) -> tuple[int, ...] | None:
         return None
     if not isinstance(value, (list, tuple)):
         raise SrnnError(f"{name} must be a list of integers, not {value!r}.", "value", name)
-    return tuple(check_whole(name, number, 0) for number in value)
+    return tuple(check(name, number, int, Between(0)) for number in value)

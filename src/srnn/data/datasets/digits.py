@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_choice, check_whole
+from ...errors import SrnnError
+from ...files.bounds import Between
+from ...files.conversion import check
 from ..signals import WindowPath
 from ..tasks import Task, register
 from .base import Split, SplitName, check_fraction, check_split
@@ -43,9 +45,9 @@ class DigitsTask(Task):
     """How samples are divided; see above."""
 
     def __post_init__(self) -> None:
-        check_whole("window", self.window, 1, 64)
+        check("window", self.window, int, Between(1, 64))
         check_fraction("validation_fraction", self.validation_fraction)
-        check_choice("splitting", self.splitting, get_args(DigitsSplit))
+        check("splitting", self.splitting, DigitsSplit)
 
     def signal(self) -> WindowPath:
         return WindowPath(self.window)

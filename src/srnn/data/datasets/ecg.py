@@ -7,7 +7,9 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
-from ...errors import SrnnError, check_choice, check_whole
+from ...errors import SrnnError
+from ...files.bounds import Between
+from ...files.conversion import check
 from ..encoders import LevelCrossing
 from ..encoders.level_crossing import Rule
 from ..signals import CrossingPath, PathForm
@@ -70,14 +72,14 @@ class ECGTask(Task):
     addition to the files' own delay."""
 
     def __post_init__(self) -> None:
-        check_choice("source", self.source, ("paper_split", "records"))
-        check_choice("scale", self.scale, ("record", "running"))
+        check("source", self.source, Literal["paper_split", "records"])
+        check("scale", self.scale, Literal["record", "running"])
         check_fraction("validation_fraction", self.validation_fraction)
-        check_whole("validation_blocks", self.validation_blocks, 0)
+        check("validation_blocks", self.validation_blocks, int, Between(0))
         # SrnnError for a bad option. A file has a list in place of a tuple.
         object.__setattr__(self, "mains", self.signal().mains)
         for name, minimum in (("window", 1), ("stride", 1), ("label_lag", 0)):
-            check_whole(name, getattr(self, name), minimum)
+            check(name, getattr(self, name), int, Between(minimum))
         if self.label_lag > STEPS:
             raise SrnnError(
                 f"label_lag must be at most the {STEPS} steps of a sequence, not {self.label_lag}.",

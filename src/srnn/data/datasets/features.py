@@ -13,7 +13,9 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_whole
+from ...errors import SrnnError
+from ...files.bounds import Between
+from ...files.conversion import check
 from ..encoders.speech import FeatureKind, Normalisation, SpeechFeatures, Statistics, rounded
 from ..samples import fit_length
 from ..signals import PathForm, SignalPath, SpeechPath
@@ -135,7 +137,7 @@ class FramesTask(AudioTask):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole("label_lag", self.label_lag, 0, 100)
+        check("label_lag", self.label_lag, int, Between(0, 100))
 
     def lag(self, form: PathForm = "signal") -> int:
         return self.label_lag

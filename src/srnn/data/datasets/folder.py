@@ -22,19 +22,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
 from ...errors import (
     SrnnError,
-    check_choice,
-    check_flag,
-    check_positive,
-    check_whole,
     option,
     require,
 )
+from ...files.bounds import Between
+from ...files.conversion import check
 from ..gaps import DEFAULT, Gaps, Missing
 from ..signals import ScaledPath, SignalPath, Steps
 from ..signals.scaled import MOST_POOLED
@@ -155,14 +153,16 @@ class FolderTask(AudioTask):
         if isinstance(self.channels, list):
             object.__setattr__(self, "channels", tuple(self.channels))
         _ = self._chosen, self._gaps, self.cutting
-        check_flag("skip", self.skip)
-        check_choice("scale", self.scale, get_args(Scale))
-        check_choice("answer", self.answer, get_args(Answer))
+        check("skip", self.skip, bool)
+        check("scale", self.scale, Scale)
+        check("answer", self.answer, Answer)
         require(isinstance(self.unit, str), "unit", "text", self.unit)
-        check_whole("pool", self.pool, 1, MOST_POOLED)
+        check("pool", self.pool, int, Between(1, MOST_POOLED))
         for name in ("seconds", "rate"):
             if getattr(self, name) is not None:
-                check_positive(name, getattr(self, name), 10**6)  # as ``TaskMetadata``
+                check(
+                    name, getattr(self, name), float, Between(0, 10**6, above=True)
+                )  # as ``TaskMetadata``
         about = self.content
         if about.form == "sound":
             super().__post_init__()

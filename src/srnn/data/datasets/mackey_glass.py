@@ -27,7 +27,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import check_whole, is_number, require
+from ...errors import is_number, require
+from ...files.bounds import Between
+from ...files.conversion import check
 from ..encoders.speech import Statistics
 from ..signals import ScaledPath
 from ..targets import Targets
@@ -134,8 +136,8 @@ class MackeyGlassTask(Task):
     def __post_init__(self) -> None:
         require(self.tau in SERIES, "tau", "17 to 30", self.tau)
         require(is_number(self.offset) and 0 <= self.offset <= 30, "offset", "0 to 30", self.offset)
-        check_whole("window", self.window, WARM_UP + 1, TRAINING - _VALIDATION)
-        check_whole("stride", self.stride, 1, TRAINING)
+        check("window", self.window, int, Between(WARM_UP + 1, TRAINING - _VALIDATION))
+        check("stride", self.stride, int, Between(1, TRAINING))
 
     def signal(self) -> ScaledPath:
         return ScaledPath(1)

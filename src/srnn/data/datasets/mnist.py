@@ -19,8 +19,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_whole
+from ...errors import SrnnError
 from ...files import reading
+from ...files.bounds import Between
+from ...files.conversion import check
 from ..signals import SignalPath, Steps, WindowPath
 from ..tasks import Task, register
 from .base import Split, SplitName, check_split, not_found, resolve_data_dir
@@ -53,10 +55,10 @@ class SequentialMNISTTask(Task):
     out."""
 
     def __post_init__(self) -> None:
-        check_whole("window", self.window, 1, PIXELS)
-        check_whole("validation_size", self.validation_size, 0)
+        check("window", self.window, int, Between(1, PIXELS))
+        check("validation_size", self.validation_size, int, Between(0))
         if self.training_size is not None:
-            check_whole("training_size", self.training_size, 1)
+            check("training_size", self.training_size, int, Between(1))
 
     def signal(self) -> SignalPath:
         return WindowPath(self.window, 255)
@@ -125,7 +127,7 @@ class PermutedMNISTTask(SequentialMNISTTask):
 def permutation(seed: int) -> npt.NDArray[np.intp]:
     """(784,) the order in which pixels are read, from numpy's legacy generator, whose stream is
     guaranteed never to change."""
-    check_whole("permutation_seed", seed, 0, 2**32 - 1)
+    check("permutation_seed", seed, int, Between(0, 2**32 - 1))
     return np.random.RandomState(seed).permutation(PIXELS)
 
 

@@ -16,7 +16,9 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_flag, check_positive, naming_once, require
+from ...errors import SrnnError, naming_once, require
+from ...files.bounds import Between
+from ...files.conversion import check
 from ...files.wfdb_records import BEATS
 from ...text import composed
 from ..recordings import Recording
@@ -85,8 +87,8 @@ class Segmentation:
     def __post_init__(self) -> None:
         for name in ("window", "stride"):
             if getattr(self, name) is not None:
-                check_positive(name, getattr(self, name), 10**9)
-        check_flag("per_step", self.per_step)
+                check(name, getattr(self, name), float, Between(0, 10**9, above=True))
+        check("per_step", self.per_step, bool)
         for name in ("label", "group", "annotator"):
             value = getattr(self, name)
             require(isinstance(value, str) and bool(value), name, "a name", value)

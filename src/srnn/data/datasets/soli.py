@@ -21,8 +21,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_whole
+from ...errors import SrnnError
 from ...files import read_object, reading
+from ...files.bounds import Between
+from ...files.conversion import check
 from ...files.hdf5 import open_hdf5
 from ...text import counted
 from ..tasks import Task, register
@@ -69,7 +71,7 @@ class SoliTask(Task):
             "validation_subjects",
             check_wholes("validation_subjects", self.validation_subjects),
         )
-        check_whole("steps", self.steps, 1)
+        check("steps", self.steps, int, Between(1))
 
     @property
     def inputs(self) -> int:

@@ -22,12 +22,13 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
-from ...errors import SrnnError, check_choice, option
+from ...errors import SrnnError, option
 from ...files import read_bytes, read_object, reading
+from ...files.conversion import check
 from ...text import counted
 from ..tasks import BACKGROUND, register
 from .audio import AUDIO_SUFFIXES, read_audio
@@ -105,8 +106,8 @@ class SpeechCommandsTask(AudioTask):
                 "value",
                 "classes",
             )
-        check_choice("source", self.source, get_args(Source))
-        check_choice("test_set", self.test_set, get_args(TestSet))
+        check("source", self.source, Source)
+        check("test_set", self.test_set, TestSet)
         if self.source == "mini" and (self.version, self.classes, self.test_set) != (
             2,
             12,

@@ -26,8 +26,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_whole
+from ...errors import SrnnError
 from ...files import whole_file
+from ...files.bounds import Between
+from ...files.conversion import check
 from ..encoders.cochlea import RATES, Cochlea, clip_key
 from .audio import AUDIO_SUFFIXES, read_audio
 from .files import Item, NamePattern, in_order, visible_files
@@ -236,7 +238,7 @@ def _check_settings(
             "time_type",
         )
     if workers is not None:
-        check_whole("workers", workers, 1, 1024)
+        check("workers", workers, int, Between(1, 1024))
     if length is not None and not 0.01 <= length <= 3600:
         raise SrnnError(
             f"The length of a clip must be 0.01 to 3,600 seconds, not {length:g}.",

@@ -15,13 +15,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_choice
+from ...errors import SrnnError
 from ...files import read_bytes, reading
+from ...files.conversion import check
 from ..encoders.speech import FeatureKind
 from ..tasks import register
 from .base import Split, SplitName, check_split, not_found, resolve_data_dir
@@ -123,7 +124,7 @@ class TIMITTask(FramesTask):
     def __post_init__(self) -> None:
         super().__post_init__()
         folding(self.classes)
-        check_choice("validation", self.validation, get_args(Validation))
+        check("validation", self.validation, Validation)
 
     @property
     def class_names(self) -> tuple[str, ...]:  # type: ignore[override]

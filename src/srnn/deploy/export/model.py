@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ...data.signals import CrossingPath, ScaledPath, SpeechPath, Steps
 from ...data.signals.base import listed
-from ...errors import SrnnError, check_whole, either, option
+from ...errors import SrnnError, either, option
 from ...files import check_new, check_writable, temporary_folder
+from ...files.bounds import Between
+from ...files.conversion import check
 from ...measure.policy import ExitPolicy
 from ...nn.loss_config import DecisionRule
 from ...text import brief, counted
@@ -131,7 +133,7 @@ def export_c(
             "state_bits",
         )
     if state_bits is not None:
-        check_width(check_whole("state_bits", state_bits, 8, 32))
+        check_width(check("state_bits", state_bits, int, Between(8, 32)))
     if inputs_as is not None and not isinstance(inputs_as, InputFormat):
         raise SrnnError(
             "inputs_as must be an InputFormat of srnn.nn.fixedpoint.integer (InputFormat() for "
