@@ -348,7 +348,14 @@ class BarReporter(Reporter):
 
     def _show(self, **changes: Any) -> None:
         if self._progress is None:
-            self._progress = _training_progress()
+            from rich.progress import TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+            console, line = open_console(stderr=True), one_line_column()
+            columns = [TaskProgressColumn(), TimeRemainingColumn(compact=True, table_column=line)]
+            for name, least in _BESIDE.items():
+                if console.width >= least:
+                    columns.append(TextColumn(f"{{task.fields[{name}]}}", table_column=line))
+            self._progress = open_progress(console, *columns)
             self._task = self._progress.add_task("", total=None, learnt="", speed="")
         self._progress.update(self._task, **changes)
         self._progress.start()  # which does nothing if it has been started
@@ -364,17 +371,6 @@ class BarReporter(Reporter):
         if self._progress is None:
             return 80
         return self._progress.console.width
-
-
-def _training_progress() -> Progress:
-    from rich.progress import TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    console, line = open_console(stderr=True), one_line_column()
-    columns = [TaskProgressColumn(), TimeRemainingColumn(compact=True, table_column=line)]
-    for name, least in _BESIDE.items():
-        if console.width >= least:
-            columns.append(TextColumn(f"{{task.fields[{name}]}}", table_column=line))
-    return open_progress(console, *columns)
 
 
 class NotebookReporter(Reporter):

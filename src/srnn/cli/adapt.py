@@ -19,16 +19,6 @@ if TYPE_CHECKING:
     from ..training.trained import Trained
 
 
-def _check_feedback(feedback: str, *, hidden: bool) -> None:
-    """SrnnError for feedback to hidden layers, where these do not learn by it."""
-    if feedback != "symmetric" and not hidden:
-        raise SrnnError(
-            "--feedback is for hidden layers that learn by e-prop: --train all --rule e-prop.",
-            "conflict",
-            "feedback",
-        )
-
-
 def adapt(
     models: Models,
     /,
@@ -87,7 +77,14 @@ def adapt(
     from ..training.runs import open_trained
 
     require(limit is None or limit >= 1, "--limit", "at least 1", limit)
-    _check_feedback(feedback, hidden=rule == "e-prop" and (train == "all" or bool(curve)))
+    # Refused: feedback to hidden layers, where these do not learn by it.
+    hidden = rule == "e-prop" and (train == "all" or bool(curve))
+    if feedback != "symmetric" and not hidden:
+        raise SrnnError(
+            "--feedback is for hidden layers that learn by e-prop: --train all --rule e-prop.",
+            "conflict",
+            "feedback",
+        )
     said = recording.of(data)
     config = adapting.Adaptation(train, rule, feedback, lr, bound)
     if curve:  # a folder, which is made together with those above it

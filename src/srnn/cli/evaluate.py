@@ -125,8 +125,32 @@ def evaluate(
         false_accepts: --live: choose the rule for detecting words on validation, with at most so
             many false accepts per hour
     """
-    _check_full(options, full, no_exit)
-    _check_live(live, full, noise, false_accepts)
+    # Refused: options of --full without it, and for an exit policy that is described and
+    # not wanted.
+    names = [*(["no_exit"] if no_exit else []), *options.given()]
+    named = [f"--{name.replace('_', '-')}" for name in names]
+    if named and not full:
+        raise SrnnError(f"{named[0]} belongs to --full; add it.", "conflict", "full")
+    if no_exit and len(named) > 1 and named[1].startswith("--exit"):
+        raise SrnnError(
+            f"{named[1]} and --no-exit contradict each other; give one of them.",
+            "conflict",
+            "no_exit",
+        )
+    # Refused: --live beside --full, for its options without it, and for values out of
+    # their range.
+    if live and full:
+        raise SrnnError(
+            "--live and --full measure different things; give one of them.", "conflict", "live"
+        )
+    if noise is not None and not (live and -100 <= noise <= 100):
+        raise SrnnError(
+            "--noise needs --live, and must be between -100 and 100 decibels.", "value", "noise"
+        )
+    if false_accepts is not None and not (live and false_accepts >= 0):
+        raise SrnnError(
+            "--false-accepts needs --live, and must be at least 0.", "value", "false_accepts"
+        )
     reading = recording.of(data)
 
     if len(models) > 1:
@@ -161,38 +185,6 @@ def evaluate(
     return print_result(json, measured.report, lambda: _show_evaluation(measured, title, trained))
 
 
-def _check_full(options: FullOptions, full: bool, no_exit: bool) -> None:
-    """SrnnError for options of --full without it, and for an exit policy that is described and not
-    wanted."""
-    names = [*(["no_exit"] if no_exit else []), *options.given()]
-    named = [f"--{name.replace('_', '-')}" for name in names]
-    if named and not full:
-        raise SrnnError(f"{named[0]} belongs to --full; add it.", "conflict", "full")
-    if no_exit and len(named) > 1 and named[1].startswith("--exit"):
-        raise SrnnError(
-            f"{named[1]} and --no-exit contradict each other; give one of them.",
-            "conflict",
-            "no_exit",
-        )
-
-
-def _check_live(live: bool, full: bool, noise: float | None, false_accepts: float | None) -> None:
-    """SrnnError for --live beside --full, for its options without it, and for values out of their
-    range."""
-    if live and full:
-        raise SrnnError(
-            "--live and --full measure different things; give one of them.", "conflict", "live"
-        )
-    if noise is not None and not (live and -100 <= noise <= 100):
-        raise SrnnError(
-            "--noise needs --live, and must be between -100 and 100 decibels.", "value", "noise"
-        )
-    if false_accepts is not None and not (live and false_accepts >= 0):
-        raise SrnnError(
-            "--false-accepts needs --live, and must be at least 0.", "value", "false_accepts"
-        )
-
-
 def _show_analysis(analysis: Analysis, title: str, trained: Trained) -> None:
     from ..measure.analysis import recipe_spikes
 
@@ -206,7 +198,14 @@ def _show_evaluation(measured: Evaluation, title: str, trained: Trained) -> None
 
     show_result(measured.report, title, recipe_spikes(trained.recipe))
     if trained.task.targets is not None:
-        _show_each_value(measured)
+        # The errors of each value, where there are several.
+        rows = [
+            [name, *(f"{one[key]:.4g}" for key in ("mae", "rmse", "r2")), one["unit"] or ""]
+            for name, one in measured.report.get("values", {}).items()
+        ]
+        if rows:
+            columns = (*(RESULT_NAMES[key] for key in ("mae", "rmse", "r2")), "unit")
+            show_table("each value", ("value", *columns), rows)
         return
     classes = ClassReport(
         tuple(trained.task.class_names), measured.confusion, trained.loss.per_step
@@ -214,17 +213,6 @@ def _show_evaluation(measured: Evaluation, title: str, trained: Trained) -> None
     show_parts([*classes.least_recognised(), *GroupReport.of(measured).certainty()])
     named = shlex.quote(title)
     print(f"Everything else: srnn evaluate {named} --full, or a page of it: srnn report {named}")
-
-
-def _show_each_value(measured: Evaluation) -> None:
-    """The errors of each value, where there are several."""
-    rows = [
-        [name, *(f"{one[key]:.4g}" for key in ("mae", "rmse", "r2")), one["unit"] or ""]
-        for name, one in measured.report.get("values", {}).items()
-    ]
-    if rows:
-        columns = (*(RESULT_NAMES[key] for key in ("mae", "rmse", "r2")), "unit")
-        show_table("each value", ("value", *columns), rows)
 
 
 def _folds(paths: list[str], models: list[Trained], data: Path | None) -> list[dict[str, Any]]:

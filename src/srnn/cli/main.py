@@ -86,7 +86,10 @@ def ending(run: Callable[[], int], name: str = "srnn") -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     with printable_output(), command_line():
         try:
-            return _flushed(run)
+            try:
+                return run()
+            finally:
+                sys.stdout.flush()
         except SrnnError as error:
             print(f"{name}: {error}", file=sys.stderr)
             return 2
@@ -105,13 +108,6 @@ def ending(run: Callable[[], int], name: str = "srnn") -> int:
             print(f"{name}: {one_line(str(error))}", file=sys.stderr)
             _discard_output()
             return 2
-
-
-def _flushed(run: Callable[[], int]) -> int:
-    try:
-        return run()
-    finally:
-        sys.stdout.flush()
 
 
 def _program() -> Sequence[str]:

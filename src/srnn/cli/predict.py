@@ -239,29 +239,25 @@ def _at_end(prediction: Prediction) -> Any:
     return prediction.scores[-1] if prediction.per_step else prediction.value
 
 
-def _values_json(file: Path, prediction: Prediction, over_time: bool) -> dict[str, Any]:
-    """``as_json`` of a network whose answer is a value: that at the end, and over time."""
-    targets, names = prediction.targets, prediction.classes
-    result: dict[str, Any] = {
-        "file": str(file),
-        "values": dict(zip(names, _at_end(prediction).tolist(), strict=True)),
-        "units": dict(zip(names, targets.units if targets else (), strict=False)),
-        "steps": len(prediction.scores),
-        "sure": prediction.sure,
-        "notes": [*prediction.notes, *([prediction.drift] if prediction.drift else [])],
-    }
-    if prediction.threshold is not None:
-        result["alarm"], result["threshold"] = prediction.alarm, THRESHOLD
-    if over_time:
-        result["step_seconds"] = prediction.step_seconds
-        result["start_seconds"] = round(prediction.start_seconds, 6)
-        result["over_time"] = dict(zip(names, prediction.scores.T.tolist(), strict=True))
-    return result
-
-
 def as_json(file: Path, prediction: Prediction, over_time: bool) -> dict[str, Any]:
     if prediction.targets is not None:
-        return _values_json(file, prediction, over_time)
+        # ``as_json`` of a network whose answer is a value: that at the end, and over time.
+        targets, names = prediction.targets, prediction.classes
+        result: dict[str, Any] = {
+            "file": str(file),
+            "values": dict(zip(names, _at_end(prediction).tolist(), strict=True)),
+            "units": dict(zip(names, targets.units if targets else (), strict=False)),
+            "steps": len(prediction.scores),
+            "sure": prediction.sure,
+            "notes": [*prediction.notes, *([prediction.drift] if prediction.drift else [])],
+        }
+        if prediction.threshold is not None:
+            result["alarm"], result["threshold"] = prediction.alarm, THRESHOLD
+        if over_time:
+            result["step_seconds"] = prediction.step_seconds
+            result["start_seconds"] = round(prediction.start_seconds, 6)
+            result["over_time"] = dict(zip(names, prediction.scores.T.tolist(), strict=True))
+        return result
     result: dict[str, Any] = {
         "file": str(file),
         "label": str(prediction.label),

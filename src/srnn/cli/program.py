@@ -57,7 +57,10 @@ def columns(texts: Mapping[str, str], short: bool = False) -> str:
     left = max(map(len, texts)) + 4
     if short:
         room = max(width() - left, 24)
-        texts = {name: _shortened(text, room) for name, text in texts.items()}
+        texts = {
+            name: textwrap.shorten(text, room, placeholder=" ...", break_on_hyphens=False)
+            for name, text in texts.items()
+        }
     if width() - left < 24:
         return "\n".join(
             f"  {name}\n{_filled(text, ' ' * 6, ' ' * 6)}" for name, text in texts.items()
@@ -65,10 +68,6 @@ def columns(texts: Mapping[str, str], short: bool = False) -> str:
     return "\n".join(
         _filled(text, f"  {name}".ljust(left), " " * left) for name, text in texts.items()
     )
-
-
-def _shortened(text: str, room: int) -> str:
-    return textwrap.shorten(text, room, placeholder=" ...", break_on_hyphens=False)
 
 
 def wrapped(text: str) -> str:

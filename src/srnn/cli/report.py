@@ -75,7 +75,15 @@ def report(
     runs = [Path(model) for model in models]
     summary = title is not None or command is not None
     if len(runs) > 1 and not summary and (out is None or out.suffix != ".html"):
-        summary = _are_seeds(runs)
+        # Whether runs differ only in their seed. SrnnError for a folder that is not a run.
+        from dataclasses import replace
+
+        from ..training.runs import Run
+
+        opened = [Run.open(run) for run in runs]
+        recipes = [replace(run.recipe, note="") for run in opened]
+        seeds = {run.seed for run in opened}
+        summary = len(seeds) == len(runs) and all(recipe == recipes[0] for recipe in recipes)
     if summary or len(runs) > 1:
         of_one = {"--samples": samples, "--baselines": baselines, "--data": data}
         _refuse(of_one, "the page of a single run")
@@ -194,18 +202,6 @@ def _compare(
 
 
 # ---- the seeds of one recipe ----
-
-
-def _are_seeds(runs: list[Path]) -> bool:
-    """Whether runs differ only in their seed. SrnnError for a folder that is not a run."""
-    from dataclasses import replace
-
-    from ..training.runs import Run
-
-    opened = [Run.open(run) for run in runs]
-    recipes = [replace(run.recipe, note="") for run in opened]
-    seeds = {run.seed for run in opened}
-    return len(seeds) == len(runs) and all(recipe == recipes[0] for recipe in recipes)
 
 
 def _summarise(

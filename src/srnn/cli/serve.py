@@ -102,19 +102,20 @@ def serve(
         shown = f"[{host}]" if ":" in host else host
         url, names = f"http://{shown}:{port}/", list(decoders)
         if json:
-            _print_json(url, port, names, token, new_token, notes)
+            said = {
+                "url": url,
+                "port": port,
+                "models": names,
+                "token": token if new_token else None,
+            }
+            print(
+                json_text({**said, "token_needed": token is not None, "notes": notes}), flush=True
+            )
         else:
             _say(url, names, token, new_token, notes)
         spare_collections()
         server.run(sockets=[bound])
     return 0
-
-
-def _print_json(
-    url: str, port: int, models: list[str], token: str | None, new_token: bool, notes: list[str]
-) -> None:
-    said = {"url": url, "port": port, "models": models, "token": token if new_token else None}
-    print(json_text({**said, "token_needed": token is not None, "notes": notes}), flush=True)
 
 
 def load_models(

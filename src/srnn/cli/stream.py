@@ -96,7 +96,35 @@ def stream(
     if block is not None:
         check("--block", block, int, Between(1, 2**31 - 1))
     chosen = _Input(source, form, format, recording, block, device)
-    _check_source(chosen, real_time)
+    # Refused: options that belong to another kind of source.
+    source = chosen.name
+    if chosen.format is not None and source != "-":
+        raise SrnnError(
+            f"--format is for standard input (-), and the source is {source}; leave it out.",
+            "conflict",
+            "format",
+        )
+    if chosen.device is not None and source != "mic":
+        raise SrnnError(
+            f"--device chooses a microphone, and the source is {source}; leave it out.",
+            "conflict",
+            "device",
+        )
+    rows = source != "mic" and (source != "-" or chosen.format in (None, "csv"))
+    if chosen.said.channels is not None and not rows:
+        raise SrnnError(
+            "--channels is for files and rows from a pipe; this source has the network's channels.",
+            "conflict",
+            "channels",
+        )
+    if chosen.said.rate is not None and source == "mic":
+        raise SrnnError(
+            "--rate is for files; a microphone is asked for the network's rate.", "conflict", "rate"
+        )
+    if real_time and source in ("-", "mic"):
+        raise SrnnError(
+            "--real-time is for files; a live source has its own pace.", "conflict", "real_time"
+        )
     if state is not None and words:
         raise SrnnError(
             "--state keeps one sequence, and --words has several at a time; give one of them.",
@@ -214,44 +242,36 @@ def _stream(
     if json:
         print(json_text({"type": "summary", **summary}))
     else:
-        _show_timing(summary, decoder)
+        latency = summary["block_latency_ms"]
+        unit = "samples"
+        if decoder.signal.rate:
+            unit = "s"
+        if summary["training_difference"]:
+            print(f"unlike in training: {summary['training_difference']}")
+        samples, steps, shown = (
+            counted(summary[f"{name}s"], name) for name in ("sample", "step", "decision")
+        )
+        print(f"{samples}, {steps}, {shown} shown")
+        if summary["real_time_factor"]:
+            factor = summary["real_time_factor"]
+            if factor < 0.5:
+                pace = f"{1 / factor:,.0f} times faster"
+            else:
+                pace = f"{1 / factor:.2f} times as fast"
+            print(
+                f"real-time factor {factor:.5f}: {pace + (' than' if factor < 0.5 else ' as')} the "
+                "signal"
+            )
+        print(
+            f"latency: the encoder waits {summary['encoder_latency']:g} {unit}; a block took "
+            f"{latency['p50']:.3f} ms (median), {latency['p95']:.3f} (95 %), {latency['p99']:.3f} (99 "
+            f"%), {latency['max']:.3f} (max)"
+        )
     return 0
 
 
 def _note(source: Source, note: str) -> None:
     print(f"note: {one_line(f'{source.name}: {note}')}", file=sys.stderr, flush=True)
-
-
-def _check_source(chosen: _Input, real_time: bool) -> None:
-    """SrnnError for options that belong to another kind of source."""
-    source = chosen.name
-    if chosen.format is not None and source != "-":
-        raise SrnnError(
-            f"--format is for standard input (-), and the source is {source}; leave it out.",
-            "conflict",
-            "format",
-        )
-    if chosen.device is not None and source != "mic":
-        raise SrnnError(
-            f"--device chooses a microphone, and the source is {source}; leave it out.",
-            "conflict",
-            "device",
-        )
-    rows = source != "mic" and (source != "-" or chosen.format in (None, "csv"))
-    if chosen.said.channels is not None and not rows:
-        raise SrnnError(
-            "--channels is for files and rows from a pipe; this source has the network's channels.",
-            "conflict",
-            "channels",
-        )
-    if chosen.said.rate is not None and source == "mic":
-        raise SrnnError(
-            "--rate is for files; a microphone is asked for the network's rate.", "conflict", "rate"
-        )
-    if real_time and source in ("-", "mic"):
-        raise SrnnError(
-            "--real-time is for files; a live source has its own pace.", "conflict", "real_time"
-        )
 
 
 def _open(chosen: _Input, decoder: Decoder) -> Source:
@@ -382,32 +402,4 @@ def _json_line(decision: Decision) -> str:
             "final": decision.final,
             "delay_ms": None if decision.delay is None else round(1000 * decision.delay, 3),
         }
-    )
-
-
-def _show_timing(summary: dict[str, Any], decoder: Decoder) -> None:
-    latency = summary["block_latency_ms"]
-    unit = "samples"
-    if decoder.signal.rate:
-        unit = "s"
-    if summary["training_difference"]:
-        print(f"unlike in training: {summary['training_difference']}")
-    samples, steps, shown = (
-        counted(summary[f"{name}s"], name) for name in ("sample", "step", "decision")
-    )
-    print(f"{samples}, {steps}, {shown} shown")
-    if summary["real_time_factor"]:
-        factor = summary["real_time_factor"]
-        if factor < 0.5:
-            pace = f"{1 / factor:,.0f} times faster"
-        else:
-            pace = f"{1 / factor:.2f} times as fast"
-        print(
-            f"real-time factor {factor:.5f}: {pace + (' than' if factor < 0.5 else ' as')} the "
-            "signal"
-        )
-    print(
-        f"latency: the encoder waits {summary['encoder_latency']:g} {unit}; a block took "
-        f"{latency['p50']:.3f} ms (median), {latency['p95']:.3f} (95 %), {latency['p99']:.3f} (99 "
-        f"%), {latency['max']:.3f} (max)"
     )

@@ -67,7 +67,26 @@ def export_c(
     out = Path(out)
     check_name(name)
     check_out(out, overwrite)
-    _check_format(format, layout, inputs_as, state_as)
+    # Refused: a format or layout that does not exist, and what does not belong to it.
+    if format not in ("float32", "int8"):
+        raise SrnnError(
+            f"The format of C must be float32 or int8, not {format!r}.", "value", "format"
+        )
+    if layout not in (*LAYOUTS, "web"):
+        raise SrnnError(
+            f"There is no layout {layout!r} for C.{nearest(str(layout), LAYOUTS)}", "name", "layout"
+        )
+    if inputs_as is not None and format != "int8":
+        named = either("--inputs", "inputs_as")
+        raise SrnnError(
+            f"{named} belongs to format int8; float32 takes any input.", "conflict", "inputs_as"
+        )
+    if state_as is not None and format != "int8":
+        raise SrnnError(
+            "The width of states belongs to format int8; float32 keeps states in float32.",
+            "conflict",
+            "state_as",
+        )
     if encoder is not None and isinstance(network, FrozenNetwork):
         raise SrnnError(
             "The encoder for a network from device_network is given there: "
@@ -93,31 +112,6 @@ def export_c(
     }
     _write(out, arranged(layout, plan, text, files))
     return report
-
-
-def _check_format(
-    format: str, layout: str, inputs_as: InputFormat | None, state_as: StateFormat | None
-) -> None:
-    """SrnnError for a format or layout that does not exist, and what does not belong to it."""
-    if format not in ("float32", "int8"):
-        raise SrnnError(
-            f"The format of C must be float32 or int8, not {format!r}.", "value", "format"
-        )
-    if layout not in (*LAYOUTS, "web"):
-        raise SrnnError(
-            f"There is no layout {layout!r} for C.{nearest(str(layout), LAYOUTS)}", "name", "layout"
-        )
-    if inputs_as is not None and format != "int8":
-        named = either("--inputs", "inputs_as")
-        raise SrnnError(
-            f"{named} belongs to format int8; float32 takes any input.", "conflict", "inputs_as"
-        )
-    if state_as is not None and format != "int8":
-        raise SrnnError(
-            "The width of states belongs to format int8; float32 keeps states in float32.",
-            "conflict",
-            "state_as",
-        )
 
 
 def _write(out: Path, files: Mapping[str, str]) -> None:

@@ -140,7 +140,15 @@ def _layer(plan: Plan, layer: LayerPlan) -> dict[str, Any]:
         first = f"({learning.place(len(layer.matrices))})[h]"
     sources = _sources(plan, layer)
     reads_emission = last and model.output == "emission"
-    arguments = _arguments(plan, layer)
+    # What the step of a layer takes: names of pointers, and their C types.
+    types = {"state": f"{plan.name}_state"}
+    if plan.learning and plan.learning.of_layer(layer.name):
+        types |= {"parameters": f"const {plan.name}_parameters", "traces": f"{plan.name}_traces"}
+    if layer is plan.layers[0]:
+        types["input"] = f"const {plan.name}_input"
+    if layer is plan.layers[-1]:
+        types["scores"] = f"{plan.name}_score"
+    arguments = types
     fields = {
         "LAYER": layer.name,
         "STEP_LAYER": f"step_{layer.name}",
@@ -231,15 +239,3 @@ def _neuron_arguments(plan: Plan, layer: LayerPlan) -> str:
     arrives = {"current": current, "s": f"{state}.s[h]{spiked}"}
     own = [arrives.get(name) or layer.coefficient(name) for name in layer.step.parameters]
     return ", ".join([*(f"&{state}.{variable}[h]" for variable in layer.variables), *own])
-
-
-def _arguments(plan: Plan, layer: LayerPlan) -> dict[str, str]:
-    """What the step of a layer takes: names of pointers, and their C types."""
-    types = {"state": f"{plan.name}_state"}
-    if plan.learning and plan.learning.of_layer(layer.name):
-        types |= {"parameters": f"const {plan.name}_parameters", "traces": f"{plan.name}_traces"}
-    if layer is plan.layers[0]:
-        types["input"] = f"const {plan.name}_input"
-    if layer is plan.layers[-1]:
-        types["scores"] = f"{plan.name}_score"
-    return types
