@@ -230,3 +230,25 @@ def test_seconds_to_an_accuracy(tmp_path: Path) -> None:
         and not ours["all_epochs"]
         and "not within 0.1" in (tmp_path / "README.md").read_text()
     )
+
+
+def test_a_mutation_changes_one_operator_and_nothing_else(tmp_path: Path) -> None:
+    from benchmarks import mutations
+
+    text = """def chosen(a: int, b: int = 3) -> bool:
+    if a not in (1, b) and not (a  +
+                                b):
+        return True
+    return f"{a < b}" is None
+"""
+    path, raw, found = tmp_path / "module.py", text.encode(), set()
+    path.write_text(text)
+    for site in mutations.sites_of(path, tmp_path):
+        mutated = raw[: site["begin"]] + site["new"].encode() + raw[site["end"] :]
+        compile(mutated, "mutated", "exec")
+        assert mutated != raw
+        found.add((" ".join(site["old"].split()), " ".join(site["new"].split())))
+    assert found == {
+        ("not in", "in"), ("and", "or"), ("+", "-"), ("1", "2"), ("True", "False"), ("is", "is not"),
+        ("not (a + b)", "(a + b)"),
+    }  # fmt: skip
