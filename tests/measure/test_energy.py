@@ -84,14 +84,6 @@ def test_what_cannot_be_run_has_no_energy() -> None:
     x[1, 3, 0] = torch.nan
     with pytest.raises(SrnnError, match="sequence 1, step 3"):
         energy(net, x)
-    for nothing, lengths in ((x[:0], None), (x[:, :0], None), (x[:1], [0])):
-        with pytest.raises(SrnnError, match="no steps"):
-            energy(net, nothing, lengths)
-    for other in (torch.nn.Sequential(net), torch.nn.LSTM(2, 3), net.freeze()):
-        with pytest.raises(SrnnError, match="give an SRNN or a ClassicalRNN"):
-            energy(other, torch.zeros(1, 2, 2))  # type: ignore[arg-type]
-    with pytest.raises(SrnnError, match=r"1 hidden layers; the activity has 2 rates"):
-        count(describe_network(net), Activity(spikes=True, density=0.1, rates=(0.1, 0.2)))
 
 
 def test_measuring_a_network_leaves_it_as_it_was() -> None:

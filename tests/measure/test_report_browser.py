@@ -268,7 +268,7 @@ def test_analog_neurons_are_not_said_to_spike(browser: Browser, pages: dict) -> 
     assert browser.errors == []
 
 
-def test_health_shows_each_layer_and_what_was_mended(browser: Browser, pages: dict) -> None:
+def test_health_shows_each_layer_and_what_was_restored(browser: Browser, pages: dict) -> None:
     opened(browser, pages["digits"][0])
     titles = browser.value(
         "[...document.querySelectorAll('#health figcaption')].map(e => e.firstChild.textContent)"
@@ -284,8 +284,8 @@ def test_health_shows_each_layer_and_what_was_mended(browser: Browser, pages: di
     assert "epoch 3" in tip and tip.count("1,000") == 2  # of the layer and of the readout
     text = browser.value("document.getElementById('health').textContent")
     assert (
-        "mended once" in text
-        and "epoch 2, batch 4layers.0 is silent: mended from the last checkpoint" in text
+        "restored once" in text
+        and "epoch 2, batch 4layers.0 is silent: restored from the last checkpoint" in text
     )
     assert "0.5 times the learning rate; " in text and "0.9 times its recurrent weights" in text
     assert "Layer 1, saturated" in text and browser.errors == []

@@ -29,12 +29,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .arguments import (
-    BLOCK,
-    CHUNK,
-    Emitted,
-    Kept,
-)
+from .arguments import BLOCK, CHUNK, Emitted, Kept
 from .forward import PREFETCH_STEPS, EmissionLoops, sum_currents
 from .memory import (
     READ,
