@@ -97,9 +97,8 @@ def test_a_resonator_is_asked_at_every_step_and_its_spikes_are_counted() -> None
         found.activity.layers[0].rates.mean() == pytest.approx(spikes / steps / 8)
         and spikes > 0.02 * steps * 8
     )
-    counts = energy(trained.network, x, lengths)[
-        "counts"
-    ]  # a spike reaches its layer and the readout
+    # A spike reaches its layer and the readout.
+    counts = energy(trained.network, x, lengths)["counts"]
     assert counts["synaptic_acs"] * steps == pytest.approx(
         float(x.sum()) * 8 + spikes * (8 + 3), rel=1e-5
     )
@@ -120,9 +119,8 @@ def test_steps(padded: bool) -> None:
     assert curve.counted.sum() == sum(max(1, n - 2) for n in _lengths(task))
     assert found.classes.frame_error_rate == pytest.approx(1 - plain.report["accuracy_labelled"])
     assert "at_step" in found.to_dict()["anytime"]
-    assert (
-        found.change_times is not None and found.change_times.changes == 0
-    )  # a sequence's class never changes
+    # A sequence's class never changes.
+    assert found.change_times is not None and found.change_times.changes == 0
 
 
 def _lengths(task: TinyTask) -> list[int]:

@@ -98,10 +98,11 @@ def test_running_scores_step_by_step_to_the_bit(loss: str, start: int, seed: int
         for t in range(8):
             assert (running.push(x[:, t, None], everyone)[:, 0] == whole[:, t]).all()
         running.reset(everyone)
-    believed = confidences_of(whole, loss)
-    assert believed.sum(-1) == pytest.approx(1)
+    confidences = confidences_of(whole, loss)
+    assert confidences.sum(-1) == pytest.approx(1)
     assert (
-        np.take_along_axis(believed, whole.argmax(-1)[..., None], -1)[..., 0] == believed.max(-1)
+        np.take_along_axis(confidences, whole.argmax(-1)[..., None], -1)[..., 0]
+        == confidences.max(-1)
     ).all()
 
 
@@ -115,11 +116,8 @@ def test_running_scores_are_the_losss_own_of_each_prefix(name: LossName, start: 
     )
     for t in range(8):
         assert whole[:, t] == pytest.approx(loss.scores(x[:, : t + 1]).numpy())
-    assert RunningScores(name, start, 3, 4).push(x[:, :0].numpy()).shape == (
-        3,
-        0,
-        4,
-    )  # of no step there are none
+    # Of no step there are none.
+    assert RunningScores(name, start, 3, 4).push(x[:, :0].numpy()).shape == (3, 0, 4)
 
 
 def test_confidences_by_hand() -> None:
@@ -249,19 +247,18 @@ def test_what_is_lost_may_be_as_much_as_was_allowed() -> None:
 
 
 def test_a_bound_is_reached_not_exceeded() -> None:
-    believed = np.array(
-        [[0.625, 0.375], [0.624, 0.376]]
-    )  # with a margin of a quarter, and a little less
-    assert ExitPolicy("ce_mean", confidence=0.625).confident(believed).tolist() == [True, False]
-    assert ExitPolicy("ce_mean", confidence=0.5, margin=0.25).confident(believed).tolist() == [
+    # With a margin of a quarter, and a little less.
+    confidences = np.array([[0.625, 0.375], [0.624, 0.376]])
+    assert ExitPolicy("ce_mean", confidence=0.625).confident(confidences).tolist() == [True, False]
+    assert ExitPolicy("ce_mean", confidence=0.5, margin=0.25).confident(confidences).tolist() == [
         True,
         False,
     ]
     assert ExitPolicy("ce_mean", confidence=1).confident(np.ones((1, 1))).tolist() == [True]
-    told: Any = SimpleNamespace(predicted=np.zeros((2, 1), int), last=np.zeros(2, int))
-    told.confidence, told.margin = believed[:, :1], np.diff(-believed)
+    decisions: Any = SimpleNamespace(predicted=np.zeros((2, 1), int), last=np.zeros(2, int))
+    decisions.confidence, decisions.margin = confidences[:, :1], np.diff(-confidences)
     counts = ExitCounts(Loss(LossConfig("ce_mean"), per_step=False), 1, margin=0.25)
-    counts.add(told, np.zeros(2, np.int64))
+    counts.add(decisions, np.zeros(2, np.int64))
     assert counts.curve(1)[0].exited == 0.5
 
 
@@ -331,7 +328,7 @@ def test_streams_begin_again_one_by_one() -> None:
     deciding.reset(np.array([True, False]))
     assert deciding.guesses.tolist() == [-1, 0]
     assert deciding.push(sure[:, ::-1]).tolist() == [-1, 0]
-    assert deciding.guesses.tolist() == [1, 0]  # what the other has heard counts
+    assert deciding.guesses.tolist() == [1, 0]  # what the other has read counts
     assert deciding.push(sure[:, ::-1]).tolist() == [1, 0]  # and its decision stands
     deciding.reset()
     assert [deciding.push(sure[:, ::-1]).tolist() for _ in range(2)] == [[-1, -1], [1, 1]]

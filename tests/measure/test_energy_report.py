@@ -72,9 +72,8 @@ def test_ratios_are_to_the_first_and_efficiency_is_their_product() -> None:
     assert (first["energy"]["fp32"], first["error"], first["efficiency"]["fp32"]) == (1, 1, 1)
     assert (other["energy"]["fp32"], other["error"]) == pytest.approx((0.5, 4))
     assert other["efficiency"] == pytest.approx(dict.fromkeys(MODELS, 2.0))
-    assert compare([report(0.9, 0.0), report(0.6, 5.0)])[1]["energy"] == dict.fromkeys(
-        MODELS
-    )  # to nothing
+    # To nothing.
+    assert compare([report(0.9, 0.0), report(0.6, 5.0)])[1]["energy"] == dict.fromkeys(MODELS)
 
 
 def test_a_first_network_without_errors_has_no_ratio() -> None:
@@ -160,7 +159,7 @@ def test_the_rate_at_which_spiking_stops_paying(model: str, other: str, kind: st
 
 
 @pytest.mark.parametrize(
-    ("rate", "limit", "said"),
+    ("rate", "limit", "words"),
     [
         (0.27, 0.6, "Spiking pays: it costs less than ReLU units"),
         (0.27, 1.5, "0.27 spikes per neuron and step, as at any other rate."),
@@ -170,11 +169,11 @@ def test_the_rate_at_which_spiking_stops_paying(model: str, other: str, kind: st
         (0.1, -0.2, "as at any other rate."),
     ],
 )
-def test_one_line_says_whether_spiking_pays(rate: float, limit: float, said: str) -> None:
+def test_one_line_says_whether_spiking_pays(rate: float, limit: float, words: str) -> None:
     comparison = compare_energy(["ecg"], rates=[rate], input_rate=0.1)
     comparison["break_even"]["relu"]["memory"] = limit
     notes = [part.text for part in in_short(comparison).parts if isinstance(part, Note)]
-    assert any(said in note for note in notes)
+    assert any(words in note for note in notes)
 
 
 def test_nothing_is_said_of_spiking_where_none_spikes() -> None:

@@ -122,9 +122,8 @@ def test_names_in_a_confusion_stay_in_the_picture_and_apart(name: str, count: in
     assert all(upper.y0 >= lower.y1 for upper, lower in pairwise(labels))
     assert all(label.get_window_extent().y0 >= 0 for label in axes.get_xticklabels())
     colours = {text.get_text(): text.get_color() for text in axes.texts}
-    assert colours == (
-        {"4": "white", "6": BLACK, "9": BLACK} if count == 8 else {}
-    )  # by how bright the field is
+    # By how bright the field is.
+    assert colours == ({"4": "white", "6": BLACK, "9": BLACK} if count == 8 else {})
     assert len(figure.axes) == (1 if count == 8 else 2)  # without counts, a scale
     pyplot.close(figure)  # type: ignore[arg-type]
 

@@ -19,14 +19,7 @@ from srnn.measure.analysis import (
     exit_counts,
     time_constants,
 )
-from srnn.measure.energy import (
-    Activity,
-    count,
-    describe_network,
-    energy,
-    load_technology,
-    rates_of,
-)
+from srnn.measure.energy import Activity, count, describe_network, energy, load_technology, rates_of
 from srnn.measure.energy.compared import compare_energy
 from srnn.measure.page import check_page, comparison_content
 from srnn.measure.scores import check_confidences

@@ -51,8 +51,8 @@ def test_before_training_it_says_what_the_values_are(
 ) -> None:
     recipe = open_trained(runs["steps"]).recipe
     srnn.train(recipe, tmp_path / "run", reporter=LineReporter())
-    said = capsys.readouterr().err
-    assert "deviation" in said and " m; " in said and "with a linear part of" in said
+    printed = capsys.readouterr().err
+    assert "deviation" in printed and " m; " in printed and "with a linear part of" in printed
 
 
 @pytest.mark.parametrize("name", ["one", "steps"])
@@ -105,6 +105,6 @@ def test_the_page_shows_values_and_targets(
     for unit in UNITS[name].split(","):
         assert f" {unit}" in verdict and f" {unit}" in truth
     assert truth.startswith("it is ")
-    assert browser.value("document.querySelectorAll('.beliefs li').length") == 0
+    assert browser.value("document.querySelectorAll('.confidences li').length") == 0
     assert browser.value("document.documentElement.scrollWidth") <= width
     assert browser.errors == []

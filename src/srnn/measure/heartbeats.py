@@ -13,7 +13,7 @@ last P wave before it and the T wave after it, as far as they are found.
 Where a lead is flat or off (``leads.py``) there is no label: a network of two leads labels 90 % of
 the steps rightly, and 59 % with one of them flat (16 validation records of QTDB). A step is unsure
 
-    if the class found has a probability below ``UNSURE``: then fewer than half are right; they are
+    if the class found has a probability below ``LEAST_PROBABILITY``: then fewer than half are right; they are
     1.9 % of an ECG;
     between two R peaks more than ``LONGEST_RR`` apart, while the leads are neither flat nor off:
     95 to 100 % of white noise and all of mains hum, in which the network is often sure;
@@ -46,7 +46,7 @@ from ..data.recordings import Recording
 from ..data.signals import SignalPath
 from ..data.tasks import Task
 from ..text import counted
-from .leads import FLAT, IN_DOUBT, OFF, READ, STATES, Interval, dead_leads, has_waves, runs
+from .leads import FLAT, OFF, READ, STATES, UNSURE, Interval, dead_leads, has_waves, runs
 from .sections import COUNT, TEXT, Note, Section, Table
 
 Array = npt.NDArray[Any]
@@ -57,7 +57,7 @@ GAP_MS = 20.0
 SHORTEST_MS = 20.0
 LONGEST_PR = 0.5
 """Seconds from the onset of a P wave to that of the QRS complex to which it is taken to lead."""
-UNSURE = 0.5
+LEAST_PROBABILITY = 0.5
 BEGINNING_SECONDS = 0.75
 RECOVERY_SECONDS = 2.0
 LONGEST_RR = 3.0
@@ -173,7 +173,7 @@ class Heart:
     def withheld(self) -> str:
         """Why rate and intervals are not given, for people; empty where they are."""
         states = self.states[round(BEGINNING_SECONDS / self.step_seconds) :]
-        unsure, read = ((states == state).sum() for state in (IN_DOUBT, READ))
+        unsure, read = ((states == state).sum() for state in (UNSURE, READ))
         if unsure > MOSTLY * (unsure + read):
             return "most of the recording is unsure"
         return ""
@@ -232,8 +232,8 @@ class Heart:
         """Where it is flat, off, or unsure for ``SHOWN_SECONDS``: (first step, step after the last,
         state), in order.
         """
-        unsure = clean(runs(self.states == IN_DOUBT), 0, SHOWN_SECONDS / self.step_seconds)
-        found = {IN_DOUBT: unsure, FLAT: runs(self.states == FLAT), OFF: runs(self.states == OFF)}
+        unsure = clean(runs(self.states == UNSURE), 0, SHOWN_SECONDS / self.step_seconds)
+        found = {UNSURE: unsure, FLAT: runs(self.states == FLAT), OFF: runs(self.states == OFF)}
         return sorted(
             (first, end, STATES[state]) for state, those in found.items() for first, end in those
         )
@@ -324,13 +324,13 @@ def read_heart(
     Returns:
         The heart.
     """
-    unsure = probabilities.max(-1, initial=0) < UNSURE
-    states = np.where(unsure, IN_DOUBT, READ).astype(np.uint8)
+    unsure = probabilities.max(-1, initial=0) < LEAST_PROBABILITY
+    states = np.where(unsure, UNSURE, READ).astype(np.uint8)
     worst = dead.max(-1, initial=READ)
-    states[: round(BEGINNING_SECONDS / step_seconds)] = IN_DOUBT
+    states[: round(BEGINNING_SECONDS / step_seconds)] = UNSURE
     recovery = round(RECOVERY_SECONDS / step_seconds)
     for run in runs(worst >= FLAT):
-        states[run.offset : run.offset + recovery] = IN_DOUBT
+        states[run.offset : run.offset + recovery] = UNSURE
     states = np.maximum(states, worst).astype(np.uint8)
     labels = np.where(worst >= FLAT, -1, numbers)
     step, start = step_seconds, start_seconds
@@ -364,7 +364,7 @@ def read_heart(
     steps_read = _so_far(worst < FLAT)
     for first, end in pairwise([0, *peaks, len(states)]):
         if (steps_read[end] - steps_read[first]) * step > LONGEST_RR:
-            states[first:end] = np.maximum(states[first:end], IN_DOUBT)
+            states[first:end] = np.maximum(states[first:end], UNSURE)
     return Heart(tuple(beats), states, dead, step_seconds, tuple(leads))
 
 

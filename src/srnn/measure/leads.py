@@ -26,7 +26,7 @@ QUIET_SECONDS = 1.0
 QUIET_MV = 0.02
 STATES = ("read", "unsure", "flat", "off")
 """Of a step: its number is its place here, the worst last."""
-READ, IN_DOUBT, FLAT, OFF = range(len(STATES))
+READ, UNSURE, FLAT, OFF = range(len(STATES))
 
 
 def has_waves(task: Task) -> bool:

@@ -232,12 +232,9 @@ def time_constants(
         if (task := getattr(source, "task", None)) is not None:
             network, initial, step_ms = source.network, source.untrained(), task.step_ms  # type: ignore[union-attr]
         if not hasattr(network, "time_constants"):
-            raise SrnnError(
-                f"A {type(source).__name__} has no time constants; give a model (srnn.load) or a "
-                "network.",
-                "value",
-                "source",
-            )
+            kind = type(source).__name__
+            message = f"A {kind} has no time constants; give a model (srnn.load) or a network."
+            raise SrnnError(message, "value", "source")
         source = time_constants_of(network, initial, step_ms)  # type: ignore[arg-type]
     constants = [one for one in source if not one.name.startswith("readout.")]
     kinds = {

@@ -229,12 +229,9 @@ class Deciding:
         if self.streams is None and x.ndim == 1:
             x = x[None]
         if x.ndim != 2 or len(x) != count or not x.shape[1]:
-            raise SrnnError(
-                f"push takes the output of one step, for {count} stream(s), not an array of shape "
-                f"{np.shape(output)}.",
-                "data",
-                "output",
-            )
+            expected = f"the output of one step, for {count} stream(s)"
+            message = f"push takes {expected}, not an array of shape {np.shape(output)}."
+            raise SrnnError(message, "data", "output")
         if active is None:
             mask = np.ones(count, bool)
         else:

@@ -130,12 +130,9 @@ def check_confidences(
     """
     if not np.isfinite(confidences).all():
         step = int(steps[~np.isfinite(confidences).all(-1)][0])
-        raise SrnnError(
-            f"{what} is not finite from step {step} on: the samples are too large for it, or its "
-            "weights are damaged.",
-            "data",
-            "output",
-        )
+        reason = "the samples are too large for it, or its weights are damaged"
+        message = f"{what} is not finite from step {step} on: {reason}."
+        raise SrnnError(message, "data", "output")
 
 
 def ratios(parts: npt.NDArray[Any], counts: npt.NDArray[np.int64]) -> list[float | None]:

@@ -6,7 +6,7 @@
         Values({"expected calibration error": (0.02, POINTS)}),
     ))
 
-Numbers are raw; their ``Form`` says how they are written. A value that is None does not exist, a
+Numbers are raw; their ``Form`` states how they are written. A value that is None does not exist, a
 pair is a range.
 """
 

@@ -178,8 +178,8 @@ class ChangeTimes:
         if self.label_lag:
             counted["steps by which labels come after what they name"] = (self.label_lag, steps)
         notes = (
-            "Steps are counted from the label. A network that is sure at once may still be sure of "
-            "the previous class."
+            "Steps are counted from the label. "
+            "A network that is sure at once may still be sure of the previous class."
         )
         return Section(
             "Time to decision",

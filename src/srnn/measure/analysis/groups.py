@@ -1,8 +1,8 @@
 """How sure an accuracy is: that of every group (record, speaker, subject), and the interval within
 which other groups would have put it.
 
-Sequences of one subject are alike, so ten subjects of a thousand heartbeats each say little more
-than ten numbers. Groups are therefore what is drawn at random; sequences only where a split names
+Sequences of one subject are alike, so ten subjects of a thousand heartbeats each are worth little
+more than ten numbers. Groups are therefore what is drawn at random; sequences only where a split names
 no groups. The variance of an accuracy p over G groups comes from what it would be without each of
 them in turn (the jackknife, Tukey 1958):
 
@@ -182,7 +182,7 @@ class GroupReport:
         gain, count, tail = ours[0] - theirs[0], int(both.sum()), (1 - LEVEL) / 2
         variance = _variance(ours[1] - theirs[1] - gain)
         # The same difference everywhere, mostly none: as many groups that agree, as in
-        # ``interval``, say how rare others are.
+        # ``interval``, bound how rare others are.
         if variance > 1e-20:
             half = -float(stdtrit(count - 1, tail)) * math.sqrt(variance)
         else:

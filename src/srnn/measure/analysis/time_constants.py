@@ -152,10 +152,7 @@ class AllTimeConstants(list[TimeConstants]):
             ]
             for one in self
         ]
-        lead = (
-            "How training changed them: mean and standard deviation over the neurons of a layer, "
-            "in steps."
-        )
+        lead = "How training changed them: mean and deviation over a layer's neurons, in steps."
         return Section(
             "Time constants",
             lead,

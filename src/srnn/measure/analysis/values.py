@@ -115,8 +115,5 @@ class ValueReport:
             title = f"Answers beside their targets: {name}"
             subtitle = f"{len(pairs)} of them, spread over all sequences"
             parts.append(Plot(title, Axis(f"target{own}"), Axis(f"answer{own}"), lines, subtitle))
-        lead = (
-            "How far the values are from the targets, beside the errors of answers that need no "
-            "network."
-        )
+        lead = "How far the values are from the targets, compared with answers without a network."
         return Section("Values", lead, parts)

@@ -89,12 +89,9 @@ def compare_energy(
     )
     if rates is None:
         if input_rate is not None:
-            raise SrnnError(
-                f"{option('input_rate')} belongs to {option('rates')}; otherwise the input is "
-                "measured.",
-                "conflict",
-                "input_rate",
-            )
+            together = f"{option('input_rate')} belongs to {option('rates')}"
+            message = f"{together}; otherwise the input is measured."
+            raise SrnnError(message, "conflict", "input_rate")
         reports, at_input, encoded = _measured(names, subjects, split, data_dir, report)
     else:
         at_input = encoded = _given(names, first, rates, input_rate)
@@ -174,8 +171,8 @@ def _given(
         raise SrnnError(message, "conflict", "rates")
     if not (spiking(layers) or graded(layers)):
         raise SrnnError(
-            f"{names[0]} has no firing rates; leave {option('rates')} out, or name a spiking "
-            "recipe first.",
+            f"{names[0]} has no firing rates; "
+            f"leave {option('rates')} out, or name a spiking recipe first.",
             "conflict",
             "rates",
         )

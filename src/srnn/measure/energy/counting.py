@@ -164,12 +164,9 @@ def describe_network(network: Network) -> tuple[LayerShape, ...]:
                 shape = replace(shape, neuron_macs=macs, constants=constants)
             shapes.append(shape)
         return (*shapes, _classical("readout", network.readout))
-    raise SrnnError(
-        f"The energy of a {type(network).__name__} cannot be estimated; give an SRNN or a "
-        "ClassicalRNN.",
-        "unsupported",
-        "network",
-    )
+    kind = type(network).__name__
+    message = f"The energy of a {kind} cannot be estimated; give an SRNN or a ClassicalRNN."
+    raise SrnnError(message, "unsupported", "network")
 
 
 def _neurons(layer: FrozenLayer, updates: int) -> LayerShape:
@@ -365,12 +362,9 @@ def count(
         raise SrnnError(message, "missing", "rates")
     hidden = activity.rates or [1.0] * len(layers[:-1])
     if len(hidden) != len(layers) - 1:
-        raise SrnnError(
-            f"This network has {len(layers) - 1} hidden layers; the activity has {len(hidden)} "
-            "rates.",
-            "data",
-            "rates",
-        )
+        needed = f"This network has {len(layers) - 1} hidden layers"
+        message = f"{needed}; the activity has {len(hidden)} rates."
+        raise SrnnError(message, "data", "rates")
     rates = (*hidden, 0.0)  # the readout is not recurrent, and its spikes go nowhere
     mean = mean_rate(layers, activity) or 0.0
     counts = []

@@ -104,10 +104,8 @@ def section(comparison: dict[str, Any], seeds_together: bool = False) -> Section
         ratios = [[row[key][name] for name in MODELS] for row in compared]
         parts += _by_model(f"{title}, compared with {names[0]}", RATIO, names, ratios, least=2)
     limits = comparison["break_even"]
-    title = (
-        f"Break-even: firing rate above which {names[0]} costs more than these networks of its "
-        "size; above 1: never"
-    )
+    dearer = f"{names[0]} costs more than these networks of its size"
+    title = f"Break-even: firing rate above which {dearer}; above 1: never"
     rates = [list(one.values()) for one in limits.values()]
     parts += _by_model(title, NUMBER, list(limits), rates, least=1)
     parts += _notes(reports)

@@ -125,10 +125,7 @@ def _curves(content: dict[str, Any]) -> Section:
             convention,
         ),
         Plot(
-            "Early exit: accuracy against time",
-            Axis("mean steps read"),
-            share,
-            _lines(runs, exits),
+            "Early exit: accuracy against time", Axis("mean steps read"), share, _lines(runs, exits)
         ),
     ]
     if not any(row["key"].startswith("loss.") for row in content["recipes"]):

@@ -58,37 +58,18 @@ def _training(history: dict[str, Any], spiking: bool) -> Section:
     def both(key: str) -> list[Line]:
         return [_line(epochs, split, split, key) for split in ("validation", "train")]
 
-    plots = [
-        Plot("Accuracy", EPOCH, Axis("accuracy", SHARE), both("accuracy"), marks=marks),
-        Plot(
-            "Balanced accuracy",
-            EPOCH,
-            Axis("balanced accuracy", SHARE),
-            both("balanced_accuracy"),
-            marks=marks,
-        ),
-        Plot(
-            "Mean absolute error",
-            EPOCH,
-            Axis("mean absolute error", low=0),
-            both("mae"),
-            marks=marks,
-        ),
-        Plot("Loss", EPOCH, Axis("loss"), both("loss"), marks=marks),
-        Plot(
-            "Firing rate" if spiking else "Activity",
-            EPOCH,
-            Axis(rate, low=0),
-            [_line(epochs, "validation", "validation", "firing_rate", "mean")],
-            marks=marks,
-        ),
-        Plot(
-            "Learning rate",
-            EPOCH,
-            Axis("learning rate", low=0),
-            [_line(epochs, "learning rate", "lr")],
-        ),
+    balanced, error = Axis("balanced accuracy", SHARE), Axis("mean absolute error", low=0)
+    rates = [_line(epochs, "validation", "validation", "firing_rate", "mean")]
+    curves = [
+        ("Accuracy", Axis("accuracy", SHARE), both("accuracy")),
+        ("Balanced accuracy", balanced, both("balanced_accuracy")),
+        ("Mean absolute error", error, both("mae")),
+        ("Loss", Axis("loss"), both("loss")),
+        ("Firing rate" if spiking else "Activity", Axis(rate, low=0), rates),
     ]
+    plots = [Plot(title, EPOCH, y, lines, marks=marks) for title, y, lines in curves]
+    lines = [_line(epochs, "learning rate", "lr")]
+    plots.append(Plot("Learning rate", EPOCH, Axis("learning rate", low=0), lines))
     took = {"epochs": (len(epochs), NUMBER), "time": (_number(epochs[-1], "seconds"), SECONDS)}
     chosen = "the checkpoint that validation chose"
     if best:
@@ -103,10 +84,8 @@ def _health(history: dict[str, Any], spiking: bool) -> Section | None:
     rates, idle, norms = [], [], []
     for name in layers:
         title = layer_title(name)
-        if name.removeprefix("layers.").isdigit():
-            rates.append(
-                _line(epochs, title, "train", "firing_rate", "layers", int(name.split(".")[1]))
-            )
+        if (number := name.removeprefix("layers.")).isdigit():
+            rates.append(_line(epochs, title, "train", "firing_rate", "layers", int(number)))
         silent = "always 0"
         if spiking:
             silent = "silent"
@@ -115,35 +94,19 @@ def _health(history: dict[str, Any], spiking: bool) -> Section | None:
         idle.append(Line(saturated.name, saturated.y, saturated.x, "dashed"))
         norm = _line(epochs, title, "health", name, "gradient_norm")
         norms.append(Line(title, [value or None for value in norm.y], norm.x))  # 0 has no logarithm
-    rate = "fraction of outputs not 0"
+    activity, rate, silence = "Activity", "fraction of outputs not 0", "Neurons that are always 0"
+    at_steps = "fractions of a layer, at the sampled steps: always 0, or not 0 at nearly every step"
     if spiking:
-        rate = "spikes per neuron and step"
-    subtitle = "fractions of a layer, at the sampled steps: always 0, or not 0 at nearly every step"
-    if spiking:
-        subtitle = "fractions of a layer that never spiked, or at nearly every sampled step"
+        activity, rate = "Firing rate", "spikes per neuron and step"
+        silence = "Silent and saturated neurons"
+        at_steps = "fractions of a layer that never spiked, or at nearly every sampled step"
+    before = "geometric mean of an epoch's batches, before clipping; logarithmic"
+    share = Axis("fraction of neurons", SHARE, 0, 1)
     plots = _drawn(
         [
-            Plot(
-                f"{'Firing rate' if spiking else 'Activity'} by layer",
-                EPOCH,
-                Axis(rate, low=0),
-                rates,
-                "on the training split",
-            ),
-            Plot(
-                "Silent and saturated neurons" if spiking else "Neurons that are always 0",
-                EPOCH,
-                Axis("fraction of neurons", SHARE, 0, 1),
-                idle,
-                subtitle,
-            ),
-            Plot(
-                "Gradient norm by layer",
-                EPOCH,
-                Axis("norm", log=True),
-                norms,
-                "geometric mean of an epoch's batches, before clipping; logarithmic",
-            ),
+            Plot(f"{activity} by layer", EPOCH, Axis(rate, low=0), rates, "on the training split"),
+            Plot(silence, EPOCH, share, idle, at_steps),
+            Plot("Gradient norm by layer", EPOCH, Axis("norm", log=True), norms, before),
         ]
     )
     # What was done: layers whose weights were scaled before the first step, recoveries of a
@@ -160,9 +123,9 @@ def _health(history: dict[str, Any], spiking: bool) -> Section | None:
             done.append([event["where"], f"{event['reason']}: {event['event']}"])
             continue
         factor, calmed = event["lr_factor"], event.get("calmed", {}).items()
+        restored = f"restored from the last checkpoint, at {factor:.3g} times the learning rate"
         words = [
-            f"{event['reason']}: restored from the last checkpoint, at {factor:.3g} times the "
-            "learning rate",
+            f"{event['reason']}: {restored}",
             *(f"{layer_title(one['name'])}: weights scaled" for one in event.get("scaled", ())),
             *(f"{layer_title(name)}: {by:.3g} times its recurrent weights" for name, by in calmed),
         ]

@@ -346,11 +346,8 @@ class _Run(torch.autograd.Function):
         _, weight_in, bias, weight_rec, *others = ctx.saved_tensors
         # torch does not see a change by ``network.double()``, which is not in place.
         if _kinds(weight_in, bias, weight_rec) != ctx.kinds:
-            raise SrnnError(
-                "The network's weights have a new dtype or shape since the forward pass; run it "
-                "again.",
-                "conflict",
-            )
+            message = "The weights have a new dtype or shape since the forward pass; run it again."
+            raise SrnnError(message, "conflict")
         parameters, lines, s_initial = ctx.groups
         x, early, currents, *checkpoints = (
             tensor.numpy() for tensor in others[len(layer.watched) :]

@@ -45,6 +45,15 @@ class TritonWriter(Writer):
     """Triton's text of a record."""
 
     def call(self, function: str, argument: str) -> str:
+        """A call of one of ``srnn.nn.arithmetic``'s functions.
+
+        Args:
+            function: its name.
+            argument: the text of its argument.
+
+        Returns:
+            The text of the call.
+        """
         return _WORDS[function].format(argument)
 
 

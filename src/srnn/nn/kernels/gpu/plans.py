@@ -58,8 +58,7 @@ class Products:
 
     @classmethod
     def of(cls, dtype: torch.dtype) -> Products:
-        """For tensors of a dtype; for float32 ones as ``torch.set_float32_matmul_precision``
-        says."""
+        """For tensors of a dtype; for float32 ones by ``torch.set_float32_matmul_precision``."""
         if dtype == torch.float64:
             return cls(dtype)
         match matmul_precision():
@@ -72,7 +71,7 @@ class Products:
 
     @property
     def on_device(self) -> str:
-        """``PRECISION`` of the loops. The interpreter multiplies bfloat16 wrongly, and knows no
+        """``PRECISION`` of the loops. The interpreter multiplies bfloat16 wrongly, and has no
         tf32."""
         return "upcast" if interpreted() else self.precision
 
@@ -166,7 +165,7 @@ def require_room(programs: int, room: int) -> None:
     if programs > room:
         raise SrnnError(
             f"This layer takes {programs} programs that wait for each other, but the GPU runs only "
-            f"{room} at once: use fewer sequences per batch, or one launch per step (without "
-            f"{PERSISTENT}=1).",
+            f"{room} at once: use fewer sequences per batch, "
+            f"or one launch per step (without {PERSISTENT}=1).",
             "resource",
         )
