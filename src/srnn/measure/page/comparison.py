@@ -83,6 +83,7 @@ def comparison_content(
                 "best_epoch": logged["best_epoch"],
             }
         )
+    recipes = [run.recipe.to_dict() | {"note": ""} for run in runs]  # a note has no effect
     environments = [read_object(run.path / "environment.json") for run in runs]
     content = plain(
         {
@@ -91,7 +92,7 @@ def comparison_content(
             "task": describe_task(runs[0].trained()),
             "runs": described,
             "energy": energy,
-            "recipes": differences([_settings(run) for run in runs]),
+            "recipes": differences(recipes),
             "environments": differences(environments),
         }
     )
@@ -175,8 +176,3 @@ def _flat(value: Any, key: str = "") -> dict[str, Any]:
         for name, item in value.items()
         for k, v in _flat(item, f"{key}.{name}" if key else str(name)).items()
     }
-
-
-def _settings(run: Run) -> dict[str, Any]:
-    """The recipe without its note, which has no effect."""
-    return {name: value for name, value in run.recipe.to_dict().items() if name != "note"}

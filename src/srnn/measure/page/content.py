@@ -189,7 +189,13 @@ def _in_short(analysis: Analysis, energy: dict[str, Any], spiking: bool) -> Valu
 
 
 def describe_task(trained: Trained) -> dict[str, Any]:
+    """A short description of the task, and of the loss; "values" have a name and a unit each, and
+    are None where answers are classes."""
     task, loss, unlabelled = trained.task, trained.recipe.loss, trained.task.unlabelled_class
+    values = None
+    if task.targets is not None:
+        pairs = zip(trained.classes, task.targets.units, strict=True)
+        values = [{"name": name, "unit": unit} for name, unit in pairs]
     return {
         "name": task.name,
         "options": dict(trained.recipe.task.options),
@@ -197,24 +203,13 @@ def describe_task(trained: Trained) -> dict[str, Any]:
         "inputs": task.inputs,
         "signal": task.signal().what,
         "class_names": list(task.class_names),
-        "values": _values(trained),
+        "values": values,
         "unlabelled_class": None if unlabelled is None else task.class_names[unlabelled],
         "step_ms": task.step_ms,
         "label_lag": task.lag(),
         "start": loss.start,
         "loss": loss.name,
     }
-
-
-def _values(trained: Trained) -> list[dict[str, Any]] | None:
-    """Name and unit of each value; None: answers are classes."""
-    targets = trained.task.targets
-    if targets is None:
-        return None
-    return [
-        {"name": name, "unit": unit}
-        for name, unit in zip(trained.classes, targets.units, strict=True)
-    ]
 
 
 def describe_network(trained: Trained) -> dict[str, Any]:
