@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from srnn.cli.main import main
-from srnn.nn.kernels.cpu import compile_time, compiler, layer
+from srnn.nn.kernels.cpu import compiler, layer
 from support.commands import fails
 
 QUICK = [
@@ -140,18 +140,16 @@ def test_compiling_is_told_where_nothing_is_kept_and_only_there(
             assert main(["train", "--dry-run", *QUICK[:4], *words]) == 0
         first, text = capsys.readouterr().out.split("\n", 1)
         # Two neurons, alif and the readout's integrator, forward and backward.
-        seconds = compile_time.LOADING + compile_time.PARTS + 2 * sum(compile_time.COMPILING)
+        seconds = layer.LOADING + layer.PARTS + 2 * sum(layer.COMPILING)
         assert json.loads(first)["compile_seconds"] == seconds
         assert f"compiling once, about {seconds:.0f} s" in text
         assert not list(tmp_path.rglob("*.compiled"))  # it was only asked
         kept = iter([True, False, False, False])
-        monkeypatch.setattr(compile_time, "is_kept", lambda call: next(kept))
+        monkeypatch.setattr(layer, "is_kept", lambda call: next(kept))
         assert main(["train", "--dry-run", *QUICK[:4], "--json"]) == 0
-        seconds -= (
-            compile_time.COMPILING[0] + compile_time.PARTS
-        )  # what all call has been compiled with it
+        seconds -= layer.COMPILING[0] + layer.PARTS  # what all call has been compiled with it
         assert json.loads(capsys.readouterr().out)["compile_seconds"] == seconds
-        monkeypatch.setattr(compile_time, "is_kept", lambda call: True)
+        monkeypatch.setattr(layer, "is_kept", lambda call: True)
         assert main(["train", "--dry-run", *QUICK[:4]]) == 0
         assert "compiling" not in capsys.readouterr().out
     finally:

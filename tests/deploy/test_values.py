@@ -230,7 +230,7 @@ def test_what_needs_classes_is_refused(
             "net",
             decision=DecisionRule(ruled.loss, NAMES, StoppingCriterion(0.5)),
         )
-    with pytest.raises(SrnnError, match="An exit policy's loss must be one of"):
+    with pytest.raises(SrnnError, match="'loss' must be one of"):
         ExitPolicy("ce_last")
 
 

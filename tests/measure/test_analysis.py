@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 
-from srnn import SrnnError
 from srnn.cli.show_section import show_section, sparkline
 from srnn.measure.analysis import (
     Analysis,
@@ -22,7 +21,6 @@ from srnn.measure.analysis import (
     ClassReport,
     TimeConstants,
     analyse,
-    exit_counts,
     time_constants,
 )
 from srnn.measure.analysis.neurons import recipe_spikes
@@ -99,9 +97,8 @@ def test_a_resonator_is_asked_at_every_step_and_its_spikes_are_counted() -> None
         found.activity.layers[0].rates.mean() == pytest.approx(spikes / steps / 8)
         and spikes > 0.02 * steps * 8
     )
-    counts = energy(trained.network, x, lengths)[
-        "counts"
-    ]  # a spike reaches its layer and the readout
+    # A spike reaches its layer and the readout.
+    counts = energy(trained.network, x, lengths)["counts"]
     assert counts["synaptic_acs"] * steps == pytest.approx(
         float(x.sum()) * 8 + spikes * (8 + 3), rel=1e-5
     )
@@ -122,9 +119,8 @@ def test_steps(padded: bool) -> None:
     assert curve.counted.sum() == sum(max(1, n - 2) for n in _lengths(task))
     assert found.classes.frame_error_rate == pytest.approx(1 - plain.report["accuracy_labelled"])
     assert "at_step" in found.to_dict()["anytime"]
-    assert (
-        found.change_times is not None and found.change_times.changes == 0
-    )  # a sequence's class never changes
+    # A sequence's class never changes.
+    assert found.change_times is not None and found.change_times.changes == 0
 
 
 def _lengths(task: TinyTask) -> list[int]:
@@ -147,8 +143,6 @@ def test_a_network_that_reads_from_both_ends_cannot_be_asked_early() -> None:
     trained = made(task, "--network.bidirectional=true")
     found = analyse(trained)
     assert found.anytime is None and found.exit is None
-    with pytest.raises(SrnnError, match="is not bidirectional"):
-        exit_counts(trained)
     steps = TinyStepTask()
     curve = analyse(made(steps, "--network.bidirectional=true", "--loss.name=nll")).anytime
     assert curve is not None and not curve.online
@@ -248,9 +242,6 @@ def test_time_constants_before_and_after() -> None:
         and sum(bins.now) == sum(bins.initial) == 8
     )
     assert time_constants(network)[0].rms_change is None
-    other = tiny_recipe("--network.hidden=[5]").build_network(task, 0)
-    with pytest.raises(SrnnError, match="a different architecture"):
-        time_constants(network, other)
 
 
 def test_time_constants_that_are_no_numbers_are_left_out() -> None:
@@ -320,13 +311,6 @@ def test_accuracy_without_silence_is_reported() -> None:
         (predicted == data.y)[spoken].mean()
     )
     assert list(found.report)[3:5] == ["accuracy", "accuracy_without_silence"]
-
-
-def test_options_that_make_no_sense() -> None:
-    for options in ({"exit_loss": -0.1}, {"exit_loss": float("nan")}, {"exit_margin": 2.0}, {"tolerance_ms": 0.0},
-                    {"tolerance_ms": float("inf")}, {"saturated_above": 1.5}, {"exit_patience": 0}):  # fmt: skip
-        with pytest.raises(SrnnError, match=next(iter(options))):
-            AnalysisOptions(**options)
 
 
 def test_sparkline() -> None:

@@ -14,7 +14,7 @@ from srnn.nn.losses import Loss
 NLL = Loss(LossConfig("nll"), per_step=True)
 
 
-def said(classes: list[list[int]]) -> torch.Tensor:
+def outputs_for(classes: list[list[int]]) -> torch.Tensor:
     """An output of three classes, whose greatest is the given one."""
     return torch.nn.functional.one_hot(torch.tensor(classes), 3).float()
 
@@ -31,7 +31,7 @@ def test_the_last_decision_is_the_losss_own_to_the_bit() -> None:
 def test_decisions_stand_when_a_sequence_is_over_and_those_without_a_label_do_not_count() -> None:
     loss = Loss(LossConfig("ce_last"), per_step=False)
     found = Anytime(loss, 5, unlabelled_class=0)
-    output = said([[0, 2, 1], [1, 1, 1], [0, 0, 0]])
+    output = outputs_for([[0, 2, 1], [1, 1, 1], [0, 0, 0]])
     found.add_decisions(prefixes(loss, output, torch.tensor([3, 1, 2])), np.array([1, 1, -1]))
     assert found.right.tolist() == [1, 1, 2, 2, 2] and found.counted.tolist() == [2] * 5
     assert (
@@ -45,7 +45,8 @@ def test_steps_before_the_start_and_beyond_the_length_are_in_no_curve() -> None:
     found = Anytime(late, 7, unlabelled_class=0)
     true = torch.tensor([[0, 1, 1, 2, -1, 2, 2], [1, 1, 1, 0, 0, 0, 1]])
     found.add_steps(
-        Batch(torch.zeros(2, 7, 1), true, torch.tensor([7, 5])), said([[0, 1, 1, 2, 0, 0, 2]] * 2)
+        Batch(torch.zeros(2, 7, 1), true, torch.tensor([7, 5])),
+        outputs_for([[0, 1, 1, 2, 0, 0, 2]] * 2),
     )
     assert found.counted.tolist() == [0, 0, 2, 2, 2, 1, 1] and found.right.tolist() == [
         0,
@@ -69,10 +70,10 @@ def test_steps_before_the_start_and_beyond_the_length_are_in_no_curve() -> None:
 def test_a_change_is_followed_for_fifty_steps() -> None:
     found = Anytime(NLL, 60, unlabelled_class=0)
     classes = [[1] + [2] * 59]
-    found.add_steps(Batch(torch.zeros(1, 60, 1), torch.tensor(classes), None), said(classes))
+    found.add_steps(Batch(torch.zeros(1, 60, 1), torch.tensor(classes), None), outputs_for(classes))
     assert found.after_change == [1.0] * 50
     same = Anytime(NLL, 2, unlabelled_class=0)
-    same.add_steps(Batch(torch.zeros(1, 2, 1), torch.tensor([[1, 1]]), None), said([[1, 1]]))
+    same.add_steps(Batch(torch.zeros(1, 2, 1), torch.tensor([[1, 1]]), None), outputs_for([[1, 1]]))
     assert same.labelled_from == 1  # there is no other class to wait for
 
 
@@ -106,9 +107,8 @@ def test_a_stretch_that_is_filled_up_is_in_no_curve_of_labelled_steps() -> None:
     assert found.accuracy_labelled == [None, None, None, 1 / 2, 1 / 4, 1 / 6]
     assert found.at_step_labelled == [None, None, None, 0.5, 0.0, 0.0]
     assert found.accuracy[:3] == [1.0, 1.0, 1.0]  # as the paper counts, unlabelled steps as class 0
-    assert (
-        found.settled_steps == found.to_dict()["settled_steps"] == 4
-    )  # of the labelled steps; of all it would be 1
+    # Of the labelled steps; of all it would be 1.
+    assert found.settled_steps == found.to_dict()["settled_steps"] == 4
 
     plain = Anytime(Loss(LossConfig("nll"), per_step=True), 6)
     plain.add_steps(Batch(torch.zeros(1, 6, 1), true, None), always)

@@ -25,7 +25,7 @@ class ChangingTask(TinyStepTask):
         return Split(data.x, y, data.lengths)
 
 
-def beliefs(rows: list[list[tuple[int, float]]], classes: int = 3) -> np.ndarray:
+def confidences_by_step(rows: list[list[tuple[int, float]]], classes: int = 3) -> np.ndarray:
     """(class, its probability) at every step -> (B, T, classes), the rest shared evenly."""
     found = np.zeros((len(rows), len(rows[0]), classes))
     for i, row in enumerate(rows):
@@ -39,11 +39,11 @@ def test_by_hand() -> None:
     true = np.array([[0, 0, 1, 1, 1, 2, -1, 2]])
     # After the change to 1: sure of 0 at once (0.9), of 1 two steps later. After that to 2: never.
     # 2 after the gap: not seen.
-    believed = beliefs(
+    confidences = confidences_by_step(
         [[(0, 0.99), (0, 0.99), (0, 0.9), (1, 0.6), (1, 0.95), (1, 0.4), (2, 1.0), (2, 1.0)]]
     )
     found = ChangeTimes(10, 4.0, True, (0.5, 0.8, 0.95))
-    found.add(true, believed)
+    found.add(true, confidences)
     low, middle, high = found.points
     assert found.changes == 2
     assert (low.reached, low.mean_steps, low.median_steps, low.accuracy_reached) == (
@@ -73,13 +73,13 @@ def test_without_a_change_nothing_is_known() -> None:
 def test_against_loops(seed: int) -> None:
     rng = np.random.default_rng(seed)
     true = np.repeat(rng.integers(-1, 3, (4, 10)), rng.integers(1, 4), axis=1)
-    believed = rng.dirichlet(np.full(3, 0.4), true.shape)
+    confidences = rng.dirichlet(np.full(3, 0.4), true.shape)
     counts = ChangeTimes(true.shape[1] + 2, None, True, (0.5, 0.9))
-    counts.add(true[:3], believed[:3])
-    counts.add(true[3:], believed[3:])
+    counts.add(true[:3], confidences[:3])
+    counts.add(true[3:], confidences[3:])
     for point in counts.points:
         changes, sure, right, was_right = 0, [], [], 0
-        for row, seen in zip(true, believed, strict=True):
+        for row, seen in zip(true, confidences, strict=True):
             for start in range(1, len(row)):
                 if row[start] == row[start - 1] or row[start] < 0 or row[start - 1] < 0:
                     continue

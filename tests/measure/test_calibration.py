@@ -17,12 +17,14 @@ from support.tiny import TinyStepTask, TinyTask, tiny_recipe
 
 def test_bins_against_plain_loops() -> None:
     generator, found = np.random.default_rng(2), Calibration()
-    believed = generator.dirichlet(np.full(4, 0.5), (50, 9))
+    confidences = generator.dirichlet(np.full(4, 0.5), (50, 9))
     true = generator.integers(-1, 4, (50, 9))
     for part in range(0, 50, 20):
-        found.add(believed[part : part + 20], true[part : part + 20])
+        found.add(confidences[part : part + 20], true[part : part + 20])
     rows: dict[int, list[tuple[float, bool]]] = {}
-    for p, label in zip(believed.reshape(-1, 4).tolist(), true.reshape(-1).tolist(), strict=True):
+    for p, label in zip(
+        confidences.reshape(-1, 4).tolist(), true.reshape(-1).tolist(), strict=True
+    ):
         if label >= 0:
             rows.setdefault(min(int(max(p) * 10), 9), []).append((max(p), p.index(max(p)) == label))
     plain, total = json.loads(json.dumps(found.to_dict())), sum(map(len, rows.values()))
@@ -75,11 +77,11 @@ def test_confidences_are_those_of_the_decision(loss: str) -> None:
     with torch.no_grad():
         output = trained.network.run(torch.from_numpy(data.x), lengths=lengths).output
     scores = trained.loss.scores(output, lengths).double().numpy()
-    believed = confidences_of(scores, trained.loss.config.scoring).max(-1)
+    confidences = confidences_of(scores, trained.loss.config.scoring).max(-1)
     if loss == "nll":
         steps = np.arange(12)
-        believed = believed[(data.y >= 0) & (steps >= 2) & (steps < lengths.numpy()[:, None])]
-    assert found.calibration.confidence_sum.sum() == pytest.approx(believed.sum())
+        confidences = confidences[(data.y >= 0) & (steps >= 2) & (steps < lengths.numpy()[:, None])]
+    assert found.calibration.confidence_sum.sum() == pytest.approx(confidences.sum())
 
 
 def test_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

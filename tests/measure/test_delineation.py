@@ -67,9 +67,8 @@ def test_errors_are_predicted_minus_reference_in_ms() -> None:
 
 def test_beyond_the_tolerance_a_border_is_missed_and_extra() -> None:
     true = labels(*BEAT)
-    wide = labels(
-        (TP, 30), (P, 30), (QR, 12), (RS, 8), (ST, 60), (TP, 60)
-    )  # P ends 10 steps, 40 ms late
+    # P ends 10 steps, 40 ms late.
+    wide = labels((TP, 30), (P, 30), (QR, 12), (RS, 8), (ST, 60), (TP, 60))
     for tolerance, hit in ((40.0, 1), (39.0, 0)):
         report = found(true, wide, tolerance_ms=tolerance)
         assert report["P"]["onset"]["found"] == 1
@@ -95,9 +94,8 @@ def test_missed_and_extra_waves() -> None:
     assert report["P"]["ppv"] == report["P"]["onset"]["ppv"] == 0.5
     report = found(far, true)
     assert (report["P"]["sensitivity"], report["P"]["ppv"]) == (0.5, 1)
-    report = found(
-        np.concatenate([true, true]), np.concatenate([no_p, true])
-    )  # the first one missed, the second right
+    # The first one missed, the second right.
+    report = found(np.concatenate([true, true]), np.concatenate([no_p, true]))
     assert (report["P"]["sensitivity"], report["P"]["ppv"]) == (0.5, 1)
 
 
@@ -126,9 +124,8 @@ def test_short_gaps_are_closed_and_flickers_dropped() -> None:
 def test_what_cannot_be_seen_does_not_count() -> None:
     """Borders at the ends of the signal or beside unlabelled steps are not known; the wave there is
     no error either."""
-    cut = labels(
-        (P, 20), (PQ, 10), (QR, 12), (RS, 8), (ST, 60)
-    )  # P's onset and T's offset lie outside
+    # P's onset and T's offset lie outside.
+    cut = labels((P, 20), (PQ, 10), (QR, 12), (RS, 8), (ST, 60))
     report = found(cut, cut)
     assert report["P"]["reference"] == report["P"]["predicted"] == 0
     assert report["P"]["onset"]["reference"] == report["P"]["onset"]["predicted"] == 0
@@ -234,9 +231,8 @@ def test_the_nearest_waves_are_paired() -> None:
         report = found(true, labels(*parts), tolerance_ms=120.0)["QRS"]
         assert report["onset"]["mean_ms"] == pytest.approx((onset - 30) * 4)
         assert (report["predicted"], report["found"]) == (2, 1)
-    early = found(true, labels((TP, 10), (QR, 16), (TP, 74)), tolerance_ms=80.0)[
-        "QRS"
-    ]  # ends before the other begins
+    # Ends before the other begins.
+    early = found(true, labels((TP, 10), (QR, 16), (TP, 74)), tolerance_ms=80.0)["QRS"]
     assert (early["onset"]["found"], early["offset"]["found"]) == (1, 0)
 
 

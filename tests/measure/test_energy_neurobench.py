@@ -38,9 +38,8 @@ class Unrolled(nn.Module):
 
     def __init__(self, net: SRNN) -> None:
         super().__init__()
-        self.net = [
-            net
-        ]  # in a list: no submodule, so that parameters and hooks are those of the matrices alone
+        # In a list: no submodule, so that parameters and hooks are those of the matrices alone.
+        self.net = [net]
         self.matrices = nn.ModuleList()
         for layer in [*net.layers, net.readout]:
             pair = nn.ModuleDict({"weight_in": self._linear(layer.weight_in, layer.bias)})
@@ -169,9 +168,8 @@ def test_synaptic_operations(neuron: str, recurrent: bool, kind: str) -> None:
         (ours.effective_acs + ours.effective_macs) * STEPS - last, rel=1e-5
     )
     assert theirs["Dense"] == ours.dense * STEPS
-    assert all(
-        layer.output.count_nonzero() > 10 for layer in result.layers[:-1]
-    )  # the networks are active
+    # The networks are active.
+    assert all(layer.output.count_nonzero() > 10 for layer in result.layers[:-1])
 
 
 def test_footprint() -> None:
@@ -203,9 +201,8 @@ def test_cells(cell: Any, gates: int, products: int, kind: str) -> None:
         assert torch.allclose(module(x), net(x)[0], atol=1e-6)
     theirs = neurobench_counts(module, x)
     ours = LayerCounts(**energy(net, x)["counts"])
-    first = (
-        gates * 81 + products * 9
-    )  # at the first step the state is 0 there: n² of each gate, and a product with it
+    # At the first step the state is 0 there: n² of each gate, and a product with it.
+    first = gates * 81 + products * 9
     assert theirs["Effective_MACs"] + theirs["Effective_ACs"] == pytest.approx(
         (ours.effective_macs + ours.effective_acs) * STEPS - first, rel=1e-5
     )

@@ -149,11 +149,8 @@ def test_the_paper_s_ratios() -> None:
             report("SHD", "bilstm", 0.872),
         ]
     )
-    assert [round(row["energy"]["paper"], 1) for row in shd] == [
-        1.0,
-        125.7,
-        986.5,
-    ]  # it prints 125.8 for 125.749
+    # It prints 125.8 for 125.749.
+    assert [round(row["energy"]["paper"], 1) for row in shd] == [1.0, 125.7, 986.5]
     assert [round(row["error"], 2) for row in shd] == [1.0, 0.91, 1.05]
     soli = compare(
         [

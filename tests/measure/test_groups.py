@@ -111,9 +111,8 @@ def test_the_interval_is_korn_and_graubards() -> None:
         stats.beta.ppf(0.975, p * alone + 1, (1 - p) * alone),
     )
     assert grouped(right, np.full(7, n), "abcdefg").interval == pytest.approx(expected, abs=1e-12)
-    assert (
-        expected[0] < 0.71 and expected[1] > 0.93
-    )  # seven hundred independent decisions: 0.80 to 0.86
+    # Seven hundred independent decisions: 0.80 to 0.86.
+    assert expected[0] < 0.71 and expected[1] > 0.93
 
 
 def test_the_variance_is_what_leaving_out_each_group_makes() -> None:
@@ -149,9 +148,8 @@ def test_sequences_alone_give_nearly_the_interval_of_clopper_and_pearson() -> No
 
 
 def test_intervals_where_everything_is_right_or_wrong_or_little_is_known() -> None:
-    exact = stats.binomtest(
-        5, 5
-    ).proportion_ci()  # five groups that are all right are five successes, not five hundred
+    # Five groups that are all right are five successes, not five hundred.
+    exact = stats.binomtest(5, 5).proportion_ci()
     assert grouped([100] * 5, [100] * 5, "abcde").interval == pytest.approx((exact.low, 1.0))
     assert grouped([0] * 5, [100] * 5, "abcde").interval == pytest.approx((0.0, 1 - exact.low))
     assert (
@@ -159,9 +157,8 @@ def test_intervals_where_everything_is_right_or_wrong_or_little_is_known() -> No
     )
     exact = stats.binomtest(16, 20).proportion_ci()
     assert grouped([8, 8], [10, 10], "ab").interval == pytest.approx((exact.low, exact.high))
-    alike = grouped(
-        [80, 81, 79, 80], [100] * 4, "abcd"
-    ).interval  # by chance: no more than 400 decisions
+    # By chance: no more than 400 decisions.
+    alike = grouped([80, 81, 79, 80], [100] * 4, "abcd").interval
     exact = stats.binomtest(320, 400).proportion_ci()
     assert alike == pytest.approx((exact.low, exact.high), abs=1e-9)
 
@@ -197,9 +194,8 @@ def test_a_difference_is_a_paired_one() -> None:
     assert gain["interval"] == pytest.approx((paired.low, paired.high))
     assert (gain["count"], gain["unit"], gain["better"], gain["worse"]) == (4, "groups", 3, 1)
     assert grouped(right, n, "abcd").difference(grouped(other, n, "abce")) is None
-    others = GroupReport(
-        tuple("abcd"), np.full(4, 2), np.stack([other, n], 1)
-    )  # of the same names, not the same groups
+    # Of the same names, not the same groups.
+    others = GroupReport(tuple("abcd"), np.full(4, 2), np.stack([other, n], 1))
     assert grouped(right, n, "abcd").difference(others) is None
     some = grouped([90, 0, 89, 26], [100, 0, 100, 50], "abcd")
     uneven, back = (
@@ -216,16 +212,13 @@ def test_a_difference_is_a_paired_one() -> None:
 
 @pytest.mark.parametrize("ahead", [0, 1])
 def test_networks_that_differ_alike_in_every_group_may_differ_in_others(ahead: int) -> None:
-    n, other = (
-        np.array([10, 10, 10]),
-        np.array([9, 7, 4]),
-    )  # fractions that are rounded, differences too
+    # Fractions that are rounded, differences too.
+    n, other = (np.array([10, 10, 10]), np.array([9, 7, 4]))
     gain = grouped(other + ahead, n, "abc").difference(grouped(other, n, "abc"))
     assert gain is not None and gain["accuracy"] == pytest.approx(ahead / 10)
     assert gain["better"] == 3 * ahead and gain["worse"] == 0
-    surprise = (
-        stats.binomtest(3, 3).proportion_ci().low
-    )  # the least chance of one that agrees, after three that do
+    # The least chance of one that agrees, after three that do.
+    surprise = stats.binomtest(3, 3).proportion_ci().low
     assert gain["interval"] == pytest.approx(
         (ahead / 10 - (1 - surprise), min(ahead / 10 + (1 - surprise), 1))
     )
@@ -236,11 +229,8 @@ def test_groups_are_printed_with_the_least_accurate_first(
 ) -> None:
     task, recipe = TinyTask(), tiny_recipe()
     found = analyse(Trained(recipe.build_network(task, seed=0), task, recipe), "test")
-    names = (
-        *(f"g{number:02}" for number in range(13)),
-        "g13" + 197 * "x",
-        "g14",
-    )  # the last one has no labels
+    # The last one has no labels.
+    names = (*(f"g{number:02}" for number in range(13)), "g13" + 197 * "x", "g14")
     many = GroupReport(
         names, np.full(15, 3), np.stack([np.arange(14, -1, -1) - 1, np.full(15, 20)], 1).clip(0)
     )
@@ -281,10 +271,8 @@ def test_decisions_of_several_networks_belong_to_their_groups_or_sequences() -> 
     seeds, folds = (
         GroupReport.together([grouped([1, 0], [1, 1])] * 2, splits) for splits in ([7, 7], [0, 1])
     )
-    assert seeds.counts.tolist() == [
-        [2, 2],
-        [0, 2],
-    ]  # what two seeds say of one sequence is not independent
+    # What two seeds say of one sequence is not independent.
+    assert seeds.counts.tolist() == [[2, 2], [0, 2]]
     assert (
         folds.counts.tolist() == [[1, 1], [0, 1]] * 2 and folds.names is None and folds.count == 4
     )
@@ -302,9 +290,10 @@ def test_the_folds_of_a_cross_validation_are_measured_together(
     subjects."""
     rng = np.random.default_rng(0)
     own, groups = tmp_path / "own.npz", np.repeat(list("abcdef"), 5)
+    # D, e, f: no 1.
     np.savez(
         own, x=rng.normal(size=(30, 6, 2)), y=np.arange(30) % 2 * (groups < "d"), groups=groups
-    )  # d, e, f: no 1
+    )
     folds = []
     for part in (1, 2, 3):
         task = f"--task={{name: folder, options: {{path: {own}, fold: {part}/3}}}}"
@@ -333,9 +322,8 @@ def test_the_folds_of_a_cross_validation_are_measured_together(
         np.mean([report["accuracy"] for report in alone])
     )
     confusion = np.sum([evaluate(open_trained(fold), "test").confusion for fold in folds], axis=0)
-    balanced = (
-        confusion.diagonal() / confusion.sum(1)
-    ).mean()  # the mean of the folds' own is another number
+    # The mean of the folds' own is another number.
+    balanced = (confusion.diagonal() / confusion.sum(1)).mean()
     assert (
         found["together"]["balanced_accuracy"]
         == pytest.approx(balanced)

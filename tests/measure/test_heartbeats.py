@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from srnn.measure.heartbeats import Heart, read_heart
-from srnn.measure.leads import FLAT, IN_DOUBT, OFF, READ, LeadWatch, dead_leads
+from srnn.measure.leads import FLAT, OFF, READ, UNSURE, LeadWatch, dead_leads
 from support.signals import heartbeats
 
 P, PQ, QR, RS, ST, TP = range(6)
@@ -22,23 +22,19 @@ def steps(*parts: tuple[int, int]) -> np.ndarray:
 
 
 def heart(
-    numbers: np.ndarray,
-    *,
-    dead: np.ndarray | None = None,
-    doubted: slice = slice(0),
-    **options: Any,
+    numbers: np.ndarray, *, dead: np.ndarray | None = None, unsure: slice = slice(0), **options: Any
 ) -> Heart:
     """A heart read from these labels after a second of TP, so that nothing of it is at the
     recording's beginning."""
     numbers = np.concatenate([np.full(250, TP), numbers])
-    believed = np.full((len(numbers), 6), 0.02)
-    believed[np.arange(len(numbers)), numbers] = 0.9
-    believed[250:][doubted] = 1 / 6
+    probabilities = np.full((len(numbers), 6), 0.02)
+    probabilities[np.arange(len(numbers)), numbers] = 0.9
+    probabilities[250:][unsure] = 1 / 6
     states = np.zeros((len(numbers), 2), np.uint8)
     if dead is not None:
         states[250:] = dead
     return read_heart(
-        numbers, believed, states, 0.004, start_seconds=-1.0, leads=("I", "V1"), **options
+        numbers, probabilities, states, 0.004, start_seconds=-1.0, leads=("I", "V1"), **options
     )
 
 
@@ -110,9 +106,8 @@ def test_there_is_no_beat_where_a_lead_is_off_and_no_rr_across() -> None:
     dead = np.zeros((600, 2), np.uint8)
     dead[250:280, 1] = OFF  # the second of three complexes
     found = heart(steps(*BEAT, *BEAT, *BEAT), dead=dead)
-    assert [beat.r for beat in found.beats] == pytest.approx(
-        [0.288]
-    )  # the third is within two seconds of it
+    # The third is within two seconds of it.
+    assert [beat.r for beat in found.beats] == pytest.approx([0.288])
     assert found.rate is None
     assert found.stretches() == [(0, 188, "unsure"), (500, 530, "off"), (530, 850, "unsure")]
     assert "off 3.5% (V1)" in found.headline() and "flat 0.0%," in found.headline()
@@ -131,34 +126,34 @@ def test_a_wave_that_a_dead_lead_cuts_has_no_border() -> None:
 
 
 def test_a_beat_of_which_most_is_unsure_does_not_count() -> None:
-    found = heart(steps(*BEAT, *BEAT, *BEAT), doubted=slice(200, 400))
+    found = heart(steps(*BEAT, *BEAT, *BEAT), unsure=slice(200, 400))
     assert len(found.beats) == 2 and found.rate is None
     assert found.shares()["unsure"] == pytest.approx((188 + 200) / 850)
 
 
 def test_of_a_recording_that_is_mostly_unsure_there_are_beats_but_no_rate() -> None:
-    sure = heart(steps(*BEAT * 6), doubted=slice(600, 900))
+    sure = heart(steps(*BEAT * 6), unsure=slice(600, 900))
     assert sure.rate == pytest.approx(75) and not sure.withheld
-    found = heart(steps(*BEAT * 6), doubted=slice(400, 950))
+    found = heart(steps(*BEAT * 6), unsure=slice(400, 950))
     assert found.shares()["unsure"] > 0.5 and found.beats[1].rr == pytest.approx(0.8)
     assert found.rate is None and set(found.intervals().values()) == {None}
     assert "no heart rate: most of the recording is unsure (" in found.headline()
-    told = found.to_dict()
-    assert told["rate"] is None and told["withheld"] and told["count"] == len(found.beats)
+    plain = found.to_dict()
+    assert plain["rate"] is None and plain["withheld"] and plain["count"] == len(found.beats)
 
 
 def test_what_a_dead_lead_hides_does_not_make_the_rest_unsure() -> None:
     dead = np.zeros((2400, 2), np.uint8)
     dead[1200:, 0] = FLAT
-    found = heart(steps(*BEAT * 12), dead=dead, doubted=slice(0, 400))
+    found = heart(steps(*BEAT * 12), dead=dead, unsure=slice(0, 400))
     assert found.rate == pytest.approx(75) and not found.withheld
-    assert heart(steps(*BEAT * 12), dead=dead, doubted=slice(0, 700)).withheld
+    assert heart(steps(*BEAT * 12), dead=dead, unsure=slice(0, 700)).withheld
 
 
 def test_nothing_is_sure_at_the_beginning() -> None:
     found = read_heart(steps(*BEAT), np.eye(6)[steps(*BEAT)], np.zeros((200, 0), np.uint8), 0.004)
     assert (
-        (found.states[:188] == IN_DOUBT).all()
+        (found.states[:188] == UNSURE).all()
         and (found.states[188:] == READ).all()
         and not found.beats
     )
@@ -170,7 +165,7 @@ def test_three_seconds_without_a_beat_are_unsure(pause: int, unsure: bool) -> No
     found = heart(steps(*BEAT, (TP, pause), *BEAT))
     assert len(found.beats) == 2
     between = found.states[250 + 72 : 250 + 200 + pause + 72]
-    assert (between == (IN_DOUBT if unsure else READ)).all()
+    assert (between == (UNSURE if unsure else READ)).all()
     assert (found.states[250 + 200 + pause + 72 :] == READ).all()
 
 
@@ -200,11 +195,10 @@ def test_labels_that_are_no_heart_have_no_beats(labels: np.ndarray) -> None:
 def test_an_ecg_is_not_flat(rate: int) -> None:
     x = heartbeats(10, rate, every=1.5)  # long isoelectric lines
     assert not dead_leads(x, rate, in_mv=True).any()
-    assert not dead_leads(
-        np.rint(x * 200) / 200, rate, in_mv=True
-    ).any()  # by a converter's steps of 5 uV
+    # By a converter's steps of 5 uV.
+    assert not dead_leads(np.rint(x * 200) / 200, rate, in_mv=True).any()
     assert not dead_leads(np.rint(x * 200) + 1024, rate, in_mv=False).any()  # in its own numbers
-    assert not dead_leads(x / 1000, rate, in_mv=False).any()  # in V, which nobody said
+    assert not dead_leads(x / 1000, rate, in_mv=False).any()  # in V, which nothing states
     assert not dead_leads(-x, rate, in_mv=True).any()
 
 
@@ -219,9 +213,8 @@ def test_a_line_that_a_lead_does_not_draw(rate: int, in_mv: bool) -> None:
         assert not dead[:, 0].any()
         assert (dead[second, 1] == state).all() and dead[:, 1].astype(bool).sum() <= 1.06 * rate
     filled = heartbeats(8, rate)
-    filled[second, 0] = np.linspace(
-        filled[3 * rate - 1, 0], 0.9, rate
-    )  # missing samples, interpolated
+    # Missing samples, interpolated.
+    filled[second, 0] = np.linspace(filled[3 * rate - 1, 0], 0.9, rate)
     assert (dead_leads(filled, rate, in_mv=in_mv)[second, 0] == OFF).all()
 
 
@@ -254,11 +247,11 @@ def test_a_line_is_known_in_a_stream_once_it_has_lasted(block: int) -> None:
     x[4000:4500, 0] = 0.1
     watch = LeadWatch(2, 250.0)
     late = 22  # a decision is about so many samples before the last that came
-    said = []
+    states = []
     for first in range(0, len(x), block):
         watch.observe(x[first : first + block])
-        said += watch.states(np.arange(max(0, first - late), first + block - late)).tolist()
-    found, whole = np.array(said), dead_leads(x, 250, in_mv=False).max(-1)[: len(said)]
+        states += watch.states(np.arange(max(0, first - late), first + block - late)).tolist()
+    found, whole = np.array(states), dead_leads(x, 250, in_mv=False).max(-1)[: len(states)]
     assert ((found == whole) | (found == READ)).all()
     for first, last in ((2000, 3000), (4000, 4500)):
         assert (found[first + 100 : last] == whole[first + 100 : last]).all()

@@ -80,8 +80,6 @@ def test_time_constants_before_and_after(axes: Axes) -> None:
     counts = {patch.get_label(): patch.get_data().values.sum() for patch in axes.patches}  # type: ignore[attr-defined]
     assert counts == {"τ$_m$ after": 3, "τ$_m$ before": 3, "τ$_{adp}$ after": -3}
     srnn.plot.time_constants(NET, Figure().subplots())
-    with pytest.raises(srnn.SrnnError, match="None of the time constants is a positive number"):
-        srnn.plot.time_constants(of[2:], axes)
 
 
 def test_anytime_and_confusion(axes: Axes) -> None:
@@ -124,9 +122,8 @@ def test_names_in_a_confusion_stay_in_the_picture_and_apart(name: str, count: in
     assert all(upper.y0 >= lower.y1 for upper, lower in pairwise(labels))
     assert all(label.get_window_extent().y0 >= 0 for label in axes.get_xticklabels())
     colours = {text.get_text(): text.get_color() for text in axes.texts}
-    assert colours == (
-        {"4": "white", "6": BLACK, "9": BLACK} if count == 8 else {}
-    )  # by how bright the field is
+    # By how bright the field is.
+    assert colours == ({"4": "white", "6": BLACK, "9": BLACK} if count == 8 else {})
     assert len(figure.axes) == (1 if count == 8 else 2)  # without counts, a scale
     pyplot.close(figure)  # type: ignore[arg-type]
 
@@ -138,27 +135,3 @@ def test_new_axes_are_pyplots_and_settings_stay(monkeypatch: pytest.MonkeyPatch)
     axes = srnn.plot.raster(RESULT)
     assert pyplot.fignum_exists(axes.figure.number) and matplotlib.rcParams["font.size"] == 33  # type: ignore[union-attr]
     pyplot.close(axes.figure)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    "wrong, message",
-    [
-        (lambda: srnn.plot.raster(RESULT, sequence=2), "no sequence 2: the batch has 2"),
-        (
-            lambda: srnn.plot.raster(NET(torch.ones(1, 2, 3))),
-            r"the result of net\.run\(x\), not a tuple",
-        ),
-        (lambda: srnn.plot.membranes(RESULT, layer=3), "no layer 3"),
-        (lambda: srnn.plot.membranes(RESULT, sequence=2), "no sequence 2: the batch has 2"),
-        (lambda: srnn.plot.membranes(RESULT, neurons=[5]), "neurons 0 to 4"),
-        (lambda: srnn.plot.membranes(NET.run(torch.ones(1, 2, 3))), "no membrane potentials"),
-        (
-            lambda: srnn.plot.time_constants("runs/digits"),
-            "A str has no time constants; give a model",
-        ),
-        (lambda: srnn.plot.confusion(np.eye(2)), "a ClassReport, not a ndarray"),
-    ],
-)
-def test_mistakes(wrong, message: str) -> None:
-    with pytest.raises(srnn.SrnnError, match=message):
-        wrong()

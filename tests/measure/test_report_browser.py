@@ -138,14 +138,13 @@ def test_the_slider_moves_through_a_sample(name: str, browser: Browser, pages: d
     press(browser, "Home")
     assert clock(browser).startswith(f"step 1 of {steps}")
     early = browser.value(pictures)
-    assert len(late) >= 6 and all(
-        a != b for a, b in zip(early[:-1], late[:-1], strict=True)
-    )  # the last is the axis
+    # The last is the axis.
+    assert len(late) >= 6 and all(a != b for a, b in zip(early[:-1], late[:-1], strict=True))
     classes = content["task"]["class_names"]
-    said = browser.value("document.getElementById('step').getAttribute('aria-valuetext')")
+    shown = browser.value("document.getElementById('step').getAttribute('aria-valuetext')")
     assert browser.value(
         "document.getElementById('verdict').textContent"
-    ) in classes and said.startswith("step 1, ")
+    ) in classes and shown.startswith("step 1, ")
     browser.value("document.querySelectorAll('input[name=sample]')[1].click()")
     assert clock(browser).startswith(f"step {steps} of {steps}")
     assert browser.errors == []
@@ -188,10 +187,12 @@ def test_no_two_ticks_of_an_axis_say_the_same(browser: Browser, pages: dict) -> 
             {name: "one", x: [4254, 4255], y: [0.9012, 0.9031], colour: "red"}]}))"""
     )
     browser.value(FRAMES)
-    said = browser.value(
+    shown = browser.value(
         "[...document.querySelectorAll('body > figure text')].map(e => e.textContent)"
     )
-    assert {"90.15 %", "90.20 %", "4,254.2", "4,254.4"} <= set(said) and len(set(said)) == len(said)
+    assert {"90.15 %", "90.20 %", "4,254.2", "4,254.4"} <= set(shown) and len(set(shown)) == len(
+        shown
+    )
     assert (
         browser.value("extent(Array.from({length: 200000}, (_, i) => i ? i : null)).join()")
         == "1,199999"
@@ -268,7 +269,7 @@ def test_analog_neurons_are_not_said_to_spike(browser: Browser, pages: dict) -> 
     assert browser.errors == []
 
 
-def test_health_shows_each_layer_and_what_was_mended(browser: Browser, pages: dict) -> None:
+def test_health_shows_each_layer_and_what_was_restored(browser: Browser, pages: dict) -> None:
     opened(browser, pages["digits"][0])
     titles = browser.value(
         "[...document.querySelectorAll('#health figcaption')].map(e => e.firstChild.textContent)"
@@ -284,8 +285,8 @@ def test_health_shows_each_layer_and_what_was_mended(browser: Browser, pages: di
     assert "epoch 3" in tip and tip.count("1,000") == 2  # of the layer and of the readout
     text = browser.value("document.getElementById('health').textContent")
     assert (
-        "mended once" in text
-        and "epoch 2, batch 4layers.0 is silent: mended from the last checkpoint" in text
+        "restored once" in text
+        and "epoch 2, batch 4layers.0 is silent: restored from the last checkpoint" in text
     )
     assert "0.5 times the learning rate; " in text and "0.9 times its recurrent weights" in text
     assert "Layer 1, saturated" in text and browser.errors == []
@@ -355,7 +356,7 @@ def test_a_comparison_marks_the_best(browser: Browser, pages: dict) -> None:
 def test_how_sure_accuracies_and_confidences_are(browser: Browser, pages: dict) -> None:
     page, content = pages["ecg"]
     opened(browser, page)
-    found, believed = content["evaluation"]["groups"], content["evaluation"]["calibration"]
+    found, calibration = content["evaluation"]["groups"], content["evaluation"]["calibration"]
     accuracy = dict(zip(found["by_group"]["names"], found["by_group"]["accuracy"], strict=True))
     rows = (
         "[...document.querySelectorAll('#{} tbody tr')].map(row => [...row.cells].map(cell => "
@@ -376,9 +377,11 @@ def test_how_sure_accuracies_and_confidences_are(browser: Browser, pages: dict) 
     )
     bins = [[row[0], row[1]] for row in browser.value(rows.format("calibration"))]
     assert bins == [
-        [f"{10 * k} to {10 * k + 10} %", f"{n:,}"] for k, n in enumerate(believed["counted"]) if n
+        [f"{10 * k} to {10 * k + 10} %", f"{n:,}"]
+        for k, n in enumerate(calibration["counted"])
+        if n
     ]
-    excess = f"{100 * believed['excess']:+.2f} points".replace("-", "−")
+    excess = f"{100 * calibration['excess']:+.2f} points".replace("-", "−")
     assert f"mean confidence minus accuracy: {excess}" in browser.value(text.format("#calibration"))
     opened(browser, pages["digits"][0])
     assert "over 22 sequences" in browser.value(text.format("#groups")) and browser.errors == []
@@ -420,8 +423,8 @@ def test_analog_channels_are_lines_each_on_its_own_scale(browser: Browser, pages
     assert sum(wide) >= 5 and all(
         (span > 0.7) == varies for span, varies in zip(spans, wide, strict=True)
     )
-    for (_, said), one in zip(titles, levels, strict=True):
-        low, high = (float(word.replace(",", "")) for word in said.split(" to "))
+    for (_, shown), one in zip(titles, levels, strict=True):
+        low, high = (float(word.replace(",", "")) for word in shown.split(" to "))
         assert (low, high) == (
             pytest.approx(one.min(), rel=0.006),
             pytest.approx(one.max(), rel=0.006),
@@ -479,18 +482,18 @@ def test_a_class_has_one_colour_on_both_pages(
     browser.dark(dark)
     opened(browser, pages["ecg"][0])
     colour = "getComputedStyle(e).backgroundColor"
-    bars = browser.value(f"[...document.querySelectorAll('.beliefs i')].map(e => {colour})")
+    bars = browser.value(f"[...document.querySelectorAll('.confidences i')].map(e => {colour})")
     names = "['P', 'PQ', 'QR', 'RS', 'ST', 'TP']"
     keys = browser.value(
         f"{names}.map(n => [...document.querySelectorAll('.key')].find(e => e.textContent === "
         f"n).firstChild).map(e => {colour})"
     )
     verdict = browser.value(f"(e => {colour})(document.querySelector('#verdict i'))")
-    said = browser.value("document.getElementById('verdict').textContent")
+    shown = browser.value("document.getElementById('verdict').textContent")
     assert (
         keys == bars
         and len(set(keys)) == 6
-        and verdict == keys[["P", "PQ", "QR", "RS", "ST", "TP"].index(said)]
+        and verdict == keys[["P", "PQ", "QR", "RS", "ST", "TP"].index(shown)]
     )
     palette = browser.value("Array.from({ length: 10 }, (_, i) => colourOf('--c' + i))")
     assert browser.errors == []

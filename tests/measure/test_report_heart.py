@@ -54,9 +54,8 @@ def test_leads_are_on_the_page_in_mv(content: dict[str, Any]) -> None:
         np.testing.assert_allclose(drawn, split.signals[index][BEFORE : BEFORE + STEPS], atol=1e-4)
     assert not unpack(shown[0]["dead"]).any()
     silent = np.flatnonzero(unpack(shown[1]["dead"])[:, 0])
-    assert (
-        abs(silent[0] - 200 - LAG) < 20 and abs(silent[-1] - 399 - LAG) < 20
-    )  # decisions come later
+    # Decisions come later.
+    assert abs(silent[0] - 200 - LAG) < 20 and abs(silent[-1] - 399 - LAG) < 20
 
 
 def test_encoded_files_and_other_tasks_have_no_leads(

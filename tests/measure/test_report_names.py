@@ -76,7 +76,7 @@ def test_bars_of_the_classes_can_be_compared(width: int, browser: Browser, pages
     probability."""
     opened(browser, pages["long"][0], width)
     boxes = browser.value(
-        "[...document.querySelectorAll('.beliefs .bar')].map(e => e.getBoundingClientRect()).map(r "
+        "[...document.querySelectorAll('.confidences .bar')].map(e => e.getBoundingClientRect()).map(r "
         "=> [r.left, r.width])"
     )
     assert len(boxes) == len(LONG) and boxes.count(boxes[0]) == len(boxes) and boxes[0][1] >= 24
@@ -114,9 +114,8 @@ def test_every_share_of_the_confusion_can_be_read(
     found = browser.value(f"{cells}.map(e => {CONTRAST}(e.color, e.backgroundColor))")
     assert len(found) == 32 and min(found) >= 4.5
     heads = "[...document.querySelectorAll('.confusion')][0].querySelectorAll('thead th')"
-    assert browser.value(f"[...{heads}].map(e => e.textContent)") == list(
-        LONG
-    )  # cut to the eye only
+    # Cut to the eye only.
+    assert browser.value(f"[...{heads}].map(e => e.textContent)") == list(LONG)
     widths = browser.value(
         "[...document.querySelectorAll('.confusion tbody th')].map(e => e.clientWidth)"
     )

@@ -15,7 +15,7 @@ FRAMES = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(
 # Pairs of labels within one drawing or table whose letters stand on one another.
 OVERLAPS = """(() => {
   const pairs = [];
-  for (const root of document.querySelectorAll("svg.plot, .confusion, .track, header, .legend, .beliefs, .tile")) {
+  for (const root of document.querySelectorAll("svg.plot, .confusion, .track, header, .legend, .confidences, .tile")) {
     const labels = [...root.querySelectorAll("text, th, td, dt, dd, h1, p, h3, .key, li > *")];
     const boxes = labels.filter(e => e.textContent.trim()).map(e => {
       const range = document.createRange();

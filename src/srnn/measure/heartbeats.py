@@ -1,5 +1,5 @@
-"""What step labels of an ECG say of the heart: its beats, their intervals, and where nothing can be
-said.
+"""What step labels of an ECG tell about the heart: its beats, their intervals, and where the labels
+cannot be used.
 
     heart = read_heart(numbers, probabilities, dead_leads(x, 250, in_mv=True), step_seconds=0.004)
     heart.beats[0].qt, heart.intervals()["QT"].median, heart.shares()["flat"]
@@ -13,7 +13,7 @@ last P wave before it and the T wave after it, as far as they are found.
 Where a lead is flat or off (``leads.py``) there is no label: a network of two leads labels 90 % of
 the steps rightly, and 59 % with one of them flat (16 validation records of QTDB). A step is unsure
 
-    if the class found has a probability below ``UNSURE``: then fewer than half are right; they are
+    if the class found has a probability below ``LEAST_PROBABILITY``: then fewer than half are right; they are
     1.9 % of an ECG;
     between two R peaks more than ``LONGEST_RR`` apart, while the leads are neither flat nor off:
     95 to 100 % of white noise and all of mains hum, in which the network is often sure;
@@ -46,7 +46,7 @@ from ..data.recordings import Recording
 from ..data.signals import SignalPath
 from ..data.tasks import Task
 from ..text import counted
-from .leads import FLAT, IN_DOUBT, OFF, READ, STATES, Interval, dead_leads, has_waves, runs
+from .leads import FLAT, OFF, READ, STATES, UNSURE, Interval, dead_leads, has_waves, runs
 from .sections import COUNT, TEXT, Note, Section, Table
 
 Array = npt.NDArray[Any]
@@ -57,7 +57,7 @@ GAP_MS = 20.0
 SHORTEST_MS = 20.0
 LONGEST_PR = 0.5
 """Seconds from the onset of a P wave to that of the QRS complex to which it is taken to lead."""
-UNSURE = 0.5
+LEAST_PROBABILITY = 0.5
 BEGINNING_SECONDS = 0.75
 RECOVERY_SECONDS = 2.0
 LONGEST_RR = 3.0
@@ -71,8 +71,15 @@ NOT_MEDICAL = "Not a medical device."
 
 
 def clean(found: list[Interval], gap: float, shortest: float) -> list[Interval]:
-    """Join runs (in order) that are less than ``gap`` steps apart, then drop those shorter than
-    ``shortest`` steps.
+    """Join runs that lie close together, then drop short ones.
+
+    Args:
+        found: the runs, in order.
+        gap: runs less than so many steps apart are joined.
+        shortest: shorter runs, in steps, are dropped.
+
+    Returns:
+        The runs left, in order.
     """
     joined: list[Interval] = []
     for run in found:
@@ -131,7 +138,7 @@ INTERVALS: Mapping[str, str] = {"RR": "rr", "P": "p", "PR": "pr", "QRS": "qrs", 
 
 
 class Middle(NamedTuple):
-    """What the beats say of an interval."""
+    """An interval over the beats."""
 
     median: float
     low: float
@@ -142,7 +149,7 @@ class Middle(NamedTuple):
 
 @dataclass(frozen=True)
 class Heart:
-    """What a network says of a heart."""
+    """A heart as a network labels it."""
 
     beats: tuple[Beat, ...]
     """Those whose steps are mostly sure, in order."""
@@ -166,7 +173,7 @@ class Heart:
     def withheld(self) -> str:
         """Why rate and intervals are not given, for people; empty where they are."""
         states = self.states[round(BEGINNING_SECONDS / self.step_seconds) :]
-        unsure, read = ((states == state).sum() for state in (IN_DOUBT, READ))
+        unsure, read = ((states == state).sum() for state in (UNSURE, READ))
         if unsure > MOSTLY * (unsure + read):
             return "most of the recording is unsure"
         return ""
@@ -193,7 +200,7 @@ class Heart:
         return self.states >= FLAT
 
     def headline(self) -> str:
-        """The rate, and what share of the time says nothing, for people."""
+        """The rate, and the share of the time without usable labels, for people."""
         if self.rate is not None:
             text = f"{self.rate:.0f} beats/min"
         elif self.withheld:
@@ -201,22 +208,12 @@ class Heart:
         else:
             text = "no heart rate"
         beats = counted(len(self.beats), "beat")
-        parts = [f"{name} {share:.1%}" for name, share in self.shares().items()]
-        parts[1:] = [
-            part + self._whose(state) for state, part in zip((FLAT, OFF), parts[1:], strict=True)
-        ]
+        parts = []
+        for name, share in self.shares().items():
+            dead = (self.dead == STATES.index(name)).any(0)  # never "unsure", which is no lead's
+            leads = [lead for lead, found in zip(self.leads, dead, strict=False) if found]
+            parts.append(f"{name} {share:.1%}" + (f" ({', '.join(leads)})" if leads else ""))
         return f"{text} ({beats}); {', '.join(parts)} of the time"
-
-    def _whose(self, state: int) -> str:
-        """The leads that are in this state, for people."""
-        leads = [
-            name
-            for name, lead in zip(self.leads, self.dead.T, strict=False)
-            if (lead == state).any()
-        ]
-        if not leads:
-            return ""
-        return f" ({', '.join(leads)})"
 
     def section(self) -> Section:
         """The intervals, for people."""
@@ -235,8 +232,8 @@ class Heart:
         """Where it is flat, off, or unsure for ``SHOWN_SECONDS``: (first step, step after the last,
         state), in order.
         """
-        unsure = clean(runs(self.states == IN_DOUBT), 0, SHOWN_SECONDS / self.step_seconds)
-        found = {IN_DOUBT: unsure, FLAT: runs(self.states == FLAT), OFF: runs(self.states == OFF)}
+        unsure = clean(runs(self.states == UNSURE), 0, SHOWN_SECONDS / self.step_seconds)
+        found = {UNSURE: unsure, FLAT: runs(self.states == FLAT), OFF: runs(self.states == OFF)}
         return sorted(
             (first, end, STATES[state]) for state, those in found.items() for first, end in those
         )
@@ -281,14 +278,19 @@ def heart_of(
     *,
     in_mv: bool,
 ) -> Heart | None:
-    """What a network says of a heart; None where it labels no waves of an ECG.
+    """A heart as a network labels it.
 
     Args:
-        path: what the recording has been matched to; where it reads encoded steps, it is not known
-            whether a lead is flat or off.
+        task: what the network labels.
+        path: what the recording has been matched to; where it reads encoded steps, no lead can be
+            found flat or off.
+        recording: the recording that the network read.
         scores: (T, classes) of each step.
         probabilities: (T, classes).
         in_mv: whether the recording states its units.
+
+    Returns:
+        The heart; None where the task labels no waves of an ECG.
     """
     if not has_waves(task):
         return None
@@ -314,42 +316,36 @@ def read_heart(
     Args:
         numbers: (T,) the class of each step.
         probabilities: (T, classes).
-        dead: (T, leads), of ``dead_leads``; (T, 0) where the signal itself is not known.
+        dead: (T, leads), of ``dead_leads``; (T, 0) where the signal itself is not at hand.
         step_seconds: how long a step lasts.
         start_seconds: when the first step is.
         leads: their names.
+
+    Returns:
+        The heart.
     """
-    unsure = probabilities.max(-1, initial=0) < UNSURE
-    states = np.where(unsure, IN_DOUBT, READ).astype(np.uint8)
+    unsure = probabilities.max(-1, initial=0) < LEAST_PROBABILITY
+    states = np.where(unsure, UNSURE, READ).astype(np.uint8)
     worst = dead.max(-1, initial=READ)
-    states[: round(BEGINNING_SECONDS / step_seconds)] = IN_DOUBT
+    states[: round(BEGINNING_SECONDS / step_seconds)] = UNSURE
     recovery = round(RECOVERY_SECONDS / step_seconds)
     for run in runs(worst >= FLAT):
-        states[run.offset : run.offset + recovery] = IN_DOUBT
+        states[run.offset : run.offset + recovery] = UNSURE
     states = np.maximum(states, worst).astype(np.uint8)
     labels = np.where(worst >= FLAT, -1, numbers)
-    beats = _beats(labels, states, step_seconds, start_seconds)
-    peaks = [round((beat.r - start_seconds) / step_seconds) for beat in beats]
-    steps_read = _so_far(worst < FLAT)
-    for first, end in pairwise([0, *peaks, len(states)]):
-        if (steps_read[end] - steps_read[first]) * step_seconds > LONGEST_RR:
-            states[first:end] = np.maximum(states[first:end], IN_DOUBT)
-    return Heart(tuple(beats), states, dead, step_seconds, tuple(leads))
-
-
-def _beats(labels: Array, states: Array, step: float, start: float) -> list[Beat]:
-    """The beats among step labels; -1 where there is none."""
+    step, start = step_seconds, start_seconds
+    # The beats: each QRS complex, with the P wave that leads to it and the T wave that follows.
     complexes, p_waves, t_waves = (_waves(labels, wave, step) for wave in ("QRS", "P", "T"))
-    silent, doubted = _so_far(labels < 0), _so_far(states != READ)
+    silent, unsure_before = _so_far(labels < 0), _so_far(states != READ)
     earliest = [0, *(qrs.offset for qrs in complexes)]
     latest = [*(qrs.onset for qrs in complexes[1:]), len(labels)]
-    found: list[Beat] = []
+    beats: list[Beat] = []
     before: int | None = None  # the R peak of the beat before, if that is sure
     for qrs, least, most in zip(complexes, earliest, latest, strict=False):
         p = _before(p_waves, qrs.onset, max(least, qrs.onset - round(LONGEST_PR / step)))
         t = _after(t_waves, qrs.offset, most)
-        whole = Interval(p.onset if p else qrs.onset, t.offset if t else qrs.offset)
-        if 2 * (doubted[whole.offset] - doubted[whole.onset]) > whole.offset - whole.onset:
+        first, end = p.onset if p else qrs.onset, t.offset if t else qrs.offset
+        if 2 * (unsure_before[end] - unsure_before[first]) > end - first:
             before = None
             continue
         r = qrs.onset + int((labels[qrs.onset : qrs.offset] == _QR).sum())
@@ -362,8 +358,14 @@ def _beats(labels: Array, states: Array, step: float, start: float) -> list[Beat
             beat = beat._replace(p_onset=start + p.onset * step, p_end=start + p.offset * step)
         if t:
             beat = beat._replace(t_end=start + t.offset * step)
-        found.append(beat)
-    return found
+        beats.append(beat)
+    # Where no beat was found for long, though the leads were neither flat nor off.
+    peaks = [round((beat.r - start) / step) for beat in beats]
+    steps_read = _so_far(worst < FLAT)
+    for first, end in pairwise([0, *peaks, len(states)]):
+        if (steps_read[end] - steps_read[first]) * step > LONGEST_RR:
+            states[first:end] = np.maximum(states[first:end], UNSURE)
+    return Heart(tuple(beats), states, dead, step_seconds, tuple(leads))
 
 
 def _waves(labels: Array, wave: str, step: float) -> list[Interval]:

@@ -1,4 +1,4 @@
-"""Where a lead of an ECG says nothing.
+"""Where a lead of an ECG carries no signal.
 
     off     it is saturated (it stays at its own highest or lowest value), or its samples are missing
             and were filled in (it lies on a slanting line), for ``STILL_SECONDS``
@@ -26,12 +26,12 @@ QUIET_SECONDS = 1.0
 QUIET_MV = 0.02
 STATES = ("read", "unsure", "flat", "off")
 """Of a step: its number is its place here, the worst last."""
-READ, IN_DOUBT, FLAT, OFF = range(len(STATES))
+READ, UNSURE, FLAT, OFF = range(len(STATES))
 
 
 def has_waves(task: Task) -> bool:
-    """Whether a task labels each step with a segment of which waves of an ECG consist, and says how
-    long a step lasts.
+    """Whether a task labels each step with a segment of which waves of an ECG consist, and states
+    how long a step lasts.
     """
     per_step = task.kind == "per_step" and task.step_ms is not None
     return per_step and tuple(task.class_names) == CLASS_NAMES
@@ -51,18 +51,14 @@ def runs(mask: npt.NDArray[np.bool_]) -> list[Interval]:
 
 
 def dead_leads(
-    x: Array,
-    rate: float,
-    *,
-    in_mv: bool,
-    extremes: tuple[Array, Array] | None = None,
+    x: Array, rate: float, *, in_mv: bool, extremes: tuple[Array, Array] | None = None
 ) -> npt.NDArray[np.uint8]:
     """Where each lead is flat or off: (T, leads) of ``READ``, ``FLAT`` and ``OFF``.
 
     Args:
         x: (T, leads), as recorded.
         rate: samples per second.
-        in_mv: whether the leads are known to be in mV, so that a small noise is told from an ECG.
+        in_mv: whether the leads are in mV, so that a small noise can be distinguished from an ECG.
         extremes: (leads,) the least and the greatest value of each lead; None: those in ``x``.
     """
     x = np.asarray(x, np.float64)
@@ -70,7 +66,20 @@ def dead_leads(
     lowest, highest = extremes or (x.min(0), x.max(0))
     for lead, values in enumerate(x.T):
         ends = {float(lowest[lead]), float(highest[lead])}
-        _mark_straight(dead[:, lead], values, round(STILL_SECONDS * rate), ends)
+        # Long enough stretches of samples that lie on a line: a heart draws none.
+        moves = np.diff(values)
+        moved = np.abs(moves[moves != 0])
+        smallest = 0.0
+        if len(moved):  # what rounding leaves of a line, and less than a converter's step
+            smallest = 0.05 * float(np.median(moved))
+        bends = np.abs(np.diff(moves)) > smallest
+        for start, stop in runs(~bends):
+            first, last = float(values[start]), float(values[stop + 1])
+            if stop + 2 - start < round(STILL_SECONDS * rate):
+                continue
+            slanting = abs(last - first) > smallest
+            at_end = len(ends) == 2 and first in ends
+            dead[start : stop + 2, lead] = OFF if slanting or at_end else FLAT
         if in_mv:
             for start, stop in runs(_within(values, round(QUIET_SECONDS * rate), QUIET_MV)):
                 part = dead[start:stop, lead]
@@ -78,32 +87,17 @@ def dead_leads(
     return dead
 
 
-def _mark_straight(dead: Array, values: Array, least: int, ends: set[float]) -> None:
-    """Mark stretches of at least so many samples that lie on a line: a heart draws none. ``ends``:
-    the lead's least and greatest value.
-    """
-    moves = np.diff(values)
-    moved = np.abs(moves[moves != 0])
-    smallest = 0.0
-    if len(moved):  # what rounding leaves of a line, and less than a converter's step
-        smallest = 0.05 * float(np.median(moved))
-    bends = np.abs(np.diff(moves)) > smallest
-    for start, stop in runs(~bends):
-        first, last = float(values[start]), float(values[stop + 1])
-        if stop + 2 - start < least:
-            continue
-        slanting = abs(last - first) > smallest
-        at_end = len(ends) == 2 and first in ends
-        dead[start : stop + 2] = OFF if slanting or at_end else FLAT
-
-
 class LeadWatch:
-    """Where a lead is flat or off in a signal that is still coming, as far as is known by now: a
-    line is one when it has lasted for ``STILL_SECONDS``, and then from its beginning on.
+    """Where a lead is flat or off in a signal that is still coming, by the samples so far: a line
+    is one when it has lasted for ``STILL_SECONDS``, and then from its beginning on.
+
+    Args:
+        channels: the signal's leads.
+        rate: samples per second.
+        samples: how many of the signal came before.
     """
 
     def __init__(self, channels: int, rate: float, samples: int = 0) -> None:
-        """``samples``: how many of the signal came before."""
         self._rate, self._next = rate, samples
         self._kept = np.zeros((0, channels))
         self._dead = np.zeros(0, np.uint8)
@@ -111,8 +105,15 @@ class LeadWatch:
 
     @classmethod
     def of(cls, task: Task, path: SignalPath, samples: int = 0) -> LeadWatch | None:
-        """One for a task's signal; None where no waves of an ECG are labelled, or its leads are not
-        seen.
+        """A watch for a task's signal.
+
+        Args:
+            task: what is labelled.
+            path: the path that the signal takes to the network.
+            samples: how many of the signal came before.
+
+        Returns:
+            The watch; None where no waves of an ECG are labelled, or the path has no leads.
         """
         if not has_waves(task) or path.form != "signal" or path.rate is None:
             return None
@@ -131,7 +132,7 @@ class LeadWatch:
         self._dead = dead_leads(self._kept, self._rate, in_mv=False, extremes=extremes).max(-1)
 
     def of_blocks(self, blocks: Iterator[Array]) -> Iterator[Array]:
-        """The same blocks, each heard before it is passed on."""
+        """The same blocks, each observed before it is passed on."""
         for block in blocks:
             self.observe(block)
             yield block

@@ -54,9 +54,8 @@ def _drawing(axes: Axes | None, height: float) -> Iterator[Axes]:
     # Before the style's settings: the first figure makes pyplot ask a notebook how figures are
     # shown, and what the notebook then sets (that they are shown at all, at the end of each cell)
     # must stay.
-    figure = style.pyplot().figure(
-        figsize=(style.WIDTH, height), layout="constrained", facecolor="white"
-    )
+    look = {"layout": "constrained", "facecolor": "white"}
+    figure = style.pyplot().figure(figsize=(style.WIDTH, height), **look)
     with style.context():
         yield figure.subplots()
 
@@ -73,17 +72,26 @@ def raster(
     their output is not 0.
 
     Args:
-        result: what ``net.run(x)`` returned; one ``sequence`` of its batch is drawn.
+        result: what ``net.run(x)`` returned.
+        axes: where to draw; None: new axes.
+        sequence: the number of a sequence in its batch, which is drawn.
         step_ms: milliseconds per step, for an axis in time; None: in steps. Substeps are parts of a
             step.
         readout: draw the readout too, whose spikes are of interest where it counts them.
+
+    Returns:
+        The axes.
+
+    Raises:
+        SrnnError: ``value`` for another result, or a number that the result does not have.
     """
     _check_result(result)
     layers = [
         _emitted(layer, sequence) for layer in (result.layers if readout else result.layers[:-1])
     ]
     if not layers:
-        raise SrnnError("The network has no hidden layer; draw its readout with readout=True.")
+        message = "The network has no hidden layer; draw its readout with readout=True."
+        raise SrnnError(message, "value", "readout")
     steps = result.output.shape[1]
     with _drawing(axes, 2.6) as axes:
         base, marks = 0, []
@@ -115,8 +123,9 @@ def raster(
 def _check_result(result: object) -> None:
     if not hasattr(result, "layers"):
         raise SrnnError(
-            f"This draws the result of net.run(x), not a {type(result).__name__} such as net(x) "
-            "returns."
+            f"This draws the result of net.run(x), not a {type(result).__name__} as net(x) returns.",
+            "value",
+            "result",
         )
 
 
@@ -136,30 +145,42 @@ def membranes(
         result: from ``net.run(x, record=("u",))``; with ``record=("u", "v")`` thresholds are drawn
             too, moving ones included: a neuron spikes where v = u - threshold is above 0. Only the
             forward direction of a bidirectional layer is drawn.
+        axes: where to draw; None: new axes.
         layer: a hidden layer's number; -1: the readout.
         neurons: the neurons' numbers, drawn from bottom to top.
+        sequence: the number of a sequence in the batch, which is drawn.
         step_ms: milliseconds per step, for an axis in time; None: in steps.
 
-    SrnnError if the result has no trace of u, or the layer has no such neuron.
+    Returns:
+        The axes.
+
+    Raises:
+        SrnnError: ``missing`` if the result has no trace of u; ``value`` for another result, or a
+            number that the result does not have.
     """
     _check_result(result)
     if not -len(result.layers) <= layer < len(result.layers):
         raise SrnnError(
-            f"There is no layer {layer}: the network has {len(result.layers)}, including the "
-            "readout."
+            f"There is no layer {layer}: the network has {len(result.layers)} with the readout.",
+            "value",
+            "layer",
         )
     one, steps = result.layers[layer], result.output.shape[1]
     emitted = _emitted(one, sequence)
     traces = {name.removeprefix("forward."): values for name, values in one.traces.items()}
     if "u" not in traces:
         raise SrnnError(
-            'The result has no membrane potentials; run the network with net.run(x, record=("u", '
-            '"v")).'
+            "The result has no membrane potentials; run the network with "
+            'net.run(x, record=("u", "v")).',
+            "missing",
+            "result",
         )
     u = _array(traces["u"][sequence])
     if not all(0 <= neuron < u.shape[1] for neuron in neurons):
         raise SrnnError(
-            f"Layer {layer} has neurons 0 to {u.shape[1] - 1}, not all of {list(neurons)}."
+            f"Layer {layer} has neurons 0 to {u.shape[1] - 1}, not all of {list(neurons)}.",
+            "value",
+            "neurons",
         )
     if "v" in traces:
         threshold = u - _array(traces["v"][sequence])
@@ -191,22 +212,29 @@ def time_constants(
     source: Trained | Network | Sequence[TimeConstants], axes: Axes | None = None
 ) -> Axes:
     """Histograms of the hidden layers' time constants now (filled) and before training (lines), on
-    a logarithmic axis.
+    a logarithmic axis. Bars of the first kind (tau_mem) point upwards, those of others (tau_adp)
+    downwards.
 
-    Bars of the first kind (tau_mem) point upwards, those of others (tau_adp) downwards. ``source``:
-    a model, whose recipe gives the untrained network if there was one; a network, which does not
-    know its past; or the result of ``measure.analysis.time_constants``. SrnnError if no time
-    constant is a positive number.
+    Args:
+        source: a model, whose recipe gives the untrained network if there was one; a network, of
+            which nothing before training is drawn; or the result of
+            ``measure.analysis.time_constants``.
+        axes: where to draw; None: new axes.
+
+    Returns:
+        The axes.
+
+    Raises:
+        SrnnError: ``data`` if no time constant is a positive number; ``value`` for another source.
     """
     if not isinstance(source, Sequence) or isinstance(source, str):
         network, initial, step_ms = source, None, None
         if (task := getattr(source, "task", None)) is not None:
             network, initial, step_ms = source.network, source.untrained(), task.step_ms  # type: ignore[union-attr]
         if not hasattr(network, "time_constants"):
-            raise SrnnError(
-                f"A {type(source).__name__} has no time constants; give a model (srnn.load) or a "
-                "network."
-            )
+            kind = type(source).__name__
+            message = f"A {kind} has no time constants; give a model (srnn.load) or a network."
+            raise SrnnError(message, "value", "source")
         source = time_constants_of(network, initial, step_ms)  # type: ignore[arg-type]
     constants = [one for one in source if not one.name.startswith("readout.")]
     kinds = {
@@ -215,7 +243,7 @@ def time_constants(
     }
     kinds = {kind: values for kind, values in kinds.items() if any(map(len, values))}
     if not kinds:
-        raise SrnnError("None of the time constants is a positive number.")
+        raise SrnnError("None of the time constants is a positive number.", "data", "source")
     with _drawing(axes, 2.6) as axes:
         signs = {
             kind: -1 if index else 1
@@ -227,9 +255,8 @@ def time_constants(
         for (kind, sign), colour in zip(signs.items(), style.CYCLE, strict=False):
             now, before = kinds[kind]
             both = np.concatenate(kinds[kind])
-            edges = np.geomspace(
-                both.min() / 1.001, both.max() * 1.001, _BINS + 1
-            )  # a rounded edge loses no neuron
+            # A little wider than the values: a rounded edge loses no neuron.
+            edges = np.geomspace(both.min() / 1.001, both.max() * 1.001, _BINS + 1)
             counts, start = (np.histogram(values, edges)[0] for values in (now, before))
             symbol = _SYMBOLS.get(kind, kind)
             axes.stairs(
@@ -260,10 +287,8 @@ def time_constants(
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
         axes.yaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
-        for text in style.legend_below(
-            axes, 2, fontsize=6.5
-        ).get_texts():  # only the symbols, which are ours
-            text.set_parse_math(True)
+        for text in style.legend_below(axes, 2, fontsize=6.5).get_texts():
+            text.set_parse_math(True)  # only the symbols, which are ours
         return axes
 
 
@@ -289,7 +314,14 @@ def anytime(
         curves: what ``measure.analysis.analyse`` returns, or its ``anytime``, or fractions by step
             (None where nothing counts yet); or several of these by name. Where steps without a
             label count, the accuracy of the labelled ones is drawn.
+        axes: where to draw; None: new axes.
         relative: show time in percent of each curve's length, for sequences of different tasks.
+
+    Returns:
+        The axes.
+
+    Raises:
+        SrnnError: ``unsupported`` for a bidirectional network, which decides at the end.
     """
     if isinstance(curves, Mapping):
         named = curves
@@ -322,10 +354,18 @@ def anytime(
 
 def confusion(report: ClassReport | Analysis, axes: Axes | None = None) -> Axes:
     """The confusion matrix: one row per true class, coloured by the fraction of it that was
-    predicted as each class.
+    predicted as each class. With few classes, each field shows its count; with many, a bar shows
+    which colour stands for which fraction.
 
-    With few classes, each field shows its count; with many, a bar shows which colour stands for
-    which fraction.
+    Args:
+        report: what ``measure.analysis.analyse`` returns, or its ``classes``.
+        axes: where to draw; None: new axes.
+
+    Returns:
+        The axes.
+
+    Raises:
+        SrnnError: ``value`` for another report.
     """
     if isinstance(report, Analysis):
         classes = report.classes
@@ -333,7 +373,9 @@ def confusion(report: ClassReport | Analysis, axes: Axes | None = None) -> Axes:
         classes = report
     if not isinstance(classes, ClassReport):
         raise SrnnError(
-            f"This draws an analysis or its classes, a ClassReport, not a {type(report).__name__}."
+            f"This draws an analysis or its classes, a ClassReport, not a {type(report).__name__}.",
+            "value",
+            "report",
         )
     counts = classes.confusion
     names = [
@@ -341,11 +383,10 @@ def confusion(report: ClassReport | Analysis, axes: Axes | None = None) -> Axes:
     ]
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     few = len(names) <= _COUNTED
-    texts = [
-        (x, y, f"{counts[y, x]:,}", shares[y, x])
-        for y, x in zip(*np.nonzero(counts), strict=True)
-        if few
-    ]
+    texts = []
+    if few:
+        cells = zip(*np.nonzero(counts), strict=True)
+        texts = [(x, y, f"{counts[y, x]:,}", shares[y, x]) for y, x in cells]
     height = max(4.2, min(1.6 + 0.13 * len(names), style.WIDTH))
     with _drawing(axes, height) as axes:
         image = style.heat_map(axes, shares, texts, vmin=0, vmax=1, aspect="equal", origin="upper")
@@ -366,7 +407,9 @@ def _accuracies(curve: Accuracies) -> Sequence[float | None]:
     if isinstance(curve, Analysis):
         if curve.anytime is None:
             raise SrnnError(
-                "A bidirectional network has no accuracy over time: it decides at the end."
+                "A bidirectional network has no accuracy over time: it decides at the end.",
+                "unsupported",
+                "curves",
             )
         curve = curve.anytime
     if isinstance(curve, Anytime):
@@ -384,7 +427,8 @@ def _emitted(layer: LayerResult, sequence: int) -> Array:
     """(T, size) what a layer passed on for one sequence. SrnnError if the batch has no such
     sequence."""
     if not -len(layer.output) <= sequence < len(layer.output):
-        raise SrnnError(f"There is no sequence {sequence}: the batch has {len(layer.output)}.")
+        message = f"There is no sequence {sequence}: the batch has {len(layer.output)}."
+        raise SrnnError(message, "value", "sequence")
     return _array(layer.output[sequence])
 
 

@@ -14,16 +14,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import SrnnError, naming
+from ..errors import SrnnError, naming, require
 from ..files import read_json, write_json
+from ..files.bounds import Between, Fraction
+from ..files.conversion import CheckedSettings, check
 from ..nn.decision import RULES, Decisions, StoppingCriterion, StoppingState, in_a_row
 from ..registry import check_settings
-from ..text import brief
 from .scores import RunningScores, Scores, running_scores
 
 if TYPE_CHECKING:
@@ -32,73 +33,67 @@ if TYPE_CHECKING:
     from .analysis.changes import Counts, Flags
 
 
+_Streams = Annotated[int, Between(1, 2**31 - 1)] | None
+
+
 @dataclass(frozen=True)
-class ExitPolicy:
+class ExitPolicy(CheckedSettings):
     """When to decide. Holds all that is needed to apply it to a network's output, and its origin;
     saved as a small JSON file."""
 
     loss: str
-    """The recipe's loss, which says how the output becomes scores."""
-    start: int = 0
+    """The recipe's loss, by which the output becomes scores."""
+    start: Annotated[int, Between(0, 2**31 - 1)] = 0
     """The recipe's ``loss.start``."""
-    confidence: float | None = None
+    confidence: Fraction | None = None
     """Decide when the confidence in a class is at least this; None: never before the end."""
-    margin: float = 0.0
+    margin: Fraction = 0.0
     """Least difference between that confidence and the confidence in any other class."""
-    patience: int = 1
+    patience: Annotated[int, Between(1, 2**31 - 1)] = 1
     """Number of consecutive steps for which the same class must satisfy both conditions."""
-    earliest: int = 1
+    earliest: Annotated[int, Between(1, 2**31 - 1)] = 1
     """Least number of steps to read before deciding; of these only the last one counts towards the
     patience."""
     chosen_on: str | None = None
     """The split on which it was chosen."""
-    allowed_loss: float | None = None
+    allowed_loss: Fraction | None = None
     """Accuracy that the policy was allowed to lose there."""
 
     def __post_init__(self) -> None:
-        def require(good: bool, name: str, rule: str) -> None:
-            if not good:
-                raise SrnnError(
-                    f"An exit policy's {name} must be {rule}, not {brief(getattr(self, name))}."
-                )
-
+        super().__post_init__()
         losses = [name for name, rule in RULES.items() if not (rule.per_step or rule.value)]
-        require(self.loss in losses, "loss", f"one of {', '.join(losses)}")
-        require(_whole(self.start, 0), "start", "an integer, at least 0")
-        require(_whole(self.patience, 1), "patience", "an integer, at least 1")
-        require(_whole(self.earliest, 1), "earliest", "an integer, at least 1")
-        require(
-            self.confidence is None or _share(self.confidence),
-            "confidence",
-            "a number from 0 to 1, or null",
-        )
-        require(_share(self.margin), "margin", "a number from 0 to 1")
-        require(
-            self.allowed_loss is None or _share(self.allowed_loss),
-            "allowed_loss",
-            "a number from 0 to 1",
-        )
+        require(self.loss in losses, "loss", f"one of {', '.join(losses)}", self.loss)
 
     def decide(self, output: npt.ArrayLike, lengths: npt.ArrayLike | None = None) -> Decisions:
-        """The output for whole sequences, (B, T, C) or (T, C), and their numbers of valid steps
-        (B,) -> the decisions.
+        """Decide whole sequences.
 
-        A row for each sequence, at the step at which it is decided; final where the policy decided
-        it, not its end. Of a single sequence (T, C), each column is one value.
+        Args:
+            output: (B, T, C) what a network gave for them; or (T, C) for a single one.
+            lengths: (B,) valid steps; None: all T.
+
+        Returns:
+            A row for each sequence, at the step at which it is decided; final where the policy
+            decided it, not its end. Of a single sequence (T, C), each column is one value.
+
+        Raises:
+            SrnnError: ``data`` for arrays of another shape.
         """
         x = np.asarray(output, np.float64)
         one = x.ndim == 2
         x = x[None] if one else x
         if x.ndim != 3 or 0 in x.shape:
             raise SrnnError(
-                f"decide takes output of shape (sequences, steps, classes), not {np.shape(output)}."
+                f"decide takes output of shape (sequences, steps, classes), not {np.shape(output)}.",
+                "data",
+                "output",
             )
         if lengths is None:
             last = np.full(len(x), x.shape[1] - 1)
         else:
             last = np.atleast_1d(np.asarray(lengths)) - 1
         if last.shape != (len(x),) or last.min() < 0 or last.max() >= x.shape[1]:
-            raise SrnnError(f"lengths must be {len(x)} numbers from 1 to {x.shape[1]}.")
+            message = f"lengths must be {len(x)} numbers from 1 to {x.shape[1]}."
+            raise SrnnError(message, "data", "lengths")
         scores = running_scores(x, self.loss, self.start)
         stopping = StoppingState(self.until, RULES[self.loss], len(x), x.shape[-1])
         _, met = stopping.push(scores, np.arange(x.shape[1]))
@@ -114,16 +109,23 @@ class ExitPolicy:
         return Deciding(self, streams)
 
     def confident(self, confidences: Scores, read: Counts | None = None) -> Flags:
-        """Confidences (..., C) -> (...): whether ``confidence``, ``margin`` and ``earliest`` are
-        reached.
+        """Where ``confidence``, ``margin`` and ``earliest`` are reached.
 
-        ``read`` (...): number of steps read so far, 1 at the first; a policy with an ``earliest``
-        needs it (else SrnnError).
+        Args:
+            confidences: (..., C) the confidence in each class.
+            read: (...) steps read so far, 1 at the first; a policy with an ``earliest`` needs it.
+
+        Returns:
+            (...) whether they are.
+
+        Raises:
+            SrnnError: ``missing`` without ``read`` where it is needed.
         """
         if read is None and self.earliest > 1:
             raise SrnnError(
-                f"This exit policy waits for step {self.earliest}; pass the number of steps read "
-                "so far."
+                f"This exit policy waits for step {self.earliest}; pass the number of steps read.",
+                "missing",
+                "read",
             )
         return self.until.confident(confidences, read)
 
@@ -137,7 +139,9 @@ class ExitPolicy:
         if (self.loss, self.start) != (loss.scoring, loss.start):
             raise SrnnError(
                 f"The exit policy is for loss {self.loss} from step {self.start}, not for this "
-                "network's."
+                "network's.",
+                "conflict",
+                "loss",
             )
 
     @classmethod
@@ -155,12 +159,24 @@ class ExitPolicy:
 
     @classmethod
     def from_dict(cls, content: Any, source: str = "This") -> ExitPolicy:
-        """The policy described by the content of ``to_dict``. SrnnError for anything else;
-        ``source`` names it in the message."""
+        """The policy with the given settings.
+
+        Args:
+            content: as ``to_dict`` returned it.
+            source: what it is from, such as a file's path, which begins the message of an error.
+
+        Returns:
+            The policy.
+
+        Raises:
+            SrnnError: ``file`` for anything else; ``name`` or ``value`` for a wrong setting.
+        """
         if not isinstance(content, dict) or "loss" not in content:
             raise SrnnError(
                 f"{source} is not an exit policy: it must be a JSON object with a loss, as written "
-                "by 'srnn evaluate --full'."
+                "by 'srnn evaluate --full'.",
+                "file",
+                source,
             )
         with naming(source):
             check_settings("An exit policy has", content, [item.name for item in fields(cls)])
@@ -177,16 +193,16 @@ class ExitPolicy:
 
 
 class Deciding:
-    """A policy applied to streams, step by step. Made by ``ExitPolicy.begin``."""
+    """A policy applied to streams, step by step. Made by ``ExitPolicy.begin``.
+
+    Args:
+        policy: when to decide.
+        streams: how many streams; None: one, whose arrays lack the axis of streams.
+    """
 
     def __init__(self, policy: ExitPolicy, streams: int | None) -> None:
-        if streams is not None and not _whole(streams, 1):
-            raise SrnnError(f"streams must be an integer, at least 1, or None, not {streams!r}.")
-        self.policy, self.streams = policy, streams
-        if streams is None:
-            count = 1
-        else:
-            count = streams
+        self.policy, self.streams = policy, check("streams", streams, _Streams)
+        count = self.streams or 1
         self._scores: RunningScores | None = None
         self._stopping: StoppingState | None = None
         self.classes = np.full(count, -1)
@@ -195,26 +211,34 @@ class Deciding:
         """(streams,) the class that would be decided for each stream now."""
 
     def push(self, output: npt.ArrayLike, active: npt.ArrayLike | None = None) -> Any:
-        """The network's output at the next step: (C,) -> the class once it is decided, else None.
+        """Read the network's output at the next step.
 
-        With ``streams=n``: (n, C) -> (n,) classes, -1 where undecided; only streams where the mask
-        ``active`` (n,) is True take part. A decision is kept until ``reset``.
+        Args:
+            output: (C,), or (n, C) with ``streams=n``.
+            active: (n,) a mask of the streams that take part; None: all.
+
+        Returns:
+            The class once it is decided, else None; with ``streams=n`` (n,) classes, -1 where
+            undecided. A decision is kept until ``reset``.
+
+        Raises:
+            SrnnError: ``data`` for arrays of another shape.
         """
         x = np.asarray(output, np.float64)
         count = len(self.classes)
         if self.streams is None and x.ndim == 1:
             x = x[None]
         if x.ndim != 2 or len(x) != count or not x.shape[1]:
-            raise SrnnError(
-                f"push takes the output of one step, for {count} stream(s), not an array of shape "
-                f"{np.shape(output)}."
-            )
+            expected = f"the output of one step, for {count} stream(s)"
+            message = f"push takes {expected}, not an array of shape {np.shape(output)}."
+            raise SrnnError(message, "data", "output")
         if active is None:
             mask = np.ones(count, bool)
         else:
             mask = np.asarray(active)
         if mask.shape != (count,) or mask.dtype != bool:
-            raise SrnnError(f"active must be {count} booleans, one for each stream.")
+            message = f"active must be {count} booleans, one for each stream."
+            raise SrnnError(message, "data", "active")
         if self._scores is None or self._stopping is None:
             policy = self.policy
             self._scores = RunningScores(policy.loss, policy.start, count, x.shape[1])
@@ -246,9 +270,18 @@ class Deciding:
 def first_exit(
     predicted: Counts, confident: Flags, patiences: Sequence[int], earliest: Sequence[int] = (1,)
 ) -> list[Counts]:
-    """The first step (B,) at which the same class has been sure for ``patience`` consecutive steps,
-    none of them before step number ``earliest`` (from 1); -1: never. For each patience, and within
-    it for each earliest."""
+    """The first step at which the same class has been sure for ``patience`` consecutive steps, none
+    of them before step number ``earliest``.
+
+    Args:
+        predicted: (B, T) classes.
+        confident: (B, T) whether each is sure.
+        patiences: the patiences to try.
+        earliest: the first step numbers (from 1) to try.
+
+    Returns:
+        (B,) steps (from 0), -1: never; for each patience, and within it for each earliest.
+    """
     nothing = np.zeros(len(confident), np.int64)
     counts, steps = in_a_row(predicted, confident, nothing, nothing), []
     for patience in patiences:
@@ -256,17 +289,8 @@ def first_exit(
         for first in earliest:
             begin = first + patience - 2
             hit = long_enough[:, begin:]
-            steps.append(
-                np.where(hit.any(1), hit.argmax(1) + begin, -1)
-                if hit.shape[1]
-                else np.full(len(hit), -1)
-            )
+            if hit.shape[1]:
+                steps.append(np.where(hit.any(1), hit.argmax(1) + begin, -1))
+            else:
+                steps.append(np.full(len(hit), -1))
     return steps
-
-
-def _whole(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**31
-
-
-def _share(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1

@@ -20,30 +20,49 @@ EVERY = slice(None)
 
 
 def running_scores(output: npt.NDArray[Any], loss: str, start: int = 0) -> Scores:
-    """Output (B, T, C) of a network -> (B, T, C): at each step the scores of the steps read so far.
+    """At each step, the scores of the steps read so far.
 
-    ``loss`` is the recipe's ``loss.scoring``, ``start`` its ``loss.start``. Values beyond a
-    sequence's length are meaningless.
+    Args:
+        output: (B, T, C) of a network.
+        loss: the recipe's ``loss.scoring``.
+        start: the recipe's ``loss.start``.
+
+    Returns:
+        (B, T, C); values beyond a sequence's length are meaningless.
     """
     return RunningScores(loss, start, len(output), output.shape[-1]).push(output)
 
 
 class RunningScores:
     """``running_scores`` as steps arrive, for n streams that may begin at different times; the
-    state is ``steps, total``."""
+    state is ``steps, total``.
+
+    Args:
+        loss: the recipe's ``loss.scoring``.
+        start: the recipe's ``loss.start``.
+        streams: n.
+        classes: C, the network's outputs.
+    """
 
     def __init__(self, loss: str, start: int, streams: int, classes: int) -> None:
         self.rule, self.start = RULES[loss], start
         self.steps = np.zeros(streams, np.int64)
         """Number of steps that each stream has read."""
         self.total = np.zeros((streams, classes))
-        """What the steps from ``start`` on give together; while there are none, no matter what."""
+        """What the steps from ``start`` on give together; meaningless while there are none."""
 
     def push(
         self, output: npt.NDArray[Any], which: npt.NDArray[np.int64] | slice = EVERY
     ) -> Scores:
-        """The output (m, T, C) at the next T steps of the streams ``which`` (m,) -> their scores
-        (m, T, C)."""
+        """Read the next T steps of some streams.
+
+        Args:
+            output: (m, T, C) of a network.
+            which: (m,) the streams' numbers; all by default.
+
+        Returns:
+            (m, T, C) their scores.
+        """
         x = np.asarray(output, np.float64)
         read = self.steps[which].copy()
         self.steps[which] = read + x.shape[1]
@@ -52,9 +71,7 @@ class RunningScores:
         y = self.rule.counted(x)
         if not self.rule.keeps:
             return y
-        number = (
-            read[:, None] + np.arange(x.shape[1]) - self.start
-        )  # of each step, from ``start`` on
+        number = read[:, None] + np.arange(x.shape[1]) - self.start  # 0 at the step ``start``
         late = (number >= 0)[..., None]
         total = self._totals(y, number[..., None], self.total[which])
         self.total[which] = total[:, -1]
@@ -82,11 +99,15 @@ class RunningScores:
 
 
 def confidences_of(scores: Scores, loss: str) -> Scores:
-    """Scores (..., C) -> confidence in each class, (..., C), summing to 1; the ranking of the
-    classes is kept.
+    """The confidence in each class. Of most rules it is softmax(scores): what the loss trains to be
+    the class's probability.
 
-    Of most rules it is softmax(scores): what the loss trains to be the class's probability. Values
-    have none, (..., 0).
+    Args:
+        scores: (..., C).
+        loss: the recipe's ``loss.scoring``.
+
+    Returns:
+        (..., C) summing to 1, in the ranking of the scores; (..., 0) where outputs are values.
     """
     confidence = RULES[loss].confidence
     if confidence is None:
@@ -97,19 +118,32 @@ def confidences_of(scores: Scores, loss: str) -> Scores:
 def check_confidences(
     confidences: Scores, steps: npt.NDArray[np.int64], what: str = "The network's output"
 ) -> None:
-    """SrnnError, which names the first of the ``steps`` (T,) concerned, if confidences (T, C) are
-    not finite: they would mean no class."""
+    """Refuse confidences that are not finite: they would mean no class.
+
+    Args:
+        confidences: (T, C).
+        steps: (T,) the steps' numbers, of which the message names the first concerned.
+        what: what is not finite, for the message.
+
+    Raises:
+        SrnnError: ``data``.
+    """
     if not np.isfinite(confidences).all():
         step = int(steps[~np.isfinite(confidences).all(-1)][0])
-        raise SrnnError(
-            f"{what} is not finite from step {step} on: the samples are too large for it, or its "
-            "weights are damaged."
-        )
+        reason = "the samples are too large for it, or its weights are damaged"
+        message = f"{what} is not finite from step {step} on: {reason}."
+        raise SrnnError(message, "data", "output")
 
 
-def ratios(parts: npt.NDArray[Any], wholes: npt.NDArray[np.int64]) -> list[float | None]:
-    """Counts or sums (N,) over counts (N,); None where there are none."""
-    return [
-        part / whole if whole else None
-        for part, whole in zip(parts.tolist(), wholes.tolist(), strict=True)
-    ]
+def ratios(parts: npt.NDArray[Any], counts: npt.NDArray[np.int64]) -> list[float | None]:
+    """Ratios, where there are any.
+
+    Args:
+        parts: (N,) counts or sums.
+        counts: (N,) what they are divided by.
+
+    Returns:
+        (N,); None where a count is 0.
+    """
+    pairs = zip(parts.tolist(), counts.tolist(), strict=True)
+    return [part / count if count else None for part, count in pairs]

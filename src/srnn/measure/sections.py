@@ -6,7 +6,7 @@
         Values({"expected calibration error": (0.02, POINTS)}),
     ))
 
-Numbers are raw; their ``Form`` says how they are written. A value that is None does not exist, a
+Numbers are raw; their ``Form`` states how they are written. A value that is None does not exist, a
 pair is a range.
 """
 
@@ -81,8 +81,8 @@ class Table:
     points: bool = False
     """Whether a page draws the numbers as points, too, over a logarithmic scale."""
     first: int | None = None
-    """How many rows a terminal shows of a long table; the others are below what it then says of the
-    last one."""
+    """How many rows a terminal shows of a long table; it then notes the bar of the last one, below
+    which the others are."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,17 @@ class Measure:
 
     @classmethod
     def of(cls, name: str, form: Form, values: Sequence[float | None], better: int) -> Self:
-        """With the best: the largest if ``better`` is 1, the smallest if it is -1; 0: none is."""
+        """A measure with the best of its values.
+
+        Args:
+            name: what the numbers are.
+            form: how they are written.
+            values: one for each network.
+            better: 1: the largest is the best; -1: the smallest is; 0: none is.
+
+        Returns:
+            The measure.
+        """
         known = {value for value in values if value is not None}
         if len(known) < 2 or not better:
             return cls(name, form, values)
@@ -191,7 +201,15 @@ def as_json(value: Any) -> Any:
 
 
 def written(value: Any, form: Form) -> str:
-    """A number as its form says; None is a dash."""
+    """A number as text.
+
+    Args:
+        value: a number; None, which becomes a dash; a ``Spread``; or a pair, which is a range.
+        form: how it is written.
+
+    Returns:
+        The text.
+    """
     if value is None:
         return "-"
     if isinstance(value, (tuple, list)):
@@ -241,28 +259,13 @@ def markdown(parts: Sequence[Part]) -> list[str]:
             case Note():
                 lines += ["", escaped(part.text)]
             case Values():
-                lines += [
-                    "",
-                    escaped(
-                        "; ".join(
-                            f"{name}: {written(*value)}" for name, value in part.values.items()
-                        )
-                    ),
-                ]
+                each = (f"{name}: {written(*value)}" for name, value in part.values.items())
+                lines += ["", escaped("; ".join(each))]
             case Table():
-                rows = [
-                    [
-                        _cell(value, form)
-                        for value, form in zip(row, part.columns.values(), strict=True)
-                    ]
-                    for row in part.rows
-                ]
-                lines += [
-                    "",
-                    escaped(f"{part.title}:"),
-                    "",
-                    *markdown_table(list(map(escaped, part.columns)), rows),
-                ]
+                forms = part.columns.values()
+                rows = [list(map(_cell, row, forms)) for row in part.rows]
+                table = markdown_table(list(map(escaped, part.columns)), rows)
+                lines += ["", escaped(f"{part.title}:"), "", *table]
     return lines
 
 

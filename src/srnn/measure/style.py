@@ -23,14 +23,8 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
     from matplotlib.legend import Legend
 
-BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-)
+BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
+PINK, YELLOW, SKY = "#CC79A7", "#E69F00", "#56B4E9"
 BLACK, GREY, LIGHT = "#1c2024", "#6b7280", "#d4d7dc"
 CYCLE = (BLUE, ORANGE, GREEN, PINK, YELLOW, SKY, BLACK)
 DASHES: tuple[Any, ...] = (
@@ -126,22 +120,35 @@ def check_formats(formats: list[str]) -> list[str]:
     """The formats, each once. SrnnError for an unknown one."""
     for name in formats:
         if name not in FORMATS:
-            raise SrnnError(f"There is no picture format '{name}'.{nearest(name, FORMATS)}")
+            near = nearest(name, FORMATS)
+            raise SrnnError(f"There is no picture format '{name}'.{near}", "name", "formats")
     return list(dict.fromkeys(formats))
 
 
 def rendered(figure: Figure, form: str) -> bytes:
-    """The picture as svg, pdf or png; without dates, so that it is the same each time."""
-    metadata: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[
-        form
-    ]
+    """A picture's file, without dates, so that it is the same each time.
+
+    Args:
+        figure: what is drawn.
+        form: svg, pdf or png.
+
+    Returns:
+        The file's content.
+    """
+    dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=form, metadata=metadata)
+    figure.savefig(buffer, format=form, metadata=dates[form])
     return buffer.getvalue()
 
 
 def label(axes: Axes, letter: str, text: str) -> None:
-    """The panel's letter, bold, and its title."""
+    """Write a panel's letter and title.
+
+    Args:
+        axes: the panel.
+        letter: written bold, left of the title.
+        text: the title.
+    """
     title(axes, text)
     axes.annotate(
         letter,
@@ -158,22 +165,30 @@ def label(axes: Axes, letter: str, text: str) -> None:
 
 
 def title(axes: Axes, text: str) -> None:
-    """The panel's title."""
+    """Write a panel's title.
+
+    Args:
+        axes: the panel.
+        text: the title.
+    """
     axes.set_title(text, pad=6)
 
 
 def frame(axes: Axes) -> None:
-    """The frame for a panel that only says what is missing."""
+    """The frame of a panel that only names what is missing."""
     axes.set(xticks=[], yticks=[], facecolor="#f6f6f4")
     for spine in axes.spines.values():
         spine.set(visible=True, linestyle=(0, (3, 2)), color=GREY, linewidth=0.6)
 
 
 def note(axes: Axes, text: str, command: str | None = None) -> None:
-    """Say in words what is missing here, and the command that would make it; call it once the
-    figure's layout is known.
+    """Write what is missing in the middle of a panel, in smaller letters if there is little room.
+    Call it once the figure has its layout.
 
-    The text is in the middle of the panel, in smaller letters if there is little room.
+    Args:
+        axes: the panel.
+        text: what is missing.
+        command: the command that would make it, steps separated by ";"; None: nothing is written.
     """
     import textwrap
 
@@ -214,10 +229,17 @@ def note(axes: Axes, text: str, command: str | None = None) -> None:
 
 
 def legend_below(axes: Axes, columns: int = 1, centre: float = 0.5, **look: Any) -> Legend:
-    """A legend under the panel's axis label, wherever the layout puts that.
+    """Write a legend under a panel's axis label, wherever the layout puts that.
 
-    centre: as a fraction of the axes' width; left of the middle if names on the left leave more
-    room there.
+    Args:
+        axes: the panel.
+        columns: columns of the legend.
+        centre: as a fraction of the axes' width; left of the middle if names on the left leave more
+            room there.
+        look: arguments of matplotlib's ``legend``.
+
+    Returns:
+        The legend.
     """
     from matplotlib.transforms import ScaledTranslation
 
@@ -233,8 +255,17 @@ def heat_map(
     texts: Sequence[tuple[float, float, str, float]] = (),
     **look: Any,
 ) -> AxesImage:
-    """A picture of cells (rows, columns), the first row at the bottom. texts: (column, row, text,
-    value), in white on the dark half of the scale. ``look``: of ``imshow``."""
+    """Draw a picture of cells.
+
+    Args:
+        axes: the panel.
+        cells: (rows, columns), the first row at the bottom.
+        texts: (column, row, text, value), in white on the dark half of the scale.
+        look: arguments of matplotlib's ``imshow``.
+
+    Returns:
+        The image, for a scale of its colours.
+    """
     image = axes.imshow(cells, **{"aspect": "auto", "origin": "lower", **look})
     low, high = image.get_clim()
     for x, y, text, value in texts:

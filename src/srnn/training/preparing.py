@@ -172,9 +172,7 @@ class Prepared:
             if choices[-1][0] == "cpu":
                 compiled.append(kind)
         if compiled:
-            from ..nn.kernels.cpu.compile_time import (
-                seconds_to_compile,
-            )  # imported here because it needs Numba
+            from ..nn.kernels.cpu.layer import seconds_to_compile  # here because it needs Numba
 
             seconds = seconds_to_compile(compiled, dtype)
         names, reasons = (", ".join(dict.fromkeys(column)) for column in zip(*choices, strict=True))

@@ -103,14 +103,20 @@ def analyse(
     """Measure a network on a split of its task: everything that applies to the task.
 
     Args:
-        split, data_dir, batch_size: as for ``evaluate``; the report is identical, to the last
-        digit.
+        trained: the network, with its task.
+        split: the split's name, as for ``evaluate``. If an exit policy applies, it is chosen on
+            validation, which is then read as well; no other split is read.
+        data_dir: the folder of the data; None: where the task looks for them.
+        batch_size: sequences that are run at once. Memory does not grow with the number of
+            sequences.
         initial: the network before training, for comparing its time constants.
-        options: see ``AnalysisOptions``.
+        options: what is measured and how; None: the defaults.
 
-    If an exit policy applies, it is chosen on validation, which is then read as well; no other
-    split is read. Memory does not grow with the number of sequences. Raises SrnnError for missing
-    data or data that do not fit.
+    Returns:
+        The analysis. Its report is the one of ``evaluate``, to the last digit.
+
+    Raises:
+        SrnnError: ``missing`` or ``file`` without data, ``data`` for data that do not fit.
     """
     warn_if_learnt(trained, split)
     subject = Subject(trained, split, initial, options or AnalysisOptions(), data_dir, batch_size)

@@ -24,11 +24,13 @@ class Anytime:
 
     Args:
         steps: T, the length of the longest sequence.
+        loss: the network's loss, which makes decisions of outputs.
         unlabelled_class: class assigned to steps without a label; None: they do not count. If they
             do, labelled steps are also counted separately: an unlabelled stretch is right or wrong
             by convention only.
+        step_ms: milliseconds per step; None: steps are not in time.
         online: whether every decision uses the past alone. False for a bidirectional network.
-        unlabelled_name: that class's name.
+        unlabelled_name: the name of ``unlabelled_class``.
     """
 
     def __init__(
@@ -79,17 +81,26 @@ class Anytime:
         return Measurement(lambda _: found, add)
 
     def add_decisions(self, decisions: Prefixes, true: Counts) -> None:
-        """Count B sequences with one decision each; ``true`` (B,), -1 without a label."""
+        """Count B sequences with one decision each.
+
+        Args:
+            decisions: the decision at each step.
+            true: (B,) true classes, -1 without a label.
+        """
         rows = true >= 0
         right = (decisions.predicted[rows] == true[rows, None]).sum(0)
-        missing = self.steps - len(
-            right
-        )  # the batch is shorter than the longest sequence: its decisions stand
+        # The batch may be shorter than the longest sequence: its last decisions stay as they are.
+        missing = self.steps - len(right)
         self.right += np.concatenate([right, np.repeat(right[-1:], missing)])
         self.counted += int(rows.sum())
 
     def add_steps(self, batch: Batch, output: Tensor) -> None:
-        """Count B sequences with a decision at every step."""
+        """Count B sequences with a decision at every step.
+
+        Args:
+            batch: the sequences, with their labels.
+            output: (B, T, C) what the network gave for them.
+        """
         true, predicted = batch.y.cpu().numpy(), output.argmax(-1).cpu().numpy()
         in_time = self.loss.counted_steps(output, batch.lengths).cpu().numpy()
         labels = np.where(in_time, true, -1)
@@ -192,17 +203,11 @@ class Anytime:
         return int(below[-1]) + 2
 
     def to_dict(self) -> dict[str, Any]:
-        names = (
-            "per_step",
-            "online",
-            "step_ms",
-            "steps",
-            "accuracy",
-            "accuracy_labelled",
-            "settled_steps",
-        )
-        by_step = ("at_step", "at_step_labelled", "labelled_from", "after_change")
-        return {name: getattr(self, name) for name in (names + by_step if self.per_step else names)}
+        names = ["per_step", "online", "step_ms", "steps"]
+        names += ["accuracy", "accuracy_labelled", "settled_steps"]
+        if self.per_step:
+            names += ["at_step", "at_step_labelled", "labelled_from", "after_change"]
+        return {name: getattr(self, name) for name in names}
 
     def section(self) -> Section | None:
         labelled = self.accuracy_labelled
@@ -215,19 +220,11 @@ class Anytime:
                 marks = {}
             else:
                 marks = {f"settled at {settled}": settled}
-            parts.append(
-                self._plot(
-                    "Accuracy over time", "", [Line("if it ended here", self.accuracy)], marks
-                )
-            )
+            lines = [Line("if it ended here", self.accuracy)]
+            parts.append(self._plot("Accuracy over time", "", lines, marks))
         elif labelled is None:
-            parts.append(
-                self._plot(
-                    "Accuracy over time",
-                    "",
-                    _alone_and_so_far("steps", self.at_step, self.accuracy),
-                )
-            )
+            lines = _alone_and_so_far("steps", self.at_step, self.accuracy)
+            parts.append(self._plot("Accuracy over time", "", lines))
         else:  # the curve over all steps comes second, because it counts unlabelled ones by convention
             late = ""
             if (self.labelled_from or 1) > 1:
@@ -235,14 +232,9 @@ class Anytime:
             lines = _alone_and_so_far("labelled steps", self.at_step_labelled or [], labelled)
             parts.append(self._plot("Accuracy over time, labelled steps", late, lines))
             convention = f"those without a label count as {self.unlabelled_name}, by convention"
+            subtitle = "; ".join(filter(None, (convention, late)))
             lines = _alone_and_so_far("steps", self.at_step, self.accuracy)
-            parts.append(
-                self._plot(
-                    "Accuracy over time, all steps",
-                    "; ".join(filter(None, (convention, late))),
-                    lines,
-                )
-            )
+            parts.append(self._plot("Accuracy over time, all steps", subtitle, lines))
         if self.per_step and any(value is not None for value in self.after_change):
             parts.append(
                 Plot(
@@ -276,8 +268,8 @@ class Anytime:
 
 def _alone_and_so_far(
     what: str, alone: Sequence[float | None], so_far: Sequence[float | None]
-) -> tuple[Line, Line]:
-    return Line(f"all {what} so far", so_far), Line("at this step only", alone, look="thin")
+) -> list[Line]:
+    return [Line(f"all {what} so far", so_far), Line("at this step only", alone, look="thin")]
 
 
 def _count(counts: Flags, right: Flags, rights: Counts, counted: Counts) -> None:

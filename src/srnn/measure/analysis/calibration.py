@@ -1,4 +1,4 @@
-"""Calibration: whether a network that says 90 % is right nine times out of ten.
+"""Calibration: whether a network of 90 % confidence is right nine times out of ten.
 
 Labelled decisions are sorted by their confidence, the probability of the predicted class, into ten
 bins of equal width. In each, the mean confidence is compared with the accuracy; the expected
@@ -39,8 +39,12 @@ class Calibration:
         )
 
     def add(self, confidences: npt.NDArray[np.float64], true: npt.NDArray[np.int64]) -> None:
-        """Count decisions from the confidence in each class (..., C) and the true classes (...), -1
-        where nothing counts."""
+        """Count decisions.
+
+        Args:
+            confidences: (..., C) the confidence in each class.
+            true: (...) true classes, -1 where nothing counts.
+        """
         known = true >= 0
         highest, right = confidences.max(-1)[known], (confidences.argmax(-1) == true)[known]
         at = np.minimum((highest * BINS).astype(np.int64), BINS - 1)
@@ -75,10 +79,8 @@ class Calibration:
         filled = np.flatnonzero(self.counted).tolist()
         if not filled:
             return None
-        confidence, accuracy = (
-            ratios(self.confidence_sum, self.counted),
-            ratios(self.right, self.counted),
-        )
+        confidence = ratios(self.confidence_sum, self.counted)
+        accuracy = ratios(self.right, self.counted)
         whole = Axis("confidence", SHARE, 0, 1)
         diagonal = Line("as often right as confident", [0, 1], [0, 1], "guide")
         points = Line(
@@ -88,13 +90,8 @@ class Calibration:
             "points",
         )
         subtitle = "below the diagonal: more confident than right"
-        plot = Plot(
-            "Accuracy against confidence",
-            whole,
-            replace(whole, label="accuracy"),
-            [points, diagonal],
-            subtitle,
-        )
+        title, y = "Accuracy against confidence", replace(whole, label="accuracy")
+        plot = Plot(title, whole, y, [points, diagonal], subtitle)
         rows = [
             [f"{10 * k} to {10 * k + 10} %", int(self.counted[k]), confidence[k], accuracy[k]]
             for k in filled

@@ -28,11 +28,16 @@ CONFIDENCES = (0.5, 0.8, 0.9, 0.95, 0.99)
 
 
 def since_change(true: Counts) -> tuple[Counts, Flags]:
-    """True classes (B, T), -1 where nothing counts -> steps since the class changed, and whether
-    that change was seen, (B, T).
+    """How long ago the class changed.
 
     At the start of a sequence and after a gap no change was seen: it is not known when that class
     began.
+
+    Args:
+        true: (B, T) true classes, -1 where nothing counts.
+
+    Returns:
+        (B, T) steps since the class changed, and (B, T) whether that change was seen.
     """
     step = np.arange(true.shape[1])
     differs = np.pad(true[:, 1:] != true[:, :-1], ((0, 0), (1, 0)), constant_values=True)
@@ -66,6 +71,7 @@ class ChangeTimes:
 
     Args:
         steps: the length of the longest sequence.
+        step_ms: milliseconds per step; None: steps are not in time.
         online: whether every decision uses the past alone.
         confidences: the confidences to count, ascending.
         label_lag: steps by which labels, and so their changes, come after what they name.
@@ -79,17 +85,12 @@ class ChangeTimes:
         confidences: tuple[float, ...] = CONFIDENCES,
         label_lag: int = 0,
     ) -> None:
-        self.step_ms, self.online, self.confidences, self.label_lag = (
-            step_ms,
-            online,
-            confidences,
-            label_lag,
-        )
+        self.step_ms, self.online = step_ms, online
+        self.confidences, self.label_lag = confidences, label_lag
         self.changes = 0
         """Number of stretches that began with a visible change."""
-        self.sure = np.zeros(
-            (len(confidences), steps), np.int64
-        )  # stretches by steps since the change
+        self.sure = np.zeros((len(confidences), steps), np.int64)
+        """Stretches by steps since the change."""
         self.right = np.zeros((len(confidences), steps), np.int64)
         self.sure_right = np.zeros(len(confidences), np.int64)
 
@@ -104,15 +105,17 @@ class ChangeTimes:
         )
 
     def add(self, true: Counts, confidences: npt.NDArray[np.floating[Any]]) -> None:
-        """Count B sequences: true classes (B, T), -1 where nothing counts, and class probabilities
-        (B, T, C)."""
+        """Count B sequences.
+
+        Args:
+            true: (B, T) true classes, -1 where nothing counts.
+            confidences: (B, T, C) class probabilities.
+        """
         since, known = since_change(true)
         self.changes += int((known & (since == 0)).sum())
         is_right = confidences.argmax(-1) == true
         in_true = np.take_along_axis(confidences, np.maximum(true, 0)[..., None], axis=-1)[..., 0]
-        stretch = (
-            np.arange(true.size).reshape(true.shape) - since
-        )  # the flat index of its first step
+        stretch = np.arange(true.size).reshape(true.shape) - since  # flat index of its first step
         for i, confidence in enumerate(self.confidences):
             first = _first(stretch, known & (confidences.max(-1) >= confidence))
             self.sure[i] += np.bincount(since.ravel()[first], minlength=self.sure.shape[1])
@@ -175,14 +178,13 @@ class ChangeTimes:
         if self.label_lag:
             counted["steps by which labels come after what they name"] = (self.label_lag, steps)
         notes = (
-            "Steps are counted from the label. Who is sure at once may still be sure of the "
-            "previous class."
+            "Steps are counted from the label. "
+            "A network that is sure at once may still be sure of the previous class."
         )
         return Section(
             "Time to decision",
             "How long after a change of the true class the network is sure of a class, and of the "
-            "true one, before the class "
-            "changes again.",
+            "true one, before the class changes again.",
             (
                 Table("Sure of any class", columns | {"then right": SHARE}, any_class),
                 Table("Sure of the true class", columns, true_class),

@@ -99,7 +99,16 @@ class ClassReport:
     def section(self) -> Section:
         parts: list[Part] = [Confusion(self.class_names, self.confusion.tolist())]
         if len(self.class_names) > MOST_CLASSES:
-            parts.append(self._most_frequent())
+            wrong = self.confusion * ~np.eye(len(self.confusion), dtype=bool)
+            of_class = wrong / np.maximum(self.confusion.sum(1, keepdims=True), 1)
+            order = np.lexsort((-of_class.ravel(), -wrong.ravel()))[:MOST_CONFUSIONS]
+            rows = []
+            for true, predicted in zip(*np.unravel_index(order, wrong.shape), strict=True):
+                if count := int(wrong[true, predicted]):
+                    names = self.class_names[true], self.class_names[predicted]
+                    rows.append([*names, count, float(of_class[true, predicted])])
+            columns = {"true class": TEXT, "taken for": TEXT, "times": COUNT, "of the class": SHARE}
+            parts.append(Table("Most frequent confusions", columns, rows))
         parts.append(self.by_class())
         rates = {
             "balanced accuracy (mean recall)": self.balanced_accuracy,
@@ -144,16 +153,3 @@ class ClassReport:
             "most often taken for": TEXT,
         }
         return Table("By class", columns, list(rows), bar="recall")
-
-    def _most_frequent(self) -> Table:
-        """The classes that are most often taken for others."""
-        wrong = self.confusion * ~np.eye(len(self.confusion), dtype=bool)
-        of_class = wrong / np.maximum(self.confusion.sum(1, keepdims=True), 1)
-        order = np.lexsort((-of_class.ravel(), -wrong.ravel()))[:MOST_CONFUSIONS]
-        rows = []
-        for true, predicted in zip(*np.unravel_index(order, wrong.shape), strict=True):
-            if count := int(wrong[true, predicted]):
-                names = self.class_names[true], self.class_names[predicted]
-                rows.append([*names, count, float(of_class[true, predicted])])
-        columns = {"true class": TEXT, "taken for": TEXT, "times": COUNT, "of the class": SHARE}
-        return Table("Most frequent confusions", columns, rows)

@@ -129,7 +129,14 @@ class WaveReport(_Matched):
 
 
 class Delineation:
-    """Counts waves and borders, batch by batch, by the rules above."""
+    """Counts waves and borders, batch by batch, by the rules above.
+
+    Args:
+        step_ms: milliseconds per step.
+        tolerance_ms: the largest distance of a border that is found from the cardiologist's.
+        gap_ms: predicted runs of a wave that are less apart are one wave.
+        shortest_ms: predicted runs that are shorter are dropped.
+    """
 
     def __init__(
         self,
@@ -138,12 +145,8 @@ class Delineation:
         gap_ms: float = GAP_MS,
         shortest_ms: float = SHORTEST_MS,
     ) -> None:
-        self.step_ms, self.tolerance_ms, self.gap_ms, self.shortest_ms = (
-            step_ms,
-            tolerance_ms,
-            gap_ms,
-            shortest_ms,
-        )
+        self.step_ms, self.tolerance_ms = step_ms, tolerance_ms
+        self.gap_ms, self.shortest_ms = gap_ms, shortest_ms
         self.waves = {
             wave: WaveReport(
                 borders={
@@ -164,8 +167,12 @@ class Delineation:
         )
 
     def add(self, true: Labels, predicted: Labels) -> None:
-        """Count a batch: (B, T) classes, -1 in ``true`` where a step has no label or does not
-        count."""
+        """Count a batch.
+
+        Args:
+            true: (B, T) classes, -1 where a step has no label or does not count.
+            predicted: (B, T) classes.
+        """
         for reference, guess in zip(true, predicted, strict=True):
             for start, stop in runs(reference >= 0):
                 for wave in BORDERS:
@@ -197,9 +204,8 @@ class Delineation:
         }
         note = (
             "mean, sd: of the errors, predicted minus true, so late is positive. ppv: fraction of "
-            "the predictions that are "
-            "right. Experts: two standard deviations between experts (CSE Working Party, 1985; "
-            "published)."
+            "the predictions that are right. Experts: two standard deviations between experts "
+            "(CSE Working Party, 1985; published)."
         )
         lead = (
             f"Borders of the heart's waves, found within {self.tolerance_ms:g} ms of the "

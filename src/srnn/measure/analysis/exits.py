@@ -28,23 +28,8 @@ from .measuring import AnalysisOptions, Measurement, Outcome, Prefixes, Subject,
 
 CONFIDENCES = (
     *(round(0.1 + 0.05 * i, 2) for i in range(16)),
-    0.88,
-    0.9,
-    0.91,
-    0.92,
-    0.93,
-    0.94,
-    0.95,
-    0.96,
-    0.97,
-    0.98,
-    0.985,
-    0.99,
-    0.995,
-    0.998,
-    0.999,
-    0.9999,
-    0.99999,
+    *(0.88, 0.9, 0.91, 0.92, 0.93, 0.94, 0.95, 0.96, 0.97),
+    *(0.98, 0.985, 0.99, 0.995, 0.998, 0.999, 0.9999, 0.99999),
 )
 """Thresholds that are tried, ascending."""
 PATIENCES = (1, 2, 4, 8, 16)
@@ -80,7 +65,11 @@ class ExitPoint:
 class ExitCounts:
     """Counts the outcome of every confidence, patience and earliest step, with one margin.
 
-    ``steps``: the length of the longest sequence.
+    Args:
+        loss: the network's loss, which makes scores of outputs.
+        steps: the length of the longest sequence.
+        patiences: those that may be chosen; 1 is counted in any case.
+        margin: the policies' margin.
     """
 
     def __init__(
@@ -97,7 +86,12 @@ class ExitCounts:
         self.full_right = 0
 
     def add(self, decisions: Prefixes, true: npt.NDArray[np.int64]) -> None:
-        """Count B sequences; ``true`` (B,), -1 without a label."""
+        """Count B sequences.
+
+        Args:
+            decisions: the decision at each step.
+            true: (B,) true classes, -1 without a label.
+        """
         keep = true >= 0
         predicted, last, true = decisions.predicted[keep], decisions.last[keep], true[keep]
         rows = np.arange(len(true))
@@ -107,9 +101,8 @@ class ExitCounts:
         valid &= decisions.margin[keep] >= self.margin
         for i, confidence in enumerate(CONFIDENCES):
             sure = valid & (decisions.confidence[keep] >= confidence)
-            for cell, first in enumerate(
-                first_exit(predicted, sure, self.patiences, self.earliest)
-            ):
+            exits = first_exit(predicted, sure, self.patiences, self.earliest)
+            for cell, first in enumerate(exits):
                 place = (i, *divmod(cell, len(self.earliest)))
                 exited = first >= 0
                 at = np.where(exited, first, last)
@@ -155,14 +148,29 @@ class ExitCounts:
         )
 
     def curve(self, patience: int, earliest: int = 1) -> list[ExitPoint]:
-        """Accuracy against latency: one point per confidence, ascending."""
+        """Accuracy against latency.
+
+        Args:
+            patience: the policies' patience, one of those counted.
+            earliest: the policies' earliest step, one of those counted.
+
+        Returns:
+            One point per confidence, ascending.
+        """
         return [
             self.point(self._policy(confidence, patience, earliest)) for confidence in CONFIDENCES
         ]
 
     def choose(self, allowed_loss: float, split: str) -> ExitPolicy:
-        """The policy that decides earliest on average, of those that lose at most ``allowed_loss``
-        of accuracy (0.005: half a percentage point)."""
+        """The policy that decides earliest on average.
+
+        Args:
+            allowed_loss: the most accuracy that it may lose (0.005: half a percentage point).
+            split: the name of the split that was counted, which the policy states.
+
+        Returns:
+            The policy; without a confidence if all lose more, or none is earlier than the end.
+        """
         least = self.full_right - allowed_loss * int(self.full_at.sum()) - 1e-9
         steps = self.at @ np.arange(self.at.shape[-1])
         allowed = self.right >= least
@@ -184,17 +192,9 @@ class ExitCounts:
         split: str | None = None,
         allowed_loss: float | None = None,
     ) -> ExitPolicy:
-        config = self.loss.config
-        return ExitPolicy(
-            config.scoring,
-            config.start,
-            confidence,
-            self.margin,
-            patience,
-            earliest,
-            split,
-            allowed_loss,
-        )
+        loss, start = self.loss.config.scoring, self.loss.config.start
+        when = confidence, self.margin, patience, earliest
+        return ExitPolicy(loss, start, *when, split, allowed_loss)
 
 
 @dataclass(frozen=True)
@@ -232,9 +232,12 @@ class EarlyExit:
                     options=options,
                 )
             except SrnnError as error:
+                skip = either("--no-exit", "early_exit=False")
                 raise SrnnError(
                     "The exit policy is chosen on validation, which failed "
-                    f"({either('--no-exit', 'early_exit=False')} skips the policy). {error}"
+                    f"({skip} skips the policy). {error}",
+                    error.kind,
+                    error.field,
                 ) from error
         counts = _exit_counts(trained.loss, subject.steps, options)
 
@@ -258,6 +261,18 @@ class EarlyExit:
         allowed_loss: float,
         step_ms: float | None = None,
     ) -> EarlyExit:
+        """A policy chosen from the counts of validation, with its results on a split.
+
+        Args:
+            validation: the counts of validation.
+            counts: the counts of the split.
+            split: the split's name.
+            allowed_loss: the most accuracy that the policy may lose on validation.
+            step_ms: milliseconds per step; None: steps are not in time.
+
+        Returns:
+            The policy and all its results.
+        """
         policy = validation.choose(allowed_loss, "validation")
         return cls(
             policy,
@@ -300,38 +315,29 @@ class EarlyExit:
             "after steps, mean": steps,
             "then right": SHARE,
         }
+        policy = self.policy
+        allowed = f"{100 * (policy.allowed_loss or 0):g} points"
+        words = (
+            f"Every policy costs more than {allowed} of accuracy on validation: decide at the end."
+        )
+        if policy.confidence is not None:
+            words = f"Policy: confidence {policy.confidence:g}"
+            if policy.margin:
+                words += f" and {policy.margin:g} above the next class"
+            if policy.patience > 1:
+                words += f" for {policy.patience} steps in a row"
+            if policy.earliest > 1:
+                words += f", not before step {policy.earliest}"
+            words += f"; chosen on validation for a loss of at most {allowed}."
         return Section(
             "Early exit",
             "The network need not wait for the end if it is sure before.",
             (
                 Table("Decisions", columns, rows),
-                Note(self._policy_in_words()),
+                Note(words),
                 self._plot(),
                 Table("When the network is first that confident", head, reached),
             ),
-        )
-
-    def _policy_in_words(self) -> str:
-        policy = self.policy
-        allowed = 100 * (policy.allowed_loss or 0)
-        if policy.confidence is None:
-            return (
-                f"Every policy costs more than {allowed:g} points of accuracy on validation: "
-                "decide at the end."
-            )
-        margin = ""
-        if policy.margin:
-            margin = f" and {policy.margin:g} above the next class"
-        in_a_row = ""
-        if policy.patience > 1:
-            in_a_row = f" for {policy.patience} steps in a row"
-        not_before = ""
-        if policy.earliest > 1:
-            not_before = f", not before step {policy.earliest}"
-        return (
-            f"Policy: confidence {policy.confidence:g}{margin}{in_a_row}{not_before}; chosen on "
-            "validation for a loss of "
-            f"at most {allowed:g} points."
         )
 
     def _plot(self) -> Plot:
@@ -364,11 +370,24 @@ def exit_counts(
     batch_size: int = 128,
     options: AnalysisOptions | None = None,
 ) -> ExitCounts:
-    """Evaluate every exit policy of the grid on validation."""
+    """Evaluate every exit policy of the grid on validation.
+
+    Args:
+        trained: the network, with its task.
+        data_dir: the folder of the data; None: where the task looks for them.
+        batch_size: sequences that are run at once.
+        options: patience and margin of the policies; None: the defaults.
+
+    Returns:
+        The counts, from which ``choose`` takes a policy.
+
+    Raises:
+        SrnnError: ``unsupported`` for a decision at every step, or a bidirectional network.
+    """
     if not can_exit(trained):
         raise SrnnError(
-            "An exit policy needs one decision per sequence and a network that is not "
-            "bidirectional."
+            "An exit policy needs one decision per sequence, and a network that is not bidirectional.",
+            "unsupported",
         )
     network, loss = trained.network, trained.loss
     sequences = Sequences(trained.task, "validation", data_dir, network.readout.weight_in.device)

@@ -1,8 +1,8 @@
 """How sure an accuracy is: that of every group (record, speaker, subject), and the interval within
 which other groups would have put it.
 
-Sequences of one subject are alike, so ten subjects of a thousand heartbeats each say little more
-than ten numbers. Groups are therefore what is drawn at random; sequences only where a split names
+Sequences of one subject are alike, so ten subjects of a thousand heartbeats each are worth little
+more than ten numbers. Groups are therefore what is drawn at random; sequences only where a split names
 no groups. The variance of an accuracy p over G groups comes from what it would be without each of
 them in turn (the jackknife, Tukey 1958):
 
@@ -68,11 +68,15 @@ class GroupReport:
 
     @classmethod
     def together(cls, reports: Sequence[GroupReport], splits: Sequence[int]) -> GroupReport:
-        """Of several networks: all decisions about each group, or each sequence if a report names
-        no groups.
+        """The report of several networks.
 
-        splits: a number for each report, the same where they are about the same sequences (seeds),
-        another elsewhere (folds).
+        Args:
+            reports: those of the networks.
+            splits: a number for each report, the same where they are about the same sequences
+                (seeds), another elsewhere (folds).
+
+        Returns:
+            All decisions about each group, or each sequence if a report names no groups.
         """
         named = [report.names for report in reports if report.names is not None]
         labelled = any(report.labelled for report in reports)
@@ -139,9 +143,9 @@ class GroupReport:
             return None
         right, total = counted.sum(0).tolist()
         (p, without), tail = _without_each(counted), (1 - LEVEL) / 2
-        alone = len(
-            counted
-        )  # as many successes, or failures, as groups: there is nothing to estimate a variance from
+        # Where all are right, or all are wrong, there is nothing to estimate a variance from: as
+        # many successes, or failures, as groups.
+        alone = len(counted)
         if 0 < right < total:
             few = float(stdtrit(total - 1, tail) / stdtrit(len(counted) - 1, tail)) ** 2
             variance = _variance(without - p)
@@ -156,13 +160,16 @@ class GroupReport:
         )
 
     def difference(self, other: GroupReport) -> dict[str, Any] | None:
-        """By how much this accuracy is above the other's, which is of the same groups, and the
-        interval of that.
+        """The difference of two accuracies over the same groups, and its interval.
 
-        {"accuracy": difference, "interval": (low, high), "count": of groups, "unit": "groups" or
-        "sequences", "better": groups in which this one is more accurate, "worse": in which it is
-        less}. The interval is Student's, from how each group moves the difference: what makes a
-        group easy or hard for both cancels. None for other groups, or fewer than two.
+        The interval is Student's, from how each group moves the difference: what makes a group easy
+        or hard for both cancels.
+
+        Returns:
+            {"accuracy": by how much this accuracy is above the other's, "interval": (low, high),
+            "count": of groups, "unit": "groups" or "sequences", "better": groups in which this one
+            is more accurate, "worse": in which it is less}; None for other groups, or fewer than
+            two.
         """
         if self.names != other.names or not np.array_equal(self.sequences, other.sequences):
             return None
@@ -175,7 +182,7 @@ class GroupReport:
         gain, count, tail = ours[0] - theirs[0], int(both.sum()), (1 - LEVEL) / 2
         variance = _variance(ours[1] - theirs[1] - gain)
         # The same difference everywhere, mostly none: as many groups that agree, as in
-        # ``interval``, say how rare others are.
+        # ``interval``, bound how rare others are.
         if variance > 1e-20:
             half = -float(stdtrit(count - 1, tail)) * math.sqrt(variance)
         else:
@@ -247,8 +254,7 @@ class GroupReport:
         head = {"group": TEXT, "sequences": COUNT, "labelled": COUNT, self.accuracy_name: SHARE}
         lead = (
             "Records, speakers or subjects. Sequences of one group are alike, so the interval "
-            "depends on how much groups "
-            "differ, and on how few there are."
+            "depends on how much groups differ, and on how few there are."
         )
         table = Table(
             "The least accurate first", head, rows, bar=self.accuracy_name, first=FIRST_GROUPS

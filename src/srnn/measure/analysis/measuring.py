@@ -1,5 +1,5 @@
-"""What all analyses are made of: who is measured, what a batch gave, and how an analysis takes part
-in the one pass."""
+"""What all analyses are made of: what is measured, the network's answers to a batch, and how an
+analysis takes part in the one pass."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError
+from ...files.bounds import Count, Fraction, Positive
+from ...files.conversion import CheckedSettings
 from ..scores import Scores, confidences_of, running_scores
 from ..sections import Section
 
@@ -31,35 +32,26 @@ if TYPE_CHECKING:
 SATURATED = 0.9
 """Spikes per step above which a neuron carries almost no information."""
 BIDIRECTIONAL = "The network is bidirectional: these decisions use later steps."
-"""What is said of decisions that are not online."""
+"""The note on decisions that are not online."""
 
 
 @dataclass(frozen=True)
-class AnalysisOptions:
+class AnalysisOptions(CheckedSettings):
     """Options of an analysis. SrnnError for values out of range."""
 
     early_exit: bool = True
     """Choose an exit policy if one applies; needs a validation split."""
-    exit_loss: float = 0.005
+    exit_loss: Fraction = 0.005
     """Accuracy that early decisions may cost on validation, as a fraction: 0.005 is half a
     percentage point."""
-    exit_patience: int | None = None
+    exit_patience: Count | None = None
     """Patience of the exit policy; None: chosen together with the confidence."""
-    exit_margin: float = 0.0
+    exit_margin: Fraction = 0.0
     """Margin of the exit policy."""
-    tolerance_ms: float = 150.0
+    tolerance_ms: Positive = 150.0
     """Delineation: largest distance of a border from the cardiologist's."""
-    saturated_above: float = SATURATED
+    saturated_above: Fraction = SATURATED
     """Spikes per step above which a neuron counts as saturated."""
-
-    def __post_init__(self) -> None:
-        for name in ("exit_loss", "exit_margin", "saturated_above"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise SrnnError(f"{name} must be between 0 and 1, not {getattr(self, name)}.")
-        if not 0 < self.tolerance_ms < float("inf"):
-            raise SrnnError(f"tolerance_ms must be a number above 0, not {self.tolerance_ms}.")
-        if self.exit_patience is not None and self.exit_patience < 1:
-            raise SrnnError(f"exit_patience must be at least 1, not {self.exit_patience}.")
 
 
 @dataclass(frozen=True)
@@ -110,8 +102,16 @@ class Prefixes:
 
 
 def prefixes(loss: Loss, output: Tensor, lengths: Tensor | None) -> Prefixes:
-    """Decisions at every step from a network's output (B, T, C); the last one equals the loss's
-    own, to the bit."""
+    """Decisions at every step.
+
+    Args:
+        loss: the network's loss, which makes scores of outputs.
+        output: (B, T, C) the network's output.
+        lengths: (B,) valid steps; None: all T.
+
+    Returns:
+        The decisions; the last one equals the loss's own, to the bit.
+    """
     rows, steps = np.arange(len(output)), output.shape[1]
     if lengths is None:
         last = np.full(len(output), steps - 1)
@@ -134,7 +134,7 @@ def prefixes(loss: Loss, output: Tensor, lengths: Tensor | None) -> Prefixes:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a network gave for a batch. What several analyses need is computed once."""
+    """A network's answers to a batch. Values that several analyses need are computed once."""
 
     batch: Batch
     result: Result

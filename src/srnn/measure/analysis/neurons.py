@@ -180,7 +180,15 @@ class NeuronActivity:
 
 
 def neuron_activity(tally: ActivityTally, saturated_above: float = SATURATED) -> NeuronActivity:
-    """The activity of an SRNN's neurons in the batches of a tally."""
+    """The activity of an SRNN's neurons in the batches of a tally.
+
+    Args:
+        tally: counts of an SRNN's spikes.
+        saturated_above: spikes per step above which a neuron counts as saturated.
+
+    Returns:
+        Rates and synaptic operations of every hidden layer.
+    """
     network = tally.network
     assert isinstance(network, SRNN)
     shapes = describe_network(network)

@@ -152,10 +152,7 @@ class AllTimeConstants(list[TimeConstants]):
             ]
             for one in self
         ]
-        lead = (
-            "How training changed them: mean and standard deviation over the neurons of a "
-            "layer, in steps."
-        )
+        lead = "How training changed them: mean and deviation over a layer's neurons, in steps."
         return Section(
             "Time constants",
             lead,
@@ -166,10 +163,19 @@ class AllTimeConstants(list[TimeConstants]):
 def time_constants(
     network: Network, initial: Network | None = None, step_ms: float | None = None
 ) -> list[TimeConstants]:
-    """The time constants of every layer, the readout's last; empty for a network of torch's cells.
+    """The time constants of every layer.
 
-    ``initial``: the network before training (``recipe.build_network(task, run.seed)``).
-    SrnnError when the two architectures differ.
+    Args:
+        network: the trained network.
+        initial: the network before training (``recipe.build_network(task, run.seed)``); None:
+            unknown.
+        step_ms: milliseconds per step; None: steps are not in time.
+
+    Returns:
+        One for each layer and kind, the readout's last; empty for a network of torch's cells.
+
+    Raises:
+        SrnnError: ``conflict`` when the two architectures differ.
     """
     now = network.time_constants()
     if initial is None:
@@ -180,7 +186,9 @@ def time_constants(
         name: len(v) for name, v in before.items()
     }:
         raise SrnnError(
-            "The initial network has a different architecture: its time constants do not match."
+            "The initial network has a different architecture: its time constants do not match.",
+            "conflict",
+            "initial",
         )
     constants = []
     for name, values in now.items():
@@ -190,10 +198,8 @@ def time_constants(
         start = None
         if before:
             start = before[name].double().cpu().numpy()
-        trained = tau in trained_time_constants(module.neuron)
-        constants.append(
-            TimeConstants(name, trained, values.double().cpu().numpy(), start, step_ms)
-        )
+        trained, now_ = tau in trained_time_constants(module.neuron), values.double().cpu().numpy()
+        constants.append(TimeConstants(name, trained, now_, start, step_ms))
     return constants
 
 

@@ -1,4 +1,5 @@
-"""How far a network's values are from the targets, and from what answers that need no network say."""
+"""How far a network's values are from the targets, beside the errors of answers that need no
+network."""
 
 from __future__ import annotations
 
@@ -45,19 +46,24 @@ class ValueReport:
         most = max(1, POINTS // len(subject.sequences))
 
         def add(outcome: Outcome) -> None:
-            said, true = answers(outcome.batch, outcome.result.output, outcome.loss, targets)
-            found.add(said, true, most)
+            predicted, true = answers(outcome.batch, outcome.result.output, outcome.loss, targets)
+            found.add(predicted, true, most)
 
         return Measurement(found.of, add)
 
-    def add(self, said: Array, true: Array, most: int) -> None:
-        """Keep some of the answers and targets (N, T, values) of a batch, NaN where there is no
-        target: ``most`` of each sequence, evenly spread."""
+    def add(self, predicted: Array, true: Array, most: int) -> None:
+        """Keep some answers of a batch, evenly spread over each sequence.
+
+        Args:
+            predicted: (N, T, values) answers.
+            true: (N, T, values) targets, NaN where there is none.
+            most: how many of each sequence are kept.
+        """
         for number in range(len(self.names)):
-            for row in range(len(said)):
+            for row in range(len(predicted)):
                 known = np.flatnonzero(~np.isnan(true[row, :, number]))
                 kept = known[np.linspace(0, len(known) - 1, min(most, len(known))).astype(int)]
-                pairs = np.stack([true[row, kept, number], said[row, kept, number]], 1)
+                pairs = np.stack([true[row, kept, number], predicted[row, kept, number]], 1)
                 self.pairs[number] = np.concatenate([self.pairs[number], pairs])
 
     def of(self, evaluation: Evaluation) -> ValueReport:
@@ -71,15 +77,8 @@ class ValueReport:
         return {**errors, "values": self.report.get("values"), "pairs": pairs}
 
     def section(self) -> Section:
-        lead = (
-            "How far the values are from the targets, beside what answers that need no network say."
-        )
-        return Section("Values", lead, [self._errors(), *self._each(), *self._plots()])
-
-    def _errors(self) -> Table:
-        """Of the network with their intervals, and of other answers."""
+        # The errors of the network with their intervals, and of other answers.
         unit, interval = self.report["unit"], self.report["interval"]
-        columns = {"answer": TEXT, **dict.fromkeys(_NAMES.values(), NUMBER)}
         if unit is None:
             title = "Errors"
         else:
@@ -89,21 +88,17 @@ class ValueReport:
             rows.append(["  95 % interval", *(interval[key] for key in _NAMES)])
         for name, errors in self.report["naive"].items():
             rows.append([f"always the {name}", *(errors[key] for key in _NAMES)])
-        return Table(title, columns, rows)
-
-    def _each(self) -> list[Part]:
-        """The errors of each of several values."""
-        values = self.report.get("values")
-        if values is None:
-            return []
-        columns = {"value": TEXT, **dict.fromkeys(_NAMES.values(), NUMBER), "unit": TEXT}
-        rows = [
-            [name, *(one[key] for key in _NAMES), one["unit"] or ""] for name, one in values.items()
-        ]
-        return [Table("Errors of each value", columns, rows)]
-
-    def _plots(self) -> list[Part]:
-        plots: list[Part] = []
+        measures = dict.fromkeys(_NAMES.values(), NUMBER)
+        parts: list[Part] = [Table(title, {"answer": TEXT, **measures}, rows)]
+        # The errors of each of several values.
+        if (values := self.report.get("values")) is not None:
+            rows = [
+                [name, *(one[key] for key in _NAMES), one["unit"] or ""]
+                for name, one in values.items()
+            ]
+            columns = {"value": TEXT, **measures, "unit": TEXT}
+            parts.append(Table("Errors of each value", columns, rows))
+        # Answers against targets.
         for name, unit, pairs in zip(self.names[:_PLOTS], self.units, self.pairs, strict=False):
             if not len(pairs):
                 continue
@@ -112,18 +107,13 @@ class ValueReport:
             else:
                 own = f", {unit}"
             low, high = float(pairs.min()), float(pairs.max())
-            true, said = pairs.T.tolist()
+            true, predicted = pairs.T.tolist()
             lines = [
-                Line("answers", said, true, "points"),
+                Line("answers", predicted, true, "points"),
                 Line("as the targets", [low, high], [low, high], "guide"),
             ]
-            plots.append(
-                Plot(
-                    f"Answers beside their targets: {name}",
-                    Axis(f"target{own}"),
-                    Axis(f"answer{own}"),
-                    lines,
-                    f"{len(pairs)} of them, spread over all sequences",
-                )
-            )
-        return plots
+            title = f"Answers beside their targets: {name}"
+            subtitle = f"{len(pairs)} of them, spread over all sequences"
+            parts.append(Plot(title, Axis(f"target{own}"), Axis(f"answer{own}"), lines, subtitle))
+        lead = "How far the values are from the targets, compared with answers without a network."
+        return Section("Values", lead, parts)

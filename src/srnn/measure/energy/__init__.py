@@ -1,5 +1,5 @@
-"""What a network costs: one count of its operations, priced by four models. docs/energy.md says
-what each leaves out.
+"""What a network costs: one count of its operations, priced by four models. docs/energy.md
+describes what each leaves out.
 
 energy(net, x)["models"]["fp32"]["energy_pj"]["step"]        measured on an input
 

@@ -1,5 +1,4 @@
-"""What runs through a network: how often its input and its neurons are active, given or
-measured."""
+"""How often a network's input and its neurons are active, given or measured."""
 
 from __future__ import annotations
 
@@ -43,12 +42,14 @@ class Activity:
 
     def __post_init__(self) -> None:
         if not _within(self.density):
-            raise SrnnError(f"The input's rate must lie between 0 and 1, not {self.density!r}.")
+            message = f"The input's rate must lie between 0 and 1, not {self.density!r}."
+            raise SrnnError(message, "value", "density")
         for rate in self.rates or ():
             if not _within(rate):
                 raise SrnnError(
-                    "A firing rate must lie between 0 and 1 spike per neuron and step, not "
-                    f"{rate!r}."
+                    f"A firing rate must lie between 0 and 1 spike per neuron and step, not {rate!r}.",
+                    "value",
+                    "rates",
                 )
 
     @property
@@ -86,8 +87,13 @@ class ActivityTally:
         self.spikes = True
 
     def add(self, batch: Batch, result: Result | None = None) -> None:
-        """Count a batch's input and, from the network's ``result`` for it, the hidden neurons.
-        Classical networks have none."""
+        """Count a batch.
+
+        Args:
+            batch: its input is counted.
+            result: what the network gave for it: its hidden neurons are counted; None: they are
+                not. Classical networks have none.
+        """
         import torch
 
         from ...nn.network import SRNN
@@ -104,15 +110,12 @@ class ActivityTally:
         if result is None or not isinstance(net, SRNN):
             return
         lengths = net.hidden_lengths(lengths)
-        emitted = [
-            [one.traces["forward.s"], one.traces["backward.s"]]
-            if net.bidirectional
-            else [one.emitted]
-            for one in result.layers[:-1]
-        ]
-        counted = [
-            np.concatenate([active(within(part, lengths)) for part in parts]) for parts in emitted
-        ]
+        counted = []
+        for one in result.layers[:-1]:
+            parts = [one.emitted]
+            if net.bidirectional:
+                parts = [one.traces["forward.s"], one.traces["backward.s"]]
+            counted.append(np.concatenate([active(within(part, lengths)) for part in parts]))
         if self.fired:
             self.fired = [a + b for a, b in zip(counted, self.fired, strict=True)]
         else:
@@ -122,13 +125,20 @@ class ActivityTally:
         """What was counted."""
         steps = max(1, self.steps)
         rates = tuple(fired / (steps * self.network.substeps) for fired in self.fired) or None  # type: ignore[union-attr]
-        return Activity(
-            self.spikes, self.events / steps, rates, self.steps / max(1, self.sequences)
-        )
+        length = self.steps / max(1, self.sequences)
+        return Activity(self.spikes, self.events / steps, rates, length)
 
 
 def measure_input(sequences: Sequences, batch_size: int = 128) -> Activity:
-    """The activity of a split's inputs, without rates."""
+    """The activity of a split's inputs.
+
+    Args:
+        sequences: the split.
+        batch_size: sequences that are counted at once.
+
+    Returns:
+        The activity, without rates.
+    """
     tally = ActivityTally(None)
     for batch in sequences.batches(batch_size):
         tally.add(batch)
@@ -138,22 +148,36 @@ def measure_input(sequences: Sequences, batch_size: int = 128) -> Activity:
 def evaluate_activity(
     trained: Trained, sequences: Sequences, split: SplitName
 ) -> tuple[Evaluation, Activity]:
-    """How good a network is on a split, and its activity there, in one pass."""
+    """Evaluate a network and measure its activity, in one pass.
+
+    Args:
+        trained: the network.
+        sequences: the split.
+        split: its name.
+
+    Returns:
+        The evaluation, and the activity on the split.
+    """
     from ...training.evaluation import Tally, run_batches
 
     scores, activity = Tally(trained), ActivityTally(trained.network)
-    batches = sequences.batches(128)
-    for batch, result in run_batches(
-        trained.network, batches, seed=trained.seed, record=activity.record
-    ):
+    batches, record = sequences.batches(128), activity.record
+    for batch, result in run_batches(trained.network, batches, seed=trained.seed, record=record):
         scores.add(batch, result)
         activity.add(batch, result)
     return scores.evaluation(split, len(sequences)), activity.activity()
 
 
 def within(values: Tensor | Spikes, lengths: Tensor | None) -> Tensor | Spikes:
-    """(B, T, size) with zeros beyond each sequence's length: nothing reads those steps, whatever
-    they hold."""
+    """Values without padding: nothing reads steps beyond a sequence's length, whatever they hold.
+
+    Args:
+        values: (B, T, size).
+        lengths: (B,) valid steps; None: all T.
+
+    Returns:
+        (B, T, size) with zeros beyond each sequence's length.
+    """
     from ...data.spikes import Spikes
     from ...nn.kernels.problem import without_padding
 

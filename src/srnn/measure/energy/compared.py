@@ -54,30 +54,44 @@ def compare_energy(
         split: the split on which the rates are measured.
         data: labelled recordings on which to measure trained networks, instead of their task's own
             data.
-        said: what is to be known of these recordings that they do not state themselves.
+        said: metadata of these recordings that the recordings do not state themselves.
+        data_dir: the folder of the task's data; None: where the task looks for them.
+        technology: prices of the memory model: a shipped technology's name, or a TOML file.
         rates: firing rates to assume, one for all hidden layers or one for each, for a single
             recipe; nothing is then measured and no data are needed.
         input_rate: with ``rates``: spikes per channel and step of the input; None: the input is
             analog.
 
-    Raises SrnnError for networks of several tasks, missing data, and whatever else does not fit.
+    Returns:
+        {"task", "split", "step_ms", "input", "technology", "networks": a report of each,
+        "compared_with_first", "break_even"}, all plain.
+
+    Raises:
+        SrnnError: ``conflict`` for networks of several tasks, or options that do not go together;
+            ``missing`` or ``file`` without data.
     """
     prices = load_technology(technology)
     if not networks:
-        raise SrnnError("Name at least one run folder or recipe.")
+        raise SrnnError("Name at least one run folder or recipe.", "missing", "networks")
     names = [str(item) for item in networks]
     subjects = [_find(item, data, said, rates) for item in networks]
     first, task = subjects[0], subjects[0].task
-    _check_one_task(names, subjects)
+    for name, other in zip(names, subjects, strict=True):
+        if other.recipe.task != first.recipe.task:
+            raise SrnnError(
+                f"{name} is for another task ({_task(other)}) than {names[0]} ({_task(first)}); "
+                "compare networks of one task.",
+                "conflict",
+                name,
+            )
     report = partial(
         energy_report, technology=prices, step_ms=task.step_ms, analog_in_paper=task.analog_in_paper
     )
     if rates is None:
         if input_rate is not None:
-            raise SrnnError(
-                f"{option('input_rate')} belongs to {option('rates')}; otherwise the input is "
-                "measured."
-            )
+            together = f"{option('input_rate')} belongs to {option('rates')}"
+            message = f"{together}; otherwise the input is measured."
+            raise SrnnError(message, "conflict", "input_rate")
         reports, at_input, encoded = _measured(names, subjects, split, data_dir, report)
     else:
         at_input = encoded = _given(names, first, rates, input_rate)
@@ -93,7 +107,12 @@ def compare_energy(
         shape = describe_network(network)
         note = UNMEASURED if spiking(shape) or graded(shape) else UNTRAINED_BASELINE
         reports.append(report(network, read_by(network), name=name, note=note))
-    _say_groups(reports, subjects)
+    # The seed of each network that is a run, and its group: the seeds of one recipe are one.
+    recipes = [one.recipe for one in subjects]
+    for index, made in enumerate(reports):
+        run = index < len(subjects) and subjects[index].folder is not None
+        made["seed"] = subjects[index].seed if run else None
+        made["group"] = recipes.index(recipes[index]) if run else index
     limits, layers = {}, describe_network(first.network)
     for name in ("relu", "lstm") if all(layer.spiking for layer in layers[:-1]) else ():
         network = as_baseline(first.recipe, name).build_network(task, 0)
@@ -105,40 +124,16 @@ def compare_energy(
         "task": task.name,
         "split": split if rates is None else None,
         "step_ms": task.step_ms,
-        "input": _of_input(at_input),
+        "input": {
+            "spikes": at_input.spikes,
+            "density": float(np.mean(at_input.density)),
+            "steps_per_sequence": at_input.steps,
+        },
         "technology": {"name": prices.name, "sources": dict(prices.sources)},
         "networks": reports,
         "compared_with_first": compare(reports),
         "break_even": limits,
     }
-
-
-def _of_input(activity: Activity) -> dict[str, Any]:
-    return {
-        "spikes": activity.spikes,
-        "density": float(np.mean(activity.density)),
-        "steps_per_sequence": activity.steps,
-    }
-
-
-def _say_groups(reports: Sequence[dict[str, Any]], subjects: Sequence[Trained]) -> None:
-    """The seed of each network that is a run; and which networks have one recipe, as the seeds of
-    one do."""
-    recipes = [one.recipe for one in subjects]
-    for index, made in enumerate(reports):
-        run = index < len(subjects) and subjects[index].folder is not None
-        made["seed"] = subjects[index].seed if run else None
-        made["group"] = recipes.index(recipes[index]) if run else index
-
-
-def _check_one_task(names: Sequence[str], subjects: Sequence[Trained]) -> None:
-    first = subjects[0]
-    for name, other in zip(names, subjects, strict=True):
-        if other.recipe.task != first.recipe.task:
-            raise SrnnError(
-                f"{name} is for another task ({_task(other)}) than {names[0]} ({_task(first)}); "
-                "compare networks of one task."
-            )
 
 
 def _measured(
@@ -172,13 +167,14 @@ def _given(
     """The activity of a recipe's network at assumed rates."""
     layers = describe_network(first.network)
     if len(names) > 1 or first.folder is not None:
-        raise SrnnError(
-            f"{option('rates')} belongs to a single recipe; the rates of runs are measured."
-        )
+        message = f"{option('rates')} belongs to a single recipe; the rates of runs are measured."
+        raise SrnnError(message, "conflict", "rates")
     if not (spiking(layers) or graded(layers)):
         raise SrnnError(
-            f"{names[0]} has no firing rates; leave {option('rates')} out, or name a spiking "
-            "recipe first."
+            f"{names[0]} has no firing rates; "
+            f"leave {option('rates')} out, or name a spiking recipe first.",
+            "conflict",
+            "rates",
         )
     if input_rate is None:
         density = 1.0
@@ -209,7 +205,9 @@ def _find(
     if data is not None:
         raise SrnnError(
             f"{option('data')} is for trained networks, and {item} is a recipe, whose task has its "
-            "own data; leave it out."
+            "own data; leave it out.",
+            "conflict",
+            "data",
         )
     recipe = load_recipe(item, [], None)
     task = recipe.create_task()

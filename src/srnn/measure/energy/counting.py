@@ -2,7 +2,7 @@
 (``operation_energy.py``) apply to it.
 
     layers = describe_network(net)                 sizes, weights that are not 0, multiplications of the neurons' equations
-    counts = count(layers, activity)               one ``LayerCounts`` each, for what arrives and what the neurons emit
+    counts = count(layers, activity)               one ``LayerCounts`` each, for the input and the neurons' emissions
 
 A spike adds its weights where it arrives; any other value is multiplied. A weight that is 0 costs
 nothing, except in the paper's count. What a neuron multiplies is read off the record of its own
@@ -106,11 +106,10 @@ class LayerShape:
     constants: int
     """Constants of a unit that an update reads (decays, threshold, ...)."""
     cell: Cell
-    waiting_in: int = 0
-    """With delays, values of the input that are kept until they arrive; for all directions, like
-    ``waiting_own``."""
-    waiting_own: int = 0
-    """The same for what the layer itself emits."""
+    in_flight_in: int = 0
+    """With delays, values of the input that are kept until they arrive, in all directions."""
+    in_flight_own: int = 0
+    """The same for the layer's own emissions."""
 
     @property
     def cells(self) -> int:
@@ -155,17 +154,19 @@ def describe_network(network: Network) -> tuple[LayerShape, ...]:
         *hidden, readout = frozen.layers
         return (*(_neurons(layer, frozen.substeps) for layer in hidden), _neurons(readout, 1))
     if isinstance(network, ClassicalRNN):
-        shapes = (
-            _classical(f"layers.{index}", layer) for index, layer in enumerate(network.layers)
-        )
-        return (
-            *(map(_normed, shapes) if network.norms else shapes),
-            _classical("readout", network.readout),
-        )
-    raise SrnnError(
-        f"The energy of a {type(network).__name__} cannot be estimated; give an SRNN or a "
-        "ClassicalRNN."
-    )
+        shapes = []
+        for index, layer in enumerate(network.layers):
+            shape = _classical(f"layers.{index}", layer)
+            if network.norms:
+                # Layer normalisation of its output takes, per unit, a square, a division by the
+                # deviation and a gain; the gain and the bias are read.
+                macs, constants = shape.neuron_macs + 3 * shape.cells, shape.constants + 2
+                shape = replace(shape, neuron_macs=macs, constants=constants)
+            shapes.append(shape)
+        return (*shapes, _classical("readout", network.readout))
+    kind = type(network).__name__
+    message = f"The energy of a {kind} cannot be estimated; give an SRNN or a ClassicalRNN."
+    raise SrnnError(message, "unsupported", "network")
 
 
 def _neurons(layer: FrozenLayer, updates: int) -> LayerShape:
@@ -191,15 +192,15 @@ def _neurons(layer: FrozenLayer, updates: int) -> LayerShape:
         variables=len(layer.neuron.variables()),
         constants=len(layer.neuron.coefficients),
         cell=_PLAIN if layer.has_bias else replace(_PLAIN, biases=0),
-        waiting_in=sum(_waiting(one, "incoming") for one in directions),
-        waiting_own=sum(_waiting(one, "arriving") for one in directions),
+        in_flight_in=sum(_in_flight(one, "incoming") for one in directions),
+        in_flight_own=sum(_in_flight(one, "arriving") for one in directions),
     )
 
 
-def _waiting(layer: FrozenLayer, what: str) -> int:
-    if what not in layer.delays:
+def _in_flight(layer: FrozenLayer, buffer: str) -> int:
+    if buffer not in layer.delays:
         return 0
-    return layer.initial_state(1)[what].size
+    return layer.initial_state(1)[buffer].size
 
 
 def _classical(name: str, layer: Any) -> LayerShape:
@@ -229,14 +230,6 @@ def _classical(name: str, layer: Any) -> LayerShape:
         variables=cell.variables,
         constants=0,
         cell=cell,
-    )
-
-
-def _normed(layer: LayerShape) -> LayerShape:
-    """The layer with layer normalisation of its output: per unit, a square, a division by the
-    deviation and a gain; the gain and the bias are read."""
-    return replace(
-        layer, neuron_macs=layer.neuron_macs + 3 * layer.cells, constants=layer.constants + 2
     )
 
 
@@ -308,8 +301,15 @@ def graded(layers: Sequence[LayerShape]) -> bool:
 
 
 def mean_rate(layers: Sequence[LayerShape], activity: Activity) -> float | None:
-    """Mean rate over all hidden neurons, as the evaluation reports it; None if it was not
-    measured."""
+    """Mean rate over all hidden neurons, as the evaluation reports it.
+
+    Args:
+        layers: from ``describe_network``.
+        activity: has the rates of the hidden layers.
+
+    Returns:
+        The rate; None if it was not measured.
+    """
     sizes, rates = [layer.cells for layer in layers[:-1]], activity.layer_rates
     if rates is None:
         return None
@@ -317,13 +317,22 @@ def mean_rate(layers: Sequence[LayerShape], activity: Activity) -> float | None:
 
 
 def rates_of(layers: Sequence[LayerShape], rates: Sequence[float]) -> tuple[float, ...]:
-    """One rate for each hidden layer, from one for all or one for each. SrnnError for any other
-    number of rates."""
+    """One rate for each hidden layer.
+
+    Args:
+        layers: from ``describe_network``.
+        rates: one for all, or one for each.
+
+    Returns:
+        One for each.
+
+    Raises:
+        SrnnError: ``value`` for any other number of rates.
+    """
     hidden = len(layers) - 1
     if len(rates) not in (1, hidden):
-        raise SrnnError(
-            f"This network has {hidden} hidden layers; give one rate for all or one for each."
-        )
+        message = f"This network has {hidden} hidden layers; give one rate for all or one for each."
+        raise SrnnError(message, "value", "rates")
     return tuple(rates) * (hidden if len(rates) == 1 else 1)
 
 
@@ -341,35 +350,59 @@ def count(
         analog_in_paper: whether the paper's count also takes the analog input into a spiking first
             layer as MACs.
 
-    Raises SrnnError if a spiking layer's rate is missing, or there are more or fewer rates than
-    hidden layers.
+    Returns:
+        The counts of each layer, the readout last.
+
+    Raises:
+        SrnnError: ``missing`` if a spiking layer's rate is, ``data`` for more or fewer rates than
+            hidden layers.
     """
-    rates = _rates(layers, activity)
+    if activity.rates is None and spiking(layers):
+        message = "The firing rates of this network were not measured."
+        raise SrnnError(message, "missing", "rates")
+    hidden = activity.rates or [1.0] * len(layers[:-1])
+    if len(hidden) != len(layers) - 1:
+        needed = f"This network has {len(layers) - 1} hidden layers"
+        message = f"{needed}; the activity has {len(hidden)} rates."
+        raise SrnnError(message, "data", "rates")
+    rates = (*hidden, 0.0)  # the readout is not recurrent, and its spikes go nowhere
     mean = mean_rate(layers, activity) or 0.0
     counts = []
-    arriving, spikes = (
-        np.broadcast_to(activity.density, layers[0].inputs) * layers[0].updates,
-        activity.spikes,
-    )
+    # Events from spiking layers, else values that are not 0, at each input of the layer.
+    events = np.broadcast_to(activity.density, layers[0].inputs) * layers[0].updates
+    spikes = activity.spikes
     before: LayerShape | None = None
-    for layer, rate in zip(layers, rates, strict=True):
+    for number, layer in enumerate(layers):
+        rate = np.broadcast_to(rates[number], layer.cells)
         macs, acs = _in_paper(layer, before, mean, analog_in_paper)
         counts.append(
-            _count(layer, arriving, spikes, rate) + LayerCounts(paper_macs=macs, paper_acs=acs)
+            _count(layer, events, spikes, rate) + LayerCounts(paper_macs=macs, paper_acs=acs)
         )
         if before is None:
             counts[0] += LayerCounts(state_words=layer.inputs)
-        if len(counts) < len(layers):
-            following = layers[len(counts)]
-        else:
-            following = layer
-        arriving, spikes, before = _delivered(layer, rate, following), layer.spiking, layer
+        if number + 1 < len(layers):
+            following = layers[number + 1]
+            if following.inputs == layer.cells:
+                events = rate
+            else:  # directions that are averaged
+                events = rate.reshape(layer.directions, -1).sum(0)
+                if not layer.spiking:
+                    events = np.minimum(events, 1.0)
+            events = events * (layer.updates if layer.spiking else following.updates)
+        spikes, before = layer.spiking, layer
     return tuple(counts)
 
 
 def fan_out(layers: Sequence[LayerShape], index: int) -> Array:
-    """(units of all directions,): how many synapses, with weights other than 0, an output of hidden
-    layer ``index`` reaches."""
+    """How many synapses, with weights other than 0, an output of a hidden layer reaches.
+
+    Args:
+        layers: from ``describe_network``.
+        index: the layer's number.
+
+    Returns:
+        (units of all directions,)
+    """
     layer, following = layers[index], layers[index + 1].fan_in
     own = 0
     if len(layer.fan_own):
@@ -379,44 +412,12 @@ def fan_out(layers: Sequence[LayerShape], index: int) -> Array:
     )
 
 
-def _rates(layers: Sequence[LayerShape], activity: Activity) -> list[Array]:
-    """The rates (cells,) of each layer; 0 for the readout, which is not recurrent and whose spikes
-    go nowhere."""
-    if activity.rates is None and spiking(layers):
-        raise SrnnError("The firing rates of this network were not measured.")
-    hidden = activity.rates or [1.0] * len(layers[:-1])
-    if len(hidden) != len(layers) - 1:
-        raise SrnnError(
-            f"This network has {len(layers) - 1} hidden layers; the activity has {len(hidden)} "
-            "rates."
-        )
-    return [
-        np.broadcast_to(rate, layer.cells)
-        for rate, layer in zip((*hidden, 0.0), layers, strict=True)
-    ]
-
-
-def _delivered(layer: LayerShape, rate: Array, following: LayerShape) -> Array:
-    """What arrives at each input of the following layer: events from spiking layers, else values
-    that are not 0."""
-    if layer.spiking:
-        updates = layer.updates
-    else:
-        updates = following.updates
-    if following.inputs == layer.cells:
-        return rate * updates
-    both = rate.reshape(layer.directions, -1).sum(0)  # directions that are averaged
-    if layer.spiking:
-        return both * updates
-    return np.minimum(both, 1.0) * updates
-
-
-def _count(layer: LayerShape, arriving: Array, spikes: bool, rate: Array) -> LayerCounts:
-    """A layer's counts except the paper's. ``arriving`` (inputs,): events, or values that are not
-    0, in the step."""
+def _count(layer: LayerShape, events: Array, spikes: bool, rate: Array) -> LayerCounts:
+    """A layer's counts except the paper's. ``events`` (inputs,): spikes, or values that are not 0,
+    in the step."""
     updates, cells = layer.updates, layer.cells * layer.updates
     stored_in, stored_own = layer.fan_in.sum(), layer.fan_own.sum()
-    active_in = float(arriving @ layer.fan_in)
+    active_in = float(events @ layer.fan_in)
     own_events = rate[: len(layer.fan_own)] * updates
     active_own = float(own_events @ layer.fan_own)
     products = layer.cell.products * cells
@@ -435,8 +436,8 @@ def _count(layer: LayerShape, arriving: Array, spikes: bool, rate: Array) -> Lay
         signal_accesses=emitted,
         weight_words=stored_in + stored_own + layer.cells * (layer.cell.biases + layer.constants),
         state_words=layer.cells * (layer.variables + 1)
-        + layer.waiting_in / (_BITS if spikes else 1)
-        + layer.waiting_own / (_BITS if layer.spiking else 1),
+        + layer.in_flight_in / (_BITS if spikes else 1)
+        + layer.in_flight_own / (_BITS if layer.spiking else 1),
     )
     if spikes:
         counts += LayerCounts(effective_acs=active_in)
@@ -447,7 +448,7 @@ def _count(layer: LayerShape, arriving: Array, spikes: bool, rate: Array) -> Lay
     else:
         counts += LayerCounts(effective_macs=active_own)
     if spikes and layer.event_driven:
-        counts += _added(active_in, float(arriving.sum()) * layer.directions)
+        counts += _added(active_in, float(events.sum()) * layer.directions)
     else:
         counts += _multiplied(stored_in * updates, layer.inputs * layer.directions * updates)
     if layer.spiking:

@@ -9,7 +9,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import SrnnError, check_positive
+from ...errors import SrnnError
+from ...files.bounds import Positive
+from ...files.conversion import check
 from ...text import html_table
 from ..sections import ENERGY, written
 from .activity import Activity, ActivityTally
@@ -80,8 +82,12 @@ def energy(
         step_ms: how long a step lasts; None: steps are not in time, and there is no energy per
             second.
 
-    Returns: the report of ``energy_report``. Raises SrnnError for inputs, technologies and steps
-    that do not fit.
+    Returns:
+        The report of ``energy_report``.
+
+    Raises:
+        SrnnError: ``data`` for inputs that do not fit, ``name``, ``file`` or ``value`` for a
+            technology, ``value`` for ``step_ms``, ``unsupported`` for another module.
     """
     import torch
 
@@ -91,13 +97,12 @@ def energy(
 
     network = uncompiled(network)
     describe_network(network)  # SrnnError for anything that is not a network
-    if step_ms is not None:
-        check_positive("step_ms", step_ms)
-    x, lengths = checked(
-        network, x, None, lengths, check=True
-    )  # NaN would cost as little as a silent network
+    step_ms = check("step_ms", step_ms, Positive | None)
+    # Values are checked, because NaN would cost as little as a silent network.
+    x, lengths = checked(network, x, None, lengths, check=True)
     if not (lengths.sum() if lengths is not None else x.shape[0] * x.shape[1]):
-        raise SrnnError(f"The input {tuple(x.shape)} has no steps, so there is nothing to measure.")
+        message = f"The input {tuple(x.shape)} has no steps, so there is nothing to measure."
+        raise SrnnError(message, "data", "x")
     tally = ActivityTally(network)
     with evaluating(network), torch.no_grad():
         result = network.run(x, lengths=lengths, record=tally.record)
@@ -120,12 +125,21 @@ def energy_report(
     step.
 
     Args:
+        network: an ``SRNN`` or a ``ClassicalRNN``.
+        activity: how often its input and its neurons are active.
+        technology: prices of the memory model.
         step_ms: how long a step lasts; None: steps are not in time, and there is no energy per
             second.
         analog_in_paper: whether the paper's model counts this task's input as analog.
-        name, accuracy, note: passed on; the accuracy is None for a network that is not trained.
+        name: the network's name in the report.
+        accuracy: its accuracy in the report; None: it is not trained.
+        note: a caveat in the report.
 
-    Counts and models are None where a rate that they depend on was not measured.
+    Returns:
+        The report. Counts and models are None where a rate that they depend on was not measured.
+
+    Raises:
+        SrnnError: ``unsupported`` for another module, ``data`` for another number of rates.
     """
     layers, rates, steps = describe_network(network), activity.layer_rates, activity.steps
     mean = mean_rate(layers, activity)
@@ -148,10 +162,14 @@ def energy_report(
         spikes |= _by_sequence("synaptic_operations_per", sums.synaptic_acs, steps)
     models: dict[str, Any] = dict.fromkeys(MODELS)
     if not missing:
-        models |= {
-            model: _by_period(sums, prices, steps, step_ms)
-            for model, prices in price_lists(sums, technology).items()
-        }
+        for model, prices in price_lists(sums, technology).items():
+            step = picojoules(sums, prices)
+            periods = {
+                "step": step,
+                "sequence": None if steps is None else step * steps,
+                "second": None if step_ms is None else step * 1000.0 / step_ms,
+            }
+            models[model] = {"parts_pj": parts(sums, prices), "energy_pj": periods}
         if rates is None and graded(layers):
             models["neurobench"] = None
     report = {
@@ -176,7 +194,15 @@ def energy_report(
 
 
 def price_lists(counts: LayerCounts, technology: Technology) -> dict[str, Prices]:
-    """The prices of each model, for a network with these counts."""
+    """The prices of each model.
+
+    Args:
+        counts: the network's, by whose words its memories are sized.
+        technology: prices of the memory model.
+
+    Returns:
+        Prices by the name of the model.
+    """
     return dict(zip(MODELS, (PAPER, FP32, NEUROBENCH, technology.prices(counts)), strict=True))
 
 
@@ -188,20 +214,6 @@ def _by_sequence(what: str, step: float, steps: float | None) -> dict[str, float
     return {f"{what}_step": step, f"{what}_sequence": None if steps is None else step * steps}
 
 
-def _by_period(
-    counts: LayerCounts, prices: Prices, steps: float | None, step_ms: float | None
-) -> dict[str, Any]:
-    step = picojoules(counts, prices)
-    return {
-        "parts_pj": parts(counts, prices),
-        "energy_pj": {
-            "step": step,
-            "sequence": None if steps is None else step * steps,
-            "second": None if step_ms is None else step * 1000.0 / step_ms,
-        },
-    }
-
-
 def break_even(
     layers: Sequence[LayerShape],
     activity: Activity,
@@ -210,20 +222,24 @@ def break_even(
     analog_in_paper: bool = False,
     dense_activity: Activity | None = None,
 ) -> dict[str, float]:
-    """The firing rate at which a spiking network starts to cost at least as much as a dense one, by
-    each model.
+    """The firing rate at which a spiking network starts to cost at least as much as a dense one.
 
     In every model the energy is linear in a rate that all hidden neurons share, so that two rates
-    determine it. The answer may lie above 1 (spiking costs less at every rate) or below 0 (it never
-    does); it is infinite where spikes cost nothing. The input stays as it is, except in the paper's
-    model, whose one rate is also the input's.
+    determine it. The input stays as it is, except in the paper's model, whose one rate is also the
+    input's.
 
     Args:
         layers: the layers of the spiking network, from ``describe_network``.
         activity: describes its input; the rates are not used.
         dense: the layers of the other network; whatever its hidden units emit counts as not 0.
-        dense_activity: describes its input; None: the same. The spiking network may read its input
-            behind a trained encoder.
+        technology: prices of the memory model.
+        analog_in_paper: whether the paper's model counts this task's input as analog.
+        dense_activity: describes the input of the other network; None: the same. The spiking
+            network may read its input behind a trained encoder.
+
+    Returns:
+        The rate by the name of the model. It may lie above 1 (spiking costs less at every rate) or
+        below 0 (it never does); it is infinite where spikes cost nothing.
     """
 
     def costs(
@@ -235,11 +251,8 @@ def break_even(
             for model, prices in price_lists(counts, technology).items()
         }
 
-    silent, full, other = (
-        costs(layers, 0.0),
-        costs(layers, 1.0),
-        costs(dense, 1.0, dense_activity or activity),
-    )
+    silent, full = costs(layers, 0.0), costs(layers, 1.0)
+    other = costs(dense, 1.0, dense_activity or activity)
     limits = {}
     for model in MODELS:
         left, rise = other[model] - silent[model], full[model] - silent[model]
@@ -260,7 +273,11 @@ def compare(reports: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         error = None
         if None not in (report["accuracy"], first["accuracy"]) and first["accuracy"] < 1:
             error = (1 - report["accuracy"]) / (1 - first["accuracy"])
-        ratios = {name: _ratio(report["models"][name], first["models"][name]) for name in MODELS}
+        ratios: dict[str, float | None] = dict.fromkeys(MODELS)
+        for name in MODELS:
+            own, other = first["models"][name], report["models"][name]
+            if own is not None and other is not None and own["energy_pj"]["step"]:
+                ratios[name] = other["energy_pj"]["step"] / own["energy_pj"]["step"]
         efficiency = {
             name: None if error is None or value is None else value * error
             for name, value in ratios.items()
@@ -269,9 +286,3 @@ def compare(reports: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             {"name": report["name"], "energy": ratios, "error": error, "efficiency": efficiency}
         )
     return rows
-
-
-def _ratio(other: dict[str, Any] | None, own: dict[str, Any] | None) -> float | None:
-    if other is None or own is None or not own["energy_pj"]["step"]:
-        return None
-    return other["energy_pj"]["step"] / own["energy_pj"]["step"]

@@ -47,12 +47,28 @@ MODELS = ("paper", "fp32", "neurobench", "memory")
 
 
 def parts(counts: LayerCounts, prices: Prices) -> dict[str, float]:
-    """pJ of each priced count."""
+    """Energies of a network's operations.
+
+    Args:
+        counts: its operations in a step.
+        prices: pJ each, by the name of the count.
+
+    Returns:
+        pJ by the name of the count.
+    """
     return {name: float(getattr(counts, name) * price) for name, price in prices.items()}
 
 
 def picojoules(counts: LayerCounts, prices: Prices) -> float:
-    """pJ of all priced counts."""
+    """The energy of a network's operations.
+
+    Args:
+        counts: its operations in a step.
+        prices: pJ each, by the name of the count.
+
+    Returns:
+        pJ of all priced counts together.
+    """
     return sum(parts(counts, prices).values())
 
 
@@ -106,7 +122,7 @@ class Technology:
     address_pj: float
     """The addition that finds the next address."""
     on_chip_bytes: tuple[float, ...]
-    """Capacities for which the energy of an access is known, ascending."""
+    """Capacities for which the energy of an access is given, ascending."""
     on_chip_pj: tuple[float, ...]
     """Energy of one access of ``on_chip_access_bits`` bits, for each of these capacities."""
     on_chip_access_bits: int
@@ -119,10 +135,8 @@ class Technology:
     def prices(self, counts: LayerCounts) -> Prices:
         """The memory model's prices for a network: one memory holds all weights, biases and
         constants, another all states."""
-        weight, state = (
-            self.on_chip_word(counts.weight_words),
-            self.on_chip_word(counts.state_words),
-        )
+        weight = self.on_chip_word(counts.weight_words)
+        state = self.on_chip_word(counts.state_words)
         if self.weights == "off_chip":
             weight = self.off_chip_pj * self.word_bits / self.off_chip_access_bits
         return {
@@ -139,16 +153,16 @@ class Technology:
     def on_chip_word(self, words: float) -> float:
         """pJ to read or write a word in an on-chip memory of so many words.
 
-        Linear between the known capacities; constant below the smallest; above the largest, the
+        Linear between the given capacities; constant below the smallest; above the largest, the
         last line continues.
         """
-        size, known, energy = words * self.word_bits / 8, self.on_chip_bytes, self.on_chip_pj
-        if size <= known[0] or len(known) == 1:
+        size, given, energy = words * self.word_bits / 8, self.on_chip_bytes, self.on_chip_pj
+        if size <= given[0] or len(given) == 1:
             value = energy[0]
         else:
-            upper = next((i for i, limit in enumerate(known) if size <= limit), len(known) - 1)
-            slope = (energy[upper] - energy[upper - 1]) / (known[upper] - known[upper - 1])
-            value = energy[upper - 1] + slope * (size - known[upper - 1])
+            upper = next((i for i, limit in enumerate(given) if size <= limit), len(given) - 1)
+            slope = (energy[upper] - energy[upper - 1]) / (given[upper] - given[upper - 1])
+            value = energy[upper - 1] + slope * (size - given[upper - 1])
         return value * self.word_bits / self.on_chip_access_bits
 
 
@@ -165,19 +179,21 @@ def load_technology(spec: str | Path = DEFAULT) -> Technology:
         for key in _SETTINGS:
             if key not in content:
                 raise SrnnError(
-                    f'{spec}: "{key}" is missing; add it, or start from a shipped one: base = '
-                    f'"{DEFAULT}".'
+                    f'{spec}: "{key}" is missing; add it, or start from a shipped one: '
+                    f'base = "{DEFAULT}".',
+                    "missing",
+                    key,
                 )
         as_floats = {_AMOUNT: float, _AMOUNTS: lambda values: tuple(map(float, values))}
         values = {
             key: as_floats.get(form, lambda as_it_is: as_it_is)(content[key])
             for key, form in _SETTINGS.items()
         }
-        capacities = values["on_chip.bytes"]
-        if len(capacities) != len(values["on_chip.pj"]) or list(capacities) != sorted(
-            set(capacities)
-        ):
-            raise SrnnError(f"{spec}: on_chip.bytes must increase, with one on_chip.pj for each.")
+        capacities = list(values["on_chip.bytes"])
+        increasing = capacities == sorted(set(capacities))
+        if not increasing or len(capacities) != len(values["on_chip.pj"]):
+            message = f"{spec}: on_chip.bytes must increase, with one on_chip.pj for each."
+            raise SrnnError(message, "value", "on_chip.bytes")
         sources = {section: content.get(f"{section}.source", "not said") for section in _SECTIONS}
         return Technology(
             **{key.replace(".", "_"): value for key, value in values.items()}, sources=sources
@@ -193,11 +209,13 @@ def _read(spec: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         path = Path(spec)
     if not path.is_file():
         raise SrnnError(
-            f"There is no technology '{spec}', and no such "
-            f"file.{nearest(str(spec), technologies())}"
+            f"There is no technology '{spec}', and no such file."
+            f"{nearest(str(spec), technologies())}",
+            "name",
+            "technology",
         )
     if path.resolve() in seen:
-        raise SrnnError(f"{path}: a technology cannot be its own base.")
+        raise SrnnError(f"{path}: a technology cannot be its own base.", "value", "base")
     with reading(path, "a technology in TOML"):
         tables = tomllib.loads(read_text(path, "a technology", TEXT))
     settings: dict[str, Any] = {}
@@ -205,24 +223,25 @@ def _read(spec: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         known = [name.partition(".")[2] for name in _KNOWN if name.startswith(f"{key}.")]
         if "." in key or (key not in _KNOWN and not known):
             names = {name.partition(".")[0] for name in _KNOWN}
-            raise SrnnError(f'{path}: a technology has no "{key}".{nearest(key, names)}')
+            near = nearest(key, names)
+            raise SrnnError(f'{path}: a technology has no "{key}".{near}', "name", key)
         if known and not isinstance(value, dict):
-            raise SrnnError(f'{path}: "{key}" must be a table with {", ".join(known)}.')
+            message = f'{path}: "{key}" must be a table with {", ".join(known)}.'
+            raise SrnnError(message, "value", key)
         for name, part in value.items() if known else (("", value),):
+            full = f"{key}.{name}" if known else key
             if known and name not in known:
-                raise SrnnError(f'{path}: "{key}" has no "{name}".{nearest(name, known)}')
-            if known:
-                whole = f"{key}.{name}"
-            else:
-                whole = key
-            good, rule = _KNOWN[whole]
+                near = nearest(name, known)
+                raise SrnnError(f'{path}: "{key}" has no "{name}".{near}', "name", full)
+            good, rule = _KNOWN[full]
             if not good(part):
-                raise SrnnError(f"{path}: {whole} must be {rule}, not {brief(part)}.")
-            settings[whole] = part
+                message = f"{path}: {full} must be {rule}, not {brief(part)}."
+                raise SrnnError(message, "value", full)
+            settings[full] = part
     if "base" in settings:
         with naming(f"{path}, base"):
             base = _read(settings["base"], (*seen, path.resolve()))
         for section in {key.partition(".")[0] for key in settings if "." in key}:
-            base.pop(f"{section}.source", None)  # which spoke of the base's numbers
+            base.pop(f"{section}.source", None)  # the source of the base's numbers
         settings = base | {"name": path.stem} | settings
     return settings

@@ -34,21 +34,17 @@ SEED = re.compile(r"(s|seed)[-_.]*\d+")
 
 LEAD = (
     "Estimated from counted operations, by four models; nothing was measured on a device. They "
-    "differ by orders of magnitude, "
-    "which is why all four are shown."
+    "differ by orders of magnitude, which is why all four are shown."
 )
 WHAT_MODELS_COUNT = (
     "paper: its rules, 3.1 pJ a multiplication, 0.1 pJ an addition, one mean rate. fp32: 4.6 and "
-    "0.9 pJ, each layer's rate, "
-    "analog input as multiplications. neurobench: operations whose weight and value are not 0, at "
-    "these prices. memory: "
-    "operations, memory traffic and addresses ({}). None of them includes the sensor, the encoder "
-    "or control."
+    "0.9 pJ, each layer's rate, analog input as multiplications. neurobench: operations whose "
+    "weight and value are not 0, at these prices. memory: operations, memory traffic and addresses "
+    "({}). None of them includes the sensor, the encoder or control."
 )
 IN_SHORT = (
     "Estimated from counted operations, at the paper's prices (3.1 pJ a multiplication, 0.1 pJ an "
-    "addition); "
-    "nothing was measured on a device."
+    "addition); nothing was measured on a device."
 )
 WHAT_MEMORY_ADDS = (
     "With memory: operations, memory traffic and addresses ({}). Other models, energy per sequence "
@@ -60,8 +56,15 @@ Reports = Sequence[dict[str, Any]]
 
 
 def section(comparison: dict[str, Any], seeds_together: bool = False) -> Section:
-    """Of what ``compare_energy`` gives; ``seeds_together``: seeds of one recipe share a row, with
-    their mean and deviation."""
+    """A comparison, in full.
+
+    Args:
+        comparison: what ``compare_energy`` returned.
+        seeds_together: seeds of one recipe share a row, with their mean and deviation.
+
+    Returns:
+        The section.
+    """
     reports = comparison["networks"]
     networks: list[Reports] = [[report] for report in reports]
     names = short_names([report["name"] for report in reports])
@@ -72,7 +75,20 @@ def section(comparison: dict[str, Any], seeds_together: bool = False) -> Section
     compared = compare(list(map(_mean, networks)))
     parts: list[Part] = [_input(comparison), _networks(names, networks, compared, seeds_together)]
     if not seeds_together:
-        parts.append(_operations(names, reports))
+        rows = []
+        for name, report in zip(names, reports, strict=True):
+            counts = report["counts"]
+            cells: list[str | None] = [None] * 4
+            if counts is not None:
+                multiplied = counts["synaptic_macs"] + counts["neuron_macs"]
+                cells[0] = f"{counts['paper_macs']:,.0f} + {counts['paper_acs']:,.0f}"
+                cells[1] = f"{multiplied:,.0f} + {counts['synaptic_acs']:,.0f}"
+            if counts is not None and report["models"]["neurobench"]:
+                cells[2] = f"{counts['effective_macs']:,.0f} + {counts['effective_acs']:,.0f}"
+                cells[3] = f"{counts['dense']:,.0f}"
+            rows.append([name, *cells])
+        columns = ("network", "paper", "fp32", "neurobench", "neurobench, dense")
+        parts.append(Table("Operations per step: MAC + AC", dict.fromkeys(columns, TEXT), rows))
     for period in ("step", "sequence", "second"):
         energies = [
             [_over(seeds, "models", name, "energy_pj", period) for name in MODELS]
@@ -88,14 +104,10 @@ def section(comparison: dict[str, Any], seeds_together: bool = False) -> Section
         ratios = [[row[key][name] for name in MODELS] for row in compared]
         parts += _by_model(f"{title}, compared with {names[0]}", RATIO, names, ratios, least=2)
     limits = comparison["break_even"]
-    title = (
-        f"Break-even: firing rate above which {names[0]} costs more than these networks of "
-        "its "
-        "size; above 1: never"
-    )
-    parts += _by_model(
-        title, NUMBER, list(limits), [list(rates.values()) for rates in limits.values()], least=1
-    )
+    dearer = f"{names[0]} costs more than these networks of its size"
+    title = f"Break-even: firing rate above which {dearer}; above 1: never"
+    rates = [list(one.values()) for one in limits.values()]
+    parts += _by_model(title, NUMBER, list(limits), rates, least=1)
     parts += _notes(reports)
     parts.append(Note(WHAT_MODELS_COUNT.format(comparison["technology"]["name"])))
     return Section("Energy", LEAD, parts)
@@ -114,9 +126,8 @@ def in_short(comparison: dict[str, Any]) -> Section:
         "bytes": COUNT,
     }
     rows = []
-    for name, report in zip(
-        short_names([report["name"] for report in reports]), reports, strict=True
-    ):
+    names = short_names([report["name"] for report in reports])
+    for name, report in zip(names, reports, strict=True):
         counts, models = report["counts"], report["models"]
         operations, energies = None, [None, None]
         if counts is not None:
@@ -126,49 +137,43 @@ def in_short(comparison: dict[str, Any]) -> Section:
         rows.append(
             [name, report["accuracy"], rate, operations, *energies, report["footprint_bytes"]]
         )
-    parts = [
-        _input(comparison),
-        Table("Per step", columns, rows),
-        *_whether_spiking_pays(comparison),
-        *_notes(reports),
-        Note(WHAT_MEMORY_ADDS.format(comparison["technology"]["name"])),
-    ]
+    parts: list[Part] = [_input(comparison), Table("Per step", columns, rows)]
+    # Whether spiking pays, compared with the same network of ReLU units, because a larger one of
+    # another kind is no reason to spike.
+    rate, limits = reports[0]["firing_rate"], comparison["break_even"].get("relu")
+    if rate is not None and limits is not None:
+        limit, pays = limits["memory"], "Spiking does not pay: it costs more"
+        if rate["mean"] < limit:
+            pays = "Spiking pays: it costs less"
+        until = "as at any other rate"
+        if 0 < limit < 1:  # within the rates that there are
+            until = f"and would pay below {limit:.2g}"
+        other = f"ReLU units, memory included, at {rate['mean']:.2g} spikes per neuron and step"
+        parts.append(Note(f"{pays} than {other}, {until}."))
+    parts += _notes(reports)
+    parts.append(Note(WHAT_MEMORY_ADDS.format(comparison["technology"]["name"])))
     return Section("Energy", IN_SHORT, parts)
 
 
-def _whether_spiking_pays(comparison: dict[str, Any]) -> list[Note]:
-    """A line, where the first network spikes and its firing rate is known: beside the same network
-    of ReLU units, because a larger one of another kind is no reason to spike."""
-    first, limits = comparison["networks"][0], comparison["break_even"].get("relu")
-    if limits is None or first["firing_rate"] is None:
-        return []
-    rate, limit = first["firing_rate"]["mean"], limits["memory"]
-    beside = f"ReLU units, memory included, at {rate:.2g} spikes per neuron and step"
-    if rate < limit:
-        return [Note(f"Spiking pays: it costs less than {beside}, {_until(limit)}.")]
-    return [Note(f"Spiking does not pay: it costs more than {beside}, {_until(limit)}.")]
-
-
-def _until(limit: float) -> str:
-    """Where spiking stops paying; a rate is between 0 and 1."""
-    if 0 < limit < 1:
-        return f"and would pay below {limit:.2g}"
-    return "as at any other rate"
-
-
 def _notes(reports: Reports) -> list[Note]:
-    """What is said of networks, each with those of which it is said."""
+    """Each note, with the networks that it is about."""
     notes = []
     for note in dict.fromkeys(report["note"] for report in reports if report["note"]):
-        of = dict.fromkeys(
-            Path(report["name"]).name for report in reports if report["note"] == note
-        )
-        notes.append(Note(f"{', '.join(of)}: {note}"))
+        names = [Path(report["name"]).name for report in reports if report["note"] == note]
+        notes.append(Note(f"{', '.join(dict.fromkeys(names))}: {note}"))
     return notes
 
 
 def page(comparison: dict[str, Any], command: str) -> str:
-    """The section in Markdown, with the command that made it."""
+    """The section in Markdown.
+
+    Args:
+        comparison: what ``compare_energy`` returned.
+        command: the command that made it, which is shown below.
+
+    Returns:
+        The text.
+    """
     lines = [
         f"# Energy: {escaped(comparison['task'])}",
         "",
@@ -228,10 +233,7 @@ def _input(comparison: dict[str, Any]) -> Values:
 
 
 def _networks(
-    names: Sequence[str],
-    networks: Sequence[Reports],
-    compared: Reports,
-    seeds_together: bool,
+    names: Sequence[str], networks: Sequence[Reports], compared: Reports, seeds_together: bool
 ) -> Table:
     columns = {"network": TEXT} | ({"seeds": TEXT} if seeds_together else {})
     columns |= {
@@ -260,25 +262,6 @@ def _networks(
     return Table("Networks", columns, rows)
 
 
-def _operations(names: Sequence[str], reports: Sequence[dict[str, Any]]) -> Table:
-    columns = ("network", "paper", "fp32", "neurobench", "neurobench, dense")
-    rows = []
-    for name, report in zip(names, reports, strict=True):
-        counts = report["counts"]
-        cells: list[str | None] = [None] * 4
-        if counts is not None:
-            cells[0] = f"{counts['paper_macs']:,.0f} + {counts['paper_acs']:,.0f}"
-            cells[1] = (
-                f"{counts['synaptic_macs'] + counts['neuron_macs']:,.0f} + "
-                f"{counts['synaptic_acs']:,.0f}"
-            )
-        if counts is not None and report["models"]["neurobench"]:
-            cells[2] = f"{counts['effective_macs']:,.0f} + {counts['effective_acs']:,.0f}"
-            cells[3] = f"{counts['dense']:,.0f}"
-        rows.append([name, *cells])
-    return Table("Operations per step: MAC + AC", dict.fromkeys(columns, TEXT), rows)
-
-
 def _by_model(
     title: str,
     form: Form,
@@ -288,8 +271,8 @@ def _by_model(
     least: int,
     points: bool = False,
 ) -> list[Table]:
-    """A row for each network of which something is known, and a column for each model; nothing for
-    fewer rows than ``least``."""
+    """A row for each network that has some value, and a column for each model; nothing for fewer
+    rows than ``least``."""
     known = [
         [name, *row]
         for name, row in zip(names, rows, strict=True)

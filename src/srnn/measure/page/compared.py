@@ -66,27 +66,25 @@ def _measures(runs: Runs, split: str) -> Section:
         if any(value is not None for value in values):
             rows.append(Measure.of(name, form, values, better))
     parts: list[Part] = [Compared("Measures", [run["name"] for run in runs], rows)]
-    parts += [Note(_above_first(run, runs[0])) for run in runs if run["above_first"] is not None]
+    # How sure each difference in accuracy is.
+    what = "accuracy of labelled steps"
+    if runs[0]["measures"]["accuracy_labelled"] is None:
+        what = "accuracy"
+    for run in runs:
+        if (gain := run["above_first"]) is None:
+            continue
+        mean, low, high = (f"{100 * share:+.2f}" for share in (gain["accuracy"], *gain["interval"]))
+        text = (
+            f"{run['name']}: {what} {mean} points compared with {runs[0]['name']} (95% confidence "
+            f"interval {low} to {high}; better in {gain['better']:,} of {gain['count']:,} "
+            f"{gain['unit']}, worse in {gain['worse']:,})"
+        )
+        parts.append(Note(text))
     lead = (
         f"On the {split} split. A star marks the best. Energies are estimates; spikes add, and "
         "analog neurons multiply."
     )
     return Section("Measures", lead, parts)
-
-
-def _above_first(run: dict[str, Any], first: dict[str, Any]) -> str:
-    """How sure a difference in accuracy is."""
-    gain = run["above_first"]
-    what = "accuracy of labelled steps"
-    if first["measures"]["accuracy_labelled"] is None:
-        what = "accuracy"
-    mean, low, high = (f"{100 * share:+.2f}" for share in (gain["accuracy"], *gain["interval"]))
-    return (
-        f"{run['name']}: {what} {mean} points compared with {first['name']} (95% confidence "
-        f"interval {low} to {high}; "
-        f"better in {gain['better']:,} of {gain['count']:,} {gain['unit']}, worse in "
-        f"{gain['worse']:,})"
-    )
 
 
 def _curves(content: dict[str, Any]) -> Section:
@@ -99,6 +97,11 @@ def _curves(content: dict[str, Any]) -> Section:
         convention = f"those without a label count as {task['unlabelled_class']}, by convention"
     elif task["per_step"]:
         convention = "of all steps so far"
+
+    def exits(run: dict[str, Any]) -> Curve:
+        points = sorted(run["exit"] or (), key=lambda point: point["mean_steps"])
+        return [point["mean_steps"] for point in points], [point["accuracy"] for point in points]
+
     plots = [
         Plot("Validation accuracy over training", epoch, share, _lines(runs, _logged("accuracy"))),
         Plot(
@@ -122,19 +125,12 @@ def _curves(content: dict[str, Any]) -> Section:
             convention,
         ),
         Plot(
-            "Early exit: accuracy against time",
-            Axis("mean steps read"),
-            share,
-            _lines(runs, _exits),
+            "Early exit: accuracy against time", Axis("mean steps read"), share, _lines(runs, exits)
         ),
     ]
-    if not any(
-        row["key"].startswith("loss.") for row in content["recipes"]
-    ):  # other losses are no rivals
-        loss = Plot(
-            "Validation loss over training", epoch, Axis("loss"), _lines(runs, _logged("loss"))
-        )
-        plots.insert(1, loss)
+    if not any(row["key"].startswith("loss.") for row in content["recipes"]):
+        lines = _lines(runs, _logged("loss"))  # values of different losses cannot be compared
+        plots.insert(1, Plot("Validation loss over training", epoch, Axis("loss"), lines))
     return Section("Curves", "A line for each run.", [plot for plot in plots if plot.lines])
 
 
@@ -157,16 +153,10 @@ def _logged(key: str) -> Callable[[dict[str, Any]], Curve]:
 
     def curve(run: dict[str, Any]) -> Curve:
         epochs = run["epochs"]
-        return [one["epoch"] for one in epochs], [
-            (one.get("validation") or {}).get(key) for one in epochs
-        ]
+        values = [(one.get("validation") or {}).get(key) for one in epochs]
+        return [one["epoch"] for one in epochs], values
 
     return curve
-
-
-def _exits(run: dict[str, Any]) -> Curve:
-    points = sorted(run["exit"] or (), key=lambda point: point["mean_steps"])
-    return [point["mean_steps"] for point in points], [point["accuracy"] for point in points]
 
 
 def _energy(content: dict[str, Any]) -> Section:

@@ -27,29 +27,43 @@ def comparison_content(
     data_dir: Path | None = None,
     options: AnalysisOptions | None = None,
 ) -> dict[str, Any]:
-    """Compare runs of one task, each measured anew on the split. SrnnError for fewer than two runs,
-    or different tasks."""
+    """Compare runs of one task, each measured anew on the split.
+
+    Args:
+        folders: the runs, two at least.
+        split: the split on which they are measured.
+        data_dir: the folder of the task's data; None: where the task looks for them.
+        options: options of the analysis; None: the defaults.
+
+    Returns:
+        What the page shows, for JSON.
+
+    Raises:
+        SrnnError: ``value`` for fewer than two runs, ``conflict`` for different tasks, ``missing``
+            or ``file`` without data.
+    """
     if len(folders) < 2:
         raise SrnnError(
-            "Name at least two run folders to compare; for a single run use srnn report RUN."
+            "Name at least two run folders to compare; for a single run use srnn report RUN.",
+            "value",
+            "folders",
         )
     runs = [Run.open(folder) for folder in folders]
     if len({folder.resolve() for folder in folders}) < len(folders):
-        raise SrnnError("A run folder is listed twice; name each once.")
+        raise SrnnError("A run folder is listed twice; name each once.", "value", "folders")
     names = short_names(folders)
-    energy = compare_energy(
-        list(folders), split=split, data_dir=data_dir
-    )  # refuses runs of several tasks
+    energy = compare_energy(list(folders), split=split, data_dir=data_dir)  # one task, or an error
     described: list[dict[str, Any]] = []
     first: GroupReport | None = None
-    for name, run, report, row in zip(
-        names, runs, energy["networks"], energy["compared_with_first"], strict=True
-    ):
+    rows = zip(names, runs, energy["networks"], energy["compared_with_first"], strict=True)
+    for name, run, report, row in rows:
         trained = run.trained()
         trained.require_classes("compared on a page")
         analysis = analyse(trained, split, data_dir=data_dir, options=options)
         logged = training(run)
-        first = first or analysis.groups
+        groups, anytime, early_exit = analysis.groups, analysis.anytime, analysis.exit
+        first = first or groups
+        kept = ("epoch", "train", "validation")
         report["name"] = row["name"] = name
         described.append(
             {
@@ -57,28 +71,20 @@ def comparison_content(
                 "seed": run.seed,
                 "network": describe_network(trained),
                 "measures": measures(name, analysis, report, logged["result"] or {}),
-                "above_first": None
-                if first is analysis.groups
-                else analysis.groups.difference(first),
+                "above_first": None if first is groups else groups.difference(first),
                 "recall": analysis.classes.recall,
-                "anytime": None if analysis.anytime is None else analysis.anytime.accuracy,
-                "anytime_labelled": None
-                if analysis.anytime is None
-                else analysis.anytime.accuracy_labelled,
-                "exit": None
-                if analysis.exit is None
-                else [asdict(point) for point in analysis.exit.curve],
+                "anytime": anytime and anytime.accuracy,
+                "anytime_labelled": anytime and anytime.accuracy_labelled,
+                "exit": early_exit and [asdict(point) for point in early_exit.curve],
                 "epochs": [
-                    {
-                        name: record[name]
-                        for name in ("epoch", "train", "validation")
-                        if name in record
-                    }
+                    {key: record[key] for key in kept if key in record}
                     for record in logged["epochs"]
                 ],
                 "best_epoch": logged["best_epoch"],
             }
         )
+    recipes = [run.recipe.to_dict() | {"note": ""} for run in runs]  # a note has no effect
+    environments = [read_object(run.path / "environment.json") for run in runs]
     content = plain(
         {
             "kind": "comparison",
@@ -86,10 +92,8 @@ def comparison_content(
             "task": describe_task(runs[0].trained()),
             "runs": described,
             "energy": energy,
-            "recipes": differences([_settings(run) for run in runs]),
-            "environments": differences(
-                [read_object(run.path / "environment.json") for run in runs]
-            ),
+            "recipes": differences(recipes),
+            "environments": differences(environments),
         }
     )
     return content | {"sections": as_json(comparison_sections(content))}
@@ -98,12 +102,20 @@ def comparison_content(
 def measures(
     name: str, analysis: Analysis, energy: dict[str, Any], result: dict[str, Any]
 ) -> dict[str, Any]:
-    """The numbers by which runs are compared; those of training come from ``result``. None where
-    one does not apply to a run.
+    """The numbers by which runs are compared.
 
     Analog neurons do not spike: for them ``activity`` is the fraction of outputs that are not 0,
     and ``analog_operations_per_step`` how often such an output, or an input, is multiplied at a
     synapse. Neither is comparable with ``firing_rate`` or ``sops_per_step``.
+
+    Args:
+        name: the run's name on the page.
+        analysis: the run's.
+        energy: its report of energy.
+        result: what training wrote at its end.
+
+    Returns:
+        The numbers by name; None where one does not apply to a run.
     """
     report = analysis.evaluation.report
     if analysis.activity is None:
@@ -164,8 +176,3 @@ def _flat(value: Any, key: str = "") -> dict[str, Any]:
         for name, item in value.items()
         for k, v in _flat(item, f"{key}.{name}" if key else str(name)).items()
     }
-
-
-def _settings(run: Run) -> dict[str, Any]:
-    """The recipe without its note, which has no effect."""
-    return {name: value for name, value in run.recipe.to_dict().items() if name != "note"}

@@ -12,6 +12,8 @@ from ...data.datasets import SplitName
 from ...data.recordings import NO_OVERRIDES, ReadingOverrides
 from ...errors import SrnnError
 from ...files import read_object
+from ...files.bounds import CountFrom0
+from ...files.conversion import check
 from ...registry import is_name
 from ...text import plain
 from ...training.evaluation import ACCURACIES
@@ -53,19 +55,11 @@ def _compared(trained: Trained, baselines: Sequence[str] | None) -> tuple[list[s
         if not Path(name).is_dir():
             raise SrnnError(
                 f"'{name}' is neither a run folder nor a baseline; baselines are "
-                f"{', '.join(BASELINES)}."
+                f"{', '.join(BASELINES)}.",
+                "name",
+                "baselines",
             )
     return untrained, others
-
-
-def _history(trained: Trained) -> tuple[dict[str, Any], dict[str, Any]]:
-    """How it was trained, and where; a model's file knows only the result and the seed."""
-    folder = trained.folder
-    if folder is not None and folder.is_dir():
-        return training(Run.open(folder)), read_object(folder / "environment.json")
-    result = trained.about.get("result")
-    unknown = {"epochs": [], "events": [], "best_epoch": None, "result": result}
-    return unknown, {"seed": trained.seed}
 
 
 def report_content(
@@ -79,54 +73,62 @@ def report_content(
     data_dir: Path | None = None,
     options: AnalysisOptions | None = None,
 ) -> dict[str, Any]:
-    """Collect everything about a run, or a model's file. Reads the split, and validation if an exit
-    policy has to be chosen.
+    """Collect everything about a run, or a model's file.
 
     Args:
+        folder: the run's folder, or the model's file.
+        split: the split that is read; validation, too, if an exit policy has to be chosen.
         samples: number of real sequences that can be watched step by step.
         baselines: networks whose energy is compared: run folders, and names of untrained baselines
             of the same sizes. None: an LSTM, unless the run itself is a network of torch's cells.
         data: labelled recordings on which to measure, instead of the task's own data.
-        said: what is to be known of these recordings that they do not state themselves.
-        options: options of the analysis.
+        said: metadata of these recordings that the recordings do not state themselves.
+        data_dir: the folder of the task's data; None: where the task looks for them.
+        options: options of the analysis; None: the defaults.
 
-    Raises SrnnError for a folder that is not a trained run, and for missing data.
+    Returns:
+        What the page shows, for JSON.
+
+    Raises:
+        SrnnError: ``missing`` or ``file`` for a folder that is not a trained run, and without data;
+            ``unsupported`` for a network that raises alarms.
     """
-    if samples < 0:
-        raise SrnnError(f"The number of samples must be at least 0, not {samples}.")
+    samples = check("samples", samples, CountFrom0)
     trained = open_trained(folder, data, said)
     if trained.alarm is not None:
         raise SrnnError(
             f"{trained.name} raises alarms, and is not measured on labels: srnn serve and srnn "
-            "export web make the page that shows its score over time, srnn predict tells it."
+            "export web make the page that shows its score over time, srnn predict prints it.",
+            "unsupported",
+            "folder",
         )
     task = trained.task
     untrained, others = _compared(trained, baselines)
-    analysis = analyse(
-        trained, split, data_dir=data_dir, initial=trained.untrained(), options=options
-    )
+    initial = trained.untrained()
+    analysis = analyse(trained, split, data_dir=data_dir, initial=initial, options=options)
     energy = compare_energy(
         [folder, *others], untrained, split=split, data=data, said=said, data_dir=data_dir
     )
     shown = [*short_names([Path(folder), *map(Path, others)]), *untrained]
-    for name, report, row in zip(
-        shown, energy["networks"], energy["compared_with_first"], strict=True
-    ):
+    rows = zip(shown, energy["networks"], energy["compared_with_first"], strict=True)
+    for name, report, row in rows:
         report["name"] = row["name"] = name
-    history, environment = _history(trained)
-    policy = (
-        analysis.exit.policy
-        if analysis.exit is not None and analysis.exit.policy.confidence is not None
-        else None
-    )
+    # How it was trained, and where; of a model's file only the result and the seed are left.
+    history = {"epochs": [], "events": [], "best_epoch": None}
+    history["result"], environment = trained.about.get("result"), {"seed": trained.seed}
+    if trained.folder is not None and trained.folder.is_dir():
+        history = training(Run.open(trained.folder))
+        environment = read_object(trained.folder / "environment.json")
+    policy = None
+    if analysis.exit is not None and analysis.exit.policy.confidence is not None:
+        policy = analysis.exit.policy
     watched: dict[str, Any] = {"watched": [], "substeps": 1, "sequences": []}
     if samples:
-        sequences = Sequences(task, split, data_dir)
-        watched = take_samples(
-            trained, sequences, samples, activity=analysis.activity, policy=policy
-        )
+        sequences, activity = Sequences(task, split, data_dir), analysis.activity
+        watched = take_samples(trained, sequences, samples, activity=activity, policy=policy)
+    spiking = recipe_spikes(trained.recipe)
     sections = analysis.sections() | {"energy": energy_section(energy)}
-    sections |= history_sections(history, recipe_spikes(trained.recipe))
+    sections |= history_sections(history, spiking)
     return plain(
         {
             "kind": "report",
@@ -136,9 +138,7 @@ def report_content(
             "task": describe_task(trained),
             "network": describe_network(trained),
             "evaluation": analysis.to_dict(),
-            "short": as_json(
-                _in_short(analysis, energy["networks"][0], recipe_spikes(trained.recipe))
-            ),
+            "short": as_json(_in_short(analysis, energy["networks"][0], spiking)),
             "sections": as_json(sections),
             "training": history,
             "energy": energy,
@@ -154,16 +154,12 @@ def _in_short(analysis: Analysis, energy: dict[str, Any], spiking: bool) -> Valu
     report, found = analysis.evaluation.report, dict[str, tuple[Any, Form]]()
     for name in ACCURACIES:
         if report.get(name) is not None:
-            found[name.replace("_labelled", ", labelled steps").replace("_", " ")] = (
-                report[name],
-                SHARE,
-            )
+            words = name.replace("_labelled", ", labelled steps").replace("_", " ")
+            found[words] = report[name], SHARE
     if analysis.groups is not None:
         for part in analysis.groups.certainty():
             if isinstance(part, Values):
                 found |= part.values
-            else:
-                found |= {}
     for name, title in ERRORS.items():
         if report.get(name) is not None:
             if report["unit"] is None or name == "r2":
@@ -187,15 +183,19 @@ def _in_short(analysis: Analysis, energy: dict[str, Any], spiking: bool) -> Valu
         if energy["models"][model] is not None:
             found[name] = energy["models"][model]["energy_pj"]["step"], ENERGY
     if analysis.exit is not None and analysis.exit.policy.confidence is not None:
-        found["steps read with early exit"] = (
-            analysis.exit.result.mean_steps,
-            Form("steps", step_ms=analysis.exit.step_ms),
-        )
+        steps = Form("steps", step_ms=analysis.exit.step_ms)
+        found["steps read with early exit"] = analysis.exit.result.mean_steps, steps
     return Values(found)
 
 
 def describe_task(trained: Trained) -> dict[str, Any]:
-    task, loss = trained.task, trained.recipe.loss
+    """A short description of the task, and of the loss; "values" have a name and a unit each, and
+    are None where answers are classes."""
+    task, loss, unlabelled = trained.task, trained.recipe.loss, trained.task.unlabelled_class
+    values = None
+    if task.targets is not None:
+        pairs = zip(trained.classes, task.targets.units, strict=True)
+        values = [{"name": name, "unit": unit} for name, unit in pairs]
     return {
         "name": task.name,
         "options": dict(trained.recipe.task.options),
@@ -203,26 +203,13 @@ def describe_task(trained: Trained) -> dict[str, Any]:
         "inputs": task.inputs,
         "signal": task.signal().what,
         "class_names": list(task.class_names),
-        "values": _values(trained),
-        "unlabelled_class": None
-        if task.unlabelled_class is None
-        else task.class_names[task.unlabelled_class],
+        "values": values,
+        "unlabelled_class": None if unlabelled is None else task.class_names[unlabelled],
         "step_ms": task.step_ms,
         "label_lag": task.lag(),
         "start": loss.start,
         "loss": loss.name,
     }
-
-
-def _values(trained: Trained) -> list[dict[str, Any]] | None:
-    """Name and unit of each value; None: answers are classes."""
-    targets = trained.task.targets
-    if targets is None:
-        return None
-    return [
-        {"name": name, "unit": unit}
-        for name, unit in zip(trained.classes, targets.units, strict=True)
-    ]
 
 
 def describe_network(trained: Trained) -> dict[str, Any]:

@@ -37,21 +37,34 @@ def page(content: dict[str, Any]) -> str:
 
 
 def check_page(path: Path | str, *, named: bool = True) -> None:
-    """SrnnError if no page can be written there; to be called before anything is measured for it.
+    """Refuse a place where no page can be written, before anything is measured for it.
 
-    named: the user named the path, so that a link is followed; else it is replaced.
+    Args:
+        path: where the page is to be.
+        named: the user named the path, so that a link is followed; else it is replaced.
+
+    Raises:
+        SrnnError: ``file``, or ``missing`` for its folder.
     """
     path = Path(path)
     if path.is_dir():
-        raise SrnnError(f"{path} is a folder; name a file ({option('out')}).")
+        raise SrnnError(f"{path} is a folder; name a file ({option('out')}).", "file", path)
     if not named:
         check_name(path)
     check_writable(path.parent)
 
 
 def write_page(content: dict[str, Any], path: Path | str, *, named: bool = True) -> None:
-    """Write the page atomically. SrnnError when it cannot be written. ``named``: as for
-    ``check_page``."""
+    """Write a page, atomically.
+
+    Args:
+        content: of ``report_content`` or ``comparison_content``.
+        path: where the page is to be.
+        named: as for ``check_page``.
+
+    Raises:
+        SrnnError: ``file`` when it cannot be written.
+    """
     path = Path(path)
     check_page(path, named=named)
     with whole_file(path, parents=True, named=named) as file:

@@ -27,8 +27,15 @@ EPOCH = Axis("epoch", whole=True)
 
 
 def history_sections(history: dict[str, Any], spiking: bool) -> dict[str, Section]:
-    """Of what ``content.training`` found in a run's folder; ``spiking``: whether all hidden neurons
-    emit spikes."""
+    """The sections about a training.
+
+    Args:
+        history: what ``content.training`` found in a run's folder.
+        spiking: whether all hidden neurons emit spikes.
+
+    Returns:
+        Sections by name; none where no epoch was logged.
+    """
     if not history["epochs"]:
         return {}
     found = {"training": _training(history, spiking)}
@@ -51,37 +58,18 @@ def _training(history: dict[str, Any], spiking: bool) -> Section:
     def both(key: str) -> list[Line]:
         return [_line(epochs, split, split, key) for split in ("validation", "train")]
 
-    plots = [
-        Plot("Accuracy", EPOCH, Axis("accuracy", SHARE), both("accuracy"), marks=marks),
-        Plot(
-            "Balanced accuracy",
-            EPOCH,
-            Axis("balanced accuracy", SHARE),
-            both("balanced_accuracy"),
-            marks=marks,
-        ),
-        Plot(
-            "Mean absolute error",
-            EPOCH,
-            Axis("mean absolute error", low=0),
-            both("mae"),
-            marks=marks,
-        ),
-        Plot("Loss", EPOCH, Axis("loss"), both("loss"), marks=marks),
-        Plot(
-            "Firing rate" if spiking else "Activity",
-            EPOCH,
-            Axis(rate, low=0),
-            [_line(epochs, "validation", "validation", "firing_rate", "mean")],
-            marks=marks,
-        ),
-        Plot(
-            "Learning rate",
-            EPOCH,
-            Axis("learning rate", low=0),
-            [_line(epochs, "learning rate", "lr")],
-        ),
+    balanced, error = Axis("balanced accuracy", SHARE), Axis("mean absolute error", low=0)
+    rates = [_line(epochs, "validation", "validation", "firing_rate", "mean")]
+    curves = [
+        ("Accuracy", Axis("accuracy", SHARE), both("accuracy")),
+        ("Balanced accuracy", balanced, both("balanced_accuracy")),
+        ("Mean absolute error", error, both("mae")),
+        ("Loss", Axis("loss"), both("loss")),
+        ("Firing rate" if spiking else "Activity", Axis(rate, low=0), rates),
     ]
+    plots = [Plot(title, EPOCH, y, lines, marks=marks) for title, y, lines in curves]
+    lines = [_line(epochs, "learning rate", "lr")]
+    plots.append(Plot("Learning rate", EPOCH, Axis("learning rate", low=0), lines))
     took = {"epochs": (len(epochs), NUMBER), "time": (_number(epochs[-1], "seconds"), SECONDS)}
     chosen = "the checkpoint that validation chose"
     if best:
@@ -96,10 +84,8 @@ def _health(history: dict[str, Any], spiking: bool) -> Section | None:
     rates, idle, norms = [], [], []
     for name in layers:
         title = layer_title(name)
-        if name.removeprefix("layers.").isdigit():
-            rates.append(
-                _line(epochs, title, "train", "firing_rate", "layers", int(name.split(".")[1]))
-            )
+        if (number := name.removeprefix("layers.")).isdigit():
+            rates.append(_line(epochs, title, "train", "firing_rate", "layers", int(number)))
         silent = "always 0"
         if spiking:
             silent = "silent"
@@ -108,110 +94,68 @@ def _health(history: dict[str, Any], spiking: bool) -> Section | None:
         idle.append(Line(saturated.name, saturated.y, saturated.x, "dashed"))
         norm = _line(epochs, title, "health", name, "gradient_norm")
         norms.append(Line(title, [value or None for value in norm.y], norm.x))  # 0 has no logarithm
-    rate = "fraction of outputs not 0"
+    activity, rate, silence = "Activity", "fraction of outputs not 0", "Neurons that are always 0"
+    at_steps = "fractions of a layer, at the sampled steps: always 0, or not 0 at nearly every step"
     if spiking:
-        rate = "spikes per neuron and step"
-    subtitle = "fractions of a layer, at the sampled steps: always 0, or not 0 at nearly every step"
-    if spiking:
-        subtitle = "fractions of a layer that never spiked, or at nearly every sampled step"
+        activity, rate = "Firing rate", "spikes per neuron and step"
+        silence = "Silent and saturated neurons"
+        at_steps = "fractions of a layer that never spiked, or at nearly every sampled step"
+    before = "geometric mean of an epoch's batches, before clipping; logarithmic"
+    share = Axis("fraction of neurons", SHARE, 0, 1)
     plots = _drawn(
         [
-            Plot(
-                f"{'Firing rate' if spiking else 'Activity'} by layer",
-                EPOCH,
-                Axis(rate, low=0),
-                rates,
-                "on the training split",
-            ),
-            Plot(
-                "Silent and saturated neurons" if spiking else "Neurons that are always 0",
-                EPOCH,
-                Axis("fraction of neurons", SHARE, 0, 1),
-                idle,
-                subtitle,
-            ),
-            Plot(
-                "Gradient norm by layer",
-                EPOCH,
-                Axis("norm", log=True),
-                norms,
-                "geometric mean of an epoch's batches, before clipping; logarithmic",
-            ),
+            Plot(f"{activity} by layer", EPOCH, Axis(rate, low=0), rates, "on the training split"),
+            Plot(silence, EPOCH, share, idle, at_steps),
+            Plot("Gradient norm by layer", EPOCH, Axis("norm", log=True), norms, before),
         ]
     )
-    done = [
-        *_scaled_at_start(history["epochs"]),
-        *map(_event, history["events"]),
-        *_unhealthy(history["epochs"]),
-    ]
+    # What was done: layers whose weights were scaled before the first step, recoveries of a
+    # training that went wrong, and what was unhealthy.
+    done = []
+    starts = [one for record in history["epochs"] for one in record.get("start", ())]
+    for one in starts:
+        if one.get("scaled"):
+            gains, ranges = ("{:.3g} to {:.3g}".format(*one[name]) for name in ("gains", "rates"))
+            what = f"{layer_title(one['name'])}: weights scaled by {gains}, rate {ranges}"
+            done.append(["before the first step", what])
+    for event in history["events"]:
+        if event["event"] != "restored":
+            done.append([event["where"], f"{event['reason']}: {event['event']}"])
+            continue
+        factor, calmed = event["lr_factor"], event.get("calmed", {}).items()
+        restored = f"restored from the last checkpoint, at {factor:.3g} times the learning rate"
+        words = [
+            f"{event['reason']}: {restored}",
+            *(f"{layer_title(one['name'])}: weights scaled" for one in event.get("scaled", ())),
+            *(f"{layer_title(name)}: {by:.3g} times its recurrent weights" for name, by in calmed),
+        ]
+        done.append([event["where"], "; ".join(words)])
+    for record in history["epochs"]:
+        for reason in record.get("unhealthy", record.get("sick", ())):  # "sick": of older runs
+            done.append([f"epoch {record['epoch']}", reason])
     if not (plots or done):
         return None
     parts: list[Part] = list(plots)
     if done:
         parts.append(Table("What was done", {"when": TEXT, "what": TEXT}, done))
-    mended = sum(one.get("event") == "restored" for one in history["events"])
-    often = {0: "never mended", 1: "mended once"}.get(mended, f"mended {mended} times")
+    count = sum(one.get("event") == "restored" for one in history["events"])
+    often = {0: "was never restored", 1: "was restored once"}.get(
+        count, f"was restored {count} times"
+    )
     lead = (
-        f"The training was {often}. A layer is unhealthy when nearly all of its neurons are silent, "
-        "half of them spike at nearly "
-        "every step, or its gradient has exploded."
+        f"The training {often}. A layer is unhealthy when nearly all of its neurons are silent, "
+        "half of them spike at nearly every step, or its gradient has exploded."
     )
     return Section("Health", lead, parts)
 
 
-def _scaled_at_start(epochs: Records) -> list[list[str]]:
-    """Layers whose weights were scaled before the first step."""
-    rows = []
-    for layer in (one for record in epochs for one in record.get("start", ()) if one.get("scaled")):
-        gains, rates = ("{:.3g} to {:.3g}".format(*layer[name]) for name in ("gains", "rates"))
-        rows.append(
-            [
-                "before the first step",
-                f"{layer_title(layer['name'])}: weights scaled by {gains}, rate {rates}",
-            ]
-        )
-    return rows
-
-
-def _event(event: dict[str, Any]) -> list[str]:
-    """What was done when training went wrong."""
-    if event["event"] != "restored":
-        return [event["where"], f"{event['reason']}: {event['event']}"]
-    words = [
-        f"{event['reason']}: mended from the last checkpoint, at {event['lr_factor']:.3g} times "
-        "the learning rate"
-    ]
-    words += [f"{layer_title(one['name'])}: weights scaled" for one in event.get("scaled", ())]
-    words += [
-        f"{layer_title(name)}: {factor:.3g} times its recurrent weights"
-        for name, factor in event.get("calmed", {}).items()
-    ]
-    return [event["where"], "; ".join(words)]
-
-
-def _unhealthy(epochs: Records) -> list[list[str]]:
-    return [
-        [f"epoch {record['epoch']}", reason]
-        for record in epochs
-        for reason in record.get("unhealthy", record.get("sick", ()))
-    ]
-
-
 def _line(epochs: Records, name: str, *path: str | int) -> Line:
     """What the records have at that path."""
+    y = [_number(record, *path) for record in epochs]
+    x = [_number(record, "epoch") for record in epochs]
     if name == "train":
-        label = "training"
-    else:
-        label = name
-    look = "line"
-    if name == "train":
-        look = "thin"
-    return Line(
-        label,
-        [_number(record, *path) for record in epochs],
-        [_number(record, "epoch") for record in epochs],
-        look,
-    )
+        return Line("training", y, x, "thin")
+    return Line(name, y, x)
 
 
 def _number(record: Any, *path: str | int) -> float | None:

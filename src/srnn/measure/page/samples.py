@@ -57,13 +57,18 @@ def take_samples(
     activity: NeuronActivity | None = None,
     policy: ExitPolicy | None = None,
 ) -> dict[str, Any]:
-    """The content of the page's player: ``watched`` neurons of each hidden layer, and ``count``
-    ``sequences``, at least 1.
+    """The content of the page's player.
 
     Args:
+        trained: the network.
+        sequences: the split.
+        count: how many of its sequences are taken, at least 1.
         activity: rates on the split, which choose the neurons: the most active, the median, and the
             least active that fires.
         policy: marks where the network would decide early.
+
+    Returns:
+        {"watched": neurons of each hidden layer, "substeps", "sequences": the sequences}.
     """
     network = trained.network
     indices = evenly_spread(sequences.y, count)
@@ -72,7 +77,14 @@ def take_samples(
     ((_, result),) = run_batches(network, [batch], seed=trained.seed, record=_traces(network))
     certain = _answers(trained, batch, result.output)
     watched = _watched(network, activity)
-    most = max(1, BUDGET // len(indices) // _bytes_per_step(network, x, watched))
+    # About how many bytes a step of a sequence takes, before base64.
+    binary = bool(((x == 0) | (x.abs() == 1)).all())
+    size = x.shape[2] // (4 if binary else 1) + 2 * network.outputs + 4
+    for layer in watched:
+        packed = layer["spiking"] and not network.bidirectional
+        emitted = layer["size"] // (8 if packed else 1)
+        size += network.substeps * (emitted + 4 * len(layer["neurons"]))
+    most = max(1, BUDGET // len(indices) // size)
     if batch.lengths is None:
         lengths = [x.shape[1]] * len(x)
     else:
@@ -116,9 +128,7 @@ def _leads(
     signal = sequences.signal_of(index, path)
     assert signal is not None
     dead = dead_leads(signal, path.rate, in_mv=True).max(-1)
-    states = np.pad(dead, (task.lag(), 0))[
-        : item["shown"]
-    ]  # a decision names what was so much earlier
+    states = np.pad(dead, (task.lag(), 0))[: item["shown"]]  # decisions lag behind the signal
     if sequences.channels is None:
         names = path.pairs
     else:
@@ -157,15 +167,15 @@ def _answers(trained: Trained, batch: Batch, outputs: Tensor) -> npt.NDArray[np.
 
 def _outcome(trained: Trained, batch: Batch, output: Tensor, row: int) -> dict[str, Any]:
     """The true class and the decision; with a label at every step, how many of the labelled steps
-    that count are right; of values, the mean absolute error of the first, None where no target is
-    known."""
+    that count are right; of values, the mean absolute error of the first, None where there is no
+    target."""
     loss, targets = trained.loss, trained.task.targets
     y, lengths = batch.y[row], batch.lengths
     if targets is not None:
-        said, true = answers(batch, output, loss, targets)
-        errors = np.abs(said - true)[row, :, 0]
-        known = errors[~np.isnan(errors)]
-        return {"error": float(known.mean()) if len(known) else None}
+        predicted, true = answers(batch, output, loss, targets)
+        errors = np.abs(predicted - true)[row, :, 0]
+        errors = errors[~np.isnan(errors)]
+        return {"error": float(errors.mean()) if len(errors) else None}
     if not loss.per_step:
         predicted, true = int(loss.scores(output, lengths).argmax(-1)[row]), int(y)
         return {"true": true, "predicted": predicted, "right": true == predicted}
@@ -212,19 +222,6 @@ def kind_of(layer: nn.Module) -> str:
     return getattr(getattr(one, "neuron", one), "name", "relu")
 
 
-def _bytes_per_step(network: Network, x: Tensor, watched: list[dict[str, Any]]) -> int:
-    """Approximate number of bytes of one sequence, before base64."""
-    binary = bool(((x == 0) | (x.abs() == 1)).all())
-    size = x.shape[2] // (4 if binary else 1)
-    for layer in watched:
-        if layer["spiking"] and not network.bidirectional:
-            activity = layer["size"] // 8
-        else:
-            activity = layer["size"]
-        size += network.substeps * (activity + 4 * len(layer["neurons"]))
-    return size + 2 * network.outputs + 4
-
-
 def _arrays(
     trained: Trained,
     batch: Batch,
@@ -238,18 +235,22 @@ def _arrays(
     network, loss = trained.network, trained.loss
     sample: dict[str, Any] = {"probabilities": pack_levels(certain[:steps], fine=True)}
     if trained.task.targets is not None:
-        sample |= _targets(trained, batch, row, steps)
+        true = batch.y[row].double().numpy()
+        if not loss.per_step:
+            true = np.broadcast_to(true, (steps, len(true)))
+        true = true[:steps]
+        known = ~np.isnan(true)
+        shown = np.where(known, true, true[known].mean() if known.any() else 0.0)
+        sample |= {"targets": pack_levels(shown, fine=True), "known": pack_bits(known)}
     elif loss.per_step:
         sample["labels"] = pack_numbers(batch.y[row, :steps].numpy())
         sample["decisions"] = pack_numbers(result.output[row, :steps].argmax(-1).numpy())
     elif not network.bidirectional:
-        if batch.lengths is None:
-            lengths = None
-        else:
+        lengths = None
+        if batch.lengths is not None:
             lengths = batch.lengths[row : row + 1]
-        sample["decisions"] = pack_numbers(
-            prefixes(loss, result.output[row : row + 1], lengths).predicted[0, :steps]
-        )
+        decisions = prefixes(loss, result.output[row : row + 1], lengths)
+        sample["decisions"] = pack_numbers(decisions.predicted[0, :steps])
     inner = steps * network.substeps
     sample["layers"] = [
         pack_activity(layer.output[row, :inner].numpy()) for layer in result.layers[:-1]
@@ -273,17 +274,6 @@ def _arrays(
             threshold = pack_levels(u - v, fine=True)
         sample["membranes"].append({"u": pack_levels(u, fine=True), "threshold": threshold})
     return sample
-
-
-def _targets(trained: Trained, batch: Batch, row: int, steps: int) -> dict[str, Any]:
-    """The targets of a sequence's first steps, and where they are known."""
-    true = batch.y[row].double().numpy()
-    if not trained.loss.per_step:
-        true = np.broadcast_to(true, (steps, len(true)))
-    true = true[:steps]
-    known = ~np.isnan(true)
-    shown = np.where(known, true, true[known].mean() if known.any() else 0.0)
-    return {"targets": pack_levels(shown, fine=True), "known": pack_bits(known)}
 
 
 def _input(x: Array) -> dict[str, Any]:
@@ -313,25 +303,26 @@ def pack_numbers(values: Array) -> Packed:
 
 
 def pack_levels(values: Array, fine: bool = False) -> Packed:
-    """Pack real numbers, rounded to 256 levels from min to max; ``fine``: to 65,536. Values that
-    are not finite become 0."""
+    """Pack real numbers, rounded to levels from min to max.
+
+    Args:
+        values: an array of any shape; values that are not finite become 0.
+        fine: 65,536 levels instead of 256.
+
+    Returns:
+        The packed array, for JSON.
+    """
     x = np.nan_to_num(np.asarray(values, np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    low = high = 0.0
     if x.size:
-        low, high = (float(x.min()), float(x.max()))
-    else:
-        low, high = (0.0, 0.0)
+        low, high = float(x.min()), float(x.max())
+    kind, top, dtype = "levels", 255, "u1"
     if fine:
-        top, dtype = (65535, "<u2")
-    else:
-        top, dtype = (255, "u1")
+        kind, top, dtype = "fine", 65535, "<u2"
+    scaled = np.zeros(x.shape)
     if high > low:
         scaled = np.rint((x - low) / (high - low) * top)
-    else:
-        scaled = np.zeros(x.shape)
-    return _packed("fine" if fine else "levels", x.shape, scaled.astype(dtype)) | {
-        "low": low,
-        "high": high,
-    }
+    return _packed(kind, x.shape, scaled.astype(dtype)) | {"low": low, "high": high}
 
 
 def pack_activity(values: Array) -> Packed:

@@ -22,7 +22,16 @@ State = tuple[Tensor, ...]
 
 
 def emission_slope(neuron: Neuron, surrogate: Surrogate, v: Tensor) -> Tensor:
-    """What stands for the derivative of the emission with respect to v."""
+    """The derivative of the emission with respect to v, as training uses it.
+
+    Args:
+        neuron: its emission.
+        surrogate: replaces the derivative of a step.
+        v: the drive, of any shape.
+
+    Returns:
+        Values of v's shape.
+    """
     psi = surrogate(v) if neuron.emission.uses_surrogate else v
     return neuron.emission.slope.run(Algebra(), [torch.ones_like(v), v, psi])[0]
 
@@ -47,6 +56,7 @@ def run_forward(
     """A layer over time.
 
     Args:
+        neuron: the layer's neurons.
         currents: the input's part of the currents, bias included, (B, T, H).
         weight_rec: (H, H), from neuron j (column) to neuron i (row); None: a feed-forward layer.
         coefficients: those of the neuron's step, (H,) each.
@@ -54,8 +64,9 @@ def run_forward(
         lengths: valid steps of each sequence, (B,) integers; from there on the state does not
             change.
 
-    Returns (*variables, s) before each step, (B, T, H) each; the currents (B, T, H); (*variables,
-    s) at the end, (B, H) each.
+    Returns:
+        (*variables, s) before each step, (B, T, H) each; the currents (B, T, H); (*variables, s) at
+        the end, (B, H) each.
     """
     if _compiled(currents):
         from .cpu import loops
@@ -98,38 +109,31 @@ def run_backward(
     neurons' recurrent weights.
 
     Args:
+        neuron: the layer's neurons.
+        surrogate: the surrogate gradient of their spikes.
         membrane: whether the layer passes on its membrane, not its emission.
         own_weight: each neuron's recurrent weight to itself, (H,).
+        coefficients: those of the neuron's step, (H,) each.
         states, currents: as ``run_forward`` returns them.
         signal: the derivative of the loss with respect to each step's output, (B, T, H).
         seed: the derivative with respect to (*variables, s) at the end, (B, H) each.
+        lengths: valid steps of each sequence, (B,) integers.
 
-    Returns the derivatives with respect to each step's current (B, T, H), the coefficients (B, H)
-    each, and (*variables, s) at the beginning, (B, H) each.
+    Returns:
+        The derivatives with respect to each step's current (B, T, H), the coefficients (B, H) each,
+        and (*variables, s) at the beginning, (B, H) each.
     """
     if _compiled(currents):
         from .cpu import loops
 
         try:
-            return loops.run_backward(
-                neuron,
-                surrogate,
-                membrane,
-                own_weight,
-                coefficients,
-                states,
-                currents,
-                signal,
-                seed,
-                lengths,
-            )
+            layer = (neuron, surrogate, membrane, own_weight, coefficients)
+            return loops.run_backward(*layer, states, currents, signal, seed, lengths)
         except CannotCompile as error:
             warn_slow(str(error))
     step_adjoint, count = adjoint(type(neuron)), len(states)
-    g_currents, sums = (
-        torch.zeros_like(currents),
-        [torch.zeros_like(currents[:, 0]) for _ in coefficients],
-    )
+    g_currents = torch.zeros_like(currents)
+    sums = [torch.zeros_like(currents[:, 0]) for _ in coefficients]
     for t in reversed(range(currents.shape[1])):
         arguments = (*(part[:, t] for part in states), currents[:, t], *coefficients)
         valid = (t < lengths)[:, None]

@@ -82,7 +82,8 @@ class LayerProblem:
     def require_fitting(self) -> None:
         """SrnnError unless all shapes fit each other: compiled code does not look at them again."""
         if self.x.ndim != 3:
-            raise SrnnError(f"A layer reads (batch, time, inputs), not {tuple(self.x.shape)}.")
+            message = f"A layer reads (batch, time, inputs), not {tuple(self.x.shape)}."
+            raise SrnnError(message, "data", "x")
         (batch, _, channels), size = self.x.shape, len(self.weight_in)
         for name, shape, *parts in (
             ("weight_in", (size, channels), self.weight_in),
@@ -96,8 +97,9 @@ class LayerProblem:
                 if part is not None and part.shape != shape:
                     raise SrnnError(
                         f"The layer's {name} has the shape {tuple(part.shape)} instead of {shape}, "
-                        f"as {channels} inputs, {size} "
-                        f"neurons and a batch of {batch} need."
+                        f"as {channels} inputs, {size} neurons and a batch of {batch} need.",
+                        "data",
+                        name,
                     )
 
     @classmethod
@@ -113,7 +115,20 @@ class LayerProblem:
         trained: bool = False,
     ) -> LayerProblem:
         """One sequence, one step, one input: to ask a backend whether it can run such layers, or to
-        compile for them."""
+        compile for them.
+
+        Args:
+            neuron: the layer's neurons.
+            surrogate: the surrogate gradient of their spikes.
+            dtype: of all floats.
+            device: where all tensors are.
+            size: H.
+            recurrent: whether the layer is.
+            trained: whether its weights and coefficients need a gradient.
+
+        Returns:
+            The problem.
+        """
         ones = torch.ones(size, dtype=dtype, device=device, requires_grad=trained)
         return cls(
             neuron=neuron,
@@ -140,13 +155,29 @@ def aside() -> torch.autograd.graph.saved_tensors_hooks:
 
 
 def valid_steps(lengths: Tensor, steps: int, device: torch.device) -> Tensor:
-    """(B, steps, 1) booleans: which steps are not padding."""
+    """Which steps are not padding.
+
+    Args:
+        lengths: (B,) valid steps.
+        steps: T.
+        device: where the result is wanted.
+
+    Returns:
+        (B, T, 1) booleans.
+    """
     return (torch.arange(steps, device=device) < lengths.to(device)[:, None])[..., None]
 
 
 def without_padding(x: Tensor, lengths: Tensor | None) -> Tensor:
-    """x (B, T, size) with zeros beyond each sequence's length, where multiplying by 0 would leave a
-    NaN."""
+    """An input without padding, where multiplying by 0 would leave a NaN.
+
+    Args:
+        x: (B, T, size).
+        lengths: (B,) valid steps; None: all T.
+
+    Returns:
+        (B, T, size) with zeros beyond each sequence's length.
+    """
     return x if lengths is None else torch.where(valid_steps(lengths, x.shape[1], x.device), x, 0)
 
 
@@ -155,7 +186,7 @@ def matmul_precision() -> str:
     ``torch.set_float32_matmul_precision``.
 
     "highest" if torch's newer settings, one for each of its own backends, are in use: torch then
-    does not say.
+    does not tell.
     """
     try:
         return torch.get_float32_matmul_precision()
@@ -175,8 +206,15 @@ def uncast(device: torch.device) -> AbstractContextManager[Any]:
 
 
 def unfit(problem: LayerProblem, device: str) -> str:
-    """Why no fast backend for a type of device can run the problem, in half a sentence; empty if
-    one may."""
+    """Why no fast backend for a type of device can run a problem.
+
+    Args:
+        problem: the layer.
+        device: "cpu" or "cuda".
+
+    Returns:
+        The reason, in half a sentence; empty if there is none.
+    """
     if traced():
         return "torch.export, torch.compile and torch.func can trace only the reference"
     if problem.record:

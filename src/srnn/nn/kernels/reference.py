@@ -25,7 +25,7 @@ from ..surrogates import Surrogate
 from .problem import LayerProblem, LayerResult, is_autocast, valid_steps
 
 
-@functools.cache  # so it is said once
+@functools.cache  # so that there is one warning
 def warn_rounded() -> None:
     """Warn that gradients lose most of their bits: the caller's autocast holds for the products of
     the backward pass."""
@@ -67,7 +67,15 @@ class _Spike(torch.autograd.Function):
 
 
 def spike(v: Tensor, surrogate: Surrogate) -> Tensor:
-    """Spikes (0/1 floats of v's shape and dtype) with a surrogate gradient."""
+    """Spikes with a surrogate gradient.
+
+    Args:
+        v: the drive, of any shape.
+        surrogate: its psi(v) replaces the derivative.
+
+    Returns:
+        0 or 1, of v's shape and dtype.
+    """
     return _Spike.apply(v, surrogate)
 
 
@@ -84,8 +92,16 @@ class _WithSurrogate(Algebra):
 
 
 def emit(emission: Emission, v: Tensor, surrogate: Surrogate) -> Tensor:
-    """What neurons of drive v emit, of v's shape and dtype, with the gradient that training
-    follows."""
+    """Emissions, with the gradient that training follows.
+
+    Args:
+        emission: the neurons' emission.
+        v: their drive, of any shape.
+        surrogate: its psi(v) replaces the derivative of a step.
+
+    Returns:
+        Values of v's shape and dtype.
+    """
     return emission.record.run(_WithSurrogate(surrogate), [v])[0]
 
 
@@ -100,14 +116,14 @@ def run_layer(problem: LayerProblem) -> LayerResult:
     neuron = p.neuron
     for name in p.record:
         if name not in (known := recordable(neuron)):
-            raise SrnnError(
-                f"Neurons of '{neuron.name}' have no '{name}' to record.{nearest(name, known)}"
-            )
+            near = nearest(name, known)
+            message = f"Neurons of '{neuron.name}' have no '{name}' to record.{near}"
+            raise SrnnError(message, "name", "record")
     x = as_dense(p.x, p.weight_in.dtype)
     steps, lengths = x.shape[1], p.lengths
-    if (
-        steps == 0
-    ):  # an invalid step, cut off at the end, through which backward reaches all that needs a gradient
+    if steps == 0:
+        # An invalid step, cut off at the end, through which backward reaches all that needs a
+        # gradient.
         x, lengths = F.pad(x, (0, 0, 0, 1)), torch.zeros(len(x), dtype=torch.int64)
     # A sequence shorter than the batch's longest keeps its state after its last valid step and
     # emits nothing.
@@ -154,11 +170,8 @@ def run_layer(problem: LayerProblem) -> LayerResult:
         variables, s = new, s_new
         emitted.append(out)
         if p.record:
-            available = dict(zip(neuron.variables(), new, strict=True)) | {
-                "s": s,
-                "v": v,
-                "current": current,
-            }
+            available = dict(zip(neuron.variables(), new, strict=True))
+            available |= {"s": s, "v": v, "current": current}
             for name in p.record:
                 traces[name].append(available[name])
     return LayerResult(

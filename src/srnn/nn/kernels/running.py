@@ -24,7 +24,7 @@ def check_backend(name: str) -> str:
     """The name itself if it is "auto" or a backend's; otherwise SrnnError, which suggests the
     nearest one."""
     if name not in (known := ("auto", *BACKENDS)):
-        raise SrnnError(f"Unknown backend {name!r}.{nearest(name, known)}")
+        raise SrnnError(f"Unknown backend {name!r}.{nearest(name, known)}", "name", "backend")
     return name
 
 
@@ -37,10 +37,18 @@ def warn_slow(reason: str) -> None:
 
 
 def choose(problem: LayerProblem, backend: str = "auto") -> tuple[str, str]:
-    """(name, reason): the backend that runs such a layer if ``backend`` is asked for, and the
-    reason for that choice.
+    """The backend that runs a layer.
 
-    SrnnError for a backend asked for by name that is unknown or cannot run the layer.
+    Args:
+        problem: the layer.
+        backend: a backend's name, or "auto": the fastest that can run it.
+
+    Returns:
+        The backend's name, and the reason for that choice.
+
+    Raises:
+        SrnnError: ``name`` for an unknown backend, ``unsupported`` for one that cannot run the
+            layer.
     """
     name, why = check_backend(backend), "as asked for"
     if name == "auto":
@@ -49,16 +57,26 @@ def choose(problem: LayerProblem, backend: str = "auto") -> tuple[str, str]:
     if name != "reference":
         reason = (gpu if name == "gpu" else cpu).why_not(problem)
     if reason and backend != "auto":
-        raise SrnnError(f"The {name} backend cannot run this layer: {reason}.")
+        message = f"The {name} backend cannot run this layer: {reason}."
+        raise SrnnError(message, "unsupported", "backend")
     return ("reference", reason) if reason else (name, why)
 
 
 def run_layer(problem: LayerProblem, backend: str = "auto") -> LayerResult:
-    """Run one layer over its sequences on the named backend, or on the fastest that can ("auto").
+    """Run one layer over its sequences.
 
-    "auto" falls back to the reference, with one warning for each reason, but with none if it is to
-    record traces, which only the reference does. A backend asked for by name raises SrnnError if it
-    cannot run the layer.
+    Args:
+        problem: the layer and its sequences.
+        backend: a backend's name, or "auto": the fastest that can run it. "auto" falls back to the
+            reference, with one warning for each reason, but with none if traces are to be recorded,
+            which only the reference does.
+
+    Returns:
+        Emissions, final state and traces.
+
+    Raises:
+        SrnnError: ``data`` for shapes that do not fit, ``name`` for an unknown backend,
+            ``unsupported`` for one that cannot run the layer.
     """
     if not torch.compiler.is_compiling():
         problem.require_fitting()

@@ -13,7 +13,7 @@ function player(samples) {
   const play = el("button", { type: "button", class: "main" }, "Play");
   const back = el("button", { type: "button", "aria-label": "One step back" }, "‹"), on = el("button", { type: "button", "aria-label": "One step on" }, "›");
   const clock = el("span", { id: "clock" }), view = el("select", { id: "view" });
-  const verdict = el("div", { class: "verdict", id: "verdict" }), truth = el("div", { class: "truth" }), beliefs = el("ul", { class: LONG ? "beliefs long" : "beliefs" });
+  const verdict = el("div", { class: "verdict", id: "verdict" }), truth = el("div", { class: "truth" }), confidences = el("ul", { class: LONG ? "confidences long" : "confidences" });
   const tracks = el("div", {}), note = el("p", { class: "note" });
   let shown = [];  // tracks of the sample: {canvas, draw(context, width, height), base}
 
@@ -58,7 +58,7 @@ function player(samples) {
     slider.setAttribute("aria-valuetext", `step ${step}, decision ${said}, ${truth.textContent}`);
     let order = CLASSES.map((_, i) => i);
     if (order.length > 10) order = order.sort((a, b) => sample.probabilities.get(t, b) - sample.probabilities.get(t, a)).slice(0, 8);
-    beliefs.replaceChildren(...order.map(i => {
+    confidences.replaceChildren(...order.map(i => {
       const p = sample.probabilities.get(t, i);
       return el("li", { class: i === label ? "true" : null }, el("span", {}, CLASSES[i]), el("span", { class: "bar" }, el("i", { style: `width:${100 * p}%;background:var(${classColour(i)})` })), el("b", {}, percent(p, 0)));
     }));
@@ -106,7 +106,7 @@ function player(samples) {
   const made = el("div", {},
     chips("sample", VALUES ? "Sequence" : DATA.task.per_step ? "Sequence · correct labelled steps" : "Sequence · true class", sequences.map((one, i) => [i, name(one)]), 0, choose),
     el("div", { class: "controls" }, play, back, on, clock, el("label", {}, "in view", view)),
-    el("div", { class: "player" }, el("div", {}, slider, tracks), el("div", { class: "now" }, verdict, truth, beliefs)), note);
+    el("div", { class: "player" }, el("div", {}, slider, tracks), el("div", { class: "now" }, verdict, truth, confidences)), note);
   choose(0);
   return made;
 }

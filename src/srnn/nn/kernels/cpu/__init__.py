@@ -8,8 +8,7 @@
     weight_gradients.py   the part of the way back that adds to weights
     compiler.py  from plain functions to compiled loops, cached on disk
     padding.py, weights.py, buffers.py   tensors as rows of whole vectors, weights as the loops want them, memory
-    layer.py     one autograd function per layer, and the way in
-    compile_time.py  how long compiling will take
+    layer.py     one autograd function per layer, the way in, and how long compiling will take
 
 Importing this package imports neither Numba nor torch; running a layer does.
 """

@@ -125,7 +125,7 @@ class ForwardScratch(NamedTuple):
 
 
 class Adjoint(NamedTuple):
-    """What only the way back needs."""
+    """What only the backward loop needs."""
 
     surrogate: tuple[float, ...]  # parameters of the surrogate's derivative
     s_initial: Array  # (B, W)
@@ -174,34 +174,29 @@ class BackwardScratch(NamedTuple):
 def from_fields(
     loop: Callable[..., None], groups: Sequence[type[Any]], **words: Any
 ) -> Callable[..., None]:
-    """A function of (first, last, *all fields of the groups) that calls
-    ``loop(first, last, *groups)``.
+    """A loop that takes the fields of its groups one by one.
 
-    Each group is passed through ``flat``, one of the ``words`` that the text may use. The loop is
-    in its closure, where the cache of machine code sees what it depends on.
+    Args:
+        loop: takes (first, last, *groups).
+        groups: the types of its groups. Each group is passed through ``flat``.
+        words: what the written text may use, ``flat`` among them.
+
+    Returns:
+        A function of (first, last, *all fields of the groups) that calls the loop. The loop is in
+        its closure, where the cache of machine code sees what it depends on.
     """
     fields = ", ".join(field for group in groups for field in group._fields)
     made = ", ".join(f"flat({group.__name__}({', '.join(group._fields)}))" for group in groups)
     name = loop.__name__
-    text = (
-        "def around(loop):\n"
-        f"    def {name}(first, last, {fields}):\n"
-        f"        loop(first, last, {made})\n\n"
-        f"    return {name}\n"
-    )
+    text = f"""def around(loop):
+    def {name}(first, last, {fields}):
+        loop(first, last, {made})
+
+    return {name}
+"""
     known = {group.__name__: group for group in groups} | words
     return written("around", text, known)(loop)
 
 
 FORWARD = (Sizes, InputArrays, Parameters, Lines, Saved, Outputs, ForwardScratch)
-BACKWARD = (
-    Sizes,
-    InputArrays,
-    Parameters,
-    Lines,
-    Saved,
-    Adjoint,
-    GradientArrays,
-    Tape,
-    BackwardScratch,
-)
+BACKWARD = (*FORWARD[:5], Adjoint, GradientArrays, Tape, BackwardScratch)

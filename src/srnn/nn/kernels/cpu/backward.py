@@ -29,12 +29,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .arguments import (
-    BLOCK,
-    CHUNK,
-    Emitted,
-    Kept,
-)
+from .arguments import BLOCK, CHUNK, Emitted, Kept
 from .forward import PREFETCH_STEPS, EmissionLoops, sum_currents
 from .memory import (
     READ,
@@ -70,12 +65,8 @@ def _step_arguments(
 ):
     """What ``step`` was given at place k, r for the neurons from h on: (*variables, s, current,
     *coefficients)."""
-    width, row, t, at = (
-        sizes.width,
-        chunk.block + r,
-        chunk.start + k,
-        (k * BLOCK + r) * sizes.width + h,
-    )
+    width, row, t = sizes.width, chunk.block + r, chunk.start + k
+    at = (k * BLOCK + r) * width + h
     here = row * sizes.steps + t
     if sizes.kept == Kept.CURRENTS:
         current = load_first(saved.currents, here * sizes.size + h, sizes.size - h)
@@ -267,8 +258,15 @@ def make_backward(
     psi: Callable[..., Any],
     emission: EmissionLoops,
 ) -> Callable[..., Any]:
-    """The backward loop, uncompiled, of a neuron and a surrogate whose functions Numba knows. See
-    ``make_forward``."""
+    """The backward loop, uncompiled.
+
+    Args:
+        step, step_adjoint, psi: the neuron's and the surrogate's, for compiled functions to call.
+        emission: the neuron's.
+
+    Returns:
+        The loop.
+    """
     emit, slope, spiking = emission
 
     def backward(
@@ -276,13 +274,8 @@ def make_backward(
     ):
         """Sequences first ... last - 1. The other arguments are the groups of
         ``arguments.BACKWARD``."""
-        steps, size, width, span, channels = (
-            sizes.steps,
-            sizes.size,
-            sizes.width,
-            sizes.span,
-            sizes.channels,
-        )
+        steps, size, width = sizes.steps, sizes.size, sizes.width
+        span, channels = sizes.span, sizes.channels
         depth, delayed, recurrent = lines.depth, lines.delayed, sizes.recurrent
         lanes, pitch = lanes_of(parameters.bias), BLOCK * width
         x_width = (channels + lanes - 1) // lanes * lanes

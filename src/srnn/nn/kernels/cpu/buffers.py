@@ -57,9 +57,7 @@ def _renew_lock() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        after_in_child=_renew_lock
-    )  # a thread that is not in the child may have held it
+    os.register_at_fork(after_in_child=_renew_lock)  # a thread that did not fork may have held it
 
 
 class _Lease:
@@ -112,7 +110,15 @@ def _slab(wanted: int) -> Array:
 
 
 def empty(count: int, dtype: Any) -> Array:
-    """``count`` uninitialised numbers, flat, that begin at a cache line."""
+    """Uninitialised numbers that begin at a cache line.
+
+    Args:
+        count: how many.
+        dtype: of numpy.
+
+    Returns:
+        (count,)
+    """
     size = count * np.dtype(dtype).itemsize
     wanted = size + LINE
     if size < SMALL:
@@ -124,7 +130,15 @@ def empty(count: int, dtype: Any) -> Array:
 
 def zeros(count: int, dtype: Any) -> Array:
     """``empty``, filled with zeros; by numpy, because a parallel operation of torch leaves its
-    workers spinning for a while."""
+    workers spinning for a while.
+
+    Args:
+        count: how many.
+        dtype: of numpy.
+
+    Returns:
+        (count,)
+    """
     array = empty(count, dtype)
     array.fill(0)
     return array

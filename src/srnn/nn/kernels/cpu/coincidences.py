@@ -48,12 +48,16 @@ def _gather(counts, sums):
 
 
 def coincidences(x: Spikes, lengths: Tensor | None) -> Tensor:
-    """The valid steps in which both of two channels of x (B, T, I) spike; one more channel does so
-    in every step.
+    """The valid steps in which both of two channels spike; one more channel does so in every step.
 
-    Returns (I + 1, I + 1) float64, symmetric: on the diagonal the spikes of each channel, which the
-    last row repeats, and in its last element the number of steps. Integers, so that it does not
-    matter in which order threads count them.
+    Args:
+        x: (B, T, I).
+        lengths: (B,) valid steps; None: all T.
+
+    Returns:
+        (I + 1, I + 1) float64, symmetric: on the diagonal the spikes of each channel, which the
+        last row repeats, and in its last element the number of steps. Integers, so that it does not
+        matter in which order threads count them.
     """
     batch, steps, channels = x.shape
     valid, words = checked_lengths(lengths, batch, steps), x.bits()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from numba.core.errors import NumbaError
@@ -90,7 +90,15 @@ def emission_of(neuron: type[Neuron]) -> EmissionLoops:
 def forward_loop(
     neuron: type[Neuron], make: Callable[..., Callable[..., Any]] = make_forward
 ) -> Callable[..., Any]:
-    """The compiled loop that ``make(step, emission)`` returns, for a neuron model."""
+    """A neuron model's forward loop.
+
+    Args:
+        neuron: the model.
+        make: ``make(step, emission)`` returns the loop, uncompiled.
+
+    Returns:
+        The compiled loop.
+    """
     return compile_loop(_flat_signature(make(step_of(neuron), emission_of(neuron))))
 
 
@@ -100,8 +108,16 @@ def backward_loop(
     surrogate: type[Surrogate],
     make: Callable[..., Callable[..., Any]] = make_backward,
 ) -> Callable[..., Any]:
-    """The compiled loop that ``make(step, adjoint, psi, emission)`` returns, for a neuron model
-    with a surrogate."""
+    """The backward loop of a neuron model with a surrogate.
+
+    Args:
+        neuron: the model.
+        surrogate: the surrogate.
+        make: ``make(step, adjoint, psi, emission)`` returns the loop, uncompiled.
+
+    Returns:
+        The compiled loop.
+    """
     psi = psi_of(surrogate) if neuron.emission.uses_surrogate else _no_psi
     return compile_loop(
         _flat_signature(make(step_of(neuron), adjoint_of(neuron), psi, emission_of(neuron)))
@@ -136,13 +152,8 @@ def info() -> dict[str, Any]:
         "processor": named or llvm.get_host_cpu_name(),
     }
     if not named:  # LLVM does not tell the features of a processor that NUMBA_CPU_NAME names
-        about["register_bits"] = _register_bits(llvm.get_host_cpu_features())
+        features = llvm.get_host_cpu_features()
+        widths = {"avx512f": 512, "avx": 256}  # the widest first
+        bits = [width for name, width in widths.items() if features.get(name)]
+        about["register_bits"] = (bits or [128])[0]
     return about | {"numba": numba.__version__, "cache": folder_in_use()}
-
-
-def _register_bits(features: Mapping[str, bool]) -> int:
-    """Bits of a vector register, from what LLVM says that a processor has."""
-    for name, bits in (("avx512f", 512), ("avx", 256)):
-        if features.get(name):
-            return bits
-    return 128

@@ -45,11 +45,16 @@ cache."""
 
 @called
 def project(projected, x, at, channels, steps, projection, width):
-    """Bias and input's part of the currents of the next BLOCK steps: projected (BLOCK, width) =
-    bias + x (steps, channels) times the weights.
+    """Bias and input's part of the currents of the next BLOCK steps.
 
-    Behind these rows ``projected`` has room for BLOCK steps of x: if fewer are left, they are
-    copied there, because a product reads BLOCK rows however few it is asked for.
+    Args:
+        projected: (BLOCK, width) is written: bias + x times the weights. Behind these rows there is
+            room for BLOCK steps of x: if fewer are left, they are copied there, because a product
+            reads BLOCK rows however few it is asked for.
+        x, at: (steps, channels) begin at x[at].
+        channels, steps: how many.
+        projection: bias and weights, as ``multiply`` wants them.
+        width: W.
     """
     if steps >= BLOCK:
         multiply(
@@ -78,10 +83,18 @@ def project(projected, x, at, channels, steps, projection, width):
 
 @called
 def list_arrivals(total, at, row, t, own, sizes, weights, lines, active, listed):
-    """Append the layer's own spikes that reach it at step t to ``active``; the new ``listed``.
+    """List the layer's own spikes that reach it at a step.
 
-    What comes from before the sequence need not be 0 or 1: another value is added to total[at : at
-    + W] at once, after all that are listed before it.
+    Args:
+        total, at: values from before the sequence need not be 0 or 1: another value is added to
+            total[at : at + W] at once, after all that are listed before it.
+        row, t: the sequence and the step.
+        own: the number of the layer's first neuron among the presynaptic ones.
+        sizes, weights, lines: the layer's.
+        active, listed: the spikes are appended to active[:listed].
+
+    Returns:
+        The new ``listed``.
     """
     width, count = sizes.width, (sizes.size + 63) // 64
     for w in range(count):
@@ -108,7 +121,13 @@ def list_arrivals(total, at, row, t, own, sizes, weights, lines, active, listed)
 
 @called
 def send(row, t, sizes, words, lines, active):
-    """Bring the spikes of step t to the steps at which they arrive."""
+    """Bring the spikes of a step to the steps at which they arrive.
+
+    Args:
+        row, t: the sequence and the step.
+        sizes, words, lines: the layer's sizes, spikes and delays.
+        active: scratch for a list of spikes.
+    """
     width, count = sizes.width, (sizes.size + 63) // 64
     listed = list_spikes(words, (row * sizes.steps + t) * count, count, 0, active, 0)
     for i in range(listed):
@@ -127,21 +146,21 @@ def send(row, t, sizes, words, lines, active):
 def sum_currents(
     total, at, row, t, s, s_at, spiking, sizes, inputs, parameters, words, lines, scratch
 ):
-    """total[at : at + W] = the current into every neuron of sequence ``row`` at step t; steps are
-    asked for in order.
+    """The current into every neuron at a step; steps are asked for in order.
 
     Summed in the order of a stream, so that both give the same bits: the bias, the input's channels
     one after the other, what neurons emitted a step ago.
 
-    s[s_at : s_at + W]: what they emitted a step ago, if they do not spike.
+    Args:
+        total, at: total[at : at + W] is written.
+        row, t: the sequence and the step.
+        s, s_at: s[s_at : s_at + W] is what the neurons emitted a step ago, if they do not spike.
+        spiking: whether they do.
+        sizes, inputs, parameters, words, lines, scratch: the layer's.
     """
     width, here, own, listed = sizes.width, row * sizes.steps + t, 0, 0
-    bias, weights, active, projected = (
-        parameters.bias,
-        parameters.weights,
-        scratch.active,
-        scratch.projected,
-    )
+    bias, weights = parameters.bias, parameters.weights
+    active, projected = scratch.active, scratch.projected
     if sizes.input_kind == InputKind.MANY:
         if t % BLOCK == 0:
             steps = sizes.lengths[row] - t
@@ -179,7 +198,7 @@ def sum_currents(
 
 
 class EmissionLoops(NamedTuple):
-    """What compiled loops know of a neuron's emission."""
+    """A neuron's emission, for compiled loops."""
 
     emit: Callable[..., Any]
     """v -> (value,), for compiled functions to call."""
@@ -190,21 +209,23 @@ class EmissionLoops(NamedTuple):
 
 
 def make_forward(step: Callable[..., Any], emission: EmissionLoops) -> Callable[..., Any]:
-    """The forward loop, uncompiled, of a neuron whose functions Numba knows
-    (``register_jitable``)."""
+    """The forward loop, uncompiled.
+
+    Args:
+        step: the neuron's, for compiled functions to call (``register_jitable``).
+        emission: the neuron's.
+
+    Returns:
+        The loop.
+    """
     emit, spiking = emission.emit, emission.binary
     checkpointed = -1 if spiking else None  # what was emitted last is among the spikes
 
     def forward(first, last, sizes, inputs, parameters, lines, saved, outputs, scratch):
         """Sequences first ... last - 1. The other arguments are the groups of
         ``arguments.FORWARD``."""
-        steps, size, width, span, kept = (
-            sizes.steps,
-            sizes.size,
-            sizes.width,
-            sizes.span,
-            sizes.kept,
-        )
+        steps, size, width = sizes.steps, sizes.size, sizes.width
+        span, kept = sizes.span, sizes.kept
         lanes, spans, count = lanes_of(scratch.total), (steps + span - 1) // span, (size + 63) // 64
         for row in range(first, last):
             for t in range(sizes.lengths[row]):

@@ -4,7 +4,7 @@ tensors out."""
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .... import threads
+from ....compiling import is_kept
 from ....data.spikes import Spikes
 from ....errors import SrnnError
 from ...delay_buffer import later
@@ -55,6 +56,10 @@ TAPE_BYTES = 1 << 19
 cache, next to the weights."""
 
 SHORTEST_SPAN = 16
+
+COMPILING, LOADING, PARTS = (1.2, 3.3), 3.0, 7.0
+"""Seconds that Numba takes for a forward and a backward loop, once before the first of them, and
+for what all of them call (measured, a core of 2 GHz)."""
 
 _NO_WORDS, _NO_DELAYS = np.empty(0, np.uint64), np.empty(0, np.int64)
 
@@ -115,7 +120,15 @@ class _Layer:
         return 1 if self.delays is None else int(self.delays.max()) + 1
 
     def lines(self, s_initial: Array, early: Tensor | None) -> Lines:
-        """early: with delays, what arrives from before the sequence, (B, depth, H)."""
+        """The delays of the layer's own spikes.
+
+        Args:
+            s_initial: (B, W) the initial emission.
+            early: with delays, (B, depth, H) what arrives from before the sequence; else None.
+
+        Returns:
+            The group of arguments.
+        """
         if early is None or self.delays is None:
             return Lines(False, 1, _NO_DELAYS, _NO_WORDS, self.padding.empty(0), 1, s_initial)
         steps = (early != 0).any(2).any(0).nonzero()
@@ -126,7 +139,7 @@ class _Layer:
         return Lines(True, self.depth, self.delays, arrived, sent, known, first)
 
     def sent(self, lines: Lines) -> Tensor | None:
-        """With delays, what spikes have sent that is under way after the last steps, (B, depth,
+        """With delays, the layer's spikes that are in flight after the last steps, (B, depth,
         H)."""
         return self.padding.tensor(lines.sent, self.batch, self.depth) if self.delayed else None
 
@@ -137,6 +150,17 @@ class _Layer:
         weight_rec: Tensor | None,
         coefficients: Arrays,
     ) -> Parameters:
+        """The layer's weights as the loops want them.
+
+        Args:
+            weight_in: (H, I).
+            bias: (H,); None: zeros.
+            weight_rec: (H, H); None: a feed-forward layer.
+            coefficients: (W,) each.
+
+        Returns:
+            The group of arguments.
+        """
         matrices = [
             tensor.detach().numpy()
             for tensor in (None if self.projects else weight_in, weight_rec)
@@ -159,8 +183,17 @@ class _Layer:
         s_initial: Array,
         g_sent: Tensor | None,
     ) -> Adjoint:
-        """What the way back needs besides the way forth; ``weight_in`` None: the input's gradient
-        is not wanted."""
+        """What only the backward loop needs.
+
+        Args:
+            weight_rec: (H, H); None: a feed-forward layer.
+            weight_in: (H, I); None: the input's gradient is not wanted.
+            s_initial: (B, W) the initial emission.
+            g_sent: (B, depth, H) the gradients of spikes in flight at the end; None: none.
+
+        Returns:
+            The group of arguments.
+        """
         empty = self.padding.empty(0)
         return Adjoint(
             surrogate=self.surrogate.parameters if self.neuron.emission.uses_surrogate else (),
@@ -206,16 +239,9 @@ class _Layer:
 
     def spare(self, scratch: type[tuple[Any, ...]]) -> list[Any]:
         """Scratch of earlier calls of such a layer, to be used again, with whatever is in it."""
-        sizes, lines = self.sizes, (self.delayed, self.depth)
-        return _spare(
-            scratch,
-            type(self.neuron),
-            self.padding,
-            sizes.channels,
-            sizes.input_kind,
-            sizes.span,
-            *lines,
-        )
+        neuron, channels, kind = type(self.neuron), self.sizes.channels, self.sizes.input_kind
+        sizes = (channels, kind, self.sizes.span, self.delayed, self.depth)
+        return _spare(scratch, neuron, self.padding, *sizes)
 
 
 @functools.lru_cache(maxsize=32)
@@ -311,28 +337,24 @@ class _Run(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():  # create_graph=True
-            raise SrnnError("The cpu backend has no second derivatives; use backend='reference'.")
+            message = "The cpu backend has no second derivatives; use backend='reference'."
+            raise SrnnError(message, "unsupported", "backend")
         layer: _Layer = ctx.layer
         sizes, empty = layer.sizes, layer.padding.empty(0)
         # The flat arrays of x and of the spikes are used, but torch watches the tensors for
         # changes.
         _, weight_in, bias, weight_rec, *others = ctx.saved_tensors
-        if (
-            _kinds(weight_in, bias, weight_rec) != ctx.kinds
-        ):  # ``network.double()`` is no change in place
-            raise SrnnError(
-                "The network's weights have a new dtype or shape since the forward pass; run that "
-                "again."
-            )
+        # torch does not see a change by ``network.double()``, which is not in place.
+        if _kinds(weight_in, bias, weight_rec) != ctx.kinds:
+            message = "The weights have a new dtype or shape since the forward pass; run it again."
+            raise SrnnError(message, "conflict")
         parameters, lines, s_initial = ctx.groups
         x, early, currents, *checkpoints = (
             tensor.numpy() for tensor in others[len(layer.watched) :]
         )
         inputs, lines = InputArrays(x, layer.x_words), lines._replace(early=early)
         saved = Saved(layer.words, currents, tuple(checkpoints))
-        if (
-            sizes.kept != Kept.CURRENTS
-        ):  # they are summed again, from weights that were not worth keeping
+        if sizes.kept != Kept.CURRENTS:  # summed again, from weights that were not worth keeping
             parameters = layer.parameters(weight_in, bias, weight_rec, parameters.coefficients)
         g_emitted, g_sent, *g_final = gradients
         wants_x, wants_early = bool(ctx.needs_input_grad[1]), bool(ctx.needs_input_grad[5])
@@ -395,11 +417,8 @@ def _sizes(p: LayerProblem, lengths: Array) -> Sizes:
     _, steps, channels = p.x.shape
     weight, variables = p.weight_in.detach().numpy(), len(p.neuron.variables())
     size, width = len(weight), padded_width(len(weight), weight)
-    kind, kept, span = (
-        InputKind.FEW if channels <= FEW_INPUTS else InputKind.MANY,
-        Kept.NOTHING,
-        CHUNK,
-    )
+    kept, span = Kept.NOTHING, CHUNK
+    kind = InputKind.FEW if channels <= FEW_INPUTS else InputKind.MANY
     if isinstance(p.x, Spikes):
         kind = InputKind.SPIKES
     if p.wants_gradients:
@@ -407,16 +426,13 @@ def _sizes(p: LayerProblem, lengths: Array) -> Sizes:
         # currents kept.
         few = kind == InputKind.SPIKES and not p.neuron.emission.binary and p.weight_rec is None
         kept = Kept.STATES if p.recompute or few else Kept.CURRENTS
-    if (
-        kept == Kept.CURRENTS
-    ):  # otherwise memory counts, and the longest span has the fewest checkpoints
-        while (
-            span > SHORTEST_SPAN and span * BLOCK * width * variables * weight.itemsize > TAPE_BYTES
-        ):
+    if kept == Kept.CURRENTS:
+        # Otherwise memory counts, and the longest span has the fewest checkpoints.
+        step_bytes = BLOCK * width * variables * weight.itemsize
+        while span > SHORTEST_SPAN and span * step_bytes > TAPE_BYTES:
             span //= 2
-    return Sizes(
-        lengths, steps, size, width, channels, int(kind), p.weight_rec is not None, int(kept), span
-    )
+    recurrent = p.weight_rec is not None
+    return Sizes(lengths, steps, size, width, channels, int(kind), recurrent, int(kept), span)
 
 
 def _run(p: LayerProblem) -> LayerResult:
@@ -441,9 +457,8 @@ def _run(p: LayerProblem) -> LayerResult:
         x_words=x_words,
         words=words,
         watched=tuple(watched),
-        delays=None
-        if p.delays is None
-        else np.array(p.delays.numpy(), np.int64),  # a copy, for the way back too
+        # A copy, for the way back too.
+        delays=None if p.delays is None else np.array(p.delays.numpy(), np.int64),
     )
     tensors = (x, p.weight_in, p.bias, p.weight_rec, p.arriving, *p.coefficients, *p.state)
     emitted, sent, *state = _Run.apply(layer, *tensors)
@@ -456,24 +471,50 @@ def _run(p: LayerProblem) -> LayerResult:
 
 @functools.cache
 def precompile(neuron: Neuron, surrogate: Surrogate, dtype: torch.dtype, backward: bool) -> None:
-    """Compile the loops for a neuron, surrogate and dtype (or fetch them from disk) by running the
-    smallest layer once.
+    """Compile the loops of a kind of layer (or fetch them from disk) by running the smallest one
+    once.
 
-    Raises CannotCompile if Numba cannot: in ``forward``, where another backend can still be chosen.
+    Args:
+        neuron: the layer's neurons.
+        surrogate: the surrogate gradient of their spikes.
+        dtype: of all floats.
+        backward: whether the backward loop is wanted, too.
+
+    Raises:
+        CannotCompile: if Numba cannot; in ``forward``, where another backend can still be chosen.
     """
     problem = LayerProblem.smallest(neuron, surrogate, dtype, trained=backward)
-    what, kinds = (
-        f"the neuron '{neuron.name}' with '{surrogate.name}'",
-        (type(neuron), type(surrogate)),
-    )
-    with (
-        cannot_compile(what, _Run, *kinds, dtype, backward),
-        torch.set_grad_enabled(backward),
-        aside(),
-    ):
+    what = f"the neuron '{neuron.name}' with '{surrogate.name}'"
+    key = (_Run, type(neuron), type(surrogate), dtype, backward)
+    with cannot_compile(what, *key), torch.set_grad_enabled(backward), aside():
         result = _run(problem)
         if backward:
             result.output.sum().backward()
+
+
+def seconds_to_compile(pairs: Iterable[tuple[Neuron, Surrogate]], dtype: torch.dtype) -> float:
+    """About how long ``precompile`` will take, as ``srnn train`` announces it.
+
+    Args:
+        pairs: the neurons and surrogates of a network's layers.
+        dtype: of all floats.
+
+    Returns:
+        Seconds; 0 if nothing has to be compiled.
+    """
+    forward, backward = COMPILING
+    loops: dict[object, tuple[float, Callable[[], None]]] = {}
+    for neuron, surrogate in pairs:
+        call = functools.partial(precompile, neuron, surrogate, dtype)
+        loops.setdefault(type(neuron), (forward, functools.partial(call, False)))
+        loops.setdefault((type(neuron), type(surrogate)), (backward, functools.partial(call, True)))
+    missing = [seconds for seconds, call in loops.values() if not is_kept(call)]
+    if not missing:
+        return 0.0
+    total = sum(missing) + LOADING
+    if len(missing) == len(loops):  # else what they call was compiled with another
+        total += PARTS
+    return total
 
 
 def run_layer(problem: LayerProblem) -> LayerResult:

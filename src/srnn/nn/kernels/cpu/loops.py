@@ -31,7 +31,15 @@ from .weights import padded_width
 
 
 def make_forward_loop(step: Callable[..., Any], emission: EmissionLoops) -> Callable[..., Any]:
-    """The forward loop, uncompiled; it keeps spikes as any other values."""
+    """The forward loop, uncompiled; it keeps spikes as any other values.
+
+    Args:
+        step: the neuron's, for compiled functions to call.
+        emission: the neuron's.
+
+    Returns:
+        The loop.
+    """
     emit = emission.emit
 
     def run_forward(
@@ -86,7 +94,15 @@ def make_backward_loop(
     psi: Callable[..., Any],
     emission: EmissionLoops,
 ) -> Callable[..., Any]:
-    """The way back, uncompiled."""
+    """The backward loop, uncompiled.
+
+    Args:
+        step, step_adjoint, psi: the neuron's and the surrogate's, for compiled functions to call.
+        emission: the neuron's.
+
+    Returns:
+        The loop.
+    """
     slope = emission.slope
 
     def run_backward(
@@ -113,18 +129,9 @@ def make_backward_loop(
         seed: (B,) for each of (*variables, s): that with respect to the last state and, afterwards,
         to the first. g_currents (B, T) are filled; g_coefficients, (B,) each, are added to.
         """
-        own_weight, coefficients, states, currents = (
-            flat(own_weight),
-            flat(coefficients),
-            flat(states),
-            flat(currents),
-        )
-        signal, seed, g_currents, g_coefficients = (
-            flat(signal),
-            flat(seed),
-            flat(g_currents),
-            flat(g_coefficients),
-        )
+        own_weight, coefficients = flat(own_weight), flat(coefficients)
+        states, currents, signal, seed = flat(states), flat(currents), flat(signal), flat(seed)
+        g_currents, g_coefficients = flat(g_currents), flat(g_coefficients)
         lanes = lanes_of(currents)
         for row in range(first, last):
             for h in range(0, width, lanes):
@@ -167,7 +174,17 @@ def run_forward(
     state: tuple[Tensor, ...],
     lengths: Tensor,
 ) -> tuple[tuple[Tensor, ...], Tensor, tuple[Tensor, ...]]:
-    """See ``srnn.nn.kernels.loops.run_forward``."""
+    """``srnn.nn.kernels.loops.run_forward`` by compiled loops.
+
+    Args:
+        neuron, currents, weight_rec, coefficients, state, lengths: as there.
+
+    Returns:
+        As there.
+
+    Raises:
+        CannotCompile: if Numba cannot.
+    """
     (batch, steps, size), padding = currents.shape, _padding(currents)
     total = padding.rows(currents, batch * steps)
     weights = padding.empty(0) if weight_rec is None else padding.rows(weight_rec.t(), size)
@@ -197,13 +214,22 @@ def run_backward(
     seed: tuple[Tensor, ...],
     lengths: Tensor,
 ) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """See ``srnn.nn.kernels.loops.run_backward``."""
+    """``srnn.nn.kernels.loops.run_backward`` by compiled loops.
+
+    Args:
+        neuron, surrogate, membrane, own_weight, coefficients, states, currents, signal, seed,
+            lengths: as there.
+
+    Returns:
+        As there.
+
+    Raises:
+        CannotCompile: if Numba cannot.
+    """
     (batch, steps, _), padding = currents.shape, _padding(currents)
     places = batch * steps
-    g_state, g_currents = (
-        tuple(padding.rows(part, batch) for part in seed),
-        padding.zeros(places, padding.width),
-    )
+    g_state = tuple(padding.rows(part, batch) for part in seed)
+    g_currents = padding.zeros(places, padding.width)
     g_coefficients = tuple(padding.zeros(batch, padding.width) for _ in coefficients)
     layer = (
         lengths.numpy(),
@@ -221,9 +247,8 @@ def run_backward(
         g_coefficients,
     )
     loop = backward_loop(type(neuron), type(surrogate), make_backward_loop)
-    with cannot_compile(
-        f"the neuron '{neuron.name}' with '{surrogate.name}'", loop, currents.dtype
-    ):
+    what = f"the neuron '{neuron.name}' with '{surrogate.name}'"
+    with cannot_compile(what, loop, currents.dtype):
         threads.for_each(lambda row: loop(row, row + 1, *layer), batch)
     return (
         padding.tensor(g_currents, batch, steps),

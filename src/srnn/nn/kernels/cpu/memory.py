@@ -55,7 +55,17 @@ def vector_of(array: Any, *_: Any) -> Vector:
 
 
 def pointer(code: Code, array: Operand, index: Any, exists: bool = True) -> Any:
-    """Address of an element of an array; ``exists``: whether that element certainly exists."""
+    """Address of an element of an array.
+
+    Args:
+        code: where instructions are written.
+        array: the array.
+        index: the element's number, an LLVM value.
+        exists: whether that element certainly exists.
+
+    Returns:
+        The address.
+    """
     return code.builder.gep(_first(code, array), [index], inbounds=exists)
 
 
@@ -76,8 +86,15 @@ def _flattened(of: Any) -> Any:
 
 @instruction(_flattened)
 def flat(code: Code, group: Operand) -> Any:
-    """An array as a ``Flat`` one; a (named) tuple of arrays, tuples and numbers with ``Flat`` ones
-    in it."""
+    """Arrays as bare addresses.
+
+    Args:
+        code: where instructions are written.
+        group: an array; or a (named) tuple of arrays, tuples and numbers.
+
+    Returns:
+        The same with ``Flat`` arrays.
+    """
     return _flatten(code, group)
 
 
@@ -113,8 +130,17 @@ def _setitem(array, index, value):
 
 
 def load_at(builder: Any, address: Any, vector: Vector, offset: int = 0) -> Any:
-    """The vector at an address, ``offset`` vectors further on; no alignment is assumed beyond the
-    element's."""
+    """Load a vector; no alignment is assumed beyond the element's.
+
+    Args:
+        builder: of llvmlite.
+        address: of an element.
+        vector: the vector's type.
+        offset: how many vectors further on it lies.
+
+    Returns:
+        The vector.
+    """
     if offset:
         address = builder.gep(address, [ir.Constant(INDEX, offset * vector.lanes)], inbounds=True)
     address = builder.bitcast(address, vector.llvm.as_pointer())
@@ -122,6 +148,15 @@ def load_at(builder: Any, address: Any, vector: Vector, offset: int = 0) -> Any:
 
 
 def store_at(builder: Any, value: Any, address: Any, vector: Vector, offset: int = 0) -> None:
+    """Store a vector; no alignment is assumed beyond the element's.
+
+    Args:
+        builder: of llvmlite.
+        value: the vector.
+        address: of an element.
+        vector: the vector's type.
+        offset: how many vectors further on it lies.
+    """
     if offset:
         address = builder.gep(address, [ir.Constant(INDEX, offset * vector.lanes)], inbounds=True)
     builder.store(
@@ -130,7 +165,16 @@ def store_at(builder: Any, value: Any, address: Any, vector: Vector, offset: int
 
 
 def first_lanes(builder: Any, count: Any, vector: Vector) -> Any:
-    """Mask of the first ``count`` lanes; count may exceed the number of lanes."""
+    """Mask of the first lanes.
+
+    Args:
+        builder: of llvmlite.
+        count: how many; it may exceed the number of lanes.
+        vector: the type of the vectors that are masked.
+
+    Returns:
+        The mask.
+    """
     integers = ir.VectorType(ir.IntType(vector.dtype.bitwidth), vector.lanes)
     if vector.dtype.bitwidth == 32:
         count = builder.trunc(count, integers.element)
@@ -139,42 +183,77 @@ def first_lanes(builder: Any, count: Any, vector: Vector) -> Any:
 
 
 def load_first_at(builder: Any, address: Any, count: Any, vector: Vector) -> Any:
-    """The first ``count`` lanes of the vector at an address, zeros in the others, whose memory is
-    not touched."""
-    align, mask = (
-        ir.Constant(ir.IntType(32), vector.dtype.bitwidth // 8),
-        first_lanes(builder, count, vector),
-    )
+    """Load the first lanes of a vector.
+
+    Args:
+        builder: of llvmlite.
+        address: of an element.
+        count: how many lanes.
+        vector: the vector's type.
+
+    Returns:
+        The vector, zero in the other lanes, whose memory is not touched.
+    """
+    align = ir.Constant(ir.IntType(32), vector.dtype.bitwidth // 8)
+    mask = first_lanes(builder, count, vector)
     name = overloaded("llvm.masked.load", vector.llvm) + ".p0"
     return call(builder, name, vector.llvm, address, align, mask, constant(vector.llvm, 0.0))
 
 
 def store_first_at(builder: Any, value: Any, address: Any, count: Any, vector: Vector) -> None:
-    """Store the first ``count`` lanes of a vector at an address."""
-    align, mask = (
-        ir.Constant(ir.IntType(32), vector.dtype.bitwidth // 8),
-        first_lanes(builder, count, vector),
-    )
+    """Store the first lanes of a vector.
+
+    Args:
+        builder: of llvmlite.
+        value: the vector.
+        address: of an element.
+        count: how many lanes.
+        vector: the vector's type.
+    """
+    align = ir.Constant(ir.IntType(32), vector.dtype.bitwidth // 8)
+    mask = first_lanes(builder, count, vector)
     name = overloaded("llvm.masked.store", vector.llvm) + ".p0"
     call(builder, name, ir.VoidType(), value, address, align, mask)
 
 
 @instruction(vector_of)
 def load(code: Code, array: Operand, index: Operand) -> Any:
-    """The vector that starts at array[index]."""
+    """Load a vector.
+
+    Args:
+        code: where instructions are written.
+        array, index: the vector starts at array[index].
+
+    Returns:
+        The vector.
+    """
     return load_at(code.builder, pointer(code, array, index.value), vector_of(array.of))
 
 
 @instruction(types.void)
 def store(code: Code, array: Operand, index: Operand, value: Operand) -> None:
-    """array[index : index + lanes] = value."""
+    """Store a vector.
+
+    Args:
+        code: where instructions are written.
+        array, index: the vector goes to array[index : index + lanes].
+        value: the vector.
+    """
     store_at(code.builder, value.value, pointer(code, array, index.value), value.of)
 
 
 @instruction(vector_of)
 def load_first(code: Code, array: Operand, index: Operand, count: Operand) -> Any:
-    """The vector that starts at array[index], of which only the first ``count`` lanes are read; the
-    others are 0."""
+    """Load the first lanes of a vector.
+
+    Args:
+        code: where instructions are written.
+        array, index: the vector starts at array[index].
+        count: how many lanes are read.
+
+    Returns:
+        The vector, zero in the other lanes.
+    """
     return load_first_at(
         code.builder, pointer(code, array, index.value), count.value, vector_of(array.of)
     )
@@ -182,7 +261,14 @@ def load_first(code: Code, array: Operand, index: Operand, count: Operand) -> An
 
 @instruction(types.void)
 def store_first(code: Code, array: Operand, index: Operand, count: Operand, value: Operand) -> None:
-    """array[index : index + count] = value, at most the vector's lanes."""
+    """Store the first lanes of a vector.
+
+    Args:
+        code: where instructions are written.
+        array, index: the vector goes to array[index : index + count].
+        count: how many lanes; all if there are fewer.
+        value: the vector.
+    """
     store_first_at(
         code.builder, value.value, pointer(code, array, index.value), count.value, value.of
     )
@@ -193,11 +279,15 @@ READ, WRITE = 0, 1
 
 @instruction(types.void)
 def prefetch(code: Code, array: Operand, index: Operand, purpose: Operand) -> None:
-    """Ask for the cache line of array[index], which need not exist, to READ or to WRITE there soon
-    (a literal).
+    """Ask for a cache line.
 
     Walking backwards through several sequences at once is more than the hardware foresees; and a
     store whose line has not arrived yet holds up all later ones.
+
+    Args:
+        code: where instructions are written.
+        array, index: the line of array[index], which need not exist.
+        purpose: READ or WRITE, a literal: what will happen there soon.
     """
     address = pointer(code, array, index.value, exists=False)
     write, everywhere, data = (
@@ -221,7 +311,16 @@ def _vectors(arrays: Any, *_: Any) -> Any:
 
 @instruction(_vectors)
 def load_each(code: Code, arrays: Operand, index: Operand) -> Any:
-    """Tuple of the vectors that start at ``index`` in each of the arrays."""
+    """Load a vector from each of several arrays.
+
+    Args:
+        code: where instructions are written.
+        arrays: a tuple of them.
+        index: where the vectors start in each.
+
+    Returns:
+        Tuple of the vectors.
+    """
     result = _vectors(arrays.of)
     return code.tuple_of(
         result, [load_at(code.builder, at, result.dtype) for at in _each(code, arrays, index)]
@@ -230,7 +329,14 @@ def load_each(code: Code, arrays: Operand, index: Operand) -> Any:
 
 @instruction(types.void)
 def store_each(code: Code, arrays: Operand, index: Operand, values: Operand) -> None:
-    """Store a tuple of vectors, one in each of the arrays, at ``index``."""
+    """Store a vector in each of several arrays.
+
+    Args:
+        code: where instructions are written.
+        arrays: a tuple of them.
+        index: where the vectors start in each.
+        values: a tuple of the vectors.
+    """
     for address, value in zip(_each(code, arrays, index), code.parts(values), strict=True):
         store_at(code.builder, value, address, values.of.dtype)
 
@@ -242,7 +348,16 @@ def _split(vectors: Any, arrays: Any) -> Any:
 
 @instruction(_split)
 def split(code: Code, vectors: Operand, arrays: Operand) -> Any:
-    """A tuple of vectors in two: as many as there are ``arrays``, and the rest."""
+    """A tuple of vectors in two.
+
+    Args:
+        code: where instructions are written.
+        vectors: the tuple.
+        arrays: a tuple with as many elements as the first part is to have.
+
+    Returns:
+        Both parts.
+    """
     result, values, count = _split(vectors.of, arrays.of), code.parts(vectors), len(arrays.of)
     return code.tuple_of(result, map(code.tuple_of, result, (values[:count], values[count:])))
 
@@ -252,12 +367,21 @@ def split(code: Code, vectors: Operand, arrays: Operand) -> Any:
 
 @instruction(lambda word, first, count, mask: word)
 def with_spikes(code: Code, word: Operand, first: Operand, count: Operand, mask: Operand) -> Any:
-    """A word to which a mask is added as the bits of neurons ``first`` ..., numbered modulo 64 and
-    not yet set; lanes from ``count`` on (padding) are left out.
+    """Add a mask to a word of spikes.
 
     The word is stored once it is whole: a load of eight bytes that were just written in pieces
-    waits until all of them have left for the cache, and the next step wants to know at once who
-    spiked.
+    waits until all of them have left for the cache, and the next step needs the spikes at once.
+
+    Args:
+        code: where instructions are written.
+        word: a uint64.
+        first: the neuron of the mask's first lane; its bit (modulo 64) and those that follow are
+            not yet set.
+        count: lanes from this one on (padding) are left out.
+        mask: which neurons spiked.
+
+    Returns:
+        The new word.
     """
     builder, vector = code.builder, next(vector for vector, of in MASKS.items() if of == mask.of)
     real = builder.and_(mask.value, first_lanes(builder, count.value, vector))
@@ -268,8 +392,17 @@ def with_spikes(code: Code, word: Operand, first: Operand, count: Operand, mask:
 
 @instruction(lambda words, word, first, like: like)
 def load_spikes(code: Code, words: Operand, word: Operand, first: Operand, like: Operand) -> Any:
-    """The spikes of neurons ``first`` ..., in the row of words that starts at ``word``
-    (little-endian), as a vector of 0 and 1, of the type of ``like``."""
+    """Spikes as a vector.
+
+    Args:
+        code: where instructions are written.
+        words, word: the row of words (little-endian) starts at words[word].
+        first: the neuron of the first lane.
+        like: a vector of the type wanted.
+
+    Returns:
+        The vector, of 0 and 1.
+    """
     builder, vector = code.builder, like.of
     row = builder.bitcast(pointer(code, words, word.value), ir.IntType(8).as_pointer())
     own = builder.gep(
@@ -283,11 +416,27 @@ def load_spikes(code: Code, words: Operand, word: Operand, first: Operand, like:
 
 @instruction(types.intp)
 def lowest_bit(code: Code, word: Operand) -> Any:
-    """Index of the lowest set bit of a uint64; 64 if there is none."""
+    """The lowest set bit of a word.
+
+    Args:
+        code: where instructions are written.
+        word: a uint64.
+
+    Returns:
+        Its index; 64 if there is none.
+    """
     return call(code.builder, "llvm.cttz.i64", INDEX, word.value, ir.Constant(BIT, 0))
 
 
 @instruction(types.intp)
 def bit_count(code: Code, word: Operand) -> Any:
-    """Set bits of a uint64."""
+    """The set bits of a word.
+
+    Args:
+        code: where instructions are written.
+        word: a uint64.
+
+    Returns:
+        How many there are.
+    """
     return call(code.builder, "llvm.ctpop.i64", INDEX, word.value)

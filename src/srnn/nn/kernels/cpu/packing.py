@@ -26,10 +26,13 @@ the ring."""
 
 
 class PackedNetwork:
-    """A network and the states of ``streams`` streams, ready to be advanced by compiled code.
+    """A network and the states of its streams, ready to be advanced by compiled code.
 
-    Weights are copied. The states are zero until ``set_state``. Raises CannotCompile where Numba
-    cannot.
+    The states are zero until ``set_state``. Raises CannotCompile where Numba cannot.
+
+    Args:
+        network: its weights are copied.
+        streams: how many streams.
     """
 
     def __init__(self, network: FrozenNetwork, streams: int) -> None:
@@ -74,11 +77,7 @@ class PackedNetwork:
             state_size = record[stream.EMITTED] + width
             for name, delays in layer.delays.items():
                 depth, numbers, ring = _RINGS[name]
-                record[depth], record[numbers], record[ring] = (
-                    delays.max() + 1,
-                    len(waits),
-                    state_size,
-                )
+                record[[depth, numbers, ring]] = delays.max() + 1, len(waits), state_size
                 waits.extend(delays.tolist())
                 state_size += record[depth] * (len(delays) + -len(delays) % lanes)
         records[:, stream.WANTS] = Emitted.NOTHING
@@ -128,8 +127,13 @@ class PackedNetwork:
         self._bind()
 
     def run(self, x: Array | Spikes, out: Array, which: Array) -> None:
-        """Advance the streams numbered ``which``: x (streams, T, inputs), contiguous; out (streams,
-        T, outputs) is written."""
+        """Advance some streams.
+
+        Args:
+            x: (streams, T, inputs), contiguous.
+            out: (streams, T, outputs), which is written.
+            which: the numbers of the streams that advance.
+        """
         if is_spikes(x):
             words = x.bits().reshape(-1)
             stream.advance_loop(self.neurons, self.dtype, True)(
@@ -179,7 +183,12 @@ class PackedNetwork:
         return self._states[number].copy()
 
     def set_flat(self, number: int, values: Array) -> None:
-        """Overwrite the state of one stream by what ``flat`` gave."""
+        """Overwrite the state of one stream.
+
+        Args:
+            number: the stream's.
+            values: what ``flat`` returned.
+        """
         self._states[number] = values
         self._turns[number] = 0
 
@@ -196,17 +205,23 @@ class PackedNetwork:
             parts = [row[:, :size].copy() for row in (*rows, emitted)]
             for name, ring in self._rings(number).items():
                 own = name == "arriving"
-                slots = ring.shape[1] - (
-                    not own
-                )  # the last slot of an input's ring is empty between two steps
+                # The last slot of an input's ring is empty between two steps.
+                slots = ring.shape[1] - (not own)
                 count = size if own else self._records[number, stream.PRESYNAPTIC]
                 parts.append(ring[which, :slots, :count].copy())
             state.append(parts)
         return state
 
     def part(self, number: int, name: str) -> Array:
-        """A copy of one variable of a layer, or of its emission ``s``, for all streams, (streams,
-        size)."""
+        """A copy of a part of the state of all streams.
+
+        Args:
+            number: the layer's.
+            name: a variable of its neurons, or "s", their emission.
+
+        Returns:
+            (streams, size)
+        """
         variables, emitted = self._parts(number)
         place = self.models[number].State._fields.index(name)
         chosen = (
@@ -217,7 +232,12 @@ class PackedNetwork:
         return chosen[:, : self._records[number, stream.SIZE]].copy()
 
     def set_state(self, state: Sequence[Sequence[Array]], which: Any) -> None:
-        """Overwrite the state of some streams (slice or numbers); the caller checks the shapes."""
+        """Overwrite the state of some streams; the caller checks the shapes.
+
+        Args:
+            state: what ``state`` returned.
+            which: the streams, a slice or numbers.
+        """
         self._turns[which] = 0
         for number, parts in enumerate(state):
             variables, emitted = self._parts(number)

@@ -16,17 +16,27 @@ from .arguments import Array
 
 
 def checked_lengths(lengths: Tensor | None, batch: int, steps: int) -> Array:
-    """The valid steps of each sequence, (B,) int64, in an array that nobody else can change before
-    the way back. SrnnError for lengths that compiled code must not be given."""
+    """The valid steps of each sequence, in an array that nobody else can change before the way
+    back.
+
+    Args:
+        lengths: (B,) integers; None: all steps.
+        batch: B.
+        steps: T.
+
+    Returns:
+        (B,) int64.
+
+    Raises:
+        SrnnError: ``data`` for lengths with which compiled code would read beyond an array.
+    """
     if lengths is None:
         return np.full(batch, steps, np.int64)
     own = lengths.cpu().numpy().astype(np.int64, order="C")
-    if own.shape != (batch,) or (
-        batch and own.view(np.uint64).max() > steps
-    ):  # a number below 0 is a large one
-        raise SrnnError(
-            f"lengths must be {batch} integers from 0 to {steps}, the steps of the batch."
-        )
+    most = own.view(np.uint64).max(initial=0)  # as an unsigned number one below 0 is large
+    if own.shape != (batch,) or most > steps:
+        message = f"lengths must be {batch} integers from 0 to {steps}, the steps of the batch."
+        raise SrnnError(message, "data", "lengths")
     return own
 
 
@@ -46,7 +56,15 @@ class Padding:
         return buffers.zeros(math.prod(shape), self.dtype)
 
     def rows(self, tensor: Tensor | None, count: int) -> Array:
-        """A copy of (count, H), flat, each row padded with zeros; zeros for None."""
+        """Padded rows.
+
+        Args:
+            tensor: (count, H), or of a shape with as many numbers; None: zeros.
+            count: how many rows.
+
+        Returns:
+            (count * W,) a copy, each row padded with zeros.
+        """
         copy = self.zeros(count, self.width)
         if tensor is not None:
             copy.reshape(count, self.width)[:, : self.size] = (

@@ -59,14 +59,22 @@ def multiply(
     out_further,
     further,
 ):
-    """out = first + left @ matrix, for at most BLOCK rows: row r at out[out_at + r out_stride], its
-    first ``columns`` numbers. Each is summed from ``first`` on, in the order of the matrix's rows.
+    """out = first + left @ matrix, for at most BLOCK rows. Each number is summed from ``first`` on,
+    in the order of the matrix's rows.
 
-    left: rows of ``depth`` numbers, row r at left[at + r stride]; BLOCK rows must be readable,
-    however few are wanted. packed: ``first`` (width,) and the matrix (depth, width), by
-    ``weights.packed``. ``blocks``: how many such products to make; each next one has its rows
-    ``further`` on in left, and its result ``out_further`` on in out. So a panel of the matrix, once
-    in the nearest cache, serves them all.
+    Args:
+        out, out_at, out_stride: row r goes to out[out_at + r out_stride].
+        columns: how many numbers of a row are written.
+        left, at, stride: row r is at left[at + r stride]; BLOCK rows must be readable, however few
+            are wanted.
+        rows: how many rows are wanted.
+        depth: numbers in a row of left.
+        packed: ``first`` (width,) and the matrix (depth, width), by ``weights.packed``.
+        width: numbers in a row of the matrix.
+        blocks: how many such products to make; so a panel of the matrix, once in the nearest cache,
+            serves them all.
+        out_further, further: how much further on each next product has its result in out, and its
+            rows in left.
     """
     lanes = lanes_of(out)
     two, one = zero_panel(out, 2), zero_panel(out, 1)

@@ -92,8 +92,16 @@ def _panel(array: Any, index: Any, like: Any) -> Any:
 
 @instruction(_panel)
 def load_panel(code: Code, array: Operand, index: Operand, like: Operand) -> Any:
-    """Tuple of successive vectors from array[index]: as many as the tuple ``like`` has elements, or
-    a literal number."""
+    """Load successive vectors.
+
+    Args:
+        code: where instructions are written.
+        array, index: the first vector starts at array[index].
+        like: a tuple with as many elements, or a literal number.
+
+    Returns:
+        The panel.
+    """
     result, address = _panel(array.of, index, like.of), pointer(code, array, index.value)
     return code.tuple_of(
         result, [load_at(code.builder, address, result.dtype, i) for i in range(result.count)]
@@ -102,20 +110,45 @@ def load_panel(code: Code, array: Operand, index: Operand, like: Operand) -> Any
 
 @instruction(lambda array, count: types.UniTuple(vector_of(array), count.literal_value))
 def zero_panel(code: Code, array: Operand, count: Operand) -> Any:
-    """Tuple of ``count`` (a literal) zero vectors of the array's dtype."""
+    """A panel of zero vectors.
+
+    Args:
+        code: where instructions are written.
+        array: has the vectors' dtype.
+        count: how many, a literal.
+
+    Returns:
+        The panel.
+    """
     return zero_vectors(code, vector_of(array.of), count.of.literal_value)
 
 
 def zero_vectors(code: Code, vector: Vector, count: int) -> Any:
-    """A panel of so many zero vectors."""
+    """A panel of zero vectors, for instructions.
+
+    Args:
+        code: where instructions are written.
+        vector: the vectors' type.
+        count: how many.
+
+    Returns:
+        The panel.
+    """
     return code.tuple_of(types.UniTuple(vector, count), [constant(vector.llvm, 0.0)] * count)
 
 
 @instruction(lambda panel, *_: panel)
 def repeat_row(code: Code, panel: Operand, rows: Operand, start: Operand, row: Operand) -> Any:
-    """A panel of as many rows as ``panel`` has, each the one at rows[start].
+    """A panel of equal rows.
 
-    ``panel`` and ``row`` (of one row's width): only their types matter.
+    Args:
+        code: where instructions are written.
+        panel: any panel of the size wanted; only its type matters.
+        rows, start: the row is at rows[start].
+        row: any panel as wide as one row; only its type matters.
+
+    Returns:
+        The panel.
     """
     address, across = pointer(code, rows, start.value), row.of.count
     vectors = [load_at(code.builder, address, row.of.dtype, i) for i in range(across)]
@@ -124,7 +157,13 @@ def repeat_row(code: Code, panel: Operand, rows: Operand, start: Operand, row: O
 
 @instruction(types.void)
 def store_panel(code: Code, array: Operand, index: Operand, panel: Operand) -> None:
-    """Store a panel's vectors one after the other from array[index]."""
+    """Store a panel's vectors one after the other.
+
+    Args:
+        code: where instructions are written.
+        array, index: the first goes to array[index].
+        panel: the panel.
+    """
     address = pointer(code, array, index.value)
     for i, value in enumerate(code.parts(panel)):
         store_at(code.builder, value, address, panel.of.dtype, i)
@@ -142,20 +181,23 @@ def add_outers(
     row: Operand,
     count: Operand,
 ) -> Any:
-    """panel + the sum over k < ``count`` (a literal) of the outer product of a column and a row.
+    """panel + the sum over k < ``count`` of the outer product of a column and a row.
 
-    The k-th column: columns[index + k], columns[index + k + stride], ... The k-th row: as many
-    vectors as ``row`` has (a panel of which only the type matters), one row after the other from
-    rows[start]. The product's rows follow one another in the panel; there are len(panel) / len(row)
-    of them.
+    Args:
+        code: where instructions are written.
+        panel: the products' rows follow one another in it; there are len(panel) / len(row) of them.
+        columns, index, stride: the k-th column is columns[index + k], columns[index + k + stride],
+            ...
+        rows, start: the k-th row is the k-th of those that begin at rows[start].
+        row: any panel as wide as one row; only its type matters.
+        count: how many products, a literal.
+
+    Returns:
+        The new panel.
     """
     builder, across, vector = code.builder, row.of.count, row.of.dtype
-    sums, first_row, at, factors = (
-        code.parts(panel),
-        pointer(code, rows, start.value),
-        index.value,
-        [],
-    )
+    sums, first_row = code.parts(panel), pointer(code, rows, start.value)
+    at, factors = index.value, []
     for _ in range(panel.of.count // across):
         factors.append(pointer(code, columns, at))
         at = builder.add(at, stride.value)
@@ -180,10 +222,15 @@ def store_block(
     panel: Operand,
     row: Operand,
 ) -> None:
-    """Store a panel of several rows (as ``add_outers`` makes them): the first ``rows`` rows,
-    ``count`` numbers of each.
+    """Store a part of a panel of several rows, as ``add_outers`` makes them.
 
-    ``row``: any panel of the width of one row; only its type matters.
+    Args:
+        code: where instructions are written.
+        array, index, stride: row r goes to array[index + r stride].
+        rows: how many rows are stored.
+        count: how many numbers of each.
+        panel: the panel.
+        row: any panel as wide as one row; only its type matters.
     """
     builder, start, across, vector = code.builder, index.value, row.of.count, panel.of.dtype
     for i, value in enumerate(code.parts(panel)):
@@ -201,7 +248,14 @@ def store_block(
 def store_rows(
     code: Code, array: Operand, index: Operand, stride: Operand, panel: Operand, row: Operand
 ) -> None:
-    """Store all of such a panel."""
+    """Store all of a panel of several rows, as ``add_outers`` makes them.
+
+    Args:
+        code: where instructions are written.
+        array, index, stride: row r goes to array[index + r stride].
+        panel: the panel.
+        row: any panel as wide as one row; only its type matters.
+    """
     at, values, across = index.value, code.parts(panel), row.of.count
     for first in range(0, panel.of.count, across):
         address = pointer(code, array, at)
@@ -223,8 +277,14 @@ def _add_active(total, at, like, rows, start, width, active, count):
 
 @inlined
 def add_active_rows(total, at, rows, start, width, active, count):
-    """total[at : at + width] += sum of the rows active[0], ..., active[count - 1] of the matrix at
-    rows[start]."""
+    """Add the listed rows of a matrix.
+
+    Args:
+        total, at: they are added to total[at : at + width].
+        rows, start: the matrix begins at rows[start].
+        width: numbers in a row.
+        active, count: the rows' numbers are active[:count].
+    """
     lanes = lanes_of(total)
     column = 0
     while column + 8 * lanes <= width:
@@ -257,10 +317,14 @@ def _add_weighted(total, at, like, factors, first, stride, count, rows, start, p
 
 @inlined
 def add_weighted_rows(total, at, factors, first, stride, count, rows, start, pitch, width):
-    """total[at : at + width] += sum over i < count of factors[first + i stride] times rows[start +
-    i pitch : ... + width].
+    """Add rows of a matrix times factors; zero factors are skipped.
 
-    Zero factors are skipped.
+    Args:
+        total, at: they are added to total[at : at + width].
+        factors, first, stride: that of row i is factors[first + i stride].
+        count: how many rows.
+        rows, start, pitch: row i is at rows[start + i pitch].
+        width: numbers in a row.
     """
     lanes = lanes_of(total)
     column = 0
@@ -283,11 +347,19 @@ def add_weighted_rows(total, at, factors, first, stride, count, rows, start, pit
 
 @inlined
 def list_bits(word, offset, active, listed):
-    """Append to active[listed:] offset + the numbers of the set bits of a word; the new ``listed``.
+    """List the set bits of a word.
 
-    LIST_OVERRUN further elements of ``active`` are scratch: that many bits are always written at
-    once, so that no branch depends on how few there are. A branch that the processor guesses wrong
-    costs as much as adding a row.
+    LIST_OVERRUN elements behind the list are scratch: that many bits are always written at once, so
+    that no branch depends on how few there are. A branch that the processor guesses wrong costs as
+    much as adding a row.
+
+    Args:
+        word: a uint64.
+        offset: is added to the bits' numbers.
+        active, listed: they are appended to active[:listed].
+
+    Returns:
+        The new ``listed``.
     """
     end = listed + bit_count(word)
     while True:
@@ -301,7 +373,16 @@ def list_bits(word, offset, active, listed):
 
 @inlined
 def list_spikes(words, first, count, offset, active, listed):
-    """``list_bits`` of words[first : first + count]."""
+    """List the set bits of several words.
+
+    Args:
+        words, first, count: the words are words[first : first + count].
+        offset: is added to the bits' numbers.
+        active, listed: they are appended to active[:listed].
+
+    Returns:
+        The new ``listed``.
+    """
     for w in range(count):
         listed = list_bits(words[first + w], offset + 64 * w, active, listed)
     return listed

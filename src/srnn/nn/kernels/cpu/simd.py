@@ -77,16 +77,32 @@ class Code(NamedTuple):
         return list(cgutils.unpack_tuple(self.builder, group.value, len(group.of)))
 
     def cast(self, number: Operand, of: Any) -> Any:
-        """A number as one of that type."""
+        """Convert a number.
+
+        Args:
+            number: the number.
+            of: the type wanted.
+
+        Returns:
+            Its value.
+        """
         return self.context.cast(self.builder, number.value, number.of, of)
 
     def tuple_of(self, of: Any, values: Iterable[Any]) -> Any:
-        """A tuple of that type."""
+        """Make a tuple.
+
+        Args:
+            of: the tuple's type.
+            values: those of its elements.
+
+        Returns:
+            Its value.
+        """
         return self.context.make_tuple(self.builder, of, list(values))
 
 
 class Operand(NamedTuple):
-    """An argument of an instruction: its type, and the value that LLVM knows."""
+    """An argument of an instruction: its type, and LLVM's value."""
 
     of: Any
     value: Any
@@ -97,8 +113,11 @@ def instruction(result: Any) -> Callable[[Callable[..., Any]], Callable[..., Any
     ``intrinsic``.
 
     What is decorated takes a ``Code`` and an ``Operand`` for each argument; it writes the
-    instructions, and returns the value of their result. ``result``: the type of that, or a function
-    that gives it, from the arguments' types. Integers written in the code have literal types.
+    instructions, and returns the value of their result. Integers written in the code have literal
+    types.
+
+    Args:
+        result: the result's type, or a function that returns it from the arguments' types.
     """
 
     def decorate(write: Callable[..., Any]) -> Callable[..., Any]:
@@ -120,12 +139,29 @@ def instruction(result: Any) -> Callable[[Callable[..., Any]], Callable[..., Any
 
 
 def constant(vector: ir.VectorType, value: float) -> ir.Constant:
-    """A vector constant with the same value in every lane."""
+    """A vector with one value in every lane.
+
+    Args:
+        vector: LLVM's type.
+        value: the number.
+
+    Returns:
+        The constant.
+    """
     return ir.Constant(vector, [value] * vector.count)
 
 
 def broadcast(builder: Any, scalar: Any, vector: ir.VectorType) -> Any:
-    """A vector with ``scalar`` (of its element type) in every lane."""
+    """A vector with one value in every lane.
+
+    Args:
+        builder: of llvmlite.
+        scalar: the value, of the vector's element type.
+        vector: LLVM's type.
+
+    Returns:
+        The vector.
+    """
     undefined = ir.Constant(vector, ir.Undefined)
     one = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
     return builder.shuffle_vector(
@@ -134,17 +170,44 @@ def broadcast(builder: Any, scalar: Any, vector: ir.VectorType) -> Any:
 
 
 def call(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
-    """Call an LLVM intrinsic by its full name."""
+    """Call an LLVM intrinsic.
+
+    Args:
+        builder: of llvmlite.
+        name: the intrinsic's full name.
+        result: LLVM's type of its result.
+        arguments: its arguments' values.
+
+    Returns:
+        The result's value.
+    """
     kind = ir.FunctionType(result, [argument.type for argument in arguments])
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
 
 
 def overloaded(name: str, vector: ir.VectorType) -> str:
-    """Name of an LLVM intrinsic for this vector type: llvm.fma -> llvm.fma.v16f32."""
+    """Full name of an LLVM intrinsic: llvm.fma -> llvm.fma.v16f32.
+
+    Args:
+        name: without its type.
+        vector: LLVM's type of its operands.
+
+    Returns:
+        The full name.
+    """
     return f"{name}.v{vector.count}f{32 if isinstance(vector.element, ir.FloatType) else 64}"
 
 
 def fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    """a * b + c, rounded once.
+
+    Args:
+        builder: of llvmlite.
+        a, b, c: vectors of one type.
+
+    Returns:
+        The vector.
+    """
     return call(builder, overloaded("llvm.fma", a.type), a.type, a, b, c)
 
 
@@ -289,18 +352,43 @@ _scalar(arithmetic.unit_step, lambda x: 1.0 if x > 0.0 else 0.0)
 
 @instruction(lambda like, value: like)
 def as_vector(code: Code, like: Operand, value: Operand) -> Any:
-    """``value`` (number, mask or vector) as a vector of the type of ``like``; a true mask lane
-    becomes 1."""
+    """Any value as a vector.
+
+    Args:
+        code: where instructions are written.
+        like: a vector of the type wanted.
+        value: a number, which goes to every lane; a mask, whose true lanes become 1; or a vector.
+
+    Returns:
+        The vector.
+    """
     return _as_vector(code, value, like.of)
 
 
 @instruction(lambda mask, a, b: a)
 def select(code: Code, mask: Operand, a: Operand, b: Operand) -> Any:
-    """Vector a where the mask is true, else vector b."""
+    """Lanes of one vector or the other.
+
+    Args:
+        code: where instructions are written.
+        mask: where ``a`` is taken.
+        a, b: the vectors.
+
+    Returns:
+        The vector.
+    """
     return code.builder.select(mask.value, a.value, b.value)
 
 
 @instruction(lambda a, b: a)
 def add_vectors(code: Code, a: Operand, b: Operand) -> Any:
-    """Elementwise sum of two tuples of vectors."""
+    """Elementwise sum of two tuples of vectors.
+
+    Args:
+        code: where instructions are written.
+        a, b: the tuples.
+
+    Returns:
+        The tuple of sums.
+    """
     return code.tuple_of(a.of, map(code.builder.fadd, code.parts(a), code.parts(b)))

@@ -79,15 +79,32 @@ LAYERS, SUBSTEPS, STREAMS, STATE_SIZE, FIRST_STATE, SUMS, POOLED, VALUES, EVENTS
 
 @instruction(types.uint64)
 def nonzero(code: Code, vector: Operand) -> Any:
-    """Bits of a vector's lanes that are not 0 (NaN is not), as a uint64."""
+    """Which lanes of a vector are not 0 (NaN is not).
+
+    Args:
+        code: where instructions are written.
+        vector: the vector.
+
+    Returns:
+        A uint64 with a bit for each lane.
+    """
     mask = code.builder.fcmp_unordered("!=", vector.value, constant(vector.of.llvm, 0.0))
     return code.builder.zext(code.builder.bitcast(mask, ir.IntType(vector.of.lanes)), INDEX)
 
 
 @inlined
 def list_events(outputs, at, count, first, plan, numbers, listed):
-    """Append the events among outputs[at : at + count]: first + their indices, and their values;
-    the new ``listed``."""
+    """List the values that are not 0.
+
+    Args:
+        outputs, at, count: the values are outputs[at : at + count].
+        first: is added to the events' indices.
+        plan, numbers: the network's, in which the list is.
+        listed: how many events there are already.
+
+    Returns:
+        The new ``listed``.
+    """
     lanes, events, values = lanes_of(outputs), plan[EVENTS], plan[VALUES]
     place = events + listed
     for w in range(0, count, 64):
@@ -106,7 +123,17 @@ def list_events(outputs, at, count, first, plan, numbers, listed):
 
 @inlined
 def list_spikes_of(words, at, count, first, plan, numbers, listed):
-    """``list_events`` of ``count`` spike bits that begin at words[at]."""
+    """List spikes that come as bits.
+
+    Args:
+        words, at, count: ``count`` bits that begin at words[at].
+        first: is added to the spikes' indices.
+        plan, numbers: the network's, in which the list is.
+        listed: how many events there are already.
+
+    Returns:
+        The new ``listed``.
+    """
     events, values = plan[EVENTS], plan[VALUES]
     place = events + listed
     place = list_spikes(words, at, (count + 63) // 64, first, plan, place)
@@ -117,8 +144,16 @@ def list_spikes_of(words, at, count, first, plan, numbers, listed):
 
 @called
 def send_events(ring, depth, delays, turn, pitch, plan, numbers, listed):
-    """Put the events listed into a ring's slots (``pitch`` numbers each), by the delays that begin
-    at plan[delays]."""
+    """Put the listed events into a ring's slots.
+
+    Args:
+        ring, depth: the ring begins at numbers[ring] and has so many slots.
+        delays: those of the events' neurons begin at plan[delays].
+        turn: the steps taken so far.
+        pitch: numbers in a slot.
+        plan, numbers: the network's, in which the list is.
+        listed: how many events there are.
+    """
     for i in range(listed):
         j = plan[plan[EVENTS] + i]
         slot = (turn + plan[delays + j]) % depth
@@ -127,7 +162,19 @@ def send_events(ring, depth, delays, turn, pitch, plan, numbers, listed):
 
 @called
 def list_slot(slot, count, pitch, first, plan, numbers, listed):
-    """``list_events`` of what arrives now, whose slot is then empty."""
+    """List the events that arrive now; their slot is then empty.
+
+    Args:
+        slot: the slot begins at numbers[slot].
+        count: neurons or channels in the slot.
+        pitch: numbers in the slot.
+        first: is added to the events' indices.
+        plan, numbers: the network's, in which the list is.
+        listed: how many events there are already.
+
+    Returns:
+        The new ``listed``.
+    """
     listed = list_events(numbers, slot, count, first, plan, numbers, listed)
     for h in range(0, pitch, lanes_of(numbers)):
         store(numbers, slot + h, as_vector(load(numbers, slot + h), 0.0))
@@ -136,13 +183,20 @@ def list_slot(slot, count, pitch, first, plan, numbers, listed):
 
 @called
 def delay_input(layer, state, turn, plan, numbers, listed):
-    """The input's events that arrive at this step, in place of those listed, which were sent at it;
-    the new ``listed``."""
-    depth, presynaptic, ring = (
-        plan[layer + DEPTH_IN],
-        plan[layer + PRESYNAPTIC],
-        state + plan[layer + INCOMING],
-    )
+    """List the input's events that arrive at this step, in place of the listed ones, which were
+    emitted at it.
+
+    Args:
+        layer, state: where the layer's record and the stream's state begin.
+        turn: the steps taken so far.
+        plan, numbers: the network's, in which the list is.
+        listed: how many events there are.
+
+    Returns:
+        The new ``listed``.
+    """
+    depth, presynaptic = plan[layer + DEPTH_IN], plan[layer + PRESYNAPTIC]
+    ring = state + plan[layer + INCOMING]
     pitch = presynaptic + -presynaptic % lanes_of(numbers)
     send_events(ring, depth, plan[layer + DELAYS_IN], turn, pitch, plan, numbers, listed)
     return list_slot(ring + turn % depth * pitch, presynaptic, pitch, 0, plan, numbers, 0)
@@ -160,8 +214,15 @@ def _add_events(numbers, start, sums, like, weights, width, plan, listed):
 
 @inlined
 def sum_events(numbers, bias, weights, width, plan, listed):
-    """The current into every neuron, at plan[SUMS]: the bias and the events' rows, each times its
-    event's value."""
+    """The current into every neuron, at numbers[plan[SUMS]]: the bias and the events' rows, each
+    times its event's value.
+
+    Args:
+        numbers, plan: the network's, in which the list of events is.
+        bias, weights: where they begin in ``numbers``.
+        width: numbers in a row of weights.
+        listed: how many events there are.
+    """
     lanes, sums = lanes_of(numbers), plan[SUMS]
     column = 0
     while column + 8 * lanes <= width:
@@ -218,7 +279,7 @@ def make_update(neuron: type[Neuron]) -> Callable[..., None]:
 
 
 def choose(updates: Sequence[Callable[..., None]]) -> Callable[..., None]:
-    """One function for all updates; a number, its first argument, says which is meant."""
+    """One function for all updates; its first argument is the number of the one that is meant."""
     first: Any = inlined(updates[0])
     if len(updates) == 1:
 
@@ -239,23 +300,35 @@ def choose(updates: Sequence[Callable[..., None]]) -> Callable[..., None]:
 
 @inlined
 def pool(numbers, pooled, emitted, width, substep, substeps):
-    """numbers[pooled : pooled + width] = the mean over the substeps of what a layer emitted, after
-    the last of them."""
+    """The mean over the substeps of a layer's emissions, after the last of them.
+
+    Args:
+        numbers: the network's.
+        pooled: numbers[pooled : pooled + width] is written.
+        emitted: where the emissions begin in ``numbers``.
+        width: how many.
+        substep, substeps: the number of this substep, and how many there are.
+    """
     for h in range(0, width, lanes_of(numbers)):
         total = load(numbers, emitted + h)
         if substep > 0:
             total = load(numbers, pooled + h) + total
-        if substep == substeps - 1:
-            total = total / as_vector(
-                total, substeps
-            )  # as torch divides: a product with 1 / substeps rounds otherwise
+        if (
+            substep == substeps - 1
+        ):  # as torch divides: a product with 1 / substeps rounds otherwise
+            total = total / as_vector(total, substeps)
         store(numbers, pooled + h, total)
 
 
 def make_advance(neurons: Sequence[type[Neuron]], binary: bool) -> Callable[..., None]:
-    """The loop over streams, steps and layers, uncompiled, for networks of these neuron models.
+    """The loop over streams, steps and layers, uncompiled.
 
-    ``binary``: the input comes as spike bits (uint64 words), not as numbers.
+    Args:
+        neurons: the neuron models of the networks.
+        binary: whether the input comes as spike bits (uint64 words), not as numbers.
+
+    Returns:
+        The loop.
     """
     update: Any = inlined(choose([make_update(neuron) for neuron in neurons]))
     list_input = list_spikes_of if binary else list_events
@@ -288,16 +361,9 @@ def make_advance(neurons: Sequence[type[Neuron]], binary: bool) -> Callable[...,
                             listed = list_events(numbers, below, presynaptic, 0, plan, numbers, 0)
                         if plan[layer + DEPTH_IN]:
                             listed = delay_input(layer, state, turn, plan, numbers, listed)
-                        bias, weights, width = (
-                            plan[layer + BIAS],
-                            plan[layer + WEIGHTS],
-                            plan[layer + WIDTH],
-                        )
-                        depth, ring, size = (
-                            plan[layer + DEPTH],
-                            state + plan[layer + ARRIVING],
-                            plan[layer + SIZE],
-                        )
+                        bias, weights = plan[layer + BIAS], plan[layer + WEIGHTS]
+                        width, size = plan[layer + WIDTH], plan[layer + SIZE]
+                        depth, ring = plan[layer + DEPTH], state + plan[layer + ARRIVING]
                         if depth:
                             slot = ring + turn % depth * width
                             listed = list_slot(
@@ -333,11 +399,18 @@ def make_advance(neurons: Sequence[type[Neuron]], binary: bool) -> Callable[...,
 def advance_loop(
     neurons: tuple[type[Neuron], ...], dtype: np.dtype[Any], binary: bool
 ) -> Callable[..., None]:
-    """The compiled loop for networks of these neuron models (each named once): see ``make_advance``
-    for its arguments.
+    """The compiled loop over streams, steps and layers.
 
-    It takes arrays of this dtype only: anything else raises TypeError. Raises CannotCompile where
-    Numba cannot.
+    Args:
+        neurons: the neuron models of the networks, each once.
+        dtype: of the arrays that it takes; others raise TypeError.
+        binary: whether the input comes as spike bits (uint64 words), not as numbers.
+
+    Returns:
+        The loop that ``make_advance`` describes.
+
+    Raises:
+        CannotCompile: if Numba cannot.
     """
     number = types.float32 if dtype == np.float32 else types.float64
     floats, integers = types.Array(number, 1, "C"), types.Array(types.int64, 1, "C")

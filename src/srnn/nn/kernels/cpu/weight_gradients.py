@@ -40,14 +40,27 @@ class Tile(NamedTuple):
 
 @inlined
 def clear(array, first, last):
-    """Whole vectors of zeros."""
+    """Set numbers to zero, by whole vectors.
+
+    Args:
+        array, first, last: array[first:last].
+    """
     for i in range(first, last, lanes_of(array)):
         store(array, i, as_vector(load(array, i), 0.0))
 
 
 @inlined
 def valid_steps(chunk, sizes, r):
-    """How many of the chunk's steps sequence r has."""
+    """The steps of a chunk that a sequence has.
+
+    Args:
+        chunk: the chunk.
+        sizes: the layer's.
+        r: the sequence's number in the chunk.
+
+    Returns:
+        How many.
+    """
     return max(0, min(chunk.stop, sizes.lengths[chunk.block + r]) - chunk.start)
 
 
@@ -128,8 +141,16 @@ def _add_products(g_weights, x, products, chunk, sizes, g_currents):
 
 @called
 def add_input_weights(fresh, chunk, sizes, inputs, g_weights, products, scratch):
-    """A chunk's part of the gradients of the input weights; if ``fresh``, the first. products: as
-    ``_add_products`` wants it."""
+    """Add a chunk's part of the gradients of the input weights.
+
+    Args:
+        fresh: whether this part is the first: the gradients begin at 0.
+        chunk: the chunk.
+        sizes, inputs: the layer's.
+        g_weights: the gradients.
+        products: (BLOCK, W) of scratch.
+        scratch: has the gradients of currents.
+    """
     width, channels = sizes.width, sizes.channels
     if sizes.input_kind == InputKind.SPIKES:
         _add_events(g_weights, 0, inputs.x_words, channels, 0, fresh, chunk, sizes, scratch)
@@ -159,8 +180,17 @@ def add_input_weights(fresh, chunk, sizes, inputs, g_weights, products, scratch)
 
 @called
 def add_own_weights(spiking, fresh, chunk, sizes, lines, words, s, g_weights, scratch):
-    """A chunk's part of the gradients of the recurrent weights. s: what neurons that do not spike
-    emitted, from the tape."""
+    """Add a chunk's part of the gradients of the recurrent weights.
+
+    Args:
+        spiking: whether the layer's neurons do.
+        fresh: whether this part is the first: the gradients begin at 0.
+        chunk: the chunk.
+        sizes, lines, words: the layer's sizes, delays and spikes.
+        s: what neurons that do not spike emitted, from the tape.
+        g_weights: the gradients.
+        scratch: has the gradients of currents.
+    """
     width, own, pitch = sizes.width, sizes.channels, BLOCK * sizes.width
     if spiking:
         arrived, delay = (lines.arrived, 0) if lines.delayed else (words, 1)

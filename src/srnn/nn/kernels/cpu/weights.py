@@ -32,7 +32,15 @@ FEW = 1 << 16
 
 @instruction(lambda array: types.UniTuple(vector_of(array), vector_of(array).lanes))
 def zero_square(code: Code, array: Operand) -> Any:
-    """A panel of zeros, as many vectors of the array's dtype as each of them has lanes."""
+    """A square panel of zeros.
+
+    Args:
+        code: where instructions are written.
+        array: has the vectors' dtype.
+
+    Returns:
+        As many vectors as each of them has lanes.
+    """
     return zero_vectors(code, vector_of(array.of), vector_of(array.of).lanes)
 
 
@@ -46,8 +54,18 @@ def add_block(
     rows: Operand,
     count: Operand,
 ) -> Any:
-    """panel + the vectors from array[index], array[index + stride], ...: the first ``rows`` of
-    them, ``count`` numbers of each; nothing else is read."""
+    """Add a block of a matrix to a panel; nothing else of the matrix is read.
+
+    Args:
+        code: where instructions are written.
+        panel: a vector for each row.
+        array, index, stride: row i begins at array[index + i stride].
+        rows: how many rows there are.
+        count: how many numbers of each.
+
+    Returns:
+        The new panel.
+    """
     builder, at, sums = code.builder, index.value, code.parts(panel)
     for i, value in enumerate(sums):
         there = builder.icmp_signed("<", ir.Constant(INDEX, i), rows.value)
@@ -60,8 +78,16 @@ def add_block(
 
 @instruction(lambda square: square)
 def turn_square(code: Code, square: Operand) -> Any:
-    """Rows and columns of a square panel exchanged: in blocks of 2 x 2, then of 4 x 4, ... two
-    corners change places."""
+    """Exchange rows and columns of a square panel: in blocks of 2 x 2, then of 4 x 4, ... two
+    corners change places.
+
+    Args:
+        code: where instructions are written.
+        square: the panel.
+
+    Returns:
+        The new panel.
+    """
     rows, lanes = code.parts(square), square.of.count
     places, half = ir.VectorType(ir.IntType(32), lanes), 1
     while half < lanes:
@@ -79,8 +105,15 @@ def turn_square(code: Code, square: Operand) -> Any:
 
 
 def turn(out, out_at, out_stride, matrices, at, stride, further, count, rows, columns):
-    """out[out_at + c out_stride + r] = the sum over m < count, in this order, of matrices[at + m
-    further + r stride + c]."""
+    """Transpose the sum of matrices, which are added in their order.
+
+    Args:
+        out, out_at, out_stride: row c of the result begins at out[out_at + c out_stride].
+        matrices, at, stride, further: row r of matrix m begins at matrices[at + m further + r
+            stride].
+        count: how many matrices.
+        rows, columns: those of each.
+    """
     out, matrices, lanes = flat(out), flat(matrices), lanes_of(out)
     one = zero_panel(out, 1)
     for r in range(0, rows, lanes):
@@ -94,7 +127,15 @@ def turn(out, out_at, out_stride, matrices, at, stride, further, count, rows, co
 
 
 def padded_width(columns: int, like: Array) -> int:
-    """``columns``, rounded up to whole vectors."""
+    """The width of a padded row.
+
+    Args:
+        columns: numbers in a row.
+        like: an array of its dtype.
+
+    Returns:
+        ``columns``, rounded up to whole vectors.
+    """
     return columns + -columns % lanes_of(like)
 
 
@@ -103,15 +144,12 @@ def presynaptic_major(*matrices: Array) -> Array:
     (H, presynaptic) with one H."""
     size, width = len(matrices[0]), padded_width(len(matrices[0]), matrices[0])
     presynaptic = sum(matrix.shape[1] for matrix in matrices)
-    rows = (buffers.empty if width == size else buffers.zeros)(
-        presynaptic * width, matrices[0].dtype
-    )
+    make = buffers.empty if width == size else buffers.zeros
+    rows = make(presynaptic * width, matrices[0].dtype)
     at = 0
     for matrix in matrices:
-        count = matrix.shape[1]
-        compile_loop(turn)(
-            rows, at, width, np.ascontiguousarray(matrix).reshape(-1), 0, count, 0, 1, size, count
-        )
+        count, own = matrix.shape[1], np.ascontiguousarray(matrix).reshape(-1)
+        compile_loop(turn)(rows, at, width, own, 0, count, 0, 1, size, count)
         at += count * width
     return rows
 
@@ -135,33 +173,41 @@ def packed(matrix: Array) -> Array:
 
 
 def packed_transposed(matrix: Array, first_row: Array) -> Array:
-    """``packed`` of the transpose of a matrix (columns, depth), for sums that begin with
-    ``first_row`` (width,)."""
+    """``packed`` of the transpose of a matrix.
+
+    Args:
+        matrix: (columns, depth).
+        first_row: (width,) with which sums begin.
+
+    Returns:
+        ((depth + 1) * width,)
+    """
     columns, depth = matrix.shape
-    width, panel, flat = (
-        padded_width(columns, matrix),
-        2 * lanes_of(matrix),
-        np.ascontiguousarray(matrix).reshape(-1),
-    )
-    result = (buffers.empty if width == columns else buffers.zeros)(
-        (depth + 1) * width, matrix.dtype
-    )
+    width, panel = padded_width(columns, matrix), 2 * lanes_of(matrix)
+    own = np.ascontiguousarray(matrix).reshape(-1)
+    make = buffers.empty if width == columns else buffers.zeros
+    result = make((depth + 1) * width, matrix.dtype)
     for first in range(0, columns, panel):
-        end, pitch = min(first + panel, columns), min(panel, width - first)
+        count, pitch = min(panel, columns - first), min(panel, width - first)
         at = first * (depth + 1)
         result[at : at + pitch] = first_row[first : first + pitch]
-        compile_loop(turn)(
-            result, at + pitch, pitch, flat, first * depth, depth, 0, 1, end - first, depth
-        )
+        at += pitch
+        compile_loop(turn)(result, at, pitch, own, first * depth, depth, 0, 1, count, depth)
     return result
 
 
 def postsynaptic_major(g_weights: Array, size: int, inputs: int) -> tuple[Array, Array]:
-    """Gradients of input (H, I) and recurrent weights (H, presynaptic - I) from the shards' sums
-    (shards, presynaptic, width).
+    """Gradients of weights in torch's layout; made some rows at a time, so that all threads have
+    work.
 
-    Contiguous, so that autograd takes them as they are; some rows at a time, so that all threads
-    have work.
+    Args:
+        g_weights: (shards, presynaptic, width) the shards' sums.
+        size: H.
+        inputs: I.
+
+    Returns:
+        Those of input (H, I) and of recurrent weights (H, presynaptic - I), contiguous, so that
+        autograd takes them as they are.
     """
     shards, presynaptic, width = g_weights.shape
     gradients = [

@@ -35,8 +35,8 @@ from . import loops, plans
 _WORDS = {
     "exp": "tl.exp({})",
     "absolute": "tl.abs({})",
-    "positive_part": "tl.maximum({}, 0.0, "
-    "propagate_nan=tl.PropagateNan.ALL)",  # a state that has diverged shows, as elsewhere
+    # A state that has diverged shows, as elsewhere.
+    "positive_part": "tl.maximum({}, 0.0, propagate_nan=tl.PropagateNan.ALL)",
     "unit_step": "tl.where(({}) > 0.0, 1.0, 0.0)",
 }
 
@@ -45,6 +45,15 @@ class TritonWriter(Writer):
     """Triton's text of a record."""
 
     def call(self, function: str, argument: str) -> str:
+        """A call of one of ``srnn.nn.arithmetic``'s functions.
+
+        Args:
+            function: its name.
+            argument: the text of its argument.
+
+        Returns:
+            The text of the call.
+        """
         return _WORDS[function].format(argument)
 
 
@@ -87,8 +96,16 @@ def psi_of(surrogate: Surrogate) -> Any:
 
 
 def pieces(matrix: Tensor, count: int, dtype: torch.dtype) -> tuple[Tensor, ...]:
-    """``count`` matrices of a dtype whose sum is the matrix: each rounds what those before it
-    leave."""
+    """Matrices of a dtype whose sum is the matrix: each rounds what those before it leave.
+
+    Args:
+        matrix: of any dtype.
+        count: how many.
+        dtype: theirs.
+
+    Returns:
+        Contiguous matrices of one shape.
+    """
     parts = []
     for _ in range(count):
         parts.append(matrix.to(dtype).contiguous())
@@ -118,13 +135,21 @@ class Loop:
             "DEPTH": plan.depth,
             "PRECISION": self.products.on_device,
             "num_warps": plan.warps,
-            "enable_fp_fusion": False,  # it rounds otherwise, and near a threshold the last digit decides about a spike
+            # It rounds otherwise, and near a threshold the last digit decides about a spike.
+            "enable_fp_fusion": False,
         }
         if self.persistent:
             self.constants["launch_cooperative_grid"] = True
 
     def launch(self, kernel: Any, firsts: range, *arguments: Any, **constants: Any) -> None:
-        """Run a loop over the steps, from each of ``firsts`` on."""
+        """Run a loop over the steps.
+
+        Args:
+            kernel: the loop.
+            firsts: the first step of each launch.
+            arguments: the loop's, up to those of ``part``.
+            constants: the loop's, besides those of all loops.
+        """
         if not self.batch:
             return
         here = (
@@ -224,7 +249,8 @@ class _Run(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():  # create_graph=True
-            raise SrnnError("The gpu backend has no second derivatives; use backend='reference'.")
+            message = "The gpu backend has no second derivatives; use backend='reference'."
+            raise SrnnError(message, "unsupported", "backend")
         loop: Loop = ctx.loop
         neuron, products = loop.neuron, loop.products
         lengths, delays, weight_rec, current, emitted, sent, *tensors = ctx.saved_tensors

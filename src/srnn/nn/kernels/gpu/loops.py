@@ -26,6 +26,16 @@ import triton.language as tl
 
 @triton.jit
 def load_each(pointers, offsets, mask):
+    """Load from each of several arrays.
+
+    Args:
+        pointers: a tuple of them.
+        offsets: where, in each.
+        mask: which of these exist; the others are 0.
+
+    Returns:
+        A tuple of the values.
+    """
     values = ()
     for i in tl.static_range(len(pointers)):
         values = values + (tl.load(pointers[i] + offsets, mask=mask, other=0.0),)
@@ -34,12 +44,29 @@ def load_each(pointers, offsets, mask):
 
 @triton.jit
 def store_each(pointers, offsets, values, mask):
+    """Store in each of several arrays.
+
+    Args:
+        pointers: a tuple of them.
+        offsets: where, in each.
+        values: a tuple of the values.
+        mask: which of the places exist.
+    """
     for i in tl.static_range(len(pointers)):
         tl.store(pointers[i] + offsets, values[i], mask=mask)
 
 
 @triton.jit
 def where_each(condition, values, others):
+    """``tl.where`` of each of several values.
+
+    Args:
+        condition: where the values are taken.
+        values, others: tuples.
+
+    Returns:
+        A tuple as long as ``others``.
+    """
     chosen = ()
     for i in tl.static_range(len(others)):
         chosen = chosen + (tl.where(condition, values[i], others[i]),)
@@ -48,8 +75,16 @@ def where_each(condition, values, others):
 
 @triton.jit
 def load_tiles(weights, own, SIZE: tl.constexpr, DEPTH: tl.constexpr):
-    """The columns ``own`` of (SIZE, SIZE) pieces: for every DEPTH rows a tuple, with a tile (DEPTH,
-    COLUMNS) of each piece."""
+    """Load the recurrent weights of some neurons.
+
+    Args:
+        weights: pieces, each (SIZE, SIZE).
+        own: the neurons' columns, (1, COLUMNS).
+        SIZE, DEPTH: the layer's neurons, and how many rows a tile has.
+
+    Returns:
+        For every DEPTH rows a tuple, with a tile (DEPTH, COLUMNS) of each piece.
+    """
     tiles = ()
     for k in tl.static_range(0, SIZE, DEPTH):
         rows = k + tl.arange(0, DEPTH)[:, None]
@@ -59,11 +94,19 @@ def load_tiles(weights, own, SIZE: tl.constexpr, DEPTH: tl.constexpr):
 
 @triton.jit
 def multiply(values, tiles, total, PIECES: tl.constexpr, PRECISION: tl.constexpr):
-    """total (ROWS, COLUMNS) + values (ROWS, DEPTH) @ the sum of the tiles, each (DEPTH, COLUMNS).
+    """total + values @ the sum of the tiles. Products of two small pieces, which are below the last
+    digit of the others, are left out.
 
-    The values are cut into as many numbers of the weights' dtype as PIECES says; products of two
-    small pieces, which are below the last digit of the others, are left out. PRECISION "upcast" is
-    for Triton's interpreter, which cannot multiply bfloat16.
+    Args:
+        values: (ROWS, DEPTH).
+        tiles: (DEPTH, COLUMNS) each.
+        total: (ROWS, COLUMNS).
+        PIECES: into how many numbers of the weights' dtype each value is cut.
+        PRECISION: of ``tl.dot``; "upcast" is for Triton's interpreter, which cannot multiply
+            bfloat16.
+
+    Returns:
+        (ROWS, COLUMNS)
     """
     for i in tl.static_range(PIECES):
         piece = values.to(tiles[0].dtype)
@@ -99,15 +142,26 @@ def add_product(
     PIECES: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """total (ROWS, COLUMNS) + what all neurons have at ``at`` in ``source`` (B, T, H) @ the tiles;
-    or total, if not ``known``."""
+    """total + the values of all neurons at one step @ the recurrent weights.
+
+    Args:
+        total: (ROWS, COLUMNS).
+        source, at: the values are at ``at`` in ``source`` (B, T, H).
+        known: whether there are any; else the result is ``total``.
+        row, batch: the program's sequences, and how many there are.
+        steps: T.
+        tiles: of ``load_tiles``.
+        SIZE, DEPTH, PIECES, PRECISION: as for ``load_tiles`` and ``multiply``.
+
+    Returns:
+        (ROWS, COLUMNS)
+    """
     part = tl.arange(0, DEPTH)[None, :]
     others = tl.arange(0, total.shape[0])[:, None] * steps * SIZE + part
     for k in tl.static_range(0, SIZE, DEPTH):
         place, there = source + at + k + others, (row < batch) & (k + part < SIZE)
-        if (
-            total.dtype == tl.float64
-        ):  # Triton before 3.9 cannot multiply float64 that it knows to come from int8
+        if total.dtype == tl.float64:
+            # Triton before 3.9 cannot multiply float64 that it has traced back to int8.
             values = tl.zeros((total.shape[0], DEPTH), total.dtype)
             if known:
                 values = tl.load(place, mask=there, other=0).to(total.dtype)
@@ -120,9 +174,17 @@ def add_product(
 
 @triton.jit
 def places(batch, steps, t, SIZE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    """For a program: its sequences (ROWS, 1), its neurons (1, COLUMNS), which of both exist, and
-    where these lie: in (B, H); and in (B, T, H), where step t begins, and the offsets around
-    that."""
+    """What a program works on.
+
+    Args:
+        batch, steps: B and T.
+        t: a step.
+        SIZE, ROWS, COLUMNS: the layer's neurons; sequences and neurons of a program.
+
+    Returns:
+        Its sequences (ROWS, 1), its neurons (1, COLUMNS), which of both exist, where these lie in
+        (B, H); and in (B, T, H), where step t begins, and the offsets around that.
+    """
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]
     own = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
     at = tl.program_id(0).to(tl.int64) * ROWS * steps * SIZE + t * SIZE
@@ -132,8 +194,12 @@ def places(batch, steps, t, SIZE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.
 
 @triton.jit
 def meet(arrived, times):
-    """Wait until all programs of the same sequences have been here ``times`` times; what each
-    stored is then visible to all."""
+    """Wait for all programs of the same sequences; what each stored is then visible to all.
+
+    Args:
+        arrived: a counter for each block of sequences; None: programs do not wait.
+        times: how often each program has been here.
+    """
     if arrived is not None:
         tl.debug_barrier()
         tl.atomic_add(arrived + tl.program_id(0), 1, sem="acq_rel", scope="gpu")
@@ -170,16 +236,27 @@ def forward(
     PIECES: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """current (B, T, H): from the input, and from what was under way at the start; replaced by the
-    whole current if KEEP.
+    """Steps ``first`` to ``last`` - 1.
 
-    weights: pieces of the recurrent weights, each (H, H), presynaptic-major; None: feed-forward.
-    delays: (H,), or None. coefficients: (H,) each. state: (B, H) each, that before step ``first``,
-    replaced by the one at the end. lengths (B,) or None. emitted (B, T, H): int8 for spikes. sent
-    (B, T, H): what of these arrives one step later; without delays ``emitted`` itself. The steps
-    before ``first`` of both are read. states: the first variables, (B, T, H) each. arrived: zeros
-    (blocks of sequences,) int32, by which all programs of a launch for all steps wait for each
-    other; None: they do not.
+    Args:
+        STEP, EMIT: the neuron's device functions.
+        current: (B, T, H) from the input, and from what was in flight at the start; replaced by the
+            whole current if KEEP.
+        weights: pieces of the recurrent weights, each (H, H), presynaptic-major; None:
+            feed-forward.
+        delays: (H,), or None.
+        coefficients: (H,) each.
+        state: (B, H) each, that before step ``first``, replaced by the one at the end.
+        lengths: (B,), or None.
+        emitted: (B, T, H), int8 for spikes. Steps before ``first`` are read, as those of ``sent``.
+        sent: (B, T, H) what of these arrives one step later; without delays ``emitted`` itself.
+        states: the first variables, (B, T, H) each.
+        arrived: zeros (blocks of sequences,) int32, by which all programs of a launch for all steps
+            wait for each other; None: they do not.
+        batch, steps: B and T.
+        first, last: the steps of this launch.
+        SIZE, ROWS, COLUMNS, DEPTH, PIECES, PRECISION: as for ``places`` and ``multiply``.
+        KEEP: whether currents are kept for the backward loop.
     """
     row, own, inside, place, at, around = places(batch, steps, first, SIZE, ROWS, COLUMNS)
     constants = load_each(coefficients, tl.minimum(own, SIZE - 1), own >= 0)
@@ -262,15 +339,23 @@ def backward(
     PIECES: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """From step ``last`` - 1 down to ``first``. The first arrays are those of ``forward``, as it
-    left them, with all states.
+    """Steps ``last`` - 1 down to ``first``.
 
-    weights: pieces of the recurrent weights, (H, H), postsynaptic-major. initial: the state before
-    step 0, (B, H) each. g_emitted, g_membrane (B, T, H): gradients of the emission and of the first
-    variable, or None. g_current (B, T, H): the result. g_sent (B, T, H): with delays, those of
-    ``sent``. g_state, (B, H) each: those of the state after step ``last`` - 1, replaced by those of
-    the state before ``first``, without what comes through the current. g_coefficients: (blocks of
-    sequences, H) each, which are added to where WANTED.
+    Args:
+        STEP, ADJOINT, PSI, SLOPE: the neuron's and the surrogate's device functions.
+        current, delays, coefficients, lengths, emitted, states: those of ``forward``, as it left
+            them, with all states.
+        weights: pieces of the recurrent weights, (H, H), postsynaptic-major.
+        initial: the state before step 0, (B, H) each.
+        g_emitted, g_membrane: (B, T, H) gradients of the emission and of the first variable, or
+            None.
+        g_current: (B, T, H) the result.
+        g_sent: (B, T, H) with delays, the gradients of ``sent``.
+        g_state: (B, H) each, the gradients of the state after step ``last`` - 1, replaced by those
+            of the state before ``first``, without what comes through the current.
+        g_coefficients: (blocks of sequences, H) each, which are added to where WANTED.
+        arrived, batch, steps, first, last, SIZE, ROWS, COLUMNS, DEPTH, PIECES, PRECISION: as for
+            ``forward``.
     """
     row, own, inside, place, at, around = places(batch, steps, last - 1, SIZE, ROWS, COLUMNS)
     constants = load_each(coefficients, tl.minimum(own, SIZE - 1), own >= 0)
@@ -294,10 +379,8 @@ def backward(
         # there are.
         g_s = g_after[n]
         if weights is not None:
-            after, g_now = (
-                tl.where(t + 1 < steps, at + SIZE, at),
-                tl.zeros((ROWS, COLUMNS), g_current.dtype.element_ty),
-            )
+            after = tl.where(t + 1 < steps, at + SIZE, at)
+            g_now = tl.zeros((ROWS, COLUMNS), g_current.dtype.element_ty)
             g_now = add_product(
                 g_now,
                 g_current,

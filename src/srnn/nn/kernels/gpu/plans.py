@@ -58,8 +58,7 @@ class Products:
 
     @classmethod
     def of(cls, dtype: torch.dtype) -> Products:
-        """For tensors of a dtype; for float32 ones as ``torch.set_float32_matmul_precision``
-        says."""
+        """For tensors of a dtype; for float32 ones by ``torch.set_float32_matmul_precision``."""
         if dtype == torch.float64:
             return cls(dtype)
         match matmul_precision():
@@ -72,7 +71,7 @@ class Products:
 
     @property
     def on_device(self) -> str:
-        """``PRECISION`` of the loops. The interpreter multiplies bfloat16 wrongly, and knows no
+        """``PRECISION`` of the loops. The interpreter multiplies bfloat16 wrongly, and has no
         tf32."""
         return "upcast" if interpreted() else self.precision
 
@@ -100,21 +99,23 @@ def shared_memory(device: torch.device) -> int:
 
 
 def choose_plan(size: int, recurrent: bool, products: Products, shared: int) -> LaunchPlan | None:
-    """The largest blocks of neurons whose recurrent weights fit into ``shared`` bytes; None if not
-    even the smallest do.
+    """The largest blocks of neurons whose recurrent weights fit into shared memory. Rows are the 16
+    of a tensor core. A feed-forward layer, which multiplies nothing, has small programs, and many.
 
-    Rows are the 16 of a tensor core. A feed-forward layer, which multiplies nothing, has small
-    programs, and many.
+    Args:
+        size: the layer's neurons.
+        recurrent: whether it is.
+        products: how its products are made.
+        shared: bytes of shared memory that a program may have.
+
+    Returns:
+        The plan; None if not even the smallest blocks fit.
     """
     if not recurrent:
         return LaunchPlan(4, 32, 1)
     depth = min(DEEPEST, max(FLATTEST, 1 << (size - 1).bit_length()))
-    column = (
-        -(-size // depth)
-        * depth
-        * products.dtype.itemsize
-        * max(products.forward, products.backward)
-    )
+    weight_bytes = products.dtype.itemsize * max(products.forward, products.backward)
+    column = -(-size // depth) * depth * weight_bytes
     for columns in (128, 64, 32, 16):
         wide = columns > 16 and (columns >= 2 * size or (columns == 128 and size > 128))
         if not wide and columns * column + SPARE <= shared:
@@ -132,9 +133,17 @@ def plan_of(problem: LayerProblem) -> LaunchPlan | None:
 
 
 def at_once(registers: int, shared: int, warps: int, properties: Any) -> int:
-    """How many programs a GPU with these ``torch.cuda.get_device_properties`` runs at once, given
-    what one program takes: registers per thread, which a warp takes in units of 256, and bytes of
-    shared memory, to which the system adds 1,024."""
+    """How many programs a GPU runs at once.
+
+    Args:
+        registers: registers per thread that a program takes; a warp takes them in units of 256.
+        shared: bytes of shared memory that a program takes; the system adds 1,024.
+        warps: warps of a program.
+        properties: the GPU's, of ``torch.cuda.get_device_properties``.
+
+    Returns:
+        The number.
+    """
     a_warp = -(-registers * 32 // 256) * 256
     return properties.multi_processor_count * min(
         properties.regs_per_multiprocessor // (a_warp * warps),
@@ -144,11 +153,19 @@ def at_once(registers: int, shared: int, warps: int, properties: Any) -> int:
 
 
 def require_room(programs: int, room: int) -> None:
-    """SrnnError unless all programs, which wait for each other, run at once: otherwise they would
-    wait forever."""
+    """Refuse programs that wait for each other where not all run at once: they would wait forever.
+
+    Args:
+        programs: how many there are.
+        room: how many the GPU runs at once.
+
+    Raises:
+        SrnnError: ``resource``.
+    """
     if programs > room:
         raise SrnnError(
             f"This layer takes {programs} programs that wait for each other, but the GPU runs only "
-            f"{room} at once: use fewer "
-            f"sequences per batch, or one launch per step (without {PERSISTENT}=1)."
+            f"{room} at once: use fewer sequences per batch, "
+            f"or one launch per step (without {PERSISTENT}=1).",
+            "resource",
         )
