@@ -4,15 +4,19 @@ and what was given."""
 from __future__ import annotations
 
 import math
+import pickle
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import pytest
 
 from srnn import SrnnError
+from srnn.errors import naming, naming_once
 from srnn.files.bounds import BelowOne, Between, Items, Positive
-from srnn.files.conversion import CheckedSettings, convert, keys_of, read_section
+from srnn.files.conversion import CheckedSettings, check, convert, keys_of, read_section
+from support.refusing import refuses
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,10 @@ def test_ends_belong_to_it_or_not_as_its_type_says(
             "'inner.rate' must be a number of at least 0 and below 1, not 1.",
         ),
         ({"size": 1, "inner": {"kind": "c"}}, "'inner.kind' must be one of a, b, not 'c'."),
+        (
+            {"size": 1, "limit": -(10**13)},
+            "'limit' must be a number above 0, or null, not -10000000000000.",
+        ),
         ({"size": 1, "inner": [1]}, "'inner' must be a section with rate, kind, not [1]."),
         ({"size": 1, "inner": {"rat": 1}}, "unknown key 'inner.rat'. Did you mean 'inner.rate'?"),
         ({"size": 1, "rate": 0}, "unknown key 'rate'. Did you mean 'inner.rate'?"),
@@ -94,3 +102,30 @@ def test_a_section_is_checked_wherever_it_is_made() -> None:
         with pytest.raises(SrnnError, match=r"^'inner\.rate' must be a number"):
             make()
     assert keys_of(Outer) == ["size", "inner.rate", "inner.kind", "sizes", "weights", "limit"]
+
+
+def test_a_value_is_checked_by_its_type_and_bounds_as_it_is() -> None:
+    assert type(check("n", np.int64(3), int, Between(1, 4))) is int
+    assert check("rate", 3, Positive) == 3.0
+    assert check("merge", "mean", Literal["mean", "concat"]) == "mean"
+    for field_name, value, hint in (
+        ("n", "3", int),
+        ("n", True, int),
+        ("rate", "1", Positive),
+        ("merge", "meen", Literal["mean", "concat"]),
+    ):
+        with refuses(field_name):
+            check(field_name, value, hint)
+    with pytest.raises(SrnnError, match=r"not 'meen'\. Did you mean 'mean'\?$"):
+        check("merge", "meen", Literal["mean", "concat"])
+
+
+def test_an_error_says_what_it_is_about() -> None:
+    error = SrnnError("x", "file", Path("a\nb"))
+    assert (error.kind, error.field) == ("file", "a b")
+    assert SrnnError("x", "conflict", "--no-exit").field == "no_exit"
+    with pytest.raises(SrnnError) as caught, naming_once("run"), naming("run"):
+        raise error
+    assert (str(caught.value), caught.value.kind, caught.value.field) == ("run: x", "file", "a b")
+    copied = pickle.loads(pickle.dumps(error))
+    assert (copied.kind, copied.field, str(copied)) == ("file", "a b", "x")

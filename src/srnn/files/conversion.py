@@ -261,7 +261,8 @@ def _match(hint: Any, value: Any, key: str) -> Any:
     bounded = any(isinstance(rule, Between) for rule in rules)
     if bounded and not all(rule.holds(value) for rule in rules):
         raise _Wrong(key, _name(hint), value)
-    if isinstance(value, int) and not bounded and plain is not Any and abs(value) > MOST:
+    takes_all = plain is Any or get_origin(plain) in (Union, UnionType)  # whose options have bounds
+    if isinstance(value, int) and not bounded and not takes_all and abs(value) > MOST:
         raise _Wrong(key, f"{_name(hint)} of at most {MOST:,}", value)
     try:
         made = _typed(plain, value, key)
