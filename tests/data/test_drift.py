@@ -153,7 +153,7 @@ def test_false_alarms_are_fewer_than_one_in_a_hundred(data_dir: Path) -> None:
     """On the validation data of shipped networks: images, and an ECG's leads, also by all
     measures."""
     digits = create_task("digits")
-    images = [digits.signal().original(x) for x in np.asarray(digits.load("validation").x)]
+    images = [digits.signal().decode(x) for x in np.asarray(digits.load("validation").x)]
     alarms = [bool(digits.signal().drift(image)) for image in images if image is not None]
     assert len(alarms) > 200 and sum(alarms) <= 0.01 * len(alarms)
     pytest.importorskip("wfdb")

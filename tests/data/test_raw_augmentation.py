@@ -55,7 +55,7 @@ class Beeps(Task):
         ]
         signals = [(sound / 2**15).astype(np.float32)[:, None] for sound in sounds]
         statistics = FEATURES.fit([FEATURES.expand(FEATURES.frames(one[:, 0])) for one in signals])
-        steps = SpeechPath(FEATURES, statistics=statistics).wholes(signals)
+        steps = SpeechPath(FEATURES, statistics=statistics).encode_batch(signals)
         lengths = np.array([len(one) for one in steps])
         x = np.zeros((24, lengths.max(), FEATURES.channels), np.float32)
         for row, one in zip(x, steps, strict=True):
@@ -200,7 +200,7 @@ def test_silent_recordings_and_digital_silence_do_not_break_it(
             for one, label in zip(split.signals or (), split.y, strict=True)
         ]
         path = SpeechPath(FEATURES, statistics=split.statistics)
-        return replace(split, x=np.stack(path.wholes(signals)), signals=signals)
+        return replace(split, x=np.stack(path.encode_batch(signals)), signals=signals)
 
     monkeypatch.setattr(Beeps, "load", silent)
     raw = changes(AugmentConfig(noise=(10, 10), stream=0.5, gain=60))

@@ -51,11 +51,11 @@ class Batch:
         learns."""
         if targets is None or targets.linear is None:
             return self
-        said = torch.from_numpy(targets.scale[1] * targets.linear.said(self.numbers))
+        predicted = torch.from_numpy(targets.scale[1] * targets.linear.predicted(self.numbers))
         mixed = self.mixed
         if mixed is not None:  # as the inputs are
-            mixed = (mixed[0] - said.to(mixed[0]), mixed[1])
-        return replace(self, y=self.y - said.to(self.y), mixed=mixed)
+            mixed = (mixed[0] - predicted.to(mixed[0]), mixed[1])
+        return replace(self, y=self.y - predicted.to(self.y), mixed=mixed)
 
     @property
     def numbers(self) -> npt.NDArray[Any]:
@@ -170,7 +170,7 @@ class Sequences:
         if self.signals is not None and path.form == "signal":
             signal = self.signals[index][self.place_of(index)]
         else:
-            signal = path.original(self.steps_of(index))
+            signal = path.decode(self.steps_of(index))
         if signal is None:
             return None
         return np.asarray(signal, np.float32)

@@ -1,8 +1,8 @@
-"""The linear part of an answer: what a linear prediction says from the last steps, to which a
-network adds what is left.
+"""The linear part of an answer: a linear prediction from the last steps, to which a network adds the
+scaled residual.
 
-    said(t) = sum over k < taps, and inputs i, of weights[k, i] x_i(t - k)
-    answer(t) = said(t) + rest * network(t)
+    predicted(t) = sum over k < taps, and inputs i, of weights[k, i] x_i(t - k)
+    answer(t) = predicted(t) + residual_scale * network(t)
 
 A spiking network follows a smooth signal less exactly than a linear predictor does, and a linear
 predictor knows nothing else. This is the autoregressive part of LSTNet (Lai et al. 2018, SIGIR,
@@ -41,14 +41,14 @@ class LinearPart:
 
     weights: tuple[tuple[tuple[float, ...], ...], ...]
     """(taps, inputs, values); the first tap is of the step itself."""
-    rest: tuple[float, ...]
+    residual_scale: tuple[float, ...]
     """(values,) what 1 of the network is: the deviation of what the linear part leaves."""
 
     def __post_init__(self) -> None:
-        weights, rest = np.array(self.weights, float), np.array(self.rest, float)
-        if weights.ndim != 3 or not weights.size or weights.shape[2] != len(rest):
+        weights, scale = np.array(self.weights, float), np.array(self.residual_scale, float)
+        if weights.ndim != 3 or not weights.size or weights.shape[2] != len(scale):
             raise SrnnError("A linear part needs weights (taps, inputs, values).")
-        if not np.isfinite(weights).all() or not (np.isfinite(rest) & (rest > 0)).all():
+        if not np.isfinite(weights).all() or not (np.isfinite(scale) & (scale > 0)).all():
             raise SrnnError("The weights of a linear part must be finite, and the rest above 0.")
 
     @property
@@ -65,17 +65,17 @@ class LinearPart:
         """(taps - 1, inputs) what was before a sequence."""
         return np.zeros((self.taps - 1, self.inputs))
 
-    def said(self, x: Array, past: Array | None = None) -> npt.NDArray[np.float64]:
+    def predicted(self, x: Array, past: Array | None = None) -> npt.NDArray[np.float64]:
         """Inputs (..., T, inputs) -> (..., T, values). ``past``: the steps before them; None: the
         sequences begin. The same bits however a sequence is cut."""
         if past is None:
             past = np.broadcast_to(self.past, (*x.shape[:-2], *self.past.shape))
         seen = np.concatenate([past, x], axis=-2, dtype=np.float64)
-        said = np.zeros((*x.shape[:-1], len(self.rest)))
+        predicted = np.zeros((*x.shape[:-1], len(self.residual_scale)))
         for tap, weights in enumerate(np.array(self.weights)):
             begin = self.taps - 1 - tap
-            said += (seen[..., begin : begin + x.shape[-2], :, None] * weights).sum(-2)
-        return said
+            predicted += (seen[..., begin : begin + x.shape[-2], :, None] * weights).sum(-2)
+        return predicted
 
     def after(self, x: Array, past: Array) -> npt.NDArray[np.float64]:
         """What ``past`` is after the steps x (T, inputs)."""
@@ -84,14 +84,14 @@ class LinearPart:
 
     def plain(self) -> dict[str, Any]:
         """As JSON values; ``restore`` reads them."""
-        return {"weights": np.array(self.weights).tolist(), "rest": list(self.rest)}
+        return {"weights": np.array(self.weights).tolist(), "rest": list(self.residual_scale)}
 
     @classmethod
     def restore(cls, plain: Mapping[str, Any]) -> Self:
         """From what ``plain`` gave. Raises some exception for anything else."""
         weights = convert(list[list[list[float]]], plain["weights"], "weights")
-        rest = convert(list[float], plain["rest"], "rest")
-        return cls(tuple(tuple(map(tuple, tap)) for tap in weights), tuple(rest))
+        scale = convert(list[float], plain["rest"], "rest")
+        return cls(tuple(tuple(map(tuple, tap)) for tap in weights), tuple(scale))
 
 
 class Moments(NamedTuple):
@@ -134,9 +134,9 @@ class Moments(NamedTuple):
         seen, both = self.seen[:size, :size], self.both[:size]
         scale = np.trace(seen) / size
         weights = np.linalg.solve(seen + _RIDGE * max(scale, 1e-30) * np.eye(size), both)
-        rest = np.sqrt(self.error(weights))
+        scale = np.sqrt(self.error(weights))
         shaped = weights.reshape(taps, inputs, -1).tolist()
-        return LinearPart(tuple(tuple(map(tuple, tap)) for tap in shaped), tuple(rest.tolist()))
+        return LinearPart(tuple(tuple(map(tuple, tap)) for tap in shaped), tuple(scale.tolist()))
 
     def error(self, weights: Array) -> npt.NDArray[np.float64]:
         """(values,) the mean squared error of the weights (taps inputs, values)."""

@@ -148,7 +148,7 @@ class RawAugmentation:
             steps = int(lengths.max())
         x, encoded = (
             np.zeros((len(indices), steps, self.path.inputs), np.float32),
-            self.path.wholes(signals),
+            self.path.encode_batch(signals),
         )
         for row, (index, seed) in enumerate(zip(indices.tolist(), seeds, strict=True)):
             one = encoded[row][self.sequences.place_of(index)]

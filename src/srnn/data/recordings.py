@@ -152,11 +152,17 @@ class ReadingOverrides:
 NO_OVERRIDES = ReadingOverrides()
 
 
-def read_signal(source: Any, path: SignalPath, said: ReadingOverrides = NO_OVERRIDES) -> Recording:
+def read_signal(
+    source: Any, path: SignalPath, overrides: ReadingOverrides = NO_OVERRIDES
+) -> Recording:
     """A recording as a signal path takes it: ``read_recording``, then ``match``. SrnnError as for
     both.
     """
-    return match(read_recording(source, said.gaps, said.annotator, said.words), path, said)
+    return match(
+        read_recording(source, overrides.gaps, overrides.annotator, overrides.words),
+        path,
+        overrides,
+    )
 
 
 # ---- reading ------------------------------------------------------------------------------------
@@ -462,7 +468,7 @@ def _read_annotations(path: Path, annotator: str, samples: int) -> tuple[Annotat
 def match(
     recording: Recording,
     path: SignalPath,
-    said: ReadingOverrides = NO_OVERRIDES,
+    overrides: ReadingOverrides = NO_OVERRIDES,
     strict: bool = True,
 ) -> Recording:
     """The recording as a signal path takes it: the path's channels in its order, units and rate.
@@ -475,14 +481,14 @@ def match(
     SrnnError, which names the recording and lists its channels, where the two contradict each
     other.
     """
-    if said.channels is None:
+    if overrides.channels is None:
         recording = _by_name(recording, path)
     else:
-        recording = take_channels(recording, said.channels)
-    x, names, units = path.numbers(recording.samples), recording.channels, recording.units
+        recording = take_channels(recording, overrides.channels)
+    x, names, units = path.scale_samples(recording.samples), recording.channels, recording.units
     if recording.sound and path.channels == 1:
         x = x.mean(axis=1, keepdims=True, dtype=np.float32)
-    rate = said.rate or recording.rate
+    rate = overrides.rate or recording.rate
     if x.shape[1] == path.channels:
         x = _converted(recording.name, x, names, units, path)
     elif strict:
@@ -495,7 +501,7 @@ def match(
     marks = recording.annotations
     if x is not before and rate is not None and path.rate is not None:
         marks = _moved(marks, path.rate / rate, len(x))
-    notes = (*recording.notes, *_unstated(path, names or said.channels, units, rate))
+    notes = (*recording.notes, *_unstated(path, names or overrides.channels, units, rate))
     return replace(
         recording,
         samples=x,

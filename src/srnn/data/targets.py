@@ -47,9 +47,9 @@ class Targets:
                 raise SrnnError("The mean and the deviation of values must be finite numbers.")
         if self.std is not None and min(self.std) <= 0:
             raise SrnnError("The deviation of values must be above 0.")
-        if self.linear is not None and len(self.linear.rest) != len(self.units):
+        if self.linear is not None and len(self.linear.residual_scale) != len(self.units):
             raise SrnnError(
-                f"{len(self.units)} values cannot have {len(self.linear.rest)} linear parts."
+                f"{len(self.units)} values cannot have {len(self.linear.residual_scale)} linear parts."
             )
 
     def of_training(self, y: npt.NDArray[Any]) -> Self:
@@ -73,11 +73,11 @@ class Targets:
         return np.array(self.mean), np.array(self.std)
 
     @property
-    def rest(self) -> npt.NDArray[np.float64]:
+    def residual_scale(self) -> npt.NDArray[np.float64]:
         """(values,) how many deviations of a target 1 of the network's output is."""
         if self.linear is None:
             return np.ones(len(self.units))
-        return np.array(self.linear.rest)
+        return np.array(self.linear.residual_scale)
 
     def past(self, inputs: int) -> npt.NDArray[np.float64]:
         """(steps, inputs) what the linear part sees of the time before a sequence."""
@@ -98,10 +98,10 @@ class Targets:
         past: npt.NDArray[Any] | None = None,
     ) -> npt.NDArray[Any]:
         """What a network gives (..., T, values) for the inputs x, with the linear part: standardised
-        values. ``past``: as of ``LinearPart.said``."""
+        values. ``past``: as of ``LinearPart.predicted``."""
         if self.linear is None:
             return output
-        return self.rest * output + self.linear.said(x, past)
+        return self.residual_scale * output + self.linear.predicted(x, past)
 
     def restored(self, scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Standardised values (..., values), in the targets' own units."""
@@ -115,7 +115,7 @@ class Targets:
             return f"{value:.4g}"
         return f"{value:.4g} {unit}"
 
-    def said(self, names: Sequence[str], values: npt.NDArray[Any]) -> str:
+    def described(self, names: Sequence[str], values: npt.NDArray[Any]) -> str:
         """Values (values,) with names and units, for people; one that has no name of its own,
         without it."""
         words = [self.in_words(number, float(value)) for number, value in enumerate(values)]

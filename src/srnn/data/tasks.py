@@ -205,7 +205,7 @@ class Task(TaskProperties):
         with np.errstate(
             over="ignore", invalid="ignore"
         ):  # values too large for float32 become infinite
-            signal = path.numbers(signal)
+            signal = path.scale_samples(signal)
             steps = np.asarray(path.whole(self.as_clip(signal, path)), np.float32)
         if not len(steps):
             raise SrnnError(f"{name} is too short: it yields no steps.")
@@ -285,16 +285,16 @@ class Task(TaskProperties):
         return []
 
     def reading(
-        self, data: Path, hold_out: bool = False, said: ReadingOverrides = NO_OVERRIDES
+        self, data: Path, hold_out: bool = False, overrides: ReadingOverrides = NO_OVERRIDES
     ) -> TaskMetadata:
         """The task with labelled recordings in place of its own data.
 
         Args:
             hold_out: where these name no splits, hold some out for validation and testing (else
                 every split is all of them).
-            said: what the user says about the recordings.
+            overrides: what the recordings do not state themselves, or state wrongly.
         """
-        return replace(self.described(), data=data, hold_out=hold_out, said=said)
+        return replace(self.described(), data=data, hold_out=hold_out, overrides=overrides)
 
     def statistics(self, data_dir: Path | None = None) -> Statistics:
         """The statistics that scale inputs, from the training split; stored with a network."""
@@ -427,8 +427,8 @@ class TaskMetadata(Task):
     hold_out: bool = False
     """Where ``data`` name no splits: whether some are held out for validation and testing, or every
     split is all of them."""
-    said: ReadingOverrides = NO_OVERRIDES
-    """What the user says about the recordings in ``data``."""
+    overrides: ReadingOverrides = NO_OVERRIDES
+    """What the recordings in ``data`` do not state themselves, or state wrongly."""
     own: Task | None = field(default=None, compare=False)
     """The task itself, with its data, where name and options cannot make it again; a model's file
     does not hold it."""
@@ -526,7 +526,7 @@ class TaskMetadata(Task):
                 shares,
                 speaker,
                 lag,
-                self.said,
+                self.overrides,
                 Segmentation.of({**own, "per_step": self._cuts_steps(own)}),
                 self.targets is not None,
             )

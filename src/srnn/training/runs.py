@@ -90,7 +90,7 @@ def open_trained(
             f"{trained.name} raises alarms, and is not measured on labels: srnn predict tells the "
             "score of any recording, and model.energy(x) its cost."
         )
-    return replace(trained, task=trained.task.reading(data, said=said))
+    return replace(trained, task=trained.task.reading(data, overrides=said))
 
 
 def default_folder(recipe_name: str, seed: int) -> Path:

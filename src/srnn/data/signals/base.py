@@ -119,16 +119,16 @@ class SignalPath(ABC):
         ]
         return np.concatenate([*blocks, encoder.flush()])
 
-    def numbers(self, samples: Array) -> Array:
+    def scale_samples(self, samples: Array) -> Array:
         """An array of samples in the path's unit: as they are, except for sound in int16."""
         return samples
 
-    def wholes(self, signals: Sequence[npt.ArrayLike]) -> list[Array]:
+    def encode_batch(self, signals: Sequence[npt.ArrayLike]) -> list[Array]:
         """``whole`` of each of several signals, to the same bits; faster where some of the work can
         be done for all at once."""
         return [self.whole(signal) for signal in signals]
 
-    def original(self, steps: Array) -> Array | None:
+    def decode(self, steps: Array) -> Array | None:
         """The signal (samples, channels) that ``whole`` encoded as these steps, up to rounding;
         None: it cannot be recovered."""
         return None
@@ -294,5 +294,5 @@ class Steps(SignalPath):
     def stream(self) -> StreamEncoder:
         return Memoryless(self.channels)
 
-    def original(self, steps: Array) -> Array:
+    def decode(self, steps: Array) -> Array:
         return steps

@@ -77,7 +77,7 @@ class WindowPath(SignalPath):
             "training?"
         )
 
-    def original(self, steps: Array) -> Array:
+    def decode(self, steps: Array) -> Array:
         first = steps[: len(steps) - self.width, 0]
         return np.concatenate([first, steps[-1]])[:, None] * np.float32(
             self.white

@@ -102,6 +102,6 @@ class ScaledPath(SignalPath):
     def check_c(self, integer: bool) -> None:
         known(self.statistics, "A scaled signal")
 
-    def original(self, steps: Array) -> Array:
+    def decode(self, steps: Array) -> Array:
         statistics = known(self.statistics, "A scaled signal")
         return np.repeat(steps * statistics.std + statistics.mean, self.pool, axis=0)

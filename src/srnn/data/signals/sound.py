@@ -31,7 +31,7 @@ class SoundPath(SignalPath):
     def what(self) -> str:
         return f"sound at {self.rate} Hz"
 
-    def numbers(self, samples: Array) -> Array:
+    def scale_samples(self, samples: Array) -> Array:
         """Samples with full scale at 1, as for sound in a file, also where converters or readers of
         WAV files give int16."""
         if samples.dtype != np.int16:
@@ -97,7 +97,7 @@ class SpeechPath(SoundPath):
         """
         return self.expanded(self._frames(signal, rate))
 
-    def wholes(self, signals: Sequence[npt.ArrayLike]) -> list[Array]:
+    def encode_batch(self, signals: Sequence[npt.ArrayLike]) -> list[Array]:
         frames = [self._frames(signal) for signal in signals]
         if (
             len({len(one) for one in frames}) == 1
