@@ -198,7 +198,7 @@ def test_it_is_kept_in_the_models_file(path: ScaledPath) -> None:
     del plain["statistics"]["seen"]  # as in a file of before it
     assert restore(plain, "a model").drift(movement(100)) == ""
     plain["statistics"]["seen"] = [[[1.0]]]
-    with pytest.raises(SrnnError, match="what was seen in training must be finite numbers"):
+    with pytest.raises(SrnnError, match="seen must be finite numbers"):
         restore(plain, "a model")
 
 

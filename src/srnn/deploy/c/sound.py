@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ...data.encoders.derivatives import WIDTH, smoothed_derivatives
+from ...data.encoders.speech import WIDTH, smoothed_derivatives
 from ...data.encoders.mel import FLOOR, LogMel, mel_filters
 from ...data.encoders.speech import MIN_SAMPLES_MS
 from ...data.encoders.streaming_speech import check_streamable
