@@ -233,10 +233,8 @@ def test_short_gaps_are_filled_and_said(tmp_path: Path) -> None:
     assert filled.notes == ("3 missing values filled in on a line between their neighbours",)
     held = read_recording(x, Gaps("hold"))
     assert held.samples[2:7, 0].tolist() == [2, 2, 2, 2, 6]
-    with pytest.raises(
-        SrnnError,
-        match=r"3 samples are missing in channel 0 .* after sample 2; .*longest_gap, now 2 samples",
-    ):
+    message = r"3 samples are missing in channel 0 .* after sample 2; .*longest_gap, now 2 samples"
+    with pytest.raises(SrnnError, match=message):
         read_recording(x, Gaps(longest=2))
     with pytest.raises(SrnnError, match="sample 3 is not finite in channel 0"):
         read_recording(x, Gaps("refuse"))
@@ -262,11 +260,5 @@ def test_rows_that_are_missing_are_gaps_too(tmp_path: Path) -> None:
     held = read_recording(path, Gaps("hold")).samples[:, 0]
     np.testing.assert_allclose(held[18:32], [0.36, *[0.38] * 11, 0.60, 0.62])
     for gaps in (Gaps("refuse"), Gaps(longest=9)):
-        with pytest.raises(
-            SrnnError,
-            match=r"nothing was recorded for 0\.22 s after sample 19; cut the recording there, or "
-            r"allow",
-        ):
+        with pytest.raises(SrnnError, match=r"nothing was recorded for 0\.22 s after sample 19"):
             read_recording(path, gaps)
-    with pytest.raises(SrnnError, match="missing cannot be 'ignore'"):
-        Gaps("ignore")  # type: ignore[arg-type]

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from srnn.data.augment_config import AugmentConfig
+from srnn.data.augmentation import check as check_augmentation
 from srnn.data.encoders import (
     MFCC,
     Cochlea,
@@ -23,6 +25,21 @@ from srnn.data.encoders import (
     ternary,
 )
 from srnn.data.encoders.cochlea import BasilarMembrane, BushyCell, HairCell
+from srnn.data.encoders.streaming_cochlea import CochleaFrames, CochleaStream
+from srnn.data.encoders.streaming_scaling import CalibrateStream, GainStream, ScaleStream
+from srnn.data.encoders.streaming_speech import LogMelStream, check_streamable
+from srnn.data.gaps import Filling, Gaps
+from srnn.data.linear import LinearPart
+from srnn.data.signals import (
+    CochleaPath,
+    CrossingPath,
+    ScaledPath,
+    SpeechPath,
+    Steps,
+    WindowPath,
+    restore,
+)
+from srnn.data.targets import Targets
 from support.refusing import Refusal, refusals
 
 NAN, INF = math.nan, math.inf
@@ -175,7 +192,132 @@ COCHLEA = [
     ),
 ]  # fmt: skip
 
-REFUSALS = [*ENCODERS, *SPEECH, *COCHLEA]
+STREAMS = [
+    Refusal("level", "unsupported", lambda: LogMelStream(LogMel(), 1440)),
+    Refusal("task.options.normalise", "unsupported", lambda: check_streamable(SpeechFeatures())),
+    Refusal(
+        "task.options.features",
+        "unsupported",
+        lambda: check_streamable(SpeechFeatures("mfcc", normalise="training")),
+    ),
+    Refusal("samples", "value", lambda: CalibrateStream(2, 1)),
+    Refusal("gain", "value", lambda: GainStream(0.0)),
+    *(
+        Refusal("scale", "value", lambda mean=mean, std=std: ScaleStream(mean, std))
+        for mean, std in (([0, 1], [1]), ([0], [0]), ([NAN], [1]), ([0], [INF]), ([], []), (["x"], [1]))
+    ),
+    Refusal("rate", "value", lambda: CochleaFrames(Cochlea(), 96000)),
+    Refusal("rate", "unsupported", lambda: CochleaFrames(Cochlea(), 44101 - 2)),
+    Refusal(
+        "binning",
+        "conflict",
+        lambda: CochleaStream(CochleaFrames(Cochlea(places=5), 8000), EventBinning(), 0),
+    ),
+    Refusal("missing", "value", lambda: Gaps("ignore")),  # type: ignore[arg-type]
+    Refusal("longest_gap", "value", lambda: Gaps(longest=0)),
+    Refusal("samples", "data", lambda: Gaps(longest=1).fill("it", np.array([[0], [NAN], [NAN], [1]]))),
+    Refusal("state", "data", lambda: Filling("it", Gaps()).restore({"rows": np.zeros(3)}, 2)),
+]  # fmt: skip
+
+
+def crossing(**settings: Any) -> CrossingPath:
+    return CrossingPath(**{"crossing": LevelCrossing(), "channels": 1, "rate": 250.0} | settings)
+
+
+SIGNALS = [
+    *(
+        Refusal(name, "value", lambda name=name, value=value: crossing(**{name: value}))
+        for name, value in (
+            ("calibration", 61),
+            ("horizon", "5"),
+            ("rate", 0),
+            ("channels", 0),
+            ("crossing", "difference"),
+            ("scale", 3),
+            ("scale", ([0],)),
+            ("scale", ([0, 1], [1, 1])),
+            ("smoothing", 6),
+            ("smoothing", 3),
+            ("mains", "fifty"),
+            ("mains", (0,)),
+        )
+    ),
+    Refusal("mains", "conflict", lambda: crossing(mains=(50,), rate=None)),
+    Refusal("smoothing", "conflict", lambda: crossing(mains=(50,), smoothing=5), "too short"),
+    Refusal("horizon", "conflict", lambda: crossing(scale=([0], [1]), horizon=1.0)),
+    Refusal("names", "conflict", lambda: crossing(names=("a", "b"))),
+    Refusal("units", "conflict", lambda: Steps(3, units=("g",))),
+    Refusal("std", "conflict", lambda: crossing(horizon=1.0).with_std([1.0])),
+    Refusal("std", "value", lambda: crossing().with_std([1.0, 2.0])),
+    Refusal("std", "value", lambda: crossing().with_std([0.0])),
+    Refusal("smoothing", "unsupported", lambda: crossing(smoothing=257).check_c(False)),
+    Refusal("pool", "value", lambda: ScaledPath(2, pool=0)),
+    Refusal("statistics", "missing", lambda: ScaledPath(2).stream()),
+    Refusal("width", "value", lambda: WindowPath(0)),
+    Refusal("white", "value", lambda: WindowPath(3, white=0)),
+    Refusal("ternary", "value", lambda: SpeechPath(SpeechFeatures(), ternary=0.0)),
+    Refusal("gain", "value", lambda: CochleaPath(EventBinning(), 8000, gain=0.0)),
+    Refusal("scale", "conflict", lambda: Steps(3).calibrated(scale=([0], [1]))),
+    Refusal("gain", "conflict", lambda: Steps(3).calibrated(gain=1.0)),
+    Refusal("calibration", "conflict", lambda: Steps(3).calibrated(calibration=1.0)),
+    Refusal("import", "name", lambda: restore({"kind": "steps", "import": "os"}, "a model")),
+    Refusal(
+        "residual_scale",
+        "value",
+        lambda: LinearPart.restore({"weights": [[[1.0]]], "rest": [0.0]}),
+    ),
+    Refusal("weights", "value", lambda: LinearPart((((INF,),),), (1.0,))),
+    Refusal("weights", "value", lambda: LinearPart((((1.0, 2.0),),), (1.0,))),
+    Refusal("linear", "conflict", lambda: Targets((None,), linear=LinearPart((((1.0,) * 3,),), (1.0,) * 3))),
+    Refusal("mean", "conflict", lambda: Targets((None,), (1.0,))),
+    Refusal("mean", "conflict", lambda: Targets((None,), (1.0, 2.0), (1.0, 1.0))),
+    Refusal("std", "value", lambda: Targets((None,), (1.0,), (0.0,))),
+    Refusal("std", "value", lambda: Targets((None,), (1.0,), (NAN,))),
+    Refusal("y", "data", lambda: Targets((None,)).of_training(np.full((3, 1), NAN))),
+]  # fmt: skip
+
+
+def augments(events: bool = False, images: bool = False, **settings: Any) -> None:
+    check_augmentation(AugmentConfig(**settings), events, 1, (4, 20, 7), images)
+
+
+AUGMENTATION = [
+    *(
+        Refusal(f"training.augment.{name}", "value", lambda name=name, value=value: AugmentConfig(**{name: value}))
+        for name, value in (
+            ("drop", 1.0),
+            ("stretch", -0.1),
+            ("time_shift", -1),
+            ("channel_warp", 1.0),
+            ("gain", 61.0),
+            ("noise", (5.0, 0.0)),
+            ("noise", (0.0, 101.0)),
+            ("stream", 1.5),
+            ("speed", 1.0),
+            ("channel_mix", -0.1),
+            ("channel_mix", 1e30),
+            ("rotate", -1.0),
+            ("rotate", 181.0),
+            ("mix", INF),
+            ("image_shift", 1e308),
+        )
+    ),
+    *(
+        Refusal(f"training.augment.{name}", kind, lambda name=name, value=value, events=events: augments(events, **{name: value}))
+        for name, value, events, kind in (
+            ("drop", 0.5, False, "conflict"),
+            ("channel_shift", 1, False, "conflict"),
+            ("channel_mask", 2, True, "conflict"),
+            ("channel_warp", 0.1, True, "conflict"),
+            ("time_mask", 2, True, "conflict"),
+            ("channel_shift", 7, True, "value"),
+            ("channel_mask", 8, False, "value"),
+            ("time_shift", 20, False, "value"),
+        )
+    ),
+]  # fmt: skip
+
+REFUSALS = [*ENCODERS, *SPEECH, *COCHLEA, *STREAMS, *SIGNALS, *AUGMENTATION]
 
 
 @refusals(REFUSALS)

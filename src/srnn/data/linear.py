@@ -42,18 +42,23 @@ class LinearPart:
     weights: tuple[tuple[tuple[float, ...], ...], ...]
     """(taps, inputs, values); the first tap is of the step itself."""
     residual_scale: tuple[float, ...]
-    """(values,) what 1 of the network is: the deviation of what the linear part leaves."""
+    """(values,) deviation of the residual: what an output of 1 stands for."""
 
     def __post_init__(self) -> None:
         weights, scale = np.array(self.weights, float), np.array(self.residual_scale, float)
         if weights.ndim != 3 or not weights.size or weights.shape[2] != len(scale):
-            raise SrnnError("A linear part needs weights (taps, inputs, values).")
-        if not np.isfinite(weights).all() or not (np.isfinite(scale) & (scale > 0)).all():
-            raise SrnnError("The weights of a linear part must be finite, and the rest above 0.")
+            message = "A linear part needs weights (taps, inputs, values)."
+            raise SrnnError(message, "value", "weights")
+        if not np.isfinite(weights).all():
+            message = "The weights of a linear part must be finite."
+            raise SrnnError(message, "value", "weights")
+        if not (np.isfinite(scale) & (scale > 0)).all():
+            message = "The residual scale of a linear part must be finite numbers above 0."
+            raise SrnnError(message, "value", "residual_scale")
 
     @property
     def taps(self) -> int:
-        """Steps that are seen."""
+        """Steps from which a prediction is made."""
         return len(self.weights)
 
     @property
@@ -66,8 +71,15 @@ class LinearPart:
         return np.zeros((self.taps - 1, self.inputs))
 
     def predicted(self, x: Array, past: Array | None = None) -> npt.NDArray[np.float64]:
-        """Inputs (..., T, inputs) -> (..., T, values). ``past``: the steps before them; None: the
-        sequences begin. The same bits however a sequence is cut."""
+        """The linear prediction, to the same bits however a sequence is cut.
+
+        Args:
+            x: (..., T, inputs).
+            past: (..., taps - 1, inputs) the steps before them; None: the sequences begin.
+
+        Returns:
+            (..., T, values), in deviations of the targets.
+        """
         if past is None:
             past = np.broadcast_to(self.past, (*x.shape[:-2], *self.past.shape))
         seen = np.concatenate([past, x], axis=-2, dtype=np.float64)
@@ -78,7 +90,15 @@ class LinearPart:
         return predicted
 
     def after(self, x: Array, past: Array) -> npt.NDArray[np.float64]:
-        """What ``past`` is after the steps x (T, inputs)."""
+        """The past of the next steps.
+
+        Args:
+            x: (T, inputs) the steps that were read.
+            past: (taps - 1, inputs) before them.
+
+        Returns:
+            (taps - 1, inputs).
+        """
         seen = np.concatenate([past, x], dtype=np.float64)
         return seen[len(seen) - len(past) :]
 
@@ -95,12 +115,12 @@ class LinearPart:
 
 
 class Moments(NamedTuple):
-    """What least squares need of sequences, for up to ``taps`` steps."""
+    """Sums over sequences from which least squares are solved, for up to ``taps`` steps."""
 
     seen: Array
-    """(taps inputs, taps inputs) sums of products of what is seen."""
+    """(taps inputs, taps inputs) sums of products of the inputs."""
     both: Array
-    """(taps inputs, values) of what is seen and the targets."""
+    """(taps inputs, values) of the inputs and the targets."""
     targets: Array
     """(values,) of the targets' squares."""
     known: int
@@ -108,12 +128,24 @@ class Moments(NamedTuple):
 
     @classmethod
     def zero(cls, taps: int, inputs: int, values: int) -> Moments:
+        """Those of no sequences.
+
+        Args:
+            taps: the most taps that can be fitted.
+            inputs: of a step.
+            values: targets of a step.
+        """
         size = taps * inputs
         return cls(np.zeros((size, size)), np.zeros((size, values)), np.zeros(values), 0)
 
     def plus(self, x: Array, y: Array, start: int) -> Moments:
-        """With sequences x (N, T, inputs) and standardised targets y (N, T, values), NaN for none;
-        steps before ``start`` count nothing, nor do those at which one of the values is unknown."""
+        """The sums with more sequences. Steps at which one of the values is unknown count nothing.
+
+        Args:
+            x: (N, T, inputs).
+            y: (N, T, values) standardised targets; NaN: none.
+            start: the first step that counts.
+        """
         taps = len(self.seen) // x.shape[2]
         x = np.concatenate([np.zeros((len(x), taps - 1, x.shape[2])), x], axis=1)
         rows = np.lib.stride_tricks.sliding_window_view(x, taps, axis=1)[..., ::-1]
@@ -129,7 +161,12 @@ class Moments(NamedTuple):
         )
 
     def fitted(self, taps: int, inputs: int) -> LinearPart:
-        """The linear part of so many taps, by ridge regression."""
+        """A linear part, by ridge regression.
+
+        Args:
+            taps: of the part.
+            inputs: of a step.
+        """
         size = taps * inputs
         seen, both = self.seen[:size, :size], self.both[:size]
         scale = np.trace(seen) / size
@@ -147,8 +184,16 @@ class Moments(NamedTuple):
 
 
 def chosen_taps(training: Moments, held_out: Moments, inputs: int) -> int:
-    """The number of taps beyond which the error of held-out sequences does not fall; 0: a linear
-    part does not pay."""
+    """The number of taps beyond which the error of held-out sequences does not fall.
+
+    Args:
+        training: sums over the sequences that are fitted.
+        held_out: sums over others.
+        inputs: of a step.
+
+    Returns:
+        One of ``TAPS``; 0: a linear part does not pay.
+    """
     best, least = 0, float(held_out.targets.mean()) / max(held_out.known, 1)
     for taps in TAPS:
         if taps * inputs > len(training.seen):
