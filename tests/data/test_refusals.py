@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from srnn.data.encoders import (
     LevelCrossing,
     LogMel,
     SpeechFeatures,
+    Statistics,
     difference_derivatives,
     latency_coding,
     rate_coding,
@@ -30,6 +32,8 @@ from srnn.data.encoders.streaming_scaling import CalibrateStream, GainStream, Sc
 from srnn.data.encoders.streaming_speech import LogMelStream, check_streamable
 from srnn.data.gaps import Filling, Gaps
 from srnn.data.linear import LinearPart
+from srnn.data.recordings import ReadingOverrides, Recording, read_recording
+from srnn.data.samples import check_channels
 from srnn.data.signals import (
     CochleaPath,
     CrossingPath,
@@ -39,7 +43,10 @@ from srnn.data.signals import (
     WindowPath,
     restore,
 )
+from srnn.data.tables import Rows, lines_of
 from srnn.data.targets import Targets
+from srnn.data.tasks import TaskMetadata, create_task
+from srnn.data.units import parse_channels
 from support.refusing import Refusal, refusals
 
 NAN, INF = math.nan, math.inf
@@ -317,7 +324,65 @@ AUGMENTATION = [
     ),
 ]  # fmt: skip
 
-REFUSALS = [*ENCODERS, *SPEECH, *COCHLEA, *STREAMS, *SIGNALS, *AUGMENTATION]
+
+def writes(folder: Path, text: str, name: str = "a.csv") -> Path:
+    (folder / name).write_text(text)
+    return folder / name
+
+
+def reads(text: str) -> Any:
+    return lambda folder: read_recording(writes(folder, text))
+
+
+def describes(**changes: Any) -> TaskMetadata:
+    about = {"name": "mine", "kind": "per_step", "class_names": ("a", "b"), "path": Steps(3)}
+    return TaskMetadata(**about | changes)
+
+
+DIGITS = create_task("digits")
+POOLED = ScaledPath(
+    3, pool=9, statistics=Statistics(np.zeros(3, np.float32), np.ones(3, np.float32))
+)
+RECORDINGS = [
+    Refusal("timestamp", "data", reads("timestamp,x\n1,2\n")),
+    Refusal("columns", "data", reads("label,group\na,b\n")),
+    Refusal("columns", "data", reads("a,b\n1,2,3\n")),
+    Refusal("columns", "data", reads("1,2\n1,2,3\n")),
+    Refusal("column 2", "data", reads("1,2\n3,x\n")),
+    Refusal("column 1", "data", lambda folder: read_recording(writes(folder, "1,2\n,4\n"), Gaps("refuse"))),
+    Refusal("time", "data", reads("t,x\n0,1\nnan,1\n2,1\n")),
+    Refusal("time", "data", reads("t,x\n0,1\n1,1\n1,1\n"), "does not advance"),
+    Refusal("time", "data", reads("time,x\n1.7e18,1\n"), "time_ms"),
+    Refusal("samples", "data", reads("1,2\n3,inf\n")),
+    Refusal("{}/a.csv", "file", reads("x,y\n")),
+    Refusal("{}/a.csv", "file", reads("")),
+    Refusal("{}/a.mp3", "file", lambda folder: read_recording(writes(folder, "x", "a.mp3"))),
+    Refusal("{}/r.hea", "missing", lambda folder: read_recording(folder / "r.dat")),
+    Refusal("-", "file", lambda: list(Rows([], "-", 9))),
+    Refusal("-", "file", lambda: list(lines_of(io.BytesIO(b"1" * 2**20), "-"))),
+    Refusal("samples", "data", lambda: read_recording(np.zeros((2, 3), complex))),
+    Refusal("samples", "data", lambda: read_recording(np.zeros((0, 3)))),
+    Refusal("units", "data", lambda: Recording(np.ones((2, 3)), units=("g",))),
+    Refusal("rate", "value", lambda: ReadingOverrides(rate=10**7)),
+    Refusal("channels", "value", lambda: parse_channels("ax,0")),
+    Refusal("channels", "value", lambda: parse_channels("ax,")),
+    Refusal("channels", "data", lambda: check_channels("it", 3, 2)),
+    Refusal("task.name", "name", lambda: create_task("digts"), "'digits'"),
+    Refusal("task.name", "name", lambda: create_task(["ecg"])),  # type: ignore[arg-type]
+    Refusal("widow", "name", lambda: create_task("digits", widow=8), "'window'"),
+    Refusal("form", "value", lambda: DIGITS.live("spikes")),  # type: ignore[arg-type]
+    Refusal("form", "unsupported", lambda: create_task("soli").live("signal")),
+    Refusal("channels", "data", lambda: DIGITS.encode("it", np.zeros((64, 2)))),
+    Refusal("samples", "data", lambda: describes().encode("it", np.full((2, 3), 1e300))),
+    Refusal("samples", "data", lambda: describes(path=POOLED).encode("it", np.ones((2, 3))), "too short"),
+    Refusal("class_names", "value", lambda: describes(class_names=())),
+    Refusal("step_ms", "value", lambda: describes(step_ms=0.0)),
+    Refusal("channels", "value", lambda: describes(path=Steps(10**9))),
+    Refusal("silence_class", "value", lambda: describes(silence_class=2)),
+    Refusal("targets", "conflict", lambda: describes(targets=Targets((None,)))),
+]  # fmt: skip
+
+REFUSALS = [*ENCODERS, *SPEECH, *COCHLEA, *STREAMS, *SIGNALS, *AUGMENTATION, *RECORDINGS]
 
 
 @refusals(REFUSALS)

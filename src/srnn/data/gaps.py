@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import SrnnError
-from ..files.bounds import Count
+from ..files.bounds import Between
 from ..files.conversion import check
 from ..text import counted
 from .samples import check_finite
@@ -57,7 +57,7 @@ class Gaps:
 
     def __post_init__(self) -> None:
         check("missing", self.missing, Missing)
-        check("longest_gap", self.longest, Count)  # what the option is called
+        check("longest_gap", self.longest, int, Between(1))  # what the option is called
 
     def fill(self, name: str, x: Array) -> tuple[Array, int]:
         """Fill the gaps that may be filled.
