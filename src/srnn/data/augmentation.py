@@ -50,8 +50,8 @@ _MIX = 14
 
 
 def are_events(batches: Iterable[Batch]) -> bool:
-    """Whether all values of a split are events. One batch does not tell: counts or silence in it
-    may be 0 and 1 by chance."""
+    """Whether all values of a split are events. One batch does not suffice: counts or silence in
+    it may be 0 and 1 by chance."""
     return all(
         isinstance(batch.x, Spikes) or bool(((batch.x == 0) | (batch.x == 1)).all())
         for batch in batches

@@ -5,7 +5,7 @@ scaled residual.
     answer(t) = predicted(t) + residual_scale * network(t)
 
 A spiking network follows a smooth signal less exactly than a linear predictor does, and a linear
-predictor knows nothing else. This is the autoregressive part of LSTNet (Lai et al. 2018, SIGIR,
+predictor can do nothing else. This is the autoregressive part of LSTNet (Lai et al. 2018, SIGIR,
 arXiv 1703.07015), but fitted in closed form before the network is trained. All of it is in
 deviations of the targets (``targets.py``). Before its first step a sequence is 0.
 """

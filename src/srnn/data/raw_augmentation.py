@@ -76,10 +76,10 @@ class RawAugmentation:
             self._noises = np.flatnonzero(sequences.y == background)
         else:
             self._noises = np.zeros(0, np.int64)
-        self._asked = asked = ", ".join(f"training.augment.{name}" for name in config.raw)
+        self._settings = settings = ", ".join(f"training.augment.{name}" for name in config.raw)
         self._field = field = f"training.augment.{config.raw[0]}"
         if path.form != "signal":
-            message = f"{asked}: this task has no raw signals, only encoded steps; leave it out."
+            message = f"{settings}: this task has no raw signals, only encoded steps; leave it out."
             raise SrnnError(message, "conflict", field)
         if config.stream and (sequences.y.ndim != 1 or background is None):
             raise SrnnError(
@@ -114,7 +114,7 @@ class RawAugmentation:
                 or not np.allclose(steps, made, atol=1e-3)
             ):
                 raise SrnnError(
-                    f"{asked}: sequences of this task do not depend on their raw signals alone "
+                    f"{settings}: sequences of this task do not depend on their raw signals alone "
                     "(but on a scale of the whole recording, for example); leave it out.",
                     "conflict",
                     field,
@@ -220,7 +220,7 @@ class RawAugmentation:
         else:
             signal = self.sequences.signal_of(index, self.path)
         if signal is None:
-            message = f"{self._asked}: this task has no raw signals to change; leave it out."
+            message = f"{self._settings}: this task has no raw signals to change; leave it out."
             raise SrnnError(message, "conflict", self._field)
         if self._bytes + signal.nbytes <= _KEPT:
             self._signals[index], self._bytes = signal, self._bytes + signal.nbytes
@@ -262,13 +262,11 @@ class RawAugmentation:
 
     def _noise(self, shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[np.float64]:
         """Noise (samples, channels) of power 1."""
-        samples = shape[0]
+        samples, noise = shape[0], np.zeros(shape)
         if len(self._noises) and rng.random() < 0.5:
             recorded = self.signal(int(rng.choice(self._noises))).astype(np.float64)
             recorded = np.roll(np.resize(recorded, shape), int(rng.integers(samples)), axis=0)
             noise = recorded - recorded.mean(0)
-        else:
-            noise = np.zeros(shape)
         silent = noise.std(0) < 1e-6  # digital silence contains no noise
         if silent.any():
             spectrum = np.fft.rfft(rng.standard_normal(shape), axis=0)

@@ -85,11 +85,9 @@ class Recording:
     sound: bool = False
     """Whether it is sound, whose channels may be averaged, and which is surrounded by silence."""
     notes: tuple[str, ...] = ()
-    """What a reader of the results should know, for people: what was filled in, what is not
-    stated.
-    """
+    """For a reader of the results: which values were filled in, and which metadata are not stated."""
     annotations: tuple[Annotation, ...] = ()
-    """Those of the annotator that was asked for, in the order of their samples."""
+    """Those of the chosen annotator, in the order of their samples."""
     words: Mapping[str, Array] = field(default_factory=dict)
     """(T,) texts of the columns of words, such as "label", by their names in lower case."""
     start: float = 0.0
@@ -527,13 +525,29 @@ def match(
     if recording.sound and path.channels == 1:
         x = x.mean(axis=1, keepdims=True, dtype=np.float32)
     rate = overrides.rate or recording.rate
-    if x.shape[1] == path.channels:
-        x = _converted(recording.name, x, names, units, path)
-    elif strict:
-        check_channels(recording.name, x.shape[1], path.channels, len(x), names)
-    else:
+    if x.shape[1] != path.channels:
+        if strict:
+            check_channels(recording.name, x.shape[1], path.channels, len(x), names)
         x = at_rate(recording.name, x, rate, path.rate, recording.sound)
         return replace(recording, samples=x)
+    if path.units is not None and units is not None:
+        factors = np.ones(len(units))
+        for channel, (given, wanted) in enumerate(zip(units, path.units, strict=True)):
+            if given is None or wanted is None:
+                continue
+            factor = conversion(given, wanted)
+            if factor is None:
+                which = f"channel {names[channel] if names else channel + 1}"
+                raise SrnnError(
+                    f"{recording.name}: {which} is in {given}, and this network reads it in "
+                    f"{wanted} (it has {listed(names, units)}): choose other channels "
+                    f"({option('channels')}), or correct the unit.",
+                    "data",
+                    "units",
+                )
+            factors[channel] = factor
+        if (factors != 1).any():
+            x = x * factors
     check_finite(recording.name, x, 0, np.float32)  # in which networks compute
     before, x = x, at_rate(recording.name, x, rate, path.rate, recording.sound)
     marks = recording.annotations
@@ -564,9 +578,29 @@ def take_channels(recording: Recording, chosen: Sequence[str | int] | None) -> R
     """
     if chosen is None:
         return recording
-    places = _places(recording)
-    columns = [_column(recording, places, one) for one in chosen]
-    names, units = recording.channels, recording.units
+    name, names, units = recording.name, recording.channels, recording.units
+    count, places, columns = recording.samples.shape[1], _places(recording), []
+    has = counted(count, "channel")
+    for one in chosen:
+        if isinstance(one, int):
+            if not 0 <= one < count:
+                message = f"{name} has no channel {one + 1}: it has {has}."
+                raise SrnnError(message, "name", "channels")
+            columns.append(one)
+            continue
+        if names is None:
+            number = either("--channels 1,2", "channels=[0, 1]")
+            message = f"{name} does not name its {has}, so there is no {one!r}"
+            raise SrnnError(f"{message}: choose them by number, as {number}.", "name", "channels")
+        found = places.get(one.casefold(), [])
+        if not found:
+            message = f"{name} has no channel {one!r}.{nearest(one, names)}"
+            raise SrnnError(message, "name", "channels")
+        if len(found) > 1:
+            number = either(f"--channels {found[0] + 1}", f"channels=[{found[0]}]")
+            message = f"{name} has {len(found)} channels {one!r} ({some(names)})"
+            raise SrnnError(f"{message}: choose by number, as {number}.", "name", "channels")
+        columns += found
     return replace(
         recording,
         samples=recording.samples[:, columns],
@@ -581,70 +615,6 @@ def _places(recording: Recording) -> dict[str, list[int]]:
     for column, name in enumerate(recording.channels or ()):
         places.setdefault(name.casefold(), []).append(column)
     return places
-
-
-def _column(recording: Recording, places: Mapping[str, list[int]], chosen: str | int) -> int:
-    """The column of one channel; ``places``: as of ``_places``."""
-    count = recording.samples.shape[1]
-    if isinstance(chosen, int):
-        if not 0 <= chosen < count:
-            message = f"{recording.name} has no channel {chosen + 1}: it has"
-            raise SrnnError(f"{message} {counted(count, 'channel')}.", "name", "channels")
-        return chosen
-    if recording.channels is None:
-        raise SrnnError(
-            f"{recording.name} does not name its {counted(count, 'channel')}, so there is no "
-            f"{chosen!r}: choose them by number, as {either('--channels 1,2', 'channels=[0, 1]')}.",
-            "name",
-            "channels",
-        )
-    found = places.get(chosen.casefold(), [])
-    if not found:
-        advice = nearest(chosen, recording.channels)
-        message = f"{recording.name} has no channel {chosen!r}.{advice}"
-        raise SrnnError(message, "name", "channels")
-    if len(found) > 1:
-        number = either(f"--channels {found[0] + 1}", f"channels=[{found[0]}]")
-        raise SrnnError(
-            f"{recording.name} has {len(found)} channels {chosen!r} ({some(recording.channels)}): "
-            f"choose by number, as {number}.",
-            "name",
-            "channels",
-        )
-    return found[0]
-
-
-def _converted(
-    name: str,
-    x: Array,
-    names: Sequence[str] | None,
-    units: Sequence[str | None] | None,
-    path: SignalPath,
-) -> Array:
-    """The samples in the path's units."""
-    if path.units is None or units is None:
-        return x
-    factors = np.ones(len(units))
-    for channel, (given, wanted) in enumerate(zip(units, path.units, strict=True)):
-        if given is None or wanted is None:
-            continue
-        factor = conversion(given, wanted)
-        if factor is None:
-            if names:
-                which = f"channel {names[channel]}"
-            else:
-                which = f"channel {channel + 1}"
-            raise SrnnError(
-                f"{name}: {which} is in {given}, and this network reads it in {wanted} (it has "
-                f"{listed(names, units)}): choose other channels ({option('channels')}), or correct "
-                "the unit.",
-                "data",
-                "units",
-            )
-        factors[channel] = factor
-    if (factors == 1).all():
-        return x
-    return x * factors
 
 
 def _unstated(
@@ -674,8 +644,5 @@ def _unstated(
     if not taken:
         return ()
     *most, last = taken
-    if most:
-        listing = f"{', '.join(most)} and {last}"
-    else:
-        listing = last
+    listing = f"{', '.join(most)} and {last}" if most else last
     return (f"it does not state its {listing}: taken as {', '.join(taken.values())}",)

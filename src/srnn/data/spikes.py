@@ -23,8 +23,8 @@ _UNPACKED = 1 << 14
 """Steps whose bits are unpacked at once."""
 
 _LOOK = 64
-"""Leading values that are checked first: one that is neither 0 nor 1 tells at once that a dense
-input is not binary."""
+"""Leading values that are checked first: most dense inputs that are not binary have one that is
+neither 0 nor 1 among them."""
 
 _PACKED = (
     torch.float32,

@@ -2,7 +2,7 @@
 
 Between semicolons or tabs, commas are decimal. "#" begins a comment, and a first row of names is
 one. Files are read by pandas; rows from a pipe one by one, as they come, and so are those of a file
-in which something is wrong, to say where.
+in which something is wrong, to name the line.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@
 Not a bit of the result depends on how a signal is cut into blocks. Each encoder of a whole signal
 has a streaming form (``streaming_*.py``, ``WindowStream``), which is tested against it. What would
 need unbounded look-ahead, such as the level of a whole clip, is refused, or replaced by what a
-stream can compute (the level of the first seconds), as the task's page says.
+stream can compute (the level of the first seconds).
 """
 
 from __future__ import annotations

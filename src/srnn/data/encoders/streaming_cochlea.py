@@ -64,13 +64,25 @@ class CochleaFrames:
         dtype = np.complex128
         if cochlea.precision == "float32":
             dtype = np.complex64
-        gain = self._resampling(frequency)[:, None]
+        # What ``scipy.signal.resample_poly`` does to these frequencies on the way to the cochlea's
+        # rate.
+        gain = np.ones(bins)
+        common = math.gcd(rate, cochlea.rate)
+        up, down = cochlea.rate // common, rate // common
+        if up != down:
+            from scipy.signal import firwin
+
+            half = 10 * max(up, down)  # its filter has these taps on both sides of the middle one
+            taps = firwin(2 * half + 1, 1 / max(up, down), window=("kaiser", 5.0))  # pyright: ignore[reportArgumentType]
+            angle = 2 * np.pi * frequency[:, None] / (rate * up) * np.arange(1, half + 1)
+            gain = taps[half] + 2 * (np.cos(angle) * taps[half + 1 :]).sum(axis=1)
+            gain = gain * up / down  # sound of the same length has so many more samples
         # (K, P) for each block: factors from a frame's spectrum to the velocity's. The converter
         # behind SHD reads the model from 1 Hz on (TransferTables): frequencies are shifted by 1 Hz
         # at 0.
         shifted = 1 + frequency * (1 - 1 / self.step_rate)
         self._tables = [
-            (cochlea.membrane.transfer(shifted, place) * gain).astype(dtype)
+            (cochlea.membrane.transfer(shifted, place) * gain[:, None]).astype(dtype)
             for place in np.split(places, range(BLOCK, cochlea.places, BLOCK))
         ]
 
@@ -98,21 +110,6 @@ class CochleaFrames:
         """
         moved = velocity(spectrum, self._tables[block], self.frame)
         return moved[self.behind : self.behind + self.hop]
-
-    def _resampling(self, frequency: Array) -> Array:
-        """(F,) what ``scipy.signal.resample_poly`` does to frequencies (Hz) on the way to the
-        cochlea's rate."""
-        common = math.gcd(self.rate, self.cochlea.rate)
-        up, down = self.cochlea.rate // common, self.rate // common
-        if up == down:
-            return np.ones(len(frequency))
-        from scipy.signal import firwin
-
-        half = 10 * max(up, down)  # its filter has these taps, on both sides of the middle one
-        taps = firwin(2 * half + 1, 1 / max(up, down), window=("kaiser", 5.0))  # pyright: ignore[reportArgumentType]
-        angle = 2 * np.pi * frequency[:, None] / (self.rate * up) * np.arange(1, half + 1)
-        gain = taps[half] + 2 * (np.cos(angle) * taps[half + 1 :]).sum(axis=1)
-        return gain * up / down  # sound of the same length has so many more samples
 
 
 class CochleaStream(StreamEncoder):

@@ -55,8 +55,8 @@ _ONE = 2**12
 """int8: thresholds of a running scale are fractions of this number."""
 _LEAST_LIMIT = 2**11  # samples of a 12-bit converter must fit
 _MOST_WEIGHT = 8.0
-"""The largest sum of absolute weights of a smoothed sample: beyond it, a window is too short to tell
-hum from the signal, and noise would grow."""
+"""The largest sum of absolute weights of a smoothed sample: beyond it, a window is too short to
+separate hum from the signal, and noise would grow."""
 _PARTS = 2**9
 """int8: weights of a smoothing without hum are fractions of this number: so many that hardly any
 hum passes, so few that samples of 20 bits fit."""
