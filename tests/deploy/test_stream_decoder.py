@@ -300,7 +300,7 @@ def test_runs_that_cannot_be_streamed_say_why(tmp_path: Path) -> None:
     refused(
         "anywhere in the image", "--task.name", "psmnist", "--loss.name", "ce_mean", form="signal"
     )
-    refused("'auto', 'signal' or 'steps'", *DIGITS, form="sound")
+    refused("'form' must be one of auto", *DIGITS, form="sound")
     refused("This input takes no scale", *DIGITS, scale=([0], [1]))
     refused("from one step", *DIGITS, segment=-1)
     refused(
