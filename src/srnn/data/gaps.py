@@ -3,7 +3,7 @@ is missing by its times.
 
 A gap of at most ``longest`` samples is filled, on a line between its neighbours (interpolate) or
 with the last sample before it (hold); a longer one is refused, and so is any with "refuse". What is
-missing at the beginning or the end has no two neighbours: it stays what it is, and is refused as
+missing at the beginning or the end has no two neighbours: it stays NaN, and is refused as
 not finite. A signal that is still coming is filled in the same way (``Filling``).
 """
 
@@ -49,7 +49,7 @@ def _gaps(channel: int, column: Array) -> list[_Gap]:
 
 @dataclass(frozen=True)
 class Gaps:
-    """What is done about samples that are missing."""
+    """Treatment of missing samples."""
 
     missing: Missing = "interpolate"
     longest: int = LONGEST_GAP
@@ -108,7 +108,7 @@ class Gaps:
             if np.isnan(x).any() and self.missing == "refuse":
                 how = "missing: interpolate or hold fills gaps in"
             elif np.isnan(x).any():
-                how = "cut it off: what is missing (NaN) at its beginning or end is not filled in"
+                how = "cut it off: missing samples (NaN) at its beginning or end are not filled in"
             message = f"{str(error).rstrip('.')}; {how}."
             raise SrnnError(message, error.kind, error.field) from error
 
@@ -178,7 +178,7 @@ class Gaps:
 
         Args:
             filled: how many; 0: no note.
-            of: what they are missing in, for people, with its leading space.
+            of: where they are missing, for people, with its leading space.
         """
         between, before = "on a line between their neighbours", "with the value before them"
         how = {"interpolate": between, "hold": before}
@@ -260,7 +260,7 @@ class Filling:
         elif fits:
             fits = len(rows) == 1
         if not fits:
-            message = "This state does not fit what is done about missing samples."
+            message = "This state does not fit the treatment of missing samples."
             raise SrnnError(message, "data", "state")
         self._count, self.filled = numbers.tolist()
         self._last, self._held, self._lost = rows[0], list(rows[1:].copy()), lost.copy()

@@ -28,7 +28,7 @@ TAPS = (1, 4, 16, 32)
 _MOST = 1024
 """Steps times inputs that are fitted at most."""
 _RIDGE = 1e-6
-"""Of the mean square of what is seen: small, and weights stay such that float32 can add them."""
+"""Of the mean square of the inputs: small, and weights stay such that float32 can add them."""
 _PAYS = 0.99
 """More taps pay where the squared error of held-out sequences falls below this share."""
 _EXACT = 1e-4
@@ -67,7 +67,7 @@ class LinearPart:
 
     @property
     def past(self) -> npt.NDArray[np.float64]:
-        """(taps - 1, inputs) what was before a sequence."""
+        """(taps - 1, inputs) the steps before a sequence: zeros."""
         return np.zeros((self.taps - 1, self.inputs))
 
     def predicted(self, x: Array, past: Array | None = None) -> npt.NDArray[np.float64]:
@@ -124,7 +124,7 @@ class Moments(NamedTuple):
     targets: Array
     """(values,) of the targets' squares."""
     known: int
-    """How many targets each value has."""
+    """Number of targets of each value."""
 
     @classmethod
     def zero(cls, taps: int, inputs: int, values: int) -> Moments:

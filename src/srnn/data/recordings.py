@@ -58,19 +58,19 @@ Rate = Annotated[float, Between(0, FASTEST, above=True)]
 
 
 class Annotation(NamedTuple):
-    """What someone has noted at a sample of a recording."""
+    """A note of an annotator at a sample of a recording."""
 
     sample: int
     """The sample's number, from 0."""
     symbol: str
-    """What it is, in WFDB's code: N for a normal beat, p for a P wave, + for a change of rhythm."""
+    """Its kind, in WFDB's code: N for a normal beat, p for a P wave, + for a change of rhythm."""
     text: str = ""
     """More words about it, such as a rhythm's name."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Recording:
-    """Samples with what is known of them."""
+    """Samples with their metadata, where these are known."""
 
     samples: Array
     """(T >= 1, channels), finite."""
@@ -187,8 +187,8 @@ def read_recording(
         source: a file, a ``Recording``, a pandas DataFrame (a column per channel, as in a table; a
             DatetimeIndex gives the rate), or an array (samples, channels), (samples,) for one
             channel.
-        gaps: what is done about missing samples.
-        annotator: whose annotations are read with a WFDB record, as for ``ReadingOverrides``.
+        gaps: treatment of missing samples.
+        annotator: of the annotations that are read with a WFDB record, as for ``ReadingOverrides``.
         words: names of a table's columns that are no channels.
 
     Returns:
@@ -293,7 +293,7 @@ def _timed(recording: Recording, times: Array, unit: float, gaps: Gaps) -> Recor
         before, after = times[row - 1 : row + 1]
         raise SrnnError(
             f"{name}: time does not advance at sample {row}, from {before:g} to {after:g}; sort "
-            "its rows by time, and drop what is there twice.",
+            "its rows by time, and drop rows that are there twice.",
             "data",
             "time",
         )

@@ -52,7 +52,7 @@ def check_finite(name: str, x: Array, start: int, dtype: npt.DTypeLike | None = 
     """The samples, if all are finite.
 
     Args:
-        name: what they are from, for the message.
+        name: of the recording, for the message.
         x: (samples, channels).
         start: the number of the first sample.
         dtype: in which they have to be finite; None: their own.
@@ -65,7 +65,7 @@ def check_finite(name: str, x: Array, start: int, dtype: npt.DTypeLike | None = 
     """
     if dtype is None:
         dtype = x.dtype
-    with np.errstate(over="ignore"):  # what is too large becomes infinite
+    with np.errstate(over="ignore"):  # too large values become infinite
         # NaN if one is; of a long recording no copy is made.
         ends = np.array([x.min(), x.max()], dtype)
         if not np.isfinite(ends).all():

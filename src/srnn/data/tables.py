@@ -97,7 +97,7 @@ class Layout:
     """How a table is written, found in its first rows."""
 
     separator: str
-    """What is between columns; a blank stands for any number of blanks and tabs."""
+    """Between columns; a blank stands for any number of blanks and tabs."""
     titles: tuple[str, ...] = ()
     """Names of the columns; empty where the first row holds numbers."""
     unit: float | None = None
@@ -405,7 +405,7 @@ def read_layout(path: Path, words: Collection[str] = WORDS) -> Layout:
 
 
 class _Beginning(NamedTuple):
-    """What a table's first rows hold."""
+    """The contents of a table's first rows."""
 
     layout: Layout
     titles: tuple[str, ...]

@@ -181,7 +181,7 @@ def are_values(y: Any) -> bool:
 
 
 def unlabelled(y: Any) -> float:
-    """What stands among them where there is none: NaN, or -1 in place of a class."""
+    """Stands among labels or targets where there is none: NaN, or -1 in place of a class."""
     if are_values(y):
         return math.nan
     return -1

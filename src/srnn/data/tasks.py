@@ -148,7 +148,7 @@ class Task(TaskProperties):
         return Steps(self.inputs, self.step_ms)
 
     def live(self, form: Form = "auto") -> SignalPath:
-        """How the task's networks are fed as the signal arrives.
+        """The path of the task's networks for a signal as it arrives.
 
         Args:
             form: "signal", a sensor's raw signal; "steps", the network's input, encoded elsewhere;
@@ -168,7 +168,7 @@ class Task(TaskProperties):
         return path
 
     def whole_path(self, form: Form = "auto") -> SignalPath:
-        """How whole recordings are read. "auto": as the signal where training data were encoded the
+        """The path for whole recordings. "auto": as the signal where training data were encoded the
         same way, even if a stream cannot be; else as steps that were encoded elsewhere."""
         path = self.signal()
         if form != "auto":
@@ -309,7 +309,7 @@ class Task(TaskProperties):
             data: the recordings, see ``datasets.labelled``.
             hold_out: where these name no splits, hold some out for validation and testing (else
                 every split is all of them).
-            overrides: what the recordings do not state themselves, or state wrongly.
+            overrides: metadata that the recordings do not state, or state wrongly.
         """
         return replace(self.described(), data=data, hold_out=hold_out, overrides=overrides)
 
@@ -463,7 +463,7 @@ class TaskMetadata(Task):
     """Where ``data`` name no splits: whether some are held out for validation and testing, or every
     split is all of them."""
     overrides: ReadingOverrides = NO_OVERRIDES
-    """What the recordings in ``data`` do not state themselves, or state wrongly."""
+    """Metadata that the recordings in ``data`` do not state, or state wrongly."""
     own: Task | None = field(default=None, compare=False)
     """The task itself, with its data, where name and options cannot make it again; a model's file
     does not hold it."""

@@ -125,7 +125,7 @@ def as_sound(samples: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> npt.N
         found = f"{sound.dtype} {sound.shape}{hint}"
         message = f"Sound must be one channel of numbers (samples,), not {found}."
         raise SrnnError(message, "data", "samples")
-    with np.errstate(over="ignore"):  # what is too large for the type becomes infinite
+    with np.errstate(over="ignore"):  # too large values become infinite
         sound = sound.astype(dtype, copy=False)
     if not np.isfinite(sound).all():
         message = "Sound contains samples that are not finite (NaN or infinity)."

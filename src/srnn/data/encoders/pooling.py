@@ -19,7 +19,7 @@ def pooled(samples: Array, count: int) -> Array:
         count: samples in a mean.
 
     Returns:
-        (samples // count, channels) float32; what is left at the end is dropped.
+        (samples // count, channels) float32; fewer samples at the end are dropped.
     """
     steps = len(samples) // count
     each = np.asarray(samples[: steps * count], np.float32)

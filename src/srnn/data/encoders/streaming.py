@@ -58,7 +58,7 @@ class StreamEncoder(ABC):
 
     @abstractmethod
     def reset(self) -> None:
-        """Reset the state to what it was before the first sample."""
+        """Reset the state to that before the first sample."""
 
     @property
     @abstractmethod
@@ -132,7 +132,7 @@ def check_block(block: npt.ArrayLike, channels: int, dtype: npt.DTypeLike) -> Ar
         SrnnError: ``data``.
     """
     x = as_samples(block, channels)
-    with np.errstate(over="ignore"):  # what is too large for it becomes infinite
+    with np.errstate(over="ignore"):  # too large values become infinite
         x = x.astype(dtype, copy=False)
     if not np.isfinite(x).all():
         row, column = np.argwhere(~np.isfinite(x))[0]

@@ -60,7 +60,7 @@ def rows_without_hum(window: int, hum: tuple[float, ...]) -> Array:
 
 @functools.cache
 def smoothing_weights(window: int, hum: tuple[float, ...] = ()) -> Array:
-    """What ``scipy.signal.savgol_coeffs(window, ORDER)`` gives, to the bit.
+    """The weights of ``scipy.signal.savgol_coeffs(window, ORDER)``, to the bit.
 
     Args:
         window: samples in it, odd.

@@ -65,7 +65,7 @@ class SignalPath(ABC):
     """Whether training data were encoded in exactly this way. If not, it is close, and used only on
     request."""
     shape_advice: str = ""
-    """What to do with a signal of another number of channels, for people; empty: no advice."""
+    """Advice for a signal of another number of channels, for people; empty: none."""
     training_difference: str = ""
     """How the network's input differs from that in training, for people; empty where it does
     not."""
@@ -82,7 +82,7 @@ class SignalPath(ABC):
 
     @property
     def step_inputs(self) -> str:
-        """What the inputs of a step are, for people who make them themselves; empty: not stated."""
+        """The inputs of a step, for people who make them themselves; empty: not stated."""
         return ""
 
     @property

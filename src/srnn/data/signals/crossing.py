@@ -14,7 +14,7 @@ In C, which ``in_c`` reproduces to the bit:
                 (with a horizon, the device measures them itself: ``RunningCrossingStream`` in float32, or in integers)
     float32     sums in ascending order of the samples (training and streams compute in float64)
     int8        integers, exact: the weights are fractions with one denominator (42 for 7 samples; with ``mains``, rounded to
-                1/512, which lets .002 of the hum pass), so what is compared is smoothed x denominator. Samples are clamped so
+                1/512, which lets .002 of the hum pass), so smoothed x denominator is compared. Samples are clamped so
                 that sums fit in int32, and thresholds to int32
 """
 
@@ -80,7 +80,7 @@ class CrossingPath(SignalPath):
     first ``calibration`` seconds). With zeros and ones, thresholds are in the signal's unit."""
     calibration: float = CALIBRATION
     noun: str = "channels"
-    """What the channels are, for people: a plural, perhaps with more words after it."""
+    """The channels, for people: a plural, perhaps with more words after it."""
     as_trained: bool = True
     horizon: float | None = None
     """Seconds over which a running scale is measured (samples, where these are not in time); None:

@@ -166,7 +166,7 @@ def odd_sizes(
     """How some recordings of one kind are larger or smaller than most others, as in another unit.
 
     Their sizes, root mean squares, fall into clusters that are ``_APART`` times apart or more; odd
-    is what is outside of the largest one, and ``_ODD`` times its median or less. One channel is odd
+    are those outside of the largest one, and ``_ODD`` times its median or less. One channel is odd
     if its size and its standard deviation are; channels in one unit, together, if their size is:
     whatever the orientation of an accelerometer.
 
