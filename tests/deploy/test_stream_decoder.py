@@ -314,7 +314,7 @@ def test_runs_that_cannot_be_streamed_say_why(tmp_path: Path) -> None:
     )
     refused("This input takes no gain: only sound that a cochlea encodes", *DIGITS, gain=1.0)
     refused(
-        "A gain must be a number above 0",
+        "'gain' must be a number above 0",
         "--task.name",
         "spoken-digits-spikes",
         "--loss.name",
@@ -326,7 +326,7 @@ def test_runs_that_cannot_be_streamed_say_why(tmp_path: Path) -> None:
         "This input is not calibrated", "--task.name", "ecg", "--loss.name", "nll", calibration=3.0
     )
     refused(
-        "at most 60 seconds",
+        "number above 0 and at most 60",
         "--task.name",
         "ecg",
         "--loss.name",

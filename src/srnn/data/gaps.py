@@ -108,7 +108,7 @@ class Gaps:
             if np.isnan(x).any() and self.missing == "refuse":
                 how = "missing: interpolate or hold fills gaps in"
             elif np.isnan(x).any():
-                how = "cut it off: missing samples (NaN) at its beginning or end are not filled in"
+                how = "cut it off: a gap (NaN) at its beginning or end is not filled in"
             message = f"{str(error).rstrip('.')}; {how}."
             raise SrnnError(message, error.kind, error.field) from error
 

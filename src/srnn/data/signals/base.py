@@ -24,7 +24,7 @@ Scale = tuple[npt.ArrayLike, npt.ArrayLike]
 CALIBRATION = 5.0
 """Seconds from which a signal's scale is measured where none is given: mean and deviation of an
 ECG, the gain of a cochlea."""
-LONGEST_CALIBRATION = 60.0
+LONGEST_CALIBRATION = 60
 Calibration = Annotated[float, Between(0, LONGEST_CALIBRATION, above=True)]
 """Seconds over which a stream measures its scale or gain."""
 BLOCK = 2**16
