@@ -348,6 +348,7 @@ RECORDINGS = [
     Refusal("columns", "data", reads("label,group\na,b\n")),
     Refusal("columns", "data", reads("a,b\n1,2,3\n")),
     Refusal("columns", "data", reads("1,2\n1,2,3\n")),
+    Refusal("columns", "data", lambda: list(Rows(["label,x,y", "a"], "-", 9))),  # was an IndexError
     Refusal("column 2", "data", reads("1,2\n3,x\n")),
     Refusal("column 1", "data", lambda folder: read_recording(writes(folder, "1,2\n,4\n"), Gaps("refuse"))),
     Refusal("time", "data", reads("t,x\n0,1\nnan,1\n2,1\n")),
