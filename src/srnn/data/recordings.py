@@ -531,23 +531,7 @@ def match(
         x = at_rate(recording.name, x, rate, path.rate, recording.sound)
         return replace(recording, samples=x)
     if path.units is not None and units is not None:
-        factors = np.ones(len(units))
-        for channel, (given, wanted) in enumerate(zip(units, path.units, strict=True)):
-            if given is None or wanted is None:
-                continue
-            factor = conversion(given, wanted)
-            if factor is None:
-                which = f"channel {names[channel] if names else channel + 1}"
-                raise SrnnError(
-                    f"{recording.name}: {which} is in {given}, and this network reads it in "
-                    f"{wanted} (it has {listed(names, units)}): choose other channels "
-                    f"({option('channels')}), or correct the unit.",
-                    "data",
-                    "units",
-                )
-            factors[channel] = factor
-        if (factors != 1).any():
-            x = x * factors
+        x = _converted(recording, x, units, path.units)
     check_finite(recording.name, x, 0, np.float32)  # in which networks compute
     before, x = x, at_rate(recording.name, x, rate, path.rate, recording.sound)
     marks = recording.annotations
@@ -564,6 +548,33 @@ def match(
         notes=notes,
         annotations=marks,
     )
+
+
+def _converted(
+    recording: Recording,
+    x: Array,
+    units: Sequence[str | None],
+    wanted: Sequence[str | None],
+) -> Array:
+    """The samples x of a recording in the wanted units; None: not known, and left as it is."""
+    names, factors = recording.channels, np.ones(len(units))
+    for channel, (own, other) in enumerate(zip(units, wanted, strict=True)):
+        if own is None or other is None:
+            continue
+        factor = conversion(own, other)
+        if factor is None:
+            which = f"channel {names[channel] if names else channel + 1}"
+            raise SrnnError(
+                f"{recording.name}: {which} is in {own}, and this network reads it in {other} (it "
+                f"has {listed(names, units)}): choose other channels ({option('channels')}), or "
+                "correct the unit.",
+                "data",
+                "units",
+            )
+        factors[channel] = factor
+    if (factors == 1).all():
+        return x
+    return x * factors
 
 
 def take_channels(recording: Recording, chosen: Sequence[str | int] | None) -> Recording:
