@@ -115,7 +115,7 @@ def linear(learnt: Array, held_out: Array) -> Scorer:
 
     def score(recording: Array) -> float:
         x = ((recording - mean) / std)[:, None]
-        errors = errors_of(x[1:], predictor.said(x)[:-1], np.array(predictor.rest))
+        errors = errors_of(x[1:], predictor.predicted(x)[:-1], np.array(predictor.residual_scale))
         return float(errors[start:].mean())
 
     return score
@@ -196,7 +196,7 @@ def in_integers(model: Any, recordings: Array) -> list[float]:
     for recording in recordings:
         x = model.inputs_as.encode(model.task.encode("x", recording[:, None]))
         outputs = integer_scores(small.run(x[None]).output[0], small.output_bits, loss)
-        said = None if linear is None else linear.said(x)
+        said = None if linear is None else linear.predicted(x)
         scores = alarm.scores(x, integer_values(outputs, scales, said))
         found.append(float(scores[-1]) / 2**SCORE_BITS)
     return found

@@ -273,7 +273,7 @@ def _linear(
         def step(sample: float) -> float:
             nonlocal past
             x = np.array([[(sample - mean) / std]])
-            said = linear.said(x, past)
+            said = linear.predicted(x, past)
             past = linear.after(x, past)
             return float(mean + std * said[0, 0])
 

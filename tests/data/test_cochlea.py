@@ -21,7 +21,6 @@ from scipy.io import wavfile
 from srnn.data.encoders import Cochlea
 from srnn.data.encoders.cochlea import BasilarMembrane, BushyCell, HairCell, clip_key
 from srnn.data.encoders.cochlea.basilar import TransferTables, velocity
-from srnn.errors import SrnnError
 
 RATE = 48000
 GOLDEN = Path(__file__).parents[1] / "fixtures" / "lauscher_chirp.npz"
@@ -295,61 +294,6 @@ def test_tables_are_dropped_when_they_are_too_many(monkeypatch: pytest.MonkeyPat
     for samples in range(60, 70):
         tables.get(BasilarMembrane(), place, samples, 24000.0, 10, np.complex64)
     assert len(tables._tables) == 5
-
-
-@pytest.mark.parametrize(
-    ("samples", "rate", "word"),
-    [
-        (np.zeros(100), 8000, "silent clip"),
-        (np.zeros((100, 2)), 8000, "one channel"),
-        ([1.0], 8000, "2 samples"),
-        ([1.0, np.nan], 8000, "finite"),
-        ([1.0, np.inf], 8000, "finite"),
-        (["a", "b"], 8000, "numbers"),
-        ([[1.0], [1.0, 2.0]], 8000, "numbers"),
-        ([1.0, 2.0], 0, "rate"),
-        ([1.0, 2.0], 8000.5, "rate"),
-        ([1.0, 2.0], True, "rate"),
-    ],
-)
-def test_bad_sound_is_one_line(samples: object, rate: object, word: str) -> None:
-    with pytest.raises(SrnnError, match=word) as error:
-        Cochlea(places=5).spikes(samples, rate, seed=0)  # type: ignore[arg-type]
-    assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("places", 0),
-        ("places", 70000),
-        ("places", 1.5),
-        ("rate", 10),
-        ("level", 0),
-        ("level", math.nan),
-        ("precision", "half"),
-        ("gain", "loud"),
-    ],
-)
-def test_bad_parameters_are_refused(name: str, value: object) -> None:
-    with pytest.raises(SrnnError, match=name):
-        Cochlea(**{name: value})  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("stage", "name", "value"),
-    [(BasilarMembrane, "damping", 2.0), (BasilarMembrane, "mass", 0.0), (HairCell, "loss", math.nan),
-     (HairCell, "uptake", "fast"), (BushyCell, "copies", 1.5), (BushyCell, "copies", True), (BushyCell, "tau_mem", -1.0)],
-)  # fmt: skip
-def test_bad_constants_are_refused(stage: type, name: str, value: object) -> None:
-    with pytest.raises(SrnnError, match=f"{stage.__name__}: {name}"):
-        stage(**{name: value})
-
-
-@pytest.mark.parametrize("seed", [-1, 2**64, 1.0, True, None])
-def test_bad_seeds_are_refused(seed: object) -> None:
-    with pytest.raises(SrnnError, match="seed"):
-        Cochlea(places=5).spikes(tone(500, 0.05), 8000, seed=seed)  # type: ignore[arg-type]
 
 
 @pytest.mark.slow

@@ -74,7 +74,7 @@ def test_bad_options_are_refused() -> None:
 def test_an_image_is_had_back_from_its_windows(width: int) -> None:
     """Whole: the last full window, which is repeated to the end, holds its last pixels."""
     image, path = np.arange(64, dtype=np.float32)[:, None], WindowPath(width, white=4)
-    np.testing.assert_array_equal(path.original(path.whole(image)), image)
+    np.testing.assert_array_equal(path.decode(path.whole(image)), image)
 
 
 def test_the_example_of_the_pretrained_network_is_one_of_the_images() -> None:

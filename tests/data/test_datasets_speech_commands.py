@@ -244,8 +244,8 @@ def test_the_official_test_set(root: Path) -> None:
         ({"source": "tiny"}, "'source' must be one of .*, not 'tiny'"),
         ({"source": "mini", "classes": 35}, "source 'mini' is of version 2"),
         ({"test_set": "official", "classes": 35}, "The official test set has 12 classes"),
-        ({"ternary": 0}, "ternary threshold"),
-        ({"features": "mel"}, "features cannot be 'mel'"),
+        ({"ternary": 0}, "'ternary' must be"),
+        ({"features": "mel"}, "'features' must be one of"),
         ({"derivates": 1}, "Did you mean 'derivatives'"),
     ],
 )

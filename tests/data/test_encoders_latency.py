@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from srnn.data.encoders import latency_coding, rate_coding
-from srnn.errors import SrnnError
 
 INTENSITIES = arrays.arrays(
     np.float64,
@@ -103,54 +102,3 @@ def test_logarithmic_latency_is_when_a_leaky_integrator_reaches_the_threshold() 
         first[(first < 0) & (v >= threshold)] = step
     spikes = latency_coding(x, 2000, "logarithmic", tau, threshold)
     assert np.abs(spikes.argmax(axis=0) - first).max() <= 1
-
-
-@pytest.mark.parametrize(
-    ("arguments", "word"),
-    [
-        (([0.5, 1.1], 3, 0), "0 to 1"),
-        (([-0.1], 3, 0), "0 to 1"),
-        (([np.nan], 3, 0), "0 to 1"),
-        ((0.5, 3, 0), "shape"),
-        (([0.5], None, 0), "time"),
-        ((["a"], 3, 0), "numbers"),
-        (([[0.1], [0.1, 0.2]], 3, 0), "numbers"),
-        (([0.5], 0, 0), "steps"),
-        (([0.5], 2.0, 0), "steps"),
-        (([0.5], True, 0), "steps"),
-        (([0.5], 3, -1), "seed"),
-        (([0.5], 3, None), "seed"),
-        (([0.5], 3, True), "seed"),
-        (([0.5], 3, 0, 0.0), "max_rate"),
-        (([0.5], 3, 0, 1.5), "max_rate"),
-        (([0.5], 3, 0, math.nan), "max_rate"),
-    ],
-)
-def test_rate_coding_refuses_in_one_line(arguments: tuple, word: str) -> None:
-    with pytest.raises(SrnnError, match=word) as error:
-        rate_coding(*arguments)
-    assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("options", "word"),
-    [
-        ({"rule": "log"}, "latency rule"),
-        ({"intensity": [2.0]}, "0 to 1"),
-        ({"steps": 0}, "steps"),
-        ({"tau": 0.0}, "tau"),
-        ({"tau": math.inf}, "tau"),
-        ({"threshold": 1.0}, "threshold"),
-        ({"threshold": -0.1}, "threshold"),
-        ({"rule": "logarithmic"}, "threshold"),
-    ],
-)
-def test_latency_coding_refuses_in_one_line(options: dict, word: str) -> None:
-    with pytest.raises(SrnnError, match=word) as error:
-        latency_coding(**({"intensity": [0.5], "steps": 3} | options))
-    assert "\n" not in str(error.value)
-
-
-def test_an_unknown_rule_gets_the_nearest() -> None:
-    with pytest.raises(SrnnError, match="Did you mean 'logarithmic'"):
-        latency_coding([0.5], 3, "logaritmic")  # type: ignore[arg-type]

@@ -21,6 +21,7 @@ from srnn.data.recordings import (
 from srnn.data.signals import ScaledPath
 from srnn.data.units import conversion, split_title
 from srnn.errors import SrnnError
+from support.refusing import refuses
 
 ACCELEROMETER = ScaledPath(3, 50.0, names=("ax", "ay", "az"), units=("m/s2", "m/s2", "m/s2"))
 X = np.arange(12.0).reshape(4, 3)
@@ -90,9 +91,9 @@ def test_contradictions_are_refused(tmp_path: Path) -> None:
         read_signal(path, ACCELEROMETER, ReadingOverrides(channels=["Z", 1, "x"])).samples,
         X[:, [2, 1, 0]],
     )
-    with pytest.raises(SrnnError, match=r"has no channel 'q'\. There are: x, y, z"):
+    with refuses("channels", "name"):
         read_signal(path, ACCELEROMETER, ReadingOverrides(channels=["q", "y", "z"]))
-    with pytest.raises(SrnnError, match="has no channel 4: it has 3 channels"):
+    with refuses("channels", "name"):
         read_signal(path, ACCELEROMETER, ReadingOverrides(channels=[3, 0, 1]))
     with pytest.raises(
         SrnnError,
@@ -105,9 +106,7 @@ def test_contradictions_are_refused(tmp_path: Path) -> None:
         match=r"has 2 channels 'ax' \(ax, ax, ay, az\): choose by number, as channels=\[0\]",
     ):
         read_signal(csv(tmp_path, "ax,ax,ay,az", np.c_[X, X[:, 0]]), ACCELEROMETER)
-    with pytest.raises(
-        SrnnError, match="does not name its 3 channels, so there is no 'ax': choose them by number"
-    ):
+    with refuses("channels", "name"):
         read_signal(X, ACCELEROMETER, ReadingOverrides(channels=["ax"]))
 
 
@@ -119,7 +118,7 @@ def test_the_advice_is_the_command_that_mends_it(tmp_path: Path) -> None:
 def test_the_rate_that_is_said_is_the_recordings(tmp_path: Path) -> None:
     path = csv(tmp_path, "ax,ay,az", np.tile(X, (10, 1)))
     assert len(read_signal(path, ACCELEROMETER, ReadingOverrides(rate=100)).samples) == 20
-    with pytest.raises(SrnnError, match="rate must be"):
+    with refuses("rate"):
         ReadingOverrides(rate=0)
 
 
@@ -131,7 +130,7 @@ def test_arrays_in_files_state_names_units_and_rate(tmp_path: Path) -> None:
     assert recording.channels == ("az", "ay", "ax") and recording.units == ("g", "m/s2", None)
     assert read_signal(tmp_path / "a.npz", ACCELEROMETER).samples.shape == (2, 3)
     np.savez(tmp_path / "b.npz", signal=X, channels=["az"])
-    with pytest.raises(SrnnError, match=r"b\.npz has 3 channels and 1 names of channels"):
+    with refuses("channels", "data"):
         read_recording(tmp_path / "b.npz")
 
 
@@ -160,10 +159,10 @@ def test_annotations_are_read_when_they_are_asked_for(data_dir: Path) -> None:
     assert [mark.sample for mark in faster] == [2 * mark.sample for mark in recording.annotations]
     one = read_signal(path, ScaledPath(1, 250), ReadingOverrides(channels=["V5"], annotator="q1c"))
     assert one.annotations == recording.annotations
-    with pytest.raises(SrnnError, match=r"sel100 has no annotations of pu: there is no sel100\.pu"):
+    with refuses(path.with_name("sel100.pu"), "missing"):
         read_recording(path, annotator="pu")
     for wrong in ("../records/sel100.q1c", ""):
-        with pytest.raises(SrnnError, match="An annotator is a file's ending, such as atr"):
+        with refuses("annotator"):
             read_recording(path, annotator=wrong)
 
 
@@ -192,7 +191,7 @@ def test_annotations_keep_their_words_and_are_refused_where_they_are_damaged(
     with pytest.raises(SrnnError, match="out of order, or outside the signal"):
         read_recording(tmp_path / "r.hea", annotator="atr")
     np.savetxt(tmp_path / "a.csv", x, delimiter=",")
-    with pytest.raises(SrnnError, match=r"a\.csv has no annotations \(atr\): only WFDB records"):
+    with refuses("annotator", "conflict"):
         read_recording(tmp_path / "a.csv", annotator="atr")
 
 
@@ -208,7 +207,7 @@ def test_a_table_in_memory_is_read_like_one_in_a_file() -> None:
     )
     assert read_recording(frame).rate == pytest.approx(50)
     assert read_recording(pd.DataFrame(X)).channels is None, "0, 1, 2 are no names"
-    with pytest.raises(SrnnError, match="not a table of numbers"):
+    with refuses("samples", "data"):
         read_recording(pd.DataFrame({"ax": ["a"], "ay": ["b"]}))
 
 
@@ -233,15 +232,13 @@ def test_short_gaps_are_filled_and_said(tmp_path: Path) -> None:
     assert filled.notes == ("3 missing values filled in on a line between their neighbours",)
     held = read_recording(x, Gaps("hold"))
     assert held.samples[2:7, 0].tolist() == [2, 2, 2, 2, 6]
-    with pytest.raises(
-        SrnnError,
-        match=r"3 samples are missing in channel 0 .* after sample 2; .*longest_gap, now 2 samples",
-    ):
+    message = r"3 samples are missing in channel 0 .* after sample 2; .*longest_gap, now 2 samples"
+    with pytest.raises(SrnnError, match=message):
         read_recording(x, Gaps(longest=2))
-    with pytest.raises(SrnnError, match="sample 3 is not finite in channel 0"):
+    with refuses("samples", "data"):
         read_recording(x, Gaps("refuse"))
     x[-1, 1] = np.nan  # which has one neighbour
-    with pytest.raises(SrnnError, match="sample 19 is not finite in channel 1"):
+    with refuses("samples", "data"):
         read_recording(x)
     (tmp_path / "a.csv").write_text("ax,ay\n1,2\n,2\n3,\n4,4\n")
     recording = read_recording(tmp_path / "a.csv")
@@ -262,11 +259,5 @@ def test_rows_that_are_missing_are_gaps_too(tmp_path: Path) -> None:
     held = read_recording(path, Gaps("hold")).samples[:, 0]
     np.testing.assert_allclose(held[18:32], [0.36, *[0.38] * 11, 0.60, 0.62])
     for gaps in (Gaps("refuse"), Gaps(longest=9)):
-        with pytest.raises(
-            SrnnError,
-            match=r"nothing was recorded for 0\.22 s after sample 19; cut the recording there, or "
-            r"allow",
-        ):
+        with refuses("time", "data"):
             read_recording(path, gaps)
-    with pytest.raises(SrnnError, match="missing cannot be 'ignore'"):
-        Gaps("ignore")  # type: ignore[arg-type]

@@ -132,7 +132,7 @@ def test_it_is_trained_streamed_and_exported(
 
 def test_its_mistakes_are_one_line(installed: Path) -> None:
     for options, message in (
-        ({"threshold": -1}, "threshold"),
+        ({"threshold": -1}, "'up' must be"),
         ({"treshold": 1}, "Did you mean 'threshold'"),
     ):
         with pytest.raises(SrnnError, match=message):

@@ -22,6 +22,7 @@ from srnn.data.signals import ScaledPath, SignalPath, SpeechPath
 from srnn.data.tasks import Task
 from srnn.training.batches import TrainingBatches
 from srnn.training.seeds import derive_seed
+from support.refusing import refuses
 from support.runs import cut_and_resumed
 from support.sounds import tone
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
@@ -55,7 +56,7 @@ class Beeps(Task):
         ]
         signals = [(sound / 2**15).astype(np.float32)[:, None] for sound in sounds]
         statistics = FEATURES.fit([FEATURES.expand(FEATURES.frames(one[:, 0])) for one in signals])
-        steps = SpeechPath(FEATURES, statistics=statistics).wholes(signals)
+        steps = SpeechPath(FEATURES, statistics=statistics).encode_batch(signals)
         lengths = np.array([len(one) for one in steps])
         x = np.zeros((24, lengths.max(), FEATURES.channels), np.float32)
         for row, one in zip(x, steps, strict=True):
@@ -200,7 +201,7 @@ def test_silent_recordings_and_digital_silence_do_not_break_it(
             for one, label in zip(split.signals or (), split.y, strict=True)
         ]
         path = SpeechPath(FEATURES, statistics=split.statistics)
-        return replace(split, x=np.stack(path.wholes(signals)), signals=signals)
+        return replace(split, x=np.stack(path.encode_batch(signals)), signals=signals)
 
     monkeypatch.setattr(Beeps, "load", silent)
     raw = changes(AugmentConfig(noise=(10, 10), stream=0.5, gain=60))
@@ -334,9 +335,7 @@ def test_channels_are_mixed_as_much_as_was_asked() -> None:
         0: np.stack([np.arange(9.0), np.ones(9), np.arange(9.0)], 1).astype(np.float32)
     }  # a lead that is off
     assert np.isfinite(raw.changed(0, 0)[0]).all()
-    with pytest.raises(
-        SrnnError, match="channel_mix needs several channels, and this signal has one"
-    ):
+    with refuses("training.augment.channel_mix", "conflict"):
         changes(AugmentConfig(channel_mix=0.3))
 
 
@@ -375,7 +374,7 @@ def test_the_axes_of_all_sensors_are_turned_together_by_no_more_than_was_asked()
         axes.append(first[[2, 0, 1], [1, 2, 0]] - first[[1, 2, 0], [2, 0, 1]])
     assert 20 < max(angles) <= 25.1 and min(angles) < 5 and np.mean(angles) > 8
     assert (np.max(axes, 0) > 0.3).all() and (np.min(axes, 0) < -0.3).all()
-    with pytest.raises(SrnnError, match=r"rotate needs channels that are x, y, z .* has 2;"):
+    with refuses("training.augment.rotate", "conflict"):
         changes(AugmentConfig(rotate=25), Ramps())
 
 
@@ -391,14 +390,11 @@ def test_a_training_learns_from_the_changed_signals() -> None:
 
 
 def test_who_has_no_raw_signal_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(
-        SrnnError,
-        match=r"gain, training.augment.noise: this task has no raw signals, only encoded steps",
-    ):
+    with refuses("training.augment.gain", "conflict"):
         changes(AugmentConfig(gain=3, noise=(0, 10)), TinyTask())
     load = Beeps.load
     monkeypatch.setattr(Beeps, "load", lambda self, *_: replace(load(self, "train"), signals=None))
-    with pytest.raises(SrnnError, match="this task has no raw signals to change"):
+    with refuses("training.augment.gain", "conflict"):
         changes(AugmentConfig(gain=3))
     signals = list(load(Beeps(), "train").signals or ())
     for other in (
@@ -412,30 +408,8 @@ def test_who_has_no_raw_signal_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
             "load",
             lambda self, *_, changed=changed: replace(load(self, "train"), signals=changed),
         )
-        with pytest.raises(SrnnError, match="do not depend on their raw signals alone"):
+        with refuses("training.augment.gain", "conflict"):
             changes(AugmentConfig(gain=3))
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"gain": -1.0},
-        {"gain": 61.0},
-        {"noise": (20.0, 10.0)},
-        {"noise": (0.0, 101.0)},
-        {"stream": 1.5},
-        {"speed": 1.0},
-        {"channel_mix": -0.1},
-        {"channel_mix": 1e30},
-        {"rotate": -1.0},
-        {"rotate": 181.0},
-        {"mix": float("inf")},
-        {"image_shift": 1e308},
-    ],
-)
-def test_settings_out_of_range(settings: dict[str, Any]) -> None:
-    with pytest.raises(SrnnError, match=f"training.augment.{next(iter(settings))}"):
-        AugmentConfig(**settings)
 
 
 def test_no_noise_differs_from_noise_as_loud_as_the_signal() -> None:

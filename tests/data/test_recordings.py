@@ -14,6 +14,7 @@ from srnn.data.datasets.audio import read_audio
 from srnn.data.recordings import read_recording, take_channels
 from srnn.data.tables import COLUMNS, Rows, read_titles
 from srnn.errors import SrnnError
+from support.refusing import refuses
 from support.signals import read_as
 from support.sounds import tone, write_wav
 
@@ -175,7 +176,7 @@ def test_an_array_of_as_many_rows_as_there_are_channels_is_transposed_not_too_wi
         r"x\.T",
     ):
         read_as(tmp_path / "a.npy", 3, None)
-    with pytest.raises(SrnnError, match="reads 2: choose a file's channels with"):
+    with refuses("channels", "data"):
         read_as(tmp_path / "a.npy", 2, None)
 
 
@@ -186,7 +187,7 @@ def test_sound_is_what_training_hears(tmp_path: Path) -> None:
     for rate in (8000, 16000, 11025):
         assert np.array_equal(read_as(path, 1, rate)[:, 0], read_audio(path, rate)[0])
     assert read_as(path, 2, 8000).shape == (800, 2)
-    with pytest.raises(SrnnError, match=r"a\.wav has 2 channels; this network reads 3"):
+    with refuses("channels", "data"):
         read_as(path, 3, 8000)
 
 
@@ -338,13 +339,10 @@ def test_rows_that_are_missing_are_filled_in(tmp_path: Path) -> None:
     )
     assert len(read_recording(tmp_path / "b.csv").samples) == 60, "a clock is not exact"
     (tmp_path / "c.csv").write_text("t,x\n0,1\n5e-324,2\n1e-323,3\n1,4\n")
-    with pytest.raises(SrnnError, match="nothing was recorded for 1 s after sample 2"):
+    with refuses("time", "data"):
         read_recording(tmp_path / "c.csv")
     (tmp_path / "c.csv").write_text("t,x\n0,1\n1,2\n2,3\n1000,4\n")
-    with pytest.raises(
-        SrnnError,
-        match=r"c\.csv: nothing was recorded for 998 s after sample 2; cut the recording there",
-    ):
+    with refuses("time", "data"):
         read_recording(tmp_path / "c.csv")
 
 
@@ -393,14 +391,10 @@ def test_arrays_that_are_no_signal_are_refused(tmp_path: Path) -> None:
         np.zeros((3, 2), complex),
     ):
         np.save(tmp_path / "a.npy", array)
-        with pytest.raises(
-            SrnnError, match=r"a\.npy(: a signal is an array of numbers| holds no samples)"
-        ):
+        with refuses("samples", "data"):
             read_as(tmp_path / "a.npy", 2, None)
     np.savez(tmp_path / "a.npz", left=ROWS, right=ROWS)
-    with pytest.raises(
-        SrnnError, match="holds the arrays left, right; call the one to read 'signal'"
-    ):
+    with refuses(tmp_path / "a.npz", "file"):
         read_as(tmp_path / "a.npz", 2, None)
     with pytest.raises(SrnnError, match=r"none\.csv was not found"):
         read_as(tmp_path / "none.csv", 2, None)
@@ -427,7 +421,7 @@ def test_a_table_has_a_bounded_number_of_columns(titles: bool, tmp_path: Path) -
             assert read_recording(path).samples.shape == (2 - titles, COLUMNS)
             continue
         for read in (read_recording, read_titles, lambda _, lines=lines: list(Rows(lines, "-", 9))):
-            with pytest.raises(SrnnError, match=r"there are 10,001 columns; at most 10,000"):
+            with refuses("columns", "data"):
                 read(path)
 
 

@@ -21,6 +21,7 @@ from srnn.data.encoders import LevelCrossing
 from srnn.data.signals import CrossingPath
 from srnn.data.tasks import Task, TaskMetadata, create_task, known_tasks, register
 from srnn.errors import SrnnError
+from support.refusing import refuses
 
 WITHOUT_OPTIONS = [
     name for name in known_tasks() if name != "folder"
@@ -128,7 +129,6 @@ def test_the_real_ecg_from_records(data_dir: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("digts", {}, "There is no task 'digts'. Did you mean 'digits'?"),
         ("ECG", {}, "There is no task 'ECG'. Did you mean 'ecg'?"),
         ("kwyjibo", {}, "There is no task 'kwyjibo'. There are: digits, ecg, "),
         (
@@ -137,8 +137,6 @@ def test_the_real_ecg_from_records(data_dir: Path) -> None:
             "Your own have a name once their class is defined: import its module first.",
         ),
         (None, {}, "There is no task None. There are: digits, ecg, "),
-        (["ecg"], {}, "There is no task"),
-        ("digits", {"widow": 8}, "The task 'digits' has no option 'widow'. Did you mean 'window'?"),
         ("digits", {"name": "x"}, "The task 'digits' has no option 'name'."),
         ("digits", {"kind": "x"}, "The task 'digits' has no option 'kind'."),
         ("ecg", {"validation_fractions": 0.1}, "Did you mean 'validation_fraction'?"),
@@ -168,11 +166,11 @@ def test_the_real_ecg_from_records(data_dir: Path) -> None:
         ("ecg", {"source": "record"}, "Did you mean 'records'?"),
         ("ecg", {"source": {}}, "source cannot be"),
         ("ecg", {"validation_blocks": -1}, "validation_blocks must be an integer"),
-        ("ecg", {"source": "records", "rule": "delta"}, "A level-crossing rule cannot be 'delta'."),
-        ("ecg", {"source": "records", "rule": []}, "A level-crossing rule cannot be"),
-        ("ecg", {"source": "records", "threshold_up": 0}, "threshold"),
-        ("ecg", {"source": "records", "threshold_down": "x"}, "threshold"),
-        ("ecg", {"source": "records", "smoothing": 6}, "smoothing must be 0"),
+        ("ecg", {"source": "records", "rule": "delta"}, "'rule' must be one of"),
+        ("ecg", {"source": "records", "rule": []}, "'rule' must be one of"),
+        ("ecg", {"source": "records", "threshold_up": 0}, "'threshold_up' must be"),
+        ("ecg", {"source": "records", "threshold_down": "x"}, "'threshold_down' must be"),
+        ("ecg", {"source": "records", "smoothing": 6}, "'smoothing' must be 0"),
         (
             "ecg",
             {"source": "records", "validation_fraction": 0.2},
@@ -232,36 +230,30 @@ def test_importing_is_cheap(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "message"),
+    ("stated", "field", "kind"),
     [
-        ({}, "has no name"),
-        ({"name": "mine"}, "has no kind"),
-        ({"name": "mine", "kind": "per_step"}, "has no class_names"),
-        (
-            {"name": "mine", "kind": "per_stop", "class_names": ("a", "b")},
-            "Did you mean 'per_step'",
-        ),
+        ({}, "name", "missing"),
+        ({"name": "mine"}, "kind", "missing"),
+        ({"name": "mine", "kind": "per_step"}, "class_names", "missing"),
+        ({"name": "mine", "kind": "per_stop", "class_names": ("a", "b")}, "kind", "value"),
+        ({"name": "digits", "kind": "per_step", "class_names": ("a", "b")}, "name", "exists"),
     ],
 )
-def test_a_task_of_ones_own_that_says_too_little_is_not_registered(
-    said: dict[str, Any], message: str
+def test_a_task_of_ones_own_that_states_too_little_is_not_registered(
+    stated: dict[str, Any], field: str, kind: Any
 ) -> None:
-    with pytest.raises(SrnnError, match=message):
-        register(type("Mine", (Task,), said))
+    known_tasks()
+    with refuses(field, kind):
+        register(type("Mine", (Task,), stated))
     assert "mine" not in known_tasks()
 
 
-def test_a_task_of_ones_own_is_told_what_it_lacks() -> None:
-    said = {
-        "name": "mine",
-        "kind": "per_step",
-        "class_names": ("a", "b"),
-        "load": lambda *_: ([], []),
-    }
-    task = type("Mine", (Task,), said)()
-    with pytest.raises(SrnnError, match=r"neither signal\(\) nor inputs"):
-        _ = task.inputs  # asked signal(), which asked for the inputs, ...
-    with pytest.raises(SrnnError, match="should return a Split, not a tuple"):
+def test_a_task_of_ones_own_without_inputs_or_a_split_is_refused() -> None:
+    stated = {"name": "mine", "kind": "per_step", "class_names": ("a", "b")}
+    task = type("Mine", (Task,), stated | {"load": lambda *_: ([], [])})()
+    with refuses("inputs", "missing"):
+        _ = task.inputs  # which would call signal(), which would call inputs, ...
+    with refuses("load"):
         Sequences(task, "train")
 
 
@@ -369,7 +361,7 @@ def test_a_batch_is_as_long_as_the_longest_of_its_sequences() -> None:
         Sequences(Told(lengths=np.array([1, 5, 1, 2])), "train").typical_length == 1
     )  # as half of them are at most
     for size in (0, -1, 1.5):
-        with pytest.raises(SrnnError, match="batch_size must be an integer"):
+        with refuses("batch_size"):
             next(sequences.batches(size))  # type: ignore[arg-type]
 
 
@@ -379,7 +371,7 @@ def test_what_a_stream_is_given_for_a_sequence_is_its_part_of_a_signal_or_what_u
     x = np.arange(60, dtype=np.float32).reshape(4, 5, 3)
     signals, path = (
         [np.arange(20)[:, None]] * 4,
-        SimpleNamespace(form="signal", original=lambda steps: 2 * steps),
+        SimpleNamespace(form="signal", decode=lambda steps: 2 * steps),
     )
     told = {}
     for name, more in {

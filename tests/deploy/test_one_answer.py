@@ -84,7 +84,7 @@ def scored(case: Case, output: np.ndarray, steps: np.ndarray) -> np.ndarray:
     alarm = Alarm.of(case.model.alarm)
     if alarm is not None:
         assert targets is not None
-        return AnomalyScore(alarm, targets.rest).push(steps, output)[:, None]
+        return AnomalyScore(alarm, targets.residual_scale).push(steps, output)[:, None]
     mean, std = scale_of(case)
     return mean + std * decided(loss.rule, loss.start, output)
 

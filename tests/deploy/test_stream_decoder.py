@@ -300,7 +300,7 @@ def test_runs_that_cannot_be_streamed_say_why(tmp_path: Path) -> None:
     refused(
         "anywhere in the image", "--task.name", "psmnist", "--loss.name", "ce_mean", form="signal"
     )
-    refused("'auto', 'signal' or 'steps'", *DIGITS, form="sound")
+    refused("'form' must be one of auto", *DIGITS, form="sound")
     refused("This input takes no scale", *DIGITS, scale=([0], [1]))
     refused("from one step", *DIGITS, segment=-1)
     refused(
@@ -314,7 +314,7 @@ def test_runs_that_cannot_be_streamed_say_why(tmp_path: Path) -> None:
     )
     refused("This input takes no gain: only sound that a cochlea encodes", *DIGITS, gain=1.0)
     refused(
-        "A gain must be a number above 0",
+        "'gain' must be a number above 0",
         "--task.name",
         "spoken-digits-spikes",
         "--loss.name",
@@ -326,7 +326,7 @@ def test_runs_that_cannot_be_streamed_say_why(tmp_path: Path) -> None:
         "This input is not calibrated", "--task.name", "ecg", "--loss.name", "nll", calibration=3.0
     )
     refused(
-        "at most 60 seconds",
+        "number above 0 and at most 60",
         "--task.name",
         "ecg",
         "--loss.name",

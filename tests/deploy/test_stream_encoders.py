@@ -464,8 +464,8 @@ def test_states_that_do_not_fit_are_refused_and_change_nothing(name: str) -> Non
     [
         (lambda: WindowStream(1, 0), "at least 1"),
         (lambda: CalibrateStream(2, 1), "at least 2"),
-        (lambda: RunningCrossingStream(LevelCrossing(), 2, 0), "from 1 to 16777216"),
-        (lambda: RunningCrossingStream(LevelCrossing(), 2, 2**25), "from 1 to 16777216"),
+        (lambda: RunningCrossingStream(LevelCrossing(), 2, 0), "from 1 to 16,777,216"),
+        (lambda: RunningCrossingStream(LevelCrossing(), 2, 2**25), "from 1 to 16,777,216"),
         (lambda: ScaleStream([0, 1], [1]), "for each channel"),
         (lambda: ScaleStream([0], [0]), "above 0"),
         (lambda: GainStream(0.0), "number above 0"),

@@ -136,7 +136,7 @@ def test_the_linear_part_is_the_same_in_c_and_onnx(compiler: str, tmp_path: Path
     found = []
     for part in (x[:17], x[17:]):
         scores = integer_scores(small.run(part[None].astype(int)).output[0], 0, rule.loss)
-        found.append(integer_values(scores, scales, linear.said(part.astype(int))))
+        found.append(integer_values(scores, scales, linear.predicted(part.astype(int))))
     values = np.concatenate(found) / 2.0 ** np.array([scale.bits for scale in scales])
     np.testing.assert_allclose(said(small, tmp_path / "int8"), values, rtol=1e-9)
     off = np.abs(values[:17] - expected[:17]) / TARGETS.scale[1]
@@ -184,7 +184,7 @@ def test_an_alarm_is_the_same_in_integers_and_c(
     linear = IntegerLinear.of(targets, inputs_as.bits, scales)
     assert linear is not None
     outputs = integer_scores(small.run(integers[None]).output[0], small.output_bits, rule.loss)
-    values = integer_values(outputs, scales, linear.said(integers))
+    values = integer_values(outputs, scales, linear.predicted(integers))
     whole = IntegerAlarm.of(alarm, targets, inputs_as.bits, scales)
     found = whole.scores(integers, values)
     expected = [(score, int(score > 2**16)) for score in found.tolist()]
@@ -192,7 +192,7 @@ def test_an_alarm_is_the_same_in_integers_and_c(
     assert [(round(float(score) * 2**16), int(one)) for score, one in rows] == expected
 
     said = (values / 2.0 ** np.array([scale.bits for scale in scales]) - [5, -300]) / [0.5, 40]
-    real = AnomalyScore(alarm, targets.rest).push(given, said)
+    real = AnomalyScore(alarm, targets.residual_scale).push(given, said)
     near = np.abs(found / 2**16 - real) < 0.01 + 0.001 * real
     assert near[:100].all()  # beyond, what is far off saturates
     assert (found[:100] > 0).any() and (found.max() > 2**17 or alarm.smooth > 1000)

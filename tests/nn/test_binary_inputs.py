@@ -62,7 +62,7 @@ def test_events_are_spikes() -> None:
         with pytest.raises(SrnnError, match="Steps and channels of events must be integers, not"):
             Spikes.from_events(wrong, 20, 70)
     for events, steps in (([1, 2], 20), ([([0], [0], [0])], 20), ([], -1), ([], 2.5)):
-        with pytest.raises(SrnnError, match=r"Events are|steps must be"):
+        with pytest.raises(SrnnError, match=r"Events are|'steps' must be"):
             Spikes.from_events(events, steps, 70)  # type: ignore[arg-type]
 
 

@@ -428,6 +428,6 @@ def _alarm(model: srnn.Model, steps: np.ndarray, rng: np.random.Generator) -> Al
     targets = model.task.targets
     assert targets is not None
     said = targets.answered(outputs_of(model.spiking("exported"), steps).astype(float), steps)
-    usual = float(errors_of(steps[1:], said[:-1], targets.rest).mean())
+    usual = float(errors_of(steps[1:], said[:-1], targets.residual_scale).mean())
     low = float(rng.choice([0.0, 0.9]))
     return Alarm(usual, low * usual, 1.1 * usual, int(rng.integers(1, 20)), int(rng.integers(3)))

@@ -72,7 +72,7 @@ def test_a_sensor_that_is_stuck_raises_the_alarm(model: Any) -> None:
     """At its mean, where the next sample is easier to say than ever, and elsewhere; from its
     beginning, and after a normal one."""
     linear = model.task.targets.linear
-    assert linear is not None and linear.rest[0] < 0.1  # a wave is nearly linear
+    assert linear is not None and linear.residual_scale[0] < 0.1  # a wave is nearly linear
     for value in (7.0, 9.0):
         stuck = np.full((STEPS, 1), value)
         with pytest.warns(RuntimeWarning, match="hardly ever changes"):
@@ -110,7 +110,7 @@ def test_the_file_the_stream_and_the_answer_agree(model: Any) -> None:
     output = again.network(torch.from_numpy(scaled)[None])[0][0].detach().numpy()
     targets = model.task.targets
     said, alarm = targets.answered(output, scaled), Alarm(**model.alarm)
-    errors = np.square((scaled[1:] - said[:-1]) / targets.rest).mean(1)[4:]
+    errors = np.square((scaled[1:] - said[:-1]) / targets.residual_scale).mean(1)[4:]
     mean = (alarm.prior * alarm.usual + errors.sum()) / (alarm.prior + len(errors))
     assert whole.value[0] == pytest.approx(alarm.scores(np.array(mean)), rel=1e-4)
 

@@ -297,21 +297,19 @@ def damaged(small: Path, path: Path, **changes: Any) -> Path:
         ({"task__name": "folder", "task__options": {"path": "/"}, "task__signal": None}, "does not describe its signal"),
         ({"task__signal": {"kind": "steps", "channels": 3, "import": "os"}}, "has no setting "
                                                                              "'import'"),
-        ({"task__signal": {"kind": "speech", "features": {"rate": 10**10}}}, "rate must be"),
+        ({"task__signal": {"kind": "speech", "features": {"rate": 10**10}}}, "'rate' must be"),
         ({"task__signal": {"kind": "window", "width": 3, "white": "x"}}, "white"),
-        ({"task__signal": {"kind": "window", "width": 3, "white": 0}}, "The value of white must be "
-                                                                       "a number above 0"),
+        ({"task__signal": {"kind": "window", "width": 3, "white": 0}}, "'white' must be a number above 0"),
         (
             {"task__signal": {"kind": "speech", "features": {}, "statistics": {"mean": [0, 0], "std": [1, 1]}}},
             "The statistics are for 2 channels, but the features have 120",
         ),
-        ({"task__signal": {"kind": "window", "width": 2**16}}, "A window's width must be an "
-                                                               "integer from 1 to 1024"),
+        ({"task__signal": {"kind": "window", "width": 2**16}}, "'width' must be an integer from 1 to 1,024"),
         (
             {"task__signal": {"kind": "crossing", "crossing": {}, "channels": 2, "smoothing": 10**9 + 1}},
-            "smoothing must be an integer from 0 to 65535",
+            "'smoothing' must be an integer from 0 to 65,535",
         ),
-        ({"task__signal": {"kind": "cochlea", "binning": {"bin_ms": 1e-6}, "rate": 16000}}, "bin_ms must be at least 0.1"),
+        ({"task__signal": {"kind": "cochlea", "binning": {"bin_ms": 1e-6}, "rate": 16000}}, "'bin_ms' must be"),
         ({"task__signal": {"kind": "speech", "features": {"mels": 10**9}}}, "1000000000 mels are "
                                                                             "too many"),
         ({"seed": -1}, "seed -1"),

@@ -330,7 +330,9 @@ def _show_values(name: str, prediction: Prediction, over_time: bool) -> None:
         when = f"{step}"
         if prediction.step_seconds is not None:
             when = f"{prediction.start_seconds + step * prediction.step_seconds:.3f} s"
-        print(f"  {when:>24}  {one_line(targets.said(prediction.classes, values))}", flush=True)
+        print(
+            f"  {when:>24}  {one_line(targets.described(prediction.classes, values))}", flush=True
+        )
 
 
 def _span(prediction: Prediction, first: int, end: int) -> str:

@@ -35,13 +35,23 @@ from .targets import of_steps, unlabelled
 Array = npt.NDArray[np.float32]
 Labels = npt.NDArray[Any]
 """(T,) classes, -1 for none, or (T, values) targets, NaN for none."""
+_NEEDS = {
+    "image_shift": "images read pixel by pixel",
+    "image_warp": "images read pixel by pixel",
+    "channel_mask": "values",
+    "time_mask": "values",
+    "channel_warp": "values",
+    "channel_shift": "events",
+    "drop": "events",
+}
+"""The inputs that a setting applies to."""
 _MIX = 14
 """Key of the generator that mixes events (``raw_augmentation`` has others)."""
 
 
 def are_events(batches: Iterable[Batch]) -> bool:
-    """Whether all values of a split are events. One batch does not tell: counts or silence in it
-    may be 0 and 1 by chance."""
+    """Whether all values of a split are events. One batch does not suffice: counts or silence in
+    it may be 0 and 1 by chance."""
     return all(
         isinstance(batch.x, Spikes) or bool(((batch.x == 0) | (batch.x == 1)).all())
         for batch in batches
@@ -69,6 +79,9 @@ def augment(
         seeds: one per sequence, for every random choice.
         pixel_order: ``Task.pixel_order``; None: the sequences are not images.
         lag: steps by which labels of steps are late, however a sequence is stretched.
+
+    Returns:
+        A batch of the same shape, on the same device.
     """
     if not config.active:
         return batch
@@ -110,6 +123,9 @@ def mix(batch: Batch, other: Batch, events: bool, share: float, seeds: Sequence[
         events: ``are_events`` of the split.
         share: the share of ``batch``, whose labels stay; the other labels count by ``1 - share``.
         seeds: one per sequence, to draw which events are kept.
+
+    Returns:
+        A batch of the shape of ``batch``, whose ``mixed`` holds the other labels and the share.
     """
     steps, packed = batch.x.shape[1], isinstance(batch.x, Spikes)
     own, others = (as_dense(one.x) for one in (batch, other))
@@ -124,9 +140,8 @@ def mix(batch: Batch, other: Batch, events: bool, share: float, seeds: Sequence[
     else:
         mixed = share * own + (1 - share) * others
     if batch.lengths is not None:
-        ended = (
-            torch.arange(steps, device=own.device)[None, :] >= batch.lengths.to(own.device)[:, None]
-        )
+        step = torch.arange(steps, device=own.device)
+        ended = step[None, :] >= batch.lengths.to(own.device)[:, None]
         mixed = mixed.masked_fill(ended[:, :, None], 0)
     return replace(batch, x=Spikes.from_dense(mixed) if packed else mixed, mixed=(labels, share))
 
@@ -143,38 +158,33 @@ def _fitted(x: Tensor, steps: int, padding: float) -> Tensor:
 def check(
     config: AugmentConfig, events: bool, blocks: int, shape: Sequence[int], images: bool
 ) -> None:
-    """SrnnError where a setting has no effect on a split's inputs of this shape, or is too large
-    for them; ``images``: whether they are images read pixel by pixel."""
-    if (config.image_shift or config.image_warp) and not images:
-        raise SrnnError(
-            "training.augment.image_shift and image_warp apply only to images read pixel by pixel; "
-            "remove them."
-        )
-    if events:
-        idle = ("channel_mask", "time_mask", "channel_warp")
-    else:
-        idle = ("channel_shift", "drop")
-    for name in idle:
-        if getattr(config, name):
-            if events:
-                kind, other = ("events", "values")
-            else:
-                kind, other = ("values", "events")
-            raise SrnnError(
-                f"training.augment.{name} applies only to inputs that are {other}, but these are "
-                f"{kind}; remove it."
-            )
-    width = shape[2] // blocks
-    for name, room in (
-        ("channel_mask", width),
-        ("channel_shift", shape[2] - 1),
-        ("time_shift", shape[1] - 1),
-    ):
+    """Check that settings suit a split.
+
+    Args:
+        config: the settings.
+        events: ``are_events`` of the split.
+        blocks: number of equal groups of channels that belong together.
+        shape: (B, T, C) of the split's inputs.
+        images: whether they are images read pixel by pixel.
+
+    Raises:
+        SrnnError: ``conflict``: a setting has no effect on such inputs; ``value``: one is too large
+            for them.
+    """
+    here = ["events" if events else "values"]
+    if images:
+        here.append("images read pixel by pixel")
+    for name, needed in _NEEDS.items():
+        if getattr(config, name) and needed not in here:
+            key = f"training.augment.{name}"
+            message = f"{key} applies only to inputs that are {needed}, but these are {here[0]}"
+            raise SrnnError(f"{message}; remove it.", "conflict", key)
+    rooms = {"channel_mask": shape[2] // blocks, "channel_shift": shape[2] - 1}
+    for name, room in (rooms | {"time_shift": shape[1] - 1}).items():
         if getattr(config, name) > room:
-            raise SrnnError(
-                f"training.augment.{name} is {getattr(config, name)}, but these inputs allow at "
-                f"most {room}."
-            )
+            key = f"training.augment.{name}"
+            message = f"{key} is {getattr(config, name)}, but these inputs allow at most {room}."
+            raise SrnnError(message, "value", key)
 
 
 def _change_events(
@@ -199,9 +209,8 @@ def _change_events(
     moved = np.zeros_like(x)
     moved[at[kept], channel[kept]] = 1
     if labels is not None:
-        move_labels(
-            labels, np.ceil((np.arange(steps) - lag - shift) / factor), lag
-        )  # the first that comes here
+        # Of several steps that come to one, the first.
+        move_labels(labels, np.ceil((np.arange(steps) - lag - shift) / factor), lag)
     return moved
 
 
@@ -218,21 +227,17 @@ def _change_values(
     steps, channels = x.shape
     source = np.arange(steps) - int(generator.integers(-config.time_shift, config.time_shift + 1))
     factor = 1.0
-    if (
-        config.stretch
-    ):  # drawn only where enabled, so that recipes without it keep their random numbers
+    if config.stretch:  # drawn only where enabled: recipes without it keep their random numbers
         factor = math.exp(generator.uniform(-config.stretch, config.stretch))
     moved = at_places(x, source / factor)
     if labels is not None:
         move_labels(labels, np.rint((source - lag) / factor), lag)
     width = channels // blocks
     if config.channel_warp:
-        source = np.arange(width) / math.exp(
-            generator.uniform(-config.channel_warp, config.channel_warp)
-        )
-        moved = np.concatenate(
-            [at_places(part.T, source).T for part in np.split(moved, blocks, axis=1)], axis=1
-        )
+        warp = math.exp(generator.uniform(-config.channel_warp, config.channel_warp))
+        source = np.arange(width) / warp
+        parts = [at_places(part.T, source).T for part in np.split(moved, blocks, axis=1)]
+        moved = np.concatenate(parts, axis=1)
     for _ in range(2):  # two masks of each kind, as in SpecAugment (Park et al. 2019)
         size = int(generator.integers(config.channel_mask + 1))
         first = int(generator.integers(width - size + 1))
@@ -254,23 +259,27 @@ def _move_image(
     steps, width = x.shape
     side = math.isqrt(steps)
     image = np.empty(steps, x.dtype)
-    image[order] = np.concatenate(
-        [x[: steps - width, 0], x[-1]]
-    )  # windows overlap; the last full one is repeated
+    # Windows overlap; the last full one is repeated.
+    image[order] = np.concatenate([x[: steps - width, 0], x[-1]])
     matrix = np.eye(2) + generator.uniform(-config.image_warp, config.image_warp, (2, 2))
     centre = np.full(2, (side - 1) / 2)
-    offset = (
-        centre - matrix @ centre + generator.uniform(-config.image_shift, config.image_shift, 2)
-    )
-    moved = affine_transform(image.reshape(side, side), matrix, offset.tolist(), order=1).reshape(
-        -1
-    )
-    return sliding_window(moved[None, order], width)[0]
+    shift = generator.uniform(-config.image_shift, config.image_shift, 2)
+    offset = centre - matrix @ centre + shift
+    moved = affine_transform(image.reshape(side, side), matrix, offset.tolist(), order=1)
+    return sliding_window(moved.reshape(-1)[None, order], width)[0]
 
 
 def at_places(x: Array, places: npt.NDArray[Any]) -> Array:
-    """x (N, ...) at places (M,), interpolated between two neighbours: (M, ...), a copy. Beyond its
-    ends x stays constant: zeros would be a loud click in log-mel."""
+    """Interpolate between two neighbours. Beyond its ends x stays constant: zeros would be a loud
+    click in log-mel.
+
+    Args:
+        x: (N, ...).
+        places: (M,), from 0 to N - 1.
+
+    Returns:
+        (M, ...), a copy.
+    """
     places = places.clip(0, len(x) - 1)
     before = places.astype(np.int64)
     moved, part = x[before], (places - before).astype(x.dtype)
@@ -280,8 +289,14 @@ def at_places(x: Array, places: npt.NDArray[Any]) -> Array:
 
 
 def move_labels(labels: Labels, source: npt.NDArray[np.floating], lag: int) -> None:
-    """Give step t the label, ``lag`` steps late, of what was at the (whole) step source[t]; none
-    where that lies outside."""
+    """Move labels along with their steps, in place.
+
+    Args:
+        labels: (T,) classes, or (T, values) targets.
+        source: (T,) the whole step from which each step's content comes; outside of the sequence:
+            no label.
+        lag: steps by which labels are late.
+    """
     at = source.astype(np.int64) + lag
     moved = labels[at.clip(0, len(labels) - 1)]
     moved[(at < 0) | (at >= len(labels))] = unlabelled(labels)

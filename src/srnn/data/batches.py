@@ -14,7 +14,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..errors import SrnnError, check_whole
+from ..errors import SrnnError
+from ..files.bounds import Between
+from ..files.conversion import check
 from .datasets import Inputs, JoinedInputs, SpikeArray, Split
 from .datasets.base import in_steps
 from .spikes import Spikes, as_dense
@@ -47,15 +49,14 @@ class Batch:
         return Batch(self.x[at], self.y[at], None if self.lengths is None else self.lengths[at])
 
     def left(self, targets: Targets | None) -> Batch:
-        """The batch with what a linear part leaves of its targets, which is what a network
-        learns."""
+        """The batch whose targets are residuals of the linear part, which a network learns."""
         if targets is None or targets.linear is None:
             return self
-        said = torch.from_numpy(targets.scale[1] * targets.linear.said(self.numbers))
+        predicted = torch.from_numpy(targets.scale[1] * targets.linear.predicted(self.numbers))
         mixed = self.mixed
         if mixed is not None:  # as the inputs are
-            mixed = (mixed[0] - said.to(mixed[0]), mixed[1])
-        return replace(self, y=self.y - said.to(self.y), mixed=mixed)
+            mixed = (mixed[0] - predicted.to(mixed[0]), mixed[1])
+        return replace(self, y=self.y - predicted.to(self.y), mixed=mixed)
 
     @property
     def numbers(self) -> npt.NDArray[Any]:
@@ -71,8 +72,15 @@ class Batch:
 
 
 def evenly_spread(y: npt.NDArray[Any], count: int) -> npt.NDArray[np.int64]:
-    """Choose up to ``count`` sequences from labels (N, ...), spread evenly over the split, by class
-    where each has one."""
+    """Choose sequences, spread evenly over a split, by class where each has one.
+
+    Args:
+        y: (N, ...) labels.
+        count: how many are chosen at most.
+
+    Returns:
+        Indices of the chosen sequences.
+    """
     if y.ndim == 1:
         order = np.argsort(y, kind="stable")
     else:
@@ -84,7 +92,7 @@ def evenly_spread(y: npt.NDArray[Any], count: int) -> npt.NDArray[np.int64]:
 class Sequences:
     """The sequences of one split of a task, whose batches lie on ``device``.
 
-    SrnnError if they do not match the task, or are not finite.
+    SrnnError (``data``) if they do not match the task, or are not finite.
     """
 
     def __init__(
@@ -96,17 +104,12 @@ class Sequences:
     ) -> None:
         data = task.load(split, data_dir)
         if not isinstance(data, Split):
-            raise SrnnError(
-                f"load of task '{task.name}' should return a Split, not a {type(data).__name__}."
-            )
+            found = type(data).__name__
+            message = f"load of task '{task.name}' should return a Split, not a {found}."
+            raise SrnnError(message, "value", "load")
         data.check(f"The {split} split of task '{task.name}'", task.outputs, task.inputs, task.kind)
-        self.x, self.y, self.lengths, self.groups, self.device = (
-            data.x,
-            data.y,
-            data.lengths,
-            data.groups,
-            device,
-        )
+        self.x, self.y, self.lengths, self.groups = data.x, data.y, data.lengths, data.groups
+        self.device = device
         self.signals, self.starts, self.statistics = data.signals, data.starts, data.statistics
         self.channels = data.channels
 
@@ -140,9 +143,8 @@ class Sequences:
         """A digest of labels, lengths and groups: it identifies the sequences on any machine
         (features may differ in bits)."""
         digest_so_far = hashlib.sha256(repr(self.x.shape).encode())
-        groups = (
-            None if self.groups is None else self.groups.astype(str)
-        )  # the bytes of objects would be addresses
+        # The bytes of objects would be addresses.
+        groups = None if self.groups is None else self.groups.astype(str)
         for known in (self.y, self.lengths, groups):
             digest_so_far.update(b"-" if known is None else np.ascontiguousarray(known).tobytes())
         return digest_so_far.hexdigest()
@@ -165,12 +167,19 @@ class Sequences:
         return np.asarray(self.x[[index]], np.float32)[0, : self.length_of(index)]
 
     def signal_of(self, index: int, path: SignalPath) -> npt.NDArray[np.float32] | None:
-        """What to feed a stream through the path for one sequence, (samples, channels); None where
-        it is not known."""
+        """The signal of one sequence, as a stream through the path takes it.
+
+        Args:
+            index: of the sequence.
+            path: from signal to steps.
+
+        Returns:
+            (samples, channels); None where it is not known.
+        """
         if self.signals is not None and path.form == "signal":
             signal = self.signals[index][self.place_of(index)]
         else:
-            signal = path.original(self.steps_of(index))
+            signal = path.decode(self.steps_of(index))
         if signal is None:
             return None
         return np.asarray(signal, np.float32)
@@ -195,25 +204,22 @@ class Sequences:
         if are_values(y):
             dtype = torch.float32
         y = torch.as_tensor(np.ascontiguousarray(y), dtype=dtype, device=self.device)
-        return Batch(self._inputs(indices, longest), y, lengths)
+        x = self.x[indices]
+        if isinstance(x, SpikeArray):
+            words = np.ascontiguousarray(x.packed()[:, :longest]).view(np.int64)
+            return Batch(Spikes(torch.from_numpy(words), x.shape[2]).to(self.device), y, lengths)
+        dense = x.to_dense() if isinstance(x, Inputs) else x
+        cut = np.ascontiguousarray(dense[:, :longest])
+        return Batch(torch.as_tensor(cut, dtype=torch.float32, device=self.device), y, lengths)
 
     def batches(self, size: int, most: int | None = None) -> Iterator[Batch]:
-        """All sequences, or the first ``most`` of them, in order. SrnnError if ``size`` is not a
-        number of sequences."""
-        check_whole("batch_size", size, 1)
+        """All sequences, or the first of them, in order.
+
+        Args:
+            size: sequences in a batch, 1 or more.
+            most: how many sequences at most; None: all.
+        """
+        size = check("batch_size", size, int, Between(1))
         count = min(len(self), most or len(self))
         for start in range(0, count, size):
             yield self.take(np.arange(start, min(start + size, count)))
-
-    def _inputs(self, indices: np.ndarray, steps: int) -> Tensor | Spikes:
-        x = self.x[indices]
-        if isinstance(x, SpikeArray):
-            words = np.ascontiguousarray(x.packed()[:, :steps]).view(np.int64)
-            return Spikes(torch.from_numpy(words), x.shape[2]).to(self.device)
-        if isinstance(x, Inputs):
-            dense = x.to_dense()
-        else:
-            dense = x
-        return torch.as_tensor(
-            np.ascontiguousarray(dense[:, :steps]), dtype=torch.float32, device=self.device
-        )

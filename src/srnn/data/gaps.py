@@ -1,9 +1,9 @@
 """Samples that are missing in a recording: NaN in an array, an empty cell of a table, a row that
-its times tell of.
+is missing by its times.
 
 A gap of at most ``longest`` samples is filled, on a line between its neighbours (interpolate) or
 with the last sample before it (hold); a longer one is refused, and so is any with "refuse". What is
-missing at the beginning or the end has no two neighbours: it stays what it is, and is refused as
+missing at the beginning or the end has no two neighbours: it stays NaN, and is refused as
 not finite. A signal that is still coming is filled in the same way (``Filling``).
 """
 
@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import SrnnError, check_choice, check_whole
+from ..errors import SrnnError
+from ..files.bounds import Between
+from ..files.conversion import check
 from ..text import counted
 from .samples import check_finite
 
@@ -47,21 +49,28 @@ def _gaps(channel: int, column: Array) -> list[_Gap]:
 
 @dataclass(frozen=True)
 class Gaps:
-    """What is done about samples that are missing."""
+    """Treatment of missing samples."""
 
     missing: Missing = "interpolate"
     longest: int = LONGEST_GAP
     """Samples that may be missing in a row."""
 
     def __post_init__(self) -> None:
-        check_choice("missing", self.missing, get_args(Missing))
-        check_whole("longest_gap", self.longest, 1)
+        check("missing", self.missing, Missing)
+        check("longest_gap", self.longest, int, Between(1))  # what the option is called
 
     def fill(self, name: str, x: Array) -> tuple[Array, int]:
-        """Samples (T, channels) without the gaps that may be filled, and the number of those that
-        were filled.
+        """Fill the gaps that may be filled.
 
-        SrnnError, which begins with ``name``, for the longest gap if it is too long.
+        Args:
+            name: of the recording, with which messages begin.
+            x: (T, channels); NaN: missing.
+
+        Returns:
+            The samples, and how many values were filled in.
+
+        Raises:
+            SrnnError: ``data``: the longest gap is too long.
         """
         if x.dtype.kind != "f" or self.missing == "refuse" or not np.isnan(x).any():
             return x, 0
@@ -73,15 +82,25 @@ class Gaps:
             raise self.too_long(name, lost, longest.channel, longest.before)
         for gap in found:
             column, after = filled[:, gap.channel], gap.before + gap.lost + 1
-            column[gap.before + 1 : after] = self.between(
-                column[gap.before], column[after], gap.lost
-            )
+            values = self.between(column[gap.before], column[after], gap.lost)
+            column[gap.before + 1 : after] = values
         count = sum(gap.lost for gap in found)
         return filled, count
 
     def check(self, name: str, x: Array, dtype: npt.DTypeLike | None = None) -> Array:
-        """The samples after ``fill``. SrnnError, which begins with ``name``, for what is still
-        missing, or infinite (in ``dtype``)."""
+        """Check samples after ``fill``.
+
+        Args:
+            name: of the recording, with which messages begin.
+            x: (T, channels).
+            dtype: in which they have to be finite; None: their own.
+
+        Returns:
+            ``x`` itself.
+
+        Raises:
+            SrnnError: ``data``: something is still missing, or infinite.
+        """
         try:
             return check_finite(name, x, 0, dtype)
         except SrnnError as error:
@@ -89,15 +108,24 @@ class Gaps:
             if np.isnan(x).any() and self.missing == "refuse":
                 how = "missing: interpolate or hold fills gaps in"
             elif np.isnan(x).any():
-                how = "cut it off: what is missing (NaN) at its beginning or end is not filled in"
-            raise SrnnError(f"{str(error).rstrip('.')}; {how}.") from error
+                how = "cut it off: a gap (NaN) at its beginning or end is not filled in"
+            message = f"{str(error).rstrip('.')}; {how}."
+            raise SrnnError(message, error.kind, error.field) from error
 
     def even(self, name: str, seconds: Array, x: Array, step: float) -> tuple[Array, int]:
-        """Samples (T, channels) at these times -> samples ``step`` seconds apart, and how many more
-        there are.
+        """Samples at uneven times -> evenly spaced ones.
 
-        SrnnError, which begins with ``name``, for a gap that is too long, or for any where none may
-        be filled.
+        Args:
+            name: of the recording, with which messages begin.
+            seconds: (T,) times of the samples.
+            x: (T, channels).
+            step: seconds between samples of the result.
+
+        Returns:
+            (T', channels), and how many more samples there are.
+
+        Raises:
+            SrnnError: ``data``: a gap is too long, or none may be filled.
         """
         every = np.diff(seconds)
         row = int(every.argmax())
@@ -106,7 +134,9 @@ class Gaps:
         if lost > self.longest or self.missing == "refuse":
             raise SrnnError(
                 f"{name}: nothing was recorded for {every[row]:g} s after sample {row}; cut the "
-                f"recording there, or allow gaps as long as this ({self._words()})."
+                f"recording there, or allow gaps as long as this ({self._words()}).",
+                "data",
+                "time",
             )
         even = seconds[0] + step * np.arange(int((seconds[-1] - seconds[0]) / step + 1e-6) + 1)
         if self.missing == "hold":
@@ -116,24 +146,42 @@ class Gaps:
         return made, max(0, len(made) - len(x))
 
     def between(self, before: Any, after: Any, lost: int) -> Any:
-        """The values of so many samples between two others."""
+        """The values of missing samples.
+
+        Args:
+            before: the value of the sample before them.
+            after: that of the sample after them.
+            lost: how many are missing.
+        """
         if self.missing == "hold":
             return before
         return np.linspace(before, after, lost + 2)[1:-1]
 
     def too_long(self, name: str, lost: str, channel: int, before: int) -> SrnnError:
-        """For a gap of ``lost`` ("3 samples are") after sample ``before``."""
+        """The error for a gap that is too long.
+
+        Args:
+            name: of the recording, with which the message begins.
+            lost: how long it is: "3 samples are".
+            channel: in which it is.
+            before: the sample before it.
+        """
         return SrnnError(
             f"{name}: {lost} missing in channel {channel} (counted from 0) after sample {before}; "
-            f"cut the recording there, or allow gaps as long as this ({self._words()})."
+            f"cut the recording there, or allow gaps as long as this ({self._words()}).",
+            "data",
+            "samples",
         )
 
     def noted(self, filled: int, of: str = "") -> tuple[str, ...]:
-        """A note on so many values that were filled in; none for 0. ``of``: in what, for people."""
-        how = {
-            "interpolate": "on a line between their neighbours",
-            "hold": "with the value before them",
-        }
+        """A note on values that were filled in.
+
+        Args:
+            filled: how many; 0: no note.
+            of: where they are missing, for people, with its leading space.
+        """
+        between, before = "on a line between their neighbours", "with the value before them"
+        how = {"interpolate": between, "hold": before}
         if not filled:
             return ()
         return (f"{counted(filled, 'missing value')}{of} filled in {how[self.missing]}",)
@@ -171,7 +219,7 @@ class Filling:
 
     @property
     def state(self) -> dict[str, Array]:
-        """What ``restore`` continues from: nothing before the first sample."""
+        """The state, which ``restore`` takes; empty before the first sample."""
         if self._last is None:
             return {}
         return {
@@ -181,7 +229,15 @@ class Filling:
         }
 
     def restore(self, state: Mapping[str, Array], channels: int) -> None:
-        """Continue from a state. SrnnError, and nothing is changed, if it does not fit."""
+        """Continue from a state.
+
+        Args:
+            state: as ``state`` gave it.
+            channels: of a sample.
+
+        Raises:
+            SrnnError: ``data``, and nothing is changed: it does not fit.
+        """
         if not state:
             return
         none = np.zeros(0)
@@ -204,7 +260,8 @@ class Filling:
         elif fits:
             fits = len(rows) == 1
         if not fits:
-            raise SrnnError("This state does not fit what is done about missing samples.")
+            message = "This state does not fit the treatment of missing samples."
+            raise SrnnError(message, "data", "state")
         self._count, self.filled = numbers.tolist()
         self._last, self._held, self._lost = rows[0], list(rows[1:].copy()), lost.copy()
 
@@ -242,7 +299,10 @@ class Filling:
             for channel in np.flatnonzero((self._lost > 0) & ~missing).tolist():
                 self._close(channel)
         self._lost = np.where(missing, self._lost + 1, 0)
-        self._check_length()
+        longest = self._gaps.longest
+        for channel in np.flatnonzero(self._lost > longest)[:1].tolist():
+            lost = f"{longest + 1} samples or more are"
+            raise self._gaps.too_long(self._name, lost, channel, self._count - longest - 1)
         self._count += 1
         self.filled += int(missing.sum())
         if self._gaps.missing == "hold" and self._last is not None:
@@ -262,9 +322,3 @@ class Filling:
         values = self._gaps.between(first[channel], last[channel], lost)
         for row, value in zip(between, values, strict=True):
             row[channel] = value
-
-    def _check_length(self) -> None:
-        longest = self._gaps.longest
-        for channel in np.flatnonzero(self._lost > longest)[:1].tolist():
-            lost = f"{longest + 1} samples or more are"
-            raise self._gaps.too_long(self._name, lost, channel, self._count - longest - 1)

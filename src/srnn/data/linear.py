@@ -1,11 +1,11 @@
-"""The linear part of an answer: what a linear prediction says from the last steps, to which a
-network adds what is left.
+"""The linear part of an answer: a linear prediction from the last steps, to which a network adds the
+scaled residual.
 
-    said(t) = sum over k < taps, and inputs i, of weights[k, i] x_i(t - k)
-    answer(t) = said(t) + rest * network(t)
+    predicted(t) = sum over k < taps, and inputs i, of weights[k, i] x_i(t - k)
+    answer(t) = predicted(t) + residual_scale * network(t)
 
 A spiking network follows a smooth signal less exactly than a linear predictor does, and a linear
-predictor knows nothing else. This is the autoregressive part of LSTNet (Lai et al. 2018, SIGIR,
+predictor can do nothing else. This is the autoregressive part of LSTNet (Lai et al. 2018, SIGIR,
 arXiv 1703.07015), but fitted in closed form before the network is trained. All of it is in
 deviations of the targets (``targets.py``). Before its first step a sequence is 0.
 """
@@ -28,7 +28,7 @@ TAPS = (1, 4, 16, 32)
 _MOST = 1024
 """Steps times inputs that are fitted at most."""
 _RIDGE = 1e-6
-"""Of the mean square of what is seen: small, and weights stay such that float32 can add them."""
+"""Of the mean square of the inputs: small, and weights stay such that float32 can add them."""
 _PAYS = 0.99
 """More taps pay where the squared error of held-out sequences falls below this share."""
 _EXACT = 1e-4
@@ -41,19 +41,24 @@ class LinearPart:
 
     weights: tuple[tuple[tuple[float, ...], ...], ...]
     """(taps, inputs, values); the first tap is of the step itself."""
-    rest: tuple[float, ...]
-    """(values,) what 1 of the network is: the deviation of what the linear part leaves."""
+    residual_scale: tuple[float, ...]
+    """(values,) deviation of the residual: what an output of 1 stands for."""
 
     def __post_init__(self) -> None:
-        weights, rest = np.array(self.weights, float), np.array(self.rest, float)
-        if weights.ndim != 3 or not weights.size or weights.shape[2] != len(rest):
-            raise SrnnError("A linear part needs weights (taps, inputs, values).")
-        if not np.isfinite(weights).all() or not (np.isfinite(rest) & (rest > 0)).all():
-            raise SrnnError("The weights of a linear part must be finite, and the rest above 0.")
+        weights, scale = np.array(self.weights, float), np.array(self.residual_scale, float)
+        if weights.ndim != 3 or not weights.size or weights.shape[2] != len(scale):
+            message = "A linear part needs weights (taps, inputs, values)."
+            raise SrnnError(message, "value", "weights")
+        if not np.isfinite(weights).all():
+            message = "The weights of a linear part must be finite."
+            raise SrnnError(message, "value", "weights")
+        if not (np.isfinite(scale) & (scale > 0)).all():
+            message = "The residual scale of a linear part must be finite numbers above 0."
+            raise SrnnError(message, "value", "residual_scale")
 
     @property
     def taps(self) -> int:
-        """Steps that are seen."""
+        """Steps from which a prediction is made."""
         return len(self.weights)
 
     @property
@@ -62,58 +67,85 @@ class LinearPart:
 
     @property
     def past(self) -> npt.NDArray[np.float64]:
-        """(taps - 1, inputs) what was before a sequence."""
+        """(taps - 1, inputs) the steps before a sequence: zeros."""
         return np.zeros((self.taps - 1, self.inputs))
 
-    def said(self, x: Array, past: Array | None = None) -> npt.NDArray[np.float64]:
-        """Inputs (..., T, inputs) -> (..., T, values). ``past``: the steps before them; None: the
-        sequences begin. The same bits however a sequence is cut."""
+    def predicted(self, x: Array, past: Array | None = None) -> npt.NDArray[np.float64]:
+        """The linear prediction, to the same bits however a sequence is cut.
+
+        Args:
+            x: (..., T, inputs).
+            past: (..., taps - 1, inputs) the steps before them; None: the sequences begin.
+
+        Returns:
+            (..., T, values), in deviations of the targets.
+        """
         if past is None:
             past = np.broadcast_to(self.past, (*x.shape[:-2], *self.past.shape))
         seen = np.concatenate([past, x], axis=-2, dtype=np.float64)
-        said = np.zeros((*x.shape[:-1], len(self.rest)))
+        predicted = np.zeros((*x.shape[:-1], len(self.residual_scale)))
         for tap, weights in enumerate(np.array(self.weights)):
             begin = self.taps - 1 - tap
-            said += (seen[..., begin : begin + x.shape[-2], :, None] * weights).sum(-2)
-        return said
+            predicted += (seen[..., begin : begin + x.shape[-2], :, None] * weights).sum(-2)
+        return predicted
 
     def after(self, x: Array, past: Array) -> npt.NDArray[np.float64]:
-        """What ``past`` is after the steps x (T, inputs)."""
+        """The past of the next steps.
+
+        Args:
+            x: (T, inputs) the steps that were read.
+            past: (taps - 1, inputs) before them.
+
+        Returns:
+            (taps - 1, inputs).
+        """
         seen = np.concatenate([past, x], dtype=np.float64)
         return seen[len(seen) - len(past) :]
 
     def plain(self) -> dict[str, Any]:
         """As JSON values; ``restore`` reads them."""
-        return {"weights": np.array(self.weights).tolist(), "rest": list(self.rest)}
+        return {"weights": np.array(self.weights).tolist(), "rest": list(self.residual_scale)}
 
     @classmethod
     def restore(cls, plain: Mapping[str, Any]) -> Self:
         """From what ``plain`` gave. Raises some exception for anything else."""
         weights = convert(list[list[list[float]]], plain["weights"], "weights")
-        rest = convert(list[float], plain["rest"], "rest")
-        return cls(tuple(tuple(map(tuple, tap)) for tap in weights), tuple(rest))
+        scale = convert(list[float], plain["rest"], "rest")
+        return cls(tuple(tuple(map(tuple, tap)) for tap in weights), tuple(scale))
 
 
 class Moments(NamedTuple):
-    """What least squares need of sequences, for up to ``taps`` steps."""
+    """Sums over sequences from which least squares are solved, for up to ``taps`` steps."""
 
     seen: Array
-    """(taps inputs, taps inputs) sums of products of what is seen."""
+    """(taps inputs, taps inputs) sums of products of the inputs."""
     both: Array
-    """(taps inputs, values) of what is seen and the targets."""
+    """(taps inputs, values) of the inputs and the targets."""
     targets: Array
     """(values,) of the targets' squares."""
     known: int
-    """How many targets each value has."""
+    """Number of targets of each value."""
 
     @classmethod
     def zero(cls, taps: int, inputs: int, values: int) -> Moments:
+        """Those of no sequences.
+
+        Args:
+            taps: the most taps that can be fitted.
+            inputs: of a step.
+            values: targets of a step.
+        """
         size = taps * inputs
         return cls(np.zeros((size, size)), np.zeros((size, values)), np.zeros(values), 0)
 
     def plus(self, x: Array, y: Array, start: int) -> Moments:
-        """With sequences x (N, T, inputs) and standardised targets y (N, T, values), NaN for none;
-        steps before ``start`` count nothing, nor do those at which one of the values is unknown."""
+        """The sums with more sequences. Steps at which one of the values is unknown count nothing.
+
+        Args:
+            x: (N, T, inputs).
+            y: (N, T, values) standardised targets; NaN: none.
+            start: the first step that counts.
+        """
         taps = len(self.seen) // x.shape[2]
         x = np.concatenate([np.zeros((len(x), taps - 1, x.shape[2])), x], axis=1)
         rows = np.lib.stride_tricks.sliding_window_view(x, taps, axis=1)[..., ::-1]
@@ -129,14 +161,19 @@ class Moments(NamedTuple):
         )
 
     def fitted(self, taps: int, inputs: int) -> LinearPart:
-        """The linear part of so many taps, by ridge regression."""
+        """A linear part, by ridge regression.
+
+        Args:
+            taps: of the part.
+            inputs: of a step.
+        """
         size = taps * inputs
         seen, both = self.seen[:size, :size], self.both[:size]
         scale = np.trace(seen) / size
         weights = np.linalg.solve(seen + _RIDGE * max(scale, 1e-30) * np.eye(size), both)
-        rest = np.sqrt(self.error(weights))
+        scale = np.sqrt(self.error(weights))
         shaped = weights.reshape(taps, inputs, -1).tolist()
-        return LinearPart(tuple(tuple(map(tuple, tap)) for tap in shaped), tuple(rest.tolist()))
+        return LinearPart(tuple(tuple(map(tuple, tap)) for tap in shaped), tuple(scale.tolist()))
 
     def error(self, weights: Array) -> npt.NDArray[np.float64]:
         """(values,) the mean squared error of the weights (taps inputs, values)."""
@@ -147,8 +184,16 @@ class Moments(NamedTuple):
 
 
 def chosen_taps(training: Moments, held_out: Moments, inputs: int) -> int:
-    """The number of taps beyond which the error of held-out sequences does not fall; 0: a linear
-    part does not pay."""
+    """The number of taps beyond which the error of held-out sequences does not fall.
+
+    Args:
+        training: sums over the sequences that are fitted.
+        held_out: sums over others.
+        inputs: of a step.
+
+    Returns:
+        One of ``TAPS``; 0: a linear part does not pay.
+    """
     best, least = 0, float(held_out.targets.mean()) / max(held_out.known, 1)
     for taps in TAPS:
         if taps * inputs > len(training.seen):

@@ -55,9 +55,10 @@ class RawAugmentation:
         background: the class for signals with nothing to recognise; None: the task has none.
         lag: steps by which labels of steps are late, whatever the speed.
 
-    SrnnError where there are no raw signals, where the path alone does not turn them into the
-    sequences, for ``stream`` where no class says that a window holds no word, for ``channel_mix``
-    where there is only one channel, and for ``rotate`` where channels are not axes by threes.
+    Raises:
+        SrnnError: ``conflict``: there are no raw signals, the path alone does not turn them into
+            the sequences, ``stream`` without a class for windows without a word, ``channel_mix`` of
+            only one channel, or ``rotate`` where channels are not axes by threes.
     """
 
     def __init__(
@@ -68,45 +69,44 @@ class RawAugmentation:
         background: int | None,
         lag: int = 0,
     ) -> None:
-        self.sequences, self.path, self.config, self.background, self.lag = (
-            sequences,
-            path,
-            config,
-            background,
-            lag,
-        )
+        self.sequences, self.path, self.config = sequences, path, config
+        self.background, self.lag = background, lag
         self._signals, self._bytes = dict[int, Array](), 0
         if sequences.y.ndim == 1:
             self._noises = np.flatnonzero(sequences.y == background)
         else:
             self._noises = np.zeros(0, np.int64)
-        self._asked = asked = ", ".join(f"training.augment.{name}" for name in config.raw)
+        self._settings = settings = ", ".join(f"training.augment.{name}" for name in config.raw)
+        self._field = field = f"training.augment.{config.raw[0]}"
         if path.form != "signal":
-            raise SrnnError(
-                f"{asked}: this task has no raw signals, only encoded steps; leave it out."
-            )
+            message = f"{settings}: this task has no raw signals, only encoded steps; leave it out."
+            raise SrnnError(message, "conflict", field)
         if config.stream and (sequences.y.ndim != 1 or background is None):
             raise SrnnError(
                 "training.augment.stream needs one label per sequence, and a class '_silence_' for "
-                "windows without a "
-                "word; remove it."
+                "windows without a word; remove it.",
+                "conflict",
+                "training.augment.stream",
             )
         if config.channel_mix and path.channels == 1:
             raise SrnnError(
                 "training.augment.channel_mix needs several channels, and this signal has one; "
-                "leave it out."
+                "leave it out.",
+                "conflict",
+                "training.augment.channel_mix",
             )
         if config.rotate and path.channels % 3:
             raise SrnnError(
                 "training.augment.rotate needs channels that are x, y, z of one sensor after the "
                 f"other, and this signal has {path.channels}; choose them with the option "
-                "channels, or leave it out."
+                "channels, or leave it out.",
+                "conflict",
+                "training.augment.rotate",
             )
         for index in evenly_spread(sequences.y, 3).tolist():
             known = sequences.steps_of(index)
-            steps = np.asarray(self.path.whole(self.signal(index)), np.float32)[
-                self.sequences.place_of(index)
-            ]
+            whole = np.asarray(self.path.whole(self.signal(index)), np.float32)
+            steps = whole[self.sequences.place_of(index)]
             made, waiting = known[: len(steps)], known[len(steps) :]  # zeros, for late labels
             if (
                 steps.shape != made.shape
@@ -114,22 +114,29 @@ class RawAugmentation:
                 or not np.allclose(steps, made, atol=1e-3)
             ):
                 raise SrnnError(
-                    f"{asked}: sequences of this task do not depend on their raw signals alone "
-                    "(but on a scale of the whole "
-                    "recording, for example); leave it out."
+                    f"{settings}: sequences of this task do not depend on their raw signals alone "
+                    "(but on a scale of the whole recording, for example); leave it out.",
+                    "conflict",
+                    field,
                 )
 
     @cached_property
     def power(self) -> npt.NDArray[np.float64]:
         """(channels,) the mean power of a signal, to which ``noise`` is relative."""
         chosen = evenly_spread(self.sequences.y, _MEASURED).tolist()
-        return np.asarray(
-            np.mean([self.signal(index).var(0, dtype=np.float64) for index in chosen], 0)
-        )
+        powers = [self.signal(index).var(0, dtype=np.float64) for index in chosen]
+        return np.asarray(np.mean(powers, 0))
 
     def take(self, indices: npt.NDArray[np.integer], seeds: Sequence[int]) -> Batch:
-        """As ``Sequences.take``, of changed signals. ``seeds``: one per sequence, for every random
-        choice."""
+        """As ``Sequences.take``, of changed signals.
+
+        Args:
+            indices: (B,) of the sequences.
+            seeds: one per sequence, for every random choice.
+
+        Returns:
+            The batch, no longer than the longest of them.
+        """
         sequences = self.sequences
         y = sequences.y[indices]
         if sequences.lengths is None:
@@ -146,10 +153,8 @@ class RawAugmentation:
             steps = sequences.x.shape[1]
         else:
             steps = int(lengths.max())
-        x, encoded = (
-            np.zeros((len(indices), steps, self.path.inputs), np.float32),
-            self.path.wholes(signals),
-        )
+        x = np.zeros((len(indices), steps, self.path.inputs), np.float32)
+        encoded = self.path.encode_batch(signals)
         for row, (index, seed) in enumerate(zip(indices.tolist(), seeds, strict=True)):
             one = encoded[row][self.sequences.place_of(index)]
             x[row, : len(one)] = one
@@ -165,8 +170,16 @@ class RawAugmentation:
         return Batch(torch.from_numpy(x).to(sequences.device), labels.to(sequences.device), valid)
 
     def changed(self, index: int, seed: int) -> tuple[Array, bool]:
-        """The changed signal (samples, channels) of one sequence, and whether its label still
-        holds; if not, it is background."""
+        """One changed signal.
+
+        Args:
+            index: of the sequence.
+            seed: of every random choice.
+
+        Returns:
+            The signal (samples, channels), and whether its label still holds; if not, it is
+            background.
+        """
         config, signal, holds = self.config, self.signal(index), True
         if config.stream:
             signal, holds = self._window(index, np.random.default_rng([seed, _STREAM]))
@@ -174,9 +187,8 @@ class RawAugmentation:
             at = self.sequences.place_of(index)
             first = at.start or 0
             places = np.arange(len(signal)) - first
-            signal = at_places(
-                signal, first + self._places(places, (at.stop or len(signal)) - first, seed)
-            )
+            length = (at.stop or len(signal)) - first
+            signal = at_places(signal, first + self._places(places, length, seed))
         if config.rotate:
             rng = np.random.default_rng([seed, _ROTATION])
             turn = rotation(rng, config.rotate)
@@ -185,9 +197,8 @@ class RawAugmentation:
             rng = np.random.default_rng([seed, _CHANNELS])
             spread, count = signal[self.sequences.place_of(index)].std(0), signal.shape[1]
             spread = np.where(spread > 0, spread, 1)
-            mixture = np.eye(count) + rng.uniform(
-                -config.channel_mix, config.channel_mix, (count, count)
-            )
+            change = rng.uniform(-config.channel_mix, config.channel_mix, (count, count))
+            mixture = np.eye(count) + change
             signal = ((signal / spread) @ mixture.T * spread).astype(np.float32)
         if config.noise is not None:
             rng = np.random.default_rng([seed, _NOISE])
@@ -209,7 +220,8 @@ class RawAugmentation:
         else:
             signal = self.sequences.signal_of(index, self.path)
         if signal is None:
-            raise SrnnError(f"{self._asked}: this task has no raw signals to change; leave it out.")
+            message = f"{self._settings}: this task has no raw signals to change; leave it out."
+            raise SrnnError(message, "conflict", self._field)
         if self._bytes + signal.nbytes <= _KEPT:
             self._signals[index], self._bytes = signal, self._bytes + signal.nbytes
         return signal
@@ -239,9 +251,8 @@ class RawAugmentation:
         drawn = int(rng.integers(len(self.sequences)))
         other = self.signal(drawn)
         onwards = bool(rng.random() < 0.5) or drawn == index
-        first, second = (
-            (clip, other) if onwards else (other, clip)
-        )  # the window moves towards the other
+        # The window moves towards the other clip.
+        first, second = (clip, other) if onwards else (other, clip)
         silence = np.zeros((round(gap * length), clip.shape[1]), np.float32)
         ahead = np.zeros((length * 2, clip.shape[1]), np.float32)
         stream = np.concatenate([ahead, first, silence, second, ahead])
@@ -251,28 +262,33 @@ class RawAugmentation:
 
     def _noise(self, shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[np.float64]:
         """Noise (samples, channels) of power 1."""
-        samples = shape[0]
+        samples, noise = shape[0], np.zeros(shape)
         if len(self._noises) and rng.random() < 0.5:
             recorded = self.signal(int(rng.choice(self._noises))).astype(np.float64)
             recorded = np.roll(np.resize(recorded, shape), int(rng.integers(samples)), axis=0)
             noise = recorded - recorded.mean(0)
-        else:
-            noise = np.zeros(shape)
         silent = noise.std(0) < 1e-6  # digital silence contains no noise
         if silent.any():
             spectrum = np.fft.rfft(rng.standard_normal(shape), axis=0)
             colour = np.maximum(np.arange(len(spectrum)), 1.0) ** (-rng.uniform(0, 1) / 2)
             colour[0] = 0
-            noise = np.where(
-                silent, np.fft.irfft(spectrum * colour[:, None], samples, axis=0), noise
-            )
+            coloured = np.fft.irfft(spectrum * colour[:, None], samples, axis=0)
+            noise = np.where(silent, coloured, noise)
         spread = noise.std(0)
         return noise / np.where(spread > 0, spread, 1)
 
 
 def rotation(rng: np.random.Generator, degrees: float) -> Array:
-    """A matrix (3, 3) that turns by up to so many degrees, about an axis of any direction: by
-    Rodrigues' formula, for scipy's takes ten times as long, and each sequence has its own."""
+    """A random rotation, about an axis of any direction: by Rodrigues' formula, for scipy's takes
+    ten times as long, and each sequence has its own.
+
+    Args:
+        rng: for axis and angle.
+        degrees: the largest angle.
+
+    Returns:
+        (3, 3) matrix.
+    """
     x, y, z = rng.standard_normal(3)
     across = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) / np.sqrt(x * x + y * y + z * z)
     angle = np.radians(rng.uniform(0, degrees))

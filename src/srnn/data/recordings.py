@@ -3,17 +3,16 @@ memory.
 
     .wav .flac .sph .nist    sound, at the rate that it states; -1 to 1
     .csv .txt                a row per sample (tables.py); the first row may name the columns, with
-                             their units: ax (m/s2).
-                             A first column whose name is one for time (``time_unit``) is not a
-                             channel but gives the rate
+                             their units: ax (m/s2). A first column whose name is one for time
+                             (``time_unit``) is not a channel but gives the rate
     .npy .npz                an array (samples, channels) or (samples,); in an .npz the only one,
                              "signal" or "x", and "rate", "channels" (names) and "units"
     .hea .dat                a WFDB record, in its physical units; with the annotations beside it
                              (.atr, .q1c) where an annotator is named
 
-What a file says is kept, and what it does not say is not known (None). ``match`` brings a recording
-to what a signal path reads: its channels by name, in its units, at its rate. Data sets, streams and
-predictions all read in this way.
+Metadata that a file states are kept; others are not known (None). ``match`` brings a recording to the
+form that a signal path reads: its channels by name, in its units, at its rate. Data sets, streams
+and predictions all read in this way.
 """
 
 from __future__ import annotations
@@ -24,14 +23,16 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import SrnnError, check_positive, either, nearest, option
+from ..errors import SrnnError, either, nearest, option
 from ..files import check_regular, reading
 from ..files.arrays import open_npz, read_npy
+from ..files.bounds import Between
+from ..files.conversion import check
 from ..text import composed, counted, one_line, some
 from .datasets.audio import AUDIO_SUFFIXES, FASTEST, at_rate, read_channels
 from .gaps import DEFAULT, Gaps
@@ -47,32 +48,34 @@ _GAP = 1.5
 """How many times the usual distance makes a gap between two samples."""
 _SAME_CLOCK, _EXACT = 0.01, 2e-5
 """Parts by which a measured rate may differ from the round one that it is taken as; and up to which
-nothing is said of that."""
+no note is made of that."""
 _SECONDS_AT_MOST = 1e11  # 3,000 years: times above it are in other units, since 1970
 _NAME_ONE = "Name a .wav, .csv, .npy, .npz or WFDB file; srnn stream reads a pipe as -."
 _NUMPY = "a signal in NumPy's format"
 _LONGEST_NAME = 200
+Rate = Annotated[float, Between(0, FASTEST, above=True)]
+"""Samples per second."""
 
 
 class Annotation(NamedTuple):
-    """What someone has noted at a sample of a recording."""
+    """A note of an annotator at a sample of a recording."""
 
     sample: int
     """The sample's number, from 0."""
     symbol: str
-    """What it is, in WFDB's code: N for a normal beat, p for a P wave, + for a change of rhythm."""
+    """Its kind, in WFDB's code: N for a normal beat, p for a P wave, + for a change of rhythm."""
     text: str = ""
     """More words about it, such as a rhythm's name."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Recording:
-    """Samples with what is known of them."""
+    """Samples with their metadata, where these are known."""
 
     samples: Array
     """(T >= 1, channels), finite."""
     rate: float | None = None
-    """Samples per second; None: not known. One that its times tell is the nearest round one."""
+    """Samples per second; None: not known. One measured by its times is rounded."""
     channels: tuple[str, ...] | None = None
     """Names of the channels; None: not known."""
     units: tuple[str | None, ...] | None = None
@@ -82,11 +85,9 @@ class Recording:
     sound: bool = False
     """Whether it is sound, whose channels may be averaged, and which is surrounded by silence."""
     notes: tuple[str, ...] = ()
-    """What a reader of the results should know, for people: what was filled in, what is not
-    stated.
-    """
+    """For a reader of the results: which values were filled in, and which metadata are not stated."""
     annotations: tuple[Annotation, ...] = ()
-    """Those of the annotator that was asked for, in the order of their samples."""
+    """Those of the chosen annotator, in the order of their samples."""
     words: Mapping[str, Array] = field(default_factory=dict)
     """(T,) texts of the columns of words, such as "label", by their names in lower case."""
     start: float = 0.0
@@ -94,21 +95,20 @@ class Recording:
     filled: int = 0
     """Values that were missing, and were filled in."""
     clock: float | None = None
-    """Samples per second exactly as its times tell; None: it has none."""
+    """Samples per second exactly as measured by its times; None: it has none."""
 
     def __post_init__(self) -> None:
         x = self.samples
         if x.ndim != 2 or x.dtype.kind not in "fiub":
-            raise SrnnError(
-                f"{self.name}: a signal is an array of numbers (samples, channels), not {x.dtype} "
-                f"{x.shape}."
-            )
+            message = f"{self.name}: a signal is an array of numbers (samples, channels), not"
+            raise SrnnError(f"{message} {x.dtype} {x.shape}.", "data", "samples")
         if not x.size:
-            raise SrnnError(f"{self.name} holds no samples.")
-        for what, values in (("names of channels", self.channels), ("units", self.units)):
+            raise SrnnError(f"{self.name} holds no samples.", "data", "samples")
+        for about, what in (("channels", "names of channels"), ("units", "units")):
+            values = getattr(self, about)
             if values is not None and len(values) != x.shape[1]:
                 has = counted(x.shape[1], "channel")
-                raise SrnnError(f"{self.name} has {has} and {len(values)} {what}.")
+                raise SrnnError(f"{self.name} has {has} and {len(values)} {what}.", "data", about)
 
     def __repr__(self) -> str:
         count, channels = self.samples.shape
@@ -126,15 +126,15 @@ class Recording:
 
 @dataclass(frozen=True)
 class ReadingOverrides:
-    """What a user says of recordings that they do not say themselves, or say wrongly; what is done
-    about gaps; and whose annotations are read.
+    """Metadata of recordings that they do not state themselves, or state wrongly; what is done about
+    gaps; and whose annotations are read.
     """
 
     rate: float | None = None
-    """Samples per second; None: what each says."""
+    """Samples per second; None: as each states."""
     channels: Sequence[str | int] | None = None
-    """The channels to read, in this order, by name or by number from 0; None: by the names that the
-    signal path knows.
+    """The channels to read, in this order, by name or by number from 0; None: by the names of the
+    signal path.
     """
     gaps: Gaps = DEFAULT
     annotator: str | None = None
@@ -142,21 +142,34 @@ class ReadingOverrides:
     none are.
     """
     words: Collection[str] = WORDS
-    """Names of a table's columns that are no channels: labels, and whom or what they are of."""
+    """Names of a table's columns that are no channels: labels, and the people or things that they
+    are of."""
 
     def __post_init__(self) -> None:
-        if self.rate is not None:
-            check_positive("rate", self.rate, FASTEST)
+        check("rate", self.rate, Rate | None)
 
 
 NO_OVERRIDES = ReadingOverrides()
 
 
-def read_signal(source: Any, path: SignalPath, said: ReadingOverrides = NO_OVERRIDES) -> Recording:
-    """A recording as a signal path takes it: ``read_recording``, then ``match``. SrnnError as for
-    both.
+def read_signal(
+    source: Any, path: SignalPath, overrides: ReadingOverrides = NO_OVERRIDES
+) -> Recording:
+    """A recording as a signal path takes it: ``read_recording``, then ``match``.
+
+    Args:
+        source: as for ``read_recording``.
+        path: from signal to steps.
+        overrides: metadata that the source does not state, or states wrongly.
+
+    Raises:
+        SrnnError: as for both.
     """
-    return match(read_recording(source, said.gaps, said.annotator, said.words), path, said)
+    return match(
+        read_recording(source, overrides.gaps, overrides.annotator, overrides.words),
+        path,
+        overrides,
+    )
 
 
 # ---- reading ------------------------------------------------------------------------------------
@@ -174,16 +187,40 @@ def read_recording(
         source: a file, a ``Recording``, a pandas DataFrame (a column per channel, as in a table; a
             DatetimeIndex gives the rate), or an array (samples, channels), (samples,) for one
             channel.
-        gaps: what is done about missing samples.
-        annotator: whose annotations are read with a WFDB record, as for ``ReadingOverrides``.
+        gaps: treatment of missing samples.
+        annotator: of the annotations that are read with a WFDB record, as for ``ReadingOverrides``.
         words: names of a table's columns that are no channels.
 
-    SrnnError, which names the file (and line, or sample): missing, damaged, not finite, of another
-    format.
+    Returns:
+        The recording, with gaps filled.
+
+    Raises:
+        SrnnError: which names the file (and line, or sample): ``missing``; ``file``: damaged, or of
+            another format; ``data``: not finite, or a gap that is too long.
     """
     noted = 0  # values whose filling in is already noted
     if isinstance(source, (str, Path)):
-        recording = _read_file(Path(source), gaps, annotator, words)
+        path = Path(source)
+        suffix = path.suffix.lower()
+        # A record may be given by its name without a suffix.
+        header = not suffix and path.name and os.path.isfile(path.with_suffix(".hea"))
+        if suffix in (".hea", ".dat") or header:
+            recording = _read_record(path, annotator)
+        else:
+            _check_file(path)
+            if annotator is not None:
+                message = f"{path} has no annotations ({annotator}): only WFDB records have them."
+                raise SrnnError(message, "conflict", "annotator")
+            if suffix in TABLE_SUFFIXES:
+                recording = _read_table(path, gaps, words)
+            elif suffix in (".npz", ".npy"):
+                recording = _read_numpy(path)
+            elif suffix in AUDIO_SUFFIXES:
+                x, rate = read_channels(path)
+                recording = Recording(x, rate, name=str(path), sound=True)
+            else:
+                message = f"{path}: files ending in {suffix or 'nothing'} are not read. {_NAME_ONE}"
+                raise SrnnError(message, "file", path)
     elif isinstance(source, Recording):
         recording, noted = source, source.filled
     elif is_frame(source):
@@ -205,61 +242,34 @@ def is_frame(source: Any) -> bool:
     return hasattr(source, "columns") and hasattr(source, "to_numpy")
 
 
-def _read_file(path: Path, gaps: Gaps, annotator: str | None, words: Collection[str]) -> Recording:
-    suffix = path.suffix.lower()
-    if suffix in (".hea", ".dat") or _is_record(path):
-        return _read_record(path, annotator)
-    _check_file(path)
-    if annotator is not None:
-        raise SrnnError(f"{path} has no annotations ({annotator}): only WFDB records have them.")
-    if suffix in TABLE_SUFFIXES:
-        return _read_table(path, gaps, words)
-    if suffix in (".npz", ".npy"):
-        return _read_numpy(path)
-    if suffix in AUDIO_SUFFIXES:
-        x, rate = read_channels(path)
-        return Recording(x, rate, name=str(path), sound=True)
-    raise SrnnError(f"{path}: files ending in {suffix or 'nothing'} are not read. {_NAME_ONE}")
-
-
 def _of_array(x: Array, name: str, **known: Any) -> Recording:
     return Recording(x[:, None] if x.ndim == 1 else x, name=name, **known)
-
-
-def _is_record(path: Path) -> bool:
-    """Whether it is a record's name without a suffix."""
-    return not path.suffix and bool(path.name) and os.path.isfile(path.with_suffix(".hea"))
 
 
 def _check_file(path: Path) -> None:
     check_regular(path, _NAME_ONE)
     if path.stat().st_size == 0:
-        raise SrnnError(f"{path} is empty (0 bytes).")
+        raise SrnnError(f"{path} is empty (0 bytes).", "file", path)
 
 
 def _read_table(path: Path, gaps: Gaps, words: Collection[str]) -> Recording:
     name, filled = str(path), 0
 
-    def mend(x: Array, layout: Layout) -> Array:
+    def repair(x: Array, layout: Layout) -> Array:
         nonlocal filled
         channels, filled = gaps.fill(name, x[:, layout.leading :])
         if not filled:
             return x
         return np.concatenate([x[:, : layout.leading], channels], axis=1)
 
-    x, layout, texts = read_table(path, mend, words)
-    recording = Recording(
-        x[:, layout.leading :],
-        None,  # its rate follows from its times
-        layout.channels,
-        layout.units,
-        name,
-        words=texts,
-        filled=filled,
-    )
+    x, layout, texts = read_table(path, repair, words)
+    x, times = x[:, layout.leading :], x[:, 0]
+    about = {"name": name, "words": texts, "filled": filled}
+    # Its rate follows from its times.
+    recording = Recording(x, None, layout.channels, layout.units, **about)
     if layout.unit is None:
         return recording
-    return _timed(recording, x[:, 0], layout.unit, gaps)
+    return _timed(recording, times, layout.unit, gaps)
 
 
 def _timed(recording: Recording, times: Array, unit: float, gaps: Gaps) -> Recording:
@@ -272,8 +282,9 @@ def _timed(recording: Recording, times: Array, unit: float, gaps: Gaps) -> Recor
     if abs(seconds[row]) > _SECONDS_AT_MOST:
         raise SrnnError(
             f"{name}: the time {times[row]:g} of sample {row} would be {seconds[row]:g} s; call "
-            "the "
-            "column time_ms, time_us or time_ns, as its unit requires, or repair it."
+            "the column time_ms, time_us or time_ns, as its unit requires, or repair it.",
+            "data",
+            "time",
         )
     recording = replace(recording, start=float(seconds[0]))
     every = np.diff(seconds)
@@ -282,7 +293,9 @@ def _timed(recording: Recording, times: Array, unit: float, gaps: Gaps) -> Recor
         before, after = times[row - 1 : row + 1]
         raise SrnnError(
             f"{name}: time does not advance at sample {row}, from {before:g} to {after:g}; sort "
-            "its rows by time, and drop what is there twice."
+            "its rows by time, and drop rows that are there twice.",
+            "data",
+            "time",
         )
     if not len(every):
         return recording
@@ -300,7 +313,7 @@ def _timed(recording: Recording, times: Array, unit: float, gaps: Gaps) -> Recor
 
 def _at_round_rate(recording: Recording, measured: float) -> Recording:
     """The recording with the round rate that is nearest to the one measured by its times, a whole
-    number of samples per second or of milliseconds per sample, if one is near; a note says so.
+    number of samples per second or of milliseconds per sample, if one is near; with a note.
 
     No clock is exact, and the ratio of two measured rates would be too complex to resample.
     """
@@ -321,20 +334,15 @@ def _read_frame(frame: Any, gaps: Gaps) -> Recording:
     try:
         x = frame.to_numpy(np.float64)
     except (TypeError, ValueError) as error:
-        raise SrnnError(f"{name} is not a table of numbers ({error}).") from error
+        message = f"{name} is not a table of numbers ({error})."
+        raise SrnnError(message, "data", "samples") from error
     unit = None
     if len(titles) > 1:
         unit = time_unit(titles[0])
     layout = Layout(",", titles, unit)
     x, filled = gaps.fill(name, x)
-    recording = Recording(
-        x[:, layout.leading :],
-        None,
-        layout.channels,
-        layout.units,
-        name,
-        filled=filled,
-    )
+    samples = x[:, layout.leading :]
+    recording = Recording(samples, None, layout.channels, layout.units, name, filled=filled)
     if unit is not None:
         return _timed(recording, x[:, 0], unit, gaps)
     if hasattr(index, "tz") and len(index):  # a DatetimeIndex
@@ -348,19 +356,26 @@ def _read_numpy(path: Path) -> Recording:
         return _of_array(read_npy(path, _NUMPY), str(path))
     with open_npz(path, _NUMPY) as arrays:
         names = [name for name in arrays if name not in ("rate", "channels", "units")]
-        name = next(
-            (name for name in ("signal", "x") if name in names),
-            names[0] if len(names) == 1 else None,
-        )
+        only = names[0] if len(names) == 1 else None
+        name = next((name for name in ("signal", "x") if name in names), only)
         if name is None:
             held = some(names) or "none"
-            raise SrnnError(f"{path} holds the arrays {held}; call the one to read 'signal'.")
+            message = f"{path} holds the arrays {held}; call the one to read 'signal'."
+            raise SrnnError(message, "file", path)
         known = {"rate": read_rate(path, arrays), **read_stated(path, arrays)._asdict()}
         return _of_array(arrays[name], str(path), **known)
 
 
 def read_rate(path: object, arrays: Any) -> float | None:
-    """Samples per second that a file of arrays states under "rate"; None where it does not."""
+    """The rate that a file of arrays states under "rate".
+
+    Args:
+        path: of the file, for messages.
+        arrays: its arrays by name.
+
+    Returns:
+        Samples per second; None: not stated.
+    """
     if "rate" not in arrays:
         return None
     with reading(f"{path}, array 'rate',", "samples per second"):
@@ -371,15 +386,18 @@ def read_rate(path: object, arrays: Any) -> float | None:
 
 
 class ChannelMetadata(NamedTuple):
-    """What a file says of its channels, as ``Recording`` has it."""
+    """Metadata of a file's channels, as ``Recording`` has them."""
 
     channels: tuple[str, ...] | None
     units: tuple[str | None, ...] | None
 
 
 def read_stated(path: object, arrays: Any) -> ChannelMetadata:
-    """The names and units under "channels" and "units" in a file of arrays; None for those that it
-    does not state.
+    """The names and units under "channels" and "units" in a file of arrays.
+
+    Args:
+        path: of the file, for messages.
+        arrays: its arrays by name.
     """
     units = _read_texts(path, arrays, "units")
     return ChannelMetadata(
@@ -389,8 +407,15 @@ def read_stated(path: object, arrays: Any) -> ChannelMetadata:
 
 
 def read_header(path: Path, words: Collection[str] = WORDS) -> ChannelMetadata:
-    """What a table or a file of arrays says of its channels, without its samples. Nothing where it
-    is of another kind, or cannot be read: who reads its samples says so.
+    """Metadata of the channels of a table or a file of arrays, without its samples.
+
+    Args:
+        path: of the file.
+        words: names of a table's columns that are no channels.
+
+    Returns:
+        Nothing known where it is of another kind, or cannot be read: reading its samples raises
+        the error.
     """
     with suppress(SrnnError):
         if path.suffix.lower() in TABLE_SUFFIXES:
@@ -418,12 +443,13 @@ def _text(value: Any) -> str:
 
 
 def _read_record(path: Path, annotator: str | None) -> Recording:
-    from ..files.wfdb_records import read_record
+    from ..files.wfdb_records import read_annotation, read_record
 
     path = path.with_suffix("")
     header = path.with_name(f"{path.name}.hea")
     if not header.is_file():
-        raise SrnnError(f"{header} was not found: a WFDB record needs its header.")
+        message = f"{header} was not found: a WFDB record needs its header."
+        raise SrnnError(message, "missing", header)
     with reading(path, "a WFDB record; it is damaged, or a file of it is missing"):
         record = read_record(path, physical=True)
         if record.p_signal is None or len(record.p_signal) != record.sig_len:
@@ -433,27 +459,22 @@ def _read_record(path: Path, annotator: str | None) -> Recording:
         found = Recording(record.p_signal, float(record.fs), names, units, str(path))
     if annotator is None:
         return found
-    return replace(found, annotations=_read_annotations(path, annotator, len(found.samples)))
-
-
-def _read_annotations(path: Path, annotator: str, samples: int) -> tuple[Annotation, ...]:
-    """The annotations beside a record of so many samples."""
-    from ..files.wfdb_records import read_annotation
-
     if not annotator.isalnum():
-        raise SrnnError(f"An annotator is a file's ending, such as atr, not {annotator[:50]!r}.")
+        message = f"An annotator is a file's ending, such as atr, not {annotator[:50]!r}."
+        raise SrnnError(message, "value", "annotator")
     beside = path.with_name(f"{path.name}.{annotator}")
     if not beside.is_file():
-        raise SrnnError(f"{path} has no annotations of {annotator}: there is no {beside.name}.")
+        message = f"{path} has no annotations of {annotator}: there is no {beside.name}."
+        raise SrnnError(message, "missing", beside)
     with reading(beside, "the annotations of a WFDB record"):
         marks = read_annotation(path, annotator)
         texts = (_text(text.rstrip("\0")) for text in marks.aux_note)
         places = map(int, marks.sample)
-        found = tuple(map(Annotation, places, map(str, marks.symbol), texts))
-        at = [mark.sample for mark in found]
-        if at != sorted(at) or (at and not 0 <= at[0] <= at[-1] < samples):
+        annotations = tuple(map(Annotation, places, map(str, marks.symbol), texts))
+        at = [mark.sample for mark in annotations]
+        if at != sorted(at) or (at and not 0 <= at[0] <= at[-1] < len(found.samples)):
             raise ValueError("they are out of order, or outside the signal")
-        return found
+    return replace(found, annotations=annotations)
 
 
 # ---- matching -----------------------------------------------------------------------------------
@@ -462,40 +483,62 @@ def _read_annotations(path: Path, annotator: str, samples: int) -> tuple[Annotat
 def match(
     recording: Recording,
     path: SignalPath,
-    said: ReadingOverrides = NO_OVERRIDES,
+    overrides: ReadingOverrides = NO_OVERRIDES,
     strict: bool = True,
 ) -> Recording:
     """The recording as a signal path takes it: the path's channels in its order, units and rate.
 
-    Channels are looked up by name where both know the names, else taken in their order. Several
-    channels of sound are averaged where the path takes one, as in training. What the path knows and
-    the recording does not state is taken to be the path's, and noted. ``strict``: refuse another
-    number of channels; else it is left as it is, for ``Task.encode`` to say what fits.
+    Channels are looked up by name where both have names, else taken in their order. Several
+    channels of sound are averaged where the path takes one, as in training. Metadata of the path
+    that the recording does not state are taken to be the path's, and noted.
 
-    SrnnError, which names the recording and lists its channels, where the two contradict each
-    other.
+    Args:
+        recording: as ``read_recording`` returns it.
+        path: from signal to steps.
+        overrides: metadata that the recording does not state, or states wrongly.
+        strict: refuse another number of channels; else it is left as it is, for ``Task.encode`` to
+            name what fits.
+
+    Raises:
+        SrnnError: ``name`` or ``data``, which names the recording and lists its channels: the two
+            contradict each other.
     """
-    if said.channels is None:
-        recording = _by_name(recording, path)
-    else:
-        recording = take_channels(recording, said.channels)
-    x, names, units = path.numbers(recording.samples), recording.channels, recording.units
+    if overrides.channels is not None:
+        recording = take_channels(recording, overrides.channels)
+    elif path.names is not None and recording.channels is not None:
+        there = _places(recording)
+        missing = [name for name in path.names if name.casefold() not in there]
+        if missing:
+            known = {name.casefold() for name in path.names}
+            others = iter(name for name in recording.channels if name.casefold() not in known)
+            example = [next(others, "...") if name in missing else name for name in path.names]
+            chosen = either(f"--channels {','.join(example)}", f"channels={example}")
+            raise SrnnError(
+                f"{recording.name} has no {some(missing)}: its channels are "
+                f"{some(recording.channels)}, and this network reads {some(path.names)}. Say which "
+                f"of its channels are these, in this order: {chosen}.",
+                "name",
+                "channels",
+            )
+        recording = take_channels(recording, path.names)
+    x, names, units = path.scale_samples(recording.samples), recording.channels, recording.units
     if recording.sound and path.channels == 1:
         x = x.mean(axis=1, keepdims=True, dtype=np.float32)
-    rate = said.rate or recording.rate
-    if x.shape[1] == path.channels:
-        x = _converted(recording.name, x, names, units, path)
-    elif strict:
-        check_channels(recording.name, x.shape[1], path.channels, len(x), names)
-    else:
+    rate = overrides.rate or recording.rate
+    if x.shape[1] != path.channels:
+        if strict:
+            check_channels(recording.name, x.shape[1], path.channels, len(x), names)
         x = at_rate(recording.name, x, rate, path.rate, recording.sound)
         return replace(recording, samples=x)
+    if path.units is not None and units is not None:
+        x = _converted(recording, x, units, path.units)
     check_finite(recording.name, x, 0, np.float32)  # in which networks compute
     before, x = x, at_rate(recording.name, x, rate, path.rate, recording.sound)
     marks = recording.annotations
     if x is not before and rate is not None and path.rate is not None:
-        marks = _moved(marks, path.rate / rate, len(x))
-    notes = (*recording.notes, *_unstated(path, names or said.channels, units, rate))
+        ratio, last = path.rate / rate, len(x) - 1
+        marks = tuple(one._replace(sample=min(round(one.sample * ratio), last)) for one in marks)
+    notes = (*recording.notes, *_unstated(path, names or overrides.channels, units, rate))
     return replace(
         recording,
         samples=x,
@@ -507,41 +550,73 @@ def match(
     )
 
 
-def take_channels(recording: Recording, chosen: Sequence[str | int] | None) -> Recording:
-    """These channels of a recording, in this order: by name, or by number from 0; None: all.
+def _converted(
+    recording: Recording,
+    x: Array,
+    units: Sequence[str | None],
+    wanted: Sequence[str | None],
+) -> Array:
+    """The samples x of a recording in the wanted units; None: not known, and left as it is."""
+    names, factors = recording.channels, np.ones(len(units))
+    for channel, (own, other) in enumerate(zip(units, wanted, strict=True)):
+        if own is None or other is None:
+            continue
+        factor = conversion(own, other)
+        if factor is None:
+            which = f"channel {names[channel] if names else channel + 1}"
+            raise SrnnError(
+                f"{recording.name}: {which} is in {own}, and this network reads it in {other} (it "
+                f"has {listed(names, units)}): choose other channels ({option('channels')}), or "
+                "correct the unit.",
+                "data",
+                "units",
+            )
+        factors[channel] = factor
+    if (factors == 1).all():
+        return x
+    return x * factors
 
-    SrnnError, which lists its channels, for one that it does not have.
+
+def take_channels(recording: Recording, chosen: Sequence[str | int] | None) -> Recording:
+    """Chosen channels of a recording.
+
+    Args:
+        recording: to choose from.
+        chosen: by name, or by number from 0, in the order of the result; None: all.
+
+    Raises:
+        SrnnError: ``name``, which lists its channels: it does not have one.
     """
     if chosen is None:
         return recording
-    places = _places(recording)
-    columns = [_column(recording, places, one) for one in chosen]
-    names, units = recording.channels, recording.units
+    name, names, units = recording.name, recording.channels, recording.units
+    count, places, columns = recording.samples.shape[1], _places(recording), []
+    has = counted(count, "channel")
+    for one in chosen:
+        if isinstance(one, int):
+            if not 0 <= one < count:
+                message = f"{name} has no channel {one + 1}: it has {has}."
+                raise SrnnError(message, "name", "channels")
+            columns.append(one)
+            continue
+        if names is None:
+            number = either("--channels 1,2", "channels=[0, 1]")
+            message = f"{name} does not name its {has}, so there is no {one!r}"
+            raise SrnnError(f"{message}: choose them by number, as {number}.", "name", "channels")
+        found = places.get(one.casefold(), [])
+        if not found:
+            message = f"{name} has no channel {one!r}.{nearest(one, names)}"
+            raise SrnnError(message, "name", "channels")
+        if len(found) > 1:
+            number = either(f"--channels {found[0] + 1}", f"channels=[{found[0]}]")
+            message = f"{name} has {len(found)} channels {one!r} ({some(names)})"
+            raise SrnnError(f"{message}: choose by number, as {number}.", "name", "channels")
+        columns += found
     return replace(
         recording,
         samples=recording.samples[:, columns],
         channels=names and tuple(names[column] for column in columns),
         units=units and tuple(units[column] for column in columns),
-    )
-
-
-def _by_name(recording: Recording, path: SignalPath) -> Recording:
-    """The channels that the path knows by name, where the recording names its own."""
-    if path.names is None or recording.channels is None:
-        return recording
-    there = _places(recording)
-    if all(name.casefold() in there for name in path.names):
-        return take_channels(recording, path.names)
-    missing = [name for name in path.names if name.casefold() not in there]
-    known = {name.casefold() for name in path.names}
-    others = iter(name for name in recording.channels if name.casefold() not in known)
-    example = [next(others, "...") if name in missing else name for name in path.names]
-    chosen = either(f"--channels {','.join(example)}", f"channels={example}")
-    raise SrnnError(
-        f"{recording.name} has no {some(missing)}: its channels are {some(recording.channels)}, "
-        "and "
-        f"this network reads {some(path.names)}. Say which of its channels are these, in this "
-        f"order: {chosen}."
     )
 
 
@@ -553,80 +628,13 @@ def _places(recording: Recording) -> dict[str, list[int]]:
     return places
 
 
-def _column(recording: Recording, places: Mapping[str, list[int]], chosen: str | int) -> int:
-    """The column of one channel; ``places``: as of ``_places``."""
-    count = recording.samples.shape[1]
-    if isinstance(chosen, int):
-        if not 0 <= chosen < count:
-            has = counted(count, "channel")
-            raise SrnnError(f"{recording.name} has no channel {chosen + 1}: it has {has}.")
-        return chosen
-    if recording.channels is None:
-        raise SrnnError(
-            f"{recording.name} does not name its {counted(count, 'channel')}, so there is no "
-            f"{chosen!r}: choose them by number, as {either('--channels 1,2', 'channels=[0, 1]')}."
-        )
-    found = places.get(chosen.casefold(), [])
-    if not found:
-        advice = nearest(chosen, recording.channels)
-        raise SrnnError(f"{recording.name} has no channel {chosen!r}.{advice}")
-    if len(found) > 1:
-        number = either(f"--channels {found[0] + 1}", f"channels=[{found[0]}]")
-        raise SrnnError(
-            f"{recording.name} has {len(found)} channels {chosen!r} ({some(recording.channels)}): "
-            f"choose by number, as {number}."
-        )
-    return found[0]
-
-
-def _converted(
-    name: str,
-    x: Array,
-    names: Sequence[str] | None,
-    units: Sequence[str | None] | None,
-    path: SignalPath,
-) -> Array:
-    """The samples in the path's units."""
-    if path.units is None or units is None:
-        return x
-    factors = np.ones(len(units))
-    for channel, (given, wanted) in enumerate(zip(units, path.units, strict=True)):
-        if given is None or wanted is None:
-            continue
-        factor = conversion(given, wanted)
-        if factor is None:
-            if names:
-                which = f"channel {names[channel]}"
-            else:
-                which = f"channel {channel + 1}"
-            raise SrnnError(
-                f"{name}: {which} is in {given}, and this network reads it in {wanted} (it has "
-                f"{listed(names, units)}): choose other channels "
-                f"({option('channels')}), or correct the unit."
-            )
-        factors[channel] = factor
-    if (factors == 1).all():
-        return x
-    return x * factors
-
-
-def _moved(
-    annotations: tuple[Annotation, ...], ratio: float, samples: int
-) -> tuple[Annotation, ...]:
-    """The annotations of a recording that now has so many samples, ``ratio`` times what it had."""
-    last = samples - 1
-    return tuple(
-        mark._replace(sample=min(round(mark.sample * ratio), last)) for mark in annotations
-    )
-
-
 def _unstated(
     path: SignalPath,
     names: Sequence[Any] | None,
     units: Sequence[str | None] | None,
     rate: float | None,
 ) -> tuple[str, ...]:
-    """A note on what the path knows and a recording does not state."""
+    """A note on metadata of the path that a recording does not state."""
     taken: dict[str, str] = {}
     if path.names is not None and names is None:
         taken["names"] = some(path.names)
@@ -647,8 +655,5 @@ def _unstated(
     if not taken:
         return ()
     *most, last = taken
-    if most:
-        listing = f"{', '.join(most)} and {last}"
-    else:
-        listing = last
+    listing = f"{', '.join(most)} and {last}" if most else last
     return (f"it does not state its {listing}: taken as {', '.join(taken.values())}",)

@@ -23,11 +23,14 @@ def check_channels(
     samples: int | None = None,
     names: Sequence[str] | None = None,
 ) -> None:
-    """SrnnError unless the numbers are equal.
+    """SrnnError (``data``) unless a recording has as many channels as are read.
 
     Args:
-        samples: the array's number of samples, if known: it may be transposed.
-        names: those of the channels, if known, for the message.
+        name: of the recording, for the message.
+        count: channels that it has.
+        channels: channels that the network reads.
+        samples: its number of samples, if known: it may be transposed.
+        names: of its channels, if known.
     """
     if count == channels:
         return
@@ -41,32 +44,49 @@ def check_channels(
             f". It has {counted(channels, 'row')}; if its rows are the channels, write it as "
             "(samples, channels), x.T"
         )
-    raise SrnnError(f"{name} has {counted(count, 'channel')}; this network reads {channels}{fix}.")
+    message = f"{name} has {counted(count, 'channel')}; this network reads {channels}{fix}."
+    raise SrnnError(message, "data", "channels")
 
 
 def check_finite(name: str, x: Array, start: int, dtype: npt.DTypeLike | None = None) -> Array:
-    """The samples, the first being number ``start``. SrnnError, which names the first that is not
-    finite.
+    """The samples, if all are finite.
 
-    ``dtype``: in which they have to be; None: their own.
+    Args:
+        name: of the recording, for the message.
+        x: (samples, channels).
+        start: the number of the first sample.
+        dtype: in which they have to be finite; None: their own.
+
+    Returns:
+        ``x`` itself.
+
+    Raises:
+        SrnnError: ``data``, which names the first sample that is not finite.
     """
     if dtype is None:
         dtype = x.dtype
-    with np.errstate(over="ignore"):  # what is too large becomes infinite
-        ends = np.array(
-            [x.min(), x.max()], dtype
-        )  # NaN if one is; of a long recording no copy is made
+    with np.errstate(over="ignore"):  # too large values become infinite
+        # NaN if one is; of a long recording no copy is made.
+        ends = np.array([x.min(), x.max()], dtype)
         if not np.isfinite(ends).all():
             row, column = np.argwhere(~np.isfinite(x.astype(dtype)))[0]
             value = x[row, column].astype(dtype)
             where = f"in channel {column} (counted from 0)"
-            raise SrnnError(f"{name}: sample {start + row} is not finite {where}: {value}.")
+            message = f"{name}: sample {start + row} is not finite {where}: {value}."
+            raise SrnnError(message, "data", "samples")
     return x
 
 
 def clip_start(samples: int, length: int) -> int:
-    """At which of so many samples ``fit_length`` begins; below 0: with as many of silence before
-    them."""
+    """Where a clip that ``fit_length`` makes begins in its sound.
+
+    Args:
+        samples: of the sound.
+        length: samples of the clip.
+
+    Returns:
+        A sample's number; below 0: as many samples of silence come first.
+    """
     excess = samples - length
     if excess > 0:
         return excess // 2
@@ -74,8 +94,16 @@ def clip_start(samples: int, length: int) -> int:
 
 
 def fit_length(samples: Array, length: int) -> Array:
-    """(N,) -> (length,): a longer clip is cut equally at both ends; a shorter one is padded with
-    silence equally at both."""
+    """A clip of a given length: longer sound is cut equally at both ends; shorter sound is padded
+    with silence equally at both.
+
+    Args:
+        samples: (N,).
+        length: of the result.
+
+    Returns:
+        (length,).
+    """
     check_samples(length, samples.nbytes, f"a clip has {len(samples)} samples")
     start = clip_start(len(samples), length)
     if len(samples) > length:

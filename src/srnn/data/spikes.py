@@ -14,14 +14,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..compiling import has_numba
-from ..errors import SrnnError, check_whole
+from ..errors import SrnnError
+from ..files.bounds import Between
+from ..files.conversion import check
+from ..text import brief
 
 _UNPACKED = 1 << 14
 """Steps whose bits are unpacked at once."""
 
 _LOOK = 64
-"""Leading values that are checked first: one that is neither 0 nor 1 tells at once that a dense
-input is not binary."""
+"""Leading values that are checked first: most dense inputs that are not binary have one that is
+neither 0 nor 1 among them."""
 
 _PACKED = (
     torch.float32,
@@ -40,6 +43,7 @@ class _Unpack(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, carrier: Tensor, spikes: Spikes) -> Tensor:
+        """The spikes (B, T, N) of the dtype of ``carrier``."""
         return spikes._unpacked(carrier.dtype)
 
     @staticmethod
@@ -52,6 +56,7 @@ class _Mask(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, carrier: Tensor, keep: Tensor) -> Tensor:
+        """Zeros of the shape of ``carrier``; ``keep`` (B, N) are the channels with a gradient."""
         ctx.save_for_backward(keep)
         return carrier.new_zeros(()).expand(carrier.shape)
 
@@ -77,22 +82,27 @@ def packed(bits: Tensor) -> Tensor:
 
 
 def unpacked(words: Tensor, size: int) -> Tensor:
-    """The bits of words as 0 or 1, (B, T, size) uint8, on the same device; numpy unpacks faster on
-    the CPU."""
+    """The bits of words; numpy unpacks faster on the CPU.
+
+    Args:
+        words: (B, T, ceil(size / 64)) int64.
+        size: channels.
+
+    Returns:
+        (B, T, size) uint8 of 0 and 1, on the same device.
+    """
     places = torch.arange(8, dtype=torch.uint8, device=words.device)
     octets = words.contiguous().view(torch.uint8)
     return (octets[..., None] >> places & 1).flatten(-2)[..., :size]
 
 
 def _integers(places: ArrayLike) -> np.ndarray[Any, Any]:
-    """Steps or channels of events as int64. SrnnError for other numbers: times in seconds would all
-    become step 0."""
+    """Steps or channels of events as int64. SrnnError (``data``) for other numbers: times in
+    seconds would all become step 0."""
     numbers = np.asarray(places)
     if numbers.size and numbers.dtype.kind not in "iu":
-        raise SrnnError(
-            f"Steps and channels of events must be integers, not {numbers.dtype}; count time in "
-            "steps."
-        )
+        message = f"Steps and channels of events must be integers, not {numbers.dtype}"
+        raise SrnnError(f"{message}; count time in steps.", "data", "sequences")
     return numbers.astype(np.int64)
 
 
@@ -112,36 +122,39 @@ class Spikes:
 
     def __post_init__(self) -> None:
         words = self.words
-        check_whole("The number of channels", self.size, 0)
+        # Not ``check``, which torch.compile could not trace.
+        if not isinstance(self.size, int) or isinstance(self.size, bool) or self.size < 0:
+            message = "The number of channels must be an integer of at least 0, not"
+            raise SrnnError(f"{message} {brief(self.size)}.", "value", "size")
         if not isinstance(words, Tensor):
-            raise SrnnError(
-                f"Spikes are a tensor of words, not {type(words).__name__}; Spikes.from_dense "
-                "packs them."
-            )
+            message = f"Spikes are a tensor of words, not {type(words).__name__}"
+            raise SrnnError(f"{message}; Spikes.from_dense packs them.", "data", "words")
         if words.ndim != 3 or words.dtype != torch.int64 or words.shape[2] != -(-self.size // 64):
             raise SrnnError(
                 f"Spikes of {self.size} channels are (batch, time, {-(-self.size // 64)}) words of "
-                "torch.int64, not "
-                f"{tuple(words.shape)} of {words.dtype}; Spikes.from_dense packs them."
+                f"torch.int64, not {tuple(words.shape)} of {words.dtype}; Spikes.from_dense packs "
+                "them.",
+                "data",
+                "words",
             )
         if self.carrier is not None and self.carrier.shape != self.shape:
-            raise SrnnError(
-                f"The carrier of spikes {tuple(self.shape)} has a different shape, "
-                f"{tuple(self.carrier.shape)}."
-            )
+            message = f"The carrier of spikes {tuple(self.shape)} has a different shape"
+            raise SrnnError(f"{message}, {tuple(self.carrier.shape)}.", "data", "carrier")
 
     @classmethod
     def from_dense(cls, x: Tensor) -> Spikes:
-        """From zeros and ones (B, T, N) of any dtype. Raises SrnnError for other values."""
+        """From zeros and ones (B, T, N) of any dtype. SrnnError (``data``) for other values."""
         if not isinstance(x, Tensor) or x.ndim != 3:
             if isinstance(x, Tensor):
                 found = tuple(x.shape)
             else:
                 found = type(x).__name__
-            raise SrnnError(f"Spikes are made from a tensor (batch, time, channels), not {found}.")
+            message = f"Spikes are made from a tensor (batch, time, channels), not {found}."
+            raise SrnnError(message, "data", "x")
         spikes = cls.in_dense(x.detach())
         if spikes is None:
-            raise SrnnError("Spikes must be 0 or 1; this input has other values.")
+            message = "Spikes must be 0 or 1; this input has other values."
+            raise SrnnError(message, "data", "x")
         return spikes
 
     @classmethod
@@ -171,29 +184,31 @@ class Spikes:
     def from_events(
         cls, sequences: Iterable[Iterable[ArrayLike]], steps: int, channels: int
     ) -> Spikes:
-        """From (step of each event, channel of each event) for every sequence, in any order:
-        ``csr.nonzero()`` of a matrix.
+        """From events. Several at one step and channel count as one.
 
-        Several events at one step and channel count as one. SrnnError for events outside ``steps``
-        x ``channels`` or not integer.
+        Args:
+            sequences: (step of each event, channel of each event) for every sequence, in any order:
+                ``csr.nonzero()`` of a matrix.
+            steps: T.
+            channels: N.
+
+        Raises:
+            SrnnError: ``data``: events outside ``steps`` x ``channels``, or not integer.
         """
-        check_whole("steps", steps, 0)
-        check_whole("channels", channels, 0)
+        steps = check("steps", steps, int, Between(0))
+        channels = check("channels", channels, int, Between(0))
         try:
             batch = [(_integers(step), _integers(channel)) for step, channel in sequences]
         except (TypeError, ValueError) as error:
-            raise SrnnError(
-                "Events are (steps, channels) for each sequence, two lists of the same length."
-            ) from error
+            message = "Events are (steps, channels) for each sequence, two lists of one length."
+            raise SrnnError(message, "data", "sequences") from error
         words = np.zeros((len(batch), steps, -(-channels // 64)), np.uint64)
         for row, (t, c) in zip(words, batch, strict=True):
             if t.shape != c.shape or (
                 t.size and (min(t.min(), c.min()) < 0 or t.max() >= steps or c.max() >= channels)
             ):
-                raise SrnnError(
-                    f"Each event needs a step and a channel, within {steps} steps and {channels} "
-                    "channels."
-                )
+                message = f"Each event needs a step and a channel, within {steps} steps and"
+                raise SrnnError(f"{message} {channels} channels.", "data", "sequences")
             np.bitwise_or.at(row, (t, c // 64), np.uint64(1) << (c % 64).astype(np.uint64))
         return cls(torch.from_numpy(words.view(np.int64)), channels)
 
@@ -213,7 +228,8 @@ class Spikes:
         tensor; detached."""
         words = self.words[index]
         if words.ndim != 3:
-            raise SrnnError("Index spikes so that batch and time remain, as in spikes[3:4].")
+            message = "Index spikes so that batch and time remain, as in spikes[3:4]."
+            raise SrnnError(message, "value", "index")
         return Spikes(words, self.size)
 
     def to(self, device: torch.device | str) -> Spikes:
@@ -231,17 +247,15 @@ class Spikes:
         return Spikes(self.words & mask.words, self.size, carrier)
 
     def bits(self) -> np.ndarray[Any, Any]:
-        """The words for compiled code, which trusts them: (B, T, ceil(N / 64)) uint64, contiguous;
-        the spikes are on the CPU.
+        """The words for compiled code, which does not check them: (B, T, ceil(N / 64)) uint64,
+        contiguous; the spikes are on the CPU.
 
-        SrnnError for a bit beyond the last channel.
+        SrnnError (``data``) for a bit beyond the last channel.
         """
         words = self.words.contiguous().numpy().view(np.uint64)
         if self.size % 64 and words.size and int(words[..., -1].max()) >> self.size % 64:
-            raise SrnnError(
-                f"Spikes of {self.size} channels have bits beyond the last one; Spikes.from_dense "
-                "packs them."
-            )
+            message = f"Spikes of {self.size} channels have bits beyond the last one"
+            raise SrnnError(f"{message}; Spikes.from_dense packs them.", "data", "words")
         return words
 
     def counts(self) -> Tensor:
@@ -283,8 +297,15 @@ class Spikes:
 
 
 def as_dense(x: Tensor | Spikes, dtype: torch.dtype | None = None) -> Tensor:
-    """What a network reads or a layer emits as numbers (B, T, N): spikes unpacked
-    (``Spikes.dense``), all else as it is."""
+    """Inputs or emissions as a dense tensor.
+
+    Args:
+        x: (B, T, N); spikes are unpacked (``Spikes.dense``).
+        dtype: of unpacked spikes; None: torch's default.
+
+    Returns:
+        (B, T, N); a dense tensor as it is.
+    """
     if not isinstance(x, Spikes):
         return x
     return x.dense(dtype)

@@ -2,7 +2,7 @@
 
 Between semicolons or tabs, commas are decimal. "#" begins a comment, and a first row of names is
 one. Files are read by pandas; rows from a pipe one by one, as they come, and so are those of a file
-in which something is wrong, to say where.
+in which something is wrong, to name the line.
 """
 
 from __future__ import annotations
@@ -38,46 +38,42 @@ _UNITS = {
     )
     for unit in names.split()
 }
-_IN_UNITS = (
-    "seconds",
-    "millis",
-    "milliseconds",
-    "micros",
-    "microseconds",
-    "nanoseconds",
-)  # names by themselves
+_BY_THEMSELVES = ("seconds", "millis", "milliseconds", "micros", "microseconds", "nanoseconds")
+"""Units that name a column of times."""
 _CLOCKS = {"time", "timestamp", "datetime", "date", "clock", "zeit", "epoch"}
 WORDS = ("label", "group")
-"""Columns that are never channels: what each row is of, and whom or what it is of."""
+"""Columns that are never channels: each row's label, and the person or thing that it is of."""
 _UNIT_AT_MOST = 20
 _MISSING = ("", "nan", "NaN", "NAN")
 COLUMNS = 10_000
 """Columns of a table at most. Each takes pandas some 30 us, and batch norm as many numbers."""
 _LINE_AT_MOST = 2**20
-_BEGINNING = 2**16  # bytes that tell an encoding
+_BEGINNING = 2**16  # bytes from which the encoding is found
 _BLOCK = 4096  # rows of a file that are held as lists of numbers at a time
 
 
 def time_unit(title: str) -> float | None:
-    """Seconds in the unit of a table's first column, if its name says that it is time; None where
-    it does not.
+    """Seconds in the unit of a table's first column, if its name is one for time; None for other
+    names.
 
     "time" and "t" are in seconds, or in the unit that follows: time_ms, Time (ms), t [s];
-    "seconds", "millis", ... count, too. SrnnError for a name for time without a known unit, such as
-    timestamp: read as a channel, that column would tell a network when something was recorded.
+    "seconds", "millis", ... count, too. SrnnError (``data``) for a name for time without a known
+    unit, such as timestamp: read as a channel, that column would show a network when something was
+    recorded.
     """
     words = _words(title)
     if words in (["time"], ["t"]):
         return 1.0
-    if len(words) == 1 and words[0] in _IN_UNITS:
+    if len(words) == 1 and words[0] in _BY_THEMSELVES:
         return _UNITS[words[0]]
     if len(words) == 2 and words[0] in ("time", "t", "timestamp", "elapsed") and words[1] in _UNITS:
         return _UNITS[words[1]]
     if _CLOCKS & {*words}:
         raise SrnnError(
             f"the first column is called {title[:40]!r}, a time whose unit is not understood; call "
-            "it time (in seconds), "
-            "time_ms, time_us or time_ns, or remove it."
+            "it time (in seconds), time_ms, time_us or time_ns, or remove it.",
+            "data",
+            title,
         )
     return None
 
@@ -98,10 +94,10 @@ def seconds_of(date: str) -> float | None:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a table is written, as its first rows tell."""
+    """How a table is written, found in its first rows."""
 
     separator: str
-    """What is between columns; a blank stands for any number of blanks and tabs."""
+    """Between columns; a blank stands for any number of blanks and tabs."""
     titles: tuple[str, ...] = ()
     """Names of the columns; empty where the first row holds numbers."""
     unit: float | None = None
@@ -111,15 +107,20 @@ class Layout:
     words: tuple[int, ...] = ()
     """The places of the columns of words, which are not among the ``titles``."""
     stated: tuple[str, ...] = ()
-    """What a row of units below the titles says of each, "" for nothing; empty: there is none."""
+    """The units in a row of them below the titles, "" for none; empty: there is no such row."""
 
     @classmethod
     def of(cls, text: str, where: str, below: str = "", words: Collection[str] = WORDS) -> Layout:
-        """The layout of a table with this first row, and this row ``below`` it, which may be one of
-        units.
+        """The layout of a table.
 
-        ``words``: names of columns that are no channels. SrnnError, which begins with ``where``, as
-        for ``time_unit``.
+        Args:
+            text: its first row.
+            where: with which messages begin.
+            below: the row below it, which may be one of units.
+            words: names of columns that are no channels.
+
+        Raises:
+            SrnnError: ``data``: no or too many columns, or as for ``time_unit``.
         """
         untitled, titles = cls._begun(text, where)
         if not titles:
@@ -128,35 +129,32 @@ class Layout:
         places = tuple(place for place, title in enumerate(titles) if title.casefold() in known)
         titles = tuple(title for place, title in enumerate(titles) if place not in places)
         if not titles:
-            raise SrnnError(f"{where}: there are no channels beside {some(untitled.fields(text))}.")
+            message = f"{where}: there are no channels beside {some(untitled.fields(text))}."
+            raise SrnnError(message, "data", "columns")
         untitled = replace(untitled, words=places)
-        titled = replace(untitled, titles=titles, stated=untitled._read_units(below, len(titles)))
+        # A row of units has as many short fields as there are titles, no numbers, and a known unit.
+        fields = untitled.fields(below)
+        numbered = any(untitled.number(field) is not None for field in fields)
+        stated = tuple(field.strip("()[]").strip() for field in fields)
+        if (
+            len(fields) != len(titles)
+            or numbered
+            or not any(unit in _UNITS or known_unit(unit) for unit in stated)
+            or not all(len(unit) <= _UNIT_AT_MOST for unit in stated)
+        ):
+            stated = ()
+        titled = replace(untitled, titles=titles, stated=stated)
         if len(titles) == 1:
             return titled
-        first = ""
-        if below:
-            first = untitled.fields(below)[0]
-        if (
-            _CLOCKS & {*_words(titles[0])}
-            and untitled.number(first) is None
-            and seconds_of(first) is not None
-        ):
+        first = fields[0] if fields else ""
+        clock = _CLOCKS & {*_words(titles[0])} and untitled.number(first) is None
+        if clock and seconds_of(first) is not None:
             return replace(titled, unit=1.0, dates=True)
         title = titles[0]
         if titled.stated and titled.stated[0] in _UNITS:
             title = f"{_words(title)[0] if _words(title) else title} {titled.stated[0]}"
         with naming(where):
             return replace(titled, unit=time_unit(title))
-
-    def _read_units(self, text: str, count: int) -> tuple[str, ...]:
-        """The units in a row of them, in which there are no numbers; none if it is another row."""
-        fields = self.fields(text)
-        if len(fields) != count or any(self.number(field) is not None for field in fields):
-            return ()
-        units = tuple(field.strip("()[]").strip() for field in fields)
-        known = any(unit in _UNITS or known_unit(unit) for unit in units)
-        words = all(len(unit) <= _UNIT_AT_MOST for unit in units)
-        return units if known and words else ()
 
     @classmethod
     def _begun(cls, text: str, where: str) -> tuple[Layout, tuple[str, ...]]:
@@ -166,23 +164,28 @@ class Layout:
         untitled = cls(separator)
         fields = untitled.fields(text)
         if len(fields) > COLUMNS:
-            raise SrnnError(
-                f"{where}: there are {len(fields):,} columns; at most {COLUMNS:,} are read. A row is a "
-                "sample, and a column a channel."
-            )
+            message = f"{where}: there are {len(fields):,} columns; at most {COLUMNS:,} are read."
+            hint = "A row is a sample, and a column a channel."
+            raise SrnnError(f"{message} {hint}", "data", "columns")
         # pandas calls columns without names 0, 1, 2.
         numbered = len(fields) > 2 and fields == [*map(str, range(len(fields)))]
         named = any(field and untitled.number(field) is None for field in fields)
-        commented = (
-            "#" in text and untitled.number(fields[0]) is not None
-        )  # numbers, and a comment behind them
+        # Numbers, and a comment behind them.
+        commented = "#" in text and untitled.number(fields[0]) is not None
         titled = numbered or (named and not commented)
         return untitled, tuple(fields) if titled else ()
 
     @classmethod
     def has_titles(cls, text: str, where: str) -> bool:
-        """Whether a table's first row holds names, not numbers. SrnnError, which begins with
-        ``where``, for too many."""
+        """Whether a table's first row holds names, not numbers.
+
+        Args:
+            text: the row.
+            where: with which messages begin.
+
+        Raises:
+            SrnnError: ``data``: too many columns.
+        """
         return bool(cls._begun(text, where)[1])
 
     @property
@@ -236,9 +239,14 @@ class Layout:
         return None if "_" in field else number  # Python reads 1_1 as 11
 
     def numbers(self, text: str, gaps: bool = False) -> list[float]:
-        """The numbers in a row. SrnnError that says what else is there.
+        """The numbers in a row.
 
-        ``gaps``: whether cells may be empty, which are NaN.
+        Args:
+            text: the row.
+            gaps: whether cells may be empty, which are NaN.
+
+        Raises:
+            SrnnError: ``data``, about the column that holds something else.
         """
         fields = self.fields(text.partition("#")[0])
         row = []
@@ -249,7 +257,9 @@ class Layout:
             if not field:
                 raise SrnnError(
                     f"column {column} of {len(fields)} is empty; fill the value in, or remove the "
-                    "line or the column."
+                    "line or the column.",
+                    "data",
+                    f"column {column}",
                 )
             dated = self.dates and column == 1
             if dated:
@@ -259,19 +269,27 @@ class Layout:
             if number is None:
                 raise SrnnError(
                     f"{text[:40]!r} is not a row of numbers (column {column} is {field[:40]!r}); "
-                    "write decimal points, put '#' "
-                    "before lines that do not belong to the table, and remove columns of words."
+                    "write decimal points, put '#' before lines that do not belong to the table, "
+                    "and remove columns of words.",
+                    "data",
+                    f"column {column}",
                 )
             row.append(number)
         return row
 
     def check_titles(self, where: str, count: int) -> None:
-        """SrnnError unless the names are as many as the numbers below them."""
+        """SrnnError (``data``) unless the names are as many as the numbers below them.
+
+        Args:
+            where: with which the message begins.
+            count: numbers in a row.
+        """
         if self.titles and count != len(self.titles):
             raise SrnnError(
                 f"{where}: {counted(count, 'number')} under {counted(len(self.titles), 'name')}; "
-                "write decimal points, and put "
-                "'#' before lines that do not belong to the table."
+                "write decimal points, and put '#' before lines that do not belong to the table.",
+                "data",
+                "columns",
             )
 
 
@@ -279,8 +297,12 @@ class Rows:
     """A table as it arrives: blocks of rows (rows, columns), float64, all with the same number of
     columns, and finite.
 
-    ``name``: what messages begin with. ``block``: rows in a block, at most. ``gaps``: whether
-    values of channels may be missing, which are NaN. ``words``: as for ``Layout.of``.
+    Args:
+        lines: of the table, as they arrive.
+        name: with which messages begin.
+        block: rows in a block, at most.
+        gaps: whether values of channels may be missing, which are NaN.
+        words: names of columns that are no channels.
     """
 
     def __init__(
@@ -291,13 +313,8 @@ class Rows:
         gaps: bool = False,
         words: Collection[str] = WORDS,
     ) -> None:
-        self._lines, self._name, self._block, self._gaps, self._words = (
-            lines,
-            name,
-            block,
-            gaps,
-            words,
-        )
+        self._lines, self._name, self._block = lines, name, block
+        self._gaps, self._words = gaps, words
         self.layout = Layout(",")
         """Known from the first block on."""
 
@@ -309,7 +326,11 @@ class Rows:
             where = f"{self._name}, line {number}"
             with naming(where):
                 row = self.layout.numbers(text, self._gaps)
-            self._check_width(where, row, width)
+            if not width:
+                self.layout.check_titles(where, len(row))
+            elif len(row) != width:
+                message = f"{where}: the row has {len(row)} instead of {width} numbers."
+                raise SrnnError(message, "data", "columns")
             check_row(where, row, self.layout, count, self._gaps)
             rows.append(row)
             count, width = count + 1, len(row)
@@ -319,10 +340,10 @@ class Rows:
         if rows:
             yield np.array(rows)
         if not count:
-            raise SrnnError(f"{self._name} holds no samples.")
+            raise SrnnError(f"{self._name} holds no samples.", "file", self._name)
 
     def _begin(self, lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-        """The lines below the names, of which the first tells whether times are dates."""
+        """The lines below the names; by the first the layout is complete (units, dates)."""
         number, text = next(lines, (0, ""))
         if not number:
             return
@@ -337,16 +358,17 @@ class Rows:
                 yield first
         yield from lines
 
-    def _check_width(self, where: str, row: list[float], width: int) -> None:
-        if not width:
-            self.layout.check_titles(where, len(row))
-        if width and len(row) != width:
-            raise SrnnError(f"{where}: the row has {len(row)} instead of {width} numbers.")
-
 
 def check_row(where: str, row: list[float], layout: Layout, count: int, gaps: bool = False) -> None:
-    """SrnnError unless all numbers of row ``count`` are finite, or with ``gaps`` missing in a
-    channel."""
+    """SrnnError (``data``) unless all numbers of a row are finite.
+
+    Args:
+        where: with which the message begins.
+        row: its numbers.
+        layout: of the table.
+        count: the row's number, from 0.
+        gaps: whether channels may be missing (NaN).
+    """
     if all(map(math.isfinite, row)):
         return
     channels = np.array([row[layout.leading :]])
@@ -354,7 +376,7 @@ def check_row(where: str, row: list[float], layout: Layout, count: int, gaps: bo
         channels[np.isnan(channels)] = 0.0
     check_finite(where, channels, count)
     if not all(map(math.isfinite, row[: layout.leading])):
-        raise SrnnError(f"{where}: the time is not finite ({row[0]}).")
+        raise SrnnError(f"{where}: the time is not finite ({row[0]}).", "data", "time")
 
 
 def read_titles(path: Path) -> tuple[str, ...]:
@@ -369,14 +391,21 @@ def read_titles(path: Path) -> tuple[str, ...]:
 
 
 def read_layout(path: Path, words: Collection[str] = WORDS) -> Layout:
-    """How a table in a file is written, told by its first rows alone. SrnnError as for
-    ``read_table``."""
+    """How a table in a file is written, found in its first rows alone.
+
+    Args:
+        path: of the file.
+        words: names of columns that are no channels.
+
+    Raises:
+        SrnnError: as for ``read_table``.
+    """
     with reading(path, "a table of numbers"):
         return _read_beginning(path, _encoding(path), words).layout
 
 
 class _Beginning(NamedTuple):
-    """What a table's first rows tell."""
+    """The contents of a table's first rows."""
 
     layout: Layout
     titles: tuple[str, ...]
@@ -390,7 +419,7 @@ def _read_beginning(path: Path, encoding: str, words: Collection[str]) -> _Begin
         lines = content(file)
         number, text = next(lines, (0, ""))
         if not number:
-            raise SrnnError(f"{path} holds no samples.")
+            raise SrnnError(f"{path} holds no samples.", "file", path)
         where, skipped, below = f"{path}, line {number}", 0, text
         if Layout.has_titles(text, where):
             skipped = number
@@ -419,10 +448,16 @@ class TableData(NamedTuple):
 def read_table(
     path: Path, repair: Callable[[Array, Layout], Array], words: Collection[str] = WORDS
 ) -> TableData:
-    """A table in a file. SrnnError, which names file and line.
+    """A table in a file.
 
-    ``repair``: fills in what is missing: NaN where a cell is empty or says so. What is not finite
-    after it is refused. ``words``: as for ``Layout.of``.
+    Args:
+        path: of the file.
+        repair: fills in missing numbers, NaN where a cell is empty or is nan; numbers that are not
+            finite after it are refused.
+        words: names of columns that are no channels.
+
+    Raises:
+        SrnnError: ``file`` or ``data``, which names file and line.
     """
     with reading(path, "a table of numbers"):
         encoding = _encoding(path)
@@ -438,12 +473,11 @@ def read_table(
             if np.isfinite(repaired).all():
                 named = {titles[place].casefold(): column for place, column in texts.items()}
                 return TableData(repaired, layout, named)
-            if repaired is not x:  # so that what is named is what could not be filled in
+            if repaired is not x:  # so that the error is about what could not be filled in
                 check_finite(str(path), repaired[:, layout.leading :], 0)
         with path.open(encoding=encoding, errors="replace") as file:
-            for _ in Rows(
-                file, str(path), _BLOCK, gaps=not read, words=words
-            ):  # says where what is wrong
+            # Row by row, for an error that names the line.
+            for _ in Rows(file, str(path), _BLOCK, gaps=not read, words=words):
                 pass
         raise ValueError("its numbers are not all written in one way")
 
@@ -451,24 +485,18 @@ def read_table(
 def _read_by_pandas(
     path: Path, layout: Layout, encoding: str, skipped: int, decimal: str
 ) -> tuple[Array, dict[int, Array]]:
-    """The numbers, NaN where a cell is empty, or says so; and the columns of words by their places.
+    """The numbers, NaN where a cell is empty or nan; and the columns of words by their places.
 
     ValueError for a cell that holds something else, or rows of different lengths.
     """
     import pandas as pd
 
     options: dict[str, Any] = {}
-    if tuple(map(int, pd.__version__.split(".")[:2])) < (
-        3,
-        1,
-    ):  # later ones read numbers exactly by themselves
-        options["float_precision"] = "round_trip"
+    if tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1):
+        options["float_precision"] = "round_trip"  # later ones read numbers exactly by themselves
     types: Any = np.float64
-    columns = [
-        place
-        for place in range(len(layout.titles) + len(layout.words))
-        if place not in layout.words
-    ]
+    count = len(layout.titles) + len(layout.words)
+    columns = [place for place in range(count) if place not in layout.words]
     if layout.dates or layout.words:
         types = dict.fromkeys(columns, np.float64) | dict.fromkeys(layout.words, str)
     if layout.dates:
@@ -508,15 +536,21 @@ def content(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
 
 
 def lines_of(stream: IO[bytes], name: str) -> Iterator[str]:
-    """The lines of a pipe, as they come. SrnnError for one that is too long."""
+    """The lines of a pipe, as they come.
+
+    Args:
+        stream: the pipe.
+        name: with which messages begin.
+
+    Raises:
+        SrnnError: ``file``: a line is too long.
+    """
     number = 0
     while line := stream.readline(_LINE_AT_MOST):
         number += 1
         if len(line) >= _LINE_AT_MOST:
-            raise SrnnError(
-                f"{name}, line {number}: a line of {_LINE_AT_MOST} bytes or more is not a row of "
-                "numbers."
-            )
+            message = f"{name}, line {number}: a line of {_LINE_AT_MOST} bytes or more is not a row"
+            raise SrnnError(f"{message} of numbers.", "file", name)
         yield line.decode("utf-8", "replace")
 
 

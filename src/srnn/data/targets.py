@@ -23,8 +23,8 @@ VALUE = "value"
 class Targets:
     """The values that a network answers with, one for each output.
 
-    The network itself learns (target - mean) / std, so that a temperature and a pressure are alike
-    to it; of values at each step, what a linear prediction from the last inputs leaves of that. Its
+    The network itself learns (target - mean) / std, so that temperatures and pressures have one
+    scale; for values at each step, the residual of a linear prediction from the last inputs. Its
     answers are converted back, wherever they are read.
     """
 
@@ -39,27 +39,31 @@ class Targets:
 
     def __post_init__(self) -> None:
         if (self.mean is None) != (self.std is None):
-            raise SrnnError("The mean and the deviation of values belong together.")
-        for numbers in (self.mean, self.std):
+            message = "The mean and the deviation of values belong together."
+            raise SrnnError(message, "conflict", "mean")
+        for name, numbers in (("mean", self.mean), ("std", self.std)):
             if numbers is not None and len(numbers) != len(self.units):
-                raise SrnnError(f"{len(self.units)} values cannot have {len(numbers)} scales.")
+                message = f"{len(self.units)} values cannot have {len(numbers)} scales."
+                raise SrnnError(message, "conflict", name)
             if numbers is not None and not all(map(math.isfinite, numbers)):
-                raise SrnnError("The mean and the deviation of values must be finite numbers.")
+                message = "The mean and the deviation of values must be finite numbers."
+                raise SrnnError(message, "value", name)
         if self.std is not None and min(self.std) <= 0:
-            raise SrnnError("The deviation of values must be above 0.")
-        if self.linear is not None and len(self.linear.rest) != len(self.units):
-            raise SrnnError(
-                f"{len(self.units)} values cannot have {len(self.linear.rest)} linear parts."
-            )
+            raise SrnnError("The deviation of values must be above 0.", "value", "std")
+        if self.linear is not None and len(self.linear.residual_scale) != len(self.units):
+            count = len(self.linear.residual_scale)
+            message = f"{len(self.units)} values cannot have {count} linear parts."
+            raise SrnnError(message, "conflict", "linear")
 
     def of_training(self, y: npt.NDArray[Any]) -> Self:
         """With the statistics of a training split's targets (..., values), NaN where there is none.
 
-        SrnnError where one of the values has no target at all.
+        SrnnError (``data``) where one of the values has no target at all.
         """
         rows = y.reshape(-1, y.shape[-1]).astype(np.float64)
         if np.isnan(rows).all(0).any():
-            raise SrnnError("The training split has no target: every one of them is NaN.")
+            message = "The training split has no target: every one of them is NaN."
+            raise SrnnError(message, "data", "y")
         mean, std = np.nanmean(rows, axis=0), np.nanstd(rows, axis=0)
         constant = std <= 1e-9 * np.maximum(np.abs(mean), np.finfo(np.float32).tiny)
         std = np.where(constant, 1.0, std)
@@ -73,20 +77,25 @@ class Targets:
         return np.array(self.mean), np.array(self.std)
 
     @property
-    def rest(self) -> npt.NDArray[np.float64]:
+    def residual_scale(self) -> npt.NDArray[np.float64]:
         """(values,) how many deviations of a target 1 of the network's output is."""
         if self.linear is None:
             return np.ones(len(self.units))
-        return np.array(self.linear.rest)
+        return np.array(self.linear.residual_scale)
 
     def past(self, inputs: int) -> npt.NDArray[np.float64]:
-        """(steps, inputs) what the linear part sees of the time before a sequence."""
+        """(steps, inputs) the inputs before a sequence, for the linear part."""
         if self.linear is None:
             return np.zeros((0, inputs))
         return self.linear.past
 
     def after(self, x: npt.NDArray[Any], past: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """What ``past`` is after the steps x (T, inputs)."""
+        """The past of the next steps, as ``LinearPart.after``.
+
+        Args:
+            x: (T, inputs) the steps that were read.
+            past: (steps, inputs) before them.
+        """
         if self.linear is None:
             return past
         return self.linear.after(x, past)
@@ -97,11 +106,19 @@ class Targets:
         x: npt.NDArray[Any],
         past: npt.NDArray[Any] | None = None,
     ) -> npt.NDArray[Any]:
-        """What a network gives (..., T, values) for the inputs x, with the linear part: standardised
-        values. ``past``: as of ``LinearPart.said``."""
+        """A network's output with the linear part: standardised values.
+
+        Args:
+            output: (..., T, values) of the network.
+            x: (..., T, inputs) its inputs.
+            past: as of ``LinearPart.predicted``.
+
+        Returns:
+            (..., T, values).
+        """
         if self.linear is None:
             return output
-        return self.rest * output + self.linear.said(x, past)
+        return self.residual_scale * output + self.linear.predicted(x, past)
 
     def restored(self, scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Standardised values (..., values), in the targets' own units."""
@@ -109,15 +126,24 @@ class Targets:
         return mean + std * scores
 
     def in_words(self, number: int, value: float) -> str:
-        """A value with its unit, for people."""
+        """A value with its unit, for people.
+
+        Args:
+            number: which of the values it is, from 0.
+            value: in the target's unit.
+        """
         unit = self.units[number]
         if unit is None:
             return f"{value:.4g}"
         return f"{value:.4g} {unit}"
 
-    def said(self, names: Sequence[str], values: npt.NDArray[Any]) -> str:
-        """Values (values,) with names and units, for people; one that has no name of its own,
-        without it."""
+    def described(self, names: Sequence[str], values: npt.NDArray[Any]) -> str:
+        """Values with names and units, for people; one that has no name of its own, without it.
+
+        Args:
+            names: of the values.
+            values: (values,) in the targets' units.
+        """
         words = [self.in_words(number, float(value)) for number, value in enumerate(values)]
         if tuple(names) == (VALUE,):
             return words[0]
@@ -155,7 +181,7 @@ def are_values(y: Any) -> bool:
 
 
 def unlabelled(y: Any) -> float:
-    """What stands among them where there is none: NaN, or -1 in place of a class."""
+    """Stands among labels or targets where there is none: NaN, or -1 in place of a class."""
     if are_values(y):
         return math.nan
     return -1

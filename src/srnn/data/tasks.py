@@ -17,14 +17,14 @@ from dataclasses import dataclass, field, fields, replace
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import SrnnError, check_choice, naming, nearest
+from ..errors import SrnnError, naming, nearest
 from ..files import CLASSES, reading
-from ..files.conversion import convert
+from ..files.conversion import check, convert
 from ..registry import OWN
 from ..text import counted
 from .datasets.answers import Label, LabelType, as_given
@@ -45,12 +45,12 @@ Kind = Literal["per_sequence", "per_step"]
 BACKGROUND = "_silence_"
 """Name of the class for signals with nothing to recognise, in data sets that have one."""
 FOLDS = ("fold", "test_speaker", "validation_speaker")
-"""Options of tasks that say who is held out: all in which the folds of a cross-validation
+"""Options of tasks that choose who is held out: all in which the folds of a cross-validation
 differ."""
 
 
 class TaskProperties(ABC):
-    """What a task states of itself: in its class or, where its options decide, as properties."""
+    """Properties of a task: stated in its class or, where its options decide, computed."""
 
     name: str
     kind: Kind
@@ -58,10 +58,9 @@ class TaskProperties(ABC):
     class_names: tuple[str, ...]
     """Names of the classes; or of the values, where it has ``targets``."""
     label_type: LabelType = "text"
-    """What the labels are that ``class_names`` names: predictions give them back as they were
-    given."""
+    """Type of the labels behind ``class_names``: predictions have them as they were given."""
     targets: Targets | None = None
-    """What is learnt, where this is values; None: classes."""
+    """The values that are learnt; None: classes."""
     step_ms: float | None = None
     """Milliseconds that one time step lasts; None: the steps are not in time."""
     unlabelled_class: int | None = None
@@ -82,7 +81,7 @@ class TaskProperties(ABC):
 
 @dataclass(frozen=True)
 class Task(TaskProperties):
-    """What every task has. The fields of a task are its options, checked when it is made."""
+    """Base of all tasks. The fields of a task are its options, checked when it is made."""
 
     @property
     def pixel_order(self) -> npt.NDArray[np.intp] | None:
@@ -112,7 +111,7 @@ class Task(TaskProperties):
         """The version of srnn since which the data are split as they are now; None: they always
         were.
 
-        A network of an earlier version may have been trained on what is now held out.
+        A network of an earlier version may have been trained on sequences that are now held out.
         """
         return None
 
@@ -123,9 +122,9 @@ class Task(TaskProperties):
         return None
 
     def lag(self, form: PathForm = "signal") -> int:
-        """Steps by which labels come later than what they name, so that a network has seen what
-        follows it: for the signal, or for encoded steps as in the task's files, whose labels may
-        already be late."""
+        """Steps by which labels are late, so that a network has read what follows their samples:
+        for the signal, or for encoded steps as in the task's files, whose labels may already be
+        late."""
         return 0
 
     @property
@@ -138,43 +137,38 @@ class Task(TaskProperties):
         return len(self.class_names)
 
     def signal(self) -> SignalPath:
-        """How a raw signal becomes what the task's networks read: as a whole, as it arrives, and in
-        C where that is small.
+        """The path from a raw signal to the inputs of the task's networks: as a whole, as it
+        arrives, and in C where that is small.
 
         The default is ``Steps`` with the task's ``inputs``.
         """
         if type(self).inputs is Task.inputs:  # which asks this method
-            raise SrnnError(
-                f"The task '{self.name}' defines neither signal() nor inputs; one of them is "
-                "needed."
-            )
+            message = f"The task '{self.name}' defines neither signal() nor inputs; one is needed."
+            raise SrnnError(message, "missing", "inputs")
         return Steps(self.inputs, self.step_ms)
 
     def live(self, form: Form = "auto") -> SignalPath:
-        """How the task's networks are fed as the signal arrives.
+        """The path of the task's networks for a signal as it arrives.
 
         Args:
             form: "signal", a sensor's raw signal; "steps", the network's input, encoded elsewhere;
                 or "auto": the signal where training data were encoded the same way.
 
-        SrnnError, with the reason, where the form is not possible.
+        Raises:
+            SrnnError: ``unsupported``, with the reason: the form is not possible.
         """
-        if form not in get_args(Form):
-            raise SrnnError(
-                f"The form of the input must be 'auto', 'signal' or 'steps', not {form!r}."
-            )
+        form = check("form", form, Form)
         path = self.signal()
         if form == "steps" or (form == "auto" and not path.as_trained):
             return Steps(self.inputs, self.step_ms)
         if form == "signal" and isinstance(path, Steps):
-            raise SrnnError(
-                f"The signal of task '{self.name}' cannot be encoded as it arrives: {path.reason}."
-            )
+            message = f"The signal of task '{self.name}' cannot be encoded as it arrives"
+            raise SrnnError(f"{message}: {path.reason}.", "unsupported", "form")
         path.check()
         return path
 
     def whole_path(self, form: Form = "auto") -> SignalPath:
-        """How whole recordings are read. "auto": as the signal where training data were encoded the
+        """The path for whole recordings. "auto": as the signal where training data were encoded the
         same way, even if a stream cannot be; else as steps that were encoded elsewhere."""
         path = self.signal()
         if form != "auto":
@@ -186,12 +180,19 @@ class Task(TaskProperties):
     def encode(
         self, name: str, signal: npt.NDArray[Any], form: Form = "auto"
     ) -> npt.NDArray[np.float32]:
-        """A whole recording (samples, channels) as the task's networks read it: (steps, inputs), at
-        least one step.
+        """A whole recording as the task's networks read it.
 
-        "auto": a recording with as many columns as the network has inputs, if the signal has
-        another number, is steps. SrnnError, which begins with the ``name``, where it does not fit,
-        or is too large to be encoded.
+        Args:
+            name: of the recording, with which messages begin.
+            signal: (samples, channels).
+            form: as for ``live``; "auto": a recording with as many columns as the network has
+                inputs, if the signal has another number, is steps.
+
+        Returns:
+            (steps, inputs), at least one step.
+
+        Raises:
+            SrnnError: ``data``: it does not fit, is too short, or too large to be encoded.
         """
         path, columns = self.whole_path(form), signal.shape[1]
         if form == "auto" and columns == self.inputs != path.channels:
@@ -199,20 +200,20 @@ class Task(TaskProperties):
         if columns != path.channels:
             turned = len(signal) in (path.channels, self.inputs) and columns > len(signal)
             advice = path.shape_advice or ("Give it as (samples, channels), x.T." if turned else "")
-            raise SrnnError(
-                f"{name} has {counted(columns, 'channel')}; this network reads {path.what}. {advice}".rstrip()
-            )
-        with np.errstate(
-            over="ignore", invalid="ignore"
-        ):  # values too large for float32 become infinite
-            signal = path.numbers(signal)
+            message = f"{name} has {counted(columns, 'channel')}; this network reads {path.what}."
+            raise SrnnError(f"{message} {advice}".rstrip(), "data", "channels")
+        # Values too large for float32 become infinite.
+        with np.errstate(over="ignore", invalid="ignore"):
+            signal = path.scale_samples(signal)
             steps = np.asarray(path.whole(self.as_clip(signal, path)), np.float32)
         if not len(steps):
-            raise SrnnError(f"{name} is too short: it yields no steps.")
+            raise SrnnError(f"{name} is too short: it yields no steps.", "data", "samples")
         if not np.isfinite(steps).all():
             raise SrnnError(
                 f"{name} has values that are too large to be encoded: the network's inputs are not "
-                "finite."
+                "finite.",
+                "data",
+                "samples",
             )
         return steps
 
@@ -224,16 +225,30 @@ class Task(TaskProperties):
         return round(self.clip_seconds * path.rate)
 
     def as_clip(self, signal: npt.NDArray[Any], path: SignalPath) -> npt.NDArray[Any]:
-        """A whole recording (samples, channels) for the path, as long as training's clips where all
-        of these have one length."""
+        """A whole recording for the path.
+
+        Args:
+            signal: (samples, channels).
+            path: that encodes it.
+
+        Returns:
+            (samples, channels), as long as training's clips where all of these have one length.
+        """
         length = self._clip_length(path)
         if length is None:
             return signal
         return fit_length(signal[:, 0], length)[:, None]
 
     def clip_start(self, samples: int, path: SignalPath) -> int:
-        """The sample of a whole recording at which what ``as_clip`` reads begins; below 0: padding
-        comes before it."""
+        """The first sample of a whole recording that ``as_clip`` keeps.
+
+        Args:
+            samples: of the recording.
+            path: that encodes it.
+
+        Returns:
+            A sample's number; below 0: as many samples of padding come first.
+        """
         length = self._clip_length(path)
         if length is None:
             return 0
@@ -244,8 +259,9 @@ class Task(TaskProperties):
     ) -> TaskMetadata:
         """The task without its data, as a model stores it.
 
-        ``path`` and ``targets``: its signal path, and its targets, with the statistics of its
-        training data.
+        Args:
+            path: its signal path, with the statistics of its training data; None: ``signal()``.
+            targets: its targets, with the same; None: those that it has.
         """
         values = {name: getattr(self, name) for name in _PLAIN}
         return TaskMetadata(
@@ -275,42 +291,48 @@ class Task(TaskProperties):
 
         known = data_set_of(self.name, self.chosen())
         if known is None:
-            says = (type(self).__doc__ or self.name).strip().splitlines()[0].rstrip(".")
-            return f"{says} ({resolve_data_dir(data_dir)})"
+            title = (type(self).__doc__ or self.name).strip().splitlines()[0].rstrip(".")
+            return f"{title} ({resolve_data_dir(data_dir)})"
         return f"{known.title} ({folder_of(known, data_dir) if known.folder else known.size})"
 
     def problems(self) -> list[Problem]:
-        """What is wrong with, or unusual about, single files of the data. Only data of your own are
-        looked through."""
+        """Problems of, and unusual things about, single files of the data. Only data of your own
+        are examined."""
         return []
 
     def reading(
-        self, data: Path, hold_out: bool = False, said: ReadingOverrides = NO_OVERRIDES
+        self, data: Path, hold_out: bool = False, overrides: ReadingOverrides = NO_OVERRIDES
     ) -> TaskMetadata:
         """The task with labelled recordings in place of its own data.
 
         Args:
+            data: the recordings, see ``datasets.labelled``.
             hold_out: where these name no splits, hold some out for validation and testing (else
                 every split is all of them).
-            said: what the user says about the recordings.
+            overrides: metadata that the recordings do not state, or state wrongly.
         """
-        return replace(self.described(), data=data, hold_out=hold_out, said=said)
+        return replace(self.described(), data=data, hold_out=hold_out, overrides=overrides)
 
     def statistics(self, data_dir: Path | None = None) -> Statistics:
         """The statistics that scale inputs, from the training split; stored with a network."""
         statistics = self.load("train", data_dir).statistics
         if statistics is None:
-            raise SrnnError(
+            message = (
                 f"The inputs of task '{self.name}' are not scaled, so there are no statistics."
             )
+            raise SrnnError(message, "unsupported", "statistics")
         return statistics
 
     @abstractmethod
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
-        """The encoded split, checked. ``data_dir``: where data are; None: SRNN_DATA, else
-        ~/.cache/srnn.
+        """The encoded split, checked.
 
-        Raises SrnnError when the data are missing (it says how to get them) or damaged.
+        Args:
+            split: train, validation or test.
+            data_dir: where data are; None: SRNN_DATA, else ~/.cache/srnn.
+
+        Raises:
+            SrnnError: ``missing``, with how to get the data; ``file`` or ``data``: they are damaged.
         """
 
 
@@ -334,20 +356,21 @@ _Task = TypeVar("_Task", bound=type[Task])
 
 
 def register(task: _Task) -> _Task:
-    """A decorator that makes a task known by its name. SrnnError if another class has that name, or
-    if it states too little."""
+    """A decorator that registers a task by its name. SrnnError if another class has that name
+    (``exists``), or if it states too little (``missing``)."""
     for stated in ("name", "kind", "class_names"):
         if not hasattr(task, stated):
-            raise SrnnError(
-                f"The task {task.__qualname__} has no {stated}, which every task needs."
-            )
+            message = f"The task {task.__qualname__} has no {stated}, which every task needs."
+            raise SrnnError(message, "missing", stated)
     if isinstance(task.kind, str):  # otherwise it is a property: it depends on the task's options
-        check_choice(f"The kind of task '{task.name}'", task.kind, get_args(Kind))
+        with naming(f"task '{task.name}'"):
+            check("kind", task.kind, Kind)
     other = _tasks.setdefault(task.name, task)
     if (other.__module__, other.__qualname__) != (task.__module__, task.__qualname__):
-        raise SrnnError(
+        message = (
             f"There are two tasks '{task.name}': {other.__qualname__} and {task.__qualname__}."
         )
+        raise SrnnError(message, "exists", "name")
     _tasks[task.name] = task  # the same class, if its module is run again
     return task
 
@@ -360,8 +383,15 @@ def known_tasks() -> Mapping[str, type[Task]]:
 
 
 def create_task(name: str, /, **options: Any) -> Task:
-    """The named task with its options. SrnnError for an unknown name or option (with the nearest),
-    or a bad value."""
+    """The named task with its options.
+
+    Args:
+        name: of a registered task; entry points of installed packages are loaded if it is none.
+        options: its fields.
+
+    Raises:
+        SrnnError: ``name``: an unknown name or option (with the nearest); ``value``.
+    """
     known, wanted = known_tasks(), name if isinstance(name, str) else ""
     if wanted not in known:
         from importlib.metadata import entry_points  # imported here because it is slow
@@ -369,19 +399,24 @@ def create_task(name: str, /, **options: Any) -> Task:
         for plugin in entry_points(group=PLUGINS):
             plugin.load()
     if wanted not in known:
-        raise SrnnError(f"There is no task {name!r}.{nearest(wanted, known)} {OWN}")
+        message = f"There is no task {name!r}.{nearest(wanted, known)} {OWN}"
+        raise SrnnError(message, "name", "task.name")
     check_options(known[name], options)
     return known[name](**options)
 
 
 def check_options(task: type[Task], options: Iterable[str]) -> None:
-    """SrnnError, with the nearest, for an option that tasks of this class do not have."""
+    """SrnnError (``name``), with the nearest, for an option that tasks of a class do not have.
+
+    Args:
+        task: the class.
+        options: names.
+    """
     allowed = [option.name for option in fields(task)]
     for option in options:
         if option not in allowed:
-            raise SrnnError(
-                f"The task '{task.name}' has no option '{option}'.{nearest(option, allowed)}"
-            )
+            message = f"The task '{task.name}' has no option '{option}'.{nearest(option, allowed)}"
+            raise SrnnError(message, "name", option)
 
 
 _LONGEST_MS = 1e12
@@ -427,8 +462,8 @@ class TaskMetadata(Task):
     hold_out: bool = False
     """Where ``data`` name no splits: whether some are held out for validation and testing, or every
     split is all of them."""
-    said: ReadingOverrides = NO_OVERRIDES
-    """What the user says about the recordings in ``data``."""
+    overrides: ReadingOverrides = NO_OVERRIDES
+    """Metadata that the recordings in ``data`` do not state, or state wrongly."""
     own: Task | None = field(default=None, compare=False)
     """The task itself, with its data, where name and options cannot make it again; a model's file
     does not hold it."""
@@ -437,32 +472,32 @@ class TaskMetadata(Task):
         # Checked here, so that no network is trained whose file could not be opened.
         path, classes = self.path, len(self.class_names)
         if self.targets is not None and len(self.targets.units) != classes:
-            raise SrnnError(f"{classes} values need as many units; None where one is not known.")
-        sizes = {
-            "classes": (classes, CLASSES),
-            "ms per step (step_ms)": (self.step_ms, _LONGEST_MS),
-            "seconds per clip": (self.clip_seconds, 1e6),
-            "channels": (path.channels, 2**16),
-            "inputs": (path.inputs, 2**16),
-            "samples per second": (path.rate, 1e6),
-            "seconds of calibration": (getattr(path, "calibration", None), LONGEST_CALIBRATION),
-        }
-        for what, (value, most) in sizes.items():
+            message = f"{classes} values need as many units; None where one is not known."
+            raise SrnnError(message, "conflict", "targets")
+        calibration = getattr(path, "calibration", None)
+        for name, what, value, most in (
+            ("class_names", "classes", classes, CLASSES),
+            ("step_ms", "ms per step (step_ms)", self.step_ms, _LONGEST_MS),
+            ("clip_seconds", "seconds per clip", self.clip_seconds, 1e6),
+            ("channels", "channels", path.channels, 2**16),
+            ("inputs", "inputs", path.inputs, 2**16),
+            ("rate", "samples per second", path.rate, 1e6),
+            ("calibration", "seconds of calibration", calibration, LONGEST_CALIBRATION),
+        ):
             if value is not None and not 0 < value <= most:
-                raise SrnnError(
-                    f"A network cannot have {value:.12g} {what}; it must be above 0 and at most "
-                    f"{most:.12g}."
-                )
+                message = f"A network cannot have {value:.12g} {what}"
+                hint = f"it must be above 0 and at most {most:.12g}"
+                raise SrnnError(f"{message}; {hint}.", "value", name)
         for name in ("unlabelled_class", "silence_class"):
             if not 0 <= (getattr(self, name) or 0) < classes:
-                raise SrnnError(
+                message = (
                     f"A network of {classes} classes cannot have {name} {getattr(self, name)}."
                 )
+                raise SrnnError(message, "value", name)
 
     def lag(self, form: PathForm = "signal") -> int:
-        if (
-            known_tasks().get(self.name, Task).lag is Task.lag
-        ):  # nor is anything asked of data that are not here
+        # A task without a lag of its own is not made: its data may not be here.
+        if known_tasks().get(self.name, Task).lag is Task.lag:
             return 0
         return self._original().lag(form)
 
@@ -503,20 +538,23 @@ class TaskMetadata(Task):
         return self._original(data_dir).statistics(data_dir)
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
+        """As ``Task.load``; labelled recordings (``data``) in place of the task's own."""
         if self.data is not None:
             from .datasets.labelled import load_labelled
             from .datasets.segmentation import Segmentation
 
             # As the task itself does it: the same files give the same split.
-            shares = None
+            shares, speaker = None, ""
             if self.hold_out:
                 shares = Shares.of(self.options)
-            speaker = ""
-            if self.hold_out:
                 speaker = str(self.options.get("speaker", ""))
             path = self.whole_path()
             lag = self.lag(path.form)
             own = self._own_options
+            # Labels within recordings are of steps where that was asked for; values always are.
+            per_step = own.get("per_step", False)
+            if self.targets is not None:
+                per_step = self.kind == "per_step"
             return load_labelled(
                 split,
                 self.data,
@@ -526,36 +564,29 @@ class TaskMetadata(Task):
                 shares,
                 speaker,
                 lag,
-                self.said,
-                Segmentation.of({**own, "per_step": self._cuts_steps(own)}),
+                self.overrides,
+                Segmentation.of({**own, "per_step": per_step}),
                 self.targets is not None,
             )
         original = self._original(data_dir)
         if shown(original.class_names) != shown(self.class_names) or original.inputs != self.inputs:
-            raise SrnnError(
-                f"The data of task '{self.name}' now have other classes or inputs than those this "
-                "network was trained on."
-            )
+            message = f"The data of task '{self.name}' now have other classes or inputs than those"
+            raise SrnnError(f"{message} this network was trained on.", "data", "data")
         return original.load(split, data_dir)
 
-    def _cuts_steps(self, options: Mapping[str, Any]) -> bool:
-        """Whether labels within recordings are of steps: as was asked for; values always are."""
-        if self.targets is not None:
-            return self.kind == "per_step"
-        return options.get("per_step", False)
-
     def check_path(self) -> None:
-        """SrnnError for a signal path of another package that the task of this name, with these
-        options, does not have: ``restored`` could not make it again."""
+        """SrnnError (``unsupported``) for a signal path of another package that the task of this
+        name, with these options, does not have: ``restored`` could not make it again."""
         if describe(self.path) is not None:
             return
         registered = self.name in known_tasks()
         if not registered or not alike(create_task(self.name, **self.options).signal(), self.path):
             raise SrnnError(
                 f"A model's file cannot hold the signal path {type(self.path).__name__}, which is "
-                "not srnn's own: register a "
-                f"task (@register) with the name '{self.name}' whose signal() returns this path, "
-                "with the same settings."
+                f"not srnn's own: register a task (@register) with the name '{self.name}' whose "
+                "signal() returns this path, with the same settings.",
+                "unsupported",
+                "path",
             )
 
     def plain(self) -> dict[str, Any]:
@@ -585,8 +616,15 @@ class TaskMetadata(Task):
 
     @classmethod
     def restored(cls, plain: Any, source: str) -> Self:
-        """The task from what ``plain`` gave. SrnnError, which names the ``source``, for anything
-        else."""
+        """The task from what ``plain`` gave.
+
+        Args:
+            plain: what a model's file holds.
+            source: the file, for messages.
+
+        Raises:
+            SrnnError: which names the source: anything else.
+        """
         with reading(source, "a model's task"):
             # Missing from the first files.
             plain = {"analog_in_paper": False, "label_type": "text", **plain}
@@ -597,14 +635,9 @@ class TaskMetadata(Task):
             if plain.get("targets") is not None:  # missing from the first files
                 values["targets"] = Targets.restore(plain["targets"])
             options, signal = convert(dict[str, Any], plain["options"], "options"), plain["signal"]
-            own = (
-                known_tasks()
-                .get(values["name"], cls)
-                .__module__.startswith(f"{__package__}.datasets.")
-            )
-            if (
-                signal is None and own
-            ):  # making it again may read data, wherever the options say they are
+            module = known_tasks().get(values["name"], cls).__module__
+            # Making one of srnn's own again may read data, from any folder among the options.
+            if signal is None and module.startswith(f"{__package__}.datasets."):
                 raise ValueError("it does not describe its signal")
         # A path of another package: that package makes it again.
         if signal is None:

@@ -70,8 +70,14 @@ def split_title(title: str) -> tuple[str, str | None]:
 
 
 def conversion(given: str, wanted: str) -> float | None:
-    """The factor from one unit to another; 1 for the same one, None where there is none: of two
-    kinds, or not known.
+    """The factor from one unit to another.
+
+    Args:
+        given: a unit of the table, or any other.
+        wanted: the unit to convert to.
+
+    Returns:
+        1 for the same one; None where there is none: they are of two kinds, or not known.
     """
     if given == wanted:
         return 1.0
@@ -83,14 +89,25 @@ def conversion(given: str, wanted: str) -> float | None:
 
 
 def parse_channels(text: str, option: str = "--channels") -> list[int | str]:
-    """Chosen channels: names, or numbers, which people count from 1 and programs from 0. SrnnError
-    for anything else.
+    """Chosen channels: names, or numbers, which people count from 1 and programs from 0.
+
+    Args:
+        text: the choice, with commas between channels.
+        option: what chose them, for messages.
+
+    Returns:
+        Names, and numbers from 0.
+
+    Raises:
+        SrnnError: ``value``: an empty name, or 0.
     """
     parts = [part.strip() for part in text.split(",")]
     if not all(parts) or any(part.isdecimal() and int(part[:9]) == 0 for part in parts):
         raise SrnnError(
             f"{option} takes names of channels, or numbers counted from 1, such as ax,ay or 2,1, "
-            f"not {text!r}."
+            f"not {text!r}.",
+            "value",
+            "channels",
         )
     number = re.compile(r"[1-9]\d{0,3}", re.ASCII)
     return [int(part) - 1 if number.fullmatch(part) else part for part in parts]

@@ -153,7 +153,7 @@ class Prediction:
             return str(self.label)
         known = self.targets or Targets((None,) * len(self.classes))
         last = self.scores[-1] if self.per_step else self.value
-        said = known.said(self.classes, last)
+        said = known.described(self.classes, last)
         if self.threshold is None:
             return said
         state = "normal"
@@ -394,7 +394,7 @@ def _scores(trained: Trained, alarm: Alarm | None, steps: Array, lag: int) -> Ar
         return running_scores(output[None, lag:], loss.scoring, loss.start)[0]
     values = targets.answered(output, steps)[lag:]
     if alarm is not None:
-        return AnomalyScore(alarm, targets.rest).push(steps, values)[:, None]
+        return AnomalyScore(alarm, targets.residual_scale).push(steps, values)[:, None]
     return targets.restored(running_scores(values[None], loss.scoring, loss.start)[0])
 
 

@@ -32,7 +32,8 @@ class Between:
 
     def words(self, what: str) -> str:
         """The rule in words; ``what``: "an integer" or "a number"."""
-        if self.high != math.inf and not self.above and not self.below:
+        ends = self.high < MOST  # a bound that no value comes near need not be read
+        if ends and not self.above and not self.below:
             return f"{what} from {self.low:,} to {self.high:,}"
         over = "of at least"
         if self.above:
@@ -41,7 +42,7 @@ class Between:
         if self.below:
             under = "below"
         low = f"{what} {over} {self.low:,}"
-        if self.high == math.inf:
+        if not ends:
             return low
         return f"{low} and {under} {self.high:,}"
 

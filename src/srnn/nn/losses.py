@@ -190,7 +190,9 @@ class Loss:
         if self.scale is None:
             return target
         mean, std = self.scale.scale
-        mean, std = (torch.from_numpy(one).to(output) for one in (mean, std * self.scale.rest))
+        mean, std = (
+            torch.from_numpy(one).to(output) for one in (mean, std * self.scale.residual_scale)
+        )
         return (target - mean) / std
 
     def learnt(

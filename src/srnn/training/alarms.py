@@ -24,7 +24,7 @@ def read(trained: Trained, sequences: Sequences) -> list[np.ndarray]:
     for batch, result in run_batches(trained.network, sequences.batches(64), seed=trained.seed):
         x = batch.numbers
         predicted = targets.answered(result.output.cpu().numpy(), x)
-        errors = errors_of(x[:, 1:], predicted[:, :-1], targets.rest)
+        errors = errors_of(x[:, 1:], predicted[:, :-1], targets.residual_scale)
         for row in errors:
             steps = sequences.length_of(len(found))
             found.append(np.append(0.0, row[: steps - 1]))

@@ -90,7 +90,7 @@ def answers(
     scores = loss.scores(output, batch.lengths).double().cpu().numpy()
     predicted = targets.restored(targets.answered(scores, batch.numbers))
     true = loss.targets(batch.y, output.double(), batch.lengths).cpu().numpy()
-    true = true * std * targets.rest + mean
+    true = true * std * targets.residual_scale + mean
     if loss.per_step:
         return predicted, true
     return predicted[:, None], true[:, None]

@@ -92,7 +92,7 @@ def open_trained(
             "unsupported",
             "data",
         )
-    return replace(trained, task=trained.task.reading(data, said=said))
+    return replace(trained, task=trained.task.reading(data, overrides=said))
 
 
 def default_folder(recipe_name: str, seed: int) -> Path:

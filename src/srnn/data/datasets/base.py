@@ -68,7 +68,7 @@ class Split:
     statistics."""
     signals: Sequence[npt.NDArray[Any]] | None = None
     """N raw signals (samples, channels) from which the sequences were encoded; None: not at hand,
-    or not needed, because the signal path can undo its encoding (``SignalPath.original``)."""
+    or not needed, because the signal path can undo its encoding (``SignalPath.decode``)."""
     starts: npt.NDArray[np.int64] | None = None
     """(N,) the sample of its signal at which each sequence begins, one sample per step, where
     signals also hold what is around a sequence, because this affects its encoding (a running

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from ...errors import SrnnError
-from ...files.bounds import Between
+from ...files.bounds import Between, Positive
 from ...files.conversion import check
 from ..encoders import LevelCrossing
 from ..encoders.level_crossing import Rule
@@ -114,9 +114,9 @@ class ECGTask(Task):
         """The encoder of the records. How the paper's own arrays were encoded is not known exactly;
         the default comes closest."""
         running = self.scale == "running"
-        crossing = LevelCrossing(
-            self.rule, self.threshold_up, self.threshold_down
-        )  # its SrnnError says what was given
+        for name in ("threshold_up", "threshold_down"):  # what ``LevelCrossing`` calls up and down
+            check(name, getattr(self, name), Positive)
+        crossing = LevelCrossing(self.rule, self.threshold_up, self.threshold_down)
         if running:
             crossing = replace(crossing, up=CHANGES * crossing.up, down=CHANGES * crossing.down)
         return CrossingPath(

@@ -115,7 +115,7 @@ def _of_arrays(
     values: bool,
 ) -> _Labelled:
     answer: Answer = "values" if values else "classes"
-    about, whole = load_file(split, source, shares, answer, path.numbers, said.gaps)
+    about, whole = load_file(split, source, shares, answer, path.scale_samples, said.gaps)
     if whole.lengths is None:
         ends = [whole.x.shape[1]] * len(whole)
     else:

@@ -2,14 +2,19 @@
 in, state out."""
 
 from .cochlea import Cochlea
-from .derivatives import difference_derivatives, smoothed_derivatives
 from .event_binning import EventBinning
 from .latency import latency_coding, rate_coding
 from .level_crossing import LevelCrossing
 from .mel import LogMel
 from .mfcc import MFCC
 from .sliding_window import sliding_window
-from .speech import SpeechFeatures, Statistics, ternary
+from .speech import (
+    SpeechFeatures,
+    Statistics,
+    difference_derivatives,
+    smoothed_derivatives,
+    ternary,
+)
 
 __all__ = [
     "MFCC",

@@ -13,12 +13,14 @@ Neural Networks 14:715.
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_choice, check_positive, check_whole, is_number
+from ...errors import SrnnError
+from ...files.bounds import AboveZeroToOne, BelowOne, Between, Positive
+from ...files.conversion import check
 from .streaming import as_numbers
 
 LatencyRule = Literal["linear", "logarithmic"]
@@ -35,29 +37,27 @@ def rate_coding(
     Args:
         intensity: (..., C) held for ``steps`` steps; or, with ``steps`` None, (..., T, C), one for
             each step. 0 to 1.
+        steps: T, how long intensities are held; None: they have steps of their own.
         seed: for the random numbers. A Generator continues its sequence: blocks of a signal that
             are encoded one after the other with the same Generator give the spikes of the whole.
         max_rate: probability of a spike in a step at intensity 1, above 0 to 1.
 
-    SrnnError for intensities outside 0..1 or not finite, wrong shapes, or another argument out of
-    its range.
+    Returns:
+        Spikes, float32.
+
+    Raises:
+        SrnnError: ``data``: intensities outside 0..1, not finite, or of another shape; ``value``:
+            another argument is out of its range.
     """
-    if not is_number(max_rate) or not 0 < max_rate <= 1:
-        raise SrnnError(
-            "max_rate, the probability of a spike in a step, must be above 0 and at most 1, not "
-            f"{max_rate!r}."
-        )
+    max_rate = check("max_rate", max_rate, AboveZeroToOne)
     if not isinstance(seed, np.random.Generator):
-        check_whole("A seed (or it is a numpy Generator)", seed, 0)
+        seed = check("seed", seed, int, Between(0))
     x = _intensities(intensity, 1 if steps is not None else 2)
     if steps is not None:
-        x = np.broadcast_to(
-            x[..., None, :],
-            (*x.shape[:-1], check_whole("The number of steps", steps, 1), x.shape[-1]),
-        )
-    by_time = np.moveaxis(
-        x, -2, 0
-    )  # drawn step by step, so that each block leaves the next one its numbers
+        held = check("steps", steps, int, Between(1))
+        x = np.broadcast_to(x[..., None, :], (*x.shape[:-1], held, x.shape[-1]))
+    # Drawn step by step, so that each block leaves the next one its numbers.
+    by_time = np.moveaxis(x, -2, 0)
     draws = np.random.default_rng(seed).random(by_time.shape)
     return np.moveaxis(draws < max_rate * by_time, 0, -2).astype(np.float32)
 
@@ -70,26 +70,26 @@ def latency_coding(
     threshold: float = 0.0,
 ) -> npt.NDArray[np.float32]:
     """At most one spike per channel, (..., steps, C), the earlier the stronger the intensity.
-    SrnnError as ``rate_coding``.
 
     Args:
         intensity: (..., C), 0 to 1.
+        steps: length of the result.
         rule: "linear" or "logarithmic", see above.
         tau: time constant of "logarithmic", in steps; above 0.
         threshold: intensities up to it never spike; 0 to 1. "logarithmic" needs one above 0.
+
+    Returns:
+        Spikes, float32.
+
+    Raises:
+        SrnnError: as ``rate_coding``; ``conflict``: "logarithmic" without a threshold.
     """
-    check_choice("A latency rule", rule, get_args(LatencyRule))
-    check_positive("tau", tau)
-    if not is_number(threshold) or not 0 <= threshold < 1:
-        raise SrnnError(
-            f"The threshold of a latency code must be at least 0 and below 1, not {threshold!r}."
-        )
+    rule, tau = check("rule", rule, LatencyRule), check("tau", tau, Positive)
+    threshold = check("threshold", threshold, BelowOne)
     if rule == "logarithmic" and threshold == 0:
-        raise SrnnError(
-            "Without a threshold all spikes are at step 0: the logarithmic rule needs a threshold "
-            "above 0."
-        )
-    x, last = _intensities(intensity, 1), check_whole("The number of steps", steps, 1) - 1
+        problem = "Without a threshold all spikes are at step 0: the logarithmic rule needs one"
+        raise SrnnError(f"{problem} above 0.", "conflict", "threshold")
+    x, last = _intensities(intensity, 1), check("steps", steps, int, Between(1)) - 1
     spikes = x > threshold
     when = np.full(x.shape, last + 1.0)  # past the end
     if rule == "linear":
@@ -101,15 +101,18 @@ def latency_coding(
 
 
 def _intensities(values: npt.ArrayLike, dimensions: int) -> npt.NDArray[np.float64]:
-    x = as_numbers("Intensities", values).astype(np.float64)
+    x = as_numbers("intensity", values).astype(np.float64)
     if x.ndim < dimensions:
         wanted = "(..., time, channels)"
         if dimensions == 1:
             wanted = "(..., channels)"
-        raise SrnnError(f"Intensities must have the shape {wanted}, not {x.shape}.")
+        message = f"Intensities must have the shape {wanted}, not {x.shape}."
+        raise SrnnError(message, "data", "intensity")
     if not ((x >= 0) & (x <= 1)).all():  # false for NaN too
         raise SrnnError(
-            "Intensities must be from 0 to 1, and finite; scale them first, for example (x - min) "
-            "/ (max - min)."
+            "Intensities must be from 0 to 1, and finite; scale them first, for example "
+            "(x - min) / (max - min).",
+            "data",
+            "intensity",
         )
     return x

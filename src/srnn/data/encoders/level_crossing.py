@@ -20,12 +20,14 @@ Sources: difference, Yin, Corradi & Bohte 2021, Methods (ECG); send_on_delta, Mi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_choice, check_positive
+from ...errors import SrnnError
+from ...files.bounds import Positive
+from ...files.conversion import CheckedSettings
 from .streaming import as_numbers
 
 Rule = Literal["difference", "send_on_delta"]
@@ -33,32 +35,47 @@ Array = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
-class LevelCrossing:
+class LevelCrossing(CheckedSettings):
     """A rule with its two thresholds:
     ``spikes, state = LevelCrossing("difference", 0.3, 0.3)(signal, state)``."""
 
     rule: Rule = "difference"
-    up: float = 0.3
+    up: Positive = 0.3
     """Threshold for rises, in the signal's unit."""
-    down: float = 0.3
-    """Threshold for falls, positive, in the signal's unit."""
-
-    def __post_init__(self) -> None:
-        check_choice("A level-crossing rule", self.rule, get_args(Rule))
-        check_positive("The level-crossing threshold 'up'", self.up)
-        check_positive("The level-crossing threshold 'down'", self.down)
+    down: Positive = 0.3
+    """Threshold for falls, in the signal's unit."""
 
     def __call__(
         self, signal: npt.ArrayLike, state: npt.ArrayLike | None = None
     ) -> tuple[npt.NDArray[np.float32], Array]:
-        """Spikes of a signal (..., T, C), or of a block of one: (..., T, 2C), 0 or 1; and the new
-        state (..., C).
+        """Encode a signal, or a block of one.
 
-        Channel 2c is the rises of channel c, 2c+1 its falls. ``state``: what the call for the block
-        before returned; None at the start (step 0 then has no spike). SrnnError for values that are
-        not finite, and wrong shapes.
+        Args:
+            signal: (..., T, C), in the unit of the thresholds.
+            state: what the call for the block before returned; None at the start (step 0 then has
+                no spike).
+
+        Returns:
+            Spikes (..., T, 2C), 0 or 1, and the new state (..., C). Channel 2c is the rises of
+            channel c, 2c+1 its falls.
+
+        Raises:
+            SrnnError: ``data``: values that are not finite, or another shape.
         """
-        x, level = _prepare(signal, state)
+        x = _floats("signal", signal)
+        if x.ndim < 2:
+            message = f"A signal must have the shape (..., time, channels), not {x.shape}."
+            raise SrnnError(message, "data", "signal")
+        if state is not None:
+            level, shape = _floats("state", state), (*x.shape[:-2], x.shape[-1])
+            if level.shape != shape:
+                message = f"The encoder's state has the shape {level.shape}; this signal needs"
+                raise SrnnError(f"{message} {shape}.", "data", "state")
+        elif x.shape[-2] == 0:
+            message = "The first block of a signal is empty; it must contain at least one sample."
+            raise SrnnError(message, "data", "signal")
+        else:
+            level = x[..., 0, :].copy()
         if self.rule == "difference" and x.shape[-2]:
             change = np.diff(x, axis=-2, prepend=level[..., None, :])
             return _interleave(change >= self.up, -change >= self.down), x[..., -1, :].copy()
@@ -72,34 +89,13 @@ class LevelCrossing:
         return _interleave(rises, falls), level
 
 
-def _prepare(signal: npt.ArrayLike, state: npt.ArrayLike | None) -> tuple[Array, Array]:
-    x = _floats("The signal", signal)
-    if x.ndim < 2:
-        raise SrnnError(f"A signal must have the shape (..., time, channels), not {x.shape}.")
-    shape = (*x.shape[:-2], x.shape[-1])
-    if state is not None:
-        before = _floats("The state", state)
-        if before.shape != shape:
-            raise SrnnError(
-                f"The encoder's state has the shape {before.shape}; this signal needs {shape}."
-            )
-    elif x.shape[-2] == 0:
-        raise SrnnError(
-            "The first block of a signal is empty; it must contain at least one sample."
-        )
-    else:
-        before = x[..., 0, :].copy()
-    return x, before
-
-
-def _floats(what: str, values: npt.ArrayLike) -> Array:
-    x = as_numbers(what, values)
+def _floats(field: str, values: npt.ArrayLike) -> Array:
+    x = as_numbers(field, values)
     if x.dtype.kind != "f":
         x = x.astype(np.float64)  # unsigned differences would wrap around
     if not np.isfinite(x).all():
-        raise SrnnError(
-            f"{what} contains values that are not finite (NaN or infinity); remove them first."
-        )
+        message = f"The {field} contains values that are not finite (NaN or infinity); remove them."
+        raise SrnnError(message, "data", field)
     return x
 
 

@@ -6,12 +6,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_choice, check_whole, is_number
+from ...errors import SrnnError
+from ...files.bounds import Count, NotNegative, Positive
+from ...files.conversion import CheckedSettings
 from .streaming import as_numbers
 
 Array = npt.NDArray[np.float32]
@@ -22,7 +24,7 @@ in 16-bit sound."""
 
 
 @dataclass(frozen=True)
-class LogMel:
+class LogMel(CheckedSettings):
     """Frames of ``window`` samples, Hann-weighted, ``hop`` apart, centred at samples 0, hop, 2 hop,
     ...
 
@@ -39,39 +41,35 @@ class LogMel:
     ``melspectrogram`` computes.
     """
 
-    rate: int = 16000
+    rate: Count = 16000
     """Samples per second."""
-    window: int = 480
+    window: Count = 480
     """Samples in a frame, and in its Fourier transform: 30 ms."""
-    hop: int = 160
+    hop: Count = 160
     """Samples from one frame to the next: 10 ms."""
-    mels: int = 40
+    mels: Count = 40
     """Number of bands."""
-    low: float = 20.0
+    low: NotNegative = 20.0
     """Lower end of the first band, in Hz."""
-    high: float = 4000.0
+    high: Positive = 4000.0
     """Upper end of the last band, in Hz; at most half the rate."""
     level: LevelName = "clip"
 
     def __post_init__(self) -> None:
-        for name in ("rate", "window", "hop", "mels"):
-            check_whole(name, getattr(self, name), 1)
-        numbers = is_number(self.low) and is_number(self.high)
-        if not numbers or not 0 <= self.low < self.high <= self.rate / 2:
+        super().__post_init__()
+        if not self.low < self.high <= self.rate / 2:
             raise SrnnError(
-                f"Bands from {self.low} to {self.high} Hz are not possible: they must lie between "
-                "0 and "
-                f"{self.rate / 2:g} Hz, half the sampling rate."
+                f"Bands from {self.low:g} to {self.high:g} Hz are not possible: they must lie "
+                f"between 0 and {self.rate / 2:g} Hz, half the sampling rate.",
+                "conflict",
+                "high",
             )
-        check_choice("level", self.level, get_args(LevelName))
         if (
             self.mels > self.window
             or not mel_filters(self.rate, self.window, self.mels, self.low, self.high).any(1).all()
         ):
-            raise SrnnError(
-                f"{self.mels} mels are too many for a window of {self.window} samples: some would "
-                "be empty."
-            )
+            message = f"{self.mels} mels are too many for a window of {self.window} samples"
+            raise SrnnError(f"{message}: some would be empty.", "conflict", "mels")
 
     @property
     def channels(self) -> int:
@@ -107,21 +105,31 @@ class LogMel:
 
 
 def as_sound(samples: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> npt.NDArray[Any]:
-    """(N,) of the type ``dtype``; SrnnError unless it is one channel of at least one number, all
-    finite."""
-    sound = as_numbers("Sound", samples)
+    """One channel of sound, checked.
+
+    Args:
+        samples: (N,), N >= 1, any type of number.
+        dtype: of the result; too large for it counts as infinite.
+
+    Returns:
+        (N,) of ``dtype``.
+
+    Raises:
+        SrnnError: ``data``: not one channel of at least one number, or not finite.
+    """
+    sound = as_numbers("samples", samples)
     if sound.ndim != 1 or len(sound) == 0 or sound.dtype.kind == "b":
         hint = ""
         if sound.ndim == 2:
             hint = "; average its channels first"
-        raise SrnnError(
-            f"Sound must be one channel of numbers (samples,), not {sound.dtype} "
-            f"{sound.shape}{hint}."
-        )
-    with np.errstate(over="ignore"):  # what is too large for the type becomes infinite
+        found = f"{sound.dtype} {sound.shape}{hint}"
+        message = f"Sound must be one channel of numbers (samples,), not {found}."
+        raise SrnnError(message, "data", "samples")
+    with np.errstate(over="ignore"):  # too large values become infinite
         sound = sound.astype(dtype, copy=False)
     if not np.isfinite(sound).all():
-        raise SrnnError("Sound contains samples that are not finite (NaN or infinity).")
+        message = "Sound contains samples that are not finite (NaN or infinity)."
+        raise SrnnError(message, "data", "samples")
     return sound
 
 
@@ -131,8 +139,18 @@ _TOGETHER = 4096
 
 @lru_cache(maxsize=16)
 def mel_filters(rate: int, window: int, mels: int, low: float, high: float) -> Array:
-    """(mels, 1 + window // 2) weights of the bands on the power spectrum, read-only. Slaney's mel
-    scale and equal area."""
+    """Triangular bands of equal area on Slaney's mel scale.
+
+    Args:
+        rate: samples per second.
+        window: samples in a frame.
+        mels: number of bands.
+        low: lower end of the first band, in Hz.
+        high: upper end of the last band, in Hz.
+
+    Returns:
+        (mels, 1 + window // 2) weights on the power spectrum, read-only.
+    """
     edges = mel_to_hz(np.linspace(hz_to_mel(low), hz_to_mel(high), mels + 2))
     frequencies = np.fft.rfftfreq(window, 1 / rate)
     slopes = edges[:, None] - frequencies
@@ -165,6 +183,5 @@ def mel_to_hz(mel: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 @lru_cache(maxsize=16)
 def _hann(window: int) -> Array:
-    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)).astype(
-        np.float32
-    )  # periodic
+    turns = 2 * np.pi * np.arange(window) / window  # periodic: the end is the next beginning
+    return (0.5 - 0.5 * np.cos(turns)).astype(np.float32)

@@ -9,7 +9,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import check_whole
+from ...files.bounds import Count
+from ...files.conversion import CheckedSettings
 from .mel import Array, as_sound
 
 _FILTERS, _COEFFICIENTS, _PREEMPHASIS, _LIFTER = 26, 12, 0.97, 22
@@ -17,7 +18,7 @@ _TINY = float(np.finfo(np.float64).eps)  # in place of an energy of 0
 
 
 @dataclass(frozen=True)
-class MFCC:
+class MFCC(CheckedSettings):
     """Twelve cepstra of 26 bands, then the logarithm of the frame's energy.
 
     Frames of ``window`` samples without weighting, ``hop`` apart; frame t begins at sample t hop,
@@ -30,17 +31,13 @@ class MFCC:
     authors' make_data_set4.py and the package python_speech_features, whose numbers these are.
     """
 
-    rate: int = 16000
+    rate: Count = 16000
     """Samples per second."""
-    window: int = 400
+    window: Count = 400
     """Samples in a frame: 25 ms."""
-    hop: int = 160
+    hop: Count = 160
     """Samples from one frame to the next: 10 ms."""
     channels = _COEFFICIENTS + 1
-
-    def __post_init__(self) -> None:
-        for name in ("rate", "window", "hop"):
-            check_whole(name, getattr(self, name), 1)
 
     @property
     def centre(self) -> int:
@@ -53,8 +50,8 @@ class MFCC:
         return 1 << (self.window - 1).bit_length()
 
     def __call__(self, samples: npt.ArrayLike) -> Array:
-        """(N,) mono sound in -1..1, N >= 1 -> (frames, 13). SrnnError unless it is finite
-        numbers."""
+        """(N,) mono sound in -1..1, N >= 1 -> (frames, 13). SrnnError (``data``) unless it is
+        finite numbers."""
         from scipy.fft import dct
 
         sound = as_sound(samples).astype(np.float64)
@@ -77,8 +74,16 @@ class MFCC:
 
 @lru_cache(maxsize=16)
 def htk_filters(rate: int, transform: int, filters: int) -> npt.NDArray[np.float64]:
-    """(filters, 1 + transform // 2) weights on the power spectrum, from 0 Hz to half the rate;
-    read-only."""
+    """Triangular bands on the mel scale of HTK, from 0 Hz to half the rate.
+
+    Args:
+        rate: samples per second.
+        transform: samples in the Fourier transform.
+        filters: number of bands.
+
+    Returns:
+        (filters, 1 + transform // 2) weights on the power spectrum, read-only.
+    """
     top = 2595 * math.log10(1 + rate / 2 / 700)
     hz = 700 * (10 ** (np.linspace(0, top, filters + 2) / 2595) - 1)
     corners = np.floor((transform + 1) * hz / rate)

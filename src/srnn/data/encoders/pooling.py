@@ -12,10 +12,14 @@ from .streaming import Array, State, StreamEncoder, check_block, take
 
 
 def pooled(samples: Array, count: int) -> Array:
-    """Means of ``count`` samples each, (samples, channels) -> (samples // count, channels) float32;
-    the rest is left out.
+    """Means of ``count`` samples each, added up in their order, in float32, as a device does.
 
-    They are added up in their order, in float32, as a device does.
+    Args:
+        samples: (samples, channels).
+        count: samples in a mean.
+
+    Returns:
+        (samples // count, channels) float32; fewer samples at the end are dropped.
     """
     steps = len(samples) // count
     each = np.asarray(samples[: steps * count], np.float32)
@@ -36,8 +40,7 @@ class PoolStream(StreamEncoder):
 
     def push(self, block: npt.ArrayLike) -> Array:
         x = np.concatenate([self._held, check_block(block, self.channels, np.float32)])
-        rest = len(x) % self.hop
-        self._held = x[len(x) - rest :]
+        self._held = x[len(x) - len(x) % self.hop :]
         return pooled(x, self.hop)
 
     def reset(self) -> None:

@@ -8,7 +8,9 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_whole
+from ...errors import SrnnError
+from ...files.bounds import Between
+from ...files.conversion import check
 from ...text import counted
 from .streaming import Array, WindowedStream
 
@@ -16,25 +18,31 @@ _Value = TypeVar("_Value", bound=np.generic)
 
 
 def sliding_window(signal: npt.NDArray[_Value], width: int) -> npt.NDArray[_Value]:
-    """Windows of ``width`` steps, stride 1, of a signal (N, T) or (N, T, C) -> (N, T, width * C),
-    of its dtype.
+    """Windows of ``width`` steps, stride 1, of each sequence.
 
     Step t holds samples t .. t+width-1 for t <= T-width, and the last ``width`` samples from there
-    on; within a step: sample 0's channels, sample 1's channels, ... SrnnError for another shape, or
-    a width outside 1..T.
+    on; within a step: sample 0's channels, sample 1's channels, ...
 
     Source: the input of the published S-MNIST (width 8) and PS-MNIST (width 4) networks.
+
+    Args:
+        signal: (N, T) or (N, T, C).
+        width: samples in a window, 1 to T.
+
+    Returns:
+        (N, T, width * C), of the signal's dtype.
+
+    Raises:
+        SrnnError: ``data``: the signal has another shape; ``value``: the width.
     """
     x = np.asarray(signal)
     if x.ndim == 2:
         x = x[..., None]
     if x.ndim != 3:
-        raise SrnnError(
-            "A sliding window needs (sequences, time) or (sequences, time, channels), not "
-            f"{x.shape}."
-        )
+        message = "A sliding window needs (sequences, time) or (sequences, time, channels), not"
+        raise SrnnError(f"{message} {x.shape}.", "data", "signal")
     n, steps, channels = x.shape
-    check_whole("A window's width", width, 1, steps)
+    width = check("width", width, int, Between(1, steps))
     first = np.minimum(np.arange(steps), steps - width)
     index = first[:, None] + np.arange(width)  # (T, width)
     return x[:, index, :].reshape(n, steps, width * channels)
@@ -49,13 +57,8 @@ class WindowStream(WindowedStream):
     """
 
     def __init__(self, channels: int, width: int, scale: float = 1.0) -> None:
-        check_whole("A window's width", width, 1)
-        self.channels, self.outputs, self.latency, self.width = (
-            channels,
-            width * channels,
-            width - 1,
-            width,
-        )
+        self.width = width = check("width", width, int, Between(1))
+        self.channels, self.outputs, self.latency = channels, width * channels, width - 1
         self._scale = np.float32(scale)
         self.reset()
 
@@ -74,8 +77,6 @@ class WindowStream(WindowedStream):
         if not len(last):
             return self._none()
         if len(last) < self.width:
-            raise SrnnError(
-                f"The signal ended after {counted(len(last), 'sample')}; a window needs "
-                f"{self.width}."
-            )
+            message = f"The signal ended after {counted(len(last), 'sample')}; a window needs"
+            raise SrnnError(f"{message} {self.width}.", "data", "samples")
         return np.tile(last.reshape(1, -1), (self.width - 1, 1))

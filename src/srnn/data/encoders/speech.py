@@ -19,19 +19,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_choice, check_positive, check_whole
-from .derivatives import WIDTH, difference_derivatives, smoothed_derivatives
+from ...errors import SrnnError, require
+from ...files.bounds import Between, Count, Positive
+from ...files.conversion import CheckedSettings, check
 from .mel import Array, LogMel, as_sound
 from .mfcc import MFCC
 
 FeatureKind = Literal["log_mel", "mfcc"]
 Normalisation = Literal["clip", "training"]
+Order = Annotated[int, Between(0, 4)]
 FRAMES_A_SECOND = 100
+WIDTH = 9
+"""Frames of a smoothed derivative: it looks 4 frames ahead, 40 ms at a hop of 10 ms."""
 _LARGEST = 6e4  # float16 ends at 65504
 MIN_SAMPLES_MS = 10 * WIDTH
 """Minimal milliseconds of sound: shorter sound has too few frames for derivatives."""
@@ -45,8 +49,8 @@ class Statistics(NamedTuple):
     std: Array
     """(channels,) the standard deviation, the divisor; above 0."""
     seen: Array | None = None
-    """(2, measures, channels) by which a recording is told to be like training's
-    (``signals.likeness``); None: not known."""
+    """(2, measures, channels) least and greatest measures of training's recordings
+    (``signals.drift``); None: not known."""
 
     @classmethod
     def read(cls, arrays: Mapping[str, Any]) -> Statistics:
@@ -64,9 +68,7 @@ class Statistics(NamedTuple):
             return cls(mean, std)
         seen = np.array(arrays["seen"], np.float32)
         if seen.ndim != 3 or seen.shape[::2] != (2, len(mean)) or not np.isfinite(seen).all():
-            raise ValueError(
-                "what was seen in training must be finite numbers (2, measures, channels)"
-            )
+            raise ValueError("seen must be finite numbers (2, measures, channels)")
         return cls(mean, std, seen)
 
 
@@ -75,42 +77,105 @@ def rounded(frames: Array) -> npt.NDArray[np.float16]:
     return np.clip(frames, -_LARGEST, _LARGEST).astype(np.float16)
 
 
+def smoothed_derivatives(features: npt.ArrayLike, order: int = 2) -> Array:
+    """Features and their derivatives over time.
+
+    Each derivative comes from a polynomial of its own order through nine frames; within four frames
+    of an end, from that of the nearest full window. A frame holds the features, first derivatives,
+    second derivatives, ...
+
+    Source: the input of the published GSC network (librosa's ``delta``, order 1 and 2 of the
+    features themselves).
+
+    Args:
+        features: (..., T, C), T at least 9.
+        order: how many derivatives, 0 to 4.
+
+    Returns:
+        (..., T, C * (1 + order)).
+
+    Raises:
+        SrnnError: ``data``: too few frames, or another shape; ``value``: the order.
+    """
+    from scipy.signal import savgol_filter
+
+    x = _prepare(features, order, WIDTH)
+    if not np.isfinite(x).all():  # no polynomial fits these
+        return np.full((*x.shape[:-1], (1 + order) * x.shape[-1]), np.nan, np.float32)
+    kinds: list[Array] = [
+        np.asarray(savgol_filter(x, WIDTH, k, deriv=k, axis=-2, mode="interp"))
+        for k in range(1, order + 1)
+    ]
+    return np.concatenate([x, *kinds], axis=-1)
+
+
+def difference_derivatives(features: npt.ArrayLike, order: int = 2) -> Array:
+    """As ``smoothed_derivatives``, by half the difference of the neighbours, repeated for each
+    order.
+
+    Each order looks one more frame ahead. At the ends: the difference to the only neighbour.
+
+    Source: the input of the published TIMIT network (numpy's ``gradient``).
+
+    Args:
+        features: (..., T, C), T at least 2.
+        order: how many derivatives, 0 to 4.
+
+    Returns:
+        (..., T, C * (1 + order)).
+    """
+    x = _prepare(features, order, 2)
+    kinds = [x]
+    for _ in range(order):
+        kinds.append(np.gradient(kinds[-1], axis=-2))
+    return np.concatenate(kinds, axis=-1)
+
+
+def _prepare(features: npt.ArrayLike, order: int, minimum: int) -> Array:
+    x = np.asarray(features, np.float32)
+    check("order", order, Order)
+    if x.ndim < 2 or (order and x.shape[-2] < minimum):
+        message = f"Derivatives need features (..., time, channels) of at least {minimum} frames"
+        raise SrnnError(f"{message}, not {x.shape}.", "data", "features")
+    return x
+
+
 @dataclass(frozen=True)
-class SpeechFeatures:
+class SpeechFeatures(CheckedSettings):
     """An encoder of speech: see the table above."""
 
     kind: FeatureKind = "log_mel"
-    rate: int = 16000
-    """Samples per second of the sound, a multiple of 100, from 8000 to 384,000."""
-    mels: int = 40
+    rate: Annotated[int, Between(8000, 384_000)] = 16000
+    """Samples per second of the sound, a multiple of 100."""
+    mels: Count = 40
     """Bands of log_mel, from 20 Hz up to ``high_hz``."""
-    derivatives: int = 2
-    """How many derivatives over time follow the features, 0 to 4."""
+    derivatives: Order = 2
+    """How many derivatives over time follow the features."""
     normalise: Normalisation = "clip"
-    high_hz: float | None = LogMel.high
+    high_hz: Positive | None = LogMel.high
     """Upper end of the highest band of log_mel; the published network uses sound up to 4 kHz. None:
     half of ``rate``."""
 
     def __post_init__(self) -> None:
-        check_choice("features", self.kind, get_args(FeatureKind))
-        check_choice("normalise", self.normalise, get_args(Normalisation))
-        if not isinstance(self.rate, int) or self.rate % 100 or not 8000 <= self.rate <= 384_000:
-            raise SrnnError(
-                f"rate must be a multiple of 100, from 8000 to 384000, not {self.rate!r}."
-            )
-        check_whole("derivatives", self.derivatives, 0, 4)
-        if self.high_hz is not None:
-            check_positive("high_hz", self.high_hz)
+        check("features", self.kind, FeatureKind)  # what the option of tasks is called
+        super().__post_init__()
+        require(self.rate % 100 == 0, "rate", "a multiple of 100", self.rate)
         # MFCC's bands end at half the rate.
         for name, known in (
             ("mels", [SpeechFeatures.mels]),
             ("high_hz", [SpeechFeatures.high_hz, None]),
         ):
             if self.kind == "mfcc" and getattr(self, name) not in known:
-                raise SrnnError(
-                    f"The option '{name}' has no effect with features 'mfcc'; remove it."
-                )
-        self.front  # noqa: B018 (SrnnError for bands that are not possible)
+                message = f"The option '{name}' has no effect with features 'mfcc'; remove it."
+                raise SrnnError(message, "conflict", name)
+        if self.high_hz is not None and not LogMel.low < self.high_hz <= self.rate / 2:
+            raise SrnnError(
+                f"Bands up to {self.high_hz:g} Hz (high_hz) are not possible: they must end above "
+                f"{LogMel.low:g} and at most at {self.rate / 2:g} Hz, half the sampling rate.",
+                "conflict",
+                "high_hz",
+            )
+        self.front  # noqa: B018 (SrnnError for more bands than are possible)
 
     @property
     def front(self) -> LogMel | MFCC:
@@ -170,18 +235,15 @@ class SpeechFeatures:
         count, total, squares = 0, np.zeros(shape), np.zeros(shape)
         for part in expanded:
             flat = part.reshape(-1, shape).astype(np.float64)
-            count, total, squares = (
-                count + len(flat),
-                total + flat.sum(0),
-                squares + np.square(flat).sum(0),
-            )
+            count, total = count + len(flat), total + flat.sum(0)
+            squares = squares + np.square(flat).sum(0)
         if not count:
-            raise SrnnError("There are no training frames to compute statistics from.")
+            message = "There are no training frames to compute statistics from."
+            raise SrnnError(message, "data", "expanded")
         mean = total / count
         std = np.sqrt(np.maximum(squares / count - mean**2, 0))
-        std[std < 1e-5] = (
-            1  # what is left of a silent band, in the difference of squares and in float32 derivatives
-        )
+        # What is left of a silent band, in the difference of squares and in float32 derivatives.
+        std[std < 1e-5] = 1
         if self.normalise == "training":
             shift = mean
         else:
@@ -189,23 +251,45 @@ class SpeechFeatures:
         return Statistics(shift.astype(np.float32), std.astype(np.float32))
 
     def __call__(self, samples: npt.ArrayLike, statistics: Statistics) -> Array:
-        """(N,) samples at ``rate`` -> (T, channels), as a network reads them."""
+        """Sound as a network reads it.
+
+        Args:
+            samples: (N,) mono sound at ``rate``.
+            statistics: of the training set.
+
+        Returns:
+            (T, channels).
+        """
         return scale(self.expand(self.frames(samples)), statistics)
 
 
 def scale(expanded: Array, statistics: Statistics) -> Array:
-    """(..., channels) minus the mean, divided by the deviation."""
+    """Scale features by the training set's statistics.
+
+    Args:
+        expanded: (..., channels), as ``SpeechFeatures.expand`` returns them.
+        statistics: their mean is subtracted, and their deviation the divisor.
+
+    Returns:
+        (..., channels).
+    """
     return (expanded - statistics.mean) / statistics.std
 
 
 def ternary(signal: npt.ArrayLike, threshold: float = 0.05) -> npt.NDArray[np.float32]:
-    """+1 where signal > threshold (positive), -1 where signal < -threshold, else 0. A signal of any
-    shape and unit.
+    """+1 where signal > threshold, -1 where signal < -threshold, else 0.
 
     To train the threshold: ``srnn.nn.network.encoding.LearnedTernary``. Source: the input of the
     published GSC network (0.05).
+
+    Args:
+        signal: of any shape and unit.
+        threshold: above 0, in the signal's unit.
+
+    Returns:
+        -1, 0 and 1, of the signal's shape, float32.
     """
-    check_positive("A ternary threshold", threshold)
+    threshold = check("threshold", threshold, Positive)
     x = np.asarray(signal)
     return (x > threshold).astype(np.float32) - (x < -threshold).astype(np.float32)
 

@@ -7,7 +7,7 @@
 Not a bit of the result depends on how a signal is cut into blocks. Each encoder of a whole signal
 has a streaming form (``streaming_*.py``, ``WindowStream``), which is tested against it. What would
 need unbounded look-ahead, such as the level of a whole clip, is refused, or replaced by what a
-stream can compute (the level of the first seconds), as the task's page says.
+stream can compute (the level of the first seconds).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class StreamEncoder(ABC):
     def push(self, block: npt.ArrayLike) -> Array:
         """(samples >= 0, channels), or one sample (channels,) -> (steps >= 0, outputs).
 
-        SrnnError for another shape, or values that are not finite.
+        SrnnError (``data``) for another shape, or values that are not finite.
         """
 
     def flush(self) -> Array:
@@ -58,7 +58,7 @@ class StreamEncoder(ABC):
 
     @abstractmethod
     def reset(self) -> None:
-        """Reset the state to what it was before the first sample."""
+        """Reset the state to that before the first sample."""
 
     @property
     @abstractmethod
@@ -67,53 +67,80 @@ class StreamEncoder(ABC):
 
     @abstractmethod
     def restore(self, state: Mapping[str, Array]) -> None:
-        """Continue from a state. SrnnError, and nothing is changed, if it does not fit."""
+        """Continue from a state. SrnnError (``data``), and nothing is changed, if it does not
+        fit."""
 
     def _none(self) -> Array:
         return np.zeros((0, self.outputs), np.float32)
 
 
-def as_numbers(what: str, values: npt.ArrayLike) -> Array:
-    """The values as an array of real numbers, of their own dtype. SrnnError, which begins with
-    ``what``, for anything else."""
+def as_numbers(field: str, values: npt.ArrayLike) -> Array:
+    """An argument as an array of real numbers, of its own dtype.
+
+    Args:
+        field: the argument's name, for messages.
+        values: its value.
+
+    Raises:
+        SrnnError: ``data``: anything else.
+    """
+    what = field.capitalize()
     try:
         x = np.asarray(values)
     except ValueError as error:
-        raise SrnnError(
-            f"{what} must be a regular array of real numbers, not a ragged list."
-        ) from error
+        message = f"{what} must be a regular array of real numbers, not a ragged list."
+        raise SrnnError(message, "data", field) from error
     if x.dtype.kind not in "fiub":
-        raise SrnnError(f"{what} must be real numbers, not {x.dtype}.")
+        raise SrnnError(f"{what} must be real numbers, not {x.dtype}.", "data", field)
     return x
 
 
 def as_samples(block: npt.ArrayLike, channels: int) -> Array:
-    """The block as (samples, channels), of its own dtype: a flat block is samples of the only
-    channel, else one sample.
+    """A block of samples, of its own dtype.
 
-    SrnnError for another shape, or for anything but real numbers.
+    Args:
+        block: (samples, channels), or flat: samples of the only channel, else one sample.
+        channels: of a sample.
+
+    Returns:
+        (samples, channels).
+
+    Raises:
+        SrnnError: ``data``: another shape, or anything but real numbers.
     """
-    x = as_numbers("Samples", block)
+    x = as_numbers("samples", block)
     if x.ndim == 1 and channels in (1, len(x)):
         x = x.reshape(-1, channels)
     if x.ndim != 2 or x.shape[1] != channels:
-        raise SrnnError(
-            f"Expected blocks of {counted(channels, 'channel')}, (samples, {channels}), got "
-            f"{x.shape}."
-        )
+        expected = f"{counted(channels, 'channel')}, (samples, {channels})"
+        raise SrnnError(f"Expected blocks of {expected}, got {x.shape}.", "data", "samples")
     return x
 
 
 def check_block(block: npt.ArrayLike, channels: int, dtype: npt.DTypeLike) -> Array:
-    """``as_samples`` of ``dtype``, a copy if necessary. SrnnError if they are not finite."""
+    """``as_samples`` in which all are finite.
+
+    Args:
+        block: as for ``as_samples``.
+        channels: of a sample.
+        dtype: of the result; too large for it counts as infinite.
+
+    Returns:
+        (samples, channels) of ``dtype``, a copy if necessary.
+
+    Raises:
+        SrnnError: ``data``.
+    """
     x = as_samples(block, channels)
-    with np.errstate(over="ignore"):  # what is too large for it becomes infinite
+    with np.errstate(over="ignore"):  # too large values become infinite
         x = x.astype(dtype, copy=False)
     if not np.isfinite(x).all():
         row, column = np.argwhere(~np.isfinite(x))[0]
         raise SrnnError(
             f"Sample {row} of the block is not finite in channel {column} (counted from 0): "
-            f"{x[row, column]}."
+            f"{x[row, column]}.",
+            "data",
+            "samples",
         )
     return x
 
@@ -121,8 +148,17 @@ def check_block(block: npt.ArrayLike, channels: int, dtype: npt.DTypeLike) -> Ar
 def take(
     state: Mapping[str, Array], name: str, shape: Sequence[int | None], dtype: npt.DTypeLike
 ) -> Array:
-    """A copy of a named part of a state. SrnnError unless it has the shape (None: any) and dtype,
-    and is finite."""
+    """A copy of a part of a state.
+
+    Args:
+        state: named arrays.
+        name: of the part.
+        shape: that it must have; None: any number.
+        dtype: that it must have.
+
+    Raises:
+        SrnnError: ``data``: it is missing, has another form, or is not finite.
+    """
     part = state.get(name)
     if (
         isinstance(part, np.ndarray)
@@ -132,14 +168,21 @@ def take(
         and np.isfinite(part).all()
     ):
         return part.copy()
-    raise SrnnError(f"The state does not fit: '{name}' is missing, or has a different form.")
+    message = f"The state does not fit: '{name}' is missing, or has a different form."
+    raise SrnnError(message, "data", name)
 
 
 def take_count(state: Mapping[str, Array], name: str, most: int = 2**62) -> int:
-    """An integer from a state, 0 to ``most``."""
+    """An integer from a state.
+
+    Args:
+        state: named arrays.
+        name: of the part that holds it.
+        most: the largest that it may be; the least is 0.
+    """
     count = int(take(state, name, (), np.int64))
     if not 0 <= count <= most:
-        raise SrnnError(f"The encoder's state does not fit: '{name}' is {count}.")
+        raise SrnnError(f"The encoder's state does not fit: '{name}' is {count}.", "data", name)
     return count
 
 
@@ -161,10 +204,10 @@ class Chain(StreamEncoder):
         return np.asarray(block)
 
     def flush(self) -> Array:
-        rest = self.stages[0].flush()
+        steps = self.stages[0].flush()
         for stage in self.stages[1:]:
-            rest = np.concatenate([stage.push(rest), stage.flush()])
-        return rest
+            steps = np.concatenate([stage.push(steps), stage.flush()])
+        return steps
 
     def reset(self) -> None:
         for stage in self.stages:
@@ -183,13 +226,8 @@ class Chain(StreamEncoder):
         try:
             for i, stage in enumerate(self.stages):
                 own = f"{i}."
-                stage.restore(
-                    {
-                        key.removeprefix(own): part
-                        for key, part in state.items()
-                        if key.startswith(own)
-                    }
-                )
+                parts = {key: part for key, part in state.items() if key.startswith(own)}
+                stage.restore({key.removeprefix(own): part for key, part in parts.items()})
         except SrnnError:
             for stage, old in zip(self.stages, before, strict=True):
                 stage.restore(old)
@@ -234,10 +272,8 @@ class WindowedStream(StreamEncoder):
     def restore(self, state: Mapping[str, Array]) -> None:
         last = take(state, "last", (None, self.channels), self.dtype)
         if len(last) > self.width:
-            raise SrnnError(
-                f"The encoder's state does not fit: {len(last)} samples for a window of "
-                f"{self.width}."
-            )
+            message = f"The encoder's state does not fit: {len(last)} samples for a window of"
+            raise SrnnError(f"{message} {self.width}.", "data", "last")
         self._last = last
 
 

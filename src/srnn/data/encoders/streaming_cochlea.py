@@ -22,7 +22,9 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_whole
+from ...errors import SrnnError
+from ...files.bounds import Between
+from ...files.conversion import check
 from .cochlea import BLOCK, RATES, BushyState, Cochlea
 from .cochlea.basilar import velocity
 from .event_binning import EventBinning
@@ -42,16 +44,13 @@ class CochleaFrames:
     """
 
     def __init__(self, cochlea: Cochlea, rate: int) -> None:
-        check_whole("A streaming cochlea's samples per second", rate, RATES[0], cochlea.rate)
+        rate = check("rate", rate, int, Between(RATES[0], cochlea.rate))
         self.cochlea, self.rate, self.step_rate = cochlea, rate, cochlea.rate // 2
-        unit = self.step_rate // math.gcd(
-            self.step_rate, rate
-        )  # steps that last a whole number of samples
+        # Steps that last a whole number of samples.
+        unit = self.step_rate // math.gcd(self.step_rate, rate)
         if cochlea.rate % 2 or unit > HOP * self.step_rate:
-            raise SrnnError(
-                f"Frames of {HOP:g} s are not an integer number of samples at {rate} Hz; resample "
-                "the sound."
-            )
+            message = f"Frames of {HOP:g} s are not an integer number of samples at {rate} Hz"
+            raise SrnnError(f"{message}; resample the sound.", "unsupported", "rate")
         self.hop, self.ahead, self.frame = (
             math.ceil(seconds * self.step_rate / unit - 1e-9) * unit
             for seconds in (HOP, AHEAD, FRAME)
@@ -59,8 +58,32 @@ class CochleaFrames:
         """Times in steps."""
         self.behind = self.frame - self.hop - self.ahead
         places = np.linspace(0, cochlea.membrane.length, cochlea.places)
+        # Sound has nothing above half its rate.
+        bins = math.ceil(self.frame * rate / cochlea.rate)
+        frequency = np.arange(bins) * self.step_rate / self.frame
+        dtype = np.complex128
+        if cochlea.precision == "float32":
+            dtype = np.complex64
+        # What ``scipy.signal.resample_poly`` does to these frequencies on the way to the cochlea's
+        # rate.
+        gain = np.ones(bins)
+        common = math.gcd(rate, cochlea.rate)
+        up, down = cochlea.rate // common, rate // common
+        if up != down:
+            from scipy.signal import firwin
+
+            half = 10 * max(up, down)  # its filter has these taps on both sides of the middle one
+            taps = firwin(2 * half + 1, 1 / max(up, down), window=("kaiser", 5.0))  # pyright: ignore[reportArgumentType]
+            angle = 2 * np.pi * frequency[:, None] / (rate * up) * np.arange(1, half + 1)
+            gain = taps[half] + 2 * (np.cos(angle) * taps[half + 1 :]).sum(axis=1)
+            gain = gain * up / down  # sound of the same length has so many more samples
+        # (K, P) for each block: factors from a frame's spectrum to the velocity's. The converter
+        # behind SHD reads the model from 1 Hz on (TransferTables): frequencies are shifted by 1 Hz
+        # at 0.
+        shifted = 1 + frequency * (1 - 1 / self.step_rate)
         self._tables = [
-            self._response(place) for place in np.split(places, range(BLOCK, cochlea.places, BLOCK))
+            (cochlea.membrane.transfer(shifted, place) * gain[:, None]).astype(dtype)
+            for place in np.split(places, range(BLOCK, cochlea.places, BLOCK))
         ]
 
     def samples(self, steps: int) -> int:
@@ -76,41 +99,17 @@ class CochleaFrames:
         )
 
     def velocities(self, spectrum: Array, block: int) -> Array:
-        """(hop, P): velocities of the membrane at a block of places, at the steps that the frame is
-        for."""
-        return velocity(spectrum, self._tables[block], self.frame)[
-            self.behind : self.behind + self.hop
-        ]
+        """Velocities of the membrane in a frame.
 
-    def _response(self, place: Array) -> Array:
-        """(K, P): factors from a frame's spectrum to the velocity's, resampling included."""
-        bins = math.ceil(
-            self.frame * self.rate / self.cochlea.rate
-        )  # sound has nothing above half its rate
-        frequency = np.arange(bins) * self.step_rate / self.frame
-        # The converter behind SHD reads the model from 1 Hz on (TransferTables): frequencies are
-        # shifted by 1 Hz at 0.
-        table = self.cochlea.membrane.transfer(1 + frequency * (1 - 1 / self.step_rate), place)
-        if self.cochlea.precision == "float32":
-            dtype = np.complex64
-        else:
-            dtype = np.complex128
-        return (table * self._resampling(frequency)[:, None]).astype(dtype)
+        Args:
+            spectrum: of the frame's samples, as ``spectrum`` returns it.
+            block: the number of a block of P places.
 
-    def _resampling(self, frequency: Array) -> Array:
-        """(F,) what ``scipy.signal.resample_poly`` does to frequencies (Hz) on the way to the
-        cochlea's rate."""
-        common = math.gcd(self.rate, self.cochlea.rate)
-        up, down = self.cochlea.rate // common, self.rate // common
-        if up == down:
-            return np.ones(len(frequency))
-        from scipy.signal import firwin
-
-        half = 10 * max(up, down)  # its filter has these taps, on both sides of the middle one
-        taps = firwin(2 * half + 1, 1 / max(up, down), window=("kaiser", 5.0))  # pyright: ignore[reportArgumentType]
-        angle = 2 * np.pi * frequency[:, None] / (self.rate * up) * np.arange(1, half + 1)
-        gain = taps[half] + 2 * (np.cos(angle) * taps[half + 1 :]).sum(axis=1)
-        return gain * up / down  # sound of the same length has so many more samples
+        Returns:
+            (hop, P), at the steps that the frame is for.
+        """
+        moved = velocity(spectrum, self._tables[block], self.frame)
+        return moved[self.behind : self.behind + self.hop]
 
 
 class CochleaStream(StreamEncoder):
@@ -126,9 +125,8 @@ class CochleaStream(StreamEncoder):
 
     def __init__(self, frames: CochleaFrames, binning: EventBinning, key: int) -> None:
         if binning.units != frames.cochlea.places:
-            raise SrnnError(
-                f"The cochlea has {frames.cochlea.places} places, but {binning.units} are binned."
-            )
+            message = f"The cochlea has {frames.cochlea.places} places, but {binning.units} are"
+            raise SrnnError(f"{message} binned.", "conflict", "binning")
         self.frames, self.binning, self.outputs = frames, binning, binning.channels
         self._key = key
         self._steps_a_bin = binning.bin_ms * frames.step_rate / 1000
@@ -196,9 +194,7 @@ class CochleaStream(StreamEncoder):
 
     def reset(self) -> None:
         frames, cochlea = self.frames, self.frames.cochlea
-        self._sound = np.zeros(
-            frames.samples(frames.behind), np.float32
-        )  # silence before the sound
+        self._sound = np.zeros(frames.samples(frames.behind), np.float32)  # silence before
         self._steps = 0
         self._pending = np.zeros(self.outputs, np.float32)
         sizes = [min(BLOCK, cochlea.places - first) for first in range(0, cochlea.places, BLOCK)]
@@ -246,7 +242,8 @@ class CochleaStream(StreamEncoder):
             or reservoirs.min() < 0
             or not np.isin(pending, (0, 1)).all()
         ):
-            raise SrnnError("The encoder's state does not fit: it belongs to a different cochlea.")
+            message = "The encoder's state does not fit: it belongs to a different cochlea."
+            raise SrnnError(message, "data", "state")
         self._sound, self._steps, self._pending = sound, steps, pending
         current, potential = membrane
         self._cells = [

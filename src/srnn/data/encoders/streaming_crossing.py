@@ -26,7 +26,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ...compiling import loop
-from ...errors import SrnnError, check_whole
+from ...errors import SrnnError
+from ...files.bounds import Between
+from ...files.conversion import check
 from .level_crossing import LevelCrossing
 from .streaming import Array, State, StreamEncoder, WindowedStream, check_block, take
 
@@ -38,9 +40,16 @@ LONGEST = 2**24
 
 @functools.cache
 def rows_without_hum(window: int, hum: tuple[float, ...]) -> Array:
-    """(window, window) weights: row i gives the value at place i of the polynomial that is fitted to
-    a window together with waves of these frequencies (in turns per sample), which are left out. So
-    its middle row has gain 0 at them, and passes polynomials, as the smoothing without waves does.
+    """Weights of a smoothing that removes hum: a polynomial is fitted to a window together with
+    waves of the hum's frequencies, which are left out. So the middle row has gain 0 at them, and
+    passes polynomials, as the smoothing without waves does.
+
+    Args:
+        window: samples in it, odd.
+        hum: frequencies in turns per sample.
+
+    Returns:
+        (window, window): row i gives the polynomial's value at place i.
     """
     places = np.arange(window) - window // 2
     powers = (places / (window // 2))[:, None] ** np.arange(ORDER + 1.0)
@@ -51,8 +60,15 @@ def rows_without_hum(window: int, hum: tuple[float, ...]) -> Array:
 
 @functools.cache
 def smoothing_weights(window: int, hum: tuple[float, ...] = ()) -> Array:
-    """What ``scipy.signal.savgol_coeffs(window, ORDER)`` gives, to the bit; with ``hum``, the middle
-    row of ``rows_without_hum``."""
+    """The weights of ``scipy.signal.savgol_coeffs(window, ORDER)``, to the bit.
+
+    Args:
+        window: samples in it, odd.
+        hum: frequencies in turns per sample to remove: the middle row of ``rows_without_hum``.
+
+    Returns:
+        (window,), the last sample's weight first.
+    """
     if hum:
         return rows_without_hum(window, hum)[window // 2, ::-1]
     from scipy.linalg import lstsq
@@ -64,11 +80,18 @@ def smoothing_weights(window: int, hum: tuple[float, ...] = ()) -> Array:
 
 
 def smooth(signal: Array, window: int, hum: tuple[float, ...] = ()) -> Array:
-    """``scipy.signal.savgol_filter(signal, window, ORDER, axis=0)`` of at least a window of float64
-    (T, channels), to the bit; with ``hum``, by the weights of ``rows_without_hum``.
+    """``scipy.signal.savgol_filter(signal, window, ORDER, axis=0)``, to the bit.
 
     Without ``scipy.signal``, whose import takes as long as all else until the first prediction of an
     ECG.
+
+    Args:
+        signal: (T, channels) float64, T at least ``window``.
+        window: samples in it, odd.
+        hum: frequencies in turns per sample to remove, by the weights of ``rows_without_hum``.
+
+    Returns:
+        (T, channels).
     """
     from scipy.ndimage import convolve1d
 
@@ -113,11 +136,11 @@ class SmoothingStream(WindowedStream):
 
     def flush(self) -> Array:
         if self._full:
-            rest = self._edge(self._last)[self.width - self.latency :]
+            last = self._edge(self._last)[self.width - self.latency :]
         else:
-            rest = self._last
+            last = self._last
         self.reset()
-        return rest
+        return last
 
     def _edge(self, window: Array) -> Array:
         """The polynomial fitted to one window of samples, at each of them."""
@@ -143,9 +166,8 @@ class CrossingStream(StreamEncoder):
         return spikes
 
     def reset(self) -> None:
-        self._level: Array | None = (
-            None  # the last sample (difference), or that at the last spike (send_on_delta)
-        )
+        # The last sample (difference), or that at the last spike (send_on_delta).
+        self._level: Array | None = None
 
     @property
     def state(self) -> State:
@@ -158,10 +180,8 @@ class CrossingStream(StreamEncoder):
     def restore(self, state: Mapping[str, Array]) -> None:
         level = take(state, "level", (None, self.channels), np.float64)
         if len(level) > 1:
-            raise SrnnError(
-                f"The encoder's state does not fit: 'level' has {len(level)} samples instead of "
-                "one."
-            )
+            message = f"The encoder's state does not fit: 'level' has {len(level)} samples"
+            raise SrnnError(f"{message} instead of one.", "data", "level")
         if len(level):
             self._level = level[0]
         else:
@@ -182,13 +202,8 @@ class RunningCrossingStream(StreamEncoder):
     def __init__(
         self, encoder: LevelCrossing, channels: int, horizon: int, dtype: npt.DTypeLike = np.float64
     ) -> None:
-        check_whole("A running scale's samples", horizon, 1, LONGEST)
-        self.encoder, self.channels, self.outputs, self.horizon = (
-            encoder,
-            channels,
-            2 * channels,
-            int(horizon),
-        )
+        self.horizon = horizon = check("horizon", horizon, int, Between(1, LONGEST))
+        self.encoder, self.channels, self.outputs = encoder, channels, 2 * channels
         self._dtype = np.dtype(dtype)
         self._numbers = np.array([encoder.up, encoder.down, horizon], self._dtype)
         self.reset()
@@ -202,9 +217,8 @@ class RunningCrossingStream(StreamEncoder):
         return spikes
 
     def reset(self) -> None:
-        self._state = np.zeros(
-            (3, self.channels), self._dtype
-        )  # the last sample; that at the last spike; total
+        # The last sample; that at the last spike; total.
+        self._state = np.zeros((3, self.channels), self._dtype)
         self._span = np.zeros(1, self._dtype)  # samples so far, up to the horizon
 
     @property
@@ -212,15 +226,12 @@ class RunningCrossingStream(StreamEncoder):
         return {"running": self._state.copy(), "span": self._span.copy()}
 
     def restore(self, state: Mapping[str, Array]) -> None:
-        running, span = (
-            take(state, "running", (3, self.channels), self._dtype),
-            take(state, "span", (1,), self._dtype),
-        )
+        running = take(state, "running", (3, self.channels), self._dtype)
+        span = take(state, "span", (1,), self._dtype)
         counted = span[0] == np.floor(span[0]) and 0 <= span[0] <= self.horizon
         if not counted or (running[2] < 0).any() or (span[0] == 0 and running.any()):
-            raise SrnnError(
-                "The encoder's state does not fit: its scale cannot come from this encoder."
-            )
+            message = "The encoder's state does not fit: its scale cannot come from this encoder."
+            raise SrnnError(message, "data", "running")
         self._state, self._span = running, span
 
 

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_positive, check_whole
+from ...errors import SrnnError
+from ...files.bounds import Between, Positive
+from ...files.conversion import check
 from .streaming import Array, Memoryless, State, StreamEncoder, check_block, take
 
 
@@ -36,10 +38,9 @@ class CalibrateStream(StreamEncoder):
     """
 
     def __init__(self, channels: int, samples: int) -> None:
-        check_whole("A scale's samples", samples, 2)
+        self._samples = check("samples", samples, int, Between(2))
         self.channels = self.outputs = channels
-        self.latency = int(samples) - 1  # of the first step; the later ones wait for less
-        self._samples = int(samples)
+        self.latency = self._samples - 1  # of the first step; the later ones wait for less
         self.reset()
 
     def push(self, block: npt.ArrayLike) -> Array:
@@ -52,12 +53,11 @@ class CalibrateStream(StreamEncoder):
         return (x - self._scale[0]) / self._scale[1]
 
     def flush(self) -> Array:
-        if len(self._held):
-            rest = self._fix()
-        else:
-            rest = self._held
+        waiting = self._held
+        if len(waiting):
+            waiting = self._fix()
         self.reset()
-        return rest
+        return waiting
 
     def _fix(self) -> Array:
         """Set the scale, and return the samples that waited for it, scaled."""
@@ -84,9 +84,8 @@ class CalibrateStream(StreamEncoder):
         scale = take(state, "scale", (None, self.channels), np.float64)
         fixed = len(scale) == 2 and len(held) == 0 and bool((scale[1] > 0).all())
         if not fixed and (len(scale) or len(held) >= self._samples):
-            raise SrnnError(
-                "The encoder's state does not fit: its scale cannot come from this encoder."
-            )
+            message = "The encoder's state does not fit: its scale cannot come from this encoder."
+            raise SrnnError(message, "data", "scale")
         self._held, self._scale = held, scale if fixed else None
 
 
@@ -94,8 +93,8 @@ class GainStream(Memoryless):
     """Sound (samples, 1), times one number, in float64."""
 
     def __init__(self, gain: float) -> None:
-        check_positive("A gain", gain)
-        super().__init__(1, lambda sound: sound * float(gain), np.float64)
+        gain = check("gain", gain, Positive)
+        super().__init__(1, lambda sound: sound * gain, np.float64)
 
 
 class LoudnessStream(StreamEncoder):
@@ -130,12 +129,11 @@ class LoudnessStream(StreamEncoder):
         return np.concatenate([x[:silent], self._fix()])
 
     def flush(self) -> Array:
-        if len(self._held):
-            rest = self._fix()
-        else:
-            rest = self._held
+        waiting = self._held
+        if len(waiting):
+            waiting = self._fix()
         self.reset()
-        return rest
+        return waiting
 
     def _fix(self) -> Array:
         """Set the gain, and return the samples that waited for it."""
@@ -153,31 +151,39 @@ class LoudnessStream(StreamEncoder):
         return {"held": self._held.copy(), "gain": np.array(self._gain)}
 
     def restore(self, state: Mapping[str, Array]) -> None:
-        held, gain = (
-            take(state, "held", (None, 1), np.float64),
-            float(take(state, "gain", (), np.float64)),
-        )
+        held = take(state, "held", (None, 1), np.float64)
+        gain = float(take(state, "gain", (), np.float64))
         if gain < 0 or len(held) >= self._samples or (len(held) and (gain or held[0, 0] == 0)):
-            raise SrnnError(
-                "The encoder's state does not fit: its gain cannot come from this encoder."
-            )
+            message = "The encoder's state does not fit: its gain cannot come from this encoder."
+            raise SrnnError(message, "data", "gain")
         self._held, self._gain = held, gain
 
 
 def check_scale(
     mean: npt.ArrayLike, std: npt.ArrayLike, dtype: npt.DTypeLike
 ) -> tuple[Array, Array]:
-    """(mean, std), each (channels,) of ``dtype``. SrnnError unless all are finite and std is above
-    0."""
+    """A scale of channels, as arrays.
+
+    Args:
+        mean: (channels,), in the signal's unit.
+        std: (channels,), above 0, in the signal's unit.
+        dtype: of the result.
+
+    Returns:
+        (mean, std), each (channels,).
+
+    Raises:
+        SrnnError: ``value``: they have other shapes or values.
+    """
     try:
         one, other = np.asarray(mean, dtype), np.asarray(std, dtype)
     except (TypeError, ValueError) as error:
-        raise SrnnError(f"A scale must be two lists of numbers ({error}).") from error
+        message = f"A scale must be two lists of numbers ({error})."
+        raise SrnnError(message, "value", "scale") from error
     if one.ndim != 1 or one.shape != other.shape or not len(one):
-        raise SrnnError(
-            f"A scale must have a mean and a deviation for each channel, not {one.shape} and "
-            f"{other.shape}."
-        )
+        message = f"A scale must have a mean and a deviation for each channel, not {one.shape}"
+        raise SrnnError(f"{message} and {other.shape}.", "value", "scale")
     if not (np.isfinite(one).all() and np.isfinite(other).all() and (other > 0).all()):
-        raise SrnnError("A scale must have finite means and deviations above 0.")
+        message = "A scale must have finite means and deviations above 0."
+        raise SrnnError(message, "value", "scale")
     return one, other

@@ -17,9 +17,16 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError
-from .derivatives import WIDTH, smoothed_derivatives
 from .mel import FLOOR, LogMel
-from .speech import MIN_SAMPLES_MS, SpeechFeatures, Statistics, rounded, ternary
+from .speech import (
+    MIN_SAMPLES_MS,
+    WIDTH,
+    SpeechFeatures,
+    Statistics,
+    rounded,
+    smoothed_derivatives,
+    ternary,
+)
 from .streaming import (
     Array,
     Chain,
@@ -48,15 +55,10 @@ class LogMelStream(StreamEncoder):
 
     def __init__(self, front: LogMel, minimum: int, half: bool = True) -> None:
         if front.level != "absolute":
-            raise SrnnError(
-                "The level of a clip is known only at its end; a stream needs the level 'absolute'."
-            )
-        self.front, self.outputs, self.hop, self.latency = (
-            front,
-            front.mels,
-            front.hop,
-            front.window // 2,
-        )
+            message = "The level of a clip is known only at its end; a stream needs 'absolute'."
+            raise SrnnError(message, "unsupported", "level")
+        self.front, self.outputs, self.hop = front, front.mels, front.hop
+        self.latency = front.window // 2
         self._minimum, self._half = minimum, half
         self.reset()
 
@@ -67,9 +69,8 @@ class LogMelStream(StreamEncoder):
 
     def _frames(self, sound: Array) -> Array:
         front, rows = self.front, []
-        if (
-            not self._started and len(sound) > self.latency
-        ):  # before its beginning the sound is mirrored
+        # Before its beginning the sound is mirrored.
+        if not self._started and len(sound) > self.latency:
             sound, self._started = np.pad(sound, (self.latency, 0), mode="reflect"), True
         if self._started:
             # One at a time: the bits of a product of matrices depend on how many rows it has.
@@ -114,9 +115,10 @@ class LogMelStream(StreamEncoder):
         else:
             held = range(self.latency + 1)
         if len(sound) not in held or bool(started) != (count > self.latency):
-            raise SrnnError(
+            message = (
                 f"The encoder's state does not fit: it contains {len(sound)} samples of sound."
             )
+            raise SrnnError(message, "data", "state")
         self._sound, self._count, self._started = sound, count, bool(started)
 
 
@@ -161,6 +163,12 @@ def speech_stream(
         statistics: of the training set.
         threshold: makes steps ternary; None: they stay as they are.
         half: see ``LogMelStream``.
+
+    Returns:
+        The encoders one after the other.
+
+    Raises:
+        SrnnError: ``unsupported``: features that need a clip's end.
     """
     front = check_streamable(features)
     stages: list[StreamEncoder] = [
@@ -174,17 +182,21 @@ def speech_stream(
 
 
 def check_streamable(features: SpeechFeatures) -> LogMel:
-    """The features' front end. SrnnError, with what to train instead, for features that need a
-    clip's end."""
+    """The features' front end. SrnnError (``unsupported``), with what to train instead, for
+    features that need a clip's end."""
     if features.normalise != "training":
         raise SrnnError(
             "Features with 'normalise: clip' are scaled over a whole clip and cannot be streamed; "
-            "train with task.options.normalise: training."
+            "train with task.options.normalise: training.",
+            "unsupported",
+            "task.options.normalise",
         )
     front = features.front
     if not isinstance(front, LogMel):
         raise SrnnError(
             "Only features 'log_mel' can be streamed, not 'mfcc'; train with "
-            "task.options.features: log_mel."
+            "task.options.features: log_mel.",
+            "unsupported",
+            "task.options.features",
         )
     return front

@@ -11,8 +11,8 @@
     SpeechPath      sound: frames of features and their derivatives over time
     CochleaPath     sound: the spikes of a cochlea in time bins
 
-A path states the names and units of its channels where they are known, and doubts a signal that is
-unlike those of training (``likeness``). numpy only; nothing here knows a data set or a task.
+A path states the names and units of its channels where they are known, and how a signal differs
+from those of training (``drift``). numpy only; nothing here depends on a data set or a task.
 """
 
 from .base import Form, PathForm, SignalPath, Steps

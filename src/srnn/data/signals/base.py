@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields, replace
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, is_number
+from ...errors import SrnnError
+from ...files.bounds import Between
 from ...text import counted, some
 from ..encoders.speech import Statistics
 from ..encoders.streaming import Memoryless, StreamEncoder, as_samples
@@ -23,26 +24,31 @@ Scale = tuple[npt.ArrayLike, npt.ArrayLike]
 CALIBRATION = 5.0
 """Seconds from which a signal's scale is measured where none is given: mean and deviation of an
 ECG, the gain of a cochlea."""
-LONGEST_CALIBRATION = 60.0
+LONGEST_CALIBRATION = 60
+Calibration = Annotated[float, Between(0, LONGEST_CALIBRATION, above=True)]
+"""Seconds over which a stream measures its scale or gain."""
 BLOCK = 2**16
 """Samples of a long signal that are converted at a time: intermediate results are several times as
 large."""
 INT16_SCALE = 32768.0
 """int16 of full scale becomes -1 to 1."""
 _REFUSALS = {
-    "scale": "This input takes no scale: only an ECG signal that does not measure its own takes "
-    "one.",
-    "gain": "This input takes no gain: only sound that a cochlea encodes does.",
-    "calibration": "This input is not calibrated: only an ECG's scale (unless it is a running one) "
-    "and a cochlea's gain are.",
-    "statistics": "This input takes no statistics of a training set: only features of sound and "
-    "scaled channels do.",
+    "scale": "takes no scale: only an ECG signal that does not measure its own takes one",
+    "gain": "takes no gain: only sound that a cochlea encodes does",
+    "calibration": "is not calibrated: only an ECG's scale (unless a running one) and a cochlea's "
+    "gain are",
+    "statistics": "takes no statistics of a training set: only features of sound and scaled "
+    "channels do",
 }
 
 
 class SignalPath(ABC):
     """From a raw signal (samples, channels) to a network's input (steps, inputs). A frozen
-    dataclass of its settings."""
+    dataclass of its settings.
+
+    A path of another package may have fields of any type. So these classes check their own fields
+    one by one, and are no ``CheckedSettings``.
+    """
 
     form: ClassVar[PathForm] = "signal"
     """Whether the path takes a sensor's signal, or encoded steps."""
@@ -59,8 +65,7 @@ class SignalPath(ABC):
     """Whether training data were encoded in exactly this way. If not, it is close, and used only on
     request."""
     shape_advice: str = ""
-    """What to do with a signal of another number of channels, for people; empty: there is nothing
-    to say."""
+    """Advice for a signal of another number of channels, for people; empty: none."""
     training_difference: str = ""
     """How the network's input differs from that in training, for people; empty where it does
     not."""
@@ -77,8 +82,7 @@ class SignalPath(ABC):
 
     @property
     def step_inputs(self) -> str:
-        """What the inputs of a step are, for people who make them themselves; empty: there is
-        nothing to say."""
+        """The inputs of a step, for people who make them themselves; empty: not stated."""
         return ""
 
     @property
@@ -105,11 +109,11 @@ class SignalPath(ABC):
 
     @abstractmethod
     def stream(self) -> StreamEncoder:
-        """A new encoder, for one stream. SrnnError, with the reason, where the signal cannot be
-        encoded as it arrives."""
+        """A new encoder, for one stream. SrnnError (``unsupported``), with the reason, where the
+        signal cannot be encoded as it arrives."""
 
     def whole(self, signal: npt.ArrayLike) -> Array:
-        """A whole signal (samples, channels) -> (steps, inputs), the numbers that ``stream``
+        """A whole signal (samples, channels) -> (steps, inputs), to the same bits as ``stream``
         returns for blocks of any size."""
         encoder = self.stream()
         samples = as_samples(signal, encoder.channels)
@@ -119,31 +123,32 @@ class SignalPath(ABC):
         ]
         return np.concatenate([*blocks, encoder.flush()])
 
-    def numbers(self, samples: Array) -> Array:
-        """An array of samples in the path's unit: as they are, except for sound in int16."""
+    def scale_samples(self, samples: Array) -> Array:
+        """Samples in the path's unit: as they are, except for sound in int16."""
         return samples
 
-    def wholes(self, signals: Sequence[npt.ArrayLike]) -> list[Array]:
+    def encode_batch(self, signals: Sequence[npt.ArrayLike]) -> list[Array]:
         """``whole`` of each of several signals, to the same bits; faster where some of the work can
         be done for all at once."""
         return [self.whole(signal) for signal in signals]
 
-    def original(self, steps: Array) -> Array | None:
+    def decode(self, steps: Array) -> Array | None:
         """The signal (samples, channels) that ``whole`` encoded as these steps, up to rounding;
         None: it cannot be recovered."""
         return None
 
     def drift(self, given: Array) -> str:
-        """Why a signal (samples, channels), or encoded steps (steps, inputs), can hardly be like
-        those of training, for people; else empty."""
+        """How a signal (samples, channels), or encoded steps (steps, inputs), differs from those of
+        training, for people; empty where it does not."""
         return ""
 
     def check(self) -> None:  # noqa: B027 (most can)
-        """SrnnError, with the reason, for a signal that cannot be encoded as it arrives."""
+        """SrnnError (``unsupported``), with the reason, for a signal that cannot be encoded as it
+        arrives."""
 
     def check_c(self, integer: bool) -> None:  # noqa: B027
-        """SrnnError for a path that cannot be exported as C, with a network in integers
-        (``integer``) or in float32."""
+        """SrnnError (``unsupported``) for a path that cannot be exported as C, with a network in
+        integers (``integer``) or in float32."""
 
     @property
     def latency(self) -> float:
@@ -169,8 +174,7 @@ class SignalPath(ABC):
         calibration: float | None = None,
         statistics: Statistics | None = None,
     ) -> Self:
-        """The path with statistics of its signal. SrnnError for settings that it does not have
-        (``settings``), and bad values.
+        """The path with statistics of its signal.
 
         Args:
             scale: (mean, std) of each channel, in the signal's unit; None: those of its first
@@ -180,32 +184,38 @@ class SignalPath(ABC):
             calibration: seconds, up to 60; None: 5.
             statistics: of the training set, by which features of sound or channels are scaled
                 (``Task.statistics``).
+
+        Raises:
+            SrnnError: ``conflict``: a setting that the path does not have (``settings``); ``value``.
         """
-        changes = {
-            "scale": scale,
-            "gain": gain,
-            "calibration": calibration,
-            "statistics": statistics,
-        }
+        changes = {"scale": scale, "gain": gain}
+        changes |= {"calibration": calibration, "statistics": statistics}
         changes = {name: value for name, value in changes.items() if value is not None}
         for name in changes:
             if name not in self.settings:
-                raise SrnnError(_REFUSALS[name])
+                raise SrnnError(f"This input {_REFUSALS[name]}.", "conflict", name)
         return replace(self, **changes) if changes else self  # type: ignore[type-var]
 
 
 def check_stated(path: SignalPath) -> None:
-    """SrnnError unless a path's names and units are as many as its channels."""
+    """SrnnError (``conflict``) unless a path's names and units are as many as its channels."""
     for what, values in (("names", path.names), ("units", path.units)):
         if values is not None and len(values) != path.channels:
-            raise SrnnError(
-                f"A signal of {counted(path.channels, 'channel')} cannot have {len(values)} {what}."
-            )
+            channels = counted(path.channels, "channel")
+            message = f"A signal of {channels} cannot have {len(values)} {what}."
+            raise SrnnError(message, "conflict", what)
 
 
 def listed(names: Sequence[str] | None, units: Sequence[str | None] | None) -> str:
-    """What is known of channels, for people: "ax, ay in m/s2", "ax (g), temp"; empty where it is
-    nothing."""
+    """Channels in words: "ax, ay in m/s2", "ax (g), temp".
+
+    Args:
+        names: of the channels; None: not known.
+        units: of the channels; None, also for one of them: not known.
+
+    Returns:
+        The words; empty where neither is known.
+    """
     each = units or [None] * len(names or ())
     one = None
     if len({*each}) == 1:
@@ -229,22 +239,22 @@ def in_brackets(path: SignalPath) -> str:
     return f" ({known})"
 
 
-def check_calibration(seconds: float, what: str = "Calibration") -> None:
-    """SrnnError for a time over which a stream cannot measure its scale or gain."""
-    if not is_number(seconds) or not 0 < seconds <= LONGEST_CALIBRATION:
-        raise SrnnError(
-            f"{what} must take more than 0 and at most {LONGEST_CALIBRATION:g} seconds, not "
-            f"{seconds!r}."
-        )
-
-
 def known(statistics: Statistics | None, whose: str) -> Statistics:
-    """The statistics; SrnnError where those of the training set are not known yet. ``whose``: what
-    needs them, for people."""
+    """The statistics, where they are known.
+
+    Args:
+        statistics: of the training set; None: not known yet.
+        whose: what needs them, for people.
+
+    Raises:
+        SrnnError: ``missing``: they are not known.
+    """
     if statistics is None:
         raise SrnnError(
             f"{whose} needs the statistics of the training set, which srnn stream reads once if "
-            "the data are there."
+            "the data are there.",
+            "missing",
+            "statistics",
         )
     return statistics
 
@@ -294,5 +304,5 @@ class Steps(SignalPath):
     def stream(self) -> StreamEncoder:
         return Memoryless(self.channels)
 
-    def original(self, steps: Array) -> Array:
+    def decode(self, steps: Array) -> Array:
         return steps

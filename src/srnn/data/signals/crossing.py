@@ -14,7 +14,7 @@ In C, which ``in_c`` reproduces to the bit:
                 (with a horizon, the device measures them itself: ``RunningCrossingStream`` in float32, or in integers)
     float32     sums in ascending order of the samples (training and streams compute in float64)
     int8        integers, exact: the weights are fractions with one denominator (42 for 7 samples; with ``mains``, rounded to
-                1/512, which lets .002 of the hum pass), so what is compared is smoothed x denominator. Samples are clamped so
+                1/512, which lets .002 of the hum pass), so smoothed x denominator is compared. Samples are clamped so
                 that sums fit in int32, and thresholds to int32
 """
 
@@ -29,8 +29,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_positive, check_whole, option, require
-from ...files.conversion import convert
+from ...errors import SrnnError, option, require
+from ...files.bounds import Between, Positive
+from ...files.conversion import check, convert
 from ...text import counted, some
 from ..encoders.level_crossing import LevelCrossing
 from ..encoders.streaming import Chain, StreamEncoder
@@ -42,7 +43,7 @@ from ..encoders.streaming_crossing import (
     smooth,
 )
 from ..encoders.streaming_scaling import CalibrateStream, ScaleStream, check_scale
-from .base import CALIBRATION, Scale, SignalPath, check_calibration, check_stated, in_brackets
+from .base import CALIBRATION, Calibration, Scale, SignalPath, check_stated, in_brackets
 from .drift import FLAT, stuck_channels
 
 Array = np.ndarray[Any, Any]
@@ -54,8 +55,8 @@ _ONE = 2**12
 """int8: thresholds of a running scale are fractions of this number."""
 _LEAST_LIMIT = 2**11  # samples of a 12-bit converter must fit
 _MOST_WEIGHT = 8.0
-"""The largest sum of absolute weights of a smoothed sample: beyond it, a window is too short to tell
-hum from the signal, and noise would grow."""
+"""The largest sum of absolute weights of a smoothed sample: beyond it, a window is too short to
+separate hum from the signal, and noise would grow."""
 _PARTS = 2**9
 """int8: weights of a smoothing without hum are fractions of this number: so many that hardly any
 hum passes, so few that samples of 20 bits fit."""
@@ -79,7 +80,7 @@ class CrossingPath(SignalPath):
     first ``calibration`` seconds). With zeros and ones, thresholds are in the signal's unit."""
     calibration: float = CALIBRATION
     noun: str = "channels"
-    """What the channels are, for people: a plural, perhaps with more words after it."""
+    """The channels, for people: a plural, perhaps with more words after it."""
     as_trained: bool = True
     horizon: float | None = None
     """Seconds over which a running scale is measured (samples, where these are not in time); None:
@@ -92,52 +93,46 @@ class CrossingPath(SignalPath):
 
     def __post_init__(self) -> None:
         check_stated(self)
-        require(
-            isinstance(self.crossing, LevelCrossing), "crossing", "a LevelCrossing", self.crossing
-        )
-        check_whole("channels", self.channels, 1)
-        if self.rate is not None:
-            check_positive("rate", self.rate)
-        check_calibration(self.calibration)
-        check_whole("smoothing", self.smoothing, 0, WIDEST)
-        if self.smoothing and (self.smoothing < 5 or self.smoothing % 2 == 0):
-            raise SrnnError(
-                f"smoothing must be 0 (none) or an odd number of at least 5, not {self.smoothing}."
-            )
-        self._check_mains()
+        check("crossing", self.crossing, LevelCrossing)
+        check("channels", self.channels, int, Between(1))
+        check("rate", self.rate, Positive | None)
+        check("calibration", self.calibration, Calibration)
+        check("smoothing", self.smoothing, int, Between(0, WIDEST))
+        odd = not self.smoothing or (self.smoothing >= 5 and self.smoothing % 2 == 1)
+        require(odd, "smoothing", "0 (none) or an odd number of at least 5", self.smoothing)
+        mains = convert(tuple[Positive, ...], self.mains, "mains")
+        object.__setattr__(self, "mains", mains)
+        if mains:
+            hz = some([f"{one:g}" for one in mains])
+            if not self.rate or max(mains) >= self.rate / 2:
+                message = f"Hum of {hz} Hz (mains) needs a signal of more than twice that rate."
+                raise SrnnError(message, "conflict", "mains")
+            short = self.smoothing <= 4 + 2 * len(mains)
+            if (
+                short
+                or np.abs(rows_without_hum(self.smoothing, self.hum)).sum(1).max() > _MOST_WEIGHT
+            ):
+                raise SrnnError(
+                    f"Smoothing over {self.smoothing} samples is too short to remove hum of {hz} "
+                    "Hz (mains); take more samples (smoothing).",
+                    "conflict",
+                    "smoothing",
+                )
+        check("horizon", self.horizon, Calibration | None)
         if self.horizon is not None:
             if self.scale is not None:
-                raise SrnnError(
-                    "A path either has a scale or measures it as it runs (horizon), not both."
-                )
-            check_calibration(self.horizon, "A running scale")
+                message = "A path either has a scale or measures it as it runs (horizon), not both."
+                raise SrnnError(message, "conflict", "horizon")
             self.running()  # SrnnError for too many samples
         if self.scale is not None:
             both = isinstance(self.scale, Collection) and len(self.scale) == 2
             require(both, "scale", "(mean, std)", self.scale)
             mean, std = check_scale(*self.scale, np.float64)
             if len(mean) != self.channels:
-                raise SrnnError(
-                    f"The scale needs a mean and a deviation for each of {self.channels} "
-                    f"{self.noun}."
-                )
+                each = f"each of {self.channels} {self.noun}"
+                message = f"The scale needs a mean and a deviation for {each}."
+                raise SrnnError(message, "value", "scale")
             object.__setattr__(self, "scale", (tuple(mean.tolist()), tuple(std.tolist())))
-
-    def _check_mains(self) -> None:
-        object.__setattr__(self, "mains", convert(tuple[float, ...], self.mains, "mains"))
-        for hz in self.mains:
-            check_positive("A frequency of mains", hz)
-        if not self.mains:
-            return
-        hz = some([f"{hz:g}" for hz in self.mains])
-        if not self.rate or max(self.mains) >= self.rate / 2:
-            raise SrnnError(f"Hum of {hz} Hz (mains) needs a signal of more than twice that rate.")
-        short = self.smoothing <= 4 + 2 * len(self.mains)
-        if short or np.abs(rows_without_hum(self.smoothing, self.hum)).sum(1).max() > _MOST_WEIGHT:
-            raise SrnnError(
-                f"Smoothing over {self.smoothing} samples is too short to remove hum of {hz} Hz "
-                "(mains); take more samples (smoothing)."
-            )
 
     @property
     def hum(self) -> tuple[float, ...]:
@@ -209,9 +204,8 @@ class CrossingPath(SignalPath):
         x = np.asarray(signal, np.float64)
         if self.scale is None:
             spread = x.std(axis=0)
-            x = (x - x.mean(axis=0)) / np.where(
-                spread > 0, spread, 1.0
-            )  # a flat channel stays flat: no spikes
+            # A flat channel stays flat: no spikes.
+            x = (x - x.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
         else:
             x = (x - np.asarray(self.scale[0])) / np.asarray(self.scale[1])
         if self.smoothing and len(x) >= self.smoothing:
@@ -236,33 +230,31 @@ class CrossingPath(SignalPath):
 
     def with_std(self, std: Sequence[float]) -> CrossingPath:
         """The path with each channel's standard deviation, in the signal's unit. SrnnError unless
-        all are given and positive."""
+        all are given and positive (``value``), or with a horizon (``conflict``)."""
         if self.horizon is not None:
             raise SrnnError(
                 "This signal's scale is a running one, as in training: it takes no standard "
-                f"deviations ({option('std')})."
+                f"deviations ({option('std')}).",
+                "conflict",
+                "std",
             )
-        deviations = tuple(float(value) for value in std)
+        deviations = tuple(check("std", list(std), list[Positive]))
         if len(deviations) != self.channels:
-            raise SrnnError(
-                f"The encoder needs {counted(self.channels, 'standard deviation')}, one per "
-                f"channel, not {len(deviations)}."
-            )
-        if not all(math.isfinite(value) and value > 0 for value in deviations):
-            raise SrnnError(f"Standard deviations must be positive numbers, not {deviations}.")
+            needed = f"{counted(self.channels, 'standard deviation')}, one per channel"
+            message = f"The encoder needs {needed}, not {len(deviations)}."
+            raise SrnnError(message, "value", "std")
         return replace(self, scale=((0.0,) * self.channels, deviations))
 
     def check_c(self, integer: bool) -> None:
         if self.smoothing > LARGEST_WINDOW:
-            raise SrnnError(
-                f"The C export smooths over an odd number of 5 to {LARGEST_WINDOW} samples, not "
-                f"{self.smoothing}."
-            )
+            message = f"The C export smooths over an odd number of 5 to {LARGEST_WINDOW} samples"
+            raise SrnnError(f"{message}, not {self.smoothing}.", "unsupported", "smoothing")
         if integer and self.limit < _LEAST_LIMIT:
             raise SrnnError(
                 f"Smoothing over {self.smoothing} samples does not fit int32, which would limit "
-                f"samples to {self.limit}; "
-                "export it as float32."
+                f"samples to {self.limit}; export it as float32.",
+                "unsupported",
+                "smoothing",
             )
         if (
             integer
@@ -271,7 +263,9 @@ class CrossingPath(SignalPath):
         ):
             raise SrnnError(
                 f"A running scale over {self.horizon:g} seconds with such thresholds does not fit "
-                "int64; export it as float32."
+                "int64; export it as float32.",
+                "unsupported",
+                "horizon",
             )
 
     @property
@@ -298,8 +292,15 @@ class CrossingPath(SignalPath):
     def thresholds(
         self, std: Sequence[float], integer: bool
     ) -> list[tuple[float | int, float | int]]:
-        """(up, down) of each channel, as the device compares: float32, or integers, in
-        1/denominator of the signal's unit."""
+        """Thresholds of each channel, as the device compares.
+
+        Args:
+            std: each channel's standard deviation, in the signal's unit.
+            integer: whether the device computes in integers.
+
+        Returns:
+            (up, down) of each channel: float32, or integers, in 1/denominator of the signal's unit.
+        """
 
         def times(threshold: float, one: float) -> float | int:
             if integer:
@@ -327,12 +328,35 @@ class CrossingPath(SignalPath):
         return (numerators / denominator).astype(np.float32)
 
     def in_c(self, signal: Array, std: Sequence[float] = (), integer: bool = False) -> Array:
-        """signal (T, channels) and each channel's deviation -> spikes (T, 2 channels), to the bit
-        as in C.
+        """The spikes of a signal, to the bit as in C.
 
-        With a ``horizon``, deviations are left out.
+        Args:
+            signal: (T, channels), in the unit of ``std``.
+            std: each channel's standard deviation; left out with a ``horizon``.
+            integer: whether the device computes in integers.
+
+        Returns:
+            (T, 2 channels) of 0 and 1.
         """
-        smooth = self._smooth(signal, integer)
+        # Smoothed, summing in ascending order of the samples: float32; or integers, times
+        # ``denominator``.
+        if integer:
+            smooth = np.asarray(signal, np.int64).clip(-self.limit, self.limit)
+        else:
+            smooth = np.asarray(signal, np.float32)
+        weights, window, half = self.weights(integer), self.window, self.late
+        if window > 1 and len(smooth) >= window:
+
+            def at(places: slice, samples: Sequence[Array] | Array) -> Array:
+                return np.asarray(sum(weights[places, k, None] * samples[k] for k in range(window)))
+
+            inner = len(smooth) - window + 1
+            begin = at(slice(half), smooth[:window])
+            middle = at(slice(half, half + 1), [smooth[k : k + inner] for k in range(window)])
+            end = at(slice(half + 1, None), smooth[-window:])
+            smooth = np.concatenate([begin, middle, end])
+        elif integer:
+            smooth = smooth * self.denominator
         if self.horizon is not None:
             if integer:
                 return self._running_integer(smooth)
@@ -349,49 +373,30 @@ class CrossingPath(SignalPath):
         for channel in smooth.T.tolist():
             before, level, total = channel[0], channel[0], 0
             for t, now in enumerate(channel):
-                total += abs(now - before) - (
-                    (total + horizon // 2) // horizon if t >= horizon else 0
-                )
+                forgotten = (total + horizon // 2) // horizon if t >= horizon else 0
+                total += abs(now - before) - forgotten
                 before, move = now, one * (now - level) * min(t, horizon)
                 spikes.append((move > up * total, -move > down * total))
                 if self.crossing.rule == "difference" or any(spikes[-1]):
                     level = now
         return np.concatenate(np.array(spikes, np.float32).reshape(self.channels, -1, 2), axis=1)
 
-    def _smooth(self, signal: Array, integer: bool) -> Array:
-        """Smoothed as in C, which sums in ascending order of the samples: float32; or integers,
-        times ``denominator``."""
-        if integer:
-            x = np.asarray(signal, np.int64).clip(-self.limit, self.limit)
-        else:
-            x = np.asarray(signal, np.float32)
-        if self.window == 1 or len(x) < self.window:
-            if not integer:
-                return x
-            return x * self.denominator
-        weights, half, inner = self.weights(integer), self.late, len(x) - self.window + 1
-
-        def at(places: slice, samples: Sequence[Array] | Array) -> Array:
-            return np.asarray(
-                sum(weights[places, k, None] * samples[k] for k in range(self.window))
-            )
-
-        middle = at(slice(half, half + 1), [x[k : k + inner] for k in range(self.window)])
-        return np.concatenate(
-            [
-                at(slice(half), x[: self.window]),
-                middle,
-                at(slice(half + 1, None), x[-self.window :]),
-            ]
-        )
-
 
 @lru_cache
 def smoothing_rows(window: int, hum: tuple[float, ...] = ()) -> tuple[Array, int]:
-    """(numerators (window, window) int64, denominator) of Savitzky-Golay smoothing: row i gives the
-    value of a window's least-squares polynomial at place i. Computed exactly, in fractions; with
-    ``hum``, rounded, where each row's largest weight makes up for the rounding of the others, so that
-    a level stays exactly as it is."""
+    """Weights of Savitzky-Golay smoothing as fractions of one denominator.
+
+    Computed exactly; with ``hum``, rounded, where each row's largest weight makes up for the
+    rounding of the others, so that a level stays exactly as it is.
+
+    Args:
+        window: samples in it, odd.
+        hum: frequencies in turns per sample to remove (``rows_without_hum``).
+
+    Returns:
+        (numerators (window, window) int64, denominator): row i gives the value of a window's
+        least-squares polynomial at place i.
+    """
     from fractions import Fraction  # imported here because only a device needs it
 
     if window == 1:
@@ -422,6 +427,5 @@ def smoothing_rows(window: int, hum: tuple[float, ...] = ()) -> tuple[Array, int
         for i in range(window)
     ]
     denominator = math.lcm(*(value.denominator for row in rows for value in row))
-    return np.array(
-        [[int(value * denominator) for value in row] for row in rows], np.int64
-    ), denominator
+    numerators = [[int(value * denominator) for value in row] for row in rows]
+    return np.array(numerators, np.int64), denominator

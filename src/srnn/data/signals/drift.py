@@ -17,10 +17,10 @@ are kept:
     rough     the root mean square of its steps, in standard deviations
               unlike: 2.5 times more: noise, a loose electrode
 
-Where levels are unlike, but would not be if two channels changed places, these are said to be
-swapped. Where a size is unlike, but would not be in another unit, that unit is named. Nothing is
-judged by fewer than ``FEWEST`` recordings, or of fewer than ``SHORTEST`` samples, or with more than
-``MOST`` channels.
+Where levels are unlike, but would not be if two channels changed places, these seem to be swapped.
+Where a size is unlike, but would not be in another unit, that unit is named. Comparison takes
+``FEWEST`` recordings of training or more, ``SHORTEST`` samples or more, and up to ``MOST``
+channels.
 """
 
 from __future__ import annotations
@@ -46,18 +46,23 @@ _ALIKE, _APART, _ODD = 4, 3.0, 5.0
 apart; and times their median from which on one is odd. The least factor between two units is
 9.8."""
 _SHOWN = 3
-"""Differences that are told at most."""
+"""Differences that are listed at most."""
 
 
 def channel_called(channel: int, names: tuple[str, ...] | None) -> str:
-    """A channel, for people: by its name, where that is known."""
+    """A channel in words.
+
+    Args:
+        channel: its number, from 0.
+        names: of the channels; None: not known.
+    """
     if names:
         return f"channel {names[channel]}"
     return f"channel {channel} (counted from 0)"
 
 
 class Channels(NamedTuple):
-    """What is known of the channels from training."""
+    """The channels in training."""
 
     seen: Array
     """(2, measures, channels): the least and the greatest of each measure."""
@@ -78,8 +83,15 @@ class Channels(NamedTuple):
 def seen_in(
     recordings: Sequence[Array], std: Array, units: tuple[str | None, ...] | None = None
 ) -> npt.NDArray[np.float32] | None:
-    """What is kept of training's recordings, each (T, channels); None where they are too few, short
-    or wide to judge by.
+    """The least and the greatest of each measure over training's recordings.
+
+    Args:
+        recordings: (T, channels) each.
+        std: (channels,) deviation over all of training.
+        units: of the channels; None, also for one of them: not known.
+
+    Returns:
+        (2, measures, channels); None where the recordings are too few, short or wide to compare.
     """
     long = [x for x in recordings if len(x) >= SHORTEST]
     if len(long) < FEWEST or len(std) > MOST:
@@ -89,8 +101,14 @@ def seen_in(
 
 
 def differences(x: Array, channels: Channels) -> list[str]:
-    """How a recording (T, channels) differs from all of training's, for people; none where it does
-    not.
+    """How a recording differs from all of training's.
+
+    Args:
+        x: (T, channels).
+        channels: those of training.
+
+    Returns:
+        A line for each difference, up to three; none where it does not differ.
     """
     if len(x) < SHORTEST:
         return []
@@ -104,14 +122,30 @@ def differences(x: Array, channels: Channels) -> list[str]:
     sized = (size * 2.5 < least["size"]) | (size > 2.5 * most["size"])
     notes += _sizes(size, sized & ~stuck, least["size"], most["size"], channels)
     other = ~stuck & ~sized
-    notes += _levels(level, other, least["level"], most["level"], channels)
+    # Levels: a swap of two channels explains what are several differences otherwise.
+    low, high = least["level"], most["level"]
+    margin = (high - low) + 0.1 * channels.std
+
+    def moved(values: Array) -> Array:
+        return other & ((values < low - margin) | (values > high + margin))
+
+    wrong = np.flatnonzero(moved(level)).tolist()
+    swaps = []
+    for pair in combinations(wrong, 2):
+        swapped = level.copy()
+        swapped[[*pair]] = level[[*reversed(pair)]]
+        if not swaps and not moved(swapped).any():
+            one, another = map(channels.called, pair)
+            swaps = [f"{one} and {another} seem to be swapped"]
+    notes += swaps or [
+        f"{channels.called(c)} lies around {digits(level[c])}, in training between "
+        f"{digits(low[c])} and {digits(high[c])}"
+        + _unit_hint(level[c], low[c], high[c], channels.unit(c))
+        for c in wrong
+    ]
     for channel in np.flatnonzero(other).tolist():
-        called, own, low, high = (
-            channels.called(channel),
-            spread[channel],
-            least["spread"][channel],
-            most["spread"][channel],
-        )
+        called, own = channels.called(channel), spread[channel]
+        low, high = least["spread"][channel], most["spread"][channel]
         hint = _unit_hint(own, low, high, channels.unit(channel))
         if high == 0 < own:
             notes.append(f"{called} varies, which it never did in training")
@@ -129,13 +163,20 @@ def odd_sizes(
     names: tuple[str, ...] | None = None,
     units: tuple[str | None, ...] | None = None,
 ) -> list[str]:
-    """How each of some recordings (T, channels) of one kind is larger or smaller than most others,
-    as in another unit, for people; "" where it is not.
+    """How some recordings of one kind are larger or smaller than most others, as in another unit.
 
     Their sizes, root mean squares, fall into clusters that are ``_APART`` times apart or more; odd
-    is what is outside of the largest one, and ``_ODD`` times its median or less. One channel is odd
+    are those outside of the largest one, and ``_ODD`` times its median or less. One channel is odd
     if its size and its standard deviation are; channels in one unit, together, if their size is:
     whatever the orientation of an accelerometer.
+
+    Args:
+        recordings: (T, channels) each.
+        names: of the channels; None: not known.
+        units: of the channels; None, also for one of them: not known.
+
+    Returns:
+        A line for each recording, "" where it is like the others.
     """
     if len(recordings) < _ALIKE or recordings[0].shape[1] > MOST:
         return [""] * len(recordings)
@@ -144,7 +185,7 @@ def odd_sizes(
     together = [every[kinds == kind] for kind in dict.fromkeys(kinds.tolist())]
     power = np.stack([np.square(x, dtype=np.float64).mean(0) for x in recordings])
     spread = np.stack([x.std(0, dtype=np.float64) for x in recordings])
-    told = [""] * len(recordings)
+    notes = [""] * len(recordings)
     for group in [*(one for one in together if len(one) > 1), *every[:, None]]:
         size = np.sqrt(power[:, group].sum(1))
         most = _largest_cluster(size)
@@ -153,7 +194,7 @@ def odd_sizes(
             varied = spread[:, group[0]]
             odd &= _far(varied, _largest_cluster(varied))
         for row in np.flatnonzero(odd).tolist():
-            if told[row]:
+            if notes[row]:
                 continue
             called = "all channels are"
             if len(group) < len(every):
@@ -165,8 +206,8 @@ def odd_sizes(
             if ratio < 1:
                 how = f"{digits(1 / ratio)} times larger"
             hint = _unit_hint(own, low, high, units[group[0]] if units else None)
-            told[row] = f"{called} {how} than in most other recordings{hint}"
-    return told
+            notes[row] = f"{called} {how} than in most other recordings{hint}"
+    return notes
 
 
 def _largest_cluster(values: Array) -> npt.NDArray[np.intp]:
@@ -189,7 +230,7 @@ def _far(values: Array, most: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
 
 
 def stuck_channels(x: Array) -> list[int]:
-    """The channels of a recording that, whatever training was like, say nothing: constant, or
+    """The channels of a recording without information, whatever training was like: constant, or
     mostly at one of their ends.
     """
     if len(x) < SHORTEST:
@@ -236,9 +277,7 @@ def _sizes(size: Array, unlike: Array, least: Array, most: Array, channels: Chan
 
 
 def _unit_hint(value: float, low: float, high: float, unit: str | None) -> str:
-    """The units for whose confusion a value between these bounds speaks, if there is just one such
-    pair.
-    """
+    """The confusion of units that would bring the value between these bounds, if just one would."""
     if low * high <= 0:  # which any small value fits
         return ""
     low, high = sorted((abs(low), abs(high)))
@@ -253,31 +292,3 @@ def _unit_hint(value: float, low: float, high: float, unit: str | None) -> str:
     if len(pairs) != 1:
         return ""
     return ", as in {} instead of {}".format(*pairs[0])
-
-
-def _levels(
-    level: Array,
-    judged: Array,
-    least: Array,
-    most: Array,
-    channels: Channels,
-) -> list[str]:
-    margin = (most - least) + 0.1 * channels.std
-
-    def unlike(values: Array) -> Array:
-        return judged & ((values < least - margin) | (values > most + margin))
-
-    wrong = np.flatnonzero(unlike(level)).tolist()
-    if not wrong:
-        return []
-    for one, other in combinations(wrong, 2):
-        swapped = level.copy()
-        swapped[[one, other]] = level[[other, one]]
-        if not unlike(swapped).any():
-            return [f"{channels.called(one)} and {channels.called(other)} seem to be swapped"]
-    return [
-        f"{channels.called(c)} lies around {digits(level[c])}, in training between "
-        f"{digits(least[c])} and "
-        f"{digits(most[c])}" + _unit_hint(level[c], least[c], most[c], channels.unit(c))
-        for c in wrong
-    ]

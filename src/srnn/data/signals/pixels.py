@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import check_positive, check_whole
+from ...files.bounds import Between, Positive
+from ...files.conversion import check
 from ..encoders.sliding_window import WindowStream, sliding_window
 from .base import INT16_SCALE, Array, SignalPath
 
@@ -29,8 +30,8 @@ class WindowPath(SignalPath):
     """The largest pixel value, white; a network reads 0 to 1."""
 
     def __post_init__(self) -> None:
-        check_whole("A window's width", self.width, 1, WIDEST)  # a stream ends with as many windows
-        check_positive("The value of white", self.white)
+        check("width", self.width, int, Between(1, WIDEST))  # a stream ends with as many windows
+        check("white", self.white, Positive)
 
     @property
     def inputs(self) -> int:
@@ -72,16 +73,12 @@ class WindowPath(SignalPath):
         low, high = (round(float(value) * scale, 3) for value in (given.min(), given.max()))
         if low >= 0 and high <= self.white and not 0 < high <= 1 < self.white:
             return ""
-        return (
-            f"its pixels go from {low:.4g} to {high:.4g}; is its white {self.white:g}, as in "
-            "training?"
-        )
+        found = f"its pixels go from {low:.4g} to {high:.4g}"
+        return f"{found}; is its white {self.white:g}, as in training?"
 
-    def original(self, steps: Array) -> Array:
-        first = steps[: len(steps) - self.width, 0]
-        return np.concatenate([first, steps[-1]])[:, None] * np.float32(
-            self.white
-        )  # the last window is whole
+    def decode(self, steps: Array) -> Array:
+        first = steps[: len(steps) - self.width, 0]  # the last window is whole
+        return np.concatenate([first, steps[-1]])[:, None] * np.float32(self.white)
 
     def whole(self, signal: npt.ArrayLike) -> Array:
         """(..., pixels, 1) -> (..., pixels, width), float32; one image or many."""

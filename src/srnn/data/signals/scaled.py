@@ -6,7 +6,9 @@ from dataclasses import KW_ONLY, dataclass, field
 
 import numpy as np
 
-from ...errors import SrnnError, check_whole
+from ...errors import SrnnError
+from ...files.bounds import Between
+from ...files.conversion import check
 from ...text import counted
 from ..encoders.pooling import PoolStream, pooled
 from ..encoders.speech import Statistics
@@ -43,12 +45,13 @@ class ScaledPath(SignalPath):
 
     def __post_init__(self) -> None:
         check_stated(self)
-        check_whole("pool", self.pool, 1, MOST_POOLED)
+        check("pool", self.pool, int, Between(1, MOST_POOLED))
         if self.statistics is not None and self.statistics.mean.shape != (self.channels,):
-            raise SrnnError(
-                f"The statistics are for {len(self.statistics.mean)} channels, but the signal has "
-                f"{self.channels}."
+            count = len(self.statistics.mean)
+            message = (
+                f"The statistics are for {count} channels, but the signal has {self.channels}."
             )
+            raise SrnnError(message, "conflict", "statistics")
 
     @property
     def inputs(self) -> int:
@@ -95,13 +98,12 @@ class ScaledPath(SignalPath):
             return ""
         return (
             f"{channel_called(channel, self.names)} lies {far[channel]:.3g} standard deviations "
-            "from its mean in "
-            "training; is it in the same unit?"
+            "from its mean in training; is it in the same unit?"
         )
 
     def check_c(self, integer: bool) -> None:
         known(self.statistics, "A scaled signal")
 
-    def original(self, steps: Array) -> Array:
+    def decode(self, steps: Array) -> Array:
         statistics = known(self.statistics, "A scaled signal")
         return np.repeat(steps * statistics.std + statistics.mean, self.pool, axis=0)

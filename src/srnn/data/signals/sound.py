@@ -9,7 +9,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_positive
+from ...errors import SrnnError
+from ...files.bounds import Positive
+from ...files.conversion import check
 from ..datasets.audio import resampled
 from ..encoders.cochlea import Cochlea, clip_key
 from ..encoders.event_binning import EventBinning
@@ -19,7 +21,7 @@ from ..encoders.streaming import Chain, StreamEncoder
 from ..encoders.streaming_cochlea import CochleaFrames, CochleaStream
 from ..encoders.streaming_scaling import GainStream, LoudnessStream
 from ..encoders.streaming_speech import check_streamable, speech_stream
-from .base import CALIBRATION, INT16_SCALE, Array, SignalPath, check_calibration, known
+from .base import CALIBRATION, INT16_SCALE, Array, Calibration, SignalPath, known
 
 
 class SoundPath(SignalPath):
@@ -31,7 +33,7 @@ class SoundPath(SignalPath):
     def what(self) -> str:
         return f"sound at {self.rate} Hz"
 
-    def numbers(self, samples: Array) -> Array:
+    def scale_samples(self, samples: Array) -> Array:
         """Samples with full scale at 1, as for sound in a file, also where converters or readers of
         WAV files give int16."""
         if samples.dtype != np.int16:
@@ -51,13 +53,13 @@ class SpeechPath(SoundPath):
     """Statistics of the training set; None: not known yet."""
 
     def __post_init__(self) -> None:
-        if self.ternary is not None:
-            check_positive("A ternary threshold", self.ternary)
+        check("ternary", self.ternary, Positive | None)
         if self.statistics is not None and self.statistics.mean.shape != (self.inputs,):
-            raise SrnnError(
-                f"The statistics are for {len(self.statistics.mean)} channels, but the features "
-                f"have {self.inputs}."
+            count = len(self.statistics.mean)
+            message = (
+                f"The statistics are for {count} channels, but the features have {self.inputs}."
             )
+            raise SrnnError(message, "conflict", "statistics")
 
     @property
     def rate(self) -> int:  # type: ignore[override]
@@ -78,8 +80,7 @@ class SpeechPath(SoundPath):
     def step_inputs(self) -> str:
         return (
             f"features of {self.what}, which your program computes: C has a front end only for "
-            "log_mel with "
-            "normalise: training, at a multiple of 400 Hz"
+            "log_mel with normalise: training, at a multiple of 400 Hz"
         )
 
     def check(self) -> None:
@@ -90,29 +91,30 @@ class SpeechPath(SoundPath):
         return speech_stream(self.features, known(self.statistics, "Sound"), self.ternary)
 
     def whole(self, signal: npt.ArrayLike, rate: int | None = None) -> Array:
-        """A sound (samples,) or (samples, 1) of ``rate`` samples a second (None: the path's own) ->
-        (steps, inputs).
+        """A whole sound, encoded. Frames are rounded to float16, as in data sets and in streams.
 
-        Frames are rounded to float16, as in data sets and in streams.
+        Args:
+            signal: (samples,) or (samples, 1).
+            rate: samples per second; None: the path's own.
+
+        Returns:
+            (steps, inputs).
         """
         return self.expanded(self._frames(signal, rate))
 
-    def wholes(self, signals: Sequence[npt.ArrayLike]) -> list[Array]:
+    def encode_batch(self, signals: Sequence[npt.ArrayLike]) -> list[Array]:
         frames = [self._frames(signal) for signal in signals]
-        if (
-            len({len(one) for one in frames}) == 1
-        ):  # computing all derivatives at once takes an eighth of the time
+        # Computing all derivatives at once takes an eighth of the time.
+        if len({len(one) for one in frames}) == 1:
             return list(self.expanded(np.stack(frames)))
         return [self.expanded(one) for one in frames]
 
     def _frames(self, signal: npt.ArrayLike, rate: int | None = None) -> npt.NDArray[np.float16]:
         x = np.asarray(signal)
         sound = as_sound(x[:, 0] if x.ndim == 2 and x.shape[1] == 1 else x)
-        return rounded(
-            self.features.frames(
-                sound if rate in (None, self.rate) else resampled(sound, rate, self.rate)
-            )
-        )
+        if rate not in (None, self.rate):
+            sound = resampled(sound, rate, self.rate)
+        return rounded(self.features.frames(sound))
 
     def expanded(self, frames: npt.ArrayLike) -> Array:
         """Frames (..., T, front channels) of whole clips -> what a network reads, (..., T,
@@ -133,9 +135,8 @@ class CochleaPath(SoundPath):
 
     as_trained = False
     training_difference = (
-        "one gain per stream instead of one level per clip, no fades, and silence "
-        "is "
-        "encoded (docs/cochlea.md)"
+        "one gain per stream instead of one level per clip, no fades, and silence is encoded "
+        "(docs/cochlea.md)"
     )
 
     binning: EventBinning
@@ -146,9 +147,8 @@ class CochleaPath(SoundPath):
     calibration: float = CALIBRATION
 
     def __post_init__(self) -> None:
-        check_calibration(self.calibration)
-        if self.gain is not None:
-            GainStream(self.gain)  # SrnnError for an invalid one
+        check("calibration", self.calibration, Calibration)
+        check("gain", self.gain, Positive | None)
 
     @property
     def inputs(self) -> int:
@@ -163,12 +163,9 @@ class CochleaPath(SoundPath):
         return CochleaFrames(Cochlea(), self.rate)
 
     def stream(self) -> StreamEncoder:
-        level, samples = (
-            self._frames.cochlea.level or 1.0,
-            max(1, round(self.calibration * self.rate)),
-        )
         if self.gain is None:
-            first = LoudnessStream(samples, level)
+            samples = max(1, round(self.calibration * self.rate))
+            first = LoudnessStream(samples, self._frames.cochlea.level or 1.0)
         else:
             first = GainStream(self.gain)
         return Chain(first, CochleaStream(self._frames, self.binning, clip_key(0, "stream")))

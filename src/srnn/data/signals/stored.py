@@ -43,18 +43,21 @@ def describe(path: SignalPath) -> dict[str, Any] | None:
     if kind is None:
         return None
     plain = _plain(path)
-    # A file of before these has none of them.
-    unsaid = [
-        name
-        for name, value in (("names", None), ("units", None), ("pool", 1), ("mains", []))
-        if plain.get(name, "") == value
-    ]
-    return {"kind": kind, **{name: value for name, value in plain.items() if name not in unsaid}}
+    # Left out where they have no effect, since files of before these settings have none of them.
+    for name, default in (("names", None), ("units", None), ("pool", 1), ("mains", [])):
+        if name in plain and plain[name] == default:
+            del plain[name]
+    return {"kind": kind, **plain}
 
 
 def alike(path: SignalPath, other: SignalPath) -> bool:
-    """Whether two paths have the same settings, apart from statistics, and classes of the same name
-    (which may be two, after a notebook has defined it again)."""
+    """Whether two paths are of one kind with the same settings, apart from statistics.
+
+    Args:
+        path: one of them.
+        other: another, perhaps of another class of the same name, after a notebook has defined it
+            again.
+    """
 
     def settings(one: SignalPath) -> Any:
         plain = _plain(one)
@@ -66,8 +69,15 @@ def alike(path: SignalPath, other: SignalPath) -> bool:
 
 
 def restore(plain: Any, source: str) -> SignalPath:
-    """The path from which ``describe`` made ``plain``. SrnnError, which names the ``source``, for
-    anything else."""
+    """The path from which ``describe`` made ``plain``.
+
+    Args:
+        plain: what a file holds.
+        source: the file, for messages.
+
+    Raises:
+        SrnnError: which names the source: anything else.
+    """
     with checking(source, "a model's signal path"):
         content = dict(plain)
         return build(KINDS[content.pop("kind")], content, _value)

@@ -307,7 +307,7 @@ class DecisionPlan:
         }
         kind, weights = "float", np.array(linear.weights)
         if self.bits is None:
-            rests = ", ".join(number(one, "float") for one in linear.rest)
+            rests = ", ".join(number(one, "float") for one in linear.residual_scale)
             fields |= {"LINEAR_TYPE": "float", "VALUE_RESTS": rests}
         else:
             scales = integer_scales(targets, self.bits, self.how)

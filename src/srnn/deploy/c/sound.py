@@ -19,9 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from ...data.encoders.derivatives import WIDTH, smoothed_derivatives
 from ...data.encoders.mel import FLOOR, LogMel, mel_filters
-from ...data.encoders.speech import MIN_SAMPLES_MS
+from ...data.encoders.speech import MIN_SAMPLES_MS, WIDTH, smoothed_derivatives
 from ...data.encoders.streaming_speech import check_streamable
 from ...data.signals import SpeechPath
 from .arrays import Constant, number, whole_type

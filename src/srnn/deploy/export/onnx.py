@@ -338,7 +338,7 @@ def _in_units(
         return scores
     mean, std = decision.targets.scale
     if said is not None:
-        scores = scores * graph.constant(decision.targets.rest, "decision.rest") + said
+        scores = scores * graph.constant(decision.targets.residual_scale, "decision.rest") + said
     scaled = scores * graph.constant(std, "decision.std")
     return scaled + graph.constant(mean, "decision.mean")
 

@@ -264,7 +264,7 @@ class Session:
         self._anomaly: AnomalyScore | None = None
         if decoder.alarm is not None:
             assert decoder.task.targets is not None
-            self._anomaly = AnomalyScore(decoder.alarm, decoder.task.targets.rest)
+            self._anomaly = AnomalyScore(decoder.alarm, decoder.task.targets.residual_scale)
         self.reset()
         if decoder.adaptation is not None:
             from ...training.online import OnlineLearner
@@ -310,7 +310,9 @@ class Session:
         It touches nothing that sessions share, so it may run in a thread beside other sessions
         (``encoder.heavy`` says where that pays).
         """
-        samples = self.decoder.signal.numbers(as_samples(as_numpy(block), self.encoder.channels))
+        samples = self.decoder.signal.scale_samples(
+            as_samples(as_numpy(block), self.encoder.channels)
+        )
         count, filling = len(samples), self._filling
         holed = filling is not None and (filling.waits or bool(np.isnan(samples).any()))
         if filling is not None and holed:

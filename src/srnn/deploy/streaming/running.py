@@ -45,7 +45,7 @@ def decisions_of(decoder: Decoder, known: Decisions) -> list[Decision]:
         one = Decision(int(step), seconds, NO_CLASS, "", 0.0, bool(final), row)
         if values:
             targets = decoder.targets or Targets((None,) * len(scores))
-            label = targets.said(decoder.classes, scores)
+            label = targets.described(decoder.classes, scores)
             if decoder.alarm is not None:
                 one = one._replace(alarm=bool(scores[0] > THRESHOLD))
             if one.alarm:

@@ -79,7 +79,7 @@ class IntegerAlarm(NamedTuple):
 
         SrnnError where inputs are kept too coarsely for what is usual.
         """
-        usual = targets.rest * math.sqrt(alarm.usual)
+        usual = targets.residual_scale * math.sqrt(alarm.usual)
         step = math.ldexp(1.0, -input_bits)
         if input_bits and usual.min() < step:
             raise SrnnError(

@@ -162,7 +162,7 @@ def integer_scales(targets: Targets | None, bits: int, rule: Rule) -> list[Integ
     if targets is None or targets.mean is None:
         return []
     own = score_bits(bits, rule)
-    rows = zip(*(one.tolist() for one in (*targets.scale, targets.rest)), strict=True)
+    rows = zip(*(one.tolist() for one in (*targets.scale, targets.residual_scale)), strict=True)
     return [IntegerScale.of(mean, std, own, rest) for mean, std, rest in rows]
 
 
@@ -189,13 +189,13 @@ class IntegerLinear(NamedTuple):
         whole = np.rint(weights * [math.ldexp(1.0, shift) for shift in shifts])
         return cls(np.clip(whole, 1 - 2**31, 2**31 - 1).astype(np.int64), shifts)
 
-    def said(self, x: Array) -> Array:
+    def predicted(self, x: Array) -> Array:
         """Inputs (T, inputs), as integers, of a whole sequence -> (T, values), rounded half up."""
-        said = np.zeros((len(x), len(self.shifts)), np.int64)
+        predicted = np.zeros((len(x), len(self.shifts)), np.int64)
         for tap, weights in enumerate(self.weights[: len(x)]):
-            said[tap:] += x[: len(x) - tap].astype(np.int64) @ weights
+            predicted[tap:] += x[: len(x) - tap].astype(np.int64) @ weights
         return np.stack(
-            [said[:, c] + (1 << shift >> 1) >> shift for c, shift in enumerate(self.shifts)], 1
+            [predicted[:, c] + (1 << shift >> 1) >> shift for c, shift in enumerate(self.shifts)], 1
         )
 
 

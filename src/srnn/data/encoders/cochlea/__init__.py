@@ -14,12 +14,14 @@ import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ....errors import SrnnError, check_choice, check_positive, check_whole, is_number
+from ....errors import SrnnError
+from ....files.bounds import Between, Positive
+from ....files.conversion import CheckedSettings, check
 from ..mel import as_sound
 from .basilar import BasilarMembrane, TransferTables, velocity
 from .bushy import BushyCell, BushyState
@@ -34,34 +36,42 @@ RATES = (1000, 1_000_000)
 
 
 def clip_key(seed: int, name: str) -> int:
-    """The key of a clip's random numbers, 0 to 2^64 - 1, from only the seed and the clip's name."""
+    """The key of a clip's random numbers.
+
+    Args:
+        seed: of all clips.
+        name: of the clip.
+
+    Returns:
+        0 to 2^64 - 1, which depends on these two alone.
+    """
     digest = hashlib.sha256(f"{seed}:{name}".encode(errors="surrogatepass")).digest()
     return int.from_bytes(digest[:8], "little")
 
 
 @dataclass(frozen=True)
-class Cochlea:
+class Cochlea(CheckedSettings):
     """Sound to spikes: ``times, units = Cochlea().spikes(samples, rate, seed=0)``.
 
     One object serves any number of clips and threads; it caches the transfer functions that it has
     computed.
     """
 
-    places: int = 700
+    places: Annotated[int, Between(1, 65535)] = 700
     """Number of spike trains; unit 0 is at the base (high tones)."""
-    rate: int = 48000
+    rate: Annotated[int, Between(*RATES)] = 48000
     """Sampling rate used internally, Hz; sound of another rate is resampled. Spikes have half this
     rate."""
-    level: float | None = 0.3
+    level: Positive | None = 0.3
     """Root mean square to which clips are normalised; None: their own level, times ``gain``."""
-    gain: float = 1.0
-    """Factor on the sound where ``level`` is None."""
+    gain: Positive = 1.0
+    """Factor on the sound where ``level`` is None; else 1."""
     ramps: bool = True
     """Fade a clip in over its first half, and out over its second."""
     pad: bool = True
     """Compute clips at a few common lengths, with silence appended, so that many clips share
     transfer functions."""
-    precision: str = "float32"
+    precision: Literal["float32", "float64"] = "float32"
     """Precision of the basilar membrane's filter: float32, or float64 for checks."""
     membrane: BasilarMembrane = BasilarMembrane()
     hair_cell: HairCell = HairCell()
@@ -71,20 +81,10 @@ class Cochlea:
     )
 
     def __post_init__(self) -> None:
-        for name, low, high in (("places", 1, 65535), ("rate", *RATES)):
-            check_whole(f"A cochlea's {name}", getattr(self, name), low, high)
-        if self.level is not None:
-            check_positive("A cochlea's level", self.level)
-        if (
-            not is_number(self.gain)
-            or not 0 < self.gain < math.inf
-            or (self.gain != 1 and self.level is not None)
-        ):
-            raise SrnnError(
-                "A cochlea's gain must be a positive number, and 1 if a level is set, not "
-                f"{self.gain!r}."
-            )
-        check_choice("A cochlea's precision", self.precision, ("float32", "float64"))
+        super().__post_init__()
+        if self.gain != 1 and self.level is not None:
+            message = "A cochlea's gain has no effect where a level is set; set one of them only."
+            raise SrnnError(message, "conflict", "gain")
 
     def parameters(self) -> dict[str, Any]:
         """All parameters, as JSON values; the constants of each stage under its name."""
@@ -94,29 +94,43 @@ class Cochlea:
         return {f.name: stages.get(f.name, getattr(self, f.name)) for f in fields(self) if f.init}
 
     def firing_probability(self, samples: npt.ArrayLike, rate: int) -> npt.NDArray[np.floating]:
-        """Probability (T, places) that a fibre fires within a step, at ``self.rate / 2`` per
-        second, in the cochlea's precision.
+        """Probability that a fibre fires within a step.
 
-        ``samples``: (N,) mono sound in any unit, integers or floats, ``rate`` per second. SrnnError
-        unless it is one channel of finite numbers with some sound in it.
+        Args:
+            samples: (N,) mono sound in any unit, integers or floats.
+            rate: samples per second.
+
+        Returns:
+            (T, places), at ``self.rate / 2`` steps per second, in the cochlea's precision.
+
+        Raises:
+            SrnnError: ``data``: not one channel of finite numbers with some sound in it;
+                ``value``: the rate.
         """
-        return np.concatenate(
-            [probability for _, probability in self._blocks(samples, rate)], axis=1
-        )
+        blocks = [probability for _, probability in self._blocks(samples, rate)]
+        return np.concatenate(blocks, axis=1)
 
     def spikes(
         self, samples: npt.ArrayLike, rate: int, seed: int
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.uint16]]:
-        """Spikes of a clip, by time and then unit: times (S,) in seconds, and units (S,), 0 to
-        places - 1.
+        """Spikes of a clip, by time and then unit.
 
-        ``samples`` and ``rate`` as for ``firing_probability``. ``seed``: 0 to 2^64 - 1; clips with
-        the same seed share random numbers (``clip_key`` makes a seed for each clip).
+        Args:
+            samples: as for ``firing_probability``.
+            rate: as for ``firing_probability``.
+            seed: 0 to 2^64 - 1; clips with the same seed share random numbers (``clip_key`` makes
+                a seed for each clip).
+
+        Returns:
+            Times (S,) in seconds, and units (S,), 0 to places - 1.
+
+        Raises:
+            SrnnError: as for ``firing_probability``; ``value``: the seed.
         """
-        check_whole("A cochlea's seed", seed, 0, 2**64 - 1)
+        seed = check("seed", seed, int, Between(0, 2**64 - 1))
         steps, units = [], []
         for first, probability in self._blocks(samples, rate):
-            t, i = self.bushy_cell.spikes(probability, self.rate / 2, int(seed), first)
+            t, i = self.bushy_cell.spikes(probability, self.rate / 2, seed, first)
             steps.append(t)
             units.append(i + first)
         step, unit = np.concatenate(steps), np.concatenate(units)
@@ -131,14 +145,16 @@ class Cochlea:
         from scipy.signal import resample_poly
 
         sound = as_sound(samples, np.float64)
-        check_whole("A sampling rate in Hz", rate, *RATES)
+        rate = check("rate", rate, int, Between(*RATES))
         if len(sound) < 2:
-            raise SrnnError(f"Sound must have at least 2 samples; this has {len(sound)}.")
-        x = resample_poly(sound, self.rate, int(rate))  # a copy where the rates are the same
+            message = f"Sound must have at least 2 samples; this has {len(sound)}."
+            raise SrnnError(message, "data", "samples")
+        x = resample_poly(sound, self.rate, rate)  # a copy where the rates are the same
         if self.level is not None:
             peak = np.abs(x).max()
             if not peak > 0:
-                raise SrnnError("A silent clip has no level to normalise; remove it.")
+                message = "A silent clip has no level to normalise; remove it."
+                raise SrnnError(message, "data", "samples")
             x /= peak  # so that no square overflows or vanishes
             x *= self.level / np.sqrt(np.mean(x**2))
         else:
@@ -151,7 +167,11 @@ class Cochlea:
         steps = len(x) // 2 + 1
         padded = steps
         if self.pad:
-            padded = _common_length((len(x) + 1) // 2 + 1)
+            # The next of 8192, 10240, 12288, 16384, ... (4, 5 or 6 times a power of 2): few
+            # different lengths, with a fast FFT.
+            least = (len(x) + 1) // 2 + 1
+            power = 2 ** max(0, (least - 1).bit_length() - 3)
+            padded = next(power * k for k in (4, 5, 6, 8) if power * k >= least)
             x = np.pad(x, (0, 2 * (padded - 1) - len(x)))
         # Resampled sound has nothing above half its own rate: those bins need no transfer function.
         bins = min(padded, math.ceil(padded * min(1.0, rate / self.rate)))
@@ -168,10 +188,3 @@ class Cochlea:
             )
             moved = velocity(spectrum, table, padded)[:steps]
             yield first, self.hair_cell.firing_probability(moved, self.rate / 2)
-
-
-def _common_length(steps: int) -> int:
-    """The next of 8192, 10240, 12288, 16384, ... (4, 5 or 6 times a power of 2): few different
-    lengths, with a fast FFT."""
-    power = 2 ** max(0, (steps - 1).bit_length() - 3)
-    return next(power * k for k in (4, 5, 6, 8) if power * k >= steps)

@@ -25,52 +25,52 @@ import threading
 from collections import OrderedDict
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 
-from ....errors import SrnnError
-from .shared import check_constants
+from ....files.bounds import Between, Positive
+from ....files.conversion import CheckedSettings
 
 CACHE_BYTES = 2**30
 """Maximal bytes of cached transfer functions."""
 
 
 @dataclass(frozen=True)
-class BasilarMembrane:
+class BasilarMembrane(CheckedSettings):
     """The model's constants, in units of cm, g, s. The defaults are those of SHD and SSC."""
 
-    length: float = 3.5
+    length: Positive = 3.5
     """Length from base to apex, in cm; the places are spread evenly along it, both ends
     included."""
-    stiffness: float = 1e9
+    stiffness: Positive = 1e9
     """C0, the stiffness at the base."""
-    stiffness_offset: float = 3500.0
+    stiffness_offset: Positive = 3500.0
     """a."""
-    decay: float = 3.0
+    decay: Positive = 3.0
     """alpha, per cm."""
-    density: float = 1.0
+    density: Positive = 1.0
     """rho, the density of the fluid."""
-    damping: float = 0.15
-    """delta."""
-    height: float = 0.1
+    damping: Annotated[float, Between(0, 2, above=True, below=True)] = 0.15
+    """delta; below 2 waves still propagate."""
+    height: Positive = 0.1
     """h, the height of the duct."""
-    mass: float = 0.05
+    mass: Positive = 0.05
     """m, the mass per area of the membrane."""
-
-    def __post_init__(self) -> None:
-        check_constants(self)
-        if self.damping >= 2:
-            raise SrnnError(
-                "BasilarMembrane: damping must be below 2, where waves still propagate, not "
-                f"{self.damping!r}."
-            )
 
     def transfer(
         self, frequency: npt.ArrayLike, place: npt.ArrayLike
     ) -> npt.NDArray[np.complex128]:
-        """Velocity (F, P) for a sound of amplitude 1, at frequencies (F,) above 0 Hz and places
-        (P,) in cm from the base."""
+        """Velocity of the membrane for a sound of amplitude 1.
+
+        Args:
+            frequency: (F,) above 0, in Hz.
+            place: (P,) in cm from the base.
+
+        Returns:
+            (F, P).
+        """
         from scipy.special import hankel1
 
         omega = 2 * np.pi * np.asarray(frequency, float)[:, None]
@@ -130,11 +130,21 @@ class TransferTables:
         bins: int,
         dtype: npt.DTypeLike,
     ) -> npt.NDArray[np.complexfloating]:
-        """(bins, P): the first ``bins`` of ``samples`` frequencies from 1 Hz to ``rate``, evenly
-        spaced, at places (P,) in cm.
+        """The transfer functions at frequencies from 1 Hz to ``rate``, evenly spaced.
 
         The converter behind SHD starts at 1 Hz, where an FFT has 0 Hz, because the model has no
         value at 0 Hz.
+
+        Args:
+            membrane: whose functions.
+            place: (P,) in cm from the base.
+            samples: number of frequencies.
+            rate: the last frequency, in Hz.
+            bins: how many of the frequencies are needed, from the first on.
+            dtype: of the result, complex.
+
+        Returns:
+            (bins, P).
         """
         key = (membrane, place.tobytes(), samples, rate, bins, np.dtype(dtype).str)
         with self._lock:
@@ -160,11 +170,15 @@ class TransferTables:
 
 
 def velocity(spectrum: npt.NDArray, table: npt.NDArray, samples: int) -> npt.NDArray[np.floating]:
-    """Velocity over time, (T, P): the real part of the inverse FFT over T bins.
+    """Velocity over time: the real part of the inverse FFT over T bins.
 
-    ``spectrum``: (K,) complex, the bins of the sound from 0 Hz up; higher ones are zero. ``table``:
-    (K, P) transfer functions, of the same dtype. ``samples``: T >= K, bins from 0 Hz to half the
-    sound's rate; the result has half the sound's rate.
+    Args:
+        spectrum: (K,) complex, the bins of the sound from 0 Hz up; higher ones are zero.
+        table: (K, P) transfer functions, of the same dtype.
+        samples: T >= K, bins from 0 Hz to half the sound's rate.
+
+    Returns:
+        (T, P), at half the sound's rate.
     """
     from scipy.fft import irfft
 
@@ -176,9 +190,8 @@ def velocity(spectrum: npt.NDArray, table: npt.NDArray, samples: int) -> npt.NDA
     low = min(len(product), half)
     hermitian[:low] = product[:low]
     hermitian[0] *= 2  # its own mirror image
-    mirrored = product[samples - half + 1 :][
-        ::-1
-    ].conj()  # bins T-1 ... T-half+1 on bins 1 ... half-1
+    # Bins T-1 ... T-half+1 on bins 1 ... half-1.
+    mirrored = product[samples - half + 1 :][::-1].conj()
     hermitian[half - len(mirrored) : half] += mirrored
     hermitian *= 0.5
     return np.asarray(irfft(hermitian, samples, axis=0, overwrite_x=True))

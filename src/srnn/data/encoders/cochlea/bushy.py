@@ -25,8 +25,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ....compiling import loop
-from ....errors import SrnnError
-from .shared import check_constants
+from ....files.bounds import Count, Positive
+from ....files.conversion import CheckedSettings
 
 
 class BushyState(NamedTuple):
@@ -44,30 +44,29 @@ class BushyState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class BushyCell:
+class BushyCell(CheckedSettings):
     """The model's constants; times in seconds. The defaults are those of SHD and SSC."""
 
-    copies: int = 40
-    tau_mem: float = 1e-3
-    tau_syn: float = 0.5e-3
-    refractory: float = 1e-3
+    copies: Count = 40
+    tau_mem: Positive = 1e-3
+    tau_syn: Positive = 0.5e-3
+    refractory: Positive = 1e-3
     """Refractory period of the copies and of the cell."""
-    weight: float = 13000.0
+    weight: Positive = 13000.0
     """Weight of all copies together, per second."""
-
-    def __post_init__(self) -> None:
-        check_constants(self)
-        if not isinstance(self.copies, int):
-            raise SrnnError(f"BushyCell: copies must be an integer, not {self.copies!r}.")
 
     def wait(self, rate: float) -> int:
         """Steps of the refractory period at ``rate`` steps per second."""
-        return math.ceil(
-            self.refractory * rate - 1e-9
-        )  # 1e-9: 0.001 * rate may lie just above an integer
+        # 0.001 * rate may lie just above an integer.
+        return math.ceil(self.refractory * rate - 1e-9)
 
     def rest(self, places: int, rate: float) -> BushyState:
-        """The state of the cells before any sound."""
+        """The state of the cells before any sound.
+
+        Args:
+            places: number of cells.
+            rate: steps per second.
+        """
         recent = np.zeros((max(self.wait(rate), 1), places), np.int32)
         return BushyState(recent, np.zeros(places), np.zeros(places), np.zeros(places, np.int32))
 
@@ -80,16 +79,18 @@ class BushyCell:
         first_step: int = 0,
         state: BushyState | None = None,
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Spikes of one cell per place: their steps and columns, (S,) each, by step and then
-        column.
+        """Spikes of one cell per place, by step and then column.
 
         Args:
-            probability: (T, P) of a copy firing within a sample, at ``rate`` per second.
+            probability: (T, P) of a copy firing within a step.
+            rate: steps per second.
             key: for the random numbers, 0 to 2^64 - 1.
-            first_place, first_step: of column 0 and row 0, so that a block of places or steps gets
-            the same draws as in the
-                whole.
+            first_place: of column 0, so that a block of places has the same draws as in the whole.
+            first_step: of row 0, likewise.
             state: the state to continue from, overwritten by the final one; None: no sound before.
+
+        Returns:
+            Steps and columns of the spikes, (S,) each.
         """
         steps, places = probability.shape
         wait = self.wait(rate)

@@ -22,34 +22,32 @@ import numpy as np
 import numpy.typing as npt
 
 from ....compiling import loop
-from .shared import check_constants
+from ....files.bounds import Positive
+from ....files.conversion import CheckedSettings
 
 
 @dataclass(frozen=True)
-class HairCell:
+class HairCell(CheckedSettings):
     """The model's constants; rates per second. The defaults are those of SHD and SSC."""
 
-    replenishment: float = 5.05
+    replenishment: Positive = 5.05
     """y."""
-    permeability: float = 2000.0
+    permeability: Positive = 2000.0
     """g, the maximal rate of transmitter release, per second."""
-    loss: float = 2500.0
+    loss: Positive = 2500.0
     """l."""
-    uptake: float = 6580.0
+    uptake: Positive = 6580.0
     """r."""
-    reprocessing: float = 66.3
+    reprocessing: Positive = 66.3
     """x."""
-    offset: float = 5.0
+    offset: Positive = 5.0
     """A, in units of the velocity."""
-    half_release: float = 300.0
+    half_release: Positive = 300.0
     """B, in units of the velocity: the permeability is half its maximum at v + A = B."""
-    firing: float = 50000.0
+    firing: Positive = 50000.0
     """h."""
-    capacity: float = 1.0
+    capacity: Positive = 1.0
     """M, transmitter in the free reservoir when full."""
-
-    def __post_init__(self) -> None:
-        check_constants(self)
 
     def reservoirs(self, places: int) -> npt.NDArray[np.float64]:
         """(3, places): q, c and w of as many cells in silence."""
@@ -66,11 +64,16 @@ class HairCell:
         rate: float,
         reservoirs: npt.NDArray[np.float64] | None = None,
     ) -> npt.NDArray[np.floating]:
-        """The velocity (T, P) at ``rate`` samples per second, overwritten by the probability of
-        firing within each sample.
+        """Probability of firing within each step.
 
-        ``reservoirs`` (3, P): the state to continue from, overwritten by the final one; None:
-        silence before.
+        Args:
+            velocity: (T, P) of the membrane; overwritten by the result.
+            rate: steps per second.
+            reservoirs: (3, P) the state to continue from, overwritten by the final one; None:
+                silence before.
+
+        Returns:
+            (T, P), in the place of the velocity.
         """
         if reservoirs is None:
             held = self.reservoirs(velocity.shape[1])
