@@ -62,8 +62,8 @@ def set_state(given: Stream, state: Any) -> None:
 
 
 def piped(data: bytes, raw: RawFormat, overrides: ReadingOverrides | None = None) -> np.ndarray:
-    options = {} if overrides is None else {"said": overrides}
-    return open_source("-", PATH, 4, raw, io.BytesIO(data), **options).whole()
+    said = overrides or ReadingOverrides()
+    return open_source("-", PATH, 4, raw, io.BytesIO(data), said=said).whole()
 
 
 def restored(change: Callable[[dict[str, Any], dict[str, Any]], bytes]) -> None:
@@ -119,7 +119,7 @@ def without_sounddevice() -> None:
 def not_compiled() -> None:
     net = SRNN.paper(5, [4], 2)
     for layer in [*net.layers, net.readout]:
-        layer.backend = "cpu"  # type: ignore[assignment]
+        layer.backend = "cpu"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("srnn.deploy.streaming.stream.why_no_numba", lambda: "there is none")
         Stream(net)
@@ -215,7 +215,11 @@ REFUSALS = [
     ),
     *(  # one number would have become all of them
         Refusal("state", "data", on_stream(lambda s, cut=cut: s.set_flat_state(cut(s))))
-        for cut in (lambda s: s.flat_state()[:1], lambda s: s.flat_state()[:-1], lambda s: 0.0)
+        for cut in (
+            lambda s: s.flat_state()[:1],
+            lambda s: s.flat_state()[:-1],
+            lambda s: np.zeros(()),
+        )
     ),
     Refusal("streams", "value", lambda: stream(0)),
     Refusal("streams", "value", lambda: stream(2.0)),  # type: ignore[arg-type]
@@ -233,7 +237,12 @@ REFUSALS = [
     Refusal("state", "data", lambda: restored(lambda *_: b"x"), "not the state of a stream"),
     Refusal("state", "data", lambda: restored(lambda *_: b"srnn state 3".ljust(40)), "version"),
     Refusal("state", "data", lambda: restored(lambda *state: pack(*state)[:-1]), "damaged"),
-    Refusal("state", "data", lambda: restored(lambda *state: pack(*state, b"key")), "damaged"),
+    Refusal(
+        "state",
+        "data",
+        lambda: restored(lambda arrays, info: pack(arrays, info, b"key")),
+        "damaged",
+    ),
     Refusal(
         "state",
         "data",
