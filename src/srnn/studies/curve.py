@@ -49,7 +49,7 @@ def write_curve(out: Path, about: dict[str, Any], points: Named) -> None:
 
 
 def title(about: dict[str, Any]) -> str:
-    """One line that says what was done."""
+    """What was done, in one line."""
     scope = ""
     if about["what"] == "weights":
         scope = f", scope {about['scope']}"

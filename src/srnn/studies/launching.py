@@ -28,7 +28,7 @@ HOURS = 24
 def interrupted_by_signals() -> Iterator[None]:
     """In the block SIGTERM and SIGHUP, from a scheduler or a closed terminal, do what Ctrl-C does.
 
-    Only the first signal counts: whoever ends a group of processes may tell each of them twice.
+    Only the first signal counts: whoever ends a group of processes may signal each of them twice.
     """
     names = ("SIGINT", "SIGTERM", "SIGHUP")
     numbers = [number for name in names if (number := getattr(signal, name, None)) is not None]

@@ -57,7 +57,7 @@ def measure_point(
 
     Returns:
         The point, ready for JSON; ``int8`` is None where the network has no int8 model, and
-        ``why_no_int8`` says why.
+        ``why_no_int8`` is the reason.
     """
     network, task = trained.spiking("measured in int8"), trained.task
     train_set = None

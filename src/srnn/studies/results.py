@@ -280,7 +280,7 @@ def _points_table(points: Sequence[dict[str, Any]], sweep: Sweep) -> list[str]:
 
 
 def _searched(sweep: Sweep) -> dict[str, str]:
-    """The settings of a search's points, which their names do not say: a column for each."""
+    """The settings of a search's points, which are not in their names: a column for each."""
     if not sweep.is_search:
         return {}
     return short_names(sweep.parameters)

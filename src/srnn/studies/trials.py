@@ -1,4 +1,4 @@
-"""The trials of a sweep, as its folder knows them: the run folders are the state.
+"""The trials of a sweep in its folder: the run folders are the state.
 
     sweep.json               what must stay the same while the sweep goes on
     runs/POINT/sSEED         a training, as ``srnn train`` writes it

@@ -78,7 +78,7 @@ def unpack(data: bytes, key: bytes = b"") -> tuple[dict[str, npt.NDArray[Any]], 
 
 
 def fingerprint(network: FrozenNetwork, summary: str) -> str:
-    """What tells a decoder's states from another's.
+    """What distinguishes a decoder's states from another's.
 
     Args:
         network: the decoder's.

@@ -132,13 +132,15 @@ def as_clip(source: Source, task: Task, path: SignalPath) -> Source:
     return replace(source, blocks=iter(blocks))
 
 
-def _piped(rows: Rows, name: str, signal: SignalPath, said: ReadingOverrides) -> Iterator[Array]:
+def _piped(
+    rows: Rows, name: str, signal: SignalPath, overrides: ReadingOverrides
+) -> Iterator[Array]:
     """The signal of a table from a pipe. A RuntimeWarning where its times contradict the rate that
     the network reads."""
     times: list[float] = []
     rate = signal.rate
-    in_place = replace(said, rate=rate)  # what comes through a pipe is not resampled
-    filling, first = Filling(name, said.gaps), True
+    in_place = replace(overrides, rate=rate)  # what comes through a pipe is not resampled
+    filling, first = Filling(name, overrides.gaps), True
     for block in rows:
         layout = rows.layout
         if rate is not None and layout.unit is not None and len(times) < TIMED:
@@ -153,7 +155,7 @@ def _piped(rows: Rows, name: str, signal: SignalPath, said: ReadingOverrides) ->
                         RuntimeWarning,
                         stacklevel=2,
                     )
-        complete = _filled(filling, block[:, layout.leading :], said)
+        complete = _filled(filling, block[:, layout.leading :], overrides)
         if len(complete):
             given = Recording(complete, rate, layout.channels, layout.units, name)
             given = match(given, signal, in_place)
@@ -164,15 +166,15 @@ def _piped(rows: Rows, name: str, signal: SignalPath, said: ReadingOverrides) ->
     filling.finish()
 
 
-def _filled(filling: Filling, block: Array, said: ReadingOverrides) -> Array:
+def _filled(filling: Filling, block: Array, overrides: ReadingOverrides) -> Array:
     """The samples that are complete with this block. A RuntimeWarning, once, where some were
     missing."""
     before = filling.filled
     complete = filling.push(block)
     if filling.filled > before == 0:
         warnings.warn(
-            f"standard input: values are missing, and are filled in ({said.gaps.missing}), at most "
-            f"{said.gaps.longest} in a row ({option('missing')}, {option('longest_gap')}).",
+            f"standard input: values are missing, and are filled in ({overrides.gaps.missing}), at most "
+            f"{overrides.gaps.longest} in a row ({option('missing')}, {option('longest_gap')}).",
             RuntimeWarning,
             stacklevel=3,
         )
@@ -185,11 +187,11 @@ def _raw(
     signal: SignalPath,
     block: int,
     raw: RawFormat,
-    said: ReadingOverrides,
+    overrides: ReadingOverrides,
     at_once: bool,
 ) -> Iterator[Array]:
     """Blocks from raw samples; ``at_once``: as they come."""
-    channels, filling = signal.channels, Filling(name, said.gaps)
+    channels, filling = signal.channels, Filling(name, overrides.gaps)
     dtype = np.dtype("<f4" if raw == "float32" else "<i2")
     size = channels * dtype.itemsize
     # read1 does not wait for more.
@@ -204,7 +206,7 @@ def _raw(
             count += len(x)
             if raw != "float32":
                 x = (x / signal.int16_scale).astype(np.float32)
-            complete = _filled(filling, x, said)
+            complete = _filled(filling, x, overrides)
             if len(complete):
                 yield complete
     filling.finish()

@@ -208,7 +208,7 @@ class Stream:
 
             frozen = freeze(net, "A stream")
             self._net = copied(net).cpu().eval().requires_grad_(False)
-            # A trained encoder is applied here, before the compiled step, which knows only layers.
+            # A trained encoder is applied here, before the compiled step, which runs layers only.
             self._net.encoder = None
         if streams is not None:
             streams = check("streams", streams, int, Between(1))
