@@ -43,7 +43,7 @@ def program(folder: Path, epochs: int) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def find_support(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=os.pathsep)
 
 
 def test_processes_are_waited_for_and_share_the_cores(
