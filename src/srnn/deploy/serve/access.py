@@ -104,9 +104,8 @@ class Access:
 
     def problem(self, scope: Scope) -> Refused | None:
         """Why a request is refused; None if it is permitted."""
-        headers = {
-            name.lower(): value for name, value in reversed(scope["headers"])
-        }  # the first of each counts
+        # The first of each counts.
+        headers = {name.lower(): value for name, value in reversed(scope["headers"])}
         if b"content-length" in headers and b"transfer-encoding" in headers:
             text = "A request has Content-Length or Transfer-Encoding, not both."
             return Refused(400, text, "conflict", "Content-Length")
@@ -126,11 +125,8 @@ class Access:
         else:
             try:
                 query = scope.get("query_string", b"").decode("ascii")
-                token = (
-                    parse_qs(query, max_num_fields=20)
-                    .get("token", [""])[0]
-                    .encode("utf-8", "surrogatepass")
-                )
+                text = parse_qs(query, max_num_fields=20).get("token", [""])[0]
+                token = text.encode("utf-8", "surrogatepass")
             except ValueError:
                 token = b""
         if not hmac.compare_digest(token, self._token):
