@@ -111,12 +111,12 @@ def ecg(runs: Path) -> str:
 
 @pytest.fixture(scope="module")
 def models(runs: Path) -> dict[str, Decoder]:
-    """Their decoders."""
+    """Their decoders, as a service has them."""
     from srnn.deploy.streaming import Decoder
 
     return {
-        "digits": Decoder.of(runs / "digits"),
-        "ecg": Decoder.of(runs / "ecg", scale=([0, 0], [5, 5])),
+        "digits": Decoder.of(runs / "digits", missing="refuse"),
+        "ecg": Decoder.of(runs / "ecg", scale=([0, 0], [5, 5]), missing="refuse"),
     }
 
 

@@ -41,7 +41,7 @@ def recipe_seeds() -> dict[str, bytes]:
 def read_sweep(data: bytes, folder: Path) -> int:
     from srnn.studies.schema import load_sweep
 
-    return len(load_sweep(str(write(folder, "a.yaml", data))).units())
+    return len(load_sweep(str(write(folder, "a.yaml", data))).list_trials())
 
 
 def sweep_seeds() -> dict[str, bytes]:

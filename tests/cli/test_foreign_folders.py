@@ -31,7 +31,7 @@ from srnn.training.runs import Run
 from support.commands import fails
 from support.loopback import Server, plain_network, server
 from support.runs import make_run
-from support.sweeps import BASE, sweep_of, units_in
+from support.sweeps import BASE, sweep_of, trials_in
 from support.tiny import TinyTask, tiny_recipe
 
 pytestmark = pytest.mark.robust
@@ -369,7 +369,7 @@ def test_a_sweep_s_journal_replaces_a_link_and_refuses_a_pipe(tmp_path: Path) ->
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # optuna says that journals are experimental
-        assert open_study(units_in(sweep, tmp_path / "first")) is not None
+        assert open_study(trials_in(sweep, tmp_path / "first")) is not None
         victim = tmp_path / "victim"
         victim.write_bytes((tmp_path / "first" / "study" / "journal.log").read_bytes())
         before = victim.read_bytes()
@@ -379,7 +379,7 @@ def test_a_sweep_s_journal_replaces_a_link_and_refuses_a_pipe(tmp_path: Path) ->
         folder.mkdir(parents=True)
         journal = folder / "journal.log"
         journal.symlink_to(victim)
-        assert open_study(units_in(sweep, tmp_path / "second")) is not None
+        assert open_study(trials_in(sweep, tmp_path / "second")) is not None
         assert victim.read_bytes() == before and not journal.is_symlink()
         assert journal.read_bytes().startswith(before)
 
@@ -387,4 +387,4 @@ def test_a_sweep_s_journal_replaces_a_link_and_refuses_a_pipe(tmp_path: Path) ->
             journal.unlink()
             os.mkfifo(journal)
             with pytest.raises(SrnnError, match="it is a pipe or a device"):
-                open_study(units_in(sweep, tmp_path / "second"))
+                open_study(trials_in(sweep, tmp_path / "second"))

@@ -13,8 +13,7 @@ import pytest
 
 from srnn.data.encoders import Statistics
 from srnn.deploy.streaming import Decoder
-from srnn.deploy.streaming.decisions import Chooser
-from srnn.deploy.streaming.running import Timing, decisions_of, run_source
+from srnn.deploy.streaming.running import Chooser, Timing, decisions_of, run_source
 from srnn.deploy.streaming.sources import Source
 from support.runs import SPOKEN, make_run
 

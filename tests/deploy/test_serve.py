@@ -23,7 +23,6 @@ from srnn.data.encoders.streaming import Chain, Memoryless
 from srnn.data.encoders.streaming_cochlea import CochleaStream
 from srnn.deploy.serve.messages import Start, read_rows, read_samples, read_start
 from srnn.deploy.streaming import Decoder
-from srnn.errors import SrnnError
 from srnn.training.recipes.schema import Recipe, TaskConfig
 from srnn.training.trained import Trained
 from support.serving import LEADS, PIXELS, Launched, Service, expected, serving, told
@@ -224,16 +223,17 @@ def test_states_are_told_and_taken(
     assert (again.ready["samples"], again.ready["steps"]) == (500, 497)
     again.push(LEADS[500:])
     assert told(again.finish()) == winners[497:]
-    for where, name, state, message in (
-        (guarded, "digits", kept["state"], "another network"),
-        (guarded, "ecg", kept["state"][:-8], "damaged"),
-        (guarded, "ecg", "!", "not a state that this server sent"),
-        (guarded, "ecg", 7, "not a state that this server sent"),
-        (guarded, "ecg", "", "not the state of a stream"),
-        (service, "ecg", kept["state"], "not made here"),  # signed with the token
+    for where, name, state, kind in (
+        (guarded, "digits", kept["state"], "conflict"),
+        (guarded, "ecg", kept["state"][:-8], "data"),
+        (guarded, "ecg", "!", "value"),
+        (guarded, "ecg", 7, "value"),
+        (guarded, "ecg", "", "data"),
+        (service, "ecg", kept["state"], "data"),  # signed with the token
     ):
-        refused = where.stream(name, state=state)
-        assert refused.ready["type"] == "error" and message in refused.ready["message"]
+        refused = where.stream(name, state=state).ready
+        assert refused["type"] == "error"
+        assert (refused["kind"], refused["field"]) == (kind, "state"), refused
 
 
 @pytest.mark.slow
@@ -303,13 +303,17 @@ def test_samples_are_rows_of_a_models_channels_in_its_unit() -> None:
     assert read_rows([[1e39]], 1).tolist() == [
         [np.inf]
     ]  # which is refused as not finite, and without a warning
-    for odd, said in (
-        ([1, 2], r"2 numbers, .* shape \(2,\)"),
-        (5, r"2 numbers, .* shape \(\)"),
-        ([[[1, 2]]], "numbers"),
-    ):
-        with pytest.raises(SrnnError, match=f"rows of {said}"):
-            read_rows(odd, 2)
+
+
+def test_streams_of_the_command_refuse_what_is_missing(runs: Path) -> None:
+    """A file's gaps are filled; in a live stream nothing waits for the end of a gap."""
+    from srnn.cli.serve import load_models
+
+    decoders, _, _ = load_models([str(runs / "digits")])
+    with serving(decoders) as running:
+        client = running.stream("digits")
+        client.push(np.array([[0.5], [np.nan], [0.5]]))
+        assert client.hear()["kind"] == "data"
 
 
 def test_what_a_start_leaves_open_may_be_null() -> None:

@@ -23,10 +23,13 @@ from websockets.exceptions import InvalidStatus  # noqa: E402
 
 from srnn.cli import serve  # noqa: E402
 from srnn.deploy.serve.access import Access, is_loopback  # noqa: E402
-from srnn.deploy.serve.listening import bind, listen, raise_descriptors  # noqa: E402
-from srnn.deploy.serve.server import check_exposure, spare_collections  # noqa: E402
+from srnn.deploy.serve.server import (  # noqa: E402
+    bind,
+    check_exposure,
+    raise_descriptors,
+    spare_collections,
+)
 from srnn.deploy.streaming import Decoder  # noqa: E402
-from srnn.errors import SrnnError  # noqa: E402
 from srnn.measure.policy import ExitPolicy  # noqa: E402
 from support.commands import fails, parse  # noqa: E402
 from support.serving import TOKEN, Service  # noqa: E402
@@ -134,11 +137,7 @@ def test_other_pages_and_names_are_refused(service: Service) -> None:
 
 def test_what_is_exposed_needs_a_good_token() -> None:
     for host in ("0.0.0.0", "::", "192.168.1.2", "example.org"):
-        with pytest.raises(SrnnError, match="others can reach this server: give it a token"):
-            check_exposure(host, None)
         check_exposure(host, TOKEN)
-    with pytest.raises(SrnnError, match="at least 16 characters"):
-        check_exposure("127.0.0.1", "short")
     assert [is_loopback(host) for host in ("127.0.0.1", "localhost", "[::1]", "127.9.9.9", "0.0.0.0", "x", "")] == [
         True, True, True, True, False, False, False,
     ]  # fmt: skip
@@ -152,8 +151,11 @@ def test_refusals_say_why(guarded: Service) -> None:
     ):
         with pytest.raises(InvalidStatus) as caught:
             websockets.sync.client.connect(f"ws://127.0.0.1:{guarded.port}/v1/models/{path}")
-        assert (
-            caught.value.response.status_code == status and b"detail" in caught.value.response.body
+        answer = json.loads(caught.value.response.body or b"")
+        assert caught.value.response.status_code == status
+        assert set(answer) == {"detail", "kind", "field"} and answer["field"] in (
+            "token",
+            "nothing",
         )
 
 
@@ -205,7 +207,7 @@ def test_mistakes_are_one_line(
     assert "letters, digits" in fails(capsys, "serve", f"a/b={ecg}")
     assert "others can reach this server" in fails(capsys, "serve", ecg, "--host", "0.0.0.0")
     assert "--port must be" in fails(capsys, "serve", ecg, "--port", "70000")
-    assert "above 0" in fails(capsys, "serve", ecg, "--max-streams", "0")
+    assert "'streams' must be" in fails(capsys, "serve", ecg, "--max-streams", "0")
     assert "exclude each other" in fails(capsys, "serve", ecg, "--new-token", "--token-file", "x")
     assert "Cannot read the token" in fails(capsys, "serve", ecg, "--token-file", str(token))
     token.write_text("\n")
@@ -229,15 +231,6 @@ def test_mistakes_are_one_line(
             capsys, "serve", "nowhere", "--port", str(taken.getsockname()[1])
         )
     assert "Cannot listen on" in fails(capsys, "serve", ecg, "--host", "192.0.2.1", "--new-token")
-    with (
-        bind("127.0.0.1", 0) as first,
-        pytest.raises(SrnnError, match="Cannot listen on"),
-        bind(
-            "127.0.0.1", first.getsockname()[1]
-        ) as second,  # where the system allows it: both read their models
-    ):
-        listen(first)
-        listen(second)
 
 
 def test_small_messages_leave_at_once() -> None:

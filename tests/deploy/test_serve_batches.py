@@ -85,8 +85,7 @@ def test_a_batch_of_sound(tmp_path: Path) -> None:
         status, found = running.ask(
             "/v1/models/words/classify", b"ID3" + clip(8000), Content_Type="audio/wav"
         )
-        why = "The body: this is not a sound file of a known format (WAV, NIST SPHERE, FLAC)."
-        assert (status, found["detail"]) == (422, why)  # nor is it cut off
+        assert status == 422 and found["detail"].startswith("The body: this is not a sound file")
 
 
 def test_of_stereo_sound_the_mean_is_heard() -> None:
@@ -141,88 +140,69 @@ def test_late_labels_of_a_batch_stand_beside_what_they_name(tmp_path: Path) -> N
 
 NPY = io.BytesIO()
 np.save(NPY, np.ones((1, 20, 1)))
-HUGE = (
-    NPY.getvalue()
-    .replace(b"(1, 20, 1)", b"(1 ,2**9,1)")
-    .replace(b"(1 ,2**9,1)", b"(9, 99999,1)"[:11])
-)
+EIGHT = b"[[0], [0], [0], [0], [0], [0], [0], [0]]"
+JSON = "application/json"
+DATA, INPUTS, SAMPLES = ("data", "body"), ("data", "inputs"), ("data", "samples")
 
 
 @pytest.mark.parametrize(
-    ("kind", "body", "status", "message"),
+    ("media_type", "body", "status", "about"),
     [
-        ("application/json", b"", 422, "not JSON"),
-        ("application/json", b"[" * 200000, 422, "not JSON"),
-        ("application/json", b"{}", 422, "a list of sequences"),
-        ("application/json", b'{"inputs": []}', 422, "a list of sequences"),
-        ("application/json", b'{"inputs": [[]]}', 422, "no samples"),
-        ("application/json", b'{"inputs": [[[1, 2]]]}', 422, "rows of 1 numbers"),
-        ("application/json", b'{"inputs": [[[1], [2, 3]]]}', 422, "same length"),
-        ("application/json", b'{"inputs": [[["a"]]]}', 422, "rows of numbers"),
+        (JSON, b"", 422, DATA),
+        (JSON, b"[" * 200000, 422, DATA),
+        (JSON, b"{}", 422, INPUTS),
+        (JSON, b'{"inputs": []}', 422, INPUTS),
+        (JSON, b'{"inputs": [[]]}', 422, SAMPLES),
+        (JSON, b'{"inputs": [[[1, 2]]]}', 422, SAMPLES),
+        (JSON, b'{"inputs": [[[1], [2, 3]]]}', 422, SAMPLES),
+        (JSON, b'{"inputs": [[["a"]]]}', 422, SAMPLES),
         (
-            "application/json",
-            b'{"inputs": [[[0], [0], [0], [0], [0], [0], [0], [0]], [[1], [NaN]]]}',
+            JSON,
+            b'{"inputs": [%b, [[1], [NaN]]]}' % EIGHT,
             422,
-            "Sequence 1: sample 1 is not finite in channel 0 (counted from 0)",
+            "Sequence 1: sample 1 is not finite",
         ),
-        (
-            "application/json",
-            b'{"inputs": [[[0], [0], [0], [0], [0], [0], [0], [0]], [[1], [1e999]]]}',
-            422,
-            "Sequence 1: sample 1 is not finite in channel 0 (counted from 0)",
-        ),
-        (
-            "application/json",
-            b'{"inputs": [[[0], [0], [0], [0], [0], [0], [0], [0]], [[1], [1e300]]]}',
-            422,
-            "Sequence 1: sample 1 is not finite in channel 0 (counted from 0)",
-        ),
-        ("application/json", b'{"inputs": [[[1]]]}', 422, "ended after 1 sample;"),
-        ("application/json", b'{"inputs": [[[' + b"9" * 6000 + b"]]]}", 422, ""),
-        ("application/x-npy", b"x", 422, "The body cannot be read as a .npy array"),
-        ("application/x-npy", NPY.getvalue()[:-1], 422, "The body cannot be read as a .npy array"),
-        ("application/x-npy", NPY.getvalue()[:80], 422, "The body cannot be read as a .npy array"),
-        (
-            "application/x-npy",
-            NPY.getvalue().replace(b"20", b"99"),
-            422,
-            "The body cannot be read as a .npy array",
-        ),
-        (
-            "application/x-npy",
-            NPY.getvalue().replace(b"<f8", b"|O8"),
-            422,
-            "The body cannot be read as a .npy array",
-        ),
-        (
-            "application/x-npy",
-            NPY.getvalue().replace(b"(1, 20, 1)", b"(2, 10, 1)").replace(b"2, 10", b"20, 1"),
-            422,
-            "",
-        ),
-        ("audio/wav", b"x", 422, "not sound"),
-        ("text/plain", b"x", 422, "content type"),
-        ("application/json", b" " * 5_000_000, 413, "at most 4194304 bytes"),
+        (JSON, b'{"inputs": [%b, [[1], [1e999]]]}' % EIGHT, 422, "Sequence 1: sample 1 is not fin"),
+        (JSON, b'{"inputs": [%b, [[1], [1e300]]]}' % EIGHT, 422, "Sequence 1: sample 1 is not fin"),
+        (JSON, b'{"inputs": [[[1]]]}', 422, "ended after 1 sample;"),
+        (JSON, b'{"inputs": [[[' + b"9" * 6000 + b"]]]}", 422, ""),
+        ("application/x-npy", b"x", 422, "The body cannot"),
+        ("application/x-npy", NPY.getvalue()[:-1], 422, "The body cannot"),
+        ("application/x-npy", NPY.getvalue()[:80], 422, "The body cannot"),
+        ("application/x-npy", NPY.getvalue().replace(b"20", b"99"), 422, "The body cannot"),
+        ("application/x-npy", NPY.getvalue().replace(b"<f8", b"|O8"), 422, "The body cannot"),
+        ("application/x-npy", NPY.getvalue().replace(b"(1, 20, 1)", b"(20, 1, 1)"), 422, ""),
+        ("application/x-npy", NPY.getvalue().replace(b"(1, 20, 1)", b"(1, 1, 20)"), 422, DATA),
+        ("audio/wav", b"x", 422, ("unsupported", "Content-Type")),
+        ("text/plain", b"x", 422, ("value", "Content-Type")),
+        (JSON, b" " * 5_000_000, 413, DATA),
     ],
 )
-def test_bad_batches(service: Service, kind: str, body: bytes, status: int, message: str) -> None:
-    found, answer = service.ask("/v1/models/digits/classify", body, Content_Type=kind)
-    assert found == status and message in answer["detail"]
+def test_bad_batches(
+    service: Service, media_type: str, body: bytes, status: int, about: tuple[str, str] | str
+) -> None:
+    """Refused for a kind and a field, or, by a reader that others use, in its words."""
+    found, answer = service.ask("/v1/models/digits/classify", body, Content_Type=media_type)
+    assert found == status and set(answer) == {"detail", "kind", "field"}
+    if isinstance(about, str):
+        assert about in answer["detail"]
+    else:
+        assert (answer["kind"], answer["field"]) == about, answer
 
 
 def test_routes_that_are_not_there(service: Service) -> None:
-    assert service.ask("/v1/models/nothing/classify", b"{}")[0] == 404
-    for number in (
-        "7",
-        "x",
-        "-1",
-        "00",
-        "9" * 5000,
-    ):  # a path that is no number was answered with pydantic's list of problems
-        assert service.ask(f"/v1/recordings/{number}") == (
-            404,
-            {"detail": "There is no such recording."},
-        )
-    assert service.ask("/v1/models/ecg/classify")[0] == 405
-    with pytest.raises(InvalidStatus, match="404"):
+    def refused(path: str, body: bytes | None = None) -> tuple[int, str, str]:
+        status, answer = service.ask(path, body)
+        assert "\n" not in answer["detail"]
+        return status, answer["kind"], answer["field"]
+
+    assert refused("/v1/models/nothing/classify", b"{}") == (404, "name", "nothing")
+    for number in ("7", "x", "-1", "00", "9" * 200):  # some were answered by pydantic
+        assert refused(f"/v1/recordings/{number}") == (404, "name", number)
+    assert refused("/nowhere") == (404, "name", "/nowhere")
+    path = "/v1/models/ecg/classify"
+    assert refused(path) == (405, "unsupported", path)
+    with pytest.raises(InvalidStatus, match="404") as caught:
         service.open("nothing")
+    answer = json.loads(caught.value.response.body or b"")
+    assert (answer["kind"], answer["field"]) == ("name", "nothing")

@@ -27,7 +27,7 @@ pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
 
 from websockets.sync.client import connect
 
-from srnn.deploy.serve.limits import Limits
+from srnn.deploy.serve.access import Limits
 from srnn.deploy.streaming import Decoder
 from support.pages import marked
 from support.serving import LEADS, TOKEN, Client, Launched, Service, expected, told

@@ -28,6 +28,7 @@ from srnn.deploy.streaming.spotting_evaluation import (
 )
 from srnn.nn.decision import RULES, softmax
 from srnn.training.runs import Run
+from support.refusing import refuses
 from support.runs import make_run
 from support.signals import read_as
 from support.sounds import tone, write_wav
@@ -52,8 +53,6 @@ def test_every_clip_lies_once_in_the_signal_where_it_is_said_to() -> None:
     noisy, _ = concatenated(sounds(9), RATE, seed=1, noise_db=20)
     power = np.square(signal).sum() / 900
     assert np.square(noisy - signal).mean() == pytest.approx(power / 100, rel=0.1)
-    with pytest.raises(SrnnError, match="the data of this task contain none"):
-        concatenated(Split(np.zeros((1, 1, 1), np.float32), np.zeros(1, np.int64)), RATE)
 
 
 def heard_of(said: list[tuple[int, int, float]]) -> ScoredWindows:
@@ -158,17 +157,6 @@ def test_a_mean_of_windows_outvotes_one_of_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "values"),
-    [("threshold", [-0.1, 1.1, float("nan"), "high", None]), ("smooth", [0, 101, 1.5, True, "2"])],
-)
-def test_rules_that_make_no_sense(name: str, values: list[Any]) -> None:
-    for value in values:
-        with pytest.raises(SrnnError, match=f"A spotting rule's {name} must be"):
-            SpottingRule(**{name: value})
-    assert SpottingRule(0, 1) != SpottingRule(1, 100)
-
-
-@pytest.mark.parametrize(
     "content", [{"threshold": 2}, {"threshold": "x"}, {"smooth": 1.5}, {"window": 1}, [1], 3]
 )
 def test_a_rule_that_does_not_fit_is_named_by_where_it_was_read(content: Any) -> None:
@@ -250,7 +238,7 @@ def test_a_spotter_s_windows_are_whole_sequences_however_the_signal_comes(
         len(signal),
         len(steps),
     )
-    with pytest.raises(SrnnError, match="one label per sound of a known length"):
+    with refuses("", "unsupported"):
         Spotter(Decoder.of(run, segment=0))
 
 
@@ -289,7 +277,7 @@ def test_a_chosen_rule_stays_with_the_model(
     assert "--words has several at a time" in capsys.readouterr().err
     (run / "spotting.json").write_text('{"threshold": 2}')
     assert main(["stream", str(run), str(wavfile), "--words"]) == 2
-    assert "threshold must be from 0 to 1" in capsys.readouterr().err
+    assert "'threshold' must be" in capsys.readouterr().err
     (run / "spotting.json").unlink()
 
 

@@ -22,6 +22,7 @@ from srnn.deploy.streaming.saved import pack, unpack
 from srnn.measure.policy import ExitPolicy
 from srnn.nn.losses import Loss
 from srnn.training.runs import Run
+from support.refusing import refuses
 from support.runs import DIGITS, SPOKEN, make_run
 from support.streams import decoder, network
 from support.tiny import TinyStepTask, TinyTask
@@ -250,9 +251,9 @@ def test_a_run_is_decoded_with_its_own_encoder(tmp_path: Path) -> None:
         tmp_path / "other", *DIGITS, "--network.norm=batch", seed=4
     )  # has a tensor without axes
     other = Decoder.of(tmp_path / "other")
-    with pytest.raises(SrnnError, match="belongs to another network"):
+    with refuses("state", "conflict"):
         other.restore(found.open().save())
-    with pytest.raises(SrnnError, match="other settings"):
+    with refuses("state", "conflict"):
         Decoder.of(tmp_path / "run", form="steps").restore(found.open().save())
     # The initial state is drawn from the run's seed, the same for all.
     x = np.linspace(0, 1, 64)[:, None]
@@ -302,7 +303,6 @@ def test_runs_that_cannot_be_streamed_say_why(tmp_path: Path) -> None:
     )
     refused("'form' must be one of auto", *DIGITS, form="sound")
     refused("This input takes no scale", *DIGITS, scale=([0], [1]))
-    refused("from one step", *DIGITS, segment=-1)
     refused(
         "for each of 2 leads",
         "--task.name",
@@ -333,14 +333,6 @@ def test_runs_that_cannot_be_streamed_say_why(tmp_path: Path) -> None:
         "nll",
         form="signal",
         calibration=1e6,
-    )
-    refused(
-        "nothing to end early",
-        "--task.name",
-        "ecg",
-        "--loss.name",
-        "nll",
-        policy=ExitPolicy("ce_mean"),
     )
     refused("is for loss ce_last from step 0", *DIGITS, policy=ExitPolicy("ce_last"))
     run = Run.open(make_run(tmp_path / "fresh", *DIGITS))
@@ -386,7 +378,7 @@ def test_damaged_states_are_refused_and_change_nothing() -> None:
         with pytest.raises(SrnnError):
             fresh.restore(data, key)
     for wrong in (b"", b"other"):  # made with another key
-        with pytest.raises(SrnnError, match="not made here"):
+        with refuses("state", "data"):
             fresh.restore(good, wrong)
     arrays, info = unpack(good, key)
     for name in arrays:  # rightly signed, but of another form
@@ -415,7 +407,7 @@ def test_a_sample_that_is_not_finite_is_named_by_its_place_in_the_stream(value: 
     session.push(x[:20])
     bad = x[20:].copy()
     bad[3, 1] = value
-    with pytest.raises(SrnnError, match=r"Sample 23 is not finite in channel 1 \(counted from 0\)"):
+    with pytest.raises(SrnnError, match="Sample 23 is not finite in channel 1"):
         session.push(bad)
     session.push(x[20:])
     assert session.save() == whole.save()
@@ -435,14 +427,9 @@ def test_a_sample_that_its_scale_cannot_bear_is_refused_and_changes_nothing() ->
     session = from_network(
         SRNN.paper(2, [4], 3), ("a", "b", "c"), signal=ScaledPath(2, statistics=scale)
     ).stream()
-    with pytest.raises(SrnnError, match="too large to be encoded"):
+    with refuses("samples", "data"):
         session.push(np.full((4, 2), 1e38, np.float32))
     assert session.samples == 0 and np.isfinite(session.push(np.ones((4, 2))).scores).all()
-
-
-def test_a_policy_s_file_is_no_policy() -> None:
-    with pytest.raises(SrnnError, match="A policy must be an ExitPolicy"):
-        decoder(TinyTask(), policy="exit-policy.json")
 
 
 def test_one_long_sequence_goes_on_from_its_saved_state() -> None:

@@ -18,6 +18,7 @@ from srnn.data.recordings import ReadingOverrides
 from srnn.data.signals import CrossingPath, ScaledPath
 from srnn.deploy.streaming.sources import Source, open_microphone, open_source
 from srnn.errors import SrnnError
+from support.refusing import refuses
 from support.signals import read_as
 from support.sounds import write_wav
 
@@ -112,13 +113,10 @@ def test_raw_standard_input(size: int) -> None:
         found = whole(open_source("-", CrossingPath(LevelCrossing(), 2, 250), 4, raw, stdin))  # type: ignore[arg-type]
         assert np.array_equal(found, expected.astype(np.float32))
     stdin = io.BufferedReader(Slowly(x.tobytes()[:-1], size))  # type: ignore[arg-type]
-    with pytest.raises(
-        SrnnError, match=r"cut off: it ends 3 bytes into a sample of 4 \(2 of int16\)"
-    ):
+    with refuses("standard input", "file"):
         whole(open_source("-", ScaledPath(2, 250), 4, "int16", stdin))
-    for empty in ("int16", "csv"):
-        with pytest.raises(SrnnError, match="standard input holds no samples"):
-            whole(open_source("-", ScaledPath(2, 250), 4, empty, io.BytesIO(b"")))  # type: ignore[arg-type]
+    with pytest.raises(SrnnError, match="holds no samples"):
+        whole(open_source("-", ScaledPath(2, 250), 4, "csv", io.BytesIO(b"")))
     bad = np.array([[1, 2], [3, np.inf]], "<f4")
     with pytest.raises(
         SrnnError, match=r"sample 1 is not finite in channel 1 \(counted from 0\): inf"
@@ -183,11 +181,6 @@ def test_rows_from_a_pipe_are_read_by_name_and_unit(block: int) -> None:
     ]
     with pytest.raises(SrnnError, match="standard input has no ax, az: its channels are u, v, w"):
         piped(f"u,v,w\n{rows}")
-    with pytest.raises(
-        SrnnError,
-        match=r"is not resampled: the network reads 250 Hz, not 100 Hz \(rate\)\. Give a file",
-    ):
-        piped(f"ax,t,az\n{rows}", ReadingOverrides(rate=100))
 
 
 @pytest.mark.parametrize("block", [1, 3, 100])
@@ -285,16 +278,10 @@ def test_times_that_tell_another_rate_are_noticed(block: int) -> None:
 
 
 def test_the_microphone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sounddevice", None)
-    with pytest.raises(SrnnError, match=r'needs sounddevice: pip install "srnn\[mic\]"'):
-        open_microphone(1, 8000, 80)
-
     class Fake:
         """A device that gives three blocks at once."""
 
         def __init__(self, callback: Any, samplerate: float, device: Any, **_: Any) -> None:
-            if samplerate == 1:
-                raise ValueError("Invalid sample rate")
             self.callback, self.device = callback, device
 
         def __enter__(self) -> None:
@@ -308,7 +295,3 @@ def test_the_microphone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sounddevice", module)
     blocks = open_microphone(1, 8000, 80, "2").blocks
     assert [next(blocks)[0, 0] for _ in range(3)] == [0, 1, 2]
-    with pytest.raises(SrnnError, match="cannot be opened at 1 Hz: Invalid sample rate"):
-        open_microphone(1, 1, 80)
-    with pytest.raises(SrnnError, match="records sound, one channel"):
-        open_microphone(2, 8000, 80)

@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import srnn
-from srnn import Readout, Spikes, SrnnError, Stream
+from srnn import Readout, Spikes, Stream
 from srnn.nn.neurons import NEURONS, as_neuron
 from support.networks import NEURONS as SPIKING
 from support.streams import make, same_bits, signal, whole
@@ -313,8 +313,6 @@ def test_a_mask_lets_streams_wait(delays: dict | None) -> None:
     many.reset(np.array([True, False, False, True]))
     zero = [bool((many.get_state(number)[0].u == 0).all()) for number in range(4)]
     assert zero == [True, False, False, True]
-    with pytest.raises(SrnnError, match="4 booleans"):
-        many.push(x[:, 0], active=[1, 0, 1, 1])
 
 
 def test_states_are_kept_and_restored_to_the_same_bits() -> None:
@@ -373,13 +371,8 @@ def test_the_name_is_exported_and_says_what_it_is() -> None:
     assert repr(Stream(make(), streams=2)) == "Stream(5 -> 3, streams=2, float64)"
 
 
-def test_a_flat_state_of_another_size_is_refused() -> None:
-    """One number would have become all of them."""
+def test_a_flat_state_is_a_copy() -> None:
     stream = Stream(make())
     before = stream.flat_state()
-    for wrong in (before[:1], before[:-1], 0.0, None):
-        with pytest.raises(SrnnError, match=f"{len(before)} numbers, as returned by flat_state"):
-            stream.set_flat_state(wrong)  # type: ignore[arg-type]
-    assert np.array_equal(stream.flat_state(), before)
     stream.push(signal(1, 5, 5)[0])
     assert not np.array_equal(stream.flat_state(), before)  # a copy, not a view

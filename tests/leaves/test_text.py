@@ -28,7 +28,7 @@ from srnn.measure.page.document import page
 from srnn.nn.neurons import Init
 from srnn.studies import load_sweep
 from srnn.studies.results import write_results
-from srnn.studies.units import UnitStatus
+from srnn.studies.trials import TrialStatus
 from srnn.terminal import open_console, printable_output
 from srnn.text import (
     brief,
@@ -237,12 +237,12 @@ def sweep_of_others(tmp_path: Path) -> tuple[str, list[dict[str, str]]]:
     }
     error = f"@error\n=b {text}"
     status = [
-        UnitStatus(unit, "done", dict(unit.settings), {0: {**done, "run": "=a"}}, 0.5, "=worker")
-        if unit.seeds == (0,)
-        else UnitStatus(
-            unit, "failed", dict(unit.settings), {1: {"epochs": 0}}, None, "=worker", error
+        TrialStatus(trial, "done", dict(trial.settings), {0: {**done, "run": "=a"}}, 0.5, "=worker")
+        if trial.seeds == (0,)
+        else TrialStatus(
+            trial, "failed", dict(trial.settings), {1: {"epochs": 0}}, None, "=worker", error
         )
-        for unit in sweep.units()
+        for trial in sweep.list_trials()
     ]
     # the settings have no valid recipe, and are only shown here
     sweep = load_sweep(str(path))

@@ -42,7 +42,7 @@ def test_every_sweep_of_the_results_has_its_file() -> None:
         points = {
             point["point"] for point in json.loads(path.read_text(encoding="utf-8"))["points"]
         }
-        assert points <= set(sweep.points()), path
+        assert points <= set(sweep.grid_points()), path
 
 
 def test_the_tables_are_those_of_todays_results(

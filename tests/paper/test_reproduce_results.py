@@ -16,7 +16,7 @@ from srnn.errors import SrnnError
 from srnn.measure.analysis import recipe_spikes
 from srnn.studies import load_sweep
 from srnn.studies.results import write_results
-from srnn.studies.units import UnitStatus
+from srnn.studies.trials import TrialStatus
 from srnn.training.recipes import load_recipe
 from support.reproducing import (
     evaluation,
@@ -75,8 +75,8 @@ class TestNoSpikes:
             "run": "r",
         }
         status = [
-            UnitStatus(unit, "done", dict(unit.settings), {0: result}, 0.5)
-            for unit in sweep.units()
+            TrialStatus(trial, "done", dict(trial.settings), {0: result}, 0.5)
+            for trial in sweep.list_trials()
         ]
         write_results(sweep, status, tmp_path / "out")
         points = {point["point"]: point["spiking"] for point in read_sweep(tmp_path / "out").points}

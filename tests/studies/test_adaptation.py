@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from srnn import Adaptation, SrnnError
+from srnn import Adaptation
 from srnn.cli.main import main
 from srnn.files import only_writer
 from srnn.studies.adaptation import adaptation_curve, curve_table, cycles
 from srnn.training.adapting import Adapter
 from srnn.training.trained import Trained
+from support.refusing import refuses
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
 
 WAYS = {"all": Adaptation("all", lr=0.05, bound=5.0), "none": Adaptation("all", lr=1e-12)}
@@ -75,10 +76,10 @@ def test_a_subject_learns_its_own_first_labels_and_is_scored_on_the_rest() -> No
 def test_what_has_no_subjects(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = tiny_recipe("--task.name=tiny_steps", "--loss.name=nll")
     network: Any = recipe.build_network(TinyStepTask(), 1)
-    with pytest.raises(SrnnError, match="does not say whose recordings it has"):
+    with refuses("subjects", "data"):
         adaptation_curve(Trained(network, TinyStepTask(), recipe), "train", [1], WAYS)
     recipe = tiny_recipe()
-    with pytest.raises(SrnnError, match="more than 40 labels"):
+    with refuses("labels", "data"):
         adaptation_curve(
             Trained(recipe.build_network(Subjects(), 1), Subjects(), recipe), "train", [40], WAYS
         )

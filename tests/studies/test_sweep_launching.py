@@ -43,7 +43,7 @@ def program(folder: Path, epochs: int) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def find_support(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=os.pathsep)
 
 
 def test_processes_are_waited_for_and_share_the_cores(
@@ -98,14 +98,14 @@ def test_a_sweep_of_two_workers_that_is_ended_goes_on(tmp_path: Path) -> None:
     logs = [log.read_text() for log in (tmp_path / "out" / "workers").iterdir()]
     assert len(logs) == 2 and all(said.fullmatch(text) for text in (stderr, *logs))
     notes = [
-        json.loads(path.read_text()) for path in (tmp_path / "out" / "units").glob("base/*.json")
+        json.loads(path.read_text()) for path in (tmp_path / "out" / "trials").glob("base/*.json")
     ]
     assert [note["begun"] for note in notes] == [0, 0]
     done = subprocess.run(
         [*words, "--json"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     content = json.loads(done.stdout)
-    assert content["units"] == {"done": 2} and {row["epochs"] for row in content["trainings"]} == {
+    assert content["trials"] == {"done": 2} and {row["epochs"] for row in content["trainings"]} == {
         24
     }
     assert json.loads((tmp_path / "out" / "results.json").read_text()) == content
@@ -243,4 +243,4 @@ def test_a_sweep_is_submitted_and_looked_at(tmp_path: Path) -> None:
     while not (tmp_path / "out" / "results.json").exists() and time.monotonic() < deadline:
         time.sleep(0.2)  # the last worker writes it
     report = run("--report")
-    assert report.returncode == 0 and json.loads(report.stdout)["units"] == {"done": 2}
+    assert report.returncode == 0 and json.loads(report.stdout)["trials"] == {"done": 2}

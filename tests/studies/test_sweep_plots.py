@@ -35,7 +35,7 @@ def made(
     (folder / "swept.yaml").write_text(text)
     sweep = load_sweep(str(folder / "swept.yaml"))
     points = []
-    for number, (name, settings) in enumerate(sweep.points().items()):
+    for number, (name, settings) in enumerate(sweep.grid_points().items()):
         base = 0 if settings.get("network.surrogate.h") == 0 else 0.1 * number
         values = spread([base + 0.01 * seed for seed in range(len(sweep.seeds))])
         variant = name if sweep.variants else None

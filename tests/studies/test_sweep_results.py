@@ -15,34 +15,34 @@ from srnn import SrnnError
 from srnn.studies import Sweep
 from srnn.studies.plots import draw
 from srnn.studies.results import write_results
-from srnn.studies.units import UnitStatus
+from srnn.studies.trials import TrialStatus
 from srnn.studies.watch import SweepView
 from support.sweeps import BASE, sweep_of
 
 
-def _status(sweep: Sweep, state: str = "done") -> list[UnitStatus]:
-    """Every unit with made-up results."""
+def _status(sweep: Sweep, state: str = "done") -> list[TrialStatus]:
+    """Every trial with made-up results."""
     found = []
-    for number, unit in enumerate(sweep.units()):
+    for number, trial in enumerate(sweep.list_trials()):
         results = {
             seed: {
                 "accuracy": 0.5 + 0.01 * number + 0.001 * seed, "loss": 1.0, "parameters": 10, "best_epoch": 1, "epochs": 2,
-                "seconds": 3.0, "firing_rate": 0.1, "run": f"runs/{unit.name}",
+                "seconds": 3.0, "firing_rate": 0.1, "run": f"runs/{trial.name}",
             }
-            for seed in unit.seeds
+            for seed in trial.seeds
         }  # fmt: skip
-        settings = dict(unit.settings) or {
+        settings = dict(trial.settings) or {
             "training.optimizer.lr": 10.0 ** -(number + 1),
             "network.hidden": [8 + number % 2],
         }
-        found.append(UnitStatus(unit, state, settings, results, 0.5 + 0.01 * number, "host:1"))
+        found.append(TrialStatus(trial, state, settings, results, 0.5 + 0.01 * number, "host:1"))
     return found
 
 
-def _unfinished(one: UnitStatus, state: str, **numbers: float) -> UnitStatus:
-    """The same unit, of one seed, without a result."""
+def _unfinished(one: TrialStatus, state: str, **numbers: float) -> TrialStatus:
+    """The same trial, of one seed, without a result."""
     return replace(
-        one, state=state, trainings={one.unit.seeds[0]: numbers}, value=numbers.get("best_so_far")
+        one, state=state, trainings={one.trial.seeds[0]: numbers}, value=numbers.get("best_so_far")
     )
 
 
@@ -63,7 +63,7 @@ def test_results_have_every_training_and_the_spread(tmp_path: Path) -> None:
     content = write_results(sweep, status, tmp_path / "out")
     rows = list(csv.DictReader((tmp_path / "out" / "results.csv").read_text().splitlines()))
     assert [(row["point"], row["seed"]) for row in rows] == [
-        (u.unit.point, str(u.unit.seeds[0])) for u in status
+        (u.trial.point, str(u.trial.seeds[0])) for u in status
     ]
     assert (
         rows[0]["network.surrogate.h"] == "0.0"
@@ -71,7 +71,7 @@ def test_results_have_every_training_and_the_spread(tmp_path: Path) -> None:
         and rows[-1]["error"] == "it diverged"
     )
     assert content == json.loads((tmp_path / "out" / "results.json").read_text())
-    assert content["units"] == {"done": 11, "failed": 1}
+    assert content["trials"] == {"done": 11, "failed": 1}
     best = content["points"][0]
     assert content["best"] == best["point"] == "h=0.1,s=3" and best["seeds"] == [0, 1, 2]
     assert best["accuracy"]["std"] > 0
@@ -103,8 +103,8 @@ def test_of_losses_the_smallest_is_best_and_the_largest_worst(tmp_path: Path) ->
     text = BASE + "optimise: loss\nseeds: [0, 1]\nparameters: {network.surrogate.h: [0.0, 0.1]}\n"
     sweep = sweep_of(tmp_path, text)
     status = _status(sweep)
-    for unit, loss in zip(status, (1.0, 2.0, 1.5, 3.0), strict=True):
-        ((_, result),) = unit.trainings.items()
+    for trial, loss in zip(status, (1.0, 2.0, 1.5, 3.0), strict=True):
+        ((_, result),) = trial.trainings.items()
         result["loss"] = loss
     result["firing_rate"] = None
     content = write_results(sweep, status, tmp_path / "out")
@@ -122,9 +122,9 @@ def test_of_losses_the_smallest_is_best_and_the_largest_worst(tmp_path: Path) ->
 
 def test_variants_stay_in_the_files_order_on_the_page(tmp_path: Path) -> None:
     sweep = sweep_of(tmp_path, "recipe: digits\nvariants: [{a: {}}, {b: {baseline: gru}}]\n")
-    status = [replace(unit, worker="=1") for unit in _status(sweep)]
-    for unit in status:
-        unit.trainings[0]["accuracy_labelled"] = 0.25
+    status = [replace(trial, worker="=1") for trial in _status(sweep)]
+    for trial in status:
+        trial.trainings[0]["accuracy_labelled"] = 0.25
     assert [
         point["point"] for point in write_results(sweep, status, tmp_path / "out")["points"]
     ] == ["b", "a"]
@@ -192,7 +192,9 @@ def test_what_a_person_sees_in_a_terminal(tmp_path: Path, monkeypatch: pytest.Mo
         monkeypatch.setattr(
             sys, "stderr", SimpleNamespace(isatty=lambda: True, write=file.write, flush=file.flush)
         )
-        watch = SweepView(SimpleNamespace(sweep=sweep, status=lambda: status, all=sweep.units()))  # type: ignore[arg-type]
+        watch = SweepView(
+            SimpleNamespace(sweep=sweep, status=lambda: status, all=sweep.list_trials())
+        )  # type: ignore[arg-type]
         status[:] = [
             _status(sweep)[0],
             _unfinished(status[1], "running", best_so_far=0.5, epochs=7, seconds=90.0),
@@ -211,7 +213,7 @@ def test_a_look_that_fails_ends_no_training_and_lines_are_said_once(
     monkeypatch.setattr("srnn.studies.watch.time.monotonic", lambda: clock[0])
     status, looks = [_unfinished(one, "waiting", epochs=0) for one in _status(sweep)], []
 
-    def look() -> list[UnitStatus]:
+    def look() -> list[TrialStatus]:
         looks.append(clock[0])
         if clock[0] == 103:
             raise SrnnError("It cannot be read.")

@@ -13,8 +13,8 @@ import pytest
 from srnn import SrnnError
 from srnn.progress import Reporter
 from srnn.studies.study import Study, open_study
-from srnn.studies.units import Units, UnitStatus
-from support.sweeps import states_of, sweep_in, units_in, work
+from srnn.studies.trials import Trials, TrialStatus
+from support.sweeps import states_of, sweep_in, trials_in, work
 
 optuna = pytest.importorskip("optuna")
 
@@ -28,17 +28,17 @@ parameters:
 """
 
 
-def searched(folder: Path, text: str) -> tuple[Study, list[UnitStatus]]:
+def searched(folder: Path, text: str) -> tuple[Study, list[TrialStatus]]:
     sweep = sweep_in(folder, text)
-    return Study(sweep, optuna.storages.InMemoryStorage()), Units(sweep, folder / "out").status()
+    return Study(sweep, optuna.storages.InMemoryStorage()), Trials(sweep, folder / "out").status()
 
 
 def test_a_search_draws_from_its_files_ranges_by_its_seed(tmp_path: Path) -> None:
     drawn = {}
     for text in (SEARCH, SEARCH.replace("seed: 7", "seed: 8"), SEARCH.replace("random", "tpe")):
         for again in (False, True):
-            study, units = searched(tmp_path, text)
-            drawn[text, again] = [study.begin(one) for one in units]
+            study, trials = searched(tmp_path, text)
+            drawn[text, again] = [study.begin(one) for one in trials]
             kind = optuna.samplers.TPESampler if "tpe" in text else optuna.samplers.RandomSampler
             assert type(study.study.sampler) is kind
             assert study.study.trials[0].distributions == {
@@ -51,8 +51,8 @@ def test_a_search_draws_from_its_files_ranges_by_its_seed(tmp_path: Path) -> Non
         assert len({point["training.optimizer.lr"] for point in drawn[text, True]}) == 3
     assert drawn[SEARCH, True] != drawn[SEARCH.replace("seed: 7", "seed: 8"), True]
     # Whoever begins a point, and whenever: it is the same.
-    study, units = searched(tmp_path, SEARCH)
-    assert [study.begin(units[number]) for number in (2, 0, 1, 2, 1, 0)] == [
+    study, trials = searched(tmp_path, SEARCH)
+    assert [study.begin(trials[number]) for number in (2, 0, 1, 2, 1, 0)] == [
         drawn[SEARCH, True][number] for number in (2, 0, 1, 2, 1, 0)
     ]
     assert len(study.study.trials) == 3
@@ -65,7 +65,7 @@ def test_a_poor_training_is_ended_after_as_many_epochs_and_others_as_the_file_sa
     good, poor = (0.9, 0.1) if metric == "accuracy" else (0.1, 0.9)
     text = SEARCH + f"optimise: {metric}\npruner: {{name: median, startup: 1, warmup: 3}}\n"
 
-    def pruned(study: Study, one: UnitStatus, value: float, epochs: int) -> list[bool]:
+    def pruned(study: Study, one: TrialStatus, value: float, epochs: int) -> list[bool]:
         study.begin(one)
         told = [
             replace(one, value=value, trainings={0: {"epochs": epoch}})
@@ -136,8 +136,8 @@ def test_a_worker_reports_the_best_so_far_of_one_seed_after_the_other(
     text = SEARCH.replace("trials: 3", "trials: 1\noptimise: loss\nseeds: [3, 4]")
     sweep, out = sweep_in(tmp_path, text), tmp_path / "out"
     assert work(sweep, out) == 1
-    units = units_in(sweep, out)
-    study = open_study(units)
+    trials = trials_in(sweep, out)
+    study = open_study(trials)
     assert study is not None
     (trial,) = study.study.trials
     assert trial.intermediate_values == {
@@ -146,7 +146,7 @@ def test_a_worker_reports_the_best_so_far_of_one_seed_after_the_other(
         3: 0.9,
         4: 0.3,
     } and trial.value == pytest.approx(0.4)
-    (told,) = units.status()
+    (told,) = trials.status()
     assert told.value == trial.value and [result["loss"] for result in told.trainings.values()] == [
         0.5,
         0.3,
@@ -161,8 +161,8 @@ def test_a_point_that_is_ended_early_keeps_its_best_value(
     monkeypatch.setattr(Study, "should_prune", lambda study, one: one.epochs == 2)
     sweep, out = sweep_in(tmp_path, SEARCH.replace("trials: 3", "trials: 1")), tmp_path / "out"
     assert work(sweep, out) == 1
-    units = units_in(sweep, out)
-    assert states_of(units) == ["pruned"] and units.status()[0].value == 0.6
+    trials = trials_in(sweep, out)
+    assert states_of(trials) == ["pruned"] and trials.status()[0].value == 0.6
     assert work(sweep, out) == 0
 
 
@@ -175,7 +175,7 @@ def test_a_point_that_fails_at_its_second_seed_keeps_what_its_first_gave(
     text = SEARCH.replace("trials: 3", "trials: 1\nseeds: [3, 4]")
     sweep, out = sweep_in(tmp_path, text), tmp_path / "out"
     assert work(sweep, out) == 1
-    (told,) = units_in(sweep, out).status()
+    (told,) = trials_in(sweep, out).status()
     assert (told.state, told.error) == ("failed", "Training diverged.")
     assert told.trainings[3]["accuracy"] == 0.5 and told.trainings[3]["run"] == "runs/p0000/s3"
     assert told.trainings[4] == {"best_so_far": 0.2, "epochs": 1, "seconds": 10.0}
@@ -189,19 +189,19 @@ def test_a_search_prunes(tmp_path: Path) -> None:
     text += "  network.hidden: [[4], [3, 3]]\npruner: {name: median, startup: 2, warmup: 1}\n"
     sweep, out = sweep_in(tmp_path, text, "--training.epochs=3"), tmp_path / "out"
     assert work(sweep, out) == 6
-    units = units_in(sweep, out)
-    assert set(states_of(units)) == {"done", "pruned"}
-    found = [status.settings for status in units.status()]
+    trials = trials_in(sweep, out)
+    assert set(states_of(trials)) == {"done", "pruned"}
+    found = [status.settings for status in trials.status()]
     assert all(
         10 <= s["training.batch_size"] <= 30 and s["network.hidden"] in ([4], [3, 3]) for s in found
     )
     assert len({s["training.optimizer.lr"] for s in found}) == 6
-    study = open_study(units)
+    study = open_study(trials)
     assert study is not None
     states = {"done": "COMPLETE", "pruned": "PRUNED"}
     assert [trial.state.name for trial in study.study.trials] == [
-        states[state] for state in states_of(units)
+        states[state] for state in states_of(trials)
     ]
     assert [trial.value for trial in study.study.trials] == [
-        status.value for status in units.status()
+        status.value for status in trials.status()
     ]

@@ -17,11 +17,12 @@ from srnn import SrnnError
 from srnn.cli.main import main
 from srnn.studies import load_sweep
 from srnn.studies.study import Study, open_study
-from srnn.studies.units import Units, UnitStatus
+from srnn.studies.trials import Trials, TrialStatus
 from srnn.studies.worker import Worker
 from srnn.training.recipes import dump_recipe
 from srnn.training.runs import Run
-from support.sweeps import SWEEP, close, states_of, sweep_in, units_in, work
+from support.refusing import refuses
+from support.sweeps import SWEEP, close, states_of, sweep_in, trials_in, work
 from support.tiny import TinyTask, tiny_recipe
 
 SEARCH = """
@@ -33,43 +34,25 @@ parameters: {training.optimizer.lr: "loguniform(1e-3, 3e-1)", network.hidden: [[
 SMALL = "--training.epochs=1"
 
 
-def test_a_sweep_may_grow_and_nothing_else(tmp_path: Path) -> None:
+def test_a_sweep_may_grow(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    units_in(sweep_in(tmp_path), out)
+    trials_in(sweep_in(tmp_path), out)
     grown = SWEEP.replace("[0, 1]", "[0, 1, 2]") + "  - c: {network.surrogate: slayer}\n"
-    assert len(states_of(units_in(sweep_in(tmp_path, grown), out))) == 9
-    for text, message in (
-        (
-            SWEEP,
-            "has the unit .*, but the file does not; points and seeds may be added, not removed",
-        ),
-        (grown + "optimise: loss\n", "a different sweep .its optimise differs"),
-        (grown.replace("linear", "slayer"), "its unit b/s0 differs"),
-        (grown + "set: {training.epochs: 9}\n", "its base differs"),
-    ):
-        with pytest.raises(SrnnError, match=message):
-            units_in(sweep_in(tmp_path, text), out)
+    assert len(states_of(trials_in(sweep_in(tmp_path, grown), out))) == 9
 
 
 def test_a_search_may_get_more_trials(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    units_in(sweep_in(tmp_path, SEARCH), out)
-    assert len(units_in(sweep_in(tmp_path, SEARCH.replace("trials: 3", "trials: 5")), out).all) == 5
-    for text, message in (
-        (SEARCH, "has the unit p0003"),
-        (
-            SEARCH.replace("trials: 3", "trials: 5").replace("1e-3", "1e-4"),
-            "its parameters differs",
-        ),
-    ):
-        with pytest.raises(SrnnError, match=message):
-            units_in(sweep_in(tmp_path, text), out)
+    trials_in(sweep_in(tmp_path, SEARCH), out)
+    assert (
+        len(trials_in(sweep_in(tmp_path, SEARCH.replace("trials: 3", "trials: 5")), out).all) == 5
+    )
 
 
 def test_a_point_that_is_wrong_is_found_before_anything_is_written(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with pytest.raises(SrnnError, match=r"sweep, c: .*lif_"):
-        units_in(sweep_in(tmp_path, SWEEP + "  - c: {network.neuron: lif_}\n"), out)
+        trials_in(sweep_in(tmp_path, SWEEP + "  - c: {network.neuron: lif_}\n"), out)
     assert not out.exists()
 
 
@@ -94,28 +77,28 @@ def test_a_recipe_that_a_variant_names_stays_as_it_was(tmp_path: Path) -> None:
     out, one = tmp_path / "out", SWEEP + "  - own: {recipe: own.yaml}\n"
     for name in ("own", "new"):
         (tmp_path / f"{name}.yaml").write_text(dump_recipe(tiny_recipe()))
-    units_in(sweep_in(tmp_path), out)
+    trials_in(sweep_in(tmp_path), out)
     for text in (one, one + "  - new: {recipe: new.yaml}\n", one + "  - new: {recipe: new.yaml}\n"):
-        units_in(sweep_in(tmp_path, text), out)
+        trials_in(sweep_in(tmp_path, text), out)
     (tmp_path / "own.yaml").write_text(dump_recipe(tiny_recipe("--network.hidden=[9]")))
-    with pytest.raises(SrnnError, match=r"a different sweep \(its recipe own\.yaml differs\)"):
-        units_in(sweep_in(tmp_path, text.replace("[0, 1]", "[0, 1, 2]")), out)
+    with refuses("out", "conflict"):
+        trials_in(sweep_in(tmp_path, text.replace("[0, 1]", "[0, 1, 2]")), out)
 
 
 @pytest.mark.slow
-def test_a_worker_whose_file_was_shorter_leaves_the_new_units_alone(tmp_path: Path) -> None:
+def test_a_worker_whose_file_was_shorter_leaves_the_new_trials_alone(tmp_path: Path) -> None:
     out, grown = tmp_path / "out", []
     sweep, text = sweep_in(tmp_path, SWEEP, SMALL), SWEEP.replace("[0, 1]", "[0, 1, 2]")
 
     def grow() -> None:
         if not grown:
-            grown.append(units_in(sweep_in(tmp_path, text, SMALL), out))
+            grown.append(trials_in(sweep_in(tmp_path, text, SMALL), out))
 
     assert work(sweep, out, tick=grow) == 4
     assert states_of(grown[0]) == ["done"] * 4 + ["waiting"] * 2
 
 
-def test_what_is_told_of_a_unit_is_its_best_so_far_and_at_the_end_its_result(
+def test_the_value_of_a_trial_is_its_best_so_far_and_at_the_end_its_result(
     tmp_path: Path,
 ) -> None:
     sweep, out, told = (
@@ -123,13 +106,13 @@ def test_what_is_told_of_a_unit_is_its_best_so_far_and_at_the_end_its_result(
         tmp_path / "out",
         {},
     )
-    units = units_in(sweep, out)
+    trials = trials_in(sweep, out)
 
     def look() -> None:
-        (status,) = units.status()
+        (status,) = trials.status()
         told[status.epochs] = status
 
-    assert Worker(units, task=TinyTask(), tick=look).work() == 1
+    assert Worker(trials, task=TinyTask(), tick=look).work() == 1
     records = [
         json.loads(line) for line in (out / "runs/base/s0/metrics.jsonl").read_text().splitlines()
     ]
@@ -158,7 +141,7 @@ def test_of_losses_the_smallest_is_the_best_so_far(tmp_path: Path) -> None:
     (run / "metrics.jsonl").write_text(
         "\n".join([*lines, '{"epoch": 3, "se'])
     )  # and one that is being written
-    (status,) = Units(sweep, tmp_path / "out").status()
+    (status,) = Trials(sweep, tmp_path / "out").status()
     assert status.trainings == {0: {"best_so_far": 0.5, "epochs": 2, "seconds": 4.0}}
     assert (status.state, status.value, status.epochs, status.seconds) == ("waiting", 0.5, 2, 4.0)
 
@@ -185,29 +168,31 @@ def test_results_of_nothing_are_not_written(
 # ---- optuna's storage ----
 
 
-def opened(units: Units) -> Study:
-    study = open_study(units)
+def opened(trials: Trials) -> Study:
+    study = open_study(trials)
     assert study is not None
     return study
 
 
-def trials(study: Study) -> list[tuple[str, str, dict[str, Any]]]:
+def optuna_trials(study: Study) -> list[tuple[str, str, dict[str, Any]]]:
     return [
-        (trial.user_attrs["unit"], trial.state.name, trial.params) for trial in study.study.trials
+        (trial.user_attrs["trial"], trial.state.name, trial.params) for trial in study.study.trials
     ]
 
 
 def test_a_grid_needs_no_study_unless_it_prunes_or_a_storage_is_named(tmp_path: Path) -> None:
     pytest.importorskip("optuna")
     sweep, out = sweep_in(tmp_path, SWEEP, SMALL), tmp_path / "out"
-    assert open_study(units_in(sweep, out)) is None
+    assert open_study(trials_in(sweep, out)) is None
     address = f"sqlite:///{tmp_path}/study.db"
     assert work(sweep, out, address) == 4
-    study = open_study(units_in(sweep, out), address)
-    assert study is not None and [state for _, state, _ in trials(study)] == ["COMPLETE"] * 4
-    assert study.study.best_trial.user_attrs["unit"] in [unit.name for unit in sweep.units()]
+    study = open_study(trials_in(sweep, out), address)
+    assert study is not None and [state for _, state, _ in optuna_trials(study)] == ["COMPLETE"] * 4
+    assert study.study.best_trial.user_attrs["trial"] in [
+        trial.name for trial in sweep.list_trials()
+    ]
     close(study)
-    pruned = units_in(sweep_in(tmp_path, SWEEP + "pruner: median\n", SMALL), tmp_path / "pruned")
+    pruned = trials_in(sweep_in(tmp_path, SWEEP + "pruner: median\n", SMALL), tmp_path / "pruned")
     assert open_study(pruned) is not None
 
 
@@ -216,15 +201,15 @@ def test_a_search_whose_storage_is_lost_goes_on(tmp_path: Path) -> None:
     """With the settings that were chosen; only its sampler has forgotten what came of them."""
     pytest.importorskip("optuna")
     sweep, out = sweep_in(tmp_path, SEARCH, SMALL), tmp_path / "out"
-    units = units_in(sweep, out)
-    chosen = [opened(units).begin(one) for one in units.status()[:2]]
-    units.note(units.all[1], settings=chosen[1])
+    trials = trials_in(sweep, out)
+    chosen = [opened(trials).begin(one) for one in trials.status()[:2]]
+    trials.note(trials.all[1], settings=chosen[1])
     (out / "study" / "journal.log").unlink()
-    assert opened(units).begin(units.status()[1]) == chosen[1]
+    assert opened(trials).begin(trials.status()[1]) == chosen[1]
     assert work(sweep, out) == 3
-    assert units.status()[1].settings == chosen[1]
+    assert trials.status()[1].settings == chosen[1]
     (out / "study" / "journal.log").unlink()
-    assert work(sweep, out) == 0 and states_of(units) == ["done"] * 3
+    assert work(sweep, out) == 0 and states_of(trials) == ["done"] * 3
 
 
 @pytest.mark.slow
@@ -237,10 +222,10 @@ def test_a_result_that_was_not_told_is_told_by_the_next_worker(
     with monkeypatch.context() as patched:
         patched.setattr(Study, "end", lambda *_: None)
         assert work(sweep, out) == 3
-    units = units_in(sweep, out)
-    assert [state for _, state, _ in trials(opened(units))] == ["COMPLETE"] * 3
-    assert [trial.value for trial in opened(units).study.trials] == [
-        one.value for one in units.status()
+    trials = trials_in(sweep, out)
+    assert [state for _, state, _ in optuna_trials(opened(trials))] == ["COMPLETE"] * 3
+    assert [trial.value for trial in opened(trials).study.trials] == [
+        one.value for one in trials.status()
     ]
 
 
@@ -250,10 +235,12 @@ def test_a_result_is_told_once_and_not_while_its_worker_is_about_to(
     pytest.importorskip("optuna")
     sweep, out, end, told = sweep_in(tmp_path, SEARCH, SMALL), tmp_path / "out", Study.end, []
 
-    def late(study: Study, one: UnitStatus) -> None:
+    def late(study: Study, one: TrialStatus) -> None:
         code = "import sys; from pathlib import Path; from srnn.studies import load_sweep\n"
-        code += "from srnn.studies.study import open_study; from srnn.studies.units import Units\n"
-        code += "study = open_study(Units(load_sweep(sys.argv[1]), Path(sys.argv[2]))).study\n"
+        code += (
+            "from srnn.studies.study import open_study; from srnn.studies.trials import Trials\n"
+        )
+        code += "study = open_study(Trials(load_sweep(sys.argv[1]), Path(sys.argv[2]))).study\n"
         code += "print(*(trial.state.name for trial in study.trials))"
         words = [sys.executable, "-c", code, str(tmp_path / "sweep.yaml"), str(out)]
         told.append(
@@ -280,14 +267,16 @@ def test_a_training_that_is_tried_again_has_the_settings_that_were_chosen(
     with monkeypatch.context() as patched:
         patched.setattr("srnn.training.loop.train", diverging)
         assert work(sweep, out) == 3
-    units = units_in(sweep, out)
-    before = trials(opened(units))
-    assert [state for _, state, _ in before] == ["RUNNING"] * 3 and states_of(units) == [
+    trials = trials_in(sweep, out)
+    before = optuna_trials(opened(trials))
+    assert [state for _, state, _ in before] == ["RUNNING"] * 3 and states_of(trials) == [
         "failed"
     ] * 3
-    units.retry_failed()
+    trials.retry_failed()
     assert work(sweep, out) == 3
-    assert trials(opened(units)) == [(name, "COMPLETE", params) for name, _, params in before]
+    assert optuna_trials(opened(trials)) == [
+        (name, "COMPLETE", params) for name, _, params in before
+    ]
 
 
 @pytest.mark.robust
@@ -296,29 +285,29 @@ def test_a_journal_whose_last_line_was_cut_is_mended_and_a_foreign_one_refused(
 ) -> None:
     pytest.importorskip("optuna")
     sweep, out = sweep_in(tmp_path, SEARCH, SMALL), tmp_path / "out"
-    units = units_in(sweep, out)
-    opened(units)
+    trials = trials_in(sweep, out)
+    opened(trials)
     journal = out / "study" / "journal.log"
     with open(journal, "ab") as file:
         file.write(b'{"op_code": 5, "worker_id"')  # by a machine that lost its power
     assert work(sweep, out) == 3
-    assert [state for _, state, _ in trials(opened(units))] == ["COMPLETE"] * 3
-    for content in ("never a journal\n{}\n", "{}\n", "[1]\n", '{"op_code": 99}\n{}\n'):
+    assert [state for _, state, _ in optuna_trials(opened(trials))] == ["COMPLETE"] * 3
+    for content in ("{}\n", "[1]\n", '{"op_code": 99}\n{}\n'):
         journal.write_text(content)
-        with pytest.raises(SrnnError, match=r"journal\.log is damaged, or no journal .*delete it"):
-            opened(units)
+        with refuses(journal, "file"):
+            opened(trials)
         assert journal.read_text() == content
     (tmp_path / "file").write_text("")
     with pytest.raises(SrnnError, match="Cannot write"):
-        units_in(sweep, tmp_path / "file" / "out")
+        trials_in(sweep, tmp_path / "file" / "out")
 
 
 def test_a_full_disk_does_not_tear_a_sweeps_journal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("optuna")
-    units = units_in(sweep_in(tmp_path, SEARCH, SMALL), tmp_path / "out")
-    study, journal = opened(units), tmp_path / "out" / "study" / "journal.log"
+    trials = trials_in(sweep_in(tmp_path, SEARCH, SMALL), tmp_path / "out")
+    study, journal = opened(trials), tmp_path / "out" / "study" / "journal.log"
     before, write = journal.read_bytes(), os.write
 
     def narrow(handle: int, content: bytes) -> int:
@@ -330,9 +319,9 @@ def test_a_full_disk_does_not_tear_a_sweeps_journal(
     with monkeypatch.context() as patched:
         patched.setattr(os, "write", narrow)
         with pytest.raises(SrnnError, match="No space left"):
-            study.begin(units.status()[0])
+            study.begin(trials.status()[0])
     assert journal.read_bytes() == before
-    assert opened(units).begin(units.status()[0])
+    assert opened(trials).begin(trials.status()[0])
 
 
 @pytest.mark.slow
@@ -343,24 +332,10 @@ def test_sweeps_of_one_name_share_a_database(tmp_path: Path) -> None:
         text = SEARCH.replace("trials: 3", "trials: 1").replace("3e-1", f"{number}e-1")
         assert work(sweep_in(tmp_path, text, SMALL), tmp_path / f"out{number}", address) == 1
     study = open_study(
-        units_in(load_sweep(str(tmp_path / "sweep.yaml")), tmp_path / "out2"), address
+        trials_in(load_sweep(str(tmp_path / "sweep.yaml")), tmp_path / "out2"), address
     )
     assert study is not None and len(study.study.trials) == 1
     close(study)
-
-
-def test_a_driver_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("optuna")
-
-    def without_it(url: str, **_: object) -> None:
-        raise ModuleNotFoundError("No module named 'psycopg'", name="psycopg")
-
-    monkeypatch.setattr("sqlalchemy.engine.create_engine", without_it)
-    units = units_in(sweep_in(tmp_path), tmp_path / "out")
-    with pytest.raises(
-        SrnnError, match=r"needs a driver \(No module named 'psycopg'\).*srnn\[postgres\]"
-    ):
-        open_study(units, "postgresql://me@host/db")
 
 
 @pytest.mark.slow
@@ -369,11 +344,31 @@ def test_without_optuna_a_grid_is_trained_and_a_search_says_what_it_needs(
 ) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     assert work(sweep_in(tmp_path, SWEEP, SMALL), tmp_path / "grid") == 4
-    with pytest.raises(SrnnError, match=r'This sweep needs optuna: pip install "srnn\[sweep\]"'):
+    with refuses("optuna", "package"):
         work(sweep_in(tmp_path, SEARCH, SMALL), tmp_path / "search")
 
 
-def test_a_sweep_of_the_version_before_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "journal.log").touch()
-    with pytest.raises(SrnnError, match=r"is one of srnn 0\.1"):
-        units_in(sweep_in(tmp_path), tmp_path)
+def test_a_sweep_of_srnn_0_2_goes_on(tmp_path: Path) -> None:
+    """Its trials are called units, in its state, in its notes' folder and in optuna's study."""
+    out = tmp_path / "out"
+    trials = trials_in(sweep_in(tmp_path), out)
+    trials.note(trials.all[0], ended="failed", error="why")
+    state = json.loads((out / "sweep.json").read_text())
+    state = {key.replace("trial ", "unit "): value for key, value in state.items()}
+    (out / "sweep.json").write_text(json.dumps(state))
+    (out / "trials").rename(out / "units")
+    again = trials_in(sweep_in(tmp_path), out)
+    assert again.status()[0].error == "why" and states_of(again) == ["failed"] + ["waiting"] * 3
+    again.retry_failed()
+    assert states_of(again) == ["waiting"] * 4 and (out / "trials" / "a" / "s0.json").is_file()
+    with refuses("out", "conflict"):
+        trials_in(sweep_in(tmp_path, SWEEP.replace("[0, 1]", "[0]")), out)
+
+
+def test_a_study_of_srnn_0_2_goes_on(tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    trials = trials_in(sweep_in(tmp_path, SEARCH, SMALL), tmp_path / "out")
+    study = opened(trials)
+    study.study.enqueue_trial({}, user_attrs={"unit": "p0001", "settings": {}})
+    study.begin(trials.status()[1])
+    assert [trial.number for trial in study.study.trials] == [0]

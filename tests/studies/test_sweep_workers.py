@@ -1,4 +1,4 @@
-"""Workers of a sweep: each unit once, whoever dies; what they leave is what one undisturbed
+"""Workers of a sweep: each trial once, whoever dies; what they leave is what one undisturbed
 training leaves."""
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from srnn.cli.main import main
 from srnn.studies import load_sweep, worker
 from srnn.studies.results import write_results
 from srnn.studies.study import open_study
-from srnn.studies.units import MAX_DEATHS, Units
+from srnn.studies.trials import MAX_DEATHS, Trials
 from srnn.training.checkpoints import read_checkpoint
 from srnn.training.loop import train
 from srnn.training.runs import Run
-from support.sweeps import SWEEP, close, states_of, sweep_in, units_in, work
+from support.sweeps import SWEEP, close, states_of, sweep_in, trials_in, work
 from support.tiny import TinyTask
 
 ONE = "recipe: tiny.yaml\n"
@@ -39,11 +39,11 @@ parameters: {training.optimizer.lr: "loguniform(1e-3, 1e-1)", network.hidden: [[
 """
 
 
-def whole(sweep: Any, units: Units, folder: Path) -> None:
+def whole(sweep: Any, trials: Trials, folder: Path) -> None:
     """Every training has, to the bit, what a single undisturbed one has."""
-    for one in units.status():
-        for seed in one.unit.seeds:
-            run, other = units.run(one.unit, seed), folder / one.unit.name / f"{seed}"
+    for one in trials.status():
+        for seed in one.trial.seeds:
+            run, other = trials.run(one.trial, seed), folder / one.trial.name / f"{seed}"
             train(sweep.recipe_for(one.settings), other, seed=seed, task=TinyTask())
             epochs = [
                 json.loads(line)["epoch"]
@@ -63,9 +63,9 @@ def whole(sweep: Any, units: Units, folder: Path) -> None:
 def test_one_worker_does_all(tmp_path: Path) -> None:
     sweep, out = sweep_in(tmp_path), tmp_path / "out"
     assert work(sweep, out) == 4
-    units = units_in(sweep, out)
-    assert states_of(units) == ["done"] * 4 and not units.left()
-    content = write_results(sweep, units.status(), out)
+    trials = trials_in(sweep, out)
+    assert states_of(trials) == ["done"] * 4 and not trials.left()
+    content = write_results(sweep, trials.status(), out)
     for row in content["trainings"]:
         result = json.loads((out / row["run"] / "result.json").read_text())
         assert (row["accuracy"], row["loss"], row["seed"]) == (
@@ -84,16 +84,18 @@ def test_the_run_folders_are_the_state(tmp_path: Path) -> None:
     sweep, out = sweep_in(tmp_path), tmp_path / "out"
     train(sweep.recipe_for({}), out / "runs" / "a" / "s1", seed=1, task=TinyTask())
     assert work(sweep, out) == 3
-    before = [one.trainings for one in units_in(sweep, out).status()]
-    for path in (out / "units").rglob("*.json"):
+    before = [one.trainings for one in trials_in(sweep, out).status()]
+    for path in (out / "trials").rglob("*.json"):
         path.unlink()
     (out / "sweep.json").unlink()
-    units = units_in(sweep, out)
-    assert [one.trainings for one in units.status()] == before and states_of(units) == ["done"] * 4
+    trials = trials_in(sweep, out)
+    assert [one.trainings for one in trials.status()] == before and states_of(trials) == [
+        "done"
+    ] * 4
     # And what is deleted is trained again.
     (out / "runs" / "b" / "s0" / "result.json").unlink()
     assert (
-        states_of(units_in(sweep, out)) == ["done", "waiting", "done", "done"]
+        states_of(trials_in(sweep, out)) == ["done", "waiting", "done", "done"]
         and work(sweep, out) == 1
     )
 
@@ -107,7 +109,7 @@ import lightning_fabric, optuna, torch
 from support.tiny import TinyTask
 from srnn.studies import load_sweep, worker
 from srnn.studies.study import open_study
-from srnn.studies.units import Units
+from srnn.studies.trials import Trials
 from srnn.studies.worker import Worker
 
 worker.POLL = 0.1
@@ -117,23 +119,23 @@ count, victims = int(sys.argv[4]), int(sys.argv[5])
 class Noting(Worker):
     def start(self, epochs, steps_per_epoch, done_steps):
         with open(out / "begun", "a") as file:
-            file.write(self._unit.name + " " + str(done_steps) + "\\n")
+            file.write(self._trial.name + " " + str(done_steps) + "\\n")
 
 def start():
     child = os.fork()
     if child == 0:
         platform.node = lambda: f"machine{{os.getpid() % 2}}"  # that share the folder
-        units = Units(sweep, out)
-        units.begin()
-        Noting(units, open_study(units, address), task=TinyTask()).work()
+        trials = Trials(sweep, out)
+        trials.begin()
+        Noting(trials, open_study(trials, address), task=TinyTask()).work()
         os._exit(0)
     return child
 
-units = Units(sweep, out)
+trials = Trials(sweep, out)
 
 def holders():
-    running = [one for one in units.status() if one.state == "running" and one.epochs >= 2 and one.unit.name not in struck]
-    holding = {{int(one.worker.rpartition(":")[2]): one.unit.name for one in running}}
+    running = [one for one in trials.status() if one.state == "running" and one.epochs >= 2 and one.trial.name not in struck]
+    holding = {{int(one.worker.rpartition(":")[2]): one.trial.name for one in running}}
     return {{holder: name for holder, name in holding.items() if holder in alive}}
 
 alive, struck = {{start() for _ in range(count)}}, set()
@@ -143,7 +145,7 @@ for _ in range(victims):
         time.sleep(0.01)
         assert os.waitpid(-1, os.WNOHANG)[0] == 0  # none has ended by itself
         for holder in holders():
-            os.kill(holder, signal.SIGSTOP)  # so that it does not end its unit between our look and its death
+            os.kill(holder, signal.SIGSTOP)  # so that it does not end its trial between our look and its death
             if holder in holders():
                 victim = holder
                 struck.add(holders()[holder])
@@ -191,7 +193,7 @@ def in_processes(
 def test_killed_workers_lose_nothing_and_double_nothing(
     text: str, storage: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """A killed worker's unit is taken up by another, on whatever machine, from its last
+    """A killed worker's trial is taken up by another, on whatever machine, from its last
     checkpoint."""
     optuna = pytest.importorskip("optuna") if storage else None
     address = request.getfixturevalue("database") if storage == "postgresql" else None
@@ -203,25 +205,25 @@ def test_killed_workers_lose_nothing_and_double_nothing(
     (tmp_path / "sweep.yaml").rename(file)
     sweep = load_sweep(str(file))
     begun = in_processes(file, out, address, 2, 2)
-    units = Units(sweep, out)
-    names = [unit.name for unit in units.all]
-    assert states_of(units) == ["done"] * 4
+    trials = Trials(sweep, out)
+    names = [trial.name for trial in trials.all]
+    assert states_of(trials) == ["done"] * 4
     assert sorted(name for name, step in begun if step == 0) == sorted(names)
     assert len([name for name, step in begun if step > 0]) == 2  # went on, at a checkpoint
     if optuna is not None:
-        study = open_study(units, address)
+        study = open_study(trials, address)
         assert study is not None
         done = [
             trial for trial in study.study.trials if trial.state == optuna.trial.TrialState.COMPLETE
         ]
         assert (
-            sorted(trial.user_attrs["unit"] for trial in done) == sorted(names)
+            sorted(trial.user_attrs["trial"] for trial in done) == sorted(names)
             and len(study.study.trials) == 4
         )
         assert all(len(trial.intermediate_values) == 6 for trial in done)
         if address is not None:
             close(study)
-    whole(sweep, units, tmp_path / "whole")
+    whole(sweep, trials, tmp_path / "whole")
 
 
 @pytest.mark.slow
@@ -230,10 +232,10 @@ def test_nine_workers_that_begin_at_once_train_everything_once(tmp_path: Path) -
     pytest.importorskip("optuna")
     sweep, out = sweep_in(tmp_path, SEARCH, "--training.epochs=1"), tmp_path / "out"
     begun = in_processes(tmp_path / "sweep.yaml", out, None, 9, 0)
-    units = Units(sweep, out)
+    trials = Trials(sweep, out)
     assert (
-        sorted(begun) == sorted((unit.name, 0) for unit in units.all)
-        and states_of(units) == ["done"] * 4
+        sorted(begun) == sorted((trial.name, 0) for trial in trials.all)
+        and states_of(trials) == ["done"] * 4
     )
 
 
@@ -269,7 +271,7 @@ def test_what_another_process_trains_is_left_to_it_until_it_dies(
     with locked_elsewhere(out / "runs" / folder, tmp_path / "ready") as other:
 
         def wait(seconds: float) -> None:
-            waits.append((seconds, states_of(units_in(sweep, out))))
+            waits.append((seconds, states_of(trials_in(sweep, out))))
             other.kill()
             other.wait()
 
@@ -282,7 +284,7 @@ def test_what_another_process_trains_is_left_to_it_until_it_dies(
 def test_a_worker_that_is_ended_gives_its_unit_back(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """After three times the unit counted as one that kills its workers."""
+    """After three times the trial counted as one that kills its workers."""
     number = getattr(signal, name, None)
     if number is None:
         pytest.skip(f"needs {name}")
@@ -306,7 +308,7 @@ def test_a_worker_that_is_ended_gives_its_unit_back(
             )
     assert signal.getsignal(number) == before
     assert (
-        states_of(units_in(sweep, tmp_path / "out")) == ["waiting"]
+        states_of(trials_in(sweep, tmp_path / "out")) == ["waiting"]
         and work(sweep, tmp_path / "out") == 1
     )
 
@@ -317,13 +319,13 @@ def test_what_kills_its_workers_is_given_up(tmp_path: Path) -> None:
     """Unless it gets further each time: then it was a scheduler, or a power cut."""
     sweep, out = sweep_in(tmp_path, ONE, "--training.epochs=1"), tmp_path / "out"
     metrics = out / "runs" / "base" / "s0" / "metrics.jsonl"
-    units_in(sweep, out)
+    trials_in(sweep, out)
 
     def die() -> None:
-        assert states_of(Units(sweep, out)) == ["waiting"]
+        assert states_of(Trials(sweep, out)) == ["waiting"]
         if (child := os.fork()) == 0:
-            units = Units(sweep, out)
-            held = units.hold(units.all[0])
+            trials = Trials(sweep, out)
+            held = trials.hold(trials.all[0])
             held.__enter__()
             os._exit(0)
         os.waitpid(child, 0)
@@ -336,10 +338,10 @@ def test_what_kills_its_workers_is_given_up(tmp_path: Path) -> None:
     for _ in range(MAX_DEATHS):
         die()
     assert work(sweep, out) == 0
-    units = units_in(sweep, out)
-    assert states_of(units) == ["failed"] and "died 3 times" in (units.status()[0].error or "")
+    trials = trials_in(sweep, out)
+    assert states_of(trials) == ["failed"] and "died 3 times" in (trials.status()[0].error or "")
     metrics.unlink()  # there is no such run
-    units.retry_failed()
+    trials.retry_failed()
     assert work(sweep, out) == 1
 
 
@@ -347,14 +349,14 @@ def test_a_failed_training_is_kept_as_failed_and_tried_again_when_asked(tmp_path
     text = "recipe: tiny.yaml\nvariants: [{a: {}}, {b: {training.max_restores: 0}}]\n"
     sweep, out = sweep_in(tmp_path, text, "--training.epochs=1"), tmp_path / "out"
     assert work(sweep, out, task=TinyTask(poison=float("nan"))) == 2
-    units = units_in(sweep, out)
-    assert states_of(units) == ["failed", "failed"] and "not finite" in (
-        units.status()[0].error or ""
+    trials = trials_in(sweep, out)
+    assert states_of(trials) == ["failed", "failed"] and "not finite" in (
+        trials.status()[0].error or ""
     )
     assert work(sweep, out) == 0
-    units.retry_failed()
-    assert states_of(units) == ["waiting", "waiting"]
-    assert work(sweep, out) == 2 and states_of(units) == ["done", "done"]
+    trials.retry_failed()
+    assert states_of(trials) == ["waiting", "waiting"]
+    assert work(sweep, out) == 2 and states_of(trials) == ["done", "done"]
 
 
 def test_a_training_that_lacks_memory_fails_alone(
@@ -368,9 +370,9 @@ def test_a_training_that_lacks_memory_fails_alone(
 
     monkeypatch.setattr("srnn.training.loop.train", large)
     assert work(sweep, out) == 2
-    units = units_in(sweep, out)
-    assert states_of(units) == ["failed", "done"] and "not enough memory" in (
-        units.status()[0].error or ""
+    trials = trials_in(sweep, out)
+    assert states_of(trials) == ["failed", "done"] and "not enough memory" in (
+        trials.status()[0].error or ""
     )
 
 
@@ -386,7 +388,7 @@ def test_what_is_no_users_mistake_ends_the_worker(
     for _ in range(MAX_DEATHS + 1):
         with pytest.raises(ZeroDivisionError):
             work(sweep, out)
-    assert states_of(units_in(sweep, out)) == ["waiting"]
+    assert states_of(trials_in(sweep, out)) == ["waiting"]
 
 
 @pytest.mark.slow
@@ -413,7 +415,7 @@ def test_a_point_that_fails_at_its_second_seed_keeps_the_first(
     assert work(sweep, out) == 2
     result = out / "runs" / "p0000" / "s0" / "result.json"
     result.write_text(json.dumps({**json.loads(result.read_text()), "accuracy": 1.0}))
-    content = write_results(sweep, units_in(sweep, out).status(), out)
+    content = write_results(sweep, trials_in(sweep, out).status(), out)
     assert [(row["seed"], row["state"]) for row in content["trainings"]] == [
         (0, "done"), (1, "failed"), (0, "done"), (1, "done")
     ]  # fmt: skip
@@ -434,26 +436,26 @@ def test_a_budget_ends_a_sweep_between_two_trainings_and_may_be_raised(tmp_path:
     recipe = "recipe: tiny.yaml\nseeds: [0, 1, 2]\n"
     out, small = tmp_path / "out", "--training.epochs=1"
     sweep = sweep_in(tmp_path, recipe + "budget_minutes: 1.0e-9\n", small)
-    units = units_in(sweep, out)
-    assert len(units.left()) == 3
+    trials = trials_in(sweep, out)
+    assert len(trials.left()) == 3
     assert work(sweep, out) == 1  # what has begun is trained to its end
-    assert states_of(units) == ["done", "waiting", "waiting"] and not units.left()
-    content = write_results(sweep, units.status(), out)
+    assert states_of(trials) == ["done", "waiting", "waiting"] and not trials.left()
+    content = write_results(sweep, trials.status(), out)
     seconds = content["trainings"][0]["seconds"]
     assert content["minutes"] == pytest.approx(seconds / 60, abs=1e-4) and seconds > 0
     page = (out / "results.md").read_text()
     assert "Not finished: 2 waiting." in page and "(budget: 1e-09)" in page
     assert work(sweep, out) == 0
     more = sweep_in(tmp_path, recipe + "budget_minutes: 100\n", small)
-    assert len(units_in(more, out).left()) == 2 and work(more, out) == 2
+    assert len(trials_in(more, out).left()) == 2 and work(more, out) == 2
     # Exactly used up: 100 minutes.
     for seed, seconds in enumerate((3000.0, 1.0, 2999.0)):
         result = out / "runs" / "base" / f"s{seed}" / "result.json"
         result.write_text(json.dumps({**json.loads(result.read_text()), "seconds": seconds}))
     longer = sweep_in(tmp_path, recipe.replace("2]", "2, 3]") + "budget_minutes: 100\n", small)
-    assert not units_in(longer, out).left()
+    assert not trials_in(longer, out).left()
     result.write_text(json.dumps({**json.loads(result.read_text()), "seconds": 2998.0}))
-    assert len(units_in(longer, out).left()) == 1
+    assert len(trials_in(longer, out).left()) == 1
 
 
 def test_a_sweep_goes_on_after_a_training_whose_best_epoch_was_unhealthy(tmp_path: Path) -> None:
@@ -465,11 +467,11 @@ def test_a_sweep_goes_on_after_a_training_whose_best_epoch_was_unhealthy(tmp_pat
         json.dumps({**json.loads(result.read_text()), "unhealthy": unhealthy, "restores": 2})
     )
     assert work(sweep, out) == 0
-    (row,) = write_results(sweep, units_in(sweep, out).status(), out)["trainings"]
+    (row,) = write_results(sweep, trials_in(sweep, out).status(), out)["trainings"]
     assert (row["unhealthy"], row["restores"]) == (unhealthy[0], 2)
 
 
-@pytest.mark.parametrize("name", ["units/base/s0.json", "sweep.json", "runs/base/s0/result.json"])
+@pytest.mark.parametrize("name", ["trials/base/s0.json", "sweep.json", "runs/base/s0/result.json"])
 def test_a_damaged_file_is_one_line_that_names_it(name: str, tmp_path: Path) -> None:
     sweep, out = sweep_in(tmp_path, ONE, "--training.epochs=1"), tmp_path / "out"
     work(sweep, out)
@@ -479,28 +481,28 @@ def test_a_damaged_file_is_one_line_that_names_it(name: str, tmp_path: Path) -> 
             work(sweep, out)
 
 
-def test_a_unit_that_nobody_has_begun_is_not_looked_for(
+def test_a_trial_that_nobody_has_begun_is_not_looked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Four looks at the disk for each of 20,000 seeds took seconds after every training."""
     sweep = sweep_in(tmp_path, SWEEP.replace("[0, 1]", str([*range(500)])))
-    units = units_in(sweep, tmp_path / "out")
-    begun = {unit.name: unit for unit in units.all if unit.name in ("a/s7", "b/s8", "b/s9")}
-    units.note(begun["a/s7"], ended="failed", error="why")
-    (units.out / "runs" / "b" / "s8").mkdir(parents=True)
+    trials = trials_in(sweep, tmp_path / "out")
+    begun = {trial.name: trial for trial in trials.all if trial.name in ("a/s7", "b/s8", "b/s9")}
+    trials.note(begun["a/s7"], ended="failed", error="why")
+    (trials.out / "runs" / "b" / "s8").mkdir(parents=True)
     looked = list[str]()
-    look = Units.of
+    look = Trials.of
     monkeypatch.setattr(
-        Units, "of", lambda self, unit: looked.append(unit.name) or look(self, unit)
+        Trials, "of", lambda self, trial: looked.append(trial.name) or look(self, trial)
     )
-    with units.hold(begun["b/s9"]):
+    with trials.hold(begun["b/s9"]):
         looked.clear()
-        found = units.status()
+        found = trials.status()
     assert sorted(looked) == sorted(begun)
-    assert {one.unit.name: one.state for one in found if one.state != "waiting"} == {
+    assert {one.trial.name: one.state for one in found if one.state != "waiting"} == {
         "a/s7": "failed",
         "b/s9": "running",
     }
     monkeypatch.undo()
-    first = units.all[0]
-    assert first.name not in begun and found[0] == units.of(first)
+    first = trials.all[0]
+    assert first.name not in begun and found[0] == trials.of(first)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from websockets.sync.client import ClientConnection, connect
 
-from srnn.deploy.serve.limits import Limits
+from srnn.deploy.serve.access import Limits
 from srnn.deploy.serve.server import make_server
 from srnn.deploy.streaming import Decoder
 

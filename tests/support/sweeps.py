@@ -1,4 +1,4 @@
-"""A sweep of a tiny recipe, in a folder, and its units."""
+"""A sweep of a tiny recipe, in a folder, and its trials."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from srnn.data.tasks import Task
 from srnn.studies import Sweep, load_sweep
 from srnn.studies.study import Study, open_study
-from srnn.studies.units import Units
+from srnn.studies.trials import Trials
 from srnn.studies.worker import Worker
 from srnn.training.recipes import dump_recipe
 from support.tiny import TinyTask, tiny_recipe
@@ -36,19 +36,19 @@ def sweep_in(folder: Path, text: str = SWEEP, *overrides: str) -> Sweep:
     return load_sweep(str(folder / "sweep.yaml"))
 
 
-def units_in(sweep: Sweep, out: Path) -> Units:
-    """The units of a sweep that has begun."""
-    units = Units(sweep, out)
-    units.begin()
-    return units
+def trials_in(sweep: Sweep, out: Path) -> Trials:
+    """The trials of a sweep that has begun."""
+    trials = Trials(sweep, out)
+    trials.begin()
+    return trials
 
 
 def work(
     sweep: Sweep, out: Path, address: str | None = None, task: Task | None = None, **options: Any
 ) -> int:
-    """One worker, from its beginning to its end: how many units it has trained."""
-    units = units_in(sweep, out)
-    return Worker(units, open_study(units, address), task=task or TinyTask(), **options).work()
+    """One worker, from its beginning to its end: how many trials it has trained."""
+    trials = trials_in(sweep, out)
+    return Worker(trials, open_study(trials, address), task=task or TinyTask(), **options).work()
 
 
 def close(study: Study) -> None:
@@ -57,5 +57,5 @@ def close(study: Study) -> None:
     study.storage._backend.engine.dispose()
 
 
-def states_of(units: Units) -> list[str]:
-    return [status.state for status in units.status()]
+def states_of(trials: Trials) -> list[str]:
+    return [status.state for status in trials.status()]

@@ -436,7 +436,7 @@ def test_command_mistakes(
         (["compress", used, "--sparsity", "0.5", "--epochs", "0", "--out", out], "epoch"),
         (
             ["compress", used, "--sparsity", "0.5", "--lr-factor", "-1", "--out", out],
-            "learning rate",
+            "'lr_factor' must be",
         ),
         (["compress", used, "--sparsity", "0.5", "--out", used], "not empty"),
         (["compress", out, "--sparsity", "0.5", "--out", f"{out}2"], "was not found"),

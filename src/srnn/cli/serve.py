@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from ..deploy.serve.limits import Limits
+from ..deploy.serve.access import Limits
 from ..errors import SrnnError
 from ..files import TEXT
 from ..text import json_text
@@ -73,11 +73,13 @@ def serve(
         max_sequences: sequences per batch
         idle: seconds until a silent stream ends
     """
-    from ..deploy.serve.listening import bind, listen, raise_descriptors
     from ..deploy.serve.server import (
+        bind,
         check_exposure,
         check_installed,
+        listen,
         make_server,
+        raise_descriptors,
         spare_collections,
     )
 

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from ..deploy.streaming import Decoder, Session, Spotter
-    from ..deploy.streaming.decisions import Decision
-    from ..deploy.streaming.running import Timing
+    from ..deploy.streaming.running import Decision, Timing
     from ..deploy.streaming.sources import Source
     from ..measure.leads import LeadWatch
 
@@ -317,8 +316,7 @@ def _walk(
 ) -> tuple[Timing, int, bool]:
     """Run through the source to its end, or until Ctrl-C: (timing, lines shown, whether it was
     Ctrl-C)."""
-    from ..deploy.streaming.decisions import Chooser, where_silent
-    from ..deploy.streaming.running import Timing, run_source
+    from ..deploy.streaming.running import Chooser, Timing, run_source, where_silent
 
     timing, chooser, count, interrupted, waits = Timing(), Chooser(report), 0, False, _Waits()
     source = replace(source, blocks=waits.of(source.blocks))

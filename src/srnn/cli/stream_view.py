@@ -11,7 +11,7 @@ from ..text import filled, places
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from ..deploy.streaming.decisions import Decision
+    from ..deploy.streaming.running import Decision
 
 WIDTH = 40
 """The most characters of a bar, for probability 1."""

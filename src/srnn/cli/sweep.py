@@ -17,7 +17,7 @@ from .show import print_result, show_names
 
 if TYPE_CHECKING:
     from ..studies.schema import Sweep
-    from ..studies.units import Units
+    from ..studies.trials import Trials
 
 
 def sweep(
@@ -71,38 +71,38 @@ def sweep(
         loaded.check()
         return _dry_run(loaded, json)
 
-    from ..studies.units import Units
+    from ..studies.trials import Trials
 
-    units = Units(loaded, out or Path("runs") / f"sweep-{loaded.name}")
+    trials = Trials(loaded, out or Path("runs") / f"sweep-{loaded.name}")
     if report:
-        units.check()
+        trials.check()
         if all(
-            one.state == "waiting" for one in units.status()
+            one.state == "waiting" for one in trials.status()
         ):  # results that lie there are from elsewhere
             raise SrnnError(
-                f"Nothing of the sweep '{loaded.name}' has been trained in {units.out}: there are "
+                f"Nothing of the sweep '{loaded.name}' has been trained in {trials.out}: there are "
                 "no results to write.",
                 "missing",
-                units.out,
+                trials.out,
             )
-        return _write_results(units, json, if_new=False)
-    units.begin()
+        return _write_results(trials, json, if_new=False)
+    trials.begin()
     if retry_failed:
-        units.retry_failed()
+        trials.retry_failed()
     # The program that was started may define neurons or tasks of its own.
-    worker = [sys.executable, *called.python, "sweep", file, "--out", str(units.out)]
+    worker = [sys.executable, *called.python, "sweep", file, "--out", str(trials.out)]
     worker += [] if storage is None else ["--storage", storage]
     worker += data_dir_again(data_dir)
     if launcher:
-        return _submit(units, file, worker, workers, launcher, options, json)
-    code = _work(units, worker, workers, storage, data_dir, quiet=json)
+        return _submit(trials, file, worker, workers, launcher, options, json)
+    code = _work(trials, worker, workers, storage, data_dir, quiet=json)
     if code == 130:
         return code
-    return _write_results(units, json, if_new=True) or code
+    return _write_results(trials, json, if_new=True) or code
 
 
 def _work(
-    units: Units,
+    trials: Trials,
     worker: list[str],
     workers: int,
     storage: str | None,
@@ -117,25 +117,25 @@ def _work(
     from ..studies.watch import SweepView
     from ..studies.worker import Worker
 
-    study, watch = open_study(units, storage), SweepView(units, quiet=quiet)
-    logs, codes = units.out / "workers", []
+    study, watch = open_study(trials, storage), SweepView(trials, quiet=quiet)
+    logs, codes = trials.out / "workers", []
     try:
         with interrupted_by_signals():
             if workers == 1:
-                Worker(units, study, data_dir=data_dir, tick=watch.tick).work()
+                Worker(trials, study, data_dir=data_dir, tick=watch.tick).work()
             else:
                 codes = run_processes(worker, workers, logs, watch.tick)
     except KeyboardInterrupt:
-        done = sum(one.ended for one in units.status())
+        done = sum(one.ended for one in trials.status())
         print(
-            f"srnn: stopped; the same command continues ({done} of {len(units.all)} are done)",
+            f"srnn: stopped; the same command continues ({done} of {len(trials.all)} are done)",
             file=sys.stderr,
         )
         return 130
     finally:
         watch.stop()
 
-    failed, left = any(one.state == "failed" for one in units.status()), units.left()
+    failed, left = any(one.state == "failed" for one in trials.status()), trials.left()
     if failed and not left:
         usual = (0, 1)
     else:
@@ -155,7 +155,7 @@ def _work(
 
 
 def _submit(
-    units: Units,
+    trials: Trials,
     file: str,
     worker: list[str],
     workers: int,
@@ -165,26 +165,26 @@ def _submit(
 ) -> int:
     from ..studies.launching import submit
 
-    logs = units.out / "workers"
+    logs = trials.out / "workers"
     submitted = submit(worker, workers, launcher, logs, options)
     jobs = [job.job_id for job in submitted]
 
     def show() -> None:
-        print(f"{units.sweep.title}: submitted the jobs {', '.join(jobs)}; they print to {logs}")
-        print(f"how far they are: srnn sweep {file} --out {units.out} --report")
+        print(f"{trials.sweep.title}: submitted the jobs {', '.join(jobs)}; they print to {logs}")
+        print(f"how far they are: srnn sweep {file} --out {trials.out} --report")
 
     return print_result(json, {"jobs": jobs, "logs": str(logs)}, show)
 
 
-def _write_results(units: Units, json: bool, *, if_new: bool) -> int:
+def _write_results(trials: Trials, json: bool, *, if_new: bool) -> int:
     from ..studies.results import write_results
 
-    content = write_results(units.sweep, units.status(), units.out, if_new=if_new)
-    counts = ", ".join(f"{count} {state}" for state, count in content["units"].items())
+    content = write_results(trials.sweep, trials.status(), trials.out, if_new=if_new)
+    counts = ", ".join(f"{count} {state}" for state, count in content["trials"].items())
     print_result(
-        json, content, lambda: print(f"{units.sweep.title}: {counts}; {units.out}/results.md")
+        json, content, lambda: print(f"{trials.sweep.title}: {counts}; {trials.out}/results.md")
     )
-    if content["units"].get("failed"):
+    if content["trials"].get("failed"):
         return 1
     return 0
 
@@ -213,9 +213,9 @@ def _list(sweeps: dict[str, Sweep], json: bool) -> int:
 
 
 def _dry_run(sweep: Sweep, json: bool) -> int:
-    units = [
-        {"unit": unit.name, "seeds": list(unit.seeds), "settings": dict(unit.settings)}
-        for unit in sweep.units()
+    trials = [
+        {"trial": trial.name, "seeds": list(trial.seeds), "settings": dict(trial.settings)}
+        for trial in sweep.list_trials()
     ]
 
     def show() -> None:
@@ -226,12 +226,12 @@ def _dry_run(sweep: Sweep, json: bool) -> int:
         unchanged = "the recipe as it is"
         if sweep.is_search:
             unchanged = "chosen by the sampler"
-        for unit in units:
-            if unit["settings"]:
-                settings = json_text(unit["settings"])
+        for trial in trials:
+            if trial["settings"]:
+                settings = json_text(trial["settings"])
             else:
                 settings = unchanged
-            print(f"  {unit['unit']}  {settings}")
+            print(f"  {trial['trial']}  {settings}")
 
     about = {"name": sweep.name, "title": sweep.title, "budget_minutes": sweep.budget_minutes}
-    return print_result(json, {**about, "units": units}, show)
+    return print_result(json, {**about, "trials": trials}, show)

@@ -45,37 +45,41 @@ class LabelledSteps:
 
 
 def cycles(x: Array, y: Array) -> list[LabelledSteps]:
-    """A stream (T, inputs) whose labels (T,), -1 where they are not known, come in cycles: one
-    piece for each cycle."""
+    """Cut a stream whose labels come in cycles.
+
+    Args:
+        x: (T, inputs).
+        y: (T,) classes, -1 where they are not known.
+
+    Returns:
+        One piece for each cycle.
+    """
     labelled = y[y >= 0]
     if not len(labelled):
         return [LabelledSteps(x, y, False)]
     known = np.where(y < 0, 0, 1).cumsum()
-    before = np.concatenate([labelled[:1], labelled])[
-        known - (y >= 0)
-    ]  # the last known class before each step
+    # The last known class before each step.
+    before = np.concatenate([labelled[:1], labelled])[known - (y >= 0)]
     starts = np.flatnonzero((y == labelled[0]) & (before != labelled[0]))
-    return [
-        LabelledSteps(a, b, False)
-        for a, b in zip(np.split(x, starts), np.split(y, starts), strict=True)
-    ]
+    pairs = zip(np.split(x, starts), np.split(y, starts), strict=True)
+    return [LabelledSteps(a, b, False) for a, b in pairs]
 
 
 def joined(parts: Sequence[LabelledSteps]) -> list[LabelledSteps]:
     """Pieces of one sequence, joined into one piece."""
     if not parts or parts[0].ends:
         return list(parts)
-    return [
-        LabelledSteps(
-            np.concatenate([part.x for part in parts]),
-            np.concatenate([part.y for part in parts]),
-            False,
-        )
-    ]
+    x, y = (np.concatenate(column) for column in zip(*((p.x, p.y) for p in parts), strict=True))
+    return [LabelledSteps(x, y, False)]
 
 
 def learn(learner: OnlineLearner, labelled: Sequence[LabelledSteps]) -> None:
-    """One step of the optimiser for each piece."""
+    """Learn, by one step of the optimiser for each piece.
+
+    Args:
+        learner: what learns.
+        labelled: the pieces, in order.
+    """
     for piece in labelled:
         learner.observe(piece.x)
         learner.learn_label(piece.y)
@@ -86,24 +90,30 @@ def learn(learner: OnlineLearner, labelled: Sequence[LabelledSteps]) -> None:
 def correct(
     trained: Trained, observed: Sequence[LabelledSteps], scored: Sequence[LabelledSteps]
 ) -> tuple[int, int]:
-    """How many labels of ``scored``, which follow ``observed``, are predicted, and how many there
-    are."""
+    """Score a network on a stream.
+
+    Args:
+        trained: the network.
+        observed: the stream's first pieces, which are not scored.
+        scored: the pieces that follow.
+
+    Returns:
+        How many of their labels are predicted, and how many there are.
+    """
     network, right, counted = trained.spiking("scored").eval(), 0, 0
     observed, scored = joined(observed), joined(scored)
     state = initial = network.initial_state(1, torch.Generator().manual_seed(trained.seed))
     for number, piece in enumerate([*observed, *scored]):
         with torch.no_grad():
-            result = network.run(
-                torch.from_numpy(piece.x)[None].to(network.readout.weight_in.dtype), state
-            )
+            x = torch.from_numpy(piece.x)[None].to(network.readout.weight_in.dtype)
+            result = network.run(x, state)
         if piece.ends:
             state = initial
         else:
             state = result.state
         if number >= len(observed):
-            of_piece = trained.loss(
-                result.output, torch.from_numpy(np.asarray(piece.y)).long()[None]
-            )
+            labels = torch.from_numpy(np.asarray(piece.y)).long()[None]
+            of_piece = trained.loss(result.output, labels)
             right, counted = right + of_piece.correct, counted + of_piece.counted
     return right, counted
 
@@ -116,18 +126,26 @@ def adaptation_curve(
     data_dir: Path | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Accuracy for every subject of a split: as trained, and after each number of labels, learnt in
-    each of the ways.
+    """Accuracy for every subject of a split: as trained, and after some of their labels.
 
-    ``seed`` draws the order of recordings that have one label each. Subjects with too few labels
-    are left out, and counted. SrnnError for data without subjects, or if none is left.
+    Args:
+        trained: the network.
+        split: whose subjects. Those with too few labels are left out, and counted.
+        labels: numbers of labels that are learnt.
+        ways: how they are learnt, by name.
+        data_dir: where the data are.
+        seed: draws the order of recordings that have one label each.
+
+    Returns:
+        A row for each subject, ready for JSON.
+
+    Raises:
+        SrnnError: ``data``: the data do not name subjects, or no subject has enough labels.
     """
     sequences = Sequences(trained.task, split, data_dir)
     if sequences.groups is None:
-        raise SrnnError(
-            f"Task '{trained.task.name}' does not say whose recordings it has; there are no "
-            "subjects to adapt to."
-        )
+        problem = f"Task '{trained.task.name}' does not name the subjects of its recordings"
+        raise SrnnError(f"{problem}; there are none to adapt to.", "data", "subjects")
     counts, rows, left_out = sorted(labels), list[dict[str, Any]](), 0
     for subject in sorted(set(sequences.groups.tolist())):
         parts, own = [], np.flatnonzero(sequences.groups == subject)
@@ -135,9 +153,7 @@ def adaptation_curve(
             x, y = sequences.steps_of(int(index)), sequences.y[index]
             parts.append((x, y[: len(x)] if y.ndim else y))
         if trained.loss.per_step:
-            stream = cycles(
-                np.concatenate([x for x, _ in parts]), np.concatenate([y for _, y in parts])
-            )
+            stream = cycles(*(np.concatenate(column) for column in zip(*parts, strict=True)))
         else:
             stream = [LabelledSteps(x, y, True) for x, y in parts]
         labelled, scored = stream[: counts[-1]], stream[counts[-1] :]
@@ -158,15 +174,21 @@ def adaptation_curve(
                 row[f"{name} {count}"] = correct(learner.trained(), labelled, scored)[0] / counted
         rows.append(row)
     if not rows:
-        raise SrnnError(
-            f"No subject of the {split} split has more than {counts[-1]} labels; learn fewer."
-        )
+        problem = f"No subject of the {split} split has more than {counts[-1]} labels; learn fewer."
+        raise SrnnError(problem, "data", "labels")
     return {"split": split, "labels": counts, "left_out": left_out, "subjects": rows}
 
 
 def curve_table(report: Mapping[str, Any], ways: Sequence[str]) -> list[str]:
-    """Lines of Markdown: mean and standard deviation over the subjects, of the accuracy and of the
-    gain in it."""
+    """The means and standard deviations over the subjects, of the accuracy and of the gain in it.
+
+    Args:
+        report: of ``adaptation_curve``.
+        ways: the names of its ways, in the order of the rows.
+
+    Returns:
+        Lines of Markdown.
+    """
     rows, before = [], [row["before"] for row in report["subjects"]]
     for name in ["before", *(f"{way} {count}" for way in ways for count in report["labels"])]:
         values = [row[name] for row in report["subjects"]]

@@ -33,10 +33,13 @@ COLUMNS = (
 
 
 def write_curve(out: Path, about: dict[str, Any], points: Named) -> None:
-    """Write a table (.md) and a plot (.svg) into ``out``: curve.* for pruning, compression.* for
-    fine-tuning with int8 weights.
+    """Write a table (.md) and a plot (.svg): curve.* for pruning, compression.* for fine-tuning
+    with int8 weights.
 
-    about: task, what, from, seed, command and, for weights, scope.
+    Args:
+        out: the folder.
+        about: task, what, from, seed, command and, for weights, scope.
+        points: the curve, in order.
     """
     name = "curve"
     if about["what"] == "int8":
@@ -46,7 +49,7 @@ def write_curve(out: Path, about: dict[str, Any], points: Named) -> None:
 
 
 def title(about: dict[str, Any]) -> str:
-    """One line that says what was done."""
+    """What was done, in one line."""
     scope = ""
     if about["what"] == "weights":
         scope = f", scope {about['scope']}"
@@ -61,7 +64,16 @@ def title(about: dict[str, Any]) -> str:
 
 
 def markdown(about: dict[str, Any], points: Named, picture: str) -> str:
-    """The table, the plot, and the command that reproduces both."""
+    """The page: the table, the plot, and the command that reproduces both.
+
+    Args:
+        about: as for ``write_curve``.
+        points: the curve, in order.
+        picture: the plot's file.
+
+    Returns:
+        Markdown.
+    """
     measure = accuracy_of(point for _, point in points)
     measured = "Balanced accuracy, measured"
     if measure == "accuracy":
@@ -79,11 +91,9 @@ def markdown(about: dict[str, Any], points: Named, picture: str) -> str:
         "",
     ]
     lines += [
-        "Flash, and RAM of one stream, are in bytes of the C export. Energy per step counts "
-        "operations only: in float32",
-        "0.9 pJ per addition and 4.6 pJ per multiply-add; in int8, which computes in int32, 0.1 "
-        "and 3.2 pJ (45 nm).",
-        "Memory accesses are not included.",
+        "Flash, and RAM of one stream, are in bytes of the C export. Energy per step counts",
+        "operations only: in float32 0.9 pJ per addition and 4.6 pJ per multiply-add; in int8,",
+        "which computes in int32, 0.1 and 3.2 pJ (45 nm). Memory accesses are not included.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -107,7 +117,15 @@ def _cells(name: str, point: dict[str, Any], measure: str) -> list[str]:
 
 
 def plot(about: dict[str, Any], points: Named) -> bytes:
-    """The plot as SVG; equal points give equal bytes."""
+    """The plot; equal points give equal bytes.
+
+    Args:
+        about: as for ``write_curve``.
+        points: the curve, in order.
+
+    Returns:
+        SVG.
+    """
     with style.context():
         from matplotlib.figure import Figure
 
@@ -115,24 +133,9 @@ def plot(about: dict[str, Any], points: Named) -> bytes:
         figure.suptitle(title(about), fontsize=8.5, x=0.01, ha="left")
         left, right = figure.subplots(1, 2, sharey=True)
         measure = accuracy_of(point for _, point in points)
-        _panel(
-            left,
-            points,
-            measure,
-            "a",
-            "accuracy against size",
-            "flash of the C export, bytes",
-            _bytes,
-        )
-        _panel(
-            right,
-            points,
-            measure,
-            "b",
-            "accuracy against energy",
-            "operations per step, nJ",
-            _energy,
-        )
+        size, energy = "flash of the C export, bytes", "operations per step, nJ"
+        _panel(left, points, measure, "a", "accuracy against size", size, _bytes)
+        _panel(right, points, measure, "b", "accuracy against energy", energy, _energy)
         left.set_ylabel(f"{points[0][1]['split']} {measure.replace('_', ' ')}, %")
         # In the title's row it covers no line.
         figure.legend(*left.get_legend_handles_labels(), loc="upper right", ncols=2)
@@ -167,9 +170,8 @@ def _panel(
             x, y, color=colour, marker=marker, linestyle=dash, label="int8" if int8 else "float32"
         )
         for at, height, (what, _) in zip(x, y, known, strict=True):
-            left = (
-                int8 and at > 0.25 * widest
-            )  # int8 is smaller: its names stand on the left if there is room
+            # int8 is smaller: its names stand on the left if there is room.
+            left = int8 and at > 0.25 * widest
             place: dict[str, Any] = {
                 "xytext": (-5 if left else 5, -3),
                 "ha": "right" if left else "left",

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
 
 HOURS = 24
-"""That a job may take unless it is told otherwise; submitit's own limit is five minutes."""
+"""That a job may take unless its options state another limit; submitit's own is five minutes."""
 
 
 @contextmanager
 def interrupted_by_signals() -> Iterator[None]:
     """In the block SIGTERM and SIGHUP, from a scheduler or a closed terminal, do what Ctrl-C does.
 
-    Only the first signal counts: whoever ends a group of processes may tell each of them twice.
+    Only the first signal counts: whoever ends a group of processes may signal each of them twice.
     """
     names = ("SIGINT", "SIGTERM", "SIGHUP")
     numbers = [number for name in names if (number := getattr(signal, name, None)) is not None]
@@ -54,9 +54,16 @@ def interrupted_by_signals() -> Iterator[None]:
 def run_processes(
     command: Sequence[str], count: int, logs: Path, tick: Callable[[], None]
 ) -> list[int]:
-    """Run a command in ``count`` processes; returns their exit codes. If this one ends, they end.
+    """Run a command in several processes. If this one ends, they end.
 
-    logs: a folder for what they print. tick: called all the while.
+    Args:
+        command: its words.
+        count: of the processes.
+        logs: a folder for what they print.
+        tick: called all the while.
+
+    Returns:
+        Their exit codes.
     """
     environment = _environment(count)
     logs.mkdir(parents=True, exist_ok=True)
@@ -88,7 +95,9 @@ def _environment(count: int) -> dict[str, str]:
 class WorkerJob:
     """A worker as a job: submitit keeps this object, and calls it where the job runs.
 
-    sharing: how many share the machine, if that is known.
+    Args:
+        command: its words.
+        sharing: how many jobs share the machine, if that is known.
     """
 
     def __init__(self, command: Sequence[str], sharing: int = 1) -> None:
@@ -119,14 +128,20 @@ def submit(
     folder: Path,
     options: Mapping[str, Any],
 ) -> list[Any]:
-    """Submit ``count`` jobs that each run a command; returns submitit's jobs.
+    """Submit jobs that each run a command.
 
     Args:
+        command: its words.
+        count: of the jobs.
         launcher: slurm, or local for processes in the background.
         folder: for submitit's files, and for what the jobs print.
         options: what a job gets, by submitit's names.
 
-    SrnnError when it cannot be done.
+    Returns:
+        submitit's jobs.
+
+    Raises:
+        SrnnError: ``package``: submitit is missing; ``resource``: it cannot be done.
     """
     submitit = need("submitit", option("launcher"), "sweep")
     try:
@@ -139,4 +154,5 @@ def submit(
             jobs = [executor.submit(WorkerJob(command, sharing)) for _ in range(count)]
         return jobs
     except Exception as error:  # a scheduler that is not there, an option that it does not know
-        raise SrnnError(f"{option('launcher')} {launcher}: {error}") from error
+        problem = f"{option('launcher')} {launcher}: {error}"
+        raise SrnnError(problem, "resource", "launcher") from error

@@ -1,5 +1,5 @@
-"""The plots of a sweep: every seed as a dot, each point's mean and standard deviation; in the style
-of the paper's figures.
+"""The plots of a sweep: every seed as a dot, each grid point's mean and standard deviation; in the
+style of the paper's figures.
 
 variants.svg            an ablation: one row per variant
 <parameter>.svg         the metric against a swept parameter; in a grid of several, averaged over the others
@@ -27,7 +27,15 @@ _HEIGHT, _WIDTH = "network.surrogate.h", "network.surrogate.s"
 
 
 def draw(sweep: Sweep, points: Sequence[dict[str, Any]]) -> dict[str, bytes]:
-    """SVG files by name, from the points of ``results.py``."""
+    """Draw a sweep.
+
+    Args:
+        sweep: the sweep.
+        points: those of ``results.py``.
+
+    Returns:
+        SVG files, by their names.
+    """
     pictures: dict[str, bytes] = {}
     short = short_names(sweep.parameters)
     metrics = [sweep.optimise, "firing_rate"]
@@ -82,25 +90,13 @@ def _figure(
 
 
 def _variants(sweep: Sweep, axes: Any, points: Sequence[dict[str, Any]], metric: str) -> None:
-    order = [
-        point
-        for name in reversed(list(sweep.variants))
-        for point in points
-        if point["variant"] == name
-    ]
+    names = reversed(list(sweep.variants))
+    order = [point for name in names for point in points if point["variant"] == name]
     for y, point in enumerate(order):
         seeds = _seeds([point], metric)
         axes.plot(seeds["values"], [y] * len(seeds["values"]), "o", color=style.BLUE, alpha=0.5)
-        axes.errorbar(
-            seeds["mean"],
-            y,
-            xerr=seeds["std"],
-            fmt="|",
-            ms=12,
-            mew=2,
-            capsize=3,
-            color=style.ORANGE,
-        )
+        look: dict[str, Any] = {"ms": 12, "mew": 2, "capsize": 3, "color": style.ORANGE}
+        axes.errorbar(seeds["mean"], y, xerr=seeds["std"], fmt="|", **look)
     axes.set_yticks(range(len(order)), [point["variant"] for point in order])
     axes.set(xlabel=_label(points, metric), ylim=(-0.6, len(order) - 0.4))
     axes.grid(axis="x")
@@ -130,16 +126,8 @@ def _parameter(
             continue
         seeds = _seeds(here, metric)
         axes.plot([x] * len(seeds["values"]), seeds["values"], "o", color=style.BLUE, alpha=0.5)
-        axes.errorbar(
-            x,
-            seeds["mean"],
-            yerr=seeds["std"],
-            fmt="_",
-            ms=14,
-            mew=2,
-            capsize=3,
-            color=style.ORANGE,
-        )
+        look: dict[str, Any] = {"ms": 14, "mew": 2, "capsize": 3, "color": style.ORANGE}
+        axes.errorbar(x, seeds["mean"], yerr=seeds["std"], fmt="_", **look)
         means.append((x, seeds["mean"]))
     axes.plot(
         [x for x, _ in means], [mean for _, mean in means], "-", lw=1, color=style.GREY, zorder=0
@@ -164,9 +152,8 @@ def _heat_map(
     trainings: dict[tuple[int, int] | None, list[tuple[int, int]]] = {}
     for y, row in enumerate(rows):
         for x, column in enumerate(columns):
-            trainings.setdefault(
-                None if _is_flat({first: row, second: column}) else (y, x), []
-            ).append((y, x))
+            training = None if _is_flat({first: row, second: column}) else (y, x)
+            trainings.setdefault(training, []).append((y, x))
     labels = []
     for training, places in trainings.items():
         known = [cells[y][x] for y, x in places if cells[y][x] == cells[y][x]]
@@ -204,10 +191,8 @@ def _label(points: Sequence[dict[str, Any]], metric: str) -> str:
     if metric == "firing_rate":
         spiking = {point["spiking"] for point in points}
         words = {True: "spikes", False: "outputs not 0"}
-        return (
-            f"{' or '.join(words[kind] for kind in sorted(spiking, reverse=True))} per neuron "
-            "and step"
-        )
+        what = " or ".join(words[kind] for kind in sorted(spiking, reverse=True))
+        return f"{what} per neuron and step"
     return {
         "accuracy": "validation accuracy, %",
         "accuracy_labelled": "validation accuracy of labelled steps, %",
@@ -229,11 +214,9 @@ def _distinct(points: Sequence[dict[str, Any]], key: str) -> list[dict[str, Any]
     drawn: list[dict[str, Any]] = []
     seen: list[tuple[dict[str, Any], str | None]] = []
     for point in sorted(points, key=lambda point: point["settings"].get(_WIDTH, 0)):
-        settings = {
-            k: v
-            for k, v in point["settings"].items()
-            if k != _WIDTH or not _is_flat(point["settings"])
-        }
+        settings = dict(point["settings"])
+        if _is_flat(settings):
+            del settings[_WIDTH]
         if (settings, point["variant"]) not in seen:
             seen.append((settings, point["variant"]))
             drawn.append(point)
@@ -241,9 +224,7 @@ def _distinct(points: Sequence[dict[str, Any]], key: str) -> list[dict[str, Any]
 
 
 def _name(value: Any) -> str:
-    if isinstance(
-        value, Mapping
-    ):  # a line for each setting, so that names of neighbours do not overlap
+    if isinstance(value, Mapping):  # a line for each, so that neighbours do not overlap
         return "\n".join(f"{key}: {_name(setting)}" for key, setting in value.items())
     if isinstance(value, str):
         return value

@@ -37,24 +37,31 @@ def measure_point(
     data_dir: Path | None = None,
     state_bits: int | None = None,
 ) -> dict[str, Any]:
-    """Accuracy in float32 and int8, size of the C export in bytes, operations and energy per step;
-    ready for JSON.
+    """Measure a network in float32 and int8: accuracy, size of the C export in bytes, operations
+    and energy per step.
 
     Operations and energy are as in ``srnn energy``, model fp32, for the spikes of the float32
     network; memory accesses are not included. In int8, whose sums and states are int32, an addition
     costs 0.1 pJ and a multiply-add 3.2 pJ.
 
     ``accuracy_of_its_weights`` is that of the float32 network with the int8 weights: its difference
-    from ``accuracy`` comes only from rounding states, time constants and inputs. ``state_bits``:
-    bits of an int8 state, 32, 16 or 8; None: as the network was trained for, or 32. A layer has
+    from ``accuracy`` comes only from rounding states, time constants and inputs. A layer has
     ``computed_bits`` fractional bits while a step computes, and each of its variables ``kept_bits``
     between two steps.
+
+    Args:
+        trained: the network.
+        split: that it is measured on.
+        data_dir: where its data are.
+        state_bits: bits of an int8 state, 32, 16 or 8; None: as the network was trained for, or 32.
+
+    Returns:
+        The point, ready for JSON; ``int8`` is None where the network has no int8 model, and
+        ``why_no_int8`` is the reason.
     """
     network, task = trained.spiking("measured in int8"), trained.task
     train_set = None
-    if (
-        trained.inputs_as is None or trained.state_ranges is None
-    ):  # the model does not say what int8 must know
+    if trained.inputs_as is None or trained.state_ranges is None:  # int8 has to measure these
         train_set = Sequences(task, "train", data_dir)
     sequences = Sequences(task, split, data_dir)
     evaluation, activity = evaluate_activity(trained, sequences, split)
@@ -79,15 +86,13 @@ def measure_point(
         if train_set is not None:
             trained = replace(trained, **measure_int8(trained, train_set, trained.inputs_as))
         inputs_as = trained.inputs_as
-        width = state_bits or device.state_as.width
-        state_as = (
-            device.state_as if width == device.state_as.width else trained.state_format(width)
-        )
+        width, state_as = state_bits or device.state_as.width, device.state_as
+        if width != state_as.width:
+            state_as = trained.state_format(width)
         model = quantise(device, inputs_as, state_as)
         integer = make_plan(model)
-        int8 = evaluate_int8(
-            trained, split, data_dir=data_dir, inputs_as=inputs_as, state_as=state_as
-        ).report
+        how: dict[str, Any] = {"inputs_as": inputs_as, "state_as": state_as}
+        int8 = evaluate_int8(trained, split, data_dir=data_dir, **how).report
     except SrnnError as error:
         return {**point, "int8": None, "why_no_int8": str(error)}
     exact = snap_weights(network.fold())

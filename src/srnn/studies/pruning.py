@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..data.batches import Sequences
 from ..data.datasets import SplitName
 from ..data.recordings import NO_OVERRIDES, ReadingOverrides
-from ..errors import SrnnError, check_positive, option
+from ..errors import SrnnError, option
 from ..files import check_folder, check_new, check_writable, locks, write_json
+from ..files.bounds import BelowOne, Count, Positive
+from ..files.conversion import check
 from ..nn.network import freeze
 from ..nn.state_format import StateFormat
 from ..progress import Reporter
@@ -53,7 +55,7 @@ class TuningOptions:
     data: Path | None = None
     """Labelled recordings to fine-tune and measure on instead of the task's own data."""
     said: ReadingOverrides = NO_OVERRIDES
-    """What is to be known of these recordings that they do not state themselves."""
+    """Metadata of these recordings in place of their own."""
     resume: bool = False
     overwrite: bool = False
     """Whether the runs of an earlier call in the same folder are replaced."""
@@ -76,14 +78,20 @@ def _open(folder: Path | str, options: TuningOptions, hold_out: bool = True) -> 
 
 
 def check_out(folder: Path | str, out: Path, options: TuningOptions, prunes: bool) -> None:
-    """SrnnError, before any work, unless what a run ``folder`` becomes can be written to ``out``.
+    """Check, before any work, that a smaller network can be written.
 
-    prunes: whether that is the runs of a curve, or one run.
+    Args:
+        folder: the run that it is made of.
+        out: where it is written.
+        options: whether something may be there.
+        prunes: whether the runs of a curve are written, or one run.
+
+    Raises:
+        SrnnError: ``exists``, ``conflict`` or ``file``: it cannot.
     """
     if options.overwrite and Path(folder).resolve().is_relative_to(out.resolve()):
-        raise SrnnError(
-            f"{folder} would be overwritten by what it becomes; choose another {option('out')}."
-        )
+        problem = f"{folder} would be overwritten by what it becomes"
+        raise SrnnError(f"{problem}; choose another {option('out')}.", "conflict", "out")
     if options.resume or not prunes:
         Run.check(out, options.resume, options.overwrite)
         return
@@ -123,20 +131,26 @@ def _tune(
 def tuning_recipe(
     recipe: Recipe, folder: Path | str | None, options: TuningOptions, note: str
 ) -> Recipe:
-    """The recipe that fine-tunes the run ``folder``: fewer epochs, a lower learning rate, and a
-    note that says why. Batch norm is folded into the weights, so that the weights that are pruned
-    or rounded are those that a device has."""
-    if options.epochs < 1:
-        raise SrnnError(f"Fine-tuning takes at least 1 epoch, not {options.epochs}.")
-    check_positive("The factor on the learning rate", options.lr_factor)
-    if not 0 <= options.gradual < 1:
-        raise SrnnError(
-            "The gradual fraction of the training must be at least 0 and below 1, not "
-            f"{options.gradual!r}."
-        )
-    optimizer = replace(
-        recipe.training.optimizer, lr=recipe.training.optimizer.lr * options.lr_factor
-    )
+    """The recipe that fine-tunes a run. Batch norm is folded into the weights, so that the weights
+    that are pruned or rounded are those that a device has.
+
+    Args:
+        recipe: the run's.
+        folder: the run.
+        options: how many epochs, and the learning rate's factor.
+        note: says why, in the recipe.
+
+    Returns:
+        The recipe, which starts from the run.
+
+    Raises:
+        SrnnError: ``value``: an option is not valid.
+    """
+    check("epochs", options.epochs, Count)
+    check("lr_factor", options.lr_factor, Positive)
+    check("gradual", options.gradual, BelowOne)
+    optimizer = recipe.training.optimizer
+    optimizer = replace(optimizer, lr=optimizer.lr * options.lr_factor)
     training = replace(
         recipe.training,
         epochs=options.epochs,
@@ -154,13 +168,6 @@ def tuning_recipe(
         training=training,
         note=f"{recipe.note} {note}{data}".strip(),
     )
-
-
-def _narrower(recipe: Recipe, share: float) -> Recipe:
-    """The recipe without this share of each hidden layer's neurons."""
-    sizes = recipe.network.hidden
-    left = [size - dropped for size, dropped in zip(sizes, to_drop(sizes, share), strict=True)]
-    return replace(recipe, network=replace(recipe.network, hidden=left))
 
 
 @locks("out")
@@ -187,22 +194,38 @@ def prune_run(
         what: "weights" (the smallest become 0), "neurons" (the least used are removed), or "dead":
             neurons that never spike on the training split are removed, exactly and without
             training; then ``shares`` is empty.
+        scope: of weights, whether the smallest of each layer or of the network are pruned.
+        options: how each network is fine-tuned and measured; None: the default.
+        reporter: follows the trainings.
         command: the command that reproduces the curve; recorded with it.
 
-    Returns: the content of curve.json: the points, beginning with the unpruned network.
-    Raises SrnnError for a run, a fraction or a folder that does not fit.
+    Returns:
+        The content of curve.json: the points, beginning with the unpruned network.
+
+    Raises:
+        SrnnError: a run, a fraction or a folder that does not fit.
     """
     options = options or TuningOptions()
     for share in shares:
         check_share("sparsity", share)
-    if what not in ("weights", "neurons", "dead") or (what == "dead") != (not shares):
-        raise SrnnError(
-            "Prune 'weights' or 'neurons' with at least one fraction, or 'dead' neurons without a "
-            "fraction."
-        )
+    check("what", what, Literal["weights", "neurons", "dead"])
+    if (what == "dead") != (not shares):
+        rule = "'weights' or 'neurons' with at least one fraction, or 'dead' neurons without one"
+        raise SrnnError(f"Prune {rule}.", "conflict", "shares")
     now = _open(folder, options)
     if what == "weights" and any(shares):
-        _require_weights(now, min(share for share in shares if share), scope)
+        # The curve would name a fraction that prunes nothing but weights that are 0 already.
+        least = min(share for share in shares if share)
+        matrices = dict(weight_matrices(now.network))
+        masks = magnitude_masks(now.network, least, scope)
+        dropped = [matrices[name][~mask] for name, mask in masks.items()]
+        if any(map(len, dropped)) and not any(values.any() for values in dropped):
+            zero = sum(int((matrix == 0).sum()) for matrix in matrices.values())
+            zero /= sum(matrix.numel() for matrix in matrices.values())
+            sparse = f"{zero:.1%} of its weights are 0 already"
+            advice = "give a larger one, or 0 to fine-tune it as it is"
+            problem = f"{sparse}, and a sparsity of {least:g} prunes no other; {advice}."
+            raise SrnnError(f"{now.folder}: {problem}", "value", "sparsity")
     note = now.recipe.note
     points = [{"pruned": 0.0, "run": str(folder), **_point(now, options)}]
     if what == "dead":
@@ -222,7 +245,10 @@ def prune_run(
             prune = PruneConfig(share, scope, 0.0, options.gradual)
             recipe = replace(recipe, training=replace(recipe.training, prune=prune))
         else:
-            recipe = _narrower(recipe, 1 - (1 - share) / (1 - before))
+            sizes = recipe.network.hidden
+            dropped = to_drop(sizes, 1 - (1 - share) / (1 - before))
+            left = [size - count for size, count in zip(sizes, dropped, strict=True)]
+            recipe = replace(recipe, network=replace(recipe.network, hidden=left))
         now, before = _tune(recipe, now, place, options, reporter), share
         point = {"pruned": share, "run": str(place), **_point(now, options)}
         write_json(
@@ -243,23 +269,6 @@ def prune_run(
     return curve
 
 
-def _require_weights(now: Trained, share: float, scope: Scope) -> None:
-    """SrnnError where this fraction would prune nothing but weights that are 0 already: the curve
-    would name it all the same."""
-    matrices = dict(weight_matrices(now.network))
-    dropped = [
-        matrices[name][~mask] for name, mask in magnitude_masks(now.network, share, scope).items()
-    ]
-    if any(map(len, dropped)) and not any(values.any() for values in dropped):
-        zero = sum(int((matrix == 0).sum()) for matrix in matrices.values())
-        zero /= sum(matrix.numel() for matrix in matrices.values())
-        raise SrnnError(
-            f"{now.folder}: {zero:.1%} of its weights are 0 already, and a sparsity of {share:g} "
-            "prunes no other; give a larger "
-            "one, or 0 to fine-tune it as it is."
-        )
-
-
 def share_name(point: dict[str, Any]) -> str:
     """What was pruned, for people."""
     if "pruned" not in point:
@@ -270,8 +279,15 @@ def share_name(point: dict[str, Any]) -> str:
 
 
 def measure_run(folder: Path | str, options: TuningOptions | None = None) -> dict[str, Any]:
-    """The point of an unchanged run: accuracy in float32 and int8, sizes, operations. Data without
-    splits are used whole."""
+    """Measure an unchanged run. Data without splits are used whole.
+
+    Args:
+        folder: the run.
+        options: how it is measured; None: the default.
+
+    Returns:
+        The point, as of ``measure_point``.
+    """
     options = options or TuningOptions()
     return _point(_open(folder, options, hold_out=False), options)
 
@@ -287,9 +303,20 @@ def quantise_run(
     """Fine-tune a run's network with int8 weights in a new run ``out``, whose best checkpoint then
     holds exactly such weights.
 
-    Weights that are 0 stay 0. Returns {"before": point, "after": point, ...}, as written to
-    compression.json; a table and a plot are written next to it. ``command`` is the command that
-    reproduces them.
+    Weights that are 0 stay 0.
+
+    Args:
+        folder: the run, or the name of a pretrained network; it is not changed.
+        out: folder for the new run, with compression.json, a table and a plot.
+        options: how the network is fine-tuned and measured; None: the default.
+        reporter: follows the training.
+        command: the command that reproduces these; recorded with them.
+
+    Returns:
+        The content of compression.json, {"before": point, "after": point, ...}.
+
+    Raises:
+        SrnnError: a run, an option or a folder that does not fit.
     """
     options = options or TuningOptions()
     start = _open(folder, options)
@@ -326,20 +353,15 @@ def _without_dead(
     removed = dead_neurons(network, sequences, now.seed)
     recipe = smaller_recipe(now.recipe, removed)
     training = replace(recipe.training, start_from=as_text(now.folder, pretrained_names()))
-    recipe = replace(
-        recipe,
-        training=training,
-        note=f"{recipe.note} Without its dead neurons, not fine-tuned.".strip(),
-    )
+    note = f"{recipe.note} Without its dead neurons, not fine-tuned.".strip()
+    recipe = replace(recipe, training=training, note=note)
     smaller: Any = recipe.build_network(now.task, now.seed)
     remove_neurons(network, smaller, removed)
     StateFormat.of_network(network).into(smaller)
     different, greatest = same_on(network, smaller, removed, sequences, now.seed)
     if different:
-        raise SrnnError(
-            f"Without its dead neurons the network differs in {different} spikes; nothing was "
-            "written."
-        )
+        found = f"the network differs in {different} spikes"
+        raise SrnnError(f"Without its dead neurons {found}; nothing was written.", "unsupported")
     now = replace(now, network=smaller, recipe=recipe, folder=out / "dead")
     now = replace(now, **int8_of(now, sequences))
     run = Run.hold(out / "dead", now, overwrite=options.overwrite)

@@ -1,8 +1,8 @@
 """The results of a sweep, for people and for programs.
 
 results.csv    one row per training: point, settings, seed, state, metrics, run; text like a formula ("=1") gets an apostrophe
-results.json   all of that, and each point's mean and spread over its seeds
-results.md     the points as a table, best first (variants in the file's order), with what they cost; then what has no result
+results.json   all of that, and each grid point's (in a search, each trial's) mean and spread over its seeds
+results.md     these points as a table, best first (variants in the file's order), with what they cost; then what has no result
 *.svg          from plots.py: one per swept parameter, or one for the variants; a heat map for two parameters
 """
 
@@ -22,7 +22,7 @@ from ..text import code, counted, json_text, markdown, markdown_table, spreadshe
 from .plots import draw
 from .schema import Sweep, shipped_sweeps, short_names
 from .summary import machine, spread
-from .units import METRICS, UnitStatus, minutes
+from .trials import METRICS, TrialStatus, minutes
 
 _SPREAD = ("accuracy", "accuracy_labelled", "balanced_accuracy", "loss", "firing_rate")
 _LOST = ("failed", "pruned")
@@ -31,77 +31,30 @@ _LOST = ("failed", "pruned")
 
 @locks("out", wait=600)  # many workers may end at the same time
 def write_results(
-    sweep: Sweep, status: Sequence[UnitStatus], out: Path, *, if_new: bool = False
+    sweep: Sweep, status: Sequence[TrialStatus], out: Path, *, if_new: bool = False
 ) -> dict[str, Any]:
-    """Write the results of all units that have ended so far into ``out``; return the content of
-    results.json.
+    """Write the results of all trials that have ended so far.
 
-    status: from ``Units.status``. if_new: leave the files alone if another worker has just written
-    the same. SrnnError when the folder cannot be written.
+    Args:
+        sweep: the sweep.
+        status: from ``Trials.status``.
+        out: the sweep's folder.
+        if_new: leave the files alone if another worker has just written the same.
+
+    Returns:
+        The content of results.json.
+
+    Raises:
+        SrnnError: ``file``: the folder cannot be written.
     """
     rows = [row for one in status for row in _rows(one)]
-    points = _points(sweep, rows)
-    content = {
-        "name": sweep.name,
-        "title": sweep.title,
-        "split": "validation (which also chose each training's epoch)",
-        "optimise": sweep.optimise,
-        "maximise": sweep.maximise,
-        "units": dict(Counter(one.state for one in status)),
-        "budget_minutes": sweep.budget_minutes,
-        "minutes": minutes(status),
-        "best": points[0]["point"] if points else None,
-        "points": points,
-        "trainings": rows,
-        "recipe": sweep.recipe_for({}).to_dict(),
-    }
-    text = f"{json_text(content)}\n"
-    written = out / "results.json"
-    if if_new and written.is_file() and written.read_text() == text:
-        return content
-    if points:
-        pictures = draw(sweep, points)
-    else:
-        pictures = {}
-    page = _page(content, sweep, list(pictures), _machine(rows, out))
 
-    write_atomically(out / "results.csv", _csv(sweep, rows).encode())
-    write_atomically(out / "results.md", page.encode())
-    for name, picture in pictures.items():
-        write_atomically(out / name, picture)
-    write_atomically(written, text.encode())  # last: with it the results are complete
-    return content
-
-
-def _rows(one: UnitStatus) -> list[dict[str, Any]]:
-    """A row for each training of a unit; also for those that were not begun, so that nothing is
-    missing unnoticed."""
-    rows = []
-    for seed, training in one.trainings.items():
-        done = "run" in training
-        row = {
-            "point": one.unit.point,
-            "settings": one.settings,
-            "seed": seed,
-            "state": "done" if done else one.state,
-            **training,
-            "worker": one.worker,
-            "error": None if done else one.error,
-        }
-        if "unhealthy" in training:
-            row["unhealthy"] = "; ".join(training["unhealthy"])
-        rows.append(row)
-    return rows
-
-
-def _points(sweep: Sweep, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Points with at least one finished training, best mean first; those that lost a training after
-    those that did not."""
+    # Points with at least one finished training, best mean first; those that lost a training after
+    # those that did not.
     by_point: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         by_point.setdefault(row["point"], []).append(row)
-
-    points = []
+    points: list[dict[str, Any]] = []
     for name, own in by_point.items():
         done = [row for row in own if row["state"] == "done"]
         if not done:
@@ -119,39 +72,47 @@ def _points(sweep: Sweep, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]
                 "spiking": recipe_spikes(sweep.recipe_for(done[0]["settings"])),
                 "seeds": [row["seed"] for row in done],
                 "lost": [row["seed"] for row in own if row["state"] in _LOST],
-                "mended": [row["seed"] for row in done if row.get("restores")],
+                "recovered": [row["seed"] for row in done if row.get("restores")],
                 "unhealthy": [row["seed"] for row in done if row.get("unhealthy")],
                 "parameters": done[0]["parameters"],
                 **{metric: spread([row[metric] for row in done]) for metric in measured},
             }
         )
-    sign = 1
-    if sweep.maximise:
-        sign = -1
-    return sorted(
-        points, key=lambda point: (bool(point["lost"]), sign * point[sweep.optimise]["mean"])
-    )
+    sign = -1 if sweep.maximise else 1
+    points.sort(key=lambda point: (bool(point["lost"]), sign * point[sweep.optimise]["mean"]))
+    content = {
+        "name": sweep.name,
+        "title": sweep.title,
+        "split": "validation (which also chose each training's epoch)",
+        "optimise": sweep.optimise,
+        "maximise": sweep.maximise,
+        "trials": dict(Counter(one.state for one in status)),
+        "budget_minutes": sweep.budget_minutes,
+        "minutes": minutes(status),
+        "best": points[0]["point"] if points else None,
+        "points": points,
+        "trainings": rows,
+        "recipe": sweep.recipe_for({}).to_dict(),
+    }
+    text = f"{json_text(content)}\n"
+    written = out / "results.json"
+    if if_new and written.is_file() and written.read_text() == text:
+        return content
+    if points:
+        pictures = draw(sweep, points)
+    else:
+        pictures = {}
+    trained_on = ""  # the machine of the first finished training whose folder is here
+    for row in rows:
+        path = out / "runs" / row["point"] / f"s{row['seed']}" / "environment.json"
+        if not trained_on and row["state"] == "done" and path.is_file():
+            with reading(path, "a run's environment"):
+                trained_on = machine(read_object(path, "a run's environment"))
+    page = _page(content, sweep, list(pictures), trained_on)
 
-
-def setting_names(sweep: Sweep) -> list[str]:
-    """The settings that differ between points, in the file's order."""
-    names = [key for settings in sweep.variants.values() for key in settings]
-    return list(dict.fromkeys([*names, *sweep.parameters]))
-
-
-def _csv(sweep: Sweep, rows: Sequence[dict[str, Any]]) -> str:
     metrics = [name for name in METRICS if any(name in row for row in rows)]
-    columns = [
-        "point",
-        *setting_names(sweep),
-        "seed",
-        "state",
-        *metrics,
-        "best_so_far",
-        "run",
-        "worker",
-        "error",
-    ]
+    first, last = ("point", *setting_names(sweep)), ("best_so_far", "run", "worker", "error")
+    columns = [*first, "seed", "state", *metrics, *last]
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, columns, restval="", extrasaction="ignore", lineterminator="\n")
     writer.writerow({column: spreadsheet(column) for column in columns})
@@ -162,17 +123,40 @@ def _csv(sweep: Sweep, rows: Sequence[dict[str, Any]]) -> str:
         }
         cells |= {key: value for key, value in row.items() if value is not None}
         writer.writerow({key: spreadsheet(value) for key, value in cells.items()})
-    return buffer.getvalue()
+
+    write_atomically(out / "results.csv", buffer.getvalue().encode())
+    write_atomically(out / "results.md", page.encode())
+    for name, picture in pictures.items():
+        write_atomically(out / name, picture)
+    write_atomically(written, text.encode())  # last: with it the results are complete
+    return content
 
 
-def _machine(rows: Sequence[dict[str, Any]], out: Path) -> str:
-    """Where the first finished training was trained; "" if its folder is not here."""
-    for row in rows:
-        path = out / "runs" / row["point"] / f"s{row['seed']}" / "environment.json"
-        if row["state"] == "done" and path.is_file():
-            with reading(path, "a run's environment"):
-                return machine(read_object(path, "a run's environment"))
-    return ""
+def _rows(one: TrialStatus) -> list[dict[str, Any]]:
+    """A row for each training of a trial; also for those that were not begun, so that nothing is
+    missing unnoticed."""
+    rows = []
+    for seed, training in one.trainings.items():
+        done = "run" in training
+        row = {
+            "point": one.trial.point,
+            "settings": one.settings,
+            "seed": seed,
+            "state": "done" if done else one.state,
+            **training,
+            "worker": one.worker,
+            "error": None if done else one.error,
+        }
+        if "unhealthy" in training:
+            row["unhealthy"] = "; ".join(training["unhealthy"])
+        rows.append(row)
+    return rows
+
+
+def setting_names(sweep: Sweep) -> list[str]:
+    """The settings that differ between points, in the file's order."""
+    names = [key for settings in sweep.variants.values() for key in settings]
+    return list(dict.fromkeys([*names, *sweep.parameters]))
 
 
 # ---- the page ----
@@ -188,21 +172,37 @@ def _page(content: Mapping[str, Any], sweep: Sweep, pictures: Sequence[str], mac
     if sweep.note:
         lines += [markdown(sweep.note), ""]
     lines += [
-        f"Recipe {code(sweep.recipe)}{others_too}; mean ± sample standard deviation over seeds, on "
-        "the validation split, "
-        "which also chose each",
-        "training's epoch. No number here is from the test split.",
+        f"Recipe {code(sweep.recipe)}{others_too}; mean ± sample standard deviation over seeds,",
+        "on the validation split, which also chose each training's epoch. No number here is from",
+        "the test split.",
     ]
     if _several_seeds(points):
         lines += [
-            "Worst: the worst seed. Mended: trainings that went back to a checkpoint. Sick: "
-            "trainings whose best epoch has",
-            "silent or saturated layers, or exploded gradients.",
+            "Worst: the worst seed. Recovered: trainings that went back to a checkpoint.",
+            "Unhealthy: trainings whose best epoch has silent or saturated layers, or exploded",
+            "gradients.",
         ]
     lines += ["", *_points_table(points, sweep), ""]
 
-    if any(states[state] for state in _LOST):
-        lines += ["Trainings without a result:", "", *_lost_table(rows, sweep), ""]
+    lost = [row for row in rows if row["state"] in _LOST]
+    if lost:
+        searched, metric = _searched(sweep), sweep.optimise
+        best = f"best {metric.replace('_', ' ')}"
+        head = ["point", *searched.values(), "seed", "state", best, "epochs", "minutes", "why"]
+        cells = [
+            [
+                code(row["point"]),
+                *(_setting(row["settings"].get(key)) for key in searched),
+                str(row["seed"]),
+                row["state"],
+                _number(row.get("best_so_far"), metric),
+                str(row.get("epochs", 0)),
+                _minutes(row.get("seconds")),
+                markdown(row["error"] or ""),
+            ]
+            for row in lost
+        ]
+        lines += ["Trainings without a result:", "", *markdown_table(head, cells), ""]
     others = [
         f"{count} {state}" for state, count in states.items() if state not in ("done", *_LOST)
     ]
@@ -245,7 +245,7 @@ def _points_table(points: Sequence[dict[str, Any]], sweep: Sweep) -> list[str]:
     several = _several_seeds(points)
     head = ["point", *searched.values(), *(metric.replace("_", " ") for metric in metrics)]
     if several:
-        head += ["worst", "mended", "unhealthy"]
+        head += ["worst", "recovered", "unhealthy"]
     head += ["parameters", "minutes", "seeds"]
 
     def row(point: dict[str, Any]) -> list[str]:
@@ -257,7 +257,7 @@ def _points_table(points: Sequence[dict[str, Any]], sweep: Sweep) -> list[str]:
             worst = point[sweep.optimise]["min" if sweep.maximise else "max"]
             cells += [
                 _number(worst, sweep.optimise),
-                str(len(point["mended"])),
+                str(len(point["recovered"])),
                 str(len(point["unhealthy"])),
             ]
         lost = ""
@@ -279,37 +279,8 @@ def _points_table(points: Sequence[dict[str, Any]], sweep: Sweep) -> list[str]:
     return markdown_table(head, map(row, listed))
 
 
-def _lost_table(rows: Sequence[dict[str, Any]], sweep: Sweep) -> list[str]:
-    searched, metric = _searched(sweep), sweep.optimise
-    head = [
-        "point",
-        *searched.values(),
-        "seed",
-        "state",
-        f"best {metric.replace('_', ' ')}",
-        "epochs",
-        "minutes",
-        "why",
-    ]
-    lost = [
-        [
-            code(row["point"]),
-            *(_setting(row["settings"].get(key)) for key in searched),
-            str(row["seed"]),
-            row["state"],
-            _number(row.get("best_so_far"), metric),
-            str(row.get("epochs", 0)),
-            _minutes(row.get("seconds")),
-            markdown(row["error"] or ""),
-        ]
-        for row in rows
-        if row["state"] in _LOST
-    ]
-    return markdown_table(head, lost)
-
-
 def _searched(sweep: Sweep) -> dict[str, str]:
-    """The settings of a search's points, which their names do not say: a column for each."""
+    """The settings of a search's points, which are not in their names: a column for each."""
     if not sweep.is_search:
         return {}
     return short_names(sweep.parameters)

@@ -11,8 +11,8 @@
     seeds: [0, 1, 2]
 
 A setting is a recipe's dotted key; in ``set`` and in variants also ``recipe`` and ``baseline``. A
-unit is what one worker trains at a time: in a grid or an ablation one point with one seed; in a
-search one sampled point with all seeds.
+trial is what one worker trains at a time: in a grid or an ablation one grid point with one seed; in
+a search one sampled point with all seeds.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ from ..training.recipes.schema import Metric
 _HERE = Path(__file__).parent / "files"
 _RANGE = re.compile(r"(uniform|loguniform|integer)\(([^,()]+),([^,()]+)\)")
 _LONGEST_NAME = 200
-"""Max bytes of a point's name, which is also the name of a folder."""
+"""Max bytes of a grid point's name, which is also the name of a folder."""
 MOST_TRAININGS = 100_000
-"""Of a sweep: its points times its seeds."""
+"""Of a sweep: its grid points, or a search's trials, times its seeds."""
 Seed = Annotated[int, Between(0, 2**63 - 1)]
 
 
@@ -80,19 +80,14 @@ def _variants(listed: Any) -> dict[str, dict[str, Any]]:
 
 def _axis(values: Any) -> list[Any] | Range:
     """A parameter's values, or its range. ValueError for anything else."""
-    if (
-        isinstance(values, list)
-        and values
-        and len({json.dumps(value) for value in values}) == len(values)
-    ):
+    if isinstance(values, list) and values and len(set(map(json.dumps, values))) == len(values):
         return values
     match = None
     if isinstance(values, str):
         match = _RANGE.fullmatch(values.strip())
     if match is None:
-        raise ValueError(
-            "a list of distinct values, or uniform(a, b), loguniform(a, b) or integer(a, b)"
-        )
+        ranges = "uniform(a, b), loguniform(a, b) or integer(a, b)"
+        raise ValueError(f"a list of distinct values, or {ranges}")
     kind: Any = match[1]
     try:
         low, high = float(match[2]), float(match[3])
@@ -100,16 +95,15 @@ def _axis(values: Any) -> list[Any] | Range:
         raise ValueError("a range between numbers") from error
     if not (low < high and math.isfinite(high - low)) or (kind == "loguniform" and low <= 0):
         raise ValueError("an ascending range, which starts above 0 if it is loguniform")
-    if kind == "integer" and not (
-        low.is_integer() and high.is_integer() and max(-low, high) <= 2**53
-    ):
+    whole = low.is_integer() and high.is_integer() and max(-low, high) <= 2**53
+    if kind == "integer" and not whole:
         raise ValueError("a range between integers, at most 2^53")
     return Range(kind, low, high)
 
 
 @dataclass(frozen=True)
 class Sampler:
-    """How points are chosen: grid (all of them), random, or tpe (near those that were good)."""
+    """How points are chosen: grid (all), random, or tpe (near those that were good)."""
 
     name: Literal["grid", "random", "tpe"]
     seed: Seed = 0
@@ -122,18 +116,19 @@ class Pruner:
 
     name: Literal["none", "median"]
     startup: CountFrom0 = 5
-    """Finished units before anything is pruned."""
+    """Finished trials before anything is pruned."""
     warmup: CountFrom0 = 10
     """Epochs before anything is pruned."""
 
 
 @dataclass(frozen=True)
-class Unit:
+class Trial:
     """What one worker trains at a time."""
 
     name: str
     """A path below the sweep's folder ``runs``: the point, and for a single training its seed."""
     point: str
+    """The name of the grid point, or of a search's sampled point."""
     settings: Mapping[str, Any]
     """Recipe settings of the point; empty in a search, whose sampler chooses them."""
     seeds: tuple[int, ...]
@@ -141,7 +136,7 @@ class Unit:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A checked sweep file. ``recipe_for`` makes a point's recipe, ``units`` lists the work."""
+    """A checked sweep file. ``recipe_for`` makes a point's recipe, ``list_trials`` the work."""
 
     path: Path
     """The file. Its folder is where a recipe's file is looked up first."""
@@ -158,7 +153,7 @@ class Sweep:
     """What is varied: the values, or the range, of each setting."""
     sampler: Sampler = Sampler("grid")
     trials: Count | None = None
-    """Points of a search."""
+    """The number of trials of a search."""
     budget_minutes: Positive | None = None
     """Minutes of training, of all workers together, after which nothing new is begun; null: no
     limit."""
@@ -172,43 +167,28 @@ class Sweep:
     def __post_init__(self) -> None:
         sampler, trials = self.sampler.name, self.trials
         if self.is_search:
-            require(
-                trials is not None,
-                "trials",
-                f"a number of points for the sampler '{sampler}'",
-                trials,
-            )
-            require(
-                bool(self.parameters), "parameters", "what the sampler searches", self.parameters
-            )
+            wanted = f"the number of trials for the sampler '{sampler}'"
+            require(trials is not None, "trials", wanted, trials)
+            found = bool(self.parameters)
+            require(found, "parameters", "what the sampler searches", self.parameters)
             rule = "left out of a search; make them a parameter, or use the sampler 'grid'"
             require(not self.variants, "variants", rule, self.variants)
         else:
-            require(
-                trials is None,
-                "trials",
-                "left out of a grid, which has its own number of points",
-                trials,
-            )
+            rule = "left out of a grid, which has its own number of points"
+            require(trials is None, "trials", rule, trials)
         for key, values in self.parameters.items():
-            given = next(
-                (name for name, settings in self.variants.items() if key in settings), None
-            )
-            if given is not None:
-                raise SrnnError(
-                    f"'{key}' is set by the variant '{given}' and among the parameters; name it in "
-                    "one place."
-                )
+            for variant, settings in self.variants.items():
+                if key in settings:
+                    twice = f"is set by the variant '{variant}' and among the parameters"
+                    raise SrnnError(f"'{key}' {twice}; name it in one place.", "conflict", key)
             if isinstance(values, Range) and not self.is_search:
-                raise SrnnError(
-                    f"parameters.{key} is a range; a grid needs a list (or sampler: random, or "
-                    "tpe)."
-                )
-        if self.size > MOST_TRAININGS:  # before the points are made
-            raise SrnnError(
-                f"a sweep may have at most {MOST_TRAININGS:,} trainings, not {self.size:,}; remove "
-                "points or seeds."
-            )
+                advice = "a grid needs a list (or sampler: random, or tpe)"
+                problem = f"parameters.{key} is a range; {advice}."
+                raise SrnnError(problem, "conflict", f"parameters.{key}")
+        if self.size > MOST_TRAININGS:  # before the grid points are made
+            bound = f"at most {MOST_TRAININGS:,} trainings, not {self.size:,}"
+            problem = f"a sweep may have {bound}; remove grid points or seeds."
+            raise SrnnError(problem, "value", "parameters")
 
     @property
     def name(self) -> str:
@@ -222,7 +202,7 @@ class Sweep:
 
     @property
     def size(self) -> int:
-        """Number of trainings: points times seeds."""
+        """Number of trainings: grid points, or a search's trials, times seeds."""
         axes = [len(values) for values in self.parameters.values() if isinstance(values, list)]
         if self.is_search:
             points = self.trials or 0
@@ -235,21 +215,23 @@ class Sweep:
         """Whether a larger metric is better."""
         return self.optimise != "loss"
 
-    def units(self) -> list[Unit]:
-        """All units, in the order in which they are started: every point with its first seed, then
-        with the second, ..."""
+    def list_trials(self) -> list[Trial]:
+        """All trials, in the order in which they are started: every grid point with its first seed,
+        then with the second, ..."""
         if self.is_search:
-            return [Unit(f"p{i:04d}", f"p{i:04d}", {}, self.seeds) for i in range(self.trials or 0)]
-        points = self.points()
+            return [
+                Trial(f"p{i:04d}", f"p{i:04d}", {}, self.seeds) for i in range(self.trials or 0)
+            ]
+        points = self.grid_points()
         return [
-            Unit(f"{point}/s{seed}", point, settings, (seed,))
+            Trial(f"{point}/s{seed}", point, settings, (seed,))
             for seed in self.seeds
             for point, settings in points.items()
         ]
 
-    def points(self) -> dict[str, dict[str, Any]]:
-        """The points of a grid or an ablation by name: every variant with every combination of the
-        parameters."""
+    def grid_points(self) -> dict[str, dict[str, Any]]:
+        """The settings of a grid's or an ablation's points, by name: every variant with every
+        combination of the parameters."""
         points: dict[str, dict[str, Any]] = {}
         short = {
             key: re.sub(r"[^\w.+*-]+", "-", word)
@@ -268,12 +250,12 @@ class Sweep:
                 ]
                 name = ",".join(words) or "base"
                 if name in points:
-                    raise SrnnError(f"two points have the name '{name}'; remove one of them.")
+                    problem = f"two grid points have the name '{name}'; remove one of them."
+                    raise SrnnError(problem, "conflict", "parameters")
                 if len(name.encode()) > _LONGEST_NAME:
-                    raise SrnnError(
-                        f"a point's name is too long: '{name[:80]}...'; sweep fewer parameters, or "
-                        "use shorter values."
-                    )
+                    advice = "sweep fewer parameters, or use shorter values"
+                    problem = f"a grid point's name is too long: '{name[:80]}...'; {advice}."
+                    raise SrnnError(problem, "value", "parameters")
                 points[name] = {**settings, **dict(zip(self.parameters, combination, strict=True))}
         return points
 
@@ -299,7 +281,7 @@ class Sweep:
         from ..nn.losses import Loss
         from ..training.optimisation import build_optimizer
 
-        for point, settings in (self._choices() if self.is_search else self.points()).items():
+        for point, settings in (self._choices() if self.is_search else self.grid_points()).items():
             with naming(f"{self.name}, {point}"):
                 recipe = self.recipe_for(settings)
                 task = recipe.create_task()
@@ -307,20 +289,16 @@ class Sweep:
                 network = recipe.build_network(task, 0)
                 build_optimizer(network, recipe.training.optimizer, recipe.training.lr_scale)
                 if self.maximise and task.targets is not None:
-                    raise SrnnError(
-                        f"optimise is '{self.optimise}', but the task has values; use 'loss'."
-                    )
+                    given = f"optimise is '{self.optimise}', but the task has values"
+                    raise SrnnError(f"{given}; use 'loss'.", "conflict", "optimise")
                 if self.optimise == "accuracy_labelled" and task.unlabelled_class is None:
-                    raise SrnnError(
-                        "optimise is 'accuracy_labelled', but the task labels every step; use "
-                        "'accuracy'."
-                    )
+                    given = "optimise is 'accuracy_labelled', but the task labels every step"
+                    raise SrnnError(f"{given}; use 'accuracy'.", "conflict", "optimise")
                 if self.optimise == "balanced_accuracy" and not recipe.training.balances:
-                    raise SrnnError(
-                        "optimise is 'balanced_accuracy', which trainings only report if 'set' has "
-                        "training.class_weights or training.early_stopping.metric: "
-                        "balanced_accuracy."
-                    )
+                    asked = "training.class_weights or training.early_stopping.metric"
+                    rule = f"which trainings only report if 'set' has {asked}: balanced_accuracy"
+                    problem = f"optimise is 'balanced_accuracy', {rule}."
+                    raise SrnnError(problem, "conflict", "optimise")
 
     def _choices(self) -> dict[str, dict[str, Any]]:
         """Points of a search that cover both ends of every range, and every value of every list."""
@@ -336,23 +314,19 @@ class Sweep:
                 return end
             return int(end)
 
-        longest = max(
-            [2, *(len(values) for values in self.parameters.values() if isinstance(values, list))]
-        )
-        names = [
-            "the lower ends",
-            *(f"choice {number}" for number in range(2, longest)),
-            "the upper ends",
-        ]
+        listed = [values for values in self.parameters.values() if isinstance(values, list)]
+        longest = max([2, *map(len, listed)])
+        between = [f"choice {number}" for number in range(2, longest)]
+        names = ["the lower ends", *between, "the upper ends"]
         return {
             name: {key: value(values, number) for key, values in self.parameters.items()}
             for number, name in enumerate(names)
         }
 
     def identity(self) -> dict[str, Any]:
-        """What must stay the same when a sweep is resumed. Seeds, points, trials and minutes may be
-        added: they are not included, except for the recipes that points name, each as "recipe
-        NAME"."""
+        """What must stay the same when a sweep is resumed. Seeds, grid points, trials and minutes
+        may be added: they are not included, except for the recipes that points name, each as
+        "recipe NAME"."""
         plain: dict[str, Any] = {
             "base": self.recipe_for({}).to_dict(),
             "sampler": self.sampler.name,
@@ -383,15 +357,24 @@ def load_sweep(name: str) -> Sweep:
     else:
         path = Path(name)
     if not path.is_file():
-        raise SrnnError(
-            f"There is no sweep '{name}', and no "
-            f"file.{nearest(name, shipped_sweeps(), 'srnn sweep list')}"
-        )
+        near = nearest(name, shipped_sweeps(), "srnn sweep list")
+        raise SrnnError(f"There is no sweep '{name}', and no file.{near}", "name", name)
     return parse_sweep(read_yaml(path, "a sweep"), path)
 
 
 def parse_sweep(content: Any, path: Path) -> Sweep:
-    """Make a sweep from the content of its YAML file. SrnnError for a wrong key or value."""
+    """Make a sweep.
+
+    Args:
+        content: of its YAML file, as a reader returns it.
+        path: the file.
+
+    Returns:
+        The sweep.
+
+    Raises:
+        SrnnError: a wrong key or value; the message begins with the file.
+    """
     if isinstance(content, Mapping):
         content = {"title": path.stem, **content}
         for key in ("sampler", "pruner"):
@@ -400,7 +383,7 @@ def parse_sweep(content: Any, path: Path) -> Sweep:
     with naming(path):
         sweep = read_section(Sweep, content, path=path)
         if not sweep.is_search:
-            sweep.points()  # names are unique
+            sweep.grid_points()  # names are unique
     return sweep
 
 

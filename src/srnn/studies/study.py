@@ -1,7 +1,8 @@
 """Optuna's part in a sweep: it chooses what a search tries, ends poor trainings, and keeps both.
 
-A trial of optuna's study is a unit. Its storage may be lost: results and chosen settings are in the
-sweep's folder, and a search goes on with them; only its sampler has forgotten what came of them.
+A trial of the sweep is one of optuna's study. Optuna's storage may be lost: results and chosen
+settings are in the sweep's folder, and a search goes on with them; only its sampler has forgotten
+what came of them.
 """
 
 from __future__ import annotations
@@ -19,30 +20,38 @@ from ..files import FolderInUse, append_line, changing, cut_lines, locked, readi
 from ..text import json_text
 from ..training.seeds import derive_seed
 from .schema import Sweep
-from .units import Units, UnitStatus
+from .trials import Trials, TrialStatus
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 
-def open_study(units: Units, address: str | None = None) -> Study | None:
-    """The study of a sweep; None if it needs none: it is no search, prunes nothing, names no
-    storage.
+def open_study(trials: Trials, address: str | None = None) -> Study | None:
+    """Open the study of a sweep.
 
-    address: of a database, such as postgresql://user@host/name; None: study/journal.log in the
-    sweep's folder. SrnnError: optuna or a driver is not installed, or the storage cannot be used.
+    Args:
+        trials: the sweep in its folder.
+        address: of a database, such as postgresql://user@host/name; None: study/journal.log in the
+            sweep's folder.
+
+    Returns:
+        The study; None if the sweep needs none: it is no search, prunes nothing, names no storage.
+
+    Raises:
+        SrnnError: ``package``: optuna or a driver is not installed; ``resource``, ``file``: the
+            storage cannot be used.
     """
-    sweep = units.sweep
+    sweep = trials.sweep
     if not sweep.is_search and sweep.pruner.name == "none" and address is None:
         return None
-    with locked(units.out, wait=600):  # a database's tables are created by one worker
+    with locked(trials.out, wait=600):  # a database's tables are created by one worker
         if address is None:
-            storage = _open_journal(units.out / "study")
+            storage = _open_journal(trials.out / "study")
         else:
             storage = _open_database(address)
         with reading("The storage", f"that of the sweep '{sweep.name}'"):
             study = Study(sweep, storage)
-            study.catch_up(units)
+            study.catch_up(trials)
     return study
 
 
@@ -53,52 +62,66 @@ class Study:
         optuna = import_optuna()
         self.sweep, self.storage = sweep, storage
         self.states = optuna.trial.TrialState
+        pruner = optuna.pruners.NopPruner()
+        if sweep.pruner.name == "median":
+            pruner = optuna.pruners.MedianPruner(
+                n_startup_trials=sweep.pruner.startup, n_warmup_steps=sweep.pruner.warmup
+            )
         self.study = optuna.create_study(
             study_name=_name(sweep),
             storage=storage,
             load_if_exists=True,
             direction="maximize" if sweep.maximise else "minimize",
-            pruner=_pruner(sweep),
+            pruner=pruner,
         )
 
-    def catch_up(self, units: Units) -> None:
-        """Tell the study of results whose workers died before they could."""
+    def catch_up(self, trials: Trials) -> None:
+        """Report the results whose workers died before they did."""
         begun = self._open_trials()
-        for one in units.status():
-            if one.state == "done" and one.unit.name in begun:
-                with suppress(FolderInUse), units.hold(one.unit):  # no worker is about to
+        for one in trials.status():
+            if one.state == "done" and one.trial.name in begun:
+                with suppress(FolderInUse), trials.hold(one.trial):  # no worker is about to
                     self.end(one)
 
-    def begin(self, one: UnitStatus) -> dict[str, Any]:
-        """Begin a unit, or go on with it; returns its settings. A search's sampler chooses them."""
+    def begin(self, one: TrialStatus) -> dict[str, Any]:
+        """Begin a trial, or go on with it; returns its settings, which a search's sampler chooses."""
+        from optuna.samplers import RandomSampler, TPESampler
         from optuna.trial import Trial
 
-        if one.unit.name not in self._open_trials():
-            if self.sweep.is_search:
-                params = self._encoded(one.settings)
-            else:
-                params = {}
-            about = {"unit": one.unit.name, "settings": one.settings}
+        if one.trial.name not in self._open_trials():
+            params = {}
+            if self.sweep.is_search:  # settings that were chosen before, as optuna has them
+                for key, value in one.settings.items():
+                    listed = isinstance(self.sweep.parameters[key], list)
+                    params[key] = json.dumps(value) if listed else value
+            about = {"trial": one.trial.name, "settings": one.settings}
             self.study.enqueue_trial(params, user_attrs=about)
-        known = self._open_trials()[one.unit.name]
+        known = self._open_trials()[one.trial.name]
         if known.state == self.states.WAITING:
             self.storage.set_trial_state_values(known._trial_id, self.states.RUNNING)
-        self.study.sampler = _sampler(self.sweep, one.unit.point)
+        sampler = self.sweep.sampler
+        if self.sweep.is_search:  # seeded by the trial's number: no two workers draw the same point
+            number = int(one.trial.point.removeprefix("p"))
+            seed = derive_seed(sampler.seed, "sampler", number) % 2**32
+            kind = TPESampler if sampler.name == "tpe" else RandomSampler
+            self.study.sampler = kind(seed=seed)
+        else:
+            self.study.sampler = RandomSampler()
         self._trial = Trial(self.study, known._trial_id)
         self._reported = max(known.intermediate_values, default=0)
-        self._report(one)  # an epoch whose worker died before it could
+        self._report(one)  # an epoch whose worker died before it did
         if not self.sweep.is_search:
             return one.settings
         return self._choose()
 
-    def should_prune(self, one: UnitStatus) -> bool:
-        """Tell the study how far the unit is that was begun last. Whether to end it here."""
+    def should_prune(self, one: TrialStatus) -> bool:
+        """Report how far the trial is that was begun last. Whether to end it here."""
         self._report(one)
         return self._trial.should_prune()
 
-    def end(self, one: UnitStatus) -> None:
-        """Tell the study what came of a unit that is held, unless it has been told."""
-        trial = self._open_trials().get(one.unit.name)
+    def end(self, one: TrialStatus) -> None:
+        """Report how a trial that is held has ended, unless that has been reported."""
+        trial = self._open_trials().get(one.trial.name)
         if trial is None or one.state == "failed":  # that may be tried again: its trial stays open
             return
         if one.state == "done":
@@ -106,16 +129,18 @@ class Study:
         else:
             self.study.tell(trial.number, state=self.states.PRUNED)  # with the last value reported
 
-    def _report(self, one: UnitStatus) -> None:
+    def _report(self, one: TrialStatus) -> None:
         if one.value is not None and one.epochs > self._reported:
             self._trial.report(one.value, one.epochs)
             self._reported = one.epochs
 
     def _open_trials(self) -> dict[str, FrozenTrial]:
-        """Trials that have not ended, by unit."""
+        """Optuna's trials that have not ended, by the names of the sweep's."""
         states = (self.states.WAITING, self.states.RUNNING)
         trials = self.study.get_trials(deepcopy=False, states=states)
-        return {trial.user_attrs.get("unit", ""): trial for trial in trials}
+        named = [trial.user_attrs for trial in trials]
+        names = [known.get("trial", known.get("unit", "")) for known in named]  # of srnn 0.2
+        return dict(zip(names, trials, strict=True))
 
     def _choose(self) -> dict[str, Any]:
         """Let the sampler choose every parameter, unless it has done so before."""
@@ -131,13 +156,6 @@ class Study:
                 settings[key] = self._trial.suggest_float(key, values.low, values.high, log=log)
         return settings
 
-    def _encoded(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """Settings that were chosen before, as optuna has them."""
-        return {
-            key: json.dumps(value) if isinstance(self.sweep.parameters[key], list) else value
-            for key, value in settings.items()
-        }
-
 
 def import_optuna() -> Any:
     """Import optuna with its logging silenced. SrnnError when it is not installed."""
@@ -151,26 +169,6 @@ def _name(sweep: Sweep) -> str:
     identity = sweep.identity().items()
     fixed = {key: value for key, value in identity if not key.startswith("recipe ")}
     return f"{sweep.name}-{hashlib.sha256(json_text(fixed).encode()).hexdigest()[:8]}"
-
-
-def _sampler(sweep: Sweep, point: str) -> Any:
-    """A sampler for one point, seeded by its number, so that no two workers draw the same point."""
-    from optuna.samplers import RandomSampler, TPESampler
-
-    if not sweep.is_search:
-        return RandomSampler()
-    seed = derive_seed(sweep.sampler.seed, "sampler", int(point.removeprefix("p"))) % 2**32
-    if sweep.sampler.name == "tpe":
-        return TPESampler(seed=seed)
-    return RandomSampler(seed=seed)
-
-
-def _pruner(sweep: Sweep) -> Any:
-    from optuna.pruners import MedianPruner, NopPruner
-
-    if sweep.pruner.name == "none":
-        return NopPruner()
-    return MedianPruner(n_startup_trials=sweep.pruner.startup, n_warmup_steps=sweep.pruner.warmup)
 
 
 def _open_journal(folder: Path) -> Any:
@@ -197,9 +195,8 @@ def _open_journal(folder: Path) -> Any:
     try:
         return JournalStorage(journal)
     except Exception as error:  # whatever optuna makes of lines that are not its own
-        raise SrnnError(
-            f"{path} is damaged, or no journal ({error}); delete it: no result depends on it."
-        ) from error
+        problem = f"{path} is damaged, or no journal ({error}); delete it: no result depends on it."
+        raise SrnnError(problem, "file", path) from error
 
 
 def _open_database(address: str) -> Any:
@@ -211,19 +208,17 @@ def _open_database(address: str) -> Any:
     try:
         return optuna.storages.get_storage(address)
     except ImportError as error:
-        raise SrnnError(
-            f"The storage {_shown(address)} needs a driver ({error.__cause__ or error}): install "
-            "it; "
-            'for PostgreSQL: pip install "srnn[postgres]".'
-        ) from error
+        lacking = f"needs a driver ({error.__cause__ or error}): install it"
+        advice = 'for PostgreSQL: pip install "srnn[postgres]"'
+        problem = f"The storage {_shown(address)} {lacking}; {advice}."
+        raise SrnnError(problem, "package", "storage") from error
     except Exception as error:  # SQLAlchemy's and the driver's errors, ValueError for an address
         if str(error):
             reason = str(error).splitlines()[0]
         else:
             reason = type(error).__name__
-        raise SrnnError(
-            f"The storage {_shown(address)} cannot be used: {_shown(reason)}"
-        ) from error
+        problem = f"The storage {_shown(address)} cannot be used: {_shown(reason)}"
+        raise SrnnError(problem, "resource", "storage") from error
 
 
 def _shown(text: str) -> str:

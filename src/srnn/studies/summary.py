@@ -46,34 +46,23 @@ def read_run(folder: Path) -> FinishedRun:
     run = Run.open(folder)
     result, epochs = run.result(), run.epochs()
     if "mae" in result:
-        raise SrnnError(
-            f"{folder} answers with values; runs are summarised where they name a class."
-        )
+        problem = f"{folder} answers with values; runs are summarised where they name a class."
+        raise SrnnError(problem, "unsupported", folder)
     with reading(run.metrics, "a training's metrics"):
         finite(record["validation"][_measure(run.recipe)] for record in epochs)
     with reading(folder / "environment.json", "a run's environment"):
         environment = read_object(folder / "environment.json")
-        _ = (
-            environment["cpu"],
-            environment["cores"],
-            environment["versions"]["torch"],
-            environment["git_commit"],
-        )
+        _ = environment["cpu"], environment["cores"], environment["git_commit"]
+        _ = environment["versions"]["torch"]
     with reading(run.outcome, "a run's result"):
         rate = result["firing_rate"]
-        finite(
-            result[name] for name in ("accuracy", "parameters", "best_epoch", "epochs", "seconds")
-        )
-        finite(
-            [
-                *(result[name] for name in ACCURACIES if name in result),
-                *([rate["mean"]] if rate else []),
-            ]
-        )
+        names = ("accuracy", "parameters", "best_epoch", "epochs", "seconds")
+        finite(result[name] for name in names)
+        finite(result[name] for name in ACCURACIES if name in result)
+        finite([rate["mean"]] if rate else [])
         if not 1 <= result["best_epoch"] <= len(epochs):
-            raise ValueError(
-                f"its best epoch is not one of the {len(epochs)} of {run.metrics.name}"
-            )
+            known = f"the {len(epochs)} of {run.metrics.name}"
+            raise ValueError(f"its best epoch is not one of {known}")
     return FinishedRun(run.seed, run.recipe, result, environment, epochs)
 
 
@@ -115,22 +104,32 @@ def last_epochs(curve: Sequence[float]) -> float:
 
 @locks("out")
 def summarise(folders: Sequence[Path], out: Path, title: str, command: str) -> dict[str, Any]:
-    """Write the summary of some runs of one recipe into ``out``; return it.
+    """Write the summary of some runs of one recipe.
 
-    command: how each run was made, with SEED in place of the seed; shown in the summary.
-    Raises SrnnError when the runs have different recipes, or a seed occurs twice.
+    Args:
+        folders: the runs.
+        out: the summary's folder.
+        title: of its page.
+        command: how each run was made, with SEED in place of the seed; shown in the summary.
+
+    Returns:
+        The content of summary.json.
+
+    Raises:
+        SrnnError: ``conflict``: the runs have different recipes, or a seed occurs twice; others: a
+            run cannot be read.
     """
     runs = sorted((read_run(folder) for folder in folders), key=lambda run: run.seed)
     if not runs:
-        raise SrnnError("Name at least one run folder.")
+        raise SrnnError("Name at least one run folder.", "missing", "folders")
     for run in runs[1:]:
         if replace(run.recipe, note="") != replace(runs[0].recipe, note=""):
-            raise SrnnError(
-                "These runs have different recipes; summarise each recipe's runs separately."
-            )
+            problem = "These runs have different recipes; summarise each recipe's runs separately."
+            raise SrnnError(problem, "conflict", "folders")
     seeds = [run.seed for run in runs]
     if len(set(seeds)) < len(seeds):
-        raise SrnnError(f"A seed occurs twice among these runs ({seeds}).")
+        problem = f"A seed occurs twice among these runs ({seeds})."
+        raise SrnnError(problem, "conflict", "folders")
 
     results, measure = [run.result for run in runs], _measure(runs[0].recipe)
     curves = [[record["validation"][measure] for record in run.epochs] for run in runs]
@@ -198,16 +197,15 @@ def _page(summary: dict[str, Any], shown: str) -> str:
     lines = [
         f"# {markdown(summary['title'])}",
         "",
-        f"Split: {summary['split']}. {summary['parameters']:,} trained parameters. No number here "
-        "is from the test split.",
+        f"Split: {summary['split']}. {summary['parameters']:,} trained parameters.",
+        "No number here is from the test split.",
         "",
         *markdown_table(head, rows),
         "",
         f"![validation {shown} by epoch](curves.svg)",
         "",
-        f"Made by {code(summary['command'])} for each seed; recipe in [recipe.yaml](recipe.yaml), "
-        "all numbers in",
-        "[summary.json](summary.json).",
+        f"Made by {code(summary['command'])} for each seed; recipe in [recipe.yaml](recipe.yaml),",
+        "all numbers in [summary.json](summary.json).",
         markdown(machine(environment)),
         "",
     ]
@@ -222,10 +220,8 @@ def _plot(summary: dict[str, Any], shown: str) -> bytes:
         figure = Figure(figsize=(style.WIDTH, 3.4), layout="constrained")
         axes = figure.subplots()
         for i, (seed, curve) in enumerate(zip(summary["seeds"], summary["curves"], strict=True)):
-            colour, dash = (
-                style.CYCLE[i % 7],
-                style.DASHES[(i + i // 7) % 7],
-            )  # from the eighth seed on in other pairs
+            # From the eighth seed on in other pairs.
+            colour, dash = style.CYCLE[i % 7], style.DASHES[(i + i // 7) % 7]
             percent, best = [100 * value for value in curve], summary["best_epoch"][i]
             axes.plot(
                 range(1, len(curve) + 1), percent, lw=1, color=colour, ls=dash, label=f"seed {seed}"
@@ -238,7 +234,6 @@ def _plot(summary: dict[str, Any], shown: str) -> bytes:
         figure.suptitle(
             "\n".join(textwrap.wrap(one_line(summary["title"]), 100)), fontsize=8, x=0.01, ha="left"
         )
-        figure.legend(
-            loc="outside right upper", ncols=math.ceil(len(summary["seeds"]) / 20)
-        )  # covers no curve
+        columns = math.ceil(len(summary["seeds"]) / 20)
+        figure.legend(loc="outside right upper", ncols=columns)  # covers no curve
         return style.rendered(figure, "svg")

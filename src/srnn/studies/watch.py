@@ -1,5 +1,4 @@
-"""What a person sees of a sweep: a line for each unit that ends; in a terminal also what is
-running."""
+"""A sweep on the screen: a line for each trial that ends; in a terminal also what is running."""
 
 from __future__ import annotations
 
@@ -9,7 +8,7 @@ from contextlib import suppress
 
 from ..errors import SrnnError
 from ..terminal import open_console, open_progress
-from .units import Units, UnitStatus, minutes
+from .trials import Trials, TrialStatus, minutes
 
 _EVERY = 2.0
 """Seconds between two looks at the folder; more where a look takes long, as trainings wait for
@@ -17,15 +16,19 @@ it."""
 
 
 class SweepView:
-    """Shows a sweep, unless ``quiet``. Call ``tick`` often, and ``stop`` when the sweep has
-    ended."""
+    """Shows a sweep. Call ``tick`` often, and ``stop`` when the sweep has ended.
 
-    def __init__(self, units: Units, quiet: bool = False) -> None:
-        self.units, self.quiet, self._live = units, quiet, None
+    Args:
+        trials: the sweep in its folder.
+        quiet: nothing is shown.
+    """
+
+    def __init__(self, trials: Trials, quiet: bool = False) -> None:
+        self.trials, self.quiet, self._live = trials, quiet, None
         if quiet:
             self._shown = set()
         else:
-            self._shown = {one.unit.name for one in units.status() if one.ended}
+            self._shown = {one.trial.name for one in trials.status() if one.ended}
         self._next = time.monotonic()
         if not quiet and sys.stderr.isatty():
             from rich.live import Live
@@ -33,7 +36,7 @@ class SweepView:
 
             console = open_console(stderr=True)
             self._bar = open_progress(console, TaskProgressColumn(), TimeRemainingColumn())
-            self._all = self._bar.add_task("", completed=len(self._shown), total=len(units.all))
+            self._all = self._bar.add_task("", completed=len(self._shown), total=len(trials.all))
             self._live = Live(console=console, auto_refresh=False)
             self._live.start()
 
@@ -55,10 +58,10 @@ class SweepView:
             self._live.stop()
 
     def _look(self) -> None:
-        status = self.units.status()
+        status = self.trials.status()
         for one in status:
-            if one.ended and one.unit.name not in self._shown:
-                self._shown.add(one.unit.name)
+            if one.ended and one.trial.name not in self._shown:
+                self._shown.add(one.trial.name)
                 text = f"{len(self._shown)}/{len(status)}  {self.line(one)}"
                 print(text, file=sys.stderr, flush=True)
         if self._live is None:
@@ -69,22 +72,22 @@ class SweepView:
 
         running = [one for one in status if one.state == "running"]
         lines = [Text(f"{self.line(one)}  epoch {one.epochs}  {one.worker}") for one in running]
-        budget = self.units.sweep.budget_minutes
+        budget = self.trials.sweep.budget_minutes
         if budget is None:
             used = ""
         else:
             used = f", {minutes(status):.0f} of {budget:g} minutes used"
-        title = f"{self.units.sweep.title}{used}"
+        title = f"{self.trials.sweep.title}{used}"
         self._bar.update(self._all, completed=len(self._shown), description=title)
         self._live.update(Group(*lines, self._bar), refresh=True)
 
-    def line(self, one: UnitStatus) -> str:
-        """A unit in a line."""
+    def line(self, one: TrialStatus) -> str:
+        """A trial in a line."""
         value = ""
         if one.value is not None:
-            value = f"{self.units.sweep.optimise} {one.value:.4f}"
+            value = f"{self.trials.sweep.optimise} {one.value:.4f}"
         seconds = ""
         if one.seconds:
             seconds = f"{one.seconds:.0f} s"
-        words = (one.unit.name, one.state, value, seconds, one.error or "")
+        words = (one.trial.name, one.state, value, seconds, one.error or "")
         return "  ".join(word for word in words if word)

@@ -1,4 +1,5 @@
-"""Access control.
+"""Access control, and limits of what one client may ask for. Clients that attack a server are a
+reverse proxy's business (docs/serve.md).
 
 token    if one is set, every request needs it: "Authorization: Bearer TOKEN", or ?token=TOKEN (browsers cannot set headers
          of a WebSocket). Compared in constant time.
@@ -15,8 +16,13 @@ import hmac
 import ipaddress
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from ...errors import Kind, SrnnError
+from ...files.bounds import Count, Positive
+from ...files.conversion import CheckedSettings
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -25,6 +31,40 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LEAST_TOKEN = 16
 """Minimal number of characters in a token."""
+
+
+@dataclass(frozen=True)
+class Limits(CheckedSettings):
+    """Limits of a server."""
+
+    streams: Count = 2000
+    """Max simultaneous streams, of all models together."""
+
+    message_bytes: Count = 256 * 1024
+    """Max bytes of a WebSocket message; a larger one ends its stream."""
+
+    body_bytes: Count = 4 * 1024 * 1024
+    """Max bytes of a body over HTTP."""
+
+    sequences: Count = 16384
+    """Max sequences in a body."""
+
+    idle_seconds: Positive = 60.0
+    """A stream that sends nothing for this long is ended (its client has its state, and may
+    resume)."""
+
+
+class Refused(SrnnError):
+    """A request that is answered with an HTTP status other than 422."""
+
+    def __init__(self, status: int, message: str, kind: Kind, field: object = "") -> None:
+        super().__init__(message, kind, field)
+        self.status = status
+
+
+def error_body(error: SrnnError) -> dict[str, str]:
+    """An error as its client gets it over HTTP."""
+    return {"detail": str(error), "kind": error.kind, "field": error.field}
 
 
 def is_loopback(host: str) -> bool:
@@ -50,47 +90,48 @@ class Access:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             return await self._app(scope, receive, send)
-        problem = self.problem(scope)
-        if problem is None:
+        error = self.problem(scope)
+        if error is None:
             return await self._app(scope, receive, send)
         from starlette.responses import Response
 
-        status, message = problem
         if scope["type"] == "websocket":
             await receive()  # its "websocket.connect"
-        headers = {400: {"connection": "close"}, 401: {"www-authenticate": "Bearer"}}.get(status)
-        await Response(json.dumps({"detail": message}), status, headers, "application/json")(
-            scope, receive, send
-        )
+        headers = {400: {"connection": "close"}, 401: {"www-authenticate": "Bearer"}}
+        body = json.dumps(error_body(error))
+        response = Response(body, error.status, headers.get(error.status), "application/json")
+        await response(scope, receive, send)
 
-    def problem(self, scope: Scope) -> tuple[int, str] | None:
-        """(status, message) for a request that is refused; None for one that is permitted."""
-        headers = {
-            name.lower(): value for name, value in reversed(scope["headers"])
-        }  # the first of each counts
+    def problem(self, scope: Scope) -> Refused | None:
+        """Why a request is refused; None if it is permitted."""
+        # The first of each counts.
+        headers = {name.lower(): value for name, value in reversed(scope["headers"])}
         if b"content-length" in headers and b"transfer-encoding" in headers:
-            return 400, "A request has Content-Length or Transfer-Encoding, not both."
+            text = "A request has Content-Length or Transfer-Encoding, not both."
+            return Refused(400, text, "conflict", "Content-Length")
         host = headers.get(b"host", b"").decode("latin-1")
         name = _part(f"//{host}", "hostname")
         if self._token is None and (name is None or not is_loopback(name)):
-            return 403, "This server accepts loopback names only, as it has no token."
+            text = "This server accepts loopback names only, as it has no token."
+            return Refused(403, text, "value", "Host")
         origin = headers.get(b"origin")
         if origin is not None and _part(origin.decode("latin-1"), "netloc") != host:
-            return 403, "Requests from other pages are refused."
-        if self._token is not None and not self._has_token(headers, scope.get("query_string", b"")):
-            return 401, "This server needs its token."
-        return None
-
-    def _has_token(self, headers: dict[bytes, bytes], query: bytes) -> bool:
-        assert self._token is not None
+            return Refused(403, "Requests from other pages are refused.", "value", "Origin")
+        if self._token is None:
+            return None
         header = headers.get(b"authorization", b"")
         if header[:7].lower() == b"bearer ":
-            return hmac.compare_digest(header[7:].strip(), self._token)
-        try:
-            token = parse_qs(query.decode("ascii"), max_num_fields=20).get("token", [""])[0]
-        except ValueError:
-            return False
-        return hmac.compare_digest(token.encode("utf-8", "surrogatepass"), self._token)
+            token = header[7:].strip()
+        else:
+            try:
+                query = scope.get("query_string", b"").decode("ascii")
+                text = parse_qs(query, max_num_fields=20).get("token", [""])[0]
+                token = text.encode("utf-8", "surrogatepass")
+            except ValueError:
+                token = b""
+        if not hmac.compare_digest(token, self._token):
+            return Refused(401, "This server needs its token.", "value", "token")
+        return None
 
 
 def _part(address: str, name: str) -> str | None:

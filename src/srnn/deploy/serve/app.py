@@ -1,19 +1,24 @@
 """The routes: the live page, the signals that it can play (raw float32), the models, their streams,
-and whole sequences."""
+and whole sequences.
+
+An error's body is a JSON object: ``detail``, a line for people, and ``kind`` and ``field``, those
+of SrnnError.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from fastapi import FastAPI, HTTPException, Request, Response, WebSocket
+from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.responses import HTMLResponse
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.websockets import WebSocketDisconnect
 
@@ -21,19 +26,18 @@ from ...errors import SrnnError, naming
 from ...text import json_text
 from ..live import describe, page
 from ..streaming import Decoder
-from .access import Access
-from .batch import classify, read_body
-from .bodies import receive_body, unless_gone
-from .dropped import read_dropped
-from .limits import Limits
+from .access import Access, Limits, Refused, error_body
+from .batch import classify, read_body, read_dropped
 from .messages import Array, finite_json
 from .metadata import ARRAY_KEYS, ClientMetadata, check_keys
 from .stream import StreamConnection
 
+T = TypeVar("T")
+
 PAGE_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline' blob:; worker-src blob:; style-src "
-    "'unsafe-inline'; connect-src 'self'; "
-    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'unsafe-inline' blob:; worker-src blob:; "
+    "style-src 'unsafe-inline'; connect-src 'self'; img-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """The page loads nothing from elsewhere, and communicates only with this server."""
 
@@ -69,27 +73,37 @@ def create_app(
     token: str | None,
     recordings: Sequence[Playable],
 ) -> FastAPI:
-    """The service for some models, by name.
+    """The service for some models.
 
-    ``token``: what clients must present; None: nothing is needed, and the server listens on
-    loopback only.
+    Args:
+        models: the decoders, by the names of their models.
+        limits: of what a client may ask for.
+        token: what clients must present; None: nothing is needed, and the server listens on
+            loopback only.
+        recordings: what the live page can play.
+
+    Returns:
+        The ASGI application.
     """
     # No documentation page: FastAPI's loads scripts from elsewhere.
     app = FastAPI(title="srnn", docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.exception_handler(SrnnError)
-    async def mistake(_: Request, error: Exception) -> Response:
-        return _json({"detail": str(error)}, 422)
+    async def refuse(_: Request, error: Exception) -> Response:
+        assert isinstance(error, SrnnError)
+        return _json(error_body(error), error.status if isinstance(error, Refused) else 422)
 
-    _add_page(app, recordings)
-    _add_models(app, models, limits)
-    _add_streams(app, models, limits, b"" if token is None else _signing_key(token))
-    app.add_middleware(Access, token=token)
-    return app
+    @app.exception_handler(HTTPException)  # of the router: no such route, or not by this method
+    async def refuse_route(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        kind = "name" if error.status_code == 404 else "unsupported"
+        refused = Refused(error.status_code, error.detail, kind, request.url.path)
+        response = _json(error_body(refused), refused.status)
+        response.headers.update(error.headers or {})
+        return response
 
+    # ---- the live page, and what it can play
 
-def _add_page(app: FastAPI, recordings: Sequence[Playable]) -> None:
-    """The live page, and what it can play."""
     html = page("socket")
 
     @app.get("/")
@@ -114,13 +128,12 @@ def _add_page(app: FastAPI, recordings: Sequence[Playable]) -> None:
     async def recording(number: str) -> Response:
         one = next((one for i, one in enumerate(recordings) if str(i) == number), None)
         if one is None:
-            raise HTTPException(404, "There is no such recording.")
+            raise Refused(404, "There is no such recording.", "name", number)
         data = np.ascontiguousarray(one.samples, "<f4").tobytes()
         return Response(data, headers=HEADERS, media_type="application/octet-stream")
 
+    # ---- the models, and their answers to whole sequences
 
-def _add_models(app: FastAPI, models: Mapping[str, Decoder], limits: Limits) -> None:
-    """The list of models, and their answers to whole sequences."""
     computing = asyncio.Semaphore(BODIES)
 
     @app.get("/v1/models")
@@ -130,84 +143,88 @@ def _add_models(app: FastAPI, models: Mapping[str, Decoder], limits: Limits) -> 
 
     @app.post("/v1/models/{name}/classify")
     async def classify_batch(name: str, request: Request) -> Response:
-        if name not in models:
-            raise HTTPException(404, "There is no such model.")
+        decoder = _named(models, name)
         try:
-            body = await receive_body(request, int(limits.body_bytes))
-            kind = request.headers.get("content-type", "")
-            content = await unless_gone(request, answer(name, kind, body, request.query_params))
+            body = await _receive_body(request, limits.body_bytes)
+            media_type = request.headers.get("content-type", "")
+            work = answer(name, decoder, media_type, body, request.query_params)
+            content = await _unless_gone(request, work)
         except ClientDisconnect:
             return Response()  # to nobody
         except asyncio.CancelledError:  # by uvicorn, which would log a traceback
-            raise HTTPException(503, "The server is stopping.") from None
+            raise Refused(503, "The server is stopping.", "resource") from None
         return Response(content, headers=HEADERS, media_type="application/json")
+
+    async def answer(
+        name: str, decoder: Decoder, media_type: str, body: bytes, query: Mapping[str, str]
+    ) -> str:
+        check_keys(query, ARRAY_KEYS)
+        metadata, results = ClientMetadata.of(query), []
+        async with computing:
+            read = await asyncio.to_thread(read_body, body, media_type, decoder, limits, metadata)
+            for number, sequence in enumerate(read):
+                with naming(f"Sequence {number}"), np.errstate(all="ignore"):
+                    results.append(await classify(decoder, sequence.samples))
+        notes = list(dict.fromkeys(note for one in read for note in one.notes))
+        return finite_json({"model": name, "results": results, "notes": notes})
 
     @app.post("/v1/models/{name}/recording")
     async def read_file(name: str, request: Request) -> Response:
         """The samples in a file, as the model takes them: raw float32, with notes on how it was
         read in a header."""
-        if name not in models:
-            raise HTTPException(404, "There is no such model.")
+        signal = _named(models, name).signal
         try:
-            body = await receive_body(request, int(limits.body_bytes))
+            body = await _receive_body(request, limits.body_bytes)
         except ClientDisconnect:
             return Response()  # to nobody
         async with computing:
-            read = await asyncio.to_thread(
-                read_dropped, body, request.query_params, models[name].signal
-            )
+            read = await asyncio.to_thread(read_dropped, body, request.query_params, signal)
         data = np.ascontiguousarray(read.samples, "<f4").tobytes()
-        drift = models[name].signal.drift(read.samples)
-        sent = {"Srnn-Notes": read.notes, "Srnn-Drift": drift, "Srnn-Channels": read.channels}
-        headers = {**HEADERS, **{name: json.dumps(value) for name, value in sent.items()}}
+        drift = signal.drift(read.samples)
+        about = {"Srnn-Notes": read.notes, "Srnn-Drift": drift, "Srnn-Channels": read.channels}
+        headers = {**HEADERS, **{name: json.dumps(value) for name, value in about.items()}}
         return Response(data, headers=headers, media_type="application/octet-stream")
 
-    async def answer(name: str, kind: str, body: bytes, asked: Mapping[str, str]) -> str:
-        """The JSON for a body, of which the address says what is asked."""
-        check_keys(asked, ARRAY_KEYS)
-        said, results = ClientMetadata.of(asked), []
-        async with computing:
-            read = await asyncio.to_thread(read_body, body, kind, models[name], limits, said)
-            for number, sequence in enumerate(read):
-                with naming(f"Sequence {number}"), np.errstate(all="ignore"):
-                    results.append(await classify(models[name], sequence.samples))
-        notes = list(dict.fromkeys(note for one in read for note in one.notes))
-        return finite_json({"model": name, "results": results, "notes": notes})
+    # ---- the streams, and how many there are
 
-
-def _add_streams(app: FastAPI, models: Mapping[str, Decoder], limits: Limits, key: bytes) -> None:
-    """The streams, and how many there are."""
     counts = {"streams": 0, "streams_total": 0, "refused": 0}
+    key = b""  # signs states; who has it cannot compute the token from it
+    if token is not None:
+        key = hashlib.blake2b(token.encode(), digest_size=32, person=b"srnn state").digest()
 
     @app.get("/v1/status")
     async def status() -> Response:
-        return _json({**counts, "limit": int(limits.streams)})
+        return _json({**counts, "limit": limits.streams})
 
     @app.websocket("/v1/models/{name}/stream")
     async def stream(socket: WebSocket, name: str) -> None:
         with suppress(WebSocketDisconnect):  # gone before it was answered
-            if name not in models:
-                await _deny(socket, 404, "There is no such model.")
-            elif counts["streams"] >= limits.streams:
-                counts["refused"] += 1
-                await _deny(
-                    socket,
-                    503,
-                    f"There are {int(limits.streams)} streams already; try again later.",
-                )
-            else:
-                counts["streams"] += 1
-                counts["streams_total"] += 1
-                try:
-                    await socket.accept()
-                    await StreamConnection(socket, name, models[name], limits, key).run()
-                finally:
-                    counts["streams"] -= 1
+            try:
+                decoder = _named(models, name)
+                if counts["streams"] >= limits.streams:
+                    counts["refused"] += 1
+                    problem = f"There are {limits.streams} streams already; try again later."
+                    raise Refused(503, problem, "resource", "streams")
+            except Refused as error:
+                await socket.receive()  # its "websocket.connect"
+                await socket.send_denial_response(_json(error_body(error), error.status))
+                return
+            counts["streams"] += 1
+            counts["streams_total"] += 1
+            try:
+                await socket.accept()
+                await StreamConnection(socket, name, decoder, limits, key).run()
+            finally:
+                counts["streams"] -= 1
+
+    app.add_middleware(Access, token=token)
+    return app
 
 
-def _signing_key(token: str) -> bytes:
-    """What states are signed with; who knows it cannot tell the token."""
-    return hashlib.blake2b(token.encode(), digest_size=32, person=b"srnn state").digest()
+def _named(models: Mapping[str, Decoder], name: str) -> Decoder:
+    if name not in models:
+        raise Refused(404, "There is no such model.", "name", name)
+    return models[name]
 
 
 def _json(content: Any, status: int = 200) -> Response:
@@ -215,6 +232,37 @@ def _json(content: Any, status: int = 200) -> Response:
     return Response(json_text(content), status, HEADERS, "application/json")
 
 
-async def _deny(socket: WebSocket, status: int, message: str) -> None:
-    await socket.receive()  # its "websocket.connect"
-    await socket.send_denial_response(_json({"detail": message}, status))
+async def _receive_body(request: Request, most: int) -> bytes:
+    """The body of a request. Refused: it is larger than ``most`` bytes. ClientDisconnect: the
+    client has gone."""
+    parts = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > most:
+            raise Refused(413, f"A body may have at most {most} bytes.", "data", "body")
+        parts.append(part)
+    return b"".join(parts)
+
+
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The result of some work for a request whose body has been received.
+
+    The work is cancelled if the client goes (ClientDisconnect).
+    """
+
+    async def gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    doing = asyncio.ensure_future(work)
+    watching = asyncio.ensure_future(gone())
+    try:
+        await asyncio.wait((doing, watching), return_when=asyncio.FIRST_COMPLETED)
+        if not doing.done():
+            raise ClientDisconnect
+        return doing.result()
+    finally:
+        for task in (doing, watching):
+            task.cancel()
+        await asyncio.gather(doing, watching, return_exceptions=True)

@@ -6,24 +6,28 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_flag, check_whole, nearest
+from ...errors import SrnnError, nearest
+from ...files.bounds import Count
+from ...files.conversion import CheckedSettings
 from ...measure.leads import FLAT, STATES
 from ...nn.alarm import THRESHOLD
 from ..streaming import Decisions, Decoder
-from ..streaming.decisions import Report
+from ..streaming.running import Report
 
 SampleFormat = Literal["float32", "int16"]
+Text = str | int | float | None
+"""A text; a number stands for its digits."""
 Array = npt.NDArray[Any]
 TYPES = ("start", "samples", "state", "reset", "finish")
 
 
 @dataclass(frozen=True)
-class Start:
+class Start(CheckedSettings):
     """The options that a client has chosen."""
 
     format: SampleFormat = "float32"
@@ -37,17 +41,17 @@ class Start:
     given a segment."""
     trace: bool = False
     drift: bool = False
-    """Whether the server says that the signal is unlike those of training, if it is."""
-    rate: float | None = None
+    """Whether the server reports that the signal is unlike those of training, if it is."""
+    rate: Text = None
     """Of the samples; with this and the next, what contradicts the network is refused."""
-    channels: str | None = None
+    channels: Text = None
     """Which of them the network reads, of those with ``names``."""
-    names: str | None = None
-    units: str | None = None
+    names: Text = None
+    units: Text = None
     state: bytes | None = None
     """A state from the server, to continue from; the client then sends samples from its "samples"
     on."""
-    state_every: int | None = None
+    state_every: Count | None = None
     """Samples after which the server sends a state; None: it does not."""
 
 
@@ -56,49 +60,55 @@ def read_text(text: str) -> dict[str, Any]:
     try:
         message = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise SrnnError("A text message must be a JSON object.") from error
+        raise SrnnError("A text message must be a JSON object.", "data") from error
     kind = None
     if isinstance(message, dict):
         kind = message.get("type")
     if kind not in TYPES:
-        raise SrnnError(f"A text message needs a known type.{nearest(kind, TYPES)}")
+        raise SrnnError(f"A text message needs a known type.{nearest(kind, TYPES)}", "name", "type")
     return message
 
 
 def read_start(message: dict[str, Any]) -> Start:
     """Read the first message. SrnnError for an unknown key or value."""
-    if message["type"] != "start":
-        raise SrnnError('The first message of a stream must be {"type": "start"}.')
-    for key in message:
-        if key not in ("type", *Start.__dataclass_fields__):
-            raise SrnnError(
-                f"'start' has no key '{key[:40]}'.{nearest(key, Start.__dataclass_fields__)}"
-            )
-    options: dict[str, Any] = {key: value for key, value in message.items() if key != "type"}
-    for key, choices in (("format", get_args(SampleFormat)), ("report", get_args(Report))):
-        if options.get(key, choices[0]) not in choices:
-            raise SrnnError(f"'{key}' must be one of {', '.join(choices)}.")
-    for key in ("probabilities", "finite", "trace", "drift"):
-        check_flag(key, options.get(key, False))
-    if options.get("state_every") is not None:
-        check_whole("state_every", options["state_every"], 1, 2**53 - 1)
+    options = dict(message)
+    if options.pop("type", None) != "start":
+        problem = 'The first message of a stream must be {"type": "start"}.'
+        raise SrnnError(problem, "value", "type")
+    for key in options:
+        if key not in Start.__dataclass_fields__:
+            near = nearest(key, Start.__dataclass_fields__)
+            raise SrnnError(f"'start' has no key '{key[:40]}'.{near}", "name", key)
     if options.get("state") is not None:
         try:
             options["state"] = base64.b64decode(options["state"], validate=True)
         except (ValueError, TypeError) as error:
-            raise SrnnError("'state' is not a state that this server sent.") from error
+            problem = "'state' is not a state that this server sent."
+            raise SrnnError(problem, "value", "state") from error
     return Start(**options)
 
 
 def read_samples(data: bytes, channels: int, format: SampleFormat, int16_scale: float) -> Array:
-    """A binary message -> (samples, channels) float32. SrnnError if it ends within a sample."""
+    """Read a binary message.
+
+    Args:
+        data: the message, little-endian, channels interleaved.
+        channels: values in a sample.
+        format: of each value.
+        int16_scale: what a value of int16 is divided by.
+
+    Returns:
+        (samples, channels) float32.
+
+    Raises:
+        SrnnError: ``data``: the message ends within a sample.
+    """
     dtype = np.dtype("<f4" if format == "float32" else "<i2")
     size = channels * dtype.itemsize
     if len(data) % size:
-        raise SrnnError(
-            f"A message of {len(data)} bytes ends within a sample of {size} ({channels} of "
-            f"{format})."
-        )
+        whole = f"a sample of {size} ({channels} of {format})"
+        problem = f"A message of {len(data)} bytes ends within {whole}."
+        raise SrnnError(problem, "data", "samples")
     x = np.frombuffer(data, dtype).reshape(-1, channels)
     if format == "float32":
         return x
@@ -106,28 +116,39 @@ def read_samples(data: bytes, channels: int, format: SampleFormat, int16_scale: 
 
 
 def read_rows(rows: object, channels: int) -> Array:
-    """Rows of numbers -> (samples, channels) float32. SrnnError for anything else."""
+    """Read samples that JSON holds.
+
+    Args:
+        rows: a list of rows of numbers; with one channel also a list of numbers.
+        channels: numbers in a row.
+
+    Returns:
+        (samples, channels) float32.
+
+    Raises:
+        SrnnError: ``data``: they are anything else.
+    """
     if isinstance(rows, list):
         lists = rows
     else:
         lists = [rows]
     types = {type(value) for row in lists for value in (row if isinstance(row, list) else [row])}
-    if not types <= {int, float}:  # numpy would give each text the size of the longest: gigabytes
-        raise SrnnError("Samples must be rows of numbers.")
-    try:
-        x = np.asarray(rows)
-    except ValueError as error:
-        raise SrnnError("Samples must be a list of rows of the same length.") from error
-    if x.size == 0:
-        return np.zeros((0, channels), np.float32)
-    if x.dtype.kind not in "iuf":  # integers beyond 64 bits
-        raise SrnnError("Samples must be rows of numbers.")
+    x = None
+    if types <= {int, float}:  # numpy would give each text the size of the longest: gigabytes
+        try:
+            x = np.asarray(rows)
+        except ValueError as error:
+            problem = "Samples must be a list of rows of the same length."
+            raise SrnnError(problem, "data", "samples") from error
+        if x.size == 0:
+            return np.zeros((0, channels), np.float32)
+    if x is None or x.dtype.kind not in "iuf":  # integers beyond 64 bits
+        raise SrnnError("Samples must be rows of numbers.", "data", "samples")
     if x.ndim == 1 and channels == 1:
         x = x[:, None]
     if x.ndim != 2 or x.shape[1] != channels:
-        raise SrnnError(
-            f"Samples must be rows of {channels} numbers, not an array of shape {x.shape}."
-        )
+        problem = f"Samples must be rows of {channels} numbers, not an array of shape {x.shape}."
+        raise SrnnError(problem, "data", "samples")
     with np.errstate(over="ignore"):  # what is too large for float32 is refused as not finite
         return x.astype(np.float32)
 
@@ -138,15 +159,24 @@ def finite_json(value: Any) -> str:
     try:
         return json.dumps(value, allow_nan=False)
     except ValueError as error:
-        raise SrnnError(
-            "The network's output is not finite: the samples are too large for it."
-        ) from error
+        problem = "The network's output is not finite: the samples are too large for it."
+        raise SrnnError(problem, "data", "samples") from error
 
 
 def decisions_message(
     decoder: Decoder, decisions: Decisions, keep: Array, with_probabilities: bool
 ) -> dict[str, Any]:
-    """The message with the rows ``keep`` (booleans) of some decisions, column by column."""
+    """The message with some decisions, column by column.
+
+    Args:
+        decoder: what made them.
+        decisions: of T steps.
+        keep: which of them are sent, booleans (T,).
+        with_probabilities: whether the probabilities of all classes are sent, too.
+
+    Returns:
+        An object for JSON.
+    """
     message: dict[str, Any]
     if keep.all():
         steps, scores, final = decisions
@@ -171,8 +201,15 @@ def decisions_message(
 
 
 def in_place(message: dict[str, Any], states: Array) -> dict[str, Any]:
-    """What a message of decisions says instead where a lead of an ECG is flat or off, by the state
-    of each decision."""
+    """The parts of a message of decisions that change where a lead of an ECG is flat or off.
+
+    Args:
+        message: as ``decisions_message`` made it.
+        states: of the leads at each decision, numbers of ``STATES``.
+
+    Returns:
+        These parts, by their names.
+    """
     classes = [
         None if state >= FLAT else one
         for one, state in zip(message["classes"], states.tolist(), strict=True)

@@ -1,12 +1,12 @@
-"""What a client says of its samples: in the address of a request, or in the first message of a
+"""What a client states about its samples: in the address of a request, or in the first message of a
 stream.
 
     names      names of the channels, which an array does not state: ax,ay,az
     units      their units, in the same order, empty where they are not known: m/s2,m/s2,
     rate, channels, missing, longest_gap        as of srnn predict
 
-All values are texts (numbers in a message are numbers, too). What is not said is not known, as in a
-file that does not state it.
+All values are texts (numbers in a message are numbers, too). What is not stated is not known, as
+for a file.
 """
 
 from __future__ import annotations
@@ -25,47 +25,75 @@ from ...data.units import parse_channels
 from ...errors import SrnnError, nearest
 
 FILE_KEYS = ("rate", "channels", "missing", "longest_gap")
-"""What is said of files, which state names and units themselves."""
+"""What is stated about files, which hold names and units themselves."""
 STREAM_KEYS = ("rate", "channels", "names", "units")
-"""What is said of streams, in which nothing may be missing."""
+"""What is stated about streams, in which nothing may be missing."""
 ARRAY_KEYS = ("rate", "channels", "missing", "longest_gap", "names", "units")
 
 
 @dataclass(frozen=True)
 class ClientMetadata:
-    """What a client says of its samples."""
+    """What a client states about its samples."""
 
     reading: ReadingOverrides = NO_OVERRIDES
     names: tuple[str, ...] | None = None
     units: tuple[str | None, ...] | None = None
 
     @classmethod
-    def of(cls, asked: Mapping[str, Any]) -> ClientMetadata:
-        """What is asked under keys of ``ARRAY_KEYS``. SrnnError for values that mean nothing."""
-        given = {key: text for key in ARRAY_KEYS if (text := _text(asked, key))}
-        numbers = {key: _number(key, given[key]) for key in ("rate", "longest_gap") if key in given}
+    def of(cls, query: Mapping[str, Any]) -> ClientMetadata:
+        """From the values of ``ARRAY_KEYS``. SrnnError (``value``) for values that mean nothing."""
+        given = {
+            key: text
+            for key in ARRAY_KEYS
+            if query.get(key) is not None and (text := str(query[key]).strip())
+        }
+        numbers: dict[str, Any] = {}
+        for key, read, what in (
+            ("rate", float, "a number of samples per second"),
+            ("longest_gap", int, "a number of samples"),
+        ):
+            if key in given:
+                try:
+                    numbers[key] = read(given[key])
+                except ValueError as error:
+                    problem = f"The {key} must be {what}, not {given[key][:50]!r}."
+                    raise SrnnError(problem, "value", key) from error
         policy: Any = given.get("missing", DEFAULT.missing)
+        gaps = Gaps(policy, numbers.get("longest_gap", LONGEST_GAP))
         chosen = None
         if "channels" in given:
             chosen = parse_channels(given["channels"], "channels")
-        names, units = (_list(given[key]) if key in given else None for key in ("names", "units"))
+        names, units = (
+            tuple(part.strip() for part in given[key].split(",")) if key in given else None
+            for key in ("names", "units")
+        )
         return cls(
-            ReadingOverrides(
-                numbers.get("rate"), chosen, Gaps(policy, numbers.get("longest_gap", LONGEST_GAP))
-            ),
+            ReadingOverrides(numbers.get("rate"), chosen, gaps),
             names,
             units and tuple(unit or None for unit in units),
         )
 
-    def of_channels(self, path: SignalPath) -> int:
-        """The channels that samples for a path have."""
+    def channel_count(self, path: SignalPath) -> int:
+        """The number of channels of samples for a path."""
         for stated in (self.names, self.units):
             if stated is not None:
                 return len(stated)
         return path.channels
 
     def match(self, name: str, samples: npt.NDArray[Any], path: SignalPath) -> Recording:
-        """Samples (T, channels) as the path takes them; see ``recordings.match``."""
+        """Match samples to a signal path; see ``recordings.match``.
+
+        Args:
+            name: what messages call the samples.
+            samples: (T, channels).
+            path: what the network reads.
+
+        Returns:
+            The samples as the path takes them.
+
+        Raises:
+            SrnnError: they contradict the path.
+        """
         given = Recording(samples, None, self.names, self.units, name)
         read = read_recording(given, self.reading.gaps)
         return match(read, path, self.reading)
@@ -79,43 +107,25 @@ class ClientMetadata:
                 wanted = "a signal that is not in time"
             else:
                 wanted = f"{path.rate:g} Hz"
-            raise SrnnError(
-                f"A stream is not resampled: the network reads {wanted}, not {rate:g} Hz."
-            )
-        self.match("The signal", np.zeros((1, self.of_channels(path)), np.float32), path)
+            problem = f"A stream is not resampled: the network reads {wanted}, not {rate:g} Hz."
+            raise SrnnError(problem, "conflict", "rate")
+        self.match("The signal", np.zeros((1, self.channel_count(path)), np.float32), path)
 
 
 NO_METADATA = ClientMetadata()
 
 
-def check_keys(asked: Iterable[str], known: Sequence[str]) -> None:
-    """SrnnError for a key in the address of a request that is not known there."""
-    for key in asked:
+def check_keys(query: Iterable[str], known: Sequence[str]) -> None:
+    """Check the keys in the address of a request.
+
+    Args:
+        query: the keys.
+        known: those that have a meaning there, beside ``token``.
+
+    Raises:
+        SrnnError: ``name``: a key is not known.
+    """
+    for key in query:
         if key not in (*known, "token"):
-            raise SrnnError(f"The address has an unknown key '{key[:40]}'.{nearest(key, known)}")
-
-
-def _text(asked: Mapping[str, Any], key: str) -> str:
-    value = asked.get(key)
-    if isinstance(value, bool) or not isinstance(value, (str, int, float, type(None))):
-        raise SrnnError(f"'{key}' must be a text, such as ax,ay.")
-    if value is None:
-        return ""
-    return str(value).strip()
-
-
-def _list(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(","))
-
-
-def _number(key: str, text: str) -> Any:
-    """A rate, or a whole number of samples."""
-    try:
-        if key == "rate":
-            return float(text)
-        return int(text)
-    except ValueError as error:
-        what = "a number of samples"
-        if key == "rate":
-            what = "a number of samples per second"
-        raise SrnnError(f"The {key} must be {what}, not {text[:50]!r}.") from error
+            near = nearest(key, known)
+            raise SrnnError(f"The address has an unknown key '{key[:40]}'.{near}", "name", key)

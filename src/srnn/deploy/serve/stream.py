@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import copy
 import time
 from contextlib import suppress
 from typing import Any
@@ -22,9 +21,8 @@ from ...measure.leads import FLAT, LeadWatch
 from ...nn.alarm import THRESHOLD
 from ..live import describe
 from ..streaming import Decisions, Decoder, Session
-from ..streaming.decisions import NO_CLASS, Chooser
-from ..streaming.running import Beginning
-from .limits import Limits
+from ..streaming.running import NO_CLASS, Beginning, Chooser
+from .access import Limits
 from .messages import (
     Array,
     Start,
@@ -50,27 +48,32 @@ NORMAL, POLICY, TIMEOUT = 1000, 1008, 4408
 
 
 class Silent(SrnnError):
-    """A client has sent nothing for longer than it may."""
+    """A client that has sent nothing for longer than it may."""
 
 
 class StreamConnection:
-    """A client's stream, on an accepted socket, from its first message to its end. ``key`` signs
-    states."""
+    """A client's stream, from its first message to its end.
+
+    Args:
+        socket: an accepted socket.
+        name: of the model, for messages.
+        decoder: of the model, shared by its streams.
+        limits: of what the client may ask for.
+        key: signs states; empty: they are not signed.
+    """
 
     def __init__(
         self, socket: WebSocket, name: str, decoder: Decoder, limits: Limits, key: bytes
     ) -> None:
         self._socket = socket
         self._name = name
-        # What is missing in a live stream is refused, not filled in.
-        self._decoder = copy.copy(decoder)
-        self._decoder.gaps = None
+        self._decoder = decoder
         self._limits = limits
         self._key = key
         self._session: Session = self._decoder.open()
         self._start = Start()
-        self._sent = 0  # samples at the last state that was sent
-        self._said = NO_METADATA
+        self._saved = 0  # samples at the last state that was sent
+        self._metadata = NO_METADATA
         self._beginning: Beginning | None = None
 
     async def run(self) -> None:
@@ -91,23 +94,24 @@ class StreamConnection:
                 )
                 await self._close(NORMAL)
             except SrnnError as error:
-                await self._refuse(str(error), TIMEOUT if isinstance(error, Silent) else POLICY)
+                message = {"type": "error", "message": str(error)}
+                with suppress(WebSocketDisconnect, RuntimeError):  # it has gone
+                    await self._send({**message, "kind": error.kind, "field": error.field})
+                    await self._close(TIMEOUT if isinstance(error, Silent) else POLICY)
 
     async def _begin(self) -> None:
         first = await self._receive()
-        if "text" not in first:
-            raise SrnnError('The first message of a stream must be {"type": "start"}.')
-
-        self._start = read_start(read_text(first["text"]))
+        self._start = read_start(read_text(first["text"]) if "text" in first else {})
         if self._start.report == "change" and self._decoder.targets and not self._decoder.alarm:
-            raise SrnnError("'report' can be step or end: the answer is a value, not a class.")
-        self._said = ClientMetadata.of({key: getattr(self._start, key) for key in STREAM_KEYS})
-        self._said.check_stream(self._decoder.signal)
+            problem = "'report' can be step or end: the answer is a value, not a class."
+            raise SrnnError(problem, "conflict", "report")
+        self._metadata = ClientMetadata.of({key: getattr(self._start, key) for key in STREAM_KEYS})
+        self._metadata.check_stream(self._decoder.signal)
         if self._start.finite:
             self._session = self._decoder.open_finite()
         if self._start.state is not None:
             self._session.restore(self._start.state, self._key)
-        self._sent = self._session.samples
+        self._saved = self._session.samples
         self._chooser = Chooser(self._start.report)
         self._begin_checks()
         self._turns = Turns(self._session, TRACED if self._start.trace else MOST)
@@ -128,41 +132,40 @@ class StreamConnection:
     async def _answer(self, message: dict[str, Any]) -> bool:
         """Handle a message; returns False if it was the last one."""
         signal = self._decoder.signal
-        channels = self._said.of_channels(signal)
+        channels = self._metadata.channel_count(signal)
         if "text" not in message:
             data = message["bytes"]
             await self._push(read_samples(data, channels, self._start.format, signal.int16_scale))
             return True
 
-        said = read_text(message["text"])
-        if said["type"] == "samples":
-            await self._push(read_rows(said.get("samples"), channels))
-        elif said["type"] == "state":
+        content = read_text(message["text"])
+        if content["type"] == "samples":
+            await self._push(read_rows(content.get("samples"), channels))
+        elif content["type"] == "state":
             await self._send_state()
-        elif said["type"] == "reset":
+        elif content["type"] == "reset":
             self._session.reset()
-            self._sent = 0
+            self._saved = 0
             self._chooser = Chooser(self._start.report)
             self._begin_checks()
-        elif said["type"] == "finish":
+        elif content["type"] == "finish":
             await self._send_decisions(await self._turns.finish())
-            await self._judge()
+            await self._send_drift()
             return False
         else:
-            raise SrnnError("A stream can be started only once.")
+            raise SrnnError("A stream can be started only once.", "conflict", "type")
         return True
 
     def _begin_checks(self) -> None:
-        """Listen for whether the signal is unlike those of training, from its beginning on, and
-        where a lead of it is off."""
+        """Watch from here on where a lead is off, and the signal's beginning for drift."""
         self._watch = LeadWatch.of(self._decoder.task, self._decoder.signal, self._session.samples)
         if self._start.drift and not self._session.samples:
             self._beginning = Beginning(self._decoder.signal)
 
     async def _push(self, samples: Array) -> None:
         every = self._start.state_every
-        if self._said != NO_METADATA and len(samples):
-            samples = self._said.match("The signal", samples, self._decoder.signal).samples
+        if self._metadata != NO_METADATA and len(samples):
+            samples = self._metadata.match("The signal", samples, self._decoder.signal).samples
         async for block in self._turns.cut(samples):
             if self._watch is not None:
                 self._watch.observe(block)
@@ -171,12 +174,12 @@ class StreamConnection:
             else:
                 await self._send_decisions(await self._turns.decide(block))
 
-            if every is not None and self._session.samples - self._sent >= every:
+            if every is not None and self._session.samples - self._saved >= every:
                 await self._send_state()
             if self._beginning is not None:
                 self._beginning.observe(block)
-                if self._beginning.judged:
-                    await self._judge()
+                if self._beginning.complete:
+                    await self._send_drift()
 
     async def _push_traced(self, block: Array) -> None:
         stream, layers = self._decoder.stream, range(len(self._decoder.hidden))
@@ -227,18 +230,17 @@ class StreamConnection:
                 message |= in_place(message, states[keep])
             await self._send(message)
 
-    async def _judge(self) -> None:
-        """Say whether what has come is unlike those of training."""
+    async def _send_drift(self) -> None:
+        """Send, once, how the signal's beginning differs from those of training, if it does."""
         if self._beginning is None:
-            drift = ""
-        else:
-            drift = self._beginning.drift()
+            return
+        drift = self._beginning.drift()
         self._beginning = None
         if drift:
             await self._send({"type": "drift", "drift": drift})
 
     async def _send_state(self) -> None:
-        session, self._sent = self._session, self._session.samples
+        session, self._saved = self._session, self._session.samples
         state = base64.b64encode(session.save(self._key)).decode()
         await self._send(
             {"type": "state", "samples": session.samples, "steps": session.steps, "state": state}
@@ -256,7 +258,8 @@ class StreamConnection:
             # Much later: this process was stopped, and has yet to read what the client has sent
             # since. Or others keep it busy: so only once.
             if again or time.monotonic() - begun < 1.1 * seconds:
-                raise Silent(f"The stream sent nothing for {seconds:g} s.") from None
+                problem = f"The stream sent nothing for {seconds:g} s."
+                raise Silent(problem, "resource", "idle_seconds") from None
             return await self._receive(again=True)
 
         if message["type"] == "websocket.disconnect":
@@ -265,11 +268,6 @@ class StreamConnection:
 
     async def _send(self, message: dict[str, Any]) -> None:
         await self._socket.send_text(finite_json(message))  # waits for a client that does not read
-
-    async def _refuse(self, message: str, code: int) -> None:
-        with suppress(WebSocketDisconnect, RuntimeError):  # it has gone
-            await self._send({"type": "error", "message": message})
-            await self._close(code)
 
     async def _close(self, code: int) -> None:
         if self._socket.application_state == WebSocketState.CONNECTED:

@@ -45,7 +45,15 @@ class Turns:
                 await asyncio.sleep(0)
 
     async def decide(self, block: Array, probe: Callable[[int], None] | None = None) -> Decisions:
-        """The decisions of a turn, or of a shorter block."""
+        """Take a turn.
+
+        Args:
+            block: samples (T, channels), at most ``size``.
+            probe: as for ``Session.decide``.
+
+        Returns:
+            The decisions of the steps that are now known.
+        """
         steps = await self.encode(self._session.encode, block)
 
         began = time.thread_time()  # on a busy machine, shorter turns would make it busier
@@ -54,9 +62,7 @@ class Turns:
 
         if seconds > SECONDS:
             self.size = max(1, self.size // 2)
-        elif (
-            seconds < SECONDS / 4 and len(block) == self.size
-        ):  # a shorter block says nothing about longer turns
+        elif seconds < SECONDS / 4 and len(block) == self.size:  # a shorter block proves nothing
             self.size = min(self._most, 2 * self.size)
         return decisions
 
@@ -68,7 +74,15 @@ class Turns:
         return self._session.decide_last(steps)
 
     async def encode(self, encode: Callable[..., Array], *block: Array) -> Array:
-        """What the session's encoder gives, computed in a thread if it takes long (a cochlea's)."""
+        """Encode, in a thread if it takes long (a cochlea's).
+
+        Args:
+            encode: the session's ``encode``, or its encoder's ``flush``.
+            block: its arguments.
+
+        Returns:
+            Steps (T, inputs).
+        """
         if self._session.encoder.heavy:
             return await asyncio.to_thread(encode, *block)
         return encode(*block)

@@ -5,7 +5,7 @@ its class scores.
 
     decoder = Decoder.of(srnn.load("runs/ecg-adlif-s0"))
     session = decoder.open()
-    decisions = session.push(block)              # (samples, channels) -> what is now known, one row per step
+    decisions = session.push(block)              # (samples, channels) -> the next steps' decisions, a row each
     data = session.save()                        # bytes
     session = decoder.restore(data)              # continues to the same bits, even in another process
 
@@ -31,7 +31,9 @@ from ...data.gaps import LONGEST_GAP, Filling, Gaps, Missing
 from ...data.signals import Form, SignalPath
 from ...data.signals.base import Scale
 from ...data.targets import Targets
-from ...errors import SrnnError, is_number, require
+from ...errors import SrnnError
+from ...files.bounds import Between
+from ...files.conversion import check
 from ...measure.policy import ExitPolicy
 from ...measure.scores import RunningScores, confidences_of
 from ...nn.alarm import Alarm, AnomalyScore
@@ -40,13 +42,14 @@ from ...nn.decision import Decisions, StoppingCriterion, StoppingState
 from ...text import counted, some
 from ...training.runs import open_trained
 from ...training.trained import Trained
-from .decisions import Array
 from .saved import fingerprint, pack, unpack
 from .stream import Stream
 
 if TYPE_CHECKING:
     from ...training.adapting import Adaptation
     from ...training.online import OnlineLearner
+
+Array = npt.NDArray[Any]
 
 
 class Decoder:
@@ -58,9 +61,9 @@ class Decoder:
             for every session.
         signal: what is pushed, and how it becomes steps (``Task.live``).
         segment: steps after which a sequence ends and the next begins, with the initial state;
-            None: it is not said.
-        usual: the same, for streams that may never end (``open``) where ``segment`` is not said;
-            None: sequences never end.
+            None: not stated.
+        usual: the same, for streams that may never end (``open``) where ``segment`` is not
+            stated; None: sequences never end.
         policy: ends a sequence as soon as the network is sure enough; the network then rests until
             the next segment. Only where a sequence has one label.
         learn: how its sessions learn, each by itself (``Session.learn``); None: they do not.
@@ -87,31 +90,25 @@ class Decoder:
 
             trained.require_classes("adapted")
             if not isinstance(learn, Adaptation):
-                raise SrnnError(
-                    f"learn must be an Adaptation, such as srnn.Adaptation(), not {learn!r}."
-                )
-        if segment is not None and (
-            isinstance(segment, bool) or not isinstance(segment, int) or segment < 1
-        ):
-            raise SrnnError(
-                f"A segment must be a whole number of steps, at least 1, not {segment!r}."
-            )
+                wanted = "an Adaptation, such as srnn.Adaptation()"
+                raise SrnnError(f"learn must be {wanted}, not {learn!r}.", "value", "learn")
+        if segment is not None:
+            segment = check("segment", segment, int, Between(1))
         if policy is not None and not isinstance(policy, ExitPolicy):
-            raise SrnnError(
-                "A policy must be an ExitPolicy, such as ExitPolicy.load(file) returns, not "
-                f"{policy!r}."
-            )
+            wanted = "an ExitPolicy, such as ExitPolicy.load(file) returns"
+            raise SrnnError(f"A policy must be {wanted}, not {policy!r}.", "value", "policy")
         if policy is not None and task.kind != "per_sequence":
-            raise SrnnError(
+            problem = (
                 f"Task '{task.name}' has a label at every step: there is nothing to end early."
             )
+            raise SrnnError(problem, "conflict", "policy")
         if policy is not None:
             policy.check(loss)
         self.stream = Stream(trained)
         self.trained, self.adaptation, self.gaps = trained, learn, gaps
         self.task, self.loss, self.signal, self.policy = task, loss, signal, policy
         self.until = StoppingCriterion() if policy is None else policy.until
-        """When an answer stands before its sequence ends."""
+        """When an answer is final before its sequence ends."""
         self.asked = segment
         """The segment that was asked for, which cuts finite signals, too."""
         self.segment = usual if segment is None else segment
@@ -120,7 +117,7 @@ class Decoder:
         self.alarm = Alarm.of(trained.alarm)
         """What raises an alarm; None: the network was not trained for that."""
         self.past = (task.targets or Targets(())).past(task.inputs)
-        """Before a sequence, the steps that the linear part of values sees."""
+        """The steps before a sequence, for the linear part of values."""
         self.targets = task.targets if self.alarm is None else Targets((None,))
         """Units of values; None: answers are classes."""
         self.step_seconds = task.step_ms / 1000 if task.step_ms else None
@@ -139,7 +136,17 @@ class Decoder:
             settings += [task.targets.plain(), trained.alarm and dict(trained.alarm)]
         summary = json.dumps(settings if learn is None else [*settings, asdict(learn)])
         self.fingerprint = fingerprint(frozen, f"{summary} {trained.seed} {self.stream.layout}")
-        self._warm_up()
+
+        # What is imported or compiled at its first use is ready before the first client comes. At
+        # most one second is pushed, even where more is held back to measure a scale: ``finish``
+        # releases it.
+        session, rng = self.open(), np.random.default_rng(0)
+        encoder = session.encoder
+        count = min(encoder.latency, round(signal.rate or encoder.latency)) + 12 * encoder.hop
+        for part in (1, count, 2):
+            self.probabilities(session.push(0.1 * rng.random((part, encoder.channels))).scores)
+        session.finish()
+        self.stream.set_flat_state(self._initial)
 
     @classmethod
     def of(
@@ -175,12 +182,16 @@ class Decoder:
                 label, each is as long as those in training.
             policy: ends a sequence, which has one label, once the network is sure enough; the
                 network then rests until the next.
-            learn: how its sessions learn what they are told, each by itself; None: they do not.
+            learn: how its sessions learn from labels, each by itself; None: they do not.
             missing: what is done about missing samples (NaN): "interpolate", for which decisions
                 wait for the end of the gap, "hold" the last value, or "refuse".
             longest_gap: samples that may be missing in a row.
 
-        SrnnError for a network that cannot be streamed (it says why).
+        Returns:
+            The decoder.
+
+        Raises:
+            SrnnError: the network cannot be streamed (it says why), or an argument does not fit.
         """
         trained = open_trained(model) if isinstance(model, (str, Path)) else model
         if trained.unread is None:
@@ -192,15 +203,15 @@ class Decoder:
             signal = trained.task.live(form)
         usual = trained.steps if segment is None and task.kind == "per_sequence" else None
         steps = None
+        if segment is not None:
+            segment = check("segment", segment, float)
         if segment:
-            require(is_number(segment), "segment", "a number", segment)
             length = task.step_ms / 1000 if task.step_ms else 1.0
             if not 0.5 <= segment / length < 2**31:
                 unit = " s" if task.step_ms else ""
-                raise SrnnError(
-                    f"A segment lasts from one step ({length:g}{unit}) to 2^31 steps, not "
-                    f"{segment:g}{unit}."
-                )
+                bounds = f"from one step ({length:g}{unit}) to 2^31 steps"
+                problem = f"A segment lasts {bounds}, not {segment:g}{unit}."
+                raise SrnnError(problem, "value", "segment")
             steps = round(segment / length)
         how: dict[str, Any] = {"policy": policy, "learn": learn}
         gaps = Gaps(missing, longest_gap)
@@ -208,19 +219,6 @@ class Decoder:
 
     def __repr__(self) -> str:
         return f"Decoder({self.trained.name}: {self.signal.what} -> {some(self.classes)})"
-
-    def _warm_up(self) -> None:
-        """Push something, so that what is imported or compiled at its first use is ready before the
-        first client comes."""
-        session, rng = self.open(), np.random.default_rng(0)
-        encoder = session.encoder
-        # At most one second, even where more is held back to measure a scale: ``finish`` releases
-        # it.
-        count = min(encoder.latency, round(self.signal.rate or encoder.latency)) + 12 * encoder.hop
-        for part in (1, count, 2):
-            self.probabilities(session.push(0.1 * rng.random((part, encoder.channels))).scores)
-        session.finish()
-        self.stream.set_flat_state(self._initial)
 
     def open(self, whole: bool = False) -> Session:
         """A new stream, at its beginning. ``whole``: it is one sequence, not cut into segments."""
@@ -234,8 +232,18 @@ class Decoder:
         return Session(self, self.asked)
 
     def restore(self, data: bytes, key: bytes = b"") -> Session:
-        """The session whose ``save``, with the same key, gave these bytes. SrnnError if they are
-        damaged or another decoder's."""
+        """Open a stream, and continue it from a state.
+
+        Args:
+            data: of ``Session.save``.
+            key: with which they were saved.
+
+        Returns:
+            The session.
+
+        Raises:
+            SrnnError: ``data``: the bytes are damaged; ``conflict``: they are another decoder's.
+        """
         session = Session(self, self.segment)
         session.restore(data, key)
         return session
@@ -284,7 +292,8 @@ class Session:
         steps that are now known. With ``gaps`` that interpolate, what is missing, NaN, waits for
         its end, with what comes meanwhile.
 
-        SrnnError, and nothing has changed, for a block that does not fit or is not finite.
+        SrnnError (``data``), and nothing has changed, for a block that does not fit or is not
+        finite.
         """
         return self.decide(self.encode(block))
 
@@ -292,8 +301,8 @@ class Session:
         """End the signal: decisions of the steps that were held back; the last one is final.
 
         Where a sequence has one label and no step was held back, the last step's decision is given
-        again, as final. But what is left after whole segments may be too short to judge, and then
-        nothing is final: less than half a segment, no more than the steps before the loss's
+        again, as final. But what is left after whole segments may be too short to classify, and
+        then nothing is final: less than half a segment, no more than the steps before the loss's
         ``start``, or fewer than a policy's ``earliest``.
 
         A RuntimeWarning says how many values were missing and filled in. SrnnError if the last ones
@@ -328,16 +337,16 @@ class Session:
                 if not len(wrong):
                     raise
                 row, channel = wrong[0].tolist()
-                raise SrnnError(
-                    f"Sample {self.samples + row} is not finite in channel {channel} (counted from "
-                    "0); repair or drop it."
-                ) from error
-        if not np.isfinite(
-            steps
-        ).all():  # finite samples become such only by a scale, which keeps no state
-            raise SrnnError(
+                where = f"in channel {channel} (counted from 0)"
+                problem = f"Sample {self.samples + row} is not finite {where}; repair or drop it."
+                names = self.decoder.signal.names
+                raise SrnnError(problem, "data", names[channel] if names else channel) from error
+        # Finite samples become such only by a scale, which keeps no state.
+        if not np.isfinite(steps).all():
+            problem = (
                 "The samples are too large to be encoded: the network's inputs are not finite."
             )
+            raise SrnnError(problem, "data", "samples")
         if filling is not None and not holed:
             filling.push(samples)
         self.samples += count
@@ -361,37 +370,32 @@ class Session:
     def decide_last(self, steps: Array) -> Decisions:
         """The second half of ``finish``."""
         rest = self.decide(steps)
-        if not self._too_short():
-            if (
-                not len(rest.steps)
-                and self.decoder.task.kind == "per_sequence"
-                and self._last is not None
-            ):
-                rest = Decisions(
-                    np.array([self.steps - 1]), self._last[None].copy(), np.array([True])
-                )
+        per_sequence, short = self.decoder.task.kind == "per_sequence", False
+        # What is left after whole segments may be too short to classify (``finish``).
+        if per_sequence and self.segment is not None and self.steps >= self.segment:
+            least = max(self.segment / 2, self.decoder.loss.start + 1)
+            if self.decoder.policy is not None:
+                least = max(least, self.decoder.policy.earliest)
+            short = 0 < self._position < least
+        if not short:
+            if not len(rest.steps) and per_sequence and self._last is not None:
+                number, last = np.array([self.steps - 1]), self._last[None].copy()
+                rest = Decisions(number, last, np.array([True]))
             if len(rest.steps):
                 rest.final[-1] = True
         self._last = None
         return rest
 
-    def _too_short(self) -> bool:
-        """Whether what is being read is the rest after whole segments, too short to judge
-        (``finish``)."""
-        if self.segment is None or self.steps < self.segment or self._position == 0:
-            return False
-        if self.decoder.task.kind != "per_sequence":
-            return False
-        least = max(self.segment / 2, self.decoder.loss.start + 1)
-        if self.decoder.policy is not None:
-            least = max(least, self.decoder.policy.earliest)
-        return self._position < least
-
     def decide(self, steps: Array, probe: Callable[[int], None] | None = None) -> Decisions:
-        """The second half of ``push``: encoded steps (T, inputs) -> their decisions.
+        """The second half of ``push``.
 
-        ``probe`` (slower): called after each step, even a skipped one, with its number;
-        ``decoder.stream`` then has our state.
+        Args:
+            steps: (T, inputs), encoded.
+            probe: called after each step, even a skipped one, with its number, while
+                ``decoder.stream`` has this session's state (slower); None: nothing is called.
+
+        Returns:
+            Their decisions.
         """
         stream, segment = self._stream, self.segment
         stream.set_flat_state(self._network)
@@ -432,15 +436,13 @@ class Session:
         return targets.restored(self._scores.push(outputs[None])[0])
 
     def _new_scores(self) -> RunningScores:
-        return RunningScores(
-            self.decoder.loss.scoring, self.decoder.loss.start, 1, len(self.decoder.classes)
-        )
+        loss = self.decoder.loss
+        return RunningScores(loss.scoring, loss.start, 1, len(self.decoder.classes))
 
     @property
     def _none(self) -> Decisions:
-        return Decisions(
-            np.zeros(0, np.int64), np.zeros((0, len(self.decoder.classes))), np.zeros(0, bool)
-        )
+        scores = np.zeros((0, len(self.decoder.classes)))
+        return Decisions(np.zeros(0, np.int64), scores, np.zeros(0, bool))
 
     def _run(self, x: Array, probe: Callable[[int], None] | None) -> Array:
         stream = self._stream
@@ -474,7 +476,7 @@ class Session:
     def _new_segment(self) -> None:
         self._scores.reset()
         self._past = self.decoder.past
-        """Steps that the linear part of values still sees."""
+        """The steps before the next one, for the linear part of values."""
         if self._anomaly is not None:
             self._anomaly.reset()
         self._position = 0  # of the next step within its segment
@@ -484,14 +486,19 @@ class Session:
     # ---- learning ---------------------------------------------------------------------------------------------------
 
     def learn(self, target: npt.ArrayLike) -> Array:
-        """Learn what was just heard: the steps of the sequence since the last call, or of the one
-        that has just ended.
+        """Learn the label of what was just pushed: the steps of the sequence since the last call, or
+        of the one that has just ended.
 
-        target: a class number; where every step has a class, also one for each step, (T,), -1 where
-        it is not known.
+        Args:
+            target: a class number; where every step has a class, also one for each step, (T,), -1
+                where it is not known.
 
-        Returns the class predicted beforehand, () or (T,). SrnnError for a target that does not
-        fit, if nothing was heard, or for a stream that was opened without ``learn``.
+        Returns:
+            The class predicted beforehand, () or (T,).
+
+        Raises:
+            SrnnError: ``missing``, ``learn``: the stream was opened without it; others: the target
+                does not fit, or nothing was pushed.
         """
         predicted = self._learner().learn_label(target)
         self._restart()
@@ -508,7 +515,8 @@ class Session:
 
     def _learner(self) -> OnlineLearner:
         if self._online is None:
-            raise SrnnError("This stream does not learn; open it with learn=Adaptation().")
+            problem = "This stream does not learn; open it with learn=Adaptation()."
+            raise SrnnError(problem, "missing", "learn")
         return self._online
 
     def _restart(self) -> None:
@@ -529,9 +537,8 @@ class Session:
         self._filling = self._new_filling()
         self._network = self.decoder._initial
         self.samples = self.steps = 0
-        self._last: Array | None = (
-            None  # (classes,) the scores of the last step, unless it was final
-        )
+        # (classes,) the scores of the last step, unless it was final.
+        self._last: Array | None = None
         self._new_segment()
 
     def _new_filling(self) -> Filling | None:
@@ -544,10 +551,8 @@ class Session:
         accepts."""
         arrays = {f"encoder.{name}": part for name, part in self.encoder.state.items()}
         arrays |= {"scores.steps": self._scores.steps[0], "scores.total": self._scores.total[0]}
-        arrays |= {
-            "network": self._network,
-            "last": self._none.scores if self._last is None else self._last[None],
-        }
+        arrays["network"] = self._network
+        arrays["last"] = self._none.scores if self._last is None else self._last[None]
         if len(self._past):
             arrays["past"] = self._past
         if self._anomaly is not None:
@@ -570,13 +575,20 @@ class Session:
         return pack(arrays, info, key)
 
     def restore(self, data: bytes, key: bytes = b"") -> None:
-        """Continue from ``save``'s bytes. SrnnError, and nothing has changed, if they do not
-        fit."""
+        """Continue from a state.
+
+        Args:
+            data: of ``save``.
+            key: with which they were saved.
+
+        Raises:
+            SrnnError: ``data``: the bytes are damaged; ``conflict``: they are another decoder's.
+                Nothing has changed.
+        """
         arrays, info = unpack(data, key)
         if info.get("decoder") != self.decoder.fingerprint:
-            raise SrnnError(
-                "This state belongs to another network, or to other settings of the stream."
-            )
+            problem = "This state belongs to another network, or to other settings of the stream."
+            raise SrnnError(problem, "conflict", "state")
         decoder, initial, classes = self.decoder, self.decoder._initial, len(self.decoder.classes)
         network, last = arrays.get("network"), take(arrays, "last", (None, classes), np.float64)
         scores = self._new_scores()
@@ -605,7 +617,7 @@ class Session:
             or ended > least
             or not 0 <= scores.steps[0] <= position
         ):
-            raise SrnnError("This state does not fit the network.")
+            raise SrnnError("This state does not fit the network.", "data", "state")
         if not np.array_equal(network, initial):
             decoder.stream.check_flat_state(network)
         encoder = self.decoder.signal.stream()
@@ -619,23 +631,18 @@ class Session:
         if len(decoder.past):
             self._past = take(arrays, "past", decoder.past.shape, np.float64).copy()
         if self._anomaly is not None:
-            said = take(arrays, "surprise.said", self._anomaly.predicted.shape, np.float64)
+            predicted = take(arrays, "surprise.said", self._anomaly.predicted.shape, np.float64)
             mean, read = take(arrays, "surprise.mean", (2,), np.float64).tolist()
-            self._anomaly.predicted, self._anomaly.mean = said.copy(), mean
+            self._anomaly.predicted, self._anomaly.mean = predicted.copy(), mean
             self._anomaly.steps = int(read)
         self._filling = filling
-        self.encoder, self._scores, self._network, self.segment = (
-            encoder,
-            scores,
-            network.copy(),
-            segment,
-        )
+        self.encoder, self._scores, self.segment = encoder, scores, segment
+        self._network = network.copy()
         self.samples, self.steps, self._position = samples, steps, position
         self._stopping.classes[0], self._stopping.row[0] = guess, sure
         self._ended, self._last = ended, last[0] if len(last) else None
 
 
 def _of(arrays: dict[str, Array], prefix: str) -> dict[str, Array]:
-    return {
-        name.removeprefix(prefix): part for name, part in arrays.items() if name.startswith(prefix)
-    }
+    own = {name: part for name, part in arrays.items() if name.startswith(prefix)}
+    return {name.removeprefix(prefix): part for name, part in own.items()}

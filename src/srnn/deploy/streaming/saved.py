@@ -32,47 +32,69 @@ _HEAD = _MAGIC.ljust(16, b"\0")
 def pack(
     arrays: Mapping[str, npt.NDArray[Any]], info: Mapping[str, Any], key: bytes = b""
 ) -> bytes:
-    """Named arrays and a JSON object as bytes; ``key``: at most 64 bytes."""
+    """A state as bytes.
+
+    Args:
+        arrays: by their names.
+        info: an object for JSON.
+        key: at most 64 bytes, without which nobody can make such bytes; empty: none.
+
+    Returns:
+        The bytes, for ``unpack``.
+    """
     flat = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     content = tensors.save(flat, {"srnn": json.dumps(dict(info))})
     return _HEAD + _digest(content, key) + content
 
 
 def unpack(data: bytes, key: bytes = b"") -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
-    """The arrays and the object that ``pack`` was given. SrnnError for any other bytes."""
+    """The state in bytes of ``pack``.
+
+    Args:
+        data: the bytes.
+        key: as for ``pack``.
+
+    Returns:
+        The arrays and the object that ``pack`` was given.
+
+    Raises:
+        SrnnError: ``data``: for any other bytes, or another key.
+    """
     if len(data) < 32 or not data.startswith(_MAGIC[:-1]):
-        raise SrnnError("This is not the state of a stream.")
+        raise SrnnError("This is not the state of a stream.", "data", "state")
     if data[:16] != _HEAD:
-        raise SrnnError(
-            f"This state has another version; this version of srnn reads version {VERSION}."
-        )
+        problem = f"This state has another version; this version of srnn reads version {VERSION}."
+        raise SrnnError(problem, "data", "state")
     content = data[32:]
     if not hmac.compare_digest(data[16:32], _digest(content, key)):
-        raise SrnnError("This state is damaged, or was not made here (its digest does not match).")
+        problem = "This state is damaged, or was not made here (its digest does not match)."
+        raise SrnnError(problem, "data", "state")
     with reading("This state", "a state of a stream"):
-        info = parse_json(
-            read_metadata(content, "This state", "a state of a stream")["srnn"], "This state"
-        )
+        metadata = read_metadata(content, "This state", "a state of a stream")
+        info = parse_json(metadata["srnn"], "This state")
         if not isinstance(info, dict):
             raise ValueError("it does not describe itself")
         return tensors.load(content), info
 
 
 def fingerprint(network: FrozenNetwork, summary: str) -> str:
-    """What tells a decoder's states from another's: its network, and its settings, which
-    ``summary`` describes."""
+    """What distinguishes a decoder's states from another's.
+
+    Args:
+        network: the decoder's.
+        summary: describes its settings.
+
+    Returns:
+        A digest of both, 32 hexadecimal digits.
+    """
     digest = hashlib.blake2b(summary.encode(), digest_size=16)
     digest.update(f"{network.substeps} {network.state_as}".encode())
     if network.threshold is not None:
         digest.update(network.threshold.tobytes())
     for name, layer in network.directions.items():
         digest.update(f"{name} {layer.neuron} {layer.output} {[*layer.delays]}".encode())
-        for array in (
-            *layer.matrices(),
-            layer.bias,
-            *layer.coefficients.values(),
-            *layer.delays.values(),
-        ):
+        values = layer.coefficients.values(), layer.delays.values()
+        for array in (*layer.matrices(), layer.bias, *values[0], *values[1]):
             digest.update(f"{array.dtype} {array.shape}".encode())
             digest.update(array.tobytes())
     return digest.hexdigest()

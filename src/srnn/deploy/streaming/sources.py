@@ -1,4 +1,4 @@
-"""Where a live signal comes from: a file, standard input or a microphone. Each gives blocks of
+"""Where a live signal comes from: a file, standard input or a microphone. Each yields blocks of
 samples, checked on the way.
 
 a file     as ``data/recordings.py`` reads it, resampled where it states a rate other than the wanted one
@@ -45,7 +45,7 @@ class Source:
     ends: bool = False
     """Whether it is a recording that is there as a whole; others may never end."""
     notes: tuple[str, ...] = ()
-    """What is to be known of how it is read, for people."""
+    """Notes on how it is read, for people."""
     channels: tuple[str, ...] | None = None
     """Names of the channels; None: not known."""
 
@@ -67,13 +67,20 @@ def open_source(
     """Open a signal, as this path takes it.
 
     Args:
-        source: a file, or "-" for standard input, in the format ``raw``.
+        source: a file, or "-" for standard input.
+        signal: what the network reads.
         block: samples in a block, at most.
+        raw: the format of standard input.
+        stdin: in place of standard input.
         at_once: pass on what has come through a pipe without waiting for a full block.
-        said: what the user says about it.
+        said: what the user states about it.
 
-    SrnnError, here or while it is read: missing, empty, truncated, another format or number of
-    channels, not finite, a rate that cannot be resampled.
+    Returns:
+        The signal, to be read once.
+
+    Raises:
+        SrnnError: here or while it is read: it is missing, empty, truncated, has another format or
+            number of channels, is not finite, or (``conflict``, ``rate``) cannot be resampled.
     """
     if source == "-":
         stream = stdin or sys.stdin.buffer
@@ -83,19 +90,17 @@ def open_source(
                 wanted = "a signal that is not in time"
             else:
                 wanted = f"{signal.rate:g} Hz"
-            raise SrnnError(
-                f"What comes through a pipe is not resampled: the network reads {wanted}, not "
-                f"{said.rate:g} Hz ({option('rate')}). Give a file."
-            )
+            given = f"{said.rate:g} Hz ({option('rate')})"
+            problem = f"a pipe is not resampled: the network reads {wanted}, not {given}"
+            raise SrnnError(f"What comes through {problem}. Give a file.", "conflict", "rate")
         if raw == "csv":
             # A row from a pipe is passed on as soon as it is there.
             if at_once and not stream.seekable():
                 size = 1
             else:
                 size = block
-            rows = Rows(
-                lines_of(stream, name), name, size, said.gaps.missing != "refuse", said.words
-            )
+            lines, holes = lines_of(stream, name), said.gaps.missing != "refuse"
+            rows = Rows(lines, name, size, holes, said.words)
             return Source(name, _piped(rows, name, signal, said))
         return Source(name, _raw(stream, name, signal, block, raw, said, at_once))
     recording = read_signal(source, signal, said)
@@ -105,10 +110,16 @@ def open_source(
 
 
 def as_clip(source: Source, task: Task, path: SignalPath) -> Source:
-    """A whole recording, with silence before and after it where it is shorter than all of
-    training's clips.
+    """A whole recording as a clip of training's; ``predict`` pads it in the same way.
 
-    ``predict`` pads it in the same way. A longer one stays as it is.
+    Args:
+        source: the recording.
+        task: what the network was trained for.
+        path: what the network reads.
+
+    Returns:
+        The recording, with silence before and after it where it is shorter than all of training's
+        clips; a longer one as it is.
     """
     if task.clip_seconds is None:
         return source
@@ -121,24 +132,33 @@ def as_clip(source: Source, task: Task, path: SignalPath) -> Source:
     return replace(source, blocks=iter(blocks))
 
 
-def _piped(rows: Rows, name: str, signal: SignalPath, said: ReadingOverrides) -> Iterator[Array]:
-    """The signal of a table from a pipe. A RuntimeWarning where it has times that tell another rate
-    than the wanted one."""
+def _piped(
+    rows: Rows, name: str, signal: SignalPath, overrides: ReadingOverrides
+) -> Iterator[Array]:
+    """The signal of a table from a pipe. A RuntimeWarning where its times contradict the rate that
+    the network reads."""
     times: list[float] = []
     rate = signal.rate
-    in_place = replace(said, rate=rate)  # what comes through a pipe is not resampled
-    filling, first = Filling(name, said.gaps), True
+    in_place = replace(overrides, rate=rate)  # what comes through a pipe is not resampled
+    filling, first = Filling(name, overrides.gaps), True
     for block in rows:
         layout = rows.layout
         if rate is not None and layout.unit is not None and len(times) < TIMED:
             times += block[:, 0].tolist()
             if len(times) >= TIMED:
-                _check_pace(layout.unit * float(np.median(np.diff(times))), rate)
-        complete = _filled(filling, block[:, layout.leading :], said)
+                every = layout.unit * float(np.median(np.diff(times)))
+                if not 0.9 < every * rate < 1.1:
+                    warnings.warn(
+                        f"standard input: its rows are {every:g} s apart, and this network takes "
+                        f"each as {1 / rate:g} s: what comes through a pipe is not resampled. Give "
+                        "a file, or rows at the network's rate.",
+                        RuntimeWarning,
+                        stacklevel=2,
+                    )
+        complete = _filled(filling, block[:, layout.leading :], overrides)
         if len(complete):
-            given = match(
-                Recording(complete, rate, layout.channels, layout.units, name), signal, in_place
-            )
+            given = Recording(complete, rate, layout.channels, layout.units, name)
+            given = match(given, signal, in_place)
             for note in given.notes if first else ():
                 warnings.warn(f"{name}: {note}.", RuntimeWarning, stacklevel=2)
             first = False
@@ -146,30 +166,19 @@ def _piped(rows: Rows, name: str, signal: SignalPath, said: ReadingOverrides) ->
     filling.finish()
 
 
-def _filled(filling: Filling, block: Array, said: ReadingOverrides) -> Array:
+def _filled(filling: Filling, block: Array, overrides: ReadingOverrides) -> Array:
     """The samples that are complete with this block. A RuntimeWarning, once, where some were
     missing."""
     before = filling.filled
     complete = filling.push(block)
     if filling.filled > before == 0:
         warnings.warn(
-            f"standard input: values are missing, and are filled in ({said.gaps.missing}), at most "
-            f"{said.gaps.longest} in a row ({option('missing')}, {option('longest_gap')}).",
+            f"standard input: values are missing, and are filled in ({overrides.gaps.missing}), at most "
+            f"{overrides.gaps.longest} in a row ({option('missing')}, {option('longest_gap')}).",
             RuntimeWarning,
             stacklevel=3,
         )
     return complete
-
-
-def _check_pace(every: float, rate: float) -> None:
-    if not 0.9 < every * rate < 1.1:
-        warnings.warn(
-            f"standard input: its rows are {every:g} s apart, and this network takes each as "
-            f"{1 / rate:g} s: what comes "
-            "through a pipe is not resampled. Give a file, or rows at the network's rate.",
-            RuntimeWarning,
-            stacklevel=3,
-        )
 
 
 def _raw(
@@ -178,16 +187,15 @@ def _raw(
     signal: SignalPath,
     block: int,
     raw: RawFormat,
-    said: ReadingOverrides,
+    overrides: ReadingOverrides,
     at_once: bool,
 ) -> Iterator[Array]:
     """Blocks from raw samples; ``at_once``: as they come."""
-    channels, filling = signal.channels, Filling(name, said.gaps)
+    channels, filling = signal.channels, Filling(name, overrides.gaps)
     dtype = np.dtype("<f4" if raw == "float32" else "<i2")
     size = channels * dtype.itemsize
-    read = (
-        getattr(stream, "read1", stream.read) if at_once else stream.read
-    )  # read1 does not wait for more
+    # read1 does not wait for more.
+    read = getattr(stream, "read1", stream.read) if at_once else stream.read
     rest, count = b"", 0
     while data := read(block * size - len(rest)):
         data = rest + data
@@ -198,32 +206,40 @@ def _raw(
             count += len(x)
             if raw != "float32":
                 x = (x / signal.int16_scale).astype(np.float32)
-            complete = _filled(filling, x, said)
+            complete = _filled(filling, x, overrides)
             if len(complete):
                 yield complete
     filling.finish()
     if rest:
-        raise SrnnError(
-            f"{name} is cut off: it ends {len(rest)} bytes into a sample of {size} ({channels} of "
-            f"{raw})."
-        )
+        whole = f"a sample of {size} ({channels} of {raw})"
+        problem = f"{name} is cut off: it ends {len(rest)} bytes into {whole}."
+        raise SrnnError(problem, "file", name)
     if count == 0:
-        raise SrnnError(f"{name} holds no samples.")
+        raise SrnnError(f"{name} holds no samples.", "file", name)
 
 
 def open_microphone(
     channels: int, rate: float | None, block: int, device: str | None = None
 ) -> Source:
-    """Endless sound from the microphone. ``device``: its number or part of its name; None: the
-    system's default.
+    """Endless sound from the microphone.
 
-    SrnnError: the extra is missing, there is no such device, it cannot give the rate, or its sound
-    comes faster than it is read.
+    Args:
+        channels: what the network reads; a microphone has one.
+        rate: samples per second; None: the network's input is not in time.
+        block: samples in a block.
+        device: its number or part of its name; None: the system's default.
+
+    Returns:
+        The sound, to be read once.
+
+    Raises:
+        SrnnError: ``package``: the extra is missing; ``unsupported``: the network does not read
+            sound; ``resource``: there is no such device, it cannot give the rate, or, while it is
+            read, its sound comes faster than it is read.
     """
     if channels != 1 or rate is None:
-        raise SrnnError(
-            "A microphone records sound, one channel; this network reads something else."
-        )
+        problem = "A microphone records sound, one channel; this network reads something else."
+        raise SrnnError(problem, "unsupported", "channels")
     sounddevice = need("sounddevice", "The microphone", "mic")
     waiting: queue.Queue[Array] = queue.Queue(WAITING)
     lost = False
@@ -249,16 +265,16 @@ def open_microphone(
             callback=take,
         )
     except (sounddevice.PortAudioError, ValueError) as error:
-        raise SrnnError(f"The microphone cannot be opened at {rate:g} Hz: {error}") from error
+        problem = f"The microphone cannot be opened at {rate:g} Hz: {error}"
+        raise SrnnError(problem, "resource", "device") from error
 
     def blocks() -> Iterator[Array]:
         with stream:
             while True:
                 yield waiting.get()
                 if lost:
-                    raise SrnnError(
-                        "Sound arrives faster than it is processed, and some was lost; use larger "
-                        f"blocks ({option('block')})."
-                    )
+                    lag = "Sound arrives faster than it is processed, and some was lost"
+                    problem = f"{lag}; use larger blocks ({option('block')})."
+                    raise SrnnError(problem, "resource", "block")
 
     return Source("the microphone", blocks())

@@ -1,8 +1,8 @@
-"""Keyword spotting: words in a signal that never ends. ``judging`` tells how many of them a network
-understands.
+"""Keyword spotting: words in a signal that never ends. ``spotting_evaluation`` measures how many of
+them a network detects.
 
 spotter = Spotter(Decoder.of(srnn.load("speech-commands-mini")))
-heard = spotter.push(block)                  # Decisions: a row for each window's end; final where a word is detected
+windows = spotter.push(block)                # Decisions: a row for each window's end; final where a word is detected
 
 windows    as long as a training sequence, four at a time, a quarter of their length apart, each from the initial state, so that
            the network reads what it was trained on wherever a word begins
@@ -13,45 +13,38 @@ detection  a window whose class is a word, with a probability of at least ``thre
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_whole, is_number
-from ...files.conversion import build, checking
+from ...errors import SrnnError
+from ...files.bounds import Between, Fraction
+from ...files.conversion import CheckedSettings, build, checking
 from ...nn.decision import Decisions, StoppingCriterion, StoppingState
-from ...text import brief
 from ...training.trained import Trained
-from .decisions import Array
-from .decoder import Decoder
+from .decoder import Array, Decoder
 
 WINDOWS = 4
 """Windows open at a time."""
 
 
 @dataclass(frozen=True)
-class SpottingRule:
+class SpottingRule(CheckedSettings):
     """When a word is detected; stored with a network."""
 
-    threshold: float = 0.7
+    threshold: Fraction = 0.7
     """The least probability for a detection."""
-    smooth: int = 1
+    smooth: Annotated[int, Between(1, 100)] = 1
     """Number of windows whose scores are averaged."""
     chosen_on: str | None = None
     """The split on which the rule was chosen."""
     false_accepts: float | None = None
     """False accepts per hour that it was allowed there."""
 
-    def __post_init__(self) -> None:
-        if not is_number(self.threshold) or not 0 <= self.threshold <= 1:
-            raise SrnnError(
-                f"A spotting rule's threshold must be from 0 to 1, not {brief(self.threshold)}."
-            )
-        check_whole("A spotting rule's smooth", self.smooth, 1, 100)
-
     def until(self, decoder: Decoder) -> StoppingCriterion:
-        """When a word stands: its confidence is high enough, and the one before ended a window ago."""
+        """When a word is detected: its confidence is high enough, and the word before ended a window
+        ago."""
         assert decoder.segment is not None
         words = tuple(number for number, name in enumerate(decoder.classes) if is_word(name))
         return StoppingCriterion(
@@ -67,7 +60,18 @@ class SpottingRule:
 
     @classmethod
     def from_dict(cls, content: Any, source: str) -> Self:
-        """From what ``asdict`` gave. SrnnError, which names the ``source``, for anything else."""
+        """Read a rule.
+
+        Args:
+            content: as ``asdict`` returns it.
+            source: where it is from, for messages.
+
+        Returns:
+            The rule.
+
+        Raises:
+            SrnnError: it is anything else.
+        """
         with checking(source, "a spotting rule"):
             return build(cls, dict(content))
 
@@ -79,17 +83,16 @@ class Spotter:
         decoder: with segments, which are the windows; a policy's early exits end them sooner.
         rule: when a word is detected; None: ``SpottingRule.of`` the network.
 
-    SrnnError for a network that does not tell words in time.
+    Raises:
+        SrnnError: ``unsupported``: the network does not classify words in time.
     """
 
     def __init__(self, decoder: Decoder, rule: SpottingRule | None = None) -> None:
         self._windows = Windows(decoder)
         if rule is None:
             rule = SpottingRule.of(decoder.trained)
-        self.decoder, self._front = (
-            decoder,
-            decoder.open(),
-        )  # only the first half of the session is used, its encoder
+        self.decoder = decoder
+        self._front = decoder.open()  # only the first half of the session is used, its encoder
         self.steps = 0
         """Steps encoded from the samples since the stream's start."""
         self._detector = Detector(decoder, rule)
@@ -118,20 +121,15 @@ class Spotter:
 
 
 class Windows:
-    """Steps -> the scores of each window at its end, in order of time.
-
-    SrnnError for a network that does not tell words in time.
-    """
+    """Steps -> the scores of each window at its end, in order of time. SrnnError for a network that
+    does not classify words in time."""
 
     def __init__(self, decoder: Decoder) -> None:
         if decoder.segment is None or decoder.signal.rate is None or decoder.step_seconds is None:
-            raise SrnnError(
-                "Spotting words needs a network with one label per sound of a known length."
-            )
+            problem = "Spotting words needs a network with one label per sound of a known length."
+            raise SrnnError(problem, "unsupported")
         apart = max(1, decoder.segment // WINDOWS)
-        self._late = list(
-            range(0, decoder.segment, apart)
-        )  # steps that each session still has to skip
+        self._late = [*range(0, decoder.segment, apart)]  # steps that each session still skips
         self._offsets, self._sessions = tuple(self._late), [decoder.open() for _ in self._late]
 
     def push(self, steps: Array) -> tuple[Array, Array]:
@@ -152,13 +150,20 @@ class Detector:
     """Windows -> detections, by a rule."""
 
     def __init__(self, decoder: Decoder, rule: SpottingRule) -> None:
-        self._stopping = StoppingState(
-            rule.until(decoder), decoder.loss.rule, 1, len(decoder.classes)
-        )
+        until, outputs = rule.until(decoder), len(decoder.classes)
+        self._stopping = StoppingState(until, decoder.loss.rule, 1, outputs)
 
     def push(self, ends: Array, scores: Array) -> Decisions:
-        """The windows, each with the mean of its scores and those of the windows before; final: a
-        word is detected."""
+        """Apply the rule to the next windows.
+
+        Args:
+            ends: (W,) the last step of each.
+            scores: (W, classes).
+
+        Returns:
+            The windows, each with the mean of its scores and those of the windows before; final:
+            a word is detected.
+        """
         mean, met = self._stopping.push(scores[None], ends)
         return Decisions(ends, mean[0], met[0])
 

@@ -1,9 +1,9 @@
-"""How many of a split's words a network understands in one long signal, and the rule by which it
-understands most.
+"""How many of a split's words a network detects in one long signal, and the rule by which it
+detects most.
 
     signal, clips = concatenated(split, rate)
-    heard = listen(decoder, signal)
-    judge(decoder, heard, clips, SpottingRule(0.8))
+    windows = score_windows(decoder, signal)
+    evaluate_spotting(decoder, windows, clips, SpottingRule(0.8))
 
 The signal holds all clips of a split, in an order drawn from a seed, with half a second to two
 seconds of silence between them. Scoring follows MLPerf Tiny's streaming wake word benchmark, with
@@ -45,7 +45,7 @@ class Clip(NamedTuple):
 
 @dataclass(frozen=True)
 class SpottingResult:
-    """How much of a signal was understood."""
+    """How much of a signal was detected."""
 
     seconds: float
     words: int
@@ -53,8 +53,7 @@ class SpottingResult:
     understood: int
     false_accepts: int
     mistaken: int
-    """False accepts in which a word was taken for another; the rest were heard where there is no
-    word."""
+    """False accepts in which a word was taken for another; in the rest there was no word."""
     delays: tuple[float, ...]
     """Seconds from the beginning of each understood word's clip until the network has decided,
     including the encoder's latency but not the time for computing."""
@@ -92,13 +91,24 @@ class SpottingResult:
 def concatenated(
     split: Split, rate: float, seed: int = 0, noise_db: float | None = None
 ) -> tuple[npt.NDArray[np.float32], list[Clip]]:
-    """All sounds of a split as one signal (samples, 1), and where each lies.
+    """All sounds of a split as one signal.
 
-    ``noise_db``: white noise is added, this many decibels below the mean power of the clips; None:
-    no noise. SrnnError for a split without sounds.
+    Args:
+        split: sounds with labels.
+        rate: samples per second.
+        seed: draws their order, the silence between them and the noise.
+        noise_db: white noise is added, this many decibels below the mean power of the clips; None:
+            no noise.
+
+    Returns:
+        The signal (samples, 1), and where each clip lies.
+
+    Raises:
+        SrnnError: ``data``: the split has no sounds.
     """
     if split.signals is None or split.signals[0].shape[1] != 1:
-        raise SrnnError("Words are spotted in sound, but the data of this task contain none.")
+        problem = "Words are spotted in sound, but the data of this task contain none."
+        raise SrnnError(problem, "data")
     rng = np.random.default_rng(seed)
     parts, clips, at = [], list[Clip](), 0
     for index in rng.permutation(len(split.y)).tolist():
@@ -110,42 +120,61 @@ def concatenated(
         at += len(sound)
     signal = np.concatenate(parts)
     if noise_db is not None:
-        power = np.square(signal, dtype=np.float64).sum() / sum(
-            clip.end - clip.start for clip in clips
-        )
-        signal = signal + rng.normal(
-            0, np.sqrt(power * 10 ** (-noise_db / 10)), signal.shape
-        ).astype(np.float32)
+        count = sum(clip.end - clip.start for clip in clips)
+        power = np.square(signal, dtype=np.float64).sum() / count
+        deviation = np.sqrt(power * 10 ** (-noise_db / 10))
+        signal = signal + rng.normal(0, deviation, signal.shape).astype(np.float32)
     return signal, clips
 
 
 class ScoredWindows(NamedTuple):
-    """What the windows of a signal said."""
+    """The windows of a signal."""
 
     seconds: float
     """Length of the signal."""
     ends: Array
+    """(W,) the last step of each."""
     scores: Array
+    """(W, classes)."""
 
 
 def score_windows(decoder: Decoder, signal: npt.ArrayLike) -> ScoredWindows:
-    """All windows of a signal (samples, 1). SrnnError for a network that does not tell words in
-    time."""
+    """Score all windows of a signal.
+
+    Args:
+        decoder: with segments, which are the windows.
+        signal: (samples, 1).
+
+    Returns:
+        The windows.
+
+    Raises:
+        SrnnError: ``unsupported``: the network does not classify words in time.
+    """
     windows, encoder, x = Windows(decoder), decoder.signal.stream(), np.asarray(signal)
     parts = [windows.push(encoder.push(x[at : at + 2**15])) for at in range(0, len(x), 2**15)]
     ends, scores = zip(*parts, windows.push(encoder.flush()), strict=True)
-    return ScoredWindows(
-        len(x) / (decoder.signal.rate or 1.0), np.concatenate(ends), np.concatenate(scores)
-    )
+    seconds = len(x) / (decoder.signal.rate or 1.0)
+    return ScoredWindows(seconds, np.concatenate(ends), np.concatenate(scores))
 
 
 def evaluate_spotting(
-    decoder: Decoder, listened: ScoredWindows, clips: Sequence[Clip], rule: SpottingRule
+    decoder: Decoder, windows: ScoredWindows, clips: Sequence[Clip], rule: SpottingRule
 ) -> SpottingResult:
-    """What is understood with a rule."""
+    """Apply a rule to the windows of a signal, and compare its detections with the words.
+
+    Args:
+        decoder: that scored the windows.
+        windows: of ``score_windows``.
+        clips: where the words are.
+        rule: when a word is detected.
+
+    Returns:
+        Detected words, false accepts and delays.
+    """
     rate, step, segment = decoder.signal.rate, decoder.step_seconds, decoder.segment
     assert rate is not None and step is not None and segment is not None
-    known = Detector(decoder, rule).push(listened.ends, listened.scores)
+    known = Detector(decoder, rule).push(windows.ends, windows.scores)
     times, labels = (known.steps * step)[known.final].tolist(), known.winners[known.final].tolist()
     words = [is_word(name) for name in decoder.classes]
     understood, decided = dict[Clip, float](), set[Clip]()
@@ -165,27 +194,34 @@ def evaluate_spotting(
             decided.add(clip)
     wanted = sum(words[clip.label] for clip in clips)
     return SpottingResult(
-        listened.seconds, wanted, rule, len(understood), false, mistaken, tuple(understood.values())
+        windows.seconds, wanted, rule, len(understood), false, mistaken, tuple(understood.values())
     )
 
 
 def choose_threshold(decoder: Decoder, split: Split, allowed: float, seed: int = 0) -> SpottingRule:
-    """The rule that understands most words of a validation split, on average over the clean signal
-    and 20 dB of noise, among those with at most ``allowed`` false accepts per hour on average; if
-    all have more, the one with the fewest.
+    """Choose the rule that detects most words, on average over the clean signal and 20 dB of noise.
+
+    Args:
+        decoder: of the network.
+        split: the validation split.
+        allowed: false accepts per hour, on average, that a rule may have; if all have more, the one
+            with the fewest is chosen.
+        seed: as for ``concatenated``.
+
+    Returns:
+        The rule.
     """
     signals = [concatenated(split, decoder.signal.rate or 1.0, seed, noise) for noise in CHOSEN_AT]
-    listened = [(score_windows(decoder, signal), clips) for signal, clips in signals]
+    scored = [(score_windows(decoder, signal), clips) for signal, clips in signals]
 
     def worth(rule: SpottingRule) -> tuple[float, float]:
-        judged = [evaluate_spotting(decoder, one, clips, rule) for one, clips in listened]
-        false = sum(one.an_hour for one in judged) / len(judged)
-        share = sum(one.share for one in judged) / len(judged)
+        results = [evaluate_spotting(decoder, windows, clips, rule) for windows, clips in scored]
+        false = sum(one.an_hour for one in results) / len(results)
+        share = sum(one.share for one in results) / len(results)
         if false <= allowed:
             return (share, -false)
         return (-1.0, -false)
 
-    best = max(
-        (SpottingRule(threshold, smooth) for smooth in GRID[1] for threshold in GRID[0]), key=worth
-    )
+    rules = [SpottingRule(threshold, smooth) for smooth in GRID[1] for threshold in GRID[0]]
+    best = max(rules, key=worth)
     return replace(best, chosen_on="validation", false_accepts=allowed)

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...compiling import CannotCompile, why_no_numba
-from ...errors import SrnnError, check_whole
+from ...errors import SrnnError
+from ...files.bounds import Between
+from ...files.conversion import check
 from ...nn.array_likes import as_numpy, is_spikes, is_tensor
 from ...nn.delays import state_type
 from ...nn.frozen import FrozenNetwork
@@ -39,11 +41,17 @@ class _SteppedNetwork:
         import torch
 
         self._net = net
-        self._state = net.initial_state(
-            streams, torch.Generator()
-        )  # of the right shapes; the stream sets it
+        # Of the right shapes; the stream sets it.
+        self._state = net.initial_state(streams, torch.Generator())
 
     def run(self, x: Array | Spikes, out: Array, which: Array) -> None:
+        """Advance some streams by a block.
+
+        Args:
+            x: (streams, T, inputs).
+            out: (streams, T, outputs), of which the rows of these streams are written.
+            which: their numbers.
+        """
         import torch
 
         dtype = self._net.readout.weight_in.dtype
@@ -63,6 +71,15 @@ class _SteppedNetwork:
         return [[as_numpy(part[which]).copy() for part in parts] for parts in self._state]
 
     def part(self, number: int, name: str) -> Array:
+        """A copy of a part of the state.
+
+        Args:
+            number: the layer.
+            name: the variable.
+
+        Returns:
+            (streams, size).
+        """
         return as_numpy(getattr(self._state[number], name)).copy()
 
     def flat(self, number: int) -> Array:
@@ -71,6 +88,12 @@ class _SteppedNetwork:
         )
 
     def set_flat(self, number: int, values: Array) -> None:
+        """Set a stream's state.
+
+        Args:
+            number: the stream.
+            values: as ``flat`` returns them.
+        """
         import torch
 
         start = 0
@@ -80,6 +103,12 @@ class _SteppedNetwork:
             start += size
 
     def set_state(self, state: Sequence[Sequence[Array]], which: Any) -> None:
+        """Set the state of some streams.
+
+        Args:
+            state: the variables of each layer.
+            which: the streams' numbers, or a slice.
+        """
         import torch
 
         for own, parts in zip(self._state, state, strict=True):
@@ -90,8 +119,11 @@ class _SteppedNetwork:
 def _network(net: SRNN | None, frozen: FrozenNetwork, streams: int) -> Any:
     """The fastest way to step the network: a PackedNetwork, or a _SteppedNetwork and a warning.
 
-    net: the network as a module, to be stepped where it cannot be packed; None: CannotCompile
-    there.
+    Args:
+        net: the network as a module, to be stepped where it cannot be packed; None: CannotCompile
+            there.
+        frozen: the same network as arrays.
+        streams: their number.
     """
     if net is None:
         layers: list[Any] = []
@@ -109,9 +141,10 @@ def _network(net: SRNN | None, frozen: FrozenNetwork, streams: int) -> Any:
             except CannotCompile as error:
                 reason = str(error).rstrip(".")
         if net is None:
-            raise CannotCompile(f"This stream cannot be compiled: {reason}.")
+            raise CannotCompile(f"This stream cannot be compiled: {reason}.", "unsupported")
         if "cpu" in backends:
-            raise SrnnError(f"The cpu backend cannot run this stream: {reason}.")
+            problem = f"The cpu backend cannot run this stream: {reason}."
+            raise SrnnError(problem, "unsupported", "backend")
         from ...nn.kernels.running import warn_slow
 
         warn_slow(reason)
@@ -175,10 +208,10 @@ class Stream:
 
             frozen = freeze(net, "A stream")
             self._net = copied(net).cpu().eval().requires_grad_(False)
-            # A trained encoder is applied here, before the compiled step, which knows only layers.
+            # A trained encoder is applied here, before the compiled step, which runs layers only.
             self._net.encoder = None
         if streams is not None:
-            check_whole("streams", streams, 1)
+            streams = check("streams", streams, int, Between(1))
         self._threshold = frozen.threshold
         self.inputs, self.outputs, self.streams = frozen.inputs, frozen.outputs, streams
         if streams is None:
@@ -198,9 +231,7 @@ class Stream:
 
     def _prepare(self) -> None:
         """Keep at hand what ``push`` needs: a step costs little more than looking it up."""
-        self.dtype = np.dtype(
-            self.dtype.type
-        )  # numpy's own object, not one that came out of a pickle
+        self.dtype = np.dtype(self.dtype.type)  # numpy's own object, not one out of a pickle
         if self.streams is None:
             lead = ()
         else:
@@ -211,11 +242,8 @@ class Stream:
             self._plan, self._numbers = self._network.plan, self._network.numbers
 
     def __getstate__(self) -> dict[str, Any]:
-        return {
-            key: value
-            for key, value in vars(self).items()
-            if key not in ("_advance", "_plan", "_numbers")
-        }
+        made = ("_advance", "_plan", "_numbers")
+        return {key: value for key, value in vars(self).items() if key not in made}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -230,12 +258,18 @@ class Stream:
     # ---- input ------------------------------------------------------------------------------------------------------
 
     def push(self, x: Any, active: Any = None) -> Array:
-        """Advance by one step, x (inputs,) -> (outputs,), or by a block, (T, inputs) -> (T,
-        outputs); see ``run`` for blocks.
+        """Advance by one step, or by a block (``run``).
 
-        With ``streams=n``: (n, inputs) -> (n, outputs) or (n, T, inputs) -> (n, T, outputs).
-        ``active`` (n,) booleans: which streams take part. The others keep their state, and their
-        part of the result is 0.
+        Args:
+            x: one step, (inputs,), or with ``streams=n`` (n, inputs); or a block.
+            active: (n,) booleans: which streams take part; None: all. The others keep their state,
+                and their part of the result is 0.
+
+        Returns:
+            (outputs,), or with ``streams=n`` (n, outputs); of a block as by ``run``.
+
+        Raises:
+            SrnnError: ``data``: x or ``active`` have another shape, or are not what they should be.
         """
         # The usual case first: nothing to convert, and as few operations as Python needs.
         if (
@@ -273,59 +307,58 @@ class Stream:
         else:
             rows = channels
         if not isinstance(rows, (Sequence, np.ndarray)) or len(rows) != self._count:
-            raise SrnnError(
-                f"push_events takes a list of {self._count} lists of channels, one for each stream."
-            )
+            wanted = f"a list of {self._count} lists of channels, one for each stream"
+            raise SrnnError(f"push_events takes {wanted}.", "data", "channels")
         for row, numbers in zip(x.reshape(self._count, -1), rows, strict=True):
             chosen = np.asarray(numbers)
             if chosen.shape == (0,):
                 continue
             if chosen.ndim != 1 or chosen.dtype.kind not in "iu":
-                raise SrnnError(
-                    f"Channels must be a list of integers, not {chosen.dtype} of shape "
-                    f"{chosen.shape}."
-                )
+                given = f"{chosen.dtype} of shape {chosen.shape}"
+                problem = f"Channels must be a list of integers, not {given}."
+                raise SrnnError(problem, "data", "channels")
             # Read as unsigned, negative numbers become large ones.
             if chosen.astype(np.int64, copy=False).view(np.uint64).max() >= self.inputs:
-                raise SrnnError(f"Channels must lie between 0 and {self.inputs - 1}.")
+                problem = f"Channels must lie between 0 and {self.inputs - 1}."
+                raise SrnnError(problem, "data", "channels")
             row[chosen] = 1
         return self.push(x)
 
     def run(self, x: Any, active: Any = None) -> Array:
-        """Advance by a block: (T, inputs) -> (T, outputs), with ``streams=n``: (n, T, inputs) ->
-        (n, T, outputs).
+        """Advance by a block.
 
-        x may also be (binary) ``Spikes`` (n, T, inputs), with a batch of 1 if there is only one
-        stream; they are never made dense, and are the fastest input.
+        Args:
+            x: (T, inputs), or with ``streams=n`` (n, T, inputs). Also (binary) ``Spikes`` (n, T,
+                inputs), with a batch of 1 if there is only one stream; they are never made dense,
+                and are the fastest input.
+            active: as for ``push``.
+
+        Returns:
+            (T, outputs), or with ``streams=n`` (n, T, outputs).
+
+        Raises:
+            SrnnError: ``data``: as for ``push``.
         """
         if is_spikes(x):
             shape = tuple(x.shape)
             if shape[0] != self._count or shape[2] != self.inputs:
-                raise SrnnError(
-                    f"Expected spikes of shape ({self._count}, time, {self.inputs}), got {shape}."
-                )
+                wanted = f"({self._count}, time, {self.inputs})"
+                raise SrnnError(f"Expected spikes of shape {wanted}, got {shape}.", "data", "x")
             block: Array | Spikes = x.to("cpu")
             if self._threshold is not None:
                 block = as_numpy(x.dense())
         else:
             dense = self._array(x)
             axes = self._x_shape[:-1]
-            if (
-                dense.ndim != len(axes) + 2
-                or dense.shape[:-2] != axes
-                or dense.shape[-1] != self.inputs
-            ):
+            if dense.ndim < 2 or (*dense.shape[:-2], dense.shape[-1]) != self._x_shape:
                 names = ", ".join(map(str, (*axes, "time", self.inputs)))
-                raise SrnnError(
-                    f"Expected one step of shape {self._x_shape} or a block ({names}), got "
-                    f"{dense.shape}."
-                )
+                wanted = f"one step of shape {self._x_shape} or a block ({names})"
+                raise SrnnError(f"Expected {wanted}, got {dense.shape}.", "data", "x")
             block = dense.reshape(self._count, -1, self.inputs)
             shape = block.shape
         if self._threshold is not None:
-            block = (block > self._threshold).astype(self.dtype) - (
-                block < -self._threshold
-            ).astype(self.dtype)
+            above, below = block > self._threshold, block < -self._threshold
+            block = above.astype(self.dtype) - below.astype(self.dtype)
         which = self._which(active)
         if active is None:
             make = np.empty
@@ -343,9 +376,10 @@ class Stream:
         try:
             array = np.asarray(as_numpy(x))
         except (TypeError, ValueError) as error:
-            raise SrnnError(f"The input is not an array of numbers ({error}).") from error
+            problem = f"The input is not an array of numbers ({error})."
+            raise SrnnError(problem, "data", "x") from error
         if array.dtype.kind not in "fiub":
-            raise SrnnError(f"The input must be real numbers, not {array.dtype}.")
+            raise SrnnError(f"The input must be real numbers, not {array.dtype}.", "data", "x")
         if array.dtype != self.dtype or not array.flags.carray:  # contiguous, aligned and writable
             array = array.astype(self.dtype, order="C")
         return array
@@ -356,10 +390,9 @@ class Stream:
             return self._everyone
         mask = np.asarray(active)
         if mask.shape != (self._count,) or mask.dtype != bool:
-            raise SrnnError(
-                f"active must be {self._count} booleans, one per stream, not {mask.dtype} "
-                f"{mask.shape}."
-            )
+            wanted = f"{self._count} booleans, one per stream"
+            problem = f"active must be {wanted}, not {mask.dtype} {mask.shape}."
+            raise SrnnError(problem, "data", "active")
         return np.flatnonzero(mask)
 
     # ---- state ------------------------------------------------------------------------------------------------------
@@ -378,8 +411,15 @@ class Stream:
         self._set_state(state, slice(None), self._count)
 
     def state_part(self, layer: int, name: str) -> Array:
-        """A copy of ``state[layer].name``, a variable or ``s``, as an array (streams or 1, size):
-        the cheapest to watch."""
+        """A copy of ``state[layer].name``: the cheapest to watch.
+
+        Args:
+            layer: its number.
+            name: a variable, or ``s``.
+
+        Returns:
+            (streams or 1, size).
+        """
         return self._network.part(layer, name)
 
     def get_state(self, number: int) -> State:
@@ -388,7 +428,15 @@ class Stream:
         return self._state(self._one(number))
 
     def set_state(self, number: int, state: State) -> None:
-        """Continue stream ``number`` from the state of a batch of 1."""
+        """Continue a stream from a state.
+
+        Args:
+            number: of the stream.
+            state: of a batch of 1.
+
+        Raises:
+            SrnnError: ``name``: there is no such stream; ``data``: the state does not fit.
+        """
         self._set_state(state, self._one(number), 1)
 
     @property
@@ -409,19 +457,25 @@ class Stream:
         return self._network.flat(0).size
 
     def set_flat_state(self, values: Array, number: int = 0) -> None:
-        """Continue stream ``number`` from what ``flat_state`` gave, of this stream or another of
-        the same network."""
+        """Continue a stream from a state.
+
+        Args:
+            values: as returned by ``flat_state``, of this stream or another of the same network.
+            number: of the stream.
+
+        Raises:
+            SrnnError: ``name``: there is no such stream; ``data``: the state does not fit.
+        """
         self._one(number)
         if np.shape(values) != (self._flat_size,):
-            raise SrnnError(
-                f"A state of this network has {self._flat_size} numbers, as returned by flat_state."
-            )
+            count = f"{self._flat_size} numbers, as returned by flat_state"
+            raise SrnnError(f"A state of this network has {count}.", "data", "state")
         self._network.set_flat(number, values)
 
     def check_flat_state(self, values: Array) -> None:
         """SrnnError for a state in which no step of this network ends: numbers that are not finite,
-        spikes that are not 0 or
-        1. (A random initial state may hold such spikes; this check is not meant for it.)"""
+        spikes that are not 0 or 1. (A random initial state may hold such spikes; this check is not
+        meant for it.)"""
         before = self.flat_state()
         self.set_flat_state(values)
         state = self._network.state(slice(0, 1))
@@ -432,11 +486,18 @@ class Stream:
                 if name in ("s", "arriving") and neuron.emission.binary:
                     sound = sound and bool(((part == 0) | (part == 1)).all())
         if not sound:
-            raise SrnnError("The network cannot be in this state.")
+            raise SrnnError("The network cannot be in this state.", "data", "state")
 
     def reset(self, active: Any = None, *, generator: torch.Generator | None = None) -> None:
-        """Return all streams, or those in a mask (n,), to the initial state; ``generator`` draws it
-        where it is random."""
+        """Return to the initial state.
+
+        Args:
+            active: (n,) booleans: which streams; None: all.
+            generator: draws the state where it is random.
+
+        Raises:
+            SrnnError: ``data``: ``active`` is something else.
+        """
         which = self._which(active)
         if self._net is None:
             state = [
@@ -449,9 +510,8 @@ class Stream:
 
     def _one(self, number: int) -> slice:
         if not 0 <= number < self._count:
-            raise SrnnError(
-                f"There is no stream {number}; they are numbered from 0 to {self._count - 1}."
-            )
+            numbers = f"they are numbered from 0 to {self._count - 1}"
+            raise SrnnError(f"There is no stream {number}; {numbers}.", "name", "number")
         return slice(number, number + 1)
 
     def _state(self, which: slice) -> State:
@@ -468,10 +528,9 @@ class Stream:
 
     def _set_state(self, state: State, which: slice, count: int) -> None:
         if not isinstance(state, (tuple, list)) or len(state) != len(self._start):
-            raise SrnnError(
-                f"A state of this network is a tuple of {len(self._start)} entries, as returned by "
-                "net.run and stream.state."
-            )
+            wanted = f"a tuple of {len(self._start)} entries"
+            problem = f"A state of this network is {wanted}, as of net.run and stream.state."
+            raise SrnnError(problem, "data", "state")
         for number, (parts, start) in enumerate(zip(state, self._start, strict=True)):
             expected = {name: (count, *part.shape[1:]) for name, part in start.items()}
             if isinstance(parts, (tuple, list)):
@@ -480,8 +539,8 @@ class Stream:
                 entries = [parts]
             shapes = [tuple(part.shape) if is_tensor(part) else type(part) for part in entries]
             if shapes != list(expected.values()):
-                raise SrnnError(
-                    f"The state of layer {number} does not fit: expected {expected}, got {shapes}."
-                )
+                found = f"expected {expected}, got {shapes}"
+                problem = f"The state of layer {number} does not fit: {found}."
+                raise SrnnError(problem, "data", "state")
         arrays = [[np.asarray(as_numpy(part), self.dtype) for part in parts] for parts in state]
         self._network.set_state(arrays, which)
