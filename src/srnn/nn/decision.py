@@ -33,13 +33,14 @@ import numpy.typing as npt
 
 from ..errors import SrnnError
 from ..text import counted
+from .arithmetic import Number
 from .equations import Node, Record, record
 
 Array = npt.NDArray[Any]
 EVERY = slice(None)
 
 
-def softmax(x: Any) -> Any:
+def softmax(x: Number) -> Number:
     """Softmax over the classes, the last axis; for torch, numpy, ONNX and in a record."""
     if isinstance(x, Node):
         return Node("softmax", (x,))
@@ -51,7 +52,7 @@ def softmax(x: Any) -> Any:
     return e
 
 
-def total_of(x: Any) -> Any:
+def total_of(x: Number) -> Number:
     """The sum over the classes, the last axis, which is kept with one entry."""
     if isinstance(x, Node):
         return Node("total_of", (x,))
@@ -77,10 +78,10 @@ class Rule:
     """
 
     title: str
-    counted: Callable[[Any], Any] = lambda x: x
-    joined: Callable[[Any, Any], Any] = lambda total, y: total + y
+    counted: Callable[[Number], Number] = lambda x: x
+    joined: Callable[[Number, Number], Number] = lambda total, y: total + y
     mean: bool = False
-    confidence: Callable[[Any, Any], Any] | None = lambda scores, classes: softmax(scores)
+    confidence: Callable[[Number, Number], Number] | None = lambda scores, classes: softmax(scores)
     per_step: bool = False
 
     def __post_init__(self) -> None:

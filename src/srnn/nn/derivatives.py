@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .arithmetic import Number
 from .equations import COMPARISONS, Algebra, Node, Record, as_node, equations, function, unused
 
 
 @functools.cache
-def adjoint(model: Any) -> Callable[..., tuple[Any, ...]]:
+def adjoint(model: Any) -> Callable[..., tuple[Number, ...]]:
     """The gradients of ``step``'s arguments from those of its results, and the arguments: reverse
     mode.
 
@@ -151,7 +152,7 @@ class _Graph:
 
     def __init__(self, step_slope: Node | None = None) -> None:
         self.step_slope = step_slope
-        self._made: dict[Any, Node] = {}
+        self._made: dict[Hashable, Node] = {}
 
     def make(self, operation: str, *operands: Node) -> Node:
         if all(operand.operation == "constant" for operand in operands):

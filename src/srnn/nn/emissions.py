@@ -18,10 +18,10 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Literal
 
 from ..errors import SrnnError
-from .arithmetic import positive_part, unit_step
+from .arithmetic import Number, positive_part, unit_step
 from .derivatives import slope_record
 from .equations import Algebra, Record, digest_of, record
 
@@ -42,7 +42,7 @@ class Emission:
     """
 
     name: str
-    value: Callable[[Any], Any]
+    value: Callable[[Number], Number]
 
     def __post_init__(self) -> None:
         for node in self.record.nodes:

@@ -34,6 +34,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from ..errors import SrnnError
 from ..text import counted
 from . import arithmetic
+from .arithmetic import Number
 
 _UFUNCS: Mapping[np.ufunc, str] = {
     np.add: "add",
@@ -54,7 +55,7 @@ OPERATIONS = (*_UFUNCS.values(), "unit_step")
 ``arithmetic``."""
 FUNCTIONS = ("exp", "absolute", "positive_part", "unit_step")
 COMPARISONS = ("greater", "at_least", "less", "at_most")
-_OPERATORS: Mapping[str, Callable[..., Any]] = {
+_OPERATORS: Mapping[str, Callable[..., Number]] = {
     "add": operator.add,
     "subtract": operator.sub,
     "multiply": operator.mul,
@@ -79,7 +80,9 @@ class Node(NDArrayOperatorsMixin):
         self.operation, self.operands, self.value = operation, operands, value
         self.name = value if operation == "argument" else ""
 
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **options: Any) -> Any:
+    def __array_ufunc__(
+        self, ufunc: np.ufunc, method: str, *operands: Number, **options: object
+    ) -> Node:
         operation = _UFUNCS.get(ufunc)
         if "out" in options:
             raise SrnnError(
@@ -114,7 +117,7 @@ class Node(NDArrayOperatorsMixin):
         return id(self)
 
 
-def as_node(value: Any) -> Node:
+def as_node(value: Number) -> Node:
     """A number as a constant; a node as it is."""
     if isinstance(value, Node):
         return value
@@ -129,11 +132,11 @@ class Algebra:
     """What the operations mean; here that is left to the operands' own operators: arrays, tensors,
     fixed-point numbers."""
 
-    def constant(self, value: float) -> Any:
+    def constant(self, value: float) -> Number:
         """A constant of the equations."""
         return value
 
-    def apply(self, operation: str, *operands: Any) -> Any:
+    def apply(self, operation: str, *operands: Number) -> Number:
         """One of ``OPERATIONS``. SrnnError for one that these operands do not support."""
         try:
             return _OPERATORS[operation](*operands)
@@ -142,7 +145,7 @@ class Algebra:
                 f"'{operation}' in a neuron's equations is not supported here."
             ) from error
 
-    def named(self, name: str, value: Any) -> Any:
+    def named(self, name: str, value: Number) -> Number:
         """Called for a value that is used again or that the author named; returns what replaces it
         from then on."""
         return value
@@ -244,10 +247,10 @@ class Record:
             if node.operands and (uses[node] > 1 or (node.name and self.all_named))
         }
 
-    def run(self, algebra: Algebra, values: Iterable[Any]) -> list[Any]:
+    def run(self, algebra: Algebra, values: Iterable[Number]) -> list[Number]:
         """The algebra's results for these values of the arguments."""
         values_of = dict(zip(self.arguments, values, strict=True))
-        made: dict[Node, Any] = {}
+        made: dict[Node, Number] = {}
         for node in self.nodes:
             if node.operation == "argument":
                 made[node] = values_of[node.name]
@@ -259,7 +262,7 @@ class Record:
         return [made[result] for result in self.results]
 
 
-def record(function: Callable[..., Any], arguments: Sequence[str]) -> Record:
+def record(function: Callable[..., Number], arguments: Sequence[str]) -> Record:
     """Record what a function of plain arithmetic does with these arguments. SrnnError if it does
     anything else."""
     nodes = [Node("argument", value=name) for name in arguments]
@@ -407,7 +410,7 @@ class Writer(Algebra):
 
 def function(
     name: str, own: Record, writer: Writer | None = None, words: Mapping[str, Any] | None = None
-) -> Callable[..., tuple[Any, ...]]:
+) -> Callable[..., tuple[Number, ...]]:
     """The record as a Python function of its arguments, which returns a tuple. Debuggers find its
     text.
 

@@ -8,13 +8,14 @@ integrator 1, ALIF 3, or 2 where beta is 0), and every other neuron is counted i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from .arithmetic import Coefficient
 from .equations import COMPARISONS, Algebra, equations
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Term:
     """A value of the equations, as far as it decides what multiplying it costs."""
 
     depends: int
-    value: Any = None
+    value: Coefficient | None = None
     """For a fixed value that training does not change: a number, or an array with one per
     neuron."""
     spike: bool = False
@@ -40,7 +41,7 @@ class Term:
     """What was multiplied to give this ..."""
     cost: int = 0
     """... and in how many neurons that was a multiplication."""
-    key: Any = None
+    key: Hashable = None
     """For a fixed value: equal keys mean equal values."""
 
 
@@ -56,7 +57,7 @@ class Multiplications(Algebra):
 
     def __init__(self, size: int, current: Term) -> None:
         self.size, self.current, self._products = size, current, 0
-        self._scaled: dict[Any, int] = {}
+        self._scaled: dict[Hashable, int] = {}
         """The cost of the summed input times each coefficient, counted once per coefficient; key
         None: it is used as it is."""
 
@@ -139,7 +140,7 @@ class Multiplications(Algebra):
         return int(np.count_nonzero(np.broadcast_to(factor.value, self.size)))
 
 
-def multiplications(neuron: Neuron, coefficients: Iterable[Any], size: int) -> int:
+def multiplications(neuron: Neuron, coefficients: Iterable[Coefficient], size: int) -> int:
     """Multiplications in one update of ``size`` neurons, by the rules of ``Multiplications``.
 
     ``coefficients``: those of the neuron's ``step``, arrays (size,). One that depends on trained

@@ -36,11 +36,11 @@ from typing import Any, ClassVar
 from ..errors import SrnnError, is_number
 from ..registry import OWN, create, define, defined
 from ..text import brief
-from .arithmetic import absolute, exp, positive_part
+from .arithmetic import Coefficient, Number, absolute, exp, positive_part
 from .equations import Record, record
 
 
-def normal_density(x: Any, mean: Any, std: Any) -> Any:
+def normal_density(x: Number, mean: Number, std: Number) -> Number:
     """Density of N(mean, std^2) at x."""
     z = (x - mean) / std
     return exp(-0.5 * (z * z)) * (1.0 / math.sqrt(2.0 * math.pi) / std)
@@ -57,7 +57,7 @@ class Surrogate:
     ``derivative(v, *parameters)``, which takes them in the order of the fields."""
 
     name: ClassVar[str] = ""
-    derivative: ClassVar[Callable[..., Any]]
+    derivative: ClassVar[Callable[..., Number]]
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -92,7 +92,7 @@ class Surrogate:
         name belongs to another."""
         return {"name": defined(DEFINED, type(self), "surrogate"), **asdict(self)}
 
-    def __call__(self, v: Any) -> Any:
+    def __call__(self, v: Number) -> Number:
         """psi(v), elementwise; v = membrane - threshold, a torch tensor, a numpy array or a
         float."""
         return type(self).derivative(v, *self.parameters)
@@ -115,7 +115,9 @@ class MultiGaussian(Surrogate):
     sigma: float = 0.5
 
     @staticmethod
-    def derivative(v: Any, gamma: Any, h: Any, s: Any, sigma: Any) -> Any:
+    def derivative(
+        v: Number, gamma: Coefficient, h: Coefficient, s: Coefficient, sigma: Coefficient
+    ) -> Number:
         centre = (1.0 + h) * normal_density(v, 0.0, sigma)
         lobes = h * (normal_density(v, sigma, s * sigma) + normal_density(v, -sigma, s * sigma))
         return gamma * (centre - lobes)
@@ -130,7 +132,7 @@ class Gaussian(Surrogate):
     sigma: float = 0.5
 
     @staticmethod
-    def derivative(v: Any, gamma: Any, sigma: Any) -> Any:
+    def derivative(v: Number, gamma: Coefficient, sigma: Coefficient) -> Number:
         return gamma * normal_density(v, 0.0, sigma)
 
 
@@ -144,7 +146,7 @@ class Linear(Surrogate):
     width: float = 1.0
 
     @staticmethod
-    def derivative(v: Any, gamma: Any, width: Any) -> Any:
+    def derivative(v: Number, gamma: Coefficient, width: Coefficient) -> Number:
         return gamma * positive_part(1.0 - width * absolute(v))
 
 
@@ -157,7 +159,7 @@ class SLayer(Surrogate):
     slope: float = 5.0
 
     @staticmethod
-    def derivative(v: Any, gamma: Any, slope: Any) -> Any:
+    def derivative(v: Number, gamma: Coefficient, slope: Coefficient) -> Number:
         return gamma * exp(-slope * absolute(v))
 
 
@@ -171,7 +173,7 @@ class ArcTan(Surrogate):
     alpha: float = 2.0
 
     @staticmethod
-    def derivative(v: Any, gamma: Any, alpha: Any) -> Any:
+    def derivative(v: Number, gamma: Coefficient, alpha: Coefficient) -> Number:
         z = 1.5707963267948966 * alpha * v  # pi/2
         return gamma * (0.5 * alpha) / (1.0 + z * z)
 
@@ -186,7 +188,7 @@ class FastSigmoid(Surrogate):
     slope: float = 25.0
 
     @staticmethod
-    def derivative(v: Any, gamma: Any, slope: Any) -> Any:
+    def derivative(v: Number, gamma: Coefficient, slope: Coefficient) -> Number:
         z = 1.0 + slope * absolute(v)
         return gamma / (z * z)
 
@@ -227,7 +229,7 @@ def derivative_record(model: type[Surrogate]) -> Record:
             f"@dataclass in their order, not ({', '.join(found)})."
         )
 
-    def psi(*arguments: Any) -> tuple[Any]:
+    def psi(*arguments: Number) -> tuple[Number]:
         return (model.derivative(*arguments),)
 
     psi.__qualname__ = model.derivative.__qualname__

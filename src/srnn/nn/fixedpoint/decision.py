@@ -13,12 +13,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ...data.targets import Targets
 from ...errors import SrnnError
+from ..arithmetic import Number
 from ..decision import Rule, StoppingCriterion, in_a_row
 from ..equations import Algebra
 from ..frozen import Array
@@ -71,7 +72,7 @@ def _shares(parts: Array) -> Array:
 class Integers(Algebra):
     """What a rule's operations mean for fixed-point numbers."""
 
-    def apply(self, operation: str, *operands: Any) -> Any:
+    def apply(self, operation: str, *operands: Number) -> Number:
         if operation == "softmax":
             (x,) = operands
             return FixedArray(softmax(x.values, x.bits), ONE_BITS, ONE_BITS, x.saturated)
@@ -291,10 +292,10 @@ class _Belief(Algebra):
     def __init__(self, bits: int, mean: bool, count: Array) -> None:
         self.bits, self.mean, self.count = bits, mean, count
 
-    def constant(self, value: float) -> Any:
+    def constant(self, value: float) -> Number:
         return np.int64(whole_number(value, self.bits))
 
-    def apply(self, operation: str, *operands: Any) -> Any:
+    def apply(self, operation: str, *operands: Number) -> Number:
         if operation == "softmax":
             (scores,) = operands
             distance = (scores.max(-1, keepdims=True) - scores).astype(np.uint64)

@@ -21,6 +21,7 @@ from typing import Any, NoReturn, Self
 import numpy as np
 
 from ...errors import SrnnError
+from ..arithmetic import Number
 
 Array = np.ndarray[Any, Any]
 INT32_MAX = 2**31 - 1
@@ -44,13 +45,13 @@ class Fixed(ABC):
     def _constant(self, value: int, bits: int) -> Self: ...
 
     @abstractmethod
-    def _sum(self, other: Any, bits: int) -> Self: ...
+    def _sum(self, other: Number, bits: int) -> Self: ...
 
     @abstractmethod
-    def _difference(self, other: Any, bits: int) -> Self: ...
+    def _difference(self, other: Number, bits: int) -> Self: ...
 
     @abstractmethod
-    def _product(self, other: Any, shift: int, bits: int) -> Self:
+    def _product(self, other: Number, shift: int, bits: int) -> Self:
         """self * other / 2**shift, rounded."""
 
     @abstractmethod
@@ -62,7 +63,7 @@ class Fixed(ABC):
         """self / 2**shift, rounded, saturating at ``width`` bits."""
 
     @abstractmethod
-    def _chosen(self, other: Any, bits: int) -> Self:
+    def _chosen(self, other: Number, bits: int) -> Self:
         """``other`` where self > 0, else 0."""
 
     # ---- the rules ----------------------------------------------------------------------------------------------------------
@@ -81,7 +82,7 @@ class Fixed(ABC):
         finer = self if self.bits >= bits else self.to(bits)
         return finer._narrowed(-possible_shift(bits - finer.bits), bits, width)
 
-    def _partner(self, other: Any) -> Self:
+    def _partner(self, other: Number) -> Self:
         """A plain number in the step's text as a number of this format."""
         if isinstance(other, type(self)):
             return other
@@ -95,34 +96,34 @@ class Fixed(ABC):
             )
         return self._constant(int(value), self.bits)
 
-    def _common(self, other: Any) -> tuple[Self, Self, int]:
+    def _common(self, other: Number) -> tuple[Self, Self, int]:
         partner = self._partner(other)
         if not isinstance(other, Fixed):
             return self, partner, self.bits
         bits = min(max(self.bits, partner.bits), self.limit)
         return self.to(bits), partner.to(bits), bits
 
-    def __add__(self, other: Any) -> Self:
+    def __add__(self, other: Number) -> Self:
         a, b, bits = self._common(other)
         return a._sum(b, bits)
 
-    def __radd__(self, other: Any) -> Self:
+    def __radd__(self, other: Number) -> Self:
         return self._partner(other) + self
 
-    def __sub__(self, other: Any) -> Self:
+    def __sub__(self, other: Number) -> Self:
         a, b, bits = self._common(other)
         return a._difference(b, bits)
 
-    def __rsub__(self, other: Any) -> Self:
+    def __rsub__(self, other: Number) -> Self:
         a, b, bits = self._common(other)
         return b._difference(a, bits)
 
-    def __mul__(self, other: Any) -> Self:
+    def __mul__(self, other: Number) -> Self:
         b = self._partner(other)
         bits = min(self.bits + b.bits, self.limit)
         return self._product(b, self.bits + b.bits - bits, bits)
 
-    def __rmul__(self, other: Any) -> Self:
+    def __rmul__(self, other: Number) -> Self:
         return self._partner(other) * self
 
     def __neg__(self) -> Self:

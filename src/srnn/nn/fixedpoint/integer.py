@@ -34,7 +34,7 @@ from .device import DeviceRun, States, run_steps
 from .fixed import INT32_MAX, Fixed, FixedArray, rounded_shift
 from .listing import Listing
 
-Number = TypeVar("Number", bound=Fixed)
+FixedNumber = TypeVar("FixedNumber", bound=Fixed)
 LEVELS = 127
 """Largest quantised weight."""
 _STATE_BITS = 24  # more would be finer than float32
@@ -113,7 +113,7 @@ class IntegerLayer(FrozenLayer):
         """Fractional bits of what it emits: none for spikes."""
         return emitted_bits(self.neuron, self.bits)
 
-    def emitted(self, drive: Any) -> Any:
+    def emitted(self, drive: FixedNumber) -> FixedNumber:
         """What its neurons emit, from their drive, as what is passed on: values with a bound in 16
         bits."""
         value, emission = self.neuron.emit(drive.to(self.bits)), self.neuron.emission
@@ -137,7 +137,9 @@ class IntegerLayer(FrozenLayer):
             sums = sums * 2 ** max(self.lift, 0) + own * 2 ** max(-self.lift, 0)
         return sums.astype(np.int64)
 
-    def current(self, sums: Number, constant: Callable[[Array, int], Number]) -> Number:
+    def current(
+        self, sums: FixedNumber, constant: Callable[[Array, int], FixedNumber]
+    ) -> FixedNumber:
         """Sums, as any kind of fixed-point numbers, -> currents. ``constant`` makes such numbers of
         integers (size,) that have so many fractional bits."""
         product = sums._product(constant(self.multiplier, 0), self.shift, self.bits)
@@ -145,11 +147,11 @@ class IntegerLayer(FrozenLayer):
 
     def step(
         self,
-        variables: Sequence[Number],
-        s: Number,
-        sums: Number,
-        constant: Callable[[Array, int], Number],
-    ) -> tuple[list[Number], Number]:
+        variables: Sequence[FixedNumber],
+        s: FixedNumber,
+        sums: FixedNumber,
+        constant: Callable[[Array, int], FixedNumber],
+    ) -> tuple[list[FixedNumber], FixedNumber]:
         """The variables, as they are kept, and what is emitted; arguments: see ``current``."""
         wide = [variable.to(self.bits) for variable in variables]
         coefficients = [

@@ -40,9 +40,10 @@ numbers). Time constants and coupling follow theirs.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ...errors import check_choice
+from ..arithmetic import Coefficient, Number, State
 from .base import Init, Neuron, clamped, decay
 
 if TYPE_CHECKING:
@@ -50,17 +51,17 @@ if TYPE_CHECKING:
 
 
 def step(
-    u: Any,
-    w: Any,
-    s: Any,
-    current: Any,
-    alpha: Any,
-    rho: Any,
-    a: Any,
-    b: Any,
-    threshold: Any,
-    symplectic: Any,
-) -> Any:
+    u: Number,
+    w: Number,
+    s: Number,
+    current: Number,
+    alpha: Coefficient,
+    rho: Coefficient,
+    a: Coefficient,
+    b: Coefficient,
+    threshold: Coefficient,
+    symplectic: Coefficient,
+) -> State:
     u = u * (1.0 - s)
     w_new = rho * w + (1.0 - rho) * (a * u + b * s)
     w_felt = w + symplectic * (w_new - w)

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from ...errors import SrnnError, check_choice, check_flag, check_positive, is_number, nearest
 from ...registry import define, defined
 from ...text import brief, shapes
+from ..arithmetic import Number, State
 from ..emissions import SPIKE, Emission
 from ..equations import digest_of, equations
 
@@ -168,7 +169,7 @@ class Neuron:
     """Which parameter fields are time constants, in time steps."""
     tau_min: ClassVar[float] = 0.1
     """No trained time constant falls below this many steps."""
-    step: ClassVar[Callable[..., Any]]
+    step: ClassVar[Callable[..., State]]
     derive: ClassVar[Callable[..., tuple[Tensor, ...]]]
     """A method that returns the coefficients of ``step``, given the parameters' values by name:
     each of shape (size,), in the order of ``coefficients``."""
@@ -309,7 +310,7 @@ class Neuron:
         return {name: parameters[name] for name in self.taus}
 
     @classmethod
-    def emit(cls, v: Any) -> Any:
+    def emit(cls, v: Number) -> Number:
         """What neurons with drive v, a tensor or an array, emit, in the dtype of v; spikes carry no
         gradient."""
         return cls.emission.value(v)

@@ -24,8 +24,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+from ..arithmetic import Coefficient, Number, State
 from .base import Init, Neuron, clamped
 
 if TYPE_CHECKING:
@@ -38,17 +39,17 @@ q < -sqrt(1 - turn^2))."""
 
 
 def step(
-    u: Any,
-    w: Any,
-    q: Any,
-    s: Any,
-    current: Any,
-    keep: Any,
-    turn: Any,
-    dt: Any,
-    refractory: Any,
-    threshold: Any,
-) -> Any:
+    u: Number,
+    w: Number,
+    q: Number,
+    s: Number,
+    current: Number,
+    keep: Coefficient,
+    turn: Coefficient,
+    dt: Coefficient,
+    refractory: Coefficient,
+    threshold: Coefficient,
+) -> State:
     q = refractory * q + s
     kept = keep - dt * q
     u_new = kept * u - turn * w + dt * current

@@ -33,8 +33,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
+from ..arithmetic import Coefficient, Number, State
 from .base import Init, Neuron
 from .silif import in_steps, own_step
 
@@ -43,8 +44,15 @@ if TYPE_CHECKING:
 
 
 def step(
-    u: Any, w: Any, s: Any, current: Any, keep: Any, turn: Any, gain: Any, threshold: Any
-) -> Any:
+    u: Number,
+    w: Number,
+    s: Number,
+    current: Number,
+    keep: Coefficient,
+    turn: Coefficient,
+    gain: Coefficient,
+    threshold: Coefficient,
+) -> State:
     rest = u - threshold * s
     u = keep * rest - turn * w + gain * current
     w = turn * rest + keep * w

@@ -38,9 +38,10 @@ gradient also flows through the reset.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ...errors import check_choice
+from ..arithmetic import Coefficient, Number, State
 from .base import Init, Neuron, decay
 
 if TYPE_CHECKING:
@@ -48,19 +49,19 @@ if TYPE_CHECKING:
 
 
 def step(
-    u: Any,
-    syn: Any,
-    s: Any,
-    current: Any,
-    alpha: Any,
-    beta: Any,
-    gain: Any,
-    threshold: Any,
-    jump: Any,
-    hard: Any,
-    late_reset: Any,
-    late_synapse: Any,
-) -> Any:
+    u: Number,
+    syn: Number,
+    s: Number,
+    current: Number,
+    alpha: Coefficient,
+    beta: Coefficient,
+    gain: Coefficient,
+    threshold: Coefficient,
+    jump: Coefficient,
+    hard: Coefficient,
+    late_reset: Coefficient,
+    late_synapse: Coefficient,
+) -> State:
     syn_new = alpha * syn + gain * current
     felt = syn_new + late_synapse * (syn - syn_new)
     u = beta * u

@@ -19,9 +19,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..arithmetic import positive_part
+from ..arithmetic import Number, State, positive_part
 from ..equations import arguments_of, function, record
 from .base import Neuron
 
@@ -43,7 +43,7 @@ def rounded_model(model: type[Neuron]) -> type[Neuron]:
     variables, own = model.variables(), arguments_of(model)
     coefficients = tuple(f"{what}_{name}" for name in variables for what in ("low", "top", "grid"))
 
-    def rounded_step(*arguments: Any) -> Any:
+    def rounded_step(*arguments: Number) -> State:
         *state, v = model.step(*arguments[: len(own)])
         for place in range(len(variables)):
             low, top, grid = arguments[len(own) + 3 * place :][:3]

@@ -36,8 +36,9 @@ states that start at random in [0, 1] (here 0), and no recurrent weights.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
+from ..arithmetic import Coefficient, Number, State
 from .base import Init, Neuron, clamped, decay
 
 if TYPE_CHECKING:
@@ -48,16 +49,16 @@ SHORTEST, LONGEST = 0.1, 1e6
 
 
 def step(
-    u: Any,
-    w: Any,
-    s: Any,
-    current: Any,
-    alpha: Any,
-    rho: Any,
-    a: Any,
-    b: Any,
-    threshold: Any,
-) -> Any:
+    u: Number,
+    w: Number,
+    s: Number,
+    current: Number,
+    alpha: Coefficient,
+    rho: Coefficient,
+    a: Coefficient,
+    b: Coefficient,
+    threshold: Coefficient,
+) -> State:
     w = rho * w + a * u + b * s
     u = alpha * (u - threshold * s) + (1.0 - alpha) * (current - w)
     return u, w, u - threshold
