@@ -41,7 +41,16 @@ from .equations import Record, record
 
 
 def normal_density(x: Number, mean: Number, std: Number) -> Number:
-    """Density of N(mean, std^2) at x."""
+    """Density of a normal distribution.
+
+    Args:
+        x: where.
+        mean: of the distribution.
+        std: its standard deviation.
+
+    Returns:
+        The density at x, of its shape.
+    """
     z = (x - mean) / std
     return exp(-0.5 * (z * z)) * (1.0 / math.sqrt(2.0 * math.pi) / std)
 
@@ -71,17 +80,13 @@ class Surrogate:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if not (
-                isinstance(value, (int, float)) and is_number(value) and abs(value) < math.inf
-            ):  # as JSON holds it
-                raise SrnnError(
-                    f"Surrogate '{self.name}': {field.name} must be a finite number, not "
-                    f"{brief(value)}."
-                )
+            what = f"Surrogate '{self.name}': {field.name}"
+            plain = isinstance(value, (int, float)) and is_number(value)  # as JSON holds it
+            if not plain or abs(value) == math.inf or math.isnan(value):
+                message = f"{what} must be a finite number, not {brief(value)}."
+                raise SrnnError(message, "value", field.name)
             if field.name != "h" and value <= 0:
-                raise SrnnError(
-                    f"Surrogate '{self.name}': {field.name} must be positive, not {value!r}."
-                )
+                raise SrnnError(f"{what} must be positive, not {value!r}.", "value", field.name)
 
     def digest(self) -> str:
         """The digest of its equation."""
@@ -201,8 +206,9 @@ SURROGATES: Mapping[str, type[Surrogate]] = MappingProxyType(
 def as_surrogate(spec: str | Mapping[str, Any] | Surrogate) -> Surrogate:
     """A surrogate from its name, from ``{"name": ..., parameter: value}``, or itself.
 
-    Raises SrnnError for an unknown name or parameter, suggesting the nearest one, and for a
-    derivative that is more than plain arithmetic.
+    Raises:
+        SrnnError: ``name`` for an unknown name or parameter, suggesting the nearest one; ``value``
+            for a derivative that is more than plain arithmetic.
     """
     surrogate = spec if isinstance(spec, Surrogate) else create("surrogate", DEFINED, spec, OWN)
     derivative_record(type(surrogate))
@@ -223,10 +229,12 @@ def derivative_record(model: type[Surrogate]) -> Record:
     except TypeError:
         fits = False
     if not fits:
+        fields_of, own = ", ".join(wanted), ", ".join(found)
         raise SrnnError(
-            f"derivative of the surrogate '{model.name}' must take ({', '.join(wanted)}), the "
-            "drive and the fields of its "
-            f"@dataclass in their order, not ({', '.join(found)})."
+            f"derivative of the surrogate '{model.name}' must take ({fields_of}), the drive and "
+            f"the fields of its @dataclass in their order, not ({own}).",
+            "value",
+            "derivative",
         )
 
     def psi(*arguments: Number) -> tuple[Number]:

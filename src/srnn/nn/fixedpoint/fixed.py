@@ -33,11 +33,12 @@ numpy."""
 
 
 class Fixed(ABC):
-    """A fixed-point number; a subclass says what holds its value. ``limit``: the maximal number of
-    fractional bits of results."""
+    """A fixed-point number; a subclass defines what holds its value."""
 
     bits: int
+    """Its fractional bits."""
     limit: int
+    """The largest number of fractional bits of results."""
 
     # ---- what a subclass defines --------------------------------------------------------------------------------------------
 
@@ -75,8 +76,15 @@ class Fixed(ABC):
         return self._shifted(possible_shift(bits - self.bits), bits)
 
     def kept(self, bits: int, width: int) -> Self:
-        """This number as a state stores it: with ``bits`` fractional bits, in ``width`` bits (32:
-        like any other number)."""
+        """This number as a state stores it.
+
+        Args:
+            bits: fractional bits.
+            width: bits in all; 32: like any other number.
+
+        Returns:
+            The number in that format.
+        """
         if width == 32:
             return self.to(bits)
         finer = self if self.bits >= bits else self.to(bits)
@@ -90,9 +98,10 @@ class Fixed(ABC):
         if value != int(value) or abs(value) > INT32_MAX:
             raise SrnnError(
                 f"The number {other!r} in a neuron's step does not fit the {self.bits} fractional "
-                "bits with which int8 computes; "
-                "make it a parameter of the neuron, which is rounded, or export the network as "
-                "float32."
+                "bits with which int8 computes; make it a parameter of the neuron, which is "
+                "rounded, or export the network as float32.",
+                "unsupported",
+                "step",
             )
         return self._constant(int(value), self.bits)
 
@@ -140,12 +149,13 @@ class Fixed(ABC):
     def _refuse(self, *_: Any) -> NoReturn:
         raise SrnnError(
             "int8 has no exp, absolute value or comparisons for a neuron's equations; export the "
-            "network as float32."
+            "network as float32.",
+            "unsupported",
+            "step",
         )
 
-    __abs__ = exp = __lt__ = __le__ = __gt__ = __ge__ = (
-        _refuse  # numpy's functions come here as well
-    )
+    # Numpy's functions come here as well.
+    __abs__ = exp = __lt__ = __le__ = __gt__ = __ge__ = _refuse
 
 
 def possible_shift(shift: int) -> int:
@@ -154,8 +164,10 @@ def possible_shift(shift: int) -> int:
     if not SHIFTS[0] <= shift <= SHIFTS[1]:
         raise SrnnError(
             f"This network's numbers differ by {abs(shift)} bits, which is too much for int8: its "
-            "time constants, thresholds or "
-            "state formats are far beyond anything useful. Train it again, or export it as float32."
+            "time constants, thresholds or state formats are far beyond anything useful. Train it "
+            "again, or export it as float32.",
+            "unsupported",
+            "network",
         )
     return shift
 
@@ -166,7 +178,15 @@ def bounds_of(width: int) -> tuple[int, int]:
 
 
 def rounded_shift(values: Array, shift: int) -> Array:
-    """values / 2**shift, rounded half up; (B, size) int64."""
+    """Divide by a power of two.
+
+    Args:
+        values: int64 of any shape.
+        shift: the power; a negative one multiplies.
+
+    Returns:
+        values / 2**shift, rounded half up, int64 of the same shape.
+    """
     if shift > 0:
         return (values + (1 << (shift - 1))) >> shift
     return values << -shift

@@ -58,11 +58,17 @@ def step(
 
 
 def time_constants(trace: Tensor, determinant: Tensor) -> dict[str, Tensor]:
-    """Period and decay, in steps, of a linear map of the plane with this trace and determinant;
-    infinite where it has none.
+    """Period and decay of linear maps of the plane.
 
     Both follow from the eigenvalue of largest modulus: a period is a full turn of phase,
     ``tau_mem`` the time of decay to 1/e.
+
+    Args:
+        trace: of the matrices, (size,).
+        determinant: of the matrices, (size,).
+
+    Returns:
+        ``period`` and ``tau_mem``, each (size,) in steps; infinite where a map has none.
     """
     import torch
 

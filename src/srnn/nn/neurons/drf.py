@@ -34,10 +34,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from ..arithmetic import Coefficient, Number, State, unit_step
-from .base import Init, Neuron, clamped
+from .base import Init, Neuron, TimeConstants, clamped
 from .csilif import period
 from .silif import in_steps, own_step
 
@@ -57,8 +57,20 @@ def turned(
     gain: Coefficient,
     cross: Coefficient,
 ) -> tuple[Number, Number]:
-    """A dendrite after a step: its state (x, y), as real and imaginary part, turned and damped, and
-    the current that it receives."""
+    """A step of a dendrite, a complex number x + j y: turned, damped, and raised by the current.
+
+    Args:
+        x: real part of the state.
+        y: imaginary part of the state.
+        current: the summed input.
+        keep: real part of the factor by which the state is multiplied.
+        turn: imaginary part of that factor.
+        gain: real part of the weight of the current.
+        cross: imaginary part of that weight.
+
+    Returns:
+        The new x and y.
+    """
     return keep * x - turn * y + gain * current, turn * x + keep * y + cross * current
 
 
@@ -173,7 +185,7 @@ class DRF(Neuron):
         ),
         kw_only=True,
     )
-    time_constants: Literal["linear", "log", "unconstrained"] = field(default="log", kw_only=True)
+    time_constants: TimeConstants = field(default="log", kw_only=True)
 
     def derive(self, **parameters: Tensor) -> tuple[Tensor, ...]:
         import torch
