@@ -136,7 +136,7 @@ def test_the_linear_part_is_the_same_in_c_and_onnx(compiler: str, tmp_path: Path
     found = []
     for part in (x[:17], x[17:]):
         scores = integer_scores(small.run(part[None].astype(int)).output[0], 0, rule.loss)
-        found.append(integer_values(scores, scales, linear.said(part.astype(int))))
+        found.append(integer_values(scores, scales, linear.predicted(part.astype(int))))
     values = np.concatenate(found) / 2.0 ** np.array([scale.bits for scale in scales])
     np.testing.assert_allclose(said(small, tmp_path / "int8"), values, rtol=1e-9)
     off = np.abs(values[:17] - expected[:17]) / TARGETS.scale[1]
@@ -184,7 +184,7 @@ def test_an_alarm_is_the_same_in_integers_and_c(
     linear = IntegerLinear.of(targets, inputs_as.bits, scales)
     assert linear is not None
     outputs = integer_scores(small.run(integers[None]).output[0], small.output_bits, rule.loss)
-    values = integer_values(outputs, scales, linear.said(integers))
+    values = integer_values(outputs, scales, linear.predicted(integers))
     whole = IntegerAlarm.of(alarm, targets, inputs_as.bits, scales)
     found = whole.scores(integers, values)
     expected = [(score, int(score > 2**16)) for score in found.tolist()]
@@ -209,7 +209,7 @@ def test_an_integer_logarithm_is_that_of_its_number() -> None:
 def test_alarms_that_rounding_would_raise_are_refused() -> None:
     targets = Targets((None,), (0.0,), (1.0,), LinearPart((((1.0,),),), (1e-4,)))
     scales = integer_scales(targets, 16, RULES["mse"])
-    with pytest.raises(SrnnError, match="told from rounding; export the network as float32"):
+    with pytest.raises(SrnnError, match="decide its alarms; export the network as float32"):
         IntegerAlarm.of(Alarm(0.5, 0.1, 1.0, 9), targets, 12, scales)
 
 

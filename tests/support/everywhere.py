@@ -201,7 +201,7 @@ def integer_answers(net: IntegerNetwork, decision: DecisionRule, x: np.ndarray) 
         said = None
         if decision.targets is not None:
             linear = IntegerLinear.of(decision.targets, net.inputs_as.bits, scales)
-            said = linear and linear.said(x.astype(int))
+            said = linear and linear.predicted(x.astype(int))
         found.answer = integer_values(scores, scales, said) if scales else scores
         if decision.alarm is not None:
             assert decision.targets is not None

@@ -243,11 +243,11 @@ class IntegerLinear(NamedTuple):
 
     def predicted(self, x: Array) -> Array:
         """Inputs (T, inputs), as integers, of a whole sequence -> (T, values), rounded half up."""
-        sums = np.zeros((len(x), len(self.shifts)), np.int64)
+        predicted = np.zeros((len(x), len(self.shifts)), np.int64)
         for tap, weights in enumerate(self.weights[: len(x)]):
-            sums[tap:] += x[: len(x) - tap].astype(np.int64) @ weights
+            predicted[tap:] += x[: len(x) - tap].astype(np.int64) @ weights
         return np.stack(
-            [sums[:, c] + (1 << shift >> 1) >> shift for c, shift in enumerate(self.shifts)], 1
+            [predicted[:, c] + (1 << shift >> 1) >> shift for c, shift in enumerate(self.shifts)], 1
         )
 
 

@@ -49,7 +49,7 @@ _GROWTH = 16  # in the second half of them: more than the slowest leaks sum up, 
 
 
 @dataclass(frozen=True)
-class InputFormat(CheckedSettings):
+class InputFormat(CheckedSettings, key="inputs_as"):
     """The format of the network's input."""
 
     largest: Annotated[float, Between(0, 2**15, above=True, below=True)] = 1.0
