@@ -285,7 +285,9 @@ INTEGERS: list[Refusal] = [
     Refusal("network", "unsupported", lambda: possible_shift(-63)),
     Refusal("network", "unsupported", lambda: possible_shift(33)),
     *(
-        Refusal("inputs_as.largest", "value", lambda largest=largest: InputFormat(largest, whole=False))
+        Refusal(
+            "inputs_as.largest", "value", lambda largest=largest: InputFormat(largest, whole=False)
+        )
         for largest in (0.0, -1.0, float("nan"), float("inf"), 2.0**15, "3", None)
     ),
 ]
