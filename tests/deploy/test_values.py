@@ -209,7 +209,7 @@ def test_an_integer_logarithm_is_that_of_its_number() -> None:
 def test_alarms_that_rounding_would_raise_are_refused() -> None:
     targets = Targets((None,), (0.0,), (1.0,), LinearPart((((1.0,),),), (1e-4,)))
     scales = integer_scales(targets, 16, RULES["mse"])
-    with pytest.raises(SrnnError, match="told from rounding; export the network as float32"):
+    with pytest.raises(SrnnError, match="decide its alarms; export the network as float32"):
         IntegerAlarm.of(Alarm(0.5, 0.1, 1.0, 9), targets, 12, scales)
 
 

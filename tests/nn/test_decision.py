@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from srnn import SrnnError
 from srnn.measure.scores import RunningScores, confidences_of, running_scores
 from srnn.nn.decision import RULES, Rule, StoppingCriterion, StoppingState, softmax, total_of
 from srnn.nn.loss_config import LossConfig, LossName
@@ -44,12 +43,12 @@ def test_every_rule_against_its_definition(name: LossName, start: int) -> None:
         state.push(x[:, 6:]),
     ]
     np.testing.assert_array_equal(np.concatenate(parts, 1), running_scores(x, name, start))
-    believed = confidences_of(np.abs(expected), name)
+    confidences = confidences_of(np.abs(expected), name)
     if RULES[name].value:
-        assert believed.shape == (3, 9, 0)
+        assert confidences.shape == (3, 9, 0)
         return
-    np.testing.assert_allclose(believed.sum(-1), 1)
-    np.testing.assert_array_equal(believed.argmax(-1), np.abs(expected).argmax(-1))
+    np.testing.assert_allclose(confidences.sum(-1), 1)
+    np.testing.assert_array_equal(confidences.argmax(-1), np.abs(expected).argmax(-1))
 
 
 def test_a_rule_of_ones_own_can_be_trained() -> None:
@@ -61,13 +60,7 @@ def test_a_rule_of_ones_own_can_be_trained() -> None:
     assert (weights[2:] > weights[1:-1]).all()  # what was long ago has leaked away
 
 
-def test_what_no_rule_can_be() -> None:
-    with pytest.raises(SrnnError, match="ignores the outputs"):
-        Rule("nothing", joined=lambda total, y: total)
-    with pytest.raises(SrnnError, match="cannot branch"):
-        Rule("a choice", counted=lambda x: x if x > 0 else 0.0)
-    with pytest.raises(SrnnError, match="cannot use sqrt"):
-        Rule("a root", counted=lambda x: np.sqrt(x))
+def test_properties_of_a_rule() -> None:
     assert RULES["ce_sum_softmax"].soft and not LEAKY.soft and LEAKY.keeps and not LEAKY.adds
     assert [name for name, rule in RULES.items() if rule.adds] == [
         "ce_mean",
@@ -92,12 +85,16 @@ def standing(
     means, stands, row, before, last = [], [], 0, -1, -until.rest
     for number, step in enumerate(steps.tolist()):
         mean = scores[max(0, number + 1 - until.smooth) : number + 1].mean(0)
-        believed = np.sort(rule.confidence(mean, len(mean)))  # type: ignore[misc]
+        confidences = np.sort(rule.confidence(mean, len(mean)))  # type: ignore[misc]
         best = int(mean.argmax())
-        sure = until.confidence is not None and believed[-1] >= until.confidence
-        sure = sure and believed[-1] - believed[-2] >= until.margin and step + 1 >= until.earliest
-        sure = sure and (until.among is None or best in until.among)
-        row = row * (best == before) + 1 if sure else 0
+        confident = until.confidence is not None and confidences[-1] >= until.confidence
+        confident = (
+            confident
+            and confidences[-1] - confidences[-2] >= until.margin
+            and step + 1 >= until.earliest
+        )
+        confident = confident and (until.among is None or best in until.among)
+        row = row * (best == before) + 1 if confident else 0
         before = best
         stands.append(bool(row >= until.patience and step - last >= until.rest))
         if stands[-1]:

@@ -50,32 +50,11 @@ def test_delays_are_drawn_once_in_whole_steps() -> None:
 def test_delays_end_at_the_longest() -> None:
     assert draw(Init.parse(LONGEST), 2).tolist() == [LONGEST] * 2
     assert depth_of(torch.tensor([0, LONGEST])) == LONGEST + 1
-    for beyond in (-1, LONGEST + 1):  # as a file may have them
-        with pytest.raises(SrnnError, match="a delay is from 0 to 4,095 steps"):
-            depth_of(torch.tensor([3, beyond]))
 
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: layer(delays={"recurent": 3}), "no setting 'recurent'. Did you mean 'recurrent'"),
-        (lambda: layer(delays={"input": "often"}), "'often' is not a distribution"),
-        (lambda: layer(delays={"input": LONGEST + 1}), "a delay is from 0 to 4,095 steps"),
-        (lambda: layer(delays=7), "given as a mapping"),
-        (lambda: layer(delays={"recurrent": 3, "learned": True, "sigma": 2}), "can no longer be "
-                                                                              "learned, only "
-                                                                              "drawn"),
-        (lambda: layer(recurrent=False, delays={"recurrent": 3}), "A feed-forward layer has no "
-                                                                  "recurrent connections"),
-        (lambda: SRNN.paper(3, [4, 4], 2, delays=[{}]), "delays has 1 entries for 2 hidden layers"),
-        (lambda: layer("cpu", delays={"recurrent": 3}).forward(torch.zeros(1, 2, 3).double(), [torch.zeros(1, 8)] * 2),
-         "The state does not fit this layer: expected .*'arriving': .1, 4, 8."),
-    ],
-)  # fmt: skip
-def test_what_cannot_be_is_refused(make: Any, message: str) -> None:
-    with pytest.raises(SrnnError, match=message) as caught:
-        make()
-    assert "\n" not in str(caught.value)
+def test_a_setting_of_another_name_is_refused() -> None:
+    with pytest.raises(SrnnError, match="Did you mean 'recurrent'"):
+        layer(delays={"recurent": 3})
 
 
 @pytest.mark.parametrize("backend", ["reference", "cpu"])

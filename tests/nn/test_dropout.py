@@ -113,9 +113,6 @@ def test_draws():
     part = many.part(slice(3, 7))
     assert torch.equal(part.keep[1], many.keep[1][3:7]) and part.gain == many.gain
     assert not torch.equal(many.keep[0][0], many.keep[0][1])  # each sequence drops others
-    for p in (1.0, -0.1):
-        with pytest.raises(SrnnError, match=r"must be in \[0, 1\)"):
-            Dropout.draw([5], 3, p, generator)
     with pytest.raises(SrnnError, match=r"training\.dropout"):
         tiny_recipe("--training.dropout", "1")
 

@@ -3,7 +3,6 @@ random expressions."""
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import linecache
 import math
@@ -20,7 +19,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from srnn import SRNN, Init, Neuron, SrnnError
+from srnn import SRNN, Init, Neuron
 from srnn.deploy.c import export_c
 from srnn.deploy.c.plan import make_plan
 from srnn.deploy.export import onnx
@@ -34,6 +33,7 @@ from srnn.nn.neurons.base import decay
 from srnn.nn.neurons.forms import rounded_model
 from support.compiled import build, compilers
 from support.derivatives import jacobian
+from support.refusing import refuses
 
 MODELS = [
     *NEURONS.values(),
@@ -217,32 +217,30 @@ def test_counts_and_multipliers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "why"),
+    ("step", "field"),
     [
-        (lambda a, b, c: (a if a > b else b, c), "cannot branch"),
-        (lambda a, b, c: (np.sin(a), c), "cannot use sin"),
-        (lambda a, b, c: (np.add.reduce(a), c), "cannot use add"),
-        (lambda a, b, c: (np.add(a, b, dtype=np.float32), c), "cannot use add"),
-        (lambda a, b, c: (a * (b == 1.0), c), "cannot use equal"),  # which torch and numpy can
-        (lambda a, b, c: (a * (b == c), c), "cannot use equal"),
-        (lambda a, b, c: (operator.iadd(a, b), c), "in place; write u = u \\+ x"),
-        (lambda a, b, c: (a + 1e400, c), "cannot use the number inf"),
-        (lambda a, b, c: (a * (math.inf - math.inf), c), "cannot use the number nan"),
-        (lambda a, b, c: (a / (c - c), b / 0.0), "cannot divide by 0"),
-        (lambda a, b, c: (a + 10**400, c), "cannot be recorded"),
-        (lambda a, b, c: (a + 1 / 0, c), "cannot be recorded"),
-        (lambda a, b, c: (a + math.sqrt(-1.0), c), "cannot be recorded"),
-        (lambda a, b, c: (np.maximum(a, 1.0), c), "positive_part"),
-        (lambda a, b, c: (torch.sigmoid(a), c), "cannot be recorded"),
-        (lambda a, b, c: ("text", c), "cannot be recorded"),
-        (
-            lambda a, b, c: (a.clamp(min=0), c),
-            "no attribute 'clamp'.*absolute, positive_part and unit_step from srnn.nn.arithmetic",
-        ),
+        (lambda a, b, c: (a if a > b else b, c), "bool"),
+        (lambda a, b, c: (np.sin(a), c), "sin"),
+        (lambda a, b, c: (np.add.reduce(a), c), "add"),
+        (lambda a, b, c: (np.add(a, b, dtype=np.float32), c), "add"),
+        (lambda a, b, c: (a * (b == 1.0), c), "equal"),  # which torch and numpy can
+        (lambda a, b, c: (a * (b == c), c), "equal"),
+        (lambda a, b, c: (operator.iadd(a, b), c), "add"),
+        (lambda a, b, c: (a + 1e400, c), "constant"),
+        (lambda a, b, c: (a * (math.inf - math.inf), c), "constant"),
+        (lambda a, b, c: (a / (c - c), b / 0.0), "divide"),
+        (lambda a, b, c: (np.maximum(a, 1.0), c), "maximum"),
+        (lambda a, b, c: (a + 10**400, c), "<lambda>"),
+        (lambda a, b, c: (a + 1 / 0, c), "<lambda>"),
+        (lambda a, b, c: (a + math.sqrt(-1.0), c), "<lambda>"),
+        (lambda a, b, c: (torch.sigmoid(a), c), "<lambda>"),
+        (lambda a, b, c: ("text", c), "<lambda>"),
+        (lambda a, b, c: (a.clamp(min=0), c), "<lambda>"),
     ],
 )
-def test_what_is_more_than_plain_arithmetic_is_refused(step: Any, why: str) -> None:
-    with pytest.raises(SrnnError, match=why):
+def test_what_is_more_than_plain_arithmetic_is_refused(step: Any, field: str) -> None:
+    """The field is the operation, or the function where that is unknown."""
+    with refuses(field):
         record(step, NAMES)
     assert sys.gettrace() is None or "srnn" not in repr(sys.gettrace())
 
@@ -261,22 +259,19 @@ def test_a_debugger_goes_on_after_a_record() -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "why"),
+    "step",
     [
-        (lambda a, b, c: (a * (1.0 - (b > 0.0)), c), "the opposite comparison instead of 1 -"),
-        (lambda a, b, c: (a + 0.1 * (b > 0.0), c), "a coefficient instead of a number"),
-        (
-            lambda a, b, c: (a * ((b > 0.0) * (b < 1.0)), c),
-            "multiply by two comparisons one after the other",
-        ),
-        (lambda a, b, c: (a / (b > 0.0), c), "may only multiply"),
-        (lambda a, b, c: (a > 0.0, c), "may only multiply"),
+        lambda a, b, c: (a * (1.0 - (b > 0.0)), c),
+        lambda a, b, c: (a + 0.1 * (b > 0.0), c),
+        lambda a, b, c: (a * ((b > 0.0) * (b < 1.0)), c),
+        lambda a, b, c: (a / (b > 0.0), c),
+        lambda a, b, c: (a > 0.0, c),
     ],
 )
-def test_a_comparison_only_chooses(step: Any, why: str) -> None:
+def test_a_comparison_only_chooses(step: Any) -> None:
     """It is a boolean to torch and a number to others: elsewhere each would compute something else,
     or nothing."""
-    with pytest.raises(SrnnError, match=why):
+    with refuses("step"):
         equations(_model(step))
 
 
@@ -284,7 +279,7 @@ def test_a_step_that_draws_noise_is_refused() -> None:
     """The reference drew anew at every step; what was recorded took the first number for a
     constant."""
     rng = np.random.default_rng(0)
-    with pytest.raises(SrnnError, match="something different each time"):
+    with refuses("step"):
         equations(_model(lambda a, b, c: (a + b + rng.normal(), c)))
 
 
@@ -311,21 +306,11 @@ def test_names_of_the_author_are_in_nobodys_way() -> None:
         assert torch.equal(ours, theirs)
 
 
-@pytest.mark.parametrize(
-    ("step", "what"),
-    [
-        (lambda a, b, c: (0.0, c), "a a"),
-        (lambda a, b, c: (a, 1.0), "a drive"),
-        (lambda a, b, c: (a, b), ""),
-    ],
-)
-def test_what_a_step_returns_varies(step: Any, what: str) -> None:
+@pytest.mark.parametrize("step", [lambda a, b, c: (0.0, c), lambda a, b, c: (a, 1.0)])
+def test_what_a_step_returns_varies(step: Any) -> None:
     """A number, or one a neuron, has not the shape of a state."""
-    with (
-        pytest.raises(SrnnError, match=f"returns {what} that depends")
-        if what
-        else contextlib.nullcontext()
-    ):
+    equations(_model(lambda a, b, c: (a, b)))
+    with refuses("step"):
         equations(_model(step))
 
 

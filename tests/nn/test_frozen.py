@@ -16,6 +16,7 @@ from srnn.nn.baselines import ClassicalRNN
 from srnn.nn.frozen import CANNOT
 from srnn.nn.network import BidirectionalLayer, Layer, freeze
 from srnn.nn.state_format import StateFormat
+from support.refusing import refuses
 
 
 def network(**options: Any) -> SRNN:
@@ -44,16 +45,11 @@ def test_the_arrays_are_copies_of_the_networks_numbers() -> None:
 def test_a_network_that_it_does_not_fit_stays_as_it_was() -> None:
     other = SRNN.paper(3, [4, 5], 7)
     before = {name: value.clone() for name, value in other.state_dict().items()}
-    with pytest.raises(
-        SrnnError, match=r"^readout\.weight_in is of shape \(7, 5\), not \(2, 5\)\.$"
-    ):
+    with refuses("readout.weight_in", "conflict"):
         network().freeze().into(other)
     assert all(torch.equal(value, before[name]) for name, value in other.state_dict().items())
     for hidden, options in (([4], {}), ([4, 5, 6], {}), ([4, 5], {"bidirectional": True})):
-        with pytest.raises(
-            SrnnError,
-            match=r"^These are weights of layers\.0, layers\.1, readout; the network has layers\.0",
-        ):
+        with refuses("network", "conflict"):
             network().freeze().into(SRNN.paper(3, hidden, 2, **options))
 
 
@@ -117,44 +113,17 @@ def not_finite() -> SRNN:
     return net
 
 
-FEATURES: dict[str, tuple[Callable[[], SRNN], str]] = {
-    "bidirectional": (
-        lambda: network(bidirectional=True),
-        r"layers\.0 is bidirectional .*; train a network that",
-    ),
-    "encoder": (
-        lambda: network(encoder="learned_ternary"),
-        "trained encoder .*; train a network without it; ONNX",
-    ),
-    "substeps": (
-        lambda: network(substeps=3),
-        "its hidden layers take 3 substeps .*; train a network without them; ONNX",
-    ),
-    "delays": (
-        lambda: network(delays={"input": 2}),
-        r"layers\.0 has delays; train a network without them; ONNX and srnn stream",
-    ),
-    "membrane": (passes_on_its_membrane, r"layers\.1 passes on its membrane; ONNX and NIR take it"),
-    "analog": (
-        lambda: network(neuron=["alif", "relu"]),
-        r"layers\.1 \(relu\) emits analog values without a bound; export it as float32",
-    ),
-    "division": (
-        lambda: network(neuron=["alif", "liquid"]),
-        r"layers\.1 \(liquid\) divides or takes an exponential in each step; export it as float32",
-    ),
-    "rounded": (
-        kept_in_few_bits,
-        "keeps its states in 8 bits, for which it was trained; export it with: model.export",
-    ),
-    "dtype": (
-        lambda: network().to(torch.bfloat16),
-        "its weights are bfloat16, not float32 or float64; convert",
-    ),
-    "not finite": (
-        not_finite,
-        "readout has weights or time constants that are not finite; train it again",
-    ),
+FEATURES: dict[str, Callable[[], SRNN]] = {
+    "bidirectional": lambda: network(bidirectional=True),
+    "encoder": lambda: network(encoder="learned_ternary"),
+    "substeps": lambda: network(substeps=3),
+    "delays": lambda: network(delays={"input": 2}),
+    "membrane": passes_on_its_membrane,
+    "analog": lambda: network(neuron=["alif", "relu"]),
+    "division": lambda: network(neuron=["alif", "liquid"]),
+    "rounded": kept_in_few_bits,
+    "dtype": lambda: network().to(torch.bfloat16),
+    "not finite": not_finite,
 }
 
 
@@ -163,16 +132,12 @@ FEATURES: dict[str, tuple[Callable[[], SRNN], str]] = {
 def test_a_consumer_refuses_what_it_cannot_represent_and_nothing_else(
     consumer: str, feature: str
 ) -> None:
-    make, message = FEATURES[feature]
-    frozen = make().freeze()
+    frozen = FEATURES[feature]().freeze()
     if feature not in CANNOT[consumer]:
         assert frozen.require(consumer) is frozen
         return
-    with pytest.raises(
-        SrnnError, match=f"^{consumer} cannot take this network: .*{message}"
-    ) as caught:
+    with refuses(feature, "unsupported"):
         frozen.require(consumer)
-    assert "\n" not in str(caught.value)
 
 
 def test_every_feature_that_a_consumer_may_lack_is_one_that_networks_have() -> None:
@@ -194,19 +159,16 @@ def test_layers_that_do_not_fit_each_other_are_not_frozen() -> None:
     narrow.layers[0] = Layer(3, 2)
     short.layers[1].bias = torch.nn.Parameter(torch.zeros(1))
     single.readout.params.tau_mem = torch.nn.Parameter(torch.tensor(20.0))
-    for net, message in (
-        (narrow, r"layers\.1 takes \d inputs, but layers\.0 has 2 outputs\."),
-        (short, r"layers\.1 needs one bias for each of its \d neurons, not \(1,\)\."),
-        (single, r"readout needs one tau_mem for each of its \d neurons, not \(\)\."),
+    for net, field, kind in (
+        (narrow, "layers.1", "conflict"),
+        (short, "layers.1.bias", "data"),
+        (single, "readout.tau_mem", "data"),
     ):
-        with pytest.raises(SrnnError, match=f"^{message}$"):
+        with refuses(field, kind):
             net.freeze()
 
 
 @pytest.mark.parametrize("network", [ClassicalRNN(3, [4], 2, "lstm"), torch.nn.Linear(3, 2), None])
 def test_only_spiking_networks_are_frozen(network: Any) -> None:
-    with pytest.raises(
-        SrnnError,
-        match=rf"NIR needs a spiking network \(SRNN\), not a {type(network).__name__}; torch\.onnx",
-    ):
+    with refuses("network", "unsupported"):
         freeze(network, "NIR")

@@ -6,7 +6,6 @@ from __future__ import annotations
 import inspect
 import math
 import pickle
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -22,6 +21,7 @@ from srnn.nn.neurons import ALIF, LIF, NEURONS, Init, Neuron, as_neuron
 from srnn.nn.neurons.base import decay
 from srnn.nn.neurons.forms import detached_model, rounded_model
 from srnn.nn.surrogates import Surrogate
+from support.refusing import refuses
 
 MODELS = sorted(NEURONS)
 
@@ -93,7 +93,7 @@ def test_state_and_coefficients_are_the_arguments_of_step() -> None:
     "step", [lambda u, s: (u, u), lambda s, current: (s,), lambda s, u, current: (u, u)]
 )
 def test_a_step_of_other_arguments_is_refused(step: Any) -> None:
-    with pytest.raises(SrnnError, match=r"takes \(\*variables, s, current, \*coefficients\)"):
+    with refuses("step"):
         type("Wrong", (Neuron,), {"step": staticmethod(step)})
 
 
@@ -103,7 +103,7 @@ def test_a_variable_that_a_state_has_for_something_else_or_cannot_have_is_refuse
 ) -> None:
     place: dict[str, Any] = {}
     exec(f"def step({name}, s, current):\n    return {name} + current, {name}", place)
-    with pytest.raises(SrnnError, match=f"variable cannot be called '{name}'"):
+    with refuses(name):
         type("Wrong", (Neuron,), {"step": place["step"]})
 
 
@@ -192,27 +192,6 @@ def test_distributions() -> None:
             for _ in range(2)
         )
         assert torch.equal(one, other) and one.dtype == torch.float64
-    for distribution, number in (("unifrom", 5.0), ("constant", "5"), ("normal", None)):
-        with pytest.raises(SrnnError, match=r"^A distribution "):
-            Init(distribution, number)  # type: ignore[arg-type]
-    for wrong in (
-        "normal(20)",
-        "gauss(1, 2)",
-        "normal(a, b)",
-        "normal(1, -2)",
-        "uniform(3, 2)",
-        "loguniform(3, 2)",
-        "loguniform(0, 2)",
-        "20 ms",
-        "normal(20, 5) ms",
-        None,
-        True,
-        [],
-        float("nan"),
-        10**400,
-    ):
-        with pytest.raises(SrnnError):
-            Init.parse(wrong)
 
 
 def test_settings() -> None:
@@ -230,28 +209,6 @@ def test_settings() -> None:
     for wrong, hint in (
         ("allif", "alif"),
         ({"name": "alif", "tau_men": 3}, "tau_mem"),
-        ({"name": "alif", "trained": ["tau"]}, "tau_"),
-        (
-            {"name": "alif", "trained": "tau_mem"},
-            "trained must be a list of parameter names, not 'tau_mem'",
-        ),
-        ({"name": "alif", "trained": None}, "trained must be a list of parameter names"),
-        ({"name": "alif", "initial": {"w": 0}}, "state variable"),
-        (
-            {"name": "alif", "initial": ["u"]},
-            "initial must be a mapping from variables to distributions",
-        ),
-        (
-            {"name": "alif", "initial": (("u",),)},
-            "initial must be a mapping from variables to distributions",
-        ),
-        (
-            {"name": "alif", "initial": ("u", "s")},
-            "initial must be a mapping from variables to distributions",
-        ),
-        ({"name": "alif", "initial": {"u": "u"}}, "'u' of .* cannot start like u"),
-        ({"name": "alif", "time_constants": "exp"}, "log"),
-        ({"name": "alif", "detach_reset": 1}, "'detach_reset' must be true or false, not 1"),
         ({"beta": 1}, r"a mapping with a 'name', not by {'beta': 1}\.$"),
     ):
         with pytest.raises(SrnnError, match=hint):
@@ -388,47 +345,26 @@ def test_a_step_among_the_fields_is_no_method() -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "why"),
+    ("field", "changed"),
     [
-        (
-            lambda: _leaky(step=lambda u, s, current, alpha, threshold: (u,)),
-            "returns 1 value; it must return .*: u, v",
-        ),
-        (
-            lambda: _leaky(step=lambda u, s, current, alpha, threshold: alpha * u + current),
-            "step of the neuron '.*' returns 1 value; it must return .*: u, v",
-        ),
-        (
-            lambda: _leaky(taus=("tau_syn",)),
-            r"'tau_syn', a time constant .* \(taus = \(\) if none are\)",
-        ),
-        (
-            lambda: _leaky(derive=lambda self, **p: (decay(p["tau_mem"]), 0.2)),
-            r"one value per neuron, .*returned \(3,\), 0.2",
-        ),
-        (
-            lambda: _leaky(derive=lambda self, **p: (decay(p["tau_mem"]),)),
-            r"for each of alpha, threshold; it returned \(3,\)\.",
-        ),
-        (lambda: _leaky(derive=lambda self, **p: None), "returned NoneType"),
-        (lambda: _leaky(derive=lambda self, **p: decay(p["tau_mem"])), "returned Tensor"),
-        (
-            lambda: _leaky(emission="graded"),
-            "emission of Leaky must be an Emission, such as SPIKE, RELU or IDENTITY",
-        ),
-        (lambda: _leaky(tau_min=0.0), "tau_min of Leaky must be a number above 0, not 0.0"),
-        (
-            lambda: _leaky(extra=Init("constant", 1.0)),
-            r"'extra' .* annotate it \(extra: Init = ...\)",
-        ),
+        ("step", {"step": lambda u, s, current, alpha, threshold: (u,)}),
+        ("step", {"step": lambda u, s, current, alpha, threshold: alpha * u + current}),
+        ("taus", {"taus": ("tau_syn",)}),
+        ("derive", {"derive": lambda self, **p: (decay(p["tau_mem"]), 0.2)}),
+        ("derive", {"derive": lambda self, **p: (decay(p["tau_mem"]),)}),
+        ("derive", {"derive": lambda self, **p: None}),
+        ("derive", {"derive": lambda self, **p: decay(p["tau_mem"])}),
+        ("emission", {"emission": "graded"}),
+        ("tau_min", {"tau_min": 0.0}),
+        ("extra", {"extra": Init("constant", 1.0)}),
     ],
 )
-def test_what_is_wrong_with_a_neuron_is_said_when_a_network_is_made(
-    make: Callable[[], Neuron], why: str
+def test_a_neuron_that_is_not_valid_is_refused_when_a_network_is_made(
+    field: str, changed: dict[str, Any]
 ) -> None:
-    """Whatever the backend, and in one line."""
-    with pytest.raises(SrnnError, match=why):
-        Layer(2, 3, make())
+    """Whatever the backend."""
+    with refuses(field, "name" if field == "taus" else "value"):
+        Layer(2, 3, _leaky(**changed))
 
 
 def test_a_digest_tells_parameters_apart_by_their_names() -> None:
@@ -440,7 +376,7 @@ def test_a_digest_tells_parameters_apart_by_their_names() -> None:
 def test_a_parameter_that_its_class_or_torch_has_for_something_else_is_refused(name: str) -> None:
     body = {"name": "test_taken", "__annotations__": {name: Init}, name: Init("constant", 1.0)}
     own: Any = dataclass(frozen=True)(type("Own", (_Leaky,), body))
-    with pytest.raises(SrnnError, match=f"parameter cannot be called '{name}'"):
+    with refuses(name):
         Layer(2, 3, own())
 
 
@@ -448,11 +384,7 @@ def test_a_field_that_compiled_loops_cannot_be_found_by_is_refused() -> None:
     body = {"name": "test_listed", "__annotations__": {"more": Any}, "more": ()}
     own: Any = dataclass(frozen=True)(type("Own", (_Leaky,), body))
     assert own(more=(1, 2)).more == (1, 2)
-    with pytest.raises(
-        SrnnError,
-        match=r"^A field of the neuron 'test_listed' has an unhashable type: 'list'; use a tuple "
-        r"instead\.$",
-    ):
+    with refuses("test_listed"):
         own(more=[1, 2])
 
 

@@ -341,6 +341,6 @@ def test_spikes_that_are_not_there_cannot_be_counted_or_held_down() -> None:
 def test_a_network_that_is_none_is_no_baselines_either(name: str, setting: str) -> None:
     recipe = parse_recipe(f"task: {{name: digits}}\nnetwork: {{neuron: {{name: alif, {setting}}}}}")
     with pytest.raises(
-        SrnnError, match=f"Recipe section 'network': {setting.partition(':')[0]} must be a"
+        SrnnError, match=f"Recipe section 'network': '?{setting.partition(':')[0]}'? must be a"
     ):
         as_baseline(recipe, name)

@@ -1,18 +1,18 @@
-"""When a signal is not like those of training: its next sample differs from what the network said
-it would be, by more or by less than usual. A signal that is too easy to say, such as that of a
+"""When a signal is not like those of training: its next sample differs from the network's
+prediction by more or by less than usual. A signal that is too easy to predict, such as that of a
 sensor that is stuck, raises the alarm as one that is too hard does.
 
-    error = mean over channels of ((x - said at the step before) / rest)^2
+    error = mean over channels of ((x - prediction at the step before) / residual_scale)^2
     mean  = mean + (error - mean) / n,  n = smooth / 4 + min(errors so far, smooth)
     score = log(mean / usual) / log(high / usual), or log(usual / mean) / log(usual / low)
     alarm: score > 1
 
-x and what is said are as the network reads them; ``residual_scale`` is the deviation of what the linear part
-leaves of each channel (``data/linear.py``), so that all channels count alike. The mean is usual at
-first, as if that had been read for a quarter of ``smooth`` steps: a few errors raise no alarm.
-Beyond ``smooth`` steps it is an exponential mean of the last. The first ``start`` steps, in which a
-network has seen too little to say anything, count nowhere. ``AnomalyScore`` reads this in numpy,
-``NAME_surprise`` in C.
+x and its prediction are in the scale of the network's input; ``residual_scale`` is the deviation of
+each channel's residual after the linear part (``data/linear.py``), so that all channels count
+alike. The mean is usual at first, as if that had been read for a quarter of ``smooth`` steps: a few
+errors raise no alarm. Beyond ``smooth`` steps it is an exponential mean of the last. The first
+``start`` steps, in which a network has read too little to predict anything, are left out.
+``AnomalyScore`` computes this in numpy, ``NAME_surprise`` in C.
 """
 
 from __future__ import annotations
@@ -20,16 +20,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import check_positive, check_whole, require
+from ..errors import require
+from ..files.bounds import Between, Fraction, NotNegative, Positive
+from ..files.conversion import CheckedSettings, check
 
 Array = npt.NDArray[Any]
 SCORE = "score"
-"""The name of what a network with an alarm answers with."""
+"""The name of the value that a network with an alarm answers with."""
 THRESHOLD = 1.0
 """The score above which there is an alarm."""
 LEAST = 1e-30
@@ -37,29 +39,26 @@ LEAST = 1e-30
 
 
 @dataclass(frozen=True)
-class Alarm:
+class Alarm(CheckedSettings):
     """What raises an alarm. SrnnError for numbers that cannot."""
 
-    usual: float
+    usual: Positive
     """The mean error of a normal recording."""
-    low: float
+    low: NotNegative
     """The mean error below which there is an alarm; 0: there is none."""
-    high: float
+    high: Positive
     """The mean error above which there is one."""
-    smooth: int
+    smooth: Annotated[int, Between(1, 2**31 - 1)]
     """Steps over which errors are averaged."""
-    start: int = 0
-    """Steps that count nothing, at the beginning of a recording."""
-    false_alarms: float = 0.05
+    start: Annotated[int, Between(0, 2**31 - 1)] = 0
+    """Steps that are left out, at the beginning of a recording."""
+    false_alarms: Fraction = 0.05
     """The share of held-out normal recordings outside ``low`` and ``high``, half on each side."""
 
     def __post_init__(self) -> None:
-        check_positive("usual", self.usual)
-        require(0 <= self.low < self.usual, "low", "0 to usual", self.low)
-        require(self.usual < self.high < math.inf, "high", "above usual", self.high)
-        check_whole("smooth", self.smooth, 1, 2**31 - 1)
-        check_whole("start", self.start, 0, 2**31 - 1)
-        require(0 <= self.false_alarms <= 1, "false_alarms", "0 to 1", self.false_alarms)
+        super().__post_init__()
+        require(self.low < self.usual, "low", "below usual", self.low)
+        require(self.usual < self.high, "high", "above usual", self.high)
 
     @classmethod
     def of(cls, plain: Mapping[str, Any] | None) -> Self | None:
@@ -68,8 +67,7 @@ class Alarm:
             return None
         if "threshold" in plain:  # of an older file, whose alarms were for large errors only
             known = dict(plain)
-            high = known.pop("threshold")
-            check_positive("threshold", high)
+            high = check("threshold", known.pop("threshold"), Positive)
             return cls(usual=high / math.e, low=0.0, high=high, **known)
         return cls(**plain)
 
@@ -91,20 +89,31 @@ class Alarm:
         return 0.0
 
     def scores(self, means: Array) -> npt.NDArray[np.float64]:
-        """Of mean errors."""
+        """The scores of mean errors."""
         off = np.log(np.maximum(means, LEAST) / self.usual)
         return np.where(off < 0, -self.below * off, self.above * off)
 
 
 def errors_of(x: Array, predicted: Array, residual_scale: Array) -> npt.NDArray[np.float64]:
-    """Of samples, and what was said of them, (..., channels)."""
+    """The error of each step.
+
+    Args:
+        x: samples (..., channels).
+        predicted: what the network predicted of them, (..., channels).
+        residual_scale: (channels,) the deviation of the linear part's residual.
+
+    Returns:
+        (...), the mean over channels.
+    """
     return np.square((x - predicted) / residual_scale).mean(-1, dtype=np.float64)
 
 
 class AnomalyScore:
     """The score of one stream; the state is ``predicted, mean, steps``.
 
-    ``residual_scale``: (channels,) what the linear part leaves.
+    Args:
+        alarm: what raises an alarm.
+        residual_scale: (channels,) the deviation of the linear part's residual.
     """
 
     def __init__(self, alarm: Alarm, residual_scale: Array) -> None:
@@ -112,8 +121,15 @@ class AnomalyScore:
         self.reset()
 
     def push(self, x: Array, predicted: Array) -> npt.NDArray[np.float64]:
-        """The next steps' inputs, and what was said after each of its next (T, channels) -> the
-        score after each, (T,)."""
+        """Read the next steps.
+
+        Args:
+            x: their inputs, (T, channels).
+            predicted: the prediction of the next input after each of them, (T, channels).
+
+        Returns:
+            The score after each step, (T,).
+        """
         predicted = np.concatenate([self.predicted[None], predicted.astype(np.float64)])
         self.predicted = predicted[-1]
         return self.alarm.scores(self.averaged(errors_of(x, predicted[:-1], self.residual_scale)))
@@ -122,9 +138,9 @@ class AnomalyScore:
         """The next steps' errors (T,) -> the mean after each."""
         means = np.empty(len(errors))
         for index, error in enumerate(errors.tolist()):
-            counted = self.steps - self.alarm.start
-            if counted > 0:
-                past = self.alarm.prior + min(counted, self.alarm.smooth)
+            errors_so_far = self.steps - self.alarm.start
+            if errors_so_far > 0:
+                past = self.alarm.prior + min(errors_so_far, self.alarm.smooth)
                 self.mean += (error - self.mean) / past
             self.steps += 1
             means[index] = self.mean
@@ -133,7 +149,7 @@ class AnomalyScore:
     def reset(self) -> None:
         """The next step begins a recording."""
         self.predicted = np.zeros(len(self.residual_scale))
-        """(channels,) what the last step said of the next."""
+        """(channels,) the last step's prediction of the next."""
         self.mean = self.alarm.usual
         self.steps = 0
         """Steps that have been read."""

@@ -12,24 +12,33 @@ torch.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
+Number: TypeAlias = Any
+"""What equations compute with: a float, a numpy array, a torch tensor, a recorded ``Node``, or
+whatever else an ``Algebra`` runs on. Operators work on all of them."""
+Coefficient: TypeAlias = Number
+"""A constant of the equations: one number for each neuron, (size,), the same at every step."""
+State: TypeAlias = tuple[Number, ...]
+"""A neuron's variables in order, then its last emission ``s``; a step returns the new variables,
+with the drive v in the place of s."""
 
-def exp(x: Any) -> Any:
+
+def exp(x: Number) -> Number:
     """Exponential, elementwise."""
     if hasattr(x, "exp"):
         return x.exp()
     return np.exp(x)
 
 
-def absolute(x: Any) -> Any:
+def absolute(x: Number) -> Number:
     """Absolute value, elementwise."""
     return abs(x)
 
 
-def positive_part(x: Any) -> Any:
+def positive_part(x: Number) -> Number:
     """max(0, x), elementwise."""
     if hasattr(x, "clamp"):  # a torch tensor
         return x.clamp(min=0)
@@ -38,7 +47,7 @@ def positive_part(x: Any) -> Any:
     return np.maximum(x, 0.0)
 
 
-def unit_step(x: Any) -> Any:
+def unit_step(x: Number) -> Number:
     """1 where x > 0, else 0, elementwise, in the dtype of x. Its derivative is 0, except in an
     ``Emission``."""
     if hasattr(x, "clamp"):

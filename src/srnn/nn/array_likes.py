@@ -44,7 +44,7 @@ def as_numpy(x: Any) -> Any:
     if not is_tensor(x):
         return x
     if x.is_meta:
-        raise SrnnError("A tensor on the meta device has no numbers.")
+        raise SrnnError("A tensor on the meta device has no numbers.", "data", "device")
     x = x.detach().to_dense().cpu()
     if str(x.dtype) == "torch.bfloat16":
         return x.float().numpy()

@@ -20,7 +20,9 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from ..data.spikes import Spikes, as_dense
-from ..errors import SrnnError, check_flag, check_whole, nearest
+from ..errors import SrnnError
+from ..files.bounds import Count
+from ..files.conversion import check
 from .kernels.problem import LayerResult, uncast, valid_steps
 from .network import SRNN, Dropout, Result
 from .network.bidirectional import reverse_time
@@ -28,6 +30,7 @@ from .network.inputs import Input, Lengths, checked
 from .network.srnn import each_layer
 
 Cell = Literal["rnn", "gru", "lstm"]
+CellNorm = Literal["none", "layer"]
 CellState = tuple[Tensor, ...]
 """(h,), or (h, c) for an LSTM: each (B, size) for one direction, (B, 2, size) if bidirectional; ()
 for a dense layer."""
@@ -63,10 +66,7 @@ class CellLayer(nn.Module):
     ) -> None:
         super().__init__()
         self.inputs, self.units, self.name = inputs, units, cell
-        if bidirectional:
-            self.directions = 2
-        else:
-            self.directions = 1
+        self.directions = 2 if bidirectional else 1
         self.size = units * self.directions
         self.cell = CELLS[cell](inputs, units, batch_first=True, bidirectional=bidirectional)
         _uniform(self.cell, units**-0.5, generator)
@@ -74,23 +74,28 @@ class CellLayer(nn.Module):
     def initial_state(self, batch: int) -> CellState:
         """Zeros."""
         weight = next(self.cell.parameters())
-        if self.directions == 1:
-            shape = (batch, self.units)
-        else:
-            shape = (batch, 2, self.units)
+        shape = (batch, self.units) if self.directions == 1 else (batch, 2, self.units)
         return tuple(weight.new_zeros(shape) for _ in range(2 if self.name == "lstm" else 1))
 
     def forward(self, x: Tensor, state: CellState, lengths: Tensor | None) -> LayerResult:
-        """x (B, T, inputs) -> LayerResult, output (B, T, size)."""
-        expected = self.initial_state(len(x))
-        if len(state) != len(expected) or any(
-            a.shape != b.shape for a, b in zip(state, expected, strict=True)
-        ):
-            raise SrnnError(
-                "The state does not fit this layer: expected "
-                f"{[tuple(part.shape) for part in expected]}, "
-                f"got {[tuple(part.shape) for part in state]}."
-            )
+        """Run the layer.
+
+        Args:
+            x: (B, T, inputs).
+            state: before the first step, as ``initial_state`` makes it.
+            lengths: (B,) valid steps; None: all.
+
+        Returns:
+            The result, whose output is (B, T, size).
+
+        Raises:
+            SrnnError: ``data``, for a state of another shape.
+        """
+        expected = [tuple(part.shape) for part in self.initial_state(len(x))]
+        found = [tuple(part.shape) for part in state]
+        if found != expected:
+            message = f"The state does not fit this layer: expected {expected}, got {found}."
+            raise SrnnError(message, "data", "state")
         if x.shape[0] == 0 or x.shape[1] == 0:  # torch's cells refuse these
             return LayerResult(x.new_zeros(*x.shape[:2], self.size), state)
         if lengths is None or bool((lengths == x.shape[1]).all()):
@@ -111,8 +116,8 @@ class CellLayer(nn.Module):
     def _ragged(
         self, x: Tensor, state: CellState, lengths: Tensor, suffix: str
     ) -> tuple[Tensor, CellState]:
-        """One direction over sequences of different lengths: those still running continue together,
-        from end to end.
+        """One direction (its parameters' names end in ``suffix``) over sequences of different
+        lengths: those still running continue together, from end to end.
 
         On a CPU torch runs packed sequences step by step, tens of times slower. ``state`` and the
         final one are (B, units).
@@ -122,37 +127,31 @@ class CellLayer(nn.Module):
         ends, counts = lengths.unique(return_counts=True)
         sizes = ends.diff(prepend=ends.new_zeros(1)).tolist()
         left = x.shape[1] - int(ends[-1])
+        names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+        weights = [getattr(self.cell, name + suffix) for name in names]
+        settings = (weights, True, 1, 0.0, self.training, False, True)
         running, running_state = len(x), tuple(part[order] for part in state)
         outputs, finals = [], []
         for piece, steps, count in zip(
             x[order].split([*sizes, left], 1), sizes, counts.tolist(), strict=False
         ):
             if steps:
-                output, running_state = self._run_cell(piece[:running], running_state, suffix)
+                hidden = tuple(part[None].contiguous() for part in running_state)
+                if self.name == "lstm":
+                    output, *after = torch.lstm(piece[:running], hidden, *settings)
+                else:
+                    run = torch.gru if self.name == "gru" else torch.rnn_tanh
+                    output, *after = run(piece[:running], hidden[0], *settings)
+                running_state = tuple(part[0] for part in after)
                 outputs.append(F.pad(output, (0, 0, 0, 0, 0, len(x) - running)))
             running -= count
-            finals.append(
-                tuple(part[running:] for part in running_state)
-            )  # these, the last in the order, end here
+            # The last in the order end here.
+            finals.append(tuple(part[running:] for part in running_state))
             running_state = tuple(part[:running] for part in running_state)
         outputs.append(x.new_zeros(len(x), left, self.units))
         back = order.argsort()
         final = tuple(torch.cat(parts[::-1])[back] for parts in zip(*finals, strict=True))
         return torch.cat(outputs, 1)[back], final
-
-    def _run_cell(self, x: Tensor, state: CellState, suffix: str) -> tuple[Tensor, CellState]:
-        """One direction (its parameters' names end in ``suffix``) over steps without padding."""
-        weights = [
-            getattr(self.cell, name + suffix)
-            for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
-        ]
-        hidden = tuple(part[None].contiguous() for part in state)
-        settings = (weights, True, 1, 0.0, self.training, False, True)
-        if self.name == "lstm":
-            output, h, c = torch.lstm(x, hidden, *settings)
-            return output, (h[0], c[0])
-        output, h = (torch.gru if self.name == "gru" else torch.rnn_tanh)(x, hidden[0], *settings)
-        return output, (h[0],)
 
     def _packed(self, x: Tensor, state: CellState, lengths: Tensor) -> LayerResult:
         """All steps at once, as torch's packed sequences, which a GPU runs fast."""
@@ -182,10 +181,7 @@ class CellLayer(nn.Module):
         return parts[0]
 
     def _from_torch(self, hidden: Tensor | CellState) -> CellState:
-        if isinstance(hidden, tuple):
-            parts = hidden
-        else:
-            parts = (hidden,)
+        parts = hidden if isinstance(hidden, tuple) else (hidden,)
         return tuple(part[0] if self.directions == 1 else part.transpose(0, 1) for part in parts)
 
     def extra_repr(self) -> str:
@@ -212,14 +208,19 @@ class DenseLayer(nn.Module):
         return ()
 
     def forward(self, x: Tensor, state: CellState, lengths: Tensor | None) -> LayerResult:
-        """x (B, T, inputs) -> LayerResult, output (B, T, size)."""
-        if lengths is None:
-            valid = None
-        else:
-            valid = valid_steps(lengths, x.shape[1], x.device)
-        output = F.linear(
-            x if valid is None else torch.where(valid, x, 0), self.weight_in, self.bias
-        )
+        """Run the layer.
+
+        Args:
+            x: (B, T, inputs).
+            state: ().
+            lengths: (B,) valid steps; None: all.
+
+        Returns:
+            The result, whose output is (B, T, size).
+        """
+        valid = None if lengths is None else valid_steps(lengths, x.shape[1], x.device)
+        seen = x if valid is None else torch.where(valid, x, 0)
+        output = F.linear(seen, self.weight_in, self.bias)
         if self.relu:
             output = output.relu()
         return LayerResult(output if valid is None else output * valid, state)
@@ -249,8 +250,11 @@ class ClassicalRNN(nn.Module):
         generator: draws the initial parameters (default: torch's global one), all uniform like
             torch's own.
 
-    It has no spikes and so no firing rate; it starts from zero states. Raises SrnnError, in one
-    line, for arguments or inputs that do not fit.
+    It has no spikes and so no firing rate; it starts from zero states.
+
+    Raises:
+        SrnnError: ``value`` for a setting that is not valid, ``conflict`` where a list has not one
+            entry for each hidden layer.
     """
 
     substeps = 1
@@ -265,29 +269,22 @@ class ClassicalRNN(nn.Module):
         *,
         recurrent: bool | Sequence[bool] = True,
         bidirectional: bool = False,
-        norm: Literal["none", "layer"] = "none",
+        norm: CellNorm = "none",
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        if isinstance(hidden, Iterable):
-            sizes = list(hidden)
-        else:
-            sizes = [hidden]
-        for name, counts in (("inputs", [inputs]), ("hidden", sizes), ("outputs", [outputs])):
-            for count in counts:
-                check_whole(name, count, 1)
-        if cell not in tuple(CELLS):
-            raise SrnnError(f"Unknown cell {cell!r}.{nearest(str(cell), CELLS)}")
-        if norm not in ("none", "layer"):
-            raise SrnnError(
-                f"The norm of a network of torch's cells must be 'none' or 'layer', not {norm!r}."
-            )
+        sizes = list(hidden) if isinstance(hidden, Iterable) else [hidden]
+        sizes = [check("hidden", size, Count) for size in sizes]
+        inputs, outputs = check("inputs", inputs, Count), check("outputs", outputs, Count)
+        check("cell", cell, Cell)
+        check("norm", norm, CellNorm)
         recurrents = each_layer("recurrent", recurrent, sizes, bool)
-        for answer in recurrents:
-            check_flag("recurrent", answer)
+        for one in recurrents:
+            check("recurrent", one, bool)
         if not sizes:
-            raise SrnnError("A network of torch's cells needs at least one hidden layer.")
-        check_flag("bidirectional", bidirectional)
+            message = "A network of torch's cells needs at least one hidden layer."
+            raise SrnnError(message, "value", "hidden")
+        check("bidirectional", bidirectional, bool)
         self.inputs, self.outputs, self.bidirectional = inputs, outputs, bidirectional
         self.layers, norms = nn.ModuleList(), nn.ModuleList()
         width = inputs
@@ -306,7 +303,15 @@ class ClassicalRNN(nn.Module):
     def initial_state(
         self, batch: int, generator: torch.Generator | None = None
     ) -> tuple[CellState, ...]:
-        """The state before the first step: zeros. ``generator`` has nothing to draw."""
+        """The state before the first step: zeros.
+
+        Args:
+            batch: number of sequences.
+            generator: not used, since nothing is drawn.
+
+        Returns:
+            A state for each layer, the readout's last.
+        """
         return tuple(layer.initial_state(batch) for layer in [*self.layers, self.readout])
 
     def run(
@@ -322,14 +327,28 @@ class ClassicalRNN(nn.Module):
     ) -> Result:
         """Run the network and return everything, as ``SRNN.run`` does.
 
-        x (B, T, inputs), dense, or ``Spikes``, which are made dense; ``lengths`` (B,) integers, the
-        valid steps of each sequence in a padded batch. Nothing but the layers' outputs can be
-        recorded, and these are always in the result.
+        Args:
+            x: (B, T, inputs), dense, or ``Spikes``, which are made dense.
+            state: as an earlier run returned it; None: the initial state.
+            lengths: (B,) integers, the valid steps of each sequence in a padded batch; None: all.
+            record: none: the layers' outputs are always in the result, and there is nothing else.
+            generator: not used, since nothing is drawn.
+            dropout: which units the layers above receive, in training.
+            check: refuse an input that is not finite.
+
+        Returns:
+            Output, final state, and the result of each layer.
+
+        Raises:
+            SrnnError: ``data``, for an input or a state that does not fit; ``unsupported``, for
+                something to record.
         """
         if record:
             raise SrnnError(
                 f"A network of torch's cells has no traces such as {record[0]!r}; its outputs are "
-                "in layers[i].output."
+                "in layers[i].output.",
+                "unsupported",
+                "record",
             )
         x, lengths = checked(self, x, state, lengths, check)
         signal = as_dense(x, self.readout.weight_in.dtype)

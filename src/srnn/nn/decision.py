@@ -1,6 +1,6 @@
 """How a network's outputs become an answer: a rule is a record of plain functions, as a neuron is.
 
-    y = counted(x)                 what a step counts of its outputs x: themselves, or their softmax
+    y = counted(x)                 a step's contribution, from its outputs x: themselves, or their softmax
     total = joined(total, y)       the total after the step: total + y, or y alone
     scores = total                 or, for a mean, total / the number of steps in it
     confidence(scores, classes)    the confidence in each class, from 0 to 1, summing to 1
@@ -16,9 +16,10 @@ agree at each step. A rule of your own is one entry, and its name in ``LossName`
 The functions are plain arithmetic of arrays whose last axis is the classes; ``softmax`` and
 ``total_of`` are over these.
 
-``StoppingCriterion`` says when an answer stands before the end, given the scores so far: an early exit
-(``measure/policy.py``) and a word heard in a stream (``deploy/streaming/spotting.py``) are
-such records. ``StoppingState`` reads it in numpy, ``integer_stands`` in integers, ``NAME_stands`` in C.
+``StoppingCriterion`` states when an answer is final before the end, given the scores so far: an
+early exit (``measure/policy.py``) and a word spotted in a stream (``deploy/streaming/spotting.py``)
+are such records. ``StoppingState`` computes it in numpy, ``integer_stands`` in integers,
+``NAME_stands`` in C.
 """
 
 from __future__ import annotations
@@ -33,13 +34,14 @@ import numpy.typing as npt
 
 from ..errors import SrnnError
 from ..text import counted
+from .arithmetic import Number
 from .equations import Node, Record, record
 
 Array = npt.NDArray[Any]
 EVERY = slice(None)
 
 
-def softmax(x: Any) -> Any:
+def softmax(x: Number) -> Number:
     """Softmax over the classes, the last axis; for torch, numpy, ONNX and in a record."""
     if isinstance(x, Node):
         return Node("softmax", (x,))
@@ -51,7 +53,7 @@ def softmax(x: Any) -> Any:
     return e
 
 
-def total_of(x: Any) -> Any:
+def total_of(x: Number) -> Number:
     """The sum over the classes, the last axis, which is kept with one entry."""
     if isinstance(x, Node):
         return Node("total_of", (x,))
@@ -65,27 +67,33 @@ class Rule:
     Args:
         title: what a score is, for people: "mean of its output{over}", where ``{over}`` becomes the
             steps that count.
-        counted: x (..., classes), a step's outputs -> what it counts, of the same shape.
-        joined: (total, y) -> the total after a step that counts y.
+        counted: x (..., classes), a step's outputs -> its contribution y, of the same shape.
+        joined: (total, y) -> the total after a step that contributes y.
         mean: whether the scores are the total divided by the number of its steps.
         confidence: (scores, number of classes) -> the confidence in each class; None: the scores
             are values, none of which is chosen.
         per_step: whether each step has an answer of its own, instead of one per sequence.
 
-    Raises SrnnError for functions that are more than arithmetic, ``softmax`` and ``total_of``, or
-    that ignore a step.
+    Raises:
+        SrnnError: ``value``, for functions that are more than arithmetic, ``softmax`` and
+            ``total_of``, or that ignore a step.
     """
 
     title: str
-    counted: Callable[[Any], Any] = lambda x: x
-    joined: Callable[[Any, Any], Any] = lambda total, y: total + y
+    counted: Callable[[Number], Number] = lambda x: x
+    joined: Callable[[Number, Number], Number] = lambda total, y: total + y
     mean: bool = False
-    confidence: Callable[[Any, Any], Any] | None = lambda scores, classes: softmax(scores)
+    confidence: Callable[[Number, Number], Number] | None = lambda scores, classes: softmax(scores)
     per_step: bool = False
 
     def __post_init__(self) -> None:
-        if "x" not in self.counted_record.used or "y" not in self.joined_record.used:
-            raise SrnnError(f"The rule '{self.title}' ignores the outputs of the steps.")
+        for name, own, needed in (
+            ("counted", self.counted_record, "x"),
+            ("joined", self.joined_record, "y"),
+        ):
+            if needed not in own.used:
+                message = f"The rule '{self.title}' ignores the outputs of the steps."
+                raise SrnnError(message, "value", name)
 
     @functools.cached_property
     def counted_record(self) -> Record:
@@ -111,12 +119,12 @@ class Rule:
 
     @property
     def soft(self) -> bool:
-        """Whether a step counts the softmax of its outputs."""
+        """Whether a step contributes the softmax of its outputs."""
         return any(node.operation == "softmax" for node in self.counted_record.nodes)
 
     @property
     def keeps(self) -> bool:
-        """Whether it remembers earlier steps; otherwise the last step decides."""
+        """Whether earlier steps count; otherwise the last step decides."""
         return "total" in self.joined_record.used
 
     @functools.cached_property
@@ -171,17 +179,21 @@ class StoppingCriterion:
     smooth: int = 1
     """Number of scores that are averaged."""
     rest: int = 0
-    """Steps after an answer in which no other can stand."""
+    """Steps after an answer in which no other can be final."""
     among: tuple[int, ...] | None = None
     """Classes that can be answers; None: all."""
 
     def confident(
         self, confidences: Array, read: Array | int | None = None
     ) -> npt.NDArray[np.bool_]:
-        """Confidences (..., C), after so many steps (...) -> (...): whether the confidence
-        in a class is high enough.
+        """Whether the confidence in a class is high enough.
 
-        ``read`` is needed where there is an ``earliest``.
+        Args:
+            confidences: (..., C) the confidence in each class.
+            read: (...) the steps that have been read; needed where there is an ``earliest``.
+
+        Returns:
+            (...) booleans.
         """
         if self.confidence is None:
             return np.zeros(confidences.shape[:-1], bool)
@@ -198,12 +210,13 @@ class StoppingCriterion:
 
 
 class StoppingState:
-    """``StoppingCriterion``, read from n streams. The state is ``count, row, classes, last, past``.
+    """``StoppingCriterion``, for n streams. The state is ``count, row, classes, last, past``.
 
     Args:
-        until: when an answer stands.
+        until: when an answer is final.
         rule: how the confidence in a class follows from the outputs.
-        streams, classes: how many there are.
+        streams: number of streams.
+        classes: number of classes.
     """
 
     def __init__(self, until: StoppingCriterion, rule: Rule, streams: int, classes: int) -> None:
@@ -222,14 +235,25 @@ class StoppingState:
     def push(
         self, scores: Array, steps: Array, which: Array | slice = EVERY
     ) -> tuple[Array, npt.NDArray[np.bool_]]:
-        """The next scores (m, T, C) of the streams ``which`` (m,), and the step of each, (T,) or
-        (m, T), counted from 0 -> the scores as they are averaged, and whether the class of each
-        stands (m, T).
+        """Read the next scores of some streams.
+
+        Args:
+            scores: (m, T, C).
+            steps: (T,) or (m, T) the step of each, counted from 0.
+            which: (m,) the streams.
+
+        Returns:
+            The averaged scores (m, T, C), and whether the class of each is final, (m, T).
         """
         if not scores.shape[1]:
             return scores, np.zeros(scores.shape[:2], bool)
-        if self.until.smooth > 1:
-            scores = self._averaged(scores, which)
+        count, smooth = scores.shape[1], self.until.smooth
+        if smooth > 1:  # each with those before it; the first ones with fewer
+            known = np.concatenate([self.past[which], scores], axis=1)
+            self.past[which] = known[:, count:]
+            total = sum(known[:, first : first + count] for first in range(smooth))
+            so_far = self.count[which, None] + np.arange(1, count + 1)
+            scores = total / np.minimum(so_far, smooth)[..., None]
         assert self.rule.confidence is not None
         confidences = self.rule.confidence(scores, scores.shape[-1])
         confident, classes = self.until.confident(confidences, steps + 1), scores.argmax(-1)
@@ -237,29 +261,16 @@ class StoppingState:
             confident &= np.isin(classes, self.until.among)
         rows = in_a_row(classes, confident, self.classes[which], self.row[which])
         met = rows >= self.until.patience
-        if self.until.rest:
-            met = self._rested(met, np.broadcast_to(steps, met.shape), which)
-        self.count[which] += scores.shape[1]
+        if self.until.rest:  # only answers that come late enough after the one before are final
+            kept, last = np.zeros_like(met), self.last[which].copy()
+            when = np.broadcast_to(steps, met.shape)
+            for stream, number in np.argwhere(met):
+                if when[stream, number] - last[stream] >= self.until.rest:
+                    kept[stream, number], last[stream] = True, when[stream, number]
+            self.last[which], met = last, kept
+        self.count[which] += count
         self.classes[which], self.row[which] = classes[:, -1], rows[:, -1]
         return scores, met
-
-    def _averaged(self, scores: Array, which: Array | slice) -> Array:
-        """Each with those before it; the first ones with fewer."""
-        count, smooth = scores.shape[1], self.until.smooth
-        known = np.concatenate([self.past[which], scores], axis=1)
-        self.past[which] = known[:, count:]
-        total = sum(known[:, first : first + count] for first in range(smooth))
-        so_far = self.count[which, None] + np.arange(1, count + 1)
-        return total / np.minimum(so_far, smooth)[..., None]
-
-    def _rested(self, met: Array, steps: Array, which: Array | slice) -> npt.NDArray[np.bool_]:
-        """Those of the answers that come late enough after the one before."""
-        kept, last = np.zeros_like(met), self.last[which].copy()
-        for stream, number in np.argwhere(met):
-            if steps[stream, number] - last[stream] >= self.until.rest:
-                kept[stream, number], last[stream] = True, steps[stream, number]
-        self.last[which] = last
-        return kept
 
     def reset(self, which: Array | slice = EVERY) -> None:
         """These streams begin anew."""
@@ -270,11 +281,16 @@ class StoppingState:
 def in_a_row(
     classes: Array, confident: Array, before: Array, count: Array
 ) -> npt.NDArray[np.int64]:
-    """(B, T): for how many scores in a row the same class has been confident.
+    """For how many scores in a row the same class has been confident.
 
     Args:
-        classes, confident: (B, T) the class of each of the next scores, and whether it is confident.
-        before, count: (B,) the class of the scores before, and the number of such scores up to it.
+        classes: (B, T) the class of each of the next scores.
+        confident: (B, T) whether it is confident.
+        before: (B,) the class of the scores before.
+        count: (B,) the number of confident scores in a row up to that.
+
+    Returns:
+        (B, T).
     """
     step = np.arange(classes.shape[1])
     held = np.column_stack([count > 0, confident[:, :-1]])
@@ -293,9 +309,9 @@ class Decisions(NamedTuple):
     scores: npt.NDArray[Any]
     """(T, classes) float64: class scores, as if the sequence ended there."""
     final: npt.NDArray[Any]
-    """(T,) booleans: whether the decision stands. In a stream: its sequence ends with the step, by
-    its segment, the stream's end or an early exit. By an exit policy: it was sure enough; otherwise
-    the end decided."""
+    """(T,) booleans: whether the decision is final. In a stream: its sequence ends with the step, by
+    its segment, the stream's end or an early exit. By an exit policy: its criterion was met;
+    otherwise the end decided."""
 
     def __repr__(self) -> str:
         steps = ""

@@ -1,4 +1,4 @@
-"""What is under way in a layer with delays (``delays.py``), as tensors.
+"""The delay buffer of a layer (``delays.py``): spikes, or other emissions, in flight, as tensors.
 
 It is state, like the neuron's variables and s: a tensor (B, depth, N), of which entry k arrives k
 steps from now from each of N presynaptic neurons. A neuron with delay d has no entries beyond d
@@ -19,67 +19,102 @@ from .neurons.base import Init
 
 
 def draw(how: Init, count: int, generator: torch.Generator | None = None) -> Tensor:
-    """Delays in steps, (count,) int64. SrnnError where one is beyond LONGEST."""
+    """Draw delays.
+
+    Args:
+        how: their distribution, in steps.
+        count: how many.
+        generator: draws them; None: torch's global one.
+
+    Returns:
+        (count,) int64.
+
+    Raises:
+        SrnnError: ``value``, where a delay is beyond LONGEST.
+    """
     values = how.sample(count, generator=generator, dtype=torch.float64).abs()
-    check_delays(values, str(how))
+    check_delays(values, str(how), "delays")
     return values.round().to(torch.int64)
 
 
 def depth_of(delays: Tensor) -> int:
-    """Steps over which something can be under way in a layer with these recurrent delays: the
-    longest delay plus 1. SrnnError for delays that are out of range."""
-    check_delays(delays, "The layer's delays")
+    """The depth of the buffer of a layer with these recurrent delays: the longest delay plus 1.
+    SrnnError for delays that are out of range."""
+    check_delays(delays, "The layer's delays", "delays")
     return int(delays.max()) + 1
 
 
 def reached(delays: Tensor, depth: int) -> Tensor:
-    """Which entries of what is under way a presynaptic neuron can have: booleans (depth, N), entry
-    k where k <= its delay."""
+    """The entries of a buffer that a presynaptic neuron can have: those up to its delay.
+
+    Args:
+        delays: (N,) steps.
+        depth: of the buffer.
+
+    Returns:
+        (depth, N) booleans.
+    """
     return torch.arange(depth, device=delays.device)[:, None] <= delays
 
 
 def taps(delays: Tensor, depth: int, like: Tensor) -> Tensor:
-    """(depth, N) of the dtype of ``like``: 1 at each neuron's delay, else 0. What s adds to what is
-    under way, by entry."""
+    """The weight with which s is added to each entry of a buffer: 1 at the neuron's delay, else 0.
+
+    Args:
+        delays: (N,) steps.
+        depth: of the buffer.
+        like: a tensor of the dtype that is wanted.
+
+    Returns:
+        (depth, N).
+    """
     return (torch.arange(depth, device=delays.device)[:, None] == delays).to(like.dtype)
 
 
 def later(in_flight: Tensor, lengths: Tensor | None, steps: int) -> Tensor:
-    """The part of (B, depth, N) that is still under way after ``steps`` steps, or each sequence's
-    ``lengths``; same shape."""
+    """The part of a buffer that is still in flight some steps later.
+
+    Args:
+        in_flight: (B, depth, N).
+        lengths: (B,) steps of each sequence; None: ``steps``.
+        steps: steps of all sequences.
+
+    Returns:
+        (B, depth, N).
+    """
     depth = in_flight.shape[1]
-    if lengths is None:
-        ends = None
-    else:
-        ends = lengths.clamp(max=depth)
-    return F.pad(in_flight, (0, 0, 0, depth)).gather(
-        1, indices_after(ends, min(steps, depth), in_flight)
-    )
+    ends = None if lengths is None else lengths.clamp(max=depth)
+    index = indices_after(ends, min(steps, depth), in_flight)
+    return F.pad(in_flight, (0, 0, 0, depth)).gather(1, index)
 
 
 def delayed_input(
     x: Tensor | Spikes, delays: Tensor, incoming: Tensor, lengths: Tensor | None
 ) -> tuple[Tensor | Spikes, Tensor]:
-    """(x as it arrives, what is then under way): x (B, T, I) delayed by ``delays`` (I,) steps,
-    after ``incoming`` (B, D, I).
+    """Delay an input. Spikes stay bits where those in flight are spikes, too.
 
-    Spikes stay bits where ``incoming`` is spikes too. ``lengths`` (B,): x is not looked at beyond
-    them.
+    Args:
+        x: (B, T, I).
+        delays: (I,) steps.
+        incoming: (B, D, I) in flight before x.
+        lengths: (B,) valid steps, beyond which x is not looked at; None: all.
+
+    Returns:
+        The input as it arrives, (B, T, I), and what is in flight after it, (B, D, I).
     """
     depth = incoming.shape[1]
     nothing = not incoming.requires_grad and not bool(incoming.any())
     if not nothing:
         incoming = incoming * reached(delays - 1, depth)
     if isinstance(x, Spikes):
-        if nothing or (
-            not incoming.requires_grad and bool(((incoming == 0) | (incoming == 1)).all())
-        ):
+        binary = not incoming.requires_grad and bool(((incoming == 0) | (incoming == 1)).all())
+        if nothing or binary:
             return _delayed_bits(x, delays, incoming, lengths)
         x = x.dense(incoming.dtype)
     steps = x.shape[1]
     # Everything that arrives at any step, even after the last: (B, T + depth, I).
-    sent = torch.arange(steps + depth, device=x.device)[:, None] - delays + depth
-    arrivals = F.pad(x, (0, 0, depth, depth)).gather(1, sent.expand(x.shape[0], -1, -1))
+    source = torch.arange(steps + depth, device=x.device)[:, None] - delays + depth
+    arrivals = F.pad(x, (0, 0, depth, depth)).gather(1, source.expand(x.shape[0], -1, -1))
     arrivals = arrivals + F.pad(incoming, (0, 0, 0, steps))
     after = arrivals.gather(1, indices_after(lengths, steps, incoming))
     # Entries beyond a neuron's delay come from beyond the sequence and may be NaN; times 0 that
@@ -88,21 +123,27 @@ def delayed_input(
 
 
 def indices_after(lengths: Tensor | None, steps: int, in_flight: Tensor) -> Tensor:
-    """Indices, of the shape of ``in_flight`` (B, D, N), of the D steps after each sequence's
-    last."""
-    if lengths is None:
-        last = torch.full((len(in_flight),), steps)
-    else:
+    """Indices of the D steps after each sequence's last.
+
+    Args:
+        lengths: (B,) steps of each sequence; None: ``steps``.
+        steps: steps of all sequences.
+        in_flight: (B, D, N).
+
+    Returns:
+        (B, D, N).
+    """
+    last = torch.full((len(in_flight),), steps)
+    if lengths is not None:
         last = lengths.to(torch.int64)
-    after = last.to(in_flight.device)[:, None] + torch.arange(
-        in_flight.shape[1], device=in_flight.device
-    )
+    entries = torch.arange(in_flight.shape[1], device=in_flight.device)
+    after = last.to(in_flight.device)[:, None] + entries
     return after[:, :, None].expand_as(in_flight)
 
 
 class _Carried(torch.autograd.Function):
-    """(the carrier of delayed spikes, what is under way after them) from the carrier of the spikes;
-    both take a gradient."""
+    """(the carrier of delayed spikes, the buffer after them) from the carrier of the spikes; both
+    take a gradient."""
 
     @staticmethod
     def forward(

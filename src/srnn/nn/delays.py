@@ -1,12 +1,12 @@
-"""Delays: what a presynaptic neuron emits arrives some steps later, the same number at all of its
-synapses (axonal delays).
+"""Delays: an emission of a presynaptic neuron arrives some steps later, the same number at all of
+its synapses (axonal delays).
 
 Within a step a layer sees the layer below in the same step and itself one step earlier. With a
 delay of d >= 0 steps it sees x[t - d] of an input channel, s[t - 1 - d] of one of its own neurons.
 A constant recurrent delay of k - 1 is the skip recurrence s[t - k] (ASRC-SNN, arXiv 2505.11455).
 Delays are drawn once and are not trained.
 
-What is under way is state, like the neuron's variables and s (``delay_buffer.py``).
+Spikes in flight are state, like the neuron's variables and s (``delay_buffer.py``).
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ LONGEST = 4095
 memory."""
 
 LEARNED = ("learned", "sigma")
-"""Settings of version 0.1, which could train delays; a file that says that it did not is read."""
+"""Settings of version 0.1, which could train delays; a file in which ``learned`` is false is
+read."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ class Delays:
     def __post_init__(self) -> None:
         for name in ("recurrent", "input"):
             if getattr(self, name) is not None:
-                object.__setattr__(self, name, Init.parse(getattr(self, name)))
+                how = Init.parse(getattr(self, name), f"delays.{name}")
+                object.__setattr__(self, name, how)
 
     @classmethod
     def parse(cls, spec: Delays | Mapping[str, Any] | None) -> Delays:
@@ -58,16 +60,17 @@ class Delays:
         if isinstance(spec, Delays):
             return spec
         if not isinstance(spec, Mapping | None):
-            raise SrnnError(
-                f"Delays are given as a mapping such as {{recurrent: 'uniform(0, 20)'}}, not "
-                f"{spec!r}."
-            )
+            example = "{recurrent: 'uniform(0, 20)'}"
+            message = f"Delays are given as a mapping such as {example}, not {spec!r}."
+            raise SrnnError(message, "value", "delays")
         settings = {key: value for key, value in (spec or {}).items() if key not in LEARNED}
         check_settings("Delays have", settings, [item.name for item in fields(cls)])
         if (spec or {}).get("learned"):
             raise SrnnError(
                 "Delays can no longer be learned, only drawn: train a network whose delays have no "
-                "'learned' and no 'sigma'."
+                "'learned' and no 'sigma'.",
+                "unsupported",
+                "delays.learned",
             )
         return cls(**settings)
 
@@ -84,17 +87,34 @@ class Delays:
         return {key: str(how) for key, how in self.drawn.items()}
 
 
-def check_delays(delays: Tensor | np.ndarray[Any, Any], what: str) -> None:
-    """SrnnError unless all delays are from 0 to LONGEST steps."""
+def check_delays(delays: Tensor | np.ndarray[Any, Any], what: str, field: str = "") -> None:
+    """Check the range of delays.
+
+    Args:
+        delays: steps, of any shape.
+        what: whose delays they are, which begins the message.
+        field: of the error; "": ``what``.
+
+    Raises:
+        SrnnError: ``value``, unless all are from 0 to LONGEST steps.
+    """
     if getattr(delays, "is_meta", False):  # a tensor without numbers
         return
     if not bool(((delays >= 0) & (delays <= LONGEST)).all()):
-        raise SrnnError(f"{what}: a delay is from 0 to {LONGEST:,} steps.")
+        raise SrnnError(f"{what}: a delay is from 0 to {LONGEST:,} steps.", "value", field or what)
 
 
 @functools.cache
 def state_type(neuron_state: Any, more: tuple[str, ...]) -> Any:
-    """A neuron's State with further fields after its own; it can be pickled."""
+    """A neuron's State with further fields after its own; it can be pickled.
+
+    Args:
+        neuron_state: the NamedTuple of the neuron's variables and ``s``.
+        more: names of further fields; () returns the neuron's own.
+
+    Returns:
+        A NamedTuple.
+    """
     if not more:
         return neuron_state
     kind: Any = namedtuple(f"Delayed{neuron_state.__name__}", (*neuron_state._fields, *more))

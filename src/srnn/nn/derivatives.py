@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .arithmetic import Number
 from .equations import COMPARISONS, Algebra, Node, Record, as_node, equations, function, unused
 
 
 @functools.cache
-def adjoint(model: Any) -> Callable[..., tuple[Any, ...]]:
+def adjoint(model: Any) -> Callable[..., tuple[Number, ...]]:
     """The gradients of ``step``'s arguments from those of its results, and the arguments: reverse
     mode.
 
@@ -66,10 +67,15 @@ def jacobian_record(model: Any) -> Record:
 
 
 def slope_record(emission: Record, seed: Node | None = None) -> Record:
-    """(g, v, psi) -> (the gradient of v,), for the record v -> (value,) of an emission.
+    """The gradient of an emission.
 
-    g is the gradient of the value, unless ``seed`` stands for it; psi, the surrogate at v, stands
-    for the derivative of the unit step.
+    Args:
+        emission: the record v -> (value,).
+        seed: stands for the gradient of the value; None: the argument g does.
+
+    Returns:
+        The record (g, v, psi) -> (the gradient of v,), where psi, the surrogate at v, stands for
+        the derivative of the unit step.
     """
     psi = Node("argument", value="psi")
     if seed is None:
@@ -151,7 +157,7 @@ class _Graph:
 
     def __init__(self, step_slope: Node | None = None) -> None:
         self.step_slope = step_slope
-        self._made: dict[Any, Node] = {}
+        self._made: dict[Hashable, Node] = {}
 
     def make(self, operation: str, *operands: Node) -> Node:
         if all(operand.operation == "constant" for operand in operands):
@@ -174,22 +180,28 @@ class _Graph:
         return self._made[key]
 
     def chain(self, term: _Term, sign: int, factor: Node | None, name: str) -> _Term:
-        """The term, which is called ``name``, times sign * factor."""
+        """A term times sign * factor.
+
+        Args:
+            term: the summand of a gradient.
+            sign: 1 or -1.
+            factor: None is 1.
+            name: what the term is called in the text of the adjoint.
+
+        Returns:
+            The product, as a term.
+        """
         if factor is None:
             return _Term(sign * term.sign, term.factor, term.gradient)
         gradient = term.gradient
         if term.factor is not None:
             gradient = self.make("multiply", term.factor, gradient)
             gradient.name = gradient.name or name
-        if (
-            factor.operation in COMPARISONS
-        ):  # masks are multiplied by numbers only, never added to each other
-            if (
-                gradient.operation == "constant"
-            ):  # torch makes a mask times a number float32: use one of the right type
-                varying = next(
-                    operand for operand in factor.operands if operand.operation != "constant"
-                )
+        if factor.operation in COMPARISONS:
+            # Masks are multiplied by numbers only, never added to each other.
+            if gradient.operation == "constant":
+                # Torch makes a mask times a number float32: use one of the right type.
+                varying = next(each for each in factor.operands if each.operation != "constant")
                 gradient = self.make("add", gradient, self.make("multiply", as_node(0.0), varying))
             return _Term(sign * term.sign, None, self.make("multiply", gradient, factor))
         return _Term(sign * term.sign, factor, gradient)
@@ -204,7 +216,20 @@ class _Graph:
             )
         summands = []
         for gradient, factors in by_gradient.items():
-            kept = _cancel(factors)
+            # Pairs that cancel go, and equal constants are collected into one.
+            constant, others = 0.0, Counter[Node]()
+            for sign, node in factors:
+                if node.operation == "constant":
+                    constant += sign * node.value
+                else:
+                    others[node] += sign
+            kept = [
+                (1 if count > 0 else -1, node)
+                for node, count in others.items()
+                for _ in range(abs(count))
+            ]
+            if constant:
+                kept.append((1 if constant > 0 else -1, as_node(abs(constant))))
             if kept:
                 sign, factor = self._signed_sum(kept)
                 summands.append((sign, self.make("multiply", factor, gradient)))
@@ -224,16 +249,3 @@ class _Graph:
         for sign, node in others:
             total = self.make("add" if sign > 0 else "subtract", total, node)
         return 1, total
-
-
-def _cancel(factors: Sequence[tuple[int, Node]]) -> list[tuple[int, Node]]:
-    """The factors without pairs that cancel; equal constants are collected into one."""
-    constant = sum(sign * node.value for sign, node in factors if node.operation == "constant")
-    others = Counter[Node]()
-    for sign, node in factors:
-        if node.operation != "constant":
-            others[node] += sign
-    kept = [
-        (1 if count > 0 else -1, node) for node, count in others.items() for _ in range(abs(count))
-    ]
-    return kept + ([(1 if constant > 0 else -1, as_node(abs(constant)))] if constant else [])

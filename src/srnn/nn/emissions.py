@@ -18,10 +18,10 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Literal
 
 from ..errors import SrnnError
-from .arithmetic import positive_part, unit_step
+from .arithmetic import Number, positive_part, unit_step
 from .derivatives import slope_record
 from .equations import Algebra, Record, digest_of, record
 
@@ -34,26 +34,30 @@ class Emission:
     """What neurons of drive v emit.
 
     Args:
-        name: what reports and the model's file call it.
+        name: its name in reports and the model's file.
         value: v -> what is emitted, in the arithmetic of neurons' equations. ``unit_step(v)``, and
             only of v itself, is a spike: its derivative is the surrogate's psi(v).
 
-    Raises SrnnError for a function that is more than such arithmetic, or does not depend on v.
+    Raises:
+        SrnnError: ``value``, for a function that is more than such arithmetic, or does not depend
+            on v.
     """
 
     name: str
-    value: Callable[[Any], Any]
+    value: Callable[[Number], Number]
 
     def __post_init__(self) -> None:
         for node in self.record.nodes:
             if node.operation == "unit_step" and node.operands[0].operation != "argument":
                 raise SrnnError(
-                    f"The emission '{self.name}' takes the unit step of something other than v, "
-                    "which is what the surrogate sees; shift the drive in the neuron's step "
-                    "instead."
+                    f"The emission '{self.name}' takes the unit step of something other than v, on "
+                    "which the surrogate depends; shift the drive in the neuron's step instead.",
+                    "value",
+                    self.name,
                 )
         if not self.record.used:
-            raise SrnnError(f"The emission '{self.name}' does not depend on the drive v.")
+            message = f"The emission '{self.name}' does not depend on the drive v."
+            raise SrnnError(message, "value", self.name)
 
     @functools.cached_property
     def record(self) -> Record:
@@ -113,9 +117,7 @@ class _Intervals(Algebra):
                     super(_Intervals, self).apply(operation, *each)
                     for each in itertools.product(*operands)
                 ]
-                known = [
-                    end for end in ends if not math.isnan(end)
-                ]  # 0 times infinity is 0 or anything
+                known = [end for end in ends if not math.isnan(end)]  # 0 * infinity: anything
                 return min(0.0, *known), max(0.0, *known)
         return -math.inf, math.inf
 

@@ -34,6 +34,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from ..errors import SrnnError
 from ..text import counted
 from . import arithmetic
+from .arithmetic import Number
 
 _UFUNCS: Mapping[np.ufunc, str] = {
     np.add: "add",
@@ -54,7 +55,7 @@ OPERATIONS = (*_UFUNCS.values(), "unit_step")
 ``arithmetic``."""
 FUNCTIONS = ("exp", "absolute", "positive_part", "unit_step")
 COMPARISONS = ("greater", "at_least", "less", "at_most")
-_OPERATORS: Mapping[str, Callable[..., Any]] = {
+_OPERATORS: Mapping[str, Callable[..., Number]] = {
     "add": operator.add,
     "subtract": operator.sub,
     "multiply": operator.mul,
@@ -79,49 +80,53 @@ class Node(NDArrayOperatorsMixin):
         self.operation, self.operands, self.value = operation, operands, value
         self.name = value if operation == "argument" else ""
 
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **options: Any) -> Any:
+    def __array_ufunc__(
+        self, ufunc: np.ufunc, method: str, *operands: Number, **options: object
+    ) -> Node:
         operation = _UFUNCS.get(ufunc)
         if "out" in options:
-            raise SrnnError(
-                "Equations cannot change a number in place; write u = u + x instead of u += x."
-            )
+            message = "Equations cannot change a number in place: write u = u + x, not u += x."
+            raise SrnnError(message, "value", ufunc.__name__)
         if operation is None or method != "__call__" or options:
-            raise SrnnError(f"Equations cannot use {ufunc.__name__}, only {', '.join(OPERATIONS)}.")
+            name = ufunc.__name__
+            known = ", ".join(OPERATIONS)
+            raise SrnnError(f"Equations cannot use {name}, only {known}.", "value", name)
         nodes = [as_node(operand) for operand in operands]
         if operation == "positive_part":
             if nodes[1].value != 0.0:
-                raise SrnnError(
+                message = (
                     "Equations can use the maximum only as max(0, x), written positive_part(x)."
                 )
+                raise SrnnError(message, "value", "maximum")
             nodes = nodes[:1]
         if operation == "divide" and nodes[1].value == 0.0:
-            raise SrnnError("Equations cannot divide by 0.")
+            raise SrnnError("Equations cannot divide by 0.", "value", operation)
         return Node(operation, tuple(nodes))
 
     def unit_step(self) -> Node:
-        """What ``arithmetic.unit_step`` makes of it."""
+        """``arithmetic.unit_step`` of the node."""
         return Node("unit_step", (self,))
 
     def __bool__(self) -> bool:
         raise SrnnError(
             "Equations cannot branch: no 'if', 'and', 'or' on their numbers; multiply by a "
-            "comparison instead."
+            "comparison instead.",
+            "value",
+            "bool",
         )
 
-    def __hash__(
-        self,
-    ) -> int:  # == is not an operation and is refused like others: a node is found by identity
+    def __hash__(self) -> int:
+        # == is not an operation and is refused like others: a node is found by identity.
         return id(self)
 
 
-def as_node(value: Any) -> Node:
+def as_node(value: Number) -> Node:
     """A number as a constant; a node as it is."""
     if isinstance(value, Node):
         return value
     if not math.isfinite(value):
-        raise SrnnError(
-            f"Equations cannot use the number {value}, which cannot be written for a device."
-        )
+        message = f"Equations cannot use the number {value}, which cannot be written for a device."
+        raise SrnnError(message, "value", "constant")
     return Node("constant", value=float(value))
 
 
@@ -129,32 +134,43 @@ class Algebra:
     """What the operations mean; here that is left to the operands' own operators: arrays, tensors,
     fixed-point numbers."""
 
-    def constant(self, value: float) -> Any:
+    def constant(self, value: float) -> Number:
         """A constant of the equations."""
         return value
 
-    def apply(self, operation: str, *operands: Any) -> Any:
+    def apply(self, operation: str, *operands: Number) -> Number:
         """One of ``OPERATIONS``. SrnnError for one that these operands do not support."""
         try:
             return _OPERATORS[operation](*operands)
         except TypeError as error:
-            raise SrnnError(
-                f"'{operation}' in a neuron's equations is not supported here."
-            ) from error
+            message = f"'{operation}' in a neuron's equations is not supported here."
+            raise SrnnError(message, "unsupported", operation) from error
 
-    def named(self, name: str, value: Any) -> Any:
-        """Called for a value that is used again or that the author named; returns what replaces it
-        from then on."""
+    def named(self, name: str, value: Number) -> Number:
+        """Called for a value that is used again or that the author named.
+
+        Args:
+            name: its name, unique in the record.
+            value: the value.
+
+        Returns:
+            What stands for the value from then on.
+        """
         return value
 
 
 def unused(name: str, taken: set[str]) -> str:
-    """The name, with a number after it if it is taken; from then on it is taken."""
-    free = next(
-        n
-        for n in (name, *(f"{name}_{again}" for again in range(2, len(taken) + 3)))
-        if n not in taken
-    )
+    """A name that is not taken yet.
+
+    Args:
+        name: the name that is wanted.
+        taken: all names in use; the returned one is added.
+
+    Returns:
+        The name itself, or with a number after it.
+    """
+    numbered = (f"{name}_{again}" for again in range(2, len(taken) + 3))
+    free = next(each for each in (name, *numbered) if each not in taken)
     taken.add(free)
     return free
 
@@ -244,10 +260,18 @@ class Record:
             if node.operands and (uses[node] > 1 or (node.name and self.all_named))
         }
 
-    def run(self, algebra: Algebra, values: Iterable[Any]) -> list[Any]:
-        """The algebra's results for these values of the arguments."""
+    def run(self, algebra: Algebra, values: Iterable[Number]) -> list[Number]:
+        """Compute the record in an algebra.
+
+        Args:
+            algebra: what operations and constants mean.
+            values: one for each argument, in order.
+
+        Returns:
+            The algebra's value of each result.
+        """
         values_of = dict(zip(self.arguments, values, strict=True))
-        made: dict[Node, Any] = {}
+        made: dict[Node, Number] = {}
         for node in self.nodes:
             if node.operation == "argument":
                 made[node] = values_of[node.name]
@@ -259,9 +283,19 @@ class Record:
         return [made[result] for result in self.results]
 
 
-def record(function: Callable[..., Any], arguments: Sequence[str]) -> Record:
-    """Record what a function of plain arithmetic does with these arguments. SrnnError if it does
-    anything else."""
+def record(function: Callable[..., Number], arguments: Sequence[str]) -> Record:
+    """Record what a function does.
+
+    Args:
+        function: plain arithmetic; it is called once, with a node for each argument.
+        arguments: names of the arguments, in order.
+
+    Returns:
+        The record, whose results are what the function returned.
+
+    Raises:
+        SrnnError: ``value``, for anything but plain arithmetic.
+    """
     nodes = [Node("argument", value=name) for name in arguments]
     code, before = function.__code__, sys.gettrace()
 
@@ -275,24 +309,26 @@ def record(function: Callable[..., Any], arguments: Sequence[str]) -> Record:
     sys.settrace(name_locals)
     try:
         returned = function(*nodes)
-        results = tuple(
-            map(as_node, returned if isinstance(returned, (tuple, list)) else [returned])
-        )
+        if not isinstance(returned, (tuple, list)):
+            returned = [returned]
+        results = tuple(map(as_node, returned))
     except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
         why = str(error).splitlines()[0].rstrip(".")
+        name = function.__qualname__
         raise SrnnError(
-            f"The equations of {function.__qualname__} cannot be recorded ({why}); they may use + "
-            "- * /, comparisons, and exp, "
-            "absolute, positive_part and unit_step from srnn.nn.arithmetic."
+            f"The equations of {name} cannot be recorded ({why}); they may use + - * /, "
+            "comparisons, and exp, absolute, positive_part and unit_step from srnn.nn.arithmetic.",
+            "value",
+            name,
         ) from error
     finally:
         sys.settrace(before)
     return Record(tuple(arguments), results)
 
 
-def _numbers(node: Node) -> bool:
-    """Whether the node uses comparisons only where all backends can: to some they are booleans, to
-    others numbers."""
+def _is_portable(node: Node) -> bool:
+    """Whether the node uses comparisons only where all backends can: in some a comparison is a
+    boolean, in others a number."""
     operations = [operand.operation for operand in node.operands]
     factors = [operation for operation in operations if operation not in (*COMPARISONS, "constant")]
     none = not any(operation in COMPARISONS for operation in operations)
@@ -300,7 +336,7 @@ def _numbers(node: Node) -> bool:
 
 
 def arguments_of(model: Any) -> tuple[str, ...]:
-    """Names of the arguments of a neuron model's ``step``: (*state variables, s, current,
+    """Names of the arguments of a neuron model's ``step``: (*variables, s, current,
     *coefficients)."""
     return (*model.State._fields, "current", *model.coefficients)
 
@@ -310,38 +346,39 @@ def equations(model: Any) -> Record:
     """The record of a neuron model's ``step``; its results are the new state and the drive v.
     SrnnError if it is not valid."""
     own = record(model.step, arguments_of(model))
-    if any(node.operation in COMPARISONS for node in own.results) or not all(
-        map(_numbers, own.nodes)
-    ):
+    compared = any(node.operation in COMPARISONS for node in own.results)
+    if compared or not all(map(_is_portable, own.nodes)):
         raise SrnnError(
             f"In the equations of {model.step.__qualname__} a comparison may only multiply "
-            "something that varies, as in "
-            "u * (c <= 0.0): write the opposite comparison instead of 1 - (...), a coefficient "
-            "instead of a number, and multiply "
-            "by two comparisons one after the other."
+            "something that varies, as in u * (c <= 0.0): write the opposite comparison instead of "
+            "1 - (...), a coefficient instead of a number, and multiply by two comparisons one "
+            "after the other.",
+            "value",
+            "step",
         )
+    step = f"step of the neuron '{model.name}'"
     if len(own.results) != len(model.State._fields):
-        wanted = ", ".join((*model.State._fields[:-1], "v"))
+        returned, wanted = len(own.results), ", ".join((*model.State._fields[:-1], "v"))
         raise SrnnError(
-            f"step of the neuron '{model.name}' returns {counted(len(own.results), 'value')}; it "
-            "must return the new state and "
-            f"the drive: {wanted}."
+            f"{step} returns {counted(returned, 'value')}; it must return the new state and the "
+            f"drive: {wanted}.",
+            "value",
+            "step",
         )
     varying = {*model.State._fields, "current"}
     for what, node in zip((*model.State._fields[:-1], "drive"), own.results, strict=True):
         if not varying & Record(own.arguments, (node,)).used:
-            raise SrnnError(
-                f"step of the neuron '{model.name}' returns a {what} that depends neither on the "
-                "state nor on the current."
-            )
+            message = f"{step} returns a {what} that depends neither on the state nor the current."
+            raise SrnnError(message, "value", "step")
     for variable, node in zip(model.State._fields[:-1], own.results, strict=False):
         if node.operands:
             node.name = f"{variable}_new"
     if record(model.step, arguments_of(model)).digest != own.digest:
         raise SrnnError(
             f"{model.step.__qualname__} computes something different each time it is called. "
-            "Equations are recorded once, so "
-            "noise has to come with the input."
+            "Equations are recorded once, so noise has to come with the input.",
+            "value",
+            "step",
         )
     return own
 
@@ -382,7 +419,15 @@ class Writer(Algebra):
         return repr(float(value))
 
     def call(self, function: str, argument: str) -> str:
-        """One of ``FUNCTIONS`` of something."""
+        """The text of a function's call.
+
+        Args:
+            function: one of ``FUNCTIONS``.
+            argument: the text of its argument.
+
+        Returns:
+            The call.
+        """
         return f"{function}({argument})"
 
     def constant(self, value: float) -> Text:
@@ -401,24 +446,37 @@ class Writer(Algebra):
         return Text(self.call(operation, a.text))
 
     def named(self, name: str, value: Text) -> Text:
+        """Assign the value to a variable.
+
+        Args:
+            name: the variable.
+            value: its expression.
+
+        Returns:
+            The variable.
+        """
         self.assignments.append((name, value.text))
         return Text(name)
 
 
 def function(
     name: str, own: Record, writer: Writer | None = None, words: Mapping[str, Any] | None = None
-) -> Callable[..., tuple[Any, ...]]:
-    """The record as a Python function of its arguments, which returns a tuple. Debuggers find its
-    text.
+) -> Callable[..., tuple[Number, ...]]:
+    """The record as a Python function, whose text debuggers find.
 
-    ``writer`` and the ``words`` that its text uses are for a compiler that reads Python but has
-    words of its own.
+    Args:
+        name: the function's name.
+        own: the record.
+        writer: makes the text, for a compiler that reads Python but has functions of its own; None:
+            ordinary Python.
+        words: the functions that the text uses, by name; None: those of ``arithmetic``.
+
+    Returns:
+        A function of the record's arguments, which returns a tuple of its results.
     """
     words = words or {key: getattr(arithmetic, key) for key in FUNCTIONS}
     writer, taken = writer or Writer(), set(words)
-    arguments = [
-        unused(argument, taken) for argument in own.arguments
-    ]  # one may have a function's name
+    arguments = [unused(argument, taken) for argument in own.arguments]  # may be a function's name
     results = own.run(writer, map(Text, arguments))
     lines = [f"def {name}({', '.join(arguments)}):"]
     lines += [f"    {variable} = {text}" for variable, text in writer.assignments]
@@ -427,11 +485,18 @@ def function(
 
 
 def written(name: str, text: str, words: Mapping[str, Any]) -> Callable[..., Any]:
-    """The function ``name`` that a text defines, which may use these words. Debuggers find the
-    text."""
-    place = (
-        f"<equations: {name} {zlib.crc32(text.encode()):08x}>"  # two models may have the same name
-    )
+    """A function from its text, which debuggers find.
+
+    Args:
+        name: the function's name.
+        text: Python that defines it.
+        words: what the text may use, by name.
+
+    Returns:
+        The function.
+    """
+    # With a checksum, because two models may have the same name.
+    place = f"<equations: {name} {zlib.crc32(text.encode()):08x}>"
     made: dict[str, Any] = {}
     exec(compile(text, place, "exec"), {**words, "__name__": __name__}, made)
     linecache.cache[place] = (len(text), None, text.splitlines(keepends=True), place)

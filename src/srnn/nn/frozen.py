@@ -38,8 +38,8 @@ Merge = Literal["mean", "concat"]
 """How the outputs of a bidirectional layer's directions become one."""
 
 DELAYS = {"arriving": ("delay_rec", True), "incoming": ("delay_in", False)}
-"""Where a ``Layer`` keeps its delays, and whether they are those of its own neurons, not of its
-input."""
+"""The buffer in which a ``Layer`` keeps its delays, and whether they are those of its own neurons,
+not of its input."""
 _ON_A_DEVICE = frozenset(("bidirectional", "encoder", "substeps", "membrane", "not finite"))
 CANNOT: Mapping[str, frozenset[str]] = MappingProxyType(
     {
@@ -89,7 +89,7 @@ class FrozenLayer:
     (``NeuronParameters``)."""
     has_bias: bool = True
     delays: Mapping[str, Array] = field(default_factory=dict)
-    """Delays in steps, int64, by the name of the state that they need: "arriving" (H,) for its own
+    """Delays in steps, int64, by the name of the buffer that they need: "arriving" (H,) for its own
     emissions, "incoming" (I,) for its input (``nn/delays.py``). A connection without delays is
     missing."""
     backward: FrozenLayer | None = None
@@ -112,8 +112,20 @@ class FrozenLayer:
         parameters: Mapping[str, Array],
         output: Output = "emission",
     ) -> FrozenLayer:
-        """A layer, whose coefficients and initial state follow from the neuron and its
-        parameters."""
+        """A layer, whose coefficients and initial state follow from the neuron and its parameters.
+
+        Args:
+            name: as in the network.
+            neuron: the model.
+            weight_in: (H, I).
+            weight_rec: (H, H); None: a feed-forward layer.
+            bias: (H,); None: the layer has none.
+            parameters: the neuron's, by name, each (H,), as they are stored.
+            output: what the layer above, or the caller, receives.
+
+        Returns:
+            The layer.
+        """
         import torch
 
         from .network.parameters import valid_values
@@ -159,16 +171,15 @@ class FrozenLayer:
 
     def initial_state(self, batch: int) -> dict[str, Array]:
         """The state before the first step: its variables and ``s``, each (batch, H), and with
-        delays what is under way, each (batch, steps, presynaptic)."""
+        delays the buffers of spikes in flight, each (batch, steps, presynaptic)."""
         state = {name: np.tile(value, (batch, 1)) for name, value in self.initial.items()}
         for name, delays in self.delays.items():
             own = name == "arriving"
             entries = np.arange(delays.max() + own)[:, None]
+            in_flight = np.zeros((len(entries), self.inputs))
             if own:
-                sent = (entries == delays) * self.initial["s"]
-            else:
-                sent = np.zeros((len(entries), self.inputs))
-            state[name] = np.tile(sent.astype(self.initial["s"].dtype), (batch, 1, 1))
+                in_flight = (entries == delays) * self.initial["s"]
+            state[name] = np.tile(in_flight.astype(self.initial["s"].dtype), (batch, 1, 1))
         return state
 
     @property
@@ -258,15 +269,16 @@ class FrozenNetwork:
         copies: list[tuple[Tensor, Array]] = []
         others = layers_by_name(network)
         if {*others} != {*self.directions}:
-            raise SrnnError(
-                f"These are weights of {some([*self.directions])}; the network has "
-                f"{some([*others])}."
-            )
+            own, theirs = some([*self.directions]), some([*others])
+            message = f"These are weights of {own}; the network has {theirs}."
+            raise SrnnError(message, "conflict", "network")
         for name, layer in self.directions.items():
             if others[name].norm is not None:
                 raise SrnnError(
-                    f"{name} has batch norm, for which these weights have nothing; use a network "
-                    "without it (fold)."
+                    f"{name} has batch norm, which these weights do not include; use a network "
+                    "without it (fold).",
+                    "conflict",
+                    f"{name}.norm",
                 )
             tensors = {
                 "weight_in": layer.weight_in,
@@ -278,9 +290,8 @@ class FrozenNetwork:
             for key, tensor in others[name].state_dict().items():
                 value = np.array(tensors.get(key, ()))
                 if value.shape != tensor.shape:
-                    raise SrnnError(
-                        f"{name}.{key} is of shape {tuple(tensor.shape)}, not {value.shape}."
-                    )
+                    message = f"{name}.{key} is of shape {tuple(tensor.shape)}, not {value.shape}."
+                    raise SrnnError(message, "conflict", f"{name}.{key}")
                 copies.append((tensor, value))
         with torch.no_grad():
             for tensor, value in copies:
@@ -304,14 +315,9 @@ class FrozenNetwork:
         without = "train a network without {}; ONNX and srnn stream take this one".format
         for layer in hidden:
             if layer.backward is not None:
-                advice = (
-                    "train a network that reads forwards only; ONNX's sequence form takes this one"
-                )
-                yield (
-                    "bidirectional",
-                    f"{layer.name} is bidirectional and needs the whole sequence",
-                    advice,
-                )
+                where = f"{layer.name} is bidirectional and needs the whole sequence"
+                advice = "train a network that reads forwards only"
+                yield "bidirectional", where, f"{advice}; ONNX's sequence form takes this one"
         if self.threshold is not None:
             yield "encoder", "a trained encoder turns its input into +1, 0 and -1", without("it")
         if self.substeps > 1:
@@ -331,62 +337,73 @@ class FrozenNetwork:
                 where = f"{name} ({layer.neuron.name}) divides or takes an exponential in each step"
                 yield "division", where, "export it as float32"
         if self.state_as.width < 32:
-            where = (
-                f"every layer keeps its states in {self.state_as.width} bits, for which it "
-                "was "
-                "trained"
-            )
+            width = self.state_as.width
+            where = f"every layer keeps its states in {width} bits, for which it was trained"
             export = either("srnn export c RUN --format int8", 'model.export(folder, "int8")')
             advice = f"export it with: {export}, or train without training.state_bits"
             yield "rounded", where, advice
         if self.dtype not in ("float32", "float64"):
-            yield (
-                "dtype",
-                f"its weights are {self.dtype}, not float32 or float64",
-                "convert it with .float()",
-            )
+            where = f"its weights are {self.dtype}, not float32 or float64"
+            yield "dtype", where, "convert it with .float()"
         for name, layer in self.directions.items():
-            if not all(
-                np.isfinite(a).all()
-                for a in (*layer.matrices(), layer.bias, *layer.coefficients.values())
-            ):
-                yield (
-                    "not finite",
-                    f"{name} has weights or time constants that are not finite",
-                    "train it again",
-                )
+            arrays = (*layer.matrices(), layer.bias, *layer.coefficients.values())
+            if not all(np.isfinite(array).all() for array in arrays):
+                where = f"{name} has weights or time constants that are not finite"
+                yield "not finite", where, "train it again"
 
     def why_not(
         self, consumer: str, neurons: Container[str] | None = None
-    ) -> tuple[str, str] | None:
-        """(what that consumer cannot represent in the network, what to do about it); None if it can
-        take all of it.
+    ) -> tuple[str, str, str] | None:
+        """What a consumer cannot represent in the network.
 
-        ``neurons``: names of the neurons that it knows; None: all of them.
+        Args:
+            consumer: one of ``CANNOT``.
+            neurons: names of the neurons that it supports; None: all of them.
+
+        Returns:
+            (where it is, what to do about it, the feature); None if it can take all of it.
         """
         for feature, where, advice in self.features():
             if feature in CANNOT[consumer]:
-                return where, advice
+                return where, advice, feature
         for name, layer in self.directions.items():
             if neurons is not None and layer.neuron.name not in neurons:
-                return (
-                    f"it does not know the neuron '{layer.neuron.name}' of {name}",
-                    "ONNX and C take every neuron",
-                )
+                where = f"it does not know the neuron '{layer.neuron.name}' of {name}"
+                return where, "ONNX and C take every neuron", "neuron"
         return None
 
     def require(self, consumer: str, neurons: Container[str] | None = None) -> Self:
-        """The network itself. SrnnError, naming layer and way out, if that consumer cannot take it
-        (see ``why_not``)."""
+        """The network itself, for a consumer.
+
+        Args:
+            consumer: one of ``CANNOT``.
+            neurons: names of the neurons that it supports; None: all of them.
+
+        Returns:
+            The network.
+
+        Raises:
+            SrnnError: ``unsupported``, about the feature that the consumer cannot represent.
+        """
         reason = self.why_not(consumer, neurons)
         if reason is not None:
-            raise SrnnError(f"{consumer} cannot take this network: {reason[0]}; {reason[1]}.")
+            where, advice, feature = reason
+            message = f"{consumer} cannot take this network: {where}; {advice}."
+            raise SrnnError(message, "unsupported", feature)
         return self
 
 
 def usual_state(neuron: Neuron, size: int, dtype: np.dtype[Any]) -> dict[str, Array]:
-    """The state before the first step where none is drawn, each (size,): see
-    ``FrozenLayer.initial``."""
+    """The state before the first step where none is drawn: see ``FrozenLayer.initial``.
+
+    Args:
+        neuron: the model.
+        size: number of neurons.
+        dtype: of the state.
+
+    Returns:
+        Each variable and ``s``, (size,), by name.
+    """
     rules = dict(neuron.initial)
     values: dict[str, float] = {}
     for name in neuron.State._fields:

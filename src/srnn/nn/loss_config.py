@@ -47,9 +47,8 @@ class RateConfig(CheckedSettings, key="loss.rate"):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.weight > 0 and self.target is None and self.upper is None:
-            raise SrnnError(
-                "'loss.rate' has a weight but neither 'target' nor 'upper'; give one of them."
-            )
+            message = "'loss.rate' has a weight but neither 'target' nor 'upper'; give one of them."
+            raise SrnnError(message, "missing", "loss.rate")
 
 
 @dataclass(frozen=True)
@@ -104,12 +103,12 @@ class DecisionRule:
     classes: tuple[str, ...]
     """Names of the classes, or of the values, in the order of the network's outputs."""
     until: StoppingCriterion | None = None
-    """When an answer stands before a sequence's end; None: it is not asked."""
+    """When an answer is final before a sequence's end; None: never."""
     targets: Targets | None = None
     """What the answer is a value of, if it is one: with its mean and deviation, scores become
     values in its own units. None: classes, or the scores as they are."""
     alarm: Alarm | None = None
-    """What raises an alarm, of a network that says the next sample; None: nothing."""
+    """What raises an alarm, of a network that predicts the next sample; None: nothing."""
 
     @property
     def per_step(self) -> bool:
@@ -119,7 +118,6 @@ class DecisionRule:
     def check(self, outputs: int) -> None:
         """SrnnError unless there is a class for each output."""
         if len(self.classes) != outputs:
-            raise SrnnError(
-                f"The decision names {len(self.classes)} classes, but the network has {outputs} "
-                "outputs."
-            )
+            classes = f"{len(self.classes)} classes"
+            message = f"The decision names {classes}, but the network has {outputs} outputs."
+            raise SrnnError(message, "conflict", "classes")

@@ -71,9 +71,10 @@ class Loss:
         unlabelled_class: the class that unlabelled steps may be counted as; None: there is none.
         targets: the mean and deviation by which targets are standardised, so that outputs are; None:
             they are taken as they are, or they are classes. Where they have a linear part, the loss
-            is given what that leaves of them (``Batch.left``).
+            is given their residual (``Batch.left``).
 
-    Raises SrnnError for an unknown name, and if the loss does not fit the labels.
+    Raises:
+        SrnnError: ``value`` for an unknown name, ``conflict`` if the loss does not fit the labels.
     """
 
     def __init__(
@@ -92,7 +93,9 @@ class Loss:
         if config.unlabelled == "as_class" and unlabelled_class is None:
             raise SrnnError(
                 "loss.unlabelled is 'as_class', but the task names no class for unlabelled steps; "
-                "use 'mask'."
+                "use 'mask'.",
+                "conflict",
+                "loss.unlabelled",
             )
         self.config, self.rule, self.per_step, self.scale = config, config.rule, per_step, targets
         if config.unlabelled == "as_class":
@@ -103,7 +106,18 @@ class Loss:
 
     @classmethod
     def for_task(cls, config: LossConfig, task: Task) -> Loss:
-        """The loss of a recipe on a task."""
+        """The loss of a recipe on a task.
+
+        Args:
+            config: the ``loss`` section.
+            task: what the labels are.
+
+        Returns:
+            The loss.
+
+        Raises:
+            SrnnError: ``conflict``, if it does not fit the task's labels.
+        """
         if config.rule.value != (task.targets is not None):
             _refuse(config, task.kind == "per_step", task.targets is not None)
         return cls(config, task.kind == "per_step", task.unlabelled_class, task.targets)
@@ -123,8 +137,16 @@ class Loss:
         return self.config.reduction == "sum" and self.config.name in ("nll", "ce_steps", "mse")
 
     def scores(self, output: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Class scores, (B, C), or (B, T, C) for ``nll``; the class with the maximum is the
-        prediction. Of a loss of values they are these, standardised as the targets are."""
+        """Class scores; the class with the maximum is the prediction.
+
+        Args:
+            output: (B, T, C).
+            lengths: (B,) valid steps; None: all.
+
+        Returns:
+            (B, C), or (B, T, C) for ``nll``. For values they are these, standardised as the targets
+            are.
+        """
         rule = self.rule
         if rule.per_step:
             return rule.counted(output)
@@ -142,7 +164,7 @@ class Loss:
         return total / steps.sum(1).clamp(min=1)
 
     def _totals(self, y: Tensor) -> Tensor:
-        """The total after each step, (B, T, C), of what the steps count."""
+        """The total after each step, (B, T, C), of the steps' contributions."""
         totals = [y[:, 0]]
         for step in range(1, y.shape[1]):
             alone = step <= self.config.start
@@ -152,10 +174,16 @@ class Loss:
     def counted_steps(
         self, output: Tensor, lengths: Tensor | None, begin: int = 0, first: int = 0
     ) -> Tensor:
-        """Which steps from ``begin`` on count: (B, T) booleans. A sequence that ends before
-        ``start`` keeps its last step.
+        """Which steps count. A sequence that ends before ``start`` keeps its last step.
 
-        ``first``: the step that the output begins with.
+        Args:
+            output: (B, T, C).
+            lengths: (B,) valid steps; None: all.
+            begin: the first step that may count.
+            first: the step that the output begins with.
+
+        Returns:
+            (B, T) booleans.
         """
         time = torch.arange(first, first + output.shape[1], device=output.device)[None, :]
         end = torch.full((len(output), 1), first + output.shape[1], device=output.device)
@@ -167,10 +195,26 @@ class Loss:
     def targets(
         self, target: Tensor, output: Tensor, lengths: Tensor | None, begin: int = 0
     ) -> Tensor:
-        """Targets as the loss sees them: unlabelled steps as their class if requested, -1 wherever
-        nothing is counted; values standardised, and NaN."""
+        """Targets as the loss takes them.
+
+        Args:
+            target: (B,) or (B, T) classes, (B, C) or (B, T, C) values.
+            output: (B, T, C).
+            lengths: (B,) valid steps; None: all.
+            begin: the first step of the window.
+
+        Returns:
+            Classes, unlabelled steps as their class if requested, and -1 where nothing is counted;
+            or standardised values, and NaN.
+        """
         if self.rule.value:
-            target = self._standardised(target, output)
+            target = target.to(output)
+            if self.scale is not None:
+                mean, std = self.scale.scale
+                mean, std = (
+                    torch.from_numpy(x).to(output) for x in (mean, std * self.scale.residual_scale)
+                )
+                target = (target - mean) / std
         if self.unlabelled_class is not None:
             target = target.masked_fill(target < 0, self.unlabelled_class)
         none = unlabelled(target)
@@ -184,22 +228,20 @@ class Loss:
             left_out = left_out[..., None]
         return target.masked_fill(left_out, none)
 
-    def _standardised(self, target: Tensor, output: Tensor) -> Tensor:
-        """Targets (..., C) as the network learns them."""
-        target = target.to(output)
-        if self.scale is None:
-            return target
-        mean, std = self.scale.scale
-        mean, std = (
-            torch.from_numpy(one).to(output) for one in (mean, std * self.scale.residual_scale)
-        )
-        return (target - mean) / std
-
     def learnt(
         self, targets: Tensor, output: Tensor, lengths: Tensor | None, begin: int = 0
     ) -> Tensor:
-        """``targets`` as they enter the loss: for ce_steps as if every step had the sequence's
-        label."""
+        """Targets as they enter the loss: for ce_steps as if every step had the sequence's label.
+
+        Args:
+            targets: as ``targets`` returned them.
+            output: (B, T, C).
+            lengths: (B,) valid steps; None: all.
+            begin: the first step of the window.
+
+        Returns:
+            The targets, for ce_steps (B, T).
+        """
         if self.config.name != "ce_steps":
             return targets
         return targets[:, None].masked_fill(~self.counted_steps(output, lengths, begin), -1)
@@ -207,22 +249,32 @@ class Loss:
     def __call__(
         self, output: Tensor, target: Tensor, lengths: Tensor | None = None, begin: int = 0
     ) -> Scored:
-        """The loss of one batch; ``begin`` is the first step of this window, for sequences cut into
-        windows. Output and target cover all steps so far, or for nll only those of the window.
+        """The loss of one batch, or of a window of its sequences.
 
-        Losses of single steps (nll, ce_steps) then cover the window's steps. Others treat the
-        sequence as if it ended with the window, unless it has ended before.
+        Losses of single steps (nll, ce_steps) cover the window's steps. Others treat the sequence
+        as if it ended with the window, unless it has ended before.
+
+        Args:
+            output: (B, T, C), all steps so far, or for nll only those of the window.
+            target: of the same steps.
+            lengths: (B,) valid steps; None: all.
+            begin: the first step of the window, for sequences cut into windows.
+
+        Returns:
+            The loss, and what it is averaged over.
         """
-        scores = self.scores(
-            output, None if lengths is None else lengths.clamp(max=output.shape[1])
-        )
+        ends = None if lengths is None else lengths.clamp(max=output.shape[1])
+        scores = self.scores(output, ends)
         target = self.targets(target, output, lengths, begin)
-        if self.rule.value:
-            return self._squared_error(scores, target)
-        correct, counted = (
-            int(((scores.argmax(-1) == target) & (target >= 0)).sum()),
-            int((target >= 0).sum()),
-        )
+        if self.rule.value:  # the squared error, averaged over the C values
+            known = ~target.isnan()
+            error = torch.where(known, scores - target.masked_fill(~known, 0), 0)
+            counted = int(known.any(-1).sum())
+            weight = len(scores) if self.sums else counted
+            total = error.square().sum() / scores.shape[-1]
+            return Scored(total / max(weight, 1), weight, 0, counted)
+        correct = int(((scores.argmax(-1) == target) & (target >= 0)).sum())
+        counted = int((target >= 0).sum())
         if self.config.name == "ce_steps":
             scores = output
         target = self.learnt(target, output, lengths, begin)
@@ -242,17 +294,6 @@ class Loss:
             weight = len(output)
         return Scored(total / max(weight, 1), weight, correct, counted)
 
-    def _squared_error(self, values: Tensor, target: Tensor) -> Scored:
-        """Of values and targets (..., C), the mean over the C values."""
-        known = ~target.isnan()
-        error = torch.where(known, values - target.masked_fill(~known, 0), 0)
-        counted = int(known.any(-1).sum())
-        weight = counted
-        if self.sums:
-            weight = len(values)
-        total = error.square().sum() / values.shape[-1]
-        return Scored(total / max(weight, 1), weight, 0, counted)
-
 
 def _refuse(config: LossConfig, per_step: bool, values: bool) -> NoReturn:
     """SrnnError for a loss that does not fit a task."""
@@ -263,20 +304,22 @@ def _refuse(config: LossConfig, per_step: bool, values: bool) -> NoReturn:
         has, need = "a value at every step", "mse"
     elif per_step:
         has, need = "a label at every step", "nll"
-    raise SrnnError(f"The loss '{config.name}' does not fit a task with {has}; use {need}.")
+    message = f"The loss '{config.name}' does not fit a task with {has}; use {need}."
+    raise SrnnError(message, "conflict", "loss.name")
 
 
 def masked_mean(
     values: Tensor, lengths: Tensor | Sequence[int] | None = None, start: int = 0
 ) -> Tensor:
-    """The mean over the valid steps of each sequence: (B, T, N) -> (B, N); whatever padding holds,
-    it counts nowhere.
-
-    Of a network's output these are the scores of ``ce_mean``.
+    """The mean over the valid steps of each sequence, whatever padding holds.
 
     Args:
+        values: (B, T, N).
         lengths: (B,) valid steps of each sequence; None: all.
         start: the first step that counts; a sequence that ends before it keeps its last step.
+
+    Returns:
+        (B, N); of a network's output these are the scores of ``ce_mean``.
     """
     loss = Loss(LossConfig("ce_mean", start))
     if lengths is not None:
@@ -294,8 +337,15 @@ def _last(values: Tensor, lengths: Tensor | None) -> Tensor:
 
 
 def neuron_rates(emitted: Tensor, lengths: Tensor | None = None) -> Tensor:
-    """Mean emission of each neuron per valid step: (B, T, H) -> (H,). Padding emits nothing and is
-    not counted."""
+    """Mean emission of each neuron per valid step.
+
+    Args:
+        emitted: (B, T, H), 0 in padding.
+        lengths: (B,) valid steps; None: all.
+
+    Returns:
+        (H,).
+    """
     if lengths is None:
         steps = emitted.shape[0] * emitted.shape[1]
     else:
@@ -306,8 +356,16 @@ def neuron_rates(emitted: Tensor, lengths: Tensor | None = None) -> Tensor:
 def rate_penalty(
     config: RateConfig, hidden: Sequence[LayerResult], lengths: Tensor | None = None
 ) -> Tensor | float:
-    """The firing-rate regulariser over what the hidden layers emitted: a scalar, 0.0 when switched
-    off."""
+    """The firing-rate regulariser.
+
+    Args:
+        config: its weight and rates.
+        hidden: the results of the hidden layers.
+        lengths: (B,) valid steps; None: all.
+
+    Returns:
+        A scalar, 0.0 when switched off.
+    """
     if config.weight == 0 or not hidden:
         return 0.0
     rates = torch.cat([neuron_rates(layer.output, lengths) for layer in hidden])

@@ -8,13 +8,14 @@ integrator 1, ALIF 3, or 2 where beta is 0), and every other neuron is counted i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from .arithmetic import Coefficient
 from .equations import COMPARISONS, Algebra, equations
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Term:
     """A value of the equations, as far as it decides what multiplying it costs."""
 
     depends: int
-    value: Any = None
+    value: Coefficient | None = None
     """For a fixed value that training does not change: a number, or an array with one per
     neuron."""
     spike: bool = False
@@ -40,7 +41,7 @@ class Term:
     """What was multiplied to give this ..."""
     cost: int = 0
     """... and in how many neurons that was a multiplication."""
-    key: Any = None
+    key: Hashable = None
     """For a fixed value: equal keys mean equal values."""
 
 
@@ -56,7 +57,7 @@ class Multiplications(Algebra):
 
     def __init__(self, size: int, current: Term) -> None:
         self.size, self.current, self._products = size, current, 0
-        self._scaled: dict[Any, int] = {}
+        self._scaled: dict[Hashable, int] = {}
         """The cost of the summed input times each coefficient, counted once per coefficient; key
         None: it is used as it is."""
 
@@ -72,58 +73,51 @@ class Multiplications(Algebra):
     def apply(self, operation: str, *operands: Term) -> Term:
         first, last = operands[0], operands[-1]
         depends = max(term.depends for term in operands)
-        complement = (
-            last
-            if operation == "subtract" and isinstance(first.value, float) and first.value == 1.0
-            else None
-        )
+        complement = None
+        if operation == "subtract" and isinstance(first.value, float) and first.value == 1.0:
+            complement = last
         if depends == FIXED:
-            values = [term.value for term in operands]
+            values, keys = [term.value for term in operands], [term.key for term in operands]
             known = all(value is not None for value in values)
             value = super().apply(operation, *values) if known else None
-            return Term(
-                FIXED,
-                value,
-                complement=complement,
-                key=(operation, *(term.key for term in operands)),
-            )
-        if (
-            operation in ("multiply", "divide")
-            and self.current in operands
-            and FIXED in (first.depends, last.depends)
-        ):
-            by = first if last is self.current else last
-            if by is last or operation == "multiply":
-                self._scaled[None if self._is_one(by) else (operation, by.key)] = self._cost(by)
-                return Term(CURRENT)
+            return Term(FIXED, value, complement=complement, key=(operation, *keys))
+        if operation in ("multiply", "divide"):
+            return self._scale(operation, first, last)
         if self.current in operands:
             self._scaled[None] = 0
         if operation in (*COMPARISONS, "unit_step") or (complement and complement.spike):
             return Term(CHOSEN, spike=True)
-        if operation == "multiply" and (first.spike or last.spike):
-            return Term(depends, spike=first.spike and last.spike)
-        if operation == "divide" and last.depends != FIXED:
-            return self._product(
-                depends, operands, self.size if first.value is None or np.any(first.value) else 0
-            )
-        if operation in ("multiply", "divide"):
-            fixed = first if first.depends == FIXED else last
-            if (
-                depends == CURRENT and fixed.depends == FIXED
-            ):  # a constant of the input: part of the weights, too
-                return Term(depends)
-            return self._product(depends, operands, self._cost(fixed))
         if operation == "add" and any(
             a.complement is b or b.complement is a for a in first.factors for b in last.factors
         ):
             self._products -= max(first.cost, last.cost)
         return Term(depends, complement=complement)
 
-    def _product(self, depends: int, operands: tuple[Term, ...], cost: int) -> Term:
+    def _scale(self, operation: str, first: Term, last: Term) -> Term:
+        """A product or a quotient, not both of whose operands are fixed."""
+        depends, by = max(first.depends, last.depends), None
+        if last is self.current and operation == "multiply":
+            by = first
+        elif first is self.current:
+            by = last
+        if by is not None and by.depends == FIXED:
+            self._scaled[None if self._is_one(by) else (operation, by.key)] = self._cost(by)
+            return Term(CURRENT)
+        if self.current in (first, last):
+            self._scaled[None] = 0
+        if operation == "multiply" and (first.spike or last.spike):
+            return Term(depends, spike=first.spike and last.spike)
+        if operation == "divide" and last.depends != FIXED:
+            cost = self.size if first.value is None or np.any(first.value) else 0
+        else:
+            fixed = first if first.depends == FIXED else last
+            if depends == CURRENT and fixed.depends == FIXED:  # of the weights, like the current
+                return Term(depends)
+            cost = self._cost(fixed)
         if depends == CHOSEN:
             return Term(depends)
         self._products += cost
-        return Term(STATE, factors=operands, cost=cost)
+        return Term(STATE, factors=(first, last), cost=cost)
 
     def _is_one(self, factor: Term) -> bool:
         return factor.value is not None and bool(
@@ -139,11 +133,17 @@ class Multiplications(Algebra):
         return int(np.count_nonzero(np.broadcast_to(factor.value, self.size)))
 
 
-def multiplications(neuron: Neuron, coefficients: Iterable[Any], size: int) -> int:
-    """Multiplications in one update of ``size`` neurons, by the rules of ``Multiplications``.
+def multiplications(neuron: Neuron, coefficients: Iterable[Coefficient], size: int) -> int:
+    """Multiplications in one update of some neurons, by the rules of ``Multiplications``.
 
-    ``coefficients``: those of the neuron's ``step``, arrays (size,). One that depends on trained
-    parameters may take any value, so it costs.
+    Args:
+        neuron: the model.
+        coefficients: those of the neuron's ``step``, arrays (size,). One that depends on trained
+            parameters may take any value, so it costs.
+        size: the number of neurons.
+
+    Returns:
+        The number of multiplications, in all neurons.
     """
     with torch.enable_grad():
         ones = {

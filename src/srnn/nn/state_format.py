@@ -12,16 +12,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from ..errors import SrnnError
+from ..files.conversion import check
 from .neurons.forms import KeptState
 
 Array = np.ndarray[Any, Any]
 
-WIDTHS = (32, 16, 8)
+Width = Literal[32, 16, 8]
 """Bits of a stored number."""
 _POINT = (-64, 64)
 """The range of fractional bits of a stored number; measured formats are far within it."""
@@ -30,28 +31,37 @@ _PREFIX = "kept_bits."
 
 @dataclass(frozen=True)
 class StateFormat:
-    """``width``: bits of every stored number. ``kept``: how many of them are fractional, a mapping
-    by variable for each layer; needed where the width is less than 32, and negative for very large
-    numbers."""
+    """How a network's states are stored."""
 
     width: int = 32
+    """Bits of every number."""
     kept: Sequence[Mapping[str, int]] = ()
+    """How many of them are fractional, a mapping by variable for each layer; needed where the width
+    is less than 32, and negative for very large numbers."""
 
     def __post_init__(self) -> None:
         check_width(self.width)
         if self.width < 32 and not self.kept:
-            raise SrnnError(
-                f"States of {self.width} bits need the range of every variable (measure_states)."
-            )
-        for bits in (bits for layer in self.kept for bits in layer.values()):
-            if not _POINT[0] <= bits <= _POINT[1]:
-                raise SrnnError(
-                    f"A state cannot have {bits} fractional bits, only {_POINT[0]} to {_POINT[1]}."
-                )
+            needed = "the range of every variable (measure_states)"
+            message = f"States of {self.width} bits need {needed}."
+            raise SrnnError(message, "missing", "kept")
+        low, high = _POINT
+        for name, bits in ((name, bits) for layer in self.kept for name, bits in layer.items()):
+            if not low <= bits <= high:
+                message = f"A state cannot have {bits} fractional bits, only {low} to {high}."
+                raise SrnnError(message, "value", name)
 
     def bits(self, layer: int, variable: str, maximum: int) -> int:
-        """Fractional bits of a stored variable, at most those that a step computes with
-        (``maximum``)."""
+        """Fractional bits of a stored variable.
+
+        Args:
+            layer: number of the layer, counted from 0.
+            variable: its name.
+            maximum: the fractional bits with which a step computes.
+
+        Returns:
+            The bits, at most ``maximum``.
+        """
         if self.width == 32:
             return maximum
         return min(maximum, self.kept[layer][variable])
@@ -72,8 +82,14 @@ class StateFormat:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Any]) -> StateFormat:
-        """The format from a checkpoint's arrays or tensors, as ``arrays`` made them. SrnnError for
-        anything else."""
+        """The format from a checkpoint's arrays or tensors.
+
+        Args:
+            arrays: those of ``arrays``, among others.
+
+        Raises:
+            SrnnError: ``file``, for anything else.
+        """
         width, kept = 32, dict[int, dict[str, int]]()
         given = {key: bits for key, bits in arrays.items() if key.startswith(_PREFIX)}
         for key, bits in given.items():
@@ -83,28 +99,35 @@ class StateFormat:
                 kept.setdefault(int(number), {})[name] = int(bits)
             # Another name, or not one number, or no such number.
             except (ValueError, TypeError, RuntimeError, OverflowError) as error:
-                raise SrnnError(
-                    f"The checkpoint's '{key[:100]}' is not a valid state format."
-                ) from error
+                message = f"The checkpoint's '{key[:100]}' is not a valid state format."
+                raise SrnnError(message, "file", key[:100]) from error
         found = cls(width, tuple(kept[number] for number in sorted(kept)))
         if found.arrays().keys() != given.keys():
             raise SrnnError(
-                "The checkpoint's state format has states of several widths, or leaves out a layer."
+                "The checkpoint's state format has states of several widths, or leaves out a layer.",
+                "file",
+                _PREFIX.rstrip("."),
             )
         return found
 
     @classmethod
     def of_ranges(cls, width: int, ranges: Sequence[Mapping[str, float]]) -> StateFormat:
-        """The format for states of ``width`` bits whose variables have these largest absolute
-        values, one mapping per layer."""
+        """The format for states of known range.
+
+        Args:
+            width: bits of every number: 32, 16 or 8.
+            ranges: for each layer, the largest absolute value of each variable.
+
+        Returns:
+            The format.
+        """
         if width == 32:
             return cls()
         check_width(width)
-        for value in (value for layer in ranges for value in layer.values()):
+        for name, value in ((name, value) for layer in ranges for name, value in layer.items()):
             if not 0 <= value < 2.0**32:
-                raise SrnnError(
-                    f"The largest value of a state must be a number from 0 to 2^32, not {value!r}."
-                )
+                message = "The largest value of a state must be a number from 0 to 2^32"
+                raise SrnnError(f"{message}, not {value!r}.", "value", name)
         kept = (
             {
                 name: width - 1 - math.ceil(math.log2(max(value, 2.0**-20)))
@@ -127,9 +150,8 @@ class StateFormat:
         layers = _layers(network)
         names = [set(layer.neuron.variables()) for layer in layers]
         if self.width < 32 and [set(kept) for kept in self.kept] != names:
-            raise SrnnError(
-                "The state format is for other layers or variables than those of this network."
-            )
+            message = "The state format is for other layers or variables than this network's."
+            raise SrnnError(message, "conflict", "state_bits")
         for number, layer in enumerate(layers):
             layer.kept = self.of_layer(number)
 
@@ -141,5 +163,4 @@ def _layers(network: Any) -> list[Any]:
 
 def check_width(width: int) -> None:
     """SrnnError unless states can be that wide."""
-    if width not in WIDTHS:
-        raise SrnnError(f"States are stored in 32, 16 or 8 bits, not {width!r}.")
+    check("state_bits", width, Width)

@@ -22,12 +22,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
-from ..errors import check_choice, check_flag, check_whole
 from ..files import reading
+from ..files.bounds import Count
+from ..files.conversion import check
 from .delays import check_delays
 from .emissions import Output
 from .frozen import DELAYS, Array, FrozenLayer, FrozenNetwork, Merge, usual_state
@@ -39,7 +40,7 @@ PREFIX = "frozen."
 
 
 def describe(frozen: FrozenNetwork) -> dict[str, Any]:
-    """What the arrays of a frozen network do not say, as JSON values."""
+    """The part of a frozen network that its arrays do not hold, as JSON values."""
     return {"substeps": frozen.substeps, "layers": [_described(layer) for layer in frozen.layers]}
 
 
@@ -56,12 +57,16 @@ def _described(layer: FrozenLayer) -> dict[str, Any]:
 
 
 def arrays_of(frozen: FrozenNetwork, parameters: Mapping[str, Array]) -> dict[str, Array]:
-    """The arrays of a frozen network by their names in a file, without those that ``parameters``
-    hold as they are."""
-    if frozen.threshold is None:
-        arrays = {}
-    else:
-        arrays = {f"{PREFIX}threshold": frozen.threshold}
+    """The arrays of a frozen network that its trainable parameters do not hold already.
+
+    Args:
+        frozen: the network.
+        parameters: the trainable network's arrays, by their names in a file.
+
+    Returns:
+        The other arrays, by their names in a file.
+    """
+    arrays = {} if frozen.threshold is None else {f"{PREFIX}threshold": frozen.threshold}
     for name, layer in frozen.directions.items():
         weights = {"weight_in": layer.weight_in, "weight_rec": layer.weight_rec, "bias": layer.bias}
         for key, value in weights.items():
@@ -86,21 +91,27 @@ def _holds(held: Array | None, value: Array) -> bool:
 
 
 def restore(arrays: Mapping[str, Array], described: Any, source: Path | str) -> FrozenNetwork:
-    """The frozen network, in float32, of what ``describe`` and ``arrays_of`` gave.
+    """The frozen network from a model's file.
 
-    SrnnError, which names ``source``, where these do not fit each other.
+    Args:
+        arrays: trainable parameters and those of ``arrays_of``, by name.
+        described: as ``describe`` made it.
+        source: the file, for errors.
+
+    Returns:
+        The network, in float32.
+
+    Raises:
+        SrnnError: ``file``, where these do not fit each other.
     """
     with reading(source, "a model"):
-        places = [f"layers.{number}" for number in range(len(described["layers"]) - 1)] + [
-            "readout"
-        ]
-        layers = tuple(
-            _layer(name, one, arrays) for name, one in zip(places, described["layers"], strict=True)
-        )
+        content = described["layers"]
+        places = [*(f"layers.{number}" for number in range(len(content) - 1)), "readout"]
+        layers = tuple(_layer(name, one, arrays) for name, one in zip(places, content, strict=True))
         for below, layer in pairwise(layers):
             if layer.inputs != _outputs(below):
                 raise ValueError(f"{layer.name} does not fit {below.name}")
-        check_whole("substeps", described["substeps"], 1)
+        substeps = check("substeps", described["substeps"], Count)
         threshold = arrays.get(f"{PREFIX}threshold")
         if threshold is not None:
             threshold = _numbers(threshold, "threshold", (1,), (layers[0].inputs,))
@@ -108,7 +119,7 @@ def restore(arrays: Mapping[str, Array], described: Any, source: Path | str) -> 
         names = [set(layer.neuron.variables()) for layer in layers if layer.backward is None]
         if kept.width < 32 and [set(bits) for bits in kept.kept] != names:
             raise ValueError("its state format is for other layers")
-        return FrozenNetwork(layers, described["substeps"], threshold=threshold, state_as=kept)
+        return FrozenNetwork(layers, substeps, threshold=threshold, state_as=kept)
 
 
 def _outputs(layer: FrozenLayer) -> int:
@@ -117,10 +128,9 @@ def _outputs(layer: FrozenLayer) -> int:
 
 
 def _layer(name: str, described: Any, arrays: Mapping[str, Array]) -> FrozenLayer:
-    output, merge, late = described["output"], described["merge"], described["late"]
-    check_choice("output", output, get_args(Output))
-    check_choice("merge", merge, get_args(Merge))
-    check_flag("late", late)
+    check("output", described["output"], Output)
+    merge = check("merge", described["merge"], Merge)
+    late = check("late", described["late"], bool)
     if not described["bidirectional"]:
         return _direction(name, name, described, arrays)
     backward = f"{name}.backward_layer"
@@ -155,6 +165,8 @@ def _direction(name: str, place: str, described: Any, arrays: Mapping[str, Array
             raise ValueError(f"{place}.{buffer} does not fit")
         check_delays(steps, f"{place}.{buffer}")
         delays[key] = steps
+    if recurrent is not None:
+        recurrent = _numbers(recurrent, f"{place}.weight_rec", (size, size))
     initial = usual_state(neuron, size, np.dtype(np.float32))
     for key in initial:
         if found(f"initial.{key}") is not None:
@@ -163,9 +175,7 @@ def _direction(name: str, place: str, described: Any, arrays: Mapping[str, Array
         name=name,
         neuron=neuron,
         weight_in=_numbers(weights, f"{place}.weight_in", (size, inputs)),
-        weight_rec=None
-        if recurrent is None
-        else _numbers(recurrent, f"{place}.weight_rec", (size, size)),
+        weight_rec=recurrent,
         bias=np.zeros(size, np.float32) if bias is None else rows("bias"),
         coefficients={key: rows(f"coefficients.{key}") for key in neuron.coefficients},
         initial=initial,

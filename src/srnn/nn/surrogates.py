@@ -36,12 +36,21 @@ from typing import Any, ClassVar
 from ..errors import SrnnError, is_number
 from ..registry import OWN, create, define, defined
 from ..text import brief
-from .arithmetic import absolute, exp, positive_part
+from .arithmetic import Coefficient, Number, absolute, exp, positive_part
 from .equations import Record, record
 
 
-def normal_density(x: Any, mean: Any, std: Any) -> Any:
-    """Density of N(mean, std^2) at x."""
+def normal_density(x: Number, mean: Number, std: Number) -> Number:
+    """Density of a normal distribution.
+
+    Args:
+        x: where.
+        mean: of the distribution.
+        std: its standard deviation.
+
+    Returns:
+        The density at x, of its shape.
+    """
     z = (x - mean) / std
     return exp(-0.5 * (z * z)) * (1.0 / math.sqrt(2.0 * math.pi) / std)
 
@@ -57,7 +66,7 @@ class Surrogate:
     ``derivative(v, *parameters)``, which takes them in the order of the fields."""
 
     name: ClassVar[str] = ""
-    derivative: ClassVar[Callable[..., Any]]
+    derivative: ClassVar[Callable[..., Number]]
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -71,17 +80,13 @@ class Surrogate:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if not (
-                isinstance(value, (int, float)) and is_number(value) and abs(value) < math.inf
-            ):  # as JSON holds it
-                raise SrnnError(
-                    f"Surrogate '{self.name}': {field.name} must be a finite number, not "
-                    f"{brief(value)}."
-                )
+            what = f"Surrogate '{self.name}': {field.name}"
+            plain = isinstance(value, (int, float)) and is_number(value)  # as JSON holds it
+            if not plain or abs(value) == math.inf or math.isnan(value):
+                message = f"{what} must be a finite number, not {brief(value)}."
+                raise SrnnError(message, "value", field.name)
             if field.name != "h" and value <= 0:
-                raise SrnnError(
-                    f"Surrogate '{self.name}': {field.name} must be positive, not {value!r}."
-                )
+                raise SrnnError(f"{what} must be positive, not {value!r}.", "value", field.name)
 
     def digest(self) -> str:
         """The digest of its equation."""
@@ -92,7 +97,7 @@ class Surrogate:
         name belongs to another."""
         return {"name": defined(DEFINED, type(self), "surrogate"), **asdict(self)}
 
-    def __call__(self, v: Any) -> Any:
+    def __call__(self, v: Number) -> Number:
         """psi(v), elementwise; v = membrane - threshold, a torch tensor, a numpy array or a
         float."""
         return type(self).derivative(v, *self.parameters)
@@ -115,7 +120,9 @@ class MultiGaussian(Surrogate):
     sigma: float = 0.5
 
     @staticmethod
-    def derivative(v: Any, gamma: Any, h: Any, s: Any, sigma: Any) -> Any:
+    def derivative(
+        v: Number, gamma: Coefficient, h: Coefficient, s: Coefficient, sigma: Coefficient
+    ) -> Number:
         centre = (1.0 + h) * normal_density(v, 0.0, sigma)
         lobes = h * (normal_density(v, sigma, s * sigma) + normal_density(v, -sigma, s * sigma))
         return gamma * (centre - lobes)
@@ -130,7 +137,7 @@ class Gaussian(Surrogate):
     sigma: float = 0.5
 
     @staticmethod
-    def derivative(v: Any, gamma: Any, sigma: Any) -> Any:
+    def derivative(v: Number, gamma: Coefficient, sigma: Coefficient) -> Number:
         return gamma * normal_density(v, 0.0, sigma)
 
 
@@ -144,7 +151,7 @@ class Linear(Surrogate):
     width: float = 1.0
 
     @staticmethod
-    def derivative(v: Any, gamma: Any, width: Any) -> Any:
+    def derivative(v: Number, gamma: Coefficient, width: Coefficient) -> Number:
         return gamma * positive_part(1.0 - width * absolute(v))
 
 
@@ -157,7 +164,7 @@ class SLayer(Surrogate):
     slope: float = 5.0
 
     @staticmethod
-    def derivative(v: Any, gamma: Any, slope: Any) -> Any:
+    def derivative(v: Number, gamma: Coefficient, slope: Coefficient) -> Number:
         return gamma * exp(-slope * absolute(v))
 
 
@@ -171,7 +178,7 @@ class ArcTan(Surrogate):
     alpha: float = 2.0
 
     @staticmethod
-    def derivative(v: Any, gamma: Any, alpha: Any) -> Any:
+    def derivative(v: Number, gamma: Coefficient, alpha: Coefficient) -> Number:
         z = 1.5707963267948966 * alpha * v  # pi/2
         return gamma * (0.5 * alpha) / (1.0 + z * z)
 
@@ -186,7 +193,7 @@ class FastSigmoid(Surrogate):
     slope: float = 25.0
 
     @staticmethod
-    def derivative(v: Any, gamma: Any, slope: Any) -> Any:
+    def derivative(v: Number, gamma: Coefficient, slope: Coefficient) -> Number:
         z = 1.0 + slope * absolute(v)
         return gamma / (z * z)
 
@@ -199,8 +206,9 @@ SURROGATES: Mapping[str, type[Surrogate]] = MappingProxyType(
 def as_surrogate(spec: str | Mapping[str, Any] | Surrogate) -> Surrogate:
     """A surrogate from its name, from ``{"name": ..., parameter: value}``, or itself.
 
-    Raises SrnnError for an unknown name or parameter, suggesting the nearest one, and for a
-    derivative that is more than plain arithmetic.
+    Raises:
+        SrnnError: ``name`` for an unknown name or parameter, suggesting the nearest one; ``value``
+            for a derivative that is more than plain arithmetic.
     """
     surrogate = spec if isinstance(spec, Surrogate) else create("surrogate", DEFINED, spec, OWN)
     derivative_record(type(surrogate))
@@ -221,13 +229,15 @@ def derivative_record(model: type[Surrogate]) -> Record:
     except TypeError:
         fits = False
     if not fits:
+        fields_of, own = ", ".join(wanted), ", ".join(found)
         raise SrnnError(
-            f"derivative of the surrogate '{model.name}' must take ({', '.join(wanted)}), the "
-            "drive and the fields of its "
-            f"@dataclass in their order, not ({', '.join(found)})."
+            f"derivative of the surrogate '{model.name}' must take ({fields_of}), the drive and "
+            f"the fields of its @dataclass in their order, not ({own}).",
+            "value",
+            "derivative",
         )
 
-    def psi(*arguments: Any) -> tuple[Any]:
+    def psi(*arguments: Number) -> tuple[Number]:
         return (model.derivative(*arguments),)
 
     psi.__qualname__ = model.derivative.__qualname__

@@ -35,7 +35,7 @@ from ...nn.fixedpoint.decision import (
     POWER,
     IntegerLinear,
     IntegerScale,
-    check_belief,
+    check_confidence,
     fine_bits,
     in_units,
     integer_scales,
@@ -113,7 +113,7 @@ class DecisionPlan:
         if self.bits is None:
             return True
         try:
-            check_belief(self.how, score_bits(self.bits, self.how))
+            check_confidence(self.how, score_bits(self.bits, self.how))
         except SrnnError:
             return False
         return True
@@ -521,8 +521,8 @@ class _FloatBelief(_Belief):
 
 
 class _FixedBelief(_Belief):
-    """In integers, as ``nn.fixedpoint.decision.integer_confidences``; ``check_belief`` has seen to
-    it that they suffice."""
+    """In integers, as ``nn.fixedpoint.decision.integer_confidences``, for rules that
+    ``check_confidence`` accepts."""
 
     def __init__(self, mean: bool, bits: int) -> None:
         super().__init__(mean)

@@ -1,12 +1,12 @@
 """Alarms in integers: what an int8 C library's ``NAME_surprise`` computes, to the bit.
 
-It follows ``nn/alarm.py``. Differences between what was foretold and what came are counted in
-deviations that are usual, so that the mean of their squares is 1 where all is as usual:
+It follows ``nn/alarm.py``. Differences between an input and its prediction are in units of the usual
+deviation, so that the mean of their squares is 1 where all is as usual:
 
-    off   = (input - said at the step before) / (std rest sqrt(usual)),  12 fractional bits
-    error = mean over channels of off^2,                                 24
-    mean  = mean + (error - mean) / n,                                   40, rounded half up
-    score = |log2 mean| / log2(high / usual), or / log2(usual / low),    16
+    off   = (input - prediction) / (std residual_scale sqrt(usual)),   12 fractional bits
+    error = mean over channels of off^2,                               24
+    mean  = mean + (error - mean) / n,                                 40, rounded half up
+    score = |log2 mean| / log2(high / usual), or / log2(usual / low),  16
 
 ``off`` saturates at 1024, so that sums fit 64 bits.
 """
@@ -46,9 +46,8 @@ class Multiple(NamedTuple):
         share, power = math.frexp(value)
         shift = 30 - power
         if not 1 <= shift <= 62:
-            raise SrnnError(
-                f"The factor {value:.3g} of an alarm does not fit integers; export as float32."
-            )
+            message = f"The factor {value:.3g} of an alarm does not fit integers"
+            raise SrnnError(f"{message}; export as float32.", "unsupported", "alarm")
         return cls(round(math.ldexp(share, 30)), shift)
 
     def __call__(self, x: Array) -> Array:
@@ -59,11 +58,11 @@ class IntegerAlarm(NamedTuple):
     """What raises an alarm, in integers."""
 
     seen: tuple[Multiple, ...]
-    """Of each channel, an input in the unit of its value, less the mean."""
+    """For each channel, from an input to the unit of its value, less the mean."""
     offsets: tuple[int, ...]
     """The means."""
     off: tuple[Multiple, ...]
-    """A difference of values, in deviations that are usual."""
+    """For each channel, from a difference of values to units of the usual deviation."""
     above: int
     """The score per log2(mean / usual), with 16 fractional bits; and ``below``."""
     below: int
@@ -75,17 +74,29 @@ class IntegerAlarm(NamedTuple):
     def of(
         cls, alarm: Alarm, targets: Targets, input_bits: int, scales: Sequence[IntegerScale]
     ) -> IntegerAlarm:
-        """For inputs with so many fractional bits, and values as of ``scales``.
+        """An alarm in integers.
 
-        SrnnError where inputs are kept too coarsely for what is usual.
+        Args:
+            alarm: the alarm.
+            targets: the values that it is about, with the deviation of their residual.
+            input_bits: fractional bits of the inputs.
+            scales: the values' formats.
+
+        Returns:
+            The alarm in integers.
+
+        Raises:
+            SrnnError: ``unsupported``, where inputs have too few bits for the usual error.
         """
         usual = targets.residual_scale * math.sqrt(alarm.usual)
         step = math.ldexp(1.0, -input_bits)
         if input_bits and usual.min() < step:
             raise SrnnError(
                 f"int8 keeps inputs in steps of {step:.2g} deviations, and the usual error of a "
-                f"predicted sample is {usual.min():.2g}: its alarms would be told from rounding; "
-                "export the network as float32."
+                f"predicted sample is {usual.min():.2g}: rounding errors alone would decide its "
+                "alarms; export the network as float32.",
+                "unsupported",
+                "alarm",
             )
         deviations, bits = targets.scale[1].tolist(), [scale.bits for scale in scales]
         ones = [math.ldexp(std, own) for std, own in zip(deviations, bits, strict=True)]
@@ -109,20 +120,35 @@ class IntegerAlarm(NamedTuple):
         )
 
     def scores(self, x: Array, values: Array) -> Array:
-        """Inputs (T, channels) of a whole sequence, as integers, and ``integer_values`` after each
-        of them (T, channels) -> the score after each, (T,) int64."""
+        """The scores of a whole sequence.
+
+        Args:
+            x: inputs (T, channels), as integers.
+            values: ``integer_values`` after each of them, (T, channels).
+
+        Returns:
+            The score after each step, (T,) int64.
+        """
         errors = self.errors(np.asarray(x, np.int64), values)
         mean, means = 1 << MEAN_BITS, list[int]()
         for step, error in enumerate(errors.tolist()):
-            counted = step - self.start
-            if counted > 0:
-                count = self.prior + min(counted, self.smooth)
+            errors_so_far = step - self.start
+            if errors_so_far > 0:
+                count = self.prior + min(errors_so_far, self.smooth)
                 mean += ((error << MEAN_BITS - ERROR_BITS) - mean + count // 2) // count
             means.append(mean)
         return np.array([self._score(mean) for mean in means], np.int64)
 
     def errors(self, x: Array, values: Array) -> Array:
-        """(T,) of which the first, that nobody has foretold, counts nothing."""
+        """The error of each step; that of the first, which has no prediction, is left out later.
+
+        Args:
+            x: inputs (T, channels), int64.
+            values: ``integer_values`` after each of them, (T, channels).
+
+        Returns:
+            (T,) int64.
+        """
         total = np.zeros(len(x), np.int64)
         for channel, (seen, off, offset) in enumerate(
             zip(self.seen, self.off, self.offsets, strict=True)

@@ -27,12 +27,26 @@ def run_layer(
     x: Array,
     state: Mapping[str, Array],
 ) -> DeviceRun:
-    """x (B, T, I), integers, from a state as ``FrozenLayer.initial_state`` has it."""
+    """Run a layer over time.
+
+    Args:
+        layer: the layer in integers.
+        listing: its step.
+        lift: by how many bits recurrent sums are finer than those from below.
+        x: (B, T, I) integers.
+        state: before the first step, as ``FrozenLayer.initial_state`` has it.
+
+    Returns:
+        The result, with lists of this layer alone.
+    """
     batch, steps = x.shape[:2]
     names = (*layer.neuron.variables(), "s")
     in_flight = {}
     if "incoming" in layer.delays:
-        x, in_flight["incoming"] = _delayed(x, layer.delays["incoming"], state["incoming"])
+        late, now = layer.delays["incoming"], np.arange(steps)[:, None]
+        entries = np.concatenate([state["incoming"], np.zeros_like(x)], 1)
+        entries[:, now + late, np.arange(len(late))] += x
+        x, in_flight["incoming"] = entries[:, :steps], entries[:, steps:].copy()
     delays = layer.delays.get("arriving", np.zeros(layer.size, np.int64))
     itself = np.zeros((batch, steps + 1 + delays.max(), layer.size), np.int32)
     itself[:, : 1 + delays.max()] = state.get("arriving", state["s"][:, None])
@@ -40,10 +54,8 @@ def run_layer(
     if len(weights) == 1:
         weights.append(np.zeros((0, layer.size), np.int8))
 
-    rows, now = (
-        np.array(listing.rows),
-        np.stack([state[name] for name in names], 1).astype(np.int32),
-    )
+    rows = np.array(listing.rows)
+    now = np.stack([state[name] for name in names], 1).astype(np.int32)
     emitted = np.empty((batch, steps, layer.size), np.int32)
     membrane = np.empty_like(emitted)
     largest = np.abs(now[:, :-1].astype(np.int64)).max((0, 2), initial=0)
@@ -70,14 +82,6 @@ def run_layer(
     return DeviceRun(output, [emitted], [after], [peaks], saturated)
 
 
-def _delayed(x: Array, delays: Array, before: Array) -> tuple[Array, Array]:
-    """x (B, T, I) as it arrives, and what is then under way, (B, steps, I), as it is ``before``."""
-    steps = np.arange(x.shape[1])[:, None]
-    entries = np.concatenate([before, np.zeros_like(x)], 1)
-    entries[:, steps + delays, np.arange(len(delays))] += x
-    return entries[:, : len(steps)], entries[:, len(steps) :].copy()
-
-
 @register_jitable
 def _add_rows(values, at, presynaptic, lift, weights, rows, sums, size):
     """Adds to rows[sums : sums + size] the rows of weights, each times 2**lift and its value."""
@@ -93,12 +97,8 @@ def _add_rows(values, at, presynaptic, lift, weights, rows, sums, size):
 def _operate(operations, n, rows, exact, size):
     """Does operation n; how many of its results had to be held in their bounds."""
     at = 7 * n
-    what, shift, low, high = (
-        operations[at],
-        operations[at + 4],
-        operations[at + 5],
-        operations[at + 6],
-    )
+    what, shift = operations[at], operations[at + 4]
+    low, high = operations[at + 5], operations[at + 6]
     result, a, b = operations[at + 1] * size, operations[at + 2] * size, operations[at + 3] * size
     half = (1 << shift) >> 1
     if what == SUM:
@@ -155,9 +155,9 @@ def _run(
         of_constants: how many of them need to be done only once.
         rows: (rows, H), as ``Listing.rows``; is written to.
         state: (B, variables and s, H); is changed.
-        delays: (H,) int64, of what the layer sends itself.
-        itself: (B, T + 1 + the longest delay, H), what it sends itself, by when that arrives; is
-            added to.
+        delays: (H,) int64, of the layer's recurrent connections.
+        itself: (B, T + 1 + the longest delay, H), the layer's emissions by the step of their
+            arrival; is added to.
         emitted: (B, T, H); is written.
         membrane: (B, T, H), the first variable; is written.
         largest: (variables,) int64, raised to the largest absolute values.
@@ -167,12 +167,8 @@ def _run(
     size, variables, recurrent = rows.shape[1], len(largest), len(weight_rec)
     ahead, count = itself.shape[1] - steps, len(operations)
     # Bare addresses: neither are their indices tested, nor references to them counted.
-    x, weight_in, weight_rec, operations = (
-        flat(x),
-        flat(weight_in),
-        flat(weight_rec),
-        flat(operations),
-    )
+    x, weight_in, weight_rec = flat(x), flat(weight_in), flat(weight_rec)
+    operations = flat(operations)
     rows, state, delays, largest = flat(rows), flat(state), flat(delays), flat(largest)
     itself, emitted, membrane, exact = flat(itself), flat(emitted), flat(membrane), flat(exact)
 

@@ -2,7 +2,7 @@
 ``NAME_stands`` compute from the readout's outputs, to the bit.
 
 They follow from the loss's rule (``nn/decision.py``). Sums are exact; other totals are fixed-point
-numbers with the bits of what is counted. The softmax is computed with 30 fractional bits, to within
+numbers with the bits of a step's contribution. The softmax is computed with 30 fractional bits, to within
 2**-22 of the real one:
 
     exp(-d) = 2**-(d / ln 2) = 2**-whole * 2**-fraction,  2**-f ~ 1 - f (a1 - f (a2 - f (a3 - f (a4 - f a5))))
@@ -13,12 +13,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ...data.targets import Targets
 from ...errors import SrnnError
+from ..arithmetic import Number
 from ..decision import Rule, StoppingCriterion, in_a_row
 from ..equations import Algebra
 from ..frozen import Array
@@ -47,8 +48,15 @@ def vanishing(bits: int) -> int:
 
 
 def exponential(distance: Array, bits: int) -> Array:
-    """exp(-distance / 2**bits) with 30 fractional bits, int64; distance (any shape) int64, at least
-    0."""
+    """exp(-distance) of fixed-point numbers.
+
+    Args:
+        distance: int64 of any shape, at least 0.
+        bits: its fractional bits.
+
+    Returns:
+        int64 of the same shape, with 30 fractional bits.
+    """
     near = np.minimum(distance, vanishing(bits)) * PER_LN2
     power = near >> min(bits, 63) if bits >= 0 else near << -bits
     fraction, value = power & (2**ONE_BITS - 1), np.full_like(power, POWER[-1])
@@ -58,8 +66,15 @@ def exponential(distance: Array, bits: int) -> Array:
 
 
 def softmax(output: Array, bits: int) -> Array:
-    """Softmax along the last axis of integers with ``bits`` fractional bits: int64 with 30
-    fractional bits."""
+    """Softmax along the last axis.
+
+    Args:
+        output: integers.
+        bits: their fractional bits.
+
+    Returns:
+        int64 of the same shape, with 30 fractional bits.
+    """
     return _shares(exponential(output.max(-1, keepdims=True) - output, bits))
 
 
@@ -71,26 +86,32 @@ def _shares(parts: Array) -> Array:
 class Integers(Algebra):
     """What a rule's operations mean for fixed-point numbers."""
 
-    def apply(self, operation: str, *operands: Any) -> Any:
+    def apply(self, operation: str, *operands: Number) -> Number:
         if operation == "softmax":
             (x,) = operands
             return FixedArray(softmax(x.values, x.bits), ONE_BITS, ONE_BITS, x.saturated)
         if operation == "total_of":
             raise SrnnError(
-                "int8 has no sum over the classes for what a step counts; export the network as "
-                "float32."
+                "int8 has no sum over the classes for a step's contribution; export the network as "
+                "float32.",
+                "unsupported",
+                "loss.name",
             )
         return super().apply(operation, *operands)
 
 
 def integer_scores(output: Array, bits: int, loss: LossConfig) -> Array:
-    """The scores after every step of one sequence, (T, classes) int64.
+    """The scores after every step of one sequence.
 
     A mean is left as a sum, which ranks classes alike; only a value is the mean, rounded.
 
     Args:
         output: the integer readout's output, (T, classes).
         bits: its fractional bits (``IntegerNetwork.output_bits``).
+        loss: its rule makes the scores.
+
+    Returns:
+        (T, classes) int64.
     """
     rule, integers = loss.rule, Integers()
     x = FixedArray(np.asarray(output, np.int64), bits, bits, [0])
@@ -137,8 +158,20 @@ class IntegerScale(NamedTuple):
 
     @classmethod
     def of(cls, mean: float, std: float, bits: int, rest: float = 1.0) -> IntegerScale:
-        """For scores with ``bits`` fractional bits, of which 1 is ``rest`` deviations. SrnnError
-        where 64 bits are too few."""
+        """The scale of a value.
+
+        Args:
+            mean: of the value.
+            std: its standard deviation.
+            bits: fractional bits of the scores.
+            rest: how many deviations a score of 1 stands for.
+
+        Returns:
+            The scale.
+
+        Raises:
+            SrnnError: ``unsupported``, where 64 bits are too few.
+        """
         share, power = math.frexp(std * rest)
         whole = 30 - math.frexp(abs(mean) + 16 * std)[1]
         own = min(whole, 29 - power + bits)  # so that the product is shifted to the right
@@ -147,7 +180,9 @@ class IntegerScale(NamedTuple):
         if shift > 62 or not -(2**62) < offset < 2**62:
             raise SrnnError(
                 f"Values of {mean:.6g} that differ by {std:.3g} are too far from 0 for integers; "
-                "export the network as float32, or subtract a constant from the targets."
+                "export the network as float32, or subtract a constant from the targets.",
+                "unsupported",
+                "targets",
             )
         return cls(own, round(math.ldexp(share, 30)), shift, offset)
 
@@ -158,7 +193,16 @@ class IntegerScale(NamedTuple):
 
 
 def integer_scales(targets: Targets | None, bits: int, rule: Rule) -> list[IntegerScale]:
-    """Of each value, of outputs with ``bits`` fractional bits; none where scores are the answer."""
+    """The scale of each value.
+
+    Args:
+        targets: the values; None: the answer is a class.
+        bits: fractional bits of the outputs.
+        rule: how outputs become scores.
+
+    Returns:
+        The scales; none where the scores are the answer.
+    """
     if targets is None or targets.mean is None:
         return []
     own = score_bits(bits, rule)
@@ -178,8 +222,16 @@ class IntegerLinear(NamedTuple):
     def of(
         cls, targets: Targets, input_bits: int, scales: Sequence[IntegerScale]
     ) -> IntegerLinear | None:
-        """For inputs with so many fractional bits, and values as of ``scales``; None: the targets
-        have none."""
+        """The linear part of some targets.
+
+        Args:
+            targets: the values.
+            input_bits: fractional bits of the inputs.
+            scales: the values' formats.
+
+        Returns:
+            The linear part; None if the targets have none.
+        """
         if targets.linear is None:
             return None
         weights = np.array(targets.linear.weights) * targets.scale[1]
@@ -202,37 +254,69 @@ class IntegerLinear(NamedTuple):
 def integer_values(
     scores: Array, scales: Sequence[IntegerScale], linear: Array | None = None
 ) -> Array:
-    """``integer_scores`` (T, values) in the targets' units, each with the fractional bits of its
-    scale. ``linear``: what ``IntegerLinear`` says, to be added."""
+    """Scores in the targets' units.
+
+    Args:
+        scores: ``integer_scores``, (T, values).
+        scales: of each value.
+        linear: the prediction of the linear part, (T, values), to be added; None: there is none.
+
+    Returns:
+        (T, values), each with the fractional bits of its scale.
+    """
     columns = [scale.restored(scores[:, number]) for number, scale in enumerate(scales)]
     values = np.stack(columns, axis=1)
     return values if linear is None else np.clip(values + linear, -(2**31), 2**31 - 1)
 
 
 def score_bits(bits: int, rule: Rule) -> int:
-    """The fractional bits of scores, of outputs that have ``bits``."""
-    if rule.soft:
-        return ONE_BITS
-    return bits
+    """The fractional bits of scores.
+
+    Args:
+        bits: those of the outputs.
+        rule: how outputs become scores.
+
+    Returns:
+        The bits.
+    """
+    return ONE_BITS if rule.soft else bits
 
 
 def integer_confidences(scores: Array, bits: int, loss: LossConfig) -> Array:
-    """``integer_scores`` (T, classes) -> the confidence in each class after each step, with 30
-    fractional bits.
+    """The confidence in each class after each step of a sequence.
 
-    SrnnError for a rule whose confidence int8 does not compute (``check_belief``).
+    Args:
+        scores: ``integer_scores``, (T, classes).
+        bits: fractional bits of the outputs.
+        loss: its rule makes the confidences.
+
+    Returns:
+        (T, classes), with 30 fractional bits.
+
+    Raises:
+        SrnnError: ``unsupported``, for a confidence that int8 does not compute
+            (``check_confidence``).
     """
     own = score_bits(bits, loss.rule)
-    check_belief(loss.rule, own)
-    belief = _Belief(own, loss.rule.mean, _steps_in(len(scores), loss))
-    values = [scores, belief.constant(scores.shape[-1])]
-    (confidences,) = loss.rule.confidence_record.run(belief, values)
+    check_confidence(loss.rule, own)
+    algebra = _Confidences(own, loss.rule.mean, _steps_in(len(scores), loss))
+    values = [scores, algebra.constant(scores.shape[-1])]
+    (confidences,) = loss.rule.confidence_record.run(algebra, values)
     return confidences
 
 
 def integer_stands(scores: Array, bits: int, loss: LossConfig, until: StoppingCriterion) -> Array:
-    """``integer_scores`` (T, classes) of a sequence -> whether its class stands after each step,
-    (T,) booleans."""
+    """Whether the class is final after each step of a sequence.
+
+    Args:
+        scores: ``integer_scores``, (T, classes).
+        bits: fractional bits of the outputs.
+        loss: its rule makes the confidences.
+        until: when an answer is final.
+
+    Returns:
+        (T,) booleans.
+    """
     if until.confidence is None:
         return np.zeros(len(scores), bool)
     whole = replace(until, confidence=in_units(until.confidence), margin=in_units(until.margin))
@@ -249,24 +333,26 @@ def in_units(probability: float) -> int:
     return int(probability * 2**ONE_BITS)
 
 
-def check_belief(rule: Rule, bits: int) -> None:
-    """SrnnError unless the confidence is the softmax of the scores, which have ``bits``, or a
-    quotient of their sums."""
+def check_confidence(rule: Rule, bits: int) -> None:
+    """Check that integers can compute a rule's confidence.
+
+    Args:
+        rule: the rule.
+        bits: fractional bits of its scores.
+
+    Raises:
+        SrnnError: ``unsupported``, unless it is the softmax of the scores or a quotient of their
+            sums.
+    """
     record = rule.confidence_record
     (result,) = record.results
     softmax = result.operation == "softmax" and result.operands[0].name == "scores"
-    parts = {node.operation for node in record.nodes} - {
-        "argument",
-        "constant",
-        "add",
-        "subtract",
-        "total_of",
-    }
+    operations = {node.operation for node in record.nodes}
+    parts = operations - {"argument", "constant", "add", "subtract", "total_of"}
     quotient = result.operation == "divide" and parts == {"divide"} and record.counts["divide"] == 1
     if bits < COARSEST or (not softmax and (rule.mean or not quotient)):
-        raise SrnnError(
-            "int8 computes a confidence as a softmax of the scores, or as a share of them, only."
-        )
+        message = "int8 computes a confidence as a softmax of the scores, or as a share of them"
+        raise SrnnError(f"{message}, only.", "unsupported", "confidence")
     if quotient:
         for node in record.nodes:
             if node.operation == "constant":
@@ -274,62 +360,80 @@ def check_belief(rule: Rule, bits: int) -> None:
 
 
 def whole_number(value: float, bits: int) -> int:
-    """A number with so many fractional bits. SrnnError if it needs more."""
+    """A number of a confidence as an integer.
+
+    Args:
+        value: the number.
+        bits: fractional bits.
+
+    Returns:
+        value * 2**bits.
+
+    Raises:
+        SrnnError: ``unsupported``, if it needs more bits.
+    """
     scaled = math.ldexp(value, bits)
     if scaled != int(scaled):
-        raise SrnnError(
-            f"The number {value} of a confidence does not fit {bits} fractional bits; export as "
-            "float32."
-        )
+        message = f"The number {value} of a confidence does not fit {bits} fractional bits"
+        raise SrnnError(f"{message}; export as float32.", "unsupported", "confidence")
     return int(scaled)
 
 
-class _Belief(Algebra):
+class _Confidences(Algebra):
     """A confidence from totals of ``count`` steps (T, 1) with ``bits`` fractional bits; ``mean``:
     scores are their means."""
 
     def __init__(self, bits: int, mean: bool, count: Array) -> None:
         self.bits, self.mean, self.count = bits, mean, count
 
-    def constant(self, value: float) -> Any:
+    def constant(self, value: float) -> Number:
         return np.int64(whole_number(value, self.bits))
 
-    def apply(self, operation: str, *operands: Any) -> Any:
+    def apply(self, operation: str, *operands: Number) -> Number:
         if operation == "softmax":
             (scores,) = operands
+            # Differences of totals become those of scores, up to 2**32.
             distance = (scores.max(-1, keepdims=True) - scores).astype(np.uint64)
-            return _shares(exponential(*self._fine(distance)))
+            finer, count = fine_bits(self.bits, self.mean) - self.bits, self.count.astype(np.uint64)
+            if finer > 0:
+                most = np.uint64(vanishing(self.bits)) * count
+                distance = np.minimum(distance, most) << np.uint64(finer)
+            if self.mean:
+                distance = distance // count
+            if finer < 0:
+                distance = distance >> np.uint64(-finer)
+            distance = np.minimum(distance, 2**32).astype(np.int64)
+            return _shares(exponential(distance, self.bits + finer))
         if operation == "total_of":
             return operands[0].sum(-1, keepdims=True)
         if operation == "divide":
             return divided(*np.broadcast_arrays(*operands))
         return super().apply(operation, *operands)
 
-    def _fine(self, distance: Array) -> tuple[Array, int]:
-        """Differences of totals, uint64 -> those of scores, up to 2**32, and their fractional
-        bits."""
-        finer = fine_bits(self.bits, self.mean) - self.bits
-        count = self.count.astype(np.uint64)
-        if finer > 0:
-            distance = np.minimum(distance, np.uint64(vanishing(self.bits)) * count) << np.uint64(
-                finer
-            )
-        if self.mean:
-            distance = distance // count
-        if finer < 0:
-            distance = distance >> np.uint64(-finer)
-        return np.minimum(distance, 2**32).astype(np.int64), self.bits + finer
-
 
 def fine_bits(bits: int, mean: bool) -> int:
-    """The fractional bits of a difference of scores, for its exponential."""
-    if mean:
-        return FINE_BITS
-    return min(bits, FINE_BITS)
+    """The fractional bits of a difference of scores, for its exponential.
+
+    Args:
+        bits: those of the totals.
+        mean: whether scores are means of the totals.
+
+    Returns:
+        The bits.
+    """
+    return FINE_BITS if mean else min(bits, FINE_BITS)
 
 
 def divided(part: Array, whole: Array) -> Array:
-    """part / whole with 30 fractional bits, at most 1; 0 where one of them is not above 0."""
+    """A quotient of at most 1.
+
+    Args:
+        part: int64 of any shape.
+        whole: int64 of the same shape.
+
+    Returns:
+        part / whole with 30 fractional bits; 0 where one of them is not above 0.
+    """
     part, whole = part.copy(), whole.copy()
     while (large := whole >= 2**32).any():
         part, whole = np.where(large, part >> 1, part), np.where(large, whole >> 1, whole)

@@ -24,32 +24,45 @@ if TYPE_CHECKING:
 States = Sequence[Mapping[str, Array]]
 """One mapping per layer: the neuron's variables and ``s``, each (B, size)."""
 Step = Callable[[int, Mapping[str, Array], tuple[Array, Array]], tuple[Sequence[Array], Array]]
-"""A layer's step: its number, the state before it, (what arrives from below, and from the layer
-itself) -> the variables after it, and what the layer emits, (B, size) each."""
+"""A layer's step: its number, the state before it, (emissions that arrive from below, and from the
+layer itself) -> the variables after it, and the layer's emissions, (B, size) each."""
 
 
 def device_network(network: Any, encoder: SignalPath | None = None) -> FrozenNetwork:
-    """A trained SRNN in float32, as a device runs it, with the encoder that turns a signal into its
-    input.
+    """A trained SRNN in float32, as a device runs it.
 
-    Raises SrnnError for networks that no device can run step by step, and for weights that are not
-    finite.
+    Args:
+        network: the SRNN.
+        encoder: turns a signal into its input; None: the input is that of the network.
+
+    Returns:
+        The network as arrays.
+
+    Raises:
+        SrnnError: ``unsupported``, for networks that no device can run step by step, and for
+            weights that are not finite; ``conflict``, for an encoder of other inputs.
     """
     from ..network.freezing import freeze
 
     frozen = freeze(network, "C")
     if encoder is not None and frozen.inputs != encoder.inputs:
-        raise SrnnError(
-            f"The encoder makes {encoder.inputs} inputs from {encoder.what}; this network has "
-            f"{frozen.inputs}."
-        )
+        made = f"The encoder makes {encoder.inputs} inputs from {encoder.what}"
+        raise SrnnError(f"{made}; this network has {frozen.inputs}.", "conflict", "encoder")
     layers = tuple(layer.as_type(np.float32) for layer in frozen.layers)
     return replace(frozen, layers=layers, signal=encoder, dtype="float32")
 
 
 def sent(in_flight: Array, delays: Array, values: Array) -> Array:
-    """What is under way (B, depth, N) with one more entry, and with each of the values (B, N) added
-    at its delay."""
+    """Put emissions into a delay buffer.
+
+    Args:
+        in_flight: (B, depth, N).
+        delays: (N,) steps.
+        values: the emissions, (B, N).
+
+    Returns:
+        The buffer with one more entry, (B, depth + 1, N), and each value added at its delay.
+    """
     entries = np.concatenate([in_flight, np.zeros_like(values)[:, None]], 1)
     entries[:, delays, np.arange(len(delays))] += values
     return entries
@@ -72,11 +85,20 @@ class DeviceRun:
 
 
 def run_steps(network: FrozenNetwork, x: Array, state: States | None, step: Step) -> DeviceRun:
-    """x (B, T, inputs), step by step and layer by layer, each by ``step``."""
+    """Run a network step by step and layer by layer.
+
+    Args:
+        network: the network.
+        x: (B, T, inputs).
+        state: before the first step; None: the initial one.
+        step: computes a layer's step.
+
+    Returns:
+        The result.
+    """
     now = [dict(part) for part in state] if state is not None else network.initial_state(len(x))
-    emitted = [
-        np.empty((*x.shape[:2], layer.size), layer.weight_in.dtype) for layer in network.layers
-    ]
+    shape = x.shape[:2]
+    emitted = [np.empty((*shape, layer.size), layer.weight_in.dtype) for layer in network.layers]
     output = np.empty_like(emitted[-1])
     largest = [dict.fromkeys(layer.neuron.variables(), 0.0) for layer in network.layers]
     _raise(largest, now)
@@ -94,9 +116,8 @@ def run_steps(network: FrozenNetwork, x: Array, state: States | None, step: Step
             variables, seen = step(number, part, (arrives["incoming"], arrives["arriving"]))
             if "arriving" in layer.delays:
                 in_flight["arriving"] = sent(in_flight["arriving"], layer.delays["arriving"], seen)
-            now[number] = (
-                dict(zip(layer.neuron.State._fields, (*variables, seen), strict=True)) | in_flight
-            )
+            own = zip(layer.neuron.State._fields, (*variables, seen), strict=True)
+            now[number] = dict(own) | in_flight
             emitted[number][:, t] = seen
         output[:, t] = variables[0] if network.layers[-1].output == "membrane" else seen
         _raise(largest, now)
@@ -111,8 +132,16 @@ def _raise(largest: list[dict[str, float]], state: States) -> None:
 
 
 def run_float32(network: FrozenNetwork, x: Array, state: States | None = None) -> DeviceRun:
-    """The float32 C, in numpy and to the bit: x (B, T, inputs). Slow: a loop over steps and
-    presynaptic neurons."""
+    """The float32 C, in numpy and to the bit. Slow: a loop over steps and presynaptic neurons.
+
+    Args:
+        network: the network.
+        x: (B, T, inputs).
+        state: before the first step; None: the initial one.
+
+    Returns:
+        The result.
+    """
     rows = [
         [np.ascontiguousarray(matrix.T) for matrix in layer.matrices()] for layer in network.layers
     ]

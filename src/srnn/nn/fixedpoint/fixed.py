@@ -21,6 +21,7 @@ from typing import Any, NoReturn, Self
 import numpy as np
 
 from ...errors import SrnnError
+from ..arithmetic import Number
 
 Array = np.ndarray[Any, Any]
 INT32_MAX = 2**31 - 1
@@ -32,11 +33,12 @@ numpy."""
 
 
 class Fixed(ABC):
-    """A fixed-point number; a subclass says what holds its value. ``limit``: the maximal number of
-    fractional bits of results."""
+    """A fixed-point number; a subclass defines what holds its value."""
 
     bits: int
+    """Its fractional bits."""
     limit: int
+    """The largest number of fractional bits of results."""
 
     # ---- what a subclass defines --------------------------------------------------------------------------------------------
 
@@ -44,13 +46,13 @@ class Fixed(ABC):
     def _constant(self, value: int, bits: int) -> Self: ...
 
     @abstractmethod
-    def _sum(self, other: Any, bits: int) -> Self: ...
+    def _sum(self, other: Number, bits: int) -> Self: ...
 
     @abstractmethod
-    def _difference(self, other: Any, bits: int) -> Self: ...
+    def _difference(self, other: Number, bits: int) -> Self: ...
 
     @abstractmethod
-    def _product(self, other: Any, shift: int, bits: int) -> Self:
+    def _product(self, other: Number, shift: int, bits: int) -> Self:
         """self * other / 2**shift, rounded."""
 
     @abstractmethod
@@ -62,7 +64,7 @@ class Fixed(ABC):
         """self / 2**shift, rounded, saturating at ``width`` bits."""
 
     @abstractmethod
-    def _chosen(self, other: Any, bits: int) -> Self:
+    def _chosen(self, other: Number, bits: int) -> Self:
         """``other`` where self > 0, else 0."""
 
     # ---- the rules ----------------------------------------------------------------------------------------------------------
@@ -74,14 +76,21 @@ class Fixed(ABC):
         return self._shifted(possible_shift(bits - self.bits), bits)
 
     def kept(self, bits: int, width: int) -> Self:
-        """This number as a state stores it: with ``bits`` fractional bits, in ``width`` bits (32:
-        like any other number)."""
+        """This number as a state stores it.
+
+        Args:
+            bits: fractional bits.
+            width: bits in all; 32: like any other number.
+
+        Returns:
+            The number in that format.
+        """
         if width == 32:
             return self.to(bits)
         finer = self if self.bits >= bits else self.to(bits)
         return finer._narrowed(-possible_shift(bits - finer.bits), bits, width)
 
-    def _partner(self, other: Any) -> Self:
+    def _partner(self, other: Number) -> Self:
         """A plain number in the step's text as a number of this format."""
         if isinstance(other, type(self)):
             return other
@@ -89,40 +98,41 @@ class Fixed(ABC):
         if value != int(value) or abs(value) > INT32_MAX:
             raise SrnnError(
                 f"The number {other!r} in a neuron's step does not fit the {self.bits} fractional "
-                "bits with which int8 computes; "
-                "make it a parameter of the neuron, which is rounded, or export the network as "
-                "float32."
+                "bits with which int8 computes; make it a parameter of the neuron, which is "
+                "rounded, or export the network as float32.",
+                "unsupported",
+                "step",
             )
         return self._constant(int(value), self.bits)
 
-    def _common(self, other: Any) -> tuple[Self, Self, int]:
+    def _common(self, other: Number) -> tuple[Self, Self, int]:
         partner = self._partner(other)
         if not isinstance(other, Fixed):
             return self, partner, self.bits
         bits = min(max(self.bits, partner.bits), self.limit)
         return self.to(bits), partner.to(bits), bits
 
-    def __add__(self, other: Any) -> Self:
+    def __add__(self, other: Number) -> Self:
         a, b, bits = self._common(other)
         return a._sum(b, bits)
 
-    def __radd__(self, other: Any) -> Self:
+    def __radd__(self, other: Number) -> Self:
         return self._partner(other) + self
 
-    def __sub__(self, other: Any) -> Self:
+    def __sub__(self, other: Number) -> Self:
         a, b, bits = self._common(other)
         return a._difference(b, bits)
 
-    def __rsub__(self, other: Any) -> Self:
+    def __rsub__(self, other: Number) -> Self:
         a, b, bits = self._common(other)
         return b._difference(a, bits)
 
-    def __mul__(self, other: Any) -> Self:
+    def __mul__(self, other: Number) -> Self:
         b = self._partner(other)
         bits = min(self.bits + b.bits, self.limit)
         return self._product(b, self.bits + b.bits - bits, bits)
 
-    def __rmul__(self, other: Any) -> Self:
+    def __rmul__(self, other: Number) -> Self:
         return self._partner(other) * self
 
     def __neg__(self) -> Self:
@@ -139,12 +149,13 @@ class Fixed(ABC):
     def _refuse(self, *_: Any) -> NoReturn:
         raise SrnnError(
             "int8 has no exp, absolute value or comparisons for a neuron's equations; export the "
-            "network as float32."
+            "network as float32.",
+            "unsupported",
+            "step",
         )
 
-    __abs__ = exp = __lt__ = __le__ = __gt__ = __ge__ = (
-        _refuse  # numpy's functions come here as well
-    )
+    # Numpy's functions come here as well.
+    __abs__ = exp = __lt__ = __le__ = __gt__ = __ge__ = _refuse
 
 
 def possible_shift(shift: int) -> int:
@@ -153,8 +164,10 @@ def possible_shift(shift: int) -> int:
     if not SHIFTS[0] <= shift <= SHIFTS[1]:
         raise SrnnError(
             f"This network's numbers differ by {abs(shift)} bits, which is too much for int8: its "
-            "time constants, thresholds or "
-            "state formats are far beyond anything useful. Train it again, or export it as float32."
+            "time constants, thresholds or state formats are far beyond anything useful. Train it "
+            "again, or export it as float32.",
+            "unsupported",
+            "network",
         )
     return shift
 
@@ -165,7 +178,15 @@ def bounds_of(width: int) -> tuple[int, int]:
 
 
 def rounded_shift(values: Array, shift: int) -> Array:
-    """values / 2**shift, rounded half up; (B, size) int64."""
+    """Divide by a power of two.
+
+    Args:
+        values: int64 of any shape.
+        shift: the power; a negative one multiplies.
+
+    Returns:
+        values / 2**shift, rounded half up, int64 of the same shape.
+    """
     if shift > 0:
         return (values + (1 << (shift - 1))) >> shift
     return values << -shift

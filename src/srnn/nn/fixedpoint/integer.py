@@ -20,12 +20,14 @@ import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Annotated, TypeVar
 
 import numpy as np
 
 from ...compiling import has_numba
-from ...errors import SrnnError, is_number
+from ...errors import SrnnError
+from ...files.bounds import Between
+from ...files.conversion import CheckedSettings
 from ..equations import Record, equations, function
 from ..frozen import Array, FrozenLayer, FrozenNetwork
 from ..neurons import Neuron
@@ -34,7 +36,7 @@ from .device import DeviceRun, States, run_steps
 from .fixed import INT32_MAX, Fixed, FixedArray, rounded_shift
 from .listing import Listing
 
-Number = TypeVar("Number", bound=Fixed)
+FixedNumber = TypeVar("FixedNumber", bound=Fixed)
 LEVELS = 127
 """Largest quantised weight."""
 _STATE_BITS = 24  # more would be finer than float32
@@ -47,18 +49,13 @@ _GROWTH = 16  # in the second half of them: more than the slowest leaks sum up, 
 
 
 @dataclass(frozen=True)
-class InputFormat:
-    """The format of the network's input: the ``largest`` absolute value, and whether all values are
-    integers."""
+class InputFormat(CheckedSettings, key="inputs_as"):
+    """The format of the network's input."""
 
-    largest: float = 1.0
+    largest: Annotated[float, Between(0, 2**15, above=True, below=True)] = 1.0
+    """The largest absolute value."""
     whole: bool = True
-
-    def __post_init__(self) -> None:
-        if not (is_number(self.largest) and 0 < self.largest < 2**15):
-            raise SrnnError(
-                f"The largest input must lie between 0 and 32768, not {self.largest!r}."
-            )
+    """Whether all values are integers."""
 
     @classmethod
     def measure(cls, x: Array) -> InputFormat:
@@ -68,23 +65,22 @@ class InputFormat:
 
     @property
     def bits(self) -> int:
-        """Fractional bits: an input is sent as round(x * 2**bits)."""
+        """Fractional bits: an input is given as round(x * 2**bits)."""
         if self.whole and self.largest <= LEVELS:
             return 0
         return max(0, min(15, math.floor(math.log2(INT32_MAX / 2**16 / self.largest))))
 
     @property
     def bound(self) -> int:
-        """The largest absolute value that can be sent: int8's or int16's."""
+        """The largest absolute value of an input as an integer: int8's or int16's."""
         if self.bits == 0 and self.largest <= LEVELS:
             return 128
         return 2**15
 
     def encode(self, x: Array) -> Array:
         """Inputs as integers (int64), saturating."""
-        return np.clip(
-            np.rint(np.asarray(x, np.float64) * 2.0**self.bits), -self.bound, self.bound - 1
-        ).astype(np.int64)
+        scaled = np.rint(np.asarray(x, np.float64) * 2.0**self.bits)
+        return np.clip(scaled, -self.bound, self.bound - 1).astype(np.int64)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -110,12 +106,12 @@ class IntegerLayer(FrozenLayer):
 
     @property
     def emitted_bits(self) -> int:
-        """Fractional bits of what it emits: none for spikes."""
+        """Fractional bits of its emissions: none for spikes."""
         return emitted_bits(self.neuron, self.bits)
 
-    def emitted(self, drive: Any) -> Any:
-        """What its neurons emit, from their drive, as what is passed on: values with a bound in 16
-        bits."""
+    def emitted(self, drive: FixedNumber) -> FixedNumber:
+        """Its neurons' emissions, from their drive, in the format in which they are passed on:
+        values with a bound in 16 bits."""
         value, emission = self.neuron.emit(drive.to(self.bits)), self.neuron.emission
         if emission.binary or math.isinf(emission.bound):
             return value.to(self.emitted_bits)
@@ -128,8 +124,15 @@ class IntegerLayer(FrozenLayer):
         return int((scaled + np.abs(self.bias)).max())
 
     def sums(self, seen: Array, s: Array) -> Array:
-        """What arrives, from below (B, inputs) and from itself (B, size) -> sums (B, size)
-        int64."""
+        """Weighted sums of the emissions that arrive.
+
+        Args:
+            seen: from below, (B, inputs).
+            s: from the layer itself, (B, size).
+
+        Returns:
+            (B, size) int64.
+        """
         # In float64, in which products of such small integers are exact and fast.
         sums = seen.astype(np.float64) @ self.weight_in.T.astype(np.float64)
         if self.weight_rec is not None:
@@ -137,30 +140,45 @@ class IntegerLayer(FrozenLayer):
             sums = sums * 2 ** max(self.lift, 0) + own * 2 ** max(-self.lift, 0)
         return sums.astype(np.int64)
 
-    def current(self, sums: Number, constant: Callable[[Array, int], Number]) -> Number:
-        """Sums, as any kind of fixed-point numbers, -> currents. ``constant`` makes such numbers of
-        integers (size,) that have so many fractional bits."""
+    def current(
+        self, sums: FixedNumber, constant: Callable[[Array, int], FixedNumber]
+    ) -> FixedNumber:
+        """Currents from sums.
+
+        Args:
+            sums: any kind of fixed-point numbers.
+            constant: makes such numbers of integers (size,) and their fractional bits.
+
+        Returns:
+            Currents of that kind.
+        """
         product = sums._product(constant(self.multiplier, 0), self.shift, self.bits)
         return product + constant(self.bias, self.bits)
 
     def step(
         self,
-        variables: Sequence[Number],
-        s: Number,
-        sums: Number,
-        constant: Callable[[Array, int], Number],
-    ) -> tuple[list[Number], Number]:
-        """The variables, as they are kept, and what is emitted; arguments: see ``current``."""
+        variables: Sequence[FixedNumber],
+        s: FixedNumber,
+        sums: FixedNumber,
+        constant: Callable[[Array, int], FixedNumber],
+    ) -> tuple[list[FixedNumber], FixedNumber]:
+        """A step of the layer, in any kind of fixed-point numbers.
+
+        Args:
+            variables: the neuron's, as they are kept.
+            s: the last emissions.
+            sums: as ``sums`` returns them.
+            constant: see ``current``.
+
+        Returns:
+            The new variables, as they are kept, and the emissions.
+        """
         wide = [variable.to(self.bits) for variable in variables]
-        coefficients = [
-            constant(values, self.coefficient_bits[name])
-            for name, values in self.coefficients.items()
-        ]
-        *new, drive = self.neuron.step(*wide, s, self.current(sums, constant), *coefficients)
-        kept = [
-            one.kept(bits, self.width)
-            for one, bits in zip(new, self.kept_bits.values(), strict=True)
-        ]
+        bits, current = self.coefficient_bits, self.current(sums, constant)
+        coefficients = [constant(value, bits[name]) for name, value in self.coefficients.items()]
+        *new, drive = self.neuron.step(*wide, s, current, *coefficients)
+        formats = zip(new, self.kept_bits.values(), strict=True)
+        kept = [one.kept(own_bits, self.width) for one, own_bits in formats]
         return kept, self.emitted(drive)
 
     def listing(self) -> Listing:
@@ -174,8 +192,16 @@ class IntegerLayer(FrozenLayer):
 
 
 def emitted_bits(neuron: Neuron, bits: int) -> int:
-    """Fractional bits of what a neuron emits, whose drive has ``bits``: none for spikes, 16 bits in
-    all for values that have a bound, and those of the drive for a readout's others."""
+    """Fractional bits of a neuron's emissions.
+
+    Args:
+        neuron: the model.
+        bits: fractional bits of its drive.
+
+    Returns:
+        0 for spikes, as many as 16 bits allow for values that have a bound, and those of the drive
+        for others.
+    """
     emission = neuron.emission
     if emission.binary:
         return 0
@@ -185,18 +211,16 @@ def emitted_bits(neuron: Neuron, bits: int) -> int:
 
 
 def passed_on(neuron: Neuron) -> InputFormat:
-    """The format in which the next layer receives what a neuron emits, which has a bound."""
+    """The format in which the next layer receives a neuron's emissions, which have a bound."""
     emission = neuron.emission
     if emission.binary:
         return InputFormat()
     return InputFormat(max(emission.bound, 1e-3), whole=False)
 
 
-def _largest_sent(neuron: Neuron) -> int:
+def _largest_emitted(neuron: Neuron) -> int:
     """The largest integer that a neuron emits: a spike is 1."""
-    if neuron.emission.binary:
-        return 1
-    return passed_on(neuron).bound
+    return 1 if neuron.emission.binary else passed_on(neuron).bound
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -216,8 +240,15 @@ class IntegerNetwork(FrozenNetwork):
         return readout.kept_bits[readout.neuron.variables()[0]]
 
     def run(self, x: Array, state: States | None = None) -> DeviceRun:
-        """x (B, T, inputs) integers (see ``InputFormat.encode``) -> integers: ``reference``,
-        compiled."""
+        """Run the network, compiled; to the bit as ``reference``.
+
+        Args:
+            x: (B, T, inputs) integers (see ``InputFormat.encode``).
+            state: before the first step; None: the initial one.
+
+        Returns:
+            The result, in integers.
+        """
         if not has_numba():
             return self.reference(x, state)
         from .compiled import run_layer
@@ -237,7 +268,15 @@ class IntegerNetwork(FrozenNetwork):
         )
 
     def reference(self, x: Array, state: States | None = None) -> DeviceRun:
-        """What ``run`` computes, in numpy: step by step, and slow."""
+        """Run the network in numpy: step by step, and slow.
+
+        Args:
+            x: (B, T, inputs) integers.
+            state: before the first step; None: the initial one.
+
+        Returns:
+            The result, in integers.
+        """
         saturated = [0]
 
         def step(
@@ -261,27 +300,44 @@ def quantise(
     inputs_as: InputFormat | None = None,
     state_as: StateFormat | None = None,
 ) -> IntegerNetwork:
-    """The network with int8 weights; ``state_as``: how states are stored, None: as the network was
-    trained for, or in 32 bits. Raises SrnnError for a network that int8 cannot represent (analog
-    values between layers)."""
+    """The network with int8 weights.
+
+    Args:
+        network: the network as arrays.
+        inputs_as: the format of its input; None: spikes.
+        state_as: how states are stored; None: as the network was trained for, or in 32 bits.
+
+    Returns:
+        The network in integers.
+
+    Raises:
+        SrnnError: ``unsupported``, for a network that int8 cannot represent (analog values between
+            layers).
+    """
     inputs_as, state_as = inputs_as or InputFormat(), state_as or network.state_as
     network.require("int8")
     formats = [inputs_as, *(passed_on(layer.neuron) for layer in network.layers[:-1])]
-    largest = [inputs_as.bound, *(_largest_sent(layer.neuron) for layer in network.layers[:-1])]
+    largest = [inputs_as.bound, *(_largest_emitted(layer.neuron) for layer in network.layers[:-1])]
+    given = enumerate(zip(network.layers, formats, largest, strict=True))
     layers = tuple(
-        _quantise_layer(layer, form, sent, state_as, number)
-        for number, (layer, form, sent) in enumerate(
-            zip(network.layers, formats, largest, strict=True)
-        )
+        _quantise_layer(layer, form, most, state_as, number)
+        for number, (layer, form, most) in given
     )
-    return IntegerNetwork(
-        layers=layers, inputs_as=inputs_as, signal=network.signal, state_as=state_as
-    )
+    signal = network.signal
+    return IntegerNetwork(layers=layers, inputs_as=inputs_as, signal=signal, state_as=state_as)
 
 
 def row_scales(weight_in: Array, weight_rec: Array | None) -> tuple[Array, int]:
-    """The value of one step of each neuron's int8 input weights, (size,) float64, and k: one step
-    of its recurrent weights is 2**k times as large. 0 for a neuron without weights."""
+    """The scales of int8 weights.
+
+    Args:
+        weight_in: (size, inputs).
+        weight_rec: (size, size); None: a feed-forward layer.
+
+    Returns:
+        The value of one step of each neuron's input weights, (size,) float64, 0 for a neuron
+        without weights; and k: one step of its recurrent weights is 2**k times as large.
+    """
     steps = np.abs(weight_in.astype(np.float64)).max(1) / LEVELS
     if weight_rec is None:
         return steps, 0
@@ -293,14 +349,21 @@ def row_scales(weight_in: Array, weight_rec: Array | None) -> tuple[Array, int]:
 
 
 def rounded(matrix: Array, scales: Array) -> Array:
-    """The int8 weights of a matrix (size, presynaptic), as int64."""
-    return np.rint(matrix.astype(np.float64) / np.where(scales > 0, scales, 1.0)[:, None]).astype(
-        np.int64
-    )
+    """The int8 weights of a matrix.
+
+    Args:
+        matrix: (size, presynaptic).
+        scales: (size,) as ``row_scales`` makes them.
+
+    Returns:
+        (size, presynaptic) int64.
+    """
+    steps = np.where(scales > 0, scales, 1.0)[:, None]
+    return np.rint(matrix.astype(np.float64) / steps).astype(np.int64)
 
 
 @functools.cache
-def _every_number(model: type) -> Callable[..., tuple[Any, ...]]:
+def _every_number(model: type) -> Callable[..., tuple[Array, ...]]:
     """A neuron model's step that also returns, after the new state and the drive, the result of
     each of its operations."""
     own = equations(model)
@@ -310,10 +373,20 @@ def _every_number(model: type) -> Callable[..., tuple[Any, ...]]:
 
 def largest_number(layer: FrozenLayer, largest_input: float) -> float:
     """How large any number in a layer's step can become under a long, strongest current of either
-    sign; with a margin.
+    sign.
 
     A current that changes sign can drive a resonating neuron somewhat further; int32 saturates
     there, and the integer model counts it.
+
+    Args:
+        layer: the layer.
+        largest_input: the largest absolute value of its input.
+
+    Returns:
+        The largest absolute value, with a margin.
+
+    Raises:
+        SrnnError: ``unsupported``, if it grows without a bound.
     """
     reach = np.abs(layer.bias.astype(np.float64)) + np.abs(layer.weight_in).sum(1) * largest_input
     if layer.weight_rec is not None:
@@ -353,8 +426,10 @@ def largest_number(layer: FrozenLayer, largest_input: float) -> float:
     if not math.isfinite(end) or end > _GROWTH * halfway:
         raise SrnnError(
             f"A layer of {neuron.name} neurons has no bounded state (a time constant is negative, "
-            "or its equations let it grow), "
-            "which int8 needs: train it again, or export the network as float32."
+            "or its equations let it grow), which int8 needs: train it again, or export the network "
+            "as float32.",
+            "unsupported",
+            layer.name,
         )
     return 2.0 * end
 
@@ -372,32 +447,25 @@ def _quantise_layer(
     sums = np.abs(weight_in).sum(1) * largest_input
     weight_rec, unit = None, -inputs_as.bits
     if layer.weight_rec is not None:
-        own = (
-            k - passed_on(layer.neuron).bits
-        )  # a step of its recurrent sums is 2**own times the weights' step
-        weight_rec, unit, lift = (
-            rounded(layer.weight_rec, scales * 2.0**k),
-            min(own, unit),
-            unit - own,
-        )
+        # A step of its recurrent sums is 2**own times the weights' step.
+        own = k - passed_on(layer.neuron).bits
+        weight_rec = rounded(layer.weight_rec, scales * 2.0**k)
+        unit, lift = min(own, unit), unit - own
         sums = sums * 2 ** max(lift, 0)
-        sums = sums + np.abs(weight_rec).sum(1) * _largest_sent(layer.neuron) * 2 ** max(-lift, 0)
-    if sums.max() > INT32_MAX:
-        raise SrnnError(
-            f"{layer.name}: sums of {layer.inputs} analog inputs may overflow int32. Export it as "
-            "float32."
+        sums = sums + np.abs(weight_rec).sum(1) * _largest_emitted(layer.neuron) * 2 ** max(
+            -lift, 0
         )
+    if sums.max() > INT32_MAX:
+        message = f"{layer.name}: sums of {layer.inputs} analog inputs may overflow int32"
+        raise SrnnError(f"{message}. Export it as float32.", "unsupported", layer.name)
 
-    bits = max(
-        0, min(_STATE_BITS, 30 - math.ceil(math.log2(largest_number(layer, inputs_as.largest))))
-    )
+    largest = math.ceil(math.log2(largest_number(layer, inputs_as.largest)))
+    bits = max(0, min(_STATE_BITS, 30 - largest))
     factors = scales * 2.0 ** (bits + unit)
     shift = min(62, 30 - math.ceil(math.log2(max(factors.max(), 2.0**-40))))
     if shift < 0:
-        raise SrnnError(
-            f"{layer.name}: its weights are too large for int32 (currents beyond 2^30). Train it "
-            "again."
-        )
+        message = f"{layer.name}: its weights are too large for int32 (currents beyond 2^30)"
+        raise SrnnError(f"{message}. Train it again.", "unsupported", layer.name)
     multiplied = equations(type(layer.neuron)).multiplied()
     coefficients, coefficient_bits = {}, {}
     for name, value in layer.coefficients.items():
@@ -430,31 +498,46 @@ def _quantise_layer(
 
 
 def _fixed(value: Array, bits: int) -> Array:
-    return np.clip(np.rint(value.astype(np.float64) * 2.0**bits), -INT32_MAX, INT32_MAX).astype(
-        np.int64
-    )
+    scaled = np.rint(value.astype(np.float64) * 2.0**bits)
+    return np.clip(scaled, -INT32_MAX, INT32_MAX).astype(np.int64)
 
 
 def measure_states(
     network: FrozenNetwork, x: Array, width: int, inputs_as: InputFormat | None = None
 ) -> StateFormat:
-    """The format for states of ``width`` bits, from their ranges on example inputs x (B, T,
-    inputs), real numbers.
+    """The format for states of few bits, from their ranges on examples.
 
-    Raises SrnnError for networks that int8 cannot represent.
+    Args:
+        network: the network as arrays.
+        x: example inputs (B, T, inputs), real numbers.
+        width: bits of every number.
+        inputs_as: the format of the input; None: spikes.
+
+    Returns:
+        The format.
+
+    Raises:
+        SrnnError: ``unsupported``, for networks that int8 cannot represent.
     """
-    return StateFormat.of_ranges(
-        width, () if width == 32 else measure_ranges(network, x, inputs_as)
-    )
+    ranges = () if width == 32 else measure_ranges(network, x, inputs_as)
+    return StateFormat.of_ranges(width, ranges)
 
 
 def measure_ranges(
     network: FrozenNetwork, x: Array, inputs_as: InputFormat | None = None
 ) -> tuple[dict[str, float], ...]:
-    """Per layer, the largest absolute value of each state variable in the integer model with 32-bit
-    states, on example inputs.
+    """The ranges of states in the integer model with 32-bit states.
 
-    x (B, T, inputs): real numbers. Raises SrnnError for networks that int8 cannot represent.
+    Args:
+        network: the network as arrays.
+        x: example inputs (B, T, inputs), real numbers.
+        inputs_as: the format of the input; None: spikes.
+
+    Returns:
+        For each layer, the largest absolute value of each variable.
+
+    Raises:
+        SrnnError: ``unsupported``, for networks that int8 cannot represent.
     """
     model = quantise(network, inputs_as, StateFormat())
     state = model.initial_state(len(x))
@@ -463,10 +546,8 @@ def measure_ranges(
     for begin in range(0, max(1, x.shape[1]), steps):
         run = model.run(model.inputs_as.encode(x[:, begin : begin + steps]), state)
         state = run.state
-        largest = [
-            {name: max(value, new[name]) for name, value in old.items()}
-            for old, new in zip(largest, run.largest, strict=True)
-        ]
+        for old, new in zip(largest, run.largest, strict=True):
+            old.update({name: max(value, new[name]) for name, value in old.items()})
     return tuple(
         {name: value * 2.0**-layer.bits for name, value in values.items()}
         for values, layer in zip(largest, model.layers, strict=True)

@@ -21,15 +21,18 @@ SUM, DIFFERENCE, PRODUCT, RIGHT, LEFT, CHOICE = range(6)
 class Listing:
     """The operations of a layer's step, and its rows as they are before the first.
 
-    What changes from step to step is given first: the variables, ``s``, and the sums of what
-    arrives. ``limit``: the bits of the layer's state.
+    Rows that change from step to step are given first: the variables, ``s``, and the sums.
+
+    Args:
+        size: number of neurons.
+        limit: the bits of the layer's state.
     """
 
     def __init__(self, size: int, limit: int) -> None:
         self.size, self.limit = size, limit
         self.rows: list[Array] = []
         self.of_constants: list[tuple[int, ...]] = []
-        """What is the same at every step."""
+        """Operations whose results are the same at every step."""
         self.of_steps: list[tuple[int, ...]] = []
 
     def given(self, bits: int) -> Listed:
@@ -37,7 +40,15 @@ class Listing:
         return Listed(self, self.row(), bits, varies=True)
 
     def constant(self, values: Array | int, bits: int) -> Listed:
-        """Numbers that never change, (size,) or the same for all."""
+        """Numbers that never change.
+
+        Args:
+            values: (size,), or the same for all.
+            bits: their fractional bits.
+
+        Returns:
+            The numbers, in a row of their own.
+        """
         return Listed(self, self.row(values), bits, varies=False)
 
     def row(self, values: Array | int = 0) -> int:

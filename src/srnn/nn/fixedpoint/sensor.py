@@ -16,7 +16,9 @@ from fractions import Fraction
 
 import numpy as np
 
-from ...errors import SrnnError, is_number, option
+from ...errors import SrnnError, option
+from ...files.bounds import Positive
+from ...files.conversion import check
 from ..frozen import Array
 from .fixed import INT32_MAX, INT32_MIN
 from .integer import InputFormat
@@ -50,22 +52,32 @@ class SensorFormat:
         counts: Sequence[float] | None = None,
         pool: int = 1,
     ) -> SensorFormat:
-        """The format for channels with these means and standard deviations (channels,) in training.
+        """The format for some channels.
 
         Args:
+            mean: (channels,) in training.
+            std: (channels,) in training, above 0.
             inputs_as: the format of the network's input, which is scaled to mean 0 and deviation 1.
             counts: what 1 in a channel's unit is as a sample, one number for each channel or one
                 for all; None: a power of two, so fine that rounding hardly matters, as far as what
                 the input can hold fits int32.
             pool: samples of which the mean is the input of a step.
 
-        SrnnError for counts that are too many or too few for a channel.
+        Returns:
+            The format.
+
+        Raises:
+            SrnnError: ``value``, for counts that are too many or too few for a channel.
         """
         one = Fraction(2**inputs_as.bits)
         reach = inputs_as.bound / one
         means, stds = (list(map(Fraction, np.asarray(part).tolist())) for part in (mean, std))
         if counts is None:
-            chosen = [_power(abs(m), s, reach, one, pool) for m, s in zip(means, stds, strict=True)]
+            chosen = []
+            for m, s in zip(means, stds, strict=True):
+                fine = -_log2(s / (_FINER * one))
+                fits = _log2(INT32_MAX / (abs(m) + reach * s) / pool)
+                chosen.append(Fraction(2) ** min(fine, fits))
         else:
             chosen = _given(counts, len(means))
         factors, offsets, shifts = [], [], []
@@ -81,9 +93,8 @@ class SensorFormat:
         )
 
     def samples(self, signal: Array) -> Array:
-        """A signal (..., channels) in the channels' units -> what a sensor gives for it, int64
-        within int32.
-        """
+        """A signal (..., channels) in the channels' units -> the samples of a sensor, int64 within
+        int32."""
         counts = np.array([float(count) for count in self.counts])
         whole = np.rint(np.asarray(signal, np.float64) * counts)
         return np.clip(whole, INT32_MIN, INT32_MAX).astype(np.int64)
@@ -103,36 +114,24 @@ class SensorFormat:
         return np.clip((samples * factors - offsets) >> shifts, -self.bound, self.bound - 1)
 
 
-def _power(mean: Fraction, std: Fraction, reach: Fraction, one: Fraction, pool: int) -> Fraction:
-    """The power of two that ``SensorFormat.of`` chooses."""
-    fine = -_log2(std / (_FINER * one))
-    fits = _log2(INT32_MAX / (mean + reach * std) / pool)
-    return Fraction(2) ** min(fine, fits)
-
-
 def _given(counts: Sequence[float], channels: int) -> list[Fraction]:
-    given = list(counts)
-    numbers = all(is_number(count) and 0 < count < float("inf") for count in given)
-    if len(given) not in (1, channels) or not numbers:
-        raise SrnnError(
-            f"{option('counts')} must be one number above 0, or one for each of {channels} "
-            f"channels, not {given}."
-        )
-    return [Fraction(float(count)) for count in given] * (channels // len(given))
+    given = [check("counts", count, Positive) for count in counts]
+    if len(given) not in (1, channels):
+        wanted = f"one number above 0, or one for each of {channels} channels"
+        raise SrnnError(f"{option('counts')} must be {wanted}, not {given}.", "value", "counts")
+    return [Fraction(count) for count in given] * (channels // len(given))
 
 
 def _check(count: Fraction, channel: int, mean: Fraction, std: Fraction, reach: Fraction) -> None:
     """SrnnError unless a channel fits 32 bits, and is not lost in rounding."""
     which = f"channel {channel} (counted from 0)"
     if (abs(mean) + reach * std) * count > INT32_MAX:
-        raise SrnnError(
-            f"{float(count):g} counts per unit are too many: {which} would not fit 32 bits."
-        )
+        message = f"{float(count):g} counts per unit are too many: {which} would not fit 32 bits."
+        raise SrnnError(message, "value", "counts")
     if reach * std * count < 1:
-        raise SrnnError(
-            f"{float(count):g} counts per unit are too few for {which}, which varied by "
-            f"{float(std):g} in training."
-        )
+        message = f"{float(count):g} counts per unit are too few for {which}"
+        varied = f"which varied by {float(std):g} in training"
+        raise SrnnError(f"{message}, {varied}.", "value", "counts")
 
 
 def _log2(value: Fraction) -> int:

@@ -13,7 +13,15 @@ from .layer import Layer
 
 
 def reverse_time(x: Tensor, lengths: Tensor | None) -> Tensor:
-    """x (B, T, ...) with the valid part of each sequence reversed; padding stays after it."""
+    """Reverse the valid part of each sequence; padding stays after it.
+
+    Args:
+        x: (B, T, N).
+        lengths: (B,) valid steps; None: all.
+
+    Returns:
+        (B, T, N).
+    """
     if lengths is None:
         return x.flip(1)
     steps = torch.arange(x.shape[1], device=x.device)[None, :]
@@ -26,8 +34,14 @@ class BidirectionalLayer(nn.Module):
     """A layer for each direction; outputs are averaged (the paper) or concatenated.
 
     The state is a pair. If a sequence is cut, only the forward half is meaningful: the backward
-    half has read the future. ``late``: the backward direction sees the first step first, and then,
-    one step late, the last, the last but one, ... (as in the published TIMIT network).
+    half has read the future.
+
+    Args:
+        forward_layer: reads the input from its beginning.
+        backward_layer: reads the input from its end.
+        merge: how the outputs of both become one: "mean" or "concat".
+        late: whether the backward direction reads the first step first, and then, one step late,
+            the last, the last but one, ... (as in the published TIMIT network).
     """
 
     def __init__(
@@ -39,27 +53,38 @@ class BidirectionalLayer(nn.Module):
         late: bool = False,
     ) -> None:
         super().__init__()
-        self.forward_layer, self.backward_layer, self.merge, self.late = (
-            forward_layer,
-            backward_layer,
-            merge,
-            late,
-        )
+        self.forward_layer, self.backward_layer = forward_layer, backward_layer
+        self.merge, self.late = merge, late
         self.inputs, self.neuron = forward_layer.inputs, forward_layer.neuron
         self.size = forward_layer.size * (2 if merge == "concat" else 1)
 
     def initial_state(
         self, batch: int, generator: torch.Generator | None = None
     ) -> tuple[tuple[Tensor, ...], ...]:
-        return tuple(
-            layer.initial_state(batch, generator)
-            for layer in (self.forward_layer, self.backward_layer)
-        )
+        """The states of both directions before their first step.
+
+        Args:
+            batch: number of sequences.
+            generator: draws the states; None: torch's global one.
+
+        Returns:
+            The forward and the backward layer's state (``Layer.initial_state``).
+        """
+        layers = (self.forward_layer, self.backward_layer)
+        return tuple(layer.initial_state(batch, generator) for layer in layers)
 
     def signals(
         self, x: Tensor | Spikes, lengths: Tensor | None
     ) -> tuple[Tensor | Spikes, Tensor | Spikes]:
-        """What the forward and the backward direction read, each (B, T, inputs)."""
+        """The input of each direction.
+
+        Args:
+            x: (B, T, inputs).
+            lengths: (B,) valid steps; None: all.
+
+        Returns:
+            Those of the forward and the backward direction, each (B, T, inputs).
+        """
         if isinstance(x, Spikes) and x.carrier is None:
             return x, Spikes(self._backward(x.words, lengths), x.size)
         x = as_dense(x, self.forward_layer.weight_in.dtype)
@@ -79,17 +104,32 @@ class BidirectionalLayer(nn.Module):
         record: tuple[str, ...] = (),
         gain: float = 1.0,
     ) -> LayerResult:
-        """x (B, T, inputs) -> LayerResult; traces are named "forward.u", "backward.u", ... in the
-        input's time order."""
-        if state is not None and len(state) != 2:
+        """Run both directions.
+
+        Args:
+            x: (B, T, inputs).
+            state: a pair of states; None: the initial ones.
+            lengths: (B,) valid steps; None: all.
+            record: names of the traces to return.
+            gain: multiplies the input weights (``Dropout``).
+
+        Returns:
+            The merged output, the pair of states, and the traces as "forward.u", "backward.u", ...
+            in the input's time order.
+
+        Raises:
+            SrnnError: ``data``, for a state that is not a pair or has another shape.
+        """
+        if state is None:
+            state = self.initial_state(x.shape[0])
+        if len(state) != 2:
             raise SrnnError(
                 "The state of a bidirectional layer must be a pair: those of its forward and its "
-                "backward layer."
+                "backward layer.",
+                "data",
+                "state",
             )
-        if state is not None:
-            ahead_state, back_state = state
-        else:
-            ahead_state, back_state = self.initial_state(x.shape[0])
+        ahead_state, back_state = state
         x, reversed_x = self.signals(x, lengths)
         ahead = self.forward_layer(x, ahead_state, lengths, record, gain=gain)
         back = self.backward_layer(reversed_x, back_state, lengths, record, gain=gain)

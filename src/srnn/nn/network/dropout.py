@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from ...data.spikes import Spikes
-from ...errors import SrnnError
+from ...files.bounds import BelowOne
+from ...files.conversion import check
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,18 @@ class Dropout:
     def draw(
         cls, sizes: Sequence[int], batch: int, p: float, generator: torch.Generator
     ) -> Dropout | None:
-        """For ``batch`` sequences and hidden layers of these sizes; ``p`` is the probability of
-        being dropped. None for p = 0."""
-        if not 0 <= p < 1:
-            raise SrnnError(f"Dropout's probability must be in [0, 1), not {p!r}.")
+        """Draw the neurons that are kept.
+
+        Args:
+            sizes: of the hidden layers.
+            batch: number of sequences.
+            p: the probability of being dropped, below 1.
+            generator: draws them.
+
+        Returns:
+            The dropout; None for p = 0.
+        """
+        p = check("p", p, BelowOne)
         if p == 0:
             return None
         device = generator.device

@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...errors import SrnnError, check_flag, check_positive, check_whole
+from ...errors import SrnnError
+from ...files.bounds import Count, Positive
+from ...files.conversion import check
 from ...registry import check_settings
 from ..kernels.reference import spike
 from ..surrogates import Surrogate, as_surrogate
@@ -31,7 +33,8 @@ class LearnedTernary(nn.Module):
         threshold: theta at the start (the authors' 0.05).
         surrogate: what replaces the derivative; wide ones reach more of the input.
 
-    Raises SrnnError for a bad threshold, number or surrogate.
+    Raises:
+        SrnnError: ``value``, for a threshold or a number that is not valid.
     """
 
     def __init__(
@@ -41,9 +44,8 @@ class LearnedTernary(nn.Module):
         surrogate: str | Surrogate = "gaussian",
     ) -> None:
         super().__init__()
-        check_positive("A ternary threshold", threshold)
-        if channels is not None:
-            check_whole("channels", channels, 1)
+        threshold = check("threshold", threshold, Positive)
+        channels = check("channels", channels, Count | None)
         self.surrogate = as_surrogate(surrogate)
         self.log_threshold = nn.Parameter(torch.full((channels or 1,), math.log(threshold)))
 
@@ -62,32 +64,37 @@ class LearnedTernary(nn.Module):
 def as_encoder(
     spec: str | Mapping[str, Any] | LearnedTernary | None, inputs: int
 ) -> LearnedTernary | None:
-    """A network's trained encoder for its number of inputs, from its name or
-    ``{"name": "learned_ternary", ...}``.
+    """A network's trained encoder.
 
-    Settings: ``threshold`` at the start, ``surrogate``, and ``per_channel``, a threshold for each
-    channel (default: one for all). None: no encoder. SrnnError for another name or setting, and for
-    an encoder with another number of channels.
+    Args:
+        spec: its name, "learned_ternary", or a mapping with ``name``, ``threshold`` at the start,
+            ``surrogate``, and ``per_channel``, a threshold for each channel (default: one for all);
+            None: no encoder.
+        inputs: the network's number of inputs.
+
+    Returns:
+        The encoder, or None.
+
+    Raises:
+        SrnnError: ``name`` for another name or setting, ``conflict`` for an encoder with another
+            number of channels.
     """
     if spec is None:
         return None
     if isinstance(spec, LearnedTernary):
         if spec.log_threshold.numel() not in (1, inputs):
-            raise SrnnError(
-                f"The encoder has {spec.log_threshold.numel()} channels, the network {inputs} "
-                "inputs."
-            )
+            channels = spec.log_threshold.numel()
+            message = f"The encoder has {channels} channels, the network {inputs} inputs."
+            raise SrnnError(message, "conflict", "encoder")
         return spec
     if not isinstance(spec, (str, Mapping)):
-        raise SrnnError(f"A trained encoder is given by its name or a mapping, not by {spec!r}.")
-    if isinstance(spec, str):
-        options: dict[str, Any] = {"name": spec}
-    else:
-        options = dict(spec)
+        message = f"A trained encoder is given by its name or a mapping, not by {spec!r}."
+        raise SrnnError(message, "value", "encoder")
+    options: dict[str, Any] = {"name": spec} if isinstance(spec, str) else dict(spec)
     name = options.pop("name", None)
     if name != "learned_ternary":
-        raise SrnnError(f"Unknown trained encoder {name!r}; use 'learned_ternary'.")
+        message = f"Unknown trained encoder {name!r}; use 'learned_ternary'."
+        raise SrnnError(message, "name", "encoder")
     check_settings(f"The encoder '{name}' has", options, ("threshold", "surrogate", "per_channel"))
-    per_channel = options.pop("per_channel", False)
-    check_flag("per_channel", per_channel)
+    per_channel = check("per_channel", options.pop("per_channel", False), bool)
     return LearnedTernary(inputs if per_channel else None, **options)

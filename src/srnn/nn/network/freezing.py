@@ -1,4 +1,4 @@
-"""From a network to its arrays: ``freeze``. What they are used for is in ``nn/frozen.py``."""
+"""From a network to its arrays (``nn/frozen.py``): ``freeze``."""
 
 from __future__ import annotations
 
@@ -21,29 +21,36 @@ from .layer import Layer
 def freeze(
     network: Any, consumer: str | None = None, neurons: Container[str] | None = None
 ) -> FrozenNetwork:
-    """An SRNN as arrays; if for a consumer, which may know only some ``neurons``, it is checked by
-    ``require``.
+    """An SRNN as arrays.
 
-    Raises SrnnError for anything but an SRNN, and for what the consumer cannot represent.
+    Args:
+        network: an SRNN.
+        consumer: one of ``frozen.CANNOT``, for which the network is checked; None: no check.
+        neurons: names of the neurons that the consumer supports; None: all of them.
+
+    Returns:
+        The network as arrays.
+
+    Raises:
+        SrnnError: ``unsupported``, for anything but an SRNN, and for what the consumer cannot
+            represent; ``conflict`` or ``data``, for layers or weights that were replaced and do not
+            fit.
     """
     if not isinstance(getattr(network, "readout", None), Layer):
-        kind = type(network).__name__
+        kind, what = type(network).__name__, consumer or "Freezing"
         raise SrnnError(
-            f"{consumer or 'Freezing'} needs a spiking network (SRNN), not a {kind}; torch.onnx "
-            "exports other modules."
+            f"{what} needs a spiking network (SRNN), not a {kind}; torch.onnx exports other "
+            "modules.",
+            "unsupported",
+            "network",
         )
     dtype = network.readout.weight_in.dtype
-    layers = {
-        **{f"layers.{number}": layer for number, layer in enumerate(network.layers)},
-        "readout": network.readout,
-    }
-    for (below, sender), (name, layer) in pairwise(
-        layers.items()
-    ):  # one of them may have been replaced
+    layers = {f"layers.{number}": layer for number, layer in enumerate(network.layers)}
+    layers["readout"] = network.readout
+    for (below, sender), (name, layer) in pairwise(layers.items()):  # one may have been replaced
         if layer.inputs != sender.size:
-            raise SrnnError(
-                f"{name} takes {layer.inputs} inputs, but {below} has {sender.size} outputs."
-            )
+            widths = f"{layer.inputs} inputs, but {below} has {sender.size} outputs"
+            raise SrnnError(f"{name} takes {widths}.", "conflict", name)
     frozen = FrozenNetwork(
         tuple(_frozen_layer(name, layer) for name, layer in layers.items()),
         substeps=network.substeps if len(network.layers) else 1,
@@ -57,8 +64,16 @@ def freeze(
 
 
 def with_drawn_state(frozen: FrozenNetwork, network: Any, seed: int) -> FrozenNetwork:
-    """The frozen network with the initial state that ``network``, on the CPU, draws for one
-    sequence from a seed."""
+    """A frozen network with a drawn initial state.
+
+    Args:
+        frozen: the network as arrays.
+        network: the network on the CPU, which draws the state for one sequence.
+        seed: of the draw.
+
+    Returns:
+        The network as arrays, with that state.
+    """
     layers = []
     state = network.initial_state(1, torch.Generator().manual_seed(seed))
     for layer, drawn in zip(frozen.layers, state, strict=True):
@@ -87,15 +102,12 @@ def _frozen_layer(name: str, layer: Layer | BidirectionalLayer) -> FrozenLayer:
     parameters = {key: getattr(layer.params, key) for key in layer.neuron.parameters()}
     square = weight_rec is None or weight_rec.shape == (layer.size, layer.size)
     if weight_in.shape != (layer.size, layer.inputs) or not square:
-        raise SrnnError(
-            f"The weights of {name} do not fit its {layer.inputs} inputs and {layer.size} neurons."
-        )
+        sizes = f"{layer.inputs} inputs and {layer.size} neurons"
+        raise SrnnError(f"The weights of {name} do not fit its {sizes}.", "data", name)
     for key, value in {"bias": bias, **parameters}.items():
         if value is not None and value.shape != (layer.size,):
-            raise SrnnError(
-                f"{name} needs one {key} for each of its {layer.size} neurons, not "
-                f"{tuple(value.shape)}."
-            )
+            needed, found = f"one {key} for each of its {layer.size} neurons", tuple(value.shape)
+            raise SrnnError(f"{name} needs {needed}, not {found}.", "data", f"{name}.{key}")
     frozen = FrozenLayer.of(
         name,
         layer.neuron,
@@ -107,15 +119,13 @@ def _frozen_layer(name: str, layer: Layer | BidirectionalLayer) -> FrozenLayer:
     )
     delays = {}
     for key, value in layer.delay_steps.items():
-        check_delays(value, f"The delays of {name}")
+        check_delays(value, f"{name}.delays.{'recurrent' if key == 'arriving' else 'input'}")
         delays[key] = value.cpu().numpy().copy()
     return replace(frozen, delays=delays, surrogate=layer.surrogate)
 
 
 def _array(tensor: Tensor) -> Array:
     tensor = tensor.detach().cpu()
-    return (
-        (tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float())
-        .numpy()
-        .copy()
-    )
+    if tensor.dtype not in (torch.float32, torch.float64):
+        tensor = tensor.float()
+    return tensor.numpy().copy()

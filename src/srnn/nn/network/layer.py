@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
@@ -10,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from ...data.spikes import Spikes
-from ...errors import SrnnError, check_flag, check_whole, is_number, require
+from ...errors import SrnnError, require
+from ...files.bounds import Count
+from ...files.conversion import check
 from ..delay_buffer import delayed_input, depth_of, draw, reached, taps
 from ..delays import Delays, state_type
 from ..emissions import Output
@@ -26,35 +29,28 @@ WeightInit = Literal["xavier", "orthogonal", "kaiming", "zero"]
 
 
 def init_weight(weight: Tensor, how: WeightInit, generator: torch.Generator | None = None) -> None:
-    """Fill a weight matrix in place: "xavier" (uniform), "orthogonal", "kaiming" (uniform,
-    1/sqrt(fan-in)) or "zero"."""
+    """Fill a weight matrix in place.
+
+    Args:
+        weight: (size, presynaptic).
+        how: "xavier" (uniform), "orthogonal", "kaiming" (uniform, 1/sqrt(fan-in)) or "zero".
+        generator: draws the weights; None: torch's global one.
+    """
     if how == "xavier":
         nn.init.xavier_uniform_(weight, generator=generator)
     elif how == "orthogonal":
-        _orthogonal(weight, generator)
+        # As ``nn.init.orthogonal_`` draws it, but in double precision: the last digits of a QR
+        # decomposition depend on the number of threads, and must not reach the weights.
+        wide = weight.shape[0] < weight.shape[1]
+        with torch.no_grad():
+            drawn = weight.new_empty(weight.shape).normal_(generator=generator).double()
+            q, r = torch.linalg.qr(drawn.t() if wide else drawn)
+            q = q * r.diagonal().sign()
+            weight.copy_(q.t() if wide else q)
     elif how == "kaiming":
         nn.init.kaiming_uniform_(weight, a=5**0.5, generator=generator)
-    elif how == "zero":
-        nn.init.zeros_(weight)
     else:
-        raise SrnnError(
-            f"Unknown weight initialisation {how!r}; use xavier, orthogonal, kaiming or zero."
-        )
-
-
-@torch.no_grad()
-def _orthogonal(weight: Tensor, generator: torch.Generator | None) -> None:
-    """A random (semi-)orthogonal matrix, as ``nn.init.orthogonal_`` draws it.
-
-    In double precision: the last digits of a QR decomposition depend on the number of threads, and
-    must not reach the weights.
-    """
-    rows, columns = weight.shape
-    wide = rows < columns
-    drawn = weight.new_empty(weight.shape).normal_(generator=generator).double()
-    q, r = torch.linalg.qr(drawn.t() if wide else drawn)
-    q = q * r.diagonal().sign()
-    weight.copy_(q.t() if wide else q)
+        nn.init.zeros_(weight)
 
 
 class Layer(nn.Module):
@@ -90,18 +86,14 @@ class Layer(nn.Module):
         recompute: bool = False,
     ) -> None:
         super().__init__()
-        for name, count in (("inputs", inputs), ("size", size)):
-            check_whole(name, count, 1)
-        for name, answer in (("recurrent", recurrent), ("bias", bias), ("recompute", recompute)):
-            check_flag(name, answer)
-        require(
-            is_number(gain_in) and abs(gain_in) < float("inf"),
-            "gain_in",
-            "a finite number",
-            gain_in,
-        )
-        if output not in ("emission", "membrane"):
-            raise SrnnError(f"A layer's output must be 'emission' or 'membrane', not {output!r}.")
+        inputs, size = check("inputs", inputs, Count), check("size", size, Count)
+        for name, flag in (("recurrent", recurrent), ("bias", bias), ("recompute", recompute)):
+            check(name, flag, bool)
+        gain_in = check("gain_in", gain_in, float)
+        require(math.isfinite(gain_in), "gain_in", "a finite number", gain_in)
+        check("output", output, Output)
+        for name, how in (("init_in", init_in), ("init_rec", init_rec)):
+            check(name, how, WeightInit)
         self.inputs, self.size = inputs, size
         self.output: Output = output
         self.neuron, self.surrogate = as_neuron(neuron), as_surrogate(surrogate)
@@ -110,27 +102,20 @@ class Layer(nn.Module):
         self.weight_in = nn.Parameter(torch.empty(size, inputs))
         init_weight(self.weight_in, init_in, generator)
         self.weight_in.data *= gain_in
-        if recurrent:
-            self.weight_rec = nn.Parameter(torch.empty(size, size))
-        else:
-            self.weight_rec = None
+        self.weight_rec = nn.Parameter(torch.empty(size, size)) if recurrent else None
         if self.weight_rec is not None:
             init_weight(self.weight_rec, init_rec, generator)
-        if bias:
-            self.bias = nn.Parameter(torch.zeros(size))
-        else:
-            self.bias = None
+        self.bias = nn.Parameter(torch.zeros(size)) if bias else None
         settings = as_norm(norm)
-        if settings is None:
-            self.norm = None
-        else:
-            self.norm = BatchNorm(size, settings)
+        self.norm = None if settings is None else BatchNorm(size, settings)
         self.params = NeuronParameters(self.neuron, size, generator)
         self.delays = Delays.parse(delays)
         if self.delays.recurrent is not None and not recurrent:
             raise SrnnError(
                 "A feed-forward layer has no recurrent connections to delay; give it delays of its "
-                "input only."
+                "input only.",
+                "conflict",
+                "delays.recurrent",
             )
         self.delay_rec: Tensor | None
         self.delay_in: Tensor | None
@@ -154,9 +139,9 @@ class Layer(nn.Module):
 
     @property
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shapes, without the batch, of what the layer keeps between two steps: the neuron's
-        variables, s, and with delays what is under way: ``arriving`` (depth, size) from the layer
-        itself, ``incoming`` (steps, inputs) from its input."""
+        """The shapes of the layer's state, without the batch: the neuron's variables, s, and with
+        delays the buffers of spikes in flight: ``arriving`` (depth, size) from the layer itself,
+        ``incoming`` (steps, inputs) from its input."""
         shapes: dict[str, tuple[int, ...]] = dict.fromkeys(self.neuron.State._fields, (self.size,))
         for name, delays in self.delay_steps.items():
             depth = depth_of(delays)
@@ -165,7 +150,7 @@ class Layer(nn.Module):
 
     @property
     def delay_steps(self) -> dict[str, Tensor]:
-        """The delays, (size,) and (inputs,) int64, by the state they need: "arriving" and
+        """The delays, (size,) and (inputs,) int64, by the buffer that they need: "arriving" and
         "incoming"; empty if there are none."""
         named = {"arriving": self.delay_rec, "incoming": self.delay_in}
         return {name: delays for name, delays in named.items() if delays is not None}
@@ -178,8 +163,16 @@ class Layer(nn.Module):
     def initial_state(
         self, batch: int, generator: torch.Generator | None = None
     ) -> tuple[Tensor, ...]:
-        """State before the first step, each variable (batch, size), drawn as the neuron's
-        ``initial`` says; the drawn s is under way, and nothing of the input."""
+        """The state before the first step, drawn as the neuron's ``initial`` states. The drawn s is
+        in flight, and nothing of the input.
+
+        Args:
+            batch: number of sequences.
+            generator: draws the state; None: torch's global one.
+
+        Returns:
+            Each variable and s, (batch, size), then the buffers.
+        """
         like = {"dtype": self.weight_in.dtype, "device": self.weight_in.device}
         initial = dict(self.neuron.initial)
         state: dict[str, Tensor] = {}
@@ -220,25 +213,20 @@ class Layer(nn.Module):
         if self.norm is not None:
             trained = self.weight_in.requires_grad
             weight_in, bias = self.norm.folded(self.weight_in, self.bias)
-            self.weight_in, self.bias = (
-                nn.Parameter(weight_in, trained),
-                nn.Parameter(bias, trained),
-            )
+            self.weight_in = nn.Parameter(weight_in, trained)
+            self.bias = nn.Parameter(bias, trained)
             self.norm = None
 
     def dynamics(self) -> tuple[Neuron, tuple[Tensor, ...]]:
         """The model that runs in time and its coefficients, each (size,)."""
         coefficients = self.params.coefficients()
-        if self.neuron.detach_reset:
-            neuron = in_form(self.neuron, detached_model)
-        else:
-            neuron = self.neuron
+        neuron = self.neuron
+        if neuron.detach_reset:
+            neuron = in_form(neuron, detached_model)
         if self.kept is None:
             return neuron, coefficients
-        return in_form(neuron, rounded_model), (
-            *coefficients,
-            *grids(self.neuron, self.kept, coefficients[0].detach()),
-        )
+        rounding = grids(self.neuron, self.kept, coefficients[0].detach())
+        return in_form(neuron, rounded_model), (*coefficients, *rounding)
 
     def forward(
         self,
@@ -248,7 +236,21 @@ class Layer(nn.Module):
         record: tuple[str, ...] = (),
         gain: float = 1.0,
     ) -> LayerResult:
-        """x (B, T, inputs) -> LayerResult. ``gain`` multiplies the input weights (``Dropout``)."""
+        """Run the layer.
+
+        Args:
+            x: (B, T, inputs).
+            state: before the first step; None: the initial one.
+            lengths: (B,) valid steps; None: all.
+            record: names of the traces to return.
+            gain: multiplies the input weights (``Dropout``).
+
+        Returns:
+            Output (B, T, size), final state, traces.
+
+        Raises:
+            SrnnError: ``data``, for a state of another shape.
+        """
         with uncast(self.weight_in.device):
             if state is None:
                 state = self.initial_state(x.shape[0])
@@ -258,27 +260,22 @@ class Layer(nn.Module):
                 for part in state
             ]
             if found != list(shapes.values()):
-                raise SrnnError(
-                    f"The state does not fit this layer: expected {shapes}, got {found}."
-                )
+                message = f"The state does not fit this layer: expected {shapes}, got {found}."
+                raise SrnnError(message, "data", "state")
             values = dict(zip(shapes, state, strict=True))
             steps = self.delay_steps
             if "incoming" in steps:
-                x, values["incoming"] = delayed_input(
-                    x, steps["incoming"], values["incoming"], lengths
-                )
-            arriving = None
-            if "arriving" in steps:
-                arriving = values["arriving"] * reached(
-                    steps["arriving"], values["arriving"].shape[1]
-                )
+                incoming = values["incoming"]
+                x, values["incoming"] = delayed_input(x, steps["incoming"], incoming, lengths)
+            arriving = values.get("arriving")
+            if arriving is not None:
+                arriving = arriving * reached(steps["arriving"], arriving.shape[1])
             neuron, coefficients = self.dynamics()
             weight_in, weight_rec = self.weights()
             weight_in, bias = weight_in if gain == 1 else weight_in * gain, self.bias
             if self.norm is not None:  # after the gain, which would otherwise cancel
-                weight_in, bias = self.norm(
-                    weight_in, bias, x, lengths, self.backend != "reference"
-                )
+                compiled = self.backend != "reference"
+                weight_in, bias = self.norm(weight_in, bias, x, lengths, compiled)
             problem = LayerProblem(
                 neuron=neuron,
                 surrogate=self.surrogate,
@@ -304,9 +301,7 @@ class Layer(nn.Module):
             return replace(result, state=self.as_state(values))
 
     def extra_repr(self) -> str:
-        kind = "feed-forward"
-        if self.recurrent:
-            kind = "recurrent"
+        kind = "recurrent" if self.recurrent else "feed-forward"
         kind += "".join(f", {name} delayed by {how}" for name, how in self.delays.drawn.items())
         count = f"{sum(parameter.numel() for parameter in self.parameters()):,} parameters"
         return (

@@ -23,9 +23,7 @@ def reached(state: Any) -> Tensor:
     that is NaN is that of a neuron with such weights, as a published network has.)
     """
     first = state[0]
-    if not isinstance(
-        first[0], Tensor
-    ):  # a bidirectional layer, which begins with its forward half
+    if not isinstance(first[0], Tensor):  # a bidirectional layer, which has its forward half first
         first = first[0]
     found = first[0].isnan().all(1)
     incoming = getattr(first, "incoming", None)
@@ -50,18 +48,19 @@ def with_nans(
         lengths: (B,), the valid steps of each sequence, or None.
         mixed: whether a NaN reaches all steps of its sequence, because the network also reads
             backwards or norms over the batch.
+
+    Returns:
+        (B, T, outputs).
     """
     found = reached(after)
     if found.device.type == "cpu" and not traced() and not bool(found.any()):
         return output
     everywhere = found.new_ones(output.shape[:2])
-    if lengths is None:
-        valid = everywhere
-    else:
+    valid = everywhere
+    if lengths is not None:
         valid = valid_steps(lengths, output.shape[1], output.device)[..., 0]
-    if isinstance(x, Spikes):
-        here = everywhere.logical_not()
-    else:
+    here = everywhere.logical_not()
+    if isinstance(x, Tensor):
         here = x.isnan().any(2) & valid
     from_start = reached(before) | ~here.any(1) | mixed
     since = (here.cumsum(1) > 0) | from_start[:, None]

@@ -25,7 +25,9 @@ from torch import Tensor, nn
 from ... import threads
 from ...compiling import has_numba
 from ...data.spikes import Spikes, as_dense, traced
-from ...errors import SrnnError, check_flag, is_number, require
+from ...errors import SrnnError
+from ...files.bounds import AboveZeroToOne, Positive
+from ...files.conversion import CheckedSettings
 from ...registry import check_settings
 from ..kernels.problem import valid_steps
 
@@ -35,26 +37,18 @@ EPSILON = 1e-5
 
 
 @dataclass(frozen=True)
-class Norm:
+class Norm(CheckedSettings, key="network.norm"):
     """The settings of a layer's batch norm."""
 
-    gamma: float = 3.0
+    gamma: Positive = 3.0
     """The standard deviation of the current at the start, for every neuron; trained. For a
     threshold of 1."""
-    momentum: float = 0.1
+    momentum: AboveZeroToOne = 0.1
     """Weight of a new batch in the running statistics. The first batches are averaged evenly, up to
     that weight."""
     detach: bool = True
     """Whether statistics are constants for the layers below, whose spikes they come from: a third
     cheaper, at no loss."""
-
-    def __post_init__(self) -> None:
-        for name in ("gamma", "momentum"):
-            value = getattr(self, name)
-            number = isinstance(value, (int, float)) and is_number(value)  # as JSON holds it
-            require(number and 0 < value < float("inf"), f"network.norm.{name}", "positive", value)
-        require(self.momentum <= 1, "network.norm.momentum", "at most 1", self.momentum)
-        check_flag("network.norm.detach", self.detach)
 
     def describe(self) -> dict[str, Any]:
         """The settings as in a recipe."""
@@ -73,19 +67,14 @@ def as_norm(spec: NormSpec) -> Norm | None:
     if spec is None or isinstance(spec, Norm):
         return spec
     if not isinstance(spec, (str, Mapping)):
-        raise SrnnError(f"A norm is given by its name or a mapping, not by {spec!r}.")
-    if isinstance(spec, str):
-        options: dict[str, Any] = {"name": spec}
-    else:
-        options = dict(spec)
+        message = f"A norm is given by its name or a mapping, not by {spec!r}."
+        raise SrnnError(message, "value", "norm")
+    options: dict[str, Any] = {"name": spec} if isinstance(spec, str) else dict(spec)
     name = options.pop("name", "batch")
     if name not in ("none", "batch"):
-        raise SrnnError(f"Unknown norm {name!r}; use 'none' or 'batch'.")
-    check_settings(
-        f"The norm '{name}' has",
-        options,
-        [item.name for item in fields(Norm)] if name == "batch" else [],
-    )
+        raise SrnnError(f"Unknown norm {name!r}; use 'none' or 'batch'.", "name", "norm")
+    known = [item.name for item in fields(Norm)] if name == "batch" else []
+    check_settings(f"The norm '{name}' has", options, known)
     if name != "batch":
         return None
     return Norm(**options)
@@ -124,10 +113,17 @@ class BatchNorm(nn.Module):
         lengths: Tensor | None,
         compiled: bool = True,
     ) -> tuple[Tensor, Tensor]:
-        """(weights (size, inputs), bias (size,) or None) -> the scaled ones, for the layer's input
-        x (B, T, inputs).
+        """Scale a layer's weights for its input.
 
-        ``compiled``: spikes may be counted by compiled code.
+        Args:
+            weight: (size, inputs).
+            bias: (size,); None: the layer has none.
+            x: the layer's input, (B, T, inputs).
+            lengths: (B,) valid steps; None: all.
+            compiled: whether spikes may be counted by compiled code.
+
+        Returns:
+            The weights and the bias with which the layer computes.
         """
         if not self.training:
             return self.folded(weight, bias)
@@ -138,12 +134,24 @@ class BatchNorm(nn.Module):
         if count < 2:
             return self.folded(weight, bias)
         mean, variance = _of_current(weight.to(sums.dtype), sums, count)
-        self._remember(mean.detach(), variance.detach() * (count / (count - 1)))
+        with torch.no_grad():  # the running variance is that of the population that was sampled
+            self.batches += 1
+            part = (1 / self.batches.to(self.mean.dtype)).clamp(min=self.settings.momentum)
+            unbiased = variance.detach() * (count / (count - 1))
+            self.mean.lerp_(mean.detach().to(self.mean.dtype), part)
+            self.variance.lerp_(unbiased.to(self.variance.dtype), part)
         return self._scaled(weight, bias, mean, variance)
 
     def folded(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The weights and bias with which a layer without norm computes the same as this one does
-        in evaluation."""
+        """The weights and bias of a layer without norm that computes as this one in evaluation.
+
+        Args:
+            weight: (size, inputs).
+            bias: (size,); None: the layer has none.
+
+        Returns:
+            The scaled weights and the bias.
+        """
         wide = _wide(self.mean)
         return self._scaled(weight, bias, self.mean.to(wide), self.variance.to(wide))
 
@@ -156,15 +164,6 @@ class BatchNorm(nn.Module):
         else:
             shift = bias.to(mean.dtype) - scale * mean
         return weight * scale.to(weight.dtype)[:, None], shift.to(weight.dtype)
-
-    @torch.no_grad()
-    def _remember(self, mean: Tensor, variance: Tensor) -> None:
-        """Take a batch's statistics into the running ones; the variance is that of the population
-        that the batch samples."""
-        self.batches += 1
-        part = (1 / self.batches.to(self.mean.dtype)).clamp(min=self.settings.momentum)
-        self.mean.lerp_(mean.to(self.mean.dtype), part)
-        self.variance.lerp_(variance.to(self.variance.dtype), part)
 
     def _sums(self, x: Tensor | Spikes, lengths: Tensor | None, compiled: bool) -> Tensor:
         """Sums over the valid steps of the products of any two channels of x and of a further one,
@@ -205,17 +204,19 @@ def has_norm(network: nn.Module) -> bool:
 
 
 def second_moments(x: Tensor, lengths: Tensor | None) -> Tensor:
-    """Sums over all valid steps of the products of any two channels of x (B, T, I) and of a further
-    one, which is always 1.
+    """Sums over all valid steps of the products of any two channels and of a further one, which is
+    always 1.
 
-    Returns (I + 1, I + 1) float64, symmetric: the last row holds the channels' sums, its last
-    element the number of steps.
+    Args:
+        x: (B, T, I).
+        lengths: (B,) valid steps; None: all.
+
+    Returns:
+        (I + 1, I + 1) float64, symmetric: the last row holds the channels' sums, its last element
+        the number of steps.
     """
-    rows, steps, valid = (
-        x.to(torch.promote_types(x.dtype, torch.float32)),
-        x.shape[0] * x.shape[1],
-        None,
-    )
+    rows = x.to(torch.promote_types(x.dtype, torch.float32))
+    steps, valid = x.shape[0] * x.shape[1], None
     if lengths is not None:
         valid, steps = valid_steps(lengths, x.shape[1], x.device), int(lengths.sum())
         rows = torch.where(valid, rows, 0)
@@ -248,6 +249,4 @@ def _products(rows: Tensor) -> tuple[Tensor, Tensor]:
 def _wide(like: Tensor) -> torch.dtype:
     """The dtype of statistics: double precision where the device has it, because differences of
     large sums need it."""
-    if like.device.type == "mps":
-        return torch.float32
-    return torch.float64
+    return torch.float32 if like.device.type == "mps" else torch.float64

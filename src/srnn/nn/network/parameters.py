@@ -27,27 +27,43 @@ TAU_MAX = 1e6
 
 
 def tau_from_raw(raw: Tensor, kind: str, floor: float) -> Tensor:
-    """Time constants (steps) from their trained parameters, elementwise; finite and >= floor for
-    every finite raw."""
+    """Time constants from their trained parameters, elementwise.
+
+    Args:
+        raw: the parameters, any shape.
+        kind: "linear", "log" or "unconstrained".
+        floor: the least time constant, in steps.
+
+    Returns:
+        Steps, of the same shape; finite and at least the floor for every finite parameter, unless
+        unconstrained.
+    """
     if kind == "unconstrained":
         return raw
     if kind == "log":
         return raw.clamp(math.log(floor), math.log(TAU_MAX)).exp()
     knee = floor + 1.0
     if raw.device.type == "cpu" and not traced():
-        low, high = (
-            raw.detach().aminmax()
-        )  # where looking is cheap: values are nearly always unchanged
-        if (
-            knee <= float(low) and float(high) < TAU_MAX
-        ):  # at the bound itself PyTorch 2.15's clamp has no gradient
+        # Where a look is cheap: values are nearly always unchanged. At the bound itself PyTorch
+        # 2.15's clamp has no gradient.
+        low, high = raw.detach().aminmax()
+        if knee <= float(low) and float(high) < TAU_MAX:
             return raw
     below = floor + torch.exp(raw.clamp(max=knee) - knee)
     return torch.where(raw < knee, below, raw).clamp(max=TAU_MAX)
 
 
 def raw_from_tau(tau: Tensor, kind: str, floor: float) -> Tensor:
-    """Inverse of ``tau_from_raw``. Values at or under the floor are taken as just above it."""
+    """Inverse of ``tau_from_raw``.
+
+    Args:
+        tau: time constants in steps; those at or under the floor are taken as just above it.
+        kind: "linear", "log" or "unconstrained".
+        floor: the least time constant, in steps.
+
+    Returns:
+        The parameters, of the same shape.
+    """
     if kind == "unconstrained":
         return tau
     tau = tau.clamp(floor * (1.0 + 1e-3), TAU_MAX)
@@ -58,8 +74,15 @@ def raw_from_tau(tau: Tensor, kind: str, floor: float) -> Tensor:
 
 
 def valid_values(neuron: Neuron, stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The values of a neuron's stored parameters by name, each (size,); time constants in steps,
-    valid."""
+    """The values of a neuron's stored parameters.
+
+    Args:
+        neuron: the model.
+        stored: the trainable parameters by name, each (size,).
+
+    Returns:
+        The values by name, each (size,); time constants in steps, valid.
+    """
     return {
         name: tau_from_raw(stored[name], neuron.time_constants, neuron.tau_min)
         if name in neuron.taus
@@ -79,8 +102,9 @@ class NeuronParameters(nn.Module):
             if hasattr(self, name) or hasattr(Neuron, name):
                 raise SrnnError(
                     f"A neuron's parameter cannot be called '{name}', because its class or torch's "
-                    "modules use that name for "
-                    "something else; give it another name."
+                    "modules use that name for something else; give it another name.",
+                    "value",
+                    name,
                 )
             # Drawn in float64 and rounded, so that a seed means the same network in both
             # precisions.
@@ -101,10 +125,12 @@ class NeuronParameters(nn.Module):
                 for value in derived
             ]
         if shapes != [(size,)] * len(neuron.coefficients):
+            wanted, returned = ", ".join(neuron.coefficients), ", ".join(map(str, shapes))
             raise SrnnError(
                 f"derive of the neuron '{neuron.name}' must return a tensor ({size},), one value "
-                "per neuron, for each of "
-                f"{', '.join(neuron.coefficients)}; it returned {', '.join(map(str, shapes))}."
+                f"per neuron, for each of {wanted}; it returned {returned}.",
+                "value",
+                "derive",
             )
 
     def values(self) -> dict[str, Tensor]:
@@ -120,16 +146,14 @@ class NeuronParameters(nn.Module):
         neuron = self.neuron
         for name, value in values.items():
             if name not in neuron.parameters():
-                raise SrnnError(
-                    f"Neuron '{neuron.name}' has no parameter "
-                    f"'{name}'.{nearest(name, neuron.parameters())}"
-                )
+                near = nearest(name, neuron.parameters())
+                message = f"Neuron '{neuron.name}' has no parameter '{name}'.{near}"
+                raise SrnnError(message, "name", name)
             own, value = getattr(self, name), torch.as_tensor(value)
             if value.shape != own.shape:
-                raise SrnnError(
-                    f"{neuron.name}.{name}: expected {tuple(own.shape)} values, got "
-                    f"{tuple(value.shape)}."
-                )
+                expected, found = tuple(own.shape), tuple(value.shape)
+                message = f"{neuron.name}.{name}: expected {expected} values, got {found}."
+                raise SrnnError(message, "data", name)
             if name in neuron.taus:
                 value = raw_from_tau(value.double(), neuron.time_constants, neuron.tau_min)
             own.copy_(value)

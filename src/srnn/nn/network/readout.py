@@ -1,11 +1,11 @@
-"""Readouts: the last layer, whose membrane or spikes are read as scores of the classes.
+"""Readouts: the last layer, whose membrane or spikes are the scores of the classes.
 
     integrator    leaky integrators; the score is the membrane (SHD, SSC, GSC, SoLi, TIMIT in the paper)
     alif          spiking ALIF neurons; the score is their membrane (ECG: the reset lets it change its mind quickly)
     spike_count   spiking ALIF neurons; the score is their spikes, to be summed over time ((P)S-MNIST)
 
-Readouts are feed-forward layers like any other; this file only says which neurons they have and
-what is read from them.
+Readouts are feed-forward layers like any other; this file only states their neurons and what is
+read from them.
 """
 
 from __future__ import annotations
@@ -59,20 +59,17 @@ def as_readout(spec: str | Mapping[str, Any] | Readout | Neuron) -> Readout:
         spec = {"name": spec}
     refuse_class("readout", spec)
     if not isinstance(spec, Mapping):
-        raise SrnnError(
-            f"A readout is given by its name, a neuron, a Readout or a mapping, not by {spec!r}."
-        )
+        forms = "its name, a neuron, a Readout or a mapping"
+        raise SrnnError(f"A readout is given by {forms}, not by {spec!r}.", "value", "readout")
     options = dict(spec)
     name = options.pop("name", "integrator")
     if not isinstance(name, str) or name not in READOUTS:
         neuron = ""
         if isinstance(name, str) and name in DEFINED:
             neuron = f" A neuron is given as a mapping, {{neuron: {name}}}."
-        raise SrnnError(f"Unknown readout {name!r}.{nearest(str(name), READOUTS)}{neuron}")
+        message = f"Unknown readout {name!r}.{nearest(str(name), READOUTS)}{neuron}"
+        raise SrnnError(message, "name", "readout")
     check_settings("A readout has", options, ("name", "neuron", "output"))
     base = READOUTS[name]
-    if "neuron" in options:
-        neuron = as_neuron(options["neuron"])
-    else:
-        neuron = base.neuron
+    neuron = as_neuron(options["neuron"]) if "neuron" in options else base.neuron
     return Readout(neuron, options.get("output", base.output))

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from ...data.spikes import Spikes, as_dense
-from ...errors import SrnnError, check_choice, check_flag, check_whole
+from ...errors import SrnnError
+from ...files.bounds import Count
+from ...files.conversion import check
 from ..delays import Delays
 from ..frozen import FrozenNetwork, Merge
 from ..kernels.problem import LayerResult, without_padding
@@ -42,31 +44,29 @@ layer, a pair of them)."""
 def each_layer(
     what: str, given: Any, sizes: Sequence[int], one: type | tuple[type, ...]
 ) -> list[Any]:
-    """What is given for the hidden layers, as a list with one entry per layer; a single value, of
-    type ``one``, serves all. SrnnError for a list of another length, or for anything else."""
+    """A setting of the hidden layers as a list.
+
+    Args:
+        what: the setting.
+        given: a single value for all layers, or one for each.
+        sizes: of the hidden layers.
+        one: the types of a single value.
+
+    Returns:
+        A value for each layer.
+
+    Raises:
+        SrnnError: ``conflict`` for a list of another length, ``value`` for anything else.
+    """
     if not isinstance(given, (Iterable, one)):
-        raise SrnnError(
-            f"{what} cannot be {given!r}; give one for all hidden layers, or a list with one for "
-            "each."
-        )
-    if isinstance(given, one):
-        values = [given] * len(sizes)
-    else:
-        values = list(given)
+        advice = "give one for all hidden layers, or a list with one for each"
+        raise SrnnError(f"{what} cannot be {given!r}; {advice}.", "value", what)
+    values = [given] * len(sizes) if isinstance(given, one) else list(given)
     if len(values) != len(sizes):
         layers = f"{len(sizes)} hidden layer{'s' * (len(sizes) != 1)}"
-        raise SrnnError(
-            f"{what} has {len(values)} entries for {layers}; give one for all, or one for each."
-        )
+        message = f"{what} has {len(values)} entries for {layers}"
+        raise SrnnError(f"{message}; give one for all, or one for each.", "conflict", what)
     return values
-
-
-def _check_sizes(inputs: int, hidden: Sequence[int], outputs: int, substeps: int) -> None:
-    """SrnnError unless all are whole numbers of at least 1."""
-    counts = {"inputs": [inputs], "hidden": hidden, "outputs": [outputs], "substeps": [substeps]}
-    for name, given in counts.items():
-        for count in given:
-            check_whole(name, count, 1)
 
 
 def copied(net: SRNN) -> SRNN:
@@ -76,8 +76,9 @@ def copied(net: SRNN) -> SRNN:
     except RuntimeError as error:  # from torch.nn.utils.prune, whose products are not parameters
         raise SrnnError(
             "Torch cannot copy this network: make weight_norm, pruning and other parametrizations "
-            "permanent first "
-            "(torch.nn.utils)."
+            "permanent first (torch.nn.utils).",
+            "unsupported",
+            "network",
         ) from error
 
 
@@ -151,8 +152,11 @@ class SRNN(nn.Module):
         generator: draws the initial parameters (default: torch's global one).
 
     Within a step each layer sees the layer below in the SAME step and itself one step earlier.
-    Nothing is kept between calls. Raises SrnnError, in one line, for arguments or inputs that do
-    not fit.
+    Nothing is kept between calls.
+
+    Raises:
+        SrnnError: ``value`` or ``name`` for a setting that is not valid, ``conflict`` where a list
+            has not one entry for each hidden layer.
     """
 
     def __init__(
@@ -182,7 +186,9 @@ class SRNN(nn.Module):
     ) -> None:
         super().__init__()
         sizes = list(hidden) if isinstance(hidden, Iterable) else [hidden]
-        _check_sizes(inputs, sizes, outputs, substeps)
+        sizes = [check("hidden", size, Count) for size in sizes]
+        inputs, outputs = check("inputs", inputs, Count), check("outputs", outputs, Count)
+        substeps = check("substeps", substeps, Count)
         neurons = map(as_neuron, each_layer("neuron", neuron, sizes, (str, Mapping, Neuron, type)))
         recurrents = each_layer("recurrent", recurrent, sizes, bool)
         spans = map(
@@ -190,9 +196,9 @@ class SRNN(nn.Module):
         )
         norms = each_layer("norm", norm, sizes, (str, Mapping, Norm, type(None)))
         biases = each_layer("bias", bias, sizes, bool)
-        for name, answer in (("bidirectional", bidirectional), ("late", late)):
-            check_flag(name, answer)
-        check_choice("merge", merge, ("mean", "concat"))
+        for name, flag in (("bidirectional", bidirectional), ("late", late)):
+            check(name, flag, bool)
+        check("merge", merge, Merge)
         self.surrogate, spec = as_surrogate(surrogate), as_readout(readout)
         self.bidirectional, self.substeps = bidirectional, substeps
 
@@ -270,8 +276,15 @@ class SRNN(nn.Module):
         return self.readout.size
 
     def initial_state(self, batch: int, generator: torch.Generator | None = None) -> State:
-        """The state before the first step, for ``batch`` sequences; random where the neurons'
-        ``initial`` says so."""
+        """The state before the first step; random where the neurons' ``initial`` states it.
+
+        Args:
+            batch: number of sequences.
+            generator: draws the state; None: torch's global one.
+
+        Returns:
+            A state for each layer, the readout's last.
+        """
         return tuple(
             layer.initial_state(batch, generator) for layer in [*self.layers, self.readout]
         )
@@ -298,23 +311,32 @@ class SRNN(nn.Module):
                 T, size) are returned by each layer that has them.
             generator: draws a random initial state where no ``state`` is given.
             dropout: decides which neurons the layers above receive, in training.
-            check: refuse an input that is not finite, and say where; this costs one pass over it.
+            check: refuse an input that is not finite, and name the place; this costs one pass.
+
+        Returns:
+            Output, final state, and the result of each layer with its traces.
+
+        Raises:
+            SrnnError: ``data``, for an input, a state or lengths that do not fit.
         """
-        if isinstance(record, str):
-            record = (record,)
-        else:
-            record = tuple(record or ())
+        record = (record,) if isinstance(record, str) else tuple(record or ())
         packs = self.encoder is None and self.readout.backend != "reference" and not record
         x, lengths = checked(self, x, state, lengths, check, packs)
         if state is None:
             state = self.initial_state(x.shape[0], generator)
         given = x
         results: list[LayerResult] = []
-        gain, traced = 1.0, self._traced(record)
-        if self.encoder is not None and isinstance(
-            x, Tensor
-        ):  # NaN would make its threshold's gradient NaN
-            x = without_padding(x, lengths)
+        gain, traced = 1.0, [()] * (len(self.layers) + 1)
+        if record:
+            # The names that each layer has; one that none has is left for the first to refuse.
+            own = [recordable(layer.neuron) for layer in [*self.layers, self.readout]]
+            every = {name for names in own for name in names}
+            traced = [
+                tuple(name for name in record if name in names or name not in every)
+                for names in own
+            ]
+        if self.encoder is not None and isinstance(x, Tensor):
+            x = without_padding(x, lengths)  # NaN would make its threshold's gradient NaN
         x, hidden_lengths = self.hold(self.encode(x)), self.hidden_lengths(lengths)
         for index, (layer, layer_state) in enumerate(zip(self.layers, state[:-1], strict=True)):
             results.append(layer(x, layer_state, hidden_lengths, traced[index], gain=gain))
@@ -323,27 +345,14 @@ class SRNN(nn.Module):
                 x, gain = dropout(index, x)
         results.append(self.readout(self.pool(x), state[-1], lengths, traced[-1], gain=gain))
         after = tuple(result.state for result in results)
-        output = with_nans(results[-1].output, given, state, after, lengths, self._mixes())
+        # A step of the input reaches earlier steps of the output backwards, or by a batch's
+        # statistics.
+        mixed = self.bidirectional
+        if not mixed and len(self.layers):
+            norm = self.layers[0].norm
+            mixed = isinstance(norm, BatchNorm) and norm.training
+        output = with_nans(results[-1].output, given, state, after, lengths, mixed)
         return Result(output, after, tuple(results))
-
-    def _mixes(self) -> bool:
-        """Whether a step of the input reaches earlier steps of the output: backwards, or by a
-        batch's statistics."""
-        if self.bidirectional or not len(self.layers):
-            return self.bidirectional
-        norm = self.layers[0].norm
-        return isinstance(norm, BatchNorm) and norm.training
-
-    def _traced(self, record: tuple[str, ...]) -> list[tuple[str, ...]]:
-        """The names to record that each layer has, the readout's last; a name that none has is left
-        for the first to refuse."""
-        if not record:  # as nearly always
-            return [()] * (len(self.layers) + 1)
-        own = [recordable(layer.neuron) for layer in [*self.layers, self.readout]]
-        return [
-            tuple(name for name in record if name in names or not any(name in each for each in own))
-            for names in own
-        ]
 
     def encode(self, x: Tensor | Spikes) -> Tensor | Spikes:
         """The network's input after its encoder, if it has one: (B, T, inputs) -> the same
@@ -355,9 +364,7 @@ class SRNN(nn.Module):
     def hold(self, x: Tensor | Spikes) -> Tensor | Spikes:
         """The (encoded) input as the hidden layers see it: every step held, (B, T, N) -> (B, T *
         substeps, N)."""
-        if (
-            self.substeps == 1 or not self.layers
-        ):  # the readout takes one step, whatever comes before it
+        if self.substeps == 1 or not self.layers:  # the readout takes one step in any case
             return x
         if isinstance(x, Spikes) and x.carrier is None:
             return Spikes(x.words.repeat_interleave(self.substeps, 1), x.size)
@@ -387,12 +394,18 @@ class SRNN(nn.Module):
         lengths: Lengths | None = None,
         check: bool = False,
     ) -> tuple[Tensor | PackedSequence, State]:
-        """x (B, T, inputs) -> (output (B, T, outputs), final state); see ``call`` for (T, inputs)
-        and packed sequences.
+        """Run the network.
 
-        ``check``: refuse an input that is not finite, and say where. Otherwise a NaN makes the
-        output of its sequence NaN, from that step on (of the whole batch, where a norm in training
-        mode averages over it).
+        Args:
+            x: (B, T, inputs), (T, inputs) or packed sequences.
+            state: as an earlier call returned it; None: the initial state.
+            lengths: (B,) integers, the valid steps of each sequence in a padded batch; None: all.
+            check: refuse an input that is not finite, and name the place. Otherwise a NaN makes the
+                output of its sequence NaN, from that step on (of the whole batch, where a norm in
+                training mode averages over it).
+
+        Returns:
+            The output in the form of x, and the final state.
         """
         return call(self, x, state, lengths, check)
 
@@ -414,8 +427,9 @@ class SRNN(nn.Module):
         ):
             raise SrnnError(
                 "A norm cannot be folded into weights that weight_norm, pruning or another "
-                "parametrization computes; make them "
-                "permanent first (torch.nn.utils)."
+                "parametrization computes; make them permanent first (torch.nn.utils).",
+                "unsupported",
+                "norm",
             )
         folded = copied(self)
         for layer in layers_by_name(folded).values():
@@ -425,9 +439,7 @@ class SRNN(nn.Module):
     def extra_repr(self) -> str:
         count = sum(parameter.numel() for parameter in self.parameters())
         sizes = [self.inputs, *(layer.size for layer in self.layers), self.outputs]
-        more = ""
-        if self.substeps > 1:
-            more = f", {self.substeps} substeps"
+        more = f", {self.substeps} substeps" if self.substeps > 1 else ""
         return f"{' -> '.join(map(str, sizes))}, {count:,} parameters{more}"
 
     def time_constants(self) -> dict[str, Tensor]:

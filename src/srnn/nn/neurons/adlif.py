@@ -40,27 +40,30 @@ numbers). Time constants and coupling follow theirs.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from ...errors import check_choice
+from ...files.conversion import check
+from ..arithmetic import Coefficient, Number, State
 from .base import Init, Neuron, clamped, decay
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+Discretisation = Literal["symplectic", "euler"]
+
 
 def step(
-    u: Any,
-    w: Any,
-    s: Any,
-    current: Any,
-    alpha: Any,
-    rho: Any,
-    a: Any,
-    b: Any,
-    threshold: Any,
-    symplectic: Any,
-) -> Any:
+    u: Number,
+    w: Number,
+    s: Number,
+    current: Number,
+    alpha: Coefficient,
+    rho: Coefficient,
+    a: Coefficient,
+    b: Coefficient,
+    threshold: Coefficient,
+    symplectic: Coefficient,
+) -> State:
     u = u * (1.0 - s)
     w_new = rho * w + (1.0 - rho) * (a * u + b * s)
     w_felt = w + symplectic * (w_new - w)
@@ -95,12 +98,12 @@ class AdLIF(Neuron):
     b: Init = Init("uniform", 0.0, 2.0)
     coupling: Init = Init("constant", 120.0)
     threshold: Init = Init("constant", 1.0)
-    discretisation: Literal["symplectic", "euler"] = "symplectic"
+    discretisation: Discretisation = "symplectic"
     trained: tuple[str, ...] = field(default=("tau_mem", "tau_adp", "a", "b"), kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice("discretisation", self.discretisation, ("symplectic", "euler"))
+        check("discretisation", self.discretisation, Discretisation)
 
     def derive(self, **parameters: Tensor) -> tuple[Tensor, ...]:
         p = parameters
@@ -108,11 +111,9 @@ class AdLIF(Neuron):
         symplectic = alpha.new_full(alpha.shape, float(self.discretisation == "symplectic"))
         a, b = p["coupling"] * clamped(p["a"], 0.0, 1.0), p["coupling"] * clamped(p["b"], 0.0, 2.0)
         rho = decay(p["tau_adp"])
-        return alpha, rho, self._stable(a, alpha, rho), b, p["threshold"], symplectic
-
-    def _stable(self, a: Tensor, alpha: Tensor, rho: Tensor) -> Tensor:
-        """``a`` itself where the neuron is stable and rings with a period of at least four steps,
-        else the bound; its gradient is that of the identity."""
+        # Where the neuron is unstable or rings with a period of less than four steps, the bound
+        # takes the place of a; the gradient is that of the identity.
         top = alpha + rho if self.discretisation == "symplectic" else 1.0 - alpha * rho
         bound = top / ((1.0 - alpha) * (1.0 - rho)).clamp(min=1e-30)
-        return a + (a.minimum(bound) - a).detach()
+        stable = a + (a.minimum(bound) - a).detach()
+        return alpha, rho, stable, b, p["threshold"], symplectic

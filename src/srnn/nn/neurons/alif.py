@@ -17,8 +17,9 @@ reset and threshold.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+from ..arithmetic import Coefficient, Number, State
 from .base import Init, Neuron, decay
 
 if TYPE_CHECKING:
@@ -26,8 +27,15 @@ if TYPE_CHECKING:
 
 
 def step(
-    u: Any, e: Any, s: Any, current: Any, alpha: Any, rho: Any, beta: Any, threshold: Any
-) -> Any:
+    u: Number,
+    e: Number,
+    s: Number,
+    current: Number,
+    alpha: Coefficient,
+    rho: Coefficient,
+    beta: Coefficient,
+    threshold: Coefficient,
+) -> State:
     e = rho * e + (1.0 - rho) * s
     theta = threshold + beta * e
     u = alpha * u + (1.0 - alpha) * current - theta * s

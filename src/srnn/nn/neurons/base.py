@@ -21,13 +21,16 @@ import inspect
 import math
 import re
 from collections import namedtuple
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from ...errors import SrnnError, check_choice, check_flag, check_positive, is_number, nearest
+from ...errors import SrnnError, is_number, nearest
+from ...files.bounds import Positive
+from ...files.conversion import CheckedSettings, check
 from ...registry import define, defined
 from ...text import brief, shapes
+from ..arithmetic import Number, State
 from ..emissions import SPIKE, Emission
 from ..equations import digest_of, equations
 
@@ -35,24 +38,26 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-
+TimeConstants = Literal["linear", "log", "unconstrained"]
 _NUMBERS = {"constant": 1, "normal": 2, "uniform": 2, "loguniform": 2}
 """How many numbers each distribution has."""
 
 
 @dataclass(frozen=True)
-class Init:
+class Init(CheckedSettings):
     """A distribution from which values are drawn, one per neuron (or per sequence and neuron, for
     initial states).
 
     ``Init.parse`` reads what recipes write: a number, or "normal(mean, std)", "uniform(low, high)",
-    "loguniform(low, high)", "constant(value)". SrnnError for numbers that do not make a
-    distribution.
+    "loguniform(low, high)", "constant(value)".
 
     Args:
         distribution: "constant", "normal", "uniform" or "loguniform" (its logarithm is uniform).
         a: the value, the mean, or the lower bound.
         b: the standard deviation, or the upper bound.
+
+    Raises:
+        SrnnError: ``value``, for numbers that do not make a distribution.
     """
 
     distribution: Literal["constant", "normal", "uniform", "loguniform"]
@@ -60,41 +65,59 @@ class Init:
     b: float = 0.0
 
     @classmethod
-    def parse(cls, text: Any) -> Init:
-        """Init from a number, its text form, or an Init. Raises SrnnError for anything else."""
+    def parse(cls, text: Any, field: str = "distribution") -> Init:
+        """Read a distribution.
+
+        Args:
+            text: a number, its text form, or an Init.
+            field: the setting that has the value, for errors.
+
+        Returns:
+            The distribution.
+
+        Raises:
+            SrnnError: ``value``, for anything else.
+        """
         if isinstance(text, Init):
             return text
-        if is_number(text):
-            return cls("constant", float(text))
         match = re.fullmatch(r"\s*(\w+)\s*\(([^()]*)\)\s*", text) if isinstance(text, str) else None
-        if match and match[1] in _NUMBERS:
-            try:
-                numbers = [float(part) for part in match[2].split(",")]
-            except ValueError:
-                numbers = []
-            if len(numbers) == _NUMBERS[match[1]]:
-                return cls(match[1], *numbers)  # type: ignore[arg-type]
+        try:
+            if is_number(text):
+                return cls("constant", float(text))
+            if match and match[1] in _NUMBERS:
+                try:
+                    numbers = [float(part) for part in match[2].split(",")]
+                except ValueError:
+                    numbers = []
+                if len(numbers) == _NUMBERS[match[1]]:
+                    return cls(match[1], *numbers)  # type: ignore[arg-type]
+        except SrnnError as error:  # which names a number of the distribution
+            raise SrnnError(str(error), error.kind, field) from error
         raise SrnnError(
             f"{brief(text)} is not a distribution; write a number, normal(mean, std), "
-            "uniform(low, high) or loguniform(low, high)."
+            "uniform(low, high) or loguniform(low, high).",
+            "value",
+            field,
         )
 
     def __post_init__(self) -> None:
-        check_choice("A distribution", self.distribution, tuple(_NUMBERS))
-        if not all(is_number(number) and abs(number) < float("inf") for number in (self.a, self.b)):
-            raise SrnnError(
-                f"A distribution needs finite numbers, not {brief(self.a)} and {brief(self.b)}."
-            )
+        super().__post_init__()
+        for name, number in (("a", self.a), ("b", self.b)):
+            if not math.isfinite(number):
+                message = f"A distribution needs finite numbers, not {self.a} and {self.b}."
+                raise SrnnError(message, "value", name)
         if self.distribution == "normal" and self.b < 0:
-            raise SrnnError(f"{self}: the standard deviation must not be negative.")
+            raise SrnnError(f"{self}: the standard deviation must not be negative.", "value", "b")
         if self.distribution.endswith("uniform") and self.b < self.a:
-            raise SrnnError(f"{self}: the upper bound lies below the lower one.")
+            raise SrnnError(f"{self}: the upper bound lies below the lower one.", "value", "b")
         if self.distribution == "loguniform" and self.a <= 0:
-            raise SrnnError(f"{self}: the lower bound must be above 0.")
+            raise SrnnError(f"{self}: the lower bound must be above 0.", "value", "a")
 
     def __str__(self) -> str:
         numbers = (self.a,) if self.distribution == "constant" else (self.a, self.b)
-        return f"{self.distribution}({', '.join(map(_all_digits, numbers))})"
+        # As ``parse`` reads them back, in six digits where those are enough.
+        texts = [f"{one:g}" if float(f"{one:g}") == one else repr(float(one)) for one in numbers]
+        return f"{self.distribution}({', '.join(texts)})"
 
     @property
     def mean(self) -> float:
@@ -108,7 +131,16 @@ class Init:
     def sample(
         self, *shape: int, generator: torch.Generator | None = None, **options: Any
     ) -> Tensor:
-        """Values of the given shape; ``options`` are torch's dtype and device."""
+        """Draw values.
+
+        Args:
+            shape: the shape of the values.
+            generator: draws them; None: torch's global one.
+            options: torch's dtype and device.
+
+        Returns:
+            A tensor of that shape.
+        """
         import torch
 
         if self.distribution == "constant":
@@ -118,14 +150,6 @@ class Init:
         if self.distribution == "loguniform":
             return self.a * (self.b / self.a) ** torch.rand(shape, generator=generator, **options)
         return self.a + self.b * torch.randn(shape, generator=generator, **options)
-
-
-def _all_digits(number: float) -> str:
-    """The number as ``Init.parse`` reads it back, in six digits where those are enough."""
-    short = f"{number:g}"
-    if float(short) == number:
-        return short
-    return repr(float(number))
 
 
 _INIT_TYPES = (Init, "Init", "srnn.Init")
@@ -168,7 +192,7 @@ class Neuron:
     """Which parameter fields are time constants, in time steps."""
     tau_min: ClassVar[float] = 0.1
     """No trained time constant falls below this many steps."""
-    step: ClassVar[Callable[..., Any]]
+    step: ClassVar[Callable[..., State]]
     derive: ClassVar[Callable[..., tuple[Tensor, ...]]]
     """A method that returns the coefficients of ``step``, given the parameters' values by name:
     each of shape (size,), in the order of ``coefficients``."""
@@ -180,9 +204,7 @@ class Neuron:
     initial: Mapping[str, Any] | tuple[tuple[str, Init | str], ...] = field(
         default=(), kw_only=True
     )
-    time_constants: Literal["linear", "log", "unconstrained"] = field(
-        default="linear", kw_only=True
-    )
+    time_constants: TimeConstants = field(default="linear", kw_only=True)
     detach_reset: bool = field(default=False, kw_only=True)
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -194,94 +216,98 @@ class Neuron:
             own = tuple(inspect.signature(cls.step).parameters)
             place = own.index("current") if "current" in own else 0
             if place < 2 or own[place - 1] != "s":
+                taken = ", ".join(own)
                 raise SrnnError(
                     "The step of a neuron takes (*variables, s, current, *coefficients), not "
-                    f"({', '.join(own)})."
+                    f"({taken}).",
+                    "value",
+                    "step",
                 )
             for name in own[: place - 1]:
                 if name in ("arriving", "incoming") or name.startswith("_"):
                     raise SrnnError(
                         f"A neuron's variable cannot be called '{name}': in a state, 'arriving' "
-                        "and 'incoming' are what is under "
-                        "way, and no name may begin with _."
+                        "and 'incoming' are the spikes in flight, and no name may begin with _.",
+                        "value",
+                        name,
                     )
             cls.coefficients = own[place + 1 :]
             if getattr(getattr(cls, "State", None), "_fields", None) != own[:place]:
                 cls.State = namedtuple(f"{cls.__name__}State", own[:place], module=cls.__module__)
                 cls.State.__repr__ = shapes  # net(x) in a notebook would print all numbers
                 cls.State.__qualname__ = f"{cls.__qualname__}.State"  # by which it is pickled
-        check_positive(f"tau_min of {cls.__name__}", cls.tau_min)
+        check("tau_min", cls.tau_min, Positive)
         if not isinstance(cls.emission, Emission):
             raise SrnnError(
                 f"The emission of {cls.__name__} must be an Emission, such as SPIKE, RELU or "
-                "IDENTITY of "
-                f"srnn.nn.emissions, not {brief(cls.emission)}."
+                f"IDENTITY of srnn.nn.emissions, not {brief(cls.emission)}.",
+                "value",
+                "emission",
             )
         define(DEFINED, cls, f"{__package__}.", ("step", "derive"))
 
     def __post_init__(self) -> None:
         for name in self.parameters():
-            object.__setattr__(self, name, Init.parse(getattr(self, name)))
+            object.__setattr__(self, name, Init.parse(getattr(self, name), name))
         for name, value in vars(type(self)).items():
             if isinstance(value, Init) and name not in self.parameters():
                 raise SrnnError(
                     f"'{name}' of the neuron '{self.name}' is not a parameter yet: annotate it "
-                    f"({name}: Init = ...), in a class "
-                    "that is a @dataclass(frozen=True)."
+                    f"({name}: Init = ...), in a class that is a @dataclass(frozen=True).",
+                    "value",
+                    name,
                 )
-        if isinstance(self.trained, str) or not isinstance(self.trained, Iterable):
-            raise SrnnError(f"trained must be a list of parameter names, not {self.trained!r}.")
+        check("detach_reset", self.detach_reset, bool)
+        check("time_constants", self.time_constants, TimeConstants)
+        object.__setattr__(self, "trained", check("trained", self.trained, tuple[str, ...]))
         pairs = isinstance(self.initial, tuple) and all(
             isinstance(each, tuple) and len(each) == 2 for each in self.initial
         )
         if not (pairs or isinstance(self.initial, Mapping)):
-            raise SrnnError(
-                f"initial must be a mapping from variables to distributions, not {self.initial!r}."
-            )
-        object.__setattr__(self, "trained", tuple(self.trained))
+            message = "initial must be a mapping from variables to distributions"
+            raise SrnnError(f"{message}, not {self.initial!r}.", "value", "initial")
         for name in self.trained:
             if name not in self.parameters():
                 hint = (
-                    nearest(name, self.parameters())
-                    if self.trained != Neuron.trained
-                    else (
-                        " Its field 'trained' says which are trained (trained: tuple[str, ...] = "
-                        "() if none are)."
-                    )
+                    " Its field 'trained' states which are trained (trained: tuple[str, ...] = () "
+                    "if none are)."
                 )
-                raise SrnnError(f"Neuron '{self.name}' has no parameter '{name}'.{hint}")
+                if self.trained != Neuron.trained:
+                    hint = nearest(name, self.parameters())
+                message = f"Neuron '{self.name}' has no parameter '{name}'.{hint}"
+                raise SrnnError(message, "name", "trained")
         for name in self.taus:
             if name not in self.parameters():
                 raise SrnnError(
                     f"'{name}', a time constant of the neuron '{self.name}', is not one of its "
-                    "parameters: name those that are "
-                    "time constants in taus (taus = () if none are)."
+                    "parameters: name those that are time constants in taus (taus = () if none "
+                    "are).",
+                    "name",
+                    "taus",
                 )
         variables = self.State._fields
         # Kept as pairs, so that a model can be hashed, copied and pickled.
         initial = {
-            key: value if value == "u" else Init.parse(value)
+            key: value if value == "u" else Init.parse(value, f"initial.{key}")
             for key, value in dict(self.initial).items()
         }
         for key, value in initial.items():
             if key not in variables:
-                raise SrnnError(
-                    f"Neuron '{self.name}' has no state variable '{key}'.{nearest(key, variables)}"
-                )
+                message = f"Neuron '{self.name}' has no state variable '{key}'."
+                raise SrnnError(f"{message}{nearest(key, variables)}", "name", f"initial.{key}")
             if value == "u" and "u" not in variables[: variables.index(key)]:
                 raise SrnnError(
                     f"'{key}' of the neuron '{self.name}' cannot start like u: u must be a "
-                    "variable that comes before it."
+                    "variable that comes before it.",
+                    "value",
+                    f"initial.{key}",
                 )
         object.__setattr__(self, "initial", tuple(initial.items()))
-        check_flag("detach_reset", self.detach_reset)
-        check_choice("time_constants", self.time_constants, ("linear", "log", "unconstrained"))
         try:
             hash(self)  # by which compiled loops are found again
         except TypeError as error:
-            raise SrnnError(
-                f"A field of the neuron '{self.name}' has an {error}; use a tuple instead."
-            ) from error
+            message = f"A field of the neuron '{self.name}' has an {error}; use a tuple instead."
+            raise SrnnError(message, "value", self.name) from error
 
     @classmethod
     @functools.cache
@@ -309,7 +335,7 @@ class Neuron:
         return {name: parameters[name] for name in self.taus}
 
     @classmethod
-    def emit(cls, v: Any) -> Any:
+    def emit(cls, v: Number) -> Number:
         """What neurons with drive v, a tensor or an array, emit, in the dtype of v; spikes carry no
         gradient."""
         return cls.emission.value(v)
@@ -320,10 +346,7 @@ class Neuron:
         import torch
 
         numbers: list[str] = []
-        for value in (
-            0.4,
-            3.0,
-        ):  # one neuron each: what derive holds for all of them itself is broadcast
+        for value in (0.4, 3.0):  # a single neuron: a constant of derive's own is broadcast
             places = enumerate(self.parameters())
             one = {
                 name: torch.full((1,), value * (1 + place / 8), dtype=torch.float64)
@@ -361,6 +384,14 @@ def decay(tau: Tensor) -> Tensor:
 
 
 def clamped(value: Tensor, low: float, high: float) -> Tensor:
-    """Value clamped to [low, high], with the gradient of the identity, so that it can come back
-    from outside."""
+    """Clamp values, with the gradient of the identity, so that they can come back from outside.
+
+    Args:
+        value: any shape.
+        low: the lower bound.
+        high: the upper bound.
+
+    Returns:
+        The clamped values, of the same shape.
+    """
     return value + (value.clamp(low, high) - value).detach()

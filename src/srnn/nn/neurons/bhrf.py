@@ -21,8 +21,9 @@ dt / 2 omega^2. q as in ``brf``; values as for PS-MNIST.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+from ..arithmetic import Coefficient, Number, State
 from .base import Init, clamped
 from .brf import BRF, MAX_TURN, time_constants
 
@@ -31,17 +32,17 @@ if TYPE_CHECKING:
 
 
 def step(
-    u: Any,
-    w: Any,
-    q: Any,
-    s: Any,
-    current: Any,
-    keep: Any,
-    turn: Any,
-    dt: Any,
-    refractory: Any,
-    threshold: Any,
-) -> Any:
+    u: Number,
+    w: Number,
+    q: Number,
+    s: Number,
+    current: Number,
+    keep: Coefficient,
+    turn: Coefficient,
+    dt: Coefficient,
+    refractory: Coefficient,
+    threshold: Coefficient,
+) -> State:
     q = refractory * q + s
     w = w + turn * u
     lost = dt * q

@@ -24,8 +24,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+from ..arithmetic import Coefficient, Number, State
 from .base import Init, Neuron, clamped
 
 if TYPE_CHECKING:
@@ -38,17 +39,17 @@ q < -sqrt(1 - turn^2))."""
 
 
 def step(
-    u: Any,
-    w: Any,
-    q: Any,
-    s: Any,
-    current: Any,
-    keep: Any,
-    turn: Any,
-    dt: Any,
-    refractory: Any,
-    threshold: Any,
-) -> Any:
+    u: Number,
+    w: Number,
+    q: Number,
+    s: Number,
+    current: Number,
+    keep: Coefficient,
+    turn: Coefficient,
+    dt: Coefficient,
+    refractory: Coefficient,
+    threshold: Coefficient,
+) -> State:
     q = refractory * q + s
     kept = keep - dt * q
     u_new = kept * u - turn * w + dt * current
@@ -57,11 +58,17 @@ def step(
 
 
 def time_constants(trace: Tensor, determinant: Tensor) -> dict[str, Tensor]:
-    """Period and decay, in steps, of a linear map of the plane with this trace and determinant;
-    infinite where it has none.
+    """Period and decay of linear maps of the plane.
 
     Both follow from the eigenvalue of largest modulus: a period is a full turn of phase,
     ``tau_mem`` the time of decay to 1/e.
+
+    Args:
+        trace: of the matrices, (size,).
+        determinant: of the matrices, (size,).
+
+    Returns:
+        ``period`` and ``tau_mem``, each (size,) in steps; infinite where a map has none.
     """
     import torch
 

@@ -33,9 +33,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
-from .base import Init, Neuron
+from ..arithmetic import Coefficient, Number, State
+from .base import Init, Neuron, TimeConstants
 from .silif import in_steps, own_step
 
 if TYPE_CHECKING:
@@ -43,8 +44,15 @@ if TYPE_CHECKING:
 
 
 def step(
-    u: Any, w: Any, s: Any, current: Any, keep: Any, turn: Any, gain: Any, threshold: Any
-) -> Any:
+    u: Number,
+    w: Number,
+    s: Number,
+    current: Number,
+    keep: Coefficient,
+    turn: Coefficient,
+    gain: Coefficient,
+    threshold: Coefficient,
+) -> State:
     rest = u - threshold * s
     u = keep * rest - turn * w + gain * current
     w = turn * rest + keep * w
@@ -52,8 +60,15 @@ def step(
 
 
 def period(keep: Tensor, turn: Tensor) -> Tensor:
-    """Steps of a full turn of a state that is multiplied by keep + j turn in each; infinite if it
-    does not turn."""
+    """Steps of a full turn of a state that is multiplied by keep + j turn in each.
+
+    Args:
+        keep: real part of the factor, (size,).
+        turn: imaginary part of the factor, (size,).
+
+    Returns:
+        (size,), infinite where the state does not turn.
+    """
     return 2 * math.pi / turn.atan2(keep).abs()
 
 
@@ -80,7 +95,7 @@ class CSiLIF(Neuron):
     gain: Init = Init("uniform", 0.0, 2.0)
     threshold: Init = Init("constant", 1.0)
     trained: tuple[str, ...] = field(default=("tau_mem", "omega", "log_dt", "gain"), kw_only=True)
-    time_constants: Literal["linear", "log", "unconstrained"] = field(default="log", kw_only=True)
+    time_constants: TimeConstants = field(default="log", kw_only=True)
 
     def derive(self, **parameters: Tensor) -> tuple[Tensor, ...]:
         p = parameters

@@ -38,29 +38,33 @@ gradient also flows through the reset.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from ...errors import check_choice
+from ...files.conversion import check
+from ..arithmetic import Coefficient, Number, State
 from .base import Init, Neuron, decay
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+ResetKind = Literal["soft", "hard"]
+WhichStep = Literal["same", "next"]
+
 
 def step(
-    u: Any,
-    syn: Any,
-    s: Any,
-    current: Any,
-    alpha: Any,
-    beta: Any,
-    gain: Any,
-    threshold: Any,
-    jump: Any,
-    hard: Any,
-    late_reset: Any,
-    late_synapse: Any,
-) -> Any:
+    u: Number,
+    syn: Number,
+    s: Number,
+    current: Number,
+    alpha: Coefficient,
+    beta: Coefficient,
+    gain: Coefficient,
+    threshold: Coefficient,
+    jump: Coefficient,
+    hard: Coefficient,
+    late_reset: Coefficient,
+    late_synapse: Coefficient,
+) -> State:
     syn_new = alpha * syn + gain * current
     felt = syn_new + late_synapse * (syn - syn_new)
     u = beta * u
@@ -103,16 +107,16 @@ class CubaLIF(Neuron):
     resistance: Init = Init("constant", 1.0)
     threshold: Init = Init("constant", 0.02)
     reset: Init = Init("constant", 0.0)
-    reset_kind: Literal["soft", "hard"] = "soft"
-    reset_step: Literal["same", "next"] = "same"
-    synapse_step: Literal["same", "next"] = "same"
+    reset_kind: ResetKind = "soft"
+    reset_step: WhichStep = "same"
+    synapse_step: WhichStep = "same"
     trained: tuple[str, ...] = field(default=("tau_mem", "tau_syn"), kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice("reset_kind", self.reset_kind, ("soft", "hard"))
-        check_choice("reset_step", self.reset_step, ("same", "next"))
-        check_choice("synapse_step", self.synapse_step, ("same", "next"))
+        check("reset_kind", self.reset_kind, ResetKind)
+        check("reset_step", self.reset_step, WhichStep)
+        check("synapse_step", self.synapse_step, WhichStep)
 
     def derive(self, **parameters: Tensor) -> tuple[Tensor, ...]:
         p = parameters

@@ -34,10 +34,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
-from ..arithmetic import unit_step
-from .base import Init, Neuron, clamped
+from ..arithmetic import Coefficient, Number, State, unit_step
+from .base import Init, Neuron, TimeConstants, clamped
 from .csilif import period
 from .silif import in_steps, own_step
 
@@ -49,50 +49,68 @@ BRANCHES = (1, 2, 3, 4)
 
 
 def turned(
-    x: Any, y: Any, current: Any, keep: Any, turn: Any, gain: Any, cross: Any
-) -> tuple[Any, Any]:
-    """A dendrite after a step: its state (x, y), as real and imaginary part, turned and damped, and
-    the current that it receives."""
+    x: Number,
+    y: Number,
+    current: Number,
+    keep: Coefficient,
+    turn: Coefficient,
+    gain: Coefficient,
+    cross: Coefficient,
+) -> tuple[Number, Number]:
+    """A step of a dendrite, a complex number x + j y: turned, damped, and raised by the current.
+
+    Args:
+        x: real part of the state.
+        y: imaginary part of the state.
+        current: the summed input.
+        keep: real part of the factor by which the state is multiplied.
+        turn: imaginary part of that factor.
+        gain: real part of the weight of the current.
+        cross: imaginary part of that weight.
+
+    Returns:
+        The new x and y.
+    """
     return keep * x - turn * y + gain * current, turn * x + keep * y + cross * current
 
 
 def step(
-    u: Any,
-    x_1: Any,
-    y_1: Any,
-    x_2: Any,
-    y_2: Any,
-    x_3: Any,
-    y_3: Any,
-    x_4: Any,
-    y_4: Any,
-    f_1: Any,
-    f_2: Any,
-    f_3: Any,
-    s: Any,
-    current: Any,
-    keep_1: Any,
-    turn_1: Any,
-    gain_1: Any,
-    cross_1: Any,
-    keep_2: Any,
-    turn_2: Any,
-    gain_2: Any,
-    cross_2: Any,
-    keep_3: Any,
-    turn_3: Any,
-    gain_3: Any,
-    cross_3: Any,
-    keep_4: Any,
-    turn_4: Any,
-    gain_4: Any,
-    cross_4: Any,
-    raise_1: Any,
-    raise_2: Any,
-    raise_3: Any,
-    raise_4: Any,
-    threshold: Any,
-) -> Any:
+    u: Number,
+    x_1: Number,
+    y_1: Number,
+    x_2: Number,
+    y_2: Number,
+    x_3: Number,
+    y_3: Number,
+    x_4: Number,
+    y_4: Number,
+    f_1: Number,
+    f_2: Number,
+    f_3: Number,
+    s: Number,
+    current: Number,
+    keep_1: Coefficient,
+    turn_1: Coefficient,
+    gain_1: Coefficient,
+    cross_1: Coefficient,
+    keep_2: Coefficient,
+    turn_2: Coefficient,
+    gain_2: Coefficient,
+    cross_2: Coefficient,
+    keep_3: Coefficient,
+    turn_3: Coefficient,
+    gain_3: Coefficient,
+    cross_3: Coefficient,
+    keep_4: Coefficient,
+    turn_4: Coefficient,
+    gain_4: Coefficient,
+    cross_4: Coefficient,
+    raise_1: Coefficient,
+    raise_2: Coefficient,
+    raise_3: Coefficient,
+    raise_4: Coefficient,
+    threshold: Coefficient,
+) -> State:
     p = unit_step(u - threshold)
     raised = threshold + raise_1 * p + f_1
     x_1, y_1 = turned(x_1, y_1, current, keep_1, turn_1, gain_1, cross_1)
@@ -167,7 +185,7 @@ class DRF(Neuron):
         ),
         kw_only=True,
     )
-    time_constants: Literal["linear", "log", "unconstrained"] = field(default="log", kw_only=True)
+    time_constants: TimeConstants = field(default="log", kw_only=True)
 
     def derive(self, **parameters: Tensor) -> tuple[Tensor, ...]:
         import torch

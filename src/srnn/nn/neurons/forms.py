@@ -19,9 +19,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..arithmetic import positive_part
+from ..arithmetic import Number, State, positive_part
 from ..equations import arguments_of, function, record
 from .base import Neuron
 
@@ -43,7 +43,7 @@ def rounded_model(model: type[Neuron]) -> type[Neuron]:
     variables, own = model.variables(), arguments_of(model)
     coefficients = tuple(f"{what}_{name}" for name in variables for what in ("low", "top", "grid"))
 
-    def rounded_step(*arguments: Any) -> Any:
+    def rounded_step(*arguments: Number) -> State:
         *state, v = model.step(*arguments[: len(own)])
         for place in range(len(variables)):
             low, top, grid = arguments[len(own) + 3 * place :][:3]
@@ -65,23 +65,39 @@ def rounded_model(model: type[Neuron]) -> type[Neuron]:
 
 @dataclass(frozen=True)
 class KeptState:
-    """``width``: bits of every state variable between two steps; ``bits``: how many of them are
-    fractional, by variable."""
+    """The format of a layer's state between two steps."""
 
     width: int
+    """Bits of every variable."""
     bits: Mapping[str, int]
+    """How many of them are fractional, by variable."""
 
 
 @functools.cache
 def in_form(neuron: Neuron, form: Callable[[type[Neuron]], type[Neuron]]) -> Neuron:
-    """The neuron with its model in a form (``detached_model`` or ``rounded_model``), and the same
-    parameters."""
+    """A neuron in another form.
+
+    Args:
+        neuron: the model with its parameters.
+        form: ``detached_model`` or ``rounded_model``.
+
+    Returns:
+        A neuron of that form, with the same parameters.
+    """
     return form(type(neuron))(**{item.name: getattr(neuron, item.name) for item in fields(neuron)})
 
 
 def grids(neuron: Neuron, kept: KeptState, like: Tensor) -> tuple[Tensor, ...]:
-    """The rounded model's additional coefficients, each of the shape and dtype of ``like``
-    (size,)."""
+    """The rounded model's additional coefficients.
+
+    Args:
+        neuron: the model before rounding.
+        kept: the format of its state.
+        like: (size,), of the dtype in which the coefficients are used.
+
+    Returns:
+        Tensors like that one, three for each variable: lowest, highest, and rounding constant.
+    """
     import torch
 
     numbers = grid_numbers(neuron, kept, torch.finfo(like.dtype).eps)
@@ -89,9 +105,15 @@ def grids(neuron: Neuron, kept: KeptState, like: Tensor) -> tuple[Tensor, ...]:
 
 
 def grid_numbers(neuron: Neuron, kept: KeptState, epsilon: float) -> list[float]:
-    """The rounded model's additional coefficients, the same for all neurons.
+    """The rounded model's additional coefficients as numbers, the same for all neurons.
 
-    epsilon: the distance from 1 to the next number of the dtype in which they are used.
+    Args:
+        neuron: the model before rounding.
+        kept: the format of its state.
+        epsilon: the distance from 1 to the next number of the dtype in which they are used.
+
+    Returns:
+        Three numbers for each variable, as ``grids`` has them.
     """
     numbers: list[float] = []
     for name in neuron.variables():

@@ -9,8 +9,9 @@ It emits its membrane.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+from ..arithmetic import Coefficient, Number, State
 from ..emissions import IDENTITY, Emission
 from .base import Init, Neuron, decay
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def step(u: Any, s: Any, current: Any, alpha: Any) -> Any:
+def step(u: Number, s: Number, current: Number, alpha: Coefficient) -> State:
     u = alpha * u + (1.0 - alpha) * current
     return u, u
 

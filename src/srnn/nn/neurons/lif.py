@@ -14,15 +14,24 @@ trained: ``LIF(tau_mem=1/.382, resistance=1/.382, threshold=.5, trained=())``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+from ..arithmetic import Coefficient, Number, State
 from .base import Init, Neuron
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def step(u: Any, s: Any, current: Any, leak: Any, gain: Any, threshold: Any, reset: Any) -> Any:
+def step(
+    u: Number,
+    s: Number,
+    current: Number,
+    leak: Coefficient,
+    gain: Coefficient,
+    threshold: Coefficient,
+    reset: Coefficient,
+) -> State:
     u = u * (1.0 - s) + reset * s
     u = leak * u + gain * current
     return u, u - threshold

@@ -21,9 +21,9 @@ Source: Yin, Corradi & Bohte 2023 (Nature Machine Intelligence, arXiv 2112.11231
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from ..arithmetic import exp, positive_part
+from ..arithmetic import Coefficient, Number, State, exp, positive_part
 from .base import Init, Neuron
 
 if TYPE_CHECKING:
@@ -31,21 +31,19 @@ if TYPE_CHECKING:
 
 
 def step(
-    u: Any,
-    e: Any,
-    s: Any,
-    current: Any,
-    rest_mem: Any,
-    mem_current: Any,
-    mem_state: Any,
-    rest_adp: Any,
-    adp_current: Any,
-    adp_state: Any,
-    beta: Any,
-    threshold: Any,
-) -> Any:
-    # sigmoid(z) = 1 / (1 + exp(-z)), with -z at most 40: an exponential that overflows would have
-    # no derivative.
+    u: Number,
+    e: Number,
+    s: Number,
+    current: Number,
+    rest_mem: Coefficient,
+    mem_current: Coefficient,
+    mem_state: Coefficient,
+    rest_adp: Coefficient,
+    adp_current: Coefficient,
+    adp_state: Coefficient,
+    beta: Coefficient,
+    threshold: Coefficient,
+) -> State:
     rho = 1.0 / (
         1.0 + exp(40.0 - positive_part(40.0 + rest_adp + adp_current * current + adp_state * e))
     )

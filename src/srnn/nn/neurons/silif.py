@@ -36,9 +36,10 @@ states that start at random in [0, 1] (here 0), and no recurrent weights.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
-from .base import Init, Neuron, clamped, decay
+from ..arithmetic import Coefficient, Number, State
+from .base import Init, Neuron, TimeConstants, clamped, decay
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,28 +49,38 @@ SHORTEST, LONGEST = 0.1, 1e6
 
 
 def step(
-    u: Any,
-    w: Any,
-    s: Any,
-    current: Any,
-    alpha: Any,
-    rho: Any,
-    a: Any,
-    b: Any,
-    threshold: Any,
-) -> Any:
+    u: Number,
+    w: Number,
+    s: Number,
+    current: Number,
+    alpha: Coefficient,
+    rho: Coefficient,
+    a: Coefficient,
+    b: Coefficient,
+    threshold: Coefficient,
+) -> State:
     w = rho * w + a * u + b * s
     u = alpha * (u - threshold * s) + (1.0 - alpha) * (current - w)
     return u, w, u - threshold
 
 
 def own_step(log_dt: Tensor) -> Tensor:
-    """dt: how many units of a neuron's own time pass in a step; finite and above 0."""
+    """dt, the units of a neuron's own time that pass in a step, from its logarithm; finite and above
+    0."""
     return clamped(log_dt, -10.0, 10.0).exp()
 
 
 def in_steps(tau: Tensor, log_dt: Tensor) -> Tensor:
-    """A time constant of the neuron's own time, in time steps."""
+    """A time constant in time steps.
+
+    Args:
+        tau: the time constant in units of the neuron's own time, (size,).
+        log_dt: natural logarithm of the units of its time that pass for the neuron in a step,
+            (size,).
+
+    Returns:
+        (size,), from ``SHORTEST`` to ``LONGEST`` steps.
+    """
     return clamped(tau / own_step(log_dt), SHORTEST, LONGEST)
 
 
@@ -102,7 +113,7 @@ class SiLIF(Neuron):
     trained: tuple[str, ...] = field(
         default=("tau_mem", "tau_adp", "log_dt", "a", "b"), kw_only=True
     )
-    time_constants: Literal["linear", "log", "unconstrained"] = field(default="log", kw_only=True)
+    time_constants: TimeConstants = field(default="log", kw_only=True)
 
     def derive(self, **parameters: Tensor) -> tuple[Tensor, ...]:
         p = parameters
