@@ -53,7 +53,9 @@ class Numbers(Mapping[str, float]):
             how = either("--task.options.answer classes", 'overrides={"task.options.answer": ...}')
             raise SrnnError(
                 f"{self.where}: labels are read as values, but {brief(label)} is not a number; "
-                f"repair it, or have them read as names: {how}."
+                f"repair it, or have them read as names: {how}.",
+                "data",
+                "y",
             )
         return number
 
@@ -80,7 +82,9 @@ def units_of(unit: str, values: int) -> Targets:
     else:
         units = [None] * values
     if len(units) != values:
-        raise SrnnError(f"unit names {len(units)} units, and there are {values} values.")
+        raise SrnnError(
+            f"unit names {len(units)} units, and there are {values} values.", "value", "unit"
+        )
     return Targets(tuple(units))
 
 

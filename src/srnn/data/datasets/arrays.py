@@ -150,13 +150,15 @@ def load_arrays(split: SplitName, source: Source, shares: Shares, about: Descrip
         shared = list_shared(split_items(source, files.used, shares), cache_of(source))
     say_unread(source, items, shared)
     if not chosen:
-        raise SrnnError(f"{source} has no sequences for the {split} split; give it some.")
+        raise SrnnError(
+            f"{source} has no sequences for the {split} split; give it some.", "data", split
+        )
     read = {one.item.path: one.sensed for one in chosen}
     if about.rate is None and any(one.rate is not None for one in read.values()):
         say(
             f"{source}: some files state their rate and others, such as {items[0].path.name}, do "
-            "not, so all are read as they "
-            "are, however fast; set the option rate to have them resampled."
+            "not, so all are read as they are, however fast; set the option "
+            "rate to have them resampled."
         )
     if split == "train":
         _say_rising(str(source), [one.rises for one in read.values() if one.rises is not None])
@@ -249,7 +251,9 @@ def _pooled(name: str, split: Split, count: int) -> Split:
         shortest = int(lengths.min())
     if shortest == 0:
         raise SrnnError(
-            f"{name}: a sequence is shorter than the {count} samples of a step; lower pool."
+            f"{name}: a sequence is shorter than the {count} samples of a step; lower pool.",
+            "conflict",
+            "pool",
         )
     flat = np.asarray(split.x)[:, : samples // count * count].reshape(-1, channels)
     x = pooled(flat, count).reshape(sequences, -1, channels)
@@ -289,15 +293,23 @@ def _check_shapes(
     for key, values in {"y": y, **optional}.items():
         if values.shape[:1] != (count,) or (key != "y" and values.ndim > 1):
             raise SrnnError(
-                f"{source}: {key} should have {count} entries, like x, not {values.shape}."
+                f"{source}: {key} should have {count} entries, like x, not {values.shape}.",
+                "data",
+                key,
             )
     if of_steps(y) and y.shape[1] != steps:
         fix = ""
         if y.shape[1] == channels:
             fix = "; x seems to be (N, C, T), give x.transpose(0, 2, 1)"
-        raise SrnnError(f"{source}: y has labels of {y.shape[1]} steps, x has {steps} steps{fix}.")
+        raise SrnnError(
+            f"{source}: y has labels of {y.shape[1]} steps, x has {steps} steps{fix}.", "data", "y"
+        )
     if "lengths" in optional and optional["lengths"].dtype.kind not in "iu":
-        raise SrnnError(f"{source}: lengths should be integers, not {optional['lengths'].dtype}.")
+        raise SrnnError(
+            f"{source}: lengths should be integers, not {optional['lengths'].dtype}.",
+            "data",
+            "lengths",
+        )
 
 
 def _rows_of(
@@ -354,7 +366,9 @@ def load_file(
                 ]
             rows = _rows_of(split, source, labels, groups, splits, shares or Shares(0, 0))
         if not len(rows):
-            raise SrnnError(f"{source} has no sequences for the {split} split; give it some.")
+            raise SrnnError(
+                f"{source} has no sequences for the {split} split; give it some.", "data", split
+            )
         check_memory(
             4 * len(rows) * steps * channels,
             f"{source}: its {split} split",
@@ -402,9 +416,11 @@ def _open(
     with _contents(source) as content:
         (classes, y, kind), x = _labels(source, content, answer), content["x"]
         if x.ndim != 3:
-            raise SrnnError(f"{source}: x should be (sequences, time, channels), not {x.shape}.")
+            raise SrnnError(
+                f"{source}: x should be (sequences, time, channels), not {x.shape}.", "data", "x"
+            )
         if x.dtype.kind not in "iufb":
-            raise SrnnError(f"{source}: x should hold real numbers, not {x.dtype}.")
+            raise SrnnError(f"{source}: x should hold real numbers, not {x.dtype}.", "data", "x")
         stated = read_stated(source, content)
         about = Description(
             "arrays",
@@ -421,7 +437,9 @@ def _open(
         for key, values in stated._asdict().items():
             if values is not None and len(values) != x.shape[2]:
                 raise SrnnError(
-                    f"{source}: {key} should have {x.shape[2]} entries, one for each channel of x."
+                    f"{source}: {key} should have {x.shape[2]} entries, one for each channel of x.",
+                    "data",
+                    key,
                 )
         yield content, about, x, y
 
@@ -436,15 +454,15 @@ def _contents(source: Source) -> Iterator[Any]:
     needed = "it needs x (N, T, C) and y (N,) or (N, T)"
     check_regular(source)
     if source.stat().st_size == 0:
-        raise SrnnError(f"{source} is empty (0 bytes); {needed}.")
+        raise SrnnError(f"{source} is empty (0 bytes); {needed}.", "file", source)
     with (open_hdf5 if source.suffix.lower() in HDF5 else open_npz)(
         source, "a data set's arrays"
     ) as content:
         if not len(content):
-            raise SrnnError(f"{source} is empty: it holds no arrays; {needed}.")
+            raise SrnnError(f"{source} is empty: it holds no arrays; {needed}.", "file", source)
         for key in ("x", "y"):
             if key not in content:
-                raise SrnnError(f"{source} has no '{key}'; {needed}.")
+                raise SrnnError(f"{source} has no '{key}'; {needed}.", "missing", key)
         yield content
 
 
@@ -471,28 +489,40 @@ def _labels(source: Source, content: Any, answer: Answer) -> _Labels:
     class_names names the integers 0, 1, ..., or holds labels like them in another order."""
     y = np.asarray(content["y"])
     if not y.size:
-        raise SrnnError(f"{source} is empty: it holds no sequences (y has the shape {y.shape}).")
+        raise SrnnError(
+            f"{source} is empty: it holds no sequences (y has the shape {y.shape}).", "data", "y"
+        )
     if answer == "values" or (answer == "auto" and y.dtype.kind == "f"):
         if answer == "auto" and (whole := look_like_classes(y)):
             how = either("--task.options.answer values", 'overrides={"task.options.answer": ...}')
             say(
                 f"{source}: y holds floats, which are values, though all are whole numbers "
-                f"({whole}); if they are classes, give y.astype(int), else set answer to values: "
-                f"{how}."
+                f"({whole}); if they are classes, give y.astype(int), else "
+                f"set answer to values: {how}."
             )
         return _values(source, content, y)
     if y.ndim not in (1, 2) or y.dtype.kind not in "biuUSO":
         raise SrnnError(
             f"{source}: y should be integers or text (sequences,) or (sequences, time), not "
-            f"{y.dtype} {y.shape}; values are floats."
+            f"{y.dtype} {y.shape}; values are floats.",
+            "data",
+            "y",
         )
     names = None
     if "class_names" in content:
         names = np.asarray(content["class_names"])
     if names is not None and names.ndim != 1:
-        raise SrnnError(f"{source}: class_names should be a list of names, not {names.shape}.")
+        raise SrnnError(
+            f"{source}: class_names should be a list of names, not {names.shape}.",
+            "data",
+            "class_names",
+        )
     if names is not None and len(names) > CLASSES:
-        raise SrnnError(f"{source} has {len(names)} classes; at most {CLASSES} are possible.")
+        raise SrnnError(
+            f"{source} has {len(names)} classes; at most {CLASSES} are possible.",
+            "data",
+            "class_names",
+        )
     if y.dtype.kind in "biu" and (names is None or names.dtype.kind in "biu"):
         return _numbered(source, y, names)
     if names is None:
@@ -510,17 +540,21 @@ def _labels(source: Source, content: Any, answer: Answer) -> _Labels:
         if unknown is not None:
             row = unknown // (y.size // len(y))
             raise SrnnError(
-                f"{source}: y of sequence {row} is {texts[unknown]!r}, which is not among "
-                "class_names."
+                f"{source}: y of sequence {row} is {texts[unknown]!r}, "
+                "which is not among class_names.",
+                "data",
+                "y",
             )
         if not classes:
-            raise SrnnError(f"{source}: y holds no labels.")
+            raise SrnnError(f"{source}: y holds no labels.", "data", "y")
         numbers = np.array([number[text] for text in texts], np.int64).reshape(y.shape)
         return _Labels(classes, numbers)
     _check_from_0(source, y)
     if named and y.max() >= len(named):
         raise SrnnError(
-            f"{source}: y holds the label {y.max()}, but class_names has {len(named)} names."
+            f"{source}: y holds the label {y.max()}, but class_names has {len(named)} names.",
+            "data",
+            "class_names",
         )
     return _Labels(named or (), y.astype(np.int64))
 
@@ -528,8 +562,10 @@ def _labels(source: Source, content: Any, answer: Answer) -> _Labels:
 def _check_from_0(source: Source, y: npt.NDArray[Any]) -> None:
     if y.min() < UNLABELLED or y.max() < 0:
         raise SrnnError(
-            f"{source}: y should hold classes from 0 up, or -1 for none, but ranges from {y.min()} "
-            f"to {y.max()}."
+            f"{source}: y should hold classes from 0 up, or -1 for none, but ranges "
+            f"from {y.min()} to {y.max()}.",
+            "data",
+            "y",
         )
 
 
@@ -539,7 +575,9 @@ def _numbered(source: Source, y: npt.NDArray[Any], names: npt.NDArray[Any] | Non
     kinds = {(y if names is None else names).dtype.kind}
     for values in (y, names):
         if values is not None and values.dtype == np.uint64 and values.max() > _LARGEST:
-            raise SrnnError(f"{source}: a label is {values.max()}; at most {_LARGEST} is possible.")
+            raise SrnnError(
+                f"{source}: a label is {values.max()}; at most {_LARGEST} is possible.", "data", "y"
+            )
     y = y.astype(np.int64)
     if names is None:
         _check_from_0(source, y)
@@ -548,15 +586,19 @@ def _numbered(source: Source, y: npt.NDArray[Any], names: npt.NDArray[Any] | Non
     else:
         values = names.astype(np.int64)
     if len(values) > CLASSES:
-        raise SrnnError(f"{source} has {len(values)} classes; at most {CLASSES} are possible.")
+        raise SrnnError(
+            f"{source} has {len(values)} classes; at most {CLASSES} are possible.", "data", "y"
+        )
     order = np.argsort(values, kind="stable")
     place = np.minimum(np.searchsorted(values[order], y), len(values) - 1)
     numbers = np.where(values[order][place] == y, order[place], UNLABELLED)
     unknown = np.argwhere((numbers == UNLABELLED) & (y != UNLABELLED))
     if len(unknown):
         raise SrnnError(
-            f"{source}: y of sequence {unknown[0, 0]} is the label {y[tuple(unknown[0])]}, which "
-            "is not among class_names."
+            f"{source}: y of sequence {unknown[0, 0]} is the label {y[tuple(unknown[0])]}, "
+            "which is not among class_names.",
+            "data",
+            "y",
         )
     if kinds == {"b"}:
         return _Labels(tuple(str(bool(value)) for value in values), numbers, "boolean")
@@ -568,22 +610,28 @@ def _values(source: Source, content: Any, y: npt.NDArray[Any]) -> _Labels:
     if y.ndim not in (1, 2, 3) or y.dtype.kind not in "iuf":
         raise SrnnError(
             f"{source}: y should be numbers (sequences,), (sequences, time) or (sequences, time, "
-            f"values), not {y.dtype} {y.shape}."
+            f"values), not {y.dtype} {y.shape}.",
+            "data",
+            "y",
         )
     with np.errstate(over="ignore"):
         targets = as_targets(y)
     if np.isinf(targets).any():
         place = np.argwhere(np.isinf(targets))[0][: y.ndim].tolist()
-        raise SrnnError(f"{source}: y{place} is infinite in float32; NaN says that there is none.")
+        raise SrnnError(
+            f"{source}: y{place} is infinite in float32; NaN says that there is none.", "data", "y"
+        )
     if np.isnan(targets).all():
-        raise SrnnError(f"{source}: y holds no targets: all of them are NaN.")
+        raise SrnnError(f"{source}: y holds no targets: all of them are NaN.", "data", "y")
     count = targets.shape[-1]
     names = None
     if "class_names" in content:
         names = _texts(source, np.asarray(content["class_names"]))
     if names is not None and len(names) != count:
         raise SrnnError(
-            f"{source}: class_names has {len(names)} names for {counted(count, 'value')}."
+            f"{source}: class_names has {len(names)} names for {counted(count, 'value')}.",
+            "data",
+            "class_names",
         )
     return _Labels(tuple(names or names_of_values(count)), targets)
 
@@ -621,7 +669,9 @@ def _float32(
         if np.isnan(value):
             fix += "; gaps that end are filled in by missing: interpolate or hold"
         raise SrnnError(
-            f"{name}: x{place} is not finite (NaN or infinity) in float32: {value}; {fix}."
+            f"{name}: x{place} is not finite (NaN or infinity) in float32: {value}; {fix}.",
+            "data",
+            "x",
         )
     return values
 
@@ -640,9 +690,8 @@ def _say_rising(name: str, rises: Sequence[npt.NDArray[np.bool_]]) -> None:
             what, rise = ("channels", "rise")
         say(
             f"{name}: {what} {', '.join(map(str, channels))} (counted from 0) {rise} throughout "
-            "every recording, as time or a "
-            "counter does; remove it, or if it is time, put it first and name it with its unit, "
-            "such as time_ms."
+            "every recording, as time or a counter does; remove it, or if it is time, put it first "
+            "and name it with its unit, such as time_ms."
         )
 
 

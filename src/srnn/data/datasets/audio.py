@@ -56,7 +56,9 @@ def read_audio(path: Path, rate: int | None = None) -> tuple[Samples, int]:
     """
     samples, own_rate = read_channels(path)
     if not np.isfinite(samples).all():
-        raise SrnnError(f"{path} contains samples that are not finite (NaN or infinity).")
+        raise SrnnError(
+            f"{path} contains samples that are not finite (NaN or infinity).", "data", path
+        )
     mono = samples.mean(axis=1, dtype=np.float32)
     return at_rate(str(path), mono, own_rate, rate, sound=True), own_rate if rate is None else rate
 
@@ -66,11 +68,11 @@ def read_channels(path: Path) -> tuple[Samples, int]:
     the file's rate, and perhaps not finite."""
     content = read_bytes(path, "sound")
     if not content:
-        raise SrnnError(f"{path} is empty (0 bytes); get it again or remove it.")
+        raise SrnnError(f"{path} is empty (0 bytes); get it again or remove it.", "file", path)
     with naming(path):
         samples, own_rate = decode(content)
     if len(samples) == 0:
-        raise SrnnError(f"{path} contains no samples; remove it.")
+        raise SrnnError(f"{path} contains no samples; remove it.", "data", path)
     return samples, own_rate
 
 
@@ -90,7 +92,7 @@ def at_rate(
     try:
         return resampled(x, own, wanted, "constant" if sound else line)
     except SrnnError as error:
-        raise SrnnError(f"{name} {error}") from error
+        raise SrnnError(f"{name} {error}", error.kind, name) from error
 
 
 def resampled(
@@ -107,7 +109,11 @@ def resampled(
     from scipy.signal import resample_poly
 
     if max(rate, wanted) > FASTEST:
-        raise SrnnError(f"has {rate:.12g} samples per second; at most {FASTEST} can be resampled.")
+        raise SrnnError(
+            f"has {rate:.12g} samples per second; at most {FASTEST} can be resampled.",
+            "unsupported",
+            "rate",
+        )
     above, below = (Fraction(value).limit_denominator(1000) for value in (wanted, rate))
     up, down = (
         (above / below).as_integer_ratio() if below else (0, 1)
@@ -115,7 +121,9 @@ def resampled(
     if not up:
         raise SrnnError(
             f"has {rate:.12g} samples per second; the ratio to {wanted:.12g} is too large to "
-            "resample; set the option rate."
+            "resample; set the option rate.",
+            "unsupported",
+            "rate",
         )
     check_samples(
         samples.size * up // down, 4 * samples.size, f"has {rate:.12g} samples per second"
@@ -123,7 +131,9 @@ def resampled(
     if max(up, down) > ODDEST:  # the filter has twenty times as many coefficients
         raise SrnnError(
             f"has {rate:.12g} samples per second; the ratio to {wanted:.12g} is too complex to "
-            "resample; set the option rate."
+            "resample; set the option rate.",
+            "unsupported",
+            "rate",
         )
     if (
         samples.dtype.char in "eg"
@@ -139,7 +149,9 @@ def decode(content: bytes) -> tuple[Samples, int]:
     import soundfile
 
     if content[:4] not in _FORMATS:
-        raise SrnnError("this is not a sound file of a known format (WAV, NIST SPHERE, FLAC).")
+        raise SrnnError(
+            "this is not a sound file of a known format (WAV, NIST SPHERE, FLAC).", "file"
+        )
     try:
         with soundfile.SoundFile(io.BytesIO(content)) as file:
             frames, rate = file.frames, file.samplerate
@@ -151,11 +163,14 @@ def decode(content: bytes) -> tuple[Samples, int]:
     except soundfile.LibsndfileError as error:
         raise SrnnError(
             "the sound is damaged, or of a kind that cannot be read "
-            f"({error.error_string.rstrip('.')}); get it "
-            "again, or convert it to WAV, for example with sox or sph2pipe."
+            f"({error.error_string.rstrip('.')}); get it again, or convert it to WAV, for "
+            "example with sox or sph2pipe.",
+            "file",
         ) from error
     if len(samples) < frames:
-        raise SrnnError(f"the sound is cut off: expected {frames} samples, found {len(samples)}.")
+        raise SrnnError(
+            f"the sound is cut off: expected {frames} samples, found {len(samples)}.", "file"
+        )
     return np.asarray(samples, np.float32), rate
 
 
@@ -165,7 +180,7 @@ def _check_whole(content: bytes, file: SoundFile) -> None:
     if content[:4] == b"NIST":
         promised = re.search(rb"^sample_count -i (\d{1,18})$", content[:1024], re.MULTILINE)
         if promised is None:
-            raise SrnnError("the SPHERE header is damaged.")
+            raise SrnnError("the SPHERE header is damaged.", "file")
         expected, found = int(promised[1]), file.frames
     else:
         noted = re.search(r"^data *: (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
@@ -174,7 +189,9 @@ def _check_whole(content: bytes, file: SoundFile) -> None:
         else:
             expected, found = (0, 0)
     if found < expected < _NOT_KNOWN:
-        raise SrnnError(f"the sound is cut off: {expected} are announced, and {found} there.")
+        raise SrnnError(
+            f"the sound is cut off: {expected} are announced, and {found} there.", "file"
+        )
 
 
 def check_samples(count: int, size: int, what: str) -> None:
@@ -183,5 +200,6 @@ def check_samples(count: int, size: int, what: str) -> None:
     maximum = max(MOST_SAMPLES, 25 * size)
     if count > maximum:
         raise SrnnError(
-            f"{what}, which would become {count} samples; at most {maximum} are allowed."
+            f"{what}, which would become {count} samples; at most {maximum} are allowed.",
+            "resource",
         )

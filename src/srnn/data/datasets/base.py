@@ -88,7 +88,9 @@ class Split:
                 value is None and name in ("lengths", "groups")
             ):
                 raise SrnnError(
-                    f"{name} of a Split must be an array, not a {type(value).__name__}."
+                    f"{name} of a Split must be an array, not a {type(value).__name__}.",
+                    "data",
+                    name,
                 )
 
     def __len__(self) -> int:
@@ -120,19 +122,25 @@ class Split:
         x, groups = self.x, self.groups
         if not isinstance(x, Inputs) and x.dtype != np.float32:  # an array may hold anything
             raise SrnnError(
-                f"{where}: inputs must be float32 (sequences, steps, channels), not {x.dtype} "
-                f"{x.shape}."
+                f"{where}: inputs must be float32 (sequences, steps, "
+                f"channels), not {x.dtype} {x.shape}.",
+                "data",
+                "x",
             )
         known = {"labels": (self.y, (np.int64, np.float32)), "lengths": (self.lengths, (np.int64,))}
         for name, (numbers, types) in known.items():
             if numbers is not None and numbers.dtype not in types:
                 raise SrnnError(
-                    f"{where}: {name} must be int64, not {numbers.dtype} {numbers.shape}."
+                    f"{where}: {name} must be int64, not {numbers.dtype} {numbers.shape}.",
+                    "data",
+                    name,
                 )
         self.check(where, classes, inputs)
         if groups is not None and (groups.shape != x.shape[:1] or groups.dtype.kind != "U"):
             raise SrnnError(
-                f"{where}: groups must be {x.shape[0]} names, not {groups.dtype} {groups.shape}."
+                f"{where}: groups must be {x.shape[0]} names, not {groups.dtype} {groups.shape}.",
+                "data",
+                "groups",
             )
         return self
 
@@ -203,8 +211,8 @@ class Split:
                 )
                 require(
                     False,
-                    f"inputs are not finite: {place} is {part[row, step, channel]}. Repair or drop "
-                    "it",
+                    f"inputs are not finite: {place} is "
+                    f"{part[row, step, channel]}. Repair or drop it",
                 )
 
 
@@ -236,7 +244,9 @@ def resolve_data_dir(data_dir: str | os.PathLike[str] | None = None) -> Path:
     except RuntimeError as error:  # as in a container with a user of its own
         raise SrnnError(
             "This user has no home folder, in which data would be: name their folder "
-            f"({option('data_dir')} or SRNN_DATA)."
+            f"({option('data_dir')} or SRNN_DATA).",
+            "missing",
+            "data_dir",
         ) from error
 
 
@@ -245,14 +255,16 @@ def not_found(what: str, root: Path, how: str) -> SrnnError:
     ``how`` to get it."""
     return SrnnError(
         f"{what} not found under {root}: {how}, or choose another data folder "
-        f"({option('data_dir')} or SRNN_DATA)."
+        f"({option('data_dir')} or SRNN_DATA).",
+        "missing",
+        root,
     )
 
 
 def check_split(split: str) -> None:
     """SrnnError unless ``split`` is train, validation or test."""
     if split not in SPLITS:
-        raise SrnnError(f"There is no split {split!r}.{nearest(split, SPLITS)}")
+        raise SrnnError(f"There is no split {split!r}.{nearest(split, SPLITS)}", "name", "split")
 
 
 def check_padding(where: str, lengths: npt.NDArray[np.int64], step_bytes: int) -> None:
@@ -262,8 +274,10 @@ def check_padding(where: str, lengths: npt.NDArray[np.int64], step_bytes: int) -
     if padded > max(_PADDED, _PADDED_RATIO * own):
         raise SrnnError(
             f"{where}: the longest of {len(lengths)} sequences has {lengths.max()} steps; padding "
-            "all of them to that would "
-            f"take {padded:,} bytes instead of {own:,}. Shorten or remove it."
+            f"all of them to that would take {padded:,} bytes instead of "
+            f"{own:,}. Shorten or remove it.",
+            "resource",
+            "lengths",
         )
 
 

@@ -79,8 +79,10 @@ def split_indices(
         count = round(validation_fraction * len(rest))
         if not 0 < count < len(rest):
             raise SrnnError(
-                f"validation_fraction {validation_fraction} leaves a split without samples of "
-                f"class {digit}."
+                f"validation_fraction {validation_fraction} leaves a split "
+                f"without samples of class {digit}.",
+                "conflict",
+                "validation_fraction",
             )
         if splitting == "stratified":
             chosen = (np.arange(count) * len(rest) + len(rest) // 2) // count

@@ -88,8 +88,10 @@ class ECGTask(Task):
             )
             if idle and getattr(self, option.name) != option.default:
                 raise SrnnError(
-                    f"The ecg option '{option.name}' has no effect with source '{self.source}'; "
-                    "remove it."
+                    f"The ecg option '{option.name}' has no effect with source "
+                    f"'{self.source}'; remove it.",
+                    "conflict",
+                    option.name,
                 )
 
     @property

@@ -49,7 +49,9 @@ class FeatureArray(Inputs):
     def __getitem__(self, index: Any) -> FeatureArray:
         part = self.frames[index]
         if part.ndim != 3:
-            raise SrnnError("Take features by a slice, a list of integers or a mask.")
+            raise SrnnError(
+                "Take features by a slice, a list of integers or a mask.", "value", "index"
+            )
         return FeatureArray(part, self.lengths[index], self.path)
 
     def to_dense(self) -> npt.NDArray[np.float32]:
@@ -252,7 +254,7 @@ def stored_frames(
         return {"frames": frames, "lengths": lengths}
 
     if not clips:
-        raise SrnnError("There are no clips in this split.")
+        raise SrnnError("There are no clips in this split.", "data", "clips")
 
     def use(arrays: Arrays) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.int64]]:
         frames, lengths = arrays["frames"], np.array(arrays["lengths"])
@@ -264,7 +266,7 @@ def stored_frames(
         sizes = (frames.ndim, *frames.shape[::2]) == (3, len(clips), encoder.front.channels)
         whole = kinds and sizes and 0 < lengths.min() <= lengths.max() <= frames.shape[1]
         if not (whole and np.isfinite(frames).all()):
-            raise SrnnError("These are not frames of these clips.")
+            raise SrnnError("These are not frames of these clips.", "file")
         return frames, lengths
 
     return cached(

@@ -93,7 +93,11 @@ def fetch(
         if done:
             rest = f"{', '.join(path.name for path in done)} {are} there; the rest of "
         how = data_set.how_to_get.format(folder=folder)
-        raise SrnnError(f"{rest}{data_set.name} cannot be downloaded ({data_set.licence}): {how}.")
+        raise SrnnError(
+            f"{rest}{data_set.name} cannot be downloaded ({data_set.licence}): {how}.",
+            "unsupported",
+            data_set.name,
+        )
     return done
 
 
@@ -120,17 +124,23 @@ def download(url: str, path: Path, file: DataFile, watch: Watcher = lambda *_: N
             most = max(most, kept)
             if fruitless == ATTEMPTS:
                 raise SrnnError(
-                    f"The connection to {url} keeps breaking ({broken}); {kept:,} bytes are kept, "
-                    "fetch again to resume."
+                    f"The connection to {url} keeps breaking ({broken}); {kept:,} bytes are "
+                    "kept, fetch again to resume.",
+                    "resource",
+                    url,
                 )
             time.sleep(2**fruitless)
         _accept(url, part, path, file)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise SrnnError(
-                f"The disk is full: {path} could not be written; free some space and fetch again."
+                f"The disk is full: {path} could not be written; free some space and fetch again.",
+                "resource",
+                path,
             ) from error
-        raise SrnnError(f"{path} could not be written: {error.strerror or error}.") from error
+        raise SrnnError(
+            f"{path} could not be written: {error.strerror or error}.", "file", path
+        ) from error
 
 
 def _transfer(url: str, part: Path, file: DataFile, watch: Watcher) -> str:
@@ -200,7 +210,9 @@ def _answer(session: Session, url: str, have: int) -> Response:
         return session.get(url, headers=headers, stream=True, timeout=TIMEOUT)
     except ValueError as error:  # InvalidURL, MissingSchema and their like
         raise SrnnError(
-            f"{url} is not a valid URL, or leads to none: {one_line(str(error), 200)}."
+            f"{url} is not a valid URL, or leads to none: {one_line(str(error), 200)}.",
+            "value",
+            url,
         ) from error
     except requests.RequestException as error:
         reason = str(getattr(error.args[0], "reason", error)).rpartition(": ")[
@@ -208,8 +220,9 @@ def _answer(session: Session, url: str, have: int) -> Response:
         ]  # what urllib3 gave up for
         raise SrnnError(
             f"{url} cannot be reached ({one_line(reason, 200)}); check the network, or name a "
-            "mirror "
-            f"({option('mirror')} or SRNN_MIRROR)."
+            f"mirror ({option('mirror')} or SRNN_MIRROR).",
+            "resource",
+            url,
         ) from error
 
 
@@ -217,16 +230,20 @@ def _check_answer(url: str, response: Response) -> None:
     """SrnnError if it is not what was asked for, or did not come encrypted as asked for."""
     if url.startswith("https:") and not response.url.startswith("https:"):
         raise SrnnError(
-            f"{url} leads to {response.url[:200]}, which is not encrypted; try a mirror "
-            f"({option('mirror')})."
+            f"{url} leads to {response.url[:200]}, which is not encrypted; try a "
+            f"mirror ({option('mirror')}).",
+            "resource",
+            url,
         )
     if not response.ok:
         reason = f"it answered {response.status_code} {response.reason}"
         if response.status_code == 404:
             reason = "the server has no such file"
         raise SrnnError(
-            f"{url} cannot be downloaded: {reason}; try a mirror ({option('mirror')} or "
-            "SRNN_MIRROR)."
+            f"{url} cannot be downloaded: {reason}; try a mirror "
+            f"({option('mirror')} or SRNN_MIRROR).",
+            "resource",
+            url,
         )
 
 
@@ -236,8 +253,10 @@ def _accept(url: str, part: Path, path: Path, file: DataFile) -> None:
     if report.condition == "wrong":
         part.unlink(missing_ok=True)
         raise SrnnError(
-            f"{url} sent something other than {file.name} ({report.note}); fetch again, or try a "
-            "mirror."
+            f"{url} sent something other than {file.name} ({report.note}); "
+            "fetch again, or try a mirror.",
+            "file",
+            url,
         )
     os.replace(part, path)
 

@@ -105,14 +105,18 @@ class NamePattern:
         for field in fields:
             if field not in _FIELDS or fields.count(field) > 1:
                 raise SrnnError(
-                    f"The pattern {brief(pattern)} may contain only {{label}}, {{speaker}} and "
-                    f"{{index}}, each once."
+                    f"The pattern {brief(pattern)} may contain only {{label}}, "
+                    "{speaker} and {index}, each once.",
+                    "value",
+                    "speaker",
                 )
         if not set(needed) & set(fields):
             names = " or ".join(f"{{{name}}}" for name in needed)
             raise SrnnError(
-                f"The pattern {brief(pattern)} extracts nothing: it needs {names}, as in "
-                f"'{{speaker}}_{{index}}'."
+                f"The pattern {brief(pattern)} extracts nothing: it needs "
+                f"{names}, as in '{{speaker}}_{{index}}'.",
+                "value",
+                "speaker",
             )
         text = "".join(
             f"(?P<{part}>.+?)" if i % 2 else re.escape(part) for i, part in enumerate(parts)
@@ -144,9 +148,10 @@ def list_items(source: Path, speaker: str = "", cutting: Segmentation = WHOLE) -
         if not items:
             raise SrnnError(
                 f"{source} should begin with the line 'file,label' (also: group, split, start, "
-                "end) and name files below it, "
-                f"or be a recording with a column '{cutting.label}'; the option label names "
-                "another column."
+                f"end) and name files below it, or be a recording with a column '{cutting.label}'; "
+                "the option label names another column.",
+                "file",
+                source,
             )
     elif source.is_dir():
         items = _labelled_inside(source, cutting) or _folders(source)
@@ -155,13 +160,17 @@ def list_items(source: Path, speaker: str = "", cutting: Segmentation = WHOLE) -
             raise SrnnError(
                 f"{source} holds no folders of sound ({', '.join(AUDIO_SUFFIXES)}) or sensor files "
                 f"({', '.join(SENSOR_SUFFIXES)}), one for each class{there}. A table with the "
-                "columns file,label "
-                f"may name the classes instead, or a column '{cutting.label}' in each file."
+                "columns file,label may name the classes instead, or a column "
+                f"'{cutting.label}' in each file.",
+                "missing",
+                source,
             )
         for item in items:
             check_regular(item.path, "Remove it.")
     else:
-        raise SrnnError(f"{source} is not a folder or a .csv, .npz, {' or '.join(HDF5)} file.")
+        raise SrnnError(
+            f"{source} is not a folder or a .csv, .npz, {' or '.join(HDF5)} file.", "file", source
+        )
     other = next((item for item in items if item.form != items[0].form), None)
     if other is not None:
         one, two = (
@@ -169,8 +178,10 @@ def list_items(source: Path, speaker: str = "", cutting: Segmentation = WHOLE) -
             for item in (items[0], other)
         )
         raise SrnnError(
-            f"{source} holds sound and sensor files, such as {one} and {two}; use only one of the "
-            "two."
+            f"{source} holds sound and sensor files, such as {one} and "
+            f"{two}; use only one of the two.",
+            "data",
+            source,
         )
     if not speaker:
         return items
@@ -206,8 +217,9 @@ def _labelled_inside(source: Path, cutting: Segmentation) -> list[Item]:
     if not annotated:
         raise SrnnError(
             f"{source} holds WFDB records, but none has annotations {cutting.annotator}; name the "
-            "ending of their files with "
-            "the option annotator."
+            "ending of their files with the option annotator.",
+            "missing",
+            "annotator",
         )
     return _in_splits(source, annotated)
 
@@ -251,8 +263,9 @@ def _folders(source: Path) -> list[Item]:
     if loose is not None:
         raise SrnnError(
             f"{source}: {some(sorted(tops))} are names of splits; each needs a folder for each "
-            f"class, but {loose.as_posix()} "
-            "is in none."
+            f"class, but {loose.as_posix()} is in none.",
+            "data",
+            source,
         )
     return [
         Item(path, name.as_posix(), name.parts[1], split=tops[name.parts[0]] or "")
@@ -275,8 +288,10 @@ def list_classes(labels: Iterable[str]) -> tuple[str, ...]:
     different = in_order(labels)
     if len(different) > CLASSES:
         raise SrnnError(
-            f"There are {len(different)} classes (labels or folders); at most {CLASSES} are "
-            "possible."
+            f"There are {len(different)} classes (labels or folders); at "
+            f"most {CLASSES} are possible.",
+            "data",
+            "label",
         )
     return different
 
@@ -288,7 +303,9 @@ def _speaker(source: Path, item: Item, pattern: NamePattern, stated: str) -> str
     read = pattern.read(composed("/".join(parts[-1 - stated.count("/") :])))
     if read is None:
         raise SrnnError(
-            f"The pattern {stated!r} does not find the speaker in the name of {item.path}."
+            f"The pattern {stated!r} does not find the speaker in the name of {item.path}.",
+            "data",
+            "speaker",
         )
     return read["speaker"]
 
@@ -320,12 +337,16 @@ def _table(source: Path) -> list[Item]:
             before = items[known]
             if not (before.events and item.events):
                 raise SrnnError(
-                    f"{where}: {item.path} is already named in line {lines[known]}; a file has one "
-                    "label and one split."
+                    f"{where}: {item.path} is already named in line {lines[known]}; a file "
+                    "has one label and one split.",
+                    "data",
+                    source,
                 )
             if (before.group, before.split) != (item.group, item.split):
                 raise SrnnError(
-                    f"{where}: {item.path} has another group or split than in line {lines[known]}."
+                    f"{where}: {item.path} has another group or split than in line {lines[known]}.",
+                    "data",
+                    source,
                 )
             items[known] = replace(before, events=before.events + item.events)
     return [*items.values()]
@@ -335,12 +356,16 @@ def _row(source: Path, where: str, cells: dict[str, str]) -> Item:
     """What a row of a table says. SrnnError, which begins with ``where``."""
     file, label = cells["file"], cells["label"]
     if not file or not label:
-        raise SrnnError(f"{where}: a row needs a file and a label.")
+        raise SrnnError(f"{where}: a row needs a file and a label.", "data", source)
     if len(label) > _LABEL_AT_MOST:
-        raise SrnnError(f"{where}: a label may have at most {_LABEL_AT_MOST} characters.")
+        raise SrnnError(
+            f"{where}: a label may have at most {_LABEL_AT_MOST} characters.", "data", source
+        )
     if file.startswith(("//", "\\\\")):
         raise SrnnError(
-            f"{where}: {file[:100]!r} is a file on another computer; copy it to this one first."
+            f"{where}: {file[:100]!r} is a file on another computer; copy it to this one first.",
+            "unsupported",
+            source,
         )
     path = source.parent / file
     with naming(where):
@@ -352,10 +377,14 @@ def _row(source: Path, where: str, cells: dict[str, str]) -> Item:
         try:
             times.append(float(cells[name]) if cells[name] else math.nan)
         except ValueError as error:
-            raise SrnnError(f"{where}: {name} is {cells[name][:40]!r}, not a number.") from error
+            raise SrnnError(
+                f"{where}: {name} is {cells[name][:40]!r}, not a number.", "data", source
+            ) from error
     start, end = times
     if not math.isfinite(start) or math.isinf(end) or end <= start:
-        raise SrnnError(f"{where}: an event needs a start, and ends after it, if it has an end.")
+        raise SrnnError(
+            f"{where}: an event needs a start, and ends after it, if it has an end.", "data", source
+        )
     event = Event(start, None if math.isnan(end) else end, label)
     return Item(path, file, "", cells["group"], cells["split"], events=(event,))
 

@@ -146,8 +146,8 @@ class FolderTask(AudioTask):
         source = self.source
         if not isinstance(self.speaker, str):
             raise SrnnError(
-                f"speaker must be a pattern of names, such as '{{speaker}}_{{index}}', not "
-                f"{self.speaker!r}."
+                "speaker must be a pattern of names, such as "
+                f"'{{speaker}}_{{index}}', not {self.speaker!r}."
             )
         _ = self._asked_shares
         if isinstance(self.channels, list):
@@ -166,8 +166,10 @@ class FolderTask(AudioTask):
             super().__post_init__()
             if self.seconds is not None and not round(self.seconds * self.sound.rate):
                 raise SrnnError(
-                    f"seconds must be at least one sample, 1/{self.sound.rate} s, not "
-                    f"{self.seconds!r}."
+                    "seconds must be at least one sample, "
+                    f"1/{self.sound.rate} s, not {self.seconds!r}.",
+                    "value",
+                    "seconds",
                 )
             if self.window is not None and self.seconds != FolderTask.seconds:
                 raise SrnnError(
@@ -179,8 +181,8 @@ class FolderTask(AudioTask):
             )
         elif not about.items and about.rate is not None and self.rate not in (None, about.rate):
             raise SrnnError(
-                f"{source} states a rate of {about.rate:g} Hz; remove the option 'rate', "
-                f"{self.rate:g}."
+                f"{source} states a rate of {about.rate:g} Hz; remove the "
+                f"option 'rate', {self.rate:g}."
             )
         for name, idle in (
             ("channels", self.channels is None),
@@ -188,8 +190,8 @@ class FolderTask(AudioTask):
         ):
             if not idle and not about.items:
                 raise SrnnError(
-                    f"The option '{name}' is for sensor files, and {source} is one file of arrays; "
-                    "remove it."
+                    f"The option '{name}' is for sensor files, and {source} is "
+                    "one file of arrays; remove it."
                 )
         if self.answer == "next" and (about.form == "sound" or self.scale == "none"):
             raise SrnnError("answer next is for scaled arrays and sensor files; remove it.")
@@ -376,7 +378,9 @@ class FolderTask(AudioTask):
         clips = split_items(source, items, shares)
         for name in (split, "train") if sound.features.fitted else (split,):
             if not clips[name]:
-                raise SrnnError(f"{source} has no clips for the {name} split; give it some.")
+                raise SrnnError(
+                    f"{source} has no clips for the {name} split; give it some.", "data", name
+                )
         if self.clip_seconds is None:
             length = None
         else:
@@ -431,9 +435,10 @@ def find_source(path: str) -> Path:
     if not isinstance(path, str) or not path:
         raise SrnnError(
             "The task 'folder' needs the option 'path': a folder of files for each class, or a "
-            ".csv, .npz or .h5 file; "
-            "or, for a trained network, whose data were in memory, other recordings "
-            f"({option('data')})."
+            ".csv, .npz or .h5 file; or, for a trained network, whose data were in memory, other "
+            f"recordings ({option('data')}).",
+            "missing",
+            "path",
         )
     here = Path(os.path.expanduser(path))  # which leaves ~NOBODY as it is
     if os.path.exists(here):  # False where pathlib would raise: for names that are too long
@@ -447,6 +452,8 @@ def find_source(path: str) -> Path:
         raise not_found(f"The recordings of {known.name} ({path}) were", root, how)
     raise SrnnError(
         f"{path} was not found, neither here nor under {root} ({option('data_dir')} or SRNN_DATA): "
-        "name a folder or file with 'path', or, for a trained network, other recordings "
-        f"({option('data')})."
+        "name a folder or file with 'path', or, for a trained network, other "
+        f"recordings ({option('data')}).",
+        "missing",
+        path,
     )

@@ -62,8 +62,10 @@ class WindowedArray(Inputs):
     def __post_init__(self) -> None:
         if self.signals.ndim != 2 or self.signals.dtype.kind not in "ui":
             raise SrnnError(
-                f"Windowed signals are integers (N, T), not {self.signals.dtype} "
-                f"{self.signals.shape}."
+                "Windowed signals are integers (N, T), not "
+                f"{self.signals.dtype} {self.signals.shape}.",
+                "data",
+                "signals",
             )
         sliding_window(self.signals[:0], self.width)  # SrnnError for a bad width
 
@@ -74,7 +76,9 @@ class WindowedArray(Inputs):
     def __getitem__(self, index: Any) -> WindowedArray:
         part = self.signals[index]
         if part.ndim != 2:
-            raise SrnnError("Take windows by a slice, a list of integers or a mask.")
+            raise SrnnError(
+                "Take windows by a slice, a list of integers or a mask.", "value", "index"
+            )
         return WindowedArray(part, self.width, self.scale)
 
     def to_dense(self) -> npt.NDArray[np.float32]:

@@ -77,7 +77,9 @@ def load_labelled(
         shares = shares._replace(by_class=not values)
     if not os.path.exists(source):  # False where pathlib would raise: for names that are too long
         raise SrnnError(
-            f"{source} was not found: name a folder, table or file of labelled recordings."
+            f"{source} was not found: name a folder, table or file of labelled recordings.",
+            "missing",
+            source,
         )
     if source.suffix.lower() in ARRAY_FILES and not source.is_dir():
         given = _of_arrays(split, source, classes, path, shares, said, values)
@@ -89,8 +91,10 @@ def load_labelled(
         lengths = [len(signal) for signal in given.signals]
         if any(len(one) != length for one, length in zip(steps, lengths, strict=True)):
             raise SrnnError(
-                f"{source} has a label per sample, but this network's steps are not samples; give "
-                "labels per step."
+                f"{source} has a label per sample, but this network's steps are not "
+                "samples; give labels per step.",
+                "data",
+                source,
             )
     groups = given.groups
     del given  # with much data, every copy counts
@@ -128,7 +132,9 @@ def _of_arrays(
     if about.per_step and [*map(len, signals)] != ends:
         raise SrnnError(
             f"{source} has a label per step at {about.rate:g} Hz, but this network reads "
-            f"{path.rate:g} Hz; resample both."
+            f"{path.rate:g} Hz; resample both.",
+            "data",
+            source,
         )
     y: Array = whole.y
     if not values:
@@ -136,7 +142,9 @@ def _of_arrays(
         y = numbers[y]
     elif y.shape[-1] != len(classes):
         raise SrnnError(
-            f"{source} has targets of {y.shape[-1]} values, and this network gives {len(classes)}."
+            f"{source} has targets of {y.shape[-1]} values, and this network gives {len(classes)}.",
+            "data",
+            source,
         )
     return _Labelled(names, signals, y, whole.groups, divided=not about.splits)
 
@@ -168,7 +176,7 @@ def _of_files(
     else:
         chosen = divide(source, items, cutting, read, split, shares or Shares(0, 0))
     if not chosen:
-        raise SrnnError(f"{source} has no sequences for the {split} split.")
+        raise SrnnError(f"{source} has no sequences for the {split} split.", "data", split)
     say_notes(source, [(one.item.path, note) for one in chosen for note in one.sensed.notes])
     names = [f"{one.item.path}, sample {one.piece.start}," for one in chosen]
     if cutting.window is None:
@@ -194,13 +202,12 @@ def _say_divided(source: Path, split: SplitName, shares: Shares | None, given: _
         what = f"its {shares.held_out(given.groups is not None)}"
         say(
             f"{source} names no splits: {shares.validation:.0%} of {what} are held out for "
-            f"validation and {shares.tested} for "
-            "testing, always the same ones."
+            f"validation and {shares.tested} for testing, always the same ones."
         )
     if given.divided and shares is None and split == "test":
         say(
-            f"{source} names no splits: all of it is measured; this is not a test if training has "
-            "seen any of it."
+            f"{source} names no splits: all of it is measured; this is not a test if "
+            "training has seen any of it."
         )
 
 
@@ -211,7 +218,9 @@ def _numbers(source: Path, names: Sequence[str], classes: Sequence[str]) -> list
     for name in names:
         if name not in number:
             raise SrnnError(
-                f"{source} has the label {name!r}, which this network does not know; it knows "
-                f"{some(classes)}."
+                f"{source} has the label {name!r}, which this network does not "
+                f"know; it knows {some(classes)}.",
+                "data",
+                name,
             )
     return [number[name] for name in names]

@@ -41,8 +41,9 @@ def unpack_listed(
         if missing := _missing(names, whole):
             raise SrnnError(
                 f"{archive} lacks {len(missing):,} of the {len(names):,} files of {data_set.name}, "
-                f"such as {missing[0]}; "
-                "fetch it again."
+                f"such as {missing[0]}; fetch it again.",
+                "file",
+                archive,
             )
         with changing(folder):
             present, root = _files(whole), folder.resolve()

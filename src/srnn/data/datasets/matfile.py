@@ -30,10 +30,12 @@ def read_mat(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
         if name not in variables:
             there = ascii(", ".join(sorted(variables))[:200])[1:-1] or "nothing"
             raise SrnnError(
-                f"{path} has no variable '{name}' (expected {', '.join(names)}; found {there})."
+                f"{path} has no variable '{name}' (expected {', '.join(names)}; found {there}).",
+                "missing",
+                name,
             )
         array = variables[name]
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
-            raise SrnnError(f"{path}: '{name}' is not a dense array of real numbers.")
+            raise SrnnError(f"{path}: '{name}' is not a dense array of real numbers.", "file", name)
         arrays[name] = array.astype(array.dtype.newbyteorder("="))
     return arrays

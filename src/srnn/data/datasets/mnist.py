@@ -70,12 +70,16 @@ class SequentialMNISTTask(Task):
             if kept < 1:
                 raise SrnnError(
                     f"validation_size is {self.validation_size}, but {where} contains "
-                    f"{len(pixels)} images in all."
+                    f"{len(pixels)} images in all.",
+                    "conflict",
+                    "validation_size",
                 )
             if split == "validation" and not self.validation_size:
                 raise SrnnError(
-                    "validation_size is 0: nothing is held out for validation; use split train or "
-                    "test."
+                    "validation_size is 0: nothing is held out for "
+                    "validation; use split train or test.",
+                    "conflict",
+                    "validation_size",
                 )
             if split == "validation":
                 part = slice(kept, None)
@@ -136,12 +140,16 @@ def read_images(
     labels = read_idx(labels_path, _LABELS)
     if images.shape[1:] != (_SIDE, _SIDE):
         raise SrnnError(
-            f"{images_path} contains images of {images.shape[1:]} pixels, expected ({_SIDE}, "
-            f"{_SIDE})."
+            f"{images_path} contains images of {images.shape[1:]} pixels, "
+            f"expected ({_SIDE}, {_SIDE}).",
+            "file",
+            images_path,
         )
     if len(images) != len(labels):
         raise SrnnError(
-            f"{images_path} contains {len(images)} images, but {labels_path} {len(labels)} labels."
+            f"{images_path} contains {len(images)} images, but {labels_path} {len(labels)} labels.",
+            "file",
+            images_path,
         )
     return images.reshape(-1, PIXELS), labels.astype(np.int64), images_path
 
@@ -172,15 +180,19 @@ def read_idx(path: Path, magic: int) -> npt.NDArray[np.uint8]:
     start = 4 + 4 * dimensions
     if first_word != magic or len(content) < start:
         raise SrnnError(
-            f"{path} is not an IDX file of {'images' if magic == _IMAGES else 'labels'}; download "
-            "it again."
+            f"{path} is not an IDX file of "
+            f"{'images' if magic == _IMAGES else 'labels'}; download it again.",
+            "file",
+            path,
         )
     shape = struct.unpack(f">{dimensions}I", content[4:start])
     if 0 in shape:  # numpy rejects such a shape if its other sizes are too large
-        raise SrnnError(f"{path} is empty: it contains no items.")
+        raise SrnnError(f"{path} is empty: it contains no items.", "file", path)
     if len(content) - start != math.prod(shape):
         raise SrnnError(
-            f"{path} should contain {shape} bytes, but has {len(content) - start}; download it "
-            "again."
+            f"{path} should contain {shape} bytes, but has "
+            f"{len(content) - start}; download it again.",
+            "file",
+            path,
         )
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)

@@ -69,7 +69,7 @@ def unpack_movement(archive: Path, folder: Path, strip: int = 0) -> list[Path]:
     with reading(archive, "seglearn's package"), zipfile.ZipFile(archive) as opened:
         recordings = read_recordings(opened.read(_ARRAY))
     if not recordings:
-        raise SrnnError(f"{archive} holds no recordings; fetch it again.")
+        raise SrnnError(f"{archive} holds no recordings; fetch it again.", "file", archive)
     paths = []
     for recording in recordings:
         paths.append(folder / "recordings" / recording.file)

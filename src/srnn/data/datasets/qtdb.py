@@ -36,8 +36,8 @@ SAMPLE_RATE = 250
 """Hz: a step is 4 ms."""
 _FILLED = 38  # label steps at a window's start that belong to the window, not the record
 SOURCE = (
-    "get the data from github.com/byin-cwi/Efficient-spiking-networks (folder ECG) and put "
-    "them into {folder}"
+    "get the data from github.com/byin-cwi/Efficient-spiking-networks (folder "
+    "ECG) and put them into {folder}"
 )
 
 
@@ -73,8 +73,10 @@ def load_paper_split(
     whole = validation_blocks == 0  # nothing is held out
     if whole and split == "validation":
         raise SrnnError(
-            "validation_blocks is 0: this task holds nothing out for validation; use split train "
-            "or test."
+            "validation_blocks is 0: this task holds nothing out for "
+            "validation; use split train or test.",
+            "conflict",
+            "validation_blocks",
         )
     if whole or split == "test":
         return everything
@@ -90,20 +92,32 @@ def read_paper_mat(path: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.
     for name, array, last in (("x", x, len(CHANNELS)), ("y", one_hot, len(CLASS_NAMES))):
         if array.ndim != 3 or array.shape[1:] != (STEPS, last) or len(array) == 0:
             raise SrnnError(
-                f"{path}: '{name}' has the shape {array.shape}, expected (sequences, {STEPS}, "
-                f"{last})."
+                f"{path}: '{name}' has the shape {array.shape}, expected "
+                f"(sequences, {STEPS}, {last}).",
+                "file",
+                path,
             )
     if len(x) != len(one_hot):
-        raise SrnnError(f"{path}: 'x' contains {len(x)} sequences, 'y' {len(one_hot)}.")
+        raise SrnnError(
+            f"{path}: 'x' contains {len(x)} sequences, 'y' {len(one_hot)}.", "file", path
+        )
     if not np.isfinite(x).all():
-        raise SrnnError(f"{path}: 'x' contains values that are not finite (NaN or infinity).")
+        raise SrnnError(
+            f"{path}: 'x' contains values that are not finite (NaN or infinity).", "file", path
+        )
     if np.abs(x).max() > 1:
         raise SrnnError(
-            f"{path}: 'x' contains values other than -1, 0 and 1: it is not level-crossing encoded."
+            f"{path}: 'x' contains values other than -1, 0 and 1: it is not level-crossing encoded.",
+            "file",
+            path,
         )
     labelled = one_hot != 0
     if not ((one_hot == 0) | (one_hot == 1)).all() or (labelled.sum(-1) > 1).any():
-        raise SrnnError(f"{path}: 'y' is not one-hot (a row must be all zero, or have a single 1).")
+        raise SrnnError(
+            f"{path}: 'y' is not one-hot (a row must be all zero, or have a single 1).",
+            "file",
+            path,
+        )
     return x.astype(np.float32), np.where(labelled.any(-1), labelled.argmax(-1), -1).astype(
         np.int64
     )
@@ -139,8 +153,9 @@ def validation_mask(
     if len(starts) < 2 * blocks:
         raise SrnnError(
             f"{blocks} validation blocks need at least {2 * blocks} records, but there are "
-            f"{len(starts)}; "
-            "lower validation_blocks."
+            f"{len(starts)}; lower validation_blocks.",
+            "conflict",
+            "validation_blocks",
         )
     least = 2 * np.arange(
         blocks + 1

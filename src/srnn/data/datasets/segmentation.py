@@ -98,8 +98,10 @@ class Segmentation:
         )
         if self.stride is not None and self.window is None:
             raise SrnnError(
-                "The option 'stride' says how far apart windows begin; give 'window' too, or "
-                "remove it."
+                "The option 'stride' says how far apart windows begin; "
+                "give 'window' too, or remove it.",
+                "conflict",
+                "stride",
             )
 
     @property
@@ -143,7 +145,7 @@ class Segmentation:
             return None
         steps = round(value * (rate or 1.0))
         if not steps:
-            raise SrnnError(f"{what} must be at least one step, not {value!r}.")
+            raise SrnnError(f"{what} must be at least one step, not {value!r}.", "value", what)
         return steps
 
 
@@ -232,8 +234,9 @@ def _span_of(recording: Recording, event: Event) -> LabelledInterval:
         whole = f"{first:g} to {first + length / (rate or 1.0):g}{unit}"
         raise SrnnError(
             f"{recording.name}: the event {event.label!r} at {event.start:g}{ends}{unit} is not "
-            "within "
-            f"the recording, {whole}; correct its times."
+            f"within the recording, {whole}; correct its times.",
+            "data",
+            event.label,
         )
     return LabelledInterval(start, max(min(stop, last), start), event.label)
 
@@ -279,7 +282,9 @@ def cut_all(
     if points:
         if len(points) < len(spans):
             raise SrnnError(
-                "some labels are points in time and some last; give all an end, or none."
+                "some labels are points in time and some last; give all an end, or none.",
+                "data",
+                cutting.label,
             )
         return tuple(_around(points, whole, cutting, window, stride))
     if window is None and not cutting.per_step:
@@ -318,15 +323,19 @@ def _around(
     """A window around each point in time, but for those too near to an end."""
     if window is None:
         raise SrnnError(
-            "labels are points in time; say with the option window how much around each is a "
-            "sequence."
+            "labels are points in time; say with the option window how "
+            "much around each is a sequence.",
+            "missing",
+            "window",
         )
     if stride is not None or cutting.per_step:
         idle = "per_step"
         if stride is not None:
             idle = "stride"
         raise SrnnError(
-            f"labels are points in time, on which the option {idle} has no effect; remove it."
+            f"labels are points in time, on which the option {idle} has no effect; remove it.",
+            "conflict",
+            idle,
         )
     for point in points:
         start = point.start - window // 2
@@ -353,8 +362,9 @@ def _apart(spans: Sequence[LabelledInterval]) -> list[LabelledInterval]:
         if other.start < one.stop:
             raise SrnnError(
                 f"the events {one.label!r} and {other.label!r} overlap at sample {other.start}; "
-                "correct "
-                "their times, or give no window, so that each is a sequence."
+                "correct their times, or give no window, so that each is a sequence.",
+                "data",
+                one.label,
             )
     return ordered
 

@@ -110,7 +110,9 @@ class SHDTask(EventTask):
         x, labels, speakers = read_recordings(path, self.binning, self.outputs)
         if speakers is None:
             raise SrnnError(
-                f"{path} has no 'extra/speaker', by which SHD is divided; download it again."
+                f"{path} has no 'extra/speaker', by which SHD is divided; download it again.",
+                "missing",
+                path,
             )
         chosen = Split(x, labels, groups=np.char.mod("speaker-%02d", speakers))
         if split != "test":
@@ -152,8 +154,10 @@ def find_file(name: Name, split: SplitName, data_dir: Path | None = None) -> Pat
     for suffix in (".zip", ".gz"):
         if (folder / (file + suffix)).is_file():
             raise SrnnError(
-                f"{folder / (file + suffix)} is still compressed; unpack it: srnn data prepare "
-                f"{name}."
+                f"{folder / (file + suffix)} is still compressed; unpack "
+                f"it: srnn data prepare {name}.",
+                "file",
+                folder / (file + suffix),
             )
     raise not_found(
         f"{file} was", root, f"get it with 'srnn data fetch {name}' and 'srnn data prepare {name}'"
@@ -206,11 +210,13 @@ def _bin_file(path: Path, binning: EventBinning, classes: int) -> Arrays:
     with open_hdf5(path, _WHAT) as file:
         labels = _labels(file, path)
         if len(labels) == 0:
-            raise SrnnError(f"{path} contains no recordings.")
+            raise SrnnError(f"{path} contains no recordings.", "file", path)
         if labels.min() < 0 or labels.max() >= classes:
             raise SrnnError(
-                f"{path} has labels from {labels.min()} to {labels.max()}; they should be 0 to "
-                f"{classes - 1}."
+                f"{path} has labels from {labels.min()} to {labels.max()}; they "
+                f"should be 0 to {classes - 1}.",
+                "file",
+                path,
             )
         x = SpikeArray.from_events(_events(file, path, binning), binning.steps, binning.channels)
         arrays: Arrays = {
@@ -222,7 +228,9 @@ def _bin_file(path: Path, binning: EventBinning, classes: int) -> Arrays:
             arrays["speakers"] = _whole_numbers(file, "extra/speaker", path)
             if len(arrays["speakers"]) != len(labels):
                 raise SrnnError(
-                    f"{path} has {len(labels)} labels, but {len(arrays['speakers'])} speakers."
+                    f"{path} has {len(labels)} labels, but {len(arrays['speakers'])} speakers.",
+                    "file",
+                    path,
                 )
         return arrays
 
@@ -236,14 +244,16 @@ def _events(
     of_times, of_units = list_type(times), list_type(units)
     if of_times is None or of_times.kind != "f" or of_units is None or of_units.kind not in "iu":
         raise SrnnError(
-            f"{path}: times should be floats and units integers, not {of_times} and {of_units}."
+            f"{path}: times should be floats and units integers, not {of_times} and {of_units}.",
+            "file",
+            path,
         )
     count, kept, last, end = 0, 0, 0.0, np.float64(binning.steps * binning.bin_ms / 1000)
     for index, (time, unit) in enumerate(zip(lists(times), lists(units), strict=True)):
         try:
             yield binning(time, unit)
         except SrnnError as error:
-            raise SrnnError(f"{path}, recording {index}: {error}.") from error
+            raise SrnnError(f"{path}, recording {index}: {error}.", "file", path) from error
         count, kept, last = (
             count + len(time),
             kept + int((time < end).sum()),
@@ -252,8 +262,10 @@ def _events(
     if kept < _LEAST * count:
         raise SrnnError(
             f"{path}: of {count:,} spikes, the last at {last:g} s, only {kept:,} are within "
-            f"{binning.steps} steps of "
-            f"{binning.bin_ms:g} ms; times must be in seconds, or more steps are needed."
+            f"{binning.steps} steps of {binning.bin_ms:g} ms; times must be in "
+            "seconds, or more steps are needed.",
+            "file",
+            path,
         )
 
 
@@ -261,14 +273,18 @@ def _labels(file: Hdf5, path: Path) -> npt.NDArray[np.int64]:
     """(N,) the labels of a file, which must have equally many lists of times and of units."""
     for name in ("labels", "spikes/times", "spikes/units"):
         if name not in file:
-            raise SrnnError(f"{path} has no '{name}': it does not have the layout of SHD and SSC.")
+            raise SrnnError(
+                f"{path} has no '{name}': it does not have the layout of SHD and SSC.", "file", path
+            )
     labels = file["labels"]
     for name in ("spikes/times", "spikes/units"):
         events = file[name]
         if labels.ndim == 1 and (events.shape != labels.shape or list_type(events) is None):
             raise SrnnError(
-                f"{path} has {labels.shape[0]} labels, but '{name}' has the shape {events.shape} "
-                f"of {events.dtype}."
+                f"{path} has {labels.shape[0]} labels, but '{name}' has the shape "
+                f"{events.shape} of {events.dtype}.",
+                "file",
+                path,
             )
     return _whole_numbers(file, "labels", path)
 
@@ -277,6 +293,8 @@ def _whole_numbers(file: Hdf5, name: str, path: Path) -> npt.NDArray[np.int64]:
     values = file[name]
     if values.ndim != 1 or values.dtype.kind not in "iu":
         raise SrnnError(
-            f"{path}: '{name}' should be integers (N,), not {values.dtype} {values.shape}."
+            f"{path}: '{name}' should be integers (N,), not {values.dtype} {values.shape}.",
+            "file",
+            path,
         )
     return values[:].astype(np.int64)

@@ -58,8 +58,8 @@ class SoliTask(Task):
         receivers = check_wholes("receivers", self.receivers) or ()
         if not receivers or max(receivers) >= RECEIVERS or len(set(receivers)) < len(receivers):
             raise SrnnError(
-                f"receivers must be different numbers from 0 to {RECEIVERS - 1}, not "
-                f"{self.receivers!r}."
+                "receivers must be different numbers from 0 to "
+                f"{RECEIVERS - 1}, not {self.receivers!r}."
             )
         object.__setattr__(self, "receivers", receivers)
         object.__setattr__(
@@ -144,8 +144,10 @@ def list_recordings(folder: Path, half: str) -> list[Path]:
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
         raise SrnnError(
-            f"{folder} lacks {counted(len(missing), 'recording')} that {source.name} names, such "
-            f"as {missing[0]}."
+            f"{folder} lacks {counted(len(missing), 'recording')} that {source.name} "
+            f"names, such as {missing[0]}.",
+            "missing",
+            folder,
         )
     return paths
 
@@ -158,8 +160,10 @@ def read_names(folder: Path, half: str) -> tuple[Path, list[Path]]:
             break
     else:
         raise SrnnError(
-            f"{folder / 'file_half.json'}, the official split, was not found; get it with 'srnn "
-            "data fetch soli'."
+            f"{folder / 'file_half.json'}, the official split, was not found; get it "
+            "with 'srnn data fetch soli'.",
+            "missing",
+            folder / "file_half.json",
         )
     try:
         with reading(path, "a split"):
@@ -167,7 +171,7 @@ def read_names(folder: Path, half: str) -> tuple[Path, list[Path]]:
             keys = sorted(map(_numbers, names))
     except SrnnError as error:
         raise SrnnError(
-            f'{path} is not a split {{"train": ["0_8_4", ...], "eval": [...]}}.'
+            f'{path} is not a split {{"train": ["0_8_4", ...], "eval": [...]}}.', "file", path
         ) from error
     return path, [
         folder / f"{gesture}_{subject}_{instance}.h5" for gesture, subject, instance in keys
@@ -219,23 +223,33 @@ def read_recording(
             or image.dtype.kind != "f"
         ):
             raise SrnnError(
-                f"{path}: ch{receiver} should be floats (T, {PIXELS}), not {image.dtype} "
-                f"{image.shape}."
+                f"{path}: ch{receiver} should be floats (T, {PIXELS}), not "
+                f"{image.dtype} {image.shape}.",
+                "file",
+                path,
             )
         if not np.isfinite(image).all():
             raise SrnnError(
-                f"{path}: ch{receiver} contains values that are not finite (NaN or infinity)."
+                f"{path}: ch{receiver} contains values that are not finite (NaN or infinity).",
+                "file",
+                path,
             )
     if {len(image) for image in images} != {len(labels)}:
         raise SrnnError(
-            f"{path} has {len(labels)} labels for {[len(image) for image in images]} frames."
+            f"{path} has {len(labels)} labels for {[len(image) for image in images]} frames.",
+            "file",
+            path,
         )
     if not (labels == gesture).all():
         raise SrnnError(
-            f"{path} is named for gesture {gesture}, but has labels {np.unique(labels).tolist()}."
+            f"{path} is named for gesture {gesture}, but has labels {np.unique(labels).tolist()}.",
+            "file",
+            path,
         )
     if gesture >= len(GESTURES):
         raise SrnnError(
-            f"{path}: gesture {gesture} is out of range; gestures are 0 to {len(GESTURES) - 1}."
+            f"{path}: gesture {gesture} is out of range; gestures are 0 to {len(GESTURES) - 1}.",
+            "file",
+            path,
         )
     return np.concatenate(images, axis=1).astype(np.float32), labels.astype(np.int64)

@@ -42,8 +42,7 @@ KEYWORDS = ("left", "down", "yes", "right", "off", "up", "on", "no", "go", "stop
 """The 12 classes, in the order of the published network's outputs."""
 _V1 = (
     "bed bird cat dog down eight five four go happy house left marvin nine no off on one right "
-    "seven sheila six stop "
-    "three tree two up wow yes zero"
+    "seven sheila six stop three tree two up wow yes zero"
 )
 WORDS: dict[int, tuple[str, ...]] = {
     1: tuple(_V1.split()),
@@ -58,8 +57,8 @@ TestSet = Literal["lists", "official"]
 _MINI = "speech_commands_mini"
 _OF_THE_TEST_SET = "it should contain the 12 classes' folders of the test set"
 _GET_MINI = (
-    "get it with 'srnn data fetch speech-commands-mini' and 'srnn data prepare "
-    "speech-commands-mini'"
+    "get it with 'srnn data fetch speech-commands-mini' and 'srnn data "
+    "prepare speech-commands-mini'"
 )
 _MINI_CUTS = {"speakers": ("3b", "5a8"), "silence": ("38", "562")}
 """Mini: places (``splitting.place``) up to which speakers, and pieces of silence, are for testing,
@@ -100,8 +99,10 @@ class SpeechCommandsTask(AudioTask):
         words = len(WORDS[self.version])
         if isinstance(self.classes, bool) or self.classes not in (12, words):
             raise SrnnError(
-                f"classes must be 12 or {words} (all words of version {self.version}), not "
-                f"{self.classes!r}."
+                f"classes must be 12 or {words} (all words of version "
+                f"{self.version}), not {self.classes!r}.",
+                "value",
+                "classes",
             )
         check_choice("source", self.source, get_args(Source))
         check_choice("test_set", self.test_set, get_args(TestSet))
@@ -111,12 +112,16 @@ class SpeechCommandsTask(AudioTask):
             "lists",
         ):
             raise SrnnError(
-                "source 'mini' is of version 2 with 12 classes; remove version, classes and "
-                "test_set."
+                "source 'mini' is of version 2 with 12 classes; remove "
+                "version, classes and test_set.",
+                "conflict",
+                "source",
             )
         if self.test_set == "official" and self.classes != 12:
             raise SrnnError(
-                "The official test set has 12 classes; with all words, test_set must be 'lists'."
+                "The official test set has 12 classes; with all words, test_set must be 'lists'.",
+                "conflict",
+                "test_set",
             )
 
     @property
@@ -180,7 +185,11 @@ def _names(folder: Path, split: SplitName, version: int) -> list[str]:
     present = _present(folder, version)
     listed = {other: _listed(folder, other, present, version) for other in _LISTS}
     if both := listed["validation"] & listed["test"]:
-        raise SrnnError(f"{folder}: {min(both)} is in both the validation list and the test list.")
+        raise SrnnError(
+            f"{folder}: {min(both)} is in both the validation list and the test list.",
+            "data",
+            folder,
+        )
     if split != "train":
         return sorted(listed[split])
     return sorted(present - listed["validation"] - listed["test"])
@@ -196,13 +205,14 @@ def _present(folder: Path, version: int) -> set[str]:
     if missing:
         raise SrnnError(
             f"{folder} lacks {len(missing)} of its {len(WORDS[version])} words, such as "
-            f"'{missing[0]}'; unpack it with "
-            f"'srnn data prepare {name}'."
+            f"'{missing[0]}'; unpack it with 'srnn data prepare {name}'.",
+            "missing",
+            folder,
         )
     paths = (path for word in WORDS[version] for path in (folder / word).glob("[!.]*.wav"))
     present = {path.relative_to(folder).as_posix() for path in paths}
     if not present:
-        raise SrnnError(f"{folder} contains no recordings; unpack it again.")
+        raise SrnnError(f"{folder} contains no recordings; unpack it again.", "missing", folder)
     return present
 
 
@@ -216,13 +226,17 @@ def _listed(folder: Path, split: SplitName, present: set[str], version: int) -> 
     missing = sorted(listed - present)
     if foreign := next((name for name in missing if _word(name) not in WORDS[version]), None):
         raise SrnnError(
-            f"{folder} is not of version {version}, which has no '{_word(foreign)}' ({path.name} "
-            "lists it)."
+            f"{folder} is not of version {version}, which has no "
+            f"'{_word(foreign)}' ({path.name} lists it).",
+            "conflict",
+            "version",
         )
     if missing:
         recordings = counted(len(missing), "recording")
         raise SrnnError(
-            f"{folder} lacks {recordings} that {path.name} lists, such as {missing[0]}."
+            f"{folder} lacks {recordings} that {path.name} lists, such as {missing[0]}.",
+            "missing",
+            folder,
         )
     return listed
 
@@ -250,8 +264,10 @@ def _silence(folder: Path, split: SplitName, count: int) -> list[Item]:
     files = sorted((folder / "_background_noise_").glob("[!.]*.wav"))
     if not files:
         raise SrnnError(
-            f"{folder / '_background_noise_'} contains no sound, from which the class {SILENCE} is "
-            "cut."
+            f"{folder / '_background_noise_'} contains no sound, from which "
+            f"the class {SILENCE} is cut.",
+            "missing",
+            folder / "_background_noise_",
         )
     first, last = _NOISE_PARTS[split]
     clips = []
@@ -260,8 +276,10 @@ def _silence(folder: Path, split: SplitName, count: int) -> list[Item]:
         begin, end = int(first * samples), int(last * samples) - RATE
         if end < begin:
             raise SrnnError(
-                f"{path} is {samples / RATE:.1f} s long; background noise must be at least 10 s "
-                "long."
+                f"{path} is {samples / RATE:.1f} s long; background "
+                "noise must be at least 10 s long.",
+                "data",
+                path,
             )
         pieces = len(range(index, count, len(files)))
         for start in np.linspace(begin, end, pieces).astype(int).tolist():
@@ -280,8 +298,10 @@ def _keyword_folders(folder: Path, how: str) -> list[Item]:
         )
         if not paths:
             raise SrnnError(
-                f"{folder / word} contains no recordings: {how}, or choose another data folder "
-                f"({option('data_dir')})."
+                f"{folder / word} contains no recordings: {how}, or choose another data "
+                f"folder ({option('data_dir')}).",
+                "missing",
+                folder / word,
             )
         clips += [_clip(folder, f"{word}/{path.name}", word) for path in paths]
     return clips
@@ -294,7 +314,11 @@ def _mini(split: SplitName, root: Path) -> list[Item]:
         clip for clip in _keyword_folders(root / _MINI, _GET_MINI) if _mini_split(clip) == split
     ]
     if not clips:
-        raise SrnnError(f"{root / _MINI} contains no recordings of the {split} split; {_GET_MINI}.")
+        raise SrnnError(
+            f"{root / _MINI} contains no recordings of the {split} split; {_GET_MINI}.",
+            "missing",
+            root / _MINI,
+        )
     return clips
 
 
@@ -305,7 +329,11 @@ def _mini_split(clip: Item) -> SplitName:
     elif speaker is not None:
         at, cuts = place(speaker), _MINI_CUTS["speakers"]
     else:
-        raise SrnnError(f"{clip.path}: the name does not say who speaks (speaker_nohash_number).")
+        raise SrnnError(
+            f"{clip.path}: the name does not say who speaks (speaker_nohash_number).",
+            "file",
+            clip.path,
+        )
 
     tested, validated = cuts
     if at < tested:
@@ -360,7 +388,9 @@ def read_segments(path: Path) -> dict[str, Segments]:
     """The segments of every aligned recording by its name, word/file.flac. SrnnError if the file is
     corrupt."""
     if not path.is_file():
-        raise SrnnError(f"{path} was not found: it contains the phones of {_MINI}.")
+        raise SrnnError(
+            f"{path} was not found: it contains the phones of {_MINI}.", "missing", path
+        )
     try:
         with reading(path, "a list of phones"):
             labels = read_object(path)["labels"]
@@ -370,16 +400,20 @@ def read_segments(path: Path) -> dict[str, Segments]:
             }
     except SrnnError as error:
         raise SrnnError(
-            f'{path} is not a list of phones {{"labels": {{file: [[phone, first, frames], ...]}}}}.'
+            f'{path} is not a list of phones {{"labels": {{file: [[phone, first, frames], ...]}}}}.',
+            "file",
+            path,
         ) from error
     for name, parts in read.items():
         end = 0
         for phone, first, count in parts:
             if phone not in PHONES:
-                raise SrnnError(f"{path}: {name} has an unknown phone '{phone}'.")
+                raise SrnnError(f"{path}: {name} has an unknown phone '{phone}'.", "file", path)
             if first < end or count < 1:
                 raise SrnnError(
-                    f"{path}: the segments of {name} overlap or are empty at frame {first}."
+                    f"{path}: the segments of {name} overlap or are empty at frame {first}.",
+                    "file",
+                    path,
                 )
             end = first + count
     return read

@@ -92,7 +92,7 @@ def find_clips(
         more = ""
         if len(wrong) > 1:
             more = f" (and {len(wrong) - 1} more)"
-        raise SrnnError(f"{wrong[0].removesuffix('.')}{more}.")
+        raise SrnnError(f"{wrong[0].removesuffix('.')}{more}.", "data", "pattern")
     if misnamed is not None:
         misnamed += wrong
     if len({clip.name for clip in clips.values()}) < len(clips):
@@ -107,10 +107,12 @@ def _sound_files(where: Path) -> list[Path]:
     if where.is_file():
         return [where]
     if not where.is_dir():
-        raise SrnnError(f"{where} does not exist: name folders or sound files.")
+        raise SrnnError(f"{where} does not exist: name folders or sound files.", "missing", where)
     paths = [p for p in visible_files(where) if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file()]
     if not paths:
-        raise SrnnError(f"{where} contains no sound files ({', '.join(AUDIO_SUFFIXES)}).")
+        raise SrnnError(
+            f"{where} contains no sound files ({', '.join(AUDIO_SUFFIXES)}).", "missing", where
+        )
     return paths
 
 
@@ -153,8 +155,10 @@ def convert(
     )
     if max(len(labels), len(speakers)) > 2**16:
         raise SrnnError(
-            f"{len(labels)} labels and {len(speakers)} speakers are too many; at most 65,536 of "
-            "each are possible."
+            f"{len(labels)} labels and {len(speakers)} speakers are too many; at most "
+            "65,536 of each are possible.",
+            "data",
+            "clips",
         )
     ear = cochlea or Cochlea()
     chosen: list[Item] = []
@@ -184,7 +188,9 @@ def convert(
                 progress(index + 1, len(clips))
         if not chosen:
             raise SrnnError(
-                f"None of the {len(clips)} clips could be converted; the first: {left_out[0]}"
+                f"None of the {len(clips)} clips could be converted; the first: {left_out[0]}",
+                "data",
+                "clips",
             )
         times.resize((len(chosen),))
         units.resize((len(chosen),))
@@ -216,10 +222,12 @@ def _check_settings(
     clips: Sequence[Item], workers: int | None, time_type: str, length: float | None
 ) -> None:
     if not clips:
-        raise SrnnError("There are no clips to convert.")
+        raise SrnnError("There are no clips to convert.", "data", "clips")
     if len({clip.name for clip in clips}) < len(clips):
         raise SrnnError(
-            "Each clip needs a name of its own, from which its random numbers are made."
+            "Each clip needs a name of its own, from which its random numbers are made.",
+            "data",
+            "clips",
         )
     if time_type not in ("float32", "float16"):
         raise SrnnError(f"Spike times are written as float32 or float16, not {time_type!r}.")
@@ -236,7 +244,7 @@ def _check_sounds(clips: Sequence[Item], ear: Cochlea) -> None:
         more = ""
         if len(bad) > 1:
             more = f" (and {len(bad) - 1} more of {len(clips)} files are bad)"
-        raise SrnnError(f"{bad[0].rstrip('.')}{more}; nothing was converted.")
+        raise SrnnError(f"{bad[0].rstrip('.')}{more}; nothing was converted.", "data", "clips")
 
 
 def _problem(path: Path, ear: Cochlea) -> str:
@@ -271,7 +279,7 @@ def _in_threads(
         try:
             return ear.spikes(samples, rate, clip_key(seed, clip.name)), len(samples) / rate
         except SrnnError as error:
-            return SrnnError(f"{clip.path}: {error}")
+            return SrnnError(f"{clip.path}: {error}", error.kind, clip.path)
 
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
@@ -349,7 +357,9 @@ def _whole_file(out: Path, h5py: Any) -> Iterator[tuple[Any, _Disk]]:
     """An HDF5 file that is written atomically, renamed when complete and removed otherwise, and
     where it is written to."""
     if out.is_dir():
-        raise SrnnError(f"{out} is a folder; name a file to write, such as {out / 'spikes.h5'}.")
+        raise SrnnError(
+            f"{out} is a folder; name a file to write, such as {out / 'spikes.h5'}.", "exists", out
+        )
     with whole_file(out, parents=True, named=True) as whole:
         disk = _Disk(whole)
         try:
@@ -358,5 +368,5 @@ def _whole_file(out: Path, h5py: Any) -> Iterator[tuple[Any, _Disk]]:
                 yield file, disk
         except (OSError, RuntimeError) as error:  # h5py raises both
             disk.check()
-            raise SrnnError(f"Cannot write {out}: {error}") from error
+            raise SrnnError(f"Cannot write {out}: {error}", "file", out) from error
         disk.check()

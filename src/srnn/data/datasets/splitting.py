@@ -58,10 +58,16 @@ class Shares(NamedTuple):
             fold = (int(found[1]), int(found[2]))
         if fold is None or fold[1] < 2 or fold[0] > fold[1]:
             raise SrnnError(
-                f"fold must be such as 2/5, the second of five parts, not {brief(text)}."
+                f"fold must be such as 2/5, the second of five parts, not {brief(text)}.",
+                "value",
+                "fold",
             )
         if named.get("test", cls().test) != cls().test:
-            raise SrnnError(f"fold {text} says what is for testing; remove test_fraction.")
+            raise SrnnError(
+                f"fold {text} says what is for testing; remove test_fraction.",
+                "conflict",
+                "test_fraction",
+            )
         return cls(**named, fold=fold)
 
     def split(self, count: int) -> list[SplitName] | None:
@@ -119,8 +125,10 @@ def split_items(source: Path, items: Sequence[Item], shares: Shares) -> dict[str
         for name in splits:
             if name not in SPLITS:
                 raise SrnnError(
-                    f"{source}: split must be train, validation or test for every row, not "
-                    f"'{name}'."
+                    f"{source}: split must be train, validation or test "
+                    f"for every row, not '{name}'.",
+                    "data",
+                    "split",
                 )
         if shares.fold is not None:
             return _folded(source, items, shares)
@@ -129,8 +137,7 @@ def split_items(source: Path, items: Sequence[Item], shares: Shares) -> dict[str
             what = shares.held_out(bool(training[0].group))
             say(
                 f"{source} names no validation split: {shares.validation:.0%} of the training "
-                f"split's {what} are held out for "
-                "it, always the same ones."
+                f"split's {what} are held out for it, always the same ones."
             )
             shared = iter(_share_out(source, training, shares._replace(test=0.0)))
             splits = [next(shared) if split == "train" else split for split in splits]
@@ -150,8 +157,9 @@ def _folded(source: Path, items: Sequence[Item], shares: Shares) -> dict[str, li
     if not tested or not others:
         raise SrnnError(
             f"{source} names its splits, but none for testing beside which a fold could be for "
-            "validation; remove "
-            "one or the other."
+            "validation; remove one or the other.",
+            "conflict",
+            "fold",
         )
     held_out = [split == "test" for split in _share_out(source, others, shares)]
     return {
@@ -166,8 +174,10 @@ def _share_out(source: Path, items: Sequence[Item], shares: Shares) -> Sequence[
     groups = [item.group for item in items]
     if any(groups) and not all(groups):
         raise SrnnError(
-            f"{source}: some files have a group and some have none; give one to all or none of "
-            "them."
+            f"{source}: some files have a group and some have none; "
+            "give one to all or none of them.",
+            "data",
+            "group",
         )
     with naming(source):
         if any(groups):
@@ -195,15 +205,23 @@ def held_out(
     for number in numbers:
         if number not in present:
             raise SrnnError(
-                f"validation_{what}s: there is no {what} {number!r}; there are {list(present)}."
+                f"validation_{what}s: there is no {what} {number!r}; there are {list(present)}.",
+                "value",
+                f"validation_{what}s",
             )
     if split == "validation" and not numbers:
         raise SrnnError(
-            f"validation_{what}s is empty: no {what} is held out for validation; use split train "
-            "or test."
+            f"validation_{what}s is empty: no {what} is held out for "
+            "validation; use split train or test.",
+            "conflict",
+            f"validation_{what}s",
         )
     if set(numbers) == set(present):
-        raise SrnnError(f"Holding out the {what}s {numbers} leaves no {what} to train on.")
+        raise SrnnError(
+            f"Holding out the {what}s {numbers} leaves no {what} to train on.",
+            "conflict",
+            f"validation_{what}s",
+        )
     return numbers
 
 
@@ -219,8 +237,10 @@ def split_by_group(groups: Sequence[str], shares: Shares) -> dict[str, SplitName
         if shares.fold is not None:
             needed = f"a fold of {shares.fold[1]} needs as many groups, and others to train on"
         raise SrnnError(
-            f"{counted(len(names), 'group')} (speakers, subjects), {some(names)}: too few to hold "
-            f"out {shares}; {needed}."
+            f"{counted(len(names), 'group')} (speakers, subjects), {some(names)}: too few to "
+            f"hold out {shares}; {needed}.",
+            "data",
+            "group",
         )
     return dict(zip(names, splits, strict=True))
 
@@ -250,13 +270,15 @@ def split_by_class(names: Sequence[str], labels: Sequence[str], shares: Shares) 
         if shares.fold is None:
             fewer = "set smaller fractions"
         raise SrnnError(
-            f"No class has enough sequences to hold out {shares}: {some(rare)}; record more, or "
-            f"{fewer}."
+            f"No class has enough sequences to hold out {shares}: "
+            f"{some(rare)}; record more, or {fewer}.",
+            "data",
+            "label",
         )
     if rare:
         say(
             f"too few sequences to hold any out of {counted(len(rare), 'class', 'classes')}, "
-            f"{some(rare)}: "
-            "all of them are for training, so nothing measures how well these are told apart."
+            f"{some(rare)}: all of them are for training, so nothing measures "
+            "how well these are told apart."
         )
     return split

@@ -56,14 +56,18 @@ class _Recordings(Task):
             check_choice("validation_speaker", self.validation_speaker, SPEAKERS)
         if self.validation_speaker == self.test_speaker:
             raise SrnnError(
-                f"{self.test_speaker} cannot be held out for both testing and validation."
+                f"{self.test_speaker} cannot be held out for both testing and validation.",
+                "conflict",
+                "validation_speaker",
             )
         if self.splitting == "official" and (self.test_speaker, self.validation_speaker) != (
             SPEAKERS[-1],
             None,
         ):
             raise SrnnError(
-                "test_speaker and validation_speaker have an effect only with splitting 'speaker'."
+                "test_speaker and validation_speaker have an effect only with splitting 'speaker'.",
+                "conflict",
+                "splitting",
             )
 
     def clips(self, data_dir: Path | None = None) -> dict[SplitName, list[Item]]:
@@ -79,14 +83,16 @@ class _Recordings(Task):
         for path in paths:
             match = _NAME.fullmatch(path.stem)
             if match is None:
-                raise SrnnError(f"{path}: the name is not digit_speaker_index.wav.")
+                raise SrnnError(f"{path}: the name is not digit_speaker_index.wav.", "file", path)
             digit, speaker, index = match[1], match[2], int(match[3])
             clips[self._split_of(speaker, index)].append(Item(path, path.name, digit, speaker))
         for split, chosen in clips.items():
             if not chosen:
                 raise SrnnError(
-                    f"{folder} contains no recordings for the {split} split (splitting "
-                    f"'{self.splitting}')."
+                    f"{folder} contains no recordings for the {split} split "
+                    f"(splitting '{self.splitting}').",
+                    "missing",
+                    folder,
                 )
         return clips
 
@@ -146,7 +152,9 @@ class SpokenDigitSpikesTask(_Recordings, EventTask):
                 resolve_data_dir(data_dir)
             )
             raise SrnnError(
-                f"{path} was not found; make it from the recordings, which takes minutes: {how}"
+                f"{path} was not found; make it from the recordings, which takes minutes: {how}",
+                "missing",
+                path,
             )
         x, _, _ = read_recordings(path, self.binning, self.outputs)
         with open_hdf5(
@@ -157,8 +165,10 @@ class SpokenDigitSpikesTask(_Recordings, EventTask):
         missing = [clip.path.name for clip in clips if clip.path.name not in place]
         if missing:
             raise SrnnError(
-                f"{path} lacks {len(missing)} of the recordings, such as {missing[0]}; make it "
-                "again."
+                f"{path} lacks {len(missing)} of the recordings, such as "
+                f"{missing[0]}; make it again.",
+                "missing",
+                path,
             )
         order = np.array([place[clip.path.name] for clip in clips])
         labels = np.array([int(clip.label) for clip in clips], np.int64)

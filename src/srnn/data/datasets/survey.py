@@ -67,8 +67,8 @@ def usable(
     if bad:
         named = [f"{called(alike)} ({alike[0].problem})" for alike in grouped(bad)]
         say(
-            f"{source}: files left out that cannot be used, {len(bad)} of {len(items)}: "
-            f"{some(named)}."
+            f"{source}: files left out that cannot be used, {len(bad)} of "
+            f"{len(items)}: {some(named)}."
         )
     return good, found
 
@@ -164,13 +164,12 @@ def list_changes(
         if filled:
             lines.append(
                 f"clips shorter than {seconds:g} s, filled up with silence: {filled} of "
-                f"{len(items)} "
-                f"(the shortest lasts {lasting.min():.2f} s)"
+                f"{len(items)} (the shortest lasts {lasting.min():.2f} s)"
             )
     if len(silent):
         lines.append(
-            f"clips of nothing but silence: {len(silent)} of {len(items)}, such as "
-            f"{items[silent[0]].name}"
+            f"clips of nothing but silence: {len(silent)} of {len(items)}, "
+            f"such as {items[silent[0]].name}"
         )
     return lines
 

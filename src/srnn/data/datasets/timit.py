@@ -31,15 +31,14 @@ from .splitting import place
 
 Validation = Literal["standard", "training"]
 _CORE_TEST = (
-    "mdab0 mwbt0 felc0 mtas1 mwew0 fpas0 mjmp0 mlnt0 fpkt0 mlll0 mtls0 fjlm0 "
-    "mbpm0 mklt0 fnlp0 mcmj0 mjdh0 fmgd0 mgrt0 mnjm0 fdhc0 mjln0 mpam0 fmld0"
+    "mdab0 mwbt0 felc0 mtas1 mwew0 fpas0 mjmp0 mlnt0 fpkt0 mlll0 mtls0 fjlm0 mbpm0 mklt0 fnlp0 "
+    "mcmj0 mjdh0 fmgd0 mgrt0 mnjm0 fdhc0 mjln0 mpam0 fmld0"
 )
 _DEVELOPMENT = (
     "faks0 fdac1 fjem0 mgwt0 mjar0 mmdb1 mmdm2 mpdf0 fcmh0 fkms0 mbdg0 mbwm0 mcsh0 fadg0 fdms0 "
-    "fedw0 mgjf0 mglb0 mrtk0 "
-    "mtaa0 mtdt0 mthc0 mwjg0 fnmr0 frew0 fsem0 mbns0 mmjr0 mdls0 mdlf0 mdvc0 mers0 fmah0 fdrw0 "
-    "mrcs0 mrjm4 fcal1 mmwh0 "
-    "fjsj0 majc0 mjsw0 mreb0 fgjd0 fjmg0 mroa0 mteb0 mjfc0 mrjr0 fmml0 mrws1"
+    "fedw0 mgjf0 mglb0 mrtk0 mtaa0 mtdt0 mthc0 mwjg0 fnmr0 frew0 fsem0 mbns0 mmjr0 mdls0 mdlf0 "
+    "mdvc0 mers0 fmah0 fdrw0 mrcs0 mrjm4 fcal1 mmwh0 fjsj0 majc0 mjsw0 mreb0 fgjd0 fjmg0 mroa0 "
+    "mteb0 mjfc0 mrjr0 fmml0 mrws1"
 )
 CORE_TEST, DEVELOPMENT = frozenset(_CORE_TEST.split()), frozenset(_DEVELOPMENT.split())
 TRAINING_SHARE = 0.1
@@ -49,8 +48,7 @@ SENTENCES = 10
 """Number of sentences of each speaker."""
 _ALL_PHONES = (
     "aa ae ah ao aw ax ax-h axr ay b bcl ch d dcl dh dx eh el em en eng epi er ey f g gcl h# hh hv "
-    "ih ix iy jh k kcl l m "
-    "n ng nx ow oy p pau pcl q r s sh t tcl th uh uw ux v w y z zh"
+    "ih ix iy jh k kcl l m n ng nx ow oy p pau pcl q r s sh t tcl th uh uw ux v w y z zh"
 )
 _PHONES = _ALL_PHONES.split()
 _TO_48 = {
@@ -162,8 +160,8 @@ def find_corpus(data_dir: Path | None = None) -> Path:
         if folder and _child(folder, "train") and _child(folder, "test"):
             return folder
     how = (
-        "buy it from catalog.ldc.upenn.edu/LDC93S1 and put its folders TRAIN and TEST into "
-        f"{root / 'timit'}"
+        "buy it from catalog.ldc.upenn.edu/LDC93S1 and put its folders TRAIN "
+        f"and TEST into {root / 'timit'}"
     )
     raise not_found("TIMIT was", root, how)
 
@@ -180,8 +178,9 @@ def list_sentences(folder: Path, split: SplitName, validation: Validation) -> li
         if missing := sorted(wanted - set(speakers)):
             raise SrnnError(
                 f"{folder} lacks {len(missing)} of the {len(wanted)} {split} speakers in its test "
-                "folder, such as "
-                f"{missing[0].upper()}."
+                f"folder, such as {missing[0].upper()}.",
+                "missing",
+                folder,
             )
     elif validation == "standard":
         wanted = frozenset(speakers)
@@ -199,7 +198,7 @@ def list_sentences(folder: Path, split: SplitName, validation: Validation) -> li
             if not name.startswith("sa"):
                 clips.append(Item(path, path.relative_to(folder).as_posix(), "", speaker))
     if not clips:
-        raise SrnnError(f"{folder} contains no sentences for the {split} split.")
+        raise SrnnError(f"{folder} contains no sentences for the {split} split.", "missing", folder)
     return clips
 
 
@@ -217,7 +216,7 @@ def find_phones(sound: Path) -> Path:
     for path in sound.parent.iterdir():
         if path.name.lower() == f"{stem}.phn":
             return path
-    raise SrnnError(f"{sound} has no phones next to it ({stem.upper()}.PHN).")
+    raise SrnnError(f"{sound} has no phones next to it ({stem.upper()}.PHN).", "missing", sound)
 
 
 def read_phones(
@@ -234,24 +233,30 @@ def read_phones(
             continue
         if len(parts) != 3 or not all(p.isdecimal() and len(p) < 12 for p in parts[:2]):
             raise SrnnError(
-                f"{path}, line {index}: should be 'first_sample end_sample phone', not "
-                f"'{line.strip()[:80]}'."
+                f"{path}, line {index}: should be 'first_sample end_sample "
+                f"phone', not '{line.strip()[:80]}'.",
+                "file",
+                path,
             )
         if parts[2] not in number:
             raise SrnnError(
-                f"{path}, line {index}: '{parts[2][:80]}' is not one of TIMIT's 61 phones."
+                f"{path}, line {index}: '{parts[2][:80]}' is not one of TIMIT's 61 phones.",
+                "file",
+                path,
             )
         start, end = int(parts[0]), int(parts[1])
         if end <= start or (ends and start < ends[-1]):
             raise SrnnError(
-                f"{path}, line {index}: the phone from {start} to {end} is empty or overlaps the "
-                "one before."
+                f"{path}, line {index}: the phone from {start} to {end} is "
+                "empty or overlaps the one before.",
+                "file",
+                path,
             )
         starts.append(start)
         ends.append(end)
         phones.append(number[parts[2]])
     if not starts:
-        raise SrnnError(f"{path} contains no phones.")
+        raise SrnnError(f"{path} contains no phones.", "file", path)
 
     def at(samples: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         index = np.searchsorted(starts, samples, side="right") - 1
@@ -283,5 +288,9 @@ def list_speakers(folder: Path, part: str) -> dict[str, Path]:
             )
             speakers.update((path.name.lower(), path) for path in paths)
     if not speakers:
-        raise SrnnError(f"{folder / part.upper()} contains no speakers (DR1..DR8/SPEAKER/*.WAV).")
+        raise SrnnError(
+            f"{folder / part.upper()} contains no speakers (DR1..DR8/SPEAKER/*.WAV).",
+            "missing",
+            folder / part.upper(),
+        )
     return speakers

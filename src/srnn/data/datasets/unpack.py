@@ -53,7 +53,7 @@ def unpack(archive: Path, folder: Path, strip: int = 0) -> list[Path]:
                 strip = 0
             names = {name: Path(*name.parts[strip:]) for name in found if len(name.parts) > strip}
             if not names:
-                raise SrnnError(f"{archive} is empty; fetch it again.")
+                raise SrnnError(f"{archive} is empty; fetch it again.", "file", archive)
             for name, stripped in names.items():
                 move_into(root, staging / name, stripped)
         return [root / name for name in names.values()]
@@ -91,7 +91,7 @@ def read_through(archive: Path, name: str = "") -> None:
             with gzip.open(archive) as file:
                 _read_to_end(file)
     if not members:
-        raise SrnnError(f"{archive} is empty; fetch it again.")
+        raise SrnnError(f"{archive} is empty; fetch it again.", "file", archive)
 
 
 def _extract(archive: Path, folder: Path) -> None:
@@ -102,8 +102,10 @@ def _extract(archive: Path, folder: Path) -> None:
             size = sum(member.file_size for member in opened.infolist())
             if size > (free := shutil.disk_usage(folder).free):
                 raise SrnnError(
-                    f"The disk is full: {archive} needs {size:,} bytes unpacked, but only {free:,} "
-                    "are free."
+                    f"The disk is full: {archive} needs {size:,} bytes unpacked, "
+                    f"but only {free:,} are free.",
+                    "resource",
+                    archive,
                 )
             opened.extractall(folder)
     elif name.endswith(_TARS):
@@ -114,7 +116,7 @@ def _extract(archive: Path, folder: Path) -> None:
         with gzip.open(archive) as source, (folder / name.removesuffix(".gz")).open("xb") as target:
             shutil.copyfileobj(source, target, _PART)
     else:
-        raise SrnnError(f"{archive} is not a .zip, .tar, .tar.gz, .tgz or .gz.")
+        raise SrnnError(f"{archive} is not a .zip, .tar, .tar.gz, .tgz or .gz.", "file", archive)
 
 
 def _read_to_end(file: Any) -> None:
@@ -135,7 +137,9 @@ def move_into(root: Path, file: Path, name: Path) -> None:
     place = root / name
     place.parent.mkdir(parents=True, exist_ok=True)
     if not place.parent.resolve().is_relative_to(root):  # through a link that existed before
-        raise SrnnError(f"{place.parent} is a link that leads out of {root}; remove it.")
+        raise SrnnError(
+            f"{place.parent} is a link that leads out of {root}; remove it.", "file", place.parent
+        )
     os.replace(file, place)
 
 
@@ -146,7 +150,7 @@ def _refused(archive: Path) -> Iterator[None]:
         try:
             check_regular(archive)
             if archive.stat().st_size == 0:
-                raise SrnnError(f"{archive} is empty; fetch it again.")
+                raise SrnnError(f"{archive} is empty; fetch it again.", "file", archive)
             yield
         except OSError as error:
             raise _not_written(archive, error) from error
@@ -275,5 +279,11 @@ def _measure(path: Path) -> tuple[int, int]:
 
 def _not_written(archive: Path, error: OSError) -> SrnnError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return SrnnError(f"The disk is full: {archive} could not be unpacked; free some space.")
-    return SrnnError(f"{archive} could not be unpacked: {error.strerror or error}.")
+        return SrnnError(
+            f"The disk is full: {archive} could not be unpacked; free some space.",
+            "resource",
+            archive,
+        )
+    return SrnnError(
+        f"{archive} could not be unpacked: {error.strerror or error}.", "file", archive
+    )

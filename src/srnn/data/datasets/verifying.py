@@ -143,7 +143,9 @@ def read_sums(data_set: DataSet, path: Path) -> list[DataFile]:
         if re.fullmatch(data_set.sums_pattern, name) and re.fullmatch(r"[0-9a-f]{64}", checksum)
     ]
     if not files:
-        raise SrnnError(f"{path} lists no files of {data_set.name}; delete it and fetch again.")
+        raise SrnnError(
+            f"{path} lists no files of {data_set.name}; delete it and fetch again.", "file", path
+        )
     return files
 
 
