@@ -14,7 +14,7 @@ import torch
 
 import srnn
 from srnn import SrnnError
-from srnn.data.datasets.memory import InMemoryTask
+from srnn.data.datasets.folder import InMemoryTask
 from srnn.data.recordings import Recording
 from srnn.training import own_data
 from srnn.training.own_data import FitArguments

@@ -511,44 +511,18 @@ def _labels(source: Source, content: Any, answer: Answer) -> _Labels:
     names = None
     if "class_names" in content:
         names = np.asarray(content["class_names"])
-    if names is not None and names.ndim != 1:
-        raise SrnnError(
-            f"{source}: class_names should be a list of names, not {names.shape}.",
-            "data",
-            "class_names",
-        )
-    if names is not None and len(names) > CLASSES:
-        raise SrnnError(
-            f"{source} has {len(names)} classes; at most {CLASSES} are possible.",
-            "data",
-            "class_names",
-        )
+        problem = ""
+        if names.ndim != 1:
+            problem = f": class_names should be a list of names, not {names.shape}"
+        elif len(names) > CLASSES:
+            problem = f" has {len(names)} classes; at most {CLASSES} are possible"
+        if problem:
+            raise SrnnError(f"{source}{problem}.", "data", "class_names")
     if y.dtype.kind in "biu" and (names is None or names.dtype.kind in "biu"):
         return _numbered(source, y, names)
-    if names is None:
-        named = None
-    else:
-        named = tuple(_texts(source, names) or ())
+    named = None if names is None else tuple(_texts(source, names) or ())
     if y.dtype.kind in "USO":
-        texts = _texts(source, y.ravel()) or []
-        if named is None:
-            classes = list_classes(text for text in texts if text)
-        else:
-            classes = named
-        number = {"": UNLABELLED} | {name: index for index, name in enumerate(classes)}
-        unknown = next((index for index, text in enumerate(texts) if text not in number), None)
-        if unknown is not None:
-            row = unknown // (y.size // len(y))
-            raise SrnnError(
-                f"{source}: y of sequence {row} is {texts[unknown]!r}, "
-                "which is not among class_names.",
-                "data",
-                "y",
-            )
-        if not classes:
-            raise SrnnError(f"{source}: y holds no labels.", "data", "y")
-        numbers = np.array([number[text] for text in texts], np.int64).reshape(y.shape)
-        return _Labels(classes, numbers)
+        return _named(source, y, named)
     _check_from_0(source, y)
     if named and y.max() >= len(named):
         raise SrnnError(
@@ -557,6 +531,27 @@ def _labels(source: Source, content: Any, answer: Answer) -> _Labels:
             "class_names",
         )
     return _Labels(named or (), y.astype(np.int64))
+
+
+def _named(source: Source, y: npt.NDArray[Any], classes: tuple[str, ...] | None) -> _Labels:
+    """Labels that are text, "" for none, among the classes, or if these are None, whichever
+    occur."""
+    texts = _texts(source, y.ravel()) or []
+    if classes is None:
+        classes = list_classes(text for text in texts if text)
+    number = {"": UNLABELLED} | {name: index for index, name in enumerate(classes)}
+    unknown = next((index for index, text in enumerate(texts) if text not in number), None)
+    if unknown is not None:
+        row = unknown // (y.size // len(y))
+        raise SrnnError(
+            f"{source}: y of sequence {row} is {texts[unknown]!r}, which is not among class_names.",
+            "data",
+            "y",
+        )
+    if not classes:
+        raise SrnnError(f"{source}: y holds no labels.", "data", "y")
+    numbers = np.array([number[text] for text in texts], np.int64).reshape(y.shape)
+    return _Labels(classes, numbers)
 
 
 def _check_from_0(source: Source, y: npt.NDArray[Any]) -> None:

@@ -13,7 +13,8 @@ from typing import Any, Literal, Self, TypeVar, get_args
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_choice, check_whole, is_number, nearest, option
+from ...errors import SrnnError, nearest, option
+from ...files.conversion import check
 from ...text import composed, one_line
 from ..encoders.speech import Statistics
 from ..targets import are_values, of_steps, unlabelled
@@ -152,67 +153,52 @@ class Split:
         (targets: another number of values), a number of channels other than ``inputs``, or labels
         of another ``kind`` (``Task.kind``), where these are given."""
 
-        def require(good: object, problem: str) -> None:
+        def require(good: object, field: str, problem: str) -> None:
             if not good:
-                raise SrnnError(f"{where}: {problem}.")
+                raise SrnnError(f"{where}: {problem}.", "data", field)
 
         x, y, lengths = self.x, self.y, self.lengths
         axes = f"(sequences, steps, {'channels' if inputs is None else f'{inputs} channels'})"
-        require(
-            x.ndim == 3 and inputs in (None, x.shape[2]),
-            f"inputs must be float32 {axes}, not {x.shape}",
-        )
-        require(all(x.shape), f"there are no sequences (inputs have the shape {x.shape})")
+        fits = x.ndim == 3 and inputs in (None, x.shape[2])
+        require(fits, "x", f"inputs must be float32 {axes}, not {x.shape}")
+        require(all(x.shape), "x", f"there are no sequences (inputs have the shape {x.shape})")
         shapes = {"per_sequence": x.shape[:1], "per_step": x.shape[:2]}
-        if are_values(y):
-            if classes is None:
-                values = y.shape[-1]
-            else:
-                values = classes
-            shapes = {name: (*shape, values) for name, shape in shapes.items()}
+        values = are_values(y)
+        if values:
+            count = y.shape[-1] if classes is None else classes
+            shapes = {name: (*shape, count) for name, shape in shapes.items()}
         if kind is not None:
-            check_choice("A task's kind", kind, shapes)
+            check("kind", kind, Literal["per_sequence", "per_step"])
             shapes = {kind: shapes[kind]}
-        wanted, dtype = " or ".join(map(str, shapes.values())), "int64"
-        if are_values(y):
-            dtype = "float32"
-        require(
-            y.shape in shapes.values(), f"labels must be {dtype} {wanted}, not {y.dtype} {y.shape}"
-        )
-        if are_values(y):
-            require(not np.isinf(y).any(), "targets must be finite, or NaN for none")
+        dtype = "float32" if values else "int64"
+        wanted = f"{dtype} {' or '.join(map(str, shapes.values()))}"
+        fits = y.shape in shapes.values()
+        require(fits, "y", f"labels must be {wanted}, not {y.dtype} {y.shape}")
+        if values:
+            require(not np.isinf(y).any(), "y", "targets must be finite, or NaN for none")
         else:
-            if classes is None:
-                top = ""
-            else:
-                top = f" to {classes - 1}"
+            top = "" if classes is None else f" to {classes - 1}"
             in_range = y.min() >= UNLABELLED and (classes is None or y.max() < classes)
-            require(
-                in_range,
-                f"labels must be 0{top}, or -1 for none, but range from {y.min()} to {y.max()}",
-            )
+            found = f"range from {y.min()} to {y.max()}"
+            require(in_range, "y", f"labels must be 0{top}, or -1 for none, but {found}")
         if lengths is not None:
             found = f"{lengths.dtype} {lengths.shape}"
-            require(
-                lengths.shape == x.shape[:1], f"lengths must be int64 {x.shape[:1]}, not {found}"
-            )
-            require(
-                lengths.min() >= 1 and lengths.max() <= x.shape[1],
-                f"lengths must be 1 to {x.shape[1]}",
-            )
+            fits = lengths.shape == x.shape[:1]
+            require(fits, "lengths", f"lengths must be int64 {x.shape[:1]}, not {found}")
+            in_range = lengths.min() >= 1 and lengths.max() <= x.shape[1]
+            require(in_range, "lengths", f"lengths must be 1 to {x.shape[1]}")
         # A part at a time: a split may be a file larger than memory. Anything but an array is
         # finite by construction.
         block = max(1, _BLOCK // (x.shape[1] * x.shape[2]))
         for start in () if isinstance(x, Inputs) else range(0, len(x), block):
             if not np.isfinite(part := x[start : start + block]).all():
                 row, step, channel = np.argwhere(~np.isfinite(part))[0]
-                place = (
-                    f"sequence {start + row}, step {step}, channel {channel} (all counted from 0)"
-                )
-                require(
-                    False,
-                    f"inputs are not finite: {place} is "
-                    f"{part[row, step, channel]}. Repair or drop it",
+                place = f"sequence {start + row}, step {step}, channel {channel}"
+                raise SrnnError(
+                    f"{where}: inputs are not finite: {place} (all counted from 0) is "
+                    f"{part[row, step, channel]}. Repair or drop it.",
+                    "data",
+                    "x",
                 )
 
 
@@ -313,19 +299,3 @@ def in_steps(labels: npt.NDArray[Any], steps: int, first: int = 0) -> npt.NDArra
     wider = np.full((len(labels), steps, *labels.shape[2:]), unlabelled(labels), labels.dtype)
     wider[:, first : first + labels.shape[1]] = labels
     return wider
-
-
-def check_fraction(name: str, value: Any) -> None:
-    """SrnnError unless ``value`` is a number strictly between 0 and 1."""
-    if not is_number(value) or not 0 < value < 1:
-        raise SrnnError(f"{name} must be a number above 0 and below 1, not {value!r}.")
-
-
-def check_wholes(name: str, value: object) -> tuple[int, ...] | None:
-    """None, or a recipe's list of integers of at least 0 as a tuple. SrnnError for anything
-    else."""
-    if value is None:
-        return None
-    if not isinstance(value, (list, tuple)):
-        raise SrnnError(f"{name} must be a list of integers, not {value!r}.")
-    return tuple(check_whole(name, number, 0) for number in value)

@@ -91,7 +91,7 @@ class DataSet:
     """Leading folders to take off the names in its archives."""
     listed: str = ""
     """A file beside this one that lists the names of its files, where these are not all in its
-    archive (``listed.py``)."""
+    archive (``unpack_listed``)."""
     sums: DataFile | None = None
     """A file of SHA-256 sums, which lists the files (PhysioNet's way); it is fetched first."""
     sums_pattern: str = ""

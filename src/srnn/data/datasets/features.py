@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_whole
+from ...errors import SrnnError
+from ...files.bounds import Between
+from ...files.conversion import CheckedSettings
 from ..encoders.speech import FeatureKind, Normalisation, SpeechFeatures, Statistics, rounded
 from ..samples import fit_length
 from ..signals import PathForm, SignalPath, SpeechPath
@@ -79,7 +81,7 @@ class Sounds(Sequence[npt.NDArray[Any]]):
 
 
 @dataclass(frozen=True)
-class AudioTask(Task):
+class AudioTask(CheckedSettings, Task):
     """The options that tasks on sound share: features of frames 10 ms apart."""
 
     kind = "per_sequence"
@@ -103,13 +105,13 @@ class AudioTask(Task):
     they stay as they are."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.sound  # noqa: B018 (SrnnError for a bad option)
 
     @property
     def sound(self) -> SpeechPath:
-        rate = (
-            AudioTask.rate if self.rate is None else self.rate
-        )  # in a subclass it may be an option
+        rate = AudioTask.rate if self.rate is None else self.rate  # "folder" has it as an option
+        rate = int(rate) if rate == int(rate) else rate
         features = SpeechFeatures(
             self.features, rate, self.mels, self.derivatives, self.normalise, self.high_hz
         )
@@ -130,12 +132,8 @@ class FramesTask(AudioTask):
 
     kind = "per_step"
 
-    label_lag: int = 0
+    label_lag: Annotated[int, Between(0, 100)] = 0
     """Steps by which labels are delayed, up to 100; sequences are longer by as many."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_whole("label_lag", self.label_lag, 0, 100)
 
     def lag(self, form: PathForm = "signal") -> int:
         return self.label_lag

@@ -206,7 +206,9 @@ def _labelled_inside(source: Path, cutting: Segmentation) -> list[Item]:
     paths = visible_files(source)
     of_sensors = [path for path in paths if path.suffix.lower() in SENSOR_SUFFIXES]
     tables = [path for path in of_sensors if path.suffix.lower() in TABLE_SUFFIXES]
-    if tables and _has_labels(_with_content(tables), cutting):
+    # The first file that is not empty shows what the others hold.
+    shown = next((path for path in tables if path.is_file() and path.stat().st_size), None)
+    if tables and _has_labels(shown or tables[0], cutting):
         return _in_splits(source, of_sensors)
     records = [path for path in paths if path.suffix.lower() == ".hea"]
     if not records or any(
@@ -222,11 +224,6 @@ def _labelled_inside(source: Path, cutting: Segmentation) -> list[Item]:
             "annotator",
         )
     return _in_splits(source, annotated)
-
-
-def _with_content(paths: Sequence[Path]) -> Path:
-    """The first file that is not empty, else the first."""
-    return next((path for path in paths if path.is_file() and path.stat().st_size), paths[0])
 
 
 def _in_splits(source: Path, paths: Sequence[Path]) -> list[Item]:
@@ -395,13 +392,9 @@ def list_unread(source: Path, items: Sequence[Item]) -> list[str]:
     if not source.is_dir() or (items and items[0].path.suffix.lower() == ".hea"):
         return []  # of a record, many files are read
     used = {item.path.relative_to(source).parts[0] for item in items}
-    both = AUDIO_SUFFIXES + SENSOR_SUFFIXES
-    read = both
+    read = AUDIO_SUFFIXES + SENSOR_SUFFIXES
     if items:
-        if items[0].form == "arrays":
-            read = SENSOR_SUFFIXES
-        else:
-            read = AUDIO_SUFFIXES
+        read = SENSOR_SUFFIXES if items[0].form == "arrays" else AUDIO_SUFFIXES
     read_here = {item.path for item in items}
     loose, endings = 0, Counter[str]()
     for path in visible_files(source):
@@ -429,30 +422,31 @@ def list_unread(source: Path, items: Sequence[Item]) -> list[str]:
         lines.append(f"folders without files that are read, which are not classes: {some(unused)}")
     if loose:
         lines.append(f"files outside the classes' folders, which are not read: {loose}")
+    return lines + _list_repeated(source, items)
+
+
+def _list_repeated(source: Path, items: Sequence[Item]) -> list[str]:
+    """A line where every class holds the same folders, perhaps one for each speaker."""
     below: dict[str, set[str]] = {}
     for item in items:
         inside = item.path.relative_to(source).parts[2 if item.split else 1 : -1]
         below.setdefault(item.label, set()).add(inside[0] if inside and not item.group else "")
     first = next(iter(below.values()), set())
     if len(below) > 1 and len(first) > 1 and all(names == first for names in below.values()):
-        lines.append(
+        return [
             f"each of {some(sorted(below))} holds the folders {some(sorted(first))}, which nothing "
             "tells apart: if they are "
             "speakers or subjects, set the option speaker to {speaker}/{index}; if they are the "
             "classes, list the files in a "
             "table (file,label,group)"
-        )
-    return lines
+        ]
+    return []
 
 
 def visible_files(source: Path) -> list[Path]:
     """All files in a folder and its subfolders, sorted, without hidden ones (the cache's, an
     editor's)."""
     return sorted(folder / name for folder, _, names in _walk(source) for name in names)
-
-
-def _is_run(folder: Path) -> bool:
-    return os.path.isfile(folder / "recipe.yaml") and os.path.isfile(folder / "environment.json")
 
 
 def _walk(source: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
@@ -463,6 +457,12 @@ def _walk(source: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
     """
     for folder, folders, names in os.walk(source):
         folders[:] = [
-            name for name in folders if not name.startswith(".") and not _is_run(Path(folder, name))
+            name
+            for name in folders
+            if not name.startswith(".")
+            and not all(
+                os.path.isfile(os.path.join(folder, name, file))
+                for file in ("recipe.yaml", "environment.json")
+            )
         ]
         yield Path(folder), folders, [name for name in names if not name.startswith(".")]

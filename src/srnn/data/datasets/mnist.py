@@ -15,12 +15,15 @@ import math
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_whole
+from ...errors import SrnnError
 from ...files import reading
+from ...files.bounds import Between, Count, CountFrom0
+from ...files.conversion import CheckedSettings
 from ..signals import SignalPath, Steps, WindowPath
 from ..tasks import Task, register
 from .base import Split, SplitName, check_split, not_found, resolve_data_dir
@@ -35,7 +38,7 @@ _FILES = {"train": "train", "validation": "train", "test": "t10k"}
 
 @register
 @dataclass(frozen=True)
-class SequentialMNISTTask(Task):
+class SequentialMNISTTask(CheckedSettings, Task):
     """Handwritten digits, 784 pixels one after the other, row by row."""
 
     name = "smnist"
@@ -43,20 +46,14 @@ class SequentialMNISTTask(Task):
     class_names = tuple("0123456789")
     analog_in_paper = True
 
-    window: int = 8
+    window: Annotated[int, Between(1, PIXELS)] = 8
     """Pixels that the network sees at a step: its own and the next window - 1. 8: the published
     network; 1: the paper."""
-    validation_size: int = 10_000
+    validation_size: CountFrom0 = 10_000
     """Number of the last training images that are held out; 0: none."""
-    training_size: int | None = None
+    training_size: Count | None = None
     """Train on only this many images, the first ones, for short trials; null: all that are not held
     out."""
-
-    def __post_init__(self) -> None:
-        check_whole("window", self.window, 1, PIXELS)
-        check_whole("validation_size", self.validation_size, 0)
-        if self.training_size is not None:
-            check_whole("training_size", self.training_size, 1)
 
     def signal(self) -> SignalPath:
         return WindowPath(self.window, 255)
@@ -102,15 +99,11 @@ class PermutedMNISTTask(SequentialMNISTTask):
 
     name = "psmnist"
 
-    window: int = 4
+    window: Annotated[int, Between(1, PIXELS)] = 4
     """Pixels that the network sees at a step: its own and the next window - 1, in the permuted
     order."""
-    permutation_seed: int = 0
+    permutation_seed: Annotated[int, Between(0, 2**32 - 1)] = 0
     """Seed of the order. The paper's own order is not published."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        permutation(self.permutation_seed)
 
     def signal(self) -> Steps:
         return Steps(
@@ -125,7 +118,6 @@ class PermutedMNISTTask(SequentialMNISTTask):
 def permutation(seed: int) -> npt.NDArray[np.intp]:
     """(784,) the order in which pixels are read, from numpy's legacy generator, whose stream is
     guaranteed never to change."""
-    check_whole("permutation_seed", seed, 0, 2**32 - 1)
     return np.random.RandomState(seed).permutation(PIXELS)
 
 

@@ -11,12 +11,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
-from typing import Any, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_flag, check_positive, naming_once, require
+from ...errors import SrnnError, naming_once
+from ...files.bounds import Between, ReadBy
+from ...files.conversion import CheckedSettings
 from ...files.wfdb_records import BEATS
 from ...text import composed
 from ..recordings import Recording
@@ -62,17 +64,36 @@ class Segment(NamedTuple):
         return tuple(span.label for span in self.spans)
 
 
-@dataclass(frozen=True)
-class Segmentation:
-    """The options of the task "folder" that say how recordings become sequences."""
+def _read_name(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("a name")
+    return value
 
-    window: float | None = None
-    stride: float | None = None
+
+def _read_classes(value: Any) -> Mapping[str, str] | None:
+    if value is None or (isinstance(value, Mapping) and value and all(value.values())):
+        return value
+    raise ValueError("a class for each label, such as {N: normal, V: pvc}")
+
+
+Length = Annotated[float, Between(0, 10**9, above=True)]
+"""Of a window: seconds, or steps where a recording's rate is not known."""
+Name = Annotated[str, ReadBy(_read_name)]
+Classes = Annotated[Mapping[str, str] | None, ReadBy(_read_classes)]
+"""The class of each label, which YAML may have read as a number."""
+
+
+@dataclass(frozen=True)
+class Segmentation(CheckedSettings):
+    """The options of the task "folder" that define how recordings become sequences."""
+
+    window: Length | None = None
+    stride: Length | None = None
     per_step: bool = False
-    label: str = "label"
-    group: str = "group"
-    annotator: str = "atr"
-    classes: Mapping[str, str] | None = None
+    label: Name = "label"
+    group: Name = "group"
+    annotator: Name = "atr"
+    classes: Classes = None
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Self:
@@ -83,19 +104,7 @@ class Segmentation:
         return cls(**own)
 
     def __post_init__(self) -> None:
-        for name in ("window", "stride"):
-            if getattr(self, name) is not None:
-                check_positive(name, getattr(self, name), 10**9)
-        check_flag("per_step", self.per_step)
-        for name in ("label", "group", "annotator"):
-            value = getattr(self, name)
-            require(isinstance(value, str) and bool(value), name, "a name", value)
-        known = self.classes is None
-        if isinstance(self.classes, Mapping):
-            known = bool(self.classes) and all(self.classes.values())
-        require(
-            known, "classes", "a class for each label, such as {N: normal, V: pvc}", self.classes
-        )
+        super().__post_init__()
         if self.stride is not None and self.window is None:
             raise SrnnError(
                 "The option 'stride' says how far apart windows begin; "

@@ -24,11 +24,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError
+from ...files.bounds import CountFrom0
+from ...files.conversion import CheckedSettings
 from ...files.hdf5 import Hdf5, list_type, lists, open_hdf5
 from ..encoders import EventBinning
 from ..signals import CochleaPath
 from ..tasks import Task, register
-from .base import Split, SplitName, check_split, check_wholes, not_found, resolve_data_dir
+from .base import Split, SplitName, check_split, not_found, resolve_data_dir
 from .cache import Arrays, cached
 from .catalogue import CATALOGUE, folder_of
 from .sparse import SpikeArray
@@ -52,7 +54,7 @@ _CODE = 1  # incremented when the same file and options shall give another resul
 
 
 @dataclass(frozen=True)
-class EventTask(Task):
+class EventTask(CheckedSettings, Task):
     """The options that SHD and SSC share: spikes of 700 channels in time bins."""
 
     kind = "per_sequence"
@@ -69,6 +71,7 @@ class EventTask(Task):
     """Whether channels run from the last unit to the first, as in the published networks."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.binning  # noqa: B018 (SrnnError for a bad option)
 
     @property
@@ -92,16 +95,8 @@ class SHDTask(EventTask):
     rate: ClassVar[int] = 48000
     class_names = tuple(word for language in _DIGITS for word in language.split())
 
-    validation_speakers: tuple[int, ...] | None = None
+    validation_speakers: tuple[CountFrom0, ...] | None = None
     """The speakers held out from training. None: the two with the highest numbers; (): nobody."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(
-            self,
-            "validation_speakers",
-            check_wholes("validation_speakers", self.validation_speakers),
-        )
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, steps, channels) sparse spikes, y (N,) the word, groups the speakers."""

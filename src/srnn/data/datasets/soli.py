@@ -17,16 +17,19 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_whole
+from ...errors import SrnnError
 from ...files import read_object, reading
+from ...files.bounds import Between, Count, CountFrom0, Items
+from ...files.conversion import CheckedSettings
 from ...files.hdf5 import open_hdf5
 from ...text import counted
 from ..tasks import Task, register
-from .base import Split, SplitName, check_split, check_wholes, not_found, resolve_data_dir
+from .base import Split, SplitName, check_split, not_found, resolve_data_dir
 from .cache import Arrays, cached
 from .splitting import held_out
 
@@ -40,34 +43,21 @@ _CODE = 1
 
 @register
 @dataclass(frozen=True)
-class SoliTask(Task):
+class SoliTask(CheckedSettings, Task):
     """Hand gestures seen by a radar, one of eleven at each frame."""
 
     name = "soli"
     kind = "per_step"
     class_names = GESTURES
 
-    receivers: tuple[int, ...] = (3,)
+    receivers: Annotated[
+        tuple[Annotated[int, Between(0, RECEIVERS - 1)], ...], Items(distinct=True)
+    ] = (3,)
     """Which of the radar's four receivers are read."""
-    steps: int = 40
+    steps: Count = 40
     """Frames in a sequence."""
-    validation_subjects: tuple[int, ...] | None = None
+    validation_subjects: tuple[CountFrom0, ...] | None = None
     """The subjects held out from training. None: the one with the highest number; (): nobody."""
-
-    def __post_init__(self) -> None:
-        receivers = check_wholes("receivers", self.receivers) or ()
-        if not receivers or max(receivers) >= RECEIVERS or len(set(receivers)) < len(receivers):
-            raise SrnnError(
-                "receivers must be different numbers from 0 to "
-                f"{RECEIVERS - 1}, not {self.receivers!r}."
-            )
-        object.__setattr__(self, "receivers", receivers)
-        object.__setattr__(
-            self,
-            "validation_subjects",
-            check_wholes("validation_subjects", self.validation_subjects),
-        )
-        check_whole("steps", self.steps, 1)
 
     @property
     def inputs(self) -> int:

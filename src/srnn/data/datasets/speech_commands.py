@@ -22,11 +22,11 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
-from ...errors import SrnnError, check_choice, option
+from ...errors import SrnnError, option
 from ...files import read_bytes, read_object, reading
 from ...text import counted
 from ..tasks import BACKGROUND, register
@@ -81,7 +81,7 @@ class SpeechCommandsTask(AudioTask):
     name = "gsc"
     clip_seconds = 1.0
 
-    version: int = 2
+    version: Literal[1, 2] = 2
     """Version of the data set: 1 (the paper's) or 2."""
     classes: int = 12
     """12, or all words: 30 in version 1, 35 in version 2."""
@@ -94,18 +94,14 @@ class SpeechCommandsTask(AudioTask):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.version, bool) or self.version not in (1, 2):
-            raise SrnnError(f"version must be 1 or 2, not {self.version!r}.")
         words = len(WORDS[self.version])
-        if isinstance(self.classes, bool) or self.classes not in (12, words):
+        if self.classes not in (12, words):
             raise SrnnError(
                 f"classes must be 12 or {words} (all words of version "
                 f"{self.version}), not {self.classes!r}.",
                 "value",
                 "classes",
             )
-        check_choice("source", self.source, get_args(Source))
-        check_choice("test_set", self.test_set, get_args(TestSet))
         if self.source == "mini" and (self.version, self.classes, self.test_set) != (
             2,
             12,

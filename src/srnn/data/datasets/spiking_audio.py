@@ -21,13 +21,15 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_whole
+from ...errors import SrnnError
 from ...files import whole_file
+from ...files.bounds import Between
+from ...files.conversion import check
 from ..encoders.cochlea import RATES, Cochlea, clip_key
 from .audio import AUDIO_SUFFIXES, read_audio
 from .files import Item, NamePattern, in_order, visible_files
@@ -148,7 +150,14 @@ def convert(
     """
     import h5py
 
-    _check_settings(clips, workers, time_type, length)
+    check("workers", workers, Annotated[int, Between(1, 1024)] | None)
+    check("time_type", time_type, Literal["float32", "float16"])
+    check("length", length, Annotated[float, Between(0.01, 3600)] | None)
+    if not clips:
+        raise SrnnError("There are no clips to convert.", "data", "clips")
+    if len({clip.name for clip in clips}) < len(clips):
+        problem = "Each clip needs a name of its own, from which its random numbers are made."
+        raise SrnnError(problem, "data", "clips")
     labels, speakers = (
         in_order(clip.label for clip in clips),
         in_order(clip.group for clip in clips),
@@ -216,25 +225,6 @@ def _describe(
     ):
         file.create_dataset(where, data=np.array(list(values), object), dtype=text)
     file.attrs["srnn_version"] = __version__
-
-
-def _check_settings(
-    clips: Sequence[Item], workers: int | None, time_type: str, length: float | None
-) -> None:
-    if not clips:
-        raise SrnnError("There are no clips to convert.", "data", "clips")
-    if len({clip.name for clip in clips}) < len(clips):
-        raise SrnnError(
-            "Each clip needs a name of its own, from which its random numbers are made.",
-            "data",
-            "clips",
-        )
-    if time_type not in ("float32", "float16"):
-        raise SrnnError(f"Spike times are written as float32 or float16, not {time_type!r}.")
-    if workers is not None:
-        check_whole("workers", workers, 1, 1024)
-    if length is not None and not 0.01 <= length <= 3600:
-        raise SrnnError(f"The length of a clip must be 0.01 to 3,600 seconds, not {length:g}.")
 
 
 def _check_sounds(clips: Sequence[Item], ear: Cochlea) -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from ...errors import SrnnError, naming
+from ...files.bounds import BelowOne, WithinZeroAndOne
+from ...files.conversion import check
 from ...text import brief, counted, some
-from .base import SPLITS, SplitName, check_fraction
+from .base import SPLITS, SplitName
 from .survey import say
 
 if TYPE_CHECKING:
@@ -38,14 +40,12 @@ class Shares(NamedTuple):
 
         SrnnError for other values, and for both a fold and a fraction for testing.
         """
+        bounds = {"validation": WithinZeroAndOne, "test": BelowOne}  # tests may be elsewhere
         named = {
-            name: options[key]
-            for name in ("validation", "test")
+            name: check(key, options[key], hint)
+            for name, hint in bounds.items()
             if (key := f"{name}_fraction") in options
         }
-        for name, fraction in named.items():
-            if (name, fraction) != ("test", 0):  # what is for testing may be elsewhere
-                check_fraction(f"{name}_fraction", fraction)
         text = options.get("fold", "")
         if not text:
             return cls(**named)

@@ -15,7 +15,8 @@ from typing import ClassVar, Literal, get_args
 
 import numpy as np
 
-from ...errors import SrnnError, check_choice
+from ...errors import SrnnError
+from ...files.conversion import CheckedSettings
 from ...files.hdf5 import open_hdf5
 from ..tasks import Task, register
 from .base import Split, SplitName, check_split, not_found, resolve_data_dir
@@ -27,13 +28,14 @@ from .shd import EventTask, read_recordings
 RATE = 8000
 SPIKES = "cochlea.h5"
 """The recordings as the spikes of a cochlea, in SHD's layout, next to their folder."""
-SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
+Speaker = Literal["george", "jackson", "lucas", "nicolas", "theo", "yweweler"]
+SPEAKERS: tuple[Speaker, ...] = get_args(Speaker)
 DigitSplitting = Literal["official", "speaker"]
 _NAME = re.compile(r"(\d)_([a-z]+)_(\d+)")
 
 
 @dataclass(frozen=True)
-class _Recordings(Task):
+class _Recordings(CheckedSettings, Task):
     """The options that tasks on these recordings share: how they are split."""
 
     kind = "per_sequence"
@@ -42,18 +44,14 @@ class _Recordings(Task):
     splitting: DigitSplitting = "official"
     """official: by number of recording, every speaker in all splits. speaker: one held out for
     testing, one for validation."""
-    test_speaker: str = SPEAKERS[-1]
+    test_speaker: Speaker = SPEAKERS[-1]
     """splitting speaker: the speaker held out for testing."""
-    validation_speaker: str | None = None
+    validation_speaker: Speaker | None = None
     """splitting speaker: the speaker held out for validation; None: the next in alphabetical order,
     after the last the first."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()  # type: ignore[misc]  # of the class beside this one
-        check_choice("splitting", self.splitting, get_args(DigitSplitting))
-        check_choice("test_speaker", self.test_speaker, SPEAKERS)
-        if self.validation_speaker is not None:
-            check_choice("validation_speaker", self.validation_speaker, SPEAKERS)
+        super().__post_init__()
         if self.validation_speaker == self.test_speaker:
             raise SrnnError(
                 f"{self.test_speaker} cannot be held out for both testing and validation.",

@@ -252,14 +252,12 @@ def list_sound_problems(items: Sequence[Item], cache: Path) -> list[Problem]:
     try:
         _, swing = _measured(items, cache)
     except SrnnError:
-        return [problem for item in items for problem in _unreadable(item)]
+        problems = []
+        for item in items:
+            try:
+                read_audio(item.path)
+            except SrnnError as error:
+                problems.append(Problem.of(item, error))
+        return problems
     silent = [item for item, one in zip(items, swing, strict=True) if one == 0]
     return [Problem(item.name, "holds only silence", "record it again") for item in silent]
-
-
-def _unreadable(item: Item) -> list[Problem]:
-    try:
-        read_audio(item.path)
-    except SrnnError as error:
-        return [Problem.of(item, error)]
-    return []

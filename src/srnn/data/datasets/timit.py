@@ -15,12 +15,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_choice
+from ...errors import SrnnError
 from ...files import read_bytes, reading
 from ..encoders.speech import FeatureKind
 from ..tasks import register
@@ -30,6 +30,7 @@ from .files import Item
 from .splitting import place
 
 Validation = Literal["standard", "training"]
+Classes = Literal[61, 48, 39]
 _CORE_TEST = (
     "mdab0 mwbt0 felc0 mtas1 mwew0 fpas0 mjmp0 mlnt0 fpkt0 mlll0 mtls0 fjlm0 mbpm0 mklt0 fnlp0 "
     "mcmj0 mjdh0 fmgd0 mgrt0 mnjm0 fdhc0 mjln0 mpam0 fmld0"
@@ -81,11 +82,8 @@ _TO_39 = {
 }
 
 
-def folding(classes: int) -> dict[str, str | None]:
-    """Each of the 61 phones -> its class among 61, 48 or 39; None for one without a class.
-    SrnnError for other numbers."""
-    if classes not in (61, 48, 39):
-        raise SrnnError(f"TIMIT has 61 phones, or 48 or 39 folded ones, not {classes!r}.")
+def folding(classes: Classes) -> dict[str, str | None]:
+    """Each of the 61 phones -> its class among 61, 48 or 39; None for one without a class."""
     if classes == 61:
         return {phone: phone for phone in _PHONES}
     to_48 = {phone: _TO_48.get(phone, phone) for phone in _PHONES}
@@ -97,7 +95,7 @@ def folding(classes: int) -> dict[str, str | None]:
 
 
 @cache
-def class_names(classes: int) -> tuple[str, ...]:
+def class_names(classes: Classes) -> tuple[str, ...]:
     return tuple(sorted({name for name in folding(classes).values() if name is not None}))
 
 
@@ -110,16 +108,11 @@ class TIMITTask(FramesTask):
 
     features: FeatureKind = "mfcc"
     """mfcc, the published network's, or log_mel."""
-    classes: int = 61
+    classes: Classes = 61
     """61 phones, or folded to 48 or 39."""
     validation: Validation = "standard"
     """standard: the customary development set of 50 speakers. training: 10 % of the training
     speakers."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        folding(self.classes)
-        check_choice("validation", self.validation, get_args(Validation))
 
     @property
     def class_names(self) -> tuple[str, ...]:  # type: ignore[override]

@@ -19,6 +19,7 @@ from typing import Any
 
 from ...errors import SrnnError
 from ...files import (
+    changing,
     check_file,
     check_regular,
     locked,
@@ -28,6 +29,7 @@ from ...files import (
     remove_leftovers,
     whole_file,
 )
+from .catalogue import DataSet
 
 _TARS = (".tar", ".tar.gz", ".tgz")
 _ARCHIVES = (".zip", *_TARS, ".gz")
@@ -48,7 +50,9 @@ def unpack(archive: Path, folder: Path, strip: int = 0) -> list[Path]:
         root = folder.resolve()
         with staging_in(root) as staging:
             _extract(archive, staging)
-            found = [path.relative_to(staging) for path in sorted(_plain_files(staging))]
+            files = (Path(inside, name) for inside, _, names in os.walk(staging) for name in names)
+            plain = (path for path in files if path.is_file() and not path.is_symlink())
+            found = [path.relative_to(staging) for path in sorted(plain)]
             if not archive.name.endswith((".zip", *_TARS)):  # a single file is in no folder
                 strip = 0
             names = {name: Path(*name.parts[strip:]) for name in found if len(name.parts) > strip}
@@ -123,12 +127,6 @@ def _read_to_end(file: Any) -> None:
     """Where gzip keeps its checksum."""
     while file.read(_PART):
         pass
-
-
-def _plain_files(folder: Path) -> Iterator[Path]:
-    for inside, _, names in os.walk(folder):
-        paths = [Path(inside, name) for name in names]
-        yield from (path for path in paths if path.is_file() and not path.is_symlink())
 
 
 def move_into(root: Path, file: Path, name: Path) -> None:
@@ -287,3 +285,56 @@ def _not_written(archive: Path, error: OSError) -> SrnnError:
     return SrnnError(
         f"{archive} could not be unpacked: {error.strerror or error}.", "file", archive
     )
+
+
+def listed_names(data_set: DataSet) -> list[str]:
+    """The names of a data set's files under its folder, without their suffixes."""
+    return (Path(__file__).parent / data_set.listed).read_text(encoding="utf-8").split()
+
+
+def unpack_listed(
+    data_set: DataSet,
+    folder: Path,
+    overwrite: bool = False,
+    check: Callable[[Path], None] | None = None,
+) -> list[Path]:
+    """Unpack the listed files of a data set's archive into its folder, unless all are there; the
+    archive, if this was done.
+
+    Without the archive the folder is left as it is. ``check`` is called before the archive is
+    unpacked, and raises SrnnError for one that must not be. SrnnError also for an archive that is
+    damaged, or lacks a listed file; nothing of it is then left.
+    """
+    (file,) = data_set.files
+    archive, names = folder / file.name, listed_names(data_set)
+    if not archive.is_file() or not (overwrite or _missing(names, folder)):
+        return []
+    if check is not None:
+        check(archive)
+
+    with staging_in(folder) as whole:
+        unpack(archive, whole, data_set.strip)
+        if missing := _missing(names, whole):
+            raise SrnnError(
+                f"{archive} lacks {len(missing):,} of the {len(names):,} files of {data_set.name}, "
+                f"such as {missing[0]}; fetch it again.",
+                "file",
+                archive,
+            )
+        with changing(folder):
+            present, root = _listed_files(whole), folder.resolve()
+            for name in names:
+                move_into(root, present[name], present[name].relative_to(whole))
+    return [archive]
+
+
+def _listed_files(folder: Path) -> dict[str, Path]:
+    """The files in the folders of a folder, by their names without suffixes."""
+    return {
+        path.relative_to(folder).with_suffix("").as_posix(): path for path in folder.glob("*/*")
+    }
+
+
+def _missing(names: list[str], folder: Path) -> list[str]:
+    present = _listed_files(folder)
+    return [name for name in names if name not in present]
