@@ -508,16 +508,7 @@ def _labels(source: Source, content: Any, answer: Answer) -> _Labels:
             "data",
             "y",
         )
-    names = None
-    if "class_names" in content:
-        names = np.asarray(content["class_names"])
-        problem = ""
-        if names.ndim != 1:
-            problem = f": class_names should be a list of names, not {names.shape}"
-        elif len(names) > CLASSES:
-            problem = f" has {len(names)} classes; at most {CLASSES} are possible"
-        if problem:
-            raise SrnnError(f"{source}{problem}.", "data", "class_names")
+    names = _class_names(source, content)
     if y.dtype.kind in "biu" and (names is None or names.dtype.kind in "biu"):
         return _numbered(source, y, names)
     named = None if names is None else tuple(_texts(source, names) or ())
@@ -531,6 +522,21 @@ def _labels(source: Source, content: Any, answer: Answer) -> _Labels:
             "class_names",
         )
     return _Labels(named or (), y.astype(np.int64))
+
+
+def _class_names(source: Source, content: Any) -> npt.NDArray[Any] | None:
+    """The names of the classes or values, as they are given; None: they are not."""
+    if "class_names" not in content:
+        return None
+    names = np.asarray(content["class_names"])
+    problem = ""
+    if names.ndim != 1:
+        problem = f": class_names should be a list of names, not {names.shape}"
+    elif len(names) > CLASSES:
+        problem = f" has {len(names)} classes; at most {CLASSES} are possible"
+    if problem:
+        raise SrnnError(f"{source}{problem}.", "data", "class_names")
+    return names
 
 
 def _named(source: Source, y: npt.NDArray[Any], classes: tuple[str, ...] | None) -> _Labels:
@@ -619,9 +625,7 @@ def _values(source: Source, content: Any, y: npt.NDArray[Any]) -> _Labels:
     if np.isnan(targets).all():
         raise SrnnError(f"{source}: y holds no targets: all of them are NaN.", "data", "y")
     count = targets.shape[-1]
-    names = None
-    if "class_names" in content:
-        names = _texts(source, np.asarray(content["class_names"]))
+    names = _texts(source, _class_names(source, content))
     if names is not None and len(names) != count:
         raise SrnnError(
             f"{source}: class_names has {len(names)} names for {counted(count, 'value')}.",

@@ -119,7 +119,16 @@ class Split:
         )
 
     def validate(self, where: str, classes: int | None = None, inputs: int | None = None) -> Self:
-        """``check``, and that dtypes are those above; returns the split."""
+        """``check``, and that dtypes are those of the fields.
+
+        Args:
+            where: as for ``check``.
+            classes: as for ``check``.
+            inputs: as for ``check``.
+
+        Returns:
+            The split.
+        """
         x, groups = self.x, self.groups
         if not isinstance(x, Inputs) and x.dtype != np.float32:  # an array may hold anything
             raise SrnnError(
@@ -148,10 +157,15 @@ class Split:
     def check(
         self, where: str, classes: int | None, inputs: int | None, kind: str | None = None
     ) -> None:
-        """SrnnError, which begins with ``where`` (a file, a data set): no sequences, wrong shapes,
-        inputs that are not finite, labels or lengths out of range; labels not below ``classes``
-        (targets: another number of values), a number of channels other than ``inputs``, or labels
-        of another ``kind`` (``Task.kind``), where these are given."""
+        """SrnnError (data) for no sequences, wrong shapes, inputs that are not finite, and labels
+        or lengths out of range.
+
+        Args:
+            where: a file or data set, with which the message begins.
+            classes: labels must be below it; of targets, their number of values; None: any.
+            inputs: the number of channels; None: any.
+            kind: whether labels are of sequences or steps (``Task.kind``); None: either.
+        """
 
         def require(good: object, field: str, problem: str) -> None:
             if not good:
@@ -237,8 +251,16 @@ def resolve_data_dir(data_dir: str | os.PathLike[str] | None = None) -> Path:
 
 
 def not_found(what: str, root: Path, how: str) -> SrnnError:
-    """The error to raise where data are missing: ``what`` was not found under the data folder, and
-    ``how`` to get it."""
+    """The error to raise where data are missing.
+
+    Args:
+        what: the data, with its verb: "QTDB's records were".
+        root: the data folder, which is the error's field.
+        how: how to get the data.
+
+    Returns:
+        The error, of the kind ``missing``.
+    """
     return SrnnError(
         f"{what} not found under {root}: {how}, or choose another data folder "
         f"({option('data_dir')} or SRNN_DATA).",
@@ -254,8 +276,14 @@ def check_split(split: str) -> None:
 
 
 def check_padding(where: str, lengths: npt.NDArray[np.int64], step_bytes: int) -> None:
-    """SrnnError where padding all sequences to the longest would take far more memory than their
-    own content."""
+    """SrnnError (resource) where padding all sequences to the longest would take far more memory
+    than their own content.
+
+    Args:
+        where: what the sequences are from, for the message.
+        lengths: (N,) steps of each sequence.
+        step_bytes: bytes of one step.
+    """
     padded, own = len(lengths) * int(lengths.max()) * step_bytes, int(lengths.sum()) * step_bytes
     if padded > max(_PADDED, _PADDED_RATIO * own):
         raise SrnnError(
@@ -270,10 +298,17 @@ def check_padding(where: str, lengths: npt.NDArray[np.int64], step_bytes: int) -
 def padded(
     where: str, sequences: Sequence[npt.NDArray[Any]]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
-    """Sequences (T_i, C) of one dtype, padded with zeros to the longest: (N, T, C), and their
-    lengths (N,).
+    """Sequences padded with zeros to the longest.
 
-    SrnnError as for ``check_padding``; it names ``where`` they are from.
+    Args:
+        where: what the sequences are from, for messages.
+        sequences: (T_i, C) each, of one dtype.
+
+    Returns:
+        The array (N, T, C), and the lengths (N,).
+
+    Raises:
+        SrnnError: as for ``check_padding``.
     """
     lengths, first = np.array([len(sequence) for sequence in sequences], np.int64), sequences[0]
     check_padding(where, lengths, first.dtype.itemsize * first.shape[1])
@@ -289,13 +324,29 @@ def shown(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def later(labels: npt.NDArray[Any], steps: int) -> npt.NDArray[Any]:
-    """Labels (N, T, ...) -> (N, T + steps, ...), each ``steps`` steps later: by then a network has
-    seen that much of what follows."""
+    """Labels that come later: by then a network has seen that much of what follows.
+
+    Args:
+        labels: (N, T, ...).
+        steps: how many steps later.
+
+    Returns:
+        (N, T + steps, ...).
+    """
     return in_steps(labels, steps + labels.shape[1], steps)
 
 
 def in_steps(labels: npt.NDArray[Any], steps: int, first: int = 0) -> npt.NDArray[Any]:
-    """Labels (N, T, ...) -> (N, steps, ...), from the step ``first`` on; the others have none."""
+    """Labels within longer sequences, whose other steps have none.
+
+    Args:
+        labels: (N, T, ...).
+        steps: steps of the longer sequences.
+        first: the step at which the labels begin.
+
+    Returns:
+        (N, steps, ...).
+    """
     wider = np.full((len(labels), steps, *labels.shape[2:]), unlabelled(labels), labels.dtype)
     wider[:, first : first + labels.shape[1]] = labels
     return wider

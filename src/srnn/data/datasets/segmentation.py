@@ -413,7 +413,16 @@ def _labelled(
 def moved(
     spans: Sequence[LabelledInterval], ratio: float, samples: int
 ) -> tuple[LabelledInterval, ...]:
-    """The spans of a recording that now has so many samples, ``ratio`` times what it had."""
+    """The spans of a recording that was resampled.
+
+    Args:
+        spans: in samples of the recording as it was.
+        ratio: how many times as many samples it has now.
+        samples: its number of samples now.
+
+    Returns:
+        The spans in samples of now, without those that became too short.
+    """
     if ratio == 1:
         return tuple(spans)
     found = []
@@ -433,9 +442,14 @@ def labels_of(
     pieces: Sequence[Segment], number: Mapping[str, float], steps: int, per_step: bool, none: float
 ) -> npt.NDArray[Any]:
     """The numbers of the pieces' classes, or their values: (N,), or where each step has a label
-    (N, steps), ``none`` where there is none.
+    (N, steps).
 
-    ``number``: that of each label.
+    Args:
+        pieces: N segments.
+        number: the number of each label.
+        steps: the steps of the longest.
+        per_step: whether each step has a label.
+        none: the number where there is no label.
     """
     if not per_step:
         return np.array([number[piece.label] for piece in pieces])

@@ -118,7 +118,17 @@ class Shares(NamedTuple):
 def split_items(source: Path, items: Sequence[Item], shares: Shares) -> dict[str, list[Item]]:
     """The items of every split: as the items state it, else by groups, else by classes. Where they
     state all splits but validation, that is taken from training, and a RuntimeWarning says so.
-    SrnnError, which names the source.
+
+    Args:
+        source: where the items are from, for messages.
+        items: all items.
+        shares: how much is held out where no split is stated.
+
+    Returns:
+        The items by the name of their split.
+
+    Raises:
+        SrnnError: a split has another name, or too little can be held out (data).
     """
     splits = [item.split for item in items]
     if any(splits):
@@ -195,11 +205,20 @@ def place(name: str) -> str:
 def held_out(
     what: str, present: Sequence[int], chosen: Sequence[int] | None, split: SplitName, default: int
 ) -> list[int]:
-    """The numbers that are held out from training: the ``chosen``, else the ``default`` highest of
-    all ``present``.
+    """The numbers (of subjects, of speakers) that are held out from training.
 
-    SrnnError, which names the option validation_WHATs, where one of them is not present, or a split
-    is left without any.
+    Args:
+        what: what is numbered: "speaker". The option is called validation_speakers.
+        present: all numbers, ascending.
+        chosen: those that the option names; None: the ``default`` highest.
+        split: the split that is loaded.
+        default: how many are held out without the option.
+
+    Returns:
+        The numbers that are held out.
+
+    Raises:
+        SrnnError: one of them is not present (value), or a split is left without any (conflict).
     """
     numbers = list(present[-default:] if chosen is None else chosen)
     for number in numbers:
@@ -226,9 +245,17 @@ def held_out(
 
 
 def split_by_group(groups: Sequence[str], shares: Shares) -> dict[str, SplitName]:
-    """The split of every group, whose (different) names are taken in the order of ``place``.
+    """The split of every group, in the order of ``place`` of the different names.
 
-    SrnnError for too few groups, fewer than three or than the parts of a fold.
+    Args:
+        groups: the group of each sequence.
+        shares: how much is held out.
+
+    Returns:
+        The split by the group's name.
+
+    Raises:
+        SrnnError: there are too few groups, fewer than three or than the parts of a fold (data).
     """
     names = sorted(set(groups), key=lambda name: (place(name), name))
     splits = shares.split(len(names))
@@ -248,6 +275,14 @@ def split_by_group(groups: Sequence[str], shares: Shares) -> dict[str, SplitName
 def split_by_class(names: Sequence[str], labels: Sequence[str], shares: Shares) -> list[SplitName]:
     """The split of every sequence, the same shares of each class, whose sequences are taken in the
     order of ``place`` of their names.
+
+    Args:
+        names: a name for each sequence.
+        labels: the class of each sequence.
+        shares: how much is held out of each class.
+
+    Returns:
+        The split of each sequence.
 
     A class with too few sequences to hold any out, fewer than three or than the parts of a fold, is
     for training as a whole, and a RuntimeWarning says so. SrnnError if that is so of all classes.

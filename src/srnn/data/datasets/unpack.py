@@ -39,11 +39,19 @@ _PART = 2**20
 def unpack(archive: Path, folder: Path, strip: int = 0) -> list[Path]:
     """Unpack a .zip, .tar, .tar.gz, .tgz or a single .gz into a folder; returns the files, sorted.
 
-    Existing files of the same name are replaced. ``strip``: leading folders to take off the names
-    in it.
+    Existing files of the same name are replaced. After an error nothing of it is left.
 
-    SrnnError for a damaged archive, one with names that lead out of the folder, or a full disk.
-    Nothing of it is then left.
+    Args:
+        archive: the archive.
+        folder: the folder, made when needed.
+        strip: leading folders to take off the names in it.
+
+    Returns:
+        The files.
+
+    Raises:
+        SrnnError: the archive is damaged, or has names that lead out of the folder (file); the disk
+            is full (resource).
     """
     with _refused(archive):
         folder.mkdir(parents=True, exist_ok=True)
@@ -77,7 +85,9 @@ def read_through(archive: Path, name: str = "") -> None:
     """Read an archive to its end, verifying its checksums. SrnnError, as for ``unpack``, if it is
     damaged or empty.
 
-    ``name`` gives its kind where the file still has another name.
+    Args:
+        archive: the archive.
+        name: gives its kind where the file still has another name.
     """
     name = name or archive.name
     with _refused(archive):
@@ -130,8 +140,13 @@ def _read_to_end(file: Any) -> None:
 
 
 def move_into(root: Path, file: Path, name: Path) -> None:
-    """Move an unpacked file to its name under the folder ``root``, a resolved path. SrnnError if a
-    link leads out of it."""
+    """Move an unpacked file to its place. SrnnError (file) if a link leads out of the folder.
+
+    Args:
+        root: the folder, a resolved path.
+        file: the unpacked file.
+        name: its name under the folder.
+    """
     place = root / name
     place.parent.mkdir(parents=True, exist_ok=True)
     if not place.parent.resolve().is_relative_to(root):  # through a link that existed before
@@ -165,9 +180,17 @@ def unpack_archives(
     archives unpacked now.
 
     The result is recorded (``UnpackRecord``): another archive of the same name is unpacked anew, and so is
-    one whose files are no longer all there, and everything with ``overwrite``. The note is written
-    last. ``check`` is called before an archive is unpacked, and raises SrnnError for one that must
-    not be. ``unpacking``: what writes an archive's files where they do not stay as they are.
+    one whose files are no longer all there. The note is written last.
+
+    Args:
+        folder: the folder of the archives.
+        strip: as for ``unpack``.
+        overwrite: unpack every archive.
+        check: called before an archive is unpacked; raises SrnnError for one that must not be.
+        unpacking: what writes an archive's files where they do not stay as they are.
+
+    Returns:
+        The archives that were unpacked now.
     """
     done = []
     for archive in list_archives(folder):
@@ -301,9 +324,19 @@ def unpack_listed(
     """Unpack the listed files of a data set's archive into its folder, unless all are there; the
     archive, if this was done.
 
-    Without the archive the folder is left as it is. ``check`` is called before the archive is
-    unpacked, and raises SrnnError for one that must not be. SrnnError also for an archive that is
-    damaged, or lacks a listed file; nothing of it is then left.
+    Without the archive the folder is left as it is. After an error nothing of it is left.
+
+    Args:
+        data_set: names the archive and the list.
+        folder: the data set's folder.
+        overwrite: unpack even if all files are there.
+        check: called before the archive is unpacked; raises SrnnError for one that must not be.
+
+    Returns:
+        The archive, if it was unpacked now.
+
+    Raises:
+        SrnnError: the archive is damaged, or lacks a listed file (file).
     """
     (file,) = data_set.files
     archive, names = folder / file.name, listed_names(data_set)
