@@ -240,12 +240,8 @@ class FolderTask(AudioTask):
         """``channels``, with numbers from 0."""
         if self.channels is None:
             return None
-        listed = isinstance(self.channels, tuple)
-        return tuple(
-            parse_channels(
-                ",".join(map(str, self.channels)) if listed else str(self.channels), "channels"
-            )
-        )
+        listed = self.channels if isinstance(self.channels, tuple) else (self.channels,)
+        return tuple(parse_channels(",".join(map(str, listed)), "channels"))
 
     @property
     def _gaps(self) -> Gaps:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -150,9 +150,11 @@ def convert(
     """
     import h5py
 
-    check("workers", workers, Annotated[int, Between(1, 1024)] | None)
+    if workers is not None:
+        check("workers", workers, int, Between(1, 1024))
     check("time_type", time_type, Literal["float32", "float16"])
-    check("length", length, Annotated[float, Between(0.01, 3600)] | None)
+    if length is not None:
+        check("length", length, float, Between(0.01, 3600))
     if not clips:
         raise SrnnError("There are no clips to convert.", "data", "clips")
     if len({clip.name for clip in clips}) < len(clips):
