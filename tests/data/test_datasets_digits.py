@@ -8,7 +8,6 @@ import pytest
 import srnn
 from srnn.data.datasets.digits import DigitsTask, split_indices
 from srnn.data.signals import WindowPath
-from srnn.errors import SrnnError
 
 SPLITS = ("train", "validation", "test")
 
@@ -58,16 +57,6 @@ def test_values_are_the_files_sixteenths(labels: np.ndarray) -> None:
         split.x[..., 0] * 16, images[index].reshape(-1, 64)
     )  # row after row
     np.testing.assert_array_equal(split.y, labels[index])
-
-
-def test_bad_options_are_refused() -> None:
-    for fraction in (0, 1, -0.1, float("nan"), "half", True, 1e-6, 0.99999):
-        with pytest.raises(SrnnError, match="validation_fraction"):
-            DigitsTask(validation_fraction=fraction).load("train")  # type: ignore[arg-type]
-    with pytest.raises(SrnnError, match="Did you mean 'train'"):
-        DigitsTask().load("trian")  # type: ignore[arg-type]
-    with pytest.raises(SrnnError, match="Did you mean 'contiguous'"):
-        DigitsTask(splitting="contigous")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("width", [1, 2, 16, 64])

@@ -396,24 +396,8 @@ def test_bad_tables_are_one_line(words: Path, text: str, message: str) -> None:
         ({"path": "nowhere"}, r"nowhere was not found, .* \(data_dir or SRNN_DATA\)"),
         ({"path": "~nobody-of-that-name/words"}, "~nobody-of-that-name/words was not found"),
         ({"path": "a" * 300}, "was not found"),
-        ({"path": ".", "seconds": 0}, "'seconds' must be a number above 0"),
-        ({"path": ".", "seconds": True}, "'seconds' must be"),
-        (
-            {"path": ".", "seconds": 1e308},
-            "'seconds' must be a number above 0 and at most 1,000,000, not 1e\\+308",
-        ),
-        (
-            {"path": ".", "speaker": 5},
-            "speaker must be a pattern of names, such as '{speaker}_{index}', not 5",
-        ),
-        (
-            {"path": "words", "seconds": 1e-5},
-            "seconds must be at least one sample, 1/16000 s, not 1e-05",
-        ),
-        ({"path": ".", "test_fraction": 1}, "test_fraction must be"),
         ({"path": "."}, "holds no folders of sound"),
         ({"path": "a.txt"}, "is not a folder or a .csv, .npz"),
-        ({"path": "a.npz", "mels": 20}, "'mels' has no effect on arrays"),
         ({"path": "words", "speaker": "{who}-{index}"}, "may contain only {label}"),
         ({"path": "words", "speaker": "^([a-z]+)-"}, "it needs {speaker}"),
         (

@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 
 from srnn.cli.main import main
-from srnn.data.datasets import SPLITS, listed
+from srnn.data.datasets import SPLITS, unpack
 from srnn.data.datasets.catalogue import CATALOGUE
-from srnn.data.datasets.listed import listed_names, unpack_listed
 from srnn.data.datasets.speech_commands import (
     KEYWORDS,
     SILENCE,
@@ -24,6 +23,7 @@ from srnn.data.datasets.speech_commands import (
     list_clips,
     speaker_of,
 )
+from srnn.data.datasets.unpack import listed_names, unpack_listed
 from srnn.errors import SrnnError
 from support.sounds import tone, write_wav
 
@@ -148,7 +148,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         for word in KEYWORDS
         for name in [name for name in NAMES if name.startswith(f"{word}/")][::24]
     ]
-    monkeypatch.setattr(listed, "listed_names", lambda _: names)
+    monkeypatch.setattr(unpack, "listed_names", lambda _: names)
     return names
 
 

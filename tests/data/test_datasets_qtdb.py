@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from scipy.io import loadmat, savemat
 
 from srnn.data.datasets.ecg import ECGTask
-from srnn.data.datasets.matfile import read_mat
-from srnn.data.datasets.qtdb import read_paper_mat, record_numbers, validation_mask
+from srnn.data.datasets.qtdb import read_mat, read_paper_mat, record_numbers, validation_mask
 from srnn.errors import SrnnError
 
 WINDOWS = (3, 1, 4, 2)  # of the records in the small file

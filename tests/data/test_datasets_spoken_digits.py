@@ -72,27 +72,6 @@ def test_features_can_be_chosen(root: Path) -> None:
     assert x.shape[2] == 40 and abs(x[:, :15].mean()) < 1
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"splitting": "random"}, "'splitting' must be one of official, speaker, not 'random'"),
-        ({"splitting": "speaker", "test_speaker": "jakson"}, "Did you mean 'jackson'"),
-        (
-            {"splitting": "speaker", "validation_speaker": "bob"},
-            "'validation_speaker' must be one of .*, not 'bob'",
-        ),
-        (
-            {"splitting": "speaker", "test_speaker": "theo", "validation_speaker": "theo"},
-            "for both testing and validation",
-        ),
-        ({"test_speaker": "theo"}, "only with splitting 'speaker'"),
-    ],
-)
-def test_bad_options_are_one_line(options: dict, words: str) -> None:
-    with pytest.raises(SrnnError, match=words):
-        create_task("spoken-digits", **options)
-
-
 def test_what_is_wrong_is_one_line(root: Path, tmp_path: Path) -> None:
     task = create_task("spoken-digits")
     with pytest.raises(SrnnError, match="srnn data fetch fsdd"):

@@ -16,7 +16,7 @@ import pytest
 from srnn import SrnnError
 from srnn.data.datasets.files import list_items
 from srnn.data.datasets.folder import FolderTask
-from srnn.data.datasets.matfile import read_mat
+from srnn.data.datasets.qtdb import read_mat
 from srnn.data.datasets.segmentation import Segmentation
 from srnn.data.datasets.unpack import read_through, unpack
 from srnn.data.recordings import read_recording

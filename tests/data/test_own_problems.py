@@ -183,11 +183,3 @@ def test_sounds_that_cannot_be_read_are_listed_and_left_out(tmp_path: Path) -> N
         skipping = create_task("folder", path=str(tmp_path), skip=True)
         sizes = [len(skipping.load(name)) for name in ("train", "validation", "test")]  # type: ignore[arg-type]
     assert sum(sizes) == 14
-
-
-def test_one_file_has_nothing_to_skip(tmp_path: Path) -> None:
-    np.savez(tmp_path / "a.npz", x=np.ones((9, 5, 2)), y=np.arange(9) % 3)
-    with pytest.raises(SrnnError, match="nothing to skip"):
-        create_task("folder", path=str(tmp_path / "a.npz"), skip=True)
-    with pytest.raises(SrnnError, match="'skip' must be true or false"):
-        create_task("folder", path=str(tmp_path / "a.npz"), skip="yes")

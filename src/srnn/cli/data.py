@@ -218,9 +218,8 @@ def prepare(
     from ..data.datasets import SPLITS
     from ..data.datasets.base import resolve_data_dir
     from ..data.datasets.catalogue import folder_of
-    from ..data.datasets.listed import unpack_listed
     from ..data.datasets.movement import unpack_movement
-    from ..data.datasets.unpack import unpack, unpack_archives
+    from ..data.datasets.unpack import unpack, unpack_archives, unpack_listed
     from ..data.tasks import create_task
 
     data_set = _data_set(name)

@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from ..data.datasets.arrays import Given
 from ..data.datasets.base import UNLABELLED, padded
-from ..data.datasets.memory import InMemoryTask
+from ..data.datasets.folder import InMemoryTask
 from ..data.datasets.sensors import Leading
 from ..data.datasets.survey import say
 from ..data.gaps import DEFAULT, Gaps

@@ -55,7 +55,7 @@ class Numbers(Mapping[str, float]):
                 f"{self.where}: labels are read as values, but {brief(label)} is not a number; "
                 f"repair it, or have them read as names: {how}.",
                 "data",
-                self.where,
+                "y",
             )
         return number
 
@@ -76,7 +76,18 @@ def as_targets(y: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 
 def units_of(unit: str, values: int) -> Targets:
-    """Targets with the units that a user gives, separated by commas; "": not known."""
+    """Targets with the units that a user gives.
+
+    Args:
+        unit: units separated by commas; "": not known.
+        values: the number of values.
+
+    Returns:
+        The targets.
+
+    Raises:
+        SrnnError: there is another number of units (value).
+    """
     if unit:
         units = [part.strip() or None for part in unit.split(",")]
     else:
@@ -96,7 +107,15 @@ def names_of_values(count: int) -> tuple[str, ...]:
 
 
 def as_given(names: Sequence[str], kind: LabelType) -> tuple[Label, ...]:
-    """The labels whose names these are."""
+    """The labels as they were given.
+
+    Args:
+        names: their names.
+        kind: what the labels are.
+
+    Returns:
+        Text, integers or truth values.
+    """
     if kind == "integer":
         return tuple(map(int, names))
     if kind == "boolean":

@@ -151,14 +151,14 @@ def load_arrays(split: SplitName, source: Source, shares: Shares, about: Descrip
     say_unread(source, items, shared)
     if not chosen:
         raise SrnnError(
-            f"{source} has no sequences for the {split} split; give it some.", "missing", source
+            f"{source} has no sequences for the {split} split; give it some.", "data", split
         )
     read = {one.item.path: one.sensed for one in chosen}
     if about.rate is None and any(one.rate is not None for one in read.values()):
         say(
             f"{source}: some files state their rate and others, such as {items[0].path.name}, do "
-            "not, so all are read as they "
-            "are, however fast; set the option rate to have them resampled."
+            "not, so all are read as they are, however fast; set the option "
+            "rate to have them resampled."
         )
     if split == "train":
         _say_rising(str(source), [one.rises for one in read.values() if one.rises is not None])
@@ -252,8 +252,8 @@ def _pooled(name: str, split: Split, count: int) -> Split:
     if shortest == 0:
         raise SrnnError(
             f"{name}: a sequence is shorter than the {count} samples of a step; lower pool.",
-            "data",
-            name,
+            "conflict",
+            "pool",
         )
     flat = np.asarray(split.x)[:, : samples // count * count].reshape(-1, channels)
     x = pooled(flat, count).reshape(sequences, -1, channels)
@@ -295,22 +295,20 @@ def _check_shapes(
             raise SrnnError(
                 f"{source}: {key} should have {count} entries, like x, not {values.shape}.",
                 "data",
-                source,
+                key,
             )
     if of_steps(y) and y.shape[1] != steps:
         fix = ""
         if y.shape[1] == channels:
             fix = "; x seems to be (N, C, T), give x.transpose(0, 2, 1)"
         raise SrnnError(
-            f"{source}: y has labels of {y.shape[1]} steps, x has {steps} steps{fix}.",
-            "data",
-            source,
+            f"{source}: y has labels of {y.shape[1]} steps, x has {steps} steps{fix}.", "data", "y"
         )
     if "lengths" in optional and optional["lengths"].dtype.kind not in "iu":
         raise SrnnError(
             f"{source}: lengths should be integers, not {optional['lengths'].dtype}.",
             "data",
-            source,
+            "lengths",
         )
 
 
@@ -369,7 +367,7 @@ def load_file(
             rows = _rows_of(split, source, labels, groups, splits, shares or Shares(0, 0))
         if not len(rows):
             raise SrnnError(
-                f"{source} has no sequences for the {split} split; give it some.", "missing", source
+                f"{source} has no sequences for the {split} split; give it some.", "data", split
             )
         check_memory(
             4 * len(rows) * steps * channels,
@@ -419,10 +417,10 @@ def _open(
         (classes, y, kind), x = _labels(source, content, answer), content["x"]
         if x.ndim != 3:
             raise SrnnError(
-                f"{source}: x should be (sequences, time, channels), not {x.shape}.", "data", source
+                f"{source}: x should be (sequences, time, channels), not {x.shape}.", "data", "x"
             )
         if x.dtype.kind not in "iufb":
-            raise SrnnError(f"{source}: x should hold real numbers, not {x.dtype}.", "data", source)
+            raise SrnnError(f"{source}: x should hold real numbers, not {x.dtype}.", "data", "x")
         stated = read_stated(source, content)
         about = Description(
             "arrays",
@@ -441,7 +439,7 @@ def _open(
                 raise SrnnError(
                     f"{source}: {key} should have {x.shape[2]} entries, one for each channel of x.",
                     "data",
-                    source,
+                    key,
                 )
         yield content, about, x, y
 
@@ -456,15 +454,15 @@ def _contents(source: Source) -> Iterator[Any]:
     needed = "it needs x (N, T, C) and y (N,) or (N, T)"
     check_regular(source)
     if source.stat().st_size == 0:
-        raise SrnnError(f"{source} is empty (0 bytes); {needed}.", "missing", source)
+        raise SrnnError(f"{source} is empty (0 bytes); {needed}.", "file", source)
     with (open_hdf5 if source.suffix.lower() in HDF5 else open_npz)(
         source, "a data set's arrays"
     ) as content:
         if not len(content):
-            raise SrnnError(f"{source} is empty: it holds no arrays; {needed}.", "missing", source)
+            raise SrnnError(f"{source} is empty: it holds no arrays; {needed}.", "file", source)
         for key in ("x", "y"):
             if key not in content:
-                raise SrnnError(f"{source} has no '{key}'; {needed}.", "missing", source)
+                raise SrnnError(f"{source} has no '{key}'; {needed}.", "missing", key)
         yield content
 
 
@@ -492,17 +490,15 @@ def _labels(source: Source, content: Any, answer: Answer) -> _Labels:
     y = np.asarray(content["y"])
     if not y.size:
         raise SrnnError(
-            f"{source} is empty: it holds no sequences (y has the shape {y.shape}).",
-            "missing",
-            source,
+            f"{source} is empty: it holds no sequences (y has the shape {y.shape}).", "data", "y"
         )
     if answer == "values" or (answer == "auto" and y.dtype.kind == "f"):
         if answer == "auto" and (whole := look_like_classes(y)):
             how = either("--task.options.answer values", 'overrides={"task.options.answer": ...}')
             say(
                 f"{source}: y holds floats, which are values, though all are whole numbers "
-                f"({whole}); if they are classes, give y.astype(int), else set answer to values: "
-                f"{how}."
+                f"({whole}); if they are classes, give y.astype(int), else "
+                f"set answer to values: {how}."
             )
         return _values(source, content, y)
     if y.ndim not in (1, 2) or y.dtype.kind not in "biuUSO":
@@ -510,62 +506,67 @@ def _labels(source: Source, content: Any, answer: Answer) -> _Labels:
             f"{source}: y should be integers or text (sequences,) or (sequences, time), not "
             f"{y.dtype} {y.shape}; values are floats.",
             "data",
-            source,
+            "y",
         )
-    names = None
-    if "class_names" in content:
-        names = np.asarray(content["class_names"])
-    if names is not None and names.ndim != 1:
-        raise SrnnError(
-            f"{source}: class_names should be a list of names, not {names.shape}.", "data", source
-        )
-    if names is not None and len(names) > CLASSES:
-        raise SrnnError(
-            f"{source} has {len(names)} classes; at most {CLASSES} are possible.", "data", source
-        )
+    names = _class_names(source, content)
     if y.dtype.kind in "biu" and (names is None or names.dtype.kind in "biu"):
         return _numbered(source, y, names)
-    if names is None:
-        named = None
-    else:
-        named = tuple(_texts(source, names) or ())
+    named = None if names is None else tuple(_texts(source, names) or ())
     if y.dtype.kind in "USO":
-        texts = _texts(source, y.ravel()) or []
-        if named is None:
-            classes = list_classes(text for text in texts if text)
-        else:
-            classes = named
-        number = {"": UNLABELLED} | {name: index for index, name in enumerate(classes)}
-        unknown = next((index for index, text in enumerate(texts) if text not in number), None)
-        if unknown is not None:
-            row = unknown // (y.size // len(y))
-            raise SrnnError(
-                f"{source}: y of sequence {row} is {texts[unknown]!r}, which is not among "
-                "class_names.",
-                "data",
-                source,
-            )
-        if not classes:
-            raise SrnnError(f"{source}: y holds no labels.", "missing", source)
-        numbers = np.array([number[text] for text in texts], np.int64).reshape(y.shape)
-        return _Labels(classes, numbers)
+        return _named(source, y, named)
     _check_from_0(source, y)
     if named and y.max() >= len(named):
         raise SrnnError(
             f"{source}: y holds the label {y.max()}, but class_names has {len(named)} names.",
             "data",
-            source,
+            "class_names",
         )
     return _Labels(named or (), y.astype(np.int64))
+
+
+def _class_names(source: Source, content: Any) -> npt.NDArray[Any] | None:
+    """The names of the classes or values, as they are given; None: they are not."""
+    if "class_names" not in content:
+        return None
+    names = np.asarray(content["class_names"])
+    problem = ""
+    if names.ndim != 1:
+        problem = f": class_names should be a list of names, not {names.shape}"
+    elif len(names) > CLASSES:
+        problem = f" has {len(names)} classes; at most {CLASSES} are possible"
+    if problem:
+        raise SrnnError(f"{source}{problem}.", "data", "class_names")
+    return names
+
+
+def _named(source: Source, y: npt.NDArray[Any], classes: tuple[str, ...] | None) -> _Labels:
+    """Labels that are text, "" for none, among the classes, or if these are None, whichever
+    occur."""
+    texts = _texts(source, y.ravel()) or []
+    if classes is None:
+        classes = list_classes(text for text in texts if text)
+    number = {"": UNLABELLED} | {name: index for index, name in enumerate(classes)}
+    unknown = next((index for index, text in enumerate(texts) if text not in number), None)
+    if unknown is not None:
+        row = unknown // (y.size // len(y))
+        raise SrnnError(
+            f"{source}: y of sequence {row} is {texts[unknown]!r}, which is not among class_names.",
+            "data",
+            "y",
+        )
+    if not classes:
+        raise SrnnError(f"{source}: y holds no labels.", "data", "y")
+    numbers = np.array([number[text] for text in texts], np.int64).reshape(y.shape)
+    return _Labels(classes, numbers)
 
 
 def _check_from_0(source: Source, y: npt.NDArray[Any]) -> None:
     if y.min() < UNLABELLED or y.max() < 0:
         raise SrnnError(
-            f"{source}: y should hold classes from 0 up, or -1 for none, but ranges from {y.min()} "
-            f"to {y.max()}.",
+            f"{source}: y should hold classes from 0 up, or -1 for none, but ranges "
+            f"from {y.min()} to {y.max()}.",
             "data",
-            source,
+            "y",
         )
 
 
@@ -576,9 +577,7 @@ def _numbered(source: Source, y: npt.NDArray[Any], names: npt.NDArray[Any] | Non
     for values in (y, names):
         if values is not None and values.dtype == np.uint64 and values.max() > _LARGEST:
             raise SrnnError(
-                f"{source}: a label is {values.max()}; at most {_LARGEST} is possible.",
-                "data",
-                source,
+                f"{source}: a label is {values.max()}; at most {_LARGEST} is possible.", "data", "y"
             )
     y = y.astype(np.int64)
     if names is None:
@@ -589,7 +588,7 @@ def _numbered(source: Source, y: npt.NDArray[Any], names: npt.NDArray[Any] | Non
         values = names.astype(np.int64)
     if len(values) > CLASSES:
         raise SrnnError(
-            f"{source} has {len(values)} classes; at most {CLASSES} are possible.", "data", source
+            f"{source} has {len(values)} classes; at most {CLASSES} are possible.", "data", "y"
         )
     order = np.argsort(values, kind="stable")
     place = np.minimum(np.searchsorted(values[order], y), len(values) - 1)
@@ -597,10 +596,10 @@ def _numbered(source: Source, y: npt.NDArray[Any], names: npt.NDArray[Any] | Non
     unknown = np.argwhere((numbers == UNLABELLED) & (y != UNLABELLED))
     if len(unknown):
         raise SrnnError(
-            f"{source}: y of sequence {unknown[0, 0]} is the label {y[tuple(unknown[0])]}, which "
-            "is not among class_names.",
+            f"{source}: y of sequence {unknown[0, 0]} is the label {y[tuple(unknown[0])]}, "
+            "which is not among class_names.",
             "data",
-            source,
+            "y",
         )
     if kinds == {"b"}:
         return _Labels(tuple(str(bool(value)) for value in values), numbers, "boolean")
@@ -614,28 +613,24 @@ def _values(source: Source, content: Any, y: npt.NDArray[Any]) -> _Labels:
             f"{source}: y should be numbers (sequences,), (sequences, time) or (sequences, time, "
             f"values), not {y.dtype} {y.shape}.",
             "data",
-            source,
+            "y",
         )
     with np.errstate(over="ignore"):
         targets = as_targets(y)
     if np.isinf(targets).any():
         place = np.argwhere(np.isinf(targets))[0][: y.ndim].tolist()
         raise SrnnError(
-            f"{source}: y{place} is infinite in float32; NaN says that there is none.",
-            "data",
-            source,
+            f"{source}: y{place} is infinite in float32; NaN says that there is none.", "data", "y"
         )
     if np.isnan(targets).all():
-        raise SrnnError(f"{source}: y holds no targets: all of them are NaN.", "missing", source)
+        raise SrnnError(f"{source}: y holds no targets: all of them are NaN.", "data", "y")
     count = targets.shape[-1]
-    names = None
-    if "class_names" in content:
-        names = _texts(source, np.asarray(content["class_names"]))
+    names = _texts(source, _class_names(source, content))
     if names is not None and len(names) != count:
         raise SrnnError(
             f"{source}: class_names has {len(names)} names for {counted(count, 'value')}.",
             "data",
-            source,
+            "class_names",
         )
     return _Labels(tuple(names or names_of_values(count)), targets)
 
@@ -675,7 +670,7 @@ def _float32(
         raise SrnnError(
             f"{name}: x{place} is not finite (NaN or infinity) in float32: {value}; {fix}.",
             "data",
-            name,
+            "x",
         )
     return values
 
@@ -694,9 +689,8 @@ def _say_rising(name: str, rises: Sequence[npt.NDArray[np.bool_]]) -> None:
             what, rise = ("channels", "rise")
         say(
             f"{name}: {what} {', '.join(map(str, channels))} (counted from 0) {rise} throughout "
-            "every recording, as time or a "
-            "counter does; remove it, or if it is time, put it first and name it with its unit, "
-            "such as time_ms."
+            "every recording, as time or a counter does; remove it, or if it is time, put it first "
+            "and name it with its unit, such as time_ms."
         )
 
 

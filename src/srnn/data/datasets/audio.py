@@ -48,11 +48,17 @@ def read_audio(path: Path, rate: int | None = None) -> tuple[Samples, int]:
     Several channels are averaged, so that a voice in one of two channels keeps its shape and loses
     half its level.
 
-    ``rate``: samples per second that are wanted; other rates are resampled by a polyphase filter;
-    None: the file's own rate.
+    Args:
+        path: the file.
+        rate: samples per second that are wanted, to which other rates are resampled by a polyphase
+            filter; None: the file's own rate.
 
-    Returns samples (N,) float32, PCM scaled to -1..1, N >= 1; and their rate in Hz. SrnnError for a
-    missing, empty or truncated file, one of another format, and values that are not finite.
+    Returns:
+        Samples (N,) float32, PCM scaled to -1..1, N >= 1; and their rate in Hz.
+
+    Raises:
+        SrnnError: the file is missing (missing), empty, truncated or of another format (file), or
+            has values that are not finite (data).
     """
     samples, own_rate = read_channels(path)
     if not np.isfinite(samples).all():
@@ -68,11 +74,11 @@ def read_channels(path: Path) -> tuple[Samples, int]:
     the file's rate, and perhaps not finite."""
     content = read_bytes(path, "sound")
     if not content:
-        raise SrnnError(f"{path} is empty (0 bytes); get it again or remove it.", "missing", path)
+        raise SrnnError(f"{path} is empty (0 bytes); get it again or remove it.", "file", path)
     with naming(path):
         samples, own_rate = decode(content)
     if len(samples) == 0:
-        raise SrnnError(f"{path} contains no samples; remove it.", "missing", path)
+        raise SrnnError(f"{path} contains no samples; remove it.", "data", path)
     return samples, own_rate
 
 
@@ -92,7 +98,7 @@ def at_rate(
     try:
         return resampled(x, own, wanted, "constant" if sound else line)
     except SrnnError as error:
-        raise SrnnError(f"{name} {error}", "data", name) from error
+        raise SrnnError(f"{name} {error}", error.kind, name) from error
 
 
 def resampled(
@@ -101,17 +107,26 @@ def resampled(
     """(N, ...) samples at ``rate`` -> (ceil(N wanted / rate), ...) at ``wanted``, by a zero-phase
     polyphase filter (scipy's).
 
-    Rates may be fractions with denominators up to 1000. ``padding``: what is assumed before and
-    after: "constant", silence; "line", a line through the first and last sample; "mean", the mean
-    of all. SrnnError for rates above 768,000, whose filter would be as long, and where the result
-    would exceed MOST_SAMPLES.
+    Args:
+        samples: (N, ...).
+        rate: samples per second; a fraction with a denominator up to 1000.
+        wanted: the same of the result.
+        padding: what is assumed before and after: "constant", silence; "line", a line through the
+            first and last sample; "mean", the mean of all.
+
+    Returns:
+        (ceil(N wanted / rate), ...) float32.
+
+    Raises:
+        SrnnError: a rate is above 768,000, whose filter would be as long (unsupported), or the
+            result would exceed MOST_SAMPLES (resource).
     """
     from scipy.signal import resample_poly
 
     if max(rate, wanted) > FASTEST:
         raise SrnnError(
             f"has {rate:.12g} samples per second; at most {FASTEST} can be resampled.",
-            "data",
+            "unsupported",
             "rate",
         )
     above, below = (Fraction(value).limit_denominator(1000) for value in (wanted, rate))
@@ -122,7 +137,7 @@ def resampled(
         raise SrnnError(
             f"has {rate:.12g} samples per second; the ratio to {wanted:.12g} is too large to "
             "resample; set the option rate.",
-            "data",
+            "unsupported",
             "rate",
         )
     check_samples(
@@ -132,7 +147,7 @@ def resampled(
         raise SrnnError(
             f"has {rate:.12g} samples per second; the ratio to {wanted:.12g} is too complex to "
             "resample; set the option rate.",
-            "data",
+            "unsupported",
             "rate",
         )
     if (
@@ -163,8 +178,8 @@ def decode(content: bytes) -> tuple[Samples, int]:
     except soundfile.LibsndfileError as error:
         raise SrnnError(
             "the sound is damaged, or of a kind that cannot be read "
-            f"({error.error_string.rstrip('.')}); get it "
-            "again, or convert it to WAV, for example with sox or sph2pipe.",
+            f"({error.error_string.rstrip('.')}); get it again, or convert it to WAV, for "
+            "example with sox or sph2pipe.",
             "file",
         ) from error
     if len(samples) < frames:
@@ -195,12 +210,17 @@ def _check_whole(content: bytes, file: SoundFile) -> None:
 
 
 def check_samples(count: int, size: int, what: str) -> None:
-    """SrnnError where ``size`` bytes would expand to more than MOST_SAMPLES, and to more than 25
-    samples a byte."""
+    """SrnnError (resource) where bytes would expand to more than MOST_SAMPLES, and to more than 25
+    samples a byte.
+
+    Args:
+        count: samples of the result.
+        size: bytes of the source.
+        what: the source, with which the message begins.
+    """
     maximum = max(MOST_SAMPLES, 25 * size)
     if count > maximum:
         raise SrnnError(
             f"{what}, which would become {count} samples; at most {maximum} are allowed.",
-            "data",
-            what,
+            "resource",
         )

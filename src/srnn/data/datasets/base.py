@@ -13,8 +13,7 @@ from typing import Any, Literal, Self, TypeVar, get_args
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, is_number, nearest, option
-from ...files.bounds import Between
+from ...errors import SrnnError, nearest, option
 from ...files.conversion import check
 from ...text import composed, one_line
 from ..encoders.speech import Statistics
@@ -120,14 +119,23 @@ class Split:
         )
 
     def validate(self, where: str, classes: int | None = None, inputs: int | None = None) -> Self:
-        """``check``, and that dtypes are those above; returns the split."""
+        """``check``, and that dtypes are those of the fields.
+
+        Args:
+            where: as for ``check``.
+            classes: as for ``check``.
+            inputs: as for ``check``.
+
+        Returns:
+            The split.
+        """
         x, groups = self.x, self.groups
         if not isinstance(x, Inputs) and x.dtype != np.float32:  # an array may hold anything
             raise SrnnError(
-                f"{where}: inputs must be float32 (sequences, steps, channels), not {x.dtype} "
-                f"{x.shape}.",
+                f"{where}: inputs must be float32 (sequences, steps, "
+                f"channels), not {x.dtype} {x.shape}.",
                 "data",
-                where,
+                "x",
             )
         known = {"labels": (self.y, (np.int64, np.float32)), "lengths": (self.lengths, (np.int64,))}
         for name, (numbers, types) in known.items():
@@ -135,86 +143,76 @@ class Split:
                 raise SrnnError(
                     f"{where}: {name} must be int64, not {numbers.dtype} {numbers.shape}.",
                     "data",
-                    where,
+                    name,
                 )
         self.check(where, classes, inputs)
         if groups is not None and (groups.shape != x.shape[:1] or groups.dtype.kind != "U"):
             raise SrnnError(
                 f"{where}: groups must be {x.shape[0]} names, not {groups.dtype} {groups.shape}.",
                 "data",
-                where,
+                "groups",
             )
         return self
 
     def check(
         self, where: str, classes: int | None, inputs: int | None, kind: str | None = None
     ) -> None:
-        """SrnnError, which begins with ``where`` (a file, a data set): no sequences, wrong shapes,
-        inputs that are not finite, labels or lengths out of range; labels not below ``classes``
-        (targets: another number of values), a number of channels other than ``inputs``, or labels
-        of another ``kind`` (``Task.kind``), where these are given."""
+        """SrnnError (data) for no sequences, wrong shapes, inputs that are not finite, and labels
+        or lengths out of range.
 
-        def require(good: object, problem: str) -> None:
+        Args:
+            where: a file or data set, with which the message begins.
+            classes: labels must be below it; of targets, their number of values; None: any.
+            inputs: the number of channels; None: any.
+            kind: whether labels are of sequences or steps (``Task.kind``); None: either.
+        """
+
+        def require(good: object, field: str, problem: str) -> None:
             if not good:
-                raise SrnnError(f"{where}: {problem}.", "data", where)
+                raise SrnnError(f"{where}: {problem}.", "data", field)
 
         x, y, lengths = self.x, self.y, self.lengths
         axes = f"(sequences, steps, {'channels' if inputs is None else f'{inputs} channels'})"
-        require(
-            x.ndim == 3 and inputs in (None, x.shape[2]),
-            f"inputs must be float32 {axes}, not {x.shape}",
-        )
-        require(all(x.shape), f"there are no sequences (inputs have the shape {x.shape})")
+        fits = x.ndim == 3 and inputs in (None, x.shape[2])
+        require(fits, "x", f"inputs must be float32 {axes}, not {x.shape}")
+        require(all(x.shape), "x", f"there are no sequences (inputs have the shape {x.shape})")
         shapes = {"per_sequence": x.shape[:1], "per_step": x.shape[:2]}
-        if are_values(y):
-            if classes is None:
-                values = y.shape[-1]
-            else:
-                values = classes
-            shapes = {name: (*shape, values) for name, shape in shapes.items()}
+        values = are_values(y)
+        if values:
+            count = y.shape[-1] if classes is None else classes
+            shapes = {name: (*shape, count) for name, shape in shapes.items()}
         if kind is not None:
             check("kind", kind, Literal["per_sequence", "per_step"])
             shapes = {kind: shapes[kind]}
-        wanted, dtype = " or ".join(map(str, shapes.values())), "int64"
-        if are_values(y):
-            dtype = "float32"
-        require(
-            y.shape in shapes.values(), f"labels must be {dtype} {wanted}, not {y.dtype} {y.shape}"
-        )
-        if are_values(y):
-            require(not np.isinf(y).any(), "targets must be finite, or NaN for none")
+        dtype = "float32" if values else "int64"
+        wanted = f"{dtype} {' or '.join(map(str, shapes.values()))}"
+        fits = y.shape in shapes.values()
+        require(fits, "y", f"labels must be {wanted}, not {y.dtype} {y.shape}")
+        if values:
+            require(not np.isinf(y).any(), "y", "targets must be finite, or NaN for none")
         else:
-            if classes is None:
-                top = ""
-            else:
-                top = f" to {classes - 1}"
+            top = "" if classes is None else f" to {classes - 1}"
             in_range = y.min() >= UNLABELLED and (classes is None or y.max() < classes)
-            require(
-                in_range,
-                f"labels must be 0{top}, or -1 for none, but range from {y.min()} to {y.max()}",
-            )
+            found = f"range from {y.min()} to {y.max()}"
+            require(in_range, "y", f"labels must be 0{top}, or -1 for none, but {found}")
         if lengths is not None:
             found = f"{lengths.dtype} {lengths.shape}"
-            require(
-                lengths.shape == x.shape[:1], f"lengths must be int64 {x.shape[:1]}, not {found}"
-            )
-            require(
-                lengths.min() >= 1 and lengths.max() <= x.shape[1],
-                f"lengths must be 1 to {x.shape[1]}",
-            )
+            fits = lengths.shape == x.shape[:1]
+            require(fits, "lengths", f"lengths must be int64 {x.shape[:1]}, not {found}")
+            in_range = lengths.min() >= 1 and lengths.max() <= x.shape[1]
+            require(in_range, "lengths", f"lengths must be 1 to {x.shape[1]}")
         # A part at a time: a split may be a file larger than memory. Anything but an array is
         # finite by construction.
         block = max(1, _BLOCK // (x.shape[1] * x.shape[2]))
         for start in () if isinstance(x, Inputs) else range(0, len(x), block):
             if not np.isfinite(part := x[start : start + block]).all():
                 row, step, channel = np.argwhere(~np.isfinite(part))[0]
-                place = (
-                    f"sequence {start + row}, step {step}, channel {channel} (all counted from 0)"
-                )
-                require(
-                    False,
-                    f"inputs are not finite: {place} is {part[row, step, channel]}. Repair or drop "
-                    "it",
+                place = f"sequence {start + row}, step {step}, channel {channel}"
+                raise SrnnError(
+                    f"{where}: inputs are not finite: {place} (all counted from 0) is "
+                    f"{part[row, step, channel]}. Repair or drop it.",
+                    "data",
+                    "x",
                 )
 
 
@@ -253,13 +251,21 @@ def resolve_data_dir(data_dir: str | os.PathLike[str] | None = None) -> Path:
 
 
 def not_found(what: str, root: Path, how: str) -> SrnnError:
-    """The error to raise where data are missing: ``what`` was not found under the data folder, and
-    ``how`` to get it."""
+    """The error to raise where data are missing.
+
+    Args:
+        what: the data, with its verb: "QTDB's records were".
+        root: the data folder, which is the error's field.
+        how: how to get the data.
+
+    Returns:
+        The error, of the kind ``missing``.
+    """
     return SrnnError(
         f"{what} not found under {root}: {how}, or choose another data folder "
         f"({option('data_dir')} or SRNN_DATA).",
         "missing",
-        what,
+        root,
     )
 
 
@@ -270,26 +276,39 @@ def check_split(split: str) -> None:
 
 
 def check_padding(where: str, lengths: npt.NDArray[np.int64], step_bytes: int) -> None:
-    """SrnnError where padding all sequences to the longest would take far more memory than their
-    own content."""
+    """SrnnError (resource) where padding all sequences to the longest would take far more memory
+    than their own content.
+
+    Args:
+        where: what the sequences are from, for the message.
+        lengths: (N,) steps of each sequence.
+        step_bytes: bytes of one step.
+    """
     padded, own = len(lengths) * int(lengths.max()) * step_bytes, int(lengths.sum()) * step_bytes
     if padded > max(_PADDED, _PADDED_RATIO * own):
         raise SrnnError(
             f"{where}: the longest of {len(lengths)} sequences has {lengths.max()} steps; padding "
-            "all of them to that would "
-            f"take {padded:,} bytes instead of {own:,}. Shorten or remove it.",
-            "data",
-            where,
+            f"all of them to that would take {padded:,} bytes instead of "
+            f"{own:,}. Shorten or remove it.",
+            "resource",
+            "lengths",
         )
 
 
 def padded(
     where: str, sequences: Sequence[npt.NDArray[Any]]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
-    """Sequences (T_i, C) of one dtype, padded with zeros to the longest: (N, T, C), and their
-    lengths (N,).
+    """Sequences padded with zeros to the longest.
 
-    SrnnError as for ``check_padding``; it names ``where`` they are from.
+    Args:
+        where: what the sequences are from, for messages.
+        sequences: (T_i, C) each, of one dtype.
+
+    Returns:
+        The array (N, T, C), and the lengths (N,).
+
+    Raises:
+        SrnnError: as for ``check_padding``.
     """
     lengths, first = np.array([len(sequence) for sequence in sequences], np.int64), sequences[0]
     check_padding(where, lengths, first.dtype.itemsize * first.shape[1])
@@ -305,31 +324,29 @@ def shown(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def later(labels: npt.NDArray[Any], steps: int) -> npt.NDArray[Any]:
-    """Labels (N, T, ...) -> (N, T + steps, ...), each ``steps`` steps later: by then a network has
-    seen that much of what follows."""
+    """Labels that come later: by then a network has seen that much of what follows.
+
+    Args:
+        labels: (N, T, ...).
+        steps: how many steps later.
+
+    Returns:
+        (N, T + steps, ...).
+    """
     return in_steps(labels, steps + labels.shape[1], steps)
 
 
 def in_steps(labels: npt.NDArray[Any], steps: int, first: int = 0) -> npt.NDArray[Any]:
-    """Labels (N, T, ...) -> (N, steps, ...), from the step ``first`` on; the others have none."""
+    """Labels within longer sequences, whose other steps have none.
+
+    Args:
+        labels: (N, T, ...).
+        steps: steps of the longer sequences.
+        first: the step at which the labels begin.
+
+    Returns:
+        (N, steps, ...).
+    """
     wider = np.full((len(labels), steps, *labels.shape[2:]), unlabelled(labels), labels.dtype)
     wider[:, first : first + labels.shape[1]] = labels
     return wider
-
-
-def check_fraction(name: str, value: Any) -> None:
-    """SrnnError unless ``value`` is a number strictly between 0 and 1."""
-    if not is_number(value) or not 0 < value < 1:
-        raise SrnnError(
-            f"{name} must be a number above 0 and below 1, not {value!r}.", "value", name
-        )
-
-
-def check_wholes(name: str, value: object) -> tuple[int, ...] | None:
-    """None, or a recipe's list of integers of at least 0 as a tuple. SrnnError for anything
-    else."""
-    if value is None:
-        return None
-    if not isinstance(value, (list, tuple)):
-        raise SrnnError(f"{name} must be a list of integers, not {value!r}.", "value", name)
-    return tuple(check(name, number, int, Between(0)) for number in value)

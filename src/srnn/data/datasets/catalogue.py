@@ -91,7 +91,7 @@ class DataSet:
     """Leading folders to take off the names in its archives."""
     listed: str = ""
     """A file beside this one that lists the names of its files, where these are not all in its
-    archive (``listed.py``)."""
+    archive (``unpack_listed``)."""
     sums: DataFile | None = None
     """A file of SHA-256 sums, which lists the files (PhysioNet's way); it is fetched first."""
     sums_pattern: str = ""
@@ -124,12 +124,12 @@ _COMMANDS_TEST = DataFile(
 )
 _HEIDELBERG = (
     "Cramer, Stradmann, Schemmel, Zenke: The Heidelberg spiking data sets for the systematic "
-    "evaluation of spiking "
-    "neural networks. IEEE Trans. Neural Networks and Learning Systems 33 (2022) 2744-2757"
+    "evaluation of spiking neural networks. IEEE Trans. Neural Networks and "
+    "Learning Systems 33 (2022) 2744-2757"
 )
 _WARDEN = (
-    "Warden: Speech Commands: a dataset for limited-vocabulary speech recognition. "
-    "arXiv:1804.03209 (2018)"
+    "Warden: Speech Commands: a dataset for limited-vocabulary speech "
+    "recognition. arXiv:1804.03209 (2018)"
 )
 
 _DATA_SETS = (
@@ -138,8 +138,8 @@ _DATA_SETS = (
         title="Handwritten digits, 8 x 8 pixels, 1,797 of them",
         folder="",
         licence="CC BY 4.0 (UCI)",
-        citation="Alpaydin, Kaynak: Optical recognition of handwritten digits. UCI Machine "
-        "Learning Repository (1998)",
+        citation="Alpaydin, Kaynak: Optical recognition of handwritten digits. UCI "
+        "Machine Learning Repository (1998)",
         size="included in scikit-learn, no download",
         homepage="https://archive.ics.uci.edu/dataset/80",
         uses=(Use("digits"),),
@@ -149,8 +149,7 @@ _DATA_SETS = (
         title="MNIST: handwritten digits, 28 x 28 pixels",
         folder="mnist",
         licence="CC BY-SA 3.0",
-        citation="LeCun, Bottou, Bengio, Haffner: Gradient-based learning applied to document "
-        "recognition. "
+        citation="LeCun, Bottou, Bengio, Haffner: Gradient-based learning applied to document recognition. "
         "Proc. IEEE 86 (1998) 2278-2324",
         size="11 MB, 60,000 training and 10,000 test images",
         homepage="http://yann.lecun.com/exdb/mnist/",
@@ -187,8 +186,7 @@ _DATA_SETS = (
     ),
     DataSet(
         name="shd",
-        title="Spiking Heidelberg Digits: spoken digits as spikes in 700 channels of a cochlea "
-        "model",
+        title="Spiking Heidelberg Digits: spoken digits as spikes in 700 channels of a cochlea model",
         folder="shd",
         licence="CC BY 4.0",
         citation=_HEIDELBERG,
@@ -213,8 +211,7 @@ _DATA_SETS = (
     ),
     DataSet(
         name="ssc",
-        title="Spiking Speech Commands: 35 spoken words as spikes in 700 channels of a cochlea "
-        "model",
+        title="Spiking Speech Commands: 35 spoken words as spikes in 700 channels of a cochlea model",
         folder="ssc",
         licence="CC BY 4.0",
         citation=_HEIDELBERG,
@@ -325,8 +322,7 @@ _DATA_SETS = (
         title="Free Spoken Digit Dataset: ten digits by six speakers",
         folder="fsdd",
         licence="CC BY-SA 4.0",
-        citation="Jackson et al.: Free Spoken Digit Dataset. "
-        "github.com/Jakobovski/free-spoken-digit-dataset",
+        citation="Jackson et al.: Free Spoken Digit Dataset. github.com/Jakobovski/free-spoken-digit-dataset",
         size="3,000 recordings",
         homepage="https://github.com/Jakobovski/free-spoken-digit-dataset",
         unpack=True,
@@ -344,8 +340,7 @@ _DATA_SETS = (
                 "spoken-digits-spikes",
                 needs="fsdd/cochlea.h5",
                 how="srnn data encode cochlea {data}/fsdd/recordings --pattern "
-                "'{label}_{speaker}_{index}' "
-                "--out {data}/fsdd/cochlea.h5",
+                "'{label}_{speaker}_{index}' --out {data}/fsdd/cochlea.h5",
             ),
         ),
         recordings="recordings/[!.]*.wav",
@@ -353,23 +348,20 @@ _DATA_SETS = (
     ),
     DataSet(
         name="movement",
-        title="Movement: seven exercises of the shoulder, measured by a watch on the wrist of ten "
-        "people",
+        title="Movement: seven exercises of the shoulder, measured by a watch on the wrist of ten people",
         folder="movement",
         licence="BSD 3-Clause (the package seglearn's)",
         citation="Burns, Leung, Hardisty, Whyne, Henry, McLachlin: Shoulder physiotherapy exercise "
-        "recognition: machine "
-        "learning the inertial signals from a smartwatch. Physiological Measurement 39 (2018) "
-        "075007; Burns, Whyne: "
-        "Seglearn: a Python package for learning sequences and time series. JMLR 19 (2018) 1-7",
+        "recognition: machine learning the inertial signals from a smartwatch. Physiological "
+        "Measurement 39 (2018) 075007; Burns, Whyne: Seglearn: a Python package for learning "
+        "sequences and time series. JMLR 19 (2018) 1-7",
         size="140 recordings of half a minute, six channels at 50 Hz",
         homepage="https://github.com/dmbee/seglearn",
         unpack=True,
         files=(
             DataFile(
                 "seglearn-1.2.5.zip",  # a wheel is a zip archive
-                "https://files.pythonhosted.org/packages/8e/1d/"
-                "786c3ff9c0452d0a6461a97ae248478319473777bf074ad1738d4749f2ac/seglearn-1.2.5-py3-none-any.whl",
+                "https://files.pythonhosted.org/packages/8e/1d/786c3ff9c0452d0a6461a97ae248478319473777bf074ad1738d4749f2ac/seglearn-1.2.5-py3-none-any.whl",
                 bytes=11_320_941,
                 checksum="sha256:ec6b952c85c9627050102854b372d85951563d3b990df677d7c55547e87413dd",
             ),
@@ -383,9 +375,8 @@ _DATA_SETS = (
         title="QT Database: two-lead electrocardiograms with marked waves",
         folder="qtdb/records",
         licence="Open Data Commons Attribution 1.0",
-        citation="Laguna, Mark, Goldberger, Moody: A database for evaluation of algorithms for "
-        "measurement of QT and "
-        "other waveform intervals in the ECG. Computers in Cardiology 24 (1997) 673-676",
+        citation="Laguna, Mark, Goldberger, Moody: A database for evaluation of algorithms for measurement "
+        "of QT and other waveform intervals in the ECG. Computers in Cardiology 24 (1997) 673-676",
         size="105 records of 15 minutes; of their files, signals and the marks q1c",
         homepage="https://physionet.org/content/qtdb/1.0.0/",
         elsewhere=(
@@ -403,9 +394,8 @@ _DATA_SETS = (
         title="Project Soli: eleven hand gestures as radar images",
         folder="soli",
         licence="by agreement with its authors; it may not be passed on",
-        citation="Wang, Song, Lien, Poupyrev, Hilliges: Interacting with Soli: exploring "
-        "fine-grained dynamic gesture "
-        "recognition in the radio-frequency spectrum. UIST (2016) 851-860",
+        citation="Wang, Song, Lien, Poupyrev, Hilliges: Interacting with Soli: exploring fine-grained "
+        "dynamic gesture recognition in the radio-frequency spectrum. UIST (2016) 851-860",
         size="2,750 recordings",
         elsewhere=("soli/dsp",),
         sign="file_half.json",
@@ -416,8 +406,7 @@ _DATA_SETS = (
                 "https://raw.githubusercontent.com/simonwsw/deep-soli/master/config/file_half.json",
             ),
         ),
-        how_to_get="ask its authors (github.com/simonwsw/deep-soli leads to them) and put the "
-        "files "
+        how_to_get="ask its authors (github.com/simonwsw/deep-soli leads to them) and put the files "
         "GESTURE_SUBJECT_INSTANCE.h5 into {folder}",
         uses=(Use("soli"), Use("soli_sequence")),
     ),
@@ -427,13 +416,11 @@ _DATA_SETS = (
         folder="timit",
         licence="LDC User Agreement; it may not be passed on",
         citation="Garofolo et al.: TIMIT acoustic-phonetic continuous speech corpus, LDC93S1. "
-        "Linguistic Data "
-        "Consortium (1993)",
+        "Linguistic Data Consortium (1993)",
         size="6,300 sentences by 630 speakers",
         homepage="https://catalog.ldc.upenn.edu/LDC93S1",
-        how_to_get="buy it from the Linguistic Data Consortium (catalog.ldc.upenn.edu/LDC93S1) and "
-        "put its folders "
-        "TRAIN and TEST into {folder}",
+        how_to_get="buy it from the Linguistic Data Consortium (catalog.ldc.upenn.edu/LDC93S1) and put its "
+        "folders TRAIN and TEST into {folder}",
         uses=(Use("timit"),),
     ),
 )
@@ -461,9 +448,7 @@ def data_set_of(task: str, options: Mapping[str, Any]) -> DataSet | None:
 def find_data_set(name: str) -> DataSet:
     """The data set of that name; SrnnError, with the nearest, if there is none."""
     if name not in CATALOGUE:
-        raise SrnnError(
-            f"There is no data set {name!r}.{nearest(name, CATALOGUE)}", "name", "data_set"
-        )
+        raise SrnnError(f"There is no data set {name!r}.{nearest(name, CATALOGUE)}", "name", name)
     return CATALOGUE[name]
 
 

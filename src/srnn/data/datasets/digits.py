@@ -11,17 +11,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError
-from ...files.bounds import Between
-from ...files.conversion import check
+from ...files.bounds import Between, WithinZeroAndOne
+from ...files.conversion import CheckedSettings
 from ..signals import WindowPath
 from ..tasks import Task, register
-from .base import Split, SplitName, check_fraction, check_split
+from .base import Split, SplitName, check_split
 
 DigitsSplit = Literal["stratified", "contiguous"]
 _CONTIGUOUS_TEST = 360
@@ -29,25 +29,20 @@ _CONTIGUOUS_TEST = 360
 
 @register
 @dataclass(frozen=True)
-class DigitsTask(Task):
+class DigitsTask(CheckedSettings, Task):
     """scikit-learn's handwritten digits, 64 pixels one after the other. Needs no download."""
 
     name = "digits"
     kind = "per_sequence"
     class_names = tuple("0123456789")
 
-    window: int = 8
+    window: Annotated[int, Between(1, 64)] = 8
     """Pixels that the network sees at a step: its own and the next window - 1. 8 is a row of the
     image."""
-    validation_fraction: float = 0.15
+    validation_fraction: WithinZeroAndOne = 0.15
     """Fraction held out of each class's samples that are not for testing."""
     splitting: DigitsSplit = "stratified"
     """How samples are divided; see above."""
-
-    def __post_init__(self) -> None:
-        check("window", self.window, int, Between(1, 64))
-        check_fraction("validation_fraction", self.validation_fraction)
-        check("splitting", self.splitting, DigitsSplit)
 
     def signal(self) -> WindowPath:
         return WindowPath(self.window)
@@ -81,9 +76,9 @@ def split_indices(
         count = round(validation_fraction * len(rest))
         if not 0 < count < len(rest):
             raise SrnnError(
-                f"validation_fraction {validation_fraction} leaves a split without samples of "
-                f"class {digit}.",
-                "value",
+                f"validation_fraction {validation_fraction} leaves a split "
+                f"without samples of class {digit}.",
+                "conflict",
                 "validation_fraction",
             )
         if splitting == "stratified":

@@ -5,18 +5,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from ...errors import SrnnError
-from ...files.bounds import Between, Positive
-from ...files.conversion import check
+from ...files.bounds import Between, Count, CountFrom0, Positive, WithinZeroAndOne
+from ...files.conversion import CheckedSettings
 from ..encoders import LevelCrossing
 from ..encoders.level_crossing import Rule
 from ..signals import CrossingPath, PathForm
 from ..tasks import Task, register
-from .base import Split, SplitName, check_fraction, resolve_data_dir
+from .base import Split, SplitName, resolve_data_dir
 from .catalogue import CATALOGUE
-from .qtdb import CLASS_NAMES, LEADS, SAMPLE_RATE, STEPS, load_paper_split
+from .qtdb import CLASS_NAMES, LEADS, SAMPLE_RATE, STEPS, STRIDE, load_paper_split
 from .qtdb_records import PAPER_LABEL_LAG, SPLIT_SINCE, load_records
 
 HORIZON = 5.0
@@ -32,7 +32,7 @@ for records."""
 
 @register
 @dataclass(frozen=True)
-class ECGTask(Task):
+class ECGTask(CheckedSettings, Task):
     """Wave segments of the electrocardiogram (PhysioNet QTDB), one of six at each step of 4 ms."""
 
     name = "ecg"
@@ -43,9 +43,9 @@ class ECGTask(Task):
 
     source: Literal["paper_split", "records"] = "paper_split"
     """paper_split: the paper's encoded .mat files. records: raw PhysioNet records, encoded here."""
-    validation_fraction: float = 0.15
+    validation_fraction: WithinZeroAndOne = 0.15
     """paper_split: fraction of the training file that is held out, in whole records."""
-    validation_blocks: int = 4
+    validation_blocks: CountFrom0 = 4
     """paper_split: contiguous blocks that are held out, spread over the file, the last at its end.
     0: nothing is held out."""
     scale: Literal["record", "running"] = "record"
@@ -53,47 +53,35 @@ class ECGTask(Task):
     seconds, as in a stream."""
     rule: Rule = "difference"
     """records: the level-crossing rule."""
-    threshold_up: float = 0.1
+    threshold_up: Positive = 0.1
     """records: threshold for rises, in standard deviations of the lead (running: taken as 12 of its
     mean changes)."""
-    threshold_down: float = 0.1
+    threshold_down: Positive = 0.1
     """records: threshold for falls, in the same unit."""
     smoothing: int = 7
     """records: samples of the Savitzky-Golay window (order 3), odd, at least 5; 0: none."""
     mains: tuple[float, ...] = ()
     """records: Hz of the hum that smoothing removes; [50, 60] needs 11 samples."""
-    window: int = 1301
+    window: Count = STEPS
     """records: steps in a sequence."""
-    stride: int = 1000
+    stride: Count = STRIDE
     """records: steps from one window to the next."""
-    label_lag: int = 0
+    label_lag: Annotated[int, Between(0, STEPS)] = 0
     """Steps by which labels are delayed, so that a network has seen that much of what follows.
     records: after their samples; 19 gives the look-ahead of the paper's files. paper_split: in
     addition to the files' own delay."""
 
     def __post_init__(self) -> None:
-        check("source", self.source, Literal["paper_split", "records"])
-        check("scale", self.scale, Literal["record", "running"])
-        check_fraction("validation_fraction", self.validation_fraction)
-        check("validation_blocks", self.validation_blocks, int, Between(0))
-        # SrnnError for a bad option. A file has a list in place of a tuple.
-        object.__setattr__(self, "mains", self.signal().mains)
-        for name, minimum in (("window", 1), ("stride", 1), ("label_lag", 0)):
-            check(name, getattr(self, name), int, Between(minimum))
-        if self.label_lag > STEPS:
-            raise SrnnError(
-                f"label_lag must be at most the {STEPS} steps of a sequence, not {self.label_lag}.",
-                "value",
-                "label_lag",
-            )
+        super().__post_init__()
+        self.signal()  # SrnnError for a bad option of the encoder
         for option in fields(self):
             idle = option.name not in _OF_BOTH and (option.name in _OF_FILES) == (
                 self.source == "records"
             )
             if idle and getattr(self, option.name) != option.default:
                 raise SrnnError(
-                    f"The ecg option '{option.name}' has no effect with source '{self.source}'; "
-                    "remove it.",
+                    f"The ecg option '{option.name}' has no effect with source "
+                    f"'{self.source}'; remove it.",
                     "conflict",
                     option.name,
                 )
@@ -114,8 +102,6 @@ class ECGTask(Task):
         """The encoder of the records. How the paper's own arrays were encoded is not known exactly;
         the default comes closest."""
         running = self.scale == "running"
-        for name in ("threshold_up", "threshold_down"):  # what ``LevelCrossing`` calls up and down
-            check(name, getattr(self, name), Positive)
         crossing = LevelCrossing(self.rule, self.threshold_up, self.threshold_down)
         if running:
             crossing = replace(crossing, up=CHANGES * crossing.up, down=CHANGES * crossing.down)

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError
 from ...files.bounds import Between
-from ...files.conversion import check
+from ...files.conversion import CheckedSettings
 from ..encoders.speech import FeatureKind, Normalisation, SpeechFeatures, Statistics, rounded
 from ..samples import fit_length
 from ..signals import PathForm, SignalPath, SpeechPath
@@ -81,7 +81,7 @@ class Sounds(Sequence[npt.NDArray[Any]]):
 
 
 @dataclass(frozen=True)
-class AudioTask(Task):
+class AudioTask(CheckedSettings, Task):
     """The options that tasks on sound share: features of frames 10 ms apart."""
 
     kind = "per_sequence"
@@ -105,13 +105,13 @@ class AudioTask(Task):
     they stay as they are."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.sound  # noqa: B018 (SrnnError for a bad option)
 
     @property
     def sound(self) -> SpeechPath:
-        rate = (
-            AudioTask.rate if self.rate is None else self.rate
-        )  # in a subclass it may be an option
+        rate = AudioTask.rate if self.rate is None else self.rate  # "folder" has it as an option
+        rate = int(rate) if rate == int(rate) else rate
         features = SpeechFeatures(
             self.features, rate, self.mels, self.derivatives, self.normalise, self.high_hz
         )
@@ -132,12 +132,8 @@ class FramesTask(AudioTask):
 
     kind = "per_step"
 
-    label_lag: int = 0
+    label_lag: Annotated[int, Between(0, 100)] = 0
     """Steps by which labels are delayed, up to 100; sequences are longer by as many."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check("label_lag", self.label_lag, int, Between(0, 100))
 
     def lag(self, form: PathForm = "signal") -> int:
         return self.label_lag
@@ -256,7 +252,7 @@ def stored_frames(
         return {"frames": frames, "lengths": lengths}
 
     if not clips:
-        raise SrnnError("There are no clips in this split.", "missing", "split")
+        raise SrnnError("There are no clips in this split.", "data", "clips")
 
     def use(arrays: Arrays) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.int64]]:
         frames, lengths = arrays["frames"], np.array(arrays["lengths"])
@@ -268,7 +264,7 @@ def stored_frames(
         sizes = (frames.ndim, *frames.shape[::2]) == (3, len(clips), encoder.front.channels)
         whole = kinds and sizes and 0 < lengths.min() <= lengths.max() <= frames.shape[1]
         if not (whole and np.isfinite(frames).all()):
-            raise SrnnError("These are not frames of these clips.", "data")
+            raise SrnnError("These are not frames of these clips.", "file")
         return frames, lengths
 
     return cached(

@@ -124,8 +124,8 @@ def download(url: str, path: Path, file: DataFile, watch: Watcher = lambda *_: N
             most = max(most, kept)
             if fruitless == ATTEMPTS:
                 raise SrnnError(
-                    f"The connection to {url} keeps breaking ({broken}); {kept:,} bytes are kept, "
-                    "fetch again to resume.",
+                    f"The connection to {url} keeps breaking ({broken}); {kept:,} bytes are "
+                    "kept, fetch again to resume.",
                     "resource",
                     url,
                 )
@@ -139,7 +139,7 @@ def download(url: str, path: Path, file: DataFile, watch: Watcher = lambda *_: N
                 path,
             ) from error
         raise SrnnError(
-            f"{path} could not be written: {error.strerror or error}.", "data", path
+            f"{path} could not be written: {error.strerror or error}.", "file", path
         ) from error
 
 
@@ -212,7 +212,7 @@ def _answer(session: Session, url: str, have: int) -> Response:
         raise SrnnError(
             f"{url} is not a valid URL, or leads to none: {one_line(str(error), 200)}.",
             "value",
-            "mirror",
+            url,
         ) from error
     except requests.RequestException as error:
         reason = str(getattr(error.args[0], "reason", error)).rpartition(": ")[
@@ -220,8 +220,7 @@ def _answer(session: Session, url: str, have: int) -> Response:
         ]  # what urllib3 gave up for
         raise SrnnError(
             f"{url} cannot be reached ({one_line(reason, 200)}); check the network, or name a "
-            "mirror "
-            f"({option('mirror')} or SRNN_MIRROR).",
+            f"mirror ({option('mirror')} or SRNN_MIRROR).",
             "resource",
             url,
         ) from error
@@ -231,8 +230,8 @@ def _check_answer(url: str, response: Response) -> None:
     """SrnnError if it is not what was asked for, or did not come encrypted as asked for."""
     if url.startswith("https:") and not response.url.startswith("https:"):
         raise SrnnError(
-            f"{url} leads to {response.url[:200]}, which is not encrypted; try a mirror "
-            f"({option('mirror')}).",
+            f"{url} leads to {response.url[:200]}, which is not encrypted; try a "
+            f"mirror ({option('mirror')}).",
             "resource",
             url,
         )
@@ -241,8 +240,8 @@ def _check_answer(url: str, response: Response) -> None:
         if response.status_code == 404:
             reason = "the server has no such file"
         raise SrnnError(
-            f"{url} cannot be downloaded: {reason}; try a mirror ({option('mirror')} or "
-            "SRNN_MIRROR).",
+            f"{url} cannot be downloaded: {reason}; try a mirror "
+            f"({option('mirror')} or SRNN_MIRROR).",
             "resource",
             url,
         )
@@ -254,9 +253,9 @@ def _accept(url: str, part: Path, path: Path, file: DataFile) -> None:
     if report.condition == "wrong":
         part.unlink(missing_ok=True)
         raise SrnnError(
-            f"{url} sent something other than {file.name} ({report.note}); fetch again, or try a "
-            "mirror.",
-            "data",
+            f"{url} sent something other than {file.name} ({report.note}); "
+            "fetch again, or try a mirror.",
+            "file",
             url,
         )
     os.replace(part, path)

@@ -105,16 +105,16 @@ class NamePattern:
         for field in fields:
             if field not in _FIELDS or fields.count(field) > 1:
                 raise SrnnError(
-                    f"The pattern {brief(pattern)} may contain only {{label}}, {{speaker}} and "
-                    f"{{index}}, each once.",
+                    f"The pattern {brief(pattern)} may contain only {{label}}, "
+                    "{speaker} and {index}, each once.",
                     "value",
                     "speaker",
                 )
         if not set(needed) & set(fields):
             names = " or ".join(f"{{{name}}}" for name in needed)
             raise SrnnError(
-                f"The pattern {brief(pattern)} extracts nothing: it needs {names}, as in "
-                f"'{{speaker}}_{{index}}'.",
+                f"The pattern {brief(pattern)} extracts nothing: it needs "
+                f"{names}, as in '{{speaker}}_{{index}}'.",
                 "value",
                 "speaker",
             )
@@ -148,10 +148,9 @@ def list_items(source: Path, speaker: str = "", cutting: Segmentation = WHOLE) -
         if not items:
             raise SrnnError(
                 f"{source} should begin with the line 'file,label' (also: group, split, start, "
-                "end) and name files below it, "
-                f"or be a recording with a column '{cutting.label}'; the option label names "
-                "another column.",
-                "data",
+                f"end) and name files below it, or be a recording with a column '{cutting.label}'; "
+                "the option label names another column.",
+                "file",
                 source,
             )
     elif source.is_dir():
@@ -161,8 +160,8 @@ def list_items(source: Path, speaker: str = "", cutting: Segmentation = WHOLE) -
             raise SrnnError(
                 f"{source} holds no folders of sound ({', '.join(AUDIO_SUFFIXES)}) or sensor files "
                 f"({', '.join(SENSOR_SUFFIXES)}), one for each class{there}. A table with the "
-                "columns file,label "
-                f"may name the classes instead, or a column '{cutting.label}' in each file.",
+                "columns file,label may name the classes instead, or a column "
+                f"'{cutting.label}' in each file.",
                 "missing",
                 source,
             )
@@ -170,7 +169,7 @@ def list_items(source: Path, speaker: str = "", cutting: Segmentation = WHOLE) -
             check_regular(item.path, "Remove it.")
     else:
         raise SrnnError(
-            f"{source} is not a folder or a .csv, .npz, {' or '.join(HDF5)} file.", "data", source
+            f"{source} is not a folder or a .csv, .npz, {' or '.join(HDF5)} file.", "file", source
         )
     other = next((item for item in items if item.form != items[0].form), None)
     if other is not None:
@@ -179,8 +178,8 @@ def list_items(source: Path, speaker: str = "", cutting: Segmentation = WHOLE) -
             for item in (items[0], other)
         )
         raise SrnnError(
-            f"{source} holds sound and sensor files, such as {one} and {two}; use only one of the "
-            "two.",
+            f"{source} holds sound and sensor files, such as {one} and "
+            f"{two}; use only one of the two.",
             "data",
             source,
         )
@@ -207,7 +206,9 @@ def _labelled_inside(source: Path, cutting: Segmentation) -> list[Item]:
     paths = visible_files(source)
     of_sensors = [path for path in paths if path.suffix.lower() in SENSOR_SUFFIXES]
     tables = [path for path in of_sensors if path.suffix.lower() in TABLE_SUFFIXES]
-    if tables and _has_labels(_with_content(tables), cutting):
+    # The first file that is not empty shows what the others hold.
+    shown = next((path for path in tables if path.is_file() and path.stat().st_size), None)
+    if tables and _has_labels(shown or tables[0], cutting):
         return _in_splits(source, of_sensors)
     records = [path for path in paths if path.suffix.lower() == ".hea"]
     if not records or any(
@@ -218,17 +219,11 @@ def _labelled_inside(source: Path, cutting: Segmentation) -> list[Item]:
     if not annotated:
         raise SrnnError(
             f"{source} holds WFDB records, but none has annotations {cutting.annotator}; name the "
-            "ending of their files with "
-            "the option annotator.",
-            "data",
-            source,
+            "ending of their files with the option annotator.",
+            "missing",
+            "annotator",
         )
     return _in_splits(source, annotated)
-
-
-def _with_content(paths: Sequence[Path]) -> Path:
-    """The first file that is not empty, else the first."""
-    return next((path for path in paths if path.is_file() and path.stat().st_size), paths[0])
 
 
 def _in_splits(source: Path, paths: Sequence[Path]) -> list[Item]:
@@ -265,8 +260,7 @@ def _folders(source: Path) -> list[Item]:
     if loose is not None:
         raise SrnnError(
             f"{source}: {some(sorted(tops))} are names of splits; each needs a folder for each "
-            f"class, but {loose.as_posix()} "
-            "is in none.",
+            f"class, but {loose.as_posix()} is in none.",
             "data",
             source,
         )
@@ -291,10 +285,10 @@ def list_classes(labels: Iterable[str]) -> tuple[str, ...]:
     different = in_order(labels)
     if len(different) > CLASSES:
         raise SrnnError(
-            f"There are {len(different)} classes (labels or folders); at most {CLASSES} are "
-            "possible.",
+            f"There are {len(different)} classes (labels or folders); at "
+            f"most {CLASSES} are possible.",
             "data",
-            "classes",
+            "label",
         )
     return different
 
@@ -308,7 +302,7 @@ def _speaker(source: Path, item: Item, pattern: NamePattern, stated: str) -> str
         raise SrnnError(
             f"The pattern {stated!r} does not find the speaker in the name of {item.path}.",
             "data",
-            item.path,
+            "speaker",
         )
     return read["speaker"]
 
@@ -340,16 +334,16 @@ def _table(source: Path) -> list[Item]:
             before = items[known]
             if not (before.events and item.events):
                 raise SrnnError(
-                    f"{where}: {item.path} is already named in line {lines[known]}; a file has one "
-                    "label and one split.",
+                    f"{where}: {item.path} is already named in line {lines[known]}; a file "
+                    "has one label and one split.",
                     "data",
-                    where,
+                    source,
                 )
             if (before.group, before.split) != (item.group, item.split):
                 raise SrnnError(
                     f"{where}: {item.path} has another group or split than in line {lines[known]}.",
                     "data",
-                    where,
+                    source,
                 )
             items[known] = replace(before, events=before.events + item.events)
     return [*items.values()]
@@ -359,16 +353,16 @@ def _row(source: Path, where: str, cells: dict[str, str]) -> Item:
     """What a row of a table says. SrnnError, which begins with ``where``."""
     file, label = cells["file"], cells["label"]
     if not file or not label:
-        raise SrnnError(f"{where}: a row needs a file and a label.", "data", where)
+        raise SrnnError(f"{where}: a row needs a file and a label.", "data", source)
     if len(label) > _LABEL_AT_MOST:
         raise SrnnError(
-            f"{where}: a label may have at most {_LABEL_AT_MOST} characters.", "data", where
+            f"{where}: a label may have at most {_LABEL_AT_MOST} characters.", "data", source
         )
     if file.startswith(("//", "\\\\")):
         raise SrnnError(
             f"{where}: {file[:100]!r} is a file on another computer; copy it to this one first.",
-            "data",
-            where,
+            "unsupported",
+            source,
         )
     path = source.parent / file
     with naming(where):
@@ -381,12 +375,12 @@ def _row(source: Path, where: str, cells: dict[str, str]) -> Item:
             times.append(float(cells[name]) if cells[name] else math.nan)
         except ValueError as error:
             raise SrnnError(
-                f"{where}: {name} is {cells[name][:40]!r}, not a number.", "data", where
+                f"{where}: {name} is {cells[name][:40]!r}, not a number.", "data", source
             ) from error
     start, end = times
     if not math.isfinite(start) or math.isinf(end) or end <= start:
         raise SrnnError(
-            f"{where}: an event needs a start, and ends after it, if it has an end.", "data", where
+            f"{where}: an event needs a start, and ends after it, if it has an end.", "data", source
         )
     event = Event(start, None if math.isnan(end) else end, label)
     return Item(path, file, "", cells["group"], cells["split"], events=(event,))
@@ -398,13 +392,9 @@ def list_unread(source: Path, items: Sequence[Item]) -> list[str]:
     if not source.is_dir() or (items and items[0].path.suffix.lower() == ".hea"):
         return []  # of a record, many files are read
     used = {item.path.relative_to(source).parts[0] for item in items}
-    both = AUDIO_SUFFIXES + SENSOR_SUFFIXES
-    read = both
+    read = AUDIO_SUFFIXES + SENSOR_SUFFIXES
     if items:
-        if items[0].form == "arrays":
-            read = SENSOR_SUFFIXES
-        else:
-            read = AUDIO_SUFFIXES
+        read = SENSOR_SUFFIXES if items[0].form == "arrays" else AUDIO_SUFFIXES
     read_here = {item.path for item in items}
     loose, endings = 0, Counter[str]()
     for path in visible_files(source):
@@ -432,30 +422,31 @@ def list_unread(source: Path, items: Sequence[Item]) -> list[str]:
         lines.append(f"folders without files that are read, which are not classes: {some(unused)}")
     if loose:
         lines.append(f"files outside the classes' folders, which are not read: {loose}")
+    return lines + _list_repeated(source, items)
+
+
+def _list_repeated(source: Path, items: Sequence[Item]) -> list[str]:
+    """A line where every class holds the same folders, perhaps one for each speaker."""
     below: dict[str, set[str]] = {}
     for item in items:
         inside = item.path.relative_to(source).parts[2 if item.split else 1 : -1]
         below.setdefault(item.label, set()).add(inside[0] if inside and not item.group else "")
     first = next(iter(below.values()), set())
     if len(below) > 1 and len(first) > 1 and all(names == first for names in below.values()):
-        lines.append(
+        return [
             f"each of {some(sorted(below))} holds the folders {some(sorted(first))}, which nothing "
             "tells apart: if they are "
             "speakers or subjects, set the option speaker to {speaker}/{index}; if they are the "
             "classes, list the files in a "
             "table (file,label,group)"
-        )
-    return lines
+        ]
+    return []
 
 
 def visible_files(source: Path) -> list[Path]:
     """All files in a folder and its subfolders, sorted, without hidden ones (the cache's, an
     editor's)."""
     return sorted(folder / name for folder, _, names in _walk(source) for name in names)
-
-
-def _is_run(folder: Path) -> bool:
-    return os.path.isfile(folder / "recipe.yaml") and os.path.isfile(folder / "environment.json")
 
 
 def _walk(source: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
@@ -466,6 +457,12 @@ def _walk(source: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
     """
     for folder, folders, names in os.walk(source):
         folders[:] = [
-            name for name in folders if not name.startswith(".") and not _is_run(Path(folder, name))
+            name
+            for name in folders
+            if not name.startswith(".")
+            and not all(
+                os.path.isfile(os.path.join(folder, name, file))
+                for file in ("recipe.yaml", "environment.json")
+            )
         ]
         yield Path(folder), folders, [name for name in names if not name.startswith(".")]

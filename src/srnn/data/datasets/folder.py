@@ -19,34 +19,31 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 
-from ...errors import (
-    SrnnError,
-    option,
-    require,
-)
-from ...files.bounds import Between
-from ...files.conversion import check
+from ...errors import SrnnError, option
+from ...files.bounds import BelowOne, Between, WithinZeroAndOne
+from ...files.conversion import CheckedSettings
 from ..gaps import DEFAULT, Gaps, Missing
 from ..signals import ScaledPath, SignalPath, Steps
 from ..signals.scaled import MOST_POOLED
 from ..targets import Targets
-from ..tasks import Kind, register
+from ..tasks import Kind, check_options, register
 from ..units import parse_channels
 from .answers import Answer, LabelType, units_of
-from .arrays import Description, Source, describe, load_arrays, load_scaled
+from .arrays import Description, Given, Source, describe, load_arrays, load_scaled
 from .audio import read_audio
 from .base import Split, SplitName, check_split, not_found, resolve_data_dir
 from .cache import cache_of
 from .catalogue import data_set_of
 from .features import AudioTask, cut_clips, load_clips
-from .segmentation import WHOLE, Segmentation
+from .files import Form
+from .segmentation import Classes, Length, Name, Segmentation
 from .splitting import Shares, split_items
 from .survey import (
     Problem,
@@ -60,8 +57,16 @@ from .survey import (
 )
 
 Scale = Literal["training", "none"]
-_NOT_OF_SOUND = ("per_step", "label", "group", "annotator", "classes")
-"""Options of ``Segmentation`` for labels within a file."""
+Quantity = Annotated[float, Between(0, 10**6, above=True)]
+"""Of seconds, or of samples per second: as much as ``TaskMetadata`` holds."""
+_INSIDE = ("channels", "per_step", "label", "group", "annotator", "classes")
+"""Options for channels and labels within a sensor's file."""
+_IDLE: Mapping[Form, tuple[str, ...]] = {
+    "sound": (*_INSIDE, "scale", "pool", "missing", "longest_gap"),
+    "arrays": ("seconds", *(option.name for option in fields(AudioTask))),
+}
+"""Options that have no effect on such data."""
+_IDLE_IN_ONE_FILE = (*_INSIDE, "window", "stride", "skip")
 
 
 @register
@@ -74,22 +79,22 @@ class FolderTask(AudioTask):
 
     path: str = ""
     """The folder, .csv, .npz or .h5 file; a path as it stands, or under the data folder."""
-    seconds: float | None = 1.0
+    seconds: Quantity | None = 1.0
     """Sound: length to which clips are cut, or padded with silence, at both ends; None: each keeps
     its length."""
     speaker: str = ""
     """Pattern of file names, without their suffix, that tells whom or what a file is of:
     "{speaker}_{index}"; {index} stands for anything else."""
-    validation_fraction: float = Shares().validation
+    validation_fraction: WithinZeroAndOne = Shares().validation
     """Fraction held out for validation where no validation split is given, of the groups or of each
     class."""
-    test_fraction: float = Shares().test
+    test_fraction: BelowOne = Shares().test
     """Fraction held out for testing where no split is given, of the groups or of each class."""
     fold: str = ""
     """Cross-validation: "2/5" holds out the second of five equal parts for testing, in the place of
     ``test_fraction``. Where a test split is given, it stays, and the part of the others is for
     validation."""
-    rate: float | None = None  # type: ignore[misc, assignment]
+    rate: Quantity | None = None  # type: ignore[misc, assignment]
     """Samples per second (Hz), to which files of another rate are resampled. None: 16000 for sound;
     for arrays the rate that their file states (the first of several files), else steps are not in
     time."""
@@ -97,10 +102,10 @@ class FolderTask(AudioTask):
     """Arrays: training, each channel minus its mean and divided by its deviation over the training
     split, which the signal path keeps (sensors' units differ by orders of magnitude). none: as they
     are, for spikes and what is already scaled."""
-    pool: int = 1
+    pool: Annotated[int, Between(1, MOST_POOLED)] = 1
     """Arrays with a label for each sequence: samples of which the mean is one step. A sequence's
     rest, of fewer, is left out."""
-    channels: str | tuple[str | int, ...] | None = None
+    channels: str | int | tuple[str | int, ...] | None = None
     """Sensor files: the channels to read of each, in this order: by name, or by number from 1, as
     in "ii,v1" or [1, 2]. None: those of the first file, for which the others are searched by
     name."""
@@ -108,24 +113,24 @@ class FolderTask(AudioTask):
     """Sensor files and arrays: what is done about missing samples: interpolate, hold or refuse."""
     longest_gap: int = DEFAULT.longest
     """Sensor files and arrays: samples that may be missing in a row."""
-    window: float | None = None
+    window: Length | None = None
     """Sensor and sound files: the length of a sequence, in seconds if the rate is known, else in
     steps, into which recordings are cut. All from one recording are in one split. None: each
     recording is a sequence, or each of its parts that has one label; sound is cut by
     ``seconds``."""
-    stride: float | None = None
+    stride: Length | None = None
     """Sensor and sound files: from the beginning of one window to the next, as ``window``. None:
     they do not overlap."""
     per_step: bool = False
     """Sensor files: each step keeps the label that is given in the file. Otherwise a window has
     that of most of its steps, at least of half of them; without, it is left out."""
-    label: str = Segmentation.label
+    label: Name = Segmentation.label
     """Tables: the column that says what each row is of, if it is there (empty: nothing)."""
-    group: str = Segmentation.group
+    group: Name = Segmentation.group
     """Tables: the column that says whom or what each row is of, if it is there."""
-    annotator: str = Segmentation.annotator
+    annotator: Name = Segmentation.annotator
     """WFDB records: the ending of the files with the annotations that are the labels."""
-    classes: Mapping[str, str] | None = None
+    classes: Classes = None
     """Which labels are which class, such as {N: normal, V: pvc}; others have none. Labels that
     begin with "(" are WFDB's rhythms. None: each label is a class, and of annotations those of
     beats."""
@@ -141,108 +146,54 @@ class FolderTask(AudioTask):
     they are refused."""
 
     def __post_init__(self) -> None:
+        CheckedSettings.__post_init__(self)  # not AudioTask's: a sensor has another rate
         source = self.source
-        if not isinstance(self.speaker, str):
-            raise SrnnError(
-                f"speaker must be a pattern of names, such as '{{speaker}}_{{index}}', not "
-                f"{self.speaker!r}.",
-                "value",
-                "speaker",
-            )
-        _ = self._asked_shares
-        if isinstance(self.channels, list):
-            object.__setattr__(self, "channels", tuple(self.channels))
-        _ = self._chosen, self._gaps, self.cutting
-        check("skip", self.skip, bool)
-        check("scale", self.scale, Scale)
-        check("answer", self.answer, Answer)
-        require(isinstance(self.unit, str), "unit", "text", self.unit)
-        check("pool", self.pool, int, Between(1, MOST_POOLED))
-        for name in ("seconds", "rate"):
-            if getattr(self, name) is not None:
-                check(
-                    name, getattr(self, name), float, Between(0, 10**6, above=True)
-                )  # as ``TaskMetadata``
+        _ = self._asked_shares, self._chosen, self._gaps, self.cutting  # SrnnError for a bad one
         about = self.content
         if about.form == "sound":
-            super().__post_init__()
-            if self.seconds is not None and not round(self.seconds * self.sound.rate):
+            rate = self.sound.rate
+            _ = self.cutting.steps("window", rate), self.cutting.steps("stride", rate)
+            if self.seconds is not None and not round(self.seconds * rate):
                 raise SrnnError(
-                    f"seconds must be at least one sample, 1/{self.sound.rate} s, not "
-                    f"{self.seconds!r}.",
+                    f"seconds must be at least one sample, 1/{rate} s, not {self.seconds!r}.",
                     "value",
                     "seconds",
                 )
-            if self.window is not None and self.seconds != FolderTask.seconds:
-                raise SrnnError(
-                    "seconds is for whole clips, and window cuts recordings; give one of them.",
-                    "conflict",
-                    "seconds",
-                )
-            _ = (
-                self.cutting.steps("window", self.sound.rate),
-                self.cutting.steps("stride", self.sound.rate),
-            )
-        elif not about.items and about.rate is not None and self.rate not in (None, about.rate):
-            raise SrnnError(
-                f"{source} states a rate of {about.rate:g} Hz; remove the option 'rate', "
-                f"{self.rate:g}.",
-                "data",
-                source,
-            )
-        for name, idle in (
-            ("channels", self.channels is None),
-            ("window", self.cutting == WHOLE),
-        ):
-            if not idle and not about.items:
-                raise SrnnError(
-                    f"The option '{name}' is for sensor files, and {source} is one file of arrays; "
-                    "remove it.",
-                    "conflict",
-                    name,
-                )
-        if self.answer == "next" and (about.form == "sound" or self.scale == "none"):
-            raise SrnnError(
-                "answer next is for scaled arrays and sensor files; remove it.",
-                "conflict",
-                "answer",
-            )
-        if self.answer == "next" and self.pool > 1:
-            raise SrnnError(
-                "pool is for one label of each sequence, and answer next has none.",
-                "conflict",
-                "pool",
-            )
-        if self.unit and not about.values:
-            raise SrnnError(
-                f"unit is for values, and the labels of {source} are classes; remove it.",
-                "conflict",
-                "unit",
-            )
-        _ = self.targets
-        if self.skip and not about.items:
-            raise SrnnError(
-                f"{source} is one file, so there is nothing to skip; remove the option 'skip'.",
-                "data",
-                source,
-            )
-        without = {
-            "sound": ("scale", "pool", "channels", "missing", "longest_gap", *_NOT_OF_SOUND),
-            "arrays": ("seconds", *names_of(AudioTask)),
-        }
-        if self.pool > 1 and (about.per_step or self.scale == "none"):
-            raise SrnnError(
-                "pool is for scaled arrays with one label for each sequence; remove it.",
-                "conflict",
-                "pool",
-            )
+        idle, what = _IDLE[about.form], str(about.form)
+        if not about.items:
+            idle, what = (*idle, *_IDLE_IN_ONE_FILE), f"{source}, one file of arrays"
         for own in fields(self):
-            if own.name in without[about.form] and getattr(self, own.name) != own.default:
-                raise SrnnError(
-                    f"The option '{own.name}' has no effect on {about.form}; remove it.",
-                    "conflict",
-                    own.name,
-                )
+            if own.name in idle and getattr(self, own.name) != own.default:
+                problem = f"The option '{own.name}' has no effect on {what}; remove it."
+                raise SrnnError(problem, "conflict", own.name)
+        unscaled, ahead = self.scale == "none", self.answer == "next"
+        stated = about.rate if about.form == "arrays" and not about.items else None
+        conflicts = {
+            "seconds is for whole clips, and window cuts recordings; give one of them.": (
+                "seconds",
+                self.window is not None and self.seconds != FolderTask.seconds,
+            ),
+            f"{source} states a rate of {stated or 0:g} Hz; remove the option 'rate'.": (
+                "rate",
+                None not in (stated, self.rate) and stated != self.rate,
+            ),
+            "answer next is for scaled arrays and sensor files; remove it.": (
+                "answer",
+                ahead and (unscaled or about.form == "sound"),
+            ),
+            "pool is for scaled arrays with one label for each sequence; remove it.": (
+                "pool",
+                self.pool > 1 and (ahead or unscaled or about.per_step),
+            ),
+            f"unit is for values, and the labels of {source} are classes; remove it.": (
+                "unit",
+                self.unit and not about.values,
+            ),
+        }
+        for problem, (name, wrong) in conflicts.items():
+            if wrong:
+                raise SrnnError(problem, "conflict", name)
+        _ = self.targets  # SrnnError for another number of units
 
     @cached_property
     def shares(self) -> Shares:
@@ -263,14 +214,10 @@ class FolderTask(AudioTask):
     @cached_property
     def content(self) -> Description:
         """What was in the source when the task was made."""
-        if self.answer != "next":
-            return self._content
-        return self._with_next(self._content)
-
-    def _with_next(self, about: Description) -> Description:
-        """With the channels as the values of each step."""
-        if about.channels is None:
+        about = self._content
+        if self.answer != "next" or about.channels is None:
             return about
+        # The channels are the values of each step.
         names = about.names or tuple(f"channel {number + 1}" for number in range(about.channels))
         return about._replace(class_names=names, per_step=True, values=True, label_type="text")
 
@@ -293,12 +240,8 @@ class FolderTask(AudioTask):
         """``channels``, with numbers from 0."""
         if self.channels is None:
             return None
-        listed = isinstance(self.channels, tuple)
-        return tuple(
-            parse_channels(
-                ",".join(map(str, self.channels)) if listed else str(self.channels), "channels"
-            )
-        )
+        listed = self.channels if isinstance(self.channels, tuple) else (self.channels,)
+        return tuple(parse_channels(",".join(map(str, listed)), "channels"))
 
     @property
     def _gaps(self) -> Gaps:
@@ -403,7 +346,7 @@ class FolderTask(AudioTask):
         for name in (split, "train") if sound.features.fitted else (split,):
             if not clips[name]:
                 raise SrnnError(
-                    f"{source} has no clips for the {name} split; give it some.", "missing", source
+                    f"{source} has no clips for the {name} split; give it some.", "data", name
                 )
         if self.clip_seconds is None:
             length = None
@@ -433,6 +376,33 @@ class FolderTask(AudioTask):
         return load_arrays(split, self.source, self.shares, self._content)
 
 
+@dataclass(frozen=True)
+class InMemoryTask(FolderTask):
+    """The task "folder" with arrays in memory in the place of a path."""
+
+    arrays: Given = field(default_factory=Given, repr=False, compare=False)
+    """As in a file of arrays: x (N, T, C), y (N,) or (N, T), and what is optional there."""
+
+    @classmethod
+    def of(cls, arrays: Given, options: Mapping[str, Any]) -> Self:
+        """The task with the options of the task "folder". SrnnError for an unknown one, or arrays
+        that do not fit."""
+        check_options(FolderTask, options)
+        return cls(**options, arrays=arrays)
+
+    @cached_property
+    def source(self) -> Given:
+        return self.arrays
+
+    def chosen(self) -> dict[str, Any]:
+        options = super().chosen()
+        del options["arrays"]
+        return options
+
+    def origin(self, data_dir: Path | None = None) -> str:
+        return "arrays in memory"
+
+
 def next_samples(split: Split) -> Split:
     """Scaled arrays, with the sample after each step as its target, in the channels' units; the
     last has none."""
@@ -448,20 +418,14 @@ def next_samples(split: Split) -> Split:
     return replace(split, y=y)
 
 
-def names_of(options: type) -> tuple[str, ...]:
-    """The names of a dataclass's fields."""
-    return tuple(option.name for option in fields(options))
-
-
 def find_source(path: str) -> Path:
     """The folder or file, at the path as it stands or under the data folder. SrnnError if it is in
     neither place."""
-    if not isinstance(path, str) or not path:
+    if not path:
         raise SrnnError(
             "The task 'folder' needs the option 'path': a folder of files for each class, or a "
-            ".csv, .npz or .h5 file; "
-            "or, for a trained network, whose data were in memory, other recordings "
-            f"({option('data')}).",
+            ".csv, .npz or .h5 file; or, for a trained network, whose data were in memory, other "
+            f"recordings ({option('data')}).",
             "missing",
             "path",
         )
@@ -477,8 +441,8 @@ def find_source(path: str) -> Path:
         raise not_found(f"The recordings of {known.name} ({path}) were", root, how)
     raise SrnnError(
         f"{path} was not found, neither here nor under {root} ({option('data_dir')} or SRNN_DATA): "
-        "name a folder or file with 'path', or, for a trained network, other recordings "
-        f"({option('data')}).",
+        "name a folder or file with 'path', or, for a trained network, other "
+        f"recordings ({option('data')}).",
         "missing",
         path,
     )

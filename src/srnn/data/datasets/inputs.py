@@ -62,8 +62,8 @@ class WindowedArray(Inputs):
     def __post_init__(self) -> None:
         if self.signals.ndim != 2 or self.signals.dtype.kind not in "ui":
             raise SrnnError(
-                f"Windowed signals are integers (N, T), not {self.signals.dtype} "
-                f"{self.signals.shape}.",
+                "Windowed signals are integers (N, T), not "
+                f"{self.signals.dtype} {self.signals.shape}.",
                 "data",
                 "signals",
             )

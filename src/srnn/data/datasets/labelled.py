@@ -91,8 +91,8 @@ def load_labelled(
         lengths = [len(signal) for signal in given.signals]
         if any(len(one) != length for one, length in zip(steps, lengths, strict=True)):
             raise SrnnError(
-                f"{source} has a label per sample, but this network's steps are not samples; give "
-                "labels per step.",
+                f"{source} has a label per sample, but this network's steps are not "
+                "samples; give labels per step.",
                 "data",
                 source,
             )
@@ -176,7 +176,7 @@ def _of_files(
     else:
         chosen = divide(source, items, cutting, read, split, shares or Shares(0, 0))
     if not chosen:
-        raise SrnnError(f"{source} has no sequences for the {split} split.", "missing", source)
+        raise SrnnError(f"{source} has no sequences for the {split} split.", "data", split)
     say_notes(source, [(one.item.path, note) for one in chosen for note in one.sensed.notes])
     names = [f"{one.item.path}, sample {one.piece.start}," for one in chosen]
     if cutting.window is None:
@@ -202,13 +202,12 @@ def _say_divided(source: Path, split: SplitName, shares: Shares | None, given: _
         what = f"its {shares.held_out(given.groups is not None)}"
         say(
             f"{source} names no splits: {shares.validation:.0%} of {what} are held out for "
-            f"validation and {shares.tested} for "
-            "testing, always the same ones."
+            f"validation and {shares.tested} for testing, always the same ones."
         )
     if given.divided and shares is None and split == "test":
         say(
-            f"{source} names no splits: all of it is measured; this is not a test if training has "
-            "seen any of it."
+            f"{source} names no splits: all of it is measured; this is not a test if "
+            "training has seen any of it."
         )
 
 
@@ -219,9 +218,9 @@ def _numbers(source: Path, names: Sequence[str], classes: Sequence[str]) -> list
     for name in names:
         if name not in number:
             raise SrnnError(
-                f"{source} has the label {name!r}, which this network does not know; it knows "
-                f"{some(classes)}.",
+                f"{source} has the label {name!r}, which this network does not "
+                f"know; it knows {some(classes)}.",
                 "data",
-                source,
+                name,
             )
     return [number[name] for name in names]

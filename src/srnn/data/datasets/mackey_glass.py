@@ -22,14 +22,13 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import is_number, require
 from ...files.bounds import Between
-from ...files.conversion import check
+from ...files.conversion import CheckedSettings
 from ..encoders.speech import Statistics
 from ..signals import ScaledPath
 from ..targets import Targets
@@ -116,7 +115,7 @@ def integrated(tau: int, steps: int) -> Series:
 
 @register
 @dataclass(frozen=True)
-class MackeyGlassTask(Task):
+class MackeyGlassTask(CheckedSettings, Task):
     """The next sample of a chaotic series. Needs no download."""
 
     name = "mackey-glass"
@@ -124,20 +123,14 @@ class MackeyGlassTask(Task):
     class_names = ("x",)
     targets = Targets((None,))
 
-    tau: int = 17
+    tau: Annotated[int, Between(min(SERIES), max(SERIES))] = 17
     """The delay of the equation, 17 to 30."""
-    offset: float = 0.0
+    offset: Annotated[float, Between(0, 30)] = 0.0
     """Lyapunov times after which training data begin; NeuroBench's runs are half a one apart."""
-    window: int = 150
+    window: Annotated[int, Between(WARM_UP + 1, TRAINING - _VALIDATION)] = 150
     """Steps of a training sequence."""
-    stride: int = 30
+    stride: Annotated[int, Between(1, TRAINING)] = 30
     """From the beginning of one to the next."""
-
-    def __post_init__(self) -> None:
-        require(self.tau in SERIES, "tau", "17 to 30", self.tau)
-        require(is_number(self.offset) and 0 <= self.offset <= 30, "offset", "0 to 30", self.offset)
-        check("window", self.window, int, Between(WARM_UP + 1, TRAINING - _VALIDATION))
-        check("stride", self.stride, int, Between(1, TRAINING))
 
     def signal(self) -> ScaledPath:
         return ScaledPath(1)

@@ -15,14 +15,15 @@ import math
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError
 from ...files import reading
-from ...files.bounds import Between
-from ...files.conversion import check
+from ...files.bounds import Between, Count, CountFrom0
+from ...files.conversion import CheckedSettings
 from ..signals import SignalPath, Steps, WindowPath
 from ..tasks import Task, register
 from .base import Split, SplitName, check_split, not_found, resolve_data_dir
@@ -37,7 +38,7 @@ _FILES = {"train": "train", "validation": "train", "test": "t10k"}
 
 @register
 @dataclass(frozen=True)
-class SequentialMNISTTask(Task):
+class SequentialMNISTTask(CheckedSettings, Task):
     """Handwritten digits, 784 pixels one after the other, row by row."""
 
     name = "smnist"
@@ -45,20 +46,14 @@ class SequentialMNISTTask(Task):
     class_names = tuple("0123456789")
     analog_in_paper = True
 
-    window: int = 8
+    window: Annotated[int, Between(1, PIXELS)] = 8
     """Pixels that the network sees at a step: its own and the next window - 1. 8: the published
     network; 1: the paper."""
-    validation_size: int = 10_000
+    validation_size: CountFrom0 = 10_000
     """Number of the last training images that are held out; 0: none."""
-    training_size: int | None = None
+    training_size: Count | None = None
     """Train on only this many images, the first ones, for short trials; null: all that are not held
     out."""
-
-    def __post_init__(self) -> None:
-        check("window", self.window, int, Between(1, PIXELS))
-        check("validation_size", self.validation_size, int, Between(0))
-        if self.training_size is not None:
-            check("training_size", self.training_size, int, Between(1))
 
     def signal(self) -> SignalPath:
         return WindowPath(self.window, 255)
@@ -73,13 +68,13 @@ class SequentialMNISTTask(Task):
                 raise SrnnError(
                     f"validation_size is {self.validation_size}, but {where} contains "
                     f"{len(pixels)} images in all.",
-                    "value",
+                    "conflict",
                     "validation_size",
                 )
             if split == "validation" and not self.validation_size:
                 raise SrnnError(
-                    "validation_size is 0: nothing is held out for validation; use split train or "
-                    "test.",
+                    "validation_size is 0: nothing is held out for "
+                    "validation; use split train or test.",
                     "conflict",
                     "validation_size",
                 )
@@ -104,15 +99,11 @@ class PermutedMNISTTask(SequentialMNISTTask):
 
     name = "psmnist"
 
-    window: int = 4
+    window: Annotated[int, Between(1, PIXELS)] = 4
     """Pixels that the network sees at a step: its own and the next window - 1, in the permuted
     order."""
-    permutation_seed: int = 0
+    permutation_seed: Annotated[int, Between(0, 2**32 - 1)] = 0
     """Seed of the order. The paper's own order is not published."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        permutation(self.permutation_seed)
 
     def signal(self) -> Steps:
         return Steps(
@@ -127,7 +118,6 @@ class PermutedMNISTTask(SequentialMNISTTask):
 def permutation(seed: int) -> npt.NDArray[np.intp]:
     """(784,) the order in which pixels are read, from numpy's legacy generator, whose stream is
     guaranteed never to change."""
-    check("permutation_seed", seed, int, Between(0, 2**32 - 1))
     return np.random.RandomState(seed).permutation(PIXELS)
 
 
@@ -142,15 +132,15 @@ def read_images(
     labels = read_idx(labels_path, _LABELS)
     if images.shape[1:] != (_SIDE, _SIDE):
         raise SrnnError(
-            f"{images_path} contains images of {images.shape[1:]} pixels, expected ({_SIDE}, "
-            f"{_SIDE}).",
-            "data",
+            f"{images_path} contains images of {images.shape[1:]} pixels, "
+            f"expected ({_SIDE}, {_SIDE}).",
+            "file",
             images_path,
         )
     if len(images) != len(labels):
         raise SrnnError(
             f"{images_path} contains {len(images)} images, but {labels_path} {len(labels)} labels.",
-            "data",
+            "file",
             images_path,
         )
     return images.reshape(-1, PIXELS), labels.astype(np.int64), images_path
@@ -182,19 +172,19 @@ def read_idx(path: Path, magic: int) -> npt.NDArray[np.uint8]:
     start = 4 + 4 * dimensions
     if first_word != magic or len(content) < start:
         raise SrnnError(
-            f"{path} is not an IDX file of {'images' if magic == _IMAGES else 'labels'}; download "
-            "it again.",
-            "data",
+            f"{path} is not an IDX file of "
+            f"{'images' if magic == _IMAGES else 'labels'}; download it again.",
+            "file",
             path,
         )
     shape = struct.unpack(f">{dimensions}I", content[4:start])
     if 0 in shape:  # numpy rejects such a shape if its other sizes are too large
-        raise SrnnError(f"{path} is empty: it contains no items.", "missing", path)
+        raise SrnnError(f"{path} is empty: it contains no items.", "file", path)
     if len(content) - start != math.prod(shape):
         raise SrnnError(
-            f"{path} should contain {shape} bytes, but has {len(content) - start}; download it "
-            "again.",
-            "data",
+            f"{path} should contain {shape} bytes, but has "
+            f"{len(content) - start}; download it again.",
+            "file",
             path,
         )
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)

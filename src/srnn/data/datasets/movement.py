@@ -69,12 +69,16 @@ def unpack_movement(archive: Path, folder: Path, strip: int = 0) -> list[Path]:
     with reading(archive, "seglearn's package"), zipfile.ZipFile(archive) as opened:
         recordings = read_recordings(opened.read(_ARRAY))
     if not recordings:
-        raise SrnnError(f"{archive} holds no recordings; fetch it again.", "missing", archive)
+        raise SrnnError(f"{archive} holds no recordings; fetch it again.", "file", archive)
     paths = []
     for recording in recordings:
         paths.append(folder / "recordings" / recording.file)
         paths[-1].parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(paths[-1], _as_csv(recording))
+        samples = (
+            (f"{step / RATE:.2f}", *(f"{value:.6f}" for value in row))
+            for step, row in enumerate(recording.samples.tolist())
+        )
+        write_atomically(paths[-1], _table(("time", *CHANNELS), samples))
     rows = (
         (f"recordings/{one.file}", one.exercise, f"subject {one.subject}", split_of(one.subject))
         for one in recordings
@@ -87,14 +91,6 @@ def unpack_movement(archive: Path, folder: Path, strip: int = 0) -> list[Path]:
 def split_of(subject: int) -> str:
     """The split that holds all recordings of a subject."""
     return SPLITS.get(subject, "train")
-
-
-def _as_csv(recording: Watched) -> bytes:
-    rows = (
-        (f"{step / RATE:.2f}", *(f"{value:.6f}" for value in row))
-        for step, row in enumerate(recording.samples.tolist())
-    )
-    return _table(("time", *CHANNELS), rows)
 
 
 def _table(titles: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> bytes:

@@ -19,13 +19,14 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError
+from ...files import check_regular, reading
 from .base import Split, SplitName, check_split, later, not_found, resolve_data_dir
-from .matfile import read_mat
 
 CLASS_NAMES = ("P", "PQ", "QR", "RS", "ST", "TP")
 CHANNELS = ("lead 1 up", "lead 1 down", "lead 2 up", "lead 2 down")
@@ -36,8 +37,8 @@ SAMPLE_RATE = 250
 """Hz: a step is 4 ms."""
 _FILLED = 38  # label steps at a window's start that belong to the window, not the record
 SOURCE = (
-    "get the data from github.com/byin-cwi/Efficient-spiking-networks (folder ECG) and put "
-    "them into {folder}"
+    "get the data from github.com/byin-cwi/Efficient-spiking-networks (folder "
+    "ECG) and put them into {folder}"
 )
 
 
@@ -73,8 +74,8 @@ def load_paper_split(
     whole = validation_blocks == 0  # nothing is held out
     if whole and split == "validation":
         raise SrnnError(
-            "validation_blocks is 0: this task holds nothing out for validation; use split train "
-            "or test.",
+            "validation_blocks is 0: this task holds nothing out for "
+            "validation; use split train or test.",
             "conflict",
             "validation_blocks",
         )
@@ -92,35 +93,64 @@ def read_paper_mat(path: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.
     for name, array, last in (("x", x, len(CHANNELS)), ("y", one_hot, len(CLASS_NAMES))):
         if array.ndim != 3 or array.shape[1:] != (STEPS, last) or len(array) == 0:
             raise SrnnError(
-                f"{path}: '{name}' has the shape {array.shape}, expected (sequences, {STEPS}, "
-                f"{last}).",
-                "data",
+                f"{path}: '{name}' has the shape {array.shape}, expected "
+                f"(sequences, {STEPS}, {last}).",
+                "file",
                 path,
             )
     if len(x) != len(one_hot):
         raise SrnnError(
-            f"{path}: 'x' contains {len(x)} sequences, 'y' {len(one_hot)}.", "data", path
+            f"{path}: 'x' contains {len(x)} sequences, 'y' {len(one_hot)}.", "file", path
         )
     if not np.isfinite(x).all():
         raise SrnnError(
-            f"{path}: 'x' contains values that are not finite (NaN or infinity).", "data", path
+            f"{path}: 'x' contains values that are not finite (NaN or infinity).", "file", path
         )
     if np.abs(x).max() > 1:
         raise SrnnError(
             f"{path}: 'x' contains values other than -1, 0 and 1: it is not level-crossing encoded.",
-            "data",
+            "file",
             path,
         )
     labelled = one_hot != 0
     if not ((one_hot == 0) | (one_hot == 1)).all() or (labelled.sum(-1) > 1).any():
         raise SrnnError(
             f"{path}: 'y' is not one-hot (a row must be all zero, or have a single 1).",
-            "data",
+            "file",
             path,
         )
     return x.astype(np.float32), np.where(labelled.any(-1), labelled.argmax(-1), -1).astype(
         np.int64
     )
+
+
+def read_mat(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
+    """The named arrays of real numbers of a .mat file, in the type they are stored in.
+
+    SrnnError: the file cannot be read (version 7.3 is HDF5), or one of the names is missing or not
+    such an array.
+    """
+    from scipy.io import loadmat
+
+    check_regular(path)
+    with reading(path, "a MATLAB 5 .mat file"), path.open("rb") as file:
+        variables = {
+            name: value for name, value in loadmat(file).items() if not name.startswith("__")
+        }
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    for name in names:
+        if name not in variables:
+            there = ascii(", ".join(sorted(variables))[:200])[1:-1] or "nothing"
+            raise SrnnError(
+                f"{path} has no variable '{name}' (expected {', '.join(names)}; found {there}).",
+                "missing",
+                name,
+            )
+        array = variables[name]
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
+            raise SrnnError(f"{path}: '{name}' is not a dense array of real numbers.", "file", name)
+        arrays[name] = array.astype(array.dtype.newbyteorder("="))
+    return arrays
 
 
 def record_numbers(y: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -153,9 +183,8 @@ def validation_mask(
     if len(starts) < 2 * blocks:
         raise SrnnError(
             f"{blocks} validation blocks need at least {2 * blocks} records, but there are "
-            f"{len(starts)}; "
-            "lower validation_blocks.",
-            "value",
+            f"{len(starts)}; lower validation_blocks.",
+            "conflict",
             "validation_blocks",
         )
     least = 2 * np.arange(

@@ -78,8 +78,7 @@ place among those at hand."""
 _P, _PQ, _QR, _RS, _ST, _TP = range(6)
 SOURCE = (
     "get the data with 'srnn data fetch qtdb', or from physionet.org/content/qtdb/1.0.0/ and put "
-    "its .dat, .hea and .q1c files "
-    "into {folder}"
+    "its .dat, .hea and .q1c files into {folder}"
 )
 
 
@@ -106,8 +105,7 @@ def load_records(
     if missing:
         raise SrnnError(
             f"{folder} lacks {len(missing)} of the {len(names)} records of the {split} split, such "
-            f"as {missing[0]}; "
-            f"{SOURCE.format(folder=folder)}.",
+            f"as {missing[0]}; {SOURCE.format(folder=folder)}.",
             "missing",
             folder,
         )
@@ -181,7 +179,7 @@ def read_record(folder: Path, name: str, sums: dict[str, str] | None = None) -> 
         problem = str(error) or type(error).__name__
         raise SrnnError(
             f"Record {folder / name} is damaged: {problem}; {SOURCE.format(folder=folder)}.",
-            "data",
+            "file",
             folder / name,
         ) from error
 
@@ -313,10 +311,10 @@ def _check_file(path: Path, checksum: str | None) -> None:
         raise SrnnError(f"{path} is missing: {SOURCE.format(folder=path.parent)}.", "missing", path)
     content = read_bytes(path, "a file of a WFDB record")
     if not content:
-        raise SrnnError(f"{path} is empty: {SOURCE.format(folder=path.parent)}.", "missing", path)
+        raise SrnnError(f"{path} is empty: {SOURCE.format(folder=path.parent)}.", "file", path)
     if checksum is not None and hashlib.sha256(content).hexdigest() != checksum:
         raise SrnnError(
             f"{path} does not match SHA256SUMS next to it: {SOURCE.format(folder=path.parent)}.",
-            "data",
+            "file",
             path,
         )

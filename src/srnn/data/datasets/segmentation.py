@@ -11,14 +11,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
-from typing import Any, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, naming_once, require
-from ...files.bounds import Between
-from ...files.conversion import check
+from ...errors import SrnnError, naming_once
+from ...files.bounds import Between, ReadBy
+from ...files.conversion import CheckedSettings
 from ...files.wfdb_records import BEATS
 from ...text import composed
 from ..recordings import Recording
@@ -64,17 +64,36 @@ class Segment(NamedTuple):
         return tuple(span.label for span in self.spans)
 
 
-@dataclass(frozen=True)
-class Segmentation:
-    """The options of the task "folder" that say how recordings become sequences."""
+def _read_name(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("a name")
+    return value
 
-    window: float | None = None
-    stride: float | None = None
+
+def _read_classes(value: Any) -> Mapping[str, str] | None:
+    if value is None or (isinstance(value, Mapping) and value and all(value.values())):
+        return value
+    raise ValueError("a class for each label, such as {N: normal, V: pvc}")
+
+
+Length = Annotated[float, Between(0, 10**9, above=True)]
+"""Of a window: seconds, or steps where a recording's rate is not known."""
+Name = Annotated[str, ReadBy(_read_name)]
+Classes = Annotated[Mapping[str, str] | None, ReadBy(_read_classes)]
+"""The class of each label, which YAML may have read as a number."""
+
+
+@dataclass(frozen=True)
+class Segmentation(CheckedSettings):
+    """The options of the task "folder" that define how recordings become sequences."""
+
+    window: Length | None = None
+    stride: Length | None = None
     per_step: bool = False
-    label: str = "label"
-    group: str = "group"
-    annotator: str = "atr"
-    classes: Mapping[str, str] | None = None
+    label: Name = "label"
+    group: Name = "group"
+    annotator: Name = "atr"
+    classes: Classes = None
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Self:
@@ -85,25 +104,13 @@ class Segmentation:
         return cls(**own)
 
     def __post_init__(self) -> None:
-        for name in ("window", "stride"):
-            if getattr(self, name) is not None:
-                check(name, getattr(self, name), float, Between(0, 10**9, above=True))
-        check("per_step", self.per_step, bool)
-        for name in ("label", "group", "annotator"):
-            value = getattr(self, name)
-            require(isinstance(value, str) and bool(value), name, "a name", value)
-        known = self.classes is None
-        if isinstance(self.classes, Mapping):
-            known = bool(self.classes) and all(self.classes.values())
-        require(
-            known, "classes", "a class for each label, such as {N: normal, V: pvc}", self.classes
-        )
+        super().__post_init__()
         if self.stride is not None and self.window is None:
             raise SrnnError(
-                "The option 'stride' says how far apart windows begin; give 'window' too, or "
-                "remove it.",
-                "missing",
-                "window",
+                "The option 'stride' says how far apart windows begin; "
+                "give 'window' too, or remove it.",
+                "conflict",
+                "stride",
             )
 
     @property
@@ -147,7 +154,7 @@ class Segmentation:
             return None
         steps = round(value * (rate or 1.0))
         if not steps:
-            raise SrnnError(f"{what} must be at least one step, not {value!r}.", "data", what)
+            raise SrnnError(f"{what} must be at least one step, not {value!r}.", "value", what)
         return steps
 
 
@@ -236,10 +243,9 @@ def _span_of(recording: Recording, event: Event) -> LabelledInterval:
         whole = f"{first:g} to {first + length / (rate or 1.0):g}{unit}"
         raise SrnnError(
             f"{recording.name}: the event {event.label!r} at {event.start:g}{ends}{unit} is not "
-            "within "
-            f"the recording, {whole}; correct its times.",
+            f"within the recording, {whole}; correct its times.",
             "data",
-            recording.name,
+            event.label,
         )
     return LabelledInterval(start, max(min(stop, last), start), event.label)
 
@@ -287,7 +293,7 @@ def cut_all(
             raise SrnnError(
                 "some labels are points in time and some last; give all an end, or none.",
                 "data",
-                "events",
+                cutting.label,
             )
         return tuple(_around(points, whole, cutting, window, stride))
     if window is None and not cutting.per_step:
@@ -326,8 +332,8 @@ def _around(
     """A window around each point in time, but for those too near to an end."""
     if window is None:
         raise SrnnError(
-            "labels are points in time; say with the option window how much around each is a "
-            "sequence.",
+            "labels are points in time; say with the option window how "
+            "much around each is a sequence.",
             "missing",
             "window",
         )
@@ -365,10 +371,9 @@ def _apart(spans: Sequence[LabelledInterval]) -> list[LabelledInterval]:
         if other.start < one.stop:
             raise SrnnError(
                 f"the events {one.label!r} and {other.label!r} overlap at sample {other.start}; "
-                "correct "
-                "their times, or give no window, so that each is a sequence.",
+                "correct their times, or give no window, so that each is a sequence.",
                 "data",
-                "events",
+                one.label,
             )
     return ordered
 
@@ -408,7 +413,16 @@ def _labelled(
 def moved(
     spans: Sequence[LabelledInterval], ratio: float, samples: int
 ) -> tuple[LabelledInterval, ...]:
-    """The spans of a recording that now has so many samples, ``ratio`` times what it had."""
+    """The spans of a recording that was resampled.
+
+    Args:
+        spans: in samples of the recording as it was.
+        ratio: how many times as many samples it has now.
+        samples: its number of samples now.
+
+    Returns:
+        The spans in samples of now, without those that became too short.
+    """
     if ratio == 1:
         return tuple(spans)
     found = []
@@ -428,9 +442,14 @@ def labels_of(
     pieces: Sequence[Segment], number: Mapping[str, float], steps: int, per_step: bool, none: float
 ) -> npt.NDArray[Any]:
     """The numbers of the pieces' classes, or their values: (N,), or where each step has a label
-    (N, steps), ``none`` where there is none.
+    (N, steps).
 
-    ``number``: that of each label.
+    Args:
+        pieces: N segments.
+        number: the number of each label.
+        steps: the steps of the longest.
+        per_step: whether each step has a label.
+        none: the number where there is no label.
     """
     if not per_step:
         return np.array([number[piece.label] for piece in pieces])

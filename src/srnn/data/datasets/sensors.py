@@ -158,14 +158,14 @@ class Leading(NamedTuple):
                     f"{recording.name} does not state the unit of {called}, which is {found}; "
                     f"state it in its title, as {called} ({wanted})",
                     "data",
-                    recording.name,
+                    called,
                 )
             if given and wanted and conversion(given, wanted) is None:
                 raise SrnnError(
                     f"{recording.name} has {called} in {given}, but {stated[wanted]} in {wanted}; "
                     "correct the unit, or choose other channels with the option channels",
                     "data",
-                    recording.name,
+                    called,
                 )
 
     def _check_channels(self, recording: Recording) -> None:
@@ -176,22 +176,19 @@ class Leading(NamedTuple):
             if count != self.channels:
                 raise SrnnError(
                     f"{recording.name} has {count} channels, but {self.what} has {self.channels}; "
-                    "choose "
-                    "which to read with the option channels.",
+                    "choose which to read with the option channels.",
                     "data",
-                    recording.name,
+                    "channels",
                 )
             return
         known = {name.casefold() for name in recording.channels}
         if not known >= {name.casefold() for name in self.names}:
             raise SrnnError(
                 f"{recording.name} has the channels {some(recording.channels)}, but {self.what} "
-                "has "
-                f"{some(self.names)}; name them alike, or choose which to read by name or number "
-                "with "
-                "the option channels.",
+                f"has {some(self.names)}; name them alike, or choose which to read by name or "
+                "number with the option channels.",
                 "data",
-                recording.name,
+                "channels",
             )
 
 
@@ -223,18 +220,16 @@ class SensorFiles:
         if self.cutting.per_step and any(item.label for item in self.items):
             raise SrnnError(
                 f"{self.source} has one label for each file; per_step is for labels in the files, "
-                "or "
-                "for a table of events, so remove it.",
-                "data",
-                self.source,
+                "or for a table of events, so remove it.",
+                "conflict",
+                "per_step",
             )
         if self.cutting.classes is not None and not self.labelled_inside:
             raise SrnnError(
                 f"{self.source} has one label for each file; the option classes is for labels in "
-                "the "
-                "files, so remove it, or rename the folders.",
-                "data",
-                self.source,
+                "the files, so remove it, or rename the folders.",
+                "conflict",
+                "classes",
             )
 
     def answering(self, answer: Answer) -> Self:
@@ -547,10 +542,9 @@ def divide(
         if cutting.overlaps:
             raise SrnnError(
                 f"{source} holds too few recordings to hold some out, and windows that overlap "
-                "must "
-                "not be in two splits; give more recordings, a column of groups, or no stride.",
-                "data",
-                source,
+                "must not be in two splits; give more recordings, a column of groups, or no stride.",
+                "conflict",
+                "stride",
             )
         say(
             f"{source} holds {counted(len(items), 'recording')}, so that parts of one are in all "

@@ -24,11 +24,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError
+from ...files.bounds import CountFrom0
+from ...files.conversion import CheckedSettings
 from ...files.hdf5 import Hdf5, list_type, lists, open_hdf5
 from ..encoders import EventBinning
 from ..signals import CochleaPath
 from ..tasks import Task, register
-from .base import Split, SplitName, check_split, check_wholes, not_found, resolve_data_dir
+from .base import Split, SplitName, check_split, not_found, resolve_data_dir
 from .cache import Arrays, cached
 from .catalogue import CATALOGUE, folder_of
 from .sparse import SpikeArray
@@ -52,7 +54,7 @@ _CODE = 1  # incremented when the same file and options shall give another resul
 
 
 @dataclass(frozen=True)
-class EventTask(Task):
+class EventTask(CheckedSettings, Task):
     """The options that SHD and SSC share: spikes of 700 channels in time bins."""
 
     kind = "per_sequence"
@@ -69,6 +71,7 @@ class EventTask(Task):
     """Whether channels run from the last unit to the first, as in the published networks."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.binning  # noqa: B018 (SrnnError for a bad option)
 
     @property
@@ -92,16 +95,8 @@ class SHDTask(EventTask):
     rate: ClassVar[int] = 48000
     class_names = tuple(word for language in _DIGITS for word in language.split())
 
-    validation_speakers: tuple[int, ...] | None = None
+    validation_speakers: tuple[CountFrom0, ...] | None = None
     """The speakers held out from training. None: the two with the highest numbers; (): nobody."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(
-            self,
-            "validation_speakers",
-            check_wholes("validation_speakers", self.validation_speakers),
-        )
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, steps, channels) sparse spikes, y (N,) the word, groups the speakers."""
@@ -154,9 +149,9 @@ def find_file(name: Name, split: SplitName, data_dir: Path | None = None) -> Pat
     for suffix in (".zip", ".gz"):
         if (folder / (file + suffix)).is_file():
             raise SrnnError(
-                f"{folder / (file + suffix)} is still compressed; unpack it: srnn data prepare "
-                f"{name}.",
-                "data",
+                f"{folder / (file + suffix)} is still compressed; unpack "
+                f"it: srnn data prepare {name}.",
+                "file",
                 folder / (file + suffix),
             )
     raise not_found(
@@ -210,12 +205,12 @@ def _bin_file(path: Path, binning: EventBinning, classes: int) -> Arrays:
     with open_hdf5(path, _WHAT) as file:
         labels = _labels(file, path)
         if len(labels) == 0:
-            raise SrnnError(f"{path} contains no recordings.", "missing", path)
+            raise SrnnError(f"{path} contains no recordings.", "file", path)
         if labels.min() < 0 or labels.max() >= classes:
             raise SrnnError(
-                f"{path} has labels from {labels.min()} to {labels.max()}; they should be 0 to "
-                f"{classes - 1}.",
-                "data",
+                f"{path} has labels from {labels.min()} to {labels.max()}; they "
+                f"should be 0 to {classes - 1}.",
+                "file",
                 path,
             )
         x = SpikeArray.from_events(_events(file, path, binning), binning.steps, binning.channels)
@@ -229,7 +224,7 @@ def _bin_file(path: Path, binning: EventBinning, classes: int) -> Arrays:
             if len(arrays["speakers"]) != len(labels):
                 raise SrnnError(
                     f"{path} has {len(labels)} labels, but {len(arrays['speakers'])} speakers.",
-                    "data",
+                    "file",
                     path,
                 )
         return arrays
@@ -245,7 +240,7 @@ def _events(
     if of_times is None or of_times.kind != "f" or of_units is None or of_units.kind not in "iu":
         raise SrnnError(
             f"{path}: times should be floats and units integers, not {of_times} and {of_units}.",
-            "data",
+            "file",
             path,
         )
     count, kept, last, end = 0, 0, 0.0, np.float64(binning.steps * binning.bin_ms / 1000)
@@ -253,7 +248,7 @@ def _events(
         try:
             yield binning(time, unit)
         except SrnnError as error:
-            raise SrnnError(f"{path}, recording {index}: {error}.", "data", path) from error
+            raise SrnnError(f"{path}, recording {index}: {error}.", "file", path) from error
         count, kept, last = (
             count + len(time),
             kept + int((time < end).sum()),
@@ -262,9 +257,9 @@ def _events(
     if kept < _LEAST * count:
         raise SrnnError(
             f"{path}: of {count:,} spikes, the last at {last:g} s, only {kept:,} are within "
-            f"{binning.steps} steps of "
-            f"{binning.bin_ms:g} ms; times must be in seconds, or more steps are needed.",
-            "data",
+            f"{binning.steps} steps of {binning.bin_ms:g} ms; times must be in "
+            "seconds, or more steps are needed.",
+            "file",
             path,
         )
 
@@ -274,18 +269,16 @@ def _labels(file: Hdf5, path: Path) -> npt.NDArray[np.int64]:
     for name in ("labels", "spikes/times", "spikes/units"):
         if name not in file:
             raise SrnnError(
-                f"{path} has no '{name}': it does not have the layout of SHD and SSC.",
-                "missing",
-                path,
+                f"{path} has no '{name}': it does not have the layout of SHD and SSC.", "file", path
             )
     labels = file["labels"]
     for name in ("spikes/times", "spikes/units"):
         events = file[name]
         if labels.ndim == 1 and (events.shape != labels.shape or list_type(events) is None):
             raise SrnnError(
-                f"{path} has {labels.shape[0]} labels, but '{name}' has the shape {events.shape} "
-                f"of {events.dtype}.",
-                "data",
+                f"{path} has {labels.shape[0]} labels, but '{name}' has the shape "
+                f"{events.shape} of {events.dtype}.",
+                "file",
                 path,
             )
     return _whole_numbers(file, "labels", path)
@@ -296,7 +289,7 @@ def _whole_numbers(file: Hdf5, name: str, path: Path) -> npt.NDArray[np.int64]:
     if values.ndim != 1 or values.dtype.kind not in "iu":
         raise SrnnError(
             f"{path}: '{name}' should be integers (N,), not {values.dtype} {values.shape}.",
-            "data",
+            "file",
             path,
         )
     return values[:].astype(np.int64)

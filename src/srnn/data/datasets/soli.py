@@ -17,18 +17,19 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError
 from ...files import read_object, reading
-from ...files.bounds import Between
-from ...files.conversion import check
+from ...files.bounds import Between, Count, CountFrom0, Items
+from ...files.conversion import CheckedSettings
 from ...files.hdf5 import open_hdf5
 from ...text import counted
 from ..tasks import Task, register
-from .base import Split, SplitName, check_split, check_wholes, not_found, resolve_data_dir
+from .base import Split, SplitName, check_split, not_found, resolve_data_dir
 from .cache import Arrays, cached
 from .splitting import held_out
 
@@ -42,36 +43,21 @@ _CODE = 1
 
 @register
 @dataclass(frozen=True)
-class SoliTask(Task):
+class SoliTask(CheckedSettings, Task):
     """Hand gestures seen by a radar, one of eleven at each frame."""
 
     name = "soli"
     kind = "per_step"
     class_names = GESTURES
 
-    receivers: tuple[int, ...] = (3,)
+    receivers: Annotated[
+        tuple[Annotated[int, Between(0, RECEIVERS - 1)], ...], Items(distinct=True)
+    ] = (3,)
     """Which of the radar's four receivers are read."""
-    steps: int = 40
+    steps: Count = 40
     """Frames in a sequence."""
-    validation_subjects: tuple[int, ...] | None = None
+    validation_subjects: tuple[CountFrom0, ...] | None = None
     """The subjects held out from training. None: the one with the highest number; (): nobody."""
-
-    def __post_init__(self) -> None:
-        receivers = check_wholes("receivers", self.receivers) or ()
-        if not receivers or max(receivers) >= RECEIVERS or len(set(receivers)) < len(receivers):
-            raise SrnnError(
-                f"receivers must be different numbers from 0 to {RECEIVERS - 1}, not "
-                f"{self.receivers!r}.",
-                "value",
-                "receivers",
-            )
-        object.__setattr__(self, "receivers", receivers)
-        object.__setattr__(
-            self,
-            "validation_subjects",
-            check_wholes("validation_subjects", self.validation_subjects),
-        )
-        check("steps", self.steps, int, Between(1))
 
     @property
     def inputs(self) -> int:
@@ -148,8 +134,8 @@ def list_recordings(folder: Path, half: str) -> list[Path]:
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
         raise SrnnError(
-            f"{folder} lacks {counted(len(missing), 'recording')} that {source.name} names, such "
-            f"as {missing[0]}.",
+            f"{folder} lacks {counted(len(missing), 'recording')} that {source.name} "
+            f"names, such as {missing[0]}.",
             "missing",
             folder,
         )
@@ -164,8 +150,8 @@ def read_names(folder: Path, half: str) -> tuple[Path, list[Path]]:
             break
     else:
         raise SrnnError(
-            f"{folder / 'file_half.json'}, the official split, was not found; get it with 'srnn "
-            "data fetch soli'.",
+            f"{folder / 'file_half.json'}, the official split, was not found; get it "
+            "with 'srnn data fetch soli'.",
             "missing",
             folder / "file_half.json",
         )
@@ -175,7 +161,7 @@ def read_names(folder: Path, half: str) -> tuple[Path, list[Path]]:
             keys = sorted(map(_numbers, names))
     except SrnnError as error:
         raise SrnnError(
-            f'{path} is not a split {{"train": ["0_8_4", ...], "eval": [...]}}.', "data", path
+            f'{path} is not a split {{"train": ["0_8_4", ...], "eval": [...]}}.', "file", path
         ) from error
     return path, [
         folder / f"{gesture}_{subject}_{instance}.h5" for gesture, subject, instance in keys
@@ -227,33 +213,33 @@ def read_recording(
             or image.dtype.kind != "f"
         ):
             raise SrnnError(
-                f"{path}: ch{receiver} should be floats (T, {PIXELS}), not {image.dtype} "
-                f"{image.shape}.",
-                "data",
+                f"{path}: ch{receiver} should be floats (T, {PIXELS}), not "
+                f"{image.dtype} {image.shape}.",
+                "file",
                 path,
             )
         if not np.isfinite(image).all():
             raise SrnnError(
                 f"{path}: ch{receiver} contains values that are not finite (NaN or infinity).",
-                "data",
+                "file",
                 path,
             )
     if {len(image) for image in images} != {len(labels)}:
         raise SrnnError(
             f"{path} has {len(labels)} labels for {[len(image) for image in images]} frames.",
-            "data",
+            "file",
             path,
         )
     if not (labels == gesture).all():
         raise SrnnError(
             f"{path} is named for gesture {gesture}, but has labels {np.unique(labels).tolist()}.",
-            "data",
+            "file",
             path,
         )
     if gesture >= len(GESTURES):
         raise SrnnError(
             f"{path}: gesture {gesture} is out of range; gestures are 0 to {len(GESTURES) - 1}.",
-            "data",
+            "file",
             path,
         )
     return np.concatenate(images, axis=1).astype(np.float32), labels.astype(np.int64)

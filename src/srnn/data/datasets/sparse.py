@@ -69,9 +69,10 @@ class SpikeArray(Inputs):
             or (np.diff(edges) < 0).any()
         ):
             raise SrnnError(
-                "These are not sparse spikes: the codes and the places where sequences begin do "
-                "not fit.",
+                "These are not sparse spikes: the codes and the places "
+                "where sequences begin do not fit.",
                 "data",
+                "edges",
             )
         return cls(gaps, edges[:-1], edges[1:], (steps, channels))
 
@@ -87,9 +88,9 @@ class SpikeArray(Inputs):
         row = _words(channels) * 64
         if steps * row >= 2**31:
             raise SrnnError(
-                f"{steps} steps of {channels} channels are too many for one sequence of sparse "
-                "spikes.",
-                "value",
+                f"{steps} steps of {channels} channels are too many for "
+                "one sequence of sparse spikes.",
+                "resource",
                 "steps",
             )
         codes = []
@@ -99,10 +100,10 @@ class SpikeArray(Inputs):
                 t.size and (min(t.min(), c.min()) < 0 or t.max() >= steps or c.max() >= channels)
             ):
                 raise SrnnError(
-                    f"Each spike needs a step and a channel, within {steps} steps and {channels} "
-                    "channels.",
+                    f"Each spike needs a step and a channel, within {steps} "
+                    f"steps and {channels} channels.",
                     "data",
-                    "events",
+                    "sequences",
                 )
             raster = np.zeros(steps * row, bool)
             raster[t * row + c] = True
@@ -118,8 +119,8 @@ class SpikeArray(Inputs):
         dense = np.asarray(x)
         if dense.ndim != 3 or not ((dense == 0) | (dense == 1)).all():
             raise SrnnError(
-                f"Spikes are zeros and ones (sequences, steps, channels), not {dense.shape} "
-                f"{dense.dtype}.",
+                "Spikes are zeros and ones (sequences, steps, channels), not "
+                f"{dense.shape} {dense.dtype}.",
                 "data",
                 "x",
             )
@@ -171,9 +172,9 @@ class SpikeArray(Inputs):
         ended = np.add.reduceat(jumps, first, dtype=np.int64)
         if ended.max() > raster:  # a cache not written by us
             raise SrnnError(
-                f"Sparse spikes go beyond their {raster} bits; delete the folder .cache next to "
-                "the data.",
-                "data",
+                f"Sparse spikes go beyond their {raster} bits; delete the "
+                "folder .cache next to the data.",
+                "file",
             )
         jumps[first] += (np.diff(full, prepend=0) * raster - np.append(1, ended[:-1])).astype(
             np.int32

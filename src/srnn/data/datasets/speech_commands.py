@@ -28,7 +28,6 @@ import numpy as np
 
 from ...errors import SrnnError, option
 from ...files import read_bytes, read_object, reading
-from ...files.conversion import check
 from ...text import counted
 from ..tasks import BACKGROUND, register
 from .audio import AUDIO_SUFFIXES, read_audio
@@ -43,8 +42,7 @@ KEYWORDS = ("left", "down", "yes", "right", "off", "up", "on", "no", "go", "stop
 """The 12 classes, in the order of the published network's outputs."""
 _V1 = (
     "bed bird cat dog down eight five four go happy house left marvin nine no off on one right "
-    "seven sheila six stop "
-    "three tree two up wow yes zero"
+    "seven sheila six stop three tree two up wow yes zero"
 )
 WORDS: dict[int, tuple[str, ...]] = {
     1: tuple(_V1.split()),
@@ -59,8 +57,8 @@ TestSet = Literal["lists", "official"]
 _MINI = "speech_commands_mini"
 _OF_THE_TEST_SET = "it should contain the 12 classes' folders of the test set"
 _GET_MINI = (
-    "get it with 'srnn data fetch speech-commands-mini' and 'srnn data prepare "
-    "speech-commands-mini'"
+    "get it with 'srnn data fetch speech-commands-mini' and 'srnn data "
+    "prepare speech-commands-mini'"
 )
 _MINI_CUTS = {"speakers": ("3b", "5a8"), "silence": ("38", "562")}
 """Mini: places (``splitting.place``) up to which speakers, and pieces of silence, are for testing,
@@ -83,7 +81,7 @@ class SpeechCommandsTask(AudioTask):
     name = "gsc"
     clip_seconds = 1.0
 
-    version: int = 2
+    version: Literal[1, 2] = 2
     """Version of the data set: 1 (the paper's) or 2."""
     classes: int = 12
     """12, or all words: 30 in version 1, 35 in version 2."""
@@ -96,26 +94,22 @@ class SpeechCommandsTask(AudioTask):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.version, bool) or self.version not in (1, 2):
-            raise SrnnError(f"version must be 1 or 2, not {self.version!r}.", "value", "version")
         words = len(WORDS[self.version])
-        if isinstance(self.classes, bool) or self.classes not in (12, words):
+        if self.classes not in (12, words):
             raise SrnnError(
-                f"classes must be 12 or {words} (all words of version {self.version}), not "
-                f"{self.classes!r}.",
+                f"classes must be 12 or {words} (all words of version "
+                f"{self.version}), not {self.classes!r}.",
                 "value",
                 "classes",
             )
-        check("source", self.source, Source)
-        check("test_set", self.test_set, TestSet)
         if self.source == "mini" and (self.version, self.classes, self.test_set) != (
             2,
             12,
             "lists",
         ):
             raise SrnnError(
-                "source 'mini' is of version 2 with 12 classes; remove version, classes and "
-                "test_set.",
+                "source 'mini' is of version 2 with 12 classes; remove "
+                "version, classes and test_set.",
                 "conflict",
                 "source",
             )
@@ -207,8 +201,7 @@ def _present(folder: Path, version: int) -> set[str]:
     if missing:
         raise SrnnError(
             f"{folder} lacks {len(missing)} of its {len(WORDS[version])} words, such as "
-            f"'{missing[0]}'; unpack it with "
-            f"'srnn data prepare {name}'.",
+            f"'{missing[0]}'; unpack it with 'srnn data prepare {name}'.",
             "missing",
             folder,
         )
@@ -229,10 +222,10 @@ def _listed(folder: Path, split: SplitName, present: set[str], version: int) -> 
     missing = sorted(listed - present)
     if foreign := next((name for name in missing if _word(name) not in WORDS[version]), None):
         raise SrnnError(
-            f"{folder} is not of version {version}, which has no '{_word(foreign)}' ({path.name} "
-            "lists it).",
-            "missing",
-            folder,
+            f"{folder} is not of version {version}, which has no "
+            f"'{_word(foreign)}' ({path.name} lists it).",
+            "conflict",
+            "version",
         )
     if missing:
         recordings = counted(len(missing), "recording")
@@ -267,8 +260,8 @@ def _silence(folder: Path, split: SplitName, count: int) -> list[Item]:
     files = sorted((folder / "_background_noise_").glob("[!.]*.wav"))
     if not files:
         raise SrnnError(
-            f"{folder / '_background_noise_'} contains no sound, from which the class {SILENCE} is "
-            "cut.",
+            f"{folder / '_background_noise_'} contains no sound, from which "
+            f"the class {SILENCE} is cut.",
             "missing",
             folder / "_background_noise_",
         )
@@ -279,8 +272,8 @@ def _silence(folder: Path, split: SplitName, count: int) -> list[Item]:
         begin, end = int(first * samples), int(last * samples) - RATE
         if end < begin:
             raise SrnnError(
-                f"{path} is {samples / RATE:.1f} s long; background noise must be at least 10 s "
-                "long.",
+                f"{path} is {samples / RATE:.1f} s long; background "
+                "noise must be at least 10 s long.",
                 "data",
                 path,
             )
@@ -301,8 +294,8 @@ def _keyword_folders(folder: Path, how: str) -> list[Item]:
         )
         if not paths:
             raise SrnnError(
-                f"{folder / word} contains no recordings: {how}, or choose another data folder "
-                f"({option('data_dir')}).",
+                f"{folder / word} contains no recordings: {how}, or choose another data "
+                f"folder ({option('data_dir')}).",
                 "missing",
                 folder / word,
             )
@@ -334,7 +327,7 @@ def _mini_split(clip: Item) -> SplitName:
     else:
         raise SrnnError(
             f"{clip.path}: the name does not say who speaks (speaker_nohash_number).",
-            "data",
+            "file",
             clip.path,
         )
 
@@ -404,18 +397,18 @@ def read_segments(path: Path) -> dict[str, Segments]:
     except SrnnError as error:
         raise SrnnError(
             f'{path} is not a list of phones {{"labels": {{file: [[phone, first, frames], ...]}}}}.',
-            "data",
+            "file",
             path,
         ) from error
     for name, parts in read.items():
         end = 0
         for phone, first, count in parts:
             if phone not in PHONES:
-                raise SrnnError(f"{path}: {name} has an unknown phone '{phone}'.", "data", path)
+                raise SrnnError(f"{path}: {name} has an unknown phone '{phone}'.", "file", path)
             if first < end or count < 1:
                 raise SrnnError(
                     f"{path}: the segments of {name} overlap or are empty at frame {first}.",
-                    "data",
+                    "file",
                     path,
                 )
             end = first + count

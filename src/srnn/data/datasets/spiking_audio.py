@@ -94,7 +94,7 @@ def find_clips(
         more = ""
         if len(wrong) > 1:
             more = f" (and {len(wrong) - 1} more)"
-        raise SrnnError(f"{wrong[0].removesuffix('.')}{more}.", "data", "inputs")
+        raise SrnnError(f"{wrong[0].removesuffix('.')}{more}.", "data", "pattern")
     if misnamed is not None:
         misnamed += wrong
     if len({clip.name for clip in clips.values()}) < len(clips):
@@ -150,15 +150,24 @@ def convert(
     """
     import h5py
 
-    _check_settings(clips, workers, time_type, length)
+    if workers is not None:
+        check("workers", workers, int, Between(1, 1024))
+    check("time_type", time_type, Literal["float32", "float16"])
+    if length is not None:
+        check("length", length, float, Between(0.01, 3600))
+    if not clips:
+        raise SrnnError("There are no clips to convert.", "data", "clips")
+    if len({clip.name for clip in clips}) < len(clips):
+        problem = "Each clip needs a name of its own, from which its random numbers are made."
+        raise SrnnError(problem, "data", "clips")
     labels, speakers = (
         in_order(clip.label for clip in clips),
         in_order(clip.group for clip in clips),
     )
     if max(len(labels), len(speakers)) > 2**16:
         raise SrnnError(
-            f"{len(labels)} labels and {len(speakers)} speakers are too many; at most 65,536 of "
-            "each are possible.",
+            f"{len(labels)} labels and {len(speakers)} speakers are too many; at most "
+            "65,536 of each are possible.",
             "data",
             "clips",
         )
@@ -220,33 +229,6 @@ def _describe(
     file.attrs["srnn_version"] = __version__
 
 
-def _check_settings(
-    clips: Sequence[Item], workers: int | None, time_type: str, length: float | None
-) -> None:
-    if not clips:
-        raise SrnnError("There are no clips to convert.", "missing", "clips")
-    if len({clip.name for clip in clips}) < len(clips):
-        raise SrnnError(
-            "Each clip needs a name of its own, from which its random numbers are made.",
-            "value",
-            "clips",
-        )
-    if time_type not in ("float32", "float16"):
-        raise SrnnError(
-            f"Spike times are written as float32 or float16, not {time_type!r}.",
-            "value",
-            "time_type",
-        )
-    if workers is not None:
-        check("workers", workers, int, Between(1, 1024))
-    if length is not None and not 0.01 <= length <= 3600:
-        raise SrnnError(
-            f"The length of a clip must be 0.01 to 3,600 seconds, not {length:g}.",
-            "value",
-            "length",
-        )
-
-
 def _check_sounds(clips: Sequence[Item], ear: Cochlea) -> None:
     """Read all files. SrnnError, with the first problem, if any cannot be converted."""
     bad = [problem for clip in clips if (problem := _problem(clip.path, ear))]
@@ -289,7 +271,7 @@ def _in_threads(
         try:
             return ear.spikes(samples, rate, clip_key(seed, clip.name)), len(samples) / rate
         except SrnnError as error:
-            return SrnnError(f"{clip.path}: {error}", "data", clip.path)
+            return SrnnError(f"{clip.path}: {error}", error.kind, clip.path)
 
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
@@ -368,7 +350,7 @@ def _whole_file(out: Path, h5py: Any) -> Iterator[tuple[Any, _Disk]]:
     where it is written to."""
     if out.is_dir():
         raise SrnnError(
-            f"{out} is a folder; name a file to write, such as {out / 'spikes.h5'}.", "data", out
+            f"{out} is a folder; name a file to write, such as {out / 'spikes.h5'}.", "exists", out
         )
     with whole_file(out, parents=True, named=True) as whole:
         disk = _Disk(whole)

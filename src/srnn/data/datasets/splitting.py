@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from ...errors import SrnnError, naming
+from ...files.bounds import BelowOne, WithinZeroAndOne
+from ...files.conversion import check
 from ...text import brief, counted, some
-from .base import SPLITS, SplitName, check_fraction
+from .base import SPLITS, SplitName
 from .survey import say
 
 if TYPE_CHECKING:
@@ -38,14 +40,12 @@ class Shares(NamedTuple):
 
         SrnnError for other values, and for both a fold and a fraction for testing.
         """
+        bounds = {"validation": WithinZeroAndOne, "test": BelowOne}  # tests may be elsewhere
         named = {
-            name: options[key]
-            for name in ("validation", "test")
+            name: check(key, options[key], hint)
+            for name, hint in bounds.items()
             if (key := f"{name}_fraction") in options
         }
-        for name, fraction in named.items():
-            if (name, fraction) != ("test", 0):  # what is for testing may be elsewhere
-                check_fraction(f"{name}_fraction", fraction)
         text = options.get("fold", "")
         if not text:
             return cls(**named)
@@ -64,7 +64,9 @@ class Shares(NamedTuple):
             )
         if named.get("test", cls().test) != cls().test:
             raise SrnnError(
-                f"fold {text} says what is for testing; remove test_fraction.", "conflict", "fold"
+                f"fold {text} says what is for testing; remove test_fraction.",
+                "conflict",
+                "test_fraction",
             )
         return cls(**named, fold=fold)
 
@@ -116,17 +118,27 @@ class Shares(NamedTuple):
 def split_items(source: Path, items: Sequence[Item], shares: Shares) -> dict[str, list[Item]]:
     """The items of every split: as the items state it, else by groups, else by classes. Where they
     state all splits but validation, that is taken from training, and a RuntimeWarning says so.
-    SrnnError, which names the source.
+
+    Args:
+        source: where the items are from, for messages.
+        items: all items.
+        shares: how much is held out where no split is stated.
+
+    Returns:
+        The items by the name of their split.
+
+    Raises:
+        SrnnError: a split has another name, or too little can be held out (data).
     """
     splits = [item.split for item in items]
     if any(splits):
         for name in splits:
             if name not in SPLITS:
                 raise SrnnError(
-                    f"{source}: split must be train, validation or test for every row, not "
-                    f"'{name}'.",
+                    f"{source}: split must be train, validation or test "
+                    f"for every row, not '{name}'.",
                     "data",
-                    source,
+                    "split",
                 )
         if shares.fold is not None:
             return _folded(source, items, shares)
@@ -135,8 +147,7 @@ def split_items(source: Path, items: Sequence[Item], shares: Shares) -> dict[str
             what = shares.held_out(bool(training[0].group))
             say(
                 f"{source} names no validation split: {shares.validation:.0%} of the training "
-                f"split's {what} are held out for "
-                "it, always the same ones."
+                f"split's {what} are held out for it, always the same ones."
             )
             shared = iter(_share_out(source, training, shares._replace(test=0.0)))
             splits = [next(shared) if split == "train" else split for split in splits]
@@ -156,10 +167,9 @@ def _folded(source: Path, items: Sequence[Item], shares: Shares) -> dict[str, li
     if not tested or not others:
         raise SrnnError(
             f"{source} names its splits, but none for testing beside which a fold could be for "
-            "validation; remove "
-            "one or the other.",
-            "data",
-            source,
+            "validation; remove one or the other.",
+            "conflict",
+            "fold",
         )
     held_out = [split == "test" for split in _share_out(source, others, shares)]
     return {
@@ -174,10 +184,10 @@ def _share_out(source: Path, items: Sequence[Item], shares: Shares) -> Sequence[
     groups = [item.group for item in items]
     if any(groups) and not all(groups):
         raise SrnnError(
-            f"{source}: some files have a group and some have none; give one to all or none of "
-            "them.",
+            f"{source}: some files have a group and some have none; "
+            "give one to all or none of them.",
             "data",
-            source,
+            "group",
         )
     with naming(source):
         if any(groups):
@@ -195,40 +205,57 @@ def place(name: str) -> str:
 def held_out(
     what: str, present: Sequence[int], chosen: Sequence[int] | None, split: SplitName, default: int
 ) -> list[int]:
-    """The numbers that are held out from training: the ``chosen``, else the ``default`` highest of
-    all ``present``.
+    """The numbers (of subjects, of speakers) that are held out from training.
 
-    SrnnError, which names the option validation_WHATs, where one of them is not present, or a split
-    is left without any.
+    Args:
+        what: what is numbered: "speaker". The option is called validation_speakers.
+        present: all numbers, ascending.
+        chosen: those that the option names; None: the ``default`` highest.
+        split: the split that is loaded.
+        default: how many are held out without the option.
+
+    Returns:
+        The numbers that are held out.
+
+    Raises:
+        SrnnError: one of them is not present (value), or a split is left without any (conflict).
     """
     numbers = list(present[-default:] if chosen is None else chosen)
     for number in numbers:
         if number not in present:
             raise SrnnError(
                 f"validation_{what}s: there is no {what} {number!r}; there are {list(present)}.",
-                "name",
+                "value",
                 f"validation_{what}s",
             )
     if split == "validation" and not numbers:
         raise SrnnError(
-            f"validation_{what}s is empty: no {what} is held out for validation; use split train "
-            "or test.",
+            f"validation_{what}s is empty: no {what} is held out for "
+            "validation; use split train or test.",
             "conflict",
             f"validation_{what}s",
         )
     if set(numbers) == set(present):
         raise SrnnError(
             f"Holding out the {what}s {numbers} leaves no {what} to train on.",
-            "value",
+            "conflict",
             f"validation_{what}s",
         )
     return numbers
 
 
 def split_by_group(groups: Sequence[str], shares: Shares) -> dict[str, SplitName]:
-    """The split of every group, whose (different) names are taken in the order of ``place``.
+    """The split of every group, in the order of ``place`` of the different names.
 
-    SrnnError for too few groups, fewer than three or than the parts of a fold.
+    Args:
+        groups: the group of each sequence.
+        shares: how much is held out.
+
+    Returns:
+        The split by the group's name.
+
+    Raises:
+        SrnnError: there are too few groups, fewer than three or than the parts of a fold (data).
     """
     names = sorted(set(groups), key=lambda name: (place(name), name))
     splits = shares.split(len(names))
@@ -237,10 +264,10 @@ def split_by_group(groups: Sequence[str], shares: Shares) -> dict[str, SplitName
         if shares.fold is not None:
             needed = f"a fold of {shares.fold[1]} needs as many groups, and others to train on"
         raise SrnnError(
-            f"{counted(len(names), 'group')} (speakers, subjects), {some(names)}: too few to hold "
-            f"out {shares}; {needed}.",
+            f"{counted(len(names), 'group')} (speakers, subjects), {some(names)}: too few to "
+            f"hold out {shares}; {needed}.",
             "data",
-            "groups",
+            "group",
         )
     return dict(zip(names, splits, strict=True))
 
@@ -248,6 +275,14 @@ def split_by_group(groups: Sequence[str], shares: Shares) -> dict[str, SplitName
 def split_by_class(names: Sequence[str], labels: Sequence[str], shares: Shares) -> list[SplitName]:
     """The split of every sequence, the same shares of each class, whose sequences are taken in the
     order of ``place`` of their names.
+
+    Args:
+        names: a name for each sequence.
+        labels: the class of each sequence.
+        shares: how much is held out of each class.
+
+    Returns:
+        The split of each sequence.
 
     A class with too few sequences to hold any out, fewer than three or than the parts of a fold, is
     for training as a whole, and a RuntimeWarning says so. SrnnError if that is so of all classes.
@@ -270,15 +305,15 @@ def split_by_class(names: Sequence[str], labels: Sequence[str], shares: Shares) 
         if shares.fold is None:
             fewer = "set smaller fractions"
         raise SrnnError(
-            f"No class has enough sequences to hold out {shares}: {some(rare)}; record more, or "
-            f"{fewer}.",
+            f"No class has enough sequences to hold out {shares}: "
+            f"{some(rare)}; record more, or {fewer}.",
             "data",
-            "classes",
+            "label",
         )
     if rare:
         say(
             f"too few sequences to hold any out of {counted(len(rare), 'class', 'classes')}, "
-            f"{some(rare)}: "
-            "all of them are for training, so nothing measures how well these are told apart."
+            f"{some(rare)}: all of them are for training, so nothing measures "
+            "how well these are told apart."
         )
     return split

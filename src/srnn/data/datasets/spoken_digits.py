@@ -16,7 +16,7 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 
 from ...errors import SrnnError
-from ...files.conversion import check
+from ...files.conversion import CheckedSettings
 from ...files.hdf5 import open_hdf5
 from ..tasks import Task, register
 from .base import Split, SplitName, check_split, not_found, resolve_data_dir
@@ -35,7 +35,7 @@ _NAME = re.compile(r"(\d)_([a-z]+)_(\d+)")
 
 
 @dataclass(frozen=True)
-class _Recordings(Task):
+class _Recordings(CheckedSettings, Task):
     """The options that tasks on these recordings share: how they are split."""
 
     kind = "per_sequence"
@@ -51,10 +51,7 @@ class _Recordings(Task):
     after the last the first."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()  # type: ignore[misc]  # of the class beside this one
-        check("splitting", self.splitting, DigitSplitting)
-        check("test_speaker", self.test_speaker, Speaker)
-        check("validation_speaker", self.validation_speaker, Speaker | None)
+        super().__post_init__()
         if self.validation_speaker == self.test_speaker:
             raise SrnnError(
                 f"{self.test_speaker} cannot be held out for both testing and validation.",
@@ -68,7 +65,7 @@ class _Recordings(Task):
             raise SrnnError(
                 "test_speaker and validation_speaker have an effect only with splitting 'speaker'.",
                 "conflict",
-                "test_speaker",
+                "splitting",
             )
 
     def clips(self, data_dir: Path | None = None) -> dict[SplitName, list[Item]]:
@@ -84,14 +81,14 @@ class _Recordings(Task):
         for path in paths:
             match = _NAME.fullmatch(path.stem)
             if match is None:
-                raise SrnnError(f"{path}: the name is not digit_speaker_index.wav.", "data", path)
+                raise SrnnError(f"{path}: the name is not digit_speaker_index.wav.", "file", path)
             digit, speaker, index = match[1], match[2], int(match[3])
             clips[self._split_of(speaker, index)].append(Item(path, path.name, digit, speaker))
         for split, chosen in clips.items():
             if not chosen:
                 raise SrnnError(
-                    f"{folder} contains no recordings for the {split} split (splitting "
-                    f"'{self.splitting}').",
+                    f"{folder} contains no recordings for the {split} split "
+                    f"(splitting '{self.splitting}').",
                     "missing",
                     folder,
                 )
@@ -166,8 +163,8 @@ class SpokenDigitSpikesTask(_Recordings, EventTask):
         missing = [clip.path.name for clip in clips if clip.path.name not in place]
         if missing:
             raise SrnnError(
-                f"{path} lacks {len(missing)} of the recordings, such as {missing[0]}; make it "
-                "again.",
+                f"{path} lacks {len(missing)} of the recordings, such as "
+                f"{missing[0]}; make it again.",
                 "missing",
                 path,
             )

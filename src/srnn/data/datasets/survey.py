@@ -41,7 +41,15 @@ class Problem(NamedTuple):
 
     @classmethod
     def of(cls, item: Item, error: SrnnError) -> Self:
-        """From an error, which names the file, and behind a semicolon says what to do."""
+        """From an error that names the file, with the remedy behind a semicolon.
+
+        Args:
+            item: the file.
+            error: why it is refused.
+
+        Returns:
+            The problem.
+        """
         problem, _, mend = str(error).removeprefix(str(item.path)).lstrip(":, ").partition("; ")
         return cls(item.name, problem.rstrip("."), mend.rstrip(".") or "repair or remove it", True)
 
@@ -51,7 +59,15 @@ def usable(
 ) -> tuple[list[Item], list[Read]]:
     """The files that can be read, and what was read of each.
 
-    ``skip``: leave the others out, and name them in a RuntimeWarning; else SrnnError for the first.
+    Args:
+        source: where they are from, for the warning.
+        items: the files.
+        read: reads one file, or raises SrnnError.
+        skip: leave out the files that cannot be read, and name them in a RuntimeWarning; else the
+            first one's SrnnError is raised.
+
+    Returns:
+        The files, and what ``read`` returned for each.
     """
     good: list[Item] = []
     found: list[Read] = []
@@ -67,8 +83,8 @@ def usable(
     if bad:
         named = [f"{called(alike)} ({alike[0].problem})" for alike in grouped(bad)]
         say(
-            f"{source}: files left out that cannot be used, {len(bad)} of {len(items)}: "
-            f"{some(named)}."
+            f"{source}: files left out that cannot be used, {len(bad)} of "
+            f"{len(items)}: {some(named)}."
         )
     return good, found
 
@@ -90,8 +106,14 @@ def called(problems: Sequence[Problem]) -> str:
 
 
 def say_unread(source: Path, items: Sequence[Item], changes: Sequence[str] = ()) -> None:
-    """One RuntimeWarning for the ``changes`` to what is read of a folder or table, and for what is
-    not read, if there is any."""
+    """One RuntimeWarning for changes to what is read of a folder or table, and for what is not
+    read, if there is any.
+
+    Args:
+        source: the folder or table.
+        items: the files that are read of it.
+        changes: a line for each kind of change.
+    """
     if remarks := [*changes, *list_unread(source, items)]:
         say(f"{source}: {'; '.join(remarks)}.")
 
@@ -103,7 +125,12 @@ def say(message: str) -> None:
 
 
 def say_notes(source: Path, notes: Sequence[tuple[Path, str]]) -> None:
-    """A RuntimeWarning, once, for each thing that is to be known of some recordings."""
+    """A RuntimeWarning, once, for each thing that is to be known of some recordings.
+
+    Args:
+        source: where the recordings are from.
+        notes: a recording's path and a note on it, of all recordings.
+    """
     for note in dict.fromkeys(note for _, note in notes):
         files = [f"{path.parent.name}/{path.name}" for path, other in notes if other == note]
         others = ""
@@ -136,7 +163,18 @@ def _measured(items: Sequence[Item], cache: Path) -> npt.NDArray[np.float64]:
 
 
 def list_seconds(items: Sequence[Item], cache: Path) -> list[float]:
-    """How long each sound file lasts. ``cache`` and errors: as for ``list_changes``."""
+    """How long each sound file lasts.
+
+    Args:
+        items: the files.
+        cache: the folder where their lengths are cached.
+
+    Returns:
+        Seconds.
+
+    Raises:
+        SrnnError: a file cannot be read.
+    """
     return _measured(items, cache)[0].tolist()
 
 
@@ -145,9 +183,17 @@ def list_changes(
 ) -> list[str]:
     """What is done to clips of all splits, a line for each kind: cut, padded, or silent.
 
-    ``cache``: the folder where their lengths are cached. ``seconds``: the length to which they are
-    cut or padded; None: each keeps its length. ``cut``: whether longer ones lose anything.
-    SrnnError for a file that cannot be read, with its name.
+    Args:
+        items: the clips.
+        cache: the folder where their lengths are cached.
+        seconds: the length to which they are cut or padded; None: each keeps its length.
+        cut: whether longer ones lose anything.
+
+    Returns:
+        The lines.
+
+    Raises:
+        SrnnError: a file cannot be read.
     """
     lasting, swing = _measured(items, cache)
     silent, lines = np.flatnonzero(swing == 0), []
@@ -164,13 +210,12 @@ def list_changes(
         if filled:
             lines.append(
                 f"clips shorter than {seconds:g} s, filled up with silence: {filled} of "
-                f"{len(items)} "
-                f"(the shortest lasts {lasting.min():.2f} s)"
+                f"{len(items)} (the shortest lasts {lasting.min():.2f} s)"
             )
     if len(silent):
         lines.append(
-            f"clips of nothing but silence: {len(silent)} of {len(items)}, such as "
-            f"{items[silent[0]].name}"
+            f"clips of nothing but silence: {len(silent)} of {len(items)}, "
+            f"such as {items[silent[0]].name}"
         )
     return lines
 
@@ -179,7 +224,12 @@ def list_shared(splits: Mapping[str, Sequence[Item]], cache: Path) -> list[str]:
     """What is in two splits, a line for each kind: groups, and files that agree in every byte,
     whether copies or links.
 
-    ``cache``: the folder where their checksums are cached.
+    Args:
+        splits: the files of each split.
+        cache: the folder where their checksums are cached.
+
+    Returns:
+        The lines.
     """
     split_of = {item: split for split, items in splits.items() for item in items}
     items = sorted(split_of, key=lambda item: item.name)
@@ -208,7 +258,12 @@ def list_shared(splits: Mapping[str, Sequence[Item]], cache: Path) -> list[str]:
 def list_digests(items: Sequence[Item], cache: Path) -> list[str]:
     """A text for each file; files with the same text agree in every byte.
 
-    ``cache``: the folder where they are cached.
+    Args:
+        items: the files.
+        cache: the folder where the texts are cached.
+
+    Returns:
+        The texts.
     """
 
     def measure() -> Arrays:
@@ -232,8 +287,15 @@ def list_digests(items: Sequence[Item], cache: Path) -> list[str]:
 
 
 def list_copies(items: Sequence[Item], cache: Path) -> list[Problem]:
-    """The files that agree in every byte with one before them. ``cache``: as for
-    ``list_digests``."""
+    """The files that agree in every byte with one before them.
+
+    Args:
+        items: the files.
+        cache: as for ``list_digests``.
+
+    Returns:
+        A problem for each of these files.
+    """
     items = sorted(items, key=lambda item: item.name)
     first = dict[str, Item]()
     pairs = [
@@ -248,19 +310,24 @@ def list_copies(items: Sequence[Item], cache: Path) -> list[Problem]:
 
 
 def list_sound_problems(items: Sequence[Item], cache: Path) -> list[Problem]:
-    """The sound files that cannot be read, or hold only silence. ``cache``: as for
-    ``list_changes``."""
+    """The sound files that cannot be read, or hold only silence.
+
+    Args:
+        items: the files.
+        cache: as for ``list_changes``.
+
+    Returns:
+        A problem for each of these files.
+    """
     try:
         _, swing = _measured(items, cache)
     except SrnnError:
-        return [problem for item in items for problem in _unreadable(item)]
+        problems = []
+        for item in items:
+            try:
+                read_audio(item.path)
+            except SrnnError as error:
+                problems.append(Problem.of(item, error))
+        return problems
     silent = [item for item, one in zip(items, swing, strict=True) if one == 0]
     return [Problem(item.name, "holds only silence", "record it again") for item in silent]
-
-
-def _unreadable(item: Item) -> list[Problem]:
-    try:
-        read_audio(item.path)
-    except SrnnError as error:
-        return [Problem.of(item, error)]
-    return []

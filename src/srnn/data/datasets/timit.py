@@ -22,7 +22,6 @@ import numpy.typing as npt
 
 from ...errors import SrnnError
 from ...files import read_bytes, reading
-from ...files.conversion import check
 from ..encoders.speech import FeatureKind
 from ..tasks import register
 from .base import Split, SplitName, check_split, not_found, resolve_data_dir
@@ -31,16 +30,16 @@ from .files import Item
 from .splitting import place
 
 Validation = Literal["standard", "training"]
+Classes = Literal[61, 48, 39]
 _CORE_TEST = (
-    "mdab0 mwbt0 felc0 mtas1 mwew0 fpas0 mjmp0 mlnt0 fpkt0 mlll0 mtls0 fjlm0 "
-    "mbpm0 mklt0 fnlp0 mcmj0 mjdh0 fmgd0 mgrt0 mnjm0 fdhc0 mjln0 mpam0 fmld0"
+    "mdab0 mwbt0 felc0 mtas1 mwew0 fpas0 mjmp0 mlnt0 fpkt0 mlll0 mtls0 fjlm0 mbpm0 mklt0 fnlp0 "
+    "mcmj0 mjdh0 fmgd0 mgrt0 mnjm0 fdhc0 mjln0 mpam0 fmld0"
 )
 _DEVELOPMENT = (
     "faks0 fdac1 fjem0 mgwt0 mjar0 mmdb1 mmdm2 mpdf0 fcmh0 fkms0 mbdg0 mbwm0 mcsh0 fadg0 fdms0 "
-    "fedw0 mgjf0 mglb0 mrtk0 "
-    "mtaa0 mtdt0 mthc0 mwjg0 fnmr0 frew0 fsem0 mbns0 mmjr0 mdls0 mdlf0 mdvc0 mers0 fmah0 fdrw0 "
-    "mrcs0 mrjm4 fcal1 mmwh0 "
-    "fjsj0 majc0 mjsw0 mreb0 fgjd0 fjmg0 mroa0 mteb0 mjfc0 mrjr0 fmml0 mrws1"
+    "fedw0 mgjf0 mglb0 mrtk0 mtaa0 mtdt0 mthc0 mwjg0 fnmr0 frew0 fsem0 mbns0 mmjr0 mdls0 mdlf0 "
+    "mdvc0 mers0 fmah0 fdrw0 mrcs0 mrjm4 fcal1 mmwh0 fjsj0 majc0 mjsw0 mreb0 fgjd0 fjmg0 mroa0 "
+    "mteb0 mjfc0 mrjr0 fmml0 mrws1"
 )
 CORE_TEST, DEVELOPMENT = frozenset(_CORE_TEST.split()), frozenset(_DEVELOPMENT.split())
 TRAINING_SHARE = 0.1
@@ -50,8 +49,7 @@ SENTENCES = 10
 """Number of sentences of each speaker."""
 _ALL_PHONES = (
     "aa ae ah ao aw ax ax-h axr ay b bcl ch d dcl dh dx eh el em en eng epi er ey f g gcl h# hh hv "
-    "ih ix iy jh k kcl l m "
-    "n ng nx ow oy p pau pcl q r s sh t tcl th uh uw ux v w y z zh"
+    "ih ix iy jh k kcl l m n ng nx ow oy p pau pcl q r s sh t tcl th uh uw ux v w y z zh"
 )
 _PHONES = _ALL_PHONES.split()
 _TO_48 = {
@@ -84,13 +82,8 @@ _TO_39 = {
 }
 
 
-def folding(classes: int) -> dict[str, str | None]:
-    """Each of the 61 phones -> its class among 61, 48 or 39; None for one without a class.
-    SrnnError for other numbers."""
-    if classes not in (61, 48, 39):
-        raise SrnnError(
-            f"TIMIT has 61 phones, or 48 or 39 folded ones, not {classes!r}.", "value", "classes"
-        )
+def folding(classes: Classes) -> dict[str, str | None]:
+    """Each of the 61 phones -> its class among 61, 48 or 39; None for one without a class."""
     if classes == 61:
         return {phone: phone for phone in _PHONES}
     to_48 = {phone: _TO_48.get(phone, phone) for phone in _PHONES}
@@ -102,7 +95,7 @@ def folding(classes: int) -> dict[str, str | None]:
 
 
 @cache
-def class_names(classes: int) -> tuple[str, ...]:
+def class_names(classes: Classes) -> tuple[str, ...]:
     return tuple(sorted({name for name in folding(classes).values() if name is not None}))
 
 
@@ -115,16 +108,11 @@ class TIMITTask(FramesTask):
 
     features: FeatureKind = "mfcc"
     """mfcc, the published network's, or log_mel."""
-    classes: int = 61
+    classes: Classes = 61
     """61 phones, or folded to 48 or 39."""
     validation: Validation = "standard"
     """standard: the customary development set of 50 speakers. training: 10 % of the training
     speakers."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        folding(self.classes)
-        check("validation", self.validation, Validation)
 
     @property
     def class_names(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -165,8 +153,8 @@ def find_corpus(data_dir: Path | None = None) -> Path:
         if folder and _child(folder, "train") and _child(folder, "test"):
             return folder
     how = (
-        "buy it from catalog.ldc.upenn.edu/LDC93S1 and put its folders TRAIN and TEST into "
-        f"{root / 'timit'}"
+        "buy it from catalog.ldc.upenn.edu/LDC93S1 and put its folders TRAIN "
+        f"and TEST into {root / 'timit'}"
     )
     raise not_found("TIMIT was", root, how)
 
@@ -183,8 +171,7 @@ def list_sentences(folder: Path, split: SplitName, validation: Validation) -> li
         if missing := sorted(wanted - set(speakers)):
             raise SrnnError(
                 f"{folder} lacks {len(missing)} of the {len(wanted)} {split} speakers in its test "
-                "folder, such as "
-                f"{missing[0].upper()}.",
+                f"folder, such as {missing[0].upper()}.",
                 "missing",
                 folder,
             )
@@ -239,30 +226,30 @@ def read_phones(
             continue
         if len(parts) != 3 or not all(p.isdecimal() and len(p) < 12 for p in parts[:2]):
             raise SrnnError(
-                f"{path}, line {index}: should be 'first_sample end_sample phone', not "
-                f"'{line.strip()[:80]}'.",
-                "data",
+                f"{path}, line {index}: should be 'first_sample end_sample "
+                f"phone', not '{line.strip()[:80]}'.",
+                "file",
                 path,
             )
         if parts[2] not in number:
             raise SrnnError(
                 f"{path}, line {index}: '{parts[2][:80]}' is not one of TIMIT's 61 phones.",
-                "data",
+                "file",
                 path,
             )
         start, end = int(parts[0]), int(parts[1])
         if end <= start or (ends and start < ends[-1]):
             raise SrnnError(
-                f"{path}, line {index}: the phone from {start} to {end} is empty or overlaps the "
-                "one before.",
-                "missing",
+                f"{path}, line {index}: the phone from {start} to {end} is "
+                "empty or overlaps the one before.",
+                "file",
                 path,
             )
         starts.append(start)
         ends.append(end)
         phones.append(number[parts[2]])
     if not starts:
-        raise SrnnError(f"{path} contains no phones.", "missing", path)
+        raise SrnnError(f"{path} contains no phones.", "file", path)
 
     def at(samples: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         index = np.searchsorted(starts, samples, side="right") - 1

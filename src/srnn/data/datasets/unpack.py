@@ -19,6 +19,7 @@ from typing import Any
 
 from ...errors import SrnnError
 from ...files import (
+    changing,
     check_file,
     check_regular,
     locked,
@@ -28,6 +29,7 @@ from ...files import (
     remove_leftovers,
     whole_file,
 )
+from .catalogue import DataSet
 
 _TARS = (".tar", ".tar.gz", ".tgz")
 _ARCHIVES = (".zip", *_TARS, ".gz")
@@ -37,23 +39,33 @@ _PART = 2**20
 def unpack(archive: Path, folder: Path, strip: int = 0) -> list[Path]:
     """Unpack a .zip, .tar, .tar.gz, .tgz or a single .gz into a folder; returns the files, sorted.
 
-    Existing files of the same name are replaced. ``strip``: leading folders to take off the names
-    in it.
+    Existing files of the same name are replaced. After an error nothing of it is left.
 
-    SrnnError for a damaged archive, one with names that lead out of the folder, or a full disk.
-    Nothing of it is then left.
+    Args:
+        archive: the archive.
+        folder: the folder, made when needed.
+        strip: leading folders to take off the names in it.
+
+    Returns:
+        The files.
+
+    Raises:
+        SrnnError: the archive is damaged, or has names that lead out of the folder (file); the disk
+            is full (resource).
     """
     with _refused(archive):
         folder.mkdir(parents=True, exist_ok=True)
         root = folder.resolve()
         with staging_in(root) as staging:
             _extract(archive, staging)
-            found = [path.relative_to(staging) for path in sorted(_plain_files(staging))]
+            files = (Path(inside, name) for inside, _, names in os.walk(staging) for name in names)
+            plain = (path for path in files if path.is_file() and not path.is_symlink())
+            found = [path.relative_to(staging) for path in sorted(plain)]
             if not archive.name.endswith((".zip", *_TARS)):  # a single file is in no folder
                 strip = 0
             names = {name: Path(*name.parts[strip:]) for name in found if len(name.parts) > strip}
             if not names:
-                raise SrnnError(f"{archive} is empty; fetch it again.", "missing", archive)
+                raise SrnnError(f"{archive} is empty; fetch it again.", "file", archive)
             for name, stripped in names.items():
                 move_into(root, staging / name, stripped)
         return [root / name for name in names.values()]
@@ -73,7 +85,9 @@ def read_through(archive: Path, name: str = "") -> None:
     """Read an archive to its end, verifying its checksums. SrnnError, as for ``unpack``, if it is
     damaged or empty.
 
-    ``name`` gives its kind where the file still has another name.
+    Args:
+        archive: the archive.
+        name: gives its kind where the file still has another name.
     """
     name = name or archive.name
     with _refused(archive):
@@ -91,7 +105,7 @@ def read_through(archive: Path, name: str = "") -> None:
             with gzip.open(archive) as file:
                 _read_to_end(file)
     if not members:
-        raise SrnnError(f"{archive} is empty; fetch it again.", "missing", archive)
+        raise SrnnError(f"{archive} is empty; fetch it again.", "file", archive)
 
 
 def _extract(archive: Path, folder: Path) -> None:
@@ -102,8 +116,8 @@ def _extract(archive: Path, folder: Path) -> None:
             size = sum(member.file_size for member in opened.infolist())
             if size > (free := shutil.disk_usage(folder).free):
                 raise SrnnError(
-                    f"The disk is full: {archive} needs {size:,} bytes unpacked, but only {free:,} "
-                    "are free.",
+                    f"The disk is full: {archive} needs {size:,} bytes unpacked, "
+                    f"but only {free:,} are free.",
                     "resource",
                     archive,
                 )
@@ -116,7 +130,7 @@ def _extract(archive: Path, folder: Path) -> None:
         with gzip.open(archive) as source, (folder / name.removesuffix(".gz")).open("xb") as target:
             shutil.copyfileobj(source, target, _PART)
     else:
-        raise SrnnError(f"{archive} is not a .zip, .tar, .tar.gz, .tgz or .gz.", "data", archive)
+        raise SrnnError(f"{archive} is not a .zip, .tar, .tar.gz, .tgz or .gz.", "file", archive)
 
 
 def _read_to_end(file: Any) -> None:
@@ -125,20 +139,19 @@ def _read_to_end(file: Any) -> None:
         pass
 
 
-def _plain_files(folder: Path) -> Iterator[Path]:
-    for inside, _, names in os.walk(folder):
-        paths = [Path(inside, name) for name in names]
-        yield from (path for path in paths if path.is_file() and not path.is_symlink())
-
-
 def move_into(root: Path, file: Path, name: Path) -> None:
-    """Move an unpacked file to its name under the folder ``root``, a resolved path. SrnnError if a
-    link leads out of it."""
+    """Move an unpacked file to its place. SrnnError (file) if a link leads out of the folder.
+
+    Args:
+        root: the folder, a resolved path.
+        file: the unpacked file.
+        name: its name under the folder.
+    """
     place = root / name
     place.parent.mkdir(parents=True, exist_ok=True)
     if not place.parent.resolve().is_relative_to(root):  # through a link that existed before
         raise SrnnError(
-            f"{place.parent} is a link that leads out of {root}; remove it.", "data", place.parent
+            f"{place.parent} is a link that leads out of {root}; remove it.", "file", place.parent
         )
     os.replace(file, place)
 
@@ -150,7 +163,7 @@ def _refused(archive: Path) -> Iterator[None]:
         try:
             check_regular(archive)
             if archive.stat().st_size == 0:
-                raise SrnnError(f"{archive} is empty; fetch it again.", "missing", archive)
+                raise SrnnError(f"{archive} is empty; fetch it again.", "file", archive)
             yield
         except OSError as error:
             raise _not_written(archive, error) from error
@@ -167,9 +180,17 @@ def unpack_archives(
     archives unpacked now.
 
     The result is recorded (``UnpackRecord``): another archive of the same name is unpacked anew, and so is
-    one whose files are no longer all there, and everything with ``overwrite``. The note is written
-    last. ``check`` is called before an archive is unpacked, and raises SrnnError for one that must
-    not be. ``unpacking``: what writes an archive's files where they do not stay as they are.
+    one whose files are no longer all there. The note is written last.
+
+    Args:
+        folder: the folder of the archives.
+        strip: as for ``unpack``.
+        overwrite: unpack every archive.
+        check: called before an archive is unpacked; raises SrnnError for one that must not be.
+        unpacking: what writes an archive's files where they do not stay as they are.
+
+    Returns:
+        The archives that were unpacked now.
     """
     done = []
     for archive in list_archives(folder):
@@ -285,5 +306,68 @@ def _not_written(archive: Path, error: OSError) -> SrnnError:
             archive,
         )
     return SrnnError(
-        f"{archive} could not be unpacked: {error.strerror or error}.", "data", archive
+        f"{archive} could not be unpacked: {error.strerror or error}.", "file", archive
     )
+
+
+def listed_names(data_set: DataSet) -> list[str]:
+    """The names of a data set's files under its folder, without their suffixes."""
+    return (Path(__file__).parent / data_set.listed).read_text(encoding="utf-8").split()
+
+
+def unpack_listed(
+    data_set: DataSet,
+    folder: Path,
+    overwrite: bool = False,
+    check: Callable[[Path], None] | None = None,
+) -> list[Path]:
+    """Unpack the listed files of a data set's archive into its folder, unless all are there; the
+    archive, if this was done.
+
+    Without the archive the folder is left as it is. After an error nothing of it is left.
+
+    Args:
+        data_set: names the archive and the list.
+        folder: the data set's folder.
+        overwrite: unpack even if all files are there.
+        check: called before the archive is unpacked; raises SrnnError for one that must not be.
+
+    Returns:
+        The archive, if it was unpacked now.
+
+    Raises:
+        SrnnError: the archive is damaged, or lacks a listed file (file).
+    """
+    (file,) = data_set.files
+    archive, names = folder / file.name, listed_names(data_set)
+    if not archive.is_file() or not (overwrite or _missing(names, folder)):
+        return []
+    if check is not None:
+        check(archive)
+
+    with staging_in(folder) as whole:
+        unpack(archive, whole, data_set.strip)
+        if missing := _missing(names, whole):
+            raise SrnnError(
+                f"{archive} lacks {len(missing):,} of the {len(names):,} files of {data_set.name}, "
+                f"such as {missing[0]}; fetch it again.",
+                "file",
+                archive,
+            )
+        with changing(folder):
+            present, root = _listed_files(whole), folder.resolve()
+            for name in names:
+                move_into(root, present[name], present[name].relative_to(whole))
+    return [archive]
+
+
+def _listed_files(folder: Path) -> dict[str, Path]:
+    """The files in the folders of a folder, by their names without suffixes."""
+    return {
+        path.relative_to(folder).with_suffix("").as_posix(): path for path in folder.glob("*/*")
+    }
+
+
+def _missing(names: list[str], folder: Path) -> list[str]:
+    present = _listed_files(folder)
+    return [name for name in names if name not in present]

@@ -41,7 +41,15 @@ def find_sums(folder: Path, name: str = "SHA256SUMS") -> Path:
 
 
 def verify(data_set: DataSet, data_dir: Path | None = None) -> list[FileReport]:
-    """What exists of a data set, file by file, each read to its end. Downloads nothing."""
+    """What exists of a data set, file by file, each read to its end. Downloads nothing.
+
+    Args:
+        data_set: the data set.
+        data_dir: the data folder; None: as for ``resolve_data_dir``.
+
+    Returns:
+        A report for each file.
+    """
     folder = folder_of(data_set, data_dir)
     files = list(data_set.files)
     if data_set.sums is not None:
@@ -144,13 +152,21 @@ def read_sums(data_set: DataSet, path: Path) -> list[DataFile]:
     ]
     if not files:
         raise SrnnError(
-            f"{path} lists no files of {data_set.name}; delete it and fetch again.", "missing", path
+            f"{path} lists no files of {data_set.name}; delete it and fetch again.", "file", path
         )
     return files
 
 
 def check(file: DataFile, path: Path) -> FileReport:
-    """Whether the file at ``path`` is what the catalogue says."""
+    """Whether a file is what the catalogue says.
+
+    Args:
+        file: the catalogue's entry.
+        path: where the file is.
+
+    Returns:
+        The report.
+    """
     if not path.is_file():
         return FileReport(file.name, "missing")
     size = path.stat().st_size
@@ -235,8 +251,16 @@ def _check_unpacked(file: DataFile, folder: Path, data_set: DataSet) -> list[Fil
 
 
 def digest(path: Path, like: str, packed: bool = False) -> str:
-    """The checksum, of the kind (md5, sha256) with which ``like`` begins, of the file, or of its
-    content if ``packed`` (gzip)."""
+    """The checksum of a file.
+
+    Args:
+        path: the file.
+        like: begins with the kind of the checksum: md5, sha256.
+        packed: of the content of a gzip file.
+
+    Returns:
+        KIND:CHECKSUM.
+    """
     kind = like.partition(":")[0]
     with (
         reading(path, "a compressed file" if packed else "a file"),
