@@ -230,7 +230,7 @@ def test_foreign_and_missing_files_are_refused(tmp_path: Path) -> None:
     "change",
     [
         {"skipped": -1}, {"best_epoch": 0.5}, {"restores": True}, {"metrics_size": 2**53}, {"best": [math.inf]},
-        {"inputs": [1.0]}, {"inputs": [1.0, math.nan]}, {"sums": {"loss": math.nan}}, {"mends": 1},
+        {"inputs": [1.0]}, {"inputs": [1.0, math.nan]}, {"sums": {"loss": math.nan}}, {"recovers": 1},
         {"unhealthy": [3.5]}, {"start": [1]}, {"watch": {"steps": 1}}, {"watch": {**asdict(Watch()), "fired": 3}},
     ],
 )  # fmt: skip
@@ -239,6 +239,9 @@ def test_a_state_that_no_training_writes_is_refused(change: dict[str, Any]) -> N
         epoch=2, step=1, sums={"loss": 1.0}, best=[0.5, -1.0], best_epoch=2, inputs=[0.0, 1.0]
     )
     assert TrainingState.of(Checkpoint(Path("last"), {}, {"state": asdict(good)})) == good
+    former = asdict(good)
+    former["mends"], former["sick"] = former.pop("recovers"), former.pop("unhealthy")
+    assert TrainingState.of(Checkpoint(Path("last"), {}, {"state": former})) == good
     with pytest.raises(
         SrnnError, match=r"^last(: | cannot be read as a checkpoint of this version's training)"
     ):

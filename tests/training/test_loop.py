@@ -189,7 +189,11 @@ def test_a_divergence_names_its_own_batch(tmp_path: Path, monkeypatch: pytest.Mo
     """Not the one before, though an unhealthy layer that is left alone was found after it; nor, in
     validation, one after the last."""
     _break_loss(monkeypatch, lambda count: count == 6)
-    silent = ("--network.neuron.threshold=100", "--training.start=drawn", "--training.mend=false")
+    silent = (
+        "--network.neuron.threshold=100",
+        "--training.start=drawn",
+        "--training.recover=false",
+    )
     reporter, arguments = (
         _Events(),
         (*silent, "--training.checkpoint_every=1", "--training.epochs=2"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from srnn.training.recipes.reading import recipe_content
 from srnn.training.recipes.schema import OptimizerConfig, TaskConfig
 from support.layouts import WRITERS
 from support.pages import ROOT
+from support.refusing import refuses
 from support.sounds import tone, write_wav
 
 RECIPES = [*shipped_recipes(), *map(str, sorted((ROOT / "paper" / "recipes").rglob("*.yaml")))]
@@ -235,6 +237,27 @@ def test_overrides_reach_any_depth() -> None:
     assert recipe.training.lr_scale == {"*.tau_*": 3.0}
     assert isinstance(recipe.network.neuron, dict) and recipe.network.neuron["beta"] == 0.5
     assert recipe.note == "mine"
+
+
+def test_a_former_key_is_read_and_noted_once_at_an_override(tmp_path: Path) -> None:
+    """training.recover was called training.mend."""
+    former, present = "training: {mend: false}", "training: {recover: true}"
+    for content, overrides, expected, notes in (
+        (former, {}, False, 0),
+        (former, ["--training.recover", "true"], True, 0),
+        (present, ["--training.mend", "false"], False, 1),
+        (former, ["--training.recover=false", "--training.mend=true"], True, 1),
+        (present, {"training.mend": False}, False, 1),
+    ):
+        file = tmp_path / "old.yaml"
+        file.write_text(f"task: {{name: digits}}\n{content}\n")
+        with warnings.catch_warnings(record=True, action="default") as noted:
+            recipe = load_recipe(file, overrides)
+        assert [one.category for one in noted] == [FutureWarning] * notes
+        assert recipe.training.recover is expected, (content, overrides)
+        assert "mend" not in recipe.to_dict()["training"]
+    with refuses("training.mend", "conflict"):
+        parse_recipe("task: {name: digits}\ntraining: {mend: false, recover: true}")
 
 
 def test_an_override_inside_another_leaves_the_callers_values_alone() -> None:

@@ -25,7 +25,9 @@ from typing import Any
 
 from ..errors import SrnnError, option
 from ..files import FolderInUse, locked, read_json_lines, read_object, reading, whole_file
+from ..files.conversion import with_present_keys
 from ..text import json_text
+from ..training.recipes import Recipe
 from .schema import Sweep, Unit
 
 METRICS = (
@@ -112,11 +114,13 @@ class Units:
             raise SrnnError(
                 f"The sweep in {self.out} is one of srnn 0.1; choose another {option('out')}."
             )
-        path, ours = self.out / "sweep.json", self._must_stay()
+        path, theirs = self.out / "sweep.json", {}
         if path.is_file():
             theirs = read_object(path, "a sweep's state")
-        else:
-            theirs = {}
+        ours, theirs = (
+            {key: with_present_keys(Recipe, value) for key, value in state.items()}
+            for state in (self._must_stay(), theirs)
+        )
         for key, value in theirs.items():
             if key not in ours:
                 raise SrnnError(

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ..errors import SrnnError
 from ..files import reading
-from ..files.conversion import build, convert
+from ..files.conversion import build, convert, with_present_keys
 from ..files.tensors import load_arrays, save_arrays
 from ..nn.array_likes import as_numpy
 from ..nn.baselines import CellLayer, DenseLayer, Network
@@ -102,12 +102,12 @@ class TrainingState:
     """The same as ``data`` for the validation split, which chooses the epoch."""
     validation_inputs: list[float] = field(default_factory=list)
     """The same as ``inputs`` for the validation split."""
-    mends: bool = False
-    """Whether unhealthy layers are mended; not in a run from before they were looked for, so that it
-    ends as it would have."""
+    recovers: bool = field(default=False, metadata={"former": "mends"})
+    """Whether training goes back because of unhealthy layers; not in a run from before they were
+    looked for, so that it ends as it would have."""
     watch: Watch = field(default_factory=Watch)
     """What was seen of the layers in the current epoch."""
-    unhealthy: list[str] = field(default_factory=list)
+    unhealthy: list[str] = field(default_factory=list, metadata={"former": "sick"})
     """What was wrong in the best epoch."""
     start: list[dict[str, Any]] = field(default_factory=list)
     """What was measured before the first step, by layer (``initialisation.LayerInitialisation``)."""
@@ -120,9 +120,7 @@ class TrainingState:
         """The state in a last checkpoint. SrnnError unless it is one that training writes."""
         with reading(checkpoint.path, "a checkpoint of this version's training"):
             try:
-                plain = dict(checkpoint.info["state"])
-                if "sick" in plain:  # as srnn 0.2 called it
-                    plain["unhealthy"] = plain.pop("sick")
+                plain = with_present_keys(cls, dict(checkpoint.info["state"]))
                 state = build(cls, plain, _read)
             except SrnnError as error:  # it does not name the file
                 raise ValueError(str(error)) from error

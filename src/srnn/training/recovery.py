@@ -83,7 +83,7 @@ def _given_up(training: Training, epoch: Epoch, where: str, reason: str) -> str:
     )
     return (
         f"Training stopped at {where}: {reason}, and going back {state.restores} times did not "
-        "mend it; "
+        "help; "
         f"{' or '.join(advice)}."
     )
 

@@ -174,5 +174,5 @@ def _examine(training: Training, epoch: Epoch) -> None:
     if state.step == last or state.step % training.checkpoint_every == 0 or state.step % EVERY == 0:
         examine = partial(state.watch.examine, training.ready.network, epoch.waits)
         epoch.unhealthy, epoch.urgent = training.processes.from_first(examine)
-        if not state.mends:
+        if not state.recovers:
             epoch.urgent = {}

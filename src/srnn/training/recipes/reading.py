@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors import SrnnError, naming, nearest
 from ...files import TEXT, read_text
-from ...files.conversion import keys_of, read_section, types_of
+from ...files.conversion import former_keys, keys_of, read_section, types_of, with_present_keys
 from ...files.yaml_reading import parse_yaml
 from ...registry import is_name
 from ...text import brief
@@ -196,11 +197,18 @@ def build(cls: type[T], content: Any, source: str) -> T:
 
 def apply_overrides(content: Mapping[str, Any], overrides: Overrides) -> dict[str, Any]:
     """A copy of the mappings with each override set, as for ``load_recipe``."""
-    result = _copy(content)
+    former, result = former_keys(Recipe), _copy(with_present_keys(Recipe, content))
     for key, value in (
         overrides.items() if isinstance(overrides, Mapping) else read_settings(overrides)
     ):
-        *path, last = key.split(".")
+        if key in former:
+            warnings.warn(
+                f"{key} is called {former[key]} now; the former name will not be read by the next "
+                "minor version.",
+                FutureWarning,
+                stacklevel=2,
+            )
+        *path, last = former.get(key, key).split(".")
         section: dict[str, Any] = result
         for depth, part in enumerate(path):
             inner: Any = section.get(part)

@@ -246,10 +246,10 @@ class TrainingConfig(CheckedSettings, key="training"):
     max_restores: CountFrom0 = 5
     """How often training may go back to the last checkpoint and halve the learning rate, after a
     loss that is not finite or more than ``max_skipped`` such batches."""
-    mend: bool = True
-    """Whether to mend a layer that is silent or saturated, or whose gradient has long been
-    exploding, as after a divergence (``training.health``); false: only report it, as in the first
-    epoch if weights start as drawn."""
+    recover: bool = field(default=True, metadata={"former": "mend"})
+    """Whether to go back to the last checkpoint, as after a divergence, and scale the weights of a
+    layer that is silent or saturated, or whose gradient has long been exploding
+    (``training.health``); false: only report it, as in the first epoch if weights start as drawn."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; auto: on CUDA's GPU when there is one, else on the CPU."""
 
