@@ -42,13 +42,14 @@ class Refusal:
     """``{}`` in it stands for the folder that the call is given."""
     kind: Kind
     call: Callable[..., Any]
-    """With one parameter it is given an empty folder."""
+    """With one parameter that has no default it is given an empty folder."""
     match: str = ""
     """A few words of the message, where kind and field do not tell two refusals apart."""
 
     def check(self, folder: Path) -> None:
-        given = (folder,) if inspect.signature(self.call).parameters else ()
-        with pytest.raises(SrnnError, match=self.match) as caught:
+        parameters = inspect.signature(self.call).parameters.values()
+        given = [folder for one in parameters if one.default is one.empty]
+        with pytest.raises(SrnnError, match=self.match or None) as caught:
             self.call(*given)
         error = caught.value
         expected = (self.field.replace("{}", str(folder)), self.kind)

@@ -18,7 +18,7 @@ _ROOM = 1e-3
 
 
 def read(trained: Trained, sequences: Sequences) -> list[np.ndarray]:
-    """The errors of each sequence's steps, of which the first, that nobody has foretold, is 0."""
+    """The errors of each sequence's steps, of which the first, which nothing predicts, is 0."""
     targets, found = trained.task.targets, list[np.ndarray]()
     assert targets is not None
     for batch, result in run_batches(trained.network, sequences.batches(64), seed=trained.seed):
@@ -44,9 +44,9 @@ def with_alarm(
     counted = [one[start + 1 :].mean() for one in errors if len(one) > start + 1]
     if len(errors) * false_alarms < 2:
         warnings.warn(
-            f"{len(errors)} held-out recordings cannot tell a rate of {false_alarms:.2%} false "
-            "alarms: the thresholds are the smallest and the largest error of them. Give more "
-            "recordings.",
+            f"{len(errors)} held-out recordings are too few to determine a rate of "
+            f"{false_alarms:.2%} false alarms: the thresholds are the smallest and the largest "
+            "error of them. Give more recordings.",
             RuntimeWarning,
             stacklevel=3,
         )

@@ -75,10 +75,9 @@ def class_weights(
         weights = torch.ones_like(counts)
         for name, weight in asked.items():
             if name not in known:
-                raise SrnnError(
-                    f"training.class_weights: {task.name} has no class "
-                    f"{name!r}.{nearest(name, known)}"
-                )
+                found = f"{task.name} has no class {name!r}.{nearest(name, known)}"
+                key = "training.class_weights"
+                raise SrnnError(f"{key}: {found}", "name", key)
             weights[known[name]] = weight
     else:
         weights = torch.where(counts > 0, 1 / counts.clamp(min=1), 0)

@@ -65,7 +65,7 @@ class Checkpoint:
                 or saved.shape != tensor.shape
                 or saved.is_floating_point() != tensor.is_floating_point()
             ):
-                raise SrnnError(f"The checkpoint {self.path} has no {what}.")
+                raise SrnnError(f"The checkpoint {self.path} has no {what}.", "file", self.path)
             tensor.copy_(saved)
 
 
@@ -225,8 +225,8 @@ def architecture(network: Network) -> list[str]:
             )
         elif isinstance(module, CellLayer):
             lines.append(
-                f"{name}: {module.inputs} -> {module.units} {module.name}, {module.directions} "
-                "directions"
+                f"{name}: {module.inputs} -> {module.units} {module.name}, "
+                f"{module.directions} directions"
             )
         elif isinstance(module, DenseLayer):
             lines.append(
@@ -298,14 +298,19 @@ def load_network(network: Network, checkpoint: Checkpoint) -> None:
             (f"'{one_line(a, 200)}' there, '{b}' here" for a, b in pairs if a != b),
             "the number of layers differs",
         )
-        raise SrnnError(f"The checkpoint {checkpoint.path} has another architecture: {detail}.")
+        raise SrnnError(
+            f"The checkpoint {checkpoint.path} has another architecture: {detail}.",
+            "file",
+            checkpoint.path,
+        )
     known = checkpoint.info.get("equations", {})  # missing in files of earlier versions
     for name, digest in own_equations(network).items():
         if not isinstance(known, dict) or known.get(name, digest) != digest:
             raise SrnnError(
                 f"The checkpoint {checkpoint.path} has other equations: '{name}' has been edited "
-                "since. Restore it, or keep "
-                "the class as it was and give the edited one a name of its own."
+                "since. Restore it, or give the edited class a name of its own.",
+                "file",
+                checkpoint.path,
             )
     expected = network_tensors(network)
     stored = {
@@ -322,7 +327,9 @@ def load_network(network: Network, checkpoint: Checkpoint) -> None:
         if not fits:
             raise SrnnError(
                 f"The checkpoint {checkpoint.path} has another architecture: "
-                f"'{one_line(name, 200)}' does not fit."
+                f"'{one_line(name, 200)}' does not fit.",
+                "file",
+                checkpoint.path,
             )
     for name, tensor in stored.items():
         if name.endswith(_DELAYS):

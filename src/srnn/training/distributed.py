@@ -105,7 +105,9 @@ class ProcessGroup:
             why = "PyTorch finds none that it can use. Use 'cpu', or 'auto' for what there is."
             if local > 1:
                 why = error
-            raise SrnnError(f"training.device is '{device}', {what}: {why}") from error
+            raise SrnnError(
+                f"training.device is '{device}', {what}: {why}", "resource", "training.device"
+            ) from error
         if self.size > 1:
             # The group is left at exit, when DDP's own objects are gone: if one of them drops the
             # group last, it waits forever (torch 2.13).
@@ -117,9 +119,10 @@ class ProcessGroup:
                 address = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
                 raise SrnnError(
                     f"The {self.size} processes cannot reach each other at {address}: "
-                    f"{one_line(str(error), 300)}; if torchrun "
-                    "has restarted them, give it the variable TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 "
-                    "(docs/distributed.md)."
+                    f"{one_line(str(error), 300)}; if torchrun has restarted them, give it the "
+                    "variable TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 (docs/distributed.md).",
+                    "resource",
+                    address,
                 ) from error
 
     def open_run(
@@ -131,7 +134,7 @@ class ProcessGroup:
         SrnnError if it is refused; the other processes, which wait for the first, then end without
         a word (SystemExit).
         """
-        run, refused = FollowerRun(out, recipe, seed), ""
+        run, refused = FollowerRun(out, recipe, seed), None
         if self.first:
             try:
                 if resume:
@@ -139,11 +142,9 @@ class ProcessGroup:
                 else:
                     run = Run.start(out, recipe, seed, overwrite=overwrite)
             except SrnnError as error:
-                refused = str(error)
-        if refused := self.fabric.broadcast(refused):
-            if self.first:
-                raise SrnnError(refused)
-            raise SystemExit(2)
+                refused = error
+        if self.fabric.broadcast(refused is not None):
+            raise refused or SystemExit(2)
         return run
 
     def shard(self, total: int) -> BatchShard:
@@ -264,8 +265,9 @@ class ProcessGroup:
             again = either(f"--out {out} --resume", f"out={str(out)!r}, resume=True")
             raise SrnnError(
                 f"Process {self.rank} of {self.size} has lost another one, which was killed or "
-                "whose machine failed; "
-                f"the same again with {again} continues from the last checkpoint."
+                f"whose machine failed; the same again with {again} continues from the last "
+                "checkpoint.",
+                "resource",
             ) from error
 
     def _sum(self, numbers: list[float]) -> list[float]:

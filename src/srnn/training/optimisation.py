@@ -41,8 +41,10 @@ def build_optimizer(
     for pattern in lr_scale:
         if not any(fnmatchcase(name, pattern) for name in names):
             raise SrnnError(
-                f"training.lr_scale: no parameter matches '{pattern}'. Parameters: "
-                f"{', '.join(names)}."
+                f"training.lr_scale: no parameter matches '{pattern}'. "
+                f"Parameters: {', '.join(names)}.",
+                "name",
+                "training.lr_scale",
             )
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():

@@ -89,11 +89,22 @@ def evaluate_int8(
     """Measure a network with int8 weights and integer arithmetic, as the int8 C runs it, on a split
     of its task.
 
-    It begins at the device's initial state. ``inputs_as``: the format of inputs; None: as measured
-    on the training split. ``state_as``: the format of states; None: the one the network was trained
-    for, or 32 bits. ``most``: measure only so many sequences, the split's first. Besides the usual
-    numbers the report has ``saturated``: how many results were too large and were clamped to their
-    range.
+    It begins at the device's initial state.
+
+    Args:
+        trained: a spiking network and its task.
+        split: the split of its task.
+        data_dir: folder of the data; None: SRNN_DATA.
+        inputs_as: the format of inputs; None: as measured on the training split.
+        state_as: the format of states; None: the one the network was trained for, or 32 bits.
+        most: measure only so many sequences, the split's first; None: all.
+
+    Returns:
+        As of ``evaluate``; besides the usual numbers the report has ``saturated``: how many results
+        were too large and were clamped to their range.
+
+    Raises:
+        SrnnError: ``unsupported`` for a network that int8 cannot represent.
     """
     device, task = device_network(trained.spiking("run in int8")), trained.task
     if inputs_as is None:

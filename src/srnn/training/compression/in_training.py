@@ -138,8 +138,10 @@ class Compression:
                 mask.dtype != torch.bool or mask.shape != self._matrices[name].shape
             ):
                 raise SrnnError(
-                    f"The checkpoint {checkpoint.path} does not fit: its mask of '{name}' has "
-                    "another shape."
+                    f"The checkpoint {checkpoint.path} does not fit: its mask of '{name}' "
+                    "has another shape.",
+                    "file",
+                    checkpoint.path,
                 )
         self.masks = {
             name: mask.to(self._matrices[name].device)

@@ -114,16 +114,17 @@ def find_model(path: Path | str) -> Path:
     if Path(path).parent == Path():
         close = nearest(path, names, "srnn models")
     raise SrnnError(
-        f"{path} was not found: name a run folder, a model's file, or a pretrained network.{close}"
+        f"{path} was not found: name a run folder, a model's file, or a pretrained network.{close}",
+        "missing",
+        path,
     )
 
 
 def read_card(name: str) -> Card:
     """The card of a pretrained network. SrnnError, with the nearest name, for any other."""
     if name not in pretrained_names():
-        raise SrnnError(
-            f"There is no pretrained network '{name}'.{nearest(name, pretrained_names())}"
-        )
+        near = nearest(name, pretrained_names())
+        raise SrnnError(f"There is no pretrained network '{name}'.{near}", "name", "name")
     path = FOLDER / f"{name}.yaml"
     return build(Card, read_yaml(path, "a card"), path.name)
 
