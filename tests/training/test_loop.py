@@ -128,7 +128,7 @@ def test_early_stopping_and_best_by_loss(tmp_path: Path) -> None:
     records = _records(tmp_path / "loss")
     lowest = min(records, key=lambda record: record["validation"]["loss"])
     assert result["accuracy"] == lowest["validation"]["accuracy"]
-    with pytest.raises(SrnnError, match="accuracy_labelled"):
+    with refuses("training.early_stopping.metric", "conflict"):
         train(
             tiny_recipe("--training.early_stopping.metric=accuracy_labelled"),
             tmp_path / "x",
@@ -340,7 +340,7 @@ def test_lr_scale_and_weight_decay_groups() -> None:
     assert found["readout.params.tau_mem"] == (pytest.approx(2e-2), 0.0)
     assert found["layers.0.weight_rec"] == found["readout.bias"] == (1e-2, 0.1)
     assert found["layers.0.norm.gamma"] == (1e-2, 0.0)
-    with pytest.raises(SrnnError, match="no parameter matches"):
+    with refuses("training.lr_scale", "name"):
         build_optimizer(network, config, {"layer.*": 2.0})
 
 

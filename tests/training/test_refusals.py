@@ -77,7 +77,7 @@ RULES = [
 
 SHARES = [
     *(
-        Refusal("sparsity", "value", partial(magnitude_masks, net(), share))
+        Refusal("sparsity", "value", partial(magnitude_masks, net(), share))  # type: ignore[arg-type]
         for share in (1.0, -0.1, float("nan"), "0.5", True)
     ),
     Refusal("share", "value", lambda: to_drop([3], 1.0)),

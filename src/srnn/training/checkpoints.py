@@ -56,8 +56,15 @@ class Checkpoint:
 
     @torch.no_grad()
     def copy_to(self, own: Mapping[str, Tensor], what: str) -> None:
-        """Copy the tensors with these names into those given. SrnnError, which says ``what`` they
-        are, if one does not fit."""
+        """Copy tensors of the checkpoint.
+
+        Args:
+            own: where each goes, by its name in the checkpoint.
+            what: what they are, for the error.
+
+        Raises:
+            SrnnError: ``file`` if one is missing or has another shape.
+        """
         for name, tensor in own.items():
             saved = self.tensors.get(name)
             if (
@@ -164,7 +171,13 @@ class TrainingState:
         )
 
     def add(self, scored: Scored, steps: int, rates: list[float]) -> None:
-        """Count one batch."""
+        """Count one batch.
+
+        Args:
+            scored: its loss and what was right.
+            steps: its valid steps.
+            rates: firing rate of each hidden layer that has one.
+        """
         new = {
             "loss": float(scored.loss.detach()) * scored.weight,
             "weight": scored.weight,
@@ -192,8 +205,17 @@ def _read(hint: Any, value: Any, name: str) -> Any:
 def save_checkpoint(
     path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, Any], *, named: bool = False
 ) -> None:
-    """Write a checkpoint atomically. SrnnError when the folder cannot be written. ``named``: as for
-    ``whole_file``."""
+    """Write a checkpoint, whole or not at all.
+
+    Args:
+        path: the file.
+        tensors: by checkpoint name.
+        info: its JSON.
+        named: as for ``whole_file``.
+
+    Raises:
+        SrnnError: ``file`` or ``resource`` if it cannot be written.
+    """
     save_arrays(path, as_arrays(tensors), info, named=named)
 
 
@@ -262,7 +284,7 @@ def own_equations(network: Network) -> dict[str, str]:
 
 
 def made_of(network: Network) -> dict[str, Any]:
-    """What a checkpoint's JSON says about its network, for ``load_network``."""
+    """What a checkpoint's JSON has of its network, for ``load_network``."""
     own = own_equations(network)
     return {"architecture": architecture(network), **({"equations": own} if own else {})}
 
@@ -286,8 +308,15 @@ def format_tensors(network: Network) -> dict[str, Tensor]:
 
 
 def load_network(network: Network, checkpoint: Checkpoint) -> None:
-    """Put a checkpoint's weights into the network. SrnnError if the checkpoint is of another
-    architecture."""
+    """Put a checkpoint's weights into a network.
+
+    Args:
+        network: changed in place.
+        checkpoint: of a network of the same architecture.
+
+    Raises:
+        SrnnError: ``file`` if the checkpoint is of another architecture or other equations.
+    """
     own, theirs = architecture(network), checkpoint.info.get("architecture")
     if theirs != own:
         if isinstance(theirs, list):
@@ -351,8 +380,15 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> None:
-    """Put a checkpoint's moments into an optimiser that was built from the same recipe. SrnnError
-    if they are not its own."""
+    """Put a checkpoint's moments into an optimiser.
+
+    Args:
+        optimizer: built from the same recipe; changed in place.
+        checkpoint: its last one.
+
+    Raises:
+        SrnnError: ``file`` if the moments are not its own.
+    """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     with reading(checkpoint.path, "a checkpoint of the recipe's optimiser"):

@@ -257,8 +257,8 @@ class ProcessGroup:
                 torch.distributed.broadcast(tensor, 0)
 
     def raise_if_broken(self, error: RuntimeError, out: Path) -> None:
-        """If the connection between processes failed, another one has ended: raise SrnnError, which
-        says how to resume."""
+        """If the connection between processes failed, another one has ended: raise SrnnError with
+        how to resume."""
         if self.size > 1 and any(
             word in str(error).lower() for word in ("gloo", "nccl", "connection", "peer")
         ):

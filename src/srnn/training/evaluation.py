@@ -101,7 +101,7 @@ def warn_if_learnt(trained: Trained, split: SplitName) -> None:
     if split == "validation" and trained.has_learnt_validation:
         warnings.warn(
             f"{trained.name} has also learnt its validation sequences (training.refit), so what is "
-            "measured on them says nothing. A network trained without them had "
+            "measured on them has no meaning. A network trained without them had "
             f"{' '.join(in_short(trained.about['result']))}; measure this one on the test split.",
             RuntimeWarning,
             stacklevel=3,

@@ -6,7 +6,7 @@ hold (``Given``).
     list of DataFrames, of ``Recording``s     the same, read like files: with names, units and rate
     torch's Dataset                           of pairs (x, y)
 
-What is wrong with the arrays themselves is said where files of arrays are read
+What is wrong with the arrays themselves is refused where files of arrays are read
 (``data.datasets.arrays``).
 """
 

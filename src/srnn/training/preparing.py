@@ -46,7 +46,7 @@ class Prepared:
     train_set: Sequences
     validation_set: Sequences
     batches: TrainingBatches
-    """Batches of the training split, changed as the recipe says."""
+    """Batches of the training split, changed as the recipe asks."""
     loss: Loss
     """What is minimised: the recipe's loss, with the weights of classes. Validation has none."""
     origin: str

@@ -20,7 +20,12 @@ def recover(training: Training, epoch: Epoch) -> None:
     which gradients exploded (they shrink more each time). Merely skipping batches would not do: a
     network that overflows on every batch never recovers.
 
-    Raises SrnnError once ``training.max_restores`` are used up.
+    Args:
+        training: the training; its state becomes the checkpoint's.
+        epoch: the epoch that has failed.
+
+    Raises:
+        SrnnError: ``value``, about the learning rate, once ``training.max_restores`` are used up.
     """
     ready, failed = training.ready, training.state
     unhealthy, restores = epoch.urgent, failed.restores + 1

@@ -83,7 +83,7 @@ class Sums(NamedTuple):
 def answers(
     batch: Batch, output: torch.Tensor, loss: Loss, targets: Targets
 ) -> tuple[Array, Array]:
-    """What a network's output (B, T, values) says for a batch, and what its targets are, in their
+    """A network's predictions for a batch by its output (B, T, values), and the targets, in their
     own units: (B, T, values) each, where T is 1 for values of sequences; NaN where no target
     counts."""
     mean, std = targets.scale

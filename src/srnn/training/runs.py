@@ -368,7 +368,7 @@ class Run:
         return [record for record in records if isinstance(record, dict) and key in record]
 
     def metrics_size(self) -> int:
-        """Bytes in metrics.jsonl, so that a checkpoint can say how far the file had got."""
+        """Bytes in metrics.jsonl, so that a checkpoint can hold how far the file had got."""
         if not self.metrics.exists():
             return 0
         return self.metrics.stat().st_size

@@ -113,7 +113,7 @@ class Trained:
     network: Network
     task: Task
     recipe: Recipe
-    """Its ``loss`` section says how outputs become class scores."""
+    """Its ``loss`` section sets how outputs become class scores."""
     seed: int = 0
     """Draws the initial states that are random."""
     folder: Path | None = None
@@ -338,7 +338,7 @@ class Trained:
         Args:
             tensors: the weights and the format of states, by checkpoint name; ``frozen.*`` is made
                 anew.
-            info: what a checkpoint's JSON says of its network (``checkpoints.made_of``), and
+            info: what a checkpoint's JSON has of its network (``checkpoints.made_of``), and
                 whatever else.
             named: the user named the file, so that a link is followed; else it is replaced.
         """

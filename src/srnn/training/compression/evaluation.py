@@ -44,7 +44,7 @@ def measure_inputs(sequences: Sequences) -> InputFormat:
 def measure_int8(
     trained: Trained, sequences: Sequences, inputs_as: InputFormat | None = None
 ) -> dict[str, Any]:
-    """What int8 needs to know about the training split, as fields of ``Trained``: what inputs are
+    """What int8 needs of the training split, as fields of ``Trained``: what inputs are
     like (unless that is given), and the ranges of the states. SrnnError for inputs that are too
     large for int8."""
     known: dict[str, Any] = {"inputs_as": inputs_as or measure_inputs(sequences)}
@@ -53,19 +53,17 @@ def measure_int8(
         and (device := freeze(trained.network)).why_not("int8") is None
     ):
         x = watched(sequences)
-        with suppress(
-            SrnnError
-        ):  # there may be no int8 form, as sums might overflow: there is nothing to know
+        # There may be no int8 form, as sums might overflow: then nothing is measured.
+        with suppress(SrnnError):
             known["state_ranges"] = measure_ranges(device, x, known["inputs_as"])
     return known
 
 
 def int8_of(trained: Trained, sequences: Sequences) -> dict[str, Any]:
-    """``measure_int8`` for a network that may know what its inputs are like; empty if they are too
+    """``measure_int8`` for a network whose inputs may have been measured; empty if they are too
     large for int8."""
-    watched(
-        sequences
-    )  # data that can no longer be read are an error, unlike data that are too large
+    # Data that can no longer be read are an error, unlike data that are too large.
+    watched(sequences)
     with suppress(SrnnError):
         return measure_int8(trained, sequences, trained.inputs_as)
     return {}

@@ -45,7 +45,7 @@ LIF: Mapping[str, Any] = MappingProxyType(
 def as_baseline(recipe: Recipe, name: str) -> Recipe:
     """The recipe as the named baseline. SrnnError for an unknown name, or a recipe that is not an
     SRNN's."""
-    if name not in list(BASELINES):  # a sweep's file may say anything, even a list
+    if name not in list(BASELINES):  # a sweep's file may hold anything, even a list
         near = nearest(str(name), BASELINES)
         raise SrnnError(f"There is no baseline {name!r}.{near}", "name", "baseline")
     if recipe.network.model != "srnn":

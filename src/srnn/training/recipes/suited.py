@@ -2,7 +2,7 @@
 they are, and of what kind.
 
 The rules were chosen on thirteen data sets that nothing else in this project was tuned on
-(``benchmarks/board``). Each says in ``reasons`` what it chose and why; the lines are printed before
+(``benchmarks/board``). Each gives in ``reasons`` what it chose and why; the lines are printed before
 training and stay in the recipe's note.
 """
 
@@ -64,7 +64,7 @@ def is_suited(content: Mapping[str, Any]) -> bool:
 
 def suited_recipe(task: FolderTask) -> dict[str, Any]:
     """The recipe for data of one's own, as plain mappings: task, network, loss, training, and a
-    note that says why."""
+    note with the reasons."""
     measured, reasons = _measure(task), list[str]()
     pool = task.pool
     if pool == 1 and task.scale == "training":
