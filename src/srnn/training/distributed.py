@@ -142,9 +142,10 @@ class ProcessGroup:
                 else:
                     run = Run.start(out, recipe, seed, overwrite=overwrite)
             except SrnnError as error:
-                refused = error
+                # Its parts alone: kept, it would keep the frames of its traceback.
+                refused = (str(error), error.kind, error.field)
         if self.fabric.broadcast(refused is not None):
-            raise refused or SystemExit(2)
+            raise SrnnError(*refused) if refused else SystemExit(2)
         return run
 
     def shard(self, total: int) -> BatchShard:
