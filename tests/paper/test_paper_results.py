@@ -22,6 +22,7 @@ from support.pages import ROOT
 SWEEPS = ROOT / "paper" / "sweeps"
 
 
+@pytest.mark.filterwarnings("ignore:training.mend is called:FutureWarning")
 @pytest.mark.parametrize(
     "name", sorted(path.parent.name for path in RESULTS.glob("*/summary.json"))
 )

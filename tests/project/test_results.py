@@ -15,6 +15,7 @@ from release import ecg_energy, results_picture, results_table
 
 from srnn.cli.train import with_short_forms
 from srnn.data.datasets.catalogue import CATALOGUE
+from srnn.files.conversion import with_present_keys
 from srnn.files.yaml_reading import parse_yaml
 from srnn.measure.energy import FP32, Activity, count, describe_network, picojoules, total
 from srnn.training.recipes import Recipe, load_recipe, parse_recipe
@@ -26,7 +27,7 @@ ROWS = [RESULTS / name for name in (*results_table.ROWS, "phones")]
 """And phones, which is no row: its labels cannot be had."""
 SUMMARIES = sorted(path.parent for row in ROWS for path in row.rglob("summary.json"))
 """Rows, and what they are compared with."""
-DEFAULTS_THAT_CAME_LATER = ("start", "mend")
+DEFAULTS_THAT_CAME_LATER = ("start", "recover")
 """Of the section training: a recipe of before them was trained without, and does not say so by
 leaving them out."""
 
@@ -63,7 +64,8 @@ def test_the_command_of_a_result_trains_it(folder: Path, monkeypatch: pytest.Mon
     text = (folder / "recipe.yaml").read_text(encoding="utf-8")
     assert parse_yaml(text, folder.name) == told["recipe"]
     spiking = told["recipe"]["network"].get("model", "srnn") == "srnn"
-    assert {*DEFAULTS_THAT_CAME_LATER[not spiking :]} <= {*told["recipe"]["training"]}, (
+    recipe = with_present_keys(Recipe, told["recipe"])
+    assert {*DEFAULTS_THAT_CAME_LATER[not spiking :]} <= {*recipe["training"]}, (
         "a default would take its place"
     )
     kept = replace(parse_recipe(text, source=folder.name), note="")

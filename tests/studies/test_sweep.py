@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from srnn.studies.units import Units
 
 from srnn import SrnnError
 from srnn.cli.main import main
@@ -302,3 +303,16 @@ def test_a_password_is_never_shown(tmp_path: Path, capsys: pytest.CaptureFixture
                 said.startswith(f"srnn: The storage {scheme}://me:***@host/db ")
                 and "secret" not in said
             )
+
+
+@pytest.mark.filterwarnings("ignore:training.mend is called training.recover:FutureWarning")
+def test_a_sweep_of_a_former_key_is_resumed(tmp_path: Path) -> None:
+    """Its file, and what its folder holds of it, have training.mend: training.recover now."""
+    sweep = sweep_of(tmp_path, BASE + "parameters: {training.mend: [true, false]}\n")
+    assert [sweep.recipe_for(s).training.recover for s in sweep.points().values()] == [True, False]
+    Units(sweep, tmp_path).begin()
+    file = tmp_path / "sweep.json"
+    state = json.loads(file.read_text())
+    state["base"]["training"]["mend"] = state["base"]["training"].pop("recover")
+    file.write_text(json.dumps(state))
+    assert Units(sweep, tmp_path).check()

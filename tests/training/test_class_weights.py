@@ -179,12 +179,6 @@ def test_an_epoch_is_chosen_by_balanced_accuracy(tmp_path: Path) -> None:
     assert accuracies[result["best_epoch"] - 1] < max(accuracies)
 
 
-@pytest.mark.parametrize("value", ["{b: 0}", "{b: -1}", "{b: .nan}", "{b: 2e6}", "equal", "[1, 2]"])
-def test_other_weights_are_refused(value: str) -> None:
-    with pytest.raises(SrnnError, match=r"training\.class_weights"):
-        tiny_recipe(f"--training.class_weights={value}")
-
-
 def test_what_weights_look_like_is_said_in_words() -> None:
     with pytest.raises(
         SrnnError,

@@ -29,6 +29,7 @@ from srnn.training.loop import train
 from srnn.training.recipes import Recipe, dump_recipe, load_recipe, parse_recipe
 from srnn.training.recipes.schema import PruneConfig
 from srnn.training.runs import Run
+from support.refusing import refuses
 from support.runs import cut_and_resumed, moments, trained
 from support.tiny import TinyTask, tiny_recipe
 
@@ -158,7 +159,7 @@ def test_starting_from_a_run(tmp_path: Path, tiny_named: None) -> None:
     assert [one is None for one in before] == [False, True, True]
     with pytest.raises(SrnnError, match="another architecture"):
         train(tiny_recipe(*words, "--network.hidden=[9]"), tmp_path / "fourth")
-    with pytest.raises(SrnnError, match="start_from: nowhere was not found"):
+    with refuses("nowhere", "missing"):
         train(tiny_recipe("--training.start_from=nowhere"), tmp_path / "fourth")
     assert not (tmp_path / "fourth").exists()
 

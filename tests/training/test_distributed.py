@@ -24,6 +24,7 @@ from srnn.training.checkpoints import read_checkpoint
 from srnn.training.distributed import BatchShard, ProcessGroup, world_size
 from srnn.training.loop import train
 from support.distributed import cases
+from support.refusing import refuses
 from support.tiny import tiny_recipe
 
 HERE = str(Path(__file__).parents[1])
@@ -219,17 +220,17 @@ def test_no_coarser_products_are_advised_on_a_gpu(
 def test_what_the_first_is_refused_it_alone_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The others wait for it, and would tell of a lost connection after it has ended."""
-    told: list[str] = []
+    """The others wait for it, and would report a lost connection after it has ended."""
+    sent: list[bool] = []
     recipe, processes = tiny_recipe(), ProcessGroup("cpu")
-    monkeypatch.setattr(processes.fabric, "broadcast", lambda text: told.append(text) or told[0])
+    monkeypatch.setattr(processes.fabric, "broadcast", lambda one: sent.append(one) or sent[0])
     (tmp_path / "notes.txt").write_text("none of ours")
-    with pytest.raises(SrnnError, match="holds no run to resume"):
+    with refuses(tmp_path, "missing"):
         processes.open_run(tmp_path, recipe, 0, resume=True)
     processes.first = False
     with pytest.raises(SystemExit) as ended:
         processes.open_run(tmp_path, recipe, 0, resume=True)
-    assert ended.value.code == 2 and told[1:] == [""]
+    assert ended.value.code == 2 and sent == [True, False]
 
 
 def test_a_lost_connection_is_told_apart_from_other_errors() -> None:

@@ -16,6 +16,7 @@ from srnn.data.batches import Sequences
 from srnn.measure.analysis import analyse
 from srnn.training.evaluation import evaluate, evaluate_sequences
 from srnn.training.trained import Trained
+from support.refusing import refuses
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
 
 STEP_LOSS = ["--loss.name=nll", "--loss.start=2"]
@@ -151,7 +152,7 @@ def test_outputs_that_are_not_finite_have_no_accuracy(task: TinyTask) -> None:
     with torch.no_grad():
         trained.network.readout.weight_in.fill_(3e38)
     for measure in (evaluate, partial(analyse, split="validation")):
-        with pytest.raises(SrnnError, match=r"outputs of tiny(_steps)? are not finite"):
+        with refuses("", "data"):
             measure(trained)
     assert not np.isfinite(
         evaluate_sequences(trained, Sequences(task, "validation"), "validation", finite=False).loss

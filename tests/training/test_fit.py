@@ -18,6 +18,7 @@ from srnn.data.datasets.folder import InMemoryTask
 from srnn.data.recordings import Recording
 from srnn.training import own_data
 from srnn.training.own_data import FitArguments
+from support.refusing import refuses
 
 QUICK = {
     "network.backend": "reference",
@@ -141,7 +142,7 @@ def test_a_run_in_a_folder_is_resumed_with_the_same_data_only(tmp_path: Path) ->
     assert same_weights(srnn.fit(x, y, out=run, overrides=QUICK, resume=True), first)
     with pytest.raises(SrnnError, match="not empty"):
         srnn.fit(x, y, out=run, overrides=QUICK)
-    with pytest.raises(SrnnError, match="made with other data"):
+    with refuses("data_dir", "conflict"):
         srnn.fit(x + 1, 1 - y, out=run, overrides=QUICK, resume=True)
     with pytest.raises(SrnnError, match="name it with out"):
         srnn.fit(x, y, resume=True)
@@ -316,21 +317,13 @@ NAN[7, 5, 1] = np.nan
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"y": None}, "y is missing: give a class or a value for each sequence"),
-        ({"y": Y[:-1]}, r"x has 24 sequences, and y has 23 labels"),
-        ({"y": Y * 1j}, "y should hold classes, integers or text, or values, floats, not complex"),
         ({"y": Y * np.nan}, "y holds no targets: all of them are NaN"),
         ({"y": np.where(Y == 1, np.inf, 0.5)}, r"y\[\d+\] is infinite in float32; NaN says"),
         ({"y": Y * 0.5, "unit": "m,s"}, "unit names 2 units, and there are 1 values"),
         ({"unit": "m"}, "unit is for values, and the labels of The data are classes"),
         ({"y": Y * 0.5, "overrides": {"loss.name": "ce_mean"}}, "does not fit a task with one val"),
         ({"overrides": {"loss.name": "mse_mean"}}, "does not fit a task with one label"),
-        ({"y": Y * 0}, "has only one class, 0"),
         ({"y": -1 - Y}, "y should hold classes from 0 up, or -1"),
-        ({"y": 3}, "y should have a class for each of 24 sequences, not 3"),
-        ({"y": [None, "a"] * 12}, "y should hold integers, or text.* None"),
-        ({"y": ["a", 1] * 12}, "not both: it has 1"),
-        ({"y": [[0, 1], 1] * 12}, "one for each sequence, or a list for the steps of each"),
         ({"y": [[[0], [0, 1]]] * 24}, "y cannot be read as labels"),
         ({"y": np.tile(Y[:5], (24, 1))}, "y has labels of 5 steps, x has 6"),
         ({"y": np.zeros((24, 6, 2), int)}, r"y should be integers or text \(sequences,\) or"),
@@ -344,26 +337,7 @@ NAN[7, 5, 1] = np.nan
             r"x\[7\]: sample 5 is not finite in channel 1.*its beginning or end is not filled in",
         ),
         ({"x": X * 1e300}, "not finite"),
-        (
-            {"x": np.full(X.shape, "a")},
-            r"x should be an array \(sequences, time, channels\).*not <U1 \(24, 6, 2\)",
-        ),
-        ({"x": X.astype(object)}, r"x should be an array.*not object \(24, 6, 2\)"),
-        ({"x": X[0, 0]}, r"x should be an array.*not float64 \(2,\)"),
-        ({"x": {"a": X}}, "x should be an array.*not a dict"),
-        ({"x": pd.DataFrame(X[0])}, "x is one table, which is one recording: give a list"),
-        ({"x": [], "y": []}, "x is empty"),
-        ({"x": X[:0], "y": Y[:0]}, "x is empty"),
         ({"x": [*X[1:], X[0, :, :1]]}, r"x\[23\] has 1 channels, but x\[0\] has 2"),
-        (
-            {"x": [*X[1:], X[:1]]},
-            r"x\[23\]: a sequence is an array of numbers \(time, channels\), not float64 \(1, 6, "
-            r"2\)",
-        ),
-        (
-            {"x": [*X[1:], "a.csv"]},
-            r"x\[23\]: a sequence is an array of numbers \(time, channels\), not 'a.csv'",
-        ),
         ({"x": [*X[1:], X[0, :0]]}, r"x\[23\].* holds no samples"),
         (
             {"x": [frames(X)[0], *frames(X[1:, :, ::-1], 50)]},
@@ -375,33 +349,17 @@ NAN[7, 5, 1] = np.nan
         ),
         ({"x": frames(X), "channels": ["ay"]}, "has no channel 'ay'"),
         ({"channels": ["a"]}, "channels should have 2 entries"),
-        ({"channels": [0, 1]}, "channels names the channels of x, by text and not by 0"),
         ({"units": ["g"]}, "units should have 2 entries"),
         ({"lengths": [6] * 23}, "lengths should have 24 entries"),
         ({"lengths": [7] * 24}, "lengths must be 1 to 6"),
         ({"lengths": [6.0] * 24}, "lengths should be integers"),
-        ({"x": list(X), "lengths": [6] * 24}, "lengths of their own: remove lengths"),
-        (
-            {"lengths": [7] * 24, "validation": (X, Y)},
-            "lengths must be an integer from 1 to 6, not 7",
-        ),
         ({"groups": ["a"] * 23}, "groups should have 24 entries"),
         ({"groups": ["a", "b"] * 12}, "2 groups .*too few to hold out"),
         ({"classes": ["a"]}, "y holds the label 1, but class_names has 1 names"),
         ({"classes": ["a", "a"]}, "two classes with the same name"),
-        ({"rate": 0}, "rate must be a number above 0"),
-        ({"validation": 1.5}, "'validation_fraction' must be a number"),
-        ({"validation": X}, "validation should be a fraction, a pair"),
-        ({"validation": (X, Y), "groups": Y}, "remove one"),
+        ({"validation": 1.5}, "validation_fraction must be a number above 0 and below 1"),
         ({"validation": (X[:, :, :1], Y)}, r"x\[24\] has 1 channels, but x\[0\] has 2"),
-        ({"validation": (X, Y.astype(str))}, "y of validation should be like y"),
-        ({"validation": (X, Y[:3])}, "y of validation has 3 labels"),
-        ({"test": -1}, "'test_fraction' must be a number"),
-        ({"x": Pairs(X, Y)}, "x is a Dataset of pairs .*remove y"),
-        (
-            {"x": torch.utils.data.TensorDataset(torch.zeros(4, 3, 2)), "y": None},
-            "Dataset of pairs.*item 0",
-        ),
+        ({"test": -1}, "test_fraction must be a number above 0"),
         ({"hidden": 0}, "network.hidden"),
         ({"neuron": "adlf"}, "adlif"),
         ({"overrides": {"training.epoch": 3}}, "epochs"),
@@ -409,7 +367,6 @@ NAN[7, 5, 1] = np.nan
             {"overrides": {"task.options.folds": "1/5"}},
             "The task 'folder' has no option 'folds'.*fold",
         ),
-        ({"x": "nowhere.npz"}, "remove y, which is for arrays"),
         ({"x": "nowhere.npz", "y": None}, "nowhere.npz was not found"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Sick trainings: named, mended a bounded number of times, or ended in one line; resumed to the
+"""Unhealthy trainings: named, recovered a bounded number of times, or ended in one line; resumed to the
 same bits. And clipping."""
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def test_a_silent_layer_is_named_and_scaled_until_it_spikes(tmp_path: Path) -> N
     told = _Told()
     result = train(tiny_recipe(*SILENT), tmp_path / "run", task=TinyTask(), reporter=told)
     assert result["restores"] == 1
-    first, mended, *epochs = _records(tmp_path / "run")
+    first, restored, *epochs = _records(tmp_path / "run")
     silent = "layers.0 is silent (8 of 8 neurons emitted nothing)"
     assert (
         first["unhealthy"] == [silent] and told.events[0] == f"epoch 1: {silent}"
@@ -53,8 +53,8 @@ def test_a_silent_layer_is_named_and_scaled_until_it_spikes(tmp_path: Path) -> N
     assert len(told.events) == 2 and told.events[1].startswith(
         f"epoch 2, batch 4: {silent}; back to the last checkpoint"
     )
-    assert mended["event"] == "restored" and mended["scaled"][0]["silent"] == [8, 0]
-    assert mended["lr_factor"] == 1  # the weights were at fault, not the rate
+    assert restored["event"] == "restored" and restored["scaled"][0]["silent"] == [8, 0]
+    assert restored["lr_factor"] == 1  # the weights were at fault, not the rate
     assert [record["epoch"] for record in epochs] == [2, 3, 4]
     assert all(record["health"]["layers.0"]["silent"] < 0.9 for record in epochs)
     assert all(record["train"]["firing_rate"]["mean"] > 0 for record in epochs)
@@ -65,29 +65,29 @@ def test_silence_of_a_start_as_drawn_may_end_by_itself_in_the_first_tenth_of_the
     tmp_path: Path,
 ) -> None:
     train(tiny_recipe(*SILENT, "--training.epochs=20"), tmp_path / "run", task=TinyTask())
-    first, second, mended, *_ = _records(tmp_path / "run")
+    first, second, restored, *_ = _records(tmp_path / "run")
     assert (
         first["unhealthy"]
         == second["unhealthy"]
         == ["layers.0 is silent (8 of 8 neurons emitted nothing)"]
     )
-    assert mended["event"] == "restored" and mended["where"].startswith("epoch 3,")
+    assert restored["event"] == "restored" and restored["where"].startswith("epoch 3,")
 
 
-def test_what_cannot_be_mended_ends_in_one_line(
+def test_what_cannot_be_recovered_ends_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("srnn.training.preparing.measured_start", lambda *_: [])
     with pytest.raises(
         SrnnError,
-        match=r"stopped at epoch 2, batch 4: layers.0 is silent .* 2 times did not mend it; ",
+        match=r"stopped at epoch 2, batch 4: layers.0 is silent .* 2 times did not help; ",
     ) as error:
         train(tiny_recipe(*SILENT, "--training.max_restores=2"), tmp_path / "run", task=TinyTask())
     assert "\n" not in str(error.value)
     assert not (tmp_path / "run" / "result.json").exists()
 
 
-def test_what_cannot_be_mended_is_not_advised_what_was_done(
+def test_what_cannot_be_recovered_is_not_advised_what_was_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Least of all to start as measured, which is the default."""
@@ -101,15 +101,15 @@ def test_what_cannot_be_mended_is_not_advised_what_was_done(
             "set the neuron's detach_reset",
         }),
     ):  # fmt: skip
-        with pytest.raises(SrnnError, match="did not mend it; ") as error:
+        with pytest.raises(SrnnError, match="did not help; ") as error:
             train(tiny_recipe(*words), tmp_path / str(len(wanted)), task=TinyTask())
         assert set(str(error.value).split("; ")[-1][:-1].split(" or ")) == wanted
 
 
-def test_without_mending_a_dead_result_says_so(tmp_path: Path) -> None:
+def test_without_recovery_a_dead_result_says_so(tmp_path: Path) -> None:
     told = _Told()
     result = train(
-        tiny_recipe(*SILENT, "--training.mend=false"),
+        tiny_recipe(*SILENT, "--training.recover=false"),
         tmp_path / "run",
         task=TinyTask(),
         reporter=told,
@@ -217,13 +217,14 @@ def test_a_calmed_training_is_resumed_to_the_same_bits(
 
 
 def test_a_healthy_training_is_not_touched(tmp_path: Path) -> None:
-    for name, word in (("mends", "true"), ("only-tells", "false")):
-        train(tiny_recipe(f"--training.mend={word}"), tmp_path / name, task=TinyTask())
+    for name, word in (("recovers", "true"), ("only-tells", "false")):
+        train(tiny_recipe(f"--training.recover={word}"), tmp_path / name, task=TinyTask())
     ours, theirs = (
-        read_checkpoint(Run.open(tmp_path / name).last).tensors for name in ("mends", "only-tells")
+        read_checkpoint(Run.open(tmp_path / name).last).tensors
+        for name in ("recovers", "only-tells")
     )
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-    for record in _records(tmp_path / "mends"):
+    for record in _records(tmp_path / "recovers"):
         found = record["health"]
         assert set(found) == {"layers.0", "readout"}
         assert 0 <= found["layers.0"]["silent"] <= 1 and 0 <= found["layers.0"]["saturated"] <= 1
@@ -236,7 +237,7 @@ def test_a_healthy_training_is_not_touched(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("moment", moments(4, 0, 2, 6))
-def test_a_mended_training_is_resumed_to_the_same_bits(
+def test_a_recovered_training_is_resumed_to_the_same_bits(
     moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = [
@@ -250,13 +251,13 @@ def test_a_mended_training_is_resumed_to_the_same_bits(
 def test_a_run_from_before_is_resumed_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its checkpoint knows nothing of health: nothing is scaled, nothing is mended."""
+    """Its checkpoint knows nothing of health: nothing is scaled, nothing is recovered."""
 
     class Stop(Reporter):
         def epoch(self, record: dict[str, Any]) -> None:
             raise KeyboardInterrupt
 
-    recipe = tiny_recipe(*SILENT, "--training.mend=false")
+    recipe = tiny_recipe(*SILENT, "--training.recover=false")
     run = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         train(recipe, run, task=TinyTask(), reporter=Stop())
@@ -264,7 +265,7 @@ def test_a_run_from_before_is_resumed_as_it_was(
     old = {
         k: v
         for k, v in checkpoint.info["state"].items()
-        if k not in ("mends", "watch", "unhealthy", "start")
+        if k not in ("recovers", "watch", "unhealthy", "start")
     }
     checkpoints.save_checkpoint(
         Run.open(run).last, checkpoint.tensors, {**checkpoint.info, "state": old}
@@ -273,7 +274,7 @@ def test_a_run_from_before_is_resumed_as_it_was(
     lines = [
         line
         for line in text.splitlines()
-        if not line.strip().startswith(("start:", "mend:", "clip:", "clip_quantile:"))
+        if not line.strip().startswith(("start:", "recover:", "clip:", "clip_quantile:"))
     ]
     (run / "recipe.yaml").write_text("\n".join(lines))
     train(tiny_recipe("--network.neuron.threshold=100"), run, task=TinyTask(), resume=True)

@@ -210,7 +210,7 @@ def test_with_batch_norm_its_gamma_is_scaled_and_its_statistics_are_left() -> No
 
 
 def test_training_starts_measured_unless_told_otherwise(tmp_path: Path) -> None:
-    silent = ["--network.neuron.threshold=100", "--training.epochs=1", "--training.mend=false"]
+    silent = ["--network.neuron.threshold=100", "--training.epochs=1", "--training.recover=false"]
     records = {}
     for name, more in (("measured", []), ("drawn", ["--training.start=drawn"])):
         train(tiny_recipe(*silent, *more), tmp_path / name, task=TinyTask())
@@ -226,11 +226,11 @@ def test_a_network_from_another_run_is_not_touched(tmp_path: Path) -> None:
         "--network.neuron.threshold=100",
         "--training.epochs=1",
         "--training.start=drawn",
-        "--training.mend=false",
+        "--training.recover=false",
     )
     train(first, tmp_path / "first", task=TinyTask())
     more = [f"--training.start_from={tmp_path / 'first'}", "--training.start=measured"]
-    train(tiny_recipe("--network.neuron.threshold=100", "--training.epochs=1", "--training.mend=false", *more),
+    train(tiny_recipe("--network.neuron.threshold=100", "--training.epochs=1", "--training.recover=false", *more),
           tmp_path / "second", task=TinyTask())  # fmt: skip
     record = json.loads((tmp_path / "second" / "metrics.jsonl").read_text().splitlines()[0])
     assert "start" not in record and record["train"]["firing_rate"]["mean"] == 0

@@ -139,8 +139,3 @@ def test_a_missing_package_is_named(
     with pytest.raises(SrnnError, match=rf"srnn\[{name}\]"):
         train(tiny_recipe(), tmp_path / "run", task=TinyTask(), logger=name)
     assert not (tmp_path / "run").exists()
-
-
-def test_an_unknown_logger(tmp_path: Path) -> None:
-    with pytest.raises(SrnnError, match=r"no logger 'tensorbord'.*tensorboard"):
-        train(tiny_recipe(), tmp_path / "run", task=TinyTask(), logger="tensorbord")  # type: ignore[arg-type]

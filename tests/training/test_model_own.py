@@ -25,6 +25,7 @@ from srnn.nn.surrogates import Linear, Surrogate
 from srnn.training.checkpoints import read_checkpoint, save_checkpoint
 from srnn.training.rules.e_prop import EProp
 from srnn.training.rules.learner import Learner
+from support.refusing import refuses
 from support.tiny import TinyTask, tiny_recipe
 
 
@@ -406,7 +407,7 @@ def test_a_neuron_whose_derive_holds_a_constant_for_each_neuron_is_kept(tmp_path
     model = srnn.from_network(srnn.SRNN(2, [3], 2, neuron=neuron, norm="none"), ["a", "b"])
     srnn.load(model.save(tmp_path / "held.safetensors"))
     held[1] = 0.5
-    with pytest.raises(SrnnError, match="has been edited since"):
+    with refuses(tmp_path / "held.safetensors", "file"):
         srnn.load(tmp_path / "held.safetensors")
 
 
@@ -424,5 +425,5 @@ def test_digests_stay_as_they_are_in_files_and_older_files_have_none(
     save_checkpoint(tmp_path / "older.safetensors", whole.tensors, older)
     srnn.load(tmp_path / "older.safetensors")
     save_checkpoint(tmp_path / "forged.safetensors", whole.tensors, {**older, "equations": [1]})
-    with pytest.raises(SrnnError, match="has other equations"):
+    with refuses(tmp_path / "forged.safetensors", "file"):
         srnn.load(tmp_path / "forged.safetensors")

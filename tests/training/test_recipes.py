@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,7 @@ from srnn.training.recipes.reading import recipe_content
 from srnn.training.recipes.schema import OptimizerConfig, TaskConfig
 from support.layouts import WRITERS
 from support.pages import ROOT
+from support.refusing import refuses
 from support.sounds import tone, write_wav
 
 RECIPES = [*shipped_recipes(), *map(str, sorted((ROOT / "paper" / "recipes").rglob("*.yaml")))]
@@ -237,6 +238,27 @@ def test_overrides_reach_any_depth() -> None:
     assert recipe.note == "mine"
 
 
+def test_a_former_key_is_read_and_noted_once_at_an_override(tmp_path: Path) -> None:
+    """training.recover was called training.mend."""
+    former, present = "training: {mend: false}", "training: {recover: true}"
+    for content, overrides, expected, notes in (
+        (former, {}, False, 0),
+        (former, ["--training.recover", "true"], True, 0),
+        (present, ["--training.mend", "false"], False, 1),
+        (former, ["--training.recover=false", "--training.mend=true"], True, 1),
+        (present, {"training.mend": False}, False, 1),
+    ):
+        file = tmp_path / "old.yaml"
+        file.write_text(f"task: {{name: digits}}\n{content}\n")
+        with warnings.catch_warnings(record=True, action="default") as noted:
+            recipe = load_recipe(file, overrides)
+        assert [one.category for one in noted] == [FutureWarning] * notes
+        assert recipe.training.recover is expected, (content, overrides)
+        assert "mend" not in recipe.to_dict()["training"]
+    with refuses("training.mend", "conflict"):
+        parse_recipe("task: {name: digits}\ntraining: {mend: false, recover: true}")
+
+
 def test_an_override_inside_another_leaves_the_callers_values_alone() -> None:
     neuron = {"name": "lif"}
     recipe = load_recipe("digits", {"network.neuron": neuron, "network.neuron.threshold": 1})
@@ -350,7 +372,7 @@ def test_data_in_the_place_of_a_recipe(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(SrnnError, match="holds no folders of"):
         load_recipe("run")
     (tmp_path / "run" / "recipe.yaml").touch()
-    with pytest.raises(SrnnError, match=r"run is a run; its recipe is run.recipe\.yaml"):
+    with refuses("recipe"):
         load_recipe("run")
 
 
@@ -364,66 +386,11 @@ def test_scientific_notation_is_a_number_everywhere() -> None:
     assert isinstance(recipe.network.neuron, dict) and recipe.network.neuron["threshold"] == 0.1
 
 
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (["--training.epohcs", "5"], "Did you mean 'training.epochs'"),
-        (["--epochs", "5"], "Did you mean 'training.epochs'"),
-        (["--training.optimizer.lrr", "5"], "Did you mean 'training.optimizer.lr'"),
-        (["--netwrok.hidden", "[3]"], "Did you mean 'network'"),
-        (
-            ["--training.epochs", "many"],
-            "'training.epochs' must be an integer from 1 to 10,000,000, not 'many'",
-        ),
-        (
-            ["--training.epochs", "2.5"],
-            "'training.epochs' must be an integer from 1 to 10,000,000, not 2.5",
-        ),
-        (
-            ["--training.epochs", "0"],
-            "'training.epochs' must be an integer from 1 to 10,000,000, not 0",
-        ),
-        (["--training.optimizer.lr", "-1"], "'training.optimizer.lr' must be a number above 0 and"),
-        (
-            ["--training.optimizer.lr", ".nan"],
-            "'training.optimizer.lr' must be a number above 0 and",
-        ),
-        (
-            ["--training.optimizer.lr", "1e300"],
-            "'training.optimizer.lr' must be a number above 0 and at most 1,000,000, not 1e",
-        ),
-        (
-            ["--training.optimizer.weight_decay", "1e9"],
-            "'training.optimizer.weight_decay' must be a number from 0 to 1,000,000",
-        ),
-        (
-            ["--training.lr_scale", "{'*': 1e9}"],
-            "'training.lr_scale.*' must be a number from 0 to 1,000,000",
-        ),
-        (
-            ["--training.optimizer.name", "sgd"],
-            "'training.optimizer.name' must be one of adam, adamw",
-        ),
-        (["--network.hidden", "[]"], "'network.hidden' must be"),
-        (
-            ["--network.hidden", "[8, a]"],
-            "'network.hidden' must be a list of 1 to 64 values (each an integer from 1 to 16,384), "
-            "not [8, 'a']",
-        ),
-        (["--loss.rate.weight", "1"], "'loss.rate' has a weight"),
-        (["--training", "5"], "'training' must be a section"),
-        (["--training.epochs"], "needs a value"),
-        (["epochs"], "is not a recipe setting"),
-        ("training.epochs=3", "{'training.epochs': 5}, not 'training.epochs=3'"),
-        (["--training.epochs.more", "1"], "has no inner settings"),
-        (["--training.epochs", "{"], "not valid YAML"),
-    ],
-)
-def test_mistakes_are_one_line_naming_the_key(words: Sequence[str], expected: str) -> None:
-    with pytest.raises(SrnnError) as caught:
-        load_recipe("digits", words)
-    assert expected in str(caught.value)
-    assert "\n" not in str(caught.value)
+def test_mistakes_are_one_line_naming_the_key() -> None:
+    with pytest.raises(SrnnError, match=r"'loss\.rate' has a weight"):
+        load_recipe("digits", ["--loss.rate.weight", "1"])
+    with pytest.raises(SrnnError, match="not valid YAML"):
+        load_recipe("digits", ["--training.epochs", "{"])
 
 
 @pytest.mark.parametrize(
@@ -444,7 +411,7 @@ def test_unknown_recipe_names_the_nearest_and_files_work(tmp_path: Path) -> None
         load_recipe("0")
     with pytest.raises(SrnnError, match=r"^There is no recipe 'aaa"):
         load_recipe("a" * 5000)  # longer than a file's name may be
-    with pytest.raises(SrnnError, match="no recipe file"):
+    with refuses(tmp_path / "mine.yaml", "missing"):
         load_recipe(str(tmp_path / "mine.yaml"))
     (tmp_path / "mine.yaml").write_text(dump_recipe(load_recipe("digits")))
     assert load_recipe(str(tmp_path / "mine.yaml")) == load_recipe("digits")

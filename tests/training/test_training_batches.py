@@ -277,8 +277,3 @@ def test_a_training_with_mixed_sequences_goes_on_to_the_same_bits(
     )
     assert all(torch.equal(stopped[name], value) for name, value in whole.items())
     assert any(not torch.equal(plain[name], value) for name, value in whole.items())
-
-
-def test_a_share_below_zero_is_refused() -> None:
-    with pytest.raises(SrnnError, match=r"training\.augment\.mix' must be a number of at least 0"):
-        AugmentConfig(mix=-0.1)

@@ -93,6 +93,45 @@ def keys_of(cls: Any, section: str = "") -> list[str]:
     return keys
 
 
+@functools.cache
+def former_keys(cls: Any, section: str = "") -> Mapping[str, str]:
+    """The present dotted key by each former one. A field names its own former key by
+    ``metadata={"former": "lambda"}``."""
+    found: dict[str, str] = {}
+    hints = types_of(cls)
+    for item in fields(cls):
+        key = _join(section, item.name)
+        if "former" in item.metadata:
+            found[_join(section, item.metadata["former"])] = key
+        if is_dataclass(hints.get(item.name)):
+            found |= former_keys(hints[item.name], key)
+    return found
+
+
+def with_present_keys(cls: Any, content: Any, section: str = "") -> Any:
+    """The content of a file, its former keys replaced by the present ones of the dataclass.
+
+    SrnnError where it has both.
+
+    Args:
+        cls: the dataclass that the content is of.
+        content: mappings, nested or with dotted keys; anything else is returned as it is.
+        section: the content's own dotted key.
+    """
+    if not isinstance(content, Mapping):
+        return content
+    former, found = former_keys(cls), {}
+    for name, value in content.items():
+        key = _join(section, str(name))
+        if key in former:
+            name = former[key].removeprefix(f"{section}.")
+            if name in content:
+                both = f"'{key}' is the former name of '{former[key]}', which is given, too"
+                raise SrnnError(f"{both}; remove '{key}'.", "conflict", key)
+        found[name] = with_present_keys(cls, value, key)
+    return found
+
+
 def read_section(
     cls: type[T], content: Any, section: str = "", root: Any = None, **given: Any
 ) -> T:
@@ -109,6 +148,8 @@ def read_section(
         given: values of fields that are not the file's.
     """
     section = getattr(cls, "section", section)
+    if root is None:
+        content = with_present_keys(cls, content)
     hints = {name: hint for name, hint in types_of(cls).items() if name not in given}
     if not isinstance(content, Mapping):
         keys = f"{', '.join(hints)}, not {brief(content)}."

@@ -27,7 +27,9 @@ from typing import Any
 
 from ..errors import SrnnError, option
 from ..files import FolderInUse, locked, read_json_lines, read_object, reading, whole_file
+from ..files.conversion import with_present_keys
 from ..text import json_text
+from ..training.recipes import Recipe
 from .schema import Sweep, Trial
 
 METRICS = (
@@ -115,13 +117,16 @@ class Trials:
         if (self.out / "journal.log").exists():
             problem = f"The sweep in {self.out} is one of srnn 0.1; {advice}."
             raise SrnnError(problem, "conflict", "out")
-        path, ours = self.out / "sweep.json", self._must_stay()
-        theirs = {}
+        path, theirs = self.out / "sweep.json", {}
         if path.is_file():
             theirs = {
                 re.sub("^unit ", "trial ", key): value
                 for key, value in read_object(path, "a sweep's state").items()
             }
+        ours, theirs = (
+            {key: with_present_keys(Recipe, value) for key, value in state.items()}
+            for state in (self._must_stay(), theirs)
+        )
         for key, value in theirs.items():
             if key not in ours:
                 lacking = f"has the {key}, but the file does not"

@@ -2,10 +2,10 @@
 
     adapter = Adapter(trained, Adaptation("all", lr=3e-3))
     for x, y in sequences:
-        guess = adapter.learn(x, y)        # what it predicted before it was told
+        guess = adapter.learn(x, y)        # what it predicted before it learnt the label
     adapted = adapter.trained()
 
-Each sequence is seen once and then dropped; ``listening.Listener`` does the same on a stream. No
+Each sequence is seen once and then dropped; ``online.OnlineLearner`` does the same on a stream. No
 parameter moves further from its initial value than ``bound`` allows. This keeps a network from
 forgetting other patients or speakers: the most it can lose is known beforehand.
 """
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -25,21 +25,24 @@ from torch import Tensor
 from ..data.batches import Sequences
 from ..data.datasets import SplitName
 from ..data.spikes import Spikes, as_dense
-from ..errors import SrnnError, check_choice, check_positive, check_whole
+from ..errors import SrnnError
+from ..files.bounds import Between, Positive
+from ..files.conversion import CheckedSettings
 from ..nn.losses import Loss, Scored
 from ..nn.network import SRNN
 from ..nn.network.inputs import each_part
 from ..nn.network.srnn import State
 from .compression.masks import present_masks
 from .evaluation import run_batches
-from .rules import EProp, OnlineRule, create_rule, local_layers
+from .recipes.schema import AboveZero
+from .rules import OnlineRule, create_rule, local_layers
 from .rules.e_prop import Feedback
 from .rules.local import LocalLayer
 from .trained import Trained
 
 
 @dataclass(frozen=True)
-class Adaptation:
+class Adaptation(CheckedSettings):
     """How a trained network continues to learn: ``model.stream(learn=Adaptation())``, and
     ``srnn adapt``."""
 
@@ -49,26 +52,17 @@ class Adaptation:
     """See ``training.rules``; for the readout alone they are all the same."""
     feedback: Feedback = "symmetric"
     """e-prop: how errors reach hidden layers."""
-    lr: float = 1e-3
+    lr: AboveZero = 1e-3
     """Learning rate; the optimiser takes one step per sequence or, on a stream, per call of
     ``learn``."""
-    bound: float = 0.1
+    bound: Positive = 0.1
     """Largest distance of each parameter tensor from its initial value, as a fraction of its
     initial norm."""
     optimizer: Literal["adam", "sgd"] = "adam"
     """sgd: the delta rule, as in exported C; adam keeps two more numbers per parameter."""
-    window: int = 4096
+    window: Annotated[int, Between(1, 2**20)] = 4096
     """On a stream, a label reaches back at least this many steps, or to the previous label; memory
     grows with it."""
-
-    def __post_init__(self) -> None:
-        check_choice("train", self.train, ("readout", "all"))
-        check_choice("rule", self.rule, ("e-prop", "d-rtrl", "bptt"))
-        check_positive("lr", self.lr, 1_000_000)
-        check_positive("bound", self.bound)
-        check_whole("window", self.window, 1, 2**20)
-        check_choice("optimizer", self.optimizer, ("adam", "sgd"))
-        EProp(self.feedback)  # makes its own check
 
 
 class Episode:
@@ -106,10 +100,17 @@ class Episode:
         scored: Callable[[Tensor], Scored] | None,
         last: bool,
     ) -> Tensor:
-        """Run steps x (B, T, inputs), and return the outputs (B, T, outputs).
+        """Run steps, and learn from them.
 
-        ``scored`` gives their loss, whose gradients are added to the parameters' ``.grad``; None:
-        nothing is learnt. ``last``: no steps follow these.
+        Args:
+            x: the steps, (B, T, inputs).
+            lengths: valid steps of each sequence, (B,); None: all are valid.
+            scored: gives the loss of the outputs (B, T, outputs), whose gradients are added to the
+                parameters' ``.grad``; None: nothing is learnt.
+            last: whether no steps follow these.
+
+        Returns:
+            The outputs, (B, T, outputs), detached.
         """
         if self.learner is None:
             state = self.whole_state()
@@ -219,8 +220,7 @@ class Adapter:
         ]
         if not self.parameters:
             raise SrnnError(
-                "There is nothing to adapt: none of the parameters that should learn requires a "
-                "gradient.",
+                "There is nothing to adapt: no parameter that should learn requires a gradient.",
                 "unsupported",
                 "train",
             )
@@ -235,16 +235,21 @@ class Adapter:
             if id(parameter) in kept
         ]
         self.seen = self.right = self.scored = 0
-        """Sequences seen (on a stream: calls of ``tell``); of their labels (one each, or one per
+        """Sequences seen (on a stream: calls of ``learn_label``); of their labels (one each, or one per
         step), how many were predicted correctly before they were learnt; the number of all
         labels."""
         self.forget()
 
     def learn(self, x: Tensor | Spikes, y: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Predict sequences x (B, T, inputs), then learn their labels y, (B,) or (B, T), with one
-        step of the optimiser.
+        """Predict sequences, then learn their labels with one step of the optimiser.
 
-        Returns the class predicted beforehand, (B,) or (B, T).
+        Args:
+            x: the sequences, (B, T, inputs).
+            y: their classes, (B,), or (B, T) where every step has one; -1: not known.
+            lengths: valid steps of each sequence, (B,); None: all are valid.
+
+        Returns:
+            The class predicted beforehand, (B,) or (B, T).
         """
         dense = as_dense(x, self.network.readout.weight_in.dtype)
         return self.step(self.episode(len(y)), dense, y, lengths, self.start.loss, last=True)
@@ -275,7 +280,7 @@ class Adapter:
         )
 
     def episode(self, batch: int) -> Episode:
-        """A course for ``batch`` sequences, at their beginning."""
+        """An episode of ``batch`` sequences, at their beginning."""
         state = self.network.initial_state(batch, torch.Generator().manual_seed(self.start.seed))
         first = 0
         if self.config.train == "readout":
@@ -285,7 +290,19 @@ class Adapter:
     def step(
         self, episode: Episode, x: Tensor, y: Tensor, lengths: Tensor | None, loss: Loss, last: bool
     ) -> Tensor:
-        """Run x (B, T, inputs) and learn its labels. Returns the class predicted beforehand."""
+        """Run the next steps of an episode, and learn their labels.
+
+        Args:
+            episode: where the sequences are; it moves on.
+            x: the steps, (B, T, inputs).
+            y: their classes, (B,) or (B, T).
+            lengths: valid steps of each sequence, (B,); None: all are valid.
+            loss: scores the outputs.
+            last: whether no steps follow these.
+
+        Returns:
+            The class predicted beforehand, (B,) or (B, T).
+        """
         scored = list[Scored]()
 
         def score(output: Tensor) -> Scored:
@@ -336,9 +353,22 @@ def adapt(
     """Adapt to the sequences of a split of the task's data, one after the other, in an order drawn
     from ``seed``.
 
-    limit: sequences at most; None: all. Returns the adapted network, and a report: numbers of
-    sequences and labels, the accuracy of the network as it was and of the one that learns (on each
-    sequence before its label is told), and the configuration.
+    Args:
+        trained: the network, which stays as it is.
+        split: the split of its task whose sequences are learnt.
+        config: how it learns; None: the default ``Adaptation``.
+        data_dir: folder of the data; None: SRNN_DATA.
+        limit: sequences at most; None: all.
+        seed: draws the order of the sequences.
+
+    Returns:
+        The adapted network, and a report: numbers of sequences and labels, the accuracy of the
+        network as it was and of the one that learns (on each sequence before its label is learnt),
+        and the configuration.
+
+    Raises:
+        SrnnError: ``unsupported`` for a network that cannot adapt, ``missing`` for data that are
+            not there.
     """
     sequences, adapter = Sequences(trained.task, split, data_dir), Adapter(trained, config)
     before_right = 0

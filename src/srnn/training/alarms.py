@@ -18,7 +18,15 @@ _ROOM = 1e-3
 
 
 def read(trained: Trained, sequences: Sequences) -> list[np.ndarray]:
-    """The errors of each sequence's steps, of which the first, that nobody has foretold, is 0."""
+    """The errors of each sequence's steps, of which the first, which nothing predicts, is 0.
+
+    Args:
+        trained: a network that predicts the next sample.
+        sequences: those of a split.
+
+    Returns:
+        For each sequence its errors, (T,).
+    """
     targets, found = trained.task.targets, list[np.ndarray]()
     assert targets is not None
     for batch, result in run_batches(trained.network, sequences.batches(64), seed=trained.seed):
@@ -35,18 +43,25 @@ def with_alarm(
     trained: Trained, false_alarms: float, smooth: int | None, data_dir: Path | None = None
 ) -> Trained:
     """The model with the alarm that this share of the validation split's recordings would raise. A
-    RuntimeWarning where these are too few to tell.
+    RuntimeWarning where these are too few.
 
-    ``smooth``: steps over which errors are averaged; None: a training recording.
+    Args:
+        trained: a network that predicts the next sample.
+        false_alarms: the fraction of normal recordings that may raise an alarm.
+        smooth: steps over which errors are averaged; None: those of a training recording.
+        data_dir: folder of the data; None: SRNN_DATA.
+
+    Returns:
+        The model with its alarm.
     """
     start = trained.recipe.loss.start
     errors = read(trained, Sequences(trained.task, "validation", data_dir))
     counted = [one[start + 1 :].mean() for one in errors if len(one) > start + 1]
     if len(errors) * false_alarms < 2:
         warnings.warn(
-            f"{len(errors)} held-out recordings cannot tell a rate of {false_alarms:.2%} false "
-            "alarms: the thresholds are the smallest and the largest error of them. Give more "
-            "recordings.",
+            f"{len(errors)} held-out recordings are too few to determine a rate of "
+            f"{false_alarms:.2%} false alarms: the thresholds are the smallest and the largest "
+            "error of them. Give more recordings.",
             RuntimeWarning,
             stacklevel=3,
         )

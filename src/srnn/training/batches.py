@@ -54,11 +54,20 @@ def differ(one: Sequence[float], other: Sequence[float]) -> bool:
 def class_weights(
     asked: str | Mapping[str, float], sequences: Sequences, loss: Loss, task: Task
 ) -> Tensor | None:
-    """``training.class_weights`` as each class's weight, (C,), with a mean of 1 over the split's
-    decisions; None: no weights.
+    """Each class's weight in the loss. Balanced weights are decisions / (classes x decisions of
+    this class), over classes that occur (King & Zeng 2001).
 
-    Balanced weights are decisions / (classes x decisions of this class), over classes that occur
-    (King & Zeng 2001). SrnnError for a class that the task does not have.
+    Args:
+        asked: ``training.class_weights``: none, balanced, or weights by class.
+        sequences: the training split's.
+        loss: which decisions of them count.
+        task: names the classes.
+
+    Returns:
+        (C,), with a mean of 1 over the split's decisions; None: no weights.
+
+    Raises:
+        SrnnError: ``name`` for a class that the task does not have.
     """
     if asked == "none":
         return None
@@ -75,12 +84,9 @@ def class_weights(
         weights = torch.ones_like(counts)
         for name, weight in asked.items():
             if name not in known:
-                raise SrnnError(
-                    f"training.class_weights: {task.name} has no class "
-                    f"{name!r}.{nearest(name, known)}",
-                    "name",
-                    "training.class_weights",
-                )
+                found = f"{task.name} has no class {name!r}.{nearest(name, known)}"
+                key = "training.class_weights"
+                raise SrnnError(f"{key}: {found}", "name", key)
             weights[known[name]] = weight
     else:
         weights = torch.where(counts > 0, 1 / counts.clamp(min=1), 0)
@@ -88,7 +94,7 @@ def class_weights(
 
 
 class TrainingBatches:
-    """Batches of the training split, changed as ``config`` says, at random by one seed.
+    """Batches of the training split, changed as ``config`` asks, at random by one seed.
 
     Args:
         path: the path from a raw signal to steps, needed only for changes of raw signals.
@@ -114,8 +120,17 @@ class TrainingBatches:
             )
 
     def take(self, indices: Indices, part: slice, epoch: int, step: int) -> Batch:
-        """From a whole batch, the sequences at ``indices``, the ``part`` that this process is to
-        learn."""
+        """The part of a batch that this process learns, changed at random.
+
+        Args:
+            indices: of the whole batch's sequences.
+            part: the process's part of them.
+            epoch: from 0.
+            step: of the epoch, from 0.
+
+        Returns:
+            The sequences, with their labels.
+        """
         seeds = self._seeds(indices[part], epoch)
         batch = self._changed(indices[part], seeds)
         if not self.config.mix:

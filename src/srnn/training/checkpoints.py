@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ..errors import SrnnError
 from ..files import reading
-from ..files.conversion import build, convert
+from ..files.conversion import build, convert, with_present_keys
 from ..files.tensors import load_arrays, save_arrays
 from ..nn.array_likes import as_numpy
 from ..nn.baselines import CellLayer, DenseLayer, Network
@@ -56,8 +56,15 @@ class Checkpoint:
 
     @torch.no_grad()
     def copy_to(self, own: Mapping[str, Tensor], what: str) -> None:
-        """Copy the tensors with these names into those given. SrnnError, which says ``what`` they
-        are, if one does not fit."""
+        """Copy tensors of the checkpoint.
+
+        Args:
+            own: where each goes, by its name in the checkpoint.
+            what: what they are, for the error.
+
+        Raises:
+            SrnnError: ``file`` if one is missing or has another shape.
+        """
         for name, tensor in own.items():
             saved = self.tensors.get(name)
             if (
@@ -65,7 +72,7 @@ class Checkpoint:
                 or saved.shape != tensor.shape
                 or saved.is_floating_point() != tensor.is_floating_point()
             ):
-                raise SrnnError(f"The checkpoint {self.path} has no {what}.", "data", self.path)
+                raise SrnnError(f"The checkpoint {self.path} has no {what}.", "file", self.path)
             tensor.copy_(saved)
 
 
@@ -102,12 +109,12 @@ class TrainingState:
     """The same as ``data`` for the validation split, which chooses the epoch."""
     validation_inputs: list[float] = field(default_factory=list)
     """The same as ``inputs`` for the validation split."""
-    mends: bool = False
-    """Whether unhealthy layers are mended; not in a run from before they were looked for, so that it
-    ends as it would have."""
+    recovers: bool = field(default=False, metadata={"former": "mends"})
+    """Whether training goes back because of unhealthy layers; not in a run from before they were
+    looked for, so that it ends as it would have."""
     watch: Watch = field(default_factory=Watch)
     """What was seen of the layers in the current epoch."""
-    unhealthy: list[str] = field(default_factory=list)
+    unhealthy: list[str] = field(default_factory=list, metadata={"former": "sick"})
     """What was wrong in the best epoch."""
     start: list[dict[str, Any]] = field(default_factory=list)
     """What was measured before the first step, by layer (``initialisation.LayerInitialisation``)."""
@@ -120,9 +127,7 @@ class TrainingState:
         """The state in a last checkpoint. SrnnError unless it is one that training writes."""
         with reading(checkpoint.path, "a checkpoint of this version's training"):
             try:
-                plain = dict(checkpoint.info["state"])
-                if "sick" in plain:  # as srnn 0.2 called it
-                    plain["unhealthy"] = plain.pop("sick")
+                plain = with_present_keys(cls, dict(checkpoint.info["state"]))
                 state = build(cls, plain, _read)
             except SrnnError as error:  # it does not name the file
                 raise ValueError(str(error)) from error
@@ -166,7 +171,13 @@ class TrainingState:
         )
 
     def add(self, scored: Scored, steps: int, rates: list[float]) -> None:
-        """Count one batch."""
+        """Count one batch.
+
+        Args:
+            scored: its loss and what was right.
+            steps: its valid steps.
+            rates: firing rate of each hidden layer that has one.
+        """
         new = {
             "loss": float(scored.loss.detach()) * scored.weight,
             "weight": scored.weight,
@@ -194,8 +205,17 @@ def _read(hint: Any, value: Any, name: str) -> Any:
 def save_checkpoint(
     path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, Any], *, named: bool = False
 ) -> None:
-    """Write a checkpoint atomically. SrnnError when the folder cannot be written. ``named``: as for
-    ``whole_file``."""
+    """Write a checkpoint, whole or not at all.
+
+    Args:
+        path: the file.
+        tensors: by checkpoint name.
+        info: its JSON.
+        named: as for ``whole_file``.
+
+    Raises:
+        SrnnError: ``file`` or ``resource`` if it cannot be written.
+    """
     save_arrays(path, as_arrays(tensors), info, named=named)
 
 
@@ -227,8 +247,8 @@ def architecture(network: Network) -> list[str]:
             )
         elif isinstance(module, CellLayer):
             lines.append(
-                f"{name}: {module.inputs} -> {module.units} {module.name}, {module.directions} "
-                "directions"
+                f"{name}: {module.inputs} -> {module.units} {module.name}, "
+                f"{module.directions} directions"
             )
         elif isinstance(module, DenseLayer):
             lines.append(
@@ -264,7 +284,7 @@ def own_equations(network: Network) -> dict[str, str]:
 
 
 def made_of(network: Network) -> dict[str, Any]:
-    """What a checkpoint's JSON says about its network, for ``load_network``."""
+    """What a checkpoint's JSON has of its network, for ``load_network``."""
     own = own_equations(network)
     return {"architecture": architecture(network), **({"equations": own} if own else {})}
 
@@ -288,8 +308,15 @@ def format_tensors(network: Network) -> dict[str, Tensor]:
 
 
 def load_network(network: Network, checkpoint: Checkpoint) -> None:
-    """Put a checkpoint's weights into the network. SrnnError if the checkpoint is of another
-    architecture."""
+    """Put a checkpoint's weights into a network.
+
+    Args:
+        network: changed in place.
+        checkpoint: of a network of the same architecture.
+
+    Raises:
+        SrnnError: ``file`` if the checkpoint is of another architecture or other equations.
+    """
     own, theirs = architecture(network), checkpoint.info.get("architecture")
     if theirs != own:
         if isinstance(theirs, list):
@@ -302,7 +329,7 @@ def load_network(network: Network, checkpoint: Checkpoint) -> None:
         )
         raise SrnnError(
             f"The checkpoint {checkpoint.path} has another architecture: {detail}.",
-            "conflict",
+            "file",
             checkpoint.path,
         )
     known = checkpoint.info.get("equations", {})  # missing in files of earlier versions
@@ -310,9 +337,8 @@ def load_network(network: Network, checkpoint: Checkpoint) -> None:
         if not isinstance(known, dict) or known.get(name, digest) != digest:
             raise SrnnError(
                 f"The checkpoint {checkpoint.path} has other equations: '{name}' has been edited "
-                "since. Restore it, or keep "
-                "the class as it was and give the edited one a name of its own.",
-                "conflict",
+                "since. Restore it, or give the edited class a name of its own.",
+                "file",
                 checkpoint.path,
             )
     expected = network_tensors(network)
@@ -331,7 +357,7 @@ def load_network(network: Network, checkpoint: Checkpoint) -> None:
             raise SrnnError(
                 f"The checkpoint {checkpoint.path} has another architecture: "
                 f"'{one_line(name, 200)}' does not fit.",
-                "conflict",
+                "file",
                 checkpoint.path,
             )
     for name, tensor in stored.items():
@@ -354,8 +380,15 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> None:
-    """Put a checkpoint's moments into an optimiser that was built from the same recipe. SrnnError
-    if they are not its own."""
+    """Put a checkpoint's moments into an optimiser.
+
+    Args:
+        optimizer: built from the same recipe; changed in place.
+        checkpoint: its last one.
+
+    Raises:
+        SrnnError: ``file`` if the moments are not its own.
+    """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     with reading(checkpoint.path, "a checkpoint of the recipe's optimiser"):

@@ -5,9 +5,9 @@
     layer    each layer's gradients are scaled on their own: the other layers keep their step
 
 The bound is ``clip_norm``, or it adapts: ``clip_quantile`` of the norms of the last batches
-(AutoClip, Seetharaman et al. 2020, arXiv 2007.14469), so that a recipe need not know how large its
+(AutoClip, Seetharaman et al. 2020, arXiv 2007.14469), so that a recipe need not state how large its
 gradients are. Adaptive gradient clipping (AGC, Brock et al. 2021, arXiv 2102.06171) bounds them by
-the weights' norms instead. These say little here: a layer's weights may start forty times larger
+the weights' norms instead. These mean little here: a layer's weights may start forty times larger
 than another's (``initialisation.py``), and time constants are counted in steps.
 """
 
@@ -70,11 +70,17 @@ class Gradients:
     def clip(
         self, fabric: Any, module: Any, optimizer: Any, norms: Mapping[str, float], recent: Any
     ) -> float:
-        """Scale the gradients in place, as the recipe says. Returns the norm of all before scaling,
-        which may not be finite.
+        """Scale the gradients in place, as the recipe asks.
 
-        norms: from ``norms``, each layer's. recent: from ``Watch``, each layer's last norms, which
-        adaptive bounds follow.
+        Args:
+            fabric: Lightning Fabric, which clips the whole network's gradients.
+            module: the network, as Fabric wraps it.
+            optimizer: the optimiser, as Fabric wraps it.
+            norms: each layer's, from ``norms``.
+            recent: each layer's last norms, from ``Watch``, which adaptive bounds follow.
+
+        Returns:
+            The norm of all gradients before scaling, which may not be finite.
         """
         config = self._config
         whole = config.clip == "network"
@@ -82,7 +88,7 @@ class Gradients:
             bound = self._bound(recent.get(WHOLE, ()))
         else:
             bound = math.inf
-        # Without clipping the norm is still needed: it tells whether every gradient is finite.
+        # Without clipping the norm is still needed: it shows whether every gradient is finite.
         total = float(
             fabric.clip_gradients(module, optimizer, max_norm=bound, error_if_nonfinite=False)
         )

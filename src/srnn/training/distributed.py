@@ -119,10 +119,10 @@ class ProcessGroup:
                 address = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
                 raise SrnnError(
                     f"The {self.size} processes cannot reach each other at {address}: "
-                    f"{one_line(str(error), 300)}; if torchrun "
-                    "has restarted them, give it the variable TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 "
-                    "(docs/distributed.md).",
+                    f"{one_line(str(error), 300)}; if torchrun has restarted them, give it the "
+                    "variable TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 (docs/distributed.md).",
                     "resource",
+                    address,
                 ) from error
 
     def open_run(
@@ -134,7 +134,7 @@ class ProcessGroup:
         SrnnError if it is refused; the other processes, which wait for the first, then end without
         a word (SystemExit).
         """
-        run, refused = FollowerRun(out, recipe, seed), ()
+        run, refused = FollowerRun(out, recipe, seed), None
         if self.first:
             try:
                 if resume:
@@ -142,11 +142,10 @@ class ProcessGroup:
                 else:
                     run = Run.start(out, recipe, seed, overwrite=overwrite)
             except SrnnError as error:
+                # Its parts alone: kept, it would keep the frames of its traceback.
                 refused = (str(error), error.kind, error.field)
-        if refused := self.fabric.broadcast(refused):
-            if self.first:
-                raise SrnnError(*refused)
-            raise SystemExit(2)
+        if self.fabric.broadcast(refused is not None):
+            raise SrnnError(*refused) if refused else SystemExit(2)
         return run
 
     def shard(self, total: int) -> BatchShard:
@@ -259,16 +258,16 @@ class ProcessGroup:
                 torch.distributed.broadcast(tensor, 0)
 
     def raise_if_broken(self, error: RuntimeError, out: Path) -> None:
-        """If the connection between processes failed, another one has ended: raise SrnnError, which
-        says how to resume."""
+        """If the connection between processes failed, another one has ended: raise SrnnError with
+        how to resume."""
         if self.size > 1 and any(
             word in str(error).lower() for word in ("gloo", "nccl", "connection", "peer")
         ):
             again = either(f"--out {out} --resume", f"out={str(out)!r}, resume=True")
             raise SrnnError(
                 f"Process {self.rank} of {self.size} has lost another one, which was killed or "
-                "whose machine failed; "
-                f"the same again with {again} continues from the last checkpoint.",
+                f"whose machine failed; the same again with {again} continues from the last "
+                "checkpoint.",
                 "resource",
             ) from error
 

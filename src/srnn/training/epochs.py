@@ -38,14 +38,49 @@ def end_epoch(training: Training, epoch: Epoch, validation: Evaluation | None) -
     """
     state, run = training.state, training.run
     state.seconds = epoch.seconds
-    trained_on = _training_numbers(training)
+    loss, accuracy, rates = state.means()
+    trained_on = {
+        "loss": loss,
+        **training.accuracy(accuracy),
+        "firing_rate": rate_report(training.ready.network, rates),
+    }
     best = _choose(training, epoch, validation)
-    record = _record(training, epoch, validation, trained_on, best)
+
+    # The line is called "refit_epoch" where all sequences are learnt, and none validates.
+    record: dict[str, Any] = {
+        "refit_epoch" if validation is None else "epoch": state.epoch,
+        "step": state.epoch * training.ready.steps_per_epoch,
+        "train": trained_on,
+    }
+    if validation is not None:
+        numbers = validation.report
+        names = [name for name in (*ACCURACIES, *ERRORS, "firing_rate") if name in numbers]
+        measured = {name: numbers[name] for name in names}
+        record["validation"] = {"loss": validation.loss, **measured}
+    record |= {
+        "lr": epoch.lr,
+        "gradient_norm": epoch.gradient_norm,
+        "health": state.watch.report(training.ready.network),
+    }
+    if epoch.unhealthy:
+        record["unhealthy"] = list(epoch.unhealthy.values())
+    if state.epoch == 1 and state.start:
+        record["start"] = state.start
+    record |= {
+        "seconds": round(state.seconds, 3),
+        "samples_per_s": round(epoch.samples_per_s, 1),
+        "best": best,
+    }
+
     # The last checkpoint is written last: if killed before it, the run repeats the whole epoch,
     # with the same numbers.
     run.log(record)
     state.metrics_size = run.metrics_size()
-    if _becomes_model(training, best):
+    # What becomes the model: the best network so far, or the last one if a refit follows.
+    becomes_model = best
+    if training.config.refit:
+        becomes_model = state.finished(training.ready.trained.recipe)
+    if becomes_model:
         training.save_best()
     training.save_last()
     training.reporter.epoch(record)
@@ -53,15 +88,6 @@ def end_epoch(training: Training, epoch: Epoch, validation: Evaluation | None) -
         training.reporter.event(f"epoch {state.epoch}: {what}")
     if training.log is not None and validation is not None:
         training.log.log(record)
-
-
-def _training_numbers(training: Training) -> dict[str, Any]:
-    loss, accuracy, rates = training.state.means()
-    return {
-        "loss": loss,
-        **training.accuracy(accuracy),
-        "firing_rate": rate_report(training.ready.network, rates),
-    }
 
 
 def _score(training: Training, validation: Evaluation) -> list[float]:
@@ -89,52 +115,3 @@ def _choose(training: Training, epoch: Epoch, validation: Evaluation | None) -> 
     if training.config.refit or best:
         state.unhealthy = list(epoch.unhealthy.values())
     return best
-
-
-def _becomes_model(training: Training, best: bool) -> bool:
-    """Whether the epoch's network is written as the model: the best so far, or the last one if it
-    is followed by a refit."""
-    if training.config.refit:
-        return training.state.finished(training.ready.trained.recipe)
-    return best
-
-
-def _record(
-    training: Training,
-    epoch: Epoch,
-    validation: Evaluation | None,
-    trained_on: dict[str, Any],
-    best: bool,
-) -> dict[str, Any]:
-    """The epoch's line of metrics; it is called "refit_epoch" where all sequences are learnt, and
-    none validates."""
-    state = training.state
-    record: dict[str, Any] = {
-        "refit_epoch" if validation is None else "epoch": state.epoch,
-        "step": state.epoch * training.ready.steps_per_epoch,
-        "train": trained_on,
-    }
-    if validation is not None:
-        numbers = validation.report
-        record["validation"] = {
-            "loss": validation.loss,
-            **{
-                name: numbers[name]
-                for name in (*ACCURACIES, *ERRORS, "firing_rate")
-                if name in numbers
-            },
-        }
-    record |= {
-        "lr": epoch.lr,
-        "gradient_norm": epoch.gradient_norm,
-        "health": state.watch.report(training.ready.network),
-    }
-    if epoch.unhealthy:
-        record["unhealthy"] = list(epoch.unhealthy.values())
-    if state.epoch == 1 and state.start:
-        record["start"] = state.start
-    return record | {
-        "seconds": round(state.seconds, 3),
-        "samples_per_s": round(epoch.samples_per_s, 1),
-        "best": best,
-    }

@@ -72,9 +72,20 @@ def evaluate(
 
     If the task has a label at every step, accuracy is taken over all steps from the loss's
     ``start``; unlabelled ones count as the class that the task names for them (as the paper
-    counts), and ``accuracy_labelled`` leaves them out. The model's seed draws random initial
-    states, in batches of ``batch_size``: the same seed and size give the same numbers. Raises
-    SrnnError for data that are missing or do not fit, and if outputs are not finite.
+    counts), and ``accuracy_labelled`` leaves them out.
+
+    Args:
+        trained: the network, its task, and the seed that draws random initial states.
+        split: the split of its task.
+        data_dir: folder of the data; None: SRNN_DATA.
+        batch_size: sequences at a time: the same seed and size give the same numbers.
+
+    Returns:
+        The report, the loss, and the counts behind them.
+
+    Raises:
+        SrnnError: ``missing`` for data that are not there, ``data`` for data that do not fit and
+            for outputs that are not finite.
     """
     warn_if_learnt(trained, split)
     with saying(f"reading and measuring the {split} split of {trained.task.name}"):
@@ -90,9 +101,8 @@ def warn_if_learnt(trained: Trained, split: SplitName) -> None:
     if split == "validation" and trained.has_learnt_validation:
         warnings.warn(
             f"{trained.name} has also learnt its validation sequences (training.refit), so what is "
-            "measured on them says nothing. A network trained without them had "
-            f"{' '.join(in_short(trained.about['result']))}; "
-            "measure this one on the test split.",
+            "measured on them has no meaning. A network trained without them had "
+            f"{' '.join(in_short(trained.about['result']))}; measure this one on the test split.",
             RuntimeWarning,
             stacklevel=3,
         )
@@ -106,8 +116,18 @@ def evaluate_sequences(
     batch_size: int = 128,
     finite: bool = True,
 ) -> Evaluation:
-    """``evaluate`` on a split that is already loaded. ``finite``: whether outputs that are not
-    finite are an error."""
+    """``evaluate`` on a split that is already loaded.
+
+    Args:
+        trained: the network, its task and its seed.
+        sequences: the split's.
+        split: its name, for the report.
+        batch_size: sequences at a time.
+        finite: whether outputs that are not finite are an error.
+
+    Returns:
+        The report, the loss, and the counts behind them.
+    """
     tally = Tally(trained, finite)
     for batch, result in run_batches(
         trained.network, sequences.batches(batch_size), seed=trained.seed
@@ -132,11 +152,17 @@ def evaluating(network: Network) -> Iterator[None]:
 def run_batches(
     network: Network, batches: Iterable[Batch], *, seed: int, record: Sequence[str] = ()
 ) -> Iterator[tuple[Batch, Result]]:
-    """Run the network over batches, in order, without gradients: every measurement sees the same
-    numbers.
+    """Run the network over batches, in order, without gradients: every measurement is of the same
+    numbers. The network is in evaluation mode meanwhile, and returns to its own mode afterwards.
 
-    ``seed`` draws random initial states, ``record`` names traces as for ``network.run``. The
-    network is in evaluation mode meanwhile, and returns to its own mode afterwards.
+    Args:
+        network: on the device of the batches.
+        batches: whatever yields them.
+        seed: draws random initial states.
+        record: names of traces, as for ``network.run``.
+
+    Returns:
+        Each batch with its result.
     """
     generator = torch.Generator(network.readout.weight_in.device).manual_seed(seed)
     with evaluating(network):
@@ -149,7 +175,7 @@ def run_batches(
 
 
 class ClassTally:
-    """What a network says of labelled sequences or steps, accumulated batch by batch."""
+    """A network's predictions of labelled sequences or steps, counted batch by batch."""
 
     def __init__(self, trained: Trained) -> None:
         self.trained, classes = trained, trained.task.outputs
@@ -227,10 +253,9 @@ class Tally:
         scored = loss(result.output, left.y, batch.lengths)
         if self.finite and not math.isfinite(scored.loss):
             raise SrnnError(
-                f"The outputs of {self.trained.name} are not finite: samples are too large for it, "
-                "or its weights are damaged.",
+                f"The outputs of {self.trained.name} are not finite: samples are too large for "
+                "it, or its weights are damaged.",
                 "data",
-                self.trained.name,
             )
         self._loss_sum += float(scored.loss) * scored.weight
         self._weight += scored.weight
@@ -274,8 +299,8 @@ def warn_of_former_split(trained: Trained, split: SplitName) -> None:
         return
     warnings.warn(
         f"{trained.name} was trained by srnn {made}, which split the data of task "
-        f"'{trained.task.name}' otherwise: training may "
-        f"have seen some of what is now the {split} split.",
+        f"'{trained.task.name}' otherwise: training may have seen some of what is now the {split} "
+        "split.",
         RuntimeWarning,
         stacklevel=2,
     )

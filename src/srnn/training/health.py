@@ -182,7 +182,7 @@ class Watch:
     def examine(
         self, network: Network, waits: bool = False
     ) -> tuple[dict[str, str], dict[str, str]]:
-        """What is wrong, by layer, and the part of it to be mended now; both empty for a healthy
+        """What is wrong, by layer, and the part of it because of which training goes back now; both empty for a healthy
         training.
 
         ``waits``: silent layers may still wake by themselves.
@@ -198,8 +198,8 @@ class Watch:
             if health.get("silent", 0) >= SILENT:
                 silent.add(name)
                 wrong[name] = (
-                    f"{name} is silent ({round(health['silent'] * size)} of {size} neurons emitted "
-                    "nothing)"
+                    f"{name} is silent "
+                    f"({round(health['silent'] * size)} of {size} neurons emitted nothing)"
                 )
             elif health.get("saturated", 0) >= SATURATED:
                 count = round(health["saturated"] * size)
@@ -208,9 +208,8 @@ class Watch:
                 )
             elif name in exploded:
                 wrong[name] = (
-                    f"the gradient of {name} has exploded (norm up to {largest:.2g}, above "
-                    f"{EXPLODED:g} in {count_above:.0f} of "
-                    f"{batches:.0f} batches)"
+                    f"the gradient of {name} has exploded (norm up to {largest:.2g}, "
+                    f"above {EXPLODED:g} in {count_above:.0f} of {batches:.0f} batches)"
                 )
         return wrong, {name: what for name, what in wrong.items() if not (waits and name in silent)}
 

@@ -93,9 +93,17 @@ def measured_start(
     """Measure the hidden layers (and a readout whose spikes are read), and scale the weights of
     those out of bounds, in place.
 
-    ``only``: names of the layers to measure ("layers.0", "readout"); None: all. The same seed gives
-    the same bits with any number of threads. Returns what was done, one entry per layer of spiking
-    neurons and per direction; nothing for networks of torch's cells.
+    The same seed gives the same bits with any number of threads.
+
+    Args:
+        network: changed in place.
+        train_set: some of its sequences are run.
+        seed: chooses these, and draws initial states.
+        only: names of the layers to measure ("layers.0", "readout"); None: all.
+
+    Returns:
+        What was done, one entry per layer of spiking neurons and per direction; nothing for
+        networks of torch's cells.
     """
     if not isinstance(network, SRNN):
         return []

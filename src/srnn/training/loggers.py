@@ -25,11 +25,8 @@ def service(name: LoggerName) -> Any:
     """The package of a service. SrnnError for a service that is not known, or whose package is not
     installed."""
     if name not in get_args(LoggerName):
-        raise SrnnError(
-            f"There is no logger {name!r}.{nearest(str(name), get_args(LoggerName))}",
-            "name",
-            "logger",
-        )
+        near = nearest(str(name), get_args(LoggerName))
+        raise SrnnError(f"There is no logger {name!r}.{near}", "name", "logger")
     return need(
         "torch.utils.tensorboard" if name == "tensorboard" else name, f"The logger '{name}'", name
     )
@@ -52,9 +49,8 @@ class Logger:
         except SrnnError:
             raise
         except Exception as error:
-            raise SrnnError(
-                f"The logger '{name}' cannot be started: {error}", "resource", "logger"
-            ) from error
+            failed = f"The logger '{name}' cannot be started: {error}"
+            raise SrnnError(failed, "package", name) from error
         self._write, self._close = opened
 
     def log(self, record: dict[str, Any]) -> None:

@@ -20,8 +20,10 @@ from typing import Any
 
 from .._version import __version__
 from ..data.tasks import Task
-from ..errors import SrnnError, check_whole, option
+from ..errors import SrnnError, option
 from ..files import locks
+from ..files.bounds import Between
+from ..files.conversion import check
 from ..progress import Reporter, ScriptReporter
 from ..text import in_short
 from . import checkpoints
@@ -78,7 +80,7 @@ def train(
 
     Raises SrnnError for bad data, recipes and folders, and when training diverges for good.
     """
-    seed = int(check_whole("seed", seed, 0, 2**63 - 1))
+    seed = check("seed", seed, int, Between(0, 2**63 - 1))
     reporter = reporter or ScriptReporter()
     try:
         training = _prepare(recipe, out, seed, data_dir, resume, overwrite, task, reporter, logger)
@@ -122,8 +124,7 @@ def _prepare(
     config = recipe.training
     if config.rule != "bptt" and world_size() > 1:
         raise SrnnError(
-            f"training.rule '{config.rule}' trains in one process; only bptt shares a batch among "
-            "several.",
+            f"training.rule '{config.rule}' trains in one process; only bptt shares a batch.",
             "conflict",
             "training.rule",
         )
@@ -135,7 +136,9 @@ def _prepare(
         if logger:
             service(logger)
     reporter.phase("reading the data")
-    again = resume and _is_refitting(out)
+    again, last = False, out / "checkpoints" / "last.safetensors"
+    if resume and last.is_file():  # it may be of a training on all sequences
+        again = bool(checkpoints.TrainingState.of(checkpoints.read_checkpoint(last)).held_out)
     ready = prepare(
         recipe, seed=seed, data_dir=data_dir, task=task, device=processes.fabric.device, refit=again
     )
@@ -149,7 +152,23 @@ def _begin(training: Training) -> None:
     """Start from the run's last checkpoint, or from the beginning."""
     run = training.run
     if run.last.is_file():
-        training.state = state = _continued(training)
+        begun, state = training.state, training.load_last()
+        others = (
+            state.data not in ("", begun.data)
+            or state.validation_data not in ("", begun.validation_data)
+            or differ(state.inputs, begun.inputs)
+            or differ(state.validation_inputs, begun.validation_inputs)
+            or state.step >= training.ready.steps_per_epoch
+        )
+        if others:
+            raise SrnnError(
+                f"The checkpoint {run.last} was made with other data: sequences, labels, speakers "
+                "or inputs are not the same. Resume with the data with which training began "
+                f"({option('data_dir')}), or choose another {option('out')}.",
+                "conflict",
+                "data_dir",
+            )
+        training.state = state
         run.truncate_metrics(state.metrics_size)
     else:
         run.truncate_metrics(0)
@@ -172,14 +191,6 @@ def _measure_start(training: Training) -> None:
 def _announce(training: Training) -> None:
     epochs = training.state.held_out.get("epochs", training.config.epochs)
     training.reporter.start(epochs, training.ready.steps_per_epoch, training.batch_number)
-
-
-def _is_refitting(out: Path) -> bool:
-    """Whether the last checkpoint in a folder is of a training on all sequences."""
-    last = out / "checkpoints" / "last.safetensors"
-    if not last.is_file():
-        return False
-    return bool(checkpoints.TrainingState.of(checkpoints.read_checkpoint(last)).held_out)
 
 
 def _refit(training: Training, data_dir: Path | None, task: Task | None) -> Training:
@@ -211,29 +222,6 @@ def _refit(training: Training, data_dir: Path | None, task: Task | None) -> Trai
     return again
 
 
-def _continued(training: Training) -> checkpoints.TrainingState:
-    """The state of the last checkpoint, whose tensors are loaded. SrnnError if it was made with
-    other data."""
-    begun, state = training.state, training.load_last()
-    others = (
-        state.data not in ("", begun.data)
-        or state.validation_data not in ("", begun.validation_data)
-        or differ(state.inputs, begun.inputs)
-        or differ(state.validation_inputs, begun.validation_inputs)
-        or state.step >= training.ready.steps_per_epoch
-    )
-    if others:
-        raise SrnnError(
-            f"The checkpoint {training.run.last} was made with other data: sequences, labels, "
-            "speakers or inputs are not the "
-            f"same. Resume with the data with which training began ({option('data_dir')}), or "
-            f"choose another {option('out')}.",
-            "conflict",
-            "data_dir",
-        )
-    return state
-
-
 @contextmanager
 def _watched(training: Training, logger: LoggerName | None) -> Iterator[None]:
     """While epochs are trained: a logger that gets their metrics; one line for a connection that
@@ -262,7 +250,7 @@ def _load_model(training: Training) -> checkpoints.Checkpoint | None:
 
 
 def _held_out_result(training: Training) -> dict[str, Any]:
-    """What validation says about the network that becomes the model."""
+    """The results on validation of the network that becomes the model."""
     ready, state, processes = training.ready, training.state, training.processes
     final = processes.from_first(
         lambda: evaluate_sequences(ready.trained, ready.validation_set, "validation")

@@ -68,7 +68,7 @@ class OnlineLearner(Adapter):
         self._ended = True
 
     def reset(self) -> None:
-        """Begin a new sequence from the initial state; what was heard but not learnt is dropped.
+        """Begin a new sequence from the initial state; what was observed but not learnt is dropped.
         What was learnt stays."""
         self._begin()
 
@@ -100,14 +100,12 @@ class OnlineLearner(Adapter):
                 (T,), -1 where it is not known.
 
         Returns the class predicted beforehand, () or (T,); -1 for steps so long ago (``window``)
-        that they were dropped. SrnnError for a label that does not fit, or if nothing was heard.
+        that they were dropped. SrnnError for a label that does not fit, or if no step was observed.
         """
         loss, observed, labels = self.start.loss, self.observed, np.asarray(label)
         if not len(self._pending):
             raise SrnnError(
-                "There is nothing to learn: no step has come since the last label.",
-                "value",
-                "label",
+                "There is nothing to learn: no step has come since the last label.", "missing", "x"
             )
         if labels.dtype.kind not in "iu" or labels.shape not in (
             (),
@@ -117,16 +115,14 @@ class OnlineLearner(Adapter):
             if loss.per_step:
                 each = f", or one for each of the {observed} steps since the last one"
             raise SrnnError(
-                f"A label is the number of a class{each}, not {labels.dtype} of shape "
-                f"{labels.shape}.",
-                "value",
+                f"A label is the number of a class{each}, not {labels.dtype} {labels.shape}.",
+                "data",
                 "label",
             )
         if labels.min() < -1 or labels.max() >= len(self.start.classes):
             raise SrnnError(
-                f"A label must be from 0 to {len(self.start.classes) - 1}, or -1 if it is not "
-                "known.",
-                "value",
+                f"A label must be from 0 to {len(self.start.classes) - 1}, or -1: not known.",
+                "data",
                 "label",
             )
         x, shape = torch.from_numpy(self._pending[None]), (1, observed) if loss.per_step else (1,)

@@ -34,15 +34,24 @@ def build_optimizer(
 ) -> torch.optim.Optimizer:
     """The optimiser, with a parameter group for each learning-rate multiplier and weight decay.
 
-    SrnnError for an ``lr_scale`` pattern that matches no parameter: a typo would silently train at
-    the wrong rate.
+    Args:
+        network: its parameters are trained.
+        config: kind and settings.
+        lr_scale: multipliers of the learning rate by patterns of parameter names.
+
+    Returns:
+        The optimiser of torch.
+
+    Raises:
+        SrnnError: ``name`` for a pattern that matches no parameter: a typo would silently train at
+            the wrong rate.
     """
     names = [name for name, _ in network.named_parameters()]
     for pattern in lr_scale:
         if not any(fnmatchcase(name, pattern) for name in names):
             raise SrnnError(
-                f"training.lr_scale: no parameter matches '{pattern}'. Parameters: "
-                f"{', '.join(names)}.",
+                f"training.lr_scale: no parameter matches '{pattern}'. "
+                f"Parameters: {', '.join(names)}.",
                 "name",
                 "training.lr_scale",
             )
@@ -77,8 +86,16 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 
 def schedule_factor(config: ScheduleConfig, epoch: int, done: float) -> float:
-    """The factor on the learning rate in ``epoch`` (from 0), when the fraction ``done`` (0 to 1) of
-    all steps is done."""
+    """The factor on the learning rate.
+
+    Args:
+        config: the schedule.
+        epoch: from 0.
+        done: the fraction of all steps that is done, 0 to 1.
+
+    Returns:
+        The factor.
+    """
     if config.name == "step":
         factor = config.factor ** (epoch // config.every)
         if config.warmup > 0:
@@ -113,9 +130,7 @@ def subnormals_as_zero() -> Iterator[None]:
     before = float(smallest * 1) == 0
     threads.on_each(lambda: torch.set_flush_denormal(True))
     try:
-        with (
-            warnings.catch_warnings()
-        ):  # of NumPy up to 2.3, whose tables hold numbers that are now 0
+        with warnings.catch_warnings():  # NumPy up to 2.3 has tables of numbers that are now 0
             warnings.filterwarnings("ignore", "The value of the smallest subnormal")
             yield
     finally:

@@ -6,7 +6,7 @@ hold (``Given``).
     list of DataFrames, of ``Recording``s     the same, read like files: with names, units and rate
     torch's Dataset                           of pairs (x, y)
 
-What is wrong with the arrays themselves is said where files of arrays are read
+What is wrong with the arrays themselves is refused where files of arrays are read
 (``data.datasets.arrays``).
 """
 
@@ -30,8 +30,10 @@ from ..data.datasets.survey import say
 from ..data.gaps import DEFAULT, Gaps
 from ..data.recordings import ChannelMetadata, Recording, at_rate, is_frame, read_recording
 from ..data.tasks import Task
-from ..errors import SrnnError, check_positive, check_whole, is_number, naming
+from ..errors import SrnnError, is_number, naming
 from ..files import reading
+from ..files.bounds import Between, Positive
+from ..files.conversion import check
 from ..nn.array_likes import as_numpy
 from ..nn.neurons import Neuron
 from ..text import brief, counted
@@ -49,7 +51,7 @@ _FORMS = (
 
 
 class FitArguments(NamedTuple):
-    """What ``srnn.fit`` is told of the sequences; see there."""
+    """The arguments of ``srnn.fit`` that are about the sequences; see there."""
 
     y: Any = None
     lengths: Any = None
@@ -114,11 +116,8 @@ def recipe_for(
         if value is not None and name in ("rate", "channels"):
             options[f"task.options.{name}"] = value
         elif value is not None:
-            raise SrnnError(
-                f"The data in {x} state this themselves: remove {name}, which is for arrays.",
-                "conflict",
-                name,
-            )
+            state = f"The data in {x} state this themselves"
+            raise SrnnError(f"{state}: remove {name}, which is for arrays.", "conflict", name)
     return load_recipe(x, {**options, **settings}), None
 
 
@@ -127,14 +126,11 @@ def gather(x: Any, arguments: FitArguments, gaps: Gaps = DEFAULT) -> Given:
     RuntimeWarning says how many values). SrnnError, which names the argument, for anything else.
     """
     if arguments.rate is not None:
-        check_positive("rate", arguments.rate)
+        check("rate", arguments.rate, Positive)
     x, y = _pair("x", x, arguments.y)
     if arguments.lengths is not None and isinstance(x, list):
-        raise SrnnError(
-            "x is a list, whose sequences have lengths of their own: remove lengths.",
-            "conflict",
-            "lengths",
-        )
+        own = "x is a list, whose sequences have lengths of their own"
+        raise SrnnError(f"{own}: remove lengths.", "conflict", "lengths")
     labels = _labels("y", x, y)
     optional = {"groups": arguments.groups, "class_names": arguments.classes}
     if arguments.validation is None:
@@ -147,14 +143,28 @@ def gather(x: Any, arguments: FitArguments, gaps: Gaps = DEFAULT) -> Given:
                 "conflict",
                 "groups",
             )
-        more_x, more_y = _pair("x of validation", *_two(arguments.validation))
+        held_out = arguments.validation
+        if _is_dataset(held_out):
+            held_out = held_out, None
+        if not isinstance(held_out, (list, tuple)) or len(held_out) != 2:
+            raise SrnnError(
+                "validation should be a fraction, a pair (x, y) or a torch Dataset, not "
+                f"{brief(held_out)}.",
+                "value",
+                "validation",
+            )
+        more_x, more_y = _pair("x of validation", *held_out)
         given = _of_list([*_cut(x, arguments.lengths), *more_x], arguments, gaps)
         labels = _joined(labels, _labels("y of validation", more_x, more_y))
         if labels.ndim > 1:  # which may go on where no sequence does
             labels = labels[:, : given["x"].shape[1]]
         optional["split"] = ["train"] * len(x) + ["validation"] * len(more_x)
     if labels.dtype == _BOOLEANS:
-        optional["class_names"] = _of_booleans(arguments.classes)
+        # The names of the classes 0 and 1, or these themselves, in the user's order.
+        if arguments.classes is None:
+            optional["class_names"] = [False, True]
+        elif {*map(str, arguments.classes)} == {"False", "True"}:
+            optional["class_names"] = [str(one) == "True" for one in arguments.classes]
     given["y"] = labels
     if arguments.rate is not None:
         given["rate"] = np.asarray(arguments.rate)
@@ -176,20 +186,6 @@ def _is_list(value: Any) -> bool:
     """Whether it is a list of things, or an array of objects."""
     kind = getattr(getattr(value, "dtype", None), "kind", "")
     return isinstance(value, (list, tuple)) or (kind == "O" and getattr(value, "ndim", 0) == 1)
-
-
-def _two(validation: Any) -> tuple[Any, Any]:
-    """The sequences and labels of ``validation``."""
-    if _is_dataset(validation):
-        return validation, None
-    if isinstance(validation, (list, tuple)) and len(validation) == 2:
-        return validation[0], validation[1]
-    raise SrnnError(
-        "validation should be a fraction, a pair (x, y) or a torch Dataset, not "
-        f"{brief(validation)}.",
-        "value",
-        "validation",
-    )
 
 
 def _pair(name: str, x: Any, y: Any) -> tuple[Any, Any]:
@@ -218,8 +214,7 @@ def _pair(name: str, x: Any, y: Any) -> tuple[Any, Any]:
     for index, pair in enumerate(pairs):
         if not isinstance(pair, (list, tuple)) or len(pair) != 2:
             raise SrnnError(
-                f"{name} should be a Dataset of pairs (x, y), but its item {index} is "
-                f"{brief(pair)}.",
+                f"{name} should be a Dataset of pairs (x, y), not of {brief(pair)} (item {index}).",
                 "data",
                 name,
             )
@@ -236,7 +231,20 @@ def _sequences(x: Any, arguments: FitArguments, gaps: Gaps) -> Given:
     given = Given(x=x)
     if arguments.lengths is not None:
         given["lengths"] = np.asarray(as_numpy(arguments.lengths))
-    given["x"] = _without_gaps(x, given.get("lengths"), gaps)
+    # Fill the gaps; what is beyond a sequence's length is no gap.
+    whole, ends, lengths = x, np.full(len(x), x.shape[1]), given.get("lengths")
+    if lengths is not None and lengths.shape == ends.shape and lengths.dtype.kind in "iu":
+        ends = np.where((lengths > 0) & (lengths <= x.shape[1]), lengths, ends)
+    filled = dict[int, int]()
+    for index, end in enumerate(ends.tolist()):
+        read = _checked(Recording(x[index, :end], name=f"x[{index}]"), gaps)
+        if read.filled or not np.isfinite(x[index, end:]).all():
+            if whole is x:
+                whole = np.array(x)
+            whole[index, :end], whole[index, end:] = read.samples, 0
+            filled[index] = read.filled
+    _warn_of_filled(gaps, filled.values())
+    given["x"] = whole
     if arguments.channels is not None:
         given["channels"] = _names(arguments.channels)
     return given
@@ -247,8 +255,7 @@ def _array(name: str, x: Any) -> Array:
     if is_frame(x):
         raise SrnnError(
             f"{name} is one table, which is one recording: give a list with a DataFrame for each "
-            "sequence, "
-            "as in [part for _, part in table.groupby('recording')].",
+            "sequence, as in [part for _, part in table.groupby('recording')].",
             "data",
             name,
         )
@@ -266,25 +273,7 @@ def _array(name: str, x: Any) -> Array:
     return array
 
 
-def _without_gaps(x: Array, lengths: Array | None, gaps: Gaps) -> Array:
-    """Sequences (N, T, C) whose gaps are filled; what is beyond their lengths is no gap."""
-    whole, ends = x, np.full(len(x), x.shape[1])
-    if lengths is not None and lengths.shape == ends.shape and lengths.dtype.kind in "iu":
-        ends = np.where((lengths > 0) & (lengths <= x.shape[1]), lengths, ends)
-    filled = dict[int, int]()
-    for index, end in enumerate(ends.tolist()):
-        part = Recording(x[index, :end], name=f"x[{index}]")
-        read = _checked(part, gaps)
-        if read.filled or not np.isfinite(x[index, end:]).all():
-            if whole is x:
-                whole = np.array(x)
-            whole[index, :end], whole[index, end:] = read.samples, 0
-            filled[index] = read.filled
-    _say_filled(gaps, filled.values())
-    return whole
-
-
-def _say_filled(gaps: Gaps, filled: Iterable[int]) -> None:
+def _warn_of_filled(gaps: Gaps, filled: Iterable[int]) -> None:
     """One RuntimeWarning for values that were filled in: so many of each sequence."""
     counts = [count for count in filled if count]
     for note in gaps.noted(sum(counts), f" in {counted(len(counts), 'sequence')}"):
@@ -307,8 +296,8 @@ def _names(channels: Sequence[str | int]) -> Array:
     for name in channels:
         if not isinstance(name, str):
             raise SrnnError(
-                f"channels names the channels of x, by text and not by {brief(name)}; choose them "
-                "with x[..., k].",
+                f"channels names the channels of x, by text and not by {brief(name)}; "
+                "choose them with x[..., k].",
                 "value",
                 "channels",
             )
@@ -326,11 +315,11 @@ def _cut(x: Any, lengths: Any) -> list[Any]:
         return list(x)
     ends = np.asarray(as_numpy(lengths)).tolist()
     if len(ends) != len(x):
-        raise SrnnError(
-            f"lengths should have {len(x)} entries, like x, not {len(ends)}.", "data", "lengths"
-        )
+        many = f"lengths should have {len(x)} entries, like x, not {len(ends)}."
+        raise SrnnError(many, "data", "lengths")
     return [
-        row[: check_whole("lengths", end, 1, len(row))] for row, end in zip(x, ends, strict=True)
+        row[: check("lengths", end, int, Between(1, len(row)))]
+        for row, end in zip(x, ends, strict=True)
     ]
 
 
@@ -340,16 +329,15 @@ def _of_list(x: Sequence[Any], arguments: FitArguments, gaps: Gaps) -> Given:
     read = [_recording(f"x[{index}]", one, gaps) for index, one in enumerate(x)]
     rate, channels = arguments.rate, arguments.channels
     if rate is None and len({recording.rate is None for recording in read}) > 1:
-        raise SrnnError(
-            "Some sequences of x state their rate and others do not: give rate.", "missing", "rate"
-        )
+        some = "Some sequences of x state their rate and others do not"
+        raise SrnnError(f"{some}: give rate.", "missing", "rate")
     named = read[0].channels is not None
     if channels is None or not named:
         chosen = None
     else:
         chosen = tuple(channels)
-    said = [(one.name, ChannelMetadata(one.channels, one.units)) for one in read]
-    first = Leading.of(read[0], chosen, read[0].name, said)
+    stated = [(one.name, ChannelMetadata(one.channels, one.units)) for one in read]
+    first = Leading.of(read[0], chosen, read[0].name, stated)
     parts, notes = list[Array](), dict[str, str]()
     for recording in read:
         alike = first.alike(recording)
@@ -357,7 +345,7 @@ def _of_list(x: Sequence[Any], arguments: FitArguments, gaps: Gaps) -> Given:
         parts.append(part.astype(np.float32, copy=False))
         known = (*notes, *gaps.noted(recording.filled))
         notes |= {note: recording.name for note in alike.notes if note not in known}
-    _say_filled(gaps, (recording.filled for recording in read))
+    _warn_of_filled(gaps, (recording.filled for recording in read))
     for note, name in notes.items():
         say(f"{name}: {note}.")
     array, lengths = padded("x", parts)
@@ -384,15 +372,15 @@ def _recording(name: str, one: Any, gaps: Gaps) -> Recording:
         try:
             array = np.asarray(as_numpy(one))
         except ValueError as error:
-            raise SrnnError(f"this is not an array of numbers ({error}).", "data", name) from error
+            problem = f"this is not an array of numbers ({error})."
+            raise SrnnError(problem, "data", name) from error
         if array.ndim not in (1, 2) or array.dtype.kind not in "iufb":
             if array.ndim:
                 found = f"{array.dtype} {array.shape}"
             else:
                 found = brief(one)
-            raise SrnnError(
-                f"a sequence is an array of numbers (time, channels), not {found}.", "data", name
-            )
+            form = "a sequence is an array of numbers (time, channels)"
+            raise SrnnError(f"{form}, not {found}.", "data", name)
     return _checked(Recording(array if array.ndim == 2 else array[:, None], name=name), gaps)
 
 
@@ -407,8 +395,8 @@ def _labels(name: str, x: Any, y: Any) -> Array:
     """
     if y is None:
         raise SrnnError(
-            f"{name} is missing: give a class or a value for each sequence (N,), or for each step "
-            "(N, T).",
+            f"{name} is missing: give a class or a value for each sequence (N,), or for each "
+            "step (N, T).",
             "missing",
             name,
         )
@@ -435,15 +423,15 @@ def _labels(name: str, x: Any, y: Any) -> Array:
         most = 1 + (row.dtype.kind == "f")  # several values of a step
         if not 1 <= row.ndim <= most or row.dtype.kind != rows[0].dtype.kind:
             raise SrnnError(
-                f"{name} should be integers, text or floats, one for each sequence, or a list for "
-                "the steps of each.",
+                f"{name} should be integers, text or floats, one for each sequence, or a list "
+                "for the steps of each.",
                 "data",
                 name,
             )
         if isinstance(x, list) and len(row) != _length(x[index]):
             raise SrnnError(
-                f"{name}[{index}] has labels of {len(row)} steps, and x[{index}] has "
-                f"{_length(x[index])}.",
+                f"{name}[{index}] has labels of {len(row)} steps, "
+                f"and x[{index}] has {_length(x[index])}.",
                 "data",
                 f"{name}[{index}]",
             )
@@ -477,8 +465,8 @@ def _classes(name: str, labels: Array) -> Array:
     kind = labels.dtype.kind
     if kind not in "biuUf":
         raise SrnnError(
-            f"{name} should hold classes, integers or text, or values, floats, not {labels.dtype} "
-            f"{labels.shape}.",
+            f"{name} should hold classes, integers or text, or values, floats, "
+            f"not {labels.dtype} {labels.shape}.",
             "data",
             name,
         )
@@ -489,15 +477,6 @@ def _classes(name: str, labels: Array) -> Array:
     if kind in "iu":
         return labels if labels.dtype == np.uint64 else labels.astype(np.int64)
     return labels.astype(str)
-
-
-def _of_booleans(classes: Sequence[Any] | None) -> Any:
-    """Names of the classes of truth values, 0 and 1; or these themselves, in an order."""
-    if classes is None:
-        return [False, True]
-    if {*map(str, classes)} == {"False", "True"}:
-        return [str(one) == "True" for one in classes]
-    return classes
 
 
 def _plain(name: str, labels: Array) -> Array:
@@ -532,10 +511,10 @@ def _joined(labels: Array, more: Array) -> Array:
     alike = labels.dtype == more.dtype or labels.dtype.kind in "Uf"
     if labels.dtype.kind != more.dtype.kind or labels.ndim != more.ndim or not alike:
         raise SrnnError(
-            f"y of validation should be like y, {labels.dtype} with {labels.ndim} axes, not "
-            f"{more.dtype} with {more.ndim}.",
+            f"y of validation should be like y, {labels.dtype} with {labels.ndim} axes, "
+            f"not {more.dtype} with {more.ndim}.",
             "data",
-            "validation",
+            "y of validation",
         )
     if labels.ndim == 1:
         return np.concatenate([labels, more])

@@ -5,7 +5,7 @@ what one epoch needs.
     begin       from the run's last checkpoint, or from the beginning (``loop.py``)
     step        one batch (``stepping.py``)
     end_epoch   validate, choose, write (``epochs.py``)
-    mend        back to the last checkpoint (``recovery.py``)
+    recover     back to the last checkpoint (``recovery.py``)
 
 Whatever attaches to training has one place here: rules in ``wrapped``, several processes in
 ``processes``, averaging, compression and FPTT in ``callbacks``, loggers in ``log``, health in
@@ -91,7 +91,7 @@ class Training:
             gradients=Gradients(network, config),
             generator=torch.Generator(processes.fabric.device),
             state=TrainingState(
-                mends=config.mend,
+                recovers=config.recover,
                 data=ready.train_set.digest(),
                 inputs=size_of_inputs(ready.train_set),
                 validation_data=ready.validation_set.digest(),
@@ -186,7 +186,7 @@ class Epoch:
     unhealthy: dict[str, str] = field(default_factory=dict)
     """What is wrong with layers, by name."""
     urgent: dict[str, str] = field(default_factory=dict)
-    """That which has to be mended before training goes on."""
+    """Those of ``unhealthy`` because of which training goes back to its last checkpoint."""
 
     @classmethod
     def begin(cls, training: Training) -> Epoch:

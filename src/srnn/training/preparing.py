@@ -15,7 +15,6 @@ import torch
 
 from ..data.batches import Sequences
 from ..data.datasets.base import shown
-from ..data.signals import SignalPath
 from ..data.targets import Targets
 from ..data.tasks import Task
 from ..errors import SrnnError
@@ -47,7 +46,7 @@ class Prepared:
     train_set: Sequences
     validation_set: Sequences
     batches: TrainingBatches
-    """Batches of the training split, changed as the recipe says."""
+    """Batches of the training split, changed as the recipe asks."""
     loss: Loss
     """What is minimised: the recipe's loss, with the weights of classes. Validation has none."""
     origin: str
@@ -87,6 +86,10 @@ class Prepared:
         )
         device = torch.device(train.device)
         backend, reason, seconds = self._backend(device)
+        device_reason = "as asked for"
+        if config.device == "auto":
+            found = "no GPU found" if device.type == "cpu" else "a GPU was found"
+            device_reason = f"auto: {found}"
         return {
             "task": task.name,
             "chosen": self._chosen(),
@@ -106,7 +109,7 @@ class Prepared:
             "batch_size": config.batch_size,
             "batches_per_epoch": self.steps_per_epoch,
             "device": str(device),
-            "device_reason": _device_reason(config.device, device),
+            "device_reason": device_reason,
             "threads": torch.get_num_threads(),
             "backend": backend,
             "backend_reason": reason,
@@ -125,21 +128,18 @@ class Prepared:
         targets = self.trained.task.targets
         if targets is not None:
             return {"targets": targets.plain()}
+        # The largest class's fraction of the labels is the accuracy of always predicting it.
+        counts = self._labels(self.validation_set)
+        name = self.trained.task.class_names[int(counts.argmax())]
+        fraction = float(counts.max() / max(int(counts.sum()), 1))
         return {
             "targets": None,
-            "largest_class": self._largest_class(),
+            "largest_class": {"name": name, "fraction": round(fraction, 4)},
             "absent": {
                 "training": self._absent(self.train_set),
                 "validation": self._absent(self.validation_set),
             },
         }
-
-    def _largest_class(self) -> dict[str, Any]:
-        """The class with most labels in the validation split, and their fraction: the accuracy of
-        always predicting it."""
-        counts = self._labels(self.validation_set)
-        name = self.trained.task.class_names[int(counts.argmax())]
-        return {"name": name, "fraction": round(float(counts.max() / max(int(counts.sum()), 1)), 4)}
 
     def _absent(self, sequences: Sequences) -> list[str]:
         """The classes of which a split has no label: they cannot be learnt from it, or do not count
@@ -172,7 +172,8 @@ class Prepared:
             if choices[-1][0] == "cpu":
                 compiled.append(kind)
         if compiled:
-            from ..nn.kernels.cpu.layer import seconds_to_compile  # here because it needs Numba
+            # Imported here because it needs Numba.
+            from ..nn.kernels.cpu.compile_time import seconds_to_compile
 
             seconds = seconds_to_compile(compiled, dtype)
         names, reasons = (", ".join(dict.fromkeys(column)) for column in zip(*choices, strict=True))
@@ -200,9 +201,20 @@ def prepare(
 ) -> Prepared:
     """Read the data and build the network, and refuse everything that training would refuse.
 
-    ``seed`` draws the initial weights. ``task``: the task itself, if the recipe cannot name it.
-    ``refit``: the validation split's sequences are learnt, too. SrnnError for data that are missing
-    or do not fit, and for settings that do not fit the task, the network, or each other.
+    Args:
+        recipe: what is trained.
+        seed: draws the initial weights.
+        data_dir: folder of the data; None: SRNN_DATA.
+        task: the task itself, if the recipe cannot name it.
+        device: where the data are put.
+        refit: whether the validation split's sequences are learnt, too.
+
+    Returns:
+        Data, network and optimiser; nothing has been written.
+
+    Raises:
+        SrnnError: ``missing`` or ``data`` for data that are not there or do not fit, ``conflict``
+            for settings that do not fit the task, the network, or each other.
     """
     config = recipe.training
     if task is None:
@@ -217,15 +229,14 @@ def prepare(
     if task.targets is None and len(task.class_names) < 2:
         only = ", ".join(task.class_names)
         raise SrnnError(
-            f"{task.name} has only one class, {only}; a network tells classes apart, so give two "
-            "or more.",
+            f"{task.name} has only one class, {only}; a network tells classes apart, so give "
+            "two or more.",
             "data",
-            "y",
+            "classes",
         )
     if twice := [name for name, count in Counter(shown(task.class_names)).items() if count > 1]:
         raise SrnnError(
-            f"{task.name} has two classes with the same name, {some(twice)}; give each a name of "
-            "its own.",
+            f"{task.name} has two classes with the same name, {some(twice)}; give each its own.",
             "data",
             "classes",
         )
@@ -240,7 +251,11 @@ def prepare(
         train_set = train_set.joined(validation_set)
         targets = _targets_of(task, train_set)
     targets = with_linear(targets, train_set, taps, recipe.loss)
-    described = task.described(_path_of(task, train_set), targets)
+    # The signal path, with the statistics of the training data if it scales by them.
+    path, statistics = task.signal(), train_set.statistics
+    if statistics is not None and "statistics" in path.settings:
+        path = path.calibrated(statistics=statistics)
+    described = task.described(path, targets)
     described.check_path()  # before a training whose model could not be read
     trained = Trained(network, described, recipe, seed, steps=train_set.typical_length)
     if task.targets is not None and config.balances:
@@ -263,14 +278,6 @@ def prepare(
     return Prepared(trained, optimizer, train_set, validation_set, batches, loss, origin)
 
 
-def _path_of(task: Task, train_set: Sequences) -> SignalPath:
-    """The task's signal path, with the statistics of its training data if it scales by them."""
-    path, statistics = task.signal(), train_set.statistics
-    if statistics is None or "statistics" not in path.settings:
-        return path
-    return path.calibrated(statistics=statistics)
-
-
 def _targets_of(task: Task, train_set: Sequences) -> Targets | None:
     """The task's targets, with the statistics of its training data; None: it has classes."""
     if task.targets is None:
@@ -281,11 +288,3 @@ def _targets_of(task: Task, train_set: Sequences) -> Targets | None:
         scale = statistics.mean.astype(float).tolist(), statistics.std.astype(float).tolist()
         return replace(task.targets, mean=tuple(scale[0]), std=tuple(scale[1]))
     return task.targets.of_training(train_set.y)
-
-
-def _device_reason(asked: str, device: torch.device) -> str:
-    if asked != "auto":
-        return "as asked for"
-    if device.type == "cpu":
-        return "auto: no GPU found"
-    return "auto: a GPU was found"

@@ -20,7 +20,12 @@ def recover(training: Training, epoch: Epoch) -> None:
     which gradients exploded (they shrink more each time). Merely skipping batches would not do: a
     network that overflows on every batch never recovers.
 
-    Raises SrnnError once ``training.max_restores`` are used up.
+    Args:
+        training: the training; its state becomes the checkpoint's.
+        epoch: the epoch that has failed.
+
+    Raises:
+        SrnnError: ``value``, about the learning rate, once ``training.max_restores`` are used up.
     """
     ready, failed = training.ready, training.state
     unhealthy, restores = epoch.urgent, failed.restores + 1
@@ -28,8 +33,26 @@ def recover(training: Training, epoch: Epoch) -> None:
     batch = min(failed.step + (not unhealthy), ready.steps_per_epoch)
     where = f"epoch {failed.epoch + 1}, batch {batch}"
     reason = epoch.diverged or "; ".join(unhealthy.values())
-    if restores > training.config.max_restores:
-        raise SrnnError(_given_up(training, epoch, where, reason), "data", "training")
+    config = training.config
+    if restores > config.max_restores:
+        advice = ["lower training.optimizer.lr"]
+        if config.clip_norm is None:
+            advice.append("set training.clip_norm")
+        if epoch.diverged:
+            problem = f"Training diverged at {where} ({reason}), and halving the learning rate"
+        else:
+            problem = f"Training stopped at {where}: {reason}, and going back"
+            if config.start == "drawn":
+                advice.append("start with training.start 'measured'")
+            exploded = failed.watch.exploded()
+            advice.append(
+                "set the neuron's detach_reset" if exploded else "choose another threshold"
+            )
+        raise SrnnError(
+            f"{problem} {failed.restores} times did not help; {' or '.join(advice)}.",
+            "value",
+            "training.optimizer.lr",
+        )
 
     restored = training.load_last()
     scaled: list[LayerInitialisation] = []
@@ -59,48 +82,13 @@ def recover(training: Training, epoch: Epoch) -> None:
     if calmed:
         event["calmed"] = calmed
     training.run.log(event)
-    _report_recovery(
-        training, where, f"not finite ({reason})" if epoch.diverged else reason, scaled, calmed
-    )
-
-
-def _given_up(training: Training, epoch: Epoch, where: str, reason: str) -> str:
-    """What is said when going back did not help."""
-    config, state = training.config, training.state
-    advice = ["lower training.optimizer.lr"]
-    if config.clip_norm is None:
-        advice.append("set training.clip_norm")
-    if epoch.diverged:
-        return (
-            f"Training diverged at {where} ({reason}), and halving the learning rate "
-            f"{state.restores} times did not help; "
-            f"{' or '.join(advice)}."
-        )
-    if config.start == "drawn":
-        advice.append("start with training.start 'measured'")
-    advice.append(
-        "set the neuron's detach_reset" if state.watch.exploded() else "choose another threshold"
-    )
-    return (
-        f"Training stopped at {where}: {reason}, and going back {state.restores} times did not "
-        "mend it; "
-        f"{' or '.join(advice)}."
-    )
-
-
-def _report_recovery(
-    training: Training,
-    where: str,
-    what: str,
-    scaled: list[LayerInitialisation],
-    calmed: dict[str, float],
-) -> None:
     changes = ""
     if scaled:
         changes += f", weights scaled: {'; '.join(map(str, scaled))}"
     for name, factor in calmed.items():
         changes += f", {factor:.3g} x the recurrent weights of {name}"
-    lr_factor = training.state.lr_factor
+    what = f"not finite ({reason})" if epoch.diverged else reason
     training.reporter.event(
-        f"{where}: {what}; back to the last checkpoint, {lr_factor:g} x the learning rate{changes}"
+        f"{where}: {what}; back to the last checkpoint, {restored.lr_factor:g} x the learning rate"
+        f"{changes}"
     )

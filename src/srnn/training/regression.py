@@ -83,7 +83,7 @@ class Sums(NamedTuple):
 def answers(
     batch: Batch, output: torch.Tensor, loss: Loss, targets: Targets
 ) -> tuple[Array, Array]:
-    """What a network's output (B, T, values) says for a batch, and what its targets are, in their
+    """A network's predictions for a batch by its output (B, T, values), and the targets, in their
     own units: (B, T, values) each, where T is 1 for values of sequences; NaN where no target
     counts."""
     mean, std = targets.scale
@@ -126,7 +126,16 @@ class ErrorTally:
         report["unit"] = units[0]
         if len(set(units)) > 1:
             report["unit"] = None
-        report["interval"] = _interval(network, groups)
+        # At ``LEVEL``; None for fewer than two groups.
+        report["interval"] = None
+        joined = network.joined_by(groups)
+        if (count := len(joined.known)) > 1:
+            drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), _SAMPLES)
+            samples = joined.errors(drawn.astype(np.float64))
+            tails = [50 * (1 - LEVEL), 50 * (1 + LEVEL)]
+            report["interval"] = {
+                name: np.percentile(samples[name].mean(-1), tails).tolist() for name in ERRORS
+            }
         report["naive"] = {
             _NAIVE[name]: {key: _mean(value) for key, value in _joined(parts).errors().items()}
             for name, parts in self._naive.items()
@@ -174,18 +183,6 @@ def _moments(targets: Targets, sequences: Sequences, taps: int, start: int) -> M
 
 def _joined(parts: Sequence[Sums]) -> Sums:
     return Sums(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-
-
-def _interval(sums: Sums, groups: Array | None) -> dict[str, list[float]] | None:
-    """Of each error, at ``LEVEL``; None for fewer than two groups."""
-    joined = sums.joined_by(groups)
-    count = len(joined.known)
-    if count < 2:
-        return None
-    drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), _SAMPLES)
-    found = joined.errors(drawn.astype(np.float64))
-    tails = [50 * (1 - LEVEL), 50 * (1 + LEVEL)]
-    return {name: np.percentile(found[name].mean(-1), tails).tolist() for name in ERRORS}
 
 
 def _mean(values: Array) -> float | None:

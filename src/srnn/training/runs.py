@@ -87,8 +87,8 @@ def open_trained(
         return trained
     if trained.alarm is not None:
         raise SrnnError(
-            f"{trained.name} raises alarms, and is not measured on labels: srnn predict tells the "
-            "score of any recording, and model.energy(x) its cost.",
+            f"{trained.name} raises alarms, and is not measured on labels: srnn predict gives "
+            "the score of any recording, and model.energy(x) its cost.",
             "unsupported",
             "data",
         )
@@ -126,9 +126,8 @@ class Run:
         check_folder(path)
         if resume and overwrite:
             both = f"{option('resume', flag=True)} and {option('overwrite', flag=True)}"
-            raise SrnnError(
-                f"{both} contradict each other; give one of them.", "conflict", "resume"
-            )
+            problem = f"{both} contradict each other; give one of them."
+            raise SrnnError(problem, "conflict", "resume")
         if not resume:
             also = ""
             if resume is not None:
@@ -137,9 +136,8 @@ class Run:
         _check_files(path)
         for folder in (path / "checkpoints", path / "examples"):
             if folder.is_symlink():  # what is written there would be elsewhere
-                raise SrnnError(
-                    f"{folder} is a link; move the folder itself there.", "file", folder
-                )
+                problem = f"{folder} is a link; move the folder itself there."
+                raise SrnnError(problem, "file", folder)
         check_writable(path)
 
     @classmethod
@@ -151,15 +149,35 @@ class Run:
         about: Mapping[str, Any] = MappingProxyType({}),
         overwrite: bool = False,
     ) -> Run:
-        """A new run in a new or empty folder, or with ``overwrite`` in place of the run in it; the
-        entries of ``about`` are added to environment.json."""
+        """A new run in a folder.
+
+        Args:
+            path: the folder; new or empty.
+            recipe: what is trained.
+            seed: determines all that is random.
+            about: entries that are added to environment.json.
+            overwrite: whether the folder may hold a run, which is then replaced.
+
+        Returns:
+            The run, which has begun.
+
+        Raises:
+            SrnnError: ``exists`` or ``file`` for a folder that cannot be used.
+        """
         cls.check(path, resume=None, overwrite=overwrite)
         text = dump_recipe(recipe)
-        parse_recipe(
-            text
-        )  # refuses what no recipe can hold, such as a name that is not a text, before training
+        # Refuse what no recipe can hold, such as a name that is not a text, before training.
+        parse_recipe(text)
         if overwrite:
-            _clear_run(path)
+            # Remove what a run wrote, and nothing else. Its recipe goes last: until then the folder
+            # is a run, which can be replaced.
+            with changing(path):
+                for folder in (path / "checkpoints", path / "examples"):
+                    if folder.is_dir():
+                        shutil.rmtree(folder)
+                measured = [file.name for file in path.glob("evaluation-*.json")]
+                for name in (*measured, *_WRITTEN):
+                    (path / name).unlink(missing_ok=True)
         run = cls(path, recipe, seed)
         try:
             with changing(path):
@@ -183,8 +201,17 @@ class Run:
         """A new run for a network that was not trained there: its recipe and its checkpoint,
         without a history.
 
-        ``about`` and ``overwrite`` are as for ``start``; {"imported": {...}} says where it comes
-        from. SrnnError if the recipe builds another network.
+        Args:
+            path: the folder; new or empty.
+            trained: the network.
+            about: as for ``start``; {"imported": {...}} states where it comes from.
+            overwrite: as for ``start``.
+
+        Returns:
+            The run, which is complete.
+
+        Raises:
+            SrnnError: ``unsupported`` if the recipe builds another network.
         """
         trained.check_recipe()
         with locked(path):
@@ -194,11 +221,29 @@ class Run:
 
     @classmethod
     def resume(cls, path: Path, recipe: Recipe, seed: int) -> Run:
-        """The run of this recipe and seed in the folder, to be continued; a new run if training
-        never got that far."""
+        """The run of this recipe and seed in the folder, to be continued.
+
+        Args:
+            path: the folder.
+            recipe: the run's own; another note does not matter.
+            seed: the run's own.
+
+        Returns:
+            The run; a new one if training never got that far.
+
+        Raises:
+            SrnnError: ``conflict`` for another recipe or seed, ``missing`` if there is no run,
+                ``unsupported`` for one that another minor version began.
+        """
         cls.check(path, resume=True)
         if not (path / "recipe.yaml").is_file():
-            if not _has_only_begun(path):
+            # Nothing but what is left of a run that was stopped before it had a recipe?
+            only_begun = not set(files_in(path)) - {"environment.json", "checkpoints"}
+            with suppress(SrnnError):  # no environment.json, or a torn one
+                about = read_json(path / "environment.json")
+                # One without a seed is another program's.
+                only_begun = only_begun and isinstance(about, dict) and "seed" in about
+            if not only_begun:
                 raise SrnnError(
                     f"{path} is not empty and holds no run to resume (no recipe.yaml); choose "
                     f"another {option('out')}.",
@@ -209,26 +254,31 @@ class Run:
             return cls.start(path, recipe, seed)
         for folder in (path, path / "checkpoints", path / "examples"):
             remove_leftovers(folder, age=0)  # we hold the run's lock
-        _check_version(path)
+        # Going on to the same bits is promised within a minor version only.
+        versions = read_object(path / "environment.json", "a run's environment").get("versions")
+        version = versions.get("srnn") if isinstance(versions, dict) else None
+        if isinstance(version, str) and minor_version(version) != minor_version(__version__):
+            raise SrnnError(
+                f"{path} was begun by srnn {version}, whose trainings srnn {__version__} does not "
+                "continue (it does read their models); finish it with that version, or train "
+                f"anew in another {option('out')}.",
+                "unsupported",
+                path,
+            )
         run = cls.open(path)
-        begun, now = (
-            replace(one, note="").to_dict() for one in (run.recipe, recipe)
-        )  # a note changes no number
+        # A note changes no number.
+        begun, now = (replace(one, note="").to_dict() for one in (run.recipe, recipe))
         difference = _difference(begun, now)
         if difference:
-            moved = difference.startswith(
-                "task.options.path:"
-            )  # the data themselves are compared when they are read
-            place = ""
-            if moved:
-                place = (
-                    f", or, if the data have moved, change their place in {path / 'recipe.yaml'}"
-                )
+            key, place = difference.partition(": ")[0], ""
+            if key == "task.options.path":  # the data themselves are compared when they are read
+                file = path / "recipe.yaml"
+                place = f", or, if the data have moved, change their place in {file}"
             raise SrnnError(
                 f"{path} was trained with another recipe ({difference}); resume it with its own "
                 f"recipe.yaml{place}.",
                 "conflict",
-                path,
+                key,
             )
         if run.seed != seed:
             own = f"{option('seed')} {run.seed}"
@@ -258,10 +308,10 @@ class Run:
             seed = content.get("seed")
         if type(seed) is not int or not 0 <= seed < 2**63:
             raise SrnnError(
-                f"{path} is not a complete run: {about} should hold the seed, an integer from 0 to "
-                "below 2^63.",
-                "data",
-                path,
+                f"{path} is not a complete run: {about} should hold the seed, an integer from 0 "
+                "to below 2^63.",
+                "file",
+                about,
             )
         return cls(path, parse_recipe(read_text(recipe, "a recipe"), source=str(recipe)), seed)
 
@@ -272,7 +322,7 @@ class Run:
                 f"{self.path} has no checkpoint yet; train it to the end of its first epoch "
                 f"({_resumed(self.path)}).",
                 "missing",
-                self.path,
+                self.best,
             )
         files = {"policy": self.path / "exit-policy.json", "spotting": self.path / "spotting.json"}
         chosen = {name: read_object(file) for name, file in files.items() if file.is_file()}
@@ -292,9 +342,10 @@ class Run:
         has not ended."""
         if not self.outcome.is_file():
             raise SrnnError(
-                f"{self.path} has no result yet; finish its training first ({_resumed(self.path)}).",
+                f"{self.path} has no result yet; finish its training first "
+                f"({_resumed(self.path)}).",
                 "missing",
-                self.path,
+                self.outcome,
             )
         return read_object(self.outcome, "a run's result")
 
@@ -317,7 +368,7 @@ class Run:
         return [record for record in records if isinstance(record, dict) and key in record]
 
     def metrics_size(self) -> int:
-        """Bytes in metrics.jsonl, so that a checkpoint can say how far the file had got."""
+        """Bytes in metrics.jsonl, so that a checkpoint can hold how far the file had got."""
         if not self.metrics.exists():
             return 0
         return self.metrics.stat().st_size
@@ -331,24 +382,6 @@ def _check_files(path: Path) -> None:
     """SrnnError for a pipe or a device under a name of a run's files."""
     for folder in (path, path / "checkpoints"):
         check_files(folder)
-
-
-def _check_version(path: Path) -> None:
-    """Raise SrnnError if another minor version began this training: going on to the same bits is
-    promised within one only."""
-    versions = read_object(path / "environment.json", "a run's environment").get("versions")
-    begun = None
-    if isinstance(versions, dict):
-        begun = versions.get("srnn")
-    if not isinstance(begun, str) or minor_version(begun) == minor_version(__version__):
-        return
-    raise SrnnError(
-        f"{path} was begun by srnn {begun}, whose trainings srnn {__version__} does not continue "
-        "(it does read their "
-        f"models); finish it with that version, or train anew in another {option('out')}.",
-        "unsupported",
-        path,
-    )
 
 
 def environment(seed: int) -> dict[str, Any]:
@@ -415,30 +448,6 @@ def _git_commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return outcome.stdout.strip() or None
-
-
-def _has_only_begun(path: Path) -> bool:
-    """Whether a folder holds nothing but what is left of a run that was stopped before it had a
-    recipe."""
-    if set(files_in(path)) - {"environment.json", "checkpoints"}:
-        return False
-    try:
-        about = read_json(path / "environment.json")
-    except SrnnError:  # none, or torn
-        return True
-    return isinstance(about, dict) and "seed" in about  # else it is another program's
-
-
-def _clear_run(path: Path) -> None:
-    """Remove what a run wrote, and nothing else. Its recipe goes last: until then the folder is a
-    run, which can be replaced."""
-    with changing(path):
-        for folder in (path / "checkpoints", path / "examples"):
-            if folder.is_dir():
-                shutil.rmtree(folder)
-        measured = [file.name for file in path.glob("evaluation-*.json")]
-        for name in (*measured, *_WRITTEN):
-            (path / name).unlink(missing_ok=True)
 
 
 def _resumed(path: Path) -> str:

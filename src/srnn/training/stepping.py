@@ -24,7 +24,10 @@ def step(training: Training, epoch: Epoch) -> None:
     """Learn the next batch. What goes wrong is in ``epoch`` (``diverged``, ``urgent``), and ends
     it."""
     state, config = training.state, training.config
-    _set_learning_rate(training, epoch)
+    done = training.batch_number / (config.epochs * training.ready.steps_per_epoch)
+    factor = schedule_factor(config.schedule, state.epoch, done)
+    epoch.lr = config.optimizer.lr * state.lr_factor * factor
+    set_learning_rate(training.ready.optimizer, epoch.lr)
     indices = epoch.order[state.step * config.batch_size :][: config.batch_size]
     shard = training.processes.shard(len(indices))
     batch = training.ready.batches.take(indices, shard.part, state.epoch, state.step)
@@ -34,18 +37,16 @@ def step(training: Training, epoch: Epoch) -> None:
         return
     state.step += 1
     _report(training, epoch)
-    _examine(training, epoch)
+    # Look for unhealthy layers now and then, and before every checkpoint.
     inside = state.step < training.ready.steps_per_epoch
-    if inside and not epoch.urgent and state.step % training.checkpoint_every == 0:
+    saves = state.step % training.checkpoint_every == 0
+    if not inside or saves or state.step % EVERY == 0:
+        examine = partial(state.watch.examine, training.ready.network, epoch.waits)
+        epoch.unhealthy, epoch.urgent = training.processes.from_first(examine)
+        if not state.recovers:
+            epoch.urgent = {}
+    if inside and not epoch.urgent and saves:
         training.save_last()
-
-
-def _set_learning_rate(training: Training, epoch: Epoch) -> None:
-    config, state = training.config, training.state
-    done = training.batch_number / (config.epochs * training.ready.steps_per_epoch)
-    factor = schedule_factor(config.schedule, state.epoch, done)
-    epoch.lr = config.optimizer.lr * state.lr_factor * factor
-    set_learning_rate(training.ready.optimizer, epoch.lr)
 
 
 def _learn(training: Training, epoch: Epoch, batch: Batch, shard: BatchShard) -> None:
@@ -77,7 +78,14 @@ def _learn(training: Training, epoch: Epoch, batch: Batch, shard: BatchShard) ->
             else:
                 weight = weight + scored.weight
         processes.fabric.backward(objective)
-        if not _updates(training, window, scored):
+        if config.update == "sequence":
+            updates = window.last
+        else:
+            # A summed loss is weighted by its number of sequences, even if no step of them counts:
+            # the loss is then 0.
+            counts = bool(scored.loss != 0) if loss.sums else bool(scored.weight)
+            updates = counts or config.window is None
+        if not updates:
             continue
         if weight:
             training.gradients.divide(weight)
@@ -108,20 +116,6 @@ def _score(
     return scored, scored.loss + rate_penalty(rate, layers, lengths)
 
 
-def _updates(training: Training, window: Window, scored: Scored) -> bool:
-    """Whether the optimiser takes a step after this window."""
-    config = training.config
-    if config.update == "sequence":
-        return window.last
-    # A summed loss is weighted by its number of sequences, even if no step of them counts: the loss
-    # is then 0.
-    if training.ready.loss.sums:
-        counts = bool(scored.loss != 0)
-    else:
-        counts = bool(scored.weight)
-    return counts or config.window is None
-
-
 def _update(training: Training, epoch: Epoch, value: float) -> None:
     """A step of the optimiser, unless the loss or its gradient is not finite."""
     state, config, callbacks = training.state, training.config, training.callbacks
@@ -137,17 +131,15 @@ def _update(training: Training, epoch: Epoch, value: float) -> None:
         callbacks.after_step(training.batch_number + 1)
     elif math.isfinite(value) and state.skipped < config.max_skipped:
         state.skipped += 1
-        _report_skipped(training, norm)
+        # A gradient through many steps may overflow for one batch of sequences and for no other.
+        where = f"epoch {state.epoch + 1}, batch {state.step + 1}"
+        training.run.log(
+            {"event": "skipped", "where": where, "reason": f"gradient norm {norm:.4g}"}
+        )
+        text = f"{where}: the gradient overflowed (norm {norm:.4g}); no step was made"
+        training.reporter.event(text)
     else:
         epoch.diverged = f"loss {value:.4g}, gradient norm {norm:.4g}"
-
-
-def _report_skipped(training: Training, norm: float) -> None:
-    """Report a skipped batch: a gradient through many steps may overflow for one batch of sequences
-    and for no other."""
-    where = f"epoch {training.state.epoch + 1}, batch {training.state.step + 1}"
-    training.run.log({"event": "skipped", "where": where, "reason": f"gradient norm {norm:.4g}"})
-    training.reporter.event(f"{where}: the gradient overflowed (norm {norm:.4g}); no step was made")
 
 
 def _report(training: Training, epoch: Epoch) -> None:
@@ -166,13 +158,3 @@ def _report(training: Training, epoch: Epoch) -> None:
         "samples_per_s": epoch.samples_per_s,
     }
     training.reporter.step(training.batch_number, shown)
-
-
-def _examine(training: Training, epoch: Epoch) -> None:
-    """Look for unhealthy layers, now and then."""
-    state, last = training.state, training.ready.steps_per_epoch
-    if state.step == last or state.step % training.checkpoint_every == 0 or state.step % EVERY == 0:
-        examine = partial(state.watch.examine, training.ready.network, epoch.waits)
-        epoch.unhealthy, epoch.urgent = training.processes.from_first(examine)
-        if not state.mends:
-            epoch.urgent = {}

@@ -84,11 +84,8 @@ class _Unread:
             size**2 for size, has in recurrent if has
         )
         if weights > sum(array.size for array in self.arrays.values()):  # before memory is taken
-            raise SrnnError(
-                f"{self.path} holds fewer weights than the network that it describes.",
-                "data",
-                self.path,
-            )
+            problem = f"{self.path} holds fewer weights than the network that it describes."
+            raise SrnnError(problem, "file", self.path)
         if described.model == "srnn":
             # Weights that the file's replace are not drawn: orthogonal ones take a while. And the
             # backend that trained the network need not be here: a network trained on a GPU is used
@@ -116,7 +113,7 @@ class Trained:
     network: Network
     task: Task
     recipe: Recipe
-    """Its ``loss`` section says how outputs become class scores."""
+    """Its ``loss`` section sets how outputs become class scores."""
     seed: int = 0
     """Draws the initial states that are random."""
     folder: Path | None = None
@@ -136,7 +133,7 @@ class Trained:
     chosen."""
     alarm: Mapping[str, Any] | None = None
     """When a signal is not like those of training: an ``nn.alarm.Alarm`` as a mapping; None: the
-    network was not trained to say so."""
+    network was not trained to measure that."""
     about: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     """Provenance, as JSON values: the results that training ended with, licence, origin."""
 
@@ -237,7 +234,7 @@ class Trained:
                 f"{name} has a network of kind '{self.recipe.network.model}'; only spiking "
                 f"networks can be {done}.",
                 "unsupported",
-                "network",
+                "network.model",
             )
         return self.network
 
@@ -245,20 +242,17 @@ class Trained:
         """SrnnError if its answer is a value: what is ``done`` ("served") needs classes."""
         if self.task.targets is not None:
             raise SrnnError(
-                f"{self.name} answers with values, and only networks that name a class can be "
-                f"{done}.",
+                f"{self.name} answers with values, and only networks that name a class "
+                f"can be {done}.",
                 "unsupported",
-                "network",
             )
 
     def untrained(self) -> Network | None:
         """The network as it was drawn before training; None if it was trained elsewhere, or began
         as another network."""
-        # Version 0.1 could merge several networks into one; its files say so in "merged".
-        if {
-            "imported",
-            "merged",
-        } & self.about.keys() or self.recipe.training.start_from is not None:
+        # Version 0.1 could merge several networks into one; its files have "merged".
+        elsewhere = {"imported", "merged"} & self.about.keys()
+        if elsewhere or self.recipe.training.start_from is not None:
             return None
         return self.recipe.build_network(self.task, self.seed)
 
@@ -290,17 +284,16 @@ class Trained:
             statistics = self.task.statistics(data_dir)
         except SrnnError as error:
             raise SrnnError(
-                f"{self.name} has no statistics of its training data, and computing them needs the "
-                f"data once: {error}",
-                "missing",
-                "data_dir",
+                f"{self.name} has no statistics of its training data, and computing them needs "
+                f"the data once: {error}",
+                error.kind,
+                error.field,
             ) from error
         path = self.task.signal().calibrated(statistics=statistics)
         fitted = self.but(task=self.task.described(path))
         if self.file is not None:
-            with suppress(
-                SrnnError
-            ):  # if the folder cannot be written, the data are read again next time
+            # If the folder cannot be written, the data are read again next time.
+            with suppress(SrnnError):
                 fitted.save(self.file, named=False)
         return fitted
 
@@ -345,7 +338,7 @@ class Trained:
         Args:
             tensors: the weights and the format of states, by checkpoint name; ``frozen.*`` is made
                 anew.
-            info: what a checkpoint's JSON says of its network (``checkpoints.made_of``), and
+            info: what a checkpoint's JSON has of its network (``checkpoints.made_of``), and
                 whatever else.
             named: the user named the file, so that a link is followed; else it is replaced.
         """
@@ -386,17 +379,25 @@ class Trained:
         if own != others:
             raise SrnnError(
                 f"A recipe cannot describe this network's '{min(own ^ others)[0]}'; remove what "
-                "was added to it, and make "
-                "weight_norm, pruning and other parametrizations permanent (torch.nn.utils).",
+                "was added to it, and make weight_norm, pruning and other parametrizations "
+                "permanent (torch.nn.utils).",
                 "unsupported",
                 "network",
             )
 
     def save(self, path: Path | str, *, named: bool = True) -> Path:
-        """Write the model's file, whole or not at all. SrnnError if it cannot be written, or could
-        not be read back.
+        """Write the model's file, whole or not at all.
 
-        named: the user named the file, so that a link is followed; else it is replaced.
+        Args:
+            path: the file.
+            named: whether the user named the file, so that a link is followed; else it is replaced.
+
+        Returns:
+            The path.
+
+        Raises:
+            SrnnError: ``file`` if it cannot be written, ``unsupported`` if no recipe describes the
+                network, so that it could not be read back.
         """
         from . import checkpoints
 
@@ -416,9 +417,17 @@ class Trained:
 
     @classmethod
     def read(cls, path: Path | str, folder: Path | None = None) -> Self:
-        """The model in a file. ``folder``: the run to which it belongs, for messages.
+        """The model in a file.
 
-        SrnnError, which names the file, if that is damaged, of a newer version, or not a model.
+        Args:
+            path: the file.
+            folder: the run to which it belongs, for messages; None: the file itself.
+
+        Returns:
+            The model; its network is read when it is first asked for.
+
+        Raises:
+            SrnnError: ``file`` if it is damaged, of a newer version, or not a model.
         """
         with naming_once(path):  # a setting's own check does not
             return cls._read(Path(path), folder)
@@ -431,7 +440,7 @@ class Trained:
             raise SrnnError(
                 f"{path} is a checkpoint without a model's description (format, classes, signal); "
                 "name a model.safetensors.",
-                "data",
+                "file",
                 path,
             )
         if model.get("version") not in (1, VERSION):
@@ -439,7 +448,7 @@ class Trained:
             raise SrnnError(
                 f"{path} has version {version} of the model's format; this srnn reads 1 to "
                 f"{VERSION}.",
-                "unsupported",
+                "file",
                 path,
             )
         with reading(source, "a model"):
@@ -482,7 +491,7 @@ class Trained:
             raise SrnnError(
                 f"{path} has {frozen.inputs} inputs and {frozen.outputs} outputs, its task "
                 f"{task.inputs} and {task.outputs}.",
-                "data",
+                "file",
                 path,
             )
         network = _Unread(path, arrays, info, recipe, task, seed, frozen)
@@ -531,12 +540,17 @@ def _without_removed(recipe: Any) -> Any:
     who uses the network.
 
     A model keeps delays as whole steps, learned or drawn; and by which rule it was trained changes
-    nothing. The first models say nothing of norm: there was none yet.
+    nothing. The first models have no norm: there was none yet.
     """
     match recipe:
         case {"network": dict() as network, "training": dict() as training}:
-            return {**recipe, "network": _drawn(network), "training": _renamed(training)}
-    return recipe  # as no version wrote it, which its reader says
+            renamed = dict(training)
+            if training.get("rule") in ("rtrl", "es-d-rtrl"):
+                renamed["rule"] = "d-rtrl"  # whose settings are the same
+            if training.get("feedback") == "learned":
+                renamed["feedback"] = "random"
+            return {**recipe, "network": _drawn(network), "training": renamed}
+    return recipe  # as no version wrote it, which its reader refuses
 
 
 def _drawn(network: dict[str, Any]) -> dict[str, Any]:
@@ -548,12 +562,3 @@ def _drawn(network: dict[str, Any]) -> dict[str, Any]:
         return delays
 
     return {"norm": "none", **network, "delays": drawn(network.get("delays"))}
-
-
-def _renamed(training: dict[str, Any]) -> dict[str, Any]:
-    renamed = dict(training)
-    if training.get("rule") in ("rtrl", "es-d-rtrl"):
-        renamed["rule"] = "d-rtrl"  # whose settings are the same
-    if training.get("feedback") == "learned":
-        renamed["feedback"] = "random"
-    return renamed

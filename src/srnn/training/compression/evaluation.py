@@ -44,7 +44,7 @@ def measure_inputs(sequences: Sequences) -> InputFormat:
 def measure_int8(
     trained: Trained, sequences: Sequences, inputs_as: InputFormat | None = None
 ) -> dict[str, Any]:
-    """What int8 needs to know about the training split, as fields of ``Trained``: what inputs are
+    """What int8 needs of the training split, as fields of ``Trained``: what inputs are
     like (unless that is given), and the ranges of the states. SrnnError for inputs that are too
     large for int8."""
     known: dict[str, Any] = {"inputs_as": inputs_as or measure_inputs(sequences)}
@@ -53,19 +53,17 @@ def measure_int8(
         and (device := freeze(trained.network)).why_not("int8") is None
     ):
         x = watched(sequences)
-        with suppress(
-            SrnnError
-        ):  # there may be no int8 form, as sums might overflow: there is nothing to know
+        # There may be no int8 form, as sums might overflow: then nothing is measured.
+        with suppress(SrnnError):
             known["state_ranges"] = measure_ranges(device, x, known["inputs_as"])
     return known
 
 
 def int8_of(trained: Trained, sequences: Sequences) -> dict[str, Any]:
-    """``measure_int8`` for a network that may know what its inputs are like; empty if they are too
+    """``measure_int8`` for a network whose inputs may have been measured; empty if they are too
     large for int8."""
-    watched(
-        sequences
-    )  # data that can no longer be read are an error, unlike data that are too large
+    # Data that can no longer be read are an error, unlike data that are too large.
+    watched(sequences)
     with suppress(SrnnError):
         return measure_int8(trained, sequences, trained.inputs_as)
     return {}
@@ -89,11 +87,22 @@ def evaluate_int8(
     """Measure a network with int8 weights and integer arithmetic, as the int8 C runs it, on a split
     of its task.
 
-    It begins at the device's initial state. ``inputs_as``: the format of inputs; None: as measured
-    on the training split. ``state_as``: the format of states; None: the one the network was trained
-    for, or 32 bits. ``most``: measure only so many sequences, the split's first. Besides the usual
-    numbers the report has ``saturated``: how many results were too large and were clamped to their
-    range.
+    It begins at the device's initial state.
+
+    Args:
+        trained: a spiking network and its task.
+        split: the split of its task.
+        data_dir: folder of the data; None: SRNN_DATA.
+        inputs_as: the format of inputs; None: as measured on the training split.
+        state_as: the format of states; None: the one the network was trained for, or 32 bits.
+        most: measure only so many sequences, the split's first; None: all.
+
+    Returns:
+        As of ``evaluate``; besides the usual numbers the report has ``saturated``: how many results
+        were too large and were clamped to their range.
+
+    Raises:
+        SrnnError: ``unsupported`` for a network that int8 cannot represent.
     """
     device, task = device_network(trained.spiking("run in int8")), trained.task
     if inputs_as is None:

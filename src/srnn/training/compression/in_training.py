@@ -102,7 +102,7 @@ class Compression:
         return self._share(epoch) > before
 
     def begin_epoch(self, epoch: int) -> None:
-        """Prune as the recipe says for this epoch (from 0), keeping pruned weights pruned; and
+        """Prune as the recipe asks for this epoch (from 0), keeping pruned weights pruned; and
         measure the format of states."""
         if self.prunes(epoch):
             masks = magnitude_masks(self.network, self._share(epoch), self.config.prune.scope)
@@ -138,9 +138,9 @@ class Compression:
                 mask.dtype != torch.bool or mask.shape != self._matrices[name].shape
             ):
                 raise SrnnError(
-                    f"The checkpoint {checkpoint.path} does not fit: its mask of '{name}' has "
-                    "another shape.",
-                    "data",
+                    f"The checkpoint {checkpoint.path} does not fit: its mask of '{name}' "
+                    "has another shape.",
+                    "file",
                     checkpoint.path,
                 )
         self.masks = {
@@ -155,7 +155,7 @@ class Compression:
         return measure_inputs(self._examples)
 
     def finish(self, best: Checkpoint | None) -> None:
-        """Make the layers ordinary again, with states kept as the ``best`` checkpoint says; its
+        """Make the layers ordinary again, with states kept as in the ``best`` checkpoint; its
         rounded weights are loaded."""
         ordinary(self.network)
         if best is not None:

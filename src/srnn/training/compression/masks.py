@@ -13,7 +13,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ...errors import SrnnError, is_number
+from ...errors import SrnnError
+from ...files.bounds import BelowOne
+from ...files.conversion import check
 from ...nn.network import SRNN, layers_by_name
 
 Scope = Literal["layer", "network"]
@@ -32,17 +34,22 @@ def weight_matrices(network: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
 def magnitude_masks(
     network: nn.Module, sparsity: float, scope: Scope = "layer"
 ) -> dict[str, Tensor]:
-    """Masks that prune the fraction ``sparsity`` (0 to 1) of the weights, the smallest ones.
+    """Masks that prune a fraction of the weights, the smallest ones; ties are broken by position.
 
-    ``scope``: the fraction applies to every matrix ("layer"), or to all weights together
-    ("network"), where matrices with small weights may lose all. Ties are broken by position. Raises
-    SrnnError for an invalid fraction.
+    Args:
+        network: its spiking layers' matrices are pruned.
+        sparsity: the fraction, from 0 to below 1.
+        scope: whether the fraction applies to every matrix ("layer"), or to all weights together
+            ("network"), where matrices with small weights may lose all.
+
+    Returns:
+        By the name of each matrix, booleans of its shape, True where a weight is kept.
+
+    Raises:
+        SrnnError: ``value`` for an invalid fraction or scope.
     """
     check_share("sparsity", sparsity)
-    if scope not in ("layer", "network"):
-        raise SrnnError(
-            f"The scope of pruning must be 'layer' or 'network', not {scope!r}.", "value", "scope"
-        )
+    check("scope", scope, Scope)
     matrices = dict(weight_matrices(network))
     if scope == "layer":
         return {name: _largest(matrix.detach(), sparsity) for name, matrix in matrices.items()}
@@ -67,14 +74,21 @@ def _largest(values: Tensor, sparsity: float) -> Tensor:
 
 @torch.no_grad()
 def apply_masks(network: SRNN, masks: Mapping[str, Tensor]) -> None:
-    """Set the weights that the masks prune (by name, True: kept) to 0, permanently: they have no
-    gradient from now on. SrnnError for masks that do not fit."""
+    """Set the weights that masks prune to 0, permanently: they have no gradient from now on.
+
+    Args:
+        network: changed in place.
+        masks: booleans by the name of each matrix, True where a weight is kept.
+
+    Raises:
+        SrnnError: ``data`` for a mask that does not fit; nothing has changed then.
+    """
     matrices = dict(weight_matrices(network))
     for name, mask in masks.items():
         if name not in matrices or matrices[name].shape != mask.shape or mask.dtype != torch.bool:
             raise SrnnError(
-                f"The mask '{name}', {mask.dtype} of shape {tuple(mask.shape)}, fits no weights of "
-                "this network.",
+                f"The mask '{name}', {mask.dtype} of shape {tuple(mask.shape)}, fits no weights "
+                "of this network.",
                 "data",
                 name,
             )
@@ -95,11 +109,6 @@ def sparsity(network: SRNN) -> float:
     return 1.0 - sum(int(mask.sum()) for mask in kept) / max(1, sum(mask.numel() for mask in kept))
 
 
-def check_share(what: str, value: float) -> None:
-    """SrnnError unless 0 <= value < 1."""
-    if not is_number(value) or not 0 <= value < 1:
-        raise SrnnError(
-            f"The {what} must be a fraction, at least 0 and below 1, such as 0.9, not {value!r}.",
-            "value",
-            what,
-        )
+def check_share(field: str, value: float) -> None:
+    """SrnnError, about the ``field``, unless 0 <= value < 1."""
+    check(field, value, BelowOne)

@@ -40,10 +40,18 @@ def spike_counts(network: SRNN, sequences: Sequences, seed: int = 0) -> tuple[li
 
 
 def dead_neurons(network: SRNN, sequences: Sequences, seed: int = 0) -> list[Tensor]:
-    """Which hidden neurons never spike over a split: booleans (size,), one tensor per layer.
+    """Which hidden neurons never spike over a split.
 
     A neuron whose initial ``s`` is not 0 affects others before it ever spikes: in such a layer no
     neuron counts as dead.
+
+    Args:
+        network: with spiking hidden layers.
+        sequences: the split's.
+        seed: draws random initial states.
+
+    Returns:
+        Booleans (size,), one tensor per hidden layer.
     """
     counts, _ = spike_counts(network, sequences, seed)
     hidden: Any = network.layers
@@ -55,15 +63,24 @@ def dead_neurons(network: SRNN, sequences: Sequences, seed: int = 0) -> list[Ten
 
 def to_drop(sizes: Sequence[int], share: float) -> list[int]:
     """How many neurons the fraction ``share`` is in layers of these sizes; never all of a layer."""
-    check_share("fraction of neurons", share)
+    check_share("share", share)
     return [min(round(share * size), size - 1) for size in sizes]
 
 
 def least_used(
     network: SRNN, sequences: Sequences, dropped: Sequence[int], seed: int = 0
 ) -> list[Tensor]:
-    """Which neurons of each hidden layer are used least, ``dropped`` of them: booleans (size,) on
-    the CPU."""
+    """The neurons of each hidden layer that are used least.
+
+    Args:
+        network: with spiking hidden layers.
+        sequences: those over which use is measured.
+        dropped: how many neurons of each hidden layer.
+        seed: draws random initial states.
+
+    Returns:
+        Booleans (size,) on the CPU, one tensor per hidden layer.
+    """
     counts, steps = spike_counts(network, sequences, seed)
     layers = freeze(network, _DONE).layers
     chosen = []
@@ -86,17 +103,25 @@ def smaller_recipe(recipe: Recipe, removed: Sequence[Tensor]) -> Recipe:
     ]
     if min(hidden) < 1:
         raise SrnnError(
-            f"A hidden layer would lose all of its {recipe.network.hidden[hidden.index(0)]} "
+            f"A hidden layer would lose all {recipe.network.hidden[hidden.index(0)]} of its "
             "neurons; remove fewer.",
-            "conflict",
-            "network.hidden",
+            "value",
+            "removed",
         )
     return replace(recipe, network=replace(recipe.network.folded(), hidden=hidden))
 
 
 def remove_neurons(network: SRNN, smaller: SRNN, removed: Sequence[Tensor]) -> SRNN:
-    """Fill ``smaller``, a network of the right sizes, with the remaining part of ``network``;
-    returns it."""
+    """Fill a smaller network with the part of a network that remains.
+
+    Args:
+        network: the whole one.
+        smaller: a network of the sizes that remain, as ``smaller_recipe`` builds; changed in place.
+        removed: which neurons of each hidden layer are removed, booleans (size,).
+
+    Returns:
+        ``smaller``.
+    """
     if network.encoder is not None and smaller.encoder is not None:
         smaller.encoder.load_state_dict(network.encoder.state_dict())
     frozen = freeze(network, _DONE)
@@ -126,10 +151,19 @@ def remove_neurons(network: SRNN, smaller: SRNN, removed: Sequence[Tensor]) -> S
 def same_on(
     network: SRNN, smaller: SRNN, removed: Sequence[Tensor], sequences: Sequences, seed: int = 0
 ) -> tuple[int, float]:
-    """How the two differ over a split: (different spikes of the neurons that both have, largest
-    difference of the output).
+    """How a network and its smaller form differ over a split. Both begin from the same state,
+    drawn for the larger one.
 
-    Both begin from the same state, drawn for the larger one.
+    Args:
+        network: the whole one.
+        smaller: the one without the removed neurons.
+        removed: which neurons of each hidden layer were removed, booleans (size,).
+        sequences: the split's.
+        seed: draws random initial states.
+
+    Returns:
+        How many spikes of the neurons that both have differ, and the largest difference of the
+        output.
     """
     different, greatest, generator = 0, 0.0, torch.Generator().manual_seed(seed)
     for batch in sequences.batches(128):

@@ -57,8 +57,7 @@ def train_as_int8(network: Net) -> Net:
     if has_norm(network):
         raise SrnnError(
             "int8 rounds weights, which batch norm would then scale: train with the norm first, "
-            "and fine-tune that run "
-            "(srnn compress), which folds it.",
+            "and fine-tune that run (srnn compress), which folds it.",
             "unsupported",
             "network.norm",
         )

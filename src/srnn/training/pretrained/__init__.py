@@ -123,11 +123,8 @@ def find_model(path: Path | str) -> Path:
 def read_card(name: str) -> Card:
     """The card of a pretrained network. SrnnError, with the nearest name, for any other."""
     if name not in pretrained_names():
-        raise SrnnError(
-            f"There is no pretrained network '{name}'.{nearest(name, pretrained_names())}",
-            "name",
-            name,
-        )
+        near = nearest(name, pretrained_names())
+        raise SrnnError(f"There is no pretrained network '{name}'.{near}", "name", "name")
     path = FOLDER / f"{name}.yaml"
     return build(Card, read_yaml(path, "a card"), path.name)
 

@@ -1,7 +1,7 @@
 """Recipes: one YAML file per result, typed and complete. ``schema.py`` defines their content,
 ``reading.py`` reads them.
 
-``json_schema.py`` says the same to editors.
+``json_schema.py`` gives the same to editors.
 """
 
 from .baselines import BASELINES, as_baseline

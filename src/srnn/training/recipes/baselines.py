@@ -45,21 +45,17 @@ LIF: Mapping[str, Any] = MappingProxyType(
 def as_baseline(recipe: Recipe, name: str) -> Recipe:
     """The recipe as the named baseline. SrnnError for an unknown name, or a recipe that is not an
     SRNN's."""
-    if name not in list(BASELINES):  # a sweep's file may say anything, even a list
-        raise SrnnError(
-            f"There is no baseline {name!r}.{nearest(str(name), BASELINES)}", "name", "baseline"
-        )
+    if name not in list(BASELINES):  # a sweep's file may hold anything, even a list
+        near = nearest(str(name), BASELINES)
+        raise SrnnError(f"There is no baseline {name!r}.{near}", "name", "baseline")
     if recipe.network.model != "srnn":
         raise SrnnError(
-            f"{option('baseline')} turns a spiking network's recipe into another one; this one is "
-            "a baseline itself "
-            f"(network.model: {recipe.network.model}).",
+            f"{option('baseline')} turns a spiking network's recipe into another one; this one "
+            f"is a baseline itself (network.model: {recipe.network.model}).",
             "conflict",
             "baseline",
         )
-    _parameters(
-        recipe.network
-    )  # SrnnError for invalid neurons, before their settings are taken over
+    _parameters(recipe.network)  # refuses invalid neurons, before their settings are taken over
     made = BASELINES[name](recipe)
     names = _parameters(made.network)
     scales = {

@@ -19,8 +19,8 @@ def recipe_schema() -> dict[str, Any]:
     """The JSON schema of a recipe: its keys, what each means, its default, and what is valid.
 
     Names of the library's tasks, neurons, readouts and surrogate gradients are examples, because
-    yours are valid, too. Rules between keys are not part of it. It imports torch, which knows the
-    names' classes.
+    yours are valid, too. Rules between keys are not part of it. It imports torch, which the
+    names' classes need.
     """
     from ...data.tasks import known_tasks
     from ...nn.network.readout import READOUTS

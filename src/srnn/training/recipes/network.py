@@ -88,18 +88,10 @@ class NetworkConfig(CheckedSettings, key="network"):
             size * (size + below)
             for size, below in zip(self.hidden, [0, *self.hidden], strict=False)
         )
-        require(
-            weights <= MOST_WEIGHTS,
-            "network.hidden",
-            f"sizes with at most {MOST_WEIGHTS:,} weights",
-            self.hidden,
-        )
-        known = {
-            "recurrent",
-            "input",
-            "learned",
-            "sigma",
-        }  # the last two are refused where delays are drawn
+        rule = f"sizes with at most {MOST_WEIGHTS:,} weights"
+        require(weights <= MOST_WEIGHTS, "network.hidden", rule, self.hidden)
+        # The last two are refused where delays are drawn.
+        known = {"recurrent", "input", "learned", "sigma"}
         for delays in self.delays if isinstance(self.delays, list) else [self.delays or {}]:
             what = "{recurrent: ..., input: ...}, or a list of these"
             require(delays.keys() <= known, "network.delays", what, self.delays)
@@ -112,9 +104,9 @@ class NetworkConfig(CheckedSettings, key="network"):
         for name in self.idle_keys():
             if getattr(self, name) != getattr(default, name):
                 raise SrnnError(
-                    f"'network.{name}' has no effect with network.model '{self.model}'; remove it, "
-                    "or let "
-                    f"{either(f'--baseline {self.model}', f'baseline={self.model!r}')} do it.",
+                    f"'network.{name}' has no effect with network.model '{self.model}'; remove "
+                    f"it, or let {either(f'--baseline {self.model}', f'baseline={self.model!r}')} "
+                    "do it.",
                     "conflict",
                     f"network.{name}",
                 )
@@ -193,17 +185,12 @@ class NetworkConfig(CheckedSettings, key="network"):
                 generator=generator,
             )
         except SrnnError as error:
-            raise SrnnError(
-                f"Recipe section 'network': {error}", error.kind, error.field
-            ) from error
-        except (
-            TypeError,
-            ValueError,
-            AttributeError,
-        ) as error:  # a neuron's or readout's free-form mapping
-            raise SrnnError(
-                f"Recipe section 'network' is invalid: {error}", "value", "network"
-            ) from error
+            where = f"Recipe section 'network': {error}"
+            raise SrnnError(where, error.kind, error.field) from error
+        # A neuron's or a readout's mapping may hold anything.
+        except (TypeError, ValueError, AttributeError) as error:
+            invalid = f"Recipe section 'network' is invalid: {error}"
+            raise SrnnError(invalid, "value", "network") from error
 
 
 def network_config(network: SRNN) -> NetworkConfig:
@@ -213,7 +200,7 @@ def network_config(network: SRNN) -> NetworkConfig:
         raise SrnnError(
             "A recipe describes networks with at least one hidden layer; use this one from Python.",
             "unsupported",
-            "network",
+            "hidden",
         )
     layers: list[Any] = [getattr(layer, "forward_layer", layer) for layer in network.layers]
     first: Any = network.layers[0]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors import SrnnError, naming, nearest
 from ...files import TEXT, read_text
-from ...files.conversion import keys_of, read_section, types_of
+from ...files.conversion import former_keys, keys_of, read_section, types_of, with_present_keys
 from ...files.yaml_reading import parse_yaml
 from ...registry import is_name
 from ...text import brief
@@ -46,34 +47,26 @@ def shipped_recipes() -> list[str]:
     )
 
 
-def _is_below_data_dir(name: str) -> bool:
-    """Whether it is a folder of the data folder, but not a known data set's: for these, recipes are
-    suggested."""
-    from ...data.datasets.base import resolve_data_dir
-    from ...data.datasets.catalogue import CATALOGUE
-
-    with suppress(SrnnError):  # there is no data folder
-        return all(name != known.folder for known in CATALOGUE.values()) and os.path.isdir(
-            resolve_data_dir() / name
-        )
-    return False
-
-
 def own_task(name: str | Path, overrides: Overrides = ()) -> FolderTask | None:
-    """The task of data that come without a recipe, with the overrides that say how they are read;
+    """The task of data that come without a recipe, with the overrides that state how they are read;
     None for a recipe's name.
 
     SrnnError unless the task "folder" can read them.
     """
+    from ...data.datasets.base import resolve_data_dir
+    from ...data.datasets.catalogue import CATALOGUE
     from ...data.datasets.folder import FolderTask
     from ...data.tasks import check_options
 
     path, name = Path(name), str(name)
     if is_name(name, shipped_recipes(), "recipe") or os.path.isfile(path / "recipe.yaml"):
         return None
-    if not (
-        os.path.isdir(path) or path.suffix.lower() in _DATA_SUFFIXES or _is_below_data_dir(name)
-    ):
+    is_data = os.path.isdir(path) or path.suffix.lower() in _DATA_SUFFIXES
+    if not is_data and all(name != known.folder for known in CATALOGUE.values()):
+        # A folder of the data folder, but not a known data set's: for these, recipes are suggested.
+        with suppress(SrnnError):  # there is no data folder
+            is_data = os.path.isdir(resolve_data_dir() / name)
+    if not is_data:
         return None
     given = apply_overrides({}, overrides).get("task", {}).get("options", {})
     options = {"path": name, **given}
@@ -98,8 +91,18 @@ def load_recipe(name: str | Path, overrides: Overrides = (), baseline: str | Non
 def noted_recipe(
     content: Mapping[str, Any], name: str, overrides: Overrides = (), baseline: str | None = None
 ) -> Recipe:
-    """Like ``make_recipe``; where the content follows from data, its note also says what was set by
-    hand."""
+    """Like ``make_recipe``; where the content follows from data, its note also lists what was set
+    by hand.
+
+    Args:
+        content: as a file holds it.
+        name: names it in errors.
+        overrides: as for ``load_recipe``.
+        baseline: as for ``load_recipe``.
+
+    Returns:
+        The recipe.
+    """
     recipe = make_recipe(content, name, overrides, baseline)
     if not is_suited(content):
         return recipe
@@ -128,7 +131,7 @@ def recipe_content(name: str | Path, overrides: Overrides = ()) -> dict[str, Any
     """The content of a recipe's file, or the plain recipe for data: all ``make_recipe`` needs, even
     if the file is edited.
 
-    ``overrides`` are not in it, but some of them say how data are read.
+    ``overrides`` are not in it, but some of them state how data are read.
 
     SrnnError if there is neither.
     """
@@ -139,26 +142,33 @@ def recipe_content(name: str | Path, overrides: Overrides = ()) -> dict[str, Any
     name = str(name)
     if shipped:
         path = _HERE / f"{name}.yaml"
-    elif os.path.isfile(
-        path / "recipe.yaml"
-    ):  # False where pathlib would raise: for names that are too long
-        raise SrnnError(
-            f"{name} is a run; its recipe is {path / 'recipe.yaml'}.", "value", "recipe"
-        )
+    # os.path's is False where pathlib's would raise: for names that are too long.
+    elif os.path.isfile(path / "recipe.yaml"):
+        problem = f"{name} is a run; its recipe is {path / 'recipe.yaml'}."
+        raise SrnnError(problem, "value", "recipe")
     elif path.suffix in (".yaml", ".yml") and not os.path.isfile(path):
         raise SrnnError(f"There is no recipe file {name}.", "missing", name)
     elif not os.path.isfile(path):
         others = nearest(name, shipped_recipes(), "srnn recipes")
-        raise SrnnError(
-            f"There is no recipe '{name}', and no file or folder of data.{others}", "name", "recipe"
-        )
+        problem = f"There is no recipe '{name}', and no file or folder of data.{others}"
+        raise SrnnError(problem, "name", "recipe")
     return _read(read_text(path, "a recipe", TEXT), name)
 
 
 def make_recipe(
     content: Mapping[str, Any], name: str, overrides: Overrides = (), baseline: str | None = None
 ) -> Recipe:
-    """Like ``load_recipe``, for a recipe that has already been read."""
+    """Like ``load_recipe``, for a recipe that has already been read.
+
+    Args:
+        content: as a file holds it.
+        name: names it in errors.
+        overrides: as for ``load_recipe``.
+        baseline: as for ``load_recipe``.
+
+    Returns:
+        The recipe.
+    """
     if baseline is None:
         return build(Recipe, apply_overrides(content, overrides), name)
     recipe = as_baseline(build(Recipe, apply_overrides(content, ()), name), baseline)
@@ -173,15 +183,26 @@ def _read(text: str, source: str) -> dict[str, Any]:
         sections = ", ".join(types_of(Recipe))
         raise SrnnError(
             f"{source}: a recipe is a mapping with the sections {sections}, not {brief(content)}.",
-            "data",
+            "file",
             source,
         )
     return content
 
 
 def parse_recipe(text: str, overrides: Overrides = (), source: str = "the recipe") -> Recipe:
-    """A recipe from YAML text, with overrides as for ``load_recipe``; ``source`` names it in
-    errors."""
+    """A recipe from YAML text.
+
+    Args:
+        text: as ``dump_recipe`` writes it.
+        overrides: as for ``load_recipe``.
+        source: names the text in errors.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        SrnnError: about the key that is wrong.
+    """
     return make_recipe(_read(text, source), source, overrides)
 
 
@@ -201,12 +222,27 @@ def build(cls: type[T], content: Any, source: str) -> T:
 
 
 def apply_overrides(content: Mapping[str, Any], overrides: Overrides) -> dict[str, Any]:
-    """A copy of the mappings with each override set, as for ``load_recipe``."""
-    result = _copy(content)
+    """Set overrides in a recipe's content; a former key gives a FutureWarning.
+
+    Args:
+        content: as a file holds it; it stays as it is.
+        overrides: as for ``load_recipe``.
+
+    Returns:
+        A copy of the content, with present keys and each override set.
+    """
+    former, result = former_keys(Recipe), _copy(with_present_keys(Recipe, content))
     for key, value in (
         overrides.items() if isinstance(overrides, Mapping) else read_settings(overrides)
     ):
-        *path, last = key.split(".")
+        if key in former:
+            warnings.warn(
+                f"{key} is called {former[key]} now; the former name will not be read by the next "
+                "minor version.",
+                FutureWarning,
+                stacklevel=2,
+            )
+        *path, last = former.get(key, key).split(".")
         section: dict[str, Any] = result
         for depth, part in enumerate(path):
             inner: Any = section.get(part)
@@ -221,9 +257,8 @@ def apply_overrides(content: Mapping[str, Any], overrides: Overrides) -> dict[st
                 if isinstance(inner, str):
                     inner = {"name": inner}
             if inner is not None and not isinstance(inner, dict):
-                raise SrnnError(
-                    f"--{key}: '{'.'.join(path[: depth + 1])}' has no inner settings.", "value", key
-                )
+                above = ".".join(path[: depth + 1])
+                raise SrnnError(f"--{key}: '{above}' has no inner settings.", "name", key)
             section[part] = section = {} if inner is None else inner
         section[last] = _copy(value)  # which a later override may change
     return result
@@ -234,10 +269,10 @@ def read_settings(words: Sequence[str]) -> Iterator[tuple[str, Any]]:
     YAML."""
     if isinstance(words, str):  # its letters would be taken for words
         raise SrnnError(
-            f"Settings are words in a list, or values by their keys: {{'training.epochs': 5}}, not "
-            f"{words!r}.",
+            "Settings are words in a list, or values by their keys: {'training.epochs': 5}, "
+            f"not {words!r}.",
             "value",
-            "overrides",
+            "settings",
         )
     rest = iter(words)
     for word in rest:
@@ -246,7 +281,7 @@ def read_settings(words: Sequence[str]) -> Iterator[tuple[str, Any]]:
                 f"{word!r} is not a recipe setting; write --section.key value, as in "
                 "--training.epochs 5.",
                 "value",
-                "overrides",
+                "settings",
             )
         key, given, text = word[2:].partition("=")
         if not given:

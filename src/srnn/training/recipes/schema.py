@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 
 _TASK_MISSING = (
-    ": name the task, as in 'task: {name: digits}' or by the setting task.name ('srnn "
-    "data' lists them)"
+    ": name the task, as in 'task: {name: digits}' or by the setting task.name "
+    "('srnn data' lists them)"
 )
 
 
@@ -220,7 +220,7 @@ class TrainingConfig(CheckedSettings, key="training"):
     no."""
     early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
     refit: bool = False
-    """true: once validation has said what to expect, the same training runs again, with new weights
+    """true: once validation has measured what to expect, the same training runs again, with new weights
     from the same seed, on the training and validation sequences together, for as many epochs; its
     last network becomes the model. What is reported is the last epoch of the first training, on
     sequences that it had not learnt."""
@@ -246,47 +246,30 @@ class TrainingConfig(CheckedSettings, key="training"):
     max_restores: CountFrom0 = 5
     """How often training may go back to the last checkpoint and halve the learning rate, after a
     loss that is not finite or more than ``max_skipped`` such batches."""
-    mend: bool = True
-    """Whether to mend a layer that is silent or saturated, or whose gradient has long been
-    exploding, as after a divergence (``training.health``); false: only report it, as in the first
-    epoch if weights start as drawn."""
+    recover: bool = field(default=True, metadata={"former": "mend"})
+    """Whether to go back to the last checkpoint, as after a divergence, and scale the weights of a
+    layer that is silent or saturated, or whose gradient has long been exploding
+    (``training.health``); false: only report it, as in the first epoch if weights start as drawn."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; auto: on CUDA's GPU when there is one, else on the CPU."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         rule, window, windows = self.rule, self.window, self.update == "window"
-        require(
-            window is None or rule != "bptt", "training.window", "null with the rule bptt", window
-        )
-        given = window is not None
-        require(
-            given or rule != "tbptt",
-            "training.window",
-            "a number of steps with the rule tbptt",
-            window,
-        )
-        require(
-            windows or given, "training.update", "window if training.window is null", self.update
-        )
-        what = "0 unless training.window is given and training.update is window"
-        require(
-            self.fptt.alpha == 0 or (given and windows),
-            "training.fptt.alpha",
-            what,
+        given, key = window is not None, "training.window"
+        require(not given or rule != "bptt", key, "null with the rule bptt", window)
+        require(given or rule != "tbptt", key, "a number of steps with the rule tbptt", window)
+        what = "window if training.window is null"
+        require(windows or given, "training.update", what, self.update)
+        what, alpha = (
+            "0 unless training.window is given and training.update is window",
             self.fptt.alpha,
         )
-        symmetric = self.feedback == "symmetric" or rule == "e-prop"
-        require(
-            symmetric,
-            "training.feedback",
-            "symmetric unless training.rule is e-prop",
-            self.feedback,
-        )
-        rounded = self.state_bits == 32 or self.quantise == "int8"
-        require(
-            rounded, "training.state_bits", "32 unless training.quantise is int8", self.state_bits
-        )
+        require(alpha == 0 or (given and windows), "training.fptt.alpha", what, alpha)
+        what, symmetric = "symmetric unless training.rule is e-prop", self.feedback == "symmetric"
+        require(symmetric or rule == "e-prop", "training.feedback", what, self.feedback)
+        what, rounded = "32 unless training.quantise is int8", self.quantise == "int8"
+        require(self.state_bits == 32 or rounded, "training.state_bits", what, self.state_bits)
 
     @property
     def balances(self) -> bool:
@@ -321,8 +304,8 @@ class Recipe(CheckedSettings):
             if used and self.network.model != "srnn":
                 raise SrnnError(
                     f"'training.{name}' has no effect with network.model '{self.network.model}': "
-                    "only spiking "
-                    "networks can be pruned or quantised, or learn forwards in time; remove it.",
+                    "only spiking networks can be pruned or quantised, or learn forwards in time; "
+                    "remove it.",
                     "conflict",
                     f"training.{name}",
                 )
@@ -330,11 +313,8 @@ class Recipe(CheckedSettings):
         what = "bptt for a bidirectional network, which needs whole sequences"
         require(whole, "training.rule", what, self.training.rule)
         if self.training.online:
-            rate, quantise, given = (
-                self.loss.rate.weight,
-                self.training.quantise,
-                f"with the rule {self.training.rule}",
-            )
+            rate, quantise = self.loss.rate.weight, self.training.quantise
+            given = f"with the rule {self.training.rule}"
             require(rate == 0, "loss.rate.weight", f"0 {given}", rate)
             require(quantise == "none", "training.quantise", f"none {given}", quantise)
 
@@ -351,15 +331,13 @@ class Recipe(CheckedSettings):
         network.float()  # like the data, whatever torch's default
         counts = getattr(network.readout, "output", None) == "emission"
         if self.loss.name == "ce_spike_count" and not counts:
-            raise SrnnError(
-                "The loss 'ce_spike_count' needs a readout that emits spikes: network.readout: "
-                "spike_count."
-                if self.network.model == "srnn"
-                else "The loss 'ce_spike_count' needs spikes, and network.model "
-                f"'{self.network.model}' has none; use ce_mean.",
-                "conflict",
-                "network.readout",
-            )
+            needs = "The loss 'ce_spike_count' needs"
+            if self.network.model == "srnn":
+                problem = f"{needs} a readout that emits spikes: network.readout: spike_count."
+            else:
+                without = f"network.model '{self.network.model}' has none"
+                problem = f"{needs} spikes, and {without}; use ce_mean."
+            raise SrnnError(problem, "conflict", "loss.name")
         if self.loss.rate.weight > 0 and self.network.model != "srnn":
             raise SrnnError(
                 f"loss.rate needs spikes, and network.model '{self.network.model}' has none; "

@@ -2,7 +2,7 @@
 they are, and of what kind.
 
 The rules were chosen on thirteen data sets that nothing else in this project was tuned on
-(``benchmarks/board``). Each says in ``reasons`` what it chose and why; the lines are printed before
+(``benchmarks/board``). Each gives in ``reasons`` what it chose and why; the lines are printed before
 training and stay in the recipe's note.
 """
 
@@ -64,7 +64,7 @@ def is_suited(content: Mapping[str, Any]) -> bool:
 
 def suited_recipe(task: FolderTask) -> dict[str, Any]:
     """The recipe for data of one's own, as plain mappings: task, network, loss, training, and a
-    note that says why."""
+    note with the reasons."""
     measured, reasons = _measure(task), list[str]()
     pool = task.pool
     if pool == 1 and task.scale == "training":
@@ -111,8 +111,8 @@ def _measure(task: FolderTask) -> _Measured:
 
 
 def _for_sound(task: FolderTask) -> dict[str, Any]:
-    """Options of sound that can be streamed and keeps all frequencies, where nothing else was asked
-    for."""
+    """Options of sound that can be streamed and keeps all frequencies, where the user asks for
+    nothing else."""
     wanted = {"normalise": "training", "high_hz": None}
     defaults = {option.name: option.default for option in fields(task)}
     return {name: value for name, value in wanted.items() if getattr(task, name) == defaults[name]}
@@ -136,8 +136,8 @@ def _task(task: FolderTask, measured: _Measured, pool: int, reasons: list[str]) 
     if pool > 1:
         options["pool"] = pool
         reasons.append(
-            f"steps: the mean of {pool} samples, which makes sequences of about {measured.steps:,} "
-            "steps"
+            f"steps: the mean of {pool} samples, "
+            f"which makes sequences of about {measured.steps:,} steps"
         )
     return {"name": "folder", "options": options}
 
@@ -147,8 +147,8 @@ def _network(measured: _Measured, reasons: list[str]) -> dict[str, Any]:
     width = max(fitting, default=_WIDTHS[-1])
     kilobytes = _weights(width, measured) / 1000
     reasons.append(
-        f"width: two layers of {width} adLIF neurons with batch norm, which take {kilobytes:.0f} "
-        "kB of weights in int8"
+        f"width: two layers of {width} adLIF neurons with batch norm, "
+        f"which take {kilobytes:.0f} kB of weights in int8"
     )
     network: dict[str, Any] = {"hidden": [width, width], "neuron": "adlif", "norm": "batch"}
     if measured.values and measured.per_step:
@@ -172,12 +172,24 @@ def _training(measured: _Measured, reasons: list[str]) -> dict[str, Any]:
     else:
         limit = f"up to {_UPDATES:,} updates"
     reasons.append(
-        f"epochs: {epochs}, {limit} with {measured.sequences:,} sequences of {measured.steps:,} "
-        "steps"
+        f"epochs: {epochs}, {limit} with {measured.sequences:,} sequences "
+        f"of {measured.steps:,} steps"
     )
     refit = measured.sequences < _FEW
     if refit:
         reasons.append("refit: after validation, a second training learns all sequences")
+    # Changes on which a class seldom depends: when a sequence begins, how fast it is, and what is
+    # mixed into it. A value may depend on any of them.
+    augment: dict[str, Any] = {}
+    if not measured.values:
+        shift = min(10, measured.steps // 20)
+        augment = {"mix": 0.4, "stretch": 0.1, "time_shift": shift}
+        if measured.events:
+            augment["drop"] = 0.2
+        reasons.append(
+            f"variety: in training up to {counted(shift, 'step')} earlier or later, a tenth "
+            "faster or slower, and mixed with each other"
+        )
     return {
         "epochs": epochs,
         "batch_size": _BATCH,
@@ -186,22 +198,5 @@ def _training(measured: _Measured, reasons: list[str]) -> dict[str, Any]:
         "average": 0.99,
         "dropout": 0.2,
         "refit": refit,
-        "augment": _augment(measured, reasons),
+        "augment": augment,
     }
-
-
-def _augment(measured: _Measured, reasons: list[str]) -> dict[str, Any]:
-    """Changes on which a class seldom depends: when a sequence begins, how fast it is, and what is
-    mixed into it. A value may depend on any of them."""
-    if measured.values:
-        return {}
-    shift = min(10, measured.steps // 20)
-    augment: dict[str, Any] = {"mix": 0.4, "stretch": 0.1, "time_shift": shift}
-    if measured.events:
-        augment["drop"] = 0.2
-    reasons.append(
-        f"variety: in training up to {counted(shift, 'step')} earlier or later, a tenth faster or "
-        "slower, "
-        "and mixed with each other"
-    )
-    return augment

@@ -16,8 +16,16 @@ from .learner import Learner, OnlineRule, follow, local_layers, run_window
 
 
 def create_rule(name: str, feedback: Feedback = "symmetric", seed: int = 0) -> OnlineRule | None:
-    """A rule by its name in recipes; None for bptt and tbptt. ``feedback`` is for e-prop: drawn
-    from ``seed`` if random."""
+    """A learning rule.
+
+    Args:
+        name: its name in recipes.
+        feedback: of e-prop: the transposed weights above, or random ones.
+        seed: draws random feedback.
+
+    Returns:
+        The rule; None for bptt and tbptt, which need none.
+    """
     rules = {"bptt": None, "tbptt": None, "d-rtrl": DRTRL(), "e-prop": EProp(feedback, seed)}
     return rules[name]
 

@@ -127,8 +127,14 @@ class ChunkTraces:
         none = tuple(torch.zeros_like(part) for part in chunk.last)
         before: list[Tensor] = []
         if kept is not None:
-            signal, first = _filter_back(signal, kept)
-            before.append(first)
+            # f_t = kept_{t+1} f_{t+1} + g_t for the signals g, and at last kept_1 f_1.
+            filtered, later = [], torch.zeros_like(signal[:, 0])
+            for t in reversed(range(signal.shape[1])):
+                now = later + signal[:, t]
+                filtered.append(now)
+                later = kept[:, t, None] * now
+            signal = torch.stack(filtered[::-1], 1)
+            before.append(later)
         by_current, own, start = chunk.back(signal, none)
         factors = [*start, *before]
         self.by_synapse += by_current.flatten(0, 1).t() @ chunk.presynaptic.flatten(0, 1)
@@ -181,16 +187,6 @@ class ChunkTraces:
         if isinstance(self.by_synapse, Tensor) and isinstance(self.by_own, Tensor):
             self.layer.give(self.by_synapse, self.by_own[:, 0], self.by_own[:, 1:].t())
         self.by_synapse = self.by_own = 0.0
-
-
-def _filter_back(signal: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
-    """f_t = kept_{t+1} f_{t+1} + g_t for signals g (B, T, H), and kept_1 f_1 (B, H)."""
-    filtered, later = [], torch.zeros_like(signal[:, 0])
-    for t in reversed(range(signal.shape[1])):
-        now = later + signal[:, t]
-        filtered.append(now)
-        later = kept[:, t, None] * now
-    return torch.stack(filtered[::-1], 1), later
 
 
 class ChunkLearner:

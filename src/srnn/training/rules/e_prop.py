@@ -21,12 +21,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
-from ...errors import require
+from ...files.bounds import Between
+from ...files.conversion import CheckedSettings
 from .chunks import ChunkLearner
 from .learner import OnlineRule
 from .local import LocalLayer
@@ -35,20 +36,12 @@ Feedback = Literal["symmetric", "random"]
 
 
 @dataclass(frozen=True)
-class EProp(OnlineRule):
+class EProp(CheckedSettings, OnlineRule):
     """See the file. ``seed`` draws random feedback, as large as the weights of a readout
     (Xavier)."""
 
     feedback: Feedback = "symmetric"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        require(
-            self.feedback in ("symmetric", "random"),
-            "feedback",
-            "symmetric or random",
-            self.feedback,
-        )
+    seed: Annotated[int, Between(0, 2**63 - 1)] = 0
 
     def in_chunks(
         self, layers: Sequence[LocalLayer], state: Sequence[tuple[Tensor, ...]]

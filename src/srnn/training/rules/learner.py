@@ -20,7 +20,9 @@ import torch
 from torch import Tensor
 
 from ...data.spikes import Spikes
-from ...errors import SrnnError, check_whole, require
+from ...errors import SrnnError, require
+from ...files.bounds import Between
+from ...files.conversion import check
 from ...nn.kernels.problem import valid_steps
 from ...nn.network import SRNN, Dropout, Result, has_norm
 from ...nn.network.inputs import checked, uncompiled
@@ -75,7 +77,7 @@ class Learner:
         batch: how many sequences it follows.
         state: the state from which the network starts, as from ``Learner.state``; None: its own
             initial state.
-        dropout: which neurons the layers above do not hear.
+        dropout: which neurons' outputs the layers above receive; None: all.
 
     Raises SrnnError for arguments that do not fit, and for a network that cannot learn forwards in
     time: a bidirectional one, or one with substeps, a trained encoder, delays, batch norm, rounded
@@ -93,7 +95,7 @@ class Learner:
         network = uncompiled(network)
         require(isinstance(network, SRNN), "network", "an SRNN", network)
         require(isinstance(rule, OnlineRule), "rule", "an object such as EProp()", rule)
-        self._network, self._batch = network, check_whole("batch", batch, 0)
+        self._network, self._batch = network, check("batch", batch, int, Between(0))
         if state is None:
             start = network.initial_state(batch)
         else:
@@ -106,16 +108,23 @@ class Learner:
         return self._learner.state
 
     def step(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
-        """x (B, inputs) -> the output (B, outputs). ``valid`` (B,) booleans: sequences that are
-        over keep their state.
+        """Run one step.
 
-        SrnnError if x or ``valid`` does not fit the network or the batch; nothing has changed then.
+        Args:
+            x: the step, (B, inputs).
+            valid: booleans (B,): sequences that are over keep their state; None: none is over.
+
+        Returns:
+            The output, (B, outputs).
+
+        Raises:
+            SrnnError: ``data`` if x or ``valid`` does not fit; nothing has changed then.
         """
         if x.ndim != 2 or len(x) != self._batch:
             raise SrnnError(
-                f"A step must have the shape (batch, inputs), with {self._batch} sequences, not "
-                f"{tuple(x.shape)}.",
-                "value",
+                f"A step must have the shape (batch, inputs), with {self._batch} sequences, "
+                f"not {tuple(x.shape)}.",
+                "data",
                 "x",
             )
         ones = torch.ones(len(x), dtype=torch.int64)
@@ -134,14 +143,14 @@ class Learner:
         if not self._chunks:
             raise SrnnError(
                 "There is no step to learn from: call step first, and give after learn.",
-                "conflict",
-                "error",
+                "missing",
+                "x",
             )
         if error.shape != self._error.shape:
             raise SrnnError(
-                f"The error must have the output's shape {tuple(self._error.shape)}, not "
-                f"{tuple(error.shape)}.",
-                "value",
+                f"The error must have the output's shape {tuple(self._error.shape)}, "
+                f"not {tuple(error.shape)}.",
+                "data",
                 "error",
             )
         self._error += error
@@ -191,11 +200,18 @@ def follow(
 def run_window(
     learner: ChunkLearner, x: Tensor | Spikes, lengths: Tensor | None = None, last: bool = True
 ) -> Result:
-    """Run the next steps x (B, T, inputs) of sequences; ``backward`` on a loss of the output then
-    learns from them.
+    """Run the next steps of sequences; ``backward`` on a loss of the output then learns from them,
+    which must be before the next window runs. The gradients are those of the learner's rule; the
+    outputs of hidden layers have none.
 
-    Call it before the next window runs. ``lengths`` (B,): the valid steps; ``last``: nothing
-    follows. The gradients are those of the learner's rule; the outputs of hidden layers have none.
+    Args:
+        learner: follows the sequences.
+        x: the steps, (B, T, inputs).
+        lengths: valid steps of each sequence, (B,); None: all are valid.
+        last: whether no window follows.
+
+    Returns:
+        The result; its output is (B, T, outputs).
     """
     if lengths is None:
         lengths = torch.full((x.shape[0],), x.shape[1])

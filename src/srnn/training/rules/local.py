@@ -21,10 +21,10 @@ class LocalLayer:
     def __init__(self, layer: Layer, passes: Tensor | None = None) -> None:
         if layer.kept is not None or layer.weights_as is not None:
             raise SrnnError(
-                "Online learning rules cannot train a network with rounded weights or states; the "
-                "rule bptt can.",
+                "Online learning rules cannot train a network with rounded weights or states; "
+                "the rule bptt can.",
                 "unsupported",
-                "rule",
+                "network",
             )
         weights = (layer.weight_in, layer.weight_rec, layer.bias)
         if not all(
@@ -32,8 +32,7 @@ class LocalLayer:
         ):
             raise SrnnError(
                 "Online learning rules cannot train what weight_norm, pruning or another "
-                "parametrization computes; "
-                "make it permanent first.",
+                "parametrization computes; make it permanent first.",
                 "unsupported",
                 "network",
             )
