@@ -37,8 +37,10 @@ from ..data.recordings import (
 from ..data.signals import Form, SignalPath
 from ..data.targets import Targets
 from ..data.tasks import Task
-from ..errors import SrnnError, check_positive, either
+from ..errors import SrnnError, either
 from ..files import check_memory
+from ..files.bounds import Between
+from ..files.conversion import check
 from ..measure.heartbeats import Heart, heart_of
 from ..measure.leads import STATES
 from ..measure.scores import check_confidences, confidences_of, running_scores
@@ -137,7 +139,11 @@ class Prediction:
         SrnnError where the network was not trained to say so.
         """
         if self.threshold is None:
-            raise SrnnError(f"{self.name}: this network raises no alarms (srnn.fit_anomalies).")
+            raise SrnnError(
+                f"{self.name}: this network raises no alarms (srnn.fit_anomalies).",
+                "unsupported",
+                "alarm",
+            )
         return bool(self._overall(self.scores)[0] > THRESHOLD)
 
     @property
@@ -163,7 +169,11 @@ class Prediction:
         SrnnError where the answer is a value.
         """
         if not self.probabilities.shape[-1]:
-            raise SrnnError(f"{self.name} gets a value, not a class; read it from .value.")
+            raise SrnnError(
+                f"{self.name} gets a value, not a class; read it from .value.",
+                "unsupported",
+                "label",
+            )
         if self.per_step:
             return int(self._counts()[: len(self.classes)].argmax())
         if self.ends is not None:
@@ -359,13 +369,15 @@ def _cut(x: Array, task: Task, path: SignalPath, segment: float | None) -> list[
     """A recording (samples, channels) as the sequences into which it is to be cut."""
     if segment is None:
         return [x]
-    check_positive("segment", segment, 10**9)
+    segment = check("segment", segment, float, Between(0, 10**9, above=True))
     if path.rate:
         samples = round(segment * path.rate)
     else:
         samples = round(segment * getattr(path, "pool", 1))
     if samples < 1:
-        raise SrnnError(f"segment must be at least one sample, not {segment:g}.")
+        raise SrnnError(
+            f"segment must be at least one sample, not {segment:g}.", "value", "segment"
+        )
     parts = [x[start : start + samples] for start in range(0, len(x), samples)]
     if len(parts) > 1 and 2 * len(parts[-1]) < samples and task.kind == "per_sequence":
         parts.pop()
@@ -454,10 +466,14 @@ def _array(signal: npt.ArrayLike, path: SignalPath) -> Array:
     try:
         x = np.asarray(as_numpy(signal))
     except ValueError as error:
-        raise SrnnError(f"The signal is not an array of numbers ({error}).") from error
+        raise SrnnError(
+            f"The signal is not an array of numbers ({error}).", "data", "signal"
+        ) from error
     if x.ndim not in (1, 2) or x.dtype.kind not in "fiub":
         raise SrnnError(
             f"This network reads {path.what}: an array of numbers (samples, {path.channels}), not "
-            f"{x.dtype} {x.shape}."
+            f"{x.dtype} {x.shape}.",
+            "data",
+            "signal",
         )
     return x

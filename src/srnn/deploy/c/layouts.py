@@ -49,10 +49,14 @@ def arranged(
     if plan.decision is not None and plan.decision.how.value and layout != "web":
         raise SrnnError(
             "The examples of a layout print a class, which a network with values lacks; "
-            "use layout plain."
+            "use layout plain.",
+            "conflict",
+            "layout",
         )
     if layout == "web" and plan.decision is None:
-        raise SrnnError("A page shows classes, and this network's decision is not known.")
+        raise SrnnError(
+            "A page shows classes, and this network's decision is not known.", "missing", "decision"
+        )
     name, described = plan.name, _properties(layout, plan, about)
     library = {f"src/{name}{end}": files[f"{name}{end}"] for end in (".h", ".c", "_weights.h")}
     own = {
@@ -127,7 +131,9 @@ def _thresholds(plan: Plan) -> dict[str, Any]:
     if path.std is None:
         raise SrnnError(
             "A page cannot measure the standard deviations of the signal's channels, which this "
-            f"network needs; state them: {option('std')}."
+            f"network needs; state them: {option('std')}.",
+            "missing",
+            "std",
         )
     deviations = [std * count for std, count in zip(path.std, counts, strict=True)]
     up, down = zip(*path.thresholds(deviations, encoder.integer), strict=True)

@@ -18,9 +18,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from ...errors import SrnnError, either, option
+from ...files.conversion import check
 from ...nn.fixedpoint.integer import IntegerLayer
 from ...nn.loss_config import DecisionRule, LossConfig
 from .arrays import Member, number, struct_dtype
@@ -49,29 +50,38 @@ class Learning:
     ) -> Learning:
         """SrnnError for what cannot learn in C."""
         only = either("--learn readout", "learn='readout'")
-        if learn not in get_args(Learn):
-            raise SrnnError(
-                f"In C 'readout' can learn, or with it one hidden layer by 'e-prop', not {learn!r}."
-            )
+        check("learn", learn, Learn)
         if isinstance(layers[0].layer, IntegerLayer):
             raise SrnnError(
-                "Learning in C needs float32: int8 weights are too coarse for its small steps."
+                "Learning in C needs float32: int8 weights are too coarse for its small steps.",
+                "conflict",
+                "learn",
             )
         if learn == "e-prop" and len(layers) != 2:
             raise SrnnError(
                 f"e-prop in C is for one hidden layer, but this network has {len(layers) - 1}; "
-                f"use {only}."
+                f"use {only}.",
+                "unsupported",
+                "learn",
             )
         if any(layer.rings for layer in layers):
             raise SrnnError(
                 f"A network with delays cannot learn in C; export it without {option('learn')}, "
-                f"or adapt it by bptt ({either('srnn adapt', 'srnn.training.adapting')})."
+                f"or adapt it by bptt ({either('srnn adapt', 'srnn.training.adapting')}).",
+                "unsupported",
+                "learn",
             )
         if rule is not None and rule.loss.rule.value:
-            raise SrnnError("Learning in C is for classes; this network's answer is a value.")
+            raise SrnnError(
+                "Learning in C is for classes; this network's answer is a value.",
+                "unsupported",
+                "learn",
+            )
         if rule is None:
             raise SrnnError(
-                "Learning in C needs the loss that the network was trained with: give a decision."
+                "Learning in C needs the loss that the network was trained with: give a decision.",
+                "missing",
+                "decision",
             )
         chosen = layers if learn == "e-prop" else layers[-1:]
         learning = tuple(LayerLearning(layer, layer is not layers[-1]) for layer in chosen)
@@ -80,7 +90,9 @@ class Learning:
             # Errors would differ from step to step.
             raise SrnnError(
                 f"e-prop in C with the loss {made.loss.name} needs a readout whose membrane is the "
-                f"output; use {only}."
+                f"output; use {only}.",
+                "unsupported",
+                "learn",
             )
         return made
 

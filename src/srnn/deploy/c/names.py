@@ -62,12 +62,16 @@ def check_name(name: str) -> None:
     if not isinstance(name, str) or not re.fullmatch(shape, name):
         raise SrnnError(
             f"{name!r} cannot begin C identifiers; use a letter, then letters, digits and _, "
-            f"at most {_NAME_LENGTH} in all ({option('name')})."
+            f"at most {_NAME_LENGTH} in all ({option('name')}).",
+            "value",
+            "name",
         )
     if _is_taken(name):
         raise SrnnError(
             f"A library cannot be called {name!r}, which is a keyword of C, a device of Windows, "
-            f"or a file, target or header that the library needs; choose another {option('name')}."
+            f"or a file, target or header that the library needs; choose another {option('name')}.",
+            "value",
+            "name",
         )
 
 

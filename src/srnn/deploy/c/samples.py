@@ -39,7 +39,9 @@ class SamplesPlan:
     def __post_init__(self) -> None:
         if self.counts is not None and self.format is None:
             raise SrnnError(
-                f"{option('counts')} is for int8 networks whose channels were scaled in training."
+                f"{option('counts')} is for int8 networks whose channels were scaled in training.",
+                "conflict",
+                "counts",
             )
 
     @property

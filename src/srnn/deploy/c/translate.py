@@ -165,7 +165,9 @@ class FixedC(Algebra):
             if operation in ("add", "subtract", "multiply"):
                 raise
             raise SrnnError(
-                f"int8 has no '{operation}' for a neuron's equations; export it as float32."
+                f"int8 has no '{operation}' for a neuron's equations; export it as float32.",
+                "unsupported",
+                operation,
             ) from error
 
     def named(self, name: str, value: Any) -> Any:

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ...data.signals import CrossingPath, ScaledPath, SpeechPath, Steps
 from ...data.signals.base import listed
-from ...errors import SrnnError, check_whole, either, option
+from ...errors import SrnnError, either, option
 from ...files import check_new, check_writable, temporary_folder
+from ...files.conversion import check
 from ...measure.policy import ExitPolicy
 from ...nn.loss_config import DecisionRule
 from ...text import brief, counted
@@ -52,7 +53,9 @@ def export(trained: Trained, path: Path, format: str = "c", **options: Any) -> d
         raise SrnnError(
             f"Only a model can be exported, not a {type(trained).__name__}: srnn.load reads one, "
             "srnn.from_network makes one of "
-            "a network."
+            "a network.",
+            "value",
+            "trained",
         )
     writers: dict[str, tuple[Any, ...]] = {
         "c": (export_c, "float32"),
@@ -61,17 +64,16 @@ def export(trained: Trained, path: Path, format: str = "c", **options: Any) -> d
         "nir": (export_nir,),
         "web": (export_web,),
     }
-    if format not in [*writers]:  # whatever its type
-        raise SrnnError(
-            f"A model can be exported as 'c', 'int8', 'onnx', 'nir' or 'web', not as {format!r}."
-        )
+    check("format", format, Literal["c", "int8", "onnx", "nir", "web"])
     write, *given = writers[format]
     known = list(signature(write).parameters)[2 + len(given) :]
     for name in options:
         if name not in known:
             raise SrnnError(
                 f"The export as {format!r} has no option {name!r}. Its options are: "
-                f"{', '.join(known)}."
+                f"{', '.join(known)}.",
+                "name",
+                name,
             )
     return write(trained, path, *given, **options)
 
@@ -114,21 +116,24 @@ def export_c(
     """
     from ...nn.fixedpoint.device import device_network
     from ...nn.fixedpoint.integer import InputFormat
-    from ...nn.state_format import check_width
     from ..c import export_c
     from ..c.names import identifier
 
     if format != "int8" and state_bits is not None:
         raise SrnnError(
-            f"{option('state_bits')} belongs to format int8; float32 keeps states in float32."
+            f"{option('state_bits')} belongs to format int8; float32 keeps states in float32.",
+            "conflict",
+            "state_bits",
         )
     if state_bits is not None:
-        check_width(check_whole("state_bits", state_bits, 8, 32))
+        check("state_bits", state_bits, Literal[32, 16, 8])
     if inputs_as is not None and not isinstance(inputs_as, InputFormat):
         raise SrnnError(
             "inputs_as must be an InputFormat of srnn.nn.fixedpoint.integer (InputFormat() for "
             "spikes, InputFormat(largest, "
-            f"whole=False) for analog inputs), not {brief(inputs_as)}."
+            f"whole=False) for analog inputs), not {brief(inputs_as)}.",
+            "value",
+            "inputs_as",
         )
     device = device_network(trained.spiking("exported"), _encoder(trained, std))
     state_as = None
@@ -170,7 +175,9 @@ def _integer_formats(
         raise SrnnError(
             f"{trained.name} does not say what its inputs are like, which int8 must know; state "
             "their largest value with "
-            f"{either('--inputs', 'inputs_as=InputFormat(largest) of srnn.nn.fixedpoint.integer')}."
+            f"{either('--inputs', 'inputs_as=InputFormat(largest) of srnn.nn.fixedpoint.integer')}.",
+            "missing",
+            "inputs_as",
         )
     if state_bits in (None, device.state_as.width):
         return inputs_as, None
@@ -186,7 +193,9 @@ def _integer_formats(
             "inputs): "
             "dataclasses.replace(model, state_ranges=measure_ranges(model.network.freeze(), x, "
             "inputs_as)), of "
-            "srnn.nn.fixedpoint.integer."
+            "srnn.nn.fixedpoint.integer.",
+            "missing",
+            "state_ranges",
         )
     return inputs_as, state_as
 
@@ -205,7 +214,9 @@ def _encoder(trained: Trained, std: Sequence[float] | None) -> SignalPath | None
     if not encodes or not isinstance(signal, CrossingPath):
         raise SrnnError(
             f"Standard deviations ({option('std')}) belong to networks trained on raw ECG records; "
-            f"this one (task {trained.task.name}) has no such encoder."
+            f"this one (task {trained.task.name}) has no such encoder.",
+            "conflict",
+            "std",
         )
     return signal.with_std(std)
 
@@ -283,7 +294,9 @@ def to_onnx(trained: Trained, form: Form = "step") -> ModelProto:
 
     if trained.alarm is not None:
         raise SrnnError(
-            f"{trained.name} raises alarms, and ONNX gives no score of an alarm; C and a page do."
+            f"{trained.name} raises alarms, and ONNX gives no score of an alarm; C and a page do.",
+            "unsupported",
+            "form",
         )
 
     task = trained.task

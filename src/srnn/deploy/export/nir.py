@@ -129,7 +129,9 @@ def load(
     if not set(settings) <= set(OPEN):
         raise SrnnError(
             f"NIR leaves open {', '.join(OPEN)}, but not "
-            f"{', '.join(sorted(set(settings) - set(OPEN)))}."
+            f"{', '.join(sorted(set(settings) - set(OPEN)))}.",
+            "name",
+            ", ".join(sorted(set(settings) - set(OPEN))),
         )
     CubaLIF(**settings)  # refuses invalid values
     with reading(
@@ -171,7 +173,7 @@ def read(path: Path) -> NIRGraph:
     """The graph in a file, not yet interpreted. SrnnError if there is none."""
     nir = need("nir", "NIR", "nir")
     if not path.is_file():
-        raise SrnnError(f"There is no NIR file {path}.")
+        raise SrnnError(f"There is no NIR file {path}.", "missing", path)
     with open_hdf5(path, f"a NIR graph by nir {nir.version}") as file:
         graph = nir.dict2NIRNode({**file.tree("node"), "type_check": False})
         if not isinstance(graph, nir.NIRGraph):
@@ -191,7 +193,7 @@ def save(graph: NIRGraph, path: Path | str) -> None:
             nir.write(content, graph)
     except Exception as error:  # the HDF5 library reports a lack of memory in many ways
         reason = str(error).rstrip(".") or type(error).__name__
-        raise SrnnError(f"Cannot write {path}: {reason}.") from error
+        raise SrnnError(f"Cannot write {path}: {reason}.", "file", path) from error
     write_atomically(Path(path), content.getvalue(), named=True)
 
 
@@ -208,7 +210,9 @@ def _entries(graph: NIRGraph, source: str) -> dict[str, Any]:
             raise ValueError("not what to_graph writes")
     except (TypeError, ValueError, KeyError, SrnnError) as error:
         raise SrnnError(
-            f"{source}: the entries of srnn in the graph's metadata cannot be read; remove them."
+            f"{source}: the entries of srnn in the graph's metadata cannot be read; remove them.",
+            "file",
+            source,
         ) from error
     return entries
 
@@ -252,11 +256,15 @@ class _Reader:
         if not fits or (recurrent is not None and recurrent.shape != (size, size)):
             raise SrnnError(
                 f"{source}: the weights or bias into '{name}' do not fit its {size} neurons and "
-                "what feeds it."
+                "what feeds it.",
+                "data",
+                name,
             )
         for values in (weight, bias, recurrent):
             if values is not None and not np.isfinite(values).all():
-                raise SrnnError(f"{source}: the weights or bias into '{name}' are not finite.")
+                raise SrnnError(
+                    f"{source}: the weights or bias into '{name}' are not finite.", "data", name
+                )
         delays = {
             what: self._delays(key, count)
             for what, key, count in (("incoming", feed, weight.shape[1]), ("arriving", back, size))
@@ -285,14 +293,18 @@ class _Reader:
         seconds = self.wiring.sent(key)[1]
         if seconds is None or len(seconds) not in (1, count):
             raise SrnnError(
-                f"{where} does not have a delay for each of the {count} values that it delays."
+                f"{where} does not have a delay for each of the {count} values that it delays.",
+                "data",
+                key,
             )
         steps = np.broadcast_to(seconds / self.stepping.dt, count)
         whole = np.rint(steps)
         if not (np.abs(steps - whole) <= 1e-3).all():  # also catches NaN
             raise SrnnError(
                 f"{where} delays by fractions of a step of {self.stepping.dt:g} s; name the "
-                "writer's step with dt."
+                "writer's step with dt.",
+                "data",
+                key,
             )
         check_delays(torch.from_numpy(whole), where)
         return whole.astype(np.int64)
@@ -320,7 +332,9 @@ class _Reader:
             layer = make(neuron, parameters=parameters, output=described["output"])
         except (TypeError, ValueError, KeyError, AttributeError, SrnnError) as error:
             raise SrnnError(
-                f"{source}: the extension of '{name}' cannot be read; import without it."
+                f"{source}: the extension of '{name}' cannot be read; import without it.",
+                "data",
+                name,
             ) from error
         scaling = self.entries.get("scaling", "keep")
         wanted, _, scale = neuron_node(
@@ -335,7 +349,9 @@ class _Reader:
             raise SrnnError(
                 f"{source}: '{name}' is not what its extension says: one of them has been changed, "
                 "or dt has; import "
-                "without the extension."
+                "without the extension.",
+                "data",
+                name,
             )
         return (
             layer if scaling == "keep" else scaled(layer, 1.0 / scale)
@@ -348,7 +364,9 @@ def _build(layers: tuple[FrozenLayer, ...], entries: Mapping[str, Any], source: 
     if readout.delays:
         raise SrnnError(
             f"{source} delays what goes into its last layer; only hidden layers can have delays "
-            "here."
+            "here.",
+            "unsupported",
+            source,
         )
     try:
         network = SRNN(
@@ -365,7 +383,7 @@ def _build(layers: tuple[FrozenLayer, ...], entries: Mapping[str, Any], source: 
         ).to(getattr(torch, _dtype(entries)))
     except (TypeError, ValueError) as error:
         raise SrnnError(
-            f"{source} does not describe a network of this library: {error}."
+            f"{source} does not describe a network of this library: {error}.", "unsupported", source
         ) from error
     targets: list[Any] = [*network.layers]
     for target, layer in zip(targets, hidden, strict=True):

@@ -53,9 +53,11 @@ class Stepping:
                 if hasattr(node, key)
             }
         except ValueError as error:
-            raise SrnnError(f"{where} has parameters of different lengths.") from error
+            raise SrnnError(
+                f"{where} has parameters of different lengths.", "data", where
+            ) from error
         if not all(np.isfinite(values).all() for values in fields.values()):
-            raise SrnnError(f"{where} has parameters that are not finite.")
+            raise SrnnError(f"{where} has parameters that are not finite.", "data", where)
         how = f"NIR's {kind}, stepped with dt = {self.dt:g} s, {self.discretisation}"
         if kind == "LI":
             steps, leak = self._steps(fields["tau"], "exact", where), fields["v_leak"]
@@ -118,7 +120,9 @@ class Stepping:
             raise SrnnError(
                 f"{where} has a tau of {tau.min():g} s, too short for steps of {self.dt:g} s "
                 f"({self.discretisation}); "
-                "name the writer's step with dt."
+                "name the writer's step with dt.",
+                "value",
+                "dt",
             )
         return steps
 

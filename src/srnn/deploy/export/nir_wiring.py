@@ -64,7 +64,9 @@ def flatten(
             if len(ways_in) != 1 or len(ways_out) != 1:
                 raise SrnnError(
                     f"{source}: the subgraph '{full}' does not have exactly one input and one "
-                    "output."
+                    "output.",
+                    "unsupported",
+                    full,
                 )
             inner_nodes, inner_edges = flatten(node, source, f"{full}/")
             nodes, edges = nodes | inner_nodes, edges + inner_edges
@@ -96,7 +98,9 @@ class Wiring:
             if kind_of(node) not in (DELAY, *LINEAR, *NEURONS, *PASSED):
                 raise SrnnError(
                     f"{source}: the node '{name}' is a {kind_of(node)}, for which there is no "
-                    "layer here."
+                    "layer here.",
+                    "unsupported",
+                    name,
                 )
             for key, value in vars(node).items():
                 if (
@@ -104,7 +108,9 @@ class Wiring:
                     and np.asarray(value).dtype.kind not in "iufb"
                 ):
                     raise SrnnError(
-                        f"{source}: '{key}' of the node '{name}' is not made of real numbers."
+                        f"{source}: '{key}' of the node '{name}' is not made of real numbers.",
+                        "data",
+                        name,
                     )
         self._currents: dict[str, tuple[dict[str, Matrix], Array | float]] = {}
         followed = {start for start, _ in edges}
@@ -128,7 +134,9 @@ class Wiring:
             raise SrnnError(
                 f"{self.source}: its nodes without weights of their own, and the products of its "
                 "weights, need matrices that are "
-                f"too large: {_ENTRIES:,} numbers at most."
+                f"too large: {_ENTRIES:,} numbers at most.",
+                "resource",
+                self.source,
             )
 
     def _only(self, kind: str, names: list[str]) -> str:
@@ -136,7 +144,9 @@ class Wiring:
         if len(matching) != 1 or len(names) != 1:
             raise SrnnError(
                 f"{self.source}: a network needs one {kind} and no other loose ends; there are "
-                f"{names}."
+                f"{names}.",
+                "unsupported",
+                self.source,
             )
         return matching[0]
 
@@ -147,7 +157,9 @@ class Wiring:
         node."""
         if name in seen:
             raise SrnnError(
-                f"{self.source}: the nodes {', '.join(seen)} form a loop without a neuron."
+                f"{self.source}: the nodes {', '.join(seen)} form a loop without a neuron.",
+                "unsupported",
+                name,
             )
         if name in self._currents:
             return self._currents[name]
@@ -180,7 +192,9 @@ class Wiring:
         ):
             raise SrnnError(
                 f"{self.source}: the Delay '{key}' is fed by {before}; it must be fed by one "
-                "neuron, or by the input."
+                "neuron, or by the input.",
+                "unsupported",
+                key,
             )
         return before[0], np.asarray(delay.delay, np.float64).reshape(-1)
 
@@ -191,7 +205,9 @@ class Wiring:
         if len(keys) > 1:
             raise SrnnError(
                 f"{self.source}: '{name}' is fed by '{source}' with several delays "
-                f"({', '.join(keys)})."
+                f"({', '.join(keys)}).",
+                "unsupported",
+                name,
             )
         if not keys:
             return None
@@ -212,7 +228,9 @@ class Wiring:
         if weight.ndim != 2:
             raise SrnnError(
                 f"{self.source}: the weights of '{name}' are {weight.ndim}-dimensional, not a "
-                "matrix."
+                "matrix.",
+                "data",
+                name,
             )
         for matrix in matrices.values():
             self._make(len(weight), 0 if matrix is None else matrix.shape[1])
@@ -226,20 +244,26 @@ class Wiring:
                 moved = weight @ offset
         except ValueError as error:
             raise SrnnError(
-                f"{self.source}: the weights of '{name}' do not fit what comes before it."
+                f"{self.source}: the weights of '{name}' do not fit what comes before it.",
+                "data",
+                name,
             ) from error
         return through, moved + (np.asarray(node.bias) if kind_of(node) == "Affine" else 0.0)
 
     def _sum(self, a: Matrix, b: Matrix, name: str) -> Array:
         size = next((len(matrix) for matrix in (a, b) if matrix is not None), None)
         if size is None:
-            raise SrnnError(f"{self.source}: '{name}' is fed twice by the same node.")
+            raise SrnnError(
+                f"{self.source}: '{name}' is fed twice by the same node.", "unsupported", name
+            )
         left, right = (
             self.diagonal(np.ones(size)) if matrix is None else matrix for matrix in (a, b)
         )
         self._make(*left.shape)
         if left.shape != right.shape:
-            raise SrnnError(f"{self.source}: the weights into '{name}' do not fit each other.")
+            raise SrnnError(
+                f"{self.source}: the weights into '{name}' do not fit each other.", "data", name
+            )
         return left + right
 
     def chain(self) -> list[tuple[str, str]]:
@@ -258,7 +282,9 @@ class Wiring:
                 raise SrnnError(
                     f"{self.source}: '{name}' is fed by {others or 'nothing'}; only chains of "
                     "layers can be read, in which "
-                    "each layer is fed by one other and by itself."
+                    "each layer is fed by one other and by itself.",
+                    "unsupported",
+                    name,
                 )
             feeds[others[0]] = name
         chain, at = [], self.input
@@ -268,7 +294,9 @@ class Wiring:
         if at != self.output or len(chain) != len(targets):
             raise SrnnError(
                 f"{self.source}: not all of its neurons lie on the path from the input to the "
-                "output."
+                "output.",
+                "unsupported",
+                self.source,
             )
         last = chain[-1][0]
         matrices, offset = self.current(self.output)

@@ -55,7 +55,9 @@ def write_page(
     if facts["channels"] != decoder.signal.channels:
         raise SrnnError(
             f"The signal of task {trained.task.name} is encoded by a path that is not exported as "
-            "C, so that a page could not read it."
+            "C, so that a page could not read it.",
+            "unsupported",
+            "task",
         )
     wasm = compiled(library, compiler)
     data = {
@@ -79,7 +81,9 @@ def find_compiler() -> list[str]:
         return [zig, "cc"]
     raise SrnnError(
         'A page needs a compiler to WebAssembly: pip install "srnn[web]"; in a copy of the source '
-        'pip install ".[web]".'
+        'pip install ".[web]".',
+        "package",
+        "web",
     )
 
 
@@ -89,7 +93,11 @@ def compiled(library: Path, compiler: list[str]) -> bytes:
     command = [*compiler, *_FLAGS, "-Isrc", "-o", "model.wasm", *sorted(sources), "-lm"]
     done = subprocess.run(command, cwd=library, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise SrnnError(f"The C was not compiled to WebAssembly: {done.stderr.strip()[-500:]}")
+        raise SrnnError(
+            f"The C was not compiled to WebAssembly: {done.stderr.strip()[-500:]}",
+            "package",
+            compiler[0],
+        )
     return (library / "model.wasm").read_bytes()
 
 
