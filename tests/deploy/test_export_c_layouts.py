@@ -16,7 +16,7 @@ import pytest
 import torch
 import yaml
 
-from srnn import SRNN, SrnnError
+from srnn import SRNN
 from srnn.cli.export_c import export_c as export_c_command
 from srnn.cli.main import main
 from srnn.data.encoders import LevelCrossing
@@ -306,6 +306,3 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "task gestures, a step every 4 ms, trained on sequences of 64 steps, float32"
         in (tmp_path / "my out" / "src" / "heart.h").read_text().splitlines()[0]
     )
-    with pytest.raises(SrnnError, match=r"no layout 'arduin' for C.*arduino"):
-        export_c(NET, tmp_path / "other", layout="arduin")  # type: ignore[arg-type]
-    assert not (tmp_path / "other").exists()

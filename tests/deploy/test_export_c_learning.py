@@ -429,10 +429,6 @@ def test_forgetting_and_running_without_learning(tmp_path: Path) -> None:
             {"learn": "e-prop", "hidden": (6, 5)},
             "one hidden layer, but this network has 2; use learn='readout'",
         ),
-        (
-            {"learn": "all"},
-            "In C 'readout' can learn, or with it one hidden layer by 'e-prop', not 'all'",
-        ),
         ({"learn": "readout", "format": "int8"}, "needs float32"),
         (
             {"learn": "readout", "delays": {"recurrent": "uniform(0, 3)"}},

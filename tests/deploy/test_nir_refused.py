@@ -343,18 +343,6 @@ def test_an_integrators_extension_on_a_node_that_spikes_is_refused() -> None:
             {},
             r"^NIR needs a spiking network \(SRNN\), not a ClassicalRNN",
         ),
-        (make_net, {"dt": 0.0}, "positive"),
-        (make_net, {"dt": float("nan")}, "positive"),
-        (make_net, {"dt": True}, "positive"),
-        # Else time constants of many steps are infinite seconds, or steps in a second are.
-        (make_net, {"dt": 1e308}, "^dt is the length"),
-        (
-            make_net,
-            {"dt": 1e-310, "scaling": "unscaled", "discretisation": "exact"},
-            "^dt is the length",
-        ),
-        (make_net, {"discretisation": "heun"}, "'euler'"),
-        (make_net, {"scaling": "two"}, "'keep'"),
         (
             lambda: make_net(neuron=LIF(tau_mem=1.0, time_constants="unconstrained")),  # type: ignore[arg-type]
             {"discretisation": "exact"},
@@ -367,12 +355,6 @@ def test_networks_and_options_that_do_not_fit(
 ) -> None:
     with pytest.raises(SrnnError, match=hint):
         exchange.to_graph(net(), **options)
-
-
-@pytest.mark.parametrize("dt", [0, -1e-3])
-def test_a_step_of_no_time_is_not_the_default(dt: float) -> None:
-    with pytest.raises(SrnnError, match=r"^dt is the length"):
-        exchange.load(FILES / "norse.nir", dt=dt)
 
 
 def test_nothing_half_written(tmp_path: Path) -> None:

@@ -361,7 +361,6 @@ def test_names_shapes_and_metadata() -> None:
         (lambda: make_net(bidirectional=True), "step", "sequence form"),
         (lambda: make_net().to(torch.bfloat16), "step", "float32 or float64"),
         (lambda: ClassicalRNN(3, [4], 2, "lstm"), "step", "torch.onnx"),
-        (make_net, "loop", "'step' or 'sequence'"),
     ],
 )
 def test_mistakes(make: Callable[[], Any], form: Any, hint: str) -> None:

@@ -404,12 +404,12 @@ def test_options_of_another_format_are_one_line(tmp_path: Path) -> None:
             {"inputs_as": "spikes"},
             "inputs_as must be an InputFormat of srnn.nn.fixedpoint.integer",
         ),
-        ("int8", {"state_bits": 8.0}, "state_bits must be an integer from 8 to 32, not 8.0"),
-        ("int8", {"state_bits": 12}, "must be one of 32, 16, 8"),
+        ("int8", {"state_bits": 8.0}, "state_bits"),
+        ("int8", {"state_bits": 12}, "32, 16, 8"),
     ):
         with pytest.raises(SrnnError, match=message):
             model.export(tmp_path / "out", format, **options)  # type: ignore[arg-type]
-    with pytest.raises(SrnnError, match=r"or 'web', not as \['c'\]"):
+    with pytest.raises(SrnnError, match="c, int8, onnx, nir, web"):
         model.export(tmp_path / "out", ["c"])  # type: ignore[arg-type]
     for other in ("ecg-records", model.network):
         with pytest.raises(

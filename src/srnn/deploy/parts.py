@@ -63,7 +63,9 @@ class Shard(NamedTuple):
         """The share that "2/8" names. SrnnError for anything else."""
         found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
         if found is None or not 1 <= int(found[1]) <= int(found[2]):
-            raise SrnnError(f"A shard is I/N, from 1/N to N/N, such as 2/8, not {text!r}.")
+            raise SrnnError(
+                f"A shard is I/N, from 1/N to N/N, such as 2/8, not {text!r}.", "value", "shard"
+            )
         return cls(int(found[1]), int(found[2]))
 
     def of(self, recordings: Iterable[Path]) -> list[Path]:
@@ -147,7 +149,9 @@ class Part:
         if others:
             raise SrnnError(
                 f"{self.path} was begun with {' and '.join(others)}; choose another "
-                f"{option('out')}, or remove it and {self._journal.name}."
+                f"{option('out')}, or remove it and {self._journal.name}.",
+                "conflict",
+                "out",
             )
 
     def __contains__(self, recording: Path) -> bool:
@@ -192,7 +196,9 @@ def check_table(path: Path, recordings: Iterable[Path]) -> None:
     """SrnnError for a table that is neither CSV nor Parquet, that nothing here can write, or that
     would be among the recordings when the command is called again."""
     if path.suffix not in (".csv", PARQUET):
-        raise SrnnError(f"A table of predictions is NAME.csv or NAME{PARQUET}, not {path.name}.")
+        raise SrnnError(
+            f"A table of predictions is NAME.csv or NAME{PARQUET}, not {path.name}.", "value", "out"
+        )
     if path.suffix == PARQUET:
         need("pyarrow", "Parquet", "parquet")
         return
@@ -200,7 +206,9 @@ def check_table(path: Path, recordings: Iterable[Path]) -> None:
         if folder.is_dir() and path.resolve().is_relative_to(folder.resolve()):
             raise SrnnError(
                 f"{path} would be read as one of the recordings in {folder}; choose another "
-                f"{option('out')}."
+                f"{option('out')}.",
+                "conflict",
+                "out",
             )
 
 

@@ -172,7 +172,7 @@ class Prediction:
             raise SrnnError(
                 f"{self.name} gets a value, not a class; read it from .value.",
                 "unsupported",
-                "number",
+                "label",
             )
         if self.per_step:
             return int(self._counts()[: len(self.classes)].argmax())
@@ -369,11 +369,11 @@ def _cut(x: Array, task: Task, path: SignalPath, segment: float | None) -> list[
     """A recording (samples, channels) as the sequences into which it is to be cut."""
     if segment is None:
         return [x]
-    check("segment", segment, float, Between(0, 10**9, above=True))
+    seconds = check("segment", segment, float, Between(0, 10**9, above=True))
     if path.rate:
-        samples = round(segment * path.rate)
+        samples = round(seconds * path.rate)
     else:
-        samples = round(segment * getattr(path, "pool", 1))
+        samples = round(seconds * getattr(path, "pool", 1))
     if samples < 1:
         raise SrnnError(
             f"segment must be at least one sample, not {segment:g}.", "value", "segment"

@@ -83,16 +83,16 @@ class DecisionPlan:
                 raise SrnnError(
                     f"A class name has {length} bytes, more than {_LONGEST}: {name[:20]!r}...",
                     "unsupported",
-                    "classes",
+                    name,
                 )
         if self.rule.alarm is not None and self.bits is not None:
             self._integer_alarm()  # SrnnError where inputs are kept too coarsely for it
-        if self.stands and not self.believes:
+        if self.stands and not self.has_confidence:
             raise SrnnError(
                 "This network's rule has no confidence in this format, "
                 "so that no answer can stand early.",
                 "unsupported",
-                "decision",
+                "exit",
             )
 
     @property
@@ -106,7 +106,7 @@ class DecisionPlan:
         return self.rule.until is not None and self.rule.until.confidence is not None
 
     @property
-    def believes(self) -> bool:
+    def has_confidence(self) -> bool:
         """Whether it gives the confidence in a class. int8 cannot for every rule."""
         if self.how.value:
             return False
@@ -204,7 +204,7 @@ class DecisionPlan:
             **self._alarm(),
             **self._properties(),
             **self._steps(),
-            **self._belief(),
+            **self._confidence(),
             **self._until(),
         }
 
@@ -358,36 +358,40 @@ class DecisionPlan:
         (fixed,) = record.run(integer, [FixedText(name, bits, bits, Counter()) for name in names])
         return integer.assignments, fixed.to(bits if joining else fixed.bits).text
 
-    def _belief(self) -> dict[str, Any]:
+    def _confidence(self) -> dict[str, Any]:
         """The confidence in any class."""
         how, bits = self.how, self.bits
         fields: dict[str, Any] = {
-            "BELIEVES": self.believes,
+            "HAS_CONFIDENCE": self.has_confidence,
             "STEPS_COUNTED": how.value and how.mean,
         }
-        if not self.believes:
+        if not self.has_confidence:
             return fields
         if bits is None:
-            belief: _Belief = _FloatBelief(how.mean)
-            fields |= {"BELIEF_TYPE": "float", "BELIEF_PART": "float", "BELIEF_RANGE": "0 to 1"}
-        else:
-            belief = _FixedBelief(how.mean, score_bits(bits, how))
+            confidence: _ConfidenceAlgebra = _FloatConfidence(how.mean)
             fields |= {
-                "BELIEF_TYPE": "int32_t",
-                "BELIEF_PART": "uint64_t",
-                "BELIEF_RANGE": f"0 to 2^{ONE_BITS}",
+                "CONFIDENCE_TYPE": "float",
+                "CONFIDENCE_PART": "float",
+                "CONFIDENCE_RANGE": "0 to 1",
             }
-        classes = belief.constant(float(len(self.rule.classes)))
-        score = _Believed(Text("own"), Text(_TOTAL))
-        (confidences,) = how.confidence_record.run(belief, [score, classes])
-        divided = how.mean and "count" in f"{belief.added} {confidences.own.text}"
+        else:
+            confidence = _FixedConfidence(how.mean, score_bits(bits, how))
+            fields |= {
+                "CONFIDENCE_TYPE": "int32_t",
+                "CONFIDENCE_PART": "uint64_t",
+                "CONFIDENCE_RANGE": f"0 to 2^{ONE_BITS}",
+            }
+        classes = confidence.constant(float(len(self.rule.classes)))
+        score = _Confidence(Text("own"), Text(_TOTAL))
+        (confidences,) = how.confidence_record.run(confidence, [score, classes])
+        divided = how.mean and "count" in f"{confidence.added} {confidences.own.text}"
         return fields | {
             "STEPS_COUNTED": divided,
-            "BELIEF_OF_MEAN": divided,
-            "BELIEF_OF_LARGEST": belief.uses_most,
-            "BELIEF_ADDED": belief.added,
-            "BELIEF_RESULT": confidences.own.text,
-            **belief.fields,
+            "CONFIDENCE_OF_MEAN": divided,
+            "CONFIDENCE_OF_LARGEST": confidence.uses_most,
+            "CONFIDENCE_ADDED": confidence.added,
+            "CONFIDENCE_RESULT": confidences.own.text,
+            **confidence.fields,
         }
 
     def _until(self) -> dict[str, Any]:
@@ -401,7 +405,7 @@ class DecisionPlan:
             "EARLIEST": until.earliest,
             "EARLIEST_ASKED": until.earliest > 1,
             "MARGIN_ASKED": until.margin > 0 and len(self.rule.classes) > 1,
-            "LEAST_BELIEF": self._probability(until.confidence),
+            "LEAST_CONFIDENCE": self._probability(until.confidence),
             "LEAST_MARGIN": self._probability(until.margin),
             "UNTIL_CONFIDENCE": f"{until.confidence}",
             "UNTIL_MARGIN": f"{until.margin}",
@@ -455,23 +459,23 @@ class _FixedDecision(FixedC):
 
 
 @dataclass(frozen=True)
-class _Believed:
+class _Confidence:
     """Something of the class in question, ``which``, and of class c."""
 
     own: Text
     each: Text
 
 
-class _Belief(Algebra, ABC):
+class _ConfidenceAlgebra(Algebra, ABC):
     """The confidence in a class, with at most one sum over the classes, ``added``. ``mean``: scores
     are divided by ``count``."""
 
     def __init__(self, mean: bool) -> None:
         self.mean, self.added, self.uses_most = mean, "", False
         self.fields: dict[str, Any] = {
-            "BELIEF_SOFT": False,
-            "BELIEF_FINER": False,
-            "BELIEF_DIVIDES": False,
+            "CONFIDENCE_SOFT": False,
+            "CONFIDENCE_FINER": False,
+            "CONFIDENCE_DIVIDES": False,
         }
         """Which functions it calls, for ``decision.c``."""
 
@@ -481,19 +485,19 @@ class _Belief(Algebra, ABC):
                 "C can sum over the classes once for a confidence; "
                 "this network's rule does so twice.",
                 "unsupported",
-                "decision",
+                "confidence",
             )
         self.added = text
 
 
-class _FloatBelief(_Belief):
+class _FloatConfidence(_ConfidenceAlgebra):
     def __init__(self, mean: bool) -> None:
         super().__init__(mean)
         self.writer = FloatC()
 
     def constant(self, value: float) -> Any:
         text = Text(number(value, "float"))
-        return _Believed(text, text)
+        return _Confidence(text, text)
 
     def apply(self, operation: str, *operands: Any) -> Any:
         if operation == "softmax" and operands[0].each.text == _TOTAL:
@@ -504,14 +508,14 @@ class _FloatBelief(_Belief):
                 own, each = f"({own}) / count", f"({each}) / count"
             self.uses_most = True
             self._add(f"expf({each})")
-            return _Believed(Text(f"expf({own}) / total", 2), Text(f"expf({each}) / total", 2))
+            return _Confidence(Text(f"expf({own}) / total", 2), Text(f"expf({each}) / total", 2))
         if operation == "total_of":
             self._add(self._scaled(operands[0].each).text)
-            return _Believed(Text("total"), Text("total"))
+            return _Confidence(Text("total"), Text("total"))
         _refuse_classes(operation)
         own = [self._scaled(operand.own) for operand in operands]
         each = [self._scaled(operand.each) for operand in operands]
-        return _Believed(self.writer.apply(operation, *own), self.writer.apply(operation, *each))
+        return _Confidence(self.writer.apply(operation, *own), self.writer.apply(operation, *each))
 
     def _scaled(self, score: Text) -> Text:
         """A total as a score."""
@@ -520,9 +524,9 @@ class _FloatBelief(_Belief):
         return score
 
 
-class _FixedBelief(_Belief):
-    """In integers, as ``nn.fixedpoint.decision.integer_confidences``, for rules that
-    ``check_confidence`` accepts."""
+class _FixedConfidence(_ConfidenceAlgebra):
+    """In integers, as ``nn.fixedpoint.decision.integer_confidences``; ``check_belief`` has seen to
+    it that they suffice."""
 
     def __init__(self, mean: bool, bits: int) -> None:
         super().__init__(mean)
@@ -530,15 +534,15 @@ class _FixedBelief(_Belief):
 
     def constant(self, value: float) -> Any:
         text = Text(f"(uint64_t){whole_number(value, self.bits)}")
-        return _Believed(text, text)
+        return _Confidence(text, text)
 
     def apply(self, operation: str, *operands: Any) -> Any:
         if operation == "softmax":
             fine = fine_bits(self.bits, self.mean)
             self.fields |= {
-                "BELIEF_SOFT": True,
+                "CONFIDENCE_SOFT": True,
                 "SCORE_EXPONENTIALS": [_exponential("exponential_of_scores", fine)],
-                "BELIEF_FINER": fine > self.bits,
+                "CONFIDENCE_FINER": fine > self.bits,
                 "FINER_BITS": fine - self.bits,
                 "FAR": vanishing(self.bits),
             }
@@ -547,18 +551,18 @@ class _FixedBelief(_Belief):
             self._add(each)
             inverse = f"((uint64_t)1 << {2 * ONE_BITS + 2}) / total"
             share = f"(int32_t)({own} * ({inverse}) >> {ONE_BITS + 2})"
-            return _Believed(Text(share), Text(""))
+            return _Confidence(Text(share), Text(""))
         if operation == "total_of":
             self._add(f"(uint64_t){operands[0].each.text}")
-            return _Believed(Text("total"), Text("total"))
+            return _Confidence(Text("total"), Text("total"))
         own = [operand.own for operand in operands]
         each = [operand.each for operand in operands]
         if operation == "divide":
-            self.fields["BELIEF_DIVIDES"] = True
+            self.fields["CONFIDENCE_DIVIDES"] = True
             part, whole = own
             share = f"divided((int64_t)({part.text}), (int64_t)({whole.text}))"
-            return _Believed(Text(share), Text(""))
-        return _Believed(Writer().apply(operation, *own), Writer().apply(operation, *each))
+            return _Confidence(Text(share), Text(""))
+        return _Confidence(Writer().apply(operation, *own), Writer().apply(operation, *each))
 
     def _part(self, score: str) -> str:
         distance = f"(most - {score})"
@@ -578,5 +582,5 @@ def _refuse_classes(operation: str) -> None:
             f"C has '{operation}' over the classes only of a step's outputs or of the scores "
             "themselves; this network's rule uses it of something else.",
             "unsupported",
-            "decision",
+            operation,
         )

@@ -50,7 +50,7 @@ def arranged(
         raise SrnnError(
             "The examples of a layout print a class, which a network with values lacks; "
             "use layout plain.",
-            "unsupported",
+            "conflict",
             "layout",
         )
     if layout == "web" and plan.decision is None:

@@ -18,9 +18,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from ...errors import SrnnError, either, option
+from ...files.conversion import check
 from ...nn.fixedpoint.integer import IntegerLayer
 from ...nn.loss_config import DecisionRule, LossConfig
 from .arrays import Member, number, struct_dtype
@@ -49,16 +50,11 @@ class Learning:
     ) -> Learning:
         """SrnnError for what cannot learn in C."""
         only = either("--learn readout", "learn='readout'")
-        if learn not in get_args(Learn):
-            raise SrnnError(
-                f"In C 'readout' can learn, or also one hidden layer by 'e-prop', not {learn!r}.",
-                "value",
-                "learn",
-            )
+        check("learn", learn, Learn)
         if isinstance(layers[0].layer, IntegerLayer):
             raise SrnnError(
                 "Learning in C needs float32: int8 weights are too coarse for its small steps.",
-                "unsupported",
+                "conflict",
                 "learn",
             )
         if learn == "e-prop" and len(layers) != 2:

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ...data.signals import SignalPath
-from ...errors import SrnnError, either, nearest
+from ...errors import SrnnError, either
 from ...files import changing, check_folder, check_new, whole_folder, write_atomically
+from ...files.conversion import check
 from ...nn.fixedpoint.device import device_network
 from ...nn.fixedpoint.integer import InputFormat, quantise
 from ...nn.frozen import FrozenNetwork
 from ...nn.loss_config import DecisionRule
 from ...nn.network import SRNN
 from ...nn.state_format import StateFormat
-from .layouts import LAYOUTS, ForPage, Layout, arranged
+from .layouts import ForPage, Layout, arranged
 from .learning import Learn
 from .names import check_name, one_comment
 from .plan import make_plan
@@ -112,6 +113,25 @@ def export_c(
     }
     _write(out, arranged(layout, plan, text, files))
     return report
+
+
+def _check_format(
+    format: str, layout: str, inputs_as: InputFormat | None, state_as: StateFormat | None
+) -> None:
+    """SrnnError for a format or layout that does not exist, and what does not belong to it."""
+    check("format", format, Format)
+    check("layout", layout, Literal[Layout, ForPage])
+    if inputs_as is not None and format != "int8":
+        named = either("--inputs", "inputs_as")
+        raise SrnnError(
+            f"{named} belongs to format int8; float32 takes any input.", "conflict", "inputs_as"
+        )
+    if state_as is not None and format != "int8":
+        raise SrnnError(
+            "The width of states belongs to format int8; float32 keeps states in float32.",
+            "conflict",
+            "state_as",
+        )
 
 
 def _write(out: Path, files: Mapping[str, str]) -> None:

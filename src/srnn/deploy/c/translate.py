@@ -167,7 +167,7 @@ class FixedC(Algebra):
             raise SrnnError(
                 f"int8 has no '{operation}' for a neuron's equations; export it as float32.",
                 "unsupported",
-                "format",
+                operation,
             ) from error
 
     def named(self, name: str, value: Any) -> Any:

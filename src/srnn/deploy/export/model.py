@@ -20,7 +20,6 @@ from ...data.signals import CrossingPath, ScaledPath, SpeechPath, Steps
 from ...data.signals.base import listed
 from ...errors import SrnnError, either, option
 from ...files import check_new, check_writable, temporary_folder
-from ...files.bounds import Between
 from ...files.conversion import check
 from ...measure.policy import ExitPolicy
 from ...nn.loss_config import DecisionRule
@@ -56,7 +55,7 @@ def export(trained: Trained, path: Path, format: str = "c", **options: Any) -> d
             "srnn.from_network makes one of "
             "a network.",
             "value",
-            "model",
+            "trained",
         )
     writers: dict[str, tuple[Any, ...]] = {
         "c": (export_c, "float32"),
@@ -65,12 +64,7 @@ def export(trained: Trained, path: Path, format: str = "c", **options: Any) -> d
         "nir": (export_nir,),
         "web": (export_web,),
     }
-    if format not in [*writers]:  # whatever its type
-        raise SrnnError(
-            f"A model can be exported as 'c', 'int8', 'onnx', 'nir' or 'web', not as {format!r}.",
-            "value",
-            "format",
-        )
+    check("format", format, Literal["c", "int8", "onnx", "nir", "web"])
     write, *given = writers[format]
     known = list(signature(write).parameters)[2 + len(given) :]
     for name in options:
@@ -122,7 +116,6 @@ def export_c(
     """
     from ...nn.fixedpoint.device import device_network
     from ...nn.fixedpoint.integer import InputFormat
-    from ...nn.state_format import check_width
     from ..c import export_c
     from ..c.names import identifier
 
@@ -133,7 +126,7 @@ def export_c(
             "state_bits",
         )
     if state_bits is not None:
-        check_width(check("state_bits", state_bits, int, Between(8, 32)))
+        check("state_bits", state_bits, Literal[32, 16, 8])
     if inputs_as is not None and not isinstance(inputs_as, InputFormat):
         raise SrnnError(
             "inputs_as must be an InputFormat of srnn.nn.fixedpoint.integer (InputFormat() for "
@@ -202,7 +195,7 @@ def _integer_formats(
             "inputs_as)), of "
             "srnn.nn.fixedpoint.integer.",
             "missing",
-            "state_bits",
+            "state_ranges",
         )
     return inputs_as, state_as
 
@@ -303,7 +296,7 @@ def to_onnx(trained: Trained, form: Form = "step") -> ModelProto:
         raise SrnnError(
             f"{trained.name} raises alarms, and ONNX gives no score of an alarm; C and a page do.",
             "unsupported",
-            "format",
+            "form",
         )
 
     task = trained.task

@@ -131,7 +131,7 @@ def load(
             f"NIR leaves open {', '.join(OPEN)}, but not "
             f"{', '.join(sorted(set(settings) - set(OPEN)))}.",
             "name",
-            min(set(settings) - set(OPEN)),
+            ", ".join(sorted(set(settings) - set(OPEN))),
         )
     CubaLIF(**settings)  # refuses invalid values
     with reading(
@@ -211,7 +211,7 @@ def _entries(graph: NIRGraph, source: str) -> dict[str, Any]:
     except (TypeError, ValueError, KeyError, SrnnError) as error:
         raise SrnnError(
             f"{source}: the entries of srnn in the graph's metadata cannot be read; remove them.",
-            "data",
+            "file",
             source,
         ) from error
     return entries
@@ -258,12 +258,12 @@ class _Reader:
                 f"{source}: the weights or bias into '{name}' do not fit its {size} neurons and "
                 "what feeds it.",
                 "data",
-                source,
+                name,
             )
         for values in (weight, bias, recurrent):
             if values is not None and not np.isfinite(values).all():
                 raise SrnnError(
-                    f"{source}: the weights or bias into '{name}' are not finite.", "data", source
+                    f"{source}: the weights or bias into '{name}' are not finite.", "data", name
                 )
         delays = {
             what: self._delays(key, count)
@@ -295,7 +295,7 @@ class _Reader:
             raise SrnnError(
                 f"{where} does not have a delay for each of the {count} values that it delays.",
                 "data",
-                where,
+                key,
             )
         steps = np.broadcast_to(seconds / self.stepping.dt, count)
         whole = np.rint(steps)
@@ -304,7 +304,7 @@ class _Reader:
                 f"{where} delays by fractions of a step of {self.stepping.dt:g} s; name the "
                 "writer's step with dt.",
                 "data",
-                where,
+                key,
             )
         check_delays(torch.from_numpy(whole), where)
         return whole.astype(np.int64)
@@ -334,7 +334,7 @@ class _Reader:
             raise SrnnError(
                 f"{source}: the extension of '{name}' cannot be read; import without it.",
                 "data",
-                source,
+                name,
             ) from error
         scaling = self.entries.get("scaling", "keep")
         wanted, _, scale = neuron_node(
@@ -351,7 +351,7 @@ class _Reader:
                 "or dt has; import "
                 "without the extension.",
                 "data",
-                source,
+                name,
             )
         return (
             layer if scaling == "keep" else scaled(layer, 1.0 / scale)

@@ -121,8 +121,8 @@ class Stepping:
                 f"{where} has a tau of {tau.min():g} s, too short for steps of {self.dt:g} s "
                 f"({self.discretisation}); "
                 "name the writer's step with dt.",
-                "data",
-                where,
+                "value",
+                "dt",
             )
         return steps
 

@@ -4,11 +4,12 @@ map of time constants."""
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 
-from ...errors import SrnnError, is_number
+from ...files.bounds import Between
+from ...files.conversion import check
 
 Verdict = Literal["exact", "approximated", "lost"]
 Discretisation = Literal["euler", "exact"]
@@ -63,21 +64,8 @@ class Report:
 def check_stepping(dt: float, discretisation: str) -> float:
     """dt as a plain number. SrnnError unless it is a time in seconds with which float32 can
     compute, and the discretisation is a known one."""
-    if not (is_number(dt) and 1e-30 <= dt <= 1e30):
-        raise SrnnError(
-            "dt is the length of a time step in seconds, a positive number (1e-30 to 1e30), not "
-            f"{dt!r}.",
-            "value",
-            "dt",
-        )
-    if discretisation not in get_args(Discretisation):
-        raise SrnnError(
-            "The discretisation is 'euler' (1 - dt/tau) or 'exact' (exp(-dt/tau)), not "
-            f"{discretisation!r}.",
-            "value",
-            "discretisation",
-        )
-    return float(dt)
+    check("discretisation", discretisation, Discretisation)
+    return check("dt", dt, float, Between(1e-30, 1e30))
 
 
 def to_seconds(steps: Array, own: Discretisation, dt: float, wanted: Discretisation) -> Array:

@@ -66,7 +66,7 @@ def flatten(
                     f"{source}: the subgraph '{full}' does not have exactly one input and one "
                     "output.",
                     "unsupported",
-                    source,
+                    full,
                 )
             inner_nodes, inner_edges = flatten(node, source, f"{full}/")
             nodes, edges = nodes | inner_nodes, edges + inner_edges
@@ -100,7 +100,7 @@ class Wiring:
                     f"{source}: the node '{name}' is a {kind_of(node)}, for which there is no "
                     "layer here.",
                     "unsupported",
-                    source,
+                    name,
                 )
             for key, value in vars(node).items():
                 if (
@@ -110,7 +110,7 @@ class Wiring:
                     raise SrnnError(
                         f"{source}: '{key}' of the node '{name}' is not made of real numbers.",
                         "data",
-                        source,
+                        name,
                     )
         self._currents: dict[str, tuple[dict[str, Matrix], Array | float]] = {}
         followed = {start for start, _ in edges}
@@ -159,7 +159,7 @@ class Wiring:
             raise SrnnError(
                 f"{self.source}: the nodes {', '.join(seen)} form a loop without a neuron.",
                 "unsupported",
-                self.source,
+                name,
             )
         if name in self._currents:
             return self._currents[name]
@@ -194,7 +194,7 @@ class Wiring:
                 f"{self.source}: the Delay '{key}' is fed by {before}; it must be fed by one "
                 "neuron, or by the input.",
                 "unsupported",
-                self.source,
+                key,
             )
         return before[0], np.asarray(delay.delay, np.float64).reshape(-1)
 
@@ -207,7 +207,7 @@ class Wiring:
                 f"{self.source}: '{name}' is fed by '{source}' with several delays "
                 f"({', '.join(keys)}).",
                 "unsupported",
-                self.source,
+                name,
             )
         if not keys:
             return None
@@ -230,7 +230,7 @@ class Wiring:
                 f"{self.source}: the weights of '{name}' are {weight.ndim}-dimensional, not a "
                 "matrix.",
                 "data",
-                self.source,
+                name,
             )
         for matrix in matrices.values():
             self._make(len(weight), 0 if matrix is None else matrix.shape[1])
@@ -246,7 +246,7 @@ class Wiring:
             raise SrnnError(
                 f"{self.source}: the weights of '{name}' do not fit what comes before it.",
                 "data",
-                self.source,
+                name,
             ) from error
         return through, moved + (np.asarray(node.bias) if kind_of(node) == "Affine" else 0.0)
 
@@ -254,9 +254,7 @@ class Wiring:
         size = next((len(matrix) for matrix in (a, b) if matrix is not None), None)
         if size is None:
             raise SrnnError(
-                f"{self.source}: '{name}' is fed twice by the same node.",
-                "unsupported",
-                self.source,
+                f"{self.source}: '{name}' is fed twice by the same node.", "unsupported", name
             )
         left, right = (
             self.diagonal(np.ones(size)) if matrix is None else matrix for matrix in (a, b)
@@ -264,9 +262,7 @@ class Wiring:
         self._make(*left.shape)
         if left.shape != right.shape:
             raise SrnnError(
-                f"{self.source}: the weights into '{name}' do not fit each other.",
-                "data",
-                self.source,
+                f"{self.source}: the weights into '{name}' do not fit each other.", "data", name
             )
         return left + right
 
@@ -288,7 +284,7 @@ class Wiring:
                     "layers can be read, in which "
                     "each layer is fed by one other and by itself.",
                     "unsupported",
-                    self.source,
+                    name,
                 )
             feeds[others[0]] = name
         chain, at = [], self.input

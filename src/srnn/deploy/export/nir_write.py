@@ -27,11 +27,12 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from ...errors import SrnnError, need
+from ...files.conversion import check
 from ...nn.network import SRNN, FrozenLayer, FrozenNetwork, freeze
 from ...nn.neurons import CubaLIF, Neuron
 from .nir_neurons import scaled
@@ -145,10 +146,7 @@ def to_graph(
     """
     nir = need("nir", "NIR", "nir")
     dt = check_stepping(dt, discretisation)
-    if scaling not in get_args(Scaling):
-        raise SrnnError(
-            f"The scaling must be 'keep', 'one' or 'unscaled', not {scaling!r}.", "value", "scaling"
-        )
+    check("scaling", scaling, Scaling)
     frozen = freeze(net, "NIR", neurons=_STEPPED)
     nodes: dict[str, NIRNode] = {"input": nir.Input({"input": np.array([frozen.inputs])})}
     edges, below, entries = [], "input", _of_the_network(frozen)

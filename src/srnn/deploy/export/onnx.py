@@ -25,7 +25,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ import torch
 from ..._version import __version__
 from ...errors import SrnnError, need
 from ...files import reading, write_atomically
+from ...files.conversion import check
 from ...nn.equations import Algebra, equations
 from ...nn.loss_config import DecisionRule
 from ...nn.network import SRNN, BidirectionalLayer, FrozenLayer, FrozenNetwork, freeze
@@ -74,12 +75,7 @@ def to_model(
     Raises SrnnError without the extra ``onnx``, and for a network that has no such form.
     """
     onnx = need("onnx", "An ONNX model", "onnx")
-    if form not in get_args(Form):
-        raise SrnnError(
-            f"The form of an ONNX model must be 'step' or 'sequence', not {form!r}.",
-            "value",
-            "form",
-        )
+    check("form", form, Form)
     frozen = freeze(net, "ONNX's step form" if form == "step" else "ONNX")
     graph = Graph(form, np.dtype(frozen.dtype))
     if decision is not None:

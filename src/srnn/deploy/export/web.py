@@ -57,7 +57,7 @@ def write_page(
             f"The signal of task {trained.task.name} is encoded by a path that is not exported as "
             "C, so that a page could not read it.",
             "unsupported",
-            "signal",
+            "task",
         )
     wasm = compiled(library, compiler)
     data = {
@@ -83,7 +83,7 @@ def find_compiler() -> list[str]:
         'A page needs a compiler to WebAssembly: pip install "srnn[web]"; in a copy of the source '
         'pip install ".[web]".',
         "package",
-        "ziglang",
+        "web",
     )
 
 
@@ -96,7 +96,7 @@ def compiled(library: Path, compiler: list[str]) -> bytes:
         raise SrnnError(
             f"The C was not compiled to WebAssembly: {done.stderr.strip()[-500:]}",
             "package",
-            "ziglang",
+            compiler[0],
         )
     return (library / "model.wasm").read_bytes()
 

@@ -412,12 +412,12 @@
 #define ROW_NEXT 0.5f * u + z
 
 /* ---- the decision ---- */
-#define BELIEVES !VALUES
-#define BELIEF_SOFT !SOFT
-#define BELIEF_FINER !SOFT
-#define BELIEF_DIVIDES SOFT
-#define BELIEF_OF_LARGEST (!SOFT || !INTEGER)
-#define BELIEF_OF_MEAN 1
+#define HAS_CONFIDENCE !VALUES
+#define CONFIDENCE_SOFT !SOFT
+#define CONFIDENCE_FINER !SOFT
+#define CONFIDENCE_DIVIDES SOFT
+#define CONFIDENCE_OF_LARGEST (!SOFT || !INTEGER)
+#define CONFIDENCE_OF_MEAN 1
 #define KEEPS 1
 #define SCORES_MEAN 1
 #define STEPS_COUNTED 1
@@ -460,16 +460,16 @@
 #if INTEGER
 #define STEPS_TYPE int64_t
 #define ONE_STEP 1
-#define BELIEF_TYPE int32_t
-#define BELIEF_PART uint64_t
-#define LEAST_BELIEF 536870912
+#define CONFIDENCE_TYPE int32_t
+#define CONFIDENCE_PART uint64_t
+#define LEAST_CONFIDENCE 536870912
 #define LEAST_MARGIN 53687091
 #else
 #define STEPS_TYPE float
 #define ONE_STEP 1.0f
-#define BELIEF_TYPE float
-#define BELIEF_PART float
-#define LEAST_BELIEF 0.5f
+#define CONFIDENCE_TYPE float
+#define CONFIDENCE_PART float
+#define LEAST_CONFIDENCE 0.5f
 #define LEAST_MARGIN 0.05f
 #endif
 #if SOFT
@@ -478,14 +478,14 @@
 #define EXPONENTIAL_NAME exponential_of_scores
 #endif
 #if INTEGER && SOFT
-#define BELIEF_ADDED own
-#define BELIEF_RESULT divided((int64_t)own, (int64_t)(total / (uint64_t)count))
+#define CONFIDENCE_ADDED own
+#define CONFIDENCE_RESULT divided((int64_t)own, (int64_t)(total / (uint64_t)count))
 #elif INTEGER
-#define BELIEF_ADDED exponential_of_scores(fine(most - own, (uint64_t)count))
-#define BELIEF_RESULT (int32_t)total
+#define CONFIDENCE_ADDED exponential_of_scores(fine(most - own, (uint64_t)count))
+#define CONFIDENCE_RESULT (int32_t)total
 #else
-#define BELIEF_ADDED expf((decision->scores[c] - most) / count)
-#define BELIEF_RESULT own / total
+#define CONFIDENCE_ADDED expf((decision->scores[c] - most) / count)
+#define CONFIDENCE_RESULT own / total
 #endif
 
 /* ---- one struct ---- */

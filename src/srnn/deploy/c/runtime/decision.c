@@ -382,13 +382,13 @@ float model_surprise(model_decision *decision, const model_input input[MODEL_INP
 }
 
 #endif
-#if BELIEVES && BELIEF_SOFT && INTEGER
+#if HAS_CONFIDENCE && CONFIDENCE_SOFT && INTEGER
 /* repeat SCORE_EXPONENTIALS */
 #include "exponential.c"
 /* end SCORE_EXPONENTIALS */
 
 #endif
-#if BELIEVES && BELIEF_FINER && INTEGER
+#if HAS_CONFIDENCE && CONFIDENCE_FINER && INTEGER
 /* A difference of totals with FINER_BITS more fractional bits; beyond some it makes no difference. */
 static uint64_t fine(uint64_t distance, uint64_t count)
 {
@@ -398,7 +398,7 @@ static uint64_t fine(uint64_t distance, uint64_t count)
 }
 
 #endif
-#if BELIEVES && BELIEF_DIVIDES && INTEGER
+#if HAS_CONFIDENCE && CONFIDENCE_DIVIDES && INTEGER
 /* 2^ONE_BITS part / whole, at most that; 0 where one of them is not above 0 */
 static int32_t divided(int64_t part, int64_t whole)
 {
@@ -412,28 +412,28 @@ static int32_t divided(int64_t part, int64_t whole)
 }
 
 #endif
-#if BELIEVES
-/* How far a class is believed. */
-static BELIEF_TYPE believed(const model_decision *decision, int which)
+#if HAS_CONFIDENCE
+/* The confidence in a class. */
+static CONFIDENCE_TYPE confidence_of(const model_decision *decision, int which)
 {
-    const BELIEF_PART own = (BELIEF_PART)decision->scores[which];
-#if BELIEF_OF_LARGEST
-    const BELIEF_PART most = (BELIEF_PART)decision->scores[largest(decision->scores)];
+    const CONFIDENCE_PART own = (CONFIDENCE_PART)decision->scores[which];
+#if CONFIDENCE_OF_LARGEST
+    const CONFIDENCE_PART most = (CONFIDENCE_PART)decision->scores[largest(decision->scores)];
 #endif
-#if BELIEF_OF_MEAN
+#if CONFIDENCE_OF_MEAN
     const STEPS_TYPE count = counted(decision);
 #endif
-    BELIEF_PART total = ZERO;
+    CONFIDENCE_PART total = ZERO;
     int c;
 
     for (c = 0; c < NUM_CLASSES; c++)
-        total += BELIEF_ADDED;
-    return BELIEF_RESULT;
+        total += CONFIDENCE_ADDED;
+    return CONFIDENCE_RESULT;
 }
 
-BELIEF_TYPE model_confidence(const model_decision *decision)
+CONFIDENCE_TYPE model_confidence(const model_decision *decision)
 {
-    return believed(decision, largest(decision->scores));
+    return confidence_of(decision, largest(decision->scores));
 }
 
 #endif
@@ -442,9 +442,9 @@ int model_stands(model_decision *decision)
 {
     const int best = largest(decision->scores);
 #if EARLIEST_ASKED
-    int sure = decision->steps >= EARLIEST && believed(decision, best) >= LEAST_BELIEF;
+    int sure = decision->steps >= EARLIEST && confidence_of(decision, best) >= LEAST_CONFIDENCE;
 #else
-    int sure = believed(decision, best) >= LEAST_BELIEF; /* which no NaN is */
+    int sure = confidence_of(decision, best) >= LEAST_CONFIDENCE; /* which no NaN is */
 #endif
 #if MARGIN_ASKED
     int c, second = best == 0;
@@ -452,7 +452,7 @@ int model_stands(model_decision *decision)
     for (c = 0; c < NUM_CLASSES; c++)
         if (c != best && decision->scores[c] > decision->scores[second])
             second = c;
-    sure = sure && believed(decision, best) - believed(decision, second) >= LEAST_MARGIN;
+    sure = sure && confidence_of(decision, best) - confidence_of(decision, second) >= LEAST_MARGIN;
 #endif
 
     if (!sure)

@@ -90,10 +90,10 @@ int model_decide(model_decision *decision, const model_score output[MODEL_OUTPUT
 SURPRISE_TYPE model_surprise(model_decision *decision, const model_input input[MODEL_INPUTS],
         const model_score output[MODEL_OUTPUTS]);
 #endif
-#if BELIEVES
-/* After a step: the probability that the network gives to the class it decided for, BELIEF_RANGE; \
+#if HAS_CONFIDENCE
+/* After a step: the probability that the network gives to the class it decided for, CONFIDENCE_RANGE; \
  * not calibrated. */
-BELIEF_TYPE model_confidence(const model_decision *decision);
+CONFIDENCE_TYPE model_confidence(const model_decision *decision);
 #endif
 #if STANDS
 /* Call it once after each model_decide: not 0 once the class stands, so that the rest of

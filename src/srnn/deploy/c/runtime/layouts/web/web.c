@@ -113,7 +113,7 @@ EXPORTED("label") int web_label(void)
 /* -1 where the network does not say. */
 EXPORTED("confidence") double web_confidence(void)
 {
-#if !BELIEVES
+#if !HAS_CONFIDENCE
     return -1;
 #elif INTEGER
     return model_confidence(&model.decision) / 1073741824.0;
