@@ -39,7 +39,7 @@ def _as_value_errors() -> Iterator[None]:
     try:
         yield
     except SrnnError as error:
-        raise InvalidData(str(error)) from error
+        raise InvalidData(str(error), error.kind, error.field) from error
 
 
 class SRNNClassifier(ClassifierMixin, BaseEstimator):

@@ -173,7 +173,7 @@ class Prepared:
                 compiled.append(kind)
         if compiled:
             # Imported here because it needs Numba.
-            from ..nn.kernels.cpu.compile_time import seconds_to_compile
+            from ..nn.kernels.cpu.layer import seconds_to_compile
 
             seconds = seconds_to_compile(compiled, dtype)
         names, reasons = (", ".join(dict.fromkeys(column)) for column in zip(*choices, strict=True))

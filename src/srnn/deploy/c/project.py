@@ -69,14 +69,8 @@ def export_c(
     check_name(name)
     check_out(out, overwrite)
     # Refused: a format or layout that does not exist, and what does not belong to it.
-    if format not in ("float32", "int8"):
-        raise SrnnError(
-            f"The format of C must be float32 or int8, not {format!r}.", "value", "format"
-        )
-    if layout not in (*LAYOUTS, "web"):
-        raise SrnnError(
-            f"There is no layout {layout!r} for C.{nearest(str(layout), LAYOUTS)}", "name", "layout"
-        )
+    check("format", format, Format)
+    check("layout", layout, Literal[Layout, ForPage])
     if inputs_as is not None and format != "int8":
         named = either("--inputs", "inputs_as")
         raise SrnnError(
