@@ -365,7 +365,10 @@ def test_statistics_come_from_training_only(master: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"ternary": 0}, "ternary threshold"), ({"derivates": 1}, "Did you mean 'derivatives'")],
+    [
+        ({"ternary": 0}, "'ternary' must be a number above 0"),
+        ({"derivates": 1}, "Did you mean 'derivatives'"),
+    ],
 )
 def test_options_of_sound_features_are_checked(options: dict, words: str) -> None:
     with pytest.raises(SrnnError, match=words):

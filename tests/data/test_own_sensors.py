@@ -383,7 +383,7 @@ def test_gaps_in_training_recordings_are_treated_as_is_said(gestures: Path) -> N
         ({"missing": "refuse"}, "column 1 of 3 is empty"),
         ({"longest_gap": 1}, "2 samples are missing in channel 0"),
         ({"missing": "drop"}, "'missing' must be one of"),
-        ({"longest_gap": 0}, "longest_gap must be"),
+        ({"longest_gap": 0}, "'longest_gap' must be"),
     ):
         with pytest.raises(SrnnError, match=message):
             create_task("folder", path=str(gestures), **options).load("train")

@@ -71,7 +71,7 @@ def test_a_file_of_arrays_is_pooled_as_a_stream_is(arrays: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ({"pool": 0}, "pool must be an integer from 1 to 1,?000"),
+        ({"pool": 0}, "'pool' must be an integer from 1 to 1,000"),
         ({"pool": 31}, "shorter than the 31 samples of a step; lower pool"),
         ({"pool": 2, "scale": "none"}, "pool is for scaled arrays"),
     ],

@@ -170,7 +170,7 @@ def test_the_real_ecg_from_records(data_dir: Path) -> None:
         ("ecg", {"source": "records", "rule": []}, "'rule' must be one of"),
         ("ecg", {"source": "records", "threshold_up": 0}, "threshold"),
         ("ecg", {"source": "records", "threshold_down": "x"}, "threshold"),
-        ("ecg", {"source": "records", "smoothing": 6}, "smoothing must be 0"),
+        ("ecg", {"source": "records", "smoothing": 6}, "'smoothing' must be 0"),
         (
             "ecg",
             {"source": "records", "validation_fraction": 0.2},

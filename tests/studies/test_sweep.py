@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from srnn.studies.units import Units
 
 from srnn import SrnnError
 from srnn.cli.main import main
 from srnn.studies import load_sweep, shipped_sweeps
+from srnn.studies.trials import Trials
 from support.pages import ROOT
 from support.refusing import refuses
 from support.sweeps import BASE, sweep_of
@@ -309,10 +309,13 @@ def test_a_password_is_never_shown(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_a_sweep_of_a_former_key_is_resumed(tmp_path: Path) -> None:
     """Its file, and what its folder holds of it, have training.mend: training.recover now."""
     sweep = sweep_of(tmp_path, BASE + "parameters: {training.mend: [true, false]}\n")
-    assert [sweep.recipe_for(s).training.recover for s in sweep.points().values()] == [True, False]
-    Units(sweep, tmp_path).begin()
+    assert [sweep.recipe_for(s).training.recover for s in sweep.grid_points().values()] == [
+        True,
+        False,
+    ]
+    Trials(sweep, tmp_path).begin()
     file = tmp_path / "sweep.json"
     state = json.loads(file.read_text())
     state["base"]["training"]["mend"] = state["base"]["training"].pop("recover")
     file.write_text(json.dumps(state))
-    assert Units(sweep, tmp_path).check()
+    assert Trials(sweep, tmp_path).check()

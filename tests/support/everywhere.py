@@ -92,7 +92,7 @@ def _library(plan: Plan, decision: DecisionRule) -> str:
     if decision.alarm is not None:
         said += ["score = (double)NET_whole.decision.score;", "alarm = NET_whole.decision.alarm;"]
     assert plan.decision is not None
-    if plan.decision.believes:
+    if plan.decision.has_confidence:
         said += ["confidence = NET_confidence(&NET_whole.decision);"]
     if plan.decision.stands:
         said += ["stands = NET_whole.stands;"]

@@ -449,7 +449,7 @@ def test_int8_must_know_its_inputs(tmp_path: Path) -> None:
         ]
         == 8
     )
-    with pytest.raises(SrnnError, match="can be exported as 'c', 'int8', 'onnx', 'nir' or 'web'"):
+    with pytest.raises(SrnnError, match="one of c, int8, onnx, nir, web, not 'tflite'"):
         model.export(tmp_path / "c", "tflite")  # type: ignore[arg-type]
     assert Run.open(run).trained().network is not None and isinstance(model, Trained)
 

@@ -120,7 +120,7 @@ def test_a_network_of_steps_has_a_rate(tmp_path: Path) -> None:
     prediction = model.predict(np.zeros((5, 2)))
     assert prediction.step_seconds == 0.02
     for wrong in (0, -50, float("inf"), "50", True):
-        with pytest.raises(SrnnError, match="rate must be a number above 0"):
+        with pytest.raises(SrnnError, match="'rate' must be a number above 0"):
             srnn.from_network(net, "ab", rate=wrong)
     for twice in ({"step_ms": 20}, {"signal": srnn.data.signals.Steps(2, 20)}):
         with pytest.raises(SrnnError, match="'rate' is of steps alone"):
