@@ -77,8 +77,8 @@ class Model(Trained):
     def __repr__(self) -> str:
         parameters = sum(parameter.numel() for parameter in self.network.parameters())
         return (
-            f"Model({self.name!r}: {self.task.whole_path().what} -> {some(self.classes)}; "
-            f"{parameters:,} parameters)"
+            f"Model({self.name!r}: {self.task.whole_path().what} "
+            f"-> {some(self.classes)}; {parameters:,} parameters)"
         )
 
     def _repr_html_(self) -> str:
@@ -321,15 +321,15 @@ def train(
         )
     if task is not None and (isinstance(task, type) or not hasattr(task, "class_names")):
         raise SrnnError(
-            "The task must be an object of a class derived from srnn.data.tasks.Task, not a "
-            f"{type(task).__name__}.",
+            "The task must be an object of a class derived from "
+            f"srnn.data.tasks.Task, not a {type(task).__name__}.",
             "value",
             "task",
         )
     if isinstance(recipe, Recipe) and overrides:
         raise SrnnError(
-            "Overrides are for recipes given by name or file; change a Recipe with "
-            "dataclasses.replace.",
+            "Overrides are for recipes given by name or "
+            "file; change a Recipe with dataclasses.replace.",
             "conflict",
             "overrides",
         )
@@ -443,14 +443,14 @@ def fit_anomalies(
 ) -> Model:
     """Train a network on normal recordings, and return one that raises an alarm for others.
 
-    It learns to say the next sample of each channel. ``model.predict(x).alarm`` tells whether its
+    It learns to predict the next sample of each channel. ``model.predict(x).alarm`` is whether its
     mean squared error on a recording is above what normal recordings reach, and ``value`` is that
     error; a stream has it after each step (``srnn.nn.alarm``).
 
     Args:
         x: normal recordings only, as for ``fit``, in memory.
         false_alarms: the share of normal recordings that may raise an alarm. The threshold is set
-            on the validation split, which training has not learnt.
+            on the validation split, on which the network is not trained.
         smooth: steps over which errors are averaged; None: as many as a typical recording has.
         settings: other keywords of ``fit``.
 
@@ -461,8 +461,8 @@ def fit_anomalies(
     pair = not is_number(settings.get("validation", 0.5))
     if isinstance(x, (str, Path)) or "y" in settings or pair:
         raise SrnnError(
-            "fit_anomalies takes normal recordings in memory, without labels, and a fraction of "
-            "them for validation.",
+            "fit_anomalies takes normal recordings in memory, "
+            "without labels, and a fraction of them for validation.",
             "conflict",
             "x",
         )
@@ -509,7 +509,7 @@ def load(source: Path | str) -> Model:
 
 
 def _warned(prediction: Prediction) -> Prediction:
-    """The prediction, with a warning where it is not sure."""
+    """The prediction; warns where the recording is unlike those of training."""
     if not prediction.sure:
         warnings.warn(f"{prediction.name}: {prediction.drift}", RuntimeWarning, stacklevel=3)
     return prediction
@@ -521,8 +521,8 @@ def _step_ms(rate: float | None, step_ms: float | None, signal: SignalPath | Non
         check("rate", rate, Positive)
         if step_ms is not None or signal is not None:
             raise SrnnError(
-                "'rate' is of steps alone: a signal path states its own, and 'step_ms' is the same "
-                "as 'rate'.",
+                "'rate' is of steps alone: a signal path states "
+                "its own, and 'step_ms' is the same as 'rate'.",
                 "conflict",
                 "rate",
             )
@@ -609,9 +609,8 @@ def from_network(
     path, names = signal or Steps(network.inputs, step_ms), tuple(map(str, classes))
     if len(names) != network.outputs or path.inputs != network.inputs:
         raise SrnnError(
-            f"The network has {network.inputs} inputs and {network.outputs} outputs; the signal "
-            f"gives {path.inputs}, and "
-            f"classes names {len(names)}.",
+            f"The network has {network.inputs} inputs and {network.outputs} outputs; "
+            f"the signal gives {path.inputs}, and classes names {len(names)}.",
             "conflict",
             "classes",
         )

@@ -72,9 +72,9 @@ def why_no_numba() -> str:
         return ""
     if os.path.isfile(".numba_config.yaml"):
         raise SrnnError(
-            "Numba would take settings from .numba_config.yaml in the current folder, which may be "
-            "anybody's; start from another folder, or set its NUMBA_... environment variables "
-            "instead.",
+            "Numba would take settings from .numba_config.yaml in the "
+            "current folder, which may be anybody's; start from another "
+            "folder, or set its NUMBA_... environment variables instead.",
             "resource",
             ".numba_config.yaml",
         )
@@ -167,10 +167,16 @@ def part(function: Callable[..., Any], depends_on: str = "", **options: Any) -> 
     """A function for compiled ones to call that is itself compiled only once for each signature.
 
     It is kept on disk like them. Numba would compile it again into each of its callers, which is
-    slow for a large function. Arguments: see ``compiled``.
+    slow for a large function. It must not raise, because its callers do not check for that, and it
+    takes positional arguments only.
 
-    It must not raise, because its callers do not check for that, and it takes positional arguments
-    only.
+    Args:
+        function: the plain function.
+        depends_on: as for ``compiled``.
+        options: those of ``numba.njit``.
+
+    Returns:
+        What compiled functions call.
     """
     from numba.core import cgutils
     from numba.extending import intrinsic
@@ -245,7 +251,15 @@ class _DiskCache:
         return code_cache.folder_in_use()
 
     def load_overload(self, signature: Any, target: Any) -> Any:
-        """The compiled form for a signature; None if it has to be compiled."""
+        """The compiled form for a signature.
+
+        Args:
+            signature: the types of the arguments.
+            target: Numba's context for the processor.
+
+        Returns:
+            The form; None if it has to be compiled.
+        """
         target.refresh()
         form = _load(self.name(signature, target.codegen()), target)
         if form is None and _only_kept.get():
@@ -253,6 +267,12 @@ class _DiskCache:
         return form
 
     def save_overload(self, signature: Any, result: Any) -> None:
+        """Keep a compiled form on disk; if that is impossible, one warning says so.
+
+        Args:
+            signature: the types of the arguments.
+            result: the form, Numba's CompileResult.
+        """
         from numba.core.serialize import dumps
 
         if result.lifted or result.library.has_dynamic_globals:  # good for this process only
@@ -269,9 +289,15 @@ class _DiskCache:
             _say(str(error))
 
     def name(self, signature: Any, codegen: Any) -> str:
-        """The name of the form for a signature.
+        """The name of the form for a signature. It changes with everything that the machine code
+        depends on.
 
-        It changes with everything that the machine code depends on.
+        Args:
+            signature: the types of the arguments.
+            codegen: Numba's code generator for the processor.
+
+        Returns:
+            The name, valid in a file's name and in machine code.
         """
         import llvmlite
         import numba

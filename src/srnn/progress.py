@@ -60,8 +60,12 @@ def say(text: str) -> None:
 
 @contextmanager
 def saying(text: str, waited: float = 0.0) -> Iterator[None]:
-    """Work that says what it does once people have waited for it longer than ``PATIENCE``;
-    ``waited``: seconds until now."""
+    """Print a line about the block's work once people have waited for it longer than ``PATIENCE``.
+
+    Args:
+        text: what is being done.
+        waited: seconds until now.
+    """
     timer = threading.Timer(max(PATIENCE - waited, 0.0), say, (text,))
     timer.daemon = True
     timer.start()
@@ -82,11 +86,22 @@ class Reporter:
         not every reporter asks."""
 
     def start(self, epochs: int, steps_per_epoch: int, done_steps: int) -> None:
-        """Training begins, or continues after ``done_steps``; a step is one batch."""
+        """Training begins, or continues.
+
+        Args:
+            epochs: of the whole training.
+            steps_per_epoch: batches in each.
+            done_steps: batches that an earlier call has done.
+        """
 
     def step(self, done_steps: int, numbers: dict[str, Any]) -> None:
-        """After a batch: running loss, accuracy, firing rate (None: the network has none),
-        samples/s of this epoch."""
+        """After a batch.
+
+        Args:
+            done_steps: batches that are done.
+            numbers: running loss, accuracy, firing rate (None: the network has none) and samples/s
+                of this epoch.
+        """
 
     def epoch(self, record: dict[str, Any]) -> None:
         """After an epoch, with its line of metrics.jsonl."""
@@ -109,17 +124,29 @@ def rate_text(rate: float | None) -> str:
 
 
 def right_text(numbers: Mapping[str, Any], digits: int = 2) -> str:
-    """The share of right decisions, for people; "" where answers are values."""
+    """The share of right decisions, for people.
+
+    Args:
+        numbers: with ``accuracy``, unless answers are values.
+        digits: decimals of the percentage.
+
+    Returns:
+        The text; "" where answers are values.
+    """
     if "accuracy" not in numbers:
         return ""
     return f"  accuracy {numbers['accuracy']:.{digits}%}"
 
 
 def header(description: dict[str, Any], width: int | None = None) -> list[str]:
-    """Lines that tell people what will be trained.
+    """What will be trained, for people.
 
-    description: from ``Prepared.description``. width: the terminal's, to which lines are wrapped;
-    None: no wrapping.
+    Args:
+        description: from ``Prepared.description``.
+        width: the terminal's, to which lines are wrapped; None: no wrapping.
+
+    Returns:
+        The lines.
     """
     d = description
     if d["shortest"] == d["steps"]:
@@ -140,13 +167,11 @@ def header(description: dict[str, Any], width: int | None = None) -> list[str]:
     rows = {
         "data": f"{d['task']}: {one_line(d['origin'], 300)}",
         "shapes": f"{d['sequences']['train']:,} training and {d['sequences']['validation']:,} "
-        "validation sequences x "
-        f"{steps}{lasting} x {counted(d['inputs'], 'input')}, {label}",
+        f"validation sequences x {steps}{lasting} x {counted(d['inputs'], 'input')}, {label}",
         **answers,
         "network": f"{d['network']}; {d['parameters']:,} parameters",
         "training": f"{counted(d['epochs'], 'epoch')} of "
-        f"{counted(d['batches_per_epoch'], 'batch', 'batches')} "
-        f"of {d['batch_size']:,}",
+        f"{counted(d['batches_per_epoch'], 'batch', 'batches')} of {d['batch_size']:,}",
         "runs on": f"{d['device']} ({d['device_reason']}), {counted(d['threads'], 'thread')}; "
         f"backend {d['backend']} ({d['backend_reason']})",
     }
@@ -177,8 +202,8 @@ def _classes(d: Mapping[str, Any]) -> str:
     )
     largest, fraction = d["largest_class"]["name"], d["largest_class"]["fraction"]
     unequal = (
-        f"; always choosing {one_line(largest, 24)!r} would be right for {fraction:.0%} of "
-        "validation"
+        f"; always choosing {one_line(largest, 24)!r} "
+        f"would be right for {fraction:.0%} of validation"
     )
     if fraction >= _MOST and not d["weighs_classes"]:
         settings = {
@@ -227,8 +252,15 @@ def compiling(description: dict[str, Any]) -> str:
 
 
 def epoch_line(record: dict[str, Any], width: int | None = None) -> str:
-    """One epoch in one line, of at most ``width`` characters if that is given (and is 20 or
-    more)."""
+    """One epoch in one line.
+
+    Args:
+        record: its line of metrics.jsonl.
+        width: characters that the line may have, 20 or more; None: any number.
+
+    Returns:
+        The line.
+    """
     if "refit_epoch" in record:
         loss, right = record["train"]["loss"], right_text(record["train"])
         return f"refit {record['refit_epoch']:4d}  loss {loss:.4g}{right}"
@@ -245,13 +277,12 @@ def epoch_line(record: dict[str, Any], width: int | None = None) -> str:
     if "balanced_accuracy" in validation:
         balanced = f"  balanced {validation['balanced_accuracy']:.2%}"
     lines = (
-        f"epoch {record['epoch']:4d}  loss {record['train']['loss']:.4g}"
-        f"{right_text(record['train'])}  "
-        f"validation loss {validation['loss']:.4g}  {name} {accuracy}{balanced}  rate {rate}  "
-        f"{record['samples_per_s']:.0f} samples/s{best}",
-        f"epoch {record['epoch']:4d}  loss {record['train']['loss']:.4g}  validation {name} "
-        f"{accuracy}{balanced}  "
-        f"rate {rate}{best}",
+        f"epoch {record['epoch']:4d}  loss "
+        f"{record['train']['loss']:.4g}{right_text(record['train'])}  "
+        f"validation loss {validation['loss']:.4g}  {name} {accuracy}{balanced} "
+        f" rate {rate}  {record['samples_per_s']:.0f} samples/s{best}",
+        f"epoch {record['epoch']:4d}  loss {record['train']['loss']:.4g} "
+        f" validation {name} {accuracy}{balanced}  rate {rate}{best}",
         f"epoch {record['epoch']:4d}  {name} {accuracy}{balanced}{best}",
         f"{record['epoch']:4d}  {accuracy}{best}",
     )
@@ -271,8 +302,8 @@ class ScriptReporter(Reporter):
 
     def start(self, epochs: int, steps_per_epoch: int, done_steps: int) -> None:
         self.phase(
-            f"training, {counted(epochs, 'epoch')}; reporter=srnn.progress.LineReporter() shows "
-            "each"
+            f"training, {counted(epochs, 'epoch')}; "
+            "reporter=srnn.progress.LineReporter() shows each"
         )
 
     def stop(self) -> None:

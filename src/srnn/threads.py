@@ -69,7 +69,12 @@ def _pool(helpers: int) -> ThreadPoolExecutor:
 
 def for_each(task: Callable[[int], None], count: int) -> None:
     """Call task(0) ... task(count - 1), each once, in no fixed order. The first exception is raised
-    again here."""
+    again here.
+
+    Args:
+        task: the function.
+        count: how often it is called.
+    """
     team = min(torch.get_num_threads(), count)
     if team < 2:
         for index in range(count):
@@ -116,8 +121,14 @@ def _in_region(parallel: Any, work: Callable[[], object], team: int) -> None:
 def for_each_with(
     make: Callable[[], T], task: Callable[[int, T], None], count: int, unused: list[T]
 ) -> None:
-    """``for_each`` with scratch: task(i, scratch), where scratch comes from ``unused`` (or
-    ``make``) and goes back there."""
+    """``for_each`` with scratch memory: task(i, scratch).
+
+    Args:
+        make: makes scratch memory.
+        task: the function.
+        count: how often it is called.
+        unused: scratch memory to use first; each goes back there after its use.
+    """
 
     def work(index: int) -> None:
         try:

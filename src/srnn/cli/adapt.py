@@ -167,7 +167,7 @@ def _show(report: dict[str, Any], out: Path) -> None:
     print(f"recordings        {report['sequences']:,}{labels}")
     print(f"right, unadapted  {100 * report['accuracy_before']:.1f} %")
     print(
-        f"right, adapting   {100 * report['accuracy_adapting']:.1f} %  (each predicted before its "
-        "label was told)"
+        f"right, adapting   {100 * report['accuracy_adapting']:.1f} "
+        "%  (each predicted before its label was told)"
     )
     print(f"written: {out}")

@@ -54,8 +54,8 @@ class PruningOptions:
         return self.what is not None or self.sparsity is not None
 
     def check(self, tuned: bool) -> None:
-        """SrnnError for options that contradict each other. tuned: whether options of fine-tuning
-        are given."""
+        """Refuse options that contradict each other. tuned: whether options of fine-tuning are
+        given. SrnnError of kind ``conflict`` or ``missing``."""
         how = self.scope is not None or self.gradual > 0
         if how and not self.wanted:
             raise SrnnError(
@@ -63,15 +63,15 @@ class PruningOptions:
             )
         if self.what == "dead" and (self.sparsity is not None or tuned):
             raise SrnnError(
-                "--what dead removes all neurons that never spike, without training; leave out "
-                "--sparsity and --epochs.",
+                "--what dead removes all neurons that never spike, "
+                "without training; leave out --sparsity and --epochs.",
                 "conflict",
                 "what",
             )
         if self.wanted and self.what != "dead" and self.sparsity is None:
             raise SrnnError(
-                "--sparsity is missing: the fractions to prune, such as 0.5 0.9; only --what dead "
-                "needs none.",
+                "--sparsity is missing: the fractions to prune, "
+                "such as 0.5 0.9; only --what dead needs none.",
                 "missing",
                 "sparsity",
             )
@@ -85,7 +85,18 @@ class PruningOptions:
     def run(
         self, model: str, out: Path, options: TuningOptions, reporter: Reporter, command: str
     ) -> dict[str, Any]:
-        """Prune and fine-tune into runs in ``out``; the report of ``studies.pruning.prune_run``."""
+        """Prune and fine-tune into runs.
+
+        Args:
+            model: the network to prune.
+            out: folder for the runs.
+            options: of the fine-tuning.
+            reporter: receives its progress.
+            command: the command that made them, kept in the results.
+
+        Returns:
+            The report of ``studies.pruning.prune_run``.
+        """
         from ..studies.pruning import prune_run
 
         return prune_run(
@@ -206,8 +217,17 @@ def _made(
 
 
 def repeated(called: Called, epochs: int, lr_factor: float) -> str:
-    """The command, for whoever reads its results: nothing else in them says how the network was
-    fine-tuned."""
+    """The command that makes the results again; nothing else in them names the settings of
+    fine-tuning.
+
+    Args:
+        called: the command as it was called.
+        epochs: of fine-tuning.
+        lr_factor: of fine-tuning.
+
+    Returns:
+        The command, for a shell.
+    """
     left_out = {
         "--json": 0,
         "--resume": 0,

@@ -265,8 +265,8 @@ def prepare(
             if not json:
                 n, steps, channels = data.x.shape
                 print(
-                    f"{use.task} {split}: {n:,} sequences of {steps} steps and {channels} channels "
-                    f"({seconds:.1f} s)"
+                    f"{use.task} {split}: {n:,} sequences of {steps} "
+                    f"steps and {channels} channels ({seconds:.1f} s)"
                 )
     done = {"unpacked": [str(path) for path in unpacked], "splits": splits, "skipped": skipped}
     if any(done.values()):
@@ -283,10 +283,9 @@ def _check_archive(data_set: DataSet, data_dir: Path | None, archive: Path) -> N
     for file in data_set.files:
         if archive.name == file.name and not (report := check(file, archive)).good:
             raise SrnnError(
-                f"{archive} was not unpacked: it does not match the catalogue ({report.note}); if "
-                "you trust it, unpack it into "
-                f"{archive.parent} yourself and remove it, or fetch it again: "
-                f"{_command(data_set, data_dir, 'fetch')}",
+                f"{archive} was not unpacked: it does not match the catalogue "
+                f"({report.note}); if you trust it, unpack it into {archive.parent} yourself "
+                f"and remove it, or fetch it again: {_command(data_set, data_dir, 'fetch')}",
                 "data",
                 archive,
             )

@@ -230,8 +230,8 @@ def _folds(paths: list[str], models: list[Trained], data: Path | None) -> list[d
             first.classes,
         ):
             raise SrnnError(
-                f"{path} has another task, other options of it, or other classes, than {paths[0]}; "
-                "measure them apart.",
+                f"{path} has another task, other options of it, or "
+                f"other classes, than {paths[0]}; measure them apart.",
                 "conflict",
                 path,
             )
@@ -371,10 +371,9 @@ def _spot(
                 "-" if one is None else f"{one:.2f} s" for one in row["delay_seconds"].values()
             )
             print(
-                f"{row['threshold']:>11.2f}  {row['understood'] / max(1, row['words']):>10.1%}  "
-                f"{row['false_rejects']:>13,}  "
-                f"{row['false_accepts_an_hour']:>22,.0f} ({row['without_a_word_an_hour']:>14,.0f}) "
-                f" {delay}"
+                f"{row['threshold']:>11.2f}  {row['understood'] / max(1, row['words']):>10.1%} "
+                f" {row['false_rejects']:>13,}  {row['false_accepts_an_hour']:>22,.0f} "
+                f"({row['without_a_word_an_hour']:>14,.0f})  {delay}"
                 + (f"  (its own rule; windows averaged: {row['smooth']})" if row is by_rule else "")
             )
 

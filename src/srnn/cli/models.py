@@ -56,8 +56,8 @@ def models(
         kept = pretrained.example(name)
         if example.suffix != kept.suffix:
             raise SrnnError(
-                f"The example is a {kept.suffix} file; give --example a name that ends in "
-                f"{kept.suffix}, not {example}.",
+                f"The example is a {kept.suffix} file; give --example "
+                f"a name that ends in {kept.suffix}, not {example}.",
                 "value",
                 "example",
             )
@@ -91,15 +91,20 @@ def _show_table(cards: dict[str, Card]) -> None:
         for line in card.live_in_words[:1]:
             console.print(f"  live, {line}", soft_wrap=True)
     console.print(
-        "\nAccuracy in percent: on validation (which chose the network), on validation in int8, on "
-        "test. C, kB: flash of the C "
-        "export in float32 and int8. nJ: energy of a decision in float32 (srnn energy, model "
-        "fp32). srnn models NAME shows the "
+        "\nAccuracy in percent: on validation (which chose the network), on validation "
+        "in int8, on test. C, kB: flash of the C export in float32 and int8. nJ: energy "
+        "of a decision in float32 (srnn energy, model fp32). srnn models NAME shows the "
         "card: splits, other energies, licence, and what a network must not be used for."
     )
 
 
 def show_card(name: str, card: Card) -> None:
+    """Print the card of a pretrained network.
+
+    Args:
+        name: the network's.
+        card: its card.
+    """
     console = open_console()
     seeds = ", ".join(f"{seed}: {percent(value)}" for seed, value in card.seeds.items())
     energies = (

@@ -59,10 +59,18 @@ class Parsed(NamedTuple):
 
 
 def parse(words: Sequence[str], program: Program, python: Sequence[str] = AGAIN) -> Parsed:
-    """The command that the words name, with its arguments. SrnnError for a mistake, with the
-    nearest valid word.
+    """The command that the words name, with its arguments.
 
-    python: arguments with which Python starts the program again.
+    Args:
+        words: the command line, without the program's name.
+        program: the program.
+        python: arguments with which Python starts the program again.
+
+    Returns:
+        The command, bound to its arguments.
+
+    Raises:
+        SrnnError: a mistake in the words; the message suggests the nearest valid word.
     """
     try:
         return _parse(words, program, python)
@@ -169,7 +177,13 @@ def split_settings(words: Sequence[str]) -> tuple[list[str], list[str]]:
 def app_of(command: str, program: Program, everything: bool = False) -> App:
     """The command line of a command that has a function.
 
-    everything: whether its help says all there is to say, instead of what fits a screen.
+    Args:
+        command: its name.
+        program: the program.
+        everything: whether its help is complete, instead of what fits a screen.
+
+    Returns:
+        cyclopts' App.
     """
     where, _ = program.commands[command]
     module, _, name = where.partition(":")

@@ -194,8 +194,8 @@ def _fill(
         missing = [file for file in found if file not in part]
         if len(missing) < len(found):
             print(
-                f"srnn: {part.path}: {len(found) - len(missing)} of {len(found)} recordings are "
-                "there, from before",
+                f"srnn: {part.path}: {len(found) - len(missing)} "
+                f"of {len(found)} recordings are there, from before",
                 file=sys.stderr,
             )
         failed = each(
@@ -240,6 +240,16 @@ def _at_end(prediction: Prediction) -> Any:
 
 
 def as_json(file: Path, prediction: Prediction, over_time: bool) -> dict[str, Any]:
+    """A prediction as a JSON value.
+
+    Args:
+        file: the recording.
+        prediction: its prediction.
+        over_time: with the answers of all steps.
+
+    Returns:
+        The value.
+    """
     if prediction.targets is not None:
         # ``as_json`` of a network whose answer is a value: that at the end, and over time.
         targets, names = prediction.targets, prediction.classes

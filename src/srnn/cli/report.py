@@ -209,9 +209,8 @@ def _summarise(
 ) -> int:
     if out is None:
         raise SrnnError(
-            "These runs are seeds of one recipe; name a folder for their summary, --out DIR, or a "
-            "page, "
-            "--out FILE.html.",
+            "These runs are seeds of one recipe; name a folder for "
+            "their summary, --out DIR, or a page, --out FILE.html.",
             "missing",
             "out",
         )

@@ -124,12 +124,22 @@ def load_models(
     form: Form = "auto",
     data_dir: Path | None = None,
 ) -> tuple[dict[str, Decoder], list[Playable], list[str]]:
-    """The decoders by name, the recordings that their runs keep, and notes on which options do not
-    apply to which models.
+    """The networks that are served. If there are several, each takes the options that apply to it;
+    an option that applies to none of them is refused, as it is for a single one.
 
-    A model to which no name is given has its folder's. If there are several models, each takes the
-    options that apply to it; an option that applies to none of them is refused, as it is for a
-    single model.
+    Args:
+        models: RUN or NAME=RUN; without a name, the folder's is taken.
+        decoding: options of their decoders.
+        form: what their input is.
+        data_dir: where training data are, for a network that lacks their statistics.
+
+    Returns:
+        The decoders by name, the recordings that their runs keep, and notes on which options do not
+        apply to which models.
+
+    Raises:
+        SrnnError: ``value``: a name is not valid or there twice; ``conflict``: an option applies to
+            none.
     """
     from ..training.examples import kept_examples
     from ..training.runs import open_trained
@@ -141,8 +151,8 @@ def load_models(
             name = os.path.basename(os.path.realpath(folder)).removesuffix(".safetensors")
         if not name or not all(letter.isalnum() or letter in "-_." for letter in name):
             raise SrnnError(
-                f"A model's name may have only letters, digits and - _ ., not {name!r}: give "
-                "NAME=RUN.",
+                "A model's name may have only letters, digits "
+                f"and - _ ., not {name!r}: give NAME=RUN.",
                 "value",
                 "models",
             )
@@ -188,8 +198,19 @@ def load_models(
 def load_recording(
     path: Path, models: dict[str, Decoder], said: RecordingOptions = NO_OPTIONS
 ) -> Playable:
-    """A signal for the live page, "-" for standard input. SrnnError unless it fits one of the
-    models."""
+    """A signal for the live page.
+
+    Args:
+        path: the recording, "-" for standard input.
+        models: the decoders by name.
+        said: options of reading it.
+
+    Returns:
+        The signal, and the models that it fits.
+
+    Raises:
+        SrnnError: ``data``: it fits none.
+    """
     import numpy as np
 
     from ..deploy.serve.app import Playable
@@ -219,7 +240,18 @@ def load_recording(
 
 
 def find_token(file: Path | None, new: bool) -> str | None:
-    """The token from the file, from SRNN_TOKEN, or a new one; None if none is wanted."""
+    """The token that clients need.
+
+    Args:
+        file: a file with it; None: it may be in SRNN_TOKEN.
+        new: make one.
+
+    Returns:
+        The token; None if none is wanted.
+
+    Raises:
+        SrnnError: ``conflict``: a file and a new one; ``file`` or ``data``: the file has no token.
+    """
     if file is not None and new:
         raise SrnnError(
             "--token-file and --new-token exclude each other.", "conflict", "token_file"

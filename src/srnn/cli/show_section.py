@@ -171,10 +171,16 @@ def sparkline(
     high: float | None = None,
     width: int = WIDTH,
 ) -> str:
-    """Values as a line of blocks, from ``low`` to ``high`` (default: the extremes), with a space
-    for None.
+    """Values as a line of blocks, with a space for None.
 
-    If there are more values than ``width``, those that share a character are averaged.
+    Args:
+        values: the values; those that share a character are averaged.
+        low: the value of the lowest block; None: the smallest.
+        high: the value of the highest block; None: the largest.
+        width: the most characters.
+
+    Returns:
+        The line.
     """
     if has_blocks(sys.stdout.encoding):
         symbols = BLOCKS

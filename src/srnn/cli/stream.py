@@ -259,13 +259,13 @@ def _stream(
             else:
                 pace = f"{1 / factor:.2f} times as fast"
             print(
-                f"real-time factor {factor:.5f}: {pace + (' than' if factor < 0.5 else ' as')} the "
-                "signal"
+                f"real-time factor {factor:.5f}: "
+                f"{pace + (' than' if factor < 0.5 else ' as')} the signal"
             )
         print(
-            f"latency: the encoder waits {summary['encoder_latency']:g} {unit}; a block took "
-            f"{latency['p50']:.3f} ms (median), {latency['p95']:.3f} (95 %), {latency['p99']:.3f} (99 "
-            f"%), {latency['max']:.3f} (max)"
+            f"latency: the encoder waits {summary['encoder_latency']:g} {unit}; a "
+            f"block took {latency['p50']:.3f} ms (median), {latency['p95']:.3f} "
+            f"(95 %), {latency['p99']:.3f} (99 %), {latency['max']:.3f} (max)"
         )
     return 0
 
@@ -297,8 +297,8 @@ def _open(chosen: _Input, decoder: Decoder) -> Source:
     except SrnnError as error:
         if signal.form == "steps" and chosen.form == "auto" and "channel" in str(error):
             raise SrnnError(
-                f"{error} The network reads {signal.what}; if this is the raw signal, try --input "
-                "signal.",
+                f"{error} The network reads {signal.what}; if "
+                "this is the raw signal, try --input signal.",
                 error.kind,
                 error.field,
             ) from error

@@ -48,7 +48,12 @@ class LiveView:
         self._live.stop()
 
     def show(self, decisions: list[Decision], chosen: list[Decision]) -> None:
-        """All new decisions, and those among them that are worth a line."""
+        """Draw new decisions.
+
+        Args:
+            decisions: all of them; the last one is shown.
+            chosen: those that get a line above.
+        """
         if decisions:
             self._now = decisions[-1]
         if chosen:

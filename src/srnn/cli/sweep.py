@@ -80,8 +80,8 @@ def sweep(
             one.state == "waiting" for one in units.status()
         ):  # results that lie there are from elsewhere
             raise SrnnError(
-                f"Nothing of the sweep '{loaded.name}' has been trained in {units.out}: there are "
-                "no results to write.",
+                f"Nothing of the sweep '{loaded.name}' has been trained "
+                f"in {units.out}: there are no results to write.",
                 "missing",
                 units.out,
             )
@@ -147,8 +147,8 @@ def _work(
             what = "the same command continues"
         numbers = ", ".join(map(str, died))
         print(
-            f"srnn: {len(died)} of {len(codes)} workers died (exit code {numbers}; see {logs}); "
-            f"{what}",
+            f"srnn: {len(died)} of {len(codes)} workers "
+            f"died (exit code {numbers}; see {logs}); {what}",
             file=sys.stderr,
         )
     return 1 if left else 0

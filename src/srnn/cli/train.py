@@ -112,7 +112,16 @@ def train(
 
 
 def with_short_forms(settings: Sequence[str], epochs: str | None, device: str | None) -> list[str]:
-    """The settings, and those of --epochs and --device; what is set in full takes precedence."""
+    """The settings, and those of --epochs and --device; what is set in full takes precedence.
+
+    Args:
+        settings: words that set the recipe's keys.
+        epochs: value of --epochs, as text; None: not given.
+        device: value of --device; None: not given.
+
+    Returns:
+        All settings.
+    """
     short = {"training.epochs": epochs, "training.device": device}
     given = [f"--{key}={value}" for key, value in short.items() if value is not None]
     return [*given, *settings]
@@ -208,9 +217,8 @@ def _problems(task: Task, json: bool) -> list[dict[str, Any]]:
         if json:
             print(json_text({"problems": plain}))
         raise SrnnError(
-            f"{counted(len(refused), 'file')} cannot be used: mend what is listed above, or leave "
-            "such "
-            "files out with --task.options.skip true.",
+            f"{counted(len(refused), 'file')} cannot be used: mend what is listed "
+            "above, or leave such files out with --task.options.skip true.",
             "data",
             "data",
         )
