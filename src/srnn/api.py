@@ -13,14 +13,14 @@ Anything that does not fit raises an SrnnError of one line. Reading a model's fi
 it and needs no data set.
 """
 
-# Nothing inside the package imports this file; what it calls is written in the wings.
+# Nothing inside the package imports this file; what it calls lies in the rooms below.
 
 from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -131,7 +131,7 @@ class Model(Trained):
         from .deploy.predicting import far_longer, predict
 
         gaps = Gaps(missing, longest_gap)
-        said = ReadingOverrides(rate, channels, gaps)
+        overrides = ReadingOverrides(rate, channels, gaps)
         many = False
         if isinstance(signal, (list, tuple)) and signal:
             first = signal[0]
@@ -140,9 +140,9 @@ class Model(Trained):
                 many = not all(map(_is_number, first))
         many = many or getattr(signal, "ndim", 0) == 3
         if many:
-            found = [_warned(predict(self, one, form, said, segment)) for one in signal]  # type: ignore[arg-type, union-attr]
+            found = [_warned(predict(self, one, form, overrides, segment)) for one in signal]  # type: ignore[arg-type, union-attr]
         else:
-            found = [_warned(predict(self, signal, form, said, segment))]  # type: ignore[arg-type]
+            found = [_warned(predict(self, signal, form, overrides, segment))]  # type: ignore[arg-type]
         longer = [] if segment else [one for one in found if far_longer(self, len(one.scores))]
         if longer and self.task.segment is not None:
             note = far_longer(self, len(longer[0].scores))
@@ -192,7 +192,7 @@ class Model(Trained):
             longest_gap: samples that may be missing in a row.
             data_dir: where training data are, for a model that lacks the statistics it needs.
 
-        Raises SrnnError for a network that cannot be streamed (it says why).
+        Raises SrnnError for a network that cannot be streamed, with the reason.
         """
         from .deploy.streaming import Decoder
 
@@ -432,7 +432,12 @@ def fit(
     gaps = Gaps(missing, longest_gap)
     settings = settings_of(test, epochs, patience, hidden, neuron, lr, batch_size, unit, gaps)
     recipe, task = recipe_for(x, arguments, settings | dict(overrides))
-    with _folder(out) as folder:
+    with ExitStack() as removed:
+        folder: Path | str
+        if out is None:
+            folder = removed.enter_context(temporary_folder()) / "model"
+        else:
+            folder = out
         how: dict[str, Any] = {"seed": seed, "resume": resume, "overwrite": overwrite}
         model = train(recipe, folder, task=task, reporter=reporter, **how)
     return model if out is not None else model.but(folder=None)
@@ -484,16 +489,6 @@ def fit_anomalies(
     return raised
 
 
-@contextmanager
-def _folder(out: Path | str | None) -> Iterator[Path | str]:
-    """The folder of a run; None: one that is removed afterwards."""
-    if out is not None:
-        yield out
-        return
-    with temporary_folder() as folder:
-        yield folder / "model"
-
-
 def load(source: Path | str) -> Model:
     """The pretrained network of that name ("ecg"), or the model in a file (``model.safetensors``)
     or in a run folder.
@@ -513,23 +508,6 @@ def _warned(prediction: Prediction) -> Prediction:
     if not prediction.sure:
         warnings.warn(f"{prediction.name}: {prediction.drift}", RuntimeWarning, stacklevel=3)
     return prediction
-
-
-def _step_ms(rate: float | None, step_ms: float | None, signal: SignalPath | None) -> float | None:
-    """Milliseconds of a step, from either statement. SrnnError for two statements of one thing."""
-    if rate is not None:
-        check("rate", rate, Positive)
-        if step_ms is not None or signal is not None:
-            raise SrnnError(
-                "'rate' is of steps alone: a signal path states "
-                "its own, and 'step_ms' is the same as 'rate'.",
-                "conflict",
-                "rate",
-            )
-        step_ms = 1000 / rate
-    if step_ms is not None:
-        check("step_ms", step_ms, Positive)
-    return step_ms
 
 
 def _targets_of(loss: LossConfig, targets: Targets | None, outputs: int) -> Targets | None:
@@ -603,7 +581,18 @@ def from_network(
     require(about is None or isinstance(about, Mapping), "about", "a mapping of JSON values", about)
     require(isinstance(name, str), "name", "text", name)
     check("start", start, int, Between(0))
-    step_ms = _step_ms(rate, step_ms, signal)
+    if rate is not None:
+        check("rate", rate, Positive)
+        if step_ms is not None or signal is not None:
+            raise SrnnError(
+                "'rate' is of steps alone: a signal path states its own, "
+                "and 'step_ms' is the same as 'rate'.",
+                "conflict",
+                "rate",
+            )
+        step_ms = 1000 / rate
+    if step_ms is not None:
+        check("step_ms", step_ms, Positive)
     if steps is not None:
         check("steps", steps, int, Between(1, 2**31 - 1))
     path, names = signal or Steps(network.inputs, step_ms), tuple(map(str, classes))

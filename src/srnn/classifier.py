@@ -39,7 +39,7 @@ def _as_value_errors() -> Iterator[None]:
     try:
         yield
     except SrnnError as error:
-        raise InvalidData(str(error)) from error
+        raise InvalidData(str(error), error.kind, error.field) from error
 
 
 class SRNNClassifier(ClassifierMixin, BaseEstimator):
@@ -119,7 +119,9 @@ class SRNNClassifier(ClassifierMixin, BaseEstimator):
             InvalidData: the data cannot be used.
         """
         if y is None:
-            raise InvalidData("SRNNClassifier requires y to be passed, but the target y is None.")
+            raise InvalidData(
+                "SRNNClassifier requires y to be passed, but the target y is None.", "missing", "y"
+            )
         settings = self.get_params()
         settings["overrides"] = self.overrides or {}
         labels = np.asarray(as_numpy(y))
@@ -127,13 +129,17 @@ class SRNNClassifier(ClassifierMixin, BaseEstimator):
             labels = column_or_1d(labels, warn=True)
         if labels.ndim != 1:
             raise InvalidData(
-                "SRNNClassifier takes a label for each sequence "
-                f"(N,), not {labels.shape}; see srnn.fit."
+                "SRNNClassifier takes a label for each sequence (N,), "
+                f"not {labels.shape}; see srnn.fit.",
+                "data",
+                "y",
             )
         if labels.dtype.kind == "f" and (labels != np.round(labels)).any():
             raise InvalidData(
                 "SRNNClassifier names classes, and y is continuous "
-                "(decimal numbers); srnn.fit learns values."
+                "(decimal numbers); srnn.fit learns values.",
+                "data",
+                "y",
             )
         check_classification_targets(labels)
         X = self._sequences(X, reset=True)

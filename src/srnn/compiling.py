@@ -49,7 +49,7 @@ class CannotCompile(SrnnError):
 
 
 class _NotKept(Exception):
-    """Raised while ``is_kept`` asks, if the call would have to compile something first."""
+    """Raised within ``is_kept``, if the call would have to compile something first."""
 
 
 def has_numba() -> bool:
@@ -78,10 +78,7 @@ def why_no_numba() -> str:
             "resource",
             ".numba_config.yaml",
         )
-    if os.environ.get("NUMBA_DISABLE_JIT", "").strip() not in (
-        "",
-        "0",
-    ):  # as for measuring coverage
+    if os.environ.get("NUMBA_DISABLE_JIT", "").strip() not in ("", "0"):  # to measure coverage
         return "NUMBA_DISABLE_JIT is set"
     if find_spec("numba"):
         return ""
@@ -111,7 +108,7 @@ def compiled(function: Callable[..., Any], depends_on: str = "", **options: Any)
 
 @functools.cache
 def _announce() -> None:
-    """From now on people who wait for compiling are told, whoever calls what has to be compiled."""
+    """From now on people who wait for compiling get a line, whichever caller needs it."""
     from numba.core import event as events
 
     class Announced(events.Listener):
@@ -238,7 +235,7 @@ def is_kept(call: Callable[[], object]) -> bool:
 
 
 class _DiskCache:
-    """Numba asks it for compiled forms of one function, and gives it new ones.
+    """Compiled forms of one function on disk, as Numba loads and saves them.
 
     These are the methods of Numba's ``FunctionCache``.
     """
@@ -362,7 +359,7 @@ def _load(name: str, target: Any) -> Any:
     return None
 
 
-@functools.cache  # said once
+@functools.cache  # once for each reason
 def _say(reason: str) -> None:
     warnings.warn(
         f"Compiled code is not kept, so each start compiles again: {reason}. "

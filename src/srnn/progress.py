@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 PATIENCE = 2.0
-"""Seconds after which silent work says what it does."""
+"""Seconds after which silent work prints what it does."""
 _MOST = 0.75
-"""Fraction of one class above which people are told that classes can be weighed."""
+"""Fraction of one class above which the header adds that classes can be weighed."""
 _UNEQUAL = 1.5
 """How many times its equal share a class may have before the header says how often always choosing
 it would be right."""
@@ -42,16 +42,16 @@ _BESIDE = {"learnt": 70, "speed": 110}
 
 
 COMPILING = "compiling loops for this machine, once; later starts find them on disk"
-_SAID: set[str] = set()
-"""What people have been told, each once in a process."""
+_PRINTED: set[str] = set()
+"""Lines that were printed, each once in a process."""
 
 
 def say(text: str) -> None:
     """One line for people who wait, unless they know: on standard error, in a notebook among the
     outputs."""
-    if text in _SAID:
+    if text in _PRINTED:
         return
-    _SAID.add(text)
+    _PRINTED.add(text)
     stream = sys.stderr
     if in_notebook():
         stream = sys.stdout
@@ -76,7 +76,7 @@ def saying(text: str, waited: float = 0.0) -> Iterator[None]:
 
 
 class Reporter:
-    """Says nothing; the base of the others, and what a library user gets."""
+    """Prints nothing; the base of the others, and what a library user gets."""
 
     def phase(self, text: str) -> None:
         """What is being done now, until the next step: reading the data, validating."""
@@ -178,7 +178,7 @@ def header(description: dict[str, Any], width: int | None = None) -> list[str]:
     rows |= dict(line.split(": ", 1) for line in d["chosen"])
     if d["compile_seconds"]:
         rows["first"] = compiling(d)
-        _SAID.add(COMPILING)
+        _PRINTED.add(COMPILING)
     if d.get("start"):
         rows["start"] = f"measured: {'; '.join(d['start'])}"
     lines: list[str] = []
@@ -196,10 +196,8 @@ def header(description: dict[str, Any], width: int | None = None) -> list[str]:
 
 def _classes(d: Mapping[str, Any]) -> str:
     """Names of the classes, and what is unusual about how often they occur."""
-    classes, more = (
-        [one_line(name, 24) for name in d["classes"][:_NAMED]],
-        len(d["classes"]) - _NAMED,
-    )
+    classes = [one_line(name, 24) for name in d["classes"][:_NAMED]]
+    more = len(d["classes"]) - _NAMED
     largest, fraction = d["largest_class"]["name"], d["largest_class"]["fraction"]
     unequal = (
         f"; always choosing {one_line(largest, 24)!r} "
@@ -229,22 +227,22 @@ def _classes(d: Mapping[str, Any]) -> str:
 
 def _values(d: Mapping[str, Any]) -> str:
     """Names of the values, what they are in training, and their linear part."""
-    targets, said = d["targets"], list[str]()
+    targets, shown = d["targets"], list[str]()
     columns = (targets[name] for name in ("units", "mean", "std"))
     for name, unit, mean, std in zip(d["classes"], *columns, strict=True):
         of_unit = ""
         if unit:
             of_unit = f" {one_line(unit, 24)}"
-        said.append(f"{one_line(name, 24)}: mean {mean:.4g}, deviation {std:.4g}{of_unit}")
+        shown.append(f"{one_line(name, 24)}: mean {mean:.4g}, deviation {std:.4g}{of_unit}")
     linear = ""
     if targets["linear"] is not None:
         seen = counted(len(targets["linear"]["weights"]), "step")
         linear = f"; with a linear part of {seen}"
-    return "; ".join(said[:_NAMED]) + linear
+    return "; ".join(shown[:_NAMED]) + linear
 
 
 def compiling(description: dict[str, Any]) -> str:
-    """Says that loops will be compiled, and for how long; "" if they need not be."""
+    """That loops will be compiled, and for how long; "" if all are on disk."""
     seconds = description["compile_seconds"]
     if not seconds:
         return ""

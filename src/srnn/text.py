@@ -159,9 +159,7 @@ def markdown(text: str) -> str:
 def code(text: str) -> str:
     """A span of code in Markdown that shows the text, in one line."""
     line = one_line(text, most=10_000)
-    if (
-        "|" in line
-    ):  # in a table it would end the cell, and in code not every reader obeys an escape
+    if "|" in line:  # it would end a table's cell, and in code not every reader obeys an escape
         return f"<code>{markdown(line)}</code>"
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
     if len(fence) == 1 and line:

@@ -86,10 +86,7 @@ def for_each(task: Callable[[int], None], count: int) -> None:
         while (index := next(numbers)) < count:
             task(index)
 
-    if _in_child:
-        parallel = None
-    else:
-        parallel = _torch_openmp()
+    parallel = None if _in_child else _torch_openmp()
     if parallel is not None:
         _in_region(parallel, work, team)
         return
@@ -144,10 +141,7 @@ def for_each_with(
 def on_each(task: Callable[[], object]) -> None:
     """Call task() on every one of torch's threads; where we cannot get at them, on the calling one
     alone."""
-    if _in_child:
-        parallel = None
-    else:
-        parallel = _torch_openmp()
+    parallel = None if _in_child else _torch_openmp()
     if parallel is None:
         task()
     else:

@@ -191,29 +191,26 @@ def compress(
         return print_result(
             json, measured, lambda: _show_points([("as trained", measured["before"])])
         )
-    command = repeated(called, options.epochs, options.lr_factor)
-    return _made(model, out, pruning, options, command, json)
 
-
-def _made(
-    model: Model,
-    out: Path,
-    pruning: PruningOptions,
-    options: TuningOptions,
-    command: str,
-    json: bool,
-) -> int:
-    """Make the new run or runs in ``out``."""
     from ..progress import reporter_for
-    from ..studies.pruning import check_out, quantise_run
+    from ..studies.pruning import check_out, quantise_run, share_name
 
     check_out(model, out, options, prunes=pruning.wanted)
-    reporter = reporter_for(json)
+    command, reporter = repeated(called, options.epochs, options.lr_factor), reporter_for(json)
     if pruning.wanted:
-        curve = pruning.run(model, out, options, reporter, command)
-        return print_result(json, curve, lambda: _show_curve(curve, out))
-    points = quantise_run(model, out, options, reporter, command)
-    return print_result(json, points, lambda: _show_tuned(points, out))
+        report = pruning.run(model, out, options, reporter, command)
+        shown = [(share_name(point), point) for point in report["points"]]
+        files = f"curve: {out / 'curve.json'}, curve.md, curve.svg"
+    else:
+        report = quantise_run(model, out, options, reporter, command)
+        shown = [("as trained", report["before"]), ("fine-tuned", report["after"])]
+        files = f"written: {out / 'compression.json'}, compression.md, compression.svg"
+
+    def show() -> None:
+        _show_points(shown)
+        print(files)
+
+    return print_result(json, report, show)
 
 
 def repeated(called: Called, epochs: int, lr_factor: float) -> str:
@@ -238,18 +235,6 @@ def repeated(called: Called, epochs: int, lr_factor: float) -> str:
     }
     tuned = "--epochs", str(epochs), "--lr-factor", str(lr_factor)
     return shlex.join(called.again(left_out, *tuned))
-
-
-def _show_tuned(points: dict[str, Any], out: Path) -> None:
-    _show_points([("as trained", points["before"]), ("fine-tuned", points["after"])])
-    print(f"written: {out / 'compression.json'}, compression.md, compression.svg")
-
-
-def _show_curve(curve: dict[str, Any], out: Path) -> None:
-    from ..studies.pruning import share_name
-
-    _show_points([(share_name(point), point) for point in curve["points"]])
-    print(f"curve: {out / 'curve.json'}, curve.md, curve.svg")
 
 
 def _show_points(points: list[tuple[str, dict[str, Any]]]) -> None:

@@ -95,12 +95,12 @@ def export_c(
 
 
 def input_format(text: str | None) -> InputFormat | None:
-    """The input format that --inputs describes; None: it says nothing."""
+    """The input format that --inputs describes; None: it is not given."""
     from ..nn.fixedpoint.integer import InputFormat
 
-    if text is None or text == "spikes":
-        if text is None:
-            return None
+    if text is None:
+        return None
+    if text == "spikes":
         return InputFormat()
     try:
         return InputFormat(float(text), whole=False)

@@ -279,7 +279,7 @@ def find_token(file: Path | None, new: bool) -> str | None:
 
 
 def _say(url: str, models: list[str], token: str | None, new: bool, notes: list[str]) -> None:
-    """Say where it listens. A token is printed only if it is new."""
+    """Print where it listens, and a token only if it is new."""
     for note in notes:
         print(note, flush=True)
     shown = ""

@@ -125,10 +125,9 @@ def show_result(result: Mapping[str, Any], title: str, spiking: bool) -> None:
     for key, name in RESULT_NAMES.items():
         if key in result:
             if key == "firing_rate":
-                name, text = (
-                    (name if spiking or not result[key] else "activity"),
-                    _rate(result[key], spiking),
-                )
+                if not spiking and result[key]:
+                    name = "activity"
+                text = _rate(result[key], spiking)
             elif key in ("mae", "rmse", "r2"):
                 text = _error(key, result)
             else:
@@ -138,9 +137,8 @@ def show_result(result: Mapping[str, Any], title: str, spiking: bool) -> None:
         text = _error("mae", {**result, **errors}, sure=True)
         table.add_row(f"always the {name}", f"mean absolute error {text}")
     open_console().print(table)
-    if (
-        "run" in result
-    ):  # not in the table: the name must stay whole, to be copied, however narrow the terminal
+    # Not in the table: the name must stay whole, to be copied, however narrow the terminal.
+    if "run" in result:
         print(f"run folder: {result['run']}")
 
 

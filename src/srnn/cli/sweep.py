@@ -65,7 +65,14 @@ def sweep(
     if file == "list":
         return _list({name: load_sweep(name) for name in shipped_sweeps()}, json)
     check("--workers", workers, int, Between(1, 1024))
-    options = _job_options(job or [], launcher)
+    options: dict[str, Any] = {}  # of a job, as submitit takes them
+    for word in job or ():
+        key, equals, value = word.partition("=")
+        if not key or not equals or not launcher:
+            raise SrnnError(
+                f"--job takes KEY=VALUE, and needs --launcher; not {word!r}.", "value", "job"
+            )
+        options[key] = int(value) if value.isdecimal() else value
     loaded = load_sweep(file)
     if dry_run:
         loaded.check()
@@ -76,9 +83,8 @@ def sweep(
     units = Units(loaded, out or Path("runs") / f"sweep-{loaded.name}")
     if report:
         units.check()
-        if all(
-            one.state == "waiting" for one in units.status()
-        ):  # results that lie there are from elsewhere
+        # Results that lie there in spite of this are from elsewhere.
+        if all(one.state == "waiting" for one in units.status()):
             raise SrnnError(
                 f"Nothing of the sweep '{loaded.name}' has been trained "
                 f"in {units.out}: there are no results to write.",
@@ -94,7 +100,18 @@ def sweep(
     worker += [] if storage is None else ["--storage", storage]
     worker += data_dir_again(data_dir)
     if launcher:
-        return _submit(units, file, worker, workers, launcher, options, json)
+        from ..studies.launching import submit
+
+        logs = units.out / "workers"
+        jobs = [one.job_id for one in submit(worker, workers, launcher, logs, options)]
+
+        def show() -> None:
+            print(
+                f"{units.sweep.title}: submitted the jobs {', '.join(jobs)}; they print to {logs}"
+            )
+            print(f"how far they are: srnn sweep {file} --out {units.out} --report")
+
+        return print_result(json, {"jobs": jobs, "logs": str(logs)}, show)
     code = _work(units, worker, workers, storage, data_dir, quiet=json)
     if code == 130:
         return code
@@ -136,10 +153,7 @@ def _work(
         watch.stop()
 
     failed, left = any(one.state == "failed" for one in units.status()), units.left()
-    if failed and not left:
-        usual = (0, 1)
-    else:
-        usual = (0,)
+    usual = (0, 1) if failed and not left else (0,)
     died = [code for code in codes if code not in usual]
     if died:
         what = "nothing is lost"
@@ -154,28 +168,6 @@ def _work(
     return 1 if left else 0
 
 
-def _submit(
-    units: Units,
-    file: str,
-    worker: list[str],
-    workers: int,
-    launcher: Literal["local", "slurm"],
-    options: dict[str, Any],
-    json: bool,
-) -> int:
-    from ..studies.launching import submit
-
-    logs = units.out / "workers"
-    submitted = submit(worker, workers, launcher, logs, options)
-    jobs = [job.job_id for job in submitted]
-
-    def show() -> None:
-        print(f"{units.sweep.title}: submitted the jobs {', '.join(jobs)}; they print to {logs}")
-        print(f"how far they are: srnn sweep {file} --out {units.out} --report")
-
-    return print_result(json, {"jobs": jobs, "logs": str(logs)}, show)
-
-
 def _write_results(units: Units, json: bool, *, if_new: bool) -> int:
     from ..studies.results import write_results
 
@@ -187,19 +179,6 @@ def _write_results(units: Units, json: bool, *, if_new: bool) -> int:
     if content["units"].get("failed"):
         return 1
     return 0
-
-
-def _job_options(job: list[str], launcher: str | None) -> dict[str, Any]:
-    """KEY=VALUE as submitit takes them, numbers as numbers."""
-    options: dict[str, Any] = {}
-    for word in job:
-        key, equals, value = word.partition("=")
-        if not key or not equals or not launcher:
-            raise SrnnError(
-                f"--job takes KEY=VALUE, and needs --launcher; not {word!r}.", "value", "job"
-            )
-        options[key] = int(value) if value.isdecimal() else value
-    return options
 
 
 def _list(sweeps: dict[str, Sweep], json: bool) -> int:

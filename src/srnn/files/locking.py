@@ -108,7 +108,9 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
             with contextlib.suppress(OSError), (folder / NAME).open("rb") as file:
                 holder = one_line(file.read(200).decode(errors="replace")) or holder
             raise FolderInUse(
-                f"{folder} is in use by {holder}; wait for it, or choose another folder."
+                f"{folder} is in use by {holder}; wait for it, or choose another folder.",
+                "resource",
+                folder,
             ) from None
         except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
             what = getattr(error, "strerror", None) or error
