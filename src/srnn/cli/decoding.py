@@ -159,5 +159,5 @@ def numbers(option: str, text: str) -> list[float]:
         raise SrnnError(
             f"{option} takes comma-separated numbers, such as 0.1,0.2, not {text!r}.",
             "value",
-            option.lstrip("-"),
+            option,
         ) from None

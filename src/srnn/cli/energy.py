@@ -113,6 +113,6 @@ def _rate(option: str, word: str) -> float:
         raise SrnnError(
             f"{option} takes spikes per neuron and step, between 0 and 1, not {word!r}.",
             "value",
-            option.lstrip("-"),
+            option,
         )
     return value

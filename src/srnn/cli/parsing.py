@@ -116,7 +116,7 @@ def _parse(words: Sequence[str], program: Program, python: Sequence[str]) -> Par
         raise SrnnError(
             f"'{app.name[0]}' takes no recipe settings such as {settings[0]}.",
             "name",
-            settings[0].lstrip("-"),
+            settings[0],
         )
     injected = {"settings": settings, "called": Call(program.name, words, python)}
     bound.arguments |= {name: injected[name] for name in unparsed}

@@ -115,7 +115,7 @@ def _refuse(options: dict[str, Any], whose: str) -> None:
     """SrnnError for options that are given, but belong to another form of the command."""
     for option, value in options.items():
         if value is not None:
-            raise SrnnError(f"{option} is for {whose}.", "conflict", option.lstrip("-"))
+            raise SrnnError(f"{option} is for {whose}.", "conflict", option)
 
 
 # ---- one run ----

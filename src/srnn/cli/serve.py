@@ -175,7 +175,7 @@ def load_models(
             raise SrnnError(
                 f"{option} applies to none of the models {', '.join(names)}.",
                 "conflict",
-                option.lstrip("-"),
+                option,
             )
     decoders = {
         name: own[name].decoder(trained, form, data_dir) for name, trained in networks.items()

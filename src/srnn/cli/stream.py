@@ -164,7 +164,7 @@ def _when(
         raise SrnnError(
             f"{option} is for networks that name a class; this one answers with values.",
             "conflict",
-            option.lstrip("-"),
+            option,
         )
     return report or ("step" if decoder.loss.rule.per_step else "end")
 
