@@ -64,7 +64,7 @@ class Model(Trained):
     makes one from your own network.
 
     ``network`` is the torch module, ``classes`` holds the names of its outputs, ``task.signal()``
-    is the path from a sensor's signal to its input, and ``recipe`` and ``about`` say how it was
+    is the path from a sensor's signal to its input, and ``recipe`` and ``about`` hold how it was
     made.
     """
 
@@ -117,7 +117,7 @@ class Model(Trained):
                 None: what it states.
             channels: which of its channels to read, in this order, by name or by number from 0;
                 None: those that the network knows by name, else all.
-            missing: what is done about missing samples (NaN, rows that the times tell of):
+            missing: what is done about missing samples (NaN, rows that are missing by their times):
                 "interpolate", "hold" the last value, or "refuse".
             longest_gap: samples that may be missing in a row.
             segment: seconds (steps, where these are not in time) after which a sequence ends and
@@ -125,7 +125,7 @@ class Model(Trained):
                 is one sequence.
 
         Raises SrnnError for a recording that cannot be read, does not fit, or is too short for one
-        step. A RuntimeWarning says where one is unlike those of training (``Prediction.drift``),
+        step. A RuntimeWarning names one that is unlike those of training (``Prediction.drift``),
         and how many missing values were filled in.
         """
         from .deploy.predicting import far_longer, predict

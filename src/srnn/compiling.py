@@ -3,7 +3,7 @@
 Each compiled form of a function, its machine code for one signature, is a piece of
 ``files.code_cache``, under a name that changes with everything that it depends on. A form that is
 missing, or that calls a missing ``part``, is compiled; one that cannot be kept is compiled in each
-process, and one warning says so.
+process, with one warning.
 
 Why not Numba's own cache? Measured with Numba 0.68 and the loops written as modules:
 
@@ -53,7 +53,7 @@ class _NotKept(Exception):
 
 
 def has_numba() -> bool:
-    """Whether Numba is there and compiles; ask this before importing it."""
+    """Whether Numba is there and compiles; to be called before it is imported."""
     return not why_no_numba()
 
 
@@ -264,7 +264,7 @@ class _DiskCache:
         return form
 
     def save_overload(self, signature: Any, result: Any) -> None:
-        """Keep a compiled form on disk; if that is impossible, one warning says so.
+        """Keep a compiled form on disk; if that is impossible, there is one warning.
 
         Args:
             signature: the types of the arguments.

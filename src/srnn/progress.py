@@ -29,7 +29,7 @@ PATIENCE = 2.0
 _MOST = 0.75
 """Fraction of one class above which the header adds that classes can be weighed."""
 _UNEQUAL = 1.5
-"""How many times its equal share a class may have before the header says how often always choosing
+"""How many times its equal share a class may have before the header states how often always choosing
 it would be right."""
 _NAMED = 12
 """The most classes that a header names."""
@@ -47,7 +47,7 @@ _PRINTED: set[str] = set()
 
 
 def say(text: str) -> None:
-    """One line for people who wait, unless they know: on standard error, in a notebook among the
+    """One line for people who wait, unless it was printed before: on standard error, in a notebook among the
     outputs."""
     if text in _PRINTED:
         return
@@ -83,7 +83,7 @@ class Reporter:
 
     def header(self, describe: Callable[[], dict[str, Any]]) -> None:
         """Before the first step: ``describe()`` is what will be trained (``Prepared.description``);
-        not every reporter asks."""
+        not every reporter calls it."""
 
     def start(self, epochs: int, steps_per_epoch: int, done_steps: int) -> None:
         """Training begins, or continues.
@@ -110,7 +110,7 @@ class Reporter:
         """Something that was found out before the first step, shown below the header."""
 
     def event(self, text: str) -> None:
-        """Something that a person should know."""
+        """A line of importance to people."""
 
     def stop(self) -> None:
         """Training has ended, however it ended. May be called again."""
@@ -289,7 +289,7 @@ def epoch_line(record: dict[str, Any], width: int | None = None) -> str:
 
 class ScriptReporter(Reporter):
     """A line for each kind of work that takes longer than ``PATIENCE``: what a script shows that
-    asks for no reporter."""
+    names no reporter."""
 
     def __init__(self) -> None:
         self._work = ExitStack()

@@ -85,7 +85,7 @@ def is_name(given: str | Path, known: Collection[str], what: str) -> bool:
     """Whether a text is a name, rather than the path of a file or folder.
 
     A bare name, ``digits``, is the known one, even where a file or folder is called the same; a
-    RuntimeWarning then says so. With a folder before it, ``./digits``, it is a path, and so is a
+    RuntimeWarning then names both. With a folder before it, ``./digits``, it is a path, and so is a
     ``Path`` where something is.
 
     Args:
@@ -109,7 +109,7 @@ def is_name(given: str | Path, known: Collection[str], what: str) -> bool:
         f"{given} is taken for the {what} of that name; for the "
         f"{there} that is called the same, write .{os.sep}{given}.",
         RuntimeWarning,
-        stacklevel=1,  # always from here, so that Python shows it once, whoever asks how often
+        stacklevel=1,  # always from here, so that Python shows it once, whoever calls it how often
     )
     return True
 

@@ -9,7 +9,7 @@ workers do the blocks: compiled code without the GIL, called back from a paralle
 OpenMP library. Where that is not GNU's (macOS, Windows, conda with Intel's), and in forked
 children, which do not inherit their parent's workers, our own threads wait on a lock for work.
 
-As many threads take part as ``torch.get_num_threads()`` says at the time of the call, the calling
+As many threads take part as ``torch.get_num_threads()`` gives at the time of the call, the calling
 one being one of them.
 """
 

@@ -44,8 +44,8 @@ def export_c(
       srnn export c RUN --out DIR --layout arduino
       srnn export c RUN --out DIR --learn readout
 
-    int8 needs to know the inputs and, for states of 16 or 8 bits, the ranges of the states: the
-    model knows them from its training. If it does not, the command measures them on the training
+    int8 needs the range of the inputs and, for states of 16 or 8 bits, the ranges of the states: the
+    model has them from its training. If it does not, the command measures them on the training
     data, or --inputs describes the inputs. The network's encoder is included. For raw ECG records,
     --std or your program gives it the standard deviation of each lead, in the signal's unit (int8:
     in units of the converter); with scale: running the C code measures it. For sound that was
@@ -144,10 +144,10 @@ def with_ranges(
         sequences = Sequences(trained.task, "train", data_dir)
     except SrnnError as error:
         raise SrnnError(
-            "int8 needs to know the inputs, and the ranges of "
+            "int8 needs the range of the inputs, and the ranges of "
             f"{state_bits}-bit states; give the training data: {error}"
             if lacks_states
-            else f"int8 needs to know the inputs; give --inputs, or the training data: {error}",
+            else f"int8 needs the range of the inputs; give --inputs, or the training data: {error}",
             "missing",
             "inputs",
         ) from error

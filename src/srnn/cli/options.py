@@ -27,7 +27,7 @@ RARE = Group("more options")
 
 
 def _model(text: str) -> str:
-    """A model's name, or the text of its path, which keeps the folder that tells it from a name
+    """A model's name, or the text of its path, which keeps the folder that distinguishes it from a name
     (``registry.is_name``)."""
     path = str(Path(text))
     if os.path.dirname(path) or path == text:
@@ -109,7 +109,7 @@ class RecordingOptions:
         rate: samples per second of the recordings, if they do not state it, or wrongly
         channels: which channels to read, in this order, by name or counted from 1, as ax,ay,az or
             2,1 (default: those that the network knows by name, else all)
-        missing: what is done about missing samples: empty cells, NaN, rows that the times tell of
+        missing: what is done about missing samples: empty cells, NaN, rows that are missing by their times
         longest_gap: samples that may be missing in a row
     """
 

@@ -131,7 +131,7 @@ def predict(
 def _each(
     loaded: Trained,
     form: Form,
-    said: ReadingOverrides,
+    overrides: ReadingOverrides,
     segment: float | None,
     found: list[Path],
     take: Callable[[Path, Prediction], object],
@@ -147,7 +147,7 @@ def _each(
     notes, failed, cut = dict[str, list[Path]](), dict[str, str](), 0
     for number, file in enumerate(found, 1):
         try:
-            prediction = predicting.predict(loaded, file, form, said, segment)
+            prediction = predicting.predict(loaded, file, form, overrides, segment)
         except SrnnError as error:
             failed[str(file)] = one_line(str(error))
             print(f"srnn: {failed[str(file)]}", file=sys.stderr, flush=True)
@@ -365,7 +365,7 @@ def _show_heart(name: str, prediction: Prediction, heart: Heart, over_time: bool
 
 
 def _rows(file: Path, prediction: Prediction, over_time: bool) -> Iterator[list[Any]]:
-    """The rows of a table: one, or one for every step. A warning says what speaks against them."""
+    """The rows of a table: one, or one for every step. A warning names what speaks against them."""
     if prediction.drift:
         warnings.warn(f"{file}: {prediction.drift}", RuntimeWarning, stacklevel=2)
     name, every, start = spreadsheet(str(file)), prediction.step_seconds, prediction.start_seconds

@@ -102,14 +102,15 @@ def serve(
         shown = f"[{host}]" if ":" in host else host
         url, names = f"http://{shown}:{port}/", list(decoders)
         if json:
-            said = {
+            content = {
                 "url": url,
                 "port": port,
                 "models": names,
                 "token": token if new_token else None,
             }
             print(
-                json_text({**said, "token_needed": token is not None, "notes": notes}), flush=True
+                json_text({**content, "token_needed": token is not None, "notes": notes}),
+                flush=True,
             )
         else:
             _say(url, names, token, new_token, notes)
@@ -190,20 +191,20 @@ def load_models(
                 examples.append(
                     replace(load_recording(path, {name: decoders[name]}), name=path.stem, kept=True)
                 )
-            except SrnnError as error:  # nobody asked for it
+            except SrnnError as error:  # the user has not named it
                 notes.append(str(error))
     return decoders, examples, notes
 
 
 def load_recording(
-    path: Path, models: dict[str, Decoder], said: RecordingOptions = NO_OPTIONS
+    path: Path, models: dict[str, Decoder], options: RecordingOptions = NO_OPTIONS
 ) -> Playable:
     """A signal for the live page.
 
     Args:
         path: the recording, "-" for standard input.
         models: the decoders by name.
-        said: options of reading it.
+        options: of reading it.
 
     Returns:
         The signal, and the models that it fits.
@@ -226,7 +227,9 @@ def load_recording(
         try:
             if piped is not None:
                 piped.seek(0)
-            source = open_source(str(path), decoder.signal, 4096, stdin=piped, said=said.reading())
+            source = open_source(
+                str(path), decoder.signal, 4096, stdin=piped, said=options.reading()
+            )
             whole = source.whole()
         except SrnnError as error:
             problem = error

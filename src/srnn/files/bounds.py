@@ -90,7 +90,7 @@ class Items:
 class ReadBy:
     """A value that a file writes in another form than the field holds.
 
-    ``read`` makes the one of the other. Its ValueError says what is valid: "a list of names".
+    ``read`` makes the one of the other. Its ValueError states what is valid: "a list of names".
     """
 
     read: Callable[[Any], Any]

@@ -51,7 +51,7 @@ class _Wrong(Exception):
 
 
 class CheckedSettings:
-    """Base of a frozen dataclass whose fields' types say what is valid, wherever it is made.
+    """Base of a frozen dataclass whose fields' types state what is valid, wherever it is made.
 
         @dataclass(frozen=True)
         class RateConfig(Section, key="loss.rate"): ...

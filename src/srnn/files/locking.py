@@ -2,10 +2,10 @@
 its process.
 
 filelock has the operating system lock FOLDER/.lock, so nothing has to be cleaned up after a kill
--9: the file may stay, the lock does not. The file's content only tells others who holds the lock.
+-9: the file may stay, the lock does not. The file's content only names the holder of the lock, for others.
 Readers need no lock, because every file is written atomically. Network file systems that lock
 between machines (NFS, SMB, Lustre with "flock") do so here too; if a file system refuses to lock,
-one warning says so, and work goes on without a lock.
+there is one warning, and work goes on without a lock.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
 def holding(lock: BaseFileLock, wait: float = 0.0) -> Iterator[None]:
     """Hold a lock for the block, and remove its file at the end; its folder is created if missing.
 
-    Where the file system cannot lock, one warning says so.
+    Where the file system cannot lock, there is one warning.
 
     Args:
         lock: filelock's lock of the file.

@@ -2,7 +2,7 @@
 
 What is being written lies beside its place, as ``.NAME-RANDOM.srnn-tmp``, so that several processes
 that write the same file cannot mix their bytes. What a killed writer leaves goes with the first
-write in the folder a day later, or at once where a lock says that nobody else writes. Nothing else
+write in the folder a day later, or at once where a lock shows that nobody else writes. Nothing else
 is ever removed.
 """
 
