@@ -68,20 +68,18 @@ def models(
 
 
 def _show_table(cards: dict[str, Card]) -> None:
-    rows = [
-        (
-            name,
-            _hertz(card.rate),
-            *map(_short, (card.validation, card.validation_int8, card.test)),
-            f"{card.parameters:,}",
-            "/".join(
-                f"{card.bytes[kind] / 1000:.0f}" if kind in card.bytes else "-"
-                for kind in ("float32", "int8")
-            ),
-            digits(card.energy_nj["fp32"]["decision"]),
-        )
-        for name, card in cards.items()
-    ]
+    rows = []
+    for name, card in cards.items():
+        rate = "-"
+        if card.rate is not None:
+            rate = f"{card.rate:g} Hz" if card.rate < 1000 else f"{card.rate / 1000:g} kHz"
+        accuracies = map(_short, (card.validation, card.validation_int8, card.test))
+        flash = [
+            f"{card.bytes[kind] / 1000:.0f}" if kind in card.bytes else "-"
+            for kind in ("float32", "int8")
+        ]
+        energy = digits(card.energy_nj["fp32"]["decision"])
+        rows.append((name, rate, *accuracies, f"{card.parameters:,}", "/".join(flash), energy))
     columns = ("network", "input", "val", "int8", "test", "parameters", "C, kB", "nJ")
     show_table("pretrained networks", columns, rows, padding=(0, 0))
     console = open_console()
@@ -133,14 +131,6 @@ def show_card(name: str, card: Card) -> None:
     for title, text in lines.items():
         console.print(f"{title}:", style="bold", end=" ")
         console.print(text, soft_wrap=True)
-
-
-def _hertz(rate: float | None) -> str:
-    if rate is None:
-        return "-"
-    if rate < 1000:
-        return f"{rate:g} Hz"
-    return f"{rate / 1000:g} kHz"
 
 
 def _short(value: float | None) -> str:
