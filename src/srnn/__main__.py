@@ -17,7 +17,7 @@ def _stop(*_: Any) -> NoReturn:
 
 
 def _interrupt(number: int, frame: Any) -> NoReturn:
-    """Raise KeyboardInterrupt, so that the command can clean up and say how to continue; but end at
+    """Raise KeyboardInterrupt, so that the command can clean up and print how to continue; but end at
     once while a module is being imported: there the exception may be swallowed, turned into
     another, or pass through torch's C++, which aborts."""
     while frame is not None:
@@ -48,9 +48,8 @@ def _again(unraisable: Any) -> None:
 def main() -> int:
     """``cli.main``, guarded from its import to the end of the process."""
     try:
-        heeded = (
-            signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        )  # a shell's background job ignores it
+        # A shell's background job ignores it.
+        heeded = signal.getsignal(signal.SIGINT) is signal.default_int_handler
         if heeded:
             signal.signal(signal.SIGINT, _interrupt)
             sys.unraisablehook = _again

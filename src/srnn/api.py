@@ -13,14 +13,14 @@ Anything that does not fit raises an SrnnError of one line. Reading a model's fi
 it and needs no data set.
 """
 
-# Nothing inside the package imports this file; what it calls is written in the wings.
+# Nothing inside the package imports this file; what it calls lies in the rooms below.
 
 from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -64,7 +64,7 @@ class Model(Trained):
     makes one from your own network.
 
     ``network`` is the torch module, ``classes`` holds the names of its outputs, ``task.signal()``
-    is the path from a sensor's signal to its input, and ``recipe`` and ``about`` say how it was
+    is the path from a sensor's signal to its input, and ``recipe`` and ``about`` hold how it was
     made.
     """
 
@@ -77,8 +77,8 @@ class Model(Trained):
     def __repr__(self) -> str:
         parameters = sum(parameter.numel() for parameter in self.network.parameters())
         return (
-            f"Model({self.name!r}: {self.task.whole_path().what} -> {some(self.classes)}; "
-            f"{parameters:,} parameters)"
+            f"Model({self.name!r}: {self.task.whole_path().what} "
+            f"-> {some(self.classes)}; {parameters:,} parameters)"
         )
 
     def _repr_html_(self) -> str:
@@ -117,7 +117,7 @@ class Model(Trained):
                 None: what it states.
             channels: which of its channels to read, in this order, by name or by number from 0;
                 None: those that the network knows by name, else all.
-            missing: what is done about missing samples (NaN, rows that the times tell of):
+            missing: what is done about missing samples (NaN, rows that are missing by their times):
                 "interpolate", "hold" the last value, or "refuse".
             longest_gap: samples that may be missing in a row.
             segment: seconds (steps, where these are not in time) after which a sequence ends and
@@ -125,13 +125,13 @@ class Model(Trained):
                 is one sequence.
 
         Raises SrnnError for a recording that cannot be read, does not fit, or is too short for one
-        step. A RuntimeWarning says where one is unlike those of training (``Prediction.drift``),
+        step. A RuntimeWarning names one that is unlike those of training (``Prediction.drift``),
         and how many missing values were filled in.
         """
         from .deploy.predicting import far_longer, predict
 
         gaps = Gaps(missing, longest_gap)
-        said = ReadingOverrides(rate, channels, gaps)
+        overrides = ReadingOverrides(rate, channels, gaps)
         many = False
         if isinstance(signal, (list, tuple)) and signal:
             first = signal[0]
@@ -140,9 +140,9 @@ class Model(Trained):
                 many = not all(map(_is_number, first))
         many = many or getattr(signal, "ndim", 0) == 3
         if many:
-            found = [_warned(predict(self, one, form, said, segment)) for one in signal]  # type: ignore[arg-type, union-attr]
+            found = [_warned(predict(self, one, form, overrides, segment)) for one in signal]  # type: ignore[arg-type, union-attr]
         else:
-            found = [_warned(predict(self, signal, form, said, segment))]  # type: ignore[arg-type]
+            found = [_warned(predict(self, signal, form, overrides, segment))]  # type: ignore[arg-type]
         longer = [] if segment else [one for one in found if far_longer(self, len(one.scores))]
         if longer and self.task.segment is not None:
             note = far_longer(self, len(longer[0].scores))
@@ -192,7 +192,7 @@ class Model(Trained):
             longest_gap: samples that may be missing in a row.
             data_dir: where training data are, for a model that lacks the statistics it needs.
 
-        Raises SrnnError for a network that cannot be streamed (it says why).
+        Raises SrnnError for a network that cannot be streamed, with the reason.
         """
         from .deploy.streaming import Decoder
 
@@ -321,15 +321,15 @@ def train(
         )
     if task is not None and (isinstance(task, type) or not hasattr(task, "class_names")):
         raise SrnnError(
-            "The task must be an object of a class derived from srnn.data.tasks.Task, not a "
-            f"{type(task).__name__}.",
+            "The task must be an object of a class derived from "
+            f"srnn.data.tasks.Task, not a {type(task).__name__}.",
             "value",
             "task",
         )
     if isinstance(recipe, Recipe) and overrides:
         raise SrnnError(
-            "Overrides are for recipes given by name or file; change a Recipe with "
-            "dataclasses.replace.",
+            "Overrides are for recipes given by name or "
+            "file; change a Recipe with dataclasses.replace.",
             "conflict",
             "overrides",
         )
@@ -432,7 +432,12 @@ def fit(
     gaps = Gaps(missing, longest_gap)
     settings = settings_of(test, epochs, patience, hidden, neuron, lr, batch_size, unit, gaps)
     recipe, task = recipe_for(x, arguments, settings | dict(overrides))
-    with _folder(out) as folder:
+    with ExitStack() as removed:
+        folder: Path | str
+        if out is None:
+            folder = removed.enter_context(temporary_folder()) / "model"
+        else:
+            folder = out
         how: dict[str, Any] = {"seed": seed, "resume": resume, "overwrite": overwrite}
         model = train(recipe, folder, task=task, reporter=reporter, **how)
     return model if out is not None else model.but(folder=None)
@@ -443,14 +448,14 @@ def fit_anomalies(
 ) -> Model:
     """Train a network on normal recordings, and return one that raises an alarm for others.
 
-    It learns to say the next sample of each channel. ``model.predict(x).alarm`` tells whether its
+    It learns to predict the next sample of each channel. ``model.predict(x).alarm`` is whether its
     mean squared error on a recording is above what normal recordings reach, and ``value`` is that
     error; a stream has it after each step (``srnn.nn.alarm``).
 
     Args:
         x: normal recordings only, as for ``fit``, in memory.
         false_alarms: the share of normal recordings that may raise an alarm. The threshold is set
-            on the validation split, which training has not learnt.
+            on the validation split, on which the network is not trained.
         smooth: steps over which errors are averaged; None: as many as a typical recording has.
         settings: other keywords of ``fit``.
 
@@ -461,8 +466,8 @@ def fit_anomalies(
     pair = not is_number(settings.get("validation", 0.5))
     if isinstance(x, (str, Path)) or "y" in settings or pair:
         raise SrnnError(
-            "fit_anomalies takes normal recordings in memory, without labels, and a fraction of "
-            "them for validation.",
+            "fit_anomalies takes normal recordings in memory, "
+            "without labels, and a fraction of them for validation.",
             "conflict",
             "x",
         )
@@ -484,16 +489,6 @@ def fit_anomalies(
     return raised
 
 
-@contextmanager
-def _folder(out: Path | str | None) -> Iterator[Path | str]:
-    """The folder of a run; None: one that is removed afterwards."""
-    if out is not None:
-        yield out
-        return
-    with temporary_folder() as folder:
-        yield folder / "model"
-
-
 def load(source: Path | str) -> Model:
     """The pretrained network of that name ("ecg"), or the model in a file (``model.safetensors``)
     or in a run folder.
@@ -509,27 +504,10 @@ def load(source: Path | str) -> Model:
 
 
 def _warned(prediction: Prediction) -> Prediction:
-    """The prediction, with a warning where it is not sure."""
+    """The prediction; warns where the recording is unlike those of training."""
     if not prediction.sure:
         warnings.warn(f"{prediction.name}: {prediction.drift}", RuntimeWarning, stacklevel=3)
     return prediction
-
-
-def _step_ms(rate: float | None, step_ms: float | None, signal: SignalPath | None) -> float | None:
-    """Milliseconds of a step, from either statement. SrnnError for two statements of one thing."""
-    if rate is not None:
-        check("rate", rate, Positive)
-        if step_ms is not None or signal is not None:
-            raise SrnnError(
-                "'rate' is of steps alone: a signal path states its own, and 'step_ms' is the same "
-                "as 'rate'.",
-                "conflict",
-                "rate",
-            )
-        step_ms = 1000 / rate
-    if step_ms is not None:
-        check("step_ms", step_ms, Positive)
-    return step_ms
 
 
 def _targets_of(loss: LossConfig, targets: Targets | None, outputs: int) -> Targets | None:
@@ -603,15 +581,25 @@ def from_network(
     require(about is None or isinstance(about, Mapping), "about", "a mapping of JSON values", about)
     require(isinstance(name, str), "name", "text", name)
     check("start", start, int, Between(0))
-    step_ms = _step_ms(rate, step_ms, signal)
+    if rate is not None:
+        check("rate", rate, Positive)
+        if step_ms is not None or signal is not None:
+            raise SrnnError(
+                "'rate' is of steps alone: a signal path states its own, "
+                "and 'step_ms' is the same as 'rate'.",
+                "conflict",
+                "rate",
+            )
+        step_ms = 1000 / rate
+    if step_ms is not None:
+        check("step_ms", step_ms, Positive)
     if steps is not None:
         check("steps", steps, int, Between(1, 2**31 - 1))
     path, names = signal or Steps(network.inputs, step_ms), tuple(map(str, classes))
     if len(names) != network.outputs or path.inputs != network.inputs:
         raise SrnnError(
-            f"The network has {network.inputs} inputs and {network.outputs} outputs; the signal "
-            f"gives {path.inputs}, and "
-            f"classes names {len(names)}.",
+            f"The network has {network.inputs} inputs and {network.outputs} outputs; "
+            f"the signal gives {path.inputs}, and classes names {len(names)}.",
             "conflict",
             "classes",
         )

@@ -104,12 +104,24 @@ class SRNNClassifier(ClassifierMixin, BaseEstimator):
         self.overrides, self.seed = overrides, seed
 
     def fit(self, X: Any, y: Any, *, groups: Any = None) -> Self:
-        """Train on sequences X, as ``srnn.fit`` takes them, and a label for each (N,).
+        """Train on sequences and their labels.
 
-        ``groups``: (N,) whom or what each is of: nobody is both trained on and used for validation.
+        Args:
+            X: N sequences, as ``srnn.fit`` takes them.
+            y: (N,) a label for each.
+            groups: (N,) the person or thing that each is of: none is in both training and
+                validation.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            InvalidData: the data cannot be used.
         """
         if y is None:
-            raise InvalidData("SRNNClassifier requires y to be passed, but the target y is None.")
+            raise InvalidData(
+                "SRNNClassifier requires y to be passed, but the target y is None.", "missing", "y"
+            )
         settings = self.get_params()
         settings["overrides"] = self.overrides or {}
         labels = np.asarray(as_numpy(y))
@@ -117,13 +129,17 @@ class SRNNClassifier(ClassifierMixin, BaseEstimator):
             labels = column_or_1d(labels, warn=True)
         if labels.ndim != 1:
             raise InvalidData(
-                f"SRNNClassifier takes a label for each sequence (N,), not {labels.shape}; see "
-                "srnn.fit."
+                "SRNNClassifier takes a label for each sequence (N,), "
+                f"not {labels.shape}; see srnn.fit.",
+                "data",
+                "y",
             )
         if labels.dtype.kind == "f" and (labels != np.round(labels)).any():
             raise InvalidData(
-                "SRNNClassifier names classes, and y is continuous (decimal numbers); srnn.fit "
-                "learns values."
+                "SRNNClassifier names classes, and y is continuous "
+                "(decimal numbers); srnn.fit learns values.",
+                "data",
+                "y",
             )
         check_classification_targets(labels)
         X = self._sequences(X, reset=True)

@@ -3,7 +3,7 @@
 Each compiled form of a function, its machine code for one signature, is a piece of
 ``files.code_cache``, under a name that changes with everything that it depends on. A form that is
 missing, or that calls a missing ``part``, is compiled; one that cannot be kept is compiled in each
-process, and one warning says so.
+process, with one warning.
 
 Why not Numba's own cache? Measured with Numba 0.68 and the loops written as modules:
 
@@ -49,11 +49,11 @@ class CannotCompile(SrnnError):
 
 
 class _NotKept(Exception):
-    """Raised while ``is_kept`` asks, if the call would have to compile something first."""
+    """Raised within ``is_kept``, if the call would have to compile something first."""
 
 
 def has_numba() -> bool:
-    """Whether Numba is there and compiles; ask this before importing it."""
+    """Whether Numba is there and compiles; to be called before it is imported."""
     return not why_no_numba()
 
 
@@ -72,16 +72,13 @@ def why_no_numba() -> str:
         return ""
     if os.path.isfile(".numba_config.yaml"):
         raise SrnnError(
-            "Numba would take settings from .numba_config.yaml in the current folder, which may be "
-            "anybody's; start from another folder, or set its NUMBA_... environment variables "
-            "instead.",
+            "Numba would take settings from .numba_config.yaml in the "
+            "current folder, which may be anybody's; start from another "
+            "folder, or set its NUMBA_... environment variables instead.",
             "resource",
             ".numba_config.yaml",
         )
-    if os.environ.get("NUMBA_DISABLE_JIT", "").strip() not in (
-        "",
-        "0",
-    ):  # as for measuring coverage
+    if os.environ.get("NUMBA_DISABLE_JIT", "").strip() not in ("", "0"):  # to measure coverage
         return "NUMBA_DISABLE_JIT is set"
     if find_spec("numba"):
         return ""
@@ -111,7 +108,7 @@ def compiled(function: Callable[..., Any], depends_on: str = "", **options: Any)
 
 @functools.cache
 def _announce() -> None:
-    """From now on people who wait for compiling are told, whoever calls what has to be compiled."""
+    """From now on people who wait for compiling get a line, whichever caller needs it."""
     from numba.core import event as events
 
     class Announced(events.Listener):
@@ -167,10 +164,16 @@ def part(function: Callable[..., Any], depends_on: str = "", **options: Any) -> 
     """A function for compiled ones to call that is itself compiled only once for each signature.
 
     It is kept on disk like them. Numba would compile it again into each of its callers, which is
-    slow for a large function. Arguments: see ``compiled``.
+    slow for a large function. It must not raise, because its callers do not check for that, and it
+    takes positional arguments only.
 
-    It must not raise, because its callers do not check for that, and it takes positional arguments
-    only.
+    Args:
+        function: the plain function.
+        depends_on: as for ``compiled``.
+        options: those of ``numba.njit``.
+
+    Returns:
+        What compiled functions call.
     """
     from numba.core import cgutils
     from numba.extending import intrinsic
@@ -232,7 +235,7 @@ def is_kept(call: Callable[[], object]) -> bool:
 
 
 class _DiskCache:
-    """Numba asks it for compiled forms of one function, and gives it new ones.
+    """Compiled forms of one function on disk, as Numba loads and saves them.
 
     These are the methods of Numba's ``FunctionCache``.
     """
@@ -245,7 +248,15 @@ class _DiskCache:
         return code_cache.folder_in_use()
 
     def load_overload(self, signature: Any, target: Any) -> Any:
-        """The compiled form for a signature; None if it has to be compiled."""
+        """The compiled form for a signature.
+
+        Args:
+            signature: the types of the arguments.
+            target: Numba's context for the processor.
+
+        Returns:
+            The form; None if it has to be compiled.
+        """
         target.refresh()
         form = _load(self.name(signature, target.codegen()), target)
         if form is None and _only_kept.get():
@@ -253,6 +264,12 @@ class _DiskCache:
         return form
 
     def save_overload(self, signature: Any, result: Any) -> None:
+        """Keep a compiled form on disk; if that is impossible, there is one warning.
+
+        Args:
+            signature: the types of the arguments.
+            result: the form, Numba's CompileResult.
+        """
         from numba.core.serialize import dumps
 
         if result.lifted or result.library.has_dynamic_globals:  # good for this process only
@@ -269,9 +286,15 @@ class _DiskCache:
             _say(str(error))
 
     def name(self, signature: Any, codegen: Any) -> str:
-        """The name of the form for a signature.
+        """The name of the form for a signature. It changes with everything that the machine code
+        depends on.
 
-        It changes with everything that the machine code depends on.
+        Args:
+            signature: the types of the arguments.
+            codegen: Numba's code generator for the processor.
+
+        Returns:
+            The name, valid in a file's name and in machine code.
         """
         import llvmlite
         import numba
@@ -336,7 +359,7 @@ def _load(name: str, target: Any) -> Any:
     return None
 
 
-@functools.cache  # said once
+@functools.cache  # once for each reason
 def _say(reason: str) -> None:
     warnings.warn(
         f"Compiled code is not kept, so each start compiles again: {reason}. "

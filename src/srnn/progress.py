@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 PATIENCE = 2.0
-"""Seconds after which silent work says what it does."""
+"""Seconds after which silent work prints what it does."""
 _MOST = 0.75
-"""Fraction of one class above which people are told that classes can be weighed."""
+"""Fraction of one class above which the header adds that classes can be weighed."""
 _UNEQUAL = 1.5
-"""How many times its equal share a class may have before the header says how often always choosing
+"""How many times its equal share a class may have before the header states how often always choosing
 it would be right."""
 _NAMED = 12
 """The most classes that a header names."""
@@ -42,16 +42,16 @@ _BESIDE = {"learnt": 70, "speed": 110}
 
 
 COMPILING = "compiling loops for this machine, once; later starts find them on disk"
-_SAID: set[str] = set()
-"""What people have been told, each once in a process."""
+_PRINTED: set[str] = set()
+"""Lines that were printed, each once in a process."""
 
 
 def say(text: str) -> None:
-    """One line for people who wait, unless they know: on standard error, in a notebook among the
+    """One line for people who wait, unless it was printed before: on standard error, in a notebook among the
     outputs."""
-    if text in _SAID:
+    if text in _PRINTED:
         return
-    _SAID.add(text)
+    _PRINTED.add(text)
     stream = sys.stderr
     if in_notebook():
         stream = sys.stdout
@@ -60,8 +60,12 @@ def say(text: str) -> None:
 
 @contextmanager
 def saying(text: str, waited: float = 0.0) -> Iterator[None]:
-    """Work that says what it does once people have waited for it longer than ``PATIENCE``;
-    ``waited``: seconds until now."""
+    """Print a line about the block's work once people have waited for it longer than ``PATIENCE``.
+
+    Args:
+        text: what is being done.
+        waited: seconds until now.
+    """
     timer = threading.Timer(max(PATIENCE - waited, 0.0), say, (text,))
     timer.daemon = True
     timer.start()
@@ -72,21 +76,32 @@ def saying(text: str, waited: float = 0.0) -> Iterator[None]:
 
 
 class Reporter:
-    """Says nothing; the base of the others, and what a library user gets."""
+    """Prints nothing; the base of the others, and what a library user gets."""
 
     def phase(self, text: str) -> None:
         """What is being done now, until the next step: reading the data, validating."""
 
     def header(self, describe: Callable[[], dict[str, Any]]) -> None:
         """Before the first step: ``describe()`` is what will be trained (``Prepared.description``);
-        not every reporter asks."""
+        not every reporter calls it."""
 
     def start(self, epochs: int, steps_per_epoch: int, done_steps: int) -> None:
-        """Training begins, or continues after ``done_steps``; a step is one batch."""
+        """Training begins, or continues.
+
+        Args:
+            epochs: of the whole training.
+            steps_per_epoch: batches in each.
+            done_steps: batches that an earlier call has done.
+        """
 
     def step(self, done_steps: int, numbers: dict[str, Any]) -> None:
-        """After a batch: running loss, accuracy, firing rate (None: the network has none),
-        samples/s of this epoch."""
+        """After a batch.
+
+        Args:
+            done_steps: batches that are done.
+            numbers: running loss, accuracy, firing rate (None: the network has none) and samples/s
+                of this epoch.
+        """
 
     def epoch(self, record: dict[str, Any]) -> None:
         """After an epoch, with its line of metrics.jsonl."""
@@ -95,7 +110,7 @@ class Reporter:
         """Something that was found out before the first step, shown below the header."""
 
     def event(self, text: str) -> None:
-        """Something that a person should know."""
+        """A line of importance to people."""
 
     def stop(self) -> None:
         """Training has ended, however it ended. May be called again."""
@@ -109,17 +124,29 @@ def rate_text(rate: float | None) -> str:
 
 
 def right_text(numbers: Mapping[str, Any], digits: int = 2) -> str:
-    """The share of right decisions, for people; "" where answers are values."""
+    """The share of right decisions, for people.
+
+    Args:
+        numbers: with ``accuracy``, unless answers are values.
+        digits: decimals of the percentage.
+
+    Returns:
+        The text; "" where answers are values.
+    """
     if "accuracy" not in numbers:
         return ""
     return f"  accuracy {numbers['accuracy']:.{digits}%}"
 
 
 def header(description: dict[str, Any], width: int | None = None) -> list[str]:
-    """Lines that tell people what will be trained.
+    """What will be trained, for people.
 
-    description: from ``Prepared.description``. width: the terminal's, to which lines are wrapped;
-    None: no wrapping.
+    Args:
+        description: from ``Prepared.description``.
+        width: the terminal's, to which lines are wrapped; None: no wrapping.
+
+    Returns:
+        The lines.
     """
     d = description
     if d["shortest"] == d["steps"]:
@@ -140,20 +167,18 @@ def header(description: dict[str, Any], width: int | None = None) -> list[str]:
     rows = {
         "data": f"{d['task']}: {one_line(d['origin'], 300)}",
         "shapes": f"{d['sequences']['train']:,} training and {d['sequences']['validation']:,} "
-        "validation sequences x "
-        f"{steps}{lasting} x {counted(d['inputs'], 'input')}, {label}",
+        f"validation sequences x {steps}{lasting} x {counted(d['inputs'], 'input')}, {label}",
         **answers,
         "network": f"{d['network']}; {d['parameters']:,} parameters",
         "training": f"{counted(d['epochs'], 'epoch')} of "
-        f"{counted(d['batches_per_epoch'], 'batch', 'batches')} "
-        f"of {d['batch_size']:,}",
+        f"{counted(d['batches_per_epoch'], 'batch', 'batches')} of {d['batch_size']:,}",
         "runs on": f"{d['device']} ({d['device_reason']}), {counted(d['threads'], 'thread')}; "
         f"backend {d['backend']} ({d['backend_reason']})",
     }
     rows |= dict(line.split(": ", 1) for line in d["chosen"])
     if d["compile_seconds"]:
         rows["first"] = compiling(d)
-        _SAID.add(COMPILING)
+        _PRINTED.add(COMPILING)
     if d.get("start"):
         rows["start"] = f"measured: {'; '.join(d['start'])}"
     lines: list[str] = []
@@ -171,14 +196,12 @@ def header(description: dict[str, Any], width: int | None = None) -> list[str]:
 
 def _classes(d: Mapping[str, Any]) -> str:
     """Names of the classes, and what is unusual about how often they occur."""
-    classes, more = (
-        [one_line(name, 24) for name in d["classes"][:_NAMED]],
-        len(d["classes"]) - _NAMED,
-    )
+    classes = [one_line(name, 24) for name in d["classes"][:_NAMED]]
+    more = len(d["classes"]) - _NAMED
     largest, fraction = d["largest_class"]["name"], d["largest_class"]["fraction"]
     unequal = (
-        f"; always choosing {one_line(largest, 24)!r} would be right for {fraction:.0%} of "
-        "validation"
+        f"; always choosing {one_line(largest, 24)!r} "
+        f"would be right for {fraction:.0%} of validation"
     )
     if fraction >= _MOST and not d["weighs_classes"]:
         settings = {
@@ -204,22 +227,22 @@ def _classes(d: Mapping[str, Any]) -> str:
 
 def _values(d: Mapping[str, Any]) -> str:
     """Names of the values, what they are in training, and their linear part."""
-    targets, said = d["targets"], list[str]()
+    targets, shown = d["targets"], list[str]()
     columns = (targets[name] for name in ("units", "mean", "std"))
     for name, unit, mean, std in zip(d["classes"], *columns, strict=True):
         of_unit = ""
         if unit:
             of_unit = f" {one_line(unit, 24)}"
-        said.append(f"{one_line(name, 24)}: mean {mean:.4g}, deviation {std:.4g}{of_unit}")
+        shown.append(f"{one_line(name, 24)}: mean {mean:.4g}, deviation {std:.4g}{of_unit}")
     linear = ""
     if targets["linear"] is not None:
         seen = counted(len(targets["linear"]["weights"]), "step")
         linear = f"; with a linear part of {seen}"
-    return "; ".join(said[:_NAMED]) + linear
+    return "; ".join(shown[:_NAMED]) + linear
 
 
 def compiling(description: dict[str, Any]) -> str:
-    """Says that loops will be compiled, and for how long; "" if they need not be."""
+    """That loops will be compiled, and for how long; "" if all are on disk."""
     seconds = description["compile_seconds"]
     if not seconds:
         return ""
@@ -227,8 +250,15 @@ def compiling(description: dict[str, Any]) -> str:
 
 
 def epoch_line(record: dict[str, Any], width: int | None = None) -> str:
-    """One epoch in one line, of at most ``width`` characters if that is given (and is 20 or
-    more)."""
+    """One epoch in one line.
+
+    Args:
+        record: its line of metrics.jsonl.
+        width: characters that the line may have, 20 or more; None: any number.
+
+    Returns:
+        The line.
+    """
     if "refit_epoch" in record:
         loss, right = record["train"]["loss"], right_text(record["train"])
         return f"refit {record['refit_epoch']:4d}  loss {loss:.4g}{right}"
@@ -245,13 +275,12 @@ def epoch_line(record: dict[str, Any], width: int | None = None) -> str:
     if "balanced_accuracy" in validation:
         balanced = f"  balanced {validation['balanced_accuracy']:.2%}"
     lines = (
-        f"epoch {record['epoch']:4d}  loss {record['train']['loss']:.4g}"
-        f"{right_text(record['train'])}  "
-        f"validation loss {validation['loss']:.4g}  {name} {accuracy}{balanced}  rate {rate}  "
-        f"{record['samples_per_s']:.0f} samples/s{best}",
-        f"epoch {record['epoch']:4d}  loss {record['train']['loss']:.4g}  validation {name} "
-        f"{accuracy}{balanced}  "
-        f"rate {rate}{best}",
+        f"epoch {record['epoch']:4d}  loss "
+        f"{record['train']['loss']:.4g}{right_text(record['train'])}  "
+        f"validation loss {validation['loss']:.4g}  {name} {accuracy}{balanced} "
+        f" rate {rate}  {record['samples_per_s']:.0f} samples/s{best}",
+        f"epoch {record['epoch']:4d}  loss {record['train']['loss']:.4g} "
+        f" validation {name} {accuracy}{balanced}  rate {rate}{best}",
         f"epoch {record['epoch']:4d}  {name} {accuracy}{balanced}{best}",
         f"{record['epoch']:4d}  {accuracy}{best}",
     )
@@ -260,7 +289,7 @@ def epoch_line(record: dict[str, Any], width: int | None = None) -> str:
 
 class ScriptReporter(Reporter):
     """A line for each kind of work that takes longer than ``PATIENCE``: what a script shows that
-    asks for no reporter."""
+    names no reporter."""
 
     def __init__(self) -> None:
         self._work = ExitStack()
@@ -271,8 +300,8 @@ class ScriptReporter(Reporter):
 
     def start(self, epochs: int, steps_per_epoch: int, done_steps: int) -> None:
         self.phase(
-            f"training, {counted(epochs, 'epoch')}; reporter=srnn.progress.LineReporter() shows "
-            "each"
+            f"training, {counted(epochs, 'epoch')}; "
+            "reporter=srnn.progress.LineReporter() shows each"
         )
 
     def stop(self) -> None:

@@ -22,19 +22,25 @@ T = TypeVar("T")
 def define(known: dict[str, Any], cls: type, library: str, needed: tuple[str, ...]) -> None:
     """Register a class under its own ``name``, if it has one; called from ``__init_subclass__``.
 
-    Classes of the module or package ``library`` keep their names. Any other class that is defined
-    again, as in a notebook, replaces the earlier one; a class without a name is a form of another
-    one. SrnnError for a name that C could not use, and for a class that lacks one of the ``needed``
-    functions.
+    A class that is defined again, as in a notebook, replaces the earlier one; a class without a
+    name is a form of another one.
+
+    Args:
+        known: the registry, which is changed.
+        cls: the class.
+        library: module or package whose classes keep their names.
+        needed: names of functions that the class must have.
+
+    Raises:
+        SrnnError: ``value``: C could not use the name; ``missing``: a needed function is not there.
     """
     name = vars(cls).get("name")
     if name is None:
         return
     if not (isinstance(name, str) and name.isascii() and name.isidentifier()):
         raise SrnnError(
-            f"The name of the class {cls.__name__} is {name!r}; functions are named after it, in "
-            "Python and in C, so it may "
-            "have only letters, digits and _, as in 'my_neuron'.",
+            f"The name of the class {cls.__name__} is {name!r}; functions are named after it, "
+            "in Python and in C, so it may have only letters, digits and _, as in 'my_neuron'.",
             "value",
             "name",
         )
@@ -50,14 +56,25 @@ def define(known: dict[str, Any], cls: type, library: str, needed: tuple[str, ..
 
 
 def defined(known: Mapping[str, Any], cls: type, what: str) -> str:
-    """The name by which a class can be read back. SrnnError if it belongs to another class, which
-    would be read instead."""
+    """The name by which a class can be read back.
+
+    Args:
+        known: the registry.
+        cls: the class.
+        what: what it is, for the message ("neuron").
+
+    Returns:
+        The name.
+
+    Raises:
+        SrnnError: ``conflict``: another class has the name, and would be read instead.
+    """
     name = cls.name
     if known.get(name) is not cls:
         raise SrnnError(
-            f"The name '{name}' of the {what} {cls.__name__} belongs to another class; give it a "
-            "name of its own (name = ...) "
-            "or, if you have defined the class again, build the network again.",
+            f"The name '{name}' of the {what} {cls.__name__} belongs to "
+            "another class; give it a name of its own (name = ...) or, if "
+            "you have defined the class again, build the network again.",
             "conflict",
             "name",
         )
@@ -65,12 +82,19 @@ def defined(known: Mapping[str, Any], cls: type, what: str) -> str:
 
 
 def is_name(given: str | Path, known: Collection[str], what: str) -> bool:
-    """Whether ``given`` is one of the ``known`` names, rather than the path of a file or folder.
+    """Whether a text is a name, rather than the path of a file or folder.
 
     A bare name, ``digits``, is the known one, even where a file or folder is called the same; a
-    RuntimeWarning then says so. With a folder before it, ``./digits``, it is a path, and so is a
-    ``Path`` where something is. what: what has the known names, for the warning ("pretrained
-    network", "recipe").
+    RuntimeWarning then names both. With a folder before it, ``./digits``, it is a path, and so is a
+    ``Path`` where something is.
+
+    Args:
+        given: the text or path.
+        known: the names.
+        what: what has these names, for the warning ("pretrained network", "recipe").
+
+    Returns:
+        Whether it is one of the names.
     """
     if str(given) not in known:
         return False
@@ -82,17 +106,24 @@ def is_name(given: str | Path, known: Collection[str], what: str) -> bool:
     if os.path.isdir(given):
         there = "folder"
     warnings.warn(
-        f"{given} is taken for the {what} of that name; for the {there} that is called the same, "
-        f"write .{os.sep}{given}.",
+        f"{given} is taken for the {what} of that name; for the "
+        f"{there} that is called the same, write .{os.sep}{given}.",
         RuntimeWarning,
-        stacklevel=1,  # always from here, so that Python shows it once, whoever asks how often
+        stacklevel=1,  # always from here, so that Python shows it once, whoever calls it how often
     )
     return True
 
 
 def as_text(path: str | Path | None, known: Collection[str]) -> str:
-    """A path as a text that ``is_name`` does not take for one of the ``known`` names; a text stays
-    as it was given."""
+    """A path as a text that ``is_name`` does not take for a name.
+
+    Args:
+        path: the path; a text stays as it was given.
+        known: the names.
+
+    Returns:
+        The text.
+    """
     text = str(path)
     if isinstance(path, Path) and text in known:
         return os.path.join(os.curdir, text)
@@ -104,7 +135,15 @@ OWN = "Your own have a name once their class is defined: import its module first
 
 
 def refuse_class(what: str, spec: Any) -> None:
-    """SrnnError for a class where an object of it was meant."""
+    """Refuse a class where an object of it was meant.
+
+    Args:
+        what: what is wanted, for the message ("neuron").
+        spec: what was given.
+
+    Raises:
+        SrnnError: ``value``: it is a class.
+    """
     if isinstance(spec, type):
         raise SrnnError(
             f"A {what} is given as an object, {spec.__name__}(), not as the class.", "value", what
@@ -114,11 +153,20 @@ def refuse_class(what: str, spec: Any) -> None:
 def create(
     what: str, registry: Mapping[str, type[T]], spec: str | Mapping[str, Any], hint: str = ""
 ) -> T:
-    """An instance of one of the registry's dataclasses.
+    """An instance of one of a registry's dataclasses.
 
-    what: how to call it in messages ("neuron", "surrogate"). spec: ``"name"`` or
-    ``{"name": ..., field: value}``. hint: what else to say about an unknown name. Raises SrnnError
-    for an unknown name or field.
+    Args:
+        what: how messages call it ("neuron", "surrogate").
+        registry: the classes by name.
+        spec: ``"name"`` or ``{"name": ..., field: value}``.
+        hint: what to add to the message about an unknown name.
+
+    Returns:
+        The instance.
+
+    Raises:
+        SrnnError: ``name``: there is no such class or field; ``value``: ``spec`` has another form,
+            or a field's value is not valid.
     """
     refuse_class(what, spec)
     if not isinstance(spec, str) and not (isinstance(spec, Mapping) and "name" in spec):
@@ -126,8 +174,8 @@ def create(
         if isinstance(spec, Mapping) and ":" in str([*spec]):
             blank = " In YAML a space must follow each colon."
         raise SrnnError(
-            f"A {what} is given by its name, or by a mapping with a 'name', not by "
-            f"{brief(spec)}.{blank}",
+            f"A {what} is given by its name, or by a mapping "
+            f"with a 'name', not by {brief(spec)}.{blank}",
             "value",
             what,
         )
@@ -149,8 +197,16 @@ def create(
 
 
 def check_settings(whose: str, given: Iterable[object], known: Sequence[str]) -> None:
-    """Raise SrnnError, suggesting the nearest, for an unknown setting. ``whose`` begins the
-    message: "The norm 'batch' has"."""
+    """Refuse unknown settings, and suggest the nearest.
+
+    Args:
+        whose: the message's beginning: "The norm 'batch' has".
+        given: names of settings.
+        known: the names that exist.
+
+    Raises:
+        SrnnError: ``name``, about the first unknown setting.
+    """
     for key in given:
         if key not in known:
             raise SrnnError(f"{whose} no setting '{key}'.{nearest(str(key), known)}", "name", key)

@@ -108,10 +108,16 @@ def one_line_column() -> Column:
 
 
 def open_progress(console: Console, *columns: ProgressColumn, **options: Any) -> Progress:
-    """rich's Progress: each task's description, its bar, and these columns; gone when it has
-    stopped.
+    """rich's Progress: each task's description and its bar; gone when it has stopped. It is drawn
+    in ASCII where the terminal has no more.
 
-    It is drawn in ASCII where the terminal has no more.
+    Args:
+        console: where it is drawn.
+        columns: rich's columns beside the bar.
+        options: rich's options of a Progress.
+
+    Returns:
+        The Progress.
     """
     from rich.progress import BarColumn, Progress, TextColumn
 

@@ -36,8 +36,15 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str, most: int = 2000) -> str:
-    """The text, printable and without line breaks; of more than ``most`` characters, the middle
-    is left out."""
+    """A text, printable and without line breaks.
+
+    Args:
+        text: the text.
+        most: characters that are kept; of a longer text the middle is left out.
+
+    Returns:
+        The line.
+    """
     line = printable(" ".join(text.split()))
     if len(line) <= most:
         return line
@@ -54,7 +61,15 @@ def places(line: str) -> int:
 
 
 def filled(line: str, width: int) -> str:
-    """The line, filled with blanks at its end up to ``width`` columns of a terminal."""
+    """A line with blanks at its end.
+
+    Args:
+        line: the line.
+        width: columns of a terminal that it should take.
+
+    Returns:
+        The line; a longer one as it is.
+    """
     return line + " " * (width - places(line))
 
 
@@ -77,8 +92,16 @@ def some(names: Sequence[str]) -> str:
 
 
 def counted(count: int, one: str, more: str = "") -> str:
-    """A number of things, in words: "1 step", "1,301 steps"; ``more``: the plural, if it is not
-    formed with an s."""
+    """A number of things, in words: "1 step", "1,301 steps".
+
+    Args:
+        count: the number.
+        one: the singular.
+        more: the plural, if it is not formed with an s.
+
+    Returns:
+        The words.
+    """
     return f"{count:,} {one if count == 1 else more or one + 's'}"
 
 
@@ -136,9 +159,7 @@ def markdown(text: str) -> str:
 def code(text: str) -> str:
     """A span of code in Markdown that shows the text, in one line."""
     line = one_line(text, most=10_000)
-    if (
-        "|" in line
-    ):  # in a table it would end the cell, and in code not every reader obeys an escape
+    if "|" in line:  # it would end a table's cell, and in code not every reader obeys an escape
         return f"<code>{markdown(line)}</code>"
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
     if len(fence) == 1 and line:
@@ -147,14 +168,28 @@ def code(text: str) -> str:
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """The lines of a Markdown table. Cells are Markdown: made by ``markdown``, ``code`` or
-    ourselves."""
+    """A Markdown table.
+
+    Args:
+        head: names of the columns.
+        rows: cells of each row, in Markdown: made by ``markdown``, ``code`` or this package.
+
+    Returns:
+        The lines.
+    """
     return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
 
 
 def html_table(title: str, rows: Iterable[Sequence[object]]) -> str:
-    """A table in HTML, as notebooks show it: the first cell of a row names it. All cells are text,
-    never HTML."""
+    """A table in HTML, as notebooks show it.
+
+    Args:
+        title: its caption.
+        rows: cells of each row, of which the first names it; all are text, never HTML.
+
+    Returns:
+        The HTML.
+    """
     lines = [f"<table><caption>{html.escape(one_line(title))}</caption>"]
     for name, *cells in rows:
         each = "".join(f"<td>{html.escape(one_line(str(cell)))}</td>" for cell in cells)
@@ -205,8 +240,8 @@ _BRIEF = _Brief()
 
 
 def in_short(report: Mapping[str, Any]) -> tuple[str, str]:
-    """What an evaluation's report says first, and how much it is: the accuracy, or the mean
-    absolute error of values."""
+    """The main result of an evaluation's report: the accuracy, or the mean absolute error of
+    values; (its name, its value)."""
     if "accuracy" in report:
         return "accuracy", f"{report['accuracy']:.2%}"
     unit = ""

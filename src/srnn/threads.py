@@ -9,7 +9,7 @@ workers do the blocks: compiled code without the GIL, called back from a paralle
 OpenMP library. Where that is not GNU's (macOS, Windows, conda with Intel's), and in forked
 children, which do not inherit their parent's workers, our own threads wait on a lock for work.
 
-As many threads take part as ``torch.get_num_threads()`` says at the time of the call, the calling
+As many threads take part as ``torch.get_num_threads()`` gives at the time of the call, the calling
 one being one of them.
 """
 
@@ -69,7 +69,12 @@ def _pool(helpers: int) -> ThreadPoolExecutor:
 
 def for_each(task: Callable[[int], None], count: int) -> None:
     """Call task(0) ... task(count - 1), each once, in no fixed order. The first exception is raised
-    again here."""
+    again here.
+
+    Args:
+        task: the function.
+        count: how often it is called.
+    """
     team = min(torch.get_num_threads(), count)
     if team < 2:
         for index in range(count):
@@ -81,10 +86,7 @@ def for_each(task: Callable[[int], None], count: int) -> None:
         while (index := next(numbers)) < count:
             task(index)
 
-    if _in_child:
-        parallel = None
-    else:
-        parallel = _torch_openmp()
+    parallel = None if _in_child else _torch_openmp()
     if parallel is not None:
         _in_region(parallel, work, team)
         return
@@ -116,8 +118,14 @@ def _in_region(parallel: Any, work: Callable[[], object], team: int) -> None:
 def for_each_with(
     make: Callable[[], T], task: Callable[[int, T], None], count: int, unused: list[T]
 ) -> None:
-    """``for_each`` with scratch: task(i, scratch), where scratch comes from ``unused`` (or
-    ``make``) and goes back there."""
+    """``for_each`` with scratch memory: task(i, scratch).
+
+    Args:
+        make: makes scratch memory.
+        task: the function.
+        count: how often it is called.
+        unused: scratch memory to use first; each goes back there after its use.
+    """
 
     def work(index: int) -> None:
         try:
@@ -133,10 +141,7 @@ def for_each_with(
 def on_each(task: Callable[[], object]) -> None:
     """Call task() on every one of torch's threads; where we cannot get at them, on the calling one
     alone."""
-    if _in_child:
-        parallel = None
-    else:
-        parallel = _torch_openmp()
+    parallel = None if _in_child else _torch_openmp()
     if parallel is None:
         task()
     else:

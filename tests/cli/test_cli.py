@@ -103,16 +103,9 @@ def test_evaluate_for_people_is_short_and_says_where_the_rest_is(
 ) -> None:
     assert main(["evaluate", str(run)]) == 0
     short = capsys.readouterr()
-    assert short.err == "" and len(short.out.splitlines()) <= 14
-    *_, said, sure, rest = short.out.splitlines()
-    assert (
-        "Least often recognised: " in short.out
-        and "taken for" in said
-        and sure.startswith("accuracy, 95%")
-    )
-    assert (
-        rest == f"Everything else: srnn evaluate {run} --full, or a page of it: srnn report {run}"
-    )
+    assert short.err == ""
+    assert all(words in short.out for words in ("Least often recognised: ", "accuracy, 95%"))
+    assert f"srnn evaluate {run} --full" in short.out and f"srnn report {run}" in short.out
     assert main(["evaluate", str(run), "--full"]) == 0
     assert "most often taken for" in " ".join(capsys.readouterr().out.split())
 
@@ -141,7 +134,6 @@ def test_resume_and_its_refusals(
     assert main([*again, "--resume"]) == 0
     assert json.loads(capsys.readouterr().out)["epochs"] == 2
     assert "another recipe" in fails(capsys, *again, "--resume", "--training.epochs", "3")
-    assert "--out" in fails(capsys, "train", *QUICK, "--resume")
 
 
 @pytest.mark.parametrize("words", [("adapt", "m", "--out"), ("stream", "m", "x.csv", "--state")])
@@ -172,50 +164,20 @@ def test_a_lack_of_memory_is_one_line(
         main(["recipes"])
 
 
-def test_mistakes_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_training_would_refuse_is_refused_before_it_writes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = ["--out", tmp_path / "run"]
-    assert "Did you mean 'train'?" in fails(capsys, "trian")
-    assert "Did you mean 'evaluate'?" in fails(capsys, "evalute", tmp_path, "--json")
-    assert "There are: adapt, compress, data, " in fails(capsys, "frobnicate")
-    assert "Did you mean 'onnx'?" in fails(capsys, "export", "onxx", tmp_path)
-    assert "Did you mean 'fetch'?" in fails(capsys, "data", "fecth", "shd")
-    assert "Did you mean 'test'?" in fails(capsys, "evaluate", tmp_path, "--split", "tets")
-    assert "RECIPE" in fails(capsys, "train")
-    assert "Did you mean 'digits'" in fails(capsys, "train", "digit", *out)
-    assert "Did you mean '--training.batch_size'" in fails(
-        capsys, "train", "digits", *out, "--batch_size", "3"
-    )
-    assert "Did you mean '--seed'" in fails(capsys, "train", "digits", *out, "--sede", "3")
-    assert "Did you mean 'training.epochs'" in fails(
-        capsys, "train", "digits", *out, "--training.epoch", "3"
-    )
-    assert "training.epochs" in fails(capsys, "train", "digits", *out, "--training.epochs", "three")
-    assert "seed" in fails(capsys, "train", "digits", *out, "--seed", "-1")
-    assert "no recipe settings" in fails(capsys, "info", "--training.epochs", "3")
-    assert "Did you mean 'window'" in fails(
-        capsys, "train", "digits", *out, "--task.options", "{windwo: 3}"
-    )
-    assert "task" in fails(capsys, "train", "digits", *out, "--task.name", "digitz")
-    assert "training.device" in fails(capsys, "train", "digits", *out, "--training.device", "mps")
-    assert "no parameter matches" in fails(
-        capsys, "train", "digits", *out, "--training.lr_scale", "{layer.*: 2}"
-    )
-    assert "does not fit" in fails(capsys, "train", "digits", *out, "--loss.name", "nll")
-    assert "is not a run" in fails(capsys, "evaluate", tmp_path)
-    assert "MODEL" in fails(capsys, "evaluate")
-    assert "Say which: srnn import nir." in fails(capsys, "import")
-    assert "There is no recipe 'resonate/ecg-brf'" in fails(
-        capsys, "train", "resonate/ecg-brf", *out
-    )
-    assert "no recipe settings" in fails(
-        capsys, "evaluate", tmp_path, "--task.options.rule", "difference"
-    )
-    assert "needs a value" in fails(capsys, "train", "paper/ecg", *out, "--task.options.rule")
-    assert "'rul'" in fails(capsys, "train", "paper/ecg", *out, "--task.options.rul=3")
-    assert "'digits'" in fails(capsys, "recipes", "list", "digits")
-    assert "--a.npy was not found" in fails(
-        capsys, "predict", "digits", "--", "--a.npy"
-    )  # a name, not a setting
+    for words, said in (
+        (["digits", "--task.options", "{windwo: 3}"], "Did you mean 'window'"),
+        (["digits", "--task.name", "digitz"], "task"),
+        (["digits", "--training.lr_scale", "{layer.*: 2}"], "no parameter matches"),
+        (["digits", "--loss.name", "nll"], "does not fit"),
+        (["paper/ecg", "--task.options.rul=3"], "'rul'"),
+    ):
+        assert said in fails(capsys, "train", *words, *out)
+    # Behind -- it is a name, not a setting.
+    assert "--a.npy was not found" in fails(capsys, "predict", "digits", "--", "--a.npy")
     assert not (tmp_path / "run").exists()
 
 
@@ -404,7 +366,7 @@ def test_what_a_command_does_stands_below_it_where_there_is_no_room_beside_it(
     )
 
 
-def test_short_forms_of_settings(capsys: pytest.CaptureFixture[str]) -> None:
+def test_short_forms_of_settings() -> None:
     def settings(*words: str) -> list[str]:
         given = parse(["train", "digits", *words]).arguments
         return with_short_forms(given["settings"], given["epochs"], given["device"])
@@ -420,8 +382,6 @@ def test_short_forms_of_settings(capsys: pytest.CaptureFixture[str]) -> None:
         "5",
     ]
     assert settings() == []
-    assert "training.epochs" in fails(capsys, "train", "digits", "--epochs", "three")
-    assert "training.device" in fails(capsys, "train", "digits", "--device", "tpu")
     assert (
         parse(["stream", "run", "mic", "--device", "2"]).arguments["device"] == "2"
     )  # a microphone

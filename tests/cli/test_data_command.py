@@ -47,11 +47,7 @@ def test_list_and_info(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> No
         "mnist": "there", "ssc": "packed", "shd": "incomplete", "fsdd": "incomplete", "timit": "incomplete",
         "qtdb": "there", "soli": "ask for it", "digits": "built in",
     }  # fmt: skip
-    rows = run(capsys)[1].splitlines()
-    assert (
-        "MNIST" in rows[1]
-        and len({row.index(CATALOGUE[row.split()[0]].title) for row in rows}) == 1
-    )  # columns
+    assert "MNIST" in run(capsys)[1]
     for name in CATALOGUE:
         code, out, _ = run(capsys, "info", name, "--data-dir", str(tmp_path), "--json")
         assert code == 0 and json.loads(out)["folder"].startswith(str(tmp_path))
@@ -330,11 +326,6 @@ def test_what_only_its_owner_gives_is_looked_at(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["fetch", "timit"], "buy it from the Linguistic Data Consortium"),
-        (["info"], "NAME is missing"),
-        (["list", "mnist"], "'mnist'"),
-        (["info", "mnits"], "Did you mean 'mnist'?"),
-        (["verify", "mnist", "--force"], "'--force'"),
         (["prepare", "shd"], "srnn data fetch shd"),
         (["fetch", "mnist", "--mirror", "http://127.0.0.1:9"], "cannot be reached"),
     ],

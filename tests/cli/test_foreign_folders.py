@@ -30,6 +30,7 @@ from srnn.training.loop import train
 from srnn.training.runs import Run
 from support.commands import fails
 from support.loopback import Server, plain_network, server
+from support.refusing import refuses
 from support.runs import make_run
 from support.sweeps import BASE, sweep_of, trials_in
 from support.tiny import TinyTask, tiny_recipe
@@ -197,7 +198,7 @@ def test_a_training_with_a_pipe_is_refused(name: str, begun: Path, tmp_path: Pat
     run = Path(shutil.copytree(begun / "run", tmp_path / "run"))
     (run / name).unlink()
     os.mkfifo(run / name)
-    with pytest.raises(SrnnError, match=f"{name} is a pipe or a device, not a file; remove it."):
+    with refuses(run / name, "file"):
         resume(run)
 
 
@@ -291,7 +292,7 @@ def test_a_cache_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
     (kept,) = (tmp_path / ".cache").iterdir()
     kept.unlink()
     os.mkfifo(kept)
-    with pytest.raises(SrnnError, match="is a pipe or a device, not a file; remove it"):
+    with refuses(kept, "file"):
         use_cache(tmp_path)
 
 
@@ -333,7 +334,7 @@ def test_a_note_of_what_was_unpacked_that_is_a_pipe_is_refused(tmp_path: Path) -
     (note,) = (tmp_path / ".cache").iterdir()
     note.unlink()
     os.mkfifo(note)
-    with pytest.raises(SrnnError, match="is a pipe or a device, not a file; remove it"):
+    with refuses(note, "file"):
         unpack_archives(tmp_path)
 
 
@@ -351,7 +352,7 @@ def test_an_unfinished_download_replaces_a_link_and_refuses_a_pipe(
     assert (place / "data").read_bytes() == b"12345" and victim.read_bytes() == SECRET
     (place / "data").unlink()
     os.mkfifo(place / "data.part")
-    with pytest.raises(SrnnError, match=r"data\.part: it is a pipe or a device"):
+    with refuses(place / "data.part", "file"):
         download(f"{server.url}/source", place / "data", file)
 
 
@@ -386,5 +387,5 @@ def test_a_sweep_s_journal_replaces_a_link_and_refuses_a_pipe(tmp_path: Path) ->
         if hasattr(os, "mkfifo"):
             journal.unlink()
             os.mkfifo(journal)
-            with pytest.raises(SrnnError, match="it is a pipe or a device"):
-                open_study(trials_in(sweep, tmp_path / "second"))
+            with refuses(journal, "file"):
+                open_study(units_in(sweep, tmp_path / "second"))

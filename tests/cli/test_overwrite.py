@@ -14,6 +14,7 @@ from srnn.cli.main import main
 from srnn.training.loop import train
 from srnn.training.recipes import Recipe
 from support.commands import fails
+from support.refusing import refuses
 from support.sounds import tone, write_wav
 from support.tiny import TinyTask, tiny_recipe
 
@@ -118,19 +119,12 @@ def test_compressing_does_not_overwrite_what_it_starts_from(
         assert "contradict each other" in fails(capsys, *both, *more)
 
 
-def test_overwriting_needs_a_place(
-    words: dict[str, str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert "--out" in fails(capsys, "compress", words["RUN"], "--overwrite")
-    assert "add --out RUN" in fails(capsys, "import", "nir", words["NIR"], "--overwrite")
-
-
 def test_fit_replaces_its_run(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(40, 20, 2)).astype(np.float32), np.arange(40) % 2
     options = {"epochs": 1, "hidden": 4, "out": tmp_path / "run"}
     srnn.fit(x, y, **options)
-    with pytest.raises(SrnnError, match="overwrite=True replaces it, or choose another out"):
+    with refuses(tmp_path / "run", "exists"):
         srnn.fit(x, y, **options)
     srnn.fit(x, y, seed=1, overwrite=True, **options)
     assert srnn.load(tmp_path / "run").seed == 1

@@ -233,7 +233,6 @@ def test_an_ecg_says_how_fast_it_is(
 
 def test_exits_are_taken(run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = write_csv(tmp_path / "x.csv", PIXELS)
-    assert "exit policy" in refused(capsys, run, source, "--exit")
     policy = tmp_path / "policy.json"
     ExitPolicy("ce_mean", 0, 0.0, 0.0, 4).save(policy)
     assert main(["stream", run, source, "--json", "--exit", str(policy), "--report", "end"]) == 0
@@ -346,30 +345,13 @@ def test_a_network_that_overflows_is_said_in_one_line(run: str) -> None:
         (["flat.npy"], "(samples, channels), not float64 ()"),
         (["none.npz"], "holds no samples"),
         (["cut.wav"], "cut off"),
-        (["x.csv", "--block", "0"], "'--block' must be an integer from 1 to"),
-        (["-", "--block", "9" * 20], "'--block' must be an integer from 1 to"),
         (["x.csv", "--segment", "-1"], "A segment lasts from one step"),
         (["x.csv", "--segment", "1e20"], "to 2^31 steps"),
-        (["x.csv", "--mean", "1"], "Give --mean and --std together"),
-        (["x.csv", "--mean", "1", "--std", "x"], "comma-separated numbers"),
         (["x.csv", "--mean", "1", "--std", "1"], "This input takes no scale"),
-        (["x.csv", "--mean", "1", "--std", "1", "--calibrate", "3"], "remove"),
         (["x.csv", "--calibrate", "3"], "This input is not calibrated"),
         (["x.csv", "--gain", "3"], "This input takes no gain: only sound that a cochlea encodes"),
-        (["x.csv", "--gain", "1", "--calibrate", "3"], "remove --gain"),
-        (["x.csv", "--format", "int16"], "--format is for standard input (-)"),
-        (["x.csv", "--device", "3"], "--device chooses a microphone, and the source is x.csv"),
-        (["x.csv", "--real-time"], "--real-time needs a signal in time; this network reads pixels"),
-        (["-", "--real-time"], "--real-time is for files"),
-        (["x.csv", "--state", "nowhere/s"], "--state: nowhere/s cannot be written"),
-        (["x.csv", "--state", "."], "--state: . is a folder"),
-        (
-            ["x.csv", "--state", "/dev/full"],
-            "--state: /dev/full is a folder, a pipe or a device; name a file",
-        ),
         (["x.csv", "--state", "x" * 300], "name too long"),
         (["late.csv"], "line 3: 'b' is not a row of numbers"),
-        (["x.csv", "--input", "sound"], "--input cannot be 'sound'"),
         (["mic"], "A microphone records sound"),
         (["record"], "was not found"),
         (["record.hea"], "record.hea: record.dat was not found"),

@@ -12,6 +12,7 @@ import pytest
 
 from srnn import SrnnError
 from srnn.files.arrays import map_npz, open_npz, parse_npy, read_npy, read_npz
+from support.refusing import refuses
 
 
 def npy(array: Any) -> bytes:
@@ -78,11 +79,10 @@ def test_numbers_and_text_are_read_as_numpy_reads_them(array: np.ndarray[Any, An
     ],
 )
 def test_what_is_no_array_is_one_line(content: bytes, why: str) -> None:
-    with pytest.raises(
-        SrnnError, match=r"^a body cannot be read as a \.npy array \(.+\)\.$"
-    ) as caught:
+    with pytest.raises(SrnnError, match=why or None) as caught:
         parse_npy(content, "a body")
-    assert why in str(caught.value) and len(str(caught.value)) < 400
+    assert (caught.value.kind, caught.value.field) == ("file", "a body")
+    assert len(str(caught.value)) < 400
 
 
 def test_no_pickle_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,8 +92,9 @@ def test_no_pickle_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     np.savez("a.npz", x=array)  # type: ignore[arg-type]
     for read in (lambda: read_npy(Path("a.npy"), "numbers"), lambda: read_npz(Path("a.npz"), "numbers"),
                  lambda: map_npz(Path("a.npz"), "numbers"), lambda: parse_npy(npy(array), "a body")):  # fmt: skip
-        with pytest.raises(SrnnError, match="holds Python objects"):
+        with pytest.raises(SrnnError, match="holds Python objects") as caught:
             read()
+        assert caught.value.kind == "file"
     assert not Path("owned").exists()
 
 
@@ -131,12 +132,10 @@ def test_an_uncompressed_npz_is_mapped_unless_a_byte_of_it_is_damaged(tmp_path: 
     content = bytearray((tmp_path / "a.npz").read_bytes())
     content[5000] ^= 1  # a number of x
     (tmp_path / "b.npz").write_bytes(content)
-    with pytest.raises(
-        SrnnError, match=r"b\.npz cannot be read as a file \('x\.npy' in it is damaged\)"
-    ):
+    with refuses(tmp_path / "b.npz", "file"):
         map_npz(tmp_path / "b.npz", "a file")
     np.savez_compressed(tmp_path / "b.npz", **ARRAYS)  # type: ignore[arg-type]
-    with pytest.raises(SrnnError, match="it is compressed"):
+    with refuses(tmp_path / "b.npz", "file"):
         map_npz(tmp_path / "b.npz", "a file")
 
 
@@ -153,16 +152,13 @@ def test_an_npz_that_lies_is_one_line(tmp_path: Path) -> None:
         whole[:300] + b"\xff" * 200 + whole[500:],
     ):
         path.write_bytes(content)
-        with pytest.raises(
-            SrnnError, match=r"a\.npz(, array 'x',)? cannot be read as a file \(.+\)\.$"
-        ):
+        with pytest.raises(SrnnError, match=r"a\.npz") as caught:
             read_npz(path, "a file")
+        assert caught.value.kind == "file"
     for part in (b"text", with_header(header((2**50,))), npy(np.array([{}], object))):
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("x.npy", part)
-        with pytest.raises(
-            SrnnError, match=r"a\.npz, array 'x', cannot be read as a file \(.+\)\.$"
-        ):
+        with refuses(f"{path}, array 'x',", "file"):
             read_npz(path, "a file")
 
 
@@ -185,10 +181,6 @@ def test_npy_files_are_read(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", array)
     assert (read_npy(tmp_path / "a.npy", "an array") == array).all()
     (tmp_path / "a.npy").write_bytes(npy(array)[:-1])
-    for path, why in (
-        ("a.npy", "cannot be read as an array"),
-        ("none.npy", "was not found"),
-        ("", "is a folder"),
-    ):
-        with pytest.raises(SrnnError, match=why):
-            read_npy(tmp_path / path, "an array")
+    for name in ("a.npy", "none.npy", ""):
+        with refuses(tmp_path / name, "file"):
+            read_npy(tmp_path / name, "an array")

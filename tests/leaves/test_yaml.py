@@ -10,6 +10,7 @@ import pytest
 from srnn import SrnnError
 from srnn.files import TEXT
 from srnn.files.yaml_reading import parse_yaml, read_yaml
+from support.refusing import refuses
 
 
 @pytest.mark.parametrize(
@@ -52,10 +53,9 @@ from srnn.files.yaml_reading import parse_yaml, read_yaml
     ],
 )
 def test_what_is_not_plain_data_is_one_short_line(text: str, expected: str) -> None:
-    with pytest.raises(
-        SrnnError, match=f"^the.file (is not valid|cannot be read as) YAML.*{expected}"
-    ) as caught:
+    with pytest.raises(SrnnError, match=expected) as caught:
         parse_yaml(text, "the.file")
+    assert (caught.value.kind, caught.value.field) == ("file", "the.file")
     assert len(str(caught.value)) < 400 and str(caught.value).isprintable()
 
 
@@ -74,14 +74,14 @@ def test_aliases_of_aliases_do_not_multiply(each: str) -> None:
         ["a0: &a0 {k: 1}"]
         + [each.format(n=n, m=n - 1, ten=", ".join([f"*a{n - 1}"] * 10)) for n in range(1, 13)]
     )
-    with pytest.raises(SrnnError, match="repeat more than 100,000 values"):
+    with refuses("the.file", "file"):
         parse_yaml(text, "the.file")
 
 
 def test_as_many_values_as_aliases_may_repeat() -> None:
     text = f"[&a [{', '.join('1' * 99)}], {', '.join(['*a'] * 1000)}"
     assert len(parse_yaml(text + "]", "the.file")) == 1001
-    with pytest.raises(SrnnError, match="repeat more than 100,000 values"):
+    with refuses("the.file", "file"):
         parse_yaml(text + ", *a]", "the.file")
 
 
@@ -132,7 +132,7 @@ def test_no_code_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         "!!python/object/apply:os.system ['touch owned']",
         "!!python/object/new:os.system ['touch owned']",
     ):
-        with pytest.raises(SrnnError, match="tag"):
+        with refuses("f", "file"):
             parse_yaml(text, "f")
     assert not Path("owned").exists()
 
@@ -142,5 +142,5 @@ def test_a_file_at_its_limit_is_read_and_one_beyond_it_is_not(tmp_path: Path) ->
     path.write_text("#" * (most - 2) + "\n1")
     assert read_yaml(path) == 1
     path.write_text("#" * (most - 1) + "\n1")
-    with pytest.raises(SrnnError, match="too large"):
+    with refuses(path, "file"):
         read_yaml(path)

@@ -303,7 +303,7 @@ def test_a_notebook_sees_each_epoch_and_a_program_nothing(
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for long, and nothing has been said."""
     monkeypatch.setattr(progress, "PATIENCE", 0.02)
-    monkeypatch.setattr(progress, "_SAID", set())
+    monkeypatch.setattr(progress, "_PRINTED", set())
 
 
 @pytest.mark.usefixtures("impatient")

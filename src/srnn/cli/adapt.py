@@ -49,7 +49,7 @@ def adapt(
 
     Each recording is predicted, then learnt, then dropped. The command reports how often the
     network would have been right without learning, and how often it was right while learning
-    (before it was told the label). No parameter moves further than --bound allows, so that what was
+    (before it learnt the label). No parameter moves further than --bound allows, so that what was
     learnt before is kept. The result is a model, which srnn predict, stream, evaluate and export
     accept.
 
@@ -85,10 +85,10 @@ def adapt(
             "conflict",
             "feedback",
         )
-    said = recording.of(data)
+    reading = recording.of(data)
     config = adapting.Adaptation(train, rule, feedback, lr, bound)
     if curve:  # a folder, which is made together with those above it
-        opened = [open_trained(path, data, said) for path in models]
+        opened = [open_trained(path, data, reading) for path in models]
         require(min(curve) >= 1, "--curve", "numbers of labels, at least 1", min(curve))
         with only_writer(out):
             check_folder(out)
@@ -96,7 +96,7 @@ def adapt(
             report, table = _curve(opened, config, curve, split, data_dir, seed, out)
         return print_result(json, report, lambda: print(f"{table}\n\nwritten: {out}"))
     with place("--out", out, overwrite):
-        opened = [open_trained(path, data, said) for path in models]
+        opened = [open_trained(path, data, reading) for path in models]
         if len(opened) > 1:
             raise SrnnError(
                 f"Without --curve give one model, not {len(opened)}.", "value", "models"
@@ -160,14 +160,11 @@ subjects. For each subject, all rows are measured on the same labels: those afte
 
 
 def _show(report: dict[str, Any], out: Path) -> None:
-    if report["labels"] == report["sequences"]:
-        labels = ""
-    else:
-        labels = f", {report['labels']:,} labels"
+    labels = "" if report["labels"] == report["sequences"] else f", {report['labels']:,} labels"
     print(f"recordings        {report['sequences']:,}{labels}")
     print(f"right, unadapted  {100 * report['accuracy_before']:.1f} %")
     print(
-        f"right, adapting   {100 * report['accuracy_adapting']:.1f} %  (each predicted before its "
-        "label was told)"
+        f"right, adapting   {100 * report['accuracy_adapting']:.1f} "
+        "%  (each predicted before its label was learnt)"
     )
     print(f"written: {out}")

@@ -54,8 +54,8 @@ class PruningOptions:
         return self.what is not None or self.sparsity is not None
 
     def check(self, tuned: bool) -> None:
-        """SrnnError for options that contradict each other. tuned: whether options of fine-tuning
-        are given."""
+        """Refuse options that contradict each other. tuned: whether options of fine-tuning are
+        given. SrnnError of kind ``conflict`` or ``missing``."""
         how = self.scope is not None or self.gradual > 0
         if how and not self.wanted:
             raise SrnnError(
@@ -63,15 +63,15 @@ class PruningOptions:
             )
         if self.what == "dead" and (self.sparsity is not None or tuned):
             raise SrnnError(
-                "--what dead removes all neurons that never spike, without training; leave out "
-                "--sparsity and --epochs.",
+                "--what dead removes all neurons that never spike, "
+                "without training; leave out --sparsity and --epochs.",
                 "conflict",
                 "what",
             )
         if self.wanted and self.what != "dead" and self.sparsity is None:
             raise SrnnError(
-                "--sparsity is missing: the fractions to prune, such as 0.5 0.9; only --what dead "
-                "needs none.",
+                "--sparsity is missing: the fractions to prune, "
+                "such as 0.5 0.9; only --what dead needs none.",
                 "missing",
                 "sparsity",
             )
@@ -85,7 +85,18 @@ class PruningOptions:
     def run(
         self, model: str, out: Path, options: TuningOptions, reporter: Reporter, command: str
     ) -> dict[str, Any]:
-        """Prune and fine-tune into runs in ``out``; the report of ``studies.pruning.prune_run``."""
+        """Prune and fine-tune into runs.
+
+        Args:
+            model: the network to prune.
+            out: folder for the runs.
+            options: of the fine-tuning.
+            reporter: receives its progress.
+            command: the command that made them, kept in the results.
+
+        Returns:
+            The report of ``studies.pruning.prune_run``.
+        """
         from ..studies.pruning import prune_run
 
         return prune_run(
@@ -180,34 +191,40 @@ def compress(
         return print_result(
             json, measured, lambda: _show_points([("as trained", measured["before"])])
         )
-    command = repeated(called, options.epochs, options.lr_factor)
-    return _made(model, out, pruning, options, command, json)
 
-
-def _made(
-    model: Model,
-    out: Path,
-    pruning: PruningOptions,
-    options: TuningOptions,
-    command: str,
-    json: bool,
-) -> int:
-    """Make the new run or runs in ``out``."""
     from ..progress import reporter_for
-    from ..studies.pruning import check_out, quantise_run
+    from ..studies.pruning import check_out, quantise_run, share_name
 
     check_out(model, out, options, prunes=pruning.wanted)
-    reporter = reporter_for(json)
+    command, reporter = repeated(called, options.epochs, options.lr_factor), reporter_for(json)
     if pruning.wanted:
-        curve = pruning.run(model, out, options, reporter, command)
-        return print_result(json, curve, lambda: _show_curve(curve, out))
-    points = quantise_run(model, out, options, reporter, command)
-    return print_result(json, points, lambda: _show_tuned(points, out))
+        report = pruning.run(model, out, options, reporter, command)
+        shown = [(share_name(point), point) for point in report["points"]]
+        files = f"curve: {out / 'curve.json'}, curve.md, curve.svg"
+    else:
+        report = quantise_run(model, out, options, reporter, command)
+        shown = [("as trained", report["before"]), ("fine-tuned", report["after"])]
+        files = f"written: {out / 'compression.json'}, compression.md, compression.svg"
+
+    def show() -> None:
+        _show_points(shown)
+        print(files)
+
+    return print_result(json, report, show)
 
 
 def repeated(called: Called, epochs: int, lr_factor: float) -> str:
-    """The command, for whoever reads its results: nothing else in them says how the network was
-    fine-tuned."""
+    """The command that makes the results again; nothing else in them names the settings of
+    fine-tuning.
+
+    Args:
+        called: the command as it was called.
+        epochs: of fine-tuning.
+        lr_factor: of fine-tuning.
+
+    Returns:
+        The command, for a shell.
+    """
     left_out = {
         "--json": 0,
         "--resume": 0,
@@ -218,18 +235,6 @@ def repeated(called: Called, epochs: int, lr_factor: float) -> str:
     }
     tuned = "--epochs", str(epochs), "--lr-factor", str(lr_factor)
     return shlex.join(called.again(left_out, *tuned))
-
-
-def _show_tuned(points: dict[str, Any], out: Path) -> None:
-    _show_points([("as trained", points["before"]), ("fine-tuned", points["after"])])
-    print(f"written: {out / 'compression.json'}, compression.md, compression.svg")
-
-
-def _show_curve(curve: dict[str, Any], out: Path) -> None:
-    from ..studies.pruning import share_name
-
-    _show_points([(share_name(point), point) for point in curve["points"]])
-    print(f"curve: {out / 'curve.json'}, curve.md, curve.svg")
 
 
 def _show_points(points: list[tuple[str, dict[str, Any]]]) -> None:

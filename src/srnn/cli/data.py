@@ -7,7 +7,6 @@ import shlex
 import sys
 import time
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -215,7 +214,7 @@ def prepare(
     name: Name, /, *, overwrite: Overwrite = False, data_dir: DataDir = None, json: Json = False
 ) -> int:
     """Unpack a data set and build its caches, so that no training waits for them."""
-    from ..data.datasets import SPLITS
+    from ..data.datasets import SPLITS, verifying
     from ..data.datasets.base import resolve_data_dir
     from ..data.datasets.catalogue import folder_of
     from ..data.datasets.movement import unpack_movement
@@ -225,7 +224,20 @@ def prepare(
     data_set = _data_set(name)
     folder = folder_of(data_set, data_dir)
     unpacked: list[Path] = []
-    check = partial(_check_archive, data_set, data_dir)
+
+    def check(archive: Path) -> None:
+        """SrnnError for an archive that does not match the catalogue."""
+        for file in data_set.files:
+            if archive.name != file.name or (report := verifying.check(file, archive)).good:
+                continue
+            raise SrnnError(
+                f"{archive} was not unpacked: it does not match the catalogue "
+                f"({report.note}); if you trust it, unpack it into {archive.parent} yourself "
+                f"and remove it, or fetch it again: {_command(data_set, data_dir, 'fetch')}",
+                "data",
+                archive,
+            )
+
     if data_set.listed:
         unpacked = unpack_listed(data_set, folder, overwrite, check)
     elif data_set.unpack:
@@ -264,8 +276,8 @@ def prepare(
             if not json:
                 n, steps, channels = data.x.shape
                 print(
-                    f"{use.task} {split}: {n:,} sequences of {steps} steps and {channels} channels "
-                    f"({seconds:.1f} s)"
+                    f"{use.task} {split}: {n:,} sequences of {steps} "
+                    f"steps and {channels} channels ({seconds:.1f} s)"
                 )
     done = {"unpacked": [str(path) for path in unpacked], "splits": splits, "skipped": skipped}
     if any(done.values()):
@@ -273,19 +285,3 @@ def prepare(
     else:
         nothing = f"{data_set.name}: nothing to prepare.\n"
     return print_result(json, {"data_set": data_set.name, **done}, lambda: print(nothing, end=""))
-
-
-def _check_archive(data_set: DataSet, data_dir: Path | None, archive: Path) -> None:
-    """SrnnError for an archive that does not match the catalogue."""
-    from ..data.datasets.verifying import check
-
-    for file in data_set.files:
-        if archive.name == file.name and not (report := check(file, archive)).good:
-            raise SrnnError(
-                f"{archive} was not unpacked: it does not match the catalogue ({report.note}); if "
-                "you trust it, unpack it into "
-                f"{archive.parent} yourself and remove it, or fetch it again: "
-                f"{_command(data_set, data_dir, 'fetch')}",
-                "data",
-                archive,
-            )

@@ -54,7 +54,20 @@ class DecoderOptions:
     calibrate: float | None = None
 
     def decoder(self, trained: Trained, form: Form, data_dir: Path | None) -> Decoder:
-        """The decoder of a network that the options describe."""
+        """The decoder of a network that the options describe.
+
+        Args:
+            trained: the network.
+            form: what the input is.
+            data_dir: where training data are, for a network that lacks their statistics.
+
+        Returns:
+            The decoder.
+
+        Raises:
+            SrnnError: ``missing`` or ``conflict``: options do not go together, or there is no exit
+                policy.
+        """
         from ..deploy.streaming import Decoder
 
         if (self.mean is None) != (self.std is None):
@@ -64,8 +77,8 @@ class DecoderOptions:
         for option, given in (("--mean and --std", self.mean), ("--gain", self.gain)):
             if given is not None and self.calibrate is not None:
                 raise SrnnError(
-                    f"--calibrate takes from the signal what {option} would set; remove {option} "
-                    "or --calibrate.",
+                    f"--calibrate takes from the signal what {option} "
+                    f"would set; remove {option} or --calibrate.",
                     "conflict",
                     "calibrate",
                 )
@@ -95,16 +108,23 @@ class DecoderOptions:
         policy = ExitPolicy.of(trained)
         if policy is None:
             raise SrnnError(
-                f"{trained.name} has no exit policy: 'srnn evaluate RUN --full' chooses one on "
-                "validation, or name a file.",
+                f"{trained.name} has no exit policy: 'srnn evaluate RUN "
+                "--full' chooses one on validation, or name a file.",
                 "missing",
                 "policy",
             )
         return policy
 
     def of_task(self, task: Task, form: Form) -> tuple[DecoderOptions, list[str]]:
-        """The options that can apply to a task's networks, and the names of those that were left
-        out."""
+        """The options that can apply to a task's networks.
+
+        Args:
+            task: the task.
+            form: what the input is.
+
+        Returns:
+            The options, and the names of those that were left out.
+        """
         possible = set(task.live(form).settings)
         if task.kind == "per_sequence":
             possible.add("exit")
@@ -121,13 +141,23 @@ DEFAULT_DECODING = DecoderOptions()
 
 
 def numbers(option: str, text: str) -> list[float]:
-    """The comma-separated numbers of an option. SrnnError, which names the option, for anything
-    else."""
+    """The comma-separated numbers of an option.
+
+    Args:
+        option: its name, for the message.
+        text: its value.
+
+    Returns:
+        The numbers.
+
+    Raises:
+        SrnnError: ``value``, about the option.
+    """
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
         raise SrnnError(
             f"{option} takes comma-separated numbers, such as 0.1,0.2, not {text!r}.",
             "value",
-            option.lstrip("-"),
+            option,
         ) from None

@@ -61,7 +61,7 @@ def energy(
         out: also write energy.json and energy.md into this folder, in which the seeds of one recipe
             share a row
     """
-    said = recording.of(data)
+    reading = recording.of(data)
     numbers, of_input = None, None
     if rates is not None:
         numbers = [_rate("--rates", text) for text in rates.split(",")]
@@ -78,7 +78,7 @@ def energy(
         [name.strip() for name in baselines.split(",") if name.strip()],
         split=split,
         data=data,
-        said=said,
+        said=reading,
         data_dir=data_dir,
         technology=technology,
         rates=numbers,
@@ -113,6 +113,6 @@ def _rate(option: str, word: str) -> float:
         raise SrnnError(
             f"{option} takes spikes per neuron and step, between 0 and 1, not {word!r}.",
             "value",
-            option.lstrip("-"),
+            option,
         )
     return value

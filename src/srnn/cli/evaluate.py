@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from ..errors import SrnnError
+from ..errors import Kind, SrnnError
 from .options import (
     NO_OPTIONS,
     RARE,
@@ -28,7 +28,7 @@ from .show_section import show_parts, show_section
 if TYPE_CHECKING:
     from ..data.datasets import SplitName
     from ..data.recordings import ReadingOverrides
-    from ..measure.analysis import Analysis, AnalysisOptions
+    from ..measure.analysis import AnalysisOptions
     from ..nn.baselines import Network
     from ..training.evaluation import Evaluation
     from ..training.runs import Run
@@ -125,41 +125,53 @@ def evaluate(
         false_accepts: --live: choose the rule for detecting words on validation, with at most so
             many false accepts per hour
     """
-    # Refused: options of --full without it, and for an exit policy that is described and
-    # not wanted.
-    names = [*(["no_exit"] if no_exit else []), *options.given()]
+    names = [*["no_exit"] * no_exit, *options.given()]
     named = [f"--{name.replace('_', '-')}" for name in names]
-    if named and not full:
-        raise SrnnError(f"{named[0]} belongs to --full; add it.", "conflict", "full")
-    if no_exit and len(named) > 1 and named[1].startswith("--exit"):
-        raise SrnnError(
-            f"{named[1]} and --no-exit contradict each other; give one of them.",
+    of_exit = [name for name in named if name.startswith("--exit")]
+    refused: list[tuple[bool, str, Kind, str]] = [
+        (
+            bool(named) and not full,
+            f"{''.join(named[:1])} belongs to --full; add it.",
+            "conflict",
+            "full",
+        ),
+        (
+            no_exit and bool(of_exit),
+            f"{''.join(of_exit[:1])} and --no-exit contradict each other; give one of them.",
             "conflict",
             "no_exit",
-        )
-    # Refused: --live beside --full, for its options without it, and for values out of
-    # their range.
-    if live and full:
-        raise SrnnError(
-            "--live and --full measure different things; give one of them.", "conflict", "live"
-        )
-    if noise is not None and not (live and -100 <= noise <= 100):
-        raise SrnnError(
-            "--noise needs --live, and must be between -100 and 100 decibels.", "value", "noise"
-        )
-    if false_accepts is not None and not (live and false_accepts >= 0):
-        raise SrnnError(
-            "--false-accepts needs --live, and must be at least 0.", "value", "false_accepts"
-        )
+        ),
+        (
+            live and full,
+            "--live and --full measure different things; give one of them.",
+            "conflict",
+            "live",
+        ),
+        (
+            noise is not None and not (live and -100 <= noise <= 100),
+            "--noise needs --live, and must be between -100 and 100 decibels.",
+            "value",
+            "noise",
+        ),
+        (
+            false_accepts is not None and not (live and false_accepts >= 0),
+            "--false-accepts needs --live, and must be at least 0.",
+            "value",
+            "false_accepts",
+        ),
+        (
+            len(models) > 1 and (full or live),
+            "--full and --live measure one model; name one.",
+            "conflict",
+            "full" if full else "live",
+        ),
+    ]
+    for wrong, message, kind, field in refused:
+        if wrong:
+            raise SrnnError(message, kind, field)
     reading = recording.of(data)
 
     if len(models) > 1:
-        if full or live:
-            raise SrnnError(
-                "--full and --live measure one model; name one.",
-                "conflict",
-                "full" if full else "live",
-            )
         return _evaluate_together(models, split, seed, data, reading, data_dir, json)
 
     from ..training import evaluation
@@ -176,21 +188,37 @@ def evaluate(
         return _spot(trained, title, run, split, noise, false_accepts, data_dir, json)
     if full:
         chosen = _analysis_options(options, trained, no_exit)
-        initial = original.untrained()  # of the training's own seed
-        analysis = _analyse_fully(trained, initial, run, split, data_dir, chosen)
-        return print_result(
-            json, analysis.to_dict(), lambda: _show_analysis(analysis, title, trained)
-        )
+        # The untrained network is of the training's own seed.
+        return _analyse(trained, title, original.untrained(), run, split, data_dir, chosen, json)
     measured = evaluation.evaluate(trained, split, data_dir=data_dir)
     return print_result(json, measured.report, lambda: _show_evaluation(measured, title, trained))
 
 
-def _show_analysis(analysis: Analysis, title: str, trained: Trained) -> None:
-    from ..measure.analysis import recipe_spikes
+def _analyse(
+    trained: Trained,
+    title: str,
+    initial: Network | None,
+    run: Run | None,
+    split: SplitName,
+    data_dir: Path | None,
+    options: AnalysisOptions,
+    json: bool,
+) -> int:
+    """--full: everything that applies to the task; the results go into the run's folder, too."""
+    from ..measure.analysis import analyse, recipe_spikes
 
-    show_result(analysis.evaluation.report, title, recipe_spikes(trained.recipe))
-    for section in analysis.sections().values():
-        show_section(section)
+    analysis = analyse(trained, split, data_dir=data_dir, initial=initial, options=options)
+    if run is not None:
+        run.write_json(f"evaluation-{split}.json", analysis.to_dict())
+        if analysis.exit is not None:
+            run.write_json("exit-policy.json", analysis.exit.policy.to_dict())
+
+    def show() -> None:
+        show_result(analysis.evaluation.report, title, recipe_spikes(trained.recipe))
+        for section in analysis.sections().values():
+            show_section(section)
+
+    return print_result(json, analysis.to_dict(), show)
 
 
 def _show_evaluation(measured: Evaluation, title: str, trained: Trained) -> None:
@@ -215,29 +243,6 @@ def _show_evaluation(measured: Evaluation, title: str, trained: Trained) -> None
     print(f"Everything else: srnn evaluate {named} --full, or a page of it: srnn report {named}")
 
 
-def _folds(paths: list[str], models: list[Trained], data: Path | None) -> list[dict[str, Any]]:
-    """Which fold each model left out. SrnnError unless they are else of one task."""
-    from ..data.tasks import FOLDS
-
-    # With --data all are about the same sequences, whatever they were trained on.
-    options = [{} if data else dict(trained.recipe.task.options) for trained in models]
-    folds = [{name: of_run.pop(name, None) for name in FOLDS} for of_run in options]
-    first = models[0]
-    for path, trained, of_run in zip(paths, models, options, strict=True):
-        if (trained.task.name, of_run, trained.classes) != (
-            first.task.name,
-            options[0],
-            first.classes,
-        ):
-            raise SrnnError(
-                f"{path} has another task, other options of it, or other classes, than {paths[0]}; "
-                "measure them apart.",
-                "conflict",
-                path,
-            )
-    return folds
-
-
 def _evaluate_together(
     paths: list[str],
     split: SplitName,
@@ -251,6 +256,7 @@ def _evaluate_together(
         raise SrnnError("A model is named twice; name each once.", "value", "models")
     import numpy as np
 
+    from ..data.tasks import FOLDS
     from ..measure.analysis import ClassReport, GroupReport
     from ..studies.summary import spread
     from ..training.evaluation import ACCURACIES, balanced_accuracy, evaluate
@@ -259,7 +265,20 @@ def _evaluate_together(
     models = [open_trained(path, data, reading) for path in paths]
     for trained in models:
         trained.require_classes("measured together")
-    first, folds = models[0], _folds(paths, models, data)
+    # The fold that each model left out; besides, all must have one task and its options. With
+    # --data all are measured on the same sequences, whatever they were trained on.
+    first = models[0]
+    options = [{} if data else dict(trained.recipe.task.options) for trained in models]
+    folds = [{name: of_run.pop(name, None) for name in FOLDS} for of_run in options]
+    same = (first.task.name, options[0], first.classes)
+    for path, trained, of_run in zip(paths, models, options, strict=True):
+        if (trained.task.name, of_run, trained.classes) != same:
+            raise SrnnError(
+                f"{path} has another task, other options of it, "
+                f"or other classes, than {paths[0]}; measure them apart.",
+                "conflict",
+                path,
+            )
     if seed is not None:
         models = [replace(trained, seed=seed) for trained in models]
     measured = [evaluate(trained, split, data_dir=data_dir) for trained in models]
@@ -270,9 +289,8 @@ def _evaluate_together(
     )
     confusion = np.sum([one.confusion for one in measured], axis=0)
     together = {"accuracy": groups.overall}
-    if (
-        "balanced_accuracy" in names
-    ):  # of all: a fold without an alarm says nothing of how often alarms are recognised
+    # Of all decisions: a fold without an alarm has no recall of alarms.
+    if "balanced_accuracy" in names:
         together["balanced_accuracy"] = balanced_accuracy(confusion)
 
     def show() -> None:
@@ -334,9 +352,7 @@ def _spot(
     )
 
     decoder = Decoder.of(trained, data_dir=data_dir)
-    own_rule = None
-    if trained.spotting is not None:
-        own_rule = SpottingRule.of(trained)
+    own_rule = None if trained.spotting is None else SpottingRule.of(trained)
     sounds = trained.task.load(split, data_dir)
     if false_accepts is not None:
         if split == "validation":
@@ -347,10 +363,7 @@ def _spot(
         if run is not None:
             run.write_json("spotting.json", asdict(own_rule))
     signal, clips = concatenated(sounds, decoder.signal.rate or 1.0, trained.seed, noise)
-    scores, rules = (
-        score_windows(decoder, signal),
-        [SpottingRule(threshold) for threshold in THRESHOLDS],
-    )
+    scores, rules = score_windows(decoder, signal), map(SpottingRule, THRESHOLDS)
     if own_rule is None:
         by_rule = None
     else:
@@ -371,35 +384,14 @@ def _spot(
                 "-" if one is None else f"{one:.2f} s" for one in row["delay_seconds"].values()
             )
             print(
-                f"{row['threshold']:>11.2f}  {row['understood'] / max(1, row['words']):>10.1%}  "
-                f"{row['false_rejects']:>13,}  "
-                f"{row['false_accepts_an_hour']:>22,.0f} ({row['without_a_word_an_hour']:>14,.0f}) "
-                f" {delay}"
+                f"{row['threshold']:>11.2f}  {row['understood'] / max(1, row['words']):>10.1%} "
+                f" {row['false_rejects']:>13,}  {row['false_accepts_an_hour']:>22,.0f} "
+                f"({row['without_a_word_an_hour']:>14,.0f})  {delay}"
                 + (f"  (its own rule; windows averaged: {row['smooth']})" if row is by_rule else "")
             )
 
     report = {"split": split, "noise_db": noise, "rule": by_rule, "thresholds": rows}
     return print_result(json, report, show)
-
-
-def _analyse_fully(
-    trained: Trained,
-    initial: Network | None,
-    run: Run | None,
-    split: SplitName,
-    data_dir: Path | None,
-    options: AnalysisOptions,
-) -> Analysis:
-    """Measure everything that applies to the task, and write the results into the run's folder, if
-    there is one: evaluation-SPLIT.json and, if there is a policy, exit-policy.json."""
-    from ..measure.analysis import analyse
-
-    analysis = analyse(trained, split, data_dir=data_dir, initial=initial, options=options)
-    if run is not None:
-        run.write_json(f"evaluation-{split}.json", analysis.to_dict())
-        if analysis.exit is not None:
-            run.write_json("exit-policy.json", analysis.exit.policy.to_dict())
-    return analysis
 
 
 def _own_run(trained: Trained) -> Run | None:
@@ -419,7 +411,7 @@ def _own_run(trained: Trained) -> Run | None:
 
 
 def _analysis_options(options: FullOptions, trained: Trained, no_exit: bool) -> AnalysisOptions:
-    """The options of --full. SrnnError for invalid ones, and for those that mean nothing for the
+    """The options of --full. SrnnError for invalid ones, and for those that have no effect on the
     task or the network."""
     from ..measure.analysis import AnalysisOptions, can_exit, has_waves
 

@@ -44,8 +44,8 @@ def export_c(
       srnn export c RUN --out DIR --layout arduino
       srnn export c RUN --out DIR --learn readout
 
-    int8 needs to know the inputs and, for states of 16 or 8 bits, the ranges of the states: the
-    model knows them from its training. If it does not, the command measures them on the training
+    int8 needs the range of the inputs and, for states of 16 or 8 bits, the ranges of the states: the
+    model has them from its training. If it does not, the command measures them on the training
     data, or --inputs describes the inputs. The network's encoder is included. For raw ECG records,
     --std or your program gives it the standard deviation of each lead, in the signal's unit (int8:
     in units of the converter); with scale: running the C code measures it. For sound that was
@@ -95,12 +95,12 @@ def export_c(
 
 
 def input_format(text: str | None) -> InputFormat | None:
-    """The input format that --inputs describes; None: it says nothing."""
+    """The input format that --inputs describes; None: it is not given."""
     from ..nn.fixedpoint.integer import InputFormat
 
-    if text is None or text == "spikes":
-        if text is None:
-            return None
+    if text is None:
+        return None
+    if text == "spikes":
         return InputFormat()
     try:
         return InputFormat(float(text), whole=False)
@@ -115,8 +115,21 @@ def input_format(text: str | None) -> InputFormat | None:
 def with_ranges(
     trained: Trained, inputs_as: InputFormat | None, state_bits: int | None, data_dir: Path | None
 ) -> Trained:
-    """The model with what int8 has to know of the training data: as the model says or, if it does
-    not, measured on them."""
+    """The model with the ranges of inputs and states that int8 needs: its own or, if it has none,
+    measured on the training data.
+
+    Args:
+        trained: the model.
+        inputs_as: the format of inputs; None: the model's own.
+        state_bits: bits of a state; None: those it was trained for.
+        data_dir: where the training data are.
+
+    Returns:
+        The model.
+
+    Raises:
+        SrnnError: ``missing``: the ranges are unknown, and there are no training data.
+    """
     from ..data.batches import Sequences
     from ..nn.state_format import StateFormat
     from ..training.compression.evaluation import measure_int8
@@ -131,10 +144,10 @@ def with_ranges(
         sequences = Sequences(trained.task, "train", data_dir)
     except SrnnError as error:
         raise SrnnError(
-            f"int8 needs to know the inputs, and the ranges of {state_bits}-bit states; give the "
-            f"training data: {error}"
+            "int8 needs the range of the inputs, and the ranges of "
+            f"{state_bits}-bit states; give the training data: {error}"
             if lacks_states
-            else f"int8 needs to know the inputs; give --inputs, or the training data: {error}",
+            else f"int8 needs the range of the inputs; give --inputs, or the training data: {error}",
             "missing",
             "inputs",
         ) from error
@@ -147,17 +160,16 @@ def _show(report: dict[str, Any], inputs: str) -> None:
     worst, lstm = report["worst_case_operations_per_step"], report["lstm_of_the_same_size"]
     print(f"{report['out']}: {report['name']}, {report['format']}")
     print(
-        f"flash      {report['flash_bytes']:,} bytes of constants (an LSTM of the same size: "
-        f"{lstm['flash_bytes']:,})"
+        f"flash      {report['flash_bytes']:,} bytes of constants "
+        f"(an LSTM of the same size: {lstm['flash_bytes']:,})"
     )
     print(f"RAM        {report['ram_bytes']:,} bytes per signal (LSTM: {lstm['ram_bytes']:,})")
     print(
-        f"at most    {worst['synaptic_adds']:,} additions and {worst['synaptic_multiplies']:,} "
-        "multiplications per step for "
-        f"what is sent ({worst['synaptic_multiplies_if_input_is_analog']:,} if inputs are analog), "
-        f"{worst['neuron_adds']:,} and "
-        f"{worst['neuron_multiplies']:,} for neurons (LSTM, always: "
-        f"{lstm['multiply_adds_per_step']:,} multiply-adds)"
+        f"at most    {worst['synaptic_adds']:,} additions and "
+        f"{worst['synaptic_multiplies']:,} multiplications per step for what is "
+        f"sent ({worst['synaptic_multiplies_if_input_is_analog']:,} if inputs are "
+        f"analog), {worst['neuron_adds']:,} and {worst['neuron_multiplies']:,} for "
+        f"neurons (LSTM, always: {lstm['multiply_adds_per_step']:,} multiply-adds)"
     )
     encoder = report.get("encoder")
     if encoder is not None:
@@ -166,21 +178,19 @@ def _show(report: dict[str, Any], inputs: str) -> None:
             late = f"{encoder['latency_samples']} samples late"
         print(
             f"encoder    {encoder['ram_bytes']:,} of these bytes of RAM; {late}; "
-            f"{worst['encoder_adds']:,} and "
-            f"{worst['encoder_multiplies']:,} per step"
+            f"{worst['encoder_adds']:,} and {worst['encoder_multiplies']:,} per step"
         )
         if encoder.get("std", ()) is None:
             print(
-                "needs      each lead's standard deviation, in the signal's unit: --std, or in "
-                f"{report['name']}_encoder_init"
+                "needs      each lead's standard deviation, in the "
+                f"signal's unit: --std, or in {report['name']}_encoder_init"
             )
     elif inputs:
         print(f"inputs     {inputs}")
     decision = report["decision"]
     print(
-        f"decides    {report['name']}_decide: {len(decision['classes'])} classes by "
-        f"{decision['loss']}; "
-        f"{decision['ram_bytes']:,} of these bytes of RAM"
+        f"decides    {report['name']}_decide: {len(decision['classes'])} classes "
+        f"by {decision['loss']}; {decision['ram_bytes']:,} of these bytes of RAM"
     )
     if "until" in decision:
         print(
@@ -193,9 +203,9 @@ def _show(report: dict[str, Any], inputs: str) -> None:
             for when, cost in learning["operations"].items()
         )
         print(
-            f"learns     {learning['rule']}: {learning['parameters_ram_bytes']:,} bytes of RAM for "
-            f"{learning['parameters']:,} "
-            f"parameters and {learning['traces_ram_bytes']:,} for traces; {costs}"
+            f"learns     {learning['rule']}: {learning['parameters_ram_bytes']:,} "
+            f"bytes of RAM for {learning['parameters']:,} parameters and "
+            f"{learning['traces_ram_bytes']:,} for traces; {costs}"
         )
     encode = " --encode"
     if encoder is None:

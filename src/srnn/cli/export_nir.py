@@ -62,13 +62,13 @@ def export_nir(
             print(f"  {line}")
         if input_scale(trained):
             print(
-                "The input is (channels - mean) / std of training; both are in the metadata: "
-                "input_mean, input_std."
+                "The input is (channels - mean) / std of training; "
+                "both are in the metadata: input_mean, input_std."
             )
         if not losses.exact:
             print(
-                "What is approximated or lost is kept in the metadata, for 'srnn import nir'; "
-                "other readers ignore it."
+                "What is approximated or lost is kept in the metadata, "
+                "for 'srnn import nir'; other readers ignore it."
             )
 
     return print_result(json, content, show)

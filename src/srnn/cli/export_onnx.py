@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from ..nn.network import SRNN
 
 SCALED = (
-    "x is (channels - mean) / std of training, not the sensor's unit; both are in the "
-    "metadata: input_mean, input_std"
+    "x is (channels - mean) / std of training, not the sensor's "
+    "unit; both are in the metadata: input_mean, input_std"
 )
 CHECKED_STEPS = 100
 """Steps of the random input."""
@@ -81,16 +81,23 @@ def export_onnx(
             print("not run: onnxruntime is not installed (pip install 'srnn[onnx]')")
         else:
             print(
-                f"maximal difference from the network over {CHECKED_STEPS} random steps in "
-                f"onnxruntime: {difference:.1e}"
+                f"maximal difference from the network over {CHECKED_STEPS} "
+                f"random steps in onnxruntime: {difference:.1e}"
             )
 
     return print_result(json, content, show)
 
 
 def check(model: ModelProto, network: SRNN) -> float | None:
-    """Maximal difference of the outputs over a random input of ones (a fifth) and zeros; None
-    without onnxruntime."""
+    """Compare an ONNX model with its network over a random input of ones (a fifth) and zeros.
+
+    Args:
+        model: the ONNX model.
+        network: the network.
+
+    Returns:
+        The maximal difference of the outputs; None without onnxruntime.
+    """
     if find_spec("onnxruntime") is None:
         return None
     import torch

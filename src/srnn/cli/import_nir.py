@@ -126,8 +126,19 @@ def _show(file: Path, imported: Imported, layers: list[dict[str, Any]], run: Pat
 
 
 def with_scale(task: Task, imported: Imported, source: str) -> Task:
-    """The task, with the scale of its channels if the file has one. SrnnError, which names the
-    ``source``, if that is invalid."""
+    """The task, with the scale of its channels if the file has one.
+
+    Args:
+        task: the task.
+        imported: the file's content.
+        source: the file, as the message names it.
+
+    Returns:
+        The task.
+
+    Raises:
+        SrnnError: ``file``: the scale is not valid.
+    """
     from ..data.encoders import Statistics
     from ..data.signals import ScaledPath
     from ..files import reading
@@ -141,8 +152,19 @@ def with_scale(task: Task, imported: Imported, source: str) -> Task:
 
 
 def make_recipe(imported: Imported, task_name: str | None, loss_name: LossName | None) -> Recipe:
-    """The recipe of this network, with a note on where it comes from. SrnnError if it does not fit
-    the task."""
+    """The recipe of an imported network, with a note on where it comes from.
+
+    Args:
+        imported: the file's content.
+        task_name: the task; None: the file's own.
+        loss_name: the loss; None: the file's own, else by task and readout.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        SrnnError: ``missing``: there is no task; ``conflict``: the network does not fit it.
+    """
     from ..data.tasks import create_task
     from ..nn.loss_config import LossConfig
     from ..nn.losses import Loss
@@ -167,17 +189,16 @@ def make_recipe(imported: Imported, task_name: str | None, loss_name: LossName |
         if not own:
             raise
         raise SrnnError(
-            f"The file's own task cannot be made here: {error} Name another with --task, or make a "
-            "model of the network in "
-            "Python: srnn.from_network(srnn.deploy.export.nir.load(FILE).network, CLASSES).",
+            f"The file's own task cannot be made here: {error} Name another with "
+            "--task, or make a model of the network in Python: "
+            "srnn.from_network(srnn.deploy.export.nir.load(FILE).network, CLASSES).",
             error.kind,
             error.field,
         ) from error
     if (task.inputs, task.outputs) != (network.inputs, network.outputs):
         raise SrnnError(
-            f"The network has {network.inputs} inputs and {network.outputs} outputs, the task "
-            f"'{task.name}' has "
-            f"{task.inputs} and {task.outputs}.",
+            f"The network has {network.inputs} inputs and {network.outputs} "
+            f"outputs, the task '{task.name}' has {task.inputs} and {task.outputs}.",
             "conflict",
             "task",
         )

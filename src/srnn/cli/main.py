@@ -63,9 +63,8 @@ COMMANDS = {
 SRNN = Program(
     "srnn",
     "srnn.cli",
-    "Adaptive spiking recurrent neural networks for signals in time: train, measure, stream, "
-    "deploy. "
-    "Start with: srnn train digits",
+    "Adaptive spiking recurrent neural networks for signals in time: "
+    "train, measure, stream, deploy. Start with: srnn train digits",
     COMMANDS,
 )
 
@@ -78,8 +77,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def ending(run: Callable[[], int], name: str = "srnn") -> int:
-    """Run what a program does, and return its exit code: 0, 1 for a check that failed, 2 for a
-    user's mistake, 130 when interrupted. Its messages begin with the name."""
+    """Run a program. Its messages begin with its name.
+
+    Args:
+        run: does what the program does; returns an exit code.
+        name: the program's.
+
+    Returns:
+        The exit code: 0, 1 for a check that failed, 2 for a user's mistake, 130 when interrupted.
+    """
     # Before torch is loaded: its idle OpenMP threads sleep instead of spinning. Where another
     # process wants the cores too, spinning made a training of small batches 9 times slower
     # (measured: digits, batch 16, 2 cores).
@@ -136,10 +142,16 @@ def _run(words: Sequence[str], program: Sequence[str] = AGAIN) -> int:
 
 
 def run_program(program: Program, words: Sequence[str], python: Sequence[str] = AGAIN) -> int:
-    """Run the command that the words name, and return its exit code. Without words, or with
-    ``--help`` alone, the commands are listed, which imports nothing else.
+    """Run a command. Without words, or with ``--help`` alone, the commands are listed, which
+    imports nothing else.
 
-    python: arguments with which Python starts this program again.
+    Args:
+        program: the program.
+        words: the command line, without the program's name.
+        python: arguments with which Python starts the program again.
+
+    Returns:
+        The exit code.
     """
     if not words or words[0] in ("--help", "-h"):
         list_commands(program)

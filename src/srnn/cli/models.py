@@ -56,8 +56,8 @@ def models(
         kept = pretrained.example(name)
         if example.suffix != kept.suffix:
             raise SrnnError(
-                f"The example is a {kept.suffix} file; give --example a name that ends in "
-                f"{kept.suffix}, not {example}.",
+                f"The example is a {kept.suffix} file; give --example "
+                f"a name that ends in {kept.suffix}, not {example}.",
                 "value",
                 "example",
             )
@@ -68,20 +68,18 @@ def models(
 
 
 def _show_table(cards: dict[str, Card]) -> None:
-    rows = [
-        (
-            name,
-            _hertz(card.rate),
-            *map(_short, (card.validation, card.validation_int8, card.test)),
-            f"{card.parameters:,}",
-            "/".join(
-                f"{card.bytes[kind] / 1000:.0f}" if kind in card.bytes else "-"
-                for kind in ("float32", "int8")
-            ),
-            digits(card.energy_nj["fp32"]["decision"]),
-        )
-        for name, card in cards.items()
-    ]
+    rows = []
+    for name, card in cards.items():
+        rate = "-"
+        if card.rate is not None:
+            rate = f"{card.rate:g} Hz" if card.rate < 1000 else f"{card.rate / 1000:g} kHz"
+        accuracies = map(_short, (card.validation, card.validation_int8, card.test))
+        flash = [
+            f"{card.bytes[kind] / 1000:.0f}" if kind in card.bytes else "-"
+            for kind in ("float32", "int8")
+        ]
+        energy = digits(card.energy_nj["fp32"]["decision"])
+        rows.append((name, rate, *accuracies, f"{card.parameters:,}", "/".join(flash), energy))
     columns = ("network", "input", "val", "int8", "test", "parameters", "C, kB", "nJ")
     show_table("pretrained networks", columns, rows, padding=(0, 0))
     console = open_console()
@@ -91,15 +89,20 @@ def _show_table(cards: dict[str, Card]) -> None:
         for line in card.live_in_words[:1]:
             console.print(f"  live, {line}", soft_wrap=True)
     console.print(
-        "\nAccuracy in percent: on validation (which chose the network), on validation in int8, on "
-        "test. C, kB: flash of the C "
-        "export in float32 and int8. nJ: energy of a decision in float32 (srnn energy, model "
-        "fp32). srnn models NAME shows the "
+        "\nAccuracy in percent: on validation (which chose the network), on validation "
+        "in int8, on test. C, kB: flash of the C export in float32 and int8. nJ: energy "
+        "of a decision in float32 (srnn energy, model fp32). srnn models NAME shows the "
         "card: splits, other energies, licence, and what a network must not be used for."
     )
 
 
 def show_card(name: str, card: Card) -> None:
+    """Print the card of a pretrained network.
+
+    Args:
+        name: the network's.
+        card: its card.
+    """
     console = open_console()
     seeds = ", ".join(f"{seed}: {percent(value)}" for seed, value in card.seeds.items())
     energies = (
@@ -128,14 +131,6 @@ def show_card(name: str, card: Card) -> None:
     for title, text in lines.items():
         console.print(f"{title}:", style="bold", end=" ")
         console.print(text, soft_wrap=True)
-
-
-def _hertz(rate: float | None) -> str:
-    if rate is None:
-        return "-"
-    if rate < 1000:
-        return f"{rate:g} Hz"
-    return f"{rate / 1000:g} kHz"
 
 
 def _short(value: float | None) -> str:

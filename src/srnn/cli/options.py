@@ -27,7 +27,7 @@ RARE = Group("more options")
 
 
 def _model(text: str) -> str:
-    """A model's name, or the text of its path, which keeps the folder that tells it from a name
+    """A model's name, or the text of its path, which keeps the folder that distinguishes it from a name
     (``registry.is_name``)."""
     path = str(Path(text))
     if os.path.dirname(path) or path == text:
@@ -87,8 +87,7 @@ Form = Annotated[
     Parameter(
         name="--input",
         help="what the input is: the raw signal, or steps as the network reads them; auto: the "
-        "signal, if it can be encoded as "
-        "in training",
+        "signal, if it can be encoded as in training",
     ),
 ]
 
@@ -104,13 +103,13 @@ Channels = Annotated[
 @Parameter(name="*", group=RARE)
 @dataclass(frozen=True)
 class RecordingOptions:
-    """What is to be known of recordings that they do not say themselves.
+    """What recordings do not state themselves.
 
     Args:
         rate: samples per second of the recordings, if they do not state it, or wrongly
         channels: which channels to read, in this order, by name or counted from 1, as ax,ay,az or
             2,1 (default: those that the network knows by name, else all)
-        missing: what is done about missing samples: empty cells, NaN, rows that the times tell of
+        missing: what is done about missing samples: empty cells, NaN, rows that are missing by their times
         longest_gap: samples that may be missing in a row
     """
 
@@ -120,18 +119,19 @@ class RecordingOptions:
     longest_gap: Annotated[int, Parameter(validator=Number(gte=1))] = 25
 
     def reading(self) -> ReadingOverrides:
-        """The same, for the reader of recordings."""
+        """The options, for the reader of recordings."""
         from ..data.gaps import Gaps
         from ..data.recordings import ReadingOverrides
 
         return ReadingOverrides(self.rate, self.channels, Gaps(self.missing, self.longest_gap))
 
     def of(self, data: Path | None) -> ReadingOverrides:
-        """The same, for the recordings that --data names. SrnnError where it names none."""
+        """The options, for the reader of the recordings that --data names. SrnnError of kind
+        ``conflict`` where it names none."""
         if data is None and self != NO_OPTIONS:
             raise SrnnError(
-                "--rate, --channels and --missing are for recordings that --data names; remove "
-                "them.",
+                "--rate, --channels and --missing are for "
+                "recordings that --data names; remove them.",
                 "conflict",
                 "data",
             )
@@ -143,8 +143,7 @@ Data = Annotated[
     Path | None,
     Parameter(
         help="labelled recordings to use instead of the task's own data: a folder for each class, "
-        "a table (file,label), or "
-        "arrays in an .npz or .h5 file"
+        "a table (file,label), or arrays in an .npz or .h5 file"
     ),
 ]
 Json = Annotated[bool, Parameter(help="print one JSON object and nothing else")]
@@ -196,16 +195,25 @@ def data_dir_again(data_dir: Path | None) -> list[str]:
 
 @contextlib.contextmanager
 def place(option: str, path: Path, overwrite: bool = True) -> Iterator[None]:
-    """For a block that writes a file at its end. SrnnError at its beginning if no file can be
-    written there, if another process is about to write it, or if it exists and is
-    not to be overwritten."""
+    """For a block that writes a file at its end: refuses at its beginning what could not be
+    written.
+
+    Args:
+        option: the option that names the file, for the message.
+        path: the file.
+        overwrite: whether it may exist.
+
+    Raises:
+        SrnnError: ``file``: no file can be written there; ``resource``: another process is about to
+            write it; ``exists``: it exists.
+    """
     from ..files import check_new, only_writer
 
     folder = path.absolute().parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise SrnnError(
-            f"{option}: {path} cannot be written: the folder {folder} does not exist, or is "
-            "write-protected.",
+            f"{option}: {path} cannot be written: the folder "
+            f"{folder} does not exist, or is write-protected.",
             "file",
             path,
         )

@@ -59,10 +59,18 @@ class Parsed(NamedTuple):
 
 
 def parse(words: Sequence[str], program: Program, python: Sequence[str] = AGAIN) -> Parsed:
-    """The command that the words name, with its arguments. SrnnError for a mistake, with the
-    nearest valid word.
+    """The command that the words name, with its arguments.
 
-    python: arguments with which Python starts the program again.
+    Args:
+        words: the command line, without the program's name.
+        program: the program.
+        python: arguments with which Python starts the program again.
+
+    Returns:
+        The command, bound to its arguments.
+
+    Raises:
+        SrnnError: a mistake in the words; the message suggests the nearest valid word.
     """
     try:
         return _parse(words, program, python)
@@ -101,14 +109,14 @@ def _parse(words: Sequence[str], program: Program, python: Sequence[str]) -> Par
             others, exit_on_error=False, print_error=False, help_on_error=False
         )
     except CycloptsError as error:
-        raise SrnnError(_message(error, app), "value", "arguments") from error
+        raise _mistake(error, app) from error
     if function == app.help_print:
         return _bound(_print_help, app, ALL in rest)
     if settings and "settings" not in unparsed:
         raise SrnnError(
             f"'{app.name[0]}' takes no recipe settings such as {settings[0]}.",
             "name",
-            settings[0].lstrip("-"),
+            settings[0],
         )
     injected = {"settings": settings, "called": Call(program.name, words, python)}
     bound.arguments |= {name: injected[name] for name in unparsed}
@@ -169,7 +177,13 @@ def split_settings(words: Sequence[str]) -> tuple[list[str], list[str]]:
 def app_of(command: str, program: Program, everything: bool = False) -> App:
     """The command line of a command that has a function.
 
-    everything: whether its help says all there is to say, instead of what fits a screen.
+    Args:
+        command: its name.
+        program: the program.
+        everything: whether its help is complete, instead of what fits a screen.
+
+    Returns:
+        cyclopts' App.
     """
     where, _ = program.commands[command]
     module, _, name = where.partition(":")
@@ -247,33 +261,43 @@ def _described(entry: HelpEntry) -> str:
     return text
 
 
-def _message(error: CycloptsError, app: App) -> str:
-    """What is wrong with the words, in a line."""
+def _mistake(error: CycloptsError, app: App) -> SrnnError:
+    """What is wrong with the words, in a line, and the option or argument that it is about."""
     argument = error.argument
+    see = f"(see: {app.name[0]} --help)"
     match error:
         case mistakes.UnknownOptionError():
-            return _unknown(error.token.keyword or error.token.value, app)
+            option = error.token.keyword or error.token.value
+            return SrnnError(_unknown(option, app), "name", option.partition("=")[0])
         case mistakes.UnusedCliTokensError():
-            return f"Unknown argument '{(error.unused_tokens or [''])[0]}' {_see(app)}."
+            word = (error.unused_tokens or [""])[0]
+            return SrnnError(f"Unknown argument '{word}' {see}.", "name", word)
         case mistakes.RepeatArgumentError():
-            return f"{error.token.keyword} is given twice."
+            option = error.token.keyword
+            return SrnnError(f"{option} is given twice.", "conflict", option)
         case mistakes.MissingArgumentError() if argument is not None:
+            name = argument.name.rstrip(".")
             if error.keyword is not None:
-                return f"{error.keyword} needs a value {_see(app)}."
-            return f"{argument.name.rstrip('.')} is missing: {_help(argument, app)} {_see(app)}."
+                return SrnnError(f"{error.keyword} needs a value {see}.", "missing", error.keyword)
+            known = app.assemble_argument_collection(parse_docstring=True)
+            what = next(one.parameter.help or "" for one in known if one.name == argument.name)
+            return SrnnError(f"{name} is missing: {what} {see}.", "missing", name)
         case mistakes.CoercionError() if argument is not None and error.token is not None:
             option, value = error.token.keyword or argument.name, error.token.value
-            if argument.hint is bool:
-                return f"{option} takes no value, and so not {brief(value)}."
             choices = argument.get_choices()
-            if choices:
-                return f"{option} cannot be {brief(value)}.{nearest(value, choices)}"
-            return f"{option} must be {_kind(argument.hint)}, not {brief(value)}."
+            if argument.hint is bool:
+                message = f"{option} takes no value, and so not {brief(value)}."
+            elif choices:
+                message = f"{option} cannot be {brief(value)}.{nearest(value, choices)}"
+            else:
+                message = f"{option} must be {_kind(argument.hint)}, not {brief(value)}."
+            return SrnnError(message, "value", option)
         case mistakes.ValidationError() if argument is not None:
             option, value = argument.tokens[0].keyword or argument.name, argument.tokens[0].value
             rule = error.exception_message.rstrip(".")
-            return f"{option} {rule[0].lower()}{rule[1:]}, not {brief(value)}."
-    return f"{error} {_see(app)}"
+            message = f"{option} {rule[0].lower()}{rule[1:]}, not {brief(value)}."
+            return SrnnError(message, "value", option)
+    return SrnnError(f"{error} {see}", "value", "arguments")
 
 
 def _kind(hint: Any) -> str:
@@ -281,15 +305,6 @@ def _kind(hint: Any) -> str:
     if hint in _KINDS:
         return _KINDS[hint]
     return next((_kind(inner) for inner in get_args(hint)), "of another form")
-
-
-def _help(argument: Argument, app: App) -> str:
-    documented = app.assemble_argument_collection(parse_docstring=True)
-    return next(one.parameter.help or "" for one in documented if one.name == argument.name)
-
-
-def _see(app: App) -> str:
-    return f"(see: {app.name[0]} --help)"
 
 
 def _unknown(option: str, app: App) -> str:
@@ -301,10 +316,8 @@ def _unknown(option: str, app: App) -> str:
         inner = {key.rpartition(".")[2]: key for key in _settings()}
         if name in inner:
             return f"Unknown option --{name}. Did you mean '{inner[name]}'?"
-    return (
-        "Unknown option "
-        f"'{option}'.{nearest(option.partition('=')[0], candidates, f'{app.name[0]} --help')}"
-    )
+    near = nearest(option.partition("=")[0], candidates, f"{app.name[0]} --help")
+    return f"Unknown option '{option}'.{near}"
 
 
 def _settings() -> Iterable[str]:

@@ -6,7 +6,7 @@ import csv as tables
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -87,11 +87,24 @@ def predict(
         )
     if share is not None:
         found = share.of(found)
-    columns = ["file", *(["step", "seconds"] if over_time else []), *_columns(loaded)]
+    # The columns of a table: the answer's are a class, a value each, or an alarm.
+    targets = loaded.task.targets
+    if targets is None:
+        answer = ["label", "confidence"]
+    elif loaded.alarm is not None:
+        answer = [*loaded.answers]
+    else:
+        answer = [
+            spreadsheet(name if unit is None else f"{name} ({unit})")
+            for name, unit in zip(loaded.classes, targets.units, strict=True)
+        ]
+    columns = ["file", *(["step", "seconds"] if over_time else []), *answer]
     each = partial(_each, loaded, form, recording.reading(), segment)
 
     if out is not None:
-        options = {"over_time": over_time, "input": form, **asdict(recording), **_asked(segment)}
+        options = {"over_time": over_time, "input": form, **asdict(recording)}
+        if segment is not None:  # left out otherwise: tables from before it was an option go on
+            options["segment"] = segment
         with place("--out", out):
             part = parts.Part(out, columns, parts.made_of(loaded, options, found))
             return _fill(part, found, over_time, each, json)
@@ -115,15 +128,10 @@ def predict(
     return 2 if failed else 0
 
 
-def _asked(segment: float | None) -> dict[str, float]:
-    """A segment, where one is asked for: tables from before it was an option go on."""
-    return {} if segment is None else {"segment": segment}
-
-
 def _each(
     loaded: Trained,
     form: Form,
-    said: ReadingOverrides,
+    overrides: ReadingOverrides,
     segment: float | None,
     found: list[Path],
     take: Callable[[Path, Prediction], object],
@@ -132,14 +140,14 @@ def _each(
     """Let ``take`` have the prediction of each recording; returns why others have none, by their
     names.
 
-    count: is told after each how many of how many are done.
+    count: called after each with how many of how many are done.
     """
     from ..deploy import predicting
 
     notes, failed, cut = dict[str, list[Path]](), dict[str, str](), 0
     for number, file in enumerate(found, 1):
         try:
-            prediction = predicting.predict(loaded, file, form, said, segment)
+            prediction = predicting.predict(loaded, file, form, overrides, segment)
         except SrnnError as error:
             failed[str(file)] = one_line(str(error))
             print(f"srnn: {failed[str(file)]}", file=sys.stderr, flush=True)
@@ -165,10 +173,10 @@ def _each(
 
 
 class _Counter:
-    """Says how many are done: in a terminal after each, elsewhere once a minute."""
+    """Prints how many are done: in a terminal after each, elsewhere once a minute."""
 
     def __init__(self) -> None:
-        self._said = time.monotonic()
+        self._printed = time.monotonic()
 
     def __call__(self, number: int, of: int) -> None:
         if sys.stderr.isatty():
@@ -176,8 +184,8 @@ class _Counter:
             if number == of:
                 end = "\n"
             print(f"\r{number} of {of}", end=end, file=sys.stderr, flush=True)
-        elif time.monotonic() - self._said > _MINUTE:
-            self._said = time.monotonic()
+        elif time.monotonic() - self._printed > _MINUTE:
+            self._printed = time.monotonic()
             print(f"{number} of {of} recordings", file=sys.stderr, flush=True)
 
 
@@ -194,8 +202,8 @@ def _fill(
         missing = [file for file in found if file not in part]
         if len(missing) < len(found):
             print(
-                f"srnn: {part.path}: {len(found) - len(missing)} of {len(found)} recordings are "
-                "there, from before",
+                f"srnn: {part.path}: {len(found) - len(missing)} "
+                f"of {len(found)} recordings are there, from before",
                 file=sys.stderr,
             )
         failed = each(
@@ -214,24 +222,9 @@ def _fill(
             numbers["predicted"] = 0
         print(json_text({"out": str(part.path), **numbers, "failed": failed}))
     else:
-        said = " was finished"
-        if had is None:
-            said = ""
-        print(f"{part.path}{said}: {counted(read, 'recording')}")
+        finished = " was finished" if had is not None else ""
+        print(f"{part.path}{finished}: {counted(read, 'recording')}")
     return 2 if failed else 0
-
-
-def _columns(loaded: Trained) -> list[str]:
-    """What a table says of each answer."""
-    targets = loaded.task.targets
-    if targets is None:
-        return ["label", "confidence"]
-    if loaded.alarm is not None:
-        return [*loaded.answers]
-    return [
-        spreadsheet(name if unit is None else f"{name} ({unit})")
-        for name, unit in zip(loaded.classes, targets.units, strict=True)
-    ]
 
 
 def _at_end(prediction: Prediction) -> Any:
@@ -240,8 +233,18 @@ def _at_end(prediction: Prediction) -> Any:
 
 
 def as_json(file: Path, prediction: Prediction, over_time: bool) -> dict[str, Any]:
+    """A prediction as a JSON value.
+
+    Args:
+        file: the recording.
+        prediction: its prediction.
+        over_time: with the answers of all steps.
+
+    Returns:
+        The value.
+    """
     if prediction.targets is not None:
-        # ``as_json`` of a network whose answer is a value: that at the end, and over time.
+        # A network whose answer is a value: that at the end, and over time.
         targets, names = prediction.targets, prediction.classes
         result: dict[str, Any] = {
             "file": str(file),
@@ -277,10 +280,8 @@ def as_json(file: Path, prediction: Prediction, over_time: bool) -> dict[str, An
     if prediction.heart is not None:
         result["heart"] = prediction.heart.to_dict(over_time)
     if over_time:
-        result["step_seconds"], result["start_seconds"] = (
-            prediction.step_seconds,
-            round(prediction.start_seconds, 6),
-        )
+        result["step_seconds"] = prediction.step_seconds
+        result["start_seconds"] = round(prediction.start_seconds, 6)
         result["classes"] = prediction.numbers.tolist()
         result["segments"] = [
             {"first": first, "end": end, "label": str(label), "confidence": round(confidence, 6)}
@@ -302,12 +303,12 @@ def _show(file: Path, prediction: Prediction, over_time: bool, width: int) -> No
         part = " of the steps"
     elif prediction.ends is not None:
         part = f", the mean of {len(prediction.ends)} sequences"
-    said = f"{prediction.label}  {prediction.confidence:.1%}{part}"
+    answer = f"{prediction.label}  {prediction.confidence:.1%}{part}"
     if not prediction.sure:
-        said = (
+        answer = (
             f"not sure ({prediction.label} {prediction.confidence:.1%}{part}; {prediction.drift})"
         )
-    print(f"{name}  {said}", flush=True)
+    print(f"{name}  {answer}", flush=True)
     for first, end, label, confidence in prediction.segments() if over_time else ():
         span = f"{first} to {end - 1}"
         if prediction.step_seconds is not None:
@@ -317,12 +318,12 @@ def _show(file: Path, prediction: Prediction, over_time: bool, width: int) -> No
 
 def _show_values(name: str, prediction: Prediction, over_time: bool) -> None:
     """The value, where each step has one that at the end; ``over_time``: of each step."""
-    said = one_line(prediction.answer)
+    answer = one_line(prediction.answer)
     if prediction.per_step:
-        said = f"{said} at its end"
+        answer = f"{answer} at its end"
     if not prediction.sure:
-        said = f"not sure ({said}; {prediction.drift})"
-    print(f"{name}  {said}", flush=True)
+        answer = f"not sure ({answer}; {prediction.drift})"
+    print(f"{name}  {answer}", flush=True)
     targets = prediction.targets
     if not over_time or targets is None:
         return
@@ -342,7 +343,7 @@ def _span(prediction: Prediction, first: int, end: int) -> str:
 
 def _show_heart(name: str, prediction: Prediction, heart: Heart, over_time: bool) -> None:
     """Rate and intervals; ``over_time``: a row for each beat, at its R peak, and for each stretch
-    that says nothing."""
+    without a reading."""
     from .show_section import show_parts
 
     drift = ""
@@ -352,22 +353,21 @@ def _show_heart(name: str, prediction: Prediction, heart: Heart, over_time: bool
     show_parts(heart.section().parts)
     if not over_time:
         return
-    rows = [(beat.r, f"{beat.r:.3f} s", _intervals(beat.in_ms())) for beat in heart.beats]
+    rows = []
+    for beat in heart.beats:
+        values = {name: "-" if ms is None else f"{ms:.0f}" for name, ms in beat.in_ms().items()}
+        intervals = "  ".join(f"{name} {value:>4}" for name, value in values.items())
+        rows.append((beat.r, f"{beat.r:.3f} s", f"{intervals} ms"))
     for first, end, state in heart.stretches():
         rows.append(
             (first * (prediction.step_seconds or 0.0), _span(prediction, first, end), state)
         )
-    for _, when, said in sorted(rows):
-        print(f"  {when:>24}  {said}", flush=True)
-
-
-def _intervals(in_ms: Mapping[str, float | None]) -> str:
-    values = {name: "-" if value is None else f"{value:.0f}" for name, value in in_ms.items()}
-    return "  ".join(f"{name} {value:>4}" for name, value in values.items()) + " ms"
+    for _, when, text in sorted(rows):
+        print(f"  {when:>24}  {text}", flush=True)
 
 
 def _rows(file: Path, prediction: Prediction, over_time: bool) -> Iterator[list[Any]]:
-    """The rows of a table: one, or one for every step. A warning says what speaks against them."""
+    """The rows of a table: one, or one for every step. A warning names what speaks against them."""
     if prediction.drift:
         warnings.warn(f"{file}: {prediction.drift}", RuntimeWarning, stacklevel=2)
     name, every, start = spreadsheet(str(file)), prediction.step_seconds, prediction.start_seconds

@@ -34,7 +34,12 @@ class Program(NamedTuple):
 
 
 def list_commands(program: Program, command: str = "") -> None:
-    """Print the program's commands, or the command's parts, one a line, with what each does."""
+    """Print a line for each command, with what it does.
+
+    Args:
+        program: the program.
+        command: whose parts are listed; "": the program's commands.
+    """
     called = f"{program.name} {command}".strip()
     purpose = program.purpose
     if command:
@@ -50,9 +55,14 @@ def width() -> int:
 
 
 def columns(texts: Mapping[str, str], short: bool = False) -> str:
-    """Names, indented, and what each is: beside them, or below where there is no room.
+    """Names, indented, and a text for each: beside it, or below where there is no room.
 
-    short: in a line each, which ends with "..." if there is more to say.
+    Args:
+        texts: the texts by name.
+        short: in a line each, which ends with "..." if the text is longer.
+
+    Returns:
+        The lines, joined.
     """
     left = max(map(len, texts)) + 4
     if short:

@@ -115,7 +115,7 @@ def _refuse(options: dict[str, Any], whose: str) -> None:
     """SrnnError for options that are given, but belong to another form of the command."""
     for option, value in options.items():
         if value is not None:
-            raise SrnnError(f"{option} is for {whose}.", "conflict", option.lstrip("-"))
+            raise SrnnError(f"{option} is for {whose}.", "conflict", option)
 
 
 # ---- one run ----
@@ -134,9 +134,14 @@ def _show_one(
     json: bool,
 ) -> int:
     from ..measure.page import check_page, report_content, write_page
+    from ..training.pretrained import find_model
 
-    out = page or _page_of(model)
-    named = page is not None
+    # By default in the run's folder; the page of a model's file is beside it, and that of a
+    # pretrained network in the working folder.
+    out, named = page, page is not None
+    if out is None:
+        place = find_model(model)
+        out = place / "report.html" if place.is_dir() else Path(model).with_suffix(".html")
     check_page(out, named=named)
     names = None
     if baselines is not None:
@@ -162,17 +167,6 @@ def _show_one(
         print(f"page: {out}")
 
     return print_result(json, content, show)
-
-
-def _page_of(model: str) -> Path:
-    """In a run's folder; the page of a model's file is beside it, and that of a pretrained network
-    in the working folder."""
-    from ..training.pretrained import find_model
-
-    place = find_model(model)
-    if place.is_dir():
-        return place / "report.html"
-    return Path(model).with_suffix(".html")
 
 
 # ---- several runs ----
@@ -209,9 +203,8 @@ def _summarise(
 ) -> int:
     if out is None:
         raise SrnnError(
-            "These runs are seeds of one recipe; name a folder for their summary, --out DIR, or a "
-            "page, "
-            "--out FILE.html.",
+            "These runs are seeds of one recipe; name a folder for "
+            "their summary, --out DIR, or a page, --out FILE.html.",
             "missing",
             "out",
         )

@@ -104,14 +104,15 @@ def serve(
         shown = f"[{host}]" if ":" in host else host
         url, names = f"http://{shown}:{port}/", list(decoders)
         if json:
-            said = {
+            content = {
                 "url": url,
                 "port": port,
                 "models": names,
                 "token": token if new_token else None,
             }
             print(
-                json_text({**said, "token_needed": token is not None, "notes": notes}), flush=True
+                json_text({**content, "token_needed": token is not None, "notes": notes}),
+                flush=True,
             )
         else:
             _say(url, names, token, new_token, notes)
@@ -126,12 +127,22 @@ def load_models(
     form: Form = "auto",
     data_dir: Path | None = None,
 ) -> tuple[dict[str, Decoder], list[Playable], list[str]]:
-    """The decoders by name, the recordings that their runs keep, and notes on which options do not
-    apply to which models.
+    """The networks that are served. If there are several, each takes the options that apply to it;
+    an option that applies to none of them is refused, as it is for a single one.
 
-    A model to which no name is given has its folder's. If there are several models, each takes the
-    options that apply to it; an option that applies to none of them is refused, as it is for a
-    single model.
+    Args:
+        models: RUN or NAME=RUN; without a name, the folder's is taken.
+        decoding: options of their decoders.
+        form: what their input is.
+        data_dir: where training data are, for a network that lacks their statistics.
+
+    Returns:
+        The decoders by name, the recordings that their runs keep, and notes on which options do not
+        apply to which models.
+
+    Raises:
+        SrnnError: ``value``: a name is not valid or there twice; ``conflict``: an option applies to
+            none.
     """
     from ..training.examples import kept_examples
     from ..training.runs import open_trained
@@ -143,8 +154,8 @@ def load_models(
             name = os.path.basename(os.path.realpath(folder)).removesuffix(".safetensors")
         if not name or not all(letter.isalnum() or letter in "-_." for letter in name):
             raise SrnnError(
-                f"A model's name may have only letters, digits and - _ ., not {name!r}: give "
-                "NAME=RUN.",
+                "A model's name may have only letters, digits "
+                f"and - _ ., not {name!r}: give NAME=RUN.",
                 "value",
                 "models",
             )
@@ -167,7 +178,7 @@ def load_models(
             raise SrnnError(
                 f"{option} applies to none of the models {', '.join(names)}.",
                 "conflict",
-                option.lstrip("-"),
+                option,
             )
     decoders = {
         name: own[name].decoder(trained, form, data_dir) for name, trained in networks.items()
@@ -182,16 +193,27 @@ def load_models(
                 examples.append(
                     replace(load_recording(path, {name: decoders[name]}), name=path.stem, kept=True)
                 )
-            except SrnnError as error:  # nobody asked for it
+            except SrnnError as error:  # the user has not named it
                 notes.append(str(error))
     return decoders, examples, notes
 
 
 def load_recording(
-    path: Path, models: dict[str, Decoder], said: RecordingOptions = NO_OPTIONS
+    path: Path, models: dict[str, Decoder], options: RecordingOptions = NO_OPTIONS
 ) -> Playable:
-    """A signal for the live page, "-" for standard input. SrnnError unless it fits one of the
-    models."""
+    """A signal for the live page.
+
+    Args:
+        path: the recording, "-" for standard input.
+        models: the decoders by name.
+        options: of reading it.
+
+    Returns:
+        The signal, and the models that it fits.
+
+    Raises:
+        SrnnError: ``data``: it fits none.
+    """
     import numpy as np
 
     from ..deploy.serve.app import Playable
@@ -207,7 +229,9 @@ def load_recording(
         try:
             if piped is not None:
                 piped.seek(0)
-            source = open_source(str(path), decoder.signal, 4096, stdin=piped, said=said.reading())
+            source = open_source(
+                str(path), decoder.signal, 4096, stdin=piped, said=options.reading()
+            )
             whole = source.whole()
         except SrnnError as error:
             problem = error
@@ -221,7 +245,18 @@ def load_recording(
 
 
 def find_token(file: Path | None, new: bool) -> str | None:
-    """The token from the file, from SRNN_TOKEN, or a new one; None if none is wanted."""
+    """The token that clients need.
+
+    Args:
+        file: a file with it; None: it may be in SRNN_TOKEN.
+        new: make one.
+
+    Returns:
+        The token; None if none is wanted.
+
+    Raises:
+        SrnnError: ``conflict``: a file and a new one; ``file`` or ``data``: the file has no token.
+    """
     if file is not None and new:
         raise SrnnError(
             "--token-file and --new-token exclude each other.", "conflict", "token_file"
@@ -249,7 +284,7 @@ def find_token(file: Path | None, new: bool) -> str | None:
 
 
 def _say(url: str, models: list[str], token: str | None, new: bool, notes: list[str]) -> None:
-    """Say where it listens. A token is printed only if it is new."""
+    """Print where it listens, and a token only if it is new."""
     for note in notes:
         print(note, flush=True)
     shown = ""

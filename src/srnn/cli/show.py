@@ -31,8 +31,16 @@ RESULT_NAMES = {
 
 
 def print_result(json: bool, result: Any, show: Callable[[], object]) -> int:
-    """Print a command's result: as one JSON object, or by calling ``show``. Returns the exit code,
-    0."""
+    """Print a command's result.
+
+    Args:
+        json: as one JSON object.
+        result: the object.
+        show: prints it for people.
+
+    Returns:
+        The exit code, 0.
+    """
     if json:
         print(json_text(result))
     else:
@@ -61,9 +69,15 @@ def show_table(
     no_wrap: bool = False,
     **options: Any,
 ) -> None:
-    """Print a table, with the columns ``left`` aligned to the left and the others to the right.
+    """Print a table.
 
-    A row that is None ends a section. ``options`` are rich's options of a table.
+    Args:
+        title: above it.
+        columns: their names.
+        rows: cells of each row; None ends a section.
+        left: columns that are aligned to the left; the others are to the right.
+        no_wrap: keep cells in one line.
+        options: rich's options of a table.
     """
     from rich.table import Table
 
@@ -99,8 +113,11 @@ def progress_bars(shown: bool, *columns: Any) -> Iterator[Callable[[str, int, in
 def show_result(result: Mapping[str, Any], title: str, spiking: bool) -> None:
     """Print a result to standard output.
 
-    spiking: whether all hidden neurons spike; otherwise their rate is the fraction of outputs that
-    are not 0.
+    Args:
+        result: as ``srnn train`` or ``srnn evaluate`` measures it.
+        title: above it.
+        spiking: whether all hidden neurons spike; otherwise their rate is the fraction of outputs
+            that are not 0.
     """
     from rich.table import Table
 
@@ -108,10 +125,9 @@ def show_result(result: Mapping[str, Any], title: str, spiking: bool) -> None:
     for key, name in RESULT_NAMES.items():
         if key in result:
             if key == "firing_rate":
-                name, text = (
-                    (name if spiking or not result[key] else "activity"),
-                    _rate(result[key], spiking),
-                )
+                if not spiking and result[key]:
+                    name = "activity"
+                text = _rate(result[key], spiking)
             elif key in ("mae", "rmse", "r2"):
                 text = _error(key, result)
             else:
@@ -121,9 +137,8 @@ def show_result(result: Mapping[str, Any], title: str, spiking: bool) -> None:
         text = _error("mae", {**result, **errors}, sure=True)
         table.add_row(f"always the {name}", f"mean absolute error {text}")
     open_console().print(table)
-    if (
-        "run" in result
-    ):  # not in the table: the name must stay whole, to be copied, however narrow the terminal
+    # Not in the table: the name must stay whole, to be copied, however narrow the terminal.
+    if "run" in result:
         print(f"run folder: {result['run']}")
 
 

@@ -85,7 +85,10 @@ def _table(table: Table) -> None:
     forms = list(table.columns.values())
     if not table.rows:
         return
-    if _is_perfect(table):
+    # A table of shares all of which are 100 % becomes one line.
+    values = [pair for row in table.rows for pair in zip(row, forms, strict=True)]
+    shares = {value for value, form in values if form == SHARE}
+    if len(table.rows) > 1 and {*forms} <= {TEXT, COUNT, SHARE} and shares == {1.0}:
         print(f"{table.title}: 100 % in all {len(table.rows):,}")
         return
     rows = [
@@ -95,15 +98,6 @@ def _table(table: Table) -> None:
     show_table(table.title, list(table.columns), rows[: table.first], left=left)
     if table.first is not None and len(rows) > table.first:
         print(f"{len(rows) - table.first:,} more, up to {rows[-1][-1]}")
-
-
-def _is_perfect(table: Table) -> bool:
-    """Whether a table of shares says no more than that all of them are 100 %."""
-    forms = list(table.columns.values())
-    shares = [
-        value for row in table.rows for value, form in zip(row, forms, strict=True) if form == SHARE
-    ]
-    return len(table.rows) > 1 and {*forms} <= {TEXT, COUNT, SHARE} and {*shares} == {1.0}
 
 
 def _cell(value: Any, form: Form) -> str:
@@ -117,10 +111,8 @@ def _cell(value: Any, form: Form) -> str:
 
 
 def _confusion(confusion: Confusion) -> None:
-    total, right = (
-        sum(map(sum, confusion.counts)),
-        sum(row[one] for one, row in enumerate(confusion.counts)),
-    )
+    total = sum(map(sum, confusion.counts))
+    right = sum(row[one] for one, row in enumerate(confusion.counts))
     if 0 < total == right:
         print("No class is taken for another.")
     elif len(confusion.names) <= MOST_CLASSES:
@@ -171,15 +163,18 @@ def sparkline(
     high: float | None = None,
     width: int = WIDTH,
 ) -> str:
-    """Values as a line of blocks, from ``low`` to ``high`` (default: the extremes), with a space
-    for None.
+    """Values as a line of blocks, with a space for None.
 
-    If there are more values than ``width``, those that share a character are averaged.
+    Args:
+        values: the values; those that share a character are averaged.
+        low: the value of the lowest block; None: the smallest.
+        high: the value of the highest block; None: the largest.
+        width: the most characters.
+
+    Returns:
+        The line.
     """
-    if has_blocks(sys.stdout.encoding):
-        symbols = BLOCKS
-    else:
-        symbols = ASCII
+    symbols = BLOCKS if has_blocks(sys.stdout.encoding) else ASCII
     count = min(len(values), width)
     cells: list[float | None] = []
     for i in range(count):
@@ -193,9 +188,7 @@ def sparkline(
         low = min(known)
     if high is None:
         high = max(known)
-    scale = 0.0
-    if high > low:
-        scale = (len(symbols) - 1) / (high - low)
+    scale = (len(symbols) - 1) / (high - low) if high > low else 0.0
 
     def symbol(cell: float | None) -> str:
         if cell is None:

@@ -37,12 +37,12 @@ takes many times as long."""
 
 @dataclass(frozen=True)
 class _Input:
-    """What the options say about the source."""
+    """The options of the source."""
 
     name: str
     form: Form
     format: Literal["csv", "float32", "int16"] | None
-    said: RecordingOptions
+    recording: RecordingOptions
     block: int | None
     device: str | None
 
@@ -96,40 +96,36 @@ def stream(
         check("--block", block, int, Between(1, 2**31 - 1))
     chosen = _Input(source, form, format, recording, block, device)
     # Refused: options that belong to another kind of source.
-    source = chosen.name
-    if chosen.format is not None and source != "-":
-        raise SrnnError(
+    rows = source != "mic" and (source != "-" or format in (None, "csv"))
+    refused = {
+        "format": (
+            format is not None and source != "-",
             f"--format is for standard input (-), and the source is {source}; leave it out.",
-            "conflict",
-            "format",
-        )
-    if chosen.device is not None and source != "mic":
-        raise SrnnError(
+        ),
+        "device": (
+            device is not None and source != "mic",
             f"--device chooses a microphone, and the source is {source}; leave it out.",
-            "conflict",
-            "device",
-        )
-    rows = source != "mic" and (source != "-" or chosen.format in (None, "csv"))
-    if chosen.said.channels is not None and not rows:
-        raise SrnnError(
+        ),
+        "channels": (
+            recording.channels is not None and not rows,
             "--channels is for files and rows from a pipe; this source has the network's channels.",
-            "conflict",
-            "channels",
-        )
-    if chosen.said.rate is not None and source == "mic":
-        raise SrnnError(
-            "--rate is for files; a microphone is asked for the network's rate.", "conflict", "rate"
-        )
-    if real_time and source in ("-", "mic"):
-        raise SrnnError(
-            "--real-time is for files; a live source has its own pace.", "conflict", "real_time"
-        )
-    if state is not None and words:
-        raise SrnnError(
+        ),
+        "rate": (
+            recording.rate is not None and source == "mic",
+            "--rate is for files; a microphone is asked for the network's rate.",
+        ),
+        "real_time": (
+            real_time and source in ("-", "mic"),
+            "--real-time is for files; a live source has its own pace.",
+        ),
+        "state": (
+            state is not None and words,
             "--state keeps one sequence, and --words has several at a time; give one of them.",
-            "conflict",
-            "state",
-        )
+        ),
+    }
+    for field, (wrong, message) in refused.items():
+        if wrong:
+            raise SrnnError(message, "conflict", field)
     if state is not None and state.exists() and not state.is_file():
         raise SrnnError(
             f"--state: {state} is a folder, a pipe or a device; name a file.", "file", state
@@ -167,7 +163,7 @@ def _when(
         raise SrnnError(
             f"{option} is for networks that name a class; this one answers with values.",
             "conflict",
-            option.lstrip("-"),
+            option,
         )
     return report or ("step" if decoder.loss.rule.per_step else "end")
 
@@ -194,10 +190,7 @@ def _stream(
     )
     source = replace(source, blocks=beginning.of(source.blocks))
     finite = state is None and source.ends
-    if finite:
-        session: Session | Spotter = decoder.open_finite()
-    else:
-        session = decoder.open()
+    session: Session | Spotter = decoder.open_finite() if finite else decoder.open()
     one_sequence = finite and not words and session.segment is None
     if one_sequence:
         source = as_clip(source, decoder.task, decoder.signal)
@@ -213,10 +206,7 @@ def _stream(
         return _walk(session, source, report, real_time, watch, finish=state is None, show=show)
 
     if json or decoder.loss.rule.value or not sys.stdout.isatty():
-        if json:
-            line = _json_line
-        else:
-            line = decision_line
+        line = _json_line if json else decision_line
         walked = walk(lambda _, chosen: [print(line(one), flush=True) for one in chosen])
     else:
         with LiveView(f"{model} - {source.name}", decoder.classes) as view:
@@ -254,17 +244,14 @@ def _stream(
         if summary["real_time_factor"]:
             factor = summary["real_time_factor"]
             if factor < 0.5:
-                pace = f"{1 / factor:,.0f} times faster"
+                pace = f"{1 / factor:,.0f} times faster than"
             else:
-                pace = f"{1 / factor:.2f} times as fast"
-            print(
-                f"real-time factor {factor:.5f}: {pace + (' than' if factor < 0.5 else ' as')} the "
-                "signal"
-            )
+                pace = f"{1 / factor:.2f} times as fast as"
+            print(f"real-time factor {factor:.5f}: {pace} the signal")
         print(
-            f"latency: the encoder waits {summary['encoder_latency']:g} {unit}; a block took "
-            f"{latency['p50']:.3f} ms (median), {latency['p95']:.3f} (95 %), {latency['p99']:.3f} (99 "
-            f"%), {latency['max']:.3f} (max)"
+            f"latency: the encoder waits {summary['encoder_latency']:g} {unit}; a "
+            f"block took {latency['p50']:.3f} ms (median), {latency['p95']:.3f} "
+            f"(95 %), {latency['p99']:.3f} (99 %), {latency['max']:.3f} (max)"
         )
     return 0
 
@@ -291,13 +278,13 @@ def _open(chosen: _Input, decoder: Decoder) -> Source:
             block,
             chosen.format or "csv",
             at_once=chosen.block is None,
-            said=replace(chosen.said.reading(), words=decoder.task.words),
+            said=replace(chosen.recording.reading(), words=decoder.task.words),
         )
     except SrnnError as error:
         if signal.form == "steps" and chosen.form == "auto" and "channel" in str(error):
             raise SrnnError(
-                f"{error} The network reads {signal.what}; if this is the raw signal, try --input "
-                "signal.",
+                f"{error} The network reads {signal.what}; if "
+                "this is the raw signal, try --input signal.",
                 error.kind,
                 error.field,
             ) from error

@@ -48,7 +48,12 @@ class LiveView:
         self._live.stop()
 
     def show(self, decisions: list[Decision], chosen: list[Decision]) -> None:
-        """All new decisions, and those among them that are worth a line."""
+        """Draw new decisions.
+
+        Args:
+            decisions: all of them; the last one is shown.
+            chosen: those that get a line above.
+        """
         if decisions:
             self._now = decisions[-1]
         if chosen:
@@ -64,21 +69,15 @@ class LiveView:
             table.add_row(Text("waiting for the first step ..."))
         else:
             predicted = self._now.probabilities
-            most = max(
-                1, min(MOST, self._console.height - 4)
-            )  # a frame, and a line of decisions above
+            # Four lines are for the frame, and for a decision above.
+            most = max(1, min(MOST, self._console.height - 4))
             # All classes in their order if there are few; otherwise the likeliest.
-            order = list(
-                range(len(predicted))
-                if len(predicted) <= most
-                else predicted.argsort()[::-1][:most]
-            )
+            order = [*range(len(predicted))]
+            if len(predicted) > most:
+                order = [*predicted.argsort()[::-1][:most]]
             # Besides the names: the frame, two gaps, and the number.
-            room = (
-                self._console.width
-                - 10
-                - min(20, max(places(self._classes[number]) for number in order))
-            )
+            longest = max(places(self._classes[number]) for number in order)
+            room = self._console.width - 10 - min(20, longest)
             table.add_column(max_width=20, no_wrap=True, overflow="ellipsis")
             for number in order:
                 style = ""

@@ -65,7 +65,14 @@ def sweep(
     if file == "list":
         return _list({name: load_sweep(name) for name in shipped_sweeps()}, json)
     check("--workers", workers, int, Between(1, 1024))
-    options = _job_options(job or [], launcher)
+    options: dict[str, Any] = {}  # of a job, as submitit takes them
+    for word in job or ():
+        key, equals, value = word.partition("=")
+        if not key or not equals or not launcher:
+            raise SrnnError(
+                f"--job takes KEY=VALUE, and needs --launcher; not {word!r}.", "value", "job"
+            )
+        options[key] = int(value) if value.isdecimal() else value
     loaded = load_sweep(file)
     if dry_run:
         loaded.check()
@@ -75,13 +82,12 @@ def sweep(
 
     trials = Trials(loaded, out or Path("runs") / f"sweep-{loaded.name}")
     if report:
-        trials.check()
-        if all(
-            one.state == "waiting" for one in trials.status()
-        ):  # results that lie there are from elsewhere
+        units.check()
+        # Results that lie there in spite of this are from elsewhere.
+        if all(one.state == "waiting" for one in units.status()):
             raise SrnnError(
-                f"Nothing of the sweep '{loaded.name}' has been trained in {trials.out}: there are "
-                "no results to write.",
+                f"Nothing of the sweep '{loaded.name}' has been trained "
+                f"in {units.out}: there are no results to write.",
                 "missing",
                 trials.out,
             )
@@ -94,8 +100,19 @@ def sweep(
     worker += [] if storage is None else ["--storage", storage]
     worker += data_dir_again(data_dir)
     if launcher:
-        return _submit(trials, file, worker, workers, launcher, options, json)
-    code = _work(trials, worker, workers, storage, data_dir, quiet=json)
+        from ..studies.launching import submit
+
+        logs = units.out / "workers"
+        jobs = [one.job_id for one in submit(worker, workers, launcher, logs, options)]
+
+        def show() -> None:
+            print(
+                f"{units.sweep.title}: submitted the jobs {', '.join(jobs)}; they print to {logs}"
+            )
+            print(f"how far they are: srnn sweep {file} --out {units.out} --report")
+
+        return print_result(json, {"jobs": jobs, "logs": str(logs)}, show)
+    code = _work(units, worker, workers, storage, data_dir, quiet=json)
     if code == 130:
         return code
     return _write_results(trials, json, if_new=True) or code
@@ -135,11 +152,8 @@ def _work(
     finally:
         watch.stop()
 
-    failed, left = any(one.state == "failed" for one in trials.status()), trials.left()
-    if failed and not left:
-        usual = (0, 1)
-    else:
-        usual = (0,)
+    failed, left = any(one.state == "failed" for one in units.status()), units.left()
+    usual = (0, 1) if failed and not left else (0,)
     died = [code for code in codes if code not in usual]
     if died:
         what = "nothing is lost"
@@ -147,36 +161,14 @@ def _work(
             what = "the same command continues"
         numbers = ", ".join(map(str, died))
         print(
-            f"srnn: {len(died)} of {len(codes)} workers died (exit code {numbers}; see {logs}); "
-            f"{what}",
+            f"srnn: {len(died)} of {len(codes)} workers "
+            f"died (exit code {numbers}; see {logs}); {what}",
             file=sys.stderr,
         )
     return 1 if left else 0
 
 
-def _submit(
-    trials: Trials,
-    file: str,
-    worker: list[str],
-    workers: int,
-    launcher: Literal["local", "slurm"],
-    options: dict[str, Any],
-    json: bool,
-) -> int:
-    from ..studies.launching import submit
-
-    logs = trials.out / "workers"
-    submitted = submit(worker, workers, launcher, logs, options)
-    jobs = [job.job_id for job in submitted]
-
-    def show() -> None:
-        print(f"{trials.sweep.title}: submitted the jobs {', '.join(jobs)}; they print to {logs}")
-        print(f"how far they are: srnn sweep {file} --out {trials.out} --report")
-
-    return print_result(json, {"jobs": jobs, "logs": str(logs)}, show)
-
-
-def _write_results(trials: Trials, json: bool, *, if_new: bool) -> int:
+def _write_results(units: Units, json: bool, *, if_new: bool) -> int:
     from ..studies.results import write_results
 
     content = write_results(trials.sweep, trials.status(), trials.out, if_new=if_new)
@@ -187,19 +179,6 @@ def _write_results(trials: Trials, json: bool, *, if_new: bool) -> int:
     if content["trials"].get("failed"):
         return 1
     return 0
-
-
-def _job_options(job: list[str], launcher: str | None) -> dict[str, Any]:
-    """KEY=VALUE as submitit takes them, numbers as numbers."""
-    options: dict[str, Any] = {}
-    for word in job:
-        key, equals, value = word.partition("=")
-        if not key or not equals or not launcher:
-            raise SrnnError(
-                f"--job takes KEY=VALUE, and needs --launcher; not {word!r}.", "value", "job"
-            )
-        options[key] = int(value) if value.isdecimal() else value
-    return options
 
 
 def _list(sweeps: dict[str, Sweep], json: bool) -> int:

@@ -89,7 +89,23 @@ def train(
     try:
         if "WORLD_SIZE" not in os.environ:
             reporter.phase("loading")  # PyTorch, which takes seconds
-        folder = out or _new_folder(_name(recipe, baseline), seed)
+        folder = out
+        if folder is None:
+            from ..training.distributed import world_size
+            from ..training.runs import default_folder
+
+            if world_size() > 1:  # each would make its own
+                raise SrnnError(
+                    "Processes that train together need one folder "
+                    "that all of them can access: --out DIR.",
+                    "missing",
+                    "out",
+                )
+            path = Path(recipe)
+            if path.name:
+                path = path.with_suffix("")
+            as_baseline = f"-{baseline}" if baseline else ""
+            folder = default_folder(f"{path.as_posix()}{as_baseline}", seed)
         resumed = called.again(
             {"--resume": 0, "--overwrite": 0, "--out": 1}, "--out", str(folder), "--resume"
         )
@@ -97,7 +113,7 @@ def train(
             loaded,
             folder,
             reporter,
-            title=_title(recipe, baseline),
+            title=f"{recipe}{f' as {baseline}' if baseline else ''}, best checkpoint on validation",
             resumed=shlex.join(resumed),
             seed=seed,
             data_dir=data_dir,
@@ -112,42 +128,19 @@ def train(
 
 
 def with_short_forms(settings: Sequence[str], epochs: str | None, device: str | None) -> list[str]:
-    """The settings, and those of --epochs and --device; what is set in full takes precedence."""
+    """The settings, and those of --epochs and --device; what is set in full takes precedence.
+
+    Args:
+        settings: words that set the recipe's keys.
+        epochs: value of --epochs, as text; None: not given.
+        device: value of --device; None: not given.
+
+    Returns:
+        All settings.
+    """
     short = {"training.epochs": epochs, "training.device": device}
     given = [f"--{key}={value}" for key, value in short.items() if value is not None]
     return [*given, *settings]
-
-
-def _new_folder(name: str, seed: int) -> Path:
-    """Where a run goes that was given no folder. SrnnError for one of several processes, which
-    would each make its own."""
-    from ..training.distributed import world_size
-    from ..training.runs import default_folder
-
-    if world_size() > 1:
-        raise SrnnError(
-            "Processes that train together need one folder that all of them can access: --out DIR.",
-            "missing",
-            "out",
-        )
-    return default_folder(name, seed)
-
-
-def _title(recipe: str, baseline: str | None) -> str:
-    as_baseline = ""
-    if baseline:
-        as_baseline = f" as {baseline}"
-    return f"{recipe}{as_baseline}, best checkpoint on validation"
-
-
-def _name(recipe: str, baseline: str | None) -> str:
-    """What the run's folder is named after."""
-    path = Path(recipe)
-    if path.name:
-        path = path.with_suffix("")
-    if baseline:
-        return f"{path.as_posix()}-{baseline}"
-    return path.as_posix()
 
 
 def _dry_run(
@@ -188,9 +181,7 @@ def _dry_run(
     if not description["compile_seconds"]:
         description["start"] = [str(one) for one in ready.measured_start()]
     ready.compression()  # SrnnError where int8 cannot represent the network
-    width = None
-    if sys.stdout.isatty():
-        width = open_console().width
+    width = open_console().width if sys.stdout.isatty() else None
     return print_result(json, description, lambda: print("\n".join(header(description, width))))
 
 
@@ -202,15 +193,16 @@ def _problems(task: Task, json: bool) -> list[dict[str, Any]]:
     plain = [problem._asdict() for problem in problems]
     if problems and not json:
         rows = [(called(alike), alike[0].problem, alike[0].mend) for alike in grouped(problems)]
-        show_table("files", ("file", "problem", "what mends it, or is done"), rows, left=(0, 1, 2))
+        show_table(
+            "files", ("file", "problem", "how to fix it, or what is done"), rows, left=(0, 1, 2)
+        )
     refused = {problem.file for problem in problems if problem.refused}
     if refused and not task.chosen()["skip"]:
         if json:
             print(json_text({"problems": plain}))
         raise SrnnError(
-            f"{counted(len(refused), 'file')} cannot be used: mend what is listed above, or leave "
-            "such "
-            "files out with --task.options.skip true.",
+            f"{counted(len(refused), 'file')} cannot be used: fix what is listed "
+            "above, or leave such files out with --task.options.skip true.",
             "data",
             "data",
         )

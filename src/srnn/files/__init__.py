@@ -18,7 +18,7 @@ writing.
 
 The modules from code_cache.py on are imported by name, because most commands need none of them.
 
-A leaf: it knows nothing of networks, data sets or recipes.
+A leaf: it imports nothing of networks, data sets or recipes.
 """
 
 from __future__ import annotations

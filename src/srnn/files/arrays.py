@@ -24,21 +24,42 @@ _LOCAL_HEADER = 30
 
 
 def parse_npy(content: bytes, source: Path | str) -> npt.NDArray[Any]:
-    """The array of a .npy file's bytes. ``source`` as for ``reading``. SrnnError for anything but
-    numbers or text."""
+    """The array of a .npy file's bytes.
+
+    Args:
+        content: the file's bytes.
+        source: the file, or another origin of the bytes, as the message names it.
+
+    Returns:
+        The array, of any shape, of numbers or text.
+
+    Raises:
+        SrnnError: ``file``: it is damaged, or holds anything else.
+    """
     with reading(source, "a .npy array"):
         return _loaded(io.BytesIO(content))
 
 
 def read_npy(path: Path, what: str) -> npt.NDArray[Any]:
-    """The array of a .npy file. SrnnError as for ``parse_npy``, and if the file cannot be read."""
+    """The array of a .npy file.
+
+    Args:
+        path: the file.
+        what: what it should be, with its article, for the message.
+
+    Returns:
+        The array, of any shape, of numbers or text.
+
+    Raises:
+        SrnnError: ``file``: it is missing, damaged, or holds anything else.
+    """
     check_regular(path)
     with reading(path, what), path.open("rb") as file:
         return _loaded(file)
 
 
 class Npz(Mapping[str, npt.NDArray[Any]]):
-    """The arrays of an opened .npz, read when they are asked for. SrnnError, which names file and
+    """The arrays of an opened .npz, each read when it is indexed. SrnnError, which names file and
     array, for a damaged one."""
 
     def __init__(self, opened: Any, path: Path, what: str) -> None:
@@ -60,14 +81,24 @@ class Npz(Mapping[str, npt.NDArray[Any]]):
 
 @contextlib.contextmanager
 def open_npz(path: Path, what: str) -> Iterator[Npz]:
-    """Open an .npz, compressed or not. SrnnError, which names the file, for other files."""
+    """Open an .npz, compressed or not, for the block.
+
+    Args:
+        path: the file.
+        what: what it should be, with its article, for the message.
+
+    Returns:
+        The arrays by name.
+
+    Raises:
+        SrnnError: ``file``: it is missing, or not an .npz.
+    """
     with contextlib.ExitStack() as closing:
         check_regular(path)
         with reading(path, what):
             file = closing.enter_context(path.open("rb"))
-            if (
-                file.read(4) not in _ZIPS
-            ):  # numpy would take it for a pickle, and say how to load it
+            # numpy would take any other file for a pickle, and advise to load it as one.
+            if file.read(4) not in _ZIPS:
                 raise ValueError("it is not an .npz")
             file.seek(0)
             opened = closing.enter_context(np.load(file, allow_pickle=False))
@@ -75,43 +106,61 @@ def open_npz(path: Path, what: str) -> Iterator[Npz]:
 
 
 def read_npz(path: Path, what: str) -> dict[str, npt.NDArray[Any]]:
-    """All arrays of an .npz by name; like ``open_npz``."""
+    """All arrays of an .npz.
+
+    Args:
+        path: the file, compressed or not.
+        what: what it should be, with its article, for the message.
+
+    Returns:
+        The arrays by name. SrnnError as for ``open_npz``.
+    """
     with open_npz(path, what) as arrays:
         return dict(arrays)
 
 
 def map_npz(path: Path, what: str) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of an uncompressed .npz as read-only memory maps, their checksums verified.
-    SrnnError for anything else."""
+    """Map the arrays of an uncompressed .npz into memory, their checksums verified.
+
+    Args:
+        path: the file.
+        what: what it should be, with its article, for the message.
+
+    Returns:
+        Read-only memory maps by name.
+
+    Raises:
+        SrnnError: ``file``: it is compressed, damaged, or holds Python objects.
+    """
     check_regular(path)
     with reading(path, what), path.open("rb") as file, zipfile.ZipFile(file) as archive:
         damaged = archive.testzip()
         if damaged is not None:
             raise ValueError(f"'{damaged}' in it is damaged")
-        return {
-            entry.filename.removesuffix(".npy"): _mapped(path, file, archive, entry)
-            for entry in archive.infolist()
-        }
-
-
-def _mapped(
-    path: Path, file: IO[bytes], archive: zipfile.ZipFile, entry: zipfile.ZipInfo
-) -> npt.NDArray[Any]:
-    if entry.compress_type != zipfile.ZIP_STORED:
-        raise ValueError(f"'{entry.filename}' in it is compressed")
-    with archive.open(entry) as member:
-        version = np.lib.format.read_magic(member)
-        if version != (1, 0):  # which numpy writes for what has no long header
-            raise ValueError(f"'{entry.filename}' in it has the version {version}")
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(member)
-        header = member.tell()
-    if dtype.hasobject:
-        raise ValueError(f"'{entry.filename}' in it holds Python objects")
-    if 0 in shape:  # nothing is there to be mapped
-        return np.zeros(shape, dtype)
-    file.seek(entry.header_offset + _LOCAL_HEADER - 4)
-    start = entry.header_offset + _LOCAL_HEADER + sum(struct.unpack("<HH", file.read(4))) + header
-    return np.memmap(path, dtype, "r", start, shape, "F" if fortran else "C")
+        arrays: dict[str, npt.NDArray[Any]] = {}
+        for entry in archive.infolist():
+            name = entry.filename
+            if entry.compress_type != zipfile.ZIP_STORED:
+                raise ValueError(f"'{name}' in it is compressed")
+            with archive.open(entry) as member:
+                version = np.lib.format.read_magic(member)
+                if version != (1, 0):  # which numpy writes unless the header is long
+                    raise ValueError(f"'{name}' in it has the version {version}")
+                shape, fortran, dtype = np.lib.format.read_array_header_1_0(member)
+                header = member.tell()
+            if dtype.hasobject:
+                raise ValueError(f"'{name}' in it holds Python objects")
+            if 0 in shape:  # an array without values cannot be mapped
+                array = np.zeros(shape, dtype)
+            else:
+                # The lengths of the name and of the extra field are the local header's last four
+                # bytes; both stand before the array's own header.
+                file.seek(entry.header_offset + _LOCAL_HEADER - 4)
+                before = _LOCAL_HEADER + sum(struct.unpack("<HH", file.read(4))) + header
+                start = entry.header_offset + before
+                array = np.memmap(path, dtype, "r", start, shape, "F" if fortran else "C")
+            arrays[name.removesuffix(".npy")] = array
+        return arrays
 
 
 def _loaded(file: IO[bytes]) -> npt.NDArray[Any]:
@@ -129,13 +178,13 @@ def _checked(array: Any) -> npt.NDArray[Any]:
 
 @contextlib.contextmanager
 def _without_objects() -> Iterator[None]:
-    """What numpy says of pickles, in words that help."""
+    """Replaces numpy's messages about pickles by ones that help."""
     try:
         yield
     except ValueError as error:
         if "allow_pickle" not in str(error):
             raise
-        what = "Python objects; save them as numbers, or as text with .astype(str)"
-        raise ValueError(
-            f"it holds {what}" if "Object arrays" in str(error) else "it is not a .npy file"
-        ) from error
+        problem = "it is not a .npy file"
+        if "Object arrays" in str(error):
+            problem = "it holds Python objects; save them as numbers, or as text with .astype(str)"
+        raise ValueError(problem) from error

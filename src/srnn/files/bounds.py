@@ -1,9 +1,9 @@
-"""What a setting's type says beyond ``int`` or ``list``: the bounds of a number, a list's length.
+"""Bounds that are a part of a setting's type: of a number, of a list's length.
 
     epochs: Annotated[int, Between(1, 10_000_000)] = 20
     dropout: BelowOne = 0.0
 
-``conversion.py`` checks them and says them in errors, ``json_schema.py`` says them to editors.
+``conversion.py`` checks them and names them in errors, ``json_schema.py`` writes them for editors.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Items:
 class ReadBy:
     """A value that a file writes in another form than the field holds.
 
-    ``read`` makes the one of the other. Its ValueError says what is valid: "a list of names".
+    ``read`` makes the one of the other. Its ValueError states what is valid: "a list of names".
     """
 
     read: Callable[[Any], Any]

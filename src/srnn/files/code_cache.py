@@ -36,7 +36,7 @@ _SUFFIX = ".compiled"
 
 
 def pieces(name: str) -> Iterator[memoryview]:
-    """What is kept under a name and is whole, from the preferred folder first."""
+    """The undamaged pieces that are kept under a name, from the preferred folder first."""
     for folder in _candidates():
         if not _why_not(folder):
             content = _read(folder / f"{name}{_SUFFIX}")
@@ -45,7 +45,16 @@ def pieces(name: str) -> Iterator[memoryview]:
 
 
 def keep(name: str, content: bytes) -> None:
-    """Keep a piece in the first folder that takes it; SrnnError if none does."""
+    """Keep a piece in the first folder that can be written.
+
+    Args:
+        name: its file's name, without suffix.
+        content: the machine code.
+
+    Raises:
+        SrnnError: ``file``: no folder can be written or is safe; the message names the last one's
+            reason.
+    """
     reason = "there is no folder for it"
     for folder in _candidates():
         reason = _why_not(folder)
@@ -70,7 +79,7 @@ def folder_in_use() -> str | None:
 
 
 def _read(path: Path) -> memoryview | None:
-    """What a file keeps; None if there is none, or it is damaged."""
+    """A file's piece; None if there is none, or it is damaged."""
     try:
         if not path.is_file():  # a pipe would never end
             return None
@@ -134,7 +143,7 @@ def _why_not(folder: Path) -> str:
 
 
 def _cannot_write(folder: Path, error: BaseException) -> str:
-    """One text for all files of a folder, so that it is said once."""
+    """One text for all files of a folder, so that it appears once."""
     return f"{folder} cannot be written ({getattr(error, 'strerror', None) or error})"
 
 
@@ -157,7 +166,7 @@ def _trusted(folder: Path) -> bool:
 def _only_ours(status: os.stat_result, sticky: bool = False) -> bool:
     """Whether a folder belongs to this user or root, and no others may write to it.
 
-    ``sticky``: others may write to a folder in which they cannot touch what is not theirs.
+    ``sticky``: others may write to a folder in which they cannot touch files of others.
     """
     if os.name != "posix":
         return True

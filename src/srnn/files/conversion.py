@@ -51,7 +51,7 @@ class _Wrong(Exception):
 
 
 class CheckedSettings:
-    """Base of a frozen dataclass whose fields' types say what is valid, wherever it is made.
+    """Base of a frozen dataclass whose fields' types state what is valid, wherever it is made.
 
         @dataclass(frozen=True)
         class RateConfig(Section, key="loss.rate"): ...
@@ -206,11 +206,19 @@ def check(field: str, value: Any, hint: Any, *rules: Between | Items) -> Any:
 
 
 def convert(hint: Any, value: Any, key: str) -> Any:
-    """The value, converted to the type. SrnnError, which names the ``key`` ("training.epochs"), if
-    it does not fit.
+    """The value, converted to the type.
 
-    ``hint``: int, float, str, bool, None, Any, Literal, and lists, tuples, mappings and unions of
-    these, each with its bounds.
+    Args:
+        hint: int, float, str, bool, None, Any, Literal, and lists, tuples, mappings and unions of
+            these, each with its bounds.
+        value: as a file's reader returns it; numbers and lists may be written as text.
+        key: its dotted key ("training.epochs"), for the error.
+
+    Returns:
+        The value as the type has it.
+
+    Raises:
+        SrnnError: ``value``, about the key: the value does not fit.
     """
     return _checked(_convert, hint, value, key)
 
@@ -218,8 +226,19 @@ def convert(hint: Any, value: Any, key: str) -> Any:
 def build(
     cls: type, values: Mapping[str, Any], read: Callable[[Any, Any, str], Any] = convert
 ) -> Any:
-    """A dataclass from the values of its fields; ``read`` converts one, as ``convert`` does. Use it
-    within ``checking``."""
+    """A dataclass from the values of its fields. Use it within ``checking``.
+
+    Args:
+        cls: the dataclass.
+        values: values by the fields' names.
+        read: converts one, as ``convert`` does.
+
+    Returns:
+        An instance of ``cls``.
+
+    Raises:
+        SrnnError: ``name``: there is no such field; ``value``: a value does not fit.
+    """
     hints = types_of(cls)
     for name in values:
         if name not in hints:
@@ -238,8 +257,13 @@ def finite(values: Iterable[Any]) -> list[float]:
 
 @contextlib.contextmanager
 def checking(source: Path | str, what: str) -> Iterator[None]:
-    """``reading``, for values with checks of their own, which do not know the file: their
-    SrnnErrors name it, too."""
+    """``reading``, for values with checks of their own, whose SrnnErrors do not name the file: it
+    is put before them.
+
+    Args:
+        source: the file, or another origin of the values, as the message names it.
+        what: what it should be, with its article.
+    """
     with naming_once(source), reading(source, what):
         yield
 

@@ -29,10 +29,18 @@ _BLOCK = 256
 
 @contextlib.contextmanager
 def open_hdf5(path: Path, what: str) -> Iterator[Hdf5]:
-    """Open a file for reading. ``what``: what it should be, with its article, for the message.
+    """Open a file for reading, for the block. Any exception that is raised in the block becomes an
+    SrnnError, too.
 
-    SrnnError: it is missing, not HDF5, or damaged; any exception that is raised while it is open
-    becomes one, too.
+    Args:
+        path: the file.
+        what: what it should be, with its article, for the message.
+
+    Returns:
+        The file's data sets by their names.
+
+    Raises:
+        SrnnError: ``file``: it is missing, not HDF5, or damaged.
     """
     import h5py
 
@@ -122,11 +130,20 @@ def list_type(dataset: h5py.Dataset) -> np.dtype[Any] | None:
 def lists(
     dataset: h5py.Dataset, start: int = 0, stop: int | None = None
 ) -> Iterator[npt.NDArray[Any]]:
-    """The lists of numbers in a data set, one after another."""
+    """The lists of numbers in a data set, one after another.
+
+    Args:
+        dataset: a row of lists of numbers; ValueError for any other.
+        start: index of the first list.
+        stop: index after the last one; None: all that follow.
+
+    Returns:
+        Arrays of shape (values of the list,).
+    """
     if list_type(dataset) is None or dataset.ndim != 1:
         raise ValueError(
-            f"'{dataset.name}' should be a row of lists of numbers, not {dataset.dtype} "
-            f"{dataset.shape}"
+            f"'{dataset.name}' should be a row of lists of "
+            f"numbers, not {dataset.dtype} {dataset.shape}"
         )
     if stop is None:
         stop = len(dataset)
@@ -147,15 +164,12 @@ def _check(name: str, item: Any) -> None:
         number = settings.get_filter(index)[0]
         if not h5py.h5z.filter_avail(number):
             raise ValueError(
-                f"'{name}' is compressed by the filter {number}, which is not here; write it with "
-                "gzip"
+                f"'{name}' is compressed by the filter {number}, "
+                "which is not installed; write it with gzip"
             )
     is_text = h5py.check_string_dtype(item.dtype) is not None
     element = list_type(item)
-    if element is None:
-        numbers = item.dtype
-    else:
-        numbers = element
+    numbers = item.dtype if element is None else element
     if numbers.kind not in "iufb" and not is_text:
         raise ValueError(
             f"'{name}' contains elements of the type {str(numbers)[:60]}, which cannot be read"

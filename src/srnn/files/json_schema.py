@@ -1,4 +1,4 @@
-"""The JSON schema of a dataclass whose types say what is valid, for the editors of its YAML files.
+"""The JSON schema of a dataclass whose types state what is valid, for the editors of its YAML files.
 
 Types and bounds are those that ``conversion.py`` checks; descriptions are the texts below the
 fields.
@@ -82,9 +82,9 @@ def field_texts(cls: Any) -> dict[str, str]:
     for field, below in pairwise(written.body):
         match field, below:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(
-                value=ast.Constant(value=str(said))
+                value=ast.Constant(value=str(text))
             ):
-                texts[name] = _prose(said)
+                texts[name] = _prose(text)
     return texts
 
 

@@ -23,11 +23,18 @@ SMALL = 256 * MiB
 
 
 def check_memory(size: int, what: str, do: str) -> None:
-    """SrnnError if ``what`` takes more bytes than the machine has left; ``do``: what else the user
-    can do.
+    """Refuse work that takes more memory than the machine has left.
 
-    Linux grants memory that it does not have, and ends a process that uses it without a word; other
-    systems refuse it themselves.
+    Linux grants memory that it does not have, and ends a process that uses it without a message;
+    other systems refuse it themselves.
+
+    Args:
+        size: bytes that the work takes.
+        what: what takes them; begins the message.
+        do: what else the user can do; ends it.
+
+    Raises:
+        SrnnError: ``resource``: it is too much.
     """
     left = None
     if size > SMALL:

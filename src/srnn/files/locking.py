@@ -2,10 +2,10 @@
 its process.
 
 filelock has the operating system lock FOLDER/.lock, so nothing has to be cleaned up after a kill
--9: the file may stay, the lock does not. The file's content only tells others who holds the lock.
+-9: the file may stay, the lock does not. The file's content only names the holder of the lock, for others.
 Readers need no lock, because every file is written atomically. Network file systems that lock
 between machines (NFS, SMB, Lustre with "flock") do so here too; if a file system refuses to lock,
-one warning says so, and work goes on without a lock.
+there is one warning, and work goes on without a lock.
 """
 
 from __future__ import annotations
@@ -43,9 +43,8 @@ def check_folder(folder: Path) -> None:
     """SrnnError if the path of a folder to be written, or the place where it would be created, is
     not a folder."""
     there = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), folder)
-    if os.path.lexists(there) and not os.path.isdir(
-        there
-    ):  # False where pathlib raises: for names that are too long
+    # os.path is False where pathlib raises: for names that are too long.
+    if os.path.lexists(there) and not os.path.isdir(there):
         what = "a link that leads nowhere"
         if os.path.exists(there):
             what = "a file"
@@ -82,10 +81,17 @@ def check_writable(folder: Path) -> None:
 
 @contextlib.contextmanager
 def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
-    """Lock a folder for the block; it is created if missing (and removed again if it stays empty).
+    """Lock a folder for the block; it is created if missing, and removed again if it stays empty.
 
-    A thread that holds the lock may take it again. ``wait``: seconds to wait for another holder.
-    FolderInUse names the other process; SrnnError for a folder that cannot be created or written.
+    A thread that holds the lock may take it again.
+
+    Args:
+        folder: the folder.
+        wait: seconds to wait for another holder; by default none.
+
+    Raises:
+        FolderInUse: another process has it; the message names the process.
+        SrnnError: ``file`` or ``resource``: the folder cannot be created or written.
     """
     from filelock import FileLock, Timeout
 
@@ -98,9 +104,13 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
             if not lock.is_locked:
                 held.enter_context(holding(lock, wait))
         except Timeout:
-            holder = _holder(folder / NAME)
+            holder = "another process"
+            with contextlib.suppress(OSError), (folder / NAME).open("rb") as file:
+                holder = one_line(file.read(200).decode(errors="replace")) or holder
             raise FolderInUse(
-                f"{folder} is in use by {holder}; wait for it, or choose another folder."
+                f"{folder} is in use by {holder}; wait for it, or choose another folder.",
+                "resource",
+                folder,
             ) from None
         except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
             what = getattr(error, "strerror", None) or error
@@ -114,9 +124,17 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
 def holding(lock: BaseFileLock, wait: float = 0.0) -> Iterator[None]:
     """Hold a lock for the block, and remove its file at the end; its folder is created if missing.
 
-    filelock's Timeout if another has it for longer than ``wait`` seconds; OSError if its file
-    cannot be written; SrnnError if something else has its name: a lock on a pipe keeps nobody out,
-    and a link would be followed. Where the file system cannot lock, one warning says so.
+    Where the file system cannot lock, there is one warning.
+
+    Args:
+        lock: filelock's lock of the file.
+        wait: seconds to wait for another holder; by default none.
+
+    Raises:
+        Timeout: filelock's: another has it for longer than that.
+        OSError: its file cannot be written.
+        SrnnError: ``file``: something else has its name: a lock on a pipe keeps nobody out, and a
+            link would be followed.
     """
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISREG(os.lstat(lock.lock_file).st_mode):
@@ -131,11 +149,10 @@ def holding(lock: BaseFileLock, wait: float = 0.0) -> Iterator[None]:
         if error.errno not in _CANNOT_LOCK:
             raise
         warnings.warn(
-            f"{Path(lock.lock_file).parent} is on a file system without file locks: make sure that "
-            "only one process "
-            "writes there.",
+            f"{Path(lock.lock_file).parent} is on a file system without "
+            "file locks: make sure that only one process writes there.",
             RuntimeWarning,
-            stacklevel=2,  # always the same line, so that it is said once
+            stacklevel=2,  # always the same line, so that it appears once
         )
     try:
         yield
@@ -151,10 +168,15 @@ def holding(lock: BaseFileLock, wait: float = 0.0) -> Iterator[None]:
 def locks(
     parameter: str, *, wait: float = 0.0, when: Callable[[], bool] = lambda: True
 ) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Decorates a function so that the folder in its argument ``parameter`` is ``locked`` while it
-    runs.
+    """Decorates a function so that a folder among its arguments is ``locked`` while it runs.
 
-    when: called each time; False: the lock is already held for this process.
+    Args:
+        parameter: the function's parameter that is the folder.
+        wait: seconds to wait for another holder; by default none.
+        when: called each time; False: this process holds the lock already.
+
+    Returns:
+        The decorator.
     """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
@@ -174,15 +196,9 @@ def locks(
 def _sign(handle: int) -> None:
     """Write into a lock's open file who has it."""
     text = f"process {os.getpid()} on {platform.node()} (since {datetime.now():%Y-%m-%d %H:%M:%S})"
-    with contextlib.suppress(OSError):  # a full disk: others cannot be told
+    with contextlib.suppress(OSError):  # a full disk: others see no name
         os.ftruncate(handle, 0)
         os.write(handle, text.encode())
-
-
-def _holder(path: Path) -> str:
-    with contextlib.suppress(OSError), path.open("rb") as file:
-        return one_line(file.read(200).decode(errors="replace")) or "another process"
-    return "another process"
 
 
 def _remove_empty(folders: list[Path]) -> None:

@@ -22,8 +22,14 @@ def reading(source: Path | str, what: str) -> Iterator[None]:
 
     Damaged bytes may make a parser raise anything, so every Exception counts; the original becomes
     the cause. Use it around the parsing of a file and the checks of its content, not around the
-    work that follows. ``source``: the file, or another origin of the bytes, as the message names
-    it; ``what``: what it should be, with its article: "a recipe", "a WFDB header".
+    work that follows.
+
+    Args:
+        source: the file, or another origin of the bytes, as the message names it.
+        what: what it should be, with its article: "a recipe", "a WFDB header".
+
+    Raises:
+        SrnnError: ``file``, about the source, for any exception in the block.
     """
     try:
         yield
@@ -41,12 +47,18 @@ def is_special(path: Path) -> bool:
 
 
 def check_regular(path: Path, advice: str = "") -> None:
-    """SrnnError unless a file that is to be read is there and is a file: a pipe may never begin, a
-    device never end.
+    """Refuse what is to be read and is not a file: a pipe may never begin, a device never end.
 
     Whether the user named it, another file names it, or it was found in a folder, makes no
     difference, and a link counts as what it leads to. Every reader of this package begins with
-    this. ``advice``: what the user can do, after the sentence.
+    this.
+
+    Args:
+        path: the file.
+        advice: what the user can do, after the sentence.
+
+    Raises:
+        SrnnError: ``file``: it is missing, or a folder, a pipe or a device.
     """
     try:
         mode = os.stat(path).st_mode
@@ -77,8 +89,19 @@ def check_file(path: Path) -> None:
 
 
 def read_bytes(path: Path, what: str, most: int = LARGEST) -> bytes:
-    """A file's bytes. SrnnError: it is missing, no regular file, unreadable, or has more than
-    ``most`` bytes."""
+    """A file's bytes.
+
+    Args:
+        path: the file.
+        what: what it should be, with its article, for the message.
+        most: bytes that are read at most.
+
+    Returns:
+        The whole content.
+
+    Raises:
+        SrnnError: ``file``: it is missing, no regular file, unreadable, or larger.
+    """
     check_regular(path)
     try:
         with open(path, "rb") as file:
@@ -88,10 +111,7 @@ def read_bytes(path: Path, what: str, most: int = LARGEST) -> bytes:
                 content += file.read(most + 1 - len(content))
     except OSError as error:
         raise SrnnError(f"Cannot read {path}: {error.strerror or error}.", "file", path) from error
-    except (
-        ValueError,
-        MemoryError,
-    ) as error:  # a name with a zero byte; more memory than the machine has
+    except (ValueError, MemoryError) as error:  # a name with a zero byte; a file above all memory
         raise SrnnError(
             f"Cannot read {path} as {what} ({_reason(error)}).", "file", path
         ) from error
@@ -103,25 +123,65 @@ def read_bytes(path: Path, what: str, most: int = LARGEST) -> bytes:
 
 
 def read_text(path: Path, what: str, most: int = LARGEST) -> str:
-    """A file's UTF-8 text. SrnnError as for ``read_bytes``, and for bytes that are not text."""
+    """A file's UTF-8 text.
+
+    Args:
+        path: the file.
+        what: what it should be, with its article, for the message.
+        most: bytes that are read at most.
+
+    Returns:
+        The text, without a byte order mark. SrnnError as for ``read_bytes``, and for bytes that are
+        not text.
+    """
     with reading(path, what):
         return read_bytes(path, what, most).decode("utf-8-sig")
 
 
 def parse_json(content: bytes | str, source: Path | str, what: str = "JSON") -> Any:
-    """JSON -> mappings, lists, numbers, text. SrnnError, which names ``source``, for invalid
-    JSON."""
+    """The value of a JSON text.
+
+    Args:
+        content: the text, or its UTF-8 bytes.
+        source: the file, or another origin of the text, as the message names it.
+        what: what it should be, with its article.
+
+    Returns:
+        Mappings, lists, numbers, text.
+
+    Raises:
+        SrnnError: ``file``: it is not JSON.
+    """
     with reading(source, what):
         return json.loads(content.decode("utf-8-sig") if isinstance(content, bytes) else content)
 
 
 def read_json(path: Path, what: str = "JSON") -> Any:
-    """The JSON of a file. SrnnError: missing, unreadable, too large, or not JSON."""
+    """The JSON of a file.
+
+    Args:
+        path: the file.
+        what: what it should be, with its article, for the message.
+
+    Returns:
+        As for ``parse_json``.
+
+    Raises:
+        SrnnError: ``file``: it is missing, unreadable, too large, or not JSON.
+    """
     return parse_json(read_bytes(path, what, JSON), path, what)
 
 
 def read_object(path: Path, what: str = "a JSON object") -> dict[str, Any]:
-    """The JSON object of a file. SrnnError as for ``read_json``, and for any other value."""
+    """The JSON object of a file.
+
+    Args:
+        path: the file.
+        what: what it should be, with its article, for the message.
+
+    Returns:
+        The object. SrnnError as for ``read_json``, and for any other value.
+    """
     content = read_json(path, what)
     if not isinstance(content, dict):
         raise SrnnError(f"{path} cannot be read as {what} (it is not a JSON object).", "file", path)
@@ -129,11 +189,21 @@ def read_object(path: Path, what: str = "a JSON object") -> dict[str, Any]:
 
 
 def read_json_lines(path: Path, what: str = "JSON lines") -> list[Any]:
-    """The values of a file with one JSON value per line. SrnnError, which names the line; also for
-    a file that is too large.
+    """The values of a file with one JSON value per line.
 
     Empty lines are skipped, and so is an incomplete last line, left by a writer that is still at
     work or was killed.
+
+    Args:
+        path: the file.
+        what: what it should be, for the message.
+
+    Returns:
+        The values, a line each.
+
+    Raises:
+        SrnnError: ``file``: it is missing, unreadable or too large, or a line, which the message
+            names, is not JSON.
     """
     values = []
     left = JSON
@@ -163,8 +233,19 @@ def read_json_lines(path: Path, what: str = "JSON lines") -> list[Any]:
 
 
 def read_metadata(content: bytes, source: Path | str, what: str) -> dict[str, str]:
-    """The texts that a safetensors file keeps beside its tensors. SrnnError: its header is
-    damaged."""
+    """The texts that a safetensors file keeps beside its tensors.
+
+    Args:
+        content: the file's bytes.
+        source: the file, as the message names it.
+        what: what it should be, with its article.
+
+    Returns:
+        The texts by name.
+
+    Raises:
+        SrnnError: ``file``: its header is damaged.
+    """
     end = 8 + int.from_bytes(content[:8], "little")
     with reading(source, what):
         if not 8 < end <= len(content):
@@ -174,8 +255,8 @@ def read_metadata(content: bytes, source: Path | str, what: str) -> dict[str, st
 
 
 def _reason(error: BaseException) -> str:
-    """What a parser said, or the type of its error if it said nothing; shortened, because it may
-    quote the file."""
+    """A parser's message, or the type of its error if it has none; shortened, because it may quote
+    the file."""
     if isinstance(error, UnicodeDecodeError):
         return "it is not UTF-8 text; save it as UTF-8"
     if isinstance(error, KeyError):

@@ -37,9 +37,16 @@ def save_arrays(
     *,
     named: bool = False,
 ) -> None:
-    """Write named arrays and a JSON object atomically. SrnnError when the folder cannot be written.
+    """Write named arrays and a JSON object atomically.
 
-    named: as for ``whole_file``.
+    Args:
+        path: the file.
+        arrays: arrays by name, of any shape.
+        info: the object.
+        named: the user named the file, as for ``whole_file``.
+
+    Raises:
+        SrnnError: ``file``: the folder cannot be written.
     """
     text = json.dumps({"format": FORMAT, **info})
     flat = {name: np.asarray(array, order="C") for name, array in arrays.items()}
@@ -85,8 +92,8 @@ def load_arrays(path: Path) -> tuple[Arrays, dict[str, Any]]:
         arrays = safetensors.load(content)
         if info.get("format") != FORMAT:
             raise SrnnError(
-                f"{path} has the checkpoint format {str(info.get('format'))[:50]}; this version of "
-                f"srnn reads {FORMAT}.",
+                f"{path} has the checkpoint format {str(info.get('format'))[:50]}; "
+                f"this version of srnn reads {FORMAT}.",
                 "unsupported",
                 path,
             )

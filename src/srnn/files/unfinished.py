@@ -2,7 +2,7 @@
 
 What is being written lies beside its place, as ``.NAME-RANDOM.srnn-tmp``, so that several processes
 that write the same file cannot mix their bytes. What a killed writer leaves goes with the first
-write in the folder a day later, or at once where a lock says that nobody else writes. Nothing else
+write in the folder a day later, or at once where a lock shows that nobody else writes. Nothing else
 is ever removed.
 """
 
@@ -44,7 +44,15 @@ def _short(target: Path) -> str:
 
 
 def new_file_beside(target: Path, mode: int) -> tuple[Path, BinaryIO]:
-    """A file beside ``target``, open, that is to take its place; the caller closes it."""
+    """Create a file that is to take another's place.
+
+    Args:
+        target: the other, in whose folder it is created.
+        mode: its permissions.
+
+    Returns:
+        Its path, and the open file, which the caller closes.
+    """
 
     def create(name: str, flags: int) -> int:
         return os.open(name, flags, mode)
@@ -81,32 +89,40 @@ def files_in(folder: Path) -> list[str]:
 
 
 def remove_leftovers(folder: Path, name: str | None = None, age: float = _DAY) -> None:
-    """Remove what killed writers left in a folder.
+    """Remove unfinished files and folders of killed writers.
 
-    name: only what was to become this; None: whatever it is. age: seconds since its last change; 0
-    is for who holds a lock without which nobody writes it.
+    Args:
+        folder: where they are looked for.
+        name: only what was to become this; None: all.
+        age: seconds since their last change, a day by default; 0 is for the holder of a lock
+            without which nobody writes them.
     """
     with contextlib.suppress(OSError):
         for item in list(os.scandir(folder)):
             match = _OURS.fullmatch(item.name)
-            if match and name in (None, match[1]):
-                with contextlib.suppress(OSError):
-                    _remove_if_old(item, age)
-
-
-def _remove_if_old(item: os.DirEntry[str], age: float) -> None:
-    since = time.time() - item.stat(follow_symlinks=False).st_mtime
-    if max(since, 0.0) < age or item.is_symlink():  # below 0 if the clock was set back
-        return
-    if item.is_dir():
-        shutil.rmtree(item.path)
-    else:
-        os.unlink(item.path)
+            if not match or name not in (None, match[1]):
+                continue
+            with contextlib.suppress(OSError):
+                since = time.time() - item.stat(follow_symlinks=False).st_mtime
+                if max(since, 0.0) < age or item.is_symlink():  # below 0 if the clock was set back
+                    continue
+                if item.is_dir():
+                    shutil.rmtree(item.path)
+                else:
+                    os.unlink(item.path)
 
 
 @contextlib.contextmanager
 def opened(path: Path, flags: int) -> Iterator[int]:
-    """A descriptor of a file or folder, closed when the block ends."""
+    """A descriptor of a file or folder, closed when the block ends.
+
+    Args:
+        path: the file or folder.
+        flags: of ``os.open``.
+
+    Returns:
+        The descriptor.
+    """
     handle = os.open(path, flags, 0o666)
     try:
         yield handle

@@ -24,11 +24,20 @@ BEATS = frozenset("NLRBAaJSVrFejnE/fQ?")
 
 
 def read_record(path: Path, physical: bool) -> Any:
-    """wfdb's Record of PATH.hea, with ``p_signal`` (``physical``) or ``d_signal``.
+    """Read a record.
 
-    ValueError for a header that has lines for fewer signals than it counts: wfdb would make an
-    entry for each of a hundred million. SrnnError: wfdb is not installed, or a file of the record
-    is missing or no regular file.
+    Args:
+        path: the record, PATH.hea without its suffix.
+        physical: signals in their units (``p_signal``), else as the file's integers (``d_signal``).
+
+    Returns:
+        wfdb's Record.
+
+    Raises:
+        ValueError: its header has lines for fewer signals than it counts: wfdb would make an entry
+            for each of a hundred million.
+        SrnnError: ``package``: wfdb is not installed; ``file``: a file of the record is missing or
+            no regular file.
     """
     with _wfdb() as wfdb:
         for segment in _check_header(wfdb, path):
@@ -38,10 +47,18 @@ def read_record(path: Path, physical: bool) -> Any:
 
 
 def read_annotation(path: Path, annotator: str) -> Any:
-    """wfdb's Annotation of PATH.ANNOTATOR.
+    """Read the annotations of a record.
 
-    ValueError for a file that is cut off, from which wfdb would read the beginning. SrnnError: wfdb
-    is not installed.
+    Args:
+        path: the record, without suffix.
+        annotator: the suffix of the annotation file.
+
+    Returns:
+        wfdb's Annotation.
+
+    Raises:
+        ValueError: the file is cut off; wfdb would read its beginning.
+        SrnnError: ``package``: wfdb is not installed; ``file``: the file is missing.
     """
     with _wfdb() as wfdb:
         beside = path.with_name(f"{path.name}.{annotator}")

@@ -36,14 +36,29 @@ from .unfinished import files_in, lock_beside, new_file_beside, new_folder_besid
 def write_atomically(
     path: Path, content: bytes, *, mode: int | None = None, named: bool = False
 ) -> None:
-    """Replace the file by ``content``, like ``whole_file``. SrnnError if that fails; the old file
-    is then still there."""
+    """Replace a file by a new one, as ``whole_file`` does.
+
+    Args:
+        path: the file.
+        content: its new bytes.
+        mode: the widest permissions of the new file; None: those of the old one.
+        named: the user named the file, as for ``whole_file``.
+
+    Raises:
+        SrnnError: ``file``: it cannot be written; the old file is still there.
+    """
     with whole_file(path, mode=mode, named=named) as file:
         file.write(content)
 
 
 def write_json(path: Path, content: Any, *, named: bool = False) -> None:
-    """Write a value as JSON that people can read too, like ``write_atomically``."""
+    """Write a value as indented JSON, as ``write_atomically`` does.
+
+    Args:
+        path: the file.
+        content: mappings, lists, numbers, text.
+        named: the user named the file, as for ``whole_file``.
+    """
     write_atomically(path, (json_text(content, indent=2) + "\n").encode(), named=named)
 
 
@@ -126,8 +141,8 @@ def temporary_folder() -> Iterator[Path]:
         made = TemporaryDirectory(prefix="srnn-")
     except OSError as error:
         raise SrnnError(
-            f"No temporary folder can be made ({error.strerror}): set TMPDIR to a folder in which "
-            "you may write.",
+            f"No temporary folder can be made ({error.strerror}): "
+            "set TMPDIR to a folder in which you may write.",
             "resource",
             "TMPDIR",
         ) from error
@@ -175,8 +190,8 @@ def only_writer(path: Path) -> Iterator[None]:
                 )
             except Timeout:
                 raise SrnnError(
-                    f"{path} is being written by another process; wait for it, or choose another "
-                    "name.",
+                    f"{path} is being written by another process; "
+                    "wait for it, or choose another name.",
                     "resource",
                     path,
                 ) from None
@@ -184,11 +199,17 @@ def only_writer(path: Path) -> Iterator[None]:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append a line to a file; it is on disk when this returns. SrnnError if that fails; the file
-    is then as it was, or, if it is new, empty.
+    """Append a line to a file; it is on disk when this returns.
 
-    The program chose its name: a link, a pipe or a device is refused (``cut_lines`` replaces a
-    link). The file must have one writer at a time (``locked``).
+    If that fails, the file is as it was, or, if it is new, empty. Its name is the program's: a
+    link, a pipe or a device is refused (``cut_lines`` replaces a link).
+
+    Args:
+        path: the file, which has one writer at a time (``locked``).
+        line: the line, without its end.
+
+    Raises:
+        SrnnError: ``file``: it cannot be written.
     """
     content = line.encode() + b"\n"
     new = not path.exists()
@@ -212,10 +233,15 @@ def append_line(path: Path, line: str) -> None:
 
 
 def cut_lines(path: Path, size: int | None = None) -> None:
-    """Keep the first ``size`` bytes of a file of lines, or all; a link becomes a copy of what it
-    leads to, which stays as it is.
+    """Keep the beginning of a file of lines; a link becomes a copy of its target, which stays as it
+    is.
 
-    It has its name from the program, and one writer at a time. SrnnError for a pipe or a device.
+    Args:
+        path: the file; its name is the program's, and it has one writer at a time.
+        size: bytes that are kept; None: all.
+
+    Raises:
+        SrnnError: ``file``: it is a pipe or a device, or cannot be written.
     """
     with changing(path):
         check_name(path)

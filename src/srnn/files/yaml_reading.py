@@ -24,14 +24,35 @@ _STRING, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 
 
 def read_yaml(path: Path, what: str = "YAML") -> Any:
-    """The YAML of a file. SrnnError, which names the file, and the line where that is known:
-    unreadable, too large, not YAML."""
+    """The YAML of a file.
+
+    Args:
+        path: the file.
+        what: what it should be, with its article, for the message.
+
+    Returns:
+        As for ``parse_yaml``.
+
+    Raises:
+        SrnnError: ``file``: it is unreadable, too large, or not YAML; the line is named where it is
+            known.
+    """
     return parse_yaml(read_text(path, what, TEXT), path)
 
 
 def parse_yaml(text: str, source: Path | str) -> Any:
-    """YAML -> mappings with text as keys, lists, numbers, text. SrnnError, which names ``source``,
-    for anything else."""
+    """The value of a YAML text.
+
+    Args:
+        text: the text.
+        source: the file, or another origin of the text, as the message names it.
+
+    Returns:
+        Mappings with text as keys, lists, numbers, text.
+
+    Raises:
+        SrnnError: ``file``: it is anything else.
+    """
     import yaml
 
     with reading(source, "YAML"):
