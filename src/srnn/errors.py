@@ -3,11 +3,10 @@ end with. Values of settings are checked by ``check`` (``files/conversion.py``).
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, Literal, TypeGuard, get_args
 
 from .text import brief, one_line
@@ -185,43 +184,3 @@ def is_number(value: object) -> TypeGuard[float]:
     except OverflowError:  # an integer of 310 digits
         return False
     return True
-
-
-def check_positive(name: str, value: Any, maximum: int | None = None) -> None:
-    """Raise SrnnError, which names the value, unless it is a finite number above 0 and within the
-    bound."""
-    if (
-        not is_number(value)
-        or not 0 < value < math.inf
-        or (maximum is not None and value > maximum)
-    ):
-        if maximum is None:
-            bound = ""
-        else:
-            bound = f", at most {maximum:,}"
-        raise SrnnError(f"{name} must be a number above 0{bound}, not {brief(value)}.")
-
-
-def check_whole(name: str, value: Any, minimum: int, maximum: int | None = None) -> int:
-    """Return the value if it is an integer within the bounds; otherwise raise SrnnError, which
-    names it."""
-    whole = issubclass(type(value), Integral) and not isinstance(value, bool)
-    if not whole or value < minimum or (maximum is not None and value > maximum):
-        if maximum is None:
-            bounds = f"of at least {minimum}"
-        else:
-            bounds = f"from {minimum} to {maximum}"
-        raise SrnnError(f"{name} must be an integer {bounds}, not {brief(value)}.")
-    return value
-
-
-def check_flag(name: str, value: Any) -> None:
-    """Raise SrnnError, which names the value, unless it is True or False."""
-    require(isinstance(value, bool), name, "true or false", value)
-
-
-def check_choice(name: str, value: object, choices: Collection[str]) -> None:
-    """Raise SrnnError, which suggests the nearest choice, unless ``value`` is one of the
-    choices."""
-    if value not in choices:
-        raise SrnnError(f"{name} cannot be {brief(value)}.{nearest(value, choices)}")

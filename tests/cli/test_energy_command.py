@@ -320,7 +320,7 @@ def test_runs_are_refused(tmp_path: Path, runs: dict[str, Path]) -> None:
             parse(["energy", *map(str, words), "--rates", "0.1"]).run()
     begun = shutil.copytree(runs["srnn"], tmp_path / "begun")
     (begun / "model.safetensors").unlink()
-    with refuses(begun, "missing"):
+    with refuses(begun / "model.safetensors", "missing"):
         parse(["energy", str(begun)]).run()
 
 

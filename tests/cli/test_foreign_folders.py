@@ -388,4 +388,4 @@ def test_a_sweep_s_journal_replaces_a_link_and_refuses_a_pipe(tmp_path: Path) ->
             journal.unlink()
             os.mkfifo(journal)
             with refuses(journal, "file"):
-                open_study(units_in(sweep, tmp_path / "second"))
+                open_study(trials_in(sweep, tmp_path / "second"))

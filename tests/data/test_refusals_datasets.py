@@ -104,7 +104,7 @@ REFUSALS = [
     Refusal("label_lag", "value", task("ecg", label_lag=1302)),
     Refusal("smoothing", "conflict", task("ecg", smoothing=9), "no effect with source"),
     Refusal("validation_blocks", "conflict", task("ecg", source="records", validation_blocks=2)),
-    Refusal("imagenet", "name", lambda: find_data_set("imagenet")),
+    Refusal("data_set", "name", lambda: find_data_set("imagenet")),
     Refusal("path", "missing", task("folder")),
     Refusal("nowhere", "missing", task("folder", path="nowhere")),
     Refusal("{}", "missing", lambda folder: create_task("folder", path=str(folder))),

@@ -4,6 +4,7 @@ and what was given."""
 from __future__ import annotations
 
 import math
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,8 +13,10 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import pytest
 
+from srnn import SrnnError
+from srnn.errors import naming, naming_once
 from srnn.files.bounds import BelowOne, Between, Items, Positive
-from srnn.files.conversion import CheckedSettings, convert, keys_of, read_section
+from srnn.files.conversion import CheckedSettings, check, convert, keys_of, read_section
 from support.refusing import Refusal, refusals, refuses
 
 

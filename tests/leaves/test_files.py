@@ -79,16 +79,16 @@ def test_a_device_without_an_end_is_not_read() -> None:
 
 def test_what_is_no_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("nowhere")
-    for name, why in (
-        ("", " is a folder"),
-        ("missing", "missing was not found"),
-        ("link", "link is a link that leads nowhere"),
-        ("x" * 300, "cannot be read: File name too long"),
-        ("zero\0byte", "cannot be read: embedded null byte"),
+    for name, kind, why in (
+        ("", "file", " is a folder"),
+        ("missing", "missing", "missing was not found"),
+        ("link", "missing", "link is a link that leads nowhere"),
+        ("x" * 300, "file", "cannot be read: File name too long"),
+        ("zero\0byte", "file", "cannot be read: embedded null byte"),
     ):
         with pytest.raises(SrnnError, match=why) as caught:
             read_json(tmp_path / name)
-        assert (caught.value.kind, caught.value.field) == ("file", one_line(str(tmp_path / name)))
+        assert (caught.value.kind, caught.value.field) == (kind, one_line(str(tmp_path / name)))
         with pytest.raises(SrnnError) as direct:
             check_regular(tmp_path / name)
         assert str(caught.value) == str(direct.value)
@@ -126,7 +126,7 @@ def test_lines_are_bounded_together(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         path.write_bytes(content)
         with refuses(path, "file"):
             read_json_lines(path)
-    with refuses(tmp_path / "missing", "file"):
+    with refuses(tmp_path / "missing", "missing"):
         read_json_lines(tmp_path / "missing")
 
 

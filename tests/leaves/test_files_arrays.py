@@ -181,6 +181,6 @@ def test_npy_files_are_read(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", array)
     assert (read_npy(tmp_path / "a.npy", "an array") == array).all()
     (tmp_path / "a.npy").write_bytes(npy(array)[:-1])
-    for name in ("a.npy", "none.npy", ""):
-        with refuses(tmp_path / name, "file"):
+    for name, kind in (("a.npy", "file"), ("none.npy", "missing"), ("", "file")):
+        with refuses(tmp_path / name, kind):
             read_npy(tmp_path / name, "an array")

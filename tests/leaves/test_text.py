@@ -21,7 +21,7 @@ from rich.cells import cell_len
 from paper.table import Table
 from srnn import SrnnError
 from srnn.cli.main import main
-from srnn.errors import check_positive, check_whole
+from srnn.files.bounds import Between, Positive
 from srnn.measure.energy.operation_energy import MODELS
 from srnn.measure.energy.page import page as energy_page
 from srnn.measure.page.document import page
@@ -148,8 +148,8 @@ def test_a_message_has_an_end() -> None:
     assert len(brief([[1] * 10**5] * 10**5)) < 500 and len(brief("x" * 10**6)) < 200
     assert brief({"a": [1, "b"]}) == "{'a': [1, 'b']}" and "bits" in brief(10**5000)
     for check in (
-        lambda: check_whole("n", 10**5000, 1, 2),
-        lambda: check_positive("x", 10**5000),
+        lambda: check("n", 10**5000, int, Between(1, 2)),
+        lambda: check("x", 10**5000, Positive),
         lambda: Init.parse(10**5000),
     ):
         with pytest.raises(SrnnError, match=r"an integer of 16610 bits"):

@@ -87,6 +87,8 @@ def test_the_frozen_arrays_of_a_file_are_those_of_its_parameters(tmp_path: Path)
     assert arrays.keys() == again.keys()
     assert all(values.tobytes() == again[name].tobytes() for name, values in arrays.items())
     training = said["model"]["recipe"]["training"]
+    before = about["model"]["recipe"]["training"]
+    before["recover"] = before.pop("mend")  # its name then
     assert training.pop("refit") is False and training["augment"].pop("rotate") == 0
     task = said["model"]["task"]
     assert said["model"].pop("alarm") is None and task.pop("targets") is None

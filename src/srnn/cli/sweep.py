@@ -82,12 +82,12 @@ def sweep(
 
     trials = Trials(loaded, out or Path("runs") / f"sweep-{loaded.name}")
     if report:
-        units.check()
+        trials.check()
         # Results that lie there in spite of this are from elsewhere.
-        if all(one.state == "waiting" for one in units.status()):
+        if all(one.state == "waiting" for one in trials.status()):
             raise SrnnError(
                 f"Nothing of the sweep '{loaded.name}' has been trained "
-                f"in {units.out}: there are no results to write.",
+                f"in {trials.out}: there are no results to write.",
                 "missing",
                 trials.out,
             )
@@ -102,17 +102,17 @@ def sweep(
     if launcher:
         from ..studies.launching import submit
 
-        logs = units.out / "workers"
+        logs = trials.out / "workers"
         jobs = [one.job_id for one in submit(worker, workers, launcher, logs, options)]
 
         def show() -> None:
             print(
-                f"{units.sweep.title}: submitted the jobs {', '.join(jobs)}; they print to {logs}"
+                f"{trials.sweep.title}: submitted the jobs {', '.join(jobs)}; they print to {logs}"
             )
-            print(f"how far they are: srnn sweep {file} --out {units.out} --report")
+            print(f"how far they are: srnn sweep {file} --out {trials.out} --report")
 
         return print_result(json, {"jobs": jobs, "logs": str(logs)}, show)
-    code = _work(units, worker, workers, storage, data_dir, quiet=json)
+    code = _work(trials, worker, workers, storage, data_dir, quiet=json)
     if code == 130:
         return code
     return _write_results(trials, json, if_new=True) or code
@@ -152,7 +152,7 @@ def _work(
     finally:
         watch.stop()
 
-    failed, left = any(one.state == "failed" for one in units.status()), units.left()
+    failed, left = any(one.state == "failed" for one in trials.status()), trials.left()
     usual = (0, 1) if failed and not left else (0,)
     died = [code for code in codes if code not in usual]
     if died:
@@ -168,7 +168,7 @@ def _work(
     return 1 if left else 0
 
 
-def _write_results(units: Units, json: bool, *, if_new: bool) -> int:
+def _write_results(trials: Trials, json: bool, *, if_new: bool) -> int:
     from ..studies.results import write_results
 
     content = write_results(trials.sweep, trials.status(), trials.out, if_new=if_new)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..errors import SrnnError
+from ..errors import Kind, SrnnError
 from .limits import JSON, LARGEST
 
 
@@ -58,20 +58,21 @@ def check_regular(path: Path, advice: str = "") -> None:
         advice: what the user can do, after the sentence.
 
     Raises:
-        SrnnError: ``file``: it is missing, or a folder, a pipe or a device.
+        SrnnError: ``missing``: it is not there; ``file``: it is a folder, a pipe or a device.
     """
+    kind: Kind = "file"
     try:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
+        kind = "missing"
         what = "is a link that leads nowhere" if os.path.islink(path) else "was not found"
     except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
         what = f"cannot be read: {getattr(error, 'strerror', None) or error}"
     else:
         if stat.S_ISREG(mode):
             return
-        kind = "folder" if stat.S_ISDIR(mode) else "pipe or a device"
-        what = f"is a {kind}, not a file"
-    raise SrnnError(" ".join(filter(None, (f"{path} {what}.", advice))), "file", path)
+        what = f"is a {'folder' if stat.S_ISDIR(mode) else 'pipe or a device'}, not a file"
+    raise SrnnError(" ".join(filter(None, (f"{path} {what}.", advice))), kind, path)
 
 
 def check_files(folder: Path) -> None:

@@ -448,7 +448,8 @@ def data_set_of(task: str, options: Mapping[str, Any]) -> DataSet | None:
 def find_data_set(name: str) -> DataSet:
     """The data set of that name; SrnnError, with the nearest, if there is none."""
     if name not in CATALOGUE:
-        raise SrnnError(f"There is no data set {name!r}.{nearest(name, CATALOGUE)}", "name", name)
+        near = nearest(name, CATALOGUE)
+        raise SrnnError(f"There is no data set {name!r}.{near}", "name", "data_set")
     return CATALOGUE[name]
 
 
