@@ -9,7 +9,7 @@
         srnn.testing.check_task(TapsTask(threshold=0.5), "data")
 
 Each function raises an AssertionError that says what differs from what, and by how much, and returns
-a ``Report`` of what was compared, and of what could not be and why.
+a ``Conformance`` of what was compared, and of what could not be and why.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ spike, or always do, would agree whatever their equations."""
 
 
 @dataclass
-class Report:
+class Conformance:
     """What was compared, and how closely; and what could not be, and why."""
 
     compared: dict[str, str] = field(default_factory=dict)
@@ -82,7 +82,7 @@ def check_neuron(
     delays: bool = True,
     tolerance: float = 1e-9,
     **options: Any,
-) -> Report:
+) -> Conformance:
     """A neuron means the same wherever it runs.
 
     Networks of it, with random weights, are compared: the compiled loops with plain torch, in float64,
@@ -111,7 +111,7 @@ def check_neuron(
     from .nn.neurons import as_neuron
 
     model = as_neuron(neuron() if isinstance(neuron, type) else neuron)
-    report, inputs, outputs = Report(), 5, 3
+    report, inputs, outputs = Conformance(), 5, 3
     rng = np.random.default_rng(seed)
     analog = rng.normal(0, 1, (4, steps, inputs))
     spikes = (rng.random((4, steps, inputs)) < 0.4).astype(float)
@@ -168,7 +168,7 @@ def check_neuron(
     return report
 
 
-def check_model(model: Trained, recordings: Sequence[npt.ArrayLike]) -> Report:
+def check_model(model: Trained, recordings: Sequence[npt.ArrayLike]) -> Conformance:
     """A model answers the same wherever it runs: whole and in blocks, read again from its file, in
     C (float32, and int8 to the bit), and as ONNX.
 
@@ -186,7 +186,7 @@ def check_model(model: Trained, recordings: Sequence[npt.ArrayLike]) -> Report:
     from .api import Model, load
 
     own = Model.of(model)
-    report = Report()
+    report = Conformance()
     arrays = [np.asarray(one, np.float32) for one in recordings]
     answers: list[Any] = [own.predict(x) for x in arrays]
     lag = own.task.lag()  # steps by which labels come later; ``predict`` moves them back
@@ -219,7 +219,7 @@ def check_task(
     *,
     splits: Sequence[str] = ("train", "validation"),
     apart: bool = True,
-) -> Report:
+) -> Conformance:
     """A task's data are as training, streams and devices expect them.
 
     Each split is valid (shapes, dtypes, ranges, finite), the same when it is loaded again, and has
@@ -240,7 +240,7 @@ def check_task(
         AssertionError: where a promise does not hold.
         SrnnError: from the task itself, as where its files are missing.
     """
-    report, loaded = Report(), dict[str, Any]()
+    report, loaded = Conformance(), dict[str, Any]()
     folder = None if data_dir is None else Path(data_dir)
     classes = len(task.class_names)
     for name in splits:
@@ -363,7 +363,9 @@ def _agree(what: str, found: np.ndarray, expected: np.ndarray, tolerance: float)
     )
 
 
-def _check_c(report: Report, model: Trained, encoded: Sequence[np.ndarray], folder: Path) -> None:
+def _check_c(
+    report: Conformance, model: Trained, encoded: Sequence[np.ndarray], folder: Path
+) -> None:
     """The network in C against the same numbers in numpy: float32, and integers to the bit."""
     from .deploy.c import export_c
     from .deploy.c.arrays import DTYPES

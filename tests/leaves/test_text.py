@@ -22,6 +22,7 @@ from paper.table import Table
 from srnn import SrnnError
 from srnn.cli.main import main
 from srnn.files.bounds import Between, Positive
+from srnn.files.conversion import check
 from srnn.measure.energy.operation_energy import MODELS
 from srnn.measure.energy.page import page as energy_page
 from srnn.measure.page.document import page
@@ -147,13 +148,13 @@ def test_a_message_has_an_end() -> None:
     assert len(said) < 2100 and said.startswith("file.json: ") and said.endswith("mend it.")
     assert len(brief([[1] * 10**5] * 10**5)) < 500 and len(brief("x" * 10**6)) < 200
     assert brief({"a": [1, "b"]}) == "{'a': [1, 'b']}" and "bits" in brief(10**5000)
-    for check in (
+    for call in (
         lambda: check("n", 10**5000, int, Between(1, 2)),
         lambda: check("x", 10**5000, Positive),
         lambda: Init.parse(10**5000),
     ):
         with pytest.raises(SrnnError, match=r"an integer of 16610 bits"):
-            check()
+            call()
 
 
 @pytest.mark.parametrize(

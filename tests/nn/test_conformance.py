@@ -19,7 +19,7 @@ from srnn.data.signals import Steps
 from srnn.data.tasks import Task, create_task
 from srnn.nn.kernels.cpu import compiler
 from srnn.nn.surrogates import SURROGATES
-from srnn.testing import Report, check_model, check_neuron, check_task
+from srnn.testing import Conformance, check_model, check_neuron, check_task
 from support.graded import BoundedALIF, GradedALIF
 from support.networks import NEURONS
 
@@ -36,7 +36,7 @@ PARTS = {
 NOT_DELAYED = {"compiled loops, values and gradients, delayed"}
 
 
-def whole(report: Report, without: set[str] = frozenset()) -> None:  # type: ignore[assignment]
+def whole(report: Conformance, without: set[str] = frozenset()) -> None:  # type: ignore[assignment]
     """Nothing was left out but what was expected to be."""
     assert report.compared.keys() == PARTS - without, report
     assert report.left_out.keys() <= without
