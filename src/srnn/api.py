@@ -31,7 +31,7 @@ from .data.gaps import LONGEST_GAP, Gaps, Missing
 from .data.recordings import ReadingOverrides, Recording
 from .errors import SrnnError, is_number, require
 from .files import temporary_folder
-from .files.bounds import Between, Positive
+from .files.bounds import Between, Positive, WithinZeroAndOne
 from .files.conversion import check
 from .text import counted, html_table, in_short, some
 from .training.trained import Trained
@@ -424,15 +424,15 @@ def fit(
     What is None is as ``srnn train`` has it; ``model.about["result"]`` is the validation result.
     Raises SrnnError, before anything is written, for what does not fit; or if training diverges.
     """
-    from .training.own_data import FitArguments, recipe_for, settings_of
+    from .training.own_data import FitArguments, naming_keywords, recipe_for, settings_of
 
     if resume and out is None:
         raise SrnnError("resume continues the run in a folder: name it with out.", "missing", "out")
     arguments = FitArguments(y, lengths, groups, rate, channels, units, classes, validation)
     gaps = Gaps(missing, longest_gap)
     settings = settings_of(test, epochs, patience, hidden, neuron, lr, batch_size, unit, gaps)
-    recipe, task = recipe_for(x, arguments, settings | dict(overrides))
-    with ExitStack() as removed:
+    with naming_keywords(overrides), ExitStack() as removed:
+        recipe, task = recipe_for(x, arguments, settings | dict(overrides))
         folder: Path | str
         if out is None:
             folder = removed.enter_context(temporary_folder()) / "model"
@@ -471,12 +471,7 @@ def fit_anomalies(
             "conflict",
             "x",
         )
-    if not is_number(false_alarms) or not 0 < false_alarms < 1:
-        raise SrnnError(
-            f"false_alarms must be above 0 and below 1, not {false_alarms!r}.",
-            "value",
-            "false_alarms",
-        )
+    check("false_alarms", false_alarms, WithinZeroAndOne)
     if smooth is not None:
         check("smooth", smooth, int, Between(1, 2**31 - 1))
     # What sets the threshold must not be learnt, and an error is smallest where nothing is left out.

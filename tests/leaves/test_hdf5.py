@@ -13,6 +13,7 @@ import pytest
 
 from srnn import SrnnError
 from srnn.data.tasks import create_task
+from srnn.errors import Kind
 from srnn.files.hdf5 import list_type, lists, open_hdf5
 from srnn.text import one_line
 from support.hdf5_files import write
@@ -212,7 +213,8 @@ def test_no_files_and_others(tmp_path: Path) -> None:
     content = (tmp_path / "cut.h5").read_bytes()
     (tmp_path / "cut.h5").write_bytes(content[:5000])
     for name in ("text.h5", "empty.h5", "cut.h5", "missing.h5", "."):
-        with refuses(tmp_path / name, "file"), open_hdf5(tmp_path / name, "arrays"):
+        kind: Kind = "missing" if name == "missing.h5" else "file"
+        with refuses(tmp_path / name, kind), open_hdf5(tmp_path / name, "arrays"):
             pass
     with (
         refuses(one_line(f"{tmp_path}/zero\0byte"), "file"),

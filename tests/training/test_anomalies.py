@@ -145,7 +145,7 @@ def test_mistakes_are_one_line() -> None:
     for options, words in (
         ({"y": [0] * 12}, "without labels"),
         ({"validation": (x, [0] * 12)}, "a fraction of them for validation"),
-        ({"false_alarms": 0}, "false_alarms must be above 0 and below 1"),
+        ({"false_alarms": 0}, "'false_alarms' must be a number above 0 and below 1"),
         ({"smooth": 0}, "'smooth' must be"),
         ({"overrides": {"task.options.scale": "none"}}, "answer next is for scaled arrays"),
     ):

@@ -357,10 +357,10 @@ NAN[7, 5, 1] = np.nan
         ({"groups": ["a", "b"] * 12}, "2 groups .*too few to hold out"),
         ({"classes": ["a"]}, "y holds the label 1, but class_names has 1 names"),
         ({"classes": ["a", "a"]}, "two classes with the same name"),
-        ({"validation": 1.5}, "'validation_fraction' must be a number above 0 and below 1"),
+        ({"validation": 1.5}, "'validation' must be a number above 0 and below 1"),
         ({"validation": (X[:, :, :1], Y)}, r"x\[24\] has 1 channels, but x\[0\] has 2"),
-        ({"test": -1}, "'test_fraction' must be a number of at least 0"),
-        ({"hidden": 0}, "network.hidden"),
+        ({"test": -1}, "'test' must be a number of at least 0"),
+        ({"hidden": 0}, "'hidden' must be a list"),
         ({"neuron": "adlf"}, "adlif"),
         ({"overrides": {"training.epoch": 3}}, "epochs"),
         (
@@ -374,3 +374,12 @@ def test_mistakes_are_one_line(given: dict[str, Any], words: str, tmp_path: Path
     with pytest.raises(SrnnError, match=words) as caught:
         srnn.fit(**{"x": X, "y": Y, "out": tmp_path / "run", "epochs": 1, **given})
     assert "\n" not in str(caught.value) and not (tmp_path / "run").exists()
+
+
+def test_an_error_is_about_the_keyword_that_was_given() -> None:
+    with refuses("epochs"):
+        srnn.fit(X, Y, epochs=0)
+    with refuses("training.epochs"):
+        srnn.fit(X, Y, overrides={"training.epochs": 0})
+    with refuses("groups", "data"):
+        srnn.fit(X, Y, groups=["a", "b"] * 12)

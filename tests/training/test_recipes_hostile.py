@@ -215,5 +215,5 @@ def test_no_point_of_a_sweep_lies_outside_its_folder(tmp_path: Path) -> None:
         "recipe: digits\nparameters: {'training.lr_scale.../../x': [1], "
         "'training.lr_scale./tmp/y': ['../..', /etc]}"
     )
-    for point in load_sweep(str(path)).points():
+    for point in load_sweep(str(path)).grid_points():
         assert (tmp_path / "runs" / point).resolve().parent == tmp_path / "runs"

@@ -63,7 +63,14 @@ def sweep(
     from ..studies import load_sweep, shipped_sweeps
 
     if file == "list":
-        return _list({name: load_sweep(name) for name in shipped_sweeps()}, json)
+        sweeps = {name: load_sweep(name) for name in shipped_sweeps()}
+        listed = {
+            name: {"title": sweep.title, "trainings": sweep.size} for name, sweep in sweeps.items()
+        }
+        texts = {
+            name: f" {one['title']} ({one['trainings']} trainings)" for name, one in listed.items()
+        }
+        return print_result(json, listed, lambda: show_names(texts))
     check("--workers", workers, int, Between(1, 1024))
     options: dict[str, Any] = {}  # of a job, as submitit takes them
     for word in job or ():
@@ -179,16 +186,6 @@ def _write_results(trials: Trials, json: bool, *, if_new: bool) -> int:
     if content["trials"].get("failed"):
         return 1
     return 0
-
-
-def _list(sweeps: dict[str, Sweep], json: bool) -> int:
-    listed = {
-        name: {"title": sweep.title, "trainings": sweep.size} for name, sweep in sweeps.items()
-    }
-    texts = {
-        name: f" {one['title']} ({one['trainings']} trainings)" for name, one in listed.items()
-    }
-    return print_result(json, listed, lambda: show_names(texts))
 
 
 def _dry_run(sweep: Sweep, json: bool) -> int:

@@ -117,32 +117,29 @@ class Part:
 
         check_file(self._journal)
         if self._journal.exists():
-            self._continue(made)
+            # Take up what the journal holds, without the beginning of a line at its end.
+            whole = 0
+            with self._opened() as journal:
+                for line in journal:
+                    if not line.endswith(b"\n"):
+                        break
+                    said = json.loads(line)
+                    if whole == 0:
+                        self._compare(said, made)
+                    elif isinstance(said, dict):
+                        self.failed = said["failed"]
+                    else:
+                        self._places[said[0]] = whole
+                    whole += len(line)
+            cut_lines(self._journal, whole)
+
+            removed = self.failed is not None and not self.path.exists()
+            if removed or whole == 0:  # begun again
+                self.failed = None
+                write_atomically(self._journal, json.dumps(made).encode() + b"\n")
         else:
             check_new(path, ours=False)
             append_line(self._journal, json.dumps(made))
-
-    def _continue(self, made: Mapping[str, Any]) -> None:
-        """Take up what the journal holds, without the beginning of a line at its end."""
-        whole = 0
-        with self._opened() as journal:
-            for line in journal:
-                if not line.endswith(b"\n"):
-                    break
-                said = json.loads(line)
-                if whole == 0:
-                    self._compare(said, made)
-                elif isinstance(said, dict):
-                    self.failed = said["failed"]
-                else:
-                    self._places[said[0]] = whole
-                whole += len(line)
-        cut_lines(self._journal, whole)
-
-        removed = self.failed is not None and not self.path.exists()
-        if removed or whole == 0:  # begun again
-            self.failed = None
-            write_atomically(self._journal, json.dumps(made).encode() + b"\n")
 
     def _compare(self, said: dict[str, Any], made: Mapping[str, Any]) -> None:
         others = [words for key, words in _OTHER.items() if said[key] != made[key]]

@@ -327,7 +327,16 @@ def predict(
     parts = [task.encode(name, piece, form) for piece in pieces]
     drift = path.drift(x)
     per_step = task.kind == "per_step" and trained.alarm is None
-    notes = (*recording.notes, *_longer(trained, name, len(parts[0])))
+    # The note on a sequence that is longer than training's windows; a RuntimeWarning for one
+    # that is far longer than training's sequences.
+    steps = len(parts[0])
+    note = far_longer(trained, steps)
+    if note and trained.task.segment is None:
+        warnings.warn(f"{name}: {note}", RuntimeWarning, stacklevel=3)
+        longer = ()
+    else:
+        longer = (note,) if note else ()
+    notes = (*recording.notes, *longer)
     # For each step: its input, each class's score and confidence, and what is needed in between.
     ends = np.cumsum([len(steps) for steps in parts])
     kept = int(ends[-1]) * (4 * parts[0].shape[1] + 24 * len(trained.classes))
@@ -412,16 +421,6 @@ def _outputs(trained: Trained, steps: Array) -> Array:
     with torch.no_grad(), evaluating(network):  # a new network is in training mode
         x = torch.from_numpy(steps).to(device, dtype)[None]
         return network.run(x, generator=generator).output[0].cpu().numpy()
-
-
-def _longer(trained: Trained, name: str, steps: int) -> tuple[str, ...]:
-    """The note on a sequence that is longer than training's windows; a RuntimeWarning for one that
-    is far longer than training's sequences."""
-    note = far_longer(trained, steps)
-    if note and trained.task.segment is None:
-        warnings.warn(f"{name}: {note}", RuntimeWarning, stacklevel=4)
-        return ()
-    return (note,) if note else ()
 
 
 def far_longer(trained: Trained, steps: int) -> str:

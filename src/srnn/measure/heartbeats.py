@@ -343,7 +343,12 @@ def read_heart(
     before: int | None = None  # the R peak of the beat before, if that is sure
     for qrs, least, most in zip(complexes, earliest, latest, strict=False):
         p = _before(p_waves, qrs.onset, max(least, qrs.onset - round(LONGEST_PR / step)))
-        t = _after(t_waves, qrs.offset, most)
+        # The first wave that begins after a place and ends before the latest.
+        number = bisect_left(t_waves, (qrs.offset,))
+        if number == len(t_waves) or t_waves[number].offset >= most:
+            t = None
+        else:
+            t = t_waves[number]
         first, end = p.onset if p else qrs.onset, t.offset if t else qrs.offset
         if 2 * (unsure_before[end] - unsure_before[first]) > end - first:
             before = None
@@ -388,14 +393,6 @@ def _before(waves: list[Interval], place: int, earliest: int) -> Interval | None
     """The last wave that begins between two places."""
     number = bisect_left(waves, (place,)) - 1
     if number < 0 or waves[number].onset < earliest:
-        return None
-    return waves[number]
-
-
-def _after(waves: list[Interval], place: int, latest: int) -> Interval | None:
-    """The first wave that begins after a place and ends before the latest."""
-    number = bisect_left(waves, (place,))
-    if number == len(waves) or waves[number].offset >= latest:
         return None
     return waves[number]
 

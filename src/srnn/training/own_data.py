@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,6 +65,20 @@ class FitArguments(NamedTuple):
     """A fraction; or sequences, as (x, y) or a Dataset."""
 
 
+_KEYWORDS = {
+    "test_fraction": "test",
+    "validation_fraction": "validation",
+    "group": "groups",
+    "training.epochs": "epochs",
+    "training.early_stopping.patience": "patience",
+    "training.optimizer.lr": "lr",
+    "training.batch_size": "batch_size",
+    "network.hidden": "hidden",
+    "network.neuron": "neuron",
+}
+"""What a recipe and its task call the keywords of ``srnn.fit``."""
+
+
 def settings_of(
     test: float | None,
     epochs: int | None,
@@ -90,6 +105,27 @@ def settings_of(
         "network.neuron": neuron.describe() if isinstance(neuron, Neuron) else neuron,
     }
     return {key: value for key, value in settings.items() if value is not None}
+
+
+@contextmanager
+def naming_keywords(overrides: Collection[str]) -> Iterator[None]:
+    """The block's SrnnErrors about settings that ``srnn.fit`` has as keywords are about these.
+
+    Args:
+        overrides: keys of the recipe that its caller wrote, which stay what they are.
+
+    Raises:
+        SrnnError: the block's own, of the same kind, about ``epochs`` instead of
+            ``training.epochs``.
+    """
+    try:
+        yield
+    except SrnnError as error:
+        keyword = _KEYWORDS.get(error.field)
+        if keyword is None or error.field in overrides:
+            raise
+        message = str(error).replace(f"'{error.field}'", f"'{keyword}'")
+        raise SrnnError(message, error.kind, keyword) from error
 
 
 def recipe_for(

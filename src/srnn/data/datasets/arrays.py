@@ -161,7 +161,24 @@ def load_arrays(split: SplitName, source: Source, shares: Shares, about: Descrip
             "rate to have them resampled."
         )
     if split == "train":
-        _say_rising(str(source), [one.rises for one in read.values() if one.rises is not None])
+        # A RuntimeWarning, once, for channels that rise throughout every recording: a network
+        # would learn when it was made.
+        name = str(source)
+        rises = [one.rises for one in read.values() if one.rises is not None]
+        if len(rises) >= 3:
+            channels = np.flatnonzero(np.all(rises, axis=0))
+        else:
+            channels = ()
+        if len(channels):
+            if len(channels) == 1:
+                what, rise = ("channel", "rises")
+            else:
+                what, rise = ("channels", "rise")
+            say(
+                f"{name}: {what} {', '.join(map(str, channels))} (counted from 0) {rise} throughout "
+                "every recording, as time or a counter does; remove it, or if it is time, put it first "
+                "and name it with its unit, such as time_ms."
+            )
     say_notes(source, [(path, note) for path, one in read.items() for note in one.notes])
     x, lengths = padded(
         str(source), [one.sensed.x[one.piece.start : one.piece.stop] for one in chosen]
@@ -205,34 +222,28 @@ def load_scaled(
     if isinstance(source, Given):
         statistics = Statistics.read(fit())
     else:
-        statistics = _cached(source, shares, about, pool, fit)
+        # The statistics of a folder's, table's or file's training split, computed by ``fit``
+        # unless its cache has them.
+        options: dict[str, Any] = {
+            "shares": shares,
+            "rate": about.rate,
+            "code": _CODE,
+            "channels": None,
+        }
+        if pool > 1:
+            options["pool"] = pool
+        if about.files is not None:
+            options |= about.files.options
+        elif about.gaps != DEFAULT:
+            options["gaps"] = [about.gaps.missing, about.gaps.longest]
+        files = [item.path for item in about.items] or [source]
+        statistics = cached(cache_of(source), "scale", options, files, fit, Statistics.read)
     x = np.asarray(unscaled.x)
     for index, row in enumerate(x):  # in place: with much data, every copy counts
         row[:] = scale(row, statistics)
         if unscaled.lengths is not None:
             row[unscaled.lengths[index] :] = 0
     return replace(unscaled, x=x, statistics=statistics)
-
-
-def _cached(
-    source: Path, shares: Shares, about: Description, pool: int, fit: Callable[[], Arrays]
-) -> Statistics:
-    """The statistics of a folder's, table's or file's training split, computed by ``fit`` unless
-    its cache has them."""
-    options: dict[str, Any] = {
-        "shares": shares,
-        "rate": about.rate,
-        "code": _CODE,
-        "channels": None,
-    }
-    if pool > 1:
-        options["pool"] = pool
-    if about.files is not None:
-        options |= about.files.options
-    elif about.gaps != DEFAULT:
-        options["gaps"] = [about.gaps.missing, about.gaps.longest]
-    files = [item.path for item in about.items] or [source]
-    return cached(cache_of(source), "scale", options, files, fit, Statistics.read)
 
 
 def _pooled(name: str, split: Split, count: int) -> Split:
@@ -673,25 +684,6 @@ def _float32(
             "x",
         )
     return values
-
-
-def _say_rising(name: str, rises: Sequence[npt.NDArray[np.bool_]]) -> None:
-    """A RuntimeWarning, once, for channels that rise throughout every recording: a network would
-    learn when it was made."""
-    if len(rises) >= 3:
-        channels = np.flatnonzero(np.all(rises, axis=0))
-    else:
-        channels = ()
-    if len(channels):
-        if len(channels) == 1:
-            what, rise = ("channel", "rises")
-        else:
-            what, rise = ("channels", "rise")
-        say(
-            f"{name}: {what} {', '.join(map(str, channels))} (counted from 0) {rise} throughout "
-            "every recording, as time or a counter does; remove it, or if it is time, put it first "
-            "and name it with its unit, such as time_ms."
-        )
 
 
 def _say_axes(name: str, x: Any, names: Sequence[str] | None, fix: str) -> None:

@@ -11,16 +11,13 @@ import math
 import re
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError, naming
 from ...files import read_bytes
-
-if TYPE_CHECKING:
-    from soundfile import SoundFile
 
 MOST_SAMPLES = 2**28
 """Samples that a recording may become by decoding, resampling or padding, if it has not that many
@@ -173,7 +170,25 @@ def decode(content: bytes) -> tuple[Samples, int]:
             check_samples(
                 frames * file.channels, len(content), f"the sound has {len(content)} bytes"
             )
-            _check_whole(content, file)
+            # Refused if a header promises more than there is, which libsndfile accepts: it
+            # only notes it.
+            if content[:4] == b"NIST":
+                promised = re.search(rb"^sample_count -i (\d{1,18})$", content[:1024], re.MULTILINE)
+                if promised is None:
+                    raise SrnnError("the SPHERE header is damaged.", "file")
+                expected, found = int(promised[1]), file.frames
+            else:
+                noted = re.search(
+                    r"^data *: (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE
+                )
+                if noted:
+                    expected, found = map(int, noted.groups())
+                else:
+                    expected, found = (0, 0)
+            if found < expected < _NOT_KNOWN:
+                raise SrnnError(
+                    f"the sound is cut off: {expected} are announced, and {found} there.", "file"
+                )
             samples = file.read(dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise SrnnError(
@@ -187,26 +202,6 @@ def decode(content: bytes) -> tuple[Samples, int]:
             f"the sound is cut off: expected {frames} samples, found {len(samples)}.", "file"
         )
     return np.asarray(samples, np.float32), rate
-
-
-def _check_whole(content: bytes, file: SoundFile) -> None:
-    """SrnnError if a header promises more than there is, which libsndfile accepts: it only notes
-    it."""
-    if content[:4] == b"NIST":
-        promised = re.search(rb"^sample_count -i (\d{1,18})$", content[:1024], re.MULTILINE)
-        if promised is None:
-            raise SrnnError("the SPHERE header is damaged.", "file")
-        expected, found = int(promised[1]), file.frames
-    else:
-        noted = re.search(r"^data *: (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
-        if noted:
-            expected, found = map(int, noted.groups())
-        else:
-            expected, found = (0, 0)
-    if found < expected < _NOT_KNOWN:
-        raise SrnnError(
-            f"the sound is cut off: {expected} are announced, and {found} there.", "file"
-        )
 
 
 def check_samples(count: int, size: int, what: str) -> None:

@@ -130,7 +130,17 @@ def download(url: str, path: Path, file: DataFile, watch: Watcher = lambda *_: N
                     url,
                 )
             time.sleep(2**fruitless)
-        _accept(url, part, path, file)
+        # Rename a finished download, if it is the right file; else delete it.
+        report = check(file, part)
+        if report.condition == "wrong":
+            part.unlink(missing_ok=True)
+            raise SrnnError(
+                f"{url} sent something other than {file.name} ({report.note}); "
+                "fetch again, or try a mirror.",
+                "file",
+                url,
+            )
+        os.replace(part, path)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise SrnnError(
@@ -154,7 +164,24 @@ def _transfer(url: str, part: Path, file: DataFile, watch: Watcher) -> str:
             have and response.status_code == 416
         ):  # nothing is left to send: the part is whole, or too long
             return ""
-        _check_answer(url, response)
+        # Refused if it is not what was asked for, or did not come encrypted as asked for.
+        if url.startswith("https:") and not response.url.startswith("https:"):
+            raise SrnnError(
+                f"{url} leads to {response.url[:200]}, which is not encrypted; try a "
+                f"mirror ({option('mirror')}).",
+                "resource",
+                url,
+            )
+        if not response.ok:
+            reason = f"it answered {response.status_code} {response.reason}"
+            if response.status_code == 404:
+                reason = "the server has no such file"
+            raise SrnnError(
+                f"{url} cannot be downloaded: {reason}; try a mirror "
+                f"({option('mirror')} or SRNN_MIRROR).",
+                "resource",
+                url,
+            )
         if not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
             have = 0  # the server sends all of it
         length = response.headers.get("Content-Length", "")
@@ -224,41 +251,6 @@ def _answer(session: Session, url: str, have: int) -> Response:
             "resource",
             url,
         ) from error
-
-
-def _check_answer(url: str, response: Response) -> None:
-    """SrnnError if it is not what was asked for, or did not come encrypted as asked for."""
-    if url.startswith("https:") and not response.url.startswith("https:"):
-        raise SrnnError(
-            f"{url} leads to {response.url[:200]}, which is not encrypted; try a "
-            f"mirror ({option('mirror')}).",
-            "resource",
-            url,
-        )
-    if not response.ok:
-        reason = f"it answered {response.status_code} {response.reason}"
-        if response.status_code == 404:
-            reason = "the server has no such file"
-        raise SrnnError(
-            f"{url} cannot be downloaded: {reason}; try a mirror "
-            f"({option('mirror')} or SRNN_MIRROR).",
-            "resource",
-            url,
-        )
-
-
-def _accept(url: str, part: Path, path: Path, file: DataFile) -> None:
-    """Rename a finished download, if it is the right file; else delete it."""
-    report = check(file, part)
-    if report.condition == "wrong":
-        part.unlink(missing_ok=True)
-        raise SrnnError(
-            f"{url} sent something other than {file.name} ({report.note}); "
-            "fetch again, or try a mirror.",
-            "file",
-            url,
-        )
-    os.replace(part, path)
 
 
 def _size(path: Path) -> int:

@@ -85,7 +85,18 @@ def load_labelled(
         given = _of_arrays(split, source, classes, path, shares, said, values)
     else:
         given = _of_files(split, source, classes, path, shares, speaker, said, cutting, values)
-    _say_divided(source, split, shares, given)
+    # What is held out, or is not, where the source names no splits.
+    if given.divided and shares is not None:
+        what = f"its {shares.held_out(given.groups is not None)}"
+        say(
+            f"{source} names no splits: {shares.validation:.0%} of {what} are held out for "
+            f"validation and {shares.tested} for testing, always the same ones."
+        )
+    if given.divided and shares is None and split == "test":
+        say(
+            f"{source} names no splits: all of it is measured; this is not a test if "
+            "training has seen any of it."
+        )
     y, steps = given.y, [encode(*one) for one in zip(given.names, given.signals, strict=True)]
     if of_steps(y):
         lengths = [len(signal) for signal in given.signals]
@@ -194,21 +205,6 @@ def _of_files(
     if all(one.item.group for one in chosen):
         groups = np.array([one.item.group for one in chosen])
     return _Labelled(names, signals, y, groups, divided)
-
-
-def _say_divided(source: Path, split: SplitName, shares: Shares | None, given: _Labelled) -> None:
-    """What is held out, or is not, where the source names no splits."""
-    if given.divided and shares is not None:
-        what = f"its {shares.held_out(given.groups is not None)}"
-        say(
-            f"{source} names no splits: {shares.validation:.0%} of {what} are held out for "
-            f"validation and {shares.tested} for testing, always the same ones."
-        )
-    if given.divided and shares is None and split == "test":
-        say(
-            f"{source} names no splits: all of it is measured; this is not a test if "
-            "training has seen any of it."
-        )
 
 
 def _numbers(source: Path, names: Sequence[str], classes: Sequence[str]) -> list[int]:

@@ -208,7 +208,18 @@ def find_spans(
     elif (column := recording.words.get(cutting.label.casefold())) is not None:
         spans = runs(column)
     else:
-        spans = _annotated(recording, cutting)
+        # The beats of a WFDB record, or if ``classes`` names some, its rhythms.
+        marks = recording.annotations
+        if any(str(label).startswith("(") for label in cutting.classes or ()):
+            rhythms = [mark for mark in marks if mark.symbol == _RHYTHM]
+            ends = [*(mark.sample for mark in rhythms[1:]), len(recording.samples)]
+            spans = [
+                LabelledInterval(one.sample, end, one.text)
+                for one, end in zip(rhythms, ends, strict=True)
+            ]
+        else:
+            beats = (mark for mark in marks if cutting.classes is not None or mark.symbol in BEATS)
+            spans = [LabelledInterval(mark.sample, mark.sample, mark.symbol) for mark in beats]
     return cutting.named(spans)
 
 
@@ -248,20 +259,6 @@ def _span_of(recording: Recording, event: Event) -> LabelledInterval:
             event.label,
         )
     return LabelledInterval(start, max(min(stop, last), start), event.label)
-
-
-def _annotated(recording: Recording, cutting: Segmentation) -> list[LabelledInterval]:
-    """The beats of a WFDB record, or if ``classes`` names some, its rhythms."""
-    marks = recording.annotations
-    if any(str(label).startswith("(") for label in cutting.classes or ()):
-        rhythms = [mark for mark in marks if mark.symbol == _RHYTHM]
-        ends = [*(mark.sample for mark in rhythms[1:]), len(recording.samples)]
-        return [
-            LabelledInterval(one.sample, end, one.text)
-            for one, end in zip(rhythms, ends, strict=True)
-        ]
-    beats = (mark for mark in marks if cutting.classes is not None or mark.symbol in BEATS)
-    return [LabelledInterval(mark.sample, mark.sample, mark.symbol) for mark in beats]
 
 
 def cut_all(

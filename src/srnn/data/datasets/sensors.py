@@ -142,11 +142,6 @@ class Leading(NamedTuple):
         SrnnError where it lacks some of them, or its units cannot be known.
         """
         self._check_channels(recording)
-        self._check_units(recording)
-        path = ScaledPath(self.channels, names=self.names, units=self.units)
-        return match(recording, path, ReadingOverrides(channels=self.chosen))
-
-    def _check_units(self, recording: Recording) -> None:
         own = self._units_in(ChannelMetadata(recording.channels, recording.units))
         for channel, (given, stated) in enumerate(zip(own, self.stated, strict=True)):
             called, wanted = str(channel + 1), next(iter(stated), None)
@@ -167,6 +162,8 @@ class Leading(NamedTuple):
                     "data",
                     called,
                 )
+        path = ScaledPath(self.channels, names=self.names, units=self.units)
+        return match(recording, path, ReadingOverrides(channels=self.chosen))
 
     def _check_channels(self, recording: Recording) -> None:
         if self.chosen is not None:
@@ -252,26 +249,26 @@ class SensorFiles:
         """What each file says of its channels."""
         return [read_header(item.path, self.cutting.words) for item in self.items]
 
-    def _by_rank(self) -> Sequence[Item]:
-        """The files in their order; but where most of them lack channels of the first one, those
-        with the commonest channels come first."""
+    @cached_property
+    def _found(self) -> tuple[Item, Recording]:
+        """The first file that can be read, as it is."""
+        problems = []
+        # The files in their order; but where most of them lack channels of the first one, those
+        # with the commonest channels come first.
         named = [
             None if one.channels is None else frozenset(map(str.casefold, one.channels))
             for one in self._headers
         ]
         first, usual = named[0], Counter(named).most_common(1)[0][0]
         if self.chosen is not None or first is None or usual is None:
-            return self.items
-        if 2 * sum(one is None or one >= first for one in named) >= len(named):
-            return self.items
-        ranked = sorted(range(len(named)), key=lambda index: named[index] != usual)
-        return [self.items[index] for index in ranked]
-
-    @cached_property
-    def _found(self) -> tuple[Item, Recording]:
-        """The first file that can be read, as it is."""
-        problems = []
-        for item in self._by_rank():
+            by_rank = self.items
+        else:
+            if 2 * sum(one is None or one >= first for one in named) >= len(named):
+                by_rank = self.items
+            else:
+                ranked = sorted(range(len(named)), key=lambda index: named[index] != usual)
+                by_rank = [self.items[index] for index in ranked]
+        for item in by_rank:
             try:
                 return item, self._recording(item, self.gaps)
             except SrnnError as error:
@@ -437,7 +434,23 @@ class SensorFiles:
         for item, one in read:
             found += [Problem(item.name, *row) for row in self._noted(one, typical, some_state)]
         found += self._odd_sizes(read)
-        return [*found, *self._unread_channels(read)]
+        # Channels that some files have and the first one lacks: said of them, or if they are
+        # most, of the first.
+        with_more = [(item, one) for item, one in read if one.others]
+        if 2 * len(with_more) <= len(read):
+            mend = "they are not read (option channels)"
+            unread_channels = [
+                Problem(item.name, f"also has {some(one.others)}", mend) for item, one in with_more
+            ]
+        else:
+            item, one = with_more[0]
+            problem = f"lacks {some(one.others)}, which most others have, such as {item.name}"
+            unread_channels = [
+                Problem(
+                    self._found[0].name, problem, "no file's is read: repair or remove this one"
+                )
+            ]
+        return [*found, *unread_channels]
 
     def _odd_sizes(self, read: Sequence[tuple[Item, Sensed]]) -> Iterator[Problem]:
         """Files that are so much larger or smaller than most others of their class that they may be
@@ -448,22 +461,6 @@ class SensorFiles:
             for (item, _), problem in zip(alike, odd, strict=True):
                 if problem:
                     yield Problem(item.name, problem, "see whether it is in their unit")
-
-    def _unread_channels(self, read: Sequence[tuple[Item, Sensed]]) -> list[Problem]:
-        """Channels that some files have and the first one lacks: said of them, or if they are most,
-        of the first.
-        """
-        with_more = [(item, one) for item, one in read if one.others]
-        if 2 * len(with_more) <= len(read):
-            mend = "they are not read (option channels)"
-            return [
-                Problem(item.name, f"also has {some(one.others)}", mend) for item, one in with_more
-            ]
-        item, one = with_more[0]
-        problem = f"lacks {some(one.others)}, which most others have, such as {item.name}"
-        return [
-            Problem(self._found[0].name, problem, "no file's is read: repair or remove this one")
-        ]
 
     def _beside_its_gaps(self, item: Item, first: Problem) -> list[Problem]:
         """What would also be wrong with a file if the gaps in it could be filled."""

@@ -74,7 +74,26 @@ def find_clips(
     clips: dict[Path, Item] = {}
     wrong: list[str] = []
     for where in map(Path, inputs):
-        for path in _sound_files(where):
+        if where.is_file():
+            sound_files = [where]
+        else:
+            if not where.is_dir():
+                raise SrnnError(
+                    f"{where} does not exist: name folders or sound files.", "missing", where
+                )
+            paths = [
+                p
+                for p in visible_files(where)
+                if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file()
+            ]
+            if not paths:
+                raise SrnnError(
+                    f"{where} contains no sound files ({', '.join(AUDIO_SUFFIXES)}).",
+                    "missing",
+                    where,
+                )
+            sound_files = paths
+        for path in sound_files:
             if names is None:
                 read = {}
             else:
@@ -103,19 +122,6 @@ def find_clips(
             replace(clip, name=path.relative_to(common).as_posix()) for path, clip in clips.items()
         ]
     return list(clips.values())
-
-
-def _sound_files(where: Path) -> list[Path]:
-    if where.is_file():
-        return [where]
-    if not where.is_dir():
-        raise SrnnError(f"{where} does not exist: name folders or sound files.", "missing", where)
-    paths = [p for p in visible_files(where) if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file()]
-    if not paths:
-        raise SrnnError(
-            f"{where} contains no sound files ({', '.join(AUDIO_SUFFIXES)}).", "missing", where
-        )
-    return paths
 
 
 def convert(
@@ -177,7 +183,15 @@ def convert(
     spikes, seconds = 0, 0.0
     with _whole_file(Path(out), h5py) as (file, disk):
         if not leave_out_bad:
-            _check_sounds(clips, ear)
+            # All files are read: the first that cannot be converted is refused.
+            bad = [problem for clip in clips if (problem := _problem(clip.path, ear))]
+            if bad:
+                more = ""
+                if len(bad) > 1:
+                    more = f" (and {len(bad) - 1} more of {len(clips)} files are bad)"
+                raise SrnnError(
+                    f"{bad[0].rstrip('.')}{more}; nothing was converted.", "data", "clips"
+                )
         of_times, of_units = (
             h5py.vlen_dtype(np.dtype(time_type)),
             h5py.vlen_dtype(np.dtype(np.uint16)),
@@ -205,38 +219,23 @@ def convert(
             )
         times.resize((len(chosen),))
         units.resize((len(chosen),))
-        _describe(file, h5py.string_dtype(), chosen, labels, speakers)
+        # Write whose the clips are and what is said in them, as SHD has it; ``text``: HDF5's
+        # type of strings.
+        text = h5py.string_dtype()
+        from ..._version import __version__
+
+        file["labels"] = np.array([labels.index(clip.label) for clip in chosen], np.uint16)
+        file["extra/speaker"] = np.array([speakers.index(clip.group) for clip in chosen], np.uint16)
+        for where, values in (
+            ("extra/keys", labels),
+            ("extra/meta_info/file", [clip.name for clip in chosen]),
+            ("extra/meta_info/speaker", speakers),
+        ):
+            file.create_dataset(where, data=np.array(list(values), object), dtype=text)
+        file.attrs["srnn_version"] = __version__
         file.attrs["seed"] = seed
         file.attrs["cochlea"] = json.dumps(ear.parameters())
     return Conversion(len(chosen), spikes, seconds, left_out)
-
-
-def _describe(
-    file: Any, text: Any, chosen: Sequence[Item], labels: Sequence[str], speakers: Sequence[str]
-) -> None:
-    """Write whose the clips are and what is said in them, as SHD has it; ``text``: HDF5's type of
-    strings."""
-    from ..._version import __version__
-
-    file["labels"] = np.array([labels.index(clip.label) for clip in chosen], np.uint16)
-    file["extra/speaker"] = np.array([speakers.index(clip.group) for clip in chosen], np.uint16)
-    for where, values in (
-        ("extra/keys", labels),
-        ("extra/meta_info/file", [clip.name for clip in chosen]),
-        ("extra/meta_info/speaker", speakers),
-    ):
-        file.create_dataset(where, data=np.array(list(values), object), dtype=text)
-    file.attrs["srnn_version"] = __version__
-
-
-def _check_sounds(clips: Sequence[Item], ear: Cochlea) -> None:
-    """Read all files. SrnnError, with the first problem, if any cannot be converted."""
-    bad = [problem for clip in clips if (problem := _problem(clip.path, ear))]
-    if bad:
-        more = ""
-        if len(bad) > 1:
-            more = f" (and {len(bad) - 1} more of {len(clips)} files are bad)"
-        raise SrnnError(f"{bad[0].rstrip('.')}{more}; nothing was converted.", "data", "clips")
 
 
 def _problem(path: Path, ear: Cochlea) -> str:

@@ -141,7 +141,23 @@ def split_items(source: Path, items: Sequence[Item], shares: Shares) -> dict[str
                     "split",
                 )
         if shares.fold is not None:
-            return _folded(source, items, shares)
+            # The items of every split where a test split is given: a fold of the others is for
+            # validation.
+            tested = [item for item in items if item.split == "test"]
+            others = [item for item in items if item.split != "test"]
+            if not tested or not others:
+                raise SrnnError(
+                    f"{source} names its splits, but none for testing beside which a fold could be for "
+                    "validation; remove one or the other.",
+                    "conflict",
+                    "fold",
+                )
+            held_out = [split == "test" for split in _share_out(source, others, shares)]
+            return {
+                "train": [item for item, held in zip(others, held_out, strict=True) if not held],
+                "validation": [item for item, held in zip(others, held_out, strict=True) if held],
+                "test": tested,
+            }
         if shares.validation and set(splits) == {"train", "test"}:
             training = [item for item in items if item.split == "train"]
             what = shares.held_out(bool(training[0].group))
@@ -156,26 +172,6 @@ def split_items(source: Path, items: Sequence[Item], shares: Shares) -> dict[str
     return {
         name: [item for item, of in zip(items, splits, strict=True) if of == name]
         for name in SPLITS
-    }
-
-
-def _folded(source: Path, items: Sequence[Item], shares: Shares) -> dict[str, list[Item]]:
-    """The items of every split where a test split is given: a fold of the others is for
-    validation."""
-    tested = [item for item in items if item.split == "test"]
-    others = [item for item in items if item.split != "test"]
-    if not tested or not others:
-        raise SrnnError(
-            f"{source} names its splits, but none for testing beside which a fold could be for "
-            "validation; remove one or the other.",
-            "conflict",
-            "fold",
-        )
-    held_out = [split == "test" for split in _share_out(source, others, shares)]
-    return {
-        "train": [item for item, held in zip(others, held_out, strict=True) if not held],
-        "validation": [item for item, held in zip(others, held_out, strict=True) if held],
-        "test": tested,
     }
 
 

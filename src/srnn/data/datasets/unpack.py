@@ -57,7 +57,33 @@ def unpack(archive: Path, folder: Path, strip: int = 0) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         root = folder.resolve()
         with staging_in(root) as staging:
-            _extract(archive, staging)
+            # Everything in an archive, into an empty folder.
+            name = archive.name
+            if name.endswith(".zip"):
+                with zipfile.ZipFile(archive) as opened:
+                    size = sum(member.file_size for member in opened.infolist())
+                    if size > (free := shutil.disk_usage(staging).free):
+                        raise SrnnError(
+                            f"The disk is full: {archive} needs {size:,} bytes unpacked, "
+                            f"but only {free:,} are free.",
+                            "resource",
+                            archive,
+                        )
+                    opened.extractall(staging)
+            elif name.endswith(_TARS):
+                with tarfile.open(archive) as opened:
+                    opened.extractall(staging, filter="data")
+                    _read_to_end(opened.fileobj)
+            elif name.endswith(".gz"):
+                with (
+                    gzip.open(archive) as source,
+                    (staging / name.removesuffix(".gz")).open("xb") as target,
+                ):
+                    shutil.copyfileobj(source, target, _PART)
+            else:
+                raise SrnnError(
+                    f"{archive} is not a .zip, .tar, .tar.gz, .tgz or .gz.", "file", archive
+                )
             files = (Path(inside, name) for inside, _, names in os.walk(staging) for name in names)
             plain = (path for path in files if path.is_file() and not path.is_symlink())
             found = [path.relative_to(staging) for path in sorted(plain)]
@@ -106,31 +132,6 @@ def read_through(archive: Path, name: str = "") -> None:
                 _read_to_end(file)
     if not members:
         raise SrnnError(f"{archive} is empty; fetch it again.", "file", archive)
-
-
-def _extract(archive: Path, folder: Path) -> None:
-    """Everything in an archive, into an empty folder."""
-    name = archive.name
-    if name.endswith(".zip"):
-        with zipfile.ZipFile(archive) as opened:
-            size = sum(member.file_size for member in opened.infolist())
-            if size > (free := shutil.disk_usage(folder).free):
-                raise SrnnError(
-                    f"The disk is full: {archive} needs {size:,} bytes unpacked, "
-                    f"but only {free:,} are free.",
-                    "resource",
-                    archive,
-                )
-            opened.extractall(folder)
-    elif name.endswith(_TARS):
-        with tarfile.open(archive) as opened:
-            opened.extractall(folder, filter="data")
-            _read_to_end(opened.fileobj)
-    elif name.endswith(".gz"):
-        with gzip.open(archive) as source, (folder / name.removesuffix(".gz")).open("xb") as target:
-            shutil.copyfileobj(source, target, _PART)
-    else:
-        raise SrnnError(f"{archive} is not a .zip, .tar, .tar.gz, .tgz or .gz.", "file", archive)
 
 
 def _read_to_end(file: Any) -> None:

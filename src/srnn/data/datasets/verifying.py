@@ -243,7 +243,25 @@ def _check_unpacked(file: DataFile, folder: Path, data_set: DataSet) -> list[Fil
         good = FileReport(file.name, "readable", f"its {len(note.files):,} file{s} there, unpacked")
         return [*gone, *changed] or [good]
     if data_set.recordings and data_set.name != "movement":  # whose recordings are not sound
-        return _check_sound(file, folder, data_set)
+        # The recordings that came from the archive ``file``: every bad one, or one report if
+        # all are right.
+        paths = sorted(folder.glob(data_set.recordings))
+        if not paths:
+            return [FileReport(file.name, "missing")]
+        opened = (_opened(path.relative_to(folder).as_posix(), path, read_audio) for path in paths)
+        bad = [report for report in opened if not report.good]
+        if len(paths) < data_set.count:
+            bad.insert(
+                0,
+                FileReport(
+                    folder.name,
+                    "wrong",
+                    f"{len(paths):,} of {data_set.count:,} recordings are there",
+                ),
+            )
+        return bad or [
+            FileReport(file.name, "readable", f"its {len(paths):,} recordings are there, unpacked")
+        ]
     path = folder / Path(file.name).stem
     if not path.is_file():
         return [FileReport(file.name, "missing")]
@@ -271,26 +289,6 @@ def digest(path: Path, like: str, packed: bool = False) -> str:
 
 
 # ---- files without a checksum: opened one by one ------------------------------------------------------------------
-
-
-def _check_sound(file: DataFile, folder: Path, data_set: DataSet) -> list[FileReport]:
-    """The recordings that came from the archive ``file``: every bad one, or one report if all are
-    right."""
-    paths = sorted(folder.glob(data_set.recordings))
-    if not paths:
-        return [FileReport(file.name, "missing")]
-    opened = (_opened(path.relative_to(folder).as_posix(), path, read_audio) for path in paths)
-    bad = [report for report in opened if not report.good]
-    if len(paths) < data_set.count:
-        bad.insert(
-            0,
-            FileReport(
-                folder.name, "wrong", f"{len(paths):,} of {data_set.count:,} recordings are there"
-            ),
-        )
-    return bad or [
-        FileReport(file.name, "readable", f"its {len(paths):,} recordings are there, unpacked")
-    ]
 
 
 def _check_soli(root: Path) -> list[FileReport]:

@@ -12,7 +12,6 @@ from ...nn.equations import Record, Text, equations
 from ...nn.fixedpoint.fixed import INT32, INT32_MAX, bounds_of
 from ...nn.fixedpoint.integer import IntegerLayer
 from ...nn.frozen import FrozenLayer
-from ...nn.neurons import Neuron
 from .arrays import Constant, Matrix, Member, number, pack_matrix
 from .delays import Ring, Sent
 from .names import in_c
@@ -163,15 +162,6 @@ def plan_layer(
     )
 
 
-def _bounds_of_emitted(neuron: Neuron) -> tuple[int, int]:
-    """The integers that a neuron may have emitted."""
-    if neuron.emission.binary:
-        return 0, 1
-    if math.isinf(neuron.emission.bound):
-        return INT32
-    return bounds_of(16)
-
-
 def _step_function(
     layer: FrozenLayer,
     own: Record,
@@ -191,7 +181,15 @@ def _step_function(
         read = {name: variable.text for name, variable in zip(read, state, strict=True)}
         formats = [(layer.bits, variable.bounds) for variable in state]
         largest = layer.largest_current
-        formats.append((layer.emitted_bits, _bounds_of_emitted(neuron)))
+        # The integers that a neuron may have emitted.
+        if neuron.emission.binary:
+            bounds_of_emitted = 0, 1
+        else:
+            if math.isinf(neuron.emission.bound):
+                bounds_of_emitted = INT32
+            else:
+                bounds_of_emitted = bounds_of(16)
+        formats.append((layer.emitted_bits, bounds_of_emitted))
         formats.append((layer.bits, INT32 if largest > INT32_MAX else (-largest, largest)))
         coefficients = zip(
             layer.coefficient_bits.values(),

@@ -106,38 +106,34 @@ def _for_page(plan: Plan) -> dict[str, Any]:
         layers.append(
             {"size": layer.layer.size, "spikes": places.get("s"), "membrane": places.get("u")}
         )
+    # The thresholds of each channel, as samples, where the encoder is given them. Refused where
+    # they are not known: a page cannot measure them.
+    encoder = plan.encoder
+    if not isinstance(encoder, CrossingPlan) or encoder.running:
+        thresholds = {}
+    else:
+        path, counts = encoder.encoder, encoder.multiplied or [1.0] * encoder.channels
+        if path.std is None:
+            raise SrnnError(
+                "A page cannot measure the standard deviations of the signal's channels, which "
+                f"this network needs; state them: {option('std')}.",
+                "missing",
+                "std",
+            )
+        deviations = [std * count for std, count in zip(path.std, counts, strict=True)]
+        up, down = zip(*path.thresholds(deviations, encoder.integer), strict=True)
+        thresholds = {"thresholds": {"up": up, "down": down}}
     return {
         "sample": signal.sample.removesuffix("_t"),
         "number": plan.number.removesuffix("_t"),
         "channels": signal.channels,
         "counts": signal.multiplied,
-        **_thresholds(plan),
+        **thresholds,
         "layers": layers,
         # An output of the readout is this many times its value.
         "output_scale": 2**network.output_bits if isinstance(network, IntegerNetwork) else 1,
         "value_bits": None if plan.decision is None else plan.decision.value_bits,
     }
-
-
-def _thresholds(plan: Plan) -> dict[str, Any]:
-    """Those of each channel, as samples, where the encoder is told them.
-
-    SrnnError where they are not known: a page cannot measure them.
-    """
-    encoder = plan.encoder
-    if not isinstance(encoder, CrossingPlan) or encoder.running:
-        return {}
-    path, counts = encoder.encoder, encoder.multiplied or [1.0] * encoder.channels
-    if path.std is None:
-        raise SrnnError(
-            "A page cannot measure the standard deviations of the signal's channels, which this "
-            f"network needs; state them: {option('std')}.",
-            "missing",
-            "std",
-        )
-    deviations = [std * count for std, count in zip(path.std, counts, strict=True)]
-    up, down = zip(*path.thresholds(deviations, encoder.integer), strict=True)
-    return {"thresholds": {"up": up, "down": down}}
 
 
 def _places(state: np.dtype[Any], layer: str) -> dict[str, int]:

@@ -149,6 +149,16 @@ def _layer(plan: Plan, layer: LayerPlan) -> dict[str, Any]:
     if layer is plan.layers[-1]:
         types["scores"] = f"{plan.name}_score"
     arguments = types
+    # Of the call of the neuron's step.
+    state, current = f"state->{layer.name}", "state->sums[h]"
+    if layer.scaling is not None:
+        current = "current"
+    spiked = " != 0" if plan.integer and layer.layer.neuron.emission.binary else ""
+    arrives = {"current": current, "s": f"{state}.s[h]{spiked}"}
+    own = [arrives.get(name) or layer.coefficient(name) for name in layer.step.parameters]
+    neuron_arguments = ", ".join(
+        [*(f"&{state}.{variable}[h]" for variable in layer.variables), *own]
+    )
     fields = {
         "LAYER": layer.name,
         "STEP_LAYER": f"step_{layer.name}",
@@ -166,7 +176,7 @@ def _layer(plan: Plan, layer: LayerPlan) -> dict[str, Any]:
         "FIRST_SUM": first,
         "BIAS": layer.bias.name,
         "NEURON": layer.step.name,
-        "NEURON_ARGUMENTS": _neuron_arguments(plan, layer),
+        "NEURON_ARGUMENTS": neuron_arguments,
         "NEURON_ADDS": layer.step.adds,
         "NEURON_MULTIPLIES": layer.step.multiplies,
         "SCALED_CURRENT": False,
@@ -228,14 +238,3 @@ def row_name(kind: str, sparse: bool) -> str:
     if sparse:
         parts.append("sparse")
     return "_".join([*parts, "rows"])
-
-
-def _neuron_arguments(plan: Plan, layer: LayerPlan) -> str:
-    """Of the call of the neuron's step."""
-    state, current = f"state->{layer.name}", "state->sums[h]"
-    if layer.scaling is not None:
-        current = "current"
-    spiked = " != 0" if plan.integer and layer.layer.neuron.emission.binary else ""
-    arrives = {"current": current, "s": f"{state}.s[h]{spiked}"}
-    own = [arrives.get(name) or layer.coefficient(name) for name in layer.step.parameters]
-    return ", ".join([*(f"&{state}.{variable}[h]" for variable in layer.variables), *own])

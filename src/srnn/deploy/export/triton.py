@@ -43,31 +43,28 @@ def write(model: ModelProto, initial: Mapping[str, Array], labels: list[str], pa
     with whole_folder(path) as folder:
         (folder / "1").mkdir()
         (folder / "1" / "model.onnx").write_bytes(model.SerializeToString())
-        (folder / "config.pbtxt").write_bytes(_configuration(model, initial).encode())
+        shapes = {item.name: _shape(item) for item in (*model.graph.input, *model.graph.output)}
+        given = [item.name for item in model.graph.input if item.name not in initial]
+        kept = [f"{name}.next" for name in initial]
+        outputs = [item.name for item in model.graph.output if item.name not in kept]
+        lines = [
+            'backend: "onnxruntime"',
+            f"max_batch_size: {LARGEST_BATCH}",
+            *(f'input {{ name: "{name}" {shapes[name]} }}' for name in given),
+            *(f'output {{ name: "{name}" {shapes[name]}{_labels(name)} }}' for name in outputs),
+            "sequence_batching {",
+            f"  max_sequence_idle_microseconds: {_IDLE}",
+            f"  oldest {{ max_candidate_sequences: {MOST_SEQUENCES} }}",
+            *_states(initial, shapes),
+            "}",
+        ]
+        configuration = "".join(f"{line}\n" for line in lines)
+        (folder / "config.pbtxt").write_bytes(configuration.encode())
         (folder / "labels.txt").write_bytes("".join(f"{name}\n" for name in labels).encode())
         for name, values in initial.items():
             if values.any():
                 (folder / "initial_state").mkdir(exist_ok=True)
                 (folder / "initial_state" / name).write_bytes(values.tobytes())
-
-
-def _configuration(model: ModelProto, initial: Mapping[str, Array]) -> str:
-    shapes = {item.name: _shape(item) for item in (*model.graph.input, *model.graph.output)}
-    given = [item.name for item in model.graph.input if item.name not in initial]
-    kept = [f"{name}.next" for name in initial]
-    outputs = [item.name for item in model.graph.output if item.name not in kept]
-    lines = [
-        'backend: "onnxruntime"',
-        f"max_batch_size: {LARGEST_BATCH}",
-        *(f'input {{ name: "{name}" {shapes[name]} }}' for name in given),
-        *(f'output {{ name: "{name}" {shapes[name]}{_labels(name)} }}' for name in outputs),
-        "sequence_batching {",
-        f"  max_sequence_idle_microseconds: {_IDLE}",
-        f"  oldest {{ max_candidate_sequences: {MOST_SEQUENCES} }}",
-        *_states(initial, shapes),
-        "}",
-    ]
-    return "".join(f"{line}\n" for line in lines)
 
 
 def _states(initial: Mapping[str, Array], shapes: Mapping[str, str]) -> Iterator[str]:

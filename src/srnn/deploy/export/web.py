@@ -60,9 +60,22 @@ def write_page(
             "task",
         )
     wasm = compiled(library, compiler)
+    # What the page must know of the signal, to read it and to say what is unlike training's.
+    path = decoder.signal
+    about: dict[str, Any] = {
+        "segment": decoder.segment,
+        "far": FAR,
+        "spellings": [sorted(spellings(unit)) if unit else [] for unit in path.units or ()],
+    }
+    if isinstance(path, ScaledPath) and path.statistics is not None:
+        about |= {
+            "means": path.statistics.mean.tolist(),
+            "deviations": path.statistics.std.tolist(),
+        }
+    of_signal = about
     data = {
         "model": describe(trained.name, decoder),
-        "facts": facts | _of_signal(decoder),
+        "facts": facts | of_signal,
         "recordings": _examples(trained, decoder),
         "wasm": base64.b64encode(wasm).decode(),
         "about": f"{trained.name}, {numbers}: {len(wasm) / 1000:.1f} kB of WebAssembly; "
@@ -99,22 +112,6 @@ def compiled(library: Path, compiler: list[str]) -> bytes:
             compiler[0],
         )
     return (library / "model.wasm").read_bytes()
-
-
-def _of_signal(decoder: Decoder) -> dict[str, Any]:
-    """What the page must know of the signal, to read it and to say what is unlike training's."""
-    path = decoder.signal
-    about: dict[str, Any] = {
-        "segment": decoder.segment,
-        "far": FAR,
-        "spellings": [sorted(spellings(unit)) if unit else [] for unit in path.units or ()],
-    }
-    if isinstance(path, ScaledPath) and path.statistics is not None:
-        about |= {
-            "means": path.statistics.mean.tolist(),
-            "deviations": path.statistics.std.tolist(),
-        }
-    return about
 
 
 def _examples(trained: Trained, decoder: Decoder) -> list[dict[str, str]]:

@@ -50,12 +50,23 @@ better."""
 
 def comparison_sections(content: dict[str, Any]) -> dict[str, Section]:
     """Of what ``comparison_content`` has measured."""
+    columns = dict.fromkeys(["setting, by run", *(run["name"] for run in content["runs"])], TEXT)
+    parts: list[Part] = []
+    for title, key, kind in (
+        ("Recipes", "recipes", "recipe"),
+        ("Environments", "environments", "environment"),
+    ):
+        rows = [[row["key"], *map(_setting, row["values"])] for row in content[key]]
+        parts.append(
+            Table(title, columns, rows) if rows else Note(f"All runs have the same {kind}.")
+        )
+    differences = Section("What differs", "Only settings that differ between runs.", parts)
     return {
         "measures": _measures(content["runs"], content["split"]),
         "curves": _curves(content),
         "energy": _energy(content),
         "classes": _classes(content),
-        "differences": _differences(content),
+        "differences": differences,
     }
 
 
@@ -194,20 +205,6 @@ def _classes(content: dict[str, Any]) -> Section:
     ]
     recall = Compared("Recall of each class", [run["name"] for run in runs], rows)
     return Section("Classes", "How often each class is recognised.", [recall])
-
-
-def _differences(content: dict[str, Any]) -> Section:
-    columns = dict.fromkeys(["setting, by run", *(run["name"] for run in content["runs"])], TEXT)
-    parts: list[Part] = []
-    for title, key, kind in (
-        ("Recipes", "recipes", "recipe"),
-        ("Environments", "environments", "environment"),
-    ):
-        rows = [[row["key"], *map(_setting, row["values"])] for row in content[key]]
-        parts.append(
-            Table(title, columns, rows) if rows else Note(f"All runs have the same {kind}.")
-        )
-    return Section("What differs", "Only settings that differ between runs.", parts)
 
 
 def _setting(value: Any) -> str | None:

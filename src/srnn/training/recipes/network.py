@@ -186,7 +186,8 @@ class NetworkConfig(CheckedSettings, key="network"):
             )
         except SrnnError as error:
             where = f"Recipe section 'network': {error}"
-            raise SrnnError(where, error.kind, error.field) from error
+            field = f"network.{error.field}".rstrip(".")
+            raise SrnnError(where, error.kind, field) from error
         # A neuron's or a readout's mapping may hold anything.
         except (TypeError, ValueError, AttributeError) as error:
             invalid = f"Recipe section 'network' is invalid: {error}"
