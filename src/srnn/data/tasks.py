@@ -538,7 +538,16 @@ class TaskMetadata(Task):
         return self._original(data_dir).statistics(data_dir)
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
-        """As ``Task.load``; labelled recordings (``data``) in place of the task's own."""
+        """As ``Task.load``; labelled recordings (``data``) in place of the task's own.
+
+        Args:
+            split: train, validation or test.
+            data_dir: where data are; None: SRNN_DATA, else ~/.cache/srnn.
+
+        Raises:
+            SrnnError: as for ``Task.load``; or the task's data have other classes or inputs than
+                those that the network was trained on (data).
+        """
         if self.data is not None:
             from .datasets.labelled import load_labelled
             from .datasets.segmentation import Segmentation

@@ -22,8 +22,13 @@ _FEW = 20
 
 
 def are_values(answer: Answer, labels: Iterable[str]) -> bool:
-    """Whether labels that are text are read as values: as asked for; else decimal numbers are, of
-    which at least one is not an integer."""
+    """Whether labels that are text are read as values.
+
+    Args:
+        answer: "classes" or "values", as asked for; "auto": values if all are decimal numbers, of
+            which at least one is not an integer.
+        labels: the labels; "" for none.
+    """
     if answer != "auto":
         return answer == "values"
     numbers = [_number(label) for label in labels if label]
@@ -138,8 +143,15 @@ def look_like_classes(y: npt.NDArray[Any]) -> str:
 
 
 def as_read(names: Sequence[str], values: bool) -> str:
-    """How labels were understood, and how to have the other, in a line; "" where nothing else was
-    possible."""
+    """How labels were understood, and how to have the other; "" where nothing else was possible.
+
+    Args:
+        names: the labels that occur, or names of values.
+        values: whether the labels are read as values, and not as classes.
+
+    Returns:
+        A line for people.
+    """
     if values:
         how = either("--task.options.answer classes", "y with integers or text")
         return f"answer: a value, since labels are decimal numbers; for classes: {how}"

@@ -95,12 +95,17 @@ def describe(
     answer: Answer = "auto",
     **how: Any,
 ) -> Description:
-    """Classes, channels and rate of a source. SrnnError where it does not have the layout.
+    """Classes, channels and rate of a source, found without reading all of it.
 
     Args:
+        source: a folder or table of recordings, an .npz or HDF5 file, or arrays in memory.
         speaker: as for ``list_items``.
+        cutting: how recordings become sequences.
         answer: whether labels are classes or values; "auto": as they look.
         how: further fields of ``SensorFiles``.
+
+    Raises:
+        SrnnError: the source does not have the layout.
     """
     if isinstance(source, Given) or (not source.is_dir() and source.suffix.lower() in ARRAY_FILES):
         with _open(source, answer) as (_, about, _, _):
@@ -131,13 +136,19 @@ def describe(
 
 
 def load_arrays(split: SplitName, source: Source, shares: Shares, about: Description) -> Split:
-    """One split, not scaled: x (N, T, C) float32, y (N,) or (N, T), lengths and groups where they
-    are given.
+    """One split, not scaled.
 
     Args:
+        split: train, validation or test.
         source: a folder or table of sensor files, an .npz or HDF5 file, or arrays in memory.
         shares: how much is held out where no split is given.
         about: what ``describe`` said about the source.
+
+    Returns:
+        x (N, T, C) float32, y (N,) or (N, T), lengths and groups where they are given.
+
+    Raises:
+        SrnnError: the split has no sequences (data), or a file cannot be used.
     """
     check_split(split)
     files, items = about.files, about.items
@@ -200,10 +211,23 @@ def load_arrays(split: SplitName, source: Source, shares: Shares, about: Descrip
 def load_scaled(
     split: SplitName, source: Source, shares: Shares, about: Description, pool: int = 1
 ) -> Split:
-    """As ``load_arrays``, but with every channel scaled by its mean and standard deviation over the
-    training split's valid steps, each of which is the mean of ``pool`` samples.
+    """One split, every channel scaled by its mean and standard deviation over the training split.
 
-    The statistics are computed once and kept in a file beside the source, unless that is in memory.
+    The statistics are computed once, over the training split's valid steps, and kept in a file
+    beside the source, unless that is in memory.
+
+    Args:
+        split: train, validation or test.
+        source: as for ``load_arrays``.
+        shares: how much is held out where no split is given.
+        about: what ``describe`` said about the source.
+        pool: samples whose mean is one step.
+
+    Returns:
+        As ``load_arrays``, with the statistics.
+
+    Raises:
+        SrnnError: as for ``load_arrays``; or a sequence is shorter than ``pool`` (conflict).
     """
 
     def load(name: SplitName) -> Split:
@@ -272,10 +296,16 @@ def _pooled(name: str, split: Split, count: int) -> Split:
 
 
 def fit_scale(name: str, train: Split, units: tuple[str | None, ...] | None = None) -> Statistics:
-    """(mean, std) of each channel over the valid steps of all sequences; std 1 where a channel
-    never changes.
+    """The statistics by which a data set is scaled: mean and standard deviation of each channel.
 
-    With what is to be known of each sequence, by which another one is told to be like them.
+    Args:
+        name: the data set, for a RuntimeWarning where it holds spikes.
+        train: the training split, not scaled; only its valid steps count.
+        units: of the channels; None: not known.
+
+    Returns:
+        The statistics, with std 1 where a channel never changes; and with what is to be known of
+        each sequence, by which another one is told to be like them.
     """
     x = np.asarray(train.x)
     if train.lengths is None:
@@ -347,12 +377,24 @@ def load_file(
     numbers: Callable[[Any], Any] | None = None,
     gaps: Gaps = DEFAULT,
 ) -> tuple[Description, Split]:
-    """What ``describe`` says about an .npz or HDF5 file or arrays in memory, and one split as
-    ``load_arrays`` gives it.
+    """One split of an .npz or HDF5 file, or of arrays in memory, not scaled.
 
-    ``shares`` None: where the file names no splits, all sequences. ``answer``: as for ``describe``.
-    ``numbers``: as for ``read_signal``. ``gaps``: what is done about missing samples; a
-    RuntimeWarning says how many were filled in.
+    Args:
+        split: train, validation or test.
+        source: the file or the arrays.
+        shares: how much is held out where the source names no splits; None: such a source gives all
+            sequences, whatever the split.
+        answer: whether labels are classes or values, as for ``describe``.
+        numbers: converts samples as they are stored to float32, such as
+            ``SignalPath.scale_samples``; None: they stay as they are.
+        gaps: what is done about missing samples; a RuntimeWarning says how many were filled in.
+
+    Returns:
+        What ``describe`` says about the source, and the split as ``load_arrays`` gives it.
+
+    Raises:
+        SrnnError: the file is damaged (file); its arrays do not fit or hold what is not finite, or
+            the split has no sequences (data); it does not fit into memory (resource).
     """
     with _open(source, answer) as (content, about, x, y):
         classes, (count, steps, channels) = about.class_names, x.shape

@@ -82,12 +82,24 @@ def read_channels(path: Path) -> tuple[Samples, int]:
 def at_rate(
     name: str, x: npt.NDArray[Any], own: float | None, wanted: float | None, sound: bool
 ) -> npt.NDArray[Any]:
-    """The signal (samples, channels) at the rate ``wanted``; unchanged where the rates agree (a
-    sensor's to 1 %), or one is not known.
+    """A signal at another rate; unchanged where the rates agree, or one is not known.
 
     A zero-phase polyphase filter is used (``resampled``). Sound is taken to be surrounded by
     silence; other signals, which may be far from 0, continue along the line from their first to
-    their last sample. SrnnError, which begins with ``name``, where a rate cannot be resampled.
+    their last sample.
+
+    Args:
+        name: what the signal is from, with which messages begin.
+        x: (samples, channels) or (samples,).
+        own: its rate in Hz; None: not known.
+        wanted: the rate in Hz of the result; None: as it is.
+        sound: whether it is sound, whose rates must agree exactly; a sensor's agree to 1 %.
+
+    Returns:
+        The signal, float32 if it was resampled.
+
+    Raises:
+        SrnnError: a rate cannot be resampled (unsupported, resource).
     """
     if own is None or wanted is None or math.isclose(own, wanted, rel_tol=_SAME[sound]):
         return x

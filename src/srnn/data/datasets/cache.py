@@ -35,8 +35,7 @@ def cached(
     build: Callable[[], Arrays],
     use: Callable[[Arrays], Found],
 ) -> Found:
-    """The result of ``use`` on the arrays that ``build`` computes, taken from the cache if they are
-    there.
+    """The result of ``use`` on the arrays that ``build`` computes, or their cached copy.
 
     Args:
         folder: where the cache file lies; made when needed.
@@ -49,7 +48,8 @@ def cached(
             written: read-only, disk full), and checks what it relies on: if it raises anything for
             cached arrays, they are recomputed.
 
-    SrnnError if a pipe or a device has the file's name.
+    Raises:
+        SrnnError: a pipe or a device has the file's name.
     """
     path = folder / f"{name}-{_key(options, sources)}.npz"
     check_file(path)
@@ -71,7 +71,15 @@ def cache_of(source: Path) -> Path:
 
 
 def write_arrays(path: Path, arrays: Arrays) -> None:
-    """Write a .npz, whole or not at all. SrnnError if this is not possible."""
+    """Write a .npz, whole or not at all.
+
+    Args:
+        path: the file; its folder is made when needed.
+        arrays: by name.
+
+    Raises:
+        SrnnError: this is not possible.
+    """
     with whole_file(path, parents=True) as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 

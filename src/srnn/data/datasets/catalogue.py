@@ -431,8 +431,13 @@ CATALOGUE: Mapping[str, DataSet] = MappingProxyType(
 
 
 def data_set_of(task: str, options: Mapping[str, Any]) -> DataSet | None:
-    """The data set that a task reads with these options, the one that names most of them; None: not
-    in the catalogue."""
+    """The data set that a task reads with these options; None: not in the catalogue.
+
+    Args:
+        task: the task's name.
+        options: its options by name; of several data sets, the one that names most of them is
+            meant.
+    """
     fitting = [
         (len(use.options), data_set)
         for data_set in _DATA_SETS
@@ -454,8 +459,12 @@ def find_data_set(name: str) -> DataSet:
 
 
 def folder_of(data_set: DataSet, data_dir: Path | None = None) -> Path:
-    """The folder under the data folder where the data set is, or, if it is in none, where it
-    belongs."""
+    """The folder where a data set is, or, if it is in none, where it belongs.
+
+    Args:
+        data_set: the data set.
+        data_dir: the data folder; None: as for ``resolve_data_dir``.
+    """
     own, *others = (
         resolve_data_dir(data_dir) / name for name in (data_set.folder, *data_set.elsewhere)
     )
@@ -469,6 +478,10 @@ def find_bare(folder: Path, name: str) -> Path | None:
 
     Programs other than gzip give it the name stored in its archive (MNIST's: a dot for a hyphen),
     or a folder of its own.
+
+    Args:
+        folder: the data set's folder.
+        name: the file's name without its ending of packing.
     """
     paths = (folder / name, folder / name.replace("-idx", ".idx"), folder / name / name)
     return next((path for path in paths if path.is_file()), None)

@@ -48,7 +48,15 @@ class DigitsTask(CheckedSettings, Task):
         return WindowPath(self.window)
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
-        """x (N, 64, window) in 0..1, y (N,) the digit. ``data_dir`` is not used."""
+        """x (N, 64, window) in 0..1, y (N,) the digit.
+
+        Args:
+            split: train, validation or test.
+            data_dir: not used: the digits come with scikit-learn.
+
+        Raises:
+            SrnnError: ``validation_fraction`` leaves a split without samples of a class (conflict).
+        """
         check_split(split)
         from sklearn.datasets import load_digits  # imported here because it takes a second
 
@@ -63,8 +71,19 @@ class DigitsTask(CheckedSettings, Task):
 def split_indices(
     labels: npt.NDArray[np.integer], validation_fraction: float, splitting: DigitsSplit
 ) -> dict[str, npt.NDArray[np.intp]]:
-    """File positions (ascending) of train, validation and test, from the labels (N,) in file
-    order."""
+    """File positions (ascending) of train, validation and test.
+
+    Args:
+        labels: (N,) digits in file order.
+        validation_fraction: of each class's samples that are not for testing, 0 to 1.
+        splitting: how samples are divided: stratified or contiguous.
+
+    Returns:
+        The positions by the split's name.
+
+    Raises:
+        SrnnError: a split would have no samples of a class (conflict).
+    """
     parts: dict[str, list[npt.NDArray[np.intp]]] = {"train": [], "validation": [], "test": []}
     for digit in np.unique(labels):
         own = np.flatnonzero(labels == digit)

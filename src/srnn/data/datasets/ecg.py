@@ -126,7 +126,15 @@ class ECGTask(CheckedSettings, Task):
         )
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
-        """x (N, 1301, 4) spikes, y (N, 1301) 0..5 or -1, groups the records."""
+        """x (N, 1301, 4) spikes, y (N, 1301) 0..5 or -1, groups the records.
+
+        Args:
+            split: train, validation or test.
+            data_dir: where data are; None: SRNN_DATA, else ~/.cache/srnn.
+
+        Raises:
+            SrnnError: data are missing (missing), with how to get them, or damaged (file).
+        """
         if self.source == "records":
             return load_records(
                 split, data_dir, self.signal(), self.window, self.stride, self.label_lag

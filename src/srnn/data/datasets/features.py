@@ -149,12 +149,15 @@ def load_features(
     """Features of the clips of one split, scaled by the statistics of the training split.
 
     Args:
+        split: train, validation or test.
         clips: returns the clips of a split; also called for "train" where statistics are needed.
         folder: the data's folder, in which the cache lies.
+        path: the signal path from sound to features.
         length: samples to which clips are cut or padded (``fit_length``); None: each keeps its
             length.
 
-    SrnnError for a file that cannot be read, with its name.
+    Raises:
+        SrnnError: a file cannot be read; the message names it.
     """
     encoder, train = path.features, clips("train") if path.features.fitted else ()
 
@@ -175,10 +178,19 @@ def load_features(
 def cut_clips(
     clips: Sequence[Item], seconds: Sequence[float], cutting: Segmentation, rate: int
 ) -> list[Item]:
-    """The windows of sound files, each of which lasts so many seconds; a file's are of one group.
+    """The windows of sound files; a file's are of one group.
 
     A file that is shorter than a window stays whole, to be filled up with silence; what is left
     behind the last window is not used.
+
+    Args:
+        clips: whole files.
+        seconds: how long each of them lasts.
+        cutting: its ``window`` and ``stride``, in seconds.
+        rate: samples per second of the sound as it is read.
+
+    Returns:
+        The windows as clips, in the files' order.
     """
     window, stride = cutting.steps("window", rate), cutting.steps("stride", rate)
     found = list[Item]()
@@ -201,8 +213,19 @@ def load_clips(
     classes: Sequence[str] | None,
     length: int | None = None,
 ) -> Split:
-    """``split_of`` the clips of one split, one class each. Arguments and errors as for
-    ``load_features``; ``classes``: names; None: labels are values."""
+    """``split_of`` the clips of one split, with one label each.
+
+    Args:
+        split: as for ``load_features``.
+        clips: as for ``load_features``.
+        folder: as for ``load_features``.
+        path: as for ``load_features``.
+        classes: names of the classes, among which each clip's label is; None: labels are values.
+        length: as for ``load_features``.
+
+    Raises:
+        SrnnError: as for ``load_features``; or a label is no number, where they are values (data).
+    """
     chosen, x = clips(split), load_features(split, clips, folder, path, length)
     if classes is None:
         numbers = Numbers(folder)
@@ -220,9 +243,15 @@ def split_of(
     length: int | None = None,
     lag: int = 0,
 ) -> Split:
-    """Features (N, T, C) and labels (N,) or (N, T), with lengths where clips do not all have one
-    ``length``, speakers where all are known, and the sounds. ``lag``: steps by which labels of
-    steps are late; sequences are longer by as many."""
+    """A split of features and labels, with the sounds that the features are of.
+
+    Args:
+        x: features (N, T, C).
+        labels: (N,) or (N, T) classes; or values, with a last axis for them.
+        clips: N, in the same order; their groups become the split's where all are known.
+        length: samples of every clip; None: they differ, and the split has lengths.
+        lag: steps by which labels of steps are delayed; sequences are longer by as many.
+    """
     if lag:  # what follows is zeros: the training set's mean, where features are scaled by it
         x, labels = (
             replace(x, frames=np.pad(x.frames, ((0, 0), (0, lag), (0, 0)))),
@@ -242,7 +271,20 @@ def split_of(
 def stored_frames(
     clips: Sequence[Item], folder: Path, encoder: SpeechFeatures, length: int | None
 ) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.int64]]:
-    """Frames (N, T, front channels) and lengths (N,) of clips, from the cache or made now."""
+    """Frames of clips before derivatives and scaling, from the cache or made now.
+
+    Args:
+        clips: the clips, at least one.
+        folder: the data's folder, in which the cache lies.
+        encoder: makes the frames.
+        length: samples to which clips are cut or padded; None: each keeps its length.
+
+    Returns:
+        Frames (N, T, front channels) float16, padded with zeros, and their numbers (N,).
+
+    Raises:
+        SrnnError: there are no clips (data), or a file cannot be read.
+    """
 
     def make() -> Arrays:
         rows = [
@@ -273,8 +315,16 @@ def stored_frames(
 
 
 def read_clip(clip: Item, rate: int, length: int | None = None) -> Samples:
-    """(N,) samples of a clip at ``rate``, resampled if necessary and cut or padded to
-    ``length``."""
+    """The samples (N,) of a clip.
+
+    Args:
+        clip: a sound file, or a piece of one.
+        rate: samples per second, to which other rates are resampled.
+        length: samples to which the clip is cut or padded with silence; None: it keeps its length.
+
+    Raises:
+        SrnnError: as for ``read_audio``.
+    """
     (samples,) = _read_in_turn([clip], rate, length)
     return samples
 

@@ -40,7 +40,13 @@ Watcher = Callable[[str, int, int | None], None]
 
 
 def address(file: DataFile, data_set: DataSet, mirror: str | None = None) -> str:
-    """The URL of a file: MIRROR/FOLDER/NAME, else its official one."""
+    """The URL of a file: MIRROR/FOLDER/NAME, else its official one.
+
+    Args:
+        file: the catalogue's entry.
+        data_set: the data set that it is of, which has the folder.
+        mirror: URL of a mirror; None or "": the official source.
+    """
     if not mirror:
         return file.url
     return f"{mirror.rstrip('/')}/{data_set.folder}/{file.name}"
@@ -53,13 +59,25 @@ def fetch(
     overwrite: bool = False,
     watch: Watcher = lambda *_: None,
 ) -> list[Path]:
-    """Download what is missing (with ``overwrite``: everything), and return the files.
+    """Download what is missing of a data set.
 
     An archive that was deleted once it was unpacked is not downloaded again while its unpacked
     files are there.
 
-    Raises SrnnError: no network, not found, disk full, wrong checksum; another process is
-    downloading it; or a data set that only its owner provides, none of whose own files are there.
+    Args:
+        data_set: the data set.
+        data_dir: the data folder; None: as for ``resolve_data_dir``.
+        mirror: URL of a mirror; None: the official sources.
+        overwrite: download also what is there.
+        watch: called as a download proceeds.
+
+    Returns:
+        The files that are there now.
+
+    Raises:
+        SrnnError: no network, not found, wrong checksum, disk full; another process is downloading
+            it; or only its owner provides the data set (unsupported), and none of its own files are
+            there.
     """
     folder = folder_of(data_set, data_dir)
     files, done = list(data_set.files), []
@@ -105,8 +123,16 @@ def download(url: str, path: Path, file: DataFile, watch: Watcher = lambda *_: N
     """Download one file, resuming from PATH.part if that exists.
 
     A busy server is asked again, and so is one whose connection broke; only attempts that bring
-    nothing new count, so that a download completes over an unreliable connection. SrnnError says
-    what went wrong; PATH.part stays, unless its content was wrong.
+    nothing new count, so that a download completes over an unreliable connection.
+
+    Args:
+        url: where the file comes from.
+        path: where it goes; its folder is made when needed.
+        file: the catalogue's entry, with its size and checksum where these are known.
+        watch: called as the download proceeds.
+
+    Raises:
+        SrnnError: what went wrong; PATH.part stays, unless its content was wrong.
     """
     part = path.with_name(path.name + ".part")
     try:

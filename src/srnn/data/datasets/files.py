@@ -135,11 +135,24 @@ class NamePattern:
 
 
 def list_items(source: Path, speaker: str = "", cutting: Segmentation = WHOLE) -> list[Item]:
-    """The files of a folder or table, sorted by name (a table's in its order), all of one form; or
-    a table that is itself a recording with a column of labels.
+    """The files of a folder or table, all of one form.
 
-    speaker: ``NamePattern`` of the files' names, with {speaker} for the group that a table does not
-    give; with "/" also of the folders that they are in, below their class's folder.
+    Or a table that is itself a recording with a column of labels.
+
+    Args:
+        source: the folder or table.
+        speaker: ``NamePattern`` of the files' names, with {speaker} for the group that a table does
+            not give; with "/" also of the folders that they are in, below their class's folder; "":
+            none.
+        cutting: how recordings become sequences, which names the column of labels and the
+            annotator.
+
+    Returns:
+        The files, sorted by name (a table's in its order).
+
+    Raises:
+        SrnnError: there are none (missing), they are not of one form (data), or the source is no
+            folder or table (file).
     """
     if source.suffix.lower() == ".csv" and source.is_file():
         items = _table(source)
@@ -387,8 +400,12 @@ def _row(source: Path, where: str, cells: dict[str, str]) -> Item:
 
 
 def list_unread(source: Path, items: Sequence[Item]) -> list[str]:
-    """What is in a folder but not among its items: a line for each kind, with counts. Nothing for a
-    table."""
+    """What is in a folder but not among its items: a line for each kind, with counts.
+
+    Args:
+        source: the folder; of a table nothing is listed.
+        items: the files that are read.
+    """
     if not source.is_dir() or (items and items[0].path.suffix.lower() == ".hea"):
         return []  # of a record, many files are read
     used = {item.path.relative_to(source).parts[0] for item in items}

@@ -325,10 +325,16 @@ class FolderTask(AudioTask):
         return sorted([*found, *copies], key=lambda problem: problem.file)
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
-        """x (N, T, inputs), y (N,) or (N, T); lengths and groups where there are any. ``data_dir``
-        is not used: the source was found when the task was made.
+        """x (N, T, inputs), y (N,) or (N, T); lengths and groups where there are any.
 
         A RuntimeWarning says once which sounds are cut, padded, silent or not read at all.
+
+        Args:
+            split: train, validation or test.
+            data_dir: not used: the source was found when the task was made.
+
+        Raises:
+            SrnnError: the split has no sequences (data), or a file cannot be used.
         """
         source, shares = self.source, self.shares
         if self.answer == "next":
@@ -385,8 +391,15 @@ class InMemoryTask(FolderTask):
 
     @classmethod
     def of(cls, arrays: Given, options: Mapping[str, Any]) -> Self:
-        """The task with the options of the task "folder". SrnnError for an unknown one, or arrays
-        that do not fit."""
+        """The task with the options of the task "folder".
+
+        Args:
+            arrays: as a file of arrays would hold them.
+            options: of the task "folder", without its path.
+
+        Raises:
+            SrnnError: there is no such option (name), or the arrays do not fit (data).
+        """
         check_options(FolderTask, options)
         return cls(**options, arrays=arrays)
 

@@ -89,8 +89,15 @@ def _between(x: Any, slopes: Any, step: float, part: Any) -> Any:
 
 @functools.lru_cache(maxsize=32)
 def integrated(tau: int, steps: int) -> Series:
-    """(steps,) samples of a series, from its beginning: Runge and Kutta's fourth order, which sees
-    the past between two of its steps by interpolation. Do not change what it returns."""
+    """Samples (steps,) of a series, from its beginning. Do not change what it returns.
+
+    By Runge and Kutta's fourth order, which takes the past between two of its steps by
+    interpolation.
+
+    Args:
+        tau: the delay of the equation, 17 to 30.
+        steps: number of samples, of which ``STEPS_A_TIME`` are one Lyapunov time.
+    """
     lyapunov_time, past = SERIES[tau]
     step, delay = 1 / _AN_INTEGER, tau * _AN_INTEGER
     count = int(steps * lyapunov_time / STEPS_A_TIME * _AN_INTEGER) + 2
@@ -142,7 +149,12 @@ class MackeyGlassTask(CheckedSettings, Task):
         return integrated(self.tau, steps)[first:]
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
-        """x (N, T, 1), y (N, T, 1) the sample after each step. ``data_dir`` is not used."""
+        """x (N, T, 1), y (N, T, 1) the sample after each step.
+
+        Args:
+            split: train, validation or test.
+            data_dir: not used: the series is computed.
+        """
         check_split(split)
         series, learnt = self.series(), TRAINING - _VALIDATION
         begins = {

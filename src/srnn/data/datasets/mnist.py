@@ -59,7 +59,16 @@ class SequentialMNISTTask(CheckedSettings, Task):
         return WindowPath(self.window, 255)
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
-        """x (N, 784, window) in 0..1, its windows made when a batch is cut, y (N,) the digit."""
+        """x (N, 784, window) in 0..1, its windows made when a batch is cut, y (N,) the digit.
+
+        Args:
+            split: train, validation or test.
+            data_dir: where data are; None: SRNN_DATA, else ~/.cache/srnn.
+
+        Raises:
+            SrnnError: data are missing (missing), with how to get them, or damaged (file); or
+                ``validation_size`` leaves no images (conflict).
+        """
         check_split(split)
         pixels, labels, where = read_images(_FILES[split], data_dir)
         if split != "test":
@@ -124,8 +133,15 @@ def permutation(seed: int) -> npt.NDArray[np.intp]:
 def read_images(
     part: str, data_dir: Path | None = None
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], Path]:
-    """Pixels (N, 784), labels (N,) and the images' file; ``part`` is "train" or "t10k". SrnnError
-    if they are corrupt."""
+    """Pixels (N, 784), labels (N,) and the images' file.
+
+    Args:
+        part: "train" or "t10k".
+        data_dir: the data folder; None: as for ``resolve_data_dir``.
+
+    Raises:
+        SrnnError: the files are missing (missing) or corrupt (file).
+    """
     images_path = find_file(f"{part}-images-idx3-ubyte", data_dir)
     labels_path = find_file(f"{part}-labels-idx1-ubyte", data_dir)
     images = read_idx(images_path, _IMAGES)
@@ -147,7 +163,15 @@ def read_images(
 
 
 def find_file(name: str, data_dir: Path | None = None) -> Path:
-    """The path of the file, compressed or not. SrnnError, with how to get it, if it is missing."""
+    """The path of a file, compressed or not.
+
+    Args:
+        name: the file's name without .gz.
+        data_dir: the data folder; None: as for ``resolve_data_dir``.
+
+    Raises:
+        SrnnError: it is missing (missing), with how to get it.
+    """
     folder = folder_of(CATALOGUE["mnist"], data_dir)
     packed = folder / f"{name}.gz"
     if path := packed if packed.is_file() else find_bare(folder, name):
@@ -158,7 +182,15 @@ def find_file(name: str, data_dir: Path | None = None) -> Path:
 
 
 def read_idx(path: Path, magic: int) -> npt.NDArray[np.uint8]:
-    """The array of an IDX file of bytes, gzip-compressed or not. SrnnError if it is corrupt."""
+    """The array of an IDX file of bytes, gzip-compressed or not.
+
+    Args:
+        path: the file.
+        magic: the number with which it must begin; its last byte is the number of axes.
+
+    Raises:
+        SrnnError: the file is corrupt (file).
+    """
     if path.suffix == ".gz":
         opened = gzip.open
     else:

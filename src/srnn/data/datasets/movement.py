@@ -60,11 +60,19 @@ class Watched(NamedTuple):
 
 
 def unpack_movement(archive: Path, folder: Path, strip: int = 0) -> list[Path]:
-    """Write the recordings of seglearn's package into a folder, and the table of them; returns the
-    files. As ``unpack``, whose arguments it takes; ``strip`` is not used.
+    """Write the recordings of seglearn's package into a folder, and the table of them.
 
-    SrnnError for a package without the array, for anything else in it, and for a folder that
-    cannot be written.
+    Args:
+        archive: the package, a zip file.
+        folder: the data set's folder, in which recordings/ and recordings.csv are made.
+        strip: not used; as for ``unpack``.
+
+    Returns:
+        The files.
+
+    Raises:
+        SrnnError: the package lacks the array, or it holds anything else (file); or the folder
+            cannot be written.
     """
     with reading(archive, "seglearn's package"), zipfile.ZipFile(archive) as opened:
         recordings = read_recordings(opened.read(_ARRAY))

@@ -49,13 +49,25 @@ def load_paper_split(
     validation_blocks: int,
     label_lag: int = 0,
 ) -> Split:
-    """One split: x (N, 1301, 4) float32, y (N, 1301) class 0..5 or -1, groups the records
-    ("record-00", ...).
+    """One split of the paper's own arrays.
 
     Training and validation come from QTDB_train.mat, by whole records (see ``validation_mask``);
-    test is QTDB_test.mat. ``label_lag``: steps by which labels come later than in the files;
-    sequences are longer by as many, without labels at their beginning and without spikes at their
-    end. SrnnError for a file that is missing or damaged.
+    test is QTDB_test.mat.
+
+    Args:
+        split: train, validation or test.
+        data_dir: the data folder; None: as for ``resolve_data_dir``.
+        validation_fraction: of the sequences, as for ``validation_mask``.
+        validation_blocks: as for ``validation_mask``; 0: nothing is held out.
+        label_lag: steps by which labels come later than in the files; sequences are longer by as
+            many, without labels at their beginning and without spikes at their end.
+
+    Returns:
+        x (N, 1301, 4) float32, y (N, 1301) class 0..5 or -1, groups the records ("record-00", ...).
+
+    Raises:
+        SrnnError: a file is missing (missing) or damaged (file); or nothing is held out for this
+            split (conflict).
     """
     check_split(split)
     root, name = resolve_data_dir(data_dir), f"QTDB_{'test' if split == 'test' else 'train'}.mat"
@@ -127,8 +139,13 @@ def read_paper_mat(path: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.
 def read_mat(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
     """The named arrays of real numbers of a .mat file, in the type they are stored in.
 
-    SrnnError: the file cannot be read (version 7.3 is HDF5), or one of the names is missing or not
-    such an array.
+    Args:
+        path: the file.
+        names: of the variables.
+
+    Raises:
+        SrnnError: the file cannot be read (version 7.3 is HDF5), or a variable is missing (missing)
+            or not such an array (file).
     """
     from scipy.io import loadmat
 
@@ -166,15 +183,21 @@ def record_numbers(y: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 def validation_mask(
     records: npt.NDArray[np.int64], fraction: float, blocks: int
 ) -> npt.NDArray[np.bool_]:
-    """Which sequences are held out: contiguous blocks of whole records, spread over the file.
+    """Which sequences (N,) are held out: contiguous blocks of whole records, spread over the file.
 
-    The file is cut into ``blocks`` stretches of about equally many sequences; the last records of
-    each, as many as come nearest to ``fraction`` of its sequences, are held out. So every source
-    database is represented, and so is the end of the file, which is most like the test file. No
-    chance is involved.
+    The file is cut into stretches of about equally many sequences; the last records of each, as
+    many as come nearest to ``fraction`` of its sequences, are held out. So every source database is
+    represented, and so is the end of the file, which is most like the test file. No chance is
+    involved.
 
-    ``records``: (N,) record number of each sequence, ascending. SrnnError for too few records to
-    hold some out and keep some in every stretch.
+    Args:
+        records: (N,) the number of each sequence's record, ascending.
+        fraction: of the sequences of a stretch, 0 to 1.
+        blocks: number of stretches.
+
+    Raises:
+        SrnnError: there are too few records to hold some out and keep some in every stretch
+            (conflict).
     """
     starts = np.flatnonzero(
         np.diff(records, prepend=records[0] - 1)

@@ -90,13 +90,23 @@ def load_records(
     stride: int,
     label_lag: int,
 ) -> Split:
-    """One split: x (N, window, 4) float32 spikes, y (N, window) class 0..5 or -1, groups the
-    records' names.
+    """One split of the raw records, encoded.
 
-    ``window``, ``stride``: steps in a sequence, and from one to the next. ``label_lag``: steps by
-    which a label lags behind its sample (look-ahead that the network is granted). SrnnError unless
-    all records of the split are there, and for one that is damaged or lacks its annotation (each
-    says what to do).
+    Args:
+        split: train, validation or test.
+        data_dir: the data folder; None: as for ``resolve_data_dir``.
+        path: the encoder.
+        window: steps in a sequence.
+        stride: steps from one sequence to the next.
+        label_lag: steps by which a label lags behind its sample (look-ahead that the network is
+            granted).
+
+    Returns:
+        x (N, window, 4) float32 spikes, y (N, window) class 0..5 or -1, groups the records' names.
+
+    Raises:
+        SrnnError: a record of the split is missing or lacks its annotation (missing), or is damaged
+            (file); each says what to do.
     """
     check_split(split)
     folder = records_folder(data_dir)
@@ -159,11 +169,15 @@ def records_folder(data_dir: Path | None = None) -> Path:
 def read_record(folder: Path, name: str, sums: dict[str, str] | None = None) -> LabelledRecord:
     """A record's two leads in mV, and the labels from its annotation q1c.
 
-    ``sums``: file name -> SHA-256, as in PhysioNet's SHA256SUMS; .dat and .q1c files named in it
-    are compared.
+    Args:
+        folder: where the record's files are.
+        name: the record's.
+        sums: file name -> SHA-256, as in PhysioNet's SHA256SUMS; .dat and .q1c files named in it
+            are compared; None: none is.
 
-    SrnnError: wfdb is not installed; a file is missing, empty, truncated or damaged; not two leads
-    at 250 Hz.
+    Raises:
+        SrnnError: wfdb is not installed (package); a file is missing (missing), empty, truncated or
+            damaged, or the record is not two leads at 250 Hz (file).
     """
     for suffix in ("hea", "dat", "q1c"):
         _check_file(
@@ -226,8 +240,10 @@ def _read_wfdb(path: Path) -> LabelledRecord:
 def label_segments(samples: list[int], symbols: list[str], length: int) -> npt.NDArray[np.int64]:
     """Wave annotations -> (length,) class 0..5 of every sample, -1 where there is none.
 
-    ``samples``: positions of the marks, ascending. ``symbols``: WFDB's, "(" onset and ")" offset
-    around p, t, u or a beat's R.
+    Args:
+        samples: positions of the marks, ascending.
+        symbols: WFDB's, "(" onset and ")" offset around p, t, u or a beat's R.
+        length: samples of the record.
     """
     labels = np.full(length, -1, dtype=np.int64)
     waves: list[tuple[str, int | None, int, int | None]] = []  # kind, onset, peak, offset

@@ -147,8 +147,15 @@ class Segmentation(CheckedSettings):
         )
 
     def steps(self, what: str, rate: float | None) -> int | None:
-        """``window`` or ``stride`` in steps; None where it is not given. SrnnError if it is less
-        than one."""
+        """``window`` or ``stride`` in steps; None where it is not given.
+
+        Args:
+            what: "window" or "stride".
+            rate: Hz; None: not known, so that the option is in steps.
+
+        Raises:
+            SrnnError: it is less than one step (value).
+        """
         value = getattr(self, what)
         if value is None:
             return None
@@ -171,12 +178,19 @@ def cut_recording(
     samples: int,
     rate: float | None,
 ) -> tuple[Segment, ...]:
-    """The sequences of a recording that is resampled to so many samples (at a rate in Hz, if this
-    is known).
+    """The sequences of a recording that is resampled.
 
-    ``label``: that of all of it; "" if its labels are in it, or are ``events``. ``group``: "" if
-    its column says it, or nobody. SrnnError, which names it, where its labels, or the options, do
-    not fit.
+    Args:
+        recording: the recording as it was read.
+        label: the label of all of it; "" if its labels are in it, or are ``events``.
+        group: the group of all of it; "" if its column says it, or nobody.
+        events: what a table says of its parts.
+        cutting: how it becomes sequences.
+        samples: the number of samples to which it is resampled.
+        rate: Hz of the resampled recording; None: not known.
+
+    Raises:
+        SrnnError: its labels, or the options, do not fit; the message names the recording.
     """
     length = len(recording.samples)
     resampled = samples != length and bool(rate and recording.rate)
@@ -201,8 +215,17 @@ def cut_recording(
 def find_spans(
     recording: Recording, cutting: Segmentation, events: Sequence[Event] = ()
 ) -> tuple[LabelledInterval, ...]:
-    """What is labelled in a recording. SrnnError, which names it, for an event that is not within
-    it."""
+    """What is labelled in a recording, with the names of the classes.
+
+    Args:
+        recording: the recording, whose column of labels or annotations count where there are no
+            events.
+        cutting: names the column and the classes.
+        events: what a table says of parts of the recording.
+
+    Raises:
+        SrnnError: an event is not within the recording (data); the message names it.
+    """
     if events:
         spans = [_span_of(recording, event) for event in events]
     elif (column := recording.words.get(cutting.label.casefold())) is not None:
@@ -268,13 +291,17 @@ def cut_all(
     cutting: Segmentation,
     rate: float | None,
 ) -> tuple[Segment, ...]:
-    """The sequences of a recording at a rate (Hz; None: not known).
+    """The sequences of a recording.
 
     Args:
         spans: what is labelled in it; None: all of it has the ``label``.
         whole: its parts, whose labels are their groups, and across which nothing is cut.
+        label: of all of it, where ``spans`` is None.
+        cutting: how it becomes sequences.
+        rate: Hz; None: not known.
 
-    SrnnError for options that do not fit these labels.
+    Raises:
+        SrnnError: the options do not fit these labels.
     """
     window, stride = cutting.steps("window", rate), cutting.steps("stride", rate)
     if spans is None:
@@ -308,8 +335,18 @@ def cut_all(
 def windows(
     part: LabelledInterval, window: int | None, stride: int | None
 ) -> Iterator[tuple[int, int]]:
-    """Where windows begin and end. A part that is shorter than one is a window of its own length;
-    what is left behind the last one is not used.
+    """Where windows begin and end.
+
+    A part that is shorter than one is a window of its own length; what is left behind the last one
+    is not used.
+
+    Args:
+        part: the samples that are cut.
+        window: samples of a window; None: all of the part is one.
+        stride: samples from one window to the next; None: as many as a window has.
+
+    Returns:
+        The first sample of each, and the one after its last.
     """
     length = part.stop - part.start
     if window is None or length <= window:

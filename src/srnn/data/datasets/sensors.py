@@ -100,7 +100,14 @@ class Leading(NamedTuple):
         what: object,
         said: Iterable[tuple[str, ChannelMetadata]],
     ) -> Leading:
-        """``said``: what each recording says of its channels, with its name."""
+        """What holds for several recordings.
+
+        Args:
+            first: the first recording, as it was read.
+            chosen: the channels that are read of each, by name or number; None: those of the first.
+            what: the first recording, as messages name it.
+            said: what each recording says of its channels, with its name.
+        """
         own = ChannelMetadata(first.channels, first.units)
         first = take_channels(first, chosen)
         names = first.channels
@@ -358,7 +365,15 @@ class SensorFiles:
         return usable(self.source, self.items, self._keep, skip=True)[0]
 
     def sequences(self, split: SplitName, shares: Shares) -> list[Cut]:
-        """The sequences of one split."""
+        """The sequences of one split.
+
+        Args:
+            split: train, validation or test.
+            shares: how much is held out where no split is given.
+
+        Raises:
+            SrnnError: as for ``divide``; or a file is damaged, or unlike the first.
+        """
         if not self.divided_inside:
             items = split_items(self.source, self.used, shares)[split]
             return cut(items, self.cutting, self._read_once)
@@ -498,7 +513,12 @@ class SensorFiles:
 
 
 def annotator_of(item: Item, cutting: Segmentation) -> str | None:
-    """Whose annotations are read with a file; None: it is no WFDB record, or labelled otherwise."""
+    """Whose annotations are read with a file; None: it is no WFDB record, or labelled otherwise.
+
+    Args:
+        item: the file.
+        cutting: names the annotator.
+    """
     record = item.path.suffix.lower() in (".hea", ".dat")
     if record and not item.label and not item.events:
         return cutting.annotator
@@ -508,7 +528,15 @@ def annotator_of(item: Item, cutting: Segmentation) -> str | None:
 def pieces_of(
     recording: Recording, item: Item, cutting: Segmentation, samples: int, rate: float | None
 ) -> tuple[Segment, ...]:
-    """``cut_recording`` of a file."""
+    """``cut_recording`` of a file.
+
+    Args:
+        recording: what the file holds.
+        item: the file, with what a folder or table says of its labels and group.
+        cutting: how it becomes sequences.
+        samples: the number of samples to which it is resampled.
+        rate: Hz of the resampled recording; None: not known.
+    """
     return cut_recording(recording, item.label, item.group, item.events, cutting, samples, rate)
 
 
@@ -520,11 +548,23 @@ def divide(
     split: SplitName,
     shares: Shares,
 ) -> list[Cut]:
-    """The sequences of one split of files, all of which are read. Those of one group are in one
-    split: of one recording, unless a column, table or pattern says other groups. With fewer than
-    three recordings, parts of one are in all splits (a RuntimeWarning says so).
+    """The sequences of one split of files, all of which are read.
 
-    SrnnError as for ``split_items``; and for windows that overlap and would be in two splits.
+    Those of one group are in one split: of one recording, unless a column, table or pattern says
+    other groups. With fewer than three recordings, parts of one are in all splits (a RuntimeWarning
+    says so).
+
+    Args:
+        source: the folder or table, for messages.
+        items: its files.
+        cutting: how recordings become sequences.
+        read: reads a file.
+        split: train, validation or test.
+        shares: how much is held out where no split is given.
+
+    Raises:
+        SrnnError: as for ``split_items``; no sequence has a label (data); windows that overlap
+            would be in two splits (conflict).
     """
     every = cut(items, cutting, read)
     if not every:
@@ -563,7 +603,13 @@ def no_labels(source: Path) -> SrnnError:
 
 
 def cut(items: Iterable[Item], cutting: Segmentation, read: Callable[[Item], Sensed]) -> list[Cut]:
-    """The sequences of files, in their order."""
+    """The sequences of files, in their order.
+
+    Args:
+        items: the files.
+        cutting: how recordings become sequences.
+        read: reads a file.
+    """
     sequences = []
     for item in items:
         sensed = read(item)

@@ -99,7 +99,15 @@ class SHDTask(EventTask):
     """The speakers held out from training. None: the two with the highest numbers; (): nobody."""
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
-        """x (N, steps, channels) sparse spikes, y (N,) the word, groups the speakers."""
+        """x (N, steps, channels) sparse spikes, y (N,) the word, groups the speakers.
+
+        Args:
+            split: train, validation or test.
+            data_dir: where data are; None: SRNN_DATA, else ~/.cache/srnn.
+
+        Raises:
+            SrnnError: data are missing (missing), with how to get them, or damaged (file).
+        """
         check_split(split)
         path = find_file("shd", split, data_dir)
         x, labels, speakers = read_recordings(path, self.binning, self.outputs)
@@ -131,7 +139,15 @@ class SSCTask(EventTask):
     """Words by number; ``extra/keys`` in the files tells which they are."""
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
-        """x (N, steps, channels) sparse spikes, y (N,) the word."""
+        """x (N, steps, channels) sparse spikes, y (N,) the word.
+
+        Args:
+            split: train, validation or test.
+            data_dir: where data are; None: SRNN_DATA, else ~/.cache/srnn.
+
+        Raises:
+            SrnnError: data are missing (missing), with how to get them, or damaged (file).
+        """
         check_split(split)
         path = find_file("ssc", split, data_dir)
         x, labels, _ = read_recordings(path, self.binning, self.outputs)
@@ -139,7 +155,16 @@ class SSCTask(EventTask):
 
 
 def find_file(name: Name, split: SplitName, data_dir: Path | None = None) -> Path:
-    """The split's file. SrnnError, with how to get it, if it is missing."""
+    """The file that holds a split.
+
+    Args:
+        name: the data set, shd or ssc.
+        split: train, validation or test.
+        data_dir: the data folder; None: as for ``resolve_data_dir``.
+
+    Raises:
+        SrnnError: it is missing (missing), with how to get it, or still compressed (file).
+    """
     root = resolve_data_dir(data_dir)
     file = _FILES[name][split]
     folder = folder_of(CATALOGUE[name], data_dir)
@@ -179,7 +204,13 @@ class Recordings(NamedTuple):
 def read_recordings(path: Path, binning: EventBinning, classes: int) -> Recordings:
     """All recordings of a file of this layout, binned, cached in the folder .cache next to it.
 
-    Raises SrnnError, naming the file and the recording, for anything wrong with it.
+    Args:
+        path: the file.
+        binning: how spikes become steps and channels.
+        classes: number of classes, below which all labels must be.
+
+    Raises:
+        SrnnError: anything is wrong with the file; the message names it and the recording.
     """
     options = {"binning": asdict(binning), "classes": classes, "code": _CODE}
 

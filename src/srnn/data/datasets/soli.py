@@ -64,7 +64,15 @@ class SoliTask(CheckedSettings, Task):
         return PIXELS * len(self.receivers)
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
-        """x (N, steps, inputs) in 0..1, y (N, steps) the gesture, groups the subjects."""
+        """x (N, steps, inputs) in 0..1, y (N, steps) the gesture, groups the subjects.
+
+        Args:
+            split: train, validation or test.
+            data_dir: where data are; None: SRNN_DATA, else ~/.cache/srnn.
+
+        Raises:
+            SrnnError: data are missing (missing), with how to get them, or damaged (file).
+        """
         check_split(split)
         folder = find_folder(data_dir)
         paths = list_recordings(folder, "eval" if split == "test" else "train")
@@ -109,7 +117,15 @@ class SoliSequenceTask(SoliTask):
     kind = "per_sequence"
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
-        """x (N, steps, inputs) in 0..1, y (N,) the gesture, groups the subjects."""
+        """x (N, steps, inputs) in 0..1, y (N,) the gesture, groups the subjects.
+
+        Args:
+            split: train, validation or test.
+            data_dir: where data are; None: SRNN_DATA, else ~/.cache/srnn.
+
+        Raises:
+            SrnnError: data are missing (missing), with how to get them, or damaged (file).
+        """
         frames = super().load(split, data_dir)
         return Split(frames.x, frames.y[:, 0], groups=frames.groups)
 
@@ -128,8 +144,15 @@ def find_folder(data_dir: Path | None = None) -> Path:
 
 
 def list_recordings(folder: Path, half: str) -> list[Path]:
-    """The recordings of a half of the official split, as ``read_names`` gives them. SrnnError where
-    one is missing."""
+    """The recordings of a half of the official split, as ``read_names`` gives them.
+
+    Args:
+        folder: the folder of the recordings.
+        half: "train" or "eval".
+
+    Raises:
+        SrnnError: a recording is missing (missing); or as for ``read_names``.
+    """
     source, paths = read_names(folder, half)
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
@@ -143,8 +166,19 @@ def list_recordings(folder: Path, half: str) -> list[Path]:
 
 
 def read_names(folder: Path, half: str) -> tuple[Path, list[Path]]:
-    """The file of the official split, and the recordings that it names in a half, "train" or
-    "eval", ordered by gesture, subject and instance."""
+    """The file of the official split, and the recordings that it names in a half.
+
+    Args:
+        folder: the folder of the recordings.
+        half: "train" or "eval".
+
+    Returns:
+        The split's file; and the recordings' files, whether they exist or not, ordered by gesture,
+        subject and instance.
+
+    Raises:
+        SrnnError: the split's file is missing (missing) or damaged (file).
+    """
     for path in (folder / "file_half.json", folder.parent / "file_half.json"):
         if path.is_file():
             break
@@ -178,7 +212,12 @@ def _numbers(name: str) -> tuple[int, int, int]:
 
 
 def cut(frames: int, steps: int) -> npt.NDArray[np.intp]:
-    """(pieces, steps) the frames of a recording that make up its sequences."""
+    """The frames (pieces, steps) of a recording that make up its sequences.
+
+    Args:
+        frames: number of the recording's frames.
+        steps: frames of a sequence.
+    """
     if frames <= steps:
         return np.arange(steps)[None] % frames
     starts = np.minimum(np.arange(-(-frames // steps)) * steps, frames - steps)
@@ -199,8 +238,15 @@ def _read(paths: list[Path], receivers: Sequence[int], steps: int) -> Arrays:
 def read_recording(
     path: Path, receivers: Sequence[int]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Images (T, 1024 * receivers) and labels (T,). SrnnError if the file is corrupt, or its
-    gesture is not that of its name."""
+    """Images (T, 1024 * receivers) in 0..1 and labels (T,).
+
+    Args:
+        path: the recording's file.
+        receivers: which of the radar's receivers are read, 0 to 3.
+
+    Raises:
+        SrnnError: the file is corrupt, or its gesture is not that of its name (file).
+    """
     gesture, _, _ = _numbers(path.stem)
     with open_hdf5(path, "a Soli recording, HDF5 with ch0..ch3, label") as file:
         images = [file[f"ch{receiver}"][()] for receiver in receivers]

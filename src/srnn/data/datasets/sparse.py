@@ -50,11 +50,19 @@ class SpikeArray(Inputs):
     def from_cache(
         cls, gaps: npt.NDArray[Any], edges: npt.NDArray[Any], steps: int, channels: int
     ) -> SpikeArray:
-        """From stored arrays: all codes, and (N + 1,) where each sequence begins and the last one
-        ends.
+        """From stored arrays.
 
-        SrnnError for edges that do not ascend from 0 to the number of codes, and for codes that are
-        not bytes. Codes that lead beyond their raster are detected when they are unpacked.
+        Codes that lead beyond their raster are detected when they are unpacked.
+
+        Args:
+            gaps: all codes, bytes.
+            edges: (N + 1,) int64, where each sequence's codes begin, and the last one's end.
+            steps: of every sequence, T.
+            channels: of every sequence, C.
+
+        Raises:
+            SrnnError: edges do not ascend from 0 to the number of codes, or codes are not bytes
+                (data).
         """
         fits = (
             gaps.dtype == np.uint8
@@ -80,10 +88,16 @@ class SpikeArray(Inputs):
     def from_events(
         cls, sequences: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]], steps: int, channels: int
     ) -> SpikeArray:
-        """From (step of each spike, channel of each spike) for every sequence, in any order.
+        """From the events of every sequence. Several at one step and channel count as one spike.
 
-        Several spikes at one step and channel count as one. SrnnError for a spike outside the
-        ``steps`` x ``channels`` raster.
+        Args:
+            sequences: for each sequence the step and the channel of each spike, in any order.
+            steps: of every sequence, T.
+            channels: of every sequence, C.
+
+        Raises:
+            SrnnError: a spike is outside the ``steps`` x ``channels`` raster (data), or the raster
+                has 2^31 bits or more (resource).
         """
         row = _words(channels) * 64
         if steps * row >= 2**31:

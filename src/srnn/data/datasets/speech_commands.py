@@ -130,6 +130,13 @@ class SpeechCommandsTask(AudioTask):
         """x (N, 101, inputs) (99 steps for mfcc), y (N,) the word, groups the speakers.
 
         Clips that are not one second long are cut or padded with silence at both ends.
+
+        Args:
+            split: train, validation or test.
+            data_dir: where data are; None: SRNN_DATA, else ~/.cache/srnn.
+
+        Raises:
+            SrnnError: data are missing (missing), with how to get them, or damaged (file, data).
         """
         check_split(split)
         root = resolve_data_dir(data_dir)
@@ -139,7 +146,16 @@ class SpeechCommandsTask(AudioTask):
 
 
 def list_clips(split: SplitName, root: Path, which: SpeechCommandsTask) -> list[Item]:
-    """The recordings of one split, in a fixed order. SrnnError for another layout."""
+    """The recordings of one split, in a fixed order.
+
+    Args:
+        split: train, validation or test.
+        root: the data folder.
+        which: the task, whose version, classes, source and test set count.
+
+    Raises:
+        SrnnError: recordings are missing (missing), or the folder has another layout.
+    """
     if which.source == "mini":
         return _mini(split, root)
     folder = root / f"speech_commands_v0.0{which.version}"
@@ -353,11 +369,17 @@ class PhonesTask(FramesTask):
     silence_class = 0
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
-        """x (N, 101 + label_lag, inputs), y (N, 101 + label_lag) the phone or -1, groups the
-        speakers.
+        """x (N, 101 + label_lag, inputs), y (N, 101 + label_lag) the phone or -1, groups speakers.
 
         The segments are from forced alignment; only recordings that have them are included. The
         last one or two frames of a clip have no label.
+
+        Args:
+            split: train, validation or test.
+            data_dir: where data are; None: SRNN_DATA, else ~/.cache/srnn.
+
+        Raises:
+            SrnnError: data are missing (missing), with how to get them, or damaged (file, data).
         """
         check_split(split)
         root = resolve_data_dir(data_dir)

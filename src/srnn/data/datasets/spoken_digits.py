@@ -117,7 +117,15 @@ class SpokenDigitsTask(_Recordings, AudioTask):
     rate: ClassVar[int] = RATE
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
-        """x (N, T, inputs), y (N,) the digit, lengths, groups the speakers."""
+        """x (N, T, inputs), y (N,) the digit, lengths, groups the speakers.
+
+        Args:
+            split: train, validation or test.
+            data_dir: where data are; None: SRNN_DATA, else ~/.cache/srnn.
+
+        Raises:
+            SrnnError: data are missing (missing), with how to get them, or damaged (file, data).
+        """
         check_split(split)
         clips = self.clips(data_dir)
         return load_clips(
@@ -140,7 +148,13 @@ class SpokenDigitSpikesTask(_Recordings, EventTask):
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, steps, channels) sparse spikes, y (N,) the digit, groups the speakers.
 
-        SrnnError where the spikes are missing (it says how to make them), or incomplete.
+        Args:
+            split: train, validation or test.
+            data_dir: where data are; None: SRNN_DATA, else ~/.cache/srnn.
+
+        Raises:
+            SrnnError: the spikes are missing (missing; it says how to make them), incomplete
+                (missing) or damaged (file).
         """
         check_split(split)
         clips = self.clips(data_dir)[split]

@@ -125,8 +125,17 @@ class TIMITTask(FramesTask):
         return self.class_names.index("h#" if self.classes == 61 else "sil")
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
-        """x (N, T, inputs), y (N, T) the phone at the frame's centre or -1, label_lag later,
-        lengths, groups the speakers."""
+        """x (N, T, inputs), y (N, T) the phone or -1, lengths, groups the speakers.
+
+        A frame's phone is the one at its centre, ``label_lag`` steps later.
+
+        Args:
+            split: train, validation or test.
+            data_dir: where data are; None: SRNN_DATA, else ~/.cache/srnn.
+
+        Raises:
+            SrnnError: data are missing (missing), with how to get them, or damaged (file, data).
+        """
         check_split(split)
         folder = find_corpus(data_dir)
         number = {
@@ -160,7 +169,17 @@ def find_corpus(data_dir: Path | None = None) -> Path:
 
 
 def list_sentences(folder: Path, split: SplitName, validation: Validation) -> list[Item]:
-    """The sentences of a split, without SA, in order of their speakers' names."""
+    """The sentences of a split, without SA, in order of their speakers' names.
+
+    Args:
+        folder: the corpus, with TRAIN and TEST.
+        split: train, validation or test.
+        validation: who is held out: standard, the development set of TEST; training, some speakers
+            of TRAIN.
+
+    Raises:
+        SrnnError: speakers or sentences are missing (missing).
+    """
     tested = split == "test" or (split, validation) == ("validation", "standard")
     speakers = list_speakers(folder, "test" if tested else "train")
     if tested:
@@ -215,8 +234,15 @@ def find_phones(sound: Path) -> Path:
 def read_phones(
     path: Path, number: dict[str, int]
 ) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]:
-    """A function from samples to the ``number`` of the phone spoken there; -1 outside all.
-    SrnnError if the file is corrupt."""
+    """A function from samples to the number of the phone spoken there; -1 outside all.
+
+    Args:
+        path: the .PHN file.
+        number: the number of each phone.
+
+    Raises:
+        SrnnError: the file is corrupt (file).
+    """
     starts, ends, phones = [], [], []
     with reading(path, "a list of phones"):
         lines = read_bytes(path, "a list of phones").decode("ascii").splitlines()
@@ -270,7 +296,15 @@ def _child(folder: Path, name: str) -> Path | None:
 
 
 def list_speakers(folder: Path, part: str) -> dict[str, Path]:
-    """Speaker -> folder, of TRAIN or TEST. SrnnError where there are none."""
+    """Speaker -> folder, of TRAIN or TEST.
+
+    Args:
+        folder: the corpus.
+        part: "train" or "test".
+
+    Raises:
+        SrnnError: there are none (missing).
+    """
     speakers: dict[str, Path] = {}
     for dialect in sorted((_child(folder, part) or folder).iterdir()):
         if dialect.is_dir() and dialect.name.lower().startswith("dr"):

@@ -242,8 +242,15 @@ class UnpackRecord:
 
     @staticmethod
     def read(folder: Path, name: str) -> UnpackRecord | None:
-        """The note of an archive; None if there is none, or it cannot be read. SrnnError for a pipe
-        under its name."""
+        """The record of an archive; None if there is none, or it cannot be read.
+
+        Args:
+            folder: the archive's folder.
+            name: the archive's name.
+
+        Raises:
+            SrnnError: a pipe or a device has the record's name.
+        """
         path = _note_path(folder, name)
         check_file(path)
         try:
@@ -260,7 +267,15 @@ class UnpackRecord:
             return None
 
     def write(self, folder: Path, name: str) -> None:
-        """Write the note, whole or not at all. SrnnError if this is not possible."""
+        """Write the record, whole or not at all.
+
+        Args:
+            folder: the archive's folder.
+            name: the archive's name.
+
+        Raises:
+            SrnnError: this is not possible.
+        """
         with whole_file(_note_path(folder, name), parents=True) as file:
             file.write(json.dumps({"archive": self.archive, "files": self.files}).encode())
 

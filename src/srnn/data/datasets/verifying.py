@@ -33,7 +33,12 @@ State = Literal["built in", "there", "packed", "incomplete", "missing", "ask for
 
 
 def find_sums(folder: Path, name: str = "SHA256SUMS") -> Path:
-    """A folder's file of checksums: named as by ``fetch``, or with .txt, as by PhysioNet."""
+    """A folder's file of checksums: named as by ``fetch``, or with .txt, as by PhysioNet.
+
+    Args:
+        folder: the data set's folder.
+        name: the file's name, without .txt.
+    """
     own, official = folder / name, folder / f"{name}.txt"
     if official.is_file() and not own.is_file():
         return official
@@ -65,8 +70,13 @@ def verify(data_set: DataSet, data_dir: Path | None = None) -> list[FileReport]:
 
 
 def usable(file: DataFile, folder: Path, data_set: DataSet) -> bool:
-    """Whether a file need not be fetched: it is intact, or was deleted after its content was
-    unpacked."""
+    """Whether a file need not be fetched: it is intact, or was deleted once it was unpacked.
+
+    Args:
+        file: the catalogue's entry.
+        folder: the data set's folder.
+        data_set: the data set that the file is of.
+    """
     report = check(file, folder / file.name)
     if report.condition == "missing" and data_set.unpack:
         return all(part.good for part in _check_unpacked(file, folder, data_set))
@@ -74,8 +84,12 @@ def usable(file: DataFile, folder: Path, data_set: DataSet) -> bool:
 
 
 def state(data_set: DataSet, data_dir: Path | None = None) -> State:
-    """What exists of a data set, at a glance: without checksums, reading only the first bytes of
-    files."""
+    """What exists of a data set, at a glance: without checksums, reading only files' first bytes.
+
+    Args:
+        data_set: the data set.
+        data_dir: the data folder; None: as for ``resolve_data_dir``.
+    """
     if not data_set.folder:
         return "built in"
     folder = folder_of(data_set, data_dir)
@@ -141,7 +155,18 @@ def checksums(path: Path) -> dict[str, str]:
 
 
 def read_sums(data_set: DataSet, path: Path) -> list[DataFile]:
-    """The wanted files among ``checksums``, in the same folder. SrnnError if there are none."""
+    """The wanted files among ``checksums``, in the same folder.
+
+    Args:
+        data_set: the data set, one with a file of checksums (``sums``).
+        path: that file.
+
+    Returns:
+        Entries as of the catalogue, with URLs and checksums.
+
+    Raises:
+        SrnnError: there are none (file).
+    """
     assert data_set.sums is not None
     source = data_set.sums.url.rpartition("/")[0]
     folder = Path(data_set.sums.name).parent
