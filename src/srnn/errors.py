@@ -103,13 +103,22 @@ def command_line() -> Iterator[None]:
 
 
 def option(name: str, flag: bool = False) -> str:
-    """What a message calls an option: ``--out`` on the command line, ``out`` in Python; a flag
-    ``--resume``, ``resume=True``."""
+    """What a message calls an option: ``--out`` on the command line, ``out`` in Python.
+
+    Args:
+        name: the option's name in Python.
+        flag: whether it is one without a value: ``--resume``, ``resume=True``.
+    """
     return either(f"--{name.replace('_', '-')}", f"{name}=True" if flag else name)
 
 
 def either(at_a_command_line: str, in_python: str) -> str:
-    """That one of two texts which its reader can use."""
+    """That one of two texts which its reader can use.
+
+    Args:
+        at_a_command_line: for readers who typed a command.
+        in_python: for readers who called a function.
+    """
     if _AT_A_COMMAND_LINE[0]:
         return at_a_command_line
     return in_python
@@ -152,8 +161,16 @@ def nearest(name: object, candidates: Iterable[str], command: str = "") -> str:
 
 
 def need(package: str, what: str, extra: str) -> Any:
-    """Import and return a package of an extra. SrnnError, which says ``what`` needs it, if it is
-    missing or does not work."""
+    """Import and return a package of an extra.
+
+    Args:
+        package: its name.
+        what: what needs it, with which the message begins.
+        extra: the extra of srnn that installs it.
+
+    Raises:
+        SrnnError: it is missing or does not work (package).
+    """
     try:
         return import_module(package)
     except ImportError as error:
@@ -168,8 +185,16 @@ def need(package: str, what: str, extra: str) -> Any:
 
 
 def require(condition: bool, key: str, rule: str, value: object) -> None:
-    """Raise SrnnError, naming the key and the rule, unless the condition holds: for rules between
-    settings. What one setting may be is stated by its type (``check``)."""
+    """Raise SrnnError (value) unless a condition holds: for rules between settings.
+
+    What one setting may be is stated by its type (``check``).
+
+    Args:
+        condition: whether the rule is kept.
+        key: the setting.
+        rule: what it must be, for the message.
+        value: what it is.
+    """
     if not condition:
         raise SrnnError(f"'{key}' must be {rule}, not {brief(value)}.", "value", key)
 

@@ -60,8 +60,14 @@ class Conformance:
 
     @contextmanager
     def part(self, name: str, how: str) -> Iterator[None]:
-        """The block compares something; an SrnnError of kind ``unsupported`` or ``package`` leaves it
-        out."""
+        """The block compares something.
+
+        An SrnnError of kind ``unsupported`` or ``package`` leaves it out.
+
+        Args:
+            name: what is compared.
+            how: how closely, once it agrees.
+        """
         try:
             yield
         except SrnnError as error:

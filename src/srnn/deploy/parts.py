@@ -80,8 +80,13 @@ class Shard(NamedTuple):
 def made_of(
     trained: Trained, options: Mapping[str, Any], recordings: Iterable[Path]
 ) -> dict[str, Any]:
-    """What decides what a part holds, as JSON values: the file from which the model was read, the
-    options, and the names of the recordings in any order."""
+    """What decides what a part holds, as JSON values.
+
+    Args:
+        trained: the model, which was read from a file.
+        options: those of the command, as JSON values.
+        recordings: all of them, in any order.
+    """
     assert trained.file is not None
     with trained.file.open("rb") as file:
         model = hashlib.file_digest(file, "sha256").hexdigest()
@@ -156,13 +161,26 @@ class Part:
         return str(recording) in self._places
 
     def add(self, recording: Path, rows: Iterable[Sequence[Any]]) -> None:
-        """Add the rows of a recording; they are on disk when this returns."""
+        """Add the rows of a recording; they are on disk when this returns.
+
+        Args:
+            recording: the recording.
+            rows: of the table, a value for each column.
+        """
         place = self._journal.stat().st_size  # where its line will begin
         append_line(self._journal, json.dumps([str(recording), list(rows)]))
         self._places[str(recording)] = place
 
     def finish(self, recordings: Iterable[Path], failed: Mapping[str, str]) -> None:
-        """Write the table, its recordings in this order. ``failed``: why others are not in it."""
+        """Write the table.
+
+        Args:
+            recordings: in the order of the table; those that were not added are left out.
+            failed: why recordings could not be read, by their names.
+
+        Raises:
+            SrnnError: the journal is damaged, or the table cannot be written.
+        """
         kept = [self._places[str(path)] for path in recordings if path in self]
         with self._opened() as journal, whole_file(self.path, named=True) as file:
             rows = self._rows(journal, kept)
@@ -190,8 +208,13 @@ class Part:
 
 
 def check_table(path: Path, recordings: Iterable[Path]) -> None:
-    """SrnnError for a table that is neither CSV nor Parquet, that nothing here can write, or that
-    would be among the recordings when the command is called again."""
+    """SrnnError for a table that could not be written, or would be read as a recording.
+
+    Args:
+        path: the table, which must be .csv or .parquet; the latter needs pyarrow.
+        recordings: files and folders that the command reads, where the table would be found when it
+            is called again.
+    """
     if path.suffix not in (".csv", PARQUET):
         raise SrnnError(
             f"A table of predictions is NAME.csv or NAME{PARQUET}, not {path.name}.", "value", "out"

@@ -424,8 +424,12 @@ def _outputs(trained: Trained, steps: Array) -> Array:
 
 
 def far_longer(trained: Trained, steps: int) -> str:
-    """How so many steps, read as one sequence, differ from training's sequences, for people; empty
-    where they do not."""
+    """How one sequence's length differs from that of training's, for people; "" where it does not.
+
+    Args:
+        trained: the model.
+        steps: of the sequence.
+    """
     task, known = trained.task, None
     if task.kind == "per_sequence":
         known = trained.steps

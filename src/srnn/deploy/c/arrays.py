@@ -26,7 +26,12 @@ def struct_dtype(members: list[Member]) -> np.dtype[Any]:
 
 
 def struct_members(text: str, name: str) -> list[Member]:
-    """The members of a struct ``name`` that C text declares, one in a line."""
+    """The members of a struct that C text declares.
+
+    Args:
+        text: C, with one member in a line.
+        name: the struct's.
+    """
     body = re.search(rf"typedef struct \{{\n([^}}]*)}} {name};", text)
     assert body is not None, name
     members = list[Member]()
@@ -45,7 +50,12 @@ def whole_type(value: int) -> str:
 
 
 def number(value: float | int, ctype: str) -> str:
-    """A literal that is exactly this value."""
+    """A literal that is exactly this value.
+
+    Args:
+        value: the number.
+        ctype: its C type: float, or that of an integer.
+    """
     if ctype != "float":
         return str(int(value))
     return f"{np.float32(value)!s}f"  # as short as float32 allows
@@ -120,8 +130,16 @@ def pack_matrix(
     what: str,
     dense: bool = False,
 ) -> Matrix:
-    """matrix (size, presynaptic) as one row per presynaptic neuron; compressed if that takes fewer
-    bytes, unless ``dense``."""
+    """A matrix as one row per presynaptic neuron; compressed if that takes fewer bytes.
+
+    Args:
+        name: prefix of the C arrays.
+        matrix: (size, presynaptic).
+        ctype: of a weight in C.
+        types: C types of a row's start and of a target (``index_types``).
+        what: the matrix, for comments.
+        dense: never compress it.
+    """
     size, presynaptic = matrix.shape
     rows = np.ascontiguousarray(matrix.T)
     nonzero = rows != 0

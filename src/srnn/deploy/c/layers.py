@@ -110,8 +110,17 @@ def plan_layer(
     functions: dict[str, StepFunction],
     dense: bool,
 ) -> LayerPlan:
-    """The plan of one layer. ``functions``: those of the earlier layers, by their text; ``dense``:
-    no matrix is compressed."""
+    """The plan of one layer.
+
+    Args:
+        layer: the layer, float32 or (an ``IntegerLayer``) int8.
+        name: prefix of its C arrays: layer0, ..., readout.
+        below: what the layer below sends.
+        types: C types of a row's start and of a target (``index_types``).
+        delay_type: C type of a delay in steps.
+        functions: those of the earlier layers, by their text; a new one is added.
+        dense: compress no matrix.
+    """
     weight = value = kept = "float"
     scaling = None
     if isinstance(layer, IntegerLayer):

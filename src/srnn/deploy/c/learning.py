@@ -48,7 +48,17 @@ class Learning:
         learn: Learn,
         rule: DecisionRule | None,
     ) -> Learning:
-        """SrnnError for what cannot learn in C."""
+        """What is to be written for a network that learns.
+
+        Args:
+            name: prefix of the C functions.
+            layers: the plans of all layers, the readout last.
+            learn: what learns: "readout", or "e-prop", also the hidden layer.
+            rule: how the network decides, which has the loss.
+
+        Raises:
+            SrnnError: the network cannot learn in C.
+        """
         only = either("--learn readout", "learn='readout'")
         check("learn", learn, Learn)
         if isinstance(layers[0].layer, IntegerLayer):

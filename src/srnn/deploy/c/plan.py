@@ -150,11 +150,18 @@ class Plan:
 
 
 def lstm_sizes(network: FrozenNetwork, weight_bytes: int) -> dict[str, int]:
-    """What an LSTM with the same layers and a linear readout would take if written in the same way:
-    counted, not built.
+    """What an LSTM of the same size would take if written in the same way: counted, not built.
 
-    Each of its layers has 4 gates with one bias (biases: 4 bytes each); it keeps a cell and an
-    output for each unit, and needs room for the gates of its largest layer.
+    It has the same layers and a linear readout. Each of its layers has 4 gates with one bias
+    (biases: 4 bytes each); it keeps a cell and an output for each unit, and needs room for the
+    gates of its largest layer.
+
+    Args:
+        network: the spiking network.
+        weight_bytes: bytes of a weight, 4 or 1.
+
+    Returns:
+        Bytes of flash and RAM, and multiply-adds per step.
     """
     *hidden, readout = network.layers
     units = sum(layer.size for layer in hidden)
@@ -174,8 +181,18 @@ def make_plan(
     learn: Learn | None = None,
     counts: Sequence[float] | None = None,
 ) -> Plan:
-    """The plan of a network, float32 or (an IntegerNetwork) int8. ``rule``: how it decides;
-    ``learn``: what learns; ``counts``: as in ``SamplesPlan``."""
+    """The plan of a network.
+
+    Args:
+        network: float32 or (an ``IntegerNetwork``) int8.
+        name: prefix of files, functions and types in C.
+        rule: how it decides; None: it gives outputs only.
+        learn: what learns; None: nothing.
+        counts: as in ``SamplesPlan``.
+
+    Raises:
+        SrnnError: the network cannot be written in C.
+    """
     types = index_types([matrix for layer in network.layers for matrix in layer.matrices()])
     functions: dict[str, StepFunction] = {}
     number = input_type = "float"

@@ -153,7 +153,12 @@ def describe(network: FrozenNetwork) -> str:
 
 
 def check_out(out: Path, overwrite: bool = False) -> None:
-    """SrnnError unless the folder is new or empty, or with ``overwrite`` that of an earlier one."""
+    """SrnnError unless a folder may be written to.
+
+    Args:
+        out: the folder, which must be new or empty.
+        overwrite: it may also be that of an earlier export.
+    """
     check_folder(out)
     check_new(out, overwrite, ours=_exported(out))
 

@@ -36,7 +36,13 @@ _INLINE = re.compile(
 
 
 def resolved(file: str, name: str, configuration: Configuration) -> str:
-    """A file of ``runtime/`` for the library ``name``."""
+    """A file of ``runtime/``, as C text for one library.
+
+    Args:
+        file: its path in ``runtime/``.
+        name: the library's, which replaces "model" in names.
+        configuration: the values of the file's conditions, repeats and names.
+    """
     text = "\n".join(_lines(_read(file), name, configuration)) + "\n"
     return re.sub(r"\n{3,}", "\n\n", _CONTINUED.sub(" ", text)).strip("\n") + "\n"
 

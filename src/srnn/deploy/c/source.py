@@ -14,7 +14,13 @@ from .resolve import Configuration, folded, resolved, without_unused
 
 
 def header(plan: Plan, about: str, inputs: str = "") -> str:
-    """NAME.h: sizes, types and functions. ``inputs``: what the inputs of a step are."""
+    """NAME.h: sizes, types and functions.
+
+    Args:
+        plan: the plan of the network.
+        about: what the file says of the network in its first comment.
+        inputs: what the inputs of a step are, for a comment; "": not said.
+    """
     fields = {
         "ABOUT": about,
         "INPUTS_ARE": inputs,
@@ -231,7 +237,12 @@ def _sources(plan: Plan, layer: LayerPlan) -> list[Configuration]:
 
 
 def row_name(kind: str, sparse: bool) -> str:
-    """The name of the function that adds the rows of what a ``Sent.kind`` sends."""
+    """The name of the function that adds the rows of a matrix.
+
+    Args:
+        kind: of what is sent (``Sent.kind``).
+        sparse: whether the matrix is compressed.
+    """
     parts = ["add"]
     if kind != "any":
         parts.append(kind)

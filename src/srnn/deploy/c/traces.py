@@ -115,7 +115,13 @@ class LayerLearning:
         return Record(equations(type(neuron)).arguments, (node,)).used <= set(neuron.coefficients)
 
     def slope(self, row: str, column: str) -> str:
-        """A slope of neuron h: a literal, or the place where it is kept."""
+        """A slope of neuron h, in C: a literal, or the place where it is kept.
+
+        Args:
+            row: the variable whose derivative it is.
+            column: what the derivative is with respect to: a variable one step earlier, or the
+                current.
+        """
         node = self._partials.get((row, column), as_node(0.0))
         if node is None or row == "s" or column == "s":
             return f"traces->{self.name}_{row}_by_{column}[h]"
@@ -284,7 +290,12 @@ class LayerLearning:
 
 
 def emission_slope(emission: Emission, surrogate: Surrogate | None) -> Record:
-    """What stands for the derivative of the emission with respect to the drive, as a record."""
+    """What stands for the derivative of an emission with respect to the drive, as a record.
+
+    Args:
+        emission: the emission.
+        surrogate: its derivative's substitute; None: the emission has a derivative of its own.
+    """
     return record(lambda drive: _slope_at(drive, emission, surrogate), ("drive",))
 
 

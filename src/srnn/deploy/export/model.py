@@ -43,11 +43,20 @@ if TYPE_CHECKING:
 
 
 def export(trained: Trained, path: Path, format: str = "c", **options: Any) -> dict[str, Any]:
-    """Write a model as C ("c" in float32, "int8" in integers), "onnx", "nir" or "web", a page;
-    ``options`` are those of ``export_c``, ``export_onnx``, ``export_nir`` and ``export_web``.
+    """Write a model in another format.
 
-    Returns figures about what was written. Raises SrnnError for a network that the format cannot
-    represent (nothing is written), an unknown format, or a path that cannot be written to.
+    Args:
+        trained: the model.
+        path: the folder ("c", "int8") or file that is written.
+        format: "c", C in float32; "int8", C in integers; "onnx"; "nir"; or "web", a page.
+        options: those of ``export_c``, ``export_onnx``, ``export_nir`` or ``export_web``.
+
+    Returns:
+        Figures about what was written.
+
+    Raises:
+        SrnnError: the format cannot represent the network, and nothing is written (unsupported);
+            the format or an option is unknown; the path cannot be written to.
     """
     if not isinstance(trained, Trained):
         raise SrnnError(
@@ -92,17 +101,17 @@ def export_c(
     learn: Learn | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """A C99 library in the folder ``out``; see ``deploy.c.export_c``.
+    """A C99 library in a folder; see ``deploy.c.export_c``.
 
     Args:
+        trained: the model.
+        out: the folder, new or empty.
         format: "float32", or "int8" (integers only; see ``srnn.nn.fixedpoint.integer``).
         name: C identifier, prefix of files, functions and types; None: the model's name (its run's
             or file's).
         inputs_as: int8: what inputs are like; None: as in training.
         state_bits: int8: bits of a state, 32, 16 or 8; None: those that the network was trained
             for.
-        learn: float32: what keeps learning on the device: "readout", or also one hidden layer, by
-            "e-prop".
         std: networks that read a signal's level crossings: the standard deviation of each channel,
             in the signal's unit.
         counts: int8, with channels that were scaled in training: what 1 in a channel's unit is as a
@@ -110,9 +119,16 @@ def export_c(
             all. None: a power of two for each.
         layout: "plain", or the tool that takes the folder as a library: "arduino", "platformio",
             "zephyr", "espidf".
+        learn: float32: what keeps learning on the device: "readout", or also one hidden layer, by
+            "e-prop".
         overwrite: write over an earlier export in the folder.
 
-    SrnnError also where int8 needs a fact about the training data that the model does not state.
+    Returns:
+        Figures about what was written.
+
+    Raises:
+        SrnnError: the format cannot represent the network; or int8 needs a fact about the training
+            data that the model does not state (missing).
     """
     from ...nn.fixedpoint.device import device_network
     from ...nn.fixedpoint.integer import InputFormat
@@ -256,10 +272,21 @@ def export_onnx(
     *,
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """An ONNX model, one step with its state or whole sequences (``deploy.export.onnx``); or a
-    folder of Triton's model repository, new or empty, with the first (``deploy.export.triton``).
+    """An ONNX model, or a folder of Triton's model repository that holds one.
 
-    ``overwrite``: replace a file that is there."""
+    Args:
+        trained: the model.
+        path: the file, or with "triton" the folder, new or empty.
+        form: "step", one step with its state; "sequence", whole sequences (``deploy.export.onnx``);
+            or "triton", a folder with the first (``deploy.export.triton``).
+        overwrite: replace a file that is there.
+
+    Returns:
+        Figures about what was written.
+
+    Raises:
+        SrnnError: as for ``to_onnx``; or the path cannot be written to.
+    """
     from . import onnx
 
     check_new(path, overwrite, ours=not path.is_dir())
@@ -273,8 +300,14 @@ def export_onnx(
 
 
 def save_triton(trained: Trained, model: ModelProto, path: Path) -> None:
-    """Write a folder of Triton's model repository with the ONNX model of one step, whose sequences
-    begin as the network's streams do."""
+    """Write a folder of Triton's model repository, whose sequences begin as the network's streams
+    do.
+
+    Args:
+        trained: the model.
+        model: its ONNX model of one step.
+        path: the folder, new or empty.
+    """
     import torch
 
     from . import onnx, triton
@@ -288,7 +321,12 @@ def save_triton(trained: Trained, model: ModelProto, path: Path) -> None:
 def to_onnx(trained: Trained, form: Form = "step") -> ModelProto:
     """The ONNX model itself, with the class scores by which the network decides.
 
-    SrnnError for a network that raises alarms.
+    Args:
+        trained: the model.
+        form: "step" or "sequence".
+
+    Raises:
+        SrnnError: the network raises alarms, or has no such form (unsupported).
     """
     from . import onnx
 
@@ -335,12 +373,22 @@ def export_web(
     std: Sequence[float] | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Write a page that needs no server, an HTML file with the network's C in it; see
-    ``deploy.export.web``.
+    """Write a page that needs no server: an HTML file with the network's C in it.
 
-    ``numbers`` ("int8" or "float32") and ``std`` are as for ``export_c``; ``overwrite``: replace a
-    file that is there. Returns the sizes of the page and of its WebAssembly, in bytes. SrnnError
-    also where there is no compiler.
+    See ``deploy.export.web``.
+
+    Args:
+        trained: the model.
+        out: the file.
+        numbers: those of the C, "int8" or "float32".
+        std: as for ``export_c``.
+        overwrite: replace a file that is there.
+
+    Returns:
+        The sizes of the page and of its WebAssembly, in bytes.
+
+    Raises:
+        SrnnError: as for ``export_c``; or there is no compiler (package).
     """
     from .web import find_compiler, write_page
 
@@ -362,8 +410,23 @@ def export_nir(
     scaling: Scaling = "keep",
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """A NIR graph; see ``deploy.export.nir``. ``dt``: seconds per step of the reader; None: the
-    task's, else 1 ms. ``overwrite``: replace a file that is there."""
+    """A NIR graph; see ``deploy.export.nir``.
+
+    Args:
+        trained: the model.
+        path: the file.
+        dt: seconds per step of the reader; None: the task's, else 1 ms.
+        discretisation: how the reader steps, "euler" or "exact".
+        scaling: where the gain of the input goes: "keep", "one" or "unscaled".
+        overwrite: replace a file that is there.
+
+    Returns:
+        Figures about what was written, with the report of what NIR cannot represent.
+
+    Raises:
+        SrnnError: the network is no graph of NIR neurons (unsupported), or the path cannot be
+            written to.
+    """
     from . import nir
 
     check_new(path, overwrite, ours=not path.is_dir())
@@ -375,8 +438,20 @@ def export_nir(
 def to_nir(
     trained: Trained, dt: float | None, discretisation: Discretisation, scaling: Scaling
 ) -> tuple[NIRGraph, Report, float]:
-    """The NIR graph itself, the report of what it cannot represent, and the reader's seconds per
-    step."""
+    """The NIR graph itself.
+
+    Args:
+        trained: the model.
+        dt: seconds per step of the reader; None: the task's, else 1 ms.
+        discretisation: how the reader steps.
+        scaling: where the gain of the input goes.
+
+    Returns:
+        The graph, the report of what it cannot represent, and the reader's seconds per step.
+
+    Raises:
+        SrnnError: the network is no graph of NIR neurons (unsupported).
+    """
     from . import nir
 
     step_ms = trained.task.step_ms

@@ -103,6 +103,7 @@ def load(
     """The network in a NIR file, or in a graph in memory.
 
     Args:
+        source: the file or the graph.
         dt: seconds per time step; None: as the file's own entries say, else 1e-4 (snnTorch,
             SpikingJelly).
         discretisation: how the writer steps, "euler" (most) or "exact" (Sinabs); None: as the file
@@ -114,8 +115,8 @@ def load(
             ``CubaLIF``. {"reset_kind": "soft", "reset_step": "next"} is what snnTorch does by
             default.
 
-    Raises SrnnError, in one line, for a file that cannot be read or is not a chain of LIF, IF, LI
-    or CubaLIF layers.
+    Raises:
+        SrnnError: the file cannot be read, or is not a chain of LIF, IF, LI or CubaLIF layers.
     """
     if isinstance(source, (str, Path)):
         graph = read(Path(source))
@@ -183,7 +184,15 @@ def read(path: Path) -> NIRGraph:
 
 
 def save(graph: NIRGraph, path: Path | str) -> None:
-    """Write a graph atomically. SrnnError if it cannot be written."""
+    """Write a graph atomically.
+
+    Args:
+        graph: the graph.
+        path: the file, HDF5.
+
+    Raises:
+        SrnnError: the file cannot be written, or the extra ``nir`` is missing (package).
+    """
     nir = need("nir", "NIR", "nir")
     content = io.BytesIO()
     try:

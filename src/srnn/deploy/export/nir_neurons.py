@@ -44,7 +44,17 @@ class Stepping:
     """Those of ``OPEN`` that are known of the writer."""
 
     def layer(self, make: Make, node: Any, where: str, last: bool) -> tuple[FrozenLayer, str]:
-        """(layer, how it was read) of a node; ``where`` names it in messages."""
+        """A layer from a neuron's node, and how the node was read, for people.
+
+        Args:
+            make: makes the layer from its neuron, parameters and output.
+            node: an LIF, IF, LI or CubaLIF.
+            where: what messages call the node.
+            last: whether it is the readout, which passes on membranes where it does not spike.
+
+        Raises:
+            SrnnError: the node's parameters do not fit each other or the step, or are not finite.
+        """
         kind, size = kind_of(node), size_of(node)
         try:
             fields = {
@@ -128,7 +138,12 @@ class Stepping:
 
 
 def scaled(layer: FrozenLayer, factor: Array) -> FrozenLayer:
-    """The layer with its current multiplied by ``factor``, neuron by neuron."""
+    """The layer with its current multiplied by a factor, neuron by neuron.
+
+    Args:
+        layer: the layer.
+        factor: (size,).
+    """
     if layer.weight_rec is None:
         recurrent = None
     else:

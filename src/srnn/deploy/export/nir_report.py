@@ -62,17 +62,28 @@ class Report:
 
 
 def check_stepping(dt: float, discretisation: str) -> float:
-    """dt as a plain number. SrnnError unless it is a time in seconds with which float32 can
-    compute, and the discretisation is a known one."""
+    """dt as a plain number.
+
+    Args:
+        dt: seconds per step.
+        discretisation: how a reader or writer steps.
+
+    Raises:
+        SrnnError: dt is not a time with which float32 can compute, or the discretisation is not a
+            known one.
+    """
     check("discretisation", discretisation, Discretisation)
     return check("dt", dt, float, Between(1e-30, 1e30))
 
 
 def to_seconds(steps: Array, own: Discretisation, dt: float, wanted: Discretisation) -> Array:
-    """NIR's tau, in seconds, such that a reader who discretises as ``wanted`` has the same factor
-    as we do.
+    """NIR's tau, in seconds, such that its reader has the same factor of a step as we do.
 
-    steps: our time constants; our factor is 1 - 1/steps ("euler") or exp(-1/steps) ("exact").
+    Args:
+        steps: our time constants; our factor is 1 - 1/steps ("euler") or exp(-1/steps) ("exact").
+        own: how we discretise.
+        dt: seconds per step.
+        wanted: how the reader discretises.
     """
     if own == wanted:
         return steps * dt
@@ -80,8 +91,14 @@ def to_seconds(steps: Array, own: Discretisation, dt: float, wanted: Discretisat
 
 
 def to_steps(tau: Array, own: Discretisation, dt: float, theirs: Discretisation) -> Array:
-    """The inverse of ``to_seconds``: our time constants from NIR's tau, which its reader would
-    discretise as ``theirs``."""
+    """Our time constants, in steps, from NIR's tau: the inverse of ``to_seconds``.
+
+    Args:
+        tau: NIR's, in seconds.
+        own: how we discretise.
+        dt: seconds per step.
+        theirs: how the writer discretised.
+    """
     if own == theirs:
         return tau / dt
     return 1.0 / _other_rate(dt / tau, theirs)

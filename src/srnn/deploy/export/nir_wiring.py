@@ -48,8 +48,21 @@ def size_of(node: Any) -> int:
 def flatten(
     graph: NIRGraph, source: str, prefix: str = ""
 ) -> tuple[dict[str, NIRNode], list[tuple[str, str]]]:
-    """Nodes and edges without subgraphs: edges to a subgraph lead to its Input, and edges from it
-    come from its Output."""
+    """Nodes and edges without subgraphs.
+
+    Edges to a subgraph lead to its Input, and edges from it come from its Output.
+
+    Args:
+        graph: the graph.
+        source: what messages call it.
+        prefix: of the names of its nodes, for a subgraph its own name and a slash.
+
+    Returns:
+        The nodes by name, and (before, after) of each edge.
+
+    Raises:
+        SrnnError: a subgraph does not have exactly one input and one output (unsupported).
+    """
     import nir
 
     nodes: dict[str, NIRNode] = {}
@@ -153,8 +166,19 @@ class Wiring:
     def current(
         self, name: str, seen: tuple[str, ...] = ()
     ) -> tuple[dict[str, Matrix], Array | float]:
-        """({neuron or input, or a Delay after one: matrix}, bias) of the sum that arrives at a
-        node."""
+        """The sum that arrives at a node.
+
+        Args:
+            name: the node.
+            seen: the nodes through which the sum has been followed so far, none of them a neuron.
+
+        Returns:
+            A matrix for each neuron or input, or Delay after one, that contributes; and the bias.
+
+        Raises:
+            SrnnError: weights do not fit (data), nodes form a loop without a neuron (unsupported),
+                or matrices become too large (resource).
+        """
         if name in seen:
             raise SrnnError(
                 f"{self.source}: the nodes {', '.join(seen)} form a loop without a neuron.",
@@ -199,8 +223,15 @@ class Wiring:
         return before[0], np.asarray(delay.delay, np.float64).reshape(-1)
 
     def fed_by(self, name: str, source: str) -> str | None:
-        """The key of ``current(name)`` through which ``source`` feeds the node; None: it does not.
-        SrnnError for several."""
+        """The key of ``current(name)`` through which a source feeds the node; None: it does not.
+
+        Args:
+            name: the node.
+            source: a neuron, or the input.
+
+        Raises:
+            SrnnError: there are several, with different delays (unsupported).
+        """
         keys = [key for key in self.current(name)[0] if self.sent(key)[0] == source]
         if len(keys) > 1:
             raise SrnnError(

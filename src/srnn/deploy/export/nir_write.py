@@ -129,7 +129,7 @@ def to_graph(
     class_names: Sequence[str] = (),
     about: Mapping[str, Any] | None = None,
 ) -> tuple[NIRGraph, Report]:
-    """(graph, report) of a network.
+    """The NIR graph of a network, and the report of what NIR cannot represent.
 
     Args:
         net: reads forwards only.
@@ -141,8 +141,9 @@ def to_graph(
         class_names: names of the classes, stored there too.
         about: JSON values, for example the task, stored there too.
 
-    Raises SrnnError without the extra ``nir``, and for networks that are not a graph of NIR
-    neurons.
+    Raises:
+        SrnnError: the extra ``nir`` is missing (package), or the network is no graph of NIR neurons
+            (unsupported).
     """
     nir = need("nir", "NIR", "nir")
     dt = check_stepping(dt, discretisation)
@@ -221,7 +222,20 @@ def _layer_nodes(
 def neuron_node(
     layer: FrozenLayer, dt: float, discretisation: Discretisation, scaling: Scaling
 ) -> tuple[Any, list[Finding], Array]:
-    """(node with the extension, what it leaves out, factor of the weights (size,))."""
+    """The node of a layer's neuron, with the extension.
+
+    Args:
+        layer: the layer.
+        dt: seconds per step of the reader.
+        discretisation: how the reader steps.
+        scaling: where the gain of the input goes.
+
+    Returns:
+        The node, what it leaves out, and the factor of the weights (size,).
+
+    Raises:
+        SrnnError: a time constant has no tau in NIR (unsupported).
+    """
     import nir
 
     p = {name: value.astype(np.float64) for name, value in layer.values().items()}

@@ -72,7 +72,9 @@ def to_model(
             distributions ("initial_state", JSON).
         metadata: more texts.
 
-    Raises SrnnError without the extra ``onnx``, and for a network that has no such form.
+    Raises:
+        SrnnError: the extra ``onnx`` is missing (package), or the network has no such form
+            (unsupported).
     """
     onnx = need("onnx", "An ONNX model", "onnx")
     check("form", form, Form)
@@ -111,7 +113,15 @@ def to_model(
 
 
 def save(model: ModelProto, path: Path | str) -> None:
-    """Write the model atomically. SrnnError if it cannot be written."""
+    """Write a model atomically.
+
+    Args:
+        model: the model.
+        path: the file, in a folder that exists.
+
+    Raises:
+        SrnnError: the file cannot be written.
+    """
     path = Path(path)
     if not path.parent.is_dir():
         raise SrnnError(
@@ -121,7 +131,12 @@ def save(model: ModelProto, path: Path | str) -> None:
 
 
 def state_arrays(net: SRNN, state: Sequence[Any]) -> dict[str, Array]:
-    """A state, as ``net.run`` and ``net.initial_state`` give it, as the model's inputs by name."""
+    """A network's state as the model's inputs by name.
+
+    Args:
+        net: the network that was exported.
+        state: as ``net.run`` and ``net.initial_state`` give it.
+    """
     singles: list[Any] = []
     for layer, entry in zip([*net.layers, net.readout], state, strict=True):
         if isinstance(layer, BidirectionalLayer):
@@ -139,7 +154,12 @@ def state_arrays(net: SRNN, state: Sequence[Any]) -> dict[str, Array]:
 
 
 def decision_arrays(model: ModelProto, batch: int) -> dict[str, Array]:
-    """The decision's state before a sequence, zeros, as the model's inputs by name."""
+    """The decision's state before a sequence, zeros, as the model's inputs by name.
+
+    Args:
+        model: one step, with ``scores``; of another model there is none.
+        batch: sequences that run together.
+    """
     from onnx.helper import tensor_dtype_to_np_dtype
 
     kinds = {
@@ -167,7 +187,16 @@ def start(model: ModelProto) -> Any:
 
 
 def advance(session: Any, x: Array, state: Mapping[str, Array]) -> tuple[Array, dict[str, Array]]:
-    """(y, state afterwards) of a session; the new state has the names of the model's inputs."""
+    """Run a session once.
+
+    Args:
+        session: of an exported model (``start``).
+        x: (batch, inputs) in the step form, (batch, time, inputs) in the sequence form.
+        state: the model's other inputs by name.
+
+    Returns:
+        y, and the state afterwards by the same names.
+    """
     y, *after = session.run(["y", *(f"{name}.next" for name in state)], {"x": x, **state})
     return y, dict(zip(state, after, strict=True))
 
@@ -176,8 +205,17 @@ def advance(session: Any, x: Array, state: Mapping[str, Array]) -> tuple[Array, 
 def greatest_difference(
     model: ModelProto, net: SRNN, x: torch.Tensor, generator: torch.Generator | None = None
 ) -> float:
-    """Maximal absolute difference between the model's output and the network's own, over the
-    sequences x (B, T, inputs)."""
+    """Maximal absolute difference between an exported model's output and the network's own.
+
+    Args:
+        model: the exported model.
+        net: the network.
+        x: sequences (B, T, inputs).
+        generator: draws the initial state; None: torch's own.
+
+    Raises:
+        SrnnError: onnxruntime cannot run the model, or is missing (package).
+    """
     initial = net.initial_state(len(x), generator)
     expected = net.run(x, initial).output.numpy()
     # onnxruntime has errors of its own, for lack of memory too.

@@ -63,7 +63,12 @@ class Graph:
             self.constants = outer.constants
 
     def constant(self, value: Any, hint: str = "constant") -> Value:
-        """A number or array; floats are converted to the model's dtype, integers to int64."""
+        """A number or array of the graph, stored once.
+
+        Args:
+            value: floats are converted to the model's dtype, integers to int64.
+            hint: its name, unless that is taken.
+        """
         array = np.asarray(value)
         array = np.ascontiguousarray(
             array, np.int64 if array.dtype.kind in "iu" else self.dtype
@@ -81,19 +86,37 @@ class Graph:
         return Value(self, self.constants[key].name)
 
     def input(self, name: str, shape: Sequence[Dimension]) -> Value:
-        """A new input of the graph."""
+        """A new input of the graph.
+
+        Args:
+            name: its name.
+            shape: its shape, with names for axes of any length.
+        """
         self.inputs.append(self._info(name, shape))
         return Value(self, name)
 
     def output(self, name: str, value: Value, shape: Sequence[Dimension]) -> None:
-        """Make a value an output of the graph, under that name."""
+        """Make a value an output of the graph.
+
+        Args:
+            name: the output's name.
+            value: what is put out.
+            shape: its shape, with names for axes of any length.
+        """
         self.outputs.append(self._info(name, shape))
         self.add("Identity", [value], [name])
 
     def add(
         self, operator: str, operands: Sequence[Any], outputs: Sequence[str] = (), **attributes: Any
     ) -> list[Value]:
-        """Append a node, and return its outputs (one, if they are not named) as values."""
+        """Append a node, and return its outputs as values.
+
+        Args:
+            operator: ONNX's name of it.
+            operands: values, or numbers and arrays, which become constants.
+            outputs: names of the outputs; (): one, with a name of its own.
+            attributes: the operator's.
+        """
         names = list(outputs) or [f"{self.name}/{operator}.{len(self.nodes)}"]
         inputs = [value if isinstance(value, Value) else self.constant(value) for value in operands]
         self.nodes.append(
@@ -102,7 +125,13 @@ class Graph:
         return [Value(self, name) for name in names]
 
     def one(self, operator: str, *operands: Any, **attributes: Any) -> Value:
-        """Append a node with one output, and return that."""
+        """Append a node with one output, and return that.
+
+        Args:
+            operator: ONNX's name of it.
+            operands: values, or numbers and arrays, which become constants.
+            attributes: the operator's.
+        """
         return self.add(operator, operands, **attributes)[0]
 
     def proto(self) -> GraphProto:
@@ -159,7 +188,14 @@ def state_shapes(layer: FrozenLayer) -> dict[str, list[Dimension]]:
 def arrive(
     graph: Graph, layer: FrozenLayer, x: Value, state: list[Value]
 ) -> tuple[Value, list[Value]]:
-    """(what arrives of the input at the step in which x (batch, inputs) is sent, new state)."""
+    """What arrives of a layer's input at the step in which it is sent, and the new state.
+
+    Args:
+        graph: the graph to which nodes are appended.
+        layer: the layer.
+        x: (batch, inputs), what is sent.
+        state: the layer's; its last entry is what is under way, where the input is delayed.
+    """
     if "incoming" not in state_shapes(layer):
         return x, state
     *others, incoming = state
@@ -168,8 +204,14 @@ def arrive(
 
 
 def send(graph: Graph, pending: Value | None, delays: Array, values: Value) -> Value:
-    """What is under way, (batch, steps, N) or None, with one more step, and with the values (batch,
-    N) added at their delays."""
+    """What is under way, (batch, steps + 1, N), once more values are sent.
+
+    Args:
+        graph: the graph to which nodes are appended.
+        pending: what is under way so far, (batch, steps, N); None: nothing.
+        delays: (N,) steps by which each value is delayed.
+        values: (batch, N), what is sent.
+    """
     sent = graph.one("Unsqueeze", values, np.array([1]))
     if pending is None:
         return sent
@@ -178,10 +220,20 @@ def send(graph: Graph, pending: Value | None, delays: Array, values: Value) -> V
 
 
 def first_step(graph: Graph, entries: Value) -> Value:
-    """What arrives next, (batch, N), of entries (batch, steps, N)."""
+    """What arrives next, (batch, N).
+
+    Args:
+        graph: the graph to which nodes are appended.
+        entries: (batch, steps, N), what is under way.
+    """
     return graph.one("Gather", entries, np.array(0), axis=1)
 
 
 def later_steps(graph: Graph, entries: Value) -> Value:
-    """What arrives after that, (batch, steps - 1, N)."""
+    """What arrives after the next step, (batch, steps - 1, N).
+
+    Args:
+        graph: the graph to which nodes are appended.
+        entries: (batch, steps, N), what is under way.
+    """
     return graph.one("Slice", entries, np.array([1]), np.array([2**62]), np.array([1]))

@@ -46,9 +46,21 @@ _FLAGS = (
 def write_page(
     trained: Trained, out: Path, library: Path, compiler: list[str], numbers: Format
 ) -> dict[str, Any]:
-    """Compile a library that was exported for a page, and write the page ``out`` around it.
+    """Compile a library that was exported for a page, and write the page around it.
 
-    SrnnError where the network's signal is not what the library takes.
+    Args:
+        trained: the model.
+        out: the HTML file.
+        library: the folder of the exported C, with page.json.
+        compiler: the command of a compiler (``find_compiler``).
+        numbers: those of the C, "int8" or "float32".
+
+    Returns:
+        The sizes of the page and of its WebAssembly, in bytes.
+
+    Raises:
+        SrnnError: the network's signal is not what the library takes (unsupported), or the C is not
+            compiled (package).
     """
     decoder = Decoder.of(trained)
     facts = json.loads((library / "page.json").read_text())
@@ -101,7 +113,15 @@ def find_compiler() -> list[str]:
 
 
 def compiled(library: Path, compiler: list[str]) -> bytes:
-    """The WebAssembly of a library that was exported for a page."""
+    """The WebAssembly of a library that was exported for a page.
+
+    Args:
+        library: the folder of the exported C.
+        compiler: the command of a compiler (``find_compiler``).
+
+    Raises:
+        SrnnError: the C is not compiled (package).
+    """
     sources = ["web.c", *(str(path.relative_to(library)) for path in (library / "src").glob("*.c"))]
     command = [*compiler, *_FLAGS, "-Isrc", "-o", "model.wasm", *sorted(sources), "-lm"]
     done = subprocess.run(command, cwd=library, capture_output=True, text=True, check=False)

@@ -32,7 +32,9 @@ _ALONE = (
 def page(engine: Literal["socket", "device"], data: Mapping[str, Any] | None = None) -> str:
     """The page as HTML, which fetches nothing from elsewhere.
 
-    ``data``: what the engine "device" runs, see ``srnn.deploy.export.web``.
+    Args:
+        engine: what runs the network: "socket", the service; "device", the page itself.
+        data: what the engine "device" runs, see ``srnn.deploy.export.web``.
     """
     folder = files("srnn.deploy.live")
     scripts = "\n".join(folder.joinpath(name).read_text("utf-8") for name in _SCRIPTS[engine])
@@ -49,7 +51,12 @@ def read_page(html: str) -> dict[str, Any]:
 
 
 def describe(name: str, decoder: Decoder) -> dict[str, Any]:
-    """The description of a model for clients and pages."""
+    """The description of a model for clients and pages, as JSON values.
+
+    Args:
+        name: the model's.
+        decoder: its decoder.
+    """
     signal, values = decoder.signal, decoder.targets is not None
     described: dict[str, Any] = {
         "model": name,
