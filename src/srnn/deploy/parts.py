@@ -70,11 +70,13 @@ class Shard(NamedTuple):
 
     def of(self, recordings: Iterable[Path]) -> list[Path]:
         """Those of the recordings that are in this share, in their order."""
-        return [path for path in recordings if self._place(path) == self.number - 1]
-
-    def _place(self, path: Path) -> int:
-        name = path.as_posix().encode("utf-8", "surrogateescape")
-        return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest()) % self.shares
+        own = []
+        for path in recordings:
+            name = path.as_posix().encode("utf-8", "surrogateescape")
+            digest = hashlib.blake2b(name, digest_size=8).digest()
+            if int.from_bytes(digest) % self.shares == self.number - 1:
+                own.append(path)
+        return own
 
 
 def made_of(
@@ -185,9 +187,21 @@ class Part:
         with self._opened() as journal, whole_file(self.path, named=True) as file:
             rows = self._rows(journal, kept)
             if self.path.suffix == PARQUET:
-                _write_parquet(file, self.columns, rows)
+                import pandas as pd
+
+                frame = pd.DataFrame(list(rows), columns=self.columns)
+                for name in self.columns:
+                    if name not in _TEXTS:
+                        frame[name] = pd.to_numeric(frame[name])
+                file.write(frame.to_parquet(engine="pyarrow", index=False))
             else:
-                _write_csv(file, self.columns, rows)
+                text = io.TextIOWrapper(
+                    file, "utf-8", "surrogateescape", newline="", write_through=True
+                )
+                table = csv.writer(text, lineterminator="\n")
+                table.writerow(self.columns)
+                table.writerows(rows)
+                text.detach()  # which leaves the file open
         with self._opened() as journal:
             made = journal.readline()
         end = json.dumps({"failed": dict(failed)}).encode() + b"\n"
@@ -230,21 +244,3 @@ def check_table(path: Path, recordings: Iterable[Path]) -> None:
                 "conflict",
                 "out",
             )
-
-
-def _write_csv(file: BinaryIO, columns: list[str], rows: Iterable[list[Any]]) -> None:
-    text = io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="", write_through=True)
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(columns)
-    table.writerows(rows)
-    text.detach()  # which leaves the file open
-
-
-def _write_parquet(file: BinaryIO, columns: list[str], rows: Iterable[list[Any]]) -> None:
-    import pandas as pd
-
-    table = pd.DataFrame(list(rows), columns=columns)
-    for name in columns:
-        if name not in _TEXTS:
-            table[name] = pd.to_numeric(table[name])
-    file.write(table.to_parquet(engine="pyarrow", index=False))

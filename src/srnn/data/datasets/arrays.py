@@ -231,7 +231,24 @@ def load_scaled(
     """
 
     def load(name: SplitName) -> Split:
-        return _pooled(str(source), load_arrays(name, source, shares, about), pool)
+        found = load_arrays(name, source, shares, about)
+        if pool == 1:
+            return found
+        sequences, samples, channels = found.x.shape
+        if found.lengths is None:
+            lengths, shortest = None, samples // pool
+        else:
+            lengths = found.lengths // pool
+            shortest = int(lengths.min())
+        if shortest == 0:
+            raise SrnnError(
+                f"{source}: a sequence is shorter than the {pool} samples of a step; lower pool.",
+                "conflict",
+                "pool",
+            )
+        flat = np.asarray(found.x)[:, : samples // pool * pool].reshape(-1, channels)
+        means = pooled(flat, pool).reshape(sequences, -1, channels)
+        return replace(found, x=means, lengths=lengths)
 
     unscaled = load(split)
 
@@ -268,31 +285,6 @@ def load_scaled(
         if unscaled.lengths is not None:
             row[unscaled.lengths[index] :] = 0
     return replace(unscaled, x=x, statistics=statistics)
-
-
-def _pooled(name: str, split: Split, count: int) -> Split:
-    """The split with the means of ``count`` samples as steps. SrnnError for a sequence that is
-    shorter than one."""
-    if count == 1:
-        return split
-    sequences, samples, channels = split.x.shape
-    if split.lengths is None:
-        lengths = None
-    else:
-        lengths = split.lengths // count
-    if lengths is None:
-        shortest = samples // count
-    else:
-        shortest = int(lengths.min())
-    if shortest == 0:
-        raise SrnnError(
-            f"{name}: a sequence is shorter than the {count} samples of a step; lower pool.",
-            "conflict",
-            "pool",
-        )
-    flat = np.asarray(split.x)[:, : samples // count * count].reshape(-1, channels)
-    x = pooled(flat, count).reshape(sequences, -1, channels)
-    return replace(split, x=x, lengths=lengths)
 
 
 def fit_scale(name: str, train: Split, units: tuple[str | None, ...] | None = None) -> Statistics:

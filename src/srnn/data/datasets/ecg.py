@@ -120,10 +120,8 @@ class ECGTask(CheckedSettings, Task):
     def origin(self, data_dir: Path | None = None) -> str:
         if self.source == "records":
             return super().origin(data_dir)
-        return (
-            f"{CATALOGUE['qtdb'].title}, as the paper's authors encoded them "
-            f"({resolve_data_dir(data_dir)})"
-        )
+        title = f"{CATALOGUE['qtdb'].title}, as the paper's authors encoded them"
+        return f"{title} ({resolve_data_dir(data_dir)})"
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, 1301, 4) spikes, y (N, 1301) 0..5 or -1, groups the records.

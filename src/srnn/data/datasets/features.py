@@ -163,7 +163,14 @@ def load_features(
 
     def fit() -> Arrays:
         frames, lengths = stored_frames(train, folder, encoder, length)
-        return encoder.fit(_expanded(frames, lengths, encoder))._asdict()
+        # Some clips at a time: those with equally many frames, otherwise in the clips' order.
+        alike = ((size, np.flatnonzero(lengths == size)) for size in np.unique(lengths))
+        parts = (
+            encoder.expand(frames[rows[first : first + _CLIPS_AT_ONCE], :size])
+            for size, rows in alike
+            for first in range(0, len(rows), _CLIPS_AT_ONCE)
+        )
+        return encoder.fit(parts)._asdict()
 
     if encoder.fitted:
         statistics = cached(
@@ -339,17 +346,6 @@ def _read_in_turn(clips: Sequence[Item], rate: int, length: int | None) -> Itera
                 yield whole[clip.start :][:length]
             else:
                 yield whole if length is None else fit_length(whole, length)
-
-
-def _expanded(
-    frames: npt.NDArray[np.float16], lengths: npt.NDArray[np.int64], encoder: SpeechFeatures
-) -> Iterator[npt.NDArray[np.float32]]:
-    """Features before scaling, some clips at a time: those with equally many frames, otherwise in
-    the clips' order."""
-    for length in np.unique(lengths):
-        same = np.flatnonzero(lengths == length)
-        for first in range(0, len(same), _CLIPS_AT_ONCE):
-            yield encoder.expand(frames[same[first : first + _CLIPS_AT_ONCE], :length])
 
 
 def _key(

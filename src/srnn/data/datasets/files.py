@@ -198,11 +198,23 @@ def list_items(source: Path, speaker: str = "", cutting: Segmentation = WHOLE) -
         )
     if not speaker:
         return items
-    pattern = NamePattern(speaker, needed=("speaker",))
-    return [
-        item if item.group else replace(item, group=_speaker(source, item, pattern, speaker))
-        for item in items
-    ]
+    pattern, grouped = NamePattern(speaker, needed=("speaker",)), []
+    for item in items:
+        if item.group:
+            grouped.append(item)
+            continue
+        parts = item.path.with_suffix("").parts
+        if source.is_dir():
+            parts = parts[len(source.parts) + bool(item.split) + bool(item.label) :]
+        read = pattern.read(composed("/".join(parts[-1 - speaker.count("/") :])))
+        if read is None:
+            raise SrnnError(
+                f"The pattern {speaker!r} does not find the speaker in the name of {item.path}.",
+                "data",
+                "speaker",
+            )
+        grouped.append(replace(item, group=read["speaker"]))
+    return grouped
 
 
 def _has_labels(path: Path, cutting: Segmentation) -> bool:
@@ -304,20 +316,6 @@ def list_classes(labels: Iterable[str]) -> tuple[str, ...]:
             "label",
         )
     return different
-
-
-def _speaker(source: Path, item: Item, pattern: NamePattern, stated: str) -> str:
-    parts = item.path.with_suffix("").parts
-    if source.is_dir():
-        parts = parts[len(source.parts) + bool(item.split) + bool(item.label) :]
-    read = pattern.read(composed("/".join(parts[-1 - stated.count("/") :])))
-    if read is None:
-        raise SrnnError(
-            f"The pattern {stated!r} does not find the speaker in the name of {item.path}.",
-            "data",
-            "speaker",
-        )
-    return read["speaker"]
 
 
 def _table(source: Path) -> list[Item]:
@@ -452,10 +450,9 @@ def _list_repeated(source: Path, items: Sequence[Item]) -> list[str]:
     if len(below) > 1 and len(first) > 1 and all(names == first for names in below.values()):
         return [
             f"each of {some(sorted(below))} holds the folders {some(sorted(first))}, which nothing "
-            "tells apart: if they are "
-            "speakers or subjects, set the option speaker to {speaker}/{index}; if they are the "
-            "classes, list the files in a "
-            "table (file,label,group)"
+            "tells apart: if they are speakers or subjects, set the option speaker to "
+            "{speaker}/{index}; if they are the classes, list the files in a table "
+            "(file,label,group)"
         ]
     return []
 

@@ -164,11 +164,6 @@ def _values(given: Any) -> Any:
     return given
 
 
-def _as_bytes(text: str, _: str) -> bytes:
-    """How bytes are written in protocol 2."""
-    return text.encode("latin1")
-
-
 class _Arrays(pickle.Unpickler):
     """Reads a pickle of arrays; every other name in it is refused."""
 
@@ -176,7 +171,8 @@ class _Arrays(pickle.Unpickler):
         ("numpy.core.multiarray", "_reconstruct"): _Array,
         ("numpy", "ndarray"): _Array,
         ("numpy", "dtype"): _Kind,
-        ("_codecs", "encode"): _as_bytes,
+        # How bytes are written in protocol 2.
+        ("_codecs", "encode"): lambda text, _: text.encode("latin1"),
     }
 
     def find_class(self, module: str, name: str) -> Any:

@@ -319,9 +319,35 @@ def cut_all(
                 "data",
                 cutting.label,
             )
-        return tuple(_around(points, whole, cutting, window, stride))
+        # A window around each point in time, but for those too near to an end.
+        if window is None:
+            raise SrnnError(
+                "labels are points in time; say with the option window how much around each is a "
+                "sequence.",
+                "missing",
+                "window",
+            )
+        if stride is not None or cutting.per_step:
+            idle = "per_step" if stride is None else "stride"
+            raise SrnnError(
+                f"labels are points in time, on which the option {idle} has no effect; remove it.",
+                "conflict",
+                idle,
+            )
+        return tuple(
+            Segment(start, start + window, point.label, group=part.label)
+            for point in points
+            for part in whole
+            if part.start <= (start := point.start - window // 2) and start + window <= part.stop
+        )
     if window is None and not cutting.per_step:
-        return tuple(_segments(spans, whole))
+        # Each span by itself.
+        return tuple(
+            Segment(start, stop, span.label, group=part.label)
+            for span in spans
+            for part in whole
+            if (start := max(span.start, part.start)) < (stop := min(span.stop, part.stop))
+        )
     ordered = _apart(spans)
     pieces = []
     for part in whole:
@@ -354,48 +380,6 @@ def windows(
         return
     for start in range(part.start, part.stop - window + 1, stride or window):
         yield start, start + window
-
-
-def _around(
-    points: Sequence[LabelledInterval],
-    whole: Sequence[LabelledInterval],
-    cutting: Segmentation,
-    window: int | None,
-    stride: int | None,
-) -> Iterator[Segment]:
-    """A window around each point in time, but for those too near to an end."""
-    if window is None:
-        raise SrnnError(
-            "labels are points in time; say with the option window how "
-            "much around each is a sequence.",
-            "missing",
-            "window",
-        )
-    if stride is not None or cutting.per_step:
-        idle = "per_step"
-        if stride is not None:
-            idle = "stride"
-        raise SrnnError(
-            f"labels are points in time, on which the option {idle} has no effect; remove it.",
-            "conflict",
-            idle,
-        )
-    for point in points:
-        start = point.start - window // 2
-        for part in whole:
-            if part.start <= start and start + window <= part.stop:
-                yield Segment(start, start + window, point.label, group=part.label)
-
-
-def _segments(
-    spans: Sequence[LabelledInterval], whole: Sequence[LabelledInterval]
-) -> Iterator[Segment]:
-    """Each span by itself."""
-    for span in spans:
-        for part in whole:
-            start, stop = max(span.start, part.start), min(span.stop, part.stop)
-            if start < stop:
-                yield Segment(start, stop, span.label, group=part.label)
 
 
 def _apart(spans: Sequence[LabelledInterval]) -> list[LabelledInterval]:

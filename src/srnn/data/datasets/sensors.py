@@ -148,7 +148,26 @@ class Leading(NamedTuple):
 
         SrnnError where it lacks some of them, or its units cannot be known.
         """
-        self._check_channels(recording)
+        names = self.names
+        if self.chosen is None and (names is None or recording.channels is None):
+            count = recording.samples.shape[1]
+            if count != self.channels:
+                raise SrnnError(
+                    f"{recording.name} has {count} channels, but {self.what} has {self.channels}; "
+                    "choose which to read with the option channels.",
+                    "data",
+                    "channels",
+                )
+        elif self.chosen is None and names is not None and recording.channels is not None:
+            known = {name.casefold() for name in recording.channels}
+            if not known >= {name.casefold() for name in names}:
+                raise SrnnError(
+                    f"{recording.name} has the channels {some(recording.channels)}, but "
+                    f"{self.what} has {some(names)}; name them alike, or choose which to read "
+                    "by name or number with the option channels.",
+                    "data",
+                    "channels",
+                )
         own = self._units_in(ChannelMetadata(recording.channels, recording.units))
         for channel, (given, stated) in enumerate(zip(own, self.stated, strict=True)):
             called, wanted = str(channel + 1), next(iter(stated), None)
@@ -171,29 +190,6 @@ class Leading(NamedTuple):
                 )
         path = ScaledPath(self.channels, names=self.names, units=self.units)
         return match(recording, path, ReadingOverrides(channels=self.chosen))
-
-    def _check_channels(self, recording: Recording) -> None:
-        if self.chosen is not None:
-            return
-        count = recording.samples.shape[1]
-        if self.names is None or recording.channels is None:
-            if count != self.channels:
-                raise SrnnError(
-                    f"{recording.name} has {count} channels, but {self.what} has {self.channels}; "
-                    "choose which to read with the option channels.",
-                    "data",
-                    "channels",
-                )
-            return
-        known = {name.casefold() for name in recording.channels}
-        if not known >= {name.casefold() for name in self.names}:
-            raise SrnnError(
-                f"{recording.name} has the channels {some(recording.channels)}, but {self.what} "
-                f"has {some(self.names)}; name them alike, or choose which to read by name or "
-                "number with the option channels.",
-                "data",
-                "channels",
-            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -441,14 +437,27 @@ class SensorFiles:
                 read.append((item, kept))
             else:
                 found.append(Problem.of(item, kept))
-                found += self._beside_its_gaps(item, found[-1])
+                # And what would also be wrong with it if the gaps in it could be filled.
+                try:
+                    self._read(item, replace(self.gaps, missing="interpolate", longest=_ANY_GAP))
+                except SrnnError as error:
+                    other = Problem.of(item, error)
+                    if other != found[-1]:
+                        found.append(other)
         typical = 0.0
         if read:
             typical = float(np.median([len(one.x) for _, one in read]))
         some_state = any(one.rate is not None for _, one in read)
         for item, one in read:
             found += [Problem(item.name, *row) for row in self._noted(one, typical, some_state)]
-        found += self._odd_sizes(read)
+        # Files that are so much larger or smaller than most others of their class that they may be
+        # in another unit.
+        for label in dict.fromkeys(item.label for item, _ in read):
+            alike = [(item, one) for item, one in read if item.label == label]
+            odd = odd_sizes([one.x for _, one in alike], self.names, self.units)
+            for (item, _), problem in zip(alike, odd, strict=True):
+                if problem:
+                    found.append(Problem(item.name, problem, "see whether it is in their unit"))
         # Channels that some files have and the first one lacks: said of them, or if they are
         # most, of the first.
         with_more = [(item, one) for item, one in read if one.others]
@@ -466,27 +475,6 @@ class SensorFiles:
                 )
             ]
         return [*found, *unread_channels]
-
-    def _odd_sizes(self, read: Sequence[tuple[Item, Sensed]]) -> Iterator[Problem]:
-        """Files that are so much larger or smaller than most others of their class that they may be
-        in another unit."""
-        for label in dict.fromkeys(item.label for item, _ in read):
-            alike = [(item, one) for item, one in read if item.label == label]
-            odd = odd_sizes([one.x for _, one in alike], self.names, self.units)
-            for (item, _), problem in zip(alike, odd, strict=True):
-                if problem:
-                    yield Problem(item.name, problem, "see whether it is in their unit")
-
-    def _beside_its_gaps(self, item: Item, first: Problem) -> list[Problem]:
-        """What would also be wrong with a file if the gaps in it could be filled."""
-        try:
-            self._read(item, replace(self.gaps, missing="interpolate", longest=_ANY_GAP))
-        except SrnnError as error:
-            other = Problem.of(item, error)
-            if other == first:
-                return []
-            return [other]
-        return []
 
     def _noted(self, one: Sensed, typical: float, some_state: bool) -> Iterator[tuple[str, str]]:
         """What is unusual about a file that can be read, and what is done about it."""

@@ -57,8 +57,8 @@ TestSet = Literal["lists", "official"]
 _MINI = "speech_commands_mini"
 _OF_THE_TEST_SET = "it should contain the 12 classes' folders of the test set"
 _GET_MINI = (
-    "get it with 'srnn data fetch speech-commands-mini' and 'srnn data "
-    "prepare speech-commands-mini'"
+    "get it with 'srnn data fetch speech-commands-mini' and "
+    "'srnn data prepare speech-commands-mini'"
 )
 _MINI_CUTS = {"speakers": ("3b", "5a8"), "silence": ("38", "562")}
 """Mini: places (``splitting.place``) up to which speakers, and pieces of silence, are for testing,
@@ -172,9 +172,34 @@ def list_clips(split: SplitName, root: Path, which: SpeechCommandsTask) -> list[
     wanted = [name for name in names if _word(name) in KEYWORDS]
     count = math.ceil(len(wanted) * _EXTRA)
     unknown = sorted((name for name in names if _word(name) not in KEYWORDS), key=place)[:count]
+    # Silence: as many pieces of background noise, one second each, spread evenly over the split's
+    # part of each noise file.
+    files = sorted((folder / "_background_noise_").glob("[!.]*.wav"))
+    if not files:
+        raise SrnnError(
+            f"{folder / '_background_noise_'} contains no sound, from which the class {SILENCE} is "
+            "cut.",
+            "missing",
+            folder / "_background_noise_",
+        )
+    first, last = _NOISE_PARTS[split]
+    silence = []
+    for index, path in enumerate(files):
+        samples = len(read_audio(path, RATE)[0])
+        begin, end = int(first * samples), int(last * samples) - RATE
+        if end < begin:
+            raise SrnnError(
+                f"{path} is {samples / RATE:.1f} s long; background noise must be at least 10 s "
+                "long.",
+                "data",
+                path,
+            )
+        pieces, name = len(range(index, count, len(files))), f"_background_noise_/{path.name}"
+        for start in np.linspace(begin, end, pieces).astype(int).tolist():
+            silence.append(Item(path, name, SILENCE, path.stem, start=start))
     return [
         *(_clip(folder, name, _word(name)) for name in wanted),
-        *_silence(folder, split, count),
+        *silence,
         *(_clip(folder, name, UNKNOWN) for name in unknown),
     ]
 
@@ -194,7 +219,22 @@ def which_set(name: str) -> SplitName:
 
 def _names(folder: Path, split: SplitName, version: int) -> list[str]:
     """The recordings of a split, as word/file.wav, sorted."""
-    present = _present(folder, version)
+    data_set = f"speech-commands-v{version}"
+    if not folder.is_dir():
+        how = f"get it with 'srnn data fetch {data_set}' and 'srnn data prepare {data_set}'"
+        raise not_found(f"{folder.name} was", folder.parent, how)
+    missing = [word for word in WORDS[version] if not (folder / word).is_dir()]
+    if missing:
+        raise SrnnError(
+            f"{folder} lacks {len(missing)} of its {len(WORDS[version])} words, such as "
+            f"'{missing[0]}'; unpack it with 'srnn data prepare {data_set}'.",
+            "missing",
+            folder,
+        )
+    paths = (path for word in WORDS[version] for path in (folder / word).glob("[!.]*.wav"))
+    present = {path.relative_to(folder).as_posix() for path in paths}
+    if not present:
+        raise SrnnError(f"{folder} contains no recordings; unpack it again.", "missing", folder)
     listed = {other: _listed(folder, other, present, version) for other in _LISTS}
     if both := listed["validation"] & listed["test"]:
         raise SrnnError(
@@ -205,27 +245,6 @@ def _names(folder: Path, split: SplitName, version: int) -> list[str]:
     if split != "train":
         return sorted(listed[split])
     return sorted(present - listed["validation"] - listed["test"])
-
-
-def _present(folder: Path, version: int) -> set[str]:
-    """All recordings of words. SrnnError, with how to get them, where some words are missing."""
-    name = f"speech-commands-v{version}"
-    if not folder.is_dir():
-        how = f"get it with 'srnn data fetch {name}' and 'srnn data prepare {name}'"
-        raise not_found(f"{folder.name} was", folder.parent, how)
-    missing = [word for word in WORDS[version] if not (folder / word).is_dir()]
-    if missing:
-        raise SrnnError(
-            f"{folder} lacks {len(missing)} of its {len(WORDS[version])} words, such as "
-            f"'{missing[0]}'; unpack it with 'srnn data prepare {name}'.",
-            "missing",
-            folder,
-        )
-    paths = (path for word in WORDS[version] for path in (folder / word).glob("[!.]*.wav"))
-    present = {path.relative_to(folder).as_posix() for path in paths}
-    if not present:
-        raise SrnnError(f"{folder} contains no recordings; unpack it again.", "missing", folder)
-    return present
 
 
 def _listed(folder: Path, split: SplitName, present: set[str], version: int) -> set[str]:
@@ -270,37 +289,6 @@ def speaker_of(name: str) -> str | None:
     return match.group(1)
 
 
-def _silence(folder: Path, split: SplitName, count: int) -> list[Item]:
-    """``count`` pieces of background noise, one second each, spread evenly over the split's part of
-    each noise file."""
-    files = sorted((folder / "_background_noise_").glob("[!.]*.wav"))
-    if not files:
-        raise SrnnError(
-            f"{folder / '_background_noise_'} contains no sound, from which "
-            f"the class {SILENCE} is cut.",
-            "missing",
-            folder / "_background_noise_",
-        )
-    first, last = _NOISE_PARTS[split]
-    clips = []
-    for index, path in enumerate(files):
-        samples = len(read_audio(path, RATE)[0])
-        begin, end = int(first * samples), int(last * samples) - RATE
-        if end < begin:
-            raise SrnnError(
-                f"{path} is {samples / RATE:.1f} s long; background "
-                "noise must be at least 10 s long.",
-                "data",
-                path,
-            )
-        pieces = len(range(index, count, len(files)))
-        for start in np.linspace(begin, end, pieces).astype(int).tolist():
-            clips.append(
-                Item(path, f"_background_noise_/{path.name}", SILENCE, path.stem, start=start)
-            )
-    return clips
-
-
 def _keyword_folders(folder: Path, how: str) -> list[Item]:
     """All recordings in a folder that has a subfolder for each of the 12 classes."""
     clips = []
@@ -322,9 +310,23 @@ def _keyword_folders(folder: Path, how: str) -> list[Item]:
 def _mini(split: SplitName, root: Path) -> list[Item]:
     """The recordings of one split of mini: divided by speaker; pieces of silence, which have none,
     one by one."""
-    clips = [
-        clip for clip in _keyword_folders(root / _MINI, _GET_MINI) if _mini_split(clip) == split
-    ]
+    clips = []
+    for clip in _keyword_folders(root / _MINI, _GET_MINI):
+        speaker = speaker_of(clip.name)
+        if clip.label == SILENCE:
+            at, cuts = place(f"{SILENCE}/{clip.path.stem}.flac"), _MINI_CUTS["silence"]
+        elif speaker is not None:
+            at, cuts = place(speaker), _MINI_CUTS["speakers"]
+        else:
+            raise SrnnError(
+                f"{clip.path}: the name does not say who speaks (speaker_nohash_number).",
+                "file",
+                clip.path,
+            )
+        tested, validated = cuts
+        own = "test" if at < tested else "validation" if at < validated else "train"
+        if own == split:
+            clips.append(clip)
     if not clips:
         raise SrnnError(
             f"{root / _MINI} contains no recordings of the {split} split; {_GET_MINI}.",
@@ -332,27 +334,6 @@ def _mini(split: SplitName, root: Path) -> list[Item]:
             root / _MINI,
         )
     return clips
-
-
-def _mini_split(clip: Item) -> SplitName:
-    speaker = speaker_of(clip.name)
-    if clip.label == SILENCE:
-        at, cuts = place(f"{SILENCE}/{clip.path.stem}.flac"), _MINI_CUTS["silence"]
-    elif speaker is not None:
-        at, cuts = place(speaker), _MINI_CUTS["speakers"]
-    else:
-        raise SrnnError(
-            f"{clip.path}: the name does not say who speaks (speaker_nohash_number).",
-            "file",
-            clip.path,
-        )
-
-    tested, validated = cuts
-    if at < tested:
-        return "test"
-    if at < validated:
-        return "validation"
-    return "train"
 
 
 # ---- phones ----------------------------------------------------------------------------------------------------------

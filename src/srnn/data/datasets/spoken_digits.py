@@ -77,13 +77,20 @@ class _Recordings(CheckedSettings, Task):
         if not paths:
             how = "get them with 'srnn data fetch fsdd' and 'srnn data prepare fsdd'"
             raise not_found("Spoken digits (fsdd/recordings) were", root, how)
+        following = SPEAKERS[(SPEAKERS.index(self.test_speaker) + 1) % len(SPEAKERS)]
+        validation_speaker = self.validation_speaker or following
         clips: dict[SplitName, list[Item]] = {"train": [], "validation": [], "test": []}
         for path in paths:
             match = _NAME.fullmatch(path.stem)
             if match is None:
                 raise SrnnError(f"{path}: the name is not digit_speaker_index.wav.", "file", path)
             digit, speaker, index = match[1], match[2], int(match[3])
-            clips[self._split_of(speaker, index)].append(Item(path, path.name, digit, speaker))
+            if self.splitting == "official":
+                tested, validated = index < 5, index < 10
+            else:
+                tested, validated = speaker == self.test_speaker, speaker == validation_speaker
+            own: SplitName = "test" if tested else "validation" if validated else "train"
+            clips[own].append(Item(path, path.name, digit, speaker))
         for split, chosen in clips.items():
             if not chosen:
                 raise SrnnError(
@@ -93,19 +100,6 @@ class _Recordings(CheckedSettings, Task):
                     folder,
                 )
         return clips
-
-    def _split_of(self, speaker: str, index: int) -> SplitName:
-        if self.splitting == "official":
-            tested, validated = index < 5, index < 10
-        else:
-            following = SPEAKERS[(SPEAKERS.index(self.test_speaker) + 1) % len(SPEAKERS)]
-            tested = speaker == self.test_speaker
-            validated = speaker == (self.validation_speaker or following)
-        if tested:
-            return "test"
-        if validated:
-            return "validation"
-        return "train"
 
 
 @register

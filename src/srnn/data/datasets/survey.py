@@ -82,10 +82,8 @@ def usable(
             bad.append(Problem.of(item, error))
     if bad:
         named = [f"{called(alike)} ({alike[0].problem})" for alike in grouped(bad)]
-        say(
-            f"{source}: files left out that cannot be used, {len(bad)} of "
-            f"{len(items)}: {some(named)}."
-        )
+        count = f"{len(bad)} of {len(items)}"
+        say(f"{source}: files left out that cannot be used, {count}: {some(named)}.")
     return good, found
 
 

@@ -358,28 +358,26 @@ class CrossingPath(SignalPath):
         elif integer:
             smooth = smooth * self.denominator
         if self.horizon is not None:
-            if integer:
-                return self._running_integer(smooth)
-            return self.running(np.float32).push(smooth)
+            if not integer:
+                return self.running(np.float32).push(smooth)
+            # As ``RunningCrossingStream``, in integers.
+            (up, down, one), horizon, crossed = self.multiples(True), self.running().horizon, []
+            for channel in smooth.T.tolist():
+                before, level, total = channel[0], channel[0], 0
+                for t, now in enumerate(channel):
+                    forgotten = (total + horizon // 2) // horizon if t >= horizon else 0
+                    total += abs(now - before) - forgotten
+                    before, move = now, one * (now - level) * min(t, horizon)
+                    crossed.append((move > up * total, -move > down * total))
+                    if self.crossing.rule == "difference" or any(crossed[-1]):
+                        level = now
+            by_channel = np.array(crossed, np.float32).reshape(self.channels, -1, 2)
+            return np.concatenate(by_channel, axis=1)
         spikes = [
             replace(self.crossing, up=up, down=down)(smooth[:, channel : channel + 1])[0]
             for channel, (up, down) in enumerate(self.thresholds(std, integer))
         ]
         return np.concatenate(spikes, axis=1)
-
-    def _running_integer(self, smooth: Array) -> Array:
-        """As ``RunningCrossingStream``, in integers."""
-        (up, down, one), horizon, spikes = self.multiples(True), self.running().horizon, []
-        for channel in smooth.T.tolist():
-            before, level, total = channel[0], channel[0], 0
-            for t, now in enumerate(channel):
-                forgotten = (total + horizon // 2) // horizon if t >= horizon else 0
-                total += abs(now - before) - forgotten
-                before, move = now, one * (now - level) * min(t, horizon)
-                spikes.append((move > up * total, -move > down * total))
-                if self.crossing.rule == "difference" or any(spikes[-1]):
-                    level = now
-        return np.concatenate(np.array(spikes, np.float32).reshape(self.channels, -1, 2), axis=1)
 
 
 @lru_cache

@@ -135,8 +135,8 @@ class CochleaPath(SoundPath):
 
     as_trained = False
     training_difference = (
-        "one gain per stream instead of one level per clip, no fades, and silence is encoded "
-        "(docs/cochlea.md)"
+        "one gain per stream instead of one level per clip, no fades, "
+        "and silence is encoded (docs/cochlea.md)"
     )
 
     binning: EventBinning

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from ...data.targets import Targets
 from ...errors import SrnnError
 from ...nn.alarm import LEAST
 from ...nn.decision import Rule
@@ -184,6 +183,19 @@ class DecisionPlan:
     def configuration(self) -> dict[str, Any]:
         """What ``decision.h`` and ``decision.c`` are told."""
         loss, how, integer = self.rule.loss, self.how, self.bits is not None
+        until, stands = self.rule.until, dict[str, Any](STANDS=False)
+        if until is not None and until.confidence is not None:
+            stands = {  # the step of ``nn.decision.Standing``
+                "STANDS": True,
+                "PATIENCE": until.patience,
+                "EARLIEST": until.earliest,
+                "EARLIEST_ASKED": until.earliest > 1,
+                "MARGIN_ASKED": until.margin > 0 and len(self.rule.classes) > 1,
+                "LEAST_CONFIDENCE": self._probability(until.confidence),
+                "LEAST_MARGIN": self._probability(until.margin),
+                "UNTIL_CONFIDENCE": f"{until.confidence}",
+                "UNTIL_MARGIN": f"{until.margin}",
+            }
         return {
             "NAMES_FLASH": self.flash_bytes,
             "NUM_CLASSES": len(self.rule.classes),
@@ -205,7 +217,7 @@ class DecisionPlan:
             **self._properties(),
             **self._steps(),
             **self._confidence(),
-            **self._until(),
+            **stands,
         }
 
     def _properties(self) -> dict[str, Any]:
@@ -273,12 +285,33 @@ class DecisionPlan:
 
     def _scale(self) -> dict[str, Any]:
         """How scores become values in the targets' units."""
-        targets, fields = self.rule.targets, {"SCALED": False, "LINEAR": False}
+        targets = self.rule.targets
+        fields: dict[str, Any] = {"SCALED": False, "LINEAR": False}
         if targets is None or targets.mean is None or targets.std is None:
             return fields
         units = [one or "unit not stated" for one in targets.units]
         fields |= {"SCALED": True, "VALUE_UNITS": "; ".join(units).replace("*/", "* /")}
-        fields |= self._linear(targets)
+        linear = targets.linear
+        if linear is not None:
+            fields |= {
+                "LINEAR": True,
+                "TAPS": linear.taps,
+                "PAST": linear.taps * linear.inputs,
+                "PAST_TYPE": self.input_type,
+            }
+            kind, weights = "float", np.array(linear.weights)
+            if self.bits is None:
+                rests = ", ".join(number(one, "float") for one in linear.residual_scale)
+                fields |= {"LINEAR_TYPE": "float", "VALUE_RESTS": rests}
+            else:
+                scales = integer_scales(targets, self.bits, self.how)
+                integers = IntegerLinear.of(targets, self.input_bits, scales)
+                assert integers is not None
+                kind, weights = "int32_t", integers.weights
+                shifts = ", ".join(map(str, integers.shifts))
+                fields |= {"LINEAR_TYPE": "int64_t", "TAP_SHIFTS": shifts}
+            rows = [", ".join(number(one, kind) for one in tap.ravel()) for tap in weights]
+            fields |= {"TAP_TYPE": kind, "TAPS_OF_STEPS": [{"TAPS_OF_STEP": row} for row in rows]}
         if self.bits is None:
             return fields | {
                 "VALUE_MEANS": ", ".join(number(one, "float") for one in targets.mean),
@@ -293,31 +326,6 @@ class DecisionPlan:
             "VALUE_SHIFTS": ", ".join(map(str, columns["shift"])),
             "VALUE_OFFSETS": ", ".join(f"INT64_C({offset})" for offset in columns["offset"]),
         }
-
-    def _linear(self, targets: Targets) -> dict[str, Any]:
-        """The linear part of values."""
-        linear = targets.linear
-        if linear is None:
-            return {}
-        fields: dict[str, Any] = {
-            "LINEAR": True,
-            "TAPS": linear.taps,
-            "PAST": linear.taps * linear.inputs,
-            "PAST_TYPE": self.input_type,
-        }
-        kind, weights = "float", np.array(linear.weights)
-        if self.bits is None:
-            rests = ", ".join(number(one, "float") for one in linear.residual_scale)
-            fields |= {"LINEAR_TYPE": "float", "VALUE_RESTS": rests}
-        else:
-            scales = integer_scales(targets, self.bits, self.how)
-            integers = IntegerLinear.of(targets, self.input_bits, scales)
-            assert integers is not None
-            kind, weights = "int32_t", integers.weights
-            shifts = ", ".join(map(str, integers.shifts))
-            fields |= {"LINEAR_TYPE": "int64_t", "TAP_SHIFTS": shifts}
-        rows = [", ".join(number(one, kind) for one in tap.ravel()) for tap in weights]
-        return fields | {"TAP_TYPE": kind, "TAPS_OF_STEPS": [{"TAPS_OF_STEP": row} for row in rows]}
 
     def _scores(self) -> dict[str, Any]:
         """The types of scores and of the number of steps in them."""
@@ -392,23 +400,6 @@ class DecisionPlan:
             "CONFIDENCE_ADDED": confidence.added,
             "CONFIDENCE_RESULT": confidences.own.text,
             **confidence.fields,
-        }
-
-    def _until(self) -> dict[str, Any]:
-        """The step of ``nn.decision.Standing``."""
-        until = self.rule.until
-        if until is None or until.confidence is None:
-            return {"STANDS": False}
-        return {
-            "STANDS": True,
-            "PATIENCE": until.patience,
-            "EARLIEST": until.earliest,
-            "EARLIEST_ASKED": until.earliest > 1,
-            "MARGIN_ASKED": until.margin > 0 and len(self.rule.classes) > 1,
-            "LEAST_CONFIDENCE": self._probability(until.confidence),
-            "LEAST_MARGIN": self._probability(until.margin),
-            "UNTIL_CONFIDENCE": f"{until.confidence}",
-            "UNTIL_MARGIN": f"{until.margin}",
         }
 
     def _probability(self, value: float) -> str:

@@ -98,19 +98,16 @@ def in_c(own: Record) -> Record:
 def _free(name: str) -> str:
     """The name with letters that are not ASCII written out, tau for a Greek one."""
     letters = unicodedata.normalize("NFKD", name)
-    plain = "".join(_written_out(letter) for letter in letters if not unicodedata.combining(letter))
+    plain = ""
+    for letter in letters:
+        if letter.isascii():
+            plain += letter
+        elif not unicodedata.combining(letter):
+            word = re.sub(r"\W", "_", unicodedata.name(letter).rpartition(" ")[2])
+            plain += word.lower() if letter.islower() else word
     if plain in _WORDS or _RESERVED.fullmatch(plain):
         return f"{plain}_"
     return plain
-
-
-def _written_out(letter: str) -> str:
-    if letter.isascii():
-        return letter
-    word = re.sub(r"\W", "_", unicodedata.name(letter).rpartition(" ")[2])
-    if not letter.islower():
-        return word
-    return word.lower()
 
 
 def one_comment(about: str) -> str:

@@ -37,7 +37,12 @@ def main_c(plan: Plan) -> str:
         readers.append(_reader("signal_read", ctype, ctype, f"{upper}_CHANNELS", counts))
         readers[1]["READ_NAMED"] = int(names["NAMED"])
     if isinstance(encoder, CrossingPlan) and not encoder.running:
-        fields |= _multiples(encoder)
+        # What turns the deviation of a channel into its thresholds.
+        crossing, std = encoder.encoder.crossing, encoder.encoder.std
+        for side, value in (("UP", crossing.up), ("DOWN", crossing.down)):
+            fields[f"{side}_MULTIPLE"] = repr(value) if encoder.integer else number(value, "float")
+        if std is not None:
+            fields["STATED"] = " ".join(f"{value:g}" for value in std)
     fields |= {**names, "READERS": readers}
     return resolved("main.c", plan.name, configuration(plan) | fields)
 
@@ -79,14 +84,3 @@ def _reader(
             "ROUNDED_MOST": f"{whole}_MAX",
         }
     return fields | limits
-
-
-def _multiples(plan: CrossingPlan) -> dict[str, Any]:
-    """What turns the deviation of a channel into its thresholds."""
-    crossing, std = plan.encoder.crossing, plan.encoder.std
-    fields = dict[str, Any]()
-    for side, value in (("UP", crossing.up), ("DOWN", crossing.down)):
-        fields[f"{side}_MULTIPLE"] = repr(value) if plan.integer else number(value, "float")
-    if std is not None:
-        fields["STATED"] = " ".join(f"{value:g}" for value in std)
-    return fields

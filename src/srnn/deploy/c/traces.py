@@ -191,6 +191,16 @@ class LayerLearning:
 
     def configuration(self, name: str) -> dict[str, Any]:
         """What ``traces.c`` and ``learning.c`` are told: traces are updated before the step."""
+        # What arrives at synapse j of every neuron; at that of the bias, 1.
+        arrived = "1.0f"
+        sources = [expression for _, expression, _ in self.layer.read]
+        sizes = [matrix.presynaptic for matrix in self.layer.matrices]
+        bounds = [sum(sizes[:n]) for n in range(len(sources) + 1)]
+        for place in reversed(range(len(sources))):
+            index = "j" if not bounds[place] else f"j - {bounds[place]}"
+            value = f"{sources[place]}[{index}]"
+            last = place == len(sources) - 1 and not self.layer.layer.has_bias
+            arrived = value if last else f"j < {bounds[place + 1]} ? {value} : {arrived}"
         fields: dict[str, Any] = {
             "LAYER": self.name,
             "SIZE": self.size,
@@ -203,13 +213,24 @@ class LayerLearning:
             "TENSORS": self._tensors(),
             "SLOPES_DIFFER": bool(self.kept),
             "TRACED_SLOPES": "",
-            "SYNAPSE_INPUT": self._synapse_input(),
+            "SYNAPSE_INPUT": arrived,
             "TRACE_ROWS": [self._row(row) for row in self.rows],
             "FOLLOW_LAYER": f"follow_{self.name}",
         }
         if self.kept:
-            fields |= {"SLOPES": f"{self.name}_slopes", "SLOPE_ARGUMENTS": self._slope_arguments()}
-            fields |= {"TRACED_SLOPES": self._slopes[0]}
+            # The call that computes one neuron's slopes.
+            coefficients = {name: self.layer.coefficient(name) for name in self.layer.coefficients}
+            inputs = self.layer.matrices[0].presynaptic
+            values = {
+                **coefficients,
+                "current": "state->sums[h]",
+                "own_weight": f"parameters->{self.name}[({inputs} + h) * {self.size} + h]",
+            }
+            text, read, *_ = self._slopes
+            call = [values.get(argument, f"state->{self.name}.{argument}[h]") for argument in read]
+            call += [f"&traces->{self.name}_{row}_by_{column}[h]" for row, column in self.kept]
+            fields |= {"SLOPES": f"{self.name}_slopes", "SLOPE_ARGUMENTS": ", ".join(call)}
+            fields |= {"TRACED_SLOPES": text}
         types = {
             "state": f"const {name}_state",
             "parameters": f"const {name}_parameters",
@@ -229,33 +250,6 @@ class LayerLearning:
             fields.append({"SHIPPED": constant, "OFFSET": offset, "TENSOR_LENGTH": length})
             offset += length
         return fields
-
-    def _slope_arguments(self) -> str:
-        """Of the call that computes one neuron's slopes."""
-        coefficients = {name: self.layer.coefficient(name) for name in self.layer.coefficients}
-        inputs = self.layer.matrices[0].presynaptic
-        values = {
-            **coefficients,
-            "current": "state->sums[h]",
-            "own_weight": f"parameters->{self.name}[({inputs} + h) * {self.size} + h]",
-        }
-        read = self._slopes[1]
-        call = [values.get(argument, f"state->{self.name}.{argument}[h]") for argument in read]
-        call += [f"&traces->{self.name}_{row}_by_{column}[h]" for row, column in self.kept]
-        return ", ".join(call)
-
-    def _synapse_input(self) -> str:
-        """What arrives at synapse j of every neuron; at that of the bias, 1."""
-        arrived = "1.0f"
-        sources = [expression for _, expression, _ in self.layer.read]
-        sizes = [matrix.presynaptic for matrix in self.layer.matrices]
-        bounds = [sum(sizes[:n]) for n in range(len(sources) + 1)]
-        for place in reversed(range(len(sources))):
-            index = "j" if not bounds[place] else f"j - {bounds[place]}"
-            value = f"{sources[place]}[{index}]"
-            last = place == len(sources) - 1 and not self.layer.layer.has_bias
-            arrived = value if last else f"j < {bounds[place + 1]} ? {value} : {arrived}"
-        return arrived
 
     def _row(self, row: str) -> dict[str, Any]:
         """One of the traces of a synapse: S_t = M_t S_{t-1} + d_t z_t."""
@@ -296,15 +290,15 @@ def emission_slope(emission: Emission, surrogate: Surrogate | None) -> Record:
         emission: the emission.
         surrogate: its derivative's substitute; None: the emission has a derivative of its own.
     """
-    return record(lambda drive: _slope_at(drive, emission, surrogate), ("drive",))
 
+    def slope_at(drive: Node) -> Any:
+        slope, psi = slope_record(emission.record, as_node(1.0)), drive
+        if emission.uses_surrogate:
+            assert surrogate is not None
+            psi = type(surrogate).derivative(drive, *surrogate.parameters)
+        results = slope.run(Algebra(), [1.0, drive, psi])
+        if not slope.used:  # a C function uses all of its arguments
+            return results[0] + 0.0 * drive
+        return results[0]
 
-def _slope_at(drive: Node, emission: Emission, surrogate: Surrogate | None) -> Any:
-    slope, psi = slope_record(emission.record, as_node(1.0)), drive
-    if emission.uses_surrogate:
-        assert surrogate is not None
-        psi = type(surrogate).derivative(drive, *surrogate.parameters)
-    results = slope.run(Algebra(), [1.0, drive, psi])
-    if not slope.used:  # a C function uses all of its arguments
-        return results[0] + 0.0 * drive
-    return results[0]
+    return record(slope_at, ("drive",))

@@ -61,8 +61,7 @@ def export(trained: Trained, path: Path, format: str = "c", **options: Any) -> d
     if not isinstance(trained, Trained):
         raise SrnnError(
             f"Only a model can be exported, not a {type(trained).__name__}: srnn.load reads one, "
-            "srnn.from_network makes one of "
-            "a network.",
+            "srnn.from_network makes one of a network.",
             "value",
             "trained",
         )
@@ -146,8 +145,8 @@ def export_c(
     if inputs_as is not None and not isinstance(inputs_as, InputFormat):
         raise SrnnError(
             "inputs_as must be an InputFormat of srnn.nn.fixedpoint.integer (InputFormat() for "
-            "spikes, InputFormat(largest, "
-            f"whole=False) for analog inputs), not {brief(inputs_as)}.",
+            "spikes, InputFormat(largest, whole=False) for analog inputs), not "
+            f"{brief(inputs_as)}.",
             "value",
             "inputs_as",
         )
@@ -157,6 +156,18 @@ def export_c(
         inputs_as, state_as = _integer_formats(trained, device, inputs_as, state_bits)
     own = identifier(trained.name)
     other = "" if name in (None, own) else f"{trained.name}, "
+    # What the C file says of the model after its task: its step, what it was trained on, and its
+    # channels.
+    task, signal = trained.task, trained.task.signal()
+    facts = "" if task.step_ms is None else f", a step every {task.step_ms:g} ms"
+    if task.step_ms is not None and (lag := task.lag()):
+        late = f"{lag} steps ({lag * task.step_ms:g} ms)"
+        facts += f", with the class of the step {late} before it"
+    # After so many steps ``srnn stream`` begins anew.
+    if trained.steps is not None and task.kind == "per_sequence":
+        facts += f", trained on sequences of {counted(trained.steps, 'step')}"
+    if known_of_it := listed(signal.names, signal.units):
+        facts += f", of {'' if signal.names else 'channels '}{known_of_it}"
     return export_c(
         device,
         out,
@@ -167,8 +178,8 @@ def export_c(
         decision=with_exit(trained),
         learn=learn,
         counts=counts,
-        about=f"{other}task {trained.task.name}{_facts(trained)}",
-        inputs=trained.task.signal().step_inputs,
+        about=f"{other}task {task.name}{facts}",
+        inputs=signal.step_inputs,
         layout=layout,
         overwrite=overwrite,
     )
@@ -188,10 +199,10 @@ def _integer_formats(
     device.require("int8")  # before asking for what no measurement would help
     inputs_as = inputs_as or trained.inputs_as
     if inputs_as is None:
+        how = either("--inputs", "inputs_as=InputFormat(largest) of srnn.nn.fixedpoint.integer")
         raise SrnnError(
             f"{trained.name} does not say what its inputs are like, which int8 must know; state "
-            "their largest value with "
-            f"{either('--inputs', 'inputs_as=InputFormat(largest) of srnn.nn.fixedpoint.integer')}.",
+            f"their largest value with {how}.",
             "missing",
             "inputs_as",
         )
@@ -199,16 +210,13 @@ def _integer_formats(
         return inputs_as, None
     state_as = trained.state_format(state_bits)
     if state_as is None:
-        quantise(
-            device, inputs_as, StateFormat()
-        )  # refuses states without bounds, which nobody can measure
+        # Refuses states without bounds, which nobody can measure.
+        quantise(device, inputs_as, StateFormat())
         raise SrnnError(
             f"{trained.name} does not say how large its states become, which states of "
-            f"{state_bits} bits must know; "
-            "leave state_bits out (states then have 32), or measure them on inputs x (batch, time, "
-            "inputs): "
-            "dataclasses.replace(model, state_ranges=measure_ranges(model.network.freeze(), x, "
-            "inputs_as)), of "
+            f"{state_bits} bits must know; leave state_bits out (states then have 32), or measure "
+            "them on inputs x (batch, time, inputs): dataclasses.replace(model, "
+            "state_ranges=measure_ranges(model.network.freeze(), x, inputs_as)), of "
             "srnn.nn.fixedpoint.integer.",
             "missing",
             "state_ranges",
@@ -235,26 +243,6 @@ def _encoder(trained: Trained, std: Sequence[float] | None) -> SignalPath | None
             "std",
         )
     return signal.with_std(std)
-
-
-def _facts(trained: Trained) -> str:
-    """What the C file says of the model after its task: its step, what it was trained on, and its
-    channels."""
-    step_ms = trained.task.step_ms
-    if step_ms is None:
-        each = ""
-    else:
-        each = f", a step every {step_ms:g} ms"
-    if step_ms is not None and (lag := trained.task.lag()):
-        each += f", with the class of the step {lag} steps ({lag * step_ms:g} ms) before it"
-    if (
-        trained.steps is not None and trained.task.kind == "per_sequence"
-    ):  # after which srnn stream begins anew
-        each += f", trained on sequences of {counted(trained.steps, 'step')}"
-    signal = trained.task.signal()
-    if known_of_it := listed(signal.names, signal.units):
-        each += f", of {'' if signal.names else 'channels '}{known_of_it}"
-    return each
 
 
 def with_exit(trained: Trained) -> DecisionRule:
@@ -300,8 +288,9 @@ def export_onnx(
 
 
 def save_triton(trained: Trained, model: ModelProto, path: Path) -> None:
-    """Write a folder of Triton's model repository, whose sequences begin as the network's streams
-    do.
+    """Write a folder of Triton's model repository.
+
+    Its sequences begin as the network's streams do.
 
     Args:
         trained: the model.
@@ -357,9 +346,8 @@ def input_scale(trained: Trained) -> dict[str, list[float]]:
     "input_std", each with one number per channel; empty where they are read as they are. x =
     (channels - mean) / std."""
     signal = trained.task.signal()
-    scale = (
-        signal.statistics if type(signal) is ScaledPath else None
-    )  # a derived class may compute something else
+    # A derived class may compute something else.
+    scale = signal.statistics if type(signal) is ScaledPath else None
     if scale is None:
         return {}
     return {"input_mean": scale.mean.tolist(), "input_std": scale.std.tolist()}

@@ -24,7 +24,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -47,7 +47,6 @@ from .nir_report import (
     Discretisation,
     Entry,
     Report,
-    Verdict,
     check_stepping,
 )
 from .nir_wiring import Wiring, flatten, kind_of, size_of
@@ -78,18 +77,6 @@ class Imported:
     discretisation: Discretisation
     about: Mapping[str, Any]
     """Other metadata of the writer (see ``to_graph``); empty for other libraries' files."""
-
-
-def _not_exact(node: Any, dt: float) -> Iterator[tuple[str, Verdict, str]]:
-    """What an integrator here does not reproduce of an LI: (what, verdict, detail)."""
-    if np.ptp(node.v_leak) > 0:
-        yield "initial state", "lost", "membranes start at 0 here, not each at its own v_leak"
-    if (steps := float(np.max(node.tau)) / dt) > LONG:
-        yield (
-            "time constant",
-            "approximated",
-            f"float32 rounds what an input adds to a membrane of {steps:.3g} steps, perhaps to 0",
-        )
 
 
 def load(
@@ -157,8 +144,17 @@ def load(
                 name = f"layers.{place}"
             layers.append(replace(layer, name=name))
             report.append(Entry(name, "neuron", "exact", f"node '{node}': {origin}"))
-            if kind_of(wiring.nodes[node]) == "LI":
-                report += [Entry(name, *lost) for lost in _not_exact(wiring.nodes[node], step)]
+            leaky: Any = wiring.nodes[node]
+            if kind_of(leaky) == "LI":  # what an integrator here does not reproduce of it
+                if np.ptp(leaky.v_leak) > 0:
+                    detail = "membranes start at 0 here, not each at its own v_leak"
+                    report.append(Entry(name, "initial state", "lost", detail))
+                if (steps := float(np.max(leaky.tau)) / step) > LONG:
+                    detail = (
+                        f"float32 rounds what an input adds to a membrane of {steps:.3g} steps, "
+                        "perhaps to 0"
+                    )
+                    report.append(Entry(name, "time constant", "approximated", detail))
         return Imported(
             network=_build(tuple(layers), reader.entries, source),
             report=Report(tuple(report)),
@@ -357,8 +353,7 @@ class _Reader:
         if not same:
             raise SrnnError(
                 f"{source}: '{name}' is not what its extension says: one of them has been changed, "
-                "or dt has; import "
-                "without the extension.",
+                "or dt has; import without the extension.",
                 "data",
                 name,
             )
@@ -377,6 +372,15 @@ def _build(layers: tuple[FrozenLayer, ...], entries: Mapping[str, Any], source: 
             "unsupported",
             source,
         )
+    # Distributions that allow delays such as the layers', whose own then replace the drawn ones.
+    keys = {"incoming": "input", "arriving": "recurrent"}
+    delays: list[Any] = [
+        {
+            keys[what]: Init("uniform", float(d.min()), float(d.max()))
+            for what, d in layer.delays.items()
+        }
+        for layer in hidden
+    ]
     try:
         network = SRNN(
             layers[0].inputs,
@@ -388,7 +392,7 @@ def _build(layers: tuple[FrozenLayer, ...], entries: Mapping[str, Any], source: 
             norm="none",  # a graph holds folded weights
             recurrent=[layer.weight_rec is not None for layer in hidden],
             substeps=entries.get("substeps", 1),
-            delays=[_range(layer) for layer in hidden],
+            delays=[Delays(**ranges) for ranges in delays],
         ).to(getattr(torch, _dtype(entries)))
     except (TypeError, ValueError) as error:
         raise SrnnError(
@@ -399,17 +403,6 @@ def _build(layers: tuple[FrozenLayer, ...], entries: Mapping[str, Any], source: 
         target.output = layer.output
     FrozenNetwork(layers).into(network)
     return network.eval()
-
-
-def _range(layer: FrozenLayer) -> Delays:
-    """Distributions that allow delays such as the layer's, whose own then replace the drawn
-    ones."""
-    keys = {"incoming": "input", "arriving": "recurrent"}
-    ranges: dict[str, Any] = {
-        keys[what]: Init("uniform", float(d.min()), float(d.max()))
-        for what, d in layer.delays.items()
-    }
-    return Delays(**ranges)
 
 
 def _dtype(entries: Mapping[str, Any]) -> Literal["float32", "float64"]:

@@ -129,8 +129,7 @@ class Stepping:
         if not (np.isfinite(steps) & (steps >= (1.0 if own == "euler" else 0.0))).all():
             raise SrnnError(
                 f"{where} has a tau of {tau.min():g} s, too short for steps of {self.dt:g} s "
-                f"({self.discretisation}); "
-                "name the writer's step with dt.",
+                f"({self.discretisation}); name the writer's step with dt.",
                 "value",
                 "dt",
             )

@@ -33,7 +33,7 @@ import numpy as np
 
 from ...errors import SrnnError, need
 from ...files.conversion import check
-from ...nn.network import SRNN, FrozenLayer, FrozenNetwork, freeze
+from ...nn.network import SRNN, FrozenLayer, freeze
 from ...nn.neurons import CubaLIF, Neuron
 from .nir_neurons import scaled
 from .nir_report import (
@@ -150,7 +150,19 @@ def to_graph(
     check("scaling", scaling, Scaling)
     frozen = freeze(net, "NIR", neurons=_STEPPED)
     nodes: dict[str, NIRNode] = {"input": nir.Input({"input": np.array([frozen.inputs])})}
-    edges, below, entries = [], "input", _of_the_network(frozen)
+    edges, below, entries = [], "input", list[Entry]()
+    if frozen.substeps > 1:
+        lost = f"a host must hold each input for {frozen.substeps} steps and average the output"
+        entries.append(Entry("network", "substeps", "lost", lost))
+    for layer in frozen.layers:
+        parts = [
+            f"{key} = {how}"
+            for key, how in dict(layer.neuron.initial).items()
+            if isinstance(how, str) or how.a or how.b
+        ]
+        if parts:
+            lost = f"NIR's neurons start at rest, not with {', '.join(parts)}"
+            entries.append(Entry(layer.name, "initial state", "lost", lost))
     for layer in frozen.layers:
         key = layer.name.replace("layers.", "layer")  # readers may split a node's name at its dots
         made, lines = _layer_nodes(layer, dt, discretisation, scaling)
@@ -191,7 +203,14 @@ def _layer_nodes(
 
     weight, biased = layer.weight_in, layer.bias.any()
     node, omitted, scale = neuron_node(layer, dt, discretisation, scaling)
-    stepped = f"{_taus(node)} s, for a reader that steps with dt = {dt:g} s, {discretisation}"
+    named = {
+        name: getattr(node, name) for name in ("tau", "tau_mem", "tau_syn") if hasattr(node, name)
+    }
+    spans = {name: np.unique([values.min(), values.max()]) for name, values in named.items()}
+    taus = ", ".join(
+        f"{name} {' to '.join(f'{end:.3g}' for end in ends)}" for name, ends in spans.items()
+    )
+    stepped = f"{taus} s, for a reader that steps with dt = {dt:g} s, {discretisation}"
     findings: list[Finding] = [("time constants", "exact", stepped)]
     if (scale == 1.0).all():
         findings.append(("weights", "exact", f"{weight.shape[0]} x {weight.shape[1]}"))
@@ -272,36 +291,8 @@ def _seconds(
     if not (np.isfinite(tau) & (tau > 0)).all():
         raise SrnnError(
             f"{layer.name}: a time constant of {steps.min():g} steps has no tau in NIR with the "
-            "discretisation "
-            f"'{discretisation}'; try the other one.",
+            f"discretisation '{discretisation}'; try the other one.",
             "unsupported",
             "discretisation",
         )
     return tau
-
-
-def _of_the_network(net: FrozenNetwork) -> list[Entry]:
-    entries = []
-    if net.substeps > 1:
-        lost = f"a host must hold each input for {net.substeps} steps and average the output"
-        entries.append(Entry("network", "substeps", "lost", lost))
-    for layer in net.layers:
-        parts = [
-            f"{key} = {how}"
-            for key, how in dict(layer.neuron.initial).items()
-            if isinstance(how, str) or how.a or how.b
-        ]
-        if parts:
-            lost = f"NIR's neurons start at rest, not with {', '.join(parts)}"
-            entries.append(Entry(layer.name, "initial state", "lost", lost))
-    return entries
-
-
-def _taus(node: Any) -> str:
-    named = {
-        name: getattr(node, name) for name in ("tau", "tau_mem", "tau_syn") if hasattr(node, name)
-    }
-    spans = {name: np.unique([values.min(), values.max()]) for name, values in named.items()}
-    return ", ".join(
-        f"{name} {' to '.join(f'{end:.3g}' for end in ends)}" for name, ends in spans.items()
-    )

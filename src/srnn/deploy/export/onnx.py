@@ -157,7 +157,7 @@ def decision_arrays(model: ModelProto, batch: int) -> dict[str, Array]:
     """The decision's state before a sequence, zeros, as the model's inputs by name.
 
     Args:
-        model: one step, with ``scores``; of another model there is none.
+        model: the exported model; one without ``scores`` has no such state.
         batch: sequences that run together.
     """
     from onnx.helper import tensor_dtype_to_np_dtype
@@ -284,9 +284,14 @@ def _sequence_form(net: FrozenNetwork, graph: Graph, decision: DecisionRule | No
                 size = one.inputs
             else:
                 size = one.size
-            current = _repeat(graph, current, net.substeps if layer is net.layers[0] else 1, size)
+            if layer is net.layers[0] and net.substeps > 1:  # every step several times in a row
+                held = graph.one("Unsqueeze", current, np.array([2]))
+                held = graph.one("Concat", *[held] * net.substeps, axis=2)
+                current = graph.one("Reshape", held, np.array([0, -1, size]))
             if backwards and layer.late:
-                current = _one_step_late(graph, current)
+                # So that, read from its end, the first step comes first and the last second.
+                first = graph.one("Slice", current, np.array([0]), np.array([1]), np.array([1]))
+                current = graph.one("Concat", later_steps(graph, current), first, axis=1)
             output, after[key] = _scan(graph, key, one, current, before[key], backwards)
             outputs.append(output)
         if len(outputs) == 1:
@@ -301,7 +306,13 @@ def _sequence_form(net: FrozenNetwork, graph: Graph, decision: DecisionRule | No
             shape = ["batch", "time", net.outputs]
         else:
             shape = ["batch", net.outputs]
-        said = _linear_of_sequence(graph, decision, inputs)
+        # What the linear part says (batch, time, values) of the sequences.
+        said, weights = None, _linear_weights(decision)
+        if weights is not None:
+            kernel = graph.constant(weights[::-1].transpose(2, 1, 0), "decision.taps")
+            over_time = graph.one("Transpose", inputs, perm=[0, 2, 1])
+            said = graph.one("Conv", over_time, kernel, pads=[len(weights) - 1, 0])
+            said = graph.one("Transpose", said, perm=[0, 2, 1])
         scores = _in_units(graph, decision, _scores(graph, decision, x), said)
         graph.output("scores", scores, shape)
     _state_outputs(graph, net, [after[key] for key in net.directions])
@@ -322,7 +333,25 @@ def _scores(graph: Graph, decision: DecisionRule, y: Value) -> Value:
         steps = graph.one("Slice", counted, start, np.array([2**62]), np.array([1]))
         total = graph.one("ReduceSum", steps, np.array([1]), keepdims=0)
     else:
-        total = _totalled(graph, decision, counted)
+        # Of all that the steps count, (batch, time, outputs), in a loop over time.
+        body, names = Graph("decision.body", graph.dtype, graph), ("total", "steps", "counted")
+        before, number, now = (
+            body.input(f"decision/{name}", shape)
+            for name, shape in zip(names, _SHAPES, strict=True)
+        )
+        after = _total_after(body, decision, before, number, now)
+        body.output("decision/total.after", after, _SHAPES[0])
+        body.output("decision/steps.after", number + 1.0, _SHAPES[1])
+        # The first step ignores what was before it.
+        nothing = graph.one("Gather", counted, np.array(0), axis=1)
+        total = graph.add(
+            "Scan",
+            [nothing, np.zeros((1, 1)), counted],
+            ["decision/total.final", "decision/steps.final"],
+            body=body.proto(),
+            num_scan_inputs=1,
+            scan_input_axes=[1],
+        )[0]
     if not rule.mean:
         return total
     count = graph.one("Add", graph.one("Sub", last, start), np.array([1]))
@@ -334,33 +363,6 @@ def _linear_weights(decision: DecisionRule) -> Array | None:
     if decision.targets is None or decision.targets.linear is None:
         return None
     return np.array(decision.targets.linear.weights)
-
-
-def _linear_of_sequence(graph: Graph, decision: DecisionRule, inputs: Value) -> Value | None:
-    """What the linear part says (batch, time, values) of whole sequences (batch, time, inputs)."""
-    weights = _linear_weights(decision)
-    if weights is None:
-        return None
-    kernel = graph.constant(weights[::-1].transpose(2, 1, 0), "decision.taps")
-    over_time = graph.one("Transpose", inputs, perm=[0, 2, 1])
-    said = graph.one("Conv", over_time, kernel, pads=[len(weights) - 1, 0])
-    return graph.one("Transpose", said, perm=[0, 2, 1])
-
-
-def _linear_of_step(
-    graph: Graph, decision: DecisionRule, inputs: Value
-) -> tuple[Value | None, dict[str, tuple[Value, list[str | int]]]]:
-    """What the linear part says (batch, values) of a step (batch, inputs), and the state that it
-    needs, as of ``_running_scores``."""
-    weights = _linear_weights(decision)
-    if weights is None:
-        return None, {}
-    shape = ["batch", weights.shape[0] * weights.shape[1]]
-    past = graph.input("decision.past", shape)  # the newest step first
-    kept = graph.one("Slice", past, np.array([0]), np.array([-weights.shape[1]]), np.array([1]))
-    seen = graph.one("Concat", inputs, kept, axis=1)
-    taps = graph.constant(weights.reshape(-1, weights.shape[2]), "decision.taps")
-    return graph.one("MatMul", seen, taps), {"decision.past": (seen, shape)}
 
 
 def _in_units(
@@ -375,28 +377,6 @@ def _in_units(
         scores = scores * graph.constant(decision.targets.residual_scale, "decision.rest") + said
     scaled = scores * graph.constant(std, "decision.std")
     return scaled + graph.constant(mean, "decision.mean")
-
-
-def _totalled(graph: Graph, decision: DecisionRule, counted: Value) -> Value:
-    """The total (batch, outputs) of all that the steps count, (batch, time, outputs), in a loop
-    over time."""
-    body, names = Graph("decision.body", graph.dtype, graph), ("total", "steps", "counted")
-    total, steps, y = (
-        body.input(f"decision/{name}", shape) for name, shape in zip(names, _SHAPES, strict=True)
-    )
-    body.output("decision/total.after", _total_after(body, decision, total, steps, y), _SHAPES[0])
-    body.output("decision/steps.after", steps + 1.0, _SHAPES[1])
-    nothing = graph.one(
-        "Gather", counted, np.array(0), axis=1
-    )  # the first step ignores what was before it
-    return graph.add(
-        "Scan",
-        [nothing, np.zeros((1, 1)), counted],
-        ["decision/total.final", "decision/steps.final"],
-        body=body.proto(),
-        num_scan_inputs=1,
-        scan_input_axes=[1],
-    )[0]
 
 
 def _total_after(
@@ -423,9 +403,19 @@ def _running_scores(
     rule, start = decision.loss.rule, float(decision.loss.start)
     (y,) = rule.counted_record.run(_OverClasses(), [x])
     if not rule.keeps:
-        said, past = _linear_of_step(graph, decision, inputs)
+        # What the linear part says (batch, values) of the step, from it and the newest before it.
+        weights = _linear_weights(decision)
+        if weights is None:
+            graph.output("scores", _in_units(graph, decision, y), ["batch", outputs])
+            return {}
+        shape: list[str | int] = ["batch", weights.shape[0] * weights.shape[1]]
+        past = graph.input("decision.past", shape)  # the newest step first
+        kept = graph.one("Slice", past, np.array([0]), np.array([-weights.shape[1]]), np.array([1]))
+        seen = graph.one("Concat", inputs, kept, axis=1)
+        taps = graph.constant(weights.reshape(-1, weights.shape[2]), "decision.taps")
+        said = graph.one("MatMul", seen, taps)
         graph.output("scores", _in_units(graph, decision, y, said), ["batch", outputs])
-        return past
+        return {"decision.past": (seen, shape)}
 
     total, steps = (
         graph.input("decision.total", ["batch", outputs]),
@@ -459,22 +449,6 @@ def _project(graph: Graph, key: str, layer: FrozenLayer, x: Value) -> Value:
     if not layer.has_bias:
         return current
     return current + graph.constant(layer.bias, f"{key}.bias")
-
-
-def _repeat(graph: Graph, current: Value, times: int, size: int) -> Value:
-    """(batch, time, size) with every step ``times`` times in a row."""
-    if times == 1:
-        return current
-    held = graph.one("Unsqueeze", current, np.array([2]))
-    held = graph.one("Concat", *[held] * times, axis=2)
-    return graph.one("Reshape", held, np.array([0, -1, size]))
-
-
-def _one_step_late(graph: Graph, current: Value) -> Value:
-    """current (batch, time, size) rearranged so that, read from its end, the first step comes first
-    and the last second."""
-    first = graph.one("Slice", current, np.array([0]), np.array([1]), np.array([1]))
-    return graph.one("Concat", later_steps(graph, current), first, axis=1)
 
 
 def _advance(

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...files import check_new, whole_folder
 from .onnx_graph import Array
@@ -39,11 +39,19 @@ def write(model: ModelProto, initial: Mapping[str, Array], labels: list[str], pa
         initial: the state before a sequence, by the names of the model's inputs, for a batch of 1.
         labels: names of the classes.
     """
+    from onnx.helper import tensor_dtype_to_np_dtype
+
     check_new(path, ours=False)
     with whole_folder(path) as folder:
         (folder / "1").mkdir()
         (folder / "1" / "model.onnx").write_bytes(model.SerializeToString())
-        shapes = {item.name: _shape(item) for item in (*model.graph.input, *model.graph.output)}
+        # The type and shape of each input and output, without the batch.
+        shapes = {}
+        for item in (*model.graph.input, *model.graph.output):
+            kind = item.type.tensor_type
+            sizes = ", ".join(str(size.dim_value) for size in kind.shape.dim[1:])
+            bits = 8 * tensor_dtype_to_np_dtype(kind.elem_type).itemsize
+            shapes[item.name] = f"data_type: TYPE_FP{bits} dims: [ {sizes} ]"
         given = [item.name for item in model.graph.input if item.name not in initial]
         kept = [f"{name}.next" for name in initial]
         outputs = [item.name for item in model.graph.output if item.name not in kept]
@@ -76,16 +84,6 @@ def _states(initial: Mapping[str, Array], shapes: Mapping[str, str]) -> Iterator
         yield f'    input_name: "{name}" output_name: "{name}.next" {shapes[name]}'
         yield f'    initial_state {{ name: "{name}" {shapes[name]} {begins} }}'
         yield "  }"
-
-
-def _shape(item: Any) -> str:
-    """The type and shape of an input or output, without the batch."""
-    from onnx.helper import tensor_dtype_to_np_dtype
-
-    kind = item.type.tensor_type
-    sizes = ", ".join(str(size.dim_value) for size in kind.shape.dim[1:])
-    bits = 8 * tensor_dtype_to_np_dtype(kind.elem_type).itemsize
-    return f"data_type: TYPE_FP{bits} dims: [ {sizes} ]"
 
 
 def _labels(name: str) -> str:
