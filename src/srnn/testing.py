@@ -215,7 +215,24 @@ def check_model(model: Trained, recordings: Sequence[npt.ArrayLike]) -> Conforma
         encoded = [own.task.signal().whole(x) for x in arrays]
         _check_c(report, own, encoded, folder)
     with report.part("ONNX, step by step", "within 1e-4"):
-        _check_onnx(own, encoded)
+        from .deploy.export import onnx
+        from .errors import need
+
+        need("onnxruntime", "ONNX", "onnx")
+        net = own.spiking("exported")
+        form = onnx.to_model(net, "step", decision=own.decision)
+        runtime = onnx.start(form)
+        drawn = net.initial_state(1, torch.Generator().manual_seed(own.seed))
+        first = onnx.state_arrays(net, drawn) | onnx.decision_arrays(form, 1)
+        for x in encoded:
+            state, found = first, []
+            names = ["scores", *(f"{name}.next" for name in state)]
+            for row in x:
+                scores, *after = runtime.run(names, {"x": row[None], **state})
+                state = dict(zip(state, after, strict=True))
+                found.append(scores[0])
+            expected = own.predict(x, "steps").scores[: len(x) - lag]
+            _agree("ONNX and the model", np.stack(found)[lag:], expected, 1e-4)
     return report
 
 
@@ -420,26 +437,3 @@ def _check_c(
                     expected,
                     1e-5 if format == "float32" else 0,
                 )
-
-
-def _check_onnx(model: Any, encoded: Sequence[np.ndarray]) -> None:
-    """The scores after every step, by onnxruntime."""
-    from .deploy.export import onnx
-    from .errors import need
-
-    need("onnxruntime", "ONNX", "onnx")
-    net = model.spiking("exported")
-    form = onnx.to_model(net, "step", decision=model.decision)
-    session = onnx.start(form)
-    drawn = net.initial_state(1, torch.Generator().manual_seed(model.seed))
-    first = onnx.state_arrays(net, drawn) | onnx.decision_arrays(form, 1)
-    for x in encoded:
-        state, found = first, []
-        names = ["scores", *(f"{name}.next" for name in state)]
-        for row in x:
-            scores, *after = session.run(names, {"x": row[None], **state})
-            state = dict(zip(state, after, strict=True))
-            found.append(scores[0])
-        lag = model.task.lag()
-        expected = model.predict(x, "steps").scores
-        _agree("ONNX and the model", np.stack(found)[lag:], expected[: len(x) - lag], 1e-4)

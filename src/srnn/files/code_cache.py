@@ -135,7 +135,14 @@ def _why_not(folder: Path) -> str:
         for each in reversed((folder, *folder.parents)):
             if not each.is_dir():
                 each.mkdir(0o755, exist_ok=True)
-        if _trusted(folder):
+        # Nobody but this user and root may put anything into the folder, or another in its place:
+        # they own it and every folder above, and nobody else may write to them. Above it, a folder
+        # that all may write to is allowed if users can replace only their own files in it (the
+        # sticky bit, as in /tmp). A group with this user as its only member counts as the user. On
+        # systems with other permissions (Windows), every folder is trusted.
+        above = {*folder.absolute().parents, *folder.resolve().parents}
+        ours = all(_only_ours(os.stat(each), sticky=True) for each in above)
+        if ours and _only_ours(os.stat(folder)):
             return ""
         return f"others may write to {folder}"
     except OSError as error:
@@ -145,22 +152,6 @@ def _why_not(folder: Path) -> str:
 def _cannot_write(folder: Path, error: BaseException) -> str:
     """One text for all files of a folder, so that it appears once."""
     return f"{folder} cannot be written ({getattr(error, 'strerror', None) or error})"
-
-
-def _trusted(folder: Path) -> bool:
-    """Whether nobody but this user and root may put anything into a folder, or another in its
-    place.
-
-    That is: they own it and every folder above, and nobody else may write to them. Above it, a
-    folder that all may write to is allowed if users can replace only their own files in it (the
-    sticky bit, as in /tmp). A group with this user as its only member counts as the user. On
-    systems with other permissions (Windows), every folder is trusted.
-
-    OSError: it cannot be looked at.
-    """
-    above = {*folder.absolute().parents, *folder.resolve().parents}
-    ours = all(_only_ours(os.stat(each), sticky=True) for each in above)
-    return ours and _only_ours(os.stat(folder))
 
 
 def _only_ours(status: os.stat_result, sticky: bool = False) -> bool:

@@ -162,7 +162,16 @@ def read_section(
     for name, value in content.items():
         key = _join(section, str(name))
         if name not in hints:
-            near = _suggest(str(name), hints, section, root or cls)
+            # The nearest name of the section; else a key of this (or a similar) name elsewhere
+            # under the root.
+            elsewhere = {full.rpartition(".")[2]: full for full in reversed(keys_of(root or cls))}
+            for known in ({one: _join(section, one) for one in hints}, elsewhere):
+                found = nearest(str(name), known)
+                if "Did you mean" in found:
+                    near = f" Did you mean '{known[found.split(chr(39))[1]]}'?"
+                    break
+            else:
+                near = nearest(str(name), hints)
             raise SrnnError(f"unknown key '{key}'.{near}", "name", key)
         hint = hints[name]
         if value is None and not takes_null(hint):
@@ -427,14 +436,3 @@ def _join(section: str, name: str) -> str:
     if not section:
         return name
     return f"{section}.{name}"
-
-
-def _suggest(name: str, names: Iterable[str], section: str, root: Any) -> str:
-    """The nearest name of the section; else a key of this (or a similar) name elsewhere under the
-    root."""
-    elsewhere = {full.rpartition(".")[2]: full for full in reversed(keys_of(root))}
-    for known in ({one: _join(section, one) for one in names}, elsewhere):
-        found = nearest(name, known)
-        if "Did you mean" in found:
-            return f" Did you mean '{known[found.split(chr(39))[1]]}'?"
-    return nearest(name, names)

@@ -97,8 +97,14 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
 
     check_folder(folder)
     made = [place for place in (folder, *folder.parents) if not os.path.lexists(place)]
+
+    def remove_empty() -> None:
+        for place in made:
+            with contextlib.suppress(OSError, ValueError):
+                place.rmdir()
+
     with contextlib.ExitStack() as held:
-        held.callback(_remove_empty, made)
+        held.callback(remove_empty)
         try:
             lock = FileLock(folder / NAME, is_singleton=True, on_acquired=_sign)
             if not lock.is_locked:
@@ -199,9 +205,3 @@ def _sign(handle: int) -> None:
     with contextlib.suppress(OSError):  # a full disk: others see no name
         os.ftruncate(handle, 0)
         os.write(handle, text.encode())
-
-
-def _remove_empty(folders: list[Path]) -> None:
-    for folder in folders:
-        with contextlib.suppress(OSError, ValueError):
-            folder.rmdir()

@@ -62,7 +62,13 @@ def read_annotation(path: Path, annotator: str) -> Any:
     """
     with _wfdb() as wfdb:
         beside = path.with_name(f"{path.name}.{annotator}")
-        if not _ends(read_bytes(beside, "annotations")):
+        content, at, word = read_bytes(beside, "annotations"), 0, 1
+        while word and at + 2 <= len(content):  # its words should end with the zero word
+            (word,) = struct.unpack_from("<H", content, at)
+            kind, number = word >> 10, word & 0x3FF
+            # A long interval's four bytes; a text, padded to even.
+            at += 2 + {59: 4, 63: number + number % 2}.get(kind, 0)
+        if word:
             raise ValueError(f"its annotation {annotator} is truncated")
         return wfdb.rdann(str(path.absolute()), annotator)
 
@@ -85,20 +91,6 @@ def _check_header(wfdb: Any, path: Path) -> list[str]:
 
 def _distinct(names: Iterable[str]) -> list[str]:
     return [name for name in dict.fromkeys(names) if name != _NONE]
-
-
-def _ends(annotation: bytes) -> bool:
-    """Whether the words of an annotation file end with the zero word, as they should."""
-    at = 0
-    while at + 2 <= len(annotation):
-        (word,) = struct.unpack_from("<H", annotation, at)
-        if word == 0:
-            return True
-        kind, number = word >> 10, word & 0x3FF
-        # A long interval's four bytes; a text, padded to even.
-        extra = {59: 4, 63: number + number % 2}.get(kind, 0)
-        at += 2 + extra
-    return False
 
 
 @contextlib.contextmanager
