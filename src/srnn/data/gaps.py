@@ -296,13 +296,19 @@ class Filling:
             self._lost = np.zeros(len(row), np.int64)
         self._held.append(row)
         if self._gaps.missing == "interpolate":
+            # Fill the gaps that this row ends.
             for channel in np.flatnonzero((self._lost > 0) & ~missing).tolist():
-                self._close(channel)
+                lost = int(self._lost[channel])
+                first, *between, last = [self._last, *self._held][-lost - 2 :]
+                assert first is not None
+                values = self._gaps.between(first[channel], last[channel], lost)
+                for kept, value in zip(between, values, strict=True):
+                    kept[channel] = value
         self._lost = np.where(missing, self._lost + 1, 0)
         longest = self._gaps.longest
         for channel in np.flatnonzero(self._lost > longest)[:1].tolist():
-            lost = f"{longest + 1} samples or more are"
-            raise self._gaps.too_long(self._name, lost, channel, self._count - longest - 1)
+            how_many = f"{longest + 1} samples or more are"
+            raise self._gaps.too_long(self._name, how_many, channel, self._count - longest - 1)
         self._count += 1
         self.filled += int(missing.sum())
         if self._gaps.missing == "hold" and self._last is not None:
@@ -312,13 +318,3 @@ class Filling:
         complete, self._held = self._held, []
         self._last = row
         return complete
-
-    def _close(self, channel: int) -> None:
-        """Fill a gap of a channel, which the last row ends."""
-        lost = int(self._lost[channel])
-        rows = [self._last, *self._held][-lost - 2 :]
-        first, *between, last = rows
-        assert first is not None
-        values = self._gaps.between(first[channel], last[channel], lost)
-        for row, value in zip(between, values, strict=True):
-            row[channel] = value

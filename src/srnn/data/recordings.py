@@ -207,7 +207,9 @@ def read_recording(
         if suffix in (".hea", ".dat") or header:
             recording = _read_record(path, annotator)
         else:
-            _check_file(path)
+            check_regular(path, _NAME_ONE)
+            if path.stat().st_size == 0:
+                raise SrnnError(f"{path} is empty (0 bytes).", "file", path)
             if annotator is not None:
                 message = f"{path} has no annotations ({annotator}): only WFDB records have them."
                 raise SrnnError(message, "conflict", "annotator")
@@ -244,12 +246,6 @@ def is_frame(source: Any) -> bool:
 
 def _of_array(x: Array, name: str, **known: Any) -> Recording:
     return Recording(x[:, None] if x.ndim == 1 else x, name=name, **known)
-
-
-def _check_file(path: Path) -> None:
-    check_regular(path, _NAME_ONE)
-    if path.stat().st_size == 0:
-        raise SrnnError(f"{path} is empty (0 bytes).", "file", path)
 
 
 def _read_table(path: Path, gaps: Gaps, words: Collection[str]) -> Recording:

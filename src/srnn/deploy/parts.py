@@ -132,7 +132,14 @@ class Part:
                         break
                     said = json.loads(line)
                     if whole == 0:
-                        self._compare(said, made)
+                        others = [words for key, words in _OTHER.items() if said[key] != made[key]]
+                        if others:
+                            raise SrnnError(
+                                f"{path} was begun with {' and '.join(others)}; choose another "
+                                f"{option('out')}, or remove it and {self._journal.name}.",
+                                "conflict",
+                                "out",
+                            )
                     elif isinstance(said, dict):
                         self.failed = said["failed"]
                     else:
@@ -147,16 +154,6 @@ class Part:
         else:
             check_new(path, ours=False)
             append_line(self._journal, json.dumps(made))
-
-    def _compare(self, said: dict[str, Any], made: Mapping[str, Any]) -> None:
-        others = [words for key, words in _OTHER.items() if said[key] != made[key]]
-        if others:
-            raise SrnnError(
-                f"{self.path} was begun with {' and '.join(others)}; choose another "
-                f"{option('out')}, or remove it and {self._journal.name}.",
-                "conflict",
-                "out",
-            )
 
     def __contains__(self, recording: Path) -> bool:
         """Whether the rows of a recording are there."""

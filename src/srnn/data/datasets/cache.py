@@ -51,7 +51,10 @@ def cached(
     Raises:
         SrnnError: a pipe or a device has the file's name.
     """
-    path = folder / f"{name}-{_key(options, sources)}.npz"
+    files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sources]
+    # numpy's numbers are written as Python's.
+    text = json.dumps([dict(options), files], sort_keys=True, default=np.generic.item)
+    path = folder / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:20]}.npz"
     check_file(path)
     arrays = read_arrays(path)
     if arrays is not None:
@@ -91,11 +94,3 @@ def read_arrays(path: Path) -> Arrays | None:
         return map_npz(path, "a cache")
     except SrnnError:
         return None
-
-
-def _key(options: Mapping[str, Any], sources: Sequence[Path]) -> str:
-    files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sources]
-    text = json.dumps(
-        [dict(options), files], sort_keys=True, default=np.generic.item
-    )  # numpy's numbers, as Python's
-    return hashlib.sha256(text.encode()).hexdigest()[:20]

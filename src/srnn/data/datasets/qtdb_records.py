@@ -179,11 +179,17 @@ def read_record(folder: Path, name: str, sums: dict[str, str] | None = None) -> 
         SrnnError: wfdb is not installed (package); a file is missing (missing), empty, truncated or
             damaged, or the record is not two leads at 250 Hz (file).
     """
+    how = SOURCE.format(folder=folder)
     for suffix in ("hea", "dat", "q1c"):
-        _check_file(
-            folder / f"{name}.{suffix}",
-            (sums or {}).get(f"{name}.{suffix}") if suffix != "hea" else None,
-        )
+        path = folder / f"{name}.{suffix}"
+        if not path.exists():
+            raise SrnnError(f"{path} is missing: {how}.", "missing", path)
+        content = read_bytes(path, "a file of a WFDB record")
+        if not content:
+            raise SrnnError(f"{path} is empty: {how}.", "file", path)
+        checksum = (sums or {}).get(path.name) if suffix != "hea" else None
+        if checksum is not None and hashlib.sha256(content).hexdigest() != checksum:
+            raise SrnnError(f"{path} does not match SHA256SUMS next to it: {how}.", "file", path)
 
     try:
         return _read_wfdb(folder / name)
@@ -192,7 +198,7 @@ def read_record(folder: Path, name: str, sums: dict[str, str] | None = None) -> 
     except Exception as error:  # wfdb may raise any exception on damaged bytes
         problem = str(error) or type(error).__name__
         raise SrnnError(
-            f"Record {folder / name} is damaged: {problem}; {SOURCE.format(folder=folder)}.",
+            f"Record {folder / name} is damaged: {problem}; {how}.",
             "file",
             folder / name,
         ) from error
@@ -320,17 +326,3 @@ def _windows(
             y = late[at : at + steps]
             if (y >= 0).any():
                 yield at, spikes[at - start : at - start + steps], y
-
-
-def _check_file(path: Path, checksum: str | None) -> None:
-    if not path.exists():
-        raise SrnnError(f"{path} is missing: {SOURCE.format(folder=path.parent)}.", "missing", path)
-    content = read_bytes(path, "a file of a WFDB record")
-    if not content:
-        raise SrnnError(f"{path} is empty: {SOURCE.format(folder=path.parent)}.", "file", path)
-    if checksum is not None and hashlib.sha256(content).hexdigest() != checksum:
-        raise SrnnError(
-            f"{path} does not match SHA256SUMS next to it: {SOURCE.format(folder=path.parent)}.",
-            "file",
-            path,
-        )

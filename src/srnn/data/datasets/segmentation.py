@@ -348,7 +348,15 @@ def cut_all(
             for part in whole
             if (start := max(span.start, part.start)) < (stop := min(span.stop, part.stop))
         )
-    ordered = _apart(spans)
+    ordered = sorted(spans)
+    for one, other in pairwise(ordered):
+        if other.start < one.stop:
+            raise SrnnError(
+                f"the events {one.label!r} and {other.label!r} overlap at sample {other.start}; "
+                "correct their times, or give no window, so that each is a sequence.",
+                "data",
+                one.label,
+            )
     pieces = []
     for part in whole:
         for start, stop in windows(part, window, stride):
@@ -380,20 +388,6 @@ def windows(
         return
     for start in range(part.start, part.stop - window + 1, stride or window):
         yield start, start + window
-
-
-def _apart(spans: Sequence[LabelledInterval]) -> list[LabelledInterval]:
-    """The spans in their order. SrnnError if two overlap."""
-    ordered = sorted(spans)
-    for one, other in pairwise(ordered):
-        if other.start < one.stop:
-            raise SrnnError(
-                f"the events {one.label!r} and {other.label!r} overlap at sample {other.start}; "
-                "correct their times, or give no window, so that each is a sequence.",
-                "data",
-                one.label,
-            )
-    return ordered
 
 
 def _labelled(

@@ -370,19 +370,19 @@ class SensorFiles:
         Raises:
             SrnnError: as for ``divide``; or a file is damaged, or unlike the first.
         """
+
+        def read_once(item: Item) -> Sensed:  # which is not kept, unless it is already
+            kept = self._kept.get(item.path)
+            if isinstance(kept, SrnnError):
+                raise kept
+            if kept is None:
+                return self._read(item, self.gaps)
+            return kept
+
         if not self.divided_inside:
             items = split_items(self.source, self.used, shares)[split]
-            return cut(items, self.cutting, self._read_once)
+            return cut(items, self.cutting, read_once)
         return divide(self.source, self.used, self.cutting, self._keep, split, shares)
-
-    def _read_once(self, item: Item) -> Sensed:
-        """A file, which is not kept, unless it is already."""
-        kept = self._kept.get(item.path)
-        if isinstance(kept, SrnnError):
-            raise kept
-        if kept is None:
-            return self._read(item, self.gaps)
-        return kept
 
     def _keep(self, item: Item) -> Sensed:
         """A file, which is kept."""

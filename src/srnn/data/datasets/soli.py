@@ -94,6 +94,16 @@ class SoliTask(CheckedSettings, Task):
             "recordings": names,
         }
 
+        def build() -> Arrays:
+            xs, ys, groups = [], [], []
+            for path in paths:
+                images, labels = read_recording(path, self.receivers)
+                pieces = cut(len(images), self.steps)
+                xs.append(images[pieces])
+                ys.append(labels[pieces])
+                groups += [f"subject-{_numbers(path.stem)[1]:02d}"] * len(pieces)
+            return {"x": np.concatenate(xs), "y": np.concatenate(ys), "groups": np.array(groups)}
+
         def use(arrays: Arrays) -> Split:
             frames = Split(arrays["x"], np.array(arrays["y"]), groups=np.array(arrays["groups"]))
             return frames.validate(str(folder), self.outputs, self.inputs)
@@ -103,7 +113,7 @@ class SoliTask(CheckedSettings, Task):
             split,
             options,
             paths,
-            lambda: _read(paths, self.receivers, self.steps),
+            build,
             use,
         )
 
@@ -222,17 +232,6 @@ def cut(frames: int, steps: int) -> npt.NDArray[np.intp]:
         return np.arange(steps)[None] % frames
     starts = np.minimum(np.arange(-(-frames // steps)) * steps, frames - steps)
     return starts[:, None] + np.arange(steps)
-
-
-def _read(paths: list[Path], receivers: Sequence[int], steps: int) -> Arrays:
-    xs, ys, groups = [], [], []
-    for path in paths:
-        images, labels = read_recording(path, receivers)
-        pieces = cut(len(images), steps)
-        xs.append(images[pieces])
-        ys.append(labels[pieces])
-        groups += [f"subject-{_numbers(path.stem)[1]:02d}"] * len(pieces)
-    return {"x": np.concatenate(xs), "y": np.concatenate(ys), "groups": np.array(groups)}
 
 
 def read_recording(

@@ -121,7 +121,11 @@ class SpikeArray(Inputs):
                 )
             raster = np.zeros(steps * row, bool)
             raster[t * row + c] = True
-            codes.append(_encode(np.flatnonzero(raster)))
+            distances = np.diff(np.flatnonzero(raster), prepend=-1)
+            skips = (distances - 1) // _SKIP
+            coded = np.zeros(int(skips.sum()) + len(distances), np.uint8)
+            coded[np.cumsum(skips + 1) - 1] = distances - skips * _SKIP
+            codes.append(coded)
         edges = np.cumsum([0, *map(len, codes)], dtype=np.int64)
         return cls.from_cache(
             np.concatenate([np.zeros(0, np.uint8), *codes]), edges, steps, channels
@@ -198,12 +202,3 @@ class SpikeArray(Inputs):
 
 def _words(channels: int) -> int:
     return (channels + 63) // 64
-
-
-def _encode(positions: npt.NDArray[np.intp]) -> npt.NDArray[np.uint8]:
-    """Codes of distinct positions in ascending order."""
-    gaps = np.diff(positions, prepend=-1)
-    skips = (gaps - 1) // _SKIP
-    codes = np.zeros(int(skips.sum()) + len(gaps), np.uint8)
-    codes[np.cumsum(skips + 1) - 1] = gaps - skips * _SKIP
-    return codes

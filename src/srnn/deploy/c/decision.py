@@ -212,7 +212,9 @@ class DecisionPlan:
             "SCORES_MEAN": how.mean,
             "ONE_BITS": ONE_BITS,
             "SHARE_BITS": 2 * ONE_BITS + 2,
-            **self._scores(),
+            "SCORE_TYPE": ("int64_t" if how.adds else "int32_t") if integer else "float",
+            "STEPS_TYPE": "int64_t" if integer else "float",
+            "ONE_STEP": "1" if integer else "1.0f",
             **self._alarm(),
             **self._properties(),
             **self._steps(),
@@ -326,15 +328,6 @@ class DecisionPlan:
             "VALUE_SHIFTS": ", ".join(map(str, columns["shift"])),
             "VALUE_OFFSETS": ", ".join(f"INT64_C({offset})" for offset in columns["offset"]),
         }
-
-    def _scores(self) -> dict[str, Any]:
-        """The types of scores and of the number of steps in them."""
-        fields = {"SCORE_TYPE": "float", "STEPS_TYPE": "float", "ONE_STEP": "1.0f"}
-        if self.bits is not None:
-            fields = {"SCORE_TYPE": "int32_t", "STEPS_TYPE": "int64_t", "ONE_STEP": "1"}
-            if self.how.adds:
-                fields["SCORE_TYPE"] = "int64_t"
-        return fields
 
     def _steps(self) -> dict[str, Any]:
         """What a step counts, and how it is joined to the total."""

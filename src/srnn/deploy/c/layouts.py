@@ -10,8 +10,6 @@ from __future__ import annotations
 import json
 from typing import Any, Literal
 
-import numpy as np
-
 from ..._version import __version__
 from ...errors import SrnnError, option
 from ...nn.fixedpoint.integer import IntegerNetwork
@@ -99,10 +97,12 @@ def _properties(layout: Layout | ForPage, plan: Plan, about: str) -> dict[str, A
 def _for_page(plan: Plan) -> dict[str, Any]:
     """What JavaScript must know to write samples and to read states."""
     network, signal = plan.network, plan.signal
-    state = plan.state_dtype()
+    fields: Any = plan.state_dtype().fields
     layers = []
     for layer in plan.layers[:-1]:
-        places = _places(state, layer.name)
+        # Where the layer's variables begin in a state, in bytes.
+        inner, begin = fields[layer.name][:2]
+        places = {name: begin + place[1] for name, place in inner.fields.items()}
         layers.append(
             {"size": layer.layer.size, "spikes": places.get("s"), "membrane": places.get("u")}
         )
@@ -134,10 +134,3 @@ def _for_page(plan: Plan) -> dict[str, Any]:
         "output_scale": 2**network.output_bits if isinstance(network, IntegerNetwork) else 1,
         "value_bits": None if plan.decision is None else plan.decision.value_bits,
     }
-
-
-def _places(state: np.dtype[Any], layer: str) -> dict[str, int]:
-    """Where the variables of a layer begin in a state, in bytes."""
-    layers: Any = state.fields
-    inner, begin = layers[layer][:2]
-    return {name: begin + place[1] for name, place in inner.fields.items()}

@@ -207,7 +207,14 @@ class Learning:
             "OUTPUTS_FLOAT": f"{outputs}.0f",
             "TARGET": number(1 - smoothing + smoothing / outputs, "float"),
             "OTHER_TARGET": number(smoothing / outputs, "float"),
-            "LEARNING_LAYERS": [self._layer(layer) for layer in self.layers],
+            "LEARNING_LAYERS": [
+                {
+                    **layer.configuration(self.name),
+                    "SIGNAL": "error" if layer is self.readout else "signal",
+                    "INDEX": "c" if layer is self.readout else "h",
+                }
+                for layer in self.layers
+            ],
             "TRACE_MEMBERS": [
                 {"TRACE": name, "TRACE_LENGTH": length}
                 for layer in self.layers
@@ -226,9 +233,3 @@ class Learning:
             fields |= {"HIDDEN_SIZE": layer.size, "COLUMN": column}
             fields |= {"KEPT": kept, "KEPT_DIFFERS": "[h]" in kept}
         return fields
-
-    def _layer(self, layer: LayerLearning) -> dict[str, Any]:
-        signal, index = "signal", "h"
-        if layer is self.readout:
-            signal, index = "error", "c"
-        return {**layer.configuration(self.name), "SIGNAL": signal, "INDEX": index}

@@ -191,6 +191,11 @@ class LayerLearning:
 
     def configuration(self, name: str) -> dict[str, Any]:
         """What ``traces.c`` and ``learning.c`` are told: traces are updated before the step."""
+        # Where each tensor lies, and what it was when it was shipped.
+        tensors, offset = list[dict[str, Any]](), 0
+        for constant, length in self.tensors:
+            tensors.append({"SHIPPED": constant, "OFFSET": offset, "TENSOR_LENGTH": length})
+            offset += length
         # What arrives at synapse j of every neuron; at that of the bias, 1.
         arrived = "1.0f"
         sources = [expression for _, expression, _ in self.layer.read]
@@ -210,7 +215,7 @@ class LayerLearning:
             "OUTPUT_TRACE": self.output,
             "LAST_ROW": f"{self.name}_{self.rows[-1]}",
             "SUM": f"{self.name}_sum",
-            "TENSORS": self._tensors(),
+            "TENSORS": tensors,
             "SLOPES_DIFFER": bool(self.kept),
             "TRACED_SLOPES": "",
             "SYNAPSE_INPUT": arrived,
@@ -241,14 +246,6 @@ class LayerLearning:
         read = [own for own in types if re.search(rf"\b{own}(->|\[)", body)]
         fields["FOLLOW_PARAMETERS"] = ", ".join(f"{types[own]} *{own}" for own in read)
         fields["FOLLOW_ARGUMENTS"] = ", ".join(read)
-        return fields
-
-    def _tensors(self) -> list[dict[str, Any]]:
-        """Where each lies, and what it was when it was shipped."""
-        fields, offset = list[dict[str, Any]](), 0
-        for constant, length in self.tensors:
-            fields.append({"SHIPPED": constant, "OFFSET": offset, "TENSOR_LENGTH": length})
-            offset += length
         return fields
 
     def _row(self, row: str) -> dict[str, Any]:

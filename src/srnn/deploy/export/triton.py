@@ -13,7 +13,7 @@ folder was not run in Triton.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,15 +55,28 @@ def write(model: ModelProto, initial: Mapping[str, Array], labels: list[str], pa
         given = [item.name for item in model.graph.input if item.name not in initial]
         kept = [f"{name}.next" for name in initial]
         outputs = [item.name for item in model.graph.output if item.name not in kept]
+        ends = {"scores": ' label_filename: "labels.txt"'}
+        states = []
+        for name, values in initial.items():
+            begins = f'data_file: "{name}"' if values.any() else "zero_data: true"
+            states += [
+                "  state {",
+                f'    input_name: "{name}" output_name: "{name}.next" {shapes[name]}',
+                f'    initial_state {{ name: "{name}" {shapes[name]} {begins} }}',
+                "  }",
+            ]
         lines = [
             'backend: "onnxruntime"',
             f"max_batch_size: {LARGEST_BATCH}",
             *(f'input {{ name: "{name}" {shapes[name]} }}' for name in given),
-            *(f'output {{ name: "{name}" {shapes[name]}{_labels(name)} }}' for name in outputs),
+            *(
+                f'output {{ name: "{name}" {shapes[name]}{ends.get(name, "")} }}'
+                for name in outputs
+            ),
             "sequence_batching {",
             f"  max_sequence_idle_microseconds: {_IDLE}",
             f"  oldest {{ max_candidate_sequences: {MOST_SEQUENCES} }}",
-            *_states(initial, shapes),
+            *states,
             "}",
         ]
         configuration = "".join(f"{line}\n" for line in lines)
@@ -73,20 +86,3 @@ def write(model: ModelProto, initial: Mapping[str, Array], labels: list[str], pa
             if values.any():
                 (folder / "initial_state").mkdir(exist_ok=True)
                 (folder / "initial_state" / name).write_bytes(values.tobytes())
-
-
-def _states(initial: Mapping[str, Array], shapes: Mapping[str, str]) -> Iterator[str]:
-    for name, values in initial.items():
-        begins = "zero_data: true"
-        if values.any():
-            begins = f'data_file: "{name}"'
-        yield "  state {"
-        yield f'    input_name: "{name}" output_name: "{name}.next" {shapes[name]}'
-        yield f'    initial_state {{ name: "{name}" {shapes[name]} {begins} }}'
-        yield "  }"
-
-
-def _labels(name: str) -> str:
-    if name == "scores":
-        return ' label_filename: "labels.txt"'
-    return ""

@@ -62,6 +62,8 @@ def write_page(
         SrnnError: the network's signal is not what the library takes (unsupported), or the C is not
             compiled (package).
     """
+    from ...training.examples import kept_examples
+
     decoder = Decoder.of(trained)
     facts = json.loads((library / "page.json").read_text())
     if facts["channels"] != decoder.signal.channels:
@@ -84,11 +86,16 @@ def write_page(
             "means": path.statistics.mean.tolist(),
             "deviations": path.statistics.std.tolist(),
         }
-    of_signal = about
+    # The recordings that the model keeps, as float32.
+    recordings = []
+    for file in kept_examples(trained.folder) if trained.folder else ():
+        samples = open_source(str(file), decoder.signal, 4096).whole().astype("<f4")
+        content = base64.b64encode(np.ascontiguousarray(samples).tobytes()).decode()
+        recordings.append({"name": file.stem, "samples": content})
     data = {
         "model": describe(trained.name, decoder),
-        "facts": facts | of_signal,
-        "recordings": _examples(trained, decoder),
+        "facts": facts | about,
+        "recordings": recordings,
         "wasm": base64.b64encode(wasm).decode(),
         "about": f"{trained.name}, {numbers}: {len(wasm) / 1000:.1f} kB of WebAssembly; "
         "all is computed on this device, and nothing is sent",
@@ -132,15 +139,3 @@ def compiled(library: Path, compiler: list[str]) -> bytes:
             compiler[0],
         )
     return (library / "model.wasm").read_bytes()
-
-
-def _examples(trained: Trained, decoder: Decoder) -> list[dict[str, str]]:
-    """The recordings that the model keeps, as float32."""
-    from ...training.examples import kept_examples
-
-    about = []
-    for file in kept_examples(trained.folder) if trained.folder else ():
-        samples = open_source(str(file), decoder.signal, 4096).whole().astype("<f4")
-        content = base64.b64encode(np.ascontiguousarray(samples).tobytes()).decode()
-        about.append({"name": file.stem, "samples": content})
-    return about

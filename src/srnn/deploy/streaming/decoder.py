@@ -418,7 +418,11 @@ class Session:
             parts.append(Decisions(np.arange(self.steps, self.steps + len(final)), scores, final))
             x, self._position, self.steps = x[count:], self._position + count, self.steps + count
             if self._position == segment:
-                self._begin()
+                # Begin the next segment.
+                stream.set_flat_state(self.decoder._initial)
+                if self._online is not None:
+                    self._online.end()
+                self._new_segment()
         self._network = stream.flat_state()
         if len(parts) == 1:
             return parts[0]
@@ -465,13 +469,6 @@ class Session:
         if met.any():
             return int(met.argmax())
         return None
-
-    def _begin(self) -> None:
-        """Begin the next segment."""
-        self._stream.set_flat_state(self.decoder._initial)
-        if self._online is not None:
-            self._online.end()
-        self._new_segment()
 
     def _new_segment(self) -> None:
         self._scores.reset()
