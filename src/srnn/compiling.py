@@ -89,13 +89,15 @@ def why_no_numba() -> str:
 
 
 def compiled(function: Callable[..., Any], depends_on: str = "", **options: Any) -> Any:
-    """The compiled form of a function; ``options`` are those of ``numba.njit``.
+    """The compiled form of a function.
 
     It is compiled at its first call for each signature, unless it is found on disk.
 
     Args:
+        function: the plain function.
         depends_on: a text that changes with whatever the machine code depends on besides the
             function's own file and closure.
+        options: those of ``numba.njit``.
     """
     why_no_numba()
     import numba  # costs more than everything else here

@@ -295,6 +295,7 @@ def predict(
     """What a trained network says about one recording.
 
     Args:
+        trained: the model.
         signal: a file, a ``Recording``, a DataFrame with a column for each channel, or an array
             (samples, channels), (samples,) for one channel; for encoded steps, (steps, inputs).
         form: "signal", "steps", or "auto": the signal where training data were encoded the same
@@ -305,10 +306,14 @@ def predict(
         segment: seconds (steps, where these are not in time) after which a sequence ends and the
             next begins; a rest of less than half of it is not read. None: it is one sequence.
 
-    Raises SrnnError for a recording that cannot be read, does not fit, is too short for one step,
-    or so long that its scores exceed the machine's memory. ``Prediction.drift`` says where one is
-    unlike those of training; a note where it is longer than the windows of these; a RuntimeWarning
-    where it gets a single class and is far longer than they were.
+    Returns:
+        The prediction. Its ``drift`` says where the recording is unlike those of training; a note
+        where it is longer than the windows of these. A RuntimeWarning says where it gets a single
+        class and is far longer than they were.
+
+    Raises:
+        SrnnError: the recording cannot be read, does not fit, is too short for one step, or so long
+            that its scores exceed the machine's memory (resource).
     """
     loss, task = trained.recipe.loss, trained.task
     path = task.whole_path(form)

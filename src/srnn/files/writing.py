@@ -72,6 +72,7 @@ def whole_file(
     An OSError in the block becomes an SrnnError that names ``path``.
 
     Args:
+        path: the file.
         parents: create its folder if missing.
         mode: the widest permissions of the new file, from the start; None: those of the old file,
             if there is one.
@@ -153,11 +154,14 @@ def temporary_folder() -> Iterator[Path]:
 def check_new(
     path: Path, overwrite: bool = False, ours: bool = True, also: str = "", name: str = "out"
 ) -> None:
-    """SrnnError if a file or a folder that is not empty is there, unless it may be overwritten. In a
-    pipe or a device (/dev/stdout) nothing is overwritten.
+    """SrnnError if a file or a folder that is not empty is there, unless it may be overwritten.
+
+    In a pipe or a device (/dev/stdout) nothing is overwritten.
 
     Args:
-        overwrite: whether it may, where it is ``ours``: what the same command writes.
+        path: the file or folder.
+        overwrite: whether it may be overwritten, where it is ``ours``.
+        ours: whether it is what the same command writes.
         also: what else can be done about ours.
         name: the option that names the path.
     """

@@ -423,9 +423,8 @@ def load_file(
         block, done = max(_BLOCK // max(steps * channels, 1), 1), 0
         ends = optional.get("lengths", np.full(count, steps))
         filled = list[int]()
-        for start in range(
-            0, count, block
-        ):  # of the file: HDF5 reads consecutive rows at once, but others one by one
+        # Of the file: HDF5 reads consecutive rows at once, but others one by one.
+        for start in range(0, count, block):
             some_rows = rows[(rows >= start) & (rows < start + block)]
             if not len(some_rows):
                 continue

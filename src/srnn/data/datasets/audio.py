@@ -139,9 +139,8 @@ def resampled(
             "rate",
         )
     above, below = (Fraction(value).limit_denominator(1000) for value in (wanted, rate))
-    up, down = (
-        (above / below).as_integer_ratio() if below else (0, 1)
-    )  # a rate this low counts as none
+    # A rate this low counts as none.
+    up, down = (above / below).as_integer_ratio() if below else (0, 1)
     if not up:
         raise SrnnError(
             f"has {rate:.12g} samples per second; the ratio to {wanted:.12g} is too large to "
@@ -159,9 +158,8 @@ def resampled(
             "unsupported",
             "rate",
         )
-    if (
-        samples.dtype.char in "eg"
-    ):  # with half floats the filter would be as coarse; it takes no long ones
+    # With half floats the filter would be as coarse; it takes no long ones.
+    if samples.dtype.char in "eg":
         samples = samples.astype(np.float64)
     with np.errstate(over="ignore"):  # what is too large for float32 is not finite
         return resample_poly(samples, up, down, axis=0, padtype=padding).astype(np.float32)

@@ -22,10 +22,8 @@ from .inputs import Inputs
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
-_PADDED, _PADDED_RATIO = (
-    2**33,
-    100,
-)  # bytes that padded sequences may always take; or so many times their own
+# Bytes that padded sequences may always take; or so many times their own.
+_PADDED, _PADDED_RATIO = 2**33, 100
 _BLOCK = 2**20  # numbers that are checked at a time
 _chosen: ContextVar[Path | None] = ContextVar("data folder", default=None)
 UNLABELLED = -1

@@ -84,9 +84,8 @@ def fetch(
     with contextlib.ExitStack() as held:
 
         def get(file: DataFile) -> None:
-            held.enter_context(
-                locked(folder)
-            )  # two processes that write one NAME.part would mix their bytes
+            # Two processes that write one NAME.part would mix their bytes.
+            held.enter_context(locked(folder))
             download(address(file, data_set, mirror), folder / file.name, file, watch)
 
         if data_set.sums is not None:
@@ -186,9 +185,8 @@ def _transfer(url: str, part: Path, file: DataFile, watch: Watcher) -> str:
 
     have = _size(part)
     with _session() as session, _answer(session, url, have) as response:
-        if (
-            have and response.status_code == 416
-        ):  # nothing is left to send: the part is whole, or too long
+        # Nothing is left to send: the part is whole, or too long.
+        if have and response.status_code == 416:
             return ""
         # Refused if it is not what was asked for, or did not come encrypted as asked for.
         if url.startswith("https:") and not response.url.startswith("https:"):
@@ -268,9 +266,8 @@ def _answer(session: Session, url: str, have: int) -> Response:
             url,
         ) from error
     except requests.RequestException as error:
-        reason = str(getattr(error.args[0], "reason", error)).rpartition(": ")[
-            2
-        ]  # what urllib3 gave up for
+        # What urllib3 gave up for.
+        reason = str(getattr(error.args[0], "reason", error)).rpartition(": ")[2]
         raise SrnnError(
             f"{url} cannot be reached ({one_line(reason, 200)}); check the network, or name a "
             f"mirror ({option('mirror')} or SRNN_MIRROR).",

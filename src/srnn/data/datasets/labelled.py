@@ -60,6 +60,7 @@ def load_labelled(
 
     Args:
         split: which one, where the source names splits or ``shares`` are given.
+        source: the folder, table or file.
         classes: the network's, among which the source's names are looked up (SrnnError for any
             other name).
         path: says what channels and rate the files must have.

@@ -174,9 +174,8 @@ def record_numbers(y: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """(N, 1301) labels in file order -> (N,) the number of the record that each sequence is from,
     0, 1, 2, ..."""
     before, after = y[:-1, STRIDE + _FILLED :], y[1:, _FILLED : STEPS - STRIDE]
-    border = (before == after).mean(
-        -1
-    ) < 0.9  # measured: 1 within a record, below .5 across a border
+    # Measured: 1 within a record, below .5 across a border.
+    border = (before == after).mean(-1) < 0.9
     return np.concatenate([[0], np.cumsum(border)]).astype(np.int64)
 
 
@@ -199,9 +198,8 @@ def validation_mask(
         SrnnError: there are too few records to hold some out and keep some in every stretch
             (conflict).
     """
-    starts = np.flatnonzero(
-        np.diff(records, prepend=records[0] - 1)
-    )  # (records,) first sequence of each
+    # (records,) first sequence of each.
+    starts = np.flatnonzero(np.diff(records, prepend=records[0] - 1))
     total = len(records)
     if len(starts) < 2 * blocks:
         raise SrnnError(
@@ -210,12 +208,10 @@ def validation_mask(
             "conflict",
             "validation_blocks",
         )
-    least = 2 * np.arange(
-        blocks + 1
-    )  # records before each edge, at least, so that every stretch has two
-    edges = np.searchsorted(
-        starts, np.arange(blocks + 1) * total / blocks
-    )  # first record of each stretch
+    # Records before each edge, at least, so that every stretch has two.
+    least = 2 * np.arange(blocks + 1)
+    # First record of each stretch.
+    edges = np.searchsorted(starts, np.arange(blocks + 1) * total / blocks)
     edges = least + np.maximum.accumulate(np.clip(edges - least, 0, len(starts) - 2 * blocks))
     ends = np.append(starts, total)
     mask = np.zeros(total, bool)

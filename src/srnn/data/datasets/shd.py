@@ -47,9 +47,8 @@ _FILES: dict[Name, dict[str, str]] = {
     "ssc": {"train": "ssc_train.h5", "validation": "ssc_valid.h5", "test": "ssc_test.h5"},
 }
 _WHAT = "recordings in HDF5; download it again"
-_LEAST = (
-    0.01  # least fraction of a file's events within the steps; it is lower where times are in ms
-)
+# Least fraction of a file's events within the steps; it is lower where times are in ms.
+_LEAST = 0.01
 _CODE = 1  # incremented when the same file and options shall give another result
 
 

@@ -51,21 +51,22 @@ class Conversion(NamedTuple):
 def find_clips(
     inputs: Sequence[Path | str], pattern: str | None = None, misnamed: list[str] | None = None
 ) -> list[Item]:
-    """The sound files in folders (and their subfolders) and among ``inputs`` themselves, sorted by
-    name, each once.
+    """The sound files in folders and their subfolders, sorted by name, each once.
 
     A clip's name is relative to the given folder; if two would have the same name, all names are
     relative to the folder that all inputs have in common.
 
     Args:
+        inputs: folders, and sound files.
         pattern: how labels and speakers are read from a file's name, as ``NamePattern``. Where it
             has no {label}, or without a pattern, the label is the name of the folder in which a
             file lies.
         misnamed: receives a line for each file that is skipped because its name does not match;
             None: this is an error.
 
-    SrnnError for a folder or file that is missing, no sound files, or names that do not match the
-    pattern.
+    Raises:
+        SrnnError: a folder or file is missing (missing), a folder holds no sound files, or names do
+            not match the pattern (data).
     """
     if pattern is None:
         names = None
@@ -136,7 +137,7 @@ def convert(
     progress: Callable[[int, int], None] | None = None,
     length: float | None = None,
 ) -> Conversion:
-    """Write the spikes of clips, in their order, to ``out``, atomically.
+    """Write the spikes of clips, in their order, to a file, atomically.
 
     Labels and speakers are numbered by the order of their names, integers by value. All files are
     read once before the first is converted (which takes far longer), so that a bad one is found at
@@ -146,7 +147,9 @@ def convert(
     Args:
         clips: as ``find_clips`` finds them, or your own; their names must differ, as they are the
             keys of their random numbers.
+        out: the HDF5 file.
         cochlea: default: that of SHD and SSC, 700 places.
+        seed: of the random numbers, of which each clip has its own.
         workers: threads; default: as many as this process has cores.
         time_type: SHD has float16, which rounds times above half a second to 0.5 ms.
         leave_out_bad: continue after a clip that cannot be read or holds only silence, instead of

@@ -152,9 +152,8 @@ def _measured(items: Sequence[Item], cache: Path) -> npt.NDArray[np.float64]:
         return {"seconds": lasting, "swing": swing}
 
     def use(arrays: Arrays) -> npt.NDArray[np.float64]:
-        return np.array([arrays["seconds"], arrays["swing"]]).reshape(
-            2, len(items)
-        )  # ValueError for other clips'
+        # ValueError for other clips'.
+        return np.array([arrays["seconds"], arrays["swing"]]).reshape(2, len(items))
 
     options = {"clips": [item.name for item in items], "code": _CODE}
     return cached(cache, "clips", options, [item.path for item in items], measure, use)
@@ -266,9 +265,8 @@ def list_digests(items: Sequence[Item], cache: Path) -> list[str]:
 
     def measure() -> Arrays:
         of_size = dict[int, list[int]]()
-        digests = [
-            *map(str, range(len(items)))
-        ]  # the number stands for a file whose size is unique
+        # The number stands for a file whose size is unique.
+        digests = [*map(str, range(len(items)))]
         for index, item in enumerate(items):
             with reading(item.path, "a file"):
                 of_size.setdefault(item.path.stat().st_size, []).append(index)

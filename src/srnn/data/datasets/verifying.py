@@ -209,9 +209,8 @@ def check(file: DataFile, path: Path) -> FileReport:
         return FileReport(file.name, "wrong", "its checksum differs")
     if file.bytes is not None and size != file.bytes:
         return FileReport(file.name, "wrong", f"it has {size:,} bytes, not {file.bytes:,}")
-    packed = file.name.endswith(
-        (".zip", ".tar.gz", ".tgz", ".gz")
-    )  # while it is downloaded, its path has another name
+    # While it is downloaded, its path has another name.
+    packed = file.name.endswith((".zip", ".tar.gz", ".tgz", ".gz"))
     try:
         if packed:
             read_through(path, file.name)
@@ -360,9 +359,8 @@ def _check_timit(root: Path) -> list[FileReport]:
 def _sentences(speaker: Path, folder: Path) -> Iterator[FileReport]:
     name = speaker.relative_to(folder).as_posix()
     paths = timit.list_sounds(speaker)
-    sentences = {
-        path.name.split(".")[0].lower() for path in paths
-    }  # SA1.WAV may have a copy SA1.WAV.wav next to it
+    # SA1.WAV may have a copy SA1.WAV.wav next to it.
+    sentences = {path.name.split(".")[0].lower() for path in paths}
     if len(sentences) < timit.SENTENCES:
         yield FileReport(
             name, "wrong", f"{len(sentences)} of its {timit.SENTENCES} sentences are there"

@@ -39,8 +39,13 @@ def arranged(
     """The files of a library in a layout, by their paths.
 
     Args:
+        layout: "plain", the tool that takes the library, or "web", a page.
+        plan: the plan of the network.
         about: one line that says what network this is, in printable ASCII.
         files: of the layout "plain".
+
+    Raises:
+        SrnnError: the layout's examples cannot show this network's answer.
     """
     if layout == "plain":
         return files

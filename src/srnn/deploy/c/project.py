@@ -49,7 +49,8 @@ def export_c(
     Args:
         network: an SRNN, or what ``device_network`` made of one.
         out: folder to be made; new or empty, or with ``overwrite`` that of an earlier export.
-        name, format, learn, counts, layout: as in ``export.model.export_c``.
+        name: as in ``export.model.export_c``.
+        format: as in ``export.model.export_c``.
         inputs_as: int8 only: range and kind of the inputs (default: spikes and other integers up to
             127).
         state_as: int8 only: how states are kept, as ``measure_states`` finds it (default: as the
@@ -58,12 +59,19 @@ def export_c(
             a CrossingPath or SpeechPath, or a ScaledPath or Steps, whose samples are steps.
         decision: the rule by which outputs become a class, and the classes' names: gives
             NAME_decide and NAME_CLASSES. Without it the library ends with the readout's outputs.
+        learn: as in ``export.model.export_c``.
+        counts: as in ``export.model.export_c``.
         about: one line for the header: what network this is.
         inputs: for the header of a network without an encoder: what the inputs of a step are.
+        layout: as in ``export.model.export_c``; or "web", for a page.
+        overwrite: write over an earlier export in the folder.
 
-    Returns: sizes and operations, as written to NAME.json.
-    Raises SrnnError for a network that cannot be exported like this, a bad name, or a folder that
-    cannot be written.
+    Returns:
+        Sizes and operations, as written to NAME.json.
+
+    Raises:
+        SrnnError: the network cannot be exported like this, the name is a bad one, or the folder
+            cannot be written.
     """
     out = Path(out)
     check_name(name)

@@ -122,9 +122,8 @@ def load(
             ", ".join(sorted(set(settings) - set(OPEN))),
         )
     CubaLIF(**settings)  # refuses invalid values
-    with reading(
-        source, "a network of layers"
-    ):  # nodes contain whatever their writer put into them
+    # Nodes contain whatever their writer put into them.
+    with reading(source, "a network of layers"):
         entries = _entries(graph, source)
         if discretisation is None:
             how: Discretisation = entries.get("discretisation", "euler")
@@ -192,9 +191,8 @@ def save(graph: NIRGraph, path: Path | str) -> None:
     nir = need("nir", "NIR", "nir")
     content = io.BytesIO()
     try:
-        with contextlib.redirect_stderr(
-            io.StringIO()
-        ):  # the HDF5 library prints tracebacks, too, where closing fails
+        # The HDF5 library prints tracebacks, too, where closing fails.
+        with contextlib.redirect_stderr(io.StringIO()):
             nir.write(content, graph)
     except Exception as error:  # the HDF5 library reports a lack of memory in many ways
         reason = str(error).rstrip(".") or type(error).__name__

@@ -167,7 +167,6 @@ def _stored(neuron: Neuron, **values: Array) -> dict[str, Array]:
 
 def _settings(*taus: Array) -> dict[str, Any]:
     """Settings of a neuron whose time constants (in steps) stay as they are read."""
-    kept = all(
-        steps.min() >= 2.0 and steps.max() <= 1e6 for steps in taus
-    )  # there "linear" stores them unchanged
+    # There "linear" stores them unchanged.
+    kept = all(steps.min() >= 2.0 and steps.max() <= 1e6 for steps in taus)
     return {"time_constants": "linear" if kept else "unconstrained"}

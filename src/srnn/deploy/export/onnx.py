@@ -386,9 +386,8 @@ def _total_after(
     outputs)."""
     (joined,) = decision.loss.rule.joined_record.run(_OverClasses(), [total, y])
     alone = float(decision.loss.start)
-    return graph.one(
-        "Where", graph.one("Greater", steps, alone), joined, y
-    )  # a step up to ``start`` stands alone
+    # A step up to ``start`` stands alone.
+    return graph.one("Where", graph.one("Greater", steps, alone), joined, y)
 
 
 def _running_scores(

@@ -32,12 +32,16 @@ _IDLE = 60_000_000
 
 
 def write(model: ModelProto, initial: Mapping[str, Array], labels: list[str], path: Path) -> None:
-    """Write the folder, new or empty.
+    """Write a folder of the repository, whole or not at all.
 
     Args:
         model: one step.
         initial: the state before a sequence, by the names of the model's inputs, for a batch of 1.
         labels: names of the classes.
+        path: the folder, new or empty.
+
+    Raises:
+        SrnnError: the folder is not empty (exists), or cannot be written.
     """
     from onnx.helper import tensor_dtype_to_np_dtype
 
