@@ -93,7 +93,7 @@ def at_rate(
         x: (samples, channels) or (samples,).
         own: its rate in Hz; None: not known.
         wanted: the rate in Hz of the result; None: as it is.
-        sound: whether it is sound, whose rates must agree exactly; a sensor's agree to 1 %.
+        sound: whether it is sound, whose rates agree to a millionth; a sensor's agree to 1 %.
 
     Returns:
         The signal, float32 if it was resampled.

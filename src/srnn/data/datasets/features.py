@@ -287,7 +287,7 @@ def stored_frames(
         length: samples to which clips are cut or padded; None: each keeps its length.
 
     Returns:
-        Frames (N, T, front channels) float16, padded with zeros, and their numbers (N,).
+        Frames (N, T, front channels) float16, padded with zeros, and how many each clip has (N,).
 
     Raises:
         SrnnError: there are no clips (data), or a file cannot be read.

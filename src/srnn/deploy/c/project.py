@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -113,7 +113,18 @@ def export_c(
         "Makefile": makefile(plan),
         f"{name}.json": json.dumps(report, indent=2) + "\n",
     }
-    _write(out, arranged(layout, plan, text, files))
+    arrangement = arranged(layout, plan, text, files)
+    if _exported(out):  # what was built there, and files of one's own, stay
+        for file, content in arrangement.items():
+            with changing(out / file):
+                (out / file).parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(out / file, content.encode())
+        return report
+    with whole_folder(out) as folder:  # all files, or no folder
+        for file, content in arrangement.items():
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            # Written as text, its line ends would change on Windows.
+            (folder / file).write_bytes(content.encode())
     return report
 
 
@@ -134,21 +145,6 @@ def _check_format(
             "conflict",
             "state_as",
         )
-
-
-def _write(out: Path, files: Mapping[str, str]) -> None:
-    """Write the files into a folder, or over an earlier export in it."""
-    if _exported(out):  # what was built there, and files of one's own, stay
-        for file, content in files.items():
-            with changing(out / file):
-                (out / file).parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(out / file, content.encode())
-        return
-    with whole_folder(out) as folder:  # all files, or no folder
-        for file, content in files.items():
-            (folder / file).parent.mkdir(parents=True, exist_ok=True)
-            # Written as text, its line ends would change on Windows.
-            (folder / file).write_bytes(content.encode())
 
 
 def describe(network: FrozenNetwork) -> str:

@@ -48,7 +48,15 @@ def configuration(plan: Plan) -> dict[str, Any]:
     rows = {row["ADD_ROWS"]: row for layer in plan.layers for row in _sources(plan, layer)}
     rings = {ring["SEND"]: ring for layer in layers for ring in layer["RINGS"]}
     neurons = dict.fromkeys(layer.step.text for layer in plan.layers)
-    parameters, arguments = (", ".join(part) for part in zip(*_begun(plan), strict=True))
+    # What NAME_begin takes: (declaration, as examples call it).
+    taken = [(f"{plan.name}_model *whole", "&model")]
+    if isinstance(encoder, CrossingPlan) and not encoder.running:
+        length = f"{plan.name.upper()}_CHANNELS"
+        taken += [(f"const {encoder.sample} {side}[{length}]", side) for side in ("up", "down")]
+    if learning is not None:
+        taken.append((f"const {plan.name}_parameters *parameters", "&parameters"))
+        taken.append((f"{plan.name}_traces *traces", "0"))
+    parameters, arguments = (", ".join(part) for part in zip(*taken, strict=True))
     return {
         "NAME": plan.name,
         "INPUTS": plan.network.inputs,
@@ -83,20 +91,6 @@ def configuration(plan: Plan) -> dict[str, Any]:
         **(decision.configuration() if decision else {}),
         **(learning.configuration() if learning else {}),
     }
-
-
-def _begun(plan: Plan) -> list[tuple[str, str]]:
-    """What NAME_begin takes: (declaration, as examples call it)."""
-    taken = [(f"{plan.name}_model *whole", "&model")]
-    if isinstance(plan.encoder, CrossingPlan) and not plan.encoder.running:
-        channels = f"{plan.name.upper()}_CHANNELS"
-        taken += [
-            (f"const {plan.encoder.sample} {side}[{channels}]", side) for side in ("up", "down")
-        ]
-    if plan.learning is not None:
-        taken.append((f"const {plan.name}_parameters *parameters", "&parameters"))
-        taken.append((f"{plan.name}_traces *traces", "0"))
-    return taken
 
 
 def _costs(plan: Plan) -> dict[str, Any]:

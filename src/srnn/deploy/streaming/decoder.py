@@ -408,10 +408,13 @@ class Session:
                 for step in range(self.steps, self.steps + count):
                     probe(step)
             final = np.zeros(len(scores), bool)
-            until = self._exit(scores)
-            if until is not None:
-                self._ended, scores, final = True, scores[: until + 1], final[: until + 1]
-                final[-1] = True
+            if self.decoder.policy is not None and len(scores):
+                first = self._scores.steps[0] - len(scores)
+                _, met = self._stopping.push(scores[None], first + np.arange(len(scores)))
+                if met.any():  # the policy decides, at the first such row
+                    until = int(met.argmax())
+                    self._ended, scores, final = True, scores[: until + 1], final[: until + 1]
+                    final[-1] = True
             final[-1:] |= self._position + count == segment
             if len(final):
                 self._last = None if final[-1] else scores[-1].copy()
@@ -459,16 +462,6 @@ class Session:
             rows.append(stream.push(x_t))
             probe(number)
         return np.stack(rows)
-
-    def _exit(self, scores: Array) -> int | None:
-        """The row at which the policy decides, if it does."""
-        if self.decoder.policy is None or not len(scores):
-            return None
-        first = self._scores.steps[0] - len(scores)
-        _, met = self._stopping.push(scores[None], first + np.arange(len(scores)))
-        if met.any():
-            return int(met.argmax())
-        return None
 
     def _new_segment(self) -> None:
         self._scores.reset()
