@@ -87,16 +87,15 @@ class Hdf5(Mapping[str, "h5py.Dataset"]):
         found = self._find(group)
         if not isinstance(found, Mapping):
             raise ValueError(f"'{group}' is not a group")
-        return {name: self._value(f"{group}/{name}") for name in found}
-
-    def _value(self, name: str) -> Any:
-        item = self._find(name)
-        if isinstance(item, Mapping):
-            return self.tree(name)
-        value = item[()]
-        if not isinstance(value, bytes):
-            return value
-        return value.decode()
+        contents = {}
+        for name in found:
+            item = self._find(f"{group}/{name}")
+            if isinstance(item, Mapping):
+                contents[name] = self.tree(f"{group}/{name}")
+            else:
+                value = item[()]
+                contents[name] = value.decode() if isinstance(value, bytes) else value
+        return contents
 
     def _find(self, name: str) -> Any:
         """A group or data set; None where there is none."""

@@ -451,8 +451,8 @@ def _list_repeated(source: Path, items: Sequence[Item]) -> list[str]:
         return [
             f"each of {some(sorted(below))} holds the folders {some(sorted(first))}, which nothing "
             "tells apart: if they are speakers or subjects, set the option speaker to "
-            "{speaker}/{index}; if they are the classes, list the files in a table "
-            "(file,label,group)"
+            "{speaker}/{index}; if they are the classes, list the files "
+            "in a table (file,label,group)"
         ]
     return []
 

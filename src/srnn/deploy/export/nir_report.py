@@ -55,8 +55,8 @@ class Report:
             for name in ("where", "what")
         ]
         return [
-            f"{entry.verdict:<12}  {entry.where:<{widths[0]}}  {entry.what:<{widths[1]}}  "
-            f"{entry.detail}"
+            f"{entry.verdict:<12}  {entry.where:<{widths[0]}}  "
+            f"{entry.what:<{widths[1]}}  {entry.detail}"
             for entry in self.entries
         ]
 
