@@ -93,10 +93,8 @@ def test_a_resonator_is_asked_at_every_step_and_its_spikes_are_counted() -> None
         assert found.anytime.accuracy[t] == pytest.approx((predicted == data.y).mean())
     assert found.exit.waiting.accuracy == found.anytime.accuracy[-1]
     spikes, steps = float(result.layers[0].output.sum()), int(lengths.sum())
-    assert (
-        found.activity.layers[0].rates.mean() == pytest.approx(spikes / steps / 8)
-        and spikes > 0.02 * steps * 8
-    )
+    assert found.activity.layers[0].rates.mean() == pytest.approx(spikes / steps / 8)
+    assert spikes > 0.02 * steps * 8
     # A spike reaches its layer and the readout.
     counts = energy(trained.network, x, lengths)["counts"]
     assert counts["synaptic_acs"] * steps == pytest.approx(
@@ -236,11 +234,8 @@ def test_time_constants_before_and_after() -> None:
     assert found["readout.tau_mem"].rms_change == 0
     assert found["layers.0.tau_mem"].is_trained
     bins = found["layers.0.tau_mem"].histogram(5)
-    assert (
-        len(bins.edges) == 6
-        and bins.initial is not None
-        and sum(bins.now) == sum(bins.initial) == 8
-    )
+    assert len(bins.edges) == 6 and bins.initial is not None
+    assert sum(bins.now) == sum(bins.initial) == 8
     assert time_constants(network)[0].rms_change is None
 
 
@@ -258,11 +253,8 @@ def test_bins_of_a_wide_range_grow_by_a_constant_factor() -> None:
     """On a linear axis one neuron of 18,000 steps puts all others into the first bin."""
     values = np.array([60.0, 80.0, 120.0, 250.0, 600.0, 18000.0])
     wide = TimeConstants("layers.0.tau_adp", True, values, values / 2, None).histogram(8)
-    assert (
-        wide.log
-        and np.allclose(np.diff(np.log(wide.edges)), np.log(600) / 8)
-        and max(wide.now) <= 3
-    )
+    assert wide.log and np.allclose(np.diff(np.log(wide.edges)), np.log(600) / 8)
+    assert max(wide.now) <= 3
     assert sum(wide.now) == 6 and wide.initial is not None and sum(wide.initial) == 6
     narrow = TimeConstants("readout.tau_mem", True, values[:4], None, None).histogram(8)
     assert not narrow.log and np.allclose(np.diff(narrow.edges), 190 / 8) and narrow.initial is None
@@ -350,11 +342,8 @@ def shown(task: TinyTask, *words: str) -> str:
 
 def test_analog_neurons_are_not_said_to_spike() -> None:
     relu = shown(TinyTask(), "--network.neuron={name: relu, tau_mem: 3}")
-    assert (
-        "spike" not in relu
-        and "synaptic" not in relu
-        and "fraction of outputs that are not 0" in relu
-    )
+    assert "spike" not in relu and "synaptic" not in relu
+    assert "fraction of outputs that are not 0" in relu
     assert "spikes per neuron and step" in shown(TinyTask())
     mixed = made(TinyTask(), "--network.hidden=[4, 4]", "--network.neuron=[alif, relu]")
     assert not recipe_spikes(mixed.recipe)  # one layer that does not is enough

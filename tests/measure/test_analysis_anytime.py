@@ -34,10 +34,8 @@ def test_decisions_stand_when_a_sequence_is_over_and_those_without_a_label_do_no
     output = outputs_for([[0, 2, 1], [1, 1, 1], [0, 0, 0]])
     found.add_decisions(prefixes(loss, output, torch.tensor([3, 1, 2])), np.array([1, 1, -1]))
     assert found.right.tolist() == [1, 1, 2, 2, 2] and found.counted.tolist() == [2] * 5
-    assert (
-        found.accuracy == [0.5, 0.5, 1, 1, 1]
-        and found.labelled_from is found.accuracy_labelled is None
-    )
+    assert found.accuracy == [0.5, 0.5, 1, 1, 1]
+    assert found.labelled_from is found.accuracy_labelled is None
 
 
 def test_steps_before_the_start_and_beyond_the_length_are_in_no_curve() -> None:

@@ -36,10 +36,8 @@ def test_bins_against_plain_loops() -> None:
             assert plain["confidence"][bin_] is None and plain["accuracy"][bin_] is None
             continue
         confidence, accuracy = (sum(column) / len(row) for column in zip(*row, strict=True))
-        assert (
-            plain["confidence"][bin_] == pytest.approx(confidence)
-            and plain["accuracy"][bin_] == accuracy
-        )
+        assert plain["confidence"][bin_] == pytest.approx(confidence)
+        assert plain["accuracy"][bin_] == accuracy
         error += len(row) / total * abs(confidence - accuracy)
         excess += len(row) / total * (confidence - accuracy)
     assert (

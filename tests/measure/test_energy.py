@@ -156,10 +156,8 @@ def test_layer_norm_takes_three_multiplications_and_two_constants_of_each_unit(
         for norm in ("none", "layer")
     )
     units = 5 * (1 + bidirectional)
-    assert (
-        normed.neuron_macs == plain.neuron_macs + 3 * units
-        and normed.synaptic_macs == plain.synaptic_macs
-    )
+    assert normed.neuron_macs == plain.neuron_macs + 3 * units
+    assert normed.synaptic_macs == plain.synaptic_macs
     assert normed.weight_words == plain.weight_words + 2 * units
     assert normed.weight_reads == plain.weight_reads + 2 * units
 
@@ -197,10 +195,8 @@ def test_weights_that_are_0_cost_nothing_but_in_the_paper_s_rule() -> None:
     with torch.no_grad():
         net.layers[0].weight_rec.zero_()  # type: ignore[operator, union-attr]
     after = total(count(describe_network(net), spiking(0.2)))
-    assert (
-        before.effective_acs - after.effective_acs == pytest.approx(0.2 * 25)
-        and before.dense == after.dense
-    )
+    assert before.effective_acs - after.effective_acs == pytest.approx(0.2 * 25)
+    assert before.dense == after.dense
     assert before.synaptic_acs - after.synaptic_acs == pytest.approx(0.2 * 25)
     assert before.weight_words - after.weight_words == 25 and before.paper_acs == after.paper_acs
 
@@ -300,9 +296,8 @@ def test_spikes_are_told_for_a_step_of_the_input_and_for_a_sequence() -> None:
     with torch.no_grad():
         spikes = float(net.run(x).layers[0].output.sum())
     report = energy(net, x)["spikes"]
-    assert spikes > 0 and (report["per_step"], report["per_sequence"]) == pytest.approx(
-        (spikes / 18, spikes / 2)
-    )
+    assert spikes > 0
+    assert (report["per_step"], report["per_sequence"]) == pytest.approx((spikes / 18, spikes / 2))
 
 
 def test_only_spikes_are_told_as_spikes_and_all_tensors_take_memory() -> None:
@@ -318,9 +313,8 @@ def test_only_spikes_are_told_as_spikes_and_all_tensors_take_memory() -> None:
     assert spikes > 0 and found["spikes"]["per_step"] == pytest.approx(spikes / 18)
     assert found["activation_sparsity"] == pytest.approx(1 - found["firing_rate"]["mean"])
     kept = net.state_dict()
-    assert "layers.0.norm.variance" in kept and found["footprint_bytes"] == sum(
-        t.nbytes for t in kept.values()
-    )
+    assert "layers.0.norm.variance" in kept
+    assert found["footprint_bytes"] == sum(t.nbytes for t in kept.values())
 
 
 def test_a_layer_after_one_that_does_not_spike_multiplies() -> None:
@@ -425,9 +419,8 @@ def test_dram_costs_orders_of_magnitude_more() -> None:
         for name in ("horowitz-45nm", "horowitz-45nm-dram")
     )
     operations = ("synaptic_macs", "neuron_macs", "synaptic_acs", "additions")
-    assert sum(off.values()) > 10 * sum(on.values()) and all(
-        off[name] == on[name] for name in operations
-    )
+    assert sum(off.values()) > 10 * sum(on.values())
+    assert all(off[name] == on[name] for name in operations)
     assert sum(off.values()) > 100 * sum(off[name] for name in operations)
 
 

@@ -87,10 +87,8 @@ PAPER_NETWORKS: dict[tuple[str, str], Callable[[], SRNN | ClassicalRNN]] = {
 def paper_counts(row: dict[str, str], rate: float | None = None) -> LayerCounts:
     """The row's operations. rate: None: what its printed number of ACs implies, with ACs in
     integers as printed."""
-    layers, analog = (
-        describe_network(PAPER_NETWORKS[row["task"], row["model"]]()),
-        row["task"] in ("SMNIST", "PSMNIST"),
-    )
+    layers = describe_network(PAPER_NETWORKS[row["task"], row["model"]]())
+    analog = row["task"] in ("SMNIST", "PSMNIST")
     if rate is None:
         weights = paper_counts(row, 1.0).paper_acs
         found = paper_counts(row, float(row["ac_paper"]) / weights if weights else 0.0)

@@ -31,10 +31,8 @@ def test_a_file_says_only_what_differs(tmp_path: Path) -> None:
         GOOD + "address = {pj = 0}\n[on_chip]\nbytes = [100]\npj = [2.0]\n"
     )  # of one memory, whatever its size
     found = load_technology(path)
-    assert (
-        found.address_pj == 0
-        and found.on_chip_word(1) == found.on_chip_word(10**6) == 2.0 * 32 / 64
-    )
+    assert found.address_pj == 0
+    assert found.on_chip_word(1) == found.on_chip_word(10**6) == 2.0 * 32 / 64
 
 
 def test_what_differs_from_its_base_does_not_pass_for_it(tmp_path: Path) -> None:

@@ -31,9 +31,8 @@ def test_a_border_is_found_once_and_by_the_nearest() -> None:
         [0.02, 0.149]
     )  # 3.151 is too late, 0.9 one too many
     assert delineation.errors(np.array([1.0, 1.1]), np.array([1.06])) == pytest.approx([-0.04])
-    assert not len(delineation.errors(marked, np.zeros(0))) and not len(
-        delineation.errors(np.zeros(0), found)
-    )
+    assert not len(delineation.errors(marked, np.zeros(0)))
+    assert not len(delineation.errors(np.zeros(0), found))
 
 
 def test_borders_are_those_that_are_marked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,9 +39,8 @@ def test_site_is_built_strictly_and_fetches_nothing(tmp_path: Path) -> None:
     }
     assert len(pages) > 40
     home = pages[Path("index.html")]
-    assert (
-        f"srnn {srnn.__version__}" in home and 'rel="next"' in home and "images/heart.svg" in home
-    )
+    assert f"srnn {srnn.__version__}" in home and 'rel="next"' in home
+    assert "images/heart.svg" in home
     for name, page in pages.items():
         fetched = re.findall(r"<(?:script|img|iframe)[^>]*\bsrc=\"?((?:https?:)?//[^\" >]+)", page)
         fetched += re.findall(
