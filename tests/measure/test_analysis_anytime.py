@@ -96,10 +96,8 @@ def test_a_stretch_that_is_filled_up_is_in_no_curve_of_labelled_steps() -> None:
     true = torch.tensor([[0, 0, -1, 1, 1, 2], [0, 0, -1, -1, 2, 2], [0, 0, 0, 0, -1, -1]])
     always = torch.nn.functional.one_hot(torch.zeros_like(true), 3).float()
     found = Anytime(Loss(LossConfig("nll"), per_step=True), 6, unlabelled_class=0)
-    for rows in (
-        slice(0, 2),
-        slice(2, 3),
-    ):  # in two batches, of which neither knows the other's labels
+    # In two batches, of which neither knows the other's labels.
+    for rows in (slice(0, 2), slice(2, 3)):
         found.add_steps(Batch(torch.zeros(1, 6, 1), true[rows], None), always[rows])
     assert found.labelled_from == 4
     assert found.accuracy_labelled == [None, None, None, 1 / 2, 1 / 4, 1 / 6]

@@ -184,9 +184,8 @@ def test_no_rate_is_the_limit_where_spikes_cost_nothing(tmp_path: Path) -> None:
     )
     limits = break_even(net, GIVEN["spikes"], dense, load_technology(file))
     assert limits["memory"] == float("inf") and limits["fp32"] < float("inf")
-    file.write_text(
-        file.read_text().replace("[mac]\npj = 0", "[mac]\npj = 1")
-    )  # multiplications decide, at every rate
+    # Multiplications decide, at every rate.
+    file.write_text(file.read_text().replace("[mac]\npj = 0", "[mac]\npj = 1"))
     limits = [
         break_even(
             net,

@@ -187,9 +187,8 @@ def test_seconds_to_an_accuracy(tmp_path: Path) -> None:
     assert "times as long per batch, once the first batch is done" in page
     assert 0 < eager["first_batch_s"] < eager["processor_s"]
     assert to_accuracy.main(["digits", "1.01", "--limit", "0.1", "--ways", "srnn", *options]) == 0
-    (ours,) = json.loads((tmp_path / "to-accuracy.json").read_text())[
-        "records"
-    ]  # of another goal than before
+    # Of another goal than before.
+    (ours,) = json.loads((tmp_path / "to-accuracy.json").read_text())["records"]
     assert not ours["reached"] and not ours["all_epochs"]
     assert "not within 0.1" in (tmp_path / "README.md").read_text()
 

@@ -59,9 +59,8 @@ def test_site_is_built_strictly_and_fetches_nothing(tmp_path: Path) -> None:
         *public,
     ):
         assert re.search(rf'id="srnn\.[\w.]*\b{re.escape(name)}"', reference), name
-    for text in re.findall(
-        r"<p>(.*?)</p>", reference, re.DOTALL
-    ):  # arguments that were not told apart
+    # Arguments that were not told apart.
+    for text in re.findall(r"<p>(.*?)</p>", reference, re.DOTALL):
         assert text.strip() != "::" and not re.search(r"^Arg|^ +\w+: ", text, re.MULTILINE), text
     for source in executed_pages():
         made = site / source.relative_to(ROOT / "docs").with_suffix(".ipynb")
