@@ -46,22 +46,12 @@ def test_steps_before_the_start_and_beyond_the_length_are_in_no_curve() -> None:
         Batch(torch.zeros(2, 7, 1), true, torch.tensor([7, 5])),
         outputs_for([[0, 1, 1, 2, 0, 0, 2]] * 2),
     )
-    assert found.counted.tolist() == [0, 0, 2, 2, 2, 1, 1] and found.right.tolist() == [
-        0,
-        0,
-        2,
-        1,
-        2,
-        0,
-        1,
-    ]
+    assert found.counted.tolist() == [0, 0, 2, 2, 2, 1, 1]
+    assert found.right.tolist() == [0, 0, 2, 1, 2, 0, 1]
     assert found.labelled_counted.tolist() == [0, 0, 2, 2, 1, 1, 1]
     assert found.labelled_right.tolist() == [0, 0, 2, 1, 1, 0, 1]
-    assert found.change_counted[:3].tolist() == [2, 1, 0] and found.change_right[:3].tolist() == [
-        1,
-        1,
-        0,
-    ]
+    assert found.change_counted[:3].tolist() == [2, 1, 0]
+    assert found.change_right[:3].tolist() == [1, 1, 0]
     assert found.labelled_from == 4  # the first label, of step 1, is before the start
 
 

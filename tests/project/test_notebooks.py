@@ -95,11 +95,8 @@ def test_tables_show_names_as_text() -> None:
     net = srnn.SRNN(2, [3], 2, backend="reference")
     model = srnn.from_network(net, ["<script>", "b\x1b[2J"], name="<b>")
     x = np.random.default_rng(0).random((9, 2))
-    for one in (
-        model,
-        model.predict(x),
-        srnn.from_network(net, ["<script>", "b"], loss="nll").predict(x),
-    ):
+    per_step = srnn.from_network(net, ["<script>", "b"], loss="nll")
+    for one in (model, model.predict(x), per_step.predict(x)):
         table = one._repr_html_()
         assert table.count("<tr>") >= 2 and "&lt;script&gt;" in table
         assert "<script>" not in table and "<b>" not in table and "\x1b" not in table
