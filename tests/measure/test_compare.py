@@ -130,16 +130,12 @@ def test_notes_set_nothing(tmp_path: Path) -> None:
 
 
 def test_only_what_differs_is_told() -> None:
-    rows = differences(
-        [
-            {"a": 1, "b": {"c": [1], "d": {}}},
-            {"a": 1, "b": {"c": [2], "d": {"e": None}}},
-            {"b": {"c": [1]}},
-        ]
-    )
-    assert rows == [
-        {"key": "a", "values": [1, 1, None]}, {"key": "b.c", "values": [[1], [2], [1]]},
-    ]  # fmt: skip
+    first, second = {"c": [1], "d": {}}, {"c": [2], "d": {"e": None}}
+    rows = differences([{"a": 1, "b": first}, {"a": 1, "b": second}, {"b": {"c": [1]}}])
+    assert {row["key"]: row["values"] for row in rows} == {
+        "a": [1, 1, None],
+        "b.c": [[1], [2], [1]],
+    }
     assert differences([{"a": 1}, {"a": 1}]) == differences([{"a": 1, "b": {}}, {"a": 1}]) == []
     assert differences([{"b": {}}, {"b": {"c": 1}}]) == [{"key": "b.c", "values": [None, 1]}]
 

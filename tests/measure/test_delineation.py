@@ -38,11 +38,8 @@ def found(true: np.ndarray, predicted: np.ndarray, **options: float) -> dict[str
 def test_a_perfect_beat() -> None:
     beat = labels(*BEAT)
     report = found(beat, beat)
-    for wave, borders in {
-        "P": ["onset", "offset"],
-        "QRS": ["onset", "offset"],
-        "T": ["offset"],
-    }.items():
+    both = ["onset", "offset"]
+    for wave, borders in {"P": both, "QRS": both, "T": ["offset"]}.items():
         assert report[wave]["reference"] == 1 and report[wave]["sensitivity"] == 1
         assert report[wave]["ppv"] == 1
         for border in borders:

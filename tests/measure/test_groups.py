@@ -280,10 +280,8 @@ def test_the_folds_of_a_cross_validation_are_measured_together(
     folds = []
     for part in (1, 2, 3):
         task = f"--task={{name: folder, options: {{path: {own}, fold: {part}/3}}}}"
-        train(
-            tiny_recipe(task, "--training.epochs=1", "--training.class_weights=balanced"),
-            tmp_path / f"fold-{part}",
-        )
+        recipe = tiny_recipe(task, "--training.epochs=1", "--training.class_weights=balanced")
+        train(recipe, tmp_path / f"fold-{part}")
         folds.append(str(tmp_path / f"fold-{part}"))
     alone = []
     for fold in folds:
@@ -340,17 +338,11 @@ def test_networks_of_other_folds_can_be_measured_on_the_same_recordings(
         train(tiny_recipe(task, "--training.epochs=1"), tmp_path / name)
         runs.append(str(tmp_path / name))
     assert main(["evaluate", *runs[:2], "--split", "test"]) == 0
-    assert (
-        capsys.readouterr()
-        .out.splitlines()[-1]
-        .startswith("accuracy, 95% confidence interval over 16 sequences: ")
-    )
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("accuracy, 95% confidence interval over 16 sequences: ")
     assert main(["evaluate", *runs, "--data", str(own)]) == 0
-    assert (
-        capsys.readouterr()
-        .out.splitlines()[-1]
-        .startswith("accuracy, 95% confidence interval over 24 sequences: ")
-    )
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("accuracy, 95% confidence interval over 24 sequences: ")
     assert main(["evaluate", *runs, "--split", "test"]) == 2
     assert f"{runs[2]} has another task, other options of it" in capsys.readouterr().err
 
