@@ -186,15 +186,9 @@ def test_no_rate_is_the_limit_where_spikes_cost_nothing(tmp_path: Path) -> None:
     assert limits["memory"] == float("inf") and limits["fp32"] < float("inf")
     # Multiplications decide, at every rate.
     file.write_text(file.read_text().replace("[mac]\npj = 0", "[mac]\npj = 1"))
-    limits = [
-        break_even(
-            net,
-            GIVEN["spikes"],
-            describe_network(small("relu", inputs=6, hidden=hidden)),
-            load_technology(file),
-        )
-        for hidden in ((12, 8), (1, 1))
-    ]
+    sizes = ((12, 8), (1, 1))
+    others = [describe_network(small("relu", inputs=6, hidden=hidden)) for hidden in sizes]
+    limits = [break_even(net, GIVEN["spikes"], other, load_technology(file)) for other in others]
     assert [limit["memory"] for limit in limits] == [float("inf"), -float("inf")]
 
 
@@ -208,13 +202,8 @@ def test_the_limit_is_of_what_the_dense_network_reads_itself() -> None:
         return report["models"]["neurobench"]["energy_pj"]["step"]
 
     silent, full = step(net, spiking(0.0, 0.0)), step(net, spiking(1.0, 1.0))
-    found = break_even(
-        describe_network(net),
-        SPIKES,
-        describe_network(dense),
-        load_technology(),
-        dense_activity=ANALOG,
-    )
+    ours, theirs, prices = describe_network(net), describe_network(dense), load_technology()
+    found = break_even(ours, SPIKES, theirs, prices, dense_activity=ANALOG)
     expected = step(dense, replace(ANALOG, rates=(1.0, 1.0)))
     assert silent + found["neurobench"] * (full - silent) == pytest.approx(expected)
     assert expected > 1.01 * step(dense, spiking(1.0, 1.0))

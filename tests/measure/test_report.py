@@ -102,12 +102,9 @@ def test_every_class_has_its_turn() -> None:
 def test_numbers_are_those_of_evaluation_and_energy(tmp_path: Path) -> None:
     run = Run.open(make_run(tmp_path / "run", *DIGITS))
     content = report_content(run.path)
-    assert {
-        key: content["evaluation"][key] for key in ("accuracy", "firing_rate", "parameters")
-    } == {
-        key: evaluate(run.trained()).report[key]
-        for key in ("accuracy", "firing_rate", "parameters")
-    }
+    report = evaluate(run.trained()).report
+    for key in ("accuracy", "firing_rate", "parameters"):
+        assert content["evaluation"][key] == report[key]
     energy = compare_energy([run.path], ["lstm"])
     assert [one["name"] for one in content["energy"]["networks"]] == ["run", "lstm"]
     for ours, theirs in zip(content["energy"]["networks"], energy["networks"], strict=True):
@@ -180,8 +177,8 @@ def test_long_sequences_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     "overrides",
     [
         ("--network.bidirectional=true",), ("--network.bidirectional=true", "--network.merge=concat"),
-        ("--network.substeps=2",), ("--network.neuron={name: "
-                                    "relu}",), ("--network.hidden=[5,4]", "--loss.name=ce_last"),
+        ("--network.substeps=2",), ("--network.neuron={name: relu}",),
+        ("--network.hidden=[5,4]", "--loss.name=ce_last"),
         ("--network.neuron={name: calls_it_v}",),
     ],
     ids=["from both ends", "concatenated", "substeps", "relu", "two layers", "one's own"],
@@ -226,12 +223,8 @@ def test_the_command_writes_what_it_prints(
 ) -> None:
     folder = make_run(tmp_path / "run", *DIGITS)
     lstm = make_run(tmp_path / "other", *DIGITS, "--network.neuron.beta=0.1")
-    assert (
-        main(
-            ["report", str(folder), "--json", "--samples", "1", "--baselines", "gru,rnn", str(lstm)]
-        )
-        == 0
-    )
+    words = ["--json", "--samples", "1", "--baselines", "gru,rnn"]
+    assert main(["report", str(folder), *words, str(lstm)]) == 0
     printed = capsys.readouterr()
     assert printed.err == "" and printed.out.count("\n") == 1
     content = json.loads(printed.out)
