@@ -26,6 +26,8 @@ from srnn.measure.analysis import (
 from srnn.measure.analysis.neurons import recipe_spikes
 from srnn.measure.energy import energy
 from srnn.training.evaluation import evaluate
+from srnn.training.recipes import load_recipe
+from srnn.training.recipes.baselines import as_baseline
 from srnn.training.trained import Trained
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
 
@@ -208,11 +210,7 @@ def test_dead_and_saturated_neurons() -> None:
 
 
 def test_a_baseline_has_no_spikes() -> None:
-    task = TinyTask()
-    recipe = tiny_recipe()
-    from srnn.training.recipes.baselines import as_baseline
-
-    recipe = as_baseline(recipe, "gru")
+    task, recipe = TinyTask(), as_baseline(tiny_recipe(), "gru")
     network = recipe.build_network(task, 0)
     found = analyse(Trained(network, task, recipe), initial=network)
     assert found.activity is None and found.time_constants == []
@@ -350,15 +348,11 @@ def test_labelled_steps_come_first_for_people() -> None:
     text = shown(TinyStepTask(), "--loss.name=nll")
     first = text.index("all labelled steps so far")
     assert first < text.index("those without a label count as a, by convention")
-    assert (
-        "labelled"
-        not in shown(QuietTask(), "--loss.name=nll").split("Accuracy over time")[2].split("\n\n")[0]
-    )
+    quiet = shown(QuietTask(), "--loss.name=nll").split("Accuracy over time")[2]
+    assert "labelled" not in quiet.split("\n\n")[0]
 
 
 def test_ecg_has_delineation(data_dir: Path) -> None:
-    from srnn.training.recipes import load_recipe
-
     recipe = load_recipe("paper/ecg", ["--network.hidden=[4]"])
     task = recipe.create_task()
     found = analyse(Trained(recipe.build_network(task, 0), task, recipe), data_dir=data_dir)

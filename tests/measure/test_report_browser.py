@@ -32,6 +32,7 @@ SHOWN = (
 )
 CONTROLS = "button, select, input, svg.plot, canvas:not([aria-hidden])"
 NAMED = "e => e.getAttribute('aria-label') || e.textContent.trim() || e.closest('label')"
+RELU = ("--network.neuron={name: relu, tau_mem: 3}", "--training.class_weights=balanced")
 OTHER = (
     "--network.neuron.beta=0.1",
     "--network.readout.neuron.time_constants=log",
@@ -54,15 +55,7 @@ def pages(
         contents = {
             "ecg": report_content(ecg, samples=3),
             "digits": report_content(make_run(folder / "digits", *DIGITS), samples=4),
-            "relu": report_content(
-                make_run(
-                    folder / "relu",
-                    *DIGITS,
-                    "--network.neuron={name: relu, tau_mem: 3}",
-                    "--training.class_weights=balanced",
-                ),
-                samples=1,
-            ),
+            "relu": report_content(make_run(folder / "relu", *DIGITS, *RELU), samples=1),
             # Another seed, so that the environments differ whether or not both runs start within
             # one second.
             "both": comparison_content(
@@ -289,11 +282,8 @@ def test_labelled_steps_come_first(browser: Browser, pages: dict) -> None:
 def test_balanced_accuracy_is_drawn_where_a_training_reports_it(
     browser: Browser, pages: dict
 ) -> None:
-    for name, place, shown in (
-        ("relu", "#training", 1),
-        ("digits", "#training", 0),
-        ("both", "#curves", 1),
-    ):
+    places = (("relu", "#training", 1), ("digits", "#training", 0), ("both", "#curves", 1))
+    for name, place, shown in places:
         opened(browser, pages[name][0])
         titles = browser.each(f"{place} figcaption")
         drawn = [title for title in titles if title.startswith("Balanced accuracy")]
