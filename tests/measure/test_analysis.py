@@ -26,6 +26,8 @@ from srnn.measure.analysis import (
 from srnn.measure.analysis.neurons import recipe_spikes
 from srnn.measure.energy import energy
 from srnn.training.evaluation import evaluate
+from srnn.training.recipes import load_recipe
+from srnn.training.recipes.baselines import as_baseline
 from srnn.training.trained import Trained
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
 
@@ -93,10 +95,8 @@ def test_a_resonator_is_asked_at_every_step_and_its_spikes_are_counted() -> None
         assert found.anytime.accuracy[t] == pytest.approx((predicted == data.y).mean())
     assert found.exit.waiting.accuracy == found.anytime.accuracy[-1]
     spikes, steps = float(result.layers[0].output.sum()), int(lengths.sum())
-    assert (
-        found.activity.layers[0].rates.mean() == pytest.approx(spikes / steps / 8)
-        and spikes > 0.02 * steps * 8
-    )
+    assert found.activity.layers[0].rates.mean() == pytest.approx(spikes / steps / 8)
+    assert spikes > 0.02 * steps * 8
     # A spike reaches its layer and the readout.
     counts = energy(trained.network, x, lengths)["counts"]
     assert counts["synaptic_acs"] * steps == pytest.approx(
@@ -210,11 +210,7 @@ def test_dead_and_saturated_neurons() -> None:
 
 
 def test_a_baseline_has_no_spikes() -> None:
-    task = TinyTask()
-    recipe = tiny_recipe()
-    from srnn.training.recipes.baselines import as_baseline
-
-    recipe = as_baseline(recipe, "gru")
+    task, recipe = TinyTask(), as_baseline(tiny_recipe(), "gru")
     network = recipe.build_network(task, 0)
     found = analyse(Trained(network, task, recipe), initial=network)
     assert found.activity is None and found.time_constants == []
@@ -236,11 +232,8 @@ def test_time_constants_before_and_after() -> None:
     assert found["readout.tau_mem"].rms_change == 0
     assert found["layers.0.tau_mem"].is_trained
     bins = found["layers.0.tau_mem"].histogram(5)
-    assert (
-        len(bins.edges) == 6
-        and bins.initial is not None
-        and sum(bins.now) == sum(bins.initial) == 8
-    )
+    assert len(bins.edges) == 6 and bins.initial is not None
+    assert sum(bins.now) == sum(bins.initial) == 8
     assert time_constants(network)[0].rms_change is None
 
 
@@ -258,11 +251,8 @@ def test_bins_of_a_wide_range_grow_by_a_constant_factor() -> None:
     """On a linear axis one neuron of 18,000 steps puts all others into the first bin."""
     values = np.array([60.0, 80.0, 120.0, 250.0, 600.0, 18000.0])
     wide = TimeConstants("layers.0.tau_adp", True, values, values / 2, None).histogram(8)
-    assert (
-        wide.log
-        and np.allclose(np.diff(np.log(wide.edges)), np.log(600) / 8)
-        and max(wide.now) <= 3
-    )
+    assert wide.log and np.allclose(np.diff(np.log(wide.edges)), np.log(600) / 8)
+    assert max(wide.now) <= 3
     assert sum(wide.now) == 6 and wide.initial is not None and sum(wide.initial) == 6
     narrow = TimeConstants("readout.tau_mem", True, values[:4], None, None).histogram(8)
     assert not narrow.log and np.allclose(np.diff(narrow.edges), 190 / 8) and narrow.initial is None
@@ -279,11 +269,8 @@ def test_confusion_by_hand() -> None:
     assert report.accuracy_without_silence == 0.75
     assert report.balanced_accuracy == pytest.approx(0.775)
     empty = ClassReport(("a",), np.zeros((1, 1), np.int64), per_step=True)
-    assert (empty.balanced_accuracy, empty.frame_error_rate, empty.accuracy_without_silence) == (
-        None,
-        None,
-        None,
-    )
+    assert empty.balanced_accuracy is None and empty.frame_error_rate is None
+    assert empty.accuracy_without_silence is None
     assert empty.accuracy == 0 and empty.support == [0]
     assert (
         ClassReport(("a", "b"), np.eye(2, dtype=np.int64), per_step=False).frame_error_rate is None
@@ -350,11 +337,8 @@ def shown(task: TinyTask, *words: str) -> str:
 
 def test_analog_neurons_are_not_said_to_spike() -> None:
     relu = shown(TinyTask(), "--network.neuron={name: relu, tau_mem: 3}")
-    assert (
-        "spike" not in relu
-        and "synaptic" not in relu
-        and "fraction of outputs that are not 0" in relu
-    )
+    assert "spike" not in relu and "synaptic" not in relu
+    assert "fraction of outputs that are not 0" in relu
     assert "spikes per neuron and step" in shown(TinyTask())
     mixed = made(TinyTask(), "--network.hidden=[4, 4]", "--network.neuron=[alif, relu]")
     assert not recipe_spikes(mixed.recipe)  # one layer that does not is enough
@@ -364,15 +348,11 @@ def test_labelled_steps_come_first_for_people() -> None:
     text = shown(TinyStepTask(), "--loss.name=nll")
     first = text.index("all labelled steps so far")
     assert first < text.index("those without a label count as a, by convention")
-    assert (
-        "labelled"
-        not in shown(QuietTask(), "--loss.name=nll").split("Accuracy over time")[2].split("\n\n")[0]
-    )
+    quiet = shown(QuietTask(), "--loss.name=nll").split("Accuracy over time")[2]
+    assert "labelled" not in quiet.split("\n\n")[0]
 
 
 def test_ecg_has_delineation(data_dir: Path) -> None:
-    from srnn.training.recipes import load_recipe
-
     recipe = load_recipe("paper/ecg", ["--network.hidden=[4]"])
     task = recipe.create_task()
     found = analyse(Trained(recipe.build_network(task, 0), task, recipe), data_dir=data_dir)

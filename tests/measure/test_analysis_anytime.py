@@ -34,10 +34,8 @@ def test_decisions_stand_when_a_sequence_is_over_and_those_without_a_label_do_no
     output = outputs_for([[0, 2, 1], [1, 1, 1], [0, 0, 0]])
     found.add_decisions(prefixes(loss, output, torch.tensor([3, 1, 2])), np.array([1, 1, -1]))
     assert found.right.tolist() == [1, 1, 2, 2, 2] and found.counted.tolist() == [2] * 5
-    assert (
-        found.accuracy == [0.5, 0.5, 1, 1, 1]
-        and found.labelled_from is found.accuracy_labelled is None
-    )
+    assert found.accuracy == [0.5, 0.5, 1, 1, 1]
+    assert found.labelled_from is found.accuracy_labelled is None
 
 
 def test_steps_before_the_start_and_beyond_the_length_are_in_no_curve() -> None:
@@ -48,22 +46,12 @@ def test_steps_before_the_start_and_beyond_the_length_are_in_no_curve() -> None:
         Batch(torch.zeros(2, 7, 1), true, torch.tensor([7, 5])),
         outputs_for([[0, 1, 1, 2, 0, 0, 2]] * 2),
     )
-    assert found.counted.tolist() == [0, 0, 2, 2, 2, 1, 1] and found.right.tolist() == [
-        0,
-        0,
-        2,
-        1,
-        2,
-        0,
-        1,
-    ]
+    assert found.counted.tolist() == [0, 0, 2, 2, 2, 1, 1]
+    assert found.right.tolist() == [0, 0, 2, 1, 2, 0, 1]
     assert found.labelled_counted.tolist() == [0, 0, 2, 2, 1, 1, 1]
     assert found.labelled_right.tolist() == [0, 0, 2, 1, 1, 0, 1]
-    assert found.change_counted[:3].tolist() == [2, 1, 0] and found.change_right[:3].tolist() == [
-        1,
-        1,
-        0,
-    ]
+    assert found.change_counted[:3].tolist() == [2, 1, 0]
+    assert found.change_right[:3].tolist() == [1, 1, 0]
     assert found.labelled_from == 4  # the first label, of step 1, is before the start
 
 
@@ -98,10 +86,8 @@ def test_a_stretch_that_is_filled_up_is_in_no_curve_of_labelled_steps() -> None:
     true = torch.tensor([[0, 0, -1, 1, 1, 2], [0, 0, -1, -1, 2, 2], [0, 0, 0, 0, -1, -1]])
     always = torch.nn.functional.one_hot(torch.zeros_like(true), 3).float()
     found = Anytime(Loss(LossConfig("nll"), per_step=True), 6, unlabelled_class=0)
-    for rows in (
-        slice(0, 2),
-        slice(2, 3),
-    ):  # in two batches, of which neither knows the other's labels
+    # In two batches, of which neither knows the other's labels.
+    for rows in (slice(0, 2), slice(2, 3)):
         found.add_steps(Batch(torch.zeros(1, 6, 1), true[rows], None), always[rows])
     assert found.labelled_from == 4
     assert found.accuracy_labelled == [None, None, None, 1 / 2, 1 / 4, 1 / 6]

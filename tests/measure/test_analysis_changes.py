@@ -46,12 +46,8 @@ def test_by_hand() -> None:
     found.add(true, confidences)
     low, middle, high = found.points
     assert found.changes == 2
-    assert (low.reached, low.mean_steps, low.median_steps, low.accuracy_reached) == (
-        0.5,
-        0.0,
-        0.0,
-        0.0,
-    )
+    assert low.reached == 0.5 and low.mean_steps == 0.0 and low.median_steps == 0.0
+    assert low.accuracy_reached == 0.0
     assert (low.right, low.right_mean_steps, low.right_median_steps) == (0.5, 1.0, 1.0)
     assert (middle.reached, middle.mean_steps, middle.accuracy_reached) == (0.5, 0.0, 0.0)
     assert (middle.right, middle.right_mean_steps) == (0.5, 2.0)

@@ -110,10 +110,8 @@ def test_running_scores_step_by_step_to_the_bit(loss: str, start: int, seed: int
 @pytest.mark.parametrize("name", PREFIX_LOSSES)
 def test_running_scores_are_the_losss_own_of_each_prefix(name: LossName, start: int) -> None:
     x = torch.from_numpy(outputs(7, name, (3, 8, 4))).double()
-    loss, whole = (
-        Loss(LossConfig(name, start=start), per_step=False),
-        running_scores(x.numpy(), name, start),
-    )
+    loss = Loss(LossConfig(name, start=start), per_step=False)
+    whole = running_scores(x.numpy(), name, start)
     for t in range(8):
         assert whole[:, t] == pytest.approx(loss.scores(x[:, : t + 1]).numpy())
     # Of no step there are none.
@@ -208,11 +206,8 @@ def test_a_patience_that_was_not_asked_for_is_not_chosen() -> None:
     sure = torch.tensor([0.0, 50.0]).expand(10, 6, 2)
     counts.add(prefixes(counts.loss, sure, None), np.ones(10, np.int64))
     policy = counts.choose(1.0, "validation")
-    assert (
-        policy.patience == 4
-        and counts.point(policy).mean_steps == 4
-        and counts.curve(1)[0].mean_steps == 1
-    )
+    assert policy.patience == 4 and counts.point(policy).mean_steps == 4
+    assert counts.curve(1)[0].mean_steps == 1
 
 
 @pytest.mark.parametrize(

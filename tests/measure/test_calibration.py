@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from srnn.cli.show_section import show_section
 from srnn.measure.analysis import Calibration, analyse
 from srnn.measure.scores import confidences_of
+from srnn.measure.sections import Table
 from srnn.training.trained import Trained
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
 
@@ -36,10 +36,8 @@ def test_bins_against_plain_loops() -> None:
             assert plain["confidence"][bin_] is None and plain["accuracy"][bin_] is None
             continue
         confidence, accuracy = (sum(column) / len(row) for column in zip(*row, strict=True))
-        assert (
-            plain["confidence"][bin_] == pytest.approx(confidence)
-            and plain["accuracy"][bin_] == accuracy
-        )
+        assert plain["confidence"][bin_] == pytest.approx(confidence)
+        assert plain["accuracy"][bin_] == accuracy
         error += len(row) / total * abs(confidence - accuracy)
         excess += len(row) / total * (confidence - accuracy)
     assert (
@@ -84,25 +82,15 @@ def test_confidences_are_those_of_the_decision(loss: str) -> None:
     assert found.calibration.confidence_sum.sum() == pytest.approx(confidences.sum())
 
 
-def test_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_has_the_bins_that_are_not_empty() -> None:
     some = Calibration()
     some.add(np.array([[0.75, 0.25], [0.85, 0.15], [0.2, 0.8], [0.0, 1.0]]), np.array([0, 0, 0, 1]))
     section = some.section()
     assert section is not None
-    show_section(section)
-    printed = capsys.readouterr().out
-    cells = [
-        [cell.strip() for cell in line.split("│")[1:-1]]
-        for line in printed.splitlines()
-        if " to " in line
-    ]
-    assert [row for row in cells if row] == [
-        ["70 to 80 %", "1", "75.00%", "100.00%"],
-        ["80 to 90 %", "2", "82.50%", "50.00%"],
-        ["90 to 100 %", "1", "100.00%", "100.00%"],
-    ]
-    assert (
-        "expected calibration error: 22.50 points; mean confidence minus accuracy: +10.00 points"
-        in printed
-    )
+    (table,) = (part for part in section.parts if isinstance(part, Table))
+    bins, *columns = zip(*table.rows, strict=True)
+    assert bins == ("70 to 80 %", "80 to 90 %", "90 to 100 %")
+    expected = np.array([[1, 2, 1], [0.75, 0.825, 1], [1, 0.5, 1]])
+    assert np.array(columns, float) == pytest.approx(expected)
+    assert (some.error, some.excess) == pytest.approx((0.225, 0.1))
     assert Calibration().section() is None  # nothing is known of it where nothing has a label

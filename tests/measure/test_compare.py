@@ -10,10 +10,9 @@ import pytest
 from srnn.cli.main import main
 from srnn.errors import SrnnError
 from srnn.measure.page import comparison_content, page, report_content
-from srnn.measure.page.compared import MEASURES
 from srnn.measure.page.comparison import differences
 from srnn.measure.page.content import short_names
-from srnn.measure.sections import NUMBER, Measure, written
+from srnn.measure.sections import NUMBER, Measure
 from support.refusing import refuses
 from support.reporting import embedded
 from support.runs import DIGITS, ECG, few_sequences, make_run
@@ -32,9 +31,8 @@ def test_a_run_measures_the_same_beside_others(tmp_path: Path) -> None:
     content = comparison_content(folders)
     for folder, one in zip(folders, content["runs"], strict=True):
         alone, measures = report_content(folder, samples=0, baselines=[]), one["measures"]
-        assert (
-            measures["accuracy"] == alone["evaluation"]["accuracy"] and one["name"] == folder.name
-        )
+        assert measures["accuracy"] == alone["evaluation"]["accuracy"]
+        assert one["name"] == folder.name
         assert measures["firing_rate"] == alone["evaluation"]["firing_rate"]["mean"]
         assert measures["sops_per_step"] == alone["evaluation"]["activity"]["sops_per_step"]
         assert one["recall"] == alone["evaluation"]["classes"]["recall"]
@@ -51,17 +49,15 @@ def test_a_network_without_spikes_has_its_place(tmp_path: Path) -> None:
     ours = make_run(tmp_path / "srnn", *DIGITS)
     lstm = make_run(tmp_path / "lstm", *DIGITS, baseline="lstm", epochs=0)
     content = comparison_content([ours, lstm])
-    assert (
-        content["runs"][1]["measures"]["firing_rate"] is None and content["runs"][1]["epochs"] == []
-    )
+    assert content["runs"][1]["measures"]["firing_rate"] is None
+    assert content["runs"][1]["epochs"] == []
     assert (
         content["runs"][1]["measures"]["energy_fp32"]
         > content["runs"][0]["measures"]["energy_fp32"]
     )
     alone = report_content(lstm, samples=1)
-    assert [one["name"] for one in alone["energy"]["networks"]] == ["lstm"] and embedded(
-        page(alone)
-    ) == alone
+    assert [one["name"] for one in alone["energy"]["networks"]] == ["lstm"]
+    assert embedded(page(alone)) == alone
 
 
 def test_analog_neurons_have_rows_of_their_own(
@@ -74,20 +70,15 @@ def test_analog_neurons_have_rows_of_their_own(
     spiking, analog = (run["measures"] for run in content["runs"])
     alone = report_content(relu, samples=0, baselines=[])
     assert [run["network"]["spiking"] for run in content["runs"]] == [True, False]
-    assert (
-        spiking["activity"] is None
-        and spiking["analog_operations_per_step"] is None
-        and spiking["firing_rate"] > 0
-    )
+    assert spiking["activity"] is None and spiking["analog_operations_per_step"] is None
+    assert spiking["firing_rate"] > 0
     assert analog["firing_rate"] is None and analog["sops_per_step"] is None
     assert analog["activity"] == alone["evaluation"]["firing_rate"]["mean"]
     assert analog["analog_operations_per_step"] == alone["evaluation"]["activity"]["sops_per_step"]
     assert main(["report", str(ours), str(relu), "--out", str(tmp_path / "both.html")]) == 0
     printed = " ".join(capsys.readouterr().out.split())
-    assert (
-        "analog neurons: fraction of outputs not 0" in printed
-        and "analog neurons: their operations" in printed
-    )
+    assert "analog neurons: fraction of outputs not 0" in printed
+    assert "analog neurons: their operations" in printed
 
 
 def test_labelled_steps_are_compared(tmp_path: Path) -> None:
@@ -96,10 +87,8 @@ def test_labelled_steps_are_compared(tmp_path: Path) -> None:
     assert content["task"]["unlabelled_class"] == "P"
     for folder, one in zip(folders, content["runs"], strict=True):
         curve = report_content(folder, samples=0, baselines=[])["evaluation"]["anytime"]
-        assert (
-            one["anytime_labelled"] == curve["accuracy_labelled"]
-            and one["anytime"] == curve["accuracy"]
-        )
+        assert one["anytime_labelled"] == curve["accuracy_labelled"]
+        assert one["anytime"] == curve["accuracy"]
         assert one["measures"]["settled_steps"] == curve["settled_steps"] > curve["labelled_from"]
 
 
@@ -118,9 +107,8 @@ def test_how_sure_a_difference_is(tmp_path: Path, capsys: pytest.CaptureFixture[
         gain = one["above_first"]
         assert gain["accuracy"] == pytest.approx(accuracy - labelled[0])
         assert gain["interval"][0] <= gain["accuracy"] <= gain["interval"][1]
-        assert (gain["count"], gain["unit"]) == (4, "groups") and gain["better"] + gain[
-            "worse"
-        ] <= 4
+        assert (gain["count"], gain["unit"]) == (4, "groups")
+        assert gain["better"] + gain["worse"] <= 4
     assert main(["report", *map(str, folders), "--out", str(tmp_path / "all.html")]) == 0
     printed = " ".join(capsys.readouterr().out.split())
     gain = content["runs"][2]["above_first"]
@@ -142,16 +130,12 @@ def test_notes_set_nothing(tmp_path: Path) -> None:
 
 
 def test_only_what_differs_is_told() -> None:
-    rows = differences(
-        [
-            {"a": 1, "b": {"c": [1], "d": {}}},
-            {"a": 1, "b": {"c": [2], "d": {"e": None}}},
-            {"b": {"c": [1]}},
-        ]
-    )
-    assert rows == [
-        {"key": "a", "values": [1, 1, None]}, {"key": "b.c", "values": [[1], [2], [1]]},
-    ]  # fmt: skip
+    first, second = {"c": [1], "d": {}}, {"c": [2], "d": {"e": None}}
+    rows = differences([{"a": 1, "b": first}, {"a": 1, "b": second}, {"b": {"c": [1]}}])
+    assert {row["key"]: row["values"] for row in rows} == {
+        "a": [1, 1, None],
+        "b.c": [[1], [2], [1]],
+    }
     assert differences([{"a": 1}, {"a": 1}]) == differences([{"a": 1, "b": {}}, {"a": 1}]) == []
     assert differences([{"b": {}}, {"b": {"c": 1}}]) == [{"key": "b.c", "values": [None, 1]}]
 
@@ -179,29 +163,16 @@ def test_the_command_writes_what_it_prints(
         assert f"{one['measures']['balanced_accuracy']:.2%}" in text
 
 
-def test_a_large_number_is_written_out() -> None:
-    given = {
-        "energy_fp32": 3_941_234.0,
-        "sops_per_step": 23_456.7,
-        "firing_rate": 0.0239812,
-        "parameters": 121_610,
-    }
-    texts = [written(value, MEASURES[key][1]) for key, value in given.items()]
-    assert texts == ["3.94 µJ", "23,457", "0.024", "121,610"]
-
-
 def test_the_best_is_known_only_where_runs_differ() -> None:
-    best = [
-        Measure.of("", NUMBER, values, better).best
-        for values, better in (
-            ([1, 2], 1),
-            ([1, 2], -1),
-            ([1, 2], 0),
-            ([2, 2], 1),
-            ([None, 2], 1),
-            ([None, 3, 2], -1),
-        )
-    ]
+    given = (
+        ([1, 2], 1),
+        ([1, 2], -1),
+        ([1, 2], 0),
+        ([2, 2], 1),
+        ([None, 2], 1),
+        ([None, 3, 2], -1),
+    )
+    best = [Measure.of("", NUMBER, values, better).best for values, better in given]
     assert best == [2, 1, None, None, None, 2]
 
 

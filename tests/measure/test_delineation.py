@@ -38,16 +38,10 @@ def found(true: np.ndarray, predicted: np.ndarray, **options: float) -> dict[str
 def test_a_perfect_beat() -> None:
     beat = labels(*BEAT)
     report = found(beat, beat)
-    for wave, borders in {
-        "P": ["onset", "offset"],
-        "QRS": ["onset", "offset"],
-        "T": ["offset"],
-    }.items():
-        assert (report[wave]["reference"], report[wave]["sensitivity"], report[wave]["ppv"]) == (
-            1,
-            1,
-            1,
-        )
+    both = ["onset", "offset"]
+    for wave, borders in {"P": both, "QRS": both, "T": ["offset"]}.items():
+        assert report[wave]["reference"] == 1 and report[wave]["sensitivity"] == 1
+        assert report[wave]["ppv"] == 1
         for border in borders:
             assert report[wave][border]["mean_ms"] == 0
             assert report[wave][border]["sd_ms"] is None  # of a single one
@@ -82,11 +76,8 @@ def test_missed_and_extra_waves() -> None:
     true = labels(*BEAT)
     no_p = labels((TP, 60), (QR, 12), (RS, 8), (ST, 60), (TP, 60))
     report = found(true, no_p)
-    assert (report["P"]["sensitivity"], report["P"]["ppv"], report["P"]["onset"]["mean_ms"]) == (
-        0,
-        None,
-        None,
-    )
+    assert report["P"]["sensitivity"] == 0 and report["P"]["ppv"] is None
+    assert report["P"]["onset"]["mean_ms"] is None
     far = true.copy()
     far[-45:-30] = P
     report = found(true, far)
@@ -146,11 +137,8 @@ def test_an_extra_wave_that_cannot_be_seen_whole_is_no_extra_wave() -> None:
     guess = true.copy()
     guess[:20] = P
     report = found(true, guess)["P"]
-    assert (report["predicted"], report["onset"]["predicted"], report["offset"]["predicted"]) == (
-        0,
-        0,
-        1,
-    )
+    assert report["predicted"] == 0 and report["onset"]["predicted"] == 0
+    assert report["offset"]["predicted"] == 1
 
 
 def test_waves_that_overlap_are_a_pair_however_far_apart_their_borders_are() -> None:
@@ -159,11 +147,8 @@ def test_waves_that_overlap_are_a_pair_however_far_apart_their_borders_are() -> 
     cut, guess = labels((P, 80), (TP, 120)), labels((TP, 40), (P, 85), (TP, 75))
     report = found(cut, guess)["P"]
     assert (report["predicted"], report["onset"]["predicted"]) == (0, 0)
-    assert (
-        report["offset"]["reference"],
-        report["offset"]["predicted"],
-        report["offset"]["found"],
-    ) == (1, 1, 0)
+    assert report["offset"]["reference"] == 1 and report["offset"]["predicted"] == 1
+    assert report["offset"]["found"] == 0
 
 
 def test_waves_that_only_touch_are_no_pair() -> None:
@@ -173,11 +158,8 @@ def test_waves_that_only_touch_are_no_pair() -> None:
         (labels((P, 80), (TP, 120)), labels((TP, 80), (P, 45), (TP, 75))),
     ):
         report = found(true, guess)["P"]
-        assert (
-            report["predicted"],
-            report["onset"]["predicted"],
-            report["offset"]["predicted"],
-        ) == (1, 1, 1)
+        assert report["predicted"] == 1 and report["onset"]["predicted"] == 1
+        assert report["offset"]["predicted"] == 1
 
 
 def test_unlabelled_stretches_are_left_out() -> None:
@@ -220,13 +202,11 @@ def test_the_nearest_waves_are_paired() -> None:
     """Of two that both lie within the tolerance the nearer, whichever comes first; and one border
     that is near is enough."""
     true = labels((TP, 30), (QR, 20), (TP, 50))
+    # By both borders together: 0 + 14 steps, not 12 + 10.
     for onset, parts in (
         (33, ((TP, 20), (QR, 6), (TP, 7), (QR, 15), (TP, 52))),
         (32, ((TP, 32), (QR, 15), (TP, 7), (QR, 6), (TP, 40))),
-        (
-            30,
-            ((TP, 30), (QR, 6), (TP, 6), (QR, 18), (TP, 40)),
-        ),  # by both borders together: 0 + 14 steps, not 12 + 10
+        (30, ((TP, 30), (QR, 6), (TP, 6), (QR, 18), (TP, 40))),
     ):
         report = found(true, labels(*parts), tolerance_ms=120.0)["QRS"]
         assert report["onset"]["mean_ms"] == pytest.approx((onset - 30) * 4)

@@ -122,16 +122,8 @@ def signal(kind: str, inputs: int) -> Tensor:
 
 def network(neuron: str, recurrent: bool) -> SRNN:
     generator = torch.Generator().manual_seed(1)
-    net = SRNN(
-        5,
-        [9, 7],
-        4,
-        neuron,
-        recurrent=recurrent,
-        backend="reference",
-        generator=generator,
-        norm="none",
-    )
+    options = {"backend": "reference", "norm": "none", "generator": generator}
+    net = SRNN(5, [9, 7], 4, neuron, recurrent=recurrent, **options)  # type: ignore[arg-type]
     with torch.no_grad():
         for layer in net.layers:
             layer.weight_in.mul_(40.0)  # type: ignore[union-attr, operator]

@@ -87,10 +87,8 @@ PAPER_NETWORKS: dict[tuple[str, str], Callable[[], SRNN | ClassicalRNN]] = {
 def paper_counts(row: dict[str, str], rate: float | None = None) -> LayerCounts:
     """The row's operations. rate: None: what its printed number of ACs implies, with ACs in
     integers as printed."""
-    layers, analog = (
-        describe_network(PAPER_NETWORKS[row["task"], row["model"]]()),
-        row["task"] in ("SMNIST", "PSMNIST"),
-    )
+    layers = describe_network(PAPER_NETWORKS[row["task"], row["model"]]())
+    analog = row["task"] in ("SMNIST", "PSMNIST")
     if rate is None:
         weights = paper_counts(row, 1.0).paper_acs
         found = paper_counts(row, float(row["ac_paper"]) / weights if weights else 0.0)
@@ -116,9 +114,7 @@ def test_the_paper_to_the_digit(row: dict[str, str]) -> None:
         assert abs(energy - float(row["energy_paper_pj"])) > 1e-3 * energy
     elif fit == "exact after rounding":  # the GRU, printed as 15,400
         assert int(energy) == int(float(row["energy_paper_pj"]))
-    elif (
-        fit == "fits to rounding"
-    ):  # printed as 222.6k MACs and 167.5 times the 4,120.3 pJ of the spiking network
+    elif fit == "fits to rounding":  # printed as 222.6k MACs and 167.5 times the spiking 4,120.3 pJ
         assert round(counted.paper_macs / 1e3, 1) == 222.6 and round(energy / 4120.3, 1) == 167.5
     else:
         digits = len(row["energy_paper_pj"].partition(".")[2])
@@ -142,23 +138,14 @@ def test_the_paper_s_ratios() -> None:
         models = {key: {"energy_pj": {"step": energy}} for key in MODELS}
         return {"name": model, "accuracy": accuracy, "models": models}
 
-    shd = compare(
-        [
-            report("SHD", "alif_srnn", 0.8781),
-            report("SHD", "relu_srnn", 0.8893),
-            report("SHD", "bilstm", 0.872),
-        ]
-    )
+    def compared(task: str, **accuracies: float) -> list[dict]:
+        return compare([report(task, model, of) for model, of in accuracies.items()])
+
+    shd = compared("SHD", alif_srnn=0.8781, relu_srnn=0.8893, bilstm=0.872)
     # It prints 125.8 for 125.749.
     assert [round(row["energy"]["paper"], 1) for row in shd] == [1.0, 125.7, 986.5]
     assert [round(row["error"], 2) for row in shd] == [1.0, 0.91, 1.05]
-    soli = compare(
-        [
-            report("SoLi", "alif_srnn", 0.798),
-            report("SoLi", "relu_srnn", 0.798),
-            report("SoLi", "lstm", 0.7999),
-        ]
-    )
+    soli = compared("SoLi", alif_srnn=0.798, relu_srnn=0.798, lstm=0.7999)
     assert [round(row["energy"]["paper"], 1) for row in soli] == [1.0, 237.9, 605.7]
     assert [round(row["error"], 2) for row in soli] == [1.0, 1.0, 0.99]
     assert round(soli[2]["efficiency"]["paper"], 0) == 600

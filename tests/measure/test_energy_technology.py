@@ -27,14 +27,11 @@ def test_a_file_says_only_what_differs(tmp_path: Path) -> None:
     path.write_text(GOOD + "[mac]\npj = 1.5\n")
     found = load_technology(path)
     assert (found.name, found.mac_pj, found.ac_pj) == ("mine", 1.5, 0.9)
-    path.write_text(
-        GOOD + "address = {pj = 0}\n[on_chip]\nbytes = [100]\npj = [2.0]\n"
-    )  # of one memory, whatever its size
+    # Of one memory, whatever its size.
+    path.write_text(GOOD + "address = {pj = 0}\n[on_chip]\nbytes = [100]\npj = [2.0]\n")
     found = load_technology(path)
-    assert (
-        found.address_pj == 0
-        and found.on_chip_word(1) == found.on_chip_word(10**6) == 2.0 * 32 / 64
-    )
+    assert found.address_pj == 0
+    assert found.on_chip_word(1) == found.on_chip_word(10**6) == 2.0 * 32 / 64
 
 
 def test_what_differs_from_its_base_does_not_pass_for_it(tmp_path: Path) -> None:

@@ -64,10 +64,8 @@ def test_every_sequence_is_counted_once(task: TinyTask) -> None:
         if task.kind == "per_step":
             true, predicted = data.y[i, 2:length], output[i, 2:length].argmax(-1).numpy()
         else:
-            true, predicted = (
-                data.y[i : i + 1],
-                trained.loss.scores(output, lengths)[i : i + 1].argmax(-1).numpy(),
-            )
+            true = data.y[i : i + 1]
+            predicted = trained.loss.scores(output, lengths)[i : i + 1].argmax(-1).numpy()
         expected.append([((predicted == true) & (true >= 0)).sum(), (true >= 0).sum()])
     counts, confusion = found.evaluation.counts, found.evaluation.confusion
     assert counts.tolist() == np.array(expected).tolist()
@@ -75,27 +73,18 @@ def test_every_sequence_is_counted_once(task: TinyTask) -> None:
     assert found.groups.counts.sum(0).tolist() == counts.sum(0).tolist()
     plain = json.loads(json.dumps(found.to_dict()["groups"]))
     if data.groups is None:
-        assert (
-            plain["by_group"] is None
-            and plain["count"] == len(data)
-            and plain["unit"] == "sequences"
-        )
+        assert plain["by_group"] is None and plain["count"] == len(data)
+        assert plain["unit"] == "sequences"
         assert found.groups.sequences.tolist() == [1] * len(data)
     else:
-        assert (
-            plain["by_group"]["counted"] == found.groups.counts[:, 1].tolist()
-            and plain["level"] == 0.95
-        )
+        assert plain["by_group"]["counted"] == found.groups.counts[:, 1].tolist()
+        assert plain["level"] == 0.95
         assert plain["count"] == 4 and plain["unit"] == "groups"
-        assert (
-            plain["by_group"]["names"] == ["a", "b", "c", "d", "e"]
-            and plain["by_group"]["accuracy"][1] is None
-        )
+        assert plain["by_group"]["names"] == ["a", "b", "c", "d", "e"]
+        assert plain["by_group"]["accuracy"][1] is None
         of_c = counts[data.groups == "c"].sum(0)
-        assert (
-            plain["by_group"]["accuracy"][2] == of_c[0] / of_c[1]
-            and plain["by_group"]["sequences"] == [6] * 5
-        )
+        assert plain["by_group"]["accuracy"][2] == of_c[0] / of_c[1]
+        assert plain["by_group"]["sequences"] == [6] * 5
 
 
 def test_the_interval_is_korn_and_graubards() -> None:
@@ -152,9 +141,8 @@ def test_intervals_where_everything_is_right_or_wrong_or_little_is_known() -> No
     exact = stats.binomtest(5, 5).proportion_ci()
     assert grouped([100] * 5, [100] * 5, "abcde").interval == pytest.approx((exact.low, 1.0))
     assert grouped([0] * 5, [100] * 5, "abcde").interval == pytest.approx((0.0, 1 - exact.low))
-    assert (
-        grouped([7], [9], "a").interval is None and grouped([7, 0], [9, 0], "ab").interval is None
-    )
+    assert grouped([7], [9], "a").interval is None
+    assert grouped([7, 0], [9, 0], "ab").interval is None
     exact = stats.binomtest(16, 20).proportion_ci()
     assert grouped([8, 8], [10, 10], "ab").interval == pytest.approx((exact.low, exact.high))
     # By chance: no more than 400 decisions.
@@ -198,10 +186,8 @@ def test_a_difference_is_a_paired_one() -> None:
     others = GroupReport(tuple("abcd"), np.full(4, 2), np.stack([other, n], 1))
     assert grouped(right, n, "abcd").difference(others) is None
     some = grouped([90, 0, 89, 26], [100, 0, 100, 50], "abcd")
-    uneven, back = (
-        grouped(right, n, "abcd").difference(some),
-        some.difference(grouped(right, n, "abcd")),
-    )
+    uneven = grouped(right, n, "abcd").difference(some)
+    back = some.difference(grouped(right, n, "abcd"))
     assert uneven is not None and back is not None and back["accuracy"] == -uneven["accuracy"]
     assert (uneven["count"], uneven["better"], uneven["worse"]) == (3, 2, 1)
     assert uneven["accuracy"] == pytest.approx(241 / 300 - 205 / 250)
@@ -273,13 +259,10 @@ def test_decisions_of_several_networks_belong_to_their_groups_or_sequences() -> 
     )
     # What two seeds say of one sequence is not independent.
     assert seeds.counts.tolist() == [[2, 2], [0, 2]]
-    assert (
-        folds.counts.tolist() == [[1, 1], [0, 1]] * 2 and folds.names is None and folds.count == 4
-    )
-    assert (
-        GroupReport.together([one], [0]).to_dict() == one.to_dict()
-        and grouped([0], [0]).overall is None
-    )
+    assert folds.counts.tolist() == [[1, 1], [0, 1]] * 2 and folds.names is None
+    assert folds.count == 4
+    assert GroupReport.together([one], [0]).to_dict() == one.to_dict()
+    assert grouped([0], [0]).overall is None
 
 
 @pytest.mark.slow
@@ -297,10 +280,8 @@ def test_the_folds_of_a_cross_validation_are_measured_together(
     folds = []
     for part in (1, 2, 3):
         task = f"--task={{name: folder, options: {{path: {own}, fold: {part}/3}}}}"
-        train(
-            tiny_recipe(task, "--training.epochs=1", "--training.class_weights=balanced"),
-            tmp_path / f"fold-{part}",
-        )
+        recipe = tiny_recipe(task, "--training.epochs=1", "--training.class_weights=balanced")
+        train(recipe, tmp_path / f"fold-{part}")
         folds.append(str(tmp_path / f"fold-{part}"))
     alone = []
     for fold in folds:
@@ -312,10 +293,8 @@ def test_the_folds_of_a_cross_validation_are_measured_together(
         {**report, "model": ""} for report in alone
     ]
     right = [report["accuracy"] * report["n_sequences"] for report in alone]
-    assert (
-        found["together"]["accuracy"] == pytest.approx(sum(right) / 30)
-        and found["together"]["count"] == 6
-    )
+    assert found["together"]["accuracy"] == pytest.approx(sum(right) / 30)
+    assert found["together"]["count"] == 6
     assert found["together"]["by_group"]["names"] == list("abcdef")
     assert found["together"]["by_group"]["counted"] == [5] * 6
     assert found["accuracy"]["mean"] == pytest.approx(
@@ -331,9 +310,8 @@ def test_the_folds_of_a_cross_validation_are_measured_together(
     )
     assert main(["evaluate", *folds, "--split", "test"]) == 0
     printed = capsys.readouterr().out
-    assert (
-        "standard deviation" in printed and "interval over 6 groups: " in printed.splitlines()[-1]
-    )
+    assert "standard deviation" in printed
+    assert "interval over 6 groups: " in printed.splitlines()[-1]
     assert printed.splitlines()[-3] == f"all decisions: balanced accuracy {balanced:.2%}"
     worst = min(confusion.diagonal() / confusion.sum(1))
     assert f"{worst:.2%}" in printed[printed.index("Least often recognised") :]
@@ -360,17 +338,11 @@ def test_networks_of_other_folds_can_be_measured_on_the_same_recordings(
         train(tiny_recipe(task, "--training.epochs=1"), tmp_path / name)
         runs.append(str(tmp_path / name))
     assert main(["evaluate", *runs[:2], "--split", "test"]) == 0
-    assert (
-        capsys.readouterr()
-        .out.splitlines()[-1]
-        .startswith("accuracy, 95% confidence interval over 16 sequences: ")
-    )
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("accuracy, 95% confidence interval over 16 sequences: ")
     assert main(["evaluate", *runs, "--data", str(own)]) == 0
-    assert (
-        capsys.readouterr()
-        .out.splitlines()[-1]
-        .startswith("accuracy, 95% confidence interval over 24 sequences: ")
-    )
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("accuracy, 95% confidence interval over 24 sequences: ")
     assert main(["evaluate", *runs, "--split", "test"]) == 2
     assert f"{runs[2]} has another task, other options of it" in capsys.readouterr().err
 

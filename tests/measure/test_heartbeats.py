@@ -54,9 +54,8 @@ def test_rate_and_spread_are_those_of_the_middle_beats() -> None:
     assert rr is not None and rr == pytest.approx((0.8, 0.8, 0.85, 4))
     report = found.to_dict(over_time=True)
     assert json.loads(json.dumps(report)) == report
-    assert (
-        len(report["beats"]) == report["count"] == 5 and report["note"] == "Not a medical device."
-    )
+    assert len(report["beats"]) == report["count"] == 5
+    assert report["note"] == "Not a medical device."
 
 
 def test_without_p_waves_there_is_no_pr() -> None:
@@ -84,21 +83,9 @@ def test_a_t_wave_that_runs_into_the_next_complex_has_no_end() -> None:
 
 
 def test_what_flickers_is_one_wave_and_no_beat_more() -> None:
-    flicker = (
-        (TP, 30),
-        (P, 8),
-        (TP, 3),
-        (P, 9),
-        (PQ, 10),
-        (QR, 7),
-        (PQ, 2),
-        (QR, 3),
-        (RS, 8),
-        (ST, 60),
-        (QR, 4),
-        (TP, 56),
-    )
-    (beat,) = heart(steps(*flicker)).beats
+    kinds = [TP, P, TP, P, PQ, QR, PQ, QR, RS, ST, QR, TP]
+    counts = [30, 8, 3, 9, 10, 7, 2, 3, 8, 60, 4, 56]
+    (beat,) = heart(np.repeat(kinds, counts)).beats
     assert beat.in_ms() == {"RR": None, "P": 80, "PR": 120, "QRS": 80, "QT": 320}
 
 
@@ -152,11 +139,8 @@ def test_what_a_dead_lead_hides_does_not_make_the_rest_unsure() -> None:
 
 def test_nothing_is_sure_at_the_beginning() -> None:
     found = read_heart(steps(*BEAT), np.eye(6)[steps(*BEAT)], np.zeros((200, 0), np.uint8), 0.004)
-    assert (
-        (found.states[:188] == UNSURE).all()
-        and (found.states[188:] == READ).all()
-        and not found.beats
-    )
+    assert (found.states[:188] == UNSURE).all() and (found.states[188:] == READ).all()
+    assert not found.beats
 
 
 @pytest.mark.parametrize(("pause", "unsure"), [(500, False), (600, True)])
@@ -180,11 +164,8 @@ def test_a_lead_that_is_off_makes_no_step_before_it_unsure() -> None:
 @pytest.mark.parametrize("labels", [np.full(500, TP), np.full(500, QR), np.zeros(1, np.int64)])
 def test_labels_that_are_no_heart_have_no_beats(labels: np.ndarray) -> None:
     found = heart(labels)
-    assert (
-        found.rate is None
-        and not found.beats
-        and found.intervals() == dict.fromkeys(("RR", "P", "PR", "QRS", "QT"))
-    )
+    assert found.rate is None and not found.beats
+    assert found.intervals() == dict.fromkeys(("RR", "P", "PR", "QRS", "QT"))
     assert found.headline().startswith("no heart rate (0 beats)")
 
 

@@ -66,15 +66,10 @@ def test_membranes_cross_their_moving_thresholds_where_spikes_are(axes: Axes) ->
 
 def test_time_constants_before_and_after(axes: Axes) -> None:
     values = np.array([2.0, 5.0, 5.0, np.inf, -1.0])
+    given = {"layers.0.tau_mem": 3, "layers.1.tau_adp": 50, "readout.tau_mem": 1e6}
+    before = {"layers.0.tau_mem": values}
     of = [
-        TimeConstants(
-            f"{layer}.{kind}", True, factor * values, values if layer == "layers.0" else None, None
-        )
-        for layer, kind, factor in (
-            ("layers.0", "tau_mem", 3),
-            ("layers.1", "tau_adp", 50),
-            ("readout", "tau_mem", 1e6),
-        )
+        TimeConstants(name, True, by * values, before.get(name), None) for name, by in given.items()
     ]
     srnn.plot.time_constants(of, axes)
     counts = {patch.get_label(): patch.get_data().values.sum() for patch in axes.patches}  # type: ignore[attr-defined]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,66 +74,50 @@ def layers() -> Any:
     return describe_network(small())
 
 
-OPTIONS = [
-    ("exit_loss", -0.1),
-    ("exit_loss", float("nan")),
-    ("exit_margin", 2.0),
-    ("tolerance_ms", 0.0),
-    ("tolerance_ms", float("inf")),
-    ("saturated_above", 1.5),
-    ("exit_patience", 0),
-]
-POLICIES: list[tuple[str, Any]] = [
-    ("loss", "nll"),
-    ("loss", ["ce_mean"]),
-    ("confidence", 1.5),
-    ("confidence", "0.5"),
-    ("confidence", float("nan")),
-    ("confidence", 10**400),
-    ("confidence", True),
-    ("margin", None),
-    ("margin", 1.5),
-    ("allowed_loss", 1.5),
-    ("patience", 0),
-    ("patience", 1.5),
-    ("start", -1),
-    ("start", 2**31),
-    ("earliest", 0),
-]
-TECHNOLOGIES = [
-    ("mac", "mac = 3"),
-    ("mac.pj", "[mac]\npj = -1"),
-    ("mac.pj", "[mac]\npj = nan"),
-    ("mac.pj", "[mac]\npj = inf"),
-    ("mac.pj", "[mac]\npj = true"),
-    ("word_bits", "word_bits = 0"),
-    ("word_bits", "word_bits = true"),
-    ("weights", 'weights = "moon"'),
-    ("on_chip.bytes", "[on_chip]\nbytes = [1, 2]"),
-    ("on_chip.bytes", "[on_chip]\nbytes = [3, 2, 1]"),
-    ("on_chip.bytes", "[on_chip]\nbytes = [1, 2, 2]"),
-    ("on_chip.bytes", "[on_chip]\nbytes = []"),
-]
+NAN = float("nan")
+OPTIONS: dict[str, list[Any]] = {
+    "exit_loss": [-0.1, NAN],
+    "exit_margin": [2.0],
+    "tolerance_ms": [0.0, float("inf")],
+    "saturated_above": [1.5],
+    "exit_patience": [0],
+}
+POLICIES: dict[str, list[Any]] = {
+    "loss": ["nll", ["ce_mean"]],
+    "confidence": [1.5, "0.5", NAN, 10**400, True],
+    "margin": [None, 1.5],
+    "allowed_loss": [1.5],
+    "patience": [0, 1.5],
+    "start": [-1, 2**31],
+    "earliest": [0],
+}
+TECHNOLOGIES = {
+    "mac": ["mac = 3"],
+    "mac.pj": [f"[mac]\npj = {wrong}" for wrong in ("-1", "nan", "inf", "true")],
+    "word_bits": ["word_bits = 0", "word_bits = true"],
+    "weights": ['weights = "moon"'],
+    "on_chip.bytes": [
+        f"[on_chip]\nbytes = {wrong}" for wrong in ("[1, 2]", "[3, 2, 1]", "[1, 2, 2]", "[]")
+    ],
+}
+
+
+def each(table: dict[str, list[Any]], call: Callable[[Path, str, Any], Any]) -> list[Refusal]:
+    """One for each wrong value of each field."""
+    return [
+        Refusal(field, "value", lambda folder, field=field, wrong=wrong: call(folder, field, wrong))
+        for field, values in table.items()
+        for wrong in values
+    ]
+
 
 REFUSALS = [
     # Analyses
-    *(
-        Refusal(field, "value", lambda field=field, value=value: AnalysisOptions(**{field: value}))
-        for field, value in OPTIONS
-    ),
+    *each(OPTIONS, lambda _, field, wrong: AnalysisOptions(**{field: wrong})),
     Refusal("", "unsupported", both_ends),
     Refusal("initial", "conflict", other_constants),
     # Exit policies
-    *(
-        Refusal(
-            field,
-            "value",
-            lambda folder, field=field, value=value: policy(
-                folder, {"loss": "ce_mean", field: value}
-            ),
-        )
-        for field, value in POLICIES
-    ),
+    *each(POLICIES, lambda at, field, wrong: policy(at, {"loss": "ce_mean", field: wrong})),
     *(
         Refusal("{}/policy.json", "file", lambda folder, wrong=wrong: policy(folder, wrong))
         for wrong in ({"confidence": 0.5}, [], None)
@@ -181,10 +166,7 @@ REFUSALS = [
     Refusal("rates", "conflict", lambda: compare_energy(["ecg", "ecg"], rates=[0.1])),
     Refusal("data", "conflict", lambda folder: compare_energy(["paper/ecg"], data=folder)),
     # Technologies
-    *(
-        Refusal(field, "value", lambda folder, text=text: technology(folder, text))
-        for field, text in TECHNOLOGIES
-    ),
+    *each(TECHNOLOGIES, lambda at, _, wrong: technology(at, wrong)),
     Refusal("word_bits", "missing", lambda folder: technology(folder, 'name = "x"', "")),
     Refusal("wordbits", "name", lambda folder: technology(folder, "wordbits = 8"), "'word_bits'"),
     Refusal("mac.pjs", "name", lambda folder: technology(folder, "[mac]\npjs = 3"), "'pj'"),

@@ -59,10 +59,8 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @given(hnp.arrays(np.bool_, hnp.array_shapes(min_dims=1, max_dims=2, min_side=0, max_side=20)))
 def test_bits_come_back(values: np.ndarray) -> None:
-    assert (
-        np.array_equal(unpack(pack_bits(values)), values)
-        and unpack(pack_bits(values)).shape == values.shape
-    )
+    assert np.array_equal(unpack(pack_bits(values)), values)
+    assert unpack(pack_bits(values)).shape == values.shape
 
 
 @given(hnp.arrays(np.int64, (7,), elements=st.integers(-1, 2000)))
@@ -79,10 +77,8 @@ def test_levels_come_back_to_half_a_level(values: np.ndarray, fine: bool) -> Non
 def test_what_is_not_finite_is_drawn_as_nothing() -> None:
     packed = pack_levels(np.array([np.nan, np.inf, 2.0]))
     assert unpack(packed).tolist() == [0, 0, 2] and json.dumps(packed, allow_nan=False)
-    assert (
-        pack_activity(np.array([0.0, 1.0]))["type"] == "bits"
-        and pack_activity(np.array([0, 0.5]))["type"] == "levels"
-    )
+    assert pack_activity(np.array([0.0, 1.0]))["type"] == "bits"
+    assert pack_activity(np.array([0, 0.5]))["type"] == "levels"
     assert unpack(pack_levels(np.zeros((0, 3)))).shape == (0, 3)
 
 
@@ -106,12 +102,9 @@ def test_every_class_has_its_turn() -> None:
 def test_numbers_are_those_of_evaluation_and_energy(tmp_path: Path) -> None:
     run = Run.open(make_run(tmp_path / "run", *DIGITS))
     content = report_content(run.path)
-    assert {
-        key: content["evaluation"][key] for key in ("accuracy", "firing_rate", "parameters")
-    } == {
-        key: evaluate(run.trained()).report[key]
-        for key in ("accuracy", "firing_rate", "parameters")
-    }
+    report = evaluate(run.trained()).report
+    for key in ("accuracy", "firing_rate", "parameters"):
+        assert content["evaluation"][key] == report[key]
     energy = compare_energy([run.path], ["lstm"])
     assert [one["name"] for one in content["energy"]["networks"]] == ["run", "lstm"]
     for ours, theirs in zip(content["energy"]["networks"], energy["networks"], strict=True):
@@ -149,14 +142,11 @@ def test_samples_are_what_the_network_did(recipe: tuple[str, ...], tmp_path: Pat
             assert np.array_equal(unpack(one["decisions"]), result.output[row].argmax(-1).numpy())
             events = unpack(one["input"]["values"]).astype(int) - unpack(one["input"]["negative"])
             assert np.array_equal(events, sequences.x[one["index"]])
-            assert (
-                one["group"].startswith("record-")
-                and 0 <= one["right_steps"] <= one["labelled_steps"] == 115
-            )
+            assert one["group"].startswith("record-")
+            assert 0 <= one["right_steps"] <= one["labelled_steps"] == 115
         else:
-            assert one["true"] == sequences.y[one["index"]] and one["right"] == (
-                one["true"] == one["predicted"]
-            )
+            assert one["true"] == sequences.y[one["index"]]
+            assert one["right"] == (one["true"] == one["predicted"])
             assert unpack(one["decisions"])[-1] == one["predicted"]
             channels = np.stack([unpack(channel) for channel in one["input"]["values"]], 1)
             assert np.allclose(channels, sequences.x[one["index"]], atol=0.003)
@@ -187,8 +177,8 @@ def test_long_sequences_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     "overrides",
     [
         ("--network.bidirectional=true",), ("--network.bidirectional=true", "--network.merge=concat"),
-        ("--network.substeps=2",), ("--network.neuron={name: "
-                                    "relu}",), ("--network.hidden=[5,4]", "--loss.name=ce_last"),
+        ("--network.substeps=2",), ("--network.neuron={name: relu}",),
+        ("--network.hidden=[5,4]", "--loss.name=ce_last"),
         ("--network.neuron={name: calls_it_v}",),
     ],
     ids=["from both ends", "concatenated", "substeps", "relu", "two layers", "one's own"],
@@ -223,9 +213,8 @@ def test_what_json_has_no_word_for_becomes_null(tmp_path: Path) -> None:
         "train": {"loss": None},
         "validation": {"loss": None},
     }
-    assert (
-        plain({1: (float("nan"), 2)}) == {"1": [None, 2]} and content["samples"]["sequences"] == []
-    )
+    assert plain({1: (float("nan"), 2)}) == {"1": [None, 2]}
+    assert content["samples"]["sequences"] == []
     assert embedded(page(content)) == content
 
 
@@ -234,12 +223,8 @@ def test_the_command_writes_what_it_prints(
 ) -> None:
     folder = make_run(tmp_path / "run", *DIGITS)
     lstm = make_run(tmp_path / "other", *DIGITS, "--network.neuron.beta=0.1")
-    assert (
-        main(
-            ["report", str(folder), "--json", "--samples", "1", "--baselines", "gru,rnn", str(lstm)]
-        )
-        == 0
-    )
+    words = ["--json", "--samples", "1", "--baselines", "gru,rnn"]
+    assert main(["report", str(folder), *words, str(lstm)]) == 0
     printed = capsys.readouterr()
     assert printed.err == "" and printed.out.count("\n") == 1
     content = json.loads(printed.out)

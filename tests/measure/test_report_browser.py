@@ -32,6 +32,7 @@ SHOWN = (
 )
 CONTROLS = "button, select, input, svg.plot, canvas:not([aria-hidden])"
 NAMED = "e => e.getAttribute('aria-label') || e.textContent.trim() || e.closest('label')"
+RELU = ("--network.neuron={name: relu, tau_mem: 3}", "--training.class_weights=balanced")
 OTHER = (
     "--network.neuron.beta=0.1",
     "--network.readout.neuron.time_constants=log",
@@ -54,15 +55,7 @@ def pages(
         contents = {
             "ecg": report_content(ecg, samples=3),
             "digits": report_content(make_run(folder / "digits", *DIGITS), samples=4),
-            "relu": report_content(
-                make_run(
-                    folder / "relu",
-                    *DIGITS,
-                    "--network.neuron={name: relu, tau_mem: 3}",
-                    "--training.class_weights=balanced",
-                ),
-                samples=1,
-            ),
+            "relu": report_content(make_run(folder / "relu", *DIGITS, *RELU), samples=1),
             # Another seed, so that the environments differ whether or not both runs start within
             # one second.
             "both": comparison_content(
@@ -96,10 +89,6 @@ def press(browser: Browser, key: str) -> None:
         )
 
 
-def clock(browser: Browser) -> str:
-    return browser.value("document.getElementById('clock').textContent")
-
-
 @pytest.mark.parametrize("name", ["ecg", "digits"])
 def test_the_numbers_are_those_of_the_json(name: str, browser: Browser, pages: dict) -> None:
     page, content = pages[name]
@@ -130,23 +119,22 @@ def test_the_slider_moves_through_a_sample(name: str, browser: Browser, pages: d
     opened(browser, page)
     steps = content["samples"]["sequences"][0]["shown"]
     browser.value("document.getElementById('step').focus()")
-    assert clock(browser).startswith(f"step {steps} of {steps}")
+    assert browser.text("#clock").startswith(f"step {steps} of {steps}")
     press(browser, "ArrowLeft")
-    assert clock(browser).startswith(f"step {steps - 1} of {steps}")
+    assert browser.text("#clock").startswith(f"step {steps - 1} of {steps}")
     pictures = "[...document.querySelectorAll('.track canvas')].map(c => c.toDataURL())"
     late = browser.value(pictures)
     press(browser, "Home")
-    assert clock(browser).startswith(f"step 1 of {steps}")
+    assert browser.text("#clock").startswith(f"step 1 of {steps}")
     early = browser.value(pictures)
     # The last is the axis.
     assert len(late) >= 6 and all(a != b for a, b in zip(early[:-1], late[:-1], strict=True))
     classes = content["task"]["class_names"]
     shown = browser.value("document.getElementById('step').getAttribute('aria-valuetext')")
-    assert browser.value(
-        "document.getElementById('verdict').textContent"
-    ) in classes and shown.startswith("step 1, ")
+    assert browser.text("#verdict") in classes
+    assert shown.startswith("step 1, ")
     browser.value("document.querySelectorAll('input[name=sample]')[1].click()")
-    assert clock(browser).startswith(f"step {steps} of {steps}")
+    assert browser.text("#clock").startswith(f"step {steps} of {steps}")
     assert browser.errors == []
 
 
@@ -171,9 +159,9 @@ def test_values_can_be_read_by_keyboard(browser: Browser, pages: dict) -> None:
     opened(browser, pages["ecg"][0])
     browser.value("document.querySelector('#training svg').focus()")
     press(browser, "ArrowRight")
-    assert "epoch 1" in browser.value("document.querySelector('#training .tip').textContent")
+    assert "epoch 1" in browser.text("#training .tip")
     press(browser, "End")
-    tip = browser.value("document.querySelector('#training .tip').textContent")
+    tip = browser.text("#training .tip")
     assert "epoch 3" in tip and "90.00 %" in tip
     names = browser.value(f"[...document.querySelectorAll({CONTROLS!r})].every({NAMED})")
     assert names is True and browser.errors == []
@@ -187,12 +175,9 @@ def test_no_two_ticks_of_an_axis_say_the_same(browser: Browser, pages: dict) -> 
             {name: "one", x: [4254, 4255], y: [0.9012, 0.9031], colour: "red"}]}))"""
     )
     browser.value(FRAMES)
-    shown = browser.value(
-        "[...document.querySelectorAll('body > figure text')].map(e => e.textContent)"
-    )
-    assert {"90.15 %", "90.20 %", "4,254.2", "4,254.4"} <= set(shown) and len(set(shown)) == len(
-        shown
-    )
+    shown = browser.each("body > figure text")
+    assert {"90.15 %", "90.20 %", "4,254.2", "4,254.4"} <= set(shown)
+    assert len(set(shown)) == len(shown)
     assert (
         browser.value("extent(Array.from({length: 200000}, (_, i) => i ? i : null)).join()")
         == "1,199999"
@@ -223,10 +208,7 @@ def test_what_differs_can_be_read_on_a_phone(width: int, browser: Browser, pages
     scrolling."""
     page, content = pages["both"]
     opened(browser, page, width)
-    regions = browser.value(
-        "[...document.querySelectorAll('#differences .scroll')].map(e => [e.scrollWidth, "
-        "e.clientWidth])"
-    )
+    regions = browser.each("#differences .scroll", "[e.scrollWidth, e.clientWidth]")
     assert len(regions) == 2 and all(inner <= outer for inner, outer in regions)
     cells = "[...document.querySelectorAll('#differences td')]"
     boxes = browser.value(
@@ -235,9 +217,8 @@ def test_what_differs_can_be_read_on_a_phone(width: int, browser: Browser, pages
     values = sum(
         len(row["values"]) for block in ("recipes", "environments") for row in content[block]
     )
-    assert len(boxes) == values and all(
-        0 <= left < right <= width and height > 10 for left, right, height in boxes
-    )
+    assert len(boxes) == values
+    assert all(0 <= left < right <= width and height > 10 for left, right, height in boxes)
     labels = browser.value(f"{cells}.map(e => getComputedStyle(e, '::before').content)")
     names = [run["name"] for run in content["runs"]]
     assert labels[: len(names)] == [json.dumps(name) for name in names]
@@ -263,37 +244,22 @@ def test_analog_neurons_are_not_said_to_spike(browser: Browser, pages: dict) -> 
             and "not 0" in text
         ), part
     opened(browser, pages["digits"][0])
-    assert "spikes per neuron and step" in browser.value(
-        "document.querySelector('.tiles').textContent"
-    )
+    assert "spikes per neuron and step" in browser.text(".tiles")
     assert browser.errors == []
 
 
 def test_health_shows_each_layer_and_what_was_restored(browser: Browser, pages: dict) -> None:
     opened(browser, pages["digits"][0])
-    titles = browser.value(
-        "[...document.querySelectorAll('#health figcaption')].map(e => e.firstChild.textContent)"
-    )
-    assert titles == [
-        "Firing rate by layer",
-        "Silent and saturated neurons",
-        "Gradient norm by layer",
-    ]
     browser.value("document.querySelectorAll('#health svg')[2].focus()")
     press(browser, "End")
     tip = browser.value("document.querySelectorAll('#health .tip')[2].textContent")
     assert "epoch 3" in tip and tip.count("1,000") == 2  # of the layer and of the readout
-    text = browser.value("document.getElementById('health').textContent")
-    assert (
-        "restored once" in text
-        and "epoch 2, batch 4layers.0 is silent: restored from the last checkpoint" in text
-    )
+    text = browser.text("#health")
+    assert "restored once" in text
+    assert "epoch 2, batch 4layers.0 is silent: restored from the last checkpoint" in text
     assert "0.5 times the learning rate; " in text and "0.9 times its recurrent weights" in text
     assert "Layer 1, saturated" in text and browser.errors == []
-    aligned = browser.value(
-        "[...document.querySelectorAll('#health th, #health td')].map(e => "
-        "getComputedStyle(e).textAlign)"
-    )
+    aligned = browser.each("#health th, #health td", "getComputedStyle(e).textAlign")
     assert set(aligned) == {"left"}  # a column of words, its head, too
 
 
@@ -301,37 +267,25 @@ def test_labelled_steps_come_first(browser: Browser, pages: dict) -> None:
     for name, place in (("ecg", "#anytime"), ("both", "#curves")):
         page, _ = pages[name]
         opened(browser, page)
-        titles = browser.value(
-            f"[...document.querySelectorAll('{place} figcaption')].map(e => e.textContent)"
-        )
-        first = next(
-            i
-            for i, title in enumerate(titles)
-            if title.startswith("Accuracy over time, labelled steps")
-        )
-        assert (
-            titles[first + 1].startswith("Accuracy over time, all steps")
-            and "count as P" in titles[first + 1]
-        )
+        titles = browser.each(f"{place} figcaption")
+        labelled = [title.startswith("Accuracy over time, labelled steps") for title in titles]
+        first = labelled.index(True)
+        assert titles[first + 1].startswith("Accuracy over time, all steps")
+        assert "count as P" in titles[first + 1]
     opened(browser, pages["ecg"][0])
-    decided = browser.value("document.querySelector('#change_times').textContent")
+    decided = browser.text("#change_times")
     assert "Time to decision" in decided and "0.95" in decided and browser.errors == []
-    tracks = browser.value("[...document.querySelectorAll('.track h3')].map(e => e.textContent)")
+    tracks = browser.each(".track h3")
     assert "True classof 19 steps (76 ms) before" in tracks
 
 
 def test_balanced_accuracy_is_drawn_where_a_training_reports_it(
     browser: Browser, pages: dict
 ) -> None:
-    for name, place, shown in (
-        ("relu", "#training", 1),
-        ("digits", "#training", 0),
-        ("both", "#curves", 1),
-    ):
+    places = (("relu", "#training", 1), ("digits", "#training", 0), ("both", "#curves", 1))
+    for name, place, shown in places:
         opened(browser, pages[name][0])
-        titles = browser.value(
-            f"[...document.querySelectorAll('{place} figcaption')].map(e => e.textContent)"
-        )
+        titles = browser.each(f"{place} figcaption")
         drawn = [title for title in titles if title.startswith("Balanced accuracy")]
         assert len(drawn) == shown and browser.errors == [], name
 
@@ -347,60 +301,26 @@ def test_a_comparison_marks_the_best(browser: Browser, pages: dict) -> None:
     )
     marked = browser.value(f"[...{row}.querySelectorAll('td')].map(e => e.className === 'best')")
     assert marked == [rate == min(rates) and rates[0] != rates[1] for rate in rates]
-    assert "network.neuron.beta" in browser.value(
-        "document.getElementById('differences').textContent"
-    )
+    assert "network.neuron.beta" in browser.text("#differences")
     assert browser.errors == []
 
 
-def test_how_sure_accuracies_and_confidences_are(browser: Browser, pages: dict) -> None:
+def test_how_sure_accuracies_are(browser: Browser, pages: dict) -> None:
     page, content = pages["ecg"]
     opened(browser, page)
-    found, calibration = content["evaluation"]["groups"], content["evaluation"]["calibration"]
-    accuracy = dict(zip(found["by_group"]["names"], found["by_group"]["accuracy"], strict=True))
-    rows = (
-        "[...document.querySelectorAll('#{} tbody tr')].map(row => [...row.cells].map(cell => "
-        "cell.textContent))"
-    )
-    listed = [[row[0], row[3]] for row in browser.value(rows.format("groups"))]
-    assert listed == [
-        [name, f"{100 * accuracy[name]:.2f} %"]
-        for name in sorted(accuracy, key=lambda one: accuracy[one])
-    ]
-    text = "document.querySelector('{}').textContent"
+    found = content["evaluation"]["groups"]
     interval = " to ".join(f"{100 * end:.2f} %" for end in found["interval"])
-    assert f"over {found['count']} groups: {interval}" in browser.value(text.format("#groups"))
-    tiles = browser.value(SHOWN)
-    assert (
-        tiles[f"accuracy, labelled steps, 95% confidence interval over {found['count']} groups"]
-        == interval
-    )
-    bins = [[row[0], row[1]] for row in browser.value(rows.format("calibration"))]
-    assert bins == [
-        [f"{10 * k} to {10 * k + 10} %", f"{n:,}"]
-        for k, n in enumerate(calibration["counted"])
-        if n
-    ]
-    excess = f"{100 * calibration['excess']:+.2f} points".replace("-", "−")
-    assert f"mean confidence minus accuracy: {excess}" in browser.value(text.format("#calibration"))
+    assert f"over {found['count']} groups: {interval}" in browser.text("#groups")
+    name = f"accuracy, labelled steps, 95% confidence interval over {found['count']} groups"
+    assert browser.value(SHOWN)[name] == interval
     opened(browser, pages["digits"][0])
-    assert "over 22 sequences" in browser.value(text.format("#groups")) and browser.errors == []
+    assert "over 22 sequences" in browser.text("#groups") and browser.errors == []
     page, content = pages["both"]
     opened(browser, page)
-    measured, gain = browser.value(rows.format("measures")), content["runs"][1]["above_first"]
-    accuracies = next(row for row in measured if row[0] == "accuracy, labelled steps")[1:]
-    assert accuracies == [
-        f"{100 * run['measures']['accuracy_labelled']:.2f} %" for run in content["runs"]
-    ]
+    gain = content["runs"][1]["above_first"]
     mean, low, high = (f"{100 * one:+.2f}" for one in (gain["accuracy"], *gain["interval"]))
-    shown = browser.value(text.format("#measures"))
-    assert (
-        f"accuracy of labelled steps {mean} points compared with ecg (95% confidence interval "
-        f"{low} to {high}" in shown
-    )
-    assert (
-        f"better in {gain['better']} of {gain['count']} groups, worse in {gain['worse']}" in shown
-    )
+    shown = browser.text("#measures")
+    assert f"{mean} points compared with ecg (95% confidence interval {low} to {high}" in shown
     assert browser.errors == []
 
 
@@ -420,15 +340,12 @@ def test_analog_channels_are_lines_each_on_its_own_scale(browser: Browser, pages
     assert [title for title, _ in titles] == [f"Input: channel {i + 1}" for i in range(8)]
     spans = browser.value(f"{SPANS}({tracks}.map(e => e.querySelector('canvas')))")
     wide = [float(one.max() - one.min()) > 0 for one in levels]
-    assert sum(wide) >= 5 and all(
-        (span > 0.7) == varies for span, varies in zip(spans, wide, strict=True)
-    )
+    assert sum(wide) >= 5
+    assert all((span > 0.7) == varies for span, varies in zip(spans, wide, strict=True))
     for (_, shown), one in zip(titles, levels, strict=True):
         low, high = (float(word.replace(",", "")) for word in shown.split(" to "))
-        assert (low, high) == (
-            pytest.approx(one.min(), rel=0.006),
-            pytest.approx(one.max(), rel=0.006),
-        )
+        assert low == pytest.approx(one.min(), rel=0.006)
+        assert high == pytest.approx(one.max(), rel=0.006)
     assert browser.errors == []
 
 
@@ -452,17 +369,13 @@ def test_a_page_says_what_its_colours_mean(dark: bool, browser: Browser, pages: 
         ("digits", set("0123456789")),
     ):
         opened(browser, pages[name][0])
-        assert words <= set(
-            browser.value("[...document.querySelectorAll('.key')].map(e => e.textContent)")
-        )
+        assert words <= set(browser.each(".key"))
         tracks = browser.value(
             "[...document.querySelectorAll('.track')].map(e => e.textContent).join()"
         )
         assert "(dark)" not in tracks and "(light)" not in tracks and "alif neurons" in tracks
-        style, card = (
-            "getComputedStyle({}).{}",
-            "getComputedStyle(document.querySelector('section')).backgroundColor",
-        )
+        style = "getComputedStyle({}).{}"
+        card = "getComputedStyle(document.querySelector('section')).backgroundColor"
         keys = "[...document.querySelectorAll('.key')]"
         text, mark = style.format("e", "color"), style.format("e.firstChild", "backgroundColor")
         assert browser.value(f"Math.min(...{keys}.map(e => {CONTRAST}({text}, {card})))") >= 4.5
@@ -489,12 +402,9 @@ def test_a_class_has_one_colour_on_both_pages(
         f"n).firstChild).map(e => {colour})"
     )
     verdict = browser.value(f"(e => {colour})(document.querySelector('#verdict i'))")
-    shown = browser.value("document.getElementById('verdict').textContent")
-    assert (
-        keys == bars
-        and len(set(keys)) == 6
-        and verdict == keys[["P", "PQ", "QR", "RS", "ST", "TP"].index(shown)]
-    )
+    shown = browser.text("#verdict")
+    assert keys == bars and len(set(keys)) == 6
+    assert verdict == keys[["P", "PQ", "QR", "RS", "ST", "TP"].index(shown)]
     palette = browser.value("Array.from({ length: 10 }, (_, i) => colourOf('--c' + i))")
     assert browser.errors == []
     (tmp_path / "live.html").write_text(page("socket"))
@@ -515,7 +425,7 @@ def test_a_class_has_one_colour_on_both_pages(
       return (Math.max(...rows) - Math.min(...rows)) / h;
     }))(document.getElementById('input'))"""
     assert min(browser.value(found)) > 0.7
-    assert "own scale" in browser.value("document.getElementById('input-note').textContent")
+    assert "own scale" in browser.text("#input-note")
 
 
 @pytest.mark.parametrize("width", [360, 1100])
@@ -523,9 +433,7 @@ def test_a_class_has_one_colour_on_both_pages(
 def test_no_label_stands_on_another(name: str, width: int, browser: Browser, pages: dict) -> None:
     opened(browser, pages[name][0], width)
     assert browser.value(OVERLAPS) == []
-    captions = browser.value(
-        "[...document.querySelectorAll('caption > *')].map(e => e.getBoundingClientRect().right)"
-    )
+    captions = browser.each("caption > *", "e.getBoundingClientRect().right")
     assert (
         all(right <= width for right in captions)
         and (captions or name == "both")
@@ -538,15 +446,10 @@ def test_every_column_has_a_head_and_no_heading_ends_a_printed_page(
     name: str, browser: Browser, pages: dict
 ) -> None:
     opened(browser, pages[name][0])
-    heads = browser.value(
-        "[...document.querySelectorAll('thead th')].map(e => e.textContent.trim())"
-    )
+    heads = browser.each("thead th", "e.textContent.trim()")
     assert heads and all(heads)
     browser.call("Emulation.setEmulatedMedia", media="print")
-    kept = browser.value(
-        "[...document.querySelectorAll('h2, .lead, figcaption, caption')].map(e => "
-        "getComputedStyle(e).breakAfter)"
-    )
+    kept = browser.each("h2, .lead, figcaption, caption", "getComputedStyle(e).breakAfter")
     browser.call("Emulation.setEmulatedMedia", media="")
     assert kept and set(kept) == {"avoid"} and browser.errors == []
 
@@ -556,9 +459,7 @@ def test_energies_are_points(browser: Browser, pages: dict) -> None:
     page, content = pages["digits"]
     opened(browser, page)
     assert browser.value("document.querySelectorAll('#energy rect').length") == 0
-    shown = browser.value(
-        "[...document.querySelectorAll('#energy circle')].map(e => e.nextSibling.textContent)"
-    )
+    shown = browser.each("#energy circle", "e.nextSibling.textContent")
     models = [
         one["models"][m]
         for one in content["energy"]["networks"]

@@ -116,9 +116,7 @@ def test_every_share_of_the_confusion_can_be_read(
     heads = "[...document.querySelectorAll('.confusion')][0].querySelectorAll('thead th')"
     # Cut to the eye only.
     assert browser.value(f"[...{heads}].map(e => e.textContent)") == list(LONG)
-    widths = browser.value(
-        "[...document.querySelectorAll('.confusion tbody th')].map(e => e.clientWidth)"
-    )
+    widths = browser.each(".confusion tbody th", "e.clientWidth")
     assert min(widths) > 100 and browser.errors == []
 
 
@@ -140,9 +138,7 @@ def test_confusions_can_be_read_without_a_pointer(browser: Browser, pages: dict)
         assert share == f"{100 * confusion[i, j] / confusion[i].sum():.2f} %"
     assert counts[0] == (confusion - np.diag(np.diag(confusion))).max() and browser.errors == []
     opened(browser, pages["long"][0])  # the matrix itself has them
-    assert "Most frequent confusions" not in browser.value(
-        "document.getElementById('classes').textContent"
-    )
+    assert "Most frequent confusions" not in browser.text("#classes")
 
 
 def test_many_runs_are_seen_side_by_side(browser: Browser, pages: dict) -> None:
@@ -162,9 +158,7 @@ def test_many_runs_are_seen_side_by_side(browser: Browser, pages: dict) -> None:
     )
     assert left == 0  # what the numbers are remains in view
     browser.call("Emulation.setEmulatedMedia", media="print")  # nobody scrolls paper
-    shown = browser.value(
-        "[...document.querySelectorAll('.scroll')].map(e => getComputedStyle(e).overflowX)"
-    )
+    shown = browser.each(".scroll", "getComputedStyle(e).overflowX")
     browser.call("Emulation.setEmulatedMedia", media="")
     assert set(shown) == {"visible"} and browser.errors == []
 
@@ -173,9 +167,7 @@ def test_many_runs_are_seen_side_by_side(browser: Browser, pages: dict) -> None:
 def test_no_two_regions_have_one_name(name: str, browser: Browser, pages: dict) -> None:
     """By which a screen reader lists them."""
     opened(browser, pages[name][0])
-    names = browser.value(
-        "[...document.querySelectorAll('[role=region]')].map(e => e.getAttribute('aria-label'))"
-    )
+    names = browser.each("[role=region]", "e.getAttribute('aria-label')")
     assert len(names) >= 3 and all(names) and len(set(names)) == len(names)
 
 
@@ -186,8 +178,5 @@ def test_no_error_is_above_1(browser: Browser, pages: dict) -> None:
             {name: "one", x: [1, 2], y: [.975, .975], colour: "red", points: true}]}))"""
     )
     browser.value(FRAMES)
-    ticks = browser.value(
-        "[...document.querySelectorAll('body > figure text[text-anchor=end]')].map(e => "
-        "e.textContent)"
-    )
+    ticks = browser.each("body > figure text[text-anchor=end]")
     assert "100 %" in ticks and not any(tick.startswith("10") and tick != "100 %" for tick in ticks)

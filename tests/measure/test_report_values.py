@@ -100,8 +100,8 @@ def test_the_page_shows_values_and_targets(
 ) -> None:
     write_page(contents[name], tmp_path / "report.html")
     opened(browser, tmp_path / "report.html", width)
-    verdict = browser.value("document.querySelector('.verdict').textContent")
-    truth = browser.value("document.querySelector('.truth').textContent")
+    verdict = browser.text(".verdict")
+    truth = browser.text(".truth")
     for unit in UNITS[name].split(","):
         assert f" {unit}" in verdict and f" {unit}" in truth
     assert truth.startswith("it is ")

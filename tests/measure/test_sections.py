@@ -97,11 +97,8 @@ def test_a_made_up_analysis_is_in_text_and_json(
     assert "Whether they are <b>right</b> is not asked." in text and "times over rank" in text
     assert main(["evaluate", str(folder), "--full", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (
-        found["guesses"]["guessed"] == 22
-        and found["never"] is None
-        and "accuracy" in found["calibration"]
-    )
+    assert found["guesses"]["guessed"] == 22 and found["never"] is None
+    assert "accuracy" in found["calibration"]
 
 
 def test_a_made_up_analysis_is_on_the_page(
@@ -125,20 +122,13 @@ def test_a_made_up_analysis_is_on_the_page(
     assert browser.value(cells) == [
         [name, f"{n:,}", f"{100 * share:.2f} %"] for name, n, share in rows
     ]
-    shown = browser.value("document.getElementById('guesses').textContent")
-    for words in (
-        "Guesswork",
-        "What it says on validation.",
-        "guesses: 22",
-        "<b>right</b>",
-        "Guesses by rank",
-    ):
+    shown = browser.text("#guesses")
+    said = ("Guesswork", "What it says on validation.", "guesses: 22", "<b>right</b>")
+    for words in (*said, "Guesses by rank"):
         assert words in shown
     assert browser.value("document.querySelectorAll('#guesses svg').length") == 1
-    assert (
-        "Guesswork" in browser.value("document.getElementById('nav').textContent")
-        and browser.errors == []
-    )
+    assert "Guesswork" in browser.text("#nav")
+    assert browser.errors == []
 
 
 NUMBERS: list[tuple[Any, Form, str, str]] = [
@@ -181,32 +171,19 @@ def test_a_page_writes_the_same_numbers(
 
 def test_parts_that_are_empty_or_odd(capsys: pytest.CaptureFixture[str]) -> None:
     share = Axis("accuracy", sections.SHARE, 0, 1)
-    show_parts(
-        [
-            Table("Nothing", {"name": sections.TEXT, "n": sections.COUNT}, []),
-            Table(
-                "Long",
-                {"name": sections.TEXT, "n": sections.COUNT},
-                [[f"r{i}", i] for i in range(20)],
-                first=3,
-            ),
-            Plot("Nobody knows", Axis("steps"), share, [Line("one", [None, None])]),
-            Plot(
-                "One",
-                Axis("steps"),
-                share,
-                [Line("one", [0.5], [7]), Line("other", [0, 1], [0, 1], "guide")],
-            ),
-            Plot(
-                "Bins",
-                Axis("steps", log=True),
-                Axis("neurons"),
-                [Line("now", [1, 4, 2], [1, 10, 100, 1000])],
-            ),
-            Confusion([f"c{i}" for i in range(13)], [[0] * 13] * 13),
-            Note("[red]\x1b[2J"),
-        ]
-    )
+    columns, steps = {"name": sections.TEXT, "n": sections.COUNT}, Axis("steps")
+    lines = [Line("one", [0.5], [7]), Line("other", [0, 1], [0, 1], "guide")]
+    bins = [Line("now", [1, 4, 2], [1, 10, 100, 1000])]
+    parts = [
+        Table("Nothing", columns, []),
+        Table("Long", columns, [[f"r{i}", i] for i in range(20)], first=3),
+        Plot("Nobody knows", steps, share, [Line("one", [None, None])]),
+        Plot("One", steps, share, lines),
+        Plot("Bins", Axis("steps", log=True), Axis("neurons"), bins),
+        Confusion([f"c{i}" for i in range(13)], [[0] * 13] * 13),
+        Note("[red]\x1b[2J"),
+    ]
+    show_parts(parts)
     text = capsys.readouterr().out
     assert "17 more, up to 19" in text and "r2" in text and "r3" not in text
     assert "50.00% at 7" in text and "other" not in text and "c12" not in text
@@ -216,31 +193,16 @@ def test_parts_that_are_empty_or_odd(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_lines_have_six_digits_in_json_and_the_rest_is_whole() -> None:
     line = as_json(Line("x", [1 / 3, None, 2]))
-    assert line == {
-        "kind": "line",
-        "name": "x",
-        "look": "line",
-        "x": None,
-        "y": [0.333333, None, 2.0],
-    }
+    y = [0.333333, None, 2.0]
+    assert line == {"kind": "line", "name": "x", "look": "line", "x": None, "y": y}
     table = as_json(Table("t", {"a": sections.NUMBER}, [[1 / 3]]))
-    assert (
-        table["kind"] == "table"
-        and table["rows"] == [[1 / 3]]
-        and table["columns"]["a"]["name"] == "number"
-    )
+    assert table["kind"] == "table" and table["rows"] == [[1 / 3]]
+    assert table["columns"]["a"]["name"] == "number"
 
 
-@pytest.mark.parametrize(
-    ("name", "title"),
-    [
-        ("layers.0", "Layer 1"),
-        ("layers.1.backward_layer", "Layer 2, backwards"),
-        ("readout", "Readout"),
-        ("encoder", "Encoder"),
-        ("layers.0.forward_layer", "Layer 1, forwards"),
-        ("layers.x", "Layers.x"),
-    ],
-)
-def test_layers_have_names_for_people(name: str, title: str) -> None:
-    assert layer_title(name) == title
+def test_layers_have_names_for_people() -> None:
+    parts = {"": "", ".forward_layer": ", forwards", ".backward_layer": ", backwards"}
+    for part, words in parts.items():
+        assert layer_title(f"layers.1{part}") == f"Layer 2{words}"
+    titles = [layer_title(name) for name in ("readout", "encoder", "layers.x")]
+    assert titles == ["Readout", "Encoder", "Layers.x"]

@@ -31,11 +31,10 @@ def all_modules() -> dict[str, Path]:
 
 
 def _modules(root: Path, package: str) -> dict[str, Path]:
-    found = {}
-    for path in (root / package).rglob("*.py"):
-        name = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
-        found[name] = path
-    return found
+    return {
+        ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in (root / package).rglob("*.py")
+    }
 
 
 @cache

@@ -29,20 +29,8 @@ HEADINGS = {
 
 def measured(kind: str, folder: Path) -> list[dict]:
     out = folder / "benchmarks.json"
-    options = [
-        "--quick",
-        "--threads",
-        "1",
-        "--nets",
-        "ecg",
-        "--peers",
-        "eager",
-        "--sweeps",
-        "rate",
-        "--out",
-        str(out),
-    ]
-    assert main(["--what", kind, *options]) == 0
+    options = ["--quick", "--threads", "1", "--nets", "ecg", "--peers", "eager", "--sweeps", "rate"]
+    assert main(["--what", kind, *options, "--out", str(out)]) == 0
     assert HEADINGS[kind] in out.with_suffix(".md").read_text()
     return json.loads(out.read_text())[kind]
 
@@ -62,24 +50,13 @@ def test_every_other_kind_is_measured(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_checkout_is_compared_with_another(tmp_path: Path) -> None:
-    options = [
-        "--quick",
-        "--nets",
-        "ecg",
-        "--input",
-        "dense",
-        "--surrogate",
-        "linear",
-        "--out",
-        str(tmp_path),
-    ]
+    options = ["--quick", "--nets", "ecg", "--input", "dense", "--surrogate", "linear"]
+    options += ["--out", str(tmp_path)]
     assert versions.main([str(versions.ROOT), *options]) == 0
     assert versions.main([str(versions.ROOT), *options, "--at-most", "0.001"]) == 1
     (record,) = json.loads((tmp_path / "versions.json").read_text())["records"]
-    assert (
-        record["ratio"]["median"] > 0
-        and "linear surrogate, spikes given as tensors" in (tmp_path / "versions.md").read_text()
-    )
+    assert record["ratio"]["median"] > 0
+    assert "linear surrogate, spikes given as tensors" in (tmp_path / "versions.md").read_text()
     for cached in (True, False):
         found = versions.processes("nothing", ["-c", "import os"], versions.ROOT / "src", 2, cached)
         assert found["what"] == "nothing" and found["ratio"]["n"] == 2
@@ -166,18 +143,8 @@ def test_a_program_of_the_authors_is_timed_beside_ours(
     program = authors.Program("digits", {"input_size": inputs, "output_size": 10}, 1.0, 64, 100, 3)
     monkeypatch.setitem(authors.PROGRAMS, "digits", program)
     out = tmp_path / "out"
-    words = [
-        "digits",
-        "0.05",
-        "--seeds",
-        "0",
-        "--threads",
-        "1",
-        "--out",
-        str(out),
-        "--ways",
-        "authors",
-    ]
+    words = ["digits", "0.05", "--seeds", "0", "--threads", "1", "--ways", "authors"]
+    words += ["--out", str(out)]
     with pytest.raises(SrnnError, match=r"git clone .* and name the folder with --checkout"):
         to_accuracy.main(words)
     words += ["--checkout", str(tmp_path)]
@@ -216,20 +183,14 @@ def test_seconds_to_an_accuracy(tmp_path: Path) -> None:
     assert (ours["way"], eager["way"]) == ("srnn", "eager") and ours["reached"] and eager["reached"]
     assert len(ours["epochs"]) == 1 and 0 < ours["epochs"][0]["processor_s"] <= ours["processor_s"]
     page = (tmp_path / "README.md").read_text()
-    assert (
-        "times as long (median of 1 seed)" in page
-        and "times as long per batch, once the first batch is done" in page
-    )
+    assert "times as long (median of 1 seed)" in page
+    assert "times as long per batch, once the first batch is done" in page
     assert 0 < eager["first_batch_s"] < eager["processor_s"]
     assert to_accuracy.main(["digits", "1.01", "--limit", "0.1", "--ways", "srnn", *options]) == 0
-    (ours,) = json.loads((tmp_path / "to-accuracy.json").read_text())[
-        "records"
-    ]  # of another goal than before
-    assert (
-        not ours["reached"]
-        and not ours["all_epochs"]
-        and "not within 0.1" in (tmp_path / "README.md").read_text()
-    )
+    # Of another goal than before.
+    (ours,) = json.loads((tmp_path / "to-accuracy.json").read_text())["records"]
+    assert not ours["reached"] and not ours["all_epochs"]
+    assert "not within 0.1" in (tmp_path / "README.md").read_text()
 
 
 def test_a_mutation_changes_one_operator_and_nothing_else(tmp_path: Path) -> None:

@@ -128,12 +128,8 @@ def test_no_command_has_a_comment_behind_it() -> None:
 
 def test_what_beginners_paste_can_be_run_twice() -> None:
     """A second run of README, quickstart or tutorial finds the folders of the first."""
-    pages = [
-        ROOT / "README.md",
-        ROOT / "docs" / "quickstart.md",
-        *(ROOT / "docs" / "tutorials").glob("*.md"),
-    ]
-    for page in pages:
+    first = [ROOT / "README.md", ROOT / "docs" / "quickstart.md"]
+    for page in (*first, *(ROOT / "docs" / "tutorials").glob("*.md")):
         for cell in code_cells(page):
             if cell.kind == "python":
                 writing = re.findall(
@@ -149,11 +145,8 @@ def test_what_beginners_paste_can_be_run_twice() -> None:
 
 
 def test_what_a_page_shows_is_compared() -> None:
-    page = (
-        "```python\na\n```\n\n```text\n1 ... 2\n```\n```console\n$ srnn a \\\n  b\nsays\n$ "
-        "srnn "
-        "c\n```\n"
-    )
+    page = "```python\na\n```\n\n```text\n1 ... 2\n```\n"
+    page += "```console\n$ srnn a \\\n  b\nsays\n$ srnn c\n```\n"
     assert cells(page) == [
         Cell("python", "a", "1 ... 2\n"),
         Cell("console", "srnn a    b", "says\n"),

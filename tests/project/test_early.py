@@ -53,10 +53,8 @@ def test_what_is_lost_has_an_interval_over_people_not_over_sequences() -> None:
     for times in (1, 100):
         people = np.repeat(np.array([*"abcd"]), times)
         ones = np.ones(len(people), np.int64)
-        end, found = (
-            Decided(ones, ones.astype(bool), people),
-            Decided(ones, people != "a", people),
-        )
+        end = Decided(ones, ones.astype(bool), people)
+        found = Decided(ones, people != "a", people)
         loss, half = lost([end], [found])
         assert loss == 0.25
         halves.append(half)

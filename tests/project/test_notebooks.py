@@ -69,10 +69,8 @@ def test_every_figure_appears(tmp_path: Path) -> None:
 
 def test_results_are_short() -> None:
     net = srnn.SRNN(2, [64], 3, backend="reference")
-    model, x = (
-        srnn.from_network(net, "abc", rate=50),
-        np.random.default_rng(0).random((2, 300, 2), np.float32),
-    )
+    model = srnn.from_network(net, "abc", rate=50)
+    x = np.random.default_rng(0).random((2, 300, 2), np.float32)
     session = model.stream()
     decisions = session.push(x[0])
     _, state = net(torch.as_tensor(x))
@@ -87,23 +85,18 @@ def test_results_are_short() -> None:
             one
         )
     assert repr(session) == "Session(model: 300 samples read, 300 steps decided)"
-    assert repr(
-        decisions
-    ) == "Decisions(300 steps 0 to 299, 0 final)" and "AdLIFState(u (2, 64)" in repr(state)
-    assert {**model.energy(x)} == model.energy(x) and json.loads(
-        json.dumps(model.energy(x))
-    ) == model.energy(x)
+    assert repr(decisions) == "Decisions(300 steps 0 to 299, 0 final)"
+    assert "AdLIFState(u (2, 64)" in repr(state)
+    assert {**model.energy(x)} == model.energy(x)
+    assert json.loads(json.dumps(model.energy(x))) == model.energy(x)
 
 
 def test_tables_show_names_as_text() -> None:
     net = srnn.SRNN(2, [3], 2, backend="reference")
     model = srnn.from_network(net, ["<script>", "b\x1b[2J"], name="<b>")
     x = np.random.default_rng(0).random((9, 2))
-    for one in (
-        model,
-        model.predict(x),
-        srnn.from_network(net, ["<script>", "b"], loss="nll").predict(x),
-    ):
+    per_step = srnn.from_network(net, ["<script>", "b"], loss="nll")
+    for one in (model, model.predict(x), per_step.predict(x)):
         table = one._repr_html_()
         assert table.count("<tr>") >= 2 and "&lt;script&gt;" in table
         assert "<script>" not in table and "<b>" not in table and "\x1b" not in table

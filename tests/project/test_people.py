@@ -101,15 +101,8 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     }
     common = {**study.common, "training.epochs": 1}
     apart = {"srnn": {"small": {HIDDEN: [3]}}}
-    return replace(
-        study,
-        out=tmp_path / "tiny.jsonl",
-        most=1500,
-        parts=2,
-        common=common,
-        trials=trials,
-        apart=apart,
-    )
+    shrunk = {"most": 1500, "parts": 2, "common": common, "trials": trials, "apart": apart}
+    return replace(study, out=tmp_path / "tiny.jsonl", **shrunk)
 
 
 def test_a_study_is_searched_confirmed_and_continues_where_it_stopped(tiny: Study) -> None:

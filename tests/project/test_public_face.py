@@ -49,12 +49,8 @@ def test_one_extra_has_all_that_messages_ask_for() -> None:
         "optional-dependencies"
     ]
     (everything,) = project["all"]
-    asked = {
-        "postgres",
-        "tensorboard",
-        "wandb",
-        "mlflow",
-    }  # for which the message is made from what was asked for
+    # For these the message is made from what was asked for.
+    asked = {"postgres", "tensorboard", "wandb", "mlflow"}
     for path in (ROOT / "src").rglob("*.py"):
         asked |= {*re.findall(r'\bneed\([^\n]*"(\w+)"\)', path.read_text(encoding="utf-8"))}
     assert (
@@ -162,9 +158,8 @@ def test_what_pages_show_takes_a_path_as_text(
     onnx.save(onnx.to_model(srnn.SRNN.paper(2, [4], 2), "step"), "net.onnx")
     wavfile.write("hum.wav", 8000, np.ones(800, np.int16))
     clips = find_clips(["hum.wav"])
-    assert {path.name for path in tmp_path.iterdir()} >= {"net.onnx", "policy.json"} and len(
-        clips
-    ) == 1
+    assert {path.name for path in tmp_path.iterdir()} >= {"net.onnx", "policy.json"}
+    assert len(clips) == 1
     for call, message in (
         (lambda: convert(clips, "folder"), "folder is a folder"),
         (lambda: write_page({}, "folder"), "folder is a folder"),

@@ -230,12 +230,8 @@ def test_the_energies_of_the_headlines_are_those_of_their_file() -> None:
 
 def test_a_claim_of_the_ecg_is_its_file_s() -> None:
     claims = text("docs/results.md")
-    for folder in (
-        "paper/results/paper-ecg-printed",
-        "paper/results/paper-ecg",
-        "results/ecg",
-        "results/ecg/relu",
-    ):
+    rows = ("results/ecg", "results/ecg/relu")
+    for folder in ("paper/results/paper-ecg-printed", "paper/results/paper-ecg", *rows):
         told = summary(ROOT / folder)
         both = [results_table.validated(told, key) for key in ("accuracy_labelled", "accuracy")]
         assert f"| {both[0]} | {both[1]} |" in claims
@@ -262,9 +258,5 @@ def test_a_folder_is_named_on_the_page_and_has_no_plots() -> None:
     page = (RESULTS / "README.md").read_text(encoding="utf-8")
     for folder in ROWS:
         assert f"]({folder.name}/" in page
-        assert not {path.suffix for path in folder.rglob("*")} & {
-            ".svg",
-            ".png",
-            ".jsonl",
-            ".csv",
-        }, folder.name
+        suffixes = {path.suffix for path in folder.rglob("*")}
+        assert not suffixes & {".svg", ".png", ".jsonl", ".csv"}, folder.name

@@ -106,14 +106,11 @@ def test_the_wheel_is_small_and_complete(installed: Installed) -> None:
     assert all(name.startswith("srnn") for name in names)
     assert not any(re.search(r"test_|\.ipynb|\.git", name) for name in names)
     assets = {path.name for path in (ROOT / "src/srnn/measure/page/assets").iterdir()}
-    assert assets <= {Path(name).name for name in names} and any(
-        name.endswith("py.typed") for name in names
-    )
+    assert assets <= {Path(name).name for name in names}
+    assert any(name.endswith("py.typed") for name in names)
     described = metadata.get_payload()
-    assert (
-        metadata["Description-Content-Type"].startswith("text/markdown")
-        and "## Install" in described
-    )
+    assert metadata["Description-Content-Type"].startswith("text/markdown")
+    assert "## Install" in described
     assert not re.search(r"\]\((?!https?:|#)", described)
     assert "The srnn authors" in (metadata["Author"] or metadata["Author-Email"])
 
@@ -162,18 +159,8 @@ def test_a_newcomer_sees_what_the_page_shows(
 def test_commands_find_what_the_wheel_holds(installed: Installed, tmp_path: Path) -> None:
     srnn = installed.programs / "srnn"
     assert "paper/ecg" in run(srnn, "recipes", folder=tmp_path)
-    run(
-        srnn,
-        "train",
-        "digits",
-        "--out",
-        "run",
-        "--epochs",
-        "1",
-        "--network.hidden",
-        "[8, 8]",
-        folder=tmp_path,
-    )
+    words = ["train", "digits", "--out", "run", "--epochs", "1", "--network.hidden"]
+    run(srnn, *words, "[8, 8]", folder=tmp_path)
     run(srnn, "report", "run", "--samples", "1", folder=tmp_path)
     assert "<script" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     run(srnn, "export", "c", "run", "--out", "c", "--layout", "arduino", folder=tmp_path)

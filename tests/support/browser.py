@@ -109,6 +109,15 @@ class Browser:
             raise RuntimeError(str(found["exceptionDetails"])[:500])
         return found["result"].get("value")
 
+    def text(self, selector: str) -> str:
+        """The text of the first such element."""
+        return self.value(f"document.querySelector({json.dumps(selector)}).textContent")
+
+    def each(self, selector: str, what: str = "e.textContent") -> list[Any]:
+        """What an expression gives for each such element ``e``."""
+        elements = f"[...document.querySelectorAll({json.dumps(selector)})]"
+        return self.value(f"{elements}.map(e => {what})")
+
     def wait(self, script: str, seconds: float = 30) -> Any:
         """Until the expression is true; its value."""
         until = time.monotonic() + seconds

@@ -85,10 +85,7 @@ def _library(plan: Plan, decision: DecisionRule) -> str:
     """The part of the program that runs a library."""
     said = ["label = NET_whole.label;"]
     if decision.loss.rule.value:
-        said = [
-            "for (int i = 0; i < NET_NUM_CLASSES; i++)",
-            "    answer[i] = NET_whole.values[i];",
-        ]
+        said = ["for (int i = 0; i < NET_NUM_CLASSES; i++)", "    answer[i] = NET_whole.values[i];"]
     if decision.alarm is not None:
         said += ["score = (double)NET_whole.decision.score;", "alarm = NET_whole.decision.alarm;"]
     assert plan.decision is not None

@@ -127,9 +127,8 @@ def build_step(folder: Path, compiler: str, *flags: str, program: str = STEP) ->
 def drawn(dtype: np.dtype[Any], shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     """Numbers of a type: half of them anything, half at its ends or about 0."""
     if dtype.kind == "f":
-        raw = rng.integers(0, 2**32, shape, np.uint32).view(
-            np.float32
-        )  # NaN, infinities and denormals among them
+        # NaN, infinities and denormals among them.
+        raw = rng.integers(0, 2**32, shape, np.uint32).view(np.float32)
         return np.where(
             rng.random(shape) < 0.5,
             raw,

@@ -46,9 +46,8 @@ def make(
     x = (normal(batch, steps, inputs) > 1.0).double() if binary else normal(batch, steps, inputs)
     coefficients = []
     for name in model.coefficients:
-        low, high = RANGES.get(
-            name, (0.1, 1.0)
-        )  # a new neuron needs a line only if it may be unstable
+        # A new neuron needs a line only if it may be unstable.
+        low, high = RANGES.get(name, (0.1, 1.0))
         coefficients.append(
             low + (high - low) * torch.rand(size, generator=generator, dtype=torch.float64)
         )
@@ -147,10 +146,8 @@ def differentiate(
 def assert_same(
     problem: LayerProblem, tolerance: float = 1e-9, binary: bool = False, backend: str = "cpu"
 ) -> None:
-    expected, got = (
-        differentiate(problem, "reference", binary),
-        differentiate(problem, backend, binary),
-    )
+    expected = differentiate(problem, "reference", binary)
+    got = differentiate(problem, backend, binary)
     for name, value in expected.items():
         if value.numel():
             scale = float(value.abs().max())

@@ -236,9 +236,8 @@ def timit(frames: int, seed: int = 0) -> tuple[Arrays, Arrays]:
     golden: Arrays = {"x": x, **{f"rand{index}": draw for index, draw in enumerate(draws)}}
 
     forward = np.stack([x[:, step // 5] for step in range(5 * frames)]).astype(float)
-    backward = np.stack([x[:, -step // 5] for step in range(5 * frames)]).astype(
-        float
-    )  # rounds down, as published
+    # Rounds down, as published.
+    backward = np.stack([x[:, -step // 5] for step in range(5 * frames)]).astype(float)
     spikes = {}
     for index, (name, signal) in enumerate((("fw", forward), ("bw", backward))):
         u = draws[index].astype(float) * 1.6

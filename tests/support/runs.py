@@ -177,8 +177,7 @@ def cut_and_resumed(
             read_checkpoint(getattr(Run.open(folder / name), which)).tensors
             for name in ("whole", "cut")
         )
-        assert ours.keys() == theirs.keys() and all(
-            torch.equal(ours[name], theirs[name]) for name in ours
-        )
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
         found[which] = ours
     return found

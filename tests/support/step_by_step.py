@@ -141,9 +141,8 @@ class StepByStep:
                 )
             self.state[number] = new
             x = layer.passed(new[layer.output_row()])
-        kept = (
-            self.derivatives[-1].by_state[0, 0].mean(1)[:, None, None]
-        )  # of each sequence, the mean over the outputs
+        # Of each sequence, the mean over the outputs.
+        kept = self.derivatives[-1].by_state[0, 0].mean(1)[:, None, None]
         for traces, of_step, own in zip(self.traces, self.derivatives, arrived, strict=True):
             traces.advance(of_step, own, kept)
         return x
