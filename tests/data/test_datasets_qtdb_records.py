@@ -24,12 +24,7 @@ from srnn.data.datasets import SPLITS
 from srnn.data.datasets.catalogue import CATALOGUE
 from srnn.data.datasets.ecg import ECGTask
 from srnn.data.datasets.qtdb import CLASS_NAMES, read_paper_mat, record_numbers
-from srnn.data.datasets.qtdb_records import (
-    MARGIN,
-    PAPER_LABEL_LAG,
-    RECORDS,
-    read_record,
-)
+from srnn.data.datasets.qtdb_records import MARGIN, PAPER_LABEL_LAG, RECORDS, read_record
 from srnn.data.datasets.verifying import state
 from srnn.data.raw_augmentation import RawAugmentation
 from srnn.data.recordings import ReadingOverrides, Recording, match
