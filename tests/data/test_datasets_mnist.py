@@ -54,12 +54,7 @@ def test_splits_are_disjoint_and_in_the_files_order(folder: Path) -> None:
         len(train),
         len(validation),
         len(SequentialMNISTTask(1).load("test", folder)),
-    ) == (
-        30,
-        20,
-        10,
-        4,
-    )
+    ) == (30, 20, 10, 4)
     np.testing.assert_array_equal(np.concatenate([train.x, validation.x]), np.asarray(whole.x))
     np.testing.assert_array_equal(np.concatenate([train.y, validation.y]), whole.y)
     pixels = gzip.decompress((folder / "mnist" / f"{IMAGES}.gz").read_bytes())[16:]

@@ -42,11 +42,7 @@ def test_folders_of_splits_are_no_classes(tmp_path: Path) -> None:
     assert task.class_names == ("run", "walk")
     assert [
         (len(s), sorted(set(s.y))) for s in map(task.load, ("train", "validation", "test"))
-    ] == [
-        (10, [0, 1]),
-        (4, [0, 1]),
-        (6, [0, 1]),
-    ]
+    ] == [(10, [0, 1]), (4, [0, 1]), (6, [0, 1])]
     write_sensor(tmp_path / "d" / "test" / "k.npy")
     with pytest.raises(
         SrnnError, match=r"Val, test, train are names of splits; .* test/k\.npy is in none\."

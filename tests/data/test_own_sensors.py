@@ -134,11 +134,7 @@ def test_a_scaled_path_is_kept_in_a_model() -> None:
     assert np.array_equal(known.whole([[3, 4]]), [[1, 1.5]])
     with pytest.raises(SrnnError, match="The statistics are for 3 channels, but the signal has 2"):
         replace(known, statistics=statistics(3))
-    with pytest.raises(
-        SrnnError,
-        match="needs the statistics of the training set, which srnn stream reads once if the data "
-        "are there",
-    ):
+    with refuses("statistics", "missing"):
         ScaledPath(2).stream()
 
 
@@ -190,9 +186,7 @@ def test_text_as_labels(tmp_path: Path) -> None:
     write_file(
         tmp_path / "b.npz", x=np.ones((30, 4, 2)), y=names[np.arange(30) % 5], class_names=names[:2]
     )
-    with pytest.raises(
-        SrnnError, match=r"b\.npz: y of sequence 3 is '10', which is not among class_names"
-    ):
+    with refuses("y", "data"):
         create_task("folder", path=str(tmp_path / "b.npz"))
 
 
@@ -254,10 +248,7 @@ def test_arrays_of_few_steps_and_many_channels_are_said(tmp_path: Path) -> None:
     np.savez(tmp_path / "b.npz", x=np.zeros((30, 100, 700), np.float32), y=y)  # SHD's shape
     assert said(tmp_path / "b.npz", scale="none") == []
     np.savez(tmp_path / "c.npz", x=x, y=np.zeros((30, 100), int))
-    with pytest.raises(
-        SrnnError,
-        match=r"labels of 100 steps, x has 6 steps; x seems to be \(N, C, T\), give x\.transpose",
-    ):
+    with refuses("y", "data"):
         create_task("folder", path=str(tmp_path / "c.npz")).load("train")
 
 
@@ -307,10 +298,7 @@ def test_what_is_beyond_float32_once_it_is_scaled_is_no_input(tmp_path: Path) ->
     np.savez(tmp_path / "a.npz", x=x, y=np.arange(30) // 3 % 2, split=split)
     task = create_task("folder", path=str(tmp_path / "a.npz"))
     assert len(Sequences(task, "validation")) == 10
-    with pytest.raises(
-        SrnnError,
-        match=r"The test split of task 'folder': inputs are not finite: sequence 0, step 0",
-    ):
+    with refuses("x", "data"):
         Sequences(task, "test")
 
 
@@ -407,17 +395,12 @@ def test_channels_are_read_by_name(gestures: Path) -> None:
     assert said(gestures) == []
     assert all(map(np.array_equal, loaded(scale="none"), before))
     path.write_text(path.read_text().replace("k,Z,x,y", "u,v,w,x", 1))
-    with pytest.raises(
-        SrnnError,
-        match=r"b-5\.csv has the channels u, v, w, x, but .*a-0\.csv has x, y, z; name them alike",
-    ):
+    with refuses("channels", "data"):
         loaded()
     task = create_task("folder", path=str(gestures), channels="1,2")
     assert task.inputs == 2 and task.signal().names is None and task.load("train").x.shape[2] == 2
     for bad in ("0,1", [], [0], ["", 1]):
-        with pytest.raises(
-            SrnnError, match="channels takes names of channels, or numbers counted from 1"
-        ):
+        with refuses("channels"):
             create_task("folder", path=str(gestures), channels=bad)
 
 
@@ -535,7 +518,5 @@ def test_values_too_large_to_be_encoded_are_refused() -> None:
     for path in (ScaledPath(1, statistics=scale), SpeechPath(features, statistics=known)):
         task = TaskMetadata(name="t", kind="per_sequence", class_names=("a", "b"), path=path)
         assert len(task.encode("quiet.wav", loud / 1e36)) > 0
-        with pytest.raises(
-            SrnnError, match=r"loud\.wav has values that are too large to be encoded"
-        ):
+        with refuses("samples", "data"):
             task.encode("loud.wav", loud)

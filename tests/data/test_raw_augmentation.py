@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from srnn import SrnnError
 from srnn.data import raw_augmentation
 from srnn.data.augment_config import AugmentConfig
 from srnn.data.batches import Sequences
@@ -240,9 +239,7 @@ def test_several_channels_of_labelled_steps_get_noise_of_their_own_level() -> No
     assert (batch.x - raw.sequences.take(np.arange(60)).x).std() == pytest.approx(1, rel=0.1)
     assert torch.equal(batch.y, raw.sequences.take(np.arange(60)).y)
     for task in (Sensor(), Words()):
-        with pytest.raises(
-            SrnnError, match="stream needs one label per sequence, and a class '_silence_'"
-        ):
+        with refuses("training.augment.stream", "conflict"):
             changes(AugmentConfig(stream=0.5), task)
     quiet = changes(
         AugmentConfig(noise=(0, 0)), Quiet()

@@ -129,9 +129,7 @@ def test_numbers_may_be_in_quotes(tmp_path: Path, head: str, between: str) -> No
 def test_a_decimal_comma_between_commas_is_doubtful(tmp_path: Path) -> None:
     """0.5, or thousands?"""
     (tmp_path / "a.csv").write_text('"a","b"\n"0,5","0,7"\n')
-    with pytest.raises(
-        SrnnError, match=r"a\.csv, line 2: '.*' is not a row of numbers \(column 1 is '0,5'\)"
-    ):
+    with refuses("column 1", "data"):
         read_recording(tmp_path / "a.csv")
 
 
@@ -170,11 +168,7 @@ def test_an_array_of_as_many_rows_as_there_are_channels_is_transposed_not_too_wi
 ) -> None:
     """It was told to choose some of its 100 channels."""
     np.save(tmp_path / "a.npy", np.zeros((3, 100)))
-    with pytest.raises(
-        SrnnError,
-        match=r"reads 3\. It has 3 rows; if its rows are the channels, .*\(samples, channels\), "
-        r"x\.T",
-    ):
+    with refuses("channels", "data"):
         read_as(tmp_path / "a.npy", 3, None)
     with refuses("channels", "data"):
         read_as(tmp_path / "a.npy", 2, None)
@@ -372,9 +366,7 @@ def test_numbers_of_any_kind_are_resampled(tmp_path: Path) -> None:
         np.savez(tmp_path / "b.npz", signal=wave.astype(dtype), rate=100)
         np.testing.assert_allclose(read_as(tmp_path / "b.npz", 1, 50), expected, atol=1e-3)
     np.savez(tmp_path / "c.npz", signal=1e300 * wave, rate=100)
-    with pytest.raises(
-        SrnnError, match=r"c\.npz: sample 1 is not finite in channel 0 \(counted from 0\): inf"
-    ):
+    with refuses("samples", "data"):
         read_as(tmp_path / "c.npz", 1, 50)
 
 

@@ -19,6 +19,7 @@ from srnn.data.datasets.spiking_audio import convert, find_clips
 from srnn.data.encoders import Cochlea
 from srnn.data.encoders.cochlea import clip_key
 from srnn.errors import SrnnError
+from support.refusing import refuses
 
 
 def tone(frequency: float, seconds: float, rate: int = 8000) -> np.ndarray:
@@ -206,9 +207,7 @@ def test_a_bad_clip_is_found_before_the_first_is_converted(
         (tmp_path / name).write_bytes(b"RIFF0000not a wave")
     monkeypatch.setattr(Cochlea, "spikes", no)
     files = [recordings / "2_ann_0.wav", tmp_path / "broken.wav", tmp_path / "late.wav"]
-    with pytest.raises(
-        SrnnError, match=r"broken\.wav: .*and 1 more of 3 files are bad.; nothing was converted"
-    ):
+    with refuses("clips", "data"):
         convert(of(files, [0, 1, 2], [0, 0, 0]), tmp_path / "o.h5", cochlea=SMALL)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["broken.wav", "late.wav"]
 

@@ -201,10 +201,7 @@ def test_a_file_has_at_most_the_permissions_it_is_given_and_a_folder_only_where_
     with whole_file(tmp_path / "file", mode=0o600) as file:
         assert stat.S_IMODE(os.fstat(file.fileno()).st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o600
-    with (
-        refuses(tmp_path / "inner" / "file", "file"),
-        whole_file(tmp_path / "inner" / "file"),
-    ):
+    with refuses(tmp_path / "inner" / "file", "file"), whole_file(tmp_path / "inner" / "file"):
         pass
     with whole_file(tmp_path / "inner" / "file", parents=True) as file:
         file.write(b"1")
@@ -363,10 +360,7 @@ def test_of_two_that_are_about_to_write_a_file_one_is_told(tmp_path: Path) -> No
     os.utime(killed, (0, 0))
     lock_beside(out).touch()  # of one that was killed
     with only_writer(out):
-        with (
-            refuses(out, "resource"),
-            only_writer(out),
-        ):
+        with refuses(out, "resource"), only_writer(out):
             raise AssertionError
         with only_writer(tmp_path / "out2"), whole_file(out) as file:
             file.write(b"whole")

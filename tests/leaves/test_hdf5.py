@@ -77,10 +77,7 @@ def test_a_group_with_all_that_is_in_it(tmp_path: Path) -> None:
         group["itself"] = group
 
     write(path, circle)
-    with (
-        refuses(path, "file"),
-        open_hdf5(path, "arrays") as file,
-    ):
+    with refuses(path, "file"), open_hdf5(path, "arrays") as file:
         file.tree("")
     write(path, x=1)
     with refuses(path, "file"), open_hdf5(path, "arrays") as file:
@@ -154,10 +151,7 @@ OTHER: dict[str, tuple[Callable[[Any], None], str]] = {
 def test_what_is_not_simply_in_the_file_is_refused(tmp_path: Path, what: str) -> None:
     fill, words = OTHER[what]
     path = write(tmp_path / "a.h5", fill)
-    with (
-        pytest.raises(SrnnError, match=words) as caught,
-        open_hdf5(path, "arrays") as file,
-    ):
+    with pytest.raises(SrnnError, match=words) as caught, open_hdf5(path, "arrays") as file:
         file["x"][()]
     assert (caught.value.kind, caught.value.field) == ("file", str(path))
     assert "secret bytes" not in str(caught.value) and "\n" not in str(caught.value)
@@ -171,16 +165,10 @@ def test_what_lies_behind_a_link_to_another_file_is_refused(tmp_path: Path) -> N
         tmp_path / "a.h5",
         lambda file: file.update({"inner": h5py.ExternalLink("other.h5", "group")}),
     )
-    with (
-        refuses(path, "file"),
-        open_hdf5(path, "arrays") as file,
-    ):
+    with refuses(path, "file"), open_hdf5(path, "arrays") as file:
         file["inner/x"]
     (tmp_path / "other.h5").unlink()
-    with (
-        refuses(path, "file"),
-        open_hdf5(path, "arrays") as file,
-    ):
+    with refuses(path, "file"), open_hdf5(path, "arrays") as file:
         "inner/x" in file  # noqa: B015 - the link is seen before what it leads to is looked for
 
 
@@ -199,10 +187,7 @@ def test_a_shape_that_no_memory_holds_is_one_line(tmp_path: Path) -> None:
         file.create_dataset("x", (2**50, 2, 2), "f4", chunks=(2**10, 2, 2))
 
     path = write(tmp_path / "a.h5", fill)
-    with (
-        refuses(path, "file"),
-        open_hdf5(path, "arrays") as file,
-    ):
+    with refuses(path, "file"), open_hdf5(path, "arrays") as file:
         file["x"][()]
 
 
@@ -223,22 +208,13 @@ def test_no_files_and_others(tmp_path: Path) -> None:
         pass
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe.h5")
-        with (
-            refuses(tmp_path / "pipe.h5", "file"),
-            open_hdf5(tmp_path / "pipe.h5", "arrays"),
-        ):
+        with refuses(tmp_path / "pipe.h5", "file"), open_hdf5(tmp_path / "pipe.h5", "arrays"):
             pass
 
 
 def test_an_array_that_is_missing_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "a.h5", x=np.arange(3))
-    with (
-        refuses(path, "file"),
-        open_hdf5(path, "arrays") as file,
-    ):
+    with refuses(path, "file"), open_hdf5(path, "arrays") as file:
         file["a/b"]
-    with (
-        refuses(path, "file"),
-        open_hdf5(path, "arrays") as file,
-    ):
+    with refuses(path, "file"), open_hdf5(path, "arrays") as file:
         next(lists(file["x"]))
