@@ -100,9 +100,7 @@ def test_names_made_of_texts() -> None:
 
 
 def test_decisions_that_cannot_be_exported(tmp_path: Path) -> None:
-    cases = [
-        (DecisionRule(LossConfig(), ("a", "b")), "2 classes.*4 outputs"),
-    ]
+    cases = [(DecisionRule(LossConfig(), ("a", "b")), "2 classes.*4 outputs")]
     for rule, message in cases:
         with pytest.raises(SrnnError, match=message):
             export_c(NET, tmp_path / "c", decision=rule)

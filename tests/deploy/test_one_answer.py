@@ -39,16 +39,7 @@ from support.everywhere import WithoutTorch, devices, integer_answers, pages
 from support.graded import BoundedALIF
 from support.onnx_scores import check_onnx
 from support.pages_in_node import NODE
-from support.random_models import (
-    COMPILED,
-    FORMS,
-    KINDS,
-    MORE,
-    OWN,
-    Case,
-    case_of,
-    outputs_of,
-)
+from support.random_models import COMPILED, FORMS, KINDS, MORE, OWN, Case, case_of, outputs_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:Layers run on the slow reference backend")
 MANY = int(os.environ.get("SRNN_TEST_NETWORKS", "16"))
@@ -164,10 +155,7 @@ def check_devices(case: Case, wholes: list[Any], folder: Path, compiler: str, *f
             assert off.max() < (0.05 if rounded else 1e-5)
             assert found.dtype.kind == "f" or rounded or (found == expected).all()
         np.testing.assert_allclose(
-            told["output"],
-            run_float32(device, told["input"][None]).output[0],
-            rtol=1e-6,
-            atol=1e-6,
+            told["output"], run_float32(device, told["input"][None]).output[0], rtol=1e-6, atol=1e-6
         )
         scores = scored(case, told["output"], told["input"])
         close_answers(case, told, scores, Decoder.of(case.model).probabilities(scores))
