@@ -16,6 +16,7 @@ from srnn.data.linear import LinearPart
 from srnn.data.targets import Targets
 from srnn.deploy.c import export_c
 from srnn.deploy.c.plan import Plan, make_plan
+from srnn.measure.policy import ExitPolicy
 from srnn.measure.scores import running_scores
 from srnn.nn.alarm import Alarm, AnomalyScore
 from srnn.nn.decision import RULES, Rule, StoppingCriterion
@@ -186,6 +187,8 @@ def test_alarms_that_rounding_would_raise_are_refused() -> None:
 def test_what_needs_classes_is_refused(tmp_path: Path) -> None:
     rule = DecisionRule(LossConfig("mse_mean"), NAMES)
     early = DecisionRule(rule.loss, NAMES, StoppingCriterion(0.5))
+    with refuses("loss"):
+        ExitPolicy("mse_mean")  # type: ignore[arg-type]
     with refuses("layout", "conflict"):
         export_c(NET, tmp_path / "arduino", "net", decision=rule, layout="arduino")
     with refuses("learn", "unsupported"):
