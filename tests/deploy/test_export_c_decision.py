@@ -5,17 +5,19 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 import torch
 
-from srnn import SRNN
+from srnn import SRNN, SrnnError
 from srnn.deploy.c import export_c
 from srnn.deploy.c.decision import DecisionPlan
 from srnn.measure.scores import confidences_of, running_scores
-from srnn.nn.decision import StoppingCriterion, StoppingState
+from srnn.nn.decision import RULES as LIBRARY
+from srnn.nn.decision import Rule, StoppingCriterion, StoppingState, total_of
+from srnn.nn.decision import softmax as shares
 from srnn.nn.fixedpoint.decision import (
     POWER,
     exponential,
@@ -281,3 +283,39 @@ def test_a_share_reaches_the_threshold_that_it_equals(spikes: int) -> None:
     for confidence, stands in ((share, True), (share + 1e-8, False)):
         found = integer_stands(scores, 0, rule, StoppingCriterion(confidence))
         assert found.tolist() == [stands]
+
+
+# ---- a rule of one's own ----
+
+SHARE = Rule("share", counted=lambda x: x / total_of(x))
+TWICE = Rule("output", confidence=lambda scores, n: total_of(scores) / total_of(scores + 1.0))
+
+
+@pytest.mark.parametrize(
+    ("own", "bits", "said"),
+    [
+        (Rule("share", counted=lambda x: shares(2.0 * x)), None, "'softmax'"),
+        (SHARE, None, "'total_of'"),
+        (SHARE, 5, "'total_of'"),
+        (Rule("leaky", joined=lambda total, y: 0.9 * total + y), 5, "0.9"),
+        (TWICE, None, "once"),
+    ],
+)
+def test_what_c_cannot_decide_is_said(
+    own: Rule, bits: int | None, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LIBRARY, "ce_last", own)
+    with pytest.raises(SrnnError, match=said):
+        DecisionPlan("net", DecisionRule(LossConfig("ce_last"), ("a", "b")), bits).source()
+
+
+def test_a_share_of_means_is_written_in_float_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    def confidence(scores: Any, n: Any) -> Any:
+        return (scores + 1.0) / (total_of(scores) + n)
+
+    monkeypatch.setitem(LIBRARY, "ce_last", Rule("mean spikes", mean=True, confidence=confidence))
+    rule = DecisionRule(LossConfig("ce_last"), ("a", "b"))
+    text = DecisionPlan("net", rule, None).source()
+    assert "total += decision->scores[c] / count;" in text
+    assert "return (own / count + 1.0f) / (total + 2.0f);" in text
+    assert "confidence" not in DecisionPlan("net", rule, 5).source()

@@ -26,7 +26,6 @@ from srnn.deploy.streaming import Decoder
 from srnn.errors import SrnnError
 from srnn.nn.fixedpoint.integer import InputFormat
 from support.browser import Browser
-from support.compiled import ran
 from support.pages import ROOT
 from support.pages_in_node import NODE, read_in_page, run_in_page, samples_in_page
 from support.random_models import FORMS, case_of
@@ -35,37 +34,6 @@ SITE = ROOT / "docs" / "live"
 needs_node = pytest.mark.skipif(
     NODE is None, reason="Node, in which pages' scripts run, was not found"
 )
-RATE = 250
-HOST = """#include <stdio.h>
-#include "web.c"
-static void tell(void)
-{
-    int i;
-    while (web_next()) {
-        printf("%d", web_label());
-        for (i = 0; i < MODEL_OUTPUTS; i++)
-            printf(" %.9g", (double)web_scores()[i]);
-        puts("");
-    }
-}
-int main(void)
-{
-    double x;
-    int c = 0;
-    web_begin();
-    while (scanf("%lf", &x) == 1) {
-        web_sample()[c] = x;
-        c = (c + 1) % MODEL_CHANNELS;
-        if (c == 0) {
-            web_push();
-            tell();
-        }
-    }
-    web_end();
-    tell();
-    return 0;
-}
-"""
 
 
 def _zig() -> None:
@@ -85,57 +53,19 @@ def heart(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def _on_this_machine(
-    model: Any, format: Any, folder: Path, samples: np.ndarray
-) -> list[list[float]]:
-    """Label and scores of each step by the same C, compiled for this machine, for samples as C
-    takes them."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("no C compiler was found")
-    host = folder / "host"
-    export_c(model, host, format, name="model", layout="web")
-    (host / "host.c").write_text(HOST)
-    flags = ["-std=c99", "-O1", "-ffp-contract=off", "-Wno-attributes", "-Isrc"]
-    ran(compiler, *flags, "host.c", "src/model.c", "-o", "host", "-lm", cwd=host)
-    given = "\n".join(" ".join(f"{value:.9g}" for value in row) for row in samples)
-    told = ran(host / "host", given=given.encode()).splitlines()
-    return [[float(word) for word in line.split()] for line in told]
-
-
 @needs_node
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_integers_answer_to_the_bit(heart: Path, tmp_path: Path) -> None:
-    x = np.load(srnn.example("ecg-records")).astype(np.float32)
-    x.astype("<f4").tofile(tmp_path / "x")
+def test_a_page_shows_labels_and_spikes(heart: Path, tmp_path: Path) -> None:
+    """That its numbers are those of the C is held by test_one_answer.py."""
+    model, x = srnn.load("ecg-records"), np.load(srnn.example("ecg-records")).astype(np.float32)
+    x.tofile(tmp_path / "x")
     page = run_in_page(heart, tmp_path / "x")
-    whole = np.rint(x.astype(np.float64) * 1000)
-    host = _on_this_machine(srnn.load("ecg-records"), "int8", tmp_path, whole)
-    assert len(host) == len(page["labels"]) == len(x)
-    pairs = zip(page["labels"], page["scores"], strict=True)
-    assert [[label, *scores] for label, scores in pairs] == host
+    assert len(page["labels"]) == len(x)
+    expected: Any = model.predict(x).scores  # type: ignore[union-attr]
+    assert np.mean(page["labels"] == expected.argmax(-1)) > 0.95
     assert np.allclose(np.sum(page["probabilities"], 1), 1)
     assert any(spikes[0] for spikes in page["spikes"])
-
-
-@needs_node
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_floats_answer_within_rounding(tmp_path: Path) -> None:
-    """Sound in float32 takes logarithms and cosines from another library of mathematics."""
-    _zig()
-    model = srnn.load("speech-commands-mini")
-    export_web(model, tmp_path / "words.html", "float32")
-    x = np.load(srnn.example("speech-commands-mini")).astype(np.float32).reshape(-1, 1)[:8000]
-    x.tofile(tmp_path / "x")
-    page = run_in_page(tmp_path / "words.html", tmp_path / "x")
-    whole = np.clip(np.rint(x.astype(np.float64) * 32768), -32768, 32767)
-    host = np.array(_on_this_machine(model, "float32", tmp_path, whole))
-    assert page["labels"][-1] == host[-1, 0]
-    scores = np.array(page["scores"])
-    assert scores.shape == host[:, 1:].shape
-    assert np.median(abs(scores - host[:, 1:])) < 1e-4
 
 
 @needs_node

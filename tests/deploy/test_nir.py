@@ -24,7 +24,7 @@ from srnn.training.runs import Run
 from support.commands import fails, parse
 from support.networks import NEURONS, make_input, make_net
 from support.refusing import refuses
-from support.runs import make_run
+from support.runs import ECG, make_run
 
 nir = pytest.importorskip("nir")
 
@@ -282,34 +282,14 @@ def test_another_librarys_file_as_a_run(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_through_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run, file = make_run(tmp_path / "run", recipe="digits"), tmp_path / "net.nir"
+    run, file = make_run(tmp_path / "run", *ECG), tmp_path / "net.nir"
     told = json.loads(command("export nir", capsys, run, "--out", file, "--json"))
     read = json.loads(command("import nir", capsys, file, "--json"))
-    assert told["dt"] == read["dt"] and read["report"]["exact"] is True
+    assert told["dt"] == read["dt"] == 0.004 and read["report"]["exact"] is True
     names = [layer["name"] for layer in read["layers"]]
     for report in (told, read["report"]):
         assert [*dict.fromkeys(entry["where"] for entry in report["entries"])] == names
-    assert names == ["layers.0", "layers.1", "readout"]
+    assert names == ["layers.0", "readout"]
     assert "node 'layer0.neuron'" in read["report"]["entries"][0]["detail"]
     fails(capsys, "import", "nir", tmp_path)
     fails(capsys, "import", "onnx", file)
-
-
-def test_a_published_network(
-    tmp_path: Path, checkpoint_dir: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Imported, it goes out like any run, and comes back to the same bits."""
-    from paper.commands import main as main_of_paper
-    from paper.compat import load_published
-
-    weights, file = checkpoint_dir / "ecg.npz", tmp_path / "net.nir"
-    if not weights.is_file():
-        pytest.skip(f"no {weights}")
-    run = tmp_path / "run"
-    assert main_of_paper(["import", "ecg", "--weights", str(weights), "--out", str(run)]) == 0
-    capsys.readouterr()
-    told = json.loads(command("export nir", capsys, run, "--out", file, "--json"))
-    assert told["dt"] == 0.004 and not told["exact"]
-    assert same_parameters(load_published("ecg", weights).network, exchange.load(file).network)
-    told = json.loads(command("export onnx", capsys, run, "--out", tmp_path / "net.onnx", "--json"))
-    assert told["greatest_difference"] < 1e-4 and told["inputs"]["layers.0.e"] == ["batch", 36]
