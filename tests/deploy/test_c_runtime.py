@@ -15,7 +15,7 @@ from benchmarks.boards import PROCESSORS
 
 import srnn.deploy.c.resolve as resolving
 from srnn.deploy.c.resolve import resolved, without_unused
-from support.compiled import COMPILERS, compilers, ran
+from support.compiled import COMPILERS, every_compiler, needs_compiler, ran
 from support.emulated import processors
 
 RUNTIME = Path(resolving.__file__).parent / "runtime"
@@ -26,64 +26,27 @@ TIDY = shutil.which(
     "clang-tidy", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 )
 """That of the tests' packages, else that of the machine."""
-ALWAYS = [
-    "delays",
-    "exponential",
-    "fixed_point",
-    "half",
-    "main",
-    "model",
-    "rounded",
-    "rows",
-    "traced",
-    "layouts/example",
-]
-CONFIGURATIONS = {
-    "float": "",
-    "integers": "INTEGER",
-    "sparse": "SPARSE",
-    "sparse-integers": "SPARSE INTEGER SRNN_COUNT",
-    "analog-delays": "BITS=0 SRNN_COUNT",
-    "scaled": "CONVERTS",
-    "scaled-integers": "CONVERTS INTEGER",
-    "scaled-decision": "CONVERTS DECISION",
-    "scaled-decision-integers": "CONVERTS DECISION INTEGER PER_STEP",
-    "learning": "LEARNING",
-    "learning-decision": "LEARNING DECISION CONVERTS",
-    "learning-summed": "LEARNING SUMMED",
-    "e-prop": "LEARNING HIDDEN",
-    "e-prop-summed": "LEARNING HIDDEN SUMMED",
-    "crossing": "CROSSING",
-    "crossing-integers": "CROSSING INTEGER",
-    "crossing-running": "CROSSING RUNNING SMOOTHED=0",
-    "crossing-running-integers": "CROSSING RUNNING INTEGER",
-    "crossing-plain": "CROSSING ON_DELTA=0 SMOOTHED=0 INTEGER",
-    "crossing-decision": "CROSSING DECISION",
-    "crossing-decision-integers": "CROSSING DECISION INTEGER RUNNING",
-    "sound": "SOUND",
-    "sound-decision": "SOUND DECISION STANDS=0",
-    "sound-ternary": "SOUND TERNARY",
-    "sound-integers": "SOUND INTEGER",
-    "decision": "DECISION",
-    "decision-each-step": "DECISION PER_STEP",
-    "decision-integers": "DECISION INTEGER",
-    "decision-soft": "DECISION SOFT",
-    "decision-soft-integers": "DECISION SOFT INTEGER",
-    "decision-joined-integers": "DECISION ADDS=0 INTEGER STANDS=0",
-    "decision-values": "DECISION VALUES",
-    "decision-values-integers": "DECISION VALUES INTEGER",
-    "decision-values-scaled": "DECISION VALUES SCALED",
-    "decision-values-scaled-integers": "DECISION VALUES SCALED INTEGER",
-}
-SOME = [
-    "float",
-    "sparse-integers",
-    "e-prop",
-    "crossing-running-integers",
-    "sound",
-    "decision-integers",
-]
-"""Between them they take every file."""
+ALWAYS = (
+    "delays", "exponential", "fixed_point", "half", "main", "model", "rounded", "rows", "traced", "layouts/example",
+)  # fmt: skip
+MORE = {
+    "CROSSING": ("crossing",), "SOUND": ("fourier", "sound"), "LEARNING": ("learning", "traces"),
+    "DECISION": ("decision", "layouts/web/web"),
+}  # fmt: skip
+"""What belongs to configurations that begin so."""
+CONFIGURATIONS = (
+    "", "INTEGER", "SPARSE", "SPARSE INTEGER SRNN_COUNT", "BITS=0 SRNN_COUNT", "CONVERTS", "CONVERTS INTEGER",
+    "CONVERTS DECISION", "CONVERTS DECISION INTEGER PER_STEP", "LEARNING", "LEARNING DECISION CONVERTS", "LEARNING SUMMED",
+    "LEARNING HIDDEN", "LEARNING HIDDEN SUMMED", "CROSSING", "CROSSING INTEGER", "CROSSING RUNNING SMOOTHED=0",
+    "CROSSING RUNNING INTEGER", "CROSSING ON_DELTA=0 SMOOTHED=0 INTEGER", "CROSSING DECISION",
+    "CROSSING DECISION INTEGER RUNNING", "SOUND", "SOUND DECISION STANDS=0", "SOUND TERNARY", "SOUND INTEGER",
+    "DECISION", "DECISION PER_STEP", "DECISION INTEGER",
+    "DECISION SOFT", "DECISION SOFT INTEGER", "DECISION ADDS=0 INTEGER STANDS=0", "DECISION VALUES", "DECISION VALUES INTEGER",
+    "DECISION VALUES SCALED", "DECISION VALUES SCALED INTEGER",
+)  # fmt: skip
+SOME = (
+    "", "SPARSE INTEGER SRNN_COUNT", "LEARNING HIDDEN", "CROSSING RUNNING INTEGER", "SOUND", "DECISION INTEGER",
+)  # fmt: skip
 ALL = [
     name if name in SOME else pytest.param(name, marks=pytest.mark.slow) for name in CONFIGURATIONS
 ]
@@ -92,14 +55,8 @@ needs_tidy = pytest.mark.skipif(not TIDY, reason="no clang-tidy: pip install -e 
 
 def parts(configuration: str) -> list[str]:
     """The files that are compiled alone with a configuration."""
-    more = {
-        "crossing": ["crossing"],
-        "sound": ["fourier", "sound"],
-        "learning": ["learning", "traces"],
-        "decision": ["decision", "layouts/web/web"],
-    }
-    own = [*ALWAYS, *more.get(configuration.split("-")[0], [])]
-    if "VALUES" in CONFIGURATIONS[configuration]:  # which no example prints
+    own = [*ALWAYS, *MORE.get(configuration.split(" ")[0], [])]
+    if "VALUES" in configuration:  # which no example prints
         own = [part for part in own if not part.startswith("layouts/")]
     return own
 
@@ -109,10 +66,10 @@ def files(configuration: str) -> list[str]:
 
 
 def flags(configuration: str) -> list[str]:
-    return [f"-D{flag}" for flag in CONFIGURATIONS[configuration].split()]
+    return [f"-D{flag}" for flag in configuration.split()]
 
 
-@pytest.mark.parametrize("compiler", compilers())
+@every_compiler
 @pytest.mark.parametrize("configuration", ALL)
 def test_every_file_compiles_alone(configuration: str, compiler: str) -> None:
     more = [*flags(configuration), "-fsyntax-only", *files(configuration)]
@@ -166,7 +123,7 @@ def test_clang_tidy_is_asked(wrong: str, check: str, tmp_path: Path) -> None:
     assert done.returncode != 0 and check in done.stdout
 
 
-@pytest.mark.skipif(not COMPILERS, reason="no C compiler (gcc, clang) on this machine")
+@needs_compiler
 @pytest.mark.parametrize("seed", range(5))
 def test_conditions_are_decided_as_a_preprocessor_does(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -26,7 +26,7 @@ from srnn.nn.arithmetic import absolute, exp, positive_part
 from srnn.nn.equations import Text, record
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import InputFormat, quantise
-from support.compiled import SANITIZED, build, compilers
+from support.compiled import SANITIZED, build, compilers, every_compiler, every_format
 from support.exporting import check_states, exported, network, signal
 from support.refusing import refuses
 
@@ -46,8 +46,6 @@ INT8 = (
     "cubalif",
     *map(SLOW, ("silif", "brf", "lif", "csilif", "bhrf", "drf", "cubalif-soft")),
 )
-every_compiler = pytest.mark.parametrize("compiler", compilers())
-every_format = pytest.mark.parametrize("format", ["float32", "int8"])
 
 
 def flags_for(kind: str) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ import torch
 from srnn import SRNN, SrnnError
 from srnn.deploy.c import export_c
 from srnn.deploy.c.decision import DecisionPlan
+from srnn.deploy.c.plan import make_plan
 from srnn.measure.scores import confidences_of, running_scores
 from srnn.nn.decision import RULES as LIBRARY
 from srnn.nn.decision import Rule, StoppingCriterion, StoppingState, total_of
@@ -29,11 +30,8 @@ from srnn.nn.fixedpoint.decision import (
 from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.fixedpoint.integer import IntegerNetwork, quantise
 from srnn.nn.loss_config import DecisionRule, LossConfig, LossName
-from support.compiled import COMPILERS, FLAGS, SANITIZED, compile_c, ran
+from support.compiled import COMPILERS, FLAGS, SANITIZED, compile_c, needs_compiler, ran
 
-needs_compiler = pytest.mark.skipif(
-    not COMPILERS, reason="no C compiler (gcc, clang) on this machine"
-)
 Format = Literal["float32", "int8"]
 FORMATS: tuple[Format, ...] = ("float32", "int8")
 SUMMED = ("mean", "sum_softmax", "spike_count")
@@ -100,6 +98,12 @@ class Deciders:
         calls = "".join(CALL.format(number=number, name=name) for number, name in enumerate(names))
         given, kept, belief = TYPES[format]
         heads = "".join(f'#include "{name}/{name}.h"\n' for name in names)
+        for name, rule in zip(names, RULES, strict=True):  # the bytes that the plan states
+            plan = make_plan(model, name, DecisionRule(rule, CLASSES, UNTIL))
+            assert plan.decision is not None
+            assert plan.ram_bytes == plan.state_bytes + plan.decision.ram_bytes
+            size = f"sizeof({name}_decision) == {plan.decision.ram_bytes}"
+            heads += f"typedef char {name}_size[{size} ? 1 : -1];\n"
         text = heads + DRIVER.format(given=given, kept=kept, belief=belief, calls=calls)
         (folder / "driver.c").write_text(text)
         self.path = folder / "driver"
@@ -229,29 +233,12 @@ def test_outputs_that_are_no_numbers_do_no_harm(deciders: Deciders) -> None:
         assert set(told["label"].tolist()) <= {0, 1, 2, 3}
 
 
-@pytest.mark.parametrize(
-    ("name", "bits", "ram"),
-    [  # 4 bytes of the steps, and of each of two classes
-        ("nll", None, 4 + 2 * 4),
-        ("ce_mean", None, 4 + 2 * (4 + 4)),  # the sum and what rounding lost
-        ("ce_sum_softmax", None, 4 + 2 * (4 + 4 + 4)),
-        ("nll", 5, 4 + 2 * 4),
-        ("ce_mean", 5, 4 + 2 * 8 + 4),  # padded
-        ("ce_sum_softmax", 5, 4 + 2 * (8 + 4) + 4),
-    ],
-)
-def test_bytes_of_a_decision_by_hand(name: LossName, bits: int | None, ram: int) -> None:
-    plan = DecisionPlan("net", DecisionRule(LossConfig(name), ("a", "né")), bits)
-    names = (1 + 1 + 4) + (3 + 1 + 4)  # a name, its end and a pointer to it
-    assert (plan.ram_bytes, plan.flash_bytes) == (ram, names)
-    assert plan.uses_math == (bits is None)
-    counts = DecisionRule(LossConfig("ce_spike_count"), ("a", "b"))
-    assert not DecisionPlan("net", counts, bits).uses_math
-
-
-def test_the_longest_name_and_the_last_start() -> None:
-    """One more of either is refused: test_refusals_export.py."""
-    DecisionPlan("net", DecisionRule(LossConfig("nll", start=2**31 - 1), ("é" * 500, "b")), None)
+@pytest.mark.parametrize("bits", [None, 5])
+def test_flash_of_a_decision_by_hand(bits: int | None) -> None:
+    plan = DecisionPlan("net", DecisionRule(LossConfig("nll"), ("a", "né")), bits)
+    assert plan.flash_bytes == (1 + 1 + 4) + (3 + 1 + 4)  # a name, its end and a pointer to it
+    # The longest name and the last start; one more of either is refused.
+    DecisionPlan("net", DecisionRule(LossConfig("nll", start=2**31 - 1), ("é" * 500, "b")), bits)
 
 
 @pytest.mark.parametrize("bits", [-8, -1, 0, 5, 13, 24, 30, 64])

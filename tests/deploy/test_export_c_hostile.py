@@ -25,15 +25,11 @@ from srnn.nn.loss_config import DecisionRule, LossConfig
 from srnn.nn.neurons import Init, Neuron
 from srnn.nn.neurons.base import decay
 from srnn.nn.state_format import StateFormat
-from support.compiled import COMPILERS, FLAGS, SANITIZED, build, ran
+from support.compiled import COMPILERS, FLAGS, SANITIZED, build, every_format, needs_compiler, ran
 from support.exporting import build_step, check_steps, exported, raw_states, run_steps, small
 
 pytestmark = pytest.mark.robust
 
-needs_compiler = pytest.mark.skipif(
-    not COMPILERS, reason="no C compiler (gcc, clang) on this machine"
-)
-every_format = pytest.mark.parametrize("format", ["float32", "int8"])
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror")
 NET = SRNN.paper(2, [2], 2, generator=torch.Generator().manual_seed(0))
 
@@ -69,18 +65,9 @@ def test_no_description_ends_its_comment(about: str) -> None:
     assert rest.lstrip().startswith("#ifndef NET_H") and first.count("/*") == 1
 
 
-PARTS = [
-    "alif",
-    "integrator",
-    "step",
-    "readout",
-    "layer0",
-    "add",
-    "saturated",
-    "state",
-    "a",
-    "a" * 31,
-]
+PARTS = (
+    "alif", "integrator", "step", "readout", "layer0", "add", "saturated", "state", "a", "a" * 31,
+)  # fmt: skip
 
 
 @needs_compiler

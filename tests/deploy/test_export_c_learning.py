@@ -26,10 +26,10 @@ from srnn.nn.kernels import loops
 from srnn.nn.loss_config import LossConfig
 from srnn.nn.network import freeze
 from srnn.nn.neurons import as_neuron
-from support.compiled import COMPILERS, FLAGS, SANITIZED, build, compile_c, ran
+from support.compiled import COMPILERS, FLAGS, SANITIZED, build, compile_c, needs_compiler, ran
 from support.rules import LEAKY, NEURONS
 
-pytestmark = pytest.mark.skipif(not COMPILERS, reason="no C compiler (gcc, clang) on this machine")
+pytestmark = needs_compiler
 CLASSES = ("a", "b", "c")
 PROGRAM = """\
 /* A step for each line of input: its numbers, a label or -1, and whether to update after it. Then the parameters. */

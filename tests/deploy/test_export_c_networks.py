@@ -26,7 +26,7 @@ from srnn.deploy.c.arrays import DTYPES, index_types, pack_matrix
 from srnn.deploy.c.plan import Plan, lstm_sizes, make_plan
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import InputFormat, quantise
-from support.compiled import SANITIZED, build, compilers
+from support.compiled import SANITIZED, build, every_compiler
 from support.exporting import check_states
 from support.runs import make_run
 from support.signals import two_leads
@@ -67,7 +67,7 @@ def published(
     return net, recording, recorded, spikes, x
 
 
-@pytest.mark.parametrize("compiler", compilers())
+@every_compiler
 @pytest.mark.parametrize("task", TASKS)
 def test_the_authors_recordings(
     task: str, compiler: str, golden_dir: Path, checkpoint_dir: Path, tmp_path: Path
@@ -91,7 +91,7 @@ def test_the_authors_recordings(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("compiler", compilers())
+@every_compiler
 @pytest.mark.parametrize("task", TASKS)
 def test_int8_on_the_recordings_inputs(
     task: str, compiler: str, golden_dir: Path, checkpoint_dir: Path, tmp_path: Path
@@ -118,7 +118,7 @@ def crossings(steps: int) -> np.ndarray:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("compiler", compilers())
+@every_compiler
 @pytest.mark.parametrize("source", ["synthetic", SLOW("validation")])
 def test_our_ecg_network_on_whole_sequences(
     source: str, compiler: str, request: pytest.FixtureRequest, tmp_path: Path

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import numpy as np
@@ -23,7 +24,7 @@ from srnn.data.signals import CrossingPath, ScaledPath, SignalPath
 from srnn.data.tasks import create_task
 from srnn.deploy.c import export_c
 from srnn.deploy.c.names import c_string, check_name, identifier
-from srnn.deploy.c.plan import Plan, make_plan
+from srnn.deploy.c.plan import make_plan
 from srnn.deploy.export.model import export
 from srnn.measure.scores import running_scores
 from srnn.nn.fixedpoint.device import device_network, run_float32
@@ -31,13 +32,10 @@ from srnn.nn.fixedpoint.integer import InputFormat, quantise
 from srnn.nn.loss_config import DecisionRule, LossConfig, LossName
 from srnn.training.recipes.schema import Recipe, TaskConfig
 from srnn.training.trained import Trained
-from support.compiled import COMPILERS, FLAGS, SANITIZED, Program, build, compile_c, ran
+from support.compiled import COMPILERS, FLAGS, SANITIZED, build, every_format, needs_compiler, ran
 from support.exporting import signal
 from support.kept import copy_of, write_tables
 
-needs_compiler = pytest.mark.skipif(
-    not COMPILERS, reason="no C compiler (gcc, clang) on this machine"
-)
 Format = Literal["float32", "int8"]
 FORMATS: tuple[Format, ...] = ("float32", "int8")
 CLASSES = ("a", "b", "c", "d")
@@ -106,17 +104,15 @@ def test_names_made_of_texts() -> None:
 # ---- the program ------------------------------------------------------------------------------------------------------------
 
 
-def program(
-    folder: Path, format: Format, loss: LossConfig, **options: Any
-) -> tuple[Any, Plan, Any]:
-    """(program, plan, model) of a network of 5 inputs and 3 classes."""
+def program(folder: Path, format: Format, loss: LossConfig, **options: Any) -> tuple[Any, Any]:
+    """(program, model) of a network of 5 inputs and 3 classes."""
     net = SRNN.paper(5, [12, 9], 3, generator=torch.Generator().manual_seed(1))
     rule = DecisionRule(loss, ("up\n", "do wn", "é"))
     export_c(net, folder, "net", format, decision=rule, **options)
     device = device_network(net)
     model = quantise(device, options.get("inputs_as")) if format == "int8" else device
     plan = make_plan(model, "net", rule)
-    return build(folder, plan, COMPILERS[0], *SANITIZED), plan, model
+    return build(folder, plan, COMPILERS[0], *SANITIZED), model
 
 
 def lines(x: np.ndarray) -> str:
@@ -144,7 +140,7 @@ def test_the_program_prints_classes(name: LossName, format: Format, tmp_path: Pa
     x[1, :5, 0] = ties / 2**inputs_as.bits
     loss = LossConfig(name, start=2)
     options = {"inputs_as": inputs_as} if format == "int8" else {}
-    tested, _, model = program(tmp_path / "c", format, loss, **options)
+    tested, model = program(tmp_path / "c", format, loss, **options)
     whole, one = inputs_as.encode(x), 2.0 ** getattr(model, "output_bits", 0)
     run = run_float32(model, x) if format == "float32" else model.run(whole)
     output, shown = run.output / one, ("up?", "do wn", "é")
@@ -182,32 +178,6 @@ def test_the_program_prints_classes(name: LossName, format: Format, tmp_path: Pa
 
 
 @needs_compiler
-@pytest.mark.parametrize("format", FORMATS)
-def test_the_program_takes_the_sensors_numbers(format: Format, tmp_path: Path) -> None:
-    """Of a model whose channels were scaled in training; its library takes them scaled."""
-    net = SRNN.paper(2, [8], 3, generator=torch.Generator().manual_seed(3))
-    statistics = Statistics(np.array([9.81, -300.0], np.float32), np.array([0.3, 71.5], np.float32))
-    path, inputs_as = ScaledPath(2, 50.0, statistics), InputFormat(4.0, whole=False)
-    model = from_network(net, ("a", "b", "c"), signal=path, name="My sensor")
-    options = {"inputs_as": inputs_as} if format == "int8" else {}
-    model.export(tmp_path / "c", "c" if format == "float32" else "int8", **options)
-    rng = np.random.default_rng(0)
-    raw = rng.normal(statistics.mean, statistics.std, (1, 40, 2)).astype(np.float32)
-    x, device = path.whole(raw[0])[None], device_network(net, path)
-    small = quantise(device, inputs_as)
-    plan = make_plan(small if format == "int8" else device, "My_sensor")
-    output = run_float32(device, x).output
-    if sensor := plan.samples.format:
-        output = small.run(sensor.inputs(sensor.samples(raw))).output
-    program = build(tmp_path / "c", plan, COMPILERS[0], *SANITIZED)
-    told = program.text("--scores", given=lines(raw))
-    rows = [line.split(",") for line in told.splitlines()]
-    np.testing.assert_array_equal(np.array(rows, output.dtype), output[0])
-    if format == "float32":
-        assert program.text("--scores", "--raw", given=lines(x)) == told
-
-
-@needs_compiler
 def test_a_stream_may_have_more_steps_than_a_long_counts(tmp_path: Path) -> None:
     """One of 32 bits (Windows, small boards) is passed after 37 hours of sound. One of 8 stands in
     for it here."""
@@ -227,7 +197,7 @@ def test_a_stream_may_have_more_steps_than_a_long_counts(tmp_path: Path) -> None
 
 
 @needs_compiler
-@pytest.mark.parametrize("format", FORMATS)
+@every_format
 def test_a_macro_of_many_channels_is_one(format: Format, tmp_path: Path) -> None:
     """Nine sensors or more: their means and deviations, or thresholds, went on in a next line that
     was no part of the macro."""
@@ -243,29 +213,6 @@ def test_a_macro_of_many_channels_is_one(format: Format, tmp_path: Path) -> None
         options = {"inputs_as": InputFormat(4.0, whole=False)} if format == "int8" else {}
         model.export(folder, "c" if format == "float32" else "int8", name="net", **options)
         ran(COMPILERS[0], *FLAGS, "-o", "net", "net_main.c", "net.c", "-lm", cwd=folder)
-
-
-@needs_compiler
-@pytest.mark.parametrize(
-    ("format", "loss"),
-    [
-        ("float32", LossConfig("ce_mean", 5)),
-        ("int8", LossConfig("ce_sum_softmax")),
-        ("float32", LossConfig("nll")),
-    ],
-)
-def test_a_decision_has_the_bytes_that_the_header_states(
-    format: Any, loss: LossConfig, tmp_path: Path
-) -> None:
-    _, plan, model = program(tmp_path, format, loss)
-    assert plan.decision is not None
-    ram = plan.decision.ram_bytes
-    assert f"RAM {ram} bytes per decision" in header_in(tmp_path)
-    assert plan.ram_bytes == plan.state_bytes + ram
-    assert plan.flash_bytes == make_plan(model, "net").flash_bytes + plan.decision.flash_bytes
-    size = f"typedef char size[sizeof(net_decision) == {ram} ? 1 : -1];\n"
-    (tmp_path / "size.c").write_text(f'#include "net.h"\n{size}')
-    ran(COMPILERS[0], "-fsyntax-only", "size.c", cwd=tmp_path)
 
 
 def header_in(folder: Path) -> str:
@@ -305,7 +252,7 @@ def test_an_export_needs_no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @needs_compiler
 def test_what_is_not_finite_is_gone_with_a_new_state(tmp_path: Path) -> None:
     """It silences neurons until NAME_init, and nothing reads or writes beyond an array."""
-    tested, _, model = program(tmp_path / "c", "float32", LossConfig("ce_mean"))
+    tested, model = program(tmp_path / "c", "float32", LossConfig("ce_mean"))
     x = signal("analog", batch=4, steps=30)
     expected, broken = run_float32(model, x).output, x.copy()
     broken[:3, 5, 1] = np.nan, np.inf, -np.inf
@@ -399,16 +346,15 @@ def test_the_makefile_builds_what_it_says(tmp_path: Path) -> None:
 
 
 @needs_compiler
-@pytest.mark.parametrize("format", FORMATS)
+@every_format
 def test_the_program_takes_the_tables_of_training(format: Format, tmp_path: Path) -> None:
     """With names, units and times, columns in another order, and without a first line: the label is
     that of predict."""
     write_tables(tmp_path / "data")
     model = srnn.load(copy_of("tables", tmp_path / "run"))
     model.export(tmp_path / "c", "int8" if format == "int8" else "c", name="net")
-    sources = [tmp_path / "c" / name for name in ("net_main.c", "net.c")]
-    compile_c([COMPILERS[0], *FLAGS, *SANITIZED], sources, tmp_path / "c" / "net")
-    program = Program(tmp_path / "c" / "net", None)  # type: ignore[arg-type]
+    named: Any = SimpleNamespace(name="net")
+    program = build(tmp_path / "c", named, COMPILERS[0], *SANITIZED)
 
     paths = sorted((tmp_path / "data").glob("*/*.csv"))[::4]
     labels = [model.predict(path).label for path in paths]
@@ -431,6 +377,11 @@ def test_the_program_takes_the_tables_of_training(format: Format, tmp_path: Path
         f"temp,acc_y,ax_m/s2,0\n{turned}",
     ):
         assert program.text("--scores", given=text) == scores
+
+    if format == "float32":  # --raw: what the network reads, which is scaled
+        raw = np.loadtxt(bare.splitlines(), np.float32, delimiter=",")
+        steps = lines(model.task.signal().whole(raw))
+        assert program.text("--scores", "--raw", given=steps) == scores
 
     for titles, said in (
         ("time,ax,acc_y,tempo", "line 1: there is no column temp"),

@@ -13,7 +13,7 @@ import pytest
 from srnn.data.encoders import LevelCrossing
 from srnn.data.signals import CrossingPath
 from srnn.nn.loss_config import DecisionRule, LossConfig
-from support.compiled import COMPILERS, SANITIZED, compilers
+from support.compiled import COMPILERS, SANITIZED, every_compiler, every_format
 from support.exporting import build_step, check_steps, raw_states, run_steps, small
 from support.proving import DECIDE, ENCODER, STEP, needs_cbmc, tried
 
@@ -90,7 +90,7 @@ def test_no_decision_overflows_or_leaves_the_classes(
 @pytest.mark.parametrize(
     "encoder", [HEART, replace(HEART, horizon=2.0, rate=250.0)], ids=["told", "running"]
 )
-@pytest.mark.parametrize("format", ["float32", "int8"])
+@every_format
 def test_no_order_of_calls_harms_an_encoder(
     format: str, encoder: CrossingPath, tmp_path: Path
 ) -> None:
@@ -129,7 +129,7 @@ def test_a_proof_finds_what_is_wrong(
     assert failed and any(found in line for line in failed), failed
 
 
-@pytest.mark.parametrize("compiler", compilers())
+@every_compiler
 @pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=() if kind in QUICK else pytest.mark.slow) for kind in INT8]
 )
@@ -197,7 +197,7 @@ int main(void)
 """
 
 
-@pytest.mark.parametrize("format", ["float32", "int8"])
+@every_format
 def test_an_encoder_called_in_any_order(format: str, tmp_path: Path) -> None:
     """Under sanitizers; as the proof, without its tool."""
     if not COMPILERS:

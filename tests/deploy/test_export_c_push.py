@@ -1,5 +1,7 @@
-"""The one struct of the exported C: a sample in, the name of a class out, as from the functions
-below it and as in Python."""
+"""The one struct of the exported C: samples of a sensor in, the name of a class out, to the bit.
+
+That NAME_push is the functions below it, for any signal and answer, is held by test_one_answer.py.
+"""
 
 from __future__ import annotations
 
@@ -14,81 +16,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from srnn import SRNN, SrnnError
-from srnn.data.encoders import LevelCrossing
-from srnn.data.encoders.speech import SpeechFeatures, Statistics
-from srnn.data.signals import CrossingPath, ScaledPath, SpeechPath, Steps
+from srnn.data.encoders.speech import Statistics
+from srnn.data.signals import ScaledPath
 from srnn.deploy.c import export_c
 from srnn.deploy.c.arrays import DTYPES
 from srnn.deploy.c.plan import Plan, make_plan
 from srnn.measure.scores import running_scores
-from srnn.nn.decision import StoppingCriterion
 from srnn.nn.fixedpoint.device import run_float32
 from srnn.nn.fixedpoint.integer import InputFormat
 from srnn.nn.fixedpoint.sensor import SensorFormat
 from srnn.nn.loss_config import DecisionRule, LossConfig
-from support.compiled import FLAGS, SANITIZED, compile_c, compilers, ran
+from support.compiled import FLAGS, SANITIZED, compile_c, every_compiler, every_format, ran
 from support.exporting import exported
-from support.hearts import Format, scores_of
-from support.signals import two_leads
-from support.sounds import tone
+from support.hearts import Format
 
-every_compiler = pytest.mark.parametrize("compiler", compilers())
-every_format = pytest.mark.parametrize("format", ["float32", "int8"])
-UNTIL = StoppingCriterion(confidence=0.4, patience=2)
 CLASSES = ("rest", "walk", "run")
-PROGRAM = """\
-#include "net.h"
-
-#include <stdio.h>
-#include <string.h>
-
-static net_model model;
-static net_state state;
-static net_encoder encoder;
-static net_decision decision;
-static int stands;
-
-static int below(const SAMPLE *sample)
-{
-    static net_input input[NET_INPUTS];
-    static net_score scores[NET_OUTPUTS];
-    int label = -1;
-
-    net_encoder_push(&encoder, sample);
-    while (net_encode(&encoder, input)) {
-        net_step(&state, input, scores);
-        label = net_decide(&decision, scores);
-        STANDS
-    }
-    return label;
-}
-
-int main(void)
-{
-    SAMPLE sample[NET_CHANNELS];
-    THRESHOLDS
-    int label, pushed;
-
-    memset(&model, 0x55, sizeof model); /* whatever it was */
-    net_begin(&model MORE);
-    net_init(&state);
-    net_encoder_init(&encoder MORE);
-    net_decision_init(&decision);
-    if (net_label(&model)[0])
-        return 2;
-    while (fread(sample, sizeof sample, 1, stdin) == 1) {
-        pushed = net_push(&model, sample);
-        label = below(sample);
-        if (pushed != (label >= 0) || (pushed && strcmp(net_label(&model), NET_CLASSES[label])))
-            return 3;
-        if (STOOD)
-            return 4;
-        if (pushed)
-            puts(net_label(&model));
-    }
-    return fflush(stdout) != 0;
-}
-"""
 
 
 STEPS = """\
@@ -133,78 +75,6 @@ def pushed(
     score = (DTYPES[plan.number], plan.network.outputs)
     kind = [("scores", *score), ("answer", np.int32) if "label" in answer else ("answer", *score)]
     return np.frombuffer(told, np.dtype(kind)).reshape(signal.shape[:2])
-
-
-def answers(
-    folder: Path, compiler: str, sample: str, thresholds: bool, signal: np.ndarray
-) -> list[str]:
-    """What the library in ``folder`` calls each sample that completes a step, by one struct and by
-    its parts."""
-    more = ", up, down" if thresholds else ""
-    declared = f"static const {sample} up[] = NET_UP, down[] = NET_DOWN;" if thresholds else ""
-    text = PROGRAM.replace("SAMPLE", sample).replace("THRESHOLDS", declared).replace(" MORE", more)
-    early = "model.stands" if "net_stands(" in (folder / "net.h").read_text() else "0"
-    text = text.replace("STOOD", f"{early} != stands")
-    text = text.replace("STANDS", "" if early == "0" else "stands = net_stands(&decision);")
-    (folder / "push.c").write_text(text)
-    sources = [folder / "push.c", folder / "net.c"]
-    compile_c([compiler, *FLAGS, *SANITIZED], sources, folder / "push")
-    return ran(folder / "push", given=signal.tobytes()).decode().splitlines()
-
-
-@every_compiler
-@pytest.mark.parametrize(
-    ("running", "loss", "format"),
-    [
-        (False, "nll", "int8"),
-        (False, "ce_mean", "float32"),
-        (True, "nll", "float32"),
-        (True, "ce_mean", "int8"),
-        pytest.param(False, "nll", "float32", marks=pytest.mark.slow),
-        pytest.param(False, "ce_mean", "int8", marks=pytest.mark.slow),
-        pytest.param(True, "nll", "int8", marks=pytest.mark.slow),
-        pytest.param(True, "ce_mean", "float32", marks=pytest.mark.slow),
-    ],
-)  # every two of them together; the slow tests have all three
-def test_a_crossed_signal(
-    running: bool, loss: Any, format: Format, compiler: str, tmp_path: Path
-) -> None:
-    """With a class at each step, also that of Python's scores. Of the steps of one sample, the last
-    one counts."""
-    crossing = LevelCrossing("send_on_delta", 0.1, 0.1)
-    path = CrossingPath(crossing, 2, 250.0, horizon=3.0)
-    if not running:
-        path = CrossingPath(crossing, 2, smoothing=7).with_std((171.3, 95.7))
-    net = SRNN(4, [16], 3, neuron="alif", generator=torch.Generator().manual_seed(0), norm="none")
-    decision = DecisionRule(LossConfig(loss), CLASSES, UNTIL)
-    plan, model = exported(net, tmp_path, format, encoder=path, decision=decision)
-    assert plan.encoder is not None
-    signal = two_leads(1000)
-    sample = plan.encoder.sample
-    raw = signal.astype(np.float32 if sample == "float" else np.dtype(sample.removesuffix("_t")))
-    said = answers(tmp_path, compiler, sample, not running, raw)
-    assert len(said) == (1000 if running else 994)
-    assert len(set(said)) > 1
-    if loss == "nll" and not running:
-        spikes = path.in_c(signal, (171.3, 95.7), format == "int8")
-        labels = scores_of(model, spikes).argmax(1)
-        assert said == [CLASSES[label] for label in labels[3:-3]]
-
-
-@every_compiler
-@every_format
-def test_sound(format: Format, compiler: str, tmp_path: Path) -> None:
-    features = SpeechFeatures(rate=8000, mels=8, normalise="training")
-    tones = [tone(0.5, 8000, hz) / 32768 for hz in (300, 700, 1500)]
-    known = [features.expand(features.frames(one)) for one in tones]
-    path = SpeechPath(features, None, features.fit(known))
-    rng = torch.Generator().manual_seed(1)
-    net = SRNN(known[0].shape[1], [16], 3, neuron="alif", generator=rng, norm="none")
-    decision = DecisionRule(LossConfig("ce_mean"), CLASSES)
-    inputs_as = {"inputs_as": InputFormat(8.0, whole=False)} if format == "int8" else {}
-    exported(net, tmp_path, format, encoder=path, decision=decision, **inputs_as)
-    said = answers(tmp_path, compiler, "int16_t", False, tone(1.0, 8000, 500).astype(np.int16))
-    assert len(said) > 80
 
 
 KNOWN: Any = {"names": ("ax", "temp */", "\u00e9\\"), "units": ("m/s2", None, "g")}
@@ -302,45 +172,12 @@ def test_a_pooled_sensor(format: Format, compiler: str, tmp_path: Path) -> None:
 
 
 @every_compiler
-@pytest.mark.parametrize(
-    ("format", "inputs_as"),
-    [
-        ("float32", InputFormat()),
-        ("int8", InputFormat()),
-        ("int8", InputFormat(3.0, whole=False)),
-    ],
-)
-def test_steps_are_pushed_as_they_are(
-    format: Format, inputs_as: InputFormat, compiler: str, tmp_path: Path
-) -> None:
-    rule = DecisionRule(LossConfig("ce_mean"), CLASSES, UNTIL)
-    options: Any = {"inputs_as": inputs_as} if format == "int8" else {}
-    path = Steps(3, **KNOWN)
-    plan, model = exported(sensing(), tmp_path, format, encoder=path, decision=rule, **options)
-    x = np.random.default_rng(0).integers(-1, 3, (2, 30, 3))
-    x = x if format == "float32" else inputs_as.encode(x)
-    found = pushed(tmp_path, plan, compiler, x)
-    expected = run_float32(model, x).output if format == "float32" else model.run(x).output
-    np.testing.assert_array_equal(found["scores"], expected)
-    scores = expected / 2.0 ** getattr(model, "output_bits", 0)
-    np.testing.assert_array_equal(found["answer"], labels_of(scores, rule.loss))
-
-
-@every_compiler
-@pytest.mark.parametrize("answer", ["model.values", "model.scores"])
-def test_an_answer_without_a_class(answer: str, compiler: str, tmp_path: Path) -> None:
-    """A value, and outputs without a rule."""
-    rule = DecisionRule(LossConfig("mse_mean"), CLASSES) if answer == "model.values" else None
-    plan, model = exported(sensing(8), tmp_path, encoder=SENSOR, decision=rule)
+def test_outputs_without_a_rule(compiler: str, tmp_path: Path) -> None:
+    plan, model = exported(sensing(8), tmp_path, encoder=SENSOR)
     x = recorded()
-    found = pushed(tmp_path, plan, compiler, x, answer)
+    found = pushed(tmp_path, plan, compiler, x, "model.scores")
     expected = run_float32(model, np.stack([SENSOR.whole(one) for one in x])).output
-    np.testing.assert_array_equal(found["scores"], expected)
-    if rule is None:
-        np.testing.assert_array_equal(found["answer"], expected)
-    else:
-        values = running_scores(expected, rule.loss.scoring)
-        np.testing.assert_allclose(found["answer"], values, 1e-6)
+    np.testing.assert_array_equal(found["answer"], expected)
 
 
 LEARNS = """\

@@ -25,7 +25,7 @@ from srnn.deploy.c.plan import make_plan
 from srnn.deploy.export.model import input_scale
 from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.fixedpoint.integer import quantise
-from support.compiled import SANITIZED, build, compilers, ran
+from support.compiled import SANITIZED, build, every_compiler, every_format, ran
 from support.hearts import Format, check_begins_again, from_signal, heart, scores_of
 from support.runs import DIGITS, make_run
 from support.signals import two_leads
@@ -41,7 +41,7 @@ def stream(encoder: CrossingPath, signal: np.ndarray, std: tuple[float, ...] = S
     return np.concatenate([chain.push(signal), chain.flush()])
 
 
-@pytest.mark.parametrize("compiler", compilers())
+@every_compiler
 @pytest.mark.parametrize(
     ("format", "rule", "smoothing"),
     [
@@ -68,7 +68,7 @@ def test_c_on_a_raw_signal_is_the_stream(
         np.testing.assert_array_equal(from_signal(program, signal, STD), scores_of(model, spikes))
 
 
-@pytest.mark.parametrize("compiler", compilers())
+@every_compiler
 @pytest.mark.parametrize(
     "format, up, down",
     [("float32", "{20.5f, 20.5f}", "{13.0f, 13.0f}"), ("int8", "{21, 21}", "{13, 13}")],
@@ -86,8 +86,8 @@ def test_without_a_scale_a_level_crossing_has_thresholds_in_the_signals_unit(
     assert f"#define HEART_UP {up}\n#define HEART_DOWN {down}\n" in header
 
 
-@pytest.mark.parametrize("compiler", compilers())
-@pytest.mark.parametrize("format", ["float32", "int8"])
+@every_compiler
+@every_format
 def test_its_sizes_and_operations_are_in_the_header(
     format: Format, compiler: str, tmp_path: Path
 ) -> None:
@@ -110,7 +110,7 @@ def test_its_sizes_and_operations_are_in_the_header(
     assert report["encoder"]["latency_samples"] == 3 and report["encoder"]["std"] == list(STD)
 
 
-@pytest.mark.parametrize("compiler", compilers())
+@every_compiler
 def test_an_encoder_has_the_bytes_that_are_said(compiler: str, tmp_path: Path) -> None:
     """Of one channel or several, padded or not."""
     lines = ["#include <stdint.h>"]
@@ -161,7 +161,7 @@ def test_a_path_derived_from_the_librarys_is_not_written_as_that_one(tmp_path: P
         assert input_scale(model).keys() == names
 
 
-@pytest.mark.parametrize("compiler", compilers())
+@every_compiler
 def test_samples_and_thresholds_beyond_int32_are_held(compiler: str, tmp_path: Path) -> None:
     encoder = CrossingPath(LevelCrossing("difference", 0.1, 0.1), 2, smoothing=7)
     plan, model = heart(encoder.with_std((1e8, 1e9)), "int8", tmp_path)
@@ -214,7 +214,7 @@ def test_the_command_brings_training_along(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("compiler", compilers())
+@every_compiler
 def test_a_whole_raw_record(compiler: str, data_dir: Path, tmp_path: Path) -> None:
     """A record of the QT database as its converter gave it, some 225,000 samples: spikes and scores
     as training encodes it.

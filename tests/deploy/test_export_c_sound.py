@@ -21,12 +21,12 @@ from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import InputFormat, IntegerNetwork, quantise
 from srnn.training.runs import Run
 from srnn.training.trained import Trained
-from support.compiled import COMPILERS, FLAGS, SANITIZED, build, ran
+from support.compiled import COMPILERS, FLAGS, SANITIZED, build, every_format, needs_compiler, ran
 from support.exporting import build_step, exported
 from support.runs import make_run
 from support.sounds import tone
 
-pytestmark = pytest.mark.skipif(not COMPILERS, reason="no C compiler (gcc, clang) on this machine")
+pytestmark = needs_compiler
 FEATURES = """\
 #include "net.h"
 
@@ -212,7 +212,7 @@ def talking(folder: Path, **options: Any) -> Trained:
     return Run.open(run).trained()
 
 
-@pytest.mark.parametrize("format", ["float32", "int8"])
+@every_format
 def test_a_network_takes_samples(
     format: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

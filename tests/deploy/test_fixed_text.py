@@ -15,7 +15,7 @@ import pytest
 from srnn.deploy.c.resolve import resolved
 from srnn.deploy.c.translate import FixedText
 from srnn.nn.fixedpoint.fixed import INT32, INT32_MAX, INT32_MIN, FixedArray
-from support.compiled import FLAGS, SANITIZED, compile_c, compilers, ran
+from support.compiled import FLAGS, SANITIZED, compile_c, every_compiler, ran
 
 LIMIT = 20
 FORMATS = {
@@ -190,7 +190,7 @@ int main(void)
 """
 
 
-@pytest.mark.parametrize("compiler", compilers())
+@every_compiler
 def test_the_functions_of_c_round_and_saturate(compiler: str, tmp_path: Path) -> None:
     """Against integers of any size."""
     ends = [INT32_MIN, INT32_MIN + 1, INT32_MIN // 2, -32769, -129, -3, -1, 0, 1, 2, 127, 32767]
@@ -234,7 +234,7 @@ int main(void)
 """
 
 
-@pytest.mark.parametrize("compiler", compilers())
+@every_compiler
 def test_a_number_is_rounded_half_to_even_and_held_in_int16(compiler: str, tmp_path: Path) -> None:
     (tmp_path / "rounded.c").write_text(ROUNDED)
     program = tmp_path / "rounded"

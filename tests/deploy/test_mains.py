@@ -16,7 +16,7 @@ from srnn.data.signals import CrossingPath
 from srnn.data.signals.crossing import smoothing_rows
 from srnn.data.signals.stored import describe, restore
 from srnn.training.recipes import load_recipe
-from support.compiled import SANITIZED, build, compilers
+from support.compiled import SANITIZED, build, every_compiler, every_format
 from support.hearts import check_begins_again, from_signal, heart, scores_of
 from support.refusing import Refusal, refusals
 from support.signals import two_leads
@@ -71,8 +71,8 @@ def test_whole_is_the_stream_which_is_five_samples_late() -> None:
     assert np.array_equal(streamed(scaled.stream(), x, [0.4]), scaled.whole(x))
 
 
-@pytest.mark.parametrize("compiler", compilers())
-@pytest.mark.parametrize("format", ["float32", "int8"])
+@every_compiler
+@every_format
 def test_c_has_the_bits_of_its_model(format: Any, compiler: str, tmp_path: Path) -> None:
     one = path()
     plan, model = heart(one, format, tmp_path / "c")

@@ -18,7 +18,7 @@ from srnn.deploy.streaming import Stream
 from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.fixedpoint.integer import measure_states
 from support import braille
-from support.compiled import build, compilers
+from support.compiled import build, every_compiler
 from support.exporting import check_states, exported
 
 nir = pytest.importorskip("nir")
@@ -98,7 +98,7 @@ def test_a_reset_that_is_not_the_writers_shows(name: str, graph: Any, imported: 
         assert not torch.equal(layers(wrong, x)[1], layers(imported.network, x)[1])
 
 
-@pytest.mark.parametrize("compiler", compilers())
+@every_compiler
 @every_input
 @every_network
 def test_exported_to_c(
@@ -113,7 +113,7 @@ def test_exported_to_c(
 
 
 @pytest.mark.parametrize(("name", "width"), INT8)
-@pytest.mark.parametrize("compiler", compilers())
+@every_compiler
 def test_exported_to_int8(
     name: str, compiler: str, width: int, imported: Imported, tmp_path: Path
 ) -> None:

@@ -127,14 +127,7 @@ LAYERS = st.lists(
 
 
 @settings(max_examples=20)
-@given(
-    LAYERS,
-    st.booleans(),
-    st.integers(1, 2),
-    st.integers(1, 4),
-    st.integers(1, 12),
-    st.integers(0, 1000),
-)
+@given(LAYERS, st.booleans(), *map(st.integers, (1, 1, 1, 0), (2, 4, 12, 1000)))
 def test_any_architecture_in_both_forms(
     layers: list[Any], delayed: bool, substeps: int, batch: int, steps: int, seed: int
 ) -> None:
@@ -311,16 +304,8 @@ def test_names_shapes_and_metadata() -> None:
     net = make_net(neuron=["lif", NEURONS["alif"]])
     options: Any = {"decision": DecisionRule(LossConfig("nll"), tuple("abcd")), "step_ms": 4.0}
     model = exported.to_model(net, name="digits", metadata={"task": "digits"}, **options)
-    states = [
-        "layers.0.u",
-        "layers.0.s",
-        "layers.1.u",
-        "layers.1.e",
-        "layers.1.s",
-        "readout.u",
-        "readout.s",
-    ]
-    assert [item.name for item in model.graph.input] == ["x", *states]
+    hidden = ["layers.0.u", "layers.0.s", "layers.1.u", "layers.1.e", "layers.1.s"]
+    assert [item.name for item in model.graph.input] == ["x", *hidden, "readout.u", "readout.s"]
     assert [item.name for item in model.graph.output][:2] == ["y", "scores"]
     whole = exported.to_model(net, "sequence")
     assert export_onnx.shape(model.graph.input[0]) == ["batch", 5]

@@ -36,6 +36,13 @@ def compilers() -> Any:
     return COMPILERS or [missing]
 
 
+needs_compiler = pytest.mark.skipif(
+    not COMPILERS, reason="no C compiler (gcc, clang) on this machine"
+)
+every_compiler = pytest.mark.parametrize("compiler", compilers())
+every_format = pytest.mark.parametrize("format", ["float32", "int8"])
+
+
 @dataclass
 class Program:
     """A compiled NAME_main.c."""
