@@ -27,7 +27,7 @@ from srnn.nn.equations import Text, record
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import InputFormat, quantise
 from support.compiled import SANITIZED, build, compilers, every_compiler, every_format
-from support.exporting import check_states, exported, network, signal
+from support.exporting import check_bits, exported, network, signal
 from support.refusing import refuses
 
 SLOW = partial(pytest.param, marks=pytest.mark.slow)
@@ -53,11 +53,6 @@ def flags_for(kind: str) -> tuple[str, ...]:
     return SANITIZED if kind == "analog" else ()
 
 
-def check_spikes(run: Any) -> None:
-    """There is something to compare."""
-    assert all(np.count_nonzero(e) / e.size > 0.02 for e in run.emitted[:-1])
-
-
 def run_of(model: Any, x: np.ndarray) -> Any:
     """What the device's model, float32 or int8, does with spikes."""
     return model.run(x.astype(int)) if hasattr(model, "run") else run_float32(model, x)
@@ -69,12 +64,7 @@ def test_float32_is_its_model_to_the_bit(
     neuron: str, kind: str, compiler: str, tmp_path: Path
 ) -> None:
     plan, model = exported(network(neuron), tmp_path)
-    x = signal(kind)
-    expected = run_float32(model, x)
-    scores, states = build(tmp_path, plan, compiler, *flags_for(kind)).run(x, trace=True)
-    assert (scores == expected.output).all()
-    check_states(states, plan, expected)
-    check_spikes(expected)
+    check_bits(tmp_path, plan, model, signal(kind), compiler, *flags_for(kind))
 
 
 @every_compiler
@@ -87,12 +77,7 @@ def test_int8_is_its_model_to_the_bit(
     inputs_as = InputFormat.measure(x)
     plan, model = exported(network(neuron, "alif"), tmp_path, "int8", inputs_as=inputs_as)
     assert (plan.input == "int8_t") == (kind == "spikes")
-    x = inputs_as.encode(x)
-    expected = model.run(x)
-    scores, states = build(tmp_path, plan, compiler, *flags_for(kind)).run(x, trace=True)
-    assert (scores == expected.output).all()
-    check_states(states, plan, expected)
-    check_spikes(expected)
+    check_bits(tmp_path, plan, model, inputs_as.encode(x), compiler, *flags_for(kind))
     code = re.sub(r"/\*.*?\*/", "", (tmp_path / "net.c").read_text(), flags=re.DOTALL)
     assert "float" not in code
 
@@ -107,7 +92,7 @@ def test_a_neuron_with_an_exponential_is_its_model_to_rounding(
     expected = run_float32(model, x)
     scores, _ = build(tmp_path, plan, compiler).run(x)
     assert np.abs(scores - expected.output).max() <= 1e-5 * np.abs(expected.output).max()
-    check_spikes(expected)
+    assert expected.emitted[0].mean() > 0.02
 
 
 @pytest.mark.parametrize("readout", ["integrator", "alif", "spike_count"])
@@ -147,7 +132,7 @@ def test_sizes_and_counts_are_what_the_header_says(
         "neuron_adds": steps * worst["neuron_adds"],
         "neuron_multiplies": steps * worst["neuron_multiplies"],
     }
-    assert {name: program.counts[name] for name in expected} == expected
+    assert expected.items() <= program.counts.items()
     assert worst["synaptic_adds"] == 5 * 12 + 12 * 9 + 9 * 9 + 9 * 3
     text = (tmp_path / "net.h").read_text()
     assert f"RAM {plan.ram_bytes} bytes" in text and f"Flash {plan.flash_bytes} bytes" in text
@@ -188,11 +173,7 @@ def test_few_weights_are_stored_sparsely(format: str, compiler: str, tmp_path: P
     dense = make_plan(quantise(whole) if format == "int8" else whole, "net")
     assert plan.flash_bytes < dense.flash_bytes
     assert any(matrix.sparse for layer in plan.layers for matrix in layer.matrices)
-    x = signal("spikes")
-    run = run_of(model, x)
-    scores, states = build(tmp_path, plan, compiler, *SANITIZED).run(x, trace=True)
-    assert (scores == run.output).all()
-    check_states(states, plan, run)
+    check_bits(tmp_path, plan, model, signal("spikes").astype(int), compiler, *SANITIZED)
 
 
 BAD = [
@@ -272,8 +253,8 @@ def late(delays: Any, neuron: str = "alif", **options: Any) -> SRNN:
 
 @pytest.mark.parametrize("delays", DELAYS)
 @pytest.mark.parametrize("neuron", ["alif", "relu"])
-def test_the_models_of_devices_agree_with_the_network(neuron: str, delays: Any) -> None:
-    """A sequence, and its end from the state in its middle; what neurons emit may be analog."""
+def test_a_model_with_delays_goes_on_from_a_state(neuron: str, delays: Any) -> None:
+    """As the reference does; what neurons emit may be analog."""
     net, x = late(delays, neuron), signal("analog", steps=50)
     device = device_network(net)
     with torch.no_grad():
@@ -286,14 +267,13 @@ def test_the_models_of_devices_agree_with_the_network(neuron: str, delays: Any) 
             np.testing.assert_allclose(value, reached, atol=1e-4, err_msg=name)
     again = run_float32(device, x[:, 20:], run_float32(device, x[:, :20]).state)
     assert (again.output == run.output[:, 20:]).all()
-    if neuron == "relu":
-        return
-    model = quantise(device, InputFormat.measure(x))
-    sent = model.inputs_as.encode(x)
-    whole, cut = model.run(sent), model.run(sent[:, 20:], model.run(sent[:, :20]).state)
-    assert (cut.output == whole.output[:, 20:]).all()
-    spikes = result.layers[0].output.numpy()
-    assert spikes.mean() > 0.02 and (whole.emitted[0] != spikes).mean() < 0.05
+    if neuron == "alif":
+        model = quantise(device, InputFormat.measure(x))
+        sent = model.inputs_as.encode(x)
+        whole, cut = model.run(sent), model.run(sent[:, 20:], model.run(sent[:, :20]).state)
+        assert (cut.output == whole.output[:, 20:]).all()
+        spikes = result.layers[0].output.numpy()
+        assert spikes.mean() > 0.02 and (whole.emitted[0] != spikes).mean() < 0.05
 
 
 @every_compiler
@@ -308,11 +288,7 @@ def test_delays_in_c_are_their_model_to_the_bit(
     options = {"inputs_as": InputFormat.measure(x)} if format == "int8" else {}
     plan, model = exported(late(delays, neuron), tmp_path, format, **options)
     x = model.inputs_as.encode(x) if format == "int8" else x
-    expected = model.run(x) if format == "int8" else run_float32(model, x)
-    scores, states = build(tmp_path, plan, compiler, *SANITIZED).run(x, trace=True)
-    assert (scores == expected.output).all()
-    check_states(states, plan, expected)
-    check_spikes(expected)
+    check_bits(tmp_path, plan, model, x, compiler, *SANITIZED)
 
 
 def test_spikes_under_way_take_a_bit_each(tmp_path: Path) -> None:
@@ -337,10 +313,7 @@ def test_no_state_is_unsafe(compiler: str, tmp_path: Path) -> None:
     net = SRNN(5, [16, 8], 17, neuron="alif", delays=delays, generator=rng, norm="none")
     plan, model = exported(net, tmp_path)
     x, program = signal("spikes"), build(tmp_path, plan, compiler, *SANITIZED)
-    scores, states = program.run(x, trace=True)
-    expected = run_float32(model, x)
-    assert (scores == expected.output).all() and expected.emitted[1].any()
-    check_states(states, plan, expected)
+    check_bits(tmp_path, plan, model, x, compiler, *SANITIZED)
     rings = [(layer.name, ring) for layer in plan.layers for ring in layer.rings]
     found = list[np.ndarray]()
     for beyond in (None, 0, 65_535):

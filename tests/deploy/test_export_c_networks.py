@@ -27,7 +27,7 @@ from srnn.deploy.c.plan import Plan, lstm_sizes, make_plan
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import InputFormat, quantise
 from support.compiled import SANITIZED, build, every_compiler
-from support.exporting import check_states
+from support.exporting import check_bits
 from support.runs import make_run
 from support.signals import two_leads
 
@@ -101,13 +101,7 @@ def test_int8_on_the_recordings_inputs(
     net, *_, x = published(task, golden_dir, checkpoint_dir)
     inputs_as = InputFormat.measure(x)
     plan, model = exported(net, tmp_path / "c", inputs_as)
-    given = inputs_as.encode(x)
-    expected = model.run(given)
-    scores, states = build(tmp_path / "c", plan, compiler, *SANITIZED).run(given, trace=True)
-    assert (scores == expected.output).all() and np.ptp(scores) > 0
-    check_states(states, plan, expected)
-    pairs = zip(plan.layers, expected.emitted, strict=True)
-    assert all(emitted.any() for layer, emitted in pairs if layer.keeps_emission)
+    check_bits(tmp_path / "c", plan, model, inputs_as.encode(x), compiler, *SANITIZED)
 
 
 def crossings(steps: int) -> np.ndarray:
@@ -159,10 +153,7 @@ def test_our_ecg_network_on_whole_sequences(
 
     whole = InputFormat().encode(x)
     plan, model = exported(net, tmp_path / "int8", InputFormat())
-    scores, states = build(tmp_path / "int8", plan, compiler, *SANITIZED).run(whole, trace=True)
-    expected = model.run(whole)
-    assert (scores == expected.output).all()
-    assert (states["layer0"]["s"] == expected.emitted[0]).all()
+    check_bits(tmp_path / "int8", plan, model, whole, compiler, *SANITIZED)
 
 
 # ---- the benchmark ----------------------------------------------------------------------------------------------------------

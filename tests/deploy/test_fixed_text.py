@@ -18,19 +18,11 @@ from srnn.nn.fixedpoint.fixed import INT32, INT32_MAX, INT32_MIN, FixedArray
 from support.compiled import FLAGS, SANITIZED, compile_c, every_compiler, ran
 
 LIMIT = 20
-FORMATS = {
-    "state": 20,
-    "spike": 0,
-    "factor": 30,
-    "threshold": 20,
-    "one": 30,
-    "zero": 12,
-    "coarse": 3,
-}
-BOUNDS = {
-    "state": INT32, "spike": (0, 1), "factor": (-(2**29), 2**30), "threshold": (5000, 7_000_000), "one": (2**30, 2**30),
-    "zero": (0, 0), "coarse": (-128, 127),
+NUMBERS = {
+    "state": (20, INT32), "spike": (0, (0, 1)), "factor": (30, (-(2**29), 2**30)), "threshold": (20, (5000, 7_000_000)),
+    "one": (30, (2**30, 2**30)), "zero": (12, (0, 0)), "coarse": (3, (-128, 127)),
 }  # fmt: skip
+"""Their fractional bits, and between what they are."""
 
 
 def number(name: str, bits: int, low: int, high: int, counts: Any = None) -> FixedText:
@@ -109,11 +101,11 @@ def test_a_text_has_the_value_of_the_arithmetic_on_arrays(seed: int) -> None:
     for _ in range(150):
         values = {
             name: rng.choice([low, high, *(rng.integers(low, high + 1, 6))], 20).astype(np.int64)
-            for name, (low, high) in BOUNDS.items()
+            for name, (_, (low, high)) in NUMBERS.items()
         }
         leaves = [
-            (number(name, bits, *BOUNDS[name]), FixedArray(values[name], bits, LIMIT, [0]))
-            for name, bits in FORMATS.items()
+            (number(name, bits, *bounds), FixedArray(values[name], bits, LIMIT, [0]))
+            for name, (bits, bounds) in NUMBERS.items()
         ]
         text, expected = _built(rng, leaves, 4)
         assert (text.bits, text.limit) == (expected.bits, LIMIT)
@@ -129,7 +121,7 @@ def test_a_text_has_the_value_of_the_arithmetic_on_arrays(seed: int) -> None:
 def test_what_is_known_is_not_computed() -> None:
     counts: Counter[str] = Counter()
     state, spike, factor, one, zero = (
-        number(name, FORMATS[name], *BOUNDS[name], counts)
+        number(name, NUMBERS[name][0], *NUMBERS[name][1], counts)
         for name in ("state", "spike", "factor", "one", "zero")
     )
     assert (state * one).text == (one * state).text == "state"

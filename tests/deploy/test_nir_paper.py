@@ -19,7 +19,8 @@ from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.fixedpoint.integer import measure_states
 from support import braille
 from support.compiled import build, every_compiler
-from support.exporting import check_states, exported
+from support.exporting import check_bits, exported
+from support.onnx_scores import run_onnx
 
 nir = pytest.importorskip("nir")
 
@@ -121,10 +122,7 @@ def test_exported_to_int8(
     x = braille.inputs("random").numpy()
     state_as = measure_states(device_network(imported.network), x, width)
     plan, model = exported(imported.network, tmp_path / "c", "int8", state_as=state_as)
-    expected = model.run(x.astype(int))
-    scores, states = build(tmp_path / "c", plan, compiler).run(x.astype(int), trace=True)
-    assert (scores == expected.output).all() and expected.emitted[0].sum() > 100
-    check_states(states, plan, expected)
+    check_bits(tmp_path / "c", plan, model, x.astype(int), compiler)
 
 
 @pytest.mark.parametrize("form", ["step", "sequence"])
@@ -132,21 +130,14 @@ def test_exported_to_int8(
 @every_network
 def test_exported_to_onnx(name: str, kind: str, form: Any, imported: Imported) -> None:
     pytest.importorskip("onnxruntime")
-    from srnn.deploy.export import onnx
-
     net, x = imported.network, braille.inputs(kind)
-    expected = layers(net, x)
-    model, state = onnx.to_model(net, form), onnx.state_arrays(net, net.initial_state(len(x)))
-    session, hidden, outputs = onnx.start(model), [], []
-    for part in x.unbind(1) if form == "step" else [x]:
-        y, state = onnx.advance(session, np.ascontiguousarray(part.numpy()), state)
-        outputs.append(y)
-        hidden.append(state["layers.0.s"])
-    found = np.stack(outputs, 1) if form == "step" else outputs[0]
-    assert (found == expected[1].numpy()).all()
-    assert (hidden[-1] == expected[0][:, -1].numpy()).all()
+    hidden, expected = layers(net, x)
+    model, states = run_onnx(net, form, x, net.initial_state(len(x)))
+    assert (model == expected.numpy()).all()
+    assert (states[-1]["layers.0.s"] == hidden[:, -1].numpy()).all()
     if form == "step":
-        assert (np.stack(hidden, 1) == expected[0].numpy()).all()
+        found = np.stack([state["layers.0.s"] for state in states], 1)
+        assert (found == hidden.numpy()).all()
 
 
 @every_network

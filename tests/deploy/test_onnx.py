@@ -24,6 +24,7 @@ from srnn.nn.loss_config import DecisionRule, LossConfig
 from srnn.nn.losses import Loss
 from srnn.nn.network import BidirectionalLayer, Layer
 from support.networks import NEURONS, make_input, make_net
+from support.onnx_scores import run_onnx
 from support.refusing import Refusal, refusals
 from support.runs import ECG, make_run
 
@@ -44,13 +45,8 @@ def run_both(
     initial = net.initial_state(len(x), torch.Generator().manual_seed(2))
     with torch.no_grad():
         ours = net.run(x, initial)
-    model, state, outputs = exported.to_model(net, form), exported.state_arrays(net, initial), []
-    session = exported.start(model)
-    for part in x.unbind(1) if form == "step" else [x]:
-        y, state = exported.advance(session, np.ascontiguousarray(part.numpy()), state)
-        outputs.append(y)
-    found = np.stack(outputs, 1) if form == "step" else outputs[0]
-    return ours.output.numpy(), found, exported.state_arrays(net, ours.state), state
+    found, states = run_onnx(net, form, x, initial)
+    return ours.output.numpy(), found, exported.state_arrays(net, ours.state), states[-1]
 
 
 def check_same(net: SRNN, form: exported.Form, x: torch.Tensor, tolerance: float = 1e-5) -> None:
@@ -154,11 +150,7 @@ def test_a_cut_sequence_goes_on_from_the_state() -> None:
     first, middle = exported.advance(session, x[:, :13].contiguous().numpy(), state)
     second, _ = exported.advance(session, x[:, 13:].contiguous().numpy(), middle)
     assert np.abs(np.concatenate([first, second], 1) - whole).max() < 1e-6
-
-
-def test_any_batch_and_length_from_one_model() -> None:
-    net = make_net()
-    for form in FORMS:
+    for form in FORMS:  # any batch and length from one model
         model = exported.to_model(net, form)
         for batch, steps in ((1, 1), (5, 3), (2, 40)):
             assert exported.greatest_difference(model, net, make_input(batch, steps)) < 1e-5
