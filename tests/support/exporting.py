@@ -214,13 +214,12 @@ def check_states(states: np.ndarray, plan, run) -> None:
 
 
 def check_bits(
-    folder: Path, plan: Plan, model: Any, x: np.ndarray, compiler: str, *flags: str
-) -> Any:
-    """The exported C does what its model does, to the bit: scores, emissions and states. Returns
-    what the model does, in which enough neurons emit."""
+    folder: Path, plan: Plan, model: Any, x: Any, compiler: str, *flags: str, least: float = 0.02
+) -> None:
+    """The exported C does what its model does, to the bit: scores, emissions and states. At least
+    that part of what each hidden layer emits is not 0."""
     expected = model.run(x) if isinstance(model, IntegerNetwork) else run_float32(model, x)
     scores, states = build(folder, plan, compiler, *flags).run(x, trace=True)
     assert (scores == expected.output).all()
     check_states(states, plan, expected)
-    assert all(np.count_nonzero(e) / e.size > 0.02 for e in expected.emitted[:-1])
-    return expected
+    assert all(np.count_nonzero(e) / e.size > least for e in expected.emitted[:-1])
