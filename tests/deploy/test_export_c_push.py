@@ -26,7 +26,7 @@ from srnn.nn.fixedpoint.device import run_float32
 from srnn.nn.fixedpoint.integer import InputFormat
 from srnn.nn.fixedpoint.sensor import SensorFormat
 from srnn.nn.loss_config import DecisionRule, LossConfig
-from support.compiled import FLAGS, SANITIZED, compile_c, every_compiler, every_format, ran
+from support.compiled import FLAGS, SANITIZED, compile_c, every_compiler, ran
 from support.exporting import exported
 from support.hearts import Format
 
@@ -52,7 +52,9 @@ int main(int argc, char **argv)
         if (net_push(&model, sample) != (t % atol(argv[1]) % POOL == POOL - 1))
             return 3;
         fwrite(model.scores, sizeof model.scores, 1, stdout);
-        fwrite(ANSWER, sizeof ANSWER, 1, stdout);
+#ifdef NET_NUM_CLASSES
+        fwrite(&model.label, sizeof model.label, 1, stdout);
+#endif
     }
     return fflush(stdout) != 0;
 }
@@ -61,19 +63,16 @@ int main(int argc, char **argv)
 many."""
 
 
-def pushed(
-    folder: Path, plan: Plan, compiler: str, signal: np.ndarray, answer: str = "&model.label"
-) -> np.ndarray:
-    """(B, T) records of the scores and the answer at each step of a signal (B, T, channels)."""
+def pushed(folder: Path, plan: Plan, compiler: str, signal: np.ndarray) -> np.ndarray:
+    """(B, T) records of the scores and the label at each step of a signal (B, T, channels)."""
     text = STEPS.replace("POOL", str(plan.samples.pool)).replace("SAMPLE", plan.samples.sample)
-    text = text.replace("sizeof ANSWER", f"sizeof {answer.replace('&', '')}")
-    (folder / "push.c").write_text(text.replace("ANSWER", answer))
+    (folder / "push.c").write_text(text)
     sources = [folder / "push.c", folder / "net.c"]
     compile_c([compiler, *FLAGS, *SANITIZED], sources, folder / "push")
     raw = np.ascontiguousarray(signal, DTYPES[plan.samples.sample])
     told = ran(folder / "push", str(signal.shape[1]), given=raw.tobytes())
-    score = (DTYPES[plan.number], plan.network.outputs)
-    kind = [("scores", *score), ("answer", np.int32) if "label" in answer else ("answer", *score)]
+    kind: list[Any] = [("scores", DTYPES[plan.number], plan.network.outputs)]
+    kind += [("label", np.int32)] if plan.decision is not None else []
     return np.frombuffer(told, np.dtype(kind)).reshape(signal.shape[:2])
 
 
@@ -91,93 +90,63 @@ def recorded(batch: int = 3, steps: int = 40) -> np.ndarray:
     return np.where(rng.random(x.shape) < 0.05, 50 * x, x)
 
 
-def labels_of(scores: np.ndarray, loss: LossConfig) -> np.ndarray:
-    return running_scores(scores, loss.scoring, loss.start).argmax(-1)
-
-
 def sensing(hidden: int = 16) -> SRNN:
     return SRNN(3, [hidden], 3, neuron="alif", generator=torch.Generator().manual_seed(0))
 
 
 @every_compiler
-@pytest.mark.parametrize("loss", ["nll", "ce_mean"])
-def test_a_sensor_in_its_own_unit(loss: Any, compiler: str, tmp_path: Path) -> None:
-    """In float32: scores at each step and the class of each sequence are those of Python, to the
-    bit."""
+@pytest.mark.parametrize(
+    ("format", "loss", "pool", "counts"),
+    [
+        ("float32", "nll", 1, None),
+        ("float32", "ce_mean", 1, None),
+        ("float32", "ce_mean", 7, None),
+        ("int8", "ce_mean", 1, None),
+        ("int8", "ce_mean", 7, None),
+        ("int8", "ce_mean", 1, (1000.0, 16.0, 1e6)),
+    ],
+)
+def test_a_sensor_in_its_own_unit(
+    format: Format, loss: Any, pool: int, counts: Any, compiler: str, tmp_path: Path
+) -> None:
+    """Scores and classes are those of Python, or of the integer model of conversion and network, to
+    the bit. The mean of ``pool`` samples is a step, and other samples give no answer."""
     rule = DecisionRule(LossConfig(loss), CLASSES)
-    plan, model = exported(sensing(), tmp_path, encoder=SENSOR, decision=rule)
-    x = recorded()
-    found = pushed(tmp_path, plan, compiler, x)
-    expected = run_float32(model, np.stack([SENSOR.whole(one) for one in x])).output
-    np.testing.assert_array_equal(found["scores"], expected)
-    np.testing.assert_array_equal(found["answer"], labels_of(expected, rule.loss))
-    header = (tmp_path / "net.h").read_text()
-    assert all(
-        words in header
-        for words in ("ax in m/s2; mean 9.81, deviation 0.3", "temp _; mean -300", "__ in g;")
-    )
-
-
-@every_compiler
-@pytest.mark.parametrize("counts", [None, (1000.0, 16.0, 1e6)])
-def test_a_sensor_in_integers(counts: Any, compiler: str, tmp_path: Path) -> None:
-    """In int8: those of the integer model of conversion and network; inputs are those of training,
-    up to rounding."""
-    rule = DecisionRule(LossConfig("ce_mean"), CLASSES)
-    options: Any = {"encoder": SENSOR, "decision": rule, "inputs_as": ANALOG}
-    _, model = exported(sensing(), tmp_path, "int8", counts=counts, **options)
-    plan = make_plan(model, "net", rule, counts=counts)
-    sensor, x = plan.samples.format, recorded()
-    assert sensor is not None and plan.samples.sample == "int32_t"
-    samples = sensor.samples(x)
-    samples[0, :5] = [[2**31 - 1] * 3, [-(2**31)] * 3, [0, 0, 0], [1, -1, 2**30], [-1, 1, 7]]
-    inputs = sensor.inputs(samples)
-    found = pushed(tmp_path, plan, compiler, samples)
-    expected = model.run(inputs).output
-    np.testing.assert_array_equal(found["scores"], expected)
-    labels = labels_of(expected / 2.0**model.output_bits, rule.loss)
-    np.testing.assert_array_equal(found["answer"], labels)
-    if counts is None:
-        near = ANALOG.encode(np.stack([SENSOR.whole(one) for one in x]))[1:]
-        assert np.abs(inputs[1:] - near).max() <= 1
-        assert (inputs[1:] == near).mean() > 0.9
-    else:
-        assert "ax in m/s2, times 1000, rounded; mean 9.81" in (tmp_path / "net.h").read_text()
-
-
-@every_compiler
-@every_format
-def test_a_pooled_sensor(format: Format, compiler: str, tmp_path: Path) -> None:
-    """The mean of seven samples is a step: scores are Python's to the bit, and other samples give
-    no answer."""
-    rule = DecisionRule(LossConfig("ce_mean"), CLASSES)
-    path = ScaledPath(3, 50.0, STATISTICS, pool=7, **KNOWN)
-    options: Any = {"inputs_as": ANALOG} if format == "int8" else {}
+    path = ScaledPath(3, 50.0, STATISTICS, pool=pool, **KNOWN)
+    options: Any = {"inputs_as": ANALOG, "counts": counts} if format == "int8" else {}
     _, model = exported(sensing(), tmp_path, format, encoder=path, decision=rule, **options)
-    plan = make_plan(model, "net", rule)
+    plan = make_plan(model, "net", rule, counts=counts)
     x = recorded(steps=46)
     steps = np.stack([path.whole(one) for one in x])
     if format == "int8":
         sensor = plan.samples.format
-        assert sensor is not None
+        assert sensor is not None and plan.samples.sample == "int32_t"
         x = sensor.samples(x)
-        x[0, :21] = np.repeat([[2**31 - 1] * 3, [-(2**31)] * 3, [-7, 0, 7]], 7, 0)
-        expected = model.run(sensor.inputs(x)).output
-        near = ANALOG.encode(steps)[1:]
-        assert np.abs(sensor.inputs(x)[1:] - near).max() <= 1
+        odd = [[2**31 - 1] * 3, [-(2**31)] * 3, [0, 0, 0], [1, -1, 2**30], [-1, 1, 7], [-7, 0, 7]]
+        x[0, : 6 * pool] = np.repeat(odd, pool, 0)
+        inputs = sensor.inputs(x)
+        output = model.run(inputs).output
+        scores = output / 2.0**model.output_bits
+        if counts is None:  # those of training, up to rounding
+            near = ANALOG.encode(steps)[1:]
+            assert np.abs(inputs[1:] - near).max() <= 1 and (inputs[1:] == near).mean() > 0.9
     else:
-        expected = run_float32(model, steps).output
-    found = pushed(tmp_path, plan, compiler, x)
-    np.testing.assert_array_equal(found["scores"][:, 6::7], expected)
+        scores = output = run_float32(model, steps).output
+    found = pushed(tmp_path, plan, compiler, x)[:, pool - 1 :: pool]
+    np.testing.assert_array_equal(found["scores"], output)
+    labels = running_scores(scores, rule.loss.scoring, rule.loss.start).argmax(-1)
+    np.testing.assert_array_equal(found["label"], labels)
+    header = (tmp_path / "net.h").read_text()
+    assert "temp _" in header and "__ in g" in header
+    assert ("ax in m/s2, times 1000, rounded; mean 9.81" in header) == (counts is not None)
 
 
 @every_compiler
 def test_outputs_without_a_rule(compiler: str, tmp_path: Path) -> None:
     plan, model = exported(sensing(8), tmp_path, encoder=SENSOR)
     x = recorded()
-    found = pushed(tmp_path, plan, compiler, x, "model.scores")
     expected = run_float32(model, np.stack([SENSOR.whole(one) for one in x])).output
-    np.testing.assert_array_equal(found["answer"], expected)
+    np.testing.assert_array_equal(pushed(tmp_path, plan, compiler, x)["scores"], expected)
 
 
 LEARNS = """\
