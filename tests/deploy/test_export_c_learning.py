@@ -77,17 +77,12 @@ rounding."""
 
 
 def model(
-    neuron: str,
-    loss: Any,
-    dtype: torch.dtype,
-    readout: Any = LEAKY,
-    hidden: Any = (7,),
-    **options: Any,
+    neuron: Any, loss: Any, dtype: Any, readout: Any = LEAKY, hidden: Any = (7,), **more: Any
 ) -> Model:
     """A network with recurrent weights, whose time constants stay."""
     net = SRNN.paper(
         4, list(hidden), 3, neuron=NEURONS[neuron] if isinstance(neuron, str) else neuron, readout=readout, recurrent=True,
-        backend="reference", generator=torch.Generator().manual_seed(3), **options,
+        backend="reference", generator=torch.Generator().manual_seed(3), **more,
     )  # fmt: skip
     layers: list[Any] = [*net.layers, net.readout]
     with torch.no_grad():
@@ -108,13 +103,7 @@ def in_double(value: Any, ctype: str) -> str:
 
 
 def learnt_in_c(
-    folder: Path,
-    own: Model,
-    learn: str,
-    x: np.ndarray,
-    told: np.ndarray,
-    config: Adaptation,
-    *flags: str,
+    folder: Path, own: Model, learn: Any, x: Any, told: Any, config: Adaptation, *flags: str
 ) -> tuple[Plan, np.ndarray, dict[str, np.ndarray]]:
     """The plan, the scores of each step, and the parameters in the end; from a program without
     allocation."""
@@ -123,8 +112,8 @@ def learnt_in_c(
     with pytest.MonkeyPatch.context() as patch:
         if double:
             patch.setattr(number, "__code__", in_double.__code__)
-        export_c(device, folder, "net", decision=own.decision, learn=learn)  # type: ignore[arg-type]
-        plan = make_plan(device, "net", own.decision, learn=learn)  # type: ignore[arg-type]
+        export_c(device, folder, "net", decision=own.decision, learn=learn)
+        plan = make_plan(device, "net", own.decision, learn=learn)
     (folder / "try.c").write_text(PROGRAM)
     assert "alloc" not in (folder / "net.c").read_text()
     # The single build is the one that warns.
@@ -154,9 +143,7 @@ def shipped(plan: Plan) -> dict[str, np.ndarray]:
     return {one.name: one.values.T for one in plan.constants()}
 
 
-def in_single(
-    folder: Path, own: Model, x: np.ndarray, told: np.ndarray, *flags: str, **how: Any
-) -> Any:
+def in_single(folder: Path, own: Model, x: Any, told: Any, *flags: str, **how: Any) -> Any:
     """The readout's learning by the C in float32: (plan, scores, parameters)."""
     config = Adaptation(**{"lr": 0.2, **how})
     return learnt_in_c(folder, own, "readout", x, told, config, *flags)

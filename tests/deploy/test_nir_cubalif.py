@@ -57,12 +57,7 @@ def cuba_node(**changes: Any) -> Any:
 
 
 def simulate(
-    rec: np.ndarray,
-    reset_kind: str,
-    reset_step: str,
-    synapse_step: str,
-    exact: bool = False,
-    cuba: bool = True,
+    reset_kind: str, reset_step: str, synapse_step: str, exact: bool = False, cuba: bool = True
 ) -> np.ndarray:
     """NIR's CubaLIF (or LIF) from its v_leak, step by step: (B, T, N) spikes for X. A neuron sees
     its own spikes one step later."""
@@ -71,7 +66,7 @@ def simulate(
     mem, syn = ((1 - np.exp(-DT / tau) if exact else DT / tau) for tau in (TAU, TAU_SYN))
     v, i, s, out = np.tile(leak, (len(x), 1)), np.zeros((len(x), N)), np.zeros((len(x), N)), []
     for t in range(x.shape[1]):
-        arriving = x[:, t] @ W.T + B + s @ rec.T
+        arriving = x[:, t] @ W.T + B + s @ REC.T
         before, i = i, i + syn * (W_IN * arriving - i) if cuba else arriving
         felt = before if cuba and synapse_step == "next" else i
         drop = threshold - RESET
@@ -110,7 +105,7 @@ def chain(node: Any) -> Any:
 @pytest.mark.parametrize("make", [cycle, subgraph])
 def test_recurrent_graphs_do_what_their_equations_say(make: Any, settings: dict[str, str]) -> None:
     found = exchange.load(make(cuba_node()), dt=DT, neuron=settings)
-    expected, told = simulate(REC, **settings), found.report.entries[0].detail
+    expected, told = simulate(**settings), found.report.entries[0].detail
     assert 50 < expected.sum() < expected.size / 2
     assert np.array_equal(spikes_of(found), expected) and found.report.exact
     assert all(f"{key} {value}" in told for key, value in settings.items())
@@ -119,7 +114,7 @@ def test_recurrent_graphs_do_what_their_equations_say(make: Any, settings: dict[
 @pytest.mark.parametrize("discretisation", [None, "exact"])
 def test_without_a_word_it_resets_to_the_value_at_once(discretisation: Any) -> None:
     found = exchange.load(cycle(cuba_node()), dt=DT, discretisation=discretisation)
-    expected = simulate(REC, "hard", "same", "same", exact=discretisation == "exact")
+    expected = simulate("hard", "same", "same", exact=discretisation == "exact")
     assert expected.any() and np.array_equal(spikes_of(found), expected)
 
 
@@ -129,7 +124,7 @@ def test_a_lif_neuron_with_another_reset(kind: str, step: str, synapse: str) -> 
     """NIR's LIF, as a CubaLIF whose synapse remembers nothing, and is late at nothing, whatever the
     writer's synapses are."""
     settings = {"reset_kind": kind, "reset_step": step, "synapse_step": synapse}
-    expected = simulate(REC, **settings, cuba=False)
+    expected = simulate(**settings, cuba=False)
     assert expected.sum() > 50
     for graph in (cycle(lif_node()), subgraph(lif_node())):
         assert np.array_equal(spikes_of(exchange.load(graph, dt=DT, neuron=settings)), expected)

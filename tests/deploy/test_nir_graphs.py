@@ -56,13 +56,7 @@ def test_files_of_other_libraries_do_what_those_did(
 
 
 def simulate(
-    x: np.ndarray,
-    w: np.ndarray,
-    b: Any,
-    rec: np.ndarray,
-    spikes: bool = True,
-    leaky: bool = True,
-    leak: Any = LEAK,
+    x: Any, w: Any, b: Any, rec: Any, spikes: bool = True, leaky: bool = True, leak: Any = LEAK
 ) -> np.ndarray:
     """Forward Euler of NIR's LIF (or IF, or LI), dt = 1 ms: (B, T, N) spikes, or membranes without
     threshold."""
