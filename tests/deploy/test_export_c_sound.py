@@ -61,37 +61,6 @@ int main(void)
 }
 """
 """16-bit samples -> the network's inputs."""
-CALLS = """\
-#include "net.h"
-
-int main(void)
-{
-    static net_encoder encoder;
-    net_input input[NET_INPUTS];
-    int16_t signal[NET_CHANNELS];
-    uint32_t drawn = 1;
-    long t, burst;
-
-    net_encoder_init(&encoder);
-    for (t = 0; t < 3000; t++) {
-        drawn = drawn * 1664525u + 1013904223u;
-        signal[0] = (int16_t)(drawn >> 17);
-        switch (drawn >> 28) {
-        case 0: net_encoder_end(&encoder); break;
-        case 1:
-            net_encoder_init(&encoder);
-            if (net_encode(&encoder, input))
-                return 1; /* a step of nothing */
-            break;
-        case 2: case 3: case 4: case 5: (void)net_encode(&encoder, input); break;
-        default:
-            for (burst = (long)(drawn >> 20 & 255u); burst >= 0; burst--)
-                net_encoder_push(&encoder, signal);
-        }
-    }
-    return 0;
-}
-"""
 
 
 def sounding(rate: int, *, ternary: float | None = None, **options: Any) -> SpeechPath:
@@ -191,17 +160,6 @@ def test_ternary_features_and_those_of_integers(tmp_path: Path) -> None:
     assert {-1, 0, 1} == set(expected.ravel().tolist())
     program, _ = front(ternary, tmp_path / "ternary", "int8")
     assert (inputs_in_c(program, sound, np.int8, ternary.inputs) != expected).mean() < 1e-3
-
-
-def test_any_order_of_calls_and_its_bytes(tmp_path: Path) -> None:
-    """Under sanitizers, with samples that nobody fetched and samples after the end; and the struct
-    is as large as is said."""
-    path = sounding(8000, derivatives=1)
-    plan, _ = exported(SRNN.paper(path.inputs, [4], 2), tmp_path, encoder=path)
-    assert plan.encoder is not None
-    size = f"typedef char size[sizeof(net_encoder) == {plan.encoder.ram_bytes} ? 1 : -1];"
-    text = CALLS.replace("\n\nint", f"\n\n{size}\n\nint")
-    ran(build_step(tmp_path, COMPILERS[0], *SANITIZED, program=text))
 
 
 def talking(folder: Path, **options: Any) -> Trained:
