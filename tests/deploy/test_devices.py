@@ -31,8 +31,7 @@ LIBRARIES = "libnewlib-arm-none-eabi picolibc-riscv64-unknown-elf"
     reason=f"apt-get install gcc {MISSING} {LIBRARIES}",
 )
 def test_a_sound_network_on_every_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The front end's logarithm is each platform's own; classes are the same, and what is counted
-    is what the C says it does."""
+    """Classes are the same, and counts are those of the C; each platform has its own logarithm."""
     features = SpeechFeatures(rate=8000, normalise="training")
     tones = [tone(0.5, 8000, hz) / 32768 for hz in (300, 700, 1500)]
     known = features.fit([features.expand(features.frames(one)) for one in tones])
@@ -60,8 +59,7 @@ def test_a_sound_network_on_every_device(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_labels_are_those_of_whole_recordings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They were those of the rest that a stream's segments had left, where a recording was longer
-    than most of training's."""
+    """Also of a recording that is longer than most of training's."""
     model = srnn.load("spoken-digits")
     assert model.steps is not None
     word = np.load(srnn.example("spoken-digits")).ravel()

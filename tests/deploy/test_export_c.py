@@ -98,8 +98,7 @@ def test_a_neuron_with_an_exponential_is_its_model_to_rounding(
 @pytest.mark.parametrize("readout", ["integrator", "alif", "spike_count"])
 @pytest.mark.parametrize("neuron", NEURONS)
 def test_the_model_agrees_with_the_reference(neuron: str, readout: str) -> None:
-    """Sums are made in another order, so float32 may round otherwise: no spike of these short runs
-    differs."""
+    """Sums are made in another order: float32 rounds otherwise, but no spike differs."""
     net = network(neuron, readout, backend="reference")
     x = signal("analog", 1, steps=25)
     with torch.no_grad():

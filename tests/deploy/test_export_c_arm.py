@@ -29,8 +29,7 @@ ANY_FLOAT = re.compile(r"__aeabi_(c?[df]\w+|\w+2[df])|\w+[sd]f[0-9]?")
 @pytest.mark.parametrize("processor", processors())
 @every_format
 def test_the_library_for_a_microcontroller(format: str, processor: str, tmp_path: Path) -> None:
-    """No warning, no C library but memcpy and memset, no doubles; int8: no floating point; nothing
-    is kept outside the state."""
+    """No C library but memcpy and memset, no doubles, in int8 no floats, and no static memory."""
     plan, _ = small(tmp_path / "c", "alif", format, hidden=(36,), inputs=4, encoder=HEART)
     built = compiled_for(PROCESSORS[processor], tmp_path / "c")
     called = needed(PROCESSORS[processor], built)
@@ -55,8 +54,7 @@ def test_spikes_under_way_take_no_division(processor: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("processor", processors("Cortex-M0+", "Cortex-M4F", "RV32IMAC"))
 @every_format
 def test_a_decision_for_a_microcontroller(format: str, processor: str, tmp_path: Path) -> None:
-    """No warning; float32 calls expf, of single precision, int8 no floating point; the class names
-    are constants."""
+    """float32 calls expf, int8 has no floating point; names of classes are constants."""
     rule = DecisionRule(LossConfig("ce_sum_softmax", 3), ("a", "b"))
     plan, _ = small(tmp_path / "c", "alif", format, hidden=(36,), inputs=4, decision=rule)
     built = compiled_for(PROCESSORS[processor], tmp_path / "c")

@@ -85,8 +85,7 @@ int main(void)
 
 
 class Deciders:
-    """One program with a library of each rule; what it is given are outputs, not inputs of the
-    networks."""
+    """One program with a library of each rule, which is given outputs instead of inputs."""
 
     def __init__(self, folder: Path, format: Format) -> None:
         self.format: Format = format
@@ -115,8 +114,7 @@ class Deciders:
         self.record.names = ("label", "confidence", "stands", "scores")
 
     def __call__(self, rule: LossConfig, sequences: list[np.ndarray]) -> list[np.ndarray]:
-        """Outputs (T, 4) of each sequence, one after the other -> what the library says after each
-        step."""
+        """Outputs (T, 4) of sequences, one after the other -> the answers after each step."""
         kind = np.float32 if self.format == "float32" else np.int32
         record = np.dtype([("rule", "i4"), ("begins", "i4"), ("output", kind, 4)])
         given = np.zeros(sum(map(len, sequences)), record)
@@ -209,8 +207,7 @@ def test_the_integer_confidence_is_nearly_the_real_one(rule: LossConfig, bits: i
 @needs_compiler
 @pytest.mark.parametrize("name", ["ce_mean", "ce_sum_softmax"])
 def test_sums_of_a_long_sequence_go_on(name: LossName, deciders: Deciders) -> None:
-    """Two classes whose means differ by a part in 10,000: a plain float32 sum of 300,000 steps has
-    lost that."""
+    """A plain float32 sum of 300,000 steps has lost a difference of a part in 10,000."""
     rng, rule, one = np.random.default_rng(3), LossConfig(name), 2.0**deciders.bits
     x = np.full((300_000, 4), [0.0, 0.50005, 0.5, 0.1]) + 1e-3 * rng.normal(size=(300_000, 1))
     x = as_given(x, deciders)

@@ -43,8 +43,7 @@ ENDS = [
 @needs_compiler
 @pytest.mark.parametrize("about", ENDS)
 def test_a_description_stays_in_its_comment(about: str, tmp_path: Path) -> None:
-    """The title of a run, say. Without its comments, the header is that of any other
-    description."""
+    """Without comments, the header is that of any other description."""
     bare = []
     for text in ("x", f"x {about} y {about}"):
         export_c(NET, tmp_path, "net", about=text, overwrite=True)
@@ -125,8 +124,7 @@ def named_by_its_author(
 def test_a_name_that_c_has_for_something_else(
     kind: str, names: dict[str, str], tmp_path: Path
 ) -> None:
-    """An author may call his numbers as he likes: in C those that cannot be called so are called
-    otherwise."""
+    """Numbers whose names C cannot have are called otherwise in C."""
     net = named_by_its_author(**names)
     if kind == "e-prop":
         rule = DecisionRule(LossConfig("ce_mean"), ("a", "b"))
@@ -155,8 +153,7 @@ def test_a_folder_of_someone_else_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_the_ends_of_where_states_are_kept(tmp_path: Path) -> None:
-    """64 is what a step computes with at most; -8 is the last that a network with 24 bits can be
-    brought to."""
+    """64 is the most that a step computes with; -8 the least for a network with 24 bits."""
     device = device_network(NET)
     for bits in (64, -8):
         kept = StateFormat(8, ({"u": bits, "e": bits}, {"u": bits}))
@@ -177,8 +174,7 @@ POWERS = (1e-30, 1e-12, 1.0, 1e6, 1e12, 1e18, 1e24, 1e36)
 
 
 def _shifts(text: str) -> list[int]:
-    """By how many bits the C text shifts: the last arguments of its functions that do, and what
-    follows >>."""
+    """By how many bits the C text shifts: last arguments of its functions, and what follows >>."""
     found = [int(number) for number in re.findall(r">> (\d+)", text)]
     for call in re.finditer(r"\b(multiply|scale|rescale)\((?!int32_t)", text):
         end, depth = call.end(), 1
@@ -249,8 +245,7 @@ def mutated(rng: random.Random) -> bytes:
 @needs_compiler
 @every_format
 def test_spoilt_lines_are_refused_or_answered(format: str, tmp_path: Path) -> None:
-    """Under sanitizers: exit code 0 and a line of scores a step, or 2 and one line that says
-    where."""
+    """Exit code 0 and a line of scores a step, or 2 and one line that says where."""
     plan, _ = small(tmp_path, "lif", format, hidden=(2,))
     program, rng = build(tmp_path, plan, COMPILERS[0], *SANITIZED), random.Random(0)
     codes = []

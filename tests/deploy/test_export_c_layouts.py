@@ -128,8 +128,7 @@ def test_example_compiles_and_prints_the_class(
 def test_the_example_of_a_network_that_encodes_gives_it_the_signal(
     layout: Layout, format: Any, scale: str, tmp_path: Path
 ) -> None:
-    """Samples go through the encoder, and a network that labels steps keeps its state from one
-    printed class to the next."""
+    """A network that labels steps keeps its state from one printed class to the next."""
     path = CrossingPath(LevelCrossing("send_on_delta", 1.2, 1.2), channels=2, smoothing=7)
     path = replace(path, rate=250.0, horizon=5.0) if scale == "running" else path
     path = path.with_std((400.0, 300.0)) if scale == "told" else path

@@ -105,8 +105,7 @@ def in_double(value: Any, ctype: str) -> str:
 def learnt_in_c(
     folder: Path, own: Model, learn: Any, x: Any, told: Any, config: Adaptation, *flags: str
 ) -> tuple[Plan, np.ndarray, dict[str, np.ndarray]]:
-    """The plan, the scores of each step, and the parameters in the end; from a program without
-    allocation."""
+    """The plan, the scores of each step, and the parameters in the end."""
     double = bool(flags) and flags[0] == DOUBLE[0]
     device = freeze(own.network, "C") if double else device_network(own.network)
     with pytest.MonkeyPatch.context() as patch:
@@ -152,8 +151,7 @@ def in_single(folder: Path, own: Model, x: Any, told: Any, *flags: str, **how: A
 def learnt_in_python(
     own: Model, x: np.ndarray, told: np.ndarray, config: Adaptation
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """The same by a stream: the scores of each step, and the parameters in the end, under the names
-    that they have in C."""
+    """The same by a stream: scores, and parameters under the names that they have in C."""
     session, pending, scores = own.stream(learn=config), list[int](), list[np.ndarray]()
     for row, (label, update, begin) in zip(x, told.tolist(), strict=True):
         if begin:
@@ -173,8 +171,7 @@ def learnt_in_python(
 
 
 def stream(steps: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Spikes (T, 4), and (label, update, begin) of each step: three sequences, seven labels or
-    updates."""
+    """Spikes (T, 4) of three sequences, and (label, update, begin) of each step."""
     rng = np.random.default_rng(5)
     x = (rng.random((90, 4)) < 0.4).astype(np.float64)
     told = np.full((90, 3), (-1, 0, 0), np.int32)
@@ -348,8 +345,7 @@ def test_a_relu_has_the_slope_at_zero_with_which_it_was_trained() -> None:
 
 
 def test_forgetting_and_running_without_learning(tmp_path: Path) -> None:
-    """Without labels the scores are to the bit those of an export that does not learn, and so are
-    those of NAME_main.c."""
+    """Without labels scores are those of an export that does not learn, in NAME_main.c too."""
     x, told = stream(True)
     own = model("alif", "nll", torch.float32)
     told[:, 0] = -1

@@ -49,8 +49,7 @@ def exported(net: SRNN, folder: Path, inputs_as: InputFormat | None = None) -> t
 def published(
     task: str, golden_dir: Path, checkpoint_dir: Path
 ) -> tuple[SRNN, Any, Golden, dict[str, np.ndarray], np.ndarray]:
-    """(network, recording, its file, recorded spikes by layer (T, B, size), input (B, T,
-    inputs))."""
+    """(network, recording, its file, spikes by layer (T, B, size), input (B, T, inputs))."""
     from paper.compat import PUBLISHED, load_published
     from paper.compat.recordings import Golden
 
@@ -96,8 +95,7 @@ def test_the_authors_recordings(
 def test_int8_on_the_recordings_inputs(
     task: str, compiler: str, golden_dir: Path, checkpoint_dir: Path, tmp_path: Path
 ) -> None:
-    """The published networks in int8: every score and every state of whole recordings is the
-    integer model's."""
+    """Every score and state of whole recordings is the integer model's."""
     net, *_, x = published(task, golden_dir, checkpoint_dir)
     inputs_as = InputFormat.measure(x)
     plan, model = exported(net, tmp_path / "c", inputs_as)
@@ -117,8 +115,7 @@ def crossings(steps: int) -> np.ndarray:
 def test_our_ecg_network_on_whole_sequences(
     source: str, compiler: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    """Spikes of the reference in float32, every one; scores of both formats those of their models,
-    to the bit."""
+    """Every spike of the reference in float32; scores of both formats to the bit."""
     from srnn.data.batches import Sequences
     from srnn.training.runs import open_trained
 
@@ -161,8 +158,7 @@ def test_our_ecg_network_on_whole_sequences(
 
 @pytest.mark.slow
 def test_the_page_of_the_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says its whole command, and that what the C counted is what the theory says has been
-    heard; on a network of digits."""
+    """Its whole command is on it; the C's counts are those of the theory."""
     pytest.importorskip("onnxruntime")
     if shutil.which("make") is None:
         pytest.skip("no make")

@@ -132,8 +132,7 @@ def lines(x: np.ndarray) -> str:
     ],
 )
 def test_the_program_prints_classes(name: LossName, format: Format, tmp_path: Path) -> None:
-    """Both formats from the same numbers: an int8 library's are converted, as its integer model
-    does."""
+    """An int8 library's inputs are converted as its integer model converts them."""
     x, inputs_as = signal("analog", batch=3, steps=40), InputFormat(3.0, whole=False)
     x[0, 0, 0] = 100.0  # beyond the range: held
     ties = np.array([0.5, -0.5, 1.5, 2.5, -3.5])  # go to the even neighbour
@@ -179,8 +178,7 @@ def test_the_program_prints_classes(name: LossName, format: Format, tmp_path: Pa
 
 @needs_compiler
 def test_a_stream_may_have_more_steps_than_a_long_counts(tmp_path: Path) -> None:
-    """One of 32 bits (Windows, small boards) is passed after 37 hours of sound. One of 8 stands in
-    for it here."""
+    """32 bits are passed after 37 hours of sound; 8 stand in for them here."""
     crossing = LevelCrossing("send_on_delta", 0.1, 0.1)
     path = CrossingPath(crossing, channels=1, smoothing=0, horizon=2.0)
     net = SRNN.paper(2, [4], 2, generator=torch.Generator().manual_seed(0))
@@ -199,8 +197,7 @@ def test_a_stream_may_have_more_steps_than_a_long_counts(tmp_path: Path) -> None
 @needs_compiler
 @every_format
 def test_a_macro_of_many_channels_is_one(format: Format, tmp_path: Path) -> None:
-    """Nine sensors or more: their means and deviations, or thresholds, went on in a next line that
-    was no part of the macro."""
+    """Of nine sensors or more the macro went on in a line that was no part of it."""
     mean, std = np.full(30, -1234.567, np.float32), np.full(30, 9.876543, np.float32)
     crossing = CrossingPath(LevelCrossing("send_on_delta", 0.1, 0.1), channels=30, smoothing=0)
     signals: tuple[SignalPath, ...] = (
@@ -336,8 +333,7 @@ def test_the_makefile_builds_what_it_says(tmp_path: Path) -> None:
 @needs_compiler
 @every_format
 def test_the_program_takes_the_tables_of_training(format: Format, tmp_path: Path) -> None:
-    """With names, units and times, columns in another order, and without a first line: the label is
-    that of predict."""
+    """In any spelling, order or separator: the label is that of predict."""
     write_tables(tmp_path / "data")
     model = srnn.load(copy_of("tables", tmp_path / "run"))
     model.export(tmp_path / "c", "int8" if format == "int8" else "c", name="net")

@@ -96,8 +96,7 @@ def test_no_decision_overflows_or_leaves_the_classes(
 def test_no_order_of_calls_harms_an_encoder(
     format: str, encoder: CrossingPath, tmp_path: Path
 ) -> None:
-    """Samples after the end of a signal are among them: they once made a step read beyond the
-    smoothing's weights."""
+    """Samples after the end once made a step read beyond the smoothing's weights."""
     small(tmp_path / "c", "lif", format, hidden=(2,), inputs=4, encoder=encoder)
     sample = "int32_t" if format == "int8" else "float"
     held = f"((x) <= {HEART.limit} && (x) >= -{HEART.limit})" if format == "int8" else "1"
@@ -136,8 +135,7 @@ def test_a_proof_finds_what_is_wrong(
     "kind", [pytest.param(kind, marks=() if kind in QUICK else pytest.mark.slow) for kind in INT8]
 )
 def test_int8_steps_from_raw_states(kind: str, compiler: str, tmp_path: Path) -> None:
-    """Random and extreme memory, under sanitizers: no fault; and where spikes are 0 or 1, the bits
-    of the integer model."""
+    """Under sanitizers; where spikes are 0 or 1, the bits of the integer model."""
     plan, model = small(tmp_path / "c", **INT8[kind])
     program = [str(build_step(tmp_path / "c", compiler, *SANITIZED))]
     run_steps(program, plan, *raw_states(plan, 500))

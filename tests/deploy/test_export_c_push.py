@@ -213,8 +213,7 @@ def test_what_is_pushed_can_be_learnt(compiler: str, tmp_path: Path) -> None:
 def test_conversion_is_exact_up_to_rounding(
     mean: float, std: float, inputs_as: InputFormat, sample: int
 ) -> None:
-    """What it computes fits int64, and differs by less than a thousandth from what it would be
-    without rounding."""
+    """It fits int64, and is off by less than a thousandth beside rounding."""
     try:
         sensor = SensorFormat.of(np.array([mean]), np.array([std]), inputs_as)
     except SrnnError as error:

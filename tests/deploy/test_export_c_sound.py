@@ -174,8 +174,7 @@ def talking(folder: Path, **options: Any) -> Trained:
 def test_a_network_takes_samples(
     format: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Scores are the model's of the C's own features, to the bit; labels those of the Python
-    stream."""
+    """Scores are the model's of the C's features, to the bit; labels those of the stream."""
     inputs_as = InputFormat(16.0, whole=False)
     trained = talking(tmp_path / "run", inputs_as=inputs_as)
     words = f"export c {tmp_path}/run --out {tmp_path}/c --name net --format {format}"

@@ -71,8 +71,7 @@ def test_a_page_shows_labels_and_spikes(heart: Path, tmp_path: Path) -> None:
 @needs_node
 @pytest.mark.parametrize("form", FORMS)
 def test_a_value_is_the_sample_that_c_expects(form: str, tmp_path: Path) -> None:
-    """Pages multiplied analog inputs of steps by 32768 whatever their format, spikes by 1000, and
-    rounded halves away from zero."""
+    """In the unit of the model, and halves rounded to even."""
     case = case_of("ce_mean", form, 1)
     given, model = case.given, case.model
     export_c(model, tmp_path / "c", "int8", name="model", layout="web", std=given.std)

@@ -113,8 +113,7 @@ def test_delays_are_nodes_and_come_back(extension: bool, tmp_path: Path) -> None
 def test_what_nir_can_say_needs_no_extension(
     readout: Any, discretisation: Any, tmp_path: Path
 ) -> None:
-    """As another library reads the file: the same outputs, bit by bit, and the report promises
-    it."""
+    """The same outputs, bit by bit, and the report promises it."""
     net = make_net(neuron=[HARD, "integrator"], recurrent=[True, False], readout=readout)
     found, report = back(net, tmp_path, extension=False, discretisation=discretisation)
     assert report.exact and found.report.exact
@@ -131,8 +130,7 @@ def test_without_the_extension_the_graphs_entries_are_not_taken(tmp_path: Path) 
 
 @pytest.mark.parametrize("scaling", ["one", "unscaled"])
 def test_scaled_weights(scaling: Any, tmp_path: Path) -> None:
-    """The input's gain in the weights: r is what a reader wants, and the outputs are the same up to
-    rounding."""
+    """The input's gain is in the weights, r is what a reader wants."""
     net = make_net(neuron=LIF(threshold=0.3, resistance=2.5), readout="integrator")  # type: ignore[arg-type]
     expected = outputs(net, make_input())
     for extension in (True, False):
@@ -210,8 +208,7 @@ def test_a_run_goes_out_and_comes_back_as_a_run(
 def test_the_scale_of_a_sensors_channels_comes_back(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The run had none: predict refused it, and its C took what the sensor gives for what was
-    scaled."""
+    """Without it predict refused the run, and its C took no sensor's numbers."""
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "taps.npz", x=rng.normal(9.8, 3, (30, 12, 2)), y=np.arange(30) % 2)
     task = create_task("folder", path=str(tmp_path / "taps.npz"))
@@ -234,8 +231,7 @@ def test_the_scale_of_a_sensors_channels_comes_back(
 def test_a_network_whose_task_is_not_here(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One made of a network in Python, and one whose data have gone: the line only said that there
-    is no such task, or file. What it advises works."""
+    """One made in Python, and one whose data have gone. The advice works."""
     model = from_network(make_net(), list("abcd"), steps=12)
     model.export(tmp_path / "own.nir", "nir")
     data = tmp_path / "taps.npz"

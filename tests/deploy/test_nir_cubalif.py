@@ -121,8 +121,7 @@ def test_without_a_word_it_resets_to_the_value_at_once(discretisation: Any) -> N
 @pytest.mark.parametrize("synapse", ["same", "next"])
 @pytest.mark.parametrize(("kind", "step"), [("soft", "same"), ("soft", "next"), ("hard", "next")])
 def test_a_lif_neuron_with_another_reset(kind: str, step: str, synapse: str) -> None:
-    """NIR's LIF, as a CubaLIF whose synapse remembers nothing, and is late at nothing, whatever the
-    writer's synapses are."""
+    """As a CubaLIF whose synapse remembers nothing, and is late at nothing."""
     settings = {"reset_kind": kind, "reset_step": step, "synapse_step": synapse}
     expected = simulate(**settings, cuba=False)
     assert expected.sum() > 50
@@ -191,8 +190,7 @@ def spiking_net(**settings: Any) -> Any:
 @pytest.mark.parametrize("discretisation", ["euler", "exact"])
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: "-".join(settings.values()))
 def test_ours_comes_back(settings: dict[str, str], discretisation: Any, tmp_path: Path) -> None:
-    """From the extension to the bit; from NIR alone with the same spikes, if the reader is told
-    what NIR leaves open."""
+    """From the extension to the bit; from NIR and the settings with the same spikes."""
     net, x = spiking_net(**settings), make_input(4, 80)
     expected = outputs(net, x)
     graph, report = exchange.to_graph(net, dt=DT, discretisation=discretisation)

@@ -58,8 +58,7 @@ def test_files_of_other_libraries_do_what_those_did(
 def simulate(
     x: Any, w: Any, b: Any, rec: Any, spikes: bool = True, leaky: bool = True, leak: Any = LEAK
 ) -> np.ndarray:
-    """Forward Euler of NIR's LIF (or IF, or LI), dt = 1 ms: (B, T, N) spikes, or membranes without
-    threshold."""
+    """Forward Euler of NIR's LIF, IF or LI, dt = 1 ms: (B, T, N) spikes or membranes."""
     v, s, out = np.tile(leak if leaky else 0.0 * leak, (len(x), 1)), np.zeros((len(x), N)), []
     for t in range(x.shape[1]):
         current = x[:, t] @ w.T + b + s @ rec.T

@@ -90,8 +90,7 @@ def test_both_layers_have_the_spikes_of_the_equations(
 
 @every_network
 def test_a_reset_that_is_not_the_writers_shows(name: str, graph: Any, imported: Imported) -> None:
-    """So the tests of this file would see a wrong one: to zero for by subtraction, in the next step
-    for at once."""
+    """So the tests of this file would fail with a wrong one."""
     x = braille.inputs("random")
     other = {"reset_kind": "hard" if braille.settings(name) else "soft"}
     for neuron in (other, braille.settings(name) | {"reset_step": "next"}):
@@ -153,8 +152,7 @@ def test_streamed(name: str, imported: Imported) -> None:
 def test_written_and_read_again(
     name: str, extension: bool, graph: Any, imported: Imported, tmp_path: Path
 ) -> None:
-    """The same network to the bit from the extension; from NIR alone the same spikes; and the same
-    graph, node by node."""
+    """The same network by the extension, the same spikes by NIR alone, the same nodes."""
     net, x = imported.network, braille.inputs("random")
     written, report = exchange.to_graph(net, dt=imported.dt)
     exchange.save(written, tmp_path / "again.nir")

@@ -159,8 +159,7 @@ def test_files_that_are_no_nir(tmp_path: Path) -> None:
 
 
 def test_why_the_extension_is_no_node(tmp_path: Path) -> None:
-    """A node of a type that nir does not know makes a file that no reader opens; metadata is passed
-    over by all."""
+    """No reader opens a file with an unknown node; all pass over metadata."""
 
     class AdaptiveLIF(nir.LIF):
         type: ClassVar[str] = "AdaptiveLIF"

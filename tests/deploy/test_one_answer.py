@@ -139,8 +139,7 @@ def close_answers(case: Case, told: dict[str, Any], scores: np.ndarray, believed
 
 
 def check_devices(case: Case, wholes: list[Any], folder: Path, compiler: str, *flags: str) -> Any:
-    """float32 C against the prediction; int8 C against the integer model, to the bit. Returns what
-    both said."""
+    """float32 C against the prediction, int8 C against its model. Returns what both said."""
     decision, device = with_exit(case.model), device_network(case.model.spiking("exported"))
     program = devices(case, folder, compiler, *flags)
     small = quantise(device, case.given.inputs_as, case.model.state_format(case.state_bits))
@@ -372,8 +371,7 @@ LOSSES = ["ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count", "ce_steps", 
 def test_a_finite_recording_has_one_answer(
     loss: str, length: int, start: int, seed: int, cuts: list[float]
 ) -> None:
-    """A stream began a new sequence after as many steps as training's had, and the few steps after
-    that gave the answer."""
+    """A stream began a new sequence after as many steps as training's had."""
     readout: Any = "spike_count" if loss == "ce_spike_count" else "integrator"
     rng = torch.Generator().manual_seed(seed)
     net = SRNN(3, [12], 4, "alif", readout, generator=rng, norm="none").double()

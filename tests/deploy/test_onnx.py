@@ -167,8 +167,7 @@ RULES = [LossConfig("nll"), LossConfig("ce_last")] + [
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule.name}-{rule.start}")
 def test_scores_are_those_of_the_loss(rule: LossConfig) -> None:
-    """Of whole sequences, also such that end before ``start``; and step by step of what has been
-    read so far."""
+    """Of whole sequences, some shorter than ``start``, and after each step."""
     counts = rule.name == "ce_spike_count"
     net = make_net(readout="spike_count" if counts else "integrator")
     with torch.no_grad():
@@ -249,8 +248,7 @@ def test_what_equations_may_not_use_is_an_error() -> None:
 def test_published_networks_spike_as_recorded(
     task: str, golden_dir: Path, checkpoint_dir: Path
 ) -> None:
-    """The authors' recordings, step by step where the network is online: every spike of every
-    layer."""
+    """Every spike of every layer, step by step where the network is online."""
     from paper.compat import PUBLISHED, load_published
     from paper.compat.recordings import Golden
     from paper.compat.replay import initial_state
