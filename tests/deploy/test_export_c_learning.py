@@ -32,16 +32,20 @@ from support.rules import LEAKY, NEURONS
 pytestmark = needs_compiler
 CLASSES = ("a", "b", "c")
 PROGRAM = """\
-/* A step for each line of input: its numbers, a label or -1, and whether to update after it. Then the parameters. */
+/* A step for each record of input: its numbers, a label or -1, and whether to update after it. Then the parameters.
+ * NAME_push learns the same beside it. */
 #include "net.h"
 
 #include <stdio.h>
+#include <string.h>
+
+static net_model model;
+static net_parameters parameters, pushed;
+static net_traces traces, below;
 
 int main(int argc, char **argv)
 {
     static net_state state;
-    static net_parameters parameters;
-    static net_traces traces;
     static net_input input[NET_INPUTS];
     static net_score scores[NET_OUTPUTS];
     struct { int label, update, begin; } told;
@@ -50,25 +54,33 @@ int main(int argc, char **argv)
     if (argc != 3 || sscanf(argv[1], "%lf", &rate) != 1 || sscanf(argv[2], "%lf", &bound) != 1)
         return 2;
     net_parameters_init(&parameters);
+    net_parameters_init(&pushed);
     while (fread(input, sizeof input, 1, stdin) == 1 && fread(&told, sizeof told, 1, stdin) == 1) {
         if (told.begin) {
             net_init(&state);
             net_traces_init(&traces);
+            net_begin(&model, &pushed, &below);
             net_learn(&parameters, &traces, 0); /* of no step: ignored */
 #ifdef LATE
-            traces.position = UINT32_MAX;
-            traces.learnt = MANY;
+            traces.position = below.position = UINT32_MAX;
+            traces.learnt = below.learnt = MANY;
 #endif
         }
         net_step(&state, &parameters, &traces, input, scores);
+        net_push(&model, input);
+        if (memcmp(scores, model.scores, sizeof scores))
+            return 3;
         net_learn(&parameters, &traces, told.label);
-        if (told.update)
+        net_learn(&pushed, &below, told.label);
+        if (told.update) {
             net_update(&parameters, &traces, (net_score)rate, (net_score)bound);
+            net_update(&pushed, &below, (net_score)rate, (net_score)bound);
+        }
         fwrite(scores, sizeof scores, 1, stdout);
     }
     fwrite(&parameters, sizeof parameters, 1, stdout);
     fwrite(&traces, sizeof traces, 1, stdout);
-    return fflush(stdout) != 0;
+    return fflush(stdout) != 0 || memcmp(&parameters, &pushed, sizeof pushed);
 }
 """
 DOUBLE = ("-Dfloat=double", "-Dexpf=exp", "-Dfabsf=fabs", "-Dsqrtf=sqrt", "-DFLT_MAX=DBL_MAX")

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from srnn import SRNN, SrnnError
 from srnn.data.encoders.speech import Statistics
 from srnn.data.signals import ScaledPath
-from srnn.deploy.c import export_c
 from srnn.deploy.c.arrays import DTYPES
 from srnn.deploy.c.plan import Plan, make_plan
 from srnn.measure.scores import running_scores
@@ -147,58 +146,6 @@ def test_outputs_without_a_rule(compiler: str, tmp_path: Path) -> None:
     x = recorded()
     expected = run_float32(model, np.stack([SENSOR.whole(one) for one in x])).output
     np.testing.assert_array_equal(pushed(tmp_path, plan, compiler, x)["scores"], expected)
-
-
-LEARNS = """\
-#include "net.h"
-
-#include <stdio.h>
-#include <string.h>
-
-static net_model model;
-static net_parameters own, other;
-static net_traces traces, below;
-static net_state state;
-
-int main(void)
-{
-    net_score scores[NET_OUTPUTS];
-    float sample[NET_CHANNELS];
-    net_input input[NET_INPUTS];
-    int label;
-
-    net_parameters_init(&own);
-    net_parameters_init(&other);
-    net_begin(&model, &own, &traces);
-    net_init(&state);
-    net_traces_init(&below);
-    while (fread(sample, sizeof sample, 1, stdin) == 1) {
-        label = net_push(&model, sample);
-        net_convert(sample, input);
-        net_step(&state, &other, &below, input, scores);
-        if (memcmp(scores, model.scores, sizeof scores))
-            return 3;
-        net_learn(&own, &traces, label);
-        net_learn(&other, &below, label);
-        net_update(&own, &traces, 0.1f, 0.5f);
-        net_update(&other, &below, 0.1f, 0.5f);
-    }
-    puts(net_label(&model));
-    net_parameters_init(&other);
-    return !memcmp(&own, &other, sizeof own);
-}
-"""
-
-
-@every_compiler
-def test_what_is_pushed_can_be_learnt(compiler: str, tmp_path: Path) -> None:
-    rule = DecisionRule(LossConfig("nll"), CLASSES)
-    export_c(sensing(8), tmp_path, "net", encoder=SENSOR, decision=rule, learn="readout")
-    (tmp_path / "learns.c").write_text(LEARNS)
-    sources = [tmp_path / "learns.c", tmp_path / "net.c"]
-    compile_c([compiler, *FLAGS, *SANITIZED], sources, tmp_path / "learns")
-    said = ran(tmp_path / "learns", given=recorded(1)[0].tobytes())
-    assert said.decode().strip() in CLASSES
 
 
 # ---- conversion ---------------------------------------------------------------------------------
