@@ -15,7 +15,7 @@ from benchmarks.boards import PROCESSORS
 
 import srnn.deploy.c.resolve as resolving
 from srnn.deploy.c.resolve import resolved, without_unused
-from support.compiled import COMPILERS, compilers
+from support.compiled import COMPILERS, every_compiler, needs_compiler, ran
 from support.emulated import processors
 
 RUNTIME = Path(resolving.__file__).parent / "runtime"
@@ -27,136 +27,73 @@ TIDY = shutil.which(
 )
 """That of the tests' packages, else that of the machine."""
 ALWAYS = (
-    "delays",
-    "exponential",
-    "fixed_point",
-    "half",
-    "main",
-    "model",
-    "rounded",
-    "rows",
-    "traced",
-    "layouts/example",
-)
-CONFIGURATIONS = {
-    "float": (),
-    "integers": ("INTEGER",),
-    "sparse": ("SPARSE",),
-    "sparse-integers": ("SPARSE", "INTEGER", "SRNN_COUNT"),
-    "analog-delays": ("BITS=0", "SRNN_COUNT"),
-    "scaled": ("CONVERTS",),
-    "scaled-integers": ("CONVERTS", "INTEGER"),
-    "scaled-decision": ("CONVERTS", "DECISION"),
-    "scaled-decision-integers": ("CONVERTS", "DECISION", "INTEGER", "PER_STEP"),
-    "learning": ("LEARNING",),
-    "learning-decision": ("LEARNING", "DECISION", "CONVERTS"),
-    "learning-summed": ("LEARNING", "SUMMED"),
-    "e-prop": ("LEARNING", "HIDDEN"),
-    "e-prop-summed": ("LEARNING", "HIDDEN", "SUMMED"),
-    "crossing": ("CROSSING",),
-    "crossing-integers": ("CROSSING", "INTEGER"),
-    "crossing-running": ("CROSSING", "RUNNING", "SMOOTHED=0"),
-    "crossing-running-integers": ("CROSSING", "RUNNING", "INTEGER"),
-    "crossing-plain": ("CROSSING", "ON_DELTA=0", "SMOOTHED=0", "INTEGER"),
-    "crossing-decision": ("CROSSING", "DECISION"),
-    "crossing-decision-integers": ("CROSSING", "DECISION", "INTEGER", "RUNNING"),
-    "sound": ("SOUND",),
-    "sound-decision": ("SOUND", "DECISION", "STANDS=0"),
-    "sound-ternary": ("SOUND", "TERNARY"),
-    "sound-integers": ("SOUND", "INTEGER"),
-    "decision": ("DECISION",),
-    "decision-each-step": ("DECISION", "PER_STEP"),
-    "decision-integers": ("DECISION", "INTEGER"),
-    "decision-soft": ("DECISION", "SOFT"),
-    "decision-soft-integers": ("DECISION", "SOFT", "INTEGER"),
-    "decision-joined-integers": ("DECISION", "ADDS=0", "INTEGER", "STANDS=0"),
-    "decision-values": ("DECISION", "VALUES"),
-    "decision-values-integers": ("DECISION", "VALUES", "INTEGER"),
-    "decision-values-scaled": ("DECISION", "VALUES", "SCALED"),
-    "decision-values-scaled-integers": ("DECISION", "VALUES", "SCALED", "INTEGER"),
-}
+    "delays", "exponential", "fixed_point", "half", "main", "model", "rounded", "rows", "traced", "layouts/example",
+)  # fmt: skip
+MORE = {
+    "CROSSING": ("crossing",), "SOUND": ("fourier", "sound"), "LEARNING": ("learning", "traces"),
+    "DECISION": ("decision", "layouts/web/web"),
+}  # fmt: skip
+"""What belongs to configurations that begin so."""
+CONFIGURATIONS = (
+    "", "INTEGER", "SPARSE", "SPARSE INTEGER SRNN_COUNT", "BITS=0 SRNN_COUNT", "CONVERTS", "CONVERTS INTEGER",
+    "CONVERTS DECISION", "CONVERTS DECISION INTEGER PER_STEP", "LEARNING", "LEARNING DECISION CONVERTS", "LEARNING SUMMED",
+    "LEARNING HIDDEN", "LEARNING HIDDEN SUMMED", "CROSSING", "CROSSING INTEGER", "CROSSING RUNNING SMOOTHED=0",
+    "CROSSING RUNNING INTEGER", "CROSSING ON_DELTA=0 SMOOTHED=0 INTEGER", "CROSSING DECISION",
+    "CROSSING DECISION INTEGER RUNNING", "SOUND", "SOUND DECISION STANDS=0", "SOUND TERNARY", "SOUND INTEGER",
+    "DECISION", "DECISION PER_STEP", "DECISION INTEGER",
+    "DECISION SOFT", "DECISION SOFT INTEGER", "DECISION ADDS=0 INTEGER STANDS=0", "DECISION VALUES", "DECISION VALUES INTEGER",
+    "DECISION VALUES SCALED", "DECISION VALUES SCALED INTEGER",
+)  # fmt: skip
 SOME = (
-    "float",
-    "sparse-integers",
-    "e-prop",
-    "crossing-running-integers",
-    "sound",
-    "decision-integers",
-)
-"""Between them they take every file."""
+    "", "SPARSE INTEGER SRNN_COUNT", "LEARNING HIDDEN", "CROSSING RUNNING INTEGER", "SOUND", "DECISION INTEGER",
+)  # fmt: skip
+ALL = [
+    name if name in SOME else pytest.param(name, marks=pytest.mark.slow) for name in CONFIGURATIONS
+]
+needs_tidy = pytest.mark.skipif(not TIDY, reason="no clang-tidy: pip install -e .[test]")
 
 
 def parts(configuration: str) -> list[str]:
     """The files that are compiled alone with a configuration."""
-    more = {
-        "crossing": ["crossing"],
-        "sound": ["fourier", "sound"],
-        "learning": ["learning", "traces"],
-        "decision": ["decision", "layouts/web/web"],
-    }
-    own = [*ALWAYS, *more.get(configuration.split("-")[0], [])]
-    if "VALUES" in CONFIGURATIONS[configuration]:  # which no example prints
-        own.remove("layouts/example")
-        own.remove("layouts/web/web")
+    own = [*ALWAYS, *MORE.get(configuration.split(" ")[0], [])]
+    if "VALUES" in configuration:  # which no example prints
+        own = [part for part in own if not part.startswith("layouts/")]
     return own
 
 
+def files(configuration: str) -> list[str]:
+    return [str(RUNTIME / f"{part}.c") for part in parts(configuration)]
+
+
 def flags(configuration: str) -> list[str]:
-    return [f"-D{flag}" for flag in CONFIGURATIONS[configuration]]
+    return [f"-D{flag}" for flag in configuration.split()]
 
 
-def checked(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-@pytest.mark.parametrize("compiler", compilers())
-@pytest.mark.parametrize(
-    "configuration",
-    [
-        name if name in SOME else pytest.param(name, marks=pytest.mark.slow)
-        for name in CONFIGURATIONS
-    ],
-)
+@every_compiler
+@pytest.mark.parametrize("configuration", ALL)
 def test_every_file_compiles_alone(configuration: str, compiler: str) -> None:
-    files = [str(RUNTIME / f"{part}.c") for part in parts(configuration)]
-    checked([compiler, *FLAGS, *ALONE, *flags(configuration), "-fsyntax-only", *files])
+    more = [*flags(configuration), "-fsyntax-only", *files(configuration)]
+    ran(compiler, *FLAGS, *ALONE, *more)
 
 
 def test_every_file_is_among_them() -> None:
     """But for a layer, which calls the other parts of model.c."""
     known = {part for configuration in CONFIGURATIONS for part in parts(configuration)}
-    assert {
-        str(path.relative_to(RUNTIME))[:-2]
-        for path in RUNTIME.rglob("*.c")
-        if "model/" not in str(path)
-    } == (known | {"layer"})
+    there = {str(path.relative_to(RUNTIME))[:-2] for path in RUNTIME.rglob("*.c")}
+    assert {part for part in there if "model/" not in part} == known | {"layer"}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("processor", processors())
 def test_for_a_processor(processor: str, tmp_path: Path) -> None:
     """The library, of which main.c and the examples are no part."""
-    own = PROCESSORS[processor]
+    own, out = PROCESSORS[processor], ["-o", tmp_path / "model.o", RUNTIME / "model.c"]
     for configuration in SOME:
-        checked(
-            [
-                f"{own.prefix}gcc",
-                *own.flags,
-                *own.library,
-                *FLAGS,
-                *ALONE,
-                *flags(configuration),
-                "-O2",
-                "-c",
-                "-o",
-                str(tmp_path / "model.o"),
-                str(RUNTIME / "model.c"),
-            ]
-        )
+        more = [*FLAGS, *ALONE, *flags(configuration), "-O2", "-c"]
+        ran(f"{own.prefix}gcc", *own.flags, *own.library, *more, *out)
 
 
-@pytest.mark.skipif(not TIDY, reason="no clang-tidy: pip install -e .[test]")
+@needs_tidy
 @pytest.mark.parametrize(
     ("configuration", "checks"),
     [(configuration, "-clang-analyzer-*") for configuration in SOME]
@@ -164,13 +101,12 @@ def test_for_a_processor(processor: str, tmp_path: Path) -> None:
 )
 def test_clang_tidy_has_nothing_to_say(configuration: str, checks: str) -> None:
     """All that runtime/.clang-tidy asks, or all but the analyser, which takes most of the time."""
-    files = [str(RUNTIME / f"{part}.c") for part in parts(configuration)]
-    checked(
-        [str(TIDY), "--quiet", f"--checks={checks}", *files, "--", *ALONE, *flags(configuration)]
-    )
+    command = [str(TIDY), "--quiet", f"--checks={checks}", *files(configuration), "--"]
+    done = subprocess.run([*command, *ALONE, *flags(configuration)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.skipif(not TIDY, reason="no clang-tidy: pip install -e .[test]")
+@needs_tidy
 @pytest.mark.parametrize(
     ("wrong", "check"),
     [
@@ -180,15 +116,14 @@ def test_clang_tidy_has_nothing_to_say(configuration: str, checks: str) -> None:
     ],
 )
 def test_clang_tidy_is_asked(wrong: str, check: str, tmp_path: Path) -> None:
-    (tmp_path / ".clang-tidy").write_bytes((RUNTIME / ".clang-tidy").read_bytes())
+    shutil.copy(RUNTIME / ".clang-tidy", tmp_path)
     (tmp_path / "wrong.c").write_text(wrong + "\n")
-    done = subprocess.run(
-        [str(TIDY), "wrong.c", "--"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    command = [str(TIDY), "wrong.c", "--"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode != 0 and check in done.stdout
 
 
-@pytest.mark.skipif(not COMPILERS, reason="no C compiler (gcc, clang) on this machine")
+@needs_compiler
 @pytest.mark.parametrize("seed", range(5))
 def test_conditions_are_decided_as_a_preprocessor_does(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -198,9 +133,8 @@ def test_conditions_are_decided_as_a_preprocessor_does(
 
     def condition() -> str:
         words = [drawn.choice("!ABCD").replace("!", "!A") for _ in range(drawn.randint(1, 3))]
-        return "".join(word + drawn.choice((" && ", " || ")) for word in words) + drawn.choice(
-            "ABCD"
-        )
+        joined = "".join(word + drawn.choice((" && ", " || ")) for word in words)
+        return joined + drawn.choice("ABCD")
 
     def block(depth: int) -> list[str]:
         lines = [f"line {drawn.randint(0, 999)} VALUE;"]
@@ -220,13 +154,8 @@ def test_conditions_are_decided_as_a_preprocessor_does(
         (tmp_path / "resolved.c").write_text(resolved("all.c", "net", told | {"VALUE": number}))
         defined = [f"-D{name}={int(value)}" for name, value in told.items()]
         preprocess = [COMPILERS[0], "-E", "-P", f"-DVALUE={number}"]
-        expected, found = (
-            subprocess.run(
-                [*preprocess, *more, str(tmp_path / file)], capture_output=True, check=True
-            ).stdout.split()
-            for file, more in (("all.c", defined), ("resolved.c", []))
-        )
-        assert found == expected, told
+        expected = ran(*preprocess, *defined, tmp_path / "all.c").split()
+        assert ran(*preprocess, tmp_path / "resolved.c").split() == expected, told
 
 
 def test_what_is_repeated_included_and_renamed(
@@ -270,7 +199,5 @@ def test_only_what_is_called_is_kept() -> None:
         name: f"/* {name} */\nstatic inline int {name}(int x)\n{{\n    return {body};\n}}\n\n"
         for name, body in (("one", "x"), ("two", "one(x)"), ("three", "two(x)"), ("two_more", "x"))
     }
-    text = "".join(functions.values())
-    assert without_unused(text + "int main(void) { return two(1); }\n") == (
-        functions["one"] + functions["two"] + "int main(void) { return two(1); }\n"
-    )
+    text, main = "".join(functions.values()), "int main(void) { return two(1); }\n"
+    assert without_unused(text + main) == functions["one"] + functions["two"] + main

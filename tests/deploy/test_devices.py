@@ -19,9 +19,9 @@ from srnn.training.runs import Run, open_trained
 from support.runs import make_run
 from support.sounds import tone
 
-MISSING = " ".join(
-    dict.fromkeys(text for one in devices.DEVICES.values() if (text := one.missing()))
-)
+LACKING = [text for one in devices.DEVICES.values() if (text := one.missing())]
+MISSING = " ".join(dict.fromkeys(LACKING))
+ABOUT = {"machine": {"commit": "0"}, "compilers": ["gcc"], "emulator": "qemu", "command": "x"}
 LIBRARIES = "libnewlib-arm-none-eabi picolibc-riscv64-unknown-elf"
 
 
@@ -31,50 +31,35 @@ LIBRARIES = "libnewlib-arm-none-eabi picolibc-riscv64-unknown-elf"
     reason=f"apt-get install gcc {MISSING} {LIBRARIES}",
 )
 def test_a_sound_network_on_every_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The front end's logarithm is each platform's own; classes are the same, and what is counted
-    is what the C says it does."""
+    """Classes are the same, and counts are those of the C; each platform has its own logarithm."""
     features = SpeechFeatures(rate=8000, normalise="training")
-    known = features.fit(
-        [features.expand(features.frames(tone(0.5, 8000, hz) / 32768)) for hz in (300, 700, 1500)]
-    )
-    words = ("--network.hidden=[8]",)
-    inputs_as = InputFormat(16.0, whole=False)
-    run = make_run(
-        tmp_path / "run", *words, recipe="spoken-digits", statistics=known, inputs_as=inputs_as
-    )
+    tones = [tone(0.5, 8000, hz) / 32768 for hz in (300, 700, 1500)]
+    known = features.fit([features.expand(features.frames(one)) for one in tones])
+    options: Any = {"statistics": known, "inputs_as": InputFormat(16.0, whole=False)}
+    run = make_run(tmp_path / "run", "--network.hidden=[8]", recipe="spoken-digits", **options)
     blocks = [tone(0.3, 8000, hz).reshape(-1, 80) for hz in (300, 1200)]
     golden = devices.Golden({"float32": blocks, "int8": blocks}, [0, 0], 8000)
     monkeypatch.setattr(devices, "recorded", lambda *_: golden)
     found = devices.measure("sound", Run.open(run).trained(), 2, None, tmp_path)
     for format, record in found["formats"].items():
         assert record["steps"] == 2 * 31
+        constants = record["constants_bytes"]
         for device, on in record["devices"].items():
             front, network = on["instructions"]
             assert on["labels_that_differ"] == 0, (format, device)
-            assert (
-                record["constants_bytes"] < on["flash_bytes"] < record["constants_bytes"] + 16_000
-            )
+            assert constants < on["flash_bytes"] < constants + 16_000
             assert 100 < on["stack_bytes"] < 2000
-            assert (
-                front > 5 * 8000 / 100 and network > 8 * 120
-            )  # more than one for each sample and each weight
-        hard, soft = (
-            record["devices"][name]["instructions"][0] for name in ("Cortex-M4F", "Cortex-M0+")
-        )
-        assert soft > 5 * hard  # the front end is float32 in both formats
-    about = {
-        "networks": [found],
-        "machine": {"commit": "0"},
-        "compilers": ["gcc"],
-        "emulator": "qemu",
-        "command": "x",
-    }
-    assert np.all([name in devices.page(about) for name in (*devices.DEVICES, "sound, 120-8-10")])
+            # More than one for each sample and each weight.
+            assert front > 5 * 8000 / 100 and network > 8 * 120
+        soft, hard = (record["devices"][name] for name in ("Cortex-M0+", "Cortex-M4F"))
+        # The front end is float32 in both formats.
+        assert soft["instructions"][0] > 5 * hard["instructions"][0]
+    page = devices.page({**ABOUT, "networks": [found]})
+    assert all(name in page for name in (*devices.DEVICES, "sound, 120-8-10"))
 
 
 def test_labels_are_those_of_whole_recordings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They were those of the rest that a stream's segments had left, where a recording was longer
-    than most of training's."""
+    """Also of a recording that is longer than most of training's."""
     model = srnn.load("spoken-digits")
     assert model.steps is not None
     word = np.load(srnn.example("spoken-digits")).ravel()
@@ -95,12 +80,6 @@ def test_more_sequences_are_compared_on_this_machine(data_dir: Path) -> None:
     assert found["right"]["python"] > 8
     assert found["as_in_python"]["float32"] == 12 and found["as_in_python"]["int8"] > 10
     assert found["int8_as_its_model"] == 12
-    about: dict[str, Any] = {
-        "networks": [],
-        "machine": {"commit": "0"},
-        "compilers": ["gcc"],
-        "emulator": "qemu",
-        "command": "x",
-        "labels": {"networks": [found], "machine": {"commit": "1"}, "command": "python -m y"},
-    }
-    assert "python -m y" in devices.page(about) and "| digits | 12 |" in devices.page(about)
+    labels = {"networks": [found], "machine": {"commit": "1"}, "command": "python -m y"}
+    page = devices.page({**ABOUT, "networks": [], "labels": labels})
+    assert "python -m y" in page and "| digits | 12 |" in page

@@ -3,6 +3,7 @@ does."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections import Counter
@@ -19,35 +20,28 @@ from hypothesis import strategies as st
 from paper.commands import main as main_of_paper
 from srnn import SRNN, SrnnError
 from srnn.cli.main import main
-from srnn.data.encoders import LevelCrossing
-from srnn.data.signals import CrossingPath
-from srnn.deploy.c import export_c
 from srnn.deploy.c.plan import make_plan
-from srnn.deploy.c.resolve import folded
 from srnn.deploy.c.translate import FixedC, FixedText, FloatC
 from srnn.nn.arithmetic import absolute, exp, positive_part
 from srnn.nn.equations import Text, record
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import InputFormat, quantise
-from support.compiled import COMPILERS, SANITIZED, build, compilers
-from support.exporting import check_states, exported, network, signal
+from support.compiled import SANITIZED, build, compilers, every_compiler, every_format
+from support.exporting import check_bits, exported, network, signal
+from support.refusing import refuses
 
 SLOW = partial(pytest.param, marks=pytest.mark.slow)
 QUICK = ("alif", "adlif", "relu")
 NEURONS = (
-    "lif",
-    "alif",
-    "adlif",
-    "silif",
-    "csilif",
-    "cubalif",
-    "cubalif-soft",
-    "brf",
-    "bhrf",
-    "drf",
-    "relu",
-    "integrator",
-)
+    "lif", "alif", "adlif", "silif", "csilif", "cubalif", "cubalif-soft", "brf", "bhrf", "drf", "relu", "integrator",
+)  # fmt: skip
+FLOAT32 = [
+    (neuron, kind) if neuron in QUICK or (neuron, kind) == ("brf", "analog") else SLOW(neuron, kind)
+    for neuron in NEURONS
+    for kind in ("spikes", "analog")
+]
+MORE = ("silif", "brf", "lif", "csilif", "bhrf", "drf", "cubalif-soft")
+INT8 = ("alif", "adlif", "cubalif", *map(SLOW, MORE))
 
 
 def flags_for(kind: str) -> tuple[str, ...]:
@@ -55,133 +49,84 @@ def flags_for(kind: str) -> tuple[str, ...]:
     return SANITIZED if kind == "analog" else ()
 
 
-@pytest.mark.parametrize("compiler", compilers())
-@pytest.mark.parametrize(
-    ("neuron", "kind"),
-    [
-        pytest.param(
-            neuron,
-            kind,
-            marks=()
-            if neuron in QUICK or (neuron, kind) == ("brf", "analog")
-            else pytest.mark.slow,
-        )
-        for neuron in NEURONS
-        for kind in ("spikes", "analog")
-    ],
-)
+@every_compiler
+@pytest.mark.parametrize(("neuron", "kind"), FLOAT32)
 def test_float32_is_its_model_to_the_bit(
     neuron: str, kind: str, compiler: str, tmp_path: Path
 ) -> None:
-    net = network(neuron)
-    plan, model = exported(net, tmp_path / "c")
-    x = signal(kind)
-    expected = run_float32(model, x)
-    scores, states = build(tmp_path / "c", plan, compiler, *flags_for(kind)).run(x, trace=True)
-    assert (scores == expected.output).all()
-    check_states(states, plan, expected)
-    assert all(
-        np.count_nonzero(e) / e.size > 0.02 for e in expected.emitted[:-1]
-    )  # it has something to compare
+    plan, model = exported(network(neuron), tmp_path)
+    check_bits(tmp_path, plan, model, signal(kind), compiler, *flags_for(kind))
 
 
-@pytest.mark.parametrize("compiler", compilers())
+@every_compiler
 @pytest.mark.parametrize("kind", ["spikes", "analog"])
-@pytest.mark.parametrize(
-    "neuron",
-    [
-        "alif",
-        "adlif",
-        "cubalif",
-        SLOW("silif"),
-        SLOW("brf"),
-        SLOW("lif"),
-        SLOW("csilif"),
-        SLOW("bhrf"),
-        SLOW("drf"),
-        SLOW("cubalif-soft"),
-    ],
-)
+@pytest.mark.parametrize("neuron", INT8)
 def test_int8_is_its_model_to_the_bit(
     neuron: str, kind: str, compiler: str, tmp_path: Path
 ) -> None:
     x = signal(kind)
     inputs_as = InputFormat.measure(x)
-    plan, model = exported(network(neuron, "alif"), tmp_path / "c", "int8", inputs_as=inputs_as)
+    plan, model = exported(network(neuron, "alif"), tmp_path, "int8", inputs_as=inputs_as)
     assert (plan.input == "int8_t") == (kind == "spikes")
-    x = inputs_as.encode(x)
-    expected = model.run(x)  # type: ignore[union-attr]
-    scores, states = build(tmp_path / "c", plan, compiler, *flags_for(kind)).run(x, trace=True)
-    assert (scores == expected.output).all()
-    check_states(states, plan, expected)
-    assert all(np.count_nonzero(e) / e.size > 0.02 for e in expected.emitted[:-1])
-    assert "float" not in re.sub(
-        r"/\*.*?\*/", "", (tmp_path / "c" / "net.c").read_text(), flags=re.DOTALL
-    )
+    check_bits(tmp_path, plan, model, inputs_as.encode(x), compiler, *flags_for(kind))
+    code = re.sub(r"/\*.*?\*/", "", (tmp_path / "net.c").read_text(), flags=re.DOTALL)
+    assert "float" not in code
 
 
-@pytest.mark.parametrize("compiler", compilers())
+@every_compiler
 def test_a_neuron_with_an_exponential_is_its_model_to_rounding(
     compiler: str, tmp_path: Path
 ) -> None:
     """Each C library rounds expf in its own way."""
-    plan, model = exported(network("liquid"), tmp_path / "c")
+    plan, model = exported(network("liquid"), tmp_path)
     x = signal("spikes")
     expected = run_float32(model, x)
-    scores, _ = build(tmp_path / "c", plan, compiler).run(x)
+    scores, _ = build(tmp_path, plan, compiler).run(x)
     assert np.abs(scores - expected.output).max() <= 1e-5 * np.abs(expected.output).max()
-    assert np.count_nonzero(expected.emitted[0]) / expected.emitted[0].size > 0.02
+    assert expected.emitted[0].mean() > 0.02
 
 
 @pytest.mark.parametrize("readout", ["integrator", "alif", "spike_count"])
 @pytest.mark.parametrize("neuron", NEURONS)
 def test_the_model_agrees_with_the_reference(neuron: str, readout: str) -> None:
-    """Sums are made in another order, so float32 may round otherwise: no spike of these short runs
-    differs."""
+    """Sums are made in another order: float32 rounds otherwise, but no spike differs."""
     net = network(neuron, readout, backend="reference")
     x = signal("analog", 1, steps=25)
     with torch.no_grad():
         reference = net.run(torch.from_numpy(x))
     model = run_float32(device_network(net), x)
-    for emitted, layer in zip(model.emitted, reference.layers, strict=False):
-        np.testing.assert_allclose(
-            emitted,
-            layer.output.numpy() if layer is not reference.layers[-1] else emitted,
-            atol=1e-4,
-        )
+    for emitted, layer in zip(model.emitted, reference.layers[:-1], strict=False):
+        np.testing.assert_allclose(emitted, layer.output.numpy(), atol=1e-4)
     np.testing.assert_allclose(model.output, reference.output.numpy(), atol=1e-4)
 
 
-@pytest.mark.parametrize("compiler", compilers())
-@pytest.mark.parametrize("format", ["float32", "int8"])
+@every_compiler
+@every_format
 def test_sizes_and_counts_are_what_the_header_says(
     format: str, compiler: str, tmp_path: Path
 ) -> None:
-    plan, model = exported(network("alif", recurrent=[False, True]), tmp_path / "c", format)
+    plan, model = exported(network("alif", recurrent=[False, True]), tmp_path, format)
     x = signal("spikes")
-    run = run_float32(model, x) if format == "float32" else model.run(x.astype(int))  # type: ignore[union-attr]
-    program = build(tmp_path / "c", plan, compiler, "-DSRNN_COUNT")
+    run = run_float32(model, x) if format == "float32" else model.run(x.astype(int))
+    program = build(tmp_path, plan, compiler, "-DSRNN_COUNT")
     program.run(x)
-    steps, sent = 2 * 60, [x, *run.emitted]
-    own = run.emitted[1].astype(int)
+    first, own = run.emitted[0].astype(int), run.emitted[1].astype(int)
     # What a recurrent layer hears of itself is what it emitted a step before.
-    adds = (
-        int(sent[0].sum()) * 12
-        + int(sent[1].sum()) * 9
-        + int(own[:, :-1].sum()) * 9
-        + int(own.sum()) * 3
-    )
-    assert program.counts["synaptic_adds"] == adds
-    assert program.counts["synaptic_multiplies"] == 0
-    assert program.counts["steps"] == steps
-    assert program.counts["state_bytes"] == plan.ram_bytes
-    worst = plan.operations()
-    assert program.counts["neuron_adds"] == steps * worst["neuron_adds"]
-    assert program.counts["neuron_multiplies"] == steps * worst["neuron_multiplies"]
+    heard = 12 * int(x.sum()) + 9 * first.sum() + 9 * own[:, :-1].sum() + 3 * own.sum()
+    worst, steps = plan.operations(), 2 * 60
+    expected = {
+        "synaptic_adds": heard,
+        "synaptic_multiplies": 0,
+        "steps": steps,
+        "state_bytes": plan.ram_bytes,
+        "neuron_adds": steps * worst["neuron_adds"],
+        "neuron_multiplies": steps * worst["neuron_multiplies"],
+    }
+    assert expected.items() <= program.counts.items()
     assert worst["synaptic_adds"] == 5 * 12 + 12 * 9 + 9 * 9 + 9 * 3
-    text = (tmp_path / "c" / "net.h").read_text()
+    text = (tmp_path / "net.h").read_text()
     assert f"RAM {plan.ram_bytes} bytes" in text and f"Flash {plan.flash_bytes} bytes" in text
-    report = json.loads((tmp_path / "c" / "net.json").read_text())
+    report = json.loads((tmp_path / "net.json").read_text())
     assert report["flash_bytes"] == plan.flash_bytes
     assert report["worst_case_operations_per_step"] == worst
 
@@ -199,134 +144,74 @@ def thinned() -> Any:
     return net
 
 
-@pytest.mark.parametrize("compiler", compilers())
+@every_compiler
 def test_products_of_few_weights_are_counted(compiler: str, tmp_path: Path) -> None:
     """Those of analog inputs alone, for layers hand on spikes: one for each weight that is left."""
     net, x = thinned(), signal("analog")
-    plan, _ = exported(net, tmp_path / "c")
-    program = build(tmp_path / "c", plan, compiler, "-DSRNN_COUNT")
+    plan, _ = exported(net, tmp_path)
+    program = build(tmp_path, plan, compiler, "-DSRNN_COUNT")
     program.run(x)
     left = net.layers[0].weight_in.count_nonzero(0).numpy()  # of each input
     assert program.counts["synaptic_multiplies"] == ((x != 0).sum((0, 1)) * left).sum() > 0
 
 
-@pytest.mark.parametrize("compiler", compilers())
-@pytest.mark.parametrize("format", ["float32", "int8"])
+@every_compiler
+@every_format
 def test_few_weights_are_stored_sparsely(format: str, compiler: str, tmp_path: Path) -> None:
-    net = thinned()
-    plan, model = exported(net, tmp_path / "c", format)
-    dense = make_plan(
-        quantise(device_network(network())) if format == "int8" else device_network(network()),
-        "net",
-    )
+    plan, model = exported(thinned(), tmp_path, format)
+    whole = device_network(network())
+    dense = make_plan(quantise(whole) if format == "int8" else whole, "net")
     assert plan.flash_bytes < dense.flash_bytes
     assert any(matrix.sparse for layer in plan.layers for matrix in layer.matrices)
-    x = signal("spikes")
-    run = run_float32(model, x) if format == "float32" else model.run(x.astype(int))  # type: ignore[union-attr]
-    scores, states = build(tmp_path / "c", plan, compiler, *SANITIZED).run(x, trace=True)
-    assert (scores == run.output).all()
-    check_states(states, plan, run)
+    check_bits(tmp_path, plan, model, signal("spikes").astype(int), compiler, *SANITIZED)
 
 
-@pytest.mark.parametrize("compiler", compilers())
-def test_text_and_resets(compiler: str, tmp_path: Path) -> None:
-    plan, model = exported(network(), tmp_path / "c", about="it ends */ nothing /* here\n?")
-    x = signal("analog", steps=4)
-    expected = run_float32(model, x).output
-    lines = "\n".join(" , ".join(f"{value:.9g}" for value in row) for row in x.reshape(-1, 5))
-    found = build(tmp_path / "c", plan, compiler).text("--steps", "4", given=lines)
-    assert (
-        np.array([line.split(",") for line in found.split()], np.float32).reshape(expected.shape)
-        == expected
-    ).all()
+BAD = {
+    "1,0\n0,1\n1,1\n0,0\n1,1\n": "line 1: too few numbers",
+    "1,0,0,0,0\n\n1,x,0,0,0\n": "line 3: something is not",
+    "1 0 0 0 0\r\nnan,0,0,0,0\n": "line 2: something is not",
+    "0,0,0,0,0,0\n": "line 1: too many numbers",
+    "0,0,0,0,": "line 1: too few numbers",
+    "1" * 9999: "line 1: it is too long",
+    **dict.fromkeys(("1e99,0,0,0,0\n", "1" * 80, "0,0,0,0,0\0\n"), "line 1: something is not"),
+}
+BAD_INT8 = dict.fromkeys(("0,0,300,0,0\n", "0,0,0.5,0,0\n"), "line 1: something is not an integer")
 
 
-BAD = [
-    ("1,0\n0,1\n1,1\n0,0\n1,1\n", "line 1: too few numbers"),
-    ("1,0,0,0,0\n\n1,x,0,0,0\n", "line 3: something is not"),
-    ("1 0 0 0 0\r\nnan,0,0,0,0\n", "line 2: something is not"),
-    ("1e99,0,0,0,0\n", "line 1: something is not"),
-    ("0,0,0,0,0,0\n", "line 1: too many numbers"),
-    ("0,0,0,0,", "line 1: too few numbers"),
-    ("1" * 80, "line 1: something is not"),
-    ("1" * 9999, "line 1: it is too long"),
-    ("0,0,0,0,0\0\n", "line 1: something is not"),
-]
-BAD_INT8 = [
-    ("0,0,300,0,0\n", "line 1: something is not an integer"),
-    ("0,0,0.5,0,0\n", "line 1: something is not an integer"),
-]
-
-
-@pytest.mark.parametrize("compiler", compilers())
-@pytest.mark.parametrize("format", ["float32", "int8"])
+@every_compiler
+@every_format
 def test_bad_input_is_named_by_its_line(format: str, compiler: str, tmp_path: Path) -> None:
-    plan, _ = exported(network(), tmp_path / "c", format)
-    program = build(tmp_path / "c", plan, compiler, *SANITIZED)
-    for text, message in BAD + (BAD_INT8 if format == "int8" else []):
+    plan, _ = exported(network(), tmp_path, format)
+    program = build(tmp_path, plan, compiler, *SANITIZED)
+    for text, message in (BAD | (BAD_INT8 if format == "int8" else {})).items():
         done = program.tried(given=text)
         assert done.returncode == 2, text
         assert done.stderr.startswith(message) and done.stderr.count("\n") == 1, (text, done.stderr)
-        assert done.stdout.count("\n") == message.count("line 3") + message.count("line 2"), (
-            "good lines before are answered"
-        )
+        assert done.stdout.count("\n") == (0 if "line 1" in message else 1), "good lines before"
     assert program.text(given="") == program.text(given="\n \n") == ""
     assert program.text(given="1.0 0 0 1e0 0") == program.text(given="1,0,0,1,0\n") != ""
-    for words in (
-        ["--steps", "many"],
-        ["--steps"],
-        ["--encode", "1"],
-        ["--state", str(tmp_path / "none")],
-    ):
-        done = program.tried(*words, given="")
+    for words in ("--steps many", "--steps", "--encode 1", f"--state {tmp_path / 'none'}"):
+        done = program.tried(*words.split(), given="")
         assert done.returncode == 2 and done.stderr.count("\n") == 1, words
     done = program.tried("--binary", given="abc")
     assert done.returncode == 2 and done.stderr.startswith("step 1: the input ends within it")
 
 
+@pytest.mark.parametrize("compiler", compilers()[:1])
 @pytest.mark.parametrize("neuron", NEURONS)
-def test_no_step_costs_more_than_promised(neuron: str, tmp_path: Path) -> None:
+def test_no_step_costs_more_than_promised(neuron: str, compiler: str, tmp_path: Path) -> None:
     """What analog neurons send is multiplied, too."""
-    if not COMPILERS:
-        pytest.skip("no C compiler")
-    plan, _ = exported(network(neuron), tmp_path / "c")
-    program, worst = build(tmp_path / "c", plan, COMPILERS[0], "-DSRNN_COUNT"), plan.operations()
-    silent = neuron not in ("relu", "integrator")
-    assert (worst["synaptic_multiplies"] == 0) == silent
+    plan, _ = exported(network(neuron), tmp_path)
+    program, worst = build(tmp_path, plan, compiler, "-DSRNN_COUNT"), plan.operations()
+    analog = 12 * 12 + 12 * 9 + 9 * 9 + 9 * 3 if neuron in ("relu", "integrator") else 0
+    assert worst["synaptic_multiplies"] == analog
     for kind in ("spikes", "analog"):
         x = signal(kind, batch=1)
         program.run(x)
         promised = "synaptic_multiplies" + ("_if_input_is_analog" if kind == "analog" else "")
         assert program.counts["synaptic_multiplies"] <= worst[promised] * x.shape[1], kind
         assert program.counts["synaptic_adds"] <= worst["synaptic_adds"] * x.shape[1], kind
-        if not silent:
-            assert worst["synaptic_multiplies"] == 12 * 12 + 12 * 9 + 9 * 9 + 9 * 3
-            assert program.counts["synaptic_multiplies"] > 0, kind
-    assert f"and {worst['synaptic_multiplies']} multiplications" in re.sub(
-        r"\s*\n \* ", " ", (tmp_path / "c" / "net.h").read_text()
-    )
-
-
-@pytest.mark.parametrize("format", ["float32", "int8"])
-def test_comments_are_whole(format: str, tmp_path: Path) -> None:
-    """Long lines are broken: within a comment, every line begins with its star, and is filled."""
-    exported(network("alif"), tmp_path / "c", format)
-    for name in ("net.h", "net.c"):
-        text = (tmp_path / "c" / name).read_text()
-        assert max(map(len, text.split("\n"))) <= 118
-        for comment in re.findall(r"^/\* .*?\*/", text, flags=re.DOTALL | re.MULTILINE):
-            assert all(
-                line.startswith(" *") and line != " * being" for line in comment.split("\n")[1:]
-            ), comment
-        assert not re.search(r"^ \* \w+\n \* \w+\n", text, flags=re.MULTILINE)
-
-
-def test_long_lines_are_broken_where_it_reads_well() -> None:
-    """A name stays with its type, the end of a comment with its last word."""
-    first, last = folded(f"void step({'state *state, ' * 7}score scores[OUTPUTS]);").split("\n")
-    assert first.endswith("state *state,") and last == "        score scores[OUTPUTS]);"
-    first, last = folded("/* " + "word " * 22 + "at it */").split("\n")
-    assert not first.endswith("it") and last == " * it */"
+        assert not analog or program.counts["synaptic_multiplies"] > 0, kind
 
 
 def test_random_initial_states_become_their_mean() -> None:
@@ -337,66 +222,113 @@ def test_random_initial_states_become_their_mean() -> None:
     assert not device.layers[0].initial["s"].any()
 
 
-def test_what_cannot_be_exported(tmp_path: Path) -> None:
-    out = tmp_path / "c"
-    broken = network()
+# ---- delays: int8 and C with their rings ----
+
+DELAYS = [
+    {"recurrent": "uniform(0, 9)", "input": "uniform(0, 6)"},
+    [{"recurrent": 0, "input": 300}, {"recurrent": "normal(0, 6)"}],
+    [{"input": 0}, {"recurrent": 11}],
+]
+
+
+def late(delays: Any, neuron: str = "alif", **options: Any) -> SRNN:
+    net = network(neuron, delays=delays, backend="reference", **options)
     with torch.no_grad():
-        broken.layers[0].bias[2] = float("nan")
-    cases = [
-        ((network(bidirectional=True), out), "forwards only"),
-        ((network(substeps=2), out), "substeps"),
-        ((broken, out), "not finite"),
-        ((network("relu"), out, "net", "int8"), "float32"),
-        ((torch.nn.Linear(2, 2), out), "SRNN"),
-    ]
-    for arguments, words in cases:
-        with pytest.raises(SrnnError, match=words):
-            export_c(*arguments)  # type: ignore[arg-type]
-    assert not out.exists()
-    with pytest.raises(SrnnError, match="makes 4 inputs from 2 channels; this network has 5"):
-        export_c(network(), out, encoder=CrossingPath(LevelCrossing(), 2))
-    out.mkdir()
-    (out / "mine.txt").write_text("kept")
-    with pytest.raises(SrnnError, match="not empty"):
-        export_c(network(), out)
-    with pytest.raises(SrnnError, match=r"not empty; choose another out\."):
-        export_c(network(), out, overwrite=True)
-    assert [path.name for path in tmp_path.rglob("*")] == ["c", "mine.txt"]
+        for layer in net.layers:
+            layer.bias.fill_(0.02)  # type: ignore[union-attr, operator]
+    return net
 
 
-@pytest.mark.parametrize("layout", ["plain", "arduino"])
-def test_an_earlier_export_is_written_over_where_that_is_asked_for(
-    layout: Any, tmp_path: Path
+@pytest.mark.parametrize("delays", DELAYS)
+@pytest.mark.parametrize("neuron", ["alif", "relu"])
+def test_a_model_with_delays_goes_on_from_a_state(neuron: str, delays: Any) -> None:
+    """As the reference does; what neurons emit may be analog."""
+    net, x = late(delays, neuron), signal("analog", steps=50)
+    device = device_network(net)
+    with torch.no_grad():
+        result = net.run(torch.from_numpy(x))
+    run = run_float32(device, x)
+    np.testing.assert_allclose(run.output, result.output.numpy(), atol=1e-4)
+    for part, expected in zip(run.state, result.state, strict=True):
+        for name, value in part.items():
+            reached = getattr(expected, name).numpy()
+            np.testing.assert_allclose(value, reached, atol=1e-4, err_msg=name)
+    again = run_float32(device, x[:, 20:], run_float32(device, x[:, :20]).state)
+    assert (again.output == run.output[:, 20:]).all()
+    if neuron == "alif":
+        model = quantise(device, InputFormat.measure(x))
+        sent = model.inputs_as.encode(x)
+        whole, cut = model.run(sent), model.run(sent[:, 20:], model.run(sent[:, :20]).state)
+        assert (cut.output == whole.output[:, 20:]).all()
+        spikes = result.layers[0].output.numpy()
+        assert spikes.mean() > 0.02 and (whole.emitted[0] != spikes).mean() < 0.05
+
+
+@every_compiler
+@pytest.mark.parametrize(
+    ("neuron", "format", "delays"),
+    [*itertools.product(["alif"], ["float32", "int8"], DELAYS), ("relu", "float32", DELAYS[1])],
+)
+def test_delays_in_c_are_their_model_to_the_bit(
+    neuron: str, format: str, delays: Any, compiler: str, tmp_path: Path
 ) -> None:
-    out, fresh = tmp_path / "out", tmp_path / "fresh"
-    export_c(network(seed=1), out, layout=layout)
-    (out / "network").write_text("built")
-    with pytest.raises(
-        SrnnError, match=r"not empty; overwrite=True replaces it, or choose another out\."
-    ):
-        export_c(network(seed=2), out, layout=layout)
-    export_c(network(seed=2), out, layout=layout, overwrite=True)
-    export_c(network(seed=2), fresh, layout=layout, overwrite=True)
-    files = [path.relative_to(fresh) for path in fresh.rglob("*") if path.is_file()]
-    assert all((out / file).read_bytes() == (fresh / file).read_bytes() for file in files)
-    assert (out / "network").read_text() == "built"
+    x = signal("analog")
+    options = {"inputs_as": InputFormat.measure(x)} if format == "int8" else {}
+    plan, model = exported(late(delays, neuron), tmp_path, format, **options)
+    x = model.inputs_as.encode(x) if format == "int8" else x
+    check_bits(tmp_path, plan, model, x, compiler, *SANITIZED)
+
+
+def test_spikes_under_way_take_a_bit_each(tmp_path: Path) -> None:
+    plan, _ = exported(late({"recurrent": 15}), tmp_path)
+    ring = plan.layers[0].rings[0]
+    assert ring.members == (("uint8_t", "arriving", 16 * 2), ("uint16_t", "arriving_turn", 1))
+    plain, _ = exported(late(None), tmp_path / "plain")
+    assert plan.state_bytes - plain.state_bytes == 2 * (16 * 2 + 4)  # the turn, to whole words
+    assert plan.flash_bytes - plain.flash_bytes == 12 + 9
+    for longest, ctype in ((255, "uint8_t"), (256, "uint16_t")):  # one type for all layers
+        net = late([{"recurrent": 3}, {"input": longest}])
+        layers = make_plan(device_network(net), "net").layers
+        assert [ring.delays.ctype for layer in layers for ring in layer.rings] == [ctype, ctype]
+
+
+@pytest.mark.parametrize("compiler", compilers()[:1])
+def test_no_state_is_unsafe(compiler: str, tmp_path: Path) -> None:
+    """A turn beyond its ring is the first. 16 and 8 neurons fill their bytes, beyond which nothing
+    is touched, and there is room for the sums of the largest layer, the last."""
+    delays = [{"recurrent": 15, "input": 3}, {"recurrent": 15, "input": "uniform(0, 15)"}]
+    rng = torch.Generator().manual_seed(0)
+    net = SRNN(5, [16, 8], 17, neuron="alif", delays=delays, generator=rng, norm="none")
+    plan, model = exported(net, tmp_path)
+    x, program = signal("spikes"), build(tmp_path, plan, compiler, *SANITIZED)
+    check_bits(tmp_path, plan, model, x, compiler, *SANITIZED)
+    rings = [(layer.name, ring) for layer in plan.layers for ring in layer.rings]
+    found = list[np.ndarray]()
+    for beyond in (None, 0, 65_535):
+        state = np.zeros((), plan.state_dtype())
+        state["layer1"]["arriving"] = 255
+        for name, ring in rings:
+            state[name][f"{ring.name}_turn"] = 0 if beyond is None else max(ring.depth, beyond)
+        found.append(program.run(x, state)[0])
+    assert (found[1] == found[0]).all() and (found[2] == found[0]).all()
+
+
+def test_neurons_of_a_network_with_delays_are_not_pruned() -> None:
+    with refuses("delays", "unsupported"):
+        late({"input": 3}).freeze().require("Pruning of neurons")
 
 
 # ---- the translator -------------------------------------------------------------------------------------------------
 
 
-def expressions(depth: int = 3):
-    names = st.sampled_from(["a", "b", "c", "0.5", "1.0"])
-    return st.recursive(
-        names,
-        lambda inner: st.one_of(
-            st.tuples(inner, st.sampled_from("+-*"), inner).map(
-                lambda t: f"({t[0]}) {t[1]} ({t[2]})"
-            ),
-            inner.map(lambda text: f"-({text})"),
-        ),
-        max_leaves=8,
-    )
+def expressions():
+    def joined(inner):
+        parts = st.tuples(inner, st.sampled_from("+-*"), inner)
+        return st.one_of(
+            parts.map(lambda part: "({}) {} ({})".format(*part)), inner.map("-({})".format)
+        )
+
+    return st.recursive(st.sampled_from(["a", "b", "c", "0.5", "1.0"]), joined, max_leaves=8)
 
 
 @given(expressions())
@@ -438,25 +370,17 @@ def test_all_that_equations_may_use_has_a_form_in_c() -> None:
         return exp(u) * absolute(s) / positive_part(u - s) + (u > s) * (1.0 - (s <= 2.0)), u
 
     first, _ = record(step, ("u", "s")).run(FloatC(), map(Text, ("u", "s")))
-    assert first.text == (
-        "expf(u) * fabsf(s) / ((u - s) > 0.0f ? (u - s) : 0.0f) + (float)(u > s) * (1.0f - "
-        "(float)(s <= 2.0f))"
-    )
+    fraction = "expf(u) * fabsf(s) / ((u - s) > 0.0f ? (u - s) : 0.0f)"
+    assert first.text == f"{fraction} + (float)(u > s) * (1.0f - (float)(s <= 2.0f))"
 
 
 def test_steps_that_are_not_plain_arithmetic() -> None:
-    for step, why in ((odd_step, "cannot use sin"), (branching_step, "cannot branch")):
-        with pytest.raises(SrnnError, match=why):
+    for step in (odd_step, branching_step):
+        with pytest.raises(SrnnError):
             record(step, ("u", "s", "current", "gain"))
-    for function, why in (
-        (exp, "int8 has no 'exp'"),
-        (
-            lambda u: 0.01 * u,
-            "The number 0.01 in a neuron's step does not fit the 8 fractional bits",
-        ),
-    ):
-        with pytest.raises(SrnnError, match=why):
-            recorded = record(lambda u, s, function=function: (function(u), s), ("u", "s"))
+    for function in (exp, lambda u: 0.01 * u):
+        recorded = record(lambda u, s, function=function: (function(u), s), ("u", "s"))
+        with pytest.raises(SrnnError):
             recorded.run(FixedC(), [FixedText(n, 8, 8, Counter()) for n in "us"])
 
 
@@ -470,59 +394,40 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("ecg")
     np.savez(folder / "weights.npz", **restate("ecg")[0])  # type: ignore[arg-type]
-    words = [
-        "import",
-        "ecg",
-        "--weights",
-        str(folder / "weights.npz"),
-        "--out",
-        str(folder / "run"),
-    ]
-    assert main_of_paper(words) == 0
+    words = f"import ecg --weights {folder}/weights.npz --out {folder}/run"
+    assert main_of_paper(words.split()) == 0
     return folder / "run"
 
 
-@pytest.mark.parametrize(
-    "more", [["--format", "float32"], ["--format", "int8", "--inputs", "spikes", "--name", "heart"]]
-)
+@pytest.mark.parametrize("more", ["--format float32", "--format int8 --inputs spikes --name heart"])
 def test_command(
-    more: list[str], published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    more: str, published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "out"
-    arguments = ["export", "c", str(published), "--out", str(out)]
-    assert main([*arguments, *more, "--json"]) == 0
+    words = f"export c {published} --out {tmp_path}/out {more}".split()
+    assert main([*words, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     name = "heart" if "--name" in more else "run"
-    assert report["format"] == more[1] and report["name"] == name
-    files = {
-        "Makefile",
-        f"{name}_main.c",
-        f"{name}.json",
-        f"{name}.c",
-        f"{name}.h",
-        f"{name}_weights.h",
-    }
-    assert {path.name for path in out.iterdir()} == files
-    assert main([*arguments, *more]) == 2
-    assert "not empty" in capsys.readouterr().err
+    assert report["format"] == more.split()[1] and report["name"] == name
+    files = {f"{name}{end}" for end in ("_main.c", ".json", ".c", ".h", "_weights.h")}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == files | {"Makefile"}
+    assert main(words) == 2
 
 
 def test_command_mistakes(
     published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = ["--out", str(tmp_path / "out")]
-    words_for = ["export", "c", str(published), *out]
-    cases = [
-        (["export"], "Say which: srnn export c, "),
-        (["export", "c", *out], "MODEL"),
-        (["export", "c", str(tmp_path / "nothing"), *out], "was not found"),
-        ([*words_for, "--inputs", "3"], "int8"),
-        ([*words_for, "--format", "int8", "--inputs", "many"], "largest analog input"),
-        ([*words_for, "--name", "a-b"], "C identifiers"),
-        ([*words_for, "--formt", "int8"], "--format"),
-    ]
-    for words, message in cases:
-        assert main(words) == 2, words
+    out = f"--out {tmp_path}/out"
+    words_for = f"export c {published} {out}"
+    for words, field in (
+        ("export", ""),
+        (f"export c {out}", "MODEL"),
+        (f"export c {tmp_path}/nothing {out}", "nothing"),
+        (f"{words_for} --inputs 3", "--inputs"),
+        (f"{words_for} --format int8 --inputs many", "--inputs"),
+        (f"{words_for} --name a-b", "a-b"),
+        (f"{words_for} --formt int8", "--format"),
+    ):
+        assert main(words.split()) == 2, words
         found = capsys.readouterr()
-        assert message in found.err and found.err.count("\n") == 1 and not found.out
+        assert field in found.err and found.err.count("\n") == 1 and not found.out
     assert not (tmp_path / "out").exists()

@@ -26,7 +26,8 @@ from srnn.deploy.c.arrays import DTYPES, index_types, pack_matrix
 from srnn.deploy.c.plan import Plan, lstm_sizes, make_plan
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import InputFormat, quantise
-from support.compiled import SANITIZED, build, compilers
+from support.compiled import SANITIZED, build, every_compiler
+from support.exporting import check_bits
 from support.runs import make_run
 from support.signals import two_leads
 
@@ -48,33 +49,24 @@ def exported(net: SRNN, folder: Path, inputs_as: InputFormat | None = None) -> t
 def published(
     task: str, golden_dir: Path, checkpoint_dir: Path
 ) -> tuple[SRNN, Any, Golden, dict[str, np.ndarray], np.ndarray]:
-    """(network, recording, its file, recorded spikes by layer (T, B, size), input (B, T,
-    inputs))."""
+    """(network, recording, its file, spikes by layer (T, B, size), input (B, T, inputs))."""
     from paper.compat import PUBLISHED, load_published
     from paper.compat.recordings import Golden
 
     weights, golden = checkpoint_dir / f"{task}.npz", golden_dir / f"golden_{task}.npz"
     if not weights.is_file() or not golden.is_file():
         pytest.skip(f"no {weights} or no {golden}")
-    net, recording, recorded = (
-        load_published(task, weights).network,
-        PUBLISHED[task].recording,
-        Golden(golden, False),
-    )
+    net, recording = load_published(task, weights).network, PUBLISHED[task].recording
+    recorded = Golden(golden, False)
     layers = dict(zip(recording.layers, [*net.layers, net.readout], strict=True))
     spiking = [name for name, layer in layers.items() if layer.neuron.emission.binary]
     spikes = {name: recorded.spikes(name, layers[name].size) for name in spiking}
     steps = spikes[spiking[0]].shape[0]
-    return (
-        net,
-        recording,
-        recorded,
-        spikes,
-        recorded.input(recording.input, net.inputs, steps, np.dtype(np.float32)),
-    )
+    x = recorded.input(recording.input, net.inputs, steps, np.dtype(np.float32))
+    return net, recording, recorded, spikes, x
 
 
-@pytest.mark.parametrize("compiler", compilers())
+@every_compiler
 @pytest.mark.parametrize("task", TASKS)
 def test_the_authors_recordings(
     task: str, compiler: str, golden_dir: Path, checkpoint_dir: Path, tmp_path: Path
@@ -98,25 +90,16 @@ def test_the_authors_recordings(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("compiler", compilers())
+@every_compiler
 @pytest.mark.parametrize("task", TASKS)
 def test_int8_on_the_recordings_inputs(
     task: str, compiler: str, golden_dir: Path, checkpoint_dir: Path, tmp_path: Path
 ) -> None:
-    """The published networks in int8: every score and every state of whole recordings is the
-    integer model's."""
+    """Every score and state of whole recordings is the integer model's."""
     net, *_, x = published(task, golden_dir, checkpoint_dir)
     inputs_as = InputFormat.measure(x)
     plan, model = exported(net, tmp_path / "c", inputs_as)
-    given = inputs_as.encode(x)
-    expected = model.run(given)
-    scores, states = build(tmp_path / "c", plan, compiler, *SANITIZED).run(given, trace=True)
-    assert (scores == expected.output).all() and np.ptp(scores) > 0
-    for layer, emitted, last in zip(plan.layers, expected.emitted, expected.state, strict=True):
-        if layer.keeps_emission:
-            assert (states[layer.name]["s"] == emitted).all() and emitted.any(), layer.name
-        for _, name in layer.state:
-            assert (states[layer.name][name][:, -1] == last[name]).all(), (layer.name, name)
+    check_bits(tmp_path / "c", plan, model, inputs_as.encode(x), compiler, *SANITIZED)
 
 
 def crossings(steps: int) -> np.ndarray:
@@ -127,13 +110,12 @@ def crossings(steps: int) -> np.ndarray:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("compiler", compilers())
+@every_compiler
 @pytest.mark.parametrize("source", ["synthetic", SLOW("validation")])
 def test_our_ecg_network_on_whole_sequences(
     source: str, compiler: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    """Spikes of the reference in float32, every one; scores of both formats those of their models,
-    to the bit."""
+    """Every spike of the reference in float32; scores of both formats to the bit."""
     from srnn.data.batches import Sequences
     from srnn.training.runs import open_trained
 
@@ -158,9 +140,7 @@ def test_our_ecg_network_on_whole_sequences(
     for layer in layers:
         layer.backend = "reference"
     start = tuple(
-        layer.neuron.State._make(
-            torch.from_numpy(part[name]) for name in layer.neuron.State._fields
-        )
+        layer.neuron.State(**{name: torch.from_numpy(value) for name, value in part.items()})
         for layer, part in zip(layers, model.initial_state(len(x)), strict=True)
     )
     with torch.no_grad():
@@ -170,22 +150,15 @@ def test_our_ecg_network_on_whole_sequences(
 
     whole = InputFormat().encode(x)
     plan, model = exported(net, tmp_path / "int8", InputFormat())
-    scores, states = build(tmp_path / "int8", plan, compiler, *SANITIZED).run(whole, trace=True)
-    expected = model.run(whole)
-    assert (scores == expected.output).all() and (
-        states["layer0"]["s"] == expected.emitted[0]
-    ).all()
+    check_bits(tmp_path / "int8", plan, model, whole, compiler, *SANITIZED)
 
 
 # ---- the benchmark ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_the_page_of_the_benchmark(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """It says its whole command, and that what the C counted is what the theory says has been
-    heard; on a network of digits."""
+def test_the_page_of_the_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its whole command is on it; the C's counts are those of the theory."""
     pytest.importorskip("onnxruntime")
     if shutil.which("make") is None:
         pytest.skip("no make")
@@ -196,97 +169,68 @@ def test_the_page_of_the_benchmark(
         pytest.skip("no C compiler (gcc, clang) on this machine")
     monkeypatch.setattr(device, "CALLS", 20)
     monkeypatch.setattr(device, "PASSES", 1)
-    run = make_run(tmp_path / "digits", recipe="digits")
-    monkeypatch.setattr(
-        "sys.argv",
-        [
-            "device",
-            f"{run}:test",
-            "--sequences",
-            "2",
-            "--compared",
-            "11",
-            "--out",
-            str(tmp_path / "out"),
-        ],
-    )
+    run, out = make_run(tmp_path / "digits", recipe="digits"), tmp_path / "out"
+    words = f"device {run}:test --sequences 2 --compared 11 --out {out}"
+    monkeypatch.setattr("sys.argv", words.split())
     device.main()
-    (found,) = json.loads((tmp_path / "out" / "device.json").read_text())["networks"]
+    (found,) = json.loads((out / "device.json").read_text())["networks"]
     counted, theory, told = found["float32"]["counted"], found["theory"], found["agreement"]
-    heard = (
-        theory["synaptic_adds_per_step"]
-        + theory["synaptic_multiply_adds_per_step"]
-        - theory["unheard_per_step"]
-    )
-    assert (
-        counted["synaptic_adds"] == pytest.approx(heard, rel=1e-9)
-        and theory["unheard_per_step"] > 0
-    )
-    assert (
-        told["sequences"] == 11 and told["spikes"] > 100 and told["onnx_greatest_difference"] < 1e-4
-    )
+    heard = theory["synaptic_adds_per_step"] + theory["synaptic_multiply_adds_per_step"]
+    unheard = theory["unheard_per_step"]
+    assert counted["synaptic_adds"] == pytest.approx(heard - unheard, rel=1e-9) and unheard > 0
+    assert told["sequences"] == 11 and told["spikes"] > 100
+    assert told["onnx_greatest_difference"] < 1e-4
     for row in told["by_compiler"].values():
-        assert (
-            row["c_equals_its_model"]
-            and row["int8_equals_its_model"]
-            and row["spikes_that_differ"] == 0
-        )
-    page = (tmp_path / "out" / "device.md").read_text()
-    assert (
-        "`python -m benchmarks.device runs/digits:test --sequences 2 --compared 11 --out DIR`"
-        in page
-    )
-    assert str(tmp_path) not in page and f"{found['lstm']['int8']['flash_bytes']:,}" in page
+        assert row["c_equals_its_model"] and row["int8_equals_its_model"]
+        assert row["spikes_that_differ"] == 0
+    page = (out / "device.md").read_text()
+    command = "python -m benchmarks.device runs/digits:test --sequences 2 --compared 11 --out DIR"
+    assert f"`{command}`" in page and str(tmp_path) not in page
+    assert f"{found['lstm']['int8']['flash_bytes']:,}" in page
 
 
 def test_only_what_all_neurons_have_in_common_is_one_number() -> None:
     net = SRNN(2, [3], 2, neuron="lif", norm="none")
     with torch.no_grad():
         net.layers[0].params.tau_mem.copy_(torch.tensor([20.0, 30.0, 20.0]))
-    leak, threshold = (
-        make_plan(device_network(net), "net").layers[0].coefficients[key]
-        for key in ("leak", "threshold")
-    )
-    assert (
-        isinstance(threshold, str)
-        and not isinstance(leak, str)
-        and len(set(leak.values.tolist())) == 2
-    )
+    coefficients = make_plan(device_network(net), "net").layers[0].coefficients
+    leak = coefficients["leak"]
+    assert isinstance(coefficients["threshold"], str)
+    assert not isinstance(leak, str) and len(set(leak.values.tolist())) == 2
 
 
 def test_weights_that_are_zero_are_told_from_those_that_are_stored() -> None:
     net = SRNN.paper(5, [12], 3)
     with torch.no_grad():
         net.layers[0].weight_in.zero_()  # type: ignore[operator, union-attr]
-    report = make_plan(device_network(net), "net").report()
-    assert (
-        report["weights"] == 12 * 5 + 12 * 12 + 3 * 12
-        and report["weights_not_zero"] == 12 * 12 + 3 * 12
-    )
+    report, left = make_plan(device_network(net), "net").report(), 12 * 12 + 3 * 12
+    assert (report["weights"], report["weights_not_zero"]) == (12 * 5 + left, left)
     assert report["sparse"] == ["layer0_from_input"]
 
 
 def test_an_lstm_of_the_same_size_is_counted() -> None:
     device = device_network(SRNN.paper(5, [12, 9], 3))
     weights, biases = 4 * 12 * (5 + 12) + 4 * 9 * (12 + 9) + 9 * 3, 4 * 12 + 4 * 9 + 3
+    # Cells and outputs, and the gates of the larger layer.
+    sizes = {"ram_bytes": 4 * (2 * (12 + 9) + 4 * 12), "multiply_adds_per_step": weights}
     for each in (4, 1):
-        assert lstm_sizes(device, each) == {
-            "flash_bytes": each * weights + 4 * biases,
-            "ram_bytes": 4
-            * (2 * (12 + 9) + 4 * 12),  # cells and outputs, and the gates of the larger layer
-            "multiply_adds_per_step": weights,
-        }
+        flash = each * weights + 4 * biases
+        assert lstm_sizes(device, each) == {**sizes, "flash_bytes": flash}
 
 
-def test_one_more_neuron_or_weight_takes_a_wider_index() -> None:
-    small = np.ones((2, 3))
-    for size, presynaptic, types in (
+@pytest.mark.parametrize(
+    "size, presynaptic, types",
+    [
         (255, 257, ("uint16_t", "uint8_t")),
         (256, 256, ("uint32_t", "uint8_t")),
         (257, 255, ("uint16_t", "uint16_t")),
-    ):
-        large = np.ones((size, presynaptic))
-        assert index_types([large, small]) == index_types([small, large]) == types
+    ],
+)
+def test_one_more_neuron_or_weight_takes_a_wider_index(
+    size: int, presynaptic: int, types: tuple[str, str]
+) -> None:
+    large, small = np.ones((size, presynaptic)), np.ones((2, 3))
+    assert index_types([large, small]) == index_types([small, large]) == types
 
 
 @pytest.mark.parametrize("ctype", ["int8_t", "float"])
@@ -298,9 +242,8 @@ def test_a_matrix_takes_the_fewest_bytes(ctype: str) -> None:
         *where, weights = [constant.values for constant in packed.constants]
         dense = matrix.size * DTYPES[ctype].itemsize
         compressed = 2 * 7 + max(kept, 1) * (1 + DTYPES[ctype].itemsize)
-        assert packed.kept == kept and sum(constant.bytes for constant in packed.constants) == min(
-            dense, compressed
-        )
+        taken = sum(constant.bytes for constant in packed.constants)
+        assert packed.kept == kept and taken == min(dense, compressed)
         packings.add(packed.sparse)
         if packed.sparse:
             starts, targets = where

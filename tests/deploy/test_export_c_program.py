@@ -3,11 +3,10 @@ text; two fit into one program."""
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
-import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import numpy as np
@@ -17,16 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import srnn
-from srnn import SRNN, SrnnError
+from srnn import SRNN
 from srnn.api import from_network
-from srnn.cli.main import main
 from srnn.data.encoders import LevelCrossing
 from srnn.data.encoders.speech import Statistics
 from srnn.data.signals import CrossingPath, ScaledPath, SignalPath
 from srnn.data.tasks import create_task
 from srnn.deploy.c import export_c
 from srnn.deploy.c.names import c_string, check_name, identifier
-from srnn.deploy.c.plan import Plan, make_plan
+from srnn.deploy.c.plan import make_plan
 from srnn.deploy.export.model import export
 from srnn.measure.scores import running_scores
 from srnn.nn.fixedpoint.device import device_network, run_float32
@@ -34,13 +32,10 @@ from srnn.nn.fixedpoint.integer import InputFormat, quantise
 from srnn.nn.loss_config import DecisionRule, LossConfig, LossName
 from srnn.training.recipes.schema import Recipe, TaskConfig
 from srnn.training.trained import Trained
-from support.compiled import COMPILERS, FLAGS, SANITIZED, build, compile_c
+from support.compiled import COMPILERS, FLAGS, SANITIZED, build, every_format, needs_compiler, ran
 from support.exporting import signal
 from support.kept import copy_of, write_tables
 
-needs_compiler = pytest.mark.skipif(
-    not COMPILERS, reason="no C compiler (gcc, clang) on this machine"
-)
 Format = Literal["float32", "int8"]
 FORMATS: tuple[Format, ...] = ("float32", "int8")
 CLASSES = ("a", "b", "c", "d")
@@ -53,6 +48,19 @@ HOSTILE = [
     "\\x41", "a" * 400 + " " + "b" * 400, " ", "", "ends with \\", "\r", "\x7f", "\ud800", "1" + "\x01" + "1",
 ]  # fmt: skip
 
+NAMES = """\
+#include "net.h"
+#include <stdio.h>
+int main(void)
+{
+    for (int c = 0; c < NET_NUM_CLASSES; c++) {
+        fputs(NET_CLASSES[c], stdout);
+        putchar(0);
+    }
+    return 0;
+}
+"""
+
 
 @needs_compiler
 def test_any_class_name_in_c(tmp_path: Path) -> None:
@@ -61,16 +69,10 @@ def test_any_class_name_in_c(tmp_path: Path) -> None:
     net = SRNN.paper(2, [1], 1000, generator=torch.Generator().manual_seed(0))
     report = export_c(net, tmp_path, "net", decision=DecisionRule(LossConfig(), classes))
     assert report["decision"]["classes"] == list(classes)
-    (tmp_path / "names.c").write_text(
-        '#include "net.h"\n#include <stdio.h>\nint main(void)\n{\n    int c;\n\n'
-        "    for (c = 0; c < NET_NUM_CLASSES; c++) {\n        fputs(NET_CLASSES[c], stdout);\n     "
-        "   putchar(0);\n    }\n"
-        "    return 0;\n}\n"
-    )
+    (tmp_path / "names.c").write_text(NAMES)
     command = [COMPILERS[0], *FLAGS, "-trigraphs", "-o", "names", "names.c", "net.c", "-lm"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    told = subprocess.run([tmp_path / "names"], capture_output=True, check=True).stdout.split(b"\0")
+    ran(*command, cwd=tmp_path)
+    told = ran(tmp_path / "names").split(b"\0")
     assert told[:-1] == [name.encode("utf-8", "backslashreplace") for name in classes]
     assert (tmp_path / "net.c").read_bytes().isascii()
 
@@ -99,30 +101,18 @@ def test_names_made_of_texts() -> None:
     assert {text: identifier(text) for text in cases} == cases
 
 
-def test_decisions_that_cannot_be_exported(tmp_path: Path) -> None:
-    cases = [
-        (DecisionRule(LossConfig(), ("a", "b")), "2 classes.*4 outputs"),
-    ]
-    for rule, message in cases:
-        with pytest.raises(SrnnError, match=message):
-            export_c(NET, tmp_path / "c", decision=rule)
-    assert not (tmp_path / "c").exists()
-
-
 # ---- the program ------------------------------------------------------------------------------------------------------------
 
 
-def program(
-    folder: Path, format: Format, loss: LossConfig, **options: Any
-) -> tuple[Any, Plan, Any]:
-    """(program, plan, model) of a network of 5 inputs and 3 classes."""
+def program(folder: Path, format: Format, loss: LossConfig, **options: Any) -> tuple[Any, Any]:
+    """(program, model) of a network of 5 inputs and 3 classes."""
     net = SRNN.paper(5, [12, 9], 3, generator=torch.Generator().manual_seed(1))
     rule = DecisionRule(loss, ("up\n", "do wn", "é"))
     export_c(net, folder, "net", format, decision=rule, **options)
     device = device_network(net)
     model = quantise(device, options.get("inputs_as")) if format == "int8" else device
     plan = make_plan(model, "net", rule)
-    return build(folder, plan, COMPILERS[0], *SANITIZED), plan, model
+    return build(folder, plan, COMPILERS[0], *SANITIZED), model
 
 
 def lines(x: np.ndarray) -> str:
@@ -142,145 +132,72 @@ def lines(x: np.ndarray) -> str:
     ],
 )
 def test_the_program_prints_classes(name: LossName, format: Format, tmp_path: Path) -> None:
-    """Both formats from the same numbers: an int8 library's are converted, as its integer model
-    does."""
+    """An int8 library's inputs are converted as its integer model converts them."""
     x, inputs_as = signal("analog", batch=3, steps=40), InputFormat(3.0, whole=False)
     x[0, 0, 0] = 100.0  # beyond the range: held
-    x[1, :5, 0] = (
-        np.array([0.5, -0.5, 1.5, 2.5, -3.5]) / 2**inputs_as.bits
-    )  # ties go to the even neighbour
+    ties = np.array([0.5, -0.5, 1.5, 2.5, -3.5])  # go to the even neighbour
+    x[1, :5, 0] = ties / 2**inputs_as.bits
     loss = LossConfig(name, start=2)
     options = {"inputs_as": inputs_as} if format == "int8" else {}
-    tested, _, model = program(tmp_path / "c", format, loss, **options)
-    whole = inputs_as.encode(x)
-    output = (
-        run_float32(model, x).output
-        if format == "float32"
-        else model.run(whole).output / 2.0**model.output_bits
-    )
-    shown = ("up?", "do wn", "é")
-    running = [
-        [shown[c] for c in row]
-        for row in running_scores(output, loss.scoring, loss.start).argmax(-1)
-    ]
-    every = [f"{t}\t{label}" for labels in running for t, label in enumerate(labels)]
-    if name == "nll":
-        expected = [
-            f"{t}\t{label}"
-            for labels in running
-            for t, label in enumerate(labels)
-            if t == 0 or label != labels[t - 1]
-        ]
-    else:
-        expected = [f"39\t{labels[-1]}" for labels in running]
-    text = lines(x)
-    assert tested.text("--steps", "40", "--every", given=text).splitlines() == every
-    assert tested.text("--steps", "40", given=text).splitlines() == expected
-    scores = [
-        line.split(",")
-        for line in tested.text("--steps", "40", "--scores", given=text).splitlines()
-    ]
-    raw = np.array(scores, np.float32 if format == "float32" else float).reshape(3, 40, 3)
-    np.testing.assert_array_equal(
-        raw if format == "float32" else raw / 2.0**model.output_bits, output
-    )
+    tested, model = program(tmp_path / "c", format, loss, **options)
+    whole, one = inputs_as.encode(x), 2.0 ** getattr(model, "output_bits", 0)
+    run = run_float32(model, x) if format == "float32" else model.run(whole)
+    output, shown = run.output / one, ("up?", "do wn", "é")
+    every, changes = [], []
+    for labels in running_scores(output, loss.scoring, loss.start).argmax(-1):
+        rows = [f"{t}\t{shown[label]}" for t, label in enumerate(labels)]
+        every += rows
+        changed = np.diff(labels, prepend=-1) != 0
+        changes += [row for row, new in zip(rows, changed, strict=True) if new]
+    if name != "nll":
+        changes = every[39::40]
+
+    def told(*words: str, text: str = lines(x)) -> list[str]:
+        return tested.text("--steps", "40", *words, given=text).splitlines()
+
+    assert told("--every") == every and told() == changes
+    scores = np.array([line.split(",") for line in told("--scores")], run.output.dtype)
+    np.testing.assert_array_equal(scores.reshape(output.shape), run.output)
     assert tested.text(given="") == ""
-    if format == "int8":
-        same = tested.text("--steps", "40", "--every", "--raw", given=lines(whole.astype(float)))
-        assert same.splitlines() == every
-        for text, message in (
-            ("0.5,0,0,0,0", "not an integer"),
-            ("40000,0,0,0,0", "not an integer"),
-        ):
-            assert message in tested.tried("--raw", given=text).stderr
-        assert "finite number" in tested.tried(given="nan,0,0,0,0").stderr
-        row = "5,4,3,2,1\n"
-        assert tested.text(given=f"time,a,b,c,d,e\n0,{row}") == tested.text(given=row)
-        for text, message in (
-            (f"0,{row}", "line 1: too many numbers"),
-            (f"a,b,c,d\n{row}", "line 1: too few columns"),
-            (f"a,b,c,d,e,f\n0,{row}", "line 1: too many columns"),
-            (f"t,a,b,c,d,e\n{row}", "line 2: too few numbers"),
-        ):
-            said = tested.tried(given=text).stderr
-            assert message in said and "(expected: 5 numbers)" in said
-
-
-@needs_compiler
-@pytest.mark.parametrize("format", FORMATS)
-def test_the_program_takes_the_sensors_numbers(format: Format, tmp_path: Path) -> None:
-    """Of a model whose channels were scaled in training; its library takes them scaled, and its
-    header says how."""
-    net = SRNN.paper(2, [8], 3, generator=torch.Generator().manual_seed(3))
-    statistics = Statistics(np.array([9.81, -300.0], np.float32), np.array([0.3, 71.5], np.float32))
-    known = {"names": ("ax", "temp */"), "units": ("m/s2", None)}
-    model = from_network(
-        net, ("a", "b", "c"), signal=ScaledPath(2, 50.0, statistics, **known), name="My sensor"
-    )
-    inputs_as = InputFormat(4.0, whole=False)
-    options = {"inputs_as": inputs_as} if format == "int8" else {}
-    model.export(tmp_path / "c", "c" if format == "float32" else "int8", **options)
-    raw = (
-        np.random.default_rng(0)
-        .normal(statistics.mean, statistics.std, (1, 40, 2))
-        .astype(np.float32)
-    )
-    path = ScaledPath(2, 50.0, statistics)
-    x, device = path.whole(raw[0])[None], device_network(net, path)
-    small = quantise(device, inputs_as)
-    plan = make_plan(small if format == "int8" else device, "My_sensor")
-    output = run_float32(device, x).output
-    if sensor := plan.samples.format:
-        output = small.run(sensor.inputs(sensor.samples(raw))).output
-    program = build(tmp_path / "c", plan, COMPILERS[0], *SANITIZED)
-    rows = [line.split(",") for line in program.text("--scores", given=lines(raw)).splitlines()]
-    np.testing.assert_array_equal(
-        np.array(rows, np.float32 if format == "float32" else int), output[0]
-    )
     if format == "float32":
-        assert program.text("--scores", "--raw", given=lines(x)) == program.text(
-            "--scores", given=lines(raw)
-        )
-    text = (tmp_path / "c" / "My_sensor.h").read_text()
-    assert "task My sensor, a step every 20 ms, of ax (m/s2), temp _, " in text
-    if format == "float32":
-        assert "mean[MY_SENSOR_CHANNELS] = {9.81f, -300.0f};" in text
-        assert "deviation[MY_SENSOR_CHANNELS] = {0.3f, 71.5f};" in text
+        return
+    assert told("--every", "--raw", text=lines(whole.astype(float))) == every
+    row = "5,4,3,2,1\n"
+    assert tested.text(given=f"time,a,b,c,d,e\n0,{row}") == tested.text(given=row)
+    for words, text, message in (
+        (["--raw"], "0.5,0,0,0,0", "not an integer"),
+        (["--raw"], "40000,0,0,0,0", "not an integer"),
+        ([], "nan,0,0,0,0", "finite number"),
+        ([], f"0,{row}", "line 1: too many numbers (expected: 5 numbers)"),
+        ([], f"a,b,c,d\n{row}", "line 1: too few columns (expected: 5 numbers)"),
+        ([], f"a,b,c,d,e,f\n0,{row}", "line 1: too many columns (expected: 5 numbers)"),
+        ([], f"t,a,b,c,d,e\n{row}", "line 2: too few numbers (expected: 5 numbers)"),
+    ):
+        assert message in tested.tried(*words, given=text).stderr
 
 
 @needs_compiler
 def test_a_stream_may_have_more_steps_than_a_long_counts(tmp_path: Path) -> None:
-    """One of 32 bits (Windows, small boards) is passed after 37 hours of sound. One of 8 stands in
-    for it here."""
-    path = CrossingPath(
-        LevelCrossing("send_on_delta", 0.1, 0.1), channels=1, smoothing=0, horizon=2.0
-    )
+    """32 bits are passed after 37 hours of sound; 8 stand in for them here."""
+    crossing = LevelCrossing("send_on_delta", 0.1, 0.1)
+    path = CrossingPath(crossing, channels=1, smoothing=0, horizon=2.0)
     net = SRNN.paper(2, [4], 2, generator=torch.Generator().manual_seed(0))
     from_network(net, ("a", "b"), loss="nll", signal=path).export(tmp_path, "c", name="net")
     source = tmp_path / "net_main.c"
-    narrow, count = re.subn(
-        r"(?<!unsigned )\blong (?!long)(?=[a-z]+\W)", "signed char ", source.read_text()
-    )
+    wide = r"(?<!unsigned )\blong (?!long)(?=[a-z]+\W)"
+    narrow, count = re.subn(wide, "signed char ", source.read_text())
     assert count == 3
     source.write_text(narrow)
-    subprocess.run(
-        [COMPILERS[0], "-std=c99", "-o", "net", "net_main.c", "net.c", "-lm"],
-        cwd=tmp_path,
-        check=True,
-    )
-    for options, row in (("", "1,0\n"), ("--encode", "5\n")):
-        command = [tmp_path / "net", "--every", *options.split()]
-        done = subprocess.run(command, input=row * 300, capture_output=True, text=True, check=True)
-        assert [line.split()[0] for line in done.stdout.splitlines()] == [
-            str(step) for step in range(300)
-        ]
+    ran(COMPILERS[0], "-std=c99", "-o", "net", "net_main.c", "net.c", "-lm", cwd=tmp_path)
+    for options, row in (([], b"1,0\n"), (["--encode"], b"5\n")):
+        told = ran(tmp_path / "net", "--every", *options, given=row * 300).splitlines()
+        assert [int(line.split()[0]) for line in told] == [*range(300)]
 
 
 @needs_compiler
-@pytest.mark.parametrize("format", FORMATS)
+@every_format
 def test_a_macro_of_many_channels_is_one(format: Format, tmp_path: Path) -> None:
-    """Nine sensors or more: their means and deviations, or thresholds, went on in a next line that
-    was no part of the macro."""
+    """Of nine sensors or more the macro went on in a line that was no part of it."""
     mean, std = np.full(30, -1234.567, np.float32), np.full(30, 9.876543, np.float32)
     crossing = CrossingPath(LevelCrossing("send_on_delta", 0.1, 0.1), channels=30, smoothing=0)
     signals: tuple[SignalPath, ...] = (
@@ -292,82 +209,20 @@ def test_a_macro_of_many_channels_is_one(format: Format, tmp_path: Path) -> None
         model, folder = from_network(net, ("a", "b"), signal=path), tmp_path / str(number)
         options = {"inputs_as": InputFormat(4.0, whole=False)} if format == "int8" else {}
         model.export(folder, "c" if format == "float32" else "int8", name="net", **options)
-        subprocess.run(
-            [COMPILERS[0], *FLAGS, "-o", "net", "net_main.c", "net.c", "-lm"],
-            cwd=folder,
-            check=True,
-        )
-
-
-@needs_compiler
-def test_the_header_says_the_rule_and_its_sizes(tmp_path: Path) -> None:
-    cases = [
-        (
-            "float32",
-            LossConfig("ce_mean", 5),
-            "largest mean of its output over its steps from number 5 on",
-        ),
-        (
-            "int8",
-            LossConfig("ce_sum_softmax"),
-            "largest sum of softmax(output) over all of its steps",
-        ),
-        ("float32", LossConfig("nll"), "largest output at this step"),
-    ]
-    for format, loss, words in cases:
-        folder = tmp_path / loss.name
-        _, plan, model = program(folder, format, loss)  # type: ignore[arg-type]
-        text = re.sub(r"\s*\n \* ", " ", (folder / "net.h").read_text())
-        assert plan.decision is not None
-        assert words in text and f"RAM {plan.decision.ram_bytes} bytes per decision" in text
-        assert plan.ram_bytes == plan.state_bytes + plan.decision.ram_bytes
-        assert plan.flash_bytes == make_plan(model, "net").flash_bytes + plan.decision.flash_bytes
-        assert f"and {plan.decision.ram_bytes} per decision" in text
-        (folder / "size.c").write_text(
-            '#include "net.h"\n#include <stdio.h>\nint main(void)\n{\n    printf("%d", '
-            "(int)sizeof(net_decision));\n"
-            "    return 0;\n}\n"
-        )
-        subprocess.run([COMPILERS[0], "-o", "size", "size.c"], cwd=folder, check=True)
-        told = subprocess.run([folder / "size"], capture_output=True, text=True, check=True).stdout
-        assert int(told) == plan.decision.ram_bytes
-    export_c(NET, tmp_path / "none")
-    text = (tmp_path / "none" / "network.h").read_text()
-    assert (
-        "prediction" not in text
-        and "decide" not in text
-        and "was not given" in re.sub(r"\s*\n \* ", " ", text)
-    )
+        ran(COMPILERS[0], *FLAGS, "-o", "net", "net_main.c", "net.c", "-lm", cwd=folder)
 
 
 @pytest.mark.parametrize("name, format, words", [
-    ("digits", "int8", "its pixel and the next 15, from 0 to 1; where fewer follow, the last 16 of "
-                       "the image. An input x is "
-     "given as round(x * 2^14), clamped to int16."),
-    ("smnist-delays", "c", "its pixel and the next 7, divided by 255;"),
-    ("ecg", "int8", "spikes, 0 or 1: lead 1 rises, lead 1 falls, lead 2 rises, lead 2 falls. An "
-                    "input x is given as an "
-     "integer, clamped to int8."),
-    ("spoken-digits-spikes", "c", "spikes of the cochlea, 0 or 1, in bins of 10 ms."),
+    ("digits", "int8", "Inputs of a step: its pixel and the next 15, from 0 to 1"),
+    ("smnist-delays", "c", "Inputs of a step: its pixel and the next 7, divided by 255"),
+    ("ecg", "int8", "spikes, 0 or 1: lead 1 rises, lead 1 falls, lead 2 rises, lead 2 falls"),
+    ("spoken-digits-spikes", "c", "spikes of the cochlea, 0 or 1, in bins of 10 ms"),
+    ("ecg-lookahead-large", "c", "with the class of the step 94 steps (376 ms) before it"),
+    ("ecg-records", "c", "with the class of the step 19 steps (76 ms) before it"),
 ])  # fmt: skip
-def test_the_header_says_what_the_inputs_of_a_step_are(
-    name: str, format: Any, words: str, tmp_path: Path
-) -> None:
-    srnn.load(name).export(tmp_path / "c", format, name="net")
-    header = re.sub(r"\s*\n \* ", " ", (tmp_path / "c" / "net.h").read_text())
-    assert f"Inputs of a step: {words}" in header
-    assert ("must be finite" in header) == (format == "c")
-
-
-@pytest.mark.parametrize(
-    "name, lag", [("ecg-lookahead-large", "94 steps (376 ms)"), ("ecg-records", "19 steps (76 ms)")]
-)
-def test_the_header_says_how_late_a_class_is(name: str, lag: str, tmp_path: Path) -> None:
-    """Of a network whose labels came later in training, and what this one is called elsewhere."""
-    srnn.load(name).export(tmp_path / "c", name="net")
-    header = re.sub(r"\s*\n \* ", " ", (tmp_path / "c" / "net.h").read_text())
-    about = f"{name}, task ecg, a step every 4 ms, with the class of the step {lag} before it, "
-    assert header.startswith(f"/* net: {about}")
+def test_the_header_says_what_a_step_is(name: str, format: Any, words: str, tmp_path: Path) -> None:
+    srnn.load(name).export(tmp_path, format, name="net")
+    assert words in re.sub(r"\s*\n \* ", " ", (tmp_path / "net.h").read_text())
 
 
 def test_an_export_needs_no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -381,21 +236,15 @@ def test_an_export_needs_no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @needs_compiler
 def test_what_is_not_finite_is_gone_with_a_new_state(tmp_path: Path) -> None:
-    """As the header says: it silences neurons until NAME_init, and nothing reads or writes beyond
-    an array."""
-    tested, plan, model = program(tmp_path / "c", "float32", LossConfig("ce_mean"))
+    """It silences neurons until NAME_init, and nothing reads or writes beyond an array."""
+    tested, model = program(tmp_path / "c", "float32", LossConfig("ce_mean"))
     x = signal("analog", batch=4, steps=30)
-    expected, worst = run_float32(model, x).output, np.array([np.nan, np.inf, -np.inf], np.float32)
-    broken = x.copy()
-    broken[:3, 5, 1] = worst
-    command = [str(tested.path), "--binary", "--steps", "30"]
-    done = subprocess.run(command, input=broken.tobytes(), capture_output=True, check=True)
-    found = np.frombuffer(done.stdout, np.float32).reshape(expected.shape)
+    expected, broken = run_float32(model, x).output, x.copy()
+    broken[:3, 5, 1] = np.nan, np.inf, -np.inf
+    told = ran(tested.path, "--binary", "--steps", "30", given=broken.tobytes())
+    found = np.frombuffer(told, np.float32).reshape(expected.shape)
     assert (found[:, :5] == expected[:, :5]).all() and (found[3] == expected[3]).all()
     assert (found[:3, 5:] != expected[:3, 5:]).any((1, 2)).all()
-    assert (
-        "a NaN or an infinity stays in the state" in (tmp_path / "c" / f"{plan.name}.h").read_text()
-    )
 
 
 TWO = """\
@@ -438,55 +287,32 @@ def test_two_networks_in_one_program(language: str, tmp_path: Path) -> None:
     linker = COMPILERS[0] if language == "c" else "g++"
     if shutil.which(linker) is None:
         pytest.skip(f"no {linker} in the PATH")
-    nets = {
-        name: SRNN.paper(2, [8], 3, generator=torch.Generator().manual_seed(seed))
-        for seed, name in enumerate(("heart", "hand"))
-    }
-    formats: dict[str, Format] = {"heart": "float32", "hand": "int8"}
-    inputs, expected = {"heart": [1.0, 1.0], "hand": [1.0, 0.0]}, []
-    for name, net in nets.items():
-        rule = DecisionRule(LossConfig("ce_sum_softmax", 1), tuple(f"{name}{c}" for c in "abc"))
-        export_c(net, tmp_path / name, name, formats[name], decision=rule)
-        files = {path.name for path in (tmp_path / name).iterdir()}
-        shared = {"Makefile"}
-        assert all(file.startswith((f"{name}.", f"{name}_")) for file in files - shared), files
-        for path in (tmp_path / name).glob("*.[ch]"):
-            shutil.copy(path, tmp_path / path.name)
-        model = device_network(net)
-        x = np.tile(np.array(inputs[name], np.float32), (1, 20, 1))
-        output = run_float32(model, x).output[0]
-        if formats[name] == "int8":
-            small = quantise(model)
-            output = small.run(x.astype(int)).output[0] / 2.0**small.output_bits
-        expected.append(
-            rule.classes[
-                running_scores(output[None], rule.loss.scoring, rule.loss.start)[0, -1].argmax()
-            ]
-        )
     warnings = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
-    (tmp_path / f"two.{language}").write_text(TWO)
-    for name in nets:
-        subprocess.run(
-            [COMPILERS[0], "-std=c99", *warnings, "-c", f"{name}.c"], cwd=tmp_path, check=True
-        )
-    command = [
-        linker,
-        *warnings,
-        "-x",
-        language,
-        f"two.{language}",
-        "-x",
-        "none",
-        "heart.o",
-        "hand.o",
-        "-lm",
-        "-o",
-        "two",
+    cases: list[tuple[str, Format, list[float]]] = [
+        ("heart", "float32", [1.0, 1.0]),
+        ("hand", "int8", [1.0, 0.0]),
     ]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    told = subprocess.run([tmp_path / "two"], capture_output=True, text=True, check=True).stdout
-    assert told.split() == expected
+    expected = []
+    for seed, (name, format, inputs) in enumerate(cases):
+        net = SRNN.paper(2, [8], 3, generator=torch.Generator().manual_seed(seed))
+        rule = DecisionRule(LossConfig("ce_sum_softmax", 1), tuple(f"{name}{c}" for c in "abc"))
+        export_c(net, tmp_path / name, name, format, decision=rule)
+        files = {path.name for path in (tmp_path / name).iterdir()} - {"Makefile"}
+        assert all(file.startswith((f"{name}.", f"{name}_")) for file in files), files
+        for path in (tmp_path / name).glob("*.[ch]"):
+            shutil.copy(path, tmp_path)
+        ran(COMPILERS[0], "-std=c99", *warnings, "-c", f"{name}.c", cwd=tmp_path)
+        model, x = device_network(net), np.tile(np.float32(inputs), (1, 20, 1))
+        output = run_float32(model, x).output
+        if format == "int8":
+            small = quantise(model)
+            output = small.run(x.astype(int)).output / 2.0**small.output_bits
+        scores = running_scores(output, rule.loss.scoring, rule.loss.start)[0, -1]
+        expected.append(rule.classes[scores.argmax()])
+    (tmp_path / "two").write_text(TWO)
+    objects = ["-x", "none", "heart.o", "hand.o", "-lm"]
+    ran(linker, *warnings, "-x", language, "two", *objects, "-o", "program", cwd=tmp_path)
+    assert ran(tmp_path / "program").decode().split() == expected
 
 
 @pytest.mark.slow
@@ -494,78 +320,58 @@ def test_two_networks_in_one_program(language: str, tmp_path: Path) -> None:
 def test_the_makefile_builds_what_it_says(tmp_path: Path) -> None:
     if shutil.which("make") is None:
         pytest.skip("no make")
-    export_c(
-        NET, tmp_path, "read", decision=DecisionRule(LossConfig(), CLASSES)
-    )  # a name that clashed with read_input
-    command = ["make", "-s", f"CC={COMPILERS[0]}", "read", "read_count"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert {"read", "read_count"} <= {path.name for path in tmp_path.iterdir()}
-    told = subprocess.run(
-        [tmp_path / "read"], input="1,0\n0,1\n", capture_output=True, text=True, check=True
-    ).stdout
-    assert told.splitlines()[0].startswith("1\t") and told.count("\n") == 1
-    command = ["make", "-n", "-B", "read", "CFLAGS=-O3"]  # as an environment often has it
-    assert (
-        "-O3 -ffp-contract=off"
-        in subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout
-    )
-
-
-@pytest.fixture
-def learnt(tmp_path: Path) -> Path:
-    """A folder with ``data``, tables in folders of their class, and ``run``, a network that has
-    learnt them."""
-    write_tables(tmp_path / "data")
-    copy_of("tables", tmp_path / "run")
-    return tmp_path
+    decision = DecisionRule(LossConfig(), CLASSES)
+    export_c(NET, tmp_path, "read", decision=decision)  # a name that clashed with read_input
+    ran("make", "-s", f"CC={COMPILERS[0]}", "read", "read_count", cwd=tmp_path)
+    assert (tmp_path / "read_count").exists()
+    told = ran(tmp_path / "read", given=b"1,0\n0,1\n")
+    assert told.startswith(b"1\t") and told.count(b"\n") == 1
+    flags = ran("make", "-n", "-B", "read", "CFLAGS=-O3", cwd=tmp_path)  # as an environment's
+    assert b"-O3 -ffp-contract=off" in flags
 
 
 @needs_compiler
-@pytest.mark.parametrize("format", FORMATS)
-def test_the_program_takes_the_tables_of_training(
-    format: Format, learnt: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """With names, units and times, columns in another order, and without a first line: the label is
-    that of predict."""
-    model = srnn.load(learnt / "run")
+@every_format
+def test_the_program_takes_the_tables_of_training(format: Format, tmp_path: Path) -> None:
+    """In any spelling, order or separator: the label is that of predict."""
+    write_tables(tmp_path / "data")
+    model = srnn.load(copy_of("tables", tmp_path / "run"))
     model.export(tmp_path / "c", "int8" if format == "int8" else "c", name="net")
-    sources = [tmp_path / "c" / name for name in ("net_main.c", "net.c")]
-    compile_c([COMPILERS[0], *FLAGS, *SANITIZED], sources, tmp_path / "c" / "net")
+    named: Any = SimpleNamespace(name="net")
+    program = build(tmp_path / "c", named, COMPILERS[0], *SANITIZED)
 
-    def said(table: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [tmp_path / "c" / "net", *arguments]
-        return subprocess.run(command, input=table, capture_output=True, text=True, check=False)
-
-    paths = sorted((learnt / "data").glob("*/*.csv"))[::4]
-    capsys.readouterr()
-    assert main(["predict", str(learnt / "run"), *map(str, paths), "--json"]) == 0
-    labels = [result["label"] for result in json.loads(capsys.readouterr().out)["results"]]
+    paths = sorted((tmp_path / "data").glob("*/*.csv"))[::4]
+    labels = [model.predict(path).label for path in paths]
     assert len(set(labels)) > 1
-    assert [said(path.read_text()).stdout for path in paths] == [
-        f"39\t{label}\n" for label in labels
-    ]
+    told = [program.text(given=path.read_text()) for path in paths]
+    assert told == [f"39\t{label}\n" for label in labels]
 
     table = paths[0].read_text()
-    scores = said(table, "--scores").stdout
     header, *rows = table.split("\n")
     bare = "\n".join(row.partition(",")[2] for row in rows)
-    assert said(bare, "--scores").stdout == scores
     turned = "\n".join(",".join([*row.split(",")[:0:-1], "0"]) for row in rows)
-    for titles in ("temp,Acc_Y,AX,other", 'temp,"acc_y",ax [m/s^2],', "temp,acc_y,ax_m/s2,0"):
-        assert said(f"\ufeff{titles}\r\n# a comment\n\n{turned}\n", "--scores").stdout == scores
     german = bare.replace(",", ";").replace(".", ",")
-    assert said(f"ax;acc_y;temp\n{german}", "--scores").stdout == scores
-    assert said(bare.replace(",", " \t"), "--scores").stdout == scores
-
-    for titles, message in (
-        ("time,ax,acc_y,tempo", "line 1: there is no column temp\n"),
-        ("time,ax (g),acc_y,temp", "line 1: there is no column ax (m/s2)\n"),
-        ("time,ax,acc_y,temp,AX", "line 1: more than one column is ax (expected: 3 numbers)\n"),
+    scores = program.text("--scores", given=table)
+    for text in (
+        bare,
+        bare.replace(",", " \t"),
+        f"ax;acc_y;temp\n{german}",
+        f"\ufefftemp,Acc_Y,AX,other\r\n# a comment\n\n{turned}\n",
+        f'temp,"acc_y",ax [m/s^2],\n{turned}',
+        f"temp,acc_y,ax_m/s2,0\n{turned}",
     ):
-        done = said("\n".join([titles, *rows]))
-        assert (done.returncode, done.stdout, done.stderr) == (2, "", message)
-    done = said("\n".join([header, *rows[:3], "0.06,1,,2"]))
-    assert done.returncode == 2 and done.stderr.startswith(
-        "line 5: too few numbers: a column is empty"
-    )
+        assert program.text("--scores", given=text) == scores
+
+    if format == "float32":  # --raw: what the network reads, which is scaled
+        raw = np.loadtxt(bare.splitlines(), np.float32, delimiter=",")
+        steps = lines(model.task.signal().whole(raw))
+        assert program.text("--scores", "--raw", given=steps) == scores
+
+    for titles, said in (
+        ("time,ax,acc_y,tempo", "line 1: there is no column temp"),
+        ("time,ax (g),acc_y,temp", "line 1: there is no column ax (m/s2)"),
+        ("time,ax,acc_y,temp,AX", "line 1: more than one column is ax"),
+        ("\n".join([header, *rows[:3], "0.06,1,,2"]), "line 5: too few numbers: a column is empty"),
+    ):
+        done = program.tried(given="\n".join([titles, *rows]))
+        assert done.returncode == 2 and done.stderr.startswith(said)

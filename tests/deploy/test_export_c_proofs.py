@@ -3,19 +3,21 @@ sanitizers for all."""
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from srnn.data.encoders import LevelCrossing
-from srnn.data.signals import CrossingPath
+from srnn.data.encoders.speech import SpeechFeatures
+from srnn.data.signals import CrossingPath, SpeechPath
 from srnn.nn.loss_config import DecisionRule, LossConfig
-from support.compiled import COMPILERS, SANITIZED, compilers
+from support.compiled import COMPILERS, SANITIZED, every_compiler, every_format, needs_compiler, ran
 from support.exporting import build_step, check_steps, raw_states, run_steps, small
 from support.proving import DECIDE, ENCODER, STEP, needs_cbmc, tried
+from support.sounds import tone
 
 INT8 = {
     "lif": {"neuron": "lif", "hidden": (2,)},
@@ -90,12 +92,11 @@ def test_no_decision_overflows_or_leaves_the_classes(
 @pytest.mark.parametrize(
     "encoder", [HEART, replace(HEART, horizon=2.0, rate=250.0)], ids=["told", "running"]
 )
-@pytest.mark.parametrize("format", ["float32", "int8"])
+@every_format
 def test_no_order_of_calls_harms_an_encoder(
     format: str, encoder: CrossingPath, tmp_path: Path
 ) -> None:
-    """Samples after the end of a signal are among them: they once made a step read beyond the
-    smoothing's weights."""
+    """Samples after the end once made a step read beyond the smoothing's weights."""
     small(tmp_path / "c", "lif", format, hidden=(2,), inputs=4, encoder=encoder)
     sample = "int32_t" if format == "int8" else "float"
     held = f"((x) <= {HEART.limit} && (x) >= -{HEART.limit})" if format == "int8" else "1"
@@ -129,13 +130,12 @@ def test_a_proof_finds_what_is_wrong(
     assert failed and any(found in line for line in failed), failed
 
 
-@pytest.mark.parametrize("compiler", compilers())
+@every_compiler
 @pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=() if kind in QUICK else pytest.mark.slow) for kind in INT8]
 )
 def test_int8_steps_from_raw_states(kind: str, compiler: str, tmp_path: Path) -> None:
-    """Random and extreme memory, under sanitizers: no fault; and where spikes are 0 or 1, the bits
-    of the integer model."""
+    """Under sanitizers; where spikes are 0 or 1, the bits of the integer model."""
     plan, model = small(tmp_path / "c", **INT8[kind])
     program = [str(build_step(tmp_path / "c", compiler, *SANITIZED))]
     run_steps(program, plan, *raw_states(plan, 500))
@@ -143,13 +143,12 @@ def test_int8_steps_from_raw_states(kind: str, compiler: str, tmp_path: Path) ->
     check_steps(plan, model, states, inputs, run_steps(program, plan, states, inputs))
 
 
+@needs_compiler
 @pytest.mark.parametrize("neuron", FLOAT)
 def test_float32_steps_from_raw_states(neuron: str, tmp_path: Path) -> None:
     """NaN and infinities among them: they stay where they are, and harm nothing else."""
-    if not COMPILERS:
-        pytest.skip("no C compiler")
-    plan, _ = small(tmp_path / "c", neuron, "float32")
-    program = [str(build_step(tmp_path / "c", COMPILERS[0], *SANITIZED))]
+    plan, _ = small(tmp_path, neuron, "float32")
+    program = [str(build_step(tmp_path, COMPILERS[0], *SANITIZED))]
     scores, _ = run_steps(program, plan, *raw_states(plan, 500))
     assert np.isnan(scores).any()
 
@@ -157,55 +156,78 @@ def test_float32_steps_from_raw_states(neuron: str, tmp_path: Path) -> None:
 CALLS = """\
 #include "net.h"
 
+typedef char size[sizeof(net_encoder) == BYTES ? 1 : -1];
+#ifdef TOLD
+static const SAMPLE up[NET_CHANNELS] = {1, 1}, down[NET_CHANNELS] = {1, 1};
+#define BEGIN net_encoder_init(&encoder, up, down)
+#else
+#define BEGIN net_encoder_init(&encoder)
+#endif
+
 int main(void)
 {
     static net_encoder encoder;
-    static const SAMPLE signal[NET_CHANNELS] = {7, -3}, up[NET_CHANNELS] = {1, 1}, down[NET_CHANNELS] = {1, 1};
-    net_input spikes[NET_INPUTS];
+    SAMPLE signal[NET_CHANNELS] = {0};
+    net_input input[NET_INPUTS];
     uint32_t drawn = 1;
-    long t;
+    long t, burst;
 
-    net_encoder_init(&encoder, up, down);
-    for (t = 0; t < 20000; t++) {
+    BEGIN;
+    for (t = 0; t < TURNS; t++) {
         drawn = drawn * 1664525u + 1013904223u;
+        signal[0] = (SAMPLE)(drawn >> 17);
         switch (drawn >> 28) {
         case 0: net_encoder_end(&encoder); break;
         case 1:
-            net_encoder_init(&encoder, up, down);
-            if (net_encode(&encoder, spikes))
+            BEGIN;
+            if (net_encode(&encoder, input))
                 return 1; /* a step of nothing */
             break;
-        case 2: case 3: case 4: case 5: case 6: (void)net_encode(&encoder, spikes); break;
-        default: net_encoder_push(&encoder, signal);
+        case 2: case 3: case 4: case 5: case 6: (void)net_encode(&encoder, input); break;
+        default:
+            for (burst = (long)(drawn >> 20 & BURST); burst >= 0; burst--)
+                net_encoder_push(&encoder, signal);
         }
     }
+#ifdef TOLD
     for (t = 0; t < 10; t++) { /* an end that is told twice has nothing more */
         long steps = 0, samples;
 
-        net_encoder_init(&encoder, up, down);
+        BEGIN;
         for (samples = 0; samples < t; samples++)
-            for (net_encoder_push(&encoder, signal); net_encode(&encoder, spikes);)
+            for (net_encoder_push(&encoder, signal); net_encode(&encoder, input);)
                 steps++;
-        for (net_encoder_end(&encoder); net_encode(&encoder, spikes);)
+        for (net_encoder_end(&encoder); net_encode(&encoder, input);)
             steps++;
         net_encoder_end(&encoder);
-        if (steps != t || net_encode(&encoder, spikes))
+        if (steps != t || net_encode(&encoder, input))
             return 2;
     }
+#endif
     return 0;
 }
 """
+FEATURES = SpeechFeatures(rate=8000, derivatives=1, normalise="training")
+SOUND = SpeechPath(
+    FEATURES, None, FEATURES.fit([FEATURES.expand(FEATURES.frames(tone(0.5, 8000)))])
+)
 
 
-@pytest.mark.parametrize("format", ["float32", "int8"])
-def test_an_encoder_called_in_any_order(format: str, tmp_path: Path) -> None:
-    """Under sanitizers; as the proof, without its tool."""
-    if not COMPILERS:
-        pytest.skip("no C compiler")
-    small(tmp_path / "c", "lif", format, hidden=(2,), inputs=4, encoder=HEART)
-    sample = "int32_t" if format == "int8" else "float"
-    program = build_step(
-        tmp_path / "c", COMPILERS[0], *SANITIZED, f"-DSAMPLE={sample}", program=CALLS
-    )
-    done = subprocess.run([program], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+@needs_compiler
+@pytest.mark.parametrize(
+    ("format", "encoder", "flags"),
+    [
+        ("float32", HEART, ("-DSAMPLE=float", "-DTOLD", "-DBURST=0", "-DTURNS=20000")),
+        ("int8", HEART, ("-DSAMPLE=int32_t", "-DTOLD", "-DBURST=0", "-DTURNS=20000")),
+        ("float32", SOUND, ("-DSAMPLE=int16_t", "-DBURST=255u", "-DTURNS=3000")),
+    ],
+)
+def test_an_encoder_called_in_any_order(
+    format: str, encoder: Any, flags: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Under sanitizers; as the proof, without its tool. Its struct is as large as is said."""
+    inputs = encoder.inputs
+    plan, _ = small(tmp_path, "lif", format, hidden=(2,), inputs=inputs, encoder=encoder)
+    assert plan.encoder is not None
+    more = (*SANITIZED, *flags, f"-DBYTES={plan.encoder.ram_bytes}")
+    ran(build_step(tmp_path, COMPILERS[0], *more, program=CALLS))

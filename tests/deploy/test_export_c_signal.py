@@ -5,8 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import re
-import shutil
-import subprocess
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import pytest
 
 import srnn
 from srnn import SRNN, SrnnError
+from srnn.cli.main import main
 from srnn.data.encoders import LevelCrossing
 from srnn.data.encoders.speech import Statistics
 from srnn.data.signals import CrossingPath, ScaledPath
@@ -26,9 +25,8 @@ from srnn.deploy.c.plan import make_plan
 from srnn.deploy.export.model import input_scale
 from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.fixedpoint.integer import quantise
-from support.compiled import SANITIZED, build, compilers
+from support.compiled import SANITIZED, build, every_compiler, every_format, ran
 from support.hearts import Format, check_begins_again, from_signal, heart, scores_of
-from support.refusing import refuses
 from support.runs import DIGITS, make_run
 from support.signals import two_leads
 
@@ -43,7 +41,7 @@ def stream(encoder: CrossingPath, signal: np.ndarray, std: tuple[float, ...] = S
     return np.concatenate([chain.push(signal), chain.flush()])
 
 
-@pytest.mark.parametrize("compiler", compilers())
+@every_compiler
 @pytest.mark.parametrize(
     ("format", "rule", "smoothing"),
     [
@@ -70,32 +68,26 @@ def test_c_on_a_raw_signal_is_the_stream(
         np.testing.assert_array_equal(from_signal(program, signal, STD), scores_of(model, spikes))
 
 
-@pytest.mark.parametrize("compiler", compilers())
-@pytest.mark.parametrize("format", ["float32", "int8"])
+@every_compiler
+@pytest.mark.parametrize(
+    "format, up, down",
+    [("float32", "{20.5f, 20.5f}", "{13.0f, 13.0f}"), ("int8", "{21, 21}", "{13, 13}")],
+)
 def test_without_a_scale_a_level_crossing_has_thresholds_in_the_signals_unit(
-    format: Format, compiler: str, tmp_path: Path
+    format: Format, up: str, down: str, compiler: str, tmp_path: Path
 ) -> None:
-    encoder = CrossingPath(
-        LevelCrossing("send_on_delta", 20.5, 13.0), 2, scale=([0.0, 0.0], [1.0, 1.0])
-    )
-    plan, model = heart(encoder, format, tmp_path / "c")
+    crossing, ones = LevelCrossing("send_on_delta", 20.5, 13.0), (1.0, 1.0)
+    encoder = CrossingPath(crossing, 2, scale=([0.0, 0.0], [1.0, 1.0]))
+    plan, model = heart(encoder, format, tmp_path)
     signal = two_leads(500)
-    program = build(tmp_path / "c", plan, compiler, *SANITIZED)
-    np.testing.assert_array_equal(
-        from_signal(program, signal, (1.0, 1.0)), scores_of(model, encoder.whole(signal))
-    )
-    up, down = (
-        ("{21, 21}", "{13, 13}") if format == "int8" else ("{20.5f, 20.5f}", "{13.0f, 13.0f}")
-    )
-    header = (tmp_path / "c" / "heart.h").read_text()
-    assert (
-        f"#define HEART_UP {up}\n#define HEART_DOWN {down}\n" in header
-        and "encoder_end" not in header
-    )
+    found = from_signal(build(tmp_path, plan, compiler, *SANITIZED), signal, ones)
+    np.testing.assert_array_equal(found, scores_of(model, encoder.whole(signal)))
+    header = (tmp_path / "heart.h").read_text()
+    assert f"#define HEART_UP {up}\n#define HEART_DOWN {down}\n" in header
 
 
-@pytest.mark.parametrize("compiler", compilers())
-@pytest.mark.parametrize("format", ["float32", "int8"])
+@every_compiler
+@every_format
 def test_its_sizes_and_operations_are_in_the_header(
     format: Format, compiler: str, tmp_path: Path
 ) -> None:
@@ -109,67 +101,38 @@ def test_its_sizes_and_operations_are_in_the_header(
     counts = json.loads(program.tried("--encode", "171.3", "95.7", given=lines).stderr)
     assert counts["steps"] == 300 and counts["state_bytes"] == plan.state_bytes
     assert counts["encoder_adds"] == 300 * 16 and counts["encoder_multiplies"] == 300 * 14
-    check = tmp_path / "c" / "heart_main.c"  # how many bytes a compiler gives the encoder
-    check.write_text(
-        '#include "heart.h"\n#include <stdio.h>\n'
-        'int main(void) { printf("%d", (int)sizeof(heart_encoder)); return 0; }\n'
-    )
-    assert int(build(tmp_path / "c", plan, compiler).text(given="")) == plan.encoder.ram_bytes
     text = re.sub(r"\s*\n \* ", " ", (tmp_path / "c" / "heart.h").read_text())
-    for words in (
-        f"{plan.encoder.ram_bytes} per encoder",
-        "for the encoder 16 and 14",
-        "7 samples, order 3",
-        "a step is 3 samples late",
-    ):
+    ram = plan.encoder.ram_bytes
+    for words in (f"{ram} per encoder", "for the encoder 16 and 14", "a step is 3 samples late"):
         assert words in text, words
     report = json.loads((tmp_path / "c" / "heart.json").read_text())
-    assert report["ram_bytes"] == plan.state_bytes + plan.encoder.ram_bytes
+    assert report["ram_bytes"] == plan.state_bytes + ram
     assert report["encoder"]["latency_samples"] == 3 and report["encoder"]["std"] == list(STD)
 
 
-@pytest.mark.parametrize("compiler", compilers())
+@every_compiler
 def test_an_encoder_has_the_bytes_that_are_said(compiler: str, tmp_path: Path) -> None:
     """Of one channel or several, padded or not."""
-    lines, kinds = (
-        ["#include <stdint.h>"],
-        itertools.product((1, 2, 3), (0, 7), (None, 2.0), (None, 0)),
-    )
+    lines = ["#include <stdint.h>"]
+    kinds = itertools.product((1, 2, 3), (0, 7), (None, 2.0), (None, 0))
     for number, (channels, smoothing, horizon, bits) in enumerate(kinds):
-        path, name = (
-            CrossingPath(LevelCrossing(), channels, 250.0, smoothing, horizon=horizon),
-            f"n{number}",
-        )
-        plan = CrossingPlan(name, path, bits)
-        lines += [
-            f"#define {name.upper()}_INPUTS {path.inputs}",
-            f"typedef float {name}_input;",
-            plan.declaration(),
-        ]
-        lines.append(
-            f"typedef char {name}_size[sizeof({name}_encoder) == {plan.ram_bytes} ? 1 : -1];"
-        )
+        path = CrossingPath(LevelCrossing(), channels, 250.0, smoothing, horizon=horizon)
+        plan = CrossingPlan(f"n{number}", path, bits)
+        size = f"sizeof(n{number}_encoder) == {plan.ram_bytes}"
+        lines += [f"#define N{number}_INPUTS {path.inputs}", f"typedef float n{number}_input;"]
+        lines += [plan.declaration(), f"typedef char n{number}_size[{size} ? 1 : -1];"]
     (tmp_path / "sizes.c").write_text("\n".join(lines) + "\n")
-    done = subprocess.run(
-        [compiler, "-std=c99", "-fsyntax-only", tmp_path / "sizes.c"],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    ran(compiler, "-std=c99", "-fsyntax-only", tmp_path / "sizes.c")
 
 
 def test_smoothing_weights_are_scipys() -> None:
     scipy = pytest.importorskip("scipy.signal")
     for window in (5, 7, 9, 11, 13):
         numerators, denominator = smoothing_rows(window)
-        np.testing.assert_allclose(
-            numerators / denominator,
-            scipy.savgol_filter(np.eye(window), window, 3, axis=0),
-            atol=1e-12,
-        )
-    assert [Fraction(int(n), smoothing_rows(7)[1]) for n in smoothing_rows(7)[0][3]] == [
-        Fraction(n, 21) for n in (-2, 3, 6, 7, 6, 3, -2)
-    ]
+        expected = scipy.savgol_filter(np.eye(window), window, 3, axis=0)
+        np.testing.assert_allclose(numerators / denominator, expected, atol=1e-12)
+    rows, parts = smoothing_rows(7)
+    assert [Fraction(int(n), parts) * 21 for n in rows[3]] == [-2, 3, 6, 7, 6, 3, -2]
 
 
 class Louder(CrossingPath):
@@ -189,58 +152,32 @@ class Squared(ScaledPath):
 def test_a_path_derived_from_the_librarys_is_not_written_as_that_one(tmp_path: Path) -> None:
     for kind, encodes in ((CrossingPath, True), (Louder, False)):
         path = kind(LevelCrossing("send_on_delta", 0.5, 0.5), 2, scale=([0.0, 0.0], [1.0, 1.0]))
-        report = srnn.from_network(SRNN.paper(4, [3], 2), "ab", signal=path).export(
-            tmp_path / kind.__name__
-        )
-        assert ("encoder" in report) is encodes
+        model = srnn.from_network(SRNN.paper(4, [3], 2), "ab", signal=path)
+        assert ("encoder" in model.export(tmp_path / kind.__name__)) is encodes
     statistics = Statistics(np.zeros(2, np.float32), np.ones(2, np.float32))
     for kind, names in ((ScaledPath, {"input_mean", "input_std"}), (Squared, set())):
-        assert (
-            input_scale(
-                srnn.from_network(SRNN.paper(2, [3], 2), "ab", signal=kind(2, 50.0, statistics))
-            ).keys()
-            == names
-        )
+        path = kind(2, 50.0, statistics)
+        model = srnn.from_network(SRNN.paper(2, [3], 2), "ab", signal=path)
+        assert input_scale(model).keys() == names
 
 
-def test_what_cannot_be_exported(tmp_path: Path) -> None:
-    net, crossing = SRNN.paper(4, [3], 2), LevelCrossing()
-    with refuses("smoothing"):
-        CrossingPath(crossing, 2, smoothing=6)
-    with pytest.raises(SrnnError, match="2 standard deviations"):
-        export_c(
-            net, tmp_path / "c", encoder=CrossingPath(crossing, 2, smoothing=7).with_std((1.0,))
-        )
-    with refuses("std"):
-        CrossingPath(crossing, 2, smoothing=7).with_std((1.0, 0.0))
-    with pytest.raises(SrnnError, match="export it as float32"):
-        export_c(
-            net, tmp_path / "c", format="int8", encoder=CrossingPath(crossing, 2, smoothing=21)
-        )
-    export_c(net, tmp_path / "c", encoder=CrossingPath(crossing, 2, smoothing=21))
-
-
-@pytest.mark.parametrize("compiler", compilers())
+@every_compiler
 def test_samples_and_thresholds_beyond_int32_are_held(compiler: str, tmp_path: Path) -> None:
     encoder = CrossingPath(LevelCrossing("difference", 0.1, 0.1), 2, smoothing=7)
-    plan, model = heart(encoder.with_std((1e8, 1e9)), "int8", tmp_path / "c")
-    assert (
-        f"#define HEART_UP {{420000000, {2**31 - 1}}}" in (tmp_path / "c" / "heart.h").read_text()
-    )
+    plan, model = heart(encoder.with_std((1e8, 1e9)), "int8", tmp_path)
+    most = 2**31 - 1
+    assert f"#define HEART_UP {{420000000, {most}}}" in (tmp_path / "heart.h").read_text()
     rng = np.random.default_rng(0)
     signal = rng.integers(-(2**31), 2**31, (50, 2))
     signal[25:, 0] = rng.choice([-2, 2], 25) * encoder.limit
-    signal[:7, 1] = np.array([1, -1, -1, -1, 1, 1, -1]) * (
-        2**31 - 1
-    )  # the first change is larger than any int32
-    program = build(tmp_path / "c", plan, compiler, *SANITIZED)
+    # The first change is larger than any int32.
+    signal[:7, 1] = np.array([1, -1, -1, -1, 1, 1, -1]) * most
     lines = "\n".join(f"{a},{b}" for a, b in signal)
-    found = np.array(
-        [line.split(",") for line in program.text("--encode", "1e8", "1e9", given=lines).split()],
-        int,
-    )
+    program = build(tmp_path, plan, compiler, *SANITIZED)
+    told = program.text("--encode", "1e8", "1e9", given=lines).split()
     spikes = encoder.in_c(signal, (1e8, 1e9), True)
     assert spikes[1].tolist()[2:] == [0, 1] and not spikes[2:, 2:].any()
+    found = np.array([line.split(",") for line in told], int)
     np.testing.assert_array_equal(found, scores_of(model, spikes))
 
 
@@ -250,55 +187,34 @@ def test_samples_and_thresholds_beyond_int32_are_held(compiler: str, tmp_path: P
 def test_the_command_brings_training_along(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from srnn.cli.main import main
-
     told = ("--network.neuron.threshold=0.2", "--task.options.scale=record")
-    run = str(make_run(tmp_path / "ecg", *told, recipe="ecg-records"))
-    assert main(["export", "c", run, "--out", str(tmp_path / "a")]) == 0
-    shown = capsys.readouterr().out
-    assert (
-        "5 samples late" in shown
-        and "--std, or in ecg_encoder_init" in shown
-        and "/ecg --encode STD ... <" in shown
-    )
-    assert main(["export", "c", run, "--out", str(tmp_path / "known"), "--std", "0.2,0.1"]) == 0
-    assert "/ecg --encode 0.2 0.1 < input.csv" in capsys.readouterr().out  # to be tried as it is
-    more = ["--format", "int8", "--inputs", "spikes", "--json", "--std"]
-    for std in (["171.3,95.7"], ["171.3", "95.7"]):  # as 'srnn stream' takes them, too
-        assert main(["export", "c", run, "--out", str(tmp_path / "b"), *more, *std]) == 0
-        shown_as = json.loads(capsys.readouterr().out)["encoder"]
-        assert shown_as["std"] == list(STD)
-        shutil.move(tmp_path / "b", tmp_path / std[0])
-    assert shown_as["rule"] == "send_on_delta" and shown_as["smoothing"] == 11
-    assert (
-        "#define ECG_UP {8771, 4900}" in (tmp_path / "171.3" / "ecg.h").read_text()
-    )  # 0.1 x 42 x std, rounded up
-    for words, message in (
-        (["export", "c", run, "--out", str(tmp_path / "c"), "--std", "1"], "2 standard deviations"),
-        (
-            ["export", "c", run, "--out", str(tmp_path / "c"), "--std", "1", "x"],
-            "--std takes comma-separated numbers",
-        ),
-        (
-            [
-                "export",
-                "c",
-                str(make_run(tmp_path / "digits", *DIGITS)),
-                "--out",
-                str(tmp_path / "c"),
-                "--std",
-                "1",
-            ],
-            "raw ECG",
-        ),
-    ):
-        assert main(words) == 2
-        assert message in capsys.readouterr().err
-    assert not (tmp_path / "c").exists()
+    run = make_run(tmp_path / "ecg", *told, recipe="ecg-records")
+
+    def shown(run: Path, out: str, more: str, code: int = 0) -> str:
+        assert main(f"export c {run} --out {tmp_path / out} {more}".split()) == code
+        captured = capsys.readouterr()
+        return captured.err if code else captured.out
+
+    said = shown(run, "a", "")
+    assert "5 samples late" in said and "--std, or in ecg_encoder_init" in said
+    said = shown(run, "known", "--std 0.2,0.1")
+    assert "/ecg --encode 0.2 0.1 < input.csv" in said  # to be tried as it is
+    for out, std in (("b", "171.3,95.7"), ("c", "171.3 95.7")):  # as 'srnn stream' takes them, too
+        report = json.loads(shown(run, out, f"--format int8 --inputs spikes --json --std {std}"))
+        encoder = report["encoder"]
+        assert encoder["std"] == list(STD)
+        assert encoder["rule"] == "send_on_delta" and encoder["smoothing"] == 11
+        header = (tmp_path / out / "ecg.h").read_text()
+        assert "#define ECG_UP {8771, 4900}" in header  # 0.1 x 42 x std, rounded up
+    digits = make_run(tmp_path / "digits", *DIGITS)
+    assert "2 standard deviations" in shown(run, "d", "--std 1", 2)
+    assert "--std takes comma-separated numbers" in shown(run, "d", "--std 1 x", 2)
+    assert "raw ECG" in shown(digits, "d", "--std 1", 2)
+    assert not (tmp_path / "d").exists()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("compiler", compilers())
+@every_compiler
 def test_a_whole_raw_record(compiler: str, data_dir: Path, tmp_path: Path) -> None:
     """A record of the QT database as its converter gave it, some 225,000 samples: spikes and scores
     as training encodes it.
@@ -328,8 +244,7 @@ def test_a_whole_raw_record(compiler: str, data_dir: Path, tmp_path: Path) -> No
     assert isinstance(encoder, CrossingPath) and encoder.smoothing == 7
     expected = stream(encoder, signal, std)
     assert len(expected) == len(signal) and 0.01 < expected.mean() < 0.3
-    formats: tuple[Format, ...] = ("float32", "int8")
-    for format in formats:
+    for format in ("float32", "int8"):
         export_c(network, tmp_path / format, "heart", format, encoder=encoder)  # type: ignore[arg-type]
         device = device_network(network, encoder)
         model = quantise(device) if format == "int8" else device
@@ -338,6 +253,5 @@ def test_a_whole_raw_record(compiler: str, data_dir: Path, tmp_path: Path) -> No
         assert differ <= (0 if format == "int8" else len(signal) / 100_000), differ
         plan, part = make_plan(model, "heart"), slice(0, 30_000)
         found = from_signal(build(tmp_path / format, plan, compiler), signal[part], std)
-        np.testing.assert_array_equal(
-            found[:-3], scores_of(model, spikes[part])[:-3]
-        )  # but for the end that is none
+        # But for the end that is none.
+        np.testing.assert_array_equal(found[:-3], scores_of(model, spikes[part])[:-3])

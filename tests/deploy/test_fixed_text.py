@@ -3,7 +3,8 @@ saturate never overflows."""
 
 from __future__ import annotations
 
-import subprocess
+import itertools
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,22 +15,18 @@ import pytest
 from srnn.deploy.c.resolve import resolved
 from srnn.deploy.c.translate import FixedText
 from srnn.nn.fixedpoint.fixed import INT32, INT32_MAX, INT32_MIN, FixedArray
-from support.compiled import FLAGS, SANITIZED, compile_c, compilers
+from support.compiled import FLAGS, SANITIZED, compile_c, every_compiler, ran
 
 LIMIT = 20
-FORMATS = {
-    "state": 20,
-    "spike": 0,
-    "factor": 30,
-    "threshold": 20,
-    "one": 30,
-    "zero": 12,
-    "coarse": 3,
-}
-BOUNDS = {
-    "state": INT32, "spike": (0, 1), "factor": (-(2**29), 2**30), "threshold": (5000, 7_000_000), "one": (2**30, 2**30),
-    "zero": (0, 0), "coarse": (-128, 127),
+NUMBERS = {
+    "state": (20, INT32), "spike": (0, (0, 1)), "factor": (30, (-(2**29), 2**30)), "threshold": (20, (5000, 7_000_000)),
+    "one": (30, (2**30, 2**30)), "zero": (12, (0, 0)), "coarse": (3, (-128, 127)),
 }  # fmt: skip
+"""Their fractional bits, and between what they are."""
+
+
+def number(name: str, bits: int, low: int, high: int, counts: Any = None) -> FixedText:
+    return FixedText(name, bits, LIMIT, counts if counts is not None else Counter(), (low, high))
 
 
 class Int32(int):
@@ -63,11 +60,13 @@ def _clamped(value: int) -> Int32:
 
 
 def _scaled(a: int, b: int, shift: int) -> int:
-    return (
-        int(np.floor(int(a) * int(b) / 2**shift + 0.5))
-        if shift < 1
-        else (int(a) * int(b) + 2 ** (shift - 1)) >> shift
-    )
+    if shift < 1:
+        return int(np.floor(int(a) * int(b) / 2**shift + 0.5))
+    return (int(a) * int(b) + 2 ** (shift - 1)) >> shift
+
+
+def _rescaled(a: int, shift: int) -> Int32:
+    return _clamped(int(a) << shift if shift >= 0 else _scaled(a, 1, -shift))
 
 
 FUNCTIONS = {
@@ -75,9 +74,7 @@ FUNCTIONS = {
     "subtract": lambda a, b: _clamped(int(a) - int(b)),
     "multiply": lambda a, b, shift: _clamped(_scaled(a, b, shift)),
     "scale": lambda a, b, shift: Int32(_scaled(a, b, shift)),
-    "rescale": lambda a, shift: _clamped(
-        int(a) << shift if shift >= 0 else (int(a) + (1 << -shift - 1)) >> -shift
-    ),
+    "rescale": _rescaled,
 }
 
 
@@ -103,15 +100,12 @@ def test_a_text_has_the_value_of_the_arithmetic_on_arrays(seed: int) -> None:
     rng, plain = np.random.default_rng(seed), 0
     for _ in range(150):
         values = {
-            name: rng.choice([low, high, *(rng.integers(low, high + 1, 6))], 20)
-            for name, (low, high) in BOUNDS.items()
+            name: rng.choice([low, high, *(rng.integers(low, high + 1, 6))], 20).astype(np.int64)
+            for name, (_, (low, high)) in NUMBERS.items()
         }
         leaves = [
-            (
-                FixedText(name, bits, LIMIT, Counter(), BOUNDS[name]),
-                FixedArray(values[name].astype(np.int64), bits, LIMIT, [0]),
-            )
-            for name, bits in FORMATS.items()
+            (number(name, bits, *bounds), FixedArray(values[name], bits, LIMIT, [0]))
+            for name, (bits, bounds) in NUMBERS.items()
         ]
         text, expected = _built(rng, leaves, 4)
         assert (text.bits, text.limit) == (expected.bits, LIMIT)
@@ -120,16 +114,14 @@ def test_a_text_has_the_value_of_the_arithmetic_on_arrays(seed: int) -> None:
             names = {name: Int32(int(column[i])) for name, column in values.items()}
             assert int(eval(text.text, FUNCTIONS | names)) == results[i], text.text
         assert text.bounds[0] <= results.min() and results.max() <= text.bounds[1]
-        plain += not any(
-            name in text.text for name in ("add(", "subtract(", "multiply(", "rescale(")
-        )
+        plain += not re.search(r"\b(add|subtract|multiply|rescale)\(", text.text)
     assert 10 < plain < 140
 
 
 def test_what_is_known_is_not_computed() -> None:
     counts: Counter[str] = Counter()
     state, spike, factor, one, zero = (
-        FixedText(name, FORMATS[name], LIMIT, counts, BOUNDS[name])
+        number(name, NUMBERS[name][0], *NUMBERS[name][1], counts)
         for name in ("state", "spike", "factor", "one", "zero")
     )
     assert (state * one).text == (one * state).text == "state"
@@ -139,15 +131,13 @@ def test_what_is_known_is_not_computed() -> None:
     assert (state * (1 - spike)).text == "state * (1 - spike)"
     assert (state + state).text == "add(state, state)"
     assert counts == {"multiplies": 2, "adds": 2}
-    least = FixedText("least", 20, LIMIT, Counter(), (INT32_MIN, INT32_MIN))
+    least = number("least", 20, INT32_MIN, INT32_MIN)
     assert (least + least).text == "add(least, least)"  # C has no number of type int for it
-    nearly_one = FixedText("nearly_one", 30, LIMIT, Counter(), (2**30, 2**30 + 1))
+    nearly_one = number("nearly_one", 30, 2**30, 2**30 + 1)
     assert (state * nearly_one).text == "multiply(state, nearly_one, 30)"
-    sign = FixedText("sign", 0, LIMIT, Counter(), (-1, 0))
-    assert (sign.to(30).text, sign.to(31).text) == (
-        f"sign * {2**30}",
-        "rescale(sign, 31)",
-    )  # 2**31 is none either
+    sign = number("sign", 0, -1, 0)
+    assert sign.to(30).text == f"sign * {2**30}"
+    assert sign.to(31).text == "rescale(sign, 31)"  # 2**31 is none either
 
 
 def test_a_product_fits_before_it_is_rounded_and_with_what_rounds_it() -> None:
@@ -155,8 +145,8 @@ def test_a_product_fits_before_it_is_rounded_and_with_what_rounds_it() -> None:
     assert 65535 * 32768 <= INT32_MAX < 65535 * 32768 + 2**15
     for bounds in ((-65537, 0), (0, 65535)):
         a, b = (
-            FixedText("a", 16, 16, Counter(), bounds),
-            FixedText("b", 16, 16, Counter(), (32768, 32768)),
+            FixedText(name, 16, 16, Counter(), one)
+            for name, one in (("a", bounds), ("b", (32768, 32768)))
         )
         assert (a * b).text == "scale(a, b, 16)"
 
@@ -166,11 +156,8 @@ def test_a_number_fits_with_what_rounds_it() -> None:
         (INT32_MAX - 512, "(a + 512) >> 10"),
         (INT32_MAX - 511, "rescale(a, -10)"),
     ):
-        assert FixedText("a", 30, LIMIT, Counter(), (INT32_MIN, largest)).to(20).text == text
-    assert FixedText("a", 30, LIMIT, Counter(), (-512, 1536)).to(20).bounds == (
-        0,
-        2,
-    )  # -.5 and 1.5, rounded half up
+        assert number("a", 30, INT32_MIN, largest).to(20).text == text
+    assert number("a", 30, -512, 1536).to(20).bounds == (0, 2)  # -.5 and 1.5, rounded half up
 
 
 CALLS = """\
@@ -195,40 +182,22 @@ int main(void)
 """
 
 
-@pytest.mark.parametrize("compiler", compilers())
+@every_compiler
 def test_the_functions_of_c_round_and_saturate(compiler: str, tmp_path: Path) -> None:
     """Against integers of any size."""
-    ends = [
-        INT32_MIN,
-        INT32_MIN + 1,
-        INT32_MIN // 2,
-        -32769,
-        -129,
-        -3,
-        -1,
-        0,
-        1,
-        2,
-        127,
-        32767,
-        INT32_MAX // 2,
-        INT32_MAX,
-    ]
-    asked = [
-        (a, b, shift) for a in ends for b in ends for shift in (0, 1, 2, 3, 8, 16, 31, 32, 40, 62)
-    ]
+    ends = [INT32_MIN, INT32_MIN + 1, INT32_MIN // 2, -32769, -129, -3, -1, 0, 1, 2, 127, 32767]
+    ends += [INT32_MAX // 2, INT32_MAX]
+    asked = [*itertools.product(ends, ends, (0, 1, 2, 3, 8, 16, 31, 32, 40, 62))]
     (tmp_path / "calls.c").write_text(CALLS % resolved("fixed_point.c", "", {}))
     program = tmp_path / "calls"
     compile_c([compiler, *FLAGS, *SANITIZED], [tmp_path / "calls.c"], program)
-    given = np.array(asked, np.int32).tobytes()
-    results = np.frombuffer(
-        subprocess.run([program], input=given, capture_output=True, check=True).stdout, np.int32
-    )
+    told = ran(program, given=np.array(asked, np.int32).tobytes())
+    results = np.frombuffer(told, np.int32).reshape(-1, 7).tolist()
 
     def rounded(value: int, shift: int) -> int:
         return (2 * value + 2**shift) // 2 ** (shift + 1)  # half up
 
-    for (a, b, shift), found in zip(asked, results.reshape(-1, 7).tolist(), strict=True):
+    for (a, b, shift), found in zip(asked, results, strict=True):
         most = 127 if shift % 2 else 32767
         product, right = rounded(a * b, shift), rounded(a, shift)
         assert found == [
@@ -257,21 +226,16 @@ int main(void)
 """
 
 
-@pytest.mark.parametrize("compiler", compilers())
+@every_compiler
 def test_a_number_is_rounded_half_to_even_and_held_in_int16(compiler: str, tmp_path: Path) -> None:
     (tmp_path / "rounded.c").write_text(ROUNDED)
     program = tmp_path / "rounded"
     compile_c([compiler, *FLAGS, *SANITIZED], [tmp_path / "rounded.c"], program)
     near = np.arange(-3, 3.25, 0.25)
     x = np.concatenate([place + near for place in (-(2**31), -(2**15), -1, 0, 1, 2**15, 2**31)])
-    x = np.concatenate(
-        [x, np.nextafter(x, np.inf), np.nextafter(x.astype(np.float32), np.float32(-np.inf))]
-    )
-    x = np.append(x, [-np.inf, -1e30, 1e30, np.inf])
-    told = subprocess.run([program], input=x.tobytes(), capture_output=True, check=True).stdout
-    expected = [
-        np.clip(np.rint(x.astype(kind)), -(2**15), 2**15 - 1) for kind in (np.float32, np.float64)
-    ]
-    np.testing.assert_array_equal(
-        np.frombuffer(told, np.int16).reshape(-1, 2), np.stack(expected, 1)
-    )
+    below = np.nextafter(x.astype(np.float32), np.float32(-np.inf))
+    x = np.concatenate([x, np.nextafter(x, np.inf), below, [-np.inf, -1e30, 1e30, np.inf]])
+    found = np.frombuffer(ran(program, given=x.tobytes()), np.int16).reshape(-1, 2)
+    for column, kind in zip(found.T, (np.float32, np.float64), strict=True):
+        expected = np.clip(np.rint(x.astype(kind)), -(2**15), 2**15 - 1)
+        np.testing.assert_array_equal(column, expected)

@@ -4,6 +4,7 @@ run on every path, and written again, with the spikes of their equations through
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from srnn.deploy.streaming import Stream
 from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.fixedpoint.integer import measure_states
 from support import braille
-from support.compiled import build, compilers
-from support.exporting import check_states, exported
+from support.compiled import build, every_compiler
+from support.exporting import check_bits, exported
+from support.onnx_scores import run_onnx
 
 nir = pytest.importorskip("nir")
 
@@ -26,7 +28,13 @@ from srnn.deploy.export import nir as exchange  # noqa: E402  (needs the extra)
 
 NAMES = [*braille.FILES, *braille.SMALL]
 KINDS = ["random", "structured"]
-QUICK = [(name, 8) for name in braille.SMALL]
+INT8 = [
+    pytest.param(
+        name, width, marks=() if name in braille.SMALL and width == 8 else pytest.mark.slow
+    )
+    for name in NAMES
+    for width in (32, 8)
+]
 every_network = pytest.mark.parametrize("name", NAMES)
 every_input = pytest.mark.parametrize("kind", KINDS)
 
@@ -47,21 +55,20 @@ def layers(net: SRNN, x: torch.Tensor) -> list[torch.Tensor]:
         return [layer.output for layer in net.run(x).layers]
 
 
+def same(ours: Iterable[torch.Tensor], theirs: Iterable[torch.Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
 def test_a_lif_neuron_has_the_voltage_that_norse_recorded(data_dir: Path) -> None:
     """Recorded after the reset; ours is before it."""
     folder = data_dir / "nir"
     if not (folder / "lif_norse.csv").is_file():
-        pytest.skip(
-            "no lif_norse.csv: SRNN_DATA names no folder with the NIR paper's graphs in nir/ "
-            f"({folder})"
-        )
+        pytest.skip(f"no lif_norse.csv: SRNN_DATA has none of the NIR paper's graphs in {folder}")
     arrived, voltage, fired = np.loadtxt(folder / "lif_norse.csv", delimiter=",").T
     net = exchange.load(folder / "lif_norse.nir", dt=1e-4).network.double()
     with torch.no_grad():
-        found = (
-            net.run(torch.from_numpy(arrived)[None, :, None], record=("u", "s")).layers[-1].traces
-        )
-    u, s = (found[name][0, :, 0].numpy() for name in ("u", "s"))
+        run = net.run(torch.from_numpy(arrived)[None, :, None], record=("u", "s"))
+    u, s = (run.layers[-1].traces[name][0, :, 0].numpy() for name in ("u", "s"))
     assert fired.sum() == 4 and np.array_equal(s, fired)
     assert np.abs(np.where(s > 0, 0.0, u) - voltage).max() < 1e-7
 
@@ -78,15 +85,12 @@ def test_both_layers_have_the_spikes_of_the_equations(
     assert imported.report.exact and imported.dt == braille.DT
     for dtype in (torch.float32, torch.float64):
         found = layers(imported.network.to(dtype), x.to(dtype))
-        assert all(
-            torch.equal(ours.double(), theirs) for ours, theirs in zip(found, expected, strict=True)
-        )
+        assert same([values.double() for values in found], expected)
 
 
 @every_network
 def test_a_reset_that_is_not_the_writers_shows(name: str, graph: Any, imported: Imported) -> None:
-    """So the tests of this file would see a wrong one: to zero for by subtraction, in the next step
-    for at once."""
+    """So the tests of this file would fail with a wrong one."""
     x = braille.inputs("random")
     other = {"reset_kind": "hard" if braille.settings(name) else "soft"}
     for neuron in (other, braille.settings(name) | {"reset_step": "next"}):
@@ -94,7 +98,7 @@ def test_a_reset_that_is_not_the_writers_shows(name: str, graph: Any, imported: 
         assert not torch.equal(layers(wrong, x)[1], layers(imported.network, x)[1])
 
 
-@pytest.mark.parametrize("compiler", compilers())
+@every_compiler
 @every_input
 @every_network
 def test_exported_to_c(
@@ -108,15 +112,8 @@ def test_exported_to_c(
     assert (scores == expected[1].numpy()).all()
 
 
-@pytest.mark.parametrize(
-    ("name", "width"),
-    [
-        pytest.param(name, width, marks=() if (name, width) in QUICK else pytest.mark.slow)
-        for name in NAMES
-        for width in (32, 8)
-    ],
-)
-@pytest.mark.parametrize("compiler", compilers())
+@pytest.mark.parametrize(("name", "width"), INT8)
+@every_compiler
 def test_exported_to_int8(
     name: str, compiler: str, width: int, imported: Imported, tmp_path: Path
 ) -> None:
@@ -124,10 +121,7 @@ def test_exported_to_int8(
     x = braille.inputs("random").numpy()
     state_as = measure_states(device_network(imported.network), x, width)
     plan, model = exported(imported.network, tmp_path / "c", "int8", state_as=state_as)
-    expected = model.run(x.astype(int))
-    scores, states = build(tmp_path / "c", plan, compiler).run(x.astype(int), trace=True)
-    assert (scores == expected.output).all() and expected.emitted[0].sum() > 100
-    check_states(states, plan, expected)
+    check_bits(tmp_path / "c", plan, model, x.astype(int), compiler, least=0.0017)
 
 
 @pytest.mark.parametrize("form", ["step", "sequence"])
@@ -135,21 +129,14 @@ def test_exported_to_int8(
 @every_network
 def test_exported_to_onnx(name: str, kind: str, form: Any, imported: Imported) -> None:
     pytest.importorskip("onnxruntime")
-    from srnn.deploy.export import onnx
-
     net, x = imported.network, braille.inputs(kind)
-    expected = layers(net, x)
-    model, state = onnx.to_model(net, form), onnx.state_arrays(net, net.initial_state(len(x)))
-    session, hidden, outputs = onnx.start(model), [], []
-    for part in x.unbind(1) if form == "step" else [x]:
-        y, state = onnx.advance(session, np.ascontiguousarray(part.numpy()), state)
-        outputs.append(y)
-        hidden.append(state["layers.0.s"])
-    found = np.stack(outputs, 1) if form == "step" else outputs[0]
-    assert (found == expected[1].numpy()).all()
-    assert (hidden[-1] == expected[0][:, -1].numpy()).all()
+    hidden, expected = layers(net, x)
+    model, states = run_onnx(net, form, x, net.initial_state(len(x)))
+    assert (model == expected.numpy()).all()
+    assert (states[-1]["layers.0.s"] == hidden[:, -1].numpy()).all()
     if form == "step":
-        assert (np.stack(hidden, 1) == expected[0].numpy()).all()
+        found = np.stack([state["layers.0.s"] for state in states], 1)
+        assert (found == hidden.numpy()).all()
 
 
 @every_network
@@ -165,8 +152,7 @@ def test_streamed(name: str, imported: Imported) -> None:
 def test_written_and_read_again(
     name: str, extension: bool, graph: Any, imported: Imported, tmp_path: Path
 ) -> None:
-    """The same network to the bit from the extension; from NIR alone the same spikes; and the same
-    graph, node by node."""
+    """The same network by the extension, the same spikes by NIR alone, the same nodes."""
     net, x = imported.network, braille.inputs("random")
     written, report = exchange.to_graph(net, dt=imported.dt)
     exchange.save(written, tmp_path / "again.nir")
@@ -175,15 +161,10 @@ def test_written_and_read_again(
     assert report.exact == (not braille.settings(name))  # NIR has no reset by subtraction
     if extension:
         ours, theirs = net.state_dict(), again.network.state_dict()
-        assert list(ours) == list(theirs) and all(
-            torch.equal(ours[key], theirs[key]) for key in ours
-        )
-        assert [layer.neuron for layer in again.network.layers] == [
-            layer.neuron for layer in net.layers
-        ]
-    assert all(
-        torch.equal(a, b) for a, b in zip(layers(net, x), layers(again.network, x), strict=True)
-    )
+        assert list(ours) == list(theirs) and same(ours.values(), theirs.values())
+        pairs = zip(again.network.layers, net.layers, strict=True)
+        assert all(theirs.neuron == ours.neuron for theirs, ours in pairs)
+    assert same(layers(net, x), layers(again.network, x))
     third, _ = exchange.to_graph(again.network, dt=imported.dt)
     nodes = exchange.read(tmp_path / "again.nir").nodes
     for theirs, ours in (("lif1.lif", "layer0.neuron"), ("lif2", "readout.neuron")):
@@ -194,6 +175,5 @@ def test_written_and_read_again(
     for theirs, ours in (("fc1", "layer0_in"), ("lif1.w_rec", "layer0.rec"), ("fc2", "readout_in")):
         assert np.array_equal(nodes[ours].weight, graph.nodes[theirs].weight)
         # The two biases of the hidden layer are one: their sum arrives at every step.
-        assert hasattr(nodes[ours], "bias") == (
-            hasattr(graph.nodes[theirs], "bias") and theirs != "lif1.w_rec"
-        )
+        biased = hasattr(graph.nodes[theirs], "bias") and theirs != "lif1.w_rec"
+        assert hasattr(nodes[ours], "bias") == biased

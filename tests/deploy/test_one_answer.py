@@ -9,6 +9,7 @@ networks the slow test draws is said by ``SRNN_TEST_NETWORKS``, and from which n
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import time
@@ -19,8 +20,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from srnn import SrnnError
+import srnn
+from srnn import SRNN, SrnnError
 from srnn.data.signals import SpeechPath
 from srnn.data.targets import Targets
 from srnn.deploy.c.decision import DecisionPlan
@@ -39,16 +43,7 @@ from support.everywhere import WithoutTorch, devices, integer_answers, pages
 from support.graded import BoundedALIF
 from support.onnx_scores import check_onnx
 from support.pages_in_node import NODE
-from support.random_models import (
-    COMPILED,
-    FORMS,
-    KINDS,
-    MORE,
-    OWN,
-    Case,
-    case_of,
-    outputs_of,
-)
+from support.random_models import COMPILED, FORMS, KINDS, MORE, OWN, Case, case_of, outputs_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:Layers run on the slow reference backend")
 MANY = int(os.environ.get("SRNN_TEST_NETWORKS", "16"))
@@ -97,10 +92,8 @@ def check_python(case: Case, x: np.ndarray, steps: np.ndarray, seed: int) -> Any
     expected, (_, std) = scored(case, output, steps), scale_of(case)
     if not rule.per_step:
         scores = model.loss.scores(torch.from_numpy(output)[None])[0].numpy()
-        loss = model.decision.loss
-        np.testing.assert_allclose(
-            scores, decided(rule, loss.start, output.astype(float))[-1], atol=1e-5
-        )
+        last = decided(rule, model.decision.loss.start, output.astype(float))[-1]
+        np.testing.assert_allclose(scores, last, atol=1e-5)
     np.testing.assert_allclose(whole.scores / std, expected / std, atol=1e-9)
 
     rng, decoder = np.random.default_rng(seed), Decoder.of(model)
@@ -115,9 +108,8 @@ def check_python(case: Case, x: np.ndarray, steps: np.ndarray, seed: int) -> Any
     believed = decoder.probabilities(parts.scores)
     np.testing.assert_allclose(believed[: len(steps)], whole.probabilities, atol=1e-5)
     if rule.value:
-        np.testing.assert_array_equal(
-            whole.value, whole.scores if whole.per_step else whole.scores[-1]
-        )
+        value = whole.scores if whole.per_step else whole.scores[-1]
+        np.testing.assert_array_equal(whole.value, value)
     elif not rule.per_step:
         np.testing.assert_allclose(believed[-1, whole.number], whole.confidence, atol=1e-5)
         assert parts.winners[-1] == whole.number
@@ -147,8 +139,7 @@ def close_answers(case: Case, told: dict[str, Any], scores: np.ndarray, believed
 
 
 def check_devices(case: Case, wholes: list[Any], folder: Path, compiler: str, *flags: str) -> Any:
-    """float32 C against the prediction; int8 C against the integer model, to the bit. Returns what
-    both said."""
+    """float32 C against the prediction, int8 C against its model. Returns what both said."""
     decision, device = with_exit(case.model), device_network(case.model.spiking("exported"))
     program = devices(case, folder, compiler, *flags)
     small = quantise(device, case.given.inputs_as, case.model.state_format(case.state_bits))
@@ -163,12 +154,8 @@ def check_devices(case: Case, wholes: list[Any], folder: Path, compiler: str, *f
             off = np.abs(found / one - expected / one)
             assert off.max() < (0.05 if rounded else 1e-5)
             assert found.dtype.kind == "f" or rounded or (found == expected).all()
-        np.testing.assert_allclose(
-            told["output"],
-            run_float32(device, told["input"][None]).output[0],
-            rtol=1e-6,
-            atol=1e-6,
-        )
+        output = run_float32(device, told["input"][None]).output[0]
+        np.testing.assert_allclose(told["output"], output, rtol=1e-6, atol=1e-6)
         scores = scored(case, told["output"], told["input"])
         close_answers(case, told, scores, Decoder.of(case.model).probabilities(scores))
         if not rounded:
@@ -186,14 +173,8 @@ def check_devices(case: Case, wholes: list[Any], folder: Path, compiler: str, *f
 def same_integers(found: Any, expected: Any) -> None:
     """int8 answers are those of the integer model, to the bit."""
     np.testing.assert_array_equal(found["output"], expected.output)
-    names = {
-        "answer": expected.answer,
-        "score": expected.score,
-        "label": expected.label,
-        "confidence": expected.share,
-        "stands": expected.stands,
-    }
-    for name, values in names.items():
+    for name in ("answer", "score", "label", "confidence", "stands"):
+        values = getattr(expected, "share" if name == "confidence" else name)
         if values is not None:
             np.testing.assert_array_equal(found[name], values, name)
 
@@ -379,3 +360,36 @@ def test_of_networks_that_no_device_takes(kind: str) -> None:
     for x in case.xs:
         bound = 1e-4 * scale_of(case)[1].max()
         check_onnx(case.model, x, check_python(case, x, x, 0).scores, [len(x)], bound)
+
+
+LOSSES = ["ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count", "ce_steps", "nll"]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@settings(max_examples=15)
+@given(st.integers(1, 60), st.integers(0, 20), st.integers(0, 99), st.lists(st.floats(0, 1)))
+def test_a_finite_recording_has_one_answer(
+    loss: str, length: int, start: int, seed: int, cuts: list[float]
+) -> None:
+    """A stream began a new sequence after as many steps as training's had."""
+    readout: Any = "spike_count" if loss == "ce_spike_count" else "integrator"
+    rng = torch.Generator().manual_seed(seed)
+    net = SRNN(3, [12], 4, "alif", readout, generator=rng, norm="none").double()
+    with torch.no_grad():
+        for layer in (net.layers[0], net.readout):
+            layer.weight_in *= 4  # type: ignore[operator]
+    x = (np.random.default_rng(seed).random((length, 3)) < 0.4).astype(np.float32)
+    model = srnn.from_network(net, "abcd", loss=loss, start=start, steps=15)  # type: ignore[arg-type]
+    whole: Any = model.predict(x)
+    session = model.stream()
+    places = [0, *sorted(round(cut * length) for cut in cuts), length]
+    parts = [session.push(x[a:b]) for a, b in itertools.pairwise(places)]
+    known = Decisions.joined([*parts, session.finish()])
+    assert not known.final[:-1].any() and (known.final[-1] or loss == "nll")
+    believed = session.decoder.probabilities(known.scores)
+    np.testing.assert_allclose(known.scores[:length], whole.scores, atol=1e-9)
+    np.testing.assert_allclose(believed[:length], whole.probabilities, atol=1e-9)
+    if loss != "nll":
+        np.testing.assert_allclose(believed[-1].max(), whole.confidence, atol=1e-9)
+        scores = model.loss.scores(net.run(torch.from_numpy(x).double()[None]).output)
+        np.testing.assert_allclose(scores[0].detach().numpy(), whole.scores[-1], atol=1e-9)

@@ -41,8 +41,7 @@ def signal(rng: np.random.Generator, binary: bool, *shape: int) -> np.ndarray:
 
 
 def trained(seed: int, binary: bool, options: dict[str, Any]) -> SRNN:
-    """A network as training leaves it: weights that make it spike, and a norm that has seen
-    batches."""
+    """A network that spikes, and whose norm has seen batches, as training leaves it."""
     generator, rng = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
     net = SRNN(outputs=3, generator=generator, **options)
     with torch.no_grad():

@@ -1,5 +1,5 @@
-"""A rule whose answer is a value: it is the same in torch, numpy, integers and C; what needs
-classes is refused."""
+"""Values and alarms in integers: their linear part, their rounding, and their C; what needs classes
+is refused. That all say the same of them is held by test_one_answer.py."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from srnn import SRNN, SrnnError
 from srnn.data.linear import LinearPart
 from srnn.data.targets import Targets
 from srnn.deploy.c import export_c
-from srnn.deploy.c.plan import make_plan
+from srnn.deploy.c.plan import Plan, make_plan
 from srnn.measure.policy import ExitPolicy
-from srnn.measure.scores import running_scores
 from srnn.nn.alarm import Alarm, AnomalyScore
-from srnn.nn.decision import RULES, Rule, StoppingCriterion
+from srnn.nn.decision import RULES, StoppingCriterion
 from srnn.nn.fixedpoint.alarm import IntegerAlarm, logarithm
 from srnn.nn.fixedpoint.decision import (
     IntegerLinear,
@@ -30,9 +29,8 @@ from srnn.nn.fixedpoint.decision import (
 from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.fixedpoint.integer import InputFormat, quantise
 from srnn.nn.loss_config import DecisionRule, LossConfig
-from srnn.nn.losses import Loss
 from support.compiled import build, compilers
-from support.deciding import LEAKY, decided
+from support.deciding import decided
 from support.refusing import refuses
 
 NET = SRNN.paper(2, [6], 3, generator=torch.Generator().manual_seed(0))
@@ -43,60 +41,25 @@ ALARMS = [
 ]
 TARGETS_OF_TWO = LinearPart((((0.9, 0.1), (0.0, 0.8)), ((0.05, 0.0), (0.1, 0.1))), (0.1, 0.3))
 NAMES = ("speed", "height", "load")
-LEAKY_VALUE = Rule("leaky mean of its output", joined=LEAKY.joined, confidence=None)
-OWN = {
-    "last": RULES["mse_last"],
-    "mean": RULES["mse_mean"],
-    "steps": RULES["mse"],
-    "leaky": LEAKY_VALUE,
-}
 
 
-@pytest.fixture
-def ruled(own: str, start: int, monkeypatch: pytest.MonkeyPatch) -> DecisionRule:
-    """A decision by one of the rules, in the place of one that recipes know."""
-    name = "ce_last"
-    if OWN[own].per_step:
-        name = "nll"
-    monkeypatch.setitem(RULES, name, OWN[own])
-    return DecisionRule(LossConfig(name, start), NAMES)
+def told_by(folder: Path, plan: Plan, compiler: str, x: np.ndarray, steps: int) -> np.ndarray:
+    """The numbers that the program prints after each step of sequences of as many steps."""
+    lines = "\n".join(",".join(map(repr, row)) for row in x.tolist())
+    program = build(folder, plan, compiler, "-fsanitize=undefined")
+    text = program.text("--steps", str(steps), given=lines)
+    return np.array([line.split(",") for line in text.splitlines()], float)
 
 
-@pytest.mark.parametrize("own", OWN)
-@pytest.mark.parametrize("start", [pytest.param(0, marks=pytest.mark.slow), 3])
-@pytest.mark.parametrize("compiler", compilers()[:1])
-def test_a_value_is_the_same_everywhere(
-    own: str, start: int, compiler: str, ruled: DecisionRule, tmp_path: Path
-) -> None:
-    rng = np.random.default_rng(1)
-    x = (rng.random((30, 2)) < 0.5).astype(np.float32)
-    output = NET.run(torch.from_numpy(x)[None]).output.detach()
-    expected = decided(OWN[own], start, output[0].double().numpy())
-    loss = ruled.loss
-    found = running_scores(output.numpy(), loss.scoring, start)[0]
-    np.testing.assert_allclose(found, expected, atol=1e-12)
-    scores = Loss(loss, OWN[own].per_step).scores(output)[0].numpy()
-    np.testing.assert_allclose(scores, expected if OWN[own].per_step else expected[-1], atol=1e-5)
-
-    device = device_network(NET)
-    small = quantise(device, InputFormat())
-    outputs = small.run(x[None].astype(int)).output[0]
-    integers = integer_scores(outputs, small.output_bits, loss)
-    if own != "leaky":  # which rounds at each step
-        exact = decided(OWN[own], start, outputs.astype(float))
-        np.testing.assert_array_equal(integers, np.floor(exact + 0.5))
-    lines = "\n".join(",".join(f"{value:g}" for value in row) for row in x.tolist())
-    for format, model in (("float32", device), ("int8", small)):
-        export_c(NET, tmp_path / format, "net", format, decision=ruled)  # type: ignore[arg-type]
-        program = build(
-            tmp_path / format, make_plan(model, "net", ruled), compiler, "-fsanitize=undefined"
-        )
-        text = program.text("--steps", "30", given=lines)
-        told = np.array([[float(part) for part in line.split(",")] for line in text.splitlines()])
-        if format == "int8":
-            np.testing.assert_array_equal(told, integers)
-        else:
-            np.testing.assert_allclose(told, expected, atol=1e-5)
+@pytest.mark.parametrize("name", ["mse", "mse_last", "mse_mean"])
+@pytest.mark.parametrize("start", [0, 3])
+def test_integers_are_rounded_half_up(name: Any, start: int) -> None:
+    """Ties among them, and below 0."""
+    outputs = np.random.default_rng(1).integers(-4, 5, (60, 3))
+    exact = decided(RULES[name], start, outputs.astype(float))
+    found = integer_scores(outputs, 0, LossConfig(name, start))
+    np.testing.assert_array_equal(found, np.floor(exact + 0.5))
+    assert name != "mse_mean" or (exact % 1 == 0.5).any()
 
 
 WEIGHTS = np.random.default_rng(2).normal(size=(5, 2, 3)).tolist()
@@ -105,59 +68,31 @@ TARGETS = Targets(("m/s", None, "m"), (1000.0, 0.0, -3.0), (20.0, 1.0, 5.0), LIN
 
 
 @pytest.mark.parametrize("compiler", compilers()[:1])
-def test_the_linear_part_is_the_same_in_c_and_onnx(compiler: str, tmp_path: Path) -> None:
+def test_the_linear_part_is_the_same_in_c_and_begins_anew(compiler: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
-    x = (rng.random((30, 2)) < 0.5).astype(np.float32)
-    rule = DecisionRule(LossConfig("mse"), NAMES, targets=TARGETS)
-    output = NET.run(torch.from_numpy(x)[None]).output.detach()[0].double().numpy()
-    expected = TARGETS.restored(TARGETS.answered(output, x))
-    lines = "\n".join(",".join(f"{value:g}" for value in row) for row in x.tolist())
-
-    def said(model: Any, folder: Path) -> np.ndarray:
-        program = build(folder, make_plan(model, "net", rule), compiler, "-fsanitize=undefined")
-        text = program.text("--steps", "17", given=lines)  # the linear part begins anew
-        return np.array([[float(part) for part in line.split(",")] for line in text.splitlines()])
-
-    for format in ("float32", "int8"):
-        export_c(NET, tmp_path / format, "net", format, decision=rule)
-    device = device_network(NET)
-    begun = NET.run(torch.from_numpy(x[17:])[None]).output.detach()[0].double().numpy()
-    again = TARGETS.restored(TARGETS.answered(begun, x[17:]))
-    np.testing.assert_allclose(
-        said(device, tmp_path / "float32"),
-        np.concatenate([expected[:17], again]),
-        rtol=1e-5,
-        atol=1e-4,
-    )
-
+    x = (rng.random((34, 2)) < 0.5).astype(np.float32)
+    rule, device = DecisionRule(LossConfig("mse"), NAMES, targets=TARGETS), device_network(NET)
     small = quantise(device, InputFormat())
     scales = integer_scales(TARGETS, small.output_bits, rule.loss.rule)
     linear = IntegerLinear.of(TARGETS, InputFormat().bits, scales)
     assert linear is not None
-    found = []
+    exact, integers = [], []
     for part in (x[:17], x[17:]):
+        output = NET.run(torch.from_numpy(part)[None]).output.detach()[0].double().numpy()
+        exact.append(TARGETS.restored(TARGETS.answered(output, part)))
         scores = integer_scores(small.run(part[None].astype(int)).output[0], 0, rule.loss)
-        found.append(integer_values(scores, scales, linear.predicted(part.astype(int))))
-    values = np.concatenate(found) / 2.0 ** np.array([scale.bits for scale in scales])
-    np.testing.assert_allclose(said(small, tmp_path / "int8"), values, rtol=1e-9)
-    off = np.abs(values[:17] - expected[:17]) / TARGETS.scale[1]
+        integers.append(integer_values(scores, scales, linear.predicted(part.astype(int))))
+    values = np.concatenate(integers) / 2.0 ** np.array([scale.bits for scale in scales])
+    expected = np.concatenate(exact)
+    for format, model in (("float32", device), ("int8", small)):
+        export_c(NET, tmp_path / format, "net", format, decision=rule)  # type: ignore[arg-type]
+        told = told_by(tmp_path / format, make_plan(model, "net", rule), compiler, x, 17)
+        if format == "int8":
+            np.testing.assert_allclose(told, values, rtol=1e-9)
+        else:
+            np.testing.assert_allclose(told, expected, rtol=1e-5, atol=1e-4)
+    off = np.abs(values - expected) / TARGETS.scale[1]
     assert off.max() < 0.1  # of the network's own rounding
-
-    runtime = pytest.importorskip("onnxruntime")
-    onnx = pytest.importorskip("srnn.deploy.export.onnx")
-    for form in ("sequence", "step"):
-        model = onnx.to_model(NET, form, decision=rule)
-        session = runtime.InferenceSession(model.SerializeToString())
-        state = {**onnx.state_arrays(NET, NET.initial_state(1)), **onnx.decision_arrays(model, 1)}
-        if form == "sequence":
-            (scores,) = session.run(["scores"], {"x": x[None], **state})
-            np.testing.assert_allclose(scores[0], expected, rtol=1e-5, atol=1e-4)
-            continue
-        names = [f"{name}.next" for name in state]
-        for step, row in enumerate(x):
-            scores, *after = session.run(["scores", *names], {"x": row[None], **state})
-            state = dict(zip(state, after, strict=True))
-            np.testing.assert_allclose(scores[0], expected[step], rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("compiler", compilers()[:1])
@@ -176,10 +111,8 @@ def test_an_alarm_is_the_same_in_integers_and_c(
     integers = inputs_as.encode(x)
     small = quantise(device_network(net), inputs_as)
     export_c(net, tmp_path, "net", "int8", decision=rule, inputs_as=inputs_as)
-    program = build(tmp_path, make_plan(small, "net", rule), compiler, "-fsanitize=undefined")
     given = integers / 2.0**inputs_as.bits
-    lines = "\n".join(",".join(map(repr, row)) for row in given.tolist())
-    told = program.text("--steps", "300", given=lines).splitlines()
+    told = told_by(tmp_path, make_plan(small, "net", rule), compiler, given, 300)
 
     scales = integer_scales(targets, small.output_bits, rule.loss.rule)
     linear = IntegerLinear.of(targets, inputs_as.bits, scales)
@@ -188,9 +121,8 @@ def test_an_alarm_is_the_same_in_integers_and_c(
     values = integer_values(outputs, scales, linear.predicted(integers))
     whole = IntegerAlarm.of(alarm, targets, inputs_as.bits, scales)
     found = whole.scores(integers, values)
-    expected = [(score, int(score > 2**16)) for score in found.tolist()]
-    rows = [line.split(",") for line in told]
-    assert [(round(float(score) * 2**16), int(one)) for score, one in rows] == expected
+    np.testing.assert_array_equal(np.rint(told[:, 0] * 2**16), found)
+    np.testing.assert_array_equal(told[:, 1], found > 2**16)
 
     said = (values / 2.0 ** np.array([scale.bits for scale in scales]) - [5, -300]) / [0.5, 40]
     real = AnomalyScore(alarm, targets.residual_scale).push(given, said)
@@ -210,35 +142,18 @@ def test_an_integer_logarithm_is_that_of_its_number() -> None:
 def test_alarms_that_rounding_would_raise_are_refused() -> None:
     targets = Targets((None,), (0.0,), (1.0,), LinearPart((((1.0,),),), (1e-4,)))
     scales = integer_scales(targets, 16, RULES["mse"])
-    with pytest.raises(SrnnError, match="decide its alarms; export the network as float32"):
+    with pytest.raises(SrnnError, match="float32"):
         IntegerAlarm.of(Alarm(0.5, 0.1, 1.0, 9), targets, 12, scales)
 
 
-@pytest.mark.parametrize("own", ["mean"])
-@pytest.mark.parametrize("start", [0])
-def test_what_needs_classes_is_refused(
-    own: str, start: int, ruled: DecisionRule, tmp_path: Path
-) -> None:
-    assert OWN[own].value and not RULES["ce_mean"].value
+def test_what_needs_classes_is_refused(tmp_path: Path) -> None:
+    rule = DecisionRule(LossConfig("mse_mean"), NAMES)
+    early = DecisionRule(rule.loss, NAMES, StoppingCriterion(0.5))
+    with refuses("loss"):
+        ExitPolicy("mse_mean")  # type: ignore[arg-type]
     with refuses("layout", "conflict"):
-        export_c(NET, tmp_path / "arduino", "net", decision=ruled, layout="arduino")
+        export_c(NET, tmp_path / "arduino", "net", decision=rule, layout="arduino")
     with refuses("learn", "unsupported"):
-        export_c(NET, tmp_path / "learns", "net", decision=ruled, learn="readout")
+        export_c(NET, tmp_path / "learns", "net", decision=rule, learn="readout")
     with refuses("exit", "unsupported"):
-        export_c(
-            NET,
-            tmp_path / "early",
-            "net",
-            decision=DecisionRule(ruled.loss, NAMES, StoppingCriterion(0.5)),
-        )
-    with pytest.raises(SrnnError, match="'loss' must be one of"):
-        ExitPolicy("ce_last")
-
-
-@pytest.mark.parametrize("negative", [False, True])
-def test_a_mean_is_rounded_half_up(negative: bool) -> None:
-    outputs = np.array([[1], [2], [2], [3], [2]])
-    if negative:
-        outputs = -outputs
-    expected = [-1, -1, -2, -2, -2] if negative else [1, 2, 2, 2, 2]  # of 1, 1.5, 1.67, 2, 2
-    assert integer_scores(outputs, 0, LossConfig("mse_mean"))[:, 0].tolist() == expected
+        export_c(NET, tmp_path / "early", "net", decision=early)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,13 +16,9 @@ pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
 pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
 
 import srnn
-from srnn.deploy.export.model import export_web
-from srnn.deploy.export.web import find_compiler
 from srnn.deploy.live import describe
 from srnn.deploy.streaming import Decoder
-from srnn.errors import SrnnError
 from support.browser import Browser
-from support.pages_in_node import NODE, run_in_page
 from support.serving import Service, serving, told
 
 STEPS = 30
@@ -43,13 +38,12 @@ def models() -> dict[str, Any]:
     """A value of each step, two of a sequence, and an alarm."""
     x, options = waves(24, 0.05, 0), {"hidden": 6, "epochs": 2, "test": 0, "rate": 100.0}
     sums = np.stack([x[:, :, 0].mean(1), x[:, :, 0].max(1) * 1000], 1)
-    kinds: dict[str, Any] = {
+    return {
         "steps": srnn.fit(x, x[:, :, 0] * 3.6, unit="km/h", **options),
         "two": srnn.fit(x, sums[:, None].repeat(STEPS, 1), classes=["low", "top"], **options),
         "whole": srnn.fit(x, x[:, :, 0].mean(1), unit="g", **options),
         "alarm": srnn.fit_anomalies(x, false_alarms=0.3, validation=0.4, **options),
     }
-    return kinds
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +58,8 @@ def test_what_is_said_of_values_and_alarms(models: dict[str, Any]) -> None:
     (speed,), (alone,) = about["steps"]["values"], about["alarm"]["values"]
     rmse = models["steps"].about["result"]["rmse"]
     assert speed == {"name": "value", "unit": "km/h", "error": rmse}
-    each = models["two"].about["result"]["values"]
-    assert [(one["name"], one["error"]) for one in about["two"]["values"]] == [
+    each, two = models["two"].about["result"]["values"], about["two"]["values"]
+    assert [(one["name"], one["error"]) for one in two] == [
         (name, each[name]["rmse"]) for name in ("low", "top")
     ]
     assert alone == {"name": "score", "unit": None, "error": None}
@@ -112,28 +106,6 @@ def test_changes_are_those_of_an_alarm(service: Service, models: dict[str, Any])
     assert alarms[0] is False and len(alarms) == 1 + np.count_nonzero(np.diff(raised)) > 1
     refused = service.stream("steps", report="change")
     assert "the answer is a value" in refused.ready["message"]
-
-
-@pytest.mark.skipif(NODE is None, reason="Node, in which the page's scripts are run, was not found")
-@pytest.mark.parametrize("name", ["steps", "whole", "alarm"])
-@pytest.mark.parametrize("numbers", ["int8", "float32"])
-@pytest.mark.slow
-def test_a_page_says_what_predict_says(
-    name: str, numbers: Any, models: dict[str, Any], tmp_path: Path
-) -> None:
-    try:
-        find_compiler()
-    except SrnnError:
-        pytest.skip("no compiler to WebAssembly (pip install 'srnn[web]'): pages are not made")
-    export_web(models[name], tmp_path / "page.html", numbers)
-    x = waves(1, 0.06, 6)[0]
-    x.tofile(tmp_path / "x")
-    found = np.array(run_in_page(tmp_path / "page.html", tmp_path / "x")["values"])
-    expected, near = models[name].predict(x).scores, 1e-4
-    if numbers == "int8":
-        near = 0.05
-    scale = 1.0 if name == "alarm" else models[name].task.targets.scale[1]
-    assert found.shape == expected.shape and (np.abs(found - expected) < near * scale).all()
 
 
 @pytest.mark.slow

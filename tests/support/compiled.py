@@ -36,6 +36,13 @@ def compilers() -> Any:
     return COMPILERS or [missing]
 
 
+needs_compiler = pytest.mark.skipif(
+    not COMPILERS, reason="no C compiler (gcc, clang) on this machine"
+)
+every_compiler = pytest.mark.parametrize("compiler", compilers())
+every_format = pytest.mark.parametrize("format", ["float32", "int8"])
+
+
 @dataclass
 class Program:
     """A compiled NAME_main.c."""
@@ -139,3 +146,10 @@ def _digest(command: list[str], sources: list[Path]) -> str:
             found.update(f"{path.relative_to(folder)}\0{path in sources}\0".encode())
             found.update(path.read_bytes() + b"\0")
     return found.hexdigest()
+
+
+def ran(*command: str | Path, given: bytes = b"", cwd: Path | None = None) -> bytes:
+    """Standard output of a compiler or a program that succeeds."""
+    done = subprocess.run(command, input=given, capture_output=True, cwd=cwd, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout

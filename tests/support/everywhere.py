@@ -1,5 +1,8 @@
 """The ways out of a model that are no Python with torch: a C program with its float32 and its int8
-library, its pages, and a process without torch. Each says all that it can of a recording."""
+library, its pages, and a process without torch. Each says all that it can of a recording.
+
+The program calls the functions of which NAME_push is made, and compares what that says itself.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,8 @@ from support.without_torch import FORBIDDING
 _LIBRARY = """\
 #include "NET/NET.h"
 
-static NET_model NET_whole;
+static NET_model NET_whole, NET_other;
+static int NET_said;
 
 static void NET_say(const NET_input *input)
 {
@@ -44,6 +48,7 @@ static void NET_say(const NET_input *input)
     int32_t label = 0, stands = 0, alarm = 0;
 
     NET_answer(&NET_whole, input);
+    NET_said = 1;
 SAID
     fwrite(input, sizeof *input, NET_INPUTS, stdout);
     fwrite(NET_whole.scores, sizeof NET_whole.scores, 1, stdout);
@@ -60,14 +65,22 @@ static void NET_run(void)
     SAMPLE sample[NET_CHANNELS];
     THRESHOLDS
 
+    memset(&NET_other, 0x55, sizeof NET_other); /* whatever it was */
     NET_begin(&NET_whole MORE);
+    NET_begin(&NET_other MORE);
     while (fread(sample, sizeof sample, 1, stdin) == 1) {
+        NET_said = 0;
         PUSH
+        if (NET_push(&NET_other, sample) != NET_said)
+            exit(3);
+        if (NET_said && (memcmp(NET_other.scores, NET_whole.scores, sizeof NET_whole.scores) DIFFERS))
+            exit(4);
     }
     END
 }
 
 """
+_HEADERS = "#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n"
 _MAIN = """\
 int main(int argc, char **argv)
 {
@@ -84,7 +97,9 @@ _READY = "while (NET_encode(&NET_whole.encoder, NET_whole.input)) NET_say(NET_wh
 def _library(plan: Plan, decision: DecisionRule) -> str:
     """The part of the program that runs a library."""
     said = ["label = NET_whole.label;"]
+    differs = "|| strcmp(NET_label(&NET_other), NET_CLASSES[NET_whole.label])"
     if decision.loss.rule.value:
+        differs = "|| memcmp(NET_other.values, NET_whole.values, sizeof NET_whole.values)"
         said = ["for (int i = 0; i < NET_NUM_CLASSES; i++)", "    answer[i] = NET_whole.values[i];"]
     if decision.alarm is not None:
         said += ["score = (double)NET_whole.decision.score;", "alarm = NET_whole.decision.alarm;"]
@@ -93,6 +108,7 @@ def _library(plan: Plan, decision: DecisionRule) -> str:
         said += ["confidence = NET_confidence(&NET_whole.decision);"]
     if plan.decision.stands:
         said += ["stands = NET_whole.stands;"]
+        differs += " || NET_other.stands != NET_whole.stands"
     encoder, push, end, more, thresholds = plan.encoder, "NET_say(sample);", "", "", ""
     if plan.samples.statistics is not None:
         push = "if (NET_take(&NET_whole, sample)) NET_say(NET_whole.input);"
@@ -104,11 +120,13 @@ def _library(plan: Plan, decision: DecisionRule) -> str:
             thresholds = "static const SAMPLE up[] = NET_UP, down[] = NET_DOWN;"
             more = ", up, down"
     text = _LIBRARY.replace("SAID", "\n".join(f"    {line}" for line in said))
+    text = text.replace("DIFFERS", differs)
     text = text.replace("PUSH", push).replace("END", end).replace(" MORE", more)
     text = text.replace("THRESHOLDS", thresholds).replace("SAMPLE", plan.signal.sample)
     return (
         text.replace("ANSWER_TYPE", plan.number)
         .replace("NET_NUM", f"{plan.name.upper()}_NUM")
+        .replace("NET_CLASSES", f"{plan.name.upper()}_CLASSES")
         .replace("NET_INPUTS", f"{plan.name.upper()}_INPUTS")
         .replace("NET_CHANNELS", f"{plan.name.upper()}_CHANNELS")
         .replace("NET_UP", f"{plan.name.upper()}_UP")
@@ -149,7 +167,7 @@ class Devices:
 
 def devices(case: Case, folder: Path, compiler: str, *flags: str) -> Devices:
     """Export both libraries and compile the program."""
-    given, decision, text, plans = case.given, with_exit(case.model), "#include <stdio.h>\n", {}
+    given, decision, text, plans = case.given, with_exit(case.model), _HEADERS, {}
     for name, format in (("plain", "float32"), ("small", "int8")):
         std, options = given.std, {}
         if format == "int8":

@@ -15,10 +15,10 @@ from srnn import SRNN
 from srnn.deploy.c import export_c
 from srnn.deploy.c.arrays import DTYPES
 from srnn.deploy.c.plan import Plan, make_plan
-from srnn.nn.fixedpoint.device import device_network
-from srnn.nn.fixedpoint.integer import InputFormat, measure_states, quantise
+from srnn.nn.fixedpoint.device import device_network, run_float32
+from srnn.nn.fixedpoint.integer import InputFormat, IntegerNetwork, measure_states, quantise
 from srnn.nn.network import FrozenNetwork
-from support.compiled import FLAGS, compile_c
+from support.compiled import FLAGS, build, compile_c
 
 NEURONS: dict[str, Any] = {
     "adlif": {"name": "adlif", "threshold": 0.02, "coupling": 1.0},  # else it hardly spikes
@@ -210,3 +210,15 @@ def check_states(states: np.ndarray, plan, run) -> None:
             assert (states[layer.name]["s"] == emitted).all()
         for _, name in layer.state:
             assert (states[layer.name][name][:, -1] == last[name]).all(), (layer.name, name)
+
+
+def check_bits(
+    folder: Path, plan: Plan, model: Any, x: Any, compiler: str, *flags: str, least: float = 0.02
+) -> None:
+    """The exported C does what its model does, to the bit: scores, emissions and states. At least
+    that part of what each hidden layer emits is not 0."""
+    expected = model.run(x) if isinstance(model, IntegerNetwork) else run_float32(model, x)
+    scores, states = build(folder, plan, compiler, *flags).run(x, trace=True)
+    assert (scores == expected.output).all()
+    check_states(states, plan, expected)
+    assert all(np.count_nonzero(e) / e.size > least for e in expected.emitted[:-1])

@@ -42,3 +42,10 @@ def outputs(net: SRNN, x: torch.Tensor) -> torch.Tensor:
             layer.backend = "reference"
     with torch.no_grad():
         return net.run(x, generator=torch.Generator().manual_seed(5)).output
+
+
+def recorded(peer: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """(input, output), (B, T, ...), that another library recorded of its file."""
+    with np.load(FILES / f"{peer}.npz") as arrays:
+        x, y = (torch.from_numpy(arrays[name]).transpose(0, 1).contiguous() for name in "xy")
+    return x, y

@@ -4,9 +4,11 @@ expected."""
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import srnn
 
@@ -38,3 +40,20 @@ def check_onnx(
         scores, *after = session.run(names, {"x": row[None], **inputs})
         inputs = dict(zip(inputs, after, strict=True))
         np.testing.assert_allclose(scores[0], expected[step], atol=tolerance)
+
+
+def run_onnx(net: Any, form: Any, x: torch.Tensor, state: Any) -> tuple[Any, list[dict[str, Any]]]:
+    """The output (B, T, outputs) of a network's model, and its states after each call: of one step,
+    or of the sequence."""
+    from srnn.deploy.export import onnx as exported
+
+    session, arrays = (
+        exported.start(exported.to_model(net, form)),
+        exported.state_arrays(net, state),
+    )
+    outputs, states = [], []
+    for part in x.unbind(1) if form == "step" else [x]:
+        y, arrays = exported.advance(session, np.ascontiguousarray(part.numpy()), arrays)
+        outputs.append(y)
+        states.append(arrays)
+    return np.stack(outputs, 1) if form == "step" else outputs[0], states

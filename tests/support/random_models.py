@@ -43,7 +43,11 @@ MORE = (
     ("adlif", "lif", "alif"),
 )
 LEAKY_SOFT = Rule("leaky mean of softmax(output)", counted=softmax, joined=LEAKY.joined)
-OWN = {"leaky": LEAKY, "leaky softmax": LEAKY_SOFT}
+SHIFTED = Rule(
+    "excess", counted=lambda x: (x + 0.5) * 0.5, joined=lambda total, y: total + 0.5 * (y - total)
+)
+LEAKY_VALUE = Rule("leaky mean of its output", joined=LEAKY.joined, confidence=None)
+OWN = {"leaky": LEAKY, "leaky softmax": LEAKY_SOFT, "shifted": SHIFTED, "leaky value": LEAKY_VALUE}
 """Rules that the library does not have."""
 KINDS = [*RULES, *OWN, "linear", "alarm"]
 """Of answers: by each rule; values with a linear part; the score of an alarm."""
