@@ -41,10 +41,7 @@ def test_batches_equal_streams(service: Service, models: dict[str, Decoder]) -> 
         np.save(file, array)
         assert service.ask(
             "/v1/models/digits/classify", file.getvalue(), Content_Type="application/x-npy"
-        ) == (
-            200,
-            found,
-        )
+        ) == (200, found)
     file = io.BytesIO()
     np.save(file, LEADS[None])
     status, found = service.ask(

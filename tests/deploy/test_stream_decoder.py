@@ -218,11 +218,7 @@ def test_an_exit_rests_until_the_next_segment() -> None:
     found = streamed(shared.open(), x, [0.4])
     assert found.steps.tolist() == [0, 1, 2, 15, 16, 17, 30, 31, 32] and np.flatnonzero(
         found.final
-    ).tolist() == [
-        2,
-        5,
-        8,
-    ]
+    ).tolist() == [2, 5, 8]
     assert np.array_equal(found.scores[:3], found.scores[3:6])
     late = decoder(
         task, "ce_last", policy=ExitPolicy("ce_last", 10, 0.0, 0.0, 2, earliest=9), segment=15

@@ -175,10 +175,7 @@ def test_rows_from_a_pipe_are_read_by_name_and_unit(block: int) -> None:
     signal = ScaledPath(2, 250, names=("ax", "az"))
     assert piped(
         "timestamp,ax,az\n2026-03-01T00:00:00Z,1,2\n2026-03-01T00:00:00.004Z,3,4\n"
-    ).tolist() == [
-        [1, 2],
-        [3, 4],
-    ]
+    ).tolist() == [[1, 2], [3, 4]]
     with pytest.raises(SrnnError, match="standard input has no ax, az: its channels are u, v, w"):
         piped(f"u,v,w\n{rows}")
 

@@ -36,12 +36,7 @@ MODELS: dict[str, Any] = {name: name for name in NEURONS} | {
 }
 QUICK = settings(max_examples=20)
 READOUTS = ("integrator", "alif", "spike_count", "relu")
-QUICK_PAIRS = [
-    ("alif", "integrator"),
-    ("alif", "alif"),
-    ("adlif", "spike_count"),
-    ("relu", "relu"),
-]
+QUICK_PAIRS = [("alif", "integrator"), ("alif", "alif"), ("adlif", "spike_count"), ("relu", "relu")]
 """Of neurons and readouts, for each pair is compiled."""
 SLOW_PAIRS = [
     *itertools.product(["alif", "adlif"], READOUTS),
