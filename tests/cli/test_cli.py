@@ -35,6 +35,8 @@ from srnn.training.checkpoints import read_checkpoint, save_checkpoint
 from support.commands import fails, parse
 from support.kept import QUICK_DIGITS, copy_of
 
+Capture = pytest.CaptureFixture[str]
+
 QUICK = ["digits", *QUICK_DIGITS]
 KEYS = {"task", "split", "n_sequences", "accuracy", "firing_rate", "parameters", "seed"}
 
@@ -48,7 +50,7 @@ def run(tmp_path: Path) -> Path:
     return copy_of("digits", tmp_path / "run")
 
 
-def test_train_prints_one_json_object(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_prints_one_json_object(tmp_path: Path, capsys: Capture) -> None:
     assert main(["train", *QUICK, "--out", str(tmp_path / "run"), "--seed", "3", "--json"]) == 0
     printed = capsys.readouterr()
     result = json.loads(printed.out)
@@ -59,22 +61,17 @@ def test_train_prints_one_json_object(tmp_path: Path, capsys: pytest.CaptureFixt
     assert set(result["firing_rate"]) == {"layers", "mean"}
 
 
-def test_train_for_people_shows_epochs_and_the_run_folder(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_train_for_people_shows_epochs_and_the_run_folder(tmp_path: Path, capsys: Capture) -> None:
     out = tmp_path / ("a-rather-long-name" * 5)
     assert main(["train", *QUICK, "--out", str(out)]) == 0
     printed = capsys.readouterr()
     assert str(out) in printed.out and "accuracy" in printed.out
-    assert (
-        printed.err.count("\nepoch ") == 2
-        and "samples/s" in printed.err
-        and "16 steps x 16 inputs" in printed.err
-    )
+    assert printed.err.count("\nepoch ") == 2 and "samples/s" in printed.err
+    assert "16 steps x 16 inputs" in printed.err
 
 
 def test_train_without_out_makes_a_folder_under_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["train", *QUICK, "--json"]) == 0
@@ -82,9 +79,7 @@ def test_train_without_out_makes_a_folder_under_runs(
     assert len(list((tmp_path / "runs").iterdir())) == 1
 
 
-def test_evaluate_repeats_trainings_number(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_evaluate_repeats_trainings_number(tmp_path: Path, capsys: Capture) -> None:
     run = tmp_path / "run"
     assert main(["train", *QUICK, "--out", str(run), "--seed", "3", "--json"]) == 0
     capsys.readouterr()
@@ -99,7 +94,7 @@ def test_evaluate_repeats_trainings_number(
 
 
 def test_evaluate_for_people_is_short_and_says_where_the_rest_is(
-    run: Path, capsys: pytest.CaptureFixture[str]
+    run: Path, capsys: Capture
 ) -> None:
     assert main(["evaluate", str(run)]) == 0
     short = capsys.readouterr()
@@ -110,7 +105,7 @@ def test_evaluate_for_people_is_short_and_says_where_the_rest_is(
     assert "most often taken for" in " ".join(capsys.readouterr().out.split())
 
 
-def test_no_table_says_that_all_is_right(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_table_says_that_all_is_right(capsys: Capture) -> None:
     perfect = ClassReport(("a", "b"), np.diag([3, 1_000]), False)
     assert perfect.least_recognised() == ()
     show_parts(perfect.section().parts)
@@ -126,9 +121,7 @@ def test_no_table_says_that_all_is_right(capsys: pytest.CaptureFixture[str]) -> 
     assert missed.text.count("0.00%") == 2 and "\x1b" not in missed.text
 
 
-def test_resume_and_its_refusals(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_resume_and_its_refusals(run: Path, tmp_path: Path, capsys: Capture) -> None:
     again = ["train", *QUICK, "--out", str(run), "--seed", "3", "--json"]
     assert "--resume" in fails(capsys, *again)
     assert main([*again, "--resume"]) == 0
@@ -138,7 +131,7 @@ def test_resume_and_its_refusals(
 
 @pytest.mark.parametrize("words", [("adapt", "m", "--out"), ("stream", "m", "x.csv", "--state")])
 def test_of_two_commands_that_would_write_one_file_the_second_is_told_at_once(
-    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    words: tuple[str, ...], tmp_path: Path, capsys: Capture
 ) -> None:
     """Both worked to their end, and one result took the place of the other."""
     with only_writer(tmp_path / "file"):
@@ -151,9 +144,7 @@ def test_of_two_commands_that_would_write_one_file_the_second_is_told_at_once(
 
 
 @pytest.mark.robust
-def test_a_lack_of_memory_is_one_line(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lack_of_memory_is_one_line(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     """numpy has an error of its own for it; torch says it in a RuntimeError, which was a
     traceback."""
     for large in (lambda *_: torch.empty(2**50), lambda *_: np.empty(2**55)):
@@ -165,7 +156,7 @@ def test_a_lack_of_memory_is_one_line(
 
 
 def test_what_training_would_refuse_is_refused_before_it_writes(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: Capture
 ) -> None:
     out = ["--out", tmp_path / "run"]
     for words, said in (
@@ -181,15 +172,13 @@ def test_what_training_would_refuse_is_refused_before_it_writes(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_missing_data_folder_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_data_folder_says_so(tmp_path: Path, capsys: Capture) -> None:
     words = ["train", "paper/ecg", "--out", tmp_path / "run", "--data-dir", tmp_path / "nowhere"]
     assert "nowhere" in fails(capsys, *words)
     assert not (tmp_path / "run").exists()
 
 
-def test_an_output_that_cannot_be_written_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_output_that_cannot_be_written_is_refused(tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "file").write_text("mine")
     for out in (tmp_path / "file", tmp_path / "file" / "run", "/dev/null/run"):
         fails(capsys, "train", *QUICK, "--out", out)
@@ -199,9 +188,7 @@ def test_an_output_that_cannot_be_written_is_refused(
         assert "permission" in fails(capsys, "train", *QUICK, "--out", tmp_path / "locked" / "run")
 
 
-def test_a_checkpoint_of_another_architecture_is_refused(
-    run: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_checkpoint_of_another_architecture_is_refused(run: Path, capsys: Capture) -> None:
     best = run / "model.safetensors"
     whole = read_checkpoint(best)
     model = copy.deepcopy(whole.info["model"])
@@ -217,10 +204,7 @@ def test_a_checkpoint_of_another_architecture_is_refused(
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_data_that_are_not_finite_are_refused(
-    value: float,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    value: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     def load(self: DigitsTask, split, data_dir=None) -> Split:
         x = np.zeros((20, 5, 16), dtype=np.float32)
@@ -236,7 +220,7 @@ def test_data_that_are_not_finite_are_refused(
 
 @pytest.mark.parametrize("reason", ["", "Triton 3.2.0 is too old (3.5.1 or newer is needed)"])
 def test_info_lists_the_gpu_backend_where_its_triton_can_be_used(
-    reason: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    reason: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("srnn.nn.kernels.gpu.no_triton", lambda: reason)
     monkeypatch.setitem(sys.modules, "triton", SimpleNamespace(__version__="3.9.0", __spec__=True))
@@ -245,14 +229,14 @@ def test_info_lists_the_gpu_backend_where_its_triton_can_be_used(
 
 
 def test_info_says_where_no_compiled_code_is_kept(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("srnn.nn.kernels.cpu.compiler.folder_in_use", lambda: None)
     assert main(["info"]) == 0
     assert "cache none" in capsys.readouterr().out
 
 
-def test_recipes_and_info(capsys: pytest.CaptureFixture[str]) -> None:
+def test_recipes_and_info(capsys: Capture) -> None:
     assert main(["recipes"]) == 0
     assert "digits" in capsys.readouterr().out
     assert main(["recipes", "--json"]) == 0
@@ -269,9 +253,7 @@ def test_recipes_and_info(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.slow
-def test_info_compiles_ahead(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_info_compiles_ahead(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     """What it compiles, which takes minutes: the loops themselves are compiled where they are
     compared with the reference."""
     loops: set[Any] = set()
@@ -298,20 +280,19 @@ def test_info_compiles_ahead(
     }
 
 
-def test_a_rate_is_not_said_twice(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_rate_is_not_said_twice(capsys: Capture) -> None:
     """Of a single layer the mean is all there is."""
     for layers, says in (
         ([0.25], "0.2500 spikes per neuron and step "),
         ([0.2, 0.3], "(layers: 0.2000, 0.3000)"),
     ):
         show_result({"firing_rate": {"mean": 0.25, "layers": layers}}, "digits", True)
-        assert says in (shown := capsys.readouterr().out) and ("layers" in shown) == (
-            len(layers) > 1
-        )
+        assert says in (shown := capsys.readouterr().out)
+        assert ("layers" in shown) == (len(layers) > 1)
 
 
 def test_help_is_one_screen_and_help_all_says_everything(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     for name in (name for name in COMMANDS if COMMANDS[name][0]):
@@ -329,7 +310,7 @@ def test_help_is_one_screen_and_help_all_says_everything(
     assert "--exit-patience" in text and "--longest-gap" in text and " ...\n" not in text
 
 
-def test_help_texts(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_texts(capsys: Capture) -> None:
     """Of each command: first what it does, then how it is called."""
     for words in (["--help"], *([*name.split(), "--help"] for name in COMMANDS)):
         assert main(words) == 0
@@ -339,7 +320,7 @@ def test_help_texts(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("columns", [32, 44, 72, 300])
 def test_help_fits_the_terminal(
-    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     for name in ("train", "stream", "info"):
@@ -355,7 +336,7 @@ def test_help_fits_the_terminal(
 
 
 def test_what_a_command_does_stands_below_it_where_there_is_no_room_beside_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     """It began behind a gap, at the end of the command's line, with a word or none."""
     monkeypatch.setenv("COLUMNS", "80")
@@ -441,11 +422,8 @@ def test_interrupted_it_says_how_to_go_on(tmp_path: Path) -> None:
             process.kill()
     assert (process.returncode, stdout) == (130, "")
     assert stderr.startswith("srnn: stopped") and stderr.count("\n") == 1
-    assert (
-        "srnn train digits " in stderr
-        and stderr.endswith(f" --out {out} --resume\n")
-        and "--training.epochs=500" in stderr
-    )
+    assert "srnn train digits " in stderr and stderr.endswith(f" --out {out} --resume\n")
+    assert "--training.epochs=500" in stderr
 
 
 @pytest.mark.slow

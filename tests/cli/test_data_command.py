@@ -16,17 +16,19 @@ from support import layouts
 from support.loopback import Server, md5, plain_network, server, zipped
 from support.sounds import tone, write_wav
 
+Capture = pytest.CaptureFixture[str]
+
 __all__ = ["plain_network", "server"]  # fixtures
 pytestmark = pytest.mark.usefixtures("plain_network")
 
 
-def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+def run(capsys: Capture, *words: str) -> tuple[int, str, str]:
     code = main(["data", *words])
     out, err = capsys.readouterr()
     return code, out, err
 
 
-def test_list_and_info(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_list_and_info(capsys: Capture, tmp_path: Path) -> None:
     layouts.write_spoken_digits(tmp_path)
     for name in ("mnist", "shd", "ssc", "timit/TRAIN", "timit/TEST", "qtdb/paper_split"):
         (tmp_path / name).mkdir(parents=True)
@@ -56,10 +58,7 @@ def test_list_and_info(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> No
 
 
 def test_fetch_verify_prepare(
-    capsys: pytest.CaptureFixture[str],
-    server: Server,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    capsys: Capture, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     h5py = pytest.importorskip("h5py", reason="h5py is not installed: pip install h5py")
     contents = {}
@@ -107,15 +106,12 @@ def test_fetch_verify_prepare(
     assert run(capsys, "verify", "shd")[0] == 0
     (tmp_path / "data" / "shd" / "shd_train.h5").write_bytes(b"junk")
     code, out, err = run(capsys, "verify", "shd")
-    assert (
-        code == 1
-        and "wrong     shd_train.h5 (it was changed after" in out
-        and "srnn data fetch shd" in err
-    )
+    assert code == 1 and "wrong     shd_train.h5 (it was changed after" in out
+    assert "srnn data fetch shd" in err
 
 
 def test_what_is_printed_to_be_done_next_is_of_the_same_place(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
+    capsys: Capture, tmp_path: Path
 ) -> None:
     where = ("--data-dir", str(tmp_path / "a place"))
     place = f"--data-dir '{tmp_path}/a place'"
@@ -130,22 +126,18 @@ def test_what_is_printed_to_be_done_next_is_of_the_same_place(
     )
 
 
-def test_events_without_their_archives_are_opened(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_events_without_their_archives_are_opened(capsys: Capture, tmp_path: Path) -> None:
     pytest.importorskip("h5py", reason="h5py is not installed: pip install h5py")
     layouts.write_shd(tmp_path)
     (tmp_path / "shd" / "shd_test.h5").write_bytes(b"junk")
     code, out, _ = run(capsys, "verify", "shd", "--data-dir", str(tmp_path))
-    assert (
-        code == 1
-        and out.startswith("wrong     shd_test.h5 (cannot be read as recordings in HDF5")
-        and "1 of 2 files" in out
-    )
+    assert code == 1
+    assert out.startswith("wrong     shd_test.h5 (cannot be read as recordings in HDF5")
+    assert "1 of 2 files" in out
 
 
 def test_recordings_are_counted_without_what_macos_hides_beside_them(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
+    capsys: Capture, tmp_path: Path
 ) -> None:
     layouts.write_spoken_digits(tmp_path)
     count = len(list((tmp_path / "fsdd" / "recordings").iterdir()))
@@ -154,16 +146,13 @@ def test_recordings_are_counted_without_what_macos_hides_beside_them(
     assert code == 1 and out.startswith(f"wrong     fsdd ({count} of 3,000 recordings are there)\n")
 
 
-def test_a_part_of_the_official_test_set_is_not_all_of_it(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_a_part_of_the_official_test_set_is_not_all_of_it(capsys: Capture, tmp_path: Path) -> None:
     folder = tmp_path / CATALOGUE["speech-commands-test-v2"].folder
     for word in layouts.MINI:
         write_wav(folder / word / "0_nohash_0.wav", tone(0.1))
     code, out, _ = run(capsys, "verify", "speech-commands-test-v2", "--data-dir", str(tmp_path))
-    assert code == 1 and out.startswith(
-        f"wrong     {folder.name} (12 of 4,890 recordings are there)\n"
-    )
+    assert code == 1
+    assert out.startswith(f"wrong     {folder.name} (12 of 4,890 recordings are there)\n")
     states = {
         row["name"]: row["state"]
         for row in json.loads(run(capsys, "list", "--data-dir", str(tmp_path), "--json")[1])[
@@ -190,7 +179,7 @@ def pack_digits(root: Path) -> Path:
 
 
 def test_an_archive_by_another_name_is_to_be_unpacked_not_fetched_again(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
+    capsys: Capture, tmp_path: Path
 ) -> None:
     archive = pack_digits(tmp_path)
     archive = archive.rename(
@@ -198,10 +187,8 @@ def test_an_archive_by_another_name_is_to_be_unpacked_not_fetched_again(
     )  # as a browser calls it
     where = ("--data-dir", str(tmp_path))
     code, _, err = run(capsys, "verify", "fsdd", *where)
-    assert (
-        code == 1
-        and f"unpack the archives that are there, {archive.name}: srnn data prepare fsdd" in err
-    )
+    assert code == 1
+    assert f"unpack the archives that are there, {archive.name}: srnn data prepare fsdd" in err
     assert run(capsys, "prepare", "fsdd", *where, "--json")[0] == 0
     assert (
         "fetch it: srnn data fetch fsdd" in run(capsys, "verify", "fsdd", *where)[2]
@@ -209,7 +196,7 @@ def test_an_archive_by_another_name_is_to_be_unpacked_not_fetched_again(
 
 
 def test_what_was_lost_is_unpacked_again_and_what_is_not_made_is_skipped(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
+    capsys: Capture, tmp_path: Path
 ) -> None:
     archive = pack_digits(tmp_path)
     where = ("--data-dir", str(tmp_path))
@@ -221,25 +208,19 @@ def test_what_was_lost_is_unpacked_again_and_what_is_not_made_is_skipped(
         f"'{{label}}_{{speaker}}_{{index}}' --out" in line
     )
     report = json.loads(run(capsys, "prepare", "fsdd", "--json", *where)[1])
-    assert report["unpacked"] == [] and [skip["task"] for skip in report["skipped"]] == [
-        "spoken-digits-spikes"
-    ]
+    assert report["unpacked"] == []
+    assert [skip["task"] for skip in report["skipped"]] == ["spoken-digits-spikes"]
 
     for path in (archive.parent / "recordings").iterdir():
         path.unlink()
     code, out, err = run(capsys, "verify", "fsdd", *where)
     assert code == 1 and "srnn data prepare fsdd" in err
     code, out, err = run(capsys, "prepare", "fsdd", *where)
-    assert (
-        (code, err) == (0, "")
-        and f"unpacked {archive}" in out
-        and len(list(archive.parent.glob("*/*.wav"))) == 16
-    )
+    assert (code, err) == (0, "") and f"unpacked {archive}" in out
+    assert len(list(archive.parent.glob("*/*.wav"))) == 16
 
 
-def test_archives_may_be_deleted_once_they_are_unpacked(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_archives_may_be_deleted_once_they_are_unpacked(capsys: Capture, tmp_path: Path) -> None:
     archive = pack_digits(tmp_path)
     where = ("--data-dir", str(tmp_path))
     assert run(capsys, "prepare", "fsdd", *where)[0] == 0
@@ -261,16 +242,11 @@ def test_archives_may_be_deleted_once_they_are_unpacked(
         note.unlink()  # the cache may be deleted at any time; then the sound itself tells
     damaged.write_bytes(b"RIFF")
     code, out, err = run(capsys, "verify", "fsdd", *where)
-    assert (
-        code == 1
-        and "15 of 3,000 recordings" in out
-        and "wrong     recordings/3_george_10.wav" in out
-    )
+    assert code == 1 and "15 of 3,000 recordings" in out
+    assert "wrong     recordings/3_george_10.wav" in out
 
 
-def test_version_1_of_speech_commands_is_prepared(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_version_1_of_speech_commands_is_prepared(capsys: Capture, tmp_path: Path) -> None:
     code, out, err = run(capsys, "prepare", "speech-commands-v1", "--data-dir", str(tmp_path))
     assert code == 2 and "srnn data fetch speech-commands-v1" in err and out == ""
     layouts.write_speech_commands(tmp_path)
@@ -281,30 +257,21 @@ def test_version_1_of_speech_commands_is_prepared(
     code, out, err = run(
         capsys, "prepare", "speech-commands-v1", "--data-dir", str(tmp_path), "--json"
     )
-    assert (code, err) == (0, "") and [split["task"] for split in json.loads(out)["splits"]] == [
-        "gsc"
-    ] * 3
+    assert (code, err) == (0, "")
+    assert [split["task"] for split in json.loads(out)["splits"]] == ["gsc"] * 3
     assert list((lists / ".cache").glob("features-*"))
 
 
-def test_what_only_its_owner_gives_is_looked_at(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_what_only_its_owner_gives_is_looked_at(capsys: Capture, tmp_path: Path) -> None:
     pytest.importorskip("h5py", reason="h5py is not installed: pip install h5py")
     where = ("--data-dir", str(tmp_path))
     code, out, err = run(capsys, "verify", "timit", *where)
-    assert (
-        code == 1
-        and "missing   TRAIN" in out
-        and "buy it from the Linguistic Data Consortium" in err
-    )
+    assert code == 1 and "missing   TRAIN" in out
+    assert "buy it from the Linguistic Data Consortium" in err
     layouts.write_timit(tmp_path)
     code, out, _ = run(capsys, "verify", "timit", *where)
-    assert (
-        code == 1
-        and "wrong     TRAIN (3 of its 462 speakers are there)" in out
-        and "wrong     TEST (" in out
-    )
+    assert code == 1 and "wrong     TRAIN (3 of its 462 speakers are there)" in out
+    assert "wrong     TEST (" in out
 
     (tmp_path / "soli").mkdir()
     (tmp_path / "soli" / "file_half.json").write_text(
@@ -314,11 +281,8 @@ def test_what_only_its_owner_gives_is_looked_at(
     assert code == 1 and "missing   GESTURE_SUBJECT_INSTANCE.h5" in out and "ask its authors" in err
     (tmp_path / "soli" / "0_2_0.h5").write_bytes(b"junk")
     code, out, _ = run(capsys, "verify", "soli", *where)
-    assert (
-        code == 1
-        and "wrong     0_2_0.h5 (cannot be read as a Soli recording" in out
-        and "missing   1_2_0.h5" in out
-    )
+    assert code == 1 and "wrong     0_2_0.h5 (cannot be read as a Soli recording" in out
+    assert "missing   1_2_0.h5" in out
     (tmp_path / "soli" / "file_half.json").write_text("[]")
     assert "wrong     file_half.json (is not a split" in run(capsys, "verify", "soli", *where)[1]
 
@@ -331,12 +295,12 @@ def test_what_only_its_owner_gives_is_looked_at(
     ],
 )
 def test_mistakes_are_one_line(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, words: list[str], message: str
+    capsys: Capture, tmp_path: Path, words: list[str], message: str
 ) -> None:
     code, out, err = run(capsys, *words, "--data-dir", str(tmp_path))
     assert code == 2 and out == "" and message in err and err.count("\n") == 1
 
 
-def test_what_needs_nothing_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_needs_nothing_says_so(capsys: Capture) -> None:
     assert "needs no download" in run(capsys, "fetch", "digits")[1]
     assert run(capsys, "verify", "digits")[0] == 0

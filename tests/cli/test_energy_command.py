@@ -24,6 +24,8 @@ from support.commands import fails, parse
 from support.refusing import refuses
 from support.runs import few_digits
 
+Capture = pytest.CaptureFixture[str]
+
 QUICK = ["--training.epochs=1", "--network.hidden=[8,6]", "--json"]
 REFERENCE = "--network.backend=reference"  # nothing has to be compiled
 
@@ -48,7 +50,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return made
 
 
-def _json(capsys: pytest.CaptureFixture[str], *words: str | Path) -> dict:
+def _json(capsys: Capture, *words: str | Path) -> dict:
     assert main(["energy", *[str(word) for word in words], "--json"]) == 0
     printed = capsys.readouterr()
     assert printed.err == "" and printed.out.count("\n") == 1
@@ -62,7 +64,7 @@ def _table(comparison: dict, title: str) -> list[dict]:
     return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
 
 
-def test_runs_beside_each_other(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_beside_each_other(runs: dict[str, Path], capsys: Capture) -> None:
     found = _json(capsys, runs["srnn"], runs["lstm"], runs["lif"], "--baselines", "rnn,relu,lif")
     names = [Path(network["name"]).name for network in found["networks"]]
     assert names == ["srnn", "lstm", "lif", "rnn", "relu", "lif"]
@@ -77,19 +79,16 @@ def test_runs_beside_each_other(runs: dict[str, Path], capsys: pytest.CaptureFix
     lstm, unmeasured = found["compared_with_first"][1], found["networks"][5]
     assert all(lstm["energy"][name] > 1 for name in MODELS)
     assert lstm["efficiency"]["paper"] == pytest.approx(lstm["energy"]["paper"] * lstm["error"])
-    assert (
-        unmeasured["models"] == dict.fromkeys(MODELS) and "rates not measured" in unmeasured["note"]
-    )
+    assert unmeasured["models"] == dict.fromkeys(MODELS)
+    assert "rates not measured" in unmeasured["note"]
     assert (
         found["networks"][4]["models"]["neurobench"] is None
     )  # of ReLU units the zeros are not known
     # The LSTM costs what a spiking network of that rate would.
     for model, rate in found["break_even"]["lstm"].items():
         assert (rate > first["firing_rate"]["mean"]) == (lstm["energy"][model] > 1), model
-    assert (
-        "break_even" in found
-        and found["break_even"]["relu"]["memory"] < found["break_even"]["lstm"]["memory"]
-    )
+    assert "break_even" in found
+    assert found["break_even"]["relu"]["memory"] < found["break_even"]["lstm"]["memory"]
     assert _json(capsys, runs["lstm"])["break_even"] == {}  # it does not spike
 
 
@@ -103,7 +102,7 @@ def test_a_wrong_name_does_not_wait_for_torch() -> None:
     assert done.stdout == "2 False\n" and "There is no recipe 'nothing'" in done.stderr
 
 
-def test_tables_for_people(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_tables_for_people(runs: dict[str, Path], capsys: Capture) -> None:
     assert main(["energy", str(runs["srnn"]), str(runs["lif"]), "--baselines", "gru", "--all"]) == 0
     printed = capsys.readouterr()
     for title in (
@@ -121,9 +120,7 @@ def test_tables_for_people(runs: dict[str, Path], capsys: pytest.CaptureFixture[
     assert max(map(len, printed.out.splitlines())) <= 90
 
 
-def test_one_table_for_a_first_look(
-    runs: dict[str, Path], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_one_table_for_a_first_look(runs: dict[str, Path], capsys: Capture) -> None:
     words = [str(runs["srnn"]), str(runs["lstm"]), "--baselines", "lif"]
     found = _json(capsys, *words)
     assert main(["energy", *words]) == 0
@@ -140,7 +137,7 @@ def test_one_table_for_a_first_look(
 
 
 def test_seeds_of_one_recipe_are_one_row(
-    runs: dict[str, Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
+    runs: dict[str, Path], capsys: Capture, tmp_path: Path
 ) -> None:
     again, out = tmp_path / "srnn-s1", tmp_path / "energy"
     assert main(["train", "digits", *QUICK, REFERENCE, "--seed", "1", "--out", str(again)]) == 0
@@ -166,7 +163,8 @@ def test_seeds_of_one_recipe_are_one_row(
     limits = next(line for line in page.splitlines() if line.startswith("| relu |")).split(" | ")[
         1:
     ]
-    assert "Break-even" in page and [float(limit.strip(" |")) for limit in limits] == pytest.approx(
+    assert "Break-even" in page
+    assert [float(limit.strip(" |")) for limit in limits] == pytest.approx(
         list(found["break_even"]["relu"].values()), rel=5e-3
     )
     assert "±" in row and "Made by `srnn energy srnn srnn-s1 lstm`" in page
@@ -174,7 +172,7 @@ def test_seeds_of_one_recipe_are_one_row(
 
 
 def test_the_runs_of_a_sweep_go_by_their_points(
-    runs: dict[str, Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
+    runs: dict[str, Path], capsys: Capture, tmp_path: Path
 ) -> None:
     """Whose folders are called by the seed alone."""
     for name in ("srnn", "lstm"):
@@ -191,16 +189,12 @@ def test_the_runs_of_a_sweep_go_by_their_points(
     assert "Made by `srnn energy of=srnn/s0 of=lstm/s0`" in page and str(tmp_path) not in page
 
 
-def test_the_page_names_a_recipe_in_full(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_the_page_names_a_recipe_in_full(capsys: Capture, tmp_path: Path) -> None:
     _json(capsys, "paper/shd", "--rates", "0.1", "--out", tmp_path)
     assert "Made by `srnn energy paper/shd --rates 0.1`" in (tmp_path / "energy.md").read_text()
 
 
-def test_the_page_quotes_words_of_its_command(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_the_page_quotes_words_of_its_command(capsys: Capture, tmp_path: Path) -> None:
     """``--technology my prices.toml`` named two files."""
     prices = tmp_path / "my prices.toml"
     prices.write_text('base = "horowitz-45nm"\nname = "mine"\n')
@@ -224,7 +218,7 @@ def test_the_page_quotes_words_of_its_command(
 
 
 def test_the_page_says_on_what_recordings(
-    runs: dict[str, Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
+    runs: dict[str, Path], capsys: Capture, tmp_path: Path
 ) -> None:
     kept = Run.open(runs["srnn"]).trained().task.load("validation")
     names = np.array([str(number) for number in range(10)])
@@ -238,7 +232,7 @@ def test_the_page_says_on_what_recordings(
 
 
 def test_a_file_is_no_folder_to_write_before_anything_is_measured(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("kept")
     monkeypatch.setattr(
@@ -248,7 +242,7 @@ def test_a_file_is_no_folder_to_write_before_anything_is_measured(
     assert "it is a file" in fails(capsys, "energy", "digits", "--out", tmp_path / "file")
 
 
-def test_an_untrained_recipe(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_an_untrained_recipe(capsys: Capture, tmp_path: Path) -> None:
     recipe = tmp_path / "mine.yaml"  # the name "digits" is a pretrained network's, too
     recipe.write_text(dump_recipe(load_recipe("digits")))
     network = _json(capsys, recipe)["networks"][0]
@@ -256,9 +250,7 @@ def test_an_untrained_recipe(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     assert 0 <= network["firing_rate"]["mean"] <= 1
 
 
-def test_given_rates_need_no_data(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_given_rates_need_no_data(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     """The paper's SHD network at the rate that its table implies: 788 MACs, 10,729 ACs, 3,515.7
     pJ."""
     monkeypatch.delenv("SRNN_DATA", raising=False)
@@ -279,7 +271,7 @@ def test_given_rates_need_no_data(
     )  # of its values none is taken to be 0
 
 
-def test_the_paper_s_ecg_recipes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_paper_s_ecg_recipes(capsys: Capture) -> None:
     rate = str(467 / 1656)
     found = _json(
         capsys,
@@ -295,20 +287,17 @@ def test_the_paper_s_ecg_recipes(capsys: pytest.CaptureFixture[str]) -> None:
     assert [round(energy, 1) for energy in energies] == [325.7, 9597.6, 15400.8, 20422.8]
     rate = str(497 / 1656)
     lif = _json(capsys, "paper/ecg-lif", "--rates", rate, "--input-rate", rate)["networks"][0]
-    assert (
-        lif["counts"]["paper_macs"] == 42
-        and round(lif["models"]["paper"]["energy_pj"]["step"], 1) == 179.9
-    )
+    assert lif["counts"]["paper_macs"] == 42
+    assert round(lif["models"]["paper"]["energy_pj"]["step"], 1) == 179.9
 
 
-def test_another_technology(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_technology(tmp_path: Path, capsys: Capture) -> None:
     words = ["paper/ecg-code", "--rates", "0.3", "--input-rate", "0.1"]
     mine = tmp_path / "mine.toml"
     mine.write_text('base = "horowitz-45nm"\nname = "mine"\nac = {pj = 0.0, source = "a test"}\n')
     usual, other = _json(capsys, *words), _json(capsys, *words, "--technology", mine)
-    assert (
-        other["technology"]["name"] == "mine" and other["technology"]["sources"]["ac"] == "a test"
-    )
+    assert other["technology"]["name"] == "mine"
+    assert other["technology"]["sources"]["ac"] == "a test"
     a, b = (found["networks"][0]["models"] for found in (usual, other))
     assert b["memory"]["parts_pj"]["synaptic_acs"] == 0 < a["memory"]["parts_pj"]["synaptic_acs"]
     assert a["fp32"] == b["fp32"] and a["paper"] == b["paper"]
@@ -324,7 +313,7 @@ def test_runs_are_refused(tmp_path: Path, runs: dict[str, Path]) -> None:
         parse(["energy", str(begun)]).run()
 
 
-def test_missing_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_data(tmp_path: Path, capsys: Capture) -> None:
     assert fails(capsys, "energy", "paper/shd", "--data-dir", tmp_path)
 
 

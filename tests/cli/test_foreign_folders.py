@@ -35,6 +35,8 @@ from support.runs import make_run
 from support.sweeps import BASE, sweep_of, trials_in
 from support.tiny import TinyTask, tiny_recipe
 
+Capture = pytest.CaptureFixture[str]
+
 pytestmark = pytest.mark.robust
 
 __all__ = ["plain_network", "server"]  # fixtures
@@ -74,9 +76,7 @@ def own(tiny: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny, tmp_path / "run"))
 
 
-def test_a_report_replaces_a_link(
-    own: Path, victim: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_report_replaces_a_link(own: Path, victim: Path, capsys: Capture) -> None:
     """It overwrote what the link led to."""
     (own / "report.html").symlink_to(victim)
     (own / NOTES).write_bytes(SECRET)
@@ -98,9 +98,7 @@ def test_a_report_goes_where_the_user_s_own_link_leads(own: Path, victim: Path) 
 @pytest.mark.parametrize(
     "name", ["report.html", "environment.json", "result.json", "exit-policy.json"]
 )
-def test_a_run_with_a_pipe_is_refused(
-    own: Path, name: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_with_a_pipe_is_refused(own: Path, name: str, capsys: Capture) -> None:
     """The command waited for its other end for ever."""
     (own / name).unlink(missing_ok=True)
     os.mkfifo(own / name)
@@ -108,9 +106,7 @@ def test_a_run_with_a_pipe_is_refused(
 
 
 @pipes
-def test_a_page_beside_a_model_s_file_is_no_pipe(
-    own: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_page_beside_a_model_s_file_is_no_pipe(own: Path, capsys: Capture) -> None:
     (own.parent / "page").mkdir()
     os.mkfifo(own.parent / "page" / "model.html")
     shutil.copy(own / "model.safetensors", own.parent / "page" / "model.safetensors")
@@ -119,7 +115,7 @@ def test_a_page_beside_a_model_s_file_is_no_pipe(
 
 
 def test_a_comparison_replaces_a_link(
-    own: Path, victim: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    own: Path, victim: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(own.parent)
     Path("comparison.html").symlink_to(victim)
@@ -185,9 +181,8 @@ def test_a_link_behind_metrics_may_lead_nowhere(begun: Path, tmp_path: Path) -> 
     (run / "metrics.jsonl").unlink()
     (run / "metrics.jsonl").symlink_to(tmp_path / "nowhere")
     resume(run)
-    assert not (tmp_path / "nowhere").exists() and [
-        row["epoch"] for row in Run.open(run).epochs()
-    ] == [2]
+    assert not (tmp_path / "nowhere").exists()
+    assert [row["epoch"] for row in Run.open(run).epochs()] == [2]
 
 
 @pipes

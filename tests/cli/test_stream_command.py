@@ -31,14 +31,16 @@ from support.runs import ECG, make_run
 from support.signals import read_as
 from support.sounds import write_wav
 
+Capture = pytest.CaptureFixture[str]
+
 PIXELS = np.round(np.random.default_rng(0).random(64), 6)
 
 
-def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+def lines(capsys: Capture) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+def refused(capsys: Capture, *words: str) -> str:
     assert main(["stream", *words]) == 2
     shown = capsys.readouterr()
     assert shown.err.startswith("srnn: ") and shown.err.count("\n") == 1
@@ -51,9 +53,7 @@ def write_csv(path: Path, x: np.ndarray, head: str = "") -> str:
     return str(path)
 
 
-def test_json_lines_are_the_decoders_decisions(
-    run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_json_lines_are_the_decoders_decisions(run: str, tmp_path: Path, capsys: Capture) -> None:
     source = write_csv(tmp_path / "x.csv", PIXELS, "pixel\n")
     assert main(["stream", run, source, "--json", "--report", "step", "--block", "5"]) == 0
     *found, summary = lines(capsys)
@@ -85,9 +85,7 @@ def test_json_lines_are_the_decoders_decisions(
     )  # pixels are not in time
 
 
-def test_a_signal_in_another_unit_is_told(
-    run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_signal_in_another_unit_is_told(run: str, tmp_path: Path, capsys: Capture) -> None:
     """As by predict, but at the end: one pixel says nothing of an image's white."""
     told = "its pixels go from 0 to 255; is its white 1, as in training?"
     for white, expected in ((1, None), (255, told)):
@@ -109,12 +107,11 @@ def test_a_signal_in_another_unit_is_told(
         beginning = Beginning(signal)
         assert not beginning.training_difference()  # nothing has come
         passed = [*beginning.of(iter(np.split(x, [0, 1, 30])))]
-        assert np.array_equal(np.concatenate(passed), x) and re.search(
-            drift, beginning.training_difference()
-        )
+        assert np.array_equal(np.concatenate(passed), x)
+        assert re.search(drift, beginning.training_difference())
 
 
-def test_a_file_is_one_sequence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_is_one_sequence(tmp_path: Path, capsys: Capture) -> None:
     """157 steps were a circle for predict, and ended as shake: what came after training's 153 began
     a new sequence."""
     net = SRNN.paper(2, [9], 3, generator=torch.Generator().manual_seed(1))
@@ -140,9 +137,7 @@ def test_a_file_is_one_sequence(tmp_path: Path, capsys: pytest.CaptureFixture[st
         assert [one["step"] for one in lines(capsys)[:-1]] == [152] + [305, 458, 611, 699] * longer
 
 
-def test_short_sound_is_padded_as_by_predict(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_short_sound_is_padded_as_by_predict(tmp_path: Path, capsys: Capture) -> None:
     model, sound = srnn.load("speech-commands-mini"), np.load(srnn.example("speech-commands-mini"))
     write_wav(tmp_path / "x.wav", sound[2000:11000, 0], 16000)
     expected: Any = model.predict(tmp_path / "x.wav")
@@ -153,12 +148,11 @@ def test_short_sound_is_padded_as_by_predict(
         == 0
     )
     end = lines(capsys)[0]
-    assert end["label"] == expected.label and end["probability"] == pytest.approx(
-        expected.confidence, abs=1e-3
-    )
+    assert end["label"] == expected.label
+    assert end["probability"] == pytest.approx(expected.confidence, abs=1e-3)
 
 
-def test_reports(run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_reports(run: str, tmp_path: Path, capsys: Capture) -> None:
     source = write_csv(tmp_path / "x.csv", np.tile(PIXELS, 3))
     shown = {}
     for report in ("step", "change", "end"):
@@ -175,9 +169,7 @@ def test_reports(run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.slow
-def test_an_ecg_of_another_database(
-    ecg: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_ecg_of_another_database(ecg: str, tmp_path: Path, capsys: Capture) -> None:
     """A WFDB record of three leads at 360 Hz, of which the network takes two at 250 Hz; and one
     lead twice."""
     pytest.importorskip("wfdb")
@@ -196,11 +188,8 @@ def test_an_ecg_of_another_database(
             == 0
         )
         summary = lines(capsys)[-1]
-        assert (
-            summary["samples"] == 2500
-            and summary["encoder_latency"] == 0.012
-            and summary["signal_seconds"] == 10
-        )
+        assert summary["samples"] == 2500 and summary["encoder_latency"] == 0.012
+        assert summary["signal_seconds"] == 10
     for more, message in (
         ([], "has 3 channels; this network reads 2"), (["--channels", "1,4"], "no channel 4"),
         (["--channels", "0,1"], "counted from 1"),
@@ -210,9 +199,7 @@ def test_an_ecg_of_another_database(
         assert message in capsys.readouterr().err
 
 
-def test_an_ecg_says_how_fast_it_is(
-    ecg: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_ecg_says_how_fast_it_is(ecg: str, tmp_path: Path, capsys: Capture) -> None:
     t = np.arange(1000) / 250
     signal = np.stack([np.sin(7 * t), np.cos(7 * t)], 1)
     np.savez(tmp_path / "x.npz", signal=signal, rate=250)
@@ -224,29 +211,23 @@ def test_an_ecg_says_how_fast_it_is(
         assert found and all(line["seconds"] == round(line["step"] * 0.004, 6) for line in found)
     assert main(["stream", ecg, str(tmp_path / "x.npz")]) == 0
     text = capsys.readouterr().out
-    assert (
-        "1,000 samples, 1,000 steps" in text
-        and "real-time factor" in text
-        and "ms (median)" in text
-    )
+    assert "1,000 samples, 1,000 steps" in text and "real-time factor" in text
+    assert "ms (median)" in text
 
 
-def test_exits_are_taken(run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_exits_are_taken(run: str, tmp_path: Path, capsys: Capture) -> None:
     source = write_csv(tmp_path / "x.csv", PIXELS)
     policy = tmp_path / "policy.json"
     ExitPolicy("ce_mean", 0, 0.0, 0.0, 4).save(policy)
     assert main(["stream", run, source, "--json", "--exit", str(policy), "--report", "end"]) == 0
     *found, summary = lines(capsys)
-    assert (
-        len(found) == 1 and found[0]["final"] and found[0]["step"] < 63 and summary["steps"] == 64
-    )
+    assert len(found) == 1 and found[0]["final"] and found[0]["step"] < 63
+    assert summary["steps"] == 64
     assert main(["stream", run, source, "--exit", str(policy), "--report", "end"]) == 0
     assert "64 samples, 64 steps, 1 decision shown\n" in capsys.readouterr().out
 
 
-def test_a_state_file_goes_on_to_the_same_end(
-    run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_state_file_goes_on_to_the_same_end(run: str, tmp_path: Path, capsys: Capture) -> None:
     whole, one, two = (tmp_path / f"{name}.csv" for name in ("whole", "one", "two"))
     long = np.tile(PIXELS, 2)
     write_csv(whole, long), write_csv(one, long[:50]), write_csv(two, long[50:])
@@ -289,7 +270,7 @@ def test_a_pipe_is_answered_at_once(run: str) -> None:
 
 @pytest.mark.parametrize("width", [20, 40, 100, 300])
 def test_the_live_view_fits_and_decisions_stay_when_it_ends(
-    run: str, width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    run: str, width: int, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     from rich.console import Console
 
@@ -305,11 +286,8 @@ def test_the_live_view_fits_and_decisions_stay_when_it_ends(
         console.print(view.picture())
         view.show(decisions, [])
     text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert (
-        "waiting" in text
-        and ("█" in text or width < 40)
-        and f"{decisions[-1].probability:.0%}" in text
-    )
+    assert "waiting" in text and ("█" in text or width < 40)
+    assert f"{decisions[-1].probability:.0%}" in text
     assert max(map(len, text.splitlines())) <= width
     printed = capsys.readouterr().out
     assert [line for line in printed.splitlines() if line.startswith("      step ")] == [
@@ -358,7 +336,7 @@ def test_a_network_that_overflows_is_said_in_one_line(run: str) -> None:
     ],
 )
 def test_mistakes_are_one_line(
-    run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str],
+    run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture, words: list[str],
     message: str,
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
@@ -379,9 +357,7 @@ def test_mistakes_are_one_line(
     assert message in refused(capsys, run, *words)
 
 
-def test_raw_leads_for_a_network_of_steps_get_a_hint(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_raw_leads_for_a_network_of_steps_get_a_hint(tmp_path: Path, capsys: Capture) -> None:
     make_run(tmp_path / "run", *ECG)
     np.save(tmp_path / "x.npy", np.ones((5, 2)))
     assert "try --input signal" in refused(capsys, str(tmp_path / "run"), str(tmp_path / "x.npy"))
@@ -407,7 +383,7 @@ def test_int16_is_scaled_for_signals_only(run: str, monkeypatch: pytest.MonkeyPa
 
 
 def test_serving_without_its_extra_is_one_line(
-    run: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    run: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     monkeypatch.setitem(sys.modules, "fastapi", types.ModuleType("fastapi"))

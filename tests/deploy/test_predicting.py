@@ -90,9 +90,8 @@ def test_labels_of_other_recordings_stand_beside_what_they_name(tmp_path: Path) 
     np.savez(tmp_path / "own.npz", x=x, y=y, class_names=model.classes)
     own = model.task.reading(tmp_path / "own.npz")  # what evaluate --data and the others measure on
     split = own.load("validation")
-    assert (
-        np.array_equal(split.x[:, :60], x) and not split.x[:, 60:].any() and split.lengths is None
-    )
+    assert np.array_equal(split.x[:, :60], x) and not split.x[:, 60:].any()
+    assert split.lengths is None
     assert (split.y[:, :late] == -1).all() and np.array_equal(split.y[:, late:], y)
 
 
@@ -122,24 +121,17 @@ def test_predict_skips_what_does_not_fit(
     np.savez(tmp_path / ".cache" / "scale.npz", mean=np.zeros(3), std=np.ones(3))
     assert main(["predict", str(small), str(tmp_path), "--csv"]) == 2
     printed = capsys.readouterr()
-    assert (
-        printed.out.splitlines()[0] == "file,label,confidence"
-        and "good.npy" in printed.out.splitlines()[1]
-    )
+    assert printed.out.splitlines()[0] == "file,label,confidence"
+    assert "good.npy" in printed.out.splitlines()[1]
     errors = printed.err.splitlines()
     assert len(errors) == 3 and all(line.startswith("srnn: ") for line in errors)
     assert "huge.npy: sample 0 is not finite in channel 0 (counted from 0): inf" in printed.err
-    assert (
-        "sample 1 is not finite in channel 1 (counted from 0): nan" in printed.err
-        and "4 channels; this network reads 3" in printed.err
-    )
+    assert "sample 1 is not finite in channel 1 (counted from 0): nan" in printed.err
+    assert "4 channels; this network reads 3" in printed.err
     assert main(["predict", str(small), str(tmp_path / "good.npy"), "--over-time", "--csv"]) == 0
     rows = capsys.readouterr().out.splitlines()
-    assert (
-        rows[0] == "file,step,seconds,label,confidence"
-        and len(rows) == 21
-        and rows[20].split(",")[1:3] == ["19", "0.19"]
-    )
+    assert rows[0] == "file,step,seconds,label,confidence" and len(rows) == 21
+    assert rows[20].split(",")[1:3] == ["19", "0.19"]
     assert main(["predict", str(small), str(tmp_path / "good.npy"), "--over-time"]) == 0
     assert "0.200 s" in capsys.readouterr().out
     x = np.random.default_rng(0).random((20, 4), np.float32)
@@ -173,10 +165,8 @@ def test_no_class_is_named_where_the_output_is_not_finite(
     for words in ((), ("--json",), ("--csv",), ("--over-time",)):
         assert main(["predict", str(path), str(x), *words]) == 2
         printed = capsys.readouterr()
-        assert (
-            "nan" not in printed.out.lower()
-            and "x.npy: the network's output is not finite from step 0 on" in printed.err
-        )
+        assert "nan" not in printed.out.lower()
+        assert "x.npy: the network's output is not finite from step 0 on" in printed.err
 
 
 def test_what_predict_takes(small: Path) -> None:
@@ -186,17 +176,11 @@ def test_what_predict_takes(small: Path) -> None:
     assert isinstance(many, list) and len(many) == 4 and isinstance(model.predict(list(x)), list)
     one = model.predict(torch.from_numpy(x[0]))
     assert not isinstance(one, list) and np.array_equal(one.scores, many[0].scores)
-    assert (
-        one.labels[-1] == one.label
-        and repr(one).startswith("Prediction('")
-        and "20 steps" in repr(one)
-    )
+    assert one.labels[-1] == one.label and repr(one).startswith("Prediction('")
+    assert "20 steps" in repr(one)
     segments = one.segments()
-    assert (
-        segments[0][0] == 0
-        and segments[-1][1] == 20
-        and all(a[1] == b[0] for a, b in pairwise(segments))
-    )
+    assert segments[0][0] == 0 and segments[-1][1] == 20
+    assert all(a[1] == b[0] for a, b in pairwise(segments))
     for bad, message in ((x[0][:, :2], "steps of 3 inputs"), (x[0] * np.nan, "not finite"), (np.zeros((0, 3)), "no samples"),
                          (np.array([["a", "b", "c"]]), "array of numbers")):  # fmt: skip
         with pytest.raises(SrnnError, match=message):
@@ -248,15 +232,13 @@ def test_a_recording_is_read_by_name_and_what_it_does_not_state_is_noted(
     assert main(["predict", file, *(str(tmp_path / f"{k}.csv") for k in (1, 2, 3)), "--json"]) == 0
     printed = capsys.readouterr()
     results = json.loads(printed.out)["results"]
-    assert {one["label"] for one in results} == {expected.label} and results[0]["notes"] == [
+    assert {one["label"] for one in results} == {expected.label}
+    assert results[0]["notes"] == [
         "it does not state its rate: taken as 50 Hz (--rate says another)"
     ]
     told = printed.err.splitlines()
-    assert (
-        len(told) == 2
-        and all(line.startswith("note: ") for line in told)
-        and "1.csv and 1 other:" in told[0]
-    )
+    assert len(told) == 2 and all(line.startswith("note: ") for line in told)
+    assert "1.csv and 1 other:" in told[0]
     assert (
         main(["predict", file, str(tmp_path / "1.csv"), "--rate", "50", "--channels", "AX,1"]) == 0
     )
@@ -388,10 +370,8 @@ def test_the_times_of_a_long_clip_are_those_of_its_recording(
         assert np.array_equal(
             clip[max(0, -start) :][: min(length, 16000)], sound[max(0, start) : length][:16000]
         )
-    assert (
-        model.predict(sound).start_seconds == 1.0
-        and model.predict(sound[:8000]).start_seconds == -0.25
-    )
+    assert model.predict(sound).start_seconds == 1.0
+    assert model.predict(sound[:8000]).start_seconds == -0.25
     assert model.predict(np.zeros((7, 120), np.float32), form="steps").start_seconds == 0
 
     for name, part in (("long", sound), ("right", sound[:16000])):
@@ -455,9 +435,8 @@ def test_sound_in_int16_is_the_same_wherever_it_is_given(tmp_path: Path) -> None
     sent = read_body(body.getvalue(), "application/x-npy", decoder)[0].samples
     assert np.array_equal(whole, sent) and np.array_equal(sent, sound / np.float32(32768))
     steps = model.task.encode("a", sound)
-    assert np.array_equal(model.task.reading(tmp_path / "b.npz").load("train").x[0], steps) and len(
-        steps
-    ) == len(known.scores)
+    assert np.array_equal(model.task.reading(tmp_path / "b.npz").load("train").x[0], steps)
+    assert len(steps) == len(known.scores)
 
 
 @pytest.mark.slow
@@ -505,10 +484,8 @@ def test_a_recording_that_memory_cannot_hold_is_refused(
         assert main(files) == 2
         shown = capsys.readouterr()
         assert [Path(line.split()[0]).name for line in shown.out.splitlines()] == ["short.npy"]
-        assert (
-            f"long.npz: {what} takes about" in shown.err
-            and "srnn stream" in shown.err.splitlines()[0]
-        )
+        assert f"long.npz: {what} takes about" in shown.err
+        assert "srnn stream" in shown.err.splitlines()[0]
 
 
 def _peak(work: Callable[[], Any]) -> tuple[Any, int]:

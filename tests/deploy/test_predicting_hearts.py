@@ -17,6 +17,8 @@ from srnn.deploy.predicting import Prediction
 from srnn.deploy.streaming import Decoder
 from support.signals import heartbeats
 
+Capture = pytest.CaptureFixture[str]
+
 
 @pytest.fixture(scope="module")
 def model() -> srnn.Model:
@@ -79,10 +81,8 @@ def test_where_one_of_the_leads_is_off_there_is_no_label(model: srnn.Model) -> N
     x = heartbeats(20, 250)
     x[2000:3000, 1] = 5.0  # saturated
     found = said(model, x)
-    assert set(found.labels[2000:3000]) == {"off"} and "off" not in {
-        *found.labels[:2000],
-        *found.labels[3000:],
-    }
+    assert set(found.labels[2000:3000]) == {"off"}
+    assert "off" not in {*found.labels[:2000], *found.labels[3000:]}
     assert found.heart is not None and "off 20.0% (V1)" in found.heart.headline()
     assert not [beat for beat in found.heart.beats if 7.8 < beat.r < 12]
     assert found.heart.rate == pytest.approx(75, abs=1)  # of the beats on either side
@@ -126,7 +126,7 @@ def test_hum_of_the_mains_changes_no_rate(model: srnn.Model, hz: float, rate: fl
 
 
 def test_no_rate_is_given_of_noise_in_which_some_beats_are_found(
-    model: srnn.Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    model: srnn.Model, tmp_path: Path, capsys: Capture
 ) -> None:
     """Muscles that are tense all the time: a few beats are found, a rate from them is wrong."""
     noisy = heartbeats(20, 250) + np.random.default_rng(2).normal(0, 0.6, (5000, 2))
@@ -142,9 +142,7 @@ def test_no_rate_is_given_of_noise_in_which_some_beats_are_found(
     assert told["rate"] is None and "unsure" in told["withheld"]
 
 
-def test_other_networks_know_of_no_heart(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_other_networks_know_of_no_heart(tmp_path: Path, capsys: Capture) -> None:
     found = srnn.load("digits").predict(np.zeros((64, 1), np.float32))
     assert isinstance(found, Prediction) and found.heart is None
     np.save(tmp_path / "digit.npy", np.zeros((64, 1), np.float32))
@@ -152,9 +150,7 @@ def test_other_networks_know_of_no_heart(
     assert "heart" not in json.loads(capsys.readouterr().out)["results"][0]
 
 
-def test_the_command_prints_intervals_and_beats(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_prints_intervals_and_beats(tmp_path: Path, capsys: Capture) -> None:
     x = heartbeats(20, 250)
     x[2000:3000] = 0.0
     file = write(tmp_path / "heart.npz", x)
@@ -168,35 +164,26 @@ def test_the_command_prints_intervals_and_beats(
     assert "  flat" in out and out.count("  QRS ") >= 15 and "TP" not in out
     assert main(["predict", "ecg-records", file, "--over-time", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)["results"][0]
-    assert (
-        result["heart"]["rate"] == pytest.approx(75, abs=1) and len(result["heart"]["beats"]) >= 15
-    )
+    assert result["heart"]["rate"] == pytest.approx(75, abs=1)
+    assert len(result["heart"]["beats"]) >= 15
     (flat,) = [one for one in result["segments"] if one["label"] == "flat"]
     assert 1980 < flat["first"] <= 2000 and 3000 <= flat["end"] < 3020 and flat["confidence"] == 0
     assert main(["predict", "ecg-records", file, "--over-time", "--csv"]) == 0
     assert capsys.readouterr().out.splitlines()[1 + 2500].endswith(",2500,10,flat,0.000000")
 
 
-def test_twelve_leads_are_to_be_chosen_from(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_twelve_leads_are_to_be_chosen_from(tmp_path: Path, capsys: Capture) -> None:
     file = write(tmp_path / "twelve.npz", np.tile(heartbeats(12, 500), 6), 500.0)
     assert main(["predict", "ecg-records", file]) == 2
     error = capsys.readouterr().err
-    assert (
-        "12 channels" in error
-        and "lead0" in error
-        and "--channels" in error
-        and error.count("\n") == 1
-    )
+    assert "12 channels" in error and "lead0" in error and "--channels" in error
+    assert error.count("\n") == 1
     for chosen in ("lead2,lead7", "lead2,lead2", "3,8"):  # one lead may be given twice
         assert main(["predict", "ecg-records", file, "--channels", chosen]) == 0
         assert "75 beats/min" in capsys.readouterr().out
 
 
-def test_a_stream_says_that_a_lead_is_off(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_stream_says_that_a_lead_is_off(tmp_path: Path, capsys: Capture) -> None:
     x = heartbeats(20, 250)
     x[2000:3000, 1] = 5.0
     file = write(tmp_path / "heart.npz", x)
@@ -235,9 +222,6 @@ def test_the_service_says_that_a_lead_is_off(model: srnn.Model) -> None:
     assert message["states"][message["classes"].index(None)] == "flat"
     assert status == 200
     whole, cut = answer["results"]
-    assert (
-        whole["classes"].count(None) == 500
-        and whole["class"] is not None
-        and whole["heart"]["count"] > 5
-    )
+    assert whole["classes"].count(None) == 500 and whole["class"] is not None
+    assert whole["heart"]["count"] > 5
     assert cut["class"] is None and cut["label"] == "flat" and cut["probability"] == 0

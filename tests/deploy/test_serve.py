@@ -49,14 +49,8 @@ def test_streams_equal_the_decoder(
     client = service.stream(
         "ecg", format="int16" if form == "int16" else "float32", probabilities=True
     )
-    assert client.ready["type"] == "ready" and client.ready["classes"] == [
-        "P",
-        "PQ",
-        "QR",
-        "RS",
-        "ST",
-        "TP",
-    ]
+    assert client.ready["type"] == "ready"
+    assert client.ready["classes"] == ["P", "PQ", "QR", "RS", "ST", "TP"]
     assert (client.ready["channels"], client.ready["rate"], client.ready["latency"]) == (
         2,
         250,
@@ -70,14 +64,11 @@ def test_streams_equal_the_decoder(
             client.socket.send(block.tobytes())
     heard = client.finish()
     signal_ = (whole / 32768).astype(np.float32) if form == "int16" else LEADS
-    assert told(heard) == expected(models["ecg"], signal_) and told(heard, "steps") == list(
-        range(800)
-    )
+    assert told(heard) == expected(models["ecg"], signal_)
+    assert told(heard, "steps") == list(range(800))
     assert np.allclose(np.sum(told(heard, "probabilities"), axis=1), 1, atol=1e-5)
-    assert (
-        heard[-1] == {"type": "end", "samples": 800, "steps": 800}
-        and told(heard, "final")[-1] is True
-    )
+    assert heard[-1] == {"type": "end", "samples": 800, "steps": 800}
+    assert told(heard, "final")[-1] is True
 
 
 def test_reports_and_reset(service: Service, models: dict[str, Decoder]) -> None:
@@ -187,11 +178,8 @@ def test_an_encoder_that_takes_long_keeps_nobody_waiting(
 
 
 def test_the_cochlea_says_that_it_takes_long() -> None:
-    assert (
-        CochleaStream.heavy
-        and Chain(Memoryless(1), _heavy()).heavy
-        and not Chain(Memoryless(1)).heavy
-    )
+    assert CochleaStream.heavy and Chain(Memoryless(1), _heavy()).heavy
+    assert not Chain(Memoryless(1)).heavy
 
 
 def _heavy() -> Memoryless:
@@ -276,7 +264,8 @@ def test_recordings_are_kept_for_the_models_that_they_fit(
     assert recording.models == ("ecg",) and np.array_equal(recording.samples, LEADS)
     with serving(models, recordings=[recording]) as running:
         status, found = running.ask("/v1/recordings")
-        assert status == 200 and found["recordings"] == [
+        assert status == 200
+        assert found["recordings"] == [
             {"number": 0, "name": "x.npy", "models": ["ecg"], "kept": False, "channels": None}
         ]
         assert running.ask("/v1/recordings/0") == (200, LEADS.tobytes())

@@ -153,10 +153,8 @@ def test_refusals_say_why(guarded: Service) -> None:
             websockets.sync.client.connect(f"ws://127.0.0.1:{guarded.port}/v1/models/{path}")
         answer = json.loads(caught.value.response.body or b"")
         assert caught.value.response.status_code == status
-        assert set(answer) == {"detail", "kind", "field"} and answer["field"] in (
-            "token",
-            "nothing",
-        )
+        assert set(answer) == {"detail", "kind", "field"}
+        assert answer["field"] in ("token", "nothing")
 
 
 def test_options_go_to_the_models_that_can_have_them(
@@ -174,11 +172,8 @@ def test_options_go_to_the_models_that_can_have_them(
         return models, notes
 
     models, notes = load("--exit", str(policy), "--mean", "1,1", "--std", "2,2")
-    assert (
-        models["ecg"].policy is None
-        and models["digits"].policy is not None
-        and models["ecg"].signal.latency == 0.012
-    )
+    assert models["ecg"].policy is None and models["digits"].policy is not None
+    assert models["ecg"].signal.latency == 0.012
     assert sorted(notes) == [
         "--exit does not apply to ecg",
         "--mean does not apply to digits",

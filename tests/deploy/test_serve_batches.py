@@ -30,7 +30,8 @@ def test_batches_equal_streams(service: Service, models: dict[str, Decoder]) -> 
     signals = np.random.default_rng(3).random((3, 40, 1)).astype(np.float32)
     body = json.dumps({"inputs": signals.tolist()}).encode()
     status, found = service.ask("/v1/models/digits/classify", body, Content_Type="application/json")
-    assert status == 200 and [one["class"] for one in found["results"]] == [
+    assert status == 200
+    assert [one["class"] for one in found["results"]] == [
         expected(models["digits"], signal_)[-1] for signal_ in signals
     ]
     assert all(
@@ -92,11 +93,8 @@ def test_of_stereo_sound_the_mean_is_heard() -> None:
         writer.setparams((2, 2, 8000, 0, "NONE", ""))
         writer.writeframes(np.array([[2**14, 0], [0, -(2**14)]] * 200, "<i2").tobytes())
     sound = read_body(file.getvalue(), "Audio/WAV; codecs=1", words)[0].samples
-    assert (
-        sound.shape[1] == 1
-        and 0.2 < sound.max() < 0.35
-        and sound.mean() == pytest.approx(0, abs=1e-3)
-    )
+    assert sound.shape[1] == 1 and 0.2 < sound.max() < 0.35
+    assert sound.mean() == pytest.approx(0, abs=1e-3)
 
 
 def test_a_sequence_longer_than_those_of_training_is_one_sequence(

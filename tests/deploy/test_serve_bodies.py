@@ -157,10 +157,8 @@ def test_a_file_of_the_page_is_read_like_any_recording(models: dict[str, Decoder
             status, answer = read(**asked)
             assert status == 422 and problem in answer["detail"], answer
         status, answer = read(body=b"1,2\n3")
-        assert (
-            status == 422
-            and answer["detail"] == "heart.csv, line 2: the row has 1 instead of 2 numbers."
-        )
+        assert status == 422
+        assert answer["detail"] == "heart.csv, line 2: the row has 1 instead of 2 numbers."
         assert read("none")[0] == 404
 
 

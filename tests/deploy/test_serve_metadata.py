@@ -129,10 +129,8 @@ def test_gaps_of_bodies_are_those_of_files(service: Service, model: srnn.Model, 
         np.testing.assert_allclose(
             found["results"][0]["probabilities"], wanted.probabilities[-1], atol=1e-4
         )
-        assert (
-            found["notes"] == list(wanted.notes)
-            and "3 missing values filled in" in found["notes"][0]
-        )
+        assert found["notes"] == list(wanted.notes)
+        assert "3 missing values filled in" in found["notes"][0]
     for said in ({"missing": "refuse"}, {"longest_gap": 2}):
         status, found = ask(service, x, kind, **said)
         assert status == 422 and found["detail"].startswith("Sequence 0: "), found

@@ -92,14 +92,12 @@ def test_what_is_understood() -> None:
         evaluate_spotting(DECODER, heard, clips, SpottingRule(threshold))
         for threshold in (0.5, 0.8)
     )
-    assert (
-        sure.words == 4 and sure.understood == 2 and (sure.false_accepts, sure.mistaken) == (3, 1)
-    )
+    assert sure.words == 4 and sure.understood == 2
+    assert (sure.false_accepts, sure.mistaken) == (3, 1)
     assert sure.delays == pytest.approx((0.55, 1.25))
     told = sure.to_dict()
-    assert told["false_rejects"] == 2 and told["false_accepts_an_hour"] == pytest.approx(
-        3 * 3600 / 11
-    )
+    assert told["false_rejects"] == 2
+    assert told["false_accepts_an_hour"] == pytest.approx(3 * 3600 / 11)
     assert told["without_a_word_an_hour"] == pytest.approx(2 * 3600 / 11)
     assert told["delay_seconds"] == pytest.approx({"p50": 0.9, "p95": 0.55 + 0.95 * 0.7})
     assert (
@@ -174,14 +172,10 @@ def test_the_rule_chosen_understands_most_of_those_allowed(monkeypatch: pytest.M
     monkeypatch.setattr(spotting_evaluation, "concatenated", lambda *_: (None, clips))
     monkeypatch.setattr(spotting_evaluation, "GRID", (spotting_evaluation.GRID[0], (1,)))
     chosen = {n: choose_threshold(DECODER, sounds(3), n) for n in (0, 400, 10_000)}
-    assert (
-        0.72 < chosen[0].threshold <= 0.92
-        and evaluate_spotting(DECODER, heard, clips, chosen[0]).understood == 1
-    )
-    assert (
-        0.37 < chosen[400].threshold <= 0.62
-        and evaluate_spotting(DECODER, heard, clips, chosen[400]).understood == 2
-    )
+    assert 0.72 < chosen[0].threshold <= 0.92
+    assert evaluate_spotting(DECODER, heard, clips, chosen[0]).understood == 1
+    assert 0.37 < chosen[400].threshold <= 0.62
+    assert evaluate_spotting(DECODER, heard, clips, chosen[400]).understood == 2
     assert (
         choose_threshold(DECODER, sounds(3), 3600 / 11).threshold == chosen[400].threshold
     )  # just as many as it has
@@ -234,10 +228,8 @@ def test_a_spotter_s_windows_are_whole_sequences_however_the_signal_comes(
         np.testing.assert_array_equal(np.concatenate(ours), theirs)
     with pytest.raises(SrnnError, match=rf"Sample {len(signal) + 2} is not finite in channel 0"):
         spotter.push(np.array([0, 1, np.inf]))
-    assert np.diff(known[0][known[2]]).min() >= 50 and (spotter.samples, spotter.steps) == (
-        len(signal),
-        len(steps),
-    )
+    assert np.diff(known[0][known[2]]).min() >= 50
+    assert (spotter.samples, spotter.steps) == (len(signal), len(steps))
     with refuses("", "unsupported"):
         Spotter(Decoder.of(run, segment=0))
 
@@ -270,9 +262,8 @@ def test_a_chosen_rule_stays_with_the_model(
     expected = Spotter(Decoder.of(file))
     known = expected.push(read_as(wavfile, 1, 8000))
     assert [one["step"] for one in decisions] == known.steps[known.final].tolist()
-    assert all(one["final"] and one["delay_ms"] >= 55 - 10 for one in decisions) and summary[
-        "decisions"
-    ] == len(decisions)
+    assert all(one["final"] and one["delay_ms"] >= 55 - 10 for one in decisions)
+    assert summary["decisions"] == len(decisions)
     assert main(["stream", str(file), str(wavfile), "--words", "--state", str(tmp_path / "s")]) == 2
     assert "--words has several at a time" in capsys.readouterr().err
     (run / "spotting.json").write_text('{"threshold": 2}')
@@ -293,11 +284,7 @@ def test_the_command(
     assert 4 < found["thresholds"][0]["seconds"] < 10 and found["rule"] is None
     assert main(["evaluate", run, "--live"]) == 0
     assert "false accepts per hour" in capsys.readouterr().out
-    assert (
-        main(["evaluate", run, "--noise", "20"]) == 2
-        and "--noise needs --live" in capsys.readouterr().err
-    )
-    assert (
-        main(["evaluate", run, "--false-accepts", "9"]) == 2
-        and "--false-accepts needs --live" in capsys.readouterr().err
-    )
+    assert main(["evaluate", run, "--noise", "20"]) == 2
+    assert "--noise needs --live" in capsys.readouterr().err
+    assert main(["evaluate", run, "--false-accepts", "9"]) == 2
+    assert "--false-accepts needs --live" in capsys.readouterr().err

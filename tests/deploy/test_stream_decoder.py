@@ -111,9 +111,8 @@ def test_signals_in_blocks_change_no_bit_and_equal_the_whole(
             if 1 <= length <= len(steps):
                 whole = loss.scores(output, torch.tensor([length]))[0].numpy()
                 assert np.allclose(expected.scores[length - 1], whole, atol=1e-9)
-    assert (
-        expected.final[-1] and not expected.final[:-1].any() and len(steps) == len(expected.scores)
-    )
+    assert expected.final[-1] and not expected.final[:-1].any()
+    assert len(steps) == len(expected.scores)
 
 
 @pytest.mark.parametrize("name", STEPS)
@@ -216,9 +215,8 @@ def test_an_exit_rests_until_the_next_segment() -> None:
     task, x = TinyTask(), np.ones((40, 3), np.float32)
     shared = decoder(task, "ce_last", policy=ExitPolicy("ce_last", 10, 0.0, 0.0, 3), segment=15)
     found = streamed(shared.open(), x, [0.4])
-    assert found.steps.tolist() == [0, 1, 2, 15, 16, 17, 30, 31, 32] and np.flatnonzero(
-        found.final
-    ).tolist() == [2, 5, 8]
+    assert found.steps.tolist() == [0, 1, 2, 15, 16, 17, 30, 31, 32]
+    assert np.flatnonzero(found.final).tolist() == [2, 5, 8]
     assert np.array_equal(found.scores[:3], found.scores[3:6])
     late = decoder(
         task, "ce_last", policy=ExitPolicy("ce_last", 10, 0.0, 0.0, 2, earliest=9), segment=15
@@ -239,9 +237,8 @@ def test_an_exit_rests_until_the_next_segment() -> None:
 def test_a_run_is_decoded_with_its_own_encoder(tmp_path: Path) -> None:
     make_run(tmp_path / "run", *DIGITS)
     found = Decoder.of(tmp_path / "run")
-    assert (
-        found.signal.form == "signal" and found.signal.channels == 1 and found.signal.latency == 7
-    )
+    assert found.signal.form == "signal" and found.signal.channels == 1
+    assert found.signal.latency == 7
     assert found.fingerprint == Decoder.of(tmp_path / "run").fingerprint
     make_run(
         tmp_path / "other", *DIGITS, "--network.norm=batch", seed=4

@@ -165,14 +165,12 @@ def test_a_loudness_is_that_of_the_first_samples_after_silence(
     make = lambda: LoudnessStream(25, 0.3)  # noqa: E731
     expected = x * (0.3 / np.sqrt(np.mean(x[silent : silent + 25] ** 2)))
     got = streamed(make(), x, cuts)
-    assert np.allclose(got, expected, rtol=1e-12) and np.array_equal(
-        streamed(make(), x, cuts, make), got
-    )
+    assert np.allclose(got, expected, rtol=1e-12)
+    assert np.array_equal(streamed(make(), x, cuts, make), got)
     assert np.array_equal(streamed(make(), x, []), got)
     encoder = make()
-    assert (
-        len(encoder.push(np.zeros((9, 1)))) == 9 and len(encoder.push(x[silent : silent + 24])) == 0
-    )
+    assert len(encoder.push(np.zeros((9, 1)))) == 9
+    assert len(encoder.push(x[silent : silent + 24])) == 0
     assert len(encoder.push(x[-1:])) == 25 and len(encoder.push(x[-1:])) == 1
     held = make()
     held.push(x[: silent + 5])
@@ -203,10 +201,8 @@ def test_real_records_give_the_spikes_of_the_records_task(data_dir: Path) -> Non
                 path.whole(signal),
                 path.calibrated(scale=(signal.mean(0), signal.std(0))).stream(),
             )
-            assert (
-                np.array_equal(streamed(chain, signal, [0.001, 0.4, 0.4001, 0.9]), whole)
-                and whole.mean() > 0.01
-            )
+            assert np.array_equal(streamed(chain, signal, [0.001, 0.4, 0.4001, 0.9]), whole)
+            assert whole.mean() > 0.01
 
 
 def test_calibration_is_the_scale_of_the_first_samples() -> None:
@@ -217,10 +213,8 @@ def test_calibration_is_the_scale_of_the_first_samples() -> None:
     parts = [encoder.push(x[i : i + 10]) for i in range(0, 100, 10)]
     assert [len(part) for part in parts] == [0, 0, 30, *[10] * 7] and len(encoder.flush()) == 0
     got, first = np.concatenate(parts), x[:25]
-    assert (
-        np.allclose(got[:, 0], (x[:, 0] - first[:, 0].mean()) / first[:, 0].std())
-        and not got[:, 1].any()
-    )
+    assert np.allclose(got[:, 0], (x[:, 0] - first[:, 0].mean()) / first[:, 0].std())
+    assert not got[:, 1].any()
     assert (
         len(encoder.push(x[:24])) == 0 and len(encoder.push(x[24:25])) == 25
     )  # with the last of them
@@ -313,10 +307,8 @@ def test_speech_blocks_change_no_bit_and_equal_the_whole(
     known, x = statistics(features.channels), sound(samples, seed)
     expected = streamed(speech_stream(features, known, half=False), x[:, None], [])
     whole = features(x, known)
-    assert (
-        expected.shape == whole.shape
-        and np.abs(expected - whole).max() < 2e-5 * np.abs(whole).max()
-    )
+    assert expected.shape == whole.shape
+    assert np.abs(expected - whole).max() < 2e-5 * np.abs(whole).max()
     for renew in (None, lambda: speech_stream(features, known, half=False)):
         assert np.array_equal(
             streamed(speech_stream(features, known, half=False), x[:, None], cuts, renew), expected
@@ -423,9 +415,8 @@ def test_bad_blocks_are_refused_and_change_nothing(name: str) -> None:
         with np.errstate(all="ignore"), pytest.raises(SrnnError, match=message):
             encoder.push(block)
     after = encoder.state
-    assert before.keys() == after.keys() and all(
-        np.array_equal(before[key], after[key]) for key in before
-    )
+    assert before.keys() == after.keys()
+    assert all(np.array_equal(before[key], after[key]) for key in before)
 
 
 STATEFUL = [name for name in MAKERS if name not in ("scale", "pass")]

@@ -69,10 +69,8 @@ def test_a_file_comes_in_blocks_at_the_rate_that_is_wanted(tmp_path: Path) -> No
         source = open_source(str(path), ScaledPath(1, rate), 7)
         blocks = list(source.blocks)
         assert {len(block) for block in blocks[:-1]} == {7}
-        assert (
-            np.array_equal(np.concatenate(blocks), read_as(path, 1, rate))
-            and sum(map(len, blocks)) == samples
-        )
+        assert np.array_equal(np.concatenate(blocks), read_as(path, 1, rate))
+        assert sum(map(len, blocks)) == samples
 
 
 def test_records(data_dir: Path) -> None:
@@ -132,9 +130,8 @@ def test_a_pipe_is_read_as_it_comes_or_in_full_blocks() -> None:
             stdin: Any = io.BufferedReader(Slowly(data, 4), 4)  # type: ignore[arg-type]
             source = open_source("-", ScaledPath(2, 250), 6, raw, stdin, at_once=at_once)  # type: ignore[arg-type]
             blocks = list(source.blocks)
-            assert [len(block) for block in blocks] == sizes and np.array_equal(
-                np.concatenate(blocks), x
-            )
+            assert [len(block) for block in blocks] == sizes
+            assert np.array_equal(np.concatenate(blocks), x)
 
 
 @pytest.mark.parametrize(
